@@ -1,0 +1,75 @@
+# `make train` and `make test` set up what they need in .venv, once, and then run. Nothing outside this folder changes.
+#
+#   PYTHON  the interpreter that makes .venv (an existing .venv of another version is then replaced)
+#   ARGS    handed on, e.g.  make train ARGS="--steps 20"  or  make test ARGS="-k cholesky"
+
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip --quiet --quiet --disable-pip-version-check
+INSTALL := $(PIP) install --constraint constraints.txt
+
+# An environment is only good for the folder and the Python version that it was made for, and only if its last
+# installation came to its end: `made-for` is written then. Anything else is made anew.
+version_of = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+version := $(call version_of,$(VENV)/bin/python -I -S)
+ifneq "$(origin PYTHON)" "file"
+asked := $(call version_of,$(PYTHON))
+else
+asked := $(version)
+endif
+made_for := $(shell cat $(VENV)/made-for 2>/dev/null)
+ifneq "$(made_for), asked $(asked)" "python $(or $(version),none) in $(CURDIR), asked $(version)"
+$(VENV)/train $(VENV)/test: new-environment
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help train test clean new-environment
+.NOTPARALLEL:
+
+help:
+	@echo 'make train   train the MLP on the digits with a hybrid Newton step; options in ARGS="..."'
+	@echo 'make test    ruff, pyright and pytest (its options in ARGS="...")'
+	@echo 'make clean   remove .venv and the caches; runs/ stays'
+	@echo 'Both set up .venv first where needed. It takes python3 (3.11 or newer); PYTHON=python3.12 names another.'
+
+train: $(VENV)/train
+	@$(VENV)/bin/qnewton train digits-mlp $(ARGS)
+
+test: $(VENV)/test
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/pyright
+	$(VENV)/bin/pytest $(ARGS)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
+	find . -path ./runs -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps. They lie inside the environment, so that they go with it.
+$(VENV)/train: pyproject.toml constraints.txt
+	@echo 'Installing qnewton and what it needs into $(VENV): once, about a minute.'
+	$(call install,.)
+	@touch $@
+
+$(VENV)/test: pyproject.toml constraints.txt
+	@echo 'Installing qnewton, what it needs and the test tools into $(VENV): once, about a minute.'
+	$(call install,.[test])
+	@touch $(VENV)/train $@
+
+# Without build isolation the build backend, too, is the pinned one.
+define install
+@rm -f $(VENV)/made-for
+@$(INSTALL) hatchling editables
+@$(INSTALL) --no-build-isolation --editable '$(1)'
+@$(VENV)/bin/python -c 'import sys; print("python %d.%d in" % sys.version_info[:2], sys.argv[1])' '$(CURDIR)' > $(VENV)/made-for
+endef
+
+new-environment:
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  found=$$($(PYTHON) -c 'import platform; print("Python", platform.python_version())' 2>/dev/null || echo 'not there'); \
+	  echo "qnewton needs Python 3.11 or newer with its venv and ensurepip modules; '$(PYTHON)' is $$found." >&2; \
+	  echo "Install that (Debian, Ubuntu: apt install python3 python3-venv), or name one that is there, e.g.:" \
+	    "make $(or $(firstword $(MAKECMDGOALS)),train) PYTHON=python3.12" >&2; \
+	  exit 1; }
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,42 @@
+"""The entry point: which command, and how it ended."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from ..core.suggest import unknown
+from .report import report
+from .train import train
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"train": train, "report": report}
+USAGE = """usage: qnewton train TASK [options]   train a task with Newton's method
+       qnewton report RUN             write the report of a run directory again
+
+`qnewton train --help` explains every option.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: arguments after the program's name; None takes `sys.argv`.
+
+    Returns:
+        The exit status: 0 done, 1 the training failed, 2 bad input, 130 interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE, end="")
+        return 0 if arguments else 2
+    command, rest = arguments[0], arguments[1:]
+    if command not in COMMANDS:
+        return _fail(unknown("command", command, COMMANDS))
+    try:
+        return COMMANDS[command](rest)
+    except (ValueError, OSError, MemoryError) as error:
+        return _fail(str(error))
+
+
+def _fail(message: str) -> int:
+    print(f"qnewton: {message}", file=sys.stderr)
+    return 2

@@ -1,0 +1,77 @@
+"""The progress of a run in the terminal."""
+
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as RichProgress
+
+
+class Progress:
+    """A line with a bar that says how far the training is: loss, accuracy, damping, condition number, who solved.
+
+    Where the output is no terminal, one line per stage and about ten lines per run take its place.
+    """
+
+    def __init__(self, task: str, steps: int, directory: Path):
+        self._console = Console(stderr=True)
+        self._steps, self._done = steps, 0
+        self._accuracy = "-"
+        self._bar = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+        )
+        self._row: TaskID | None = None
+        self._console.print(f"{task} -> {directory}", highlight=False, soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def stage(self, what: str) -> None:
+        """Say what is being prepared."""
+        self._show(f"{what} ...", always=True)
+
+    def step(self, step: dict[str, Any], blocks: list[dict[str, Any]]) -> None:
+        """Show a finished step."""
+        self._done += 1
+        if step["test_accuracy"] is not None:
+            self._accuracy = f"{step['test_accuracy']:.3f}"
+        kappas = [line["log10_condition_number"] for line in blocks]
+        solved = Counter(_short(line) for line in blocks)
+        text = (
+            f"loss {step['loss']:.3g}  accuracy {self._accuracy}  damping x{step['damping_scale']:.2g}  "
+            f"kappa {_power(max(kappas))}  " + " ".join(f"{name} {count}" for name, count in solved.items())
+        )
+        self._show(text, always=self._done == self._steps or self._done % max(1, self._steps // 10) == 0)
+
+    def _show(self, text: str, *, always: bool) -> None:
+        if not self._console.is_terminal:
+            if always:
+                line = f"[{self._done}/{self._steps}] {text}"
+                self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            return
+        if self._row is None:
+            self._row = self._bar.add_task(text, total=self._steps)
+        self._bar.update(self._row, description=text, completed=self._done)
+
+
+def _short(line: dict[str, Any]) -> str:
+    if line["status"] != "ok":
+        return line["status"]
+    return f"{line['solver']}, model" if line["fidelity"] == "model" else line["solver"]
+
+
+def _power(log10: float) -> str:
+    if math.isinf(log10):
+        return "unknown"
+    return f"{10**log10:.2g}" if log10 < 300 else f"1e{log10:.0f}"

@@ -1,0 +1,93 @@
+"""`qnewton train TASK`."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import tyro
+
+from ..core.suggest import unknown
+from ..experiments.options import TrainOptions
+from ..experiments.presets import PRESETS
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class TrainCommand:
+    """Train a task with Newton's method; every Newton system goes to the solver predicted to finish it soonest."""
+
+    task: tyro.conf.Positional[str]
+    """What to train: digits-mlp."""
+    options: TrainOptions
+
+
+def train(arguments: Sequence[str]) -> int:
+    """Parse, train, write the report, and say where everything is."""
+    command = parse(arguments)
+    # Only now: the modules behind these imports take a second, which `--help` and a misspelt option should not.
+    from ..experiments.runner import TrainingFailed
+    from ..experiments.runner import train as run
+    from ..experiments.tasks import check_task
+    from ..report import write_report
+    from .progress import Progress
+
+    check_task(command.task)
+    from ..experiments.rundir import RunDirectory
+
+    options = command.options
+    directory = RunDirectory.create(options.out, f"{command.task}-{options.preset}")
+    failure = None
+    with Progress(command.task, options.training.steps, directory.path) as progress:
+        try:
+            summary = run(command.task, options, directory, progress)
+        except TrainingFailed as error:
+            failure = str(error)
+    report = write_report(directory.path)
+    if failure is not None:
+        print(f"qnewton: {failure}\nreport: {report}", file=sys.stderr)
+        return 1
+    _print_summary(summary)
+    print(f"report: {report}")
+    return INTERRUPTED if summary["status"] == "interrupted" else 0
+
+
+def parse(arguments: Sequence[str]) -> TrainCommand:
+    """The command, its options starting from the preset that the arguments name.
+
+    Raises:
+        ValueError: for an unknown preset or an option out of its range.
+        SystemExit: for an unknown option, after printing the nearest valid one.
+    """
+    preset = _preset(arguments)
+    default = TrainCommand(task=tyro.MISSING, options=replace(PRESETS[preset], preset=preset))
+    return tyro.cli(
+        TrainCommand, prog="qnewton train", args=arguments, default=default, config=(tyro.conf.OmitArgPrefixes,)
+    )
+
+
+def _preset(arguments: Sequence[str]) -> str:
+    # The preset supplies the defaults that the other options are parsed against, so it is needed before them.
+    name = "default"
+    for position, argument in enumerate(arguments):
+        if argument == "--preset" and position + 1 < len(arguments):
+            name = arguments[position + 1]
+        elif argument.startswith("--preset="):
+            name = argument.partition("=")[2]
+    if name not in PRESETS:
+        raise ValueError(unknown("preset", name, PRESETS))
+    return name
+
+
+def _print_summary(summary: dict[str, Any]) -> None:
+    acting = summary["acting"]
+    print(
+        f"{summary['status']}: {summary['steps']} steps, training loss {summary['final_loss']:.4g}, test accuracy "
+        f"{summary['test_accuracy']:.4f}\n"
+        f"measured  {summary['measured_seconds']:.2f} s wall clock, compilation and calibration aside\n"
+        f"predicted {summary['predicted_seconds'][acting]:.2f} s under `{acting}` at {summary['gate_time_s']:g} s per "
+        f"query; {summary['predicted_seconds_all_classical']:.2f} s with classical solves alone\n"
+        f"quantum   {summary['quantum_share']:.0%} of the systems (fidelity {summary['fidelity']}: a classical solve "
+        "stood in for the state, only the cost is quantum)"
+    )

@@ -1,0 +1,47 @@
+"""Will it fit? Answered before anything is allocated."""
+
+import jax
+import psutil
+
+COPIES = 5
+"""Dense `[n, n]` arrays alive at once at the peak of a block: curvature, its symmetrised copy, the conditioned matrix,
+the factor, and the scratch of the factorisation or of pruning."""
+
+
+def available_bytes() -> int:
+    """Free memory of the default device; of the host where the device shares it."""
+    stats = jax.devices()[0].memory_stats() or {}
+    if "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    return psutil.virtual_memory().available
+
+
+def check_block_fits(name: str, n: int, itemsize: int, available: int | None = None) -> None:
+    """Refuse a dense block whose system would not fit in memory.
+
+    Args:
+        name: of the block, for the message.
+        n: rows.
+        itemsize: bytes of an entry.
+        available: bytes; None asks the machine.
+
+    Raises:
+        MemoryError: with the size, and what to use instead.
+    """
+    available = available_bytes() if available is None else available
+    needed = COPIES * n * n * itemsize
+    if needed > available:
+        raise MemoryError(
+            f"the dense block `{name}` has {n:,} rows: {_size(n * n * itemsize)} for the matrix and {_size(needed)} at "
+            f"the peak of a step, and {_size(available)} are free. Use a finer partition (qnewton.per_layer, "
+            "qnewton.per_tensor), a smaller layer, or leave this tensor to a first-order optimizer "
+            "(optax.multi_transform)"
+        )
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"

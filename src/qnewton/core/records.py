@@ -1,0 +1,140 @@
+"""The records that cross the borders between stages.
+
+Each stage reads one of them and writes the next: a `System` leaves curvature and conditioning, a `SystemEstimate`
+leaves estimation, a workload leaves a solver, seconds leave the hardware.
+"""
+
+import enum
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+
+class Kind(enum.StrEnum):
+    """How sure a number is."""
+
+    EXACT = "exact"
+    """Computed from the whole spectrum; only rounding stands between it and the truth."""
+    CERTIFIED = "certified"
+    """A rigorous upper bound, rounding allowed for."""
+    BOUND = "bound"
+    """An upper bound in exact arithmetic; rounding is not allowed for."""
+    ESTIMATE = "estimate"
+    """Close in practice, with no side guaranteed."""
+
+
+class System(eqx.Module):
+    """One Newton system's matrix, and what is known about it.
+
+    Attributes:
+        matrix: `[n, n]`, real.
+        symmetric: whether `matrix` equals its transpose by construction.
+        eigenvalue_floor: scalar proven to lie at or below the smallest eigenvalue in exact arithmetic, or None where
+            nothing is proven. A generalised Gauss-Newton block starts at 0, damping raises it, pruning voids it.
+        damping: scalar, what was added to the diagonal so far.
+        kept_fraction: scalar in (0, 1], nonzero entries left over nonzero entries before any pruning.
+        perturbation: scalar, Frobenius norm of what pruning removed over that of the matrix before it.
+    """
+
+    matrix: Float[Array, "n n"]
+    symmetric: bool = eqx.field(static=True)
+    eigenvalue_floor: Float[Array, ""] | None
+    damping: Float[Array, ""]
+    kept_fraction: Float[Array, ""]
+    perturbation: Float[Array, ""]
+
+    @classmethod
+    def of(
+        cls, matrix: Float[Array, "n n"], *, symmetric: bool, eigenvalue_floor: Float[Array, ""] | None = None
+    ) -> "System":
+        """A system as curvature leaves it: nothing added, nothing removed."""
+        zero = jnp.zeros((), matrix.dtype)
+        return cls(
+            matrix=matrix,
+            symmetric=symmetric,
+            eigenvalue_floor=eigenvalue_floor,
+            damping=zero,
+            kept_fraction=zero + 1,
+            perturbation=zero,
+        )
+
+
+class SystemEstimate(eqx.Module):
+    """The numbers of a system that costs depend on.
+
+    Attributes:
+        n: rows.
+        degree: d, the largest number of nonzeros in a row.
+        max_entry: largest absolute entry.
+        frobenius_norm: Frobenius norm.
+        spectral_norm: largest singular value, as sure as `kind` says.
+        log_condition_number: natural logarithm of the 2-norm condition number. The logarithm, since the paper's
+            determinant-norm estimate leaves the floating-point range on ordinary blocks.
+        definite: whether the matrix is positive definite; False where it is not known to be.
+        kind: how sure the condition number is.
+    """
+
+    n: int = eqx.field(static=True)
+    degree: Int[Array, ""]
+    max_entry: Float[Array, ""]
+    frobenius_norm: Float[Array, ""]
+    spectral_norm: Float[Array, ""]
+    log_condition_number: Float[Array, ""]
+    definite: Bool[Array, ""]
+    kind: Kind = eqx.field(static=True)
+
+    @property
+    def condition_number(self) -> Float[Array, ""]:
+        """`exp(log_condition_number)`; infinite above the floating-point range."""
+        return jnp.exp(self.log_condition_number)
+
+
+class Encoding(eqx.Module):
+    """What a quantum solver's query count depends on, with alpha in one place.
+
+    Attributes:
+        condition_number: `||A|| / sigma_min` of the matrix itself.
+        subnormalisation: `alpha / ||A|| >= 1` of the block encoding `A / alpha`. A formula takes the pair split or
+            merged into the product, never both, so that the cost of `A` is the cost of `1000 A`.
+    """
+
+    condition_number: Float[Array, ""]
+    subnormalisation: Float[Array, ""]
+
+
+class ClassicalWorkload(eqx.Module):
+    """What a classical solver does with a system; hardware turns it into seconds.
+
+    Attributes:
+        kernel: the name under which the hardware is calibrated, e.g. `lu`.
+        flops: floating-point operations.
+        bytes: memory traffic in bytes.
+    """
+
+    kernel: str = eqx.field(static=True)
+    flops: float = eqx.field(static=True)
+    bytes: float = eqx.field(static=True)
+
+
+class QuantumWorkload(eqx.Module):
+    """What a quantum linear solver does with a system.
+
+    Attributes:
+        queries: expected calls of the block encoding, its inverse or a controlled version, repetitions included.
+        state_preparations: expected preparations of the right-hand side.
+        success_probability: of one repetition.
+        clamped: whether the condition number lay below the theorem's range and was raised to its lower end.
+        valid: whether the formula holds for this system.
+        validity: the range in words, for the message when it does not hold.
+    """
+
+    queries: Float[Array, ""]
+    state_preparations: Float[Array, ""]
+    success_probability: Float[Array, ""]
+    clamped: Bool[Array, ""]
+    valid: Bool[Array, ""]
+    validity: str = eqx.field(static=True)
+
+
+Workload = ClassicalWorkload | QuantumWorkload

@@ -1,0 +1,56 @@
+"""Pytrees as vectors and back, with names for their leaves."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+
+def leaf_names(tree: PyTree) -> list[str]:
+    """The path of every leaf, in flattening order, in the form `layers.0.weight`."""
+    paths = [path for path, _ in jax.tree_util.tree_flatten_with_path(tree)[0]]
+    return [jax.tree_util.keystr(path, simple=True, separator=".") or "params" for path in paths]
+
+
+def check_params(params: PyTree) -> None:
+    """Refuse what Newton's method cannot differentiate twice.
+
+    Raises:
+        ValueError: if `params` holds no array.
+        TypeError: if a leaf is not a real floating-point array.
+    """
+    leaves = jax.tree.leaves(params)
+    if not leaves:
+        raise ValueError(
+            f"params holds no arrays (got {params!r}): pass the pytree of trainable arrays, for an equinox model "
+            "`eqx.filter(model, eqx.is_inexact_array)`"
+        )
+    for name, leaf in zip(leaf_names(params), leaves, strict=True):
+        dtype = getattr(leaf, "dtype", None)
+        if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+            raise TypeError(
+                f"params leaf `{name}` is {dtype or type(leaf).__name__}, not a real floating-point array: Newton's "
+                "method needs second derivatives. Keep counters and other constants out of params (for an equinox "
+                "model: `eqx.partition(model, eqx.is_inexact_array)`)"
+            )
+    dtypes = sorted({str(leaf.dtype) for leaf in leaves})
+    if len(dtypes) > 1:
+        raise TypeError(f"params mixes the dtypes {', '.join(dtypes)}: cast all leaves to one of them")
+
+
+def ravel(leaves: Sequence[Float[Array, "..."]]) -> Float[Array, " n"]:
+    """Concatenate the raveled leaves."""
+    return jnp.concatenate([jnp.ravel(leaf) for leaf in leaves])
+
+
+def unravel(vector: Float[Array, " n"], like: Sequence[Any]) -> list[Float[Array, "..."]]:
+    """Undo `ravel`, for leaves of the shapes of `like` (arrays or `jax.ShapeDtypeStruct`)."""
+    leaves, start = [], 0
+    for leaf in like:
+        size = math.prod(leaf.shape)
+        leaves.append(vector[start : start + size].reshape(leaf.shape))
+        start += size
+    return leaves

@@ -1,0 +1,12 @@
+"""From an objective, parameters and a batch to one symmetric block per Newton system."""
+
+from .base import AbstractCurvature as AbstractCurvature
+from .gauss_newton import GaussNewton as GaussNewton
+from .hessian import Hessian as Hessian
+from .objective import Batch as Batch
+from .objective import Objective as Objective
+from .partition import Block as Block
+from .partition import Partition as Partition
+from .partition import per_layer as per_layer
+from .partition import per_tensor as per_tensor
+from .partition import whole as whole

@@ -1,0 +1,30 @@
+"""The interface of curvature: one symmetric block per Newton system."""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from ..core.records import System
+from .objective import Batch, Objective
+from .partition import Block
+
+
+class AbstractCurvature(eqx.Module):
+    """A symmetric curvature matrix of the objective, formed block by block."""
+
+    @property
+    @abc.abstractmethod
+    def semidefinite(self) -> bool:
+        """Whether every block is positive semidefinite by construction, so that its eigenvalue floor is 0."""
+
+    @abc.abstractmethod
+    def form(self, objective: Objective, params: PyTree, batch: Batch, block: Block) -> System:
+        """The dense block `[n, n]` at `params`, in the dtype of the parameters."""
+
+    def system(self, matrix: Float[Array, "n n"]) -> System:
+        """A formed block as the record that conditioning takes."""
+        # Rounding leaves an asymmetry of a few ulp; everything downstream may rely on exact symmetry.
+        floor = jnp.zeros((), matrix.dtype) if self.semidefinite else None
+        return System.of((matrix + matrix.T) / 2, symmetric=True, eigenvalue_floor=floor)

@@ -1,0 +1,1 @@
+"""Tasks, presets, the training loop and the files of a run."""

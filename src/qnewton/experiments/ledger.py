@@ -1,0 +1,200 @@
+"""From what a step reports to the lines of the run files, and the totals."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.status import Status
+from ..curvature import Block
+from ..optim import BlockInfo, StepInfo
+from ..scheduling import Hybrid, Plan
+from .stages import StageSeconds
+
+
+class Ledger:
+    """Builds each step's records and keeps the totals; holds no file.
+
+    Attributes:
+        steps: records of `steps.jsonl` so far.
+        blocks: records of `blocks.jsonl` so far.
+    """
+
+    def __init__(self, hybrid: Hybrid, blocks: Sequence[Block], stages: StageSeconds, gate_times_s: Sequence[float]):
+        """A ledger of one run.
+
+        Args:
+            hybrid: the scheduler.
+            blocks: the partition.
+            stages: measured seconds of everything but the solves.
+            gate_times_s: for which quantum seconds are reported, in seconds.
+        """
+        self._hybrid = hybrid
+        self._blocks = tuple(blocks)
+        self._stages = stages
+        self._gate_times = tuple(gate_times_s)
+        self._quantum = {solver.name: solver.fidelity is not None for solver in hybrid.solvers}
+        self.steps: list[dict[str, Any]] = []
+        self.blocks: list[dict[str, Any]] = []
+
+    def record(
+        self, info: StepInfo, *, epoch: float, measured_seconds: float
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The step's line and its blocks' lines; evaluation results are added by the caller.
+
+        Args:
+            info: on the host.
+            epoch: passes over the data before the step.
+            measured_seconds: wall clock of the jitted step.
+        """
+        number = len(self.steps)
+        lines = [
+            self._block_line(number, index, block, block_info)
+            for index, (block, block_info) in enumerate(zip(self._blocks, info.blocks, strict=True))
+        ]
+        step = {
+            "step": number,
+            "epoch": epoch,
+            "loss": float(info.loss),
+            "train_loss": None,
+            "test_loss": None,
+            "test_accuracy": None,
+            "learning_rate": float(info.learning_rate),
+            "damping_scale": float(info.damping_scale),
+            "reduction_ratio": float(info.reduction_ratio),
+            "accepted": bool(info.accepted),
+            "measured_seconds": measured_seconds,
+            "measured_evaluation_seconds": 0.0,
+            "predicted_seconds": {a.name: self._predicted(a.name, lines) for a in self._hybrid.assumptions},
+        }
+        self.steps.append(step)
+        self.blocks.extend(lines)
+        return step, lines
+
+    def _block_line(self, step: int, index: int, block: Block, info: BlockInfo) -> dict[str, Any]:
+        plan = info.plan
+        assert plan is not None, "the runner always schedules"
+        estimate = plan.estimate
+        chosen = self._hybrid.solvers[int(plan.choice[0])]
+        solved = int(info.status) == Status.OK
+        log10_kappa = float(estimate.log_condition_number) / math.log(10)
+        return {
+            "step": step,
+            "block": index,
+            "name": block.name,
+            "n": block.n,
+            "status": Status(int(info.status)).label,
+            "damping": float(info.damping),
+            "kept_fraction": float(info.kept_fraction),
+            "perturbation": float(info.perturbation),
+            "degree": int(estimate.degree),
+            "max_entry": float(estimate.max_entry),
+            "frobenius_norm": float(estimate.frobenius_norm),
+            "spectral_norm": float(estimate.spectral_norm),
+            "condition_number": 10**log10_kappa if log10_kappa < 308 else math.inf,
+            "log10_condition_number": log10_kappa,
+            "condition_number_kind": estimate.kind.value,
+            "definite": bool(estimate.definite),
+            "relative_residual": float(info.relative_residual),
+            "acting": self._hybrid.assumptions[0].name,
+            "solver": chosen.name,
+            "ran": chosen.runs_as if solved else "gradient step",
+            "fidelity": chosen.fidelity,
+            "assumptions": {a.name: self._assumed(row, plan) for row, a in enumerate(self._hybrid.assumptions)},
+        }
+
+    def _assumed(self, row: int, plan: Plan) -> dict[str, Any]:
+        names = self._hybrid.names
+        feasible = np.asarray(plan.feasible[row])
+        # Scheduling is in the dtype of the system; the ledger works in float64 from there on.
+        seconds = np.asarray(plan.predicted_seconds[row], np.float64)
+        queries = np.asarray(plan.queries[row], np.float64)
+        success = np.asarray(plan.success_probability[row], np.float64)
+        quantum = [i for i, name in enumerate(names) if self._quantum[name]]
+        classical = min((seconds[i] for i in range(len(names)) if i not in quantum and feasible[i]), default=math.inf)
+        choice = names[int(plan.choice[row])]
+        per_gate = {i: seconds[i] / self._hybrid.quantum.gate_time_s for i in quantum}
+        return {
+            "choice": choice,
+            "machine": "quantum" if self._quantum[choice] else "classical",
+            "predicted_seconds": {name: float(seconds[i]) for i, name in enumerate(names)},
+            "refused": {name: self._refusal(i, plan) for i, name in enumerate(names) if not feasible[i]},
+            "queries": {names[i]: float(queries[i]) for i in quantum},
+            "success_probability": {names[i]: float(success[i]) for i in quantum},
+            "break_even_gate_time_s": {names[i]: float(classical / per_gate[i]) for i in quantum},
+            "predicted_quantum_seconds_by_gate_time": {
+                names[i]: [[gate, float(per_gate[i] * gate)] for gate in self._gate_times] for i in quantum
+            },
+        }
+
+    def _refusal(self, index: int, plan: Plan) -> str:
+        solver = self._hybrid.solvers[index]
+        if not math.isfinite(float(plan.estimate.frobenius_norm)):
+            return "the system is not finite"
+        if solver.needs_definite and not bool(plan.estimate.definite):
+            return "needs a positive definite matrix"
+        return "the condition number or the precision is outside the range of the formula"
+
+    def _predicted(self, assumed: str, lines: list[dict[str, Any]]) -> dict[str, float]:
+        parts = {
+            "gradient": self._stages.gradient,
+            "curvature": sum(b.curvature for b in self._stages.blocks),
+            "conditioning": sum(b.conditioning for b in self._stages.blocks),
+            "estimation": sum(b.estimation for b in self._stages.blocks),
+            "solve_classical": 0.0,
+            "solve_quantum": 0.0,
+        }
+        for line in lines:
+            entry = line["assumptions"][assumed]
+            if entry["choice"] not in entry["refused"]:
+                parts[f"solve_{entry['machine']}"] += entry["predicted_seconds"][entry["choice"]]
+        return {**parts, "total": sum(parts.values())}
+
+    def totals(self) -> dict[str, Any]:
+        """The fields of `summary.json` that follow from the records."""
+        acting = self._hybrid.assumptions[0].name
+        systems = [line["assumptions"][acting] for line in self.blocks]
+        return {
+            "predicted_seconds": {
+                a.name: sum(step["predicted_seconds"][a.name]["total"] for step in self.steps)
+                for a in self._hybrid.assumptions
+            },
+            "predicted_seconds_all_classical": self._fixed_seconds() + sum(map(self._classical_seconds, systems)),
+            "acting": acting,
+            "gate_time_s": self._hybrid.quantum.gate_time_s,
+            "quantum_share": _share([entry["machine"] == "quantum" for entry in systems]),
+            "by_gate_time": [self._at_gate_time(gate, systems) for gate in self._gate_times],
+            "solved_by": dict(Counter(line["solver"] for line in self.blocks if line["status"] == "ok")),
+            "fidelity": "model",
+            "statuses": dict(Counter(line["status"] for line in self.blocks)),
+        }
+
+    def _fixed_seconds(self) -> float:
+        block = sum(b.curvature + b.conditioning + b.estimation for b in self._stages.blocks)
+        return len(self.steps) * (self._stages.gradient + block)
+
+    def _classical_seconds(self, entry: dict[str, Any]) -> float:
+        able = (s for name, s in entry["predicted_seconds"].items() if not self._quantum[name] and math.isfinite(s))
+        return min(able, default=math.inf)
+
+    def _at_gate_time(self, gate_time_s: float, systems: list[dict[str, Any]]) -> dict[str, float]:
+        """What the scheduler would have decided, had a query taken `gate_time_s`."""
+        total, quantum = self._fixed_seconds(), []
+        for entry in systems:
+            classical = self._classical_seconds(entry)
+            modelled = min(
+                (
+                    dict(map(tuple, pairs))[gate_time_s]
+                    for pairs in entry["predicted_quantum_seconds_by_gate_time"].values()
+                ),
+                default=math.inf,
+            )
+            quantum.append(modelled < classical)
+            total += min(modelled, classical) if math.isfinite(min(modelled, classical)) else 0.0
+        return {"gate_time_s": gate_time_s, "quantum_share": _share(quantum), "predicted_seconds": total}
+
+
+def _share(flags: list[bool]) -> float:
+    return sum(flags) / len(flags) if flags else 0.0

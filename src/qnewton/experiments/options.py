@@ -1,0 +1,140 @@
+"""Every option of a training run, as typed dataclasses that the command line is made from.
+
+The docstring under each field is its `--help` text. No imports of jax here: parsing must be quick.
+"""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+def _require(ok: bool, option: str, value: object, rule: str) -> None:
+    if not ok:
+        raise ValueError(f"--{option} is {value}: {rule}")
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Length of the training."""
+
+    steps: int = 20
+    """Newton steps."""
+    batch_size: int = 2048
+    """Examples per step; at most the whole training set is used."""
+    evaluate_every: int = 1
+    """Steps between evaluations on all training and test data (the last step is always evaluated)."""
+    seed: int = 0
+    """Seed of the initial parameters and of the order of the batches."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Floating-point type of parameters, data and systems."""
+
+    def __post_init__(self):
+        for option in ("steps", "batch_size", "evaluate_every"):
+            value = getattr(self, option)
+            _require(value >= 1, option.replace("_", "-"), value, "it must be at least 1")
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """The Newton step."""
+
+    curvature: Literal["gauss-newton", "hessian"] = "gauss-newton"
+    """Curvature matrix: generalised Gauss-Newton, or the exact Hessian (Q-Newton)."""
+    partition: Literal["whole", "per-layer", "per-tensor"] = "whole"
+    """Parameters that share a system."""
+    learning_rate: float = 1.0
+    """Factor on the Newton direction."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises linearly from 0 (0: none)."""
+    decay: bool = False
+    """Let the learning rate fall linearly to 0 at the last step."""
+    clip: float | None = None
+    """Largest absolute entry of the Newton direction; None does not clip."""
+
+    def __post_init__(self):
+        _require(
+            math.isfinite(self.learning_rate) and self.learning_rate > 0,
+            "learning-rate",
+            self.learning_rate,
+            "it must be a positive number (1 is the full Newton step)",
+        )
+        _require(self.warmup_steps >= 0, "warmup-steps", self.warmup_steps, "it must be at least 0")
+        _require(self.clip is None or self.clip > 0, "clip", self.clip, "it must be positive, or None")
+
+
+@dataclass(frozen=True)
+class ConditioningOptions:
+    """Regularisation and pruning of each system."""
+
+    damping: float = 5e-2
+    """r of the regularisation H + r max|H| I."""
+    adapt_damping: bool = True
+    """Scale the damping by Levenberg-Marquardt's rule, and refuse steps that raise the batch loss."""
+    keep: float = 1.0
+    """Ratio of each row's entries that pruning keeps, in (0, 1]; 1 does not prune."""
+    order: Literal["prune-damp", "damp-prune-rows"] = "prune-damp"
+    """Prune symmetrically, then damp; or, as Q-Newton's published code has it, damp and then prune each row alone."""
+
+    def __post_init__(self):
+        _require(
+            math.isfinite(self.damping) and self.damping >= 0,
+            "damping",
+            self.damping,
+            "it must be a finite number of at least 0 (Q-Newton's usual value is 5e-3); negative damping would "
+            "make a definite system indefinite",
+        )
+        _require(
+            0 < self.keep <= 1,
+            "keep",
+            self.keep,
+            "it must lie in (0, 1]: the ratio of each row's entries that pruning keeps (1 does not prune)",
+        )
+
+
+@dataclass(frozen=True)
+class SchedulingOptions:
+    """Who may solve a system, and what a quantum solve is charged for."""
+
+    solvers: tuple[Literal["cholesky", "lu", "qlsa"], ...] = ("cholesky", "lu", "qlsa")
+    """Candidates of the scheduler; the first wins a tie."""
+    estimator: Literal[
+        "automatic", "exact", "certified", "lanczos", "inverse-lanczos", "determinant-norm", "definite-determinant-norm"
+    ] = "automatic"
+    """How the condition number is found; determinant-norm is the paper's, right but exponentially loose."""
+    assumptions: Literal["paper"] = "paper"
+    """Assumption set whose choices are carried out (all sets are recorded)."""
+    gate_time_s: float = 1e-9
+    """Seconds charged per query, under which the choices are made."""
+    gate_times_s: tuple[float, ...] = (50e-9, 1e-9, 1e-12, 1e-15, 1e-18)
+    """Further gate times for which quantum seconds and shares are reported."""
+    precision: float = 1e-2
+    """Error of the normalised solution state asked of the quantum solver."""
+
+    def __post_init__(self):
+        _require(len(self.solvers) > 0, "solvers", "empty", "name at least one candidate")
+        _require(len(set(self.solvers)) == len(self.solvers), "solvers", " ".join(self.solvers), "it names one twice")
+        for option, value in [("gate-time-s", self.gate_time_s), *(("gate-times-s", v) for v in self.gate_times_s)]:
+            _require(math.isfinite(value) and value > 0, option, value, "it must be a positive number of seconds")
+        _require(
+            0 < self.precision < 1,
+            "precision",
+            self.precision,
+            "it is the error of a normalised state and must lie in (0, 1)",
+        )
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Train a task with Newton's method, every Newton system given to the solver predicted to finish it soonest."""
+
+    preset: Literal["default", "paper", "paper-code"] = "default"
+    """Starting point of all options below; the values shown are the preset's. default: whatever trains best. paper:
+    faithful to Q-Newton (exact Hessian per tensor, LU against QLSA, published schedule). paper-code: with the order of
+    regularisation and pruning, and the unsymmetric rows, of its published code."""
+    out: Path | None = None
+    """Directory of the run; must not exist or be empty. None: a new one under runs/."""
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    step: StepOptions = field(default_factory=StepOptions)
+    conditioning: ConditioningOptions = field(default_factory=ConditioningOptions)
+    scheduling: SchedulingOptions = field(default_factory=SchedulingOptions)

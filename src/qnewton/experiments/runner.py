@@ -1,0 +1,232 @@
+"""The training loop: options in, run files out."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import jax
+import optax
+from jaxtyping import PyTree
+
+from ..curvature import Batch
+from ..optim import StepInfo, newton
+from ..scheduling import calibrate
+from . import build
+from .ledger import Ledger
+from .options import TrainOptions
+from .provenance import provenance
+from .rundir import SCHEMA_VERSION, RunDirectory
+from .stages import measure_stages
+from .tasks import make_task
+from .tasks.base import Task, batches
+
+
+class Watcher(Protocol):
+    """Whoever shows the progress of a run."""
+
+    def stage(self, what: str) -> None:
+        """A new stage of the preparation begins."""
+        ...
+
+    def step(self, step: dict[str, Any], blocks: list[dict[str, Any]]) -> None:
+        """A step is done and recorded."""
+        ...
+
+
+class TrainingFailed(Exception):
+    """The training cannot go on; what was recorded stays in the run directory."""
+
+
+def train(name: str, options: TrainOptions, directory: RunDirectory, watcher: Watcher) -> dict[str, Any]:
+    """Train a task and write its run files (all but the report).
+
+    Args:
+        name: of the task.
+        options: of the run.
+        directory: fresh.
+        watcher: is told of every stage and step.
+
+    Returns:
+        The summary, as written. Also after Ctrl-C, with status `interrupted` and the steps done so far.
+
+    Raises:
+        ValueError, MemoryError: for options that cannot work, before the first step.
+        TrainingFailed: if the loss of a batch is not finite.
+    """
+    build.check(options)
+    jax.config.update("jax_enable_x64", options.training.dtype == "float64")
+    watcher.stage("loading data")
+    task = make_task(name, options.training.dtype)
+    params = task.init(jax.random.key(options.training.seed))
+
+    watcher.stage("calibrating this machine")
+    calibrating = time.perf_counter()
+    sizes, stages, optimizer, ledger, calibration = _prepare(task, options, params)
+    calibrating = time.perf_counter() - calibrating
+    config = {
+        "schema_version": SCHEMA_VERSION,
+        "task": task.name,
+        "preset": options.preset,
+        "options": dataclasses.asdict(options),
+        "seed": options.training.seed,
+        **provenance(),
+        "model": {
+            "description": task.model,
+            "parameters": sum(n for _, n in sizes),
+            "blocks": [{"name": block, "n": n} for block, n in sizes],
+        },
+        "data": {"description": task.source, "train": len(task.train), "test": len(task.test)},
+    }
+    directory.write("config.json", config)
+    directory.write(
+        "calibration.json",
+        {
+            "machine": config["machine"],
+            **calibration,
+            "stages": dataclasses.asdict(stages),
+            "measured_seconds": calibrating,
+        },
+    )
+
+    watcher.stage("compiling the step")
+    compiling = time.perf_counter()
+    loop = _Loop(task, optimizer, options, params)
+    compiling = time.perf_counter() - compiling
+    status = "finished"
+    try:
+        for _ in range(options.training.steps):
+            step, blocks = loop.advance(ledger)
+            directory.append("blocks.jsonl", blocks)
+            directory.append("steps.jsonl", [step])
+            watcher.step(step, blocks)
+            _check_finite(step)
+    except KeyboardInterrupt:
+        status = "interrupted"
+    final = loop.evaluate()
+    stepping = sum(step["measured_seconds"] for step in ledger.steps)
+    evaluating = sum(step["measured_evaluation_seconds"] for step in ledger.steps)
+    summary = {
+        "schema_version": SCHEMA_VERSION,
+        "task": task.name,
+        "preset": options.preset,
+        "status": status,
+        "steps": len(ledger.steps),
+        "final_loss": final["train_loss"],
+        "test_loss": final["test_loss"],
+        "test_accuracy": final["test_accuracy"],
+        "measured_seconds": stepping + evaluating,
+        "measured_breakdown": {
+            "steps": stepping,
+            "evaluations": evaluating,
+            "compilation": compiling,
+            "calibration": calibrating,
+        },
+        **ledger.totals(),
+    }
+    directory.write("summary.json", summary)
+    return summary
+
+
+def _prepare(task: Task, options: TrainOptions, params: PyTree) -> tuple:
+    """Calibrate, and build the optimizer and the ledger upon it."""
+    objective, dtype = task.objective, options.training.dtype
+    curvature = build.CURVATURES[options.step.curvature]
+    partition = build.PARTITIONS[options.step.partition]
+    conditioning = build.make_conditioning(options.conditioning)
+    blocks = partition(params)
+    # Measure up to the largest system of this run, so that no prediction extrapolates.
+    largest = max(block.n for block in blocks)
+    sizes = sorted({max(1, round(largest * fraction)) for fraction in (0.01, 0.05, 0.2, 0.5, 1)} | {1, 2, 8})
+    classical = calibrate(build.make_solvers(options.scheduling), dtype=dtype, sizes=sizes)
+    hybrid = build.make_hybrid(options.scheduling, classical)
+    optimizer = newton(
+        objective,
+        build.make_schedule(options.step, options.training.steps),
+        curvature=curvature,
+        partition=partition,
+        conditioning=conditioning,
+        solver=hybrid,
+        adaptation=build.make_adaptation(options.conditioning),
+        clip=options.step.clip,
+    )
+    optimizer.init(params)  # refuses what would not fit in memory before a block is formed
+    batch = next(batches(task.train, options.training.batch_size, options.training.seed))
+    stages = measure_stages(objective, curvature, conditioning, hybrid.estimator, blocks, params, batch)
+    ledger = Ledger(hybrid, blocks, stages, options.scheduling.gate_times_s)
+    calibration = {
+        "dtype": dtype,
+        "kernels": {
+            kernel: {
+                "seconds_per_call": times.seconds_per_call,
+                "seconds_per_byte": times.seconds_per_byte,
+                "seconds_per_flop": times.seconds_per_flop,
+                "samples": [
+                    dict(zip(("n", "measured_seconds", "predicted_seconds"), s, strict=True)) for s in times.samples
+                ],
+                "worst_relative_error": times.worst_relative_error,
+            }
+            for kernel, times in classical.kernels
+        },
+    }
+    return [(block.name, block.n) for block in blocks], stages, optimizer, ledger, calibration
+
+
+class _Loop:
+    """The state of a training and its compiled functions."""
+
+    def __init__(self, task: Task, optimizer: Any, options: TrainOptions, params: PyTree):
+        self._task, self._options = task, options
+        self._size = min(options.training.batch_size, len(task.train))
+        self._batches = batches(task.train, self._size, options.training.seed)
+        self._params, self._state = params, optimizer.init(params)
+        self._done = 0
+
+        def step(params: PyTree, state: Any, batch: Batch) -> tuple[PyTree, Any]:
+            gradients = jax.grad(task.objective)(params, batch)
+            updates, state = optimizer.update(gradients, state, params, batch=batch)
+            return optax.apply_updates(params, updates), state
+
+        def evaluate(params: PyTree, train: Batch, test: Batch) -> tuple:
+            return task.objective(params, train), task.objective(params, test), task.accuracy(params, test)
+
+        first = next(batches(task.train, self._size, options.training.seed))
+        self._step: Callable = jax.jit(step).lower(self._params, self._state, first).compile()
+        self._evaluate: Callable = jax.jit(evaluate).lower(self._params, task.train.batch, task.test.batch).compile()
+
+    def advance(self, ledger: Ledger) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """One step, recorded and, when its turn has come, evaluated."""
+        batch = next(self._batches)
+        start = time.perf_counter()
+        self._params, self._state = jax.block_until_ready(self._step(self._params, self._state, batch))
+        seconds = time.perf_counter() - start
+        info: StepInfo = jax.device_get(self._state.info)
+        epoch = self._done * self._size / len(self._task.train)
+        step, blocks = ledger.record(info, epoch=epoch, measured_seconds=seconds)
+        self._done += 1
+        if self._done % self._options.training.evaluate_every == 0 or self._done == self._options.training.steps:
+            step.update(self.evaluate())
+        return step, blocks
+
+    def evaluate(self) -> dict[str, float]:
+        """Loss and accuracy over all data at the present parameters, and what finding them took."""
+        start = time.perf_counter()
+        values = jax.block_until_ready(self._evaluate(self._params, self._task.train.batch, self._task.test.batch))
+        seconds = time.perf_counter() - start
+        train_loss, test_loss, accuracy = (float(value) for value in values)
+        return {
+            "train_loss": train_loss,
+            "test_loss": test_loss,
+            "test_accuracy": accuracy,
+            "measured_evaluation_seconds": seconds,
+        }
+
+
+def _check_finite(step: dict[str, Any]) -> None:
+    if not math.isfinite(step["loss"]):
+        raise TrainingFailed(
+            f"the loss of the batch at step {step['step']} is {step['loss']}: the parameters or the data left the "
+            "floating-point range. Lower --learning-rate, raise --damping, or look for NaN in the data. The steps up "
+            "to here are in the run directory"
+        )

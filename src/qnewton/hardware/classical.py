@@ -1,0 +1,72 @@
+"""The classical machine: a calibration, frozen, that turns workloads into predicted seconds."""
+
+import equinox as eqx
+import numpy as np
+
+from ..core.records import ClassicalWorkload
+from ..core.suggest import unknown
+
+
+class KernelTimes(eqx.Module):
+    """Seconds of one kernel as a linear model of its workload, fitted to measurements on one machine.
+
+    Attributes:
+        seconds_per_call, seconds_per_byte, seconds_per_flop: coefficients, each at least 0.
+        samples: the measurements behind them, as `(n, measured_seconds, predicted_seconds)`.
+    """
+
+    seconds_per_call: float = eqx.field(static=True)
+    seconds_per_byte: float = eqx.field(static=True)
+    seconds_per_flop: float = eqx.field(static=True)
+    samples: tuple[tuple[int, float, float], ...] = eqx.field(static=True, default=())
+
+    def seconds(self, workload: ClassicalWorkload) -> float:
+        """Predicted seconds of one call."""
+        return self.seconds_per_call + self.seconds_per_byte * workload.bytes + self.seconds_per_flop * workload.flops
+
+    @property
+    def worst_relative_error(self) -> float:
+        """Largest `|predicted / measured - 1|` over the samples."""
+        return max((abs(predicted / measured - 1) for _, measured, predicted in self.samples), default=0.0)
+
+
+def fit(workloads: list[ClassicalWorkload], sizes: list[int], measured_seconds: list[float]) -> KernelTimes:
+    """Least-squares fit of the coefficients, in relative error, none of them negative.
+
+    Relative, since the samples span five orders of magnitude and a scheduler compares ratios.
+    """
+    from scipy.optimize import nnls
+
+    terms = np.array([[1.0, w.bytes, w.flops] for w in workloads])
+    scale = terms.max(axis=0)
+    weights = 1 / np.asarray(measured_seconds)
+    coefficients, _ = nnls(terms / scale * weights[:, None], np.ones(len(weights)))
+    call, byte, flop = (float(c) for c in coefficients / scale)
+    fitted = KernelTimes(call, byte, flop)
+    samples = [(n, m, fitted.seconds(w)) for n, m, w in zip(sizes, measured_seconds, workloads, strict=True)]
+    return KernelTimes(call, byte, flop, tuple(samples))
+
+
+class ClassicalMachine(eqx.Module):
+    """A calibrated classical machine.
+
+    Attributes:
+        name: of the processor.
+        dtype: for which the kernels were measured.
+        kernels: pairs of kernel name and times.
+    """
+
+    name: str = eqx.field(static=True)
+    dtype: str = eqx.field(static=True)
+    kernels: tuple[tuple[str, KernelTimes], ...] = eqx.field(static=True)
+
+    def seconds(self, workload: ClassicalWorkload) -> float:
+        """Predicted seconds of the workload.
+
+        Raises:
+            KeyError: if its kernel was not calibrated.
+        """
+        kernels = dict(self.kernels)
+        if workload.kernel not in kernels:
+            raise KeyError(unknown("kernel", workload.kernel, kernels) + ". Calibrate with every solver in use")
+        return kernels[workload.kernel].seconds(workload)

@@ -1,0 +1,94 @@
+"""How the damping follows the training."""
+
+import abc
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+
+class AbstractAdaptation(eqx.Module):
+    """Turns the reduction ratio of a step into the damping scale of the next one.
+
+    Attributes:
+        tries: whether the step must be tried on its batch to know the ratio, one more evaluation of the loss.
+    """
+
+    tries: eqx.AbstractClassVar[bool]
+
+    @abc.abstractmethod
+    def initial(self) -> float:
+        """The scale of the first step."""
+
+    @abc.abstractmethod
+    def adapt(self, scale: Float[Array, ""], ratio: Float[Array, ""]) -> Float[Array, ""]:
+        """The next scale, from the actual over the predicted decrease of the loss (NaN where it is not known)."""
+
+    @abc.abstractmethod
+    def accept(self, decrease: Float[Array, ""]) -> Bool[Array, ""]:
+        """Whether a step that lowered the batch loss by `decrease` (negative if it rose) is taken."""
+
+
+class Fixed(AbstractAdaptation):
+    """The damping stays what its rule says, and every step is taken: Q-Newton's way."""
+
+    tries: ClassVar[bool] = False
+
+    def initial(self) -> float:
+        return 1.0
+
+    def adapt(self, scale: Float[Array, ""], ratio: Float[Array, ""]) -> Float[Array, ""]:
+        return scale
+
+    def accept(self, decrease: Float[Array, ""]) -> Bool[Array, ""]:
+        return jnp.ones((), bool)
+
+
+class LevenbergMarquardt(AbstractAdaptation):
+    """Less damping while the quadratic model predicts well, more where it fails (Marquardt 1963; Martens 2010, 4.1).
+
+    A step that would raise the loss of its own batch is not taken; the next one is damped more. The trial needs the
+    update to be applied as it is, so `newton` must come last in an `optax.chain`.
+
+    Attributes:
+        start: first scale on the damping, positive.
+        shrink: factor in (0, 1) where the ratio exceeds `good`.
+        grow: factor above 1 where the ratio falls below `poor`, squared where the loss rose.
+        good, poor: thresholds on the reduction ratio.
+        smallest, largest: limits of the scale.
+    """
+
+    tries: ClassVar[bool] = True
+
+    start: float = eqx.field(static=True, default=1.0)
+    shrink: float = eqx.field(static=True, default=0.5)
+    grow: float = eqx.field(static=True, default=2.0)
+    good: float = eqx.field(static=True, default=0.75)
+    poor: float = eqx.field(static=True, default=0.25)
+    smallest: float = eqx.field(static=True, default=1e-4)
+    largest: float = eqx.field(static=True, default=1e6)
+
+    def __check_init__(self):
+        if not 0 < self.smallest <= self.start <= self.largest:
+            raise ValueError(
+                f"the damping scale starts at {self.start} with limits {self.smallest} to {self.largest}: all must be "
+                "positive, in the order smallest <= start <= largest. Damping is never negative"
+            )
+        if not (0 < self.shrink < 1 < self.grow and self.poor < self.good):
+            raise ValueError(
+                f"shrink is {self.shrink}, grow {self.grow}, poor {self.poor}, good {self.good}: they must satisfy "
+                "0 < shrink < 1 < grow and poor < good"
+            )
+
+    def initial(self) -> float:
+        return self.start
+
+    def adapt(self, scale: Float[Array, ""], ratio: Float[Array, ""]) -> Float[Array, ""]:
+        factor = jnp.select(
+            [ratio > self.good, ratio >= self.poor, ratio > 0], [self.shrink, 1.0, self.grow], self.grow**2
+        )
+        return jnp.clip(scale * factor.astype(scale.dtype), self.smallest, self.largest)
+
+    def accept(self, decrease: Float[Array, ""]) -> Bool[Array, ""]:
+        return decrease > 0

@@ -1,0 +1,39 @@
+"""Turns the files of a run into one self-contained HTML page; reads run files and never a solver."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .fields import RunFileError
+from .load import read_run
+from .records import Run
+
+__all__ = ["Run", "RunFileError", "read_run", "write_report"]
+
+
+def write_report(run_directory: Path) -> Path:
+    """Writes `report.html` into a run directory, replacing an older one in one move.
+
+    Args:
+        run_directory: what `qnewton train` wrote (`docs/run-files.md`). A run that was killed is reported as far as
+            it came, and the page says what is missing.
+
+    Returns:
+        The path of the page. It fetches nothing and runs no script.
+
+    Raises:
+        RunFileError: a file is not what the schema says; the message names the file, the line and the field.
+    """
+    from .page import render
+
+    run_directory = Path(run_directory)
+    page = render(read_run(run_directory))
+    target = run_directory / "report.html"
+    temporary = run_directory / f".report.{os.getpid()}.html"
+    try:
+        temporary.write_text(page, encoding="utf-8")
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target

@@ -1,0 +1,79 @@
+"""Numbers as text: SI prefixes, powers of ten, percentages."""
+
+from __future__ import annotations
+
+import math
+
+_PREFIXES = {-18: "a", -15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: ""}
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+MISSING = "–"
+
+
+def power_of_ten(exponent: int) -> str:
+    """`10⁵`."""
+    return f"10{str(exponent).translate(_SUPERSCRIPTS)}"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Three significant digits, as `0.0123` or `1.23×10⁻⁷`."""
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
+    if -4 <= exponent < 5:
+        return f"{value:.{max(0, digits - 1 - exponent)}f}"
+    mantissa = f"{value / 10.0**exponent:.{digits - 1}f}" if exponent > -300 else f"{value:e}".split("e")[0]
+    return f"{mantissa}×{power_of_ten(exponent)}"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """`significant`, or a dash for an unknown number."""
+    return MISSING if value is None else significant(value, digits)
+
+
+def seconds(value: float | None, digits: int = 3) -> str:
+    """`1.23 µs`; from 1 as to 10⁵ s with a prefix, beyond that as a power of ten."""
+    if value is None:
+        return MISSING
+    if value == 0:
+        return "0 s"
+    rounded = float(f"{value:.{digits - 1}e}")
+    exponent = math.floor(math.log10(abs(rounded)))
+    prefix = min(0, 3 * (exponent // 3))
+    if prefix not in _PREFIXES or exponent >= 5:
+        return f"{significant(value, digits)} s"
+    return f"{rounded / 10.0**prefix:.{max(0, digits - 1 - exponent + prefix)}f} {_PREFIXES[prefix]}s"
+
+
+def short_seconds(value: float) -> str:
+    """`seconds` for an axis: no trailing zeros."""
+    amount, unit = seconds(value).split(" ")
+    if "." in amount and "×" not in amount:
+        amount = amount.rstrip("0").rstrip(".")
+    return f"{amount} {unit}"
+
+
+def from_log10(value: float | None) -> str:
+    """A positive number from its logarithm; beyond the floating-point range only the power of ten is kept."""
+    if value is None:
+        return MISSING
+    if value > 300:
+        return power_of_ten(round(value))
+    if value < 3:
+        return significant(10.0**value, 2)
+    mantissa = f"{10.0 ** (value - math.floor(value)):.1f}"
+    return f"{mantissa}×{power_of_ten(math.floor(value))}" if mantissa != "10.0" else power_of_ten(math.ceil(value))
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """`12.3 %` from a fraction."""
+    return MISSING if value is None else f"{100 * value:.{digits}f} %"
+
+
+def count(value: int) -> str:
+    """`12 345`: a thin no-break space between groups of three digits."""
+    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def shorten(name: str, length: int = 18) -> str:
+    """The end of a long name (the part that differs) behind an ellipsis."""
+    return name if len(name) <= length else "…" + name[1 - length :]

@@ -1,0 +1,100 @@
+"""Calibration: measure every classical candidate on this machine and fit its times."""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+
+from ..core.records import ClassicalWorkload, Encoding, Kind, SystemEstimate
+from ..hardware import ClassicalMachine, describe_machine, fit, median_seconds
+from ..solvers import AbstractSolver
+
+DEFAULT_SIZES = (8, 32, 128, 384, 1024)
+
+
+def calibrate(
+    solvers: Sequence[AbstractSolver],
+    *,
+    dtype: str = "float32",
+    sizes: Sequence[int] = DEFAULT_SIZES,
+    repeats: int = 5,
+) -> ClassicalMachine:
+    """Measure how long the classical solvers among `solvers` take on this machine, inside a jitted function.
+
+    Args:
+        solvers: candidates; quantum ones are passed over.
+        dtype: of the systems, `float32` or `float64` (the latter needs jax's x64 mode).
+        sizes: rows of the measured systems, at least three different ones; predictions beyond the largest extrapolate
+            the operation count.
+        repeats: measurements of each, of which the median counts.
+
+    Returns:
+        The frozen calibration. Takes about a second, most of it compilation.
+
+    Raises:
+        ValueError: if fewer than three sizes are given or `dtype` is not available.
+    """
+    if len(set(sizes)) < 3:
+        raise ValueError(
+            f"sizes is {tuple(sizes)}: calibration fits three coefficients and needs three different sizes"
+        )
+    return _calibrate(tuple(solvers), dtype, tuple(sorted(set(sizes))), repeats)
+
+
+@functools.lru_cache(maxsize=32)
+def _calibrate(
+    solvers: tuple[AbstractSolver, ...], dtype: str, sizes: tuple[int, ...], repeats: int
+) -> ClassicalMachine:
+    # Cached: `Hybrid` calibrates when first traced, and a program traces it many times.
+    kernels = {}
+    with jax.ensure_compile_time_eval():
+        if jnp.zeros((), dtype).dtype != jnp.dtype(dtype):
+            raise ValueError(f"dtype {dtype} is not available: switch on jax's x64 mode, or calibrate for float32")
+        for solver in solvers:
+            workloads = [solver.workload(*_placeholder(n, dtype)) for n in sizes]
+            classical = [w for w in workloads if isinstance(w, ClassicalWorkload)]
+            if classical and classical[0].kernel not in kernels:
+                measured = [_solve_seconds(solver, n, dtype, repeats) for n in sizes]
+                kernels[classical[0].kernel] = fit(classical, list(sizes), measured)
+    return ClassicalMachine(
+        name=str(describe_machine()["processor"]), dtype=dtype, kernels=tuple(sorted(kernels.items()))
+    )
+
+
+def _placeholder(n: int, dtype: str) -> tuple[SystemEstimate, Encoding]:
+    # A dense solver's workload depends on n and the dtype alone.
+    one = jnp.ones((), dtype)
+    estimate = SystemEstimate(
+        n=n,
+        degree=jnp.asarray(n),
+        max_entry=one,
+        frobenius_norm=one,
+        spectral_norm=one,
+        log_condition_number=one,
+        definite=jnp.asarray(True),
+        kind=Kind.EXACT,
+    )
+    return estimate, Encoding(condition_number=one, subnormalisation=one)
+
+
+def _solve_seconds(solver: AbstractSolver, n: int, dtype: str, repeats: int) -> float:
+    rng = np.random.default_rng(n)
+    factor = rng.standard_normal((n, n))
+    matrix = jnp.asarray(factor @ factor.T / n + np.eye(n), dtype)
+    vector = jnp.asarray(rng.standard_normal(n), dtype)
+    # Small systems finish in microseconds, below what dispatching a jitted function costs: several run in one loop.
+    loops = max(1, 10_000 // (n * n))
+
+    @jax.jit
+    def run(matrix, vector):
+        def solve(_, x):
+            # Depends on x, so that the factorisation is not hoisted out of the loop.
+            operator = lx.MatrixLinearOperator(matrix + 0 * x[0], lx.positive_semidefinite_tag)
+            return lx.linear_solve(operator, vector, solver, throw=False).value
+
+        return jax.lax.fori_loop(0, loops, solve, vector)
+
+    return median_seconds(lambda: run(matrix, vector), repeats) / loops

@@ -1,0 +1,68 @@
+"""The interface of a solver: a lineax solver that also states its workload."""
+
+import abc
+from typing import Any
+
+import lineax as lx
+from jaxtyping import Array, PyTree
+
+from ..core.records import Encoding, SystemEstimate, Workload
+
+
+class AbstractSolver(lx.AbstractLinearSolver):
+    """A `lineax.AbstractLinearSolver` that a scheduler can weigh."""
+
+    @property
+    @abc.abstractmethod
+    def needs_definite(self) -> bool:
+        """Whether the matrix must be positive definite."""
+
+    @property
+    @abc.abstractmethod
+    def fidelity(self) -> str | None:
+        """None for a classical solver; `model` for a quantum one whose state a classical solve stands in for."""
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """How records and reports call this solver, e.g. `LU` or `QLSA(jennings2023v1)`."""
+
+    @property
+    @abc.abstractmethod
+    def runs_as(self) -> str:
+        """The name of what produces the numbers; another solver's where that one stands in for this one."""
+
+    @abc.abstractmethod
+    def workload(self, estimate: SystemEstimate, encoding: Encoding) -> Workload:
+        """What solving such a system once takes.
+
+        Args:
+            estimate: the system's numbers.
+            encoding: condition number and subnormalisation of its block encoding; classical solvers ignore it.
+        """
+
+
+class AbstractDelegate(AbstractSolver):
+    """A solver whose numbers another lineax solver produces."""
+
+    @property
+    @abc.abstractmethod
+    def inner(self) -> lx.AbstractLinearSolver:
+        """The solver that runs."""
+
+    def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> Any:
+        return self.inner.init(operator, options)
+
+    def compute(
+        self, state: Any, vector: PyTree[Array], options: dict[str, Any]
+    ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
+        return self.inner.compute(state, vector, options)
+
+    def transpose(self, state: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return self.inner.transpose(state, options)
+
+    def conj(self, state: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return self.inner.conj(state, options)
+
+    def assume_full_rank(self) -> bool:
+        return self.inner.assume_full_rank()

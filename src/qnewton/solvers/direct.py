@@ -1,0 +1,69 @@
+"""Dense factorisations, lineax's own, with their workloads."""
+
+import lineax as lx
+
+from ..core.records import ClassicalWorkload, Encoding, SystemEstimate
+from .base import AbstractDelegate
+
+
+class LU(AbstractDelegate):
+    """LU factorisation with partial pivoting, for any nonsingular matrix; Q-Newton's classical solver."""
+
+    @property
+    def needs_definite(self) -> bool:
+        return False
+
+    @property
+    def fidelity(self) -> None:
+        return None
+
+    @property
+    def name(self) -> str:
+        return "LU"
+
+    @property
+    def runs_as(self) -> str:
+        return self.name
+
+    @property
+    def inner(self) -> lx.AbstractLinearSolver:
+        return lx.LU()
+
+    def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
+        """`2/3 n^3` operations for the factor and `2 n^2` for the two substitutions (Golub and Van Loan, 3.2)."""
+        n = estimate.n
+        return _dense_workload("lu", n, 2 / 3 * n**3 + 2 * n**2, estimate.max_entry.dtype.itemsize)
+
+
+class Cholesky(AbstractDelegate):
+    """Cholesky factorisation, for positive definite matrices; half the operations of LU."""
+
+    @property
+    def needs_definite(self) -> bool:
+        return True
+
+    @property
+    def fidelity(self) -> None:
+        return None
+
+    @property
+    def name(self) -> str:
+        return "Cholesky"
+
+    @property
+    def runs_as(self) -> str:
+        return self.name
+
+    @property
+    def inner(self) -> lx.AbstractLinearSolver:
+        return lx.Cholesky()
+
+    def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
+        """`1/3 n^3` operations for the factor and `2 n^2` for the two substitutions (Golub and Van Loan, 4.2)."""
+        n = estimate.n
+        return _dense_workload("cholesky", n, 1 / 3 * n**3 + 2 * n**2, estimate.max_entry.dtype.itemsize)
+
+
+def _dense_workload(kernel: str, n: int, flops: float, itemsize: int) -> ClassicalWorkload:
+    # The matrix is copied into the factor, which is read once more by the substitutions.
+    return ClassicalWorkload(kernel=kernel, flops=flops, bytes=3.0 * n**2 * itemsize)

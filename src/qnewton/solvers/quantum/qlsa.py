@@ -1,0 +1,60 @@
+"""A quantum linear solver algorithm as a candidate of the scheduler, at fidelity `model`."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import lineax as lx
+
+from ...core.records import Encoding, QuantumWorkload, SystemEstimate
+from ..base import AbstractDelegate, AbstractSolver
+from ..direct import LU
+from .queries import jennings2023v1
+
+Queries = Callable[[Encoding, float], QuantumWorkload]
+
+
+class QLSA(AbstractDelegate):
+    """A quantum linear solver: its cost is a published query count, its solution comes from a classical stand-in.
+
+    This is the fidelity `model` of every public Q-Newton result: the stand-in gives the exact solution, so nothing of
+    a real machine's error is in it. Records and reports say so.
+
+    Attributes:
+        queries: the query count, e.g. `jennings2023v1`.
+        precision: epsilon, error of the normalised solution state that is asked for, in (0, 1).
+        stand_in: the classical solver that produces the numbers.
+    """
+
+    queries: Queries = eqx.field(static=True, default=jennings2023v1)
+    precision: float = eqx.field(static=True, default=1e-2)
+    stand_in: AbstractSolver = LU()
+
+    def __check_init__(self):
+        if not 0 < self.precision < 1:
+            raise ValueError(
+                f"precision is {self.precision}: it is the error of a normalised state and must lie in (0, 1)"
+            )
+
+    @property
+    def needs_definite(self) -> bool:
+        return self.stand_in.needs_definite
+
+    @property
+    def fidelity(self) -> str:
+        return "model"
+
+    @property
+    def name(self) -> str:
+        return f"QLSA({self.queries.__name__})"
+
+    @property
+    def runs_as(self) -> str:
+        return self.stand_in.runs_as
+
+    @property
+    def inner(self) -> lx.AbstractLinearSolver:
+        return self.stand_in
+
+    def workload(self, estimate: SystemEstimate, encoding: Encoding) -> QuantumWorkload:
+        """The published count for this encoding at `precision`."""
+        return self.queries(encoding, self.precision)

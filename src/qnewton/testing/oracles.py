@@ -1,0 +1,11 @@
+"""Slow, independent ways to the same numbers."""
+
+import jax
+from jaxtyping import Array, Float, PyTree
+
+from ..curvature import Batch, Block, Objective
+
+
+def dense_hessian_block(objective: Objective, params: PyTree, batch: Batch, block: Block) -> Float[Array, "n n"]:
+    """The block by `jax.hessian`, all rows at once: what every exact curvature must equal."""
+    return jax.hessian(lambda w: objective(block.put(params, w), batch))(block.take(params))

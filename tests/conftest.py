@@ -1,0 +1,36 @@
+"""What every test may use: both float widths, and one profile for the property tests."""
+
+import os
+from collections.abc import Iterator
+
+import hypothesis
+import jax
+import jax.numpy as jnp
+import pytest
+
+hypothesis.settings.register_profile(
+    "qnewton",
+    deadline=None,  # the first example of a test compiles, the others do not
+    max_examples=25,
+    derandomize="CI" in os.environ,
+    # `dtype` below is the same for all examples of a test, so it need not be set up anew for each of them.
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("qnewton")
+
+
+@pytest.fixture(autouse=True)
+def _float_width_stays() -> Iterator[None]:
+    """Fails a test that leaves the global float width changed, and sets it back for the tests after it."""
+    before = jax.config.read("jax_enable_x64")
+    yield
+    after = jax.config.read("jax_enable_x64")
+    jax.config.update("jax_enable_x64", before)
+    assert after == before, "use `with jax.enable_x64(True):` or the `dtype` fixture"
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request: pytest.FixtureRequest) -> Iterator[jnp.dtype]:
+    """The float type of a test that runs once in single and once in double precision."""
+    with jax.enable_x64(request.param == "float64"):
+        yield jnp.dtype(request.param)
