@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from ..core.suggest import unknown
 from .report import report
-from .train import train
+from .train import INTERRUPTED, train
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"train": train, "report": report}
 USAGE = """usage: qnewton train TASK [options]   train a task with Newton's method
@@ -35,6 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return COMMANDS[command](rest)
     except (ValueError, OSError, MemoryError) as error:
         return _fail(str(error))
+    except KeyboardInterrupt:
+        # Before the first step or after the last: the training itself turns Ctrl-C into an interrupted run.
+        print("qnewton: interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _fail(message: str) -> int:

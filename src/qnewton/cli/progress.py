@@ -28,7 +28,7 @@ class Progress:
             console=self._console,
         )
         self._row: TaskID | None = None
-        self._console.print(f"{task} -> {directory}", highlight=False, soft_wrap=True)
+        self._console.print(f"{task} -> {directory}", markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -72,6 +72,6 @@ def _short(line: dict[str, Any]) -> str:
 
 
 def _power(log10: float) -> str:
-    if math.isinf(log10):
+    if not math.isfinite(log10):
         return "unknown"
     return f"{10**log10:.2g}" if log10 < 300 else f"1e{log10:.0f}"

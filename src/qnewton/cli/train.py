@@ -1,9 +1,10 @@
 """`qnewton train TASK`."""
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -11,22 +12,24 @@ from ..core.suggest import unknown
 from ..experiments.options import TrainOptions
 from ..experiments.presets import PRESETS
 
-INTERRUPTED = 130
+FAILED, INTERRUPTED = 1, 130
 
 
 @dataclass(frozen=True)
 class TrainCommand:
     """Train a task with Newton's method; every Newton system goes to the solver predicted to finish it soonest."""
 
-    task: tyro.conf.Positional[str]
+    task: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK")]
     """What to train: digits-mlp."""
-    options: TrainOptions
+    options: Annotated[TrainOptions, tyro.conf.arg(name="")]
 
 
 def train(arguments: Sequence[str]) -> int:
     """Parse, train, write the report, and say where everything is."""
     command = parse(arguments)
     # Only now: the modules behind these imports take a second, which `--help` and a misspelt option should not.
+    from ..experiments.build import check
+    from ..experiments.rundir import RunDirectory
     from ..experiments.runner import TrainingFailed
     from ..experiments.runner import train as run
     from ..experiments.tasks import check_task
@@ -34,22 +37,17 @@ def train(arguments: Sequence[str]) -> int:
     from .progress import Progress
 
     check_task(command.task)
-    from ..experiments.rundir import RunDirectory
-
     options = command.options
+    check(options)  # before there is a directory
     directory = RunDirectory.create(options.out, f"{command.task}-{options.preset}")
-    failure = None
-    with Progress(command.task, options.training.steps, directory.path) as progress:
-        try:
+    try:
+        with Progress(command.task, options.training.steps, directory.path) as progress:
             summary = run(command.task, options, directory, progress)
-        except TrainingFailed as error:
-            failure = str(error)
-    report = write_report(directory.path)
-    if failure is not None:
-        print(f"qnewton: {failure}\nreport: {report}", file=sys.stderr)
-        return 1
+    except TrainingFailed as error:
+        print(f"qnewton: {error}\nreport: {write_report(directory.path)}", file=sys.stderr)
+        return FAILED
     _print_summary(summary)
-    print(f"report: {report}")
+    print(f"report: {write_report(directory.path)}")
     return INTERRUPTED if summary["status"] == "interrupted" else 0
 
 
@@ -81,13 +79,18 @@ def _preset(arguments: Sequence[str]) -> str:
 
 
 def _print_summary(summary: dict[str, Any]) -> None:
-    acting = summary["acting"]
+    acting, classical = summary["acting"], summary["predicted_seconds_all_classical"]
+    alone = (
+        f"{classical:.2f} s with classical solves alone"
+        if math.isfinite(classical)
+        else "some had no classical candidate"
+    )
     print(
         f"{summary['status']}: {summary['steps']} steps, training loss {summary['final_loss']:.4g}, test accuracy "
         f"{summary['test_accuracy']:.4f}\n"
         f"measured  {summary['measured_seconds']:.2f} s wall clock, compilation and calibration aside\n"
         f"predicted {summary['predicted_seconds'][acting]:.2f} s under `{acting}` at {summary['gate_time_s']:g} s per "
-        f"query; {summary['predicted_seconds_all_classical']:.2f} s with classical solves alone\n"
+        f"query; {alone}\n"
         f"quantum   {summary['quantum_share']:.0%} of the systems (fidelity {summary['fidelity']}: a classical solve "
         "stood in for the state, only the cost is quantum)"
     )

@@ -19,8 +19,8 @@ class Damp(AbstractConditioner):
         offset: in units of the matrix, at least 0.
     """
 
-    relative: float = eqx.field(static=True, default=5e-3)
-    offset: float = eqx.field(static=True, default=0.0)
+    relative: float = eqx.field(static=True, converter=float, default=5e-3)
+    offset: float = eqx.field(static=True, converter=float, default=0.0)
 
     def __check_init__(self):
         for name in ("relative", "offset"):

@@ -24,8 +24,8 @@ class Status(enum.IntEnum):
 
 _REMEDIES = {
     Status.OK: "solved",
-    Status.NOT_FINITE: "the curvature block or the gradient holds NaN or infinity: look for an overflowing loss in this "
-    "batch, or lower the learning rate",
+    Status.NOT_FINITE: "the curvature block or the gradient holds NaN or infinity: look for an overflowing loss in "
+    "this batch, or lower the learning rate",
     Status.NO_CANDIDATE: "no candidate could take the system (Cholesky needs a positive definite matrix, a quantum "
     "solver a finite condition number in its range): add LU to the candidates or raise the damping",
     Status.NOT_SOLVED: "the solution missed the residual tolerance: the system is numerically singular, raise the "

@@ -19,8 +19,8 @@ def check_params(params: PyTree) -> None:
     """Refuse what Newton's method cannot differentiate twice.
 
     Raises:
-        ValueError: if `params` holds no array.
-        TypeError: if a leaf is not a real floating-point array.
+        ValueError: if `params` holds no array, or an array without entries.
+        TypeError: if a leaf is not a real floating-point array, or not of the same dtype as the others.
     """
     leaves = jax.tree.leaves(params)
     if not leaves:
@@ -28,17 +28,24 @@ def check_params(params: PyTree) -> None:
             f"params holds no arrays (got {params!r}): pass the pytree of trainable arrays, for an equinox model "
             "`eqx.filter(model, eqx.is_inexact_array)`"
         )
+    dtypes = {}
     for name, leaf in zip(leaf_names(params), leaves, strict=True):
         dtype = getattr(leaf, "dtype", None)
         if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
             raise TypeError(
                 f"params leaf `{name}` is {dtype or type(leaf).__name__}, not a real floating-point array: Newton's "
-                "method needs second derivatives. Keep counters and other constants out of params (for an equinox "
-                "model: `eqx.partition(model, eqx.is_inexact_array)`)"
+                "method needs second derivatives. Make it one (`jnp.asarray(value, float)`) if it is trained; keep "
+                "counters and other constants out of params (for an equinox model: `eqx.partition(model, "
+                "eqx.is_inexact_array)`)"
             )
-    dtypes = sorted({str(leaf.dtype) for leaf in leaves})
+        if leaf.size == 0:
+            raise ValueError(
+                f"params leaf `{name}` has shape {leaf.shape}, no entries to train: leave it out of params"
+            )
+        dtypes.setdefault(str(dtype), name)
     if len(dtypes) > 1:
-        raise TypeError(f"params mixes the dtypes {', '.join(dtypes)}: cast all leaves to one of them")
+        mixed = ", ".join(f"{dtype} (`{name}`)" for dtype, name in sorted(dtypes.items()))
+        raise TypeError(f"params mixes the dtypes {mixed}: cast all leaves to one of them")
 
 
 def ravel(leaves: Sequence[Float[Array, "..."]]) -> Float[Array, " n"]:

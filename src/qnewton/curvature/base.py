@@ -25,6 +25,9 @@ class AbstractCurvature(eqx.Module):
 
     def system(self, matrix: Float[Array, "n n"]) -> System:
         """A formed block as the record that conditioning takes."""
-        # Rounding leaves an asymmetry of a few ulp; everything downstream may rely on exact symmetry.
+        # Rounding leaves an asymmetry of a few ulp; everything downstream may rely on exact symmetry. One triangle is
+        # copied: the mean of both, once XLA has contracted it to fma(a, 1/B, b * 1/B), does not commute. Two triangles
+        # are added, and not chosen by `where(row >= column, matrix, matrix.T)`: jaxlib 0.10.2 crashes on that.
+        symmetric = jnp.tril(matrix) + jnp.tril(matrix, -1).T
         floor = jnp.zeros((), matrix.dtype) if self.semidefinite else None
-        return System.of((matrix + matrix.T) / 2, symmetric=True, eigenvalue_floor=floor)
+        return System.of(symmetric, symmetric=True, eigenvalue_floor=floor)

@@ -7,8 +7,11 @@ from jaxtyping import Array, Float, PyTree
 
 from ..core.records import System
 from .base import AbstractCurvature
+from .examples import Examples, mean_over_chunks, single_examples
+from .kronecker import Layer, Small, assemble, find_layers, pairs
 from .objective import Batch, Objective
 from .partition import Block
+from .structure import Program
 
 
 class GaussNewton(AbstractCurvature):
@@ -20,48 +23,81 @@ class GaussNewton(AbstractCurvature):
 
     Attributes:
         convex_loss: whether `loss` is convex in the outputs. With False nothing is claimed about definiteness.
-        chunk_bytes: memory for the Jacobians of the examples that are handled together.
+        chunk_bytes: memory for the products of the examples that are handled together.
+        structure: form the block from the inputs and the output curvature of the layers where all parameters of the
+            block are recognised as used linearly (`curvature.structure`); otherwise, and with False, from Jacobians.
     """
 
     convex_loss: bool = eqx.field(static=True, default=True)
     chunk_bytes: int = eqx.field(static=True, default=2**26)
+    structure: bool = eqx.field(static=True, default=True)
+
+    def __check_init__(self):
+        if self.chunk_bytes < 1:
+            raise ValueError(
+                f"chunk_bytes is {self.chunk_bytes}: it must be positive. Where it is less than one example needs, "
+                "the examples are handled one by one"
+            )
 
     @property
     def semidefinite(self) -> bool:
         return self.convex_loss
 
     def form(self, objective: Objective, params: PyTree, batch: Batch, block: Block) -> System:
-        """The block, accumulated over chunks of examples with one matrix product each."""
+        """The block, in matrix products over chunks of examples.
+
+        Raises:
+            ValueError: if the leading axis of the outputs does not count the examples.
+        """
+        examples = single_examples(objective, params, batch)
+        if self.structure:
+            program = Program(objective.predict, params, jax.tree.map(lambda leaf: leaf[0], batch[0]))
+            layers = find_layers(program, block)
+            # With several positions per example the outputs of a use are wider than the outputs of the model, and with
+            # one output per example the Jacobian is as small as it gets.
+            if layers is not None and examples.width > 1 and all(layer.lead.positions == 1 for layer in layers):
+                return self.system(self._in_factors(examples, program, layers, params, batch, block))
+        return self.system(self._in_jacobians(examples, params, batch, block))
+
+    def _in_factors(
+        self, examples: Examples, program: Program, layers: list[Layer], params: PyTree, batch: Batch, block: Block
+    ) -> Float[Array, "n n"]:
+        """`sum_n x_n x_n^T kron (G_n^T D_n G_n)`, with `G_n` the Jacobian in the outputs of the layers."""
+        dtype = block.take(params).dtype
+        leads = [layer.lead for layer in layers]
+        perturbations = [jnp.zeros((lead.positions, lead.index.shape[1]), dtype) for lead in leads]
+
+        def inner(example: Batch) -> tuple[Small, list[Float[Array, "t i"]]]:
+            x, y = example
+
+            def outputs(given: list[Float[Array, "t a"]]) -> tuple[Float[Array, " c"], list[Float[Array, "t i"]]]:
+                z, inputs = program.run(params, x, dict(zip(leads, given, strict=True)))
+                return z, [inputs[lead] for lead in leads]
+
+            z, pullback, inputs = jax.vjp(outputs, perturbations, has_aux=True)
+            (jacobians,) = jax.vmap(pullback)(jnp.eye(examples.width, dtype=z.dtype))
+            curvature = jax.hessian(examples.loss)(z, y)
+            curved = [jnp.einsum("cd,dsb->csb", curvature, jacobian) for jacobian in jacobians]
+            small = {(u, v): jnp.einsum("cta,csb->tasb", jacobians[u], curved[v]) for u, v in pairs(layers)}
+            return small, inputs
+
+        return assemble(block, layers, inner, batch, self.chunk_bytes, dtype)
+
+    def _in_jacobians(self, examples: Examples, params: PyTree, batch: Batch, block: Block) -> Float[Array, "n n"]:
+        """`sum_n J_n^T D_n J_n`, with the Jacobians written out."""
         vector = block.take(params)
-        inputs, targets = batch
-        size = jax.tree.leaves(inputs)[0].shape[0]
-
-        def outputs_of(w: Float[Array, " n"], x: PyTree) -> Float[Array, " c"]:
-            single = jax.tree.map(lambda leaf: leaf[None], x)
-            return jnp.ravel(objective.predict(block.put(params, w), single)[0])
-
-        outputs = jax.eval_shape(objective.predict, params, inputs)
-        output_shape, width = outputs.shape[1:], max(1, outputs.size // size)
-
-        def loss_of(z: Float[Array, " c"], y: PyTree) -> Float[Array, ""]:
-            single = jax.tree.map(lambda leaf: leaf[None], y)
-            return objective.values(z.reshape(1, *output_shape), single)[0]
 
         def contribution(example: Batch) -> tuple[Float[Array, "c n"], Float[Array, "c n"]]:
             x, y = example
-            z, pullback = jax.vjp(lambda w: outputs_of(w, x), vector)
-            jacobian = jax.vmap(lambda row: pullback(row)[0])(jnp.eye(width, dtype=z.dtype))
-            return jacobian, jax.hessian(loss_of)(z, y) @ jacobian
+            z, pullback = jax.vjp(lambda w: examples.outputs(block.put(params, w), x), vector)
+            jacobian = jax.vmap(lambda row: pullback(row)[0])(jnp.eye(examples.width, dtype=z.dtype))
+            # Outputs may be wider than the parameters (float32 logits of a bfloat16 network); the block is not.
+            return jacobian, (jax.hessian(examples.loss)(z, y) @ jacobian).astype(vector.dtype)
 
-        def accumulate(total: Float[Array, "n n"], chunk: Batch) -> tuple[Float[Array, "n n"], None]:
+        def add(total: Float[Array, "n n"], chunk: Batch) -> Float[Array, "n n"]:
             left, right = jax.vmap(contribution)(chunk)
-            return total + left.reshape(-1, block.n).T @ right.reshape(-1, block.n), None
+            return total + left.reshape(-1, block.n).T @ right.reshape(-1, block.n)
 
-        per_example = 2 * width * block.n * vector.dtype.itemsize
-        chunk = max(1, min(size, self.chunk_bytes // per_example))
-        whole_chunks, left_over = divmod(size, chunk)
-        head = jax.tree.map(lambda a: a[: whole_chunks * chunk].reshape(whole_chunks, chunk, *a.shape[1:]), batch)
-        total, _ = jax.lax.scan(accumulate, jnp.zeros((block.n, block.n), vector.dtype), head)
-        if left_over:
-            total, _ = accumulate(total, jax.tree.map(lambda a: a[whole_chunks * chunk :], batch))
-        return self.system(total / size)
+        zero = jnp.zeros((block.n, block.n), vector.dtype)
+        bytes_per_example = 2 * examples.width * block.n * vector.dtype.itemsize
+        return mean_over_chunks(add, zero, batch, bytes_per_example, self.chunk_bytes)

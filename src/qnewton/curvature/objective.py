@@ -29,7 +29,7 @@ class Objective(eqx.Module):
         """Mean loss over the batch `(inputs, targets)`.
 
         Raises:
-            ValueError: if `loss` does not give one value per example.
+            ValueError: if `loss` does not give one value per example, or the outputs have no axis that counts them.
         """
         inputs, targets = batch
         outputs = self.predict(params, inputs)
@@ -37,10 +37,16 @@ class Objective(eqx.Module):
 
     def values(self, outputs: Array, targets: Any) -> Float[Array, " batch"]:
         """The loss of each example; checks that there is one value per example."""
-        values = self.loss(outputs, targets)
-        if values.shape != outputs.shape[:1]:
+        if jnp.ndim(outputs) == 0:
             raise ValueError(
-                f"loss returned shape {values.shape} for outputs of shape {outputs.shape}: it must return one value "
-                f"per example, shape {outputs.shape[:1]}. Do not average inside the loss; Objective takes the mean"
+                "predict returned a scalar: the leading axis of its outputs must count the examples. Do not average "
+                "inside predict; Objective takes the mean"
+            )
+        values = self.loss(outputs, targets)
+        if jnp.shape(values) != outputs.shape[:1]:
+            raise ValueError(
+                f"loss returned shape {jnp.shape(values)} for outputs of shape {outputs.shape}: it must return one "
+                f"value per example, shape {outputs.shape[:1]}. Do not average inside the loss; Objective takes the "
+                "mean"
             )
         return values

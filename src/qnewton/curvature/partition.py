@@ -46,13 +46,18 @@ def whole(params: PyTree) -> tuple[Block, ...]:
 
 
 def per_layer(params: PyTree) -> tuple[Block, ...]:
-    """One system per layer: the leaves that differ only in the last part of their path (weight and bias)."""
+    """One system per layer: the leaves that differ only in the last part of their path (weight and bias).
+
+    A path of one part names no layer, so a leaf at the top of the pytree stands alone.
+    """
     return _grouped(params, lambda name: name.rpartition(".")[0] or name)
 
 
 def per_tensor(params: PyTree) -> tuple[Block, ...]:
     """One system per parameter tensor, as Q-Newton has it (arXiv 2405.00252)."""
-    return _grouped(params, lambda name: name)
+    # Not grouped by name: two leaves can share one, as `{"a": {"b": ...}, "a.b": ...}` shows.
+    named = zip(leaf_names(params), jax.tree.leaves(params), strict=True)
+    return tuple(Block(name, (position,), math.prod(leaf.shape)) for position, (name, leaf) in enumerate(named))
 
 
 def _grouped(params: PyTree, key: Callable[[str], str]) -> tuple[Block, ...]:

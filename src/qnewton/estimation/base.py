@@ -1,6 +1,7 @@
 """The interface of estimation, and what every estimator reads off in one pass."""
 
 import abc
+import math
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -32,7 +33,7 @@ def assemble(
         n=matrix.shape[0],
         degree=jnp.max(jnp.count_nonzero(matrix, axis=1)),
         max_entry=jnp.max(jnp.abs(matrix)),
-        frobenius_norm=jnp.linalg.norm(matrix),
+        frobenius_norm=frobenius_norm(matrix),
         spectral_norm=jnp.asarray(spectral_norm, matrix.dtype),
         # kappa >= 1 by definition; rounding may say otherwise at kappa = 1, and NaN means that nothing is known.
         log_condition_number=jnp.where(jnp.isnan(log_kappa), jnp.inf, jnp.maximum(log_kappa, 0)),
@@ -55,4 +56,29 @@ def rounding(system: System) -> Float[Array, ""]:
     a relative error of a few ulp that grows no faster than the square root of the length in practice.
     """
     matrix = system.matrix
-    return jnp.finfo(matrix.dtype).eps * matrix.shape[0] ** 0.5 * jnp.linalg.norm(matrix)
+    return jnp.finfo(matrix.dtype).eps * matrix.shape[0] ** 0.5 * frobenius_norm(matrix)
+
+
+def beyond_rounding(system: System, log_condition_number: Float[Array, ""]) -> Bool[Array, ""]:
+    """Whether rounding alone cannot have made a singular matrix look regular: `kappa eps sqrt(n) < 1`.
+
+    A decomposition is exact for a matrix within a small multiple of `eps ||A||` of the one given, so neither a smallest
+    eigenvalue that comes out positive nor a Cholesky factorisation that succeeds shows anything above this kappa.
+    """
+    matrix = system.matrix
+    return log_condition_number < -math.log(jnp.finfo(matrix.dtype).eps * matrix.shape[0] ** 0.5)
+
+
+def frobenius_norm(matrix: Float[Array, "n n"]) -> Float[Array, ""]:
+    """Frobenius norm that neither underflows nor overflows: the squares of entries of 1e-20 are 0 in float32."""
+    scale = power_of_two(matrix)
+    return scale * jnp.linalg.norm(matrix / scale)
+
+
+def power_of_two(matrix: Float[Array, "n n"]) -> Float[Array, ""]:
+    """The largest power of two at or below the largest magnitude of an entry; division by it changes no digit.
+
+    `exp2` would do in exact arithmetic, but XLA's does not return powers of two.
+    """
+    _, exponent = jnp.frexp(jnp.max(jnp.abs(matrix)))
+    return jnp.ldexp(jnp.ones((), matrix.dtype), exponent - 1)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from ..core.records import Kind, System, SystemEstimate
-from .base import AbstractEstimator, assemble, proven_definite, rounding
+from .base import AbstractEstimator, assemble, frobenius_norm, proven_definite, rounding
 
 
 class Certified(AbstractEstimator):
@@ -27,14 +27,15 @@ class Certified(AbstractEstimator):
                 "estimators Automatic, InverseLanczos or Exact"
             )
         matrix, slack = system.matrix, rounding(system)
-        norms = (jnp.linalg.norm(matrix), jnp.max(jnp.sum(jnp.abs(matrix), axis=1)), jnp.trace(matrix))
+        norms = (frobenius_norm(matrix), jnp.max(jnp.sum(jnp.abs(matrix), axis=1)), jnp.trace(matrix))
         upper = jnp.min(jnp.stack(norms)) + slack
         definite = proven_definite(system)
         lower = jnp.where(definite, system.eigenvalue_floor - slack, 1)
         return assemble(
             system,
             spectral_norm=upper,
-            log_condition_number=jnp.where(definite, jnp.log(upper) - jnp.log(lower), jnp.inf),
+            # Not the difference of the logarithms, whose rounding grows with the scale of the matrix.
+            log_condition_number=jnp.where(definite, jnp.log(upper / lower), jnp.inf),
             definite=definite,
             kind=Kind.CERTIFIED,
         )

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from ..core.records import Kind, System, SystemEstimate
-from .base import AbstractEstimator, assemble
+from .base import AbstractEstimator, assemble, beyond_rounding
 
 
 class Exact(AbstractEstimator):
@@ -18,14 +18,15 @@ class Exact(AbstractEstimator):
         if system.symmetric:
             eigenvalues = jnp.linalg.eigvalsh(system.matrix)
             singular = jnp.abs(eigenvalues)
-            definite = eigenvalues[0] > jnp.finfo(eigenvalues.dtype).eps * singular.max()
+            positive = eigenvalues[0] > 0
         else:
             singular = jnp.linalg.svd(system.matrix, compute_uv=False)
-            definite = False
+            positive = False
+        log_kappa = jnp.log(singular.max()) - jnp.log(singular.min())
         return assemble(
             system,
             spectral_norm=singular.max(),
-            log_condition_number=jnp.log(singular.max()) - jnp.log(singular.min()),
-            definite=definite,
+            log_condition_number=log_kappa,
+            definite=positive & beyond_rounding(system, log_kappa),
             kind=Kind.EXACT,
         )

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from matfree import decomp
 
 from ..core.records import Kind, System, SystemEstimate
-from .base import AbstractEstimator, assemble
+from .base import AbstractEstimator, assemble, beyond_rounding, power_of_two, proven_definite
 
 Matvec = Callable[[Float[Array, " n"]], Float[Array, " n"]]
 
@@ -30,7 +30,7 @@ def ritz_values(matvec: Matvec, start: Float[Array, " n"], steps: int) -> Float[
     if n == 1:
         return matvec(jnp.ones_like(start))
     steps = min(steps, n)
-    tridiagonal = decomp.tridiag_sym(steps, custom_vjp=False)(matvec, start).J_small
+    tridiagonal = jnp.asarray(decomp.tridiag_sym(steps, custom_vjp=False)(matvec, start).J_small)
     diagonal, beside = jnp.diagonal(tridiagonal), jnp.diagonal(tridiagonal, 1)
     # Noise behind a breakdown can dwarf ||T||, so the scale at each row is that of the rows up to it.
     scale = jnp.sqrt(jnp.finfo(start.dtype).eps) * jax.lax.cummax(jnp.abs(diagonal)[:-1])
@@ -50,7 +50,9 @@ class Lanczos(AbstractEstimator):
 
     For positive definite matrices. The large end converges in a few steps; the small end is the eigenvalue floor
     where one is proven, else the smallest Ritz value, which needs about `sqrt(kappa)` steps to be right. For
-    indefinite matrices the singular value next to zero is invisible to it: the condition number is then infinite.
+    indefinite matrices the singular value next to zero is invisible to it: the condition number is then infinite,
+    provided that a Ritz value is negative. All of them can be positive when an eigenvalue is not, so only a proven
+    floor shows the matrix definite.
 
     Attributes:
         steps: matrix-vector products.
@@ -71,65 +73,76 @@ class Lanczos(AbstractEstimator):
                 "Lanczos needs a symmetric matrix, and this system was pruned row by row: use InverseLanczos, or Prune "
                 "instead of PruneRows"
             )
-        values = ritz_values(lambda v: system.matrix @ v, _start(system, self.seed), self.steps)
+        scale = power_of_two(system.matrix)
+        scaled = system.matrix / scale
+        values = ritz_values(lambda v: scaled @ v, _start(system, self.seed), self.steps)
         floor = system.eigenvalue_floor
-        lower = values[0] if floor is None else floor
-        definite = lower > 0
+        lower = values[0] if floor is None else floor / scale
         return assemble(
             system,
-            spectral_norm=jnp.max(jnp.abs(values)),
-            log_condition_number=jnp.where(definite, jnp.log(values[-1]) - jnp.log(lower), jnp.inf),
-            definite=definite,
+            spectral_norm=jnp.max(jnp.abs(values)) * scale,
+            log_condition_number=jnp.where(lower > 0, jnp.log(values[-1]) - jnp.log(lower), jnp.inf),
+            definite=proven_definite(system),
             kind=Kind.ESTIMATE,
         )
 
 
 class InverseLanczos(AbstractEstimator):
-    """Lanczos on `A^T A` and on its inverse through one factorisation: right for every matrix, to a few per cent.
+    """Lanczos on the matrix and on its inverse through one factorisation: right for every matrix, to a few per cent.
 
     Both extreme singular values are the large end of one of the two spectra, where Lanczos converges fastest
-    (Kuczynski and Wozniakowski 1992), so indefinite and unsymmetric matrices are no harder than definite ones. A
-    symmetric matrix is tried with Cholesky, whose success also shows it definite; LU serves where that fails.
+    (Kuczynski and Wozniakowski 1992), so indefinite matrices are no harder than definite ones. An unsymmetric matrix
+    is replaced by `A^T A`. A symmetric one is tried with Cholesky, whose success also shows it definite unless it is
+    numerically singular; LU serves where that fails.
 
     Attributes:
-        steps: steps of each iteration; the inverse one takes two solves with the factor per step.
+        steps: matrix-vector products with the matrix (twice as many where it is unsymmetric).
+        solves: solves with the factor (twice as many where it is unsymmetric); the dear part besides the factor.
         seed: of the start vector.
     """
 
-    steps: int = eqx.field(static=True, default=16)
+    steps: int = eqx.field(static=True, default=24)
+    solves: int = eqx.field(static=True, default=8)
     seed: int = eqx.field(static=True, default=0)
 
     def __call__(self, system: System) -> SystemEstimate:
         """The estimate."""
-        matrix, start = system.matrix, _start(system, self.seed)
-        # A power-of-two scale keeps the squares of small or large matrices inside the floating-point range.
-        scale = jnp.exp2(jnp.round(jnp.log2(jnp.max(jnp.abs(matrix)))))
-        scaled = matrix / scale
-
-        def by_lu() -> Float[Array, ""]:
-            factor = jax.scipy.linalg.lu_factor(scaled)
-            solve, solve_transposed = (lambda v, t=t: jax.scipy.linalg.lu_solve(factor, v, trans=t) for t in (0, 1))
-            return ritz_values(lambda v: solve(solve_transposed(v)), start, self.steps)[-1]
-
-        if system.symmetric:
-            triangle = jnp.linalg.cholesky(scaled)
-            definite = jnp.all(jnp.isfinite(triangle))
-
-            def by_cholesky() -> Float[Array, ""]:
-                def solve(v: Float[Array, " n"]) -> Float[Array, " n"]:
-                    return jax.scipy.linalg.cho_solve((triangle, True), v)
-
-                return ritz_values(lambda v: solve(solve(v)), start, self.steps)[-1]
-
-            inverse_gram_norm = jax.lax.cond(definite, by_cholesky, by_lu)
-        else:
-            definite = False
-            inverse_gram_norm = by_lu()
-        gram_norm = ritz_values(lambda v: scaled.T @ (scaled @ v), start, self.steps)[-1]
+        # Keeps the squares of small or large matrices inside the floating-point range.
+        scale = power_of_two(system.matrix)
+        find = self._symmetric if system.symmetric else self._general
+        norm, inverse_norm, definite = find(system.matrix / scale, _start(system, self.seed))
+        log_kappa = jnp.log(norm) + jnp.log(inverse_norm)
         return assemble(
             system,
-            spectral_norm=jnp.sqrt(gram_norm) * scale,
-            log_condition_number=(jnp.log(gram_norm) + jnp.log(inverse_gram_norm)) / 2,
-            definite=definite,
+            spectral_norm=norm * scale,
+            log_condition_number=log_kappa,
+            definite=definite & beyond_rounding(system, log_kappa),
             kind=Kind.ESTIMATE,
         )
+
+    def _symmetric(self, matrix: Float[Array, "n n"], start: Float[Array, " n"]) -> tuple[Array, Array, Array]:
+        triangle = jnp.linalg.cholesky(matrix, symmetrize_input=False)
+        definite = jnp.all(jnp.isfinite(triangle))
+
+        def by_cholesky() -> Float[Array, ""]:
+            def solve(v: Float[Array, " n"]) -> Float[Array, " n"]:
+                return jax.scipy.linalg.cho_solve((triangle, True), v)
+
+            return ritz_values(solve, start, self.solves)[-1]
+
+        def by_lu() -> Float[Array, ""]:
+            factor = jax.scipy.linalg.lu_factor(matrix)
+            return jnp.max(jnp.abs(ritz_values(lambda v: jax.scipy.linalg.lu_solve(factor, v), start, self.solves)))
+
+        norm = jnp.max(jnp.abs(ritz_values(lambda v: matrix @ v, start, self.steps)))
+        return norm, jax.lax.cond(definite, by_cholesky, by_lu), definite
+
+    def _general(self, matrix: Float[Array, "n n"], start: Float[Array, " n"]) -> tuple[Array, Array, Array]:
+        factor = jax.scipy.linalg.lu_factor(matrix)
+
+        def inverse_gram(v: Float[Array, " n"]) -> Float[Array, " n"]:
+            return jax.scipy.linalg.lu_solve(factor, jax.scipy.linalg.lu_solve(factor, v, trans=1))
+
+        gram_norm = ritz_values(lambda v: matrix.T @ (matrix @ v), start, self.steps)[-1]
+        inverse_gram_norm = ritz_values(inverse_gram, start, self.solves)[-1]
+        return jnp.sqrt(gram_norm), jnp.sqrt(inverse_gram_norm), jnp.zeros((), bool)

@@ -113,9 +113,9 @@ class Ledger:
         queries = np.asarray(plan.queries[row], np.float64)
         success = np.asarray(plan.success_probability[row], np.float64)
         quantum = [i for i, name in enumerate(names) if self._quantum[name]]
-        classical = min((seconds[i] for i in range(len(names)) if i not in quantum and feasible[i]), default=math.inf)
+        able = [float(seconds[i]) for i in range(len(names)) if i not in quantum and feasible[i]]
         choice = names[int(plan.choice[row])]
-        per_gate = {i: seconds[i] / self._hybrid.quantum.gate_time_s for i in quantum}
+        per_gate = {i: float(seconds[i]) / self._hybrid.quantum.gate_time_s for i in quantum}
         return {
             "choice": choice,
             "machine": "quantum" if self._quantum[choice] else "classical",
@@ -123,9 +123,9 @@ class Ledger:
             "refused": {name: self._refusal(i, plan) for i, name in enumerate(names) if not feasible[i]},
             "queries": {names[i]: float(queries[i]) for i in quantum},
             "success_probability": {names[i]: float(success[i]) for i in quantum},
-            "break_even_gate_time_s": {names[i]: float(classical / per_gate[i]) for i in quantum},
+            "break_even_gate_time_s": {names[i]: min(able, default=math.inf) / per_gate[i] for i in quantum},
             "predicted_quantum_seconds_by_gate_time": {
-                names[i]: [[gate, float(per_gate[i] * gate)] for gate in self._gate_times] for i in quantum
+                names[i]: [[gate, per_gate[i] * gate] for gate in self._gate_times] for i in quantum
             },
         }
 
@@ -164,7 +164,7 @@ class Ledger:
             "predicted_seconds_all_classical": self._fixed_seconds() + sum(map(self._classical_seconds, systems)),
             "acting": acting,
             "gate_time_s": self._hybrid.quantum.gate_time_s,
-            "quantum_share": _share([entry["machine"] == "quantum" for entry in systems]),
+            "quantum_share": _share([_goes_to_quantum(entry) for entry in systems]),
             "by_gate_time": [self._at_gate_time(gate, systems) for gate in self._gate_times],
             "solved_by": dict(Counter(line["solver"] for line in self.blocks if line["status"] == "ok")),
             "fidelity": "model",
@@ -194,6 +194,11 @@ class Ledger:
             quantum.append(modelled < classical)
             total += min(modelled, classical) if math.isfinite(min(modelled, classical)) else 0.0
         return {"gate_time_s": gate_time_s, "quantum_share": _share(quantum), "predicted_seconds": total}
+
+
+def _goes_to_quantum(entry: dict[str, Any]) -> bool:
+    # Where no candidate could take the system, the choice names the first one and nothing was solved.
+    return entry["machine"] == "quantum" and entry["choice"] not in entry["refused"]
 
 
 def _share(flags: list[bool]) -> float:

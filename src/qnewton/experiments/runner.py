@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import jax
 import optax
+import scipy.linalg  # noqa: F401  # threadpoolctl sees only libraries that are loaded
+import threadpoolctl
 from jaxtyping import PyTree
 
 from ..curvature import Batch
@@ -56,7 +58,15 @@ def train(name: str, options: TrainOptions, directory: RunDirectory, watcher: Wa
         TrainingFailed: if the loss of a batch is not finite.
     """
     build.check(options)
-    jax.config.update("jax_enable_x64", options.training.dtype == "float64")
+    with (
+        jax.enable_x64(options.training.dtype == "float64"),
+        # jax factorises through scipy's BLAS, whose threads spin for each other on cores that are few or shared.
+        threadpoolctl.threadpool_limits(options.training.blas_threads, user_api="blas"),
+    ):
+        return _train(name, options, directory, watcher)
+
+
+def _train(name: str, options: TrainOptions, directory: RunDirectory, watcher: Watcher) -> dict[str, Any]:
     watcher.stage("loading data")
     task = make_task(name, options.training.dtype)
     params = task.init(jax.random.key(options.training.seed))
@@ -94,16 +104,21 @@ def train(name: str, options: TrainOptions, directory: RunDirectory, watcher: Wa
     compiling = time.perf_counter()
     loop = _Loop(task, optimizer, options, params)
     compiling = time.perf_counter() - compiling
-    status = "finished"
+    status, written = "finished", 0
     try:
         for _ in range(options.training.steps):
             step, blocks = loop.advance(ledger)
             directory.append("blocks.jsonl", blocks)
             directory.append("steps.jsonl", [step])
+            written = len(ledger.steps)
             watcher.step(step, blocks)
             _check_finite(step)
     except KeyboardInterrupt:
         status = "interrupted"
+        # Ctrl-C can come between a step's record and its lines, most likely while it is evaluated.
+        if written < len(ledger.steps):
+            directory.append("blocks.jsonl", [line for line in ledger.blocks if line["step"] >= written])
+            directory.append("steps.jsonl", ledger.steps[written:])
     final = loop.evaluate()
     stepping = sum(step["measured_seconds"] for step in ledger.steps)
     evaluating = sum(step["measured_evaluation_seconds"] for step in ledger.steps)
@@ -138,7 +153,7 @@ def _prepare(task: Task, options: TrainOptions, params: PyTree) -> tuple:
     blocks = partition(params)
     # Measure up to the largest system of this run, so that no prediction extrapolates.
     largest = max(block.n for block in blocks)
-    sizes = sorted({max(1, round(largest * fraction)) for fraction in (0.01, 0.05, 0.2, 0.5, 1)} | {1, 2, 8})
+    sizes = sorted({n for n in (2, 16, 64, 256, 1024) if n < largest} | {1, 2, 4, largest})
     classical = calibrate(build.make_solvers(options.scheduling), dtype=dtype, sizes=sizes)
     hybrid = build.make_hybrid(options.scheduling, classical)
     optimizer = newton(

@@ -38,7 +38,9 @@ def fit(workloads: list[ClassicalWorkload], sizes: list[int], measured_seconds: 
     from scipy.optimize import nnls
 
     terms = np.array([[1.0, w.bytes, w.flops] for w in workloads])
-    scale = terms.max(axis=0)
+    largest = terms.max(axis=0)
+    # A kernel may state no memory traffic at all; its column stays zero, and so does its coefficient.
+    scale = np.where(largest > 0, largest, 1)
     weights = 1 / np.asarray(measured_seconds)
     coefficients, _ = nnls(terms / scale * weights[:, None], np.ones(len(weights)))
     call, byte, flop = (float(c) for c in coefficients / scale)

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 
-def median_seconds(run: Callable[[], Any], repeats: int = 5, budget_seconds: float = 1.0) -> float:
+def median_seconds(run: Callable[[], Any], repeats: int = 5, budget_seconds: float = 0.3) -> float:
     """Median wall-clock seconds of `run`, its result waited for; one call before the measurement warms it up.
 
     Args:

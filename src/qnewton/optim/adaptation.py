@@ -62,11 +62,11 @@ class LevenbergMarquardt(AbstractAdaptation):
     tries: ClassVar[bool] = True
 
     start: float = eqx.field(static=True, default=1.0)
-    shrink: float = eqx.field(static=True, default=0.5)
-    grow: float = eqx.field(static=True, default=2.0)
+    shrink: float = eqx.field(static=True, default=0.3)
+    grow: float = eqx.field(static=True, default=3.0)
     good: float = eqx.field(static=True, default=0.75)
     poor: float = eqx.field(static=True, default=0.25)
-    smallest: float = eqx.field(static=True, default=1e-4)
+    smallest: float = eqx.field(static=True, default=1e-3)
     largest: float = eqx.field(static=True, default=1e6)
 
     def __check_init__(self):

@@ -48,7 +48,7 @@ class NewtonState(NamedTuple):
         info: of the last step; zeros before the first.
     """
 
-    count: Int[Array, ""]
+    count: Int[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]  # optax's name for it
     damping_scale: Float[Array, ""]
     info: StepInfo
 
@@ -59,7 +59,7 @@ def newton(
     *,
     curvature: AbstractCurvature | None = None,
     partition: Partition = whole,
-    conditioning: Sequence[AbstractConditioner] = (Damp(5e-3),),
+    conditioning: Sequence[AbstractConditioner] = (Damp(0.5),),
     solver: lx.AbstractLinearSolver | None = None,
     adaptation: AbstractAdaptation | None = None,
     clip: float | None = None,
@@ -76,7 +76,8 @@ def newton(
         curvature: default `GaussNewton()`.
         partition: which parameters share a system: `whole`, `per_layer`, `per_tensor` or any function of `params` that
             returns blocks.
-        conditioning: applied to each block from first to last.
+        conditioning: applied to each block from first to last. The default suits the adapted damping; with `Fixed()`,
+            `Damp(5e-3)` is Q-Newton's.
         solver: default `Hybrid()`, which needs about a second for calibration when first traced; any lineax solver
             serves.
         adaptation: of the damping; default `LevenbergMarquardt()`, `Fixed()` for constant rules.
@@ -156,10 +157,12 @@ def newton(
             accepted = adaptation.accept(decrease)
             step = jax.tree.map(lambda leaf: jnp.where(accepted, leaf, 0), step)
         info = StepInfo(loss, rate, state.damping_scale, ratio, accepted, tuple(infos))
-        scale = adaptation.adapt(state.damping_scale, ratio)
+        # Where a rise was predicted and came, the ratio is positive all the same: a refused step is never a good one.
+        scale = adaptation.adapt(state.damping_scale, jnp.where(accepted, ratio, -jnp.inf))
         return step, NewtonState(state.count + 1, scale, info)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    # optax's types know states made of arrays alone; this one holds an equinox module.
+    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
 
 
 def _check_partition(blocks: Sequence[Block], params: PyTree) -> None:

@@ -84,10 +84,11 @@ def quadratic_decrease(
 
     `-sum_b (g_b.u_b + u_b.H_b u_b / 2)`, with `H_b` the curvature before conditioning.
     """
-    return -sum(
+    terms = [
         jnp.vdot(g, u) + jnp.vdot(u, system.matrix @ u) / 2
         for system, g, u in zip(systems, gradients, updates, strict=True)
-    )
+    ]
+    return -jnp.sum(jnp.stack(terms))
 
 
 def _tags(solver: lx.AbstractLinearSolver, system: System) -> object:

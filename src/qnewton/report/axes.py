@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
+from . import derive
 from .derive import Choice
 from .svg import color
 from .units import power_of_ten, short_seconds, shorten
@@ -18,27 +19,73 @@ LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1
 CLASSICAL_HATCHES = ("", "---", "|||", "++")  # lines only: a pattern of dots takes 180 kB of SVG
 QUANTUM_HATCHES = ("////", "xxxx", "\\\\\\\\", "++++")
 NAN = math.nan
+Style = dict[str, Any]  # keyword arguments of a matplotlib artist, whose types differ from one to the next
+MOST_POINTS = 200
+BINS = 100
+BINNED = f" Line: median of about {BINS} groups of steps; band: their range."
 
 
-def block_label(index: int, name: str, length: int = 18) -> str:
-    """The index makes a shortened name unique."""
-    return f"{index} {shorten(name, length)}"
+def block_labels(names: Mapping[int, str], length: int = 18) -> dict[int, str]:
+    """Index and name of every block. Long names lose what all of them share; the index keeps them unique."""
+    parts = {index: name.split(".") for index, name in names.items()}
+    head = _common(list(parts.values())) if len(parts) > 1 else 0
+    tail = _common([part[::-1] for part in parts.values()]) if len(parts) > 1 else 0
+    shown = dict(names)
+    for drop in range(1, head + tail + 1):
+        if max(map(len, shown.values())) <= length:
+            break
+        left, right = min(drop, head), max(0, drop - head)
+        for index, part in parts.items():
+            kept = part[left : max(left + 1, len(part) - right)]
+            shown[index] = ("…" if left else "") + ".".join(kept) + ("…" if right else "")
+    return {index: f"{index} {shorten(name, length)}" for index, name in shown.items()}
 
 
-def line_style(index: int) -> dict[str, object]:
+def _common(names: list[list[str]]) -> int:
+    """How many leading parts all names share, of which at least one must stay."""
+    least = min(map(len, names)) - 1
+    return next((at for at in range(least) if len({name[at] for name in names}) > 1), max(0, least))
+
+
+def line_style(index: int) -> Style:
     """Colour and dash pattern of line `index`; two lines share both only after 24 lines."""
     return {"color": color(f"line{index % 8}"), "linestyle": LINE_STYLES[index % len(LINE_STYLES)]}
 
 
-def choice_styles(choices: Sequence[Choice]) -> dict[Choice, dict[str, object]]:
+def choice_styles(choices: Sequence[Choice]) -> dict[Choice, Style]:
     """Fill and hatch per choice: quantum dark and hatched, classical light."""
-    styles: dict[Choice, dict[str, object]] = {}
+    styles: dict[Choice, Style] = {}
     for machine, hatches in (("classical", CLASSICAL_HATCHES), ("quantum", QUANTUM_HATCHES)):
         for index, choice in enumerate(choice for choice in choices if choice.machine == machine):
             edge = color("muted" if machine == "classical" else "paper")
             hatch = hatches[(index + index // 4) % 4]
             styles[choice] = {"facecolor": color(f"{machine}{index % 4}"), "hatch": hatch, "edgecolor": edge}
     return styles
+
+
+def curve(axes: Axes, points: Sequence[tuple[float, float]], style: Style, marker: str = "") -> float:
+    """Draws a line through the points, or for many of them the median and the range of `BINS` groups.
+
+    Args:
+        axes: to draw into.
+        points: (x, y); NaN is a gap.
+        style: of the line.
+        marker: on every point, where there are few enough to tell them apart.
+
+    Returns:
+        The y at which the line ends, for a label beside it.
+    """
+    if len(points) > MOST_POINTS:
+        groups = derive.binned(points, BINS)
+        low = [NAN if spread is None else spread.low for _, spread in groups]
+        high = [NAN if spread is None else spread.high for _, spread in groups]
+        middle = [(x, NAN if spread is None else spread.median) for x, spread in groups]
+        axes.fill_between([x for x, _ in groups], low, high, facecolor=style["color"], alpha=0.2, linewidth=0)
+    else:
+        middle = list(points)
+    few = {"marker": marker, "markersize": 3} if len(points) <= 40 else {}
+    axes.plot([x for x, _ in middle], [y for _, y in middle], **style, **few)
+    return next((y for _, y in reversed(middle) if not math.isnan(y)), NAN)
 
 
 def step_axis(axes: Axes, steps: Sequence[int], label: str = "step") -> None:
@@ -48,7 +95,7 @@ def step_axis(axes: Axes, steps: Sequence[int], label: str = "step") -> None:
     low, high = min(steps), max(steps)
     margin = 0.5 if high - low < 60 else 0.005 * (high - low)
     axes.set_xlim(low - margin, high + margin)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=1))
     axes.set_xlabel(label)
 
 
@@ -68,21 +115,22 @@ def seconds_axis(axis: Axis) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: short_seconds(value)))
 
 
-def log_seconds_axis(axis: Axis, values: Iterable[float]) -> None:
+def log_seconds_axis(axes: Axes, which: Literal["x", "y"], values: Iterable[float]) -> None:
     """A logarithmic axis of seconds around the positive `values`: ticks at 1 fs, 1 ps, ... or at every decade."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
     finite = [math.log10(value) for value in values]
     low, high = min(finite), max(finite)
     margin = max(0.15, 0.04 * (high - low))
-    low, high = low - margin, high + margin
+    low, high = max(-300.0, low - margin), min(300.0, high + margin)
     if high - low < 1.5:
         middle = 0.5 * (low + high)
         low, high = middle - 0.75, middle + 0.75
     every = 1 if high - low <= 6 else 3 * math.ceil((high - low) / 21)
     decades = [10.0**power for power in range(math.ceil(low), math.floor(high) + 1)]
     major = [10.0**power for power in range(math.ceil(low), math.floor(high) + 1) if power % every == 0]
-    axis.axes.set(**{f"{axis.axis_name}scale": "log", f"{axis.axis_name}lim": (10.0**low, 10.0**high)})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axes.set(**{f"{which}scale": "log", f"{which}lim": (10.0**low, 10.0**high)})
     axis.set_major_locator(FixedLocator(major))
     axis.set_minor_locator(FixedLocator(decades) if every <= 3 else NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: short_seconds(value)))

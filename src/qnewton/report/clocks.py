@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import statistics
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import derive
-from .axes import NAN, labels_beside, line_style, seconds_axis, step_axis
-from .records import STAGES, Run
+from .axes import MOST_POINTS, NAN, Style, curve, labels_beside, line_style, seconds_axis, step_axis
+from .records import STAGES, Run, Step
 from .svg import color
-from .units import seconds
+from .units import seconds, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +21,7 @@ MOST_COLUMNS = 160
 STAGE_NAMES = dict(
     zip(
         STAGES,
-        ("gradient", "curvature", "conditioning", "estimation", "classical solves", "quantum solves (model)"),
+        ("gradient", "curvature", "conditioning", "estimation", "classical solves", "quantum solves (modelled)"),
         strict=True,
     )
 )
@@ -43,10 +44,8 @@ def draw_measured_per_step(figure: Figure, run: Run) -> None:
     labels = []
     for name, points, style in (("step", steps, 0), ("evaluation", evaluations, 1)):
         if points:
-            sparse = len(points) <= 40
-            marker = {"marker": "os"[style], "markersize": 3} if sparse else {}
-            axes.plot(*zip(*derive.thin(points, 700), strict=True), **line_style(style), **marker)
-            labels.append((statistics.median(y for _, y in points[-10:]), name, color(f"line{style}")))
+            end = curve(axes, points, line_style(style), "os"[style])
+            labels.append((end, name, color(f"line{style}")))
     _finish(axes, run, "measured seconds per step")
     labels_beside(axes, labels)
 
@@ -61,34 +60,45 @@ def draw_measured_cumulative(figure: Figure, run: Run) -> None:
     labels = []
     for name, values, style in (("steps", of_step, 0), ("with evaluations", with_evaluation, 1)):
         points = [(float(s.step), y) for s, y in zip(run.steps, itertools.accumulate(values), strict=True)]
-        marker = {"marker": "os"[style], "markersize": 3} if len(points) <= 40 else {}
-        axes.plot(*zip(*derive.thin(points, 300), strict=True), **line_style(style), **marker)
-        labels.append((points[-1][1], name, color(f"line{style}")))
+        ends = [group[-1] for group in derive.columns(points, MOST_POINTS)]  # a sum ends where its last term is
+        labels.append((curve(axes, ends, line_style(style), "os"[style]), name, color(f"line{style}")))
     _finish(axes, run, "measured seconds, cumulative")
     labels_beside(axes, labels)
 
 
 def draw_predicted_per_step(figure: Figure, run: Run, assumption_set: str) -> None:
-    """Predicted seconds of every step, stacked by stage; a column is the mean over the steps it stands for."""
-    axes = figure.subplots()
+    """Predicted seconds of every step, stacked by stage; below, the solves alone, which is what a choice changes."""
+    whole, solves = figure.subplots(2, 1, sharex=True, height_ratios=(5, 4))
     steps = [step for step in run.steps if assumption_set in step.predicted_seconds]
     groups = derive.columns(steps, MOST_COLUMNS)
-    edges = [group[0].step - 0.5 for group in groups] + [groups[-1][-1].step + 0.5]
+    _stack(whole, groups, assumption_set, STAGES)
+    _stack(solves, groups, assumption_set, STAGES[-2:])
+    totals = [_mean([step.predicted_seconds[assumption_set]["total"] for step in group]) for group in groups]
+    whole.stairs(totals, _edges(groups), baseline=None, color=color("ink"), linewidth=0.9)
+    whole.set_ylim(top=max(whole.get_ylim()[1], *(1.08 * total for total in totals if total == total), 0.0))
+    for axes, label in ((whole, "predicted s per step"), (solves, "solves, predicted s")):
+        step_axis(axes, [step.step for step in run.steps], "step" if axes is solves else "")
+        seconds_axis(axes.yaxis)
+        axes.set_ylabel(label)
+    _stage_legend(figure, run, [assumption_set])
+
+
+def _stack(axes: Axes, groups: Sequence[Sequence[Step]], assumption_set: str, stages: Sequence[str]) -> None:
+    """Stacks the mean seconds of the stages over the groups of steps."""
     base = [0.0] * len(groups)
-    for stage in STAGES:
+    for stage in stages:
         means = [
             statistics.fmean(step.predicted_seconds[assumption_set][stage] or 0.0 for step in group) for group in groups
         ]
         top = [low + mean for low, mean in zip(base, means, strict=True)]
         if any(means):
-            axes.fill_between(edges, [*base, base[-1]], [*top, top[-1]], step="post", **_stage(stage))
+            axes.fill_between(_edges(groups), [*base, base[-1]], [*top, top[-1]], step="post", **_stage(stage))
         base = top
-    totals = [step.predicted_seconds[assumption_set]["total"] for step in steps]
-    means = [_mean(totals[start:end]) for start, end in _bounds([len(group) for group in groups])]
-    axes.stairs(means, edges, baseline=None, color=color("ink"), linewidth=0.9)
-    _finish(axes, run, "predicted seconds per step")
-    _stage_legend(figure, run, [assumption_set])
-    axes.set_ylim(0, max([1e-30, *base, *(mean for mean in means if mean == mean)]) * 1.08)
+    axes.set_ylim(0, 1.08 * max(base) or 1.0)
+
+
+def _edges(groups: Sequence[Sequence[Step]]) -> list[float]:
+    return [group[0].step - 0.5 for group in groups] + [groups[-1][-1].step + 0.5]
 
 
 def draw_predicted_totals(figure: Figure, run: Run) -> None:
@@ -111,7 +121,7 @@ def draw_predicted_totals(figure: Figure, run: Run) -> None:
     for row, (_, value) in enumerate(rows):
         place = {"xytext": (4, 0), "textcoords": "offset points", "va": "center", "fontsize": 8.5}
         axes.annotate(seconds(value), (value or 0.0, row), **place)
-    axes.set_yticks(range(len(rows)), [name for name, _ in rows], parse_math=False)
+    axes.set_yticks(range(len(rows)), [shorten(name) for name, _ in rows], parse_math=False)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, max([1e-30, *(value for _, value in rows if value)]) * 1.22)
     seconds_axis(axes.xaxis)
@@ -135,7 +145,7 @@ def _stage_legend(figure: Figure, run: Run, assumption_sets: list[str]) -> None:
         figure.legend(handles=handles, loc="outside upper left", ncols=2, handlelength=1.8)
 
 
-def _stage(stage: str) -> dict[str, object]:
+def _stage(stage: str) -> Style:
     fill, hatch = STAGE_STYLES[stage]
     edge = color("paper" if stage == "solve_quantum" else "muted")
     return {"facecolor": color(fill), "hatch": hatch, "edgecolor": edge, "linewidth": 0.3}
@@ -151,10 +161,6 @@ def _finish(axes: Axes, run: Run, label: str) -> None:
 def _mean(values: list[float | None]) -> float:
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known else NAN
-
-
-def _bounds(sizes: list[int]) -> list[tuple[int, int]]:
-    return list(itertools.pairwise([0, *itertools.accumulate(sizes)]))
 
 
 def _number(value: float | None) -> float:

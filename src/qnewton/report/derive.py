@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from .records import Block, GateTime, Run, Step
+from .records import Block, Run, Step
 
 Item = TypeVar("Item")
 Word = TypeVar("Word", bound=Hashable)
@@ -85,18 +85,20 @@ def assumption_sets(run: Run) -> list[str]:
 
 def choices(run: Run) -> list[Choice]:
     """Every choice of every assumption set, classical ones first: one order for all figures."""
-    found = {Choice(entry.choice, entry.machine) for block in run.blocks for entry in block.assumptions.values()}
+    entries = [entry for block in run.blocks for entry in block.assumptions.values()]
+    found = {Choice(entry.choice, entry.machine) for entry in entries if not entry.nobody}
     return sorted(found, key=lambda choice: (choice.machine == "quantum", choice.name))
 
 
 def quantum_share(run: Run, assumption_set: str, block: int | None = None) -> float | None:
     """Fraction of the systems (of one block, or of all) that the set gives to a quantum solver."""
-    machines = [
-        entry.assumptions[assumption_set].machine
+    entries = [
+        entry.assumptions[assumption_set]
         for entry in run.blocks
         if assumption_set in entry.assumptions and block in (None, entry.block)
     ]
-    return machines.count("quantum") / len(machines) if machines else None
+    quantum = sum(entry.machine == "quantum" and not entry.nobody for entry in entries)
+    return quantum / len(entries) if entries else None
 
 
 def predicted_total(run: Run, assumption_set: str) -> float | None:
@@ -132,47 +134,6 @@ def break_even(run: Run, assumption_set: str) -> list[BreakEven]:
     return rows
 
 
-def gate_time_sweep(run: Run, assumption_set: str) -> list[GateTime]:
-    """Predicted total and quantum share at every reported gate time, each system going to its fastest candidate.
-
-    Computed from `blocks.jsonl` for the sets that `summary.json` has no sweep of. A system without any candidate that
-    has finite predicted seconds makes the total of that gate time unknown (None).
-    """
-    steps = {step.step for step in run.steps if _has(step, assumption_set)}
-    entries = [
-        block.assumptions[assumption_set]
-        for block in run.blocks
-        if block.step in steps and assumption_set in block.assumptions
-    ]
-    stages = predicted_stages(run, assumption_set)
-    if not entries or not stages:
-        return []
-    whole, classical, quantum = stages["total"], stages["solve_classical"], stages["solve_quantum"]
-    around = None if whole is None or classical is None or quantum is None else whole - classical - quantum
-    totals: dict[float, list[float]] = {}
-    wins: Counter[float] = Counter()
-    for entry in entries:
-        quantum_seconds = entry.predicted_quantum_seconds_by_gate_time
-        on_quantum = set(quantum_seconds) | set(entry.break_even_gate_time_s)
-        slow = _least(seconds for name, seconds in entry.predicted_seconds.items() if name not in on_quantum)
-        fastest: dict[float, float] = {}
-        for time, seconds in (row for rows in quantum_seconds.values() for row in rows):
-            fastest[time] = min(fastest.get(time, math.inf), math.inf if seconds is None else seconds)
-        for time, seconds in fastest.items():
-            totals.setdefault(time, []).append(min(slow, seconds))
-            wins[time] += seconds < slow
-    sweep = []
-    for time, taken in sorted(totals.items()):
-        known = around is not None and len(taken) == len(entries) and all(map(math.isfinite, taken))
-        seconds = around + math.fsum(taken) if around is not None and known else None
-        sweep.append(GateTime(time, wins[time] / len(entries), seconds))
-    return sweep
-
-
-def _least(values: Iterable[float | None]) -> float:
-    return min((value for value in values if value is not None), default=math.inf)
-
-
 def refusals(run: Run, assumption_set: str) -> list[tuple[str, str, int]]:
     """(candidate, reason, number of systems) of what the set refused, most frequent first."""
     counts = Counter(
@@ -188,23 +149,15 @@ def _most_first(item: tuple[tuple[str, str], int]) -> tuple[int, tuple[str, str]
     return -item[1], item[0]
 
 
-def thin(points: Sequence[tuple[float, float]], limit: int) -> list[tuple[float, float]]:
-    """At most about `limit` of the points of a line; each run of points keeps its least and its greatest value.
+def binned(points: Sequence[tuple[float, float]], limit: int) -> list[tuple[float, Spread | None]]:
+    """Median and range of y in at most `limit` consecutive groups of points, each at the middle of its x.
 
-    The first and the last point stay. NaN marks a gap in the line; a run that is all gap stays one.
+    NaN marks a missing y; a group without any y is None.
     """
-    if len(points) <= limit:
-        return list(points)
-    kept = [points[0]]
-    for chunk in _chunks(points[1:-1], max(1, limit // 2 - 1)):
-        finite = [index for index, (_, y) in enumerate(chunk) if not math.isnan(y)]
-        if not finite:
-            kept.append(chunk[0])
-            continue
-        low = min(finite, key=lambda index: chunk[index][1])
-        high = max(finite, key=lambda index: chunk[index][1])
-        kept += [chunk[index] for index in sorted({low, high})]
-    return [*kept, points[-1]]
+    return [
+        (0.5 * (group[0][0] + group[-1][0]), spread(None if math.isnan(y) else y for _, y in group))
+        for group in columns(points, limit)
+    ]
 
 
 def columns(items: Sequence[Item], limit: int) -> list[Sequence[Item]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import derive
-from .axes import NAN, block_label, line_style, log_seconds_axis, seconds_axis
-from .records import GateTime, Run
+from .axes import NAN, block_labels, line_style, log_seconds_axis, seconds_axis
+from .records import Run
 from .svg import color
-from .units import seconds
+from .sweep import Sweep
+from .units import seconds, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,45 +19,44 @@ MARKERS = "osD^vP"
 GATE_TIME = "gate time"
 
 
-def sweeps(run: Run) -> dict[str, list[GateTime]]:
-    """The sweep of every assumption set: of the acting one from `summary.json`, of the others from `blocks.jsonl`."""
-    found: dict[str, list[GateTime]] = {}
-    for name in derive.assumption_sets(run):
-        reported = run.summary is not None and name == run.summary.acting and run.summary.by_gate_time
-        rows = list(reported) if reported else derive.gate_time_sweep(run, name)
-        if rows:
-            found[name] = rows
-    return found
-
-
-def draw_sweep(figure: Figure, run: Run) -> None:
-    """Predicted seconds of the run above, quantum share below, against the gate time."""
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    found = sweeps(run)
-    for index, (name, rows) in enumerate(found.items()):
-        style = {**line_style(index), "marker": MARKERS[index % 6], "markersize": 4, "label": f"set {name}"}
-        times = [row.gate_time_s for row in rows]
-        top.plot(times, [_number(row.predicted_seconds) for row in rows], **style)
-        bottom.plot(times, [_percent(row.quantum_share) for row in rows], **style)
-    totals = [row.predicted_seconds for rows in found.values() for row in rows if row.predicted_seconds]
+def draw_sweep(figure: Figure, run: Run, found: dict[str, Sweep]) -> None:
+    """Against the gate time: predicted seconds of the run, of the solves alone, and the quantum share."""
+    whole, solves, share = figure.subplots(3, 1, sharex=True, height_ratios=(4, 4, 3))
+    for index, (name, sweep) in enumerate(found.items()):
+        style = {**line_style(index), "marker": MARKERS[index % 6], "markersize": 4, "label": f"set {shorten(name)}"}
+        times = [row.gate_time_s for row in sweep.rows]
+        whole.plot(times, [_number(row.predicted_seconds) for row in sweep.rows], **style)
+        solves.plot(times, [row.solve_seconds or NAN for row in sweep.rows], **style)
+        share.plot(times, [100.0 * _number(row.quantum_share) for row in sweep.rows], **style)
+    rows = [row for sweep in found.values() for row in sweep.rows]
+    totals = [row.predicted_seconds for row in rows if row.predicted_seconds]
+    of_solves = [row.solve_seconds for row in rows if row.solve_seconds]
+    dotted = {"color": color("muted"), "linewidth": 1.2, "linestyle": (0, (2, 2)), "zorder": 1}
     if run.summary is not None and run.summary.predicted_seconds_all_classical:
-        value = run.summary.predicted_seconds_all_classical
-        top.axhline(value, color=color("muted"), linewidth=1.2, linestyle=(0, (2, 2)), label="all classical", zorder=1)
-        totals.append(value)
+        totals.append(run.summary.predicted_seconds_all_classical)
+        whole.axhline(totals[-1], **dotted, label="all classical")
+    classical = next(iter(found.values())).classical_solve_seconds
+    if classical > 0:
+        of_solves.append(classical)
+        solves.axhline(classical, **dotted)
     if totals and max(totals) > 30 * min(totals):
-        log_seconds_axis(top.yaxis, totals)
+        log_seconds_axis(whole, "y", totals)
     else:
-        top.set_ylim(0, 1.08 * max(totals, default=1.0))
-        seconds_axis(top.yaxis)
-    log_seconds_axis(bottom.xaxis, [row.gate_time_s for rows in found.values() for row in rows])
-    top.set_ylabel("predicted seconds")
-    bottom.set_ylabel("quantum share")
-    bottom.set_ylim(-6, 106)
-    bottom.set_yticks([0, 50, 100], ["0 %", "50 %", "100 %"])
-    bottom.set_xlabel(GATE_TIME)
-    for axes in (top, bottom):
-        _mark_gate_time(axes, run, label=axes is top)
-    legend = figure.legend(*top.get_legend_handles_labels(), loc="outside upper left", ncols=3, handlelength=3)
+        whole.set_ylim(0, 1.08 * max(totals, default=1.0))
+        seconds_axis(whole.yaxis)
+    if of_solves:
+        log_seconds_axis(solves, "y", of_solves)
+    log_seconds_axis(share, "x", [row.gate_time_s for row in rows])
+    whole.set_ylabel("predicted s")
+    solves.set_ylabel("solves,\npredicted s")
+    share.set_ylabel("quantum\nshare")
+    share.set_ylim(-8, 108)
+    share.set_yticks([0, 50, 100], ["0 %", "50 %", "100 %"])
+    share.set_xlabel(GATE_TIME)
+    for axes in (whole, solves, share):
+        _mark_gate_time(axes, run, label=axes is whole)
+    figure.align_ylabels()
+    legend = figure.legend(*whole.get_legend_handles_labels(), loc="outside upper left", ncols=3, handlelength=3)
     for text in legend.get_texts():
         text.set_parse_math(False)
 
@@ -79,15 +79,15 @@ def draw_break_even(figure: Figure, run: Run, assumption_set: str) -> None:
     """Break-even gate time of every block: median over the steps as a dot, range as a bar."""
     axes = figure.subplots()
     rows = best_break_even(run, assumption_set)
-    names = {index: blocks[-1].name for index, blocks in derive.by_block(run).items()}
+    names = block_labels({index: blocks[-1].name for index, blocks in derive.by_block(run).items()})
     shown = [row.gate_time_s for row in rows if row.gate_time_s is not None]
     values = [value for spread in shown for value in (spread.low, spread.high)]
     if run.summary is not None and run.summary.gate_time_s:
         values.append(run.summary.gate_time_s)
-    log_seconds_axis(axes.xaxis, values or [1e-18, 1e-9])
+    log_seconds_axis(axes, "x", values or [1e-18, 1e-9])
     for position, row in enumerate(rows):
         if row.gate_time_s is None:
-            axes.text(0.02, position, "never", transform=axes.get_yaxis_transform(), va="center", fontsize=8.5)
+            axes.text(0.02, position, "none", transform=axes.get_yaxis_transform(), va="center", fontsize=8.5)
             continue
         spread = row.gate_time_s
         axes.plot([spread.low, spread.high], [position] * 2, color=color("quantum0"), linewidth=4, alpha=0.35)
@@ -95,7 +95,7 @@ def draw_break_even(figure: Figure, run: Run, assumption_set: str) -> None:
         axes.text(
             1.015, position, seconds(spread.median, 2), transform=axes.get_yaxis_transform(), va="center", fontsize=8.5
         )
-    axes.set_yticks(range(len(rows)), [block_label(row.block, names[row.block]) for row in rows], parse_math=False)
+    axes.set_yticks(range(len(rows)), [names[row.block] for row in rows], parse_math=False)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.text(1.015, -0.9, "median", transform=axes.get_yaxis_transform(), va="center", fontsize=8.5)
@@ -127,7 +127,3 @@ def _mark_gate_time(axes: Axes, run: Run, label: bool) -> None:
 
 def _number(value: float | None) -> float:
     return NAN if value is None else value
-
-
-def _percent(value: float | None) -> float:
-    return NAN if value is None else 100.0 * value

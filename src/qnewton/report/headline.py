@@ -30,6 +30,14 @@ def notes(run: Run) -> str:
     if failed:
         listed = ", ".join(f"{status}: {systems}" for status, systems in failed.items())
         found.append(f"{sum(failed.values())} of {len(run.blocks)} systems failed and took a gradient step ({listed}).")
+    if run.summary is not None:
+        for name, value in run.summary.predicted_seconds.items():
+            summed = derive.predicted_total(run, name)
+            if value is not None and summed is not None and abs(value - summed) > 0.01 * abs(summed):
+                found.append(
+                    f"The predicted seconds of set {name} are {seconds(value)} in summary.json, "
+                    f"but the steps in steps.jsonl add up to {seconds(summed)}."
+                )
     if not found:
         return ""
     return '<div class="notes" role="note"><ul>' + "".join(f"<li>{escape(text)}</li>" for text in found) + "</ul></div>"

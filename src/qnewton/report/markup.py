@@ -76,7 +76,7 @@ def figures(body: str) -> str:
 
 def table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[str]], clock: Clock | None = None) -> str:
     """A table that scrolls inside its own container."""
-    heads = "".join(f'<th scope="col"{_css(column)}>{escape(column.heading)}</th>' for column in columns)
+    heads = "".join(f'<th scope="col"{_css(column)}><span>{escape(column.heading)}</span></th>' for column in columns)
     lines = "".join(
         f"<tr>{''.join(_cell(column, cell) for column, cell in zip(columns, row, strict=True))}</tr>" for row in rows
     )

@@ -55,6 +55,11 @@ class Assumption:
     break_even_gate_time_s: dict[str, float | None]
     predicted_quantum_seconds_by_gate_time: dict[str, tuple[tuple[float, float | None], ...]]
 
+    @property
+    def nobody(self) -> bool:
+        """Whether no candidate could take the system; `choice` then names one that refused."""
+        return self.choice in self.refused
+
 
 @dataclass(frozen=True, slots=True)
 class Block:

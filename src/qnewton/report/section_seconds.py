@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from . import clocks, derive, gate_times
+from .axes import BINNED, MOST_POINTS
 from .markup import Column, figure, figures, folded, paragraph, section, table
-from .records import STAGES, GateTime, Run
+from .records import STAGES, Run
+from .sweep import Row, Sweep, sweeps
 from .units import count, percent, seconds, short_seconds
 
 
 def measured_section(run: Run) -> str:
     """The measured clock: per step, cumulative, and where it went."""
+    caption = (
+        "What ran on this machine; a quantum solve at fidelity model costs here what its classical stand-in costs."
+    )
+    if len(run.steps) > MOST_POINTS:
+        caption += BINNED
     charts = figure(
         "f-measured-step",
         "Wall clock per step",
-        "What ran on this machine; a quantum solve at fidelity model costs here what its classical stand-in costs.",
+        caption,
         2.9,
         clocks.draw_measured_per_step,
         run,
@@ -44,7 +51,7 @@ def predicted_section(run: Run) -> str:
     names = [name for name in derive.assumption_sets(run) if any(name in step.predicted_seconds for step in run.steps)]
     if not names:
         return ""
-    caption = "All steps, stacked by stage. Quantum solves are modelled: published query count times the gate time."
+    caption = "All steps, stacked by stage. The seconds of quantum solves are modelled."
     charts = figure(
         "f-predicted-sum",
         "Total of the run",
@@ -56,7 +63,7 @@ def predicted_section(run: Run) -> str:
     )
     charts += _stage_table(run, names)
     for index, name in enumerate(names):
-        caption = "Stacked by stage; the line on top is the total of the step."
+        caption = "Above: all stages stacked, and their total as a line. Below: the solves alone, on their own scale."
         if len(run.steps) > clocks.MOST_COLUMNS:
             caption += " A column is the mean over the steps it stands for."
         title = f"Per step, set {name}"
@@ -64,7 +71,7 @@ def predicted_section(run: Run) -> str:
             f"f-predicted-step{index}",
             title,
             caption,
-            3.2,
+            3.9,
             clocks.draw_predicted_per_step,
             run,
             name,
@@ -84,25 +91,14 @@ def _stage_table(run: Run, names: list[str]) -> str:
 def gate_time_section(run: Run) -> str:
     """What other gate times would give, and which one a quantum solver needs."""
     charts, tables = "", ""
-    found = gate_times.sweeps(run)
-    acting = derive.acting_set(run)
+    found = sweeps(run)
     if found:
-        reported = run.summary is not None and bool(run.summary.by_gate_time)
-        caption = "If a gate took this long: predicted seconds of the run, and share of the systems that go to quantum."
-        derived = [name for name in found if not (reported and name == acting)]
+        caption = "If a gate took this long: the run, its solves alone, and the share of the systems given to quantum."
+        derived = [name for name, sweep in found.items() if not sweep.reported]
         if derived:
-            caption += (
-                f" Set {', '.join(derived)}: recomputed from blocks.jsonl, every system to its fastest candidate."
-            )
-        charts += figure(
-            "f-sweep",
-            "Total and quantum share by gate time",
-            caption,
-            3.7,
-            gate_times.draw_sweep,
-            run,
-            clock="predicted",
-        )
+            caption += f" Set {', '.join(derived)}: recomputed, every system to its fastest candidate."
+        title = "Seconds and quantum share by gate time"
+        charts += figure("f-sweep", title, caption, 4.6, gate_times.draw_sweep, run, found, clock="predicted")
         charts += _sweep_table(found)
     for index, name in enumerate(derive.assumption_sets(run)):
         if not gate_times.best_break_even(run, name):
@@ -132,20 +128,21 @@ def gate_time_section(run: Run) -> str:
     return section("gate-time", "Which gate time would a quantum solver need? Predicted", figures(charts) + tables)
 
 
-def _sweep_table(found: dict[str, list[GateTime]]) -> str:
-    by_time = {name: {row.gate_time_s: row for row in rows} for name, rows in found.items()}
+def _sweep_table(found: dict[str, Sweep]) -> str:
     columns = [Column("gate time")]
     for name in found:
-        columns += [Column(f"predicted seconds, set {name}"), Column(f"quantum share, set {name}")]
-    rows = []
-    for time in sorted({time for at in by_time.values() for time in at}):
-        entries = [at.get(time) for at in by_time.values()]
-        cells = [
-            cell
-            for row in entries
-            for cell in (seconds(row.predicted_seconds if row else None), percent(row.quantum_share if row else None))
+        columns += [
+            Column(f"predicted seconds, set {name}"),
+            Column(f"predicted seconds of the solves, set {name}"),
+            Column(f"quantum share, set {name}"),
         ]
-        rows.append([short_seconds(time), *cells])
+    rows = []
+    for time in sorted({row.gate_time_s for sweep in found.values() for row in sweep.rows}):
+        cells = [short_seconds(time)]
+        for sweep in found.values():
+            row = next((row for row in sweep.rows if row.gate_time_s == time), Row(time, None, None, None))
+            cells += [seconds(row.predicted_seconds), seconds(row.solve_seconds), percent(row.quantum_share)]
+        rows.append(cells)
     return folded("By gate time", table("By gate time", columns, rows, clock="predicted"), len(rows), most=16)
 
 
@@ -161,7 +158,7 @@ def _break_even_table(run: Run, name: str) -> str:
                 count(names[row.block][1]),
                 row.candidate,
                 seconds(spread.median if spread else None),
-                f"{seconds(spread.low)} to {seconds(spread.high)}" if spread else "never",
+                f"{seconds(spread.low)} to {seconds(spread.high)}" if spread else "none",
                 f"{row.never} of {row.systems}",
             ]
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from . import derive, systems, training
+from .axes import BINNED, MOST_POINTS
 from .markup import Column, figure, figures, folded, section, table
 from .records import Run
 from .units import MISSING, count, from_log10, number, percent
@@ -13,11 +14,11 @@ from .units import MISSING, count, from_log10, number, percent
 def training_section(run: Run) -> str:
     """The loss and the accuracy."""
     caption = "Batch loss before each step; training and test loss over all data, where evaluated."
-    if len(run.steps) > 700:
-        caption += " Thinned for drawing: every run of points keeps its least and greatest value."
+    if len(run.steps) > MOST_POINTS:
+        caption += BINNED
     rejected = sum(not step.accepted for step in run.steps)
     if rejected:
-        caption += f" At {rejected} steps the trial step raised the loss and the parameters stayed."
+        caption += f" Rejected steps ({rejected}): the trial raised the loss and the parameters stayed."
     charts = figure("f-loss", "Loss", caption, 3.0, training.draw_loss, run)
     if any(step.test_accuracy is not None for step in run.steps):
         caption = "On the held-out data, where evaluated."
@@ -57,18 +58,20 @@ def systems_section(run: Run) -> str:
         Column("κ, median"),
         Column("κ, range"),
         Column("kind of κ (systems)", words=True),
-        Column("nonzeros per row d, median"),
-        Column("entries kept, median"),
-        Column("relative change by pruning, median"),
-        Column("damping, median"),
+        Column("nonzeros per row d"),
+        Column("entries kept"),
+        Column("relative change by pruning"),
+        Column("damping"),
         Column("definite systems"),
     ]
     unknown = sum(block.log10_condition_number is None for block in run.blocks)
     caption = "Condition number κ of each block after damping and pruning. A certified value is a rigorous upper bound."
     if unknown:
-        caption += f" {unknown} systems without a number are gaps."
-    if len(rows) > systems.MOST_LINES:
+        caption += f" Systems without a number ({unknown}) are gaps."
+    if len(rows) > systems.MOST_LINES and systems.cells_stand_for_several_steps(run):
         caption += " A cell is the median over the steps it stands for."
+    if len(rows) <= systems.MOST_LINES and len(run.steps) > MOST_POINTS:
+        caption += BINNED
     chart = figure(
         "f-kappa",
         "Condition number per block",
@@ -77,7 +80,7 @@ def systems_section(run: Run) -> str:
         systems.draw_condition_numbers,
         run,
     )
-    listing = table("The Newton systems, over all steps", columns, rows)
+    listing = table("The Newton systems: medians over all steps", columns, rows)
     return section(
         "systems", "What were the systems?", figures(chart) + folded("Table of the systems", listing, len(rows))
     )
@@ -93,8 +96,8 @@ def choices_section(run: Run) -> str:
         title = f"Choice per block, set {name} ({'carried out' if name == acting else 'not carried out'})"
         share = percent(derive.quantum_share(run, name))
         caption = f"{share} of all systems to a quantum solver; right of each strip: the share of that block."
-        if len(run.steps) > 300 or len(derive.by_block(run)) > 12:
-            caption += " With many steps, a cell shows the most frequent choice of the steps it stands for."
+        if systems.cells_stand_for_several_steps(run):
+            caption += " A cell shows the most frequent choice of the steps it stands for."
         charts.append(
             figure(f"f-choice{index}", title, caption, systems.strip_height(run), systems.draw_choices, run, name)
         )

@@ -35,9 +35,11 @@ figcaption{font-size:.82rem;line-height:1.4;margin-top:.3rem}
 table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums;overflow-wrap:normal}
 .caption{font-size:.9rem;font-weight:600;margin:1.2rem 0 .2rem}.figures .caption{font-size:1rem;margin-top:0}
 .listing{min-width:0}
-th,td{padding:.25rem 1rem .25rem 0;text-align:right;vertical-align:bottom;border-bottom:1px solid var(--grid);
+th,td{padding:.25rem .9rem .25rem 0;text-align:right;vertical-align:bottom;border-bottom:1px solid var(--grid);
 white-space:nowrap}
-thead th{white-space:normal;min-width:4.5rem;font-weight:600;border-bottom:1.5px solid var(--muted)}
+table{width:max-content}
+thead th{white-space:normal;font-weight:600;border-bottom:1.5px solid var(--muted)}
+thead span{display:inline-block;max-width:6.6rem}
 th.text,td.text{text-align:left}
 td.long{white-space:normal;min-width:16rem}
 details{margin:.8rem 0}

@@ -7,7 +7,7 @@ import re
 import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,20 +86,21 @@ def inline_svg(name: str, label: str, height_inches: float, draw: Callable[[Figu
     """
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     target = io.StringIO()
     with warnings.catch_warnings(), matplotlib.rc_context():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the browser has the glyph
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_settings(name))
-        figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)  # type: ignore[union-attr]
+        layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03)
+        figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout=layout)
         draw(figure)
         figure.savefig(target, format="svg", transparent=True, metadata={"Date": None})
     return _page_element(target.getvalue(), name, label)
 
 
-def _settings(name: str) -> dict[str, object]:
+def _settings(name: str) -> dict[Any, Any]:
     ink, muted = color("ink"), color("muted")
     return {
         "svg.fonttype": "none",

@@ -8,10 +8,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import derive
-from .axes import NAN, block_label, choice_styles, labels_beside, line_style, log10_axis, step_axis
+from .axes import (
+    BINS,
+    MOST_POINTS,
+    NAN,
+    Style,
+    block_labels,
+    choice_styles,
+    curve,
+    labels_beside,
+    line_style,
+    log10_axis,
+    step_axis,
+)
 from .records import KINDS, Block, Run
 from .svg import color
-from .units import percent, power_of_ten
+from .units import abbreviate, percent, power_of_ten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,16 +56,15 @@ def _condition_lines(figure: Figure, axes: Axes, groups: dict[int, list[Block]])
     from matplotlib.lines import Line2D
 
     labels, kinds = [], set()
-    limit = max(200, 2000 // len(groups))
+    names = block_labels({index: blocks[-1].name for index, blocks in groups.items()})
     for position, (index, blocks) in enumerate(groups.items()):
         points = [(float(block.step), _number(block.log10_condition_number)) for block in blocks]
         style = line_style(position)
-        axes.plot(*zip(*derive.thin(points, limit), strict=True), **style, linewidth=1.2)
-        for kind, (x, y) in _markers(blocks):
+        end = curve(axes, points, {**style, "linewidth": 1.2})
+        for kind, marked in _markers(blocks).items():
             kinds.add(kind)
-            axes.plot(x, y, **_marker(kind, str(style["color"])))
-        last = next((y for _, y in reversed(points) if not math.isnan(y)), NAN)
-        labels.append((last, block_label(index, blocks[-1].name), str(style["color"])))
+            axes.plot(*zip(*marked, strict=True), **_marker(kind, str(style["color"])))
+        labels.append((end, names[index], str(style["color"])))
     low, high = axes.get_ylim()
     if high - low < 1.2:
         low, high = math.floor(low), math.ceil(high)
@@ -69,27 +80,30 @@ def _condition_lines(figure: Figure, axes: Axes, groups: dict[int, list[Block]])
         figure.legend(handles=handles, loc="outside upper left", ncols=3, handlelength=1.0)
 
 
-def _marker(kind: str, edge: str) -> dict[str, object]:
+def _marker(kind: str, edge: str) -> Style:
     fill = edge if kind == "exact" else "none"
     marker = {"marker": KIND_MARKERS[kind], "markersize": 5 if kind == "certified" else 4}
     return {**marker, "linestyle": "none", "markerfacecolor": fill, "markeredgecolor": edge}
 
 
-def _markers(blocks: Sequence[Block]) -> list[tuple[str, tuple[list[int], list[float]]]]:
-    """About 20 of the points, by kind; the first of every kind is among them."""
-    chosen = {group[0].step: group[0] for group in derive.columns(blocks, 20)}
-    chosen |= {block.step: block for block in blocks[-1:]}
-    for kind in KINDS:
-        first = next((block for block in blocks if block.condition_number_kind == kind), None)
-        if first is not None:
+def _markers(blocks: Sequence[Block]) -> dict[str, list[tuple[float, float]]]:
+    """About 20 points on the line of a block, by kind: its own points, or medians where the line is one of medians."""
+    points: list[tuple[str, float, float | None]] = []
+    if len(blocks) > MOST_POINTS:
+        for group in derive.columns(blocks, BINS)[:: BINS // 20]:
+            middle = derive.spread(block.log10_condition_number for block in group)
+            kind = derive.most_common(block.condition_number_kind for block in group)
+            points.append((kind, 0.5 * (group[0].step + group[-1].step), middle.median if middle else None))
+    else:
+        chosen = {group[0].step: group[0] for group in derive.columns(blocks, 20)} | {blocks[-1].step: blocks[-1]}
+        for kind in KINDS:  # the first of every kind is among them
+            first = next((block for block in blocks if block.condition_number_kind == kind), blocks[0])
             chosen[first.step] = first
-    found = []
-    for kind in KINDS:
-        of_kind = [block for _, block in sorted(chosen.items()) if block.condition_number_kind == kind]
-        known = [(block.step, block.log10_condition_number) for block in of_kind]
-        points = [(x, y) for x, y in known if y is not None]
-        if points:
-            found.append((kind, ([x for x, _ in points], [y for _, y in points])))
+        points = [(block.condition_number_kind, step, block.log10_condition_number) for step, block in chosen.items()]
+    found: dict[str, list[tuple[float, float]]] = {}
+    for kind, x, y in points:
+        if y is not None:
+            found.setdefault(kind, []).append((x, y))
     return found
 
 
@@ -104,7 +118,10 @@ def _condition_map(figure: Figure, axes: Axes, groups: dict[int, list[Block]]) -
             if middle is not None:
                 cells.append((row, group[0].step - 0.5, group[-1].step + 0.5, middle.median))
     values = [value for *_, value in cells] or [0.0]
-    edges = [float(edge) for edge in MaxNLocator(nbins=6).tick_values(min(values), max(values))]
+    edges = [
+        float(edge)
+        for edge in MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True).tick_values(min(values), max(values))
+    ]
     edges = edges if len(edges) <= 8 else [edges[0] + (edges[-1] - edges[0]) * part / 7 for part in range(8)]
     for level, (low, high) in enumerate(itertools.pairwise(edges)):
         last = high == edges[-1]
@@ -149,8 +166,9 @@ def draw_choices(figure: Figure, run: Run, assumption_set: str) -> None:
         of_set = [block for block in blocks if assumption_set in block.assumptions]
         for group in derive.columns(of_set, _columns(len(groups))):
             entries = [block.assumptions[assumption_set] for block in group]
-            choice = derive.most_common(derive.Choice(entry.choice, entry.machine) for entry in entries)
-            cells[choice].append((row, group[0].step - 0.5, group[-1].step + 0.5))
+            taken = [derive.Choice(entry.choice, entry.machine) for entry in entries if not entry.nobody]
+            if taken:
+                cells[derive.most_common(taken)].append((row, group[0].step - 0.5, group[-1].step + 0.5))
             if any(block.status != "ok" for block in group):
                 failures.append((row, group[0].step - 0.5, group[-1].step + 0.5))
         share = percent(derive.quantum_share(run, assumption_set, index), 0)
@@ -160,14 +178,15 @@ def draw_choices(figure: Figure, run: Run, assumption_set: str) -> None:
     for choice, style in styles.items():
         if cells[choice]:
             _add_cells(axes, cells[choice], style)
-            label = f"{choice.machine}: {choice.name}"
+            label = f"{choice.machine}: {abbreviate(choice.name)}"
             handles.append(Patch(**style, linewidth=0.4, label=label))
     if failures:
         _add_cells(axes, failures, {"facecolor": color("ink"), "edgecolor": "none"}, low=0.26, high=0.4)
         handles.append(Patch(facecolor=color("ink"), label="system failed: gradient step"))
     _rows(axes, groups)
     step_axis(axes, [block.step for block in run.blocks])
-    legend = figure.legend(handles=handles, loc="outside upper left", ncols=2, handlelength=1.8)
+    wide = any(len(str(handle.get_label())) > 32 for handle in handles)
+    legend = figure.legend(handles=handles, loc="outside upper left", ncols=1 if wide else 2, handlelength=1.8)
     for text in legend.get_texts():
         text.set_parse_math(False)
 
@@ -176,14 +195,19 @@ def _strip_height(rows: int) -> float:
     return 1.15 + 0.27 * rows if rows <= 12 else 1.4 + 0.19 * rows
 
 
+def cells_stand_for_several_steps(run: Run) -> bool:
+    """Whether a strip has more steps than cells."""
+    return len(run.steps) > _columns(max(1, len(derive.by_block(run))))
+
+
 def _columns(rows: int) -> int:
     return min(300, max(60, MOST_CELLS // rows))
 
 
 def _rows(axes: Axes, groups: dict[int, list[Block]]) -> None:
     axes.set_ylim(len(groups) - 0.4, -0.6)
-    labels = [block_label(index, blocks[-1].name) for index, blocks in groups.items()]
-    axes.set_yticks(range(len(groups)), labels, parse_math=False)
+    names = block_labels({index: blocks[-1].name for index, blocks in groups.items()})
+    axes.set_yticks(range(len(groups)), list(names.values()), parse_math=False)
     axes.tick_params(axis="y", length=0)
     axes.grid(False)
     axes.spines["left"].set_visible(False)
@@ -192,7 +216,7 @@ def _rows(axes: Axes, groups: dict[int, list[Block]]) -> None:
 def _add_cells(
     axes: Axes,
     cells: Sequence[tuple[int, float, float]],
-    style: dict[str, object],
+    style: Style,
     low: float = -0.4,
     high: float = 0.4,
 ) -> None:

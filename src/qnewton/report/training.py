@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from . import derive
-from .axes import NAN, labels_beside, line_style, step_axis
+from .axes import NAN, curve, labels_beside, line_style, step_axis
 from .records import Run, Step
 from .svg import color
 
@@ -31,10 +31,8 @@ def draw_loss(figure: Figure, run: Run) -> None:
     for label, get, style in LINES:
         points = _evaluated(run, get, gaps=label == "batch")
         if points:
-            dense = derive.thin(points, 700)
-            marker = {"marker": "osD"[style % 3], "markersize": 3} if len(points) <= 40 else {}
-            axes.plot(*zip(*dense, strict=True), **line_style(style), **marker)
-            labels.append((points[-1][1], f"{label}", color(f"line{style}")))
+            end = curve(axes, points, line_style(style), "osD"[style % 3])
+            labels.append((end, label, color(f"line{style}")))
     rejected = [step.step for step in run.steps if not step.accepted]
     if rejected:
         shown = [group[0] for group in derive.columns(rejected, 300)]
@@ -42,6 +40,7 @@ def draw_loss(figure: Figure, run: Run) -> None:
             shown, [0.02] * len(shown), "|", color=color("ink"), markersize=7, transform=axes.get_xaxis_transform()
         )
         axes.set_title(f"| rejected step ({len(rejected)})", fontsize=8.5, loc="right", pad=3)
+    axes.margins(y=0.12)
     axes.set_ylabel("mean loss")
     labels_beside(axes, labels, gap=0.09)
 
@@ -53,14 +52,13 @@ def draw_accuracy(figure: Figure, run: Run) -> None:
     axes = figure.subplots()
     step_axis(axes, [step.step for step in run.steps])
     points = _evaluated(run, lambda step: step.test_accuracy, gaps=False)
-    marker = {"marker": "o", "markersize": 3} if len(points) <= 40 else {}
-    axes.plot(*zip(*derive.thin(points, 700), strict=True), **line_style(1), **marker)
+    end = curve(axes, points, line_style(1), "o")
     low = min(value for _, value in points)
     axes.set_ylim(max(-0.02, low - 0.08 * (1.0 - low) - 0.005), 1.0 + 0.04 * (1.0 - low) + 0.002)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
     axes.set_ylabel("test accuracy")
-    labels_beside(axes, [(points[-1][1], f"{100 * points[-1][1]:.1f} %", color("line1"))])
+    labels_beside(axes, [(end, f"{100 * points[-1][1]:.1f} %", color("line1"))])
 
 
 def _evaluated(run: Run, get: Callable[[Step], float | None], gaps: bool) -> list[tuple[float, float]]:

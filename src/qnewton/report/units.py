@@ -41,7 +41,7 @@ def seconds(value: float | None, digits: int = 3) -> str:
     prefix = min(0, 3 * (exponent // 3))
     if prefix not in _PREFIXES or exponent >= 5:
         return f"{significant(value, digits)} s"
-    return f"{rounded / 10.0**prefix:.{max(0, digits - 1 - exponent + prefix)}f} {_PREFIXES[prefix]}s"
+    return f"{value / 10.0**prefix:.{max(0, digits - 1 - exponent + prefix)}f} {_PREFIXES[prefix]}s"
 
 
 def short_seconds(value: float) -> str:
@@ -60,8 +60,8 @@ def from_log10(value: float | None) -> str:
         return power_of_ten(round(value))
     if value < 3:
         return significant(10.0**value, 2)
-    mantissa = f"{10.0 ** (value - math.floor(value)):.1f}"
-    return f"{mantissa}×{power_of_ten(math.floor(value))}" if mantissa != "10.0" else power_of_ten(math.ceil(value))
+    mantissa, exponent = f"{10.0 ** (value - math.floor(value)):.1f}", math.floor(value)
+    return f"1.0×{power_of_ten(exponent + 1)}" if mantissa == "10.0" else f"{mantissa}×{power_of_ten(exponent)}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -77,3 +77,8 @@ def count(value: int) -> str:
 def shorten(name: str, length: int = 18) -> str:
     """The end of a long name (the part that differs) behind an ellipsis."""
     return name if len(name) <= length else "…" + name[1 - length :]
+
+
+def abbreviate(name: str, length: int = 40) -> str:
+    """The start of a long name (which says what it is) before an ellipsis."""
+    return name if len(name) <= length else name[: length - 1] + "…"

@@ -27,21 +27,28 @@ def calibrate(
     Args:
         solvers: candidates; quantum ones are passed over.
         dtype: of the systems, `float32` or `float64` (the latter needs jax's x64 mode).
-        sizes: rows of the measured systems, at least three different ones; predictions beyond the largest extrapolate
-            the operation count.
+        sizes: rows of the measured systems, at least three different positive ones; predictions beyond the largest
+            extrapolate the operation count.
         repeats: measurements of each, of which the median counts.
 
     Returns:
         The frozen calibration. Takes about a second, most of it compilation.
 
     Raises:
-        ValueError: if fewer than three sizes are given or `dtype` is not available.
+        ValueError: if fewer than three sizes are given, one is not positive, or `dtype` is not available.
     """
+    if min(sizes, default=1) < 1:
+        raise ValueError(f"sizes is {tuple(sizes)}: a system has at least one row")
     if len(set(sizes)) < 3:
         raise ValueError(
             f"sizes is {tuple(sizes)}: calibration fits three coefficients and needs three different sizes"
         )
-    return _calibrate(tuple(solvers), dtype, tuple(sorted(set(sizes))), repeats)
+    name = str(jnp.dtype(dtype))
+    if name not in ("float32", "float64"):
+        raise ValueError(f"dtype is {name}: systems are float32 or float64")
+    if name == "float64" and not jax.config.read("jax_enable_x64"):
+        raise ValueError("dtype float64 is not available: switch on jax's x64 mode, or calibrate for float32")
+    return _calibrate(tuple(solvers), name, tuple(sorted(set(sizes))), repeats)
 
 
 @functools.lru_cache(maxsize=32)
@@ -51,8 +58,6 @@ def _calibrate(
     # Cached: `Hybrid` calibrates when first traced, and a program traces it many times.
     kernels = {}
     with jax.ensure_compile_time_eval():
-        if jnp.zeros((), dtype).dtype != jnp.dtype(dtype):
-            raise ValueError(f"dtype {dtype} is not available: switch on jax's x64 mode, or calibrate for float32")
         for solver in solvers:
             workloads = [solver.workload(*_placeholder(n, dtype)) for n in sizes]
             classical = [w for w in workloads if isinstance(w, ClassicalWorkload)]

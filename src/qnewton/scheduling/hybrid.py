@@ -26,6 +26,7 @@ class HybridState(eqx.Module):
     plan: Plan
     slots: tuple[Array, ...]
     in_structure: Any = eqx.field(static=True)
+    out_structure: Any = eqx.field(static=True)
     symmetric: bool = eqx.field(static=True)
     transposed: bool = eqx.field(static=True)
 
@@ -103,7 +104,8 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             lambda m, i=i: union.pack(i, self.solvers[i].init(self._operator(i, m, symmetric), {}))
             for i in range(len(self.solvers))
         ]
-        return HybridState(plan, _switch(plan.choice[0], branches, matrix), operator.in_structure(), symmetric, False)
+        slots = _switch(plan.choice[0], branches, matrix)
+        return HybridState(plan, slots, operator.in_structure(), operator.out_structure(), symmetric, False)
 
     def compute(
         self, state: HybridState, vector: PyTree[Array], options: dict[str, Any]
@@ -127,7 +129,9 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         return jax.tree.unflatten(structure, unravel(value, leaves)), result, {"plan": state.plan}
 
     def transpose(self, state: HybridState, options: dict[str, Any]) -> tuple[HybridState, dict[str, Any]]:
-        return HybridState(state.plan, state.slots, state.in_structure, state.symmetric, not state.transposed), options
+        # The transpose maps the other way, so its solutions have the structure of the vectors.
+        ends = state.out_structure, state.in_structure
+        return HybridState(state.plan, state.slots, *ends, state.symmetric, not state.transposed), options
 
     def conj(self, state: HybridState, options: dict[str, Any]) -> tuple[HybridState, dict[str, Any]]:
         return state, options

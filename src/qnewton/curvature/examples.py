@@ -1,0 +1,78 @@
+"""An objective seen one example at a time: outputs raveled, loss as a function of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from .objective import Batch, Objective
+
+
+@dataclass(frozen=True)
+class Examples:
+    """How to evaluate single examples of a batch.
+
+    Attributes:
+        count: examples in the batch.
+        width: scalars that the model returns for one example.
+        outputs: `(params, x)` to the raveled outputs `[width]` of one example.
+        loss: `(outputs, y)` to its loss.
+    """
+
+    count: int
+    width: int
+    outputs: Callable[[PyTree, PyTree], Float[Array, " c"]]
+    loss: Callable[[Float[Array, " c"], PyTree], Float[Array, ""]]
+
+
+def single_examples(objective: Objective, params: PyTree, batch: Batch) -> Examples:
+    """Take the objective apart into examples.
+
+    Raises:
+        ValueError: if the leading axis of the outputs does not count the examples.
+    """
+    inputs, _ = batch
+    count = jax.tree.leaves(inputs)[0].shape[0]
+    outputs = jax.eval_shape(objective.predict, params, inputs)
+    if outputs.shape[:1] != (count,):
+        raise ValueError(
+            f"predict returned outputs of shape {outputs.shape} for {count} examples: their leading axis must count "
+            "the examples. Keep positions or tokens on an axis of their own and sum over it in the loss"
+        )
+    shape = outputs.shape[1:]
+
+    def of_one(tree: PyTree) -> PyTree:
+        return jax.tree.map(lambda leaf: leaf[None], tree)
+
+    def outputs_of(params: PyTree, x: PyTree) -> Float[Array, " c"]:
+        return jnp.ravel(objective.predict(params, of_one(x))[0])
+
+    def loss_of(z: Float[Array, " c"], y: Any) -> Float[Array, ""]:
+        return objective.values(z.reshape(1, *shape), of_one(y))[0]
+
+    return Examples(count, max(1, outputs.size // count), outputs_of, loss_of)
+
+
+def mean_over_chunks(
+    add: Callable[[PyTree, PyTree], PyTree], zero: PyTree, examples: PyTree, bytes_per_example: int, chunk_bytes: int
+) -> PyTree:
+    """Accumulate over chunks of examples and divide by their number.
+
+    Args:
+        add: `(total, chunk)` to the new total.
+        zero: the empty total.
+        examples: pytree with a common leading axis.
+        bytes_per_example: memory that `add` needs for one example of a chunk.
+        chunk_bytes: memory that a chunk may need; at least one example is always taken.
+    """
+    count = jax.tree.leaves(examples)[0].shape[0]
+    chunk = max(1, min(count, chunk_bytes // max(1, bytes_per_example)))
+    whole, left_over = divmod(count, chunk)
+    head = jax.tree.map(lambda a: a[: whole * chunk].reshape(whole, chunk, *a.shape[1:]), examples)
+    total, _ = jax.lax.scan(lambda carry, part: (add(carry, part), None), zero, head)
+    if left_over:
+        total = add(total, jax.tree.map(lambda a: a[whole * chunk :], examples))
+    return jax.tree.map(lambda leaf: leaf / count, total)

@@ -1,0 +1,118 @@
+"""Help explains every option, and comes quickly."""
+
+import ast
+import dataclasses
+import inspect
+import re
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import pytest
+
+from qnewton.cli import main
+from qnewton.experiments import options
+from qnewton.experiments.options import TrainOptions
+from qnewton.experiments.presets import PRESETS
+
+
+def documented() -> dict[str, str]:
+    """Option to the docstring under its field, read from the source; groups have none of their own."""
+    found = {}
+    for node in ast.parse(inspect.getsource(options)).body:
+        if isinstance(node, ast.ClassDef):
+            for field, text in zip(node.body, node.body[1:], strict=False):
+                if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+                    assert isinstance(field.target, ast.Name)
+                    assert isinstance(text.value, ast.Constant)
+                    found[field.target.id] = " ".join(str(text.value.value).split())
+    return found
+
+
+def fields(cls: type) -> list[str]:
+    names = []
+    for field in dataclasses.fields(cls):
+        default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+        names += fields(type(default)) if dataclasses.is_dataclass(default) else [field.name]
+    return names
+
+
+def letters(text: str) -> str:
+    """Only what survives wrapping and boxes."""
+    return re.sub(r"[^0-9A-Za-z().,:;+]", "", text)
+
+
+@pytest.fixture
+def train_help(call) -> str:
+    outcome = call("train", "--help")
+    assert outcome.status == 0
+    assert outcome.err == ""
+    return outcome.out
+
+
+def test_every_option_is_in_the_help_with_its_explanation(train_help):
+    texts = documented()
+    said = letters(train_help)
+    names = fields(TrainOptions)
+    assert len(names) > 15
+    assert set(names) <= set(texts), "an option without a docstring has no help"
+    for name in names:
+        assert re.search(rf"--(no-)?{name.replace('_', '-')}\b", train_help), name
+        assert letters(texts[name]) in said, name
+
+
+def test_the_help_names_the_command_the_task_and_the_choices(train_help):
+    for word in ("qnewton train", "What to train: digits-mlp", "gauss-newton", "damp-prune-rows", "inverse-lanczos"):
+        assert word in train_help
+    assert all(preset in train_help for preset in PRESETS)
+
+
+@pytest.mark.parametrize(("preset", "steps"), [(name, preset.training.steps) for name, preset in PRESETS.items()])
+def test_the_help_of_a_preset_shows_its_values(preset, steps, call):
+    said = call("train", "--preset", preset, "--help").said
+    assert f"Newton steps. (default: {steps})" in said
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["--help"]], ids=str)
+def test_the_top_level_help_names_the_commands(arguments, call):
+    outcome = call(*arguments)
+    assert outcome.status == 0
+    assert "qnewton train TASK" in outcome.out
+    assert "qnewton report RUN" in outcome.out
+
+
+def test_no_command_is_a_mistake_that_is_answered_with_the_usage(call):
+    outcome = call()
+    assert outcome.status == 2
+    assert "usage: qnewton train" in outcome.said
+
+
+def test_the_report_command_has_help(call):
+    outcome = call("report", "--help")
+    assert outcome.status == 0
+    assert "Directory of the run" in outcome.out
+
+
+def test_the_console_script_is_this_main():
+    (script,) = entry_points(group="console_scripts", name="qnewton")
+    assert script.load() is main
+
+
+def test_help_and_mistakes_load_neither_data_nor_figures():
+    # A second and more, which nobody should wait for only to be told of a typing error.
+    program = (
+        "import sys\n"
+        "from qnewton.cli import main\n"
+        "for arguments in (['train', '--help'], ['train', 'digits-mlp', '--stpes', '2']):\n"
+        "    try:\n"
+        "        main(arguments)\n"
+        "    except SystemExit:\n"
+        "        pass\n"
+        "heavy = [name for name in ('sklearn', 'matplotlib', 'scipy', 'matfree') if name in sys.modules]\n"
+        "print('HEAVY', *heavy)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert "usage: qnewton train" in done.stdout
+    loaded = done.stdout.strip().splitlines()[-1].split()
+    assert loaded[0] == "HEAVY", done.stderr
+    assert not {"sklearn", "matplotlib"} & set(loaded)

@@ -1,0 +1,105 @@
+"""What the command line says to bad input: one clear message, exit status 2, no traceback, nothing left on disk."""
+
+import pytest
+
+# Arguments, and what the message must hold.
+UNKNOWN = {
+    "command": (["trian"], ["unknown command 'trian'", "did you mean 'train'"]),
+    "command like no other": (["zzz"], ["unknown command 'zzz'", "Valid: report, train"]),
+    "task": (["train", "digits-mpl"], ["unknown task 'digits-mpl'", "did you mean 'digits-mlp'"]),
+    "preset": (["train", "tiny", "--preset", "papr"], ["unknown preset 'papr'", "did you mean 'paper'"]),
+    "preset with =": (["train", "tiny", "--preset=paper-cod"], ["unknown preset", "did you mean 'paper-code'"]),
+    "option": (["train", "tiny", "--stpes", "2"], ["--stpes", "--steps"]),
+    "option of a group": (["train", "tiny", "--gate-tme-s", "1"], ["--gate-tme-s", "--gate-time-s"]),
+    "choice": (["train", "tiny", "--curvature", "hesian"], ["hesian", "--curvature", "hessian", "gauss-newton"]),
+    "solver": (["train", "tiny", "--solvers", "lu", "qr"], ["qr", "--solvers", "cholesky", "qlsa"]),
+    "second task": (["train", "tiny", "tiny"], ["Unrecognized", "tiny"]),
+    "option of report": (["report", ".", "--stpes", "2"], ["--stpes"]),
+}
+
+RANGES = {
+    "keep 0": (["--keep", "0"], ["--keep is 0", "(0, 1]"]),
+    "keep 1.5": (["--keep", "1.5"], ["--keep is 1.5", "(0, 1]"]),
+    "keep NaN": (["--keep", "nan"], ["--keep is nan", "(0, 1]"]),
+    "damping -1": (["--damping", "-1"], ["--damping is -1", "at least 0"]),
+    "damping=-1": (["--damping=-1"], ["--damping is -1", "at least 0"]),
+    "damping inf": (["--damping", "inf"], ["--damping is inf", "finite"]),
+    "steps 0": (["--steps", "0"], ["--steps is 0", "at least 1"]),
+    "steps -3": (["--steps", "-3"], ["--steps is -3", "at least 1"]),
+    "steps two": (["--steps", "two"], ["--steps", "two"]),
+    "steps 1.5": (["--steps", "1.5"], ["--steps", "1.5"]),
+    "batch 0": (["--batch-size", "0"], ["--batch-size is 0", "at least 1"]),
+    "evaluate every 0": (["--evaluate-every", "0"], ["--evaluate-every is 0", "at least 1"]),
+    "seed -1": (["--seed", "-1"], ["--seed is -1", "from 0"]),
+    "seed of 20 digits": (["--seed", "99999999999999999999"], ["--seed is 99999999999999999999", "from 0"]),
+    "learning rate -1": (["--learning-rate", "-1"], ["--learning-rate is -1", "positive"]),
+    "warm-up -1": (["--warmup-steps", "-1"], ["--warmup-steps is -1", "at least 0"]),
+    "clip 0": (["--clip", "0"], ["--clip is 0", "positive, or None"]),
+    "gate time 0": (["--gate-time-s", "0"], ["--gate-time-s is 0", "seconds"]),
+    "gate time negative": (["--gate-time-s", "-1e-9"], ["--gate-time-s is -1e-09", "seconds"]),
+    "gate time 1e-50": (["--gate-time-s", "1e-50"], ["--gate-time-s is 1e-50", "from 1e-30"]),
+    "one of the gate times": (["--gate-times-s", "1e-9", "0"], ["--gate-times-s is 0", "seconds"]),
+    "precision 1": (["--precision", "1"], ["--precision is 1", "(0, 1)"]),
+    "a solver twice": (["--solvers", "lu", "lu"], ["--solvers is lu lu", "twice"]),
+    "no solvers": (["--solvers"], ["--solvers is empty"]),
+    "no value": (["--steps"], ["--steps", "value"]),
+    "no preset": (["--preset"], ["--preset", "value"]),
+    "excluded": (
+        ["--order", "damp-prune-rows", "--keep", "0.5"],
+        ["--solvers names cholesky", "use --solvers lu qlsa"],
+    ),
+}
+
+
+def check(outcome, words):
+    assert outcome.status == 2
+    for word in words:
+        assert word in outcome.said, outcome.said
+    assert "Traceback" not in outcome.said
+    assert outcome.out == "", "errors go to stderr"
+    # What we say ourselves is one line; what the parser says has a box around it.
+    if outcome.err.startswith("qnewton: "):
+        assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("arguments", "words"), UNKNOWN.values(), ids=UNKNOWN.keys())
+def test_an_unknown_name_gets_the_nearest_valid_one(arguments, words, call, tmp_path):
+    check(call(*arguments), words)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("arguments", "words"), RANGES.values(), ids=RANGES.keys())
+def test_a_value_out_of_range_is_named_with_its_option_and_its_rule(arguments, words, call, tmp_path):
+    check(call("train", "tiny", *arguments), words)
+    assert not list(tmp_path.iterdir()), "a run that cannot start leaves no directory"
+
+
+def test_no_task_is_asked_for(call):
+    outcome = call("train")
+    check(outcome, ["Missing", "What to train"])
+
+
+def test_an_output_that_holds_something_is_refused(call, tmp_path):
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "notes.txt").write_text("mine")
+    check(call("train", "tiny", "--out", "full"), ["full exists and is not an empty directory", "--out"])
+    check(call("train", "tiny", "--out", "full/notes.txt"), ["notes.txt exists", "ever overwritten"])
+    check(call("train", "tiny", "--out", "full/notes.txt/below"), ["Not a directory"])
+    assert [path.name for path in full.iterdir()] == ["notes.txt"]
+    assert (full / "notes.txt").read_text() == "mine"
+
+
+def test_report_wants_the_directory_of_a_run(call, tmp_path):
+    check(call("report", "nowhere"), ["nowhere", "config.json"])
+    (tmp_path / "config.json").write_text("{broken")
+    check(call("report", "."), ["config.json", "not a JSON file"])
+    check(call("report"), ["Missing", "Directory of the run"])
+
+
+def test_memory_that_does_not_suffice_is_a_message(call, quick, monkeypatch):
+    monkeypatch.setattr("qnewton.core.memory.available_bytes", lambda: 1000)
+    outcome = call("train", "tiny", *quick)
+    assert outcome.status == 2
+    assert "qnewton: the dense block `params` has 24 rows" in outcome.err
+    assert "Traceback" not in outcome.said

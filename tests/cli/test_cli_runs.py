@@ -1,0 +1,154 @@
+"""Runs from the command line: what they print, what they leave, how they end."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from qnewton.cli import main
+from qnewton.report import read_run
+
+
+def test_two_steps_end_with_a_report_that_can_be_made_again(call, tmp_path):
+    outcome = call("train", "tiny", "--steps", "2", "--batch-size", "8", "--out", "run")
+    assert outcome.status == 0
+    report = tmp_path / "run" / "report.html"
+    assert outcome.out.splitlines()[-1] == f"report: {Path('run') / 'report.html'}"
+    page = report.read_text("utf-8")
+    assert "</html>" in page
+    # Progress goes to stderr, and its end too.
+    assert "tiny -> run" in outcome.err
+    assert "[2/2] loss" in outcome.err
+    assert "accuracy" in outcome.err
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert f"finished: 2 steps, training loss {summary['final_loss']:.4g}" in outcome.out
+    assert f"test accuracy {summary['test_accuracy']:.4f}" in outcome.out
+    assert "measured" in outcome.out
+    assert "predicted" in outcome.out
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["options"]["out"] == "run"
+    assert config["options"]["training"]["batch_size"] == 8
+
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path != report}
+    report.unlink()
+    outcome = call("report", "run")
+    assert outcome.status == 0
+    assert outcome.out == f"report: {Path('run') / 'report.html'}\n"
+    assert report.read_text("utf-8") == page
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path != report} == before
+
+    again = call("train", "tiny", "--out", "run")
+    assert again.status == 2
+    assert "not an empty directory" in again.err
+
+
+def test_without_a_name_runs_are_numbered(call, quick, tmp_path):
+    (tmp_path / "runs" / "tiny-default-001").mkdir(parents=True)
+    outcome = call("train", "tiny", *quick)
+    assert outcome.status == 0
+    assert f"report: {Path('runs') / 'tiny-default-002' / 'report.html'}" in outcome.out
+    assert read_run(tmp_path / "runs" / "tiny-default-002").config.preset == "default"
+    # Nothing classical was there to compare with, which is not to say that it would be infinitely slow.
+    assert "quantum   100% of the systems" in outcome.out
+    assert "inf s" not in outcome.out
+
+
+def test_a_name_with_brackets_is_a_name(call, quick, tmp_path):
+    # The terminal library reads [/b] as the end of a bold passage that never began.
+    outcome = call("train", "tiny", *quick, "--out", "[/b] odd [red]")
+    assert outcome.status == 0
+    assert "tiny -> [/b] odd [red]" in outcome.err
+    assert (tmp_path / "[/b] odd [red]" / "report.html").exists()
+
+
+def test_a_preset_is_the_starting_point_and_options_change_it(call, tmp_path):
+    outcome = call("train", "tiny", "--steps", "1", "--solvers", "qlsa", "--preset=paper", "--no-decay", "--out", "run")
+    assert outcome.status == 0
+    options: Any = read_run(tmp_path / "run").config.options
+    assert options["preset"] == "paper"
+    assert options["step"]["curvature"] == "hessian"
+    assert options["step"]["clip"] == 100
+    assert options["step"]["decay"] is False
+    assert options["scheduling"]["solvers"] == ["qlsa"]
+
+
+def test_the_papers_estimator_can_be_reported(call, quick):
+    outcome = call("train", "tiny", *quick, "--estimator", "determinant-norm", "--out", "run")
+    assert outcome.status == 0, outcome.err
+    assert "report: " in outcome.out
+
+
+def test_a_training_that_fails_says_why_and_still_reports(call, quick, tmp_path):
+    outcome = call("train", "poisoned", *quick, "--out", "run")
+    assert outcome.status == 1
+    assert "qnewton: the loss of the batch at step 0 is nan" in outcome.err
+    assert "Lower --learning-rate" in outcome.err
+    assert f"report: {Path('run') / 'report.html'}" in outcome.err
+    assert "Traceback" not in outcome.said
+    assert "1enan" not in outcome.err
+    assert (tmp_path / "run" / "report.html").exists()
+    assert not (tmp_path / "run" / "summary.json").exists()
+
+
+def test_ctrl_c_in_the_training_ends_it_with_a_report(call, quick, monkeypatch, tmp_path):
+    from qnewton.cli.progress import Progress
+
+    shown = Progress.step
+
+    def step(self, record, blocks):
+        shown(self, record, blocks)
+        if record["step"] == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "step", step)
+    outcome = call("train", "tiny", *quick, "--steps", "9", "--out", "run")
+    assert outcome.status == 128 + signal.SIGINT
+    assert "interrupted: 2 steps" in outcome.out
+    summary = read_run(tmp_path / "run").summary
+    assert summary is not None
+    assert summary.status == "interrupted"
+    assert summary.steps == 2
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_ctrl_c_before_the_training_is_no_traceback(call, quick, monkeypatch):
+    from qnewton.cli.progress import Progress
+
+    def stage(self, what):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "stage", stage)
+    outcome = call("train", "tiny", *quick, "--out", "run")
+    assert outcome.status == 128 + signal.SIGINT
+    assert outcome.err.endswith("qnewton: interrupted\n")
+
+
+def test_arguments_default_to_those_of_the_process(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["qnewton", "trian"])
+    assert main() == 2
+    assert "unknown command 'trian'" in capsys.readouterr().err
+
+
+def test_the_digits_train_in_a_process_of_their_own(tmp_path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", "import sys; from qnewton.cli import main; sys.exit(main())"),
+            *("train", "digits-mlp", "--steps", "2", "--batch-size", "16", "--seed", "3"),
+            *("--solvers", "qlsa", "--out", "run"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"report: {Path('run') / 'report.html'}"
+    run = read_run(tmp_path / "run")
+    assert run.summary is not None
+    assert run.summary.status == "finished"
+    assert [n for _, n in run.config.block_sizes] == [1482]
+    assert len(run.blocks) == 2
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+    assert "Warning" not in done.stderr

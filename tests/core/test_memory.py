@@ -1,0 +1,89 @@
+"""Whether a block fits is decided before anything is allocated, and the refusal helps."""
+
+from typing import Any
+
+import jax
+import psutil
+import pytest
+
+from qnewton.core import memory
+from qnewton.core.memory import available_bytes, check_block_fits
+
+# 1,000 rows in float32: 4e6 bytes a matrix, five of them at the peak.
+PEAK = 20_000_000
+
+
+def test_exactly_enough_is_enough() -> None:
+    check_block_fits("w", 1000, 4, PEAK)
+
+
+def test_a_byte_too_few_is_refused_with_the_sizes_and_what_to_use_instead() -> None:
+    with pytest.raises(MemoryError) as caught:
+        check_block_fits("layers.0.weight", 1000, 4, PEAK - 1)
+    message = str(caught.value)
+    assert "`layers.0.weight` has 1,000 rows" in message
+    assert "3.8 MiB for the matrix and 19.1 MiB at the peak" in message
+    assert "19.1 MiB are free" in message
+    for remedy in ("per_layer", "per_tensor", "smaller layer", "optax.multi_transform"):
+        assert remedy in message
+
+
+def test_float64_needs_twice_as_much() -> None:
+    check_block_fits("w", 1000, 8, 2 * PEAK)
+    with pytest.raises(MemoryError, match=r"7\.6 MiB for the matrix and 38\.1 MiB at the peak"):
+        check_block_fits("w", 1000, 8, 2 * PEAK - 1)
+
+
+@pytest.mark.parametrize(
+    ("n", "itemsize", "sizes"),
+    [
+        (1, 4, "4 bytes for the matrix and 20 bytes at the peak"),
+        (10, 2, "200 bytes for the matrix and 1000 bytes at the peak"),
+        (100, 4, "39.1 KiB for the matrix and 195.3 KiB"),
+        (40_000, 4, "6.0 GiB for the matrix and 29.8 GiB"),
+        (10_000_000, 4, "363.8 TiB for the matrix and 1819.0 TiB"),
+    ],
+)
+def test_sizes_are_readable_from_bytes_to_tebibytes(n: int, itemsize: int, sizes: str) -> None:
+    with pytest.raises(MemoryError, match=f"{n:,} rows: {sizes}.*and 0 bytes are free"):
+        check_block_fits("w", n, itemsize, 0)
+
+
+def test_by_default_the_machine_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda: PEAK - 1)
+    with pytest.raises(MemoryError, match=r"19\.1 MiB are free"):
+        check_block_fits("w", 1000, 4)
+    monkeypatch.setattr(memory, "available_bytes", lambda: PEAK)
+    check_block_fits("w", 1000, 4)
+
+
+class Device:
+    def __init__(self, stats: dict[str, int] | None) -> None:
+        self.stats = stats
+
+    def memory_stats(self) -> dict[str, int] | None:
+        return self.stats
+
+
+class Host:
+    available = 123
+
+
+@pytest.mark.parametrize(
+    ("stats", "expected"),
+    [
+        ({"bytes_limit": 1000, "bytes_in_use": 300}, 700),
+        ({"bytes_limit": 1000}, 1000),
+        ({"bytes_in_use": 300}, 123),
+        ({}, 123),
+        (None, 123),
+    ],
+    ids=["accelerator", "nothing-in-use", "no-limit", "empty", "cpu"],
+)
+def test_available_is_the_device_s_or_else_the_host_s(
+    monkeypatch: pytest.MonkeyPatch, stats: dict[str, int] | None, expected: int
+) -> None:
+    devices: list[Any] = [Device(stats), Device({"bytes_limit": 1})]
+    monkeypatch.setattr(jax, "devices", lambda: devices)
+    monkeypatch.setattr(psutil, "virtual_memory", Host)
+    assert available_bytes() == expected

@@ -1,0 +1,192 @@
+"""From options to objects: presets, schedules, and combinations that cannot work."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+import qnewton as q
+from qnewton.experiments import build
+from qnewton.experiments.options import SchedulingOptions, StepOptions, TrainOptions
+from qnewton.experiments.presets import PRESETS
+
+# Options, steps, and the learning rate of each step by hand.
+SCHEDULES = {
+    "constant": ({}, 4, [2.0, 2.0, 2.0, 2.0], 2.0),
+    "warm-up": ({"warmup_steps": 4}, 6, [0.5, 1.0, 1.5, 2.0, 2.0, 2.0], 2.0),
+    "warm-up of one step": ({"warmup_steps": 1}, 3, [2.0, 2.0, 2.0], 2.0),
+    "decay": ({"decay": True}, 4, [2.0, 1.5, 1.0, 0.5], 0.0),
+    "both": ({"warmup_steps": 2, "decay": True}, 6, [1.0, 2.0, 2.0, 1.5, 1.0, 0.5], 0.0),
+    "warm-up longer than the training": ({"warmup_steps": 9}, 3, [2 / 3, 4 / 3, 2.0], 2.0),
+    "one step of decay": ({"decay": True}, 1, [2.0], 0.0),
+    "one step of both": ({"warmup_steps": 1, "decay": True}, 1, [2.0], None),
+}
+
+
+@pytest.mark.parametrize(("options", "steps", "rates", "after"), SCHEDULES.values(), ids=SCHEDULES.keys())
+def test_schedules_by_hand(options, steps, rates, after):
+    schedule: Any = build.make_schedule(StepOptions(learning_rate=2.0, **options), steps)
+    assert [float(schedule(count)) for count in range(steps)] == pytest.approx(rates, rel=1e-6)
+    if after is not None:
+        assert float(schedule(steps)) == pytest.approx(after, abs=1e-6)
+
+
+def test_the_paper_preset_is_the_published_one():
+    paper = PRESETS["paper"]
+    assert paper.preset == "paper"
+    assert paper.training.batch_size == 2048
+    assert dataclasses.asdict(paper.step) == {
+        "curvature": "hessian",
+        "partition": "per-tensor",
+        "learning_rate": 1e-2,
+        "warmup_steps": 20,
+        "decay": True,
+        "clip": 100.0,
+    }
+    assert dataclasses.asdict(paper.conditioning) == {
+        "damping": 5e-3,
+        "adapt_damping": False,
+        "keep": 1.0,
+        "order": "prune-damp",
+    }
+    assert paper.scheduling.solvers == ("lu", "qlsa")
+    assert paper.scheduling.assumptions == "paper"
+    # What the words stand for.
+    assert build.CURVATURES[paper.step.curvature] == q.Hessian()
+    assert build.PARTITIONS[paper.step.partition] is q.per_tensor
+    assert build.make_adaptation(paper.conditioning) == q.Fixed()
+    assert build.make_conditioning(paper.conditioning) == (q.Prune(1.0), q.Damp(5e-3))
+    assert build.make_solvers(paper.scheduling) == (q.LU(), q.QLSA(queries=q.jennings2023v1, precision=1e-2))
+    schedule: Any = build.make_schedule(paper.step, paper.training.steps)
+    assert float(schedule(0)) == pytest.approx(1e-2 / 20)
+    assert float(schedule(19)) == pytest.approx(1e-2)
+    middle = 20 + (paper.training.steps - 20) // 2
+    assert float(schedule(middle)) == pytest.approx(5e-3, rel=1e-2)
+
+
+def test_paper_code_is_the_paper_with_the_order_and_rows_of_its_code():
+    paper, code = PRESETS["paper"], PRESETS["paper-code"]
+    assert code.preset == "paper-code"
+    assert (code.training, code.step, code.scheduling) == (paper.training, paper.step, paper.scheduling)
+    damp, prune = build.make_conditioning(code.conditioning)
+    assert damp == q.Damp(5e-3, offset=1e-6)
+    assert isinstance(prune, q.PruneRows)
+    assert 0 < prune.keep < 1
+    assert build.make_adaptation(code.conditioning) == q.Fixed()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_can_run_and_calls_itself_by_its_name(name):
+    build.check(PRESETS[name])
+    assert PRESETS[name].preset == name
+
+
+@pytest.mark.parametrize("precision", [1e-3, 0.2])
+def test_the_precision_reaches_the_quantum_candidate(precision):
+    solvers: Any = build.make_solvers(SchedulingOptions(solvers=("qlsa", "lu"), precision=precision))
+    assert [solver.name for solver in solvers] == ["QLSA(jennings2023v1)", "LU"]
+    assert solvers[0].precision == precision
+
+
+def test_every_word_of_an_option_stands_for_something():
+    # A choice on the command line without an object behind it would fail only when it is used.
+    for cls, field, table in (
+        (StepOptions, "curvature", build.CURVATURES),
+        (StepOptions, "partition", build.PARTITIONS),
+        (SchedulingOptions, "estimator", build.ESTIMATORS),
+        (SchedulingOptions, "assumptions", build.ASSUMPTIONS),
+        (TrainOptions, "preset", PRESETS),
+    ):
+        words = cls.__dataclass_fields__[field].type.__args__
+        assert set(words) == set(table), field
+    assert len(set(map(type, build.ESTIMATORS.values()))) == len(build.ESTIMATORS)
+
+
+def test_the_hybrid_is_what_the_options_say():
+    machine = q.ClassicalMachine("made by hand", "float32", ())
+    options = SchedulingOptions(solvers=("lu",), estimator="exact", gate_time_s=3e-7)
+    hybrid = build.make_hybrid(options, machine)
+    assert hybrid.names == ("LU",)
+    assert hybrid.estimator == q.Exact()
+    assert hybrid.quantum.gate_time_s == 3e-7
+    assert [assumed.name for assumed in hybrid.assumptions] == ["paper"]
+    assert hybrid.classical is machine
+
+
+EXCLUSIVE = {
+    "rows and Cholesky": (
+        "paper-code",
+        {"solvers": ("cholesky", "lu")},
+        "cholesky.*damp-prune-rows.*use --solvers lu qlsa",
+    ),
+    "rows and Lanczos": ("paper-code", {"estimator": "lanczos"}, "lanczos needs symmetric.*automatic"),
+    "rows and definite": ("paper-code", {"estimator": "definite-determinant-norm"}, "definite-determinant-norm needs"),
+    "certified and Hessian": ("paper", {"estimator": "certified"}, "certified.*gauss-newton"),
+    "certified and pruning": ("default", {"estimator": "certified", "keep": 0.5}, "certified.*--keep 1"),
+}
+
+
+@pytest.mark.parametrize(("preset", "changes", "message"), EXCLUSIVE.values(), ids=EXCLUSIVE.keys())
+def test_options_that_exclude_each_other_are_refused(preset, changes, message, options_of):
+    with pytest.raises(ValueError, match=message):
+        build.check(options_of(preset, **changes))
+
+
+ALLOWED = {
+    "certified on Gauss-Newton": ("default", {"estimator": "certified"}),
+    "rows without pruning": ("paper-code", {"solvers": ("cholesky", "lu"), "keep": 1.0}),
+    "rows and inverse Lanczos": ("paper-code", {"estimator": "inverse-lanczos"}),
+}
+
+
+@pytest.mark.parametrize(("preset", "changes"), ALLOWED.values(), ids=ALLOWED.keys())
+def test_and_their_neighbours_are_not(preset, changes, options_of):
+    assert build.check(options_of(preset, **changes)) is None
+
+
+OUT_OF_RANGE = {
+    "steps 0": {"steps": 0},
+    "batch 0": {"batch_size": 0},
+    "evaluate never": {"evaluate_every": 0},
+    "seed negative": {"seed": -1},
+    "seed too long": {"seed": 2**63},
+    "rate 0": {"learning_rate": 0.0},
+    "rate NaN": {"learning_rate": float("nan")},
+    "rate infinite": {"learning_rate": float("inf")},
+    "warm-up negative": {"warmup_steps": -1},
+    "clip 0": {"clip": 0.0},
+    "damping negative": {"damping": -1.0},
+    "damping infinite": {"damping": float("inf")},
+    "keep 0": {"keep": 0.0},
+    "keep above 1": {"keep": 1.5},
+    "keep NaN": {"keep": float("nan")},
+    "no solvers": {"solvers": ()},
+    "a solver twice": {"solvers": ("lu", "lu")},
+    "gate time 0": {"gate_time_s": 0.0},
+    "gate time NaN": {"gate_time_s": float("nan")},
+    # Single precision has no numbers below: the seconds would all be 0, and every comparison a tie.
+    "gate time too small": {"gate_time_s": 1e-50},
+    "gate time infinite": {"gate_time_s": float("inf")},
+    "one gate time 0": {"gate_times_s": (1e-9, 0.0)},
+    "precision 0": {"precision": 0.0},
+    "precision 1": {"precision": 1.0},
+}
+
+
+@pytest.mark.parametrize("change", OUT_OF_RANGE.values(), ids=OUT_OF_RANGE.keys())
+def test_an_option_out_of_range_names_itself_and_its_value(change, options_of):
+    ((name, value),) = change.items()
+    option = "--" + name.replace("_", "-")
+    # Of several values, the wrong one; an empty list is called so.
+    shown = value
+    if isinstance(value, tuple):
+        shown = value[-1] if name == "gate_times_s" else " ".join(value) or "empty"
+    with pytest.raises(ValueError, match=f"^{option} is {shown}: "):
+        options_of(**change)
+
+
+def test_limits_themselves_are_allowed(options_of):
+    options = options_of(keep=1.0, damping=0.0, seed=2**63 - 1, warmup_steps=0, steps=1, batch_size=1, gate_time_s=1.0)
+    assert options.conditioning.keep == 1
+    assert options.training.seed == 2**63 - 1
+    assert options.scheduling.gate_time_s == 1

@@ -1,0 +1,94 @@
+"""A ledger's lines about systems that nothing could solve."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import qnewton as q
+from qnewton.experiments.ledger import Ledger
+from qnewton.experiments.rundir import jsonable
+from qnewton.hardware import KernelTimes
+
+QUANTUM = "QLSA(jennings2023v1)"
+
+
+def info_of(hybrid, *matrices, status):
+    """A step's info as the host sees it, one block per matrix."""
+    zero, nan = jnp.zeros(()), jnp.full((), jnp.nan)
+    blocks = []
+    for matrix in matrices:
+        plan = hybrid.plan(q.System.of(jnp.asarray(matrix, jnp.float32), symmetric=True))
+        blocks.append(
+            q.BlockInfo(
+                plan=plan,
+                status=jnp.asarray(status),
+                relative_residual=nan,
+                damping=zero,
+                kept_fraction=zero + 1,
+                perturbation=zero,
+            )
+        )
+    return q.StepInfo(zero, zero, zero, nan, jnp.ones((), bool), tuple(blocks))
+
+
+def ledger_of(made, solvers, count):
+    machine = q.ClassicalMachine(
+        "made by hand", "float32", (("cholesky", KernelTimes(1e-3, 0, 0)), ("lu", KernelTimes(1e-3, 0, 0)))
+    )
+    hybrid = q.Hybrid(solvers, classical=machine)
+    blocks = [q.Block(name=f"block {i}", leaves=(i,), n=2) for i in range(count)]
+    return hybrid, Ledger(hybrid, blocks, made.stages(blocks), gate_times_s=[1e-9, 1e-18])
+
+
+SINGULAR, GOOD, INDEFINITE = np.zeros((2, 2)), np.eye(2), np.diag([1.0, -1.0])
+BROKEN = np.full((2, 2), np.nan)
+
+
+@pytest.mark.parametrize("matrix", [SINGULAR, BROKEN], ids=["singular", "not finite"])
+def test_a_system_without_candidates_counts_for_nobody(matrix, made):
+    hybrid, ledger = ledger_of(made, [q.QLSA(), q.Cholesky()], 2)
+    info = info_of(hybrid, matrix, GOOD, status=q.Status.NO_CANDIDATE)
+    step, lines = ledger.record(info, epoch=0.0, measured_seconds=0.5)
+    entry = lines[0]["assumptions"]["paper"]
+    assert set(entry["refused"]) == {QUANTUM, "Cholesky"}
+    assert lines[0]["status"] == "no_candidate"
+    assert lines[0]["ran"] == "gradient step"
+    # The identity goes to the quantum candidate: some 1e4 queries of a nanosecond against a millisecond.
+    assert lines[1]["assumptions"]["paper"]["refused"] == {}
+    assert lines[1]["assumptions"]["paper"]["choice"] == QUANTUM
+    totals = ledger.totals()
+    assert totals["quantum_share"] == 0.5
+    # At the acting gate time both ways to the share agree.
+    assert totals["by_gate_time"][0]["quantum_share"] == totals["quantum_share"]
+    assert totals["solved_by"] == {}
+    assert totals["statuses"] == {"no_candidate": 2}
+    solves = step["predicted_seconds"]["paper"]
+    chosen = lines[1]["assumptions"]["paper"]
+    assert solves["solve_classical"] + solves["solve_quantum"] == chosen["predicted_seconds"][chosen["choice"]]
+    written = jsonable(lines[0])["assumptions"]["paper"]
+    assert written["predicted_seconds"] == {QUANTUM: None, "Cholesky": None}
+    assert written["break_even_gate_time_s"][QUANTUM] is None
+
+
+def test_the_reason_of_a_refusal_is_the_right_one(made):
+    hybrid, ledger = ledger_of(made, [q.Cholesky(), q.LU(), q.QLSA()], 3)
+    _, lines = ledger.record(
+        info_of(hybrid, INDEFINITE, SINGULAR, BROKEN, status=q.Status.OK), epoch=0.0, measured_seconds=0.5
+    )
+    indefinite, singular, broken = (line["assumptions"]["paper"]["refused"] for line in lines)
+    assert set(indefinite) == {"Cholesky"}
+    assert "positive definite" in indefinite["Cholesky"]
+    assert set(singular) == {"Cholesky", QUANTUM}
+    assert "range" in singular[QUANTUM]
+    assert set(broken) == {"Cholesky", "LU", QUANTUM}
+    assert all("not finite" in reason for reason in broken.values())
+    assert lines[1]["condition_number"] == np.inf
+    assert jsonable(lines[1])["condition_number"] is None
+
+
+def test_an_empty_ledger_has_totals(made):
+    _, ledger = ledger_of(made, [q.LU(), q.QLSA()], 1)
+    totals = ledger.totals()
+    assert totals["quantum_share"] == 0
+    assert totals["predicted_seconds"] == {"paper": 0}
+    assert totals["predicted_seconds_all_classical"] == 0

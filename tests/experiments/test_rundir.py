@@ -1,0 +1,115 @@
+"""A run directory is made once, and nothing in it is ever overwritten."""
+
+import json
+import math
+from pathlib import Path
+
+import hypothesis
+import hypothesis.strategies as st
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qnewton.experiments.rundir import RunDirectory, jsonable
+
+
+def test_makes_the_directory_and_those_above_it(tmp_path):
+    path = tmp_path / "a" / "b"
+    assert RunDirectory.create(path, "unused").path == path
+    assert path.is_dir()
+    # Empty, so it may be taken again.
+    RunDirectory.create(path, "unused")
+
+
+def test_a_directory_that_holds_anything_is_refused_and_untouched(tmp_path):
+    (tmp_path / ".hidden").write_text("keep")
+    with pytest.raises(FileExistsError, match=r"not an empty directory.*--out"):
+        RunDirectory.create(tmp_path, "unused")
+    assert (tmp_path / ".hidden").read_text() == "keep"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_file_at_the_path_is_refused_and_untouched(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("keep")
+    with pytest.raises(FileExistsError, match="not an empty directory"):
+        RunDirectory.create(path, "unused")
+    assert path.read_text() == "keep"
+    with pytest.raises(OSError, match="Not a directory"):
+        RunDirectory.create(path / "below", "unused")
+
+
+def test_without_a_name_each_run_gets_the_next_number(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first, second = (RunDirectory.create(None, "digits-paper").path for _ in range(2))
+    other = RunDirectory.create(None, "digits-default").path
+    assert [str(path) for path in (first, second, other)] == [
+        str(Path("runs") / name) for name in ("digits-paper-001", "digits-paper-002", "digits-default-001")
+    ]
+    # A number that is taken is passed over, also by an empty directory and by a file.
+    (tmp_path / "runs" / "digits-paper-003").write_text("taken")
+    assert RunDirectory.create(None, "digits-paper").path.name == "digits-paper-004"
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    directory = RunDirectory(tmp_path)
+    directory.write("config.json", {"kept": 1})
+    with pytest.raises(TypeError):
+        directory.write("config.json", {"lost": object()})
+    assert json.loads((tmp_path / "config.json").read_text()) == {"kept": 1}
+    directory.write("config.json", {"kept": 2})
+    assert json.loads((tmp_path / "config.json").read_text()) == {"kept": 2}
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"], "no scratch file stays"
+
+
+def test_lines_are_added_one_by_one(tmp_path):
+    directory = RunDirectory(tmp_path)
+    directory.append("steps.jsonl", [{"step": 0}])
+    directory.append("steps.jsonl", [{"step": 1, "text": "zwei\nZeilen ü"}, {"step": 2}])
+    lines = (tmp_path / "steps.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [0, 1, 2]
+    assert json.loads(lines[1])["text"] == "zwei\nZeilen ü"
+
+
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.text(max_size=5), st.floats())
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.tuples(inner, inner),
+        st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    ),
+    max_leaves=10,
+)
+
+
+def expected(value):
+    if isinstance(value, dict):
+        return {key: expected(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [expected(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@hypothesis.given(VALUES)
+def test_any_value_survives_strict_json_but_for_what_is_not_finite(value):
+    text = json.dumps(jsonable(value), allow_nan=False)
+    assert json.loads(text) == expected(value)
+
+
+ODD = {
+    "numpy scalar": (np.float32(0.5), 0.5),
+    "numpy NaN": (np.float32("nan"), None),
+    "numpy integer": (np.int64(3), 3),
+    "numpy boolean": (np.bool_(True), True),
+    "numpy array": (np.asarray([1.0, np.inf]), [1.0, None]),
+    "jax array": (jnp.asarray([[1.5]]), [[1.5]]),
+    "path": (Path("a") / "b", str(Path("a") / "b")),
+    "key that is no string": ({1: 2}, {"1": 2}),
+}
+
+
+@pytest.mark.parametrize(("value", "plain"), ODD.values(), ids=ODD.keys())
+def test_numbers_of_libraries_become_numbers_of_json(value, plain):
+    assert jsonable(value) == plain
+    assert json.loads(json.dumps(jsonable(value), allow_nan=False)) == plain

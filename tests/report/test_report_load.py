@@ -1,0 +1,180 @@
+"""Reading a run directory: what is tolerated, and what is an error that names file, line and field."""
+
+from collections.abc import Callable
+
+import pytest
+
+from qnewton.report import RunFileError, read_run
+
+Change = Callable[[dict], object]
+
+
+def test_records_hold_what_the_files_say(make_run, write_run):
+    files = make_run(steps=3)
+    run = read_run(write_run(files))
+    assert run.notes == ()
+    assert [step.loss for step in run.steps] == [step["loss"] for step in files["steps"]]
+    assert [block.log10_condition_number for block in run.blocks] == [
+        block["log10_condition_number"] for block in files["blocks"]
+    ]
+    assert run.blocks[-1].assumptions["paper"].choice == files["blocks"][-1]["assumptions"]["paper"]["choice"]
+    assert run.summary is not None
+    assert run.summary.predicted_seconds == files["summary"]["predicted_seconds"]
+
+
+def test_a_directory_without_config_is_not_a_run(tmp_path):
+    with pytest.raises(RunFileError, match=r"config\.json"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        pytest.param(
+            "config",
+            lambda f: f.update(schema_version=2),
+            r"config\.json: the field 'schema_version' is the number 2",
+            id="version",
+        ),
+        pytest.param(
+            "config",
+            lambda f: f.pop("seed"),
+            r"config\.json: the field 'seed' is missing; it must be an integer",
+            id="missing",
+        ),
+        pytest.param(
+            "config",
+            lambda f: f["versions"].update(jax=7),
+            r"config\.json, in 'versions': the field 'jax'",
+            id="not-text",
+        ),
+        pytest.param(
+            "steps", lambda f: f[1].pop("loss"), r"steps\.jsonl, line 2: the field 'loss' is missing", id="no-loss"
+        ),
+        pytest.param(
+            "steps",
+            lambda f: f[1].update(loss="low"),
+            r"steps\.jsonl, line 2: the field 'loss' is a string",
+            id="text-loss",
+        ),
+        pytest.param(
+            "steps", lambda f: f[1].update(accepted=1), r"line 2: the field 'accepted' is the number 1", id="int-flag"
+        ),
+        pytest.param(
+            "steps",
+            lambda f: f[0]["predicted_seconds"]["paper"].pop("total"),
+            r"in 'paper': the field 'total' is missing",
+            id="no-total",
+        ),
+        pytest.param(
+            "blocks",
+            lambda f: f[3].update(n=2.5),
+            r"blocks\.jsonl, line 4: the field 'n' is the number 2\.5",
+            id="float-n",
+        ),
+        pytest.param(
+            "blocks",
+            lambda f: f[3].update(block=True),
+            r"blocks\.jsonl, line 4: the field 'block' is a boolean",
+            id="bool-block",
+        ),
+        pytest.param(
+            "blocks",
+            lambda f: f[3].update(condition_number_kind="guess"),
+            r"line 4.*'exact', 'certified', 'estimate'",
+            id="kind",
+        ),
+        pytest.param(
+            "blocks", lambda f: f[3].update(acting="mine"), r"line 4: the field 'acting'.*assumption sets", id="acting"
+        ),
+        pytest.param(
+            "blocks",
+            lambda f: f[0]["assumptions"]["paper"].update(machine="abacus"),
+            r"line 1, in 'assumptions'.*'quantum'",
+            id="machine",
+        ),
+        pytest.param(
+            "summary",
+            lambda f: f.update(status="done"),
+            r"summary\.json: the field 'status'.*'finished', 'interrupted'",
+            id="status",
+        ),
+        pytest.param(
+            "summary",
+            lambda f: f["by_gate_time"][2].update(gate_time_s=0),
+            r"summary\.json, in 'by_gate_time\[2\]'",
+            id="gate-time",
+        ),
+    ],
+)
+def test_what_the_schema_does_not_say_is_an_error_with_its_place(
+    make_run, write_run, file: str, change: Change, message
+):
+    files = make_run(steps=2)
+    change(files[file])
+    with pytest.raises(RunFileError, match=message):
+        read_run(write_run(files))
+
+
+def test_nan_is_not_json(make_run, write_run):
+    directory = write_run(make_run(steps=2))
+    text = (directory / "steps.jsonl").read_text().replace('"loss": ', '"loss": NaN, "other": ', 1)
+    (directory / "steps.jsonl").write_text(text)
+    with pytest.raises(RunFileError, match=r"steps\.jsonl, line 1: .*NaN is not JSON"):
+        read_run(directory)
+
+
+def test_a_number_above_the_floating_point_range_is_an_error(make_run, write_run):
+    directory = write_run(make_run(steps=1))
+    (directory / "steps.jsonl").write_text(
+        (directory / "steps.jsonl").read_text().replace('"epoch": 0.0', '"epoch": 1e999', 1)
+    )
+    with pytest.raises(RunFileError, match=r"'epoch'.*finite"):
+        read_run(directory)
+
+
+def test_a_broken_line_in_the_middle_is_an_error(make_run, write_run):
+    directory = write_run(make_run(steps=2))
+    lines = (directory / "blocks.jsonl").read_text().splitlines(keepends=True)
+    lines[4] = lines[4][:50] + "\n"
+    (directory / "blocks.jsonl").write_text("".join(lines))
+    with pytest.raises(RunFileError, match=r"blocks\.jsonl, line 5: not JSON"):
+        read_run(directory)
+
+
+@pytest.mark.parametrize("file", ["steps.jsonl", "blocks.jsonl"])
+@pytest.mark.parametrize("ending", ["", "\n"], ids=["bare", "newline"])
+def test_a_cut_off_last_line_is_left_out_and_said(make_run, write_run, file, ending):
+    directory = write_run(make_run(steps=3))
+    text = (directory / file).read_text()
+    (directory / file).write_text(text[:-200] + ending)
+    run = read_run(directory)
+    assert any(file in note and "cut off" in note for note in run.notes)
+    assert (len(run.steps), len(run.blocks)) == ((2, 18) if file == "steps.jsonl" else (3, 17))
+
+
+def test_files_that_a_killed_run_never_wrote_are_said(make_run, write_run):
+    files = make_run(steps=2)
+    run = read_run(write_run({"config": files["config"]}))
+    assert (run.steps, run.blocks, run.summary) == ((), (), None)
+    assert [note.split(" ")[0] for note in run.notes] == ["steps.jsonl", "blocks.jsonl", "summary.json"]
+
+
+def test_what_is_not_finite_is_null(make_run, write_run):
+    files = make_run(steps=2)
+    files["steps"][1].update(loss=None, train_loss=None, reduction_ratio=None)
+    files["blocks"][0].update(
+        status="not_finite", damping=None, condition_number=None, log10_condition_number=None, relative_residual=None
+    )
+    files["blocks"][1].update(condition_number=None, log10_condition_number=412.5)
+    files["summary"].update(final_loss=None)
+    run = read_run(write_run(files))
+    assert run.steps[1].loss is None
+    assert run.blocks[0].log10_condition_number is None
+    assert run.blocks[1].log10_condition_number == 412.5
+
+
+def test_characters_that_no_page_can_hold_are_replaced(make_run, write_run):
+    files = make_run(steps=1)
+    files["blocks"][0]["name"] = "a\ud800b\x00c\x1b[0m"
+    assert read_run(write_run(files)).blocks[0].name == "a\ufffdb\ufffdc\ufffd[0m"

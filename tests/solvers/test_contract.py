@@ -1,0 +1,292 @@
+"""What every solver must do. A new solver is one row of `CASES`."""
+
+import copy
+import math
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+import pytest
+
+from qnewton.core.records import ClassicalWorkload, Encoding, Kind, QuantumWorkload, SystemEstimate
+from qnewton.solvers import LU, QLSA, Cholesky
+from qnewton.solvers.base import AbstractSolver
+from qnewton.testing import symmetric_with_spectrum
+
+
+class Case(NamedTuple):
+    """A solver and what it says about itself; `cost` is its workload for n = 6, kappa = 10 in float64."""
+
+    solver: AbstractSolver
+    name: str
+    runs_as: str
+    fidelity: str | None
+    needs_definite: bool
+    cost: dict[str, float | str]
+
+
+# Golden value at precision 1e-2, see golden_jennings_v1.json.
+_JENNINGS = {"queries": 5693.272701817967, "state_preparations": 11386.545403635934, "success_probability": 0.38796}
+
+CASES = {
+    # 2/3 6^3 + 2 6^2 operations, 3 arrays of 6 x 6 doubles.
+    "lu": Case(LU(), "LU", "LU", None, False, {"kernel": "lu", "flops": 216.0, "bytes": 864.0}),
+    "cholesky": Case(
+        Cholesky(), "Cholesky", "Cholesky", None, True, {"kernel": "cholesky", "flops": 144.0, "bytes": 864.0}
+    ),
+    "qlsa": Case(QLSA(), "QLSA(jennings2023v1)", "LU", "model", False, _JENNINGS),
+    "qlsa_on_cholesky": Case(QLSA(stand_in=Cholesky()), "QLSA(jennings2023v1)", "Cholesky", "model", True, _JENNINGS),
+}
+
+each = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+indefinite_takers = pytest.mark.parametrize(
+    "case",
+    [c for c in CASES.values() if not c.needs_definite],
+    ids=[k for k, c in CASES.items() if not c.needs_definite],
+)
+double = pytest.mark.usefixtures("x64")
+
+
+@pytest.fixture
+def x64():
+    with jax.enable_x64(True):
+        yield
+
+
+def _definite(n):
+    return symmetric_with_spectrum(np.geomspace(0.02, 1, n) if n > 1 else [0.3], seed=n)
+
+
+def _vector(n, seed=0):
+    return np.random.default_rng(seed).standard_normal(n)
+
+
+def _operator(matrix, dtype="float64"):
+    return lx.MatrixLinearOperator(jnp.asarray(matrix, dtype), lx.positive_semidefinite_tag)
+
+
+@each
+@pytest.mark.parametrize("n", [1, 2, 17, 64])
+def test_solution_equals_numpy(case, n, dtype):
+    matrix, vector = _definite(n), _vector(n)
+
+    @jax.jit
+    def solve(matrix, vector):
+        return lx.linear_solve(_operator(matrix, dtype), vector, case.solver)
+
+    solution = solve(jnp.asarray(matrix, dtype), jnp.asarray(vector, dtype))
+    assert solution.result == lx.RESULTS.successful
+    assert solution.value.dtype == dtype
+    expected = np.linalg.solve(matrix, vector)
+    # Backward stable: the forward error is a small multiple of eps kappa.
+    assert np.linalg.norm(solution.value - expected) <= 500 * jnp.finfo(dtype).eps * np.linalg.norm(expected)
+
+
+@indefinite_takers
+@double
+@pytest.mark.parametrize("symmetric", [True, False], ids=["symmetric", "general"])
+def test_without_definiteness(case, symmetric):
+    matrix = np.random.default_rng(1).standard_normal((7, 7))
+    tags = ()
+    if symmetric:
+        matrix, tags = symmetric_with_spectrum([-3.0, -1, -0.1, 0.2, 1, 2, 5]), lx.symmetric_tag
+    solution = lx.linear_solve(lx.MatrixLinearOperator(jnp.asarray(matrix), tags), jnp.asarray(_vector(7)), case.solver)
+    np.testing.assert_allclose(solution.value, np.linalg.solve(matrix, _vector(7)), rtol=1e-10)
+
+
+@each
+@double
+@pytest.mark.parametrize("tags", [(), lx.symmetric_tag], ids=["untagged", "symmetric"])
+def test_needs_definite_means_that_lineax_refuses_the_rest(case, tags):
+    operator = lx.MatrixLinearOperator(jnp.asarray(_definite(3)), tags)
+    if case.needs_definite:
+        with pytest.raises(ValueError, match="positive or negative definite"):
+            lx.linear_solve(operator, jnp.ones(3), case.solver)
+    else:
+        value = lx.linear_solve(operator, jnp.ones(3), case.solver).value
+        np.testing.assert_allclose(value, np.linalg.solve(_definite(3), np.ones(3)), rtol=1e-10)
+
+
+@each
+@double
+def test_rectangular_is_refused(case):
+    operator = lx.MatrixLinearOperator(jnp.ones((3, 2)))
+    with pytest.raises(ValueError, match=r"square|definite"):
+        lx.linear_solve(operator, jnp.ones(3), case.solver)
+
+
+@each
+@double
+def test_pytree_operator_and_vector(case):
+    matrix = _definite(6)
+    tree = {"weight": _vector(4).reshape(2, 2), "bias": (_vector(1, 1)[0], _vector(1, 2))}
+    like = jax.tree.map(jnp.asarray, tree)
+    flat, unravel = jax.flatten_util.ravel_pytree(like)
+    operator = lx.FunctionLinearOperator(
+        lambda x: unravel(jnp.asarray(matrix) @ jax.flatten_util.ravel_pytree(x)[0]),
+        jax.eval_shape(lambda: like),
+        lx.positive_semidefinite_tag,
+    )
+    value = lx.linear_solve(operator, like, case.solver).value
+    assert jax.tree.structure(value) == jax.tree.structure(like)
+    expected = unravel(jnp.asarray(np.linalg.solve(matrix, np.asarray(flat))))
+    for got, want in zip(jax.tree.leaves(value), jax.tree.leaves(expected), strict=True):
+        assert got.shape == want.shape
+        np.testing.assert_allclose(got, want, rtol=1e-10)
+
+
+@each
+@double
+def test_state_serves_several_right_hand_sides_and_is_left_alone(case):
+    matrix = _definite(6)
+    state = case.solver.init(_operator(matrix), {})
+    before = jax.tree.map(np.array, eqx.filter(state, eqx.is_array))
+    for seed in (0, 1, 0):
+        value, result, _ = case.solver.compute(state, jnp.asarray(_vector(6, seed)), {})
+        assert result == lx.RESULTS.successful
+        np.testing.assert_allclose(value, np.linalg.solve(matrix, _vector(6, seed)), rtol=1e-10)
+    assert eqx.tree_equal(before, jax.tree.map(np.array, eqx.filter(state, eqx.is_array)))
+    # lineax's own way of passing a state on.
+    value = lx.linear_solve(_operator(matrix), jnp.asarray(_vector(6, 3)), case.solver, state=state).value
+    np.testing.assert_allclose(value, np.linalg.solve(matrix, _vector(6, 3)), rtol=1e-10)
+
+
+@each
+@double
+def test_state_of_the_transpose_and_of_the_conjugate(case):
+    matrix = _definite(6) if case.needs_definite else np.random.default_rng(1).standard_normal((6, 6))
+    tags = lx.positive_semidefinite_tag if case.needs_definite else ()
+    state = case.solver.init(lx.MatrixLinearOperator(jnp.asarray(matrix), tags), {})
+    vector = jnp.asarray(_vector(6))
+    turned, options = case.solver.transpose(state, {})
+    np.testing.assert_allclose(
+        case.solver.compute(turned, vector, options)[0], np.linalg.solve(matrix.T, vector), rtol=1e-9
+    )
+    back, options = case.solver.transpose(turned, options)
+    np.testing.assert_allclose(
+        case.solver.compute(back, vector, options)[0], np.linalg.solve(matrix, vector), rtol=1e-9
+    )
+
+
+@each
+@double
+def test_conjugate_of_a_real_symmetric_state_solves_the_same_system(case):
+    matrix, vector = _definite(6), jnp.asarray(_vector(6))
+    state, options = case.solver.conj(case.solver.init(_operator(matrix), {}), {})
+    np.testing.assert_allclose(
+        case.solver.compute(state, vector, options)[0], np.linalg.solve(matrix, vector), rtol=1e-10
+    )
+
+
+@each
+@double
+def test_gradients_through_the_solve(case):
+    matrix, vector, weights = _definite(6), _vector(6), _vector(6, 1)
+
+    @jax.jit
+    @jax.grad
+    def gradients(arguments):
+        matrix, vector = arguments
+        return jnp.vdot(weights, lx.linear_solve(_operator(matrix), vector, case.solver).value)
+
+    by_matrix, by_vector = gradients((jnp.asarray(matrix), jnp.asarray(vector)))
+    # d (w . A^-1 b) = y . db - y . dA x, with A^T y = w and A x = b.
+    adjoint, solution = np.linalg.solve(matrix.T, weights), np.linalg.solve(matrix, vector)
+    np.testing.assert_allclose(by_vector, adjoint, rtol=1e-9)
+    # The tag says that the matrix stays symmetric, so only the symmetric part of the gradient has a meaning.
+    outer = -np.outer(adjoint, solution)
+    np.testing.assert_allclose(by_matrix + by_matrix.T, outer + outer.T, rtol=1e-9, atol=1e-9 * np.abs(outer).max())
+
+
+@each
+@double
+def test_vmap_over_right_hand_sides_and_over_matrices(case):
+    matrices = np.stack([_definite(4), 2 * _definite(4)])
+    vectors = np.stack([_vector(4), _vector(4, 1)])
+
+    def solve(matrix, vector):
+        return lx.linear_solve(_operator(matrix), vector, case.solver).value
+
+    shared = jax.vmap(solve, in_axes=(None, 0))(jnp.asarray(matrices[0]), jnp.asarray(vectors))
+    np.testing.assert_allclose(shared, np.linalg.solve(matrices[0], vectors.T).T, rtol=1e-10)
+    own = jax.vmap(solve)(jnp.asarray(matrices), jnp.asarray(vectors))
+    np.testing.assert_allclose(own, np.linalg.solve(matrices, vectors[..., None])[..., 0], rtol=1e-10)
+
+
+@each
+@double
+def test_right_hand_side_of_zero(case):
+    assert np.array_equal(lx.linear_solve(_operator(_definite(4)), jnp.zeros(4), case.solver).value, np.zeros(4))
+
+
+@each
+def test_says_what_it_is(case):
+    solver = case.solver
+    assert (solver.name, solver.runs_as, solver.fidelity) == (case.name, case.runs_as, case.fidelity)
+    assert solver.needs_definite is case.needs_definite
+    assert solver.assume_full_rank() is True
+
+
+def _estimate(n, dtype="float64", kappa=10.0):
+    number = jnp.asarray(1.0, dtype)
+    estimate = SystemEstimate(
+        n=n,
+        degree=jnp.asarray(n),
+        max_entry=number,
+        frobenius_norm=number,
+        spectral_norm=number,
+        log_condition_number=jnp.log(number * kappa),
+        definite=jnp.asarray(True),
+        kind=Kind.EXACT,
+    )
+    return estimate, Encoding(condition_number=number * kappa, subnormalisation=number)
+
+
+@each
+@double
+def test_workload(case):
+    workload = case.solver.workload(*_estimate(6))
+    assert isinstance(workload, ClassicalWorkload if case.fidelity is None else QuantumWorkload)
+    for field, expected in case.cost.items():
+        found = getattr(workload, field)
+        if isinstance(expected, str):
+            assert found == expected
+        else:
+            assert float(found) == pytest.approx(expected, rel=1e-9), field
+
+
+@each
+@pytest.mark.parametrize("n", [1, 2, 1000, 10**6])
+def test_workload_is_positive_finite_and_the_same_twice(case, n, dtype):
+    first, again = (case.solver.workload(*_estimate(n, dtype)) for _ in range(2))
+    assert eqx.tree_equal(first, again)
+    numbers = ("flops", "bytes") if case.fidelity is None else ("queries", "state_preparations", "success_probability")
+    for field in numbers:
+        assert 0 < float(getattr(first, field)) < math.inf, field
+
+
+@each
+@double
+def test_workload_reads_static_facts_under_jit(case):
+    jitted = eqx.filter_jit(case.solver.workload)(*_estimate(6))
+    eager = case.solver.workload(*_estimate(6))
+    assert eqx.tree_equal(eager, jitted, rtol=1e-12, atol=0)
+
+
+@each
+def test_is_static_and_hashable(case):
+    # The scheduler closes over solvers and caches calibrations by them.
+    assert jax.tree.leaves(case.solver) == []
+    twin = copy.deepcopy(case.solver)
+    assert twin == case.solver
+    assert hash(twin) == hash(case.solver)
+
+
+def test_classical_workload_scales_with_the_width_of_a_float(dtype):
+    for solver in (LU(), Cholesky()):
+        workload = solver.workload(*_estimate(10, dtype))
+        assert isinstance(workload, ClassicalWorkload)
+        assert workload.bytes == 300 * np.dtype(dtype).itemsize
