@@ -12,7 +12,7 @@ from qnewton.report import read_run
 
 
 def test_two_steps_end_with_a_report_that_can_be_made_again(call, tmp_path):
-    outcome = call("train", "tiny", "--steps", "2", "--batch-size", "8", "--out", "run")
+    outcome = call("train", "tiny", "--steps", "2", "--batch-size", "8", "--solvers", "lu", "qlsa", "--out", "run")
     assert outcome.status == 0
     report = tmp_path / "run" / "report.html"
     assert outcome.out.splitlines()[-1] == f"report: {Path('run') / 'report.html'}"

@@ -14,13 +14,13 @@ from hypothesis.extra.numpy import arrays
 from qnewton.conditioning import Prune, PruneRows
 from qnewton.core.records import System
 
-KEEPS = ["1e-9", "0.2", "0.34", "0.5", "0.8", "1"]
+KEEPS = ["1e-9", "0.34", "0.5", "0.8"]
 
 
 @st.composite
 def problems(draw: Callable) -> tuple[np.ndarray, str]:
     """A symmetric matrix of small whole numbers, with many ties and zeros, and a keep ratio as decimal text."""
-    n = draw(st.sampled_from([1, 2, 5]))
+    n = draw(st.sampled_from([1, 5]))
     entries = draw(arrays(np.float64, (n, n), elements=st.integers(-6, 6).map(float)))
     return np.tril(entries) + np.tril(entries, -1).T, draw(st.sampled_from(KEEPS))
 

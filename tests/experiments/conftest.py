@@ -30,14 +30,17 @@ GATE_TIMES = (1e-6, 1e-7, 6e-8, 4e-8, 1e-8, 3e-9, 1e-9, 1e-18)
 
 @dataclass(frozen=True)
 class Made:
-    """Seconds that a hand-made run pretends to have measured; powers of two, so that sums are exact."""
+    """Seconds that a hand-made run pretends to have measured.
+
+    Powers of two, so that sums are exact; all of one size, so that no sum hides a wrong term.
+    """
 
     cholesky: float = 2.0**-12
     lu: float = 2.0**-11
-    gradient: float = 0.25
-    curvature: float = 0.5
-    conditioning: float = 0.125
-    estimation: float = 0.0625
+    gradient: float = 2.0**-12
+    curvature: float = 2.0**-11
+    conditioning: float = 2.0**-13
+    estimation: float = 2.0**-14
 
     def machine(self, dtype: str) -> q.ClassicalMachine:
         samples = ((1, 1e-5, 1.5e-5), (8, 2e-5, 2e-5))

@@ -157,7 +157,6 @@ def test_no_feasible_candidate_gives_nan_and_no_other_number(machine_of):
         solution = lx.linear_solve(operator, jnp.ones(2), solver=hybrid, throw=False)
         return solution.value, solution.stats["plan"]
 
-    # A Cholesky factor of the lower triangle of the first matrix exists up to its last entry.
     value, plan = solve(jnp.asarray([[1.0, 2.0], [2.0, 1.0]]))
     assert np.isnan(value).all()
     assert not plan.feasible.any()
@@ -166,6 +165,22 @@ def test_no_feasible_candidate_gives_nan_and_no_other_number(machine_of):
     value, plan = solve(jnp.asarray([[2.0, 1.0], [1.0, 2.0]]))
     np.testing.assert_allclose(value, [1 / 3, 1 / 3], rtol=1e-6)
     assert plan.feasible.all()
+
+
+# Systems that the only candidate would turn into numbers, had it been allowed to.
+REFUSED = {
+    "Cholesky reads one triangle": (q.Cholesky(), np.asarray([[1.0, 5.0], [0.0, 1.0]])),
+    "the formula ends at 0.24": (q.QLSA(precision=0.5), np.eye(2)),
+}
+
+
+@pytest.mark.parametrize(("solver", "matrix"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_a_refused_candidate_would_have_returned_is_not_passed_off(solver, matrix, machine_of):
+    operator = lx.MatrixLinearOperator(jnp.asarray(matrix, jnp.float32))
+    hybrid = q.Hybrid([solver], classical=machine_of())
+    solution = lx.linear_solve(operator, jnp.ones(2), solver=hybrid, throw=False)
+    assert not solution.stats["plan"].feasible.any()
+    assert np.isnan(solution.value).all()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

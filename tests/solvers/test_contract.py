@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import equinox as eqx
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
 from qnewton.core.records import ClassicalWorkload, Encoding, Kind, QuantumWorkload, SystemEstimate
 from qnewton.solvers import LU, QLSA, Cholesky
@@ -25,7 +27,7 @@ class Case(NamedTuple):
     runs_as: str
     fidelity: str | None
     needs_definite: bool
-    cost: dict[str, float | str]
+    cost: Mapping[str, float | str]
 
 
 # Golden value at precision 1e-2, see golden_jennings_v1.json.
@@ -69,7 +71,7 @@ def _operator(matrix, dtype="float64"):
 
 
 @each
-@pytest.mark.parametrize("n", [1, 2, 17, 64])
+@pytest.mark.parametrize("n", [1, 2, 33])
 def test_solution_equals_numpy(case, n, dtype):
     matrix, vector = _definite(n), _vector(n)
 
@@ -124,9 +126,9 @@ def test_pytree_operator_and_vector(case):
     matrix = _definite(6)
     tree = {"weight": _vector(4).reshape(2, 2), "bias": (_vector(1, 1)[0], _vector(1, 2))}
     like = jax.tree.map(jnp.asarray, tree)
-    flat, unravel = jax.flatten_util.ravel_pytree(like)
+    flat, unravel = ravel_pytree(like)
     operator = lx.FunctionLinearOperator(
-        lambda x: unravel(jnp.asarray(matrix) @ jax.flatten_util.ravel_pytree(x)[0]),
+        lambda x: unravel(jnp.asarray(matrix) @ ravel_pytree(x)[0]),
         jax.eval_shape(lambda: like),
         lx.positive_semidefinite_tag,
     )
