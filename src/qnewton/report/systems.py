@@ -31,8 +31,13 @@ if TYPE_CHECKING:
 
 MOST_LINES = 8  # with more blocks the lines cannot be told apart: a map then
 MOST_CELLS = 3600
-KIND_MARKERS = {"exact": "o", "certified": "v", "estimate": "D"}
-KIND_MEANINGS = {"exact": "exact", "certified": "certified upper bound", "estimate": "estimate"}
+KIND_MARKERS = {"exact": "o", "certified": "v", "bound": "^", "estimate": "D"}
+KIND_MEANINGS = {
+    "exact": "exact",
+    "certified": "certified upper bound",
+    "bound": "upper bound, rounding aside",
+    "estimate": "estimate",
+}
 
 
 def condition_height(run: Run) -> float:
