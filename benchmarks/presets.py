@@ -42,10 +42,10 @@ def damped(relative: float) -> tuple[qn.Damp, ...]:
 
 
 def published(rate: float) -> Callable[[qn.Objective], optax.GradientTransformationExtraArgs]:
-    """Q-Newton's direction (exact Hessian per tensor, r = 5e-3, clipped) at a constant learning rate."""
+    """Q-Newton's direction (exact Hessian per tensor, r = 5e-3, clipped), 20 steps of warm-up, then a constant rate."""
     return lambda objective: qn.newton(
         objective,
-        rate,
+        optax.linear_schedule(rate / 20, rate, 19),
         curvature=qn.Hessian(),
         partition=qn.per_tensor,
         conditioning=damped(5e-3),
@@ -69,8 +69,9 @@ CONTESTANTS = (
         lambda objective: qn.newton(objective, curvature=qn.Hessian(), partition=qn.per_tensor),
         40,
     ),
-    Contestant("published direction, rate 0.1", published(0.1), 60),
-    Contestant("published direction, rate 0.3", published(0.3), 40),
+    Contestant("published direction, rate 0.01", published(0.01), 120),
+    Contestant("published direction, rate 0.03", published(0.03), 120),
+    Contestant("published direction, rate 0.1", published(0.1), 120),
     Contestant("adam 3e-3", adam(3e-3), 300),
     Contestant("adam 1e-2", adam(1e-2), 300),
     Contestant("adam 3e-2", adam(3e-2), 300),

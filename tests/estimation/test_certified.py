@@ -66,10 +66,12 @@ def test_where_the_norms_are_tight(n, dtype):
     matrices = entry[:, None, None] * np.ones((n, n), dtype) + amount[:, None, None] * np.eye(n, dtype=dtype)
     eigenvalues = np.linalg.eigvalsh(matrices.astype(np.float64))
     bound = jax.jit(jax.vmap(lambda m, floor: Certified()(System.of(m, symmetric=True, eigenvalue_floor=floor))))
-    found = np.asarray(bound(matrices, amount).log_condition_number, np.float64)
-    excess = found - np.log(eigenvalues[:, -1] / eigenvalues[:, 0]) * (1 - 1e-11)
+    found = bound(matrices, amount)
+    log_kappa = np.log(eigenvalues[:, -1] / eigenvalues[:, 0])
+    excess = np.asarray(found.log_condition_number, np.float64) - log_kappa * (1 - 1e-11)
     assert excess.min() >= 0
     assert excess.max() < 0.1
+    assert np.all(np.asarray(found.spectral_norm, np.float64) >= eigenvalues[:, -1] * (1 - 1e-14))
 
 
 @hypothesis.given(scale=st.floats(-18, 15))
