@@ -1,4 +1,4 @@
-"""Which preset trains best: measured seconds and steps to 95 % test accuracy on `digits-mlp`, side by side.
+"""Which preset trains best: measured seconds and steps to two targets on `digits-mlp`, side by side.
 
 Every contestant starts from the same parameters (three seeds) and gets the whole training set in each step. Seconds are
 the wall clock of the jitted steps alone: compilation, calibration and evaluation are left out, and each step is waited
@@ -25,7 +25,8 @@ from qnewton.experiments.tasks import make_task
 from qnewton.experiments.tasks.base import Task
 from qnewton.hardware import describe_machine
 
-TARGET = 0.95
+# Fraction of the held-out digits that are recognised, and mean loss over the training set.
+ACCURACY, LOSS = 0.95, 0.01
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,14 @@ def adam(rate: float) -> Callable[[qn.Objective], optax.GradientTransformationEx
 
 
 CONTESTANTS = (
-    Contestant("default", lambda objective: qn.newton(objective), 14),
-    Contestant("default, r 0.05", lambda objective: qn.newton(objective, conditioning=damped(0.05)), 20),
-    Contestant("per layer", lambda objective: qn.newton(objective, partition=qn.per_layer), 40),
-    Contestant("per tensor", lambda objective: qn.newton(objective, partition=qn.per_tensor), 40),
+    Contestant("default", lambda objective: qn.newton(objective), 60),
+    Contestant("default, r 0.05", lambda objective: qn.newton(objective, conditioning=damped(0.05)), 60),
+    Contestant("per layer", lambda objective: qn.newton(objective, partition=qn.per_layer), 120),
+    Contestant("per tensor", lambda objective: qn.newton(objective, partition=qn.per_tensor), 120),
     Contestant(
         "exact Hessian, per tensor",
         lambda objective: qn.newton(objective, curvature=qn.Hessian(), partition=qn.per_tensor),
-        40,
+        120,
     ),
     Contestant("published direction, rate 0.01", published(0.01), 120),
     Contestant("published direction, rate 0.03", published(0.03), 120),
@@ -95,30 +96,38 @@ class Run:
         start = time.perf_counter()
         self._step = jax.jit(step).lower(params, self._init(params), task.train.batch).compile()
         self.compile_seconds = time.perf_counter() - start
-        self._accuracy = jax.jit(lambda p: task.accuracy(p, task.test.batch))
+        self._evaluate = jax.jit(lambda p: (task.accuracy(p, task.test.batch), task.objective(p, task.train.batch)))
 
     def train(self, seed: int) -> dict[str, Any]:
-        """From fresh parameters to the target, or to the last step allowed."""
+        """From fresh parameters to both targets, or to the last step allowed."""
         params = self._task.init(jax.random.key(seed))
-        state, seconds, accuracy, step = self._init(params), 0.0, 0.0, 0
-        while accuracy < TARGET and step < self._contestant.steps:
+        state, seconds, step, reached = self._init(params), 0.0, 0, {}
+        while len(reached) < 2 and step < self._contestant.steps:
             start = time.perf_counter()
             params, state = jax.block_until_ready(self._step(params, state, self._task.train.batch))
             seconds += time.perf_counter() - start
-            accuracy = float(self._accuracy(params))
             step += 1
-        return {"reached": accuracy >= TARGET, "accuracy": accuracy, "steps": step, "measured_seconds": seconds}
+            accuracy, loss = (float(value) for value in self._evaluate(params))
+            for target, hit in (("accuracy", accuracy >= ACCURACY), ("loss", loss <= LOSS)):
+                if hit and target not in reached:
+                    reached[target] = {"steps": step, "measured_seconds": seconds}
+        return {"reached": reached, "steps": step, "measured_seconds": seconds}
 
 
 def summarise(runs: list[dict[str, Any]], compile_seconds: float) -> dict[str, Any]:
-    """Medians over the seeds; a run that missed the target counts with its limit, and `reached` says how many did."""
+    """Medians over the seeds; a run that missed a target counts with its limit, and `reached` says how many did not."""
+    result: dict[str, Any] = {}
+    for target in ("accuracy", "loss"):
+        ends = [run["reached"].get(target, run) for run in runs]
+        result[target] = {
+            "reached": sum(target in run["reached"] for run in runs),
+            "runs": len(runs),
+            "median_steps": statistics.median(end["steps"] for end in ends),
+            "median_measured_seconds": statistics.median(end["measured_seconds"] for end in ends),
+        }
     return {
-        "reached": sum(run["reached"] for run in runs),
-        "runs": len(runs),
-        "median_steps": statistics.median(run["steps"] for run in runs),
-        "median_measured_seconds": statistics.median(run["measured_seconds"] for run in runs),
+        **result,
         "median_measured_seconds_per_step": statistics.median(r["measured_seconds"] / r["steps"] for r in runs),
-        "worst_accuracy": min(run["accuracy"] for run in runs),
         "measured_compile_seconds": compile_seconds,
     }
 
@@ -139,7 +148,7 @@ def main() -> None:
             {
                 "benchmark": "presets",
                 "task": task.name,
-                "target_accuracy": TARGET,
+                "targets": {"accuracy": ACCURACY, "loss": LOSS},
                 "seeds": seeds,
                 "machine": describe_machine(),
                 "contestants": {name: summarise(results[name], run.compile_seconds) for name, run in runs.items()},

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
+from ..core.status import Status
+
 
 class Progress:
     """A line with a bar that says how far the training is: loss, accuracy, damping, condition number, who solved.
@@ -20,6 +22,7 @@ class Progress:
         self._console = Console(stderr=True)
         self._steps, self._done = steps, 0
         self._accuracy = "-"
+        self._explained: set[str] = set()
         self._bar = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -49,9 +52,13 @@ class Progress:
         kappas = [line["log10_condition_number"] for line in blocks]
         solved = Counter(_short(line) for line in blocks)
         text = (
-            f"loss {step['loss']:.3g}  accuracy {self._accuracy}  damping x{step['damping_scale']:.2g}  "
+            f"loss {step['loss']:.3g}  accuracy {self._accuracy}  damping {max(line['damping'] for line in blocks):.2g}  "
             f"kappa {_power(max(kappas))}  " + " ".join(f"{name} {count}" for name, count in solved.items())
         )
+        for status in sorted({line["status"] for line in blocks} - {"ok"} - self._explained):
+            self._explained.add(status)
+            remedy = Status[status.upper()].remedy
+            self._console.print(f"step {step['step']}: {status}: {remedy}", markup=False, soft_wrap=True)
         self._show(text, always=self._done == self._steps or self._done % max(1, self._steps // 10) == 0)
 
     def _show(self, text: str, *, always: bool) -> None:

@@ -85,12 +85,12 @@ def _print_summary(summary: dict[str, Any]) -> None:
         if math.isfinite(classical)
         else "some had no classical candidate"
     )
+    stand_in = " (fidelity model: a classical solve stood in for the state, only the cost is quantum)"
     print(
         f"{summary['status']}: {summary['steps']} steps, training loss {summary['final_loss']:.4g}, test accuracy "
         f"{summary['test_accuracy']:.4f}\n"
         f"measured  {summary['measured_seconds']:.2f} s wall clock, compilation and calibration aside\n"
         f"predicted {summary['predicted_seconds'][acting]:.2f} s under `{acting}` at {summary['gate_time_s']:g} s per "
         f"query; {alone}\n"
-        f"quantum   {summary['quantum_share']:.0%} of the systems (fidelity {summary['fidelity']}: a classical solve "
-        "stood in for the state, only the cost is quantum)"
+        f"quantum   {summary['quantum_share']:.0%} of the systems{stand_in if summary['fidelity'] == 'model' else ''}"
     )

@@ -1,5 +1,7 @@
 """Will it fit? Answered before anything is allocated."""
 
+from pathlib import Path
+
 import jax
 import psutil
 
@@ -8,15 +10,25 @@ COPIES = 5
 the factor, and the scratch of the factorisation or of pruning."""
 
 
-def available_bytes() -> int:
-    """Free memory of the default device; of the host where the device shares it."""
+def available_bytes() -> float:
+    """Free memory of the default device; of the host, or the container that limits it, where the device shares it."""
     stats = jax.devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    return psutil.virtual_memory().available
+    return min(psutil.virtual_memory().available, _container_bytes())
 
 
-def check_block_fits(name: str, n: int, itemsize: int, available: int | None = None) -> None:
+def _container_bytes() -> float:
+    """What the control group leaves, in Linux's version 2 of them; infinite where nothing is limited."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
+    except OSError:
+        return float("inf")
+    return float("inf") if limit == "max" else max(0, int(limit) - int(used))
+
+
+def check_block_fits(name: str, n: int, itemsize: int, available: float | None = None) -> None:
     """Refuse a dense block whose system would not fit in memory.
 
     Args:

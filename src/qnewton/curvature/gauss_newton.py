@@ -22,13 +22,15 @@ class GaussNewton(AbstractCurvature):
     construction, and the system says so.
 
     Attributes:
-        convex_loss: whether `loss` is convex in the outputs. With False nothing is claimed about definiteness.
+        convex_loss: True claims that `loss` is convex in the outputs, so that blocks are semidefinite by construction;
+            False claims nothing. None looks: semidefiniteness is claimed for a batch whose every `D_n` is diagonally
+            dominant (Gershgorin), as those of cross-entropy and squares are.
         chunk_bytes: memory for the products of the examples that are handled together.
         structure: form the block from the inputs and the output curvature of the layers where all parameters of the
             block are recognised as used linearly (`curvature.structure`); otherwise, and with False, from Jacobians.
     """
 
-    convex_loss: bool = eqx.field(static=True, default=True)
+    convex_loss: bool | None = eqx.field(static=True, default=None)
     chunk_bytes: int = eqx.field(static=True, default=2**26)
     structure: bool = eqx.field(static=True, default=True)
 
@@ -41,7 +43,7 @@ class GaussNewton(AbstractCurvature):
 
     @property
     def semidefinite(self) -> bool:
-        return self.convex_loss
+        return self.convex_loss is not False
 
     def form(self, objective: Objective, params: PyTree, batch: Batch, block: Block) -> System:
         """The block, in matrix products over chunks of examples.
@@ -50,14 +52,33 @@ class GaussNewton(AbstractCurvature):
             ValueError: if the leading axis of the outputs does not count the examples.
         """
         examples = single_examples(objective, params, batch)
+        floor = self._floor(examples, params, batch)
         if self.structure:
             program = Program(objective.predict, params, jax.tree.map(lambda leaf: leaf[0], batch[0]))
             layers = find_layers(program, block)
             # With several positions per example the outputs of a use are wider than the outputs of the model, and with
             # one output per example the Jacobian is as small as it gets.
             if layers is not None and examples.width > 1 and all(layer.lead.positions == 1 for layer in layers):
-                return self.system(self._in_factors(examples, program, layers, params, batch, block))
-        return self.system(self._in_jacobians(examples, params, batch, block))
+                return self.system(self._in_factors(examples, program, layers, params, batch, block), floor)
+        return self.system(self._in_jacobians(examples, params, batch, block), floor)
+
+    def _floor(self, examples: Examples, params: PyTree, batch: Batch) -> Float[Array, ""] | None:
+        """0 where every `D_n` is seen to be semidefinite; a floor of minus infinity says that nothing is known."""
+        if self.convex_loss is not None:
+            return None
+
+        def excess(example: Batch) -> tuple[Float[Array, ""], Float[Array, ""]]:
+            x, y = example
+            curvature = jax.hessian(examples.loss)(examples.outputs(params, x), y)
+            diagonal, rows = jnp.diagonal(curvature), jnp.sum(jnp.abs(curvature), axis=1)
+            return jnp.min(diagonal - (rows - jnp.abs(diagonal))), jnp.max(rows)
+
+        lowest, largest = jax.vmap(excess)(batch)
+        dtype = jax.tree.leaves(params)[0].dtype
+        # Cross-entropy sits on the boundary exactly, so rounding must be let through: it is relative to the terms that
+        # D_n is the difference of, which are of order 1 (probabilities) even where D_n itself is small.
+        slack = 8 * examples.width * jnp.finfo(dtype).eps * jnp.maximum(1, jnp.max(largest))
+        return jnp.where(jnp.all(lowest >= -slack), 0, -jnp.inf).astype(dtype)
 
     def _in_factors(
         self, examples: Examples, program: Program, layers: list[Layer], params: PyTree, batch: Batch, block: Block

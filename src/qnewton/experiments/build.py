@@ -18,6 +18,7 @@ from ..hardware import AbstractAssumptions, ClassicalMachine, Paper, QuantumMach
 from ..optim import AbstractAdaptation, Fixed, LevenbergMarquardt
 from ..scheduling import Hybrid
 from ..solvers import LU, QLSA, AbstractSolver, Cholesky
+from ..solvers.quantum.queries import JENNINGS_LARGEST_PRECISION
 from .options import ConditioningOptions, SchedulingOptions, StepOptions, TrainOptions
 
 CURVATURES: dict[str, AbstractCurvature] = {"gauss-newton": GaussNewton(), "hessian": Hessian()}
@@ -83,6 +84,12 @@ def check(options: TrainOptions) -> None:
     Raises:
         ValueError: with what to change.
     """
+    precision = options.scheduling.precision
+    if "qlsa" in options.scheduling.solvers and precision > JENNINGS_LARGEST_PRECISION:
+        raise ValueError(
+            f"--precision is {precision}, and the query count of qlsa holds up to {JENNINGS_LARGEST_PRECISION}: ask for "
+            "that or less"
+        )
     rows = options.conditioning.order == "damp-prune-rows" and options.conditioning.keep < 1
     pruned = options.conditioning.keep < 1
     symmetric_only = {"lanczos", "definite-determinant-norm"}

@@ -101,7 +101,7 @@ class Ledger:
             "acting": self._hybrid.assumptions[0].name,
             "solver": chosen.name,
             "ran": chosen.runs_as if solved else "gradient step",
-            "fidelity": chosen.fidelity,
+            "fidelity": chosen.fidelity if solved else None,
             "assumptions": {a.name: self._assumed(row, plan) for row, a in enumerate(self._hybrid.assumptions)},
         }
 
@@ -123,6 +123,7 @@ class Ledger:
             "refused": {name: self._refusal(i, plan) for i, name in enumerate(names) if not feasible[i]},
             "queries": {names[i]: float(queries[i]) for i in quantum},
             "success_probability": {names[i]: float(success[i]) for i in quantum},
+            "clamped": {names[i]: bool(plan.clamped[row, i]) for i in quantum},
             "break_even_gate_time_s": {names[i]: min(able, default=math.inf) / per_gate[i] for i in quantum},
             "predicted_quantum_seconds_by_gate_time": {
                 names[i]: [[gate, per_gate[i] * gate] for gate in self._gate_times] for i in quantum
@@ -135,6 +136,8 @@ class Ledger:
             return "the system is not finite"
         if solver.needs_definite and not bool(plan.estimate.definite):
             return "needs a positive definite matrix"
+        if not math.isfinite(float(plan.estimate.condition_number)):
+            return "the condition number is infinite or above the floating-point range"
         return "the condition number or the precision is outside the range of the formula"
 
     def _predicted(self, assumed: str, lines: list[dict[str, Any]]) -> dict[str, float]:
@@ -161,18 +164,20 @@ class Ledger:
                 a.name: sum(step["predicted_seconds"][a.name]["total"] for step in self.steps)
                 for a in self._hybrid.assumptions
             },
-            "predicted_seconds_all_classical": self._fixed_seconds() + sum(map(self._classical_seconds, systems)),
+            # With one kind of solver there is nothing to choose, hence no condition number to find.
+            "predicted_seconds_all_classical": self._fixed_seconds(estimation=False)
+            + sum(map(self._classical_seconds, systems)),
             "acting": acting,
             "gate_time_s": self._hybrid.quantum.gate_time_s,
             "quantum_share": _share([_goes_to_quantum(entry) for entry in systems]),
             "by_gate_time": [self._at_gate_time(gate, systems) for gate in self._gate_times],
             "solved_by": dict(Counter(line["solver"] for line in self.blocks if line["status"] == "ok")),
-            "fidelity": "model",
+            "fidelity": next((line["fidelity"] for line in self.blocks if line["fidelity"] is not None), None),
             "statuses": dict(Counter(line["status"] for line in self.blocks)),
         }
 
-    def _fixed_seconds(self) -> float:
-        block = sum(b.curvature + b.conditioning + b.estimation for b in self._stages.blocks)
+    def _fixed_seconds(self, *, estimation: bool = True) -> float:
+        block = sum(b.curvature + b.conditioning + estimation * b.estimation for b in self._stages.blocks)
         return len(self.steps) * (self._stages.gradient + block)
 
     def _classical_seconds(self, entry: dict[str, Any]) -> float:

@@ -29,7 +29,7 @@ class TrainingOptions:
     dtype: Literal["float32", "float64"] = "float32"
     """Floating-point type of parameters, data and systems."""
     blas_threads: int = 1
-    """Threads for dense factorisations on the CPU; on few or shared cores one is fastest below n = 4,000."""
+    """Threads for dense factorisations on the CPU; on few or shared cores one is usually fastest."""
 
     def __post_init__(self):
         for option in ("steps", "batch_size", "evaluate_every", "blas_threads"):
@@ -49,7 +49,7 @@ class StepOptions:
     learning_rate: float = 1.0
     """Factor on the Newton direction."""
     warmup_steps: int = 0
-    """Steps over which the learning rate rises linearly from 0 (0: none)."""
+    """Steps over which the learning rate rises linearly to its value (0: none)."""
     decay: bool = False
     """Let the learning rate fall linearly to 0 at the last step."""
     clip: float | None = None
@@ -110,7 +110,7 @@ class SchedulingOptions:
     gate_time_s: float = 50e-9
     """Seconds charged per query, under which the choices are made (50e-9: a superconducting gate)."""
     gate_times_s: tuple[float, ...] = (50e-9, 1e-9, 1e-12, 1e-15, 1e-18)
-    """Further gate times for which quantum seconds and shares are reported."""
+    """Gate times for which quantum seconds and shares are reported, besides the one above."""
     precision: float = 1e-2
     """Error of the normalised solution state asked of the quantum solver."""
 

@@ -7,15 +7,18 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 import optax
 import scipy.linalg  # noqa: F401  # threadpoolctl sees only libraries that are loaded
 import threadpoolctl
 from jaxtyping import PyTree
 
+from ..core.memory import check_block_fits
 from ..curvature import Batch
 from ..optim import StepInfo, newton
 from ..scheduling import calibrate
 from . import build
+from .interrupts import finish_before_interrupt
 from .ledger import Ledger
 from .options import TrainOptions
 from .provenance import provenance
@@ -23,6 +26,9 @@ from .rundir import SCHEMA_VERSION, RunDirectory
 from .stages import measure_stages
 from .tasks import make_task
 from .tasks.base import Task, batches
+
+LARGEST_MEASURED = 4096
+"""Rows of the largest system that calibration measures."""
 
 
 class Watcher(Protocol):
@@ -87,7 +93,12 @@ def _train(name: str, options: TrainOptions, directory: RunDirectory, watcher: W
             "parameters": sum(n for _, n in sizes),
             "blocks": [{"name": block, "n": n} for block, n in sizes],
         },
-        "data": {"description": task.source, "train": len(task.train), "test": len(task.test)},
+        "data": {
+            "description": task.source,
+            "train": len(task.train),
+            "test": len(task.test),
+            "batch": min(options.training.batch_size, len(task.train)),
+        },
     }
     directory.write("config.json", config)
     directory.write(
@@ -107,10 +118,11 @@ def _train(name: str, options: TrainOptions, directory: RunDirectory, watcher: W
     status, written = "finished", 0
     try:
         for _ in range(options.training.steps):
-            step, blocks = loop.advance(ledger)
-            directory.append("blocks.jsonl", blocks)
-            directory.append("steps.jsonl", [step])
-            written = len(ledger.steps)
+            with finish_before_interrupt():
+                step, blocks = loop.advance(ledger)
+                directory.append("blocks.jsonl", blocks)
+                directory.append("steps.jsonl", [step])
+                written = len(ledger.steps)
             watcher.step(step, blocks)
             _check_finite(step)
     except KeyboardInterrupt:
@@ -141,6 +153,8 @@ def _train(name: str, options: TrainOptions, directory: RunDirectory, watcher: W
         **ledger.totals(),
     }
     directory.write("summary.json", summary)
+    if not math.isfinite(final["train_loss"]):
+        raise TrainingFailed(_diverged("over all training data after the last step", final["train_loss"]))
     return summary
 
 
@@ -150,9 +164,13 @@ def _prepare(task: Task, options: TrainOptions, params: PyTree) -> tuple:
     curvature = build.CURVATURES[options.step.curvature]
     partition = build.PARTITIONS[options.step.partition]
     conditioning = build.make_conditioning(options.conditioning)
+    adaptation = build.make_adaptation(options.conditioning)
     blocks = partition(params)
-    # Measure up to the largest system of this run, so that no prediction extrapolates.
-    largest = max(block.n for block in blocks)
+    for block in blocks:
+        check_block_fits(block.name, block.n, jnp.dtype(dtype).itemsize)
+    # Measure up to the largest system of this run, so that predictions do not extrapolate; far beyond these sizes the
+    # operation count takes over, and measuring would take as long as training.
+    largest = min(LARGEST_MEASURED, max(block.n for block in blocks))
     sizes = sorted({n for n in (2, 16, 64, 256, 1024) if n < largest} | {1, 2, 4, largest})
     classical = calibrate(build.make_solvers(options.scheduling), dtype=dtype, sizes=sizes)
     hybrid = build.make_hybrid(options.scheduling, classical)
@@ -163,13 +181,15 @@ def _prepare(task: Task, options: TrainOptions, params: PyTree) -> tuple:
         partition=partition,
         conditioning=conditioning,
         solver=hybrid,
-        adaptation=build.make_adaptation(options.conditioning),
+        adaptation=adaptation,
         clip=options.step.clip,
     )
-    optimizer.init(params)  # refuses what would not fit in memory before a block is formed
     batch = next(batches(task.train, options.training.batch_size, options.training.seed))
-    stages = measure_stages(objective, curvature, conditioning, hybrid.estimator, blocks, params, batch)
-    ledger = Ledger(hybrid, blocks, stages, options.scheduling.gate_times_s)
+    stages = measure_stages(
+        objective, curvature, conditioning, hybrid.estimator, blocks, params, batch, tries=adaptation.tries
+    )
+    gate_times = sorted({options.scheduling.gate_time_s, *options.scheduling.gate_times_s}, reverse=True)
+    ledger = Ledger(hybrid, blocks, stages, gate_times)
     calibration = {
         "dtype": dtype,
         "kernels": {
@@ -240,8 +260,11 @@ class _Loop:
 
 def _check_finite(step: dict[str, Any]) -> None:
     if not math.isfinite(step["loss"]):
-        raise TrainingFailed(
-            f"the loss of the batch at step {step['step']} is {step['loss']}: the parameters or the data left the "
-            "floating-point range. Lower --learning-rate, raise --damping, or look for NaN in the data. The steps up "
-            "to here are in the run directory"
-        )
+        raise TrainingFailed(_diverged(f"of the batch at step {step['step']}", step["loss"]))
+
+
+def _diverged(which: str, loss: float) -> str:
+    return (
+        f"the loss {which} is {loss}: the parameters or the data left the floating-point range. Lower --learning-rate, "
+        "raise --damping, or look for NaN in the data. The steps up to here are in the run directory"
+    )

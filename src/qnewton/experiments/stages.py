@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
 from ..conditioning import AbstractConditioner, condition
 from ..curvature import AbstractCurvature, Batch, Block, Objective
@@ -38,7 +38,8 @@ class StageSeconds:
     """Measured median seconds of everything in a step but the solves.
 
     Attributes:
-        gradient: of the batch's gradient and loss.
+        gradient: of what a step takes for the network as a whole: the batch's gradient and loss, the trial step, and
+            the products that residuals and the predicted decrease need.
         blocks: one entry per block.
     """
 
@@ -54,8 +55,16 @@ def measure_stages(
     blocks: Sequence[Block],
     params: PyTree,
     batch: Batch,
+    *,
+    tries: bool,
 ) -> StageSeconds:
-    """Run every stage alone at `params` on `batch`, and time it."""
+    """Run every stage alone at `params` on `batch`, and time it.
+
+    Args:
+        objective, curvature, conditioning, estimator, blocks: of the run.
+        params, batch: to run them on.
+        tries: whether the damping's adaptation evaluates a trial step.
+    """
     scale = jnp.ones((), jax.tree.leaves(params)[0].dtype)
     prepare = jax.jit(lambda system: condition(conditioning, system, scale))
     estimate = jax.jit(estimator)
@@ -73,5 +82,18 @@ def measure_stages(
                 estimation=median_seconds(lambda conditioned=conditioned: estimate(conditioned), 3),
             )
         )
-    gradient = jax.jit(jax.value_and_grad(objective))
-    return StageSeconds(median_seconds(lambda: gradient(params, batch)), tuple(measured))
+
+    @jax.jit
+    def around(params: PyTree, batch: Batch, matrices: list[Array]) -> PyTree:
+        loss, gradients = jax.value_and_grad(objective)(params, batch)
+        # The residual takes one product per block; so does the predicted decrease, where a step is tried.
+        vectors = [block.take(gradients) for block in blocks]
+        products = [matrix @ vector for matrix, vector in zip(matrices, vectors, strict=True)]
+        if tries:
+            moved = jax.tree.map(lambda p, g: p - g, params, gradients)
+            again = [matrix @ product for matrix, product in zip(matrices, products, strict=True)]
+            return loss, objective(moved, batch), again
+        return loss, products
+
+    matrices = [jnp.eye(block.n, dtype=scale.dtype) for block in blocks]
+    return StageSeconds(median_seconds(lambda: around(params, batch, matrices)), tuple(measured))

@@ -11,7 +11,7 @@ class QuantumMachine(eqx.Module):
             attoseconds (1e-18), which no machine offers; superconducting gates take about 50e-9.
     """
 
-    gate_time_s: float = eqx.field(static=True, default=1e-9)
+    gate_time_s: float = eqx.field(static=True, default=50e-9)
 
     def __check_init__(self):
         if not 0 < self.gate_time_s < float("inf"):

@@ -12,10 +12,6 @@ ASSUMPTIONS = {
         "the query count of arXiv:2305.11352v1 times the gate time; loading the matrix and reading the solution out "
         "are free, and the subnormalisation is 1"
     ),
-    "logical": "adds the block encoding with its subnormalisation, the state preparation and the success probability",
-    "end_to_end": (
-        "adds to the set logical the estimation of the norm, the tomography of the solution and error correction"
-    ),
 }
 
 

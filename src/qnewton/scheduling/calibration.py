@@ -48,14 +48,16 @@ def calibrate(
         raise ValueError(f"dtype is {name}: systems are float32 or float64")
     if name == "float64" and not jax.config.read("jax_enable_x64"):
         raise ValueError("dtype float64 is not available: switch on jax's x64 mode, or calibrate for float32")
-    return _calibrate(tuple(solvers), name, tuple(sorted(set(sizes))), repeats)
+    return _measure(solvers, name, sorted(set(sizes)), repeats)
 
 
-@functools.lru_cache(maxsize=32)
-def _calibrate(
-    solvers: tuple[AbstractSolver, ...], dtype: str, sizes: tuple[int, ...], repeats: int
-) -> ClassicalMachine:
-    # Cached: `Hybrid` calibrates when first traced, and a program traces it many times.
+@functools.cache
+def calibrate_once(solvers: tuple[AbstractSolver, ...], dtype: str) -> ClassicalMachine:
+    """`calibrate` at its default sizes, once per process: a program traces `Hybrid` many times."""
+    return calibrate(solvers, dtype=dtype)
+
+
+def _measure(solvers: Sequence[AbstractSolver], dtype: str, sizes: Sequence[int], repeats: int) -> ClassicalMachine:
     kernels = {}
     with jax.ensure_compile_time_eval():
         for solver in solvers:

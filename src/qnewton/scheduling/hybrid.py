@@ -14,7 +14,7 @@ from ..core.trees import ravel, unravel
 from ..estimation import AbstractEstimator, Automatic
 from ..hardware import AbstractAssumptions, ClassicalMachine, Paper, QuantumMachine
 from ..solvers import LU, QLSA, AbstractSolver, Cholesky
-from .calibration import calibrate
+from .calibration import calibrate_once
 from .plan import Plan, make_plan
 from .policy import AbstractPolicy, Fastest
 from .union import StateUnion
@@ -79,7 +79,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             ValueError: if the classical machine was calibrated for another dtype.
         """
         dtype = str(system.matrix.dtype)
-        classical = calibrate(self.solvers, dtype=dtype) if self.classical is None else self.classical
+        classical = calibrate_once(self.solvers, dtype) if self.classical is None else self.classical
         if classical.dtype != dtype:
             raise ValueError(
                 f"the system is {dtype} and the classical machine was calibrated for {classical.dtype}: calibrate with "
@@ -97,7 +97,13 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         if jnp.issubdtype(matrix.dtype, jnp.complexfloating):
             raise ValueError(f"Hybrid solves real systems, got {matrix.dtype}")
         symmetric = lx.is_symmetric(operator) or lx.is_positive_semidefinite(operator)
-        system = System.of(matrix, symmetric=symmetric, eigenvalue_floor=options.get("eigenvalue_floor"))
+        floor = options.get("eigenvalue_floor")
+        if floor is not None and not symmetric:
+            raise ValueError(
+                "Hybrid got an eigenvalue_floor for an operator that is not known to be symmetric: tag the operator "
+                "with lineax.symmetric_tag, or leave the option away"
+            )
+        system = System.of(matrix, symmetric=symmetric, eigenvalue_floor=floor)
         plan = self.plan(system)
         union = self._union(jax.ShapeDtypeStruct(matrix.shape, matrix.dtype), symmetric)
         branches = [

@@ -21,6 +21,7 @@ class Plan(eqx.Module):
         feasible: whether the candidate can take the system.
         queries: expected block-encoding queries; 0 for classical candidates.
         success_probability: of one repetition; 1 for classical candidates.
+        clamped: whether the condition number lay below the range of the query formula and was raised to its lower end.
         choice: column chosen under each set.
     """
 
@@ -29,6 +30,7 @@ class Plan(eqx.Module):
     feasible: Bool[Array, "sets candidates"]
     queries: Float[Array, "sets candidates"]
     success_probability: Float[Array, "sets candidates"]
+    clamped: Bool[Array, "sets candidates"]
     choice: Int[Array, " sets"]
 
 
@@ -42,9 +44,9 @@ def make_plan(
 ) -> Plan:
     """Predict every candidate under every assumption set, and choose."""
     rows = [_predict(estimate, solvers, assumed, classical, quantum) for assumed in assumptions]
-    seconds, feasible, queries, success = (jnp.stack(column) for column in zip(*rows, strict=True))
+    seconds, feasible, queries, success, clamped = (jnp.stack(column) for column in zip(*rows, strict=True))
     choice = jnp.stack([policy.choose(s, f) for s, f in zip(seconds, feasible, strict=True)])
-    return Plan(estimate, seconds, feasible, queries, success, choice)
+    return Plan(estimate, seconds, feasible, queries, success, clamped, choice)
 
 
 def _predict(
@@ -53,7 +55,7 @@ def _predict(
     assumed: AbstractAssumptions,
     classical: ClassicalMachine,
     quantum: QuantumMachine,
-) -> tuple[Array, Array, Array, Array]:
+) -> tuple[Array, ...]:
     dtype = estimate.max_entry.dtype
     finite = jnp.isfinite(estimate.frobenius_norm)
     columns = []
@@ -61,16 +63,17 @@ def _predict(
         workload = solver.workload(estimate, assumed.encode(estimate))
         able = finite & estimate.definite if solver.needs_definite else finite
         if isinstance(workload, ClassicalWorkload):
-            seconds, queries, success = classical.seconds(workload), 0.0, 1.0
+            seconds, queries, success, clamped = classical.seconds(workload), 0.0, 1.0, False
         else:
             seconds = assumed.seconds(workload, quantum)
-            queries, success = workload.queries, workload.success_probability
+            queries, success, clamped = workload.queries, workload.success_probability, workload.clamped
             able = able & workload.valid
-        columns.append((jnp.where(able, seconds, jnp.inf), able, queries, success))
-    seconds, feasible, queries, success = zip(*columns, strict=True)
+        columns.append((jnp.where(able, seconds, jnp.inf), able, queries, success, clamped))
+    seconds, feasible, queries, success, clamped = zip(*columns, strict=True)
     return (
         jnp.stack([jnp.asarray(s, dtype) for s in seconds]),
         jnp.stack(feasible),
         jnp.stack([jnp.asarray(q, dtype) for q in queries]),
         jnp.stack([jnp.asarray(p, dtype) for p in success]),
+        jnp.stack([jnp.asarray(c, bool) for c in clamped]),
     )

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from ...core.records import Encoding, QuantumWorkload
 
 _JENNINGS_SMALLEST_KAPPA = math.sqrt(12)
-_JENNINGS_LARGEST_EPSILON = 0.24
+JENNINGS_LARGEST_PRECISION = 0.24
 
 
 def jennings2023v1(encoding: Encoding, precision: float) -> QuantumWorkload:
@@ -53,6 +53,6 @@ def jennings2023v1(encoding: Encoding, precision: float) -> QuantumWorkload:
         state_preparations=2 * queries,
         success_probability=jnp.full_like(queries, success),
         clamped=encoding.condition_number < _JENNINGS_SMALLEST_KAPPA,
-        valid=jnp.isfinite(queries) & (precision <= _JENNINGS_LARGEST_EPSILON),
-        validity=f"needs a finite condition number and precision <= {_JENNINGS_LARGEST_EPSILON}",
+        valid=jnp.isfinite(queries) & (precision <= JENNINGS_LARGEST_PRECISION),
+        validity=f"needs a finite condition number and precision <= {JENNINGS_LARGEST_PRECISION}",
     )

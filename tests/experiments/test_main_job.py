@@ -1,0 +1,21 @@
+"""The main job, as `make train` runs it: it must train."""
+
+from qnewton.experiments.presets import PRESETS
+from qnewton.experiments.rundir import RunDirectory
+from qnewton.experiments.runner import train
+
+
+class Silent:
+    def stage(self, what: str) -> None:
+        pass
+
+    def step(self, step: dict, blocks: list[dict]) -> None:
+        pass
+
+
+def test_the_default_preset_reads_the_digits(tmp_path) -> None:
+    directory = RunDirectory.create(tmp_path / "run", "digits")
+    summary = train("digits-mlp", PRESETS["default"], directory, Silent())
+    assert summary["test_accuracy"] >= 0.95
+    assert summary["final_loss"] < 0.05
+    assert summary["statuses"] == {"ok": summary["steps"]}
