@@ -90,7 +90,7 @@ CONFIG = Record(
     machine=MACHINE,
     commit=or_null(text),
     model=Record(description=text, parameters=integer, blocks=items(Record(name=text, n=integer))),
-    data=Record(description=text, train=integer, test=integer),
+    data=Record(description=text, train=integer, test=integer, batch=integer),
 )
 KERNEL = Record(
     seconds_per_call=seconds,
@@ -141,6 +141,7 @@ ASSUMPTION = Record(
     refused=every(text),
     queries=every(or_null(seconds)),
     success_probability=every(or_null(seconds)),
+    clamped=every(flag),
     break_even_gate_time_s=every(or_null(seconds)),
     predicted_quantum_seconds_by_gate_time=every(items(pair)),
 )
@@ -186,7 +187,7 @@ SUMMARY = Record(
     quantum_share=seconds,
     by_gate_time=items(Record(gate_time_s=seconds, quantum_share=seconds, predicted_seconds=seconds)),
     solved_by=every(integer),
-    fidelity=one_of("model"),
+    fidelity=or_null(one_of("model")),
     statuses=every(integer),
 )
 
@@ -225,7 +226,8 @@ class TestSchema:
             {"params": 24} if options.preset == "default" else {"hidden.bias": 3, "hidden.weight": 12, "out.weight": 9}
         )
         assert files.config["model"]["parameters"] == 24
-        assert files.config["data"] == {"description": "three clouds", "train": 48, "test": 12}
+        batch = min(48, options.training.batch_size)
+        assert files.config["data"] == {"description": "three clouds", "train": 48, "test": 12, "batch": batch}
 
     def test_every_option_is_there_with_the_value_that_acted(self, preset_run):
         options, files = preset_run
@@ -296,7 +298,12 @@ class TestSchema:
             quantum = set(entry["queries"])
             assert quantum == {"QLSA(jennings2023v1)"}
             assert list(entry["predicted_seconds"]) == candidates
-            for other in ("success_probability", "break_even_gate_time_s", "predicted_quantum_seconds_by_gate_time"):
+            for other in (
+                "success_probability",
+                "clamped",
+                "break_even_gate_time_s",
+                "predicted_quantum_seconds_by_gate_time",
+            ):
                 assert set(entry[other]) == quantum
             refused = {name for name, value in entry["predicted_seconds"].items() if value is None}
             assert set(entry["refused"]) == refused

@@ -190,3 +190,14 @@ def test_a_system_that_is_not_finite_is_refused_by_every_candidate(bad, machine_
     solution = lx.linear_solve(operator, jnp.ones(2), solver=q.Hybrid(classical=machine_of()), throw=False)
     assert not solution.stats["plan"].feasible.any()
     assert np.isnan(solution.value).all()
+
+
+def test_a_floor_for_an_operator_not_known_to_be_symmetric_is_refused(machine_of):
+    matrix = jnp.array([[2.0, 1.9], [0.0, 2.0]])
+    with pytest.raises(ValueError, match=r"eigenvalue_floor.*symmetric_tag"):
+        lx.linear_solve(
+            lx.MatrixLinearOperator(matrix),
+            jnp.ones(2),
+            solver=q.Hybrid(classical=machine_of("float32")),
+            options={"eigenvalue_floor": jnp.ones(())},
+        )

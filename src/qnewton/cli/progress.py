@@ -51,8 +51,9 @@ class Progress:
             self._accuracy = f"{step['test_accuracy']:.3f}"
         kappas = [line["log10_condition_number"] for line in blocks]
         solved = Counter(_short(line) for line in blocks)
+        damping = max(line["damping"] for line in blocks)
         text = (
-            f"loss {step['loss']:.3g}  accuracy {self._accuracy}  damping {max(line['damping'] for line in blocks):.2g}  "
+            f"loss {step['loss']:.3g}  accuracy {self._accuracy}  damping {damping:.2g}  "
             f"kappa {_power(max(kappas))}  " + " ".join(f"{name} {count}" for name, count in solved.items())
         )
         for status in sorted({line["status"] for line in blocks} - {"ok"} - self._explained):

@@ -77,7 +77,7 @@ class Lanczos(AbstractEstimator):
         scaled = system.matrix / scale
         values = ritz_values(lambda v: scaled @ v, _start(system, self.seed), self.steps)
         floor = system.eigenvalue_floor
-        lower = values[0] if floor is None else floor / scale
+        lower = values[0] if floor is None else jnp.where(jnp.isfinite(floor), floor / scale, values[0])
         return assemble(
             system,
             spectral_norm=jnp.max(jnp.abs(values)) * scale,

@@ -87,8 +87,8 @@ def check(options: TrainOptions) -> None:
     precision = options.scheduling.precision
     if "qlsa" in options.scheduling.solvers and precision > JENNINGS_LARGEST_PRECISION:
         raise ValueError(
-            f"--precision is {precision}, and the query count of qlsa holds up to {JENNINGS_LARGEST_PRECISION}: ask for "
-            "that or less"
+            f"--precision is {precision}, and the query count of qlsa holds up to {JENNINGS_LARGEST_PRECISION}: ask "
+            "for that or less"
         )
     rows = options.conditioning.order == "damp-prune-rows" and options.conditioning.keep < 1
     pruned = options.conditioning.keep < 1

@@ -61,8 +61,13 @@ def measure_stages(
     """Run every stage alone at `params` on `batch`, and time it.
 
     Args:
-        objective, curvature, conditioning, estimator, blocks: of the run.
-        params, batch: to run them on.
+        objective: of the run.
+        curvature: of the run.
+        conditioning: of the run.
+        estimator: of the run.
+        blocks: of the run.
+        params: to run the stages at.
+        batch: to run them on.
         tries: whether the damping's adaptation evaluates a trial step.
     """
     scale = jnp.ones((), jax.tree.leaves(params)[0].dtype)
