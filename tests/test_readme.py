@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import numpy as np
+
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -12,8 +14,8 @@ def test_the_examples_run_one_after_the_other(capsys) -> None:
     namespace: dict = {}
     for block in blocks:
         exec(compile(block, str(README), "exec"), namespace)
-    plan_line, solution_line = capsys.readouterr().out.strip().splitlines()[-2:]
-    residual = float(plan_line.split()[-1])
-    assert residual < 1e-3
-    assert solution_line.startswith("[0.2")
+    assert len(capsys.readouterr().out.strip().splitlines()) >= 2, "both examples print"
+    assert float(namespace["info"].relative_residual) < 1e-3
+    # Which candidate is fastest on a system this small is for the machine to say.
+    np.testing.assert_allclose(namespace["solution"].value, [0.2, 0.6], rtol=1e-5)
     assert float(namespace["objective"](namespace["params"], namespace["batch"])) < 2.0
