@@ -60,7 +60,7 @@ def _check_keep(keep: float) -> None:
     if not 0 < keep <= 1:
         raise ValueError(
             f"keep ratio is {keep}: it must lie in (0, 1], the fraction of each row's entries that stay "
-            "(1 keeps all; below about 0.5 plain pruning usually destroys definiteness)"
+            "(1 keeps all; plain pruning can destroy definiteness)"
         )
 
 

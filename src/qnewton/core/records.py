@@ -17,7 +17,7 @@ class Kind(enum.StrEnum):
     EXACT = "exact"
     """Computed from the whole spectrum; only rounding stands between it and the truth."""
     CERTIFIED = "certified"
-    """A rigorous upper bound, rounding allowed for."""
+    """An upper bound, rigorous for the matrix as stored: rounding is allowed for (`estimation.base.rounding`)."""
     BOUND = "bound"
     """An upper bound in exact arithmetic; rounding is not allowed for."""
     ESTIMATE = "estimate"
@@ -30,8 +30,9 @@ class System(eqx.Module):
     Attributes:
         matrix: `[n, n]`, real.
         symmetric: whether `matrix` equals its transpose by construction.
-        eigenvalue_floor: scalar proven to lie at or below the smallest eigenvalue in exact arithmetic, or None where
-            nothing is proven. A generalised Gauss-Newton block starts at 0, damping raises it, pruning voids it.
+        eigenvalue_floor: scalar proven to lie at or below the smallest eigenvalue in exact arithmetic; None where
+            nothing can be proven, minus infinity where nothing was for this batch. A Gauss-Newton block starts at 0,
+            damping raises it, pruning voids it.
         damping: scalar, what was added to the diagonal so far.
         kept_fraction: scalar in (0, 1], nonzero entries left over nonzero entries before any pruning.
         perturbation: scalar, Frobenius norm of what pruning removed over that of the matrix before it.

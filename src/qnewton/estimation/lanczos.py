@@ -88,8 +88,9 @@ class Lanczos(AbstractEstimator):
 
 
 class InverseLanczos(AbstractEstimator):
-    """Lanczos on the matrix and on its inverse through one factorisation: right for every matrix, to a few per cent.
+    """Lanczos on the matrix and on its inverse through one factorisation: close from below for every matrix.
 
+    On the spectra of our tests it stays within a few per cent; a log-spaced indefinite one was seen 9 % short.
     Both extreme singular values are the large end of one of the two spectra, where Lanczos converges fastest
     (Kuczynski and Wozniakowski 1992), so indefinite matrices are no harder than definite ones. An unsymmetric matrix
     is replaced by `A^T A`. A symmetric one is tried with Cholesky, whose success also shows it definite unless it is

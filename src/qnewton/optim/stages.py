@@ -92,8 +92,9 @@ def quadratic_decrease(
 
 
 def _tags(solver: lx.AbstractLinearSolver, system: System) -> object:
-    # `Hybrid` finds out about definiteness itself. A plain solver gets the benefit of the floor, the only proof there
-    # is; one that needs definiteness where nothing is proven (lineax.Cholesky on a Hessian) refuses at trace time.
+    # `Hybrid` finds out about definiteness itself. A plain solver gets the benefit of the floor, though whether it was
+    # proven for this batch is known at run time only: the residual tells. One that needs definiteness where nothing can
+    # be proven (lineax.Cholesky on a Hessian) refuses at trace time.
     if system.eigenvalue_floor is not None and not isinstance(solver, Hybrid):
         return lx.positive_semidefinite_tag
     return lx.symmetric_tag if system.symmetric else ()
