@@ -1,0 +1,84 @@
+"""How the weights and biases of layers lie in the raveled parameters of a block."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+
+class Piece(eqx.Module):
+    """A run of the raveled block that is one or more rows of a layer's matrix `[inputs, outputs]`.
+
+    Attributes:
+        start: first position in the block.
+        rows, outputs: shape in the layer's matrix.
+        transposed: whether the run lies as `[outputs, rows]`.
+        order: where the run's entries go in `[rows, outputs]`, as indices into the run, if it is neither.
+    """
+
+    start: int = eqx.field(static=True)
+    rows: int = eqx.field(static=True)
+    outputs: int = eqx.field(static=True)
+    transposed: bool = eqx.field(static=True, default=False)
+    order: tuple[int, ...] | None = eqx.field(static=True, default=None)
+
+    @property
+    def size(self) -> int:
+        """Entries of the run."""
+        return self.rows * self.outputs
+
+    def read(self, run: Float[Array, " size"]) -> Float[Array, "rows outputs"]:
+        """The run as rows of the layer's matrix."""
+        if self.order is not None:
+            return run[np.asarray(self.order)].reshape(self.rows, self.outputs)
+        return run.reshape(self.outputs, self.rows).T if self.transposed else run.reshape(self.rows, self.outputs)
+
+    def write(self, rows: Float[Array, "rows outputs"]) -> Float[Array, " size"]:
+        """Undo `read`."""
+        if self.order is not None:
+            return rows.reshape(-1)[np.argsort(np.asarray(self.order))]
+        return rows.T.reshape(-1) if self.transposed else rows.reshape(-1)
+
+
+class Layout(eqx.Module):
+    """A block as the matrices of its layers, and a rest that belongs to no layer.
+
+    Every position of the block belongs to one layer or to the rest.
+
+    Attributes:
+        n: scalars in the block.
+        layers: the pieces of each layer, in the order of the rows of its matrix.
+        rest: `(start, size)` of the runs outside of layers, in ascending order.
+    """
+
+    n: int = eqx.field(static=True)
+    layers: tuple[tuple[Piece, ...], ...] = eqx.field(static=True)
+    rest: tuple[tuple[int, int], ...] = eqx.field(static=True, default=())
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Inputs (a bias is one more) and outputs of each layer."""
+        return [(sum(piece.rows for piece in pieces), pieces[0].outputs) for pieces in self.layers]
+
+    def split(self, vector: Float[Array, " n"]) -> tuple[list[Float[Array, "i a"]], Float[Array, " rest"]]:
+        """The layers' matrices `[inputs, outputs]`, and what belongs to no layer."""
+        matrices = [
+            jnp.concatenate([piece.read(vector[piece.start : piece.start + piece.size]) for piece in pieces])
+            for pieces in self.layers
+        ]
+        runs = [vector[start : start + size] for start, size in self.rest]
+        return matrices, jnp.concatenate(runs) if runs else vector[:0]
+
+    def merge(self, matrices: list[Float[Array, "i a"]], rest: Float[Array, " rest"]) -> Float[Array, " n"]:
+        """Undo `split`."""
+        runs: dict[int, Array] = {}
+        for pieces, matrix in zip(self.layers, matrices, strict=True):
+            row = 0
+            for piece in pieces:
+                runs[piece.start] = piece.write(matrix[row : row + piece.rows])
+                row += piece.rows
+        position = 0
+        for start, size in self.rest:
+            runs[start] = rest[position : position + size]
+            position += size
+        return jnp.concatenate([runs[start] for start in sorted(runs)])

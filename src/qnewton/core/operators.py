@@ -1,0 +1,158 @@
+"""Curvature blocks as operators: what solvers may ask of a block without forming it."""
+
+import abc
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+from jaxtyping import Array, Float
+
+from .layout import Layout
+
+
+class KroneckerFactors(eqx.Module):
+    """A block approximated by `A_u kron G_u` for each of its layers u, and by a diagonal for the rest.
+
+    With `V` the layer's matrix `[inputs, outputs]`, the layer's part of the block maps `V` to `A V G` (K-FAC: Martens
+    and Grosse 2015, section 3; for positions that share a weight: Grosse and Martens 2016, section 3).
+
+    Attributes:
+        layout: where the layers' matrices lie in the block.
+        inputs: `A_u` `[i, i]`, the mean of `x x^T`; symmetric, positive semidefinite.
+        outputs: `G_u` `[a, a]`, the mean curvature in the layer's outputs; symmetric.
+        rest: diagonal of the block where no layer is.
+    """
+
+    layout: Layout
+    inputs: tuple[Float[Array, "i i"], ...]
+    outputs: tuple[Float[Array, "a a"], ...]
+    rest: Float[Array, " rest"]
+
+
+class AbstractRoot(eqx.Module):
+    """A rectangular `R` with `R^T R` equal to the block; the dual (Woodbury) solve works with `R R^T`."""
+
+    @property
+    @abc.abstractmethod
+    def rows(self) -> int:
+        """Rows of `R`: examples times outputs."""
+
+    @abc.abstractmethod
+    def mv(self, vector: Float[Array, " n"]) -> Float[Array, " rows"]:
+        """`R v`."""
+
+    @abc.abstractmethod
+    def transpose_mv(self, vector: Float[Array, " rows"]) -> Float[Array, " n"]:
+        """`R^T u`."""
+
+    @abc.abstractmethod
+    def gram(self) -> Float[Array, "rows rows"]:
+        """`R R^T`."""
+
+
+class AbstractCurvatureOperator(lx.AbstractLinearOperator):
+    """A real symmetric block `[n, n]` on vectors `[n]` that can be applied without being formed.
+
+    Attributes:
+        path: how the block is computed, for records: `layers`, `jacobians`, `gradients` or `products`.
+    """
+
+    path: eqx.AbstractVar[str]
+
+    @property
+    @abc.abstractmethod
+    def like(self) -> jax.ShapeDtypeStruct:
+        """Shape and dtype of the vectors that the block acts on."""
+
+    @abc.abstractmethod
+    def diagonal(self) -> Float[Array, " n"]:
+        """The diagonal."""
+
+    @abc.abstractmethod
+    def kronecker(self) -> KroneckerFactors | None:
+        """Kronecker factors of the block's layers; None where it has no recognised layer."""
+
+    @abc.abstractmethod
+    def rotated_diagonal(
+        self, bases: Sequence[tuple[Float[Array, "i i"], Float[Array, "a a"]]]
+    ) -> list[Float[Array, "i a"]]:
+        """Diagonal of each layer's part of the block in the basis `U_A kron U_G` (EKFAC: George et al. 2018, eq. 9).
+
+        Args:
+            bases: `(U_A, U_G)` per layer of `kronecker()`, orthogonal, columns are the basis vectors.
+        """
+
+    @abc.abstractmethod
+    def root(self) -> AbstractRoot | None:
+        """A square root with examples times outputs as rows; None where the curvature has none."""
+
+    def transpose(self) -> "AbstractCurvatureOperator":
+        return self
+
+    def in_structure(self) -> jax.ShapeDtypeStruct:
+        return self.like
+
+    def out_structure(self) -> jax.ShapeDtypeStruct:
+        return self.like
+
+
+class Shifted(lx.AbstractLinearOperator):
+    """`base + shift I`: a block with damping and weight penalty.
+
+    Attributes:
+        base: the block, a `AbstractCurvatureOperator` or any symmetric operator on vectors `[n]`.
+        shift: scalar.
+        definite: whether to claim that the sum is positive semidefinite.
+    """
+
+    base: lx.AbstractLinearOperator
+    shift: Float[Array, ""]
+    definite: bool = eqx.field(static=True, default=False)
+
+    def mv(self, vector: Float[Array, " n"]) -> Float[Array, " n"]:
+        """One product with the base and one scaled addition."""
+        return self.base.mv(vector) + self.shift * vector
+
+    def as_matrix(self) -> Float[Array, "n n"]:
+        """The dense block, formed."""
+        matrix = self.base.as_matrix()
+        return matrix + self.shift * jnp.eye(matrix.shape[0], dtype=matrix.dtype)
+
+    def transpose(self) -> "Shifted":
+        return self
+
+    def in_structure(self) -> jax.ShapeDtypeStruct:
+        return self.base.in_structure()
+
+    def out_structure(self) -> jax.ShapeDtypeStruct:
+        return self.base.out_structure()
+
+
+
+
+def _never(operator: lx.AbstractLinearOperator) -> bool:
+    return False
+
+
+_CLAIMS_NOTHING: tuple[Callable, ...] = (
+    lx.is_diagonal,
+    lx.is_tridiagonal,
+    lx.has_unit_diagonal,
+    lx.is_lower_triangular,
+    lx.is_upper_triangular,
+    lx.is_negative_semidefinite,
+)
+for _property in _CLAIMS_NOTHING:
+    _property.register(AbstractCurvatureOperator)(_never)
+    _property.register(Shifted)(_never)
+lx.is_positive_semidefinite.register(AbstractCurvatureOperator)(_never)
+lx.is_positive_semidefinite.register(Shifted)(lambda operator: operator.definite)
+for _kind in (AbstractCurvatureOperator, Shifted):
+    lx.is_symmetric.register(_kind)(lambda operator: True)
+    lx.linearise.register(_kind)(lambda operator: operator)
+    lx.conj.register(_kind)(lambda operator: operator)
+    lx.materialise.register(_kind)(lambda operator: lx.MatrixLinearOperator(operator.as_matrix(), lx.symmetric_tag))
+lx.diagonal.register(AbstractCurvatureOperator)(lambda operator: operator.diagonal())
+lx.diagonal.register(Shifted)(lambda operator: lx.diagonal(operator.base) + operator.shift)
