@@ -161,7 +161,7 @@ def test_the_history_is_kept(case: Case) -> None:
     matrix = MATRICES["indefinite"]
     expected = case.reference(matrix, 1.0)
     fresh = system_of(matrix, jnp.dtype("float32"))
-    history = System(fresh.matrix, True, None, jnp.float32(0.5), jnp.float32(0.25), jnp.float32(0.125))
+    history = System(fresh.operator, True, None, jnp.float32(0.5), jnp.float32(0.25), jnp.float32(0.125))
     after = case.conditioner(history, jnp.ones(()))
     np.testing.assert_allclose(after.damping, 0.5 + expected.damping, rtol=1e-6)
     np.testing.assert_allclose(after.kept_fraction, 0.25 * expected.kept_fraction, rtol=1e-6)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnewton.core.trees import check_params, leaf_names, ravel, unravel
+from qnewton.core.trees import check_params, freeze, leaf_names, ravel, unravel
 
 FLOAT = jnp.zeros(2)
 
@@ -109,3 +109,75 @@ def test_ravel_concatenates_in_row_major_order_and_unravel_undoes_it(shapes: lis
     for leaf, expected in zip(back, leaves, strict=True):
         np.testing.assert_array_equal(leaf, expected)
         assert leaf.shape == expected.shape
+
+
+# Parameters that are set aside ---------------------------------------------------------------------------------------
+
+NESTED = {
+    "embedding": jnp.arange(6.0).reshape(3, 2),
+    "layers": [{"weight": FLOAT + 1, "bias": FLOAT + 2}, {"weight": FLOAT + 3, "bias": FLOAT + 4}],
+    "head": FLOAT + 5,
+}
+
+
+@pytest.mark.parametrize(
+    ("patterns", "frozen"),
+    [
+        (["embedding"], {"embedding"}),
+        (["layers.0"], {"layers.0.weight", "layers.0.bias"}),
+        (["layers.1.bias"], {"layers.1.bias"}),
+        (["layers"], {"layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"}),
+        (["*.bias"], {"layers.0.bias", "layers.1.bias"}),
+        (["layers.*.weight", "head"], {"layers.0.weight", "layers.1.weight", "head"}),
+        (["layers.0.*", "*.bias"], {"layers.0.weight", "layers.0.bias", "layers.1.bias"}),
+        ([], set()),
+    ],
+    ids=["leaf", "subtree", "leaf-in-a-list", "list", "star", "star-and-leaf", "overlapping", "nothing"],
+)
+def test_what_a_pattern_names_is_frozen_and_the_rest_is_trained(patterns: list[str], frozen: set[str]) -> None:
+    names = leaf_names(NESTED)
+    trained, merge = freeze(NESTED, *patterns)
+    assert set(leaf_names(trained)) == set(names) - frozen
+    check_params(trained)
+    changed = merge(jax.tree.map(lambda leaf: leaf - 100, trained))
+    assert jax.tree.structure(changed) == jax.tree.structure(NESTED)
+    for name, new, old in zip(names, jax.tree.leaves(changed), jax.tree.leaves(NESTED), strict=True):
+        np.testing.assert_array_equal(new, old if name in frozen else old - 100)
+
+
+def test_a_name_is_not_the_start_of_another() -> None:
+    """`layers.1` is not `layers.10`."""
+    params = {"layers": [FLOAT] * 11}
+    assert len(jax.tree.leaves(freeze(params, "layers.1")[0])) == 10
+    assert len(jax.tree.leaves(freeze(params, "layers.1*")[0])) == 9
+
+
+@pytest.mark.parametrize("pattern", ["layer.0", "bias", "layers.2", "layers.0.weights", ""])
+def test_a_pattern_that_names_nothing_is_refused_with_the_names(pattern: str) -> None:
+    with pytest.raises(ValueError, match=rf"unknown parameter '{pattern}'.*Valid: embedding, head, layers\.0\.bias"):
+        freeze(NESTED, "embedding", pattern)
+
+
+@pytest.mark.parametrize("patterns", [["*"], ["embedding", "head", "layers"]])
+def test_nothing_to_train_is_refused(patterns: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"freeze all 6 parameters: nothing is left to train"):
+        freeze(NESTED, *patterns)
+
+
+def test_freezing_passes_by_what_was_none_before() -> None:
+    """As equinox leaves it in the place of activations and absent biases."""
+    model = eqx.nn.MLP(2, 2, 2, 1, use_final_bias=False, key=jax.random.key(0))
+    params, static = eqx.partition(model, eqx.is_inexact_array)
+    trained, merge = freeze(params, "layers.0")
+    assert leaf_names(trained) == ["layers.1.weight"]
+    merged = merge(jax.tree.map(jnp.zeros_like, trained))
+    assert jax.tree.structure(merged) == jax.tree.structure(params)
+    np.testing.assert_array_equal(merged.layers[0].weight, model.layers[0].weight)
+    np.testing.assert_array_equal(eqx.combine(merged, static)(jnp.ones(2)), np.zeros(2))
+
+
+def test_merging_is_differentiable_in_what_is_trained() -> None:
+    trained, merge = freeze(NESTED, "embedding", "layers")
+    slopes = jax.jit(jax.grad(lambda p: jnp.sum(merge(p)["embedding"]) * jnp.sum(merge(p)["head"] ** 2)))(trained)
+    np.testing.assert_array_equal(slopes["head"], 15 * 2 * NESTED["head"])
+    assert slopes["embedding"] is None

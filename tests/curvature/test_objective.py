@@ -40,7 +40,7 @@ def test_it_is_the_mean_of_the_loss_of_each_example(dtype: jnp.dtype) -> None:
 )
 @pytest.mark.parametrize("how", [lambda f: f, jax.jit, jax.grad], ids=["eager", "jit", "grad"])
 def test_a_loss_without_one_value_per_example_is_refused(loss, shape: str, how) -> None:
-    message = rf"loss returned shape {shape} for outputs of shape \(5, 2\).*shape \(5,\)\. Do not average"
+    message = rf"loss returned shape {shape} for outputs of shape \(5, 2\).*shape \(5,\), or a tuple.*Do not average"
     with pytest.raises(ValueError, match=message):
         how(lambda w: Objective(linear, loss)(w, (jnp.asarray(X), jnp.asarray(Y))))(jnp.asarray(W))
 

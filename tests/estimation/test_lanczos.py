@@ -10,8 +10,8 @@ import pytest
 from hypothesis import strategies as st
 
 from qnewton.core.records import Kind
+from qnewton.core.ritz import ritz_values
 from qnewton.estimation import Lanczos
-from qnewton.estimation.lanczos import ritz_values
 from qnewton.testing import symmetric_with_spectrum
 
 

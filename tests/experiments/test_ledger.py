@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import qnewton as q
+from qnewton.core.operators import Path
 from qnewton.experiments.ledger import Ledger
 from qnewton.experiments.rundir import jsonable
 from qnewton.hardware import KernelTimes
@@ -23,12 +24,14 @@ def info_of(hybrid, *matrices, status):
                 plan=plan,
                 status=jnp.asarray(status),
                 relative_residual=nan,
+                iterations=jnp.zeros((), jnp.int32),
+                path=jnp.asarray(Path.LAYERS),
                 damping=zero,
                 kept_fraction=zero + 1,
                 perturbation=zero,
             )
         )
-    return q.StepInfo(zero, zero, zero, nan, jnp.ones((), bool), tuple(blocks))
+    return q.StepInfo(zero, zero, zero, zero, nan, jnp.ones((), bool), jnp.zeros((), jnp.int32), tuple(blocks))
 
 
 def ledger_of(made, solvers, count):

@@ -129,7 +129,7 @@ def test_a_fresh_run_at_another_gate_time_decides_as_predicted(mixed, run, mixed
     predicted = [quantum_seconds(e, other) < classical_seconds(e) for e in entries(mixed)]
     assert [line["solver"] == QUANTUM for line in fresh.blocks] == predicted
     # The choice is about cost alone: but for rounding, the training is the same.
-    assert [step["loss"] for step in fresh.steps] == pytest.approx([step["loss"] for step in mixed.steps], rel=1e-4)
+    assert [step["loss"] for step in fresh.steps] == pytest.approx([step["loss"] for step in mixed.steps], rel=1e-3)
 
 
 def test_measured_seconds_come_from_the_clock_and_predicted_ones_do_not(run, quick, made, tmp_path, monkeypatch):

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 import pytest
-from jaxtyping import PyTree
 
 import qnewton as q
+from qnewton.testing import DenseBlock
 
 # optax's types know states made of arrays alone; a NewtonState holds more.
 newton: Any = q.newton
@@ -25,9 +25,12 @@ class Replaced(q.AbstractCurvature):
     def semidefinite(self) -> bool:
         return False
 
-    def form(self, objective: q.Objective, params: PyTree, batch, block: q.Block) -> q.System:
-        system = q.GaussNewton().form(objective, params, batch, block)
-        return self.system(jnp.full_like(system.matrix, self.value) if block.name == self.name else system.matrix)
+    def operator(self, point, block: q.Block):
+        block_of = q.GaussNewton().operator(point, block)
+        matrix = block_of.as_matrix()
+        if block.name == self.name:
+            matrix = jnp.full_like(matrix, self.value)
+        return DenseBlock(matrix)
 
 
 def statuses(state) -> list[q.Status]:

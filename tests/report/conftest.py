@@ -72,6 +72,8 @@ def system(step: int, index: int, name: str, n: int, steps: int, rng: random.Ran
         "name": name,
         "n": n,
         "status": status,
+        "curvature_path": "layers",
+        "iterations": 0,
         "damping": 5e-3 * (1 + rng.random()),
         "kept_fraction": 0.25,
         "perturbation": 0.02 + 0.01 * rng.random(),

@@ -23,6 +23,10 @@ class ByQR(q.AbstractSolver):
         return False
 
     @property
+    def needs_symmetric(self) -> bool:
+        return False
+
+    @property
     def fidelity(self) -> None:
         return None
 

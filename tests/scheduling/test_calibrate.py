@@ -25,6 +25,10 @@ class Counted(q.AbstractSolver):
         return False
 
     @property
+    def needs_symmetric(self) -> bool:
+        return False
+
+    @property
     def fidelity(self) -> None:
         return None
 

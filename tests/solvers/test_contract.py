@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import equinox as eqx
@@ -13,14 +13,40 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
+from qnewton.core.operators import Shifted
 from qnewton.core.records import ClassicalWorkload, Encoding, Kind, QuantumWorkload, SystemEstimate
-from qnewton.solvers import LU, QLSA, Cholesky
+from qnewton.solvers import (
+    CG,
+    LU,
+    MINRES,
+    QLSA,
+    Cholesky,
+    Dual,
+    Eigh,
+    SaddleFree,
+)
 from qnewton.solvers.base import AbstractSolver
-from qnewton.testing import symmetric_with_spectrum
+from qnewton.testing import DenseBlock, symmetric_with_spectrum
+
+
+def _operator(matrix, dtype="float64"):
+    return lx.MatrixLinearOperator(jnp.asarray(matrix, dtype), lx.positive_semidefinite_tag)
+
+
+def _rooted(matrix, dtype="float64"):
+    """`R^T R + s I` that equals the matrix, whose eigenvalues are at least 0.02."""
+    matrix = jnp.asarray(matrix, dtype)
+    shift = jnp.asarray(0.01, dtype)
+    root = jnp.linalg.cholesky(matrix - shift * jnp.eye(matrix.shape[0], dtype=dtype)).T
+    return Shifted(DenseBlock.of_root(root), shift)
 
 
 class Case(NamedTuple):
-    """A solver and what it says about itself; `cost` is its workload for n = 6, kappa = 10 in float64."""
+    """A solver and what it says about itself; `cost` is its workload for n = 6, kappa = 10 in float64.
+
+    `solves` is the widest class of matrices for which it solves the system: `general`, `symmetric` or `definite`. A
+    solver that takes a matrix by another `operator` takes no other one.
+    """
 
     solver: AbstractSolver
     name: str
@@ -28,28 +54,70 @@ class Case(NamedTuple):
     fidelity: str | None
     needs_definite: bool
     cost: Mapping[str, float | str]
+    solves: str = "general"
+    full_rank: bool = True
+    operator: Callable[..., lx.AbstractLinearOperator] = _operator
 
 
 # Golden value at precision 1e-2, see golden_jennings_v1.json.
 _JENNINGS = {"queries": 5693.272701817967, "state_preparations": 11386.545403635934, "success_probability": 0.38796}
 
+# 6 steps, fewer than the bound sqrt(10)/2 ln(2e13) = 49 or 10 ln(2e13), of 2 6^2 + 10 6 operations, over 6^2 + 12 6
+# doubles; the right-hand side.
+_KRYLOV = {"flops": 0.0, "bytes": 48.0, "steps": 6.0, "step_flops": 132.0, "step_bytes": 864.0}
+# 9 6^3 + 4 6^2 operations, 4 arrays.
+_EIGH = {"kernel": "eigh", "flops": 2088.0, "bytes": 1152.0}
+
 CASES = {
     # 2/3 6^3 + 2 6^2 operations, 3 arrays of 6 x 6 doubles.
     "lu": Case(LU(), "LU", "LU", None, False, {"kernel": "lu", "flops": 216.0, "bytes": 864.0}),
     "cholesky": Case(
-        Cholesky(), "Cholesky", "Cholesky", None, True, {"kernel": "cholesky", "flops": 144.0, "bytes": 864.0}
+        Cholesky(),
+        "Cholesky",
+        "Cholesky",
+        None,
+        True,
+        {"kernel": "cholesky", "flops": 144.0, "bytes": 864.0},
+        "definite",
     ),
     "qlsa": Case(QLSA(), "QLSA(jennings2023v1)", "LU", "model", False, _JENNINGS),
-    "qlsa_on_cholesky": Case(QLSA(stand_in=Cholesky()), "QLSA(jennings2023v1)", "Cholesky", "model", True, _JENNINGS),
+    "qlsa_on_cholesky": Case(
+        QLSA(stand_in=Cholesky()), "QLSA(jennings2023v1)", "Cholesky", "model", True, _JENNINGS, "definite"
+    ),
+    "cg": Case(CG(1e-13), "CG", "CG", None, True, {"kernel": "cg", **_KRYLOV}, "definite"),
+    "minres": Case(MINRES(1e-13), "MINRES", "MINRES", None, False, {"kernel": "minres", **_KRYLOV}, "symmetric"),
+    "eigh": Case(Eigh(), "Eigh", "Eigh", None, False, _EIGH, "symmetric", full_rank=False),
+    "saddle_free": Case(SaddleFree(), "SaddleFree", "SaddleFree", None, False, _EIGH, "definite", full_rank=False),
+    # As many rows as columns: 6^3 + 6^3 / 3 for the factor, two solves of 6 6^2 and one refinement of 4 6^2.
+    "dual": Case(
+        Dual(),
+        "Dual",
+        "Dual",
+        None,
+        True,
+        {"kernel": "dual", "flops": 864.0, "bytes": 1440.0},
+        "definite",
+        operator=_rooted,
+    ),
 }
 
 each = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-indefinite_takers = pytest.mark.parametrize(
-    "case",
-    [c for c in CASES.values() if not c.needs_definite],
-    ids=[k for k, c in CASES.items() if not c.needs_definite],
-)
+
+
+def those_that(hold: Callable[[Case], bool]) -> pytest.MarkDecorator:
+    kept = {name: case for name, case in CASES.items() if hold(case)}
+    return pytest.mark.parametrize("case", kept.values(), ids=kept.keys())
+
+
+takers_of_matrices = those_that(lambda case: case.operator is _operator)
 double = pytest.mark.usefixtures("x64")
+# One function for all tests: a solver is compiled once for each shape.
+solve = eqx.filter_jit(lx.linear_solve)
+
+
+@eqx.filter_jit
+def compute(solver, state, vector, options):
+    return solver.compute(state, vector, options)
 
 
 @pytest.fixture
@@ -66,20 +134,12 @@ def _vector(n, seed=0):
     return np.random.default_rng(seed).standard_normal(n)
 
 
-def _operator(matrix, dtype="float64"):
-    return lx.MatrixLinearOperator(jnp.asarray(matrix, dtype), lx.positive_semidefinite_tag)
-
-
 @each
-@pytest.mark.parametrize("n", [1, 2, 33])
+@pytest.mark.parametrize("n", [1, 33])
 def test_solution_equals_numpy(case, n, dtype):
     matrix, vector = _definite(n), _vector(n)
 
-    @jax.jit
-    def solve(matrix, vector):
-        return lx.linear_solve(_operator(matrix, dtype), vector, case.solver)
-
-    solution = solve(jnp.asarray(matrix, dtype), jnp.asarray(vector, dtype))
+    solution = solve(case.operator(matrix, dtype), jnp.asarray(vector, dtype), case.solver)
     assert solution.result == lx.RESULTS.successful
     assert solution.value.dtype == dtype
     expected = np.linalg.solve(matrix, vector)
@@ -87,28 +147,38 @@ def test_solution_equals_numpy(case, n, dtype):
     assert np.linalg.norm(solution.value - expected) <= 500 * jnp.finfo(dtype).eps * np.linalg.norm(expected)
 
 
-@indefinite_takers
 @double
-@pytest.mark.parametrize("symmetric", [True, False], ids=["symmetric", "general"])
-def test_without_definiteness(case, symmetric):
+@those_that(lambda case: case.solves == "general")
+def test_any_matrix(case):
     matrix = np.random.default_rng(1).standard_normal((7, 7))
-    tags = ()
-    if symmetric:
-        matrix, tags = symmetric_with_spectrum([-3.0, -1, -0.1, 0.2, 1, 2, 5]), lx.symmetric_tag
-    solution = lx.linear_solve(lx.MatrixLinearOperator(jnp.asarray(matrix), tags), jnp.asarray(_vector(7)), case.solver)
+    solution = solve(lx.MatrixLinearOperator(jnp.asarray(matrix)), jnp.asarray(_vector(7)), case.solver)
     np.testing.assert_allclose(solution.value, np.linalg.solve(matrix, _vector(7)), rtol=1e-10)
 
 
-@each
 @double
-@pytest.mark.parametrize("tags", [(), lx.symmetric_tag], ids=["untagged", "symmetric"])
-def test_needs_definite_means_that_lineax_refuses_the_rest(case, tags):
-    operator = lx.MatrixLinearOperator(jnp.asarray(_definite(3)), tags)
-    if case.needs_definite:
+@those_that(lambda case: case.solves != "definite")
+def test_symmetric_without_definiteness(case):
+    matrix = symmetric_with_spectrum([-3.0, -1, -0.1, 0.2, 1, 2, 5])
+    operator = lx.MatrixLinearOperator(jnp.asarray(matrix), lx.symmetric_tag)
+    solution = solve(operator, jnp.asarray(_vector(7)), case.solver)
+    np.testing.assert_allclose(solution.value, np.linalg.solve(matrix, _vector(7)), rtol=1e-10)
+
+
+@takers_of_matrices
+@double
+@pytest.mark.parametrize(
+    "tag", [None, lx.symmetric_tag, lx.positive_semidefinite_tag], ids=["untagged", "symmetric", "definite"]
+)
+def test_an_operator_without_the_tags_that_a_solver_needs_is_refused(case, tag):
+    operator = lx.MatrixLinearOperator(jnp.asarray(_definite(3)), () if tag is None else tag)
+    if case.solver.needs_definite and tag is not lx.positive_semidefinite_tag:
         with pytest.raises(ValueError, match="positive or negative definite"):
-            lx.linear_solve(operator, jnp.ones(3), case.solver)
+            solve(operator, jnp.ones(3), case.solver)
+    elif case.solver.needs_symmetric and tag is None:
+        with pytest.raises(ValueError, match=r"tag it with lineax\.symmetric_tag"):
+            solve(operator, jnp.ones(3), case.solver)
     else:
-        value = lx.linear_solve(operator, jnp.ones(3), case.solver).value
+        value = solve(operator, jnp.ones(3), case.solver).value
         np.testing.assert_allclose(value, np.linalg.solve(_definite(3), np.ones(3)), rtol=1e-10)
 
 
@@ -116,11 +186,11 @@ def test_needs_definite_means_that_lineax_refuses_the_rest(case, tags):
 @double
 def test_rectangular_is_refused(case):
     operator = lx.MatrixLinearOperator(jnp.ones((3, 2)))
-    with pytest.raises(ValueError, match=r"square|definite"):
-        lx.linear_solve(operator, jnp.ones(3), case.solver)
+    with pytest.raises(ValueError, match=r"square|definite|Dual solves"):
+        solve(operator, jnp.ones(3), case.solver)
 
 
-@each
+@takers_of_matrices
 @double
 def test_pytree_operator_and_vector(case):
     matrix = _definite(6)
@@ -132,7 +202,7 @@ def test_pytree_operator_and_vector(case):
         jax.eval_shape(lambda: like),
         lx.positive_semidefinite_tag,
     )
-    value = lx.linear_solve(operator, like, case.solver).value
+    value = solve(operator, like, case.solver).value
     assert jax.tree.structure(value) == jax.tree.structure(like)
     expected = unravel(jnp.asarray(np.linalg.solve(matrix, np.asarray(flat))))
     for got, want in zip(jax.tree.leaves(value), jax.tree.leaves(expected), strict=True):
@@ -144,32 +214,32 @@ def test_pytree_operator_and_vector(case):
 @double
 def test_state_serves_several_right_hand_sides_and_is_left_alone(case):
     matrix = _definite(6)
-    state = case.solver.init(_operator(matrix), {})
+    state = case.solver.init(case.operator(matrix), {})
     before = jax.tree.map(np.array, eqx.filter(state, eqx.is_array))
     for seed in (0, 1, 0):
-        value, result, _ = case.solver.compute(state, jnp.asarray(_vector(6, seed)), {})
+        value, result, _ = compute(case.solver, state, jnp.asarray(_vector(6, seed)), {})
         assert result == lx.RESULTS.successful
         np.testing.assert_allclose(value, np.linalg.solve(matrix, _vector(6, seed)), rtol=1e-10)
     assert eqx.tree_equal(before, jax.tree.map(np.array, eqx.filter(state, eqx.is_array)))
     # lineax's own way of passing a state on.
-    value = lx.linear_solve(_operator(matrix), jnp.asarray(_vector(6, 3)), case.solver, state=state).value
+    value = solve(case.operator(matrix), jnp.asarray(_vector(6, 3)), case.solver, state=state).value
     np.testing.assert_allclose(value, np.linalg.solve(matrix, _vector(6, 3)), rtol=1e-10)
 
 
 @each
 @double
 def test_state_of_the_transpose_and_of_the_conjugate(case):
-    matrix = _definite(6) if case.needs_definite else np.random.default_rng(1).standard_normal((6, 6))
-    tags = lx.positive_semidefinite_tag if case.needs_definite else ()
-    state = case.solver.init(lx.MatrixLinearOperator(jnp.asarray(matrix), tags), {})
+    matrix = np.random.default_rng(1).standard_normal((6, 6)) if case.solves == "general" else _definite(6)
+    operator = lx.MatrixLinearOperator(jnp.asarray(matrix)) if case.solves == "general" else case.operator(matrix)
+    state = case.solver.init(operator, {})
     vector = jnp.asarray(_vector(6))
     turned, options = case.solver.transpose(state, {})
     np.testing.assert_allclose(
-        case.solver.compute(turned, vector, options)[0], np.linalg.solve(matrix.T, vector), rtol=1e-9
+        compute(case.solver, turned, vector, options)[0], np.linalg.solve(matrix.T, vector), rtol=1e-9
     )
     back, options = case.solver.transpose(turned, options)
     np.testing.assert_allclose(
-        case.solver.compute(back, vector, options)[0], np.linalg.solve(matrix, vector), rtol=1e-9
+        compute(case.solver, back, vector, options)[0], np.linalg.solve(matrix, vector), rtol=1e-9
     )
 
 
@@ -177,9 +247,9 @@ def test_state_of_the_transpose_and_of_the_conjugate(case):
 @double
 def test_conjugate_of_a_real_symmetric_state_solves_the_same_system(case):
     matrix, vector = _definite(6), jnp.asarray(_vector(6))
-    state, options = case.solver.conj(case.solver.init(_operator(matrix), {}), {})
+    state, options = case.solver.conj(case.solver.init(case.operator(matrix), {}), {})
     np.testing.assert_allclose(
-        case.solver.compute(state, vector, options)[0], np.linalg.solve(matrix, vector), rtol=1e-10
+        compute(case.solver, state, vector, options)[0], np.linalg.solve(matrix, vector), rtol=1e-10
     )
 
 
@@ -192,7 +262,7 @@ def test_gradients_through_the_solve(case):
     @jax.grad
     def gradients(arguments):
         matrix, vector = arguments
-        return jnp.vdot(weights, lx.linear_solve(_operator(matrix), vector, case.solver).value)
+        return jnp.vdot(weights, solve(case.operator(matrix), vector, case.solver).value)
 
     by_matrix, by_vector = gradients((jnp.asarray(matrix), jnp.asarray(vector)))
     # d (w . A^-1 b) = y . db - y . dA x, with A^T y = w and A x = b.
@@ -209,19 +279,20 @@ def test_vmap_over_right_hand_sides_and_over_matrices(case):
     matrices = np.stack([_definite(4), 2 * _definite(4)])
     vectors = np.stack([_vector(4), _vector(4, 1)])
 
-    def solve(matrix, vector):
-        return lx.linear_solve(_operator(matrix), vector, case.solver).value
+    @jax.jit
+    def value(matrix, vector):
+        return solve(case.operator(matrix), vector, case.solver).value
 
-    shared = jax.vmap(solve, in_axes=(None, 0))(jnp.asarray(matrices[0]), jnp.asarray(vectors))
+    shared = jax.vmap(value, in_axes=(None, 0))(jnp.asarray(matrices[0]), jnp.asarray(vectors))
     np.testing.assert_allclose(shared, np.linalg.solve(matrices[0], vectors.T).T, rtol=1e-10)
-    own = jax.vmap(solve)(jnp.asarray(matrices), jnp.asarray(vectors))
+    own = jax.vmap(value)(jnp.asarray(matrices), jnp.asarray(vectors))
     np.testing.assert_allclose(own, np.linalg.solve(matrices, vectors[..., None])[..., 0], rtol=1e-10)
 
 
 @each
 @double
 def test_right_hand_side_of_zero(case):
-    assert np.array_equal(lx.linear_solve(_operator(_definite(4)), jnp.zeros(4), case.solver).value, np.zeros(4))
+    assert np.array_equal(solve(case.operator(_definite(4)), jnp.zeros(4), case.solver).value, np.zeros(4))
 
 
 @each
@@ -229,7 +300,8 @@ def test_says_what_it_is(case):
     solver = case.solver
     assert (solver.name, solver.runs_as, solver.fidelity) == (case.name, case.runs_as, case.fidelity)
     assert solver.needs_definite is case.needs_definite
-    assert solver.assume_full_rank() is True
+    assert solver.needs_symmetric is (case.solves != "general")
+    assert solver.assume_full_rank() is case.full_rank
 
 
 def _estimate(n, dtype="float64", kappa=10.0):
@@ -265,7 +337,11 @@ def test_workload(case):
 def test_workload_is_positive_finite_and_the_same_twice(case, n, dtype):
     first, again = (case.solver.workload(*_estimate(n, dtype)) for _ in range(2))
     assert eqx.tree_equal(first, again)
-    numbers = ("flops", "bytes") if case.fidelity is None else ("queries", "state_preparations", "success_probability")
+    numbers = (
+        ("total_flops", "total_bytes")
+        if case.fidelity is None
+        else ("queries", "state_preparations", "success_probability")
+    )
     for field in numbers:
         assert 0 < float(getattr(first, field)) < math.inf, field
 

@@ -2,8 +2,10 @@
 
 import equinox as eqx
 import jax.numpy as jnp
+import lineax as lx
 from jaxtyping import Array, Float
 
+from ..core.operators import Shifted, max_entry
 from ..core.records import System
 from .base import AbstractConditioner
 
@@ -33,13 +35,43 @@ class Damp(AbstractConditioner):
 
     def __call__(self, system: System, scale: Float[Array, ""]) -> System:
         """Add `scale` times the damping to the diagonal."""
-        amount = scale.astype(system.matrix.dtype) * self.relative * (jnp.max(jnp.abs(system.matrix)) + self.offset)
-        floor = system.eigenvalue_floor
-        return System(
-            matrix=system.matrix + amount * jnp.eye(system.matrix.shape[0], dtype=system.matrix.dtype),
-            symmetric=system.symmetric,
-            eigenvalue_floor=None if floor is None else floor + amount,
-            damping=system.damping + amount,
-            kept_fraction=system.kept_fraction,
-            perturbation=system.perturbation,
-        )
+        largest = max_entry(system.operator)
+        return raised(system, scale.astype(largest.dtype) * self.relative * (largest + self.offset))
+
+
+class Shift(AbstractConditioner):
+    """`H + amount I`, in units of the matrix (Levenberg 1944); `scale` multiplies it.
+
+    Attributes:
+        amount: at least 0.
+    """
+
+    amount: float = eqx.field(static=True, converter=float)
+
+    def __check_init__(self):
+        if not 0 <= self.amount < float("inf"):
+            raise ValueError(f"the shift is {self.amount}: it must be a finite number of at least 0")
+
+    def __call__(self, system: System, scale: Float[Array, ""]) -> System:
+        """Add `scale` times the amount to the diagonal."""
+        return raised(system, scale.astype(system.damping.dtype) * self.amount)
+
+
+def raised(system: System, amount: Float[Array, ""]) -> System:
+    """`amount` on the diagonal, with the record brought up to date."""
+    operator, floor = system.operator, system.eigenvalue_floor
+    if isinstance(operator, lx.MatrixLinearOperator):
+        matrix = operator.matrix + amount * jnp.eye(operator.in_size(), dtype=operator.matrix.dtype)
+        operator = lx.MatrixLinearOperator(matrix, operator.tags)
+    elif isinstance(operator, Shifted):
+        operator = Shifted(operator.base, operator.shift + amount, operator.definite)
+    else:
+        operator = Shifted(operator, amount)
+    return System(
+        operator=operator,
+        symmetric=system.symmetric,
+        eigenvalue_floor=None if floor is None else floor + amount,
+        damping=system.damping + amount,
+        kept_fraction=system.kept_fraction,
+        perturbation=system.perturbation,
+    )

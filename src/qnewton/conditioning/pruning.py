@@ -5,6 +5,7 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import lineax as lx
 from jaxtyping import Array, Bool, Float
 
 from ..core.records import System
@@ -31,6 +32,7 @@ class Prune(AbstractConditioner):
         """Set the small entries to zero; `scale` is not used."""
         if self.keep == 1:
             return system
+        system = system.formed()
         mask = _largest_per_row(system.matrix, self.keep)
         return _pruned(system, mask | mask.T | jnp.eye(mask.shape[0], dtype=bool), symmetric=system.symmetric)
 
@@ -53,6 +55,7 @@ class PruneRows(AbstractConditioner):
         """Set the small entries of each row to zero; `scale` is not used."""
         if self.keep == 1:
             return system
+        system = system.formed()
         return _pruned(system, _largest_per_row(system.matrix, self.keep), symmetric=False)
 
 
@@ -84,7 +87,7 @@ def _pruned(system: System, mask: Bool[Array, "n n"], *, symmetric: bool) -> Sys
     entries = jnp.maximum(jnp.count_nonzero(before), 1)
     kept = jnp.where(jnp.any(before != 0), jnp.count_nonzero(after) / entries, 1)
     return System(
-        matrix=after,
+        operator=lx.MatrixLinearOperator(after, lx.symmetric_tag if symmetric else ()),
         symmetric=symmetric,
         eigenvalue_floor=None,
         damping=system.damping,

@@ -1,15 +1,31 @@
 """Curvature blocks as operators: what solvers may ask of a block without forming it."""
 
 import abc
+import enum
 from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from .layout import Layout
+
+
+class Path(enum.IntEnum):
+    """How a curvature computes a block."""
+
+    GIVEN = 0
+    """As a matrix from outside."""
+    LAYERS = 1
+    """From the inputs of layers and the curvature in their outputs."""
+    JACOBIANS = 2
+    """From Jacobians of the outputs in the parameters."""
+    GRADIENTS = 3
+    """From the gradients of single examples."""
+    PRODUCTS = 4
+    """From Hessian-vector products."""
 
 
 class KroneckerFactors(eqx.Module):
@@ -53,13 +69,12 @@ class AbstractRoot(eqx.Module):
 
 
 class AbstractCurvatureOperator(lx.AbstractLinearOperator):
-    """A real symmetric block `[n, n]` on vectors `[n]` that can be applied without being formed.
+    """A real symmetric block `[n, n]` on vectors `[n]` that can be applied without being formed."""
 
-    Attributes:
-        path: how the block is computed, for records: `layers`, `jacobians`, `gradients` or `products`.
-    """
-
-    path: eqx.AbstractVar[str]
+    @property
+    @abc.abstractmethod
+    def path(self) -> Path:
+        """How the block is computed, for records."""
 
     @property
     @abc.abstractmethod
@@ -69,6 +84,31 @@ class AbstractCurvatureOperator(lx.AbstractLinearOperator):
     @abc.abstractmethod
     def diagonal(self) -> Float[Array, " n"]:
         """The diagonal."""
+
+    @property
+    def reductions(self) -> tuple[int, ...]:
+        """Sizes, ascending and less than n, that the block can be cut to where rows and columns of it are zero."""
+        return ()
+
+    def support(self) -> Int[Array, ""]:
+        """The least size of the block once the rows and columns that are known to be zero are left out."""
+        return jnp.asarray(self.like.shape[0], jnp.int32)
+
+    def reduced(self, size: int) -> "tuple[AbstractCurvatureOperator, Int[Array, ' size']]":
+        """The block without zero rows and columns, and the positions of those that stay.
+
+        Args:
+            size: one of `reductions`, at least `support()`.
+        """
+        raise ValueError(f"this block has no reduction to {size} rows; it has {self.reductions}")
+
+    def lower_triangle(self) -> Float[Array, "n n"]:
+        """The block with its lower triangle in place; what stands above the diagonal is not defined."""
+        return self.as_matrix()
+
+    @abc.abstractmethod
+    def max_entry(self) -> Float[Array, ""]:
+        """Largest absolute entry."""
 
     @abc.abstractmethod
     def kronecker(self) -> KroneckerFactors | None:
@@ -130,6 +170,26 @@ class Shifted(lx.AbstractLinearOperator):
         return self.base.out_structure()
 
 
+def max_entry(operator: lx.AbstractLinearOperator) -> Float[Array, ""]:
+    """Largest absolute entry, without forming the operator where it knows a way.
+
+    Of a block with a shift it is the block's plus the shift: exact where the block's stands on the diagonal, as it does
+    in a semidefinite block, and an upper bound otherwise.
+    """
+    if isinstance(operator, AbstractCurvatureOperator):
+        return operator.max_entry()
+    if isinstance(operator, Shifted):
+        return max_entry(operator.base) + operator.shift
+    return jnp.max(jnp.abs(operator.as_matrix()))
+
+
+def path_of(operator: lx.AbstractLinearOperator) -> Path:
+    """How the operator's block is computed."""
+    if isinstance(operator, Shifted):
+        return path_of(operator.base)
+    if isinstance(operator, lx.TaggedLinearOperator):
+        return path_of(operator.operator)
+    return operator.path if isinstance(operator, AbstractCurvatureOperator) else Path.GIVEN
 
 
 def _never(operator: lx.AbstractLinearOperator) -> bool:

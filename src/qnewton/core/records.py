@@ -8,6 +8,7 @@ import enum
 
 import equinox as eqx
 import jax.numpy as jnp
+import lineax as lx
 from jaxtyping import Array, Bool, Float, Int
 
 
@@ -25,11 +26,11 @@ class Kind(enum.StrEnum):
 
 
 class System(eqx.Module):
-    """One Newton system's matrix, and what is known about it.
+    """One Newton system's operator, and what is known about it.
 
     Attributes:
-        matrix: `[n, n]`, real.
-        symmetric: whether `matrix` equals its transpose by construction.
+        operator: real, on vectors `[n]`; a `lineax.MatrixLinearOperator` where the block is formed.
+        symmetric: whether it equals its transpose by construction.
         eigenvalue_floor: scalar proven to lie at or below the smallest eigenvalue in exact arithmetic; None where
             nothing can be proven, minus infinity where nothing was for this batch. A Gauss-Newton block starts at 0,
             damping raises it, pruning voids it.
@@ -38,7 +39,7 @@ class System(eqx.Module):
         perturbation: scalar, Frobenius norm of what pruning removed over that of the matrix before it.
     """
 
-    matrix: Float[Array, "n n"]
+    operator: lx.AbstractLinearOperator
     symmetric: bool = eqx.field(static=True)
     eigenvalue_floor: Float[Array, ""] | None
     damping: Float[Array, ""]
@@ -49,16 +50,36 @@ class System(eqx.Module):
     def of(
         cls, matrix: Float[Array, "n n"], *, symmetric: bool, eigenvalue_floor: Float[Array, ""] | None = None
     ) -> "System":
-        """A system as curvature leaves it: nothing added, nothing removed."""
-        zero = jnp.zeros((), matrix.dtype)
+        """A formed system as curvature leaves it: nothing added, nothing removed."""
+        operator = lx.MatrixLinearOperator(matrix, lx.symmetric_tag if symmetric else ())
+        return cls.over(operator, symmetric=symmetric, eigenvalue_floor=eigenvalue_floor)
+
+    @classmethod
+    def over(
+        cls, operator: lx.AbstractLinearOperator, *, symmetric: bool, eigenvalue_floor: Float[Array, ""] | None = None
+    ) -> "System":
+        """A system that need not be formed."""
+        zero = jnp.zeros((), operator.in_structure().dtype)
         return cls(
-            matrix=matrix,
+            operator=operator,
             symmetric=symmetric,
             eigenvalue_floor=eigenvalue_floor,
             damping=zero,
             kept_fraction=zero + 1,
             perturbation=zero,
         )
+
+    @property
+    def matrix(self) -> Float[Array, "n n"]:
+        """`[n, n]`; formed on access where `operator` is not a matrix already."""
+        return self.operator.as_matrix()
+
+    def formed(self) -> "System":
+        """The same system with its matrix at hand."""
+        if isinstance(self.operator, lx.MatrixLinearOperator):
+            return self
+        matrix = lx.MatrixLinearOperator(self.matrix, lx.symmetric_tag if self.symmetric else ())
+        return eqx.tree_at(lambda system: system.operator, self, matrix)
 
 
 class SystemEstimate(eqx.Module):
@@ -107,15 +128,33 @@ class Encoding(eqx.Module):
 class ClassicalWorkload(eqx.Module):
     """What a classical solver does with a system; hardware turns it into seconds.
 
+    An iterative solver states what it does once, what it does in each step, and how many steps it expects.
+
     Attributes:
         kernel: the name under which the hardware is calibrated, e.g. `lu`.
-        flops: floating-point operations.
-        bytes: memory traffic in bytes.
+        flops: floating-point operations done once.
+        bytes: memory traffic in bytes, once.
+        steps: iterations; 0 for a direct solver. May be traced, since it depends on the condition number.
+        step_flops: floating-point operations of one step.
+        step_bytes: memory traffic of one step in bytes.
     """
 
     kernel: str = eqx.field(static=True)
     flops: float = eqx.field(static=True)
     bytes: float = eqx.field(static=True)
+    steps: Float[Array, ""] | float = 0.0
+    step_flops: float = eqx.field(static=True, default=0.0)
+    step_bytes: float = eqx.field(static=True, default=0.0)
+
+    @property
+    def total_flops(self) -> Float[Array, ""] | float:
+        """Floating-point operations, all steps included."""
+        return self.flops + self.steps * self.step_flops if self.step_flops else self.flops
+
+    @property
+    def total_bytes(self) -> Float[Array, ""] | float:
+        """Memory traffic in bytes, all steps included."""
+        return self.bytes + self.steps * self.step_bytes if self.step_bytes else self.bytes
 
 
 class QuantumWorkload(eqx.Module):

@@ -1,12 +1,15 @@
 """Pytrees as vectors and back, with names for their leaves."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
+
+from .suggest import unknown
 
 
 def leaf_names(tree: PyTree) -> list[str]:
@@ -46,6 +49,43 @@ def check_params(params: PyTree) -> None:
     if len(dtypes) > 1:
         mixed = ", ".join(f"{dtype} (`{name}`)" for dtype, name in sorted(dtypes.items()))
         raise TypeError(f"params mixes the dtypes {mixed}: cast all leaves to one of them")
+
+
+def freeze(params: PyTree, *patterns: str) -> tuple[PyTree, Callable[[PyTree], PyTree]]:
+    """Set parameters aside that are not to be trained.
+
+    Args:
+        params: pytree of arrays.
+        patterns: names of leaves or subtrees as `layers.0.weight` or `layers.0`, with `*` for any text.
+
+    Returns:
+        The trained rest, with None in the place of what is frozen, and the function that puts both together again:
+        `Objective(lambda p, x: predict(merge(p), x), loss)`.
+
+    Raises:
+        ValueError: if a pattern matches nothing, or nothing is left to train.
+    """
+    names = leaf_names(params)
+    frozen = set()
+    for pattern in patterns:
+        matched = {name for name in names if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")}
+        if not matched:
+            raise ValueError(unknown("parameter", pattern, names))
+        frozen |= matched
+    if len(frozen) == len(names):
+        raise ValueError(
+            f"the patterns {', '.join(patterns)} freeze all {len(names)} parameters: nothing is left to train"
+        )
+    leaves, structure = jax.tree.flatten(params)
+    trained = [None if name in frozen else leaf for name, leaf in zip(names, leaves, strict=True)]
+
+    def merge(tree: PyTree) -> PyTree:
+        # Not the leaves where None counts as one: params may hold None themselves, as equinox leaves it.
+        given = structure.flatten_up_to(tree)
+        both = [kept if new is None else new for new, kept in zip(given, leaves, strict=True)]
+        return jax.tree.unflatten(structure, both)
+
+    return jax.tree.unflatten(structure, trained), merge
 
 
 def ravel(leaves: Sequence[Float[Array, "..."]]) -> Float[Array, " n"]:

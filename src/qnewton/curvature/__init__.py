@@ -1,8 +1,10 @@
 """From an objective, parameters and a batch to one symmetric block per Newton system."""
 
 from .base import AbstractCurvature as AbstractCurvature
+from .empirical_fisher import EmpiricalFisher as EmpiricalFisher
 from .gauss_newton import GaussNewton as GaussNewton
 from .hessian import Hessian as Hessian
+from .microbatch import Microbatched as Microbatched
 from .objective import Batch as Batch
 from .objective import Objective as Objective
 from .partition import Block as Block
@@ -10,3 +12,4 @@ from .partition import Partition as Partition
 from .partition import per_layer as per_layer
 from .partition import per_tensor as per_tensor
 from .partition import whole as whole
+from .point import Point as Point

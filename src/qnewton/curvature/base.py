@@ -4,15 +4,17 @@ import abc
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
+from ..core.operators import AbstractCurvatureOperator, Shifted
 from ..core.records import System
 from .objective import Batch, Objective
 from .partition import Block
+from .point import Point
 
 
 class AbstractCurvature(eqx.Module):
-    """A symmetric curvature matrix of the objective, formed block by block."""
+    """A symmetric curvature matrix of the objective, one block at a time."""
 
     @property
     @abc.abstractmethod
@@ -20,20 +22,40 @@ class AbstractCurvature(eqx.Module):
         """Whether blocks carry an eigenvalue floor: 0 where semidefiniteness is known, minus infinity where not."""
 
     @abc.abstractmethod
-    def form(self, objective: Objective, params: PyTree, batch: Batch, block: Block) -> System:
-        """The dense block `[n, n]` at `params`, in the dtype of the parameters."""
+    def operator(self, point: Point, block: Block) -> AbstractCurvatureOperator:
+        """The block of the mean loss, not formed, in the dtype of the parameters."""
 
-    def system(self, matrix: Float[Array, "n n"], floor: Float[Array, ""] | None = None) -> System:
-        """A formed block as the record that conditioning takes.
+    @property
+    def shift(self) -> float:
+        """What this curvature adds to the diagonal whatever the batch."""
+        return 0.0
 
-        Args:
-            matrix: `[n, n]`, symmetric but for rounding.
-            floor: lower bound on its eigenvalues; None takes 0 where `semidefinite`, and claims nothing otherwise.
+    def floor(self, point: Point, block: Block) -> Float[Array, ""] | None:
+        """A proven lower bound on the eigenvalues of the block of the mean loss.
+
+        None where there never is one, minus infinity where there is none for this batch.
         """
-        # Rounding leaves an asymmetry of a few ulp; everything downstream may rely on exact symmetry. One triangle is
-        # copied: the mean of both, once XLA has contracted it to fma(a, 1/B, b * 1/B), does not commute. Two triangles
-        # are added, and not chosen by `where(row >= column, matrix, matrix.T)`: jaxlib 0.10.2 crashes on that.
-        symmetric = jnp.tril(matrix) + jnp.tril(matrix, -1).T
-        if floor is None and self.semidefinite:
-            floor = jnp.zeros((), matrix.dtype)
-        return System.of(symmetric, symmetric=True, eigenvalue_floor=floor)
+        return None
+
+    def system(self, point: Point, block: Block) -> System:
+        """The block as the record that conditioning takes, with the objective's l2 term; not formed."""
+        operator, floor = self.operator(point, block), self.floor(point, block)
+        shift = jnp.asarray(self.shift + point.objective.l2, operator.like.dtype)
+        shifted = Shifted(operator, shift, definite=floor is not None)
+        system = System.over(shifted, symmetric=True, eigenvalue_floor=None if floor is None else floor + shift)
+        return eqx.tree_at(lambda s: s.damping, system, jnp.asarray(self.shift, operator.like.dtype))
+
+    def form(
+        self,
+        objective: Objective,
+        params: PyTree,
+        batch: Batch,
+        block: Block,
+        key: Key[Array, ""] | None = None,
+    ) -> System:
+        """The dense block `[n, n]` at `params`, in the dtype of the parameters, exactly symmetric.
+
+        Raises:
+            ValueError: if the outputs have no axis that counts the examples, or the model couples them.
+        """
+        return self.system(Point.of(objective, params, batch, key), block).formed()

@@ -3,15 +3,13 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float
 
-from ..core.records import System
 from .base import AbstractCurvature
-from .examples import Examples, mean_over_chunks, single_examples
-from .kronecker import Layer, Small, assemble, find_layers, pairs
-from .objective import Batch, Objective
+from .gram_operator import GramOperator
+from .layer_operator import LayerOperator
 from .partition import Block
-from .structure import Program
+from .point import Point
 
 
 class GaussNewton(AbstractCurvature):
@@ -25,9 +23,11 @@ class GaussNewton(AbstractCurvature):
         convex_loss: True claims that `loss` is convex in the outputs, so that blocks are semidefinite by construction;
             False claims nothing. None looks: semidefiniteness is claimed for a batch whose every `D_n` is diagonally
             dominant (Gershgorin), as those of cross-entropy and squares are.
-        chunk_bytes: memory for the products of the examples that are handled together.
-        structure: form the block from the inputs and the output curvature of the layers where all parameters of the
-            block are recognised as used linearly (`curvature.structure`); otherwise, and with False, from Jacobians.
+        chunk_bytes: memory for the products of the examples that are handled together, and for what an operator keeps
+            of the layers.
+        structure: form and apply the block from the inputs and the output curvature of its layers where all parameters
+            of the block are recognised as used linearly (`curvature.structure`); otherwise, and with False, from
+            Jacobians.
     """
 
     convex_loss: bool | None = eqx.field(static=True, default=None)
@@ -45,80 +45,53 @@ class GaussNewton(AbstractCurvature):
     def semidefinite(self) -> bool:
         return self.convex_loss is not False
 
-    def form(self, objective: Objective, params: PyTree, batch: Batch, block: Block) -> System:
-        """The block, in matrix products over chunks of examples.
+    def operator(self, point: Point, block: Block) -> GramOperator | LayerOperator:
+        """The block, not formed.
 
         Raises:
-            ValueError: if the leading axis of the outputs does not count the examples.
+            ValueError: if the loss has no Hessian in the outputs.
         """
-        examples = single_examples(objective, params, batch)
-        floor = self._floor(examples, params, batch)
-        if self.structure:
-            program = Program(objective.predict, params, jax.tree.map(lambda leaf: leaf[0], batch[0]))
-            layers = find_layers(program, block)
-            # With several positions per example the outputs of a use are wider than the outputs of the model, and with
-            # one output per example the Jacobian is as small as it gets.
-            if layers is not None and examples.width > 1 and all(layer.lead.positions == 1 for layer in layers):
-                return self.system(self._in_factors(examples, program, layers, params, batch, block), floor)
-        return self.system(self._in_jacobians(examples, params, batch, block), floor)
+        _check_loss(point)
+        layers = point.layers(block) if self.structure else None
+        return GramOperator.of(point, block, layers, self.chunk_bytes)
 
-    def _floor(self, examples: Examples, params: PyTree, batch: Batch) -> Float[Array, ""] | None:
+    def floor(self, point: Point, block: Block) -> Float[Array, ""] | None:
         """0 where every `D_n` is seen to be semidefinite; a floor of minus infinity says that nothing is known."""
-        if self.convex_loss is not None:
-            return None
+        if self.convex_loss is None:
+            return jnp.where(_dominant(point), 0, -jnp.inf).astype(point.like(block).dtype)
+        return jnp.zeros((), point.like(block).dtype) if self.convex_loss else None
 
-        def excess(example: Batch) -> tuple[Float[Array, ""], Float[Array, ""]]:
-            x, y = example
-            curvature = jax.hessian(examples.loss)(examples.outputs(params, x), y)
-            diagonal, rows = jnp.diagonal(curvature), jnp.sum(jnp.abs(curvature), axis=1)
-            return jnp.min(diagonal - (rows - jnp.abs(diagonal))), jnp.max(rows)
 
-        lowest, largest = jax.vmap(excess)(batch)
-        dtype = jax.tree.leaves(params)[0].dtype
-        # Cross-entropy sits on the boundary exactly, so rounding must be let through: it is relative to the terms that
-        # D_n is the difference of, which are of order 1 (probabilities) even where D_n itself is small.
-        slack = 8 * examples.width * jnp.finfo(dtype).eps * jnp.maximum(1, jnp.max(largest))
-        return jnp.where(jnp.all(lowest >= -slack), 0, -jnp.inf).astype(dtype)
+def _check_loss(point: Point) -> None:
+    """Refuse what cannot be differentiated twice, in words of the objective's."""
+    outputs = jax.eval_shape(point.outputs_of_all)
+    if not jnp.issubdtype(outputs.dtype, jnp.floating):
+        raise ValueError(
+            f"predict returns {outputs.dtype} outputs: Gauss-Newton needs the Hessian of the loss in real outputs. "
+            "Return logits rather than classes"
+        )
+    try:
+        jax.eval_shape(lambda z: jax.jvp(jax.grad(point.total_loss), (z,), (z,)), outputs)
+    except Exception as error:
+        raise ValueError(
+            f"the loss has no Hessian in the outputs, which Gauss-Newton is made of: {error}. Write the loss in jax "
+            "operations that can be differentiated twice, or use qnewton.EmpiricalFisher(), which needs first "
+            "derivatives only"
+        ) from error
 
-    def _in_factors(
-        self, examples: Examples, program: Program, layers: list[Layer], params: PyTree, batch: Batch, block: Block
-    ) -> Float[Array, "n n"]:
-        """`sum_n x_n x_n^T kron (G_n^T D_n G_n)`, with `G_n` the Jacobian in the outputs of the layers."""
-        dtype = block.take(params).dtype
-        leads = [layer.lead for layer in layers]
-        perturbations = [jnp.zeros((lead.positions, lead.index.shape[1]), dtype) for lead in leads]
 
-        def inner(example: Batch) -> tuple[Small, list[Float[Array, "t i"]]]:
-            x, y = example
+def _dominant(point: Point) -> Bool[Array, ""]:
+    """Whether every `D_n` is diagonally dominant."""
+    examples = point.examples
 
-            def outputs(given: list[Float[Array, "t a"]]) -> tuple[Float[Array, " c"], list[Float[Array, "t i"]]]:
-                z, inputs = program.run(params, x, dict(zip(leads, given, strict=True)))
-                return z, [inputs[lead] for lead in leads]
+    def excess(z: Float[Array, " c"], y: Array) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        curvature = jax.hessian(examples.loss)(z, y)
+        diagonal, rows = jnp.diagonal(curvature), jnp.sum(jnp.abs(curvature), axis=1)
+        return jnp.min(diagonal - (rows - jnp.abs(diagonal))), jnp.max(rows)
 
-            z, pullback, inputs = jax.vjp(outputs, perturbations, has_aux=True)
-            (jacobians,) = jax.vmap(pullback)(jnp.eye(examples.width, dtype=z.dtype))
-            curvature = jax.hessian(examples.loss)(z, y)
-            curved = [jnp.einsum("cd,dsb->csb", curvature, jacobian) for jacobian in jacobians]
-            small = {(u, v): jnp.einsum("cta,csb->tasb", jacobians[u], curved[v]) for u, v in pairs(layers)}
-            return small, inputs
-
-        return assemble(block, layers, inner, batch, self.chunk_bytes, dtype)
-
-    def _in_jacobians(self, examples: Examples, params: PyTree, batch: Batch, block: Block) -> Float[Array, "n n"]:
-        """`sum_n J_n^T D_n J_n`, with the Jacobians written out."""
-        vector = block.take(params)
-
-        def contribution(example: Batch) -> tuple[Float[Array, "c n"], Float[Array, "c n"]]:
-            x, y = example
-            z, pullback = jax.vjp(lambda w: examples.outputs(block.put(params, w), x), vector)
-            jacobian = jax.vmap(lambda row: pullback(row)[0])(jnp.eye(examples.width, dtype=z.dtype))
-            # Outputs may be wider than the parameters (float32 logits of a bfloat16 network); the block is not.
-            return jacobian, (jax.hessian(examples.loss)(z, y) @ jacobian).astype(vector.dtype)
-
-        def add(total: Float[Array, "n n"], chunk: Batch) -> Float[Array, "n n"]:
-            left, right = jax.vmap(contribution)(chunk)
-            return total + left.reshape(-1, block.n).T @ right.reshape(-1, block.n)
-
-        zero = jnp.zeros((block.n, block.n), vector.dtype)
-        bytes_per_example = 2 * examples.width * block.n * vector.dtype.itemsize
-        return mean_over_chunks(add, zero, batch, bytes_per_example, self.chunk_bytes)
+    outputs = point.outputs_of_all()
+    lowest, largest = jax.vmap(excess)(outputs, examples.batch[1])
+    # Cross-entropy sits on the boundary exactly, so rounding must be let through: it is relative to the terms that
+    # D_n is the difference of, which are of order 1 (probabilities) even where D_n itself is small.
+    slack = 8 * examples.width * jnp.finfo(outputs.dtype).eps * jnp.maximum(1, jnp.max(largest))
+    return jnp.all(lowest >= -slack)

@@ -9,6 +9,7 @@ with `D^{uv}` the curvature in the two uses' outputs, far smaller than H. Where 
 example (t, s), the cross terms between them belong to it (leaving them out is an error, not an approximation).
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from .examples import mean_over_chunks
+from ..core.layout import Layout, Piece
+from .examples import sum_over_chunks
 from .partition import Block
 from .structure import Program, Use
 
@@ -82,7 +84,7 @@ def pairs(layers: Sequence[Layer]) -> list[tuple[int, int]]:
 def assemble(
     block: Block, layers: Sequence[Layer], inner: Inner, examples: PyTree, chunk_bytes: int, dtype: jnp.dtype
 ) -> Float[Array, "n n"]:
-    """The mean over the examples of the block, accumulated over chunks of them.
+    """The sum over the examples of the block, accumulated over chunks of them.
 
     Args:
         block: whose rows and columns the result has.
@@ -105,7 +107,7 @@ def assemble(
 
     zero = {(u, v): jnp.zeros((*layers[u].shape, *layers[v].shape), dtype) for u, v in pairs(layers)}
     widest = max(_intermediate(layers[u], layers[v]) for u, v in pairs(layers))
-    return _place(block, layers, mean_over_chunks(add, zero, examples, widest * dtype.itemsize, chunk_bytes))
+    return _place(block, layers, sum_over_chunks(add, zero, examples, widest * dtype.itemsize, chunk_bytes))
 
 
 def _intermediate(u: Layer, v: Layer) -> int:
@@ -149,7 +151,42 @@ def _ravelled(u: Use, v: Use, product: Float[Array, "i a j b"]) -> Float[Array, 
     part = product.transpose(axes).reshape(u.index.size, v.index.size)
     rows, columns = orders
     part = part if rows is None else part[rows]
-    return part if columns is None else part[:, columns]
+    part = part if columns is None else part[:, columns]
+    # Where the model uses a slice of a parameter, the other entries have no part in this product.
+    if u.index.size < u.size:
+        part = jnp.zeros((u.size, part.shape[1]), part.dtype).at[np.sort(u.index, axis=None)].set(part)
+    if v.index.size < v.size:
+        part = jnp.zeros((part.shape[0], v.size), part.dtype).at[:, np.sort(v.index, axis=None)].set(part)
+    return part
+
+
+def layout_of(block: Block, layers: Sequence[Layer], sizes: Sequence[int]) -> Layout | None:
+    """Where the layers' matrices lie in the block; None where a parameter is used more than once.
+
+    Args:
+        block: whose layout it is.
+        layers: uses of parameters of the block; parameters that none of them uses make up the rest.
+        sizes: scalars in each leaf of the block.
+    """
+    starts = dict(zip(block.leaves, itertools.accumulate(sizes, initial=0), strict=False))
+    members = [use for layer in layers for use, _ in layer.members]
+    used = [use.leaf for use in members]
+    if len(set(used)) < len(used) or any(use.index.size != sizes[block.leaves.index(use.leaf)] for use in members):
+        return None
+    pieces = tuple(tuple(_piece(use, starts[use.leaf]) for use, _ in layer.members) for layer in layers)
+    rest = tuple(
+        (starts[leaf], size) for leaf, size in zip(block.leaves, sizes, strict=True) if leaf not in used and size
+    )
+    return Layout(block.n, pieces, rest)
+
+
+def _piece(use: Use, start: int) -> Piece:
+    rows, outputs = use.index.shape
+    if _is_range(use.index):
+        return Piece(start, rows, outputs)
+    if _is_range(use.index.T):
+        return Piece(start, rows, outputs, transposed=True)
+    return Piece(start, rows, outputs, order=tuple(use.index.reshape(-1).tolist()))
 
 
 def _is_range(index: np.ndarray) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.operators import Path
 from ..core.status import Status
 from ..curvature import Block
 from ..optim import BlockInfo, StepInfo
@@ -86,6 +87,8 @@ class Ledger:
             "name": block.name,
             "n": block.n,
             "status": Status(int(info.status)).label,
+            "curvature_path": Path(int(info.path)).name.lower(),
+            "iterations": int(info.iterations),
             "damping": float(info.damping),
             "kept_fraction": float(info.kept_fraction),
             "perturbation": float(info.perturbation),
@@ -138,6 +141,9 @@ class Ledger:
             return "needs a positive definite matrix"
         if not math.isfinite(float(plan.estimate.condition_number)):
             return "the condition number is infinite or above the floating-point range"
+        if solver.fidelity is None:
+            # A classical solver has no other demand.
+            return "needs a symmetric matrix"
         return "the condition number or the precision is outside the range of the formula"
 
     def _predicted(self, assumed: str, lines: list[dict[str, Any]]) -> dict[str, float]:

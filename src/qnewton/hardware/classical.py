@@ -2,6 +2,7 @@
 
 import equinox as eqx
 import numpy as np
+from jaxtyping import Array, Float
 
 from ..core.records import ClassicalWorkload
 from ..core.suggest import unknown
@@ -20,9 +21,10 @@ class KernelTimes(eqx.Module):
     seconds_per_flop: float = eqx.field(static=True)
     samples: tuple[tuple[int, float, float], ...] = eqx.field(static=True, default=())
 
-    def seconds(self, workload: ClassicalWorkload) -> float:
-        """Predicted seconds of one call."""
-        return self.seconds_per_call + self.seconds_per_byte * workload.bytes + self.seconds_per_flop * workload.flops
+    def seconds(self, workload: ClassicalWorkload) -> Float[Array, ""] | float:
+        """Predicted seconds of one call; traced where the workload's steps are."""
+        moved, done = workload.total_bytes, workload.total_flops
+        return self.seconds_per_call + self.seconds_per_byte * moved + self.seconds_per_flop * done
 
     @property
     def worst_relative_error(self) -> float:
@@ -37,7 +39,7 @@ def fit(workloads: list[ClassicalWorkload], sizes: list[int], measured_seconds: 
     """
     from scipy.optimize import nnls
 
-    terms = np.array([[1.0, w.bytes, w.flops] for w in workloads])
+    terms = np.array([[1.0, float(w.total_bytes), float(w.total_flops)] for w in workloads])
     largest = terms.max(axis=0)
     # A kernel may state no memory traffic at all; its column stays zero, and so does its coefficient.
     scale = np.where(largest > 0, largest, 1)
@@ -45,7 +47,7 @@ def fit(workloads: list[ClassicalWorkload], sizes: list[int], measured_seconds: 
     coefficients, _ = nnls(terms / scale * weights[:, None], np.ones(len(weights)))
     call, byte, flop = (float(c) for c in coefficients / scale)
     fitted = KernelTimes(call, byte, flop)
-    samples = [(n, m, fitted.seconds(w)) for n, m, w in zip(sizes, measured_seconds, workloads, strict=True)]
+    samples = [(n, m, float(fitted.seconds(w))) for n, m, w in zip(sizes, measured_seconds, workloads, strict=True)]
     return KernelTimes(call, byte, flop, tuple(samples))
 
 
@@ -62,8 +64,8 @@ class ClassicalMachine(eqx.Module):
     dtype: str = eqx.field(static=True)
     kernels: tuple[tuple[str, KernelTimes], ...] = eqx.field(static=True)
 
-    def seconds(self, workload: ClassicalWorkload) -> float:
-        """Predicted seconds of the workload.
+    def seconds(self, workload: ClassicalWorkload) -> Float[Array, ""] | float:
+        """Predicted seconds of the workload; traced where its steps are.
 
         Raises:
             KeyError: if its kernel was not calibrated.

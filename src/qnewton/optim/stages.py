@@ -1,15 +1,20 @@
 """One block's way through the stages, as functions that can also be run and timed one by one."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, Int
 
+from ..core.operators import Path, Shifted, path_of
 from ..core.records import System
 from ..core.status import Status
+from ..curvature.layer_operator import LayerOperator
 from ..scheduling import Hybrid, Plan
+from ..solvers import AbstractSolver, Cholesky
+from .reduction import solve_on_support
 
 
 class BlockInfo(eqx.Module):
@@ -19,15 +24,28 @@ class BlockInfo(eqx.Module):
         plan: the scheduler's predictions and choice; None where the solver is not a `Hybrid`.
         status: a `Status`.
         relative_residual: `||A x - g|| / ||g||` of the solve that ran; 0 where `g` is 0.
+        iterations: products with the operator that an iterative solver reports, 0 of a direct one.
+        path: how the curvature computed the block, a `Path`.
         damping, kept_fraction, perturbation: as in `System`.
     """
 
     plan: Plan | None
     status: Int[Array, ""]
     relative_residual: Float[Array, ""]
+    iterations: Int[Array, ""]
+    path: Int[Array, ""]
     damping: Float[Array, ""]
     kept_fraction: Float[Array, ""]
     perturbation: Float[Array, ""]
+
+
+def leaves_unformed(solver: lx.AbstractLinearSolver, system: System) -> bool:
+    """Whether the solver gets the block as an operator, and conditioning sees it as one."""
+    if isinstance(solver, AbstractSolver) and solver.matrix_free:
+        return True
+    # Forms the triangle that it needs itself. Of other operators the largest entry costs as much as the matrix.
+    shifted = system.operator
+    return isinstance(solver, Cholesky) and isinstance(shifted, Shifted) and isinstance(shifted.base, LayerOperator)
 
 
 def solve_block(
@@ -35,6 +53,7 @@ def solve_block(
     system: System,
     gradient: Float[Array, " n"],
     residual_tolerance: float,
+    path: Path | None = None,
 ) -> tuple[Float[Array, " n"], BlockInfo]:
     """Solve the conditioned system; a block that cannot be solved gets its gradient instead, and the info says so.
 
@@ -43,19 +62,28 @@ def solve_block(
         system: the conditioned system.
         gradient: right-hand side `[n]`.
         residual_tolerance: largest relative residual that counts as solved.
+        path: how the block was computed, where the system's operator no longer knows.
     """
-    matrix = system.matrix
-    operator = lx.MatrixLinearOperator(matrix, _tags(solver, system))
+    operator = system.operator
     options = {} if system.eigenvalue_floor is None else {"eigenvalue_floor": system.eigenvalue_floor}
-    solution = lx.linear_solve(operator, gradient, solver, options=options, throw=False)
-    plan = solution.stats.get("plan")
+    if isinstance(operator, lx.MatrixLinearOperator):
+        operator = lx.MatrixLinearOperator(operator.matrix, _tags(solver, system))
+        solution = lx.linear_solve(operator, gradient, solver, options=options, throw=False)
+        value, plan = solution.value, solution.stats.get("plan")
+        iterations = jnp.asarray(solution.stats.get("num_steps", 0), jnp.int32)
+    else:
+        value, iterations = solve_on_support(operator, gradient, lambda a, b: _solve_unformed(solver, a, b, options))
+        plan = None
 
     norm = jnp.linalg.norm(gradient)
-    residual = jnp.where(norm > 0, jnp.linalg.norm(matrix @ solution.value - gradient) / norm, 0)
-    finite = jnp.isfinite(norm) & jnp.isfinite(jnp.sum(matrix))
+    # One product tells both: the residual, and, where there is no solution, whether the block itself is finite.
+    product = operator.mv(jnp.where(jnp.isfinite(value), value, 1))
+    residual = jnp.where(norm > 0, jnp.linalg.norm(product - gradient) / norm, 0)
+    residual = jnp.where(jnp.all(jnp.isfinite(value)), residual, jnp.nan)
+    finite = jnp.isfinite(norm) & jnp.all(jnp.isfinite(product))
     no_candidate = jnp.zeros((), bool) if plan is None else ~jnp.any(plan.feasible[0])
     # A NaN residual fails the comparison, as it should.
-    solved = (residual <= residual_tolerance) & jnp.all(jnp.isfinite(solution.value))
+    solved = (residual <= residual_tolerance) & jnp.all(jnp.isfinite(value))
     status = jnp.select(
         [~finite, no_candidate, ~solved],
         [jnp.int32(Status.NOT_FINITE), jnp.int32(Status.NO_CANDIDATE), jnp.int32(Status.NOT_SOLVED)],
@@ -63,16 +91,32 @@ def solve_block(
     )
     # The gradient of a batch that is not finite would poison the parameters for good: no step at all then.
     fallback = jnp.where(jnp.all(jnp.isfinite(gradient)), gradient, 0)
-    direction = jnp.where(status == Status.OK, solution.value, fallback)
+    direction = jnp.where(status == Status.OK, value, fallback)
     info = BlockInfo(
         plan=plan,
         status=status,
         relative_residual=residual,
+        iterations=iterations,
+        path=jnp.asarray(path_of(operator) if path is None else path, jnp.int32),
         damping=system.damping,
         kept_fraction=system.kept_fraction,
         perturbation=system.perturbation,
     )
     return direction, info
+
+
+def _solve_unformed(
+    solver: lx.AbstractLinearSolver,
+    operator: lx.AbstractLinearOperator,
+    vector: Float[Array, " n"],
+    options: dict[str, Any],
+) -> tuple[Float[Array, " n"], Int[Array, ""]]:
+    # A solver that needs definiteness gets the benefit of the doubt: it finds negative curvature on its way, and the
+    # residual tells. An operator that was not formed closes over what is being traced, which lineax's own primitive
+    # cannot carry, so the solver is called directly.
+    tagged = lx.TaggedLinearOperator(operator, lx.positive_semidefinite_tag)
+    value, _, stats = solver.compute(solver.init(tagged, options), vector, options)
+    return value, jnp.asarray(stats.get("num_steps", 0), jnp.int32)
 
 
 def quadratic_decrease(
@@ -85,7 +129,7 @@ def quadratic_decrease(
     `-sum_b (g_b.u_b + u_b.H_b u_b / 2)`, with `H_b` the curvature before conditioning.
     """
     terms = [
-        jnp.vdot(g, u) + jnp.vdot(u, system.matrix @ u) / 2
+        jnp.vdot(g, u) + jnp.vdot(u, system.operator.mv(u)) / 2
         for system, g, u in zip(systems, gradients, updates, strict=True)
     ]
     return -jnp.sum(jnp.stack(terms))

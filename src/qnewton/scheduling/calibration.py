@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Sequence
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
@@ -64,15 +65,17 @@ def _measure(solvers: Sequence[AbstractSolver], dtype: str, sizes: Sequence[int]
             workloads = [solver.workload(*_placeholder(n, dtype)) for n in sizes]
             classical = [w for w in workloads if isinstance(w, ClassicalWorkload)]
             if classical and classical[0].kernel not in kernels:
-                measured = [_solve_seconds(solver, n, dtype, repeats) for n in sizes]
-                kernels[classical[0].kernel] = fit(classical, list(sizes), measured)
+                seconds, steps = zip(*[_measure_solve(solver, n, dtype, repeats) for n in sizes], strict=True)
+                # An iterative solver's time goes with the steps that it took, not with those that it expected.
+                took = [eqx.tree_at(lambda w: w.steps, w, k) for w, k in zip(classical, steps, strict=True)]
+                kernels[classical[0].kernel] = fit(took, list(sizes), list(seconds))
     return ClassicalMachine(
         name=str(describe_machine()["processor"]), dtype=dtype, kernels=tuple(sorted(kernels.items()))
     )
 
 
 def _placeholder(n: int, dtype: str) -> tuple[SystemEstimate, Encoding]:
-    # A dense solver's workload depends on n and the dtype alone.
+    # A dense solver's workload depends on n and the dtype alone, an iterative one's steps are measured.
     one = jnp.ones((), dtype)
     estimate = SystemEstimate(
         n=n,
@@ -87,7 +90,8 @@ def _placeholder(n: int, dtype: str) -> tuple[SystemEstimate, Encoding]:
     return estimate, Encoding(condition_number=one, subnormalisation=one)
 
 
-def _solve_seconds(solver: AbstractSolver, n: int, dtype: str, repeats: int) -> float:
+def _measure_solve(solver: AbstractSolver, n: int, dtype: str, repeats: int) -> tuple[float, float]:
+    """Seconds of one solve, and its iterations."""
     rng = np.random.default_rng(n)
     factor = rng.standard_normal((n, n))
     matrix = jnp.asarray(factor @ factor.T / n + np.eye(n), dtype)
@@ -97,11 +101,19 @@ def _solve_seconds(solver: AbstractSolver, n: int, dtype: str, repeats: int) -> 
 
     @jax.jit
     def run(matrix, vector):
-        def solve(_, x):
+        def solve(_, carry):
             # Depends on x, so that the factorisation is not hoisted out of the loop.
-            operator = lx.MatrixLinearOperator(matrix + 0 * x[0], lx.positive_semidefinite_tag)
-            return lx.linear_solve(operator, vector, solver, throw=False).value
+            operator = lx.MatrixLinearOperator(matrix + 0 * carry[0][0], lx.positive_semidefinite_tag)
+            solution = lx.linear_solve(operator, vector, solver, throw=False)
+            return solution.value, jnp.asarray(solution.stats.get("num_steps", 0), jnp.int32)
 
-        return jax.lax.fori_loop(0, loops, solve, vector)
+        return jax.lax.fori_loop(0, loops, solve, (vector, jnp.zeros((), jnp.int32)))
 
-    return median_seconds(lambda: run(matrix, vector), repeats) / loops
+    outcome = []
+
+    def timed():
+        outcome[:] = run(matrix, vector)
+        return outcome
+
+    seconds = median_seconds(timed, repeats) / loops
+    return seconds, float(outcome[1])

@@ -85,7 +85,15 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
                 f"the system is {dtype} and the classical machine was calibrated for {classical.dtype}: calibrate with "
                 f"qnewton.calibrate(solvers, dtype={dtype!r})"
             )
-        return make_plan(self.estimator(system), self.solvers, self.assumptions, classical, self.quantum, self.policy)
+        return make_plan(
+            self.estimator(system),
+            self.solvers,
+            self.assumptions,
+            classical,
+            self.quantum,
+            self.policy,
+            symmetric=system.symmetric,
+        )
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> HybridState:
         """Plan the system and factorise it with the chosen candidate."""
@@ -147,10 +155,10 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
 
     def _operator(self, i: int, matrix: Float[Array, "n n"], symmetric: bool) -> lx.MatrixLinearOperator:
         # Tags are static and the choice is not: each branch claims what its solver needs, and the plan admits a solver
-        # that needs definiteness only where the estimate found it.
+        # that needs definiteness only where the estimate found it, and one that needs symmetry only where it is.
         if self.solvers[i].needs_definite:
             return lx.MatrixLinearOperator(matrix, lx.positive_semidefinite_tag)
-        return lx.MatrixLinearOperator(matrix, lx.symmetric_tag if symmetric else ())
+        return lx.MatrixLinearOperator(matrix, lx.symmetric_tag if symmetric or self.solvers[i].needs_symmetric else ())
 
     def _union(self, matrix: jax.ShapeDtypeStruct, symmetric: bool) -> StateUnion:
         return StateUnion(

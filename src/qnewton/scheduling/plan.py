@@ -41,9 +41,14 @@ def make_plan(
     classical: ClassicalMachine,
     quantum: QuantumMachine,
     policy: AbstractPolicy,
+    *,
+    symmetric: bool,
 ) -> Plan:
-    """Predict every candidate under every assumption set, and choose."""
-    rows = [_predict(estimate, solvers, assumed, classical, quantum) for assumed in assumptions]
+    """Predict every candidate under every assumption set, and choose.
+
+    `symmetric` says whether the system's matrix is: those that need it are refused the others.
+    """
+    rows = [_predict(estimate, solvers, assumed, classical, quantum, symmetric) for assumed in assumptions]
     seconds, feasible, queries, success, clamped = (jnp.stack(column) for column in zip(*rows, strict=True))
     choice = jnp.stack([policy.choose(s, f) for s, f in zip(seconds, feasible, strict=True)])
     return Plan(estimate, seconds, feasible, queries, success, clamped, choice)
@@ -55,6 +60,7 @@ def _predict(
     assumed: AbstractAssumptions,
     classical: ClassicalMachine,
     quantum: QuantumMachine,
+    symmetric: bool,
 ) -> tuple[Array, ...]:
     dtype = estimate.max_entry.dtype
     finite = jnp.isfinite(estimate.frobenius_norm)
@@ -62,6 +68,7 @@ def _predict(
     for solver in solvers:
         workload = solver.workload(estimate, assumed.encode(estimate))
         able = finite & estimate.definite if solver.needs_definite else finite
+        able = able & (symmetric or not solver.needs_symmetric)
         if isinstance(workload, ClassicalWorkload):
             seconds, queries, success, clamped = classical.seconds(workload), 0.0, 1.0, False
         else:

@@ -1,6 +1,17 @@
 """Linear solvers: each solves, and states its workload for a system's estimate. None of them knows a clock."""
 
 from .base import AbstractSolver as AbstractSolver
+from .cholesky import Cholesky as Cholesky
 from .direct import LU as LU
-from .direct import Cholesky as Cholesky
+from .dual import Dual as Dual
+from .eigh import Eigh as Eigh
+from .eigh import SaddleFree as SaddleFree
+from .krylov import CG as CG
+from .krylov import MINRES as MINRES
+from .preconditioners import EKFAC as EKFAC
+from .preconditioners import KFAC as KFAC
+from .preconditioners import AbstractPreconditioner as AbstractPreconditioner
+from .preconditioners import Identity as Identity
+from .preconditioners import Jacobi as Jacobi
+from .preconditioners import Nystrom as Nystrom
 from .quantum.qlsa import QLSA as QLSA

@@ -19,6 +19,16 @@ class AbstractSolver(lx.AbstractLinearSolver):
 
     @property
     @abc.abstractmethod
+    def needs_symmetric(self) -> bool:
+        """Whether the matrix must equal its transpose; every solver that needs definiteness needs that."""
+
+    @property
+    def matrix_free(self) -> bool:
+        """Whether the solver takes an operator as it is; the others are handed a formed matrix."""
+        return False
+
+    @property
+    @abc.abstractmethod
     def fidelity(self) -> str | None:
         """None for a classical solver; `model` for a quantum one whose state a classical solve stands in for."""
 

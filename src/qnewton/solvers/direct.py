@@ -1,4 +1,4 @@
-"""Dense factorisations, lineax's own, with their workloads."""
+"""LU factorisation, lineax's own, and the workload of dense factorisations."""
 
 import lineax as lx
 
@@ -11,6 +11,10 @@ class LU(AbstractDelegate):
 
     @property
     def needs_definite(self) -> bool:
+        return False
+
+    @property
+    def needs_symmetric(self) -> bool:
         return False
 
     @property
@@ -32,38 +36,10 @@ class LU(AbstractDelegate):
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
         """`2/3 n^3` operations for the factor and `2 n^2` for the two substitutions (Golub and Van Loan, 3.2)."""
         n = estimate.n
-        return _dense_workload("lu", n, 2 / 3 * n**3 + 2 * n**2, estimate.max_entry.dtype.itemsize)
+        return dense_workload("lu", n, 2 / 3 * n**3 + 2 * n**2, estimate.max_entry.dtype.itemsize)
 
 
-class Cholesky(AbstractDelegate):
-    """Cholesky factorisation, for positive definite matrices; half the operations of LU."""
-
-    @property
-    def needs_definite(self) -> bool:
-        return True
-
-    @property
-    def fidelity(self) -> None:
-        return None
-
-    @property
-    def name(self) -> str:
-        return "Cholesky"
-
-    @property
-    def runs_as(self) -> str:
-        return self.name
-
-    @property
-    def inner(self) -> lx.AbstractLinearSolver:
-        return lx.Cholesky()
-
-    def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
-        """`1/3 n^3` operations for the factor and `2 n^2` for the two substitutions (Golub and Van Loan, 4.2)."""
-        n = estimate.n
-        return _dense_workload("cholesky", n, 1 / 3 * n**3 + 2 * n**2, estimate.max_entry.dtype.itemsize)
-
-
-def _dense_workload(kernel: str, n: int, flops: float, itemsize: int) -> ClassicalWorkload:
+def dense_workload(kernel: str, n: int, flops: float, itemsize: int) -> ClassicalWorkload:
+    """The workload of a factorisation and its substitutions."""
     # The matrix is copied into the factor, which is read once more by the substitutions.
     return ClassicalWorkload(kernel=kernel, flops=flops, bytes=3.0 * n**2 * itemsize)

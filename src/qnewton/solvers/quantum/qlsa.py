@@ -40,6 +40,10 @@ class QLSA(AbstractDelegate):
         return self.stand_in.needs_definite
 
     @property
+    def needs_symmetric(self) -> bool:
+        return self.stand_in.needs_symmetric
+
+    @property
     def fidelity(self) -> str:
         return "model"
 

@@ -1,0 +1,1 @@
+"""Parts of `benchmarks/time_to_target.py`: problems, contestants, the race and its record."""

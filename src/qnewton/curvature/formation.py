@@ -1,0 +1,98 @@
+"""Forming a dense block from layers that are applied once per example, in large matrix products."""
+
+import itertools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..core.layout import Layout, Piece
+
+_STRIPS = 8
+
+
+def mirrored(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """The symmetric matrix with the given lower triangle."""
+    # Two triangles are added, and not chosen by `where(row >= column, matrix, matrix.T)`: jaxlib 0.10.2 crashes on it.
+    return jnp.tril(matrix) + jnp.tril(matrix, -1).T
+
+
+def lower_triangle(
+    layout: Layout, inputs: Sequence[Float[Array, "batch i"]], curvature: Float[Array, "batch a b"]
+) -> Float[Array, "n n"]:
+    """`sum_n x_n x_n^T kron D_n` in the order of the block; entries above the diagonal are not defined.
+
+    Works in strips of rows, each as wide as its part of the lower triangle: a strip is one matrix product, whose right
+    operand is the columns' inputs times their curvature with the strip's outputs. Columns are gone through output by
+    output, so that the operand of a strip needs no more than the batch times the strip's columns.
+    """
+    ends = list(itertools.accumulate((outputs for _, outputs in layout.shapes), initial=0))
+    pieces = sorted(
+        (
+            (piece, x[:, row : row + piece.rows], curvature[:, :, start : start + piece.outputs], start)
+            for members, x, start in zip(layout.layers, inputs, ends[:-1], strict=True)
+            for piece, row in zip(members, itertools.accumulate((p.rows for p in members), initial=0), strict=False)
+        ),
+        key=lambda part: part[0].start,
+    )
+    matrix = jnp.zeros((layout.n, layout.n), curvature.dtype)
+    for row, (piece, x, _, start) in enumerate(pieces):
+        for other, y, curved, _ in pieces[: row + 1]:
+            own = curved[:, start : start + piece.outputs, :]
+            matrix = _fill(matrix, piece, x, other, y, own, same=other is piece)
+    return matrix
+
+
+def _fill(
+    matrix: Float[Array, "n n"],
+    row: Piece,
+    x: Float[Array, "batch i"],
+    column: Piece,
+    y: Float[Array, "batch j"],
+    curvature: Float[Array, "batch a b"],
+    *,
+    same: bool,
+) -> Float[Array, "n n"]:
+    """Write the products of one piece with another into their place, strip by strip."""
+    if row.order is not None or column.order is not None or not (row.transposed and column.transposed):
+        return _fill_at_once(matrix, row, x, column, y, curvature)
+    # Both lie as [outputs, inputs], the usual way: the rows of a few outputs are a contiguous strip.
+    per_strip = -(-row.outputs // _STRIPS)
+    for first in range(0, row.outputs, per_strip):
+        last = min(first + per_strip, row.outputs)
+        reach = last if same else column.outputs
+        tiles = []
+        for output in range(first, last):
+            operand = curvature[:, output, :reach, None] * y[:, None, :]
+            tiles.append(x.T @ operand.reshape(y.shape[0], -1))
+        strip = jnp.concatenate(tiles)
+        position = (row.start + first * row.rows, column.start)
+        matrix = jax.lax.dynamic_update_slice(matrix, strip, position)
+    return matrix
+
+
+def _fill_at_once(
+    matrix: Float[Array, "n n"],
+    row: Piece,
+    x: Float[Array, "batch i"],
+    column: Piece,
+    y: Float[Array, "batch j"],
+    curvature: Float[Array, "batch a b"],
+) -> Float[Array, "n n"]:
+    tiles = jax.lax.map(
+        lambda own: x.T @ (own[:, :, None] * y[:, None, :]).reshape(y.shape[0], -1), jnp.moveaxis(curvature, 1, 0)
+    )
+    product = tiles.reshape(row.outputs, row.rows, column.outputs, column.rows)
+    product = jnp.moveaxis(product, (0, 1, 2, 3), _axes(row, 0) + _axes(column, 2))
+    product = product.reshape(row.size, column.size)
+    if row.order is not None:
+        product = product[jnp.argsort(jnp.asarray(row.order))]
+    if column.order is not None:
+        product = product[:, jnp.argsort(jnp.asarray(column.order))]
+    return jax.lax.dynamic_update_slice(matrix, product, (row.start, column.start))
+
+
+def _axes(piece: Piece, first: int) -> tuple[int, int]:
+    """Where the axes (outputs, inputs) of a piece go."""
+    return (first, first + 1) if piece.transposed else (first + 1, first)

@@ -1,0 +1,116 @@
+"""Where curvature is taken: an objective at parameters and a batch, traced once for all blocks of a step."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, PyTree
+
+from .examples import Examples, single_examples
+from .kronecker import Layer, find_layers
+from .objective import Batch, Objective
+from .partition import Block
+from .structure import Program, trace
+
+
+@dataclass(frozen=True)
+class Point:
+    """An objective at `params` on a batch; lives while a step is traced.
+
+    Attributes:
+        objective: what is minimised.
+        params: pytree of arrays.
+        examples: the objective seen one example at a time, with the batch.
+    """
+
+    objective: Objective
+    params: PyTree
+    examples: Examples
+
+    @classmethod
+    def of(cls, objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> "Point":
+        """Take the objective apart.
+
+        Raises:
+            ValueError: if the outputs have no axis that counts the examples, or the model couples them.
+        """
+        return cls(objective, params, single_examples(objective, params, batch, key))
+
+    @cached_property
+    def program(self) -> Program:
+        """The model's jaxpr for one example, with the linear uses of its parameters."""
+        return trace(self.examples.predict, self.params, self.examples.batch[0])
+
+    def after(self, finished: PyTree[Array]) -> "Point":
+        """The same point, not to be worked on before `finished` is there.
+
+        Blocks that are formed one after the other need memory for one of them only.
+        """
+        params, _ = jax.lax.optimization_barrier((self.params, finished))
+        return self._sharing(replace(self, params=params))
+
+    def on(self, examples: Examples) -> "Point":
+        """The same point on other examples of the same kind."""
+        return self._sharing(replace(self, examples=examples))
+
+    def _sharing(self, other: "Point") -> "Point":
+        # The program is traced from the shapes of one example alone.
+        vars(other)["program"] = self.program
+        return other
+
+    def layers(self, block: Block) -> list[Layer] | None:
+        """The layers that the block's parameters are used in; None where a parameter is not recognised."""
+        return find_layers(self.program, block)
+
+    def sizes(self, block: Block) -> list[int]:
+        """Scalars in each leaf of the block."""
+        leaves = jax.tree.leaves(self.params)
+        return [leaves[i].size for i in block.leaves]
+
+    def like(self, block: Block) -> jax.ShapeDtypeStruct:
+        """Shape and dtype of the block's vectors."""
+        return jax.ShapeDtypeStruct((block.n,), jax.tree.leaves(self.params)[block.leaves[0]].dtype)
+
+    def outputs(self, vector: Float[Array, " n"], block: Block) -> Float[Array, "batch c"]:
+        """Raveled outputs of every example with the block's parameters replaced by `vector`."""
+        params = block.put(self.params, vector)
+        return jax.vmap(lambda x: self.examples.outputs(params, x))(self.examples.batch[0])
+
+    def outputs_of_all(self) -> Float[Array, "batch c"]:
+        """Raveled outputs of every example."""
+        return jax.vmap(lambda x: self.examples.outputs(self.params, x))(self.examples.batch[0])
+
+    def total_loss(self, outputs: Float[Array, "batch c"]) -> Float[Array, ""]:
+        """Sum of the examples' losses as a function of their outputs."""
+        return jnp.sum(jax.vmap(self.examples.loss)(outputs, self.examples.batch[1]))
+
+    def scored(self) -> "Point":
+        """The same point with each example's loss for its only output, and half its square for the loss.
+
+        Its Gauss-Newton matrix is the empirical Fisher matrix of this one: `sum_n w_n g_n g_n^T / sum_n w_n`, with
+        `g_n` the gradient of example n's mean loss.
+        """
+        examples = self.examples
+
+        def outputs(params: PyTree, example: PyTree) -> Float[Array, " 1"]:
+            x, y = example
+            z = examples.outputs(params, x)
+            weight = jax.lax.stop_gradient(examples.weight(z, y))
+            # The loss is weight times mean loss; an example without weight has no gradient either.
+            return (examples.loss(z, y) / jnp.sqrt(jnp.where(weight > 0, weight, 1)))[None]
+
+        def predict(params: PyTree, example: PyTree) -> Array:
+            return jax.vmap(lambda one: outputs(params, one))(example)
+
+        scored = Examples(
+            count=examples.count,
+            width=1,
+            total=examples.total,
+            batch=(examples.batch, examples.batch[1]),
+            predict=predict,
+            outputs=outputs,
+            loss=lambda z, y: z[0] ** 2 / 2,
+            weight=examples.weight,
+        )
+        return Point(self.objective, self.params, scored)

@@ -1,0 +1,153 @@
+"""The rows of a Gauss-Newton matrix: the residuals of the objective at a point, and products with their Jacobian."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from ..core.memory import available_bytes
+from ..curvature.gram_root import GramRoot
+from ..curvature.kronecker import Layer, layout_of
+from ..curvature.partition import Block
+from ..curvature.point import Point
+from ..curvature.roots import batched_root
+
+COPIES = 5
+"""Arrays `[rows, rows]` alive at once: the Gram matrix, its parts, the two factors and scratch."""
+SMALLEST_STRIPED = 192
+"""Rows below which one product is as fast."""
+LAYER_OVERHEAD = 64
+"""Passes over `[rows, rows]` arrays for one layer, in units of the multiplications that one pass costs."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """`R = D^{1/2} J / sqrt(total)` with one row per example and output, and `r` with `R^T r` the gradient.
+
+    For half squares `r` holds the residuals themselves, divided by `sqrt(total)` and times the roots of their weights.
+    For another loss with gradient `g_n` and Hessian `D_n = L_n L_n^T` in the outputs, `L_n r_n = g_n`: its quadratic
+    model is a sum of half squares of `r + R d`, up to a constant. The l2 term is in neither.
+
+    Attributes:
+        residual: `r` `[rows]`.
+        half: `L_n / sqrt(total)` `[examples, c, c]`.
+        push: `[k, n]` to `R v` for each of the k vectors `[k, rows]`.
+        pull: `[k, rows]` to `R^T u` for each `[k, n]`.
+        gram: the lower triangle of `R R^T` `[rows, rows]`; what is above the diagonal has no meaning.
+    """
+
+    residual: Float[Array, " rows"]
+    half: Float[Array, "batch c c"]
+    push: Callable[[Float[Array, "k n"]], Float[Array, "k rows"]]
+    pull: Callable[[Float[Array, "k rows"]], Float[Array, "k n"]]
+    gram: Callable[[], Float[Array, "rows rows"]]
+
+    def weighted(self, outputs: Float[Array, "batch c"]) -> Float[Array, " rows"]:
+        """Tangents of the outputs as tangents of the residuals: `L^T z / sqrt(total)`."""
+        return jnp.ravel(jnp.einsum("nca,nc->na", self.half, outputs))
+
+
+def rows_of(point: Point, block: Block) -> Rows:
+    """The rows in the parameters of one block: from the layers where that takes less work than the dense Jacobian.
+
+    Raises:
+        MemoryError: where the rows would not fit.
+    """
+    examples = point.examples
+    layers = _layers_that_pay(point, block)
+    check_rows_fit(examples.count, examples.width, 0 if layers else block.n, point.like(block).dtype.itemsize)
+    root, slope = _output_root(point, point.outputs_of_all())
+    scale = jnp.sqrt(jnp.asarray(examples.total, root.dtype))
+    half, residual = root / scale, jnp.ravel(slope) / scale
+    if layers is None:
+        matrix = _jacobian(point, half)
+        return Rows(residual, half, lambda v: v @ matrix.T, lambda u: u @ matrix, lambda: _lower_gram(matrix))
+
+    vector = block.take(point.params)
+    _, push = jax.linearize(lambda w: point.outputs(w, block), vector)
+    transpose = jax.linear_transpose(push, vector)
+    implicit = GramRoot(half, push, lambda u: transpose(u)[0], point, block, layers)
+    return Rows(residual, half, jax.vmap(implicit.mv), jax.vmap(implicit.transpose_mv), implicit.gram)
+
+
+def check_rows_fit(examples: int, outputs: int, n: int, itemsize: int, available: float | None = None) -> None:
+    """Refuse rows whose Gram matrix and Jacobian would not fit in memory.
+
+    Args:
+        examples: of the batch.
+        outputs: of each example; the product is the number of rows.
+        n: parameters, where the dense Jacobian is formed; otherwise 0.
+        itemsize: bytes of an entry.
+        available: bytes; None asks the machine.
+
+    Raises:
+        MemoryError: with the size, and what to use instead.
+    """
+    available = available_bytes() if available is None else available
+    rows = examples * outputs
+    needed = (COPIES * rows**2 + 2 * rows * n) * itemsize
+    if needed > available:
+        raise MemoryError(
+            f"{examples:,} examples of {outputs:,} outputs make {rows:,} residuals: the dual system and the Jacobian "
+            f"need {needed / 2**30:.1f} GiB, and {available / 2**30:.1f} GiB are free. dual_newton suits up to about "
+            "1,500 residuals: use smaller batches, or qnewton.newton, whose systems grow with the parameters instead"
+        )
+
+
+def _output_root(point: Point, z: Float[Array, "batch c"]) -> tuple[Float[Array, "batch c c"], Float[Array, "batch c"]]:
+    """`L_n` and `r_n` with `L_n L_n^T = D_n` and `L_n r_n = g_n`, both without the division by `sqrt(total)`."""
+    examples = point.examples
+    slope, curvature = jax.vmap(lambda z, y: (jax.grad(examples.loss)(z, y), jax.hessian(examples.loss)(z, y)))(
+        z, examples.batch[1]
+    )
+    # Where a loss has slope but no curvature (the tails of Huber's, a saturated softmax) a tiny root keeps the slope:
+    # products of r and R are what counts, and in them its size cancels.
+    root = batched_root(curvature)
+    if examples.width == 1:
+        root = jnp.maximum(root, jnp.sqrt(jnp.finfo(root.dtype).tiny).astype(root.dtype))
+        return root, slope / root[:, :, 0]
+    solve = partial(jax.lax.linalg.triangular_solve, left_side=True, lower=True)
+    return root, solve(root, slope[:, :, None])[:, :, 0]
+
+
+def _jacobian(point: Point, half: Float[Array, "batch c c"]) -> Float[Array, "rows n"]:
+    examples, params = point.examples, point.params
+
+    def single(x: PyTree, half: Float[Array, "c c"]) -> PyTree:
+        _, pullback = jax.vjp(lambda p: examples.outputs(p, x), params)
+        return jax.vmap(lambda row: pullback(row)[0])(half.T)
+
+    # Leaf by leaf, and joined once: pulled back to a raveled vector, every example would be joined on its own.
+    leaves = jax.tree.leaves(jax.vmap(single)(examples.batch[0], half))
+    return jnp.concatenate([leaf.reshape(examples.count * examples.width, -1) for leaf in leaves], axis=1)
+
+
+def _lower_gram(matrix: Float[Array, "rows n"]) -> Float[Array, "rows rows"]:
+    """The lower triangle in two strips of equal work, which run side by side: 0.76 of the operations of the square.
+
+    More strips save more operations and cost more to compile than some hundred steps win back.
+    """
+    rows = matrix.shape[0]
+    if rows < SMALLEST_STRIPED:
+        return matrix @ matrix.T
+    cut = round(0.618 * rows)  # c^2 = 1 - c
+    upper = jnp.pad(matrix[:cut] @ matrix[:cut].T, ((0, 0), (0, rows - cut)))
+    return jnp.concatenate([upper, matrix[cut:] @ matrix.T])
+
+
+def _layers_that_pay(point: Point, block: Block) -> list[Layer] | None:
+    """The layers, where all parameters belong to one that is used once per example, and this is less work.
+
+    Entries of `R R^T` are then `sum_u (x_n.x_m) (s_n.s_m)`, work that grows with inputs plus outputs of a layer and
+    not with their product.
+    """
+    layers = point.layers(block)
+    if not layers or layout_of(block, layers, point.sizes(block)) is None:
+        return None
+    if any(layer.lead.positions != 1 for layer in layers):
+        return None
+    work = sum(sum(layer.shape) + LAYER_OVERHEAD for layer in layers)
+    return layers if work < 2 / 3 * block.n else None

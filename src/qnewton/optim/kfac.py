@@ -1,0 +1,207 @@
+"""K-FAC as a complete optimizer: direction, length, momentum and damping."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+
+from ..core.operators import KroneckerFactors
+from ..core.status import Status
+from ..core.trees import check_params, ravel
+from ..curvature.factors import estimate_factors
+from ..curvature.objective import Batch, Objective
+from ..curvature.point import Point
+from .kronecker_inverse import KroneckerInverse
+from .layer_structure import layers_and_layout, program_of_inputs
+from .step_rules import AbstractStepRule, QuadraticModel, Situation
+
+_PROBES = 0xFAC
+
+
+class KFACInfo(eqx.Module):
+    """What happened in one step; diagnostics only, the next step does not read it.
+
+    Attributes:
+        loss: mean loss of the batch before the step, l2 included.
+        damping: that this step was taken with.
+        learning_rate: coefficient of the K-FAC direction.
+        momentum: coefficient of the last step.
+        predicted_decrease, actual_decrease: of the loss on the step's own batch; NaN under a rule that does not look.
+        reduction_ratio: actual over predicted decrease.
+        accepted: False where the update is zero: the step would have raised the loss, or something is not finite.
+        staleness: steps since the factors were refreshed; 0 in the step that refreshes them, -1 before the first.
+        status: a `Status` for each recognised layer, in the layout's order, and one for the rest.
+    """
+
+    loss: Float[Array, ""]
+    damping: Float[Array, ""]
+    learning_rate: Float[Array, ""]
+    momentum: Float[Array, ""]
+    predicted_decrease: Float[Array, ""]
+    actual_decrease: Float[Array, ""]
+    reduction_ratio: Float[Array, ""]
+    accepted: Bool[Array, ""]
+    staleness: Int[Array, ""]
+    status: Int[Array, " blocks"]
+
+
+class KFACState(NamedTuple):
+    """State of `kfac`.
+
+    Attributes:
+        count: steps taken.
+        damping: for the next step.
+        age: steps since the factors were refreshed, -1 before the first refresh.
+        factors: running averages; their `layout` says which parameters belong to which layer.
+        inverses: of the damped factors, as of the last refresh.
+        last: the last step that was taken `[n]`, raveled parameters.
+        info: of the last step; zeros before the first.
+    """
+
+    count: Int[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]  # optax's name for it
+    damping: Float[Array, ""]
+    age: Int[Array, ""]
+    factors: KroneckerFactors
+    inverses: KroneckerInverse
+    last: Float[Array, " n"]
+    info: KFACInfo
+
+
+def kfac(
+    objective: Objective,
+    *,
+    step: AbstractStepRule | None = None,
+    period: int = 5,
+    average: float = 0.5,
+    probes: int = 1,
+    example: PyTree | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """K-FAC as a complete optimizer: it sets direction, length, momentum and damping (Martens and Grosse 2015).
+
+    Layers are found in the model's jaxpr; each gets Kronecker factors of the Gauss-Newton matrix from one forward and
+    one backward pass per probe. Parameters that no layer owns (the scale of a layer norm, a weight used more than once)
+    get a diagonal, estimated from squared probe gradients.
+
+    `update(grads, state, params, batch=(inputs, targets), key=None)` returns the step, with `grads` those of
+    `objective` (l2 included) on the batch. It is pure, can be jitted and scanned; it must come last in an
+    `optax.chain`, and `optax.MultiSteps` is not supported (it would show only the last batch). Compile the gradient
+    together with the update, so that they share the forward pass.
+
+    The default, `QuadraticModel()`, is for the full batch or large ones. For small random batches:
+    `kfac(objective, step=KLClip(), period=10, average=0.95)`, judged by a running average of the parameters.
+
+    Args:
+        objective: what is minimised; `key` is handed on to its model.
+        step: how far to go along the direction: `QuadraticModel()` (default) or `KLClip()`.
+        period: steps from one refresh of factors and inverses to the next; nothing is computed for them in between.
+        average: weight of the old factors in the running average, in [0, 1).
+        probes: backward passes per refresh; more make the output factors less noisy.
+        example: the model's inputs, arrays or `jax.ShapeDtypeStruct` with a leading axis, for `init` to lay out its
+            state; only shapes and dtypes are read. Not needed for a model of `[batch, features]`, whose width its
+            parameters tell.
+
+    Returns:
+        The transformation. Its state is a `KFACState` whose `info` reports on the last step. A layer whose factors
+        cannot be inverted takes its gradient for a direction, and its status says so; where the gradient is not finite
+        no step is taken, and the factors stay as they were.
+
+    Raises:
+        ValueError: for arguments out of range; from `init`, for parameters without entries, or where `example` is
+            needed; from `update`, without params or batch, or where the batch does not fit the state.
+        TypeError: from `init`, for parameters that are not floating-point arrays of one dtype.
+    """
+    if not (isinstance(period, int) and period >= 1):
+        raise ValueError(f"period is {period}: steps between two refreshes of the factors, an integer of at least 1")
+    if not 0 <= average < 1:
+        raise ValueError(f"average is {average}: the weight of the old factors must be in [0, 1)")
+    if not (isinstance(probes, int) and probes >= 1):
+        raise ValueError(f"probes is {probes}: backward passes per refresh, an integer of at least 1")
+    rule = QuadraticModel() if step is None else step
+
+    def init(params: PyTree) -> KFACState:
+        check_params(params)
+        dtype = jax.tree.leaves(params)[0].dtype
+        _, layout = layers_and_layout(program_of_inputs(objective.predict, params, example), params)
+        factors = KroneckerFactors(
+            layout,
+            tuple(jnp.zeros((i, i), dtype) for i, _ in layout.shapes),
+            tuple(jnp.zeros((a, a), dtype) for _, a in layout.shapes),
+            jnp.zeros(sum(size for _, size in layout.rest), dtype),
+        )
+        inverses = KroneckerInverse.blank(factors)
+        zero, never = jnp.zeros((), dtype), jnp.full((), -1, jnp.int32)
+        info = KFACInfo(zero, zero, zero, zero, zero, zero, zero, jnp.zeros((), bool), never, inverses.status)
+        return KFACState(
+            count=jnp.zeros((), jnp.int32),
+            damping=jnp.asarray(rule.damping, dtype),
+            age=never,
+            factors=factors,
+            inverses=inverses,
+            last=jnp.zeros(layout.n, dtype),
+            info=info,
+        )
+
+    def refresh(
+        state: KFACState, params: PyTree, batch: Batch, key: Key[Array, ""] | None
+    ) -> tuple[KroneckerFactors, KroneckerInverse]:
+        point = Point.of(objective, params, batch, key)
+        layers, layout = layers_and_layout(point.program, params)
+        if layout != state.factors.layout:
+            raise ValueError(
+                "the layers of the model on this batch are not those that the state was laid out for: pass "
+                "example=inputs to kfac, with the shapes and dtypes of a batch's inputs"
+            )
+        # New probes each time, or the average would repeat one sample's error.
+        noise = jax.random.fold_in(jax.random.key(_PROBES) if key is None else key, state.count)
+        fresh = estimate_factors(point, layers, layout, probes, noise)
+        weight = jnp.where(state.age < 0, 0, average).astype(state.damping.dtype)
+        mixed = jax.tree.map(lambda old, new: weight * old + (1 - weight) * new, state.factors, fresh)
+        inverses = KroneckerInverse.of(mixed, state.damping + objective.l2)
+        # A batch that overflows must not poison the averages for good.
+        kept = jax.tree.map(lambda old, new: jnp.where(jnp.all(jnp.isfinite(new)), new, old), state.factors, mixed)
+        return kept, inverses
+
+    def update(
+        updates: PyTree,
+        state: KFACState,
+        params: PyTree | None = None,
+        *,
+        batch: Batch | None = None,
+        key: Key[Array, ""] | None = None,
+        **_: Any,
+    ) -> tuple[PyTree, KFACState]:
+        if params is None or batch is None:
+            raise ValueError("kfac needs update(grads, state, params, batch=(inputs, targets))")
+        gradient = ravel(jax.tree.leaves(updates))
+        finite = jnp.all(jnp.isfinite(gradient))
+        due = finite & ((state.age < 0) | (state.age >= period - 1))
+        factors, inverses = jax.lax.cond(
+            due, lambda: refresh(state, params, batch, key), lambda: (state.factors, state.inverses)
+        )
+        age = jnp.where(due, 0, jnp.where(state.age < 0, -1, state.age + 1)).astype(jnp.int32)
+        direction = -inverses.apply(factors.layout, gradient)
+        situation = Situation(objective, params, batch, key, gradient, direction, state.last, state.damping)
+        outcome = rule.take(situation)
+        accepted = outcome.accepted & finite
+        step = jnp.where(accepted, outcome.step, 0)
+        info = KFACInfo(
+            loss=outcome.loss,
+            damping=state.damping,
+            learning_rate=outcome.learning_rate,
+            momentum=outcome.momentum,
+            predicted_decrease=outcome.predicted_decrease,
+            actual_decrease=outcome.actual_decrease,
+            reduction_ratio=outcome.reduction_ratio,
+            accepted=accepted,
+            staleness=age,
+            status=jnp.where(finite, inverses.status, Status.NOT_FINITE).astype(jnp.int32),
+        )
+        last = jnp.where(accepted, step, state.last)
+        damping = jnp.where(finite, outcome.damping, state.damping)
+        return situation.tree(step), KFACState(state.count + 1, damping, age, factors, inverses, last, info)
+
+    # optax's types know states made of arrays alone; this one holds equinox modules.
+    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]

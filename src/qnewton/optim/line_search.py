@@ -1,0 +1,75 @@
+"""Backtracking along a direction."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from .step_rules import AbstractStepRule, Outcome, Situation
+
+
+class LineSearch(AbstractStepRule):
+    """The first of the rates 1, `shrink`, `shrink^2`, ... that lowers the loss enough.
+
+    Armijo 1966; Nocedal and Wright 2006, algorithm 3.1. Enough is `slope` times what the gradient promises. Every rate
+    costs one forward pass on the step's own batch. A direction that is not downhill, or along which no rate is good
+    enough, gives no step.
+
+    Attributes:
+        shrink: in (0, 1).
+        slope: in (0, 1).
+        tries: rates tried at most, at least 1.
+        damping: constant.
+    """
+
+    shrink: float = eqx.field(static=True, default=0.5)
+    slope: float = eqx.field(static=True, default=1e-4)
+    tries: int = eqx.field(static=True, default=12)
+    damping: float = eqx.field(static=True, default=1.0)
+
+    def __check_init__(self):
+        if not (0 < self.shrink < 1 and 0 < self.slope < 1 and self.tries >= 1):
+            raise ValueError(
+                f"shrink is {self.shrink}, slope {self.slope}, tries {self.tries}: they must satisfy 0 < shrink < 1, "
+                "0 < slope < 1 and tries >= 1"
+            )
+        if not 0 < self.damping < float("inf"):
+            raise ValueError(f"damping is {self.damping}: it must be positive and finite")
+
+    def take(self, situation: Situation) -> Outcome:
+        before = situation.loss()
+        promised = -jnp.vdot(situation.direction, situation.gradient)
+
+        def decrease(rate: Float[Array, ""]) -> Float[Array, ""]:
+            return before - situation.loss_after(rate * situation.direction)
+
+        def enough(rate: Float[Array, ""], actual: Float[Array, ""]) -> Array:
+            return (promised > 0) & (actual >= self.slope * rate * promised) & (actual > 0)
+
+        def unfinished(carry: tuple[Int[Array, ""], Float[Array, ""], Float[Array, ""]]) -> Array:
+            count, rate, actual = carry
+            return ~enough(rate, actual) & (count < self.tries) & (promised > 0)
+
+        def shorter(
+            carry: tuple[Int[Array, ""], Float[Array, ""], Float[Array, ""]],
+        ) -> tuple[Int[Array, ""], Float[Array, ""], Float[Array, ""]]:
+            count, rate, _ = carry
+            rate = rate * self.shrink
+            return count + 1, rate, decrease(rate)
+
+        one = jnp.ones((), situation.gradient.dtype)
+        _, rate, actual = jax.lax.while_loop(unfinished, shorter, (jnp.int32(1), one, decrease(one)))
+        accepted = enough(rate, actual) & jnp.isfinite(before)
+        predicted = rate * promised
+        return Outcome(
+            step=jnp.where(accepted, rate * situation.direction, 0),
+            damping=situation.damping,
+            loss=before,
+            learning_rate=rate,
+            momentum=jnp.zeros_like(rate),
+            predicted_decrease=predicted,
+            actual_decrease=actual,
+            reduction_ratio=actual / predicted,
+            accepted=accepted,
+            solved=jnp.isfinite(before) & (promised > 0),
+        )

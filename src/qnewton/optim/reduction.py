@@ -1,0 +1,41 @@
+"""Leaving out the rows and columns of a block that are zero over the whole batch."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import lineax as lx
+from jaxtyping import Array, Float, Int
+
+from ..core.operators import AbstractCurvatureOperator, Shifted
+
+Solve = Callable[[lx.AbstractLinearOperator, Float[Array, " n"]], tuple[Float[Array, " n"], Int[Array, ""]]]
+
+
+def solve_on_support(
+    operator: lx.AbstractLinearOperator, vector: Float[Array, " n"], solve: Solve
+) -> tuple[Float[Array, " n"], Int[Array, ""]]:
+    """Solve an unformed system on the smallest of the block's `reductions` that holds its support.
+
+    Exact: where row and column are zero, the solution is the right-hand side over the shift. How many they are is known
+    at run time only, so that each size is compiled, and one of them runs.
+
+    Args:
+        operator: of the system; anything but a `Shifted` block is solved whole.
+        vector: right-hand side `[n]`.
+        solve: `(operator, vector)` to the solution and the number of iterations, for any size.
+    """
+    base = operator.base if isinstance(operator, Shifted) else None
+    if not isinstance(operator, Shifted) or not isinstance(base, AbstractCurvatureOperator) or not base.reductions:
+        return solve(operator, vector)
+
+    def cut_to(size: int) -> Callable[[], tuple[Float[Array, " n"], Int[Array, ""]]]:
+        def branch() -> tuple[Float[Array, " n"], Int[Array, ""]]:
+            reduced, kept = base.reduced(size)
+            value, iterations = solve(Shifted(reduced, operator.shift, operator.definite), vector[kept])
+            return (vector / operator.shift).at[kept].set(value), iterations
+
+        return branch
+
+    index = jnp.searchsorted(jnp.asarray(base.reductions), base.support())
+    return jax.lax.switch(index, [*(cut_to(size) for size in base.reductions), lambda: solve(operator, vector)])

@@ -1,0 +1,131 @@
+"""The dual (Woodbury) solve, for damped blocks with a root of few rows."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import lineax as lx
+from jax.scipy.linalg import cho_solve
+from jaxtyping import Array, Float, PyTree
+
+from ..core.operators import AbstractCurvatureOperator, AbstractRoot, Shifted
+from ..core.records import ClassicalWorkload, Encoding, SystemEstimate
+from .base import AbstractSolver
+from .flat import without_tags
+
+
+class DualState(eqx.Module):
+    """The shift, the root `R`, and the lower Cholesky factor of `R R^T + shift I` `[rows, rows]`."""
+
+    shift: Float[Array, ""]
+    root: AbstractRoot
+    factor: Float[Array, "rows rows"]
+
+
+class Dual(AbstractSolver):
+    """Solves `(R^T R + s I) x = b` in the rows of `R`: `x = (b - R^T (R R^T + s I)^-1 R b) / s` (Woodbury 1950).
+
+    Exact, and fast where `R` has fewer rows (examples times outputs) than columns. It takes a
+    `core.operators.Shifted` whose base offers a `root()`, and needs no tag: such a sum is positive definite by
+    construction, for a positive shift. A shift that is not positive is `RESULTS.breakdown`, a factorisation that fails
+    `RESULTS.singular`; both give NaN. The difference above cancels for small shifts, and one step of refinement mends
+    that: in single precision at kappa 1e6 the error was 1e-7 for a random right-hand side (a Cholesky factorisation of
+    the formed block: 4e-2) and 1e-3 to 4e-2, 3 to 4 times less than without, for one in the span of the rows, where
+    the rounding of the right-hand side alone does as much. A second step changed nothing.
+
+    Attributes:
+        refinements: steps of iterative refinement, each with one more product with `R^T R`.
+        rows: of the roots, for the workload alone, since a system's estimate does not tell; None: as many as the
+            parameters, an upper bound wherever this solver pays.
+    """
+
+    refinements: int = eqx.field(static=True, default=1)
+    rows: int | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self):
+        if self.refinements < 0:
+            raise ValueError(f"refinements is {self.refinements}: it counts steps and cannot be negative")
+        if self.rows is not None and self.rows < 1:
+            raise ValueError(f"rows is {self.rows}: a root has at least one row")
+
+    @property
+    def needs_definite(self) -> bool:
+        return True
+
+    @property
+    def needs_symmetric(self) -> bool:
+        return True
+
+    @property
+    def matrix_free(self) -> bool:
+        return True
+
+    @property
+    def fidelity(self) -> None:
+        return None
+
+    @property
+    def name(self) -> str:
+        return "Dual"
+
+    @property
+    def runs_as(self) -> str:
+        return self.name
+
+    def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> DualState:
+        """Form and factor `R R^T + s I`.
+
+        Raises:
+            ValueError: if the operator is not a `Shifted` block with a root.
+        """
+        bare = without_tags(operator)
+        if not isinstance(bare, Shifted):
+            raise ValueError(
+                f"Dual solves `R^T R + shift I` and got a {type(bare).__name__}: damp a Gauss-Newton or Fisher block, "
+                "Shifted(block, shift), or use CG or Cholesky"
+            )
+        base = without_tags(bare.base)
+        root = base.root() if isinstance(base, AbstractCurvatureOperator) else None
+        if root is None:
+            raise ValueError(
+                f"Dual needs a root R with R^T R the block, and this {type(base).__name__} has none: use the "
+                "Gauss-Newton matrix or the empirical Fisher instead of the Hessian, or CG or Cholesky"
+            )
+        gram = root.gram()
+        factor = jnp.linalg.cholesky(gram + bare.shift * jnp.eye(gram.shape[0], dtype=gram.dtype))
+        return DualState(bare.shift, root, factor)
+
+    def compute(
+        self, state: DualState, vector: PyTree[Array], options: dict[str, Any]
+    ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
+        """Solve in the rows, and refine."""
+        shift = state.shift
+
+        def solve(b: Float[Array, " n"]) -> Float[Array, " n"]:
+            return (b - state.root.transpose_mv(cho_solve((state.factor, True), state.root.mv(b)))) / shift
+
+        x = solve(vector)
+        for _ in range(self.refinements):
+            # By the root: the rounding of a block that is formed or summed otherwise would be divided by the shift.
+            x = x + solve(vector - state.root.transpose_mv(state.root.mv(x)) - shift * x)
+        positive, factored = shift > 0, jnp.all(jnp.isfinite(state.factor))
+        result = lx.RESULTS.where(factored, lx.RESULTS.successful, lx.RESULTS.singular)
+        result = lx.RESULTS.where(positive, result, lx.RESULTS.breakdown)
+        return jnp.where(positive & factored, x, jnp.nan), result, {"rows": state.root.rows}
+
+    def transpose(self, state: DualState, options: dict[str, Any]) -> tuple[DualState, dict[str, Any]]:
+        return state, options
+
+    def conj(self, state: DualState, options: dict[str, Any]) -> tuple[DualState, dict[str, Any]]:
+        return state, options
+
+    def assume_full_rank(self) -> bool:
+        return True
+
+    def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
+        """`rows^2 n` operations for `R R^T` with a dense root, `rows^3 / 3` for its factor, and the substitutions."""
+        n, itemsize = estimate.n, estimate.max_entry.dtype.itemsize
+        m = n if self.rows is None else self.rows
+        solves = 1 + self.refinements
+        flops = 1.0 * m**2 * n + 1 / 3 * m**3 + solves * (2.0 * m**2 + 4.0 * m * n) + self.refinements * 4.0 * m * n
+        return ClassicalWorkload(kernel="dual", flops=flops, bytes=(3.0 * m**2 + 2.0 * m * n) * itemsize)

@@ -1,0 +1,131 @@
+"""How far `newton` goes: step rules in its place of a learning rate, and curvature that serves several steps."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.flatten_util import ravel_pytree
+
+import qnewton as qn
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.standard_normal((12, 3)), RNG.standard_normal((12, 2))
+PARAMS = {"v": RNG.standard_normal((4, 2)), "w": RNG.standard_normal((3, 4))}
+OBJECTIVE = qn.Objective(
+    lambda p, x: jnp.tanh(x @ p["w"]) @ p["v"], lambda z, y: jnp.sum((z - y) ** 2, axis=-1) / 2, l2=1e-3
+)
+
+
+@pytest.fixture
+def x64():
+    with jax.enable_x64(True):
+        yield
+
+
+def run(steps, **options):
+    """Parameters before every step, and the info after it."""
+    optimizer = qn.newton(OBJECTIVE, **options)
+    params, batch = jax.tree.map(jnp.asarray, PARAMS), (jnp.asarray(X), jnp.asarray(Y))
+    state, traces, history = optimizer.init(params), [], []
+
+    @jax.jit
+    def step(params, state):
+        traces.append(1)
+        updates, state = optimizer.update(jax.grad(OBJECTIVE)(params, batch), state, params, batch=batch)
+        return updates, state
+
+    for _ in range(steps):
+        updates, state = step(params, state)
+        history.append((params, updates, state.info))
+        params = optax.apply_updates(params, updates)
+    assert len(traces) == 1
+    return history
+
+
+def oracle(params):
+    """Loss, gradient and Gauss-Newton matrix on the raveled parameters, independent of the library."""
+    flat, unravel = ravel_pytree(params)
+    x, y = jnp.asarray(X), jnp.asarray(Y)
+
+    def outputs(w):
+        p = unravel(w)
+        return (jnp.tanh(x @ p["w"]) @ p["v"]).ravel()
+
+    def loss(w):
+        return jnp.sum((outputs(w) - y.ravel()) ** 2) / 2 / len(X) + 1e-3 / 2 * jnp.sum(w**2)
+
+    jacobian = jax.jacobian(outputs)(flat)
+    return flat, loss, jax.grad(loss)(flat), jacobian.T @ jacobian / len(X) + 1e-3 * jnp.eye(flat.size)
+
+
+@pytest.mark.usefixtures("x64")
+def test_the_quadratic_model_sets_learning_rate_and_momentum() -> None:
+    """Directions of single tensors, so that the plane has something to mend; the model is that of the whole network."""
+    rule = qn.QuadraticModel(damping=0.5)
+    history = run(3, solver=qn.Cholesky(), conditioning=(qn.Shift(1.0),), partition=qn.per_tensor, step=rule)
+    (_, before, _), (params, updates, info) = history[1:]
+    flat, loss, gradient, matrix = oracle(params)
+    scale = float(info.damping_scale)
+    damped = np.asarray(matrix + scale * jnp.eye(flat.size))
+    tensors = [slice(0, 8), slice(8, 20)]
+    direction = np.concatenate([-np.linalg.solve(damped[own, own], gradient[own]) for own in tensors])
+    plane = np.stack([direction, ravel_pytree(before)[0]], axis=1)
+    coefficients = np.linalg.solve(plane.T @ damped @ plane, -plane.T @ gradient)
+    np.testing.assert_allclose(ravel_pytree(updates)[0], plane @ coefficients, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose([info.learning_rate, info.momentum], coefficients, rtol=1e-6)
+    np.testing.assert_allclose(info.loss, loss(flat), rtol=1e-12)
+
+
+@pytest.mark.usefixtures("x64")
+def test_the_line_search_takes_the_first_rate_that_lowers_the_loss_enough() -> None:
+    # Barely damped from a random start: full steps overshoot.
+    history = run(6, solver=qn.Cholesky(), conditioning=(qn.Shift(1e-9),), step=qn.LineSearch(slope=0.3))
+    rates = []
+    for params, updates, info in history:
+        flat, loss, gradient, matrix = oracle(params)
+        direction = -np.linalg.solve(matrix + 1e-9 * np.eye(flat.size), gradient)
+        rate = next(
+            0.5**k
+            for k in range(12)
+            if loss(flat) - loss(flat + 0.5**k * direction) >= -0.3 * 0.5**k * float(gradient @ direction)
+        )
+        np.testing.assert_allclose(info.learning_rate, rate)
+        np.testing.assert_allclose(ravel_pytree(updates)[0], rate * direction, rtol=1e-5, atol=1e-10)
+        rates.append(rate)
+    assert min(rates) < 1, "no step was shortened: the test shows nothing"
+
+
+@pytest.mark.usefixtures("x64")
+def test_curvature_serves_as_many_steps_as_asked_for() -> None:
+    history = run(5, solver=qn.Cholesky(), adaptation=qn.Fixed(), conditioning=(qn.Shift(0.3),), refresh=3)
+    assert [int(info.staleness) for _, _, info in history] == [0, 1, 2, 0, 1]
+    for k, (params, updates, _) in enumerate(history):
+        matrix = oracle(history[3 * (k // 3)][0])[3]
+        flat, _, gradient, _ = oracle(params)
+        expected = -np.linalg.solve(matrix + 0.3 * np.eye(flat.size), gradient)
+        np.testing.assert_allclose(ravel_pytree(updates)[0], expected, rtol=1e-9, atol=1e-13)
+
+
+def test_bad_input() -> None:
+    with pytest.raises(ValueError, match="refresh is 0"):
+        qn.newton(OBJECTIVE, refresh=0)
+    with pytest.raises(ValueError, match="the rule stands in for both"):
+        qn.newton(OBJECTIVE, 0.5, step=qn.LineSearch())
+    with pytest.raises(ValueError, match="tries 0"):
+        qn.LineSearch(tries=0)
+
+
+@pytest.mark.parametrize(
+    ("examples", "expected"), [(5, "DualNewtonState"), (13, "KFACState")], ids=["few residuals", "many residuals"]
+)
+def test_the_recipe_goes_by_the_shape(examples, expected) -> None:
+    """20 parameters and 2 outputs: 10 residuals or 26."""
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), PARAMS)
+    batch = jnp.ones((examples, 3)), jnp.ones((examples, 2))
+    optimizer = qn.recipe(OBJECTIVE, params, batch)
+    state = optimizer.init(params)
+    assert type(state).__name__ == expected
+    gradients = jax.grad(OBJECTIVE)(params, batch)
+    updates, _ = jax.jit(lambda g, s, p: optimizer.update(g, s, p, batch=batch))(gradients, state, params)
+    assert OBJECTIVE(optax.apply_updates(params, updates), batch) < OBJECTIVE(params, batch)

@@ -1,0 +1,96 @@
+"""Iterative solvers as candidates: their cost follows the condition number, and one compilation serves all."""
+
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+import pytest
+import scipy.sparse.linalg
+
+import qnewton as q
+from qnewton.core.records import System
+from qnewton.hardware import ClassicalMachine, KernelTimes, fit
+from qnewton.scheduling import calibration
+from qnewton.testing import symmetric_with_spectrum
+
+CANDIDATES = (q.Cholesky(), q.LU(), q.CG(1e-5), q.MINRES(1e-5, preconditioner=q.Jacobi()), q.Eigh())
+# One second per operation, so that predictions are operation counts.
+MACHINE = ClassicalMachine(
+    "abacus",
+    "float32",
+    tuple((kernel, KernelTimes(0.0, 0.0, 1.0)) for kernel in ("cg", "cholesky", "eigh", "lu", "minres")),
+)
+N = 60
+
+
+def with_kappa(kappa, signs=np.ones(N)):
+    return symmetric_with_spectrum(np.geomspace(1 / kappa, 1, N) * signs)
+
+
+@pytest.fixture(scope="module")
+def run():
+    traces = []
+    hybrid = q.Hybrid(CANDIDATES, estimator=q.Exact(), classical=MACHINE)
+
+    @jax.jit
+    def solve(matrix, vector):
+        traces.append(matrix)
+        operator = lx.MatrixLinearOperator(matrix, lx.symmetric_tag)
+        solution = lx.linear_solve(operator, vector, hybrid, throw=False)
+        return solution.value, solution.result, solution.stats["plan"]
+
+    def run(matrix):
+        vector = np.random.default_rng(0).standard_normal(N)
+        value, result, plan = solve(jnp.asarray(matrix, jnp.float32), jnp.asarray(vector, jnp.float32))
+        assert result == lx.RESULTS.successful
+        expected = np.linalg.solve(matrix, vector)
+        assert np.linalg.norm(value - expected) <= 1e-3 * np.linalg.norm(expected)
+        return CANDIDATES[int(plan.choice[0])].name, np.asarray(plan.predicted_seconds[0]), len(traces)
+
+    return run
+
+
+def test_the_choice_follows_the_condition_number_without_compiling_anew(run):
+    easy, seconds, _ = run(with_kappa(1.5))
+    assert easy == "CG"
+    # ceil(sqrt(1.5) / 2 ln(2e5)) = 8 steps of 2 n^2 + 10 n operations.
+    assert seconds[2] == pytest.approx(8 * (2 * N**2 + 10 * N), rel=1e-6)
+    hard, seconds, _ = run(with_kappa(100))
+    assert hard == "Cholesky"
+    # 61 steps by the bound, and no more than n.
+    assert seconds[2] == pytest.approx(N * (2 * N**2 + 10 * N), rel=1e-6)
+    indefinite, seconds, traces = run(with_kappa(1.05, np.where(np.arange(N) % 2, 1, -1)))
+    assert indefinite == "MINRES(Jacobi)"
+    assert np.isinf(seconds[[0, 2]]).all()
+    assert traces == 1
+
+
+def test_a_matrix_that_is_not_symmetric_is_refused_to_those_that_need_it():
+    system = System.of(jnp.asarray(np.triu(with_kappa(2.0)), jnp.float32), symmetric=False)
+    plan = q.Hybrid(CANDIDATES, estimator=q.Exact(), classical=MACHINE).plan(system)
+    assert np.array_equal(plan.feasible[0], [False, True, False, False, False])
+
+
+def test_calibration_counts_the_steps_that_were_taken(monkeypatch):
+    fitted = []
+
+    def keep(workloads, *rest):
+        fitted.extend(workloads)
+        return fit(workloads, *rest)
+
+    monkeypatch.setattr(calibration, "fit", keep)
+    sizes = (64, 96, 128)
+    q.calibrate([q.CG(1e-5)], sizes=sizes, repeats=2)
+    taken = []
+    for n in sizes:
+        # The systems of calibration: F F^T / n + I, with condition numbers near 5.
+        rng = np.random.default_rng(n)
+        factor = rng.standard_normal((n, n))
+        matrix, vector = (factor @ factor.T / n + np.eye(n)).astype("float32"), rng.standard_normal(n).astype("float32")
+        steps = []
+        scipy.sparse.linalg.cg(matrix, vector, rtol=1e-5, callback=steps.append)
+        taken.append(len(steps))
+    assert [float(workload.steps) for workload in fitted] == taken
+    assert [float(w.total_flops) for w in fitted] == [
+        k * (2 * n**2 + 10 * n) for k, n in zip(taken, sizes, strict=True)
+    ]
