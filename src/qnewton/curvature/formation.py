@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from ..core.layout import Layout, Piece
 
-_STRIPS = 8
+_WORTH_TILING = 64
 
 
 def mirrored(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
@@ -23,9 +23,8 @@ def lower_triangle(
 ) -> Float[Array, "n n"]:
     """`sum_n x_n x_n^T kron D_n` in the order of the block; entries above the diagonal are not defined.
 
-    Works in strips of rows, each as wide as its part of the lower triangle: a strip is one matrix product, whose right
-    operand is the columns' inputs times their curvature with the strip's outputs. Columns are gone through output by
-    output, so that the operand of a strip needs no more than the batch times the strip's columns.
+    Where weights lie as [outputs, inputs] with many inputs, as they do in wide layers of most libraries, the block is
+    made tile by tile, one matrix product `x^T diag(D_ab) y` per pair of outputs a >= b, whose operands stay in the cache.
     """
     ends = list(itertools.accumulate((outputs for _, outputs in layout.shapes), initial=0))
     pieces = sorted(
@@ -54,22 +53,21 @@ def _fill(
     *,
     same: bool,
 ) -> Float[Array, "n n"]:
-    """Write the products of one piece with another into their place, strip by strip."""
-    if row.order is not None or column.order is not None or not (row.transposed and column.transposed):
+    """Write the products of one piece with another into their place; of a piece with itself the lower triangle."""
+    wide = row.rows >= _WORTH_TILING and column.rows >= _WORTH_TILING
+    if not (wide and row.transposed and column.transposed):
         return _fill_at_once(matrix, row, x, column, y, curvature)
-    # Both lie as [outputs, inputs], the usual way: the rows of a few outputs are a contiguous strip.
-    per_strip = -(-row.outputs // _STRIPS)
-    for first in range(0, row.outputs, per_strip):
-        last = min(first + per_strip, row.outputs)
-        reach = last if same else column.outputs
-        tiles = []
-        for output in range(first, last):
-            operand = curvature[:, output, :reach, None] * y[:, None, :]
-            tiles.append(x.T @ operand.reshape(y.shape[0], -1))
-        strip = jnp.concatenate(tiles)
-        position = (row.start + first * row.rows, column.start)
-        matrix = jax.lax.dynamic_update_slice(matrix, strip, position)
-    return matrix
+    pairs = [(a, b) for a in range(row.outputs) for b in range(a + 1 if same else column.outputs)]
+    # Each pair reads one line.
+    lines = jnp.moveaxis(curvature, 0, 2)
+
+    def fill(k: Array, matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
+        a, b = jnp.asarray(pairs, jnp.int32)[k]
+        line = jax.lax.dynamic_index_in_dim(jax.lax.dynamic_index_in_dim(lines, a, 0, False), b, 0, False)
+        position = (row.start + a * row.rows, column.start + b * column.rows)
+        return jax.lax.dynamic_update_slice(matrix, x.T @ (line[:, None] * y), position)
+
+    return jax.lax.fori_loop(0, len(pairs), fill, matrix)
 
 
 def _fill_at_once(

@@ -14,7 +14,7 @@ from .formation import lower_triangle, mirrored
 from .roots import factors
 
 _WORTH_REDUCING = 64
-_SHARES = (0.25, 0.5, 0.625, 0.75)
+_SHARES = tuple(sixteenths / 16 for sixteenths in range(4, 16))
 
 
 class LayerOperator(AbstractCurvatureOperator):

@@ -13,7 +13,7 @@ Solve = Callable[[lx.AbstractLinearOperator, Float[Array, " n"]], tuple[Float[Ar
 
 
 def solve_on_support(
-    operator: lx.AbstractLinearOperator, vector: Float[Array, " n"], solve: Solve
+    operator: lx.AbstractLinearOperator, vector: Float[Array, " n"], solve: Solve, every: int = 1
 ) -> tuple[Float[Array, " n"], Int[Array, ""]]:
     """Solve an unformed system on the smallest of the block's `reductions` that holds its support.
 
@@ -24,6 +24,7 @@ def solve_on_support(
         operator: of the system; anything but a `Shifted` block is solved whole.
         vector: right-hand side `[n]`.
         solve: `(operator, vector)` to the solution and the number of iterations, for any size.
+        every: take only every so many of the block's reductions, since each is compiled.
     """
     base = operator.base if isinstance(operator, Shifted) else None
     if not isinstance(operator, Shifted) or not isinstance(base, AbstractCurvatureOperator) or not base.reductions:
@@ -37,5 +38,6 @@ def solve_on_support(
 
         return branch
 
-    index = jnp.searchsorted(jnp.asarray(base.reductions), base.support())
-    return jax.lax.switch(index, [*(cut_to(size) for size in base.reductions), lambda: solve(operator, vector)])
+    sizes = base.reductions[::every]
+    index = jnp.searchsorted(jnp.asarray(sizes), base.support())
+    return jax.lax.switch(index, [*(cut_to(size) for size in sizes), lambda: solve(operator, vector)])

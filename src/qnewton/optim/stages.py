@@ -72,7 +72,11 @@ def solve_block(
         value, plan = solution.value, solution.stats.get("plan")
         iterations = jnp.asarray(solution.stats.get("num_steps", 0), jnp.int32)
     else:
-        value, iterations = solve_on_support(operator, gradient, lambda a, b: _solve_unformed(solver, a, b, options))
+        # A factorisation costs the cube of the size, products only the size itself.
+        every = 4 if isinstance(solver, AbstractSolver) and solver.matrix_free else 1
+        value, iterations = solve_on_support(
+            operator, gradient, lambda a, b: _solve_unformed(solver, a, b, options), every
+        )
         plan = None
 
     norm = jnp.linalg.norm(gradient)
