@@ -24,7 +24,7 @@ def lower_triangle(
     """`sum_n x_n x_n^T kron D_n` in the order of the block; entries above the diagonal are not defined.
 
     Where weights lie as [outputs, inputs] with many inputs, as they do in wide layers of most libraries, the block is
-    made tile by tile, one matrix product `x^T diag(D_ab) y` per pair of outputs a >= b, whose operands stay in the cache.
+    made tile by tile: one matrix product `x^T diag(D_ab) y` per pair of outputs a >= b, whose operands fit the cache.
     """
     ends = list(itertools.accumulate((outputs for _, outputs in layout.shapes), initial=0))
     pieces = sorted(
