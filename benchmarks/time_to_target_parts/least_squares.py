@@ -96,20 +96,20 @@ class Scipy(Program):
         self.rows, self.dtype = shape.size, flat.dtype
 
     def residual(self, w: np.ndarray) -> np.ndarray:
-        return np.asarray(self.function(w.astype(self.dtype)), np.float64)
+        return np.array(self.function(w.astype(self.dtype)), np.float64)
 
     def derivative(self, w: np.ndarray) -> Any:
         from scipy.sparse.linalg import LinearOperator
 
         w = w.astype(self.dtype)
         if self._dense:
-            return np.asarray(self.jacobian(w), np.float64)
+            return np.array(self.jacobian(w), np.float64)
 
         def forward(v: np.ndarray) -> np.ndarray:
-            return np.asarray(self.forward(w, v.reshape(-1).astype(self.dtype)))
+            return np.array(self.forward(w, v.reshape(-1).astype(self.dtype)))
 
         def backward(u: np.ndarray) -> np.ndarray:
-            return np.asarray(self.backward(w, u.reshape(-1).astype(self.dtype)))
+            return np.array(self.backward(w, u.reshape(-1).astype(self.dtype)))
 
         return LinearOperator((self.rows, len(w)), matvec=forward, rmatvec=backward, dtype=self.dtype)
 

@@ -109,8 +109,9 @@ def _output_root(point: Point, z: Float[Array, "batch c"]) -> tuple[Float[Array,
     if examples.width == 1:
         root = jnp.maximum(root, jnp.sqrt(jnp.finfo(root.dtype).tiny).astype(root.dtype))
         return root, slope / root[:, :, 0]
+    # One by one for the reason that `curvature.roots.factors` gives.
     solve = partial(jax.lax.linalg.triangular_solve, left_side=True, lower=True)
-    return root, solve(root, slope[:, :, None])[:, :, 0]
+    return root, jax.lax.map(lambda pair: solve(pair[0], pair[1][:, None])[:, 0], (root, slope))
 
 
 def _jacobian(point: Point, half: Float[Array, "batch c c"]) -> Float[Array, "rows n"]:

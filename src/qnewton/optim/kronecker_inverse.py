@@ -77,17 +77,20 @@ def split(a: Float[Array, "i i"], g: Float[Array, "a a"]) -> Float[Array, ""]:
 
 def _inverses(matrices: Sequence[Float[Array, "i i"]], shifts: Sequence[Float[Array, ""]]) -> list[Float[Array, "i i"]]:
     """Inverses of the shifted matrices; NaN where one is not positive definite."""
-    # Matrices of one size are inverted as one array: half as much to compile for a network of similar layers.
+    # Matrices of one size go through one loop: half as much to compile for a network of similar layers. Not as one batch,
+    # see `curvature.roots.factors`.
     sizes = [matrix.shape[0] for matrix in matrices]
     found: dict[int, Array] = {}
     for size in sorted(set(sizes)):
         members = [k for k, other in enumerate(sizes) if other == size]
         eye = jnp.eye(size, dtype=matrices[0].dtype)
-        stack = jnp.stack([matrices[k] for k in members])
-        shifted = stack + jnp.stack([shifts[k] for k in members])[:, None, None] * eye
-        # Symmetric by construction. Not `cho_solve` with the identity: one triangular solve and a product are less.
-        factor = jax.lax.linalg.cholesky(shifted, symmetrize_input=False)
-        root = jax.lax.linalg.triangular_solve(factor, jnp.broadcast_to(eye, stack.shape), left_side=True, lower=True)
-        inverse = jnp.einsum("kji,kjl->kil", root, root)
+
+        def invert(shifted: Float[Array, "i i"], eye: Float[Array, "i i"] = eye) -> Float[Array, "i i"]:
+            # Symmetric by construction. Not `cho_solve` with the identity: one triangular solve and a product are less.
+            factor = jax.lax.linalg.cholesky(shifted, symmetrize_input=False)
+            root = jax.lax.linalg.triangular_solve(factor, eye, left_side=True, lower=True)
+            return root.T @ root
+
+        inverse = jax.lax.map(invert, jnp.stack([matrices[k] + shifts[k] * eye for k in members]))
         found.update(zip(members, inverse, strict=True))
     return [found[k] for k in range(len(matrices))]
