@@ -83,7 +83,7 @@ def test_the_papers_estimator_can_be_reported(call, quick):
 def test_a_training_that_fails_says_why_and_still_reports(call, quick, tmp_path):
     outcome = call("train", "poisoned", *quick, "--out", "run")
     assert outcome.status == 1
-    assert "qnewton: the loss of the batch at step 0 is nan" in outcome.err
+    assert "qnewton: the loss of the batch at step 0 is nan" in outcome.err, outcome.err
     assert "Lower --learning-rate" in outcome.err
     assert f"report: {Path('run') / 'report.html'}" in outcome.err
     assert "Traceback" not in outcome.said
