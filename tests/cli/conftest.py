@@ -1,7 +1,7 @@
 """A task that trains in milliseconds, and the command line called in-process."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,12 +53,11 @@ def tiny(dtype: str, *, poisoned: bool = False) -> Task:
     )
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _tasks() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TASKS, "tiny", tiny)
-        patch.setitem(TASKS, "poisoned", lambda dtype: tiny(dtype, poisoned=True))
-        yield
+@pytest.fixture(autouse=True)
+def _tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    # For each test anew: tests/experiments, in the same process, has other tasks of these names for its session.
+    monkeypatch.setitem(TASKS, "tiny", tiny)
+    monkeypatch.setitem(TASKS, "poisoned", lambda dtype: tiny(dtype, poisoned=True))
 
 
 @pytest.fixture
