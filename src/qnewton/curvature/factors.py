@@ -13,7 +13,8 @@ from ..core.layout import Layout
 from ..core.operators import KroneckerFactors
 from ..core.trees import ravel
 from .examples import sum_over_chunks
-from .kronecker import Layer
+from .kronecker import Layer, layout_of
+from .partition import Block
 from .point import Point
 from .roots import batched_root
 
@@ -71,6 +72,14 @@ class Signals(eqx.Module):
                 gradients = jnp.einsum("nti,pnta->pnia", x, delta)
                 parts.append(jnp.sum(gradients**2, axis=(0, 1)) / (self.total * delta.shape[0]))
         return parts
+
+
+def block_signals(point: Point, block: Block, layers: Sequence[Layer] | None) -> Signals | None:
+    """The signals of a block's layers; None where they have no layout, or a parameter is not recognised."""
+    if layers is None:
+        return None
+    layout = layout_of(block, layers, point.sizes(block))
+    return None if layout is None else layer_signals(point, layers, layout)
 
 
 def layer_signals(

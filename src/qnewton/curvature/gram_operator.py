@@ -9,10 +9,10 @@ from jaxtyping import Array, Float, PyTree
 
 from ..core.operators import AbstractCurvatureOperator, AbstractRoot, KroneckerFactors, Path
 from .examples import sum_over_chunks
-from .factors import Signals, layer_signals
+from .factors import block_signals
 from .formation import mirrored
 from .gram_root import GramRoot
-from .kronecker import Layer, Small, assemble, layout_of, pairs
+from .kronecker import Layer, Small, assemble, pairs
 from .layer_operator import LayerOperator
 from .partition import Block
 from .point import Point
@@ -104,25 +104,19 @@ class GramOperator(AbstractCurvatureOperator):
         return jnp.max(jnp.abs(self.diagonal()))
 
     def kronecker(self) -> KroneckerFactors | None:
-        signals = self._signals()
+        signals = block_signals(self.point, self.block, self.layers)
         return None if signals is None else signals.factors(self.diagonal)
 
     def rotated_diagonal(
         self, bases: Sequence[tuple[Float[Array, "i i"], Float[Array, "a a"]]]
     ) -> list[Float[Array, "i a"]]:
-        signals = self._signals()
+        signals = block_signals(self.point, self.block, self.layers)
         if signals is None:
             raise ValueError(f"block `{self.block.name}` has no recognised layers, so no basis to rotate into")
         return signals.rotated_diagonal(bases)
 
     def root(self) -> AbstractRoot:
         return GramRoot.of(self.point, self.block, self.layers, self.push, self.pull)
-
-    def _signals(self) -> Signals | None:
-        if self.layers is None:
-            return None
-        layout = layout_of(self.block, self.layers, self.point.sizes(self.block))
-        return None if layout is None else layer_signals(self.point, self.layers, layout)
 
     def _layer_curvature(self, example: PyTree) -> tuple[Small, list[Float[Array, "t i"]]]:
         """`G^T D G` of one example, with `G` the Jacobian of its outputs in the outputs of the layers."""

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from ..core.operators import AbstractCurvatureOperator, AbstractRoot, KroneckerFactors, Path
-from .factors import Signals, layer_signals
+from .factors import block_signals
 from .formation import mirrored
-from .kronecker import Layer, Small, assemble, feed_each_other, layout_of, pairs
+from .kronecker import Layer, Small, assemble, feed_each_other, pairs
 from .layer_operator import LayerOperator
 from .partition import Block
 from .point import Point
@@ -94,25 +94,19 @@ class ProductOperator(AbstractCurvatureOperator):
 
     def kronecker(self) -> KroneckerFactors | None:
         """Of the Gauss-Newton matrix: Kronecker factors are to be semidefinite, and precondition."""
-        signals = self._signals()
+        signals = block_signals(self.point, self.block, self.layers)
         return None if signals is None else signals.factors(self.diagonal)
 
     def rotated_diagonal(
         self, bases: Sequence[tuple[Float[Array, "i i"], Float[Array, "a a"]]]
     ) -> list[Float[Array, "i a"]]:
-        signals = self._signals()
+        signals = block_signals(self.point, self.block, self.layers)
         if signals is None:
             raise ValueError(f"block `{self.block.name}` has no recognised layers, so no basis to rotate into")
         return signals.rotated_diagonal(bases)
 
     def root(self) -> AbstractRoot | None:
         return None
-
-    def _signals(self) -> Signals | None:
-        if self.layers is None:
-            return None
-        layout = layout_of(self.block, self.layers, self.point.sizes(self.block))
-        return None if layout is None else layer_signals(self.point, self.layers, layout)
 
     def _over_units(self, read: Callable[[Array, Array], Array]) -> Array:
         positions = jnp.arange(self.block.n, dtype=jnp.int32)

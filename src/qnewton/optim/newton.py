@@ -82,8 +82,9 @@ def newton(
 ) -> optax.GradientTransformationExtraArgs:
     """Newton's method: every block's system `A x = g` goes to the solver that is predicted to finish it soonest.
 
-    `update(grads, state, params, batch=(inputs, targets))` returns `-learning_rate x`. It is pure and can be jitted; it
-    must come last in an `optax.chain`, and `optax.MultiSteps` is not supported (it would show only the last batch).
+    `update(grads, state, params, batch=(inputs, targets), key=None)` returns `-learning_rate x`, with `grads` those of
+    `objective(params, batch, key)`. It is pure and can be jitted; it must come last in an `optax.chain`, and
+    `optax.MultiSteps` is not supported (it would show only the last batch).
 
     Args:
         objective: what is minimised; supplies the curvature.
