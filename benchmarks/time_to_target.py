@@ -28,6 +28,7 @@ import time
 from pathlib import Path
 
 import jax
+import scipy.linalg  # noqa: F401  # jax factorises through it, and threadpoolctl sees only what is loaded
 import threadpoolctl
 from time_to_target_parts.contestants import EFFORT, Contestant
 from time_to_target_parts.kfac_jax_rival import KFAC_JAX

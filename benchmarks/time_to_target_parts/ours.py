@@ -81,7 +81,7 @@ OURS = (
     ),
     _ours(
         "dual_newton",
-        {"poisson": product(static={"start": (1e-4, 1e-3, 1e-2), "acceleration": (0.75, None)})},
+        {"poisson": product(static={"start": (1e-2, 1e-1, 1.0), "acceleration": (0.75, None)})},
         reason="for fewer residuals than parameters",
     ),
     _ours(

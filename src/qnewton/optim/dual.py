@@ -87,7 +87,7 @@ class _Trials(NamedTuple):
 def dual_newton(
     objective: Objective,
     *,
-    start: float = 1e-3,
+    start: float = 0.1,
     acceleration: float | None = 0.75,
 ) -> optax.GradientTransformationExtraArgs:
     """Gauss-Newton steps damped after Levenberg and Marquardt, solved in the residuals, bent along the geodesic.
@@ -107,6 +107,9 @@ def dual_newton(
     `update(grads, state, params, batch=(inputs, targets), key=None)` is pure, can be jitted and scanned, and returns
     the step itself. It does not read `grads`: under `jit` their computation is dropped, and zeros serve as well. The
     transformation must come last in an `optax.chain`, since its step was tried as it is.
+
+    On a CPU with few or shared cores, give BLAS one thread (`import scipy.linalg`, then
+    `threadpoolctl.threadpool_limits(1, user_api="blas")`): its threads wait for XLA's, and a step takes twice as long.
 
     Args:
         objective: what is minimised; its loss must be convex in the outputs, its batches should be the full data or
