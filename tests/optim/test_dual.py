@@ -14,7 +14,7 @@ from jaxtyping import PyTree
 
 import qnewton as q
 from qnewton.curvature.point import Point
-from qnewton.optim import dual_rows
+from qnewton.optim import dual_rows, dual_sample
 from qnewton.optim.dual_rows import check_rows_fit, rows_of
 
 # optax's types do not know which state comes back.
@@ -77,12 +77,12 @@ def step_of(optimizer: Any, params: PyTree, batch: Any, **arguments: Any) -> tup
     return jax.jit(optimizer.update)(params, optimizer.init(params), params, batch=batch, **arguments)
 
 
-def primal(case: Case, oracle: Any, damping: float, accelerated: bool) -> np.ndarray:
-    """`d + a` by the dense system in the parameters, float64."""
+def primal(case: Case, oracle: Any, damping: float, accelerated: bool, chosen: Any = range(8)) -> np.ndarray:
+    """`d + a` by the dense system in the parameters, float64; of the chosen examples, which stand for all."""
     w, weights = oracle.vector, WEIGHTS if case.weights else np.ones(8)
     z, jacobian = oracle.outputs(w), oracle.jacobian(w)
     slope, curvature = case.derivatives(z, oracle.targets)
-    share = weights / weights.sum()
+    share = np.isin(np.arange(8), chosen) * (8 / len(chosen)) * weights / weights.sum()
     matrix = np.einsum("n,nop,nor,nrq->pq", share, jacobian, curvature, jacobian)
     matrix += (damping + case.l2) * np.eye(15)
     d = -np.linalg.solve(matrix, np.einsum("n,nop,no->p", share, jacobian, slope) + case.l2 * w)
@@ -376,6 +376,25 @@ def test_what_cannot_be_trained_is_refused(problem_of):
         optimizer.init({})
     with pytest.raises(ValueError, match=r"batch=\(inputs, targets\)"):
         optimizer.update(problem.params, optimizer.init(problem.params), problem.params)
+
+
+@pytest.mark.parametrize("name", ["squares", "weighted cross-entropy, l2"])
+def test_an_early_step_is_the_primal_one_of_a_part(name, x64, problem_of, monkeypatch):
+    monkeypatch.setattr(dual_sample, "SMALLEST", 1)
+    case, problem = CASES[name], problem_of("float64")
+    objective, batch = set_up(case, problem, "float64")
+    optimizer = dual_newton(objective, start=0.5, sample=2)
+    part = dual_sample.part_of(Point.of(objective, problem.params, batch).examples, 2, jnp.int32(0))
+    assert part is not None
+    updates, state = step_of(optimizer, problem.params, batch)
+    assert bool(state.info.accepted)
+    assert int(state.info.examples) == 4
+    expected = primal(case, problem.oracle, float(state.info.damping), True, np.asarray(part.chosen))
+    np.testing.assert_allclose(problem.vector(updates), expected, rtol=1e-5, atol=1e-4)
+    # Judged on the whole batch all the same.
+    np.testing.assert_allclose(state.info.loss, objective(problem.params, batch), rtol=1e-12)
+    after = objective(optax.apply_updates(problem.params, updates), batch)
+    assert float(after) < float(state.info.loss)
 
 
 @pytest.mark.parametrize("arguments", [{"start": 0.0}, {"start": np.inf}, {"acceleration": 0.0}])

@@ -1,12 +1,10 @@
 """Levenberg-Marquardt in the residuals, with geodesic acceleration."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from ..core.status import Status
@@ -14,17 +12,11 @@ from ..core.trees import check_params
 from ..curvature import Objective, whole
 from ..curvature.objective import Batch
 from ..curvature.point import Point
-from .dual_rows import Rows, rows_of
+from .dual_sample import Sampling, part_of
+from .dual_trials import Tried, try_two
 
-Outputs = Callable[[Float[Array, " n"]], Float[Array, "batch c"]]
-
-TRIED = (0.4, 2.5)
-"""Multiples of the damping that every step tries: below 1 to let it fall, above to let it grow, about inverse."""
 GROW = 4.0
 """Factor on the damping after a step that no trial was good enough for."""
-
-LARGEST = 1e6
-"""Damping relative to the mean diagonal entry of the Gram matrix: a step that fails there has nothing to gain."""
 
 
 class DualNewtonInfo(NamedTuple):
@@ -39,6 +31,7 @@ class DualNewtonInfo(NamedTuple):
         acceleration_ratio: `|a| / |d|` of the better trial before `a` is shortened; 0 without acceleration.
         relative_residual: of the better trial's solve in the rows, `||(K + m I) u - b|| / ||b||`; near the smallest
             dampings it may be large where the step is good all the same, which the trial decides.
+        examples: that the trials were computed from, the whole batch or a part of it; both are judged on all of it.
         status: a `Status`; with every one but `OK` the parameters stay where they are.
     """
 
@@ -49,6 +42,7 @@ class DualNewtonInfo(NamedTuple):
     accepted: Bool[Array, ""]
     acceleration_ratio: Float[Array, ""]
     relative_residual: Float[Array, ""]
+    examples: Int[Array, ""]
     status: Int[Array, ""]
 
 
@@ -58,30 +52,14 @@ class DualNewtonState(NamedTuple):
     Attributes:
         count: steps taken, refused ones included.
         damping: around which the next step tries two; 0 until a first batch has set the scale.
+        sampling: whether the next step may do with a part of the batch.
         info: of the last step; zeros before the first.
     """
 
     count: Int[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]  # optax's name for it
     damping: Float[Array, ""]
+    sampling: Sampling
     info: DualNewtonInfo
-
-
-class _Trials(NamedTuple):
-    """Two steps, along a leading axis of 2.
-
-    Attributes:
-        damping: without l2.
-        step: `d + a`, with `a` shortened.
-        moved: `R (d + a)`.
-        acceleration_ratio: `|a| / |d|`, `a` not shortened.
-        residual: `||(K + m I) u - b|| / ||b||` of the solve behind d.
-    """
-
-    damping: Float[Array, "2"]
-    step: Float[Array, "2 n"]
-    moved: Float[Array, "2 rows"]
-    acceleration_ratio: Float[Array, "2"]
-    residual: Float[Array, "2"]
 
 
 def dual_newton(
@@ -89,6 +67,7 @@ def dual_newton(
     *,
     start: float = 0.1,
     acceleration: float | None = 0.75,
+    sample: int | None = 3,
 ) -> optax.GradientTransformationExtraArgs:
     """Gauss-Newton steps damped after Levenberg and Marquardt, solved in the residuals, bent along the geodesic.
 
@@ -104,6 +83,11 @@ def dual_newton(
     is convex in the outputs, whose Hessian takes the place of the squares'. An l2 term enters gradient and curvature
     exactly.
 
+    Far from a solution the curvature of a third of the examples leads about as far as that of all, in a fraction of the
+    time. So the first steps take their trials from one part in `sample` of the batch, each from another part, until the
+    whole loss, on which every trial is judged, falls more than `sample` times slower than the part's own; from there
+    on each takes the whole batch. Parts of fewer than 100 residuals are never used.
+
     `update(grads, state, params, batch=(inputs, targets), key=None)` is pure, can be jitted and scanned, and returns
     the step itself. It does not read `grads`: under `jit` their computation is dropped, and zeros serve as well. The
     transformation must come last in an `optax.chain`, since its step was tried as it is.
@@ -117,6 +101,7 @@ def dual_newton(
         start: first damping relative to the mean diagonal entry of `K`, positive.
         acceleration: largest `2 |a| / |d|`, to which longer accelerations are shortened (the source rejects above
             0.75); None leaves them out.
+        sample: parts into which early steps divide the batch, at least 2; None lets every step see all of it.
 
     Returns:
         The transformation. Its state is a `DualNewtonState` whose `info` reports on the last step: `Status.NOT_FINITE`
@@ -135,14 +120,17 @@ def dual_newton(
         raise ValueError(
             f"acceleration is {acceleration}: it bounds 2 |a| / |d| and must be positive, or None for no acceleration"
         )
+    if sample is not None and sample < 2:
+        raise ValueError(f"sample is {sample}: give the number of parts, at least 2, or None for the whole batch")
+
+    parts = 1 if sample is None else sample
 
     def init(params: PyTree) -> DualNewtonState:
         check_params(params)
         dtype = jax.tree.leaves(params)[0].dtype
         zero, number = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
-        return DualNewtonState(
-            number, zero, DualNewtonInfo(zero, zero, number, zero, jnp.zeros((), bool), zero, zero, number)
-        )
+        info = DualNewtonInfo(zero, zero, number, zero, jnp.zeros((), bool), zero, zero, number, number)
+        return DualNewtonState(number, zero, Sampling.start(dtype), info)
 
     def update(
         updates: PyTree,
@@ -158,36 +146,36 @@ def dual_newton(
             raise ValueError("dual_newton needs update(grads, state, params, batch=(inputs, targets))")
         (block,) = whole(params)
         w = block.take(params)
+        point = Point.of(objective, params, batch, key)
 
-        def outputs(v: Float[Array, " n"]) -> Float[Array, "batch c"]:
-            z = objective.outputs(block.put(params, v), batch[0], key)
-            return z.reshape(z.shape[0], -1)
+        def tried(point: Point) -> Tried:
+            return try_two(point, block, state.damping, start, acceleration)
 
-        rows = rows_of(Point.of(objective, params, batch, key), block)
-        gram = rows.gram()
-        scale = jnp.trace(gram) / gram.shape[0]
-        limits = jnp.finfo(w.dtype)
-        # The rounding of the Gram matrix is as large as the lower limit; tiny, for rows that are all zero.
-        lowest = limits.eps * scale + limits.tiny
-        damping = jnp.where(state.damping > 0, state.damping, start * scale)
-        damping = jnp.clip(damping, lowest, jnp.maximum(lowest, LARGEST * scale))
-        trials = _solve(rows, gram, outputs, w, damping, objective.l2, acceleration)
+        count = point.examples.count
+        part = part_of(point.examples, parts, state.count)
+        if part is None:
+            found, examples = tried(point), jnp.int32(count)
+        else:
+            # Made here, because it traces the model for both, which a branch must not do.
+            few, sampled = point.on(part.examples), state.sampling.active
+            found = jax.lax.cond(sampled, lambda: tried(few), lambda: tried(point))
+            examples = jnp.where(sampled, part.examples.count, count).astype(jnp.int32)
 
         # The three losses by one program: compiled once, and with one rounding.
-        points = jnp.concatenate([w[None], w + trials.step])
-        losses = jax.vmap(lambda v: objective(block.put(params, v), batch, key))(points)
+        points = jnp.concatenate([w[None], w + found.trials.step])
+        values, weights = jax.vmap(lambda v: _terms(objective, block.put(params, v), batch, key))(points)
+        total = jnp.sum(weights, axis=1)
+        penalties = objective.l2 / 2 * jnp.sum(points**2, axis=1)
+        losses = jnp.sum(values, axis=1) / total + penalties
         loss = losses[0]
         winner = jnp.argmin(jnp.where(jnp.isfinite(losses[1:]), losses[1:], jnp.inf)).astype(jnp.int32)
-        best = jax.tree.map(lambda leaf: leaf[winner], trials)
-        predicted = -(jnp.vdot(rows.residual, best.moved) + jnp.vdot(best.moved, best.moved) / 2)
-        if objective.l2:
-            predicted = predicted - objective.l2 * jnp.vdot(w + best.step / 2, best.step)
+        best = jax.tree.map(lambda leaf: leaf[winner], found.trials)
         decrease = loss - losses[1:][winner]
 
-        finite, solved = jnp.isfinite(loss) & jnp.isfinite(scale), jnp.all(jnp.isfinite(best.step))
+        finite, solved = jnp.isfinite(loss) & jnp.isfinite(found.scale), jnp.all(jnp.isfinite(best.step))
         # False for a trial whose loss is not finite, too.
         accepted = finite & solved & (decrease > 0)
-        ratio = decrease / predicted
+        ratio = decrease / best.predicted
         info = DualNewtonInfo(
             loss=loss.astype(w.dtype),
             damping=best.damping,
@@ -196,11 +184,18 @@ def dual_newton(
             accepted=accepted,
             acceleration_ratio=best.acceleration_ratio,
             relative_residual=best.residual,
+            examples=examples,
             status=_status(finite, solved),
         )
-        following = jnp.where(accepted, best.damping, GROW * damping)
+        following = jnp.where(accepted, best.damping, GROW * found.damping)
+        sampling = state.sampling
+        if part is not None:
+            own = jnp.sum(values[:, part.chosen], axis=1) / total * (count / part.examples.count) + penalties
+            ends = jnp.stack([jnp.zeros_like(winner), 1 + winner])
+            following_sampling = sampling.after(losses[ends], own[ends], accepted, parts)
+            sampling = jax.tree.map(lambda new, old: jnp.where(finite, new, old), following_sampling, sampling)
         step = block.put(params, jnp.where(accepted, best.step, 0))
-        return step, DualNewtonState(state.count + 1, jnp.where(finite, following, state.damping), info)
+        return step, DualNewtonState(state.count + 1, jnp.where(finite, following, state.damping), sampling, info)
 
     # optax's types know states made of arrays alone; this one holds a record.
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
@@ -211,67 +206,9 @@ def _status(finite: Bool[Array, ""], solved: Bool[Array, ""]) -> Int[Array, ""]:
     return jnp.select([~finite, ~solved], codes[:2], codes[2])
 
 
-def _solve(
-    rows: Rows,
-    gram: Float[Array, "rows rows"],
-    outputs: Outputs,
-    w: Float[Array, " n"],
-    damping: Float[Array, ""],
-    l2: float,
-    acceleration: float | None,
-) -> _Trials:
-    """Both steps, from one factorisation each."""
-    dampings = damping * jnp.asarray(TRIED, damping.dtype)
-    shifts = dampings + l2
-    # Call by call rather than batched, which would run the two one after the other; only lower triangles are read.
-    identity = jnp.eye(gram.shape[0], dtype=gram.dtype)
-    factors = [jax.lax.linalg.cholesky(gram + m * identity, symmetrize_input=False) for m in shifts]
-
-    def solve(right: Float[Array, "2 rows"]) -> Float[Array, "2 rows"]:
-        return jnp.stack([cho_solve((factor, True), b) for factor, b in zip(factors, right, strict=True)])
-
-    right = jnp.broadcast_to(rows.residual, (2, *rows.residual.shape))
-    if l2:
-        # The gradient R^T r + l2 w leaves the span of the rows, and the Woodbury identity takes its last term there.
-        penalty = (l2 / shifts)[:, None] * w
-        right = right - rows.push(penalty)
-        dual = solve(right)
-        direction = -rows.pull(dual) - penalty
-    else:
-        dual = solve(right)
-        direction = -rows.pull(dual)
-
-    def excess(along: Float[Array, "2 rows"]) -> Float[Array, "2"]:
-        # R d = -(K u + R penalty), so this is the equation's residual without a product with K. Scaled, because the
-        # squares of what a loss without curvature makes of r would overflow.
-        scale = jnp.max(jnp.abs(right), axis=1, keepdims=True)
-        scale = jnp.where(scale > 0, scale, 1)
-        excess = (along + rows.residual - shifts[:, None] * dual) / scale
-        norm = jnp.linalg.norm(right / scale, axis=1)
-        return jnp.linalg.norm(excess, axis=1) / jnp.where(norm > 0, norm, 1)
-
-    if acceleration is None:
-        moved = rows.push(direction)
-        return _Trials(dampings, direction, moved, jnp.zeros_like(dampings), excess(moved))
-    first, second = jax.vmap(lambda d: _derivatives(rows, outputs, w, d))(direction)
-    bend = solve(second)
-    bent = -rows.pull(bend) / 2
-    short, long = (jnp.linalg.norm(vectors, axis=1) for vectors in (bent, direction))
-    ratio = short / jnp.where(long > 0, long, 1)
-    factor = jnp.minimum(1, acceleration / 2 / jnp.where(ratio > 0, ratio, 1))[:, None]
-    # R a = -K v / 2 with (K + m I) v = r'': no further product.
-    moved = first - factor * (second - shifts[:, None] * bend) / 2
-    return _Trials(dampings, direction + factor * bent, moved, ratio, excess(first))
-
-
-def _derivatives(
-    rows: Rows, outputs: Outputs, w: Float[Array, " n"], d: Float[Array, " n"]
-) -> tuple[Float[Array, " rows"], Float[Array, " rows"]]:
-    """First and second derivative of the residuals along d, the weights `L` held fixed."""
-
-    def along(v: Float[Array, " n"]) -> tuple[Array, Array]:
-        z = jax.jvp(outputs, (v,), (d,))[1]
-        return z, z
-
-    _, second, first = jax.jvp(along, (w,), (d,), has_aux=True)
-    return rows.weighted(first), rows.weighted(second)
+def _terms(
+    objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None
+) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
+    """Weighted loss and weight of every example."""
+    values, weights = objective.terms(objective.outputs(params, batch[0], key), batch[1])
+    return values, jnp.ones_like(values) if weights is None else weights
