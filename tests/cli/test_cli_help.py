@@ -70,7 +70,7 @@ def test_the_help_names_the_command_the_task_and_the_choices(train_help):
 @pytest.mark.parametrize(("preset", "steps"), [(name, preset.training.steps) for name, preset in PRESETS.items()])
 def test_the_help_of_a_preset_shows_its_values(preset, steps, call):
     said = call("train", "--preset", preset, "--help").said
-    assert f"Newton steps. (default: {steps})" in said
+    assert f"Training steps. (default: {steps})" in said
 
 
 @pytest.mark.parametrize("arguments", [["-h"], ["--help"]], ids=str)

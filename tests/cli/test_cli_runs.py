@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from qnewton.cli import main
 from qnewton.report import read_run
 
@@ -23,7 +25,7 @@ def test_two_steps_end_with_a_report_that_can_be_made_again(call, tmp_path):
     assert "[2/2] loss" in outcome.err
     assert "accuracy" in outcome.err
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert f"finished: 2 steps, training loss {summary['final_loss']:.4g}" in outcome.out
+    assert f"finished: 2 steps of newton, training loss {summary['final_loss']:.4g}" in outcome.out
     assert f"test accuracy {summary['test_accuracy']:.4f}" in outcome.out
     assert "measured" in outcome.out
     assert "predicted" in outcome.out
@@ -74,6 +76,56 @@ def test_a_preset_is_the_starting_point_and_options_change_it(call, tmp_path):
     assert options["scheduling"]["solvers"] == ["qlsa"]
 
 
+@pytest.mark.parametrize(
+    ("preset", "ran"), [("recipe", "kfac"), ("kfac", "kfac"), ("dual-newton", "dual_newton")], ids=str
+)
+def test_a_complete_optimizer_runs_and_reports_without_a_scheduler(preset, ran, call, tmp_path):
+    outcome = call("train", "tiny", "--preset", preset, "--steps", "6", "--out", "run")
+    assert outcome.status == 0, outcome.err
+    assert f"finished: 6 steps of {ran}, training loss" in outcome.out
+    assert "predicted nothing" in outcome.out
+    assert "calibrating" not in outcome.err
+    directory = tmp_path / "run"
+    names = {"config.json", "steps.jsonl", "summary.json", "report.html"}
+    assert {path.name for path in directory.iterdir()} == names
+    run = read_run(directory)
+    assert run.notes == ()
+    assert run.config.optimizer == ran
+    assert run.config.preset == preset
+    assert run.summary is not None
+    assert run.summary.acting is None
+    # A status for the layer, and one for parameters that belong to none.
+    assert run.summary.statuses == {"ok": 6 * (2 if ran == "kfac" else 1)}
+    losses: list[Any] = [step.loss for step in run.steps]
+    assert losses[-1] < losses[0]
+    page = (directory / "report.html").read_text("utf-8")
+    assert f"<code>{ran}</code> is complete by itself" in page
+    for absent in ("quantum share", "as scheduled", "break-even", "calibration</"):
+        assert absent not in page, absent
+    assert 'id="f-loss"' in page
+    (directory / "report.html").unlink()
+    assert call("report", "run").status == 0
+    assert (directory / "report.html").read_text("utf-8") == page
+
+
+def test_candidates_that_take_operators_are_scheduled_and_reported(call, tmp_path):
+    outcome = call(
+        "train", "tiny", "--steps", "2", "--solvers", "cg", "dual", "--preconditioner", "kfac", "--out", "run"
+    )
+    assert outcome.status == 0, outcome.err
+    calibration = json.loads((tmp_path / "run" / "calibration.json").read_text())
+    assert sorted(calibration["kernels"]) == ["cg", "dual"]
+    assert all(value >= 0 for part in calibration["stages"]["blocks"] for value in list(part.values())[2:])
+    run = read_run(tmp_path / "run")
+    for block in run.blocks:
+        assert block.status == "ok"
+        assert block.solver in ("CG(KFAC)", "Dual")
+        seconds = block.assumptions["paper"].predicted_seconds
+        assert set(seconds) == {"CG(KFAC)", "Dual"}
+        assert seconds[block.solver] == min(value for value in seconds.values() if value is not None)
+    assert "Dual" in (tmp_path / "run" / "report.html").read_text("utf-8")
+
+
 def test_the_papers_estimator_can_be_reported(call, quick):
     outcome = call("train", "tiny", *quick, "--estimator", "determinant-norm", "--out", "run")
     assert outcome.status == 0, outcome.err
@@ -105,7 +157,7 @@ def test_ctrl_c_in_the_training_ends_it_with_a_report(call, quick, monkeypatch, 
     monkeypatch.setattr(Progress, "step", step)
     outcome = call("train", "tiny", *quick, "--steps", "9", "--out", "run")
     assert outcome.status == 128 + signal.SIGINT
-    assert "interrupted: 2 steps" in outcome.out
+    assert "interrupted: 2 steps of newton" in outcome.out
     summary = read_run(tmp_path / "run").summary
     assert summary is not None
     assert summary.status == "interrupted"

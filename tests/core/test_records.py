@@ -9,7 +9,7 @@ import lineax as lx
 import numpy as np
 import pytest
 
-from qnewton.core.records import ClassicalWorkload, Encoding, Kind, System, SystemEstimate
+from qnewton.core.records import Access, ClassicalWorkload, Encoding, Kind, System, SystemEstimate
 from qnewton.core.status import Status
 from qnewton.core.suggest import unknown
 
@@ -51,6 +51,7 @@ def estimate(log_condition_number: float) -> SystemEstimate:
         spectral_norm=one,
         log_condition_number=jnp.asarray(log_condition_number, jnp.float32),
         definite=jnp.asarray(True),
+        access=Access.dense(2, one.dtype),
         kind=Kind.EXACT,
     )
 

@@ -131,7 +131,7 @@ def hand_made(made: Made) -> Callable[[], contextlib.AbstractContextManager[None
     def patched() -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(runner, "calibrate", lambda solvers, *, dtype, sizes: made.machine(dtype))
-            patch.setattr(runner, "measure_stages", lambda *of, tries: made.stages(of[4]))
+            patch.setattr(runner, "measure_stages", lambda *of, tries, unformed: made.stages(of[4]))
             yield
 
     return patched

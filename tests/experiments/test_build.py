@@ -88,6 +88,39 @@ def test_the_precision_reaches_the_quantum_candidate(precision):
     assert solvers[0].precision == precision
 
 
+def test_the_words_of_solvers_are_the_objects():
+    words: Any = SchedulingOptions.__dataclass_fields__["solvers"].type
+    names = words.__args__[0].__args__
+    solvers = build.make_solvers(SchedulingOptions(solvers=names, preconditioner="ekfac", rtol=1e-5))
+    expected = {
+        "cholesky": q.Cholesky(),
+        "lu": q.LU(),
+        "eigh": q.Eigh(),
+        "cg": q.CG(1e-5, preconditioner=q.EKFAC()),
+        "minres": q.MINRES(1e-5, preconditioner=q.EKFAC()),
+        "dual": q.Dual(),
+        "qlsa": q.QLSA(precision=1e-2),
+    }
+    assert dict(zip(names, solvers, strict=True)) == expected
+
+
+FORMS = {
+    "matrices alone": ({}, False, False),
+    "one takes operators": ({"solvers": ("lu", "cg")}, True, False),
+    "all take operators": ({"solvers": ("dual", "cg")}, True, True),
+    "but pruning forms": ({"solvers": ("cg",), "keep": 0.5}, False, False),
+    "but the estimator forms": ({"solvers": ("cg",), "estimator": "exact"}, False, False),
+    "nothing is proven of a Hessian": ({"solvers": ("minres",), "curvature": "hessian"}, False, False),
+    "nor need be": ({"solvers": ("minres",), "curvature": "hessian", "estimator": "lanczos"}, True, True),
+}
+
+
+@pytest.mark.parametrize(("changes", "unformed", "never"), FORMS.values(), ids=FORMS.keys())
+def test_what_is_formed_follows_from_the_options(changes, unformed, never, options_of):
+    options = options_of(**changes)
+    assert (build.keeps_unformed(options), build.never_forms(options)) == (unformed, never)
+
+
 def test_every_word_of_an_option_stands_for_something():
     # A choice on the command line without an object behind it would fail only when it is used.
     for cls, field, table in (
@@ -95,6 +128,8 @@ def test_every_word_of_an_option_stands_for_something():
         (StepOptions, "partition", build.PARTITIONS),
         (SchedulingOptions, "estimator", build.ESTIMATORS),
         (SchedulingOptions, "assumptions", build.ASSUMPTIONS),
+        (SchedulingOptions, "preconditioner", build.PRECONDITIONERS),
+        (TrainOptions, "optimizer", {"newton": None, **build.COMPLETE}),
         (TrainOptions, "preset", PRESETS),
     ):
         words = cls.__dataclass_fields__[field].type.__args__
@@ -121,6 +156,31 @@ EXCLUSIVE = {
     ),
     "rows and Lanczos": ("paper-code", {"estimator": "lanczos"}, "lanczos needs symmetric.*automatic"),
     "rows and definite": ("paper-code", {"estimator": "definite-determinant-norm"}, "definite-determinant-norm needs"),
+    "rows and others that need symmetry": (
+        "paper-code",
+        {"solvers": ("cg", "lu", "minres")},
+        "--solvers names cg, minres, and --order",
+    ),
+    "dual and Hessian": ("paper", {"solvers": ("lu", "dual")}, "dual.*no square root.*gauss-newton"),
+    "dual and pruning": ("default", {"solvers": ("dual",), "keep": 0.5}, "dual.*--keep 0.5 prunes.*use --keep 1"),
+    "dual and a matrix's estimator": (
+        "default",
+        {"solvers": ("lu", "dual"), "estimator": "exact"},
+        "--solvers dual.*--estimator exact needs the matrix.*automatic",
+    ),
+    "K-FAC and a matrix's estimator": (
+        "paper",
+        {"solvers": ("lu", "minres"), "preconditioner": "kfac"},
+        "--preconditioner kfac.*--estimator automatic needs.*use --estimator lanczos",
+    ),
+    "a preconditioner for nobody": (
+        "default",
+        {"preconditioner": "jacobi"},
+        "--preconditioner is jacobi.*--solvers cholesky lu qlsa.*add cg or minres",
+    ),
+    "K-FAC and damping": ("kfac", {"damping": 0.1}, "--damping is 0.1.*--optimizer kfac does not read it.*newton"),
+    "dual-newton and curvature": ("dual-newton", {"curvature": "hessian"}, "--curvature is hessian.*dual-newton"),
+    "recipe and solvers": ("recipe", {"solvers": ("cg", "dual")}, "--solvers is cg dual.*--optimizer recipe"),
     "certified and Hessian": ("paper", {"estimator": "certified"}, "certified.*gauss-newton"),
     "certified and pruning": ("default", {"estimator": "certified", "keep": 0.5}, "certified.*--keep 1"),
 }
@@ -135,6 +195,15 @@ def test_options_that_exclude_each_other_are_refused(preset, changes, message, o
 ALLOWED = {
     "certified on Gauss-Newton": ("default", {"estimator": "certified"}),
     "rows without pruning": ("paper-code", {"solvers": ("cholesky", "lu"), "keep": 1.0}),
+    "CG on pruned matrices": ("default", {"solvers": ("cg",), "keep": 0.5}),
+    "everything on operators": (
+        "default",
+        {"solvers": ("cholesky", "lu", "eigh", "cg", "minres", "dual", "qlsa"), "preconditioner": "ekfac"},
+    ),
+    "MINRES with K-FAC on the Hessian": (
+        "paper",
+        {"solvers": ("minres",), "preconditioner": "kfac", "estimator": "lanczos"},
+    ),
     "rows and inverse Lanczos": ("paper-code", {"estimator": "inverse-lanczos"}),
 }
 
@@ -168,6 +237,8 @@ OUT_OF_RANGE = {
     "gate time too small": {"gate_time_s": 1e-50},
     "gate time infinite": {"gate_time_s": float("inf")},
     "one gate time 0": {"gate_times_s": (1e-9, 0.0)},
+    "rtol 0": {"rtol": 0.0},
+    "rtol 1": {"rtol": 1.0},
     "precision 0": {"precision": 0.0},
     "precision 1": {"precision": 1.0},
 }

@@ -80,9 +80,10 @@ def pair(value: Any) -> bool:
 
 MACHINE = Record(platform=text, processor=text, cores=integer, backend=text, device=text)
 CONFIG = Record(
-    schema_version=lambda value: value == 1,
+    schema_version=lambda value: value == 2,
     task=text,
     preset=one_of("default", "paper", "paper-code"),
+    optimizer=one_of("newton"),
     options=lambda value: isinstance(value, dict),
     seed=integer,
     started=utc,
@@ -120,6 +121,7 @@ STEP = Record(
     damping_scale=number,
     reduction_ratio=or_null(number),
     accepted=flag,
+    statuses=every(integer),
     measured_seconds=seconds,
     measured_evaluation_seconds=seconds,
     predicted_seconds=every(
@@ -172,9 +174,10 @@ BLOCK = Record(
     assumptions=every(ASSUMPTION),
 )
 SUMMARY = Record(
-    schema_version=lambda value: value == 1,
+    schema_version=lambda value: value == 2,
     task=text,
     preset=text,
+    optimizer=one_of("newton"),
     status=one_of("finished", "interrupted"),
     steps=integer,
     final_loss=number,

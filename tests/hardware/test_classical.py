@@ -21,7 +21,7 @@ WORKLOADS = [_workload(n) for n in SIZES]
 
 
 def _times(call, byte, flop):
-    return [call + byte * w.bytes + flop * w.flops for w in WORKLOADS]
+    return [float(call + byte * w.bytes + flop * w.flops) for w in WORKLOADS]
 
 
 def _coefficients(times):
@@ -89,7 +89,7 @@ def test_keeps_its_samples():
 
 def test_kernel_without_memory_traffic():
     workloads = [ClassicalWorkload("custom", w.flops, 0.0) for w in WORKLOADS]
-    fitted = fit(workloads, SIZES, [1e-6 + 1e-10 * w.flops for w in workloads])
+    fitted = fit(workloads, SIZES, [float(1e-6 + 1e-10 * w.flops) for w in workloads])
     assert _coefficients(fitted) == pytest.approx((1e-6, 0, 1e-10), rel=1e-6)
 
 

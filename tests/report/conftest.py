@@ -119,6 +119,7 @@ def training_step(step: int, steps: int, systems: list[RunFiles], rng: random.Ra
         "damping_scale": 1.0,
         "reduction_ratio": 0.9,
         "accepted": rng.random() > 0.05,
+        "statuses": {"ok": len(systems)},
         "measured_seconds": 0.021 + 0.004 * rng.random(),
         "measured_evaluation_seconds": 0.006 if evaluated else 0.0,
         "predicted_seconds": predicted,
@@ -150,9 +151,10 @@ def summarise(steps: list[RunFiles], systems: list[RunFiles], gate_time_s: float
     names = [entry["solver"] for entry in systems]
     statuses = [entry["status"] for entry in systems]
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "task": "digits-mlp",
         "preset": "paper",
+        "optimizer": "newton",
         "status": "finished",
         "steps": len(steps),
         "final_loss": last["train_loss"],
@@ -189,9 +191,10 @@ def build(steps: int = 40, blocks: int = 6, gate_time_s: float = 1e-12, seed: in
     ]
     rows = [training_step(step, steps, systems[step * blocks : (step + 1) * blocks], rng) for step in range(steps)]
     config = {
-        "schema_version": 1,
+        "schema_version": 2,
         "task": "digits-mlp",
         "preset": "paper",
+        "optimizer": "newton",
         "options": {
             "steps": steps,
             "optimizer": {"damping": 5e-3, "keep": 0.25},

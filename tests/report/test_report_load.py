@@ -32,8 +32,8 @@ def test_a_directory_without_config_is_not_a_run(tmp_path):
     [
         pytest.param(
             "config",
-            lambda f: f.update(schema_version=2),
-            r"config\.json: the field 'schema_version' is the number 2",
+            lambda f: f.update(schema_version=1),
+            r"config\.json: the field 'schema_version' is the number 1",
             id="version",
         ),
         pytest.param(

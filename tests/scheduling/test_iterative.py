@@ -81,16 +81,24 @@ def test_calibration_counts_the_steps_that_were_taken(monkeypatch):
     monkeypatch.setattr(calibration, "fit", keep)
     sizes = (64, 96, 128)
     q.calibrate([q.CG(1e-5)], sizes=sizes, repeats=2)
-    taken = []
-    for n in sizes:
-        # The systems of calibration: F F^T / n + I, with condition numbers near 5.
-        rng = np.random.default_rng(n)
-        factor = rng.standard_normal((n, n))
-        matrix, vector = (factor @ factor.T / n + np.eye(n)).astype("float32"), rng.standard_normal(n).astype("float32")
-        steps = []
-        scipy.sparse.linalg.cg(matrix, vector, rtol=1e-5, callback=steps.append)
-        taken.append(len(steps))
+    taken, flops = [], []
+    for unformed in (False, True):
+        for n in sizes:
+            rng = np.random.default_rng(n)
+            if unformed:
+                # A layer's block and the identity: n = inputs x 8 outputs, half as many examples as inputs.
+                inputs = n // 8
+                x = rng.standard_normal((inputs // 2, inputs))
+                matrix = np.kron(x.T @ x / len(x), np.eye(8)) + np.eye(n)
+                # x forward and back, 8 x 8 curvatures and one division between; the identity.
+                product = 4 * len(x) * n + len(x) * (2 * 8**2 + 8) + 2 * n
+            else:
+                # F F^T / n + I, with condition numbers near 5.
+                factor = rng.standard_normal((n, n))
+                matrix, product = factor @ factor.T / n + np.eye(n), 2 * n**2
+            vector, steps = np.random.default_rng(n + 1).standard_normal(n), []
+            scipy.sparse.linalg.cg(matrix, vector, rtol=1e-5, callback=steps.append)
+            taken.append(len(steps))
+            flops.append(len(steps) * (product + 10 * n))
     assert [float(workload.steps) for workload in fitted] == taken
-    assert [float(w.total_flops) for w in fitted] == [
-        k * (2 * n**2 + 10 * n) for k, n in zip(taken, sizes, strict=True)
-    ]
+    assert [float(workload.total_flops) for workload in fitted] == flops

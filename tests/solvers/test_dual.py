@@ -88,5 +88,3 @@ def test_what_it_cannot_take_is_refused_with_what_to_do():
             Dual().init(Shifted(base, jnp.ones(())), {})
     with pytest.raises(ValueError, match="refinements is -1"):
         Dual(-1)
-    with pytest.raises(ValueError, match="rows is 0"):
-        Dual(rows=0)

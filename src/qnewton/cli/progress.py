@@ -49,14 +49,15 @@ class Progress:
         self._done += 1
         if step["test_accuracy"] is not None:
             self._accuracy = f"{step['test_accuracy']:.3f}"
-        kappas = [line["log10_condition_number"] for line in blocks]
-        solved = Counter(_short(line) for line in blocks)
-        damping = max(line["damping"] for line in blocks)
-        text = (
-            f"loss {step['loss']:.3g}  accuracy {self._accuracy}  damping {damping:.2g}  "
-            f"kappa {_power(max(kappas))}  " + " ".join(f"{name} {count}" for name, count in solved.items())
-        )
-        for status in sorted({line["status"] for line in blocks} - {"ok"} - self._explained):
+        damping = max((line["damping"] for line in blocks), default=step["damping_scale"])
+        text = f"loss {step['loss']:.3g}  accuracy {self._accuracy}  damping {damping:.2g}"
+        if blocks:
+            solved = Counter(_short(line) for line in blocks)
+            kappa = max(line["log10_condition_number"] for line in blocks)
+            text += f"  kappa {_power(kappa)}  " + " ".join(f"{name} {count}" for name, count in solved.items())
+        elif not step["accepted"]:
+            text += "  no step taken"
+        for status in sorted(set(step["statuses"]) - {"ok"} - self._explained):
             self._explained.add(status)
             remedy = Status[status.upper()].remedy
             self._console.print(f"step {step['step']}: {status}: {remedy}", markup=False, soft_wrap=True)

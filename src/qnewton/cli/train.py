@@ -79,7 +79,15 @@ def _preset(arguments: Sequence[str]) -> str:
 
 
 def _print_summary(summary: dict[str, Any]) -> None:
+    print(
+        f"{summary['status']}: {summary['steps']} steps of {summary['optimizer']}, training loss "
+        f"{summary['final_loss']:.4g}, test accuracy {summary['test_accuracy']:.4f}\n"
+        f"measured  {summary['measured_seconds']:.2f} s wall clock, compilation and calibration aside"
+    )
     acting, classical = summary["acting"], summary["predicted_seconds_all_classical"]
+    if acting is None:
+        print("predicted nothing: a complete optimizer has no systems to schedule")
+        return
     alone = (
         f"{classical:.2f} s with classical solves alone"
         if math.isfinite(classical)
@@ -87,9 +95,6 @@ def _print_summary(summary: dict[str, Any]) -> None:
     )
     stand_in = " (fidelity model: a classical solve stood in for the state, only the cost is quantum)"
     print(
-        f"{summary['status']}: {summary['steps']} steps, training loss {summary['final_loss']:.4g}, test accuracy "
-        f"{summary['test_accuracy']:.4f}\n"
-        f"measured  {summary['measured_seconds']:.2f} s wall clock, compilation and calibration aside\n"
         f"predicted {summary['predicted_seconds'][acting]:.2f} s under `{acting}` at {summary['gate_time_s']:g} s per "
         f"query; {alone}\n"
         f"quantum   {summary['quantum_share']:.0%} of the systems{stand_in if summary['fidelity'] == 'model' else ''}"

@@ -3,6 +3,7 @@
 import abc
 import enum
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,7 +11,9 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, Int
 
+from .costs import Cost, cost_of
 from .layout import Layout
+from .records import Access
 
 
 class Path(enum.IntEnum):
@@ -66,6 +69,25 @@ class AbstractRoot(eqx.Module):
     @abc.abstractmethod
     def gram(self) -> Float[Array, "rows rows"]:
         """`R R^T`."""
+
+
+class DenseRoot(AbstractRoot):
+    """A root `R` that is held as `matrix` `[rows, n]`."""
+
+    matrix: Float[Array, "rows n"]
+
+    @property
+    def rows(self) -> int:
+        return self.matrix.shape[0]
+
+    def mv(self, vector: Float[Array, " n"]) -> Float[Array, " rows"]:
+        return self.matrix @ vector
+
+    def transpose_mv(self, vector: Float[Array, " rows"]) -> Float[Array, " n"]:
+        return self.matrix.T @ vector
+
+    def gram(self) -> Float[Array, "rows rows"]:
+        return self.matrix @ self.matrix.T
 
 
 class AbstractCurvatureOperator(lx.AbstractLinearOperator):
@@ -128,6 +150,17 @@ class AbstractCurvatureOperator(lx.AbstractLinearOperator):
     def root(self) -> AbstractRoot | None:
         """A square root with examples times outputs as rows; None where the curvature has none."""
 
+    @property
+    def root_rows(self) -> int:
+        """Rows of `root()`, without computing it; 0 where there is none."""
+        root = eqx.filter_eval_shape(self.root)
+        return 0 if root is None else root.rows
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether `kronecker()` has an answer, without computing it."""
+        return eqx.filter_eval_shape(self.kronecker) is not None
+
     def transpose(self) -> "AbstractCurvatureOperator":
         return self
 
@@ -183,13 +216,49 @@ def max_entry(operator: lx.AbstractLinearOperator) -> Float[Array, ""]:
     return jnp.max(jnp.abs(operator.as_matrix()))
 
 
+def block_of(operator: lx.AbstractLinearOperator) -> AbstractCurvatureOperator | None:
+    """The curvature block inside tags and shifts; None where there is no such block, as in a formed matrix."""
+    if isinstance(operator, Shifted):
+        return block_of(operator.base)
+    if isinstance(operator, lx.TaggedLinearOperator):
+        return block_of(operator.operator)
+    return operator if isinstance(operator, AbstractCurvatureOperator) else None
+
+
 def path_of(operator: lx.AbstractLinearOperator) -> Path:
     """How the operator's block is computed."""
-    if isinstance(operator, Shifted):
-        return path_of(operator.base)
-    if isinstance(operator, lx.TaggedLinearOperator):
-        return path_of(operator.operator)
-    return operator.path if isinstance(operator, AbstractCurvatureOperator) else Path.GIVEN
+    block = block_of(operator)
+    return Path.GIVEN if block is None else block.path
+
+
+def access_of(operator: lx.AbstractLinearOperator) -> Access:
+    """What using the operator takes: counted for a block that was not formed, and a dense matrix's for all else."""
+    like, block = operator.in_structure(), block_of(operator)
+    if block is None:
+        return Access.dense(like.shape[0], like.dtype)
+    rows = block.root_rows
+    # As arguments: where jax evaluates at compile time, what depends on none is computed at once, and not counted.
+    arrays, rest = eqx.partition(operator, eqx.is_array)
+
+    def product(arrays: Any, vector: Float[Array, " n"]) -> Float[Array, " n"]:
+        return eqx.combine(arrays, rest).mv(vector)
+
+    def matrix(arrays: Any) -> Float[Array, "n n"]:
+        return eqx.combine(arrays, rest).as_matrix()
+
+    def gram(arrays: Any) -> Float[Array, "rows rows"]:
+        block = block_of(eqx.combine(arrays, rest))
+        root = None if block is None else block.root()
+        assert root is not None
+        return root.gram()
+
+    return Access.of(
+        product=cost_of(product, arrays, like),
+        forming=cost_of(matrix, arrays),
+        gram=cost_of(gram, arrays) if rows else Cost(0.0, 0.0),
+        rows=rows,
+        dtype=like.dtype,
+    )
 
 
 def _never(operator: lx.AbstractLinearOperator) -> bool:

@@ -7,9 +7,12 @@ leaves estimation, a workload leaves a solver, seconds leave the hardware.
 import enum
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float, Int
+
+from .costs import Cost
 
 
 class Kind(enum.StrEnum):
@@ -74,12 +77,53 @@ class System(eqx.Module):
         """`[n, n]`; formed on access where `operator` is not a matrix already."""
         return self.operator.as_matrix()
 
+    @property
+    def like(self) -> jax.ShapeDtypeStruct:
+        """Shape and dtype of the vectors that the system acts on."""
+        return self.operator.in_structure()
+
+    @property
+    def is_formed(self) -> bool:
+        """Whether the matrix is at hand."""
+        return isinstance(self.operator, lx.MatrixLinearOperator)
+
     def formed(self) -> "System":
         """The same system with its matrix at hand."""
-        if isinstance(self.operator, lx.MatrixLinearOperator):
+        if self.is_formed:
             return self
         matrix = lx.MatrixLinearOperator(self.matrix, lx.symmetric_tag if self.symmetric else ())
         return eqx.tree_at(lambda system: system.operator, self, matrix)
+
+
+class Access(eqx.Module):
+    """What using a system's operator takes.
+
+    Attributes:
+        product: one product with a vector.
+        forming: the matrix; nothing where it is at hand.
+        gram: `R R^T` of its square root; nothing where it has none.
+        rows: of that root; 0 where it has none.
+    """
+
+    product: Cost
+    forming: Cost
+    gram: Cost
+    rows: Int[Array, ""]
+
+    @classmethod
+    def of(cls, product: Cost, forming: Cost, gram: Cost, rows: int, dtype: jnp.dtype) -> "Access":
+        """From numbers; all of them become arrays, since a record has one structure whatever was counted."""
+
+        def array(cost: Cost) -> Cost:
+            return Cost(jnp.asarray(cost.flops, dtype), jnp.asarray(cost.bytes, dtype))
+
+        return cls(array(product), array(forming), array(gram), jnp.asarray(rows, jnp.int32))
+
+    @classmethod
+    def dense(cls, n: int, dtype: jnp.dtype) -> "Access":
+        """Of a matrix `[n, n]` that is at hand: a product reads it once."""
+        nothing = Cost(0.0, 0.0)
+        return cls.of(Cost(2.0 * n**2, 1.0 * n**2 * jnp.dtype(dtype).itemsize), nothing, nothing, 0, dtype)
 
 
 class SystemEstimate(eqx.Module):
@@ -87,13 +131,14 @@ class SystemEstimate(eqx.Module):
 
     Attributes:
         n: rows.
-        degree: d, the largest number of nonzeros in a row.
+        degree: d, the largest number of nonzeros in a row; n for a system that was not formed.
         max_entry: largest absolute entry.
-        frobenius_norm: Frobenius norm.
+        frobenius_norm: Frobenius norm; an estimate for a system that was not formed.
         spectral_norm: largest singular value, as sure as `kind` says.
         log_condition_number: natural logarithm of the 2-norm condition number. The logarithm, since the paper's
             determinant-norm estimate leaves the floating-point range on ordinary blocks.
         definite: whether the matrix is positive definite; False where it is not known to be.
+        access: what using the operator takes.
         kind: how sure the condition number is.
     """
 
@@ -104,6 +149,7 @@ class SystemEstimate(eqx.Module):
     spectral_norm: Float[Array, ""]
     log_condition_number: Float[Array, ""]
     definite: Bool[Array, ""]
+    access: Access
     kind: Kind = eqx.field(static=True)
 
     @property
@@ -140,21 +186,21 @@ class ClassicalWorkload(eqx.Module):
     """
 
     kernel: str = eqx.field(static=True)
-    flops: float = eqx.field(static=True)
-    bytes: float = eqx.field(static=True)
+    flops: Float[Array, ""] | float
+    bytes: Float[Array, ""] | float
     steps: Float[Array, ""] | float = 0.0
-    step_flops: float = eqx.field(static=True, default=0.0)
-    step_bytes: float = eqx.field(static=True, default=0.0)
+    step_flops: Float[Array, ""] | float = 0.0
+    step_bytes: Float[Array, ""] | float = 0.0
 
     @property
     def total_flops(self) -> Float[Array, ""] | float:
         """Floating-point operations, all steps included."""
-        return self.flops + self.steps * self.step_flops if self.step_flops else self.flops
+        return self.flops + self.steps * self.step_flops
 
     @property
     def total_bytes(self) -> Float[Array, ""] | float:
         """Memory traffic in bytes, all steps included."""
-        return self.bytes + self.steps * self.step_bytes if self.step_bytes else self.bytes
+        return self.bytes + self.steps * self.step_bytes
 
 
 class QuantumWorkload(eqx.Module):

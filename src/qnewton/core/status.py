@@ -1,4 +1,4 @@
-"""Failure as data: what a block's solve came to, and what to do about it."""
+"""Failure as data: what a block's solve came to, why a candidate was refused, and what to do about it."""
 
 import enum
 
@@ -30,4 +30,36 @@ _REMEDIES = {
     "solver a finite condition number in its range): add LU to the candidates or raise the damping",
     Status.NOT_SOLVED: "the solution missed the residual tolerance: the system is numerically singular, raise the "
     "damping",
+}
+
+
+class Refusal(enum.IntEnum):
+    """Why a candidate of the scheduler cannot take a system; the last two are known before anything is computed."""
+
+    NONE = 0
+    NOT_FINITE = 1
+    NOT_SYMMETRIC = 2
+    NOT_DEFINITE = 3
+    NO_CONDITION_NUMBER = 4
+    OUT_OF_RANGE = 5
+    NO_ROOT = 6
+    NO_LAYERS = 7
+
+    @property
+    def reason(self) -> str:
+        """The reason in words, as the run files have it."""
+        return _REASONS[self]
+
+
+_REASONS = {
+    Refusal.NONE: "can take it",
+    Refusal.NOT_FINITE: "the system is not finite",
+    Refusal.NOT_SYMMETRIC: "needs a symmetric matrix",
+    Refusal.NOT_DEFINITE: "needs a positive definite matrix",
+    Refusal.NO_CONDITION_NUMBER: "the condition number is infinite or above the floating-point range",
+    Refusal.OUT_OF_RANGE: "the condition number or the precision is outside the range of the formula",
+    Refusal.NO_ROOT: "needs a damped block that is not formed and has a square root: a Gauss-Newton matrix or an "
+    "empirical Fisher matrix, not pruned",
+    Refusal.NO_LAYERS: "its preconditioner needs the Kronecker factors of a block that is not formed, with recognised "
+    "layers",
 }

@@ -12,7 +12,8 @@ from .lanczos import InverseLanczos
 class Automatic(AbstractEstimator):
     """`Certified` where an eigenvalue floor is proven, `Exact` for small blocks, `InverseLanczos` for the rest.
 
-    The choice depends on static facts alone, so it costs nothing at run time and never recompiles.
+    The choice depends on static facts alone, so it costs nothing at run time and never recompiles. Only the first
+    leaves a system unformed; `Lanczos` does so without a floor as well, and then cannot show the system definite.
 
     Attributes:
         small: largest n for which all eigenvalues are cheap.
@@ -20,10 +21,13 @@ class Automatic(AbstractEstimator):
 
     small: int = eqx.field(static=True, default=64)
 
+    def needs_matrix(self, *, floor: bool) -> bool:
+        return not floor
+
     def __call__(self, system: System) -> SystemEstimate:
         """Delegate; the estimate's `kind` says what was used."""
         if system.eigenvalue_floor is not None:
             return Certified()(system)
-        if system.matrix.shape[0] <= self.small:
+        if system.like.shape[0] <= self.small:
             return Exact()(system)
         return InverseLanczos()(system)

@@ -2,11 +2,15 @@
 
 import abc
 import math
+from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+import lineax as lx
+from jaxtyping import Array, Bool, Float, Int
 
+from ..core.operators import access_of, max_entry
 from ..core.records import Kind, System, SystemEstimate
 
 
@@ -15,48 +19,112 @@ class AbstractEstimator(eqx.Module):
 
     @abc.abstractmethod
     def __call__(self, system: System) -> SystemEstimate:
-        """Estimate; pure and jittable. A matrix that is not finite or singular gives an infinite condition number."""
+        """Estimate; pure and jittable. A matrix that is not finite or singular gives an infinite condition number.
+
+        A system that was not formed stays so where products suffice, and is formed where they do not
+        (`needs_matrix`).
+        """
+
+    def needs_matrix(self, *, floor: bool) -> bool:
+        """Whether a symmetric system has to be formed for it.
+
+        Args:
+            floor: whether the system has an eigenvalue floor.
+        """
+        return True
+
+
+class Norms(NamedTuple):
+    """What one pass over a matrix gives, or a few products where there is no matrix.
+
+    Attributes:
+        degree: largest number of nonzeros in a row; n without a matrix.
+        max_entry: largest absolute entry. Without a matrix, and with an eigenvalue floor, the largest on the diagonal,
+            where that of a semidefinite block stands.
+        frobenius: Frobenius norm; without a matrix an estimate, whose square has the right mean.
+        upper: bound on the largest eigenvalue of a semidefinite matrix, `min(||A||_F, ||A||_inf, tr A)`; the trace
+            alone without a matrix.
+    """
+
+    degree: Int[Array, ""]
+    max_entry: Float[Array, ""]
+    frobenius: Float[Array, ""]
+    upper: Float[Array, ""]
+
+
+_PROBES = 4
+_PROBE_SEED = 0xF0
+
+
+def norms_of(system: System) -> Norms:
+    """Read a system's norms off; the diagonal and four products where it was not formed."""
+    if not system.is_formed:
+        return _norms_by_products(system)
+    matrix = system.matrix
+    frobenius = frobenius_norm(matrix)
+    return Norms(
+        degree=jnp.max(jnp.count_nonzero(matrix, axis=1)),
+        max_entry=jnp.max(jnp.abs(matrix)),
+        frobenius=frobenius,
+        upper=jnp.min(jnp.stack([frobenius, jnp.max(jnp.sum(jnp.abs(matrix), axis=1)), jnp.trace(matrix)])),
+    )
+
+
+def _norms_by_products(system: System) -> Norms:
+    operator, like = system.operator, system.like
+    # Of random signs z the mean of |A z|^2 is ||A||_F^2 (Hutchinson 1990).
+    signs = jax.random.rademacher(jax.random.key(_PROBE_SEED), (_PROBES, *like.shape), like.dtype)
+    frobenius = frobenius_norm(jax.vmap(operator.mv)(signs)) / _PROBES**0.5
+    diagonal = lx.diagonal(operator)
+    floorless = system.eigenvalue_floor is None
+    return Norms(
+        degree=jnp.asarray(like.shape[0]),
+        max_entry=max_entry(operator) if floorless else jnp.max(jnp.abs(diagonal)),
+        frobenius=frobenius,
+        upper=jnp.sum(diagonal),
+    )
 
 
 def assemble(
     system: System,
+    norms: Norms,
     *,
     spectral_norm: Float[Array, ""],
     log_condition_number: Float[Array, ""],
     definite: Bool[Array, ""] | bool,
     kind: Kind,
 ) -> SystemEstimate:
-    """Join an estimator's findings with what one pass over the matrix gives."""
-    matrix = system.matrix
-    log_kappa = jnp.asarray(log_condition_number, matrix.dtype)
+    """Join an estimator's findings with the system's norms."""
+    like = system.like
+    log_kappa = jnp.asarray(log_condition_number, like.dtype)
     return SystemEstimate(
-        n=matrix.shape[0],
-        degree=jnp.max(jnp.count_nonzero(matrix, axis=1)),
-        max_entry=jnp.max(jnp.abs(matrix)),
-        frobenius_norm=frobenius_norm(matrix),
-        spectral_norm=jnp.asarray(spectral_norm, matrix.dtype),
+        n=like.shape[0],
+        degree=norms.degree,
+        max_entry=norms.max_entry,
+        frobenius_norm=norms.frobenius,
+        spectral_norm=jnp.asarray(spectral_norm, like.dtype),
         # kappa >= 1 by definition; rounding may say otherwise at kappa = 1, and NaN means that nothing is known.
         log_condition_number=jnp.where(jnp.isnan(log_kappa), jnp.inf, jnp.maximum(log_kappa, 0)),
         definite=jnp.asarray(definite, bool),
+        access=access_of(system.operator),
         kind=kind,
     )
 
 
-def proven_definite(system: System) -> Bool[Array, ""]:
+def proven_definite(system: System, norms: Norms) -> Bool[Array, ""]:
     """Whether the eigenvalue floor alone, less an allowance for rounding, shows the matrix positive definite."""
     if system.eigenvalue_floor is None:
         return jnp.zeros((), bool)
-    return system.eigenvalue_floor > rounding(system)
+    return system.eigenvalue_floor > rounding(system, norms)
 
 
-def rounding(system: System) -> Float[Array, ""]:
+def rounding(system: System, norms: Norms) -> Float[Array, ""]:
     """Allowance for how far rounding in forming the matrix can move an eigenvalue: `eps sqrt(n) ||A||_F`.
 
     A perturbation moves no eigenvalue by more than its Frobenius norm (Weyl). Entries summed in floating point carry
     a relative error of a few ulp that grows no faster than the square root of the length in practice.
     """
-    matrix = system.matrix
-    return jnp.finfo(matrix.dtype).eps * matrix.shape[0] ** 0.5 * frobenius_norm(matrix)
+    return jnp.finfo(system.like.dtype).eps * system.like.shape[0] ** 0.5 * norms.frobenius
 
 
 def beyond_rounding(system: System, log_condition_number: Float[Array, ""]) -> Bool[Array, ""]:
@@ -65,17 +133,17 @@ def beyond_rounding(system: System, log_condition_number: Float[Array, ""]) -> B
     A decomposition is exact for a matrix within a small multiple of `eps ||A||` of the one given, so neither a smallest
     eigenvalue that comes out positive nor a Cholesky factorisation that succeeds shows anything above this kappa.
     """
-    matrix = system.matrix
-    return log_condition_number < -math.log(jnp.finfo(matrix.dtype).eps * matrix.shape[0] ** 0.5)
+    like = system.like
+    return log_condition_number < -math.log(jnp.finfo(like.dtype).eps * like.shape[0] ** 0.5)
 
 
-def frobenius_norm(matrix: Float[Array, "n n"]) -> Float[Array, ""]:
+def frobenius_norm(matrix: Float[Array, "m n"]) -> Float[Array, ""]:
     """Frobenius norm that neither underflows nor overflows: the squares of entries of 1e-20 are 0 in float32."""
     scale = power_of_two(matrix)
     return scale * jnp.linalg.norm(matrix / scale)
 
 
-def power_of_two(matrix: Float[Array, "n n"]) -> Float[Array, ""]:
+def power_of_two(matrix: Float[Array, "*shape"]) -> Float[Array, ""]:
     """The largest power of two at or below the largest magnitude of an entry; division by it changes no digit.
 
     `exp2` would do in exact arithmetic, but XLA's does not return powers of two.

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from ..core.records import Kind, System, SystemEstimate
-from .base import AbstractEstimator, assemble, frobenius_norm, proven_definite, rounding
+from .base import AbstractEstimator, assemble, norms_of, proven_definite, rounding
 
 
 class Certified(AbstractEstimator):
@@ -11,8 +11,12 @@ class Certified(AbstractEstimator):
 
     The three norms bound the largest eigenvalue of a positive semidefinite matrix from above; the floor is what
     damping added to a block that is semidefinite by construction. Both ends give way to an allowance for rounding
-    (`estimation.base.rounding`), so the bound holds for the matrix as stored.
+    (`estimation.base.rounding`), so the bound holds for the matrix as stored. Of a system that was not formed only the
+    trace is at hand, which is several times looser where many eigenvalues count.
     """
+
+    def needs_matrix(self, *, floor: bool) -> bool:
+        return False
 
     def __call__(self, system: System) -> SystemEstimate:
         """The bound; infinite where the floor does not exceed the rounding allowance.
@@ -26,13 +30,14 @@ class Certified(AbstractEstimator):
                 "indefinite in general and pruning voids definiteness. Use GaussNewton without pruning, or the "
                 "estimators Automatic, InverseLanczos or Exact"
             )
-        matrix, slack = system.matrix, rounding(system)
-        norms = (frobenius_norm(matrix), jnp.max(jnp.sum(jnp.abs(matrix), axis=1)), jnp.trace(matrix))
-        upper = jnp.min(jnp.stack(norms)) + slack
-        definite = proven_definite(system)
+        norms = norms_of(system)
+        slack = rounding(system, norms)
+        upper = norms.upper + slack
+        definite = proven_definite(system, norms)
         lower = jnp.where(definite, system.eigenvalue_floor - slack, 1)
         return assemble(
             system,
+            norms,
             spectral_norm=upper,
             # Not the difference of the logarithms, whose rounding grows with the scale of the matrix.
             log_condition_number=jnp.where(definite, jnp.log(upper / lower), jnp.inf),

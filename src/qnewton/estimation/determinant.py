@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..core.records import Kind, System, SystemEstimate
-from .base import AbstractEstimator, assemble, frobenius_norm
+from .base import AbstractEstimator, assemble, norms_of
 
 
 def log_bound_general(
@@ -50,13 +50,14 @@ class DeterminantNorm(AbstractEstimator):
 
     def __call__(self, system: System) -> SystemEstimate:
         """The bound; says nothing about definiteness, so candidates that need it are not allowed."""
-        matrix = system.matrix
-        _, log_determinant = jnp.linalg.slogdet(matrix)
-        norm = frobenius_norm(matrix)
+        system = system.formed()
+        norms = norms_of(system)
+        _, log_determinant = jnp.linalg.slogdet(system.matrix)
         return assemble(
             system,
-            spectral_norm=norm,
-            log_condition_number=log_bound_general(matrix.shape[0], log_determinant, jnp.log(norm)),
+            norms,
+            spectral_norm=norms.frobenius,
+            log_condition_number=log_bound_general(system.like.shape[0], log_determinant, jnp.log(norms.frobenius)),
             definite=False,
             kind=Kind.BOUND,
         )
@@ -80,14 +81,16 @@ class DefiniteDeterminantNorm(AbstractEstimator):
                 "DefiniteDeterminantNorm needs a symmetric matrix, and this system was pruned row by row: use "
                 "DeterminantNorm, or Prune instead of PruneRows"
             )
-        matrix = system.matrix
+        system = system.formed()
+        norms, matrix = norms_of(system), system.matrix
         factor = jnp.linalg.cholesky(matrix)
         definite = jnp.all(jnp.isfinite(factor))
         log_determinant = 2 * jnp.sum(jnp.log(jnp.diagonal(factor)))
         bound = log_bound_definite(matrix.shape[0], log_determinant, jnp.log(jnp.trace(matrix)))
         return assemble(
             system,
-            spectral_norm=frobenius_norm(matrix),
+            norms,
+            spectral_norm=norms.frobenius,
             log_condition_number=jnp.where(definite, bound, jnp.inf),
             definite=definite,
             kind=Kind.BOUND,

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from ..core.records import Kind, System, SystemEstimate
-from .base import AbstractEstimator, assemble, beyond_rounding
+from .base import AbstractEstimator, assemble, beyond_rounding, norms_of
 
 
 class Exact(AbstractEstimator):
@@ -15,6 +15,7 @@ class Exact(AbstractEstimator):
 
     def __call__(self, system: System) -> SystemEstimate:
         """`sigma_max / sigma_min`; definite where the smallest eigenvalue is positive beyond rounding."""
+        system = system.formed()
         if system.symmetric:
             eigenvalues = jnp.linalg.eigvalsh(system.matrix)
             singular = jnp.abs(eigenvalues)
@@ -25,6 +26,7 @@ class Exact(AbstractEstimator):
         log_kappa = jnp.log(singular.max()) - jnp.log(singular.min())
         return assemble(
             system,
+            norms_of(system),
             spectral_norm=singular.max(),
             log_condition_number=log_kappa,
             definite=positive & beyond_rounding(system, log_kappa),

@@ -7,12 +7,12 @@ from jaxtyping import Array, Float
 
 from ..core.records import Kind, System, SystemEstimate
 from ..core.ritz import ritz_values
-from .base import AbstractEstimator, assemble, beyond_rounding, power_of_two, proven_definite
+from .base import AbstractEstimator, assemble, beyond_rounding, norms_of, power_of_two, proven_definite
 
 
 def _start(system: System, seed: int) -> Float[Array, " n"]:
     # A fixed key: a run must give the same decisions twice. The vector is independent of the matrix all the same.
-    return jax.random.normal(jax.random.key(seed), (system.matrix.shape[0],), system.matrix.dtype)
+    return jax.random.normal(jax.random.key(seed), system.like.shape, system.like.dtype)
 
 
 class Lanczos(AbstractEstimator):
@@ -32,6 +32,9 @@ class Lanczos(AbstractEstimator):
     steps: int = eqx.field(static=True, default=32)
     seed: int = eqx.field(static=True, default=0)
 
+    def needs_matrix(self, *, floor: bool) -> bool:
+        return False
+
     def __call__(self, system: System) -> SystemEstimate:
         """The estimate.
 
@@ -43,16 +46,18 @@ class Lanczos(AbstractEstimator):
                 "Lanczos needs a symmetric matrix, and this system was pruned row by row: use InverseLanczos, or Prune "
                 "instead of PruneRows"
             )
-        scale = power_of_two(system.matrix)
-        scaled = system.matrix / scale
-        values = ritz_values(lambda v: scaled @ v, _start(system, self.seed), self.steps)
+        norms = norms_of(system)
+        scale = power_of_two(norms.max_entry)
+        operator = system.operator
+        values = ritz_values(lambda v: operator.mv(v / scale), _start(system, self.seed), self.steps)
         floor = system.eigenvalue_floor
         lower = values[0] if floor is None else jnp.where(jnp.isfinite(floor), floor / scale, values[0])
         return assemble(
             system,
+            norms,
             spectral_norm=jnp.max(jnp.abs(values)) * scale,
             log_condition_number=jnp.where(lower > 0, jnp.log(values[-1]) - jnp.log(lower), jnp.inf),
-            definite=proven_definite(system),
+            definite=proven_definite(system, norms),
             kind=Kind.ESTIMATE,
         )
 
@@ -78,6 +83,7 @@ class InverseLanczos(AbstractEstimator):
 
     def __call__(self, system: System) -> SystemEstimate:
         """The estimate."""
+        system = system.formed()
         # Keeps the squares of small or large matrices inside the floating-point range.
         scale = power_of_two(system.matrix)
         find = self._symmetric if system.symmetric else self._general
@@ -85,6 +91,7 @@ class InverseLanczos(AbstractEstimator):
         log_kappa = jnp.log(norm) + jnp.log(inverse_norm)
         return assemble(
             system,
+            norms_of(system),
             spectral_norm=norm * scale,
             log_condition_number=log_kappa,
             definite=definite & beyond_rounding(system, log_kappa),

@@ -1,9 +1,24 @@
 """From options, which are words and numbers, to the objects that they stand for."""
 
+import dataclasses
+from collections.abc import Callable
+
+import jax
 import optax
+from jaxtyping import PyTree
 
 from ..conditioning import AbstractConditioner, Damp, Prune, PruneRows
-from ..curvature import AbstractCurvature, GaussNewton, Hessian, Partition, per_layer, per_tensor, whole
+from ..curvature import (
+    AbstractCurvature,
+    Batch,
+    GaussNewton,
+    Hessian,
+    Objective,
+    Partition,
+    per_layer,
+    per_tensor,
+    whole,
+)
 from ..estimation import (
     AbstractEstimator,
     Automatic,
@@ -15,9 +30,23 @@ from ..estimation import (
     Lanczos,
 )
 from ..hardware import AbstractAssumptions, ClassicalMachine, Paper, QuantumMachine
-from ..optim import AbstractAdaptation, Fixed, LevenbergMarquardt
+from ..optim import AbstractAdaptation, Fixed, KFACState, LevenbergMarquardt, dual_newton, kfac, recipe
 from ..scheduling import Hybrid
-from ..solvers import LU, QLSA, AbstractSolver, Cholesky
+from ..solvers import (
+    CG,
+    EKFAC,
+    KFAC,
+    LU,
+    MINRES,
+    QLSA,
+    AbstractPreconditioner,
+    AbstractSolver,
+    Cholesky,
+    Dual,
+    Eigh,
+    Identity,
+    Jacobi,
+)
 from ..solvers.quantum.queries import JENNINGS_LARGEST_PRECISION
 from .options import ConditioningOptions, SchedulingOptions, StepOptions, TrainOptions
 
@@ -32,7 +61,19 @@ ESTIMATORS: dict[str, AbstractEstimator] = {
     "determinant-norm": DeterminantNorm(),
     "definite-determinant-norm": DefiniteDeterminantNorm(),
 }
+PRECONDITIONERS: dict[str, AbstractPreconditioner] = {
+    "none": Identity(),
+    "jacobi": Jacobi(),
+    "kfac": KFAC(),
+    "ekfac": EKFAC(),
+}
 ASSUMPTIONS: dict[str, AbstractAssumptions] = {"paper": Paper()}
+Complete = Callable[[Objective, PyTree, Batch], optax.GradientTransformationExtraArgs]
+COMPLETE: dict[str, Complete] = {
+    "recipe": recipe,
+    "kfac": lambda objective, params, batch: kfac(objective, example=batch[0]),
+    "dual-newton": lambda objective, params, batch: dual_newton(objective),
+}
 # Offset of the maximum entry in the published code's damping.
 PUBLISHED_OFFSET = 1e-6
 
@@ -51,12 +92,21 @@ def make_adaptation(options: ConditioningOptions) -> AbstractAdaptation:
 
 def make_solvers(options: SchedulingOptions) -> tuple[AbstractSolver, ...]:
     """The scheduler's candidates."""
-    known = {"cholesky": Cholesky(), "lu": LU(), "qlsa": QLSA(precision=options.precision)}
+    preconditioner = PRECONDITIONERS[options.preconditioner]
+    known = {
+        "cholesky": Cholesky(),
+        "lu": LU(),
+        "eigh": Eigh(),
+        "cg": CG(options.rtol, preconditioner=preconditioner),
+        "minres": MINRES(options.rtol, preconditioner=preconditioner),
+        "dual": Dual(),
+        "qlsa": QLSA(precision=options.precision),
+    }
     return tuple(known[name] for name in options.solvers)
 
 
-def make_hybrid(options: SchedulingOptions, classical: ClassicalMachine) -> Hybrid:
-    """The scheduler; the acting assumption set comes first."""
+def make_hybrid(options: SchedulingOptions, classical: ClassicalMachine | None = None) -> Hybrid:
+    """The scheduler; the acting assumption set comes first. Without a machine it can say what it forms, and no more."""
     acting = ASSUMPTIONS[options.assumptions]
     others = [a for a in ASSUMPTIONS.values() if a.name != acting.name]
     return Hybrid(
@@ -78,12 +128,79 @@ def make_schedule(options: StepOptions, steps: int) -> optax.Schedule:
     return optax.join_schedules([optax.linear_schedule(rate / warmup, rate, max(1, warmup - 1)), after], [warmup])
 
 
+def keeps_unformed(options: TrainOptions) -> bool:
+    """Whether blocks reach the scheduler as operators."""
+    floor = CURVATURES[options.step.curvature].semidefinite
+    return options.conditioning.keep == 1 and make_hybrid(options.scheduling).keeps_unformed(floor=floor)
+
+
+def never_forms(options: TrainOptions) -> bool:
+    """Whether no block is ever formed, so that it may be larger than memory."""
+    floor = CURVATURES[options.step.curvature].semidefinite
+    return keeps_unformed(options) and make_hybrid(options.scheduling).never_forms(floor=floor)
+
+
+def name_of(optimizer: optax.GradientTransformationExtraArgs, params: PyTree) -> str:
+    """Which complete optimizer it is, `kfac` or `dual_newton`: `recipe` picks one of them."""
+    return "kfac" if isinstance(jax.eval_shape(optimizer.init, params), KFACState) else "dual_newton"
+
+
 def check(options: TrainOptions) -> None:
     """Refuse options that exclude each other, before anything is computed.
 
     Raises:
         ValueError: with what to change.
     """
+    if options.optimizer != "newton":
+        _check_complete(options)
+        return
+    _check_scheduled(options)
+    _check_unformed(options)
+
+
+def _check_complete(options: TrainOptions) -> None:
+    """A complete optimizer reads none of the groups below: whoever sets one of them expects what does not happen."""
+    for group in (options.step, options.conditioning, options.scheduling):
+        for field in dataclasses.fields(group):
+            value = getattr(group, field.name)
+            if value != field.default:
+                shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+                raise ValueError(
+                    f"--{field.name.replace('_', '-')} is {shown}, and --optimizer {options.optimizer} does not read "
+                    "it: it sets direction, length and damping itself and schedules nothing. Leave the option (or the "
+                    "preset that sets it) away, or use --optimizer newton"
+                )
+
+
+def _check_unformed(options: TrainOptions) -> None:
+    """Solvers and preconditioners that could take no system at all, since every block is formed before they see it."""
+    scheduling = options.scheduling
+    iterative = [name for name in scheduling.solvers if name in ("cg", "minres")]
+    if scheduling.preconditioner != "none" and not iterative:
+        raise ValueError(
+            f"--preconditioner is {scheduling.preconditioner}, and --solvers {' '.join(scheduling.solvers)} names "
+            "nobody who takes one: add cg or minres, or leave it away"
+        )
+    if "dual" in scheduling.solvers and options.step.curvature == "hessian":
+        raise ValueError(
+            "--solvers names dual, and the exact Hessian has no square root: use --curvature gauss-newton, or leave "
+            "dual away"
+        )
+    wanting = ["--solvers dual"] if "dual" in scheduling.solvers else []
+    if iterative and scheduling.preconditioner in ("kfac", "ekfac"):
+        wanting.append(f"--preconditioner {scheduling.preconditioner}")
+    if not wanting or keeps_unformed(options):
+        return
+    keep = options.conditioning.keep
+    formed = f"--keep {keep} prunes" if keep < 1 else f"--estimator {scheduling.estimator} needs"
+    instead = "use --keep 1" if keep < 1 else "use --estimator lanczos (or, with --curvature gauss-newton, automatic)"
+    raise ValueError(
+        f"{' and '.join(wanting)}: only for blocks that are not formed, and {formed} the matrix: {instead}, or leave "
+        "it away"
+    )
+
+
+def _check_scheduled(options: TrainOptions) -> None:
     precision = options.scheduling.precision
     if "qlsa" in options.scheduling.solvers and precision > JENNINGS_LARGEST_PRECISION:
         raise ValueError(
@@ -94,9 +211,11 @@ def check(options: TrainOptions) -> None:
     pruned = options.conditioning.keep < 1
     symmetric_only = {"lanczos", "definite-determinant-norm"}
     estimator = options.scheduling.estimator
-    if rows and "cholesky" in options.scheduling.solvers:
+    symmetric = [name for name in options.scheduling.solvers if name not in ("lu", "qlsa")]
+    if rows and symmetric:
         raise ValueError(
-            "--solvers names cholesky, and --order damp-prune-rows makes the systems unsymmetric: use --solvers lu qlsa"
+            f"--solvers names {', '.join(symmetric)}, and --order damp-prune-rows makes the systems unsymmetric: use "
+            "--solvers lu qlsa"
         )
     if rows and estimator in symmetric_only:
         raise ValueError(f"--estimator {estimator} needs symmetric systems: use automatic or inverse-lanczos")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.operators import Path
-from ..core.status import Status
+from ..core.status import Refusal, Status
 from ..curvature import Block
 from ..optim import BlockInfo, StepInfo
 from ..scheduling import Hybrid, Plan
@@ -66,6 +66,7 @@ class Ledger:
             "damping_scale": float(info.damping_scale),
             "reduction_ratio": float(info.reduction_ratio),
             "accepted": bool(info.accepted),
+            "statuses": dict(Counter(line["status"] for line in lines)),
             "measured_seconds": measured_seconds,
             "measured_evaluation_seconds": 0.0,
             "predicted_seconds": {a.name: self._predicted(a.name, lines) for a in self._hybrid.assumptions},
@@ -123,7 +124,9 @@ class Ledger:
             "choice": choice,
             "machine": "quantum" if self._quantum[choice] else "classical",
             "predicted_seconds": {name: float(seconds[i]) for i, name in enumerate(names)},
-            "refused": {name: self._refusal(i, plan) for i, name in enumerate(names) if not feasible[i]},
+            "refused": {
+                name: Refusal(int(plan.refusal[row, i])).reason for i, name in enumerate(names) if not feasible[i]
+            },
             "queries": {names[i]: float(queries[i]) for i in quantum},
             "success_probability": {names[i]: float(success[i]) for i in quantum},
             "clamped": {names[i]: bool(plan.clamped[row, i]) for i in quantum},
@@ -132,19 +135,6 @@ class Ledger:
                 names[i]: [[gate, per_gate[i] * gate] for gate in self._gate_times] for i in quantum
             },
         }
-
-    def _refusal(self, index: int, plan: Plan) -> str:
-        solver = self._hybrid.solvers[index]
-        if not math.isfinite(float(plan.estimate.frobenius_norm)):
-            return "the system is not finite"
-        if solver.needs_definite and not bool(plan.estimate.definite):
-            return "needs a positive definite matrix"
-        if not math.isfinite(float(plan.estimate.condition_number)):
-            return "the condition number is infinite or above the floating-point range"
-        if solver.fidelity is None:
-            # A classical solver has no other demand.
-            return "needs a symmetric matrix"
-        return "the condition number or the precision is outside the range of the formula"
 
     def _predicted(self, assumed: str, lines: list[dict[str, Any]]) -> dict[str, float]:
         parts = {

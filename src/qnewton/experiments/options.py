@@ -19,7 +19,7 @@ class TrainingOptions:
     """Length of the training."""
 
     steps: int = 12
-    """Newton steps."""
+    """Training steps."""
     batch_size: int = 2048
     """Examples per step; at most the whole training set is used."""
     evaluate_every: int = 1
@@ -99,8 +99,13 @@ class ConditioningOptions:
 class SchedulingOptions:
     """Who may solve a system, and what a quantum solve is charged for."""
 
-    solvers: tuple[Literal["cholesky", "lu", "qlsa"], ...] = ("cholesky", "lu", "qlsa")
-    """Candidates of the scheduler; the first wins a tie."""
+    solvers: tuple[Literal["cholesky", "lu", "eigh", "cg", "minres", "dual", "qlsa"], ...] = ("cholesky", "lu", "qlsa")
+    """Candidates of the scheduler; the first wins a tie. With cg, minres or dual among them, blocks are formed only for
+    a candidate that needs the matrix, wherever the estimator does without it."""
+    preconditioner: Literal["none", "jacobi", "kfac", "ekfac"] = "none"
+    """Of cg and minres; kfac and ekfac need blocks that are not formed, with recognised layers."""
+    rtol: float = 1e-3
+    """Relative residual at which cg and minres stop."""
     estimator: Literal[
         "automatic", "exact", "certified", "lanczos", "inverse-lanczos", "determinant-norm", "definite-determinant-norm"
     ] = "automatic"
@@ -117,6 +122,7 @@ class SchedulingOptions:
     def __post_init__(self):
         _require(len(self.solvers) > 0, "solvers", "empty", "name at least one candidate")
         _require(len(set(self.solvers)) == len(self.solvers), "solvers", " ".join(self.solvers), "it names one twice")
+        _require(0 < self.rtol < 1, "rtol", self.rtol, "it is relative to the right-hand side and must lie in (0, 1)")
         for option, value in [("gate-time-s", self.gate_time_s), *(("gate-times-s", v) for v in self.gate_times_s)]:
             # The limits keep seconds inside single precision: queries go up to 1e38.
             _require(1e-30 <= value <= 1, option, value, "it must be a number of seconds from 1e-30 to 1")
@@ -132,10 +138,16 @@ class SchedulingOptions:
 class TrainOptions:
     """Train a task with Newton's method, every Newton system given to the solver predicted to finish it soonest."""
 
-    preset: Literal["default", "paper", "paper-code"] = "default"
-    """Starting point of all options below; the values shown are the preset's. default: whatever trains best. paper:
-    faithful to Q-Newton (exact Hessian per tensor, LU against QLSA, published schedule). paper-code: with the order of
-    regularisation and pruning, and the unsymmetric rows, of its published code."""
+    preset: Literal["default", "paper", "paper-code", "recipe", "kfac", "dual-newton"] = "default"
+    """Starting point of all options below; the values shown are the preset's. default: the scheduler on what trains
+    best under it. paper: faithful to Q-Newton (exact Hessian per tensor, LU against QLSA, published schedule).
+    paper-code: with the order of regularisation and pruning, and the unsymmetric rows, of its published code. recipe,
+    kfac, dual-newton: the optimizer of that name, nothing scheduled and nothing predicted."""
+    optimizer: Literal["newton", "recipe", "kfac", "dual-newton"] = "newton"
+    """newton: systems go to the scheduler, and all options below act. The others are complete: they set direction,
+    length and damping themselves, and only the options of the training act. kfac: K-FAC with momentum, for large
+    batches. dual-newton: Levenberg-Marquardt in the residuals, for examples times outputs up to about 1,500. recipe:
+    dual-newton where there are so few and no more than parameters, else kfac."""
     out: Path | None = None
     """Directory of the run; must not exist or be empty. None: a new one under runs/."""
     training: TrainingOptions = field(default_factory=TrainingOptions)

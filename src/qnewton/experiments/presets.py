@@ -29,4 +29,12 @@ _PAPER_CODE = replace(
     conditioning=ConditioningOptions(damping=5e-3, adapt_damping=False, keep=0.5, order="damp-prune-rows"),
 )
 
-PRESETS = {"default": _DEFAULT, "paper": _PAPER, "paper-code": _PAPER_CODE}
+# Complete optimizers with their own defaults, for as many steps as the digits need (docs/design.md, time to target).
+_RECIPE = TrainOptions(preset="recipe", optimizer="recipe", training=TrainingOptions(steps=30))
+_KFAC = replace(_RECIPE, preset="kfac", optimizer="kfac")
+# Every step factors matrices with a row per example and output; 128 examples of ten classes are 1,280.
+_DUAL_NEWTON = TrainOptions(
+    preset="dual-newton", optimizer="dual-newton", training=TrainingOptions(steps=30, batch_size=128)
+)
+
+PRESETS = {preset.preset: preset for preset in (_DEFAULT, _PAPER, _PAPER_CODE, _RECIPE, _KFAC, _DUAL_NEWTON)}

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -14,10 +14,11 @@ import threadpoolctl
 from jaxtyping import PyTree
 
 from ..core.memory import check_block_fits
-from ..curvature import Batch
-from ..optim import StepInfo, newton
+from ..curvature import Batch, Block
+from ..optim import newton
 from ..scheduling import calibrate
 from . import build
+from .complete_ledger import CompleteLedger
 from .interrupts import finish_before_interrupt
 from .ledger import Ledger
 from .options import TrainOptions
@@ -77,21 +78,26 @@ def _train(name: str, options: TrainOptions, directory: RunDirectory, watcher: W
     task = make_task(name, options.training.dtype)
     params = task.init(jax.random.key(options.training.seed))
 
-    watcher.stage("calibrating this machine")
-    calibrating = time.perf_counter()
-    sizes, stages, optimizer, ledger, calibration = _prepare(task, options, params)
-    calibrating = time.perf_counter() - calibrating
+    prepared = _prepare_complete(task, options, params)
+    calibrating = 0.0
+    if prepared is None:
+        watcher.stage("calibrating this machine")
+        calibrating = time.perf_counter()
+        prepared = _prepare(task, options, params)
+        calibrating = time.perf_counter() - calibrating
+    optimizer, ledger = prepared.optimizer, prepared.ledger
     config = {
         "schema_version": SCHEMA_VERSION,
         "task": task.name,
         "preset": options.preset,
+        "optimizer": prepared.name,
         "options": dataclasses.asdict(options),
         "seed": options.training.seed,
         **provenance(),
         "model": {
             "description": task.model,
-            "parameters": sum(n for _, n in sizes),
-            "blocks": [{"name": block, "n": n} for block, n in sizes],
+            "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+            "blocks": [{"name": block.name, "n": block.n} for block in prepared.blocks],
         },
         "data": {
             "description": task.source,
@@ -101,15 +107,9 @@ def _train(name: str, options: TrainOptions, directory: RunDirectory, watcher: W
         },
     }
     directory.write("config.json", config)
-    directory.write(
-        "calibration.json",
-        {
-            "machine": config["machine"],
-            **calibration,
-            "stages": dataclasses.asdict(stages),
-            "measured_seconds": calibrating,
-        },
-    )
+    if prepared.calibration is not None:
+        found = {"machine": config["machine"], **prepared.calibration, "measured_seconds": calibrating}
+        directory.write("calibration.json", found)
 
     watcher.stage("compiling the step")
     compiling = time.perf_counter()
@@ -120,16 +120,19 @@ def _train(name: str, options: TrainOptions, directory: RunDirectory, watcher: W
         for _ in range(options.training.steps):
             with finish_before_interrupt():
                 step, blocks = loop.advance(ledger)
-                directory.append("blocks.jsonl", blocks)
+                if blocks:
+                    directory.append("blocks.jsonl", blocks)
                 directory.append("steps.jsonl", [step])
                 written = len(ledger.steps)
             watcher.step(step, blocks)
-            _check_finite(step)
+            _check_finite(step, options.optimizer)
     except KeyboardInterrupt:
         status = "interrupted"
         # Ctrl-C can come between a step's record and its lines, most likely while it is evaluated.
         if written < len(ledger.steps):
-            directory.append("blocks.jsonl", [line for line in ledger.blocks if line["step"] >= written])
+            blocks = [line for line in ledger.blocks if line["step"] >= written]
+            if blocks:
+                directory.append("blocks.jsonl", blocks)
             directory.append("steps.jsonl", ledger.steps[written:])
     final = loop.evaluate()
     stepping = sum(step["measured_seconds"] for step in ledger.steps)
@@ -138,6 +141,7 @@ def _train(name: str, options: TrainOptions, directory: RunDirectory, watcher: W
         "schema_version": SCHEMA_VERSION,
         "task": task.name,
         "preset": options.preset,
+        "optimizer": prepared.name,
         "status": status,
         "steps": len(ledger.steps),
         "final_loss": final["train_loss"],
@@ -154,11 +158,40 @@ def _train(name: str, options: TrainOptions, directory: RunDirectory, watcher: W
     }
     directory.write("summary.json", summary)
     if not math.isfinite(final["train_loss"]):
-        raise TrainingFailed(_diverged("over all training data after the last step", final["train_loss"]))
+        where = "over all training data after the last step"
+        raise TrainingFailed(_diverged(where, final["train_loss"], options.optimizer))
     return summary
 
 
-def _prepare(task: Task, options: TrainOptions, params: PyTree) -> tuple:
+@dataclasses.dataclass(frozen=True)
+class _Prepared:
+    """What a run needs before it compiles.
+
+    Attributes:
+        name: of the optimizer.
+        optimizer: the transformation.
+        ledger: of the run.
+        blocks: of the scheduled systems; empty of a complete optimizer.
+        calibration: for `calibration.json`; None where nothing is predicted.
+    """
+
+    name: str
+    optimizer: optax.GradientTransformationExtraArgs
+    ledger: Ledger | CompleteLedger
+    blocks: Sequence[Block] = ()
+    calibration: dict[str, Any] | None = None
+
+
+def _prepare_complete(task: Task, options: TrainOptions, params: PyTree) -> _Prepared | None:
+    """The complete optimizer that the options name; None where they name the scheduled one."""
+    if options.optimizer not in build.COMPLETE:
+        return None
+    batch = next(batches(task.train, options.training.batch_size, options.training.seed))
+    optimizer = build.COMPLETE[options.optimizer](task.objective, params, batch)
+    return _Prepared(build.name_of(optimizer, params), optimizer, CompleteLedger())
+
+
+def _prepare(task: Task, options: TrainOptions, params: PyTree) -> _Prepared:
     """Calibrate, and build the optimizer and the ledger upon it."""
     objective, dtype = task.objective, options.training.dtype
     curvature = build.CURVATURES[options.step.curvature]
@@ -166,7 +199,7 @@ def _prepare(task: Task, options: TrainOptions, params: PyTree) -> tuple:
     conditioning = build.make_conditioning(options.conditioning)
     adaptation = build.make_adaptation(options.conditioning)
     blocks = partition(params)
-    for block in blocks:
+    for block in () if build.never_forms(options) else blocks:
         check_block_fits(block.name, block.n, jnp.dtype(dtype).itemsize)
     # Measure up to the largest system of this run, so that predictions do not extrapolate; far beyond these sizes the
     # operation count takes over, and measuring would take as long as training.
@@ -186,7 +219,15 @@ def _prepare(task: Task, options: TrainOptions, params: PyTree) -> tuple:
     )
     batch = next(batches(task.train, options.training.batch_size, options.training.seed))
     stages = measure_stages(
-        objective, curvature, conditioning, hybrid.estimator, blocks, params, batch, tries=adaptation.tries
+        objective,
+        curvature,
+        conditioning,
+        hybrid.estimator,
+        blocks,
+        params,
+        batch,
+        tries=adaptation.tries,
+        unformed=build.keeps_unformed(options),
     )
     gate_times = sorted({options.scheduling.gate_time_s, *options.scheduling.gate_times_s}, reverse=True)
     ledger = Ledger(hybrid, blocks, stages, gate_times)
@@ -204,8 +245,9 @@ def _prepare(task: Task, options: TrainOptions, params: PyTree) -> tuple:
             }
             for kernel, times in classical.kernels
         },
+        "stages": dataclasses.asdict(stages),
     }
-    return [(block.name, block.n) for block in blocks], stages, optimizer, ledger, calibration
+    return _Prepared("newton", optimizer, ledger, blocks, calibration)
 
 
 class _Loop:
@@ -230,13 +272,13 @@ class _Loop:
         self._step: Callable = jax.jit(step).lower(self._params, self._state, first).compile()
         self._evaluate: Callable = jax.jit(evaluate).lower(self._params, task.train.batch, task.test.batch).compile()
 
-    def advance(self, ledger: Ledger) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    def advance(self, ledger: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """One step, recorded and, when its turn has come, evaluated."""
         batch = next(self._batches)
         start = time.perf_counter()
         self._params, self._state = jax.block_until_ready(self._step(self._params, self._state, batch))
         seconds = time.perf_counter() - start
-        info: StepInfo = jax.device_get(self._state.info)
+        info = jax.device_get(self._state.info)
         epoch = self._done * self._size / len(self._task.train)
         step, blocks = ledger.record(info, epoch=epoch, measured_seconds=seconds)
         self._done += 1
@@ -258,13 +300,14 @@ class _Loop:
         }
 
 
-def _check_finite(step: dict[str, Any]) -> None:
+def _check_finite(step: dict[str, Any], optimizer: str) -> None:
     if not math.isfinite(step["loss"]):
-        raise TrainingFailed(_diverged(f"of the batch at step {step['step']}", step["loss"]))
+        raise TrainingFailed(_diverged(f"of the batch at step {step['step']}", step["loss"], optimizer))
 
 
-def _diverged(which: str, loss: float) -> str:
+def _diverged(which: str, loss: float, optimizer: str) -> str:
+    remedy = "Lower --learning-rate, raise --damping, or look" if optimizer == "newton" else "Look"
     return (
-        f"the loss {which} is {loss}: the parameters or the data left the floating-point range. Lower --learning-rate, "
-        "raise --damping, or look for NaN in the data. The steps up to here are in the run directory"
+        f"the loss {which} is {loss}: the parameters or the data left the floating-point range. {remedy} for NaN in "
+        "the data. The steps up to here are in the run directory"
     )

@@ -7,12 +7,13 @@ medians are frozen in the run's calibration.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from ..conditioning import AbstractConditioner, condition
-from ..curvature import AbstractCurvature, Batch, Block, Objective
+from ..curvature import AbstractCurvature, Batch, Block, Objective, Point
 from ..estimation import AbstractEstimator
 from ..hardware import median_seconds
 
@@ -23,7 +24,8 @@ class BlockSeconds:
 
     Attributes:
         name, n: of the block.
-        curvature, conditioning, estimation: seconds.
+        curvature: seconds; of a block that reaches the scheduler as an operator, of setting that up.
+        conditioning, estimation: seconds.
     """
 
     name: str
@@ -57,6 +59,7 @@ def measure_stages(
     batch: Batch,
     *,
     tries: bool,
+    unformed: bool,
 ) -> StageSeconds:
     """Run every stage alone at `params` on `batch`, and time it.
 
@@ -69,8 +72,16 @@ def measure_stages(
         params: to run the stages at.
         batch: to run them on.
         tries: whether the damping's adaptation evaluates a trial step.
+        unformed: whether blocks reach the scheduler as operators. Forming them is then no stage but part of the cost of
+            the candidates that need it, and the products around the solves set the operators up once more.
     """
     scale = jnp.ones((), jax.tree.leaves(params)[0].dtype)
+    if unformed:
+        measured = [
+            _operator_seconds(objective, curvature, conditioning, estimator, block, params, batch) for block in blocks
+        ]
+        gradient = _gradient_seconds(objective, curvature, blocks, params, batch, tries=tries)
+        return StageSeconds(gradient, tuple(measured))
     prepare = jax.jit(lambda system: condition(conditioning, system, scale))
     estimate = jax.jit(estimator)
     measured = []
@@ -88,17 +99,72 @@ def measure_stages(
             )
         )
 
+    return StageSeconds(
+        _gradient_seconds(objective, None, blocks, params, batch, tries=tries),
+        tuple(measured),
+    )
+
+
+def _operator_seconds(
+    objective: Objective,
+    curvature: AbstractCurvature,
+    conditioning: Sequence[AbstractConditioner],
+    estimator: AbstractEstimator,
+    block: Block,
+    params: PyTree,
+    batch: Batch,
+) -> BlockSeconds:
+    """Differences of ever longer beginnings: an operator cannot be handed from one jitted function to the next."""
+    scale = jnp.ones((), jax.tree.leaves(params)[0].dtype)
+
+    def arrays(tree: PyTree) -> list[Array]:
+        return jax.tree.leaves(eqx.filter(tree, eqx.is_array))
+
+    def seconds(stages: int) -> float:
+        @jax.jit
+        def run(params: PyTree, batch: Batch) -> list[Array]:
+            system = curvature.system(Point.of(objective, params, batch), block)
+            found = arrays(system)
+            if stages > 1:
+                system = condition(conditioning, system, scale)
+                found += arrays(system)
+            if stages > 2:
+                found += arrays(estimator(system))
+            return found
+
+        return median_seconds(lambda: run(params, batch), 3)
+
+    first, second, third = (seconds(stages) for stages in (1, 2, 3))
+    return BlockSeconds(block.name, block.n, first, max(0.0, second - first), max(0.0, third - second))
+
+
+def _gradient_seconds(
+    objective: Objective,
+    curvature: AbstractCurvature | None,
+    blocks: Sequence[Block],
+    params: PyTree,
+    batch: Batch,
+    *,
+    tries: bool,
+) -> float:
+    """What a step takes around its solves, with products of operators, or of matrices where there is no curvature."""
+
     @jax.jit
     def around(params: PyTree, batch: Batch, matrices: list[Array]) -> PyTree:
         loss, gradients = jax.value_and_grad(objective)(params, batch)
+        apply = [lambda vector, matrix=matrix: matrix @ vector for matrix in matrices]
+        if curvature is not None:
+            point = Point.of(objective, params, batch)
+            apply = [curvature.system(point, block).operator.mv for block in blocks]
         # The residual takes one product per block; so does the predicted decrease, where a step is tried.
         vectors = [block.take(gradients) for block in blocks]
-        products = [matrix @ vector for matrix, vector in zip(matrices, vectors, strict=True)]
+        products = [product(vector) for product, vector in zip(apply, vectors, strict=True)]
         if tries:
             moved = jax.tree.map(lambda p, g: p - g, params, gradients)
-            again = [matrix @ product for matrix, product in zip(matrices, products, strict=True)]
+            again = [product(vector) for product, vector in zip(apply, products, strict=True)]
             return loss, objective(moved, batch), again
         return loss, products
 
-    matrices = [jnp.eye(block.n, dtype=scale.dtype) for block in blocks]
-    return StageSeconds(median_seconds(lambda: around(params, batch, matrices)), tuple(measured))
+    dtype = jax.tree.leaves(params)[0].dtype
+    matrices = [] if curvature is not None else [jnp.eye(block.n, dtype=dtype) for block in blocks]
+    return median_seconds(lambda: around(params, batch, matrices))

@@ -133,13 +133,14 @@ def newton(
     solver = Hybrid() if solver is None else solver
     adaptation = LevenbergMarquardt() if adaptation is None else adaptation
     matrix_free = isinstance(solver, AbstractSolver) and solver.matrix_free
+    never_forms = matrix_free or (isinstance(solver, Hybrid) and solver.never_forms(floor=curvature.semidefinite))
 
     def init(params: PyTree) -> NewtonState:
         check_params(params)
         blocks = partition(params)
         _check_partition(blocks, params)
         dtype = jax.tree.leaves(params)[0].dtype
-        for block in () if matrix_free and refresh == 1 else blocks:
+        for block in () if never_forms and refresh == 1 else blocks:
             check_block_fits(block.name, block.n, dtype.itemsize)
         scale = jnp.asarray(adaptation.initial() if step is None else step.damping, dtype)
         last = jnp.zeros(0 if step is None else sum(block.n for block in blocks), dtype)

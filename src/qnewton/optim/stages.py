@@ -43,6 +43,8 @@ def leaves_unformed(solver: lx.AbstractLinearSolver, system: System) -> bool:
     """Whether the solver gets the block as an operator, and conditioning sees it as one."""
     if isinstance(solver, AbstractSolver) and solver.matrix_free:
         return True
+    if isinstance(solver, Hybrid):
+        return solver.keeps_unformed(floor=system.eigenvalue_floor is not None)
     # Forms the triangle that it needs itself. Of other operators the largest entry costs as much as the matrix.
     shifted = system.operator
     return isinstance(solver, Cholesky) and isinstance(shifted, Shifted) and isinstance(shifted.base, LayerOperator)
@@ -71,6 +73,10 @@ def solve_block(
         solution = lx.linear_solve(operator, gradient, solver, options=options, throw=False)
         value, plan = solution.value, solution.stats.get("plan")
         iterations = jnp.asarray(solution.stats.get("num_steps", 0), jnp.int32)
+    elif isinstance(solver, Hybrid):
+        # Called directly as below; on the whole block, since a plan is for one size.
+        value, _, stats = solver.compute(solver.init(operator, options), gradient, options)
+        plan, iterations = stats["plan"], stats["num_steps"]
     else:
         # A factorisation costs the cube of the size, products only the size itself.
         every = 4 if isinstance(solver, AbstractSolver) and solver.matrix_free else 1

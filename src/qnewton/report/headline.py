@@ -25,7 +25,12 @@ def notes(run: Run) -> str:
     failed = {status: systems for status, systems in statuses(run).items() if status != "ok"}
     if failed:
         listed = ", ".join(f"{status}: {systems}" for status, systems in failed.items())
-        found.append(f"{sum(failed.values())} of {len(run.blocks)} systems failed and took a gradient step ({listed}).")
+        if run.config.scheduled:
+            systems, effect = f"{len(run.blocks)} systems", "and took a gradient step"
+        else:
+            systems = f"{sum(statuses(run).values())} statuses"
+            effect = "and moved nothing" if run.config.optimizer == "dual_newton" else "and took the gradient there"
+        found.append(f"{sum(failed.values())} of {systems} failed {effect} ({listed}).")
     if run.summary is not None:
         for name, value in run.summary.predicted_seconds.items():
             summed = derive.predicted_total(run, name)
@@ -77,9 +82,11 @@ def _from_summary(run: Run) -> str:
         *(
             Tile(f"measured_{part}", part, parts[part], seconds(parts[part]), "not in the first number")
             for part in ("compilation", "calibration")
-            if part in parts
+            if part in parts and (part == "compilation" or run.config.scheduled)
         ),
     ]
+    if summary.acting is None:
+        return tiles("Training", training) + tiles("seconds", measured, clock="measured")
     acting = summary.predicted_seconds.get(summary.acting)
     classical = summary.predicted_seconds_all_classical
     gain = f"{number(classical / acting)} times the first" if acting and classical else ""
@@ -119,6 +126,8 @@ def _from_steps(run: Run) -> str:
         Tile("measured_steps", "steps", of_steps, seconds(of_steps), "wall clock on this machine"),
         Tile("measured_evaluations", "evaluations", of_evaluations, seconds(of_evaluations), "wall clock"),
     ]
+    if not run.config.scheduled:
+        return tiles("Training so far", training) + tiles("seconds", measured, clock="measured")
     acting = derive.acting_set(run)
     total = derive.predicted_total(run, acting) if acting else None
     share = derive.quantum_share(run, acting) if acting else None
@@ -143,6 +152,13 @@ def fidelities(run: Run) -> list[str]:
 
 def reading(run: Run) -> str:
     """How to read the page: the two clocks, the fidelity, the assumption sets."""
+    if not run.config.scheduled:
+        line = (
+            f"{tag('measured')}wall clock of what ran on this machine. The optimizer "
+            f"<code>{escape(run.config.optimizer)}</code> is complete by itself: it has no systems to schedule, so "
+            "nothing is predicted."
+        )
+        return f'<ul class="reading"><li>{line}</li></ul>'
     acting = derive.acting_set(run)
     lines = [
         f"{tag('measured')}wall clock of what ran on this machine. {tag('predicted')}what the choices compare: "

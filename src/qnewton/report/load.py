@@ -10,7 +10,7 @@ from pathlib import Path
 from .fields import Fields, RunFileError, clean_text
 from .records import KINDS, STAGES, Assumption, Block, Config, GateTime, Run, Step, Summary
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def read_run(run_directory: Path) -> Run:
@@ -29,7 +29,9 @@ def read_run(run_directory: Path) -> Run:
     notes: list[str] = []
     config = _config(_read_object(run_directory / "config.json"))
     steps = tuple(_step(fields) for fields in _read_lines(run_directory / "steps.jsonl", notes))
-    blocks = tuple(_block(fields) for fields in _read_lines(run_directory / "blocks.jsonl", notes))
+    blocks: tuple[Block, ...] = ()
+    if config.scheduled:
+        blocks = tuple(_block(fields) for fields in _read_lines(run_directory / "blocks.jsonl", notes))
     summary = None
     if (run_directory / "summary.json").is_file():
         summary = _summary(_read_object(run_directory / "summary.json"))
@@ -93,6 +95,7 @@ def _config(fields: Fields) -> Config:
     return Config(
         task=fields.text("task"),
         preset=fields.text("preset"),
+        optimizer=fields.text("optimizer"),
         options=dict(fields.child("options").values),
         seed=fields.integer("seed"),
         started=fields.text("started"),
@@ -189,7 +192,7 @@ def _summary(fields: Fields) -> Summary:
         measured_breakdown=fields.numbers("measured_breakdown"),
         predicted_seconds=fields.numbers("predicted_seconds"),
         predicted_seconds_all_classical=fields.number("predicted_seconds_all_classical"),
-        acting=fields.text("acting"),
+        acting=fields.text_or_null("acting"),
         gate_time_s=fields.number("gate_time_s"),
         quantum_share=fields.number("quantum_share"),
         by_gate_time=tuple(sorted(rows, key=lambda row: row.gate_time_s)),

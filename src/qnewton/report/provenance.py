@@ -10,14 +10,24 @@ from .markup import Column, definitions, folded, table
 from .records import Run
 from .units import MISSING, count, seconds
 
+_OF_A_SCHEDULE = (
+    "assumption set that acted",
+    "assumption sets reported",
+    "gate time of the choices",
+    "fidelity of quantum solves",
+    "blocks of the model",
+)
+
 
 def provenance(run: Run) -> str:
     """Assumption set, machine, versions, seed, commit, options."""
     config, summary = run.config, run.summary
     status = summary.status if summary else "no summary.json"
-    rest = f"blocks.jsonl ({len(run.blocks)} lines), summary.json ({'read' if summary else 'missing'})"
+    systems = f"blocks.jsonl ({len(run.blocks)} lines), " if config.scheduled else ""
+    rest = f"{systems}summary.json ({'read' if summary else 'missing'})"
     entries = [
         ("status", status),
+        ("optimizer", config.optimizer),
         ("assumption set that acted", derive.acting_set(run) or MISSING),
         ("assumption sets reported", ", ".join(derive.assumption_sets(run)) or MISSING),
         ("gate time of the choices", seconds(summary.gate_time_s) if summary else "in the options below"),
@@ -30,6 +40,8 @@ def provenance(run: Run) -> str:
         ("blocks of the model", ", ".join(f"{name} (n = {count(n)})" for name, n in config.block_sizes) or MISSING),
         ("read from", f"config.json, steps.jsonl ({len(run.steps)} lines), {rest}"),
     ]
+    if not config.scheduled:
+        entries = [entry for entry in entries if entry[0] not in _OF_A_SCHEDULE]
     options = [[name, value] for name, value in _flat(config.options)]
     listing = table("Options that acted", [Column("option", words=True), Column("value", wraps=True)], options)
     body = definitions(entries) + folded("Options", listing, len(options), most=0)

@@ -14,6 +14,7 @@ class Config:
 
     task: str
     preset: str
+    optimizer: str
     options: dict[str, object]
     seed: int
     started: str
@@ -26,6 +27,11 @@ class Config:
     data: str
     train_examples: int
     test_examples: int
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether there are systems and a scheduler; the other optimizers are complete by themselves."""
+        return self.optimizer == "newton"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +113,7 @@ class Summary:
     measured_breakdown: dict[str, float | None]
     predicted_seconds: dict[str, float | None]
     predicted_seconds_all_classical: float | None
-    acting: str
+    acting: str | None
     gate_time_s: float | None
     quantum_share: float | None
     by_gate_time: tuple[GateTime, ...]

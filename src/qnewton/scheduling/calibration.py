@@ -1,19 +1,28 @@
 """Calibration: measure every classical candidate on this machine and fit its times."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
 import numpy as np
+from jaxtyping import Array, Float, Int, PyTree
 
+from ..core.operators import access_of
 from ..core.records import ClassicalWorkload, Encoding, Kind, SystemEstimate
-from ..hardware import ClassicalMachine, describe_machine, fit, median_seconds
+from ..core.status import Refusal
+from ..hardware import ClassicalMachine, KernelTimes, describe_machine, fit, median_seconds
 from ..solvers import AbstractSolver
+from .plan import forming
+from .yardsticks import dense, layer
 
 DEFAULT_SIZES = (8, 32, 128, 384, 1024)
+_LOOPED_FLOPS = 200_000
+# Below, XLA fuses a whole iteration, at a tenth of what it takes a few rows later: no line goes through both.
+_LEAST_ROWS_FOR_OPERATORS = 32
 
 
 def calibrate(
@@ -24,6 +33,9 @@ def calibrate(
     repeats: int = 5,
 ) -> ClassicalMachine:
     """Measure how long the classical solvers among `solvers` take on this machine, inside a jitted function.
+
+    A solver that takes operators is measured on a dense matrix and on a layer's block that is not formed, or on the one
+    of them that it takes; beside such a solver, forming a block is measured as well, for those that need a matrix.
 
     Args:
         solvers: candidates; quantum ones are passed over.
@@ -62,57 +74,99 @@ def _measure(solvers: Sequence[AbstractSolver], dtype: str, sizes: Sequence[int]
     kernels = {}
     with jax.ensure_compile_time_eval():
         for solver in solvers:
-            workloads = [solver.workload(*_placeholder(n, dtype)) for n in sizes]
-            classical = [w for w in workloads if isinstance(w, ClassicalWorkload)]
-            if classical and classical[0].kernel not in kernels:
-                seconds, steps = zip(*[_measure_solve(solver, n, dtype, repeats) for n in sizes], strict=True)
-                # An iterative solver's time goes with the steps that it took, not with those that it expected.
-                took = [eqx.tree_at(lambda w: w.steps, w, k) for w, k in zip(classical, steps, strict=True)]
-                kernels[classical[0].kernel] = fit(took, list(sizes), list(seconds))
+            workload = solver.workload(*_placeholder(dense(1, dtype)))
+            if isinstance(workload, ClassicalWorkload) and workload.kernel not in kernels:
+                kernels[workload.kernel] = _fit(solver, dtype, sizes, repeats)
+        classical = [solver.matrix_free for solver in solvers if solver.fidelity is None]
+        # Blocks stay unformed only for a solver that leaves them so, and are then formed only for one that does not.
+        if any(solver.matrix_free for solver in solvers) and not all(classical):
+            operators = [layer(n, dtype) for n in sizes]
+            workloads = [forming(_placeholder(operator)[0]) for operator in operators]
+            seconds = [_median(_form, *pair, repeats)[0] for pair in zip(operators, workloads, strict=True)]
+            kernels["forming"] = fit(workloads, list(sizes), seconds)
     return ClassicalMachine(
         name=str(describe_machine()["processor"]), dtype=dtype, kernels=tuple(sorted(kernels.items()))
     )
 
 
-def _placeholder(n: int, dtype: str) -> tuple[SystemEstimate, Encoding]:
-    # A dense solver's workload depends on n and the dtype alone, an iterative one's steps are measured.
-    one = jnp.ones((), dtype)
+def _fit(solver: AbstractSolver, dtype: str, sizes: Sequence[int], repeats: int) -> KernelTimes:
+    larger = [n for n in sizes if n >= _LEAST_ROWS_FOR_OPERATORS]
+    if solver.matrix_free and len(larger) >= 3:
+        sizes = larger
+    workloads, measured = [], []
+    # An iterative solver runs on both: memory traffic and operations differ by a constant in dense products, and cannot
+    # be told apart there.
+    yardsticks = [dense, layer] if solver.matrix_free else [dense]
+    taken = [y for y in yardsticks if solver.refuses(y(1, dtype)) == Refusal.NONE]
+    for yardstick in taken:
+        for n in sizes:
+            operator = yardstick(n, dtype)
+            workload = solver.workload(*_placeholder(operator))
+            assert isinstance(workload, ClassicalWorkload)
+            seconds, steps = _median(functools.partial(_solve, solver), operator, workload, repeats)
+            # Its time goes with the steps that it took, not with those that it expected.
+            workloads.append(eqx.tree_at(lambda w: w.steps, workload, steps))
+            measured.append(seconds)
+    return fit(workloads, list(sizes) * len(taken), measured)
+
+
+def _placeholder(operator: lx.AbstractLinearOperator) -> tuple[SystemEstimate, Encoding]:
+    # Costs but for the steps, which are measured, depend on the access and on n and the dtype alone.
+    like = operator.in_structure()
+    one = jnp.ones((), like.dtype)
     estimate = SystemEstimate(
-        n=n,
-        degree=jnp.asarray(n),
+        n=like.shape[0],
+        degree=jnp.asarray(like.shape[0]),
         max_entry=one,
         frobenius_norm=one,
         spectral_norm=one,
         log_condition_number=one,
         definite=jnp.asarray(True),
+        access=access_of(operator),
         kind=Kind.EXACT,
     )
     return estimate, Encoding(condition_number=one, subnormalisation=one)
 
 
-def _measure_solve(solver: AbstractSolver, n: int, dtype: str, repeats: int) -> tuple[float, float]:
-    """Seconds of one solve, and its iterations."""
-    rng = np.random.default_rng(n)
-    factor = rng.standard_normal((n, n))
-    matrix = jnp.asarray(factor @ factor.T / n + np.eye(n), dtype)
-    vector = jnp.asarray(rng.standard_normal(n), dtype)
+_Run = Callable[[lx.AbstractLinearOperator, Float[Array, " n"]], tuple[Float[Array, " n"], Int[Array, ""]]]
+
+
+def _solve(
+    solver: AbstractSolver, operator: lx.AbstractLinearOperator, vector: Float[Array, " n"]
+) -> tuple[Float[Array, " n"], Int[Array, ""]]:
+    value, _, stats = solver.compute(solver.init(operator, {}), vector, {})
+    return value, jnp.asarray(stats.get("num_steps", 0), jnp.int32)
+
+
+def _form(operator: lx.AbstractLinearOperator, vector: Float[Array, " n"]) -> tuple[Float[Array, " n"], Int[Array, ""]]:
+    # One row of the whole is read, so that the whole is computed.
+    matrix = jax.lax.optimization_barrier(operator.as_matrix())
+    return matrix[0], jnp.int32(0)
+
+
+def _median(
+    run: _Run, operator: lx.AbstractLinearOperator, workload: ClassicalWorkload, repeats: int
+) -> tuple[float, float]:
+    """Seconds of one run, and its iterations."""
+    like = operator.in_structure()
+    vector = jnp.asarray(np.random.default_rng(like.shape[0] + 1).standard_normal(like.shape[0]), like.dtype)
     # Small systems finish in microseconds, below what dispatching a jitted function costs: several run in one loop.
-    loops = max(1, 10_000 // (n * n))
+    loops = max(1, int(_LOOPED_FLOPS // max(float(workload.total_flops), 100.0)))
+    arrays, rest = eqx.partition(operator, eqx.is_array)
 
     @jax.jit
-    def run(matrix, vector):
-        def solve(_, carry):
+    def several(arrays: PyTree, vector: Float[Array, " n"]) -> PyTree:
+        def again(_: Any, carry: Any) -> Any:
             # Depends on x, so that the factorisation is not hoisted out of the loop.
-            operator = lx.MatrixLinearOperator(matrix + 0 * carry[0][0], lx.positive_semidefinite_tag)
-            solution = lx.linear_solve(operator, vector, solver, throw=False)
-            return solution.value, jnp.asarray(solution.stats.get("num_steps", 0), jnp.int32)
+            fresh = eqx.combine(jax.tree.map(lambda leaf: leaf + 0 * carry[0][0], arrays), rest)
+            return run(fresh, vector)
 
-        return jax.lax.fori_loop(0, loops, solve, (vector, jnp.zeros((), jnp.int32)))
+        return jax.lax.fori_loop(0, loops, again, (vector, jnp.zeros((), jnp.int32)))
 
     outcome = []
 
-    def timed():
-        outcome[:] = run(matrix, vector)
+    def timed() -> list:
+        outcome[:] = several(arrays, vector)
         return outcome
 
     seconds = median_seconds(timed, repeats) / loops

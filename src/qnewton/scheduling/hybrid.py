@@ -1,19 +1,23 @@
 """The scheduler as a linear solver."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
+from ..core.operators import block_of
 from ..core.records import System
+from ..core.status import Refusal
 from ..core.trees import ravel, unravel
 from ..estimation import AbstractEstimator, Automatic
 from ..hardware import AbstractAssumptions, ClassicalMachine, Paper, QuantumMachine
 from ..solvers import LU, QLSA, AbstractSolver, Cholesky
+from ..solvers.flat import dtype_of, without_tags
 from .calibration import calibrate_once
 from .plan import Plan, make_plan
 from .policy import AbstractPolicy, Fastest
@@ -21,10 +25,17 @@ from .union import StateUnion
 
 
 class HybridState(eqx.Module):
-    """A plan, and the factorisation of the candidate that it chose."""
+    """A plan, and the factorisation of the candidate that it chose; or the operator, where that was not formed.
+
+    Attributes:
+        plan: for the system.
+        slots: the chosen candidate's state, in the arrays of the union; empty for an operator that was not formed.
+        operator: that the chosen candidate sets up and solves in `compute`; None for a matrix.
+    """
 
     plan: Plan
     slots: tuple[Array, ...]
+    operator: lx.AbstractLinearOperator | None
     in_structure: Any = eqx.field(static=True)
     out_structure: Any = eqx.field(static=True)
     symmetric: bool = eqx.field(static=True)
@@ -37,6 +48,12 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
     A `lineax.AbstractLinearSolver`, so `lineax.linear_solve(operator, vector, solver=Hybrid())` schedules one system;
     the solution's `stats["plan"]` is its `Plan`. The choice is traced: one branch of a `lax.switch` runs, and nothing
     recompiles when the choice changes. Do not `vmap` it: a batched switch runs every branch.
+
+    A curvature block (`core.operators.AbstractCurvatureOperator`, alone or `Shifted`) stays unformed if a candidate is
+    `matrix_free` and the estimator does without the matrix: the chosen branch alone forms it, and only if its candidate
+    needs it, for which that candidate was charged. Candidates then set up in `compute`, as often as that is called. One
+    that needs a structure which the operator does not have is infeasible (`Plan.refusal`). Everything else, `QLSA`'s
+    stand-in included, is formed once.
 
     Mark the operator with `lineax.symmetric_tag` or `lineax.positive_semidefinite_tag` where it has that property. The
     linear-solve option `eigenvalue_floor` (scalar) states a proven lower bound on the smallest eigenvalue.
@@ -72,13 +89,25 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         """The candidates' names, in the order of a plan's columns."""
         return tuple(solver.name for solver in self.solvers)
 
+    def keeps_unformed(self, *, floor: bool) -> bool:
+        """Whether a symmetric block is best handed over as an operator.
+
+        Args:
+            floor: whether the system has an eigenvalue floor.
+        """
+        return any(solver.matrix_free for solver in self.solvers) and not self.estimator.needs_matrix(floor=floor)
+
+    def never_forms(self, *, floor: bool) -> bool:
+        """Whether no candidate needs a matrix either, so that blocks may be larger than memory."""
+        return self.keeps_unformed(floor=floor) and all(solver.matrix_free for solver in self.solvers)
+
     def plan(self, system: System) -> Plan:
         """Estimate a system, predict every candidate and choose, without solving.
 
         Raises:
             ValueError: if the classical machine was calibrated for another dtype.
         """
-        dtype = str(system.matrix.dtype)
+        dtype = str(system.like.dtype)
         classical = calibrate_once(self.solvers, dtype) if self.classical is None else self.classical
         if classical.dtype != dtype:
             raise ValueError(
@@ -92,7 +121,8 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             classical,
             self.quantum,
             self.policy,
-            symmetric=system.symmetric,
+            refusals=[self._refusal(i, system) for i in range(len(self.solvers))],
+            formed=system.is_formed,
         )
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> HybridState:
@@ -101,9 +131,8 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             raise ValueError(
                 f"Hybrid solves square systems, got an operator of shape ({operator.out_size()}, {operator.in_size()})"
             )
-        matrix = operator.as_matrix()
-        if jnp.issubdtype(matrix.dtype, jnp.complexfloating):
-            raise ValueError(f"Hybrid solves real systems, got {matrix.dtype}")
+        if jnp.issubdtype(dtype_of(operator), jnp.complexfloating):
+            raise ValueError(f"Hybrid solves real systems, got {dtype_of(operator)}")
         symmetric = lx.is_symmetric(operator) or lx.is_positive_semidefinite(operator)
         floor = options.get("eigenvalue_floor")
         if floor is not None and not symmetric:
@@ -111,41 +140,58 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
                 "Hybrid got an eigenvalue_floor for an operator that is not known to be symmetric: tag the operator "
                 "with lineax.symmetric_tag, or leave the option away"
             )
+        structures = operator.in_structure(), operator.out_structure()
+        if block_of(operator) is not None and self.keeps_unformed(floor=floor is not None):
+            bare = without_tags(operator)
+            plan = self.plan(System.over(bare, symmetric=True, eigenvalue_floor=floor))
+            return HybridState(plan, (), bare, *structures, True, False)
+        matrix = operator.as_matrix()
         system = System.of(matrix, symmetric=symmetric, eigenvalue_floor=floor)
         plan = self.plan(system)
         union = self._union(jax.ShapeDtypeStruct(matrix.shape, matrix.dtype), symmetric)
-        branches = [
-            lambda m, i=i: union.pack(i, self.solvers[i].init(self._operator(i, m, symmetric), {}))
-            for i in range(len(self.solvers))
-        ]
+        branches = [lambda m, i=i: union.pack(i, self._init(i, m, symmetric)) for i in range(len(self.solvers))]
         slots = _switch(plan.choice[0], branches, matrix)
-        return HybridState(plan, slots, operator.in_structure(), operator.out_structure(), symmetric, False)
+        return HybridState(plan, slots, None, *structures, symmetric, False)
 
     def compute(
         self, state: HybridState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
-        """Solve with the stored factorisation; `stats` holds the plan."""
+        """Solve with the stored factorisation, or set up and solve where the operator was not formed.
+
+        Returns:
+            The solution, NaN where no candidate could take the system; how it went; and `plan`, and `num_steps` of an
+            iterative candidate, 0 of any other.
+        """
         flat = ravel(jax.tree.leaves(vector))
-        union = self._union(jax.ShapeDtypeStruct((flat.size, flat.size), flat.dtype), state.symmetric)
+        if state.operator is not None:
+            # Closed over: an operator of functions that are being traced cannot be an operand of the switch.
+            branches = [partial(self._solve_unformed, i, state.operator) for i in range(len(self.solvers))]
+            value, result, steps = _switch(state.plan.choice[0], branches, flat)
+        else:
+            union = self._union(jax.ShapeDtypeStruct((flat.size, flat.size), flat.dtype), state.symmetric)
 
-        def solve(i: int, slots: Sequence[Array], b: Float[Array, " n"]) -> tuple[Float[Array, " n"], lx.RESULTS]:
-            inner, inner_options = union.unpack(i, slots), {}
-            if state.transposed:
-                inner, inner_options = self.solvers[i].transpose(inner, inner_options)
-            value, result, _ = self.solvers[i].compute(inner, b, inner_options)
-            return value, result
+            def solve(i: int, slots: Sequence[Array], b: Float[Array, " n"]) -> _Solved:
+                inner, inner_options = union.unpack(i, slots), {}
+                if inner is None:
+                    return _not_solved(b)
+                if state.transposed:
+                    inner, inner_options = self.solvers[i].transpose(inner, inner_options)
+                return _solved(*self.solvers[i].compute(inner, b, inner_options))
 
-        branches = [lambda slots, b, i=i: solve(i, slots, b) for i in range(len(self.solvers))]
-        value, result = _switch(state.plan.choice[0], branches, state.slots, flat)
+            branches = [lambda slots, b, i=i: solve(i, slots, b) for i in range(len(self.solvers))]
+            value, result, steps = _switch(state.plan.choice[0], branches, state.slots, flat)
         # No candidate could take it: say so by NaN rather than pass off whatever the first one returned.
         value = jnp.where(jnp.any(state.plan.feasible[0]), value, jnp.nan)
         leaves, structure = jax.tree.flatten(state.in_structure)
-        return jax.tree.unflatten(structure, unravel(value, leaves)), result, {"plan": state.plan}
+        stats = {"plan": state.plan, "num_steps": steps}
+        return jax.tree.unflatten(structure, unravel(value, leaves)), result, stats
 
     def transpose(self, state: HybridState, options: dict[str, Any]) -> tuple[HybridState, dict[str, Any]]:
         # The transpose maps the other way, so its solutions have the structure of the vectors.
         ends = state.out_structure, state.in_structure
-        return HybridState(state.plan, state.slots, *ends, state.symmetric, not state.transposed), options
+        return HybridState(
+            state.plan, state.slots, state.operator, *ends, state.symmetric, not state.transposed
+        ), options
 
     def conj(self, state: HybridState, options: dict[str, Any]) -> tuple[HybridState, dict[str, Any]]:
         return state, options
@@ -153,20 +199,52 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
     def assume_full_rank(self) -> bool:
         return True
 
-    def _operator(self, i: int, matrix: Float[Array, "n n"], symmetric: bool) -> lx.MatrixLinearOperator:
+    def _refusal(self, i: int, system: System) -> Refusal:
+        if self.solvers[i].needs_symmetric and not system.symmetric:
+            return Refusal.NOT_SYMMETRIC
+        return self.solvers[i].refuses(system.operator)
+
+    def _tag(self, i: int, symmetric: bool) -> object:
         # Tags are static and the choice is not: each branch claims what its solver needs, and the plan admits a solver
         # that needs definiteness only where the estimate found it, and one that needs symmetry only where it is.
         if self.solvers[i].needs_definite:
-            return lx.MatrixLinearOperator(matrix, lx.positive_semidefinite_tag)
-        return lx.MatrixLinearOperator(matrix, lx.symmetric_tag if symmetric or self.solvers[i].needs_symmetric else ())
+            return lx.positive_semidefinite_tag
+        return lx.symmetric_tag if symmetric or self.solvers[i].needs_symmetric else ()
+
+    def _init(self, i: int, matrix: Float[Array, "n n"], symmetric: bool) -> Any:
+        """State of a candidate for a matrix; None where it would not know what to do with one."""
+        operator = lx.MatrixLinearOperator(matrix, self._tag(i, symmetric))
+        return None if self.solvers[i].refuses(operator) else self.solvers[i].init(operator, {})
+
+    def _solve_unformed(self, i: int, operator: lx.AbstractLinearOperator, vector: Float[Array, " n"]) -> "_Solved":
+        solver, tag = self.solvers[i], self._tag(i, True)
+        if solver.refuses(operator):
+            return _not_solved(vector)
+        if solver.matrix_free:
+            tagged = lx.TaggedLinearOperator(operator, tag)
+        else:
+            tagged = lx.MatrixLinearOperator(operator.as_matrix(), tag)
+        return _solved(*solver.compute(solver.init(tagged, {}), vector, {}))
 
     def _union(self, matrix: jax.ShapeDtypeStruct, symmetric: bool) -> StateUnion:
         return StateUnion(
             [
-                eqx.filter_eval_shape(lambda m, i=i: self.solvers[i].init(self._operator(i, m, symmetric), {}), matrix)
+                eqx.filter_eval_shape(lambda m, i=i: self._init(i, m, symmetric), matrix)
                 for i in range(len(self.solvers))
             ]
         )
+
+
+_Solved = tuple[Float[Array, " n"], lx.RESULTS, Int[Array, ""]]
+
+
+def _solved(value: Float[Array, " n"], result: lx.RESULTS, stats: dict[str, Any]) -> _Solved:
+    return value, result, jnp.asarray(stats.get("num_steps", 0), jnp.int32)
+
+
+def _not_solved(vector: Float[Array, " n"]) -> _Solved:
+    """What a candidate that cannot even be set up returns: the plan never chooses it over one that can."""
+    return jnp.full_like(vector, jnp.nan), lx.RESULTS.breakdown, jnp.int32(0)
 
 
 def _switch(index: Array, branches: list, *operands: Any) -> Any:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ..core.records import ClassicalWorkload, SystemEstimate
+from ..core.status import Refusal
 from ..hardware import AbstractAssumptions, ClassicalMachine, QuantumMachine
 from ..solvers import AbstractSolver
 from .policy import AbstractPolicy
@@ -19,6 +20,7 @@ class Plan(eqx.Module):
         estimate: the numbers they rest on.
         predicted_seconds: calibrated for classical candidates, modelled for quantum ones; infinite where refused.
         feasible: whether the candidate can take the system.
+        refusal: a `Refusal`, why it cannot.
         queries: expected block-encoding queries; 0 for classical candidates.
         success_probability: of one repetition; 1 for classical candidates.
         clamped: whether the condition number lay below the range of the query formula and was raised to its lower end.
@@ -28,6 +30,7 @@ class Plan(eqx.Module):
     estimate: SystemEstimate
     predicted_seconds: Float[Array, "sets candidates"]
     feasible: Bool[Array, "sets candidates"]
+    refusal: Int[Array, "sets candidates"]
     queries: Float[Array, "sets candidates"]
     success_probability: Float[Array, "sets candidates"]
     clamped: Bool[Array, "sets candidates"]
@@ -42,16 +45,27 @@ def make_plan(
     quantum: QuantumMachine,
     policy: AbstractPolicy,
     *,
-    symmetric: bool,
+    refusals: Sequence[Refusal],
+    formed: bool,
 ) -> Plan:
     """Predict every candidate under every assumption set, and choose.
 
-    `symmetric` says whether the system's matrix is: those that need it are refused the others.
+    Args:
+        estimate: the system's numbers.
+        solvers: the candidates.
+        assumptions: the sets.
+        classical: the calibrated machine.
+        quantum: the modelled machine.
+        policy: how predictions become a choice.
+        refusals: per candidate, what is known without computing anything.
+        formed: whether the matrix is at hand. Where it is not, classical candidates that need it are charged for
+            forming it; quantum ones for what the assumption set charges them for.
     """
-    rows = [_predict(estimate, solvers, assumed, classical, quantum, symmetric) for assumed in assumptions]
-    seconds, feasible, queries, success, clamped = (jnp.stack(column) for column in zip(*rows, strict=True))
+    rows = [_predict(estimate, solvers, assumed, classical, quantum, refusals, formed) for assumed in assumptions]
+    seconds, refusal, queries, success, clamped = (jnp.stack(column) for column in zip(*rows, strict=True))
+    feasible = refusal == Refusal.NONE
     choice = jnp.stack([policy.choose(s, f) for s, f in zip(seconds, feasible, strict=True)])
-    return Plan(estimate, seconds, feasible, queries, success, clamped, choice)
+    return Plan(estimate, seconds, feasible, refusal, queries, success, clamped, choice)
 
 
 def _predict(
@@ -60,27 +74,41 @@ def _predict(
     assumed: AbstractAssumptions,
     classical: ClassicalMachine,
     quantum: QuantumMachine,
-    symmetric: bool,
+    refusals: Sequence[Refusal],
+    formed: bool,
 ) -> tuple[Array, ...]:
     dtype = estimate.max_entry.dtype
     finite = jnp.isfinite(estimate.frobenius_norm)
     columns = []
-    for solver in solvers:
+    for solver, known in zip(solvers, refusals, strict=True):
         workload = solver.workload(estimate, assumed.encode(estimate))
-        able = finite & estimate.definite if solver.needs_definite else finite
-        able = able & (symmetric or not solver.needs_symmetric)
+        # The first that holds is the reason.
+        reasons = [(Refusal.NOT_FINITE, ~finite), (known, known != Refusal.NONE)]
+        if solver.needs_definite:
+            reasons.append((Refusal.NOT_DEFINITE, ~estimate.definite))
         if isinstance(workload, ClassicalWorkload):
             seconds, queries, success, clamped = classical.seconds(workload), 0.0, 1.0, False
+            if not (formed or solver.matrix_free):
+                seconds = seconds + classical.seconds(forming(estimate))
         else:
             seconds = assumed.seconds(workload, quantum)
             queries, success, clamped = workload.queries, workload.success_probability, workload.clamped
-            able = able & workload.valid
-        columns.append((jnp.where(able, seconds, jnp.inf), able, queries, success, clamped))
-    seconds, feasible, queries, success, clamped = zip(*columns, strict=True)
+            reasons.append((Refusal.NO_CONDITION_NUMBER, ~jnp.isfinite(estimate.condition_number)))
+            reasons.append((Refusal.OUT_OF_RANGE, ~workload.valid))
+        codes, holds = zip(*reasons, strict=True)
+        refusal = jnp.select([jnp.asarray(h) for h in holds], [jnp.int32(c) for c in codes], jnp.int32(Refusal.NONE))
+        columns.append((jnp.where(refusal == Refusal.NONE, seconds, jnp.inf), refusal, queries, success, clamped))
+    seconds, refusal, queries, success, clamped = zip(*columns, strict=True)
     return (
         jnp.stack([jnp.asarray(s, dtype) for s in seconds]),
-        jnp.stack(feasible),
+        jnp.stack(refusal),
         jnp.stack([jnp.asarray(q, dtype) for q in queries]),
         jnp.stack([jnp.asarray(p, dtype) for p in success]),
         jnp.stack([jnp.asarray(c, bool) for c in clamped]),
     )
+
+
+def forming(estimate: SystemEstimate) -> ClassicalWorkload:
+    """Forming the matrix of a system that is not: what a classical candidate that needs it pays besides its own."""
+    cost = estimate.access.forming
+    return ClassicalWorkload(kernel="forming", flops=cost.flops, bytes=cost.bytes)

@@ -7,6 +7,7 @@ import lineax as lx
 from jaxtyping import Array, PyTree
 
 from ..core.records import Encoding, SystemEstimate, Workload
+from ..core.status import Refusal
 
 
 class AbstractSolver(lx.AbstractLinearSolver):
@@ -26,6 +27,10 @@ class AbstractSolver(lx.AbstractLinearSolver):
     def matrix_free(self) -> bool:
         """Whether the solver takes an operator as it is; the others are handed a formed matrix."""
         return False
+
+    def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
+        """What the solver misses in this operator, as far as its structure tells; `init` would raise then."""
+        return Refusal.NONE
 
     @property
     @abc.abstractmethod

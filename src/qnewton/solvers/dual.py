@@ -8,8 +8,9 @@ import lineax as lx
 from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Float, PyTree
 
-from ..core.operators import AbstractCurvatureOperator, AbstractRoot, Shifted
+from ..core.operators import AbstractCurvatureOperator, AbstractRoot, Shifted, block_of
 from ..core.records import ClassicalWorkload, Encoding, SystemEstimate
+from ..core.status import Refusal
 from .base import AbstractSolver
 from .flat import without_tags
 
@@ -35,18 +36,13 @@ class Dual(AbstractSolver):
 
     Attributes:
         refinements: steps of iterative refinement, each with one more product with `R^T R`.
-        rows: of the roots, for the workload alone, since a system's estimate does not tell; None: as many as the
-            parameters, an upper bound wherever this solver pays.
     """
 
     refinements: int = eqx.field(static=True, default=1)
-    rows: int | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
         if self.refinements < 0:
             raise ValueError(f"refinements is {self.refinements}: it counts steps and cannot be negative")
-        if self.rows is not None and self.rows < 1:
-            raise ValueError(f"rows is {self.rows}: a root has at least one row")
 
     @property
     def needs_definite(self) -> bool:
@@ -71,6 +67,10 @@ class Dual(AbstractSolver):
     @property
     def runs_as(self) -> str:
         return self.name
+
+    def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
+        block = block_of(operator) if isinstance(without_tags(operator), Shifted) else None
+        return Refusal.NONE if block is not None and block.root_rows else Refusal.NO_ROOT
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> DualState:
         """Form and factor `R R^T + s I`.
@@ -123,9 +123,12 @@ class Dual(AbstractSolver):
         return True
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
-        """`rows^2 n` operations for `R R^T` with a dense root, `rows^3 / 3` for its factor, and the substitutions."""
-        n, itemsize = estimate.n, estimate.max_entry.dtype.itemsize
-        m = n if self.rows is None else self.rows
-        solves = 1 + self.refinements
-        flops = 1.0 * m**2 * n + 1 / 3 * m**3 + solves * (2.0 * m**2 + 4.0 * m * n) + self.refinements * 4.0 * m * n
-        return ClassicalWorkload(kernel="dual", flops=flops, bytes=(3.0 * m**2 + 2.0 * m * n) * itemsize)
+        """`R R^T`, `rows^3 / 3` operations for its factor, and `2 rows^2` and a product with `R^T R` in each solve."""
+        access, itemsize = estimate.access, estimate.max_entry.dtype.itemsize
+        m = access.rows.astype(estimate.max_entry.dtype)
+        solves, products = 1 + self.refinements, 1 + 2 * self.refinements
+        return ClassicalWorkload(
+            kernel="dual",
+            flops=access.gram.flops + 1 / 3 * m**3 + solves * 2.0 * m**2 + products * access.product.flops,
+            bytes=access.gram.bytes + (2.0 + solves) * m**2 * itemsize + products * access.product.bytes,
+        )

@@ -6,26 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..core.operators import AbstractCurvatureOperator, AbstractRoot, KroneckerFactors, Path
-
-
-class DenseRoot(AbstractRoot):
-    """A root `R` that is held as `matrix` `[rows, n]`."""
-
-    matrix: Float[Array, "rows n"]
-
-    @property
-    def rows(self) -> int:
-        return self.matrix.shape[0]
-
-    def mv(self, vector: Float[Array, " n"]) -> Float[Array, " rows"]:
-        return self.matrix @ vector
-
-    def transpose_mv(self, vector: Float[Array, " rows"]) -> Float[Array, " n"]:
-        return self.matrix.T @ vector
-
-    def gram(self) -> Float[Array, "rows rows"]:
-        return self.matrix @ self.matrix.T
+from ..core.operators import AbstractCurvatureOperator, DenseRoot, KroneckerFactors, Path
 
 
 class DenseBlock(AbstractCurvatureOperator):

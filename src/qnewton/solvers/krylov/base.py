@@ -10,6 +10,7 @@ import lineax as lx
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ...core.records import ClassicalWorkload, SystemEstimate
+from ...core.status import Refusal
 from ..base import AbstractSolver
 from ..flat import Product, check_square_and_real, dtype_of, flatten, product, unflatten
 from ..preconditioners import AbstractPreconditioner
@@ -104,6 +105,9 @@ class AbstractKrylov(AbstractSolver):
     @property
     def runs_as(self) -> str:
         return self.name
+
+    def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
+        return self.preconditioner.refuses(operator)
 
     @abc.abstractmethod
     def admit(self, operator: lx.AbstractLinearOperator) -> None:
@@ -216,9 +220,9 @@ class AbstractKrylov(AbstractSolver):
             flops=once,
             bytes=n * itemsize,
             steps=jnp.maximum(steps, 1),
-            # A dense product, five inner products or vector updates, and the preconditioner.
-            step_flops=2.0 * n**2 + 10.0 * n + each,
-            step_bytes=(n**2 + 12.0 * n) * itemsize,
+            # A product, five inner products or vector updates, and the preconditioner.
+            step_flops=estimate.access.product.flops + (10.0 * n + each),
+            step_bytes=estimate.access.product.bytes + 12.0 * n * itemsize,
         )
 
 

@@ -80,7 +80,7 @@ class CG(AbstractKrylov):
         return definite_steps(estimate.condition_number, self.rtol)
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
-        """`sqrt(kappa) / 2 ln(2 / rtol)` products with a dense matrix, at most `n` and `max_steps`.
+        """`sqrt(kappa) / 2 ln(2 / rtol)` products with the operator, at most `n` and `max_steps`.
 
         The bound is the one for the energy norm of the error, taken as an estimate for the residual, and without
         credit for the preconditioner.

@@ -110,7 +110,7 @@ class MINRES(AbstractKrylov):
         return jnp.where(estimate.definite, definite_steps(kappa, self.rtol), indefinite_steps(kappa, self.rtol))
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
-        """`kappa ln(2 / rtol)` products with a dense matrix, as many as `CG` where it is known to be definite.
+        """`kappa ln(2 / rtol)` products with the operator, as many as `CG` where it is known to be definite.
 
         At most `n` and `max_steps`; without credit for the preconditioner.
         """

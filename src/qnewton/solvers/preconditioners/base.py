@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float
 
+from ...core.status import Refusal
 from ..flat import mean_magnitude
 
 
@@ -21,6 +22,10 @@ class AbstractPreconditioner(eqx.Module):
     @abc.abstractmethod
     def name(self) -> str:
         """How records call it, e.g. `Jacobi`."""
+
+    def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
+        """What it misses in this operator, as far as the structure tells; `init` would raise then."""
+        return Refusal.NONE
 
     @abc.abstractmethod
     def init(self, operator: lx.AbstractLinearOperator) -> Any:

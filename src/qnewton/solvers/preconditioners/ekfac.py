@@ -6,8 +6,9 @@ import lineax as lx
 from jaxtyping import Array, Float
 
 from ...core.layout import Layout
+from ...core.status import Refusal
 from .base import AbstractPreconditioner, usable
-from .layers import layered
+from .layers import layered, without_layers
 
 
 class EKFACState(eqx.Module):
@@ -29,6 +30,9 @@ class EKFAC(AbstractPreconditioner):
     @property
     def name(self) -> str:
         return "EKFAC"
+
+    def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
+        return without_layers(operator)
 
     def init(self, operator: lx.AbstractLinearOperator) -> EKFACState:
         """Find the eigenbases, and the diagonal in them.

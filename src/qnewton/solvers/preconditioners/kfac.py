@@ -7,9 +7,10 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
 from ...core.layout import Layout
+from ...core.status import Refusal
 from ..flat import mean_magnitude
 from .base import AbstractPreconditioner, usable
-from .layers import layered
+from .layers import layered, without_layers
 
 
 class KFACState(eqx.Module):
@@ -32,6 +33,9 @@ class KFAC(AbstractPreconditioner):
     @property
     def name(self) -> str:
         return "KFAC"
+
+    def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
+        return without_layers(operator)
 
     def init(self, operator: lx.AbstractLinearOperator) -> KFACState:
         """Damp and factor.

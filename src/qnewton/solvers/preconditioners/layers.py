@@ -3,7 +3,8 @@
 import lineax as lx
 from jaxtyping import Array, Float
 
-from ...core.operators import AbstractCurvatureOperator, KroneckerFactors
+from ...core.operators import AbstractCurvatureOperator, KroneckerFactors, block_of
+from ...core.status import Refusal
 from ..flat import split_shift
 
 
@@ -28,3 +29,9 @@ def layered(
             + "Use Nystrom, Jacobi or Identity"
         )
     return base, factors, shift  # pyright: ignore[reportReturnType]
+
+
+def without_layers(operator: lx.AbstractLinearOperator) -> Refusal:
+    """Whether `layered` would raise, and why."""
+    block = block_of(operator)
+    return Refusal.NO_LAYERS if block is None or not block.has_layers else Refusal.NONE

@@ -6,6 +6,7 @@ import equinox as eqx
 import lineax as lx
 
 from ...core.records import Encoding, QuantumWorkload, SystemEstimate
+from ...core.status import Refusal
 from ..base import AbstractDelegate, AbstractSolver
 from ..direct import LU
 from .queries import jennings2023v1
@@ -42,6 +43,13 @@ class QLSA(AbstractDelegate):
     @property
     def needs_symmetric(self) -> bool:
         return self.stand_in.needs_symmetric
+
+    @property
+    def matrix_free(self) -> bool:
+        return self.stand_in.matrix_free
+
+    def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
+        return self.stand_in.refuses(operator)
 
     @property
     def fidelity(self) -> str:

@@ -1,0 +1,67 @@
+"""From what a complete optimizer reports to the lines of the run files: nothing was scheduled, nothing predicted."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from ..core.status import Status
+from ..optim import DualNewtonInfo, KFACInfo
+
+
+class CompleteLedger:
+    """Builds each step's record and keeps the totals; holds no file. Has the methods of `Ledger`.
+
+    Attributes:
+        steps: records of `steps.jsonl` so far.
+        blocks: always empty, since there are no systems to schedule.
+    """
+
+    def __init__(self):
+        self.steps: list[dict[str, Any]] = []
+        self.blocks: list[dict[str, Any]] = []
+
+    def record(
+        self, info: KFACInfo | DualNewtonInfo, *, epoch: float, measured_seconds: float
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The step's line, and no others; evaluation results are added by the caller.
+
+        Args:
+            info: on the host.
+            epoch: passes over the data before the step.
+            measured_seconds: wall clock of the jitted step.
+        """
+        step = {
+            "step": len(self.steps),
+            "epoch": epoch,
+            "loss": float(info.loss),
+            "train_loss": None,
+            "test_loss": None,
+            "test_accuracy": None,
+            # Levenberg-Marquardt takes its step whole.
+            "learning_rate": float(info.learning_rate) if isinstance(info, KFACInfo) else 1.0,
+            "damping_scale": float(info.damping),
+            "reduction_ratio": float(info.reduction_ratio),
+            "accepted": bool(info.accepted),
+            "statuses": dict(Counter(Status(int(code)).label for code in np.ravel(info.status))),
+            "measured_seconds": measured_seconds,
+            "measured_evaluation_seconds": 0.0,
+            "predicted_seconds": {},
+        }
+        self.steps.append(step)
+        return step, []
+
+    def totals(self) -> dict[str, Any]:
+        """The fields of `summary.json` that follow from the records."""
+        statuses = sum((Counter(step["statuses"]) for step in self.steps), Counter())
+        return {
+            "predicted_seconds": {},
+            "predicted_seconds_all_classical": None,
+            "acting": None,
+            "gate_time_s": None,
+            "quantum_share": None,
+            "by_gate_time": [],
+            "solved_by": {},
+            "fidelity": None,
+            "statuses": dict(statuses),
+        }
