@@ -56,6 +56,7 @@ from .optim import LineSearch as LineSearch
 from .optim import NewtonState as NewtonState
 from .optim import QuadraticModel as QuadraticModel
 from .optim import StepInfo as StepInfo
+from .optim import TrustRegion as TrustRegion
 from .optim import dual_newton as dual_newton
 from .optim import kfac as kfac
 from .optim import newton as newton

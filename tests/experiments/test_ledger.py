@@ -29,9 +29,11 @@ def info_of(hybrid, *matrices, status):
                 damping=zero,
                 kept_fraction=zero + 1,
                 perturbation=zero,
+                damping_scale=zero + 1,
+                reduction_ratio=nan,
             )
         )
-    return q.StepInfo(zero, zero, zero, zero, nan, jnp.ones((), bool), jnp.zeros((), jnp.int32), tuple(blocks))
+    return q.StepInfo(zero, zero, zero, zero, zero, nan, jnp.ones((), bool), jnp.zeros((), jnp.int32), tuple(blocks))
 
 
 def ledger_of(made, solvers, count):

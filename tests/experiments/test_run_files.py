@@ -118,7 +118,7 @@ STEP = Record(
     test_loss=or_null(number),
     test_accuracy=or_null(number),
     learning_rate=number,
-    damping_scale=number,
+    damping_scale=or_null(number),
     reduction_ratio=or_null(number),
     accepted=flag,
     statuses=every(integer),
@@ -156,6 +156,8 @@ BLOCK = Record(
     curvature_path=one_of("layers", "jacobians", "gradients", "products", "given"),
     iterations=integer,
     damping=seconds,
+    damping_scale=seconds,
+    reduction_ratio=or_null(number),
     kept_fraction=seconds,
     perturbation=seconds,
     degree=integer,
@@ -356,7 +358,8 @@ def test_the_presets_do_to_the_systems_what_they_say(preset_run):
     code = options.preset == "paper-code"
     for line in files.blocks:
         # Damped by r (max|H| + offset); the largest entry moves by that much at most, if it is on the diagonal.
-        relative = options.conditioning.damping * files.steps[line["step"]]["damping_scale"]
+        relative = options.conditioning.damping * line["damping_scale"]
+        assert line["damping_scale"] == files.steps[line["step"]]["damping_scale"]
         largest = line["damping"] / relative - (1e-6 if code else 0)
         assert line["max_entry"] == pytest.approx(largest, abs=line["damping"] * (1 + 1e-4))
         kind = "certified" if options.preset == "default" else "exact"

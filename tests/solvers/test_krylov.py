@@ -222,6 +222,23 @@ def test_a_guess_that_is_the_solution_takes_no_steps_and_a_near_one_fewer(kind):
 
 
 @both
+def test_of_a_guess_the_multiple_with_the_least_residual_is_taken(kind):
+    """So a guess of any length and sign does as well, and a useless one no harm."""
+    matrix, b = symmetric_with_spectrum(np.geomspace(0.01, 1, 30)), vector(30)
+    exact = np.linalg.solve(matrix, b)
+    for factor in (-1.0, 1e-3, 1e3):
+        assert int(solve(kind(1e-6), matrix, b, y0=jnp.asarray(factor * exact)).stats["num_steps"]) == 0
+    guess = vector(30, 3)
+    image = matrix @ guess
+    least = np.linalg.norm(b - image * (image @ b) / (image @ image)) / np.linalg.norm(b)
+    halted = solve(kind(0.999999, max_steps=1), matrix, b, y0=jnp.asarray(guess))
+    assert float(halted.stats["residual"]) <= least * (1 + 1e-9)
+    for none in (np.zeros(30), np.full(30, np.nan), np.full(30, np.inf)):
+        cold = solve(kind(1e-6), matrix, b)
+        np.testing.assert_array_equal(solve(kind(1e-6), matrix, b, y0=jnp.asarray(none)).value, cold.value)
+
+
+@both
 def test_running_out_of_budget_returns_the_best_iterate(kind):
     matrix, b = symmetric_with_spectrum(np.geomspace(1e-3, 1, 30)), vector(30)
     found = []

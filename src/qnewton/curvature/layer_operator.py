@@ -113,6 +113,10 @@ class LayerOperator(AbstractCurvatureOperator):
     def root(self) -> AbstractRoot | None:
         return None if self.rooted is None else self.rooted()
 
+    def rootless(self) -> "LayerOperator":
+        """The same block without its square root: arrays, and a layout that says where they belong."""
+        return LayerOperator(self.layout, self.inputs, self.curvature, self.total)
+
     def semidefinite(self) -> Bool[Array, ""]:
         """Whether every example's `D` is seen to be positive semidefinite, but for rounding; then the block is."""
         size = self.curvature.shape[-1]

@@ -91,6 +91,8 @@ class Ledger:
             "curvature_path": Path(int(info.path)).name.lower(),
             "iterations": int(info.iterations),
             "damping": float(info.damping),
+            "damping_scale": float(info.damping_scale),
+            "reduction_ratio": float(info.reduction_ratio),
             "kept_fraction": float(info.kept_fraction),
             "perturbation": float(info.perturbation),
             "degree": int(estimate.degree),

@@ -10,11 +10,12 @@ from .kfac import KFACInfo as KFACInfo
 from .kfac import KFACState as KFACState
 from .kfac import kfac as kfac
 from .line_search import LineSearch as LineSearch
-from .newton import NewtonState as NewtonState
-from .newton import StepInfo as StepInfo
 from .newton import newton as newton
 from .recipe import recipe as recipe
 from .stages import BlockInfo as BlockInfo
+from .state import NewtonState as NewtonState
+from .state import StepInfo as StepInfo
 from .step_rules import AbstractStepRule as AbstractStepRule
 from .step_rules import KLClip as KLClip
 from .step_rules import QuadraticModel as QuadraticModel
+from .trust_region import TrustRegion as TrustRegion

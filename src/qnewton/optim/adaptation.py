@@ -13,9 +13,11 @@ class AbstractAdaptation(eqx.Module):
 
     Attributes:
         tries: whether the step must be tried on its batch to know the ratio, one more evaluation of the loss.
+        per_block: whether every block has a scale of its own, one more gradient; only where the step is tried.
     """
 
     tries: eqx.AbstractClassVar[bool]
+    per_block: eqx.AbstractVar[bool]
 
     @abc.abstractmethod
     def initial(self) -> float:
@@ -34,6 +36,7 @@ class Fixed(AbstractAdaptation):
     """The damping stays what its rule says, and every step is taken: Q-Newton's way."""
 
     tries: ClassVar[bool] = False
+    per_block: ClassVar[bool] = False
 
     def initial(self) -> float:
         return 1.0
@@ -57,6 +60,8 @@ class LevenbergMarquardt(AbstractAdaptation):
         grow: factor above 1 where the ratio falls below `poor`, squared where the loss rose.
         good, poor: thresholds on the reduction ratio.
         smallest, largest: limits of the scale.
+        per_block: each block follows its own ratio: its share of the decrease (`optim.trial.try_blocks`) over what its
+            own model predicted. Whether the step is taken is still decided for the whole.
     """
 
     tries: ClassVar[bool] = True
@@ -68,6 +73,7 @@ class LevenbergMarquardt(AbstractAdaptation):
     poor: float = eqx.field(static=True, default=0.25)
     smallest: float = eqx.field(static=True, default=1e-3)
     largest: float = eqx.field(static=True, default=1e6)
+    per_block: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
         if not 0 < self.smallest <= self.start <= self.largest:

@@ -27,6 +27,7 @@ class KFACInfo(eqx.Module):
     Attributes:
         loss: mean loss of the batch before the step, l2 included.
         damping: that this step was taken with.
+        radius: longest step that was trusted; infinite without a trust region.
         learning_rate: coefficient of the K-FAC direction.
         momentum: coefficient of the last step.
         predicted_decrease, actual_decrease: of the loss on the step's own batch; NaN under a rule that does not look.
@@ -38,6 +39,7 @@ class KFACInfo(eqx.Module):
 
     loss: Float[Array, ""]
     damping: Float[Array, ""]
+    radius: Float[Array, ""]
     learning_rate: Float[Array, ""]
     momentum: Float[Array, ""]
     predicted_decrease: Float[Array, ""]
@@ -54,6 +56,7 @@ class KFACState(NamedTuple):
     Attributes:
         count: steps taken.
         damping: for the next step.
+        radius: longest step that is trusted; infinite without a trust region.
         age: steps since the factors were refreshed, -1 before the first refresh.
         factors: running averages; their `layout` says which parameters belong to which layer.
         inverses: of the damped factors, as of the last refresh.
@@ -63,6 +66,7 @@ class KFACState(NamedTuple):
 
     count: Int[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]  # optax's name for it
     damping: Float[Array, ""]
+    radius: Float[Array, ""]
     age: Int[Array, ""]
     factors: KroneckerFactors
     inverses: KroneckerInverse
@@ -95,7 +99,7 @@ def kfac(
 
     Args:
         objective: what is minimised; `key` is handed on to its model.
-        step: how far to go along the direction: `QuadraticModel()` (default) or `KLClip()`.
+        step: how far to go along the direction: `QuadraticModel()` (default), `TrustRegion()` or `KLClip()`.
         period: steps from one refresh of factors and inverses to the next; nothing is computed for them in between.
         average: weight of the old factors in the running average, in [0, 1).
         probes: backward passes per refresh; more make the output factors less noisy.
@@ -133,10 +137,11 @@ def kfac(
         )
         inverses = KroneckerInverse.blank(factors)
         zero, never = jnp.zeros((), dtype), jnp.full((), -1, jnp.int32)
-        info = KFACInfo(zero, zero, zero, zero, zero, zero, zero, jnp.zeros((), bool), never, inverses.status)
+        info = KFACInfo(zero, zero, zero, zero, zero, zero, zero, zero, jnp.zeros((), bool), never, inverses.status)
         return KFACState(
             count=jnp.zeros((), jnp.int32),
             damping=jnp.asarray(rule.damping, dtype),
+            radius=jnp.asarray(rule.radius, dtype),
             age=never,
             factors=factors,
             inverses=inverses,
@@ -183,13 +188,16 @@ def kfac(
         )
         age = jnp.where(due, 0, jnp.where(state.age < 0, -1, state.age + 1)).astype(jnp.int32)
         direction = -inverses.apply(factors.layout, gradient)
-        situation = Situation(objective, params, batch, key, gradient, direction, state.last, state.damping)
+        situation = Situation(
+            objective, params, batch, key, gradient, direction, state.last, state.damping, state.radius
+        )
         outcome = rule.take(situation)
         accepted = outcome.accepted & finite
         step = jnp.where(accepted, outcome.step, 0)
         info = KFACInfo(
             loss=outcome.loss,
             damping=state.damping,
+            radius=state.radius,
             learning_rate=outcome.learning_rate,
             momentum=outcome.momentum,
             predicted_decrease=outcome.predicted_decrease,
@@ -201,7 +209,8 @@ def kfac(
         )
         last = jnp.where(accepted, step, state.last)
         damping = jnp.where(finite, outcome.damping, state.damping)
-        return situation.tree(step), KFACState(state.count + 1, damping, age, factors, inverses, last, info)
+        radius = jnp.where(finite, outcome.radius, state.radius)
+        return situation.tree(step), KFACState(state.count + 1, damping, radius, age, factors, inverses, last, info)
 
     # optax's types know states made of arrays alone; this one holds equinox modules.
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]

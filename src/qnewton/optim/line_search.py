@@ -1,5 +1,8 @@
 """Backtracking along a direction."""
 
+import math
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -22,6 +25,7 @@ class LineSearch(AbstractStepRule):
         damping: constant.
     """
 
+    radius: ClassVar[float] = math.inf
     shrink: float = eqx.field(static=True, default=0.5)
     slope: float = eqx.field(static=True, default=1e-4)
     tries: int = eqx.field(static=True, default=12)
@@ -64,6 +68,7 @@ class LineSearch(AbstractStepRule):
         return Outcome(
             step=jnp.where(accepted, rate * situation.direction, 0),
             damping=situation.damping,
+            radius=situation.radius,
             loss=before,
             learning_rate=rate,
             momentum=jnp.zeros_like(rate),

@@ -1,68 +1,32 @@
 """Newton's method as an optax transformation."""
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from ..conditioning import AbstractConditioner, Damp, condition
 from ..core.memory import check_block_fits
-from ..core.operators import path_of
+from ..core.operators import Path, path_of
 from ..core.records import System
+from ..core.status import Status
 from ..core.trees import check_params, ravel
 from ..curvature import AbstractCurvature, Batch, Block, GaussNewton, Objective, Partition, Point, whole
 from ..scheduling import Hybrid, Plan
 from ..solvers import AbstractSolver
+from ..solvers.krylov.base import AbstractKrylov
 from .adaptation import AbstractAdaptation, LevenbergMarquardt
+from .blocks import Given, Solved, solve_blocks
 from .stages import BlockInfo, leaves_unformed, quadratic_decrease, solve_block
+from .state import NewtonState, StepInfo
 from .step_rules import AbstractStepRule, Situation
-
-
-class StepInfo(eqx.Module):
-    """What happened in one step; diagnostics only, the next step does not read it.
-
-    Attributes:
-        loss: mean loss of the batch before the step.
-        learning_rate: as applied; of a step rule, its coefficient of the direction.
-        momentum: coefficient of the last step, 0 without a step rule.
-        damping_scale: factor on the damping that this step was taken with.
-        reduction_ratio: actual over predicted decrease of the batch loss; NaN where the step was not tried.
-        accepted: False where the trial step raised the loss and the update is zero.
-        staleness: steps since the curvature was computed; 0 where it is this step's own.
-        blocks: one entry per block, in the partition's order.
-    """
-
-    loss: Float[Array, ""]
-    learning_rate: Float[Array, ""]
-    momentum: Float[Array, ""]
-    damping_scale: Float[Array, ""]
-    reduction_ratio: Float[Array, ""]
-    accepted: Bool[Array, ""]
-    staleness: Int[Array, ""]
-    blocks: tuple[BlockInfo, ...]
-
-
-class NewtonState(NamedTuple):
-    """State of `newton`.
-
-    Attributes:
-        count: steps taken.
-        damping_scale: factor on the damping for the next step.
-        last: the last step `[n]`, raveled, for a step rule with momentum; empty without a step rule.
-        systems: the blocks' curvature, formed, where it is kept for several steps; otherwise empty.
-        info: of the last step; zeros before the first.
-    """
-
-    count: Int[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]  # optax's name for it
-    damping_scale: Float[Array, ""]
-    last: Float[Array, " n"]
-    systems: tuple[System, ...]
-    info: StepInfo
+from .trial import try_blocks, try_whole
 
 
 def newton(
@@ -79,6 +43,7 @@ def newton(
     clip: float | None = None,
     weight_decay: float = 0.0,
     residual_tolerance: float = 0.1,
+    warm_start: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """Newton's method: every block's system `A x = g` goes to the solver that is predicted to finish it soonest.
 
@@ -99,13 +64,18 @@ def newton(
         adaptation: of the damping; default `LevenbergMarquardt()`, `Fixed()` for constant rules.
         step: how far to go along the direction, in the place of `learning_rate` and `adaptation`: `QuadraticModel()`
             takes learning rate and momentum from the exact two-dimensional model, and its damping is the factor on
-            that of `conditioning` (which `Shift(1)` makes the same quantity); `LineSearch()` backtracks.
+            that of `conditioning` (which `Shift(1)` makes the same quantity); `LineSearch()` backtracks;
+            `TrustRegion()` minimises the exact model in the plane of direction and gradient, within a radius that
+            follows the ratio.
         refresh: steps that one curvature serves, damped anew in each; above 1 the formed blocks are part of the state.
         clip: largest absolute entry of the direction before the learning rate, positive; None does not clip.
         weight_decay: decoupled (Loshchilov and Hutter 2019): `learning_rate * weight_decay * params` is subtracted as
             well, and the objective does not know; at least 0. A penalty in the objective is its `l2`.
         residual_tolerance: a solve whose relative residual exceeds it counts as failed (0.1 asks for a direction, not
             for an accurate solution).
+        warm_start: an iterative solver starts from the block's last solution (Martens 2010, section 4.5), in the
+            multiple that fits best for solvers of ours; costs one product and a vector in the state. Saves a quarter
+            of the iterations where the damping is fixed, and next to none where it is adapted.
 
     Returns:
         The transformation. Its state is a `NewtonState` whose `info` reports on the last step. A block that cannot be
@@ -132,8 +102,13 @@ def newton(
     curvature = GaussNewton() if curvature is None else curvature
     solver = Hybrid() if solver is None else solver
     adaptation = LevenbergMarquardt() if adaptation is None else adaptation
+    if warm_start and not isinstance(solver, (AbstractKrylov, lx.CG, lx.BiCGStab, lx.GMRES)):
+        raise ValueError(
+            f"warm_start=True, and the solver {type(solver).__name__} takes no first guess: use CG or MINRES"
+        )
     matrix_free = isinstance(solver, AbstractSolver) and solver.matrix_free
     never_forms = matrix_free or (isinstance(solver, Hybrid) and solver.never_forms(floor=curvature.semidefinite))
+    per_block = step is None and adaptation.tries and adaptation.per_block
 
     def init(params: PyTree) -> NewtonState:
         check_params(params)
@@ -142,10 +117,13 @@ def newton(
         dtype = jax.tree.leaves(params)[0].dtype
         for block in () if never_forms and refresh == 1 else blocks:
             check_block_fits(block.name, block.n, dtype.itemsize)
-        scale = jnp.asarray(adaptation.initial() if step is None else step.damping, dtype)
+        shape = (len(blocks),) if per_block else ()
+        scale = jnp.full(shape, adaptation.initial() if step is None else step.damping, dtype)
+        radius = jnp.asarray(jnp.inf if step is None else step.radius, dtype)
         last = jnp.zeros(0 if step is None else sum(block.n for block in blocks), dtype)
         systems = () if refresh == 1 else tuple(blank_system(block, dtype) for block in blocks)
-        return NewtonState(jnp.zeros((), jnp.int32), scale, last, systems, blank_info(blocks, dtype))
+        starts = tuple(jnp.zeros(block.n, dtype) for block in blocks) if warm_start else ()
+        return NewtonState(jnp.zeros((), jnp.int32), scale, radius, last, systems, starts, blank_info(blocks, dtype))
 
     def blank_system(block: Block, dtype: jnp.dtype) -> System:
         floor = jnp.zeros((), dtype) if curvature.semidefinite else None
@@ -157,16 +135,41 @@ def newton(
             conditioned = condition(conditioning, blank_system(block, dtype), jnp.ones((), dtype))
             return solve_block(solver, conditioned, jnp.zeros(block.n, dtype), residual_tolerance)[1].plan
 
+        # One per size. Also refuses, before any work, a solver that needs definiteness where nothing can be proven.
+        plans = (
+            {}
+            if matrix_free
+            else {b.n: jax.eval_shape(lambda b=b: plan_of(b)) for b in {b.n: b for b in blocks}.values()}
+        )
+
         def blank(block: Block) -> BlockInfo:
-            # Also refuses, before any work, a solver that needs definiteness where nothing can be proven.
-            plan = None if matrix_free else jax.eval_shape(lambda: plan_of(block))
+            plan = plans.get(block.n)
             status = jnp.zeros((), jnp.int32)
-            return BlockInfo(plan, status, zero, status, status, zero, zero, zero)
+            return BlockInfo(plan, status, zero, status, status, zero, zero, zero, zero, zero)
 
         zero = jnp.zeros((), dtype)
         infos = tuple(blank(block) for block in blocks)
-        empty = StepInfo(zero, zero, zero, zero, zero, jnp.zeros((), bool), jnp.zeros((), jnp.int32), infos)
+        empty = StepInfo(zero, zero, zero, zero, zero, zero, jnp.zeros((), bool), jnp.zeros((), jnp.int32), infos)
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), empty)
+
+    def build(block: Block, kept: System | None, point: Point) -> tuple[System, Path]:
+        system = curvature.system(point, block)
+        return (system if kept is None else kept), path_of(system.operator)
+
+    def solve(rate: Float[Array, ""], system: System, path: Path | Int[Array, ""], given: Given) -> Solved:
+        system = system if leaves_unformed(solver, system) else system.formed()
+        conditioned = condition(conditioning, system, given.scale)
+        value, info = solve_block(solver, conditioned, given.gradient, residual_tolerance, path, given.start)
+        direction = value if clip is None else jnp.clip(value, -clip, clip)
+        if weight_decay:
+            # A block whose gradient is not finite stays where it is.
+            direction = direction + jnp.where(jnp.all(jnp.isfinite(given.gradient)), weight_decay, 0) * given.params
+        predicted = jnp.zeros_like(rate)
+        if step is None and adaptation.tries:
+            predicted = quadratic_decrease(system, given.gradient, -rate * direction)
+        # The gradient that stands in for a solution is no guess at one.
+        start = None if given.start is None else jnp.where(info.status == Status.OK, value, 0)
+        return Solved(direction, start, predicted, info)
 
     def update(
         updates: PyTree,
@@ -190,72 +193,83 @@ def newton(
             kept = jax.lax.cond(
                 age == 0, lambda: tuple(curvature.system(point, block).formed() for block in blocks), lambda: kept
             )
-        raw, directions, infos = [], [], []
-        for k, (block, gradient) in enumerate(zip(blocks, gradients, strict=True)):
-            system = curvature.system(point, block)
-            path = path_of(system.operator)
-            if refresh > 1:
-                system = kept[k]
-            elif not leaves_unformed(solver, system):
-                system = system.formed()
-            conditioned = condition(conditioning, system, state.damping_scale)
-            direction, info = solve_block(solver, conditioned, gradient, residual_tolerance, path)
-            if clip is not None:
-                direction = jnp.clip(direction, -clip, clip)
-            raw.append(system)
-            # A block whose gradient is not finite stays where it is.
-            decay = jnp.where(jnp.all(jnp.isfinite(gradient)), weight_decay, 0) * block.take(params)
-            directions.append(direction + decay if weight_decay else direction)
-            infos.append(info)
-            point = point.after(direction)
-
+        builds = [partial(build, block, kept[k] if refresh > 1 else None) for k, block in enumerate(blocks)]
+        scales = jnp.broadcast_to(state.damping_scale, len(blocks))
+        givens = [
+            Given(gradient, block.take(params), scales[k], state.starts[k] if warm_start else None)
+            for k, (block, gradient) in enumerate(zip(blocks, gradients, strict=True))
+        ]
+        solved = solve_blocks(point, builds, givens, partial(solve, rate), solver)
+        directions = [result.direction for result in solved]
+        infos = [
+            dataclasses.replace(result.info, damping_scale=scale) for result, scale in zip(solved, scales, strict=True)
+        ]
+        starts = tuple(result.start for result in solved) if warm_start else ()
+        following = state._replace(count=state.count + 1, systems=kept, starts=starts)
         if step is not None:
-            return by_rule(step, updates, state, params, batch, key, blocks, directions, infos, kept)
-        steps = [-rate * direction for direction in directions]
-        moved = _joined(params, blocks, steps)
-        loss = objective(params, batch, key)
-        ratio, accepted = jnp.full_like(loss, jnp.nan), jnp.ones((), bool)
-        if adaptation.tries:
-            decrease = loss - objective(optax.apply_updates(params, moved), batch, key)
-            ratio = decrease / quadratic_decrease(raw, gradients, steps)
-            accepted = adaptation.accept(decrease)
-            moved = jax.tree.map(lambda leaf: jnp.where(accepted, leaf, 0), moved)
-        info = StepInfo(loss, rate, jnp.zeros_like(rate), state.damping_scale, ratio, accepted, age, tuple(infos))
-        # Where a rise was predicted and came, the ratio is positive all the same: a refused step is never a good one.
-        scale = adaptation.adapt(state.damping_scale, jnp.where(accepted, ratio, -jnp.inf))
-        return moved, NewtonState(state.count + 1, scale, state.last, kept, info)
+            situation = Situation(
+                objective,
+                params,
+                batch,
+                key,
+                gradient=ravel(jax.tree.leaves(updates)),
+                direction=-ravel(jax.tree.leaves(_joined(params, blocks, directions))),
+                last=state.last,
+                damping=state.damping_scale,
+                radius=state.radius,
+            )
+            return _by_rule(step, situation, age, tuple(infos), following)
+        moved = _joined(params, blocks, [-rate * direction for direction in directions])
 
-    def by_rule(
-        rule: AbstractStepRule,
-        updates: PyTree,
-        state: NewtonState,
-        params: PyTree,
-        batch: Batch,
-        key: Key[Array, ""] | None,
-        blocks: Sequence[Block],
-        directions: Sequence[Float[Array, " n"]],
-        infos: Sequence[BlockInfo],
-        kept: tuple[System, ...],
-    ) -> tuple[PyTree, NewtonState]:
-        downhill = -ravel(jax.tree.leaves(_joined(params, blocks, directions)))
-        gradient = ravel(jax.tree.leaves(updates))
-        situation = Situation(objective, params, batch, key, gradient, downhill, state.last, state.damping_scale)
-        outcome = rule.take(situation)
-        info = StepInfo(
-            outcome.loss,
-            outcome.learning_rate,
-            outcome.momentum,
-            state.damping_scale,
-            outcome.reduction_ratio,
-            outcome.accepted,
-            state.count % refresh,
-            tuple(infos),
-        )
-        last = jnp.where(outcome.accepted, outcome.step, state.last)
-        return situation.tree(outcome.step), NewtonState(state.count + 1, outcome.damping, last, kept, info)
+        def batch_loss(params: PyTree) -> Float[Array, ""]:
+            return objective(params, batch, key)
+
+        loss = batch_loss(params)
+        ratio, accepted = jnp.full_like(loss, jnp.nan), jnp.ones((), bool)
+        scale = state.damping_scale if adaptation.tries else adaptation.adapt(state.damping_scale, ratio)
+        if adaptation.tries:
+            predictions = jnp.stack([result.predicted for result in solved])
+            if per_block:
+                trial = try_blocks(batch_loss, params, moved, loss, predictions, blocks, gradients)
+            else:
+                trial = try_whole(batch_loss, params, moved, loss, predictions)
+            ratio, accepted = trial.ratio, adaptation.accept(trial.decrease)
+            scale = trial.adapted(adaptation, scale, accepted)
+            infos = [
+                dataclasses.replace(info, reduction_ratio=own) for info, own in zip(infos, trial.ratios, strict=True)
+            ]
+            moved = jax.tree.map(lambda leaf: jnp.where(accepted, leaf, 0), moved)
+        shared = jnp.full_like(rate, jnp.nan) if per_block else state.damping_scale
+        info = StepInfo(loss, rate, jnp.zeros_like(rate), shared, state.radius, ratio, accepted, age, tuple(infos))
+        return moved, following._replace(damping_scale=scale, info=info)
 
     # optax's types know states made of arrays alone; this one holds an equinox module.
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+
+
+def _by_rule(
+    rule: AbstractStepRule,
+    situation: Situation,
+    age: Int[Array, ""],
+    infos: tuple[BlockInfo, ...],
+    following: NewtonState,
+) -> tuple[PyTree, NewtonState]:
+    """The rule's step, and `following` with what is to be known after it."""
+    outcome = rule.take(situation)
+    info = StepInfo(
+        outcome.loss,
+        outcome.learning_rate,
+        outcome.momentum,
+        situation.damping,
+        situation.radius,
+        outcome.reduction_ratio,
+        outcome.accepted,
+        age,
+        infos,
+    )
+    last = jnp.where(outcome.accepted, outcome.step, situation.last)
+    following = following._replace(damping_scale=outcome.damping, radius=outcome.radius, last=last, info=info)
+    return situation.tree(outcome.step), following
 
 
 def _joined(params: PyTree, blocks: Sequence[Block], vectors: Sequence[Float[Array, " n"]]) -> PyTree:

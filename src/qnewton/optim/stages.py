@@ -1,6 +1,5 @@
 """One block's way through the stages, as functions that can also be run and timed one by one."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -14,6 +13,7 @@ from ..core.status import Status
 from ..curvature.layer_operator import LayerOperator
 from ..scheduling import Hybrid, Plan
 from ..solvers import AbstractSolver, Cholesky
+from ..solvers.krylov.base import AbstractKrylov
 from .reduction import solve_on_support
 
 
@@ -27,6 +27,8 @@ class BlockInfo(eqx.Module):
         iterations: products with the operator that an iterative solver reports, 0 of a direct one.
         path: how the curvature computed the block, a `Path`.
         damping, kept_fraction, perturbation: as in `System`.
+        damping_scale: factor on the damping that this step was taken with.
+        reduction_ratio: of the block's own part of the step; NaN where it has no damping scale of its own.
     """
 
     plan: Plan | None
@@ -37,6 +39,8 @@ class BlockInfo(eqx.Module):
     damping: Float[Array, ""]
     kept_fraction: Float[Array, ""]
     perturbation: Float[Array, ""]
+    damping_scale: Float[Array, ""]
+    reduction_ratio: Float[Array, ""]
 
 
 def leaves_unformed(solver: lx.AbstractLinearSolver, system: System) -> bool:
@@ -50,14 +54,35 @@ def leaves_unformed(solver: lx.AbstractLinearSolver, system: System) -> bool:
     return isinstance(solver, Cholesky) and isinstance(shifted, Shifted) and isinstance(shifted.base, LayerOperator)
 
 
+def stackable(solver: lx.AbstractLinearSolver, system: System) -> System | None:
+    """The system as arrays alone, from which the solver takes the same steps; None where there is no such form.
+
+    Such systems can be stacked. An operator that is more than its arrays is formed where the solver would be handed a
+    matrix anyway.
+    """
+    shifted = system.operator
+    if isinstance(shifted, lx.MatrixLinearOperator):
+        return system
+    unformed = leaves_unformed(solver, system)
+    if isinstance(shifted, Shifted) and isinstance(shifted.base, LayerOperator):
+        # The root is a closure; of the solvers that take operators, these do not ask for it.
+        if not unformed or isinstance(solver, (Cholesky, AbstractKrylov)):
+            return eqx.tree_at(lambda s: s.operator.base, system, shifted.base.rootless())
+        return None
+    return None if unformed else system.formed()
+
+
 def solve_block(
     solver: lx.AbstractLinearSolver,
     system: System,
     gradient: Float[Array, " n"],
     residual_tolerance: float,
-    path: Path | None = None,
+    path: Path | Int[Array, ""] | None = None,
+    start: Float[Array, " n"] | None = None,
 ) -> tuple[Float[Array, " n"], BlockInfo]:
     """Solve the conditioned system; a block that cannot be solved gets its gradient instead, and the info says so.
+
+    Damping scale and reduction ratio of the info are left open, NaN.
 
     Args:
         solver: any lineax solver.
@@ -65,12 +90,14 @@ def solve_block(
         gradient: right-hand side `[n]`.
         residual_tolerance: largest relative residual that counts as solved.
         path: how the block was computed, where the system's operator no longer knows.
+        start: first guess at the solution `[n]`, for an iterative solver; None: zero.
     """
     operator = system.operator
     options = {} if system.eigenvalue_floor is None else {"eigenvalue_floor": system.eigenvalue_floor}
     if isinstance(operator, lx.MatrixLinearOperator):
         operator = lx.MatrixLinearOperator(operator.matrix, _tags(solver, system))
-        solution = lx.linear_solve(operator, gradient, solver, options=options, throw=False)
+        guess = {} if start is None else {"y0": start}
+        solution = lx.linear_solve(operator, gradient, solver, options=options | guess, throw=False)
         value, plan = solution.value, solution.stats.get("plan")
         iterations = jnp.asarray(solution.stats.get("num_steps", 0), jnp.int32)
     elif isinstance(solver, Hybrid):
@@ -80,9 +107,13 @@ def solve_block(
     else:
         # A factorisation costs the cube of the size, products only the size itself.
         every = 4 if isinstance(solver, AbstractSolver) and solver.matrix_free else 1
-        value, iterations = solve_on_support(
-            operator, gradient, lambda a, b: _solve_unformed(solver, a, b, options), every
-        )
+
+        def solve(
+            cut: lx.AbstractLinearOperator, vector: Float[Array, " m"], guess: Float[Array, " m"] | None
+        ) -> tuple[Float[Array, " m"], Int[Array, ""]]:
+            return _solve_unformed(solver, cut, vector, options if guess is None else options | {"y0": guess})
+
+        value, iterations = solve_on_support(operator, gradient, solve, every, start)
         plan = None
 
     norm = jnp.linalg.norm(gradient)
@@ -111,6 +142,9 @@ def solve_block(
         damping=system.damping,
         kept_fraction=system.kept_fraction,
         perturbation=system.perturbation,
+        # Not a solve's to know.
+        damping_scale=jnp.full_like(residual, jnp.nan),
+        reduction_ratio=jnp.full_like(residual, jnp.nan),
     )
     return direction, info
 
@@ -129,20 +163,12 @@ def _solve_unformed(
     return value, jnp.asarray(stats.get("num_steps", 0), jnp.int32)
 
 
-def quadratic_decrease(
-    systems: Sequence[System],
-    gradients: Sequence[Float[Array, " n"]],
-    updates: Sequence[Float[Array, " n"]],
-) -> Float[Array, ""]:
-    """Decrease of the loss that the undamped quadratic model, block by block, predicts for `w -> w + update`.
+def quadratic_decrease(system: System, gradient: Float[Array, " n"], update: Float[Array, " n"]) -> Float[Array, ""]:
+    """Decrease of the loss that the block's undamped quadratic model predicts for `w -> w + update`.
 
-    `-sum_b (g_b.u_b + u_b.H_b u_b / 2)`, with `H_b` the curvature before conditioning.
+    `-(g.u + u.H u / 2)`, with `H` the curvature before conditioning.
     """
-    terms = [
-        jnp.vdot(g, u) + jnp.vdot(u, system.operator.mv(u)) / 2
-        for system, g, u in zip(systems, gradients, updates, strict=True)
-    ]
-    return -jnp.sum(jnp.stack(terms))
+    return -(jnp.vdot(gradient, update) + jnp.vdot(update, system.operator.mv(update)) / 2)
 
 
 def _tags(solver: lx.AbstractLinearSolver, system: System) -> object:

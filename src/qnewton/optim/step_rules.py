@@ -1,7 +1,9 @@
 """How far to go along a preconditioned direction: the exact quadratic model, or a clipped rate."""
 
 import abc
+import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -23,6 +25,7 @@ class Situation:
         direction: to go along, downhill: the preconditioned gradient, negative.
         last: the step before, zero at first.
         damping: for this step.
+        radius: longest step that is trusted; infinite without a trust region.
     """
 
     objective: Objective
@@ -33,6 +36,7 @@ class Situation:
     direction: Float[Array, " n"]
     last: Float[Array, " n"]
     damping: Float[Array, ""]
+    radius: Float[Array, ""]
 
     def tree(self, vector: Float[Array, " n"]) -> PyTree:
         """The vector in the structure of the parameters."""
@@ -60,6 +64,7 @@ class Outcome(eqx.Module):
     Attributes:
         step: the update `[n]`.
         damping: for the next step.
+        radius: for the next step.
         loss: the objective before the step.
         learning_rate: coefficient of the preconditioned gradient.
         momentum: coefficient of the last step.
@@ -71,6 +76,7 @@ class Outcome(eqx.Module):
 
     step: Float[Array, " n"]
     damping: Float[Array, ""]
+    radius: Float[Array, ""]
     loss: Float[Array, ""]
     learning_rate: Float[Array, ""]
     momentum: Float[Array, ""]
@@ -86,9 +92,11 @@ class AbstractStepRule(eqx.Module):
 
     Attributes:
         damping: of the first step, positive.
+        radius: longest first step, positive; infinite without a trust region.
     """
 
     damping: eqx.AbstractVar[float]
+    radius: eqx.AbstractVar[float]
 
     @abc.abstractmethod
     def take(self, situation: Situation) -> Outcome:
@@ -110,6 +118,7 @@ class QuadraticModel(AbstractStepRule):
         smallest, largest: limits of the damping.
     """
 
+    radius: ClassVar[float] = math.inf
     damping: float = eqx.field(static=True, default=0.03)
     shrink: float = eqx.field(static=True, default=0.9)
     good: float = eqx.field(static=True, default=0.9)
@@ -143,6 +152,7 @@ class QuadraticModel(AbstractStepRule):
         return Outcome(
             step=jnp.where(accepted, step, 0),
             damping=jnp.where(jnp.isfinite(before), self._adapt(situation.damping, ratio, accepted), situation.damping),
+            radius=situation.radius,
             loss=before,
             learning_rate=coefficients[0],
             momentum=coefficients[1],
@@ -175,6 +185,7 @@ class KLClip(AbstractStepRule):
         damping: constant.
     """
 
+    radius: ClassVar[float] = math.inf
     rate: float = eqx.field(static=True, default=0.1)
     momentum: float = eqx.field(static=True, default=0.9)
     clip: float = eqx.field(static=True, default=3e-3)
@@ -199,6 +210,7 @@ class KLClip(AbstractStepRule):
         return Outcome(
             step=jnp.where(solved, step, 0),
             damping=situation.damping,
+            radius=situation.radius,
             loss=situation.loss(),
             learning_rate=rate,
             momentum=jnp.full_like(rate, self.momentum),

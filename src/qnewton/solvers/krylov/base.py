@@ -66,8 +66,9 @@ class Best(eqx.Module):
 class AbstractKrylov(AbstractSolver):
     """An iterative solver that sees the operator through products only.
 
-    It takes the linear-solve options `y0`, a first guess (in the structure of the solution; costs one product more),
-    and `preconditioner`, a positive definite operator that goes before the solver's own.
+    It takes the linear-solve options `y0`, a first guess in the structure of the solution, and `preconditioner`, a
+    positive definite operator that goes before the solver's own. Of the guess the multiple with the least residual is
+    taken, which costs one product more.
 
     Attributes:
         rtol: stop where `||r||_2 <= rtol ||b||_2`.
@@ -162,9 +163,13 @@ class AbstractKrylov(AbstractSolver):
             start = flatten(options["y0"]).astype(b.dtype) / scale
             if start.shape != b.shape:
                 raise ValueError(f"the option y0 has {start.size} entries, and the system {b.size}")
-            # The guess cannot help where the answer is zero.
-            start = jnp.where(norm == 0, 0, start)
-            residual = b - apply(start)
+            # The multiple with the least residual: a guess of the wrong length, as the last step of a converging
+            # iteration is, would be worse than none. One that is not finite, or has no image, is none.
+            image = apply(start)
+            length = jnp.vdot(image, image)
+            sound = (length > 0) & jnp.isfinite(length)
+            factor = jnp.vdot(image, b) / jnp.where(sound, length, 1)
+            start, residual = jnp.where(sound, factor * start, 0), jnp.where(sound, b - factor * image, b)
         max_steps = 10 * b.size if self.max_steps is None else self.max_steps
         problem = Problem(apply, self._precondition(state, options), b, start, residual, self.rtol * norm, max_steps)
         best, num_steps, status = self.iterate(problem)
