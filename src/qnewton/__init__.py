@@ -45,6 +45,7 @@ from .hardware import QuantumMachine as QuantumMachine
 from .optim import AbstractAdaptation as AbstractAdaptation
 from .optim import AbstractStepRule as AbstractStepRule
 from .optim import BlockInfo as BlockInfo
+from .optim import BlockMemory as BlockMemory
 from .optim import DualNewtonInfo as DualNewtonInfo
 from .optim import DualNewtonState as DualNewtonState
 from .optim import Fixed as Fixed
@@ -53,12 +54,14 @@ from .optim import KFACState as KFACState
 from .optim import KLClip as KLClip
 from .optim import LevenbergMarquardt as LevenbergMarquardt
 from .optim import LineSearch as LineSearch
+from .optim import MemoryEstimate as MemoryEstimate
 from .optim import NewtonState as NewtonState
 from .optim import QuadraticModel as QuadraticModel
 from .optim import StepInfo as StepInfo
 from .optim import TrustRegion as TrustRegion
 from .optim import dual_newton as dual_newton
 from .optim import kfac as kfac
+from .optim import memory_estimate as memory_estimate
 from .optim import newton as newton
 from .optim import recipe as recipe
 from .scheduling import AbstractPolicy as AbstractPolicy

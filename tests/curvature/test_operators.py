@@ -264,7 +264,7 @@ class Answers(NamedTuple):
     diagonal: Array
     largest: Array
     matrix: Array
-    lower: Array
+    upper: Array
     rows: Array | None
     pushed: Array | None
     gram: Array | None
@@ -282,7 +282,7 @@ def ask(operator: AbstractCurvatureOperator, vector: Array) -> Answers:
         operator.diagonal(),
         operator.max_entry(),
         operator.as_matrix(),
-        operator.lower_triangle(),
+        operator.upper_triangle(),
         rows,
         pushed,
         gram,
@@ -340,7 +340,7 @@ def test_an_operator_answers_as_the_dense_block_would(name: str, model: str) -> 
         assert_close(answer.mapped, expected, ("mv of many vectors at once", leaves))
         assert_close(answer.diagonal, np.diagonal(expected), ("diagonal", leaves))
         assert_close(answer.matrix, expected, ("as_matrix", leaves))
-        assert_close(np.tril(answer.lower), np.tril(expected), ("lower_triangle", leaves))
+        assert_close(np.triu(answer.upper), np.triu(expected), ("upper_triangle", leaves))
         np.testing.assert_array_equal(answer.matrix, answer.matrix.T)
     assert {i for leaves in found for i in leaves} == set(range(len(jax.tree.leaves(params))))
 

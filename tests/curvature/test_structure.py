@@ -100,6 +100,11 @@ def positions_transposed_before_the_bias(p: Params, x: Array) -> Array:
     return jnp.prod(jnp.tanh(z) + 2, axis=1)
 
 
+@trap("w", w=(6, 2), idle=(3,))
+def several_positions_beside_a_parameter_without_use(p: Params, x: Array) -> Array:
+    return jnp.prod(jnp.tanh(positions(x) @ p["w"]) + 2, axis=1)
+
+
 @trap("v", w=(3, 3), v=(3, 2))
 def inside_a_loop(p: Params, x: Array) -> Array:
     hidden, _ = jax.lax.scan(lambda h, _: (jnp.tanh(h @ p["w"]), None), x, None, length=3)

@@ -187,14 +187,14 @@ def test_no_intermediate_is_as_large_as_a_matrix(curvature: Any, solver: Any) ->
 
 
 def test_an_iterative_solver_never_asks_for_the_matrix(problem_of, monkeypatch) -> None:
-    """Of the operators, and by counting: `as_matrix` and `lower_triangle` are not called, for any curvature."""
+    """Of the operators, and by counting: `as_matrix` and `upper_triangle` are not called, for any curvature."""
     problem = problem_of()
     called: list[str] = []
     kinds = [LayerOperator]
     for module, name in (("gram_operator", "GramOperator"), ("product_operator", "ProductOperator")):
         kinds.append(getattr(__import__(f"qnewton.curvature.{module}", fromlist=[name]), name))
     for kind in kinds:
-        for method in ("as_matrix", "lower_triangle"):
+        for method in ("as_matrix", "upper_triangle"):
             original = getattr(kind, method)
 
             def counted(self: Any, method: str = method, original: Callable = original) -> Any:

@@ -170,8 +170,8 @@ def test_an_indefinite_matrix_never_goes_to_cholesky_not_even_for_free(machine_o
 
 def test_an_unsymmetric_operator_never_goes_to_cholesky(machine_of):
     hybrid = q.Hybrid([q.Cholesky(), q.LU()], classical=machine_of(cholesky=0.0))
-    # Definite in the lower triangle that Cholesky would read.
-    plan = plan_of(hybrid, np.asarray([[1.0, 5.0], [0.0, 1.0]]), tag=())
+    # Definite in the upper triangle that Cholesky would read.
+    plan = plan_of(hybrid, np.asarray([[1.0, 0.0], [5.0, 1.0]]), tag=())
     assert chosen(hybrid, plan) == "LU"
 
 

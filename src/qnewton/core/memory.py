@@ -44,14 +44,15 @@ def check_block_fits(name: str, n: int, itemsize: int, available: float | None =
     needed = COPIES * n * n * itemsize
     if needed > available:
         raise MemoryError(
-            f"the dense block `{name}` has {n:,} rows: {_size(n * n * itemsize)} for the matrix and {_size(needed)} at "
-            f"the peak of a step, and {_size(available)} are free. Use a finer partition (qnewton.per_layer, "
-            "qnewton.per_tensor), a smaller layer, or leave this tensor to a first-order optimizer "
+            f"the dense block `{name}` has {n:,} rows: {readable(n * n * itemsize)} for the matrix and "
+            f"{readable(needed)} at the peak of a step, and {readable(available)} are free. Use a finer partition "
+            "(qnewton.per_layer, qnewton.per_tensor), a smaller layer, or leave this tensor to a first-order optimizer "
             "(optax.multi_transform)"
         )
 
 
-def _size(count: float) -> str:
+def readable(count: float) -> str:
+    """A number of bytes with its unit, `12.5 MiB`."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"

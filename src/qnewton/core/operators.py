@@ -124,8 +124,8 @@ class AbstractCurvatureOperator(lx.AbstractLinearOperator):
         """
         raise ValueError(f"this block has no reduction to {size} rows; it has {self.reductions}")
 
-    def lower_triangle(self) -> Float[Array, "n n"]:
-        """The block with its lower triangle in place; what stands above the diagonal is not defined."""
+    def upper_triangle(self) -> Float[Array, "n n"]:
+        """The block with its upper triangle in place; what stands below the diagonal is not defined."""
         return self.as_matrix()
 
     @abc.abstractmethod
@@ -191,7 +191,9 @@ class Shifted(lx.AbstractLinearOperator):
     def as_matrix(self) -> Float[Array, "n n"]:
         """The dense block, formed."""
         matrix = self.base.as_matrix()
-        return matrix + self.shift * jnp.eye(matrix.shape[0], dtype=matrix.dtype)
+        rows = jnp.arange(matrix.shape[0])
+        # In place; with the identity it would be a second matrix.
+        return matrix.at[rows, rows].add(jnp.asarray(self.shift, matrix.dtype))
 
     def transpose(self) -> "Shifted":
         return self

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..core.layout import Layout, Piece
 from ..core.operators import AbstractCurvatureOperator, AbstractRoot, KroneckerFactors, Path
-from .formation import lower_triangle, mirrored
+from .formation import mirrored, upper_triangle
 from .roots import factors
 
 _WORTH_REDUCING = 64
@@ -57,10 +57,10 @@ class LayerOperator(AbstractCurvatureOperator):
         )
 
     def as_matrix(self) -> Float[Array, "n n"]:
-        return mirrored(self.lower_triangle())
+        return mirrored(self.upper_triangle())
 
-    def lower_triangle(self) -> Float[Array, "n n"]:
-        return lower_triangle(self.layout, self.inputs, self.curvature / self.total)
+    def upper_triangle(self) -> Float[Array, "n n"]:
+        return upper_triangle(self.layout, self.inputs, self.curvature / self.total)
 
     def diagonal(self) -> Float[Array, " n"]:
         curved = jnp.diagonal(self.curvature, axis1=1, axis2=2) / self.total

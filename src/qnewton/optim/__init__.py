@@ -10,6 +10,9 @@ from .kfac import KFACInfo as KFACInfo
 from .kfac import KFACState as KFACState
 from .kfac import kfac as kfac
 from .line_search import LineSearch as LineSearch
+from .memory import BlockMemory as BlockMemory
+from .memory import MemoryEstimate as MemoryEstimate
+from .memory import memory_estimate as memory_estimate
 from .newton import newton as newton
 from .recipe import recipe as recipe
 from .stages import BlockInfo as BlockInfo

@@ -35,7 +35,7 @@ class Cholesky(AbstractSolver):
 
     A matrix that is not positive definite gives NaN and `RESULTS.singular`.
 
-    Of a curvature block that was not formed only the lower triangle is, in `compute`; triangle and factor are gone when
+    Of a curvature block that was not formed only the upper triangle is, in `compute`; triangle and factor are gone when
     it returns.
     """
 
@@ -116,13 +116,14 @@ def _is_block(operator: lx.AbstractLinearOperator) -> bool:
 
 
 def _factor(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    # Only the lower triangle is read; `scipy.linalg.cho_factor` of jax would transpose the matrix and the factor.
-    return jax.lax.linalg.cholesky(matrix, symmetrize_input=False)
+    # Only the upper triangle is read. Row by row it lies as LAPACK wants a lower one column by column: nothing is
+    # moved, where `scipy.linalg.cho_factor` of jax would transpose the matrix and the factor.
+    return jax.lax.linalg.cholesky(matrix.T, symmetrize_input=False)
 
 
 def _solve_shifted(
     base: AbstractCurvatureOperator, shift: Float[Array, ""], vector: Float[Array, " n"]
 ) -> Float[Array, " n"]:
-    matrix = base.lower_triangle()
+    matrix = base.upper_triangle()
     rows = jnp.arange(vector.size)
     return cho_solve((_factor(matrix.at[rows, rows].add(shift)), True), vector)

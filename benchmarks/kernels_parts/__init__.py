@@ -1,0 +1,1 @@
+"""Parts of `benchmarks/kernels.py`: one file per kernel, and how they are timed."""
