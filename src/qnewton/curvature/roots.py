@@ -8,15 +8,16 @@ from jaxtyping import Array, Float
 def batched_root(matrices: Float[Array, "batch c c"]) -> Float[Array, "batch c c"]:
     """Lower triangular `L` with `L L^T = D + delta I`, `delta` of the order of rounding, for semidefinite `D`.
 
-    The curvature of cross-entropy is singular, so a plain Cholesky factorisation would fail on rounding. An indefinite
-    `D` (a loss that is not convex in the outputs) gives NaN.
+    The curvature of cross-entropy is singular, so a plain Cholesky factorisation would fail on rounding. That is as
+    large for an example whose softmax has saturated as for the others, although its `D` is small: `delta` goes with the
+    largest of the batch. An indefinite `D` (a loss that is not convex in the outputs) gives NaN.
     """
     size = matrices.shape[-1]
     if size == 1:
         return jnp.sqrt(matrices)
     limits = jnp.finfo(matrices.dtype)
-    delta = 8 * size * limits.eps * jnp.trace(matrices, axis1=-2, axis2=-1) + limits.tiny
-    return factors(matrices + delta[:, None, None] * jnp.eye(size, dtype=matrices.dtype))
+    delta = 8 * size * limits.eps * jnp.max(jnp.trace(matrices, axis1=-2, axis2=-1)) + limits.tiny
+    return factors(matrices + delta * jnp.eye(size, dtype=matrices.dtype))
 
 
 def factors(matrices: Float[Array, "batch c c"]) -> Float[Array, "batch c c"]:

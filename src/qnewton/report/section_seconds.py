@@ -28,7 +28,7 @@ def measured_section(run: Run) -> str:
     ) + figure(
         "f-measured-sum",
         "Wall clock, cumulative",
-        "Summed over the steps; compilation and calibration are not in it.",
+        "Summed over the steps; what came before the first is not in it.",
         2.9,
         clocks.draw_measured_cumulative,
         run,
@@ -36,7 +36,8 @@ def measured_section(run: Run) -> str:
     )
     listing = ""
     if run.summary is not None:
-        rows = [[part, seconds(value)] for part, value in run.summary.measured_breakdown.items()]
+        parts = run.summary.measured_breakdown.items()
+        rows = [[part, seconds(value)] for part, value in parts if part != "calibration" or run.config.scheduled]
         listing = table(
             "Where the wall clock went",
             [Column("part", words=True), Column("measured seconds")],
