@@ -88,44 +88,50 @@ def by_loop(count: int, **options: Any) -> tuple[list[Any], Any, int]:
 BLOCKS = HIDDEN + 1
 # How many bodies: the first layer, the hidden ones, the last.
 GROUPS = 3
-CASES: dict[str, tuple[dict[str, Any], int]] = {
-    "Cholesky": ({"solver": qn.Cholesky()}, GROUPS),
-    "Hybrid": ({"solver": hybrid(), "conditioning": [qn.Prune(0.7), qn.Damp(0.3)]}, GROUPS),
-    "each its own damping": (
-        {"solver": lx.LU(), "adaptation": qn.LevenbergMarquardt(per_block=True, start=1e-2)},
-        GROUPS,
-    ),
-    "CG, warm": (
-        {"solver": qn.CG(rtol=1e-9, preconditioner=qn.KFAC()), "warm_start": True, "adaptation": qn.Fixed()},
-        GROUPS,
-    ),
+CASES: dict[str, dict[str, Any]] = {
+    "Hybrid": {"solver": hybrid(), "conditioning": [qn.Prune(0.7), qn.Damp(0.3)]},
+    "each its own damping": {"solver": lx.LU(), "adaptation": qn.LevenbergMarquardt(per_block=True, start=1e-2)},
+    "CG, warm": {
+        "solver": qn.CG(rtol=1e-9, preconditioner=qn.KFAC()),
+        "warm_start": True,
+        "adaptation": qn.Fixed(),
+    },
     # Jacobians are no arrays of one shape, the formed blocks are.
-    "formed from Jacobians": (
-        {"solver": qn.Cholesky(), "curvature": qn.GaussNewton(structure=False), "weight_decay": 0.01, "clip": 0.1},
-        GROUPS,
-    ),
-    "kept": ({"solver": qn.Cholesky(), "refresh": 2, "step": qn.QuadraticModel()}, GROUPS),
-    # Asks for a root, which is a closure.
-    "Dual": ({"solver": qn.Dual()}, BLOCKS),
-    # Products with a Hessian are closures.
-    "products": (
-        {"solver": qn.MINRES(rtol=1e-9), "curvature": qn.Hessian(structure=False), "conditioning": [qn.Shift(1.0)]},
-        BLOCKS,
-    ),
+    "formed from Jacobians": {
+        "solver": qn.Cholesky(),
+        "curvature": qn.GaussNewton(structure=False),
+        "weight_decay": 0.01,
+        "clip": 0.1,
+    },
+    "kept": {"solver": qn.Cholesky(), "refresh": 2, "step": qn.QuadraticModel()},
 }
 
 
-@pytest.mark.parametrize(("options", "bodies"), CASES.values(), ids=CASES)
-def test_the_same_steps_as_in_a_loop_with_one_solve_per_kind(options: dict[str, Any], bodies: int) -> None:
+@pytest.mark.parametrize("options", CASES.values(), ids=CASES)
+def test_the_same_steps_as_in_a_loop_with_one_solve_per_kind(options: dict[str, Any]) -> None:
     options = {"partition": qn.per_layer, **options}
     grouped, state, traced = steps(3, **options)
     looped, expected, every = by_loop(3, **options)
-    assert (traced, every) == (bodies, BLOCKS)
+    assert (traced, every) == (GROUPS, BLOCKS)
     assert jax.tree.structure(state) == jax.tree.structure(expected)
     for a, b in zip(jax.tree.leaves((grouped, state)), jax.tree.leaves((looped, expected)), strict=True):
         assert a.dtype == b.dtype
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8)
     assert all(int(block.status) == qn.Status.OK for block in state.info.blocks)
+
+
+CLOSURES: dict[str, dict[str, Any]] = {
+    # Asks for a root.
+    "Dual": {"solver": qn.Dual()},
+    # Products with a Hessian.
+    "products": {"solver": qn.MINRES(), "curvature": qn.Hessian(structure=False), "conditioning": [qn.Shift(1.0)]},
+}
+
+
+@pytest.mark.parametrize("options", CLOSURES.values(), ids=CLOSURES)
+def test_what_is_more_than_its_arrays_is_not_stacked(options: dict[str, Any]) -> None:
+    _, _, traced = steps(1, partition=qn.per_layer, **options)
+    assert traced == BLOCKS
 
 
 def test_what_does_not_fit_beside_a_block_is_not_stacked(monkeypatch: pytest.MonkeyPatch) -> None:
