@@ -144,25 +144,26 @@ class Watched(DenseBlock):
         return super().as_matrix()
 
 
-@pytest.mark.parametrize(("choice", "formed"), [("CG", 0), ("MINRES-Nystrom", 0), ("Dual", 0), ("LU", 1), ("QLSA", 1)])
-def test_only_the_chosen_candidate_forms_the_matrix(choice, formed):
+def test_only_the_chosen_candidate_forms_the_matrix():
     counts = {"formed": 0, "products": 0}
     root = jnp.asarray(np.random.default_rng(0).standard_normal((6, 20)), jnp.float32) / 4
     known = DenseBlock.of_root(root)
     block = Watched(matrix=known.matrix, rooted=known.rooted, counts=counts)
-    names = ["CG", "MINRES-Nystrom", "Dual", "LU", "QLSA"]
+    expected = np.linalg.solve(np.float64(known.matrix) + 0.5 * np.eye(20), np.ones(20))
+    formed = {"CG": 0, "MINRES-Nystrom": 0, "Dual": 0, "LU": 1, "QLSA": 1}
 
     @jax.jit
     def run(index, shift, b):
-        hybrid = qn.Hybrid([CANDIDATES[name] for name in names], classical=abacus("float32"), policy=Pinned(index))
+        hybrid = qn.Hybrid([CANDIDATES[name] for name in formed], classical=abacus("float32"), policy=Pinned(index))
         options = {"eigenvalue_floor": shift}
         return hybrid.compute(hybrid.init(Shifted(block, shift), options), b, options)[0]
 
-    value = run(names.index(choice), jnp.float32(0.5), jnp.ones(20))
-    jax.effects_barrier()
-    expected = np.linalg.solve(np.float64(known.matrix) + 0.5 * np.eye(20), np.ones(20))
-    np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5)
-    assert counts["formed"] == formed
+    for index, (name, times) in enumerate(formed.items()):
+        counts["formed"] = 0
+        value = run(index, jnp.float32(0.5), jnp.ones(20))
+        jax.effects_barrier()
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5, err_msg=name)
+        assert counts["formed"] == times, name
 
 
 def branches_of(jaxpr: Any) -> list[Any]:
@@ -285,7 +286,7 @@ def test_norms_by_products_stay_inside_the_range_of_floats(scale):
 def test_decisions_are_the_same_with_and_without_jit(x64):
     solvers = [*list(CANDIDATES.values())[:3], qn.CG(1e-10), qn.Dual()]
     root = jnp.asarray(np.random.default_rng(0).standard_normal((6, 20)))
-    for rates in ({}, {"dual": 1e-9}, {"cholesky": 1e-9}):
+    for rates in ({}, {"dual": 1e-9}):
         hybrid = qn.Hybrid(solvers, classical=abacus(**rates))
 
         def plan(shift, hybrid=hybrid):
@@ -391,9 +392,7 @@ def test_an_exact_hessian_by_products_is_never_formed(x64):
 
 
 def test_calibration_measures_what_operators_take():
-    machine = qn.calibrate(
-        [qn.CG(), qn.Dual(), qn.CG(preconditioner=qn.KFAC()), qn.LU()], sizes=(8, 32, 40, 48), repeats=1
-    )
+    machine = qn.calibrate([qn.CG(), qn.Dual(), qn.LU()], sizes=(8, 32, 40, 48), repeats=1)
     kernels = dict(machine.kernels)
     assert sorted(kernels) == ["cg", "dual", "forming", "lu"]
     assert [n for n, _, _ in kernels["cg"].samples] == 2 * [32, 40, 48]
