@@ -11,7 +11,7 @@ import pytest
 hypothesis.settings.register_profile(
     "qnewton",
     deadline=None,  # the first example of a test compiles, the others do not
-    max_examples=25,
+    max_examples=15,
     derandomize="CI" in os.environ,
     # `dtype` below is the same for all examples of a test, so it need not be set up anew for each of them.
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
