@@ -7,14 +7,31 @@ soonest: a classical one (calibrated seconds) or a quantum linear solver algorit
 from importlib.metadata import version
 
 from .conditioning import AbstractConditioner as AbstractConditioner
+from .conditioning import Cliques as Cliques
+from .conditioning import Compensate as Compensate
+from .conditioning import Conditioning as Conditioning
 from .conditioning import Damp as Damp
+from .conditioning import DampSpectral as DampSpectral
+from .conditioning import DampTo as DampTo
+from .conditioning import DampTrace as DampTrace
+from .conditioning import Definiteness as Definiteness
+from .conditioning import Guarantee as Guarantee
+from .conditioning import Matching as Matching
+from .conditioning import OutputBlocks as OutputBlocks
 from .conditioning import Prune as Prune
 from .conditioning import PruneRows as PruneRows
+from .conditioning import Rotate as Rotate
+from .conditioning import ScaleDiagonal as ScaleDiagonal
 from .conditioning import Shift as Shift
 from .conditioning import ShiftLowest as ShiftLowest
+from .conditioning import ShiftTo as ShiftTo
+from .conditioning import Threshold as Threshold
+from .conditioning import WhitenOutputs as WhitenOutputs
+from .conditioning import preset as preset
 from .core.records import ClassicalWorkload as ClassicalWorkload
 from .core.records import Encoding as Encoding
 from .core.records import Kind as Kind
+from .core.records import Kinds as Kinds
 from .core.records import QuantumWorkload as QuantumWorkload
 from .core.records import System as System
 from .core.records import SystemEstimate as SystemEstimate
@@ -32,12 +49,17 @@ from .curvature import per_tensor as per_tensor
 from .curvature import whole as whole
 from .estimation import AbstractEstimator as AbstractEstimator
 from .estimation import Automatic as Automatic
+from .estimation import BlockSpectrum as BlockSpectrum
+from .estimation import Bracket as Bracket
 from .estimation import Certified as Certified
 from .estimation import DefiniteDeterminantNorm as DefiniteDeterminantNorm
 from .estimation import DeterminantNorm as DeterminantNorm
 from .estimation import Exact as Exact
+from .estimation import HagerHigham as HagerHigham
 from .estimation import InverseLanczos as InverseLanczos
 from .estimation import Lanczos as Lanczos
+from .estimation import ProbabilisticLanczos as ProbabilisticLanczos
+from .estimation import Reuse as Reuse
 from .hardware import AbstractAssumptions as AbstractAssumptions
 from .hardware import ClassicalMachine as ClassicalMachine
 from .hardware import Paper as Paper
@@ -46,6 +68,7 @@ from .optim import AbstractAdaptation as AbstractAdaptation
 from .optim import AbstractStepRule as AbstractStepRule
 from .optim import BlockInfo as BlockInfo
 from .optim import BlockMemory as BlockMemory
+from .optim import Correction as Correction
 from .optim import DualNewtonInfo as DualNewtonInfo
 from .optim import DualNewtonState as DualNewtonState
 from .optim import Fixed as Fixed
@@ -64,6 +87,7 @@ from .optim import kfac as kfac
 from .optim import memory_estimate as memory_estimate
 from .optim import newton as newton
 from .optim import recipe as recipe
+from .optim import spectrum as spectrum
 from .scheduling import AbstractPolicy as AbstractPolicy
 from .scheduling import Fastest as Fastest
 from .scheduling import Hybrid as Hybrid

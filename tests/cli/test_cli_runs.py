@@ -123,7 +123,8 @@ def test_candidates_that_take_operators_are_scheduled_and_reported(call, tmp_pat
         seconds = block.assumptions["paper"].predicted_seconds
         assert set(seconds) == {"CG(KFAC)", "Dual"}
         assert seconds[block.solver] == min(value for value in seconds.values() if value is not None)
-    assert "Dual" in (tmp_path / "run" / "report.html").read_text("utf-8")
+    # The report names what was chosen, which is this machine's to decide.
+    assert run.blocks[0].solver in (tmp_path / "run" / "report.html").read_text("utf-8")
 
 
 def test_the_papers_estimator_can_be_reported(call, quick):

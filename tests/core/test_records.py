@@ -9,7 +9,7 @@ import lineax as lx
 import numpy as np
 import pytest
 
-from qnewton.core.records import Access, ClassicalWorkload, Encoding, Kind, System, SystemEstimate
+from qnewton.core.records import Access, ClassicalWorkload, Encoding, Kind, Kinds, System, SystemEstimate
 from qnewton.core.status import Status
 from qnewton.core.suggest import unknown
 
@@ -52,7 +52,9 @@ def estimate(log_condition_number: float) -> SystemEstimate:
         log_condition_number=jnp.asarray(log_condition_number, jnp.float32),
         definite=jnp.asarray(True),
         access=Access.dense(2, one.dtype),
-        kind=Kind.EXACT,
+        matvecs=jnp.int32(0),
+        formed=jnp.asarray(True),
+        formed_kinds=Kinds.all(Kind.EXACT),
     )
 
 

@@ -11,12 +11,15 @@ from qnewton.core.records import Kind
 from qnewton.estimation import (
     AbstractEstimator,
     Automatic,
+    Bracket,
     Certified,
     DefiniteDeterminantNorm,
     DeterminantNorm,
     Exact,
+    HagerHigham,
     InverseLanczos,
     Lanczos,
+    ProbabilisticLanczos,
 )
 from qnewton.testing import symmetric_with_spectrum
 
@@ -49,7 +52,12 @@ CASES = {
     "lanczos": Case(Lanczos(), Kind.ESTIMATE, 0.99, 1, general=False),
     "determinant": Case(DeterminantNorm(), Kind.BOUND, 1, math.inf, sign=False),
     "definite_determinant": Case(DefiniteDeterminantNorm(), Kind.BOUND, 1, math.inf, general=False),
-    "automatic": Case(Automatic(), Kind.CERTIFIED, 1, math.sqrt(N)),
+    "bracket": Case(Bracket(), Kind.ESTIMATE, 0.95, 1.05, floorless=False),
+    # Six rows, six products: nothing is left to chance.
+    "probabilistic": Case(ProbabilisticLanczos(), Kind.PROBABILISTIC, 1, 1.001, floorless=False),
+    # The 1-norm of a matrix of six rows is at most sqrt(6) times its 2-norm, and so is that of its inverse.
+    "hager_higham": Case(HagerHigham(), Kind.ESTIMATE, 0.3, N),
+    "automatic": Case(Automatic(), Kind.ESTIMATE, 0.95, 1.05),
 }
 
 each = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

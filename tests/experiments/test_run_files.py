@@ -147,6 +147,7 @@ ASSUMPTION = Record(
     break_even_gate_time_s=every(or_null(seconds)),
     predicted_quantum_seconds_by_gate_time=every(items(pair)),
 )
+KIND = one_of("exact", "certified", "bound", "probabilistic", "estimate")
 BLOCK = Record(
     step=integer,
     block=integer,
@@ -166,9 +167,21 @@ BLOCK = Record(
     spectral_norm=seconds,
     condition_number=or_null(number),
     log10_condition_number=or_null(number),
-    condition_number_kind=one_of("exact", "certified", "bound", "estimate"),
+    condition_number_kind=KIND,
+    kinds=Record(
+        degree=KIND,
+        max_entry=KIND,
+        frobenius_norm=KIND,
+        spectral_norm=KIND,
+        smallest_singular_value=KIND,
+        condition_number=KIND,
+        definite=KIND,
+    ),
+    failure_probability=seconds,
+    matvecs=integer,
     definite=flag,
     relative_residual=or_null(seconds),
+    exact_residual=or_null(seconds),
     acting=text,
     solver=text,
     ran=text,
@@ -362,7 +375,7 @@ def test_the_presets_do_to_the_systems_what_they_say(preset_run):
         assert line["damping_scale"] == files.steps[line["step"]]["damping_scale"]
         largest = line["damping"] / relative - (1e-6 if code else 0)
         assert line["max_entry"] == pytest.approx(largest, abs=line["damping"] * (1 + 1e-4))
-        kind = "certified" if options.preset == "default" else "exact"
+        kind = "estimate" if options.preset == "default" else "exact"
         assert line["condition_number_kind"] == kind
         if code:
             # Each row is pruned alone, after the damping: unsymmetric, so never definite.

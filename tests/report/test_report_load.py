@@ -81,7 +81,7 @@ def test_a_directory_without_config_is_not_a_run(tmp_path):
         pytest.param(
             "blocks",
             lambda f: f[3].update(condition_number_kind="guess"),
-            r"line 4.*'exact', 'certified', 'bound', 'estimate'",
+            r"line 4.*'exact', 'certified', 'bound', 'probabilistic', 'estimate'",
             id="kind",
         ),
         pytest.param(

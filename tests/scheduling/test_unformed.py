@@ -261,13 +261,12 @@ def test_a_matrix_at_hand_is_charged_to_nobody(x64):
     assert float(plan.predicted_seconds[0, 0]) == pytest.approx(2 / 3 * 20**3 + 2 * 20**2)
 
 
-def test_the_certificate_holds_and_products_give_the_norms(x64):
+def test_the_default_estimate_is_close_and_products_give_the_norms(x64):
     matrix = NETWORK.block("abcd")[0] + SHIFT * np.eye(39)
     estimate = plan_of(lambda: NETWORK.operator("abcd", "float64", qn.GaussNewton()), [qn.CG()], abacus()).estimate
-    assert estimate.kind is qn.Kind.CERTIFIED
+    assert estimate.kind is qn.Kind.ESTIMATE
     assert bool(estimate.definite)
-    kappa, bound = np.linalg.cond(matrix), np.trace(matrix) / SHIFT
-    assert kappa <= float(estimate.condition_number) == pytest.approx(bound, rel=1e-9)
+    assert float(estimate.condition_number) == pytest.approx(np.linalg.cond(matrix), rel=0.05)
     assert float(estimate.max_entry) == pytest.approx(np.abs(matrix).max(), rel=1e-9)
     # Four random products; the second moment of |A z| is within a factor for 39 rows.
     assert float(estimate.frobenius_norm) == pytest.approx(np.linalg.norm(matrix), rel=0.5)

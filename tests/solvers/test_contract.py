@@ -14,7 +14,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from qnewton.core.operators import Shifted
-from qnewton.core.records import Access, ClassicalWorkload, Encoding, Kind, QuantumWorkload, SystemEstimate
+from qnewton.core.records import Access, ClassicalWorkload, Encoding, Kind, Kinds, QuantumWorkload, SystemEstimate
 from qnewton.solvers import (
     CG,
     LU,
@@ -320,7 +320,9 @@ def _estimate(n, dtype="float64", kappa=10.0):
         log_condition_number=jnp.log(number * kappa),
         definite=jnp.asarray(True),
         access=access,
-        kind=Kind.EXACT,
+        matvecs=jnp.asarray(0),
+        formed=jnp.asarray(True),
+        formed_kinds=Kinds.all(Kind.EXACT),
     )
     return estimate, Encoding(condition_number=number * kappa, subnormalisation=number)
 

@@ -5,11 +5,20 @@ from collections.abc import Callable, Sequence
 
 from ..core.suggest import unknown
 from .report import report
+from .spectrum import spectrum
+from .tradeoff import tradeoff
 from .train import INTERRUPTED, train
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"train": train, "report": report}
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "train": train,
+    "report": report,
+    "spectrum": spectrum,
+    "tradeoff": tradeoff,
+}
 USAGE = """usage: qnewton train TASK [options]   train a task with Newton's method
        qnewton report RUN             write the report of a run directory again
+       qnewton spectrum RUN|FILE      eigenvalues, condition number and degree of each block
+       qnewton tradeoff TASK          step quality and loss against sparsity and encoded condition number
 
 `qnewton train --help` explains every option.
 """

@@ -23,6 +23,7 @@ class Progress:
         self._steps, self._done = steps, 0
         self._accuracy = "-"
         self._explained: set[str] = set()
+        self._warned = False
         self._bar = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -61,6 +62,17 @@ class Progress:
             self._explained.add(status)
             remedy = Status[status.upper()].remedy
             self._console.print(f"step {step['step']}: {status}: {remedy}", markup=False, soft_wrap=True)
+        # NaN, of a system that was not solved, has a status of its own.
+        worst = max((line["exact_residual"] for line in blocks if line["exact_residual"] > 1), default=None)
+        if worst is not None and not self._warned:
+            self._warned = True
+            self._console.print(
+                f"step {step['step']}: pruned too far: the step solves the system before pruning with a relative "
+                f"residual of {worst:.2g}, and no step at all has 1, so it means nothing; raise --keep, or compare "
+                "the presets of qnewton.preset (said once)",
+                markup=False,
+                soft_wrap=True,
+            )
         self._show(text, always=self._done == self._steps or self._done % max(1, self._steps // 10) == 0)
 
     def _show(self, text: str, *, always: bool) -> None:

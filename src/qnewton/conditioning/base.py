@@ -7,10 +7,16 @@ import equinox as eqx
 from jaxtyping import Array, Float
 
 from ..core.records import System
+from .guarantee import Guarantee
 
 
 class AbstractConditioner(eqx.Module):
     """One change of a system's matrix; order matters, so conditioners compose as a sequence."""
+
+    @property
+    @abc.abstractmethod
+    def guarantee(self) -> Guarantee:
+        """What is provable about the change."""
 
     @abc.abstractmethod
     def __call__(self, system: System, scale: Float[Array, ""]) -> System:

@@ -10,6 +10,7 @@ from ..core.records import System
 from ..core.ritz import ritz_values
 from .base import AbstractConditioner
 from .damping import raised
+from .guarantee import Conditioning, Definiteness, Guarantee
 
 _DOUBLINGS = 60
 
@@ -37,6 +38,15 @@ class ShiftLowest(AbstractConditioner):
         if not (0 <= self.margin < float("inf") and self.steps >= 1):
             raise ValueError(f"margin is {self.margin} and steps {self.steps}: they must be at least 0 and 1")
 
+    @property
+    def guarantee(self) -> Guarantee:
+        return Guarantee(
+            "the multiple of the identity added: (1 + margin) |lambda_min| where that is negative",
+            Definiteness.MADE,
+            Conditioning.UNKNOWN,
+            "of a formed matrix definite beyond rounding, by a factorisation; of one that was not, likely so",
+        )
+
     def __call__(self, system: System, scale: Float[Array, ""]) -> System:
         """Shift the diagonal; `scale` is not used.
 
@@ -51,7 +61,8 @@ class ShiftLowest(AbstractConditioner):
         shift = (1 + self.margin) * jnp.maximum(0, -lowest)
         if isinstance(system.operator, lx.MatrixLinearOperator):
             shift = _confirmed(system.operator.matrix, shift)
-        return raised(system, shift)
+        # A pruned block is mended; an indefinite Hessian becomes another model, whose steps are judged by it.
+        return raised(system, shift, repair=system.exact is not None)
 
 
 def _confirmed(matrix: Float[Array, "n n"], shift: Float[Array, ""]) -> Float[Array, ""]:

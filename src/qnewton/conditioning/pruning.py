@@ -1,15 +1,25 @@
-"""Sparsification by magnitude."""
+"""Sparsification by magnitude: the paper's largest entries per row, and a threshold."""
 
 import math
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import lineax as lx
 from jaxtyping import Array, Bool, Float
 
 from ..core.records import System
 from .base import AbstractConditioner
+from .guarantee import Conditioning, Definiteness, Guarantee
+from .sparsify import sparsified
+
+_ROWS_AT_ONCE = 8
+_PRUNED = Guarantee(
+    "at most the largest sum of what left a row, in the 2-norm (Gershgorin)",
+    Definiteness.LOST,
+    Conditioning.UNKNOWN,
+    "no eigenvalue moves further than the perturbation (Weyl): definite where that is below the smallest eigenvalue, "
+    "which below a keep ratio of about a half it was not on any trained block that we measured",
+)
 
 
 class Prune(AbstractConditioner):
@@ -28,13 +38,17 @@ class Prune(AbstractConditioner):
     def __check_init__(self):
         _check_keep(self.keep)
 
+    @property
+    def guarantee(self) -> Guarantee:
+        return _PRUNED
+
     def __call__(self, system: System, scale: Float[Array, ""]) -> System:
         """Set the small entries to zero; `scale` is not used."""
         if self.keep == 1:
             return system
         system = system.formed()
         mask = _largest_per_row(system.matrix, self.keep)
-        return _pruned(system, mask | mask.T | jnp.eye(mask.shape[0], dtype=bool), symmetric=system.symmetric)
+        return sparsified(system, mask | mask.T | jnp.eye(mask.shape[0], dtype=bool), symmetric=system.symmetric)
 
 
 class PruneRows(AbstractConditioner):
@@ -51,12 +65,47 @@ class PruneRows(AbstractConditioner):
     def __check_init__(self):
         _check_keep(self.keep)
 
+    @property
+    def guarantee(self) -> Guarantee:
+        return _PRUNED
+
     def __call__(self, system: System, scale: Float[Array, ""]) -> System:
         """Set the small entries of each row to zero; `scale` is not used."""
         if self.keep == 1:
             return system
         system = system.formed()
-        return _pruned(system, _largest_per_row(system.matrix, self.keep), symmetric=False)
+        return sparsified(system, _largest_per_row(system.matrix, self.keep), symmetric=False)
+
+
+class Threshold(AbstractConditioner):
+    """Keep the entries with `|a_ij| >= tau sqrt(|a_ii a_jj|)`, and the diagonal.
+
+    Does not depend on how parameters are scaled; after `ScaleDiagonal` or `WhitenOutputs` it is a plain threshold.
+
+    Attributes:
+        tau: in [0, 1); 0 leaves the matrix as it is. Off the diagonal of a definite matrix every ratio is below 1.
+    """
+
+    tau: float = eqx.field(static=True, converter=float)
+
+    def __check_init__(self):
+        if not 0 <= self.tau < 1:
+            raise ValueError(
+                f"tau is {self.tau}: it must lie in [0, 1), the least |a_ij| / sqrt(a_ii a_jj) of an entry that stays"
+            )
+
+    @property
+    def guarantee(self) -> Guarantee:
+        return _PRUNED
+
+    def __call__(self, system: System, scale: Float[Array, ""]) -> System:
+        """Set the small entries to zero; `scale` is not used."""
+        if self.tau == 0:
+            return system
+        system = system.formed()
+        roots = jnp.sqrt(jnp.abs(jnp.diagonal(system.matrix)))
+        mask = jnp.abs(system.matrix) >= self.tau * roots[:, None] * roots
+        return sparsified(system, mask | jnp.eye(roots.size, dtype=bool), symmetric=system.symmetric)
 
 
 def _check_keep(keep: float) -> None:
@@ -68,29 +117,41 @@ def _check_keep(keep: float) -> None:
 
 
 def _largest_per_row(matrix: Float[Array, "n n"], keep: float) -> Bool[Array, "n n"]:
+    """The `ceil(keep n)` largest magnitudes of each row; of equal ones the first.
+
+    Not `jax.lax.top_k`, which sorts: bisection for the threshold over the bits of the magnitudes, which order as
+    integers do, reads each row once per bit from the cache and is ten times as fast.
+    """
     n = matrix.shape[0]
     # Without the margin 0.07 * 100 = 7.000000000000001 would keep 8 entries.
     count = math.ceil(keep * n * (1 - 1e-12))
-    _, columns = jax.lax.top_k(jnp.abs(matrix), count)
-    return jnp.zeros((n, n), bool).at[jnp.arange(n)[:, None], columns].set(True)
+    integer = jnp.int64 if matrix.dtype == jnp.float64 else jnp.int32
+    magnitudes = jnp.abs(matrix if matrix.dtype == jnp.float64 else matrix.astype(jnp.float32))
+    columns = jnp.arange(n, dtype=jnp.int32)
 
+    def of_row(row: Float[Array, " n"]) -> Bool[Array, " n"]:
+        order = jax.lax.bitcast_convert_type(row, integer)
 
-def _pruned(system: System, mask: Bool[Array, "n n"], *, symmetric: bool) -> System:
-    before = system.matrix
-    after = jnp.where(mask, before, 0)
-    dtype = before.dtype
-    # In units of the largest entry, since squares of entries leave the floating-point range long before the entries do.
-    largest = jnp.max(jnp.abs(before))
-    unit = jnp.where(largest > 0, largest, 1)
-    removed, total = jnp.linalg.norm((before - after) / unit), jnp.linalg.norm(before / unit)
-    # A zero matrix loses nothing: 0 / 0 must read as "all kept, nothing removed".
-    entries = jnp.maximum(jnp.count_nonzero(before), 1)
-    kept = jnp.where(jnp.any(before != 0), jnp.count_nonzero(after) / entries, 1)
-    return System(
-        operator=lx.MatrixLinearOperator(after, lx.symmetric_tag if symmetric else ()),
-        symmetric=symmetric,
-        eigenvalue_floor=None,
-        damping=system.damping,
-        kept_fraction=system.kept_fraction * kept.astype(dtype),
-        perturbation=system.perturbation + removed / jnp.where(total > 0, total, 1),
-    )
+        def raise_threshold(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+            low, high = ends
+            middle = low + (high - low + 1) // 2
+            enough = jnp.sum(order >= middle, dtype=jnp.int32) >= count
+            return jnp.where(enough, middle, low), jnp.where(enough, high, middle - 1)
+
+        zero = jnp.zeros((), integer)
+        # One less than the largest integer, so that `high - low + 1` stays one.
+        bits = jnp.iinfo(integer).bits - 1
+        threshold, _ = jax.lax.fori_loop(0, bits, raise_threshold, (zero, zero + jnp.iinfo(integer).max - 1))
+        above, ties = order > threshold, order == threshold
+        room = count - jnp.sum(above, dtype=jnp.int32)
+
+        def lower_end(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+            low, high = ends
+            middle = (low + high) // 2
+            enough = jnp.sum(ties & (columns < middle), dtype=jnp.int32) >= room
+            return jnp.where(enough, low, middle + 1), jnp.where(enough, middle, high)
+
+        end, _ = jax.lax.fori_loop(0, n.bit_length(), lower_end, (jnp.int32(0), jnp.int32(n)))
+        return above | (ties & (columns < end))
+
+    return jax.lax.map(of_row, magnitudes, batch_size=_ROWS_AT_ONCE)

@@ -132,6 +132,10 @@ class AbstractCurvatureOperator(lx.AbstractLinearOperator):
     def max_entry(self) -> Float[Array, ""]:
         """Largest absolute entry."""
 
+    def arrangement(self) -> Layout | None:
+        """Where the matrices of the block's layers lie; None where it has no recognised layer."""
+        return None
+
     @abc.abstractmethod
     def kronecker(self) -> KroneckerFactors | None:
         """Kronecker factors of the block's layers; None where it has no recognised layer."""

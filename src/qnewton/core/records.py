@@ -4,6 +4,7 @@ Each stage reads one of them and writes the next: a `System` leaves curvature an
 leaves estimation, a workload leaves a solver, seconds leave the hardware.
 """
 
+import dataclasses
 import enum
 
 import equinox as eqx
@@ -12,7 +13,9 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float, Int
 
+from .coordinates import AbstractCoordinates, Standard
 from .costs import Cost
+from .layout import Layout
 
 
 class Kind(enum.StrEnum):
@@ -24,8 +27,44 @@ class Kind(enum.StrEnum):
     """An upper bound, rigorous for the matrix as stored: rounding is allowed for (`estimation.base.rounding`)."""
     BOUND = "bound"
     """An upper bound in exact arithmetic; rounding is not allowed for."""
+    PROBABILISTIC = "probabilistic"
+    """An upper bound but for a stated probability, that of an unlucky random start."""
     ESTIMATE = "estimate"
     """Close in practice, with no side guaranteed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Kinds:
+    """How sure each number of a `SystemEstimate` is.
+
+    A bound lies on the side that makes the condition number large: below the smallest singular value, above everything
+    else. Of `definite` only True is vouched for.
+    """
+
+    degree: Kind
+    max_entry: Kind
+    frobenius_norm: Kind
+    spectral_norm: Kind
+    smallest_singular_value: Kind
+    condition_number: Kind
+    definite: Kind
+
+    @classmethod
+    def all(cls, kind: Kind) -> "Kinds":
+        """Every number as sure as every other."""
+        return cls(**{field.name: kind for field in dataclasses.fields(cls)})
+
+
+class Exact(eqx.Module):
+    """What a conditioned system is an approximation of, in the same coordinates and with the same damping.
+
+    Attributes:
+        operator: as in `System`, before anything was left out of it or put in its place.
+        eigenvalue_floor: as in `System`, of this operator.
+    """
+
+    operator: lx.AbstractLinearOperator
+    eigenvalue_floor: Float[Array, ""] | None
 
 
 class System(eqx.Module):
@@ -40,6 +79,13 @@ class System(eqx.Module):
         damping: scalar, what was added to the diagonal so far.
         kept_fraction: scalar in (0, 1], nonzero entries left over nonzero entries before any pruning.
         perturbation: scalar, Frobenius norm of what pruning removed over that of the matrix before it.
+        layout: where the matrices of layers lie in the block; None where no layer is recognised.
+        coordinates: in which the operator is given; the step takes the gradient into them and the solution back.
+        exact: what the operator approximates; None where it is that itself. `damping` is in both, a repair only here.
+        dropped: `[n]`, what left each row in pruning, `sum_j |R_ij| sqrt(a_ii / a_jj)`: added to the diagonal it
+            compensates (`Compensate`). None where nothing did.
+        user_floor: as `eigenvalue_floor`, of what the operator approximates and in the user's coordinates, where it is
+            far closer than after a change of basis. None in the user's own, and where nothing can be proven.
     """
 
     operator: lx.AbstractLinearOperator
@@ -48,6 +94,11 @@ class System(eqx.Module):
     damping: Float[Array, ""]
     kept_fraction: Float[Array, ""]
     perturbation: Float[Array, ""]
+    layout: Layout | None = eqx.field(static=True, default=None)
+    coordinates: AbstractCoordinates = Standard()
+    exact: Exact | None = None
+    dropped: Float[Array, " n"] | None = None
+    user_floor: Float[Array, ""] | None = None
 
     @classmethod
     def of(
@@ -59,7 +110,12 @@ class System(eqx.Module):
 
     @classmethod
     def over(
-        cls, operator: lx.AbstractLinearOperator, *, symmetric: bool, eigenvalue_floor: Float[Array, ""] | None = None
+        cls,
+        operator: lx.AbstractLinearOperator,
+        *,
+        symmetric: bool,
+        eigenvalue_floor: Float[Array, ""] | None = None,
+        layout: Layout | None = None,
     ) -> "System":
         """A system that need not be formed."""
         zero = jnp.zeros((), operator.in_structure().dtype)
@@ -70,6 +126,7 @@ class System(eqx.Module):
             damping=zero,
             kept_fraction=zero + 1,
             perturbation=zero,
+            layout=layout,
         )
 
     @property
@@ -93,6 +150,11 @@ class System(eqx.Module):
             return self
         matrix = lx.MatrixLinearOperator(self.matrix, lx.symmetric_tag if self.symmetric else ())
         return eqx.tree_at(lambda system: system.operator, self, matrix)
+
+    @property
+    def unrepaired(self) -> Exact:
+        """What this system is an approximation of, itself where it is none."""
+        return Exact(self.operator, self.eigenvalue_floor) if self.exact is None else self.exact
 
 
 class Access(eqx.Module):
@@ -134,12 +196,17 @@ class SystemEstimate(eqx.Module):
         degree: d, the largest number of nonzeros in a row; n for a system that was not formed.
         max_entry: largest absolute entry.
         frobenius_norm: Frobenius norm; an estimate for a system that was not formed.
-        spectral_norm: largest singular value, as sure as `kind` says.
+        spectral_norm: largest singular value.
         log_condition_number: natural logarithm of the 2-norm condition number. The logarithm, since the paper's
             determinant-norm estimate leaves the floating-point range on ordinary blocks.
         definite: whether the matrix is positive definite; False where it is not known to be.
+        matvecs: products with the matrix, and with its inverse through a factor, that finding these numbers took; one
+            pass over a formed matrix, and a decomposition of it, count nothing.
         access: what using the operator takes.
-        kind: how sure the condition number is.
+        formed: whether the norms were read off a matrix; without one they come from a few products.
+        formed_kinds: how sure each number is of a formed system.
+        failure_probability: that a number of the kind `probabilistic` is not the bound that it is said to be; 0 where
+            there is none.
     """
 
     n: int = eqx.field(static=True)
@@ -149,13 +216,38 @@ class SystemEstimate(eqx.Module):
     spectral_norm: Float[Array, ""]
     log_condition_number: Float[Array, ""]
     definite: Bool[Array, ""]
+    matvecs: Int[Array, ""]
     access: Access
-    kind: Kind = eqx.field(static=True)
+    formed: Bool[Array, ""]
+    formed_kinds: Kinds = eqx.field(static=True)
+    failure_probability: float = eqx.field(static=True, default=0.0)
+
+    @property
+    def kind(self) -> Kind:
+        """How sure the condition number is."""
+        return self.formed_kinds.condition_number
+
+    @property
+    def kinds(self) -> Kinds:
+        """How sure each number is; on the host, since a record has one structure whether the system is formed or not.
+
+        Of one that is not, the largest entry is the diagonal's, and so the block's where the block is semidefinite.
+        """
+        if self.formed:
+            return self.formed_kinds
+        return dataclasses.replace(
+            self.formed_kinds, degree=Kind.CERTIFIED, max_entry=Kind.ESTIMATE, frobenius_norm=Kind.ESTIMATE
+        )
 
     @property
     def condition_number(self) -> Float[Array, ""]:
         """`exp(log_condition_number)`; infinite above the floating-point range."""
         return jnp.exp(self.log_condition_number)
+
+    @property
+    def smallest_singular_value(self) -> Float[Array, ""]:
+        """`spectral_norm / condition_number`; 0 where that is infinite."""
+        return self.spectral_norm * jnp.exp(-self.log_condition_number)
 
 
 class Encoding(eqx.Module):

@@ -42,7 +42,12 @@ class AbstractCurvature(eqx.Module):
         operator, floor = self.operator(point, block), self.floor(point, block)
         shift = jnp.asarray(self.shift + point.objective.l2, operator.like.dtype)
         shifted = Shifted(operator, shift, definite=floor is not None)
-        system = System.over(shifted, symmetric=True, eigenvalue_floor=None if floor is None else floor + shift)
+        system = System.over(
+            shifted,
+            symmetric=True,
+            eigenvalue_floor=None if floor is None else floor + shift,
+            layout=operator.arrangement(),
+        )
         return eqx.tree_at(lambda s: s.damping, system, jnp.asarray(self.shift, operator.like.dtype))
 
     def form(

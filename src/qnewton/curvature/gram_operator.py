@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from ..core.layout import Layout
 from ..core.operators import AbstractCurvatureOperator, AbstractRoot, KroneckerFactors, Path
 from .examples import sum_over_chunks
 from .factors import block_signals
@@ -102,6 +103,9 @@ class GramOperator(AbstractCurvatureOperator):
     def max_entry(self) -> Float[Array, ""]:
         """On the diagonal, which holds for a semidefinite block; of an indefinite one it is a lower bound."""
         return jnp.max(jnp.abs(self.diagonal()))
+
+    def arrangement(self) -> Layout | None:
+        return None if self.layers is None else layout_of(self.block, self.layers, self.point.sizes(self.block))
 
     def kronecker(self) -> KroneckerFactors | None:
         signals = block_signals(self.point, self.block, self.layers)

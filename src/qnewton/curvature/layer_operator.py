@@ -67,6 +67,9 @@ class LayerOperator(AbstractCurvatureOperator):
         parts = [(x**2).T @ part for x, part in zip(self.inputs, self._by_layer(curved), strict=True)]
         return self.layout.merge(parts, jnp.zeros(sum(size for _, size in self.layout.rest), self.curvature.dtype))
 
+    def arrangement(self) -> Layout:
+        return self.layout
+
     def kronecker(self) -> KroneckerFactors:
         examples = self.inputs[0].shape[0]
         starts = self._starts

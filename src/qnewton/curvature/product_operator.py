@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from ..core.layout import Layout
 from ..core.operators import AbstractCurvatureOperator, AbstractRoot, KroneckerFactors, Path
 from .factors import block_signals
 from .formation import mirrored
-from .kronecker import Layer, Small, assemble, feed_each_other, pairs
+from .kronecker import Layer, Small, assemble, feed_each_other, layout_of, pairs
 from .layer_operator import LayerOperator
 from .partition import Block
 from .point import Point
@@ -91,6 +92,9 @@ class ProductOperator(AbstractCurvatureOperator):
     def max_entry(self) -> Float[Array, ""]:
         """One product per row, none of them kept."""
         return jnp.max(self._over_units(lambda row, unit: jnp.max(jnp.abs(row)))) / self.point.examples.total
+
+    def arrangement(self) -> Layout | None:
+        return None if self.layers is None else layout_of(self.block, self.layers, self.point.sizes(self.block))
 
     def kronecker(self) -> KroneckerFactors | None:
         """Of the Gauss-Newton matrix: Kronecker factors are to be semidefinite, and precondition."""

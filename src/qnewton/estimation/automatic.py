@@ -4,15 +4,15 @@ import equinox as eqx
 
 from ..core.records import System, SystemEstimate
 from .base import AbstractEstimator
-from .certified import Certified
+from .bracket import Bracket
 from .exact import Exact
 from .lanczos import InverseLanczos
 
 
 class Automatic(AbstractEstimator):
-    """`Certified` where an eigenvalue floor is proven, `Exact` for small blocks, `InverseLanczos` for the rest.
+    """`Bracket` where an eigenvalue floor is proven, `Exact` for small blocks, `InverseLanczos` for the rest.
 
-    The choice depends on static facts alone, so it costs nothing at run time and never recompiles. Only the first
+    The choice depends on static facts alone, so it costs nothing at run time and never recompiles. Only `Bracket`
     leaves a system unformed; `Lanczos` does so without a floor as well, and then cannot show the system definite.
 
     Attributes:
@@ -27,7 +27,7 @@ class Automatic(AbstractEstimator):
     def __call__(self, system: System) -> SystemEstimate:
         """Delegate; the estimate's `kind` says what was used."""
         if system.eigenvalue_floor is not None:
-            return Certified()(system)
+            return Bracket()(system)
         if system.like.shape[0] <= self.small:
             return Exact()(system)
         return InverseLanczos()(system)

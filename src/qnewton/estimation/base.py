@@ -11,7 +11,7 @@ import lineax as lx
 from jaxtyping import Array, Bool, Float, Int
 
 from ..core.operators import access_of, max_entry
-from ..core.records import Kind, System, SystemEstimate
+from ..core.records import Kind, Kinds, System, SystemEstimate
 
 
 class AbstractEstimator(eqx.Module):
@@ -56,6 +56,21 @@ _PROBES = 4
 _PROBE_SEED = 0xF0
 
 
+def floor_of(system: System, estimator: AbstractEstimator) -> Float[Array, ""]:
+    """The eigenvalue floor that an estimator rests on.
+
+    Raises:
+        ValueError: if the system has none.
+    """
+    if system.eigenvalue_floor is None:
+        raise ValueError(
+            f"{type(estimator).__name__} needs a proven eigenvalue floor, which this system lost or never had: an "
+            "exact Hessian is indefinite in general and pruning voids definiteness. Use GaussNewton without pruning, "
+            "or the estimators Automatic, InverseLanczos or Exact"
+        )
+    return system.eigenvalue_floor
+
+
 def norms_of(system: System) -> Norms:
     """Read a system's norms off; the diagonal and four products where it was not formed."""
     if not system.is_formed:
@@ -63,7 +78,8 @@ def norms_of(system: System) -> Norms:
     matrix = system.matrix
     frobenius = frobenius_norm(matrix)
     return Norms(
-        degree=jnp.max(jnp.count_nonzero(matrix, axis=1)),
+        # One type whether it is counted or known, or a jitted step compiles twice.
+        degree=jnp.max(jnp.count_nonzero(matrix, axis=1)).astype(jnp.int32),
         max_entry=jnp.max(jnp.abs(matrix)),
         frobenius=frobenius,
         upper=jnp.min(jnp.stack([frobenius, jnp.max(jnp.sum(jnp.abs(matrix), axis=1)), jnp.trace(matrix)])),
@@ -78,7 +94,7 @@ def _norms_by_products(system: System) -> Norms:
     diagonal = lx.diagonal(operator)
     floorless = system.eigenvalue_floor is None
     return Norms(
-        degree=jnp.asarray(like.shape[0]),
+        degree=jnp.asarray(like.shape[0], jnp.int32),
         max_entry=max_entry(operator) if floorless else jnp.max(jnp.abs(diagonal)),
         frobenius=frobenius,
         upper=jnp.sum(diagonal),
@@ -93,9 +109,27 @@ def assemble(
     log_condition_number: Float[Array, ""],
     definite: Bool[Array, ""] | bool,
     kind: Kind,
+    ends: tuple[Kind, Kind] | None = None,
+    sign: Kind = Kind.ESTIMATE,
+    matvecs: Int[Array, ""] | int = 0,
+    failure_probability: float = 0.0,
 ) -> SystemEstimate:
-    """Join an estimator's findings with the system's norms."""
-    like = system.like
+    """Join an estimator's findings with the system's norms.
+
+    Args:
+        system: that was estimated.
+        norms: of it.
+        spectral_norm: as found.
+        log_condition_number: as found; NaN counts as infinite.
+        definite: as found.
+        kind: of the condition number.
+        ends: of the spectral norm and of the smallest singular value, where they are not of that kind.
+        sign: of `definite`.
+        matvecs: that finding it took, those behind `norms` not counted.
+        failure_probability: of what is probabilistic.
+    """
+    like, formed = system.like, system.is_formed
+    largest, smallest = (kind, kind) if ends is None else ends
     log_kappa = jnp.asarray(log_condition_number, like.dtype)
     return SystemEstimate(
         n=like.shape[0],
@@ -106,8 +140,19 @@ def assemble(
         # kappa >= 1 by definition; rounding may say otherwise at kappa = 1, and NaN means that nothing is known.
         log_condition_number=jnp.where(jnp.isnan(log_kappa), jnp.inf, jnp.maximum(log_kappa, 0)),
         definite=jnp.asarray(definite, bool),
+        matvecs=jnp.asarray(matvecs + (0 if formed else _PROBES), jnp.int32),
         access=access_of(system.operator),
-        kind=kind,
+        formed=jnp.asarray(formed),
+        formed_kinds=Kinds(
+            degree=Kind.EXACT,
+            max_entry=Kind.EXACT,
+            frobenius_norm=Kind.EXACT,
+            spectral_norm=largest,
+            smallest_singular_value=smallest,
+            condition_number=kind,
+            definite=sign,
+        ),
+        failure_probability=failure_probability,
     )
 
 
@@ -122,9 +167,12 @@ def rounding(system: System, norms: Norms) -> Float[Array, ""]:
     """Allowance for how far rounding in forming the matrix can move an eigenvalue: `eps sqrt(n) ||A||_F`.
 
     A perturbation moves no eigenvalue by more than its Frobenius norm (Weyl). Entries summed in floating point carry
-    a relative error of a few ulp that grows no faster than the square root of the length in practice.
+    a relative error of a few ulp that grows no faster than the square root of the length in practice. Of a system that
+    was not formed the Frobenius norm is an estimate, and the trace takes its place, which for a semidefinite one is not
+    smaller.
     """
-    return jnp.finfo(system.like.dtype).eps * system.like.shape[0] ** 0.5 * norms.frobenius
+    norm = norms.frobenius if system.is_formed else norms.upper
+    return jnp.finfo(system.like.dtype).eps * system.like.shape[0] ** 0.5 * norm
 
 
 def beyond_rounding(system: System, log_condition_number: Float[Array, ""]) -> Bool[Array, ""]:

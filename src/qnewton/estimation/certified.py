@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from ..core.records import Kind, System, SystemEstimate
-from .base import AbstractEstimator, assemble, norms_of, proven_definite, rounding
+from .base import AbstractEstimator, assemble, floor_of, norms_of, proven_definite, rounding
 
 
 class Certified(AbstractEstimator):
@@ -24,17 +24,12 @@ class Certified(AbstractEstimator):
         Raises:
             ValueError: if the system has no eigenvalue floor.
         """
-        if system.eigenvalue_floor is None:
-            raise ValueError(
-                "Certified needs a proven eigenvalue floor, which this system lost or never had: an exact Hessian is "
-                "indefinite in general and pruning voids definiteness. Use GaussNewton without pruning, or the "
-                "estimators Automatic, InverseLanczos or Exact"
-            )
+        floor = floor_of(system, self)
         norms = norms_of(system)
         slack = rounding(system, norms)
         upper = norms.upper + slack
         definite = proven_definite(system, norms)
-        lower = jnp.where(definite, system.eigenvalue_floor - slack, 1)
+        lower = jnp.where(definite, floor - slack, 1)
         return assemble(
             system,
             norms,
@@ -43,4 +38,5 @@ class Certified(AbstractEstimator):
             log_condition_number=jnp.where(definite, jnp.log(upper / lower), jnp.inf),
             definite=definite,
             kind=Kind.CERTIFIED,
+            sign=Kind.CERTIFIED,
         )

@@ -60,6 +60,8 @@ class DeterminantNorm(AbstractEstimator):
             log_condition_number=log_bound_general(system.like.shape[0], log_determinant, jnp.log(norms.frobenius)),
             definite=False,
             kind=Kind.BOUND,
+            # A Frobenius norm over a bound on kappa bounds nothing.
+            ends=(Kind.BOUND, Kind.ESTIMATE),
         )
 
 
@@ -94,4 +96,6 @@ class DefiniteDeterminantNorm(AbstractEstimator):
             log_condition_number=jnp.where(definite, bound, jnp.inf),
             definite=definite,
             kind=Kind.BOUND,
+            # A Frobenius norm over a bound on kappa bounds nothing.
+            ends=(Kind.BOUND, Kind.ESTIMATE),
         )

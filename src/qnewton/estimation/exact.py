@@ -31,4 +31,5 @@ class Exact(AbstractEstimator):
             log_condition_number=log_kappa,
             definite=positive & beyond_rounding(system, log_kappa),
             kind=Kind.EXACT,
+            sign=Kind.EXACT,
         )

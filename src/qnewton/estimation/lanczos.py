@@ -3,14 +3,15 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ..core.records import Kind, System, SystemEstimate
 from ..core.ritz import ritz_values
 from .base import AbstractEstimator, assemble, beyond_rounding, norms_of, power_of_two, proven_definite
 
 
-def _start(system: System, seed: int) -> Float[Array, " n"]:
+def start_vector(system: System, seed: int) -> Float[Array, " n"]:
+    """A random direction `[n]`, uniform on the sphere but for its length."""
     # A fixed key: a run must give the same decisions twice. The vector is independent of the matrix all the same.
     return jax.random.normal(jax.random.key(seed), system.like.shape, system.like.dtype)
 
@@ -49,7 +50,7 @@ class Lanczos(AbstractEstimator):
         norms = norms_of(system)
         scale = power_of_two(norms.max_entry)
         operator = system.operator
-        values = ritz_values(lambda v: operator.mv(v / scale), _start(system, self.seed), self.steps)
+        values = ritz_values(lambda v: operator.mv(v / scale), start_vector(system, self.seed), self.steps)
         floor = system.eigenvalue_floor
         lower = values[0] if floor is None else jnp.where(jnp.isfinite(floor), floor / scale, values[0])
         return assemble(
@@ -59,7 +60,30 @@ class Lanczos(AbstractEstimator):
             log_condition_number=jnp.where(lower > 0, jnp.log(values[-1]) - jnp.log(lower), jnp.inf),
             definite=proven_definite(system, norms),
             kind=Kind.ESTIMATE,
+            ends=(Kind.ESTIMATE, Kind.ESTIMATE if floor is None else Kind.BOUND),
+            sign=Kind.CERTIFIED,
+            matvecs=min(self.steps, system.like.shape[0]),
         )
+
+
+def inverse_norm(
+    matrix: Float[Array, "n n"], start: Float[Array, " n"], solves: int
+) -> tuple[Float[Array, ""], Bool[Array, ""]]:
+    """`||A^-1||_2` of a symmetric matrix, from below, by Lanczos through a factor; and whether Cholesky's succeeded."""
+    triangle = jnp.linalg.cholesky(matrix, symmetrize_input=False)
+    definite = jnp.all(jnp.isfinite(triangle))
+
+    def by_cholesky() -> Float[Array, ""]:
+        def solve(v: Float[Array, " n"]) -> Float[Array, " n"]:
+            return jax.scipy.linalg.cho_solve((triangle, True), v)
+
+        return ritz_values(solve, start, solves)[-1]
+
+    def by_lu() -> Float[Array, ""]:
+        factor = jax.scipy.linalg.lu_factor(matrix)
+        return jnp.max(jnp.abs(ritz_values(lambda v: jax.scipy.linalg.lu_solve(factor, v), start, solves)))
+
+    return jax.lax.cond(definite, by_cholesky, by_lu), definite
 
 
 class InverseLanczos(AbstractEstimator):
@@ -83,11 +107,11 @@ class InverseLanczos(AbstractEstimator):
 
     def __call__(self, system: System) -> SystemEstimate:
         """The estimate."""
-        system = system.formed()
+        system, n = system.formed(), system.like.shape[0]
         # Keeps the squares of small or large matrices inside the floating-point range.
         scale = power_of_two(system.matrix)
         find = self._symmetric if system.symmetric else self._general
-        norm, inverse_norm, definite = find(system.matrix / scale, _start(system, self.seed))
+        norm, inverse_norm, definite = find(system.matrix / scale, start_vector(system, self.seed))
         log_kappa = jnp.log(norm) + jnp.log(inverse_norm)
         return assemble(
             system,
@@ -96,24 +120,12 @@ class InverseLanczos(AbstractEstimator):
             log_condition_number=log_kappa,
             definite=definite & beyond_rounding(system, log_kappa),
             kind=Kind.ESTIMATE,
+            matvecs=(1 if system.symmetric else 2) * (min(self.steps, n) + min(self.solves, n)),
         )
 
     def _symmetric(self, matrix: Float[Array, "n n"], start: Float[Array, " n"]) -> tuple[Array, Array, Array]:
-        triangle = jnp.linalg.cholesky(matrix, symmetrize_input=False)
-        definite = jnp.all(jnp.isfinite(triangle))
-
-        def by_cholesky() -> Float[Array, ""]:
-            def solve(v: Float[Array, " n"]) -> Float[Array, " n"]:
-                return jax.scipy.linalg.cho_solve((triangle, True), v)
-
-            return ritz_values(solve, start, self.solves)[-1]
-
-        def by_lu() -> Float[Array, ""]:
-            factor = jax.scipy.linalg.lu_factor(matrix)
-            return jnp.max(jnp.abs(ritz_values(lambda v: jax.scipy.linalg.lu_solve(factor, v), start, self.solves)))
-
         norm = jnp.max(jnp.abs(ritz_values(lambda v: matrix @ v, start, self.steps)))
-        return norm, jax.lax.cond(definite, by_cholesky, by_lu), definite
+        return norm, *inverse_norm(matrix, start, self.solves)
 
     def _general(self, matrix: Float[Array, "n n"], start: Float[Array, " n"]) -> tuple[Array, Array, Array]:
         factor = jax.scipy.linalg.lu_factor(matrix)

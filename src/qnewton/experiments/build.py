@@ -22,12 +22,15 @@ from ..curvature import (
 from ..estimation import (
     AbstractEstimator,
     Automatic,
+    Bracket,
     Certified,
     DefiniteDeterminantNorm,
     DeterminantNorm,
     Exact,
+    HagerHigham,
     InverseLanczos,
     Lanczos,
+    ProbabilisticLanczos,
 )
 from ..hardware import AbstractAssumptions, ClassicalMachine, Paper, QuantumMachine
 from ..optim import AbstractAdaptation, Fixed, KFACState, LevenbergMarquardt, dual_newton, kfac, recipe
@@ -55,9 +58,12 @@ PARTITIONS: dict[str, Partition] = {"whole": whole, "per-layer": per_layer, "per
 ESTIMATORS: dict[str, AbstractEstimator] = {
     "automatic": Automatic(),
     "exact": Exact(),
+    "bracket": Bracket(),
     "certified": Certified(),
+    "probabilistic": ProbabilisticLanczos(),
     "lanczos": Lanczos(),
     "inverse-lanczos": InverseLanczos(),
+    "hager-higham": HagerHigham(),
     "determinant-norm": DeterminantNorm(),
     "definite-determinant-norm": DefiniteDeterminantNorm(),
 }
@@ -74,6 +80,8 @@ COMPLETE: dict[str, Complete] = {
     "kfac": lambda objective, params, batch: kfac(objective, example=batch[0]),
     "dual-newton": lambda objective, params, batch: dual_newton(objective),
 }
+# They rest on an eigenvalue floor.
+_FLOORED = {"bracket", "certified", "probabilistic"}
 # Offset of the maximum entry in the published code's damping.
 PUBLISHED_OFFSET = 1e-6
 
@@ -219,8 +227,8 @@ def _check_scheduled(options: TrainOptions) -> None:
         )
     if rows and estimator in symmetric_only:
         raise ValueError(f"--estimator {estimator} needs symmetric systems: use automatic or inverse-lanczos")
-    if estimator == "certified" and (pruned or options.step.curvature == "hessian"):
+    if estimator in _FLOORED and (pruned or options.step.curvature == "hessian"):
         raise ValueError(
-            "--estimator certified needs blocks that are semidefinite by construction: use it with --curvature "
+            f"--estimator {estimator} needs blocks that are semidefinite by construction: use it with --curvature "
             "gauss-newton and --keep 1, or choose automatic"
         )

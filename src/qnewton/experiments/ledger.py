@@ -1,5 +1,6 @@
 """From what a step reports to the lines of the run files, and the totals."""
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -102,8 +103,12 @@ class Ledger:
             "condition_number": 10**log10_kappa if log10_kappa < 308 else math.inf,
             "log10_condition_number": log10_kappa,
             "condition_number_kind": estimate.kind.value,
+            "kinds": {name: kind.value for name, kind in dataclasses.asdict(estimate.kinds).items()},
+            "failure_probability": estimate.failure_probability,
+            "matvecs": int(estimate.matvecs),
             "definite": bool(estimate.definite),
             "relative_residual": float(info.relative_residual),
+            "exact_residual": float(info.exact_residual),
             "acting": self._hybrid.assumptions[0].name,
             "solver": chosen.name,
             "ran": chosen.runs_as if solved else "gradient step",

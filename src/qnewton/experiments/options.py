@@ -107,9 +107,19 @@ class SchedulingOptions:
     rtol: float = 1e-3
     """Relative residual at which cg and minres stop."""
     estimator: Literal[
-        "automatic", "exact", "certified", "lanczos", "inverse-lanczos", "determinant-norm", "definite-determinant-norm"
+        "automatic",
+        "exact",
+        "bracket",
+        "certified",
+        "probabilistic",
+        "lanczos",
+        "inverse-lanczos",
+        "hager-higham",
+        "determinant-norm",
+        "definite-determinant-norm",
     ] = "automatic"
-    """How the condition number is found; determinant-norm is the paper's, right but exponentially loose."""
+    """How the condition number is found; certified and probabilistic bound it, determinant-norm is the paper's, right
+    but exponentially loose."""
     assumptions: Literal["paper"] = "paper"
     """Assumption set whose choices are carried out (all sets are recorded)."""
     gate_time_s: float = 50e-9

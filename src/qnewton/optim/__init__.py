@@ -3,6 +3,7 @@
 from .adaptation import AbstractAdaptation as AbstractAdaptation
 from .adaptation import Fixed as Fixed
 from .adaptation import LevenbergMarquardt as LevenbergMarquardt
+from .correction import Correction as Correction
 from .dual import DualNewtonInfo as DualNewtonInfo
 from .dual import DualNewtonState as DualNewtonState
 from .dual import dual_newton as dual_newton
@@ -15,6 +16,7 @@ from .memory import MemoryEstimate as MemoryEstimate
 from .memory import memory_estimate as memory_estimate
 from .newton import newton as newton
 from .recipe import recipe as recipe
+from .spectra import spectrum as spectrum
 from .stages import BlockInfo as BlockInfo
 from .state import NewtonState as NewtonState
 from .state import StepInfo as StepInfo

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from ..core.operators import Path
 from ..core.records import System
 from ..curvature import Point
+from ..estimation import Remembered
 from .stages import BlockInfo, stackable
 
 
@@ -23,12 +24,14 @@ class Given(eqx.Module):
         params: the block's parameters `[n]`.
         scale: factor on the damping.
         start: first guess at the solution `[n]`; None where the solver takes none.
+        remembered: what an earlier step found out about the spectrum; None where nothing is kept.
     """
 
     gradient: Float[Array, " n"]
     params: Float[Array, " n"]
     scale: Float[Array, ""]
     start: Float[Array, " n"] | None
+    remembered: Remembered | None
 
 
 class Solved(eqx.Module):
@@ -37,12 +40,14 @@ class Solved(eqx.Module):
     Attributes:
         direction: to be subtracted, before the learning rate `[n]`.
         start: the next solve's first guess `[n]`; None where the solver takes none.
+        remembered: for the next step; None where nothing is kept.
         predicted: decrease of the loss by this block's part of the step, by the undamped quadratic model of the block.
         info: for the record.
     """
 
     direction: Float[Array, " n"]
     start: Float[Array, " n"] | None
+    remembered: Remembered | None
     predicted: Float[Array, ""]
     info: BlockInfo
 

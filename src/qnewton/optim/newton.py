@@ -12,17 +12,20 @@ import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from ..conditioning import AbstractConditioner, Damp, condition
+from ..core.layout import Layout
 from ..core.memory import check_block_fits
 from ..core.operators import Path, path_of
 from ..core.records import System
 from ..core.status import Status
 from ..core.trees import check_params, ravel
 from ..curvature import AbstractCurvature, Batch, Block, GaussNewton, Objective, Partition, Point, whole
+from ..estimation import Reuse
 from ..scheduling import Hybrid, Plan
 from ..solvers import AbstractSolver
 from ..solvers.krylov.base import AbstractKrylov
 from .adaptation import AbstractAdaptation, LevenbergMarquardt
 from .blocks import Given, Solved, solve_blocks
+from .correction import Correction
 from .stages import BlockInfo, leaves_unformed, quadratic_decrease, solve_block
 from .state import NewtonState, StepInfo
 from .step_rules import AbstractStepRule, Situation
@@ -36,6 +39,7 @@ def newton(
     curvature: AbstractCurvature | None = None,
     partition: Partition = whole,
     conditioning: Sequence[AbstractConditioner] = (Damp(0.5),),
+    correction: Correction | None = None,
     solver: lx.AbstractLinearSolver | None = None,
     adaptation: AbstractAdaptation | None = None,
     step: AbstractStepRule | None = None,
@@ -58,7 +62,9 @@ def newton(
         partition: which parameters share a system: `whole`, `per_layer`, `per_tensor` or any function of `params` that
             returns blocks.
         conditioning: applied to each block from first to last. The default suits the adapted damping; with `Fixed()`,
-            `Damp(5e-3)` is Q-Newton's.
+            `Damp(5e-3)` is Q-Newton's. A change of basis is undone for the step.
+        correction: of what conditioning left out or put in its place, by conjugate gradients on the exact damped
+            system; None takes the conditioned system's solution as it is.
         solver: default `Hybrid()`, which needs about a second for calibration when first traced; any lineax solver
             serves.
         adaptation: of the damping; default `LevenbergMarquardt()`, `Fixed()` for constant rules.
@@ -107,6 +113,7 @@ def newton(
             f"warm_start=True, and the solver {type(solver).__name__} takes no first guess: use CG or MINRES"
         )
     matrix_free = isinstance(solver, AbstractSolver) and solver.matrix_free
+    reuse = solver.estimator if isinstance(solver, Hybrid) and isinstance(solver.estimator, Reuse) else None
     never_forms = matrix_free or (isinstance(solver, Hybrid) and solver.never_forms(floor=curvature.semidefinite))
     per_block = step is None and adaptation.tries and adaptation.per_block
 
@@ -123,17 +130,29 @@ def newton(
         last = jnp.zeros(0 if step is None else sum(block.n for block in blocks), dtype)
         systems = () if refresh == 1 else tuple(blank_system(block, dtype) for block in blocks)
         starts = tuple(jnp.zeros(block.n, dtype) for block in blocks) if warm_start else ()
-        return NewtonState(jnp.zeros((), jnp.int32), scale, radius, last, systems, starts, blank_info(blocks, dtype))
+        estimates = () if reuse is None else tuple(reuse.init(dtype) for _ in blocks)
+        info = blank_info(blocks, dtype)
+        return NewtonState(jnp.zeros((), jnp.int32), scale, radius, last, systems, starts, estimates, info)
 
     def blank_system(block: Block, dtype: jnp.dtype) -> System:
         floor = jnp.zeros((), dtype) if curvature.semidefinite else None
         return System.of(jnp.zeros((block.n, block.n), dtype), symmetric=True, eigenvalue_floor=floor)
 
+    def stand_in(block: Block, dtype: jnp.dtype) -> System:
+        # Which layers there are is only seen with a batch at hand; they change no shape of what a step reports.
+        system = blank_system(block, dtype)
+        return dataclasses.replace(system, layout=Layout(block.n, (), ((0, block.n),)))
+
+    def formed(point: Point, block: Block) -> System:
+        return dataclasses.replace(curvature.system(point, block).formed(), layout=None)
+
     def blank_info(blocks: Sequence[Block], dtype: jnp.dtype) -> StepInfo:
         # The state must have one structure from the first step on, or the user's jit compiles twice.
         def plan_of(block: Block) -> Plan | None:
-            conditioned = condition(conditioning, blank_system(block, dtype), jnp.ones((), dtype))
-            return solve_block(solver, conditioned, jnp.zeros(block.n, dtype), residual_tolerance)[1].plan
+            conditioned = condition(conditioning, stand_in(block, dtype), jnp.ones((), dtype))
+            estimate = None if reuse is None else reuse.after(conditioned, reuse.init(dtype))[0]
+            vector = jnp.zeros(block.n, dtype)
+            return solve_block(solver, conditioned, vector, residual_tolerance, estimate=estimate)[1].plan
 
         # One per size. Also refuses, before any work, a solver that needs definiteness where nothing can be proven.
         plans = (
@@ -145,7 +164,7 @@ def newton(
         def blank(block: Block) -> BlockInfo:
             plan = plans.get(block.n)
             status = jnp.zeros((), jnp.int32)
-            return BlockInfo(plan, status, zero, status, status, zero, zero, zero, zero, zero)
+            return BlockInfo(plan, status, zero, status, status, zero, zero, status, zero, zero, zero, zero, zero)
 
         zero = jnp.zeros((), dtype)
         infos = tuple(blank(block) for block in blocks)
@@ -154,12 +173,19 @@ def newton(
 
     def build(block: Block, kept: System | None, point: Point) -> tuple[System, Path]:
         system = curvature.system(point, block)
-        return (system if kept is None else kept), path_of(system.operator)
+        path = path_of(system.operator)
+        # The layers are no part of the state: they are the same in every step, and not known before the first.
+        return (system if kept is None else dataclasses.replace(kept, layout=system.layout)), path
 
     def solve(rate: Float[Array, ""], system: System, path: Path | Int[Array, ""], given: Given) -> Solved:
         system = system if leaves_unformed(solver, system) else system.formed()
         conditioned = condition(conditioning, system, given.scale)
-        value, info = solve_block(solver, conditioned, given.gradient, residual_tolerance, path, given.start)
+        estimate = remembered = None
+        if reuse is not None and given.remembered is not None:
+            estimate, remembered = reuse.after(conditioned, given.remembered)
+        value, info = solve_block(
+            solver, conditioned, given.gradient, residual_tolerance, path, given.start, estimate, correction
+        )
         direction = value if clip is None else jnp.clip(value, -clip, clip)
         if weight_decay:
             # A block whose gradient is not finite stays where it is.
@@ -169,7 +195,7 @@ def newton(
             predicted = quadratic_decrease(system, given.gradient, -rate * direction)
         # The gradient that stands in for a solution is no guess at one.
         start = None if given.start is None else jnp.where(info.status == Status.OK, value, 0)
-        return Solved(direction, start, predicted, info)
+        return Solved(direction, start, remembered, predicted, info)
 
     def update(
         updates: PyTree,
@@ -190,13 +216,17 @@ def newton(
 
         kept, age = state.systems, state.count % refresh
         if refresh > 1:
-            kept = jax.lax.cond(
-                age == 0, lambda: tuple(curvature.system(point, block).formed() for block in blocks), lambda: kept
-            )
+            kept = jax.lax.cond(age == 0, lambda: tuple(formed(point, block) for block in blocks), lambda: kept)
         builds = [partial(build, block, kept[k] if refresh > 1 else None) for k, block in enumerate(blocks)]
         scales = jnp.broadcast_to(state.damping_scale, len(blocks))
         givens = [
-            Given(gradient, block.take(params), scales[k], state.starts[k] if warm_start else None)
+            Given(
+                gradient,
+                block.take(params),
+                scales[k],
+                state.starts[k] if warm_start else None,
+                state.estimates[k] if reuse is not None else None,
+            )
             for k, (block, gradient) in enumerate(zip(blocks, gradients, strict=True))
         ]
         solved = solve_blocks(point, builds, givens, partial(solve, rate), solver)
@@ -205,7 +235,8 @@ def newton(
             dataclasses.replace(result.info, damping_scale=scale) for result, scale in zip(solved, scales, strict=True)
         ]
         starts = tuple(result.start for result in solved) if warm_start else ()
-        following = state._replace(count=state.count + 1, systems=kept, starts=starts)
+        estimates = tuple(result.remembered for result in solved) if reuse is not None else ()
+        following = state._replace(count=state.count + 1, systems=kept, starts=starts, estimates=estimates)
         if step is not None:
             situation = Situation(
                 objective,

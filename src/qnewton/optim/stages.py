@@ -7,13 +7,15 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, Int
 
+from ..core.coordinates import Standard
 from ..core.operators import Path, Shifted, path_of
-from ..core.records import System
+from ..core.records import System, SystemEstimate
 from ..core.status import Status
 from ..curvature.layer_operator import LayerOperator
 from ..scheduling import Hybrid, Plan
 from ..solvers import AbstractSolver, Cholesky
 from ..solvers.krylov.base import AbstractKrylov
+from .correction import Correction, corrected, proven_decrease
 from .reduction import solve_on_support
 
 
@@ -25,6 +27,11 @@ class BlockInfo(eqx.Module):
         status: a `Status`.
         relative_residual: `||A x - g|| / ||g||` of the solve that ran; 0 where `g` is 0.
         iterations: products with the operator that an iterative solver reports, 0 of a direct one.
+        outer_steps: solves that the outer correction took; 1 without one.
+        exact_residual: `||A x - g|| / ||g||` of the step in the system before anything was left out of it or put in its
+            place. Above 1 the step solves that worse than no step would: it means nothing.
+        proven_decrease: fraction of the best decrease of the damped model that the step is proven to attain, in [0, 1];
+            0 where no eigenvalue floor is known.
         path: how the curvature computed the block, a `Path`.
         damping, kept_fraction, perturbation: as in `System`.
         damping_scale: factor on the damping that this step was taken with.
@@ -35,6 +42,9 @@ class BlockInfo(eqx.Module):
     status: Int[Array, ""]
     relative_residual: Float[Array, ""]
     iterations: Int[Array, ""]
+    outer_steps: Int[Array, ""]
+    exact_residual: Float[Array, ""]
+    proven_decrease: Float[Array, ""]
     path: Int[Array, ""]
     damping: Float[Array, ""]
     kept_fraction: Float[Array, ""]
@@ -79,8 +89,12 @@ def solve_block(
     residual_tolerance: float,
     path: Path | Int[Array, ""] | None = None,
     start: Float[Array, " n"] | None = None,
+    estimate: SystemEstimate | None = None,
+    correction: Correction | None = None,
 ) -> tuple[Float[Array, " n"], BlockInfo]:
-    """Solve the conditioned system; a block that cannot be solved gets its gradient instead, and the info says so.
+    """Solve the conditioned system, and go back to the user's coordinates.
+
+    A block that cannot be solved gets its gradient instead, and the info says so.
 
     Damping scale and reduction ratio of the info are left open, NaN.
 
@@ -91,13 +105,31 @@ def solve_block(
         residual_tolerance: largest relative residual that counts as solved.
         path: how the block was computed, where the system's operator no longer knows.
         start: first guess at the solution `[n]`, for an iterative solver; None: zero.
+        estimate: of the system, for a `Hybrid`; None: it asks its own estimator.
+        correction: of what conditioning left out, if any; of a block that was not formed nothing was.
+
+    Raises:
+        ValueError: for a first guess in other coordinates than the user's.
     """
-    operator = system.operator
-    options = {} if system.eigenvalue_floor is None else {"eigenvalue_floor": system.eigenvalue_floor}
+    if start is not None and not isinstance(system.coordinates, Standard):
+        raise ValueError(
+            f"warm_start=True, and conditioning changes the basis to {type(system.coordinates).__name__}: the last "
+            "solution is no first guess in a basis that changes from step to step. Leave out one of them"
+        )
+    operator, user_gradient = system.operator, gradient
+    gradient = system.coordinates.into(gradient)
+    options: dict[str, Any] = {}
+    if system.eigenvalue_floor is not None:
+        options["eigenvalue_floor"] = system.eigenvalue_floor
+    if estimate is not None:
+        options["estimate"] = estimate
+    state = None
     if isinstance(operator, lx.MatrixLinearOperator):
         operator = lx.MatrixLinearOperator(operator.matrix, _tags(solver, system))
         guess = {} if start is None else {"y0": start}
-        solution = lx.linear_solve(operator, gradient, solver, options=options | guess, throw=False)
+        # Factorised once, however many solves the correction takes.
+        state = solver.init(operator, options)
+        solution = lx.linear_solve(operator, gradient, solver, options=options | guess, state=state, throw=False)
         value, plan = solution.value, solution.stats.get("plan")
         iterations = jnp.asarray(solution.stats.get("num_steps", 0), jnp.int32)
     elif isinstance(solver, Hybrid):
@@ -125,19 +157,34 @@ def solve_block(
     no_candidate = jnp.zeros((), bool) if plan is None else ~jnp.any(plan.feasible[0])
     # A NaN residual fails the comparison, as it should.
     solved = (residual <= residual_tolerance) & jnp.all(jnp.isfinite(value))
+    outer_steps = jnp.ones((), jnp.int32)
+    if correction is not None and state is not None:
+        value, outer_steps = corrected(
+            correction, system, gradient, value, lambda vector: solver.compute(state, vector, options)[0]
+        )
+        # No step at all where the conditioned solution was no direction of descent.
+        solved = solved & (jnp.any(value != 0) | (norm == 0))
     status = jnp.select(
         [~finite, no_candidate, ~solved],
         [jnp.int32(Status.NOT_FINITE), jnp.int32(Status.NO_CANDIDATE), jnp.int32(Status.NOT_SOLVED)],
         jnp.int32(Status.OK),
     )
+    left = gradient - product
+    if system.exact is not None or correction is not None:
+        left = gradient - system.unrepaired.operator.mv(value)
+    user_norm = jnp.linalg.norm(user_gradient)
+    exact_residual = jnp.linalg.norm(system.coordinates.out_of(left)) / jnp.where(user_norm > 0, user_norm, 1)
     # The gradient of a batch that is not finite would poison the parameters for good: no step at all then.
-    fallback = jnp.where(jnp.all(jnp.isfinite(gradient)), gradient, 0)
-    direction = jnp.where(status == Status.OK, value, fallback)
+    fallback = jnp.where(jnp.all(jnp.isfinite(user_gradient)), user_gradient, 0)
+    direction = jnp.where(status == Status.OK, system.coordinates.back(value), fallback)
     info = BlockInfo(
         plan=plan,
         status=status,
         relative_residual=residual,
         iterations=iterations,
+        outer_steps=outer_steps,
+        exact_residual=exact_residual,
+        proven_decrease=proven_decrease(system, gradient, value, left),
         path=jnp.asarray(path_of(operator) if path is None else path, jnp.int32),
         damping=system.damping,
         kept_fraction=system.kept_fraction,

@@ -6,6 +6,7 @@ import equinox as eqx
 from jaxtyping import Array, Bool, Float, Int
 
 from ..core.records import System
+from ..estimation import Remembered
 from .stages import BlockInfo
 
 
@@ -46,6 +47,8 @@ class NewtonState(NamedTuple):
         last: the last step `[n]`, raveled, for a step rule with momentum; empty without a step rule.
         systems: the blocks' curvature, formed, where it is kept for several steps; otherwise empty.
         starts: the blocks' next first guesses `[n]` where iterative solves start warm; otherwise empty.
+        estimates: what is remembered of each block's spectrum, where the scheduler's estimator is a `Reuse`; otherwise
+            empty.
         info: of the last step; zeros before the first.
     """
 
@@ -55,4 +58,5 @@ class NewtonState(NamedTuple):
     last: Float[Array, " n"]
     systems: tuple[System, ...]
     starts: tuple[Float[Array, " n"], ...]
+    estimates: tuple[Remembered, ...]
     info: StepInfo

@@ -8,8 +8,10 @@ from pathlib import Path
 from .fields import RunFileError
 from .load import read_run
 from .records import Run
+from .spectrum_figure import write_spectrum_figure
+from .tradeoff_figure import write_tradeoff_figure
 
-__all__ = ["Run", "RunFileError", "read_run", "write_report"]
+__all__ = ["Run", "RunFileError", "read_run", "write_report", "write_spectrum_figure", "write_tradeoff_figure"]
 
 
 def write_report(run_directory: Path) -> Path:

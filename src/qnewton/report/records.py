@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 STAGES = ("gradient", "curvature", "conditioning", "estimation", "solve_classical", "solve_quantum")
-KINDS = ("exact", "certified", "bound", "estimate")
+KINDS = ("exact", "certified", "bound", "probabilistic", "estimate")
 
 
 @dataclass(frozen=True, slots=True)

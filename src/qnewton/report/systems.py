@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 
 MOST_LINES = 8  # with more blocks the lines cannot be told apart: a map then
 MOST_CELLS = 3600
-KIND_MARKERS = {"exact": "o", "certified": "v", "bound": "^", "estimate": "D"}
+KIND_MARKERS = {"exact": "o", "certified": "v", "bound": "^", "probabilistic": "s", "estimate": "D"}
 KIND_MEANINGS = {
     "exact": "exact",
     "certified": "certified upper bound",
     "bound": "upper bound, rounding aside",
+    "probabilistic": "upper bound but for a small probability",
     "estimate": "estimate",
 }
 

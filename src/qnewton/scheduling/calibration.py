@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
 from ..core.operators import access_of
-from ..core.records import ClassicalWorkload, Encoding, Kind, SystemEstimate
+from ..core.records import ClassicalWorkload, Encoding, Kind, Kinds, SystemEstimate
 from ..core.status import Refusal
 from ..hardware import ClassicalMachine, KernelTimes, describe_machine, fit, median_seconds
 from ..solvers import AbstractSolver
@@ -122,8 +122,10 @@ def _placeholder(operator: lx.AbstractLinearOperator) -> tuple[SystemEstimate, E
         spectral_norm=one,
         log_condition_number=one,
         definite=jnp.asarray(True),
+        matvecs=jnp.asarray(0),
         access=access_of(operator),
-        kind=Kind.EXACT,
+        formed=jnp.asarray(True),
+        formed_kinds=Kinds.all(Kind.EXACT),
     )
     return estimate, Encoding(condition_number=one, subnormalisation=one)
 

@@ -11,7 +11,7 @@ import lineax as lx
 from jaxtyping import Array, Float, Int, PyTree
 
 from ..core.operators import block_of
-from ..core.records import System
+from ..core.records import System, SystemEstimate
 from ..core.status import Refusal
 from ..core.trees import ravel, unravel
 from ..estimation import AbstractEstimator, Automatic
@@ -56,7 +56,8 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
     stand-in included, is formed once.
 
     Mark the operator with `lineax.symmetric_tag` or `lineax.positive_semidefinite_tag` where it has that property. The
-    linear-solve option `eigenvalue_floor` (scalar) states a proven lower bound on the smallest eigenvalue.
+    linear-solve option `eigenvalue_floor` (scalar) states a proven lower bound on the smallest eigenvalue; `estimate`
+    (a `SystemEstimate`) is taken for the system's, and the estimator not asked.
 
     Attributes:
         solvers: the candidates; ties go to the first.
@@ -101,8 +102,12 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         """Whether no candidate needs a matrix either, so that blocks may be larger than memory."""
         return self.keeps_unformed(floor=floor) and all(solver.matrix_free for solver in self.solvers)
 
-    def plan(self, system: System) -> Plan:
+    def plan(self, system: System, estimate: SystemEstimate | None = None) -> Plan:
         """Estimate a system, predict every candidate and choose, without solving.
+
+        Args:
+            system: to plan for.
+            estimate: of it, where there is one already.
 
         Raises:
             ValueError: if the classical machine was calibrated for another dtype.
@@ -115,7 +120,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
                 f"qnewton.calibrate(solvers, dtype={dtype!r})"
             )
         return make_plan(
-            self.estimator(system),
+            self.estimator(system) if estimate is None else estimate,
             self.solvers,
             self.assumptions,
             classical,
@@ -143,11 +148,11 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         structures = operator.in_structure(), operator.out_structure()
         if block_of(operator) is not None and self.keeps_unformed(floor=floor is not None):
             bare = without_tags(operator)
-            plan = self.plan(System.over(bare, symmetric=True, eigenvalue_floor=floor))
+            plan = self.plan(System.over(bare, symmetric=True, eigenvalue_floor=floor), options.get("estimate"))
             return HybridState(plan, (), bare, *structures, True, False)
         matrix = operator.as_matrix()
         system = System.of(matrix, symmetric=symmetric, eigenvalue_floor=floor)
-        plan = self.plan(system)
+        plan = self.plan(system, options.get("estimate"))
         union = self._union(jax.ShapeDtypeStruct(matrix.shape, matrix.dtype), symmetric)
         branches = [lambda m, i=i: union.pack(i, self._init(i, m, symmetric)) for i in range(len(self.solvers))]
         slots = _switch(plan.choice[0], branches, matrix)

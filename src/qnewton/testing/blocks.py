@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ..core.layout import Layout
 from ..core.operators import AbstractCurvatureOperator, DenseRoot, KroneckerFactors, Path
 
 
@@ -46,6 +47,9 @@ class DenseBlock(AbstractCurvatureOperator):
 
     def max_entry(self) -> Float[Array, ""]:
         return jnp.max(jnp.abs(self.matrix))
+
+    def arrangement(self) -> Layout | None:
+        return None if self.factors is None else self.factors.layout
 
     def kronecker(self) -> KroneckerFactors | None:
         return self.factors

@@ -1,0 +1,1 @@
+"""What benchmarks/conditioning.py is made of."""

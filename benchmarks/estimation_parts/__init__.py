@@ -1,0 +1,1 @@
+"""What `benchmarks/estimation.py` is made of."""
