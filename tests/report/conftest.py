@@ -86,6 +86,7 @@ def system(step: int, index: int, name: str, n: int, steps: int, rng: random.Ran
         "condition_number_kind": "exact" if n < 50 else "certified" if n < 500 else "estimate",
         "definite": definite,
         "relative_residual": 10 ** rng.uniform(-15, -12),
+        "exact_residual": 0.04,
         "acting": "paper",
         "solver": chosen["choice"],
         "ran": "LU" if quantum else chosen["choice"],

@@ -271,7 +271,8 @@ def test_null_wherever_a_number_may_be_missing(make_run, page_of):
         step.update(loss=None, train_loss=None, test_loss=None, test_accuracy=None, measured_seconds=None)
         step["predicted_seconds"]["end_to_end"].update(solve_quantum=None, total=None)
     for block in files["blocks"]:
-        block.update(condition_number=None, log10_condition_number=None, relative_residual=None, kept_fraction=None)
+        block.update(condition_number=None, log10_condition_number=None, kept_fraction=None)
+        block.update(relative_residual=None, exact_residual=None)
         for entry in block["assumptions"].values():
             entry["break_even_gate_time_s"] = dict.fromkeys(entry["break_even_gate_time_s"])
             for rows in entry["predicted_quantum_seconds_by_gate_time"].values():
@@ -282,6 +283,14 @@ def test_null_wherever_a_number_may_be_missing(make_run, page_of):
     assert "Systems without a number (30) are gaps" in page.text("f-kappa")
     assert page.values["final_loss"] == ""
     assert "none" in page.text("f-breakeven0")
+
+
+def test_steps_that_mean_nothing_are_counted(make_run, page_of):
+    files = make_run(steps=5, blocks=2)
+    assert "would have been closer" not in page_of(files).source
+    for block in files["blocks"][:3]:
+        block["exact_residual"] = 1.5
+    assert "3 solutions left a residual above 1" in page_of(files).source
 
 
 def test_numbers_beyond_the_floating_point_range_keep_their_power(make_run, page_of):

@@ -167,6 +167,7 @@ def _block(fields: Fields) -> Block:
         condition_number_kind=fields.one_of("condition_number_kind", KINDS),
         definite=fields.flag("definite"),
         relative_residual=fields.number("relative_residual"),
+        exact_residual=fields.number("exact_residual"),
         acting=acting,
         solver=fields.text("solver"),
         ran=fields.text("ran"),

@@ -84,6 +84,7 @@ class Block:
     condition_number_kind: str
     definite: bool
     relative_residual: float | None
+    exact_residual: float | None
     acting: str
     solver: str
     ran: str

@@ -35,6 +35,7 @@ def systems_section(run: Run) -> str:
         degree = derive.spread(float(block.degree) for block in blocks)
         kept = derive.spread(block.kept_fraction for block in blocks)
         moved = derive.spread(block.perturbation for block in blocks)
+        exact = derive.spread(block.exact_residual for block in blocks)
         damping = derive.spread(block.damping for block in blocks)
         rows.append(
             [
@@ -47,6 +48,7 @@ def systems_section(run: Run) -> str:
                 count(round(degree.median)) if degree else MISSING,
                 percent(kept.median if kept else None),
                 number(moved.median if moved else None, 2),
+                number(exact.median if exact else None, 2),
                 number(damping.median if damping else None, 2),
                 percent(sum(block.definite for block in blocks) / len(blocks), 0),
             ]
@@ -61,11 +63,18 @@ def systems_section(run: Run) -> str:
         Column("nonzeros per row d"),
         Column("entries kept"),
         Column("relative change by pruning"),
+        Column("residual in the system as it was"),
         Column("damping"),
         Column("definite systems"),
     ]
     unknown = sum(block.log10_condition_number is None for block in run.blocks)
     caption = "Condition number κ of each block after damping and pruning. A certified value is a rigorous upper bound."
+    meaningless = sum(block.exact_residual is not None and block.exact_residual > 1 for block in run.blocks)
+    if meaningless:
+        caption += (
+            f" {meaningless} solutions left a residual above 1 in the system as it was before pruning: no step at all "
+            "would have been closer."
+        )
     if unknown:
         caption += f" Systems without a number ({unknown}) are gaps."
     if len(rows) > systems.MOST_LINES and systems.cells_stand_for_several_steps(run):
