@@ -3,6 +3,11 @@
 import os
 from collections.abc import Iterator
 
+# Nearly all of the tests' time is compilation, of programs that run once. So LLVM's optimiser is left out, for the
+# processes that the tests start as well; benchmarks and users have it. Set before JAX starts. Whoever sets the variable
+# runs the tests their way: with XLA_FLAGS= the optimiser is back.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+
 import hypothesis
 import jax
 import jax.numpy as jnp
