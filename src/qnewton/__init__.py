@@ -108,6 +108,30 @@ from .solvers import Identity as Identity
 from .solvers import Jacobi as Jacobi
 from .solvers import Nystrom as Nystrom
 from .solvers import SaddleFree as SaddleFree
+from .solvers.quantum.precision import ErrorBudget as ErrorBudget
+from .solvers.quantum.precision import ErrorConvention as ErrorConvention
+from .solvers.quantum.queries import QUERY_MODELS as QUERY_MODELS
+from .solvers.quantum.queries import Evidence as Evidence
+from .solvers.quantum.queries import Matrices as Matrices
+from .solvers.quantum.queries import QueryModel as QueryModel
+from .solvers.quantum.queries import Unit as Unit
+from .solvers.quantum.queries import chebyshev2015 as chebyshev2015
+from .solvers.quantum.queries import costa2021 as costa2021
+from .solvers.quantum.queries import costa2021_definite as costa2021_definite
+from .solvers.quantum.queries import costa2023 as costa2023
+from .solvers.quantum.queries import costa2023_definite as costa2023_definite
+from .solvers.quantum.queries import costa2026 as costa2026
+from .solvers.quantum.queries import dalzell2024 as dalzell2024
+from .solvers.quantum.queries import dalzell2024_eq48 as dalzell2024_eq48
+from .solvers.quantum.queries import dalzell2024_eq118 as dalzell2024_eq118
+from .solvers.quantum.queries import dalzell2024_known_norm as dalzell2024_known_norm
+from .solvers.quantum.queries import fourier2015 as fourier2015
+from .solvers.quantum.queries import hhl2009 as hhl2009
 from .solvers.quantum.queries import jennings2023v1 as jennings2023v1
+from .solvers.quantum.queries import jennings2023v2_abstract as jennings2023v2_abstract
+from .solvers.quantum.queries import jennings2023v3_eq175 as jennings2023v3_eq175
+from .solvers.quantum.queries import lefterovici2025_qsvt as lefterovici2025_qsvt
+from .solvers.quantum.queries import martyn2021 as martyn2021
+from .solvers.quantum.queries import sunderhauf2025 as sunderhauf2025
 
 __version__ = version("qnewton")

@@ -5,7 +5,10 @@ import pytest
 # Arguments, and what the message must hold.
 UNKNOWN = {
     "command": (["trian"], ["unknown command 'trian'", "did you mean 'train'"]),
-    "command like no other": (["zzz"], ["unknown command 'zzz'", "Valid: report, spectrum, tradeoff, train"]),
+    "command like no other": (
+        ["zzz"],
+        ["unknown command 'zzz'", "Valid: calibrate, report, spectrum, tradeoff, train"],
+    ),
     "task": (["train", "digits-mpl"], ["unknown task 'digits-mpl'", "did you mean 'digits-mlp'"]),
     "preset": (["train", "tiny", "--preset", "papr"], ["unknown preset 'papr'", "did you mean 'paper'"]),
     "preset with =": (["train", "tiny", "--preset=paper-cod"], ["unknown preset", "did you mean 'paper-code'"]),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from qnewton.core.records import Encoding, QuantumWorkload, System
+from qnewton.core.records import Condition, Encoding, QuantumWorkload, System
 from qnewton.estimation import Exact
 from qnewton.hardware import AbstractAssumptions, Paper, QuantumMachine
 from qnewton.solvers.quantum.queries import jennings2023v1
@@ -45,8 +45,8 @@ def _workload(queries, valid=True, dtype="float32"):
         state_preparations=2 * queries,
         success_probability=jnp.asarray(0.4, dtype),
         clamped=jnp.asarray(False),
-        valid=jnp.asarray(valid),
-        validity="for this test",
+        extrapolated=jnp.asarray(False),
+        conditions=(Condition(jnp.asarray(valid), "for this test"),),
     )
 
 

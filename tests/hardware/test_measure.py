@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from qnewton.hardware import describe_machine, median_seconds
+from qnewton.hardware import describe_machine, gemm_probe, interleaved_seconds, median_seconds
 
 
 class Work:
@@ -66,3 +66,43 @@ def test_description_without_the_kernels_own_name(monkeypatch):
 
     monkeypatch.setattr(Path, "read_text", missing)
     assert describe_machine()["processor"]
+
+
+@pytest.mark.parametrize("slow", [1.0, 7.0], ids=["steady", "drifting"])
+def test_runs_take_turns_and_compare_relative_to_the_probe(slow, monkeypatch):
+    # A clock on which everything takes `slow` times as long from the second round on.
+    clock = SimpleNamespace(now=0.0, speed=1.0, rounds=0)
+    monkeypatch.setattr("qnewton.hardware.measure.time", SimpleNamespace(perf_counter=lambda: clock.now))
+    order = []
+
+    def work(name, seconds):
+        def run():
+            order.append(name)
+            clock.now += seconds * clock.speed
+            if name == "b":
+                clock.rounds += 1
+                clock.speed = slow if clock.rounds >= 2 else 1.0
+            return []
+
+        return run
+
+    seconds, probe = interleaved_seconds(
+        [work("a", 0.1), work("b", 0.3)], work("probe", 0.2), repeats=4, budget_seconds=9
+    )
+    assert order == ["probe", "a", "b"] + 4 * ["probe", "a", "probe", "b"]
+    assert [s / probe for s in seconds] == pytest.approx([0.5, 1.5]), "whatever the minute"
+    if slow == 1.0:
+        assert seconds == pytest.approx([0.1, 0.3])
+
+
+def test_a_slow_run_stops_when_its_budget_is_spent(work):
+    run = work([5.0] * 10)
+    interleaved_seconds([run], run, repeats=8, budget_seconds=12.0)
+    # Both are warmed up once; the run, 5 seconds long, is measured three times, each time after the probe.
+    assert run.calls == 2 + 2 * 3
+
+
+def test_nothing_to_measure():
+    seconds, probe = interleaved_seconds([], gemm_probe("float32", 8))
+    assert seconds == []
+    assert probe > 0

@@ -1,12 +1,24 @@
 """`QLSA` beyond the contract: precision, another query count, another stand-in."""
 
+from typing import Any, cast
+
+import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from qnewton.core.records import Encoding, QuantumWorkload, System, SystemEstimate
+from qnewton.core.records import Encoding, System, SystemEstimate
 from qnewton.estimation import Exact
 from qnewton.solvers import LU, QLSA, Cholesky
-from qnewton.solvers.quantum.queries import jennings2023v1
+from qnewton.solvers.quantum.queries import (
+    QUERY_MODELS,
+    Evidence,
+    QueryModel,
+    costa2023_definite,
+    dalzell2024_known_norm,
+    jennings2023v1,
+)
+from qnewton.solvers.quantum.queries.model import Count, Problem
 
 
 @pytest.mark.parametrize("precision", [0, 1, -1e-3, 2.0, float("nan"), float("inf")])
@@ -40,17 +52,55 @@ def test_precision_beyond_the_theorem_is_accepted_and_invalid(encoding, estimate
     assert "precision <= 0.24" in workload.validity
 
 
-def constant(encoding: Encoding, precision: float) -> QuantumWorkload:
-    queries = jnp.asarray(7.0)
-    true = jnp.asarray(True)
-    return QuantumWorkload(queries, queries, queries / 7, ~true, true, f"always, at {precision}")
+def constant(problem: Problem) -> Count:
+    seven = problem.xp.full_like(problem.encoded, 7.0)
+    return Count(seven, seven, seven / 14)
+
+
+MADE = QueryModel("constant", "this test", "1", Evidence.SECOND_HAND, "made up", constant, largest_precision=0.3)
 
 
 def test_any_count_with_any_stand_in(encoding, estimate):
-    solver = QLSA(queries=constant, precision=0.3, stand_in=Cholesky())
+    solver = QLSA(queries=MADE, precision=0.3, stand_in=Cholesky())
     assert (solver.name, solver.runs_as, solver.needs_definite) == ("QLSA(constant)", "Cholesky", True)
     workload = solver.workload(estimate, encoding)
-    assert (float(workload.queries), workload.validity) == (7, "always, at 0.3")
+    assert (float(workload.queries), float(workload.repetitions)) == (7, 2)
+    assert "precision <= 0.3" in workload.validity
+
+
+@pytest.mark.parametrize("model", QUERY_MODELS.values(), ids=QUERY_MODELS.keys())
+def test_every_published_count_is_a_candidate(model, estimate):
+    encoding = Encoding(condition_number=np.asarray(70.0), subnormalisation=np.asarray(1.0))
+    solver = QLSA(model, precision=1e-3, solution_norm=5.0)
+    assert solver.name == f"QLSA({model.name})"
+    workload = solver.workload(estimate, encoding)
+    assert workload.valid
+    assert eqx.tree_equal(workload, model(encoding, 1e-3, 5.0))
+    assert workload.assumed == ()
+    # The scheduler closes over solvers and caches by them.
+    assert hash(solver) == hash(QLSA(model, precision=1e-3, solution_norm=5.0))
+
+
+def test_a_count_for_definite_matrices_is_offered_no_other():
+    solver = QLSA(costa2023_definite)
+    assert (solver.needs_definite, solver.needs_symmetric) == (True, True)
+
+
+def test_a_count_that_needs_the_norm_is_refused_without_it_and_says_so(encoding, estimate):
+    workload = QLSA(dalzell2024_known_norm).workload(estimate, encoding)
+    assert workload.reason() == "needs the solution's norm, which is not given"
+    assert workload.queries == jnp.inf
+
+
+@pytest.mark.parametrize("norm", [0.0, 0.99, -1.0, float("nan"), float("inf")])
+def test_a_norm_out_of_range_is_refused(norm):
+    with pytest.raises(ValueError, match=rf"solution_norm is {norm}: .*leave it out where it is not known"):
+        QLSA(solution_norm=norm)
+
+
+def test_a_bare_function_is_refused_with_what_to_give():
+    with pytest.raises(TypeError, match=r"give a QueryModel, .* one of qnewton.QUERY_MODELS"):
+        QLSA(queries=cast(Any, constant))
 
 
 def test_stand_ins_are_compared_by_value():

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..core.suggest import unknown
+from .calibrate import calibrate
 from .report import report
 from .spectrum import spectrum
 from .tradeoff import tradeoff
@@ -14,11 +15,13 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "report": report,
     "spectrum": spectrum,
     "tradeoff": tradeoff,
+    "calibrate": calibrate,
 }
 USAGE = """usage: qnewton train TASK [options]   train a task with Newton's method
        qnewton report RUN             write the report of a run directory again
        qnewton spectrum RUN|FILE      eigenvalues, condition number and degree of each block
        qnewton tradeoff TASK          step quality and loss against sparsity and encoded condition number
+       qnewton calibrate              measure this machine once, for predictions
 
 `qnewton train --help` explains every option.
 """

@@ -6,6 +6,7 @@ leaves estimation, a workload leaves a solver, seconds leave the hardware.
 
 import dataclasses
 import enum
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float, Int
 
+from .conditions import Condition, broken, in_words, met
 from .coordinates import AbstractCoordinates, Standard
 from .costs import Cost
 from .layout import Layout
@@ -253,14 +255,21 @@ class SystemEstimate(eqx.Module):
 class Encoding(eqx.Module):
     """What a quantum solver's query count depends on, with alpha in one place.
 
+    Scalars or arrays that broadcast, of Python, numpy or JAX.
+
     Attributes:
         condition_number: `||A|| / sigma_min` of the matrix itself.
         subnormalisation: `alpha / ||A|| >= 1` of the block encoding `A / alpha`. A formula takes the pair split or
             merged into the product, never both, so that the cost of `A` is the cost of `1000 A`.
+        smallest_solution_norm: least `||x||` for `||A|| = ||b|| = 1`: 1 for a square matrix; the part of `b` in the
+            range of a rectangular factor may be shorter.
+        rectangular: whether a rectangular factor is encoded: then only a formula that applies the pseudo-inverse holds.
     """
 
-    condition_number: Float[Array, ""]
-    subnormalisation: Float[Array, ""]
+    condition_number: Any
+    subnormalisation: Any
+    smallest_solution_norm: Any = 1.0
+    rectangular: bool = eqx.field(static=True, default=False)
 
 
 class ClassicalWorkload(eqx.Module):
@@ -296,23 +305,45 @@ class ClassicalWorkload(eqx.Module):
 
 
 class QuantumWorkload(eqx.Module):
-    """What a quantum linear solver does with a system.
+    """What a quantum linear solver does with a system. Arrays of one shape, from numpy or JAX.
 
     Attributes:
         queries: expected calls of the block encoding, its inverse or a controlled version, repetitions included.
-        state_preparations: expected preparations of the right-hand side.
-        success_probability: of one repetition.
+            Infinite where the formula does not hold.
+        state_preparations: expected preparations of the right-hand side, likewise.
+        success_probability: of one repetition; 0 where the formula does not hold.
         clamped: whether the condition number lay below the theorem's range and was raised to its lower end.
-        valid: whether the formula holds for this system.
-        validity: the range in words, for the message when it does not hold.
+        extrapolated: whether a measured constant is used where nobody measured it.
+        conditions: what the formula demands, and where that is met.
+        assumed: what was not given and stands at its worst case, in words.
     """
 
-    queries: Float[Array, ""]
-    state_preparations: Float[Array, ""]
-    success_probability: Float[Array, ""]
-    clamped: Bool[Array, ""]
-    valid: Bool[Array, ""]
-    validity: str = eqx.field(static=True)
+    queries: Float[Array, "*shape"]
+    state_preparations: Float[Array, "*shape"]
+    success_probability: Float[Array, "*shape"]
+    clamped: Bool[Array, "*shape"]
+    extrapolated: Bool[Array, "*shape"]
+    conditions: tuple[Condition, ...]
+    assumed: tuple[str, ...] = eqx.field(static=True, default=())
+
+    @property
+    def valid(self) -> Bool[Array, "*shape"]:
+        """Whether the formula holds for this system."""
+        return met(self.conditions)
+
+    @property
+    def validity(self) -> str:
+        """All demands in words."""
+        return in_words(self.conditions)
+
+    @property
+    def repetitions(self) -> Float[Array, "*shape"]:
+        """How often one run is carried out until it succeeds; `queries` includes them."""
+        return 1 / self.success_probability
+
+    def reason(self, index: tuple[int, ...] = ()) -> str:
+        """Why the formula does not hold for one system; empty where it does. Not under jit."""
+        return broken(self.conditions, index)
 
 
 Workload = ClassicalWorkload | QuantumWorkload

@@ -50,7 +50,7 @@ from ..solvers import (
     Identity,
     Jacobi,
 )
-from ..solvers.quantum.queries import JENNINGS_LARGEST_PRECISION
+from ..solvers.quantum.queries import jennings2023v1
 from .options import ConditioningOptions, SchedulingOptions, StepOptions, TrainOptions
 
 CURVATURES: dict[str, AbstractCurvature] = {"gauss-newton": GaussNewton(), "hessian": Hessian()}
@@ -209,11 +209,10 @@ def _check_unformed(options: TrainOptions) -> None:
 
 
 def _check_scheduled(options: TrainOptions) -> None:
-    precision = options.scheduling.precision
-    if "qlsa" in options.scheduling.solvers and precision > JENNINGS_LARGEST_PRECISION:
+    precision, largest = options.scheduling.precision, jennings2023v1.largest_precision
+    if "qlsa" in options.scheduling.solvers and precision > largest:
         raise ValueError(
-            f"--precision is {precision}, and the query count of qlsa holds up to {JENNINGS_LARGEST_PRECISION}: ask "
-            "for that or less"
+            f"--precision is {precision}, and the query count of qlsa holds up to {largest}: ask for that or less"
         )
     rows = options.conditioning.order == "damp-prune-rows" and options.conditioning.keep < 1
     pruned = options.conditioning.keep < 1

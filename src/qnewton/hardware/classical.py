@@ -1,5 +1,7 @@
 """The classical machine: a calibration, frozen, that turns workloads into predicted seconds."""
 
+import statistics
+
 import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float
@@ -12,7 +14,8 @@ class KernelTimes(eqx.Module):
     """Seconds of one kernel as a linear model of its workload, fitted to measurements on one machine.
 
     Attributes:
-        seconds_per_call, seconds_per_byte, seconds_per_flop: coefficients, each at least 0.
+        seconds_per_call, seconds_per_byte, seconds_per_flop: coefficients, each at least 0. An iteration costs as much
+            to start as a call.
         samples: the measurements behind them, as `(n, measured_seconds, predicted_seconds)`.
     """
 
@@ -24,12 +27,22 @@ class KernelTimes(eqx.Module):
     def seconds(self, workload: ClassicalWorkload) -> Float[Array, ""] | float:
         """Predicted seconds of one call; traced where the workload's steps are."""
         moved, done = workload.total_bytes, workload.total_flops
-        return self.seconds_per_call + self.seconds_per_byte * moved + self.seconds_per_flop * done
+        started = 1 + workload.steps
+        return self.seconds_per_call * started + self.seconds_per_byte * moved + self.seconds_per_flop * done
 
     @property
     def worst_relative_error(self) -> float:
         """Largest `|predicted / measured - 1|` over the samples."""
-        return max((abs(predicted / measured - 1) for _, measured, predicted in self.samples), default=0.0)
+        return max(self._relative_errors, default=0.0)
+
+    @property
+    def median_relative_error(self) -> float:
+        """Median `|predicted / measured - 1|` over the samples."""
+        return statistics.median(self._relative_errors or [0.0])
+
+    @property
+    def _relative_errors(self) -> list[float]:
+        return [abs(predicted / measured - 1) for _, measured, predicted in self.samples]
 
 
 def fit(workloads: list[ClassicalWorkload], sizes: list[int], measured_seconds: list[float]) -> KernelTimes:
@@ -39,7 +52,7 @@ def fit(workloads: list[ClassicalWorkload], sizes: list[int], measured_seconds: 
     """
     from scipy.optimize import nnls
 
-    terms = np.array([[1.0, float(w.total_bytes), float(w.total_flops)] for w in workloads])
+    terms = np.array([[1 + float(w.steps), float(w.total_bytes), float(w.total_flops)] for w in workloads])
     largest = terms.max(axis=0)
     # A kernel may state no memory traffic at all; its column stays zero, and so does its coefficient.
     scale = np.where(largest > 0, largest, 1)
@@ -58,11 +71,14 @@ class ClassicalMachine(eqx.Module):
         name: of the processor.
         dtype: for which the kernels were measured.
         kernels: pairs of kernel name and times.
+        gemm_seconds: of the probe (`measure.gemm_probe`) while they were measured. On a shared machine predictions hold
+            for that minute; for another they scale with its probe. None where nothing was measured.
     """
 
     name: str = eqx.field(static=True)
     dtype: str = eqx.field(static=True)
     kernels: tuple[tuple[str, KernelTimes], ...] = eqx.field(static=True)
+    gemm_seconds: float | None = eqx.field(static=True, default=None)
 
     def seconds(self, workload: ClassicalWorkload) -> Float[Array, ""] | float:
         """Predicted seconds of the workload; traced where its steps are.

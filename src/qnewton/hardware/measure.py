@@ -4,11 +4,12 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 
 def median_seconds(run: Callable[[], Any], repeats: int = 5, budget_seconds: float = 0.3) -> float:
@@ -26,6 +27,53 @@ def median_seconds(run: Callable[[], Any], repeats: int = 5, budget_seconds: flo
         jax.block_until_ready(run())
         samples.append(time.perf_counter() - start)
     return statistics.median(samples)
+
+
+def gemm_probe(dtype: str = "float32", n: int = 384) -> Callable[[], Any]:
+    """A product of two random `n` by `n` matrices: how long it takes is how fast this machine is at the moment.
+
+    On the CPU by numpy, whose BLAS has the threads that factorisations have, elsewhere on jax's device.
+    """
+    matrix = np.random.default_rng(0).standard_normal((n, n)).astype(dtype)
+    if jax.default_backend() == "cpu":
+        return lambda: matrix @ matrix
+    on_device, product = jax.device_put(matrix), jax.jit(lambda a: a @ a)
+    return lambda: product(on_device)
+
+
+def interleaved_seconds(
+    runs: Sequence[Callable[[], Any]], probe: Callable[[], Any], repeats: int = 5, budget_seconds: float = 0.3
+) -> tuple[list[float], float]:
+    """Seconds of each run, all at one speed of the machine, and the probe's at that speed.
+
+    Times on a shared machine drift by a factor of two within minutes, and stand still for moments. So the runs take
+    turns, the probe goes before each of them, and the median of their quotient counts, times the probe's median.
+
+    Args:
+        runs: return arrays; each is called at least twice, the first time to warm up.
+        probe: takes milliseconds.
+        repeats: rounds at most.
+        budget_seconds: for each run; no further measurement of it starts after it has taken this long.
+    """
+    for run in (probe, *runs):
+        jax.block_until_ready(run())
+    quotients: list[list[float]] = [[] for _ in runs]
+    probes, spent = [], [0.0] * len(runs)
+    for turn in range(max(repeats, 1)):
+        for i, run in enumerate(runs):
+            if turn == 0 or spent[i] < budget_seconds:
+                probes.append(_seconds(probe))
+                seconds = _seconds(run)
+                spent[i] += seconds
+                quotients[i].append(seconds / probes[-1])
+    typical = statistics.median(probes) if probes else _seconds(probe)
+    return [typical * statistics.median(quotient) for quotient in quotients], typical
+
+
+def _seconds(run: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    jax.block_until_ready(run())
+    return time.perf_counter() - start
 
 
 def describe_machine() -> dict[str, str | int]:

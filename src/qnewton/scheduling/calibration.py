@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from ..core.operators import access_of
 from ..core.records import ClassicalWorkload, Encoding, Kind, Kinds, SystemEstimate
 from ..core.status import Refusal
-from ..hardware import ClassicalMachine, KernelTimes, describe_machine, fit, median_seconds
+from ..hardware import ClassicalMachine, describe_machine, fit, gemm_probe, interleaved_seconds
 from ..solvers import AbstractSolver
 from .plan import forming
 from .yardsticks import dense, layer
@@ -42,7 +42,7 @@ def calibrate(
         dtype: of the systems, `float32` or `float64` (the latter needs jax's x64 mode).
         sizes: rows of the measured systems, at least three different positive ones; predictions beyond the largest
             extrapolate the operation count.
-        repeats: measurements of each, of which the median counts.
+        repeats: measurements of each, of which the median counts, relative to a matrix product before it.
 
     Returns:
         The frozen calibration. Takes about a second, most of it compilation.
@@ -71,43 +71,49 @@ def calibrate_once(solvers: tuple[AbstractSolver, ...], dtype: str) -> Classical
 
 
 def _measure(solvers: Sequence[AbstractSolver], dtype: str, sizes: Sequence[int], repeats: int) -> ClassicalMachine:
-    kernels = {}
     with jax.ensure_compile_time_eval():
+        samples: dict[str, list[_Sample]] = {}
         for solver in solvers:
             workload = solver.workload(*_placeholder(dense(1, dtype)))
-            if isinstance(workload, ClassicalWorkload) and workload.kernel not in kernels:
-                kernels[workload.kernel] = _fit(solver, dtype, sizes, repeats)
+            if isinstance(workload, ClassicalWorkload) and workload.kernel not in samples:
+                samples[workload.kernel] = _of_solver(solver, dtype, sizes)
         classical = [solver.matrix_free for solver in solvers if solver.fidelity is None]
         # Blocks stay unformed only for a solver that leaves them so, and are then formed only for one that does not.
         if any(solver.matrix_free for solver in solvers) and not all(classical):
             operators = [layer(n, dtype) for n in sizes]
-            workloads = [forming(_placeholder(operator)[0]) for operator in operators]
-            seconds = [_median(_form, *pair, repeats)[0] for pair in zip(operators, workloads, strict=True)]
-            kernels["forming"] = fit(workloads, list(sizes), seconds)
+            samples["forming"] = [_Sample(_form, o, forming(_placeholder(o)[0])) for o in operators]
+        everything = [sample for kernel in samples.values() for sample in kernel]
+        # All kernels and sizes take turns: on a shared machine minutes differ, and a slow one must not be one kernel's.
+        seconds, probe = interleaved_seconds([s.run for s in everything], gemm_probe(dtype), repeats, 0.3)
+    times = {id(sample): second for sample, second in zip(everything, seconds, strict=True)}
+    kernels = {
+        kernel: fit([s.workload for s in own], [s.n for s in own], [times[id(s)] / s.loops for s in own])
+        for kernel, own in samples.items()
+    }
     return ClassicalMachine(
-        name=str(describe_machine()["processor"]), dtype=dtype, kernels=tuple(sorted(kernels.items()))
+        name=str(describe_machine()["processor"]),
+        dtype=dtype,
+        kernels=tuple(sorted(kernels.items())),
+        gemm_seconds=probe if everything else None,
     )
 
 
-def _fit(solver: AbstractSolver, dtype: str, sizes: Sequence[int], repeats: int) -> KernelTimes:
+def _of_solver(solver: AbstractSolver, dtype: str, sizes: Sequence[int]) -> "list[_Sample]":
     larger = [n for n in sizes if n >= _LEAST_ROWS_FOR_OPERATORS]
     if solver.matrix_free and len(larger) >= 3:
         sizes = larger
-    workloads, measured = [], []
+    samples = []
     # An iterative solver runs on both: memory traffic and operations differ by a constant in dense products, and cannot
     # be told apart there.
     yardsticks = [dense, layer] if solver.matrix_free else [dense]
-    taken = [y for y in yardsticks if solver.refuses(y(1, dtype)) == Refusal.NONE]
-    for yardstick in taken:
-        for n in sizes:
-            operator = yardstick(n, dtype)
-            workload = solver.workload(*_placeholder(operator))
-            assert isinstance(workload, ClassicalWorkload)
-            seconds, steps = _median(functools.partial(_solve, solver), operator, workload, repeats)
-            # Its time goes with the steps that it took, not with those that it expected.
-            workloads.append(eqx.tree_at(lambda w: w.steps, workload, steps))
-            measured.append(seconds)
-    return fit(workloads, list(sizes) * len(taken), measured)
+    for yardstick in yardsticks:
+        if solver.refuses(yardstick(1, dtype)) == Refusal.NONE:
+            for n in sizes:
+                operator = yardstick(n, dtype)
+                workload = solver.workload(*_placeholder(operator))
+                assert isinstance(workload, ClassicalWorkload)
+                samples.append(_Sample(functools.partial(_solve, solver), operator, workload))
+    return samples
 
 
 def _placeholder(operator: lx.AbstractLinearOperator) -> tuple[SystemEstimate, Encoding]:
@@ -146,30 +152,40 @@ def _form(operator: lx.AbstractLinearOperator, vector: Float[Array, " n"]) -> tu
     return matrix[0], jnp.int32(0)
 
 
-def _median(
-    run: _Run, operator: lx.AbstractLinearOperator, workload: ClassicalWorkload, repeats: int
-) -> tuple[float, float]:
-    """Seconds of one run, and its iterations."""
-    like = operator.in_structure()
-    vector = jnp.asarray(np.random.default_rng(like.shape[0] + 1).standard_normal(like.shape[0]), like.dtype)
-    # Small systems finish in microseconds, below what dispatching a jitted function costs: several run in one loop.
-    loops = max(1, int(_LOOPED_FLOPS // max(float(workload.total_flops), 100.0)))
-    arrays, rest = eqx.partition(operator, eqx.is_array)
+class _Sample:
+    """One kernel on one operator, compiled.
 
-    @jax.jit
-    def several(arrays: PyTree, vector: Float[Array, " n"]) -> PyTree:
-        def again(_: Any, carry: Any) -> Any:
-            # Depends on x, so that the factorisation is not hoisted out of the loop.
-            fresh = eqx.combine(jax.tree.map(lambda leaf: leaf + 0 * carry[0][0], arrays), rest)
-            return run(fresh, vector)
+    Attributes:
+        n: rows.
+        loops: how often it happens in a call of `run`. Small systems finish in microseconds, below what dispatching a
+            jitted function costs.
+    """
 
-        return jax.lax.fori_loop(0, loops, again, (vector, jnp.zeros((), jnp.int32)))
+    def __init__(self, run: _Run, operator: lx.AbstractLinearOperator, workload: ClassicalWorkload):
+        like = operator.in_structure()
+        self.n = like.shape[0]
+        self._workload, self._steps = workload, 0.0
+        vector = jnp.asarray(np.random.default_rng(self.n + 1).standard_normal(self.n), like.dtype)
+        self.loops = loops = max(1, int(_LOOPED_FLOPS // max(float(workload.total_flops), 100.0)))
+        arrays, rest = eqx.partition(operator, eqx.is_array)
 
-    outcome = []
+        @jax.jit
+        def several(arrays: PyTree, vector: Float[Array, " n"]) -> PyTree:
+            def again(_: Any, carry: Any) -> Any:
+                # Depends on x, so that the factorisation is not hoisted out of the loop.
+                fresh = eqx.combine(jax.tree.map(lambda leaf: leaf + 0 * carry[0][0], arrays), rest)
+                return run(fresh, vector)
 
-    def timed() -> list:
-        outcome[:] = several(arrays, vector)
-        return outcome
+            return jax.lax.fori_loop(0, loops, again, (vector, jnp.zeros((), jnp.int32)))
 
-    seconds = median_seconds(timed, repeats) / loops
-    return seconds, float(outcome[1])
+        self._several = lambda: several(arrays, vector)
+
+    def run(self) -> Array:
+        """Do it, `loops` times."""
+        value, self._steps = self._several()
+        return value
+
+    @property
+    def workload(self) -> ClassicalWorkload:
+        """Of doing it once, with the steps that it took rather than those that it expected."""
+        return eqx.tree_at(lambda w: w.steps, self._workload, float(self._steps))

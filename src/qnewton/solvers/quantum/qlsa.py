@@ -1,7 +1,5 @@
 """A quantum linear solver algorithm as a candidate of the scheduler, at fidelity `model`."""
 
-from collections.abc import Callable
-
 import equinox as eqx
 import lineax as lx
 
@@ -9,9 +7,7 @@ from ...core.records import Encoding, QuantumWorkload, SystemEstimate
 from ...core.status import Refusal
 from ..base import AbstractDelegate, AbstractSolver
 from ..direct import LU
-from .queries import jennings2023v1
-
-Queries = Callable[[Encoding, float], QuantumWorkload]
+from .queries import Matrices, QueryModel, jennings2023v1
 
 
 class QLSA(AbstractDelegate):
@@ -21,28 +17,42 @@ class QLSA(AbstractDelegate):
     a real machine's error is in it. Records and reports say so.
 
     Attributes:
-        queries: the query count, e.g. `jennings2023v1`.
-        precision: epsilon, error of the normalised solution state that is asked for, in (0, 1).
+        queries: the query count, e.g. `jennings2023v1`; `qnewton.QUERY_MODELS` has them all.
+        precision: epsilon, 2-norm error of the normalised solution state that is asked for, in (0, 1).
         stand_in: the classical solver that produces the numbers.
+        solution_norm: `||x||` for `||A|| = ||b|| = 1`, where it is known; else its least value is assumed by counts
+            that depend on it.
     """
 
-    queries: Queries = eqx.field(static=True, default=jennings2023v1)
+    queries: QueryModel = eqx.field(static=True, default=jennings2023v1)
     precision: float = eqx.field(static=True, default=1e-2)
     stand_in: AbstractSolver = LU()
+    solution_norm: float | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
         if not 0 < self.precision < 1:
             raise ValueError(
                 f"precision is {self.precision}: it is the error of a normalised state and must lie in (0, 1)"
             )
+        if not isinstance(self.queries, QueryModel):
+            raise TypeError(
+                f"queries is {self.queries!r}: give a QueryModel, which also says where its formula comes from, e.g. "
+                "one of qnewton.QUERY_MODELS"
+            )
+        norm = self.solution_norm
+        if norm is not None and not 1 <= norm < float("inf"):
+            raise ValueError(
+                f"solution_norm is {norm}: it is ||x|| for ||A|| = ||b|| = 1, which is at least 1; leave it out where "
+                "it is not known"
+            )
 
     @property
     def needs_definite(self) -> bool:
-        return self.stand_in.needs_definite
+        return self.stand_in.needs_definite or self.queries.matrices is Matrices.DEFINITE
 
     @property
     def needs_symmetric(self) -> bool:
-        return self.stand_in.needs_symmetric
+        return self.stand_in.needs_symmetric or self.queries.matrices is Matrices.DEFINITE
 
     @property
     def matrix_free(self) -> bool:
@@ -57,7 +67,7 @@ class QLSA(AbstractDelegate):
 
     @property
     def name(self) -> str:
-        return f"QLSA({self.queries.__name__})"
+        return f"QLSA({self.queries.name})"
 
     @property
     def runs_as(self) -> str:
@@ -69,4 +79,4 @@ class QLSA(AbstractDelegate):
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> QuantumWorkload:
         """The published count for this encoding at `precision`."""
-        return self.queries(encoding, self.precision)
+        return self.queries(encoding, self.precision, self.solution_norm)

@@ -1,0 +1,69 @@
+"""One formula for numpy and for JAX: which of the two computes, and in which width.
+
+A cost formula is called at a desk with Python floats, in a sweep with numpy arrays of doubles and inside a traced step
+with JAX arrays. Without jax's x64 mode a JAX array is single precision, which ends at 3e38 and keeps seven digits: less
+than a query count at a condition number of 1e30 needs. So numbers that no JAX array touches stay with numpy, in double
+precision.
+"""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_State = TypeVar("_State")
+
+quiet = np.errstate(all="ignore")
+"""Decorator of formulas whose ends are meant: numpy warns where a number overflows, JAX does not."""
+
+
+def namespace(*values: Any) -> ModuleType:
+    """`jax.numpy` where any of the values is a JAX array or a tracer, else `numpy`. None counts for nothing."""
+    return jnp if any(isinstance(value, jax.Array) for value in values) else np
+
+
+def floating(*values: Any) -> tuple[Any, ...]:
+    """The namespace, then the values as arrays of one floating-point type; None stays None.
+
+    numpy computes in double precision, JAX in the widest type among its arrays; Python numbers do not widen it.
+
+    Example:
+        `xp, kappa, precision = floating(kappa, precision)`
+    """
+    xp = namespace(*values)
+    given = [value for value in values if value is not None]
+    dtype = np.float64 if xp is np else jnp.result_type(*given, float)
+    return (xp, *(None if value is None else xp.asarray(value, dtype) for value in values))
+
+
+def ceil(xp: ModuleType, value: Any) -> Any:
+    """The next integer, whose derivative is that of the value: a count is nearly as smooth as what it rounds."""
+    return _rounded(xp, xp.ceil, value)
+
+
+def floor(xp: ModuleType, value: Any) -> Any:
+    """The last integer, whose derivative is that of the value."""
+    return _rounded(xp, xp.floor, value)
+
+
+def _rounded(xp: ModuleType, rounding: Callable[[Any], Any], value: Any) -> Any:
+    if xp is np:
+        return rounding(value)
+    # The difference is 0 unless the value is not finite, and then it must not make an infinity into no number.
+    passed = jnp.where(jnp.isfinite(value), value - jax.lax.stop_gradient(value), 0.0)
+    return jax.lax.stop_gradient(rounding(value)) + passed
+
+
+def repeat(xp: ModuleType, step: Callable[[_State], _State], state: _State, times: int) -> _State:
+    """`step` applied `times` times: a Python loop in numpy, a loop that is compiled once in JAX.
+
+    The state is a pytree whose shapes and types `step` keeps. Reverse-mode derivatives pass through.
+    """
+    if xp is jnp:
+        return jax.lax.fori_loop(0, times, lambda _, carried: step(carried), state)
+    for _ in range(times):
+        state = step(state)
+    return state

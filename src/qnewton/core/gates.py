@@ -1,0 +1,77 @@
+"""The gates of a circuit, between the algorithms that need them and the hardware that runs them."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from .arrays import floating, quiet
+from .conditions import Condition, Demand, Number, broken, in_words, met, settle
+
+
+class GateCost(eqx.Module):
+    """Gates and qubits of one circuit, before error correction. Clifford gates are free.
+
+    Arrays of one shape, from numpy or JAX, infinite where a condition is not met.
+
+    Attributes:
+        t_count: T gates. Not an integer, since the synthesis of a rotation is counted by its leading term.
+        t_depth: layers of T gates, at least 1: also a circuit without any takes a logical cycle.
+        qubits: logical qubits at once, ancillas included.
+        conditions: what the formula demands, and where that is met.
+    """
+
+    t_count: Float[Array, "*shape"]
+    t_depth: Float[Array, "*shape"]
+    qubits: Float[Array, "*shape"]
+    conditions: tuple[Condition, ...]
+
+    @property
+    def valid(self) -> Bool[Array, "*shape"]:
+        """Whether the formula holds."""
+        return met(self.conditions)
+
+    @property
+    def validity(self) -> str:
+        """All demands in words."""
+        return in_words(self.conditions)
+
+    def reason(self, index: tuple[int, ...] = ()) -> str:
+        """Why the formula does not hold for one entry; empty where it does. Not under jit."""
+        return broken(self.conditions, index)
+
+    @classmethod
+    def under(cls, demands: Sequence[Demand], *, t_count: Number, t_depth: Number, qubits: Number) -> "GateCost":
+        """The numbers where the demands are met, with a depth of at least a layer."""
+        xp, depth = floating(t_depth)
+        conditions, (t_count, t_depth, qubits) = settle(demands, t_count, xp.maximum(depth, 1.0), qubits)
+        return cls(t_count, t_depth, qubits, conditions)
+
+    @quiet
+    def times(self, repetitions: Number) -> "GateCost":
+        """The circuit repeated, one after another on the same qubits.
+
+        Args:
+            repetitions: at least 0; need not be an integer, as an expected number is not.
+        """
+        _, repetitions, t_count, t_depth = floating(repetitions, self.t_count, self.t_depth)
+        demand = repetitions >= 0, "a number of repetitions that is not negative"
+        conditions, (t_count, t_depth, qubits) = settle(
+            [demand], repetitions * t_count, repetitions * t_depth, self.qubits
+        )
+        return GateCost(t_count, t_depth, qubits, self._spread(conditions) + conditions)
+
+    def __add__(self, other: "GateCost") -> "GateCost":
+        """One circuit after the other, on the qubits of the larger."""
+        xp, *_ = floating(self.t_count, other.t_count)
+        conditions, (t_count, t_depth, qubits) = settle(
+            [], self.t_count + other.t_count, self.t_depth + other.t_depth, xp.maximum(self.qubits, other.qubits)
+        )
+        return GateCost(t_count, t_depth, qubits, self._spread(conditions) + other._spread(conditions) + conditions)
+
+    def _spread(self, over: tuple[Condition, ...]) -> tuple[Condition, ...]:
+        """The conditions, on the shape of others."""
+        xp, *_ = floating(over[0].holds, self.t_count)
+        shape = np.shape(over[0].holds)
+        return tuple(Condition(xp.broadcast_to(one.holds, shape), one.words) for one in self.conditions)

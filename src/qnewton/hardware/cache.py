@@ -1,0 +1,158 @@
+"""Calibrations on disk: one file per measurement, found again by machine and versions, never overwritten.
+
+A calibration holds for the machine, the number types and the libraries that it was measured with. The newest one that
+fits is used; older ones stay where they are, and so does every file that cannot be read.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+import warnings
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+
+from .classical import ClassicalMachine, KernelTimes
+from .measure import describe_machine
+
+SCHEMA_VERSION = 1
+_LIBRARIES = ("qnewton", "jax", "jaxlib", "lineax", "equinox", "numpy", "scipy")
+
+
+class StoredCalibration(eqx.Module):
+    """A calibration and what it belongs to.
+
+    Attributes:
+        machine: the fitted times.
+        environment: what it holds for, from `calibration_environment`.
+        measured_at: when, ISO 8601 in UTC.
+        path: its file.
+    """
+
+    machine: ClassicalMachine = eqx.field(static=True)
+    environment: dict[str, Any] = eqx.field(static=True)
+    measured_at: str = eqx.field(static=True)
+    path: Path = eqx.field(static=True)
+
+
+def calibration_environment(dtype: str, blas_threads: int) -> dict[str, Any]:
+    """What a calibration that is made now holds for: processor, cores, device, number type, threads and versions."""
+    described = describe_machine()
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else described["cores"]
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        **{key: described[key] for key in ("processor", "cores", "backend", "device")},
+        "usable_cores": usable,
+        "dtype": str(dtype),
+        "blas_threads": blas_threads,
+        "versions": {name: version(name) for name in _LIBRARIES},
+    }
+
+
+def calibration_directory() -> Path:
+    """Where calibrations of this user lie; it need not exist yet."""
+    from platformdirs import user_data_path
+
+    # Data, not a cache: nobody should lose a calibration to a tidy-up.
+    return user_data_path("qnewton", appauthor=False) / "calibrations"
+
+
+def store_calibration(
+    machine: ClassicalMachine, environment: dict[str, Any], directory: Path | None = None
+) -> StoredCalibration:
+    """Write a new file beside those that are there.
+
+    Args:
+        machine: a calibration.
+        environment: what it holds for.
+        directory: None: `calibration_directory()`; made if need be.
+
+    Raises:
+        OSError: if the directory cannot be written.
+    """
+    directory = calibration_directory() if directory is None else directory
+    directory.mkdir(parents=True, exist_ok=True)
+    now = datetime.now(UTC)
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "measured_at": now.isoformat(timespec="microseconds"),
+        "environment": environment,
+        "gemm_seconds": machine.gemm_seconds,
+        "name": machine.name,
+        "kernels": {
+            kernel: {
+                "seconds_per_call": times.seconds_per_call,
+                "seconds_per_byte": times.seconds_per_byte,
+                "seconds_per_flop": times.seconds_per_flop,
+                "samples": [list(sample) for sample in times.samples],
+            }
+            for kernel, times in machine.kernels
+        },
+    }
+    path = directory / f"{_key(environment)}-{now:%Y%m%dT%H%M%S%f}.json"
+    # Whole or not at all, and never in the place of another: a link fails where there is a file already.
+    handle, temporary = tempfile.mkstemp(dir=directory, prefix=".new-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(record, file, indent=1)
+        os.link(temporary, path)
+    finally:
+        os.unlink(temporary)
+    return StoredCalibration(machine, environment, record["measured_at"], path)
+
+
+def load_calibration(
+    environment: dict[str, Any], kernels: Iterable[str] = (), directory: Path | None = None
+) -> StoredCalibration | None:
+    """The newest calibration that was measured in this environment and has these kernels, or None.
+
+    Args:
+        environment: as `calibration_environment` describes it now.
+        kernels: names that must be among the measured ones.
+        directory: None: `calibration_directory()`.
+
+    Warns:
+        UserWarning: for each file of this environment that cannot be read; it stays as it is.
+    """
+    directory = calibration_directory() if directory is None else directory
+    found = []
+    for path in sorted(directory.glob(f"{_key(environment)}-*.json")):
+        try:
+            stored = _read(path)
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            warnings.warn(f"{path}: not a calibration that can be read ({error!r}); it is left as it is", stacklevel=2)
+            continue
+        if stored.environment == environment and set(kernels) <= {name for name, _ in stored.machine.kernels}:
+            found.append(stored)
+    return max(found, key=lambda stored: stored.measured_at, default=None)
+
+
+def _read(path: Path) -> StoredCalibration:
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if record["schema_version"] != SCHEMA_VERSION:
+        raise ValueError(f"schema_version is {record['schema_version']}, this version reads {SCHEMA_VERSION}")
+    kernels = tuple(
+        (
+            kernel,
+            KernelTimes(
+                *(float(times[f"seconds_per_{unit}"]) for unit in ("call", "byte", "flop")),
+                samples=tuple((int(n), float(measured), float(fitted)) for n, measured, fitted in times["samples"]),
+            ),
+        )
+        for kernel, times in sorted(record["kernels"].items())
+    )
+    probe = record["gemm_seconds"]
+    machine = ClassicalMachine(
+        record["name"], record["environment"]["dtype"], kernels, None if probe is None else float(probe)
+    )
+    return StoredCalibration(machine, record["environment"], str(record["measured_at"]), path)
+
+
+def _key(environment: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(environment, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,57 @@
+"""A classical machine by its data sheet."""
+
+from collections.abc import Iterable
+
+import equinox as eqx
+
+from .classical import ClassicalMachine, KernelTimes
+
+
+class ClassicalProfile(eqx.Module):
+    """Published peaks of a processor, and the part of them that dense linear algebra reaches.
+
+    Attributes:
+        name: of the profile.
+        description: the processor.
+        float32_flops_per_s, float64_flops_per_s: peak operations per second.
+        bytes_per_s: peak memory traffic.
+        efficiency: the part of either that is reached, in (0, 1].
+    """
+
+    name: str = eqx.field(static=True)
+    description: str = eqx.field(static=True)
+    float32_flops_per_s: float = eqx.field(static=True)
+    float64_flops_per_s: float = eqx.field(static=True)
+    bytes_per_s: float = eqx.field(static=True)
+    efficiency: float = eqx.field(static=True)
+
+    def __check_init__(self):
+        for field in ("float32_flops_per_s", "float64_flops_per_s", "bytes_per_s"):
+            if not 0 < getattr(self, field) < float("inf"):
+                raise ValueError(f"{field} is {getattr(self, field)}: it must be a positive number per second")
+        if not 0 < self.efficiency <= 1:
+            raise ValueError(f"efficiency is {self.efficiency}: it must be in (0, 1]")
+
+    def machine(self, kernels: Iterable[str], dtype: str = "float32") -> ClassicalMachine:
+        """The machine on which every kernel runs at the stated part of the peaks, with no latency.
+
+        Operations and memory traffic are added up, which is at most twice as slow as if they overlapped.
+
+        Args:
+            kernels: names of the kernels that workloads will ask for.
+            dtype: `float32` or `float64`.
+
+        Raises:
+            ValueError: for another dtype.
+        """
+        peaks = {"float32": self.float32_flops_per_s, "float64": self.float64_flops_per_s}
+        if str(dtype) not in peaks:
+            raise ValueError(f"dtype is {dtype}: a profile has peaks for float32 and float64")
+        times = KernelTimes(
+            seconds_per_call=0.0,
+            seconds_per_byte=1 / (self.efficiency * self.bytes_per_s),
+            seconds_per_flop=1 / (self.efficiency * peaks[str(dtype)]),
+        )
+        return ClassicalMachine(
+            name=self.name, dtype=str(dtype), kernels=tuple((kernel, times) for kernel in sorted(set(kernels)))
+        )

@@ -1,0 +1,43 @@
+"""Error-correcting codes: how the distance of a patch sets its error, its clock and its size."""
+
+import equinox as eqx
+
+
+class ErrorCorrectionCode(eqx.Module):
+    """A topological code in the model of Beverland et al., arXiv 2211.07629.
+
+    A logical qubit of distance `d` fails in one logical cycle with probability `prefactor (p / threshold)^((d+1)/2)`
+    at a physical error rate `p`. The formula is a fit to simulations at small distances and is extrapolated.
+
+    Attributes:
+        name: in profile files.
+        threshold: physical error rate above which correction does not help.
+        prefactor: of the logical error rate.
+        two_qubit_steps, measurement_steps: two-qubit gates and measurements one after the other in a round of
+            syndrome extraction; `d` rounds make a logical cycle.
+        patch: physical qubits of a logical one, as the coefficients of `d^2`, `d` and 1.
+    """
+
+    name: str = eqx.field(static=True)
+    threshold: float = eqx.field(static=True)
+    prefactor: float = eqx.field(static=True)
+    two_qubit_steps: float = eqx.field(static=True)
+    measurement_steps: float = eqx.field(static=True)
+    patch: tuple[float, float, float] = eqx.field(static=True)
+
+    def logical_error_rate(self, physical_error_rate: float, distance):
+        """Probability that a logical qubit fails in one logical cycle."""
+        return self.prefactor * (physical_error_rate / self.threshold) ** ((distance + 1) / 2)
+
+    def patch_qubits(self, distance):
+        """Physical qubits of a logical qubit."""
+        square, linear, constant = self.patch
+        return (square * distance + linear) * distance + constant
+
+
+# Constants of the published estimator; where each comes from: profiles/methodology.md.
+SURFACE = ErrorCorrectionCode("surface", 0.01, 0.03, 4, 2, (2, 0, 0))
+SURFACE_BY_MEASUREMENT = ErrorCorrectionCode("surface-by-measurement", 0.0015, 0.08, 0, 20, (2, 0, 0))
+FLOQUET = ErrorCorrectionCode("floquet", 0.01, 0.07, 0, 3, (4, 8, -8))
+
+CODES = {code.name: code for code in (SURFACE, SURFACE_BY_MEASUREMENT, FLOQUET)}

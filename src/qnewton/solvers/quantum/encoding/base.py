@@ -1,0 +1,111 @@
+"""The interface of a block encoding: what it costs to call, and by how much it shrinks the matrix."""
+
+import abc
+from typing import Protocol
+
+import equinox as eqx
+from jaxtyping import Array, Bool, Float
+
+from ....core.arrays import floating, quiet
+from ....core.conditions import Demand, Number
+from ....core.evidence import Evidence
+from ....core.gates import GateCost
+from ....core.records import Encoding
+
+
+class Numbers(Protocol):
+    """What an encoding reads of a matrix: a `SystemEstimate`, or a record of arrays that broadcast, n among them."""
+
+    @property
+    def n(self) -> Number: ...
+    @property
+    def degree(self) -> Number: ...
+    @property
+    def max_entry(self) -> Number: ...
+    @property
+    def frobenius_norm(self) -> Number: ...
+    @property
+    def spectral_norm(self) -> Number: ...
+    @property
+    def log_condition_number(self) -> Number: ...
+    @property
+    def definite(self) -> bool | Bool[Array, "..."]: ...
+
+
+class AbstractEncoding(eqx.Module):
+    """A way to put a matrix A into a circuit as the corner `A / alpha` of a unitary."""
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """The key under which tables hold this encoding's numbers."""
+
+    @property
+    @abc.abstractmethod
+    def source(self) -> str:
+        """Where the formulas stand."""
+
+    @property
+    @abc.abstractmethod
+    def evidence(self) -> Evidence:
+        """How sure the gate counts are."""
+
+    @property
+    def rectangular(self) -> bool:
+        """Whether a rectangular factor is encoded: only methods that apply a pseudo-inverse (QSVT, LCU) hold then."""
+        return False
+
+    @property
+    def smallest_solution_norm(self) -> Number:
+        """Least norm of the solution for `||A|| = ||b|| = 1`; the worst case of a method that amplifies it."""
+        return 1.0
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """What was not given and is replaced by a worst case or a measurement, in words."""
+        return ()
+
+    @abc.abstractmethod
+    def encode(self, estimate: Numbers) -> Encoding:
+        """The encoded matrix's condition number, and its subnormalisation `alpha / ||A||`.
+
+        Scale-free, and never below 1: where `spectral_norm` is an upper bound that exceeds alpha, the product of
+        both still bounds `alpha / sigma_min`.
+        """
+
+    @abc.abstractmethod
+    def cost(self, estimate: Numbers, precision: Number) -> GateCost:
+        """Gates of one query.
+
+        Args:
+            estimate: the matrix.
+            precision: error of the encoded `A / alpha` in the operator norm, in (0, 1). Errors of queries add up, so
+                Q queries that may spoil a state by epsilon need epsilon / Q.
+        """
+
+    @abc.abstractmethod
+    def entries(self, estimate: Numbers) -> Float[Array, "..."]:
+        """Classical numbers that have to be loaded before the first query."""
+
+    def amplitudes(self, estimate: Numbers) -> Float[Array, "..."]:
+        """Entries of the right-hand side that has to be prepared as a state."""
+        _, n = floating(estimate.n)
+        return n
+
+
+@quiet
+def encoded(estimate: Numbers, alpha: Number) -> Encoding:
+    """A square matrix with its own condition number, divided by `alpha`."""
+    # Not `estimate.condition_number`, which JAX computes: in single precision it ends at 3e38.
+    xp, alpha, norm, log_kappa = floating(alpha, estimate.spectral_norm, estimate.log_condition_number)
+    return Encoding(condition_number=xp.exp(log_kappa), subnormalisation=xp.maximum(alpha / norm, 1.0))
+
+
+def demands(n: Number, precision: Number) -> list[Demand]:
+    """What every cost demands."""
+    return [(n >= 1, "n >= 1"), ((precision > 0) & (precision < 1), "a precision in (0, 1)")]
+
+
+def degree_demand(n: Number, degree: Number) -> Demand:
+    """That the degree is one of an `[n, n]` matrix."""
+    return (degree >= 1) & (degree <= n), "a degree in [1, n]"

@@ -1,0 +1,42 @@
+"""The encoding that the published model assumes: none of it is charged."""
+
+from jaxtyping import Array, Float
+
+from ....core.arrays import floating, quiet
+from ....core.conditions import Number
+from ....core.evidence import Evidence
+from ....core.gates import GateCost
+from ....core.records import Encoding
+from .base import AbstractEncoding, Numbers, demands, encoded
+from .synthesis import ceil_log2
+
+
+class Ideal(AbstractEncoding):
+    """`alpha = ||A||` for nothing (Q-Newton, arXiv 2405.00252): no gate, no load. A lower bound on every encoding."""
+
+    @property
+    def name(self) -> str:
+        return "ideal"
+
+    @property
+    def source(self) -> str:
+        return "arXiv 2405.00252 (assumed there)"
+
+    @property
+    def evidence(self) -> Evidence:
+        return Evidence.ASSUMPTION
+
+    def encode(self, estimate: Numbers) -> Encoding:
+        return encoded(estimate, estimate.spectral_norm)
+
+    @quiet
+    def cost(self, estimate: Numbers, precision: Number) -> GateCost:
+        """A layer on the qubits of the index and one ancilla."""
+        xp, n, precision = floating(estimate.n, precision)
+        zero = 0 * precision
+        return GateCost.under(demands(n, precision), t_count=zero, t_depth=zero + 1, qubits=zero + ceil_log2(xp, n) + 1)
+
+    def entries(self, estimate: Numbers) -> Float[Array, "..."]:
+        """Nothing is loaded."""
+        _, n = floating(estimate.n)
+        return 0 * n

@@ -1,0 +1,264 @@
+"""Read-outs: the published tables, refinement against a simulation, and the ends of the ranges."""
+
+import math
+import time
+from typing import Any
+
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from qnewton.solvers.quantum.readout import (
+    AmplitudeEstimation,
+    FreeReadout,
+    InteriorPoint,
+    KerenidisPrakash,
+    LineFit,
+    Refined,
+    SuccessAmplitude,
+)
+
+READOUTS = [
+    FreeReadout(),
+    KerenidisPrakash(),
+    InteriorPoint(),
+    AmplitudeEstimation(constant=2.0),
+    Refined(KerenidisPrakash()),
+    Refined(InteriorPoint()),
+    Refined(AmplitudeEstimation(constant=2.0)),
+]
+NORMS = [LineFit(), SuccessAmplitude()]
+ARRAYS = ("copies", "controlled_applications", "rounds", "precision", "products", "applications", "valid")
+
+
+def numbered(values: list) -> Any:
+    return pytest.mark.parametrize("member", values, ids=[getattr(v, "name", str(v)) for v in values])
+
+
+@pytest.mark.parametrize(
+    ("n", "precision", "copies"),
+    [
+        (16, 0.1, 1.597e5),
+        (16, 0.01, 1.597e7),
+        (256, 0.1, 5.110e6),
+        (1024, 0.1, 2.555e7),
+        (1024, 0.01, 2.555e9),
+        (10**4, 0.1, 3.316e8),
+    ],
+)
+def test_kerenidis_prakash(n, precision, copies):
+    cost = KerenidisPrakash().copies(n, precision, 0.1)
+    assert cost.copies == pytest.approx(copies, rel=3e-4)
+    assert cost.controlled_applications == cost.copies
+
+
+@pytest.mark.parametrize(
+    ("n", "precision", "copies"),
+    [(16, 0.1, 7.815e5), (256, 0.1, 1.755e7), (1024, 0.1, 8.031e7), (10**4, 0.1, 9.464e8), (1024, 0.5, 3.377e6)],
+)
+def test_interior_point(n, precision, copies):
+    cost = InteriorPoint().copies(n, precision, 0.1)
+    assert cost.copies == pytest.approx(copies, rel=3e-4)
+    assert cost.applications == 2 * cost.copies
+    assert not cost.coherent
+
+
+def test_amplitude_estimation_is_linear_in_its_constant_and_coherent():
+    one, three = (AmplitudeEstimation(constant=c).copies(1024, 1e-2, 0.1) for c in (1.0, 3.0))
+    assert three.applications == pytest.approx(3 * one.applications)
+    assert one.applications == pytest.approx(1024 / 1e-2 * math.log(1024 / 0.1))
+    assert one.copies == 0
+    assert one.coherent
+
+
+@pytest.mark.parametrize("constant", [0.0, -1.0, math.nan, math.inf])
+def test_the_unpublished_constant_is_positive(constant):
+    with pytest.raises(ValueError, match=f"constant is {constant}"):
+        AmplitudeEstimation(constant=constant)
+
+
+# Refinement.
+
+
+def test_refinement_contracts_as_it_says():
+    """Rounds of a noisy solve of the residual, in double precision, with noise of the length allowed."""
+    rng = np.random.default_rng(1)
+    values = np.geomspace(1, 1e3, 30)
+    basis = np.linalg.qr(rng.standard_normal((30, 30)))[0]
+    matrix = basis @ np.diag(values) @ basis.T
+    x, b = np.zeros(30), rng.standard_normal(30)
+    exact = basis @ ((basis.T @ b) / values)
+    cost = Refined(InteriorPoint()).copies(30, 1e-6, 0.1)
+    for _ in range(int(cost.rounds)):
+        correction = basis @ ((basis.T @ (b - matrix @ x)) / values)
+        noise = rng.standard_normal(30)
+        x = x + correction + cost.precision * np.linalg.norm(correction) * noise / np.linalg.norm(noise)
+    error = np.linalg.norm(x - exact) / np.linalg.norm(exact)
+    assert 1e-8 < error <= 1e-6 * (1 + 1e-6)
+    assert cost.precision**cost.rounds == pytest.approx(1e-6)
+    assert cost.products == cost.rounds - 1
+
+
+@pytest.mark.parametrize("inner", [KerenidisPrakash(), InteriorPoint(), AmplitudeEstimation(constant=1.0)])
+@pytest.mark.parametrize("precision", [0.9, 0.5, 0.1, 1e-2, 1e-3, 1e-6, 1e-10, 1e-15])
+def test_refinement_is_close_to_the_best_number_of_rounds_and_never_dearer(inner, precision):
+    refined = Refined(inner).copies(1024, precision, 0.1).applications
+    every = [k * inner.copies(1024, precision ** (1 / k), 0.1 / k).applications for k in range(1, 200)]
+    assert min(every) * (1 - 1e-12) <= refined <= 1.05 * min(every)
+    assert refined <= inner.copies(1024, precision, 0.1).applications
+
+
+def test_a_coarse_read_out_is_not_refined():
+    cost = Refined(InteriorPoint()).copies(1024, 0.6, 0.1)
+    assert (cost.rounds, cost.precision, cost.products) == (1, 0.6, 0)
+
+
+def test_precision_costs_a_logarithm():
+    readout = Refined(InteriorPoint())
+    steps = [readout.copies(1024, 10.0**-e, 0.1).applications for e in (3, 6, 9, 12)]
+    assert np.all(np.diff(steps) < 1.3 * steps[0])
+    assert InteriorPoint().copies(1024, 1e-12, 0.1).applications > 1e15 * steps[-1]
+
+
+def test_refinement_reaches_where_the_read_out_alone_overflows():
+    assert not InteriorPoint().copies(10, 1e-300, 0.1).valid
+    cost = Refined(InteriorPoint()).copies(10, 1e-300, 0.1)
+    assert cost.valid
+    assert cost.applications < 2e8
+    assert cost.reason() == ""
+
+
+# Length.
+
+
+@pytest.mark.parametrize("p", [1e-12, 1e-3, 0.5, 1.0])
+@pytest.mark.parametrize("precision", [0.5, 1e-2, 1e-6])
+def test_success_amplitude_meets_the_bound(p, precision):
+    runs = SuccessAmplitude().copies(p, precision, math.exp(-1))
+    repetitions = 1 / (2 * (8 / math.pi**2 - 0.5) ** 2)
+    iterates = (runs.applications / repetitions - 1) / 2
+    error = 2 * math.pi * math.sqrt(p * (1 - p)) / iterates + math.pi**2 / iterates**2
+    # Either end of the interval that amplitude estimation leaves is within the precision, one of them exactly.
+    assert math.sqrt(p + error) <= math.sqrt(p) * (1 + precision) * (1 + 1e-9)
+    assert math.sqrt(max(p - error, 0)) == pytest.approx(math.sqrt(p) * (1 - precision), rel=1e-6)
+    assert runs.coherent
+
+
+def test_line_fit_takes_one_product():
+    cost = LineFit().copies(0.1, 1e-3, 0.1)
+    assert (cost.applications, cost.products) == (0, 1)
+
+
+@numbered(NORMS)
+@pytest.mark.parametrize(
+    "bad", [(0.0, 0.1, 0.1), (1.1, 0.1, 0.1), (0.5, 0.0, 0.1), (0.5, 0.1, 0.0), (math.nan, 0.1, 0.1)]
+)
+def test_no_length_out_of_range(member, bad):
+    cost = member.copies(*bad)
+    assert not cost.valid
+    assert cost.applications == math.inf
+    assert cost.reason().startswith("needs ")
+
+
+@hypothesis.given(p=st.floats(-12, 0).map(lambda e: 10**e), factor=st.floats(0.1, 1))
+def test_a_length_costs_more_for_less_success_and_more_accuracy(p, factor):
+    norm = SuccessAmplitude()
+    base = norm.copies(p, 0.1, 0.1).applications
+    assert norm.copies(p * factor, 0.1, 0.1).applications >= base * (1 - 1e-12)
+    assert norm.copies(p, 0.1 * factor, 0.1).applications >= base * (1 - 1e-12)
+    assert norm.copies(p, 0.1, 0.1 * factor).applications >= base * (1 - 1e-12)
+
+
+# Properties that all share.
+
+
+@numbered(READOUTS)
+@hypothesis.given(
+    n=st.floats(0, 12).map(lambda e: int(10**e)),
+    precision=st.floats(-12, -0.01).map(lambda e: 10**e),
+    failure=st.floats(-12, -0.01).map(lambda e: 10**e),
+    growth=st.floats(1, 1e3),
+)
+def test_read_outs_grow_with_size_accuracy_and_certainty(member, n, precision, failure, growth):
+    base = member.copies(n, precision, failure)
+    assert base.valid
+    assert base.applications >= 1
+    assert base.rounds >= 1
+    assert base.precision**base.rounds == pytest.approx(precision, rel=1e-9)
+    for more in (
+        member.copies(int(n * growth), precision, failure),
+        member.copies(n, precision / growth, failure),
+        member.copies(n, precision, failure / growth),
+    ):
+        assert more.applications >= base.applications * (1 - 1e-12)
+
+
+@numbered(READOUTS)
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        ((0, 0.1, 0.1), "n >= 1"),
+        ((math.nan, 0.1, 0.1), "n >= 1"),
+        ((16, 0.0, 0.1), "a precision in (0, 1)"),
+        ((16, 1.0, 0.1), "a precision in (0, 1)"),
+        ((16, -0.1, 0.1), "a precision in (0, 1)"),
+        ((16, math.nan, 0.1), "a precision in (0, 1)"),
+        ((16, 0.1, 0.0), "a failure probability in (0, 1)"),
+        ((16, 0.1, 5.0), "a failure probability in (0, 1)"),
+        ((16, 0.1, 1.0), "a failure probability in (0, 1)"),
+        ((16, 0.1, math.nan), "a failure probability in (0, 1)"),
+    ],
+)
+def test_no_number_out_of_range(member, args, reason):
+    cost = member.copies(*args)
+    assert not cost.valid
+    assert cost.applications == math.inf
+    assert reason in cost.reason()
+    assert reason in cost.validity
+
+
+def test_jit_and_arrays_give_the_same():
+    n = np.asarray([1.0, 16.0, 1e4, 1e12])
+    precision = np.asarray([[0.7], [1e-2], [1e-6]])
+    traced = jax.jit(lambda *args: [member.copies(*args) for member in READOUTS])(
+        *(jnp.asarray(v, jnp.float32) for v in (n, precision, 0.1))
+    )
+    for member, jitted in zip(READOUTS, traced, strict=True):
+        plain = member.copies(n, precision, 0.1)
+        assert plain.copies.shape == plain.valid.shape == plain.precision.shape == (3, 4)
+        assert plain.copies.dtype == np.float64
+        assert jitted.copies.dtype == jnp.float32
+        for key in ARRAYS:
+            np.testing.assert_allclose(
+                np.asarray(getattr(jitted, key)), getattr(plain, key), rtol=3e-5, err_msg=f"{member.name} {key}"
+            )
+        assert member.copies(16, 1e-2, 0.1).applications == plain.applications[1, 1]
+
+
+def test_derivatives_are_finite_and_fall_with_the_precision():
+    def runs(precision):
+        return jnp.stack([member.copies(100, precision, 0.1).applications for member in READOUTS[1:]])
+
+    with jax.enable_x64(True):
+        values, slopes = jax.jit(lambda p: (runs(p), jax.jacrev(runs)(p)))(jnp.asarray(1e-3))
+    values, slopes = np.asarray(values), np.asarray(slopes)
+    np.testing.assert_allclose(values, [m.copies(100, 1e-3, 0.1).applications for m in READOUTS[1:]], rtol=1e-12)
+    assert np.all(np.isfinite(slopes))
+    assert np.all(slopes < 0)
+
+
+def test_millions_of_read_outs_in_a_second():
+    rng = np.random.default_rng(0)
+    n, precision = (jnp.asarray(10 ** rng.uniform(*ends, 10**6)) for ends in ((0, 12), (-10, -0.1)))
+    evaluate = jax.jit(lambda n, precision: Refined(InteriorPoint()).copies(n, precision, 0.1))
+    jax.block_until_ready(evaluate(n, precision))
+    # Seconds of the processor, not of the wall: less than a machine that others share, more than one thread's.
+    seconds = []
+    for _ in range(3):
+        start = time.process_time()
+        jax.block_until_ready(evaluate(n, precision))
+        seconds.append(time.process_time() - start)
+    assert min(seconds) < 1
