@@ -179,7 +179,7 @@ def options_of() -> Callable[..., TrainOptions]:
     def make(preset: str = "default", **changes: Any) -> TrainOptions:
         options = PRESETS[preset]
         changes = {"steps": 2, "batch_size": 16, **changes}
-        for group in ("training", "step", "conditioning", "scheduling"):
+        for group in ("training", "step", "conditioning", "scheduling", "policy"):
             part = getattr(options, group)
             mine = {key: changes.pop(key) for key in list(changes) if hasattr(part, key)}
             options = replace(options, **{group: replace(part, **mine)})

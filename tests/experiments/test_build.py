@@ -7,7 +7,7 @@ import pytest
 
 import qnewton as q
 from qnewton.experiments import build
-from qnewton.experiments.options import SchedulingOptions, StepOptions, TrainOptions
+from qnewton.experiments.options import PolicyOptions, SchedulingOptions, StepOptions, TrainOptions
 from qnewton.experiments.presets import PRESETS
 
 # Options, steps, and the learning rate of each step by hand.
@@ -140,12 +140,35 @@ def test_every_word_of_an_option_stands_for_something():
 def test_the_hybrid_is_what_the_options_say():
     machine = q.ClassicalMachine("made by hand", "float32", ())
     options = SchedulingOptions(solvers=("lu",), estimator="exact", gate_time_s=3e-7)
-    hybrid = build.make_hybrid(options, machine)
+    hybrid = build.make_hybrid(options, q.KappaThreshold(30.0), machine)
     assert hybrid.names == ("LU",)
     assert hybrid.estimator == q.Exact()
     assert hybrid.quantum.gate_time_s == 3e-7
     assert [assumed.name for assumed in hybrid.assumptions] == ["paper"]
     assert hybrid.classical is machine
+    assert hybrid.policy == q.KappaThreshold(30.0)
+
+
+POLICIES = {
+    "fastest": ({}, q.Fastest()),
+    "kappa-threshold": ({"kappa_threshold": 30.0}, q.KappaThreshold(30.0)),
+    "fixed": ({"fixed_solver": "qlsa"}, q.FixedCandidate("QLSA(jennings2023v1)")),
+    "hysteresis": ({"hysteresis": 2.0}, q.Hysteresis(2.0)),
+    "budget": ({"budget": 5.0, "classical_rate": 65.0, "quantum_rate": 25e3}, q.Budget(5.0, 65.0, 25e3)),
+}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_the_words_of_policies_are_the_objects(name, options_of):
+    given, expected = POLICIES[name]
+    options = options_of(policy=name, **given)
+    build.check(options)
+    assert build.make_policy(options.policy, options.scheduling) == expected
+
+
+def test_every_policy_has_a_word():
+    words: Any = PolicyOptions.__dataclass_fields__["policy"].type
+    assert set(words.__args__) == set(POLICIES)
 
 
 EXCLUSIVE = {

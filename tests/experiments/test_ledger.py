@@ -39,11 +39,11 @@ def info_of(hybrid, *matrices, status):
     return q.StepInfo(zero, zero, zero, zero, zero, nan, jnp.ones((), bool), jnp.zeros((), jnp.int32), tuple(blocks))
 
 
-def ledger_of(made, solvers, count):
+def ledger_of(made, solvers, count, **how):
     machine = q.ClassicalMachine(
         "made by hand", "float32", (("cholesky", KernelTimes(1e-3, 0, 0)), ("lu", KernelTimes(1e-3, 0, 0)))
     )
-    hybrid = q.Hybrid(solvers, classical=machine)
+    hybrid = q.Hybrid(solvers, classical=machine, **how)
     blocks = [q.Block(name=f"block {i}", leaves=(i,), n=2) for i in range(count)]
     return hybrid, Ledger(hybrid, blocks, made.stages(blocks), gate_times_s=[1e-9, 1e-18])
 
@@ -92,6 +92,46 @@ def test_the_reason_of_a_refusal_is_the_right_one(made):
     assert all("not finite" in reason for reason in broken.values())
     assert lines[1]["condition_number"] == np.inf
     assert jsonable(lines[1])["condition_number"] is None
+
+
+# Policy, and for a system of condition number 1, one of 1e4 and both again: who takes it at 1e-9 and at 1e-18 s.
+POLICIES = {
+    "fastest": (q.Fastest(), [QUANTUM, "LU"] * 2, [QUANTUM] * 4),
+    "threshold": (q.KappaThreshold(50.0), [QUANTUM, "LU"] * 2, [QUANTUM, "LU"] * 2),
+    "fixed": (q.FixedCandidate("LU"), ["LU"] * 4, ["LU"] * 4),
+    "hysteresis": (q.Hysteresis(2.0), [QUANTUM, "LU"] * 2, [QUANTUM] * 4),
+}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_the_sweep_over_gate_times_asks_the_policy(name, made):
+    policy, slow, fast = POLICIES[name]
+    # At a microsecond per query LU takes everything that the policy leaves open.
+    hybrid, ledger = ledger_of(made, [q.LU(), q.QLSA()], 2, policy=policy, quantum=q.QuantumMachine(1e-6))
+    info = info_of(hybrid, GOOD, np.diag([1.0, 1e4]), status=q.Status.OK)
+    for _ in range(2):
+        _, lines = ledger.record(info, epoch=0.0, measured_seconds=0.5)
+        assert [line["assumptions"]["paper"]["choice"] for line in lines] == ["LU", "LU"]
+        assert [line["assumptions"]["paper"]["verdict"] for line in lines] == ["chosen", "chosen"]
+    rows = ledger.totals()["by_gate_time"]
+    for row, expected in zip(rows, (slow, fast), strict=True):
+        assert row["quantum_share"] == expected.count(QUANTUM) / 4
+        # Of the classical solves, and what the quantum ones add: below a millisecond each, since they won.
+        classical = 1e-3 * expected.count("LU")
+        assert classical <= row["predicted_solve_seconds"] * (1 + 1e-6)
+        assert row["predicted_solve_seconds"] < classical + 1e-3 * expected.count(QUANTUM) + 1e-9
+
+
+def test_what_the_policy_passed_over_is_in_the_record(made):
+    hybrid, ledger = ledger_of(made, [q.QLSA(), q.LU()], 1, policy=q.Budget(1e-9))
+    _, (line,) = ledger.record(info_of(hybrid, GOOD, status=q.Status.OK), epoch=0.0, measured_seconds=0.5)
+    entry = line["assumptions"]["paper"]
+    assert (entry["verdict"], entry["refused"]) == ("over_budget", {})
+    hybrid, ledger = ledger_of(made, [q.QLSA(), q.LU()], 1, policy=q.FixedCandidate("LU"))
+    _, (line,) = ledger.record(info_of(hybrid, GOOD, status=q.Status.OK), epoch=0.0, measured_seconds=0.5)
+    entry = line["assumptions"]["paper"]
+    assert (entry["verdict"], entry["refused"]) == ("chosen", {QUANTUM: "the policy names another candidate"})
+    assert np.isfinite(entry["predicted_seconds"][QUANTUM])
 
 
 def test_an_empty_ledger_has_totals(made):

@@ -80,7 +80,7 @@ def pair(value: Any) -> bool:
 
 MACHINE = Record(platform=text, processor=text, cores=integer, backend=text, device=text)
 CONFIG = Record(
-    schema_version=lambda value: value == 2,
+    schema_version=lambda value: value == 3,
     task=text,
     preset=one_of("default", "paper", "paper-code"),
     optimizer=one_of("newton"),
@@ -139,6 +139,7 @@ STEP = Record(
 ASSUMPTION = Record(
     choice=text,
     machine=one_of("classical", "quantum"),
+    verdict=one_of("chosen", "nobody", "over_budget"),
     predicted_seconds=every(or_null(seconds)),
     refused=every(text),
     queries=every(or_null(seconds)),
@@ -189,7 +190,7 @@ BLOCK = Record(
     assumptions=every(ASSUMPTION),
 )
 SUMMARY = Record(
-    schema_version=lambda value: value == 2,
+    schema_version=lambda value: value == 3,
     task=text,
     preset=text,
     optimizer=one_of("newton"),
@@ -205,7 +206,9 @@ SUMMARY = Record(
     acting=text,
     gate_time_s=seconds,
     quantum_share=seconds,
-    by_gate_time=items(Record(gate_time_s=seconds, quantum_share=seconds, predicted_seconds=seconds)),
+    by_gate_time=items(
+        Record(gate_time_s=seconds, quantum_share=seconds, predicted_seconds=seconds, predicted_solve_seconds=seconds)
+    ),
     solved_by=every(integer),
     fidelity=or_null(one_of("model")),
     statuses=every(integer),

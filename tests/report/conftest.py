@@ -40,6 +40,7 @@ def assumption(name: str, n: int, degree: int, kappa: float, definite: bool, gat
     return {
         "choice": choice,
         "machine": "classical" if choice in KERNELS else "quantum",
+        "verdict": "chosen",
         "predicted_seconds": predicted,
         "refused": {} if definite else {"Cholesky": "needs a positive definite matrix"},
         "queries": counted,
@@ -144,15 +145,22 @@ def summarise(steps: list[RunFiles], systems: list[RunFiles], gate_time_s: float
         ]
         pairs = list(zip(quantum, fastest, strict=True))
         share = sum(fast < slow for fast, slow in pairs) / max(1, len(pairs))
-        total = around + math.fsum(map(min, pairs))
-        sweep.append({"gate_time_s": time, "quantum_share": share, "predicted_seconds": total})
+        solves = math.fsum(map(min, pairs))
+        sweep.append(
+            {
+                "gate_time_s": time,
+                "quantum_share": share,
+                "predicted_seconds": around + solves,
+                "predicted_solve_seconds": solves,
+            }
+        )
     last = steps[-1] if steps else {"train_loss": None, "test_accuracy": None, "test_loss": None}
     measured = math.fsum(step["measured_seconds"] for step in steps)
     evaluations = math.fsum(step["measured_evaluation_seconds"] for step in steps)
     names = [entry["solver"] for entry in systems]
     statuses = [entry["status"] for entry in systems]
     return {
-        "schema_version": 2,
+        "schema_version": 3,
         "task": "digits-mlp",
         "preset": "paper",
         "optimizer": "newton",
@@ -192,7 +200,7 @@ def build(steps: int = 40, blocks: int = 6, gate_time_s: float = 1e-12, seed: in
     ]
     rows = [training_step(step, steps, systems[step * blocks : (step + 1) * blocks], rng) for step in range(steps)]
     config = {
-        "schema_version": 2,
+        "schema_version": 3,
         "task": "digits-mlp",
         "preset": "paper",
         "optimizer": "newton",

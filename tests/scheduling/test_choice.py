@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 import pytest
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
 import qnewton as q
 from qnewton.hardware import KernelTimes
@@ -24,70 +24,6 @@ def plan_of(hybrid: q.Hybrid, matrix: np.ndarray, tag=lx.symmetric_tag, dtype="f
 
 def chosen(hybrid: q.Hybrid, plan: q.Plan) -> str:
     return hybrid.names[int(plan.choice[0])]
-
-
-# Policies: one row each.
-POLICIES = {"fastest": q.Fastest()}
-
-
-@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES.keys())
-class TestPolicyContract:
-    def test_one_index_of_a_feasible_candidate_also_under_jit(self, policy):
-        seconds, feasible = jnp.asarray([3.0, 1.0, 2.0]), jnp.asarray([True, False, True])
-        eager, jitted = policy.choose(seconds, feasible), jax.jit(policy.choose)(seconds, feasible)
-        assert jnp.issubdtype(jitted.dtype, jnp.integer)
-        assert jitted.shape == ()
-        assert eager == jitted
-        assert feasible[jitted]
-
-    def test_the_only_feasible_candidate_is_taken_however_slow(self, policy):
-        for index in range(3):
-            feasible = jnp.arange(3) == index
-            assert policy.choose(jnp.asarray([1e30, 1e30, 1e30]), feasible) == index
-
-    def test_none_feasible_gives_0(self, policy):
-        assert policy.choose(jnp.asarray([3.0, 1.0]), jnp.zeros(2, bool)) == 0
-
-
-# Seconds, feasible, the choice.
-FASTEST = {
-    "least": ([3.0, 1.0, 2.0], [1, 1, 1], 1),
-    "tie goes to the first": ([2.0, 1.0, 1.0], [1, 1, 1], 1),
-    "tie with an infeasible one": ([1.0, 1.0, 1.0], [0, 1, 1], 1),
-    "NaN never wins": ([np.nan, 5.0, 6.0], [1, 1, 1], 1),
-    "NaN never wins against infinity": ([np.nan, np.inf, 7.0], [1, 1, 1], 2),
-    "infeasible zero": ([0.0, 5.0, 6.0], [0, 1, 1], 1),
-    "zero seconds": ([1.0, 0.0, 0.0], [1, 1, 1], 1),
-    "all NaN": ([np.nan, np.nan, np.nan], [1, 1, 1], 0),
-}
-
-
-@pytest.mark.parametrize(("seconds", "feasible", "expected"), FASTEST.values(), ids=FASTEST.keys())
-def test_fastest_by_hand(seconds, feasible, expected):
-    assert q.Fastest().choose(jnp.asarray(seconds), jnp.asarray(feasible, bool)) == expected
-
-
-@functools.cache
-def jitted_fastest() -> Callable:
-    return jax.jit(q.Fastest().choose)
-
-
-@hypothesis.given(
-    st.lists(
-        st.tuples(
-            st.one_of(st.floats(0, 2.0**100, width=32, allow_subnormal=False), st.just(np.inf), st.just(np.nan)),
-            st.booleans(),
-        ),
-        min_size=4,
-        max_size=4,
-    )
-)
-def test_fastest_takes_the_first_of_the_least(rows):
-    seconds, feasible = np.asarray([s for s, _ in rows]), np.asarray([f for _, f in rows])
-    index = int(jitted_fastest()(jnp.asarray(seconds, jnp.float32), jnp.asarray(feasible)))
-    finite = [i for i in range(4) if feasible[i] and np.isfinite(seconds[i])]
-    if finite:
-        assert index == min(finite, key=lambda i: (np.float32(seconds[i]), i))
 
 
 def test_seconds_are_the_workload_times_the_machine(dtype):
@@ -257,8 +193,12 @@ def test_a_stated_floor_is_what_the_estimate_rests_on(machine_of):
 class Pass(q.AbstractPolicy):
     """Takes the last candidate, feasible or not."""
 
-    def choose(self, seconds: Float[Array, " candidates"], feasible: Bool[Array, " candidates"]) -> Int[Array, ""]:
-        return jnp.asarray(seconds.shape[0] - 1)
+    @property
+    def remembers(self) -> bool:
+        return False
+
+    def choose(self, offers: q.Offers, turn: q.Turn) -> q.Choice:
+        return q.Choice(jnp.int32(len(offers.names) - 1), jnp.int32(0), jnp.zeros(len(offers.names), jnp.int32))
 
 
 def test_the_policy_is_asked(machine_of):

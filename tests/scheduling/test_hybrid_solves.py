@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 import pytest
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Int
 
 import qnewton as q
 from qnewton.testing import symmetric_with_spectrum
@@ -19,8 +19,12 @@ class Pinned(q.AbstractPolicy):
 
     index: Int[Array, ""]
 
-    def choose(self, seconds: Float[Array, " candidates"], feasible: Bool[Array, " candidates"]) -> Int[Array, ""]:
-        return self.index
+    @property
+    def remembers(self) -> bool:
+        return False
+
+    def choose(self, offers: q.Offers, turn: q.Turn) -> q.Choice:
+        return q.Choice(self.index, jnp.int32(0), jnp.zeros(len(offers.names), jnp.int32))
 
 
 def definite(n: int) -> np.ndarray:

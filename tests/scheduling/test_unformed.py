@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 import pytest
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 import qnewton as qn
 from qnewton.core.operators import Shifted, access_of
@@ -37,8 +37,12 @@ KERNELS = ("cg", "cholesky", "dual", "eigh", "forming", "lu", "minres")
 class Pinned(qn.AbstractPolicy):
     index: Int[Array, ""]
 
-    def choose(self, seconds: Float[Array, " candidates"], feasible: Bool[Array, " candidates"]) -> Int[Array, ""]:
-        return self.index
+    @property
+    def remembers(self) -> bool:
+        return False
+
+    def choose(self, offers: qn.Offers, turn: qn.Turn) -> qn.Choice:
+        return qn.Choice(self.index, jnp.int32(0), jnp.zeros(len(offers.names), jnp.int32))
 
 
 def abacus(dtype: Any = "float64", **seconds_per_flop: float) -> qn.ClassicalMachine:

@@ -33,8 +33,24 @@ _REMEDIES = {
 }
 
 
+class Verdict(enum.IntEnum):
+    """What the scheduler's policy came to for one system."""
+
+    CHOSEN = 0
+    NOBODY = 1
+    OVER_BUDGET = 2
+
+    @property
+    def label(self) -> str:
+        """The name used in the run files."""
+        return self.name.lower()
+
+
 class Refusal(enum.IntEnum):
-    """Why a candidate of the scheduler cannot take a system; the last two are known before anything is computed."""
+    """Why a candidate of the scheduler cannot take a system, or why the policy passed it over (the last three).
+
+    `NOT_SYMMETRIC`, `NO_ROOT` and `NO_LAYERS` are known before anything is computed.
+    """
 
     NONE = 0
     NOT_FINITE = 1
@@ -44,6 +60,10 @@ class Refusal(enum.IntEnum):
     OUT_OF_RANGE = 5
     NO_ROOT = 6
     NO_LAYERS = 7
+    NO_PREDICTION = 8
+    ABOVE_THRESHOLD = 9
+    NOT_NAMED = 10
+    OVER_BUDGET = 11
 
     @property
     def reason(self) -> str:
@@ -62,4 +82,8 @@ _REASONS = {
     "empirical Fisher matrix, not pruned",
     Refusal.NO_LAYERS: "its preconditioner needs the Kronecker factors of a block that is not formed, with recognised "
     "layers",
+    Refusal.NO_PREDICTION: "its predicted seconds are not a finite number",
+    Refusal.ABOVE_THRESHOLD: "the policy keeps condition numbers above its threshold classical",
+    Refusal.NOT_NAMED: "the policy names another candidate",
+    Refusal.OVER_BUDGET: "the policy's budget is smaller than what it would spend",
 }

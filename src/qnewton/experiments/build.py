@@ -8,6 +8,7 @@ import optax
 from jaxtyping import PyTree
 
 from ..conditioning import AbstractConditioner, Damp, Prune, PruneRows
+from ..core.suggest import unknown
 from ..curvature import (
     AbstractCurvature,
     Batch,
@@ -34,7 +35,7 @@ from ..estimation import (
 )
 from ..hardware import AbstractAssumptions, ClassicalMachine, Paper, QuantumMachine
 from ..optim import AbstractAdaptation, Fixed, KFACState, LevenbergMarquardt, dual_newton, kfac, recipe
-from ..scheduling import Hybrid
+from ..scheduling import AbstractPolicy, Budget, Fastest, FixedCandidate, Hybrid, Hysteresis, KappaThreshold
 from ..solvers import (
     CG,
     EKFAC,
@@ -51,7 +52,7 @@ from ..solvers import (
     Jacobi,
 )
 from ..solvers.quantum.queries import jennings2023v1
-from .options import ConditioningOptions, SchedulingOptions, StepOptions, TrainOptions
+from .options import ConditioningOptions, PolicyOptions, SchedulingOptions, SolverName, StepOptions, TrainOptions
 
 CURVATURES: dict[str, AbstractCurvature] = {"gauss-newton": GaussNewton(), "hessian": Hessian()}
 PARTITIONS: dict[str, Partition] = {"whole": whole, "per-layer": per_layer, "per-tensor": per_tensor}
@@ -100,8 +101,13 @@ def make_adaptation(options: ConditioningOptions) -> AbstractAdaptation:
 
 def make_solvers(options: SchedulingOptions) -> tuple[AbstractSolver, ...]:
     """The scheduler's candidates."""
+    known = _known_solvers(options)
+    return tuple(known[name] for name in options.solvers)
+
+
+def _known_solvers(options: SchedulingOptions) -> dict[SolverName, AbstractSolver]:
     preconditioner = PRECONDITIONERS[options.preconditioner]
-    known = {
+    return {
         "cholesky": Cholesky(),
         "lu": LU(),
         "eigh": Eigh(),
@@ -110,11 +116,39 @@ def make_solvers(options: SchedulingOptions) -> tuple[AbstractSolver, ...]:
         "dual": Dual(),
         "qlsa": QLSA(precision=options.precision),
     }
-    return tuple(known[name] for name in options.solvers)
 
 
-def make_hybrid(options: SchedulingOptions, classical: ClassicalMachine | None = None) -> Hybrid:
-    """The scheduler; the acting assumption set comes first. Without a machine it can say what it forms, and no more."""
+# What each policy reads, besides its name.
+_READ = {
+    "fastest": (),
+    "kappa-threshold": ("kappa_threshold",),
+    "fixed": ("fixed_solver",),
+    "hysteresis": ("hysteresis",),
+    "budget": ("budget", "classical_rate", "quantum_rate"),
+}
+
+
+def make_policy(options: PolicyOptions, scheduling: SchedulingOptions) -> AbstractPolicy:
+    """The scheduler's policy; the options must have been checked."""
+    if options.policy == "fixed" and options.fixed_solver is not None:
+        return FixedCandidate(_known_solvers(scheduling)[options.fixed_solver].name)
+    if options.policy == "budget" and options.budget is not None:
+        return Budget(options.budget, options.classical_rate, options.quantum_rate)
+    without: dict[str, AbstractPolicy] = {
+        "fastest": Fastest(),
+        "kappa-threshold": KappaThreshold(options.kappa_threshold),
+        "hysteresis": Hysteresis(options.hysteresis),
+    }
+    return without[options.policy]
+
+
+def make_hybrid(
+    options: SchedulingOptions, policy: AbstractPolicy | None = None, classical: ClassicalMachine | None = None
+) -> Hybrid:
+    """The scheduler, by default with `Fastest()`; the acting assumption set comes first.
+
+    Without a machine it can say what it forms, and no more.
+    """
     acting = ASSUMPTIONS[options.assumptions]
     others = [a for a in ASSUMPTIONS.values() if a.name != acting.name]
     return Hybrid(
@@ -123,6 +157,7 @@ def make_hybrid(options: SchedulingOptions, classical: ClassicalMachine | None =
         classical=classical,
         quantum=QuantumMachine(options.gate_time_s),
         assumptions=(acting, *others),
+        policy=Fastest() if policy is None else policy,
     )
 
 
@@ -163,12 +198,13 @@ def check(options: TrainOptions) -> None:
         _check_complete(options)
         return
     _check_scheduled(options)
+    _check_policy(options)
     _check_unformed(options)
 
 
 def _check_complete(options: TrainOptions) -> None:
     """A complete optimizer reads none of the groups below: whoever sets one of them expects what does not happen."""
-    for group in (options.step, options.conditioning, options.scheduling):
+    for group in (options.step, options.conditioning, options.scheduling, options.policy):
         for field in dataclasses.fields(group):
             value = getattr(group, field.name)
             if value != field.default:
@@ -178,6 +214,28 @@ def _check_complete(options: TrainOptions) -> None:
                     "it: it sets direction, length and damping itself and schedules nothing. Leave the option (or the "
                     "preset that sets it) away, or use --optimizer newton"
                 )
+
+
+def _check_policy(options: TrainOptions) -> None:
+    """Options that the chosen policy does not read, or needs and has not got."""
+    chosen = options.policy
+    readers = {name: policy for policy, names in _READ.items() for name in names}
+    for field in dataclasses.fields(chosen):
+        value = getattr(chosen, field.name)
+        if field.name in readers and field.name not in _READ[chosen.policy] and value != field.default:
+            raise ValueError(
+                f"--{field.name.replace('_', '-')} is {value}, and --policy {chosen.policy} does not read it: leave it "
+                f"away, or use --policy {readers[field.name]}"
+            )
+    candidates = options.scheduling.solvers
+    if chosen.policy == "fixed" and chosen.fixed_solver is None:
+        raise ValueError(
+            f"--policy fixed needs --fixed-solver: which of --solvers {' '.join(candidates)} takes every system"
+        )
+    if chosen.fixed_solver is not None and chosen.fixed_solver not in candidates:
+        raise ValueError(f"--fixed-solver: {unknown('candidate', chosen.fixed_solver, candidates)} (of --solvers)")
+    if chosen.policy == "budget" and chosen.budget is None:
+        raise ValueError("--policy budget needs --budget: what a step may spend, in the unit of the two rates")
 
 
 def _check_unformed(options: TrainOptions) -> None:

@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
+from ..core.fastest import fastest
 from ..core.operators import Path
-from ..core.status import Refusal, Status
+from ..core.status import Refusal, Status, Verdict
 from ..curvature import Block
 from ..optim import BlockInfo, StepInfo
-from ..scheduling import Hybrid, Plan
+from ..scheduling import Hybrid, Plan, Recorded, decide
 from .stages import StageSeconds
 
 
@@ -40,6 +42,8 @@ class Ledger:
         self._quantum = {solver.name: solver.fidelity is not None for solver in hybrid.solvers}
         self.steps: list[dict[str, Any]] = []
         self.blocks: list[dict[str, Any]] = []
+        # Of the acting set, as the policy saw it: seconds, feasible and the condition number of every system.
+        self._seen: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def record(
         self, info: StepInfo, *, epoch: float, measured_seconds: float
@@ -74,6 +78,11 @@ class Ledger:
         }
         self.steps.append(step)
         self.blocks.extend(lines)
+        for block in info.blocks:
+            plan = block.plan
+            assert plan is not None, "the runner always schedules"
+            seen = plan.predicted_seconds[0], plan.feasible[0], plan.estimate.log_condition_number
+            self._seen.append((np.asarray(seen[0]), np.asarray(seen[1]), np.asarray(seen[2])))
         return step, lines
 
     def _block_line(self, step: int, index: int, block: Block, info: BlockInfo) -> dict[str, Any]:
@@ -118,26 +127,27 @@ class Ledger:
 
     def _assumed(self, row: int, plan: Plan) -> dict[str, Any]:
         names = self._hybrid.names
-        feasible = np.asarray(plan.feasible[row])
+        feasible, refusal = np.asarray(plan.feasible[row]), np.asarray(plan.refusal[row])
         # Scheduling is in the dtype of the system; the ledger works in float64 from there on.
         seconds = np.asarray(plan.predicted_seconds[row], np.float64)
         queries = np.asarray(plan.queries[row], np.float64)
         success = np.asarray(plan.success_probability[row], np.float64)
         quantum = [i for i, name in enumerate(names) if self._quantum[name]]
-        able = [float(seconds[i]) for i in range(len(names)) if i not in quantum and feasible[i]]
+        classical = np.asarray([not self._quantum[name] for name in names])
+        best, able = fastest(seconds, feasible & classical)
+        unaided = float(seconds[best]) if able else math.inf
         choice = names[int(plan.choice[row])]
         per_gate = {i: float(seconds[i]) / self._hybrid.quantum.gate_time_s for i in quantum}
         return {
             "choice": choice,
             "machine": "quantum" if self._quantum[choice] else "classical",
+            "verdict": Verdict(int(plan.verdict[row])).label,
             "predicted_seconds": {name: float(seconds[i]) for i, name in enumerate(names)},
-            "refused": {
-                name: Refusal(int(plan.refusal[row, i])).reason for i, name in enumerate(names) if not feasible[i]
-            },
+            "refused": {name: Refusal(int(code)).reason for name, code in zip(names, refusal, strict=True) if code},
             "queries": {names[i]: float(queries[i]) for i in quantum},
             "success_probability": {names[i]: float(success[i]) for i in quantum},
             "clamped": {names[i]: bool(plan.clamped[row, i]) for i in quantum},
-            "break_even_gate_time_s": {names[i]: min(able, default=math.inf) / per_gate[i] for i in quantum},
+            "break_even_gate_time_s": {names[i]: unaided / per_gate[i] for i in quantum},
             "predicted_quantum_seconds_by_gate_time": {
                 names[i]: [[gate, per_gate[i] * gate] for gate in self._gate_times] for i in quantum
             },
@@ -169,11 +179,11 @@ class Ledger:
             },
             # With one kind of solver there is nothing to choose, hence no condition number to find.
             "predicted_seconds_all_classical": self._fixed_seconds(estimation=False)
-            + sum(map(self._classical_seconds, systems)),
+            + float(np.sum(self._classical_seconds())),
             "acting": acting,
             "gate_time_s": self._hybrid.quantum.gate_time_s,
             "quantum_share": _share([_goes_to_quantum(entry) for entry in systems]),
-            "by_gate_time": [self._at_gate_time(gate, systems) for gate in self._gate_times],
+            "by_gate_time": [self._at_gate_time(gate) for gate in self._gate_times],
             "solved_by": dict(Counter(line["solver"] for line in self.blocks if line["status"] == "ok")),
             "fidelity": next((line["fidelity"] for line in self.blocks if line["fidelity"] is not None), None),
             "statuses": dict(Counter(line["status"] for line in self.blocks)),
@@ -183,25 +193,51 @@ class Ledger:
         block = sum(b.curvature + b.conditioning + estimation * b.estimation for b in self._stages.blocks)
         return len(self.steps) * (self._stages.gradient + block)
 
-    def _classical_seconds(self, entry: dict[str, Any]) -> float:
-        able = (s for name, s in entry["predicted_seconds"].items() if not self._quantum[name] and math.isfinite(s))
-        return min(able, default=math.inf)
+    def _classical_seconds(self) -> np.ndarray:
+        """Of every system on its fastest classical candidate; infinite where none can take it."""
+        if not self._seen:
+            return np.zeros(0)
+        seconds, feasible = (np.stack(part) for part in list(zip(*self._seen, strict=True))[:2])
+        classical = np.asarray([not self._quantum[name] for name in self._hybrid.names])
+        best, found = fastest(seconds, feasible & classical)
+        taken = np.take_along_axis(seconds.astype(np.float64), best[:, None], axis=1)[:, 0]
+        return np.where(found, taken, math.inf)
 
-    def _at_gate_time(self, gate_time_s: float, systems: list[dict[str, Any]]) -> dict[str, float]:
-        """What the scheduler would have decided, had a query taken `gate_time_s`."""
-        total, quantum = self._fixed_seconds(), []
-        for entry in systems:
-            classical = self._classical_seconds(entry)
-            modelled = min(
-                (
-                    dict(map(tuple, pairs))[gate_time_s]
-                    for pairs in entry["predicted_quantum_seconds_by_gate_time"].values()
-                ),
-                default=math.inf,
-            )
-            quantum.append(modelled < classical)
-            total += min(modelled, classical) if math.isfinite(min(modelled, classical)) else 0.0
-        return {"gate_time_s": gate_time_s, "quantum_share": _share(quantum), "predicted_seconds": total}
+    def _at_gate_time(self, gate_time_s: float) -> dict[str, float]:
+        """What the policy would have decided, had a query taken `gate_time_s`."""
+        if not self._seen:
+            return {
+                "gate_time_s": gate_time_s,
+                "quantum_share": 0.0,
+                "predicted_seconds": 0.0,
+                "predicted_solve_seconds": 0.0,
+            }
+        names = self._hybrid.names
+        quantum = np.asarray([self._quantum[name] for name in names])
+        seconds, feasible, log_condition_number = (np.stack(part) for part in zip(*self._seen, strict=True))
+        scaled = seconds.astype(np.float64) * np.where(quantum, gate_time_s / self._hybrid.quantum.gate_time_s, 1.0)
+        shape = len(self.steps), len(self._blocks)
+        rows = sum(block.n for block in self._blocks)
+        # In the dtype of the systems, in which the choices were made.
+        with np.errstate(over="ignore"):
+            as_seen = scaled.astype(seconds.dtype)
+        recorded = Recorded(
+            names,
+            tuple(quantum.tolist()),
+            jnp.asarray(as_seen.reshape(*shape, -1)),
+            jnp.asarray(feasible.reshape(*shape, -1)),
+            jnp.asarray(log_condition_number.reshape(shape)),
+            jnp.asarray([block.n / rows for block in self._blocks], seconds.dtype),
+        )
+        choice, verdict = (np.asarray(part).ravel() for part in decide(self._hybrid.policy, recorded))
+        solved = verdict != Verdict.NOBODY
+        solves = float(np.sum(scaled[np.arange(len(choice)), choice], where=solved))
+        return {
+            "gate_time_s": gate_time_s,
+            "quantum_share": float(np.mean(quantum[choice] & solved)),
+            "predicted_seconds": self._fixed_seconds() + solves,
+            "predicted_solve_seconds": solves,
+        }
 
 
 def _goes_to_quantum(entry: dict[str, Any]) -> bool:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+SolverName = Literal["cholesky", "lu", "eigh", "cg", "minres", "dual", "qlsa"]
+
 
 def _require(ok: bool, option: str, value: object, rule: str) -> None:
     if not ok:
@@ -99,7 +101,7 @@ class ConditioningOptions:
 class SchedulingOptions:
     """Who may solve a system, and what a quantum solve is charged for."""
 
-    solvers: tuple[Literal["cholesky", "lu", "eigh", "cg", "minres", "dual", "qlsa"], ...] = ("cholesky", "lu", "qlsa")
+    solvers: tuple[SolverName, ...] = ("cholesky", "lu", "qlsa")
     """Candidates of the scheduler; the first wins a tie. With cg, minres or dual among them, blocks are formed only for
     a candidate that needs the matrix, wherever the estimator does without it."""
     preconditioner: Literal["none", "jacobi", "kfac", "ekfac"] = "none"
@@ -145,6 +147,55 @@ class SchedulingOptions:
 
 
 @dataclass(frozen=True)
+class PolicyOptions:
+    """How the scheduler's predictions become a choice."""
+
+    policy: Literal["fastest", "kappa-threshold", "fixed", "hysteresis", "budget"] = "fastest"
+    """fastest: least predicted seconds (Q-Newton). kappa-threshold: the same, but classical above a condition number
+    (its third version). fixed: one candidate for every system. hysteresis: a block stays with its last choice unless
+    the fastest is faster by a factor. budget: the fastest that keeps inside what a step may spend, else the least
+    expensive."""
+    kappa_threshold: float = 1e4
+    """Of kappa-threshold: largest condition number that a quantum candidate may take."""
+    fixed_solver: SolverName | None = None
+    """Of fixed: one of --solvers."""
+    hysteresis: float = 1.25
+    """Of hysteresis: by which factor another candidate must be faster."""
+    budget: float | None = None
+    """Of budget: what a step may spend, in the unit of the two rates; split among the blocks by their rows."""
+    classical_rate: float = 1.0
+    """Of budget: spent per predicted second of a classical solve (1 for a budget in seconds, watts for one in joules, a
+    price per second for one in money)."""
+    quantum_rate: float = 1.0
+    """Of budget: spent per predicted second of a quantum solve."""
+
+    def __post_init__(self):
+        _require(
+            1 <= self.kappa_threshold < math.inf,
+            "kappa-threshold",
+            self.kappa_threshold,
+            "a condition number is at least 1: give a finite number from 1 on (the paper's is 1e4)",
+        )
+        _require(
+            1 <= self.hysteresis < math.inf,
+            "hysteresis",
+            self.hysteresis,
+            "it is a factor, finite and at least 1, e.g. 1.25",
+        )
+        _require(
+            self.budget is None or 0 < self.budget < math.inf,
+            "budget",
+            self.budget,
+            "what a step may spend must be positive and finite",
+        )
+        for option in ("classical_rate", "quantum_rate"):
+            value = getattr(self, option)
+            _require(
+                0 <= value < math.inf, option.replace("_", "-"), value, "a second costs a finite number of at least 0"
+            )
+
+
+@dataclass(frozen=True)
 class TrainOptions:
     """Train a task with Newton's method, every Newton system given to the solver predicted to finish it soonest."""
 
@@ -164,3 +215,4 @@ class TrainOptions:
     step: StepOptions = field(default_factory=StepOptions)
     conditioning: ConditioningOptions = field(default_factory=ConditioningOptions)
     scheduling: SchedulingOptions = field(default_factory=SchedulingOptions)
+    policy: PolicyOptions = field(default_factory=PolicyOptions)

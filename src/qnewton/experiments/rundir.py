@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class RunDirectory:

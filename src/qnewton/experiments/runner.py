@@ -206,7 +206,7 @@ def _prepare(task: Task, options: TrainOptions, params: PyTree) -> _Prepared:
     largest = min(LARGEST_MEASURED, max(block.n for block in blocks))
     sizes = sorted({n for n in (2, 16, 64, 256, 1024) if n < largest} | {1, 2, 4, largest})
     classical = calibrate(build.make_solvers(options.scheduling), dtype=dtype, sizes=sizes)
-    hybrid = build.make_hybrid(options.scheduling, classical)
+    hybrid = build.make_hybrid(options.scheduling, build.make_policy(options.policy, options.scheduling), classical)
     optimizer = newton(
         objective,
         build.make_schedule(options.step, options.training.steps),

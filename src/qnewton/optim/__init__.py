@@ -3,6 +3,7 @@
 from .adaptation import AbstractAdaptation as AbstractAdaptation
 from .adaptation import Fixed as Fixed
 from .adaptation import LevenbergMarquardt as LevenbergMarquardt
+from .assign import assign as assign
 from .correction import Correction as Correction
 from .dual import DualNewtonInfo as DualNewtonInfo
 from .dual import DualNewtonState as DualNewtonState

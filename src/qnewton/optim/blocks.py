@@ -13,6 +13,7 @@ from ..core.operators import Path
 from ..core.records import System
 from ..curvature import Point
 from ..estimation import Remembered
+from ..scheduling import Turn
 from .stages import BlockInfo, stackable
 
 
@@ -25,6 +26,7 @@ class Given(eqx.Module):
         scale: factor on the damping.
         start: first guess at the solution `[n]`; None where the solver takes none.
         remembered: what an earlier step found out about the spectrum; None where nothing is kept.
+        turn: the block's place in the training; None without a scheduler.
     """
 
     gradient: Float[Array, " n"]
@@ -32,6 +34,7 @@ class Given(eqx.Module):
     scale: Float[Array, ""]
     start: Float[Array, " n"] | None
     remembered: Remembered | None
+    turn: Turn | None
 
 
 class Solved(eqx.Module):

@@ -20,7 +20,8 @@ from ..core.status import Status
 from ..core.trees import check_params, ravel
 from ..curvature import AbstractCurvature, Batch, Block, GaussNewton, Objective, Partition, Point, whole
 from ..estimation import Reuse
-from ..scheduling import Hybrid, Plan
+from ..scheduling import Hybrid, Plan, Turn
+from ..scheduling.replay import remembered as chosen_last
 from ..solvers import AbstractSolver
 from ..solvers.krylov.base import AbstractKrylov
 from .adaptation import AbstractAdaptation, LevenbergMarquardt
@@ -114,6 +115,7 @@ def newton(
         )
     matrix_free = isinstance(solver, AbstractSolver) and solver.matrix_free
     reuse = solver.estimator if isinstance(solver, Hybrid) and isinstance(solver.estimator, Reuse) else None
+    remembers = isinstance(solver, Hybrid) and solver.policy.remembers
     never_forms = matrix_free or (isinstance(solver, Hybrid) and solver.never_forms(floor=curvature.semidefinite))
     per_block = step is None and adaptation.tries and adaptation.per_block
 
@@ -131,8 +133,15 @@ def newton(
         systems = () if refresh == 1 else tuple(blank_system(block, dtype) for block in blocks)
         starts = tuple(jnp.zeros(block.n, dtype) for block in blocks) if warm_start else ()
         estimates = () if reuse is None else tuple(reuse.init(dtype) for _ in blocks)
+        choices = tuple(turn.last for turn in first_turns(blocks, dtype) if turn is not None) if remembers else ()
         info = blank_info(blocks, dtype)
-        return NewtonState(jnp.zeros((), jnp.int32), scale, radius, last, systems, starts, estimates, info)
+        return NewtonState(jnp.zeros((), jnp.int32), scale, radius, last, systems, starts, estimates, choices, info)
+
+    def first_turns(blocks: Sequence[Block], dtype: jnp.dtype) -> list[Turn | None]:
+        if not isinstance(solver, Hybrid):
+            return [None] * len(blocks)
+        rows = sum(block.n for block in blocks)
+        return [solver.first_turn(block.n / rows, dtype) for block in blocks]
 
     def blank_system(block: Block, dtype: jnp.dtype) -> System:
         floor = jnp.zeros((), dtype) if curvature.semidefinite else None
@@ -184,7 +193,7 @@ def newton(
         if reuse is not None and given.remembered is not None:
             estimate, remembered = reuse.after(conditioned, given.remembered)
         value, info = solve_block(
-            solver, conditioned, given.gradient, residual_tolerance, path, given.start, estimate, correction
+            solver, conditioned, given.gradient, residual_tolerance, path, given.start, estimate, correction, given.turn
         )
         direction = value if clip is None else jnp.clip(value, -clip, clip)
         if weight_decay:
@@ -219,6 +228,12 @@ def newton(
             kept = jax.lax.cond(age == 0, lambda: tuple(formed(point, block) for block in blocks), lambda: kept)
         builds = [partial(build, block, kept[k] if refresh > 1 else None) for k, block in enumerate(blocks)]
         scales = jnp.broadcast_to(state.damping_scale, len(blocks))
+        turns = first_turns(blocks, gradients[0].dtype)
+        if remembers:
+            turns = [
+                None if turn is None else Turn(last, turn.share)
+                for turn, last in zip(turns, state.choices, strict=True)
+            ]
         givens = [
             Given(
                 gradient,
@@ -226,6 +241,7 @@ def newton(
                 scales[k],
                 state.starts[k] if warm_start else None,
                 state.estimates[k] if reuse is not None else None,
+                turns[k],
             )
             for k, (block, gradient) in enumerate(zip(blocks, gradients, strict=True))
         ]
@@ -236,7 +252,18 @@ def newton(
         ]
         starts = tuple(result.start for result in solved) if warm_start else ()
         estimates = tuple(result.remembered for result in solved) if reuse is not None else ()
-        following = state._replace(count=state.count + 1, systems=kept, starts=starts, estimates=estimates)
+        choices = (
+            tuple(
+                chosen_last(info.plan.choice, info.plan.verdict, last)
+                for info, last in zip(infos, state.choices, strict=True)
+                if info.plan is not None
+            )
+            if remembers
+            else ()
+        )
+        following = state._replace(
+            count=state.count + 1, systems=kept, starts=starts, estimates=estimates, choices=choices
+        )
         if step is not None:
             situation = Situation(
                 objective,

@@ -10,9 +10,9 @@ from jaxtyping import Array, Float, Int
 from ..core.coordinates import Standard
 from ..core.operators import Path, Shifted, path_of
 from ..core.records import System, SystemEstimate
-from ..core.status import Status
+from ..core.status import Status, Verdict
 from ..curvature.layer_operator import LayerOperator
-from ..scheduling import Hybrid, Plan
+from ..scheduling import Hybrid, Plan, Turn
 from ..solvers import AbstractSolver, Cholesky
 from ..solvers.krylov.base import AbstractKrylov
 from .correction import Correction, corrected, proven_decrease
@@ -91,6 +91,7 @@ def solve_block(
     start: Float[Array, " n"] | None = None,
     estimate: SystemEstimate | None = None,
     correction: Correction | None = None,
+    turn: Turn | None = None,
 ) -> tuple[Float[Array, " n"], BlockInfo]:
     """Solve the conditioned system, and go back to the user's coordinates.
 
@@ -107,6 +108,7 @@ def solve_block(
         start: first guess at the solution `[n]`, for an iterative solver; None: zero.
         estimate: of the system, for a `Hybrid`; None: it asks its own estimator.
         correction: of what conditioning left out, if any; of a block that was not formed nothing was.
+        turn: the block's place in the training, for a `Hybrid`.
 
     Raises:
         ValueError: for a first guess in other coordinates than the user's.
@@ -123,6 +125,8 @@ def solve_block(
         options["eigenvalue_floor"] = system.eigenvalue_floor
     if estimate is not None:
         options["estimate"] = estimate
+    if turn is not None:
+        options["turn"] = turn
     state = None
     if isinstance(operator, lx.MatrixLinearOperator):
         operator = lx.MatrixLinearOperator(operator.matrix, _tags(solver, system))
@@ -154,7 +158,7 @@ def solve_block(
     residual = jnp.where(norm > 0, jnp.linalg.norm(product - gradient) / norm, 0)
     residual = jnp.where(jnp.all(jnp.isfinite(value)), residual, jnp.nan)
     finite = jnp.isfinite(norm) & jnp.all(jnp.isfinite(product))
-    no_candidate = jnp.zeros((), bool) if plan is None else ~jnp.any(plan.feasible[0])
+    no_candidate = jnp.zeros((), bool) if plan is None else plan.verdict[0] == Verdict.NOBODY
     # A NaN residual fails the comparison, as it should.
     solved = (residual <= residual_tolerance) & jnp.all(jnp.isfinite(value))
     outer_steps = jnp.ones((), jnp.int32)

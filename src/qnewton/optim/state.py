@@ -49,6 +49,8 @@ class NewtonState(NamedTuple):
         starts: the blocks' next first guesses `[n]` where iterative solves start warm; otherwise empty.
         estimates: what is remembered of each block's spectrum, where the scheduler's estimator is a `Reuse`; otherwise
             empty.
+        choices: each block's last choice under each assumption set `[sets]`, -1 before the first, where the scheduler's
+            policy remembers it; otherwise empty.
         info: of the last step; zeros before the first.
     """
 
@@ -59,4 +61,5 @@ class NewtonState(NamedTuple):
     systems: tuple[System, ...]
     starts: tuple[Float[Array, " n"], ...]
     estimates: tuple[Remembered, ...]
+    choices: tuple[Int[Array, " sets"], ...]
     info: StepInfo

@@ -10,7 +10,7 @@ from pathlib import Path
 from .fields import Fields, RunFileError, clean_text
 from .records import KINDS, STAGES, Assumption, Block, Config, GateTime, Run, Step, Summary
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def read_run(run_directory: Path) -> Run:
@@ -182,7 +182,10 @@ def _summary(fields: Fields) -> Summary:
         gate_time_s = row.number("gate_time_s")
         if gate_time_s is None or gate_time_s <= 0:
             raise row.error("gate_time_s", "a positive number")
-        rows.append(GateTime(gate_time_s, row.number("quantum_share"), row.number("predicted_seconds")))
+        share, whole, solves = (
+            row.number(name) for name in ("quantum_share", "predicted_seconds", "predicted_solve_seconds")
+        )
+        rows.append(GateTime(gate_time_s, share, whole, solves))
     return Summary(
         status=fields.one_of("status", ("finished", "interrupted")),
         steps=fields.integer("steps"),

@@ -99,6 +99,7 @@ class GateTime:
     gate_time_s: float
     quantum_share: float | None
     predicted_seconds: float | None
+    predicted_solve_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)

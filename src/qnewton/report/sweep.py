@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from ..core.fastest import fastest
 from . import derive
 from .records import Assumption, Run
 
@@ -36,9 +39,9 @@ def sweeps(run: Run) -> dict[str, Sweep]:
         computed = from_blocks(run, name)
         reported = run.summary.by_gate_time if run.summary is not None and name == run.summary.acting else ()
         if reported:
-            solves = {row.gate_time_s: row.solve_seconds for row in computed.rows}
+            # As the run's policy would have had it, which need not be the fastest.
             rows = tuple(
-                Row(row.gate_time_s, row.quantum_share, solves.get(row.gate_time_s), row.predicted_seconds)
+                Row(row.gate_time_s, row.quantum_share, row.predicted_solve_seconds, row.predicted_seconds)
                 for row in reported
             )
             computed = replace(computed, rows=rows, reported=True)
@@ -62,11 +65,13 @@ def from_blocks(run: Run, assumption_set: str) -> Sweep:
     wins: dict[float, int] = {}
     slowest: list[float] = []
     for entry in entries:
-        slow, fast = _classical(entry), _quantum(entry)
-        slowest.append(slow)
-        for time, seconds in fast.items():
-            taken.setdefault(time, []).append(min(slow, seconds))
-            wins[time] = wins.get(time, 0) + (seconds < slow)
+        classical, quantum = _classical(entry), _quantum(entry)
+        slowest.append(_least(classical)[1])
+        for time, seconds in quantum.items():
+            # Classical candidates come first and win a tie, whatever their order in the run.
+            index, least = _least([*classical, *seconds])
+            taken.setdefault(time, []).append(least)
+            wins[time] = wins.get(time, 0) + (index >= len(classical) and math.isfinite(least))
     around = _around_the_solves(run, assumption_set)
     rows = []
     for time, values in sorted(taken.items()):
@@ -82,20 +87,33 @@ def _around_the_solves(run: Run, assumption_set: str) -> float | None:
     return None if whole is None or classical is None or quantum is None else whole - classical - quantum
 
 
-def _classical(entry: Assumption) -> float:
+def _classical(entry: Assumption) -> list[float]:
+    """Seconds of the classical candidates."""
     quantum = set(entry.predicted_quantum_seconds_by_gate_time) | set(entry.break_even_gate_time_s)
-    seconds = (value for name, value in entry.predicted_seconds.items() if name not in quantum)
-    return min((value for value in seconds if value is not None), default=math.inf)
+    return [_known(value) for name, value in entry.predicted_seconds.items() if name not in quantum]
 
 
-def _quantum(entry: Assumption) -> dict[float, float]:
-    """Gate time to the seconds of the fastest quantum candidate."""
-    fastest: dict[float, float] = {}
+def _quantum(entry: Assumption) -> dict[float, list[float]]:
+    """Gate time to the seconds of the quantum candidates."""
+    found: dict[float, list[float]] = {}
     for rows in entry.predicted_quantum_seconds_by_gate_time.values():
         for time, seconds in rows:
             if time > 0:
-                fastest[time] = min(fastest.get(time, math.inf), math.inf if seconds is None else seconds)
-    return fastest
+                found.setdefault(time, []).append(_known(seconds))
+    return found
+
+
+def _known(seconds: float | None) -> float:
+    return math.inf if seconds is None else seconds
+
+
+def _least(seconds: Sequence[float]) -> tuple[int, float]:
+    """Who is fastest, and in how many seconds; infinite where nobody is."""
+    if not seconds:
+        return 0, math.inf
+    costs = np.asarray(seconds)
+    index, found = fastest(costs, np.ones(len(costs), bool))
+    return int(index), float(costs[index]) if found else math.inf
 
 
 def _sum(values: Iterable[float]) -> float:

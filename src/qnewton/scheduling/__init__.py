@@ -2,6 +2,19 @@
 
 from .calibration import calibrate as calibrate
 from .hybrid import Hybrid as Hybrid
+from .makespan import Machine as Machine
+from .makespan import StepSchedule as StepSchedule
+from .makespan import schedule_step as schedule_step
 from .plan import Plan as Plan
-from .policy import AbstractPolicy as AbstractPolicy
-from .policy import Fastest as Fastest
+from .policies import AbstractPolicy as AbstractPolicy
+from .policies import Assigned as Assigned
+from .policies import Budget as Budget
+from .policies import Choice as Choice
+from .policies import Fastest as Fastest
+from .policies import FixedCandidate as FixedCandidate
+from .policies import Hysteresis as Hysteresis
+from .policies import KappaThreshold as KappaThreshold
+from .policies import Offers as Offers
+from .policies import Turn as Turn
+from .replay import Recorded as Recorded
+from .replay import decide as decide

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from ..core.operators import block_of
 from ..core.records import System, SystemEstimate
-from ..core.status import Refusal
+from ..core.status import Refusal, Verdict
 from ..core.trees import ravel, unravel
 from ..estimation import AbstractEstimator, Automatic
 from ..hardware import AbstractAssumptions, ClassicalMachine, Paper, QuantumMachine
@@ -20,7 +20,7 @@ from ..solvers import LU, QLSA, AbstractSolver, Cholesky
 from ..solvers.flat import dtype_of, without_tags
 from .calibration import calibrate_once
 from .plan import Plan, make_plan
-from .policy import AbstractPolicy, Fastest
+from .policies import AbstractPolicy, Fastest, Turn
 from .union import StateUnion
 
 
@@ -57,7 +57,8 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
 
     Mark the operator with `lineax.symmetric_tag` or `lineax.positive_semidefinite_tag` where it has that property. The
     linear-solve option `eigenvalue_floor` (scalar) states a proven lower bound on the smallest eigenvalue; `estimate`
-    (a `SystemEstimate`) is taken for the system's, and the estimator not asked.
+    (a `SystemEstimate`) is taken for the system's, and the estimator not asked; `turn` (a `Turn`) is the system's place
+    in a training, by default a first solve that is all there is.
 
     Attributes:
         solvers: the candidates; ties go to the first.
@@ -102,15 +103,26 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         """Whether no candidate needs a matrix either, so that blocks may be larger than memory."""
         return self.keeps_unformed(floor=floor) and all(solver.matrix_free for solver in self.solvers)
 
-    def plan(self, system: System, estimate: SystemEstimate | None = None) -> Plan:
+    def first_turn(self, share: float, dtype: jnp.dtype) -> Turn:
+        """A block's place in the first step.
+
+        Args:
+            share: of the step's rows that are the block's.
+            dtype: of the systems.
+        """
+        return Turn.first(len(self.assumptions), share, dtype)
+
+    def plan(self, system: System, estimate: SystemEstimate | None = None, turn: Turn | None = None) -> Plan:
         """Estimate a system, predict every candidate and choose, without solving.
 
         Args:
             system: to plan for.
             estimate: of it, where there is one already.
+            turn: its place in a training; None: a first solve that is all there is.
 
         Raises:
-            ValueError: if the classical machine was calibrated for another dtype.
+            ValueError: if the classical machine was calibrated for another dtype, or the policy does not fit the
+                candidates.
         """
         dtype = str(system.like.dtype)
         classical = calibrate_once(self.solvers, dtype) if self.classical is None else self.classical
@@ -128,6 +140,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             self.policy,
             refusals=[self._refusal(i, system) for i in range(len(self.solvers))],
             formed=system.is_formed,
+            turn=self.first_turn(1.0, system.like.dtype) if turn is None else turn,
         )
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> HybridState:
@@ -146,13 +159,14 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
                 "with lineax.symmetric_tag, or leave the option away"
             )
         structures = operator.in_structure(), operator.out_structure()
+        known = {"estimate": options.get("estimate"), "turn": options.get("turn")}
         if block_of(operator) is not None and self.keeps_unformed(floor=floor is not None):
             bare = without_tags(operator)
-            plan = self.plan(System.over(bare, symmetric=True, eigenvalue_floor=floor), options.get("estimate"))
+            plan = self.plan(System.over(bare, symmetric=True, eigenvalue_floor=floor), **known)
             return HybridState(plan, (), bare, *structures, True, False)
         matrix = operator.as_matrix()
         system = System.of(matrix, symmetric=symmetric, eigenvalue_floor=floor)
-        plan = self.plan(system, options.get("estimate"))
+        plan = self.plan(system, **known)
         union = self._union(jax.ShapeDtypeStruct(matrix.shape, matrix.dtype), symmetric)
         branches = [lambda m, i=i: union.pack(i, self._init(i, m, symmetric)) for i in range(len(self.solvers))]
         slots = _switch(plan.choice[0], branches, matrix)
@@ -186,7 +200,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             branches = [lambda slots, b, i=i: solve(i, slots, b) for i in range(len(self.solvers))]
             value, result, steps = _switch(state.plan.choice[0], branches, state.slots, flat)
         # No candidate could take it: say so by NaN rather than pass off whatever the first one returned.
-        value = jnp.where(jnp.any(state.plan.feasible[0]), value, jnp.nan)
+        value = jnp.where(state.plan.verdict[0] == Verdict.NOBODY, jnp.nan, value)
         leaves, structure = jax.tree.flatten(state.in_structure)
         stats = {"plan": state.plan, "num_steps": steps}
         return jax.tree.unflatten(structure, unravel(value, leaves)), result, stats
