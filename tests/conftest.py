@@ -10,8 +10,8 @@ import pytest
 
 # Nearly all of the tests' time is compilation, of programs that run once. So they are compiled the quick way: without
 # LLVM's optimiser, and by XLA's older emitters, which halves the time of it all. JAX reads this when it first computes.
-# Whoever sets the variable runs the tests their way: `XLA_FLAGS= make test` compiles as users and benchmarks do, and the
-# training in a process of its own (tests/cli) always does.
+# Whoever sets the variable runs the tests their way: `XLA_FLAGS= make test` compiles as users and benchmarks do, and
+# the training in a process of its own (tests/cli) always does.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "

@@ -14,20 +14,22 @@ import qnewton
 ROOT = Path(qnewton.__file__).parent
 
 STAGES = {"core", "curvature", "conditioning", "estimation", "solvers", "hardware"}
-SCHEDULING = STAGES | {"scheduling"}
+PLANNING = {"core", "solvers", "hardware", "planning"}
+SCHEDULING = STAGES | {"planning", "scheduling"}
 OPTIM = SCHEDULING | {"optim"}
 EXPERIMENTS = OPTIM | {"experiments"}
 MAY_IMPORT = {
     "core": {"core"},
     **{stage: {"core", stage} for stage in STAGES},
+    "planning": PLANNING,
     "scheduling": SCHEDULING,
     "optim": OPTIM,
     "experiments": EXPERIMENTS,
     "report": {"core", "report"},
     "cli": EXPERIMENTS | {"report", "cli"},
     "testing": STAGES | {"testing"},
-    # The package's own __init__: what the user gets by `import qnewton`.
-    "qnewton": OPTIM,
+    # The package's own __init__ and api: what the user gets by `import qnewton`.
+    "qnewton": OPTIM | {"qnewton"},
 }
 
 
@@ -56,7 +58,7 @@ def imported_modules(source: str, module: str) -> Iterator[str]:
 def folder(module: str) -> str:
     """The folder under src/qnewton that a module is in; `qnewton` for the package itself."""
     parts = module.split(".")
-    return parts[1] if len(parts) > 2 or (ROOT / parts[-1]).is_dir() else "qnewton"
+    return parts[1] if len(parts) > 1 and (ROOT / parts[1]).is_dir() else "qnewton"
 
 
 def violations(source: str, module: str) -> list[str]:
@@ -91,6 +93,7 @@ def test_a_file_imports_only_from_its_left(module: str) -> None:
         ("qnewton.curvature.hessian", "from ..conditioning.base import condition"),
         ("qnewton.solvers.quantum.qlsa", "from ...hardware import QuantumMachine"),
         ("qnewton.hardware.quantum", "from ..solvers.base import AbstractSolver"),
+        ("qnewton.planning.table", "from ..scheduling import Hybrid"),
         ("qnewton.scheduling.plan", "from ..optim import newton"),
         ("qnewton.optim.newton", "from ..experiments.ledger import Ledger"),
         ("qnewton.experiments.runner", "from ..report import write"),
@@ -123,12 +126,14 @@ def test_the_rule_lets_the_rest_pass(module: str, line: str) -> None:
 
 @pytest.fixture(scope="module")
 def fresh_import() -> dict:
-    """What `import qnewton` does to a new interpreter."""
+    """What `import qnewton`, and then its first public name, do to a new interpreter."""
     script = """if True:
         import json, sys
         import jax
         before = dict(jax.config.values)
         import qnewton
+        lazy = sorted(name for name in sys.modules if name.startswith("qnewton."))
+        qnewton.newton
         after = dict(jax.config.values)
         changed = sorted(key for key in after if key not in before or before[key] != after[key])
         try:
@@ -139,7 +144,7 @@ def fresh_import() -> dict:
         modules = sorted({name.partition(".")[0] for name in sys.modules})
         ours = sorted(name for name in sys.modules if name.startswith("qnewton."))
         print(json.dumps({"changed": changed, "x64": jax.config.jax_enable_x64, "backend": backend,
-                          "modules": modules, "ours": ours}))
+                          "modules": modules, "ours": ours, "lazy": lazy}))
     """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
     return json.loads(done.stdout.splitlines()[-1])
@@ -161,5 +166,14 @@ def test_importing_leaves_slow_packages_for_later(fresh_import: dict, module: st
     assert module not in fresh_import["modules"]
 
 
+def test_names_are_loaded_when_asked_for(fresh_import: dict) -> None:
+    """`qnewton plan` is done before all of them would be there."""
+    assert fresh_import["lazy"] == []
+    assert {"newton", "QUERY_MODELS", "__version__"} <= {*dir(qnewton), "__version__"}
+    assert qnewton.__version__
+    with pytest.raises(AttributeError, match="module 'qnewton' has no attribute 'nothing'"):
+        getattr(qnewton, "nothing")  # noqa: B009
+
+
 def test_importing_loads_neither_experiments_nor_report_nor_testing(fresh_import: dict) -> None:
-    assert {name.split(".")[1] for name in fresh_import["ours"]} == OPTIM
+    assert {name.split(".")[1] for name in fresh_import["ours"]} == OPTIM | {"api"}

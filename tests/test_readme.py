@@ -14,7 +14,7 @@ def test_the_examples_run_one_after_the_other(capsys) -> None:
     namespace: dict = {}
     for block in blocks:
         exec(compile(block, str(README), "exec"), namespace)
-    assert len(capsys.readouterr().out.strip().splitlines()) >= 2, "both examples print"
+    assert len(capsys.readouterr().out.strip().splitlines()) >= 2, "they print"
     assert float(namespace["info"].relative_residual) < 1e-3
     # Which candidate is fastest on a system this small is for the machine to say.
     np.testing.assert_allclose(namespace["solution"].value, [0.2, 0.6], rtol=1e-5)

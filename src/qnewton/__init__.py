@@ -2,148 +2,37 @@
 
 Every Newton system of a training step is a task that a scheduler gives to the solver that is predicted to finish it
 soonest: a classical one (calibrated seconds) or a quantum linear solver algorithm (modelled seconds).
+
+The public names are those of `api.py`. They are loaded when the first of them is asked for, so that a command which
+needs few of them (`qnewton plan`) does not wait for all.
 """
 
-from importlib.metadata import version
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from .conditioning import AbstractConditioner as AbstractConditioner
-from .conditioning import Cliques as Cliques
-from .conditioning import Compensate as Compensate
-from .conditioning import Conditioning as Conditioning
-from .conditioning import Damp as Damp
-from .conditioning import DampSpectral as DampSpectral
-from .conditioning import DampTo as DampTo
-from .conditioning import DampTrace as DampTrace
-from .conditioning import Definiteness as Definiteness
-from .conditioning import Guarantee as Guarantee
-from .conditioning import Matching as Matching
-from .conditioning import OutputBlocks as OutputBlocks
-from .conditioning import Prune as Prune
-from .conditioning import PruneRows as PruneRows
-from .conditioning import Rotate as Rotate
-from .conditioning import ScaleDiagonal as ScaleDiagonal
-from .conditioning import Shift as Shift
-from .conditioning import ShiftLowest as ShiftLowest
-from .conditioning import ShiftTo as ShiftTo
-from .conditioning import Threshold as Threshold
-from .conditioning import WhitenOutputs as WhitenOutputs
-from .conditioning import preset as preset
-from .core.records import ClassicalWorkload as ClassicalWorkload
-from .core.records import Encoding as Encoding
-from .core.records import Kind as Kind
-from .core.records import Kinds as Kinds
-from .core.records import QuantumWorkload as QuantumWorkload
-from .core.records import System as System
-from .core.records import SystemEstimate as SystemEstimate
-from .core.status import Status as Status
-from .core.trees import freeze as freeze
-from .curvature import AbstractCurvature as AbstractCurvature
-from .curvature import Block as Block
-from .curvature import EmpiricalFisher as EmpiricalFisher
-from .curvature import GaussNewton as GaussNewton
-from .curvature import Hessian as Hessian
-from .curvature import Microbatched as Microbatched
-from .curvature import Objective as Objective
-from .curvature import per_layer as per_layer
-from .curvature import per_tensor as per_tensor
-from .curvature import whole as whole
-from .estimation import AbstractEstimator as AbstractEstimator
-from .estimation import Automatic as Automatic
-from .estimation import BlockSpectrum as BlockSpectrum
-from .estimation import Bracket as Bracket
-from .estimation import Certified as Certified
-from .estimation import DefiniteDeterminantNorm as DefiniteDeterminantNorm
-from .estimation import DeterminantNorm as DeterminantNorm
-from .estimation import Exact as Exact
-from .estimation import HagerHigham as HagerHigham
-from .estimation import InverseLanczos as InverseLanczos
-from .estimation import Lanczos as Lanczos
-from .estimation import ProbabilisticLanczos as ProbabilisticLanczos
-from .estimation import Reuse as Reuse
-from .hardware import AbstractAssumptions as AbstractAssumptions
-from .hardware import ClassicalMachine as ClassicalMachine
-from .hardware import Paper as Paper
-from .hardware import QuantumMachine as QuantumMachine
-from .optim import AbstractAdaptation as AbstractAdaptation
-from .optim import AbstractStepRule as AbstractStepRule
-from .optim import BlockInfo as BlockInfo
-from .optim import BlockMemory as BlockMemory
-from .optim import Correction as Correction
-from .optim import DualNewtonInfo as DualNewtonInfo
-from .optim import DualNewtonState as DualNewtonState
-from .optim import Fixed as Fixed
-from .optim import KFACInfo as KFACInfo
-from .optim import KFACState as KFACState
-from .optim import KLClip as KLClip
-from .optim import LevenbergMarquardt as LevenbergMarquardt
-from .optim import LineSearch as LineSearch
-from .optim import MemoryEstimate as MemoryEstimate
-from .optim import NewtonState as NewtonState
-from .optim import QuadraticModel as QuadraticModel
-from .optim import StepInfo as StepInfo
-from .optim import TrustRegion as TrustRegion
-from .optim import assign as assign
-from .optim import dual_newton as dual_newton
-from .optim import kfac as kfac
-from .optim import memory_estimate as memory_estimate
-from .optim import newton as newton
-from .optim import recipe as recipe
-from .optim import spectrum as spectrum
-from .scheduling import AbstractPolicy as AbstractPolicy
-from .scheduling import Assigned as Assigned
-from .scheduling import Budget as Budget
-from .scheduling import Choice as Choice
-from .scheduling import Fastest as Fastest
-from .scheduling import FixedCandidate as FixedCandidate
-from .scheduling import Hybrid as Hybrid
-from .scheduling import Hysteresis as Hysteresis
-from .scheduling import KappaThreshold as KappaThreshold
-from .scheduling import Machine as Machine
-from .scheduling import Offers as Offers
-from .scheduling import Plan as Plan
-from .scheduling import StepSchedule as StepSchedule
-from .scheduling import Turn as Turn
-from .scheduling import calibrate as calibrate
-from .scheduling import schedule_step as schedule_step
-from .solvers import CG as CG
-from .solvers import EKFAC as EKFAC
-from .solvers import KFAC as KFAC
-from .solvers import LU as LU
-from .solvers import MINRES as MINRES
-from .solvers import QLSA as QLSA
-from .solvers import AbstractPreconditioner as AbstractPreconditioner
-from .solvers import AbstractSolver as AbstractSolver
-from .solvers import Cholesky as Cholesky
-from .solvers import Dual as Dual
-from .solvers import Eigh as Eigh
-from .solvers import Identity as Identity
-from .solvers import Jacobi as Jacobi
-from .solvers import Nystrom as Nystrom
-from .solvers import SaddleFree as SaddleFree
-from .solvers.quantum.precision import ErrorBudget as ErrorBudget
-from .solvers.quantum.precision import ErrorConvention as ErrorConvention
-from .solvers.quantum.queries import QUERY_MODELS as QUERY_MODELS
-from .solvers.quantum.queries import Evidence as Evidence
-from .solvers.quantum.queries import Matrices as Matrices
-from .solvers.quantum.queries import QueryModel as QueryModel
-from .solvers.quantum.queries import Unit as Unit
-from .solvers.quantum.queries import chebyshev2015 as chebyshev2015
-from .solvers.quantum.queries import costa2021 as costa2021
-from .solvers.quantum.queries import costa2021_definite as costa2021_definite
-from .solvers.quantum.queries import costa2023 as costa2023
-from .solvers.quantum.queries import costa2023_definite as costa2023_definite
-from .solvers.quantum.queries import costa2026 as costa2026
-from .solvers.quantum.queries import dalzell2024 as dalzell2024
-from .solvers.quantum.queries import dalzell2024_eq48 as dalzell2024_eq48
-from .solvers.quantum.queries import dalzell2024_eq118 as dalzell2024_eq118
-from .solvers.quantum.queries import dalzell2024_known_norm as dalzell2024_known_norm
-from .solvers.quantum.queries import fourier2015 as fourier2015
-from .solvers.quantum.queries import hhl2009 as hhl2009
-from .solvers.quantum.queries import jennings2023v1 as jennings2023v1
-from .solvers.quantum.queries import jennings2023v2_abstract as jennings2023v2_abstract
-from .solvers.quantum.queries import jennings2023v3_eq175 as jennings2023v3_eq175
-from .solvers.quantum.queries import lefterovici2025_qsvt as lefterovici2025_qsvt
-from .solvers.quantum.queries import martyn2021 as martyn2021
-from .solvers.quantum.queries import sunderhauf2025 as sunderhauf2025
+if TYPE_CHECKING:
+    from importlib.metadata import version
 
-__version__ = version("qnewton")
+    from .api import *  # noqa: F403
+
+    __version__ = version("qnewton")
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("qnewton")
+        # Python's own questions about a module are not about names of ours.
+        if name.startswith("__"):
+            raise AttributeError(f"module 'qnewton' has no attribute {name!r}")
+        found = vars(importlib.import_module(".api", __name__)).get(name)
+        # A folder, e.g. `qnewton.solvers`, is an attribute once it is imported.
+        found = globals().get(name) if found is None else found
+        if found is None:
+            raise AttributeError(f"module 'qnewton' has no attribute {name!r}")
+        return found
+
+    def __dir__() -> list[str]:
+        api = importlib.import_module(".api", __name__)
+        return sorted({*globals(), *(name for name in vars(api) if not name.startswith("_"))})

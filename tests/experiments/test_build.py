@@ -50,7 +50,7 @@ def test_the_paper_preset_is_the_published_one():
         "order": "prune-damp",
     }
     assert paper.scheduling.solvers == ("lu", "qlsa")
-    assert paper.scheduling.assumptions == "paper"
+    assert paper.scheduling.assumptions == ("paper",)
     # What the words stand for.
     assert build.CURVATURES[paper.step.curvature] == q.Hessian()
     assert build.PARTITIONS[paper.step.partition] is q.per_tensor
@@ -127,14 +127,34 @@ def test_every_word_of_an_option_stands_for_something():
         (StepOptions, "curvature", build.CURVATURES),
         (StepOptions, "partition", build.PARTITIONS),
         (SchedulingOptions, "estimator", build.ESTIMATORS),
-        (SchedulingOptions, "assumptions", build.ASSUMPTIONS),
+        (SchedulingOptions, "assumptions", build.ASSUMPTION_SETS),
         (SchedulingOptions, "preconditioner", build.PRECONDITIONERS),
         (TrainOptions, "optimizer", {"newton": None, **build.COMPLETE}),
         (TrainOptions, "preset", PRESETS),
     ):
         words = cls.__dataclass_fields__[field].type.__args__
+        if Ellipsis in words:
+            words = words[0].__args__
         assert set(words) == set(table), field
     assert len(set(map(type, build.ESTIMATORS.values()))) == len(build.ESTIMATORS)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [((), "--assumptions is empty: name at least one set"), (("paper", "paper"), "paper paper: it names one twice")],
+)
+def test_assumption_sets_are_some_and_different(names, message):
+    with pytest.raises(ValueError, match=message):
+        SchedulingOptions(assumptions=names)
+
+
+def test_the_sets_and_their_machine_reach_the_scheduler():
+    options = SchedulingOptions(assumptions=("end_to_end", "paper"), hardware="majorana", gate_time_s=1e-9)
+    hybrid = build.make_hybrid(options)
+    assert [assumed.name for assumed in hybrid.assumptions] == ["end_to_end", "paper"]
+    profile = build.load_profile("majorana")
+    assert isinstance(profile, q.QuantumProfile)
+    assert hybrid.quantum == q.QuantumMachine(1e-9, profile)
 
 
 def test_the_hybrid_is_what_the_options_say():

@@ -143,6 +143,7 @@ ASSUMPTION = Record(
     predicted_seconds=every(or_null(seconds)),
     refused=every(text),
     queries=every(or_null(seconds)),
+    copies=every(or_null(seconds)),
     success_probability=every(or_null(seconds)),
     clamped=every(flag),
     break_even_gate_time_s=every(or_null(seconds)),

@@ -1,5 +1,6 @@
 """Physical cost: published golden values, a slow search for factories, its shape in theory, and its ends."""
 
+import dataclasses
 import itertools
 import math
 
@@ -18,9 +19,11 @@ from qnewton.hardware import (
     Sequential,
     load_profile,
     physical_cost,
+    profile_names,
     t_gates_per_rotation,
 )
-from qnewton.hardware.distillation import MAX_DISTANCE, factory_table
+from qnewton.hardware.distillation import MAX_DISTANCE, compute_table, factory_table
+from qnewton.hardware.factory_files import FIELDS, packaged_tables, table_key
 
 LAYOUTS = {"sequential": Sequential(), "reaction-limited": ReactionLimited()}
 each_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
@@ -300,3 +303,15 @@ def test_a_sweep_broadcasts():
 def test_no_rotations_need_no_t_gates():
     assert t_gates_per_rotation(0, 1e-3) == 0
     assert t_gates_per_rotation(np.array([1.0, 1e6]), 1e-3).tolist() == [math.ceil(0.53 * math.log2(1e3) + 4.86), 21]
+
+
+def test_the_packaged_factories_are_those_that_are_computed():
+    profiles = [profile for profile in map(load_profile, profile_names()) if isinstance(profile, QuantumProfile)]
+    assert set(packaged_tables()) == {table_key(profile) for profile in profiles}
+    for profile in profiles:
+        computed, packaged = compute_table(profile), factory_table(profile)
+        for field in FIELDS:
+            np.testing.assert_allclose(getattr(packaged, field), getattr(computed, field), rtol=1e-12)
+    # Another machine has factories of its own.
+    other = dataclasses.replace(profiles[0], t_gate_error_rate=2e-3)
+    assert table_key(other) not in packaged_tables()

@@ -127,6 +127,9 @@ def test_gate_times_are_scaled_together_and_the_reaction_stays():
             profile.at_gate_time(bad)
 
 
+REST = ("memory_bytes", "efficiency")
+
+
 def test_a_data_sheet_becomes_a_machine():
     profile = load_profile("nvidia-h100-sxm")
     assert isinstance(profile, ClassicalProfile)
@@ -136,10 +139,15 @@ def test_a_data_sheet_becomes_a_machine():
     assert machine.seconds(ClassicalWorkload("lu", flops=0.0, bytes=3.35e12)) == pytest.approx(1 / 0.65)
     with pytest.raises(ValueError, match="dtype is bfloat16"):
         profile.machine(["lu"], "bfloat16")
-    for field, value in [("efficiency", 1.5), ("bytes_per_s", 0.0), ("float32_flops_per_s", float("nan"))]:
+    for field, value in [
+        ("efficiency", 1.5),
+        ("bytes_per_s", 0.0),
+        ("memory_bytes", -1.0),
+        ("float32_flops_per_s", float("nan")),
+    ]:
         arguments = {
             f: getattr(profile, f)
-            for f in ("name", "description", "float32_flops_per_s", "float64_flops_per_s", "bytes_per_s", "efficiency")
+            for f in (*("name", "description", "float32_flops_per_s", "float64_flops_per_s", "bytes_per_s"), *REST)
         }
         with pytest.raises(ValueError, match=f"{field} is {value}"):
             ClassicalProfile(**{**arguments, field: value})

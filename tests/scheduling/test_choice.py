@@ -2,7 +2,9 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
+import equinox as eqx
 import hypothesis
 import hypothesis.strategies as st
 import jax
@@ -10,7 +12,6 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 import pytest
-from jaxtyping import Array, Float
 
 import qnewton as q
 from qnewton.hardware import KernelTimes
@@ -154,16 +155,16 @@ class Tenfold(q.AbstractAssumptions):
     def name(self) -> str:
         return "tenfold"
 
-    def encode(self, estimate: q.SystemEstimate) -> q.Encoding:
-        return q.Paper().encode(estimate)
-
-    def seconds(self, workload: q.QuantumWorkload, machine: q.QuantumMachine) -> Float[Array, ""]:
-        return 10 * q.Paper().seconds(workload, machine)
+    def charge(
+        self, solver: Any, numbers: Any, precision: Any, clock: q.Clock, *, readout_precision: Any = None
+    ) -> q.Charge:
+        charge = q.paper().charge(solver, numbers, precision, clock)
+        return eqx.tree_at(lambda c: c.seconds, charge, 10 * charge.seconds)
 
 
 def test_every_assumption_set_is_recorded_and_the_first_acts(machine_of, queries_of):
     gate_time_s = 1e-3 / queries_of(1.0) / 3  # quantum wins threefold under `paper`, and loses under `tenfold`
-    for sets, acting in (([q.Paper(), Tenfold()], 2), ([Tenfold(), q.Paper()], 0)):
+    for sets, acting in (([q.paper(), Tenfold()], 2), ([Tenfold(), q.paper()], 0)):
         hybrid = q.Hybrid(
             classical=machine_of(cholesky=1e-3),
             quantum=q.QuantumMachine(gate_time_s),
@@ -208,9 +209,9 @@ def test_the_policy_is_asked(machine_of):
 
 BAD_HYBRIDS = {
     "no candidates": ({"solvers": []}, "no candidates.*LU"),
-    "no assumption set": ({"assumptions": []}, "no assumption set.*Paper"),
+    "no assumption set": ({"assumptions": []}, "no assumption set.*paper"),
     "the same solver twice": ({"solvers": [q.LU(), q.QLSA(), q.LU()]}, "same solver twice.*LU, QLSA"),
-    "the same set twice": ({"assumptions": [q.Paper(), q.Paper()]}, "same assumption set twice.*paper"),
+    "the same set twice": ({"assumptions": [q.paper(), q.paper()]}, "same assumption set twice.*paper"),
 }
 
 

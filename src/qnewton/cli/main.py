@@ -4,7 +4,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..core.suggest import unknown
+from .breakeven import breakeven
 from .calibrate import calibrate
+from .plan import plan
 from .report import report
 from .spectrum import spectrum
 from .tradeoff import tradeoff
@@ -15,12 +17,16 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "report": report,
     "spectrum": spectrum,
     "tradeoff": tradeoff,
+    "plan": plan,
+    "breakeven": breakeven,
     "calibrate": calibrate,
 }
 USAGE = """usage: qnewton train TASK [options]   train a task with Newton's method
        qnewton report RUN             write the report of a run directory again
        qnewton spectrum RUN|FILE      eigenvalues, condition number and degree of each block
        qnewton tradeoff TASK          step quality and loss against sparsity and encoded condition number
+       qnewton plan [RUN|FILE]        what a system would cost, quantum and classical
+       qnewton breakeven [RUN|FILE]   what would have to change for both to be equally fast
        qnewton calibrate              measure this machine once, for predictions
 
 `qnewton train --help` explains every option.

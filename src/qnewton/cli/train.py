@@ -96,6 +96,6 @@ def _print_summary(summary: dict[str, Any]) -> None:
     stand_in = " (fidelity model: a classical solve stood in for the state, only the cost is quantum)"
     print(
         f"predicted {summary['predicted_seconds'][acting]:.2f} s under `{acting}` at {summary['gate_time_s']:g} s per "
-        f"query; {alone}\n"
+        f"gate; {alone}\n"
         f"quantum   {summary['quantum_share']:.0%} of the systems{stand_in if summary['fidelity'] == 'model' else ''}"
     )

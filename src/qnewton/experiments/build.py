@@ -33,8 +33,9 @@ from ..estimation import (
     Lanczos,
     ProbabilisticLanczos,
 )
-from ..hardware import AbstractAssumptions, ClassicalMachine, Paper, QuantumMachine
+from ..hardware import ClassicalMachine, QuantumMachine, QuantumProfile, load_profile
 from ..optim import AbstractAdaptation, Fixed, KFACState, LevenbergMarquardt, dual_newton, kfac, recipe
+from ..planning.assumptions import ASSUMPTION_SETS
 from ..scheduling import AbstractPolicy, Budget, Fastest, FixedCandidate, Hybrid, Hysteresis, KappaThreshold
 from ..solvers import (
     CG,
@@ -74,7 +75,6 @@ PRECONDITIONERS: dict[str, AbstractPreconditioner] = {
     "kfac": KFAC(),
     "ekfac": EKFAC(),
 }
-ASSUMPTIONS: dict[str, AbstractAssumptions] = {"paper": Paper()}
 Complete = Callable[[Objective, PyTree, Batch], optax.GradientTransformationExtraArgs]
 COMPLETE: dict[str, Complete] = {
     "recipe": recipe,
@@ -145,18 +145,18 @@ def make_policy(options: PolicyOptions, scheduling: SchedulingOptions) -> Abstra
 def make_hybrid(
     options: SchedulingOptions, policy: AbstractPolicy | None = None, classical: ClassicalMachine | None = None
 ) -> Hybrid:
-    """The scheduler, by default with `Fastest()`; the acting assumption set comes first.
+    """The scheduler, by default with `Fastest()`.
 
     Without a machine it can say what it forms, and no more.
     """
-    acting = ASSUMPTIONS[options.assumptions]
-    others = [a for a in ASSUMPTIONS.values() if a.name != acting.name]
+    profile = load_profile(options.hardware)
+    assert isinstance(profile, QuantumProfile), "its options name quantum profiles only"
     return Hybrid(
         make_solvers(options),
         estimator=ESTIMATORS[options.estimator],
         classical=classical,
-        quantum=QuantumMachine(options.gate_time_s),
-        assumptions=(acting, *others),
+        quantum=QuantumMachine(options.gate_time_s, profile),
+        assumptions=tuple(ASSUMPTION_SETS[name] for name in options.assumptions),
         policy=Fastest() if policy is None else policy,
     )
 

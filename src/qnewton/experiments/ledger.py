@@ -42,8 +42,9 @@ class Ledger:
         self._quantum = {solver.name: solver.fidelity is not None for solver in hybrid.solvers}
         self.steps: list[dict[str, Any]] = []
         self.blocks: list[dict[str, Any]] = []
-        # Of the acting set, as the policy saw it: seconds, feasible and the condition number of every system.
-        self._seen: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        # Of the acting set, as the policy saw it: seconds, feasible and the condition number of every system; and the
+        # part of the seconds that no quantum clock scales.
+        self._seen: list[tuple[np.ndarray, ...]] = []
 
     def record(
         self, info: StepInfo, *, epoch: float, measured_seconds: float
@@ -81,8 +82,9 @@ class Ledger:
         for block in info.blocks:
             plan = block.plan
             assert plan is not None, "the runner always schedules"
-            seen = plan.predicted_seconds[0], plan.feasible[0], plan.estimate.log_condition_number
-            self._seen.append((np.asarray(seen[0]), np.asarray(seen[1]), np.asarray(seen[2])))
+            kappa = plan.estimate.log_condition_number
+            seen = plan.predicted_seconds[0], plan.feasible[0], kappa, plan.fixed_seconds[0]
+            self._seen.append(tuple(np.asarray(part) for part in seen))
         return step, lines
 
     def _block_line(self, step: int, index: int, block: Block, info: BlockInfo) -> dict[str, Any]:
@@ -131,13 +133,17 @@ class Ledger:
         # Scheduling is in the dtype of the system; the ledger works in float64 from there on.
         seconds = np.asarray(plan.predicted_seconds[row], np.float64)
         queries = np.asarray(plan.queries[row], np.float64)
+        copies = np.asarray(plan.copies[row], np.float64)
         success = np.asarray(plan.success_probability[row], np.float64)
         quantum = [i for i, name in enumerate(names) if self._quantum[name]]
         classical = np.asarray([not self._quantum[name] for name in names])
         best, able = fastest(seconds, feasible & classical)
         unaided = float(seconds[best]) if able else math.inf
         choice = names[int(plan.choice[row])]
-        per_gate = {i: float(seconds[i]) / self._hybrid.quantum.gate_time_s for i in quantum}
+        # Seconds of a quantum solve are a part that no quantum clock scales, and gate times.
+        fixed = np.where(np.isfinite(seconds), np.asarray(plan.fixed_seconds[row], np.float64), 0.0)
+        per_gate = {i: float(seconds[i] - fixed[i]) / self._hybrid.quantum.gate_time_s for i in quantum}
+        room = {i: max(unaided - float(fixed[i]), 0.0) for i in quantum}
         return {
             "choice": choice,
             "machine": "quantum" if self._quantum[choice] else "classical",
@@ -145,11 +151,12 @@ class Ledger:
             "predicted_seconds": {name: float(seconds[i]) for i, name in enumerate(names)},
             "refused": {name: Refusal(int(code)).reason for name, code in zip(names, refusal, strict=True) if code},
             "queries": {names[i]: float(queries[i]) for i in quantum},
+            "copies": {names[i]: float(copies[i]) for i in quantum},
             "success_probability": {names[i]: float(success[i]) for i in quantum},
             "clamped": {names[i]: bool(plan.clamped[row, i]) for i in quantum},
-            "break_even_gate_time_s": {names[i]: unaided / per_gate[i] for i in quantum},
+            "break_even_gate_time_s": {names[i]: room[i] / per_gate[i] for i in quantum},
             "predicted_quantum_seconds_by_gate_time": {
-                names[i]: [[gate, per_gate[i] * gate] for gate in self._gate_times] for i in quantum
+                names[i]: [[gate, float(fixed[i]) + per_gate[i] * gate] for gate in self._gate_times] for i in quantum
             },
         }
 
@@ -214,8 +221,10 @@ class Ledger:
             }
         names = self._hybrid.names
         quantum = np.asarray([self._quantum[name] for name in names])
-        seconds, feasible, log_condition_number = (np.stack(part) for part in zip(*self._seen, strict=True))
-        scaled = seconds.astype(np.float64) * np.where(quantum, gate_time_s / self._hybrid.quantum.gate_time_s, 1.0)
+        seconds, feasible, log_condition_number, fixed = (np.stack(part) for part in zip(*self._seen, strict=True))
+        fixed = np.where(quantum & np.isfinite(seconds), fixed.astype(np.float64), 0.0)
+        factor = np.where(quantum, gate_time_s / self._hybrid.quantum.gate_time_s, 1.0)
+        scaled = fixed + (seconds.astype(np.float64) - fixed) * factor
         shape = len(self.steps), len(self._blocks)
         rows = sum(block.n for block in self._blocks)
         # In the dtype of the systems, in which the choices were made.

@@ -122,10 +122,16 @@ class SchedulingOptions:
     ] = "automatic"
     """How the condition number is found; certified and probabilistic bound it, determinant-norm is the paper's, right
     but exponentially loose."""
-    assumptions: Literal["paper"] = "paper"
-    """Assumption set whose choices are carried out (all sets are recorded)."""
+    assumptions: tuple[Literal["paper", "paper-sparse", "logical", "end_to_end"], ...] = ("paper",)
+    """What a quantum solve is charged for: the choices of the first set are carried out, those of all are recorded
+    (`paper end_to_end` for both sides; end_to_end takes a few seconds more to compile)."""
+    hardware: Literal[
+        "superconducting", "superconducting-e4", "trapped-ion", "trapped-ion-e4", "majorana", "majorana-e6"
+    ] = "superconducting"
+    """Error rates and code of the quantum machine, for end_to_end."""
     gate_time_s: float = 50e-9
-    """Seconds charged per query, under which the choices are made (50e-9: a superconducting gate)."""
+    """Seconds of a physical gate, with which all operations of the machine scale (50e-9: superconducting); under paper
+    that is what a query takes."""
     gate_times_s: tuple[float, ...] = (50e-9, 1e-9, 1e-12, 1e-15, 1e-18)
     """Gate times for which quantum seconds and shares are reported, besides the one above."""
     precision: float = 1e-2
@@ -134,6 +140,13 @@ class SchedulingOptions:
     def __post_init__(self):
         _require(len(self.solvers) > 0, "solvers", "empty", "name at least one candidate")
         _require(len(set(self.solvers)) == len(self.solvers), "solvers", " ".join(self.solvers), "it names one twice")
+        _require(len(self.assumptions) > 0, "assumptions", "empty", "name at least one set, e.g. paper")
+        _require(
+            len(set(self.assumptions)) == len(self.assumptions),
+            "assumptions",
+            " ".join(self.assumptions),
+            "it names one twice",
+        )
         _require(0 < self.rtol < 1, "rtol", self.rtol, "it is relative to the right-hand side and must lie in (0, 1)")
         for option, value in [("gate-time-s", self.gate_time_s), *(("gate-times-s", v) for v in self.gate_times_s)]:
             # The limits keep seconds inside single precision: queries go up to 1e38.

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import typing
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,11 @@ import numpy as np
 from ..core.records import System
 from ..estimation import BlockSpectrum, block_spectrum
 from ..optim import spectrum
+from ..planning.matrix import read_matrices, symmetric_part
 from . import build
 from .options import TrainOptions
 from .tasks import make_task
 from .tasks.base import batches
-
-SUFFIXES = (".npy", ".npz", ".mtx")
 
 
 def spectra(path: Path, *, conditioned: bool = True, exact_up_to: int = 1500) -> tuple[BlockSpectrum, ...]:
@@ -35,8 +33,6 @@ def spectra(path: Path, *, conditioned: bool = True, exact_up_to: int = 1500) ->
     """
     if path.is_dir():
         return of_run(path, conditioned=conditioned, exact_up_to=exact_up_to)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist: name a run directory or a file that ends in {_named()}")
     return tuple(
         _of_matrix(matrix, name, f"{path.name}: {name}", exact_up_to) for name, matrix in read_matrices(path).items()
     )
@@ -66,60 +62,11 @@ def of_run(path: Path, *, conditioned: bool, exact_up_to: int) -> tuple[BlockSpe
         )
 
 
-def read_matrices(path: Path) -> dict[str, np.ndarray]:
-    """The square matrices in a file, by name.
-
-    Raises:
-        ValueError: for another kind of file, or one that holds no square matrix.
-    """
-    try:
-        if path.suffix == ".npy":
-            found = {path.stem: np.load(path, allow_pickle=False)}
-        elif path.suffix == ".npz":
-            found = _read_npz(path)
-        elif path.suffix == ".mtx":
-            import scipy.io
-
-            matrix = scipy.io.mmread(path)
-            found = {path.stem: np.asarray(matrix if isinstance(matrix, np.ndarray) else matrix.todense())}
-        else:
-            raise ValueError(f"its name does not end in {_named()}")
-    except (ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise ValueError(f"{path} cannot be read as a matrix: {error}") from error
-    for name, matrix in found.items():
-        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
-            raise ValueError(f"{path}: {name} has the shape {matrix.shape}, and a spectrum is of a square matrix")
-        if matrix.dtype.kind not in "fiu":
-            raise ValueError(f"{path}: {name} has entries of type {matrix.dtype}: real numbers are asked for")
-    return found
-
-
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    if not arrays:
-        raise ValueError("it holds no array")
-    if "format" in arrays:
-        import scipy.sparse
-
-        return {path.stem: scipy.sparse.load_npz(path).toarray()}
-    return arrays
-
-
 def _of_matrix(matrix: np.ndarray, name: str, what: str, exact_up_to: int) -> BlockSpectrum:
-    matrix = matrix if matrix.dtype in (np.float32, np.float64) else matrix.astype(np.float64)
-    if not np.all(np.isfinite(matrix)):
-        raise ValueError(f"{what} holds NaN or infinity: it has no spectrum")
-    gap = np.abs(matrix - matrix.T)
-    if gap.max() > np.sqrt(np.finfo(matrix.dtype).eps) * np.abs(matrix).max():
-        row, column = np.unravel_index(np.argmax(gap), gap.shape)
-        raise ValueError(
-            f"{what} is not symmetric: its entries ({row}, {column}) and ({column}, {row}) are "
-            f"{matrix[row, column]:g} and {matrix[column, row]:g}"
-        )
+    matrix = symmetric_part(matrix, what)
     # The width of the file is kept, since it says what is negligible.
     with jax.enable_x64(matrix.dtype == np.float64):
-        system = System.of(jnp.asarray((matrix + matrix.T) / 2), symmetric=True)
+        system = System.of(jnp.asarray(matrix), symmetric=True)
         return block_spectrum(system, name, exact_up_to=exact_up_to)
 
 
@@ -133,7 +80,3 @@ def _options(kind: Any, values: dict[str, Any]) -> Any:
             value = _options(hints[field.name], value)
         made[field.name] = tuple(value) if isinstance(value, list) else value
     return kind(**made)
-
-
-def _named() -> str:
-    return ", ".join(SUFFIXES[:-1]) + f" or {SUFFIXES[-1]}"

@@ -1,7 +1,5 @@
 """From a workload to seconds: calibrated for the machine at hand, modelled for a quantum one."""
 
-from .assumptions import AbstractAssumptions as AbstractAssumptions
-from .assumptions import Paper as Paper
 from .cache import StoredCalibration as StoredCalibration
 from .cache import calibration_directory as calibration_directory
 from .cache import calibration_environment as calibration_environment

@@ -15,6 +15,7 @@ class ClassicalProfile(eqx.Module):
         description: the processor.
         float32_flops_per_s, float64_flops_per_s: peak operations per second.
         bytes_per_s: peak memory traffic.
+        memory_bytes: that a system can lie in.
         efficiency: the part of either that is reached, in (0, 1].
     """
 
@@ -23,12 +24,15 @@ class ClassicalProfile(eqx.Module):
     float32_flops_per_s: float = eqx.field(static=True)
     float64_flops_per_s: float = eqx.field(static=True)
     bytes_per_s: float = eqx.field(static=True)
+    memory_bytes: float = eqx.field(static=True)
     efficiency: float = eqx.field(static=True)
 
     def __check_init__(self):
         for field in ("float32_flops_per_s", "float64_flops_per_s", "bytes_per_s"):
             if not 0 < getattr(self, field) < float("inf"):
                 raise ValueError(f"{field} is {getattr(self, field)}: it must be a positive number per second")
+        if not 0 < self.memory_bytes < float("inf"):
+            raise ValueError(f"memory_bytes is {self.memory_bytes}: it must be a positive number of bytes")
         if not 0 < self.efficiency <= 1:
             raise ValueError(f"efficiency is {self.efficiency}: it must be in (0, 1]")
 

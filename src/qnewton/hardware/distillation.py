@@ -16,6 +16,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
+from .factory_files import packaged_tables, table_key
 from .quantum_profile import QuantumProfile
 
 LEAST_LOG_ERROR = -45 * np.log(10)
@@ -81,7 +82,13 @@ class FactoryTable(eqx.Module):
 
 @functools.cache
 def factory_table(profile: QuantumProfile) -> FactoryTable:
-    """The factories of a machine; takes some tenths of a second, once per profile and process."""
+    """The factories of a machine: from the package's file, or computed once per profile and process."""
+    packaged = packaged_tables().get(table_key(profile))
+    return compute_table(profile) if packaged is None else FactoryTable(**packaged)
+
+
+def compute_table(profile: QuantumProfile) -> FactoryTable:
+    """The factories of a machine; takes some tenths of a second."""
     error, distance, qubits, seconds = (np.concatenate(column) for column in zip(*_chains(profile), strict=True))
     volume = qubits * seconds
     order = np.lexsort((distance, volume))
@@ -188,12 +195,19 @@ def _repetitions(needed: np.ndarray, failure: np.ndarray, allowed: float) -> np.
     from scipy.special import bdtr
 
     low, high = needed - 1, needed.copy()
-    short = np.ones(len(needed), bool)
-    while short.any():
-        short = bdtr(needed - 1, high.astype(int), 1 - failure) >= allowed
-        low, high = np.where(short, high, low), np.where(short, 2 * high, high)
-    while (high - low > 1).any():
-        middle = np.floor((low + high) / 2)
-        short = bdtr(needed - 1, middle.astype(int), 1 - failure) >= allowed
-        low, high = np.where(short, middle, low), np.where(short, high, middle)
+
+    def short(rows: np.ndarray, units: np.ndarray) -> np.ndarray:
+        return bdtr(needed[rows] - 1, units.astype(int), 1 - failure[rows]) >= allowed
+
+    # Most rows are done at once: only those that are not are looked at again.
+    rows = np.flatnonzero(short(np.arange(len(needed)), high))
+    while len(rows):
+        low[rows], high[rows] = high[rows], 2 * high[rows]
+        rows = rows[short(rows, high[rows])]
+    rows = np.flatnonzero(high - low > 1)
+    while len(rows):
+        middle = np.floor((low[rows] + high[rows]) / 2)
+        few = short(rows, middle)
+        low[rows], high[rows] = np.where(few, middle, low[rows]), np.where(few, high[rows], middle)
+        rows = rows[high[rows] - low[rows] > 1]
     return high

@@ -70,8 +70,8 @@ class QuantumProfile(eqx.Module):
 
     @property
     def machine(self) -> QuantumMachine:
-        """What the assumption set `paper` knows of this machine: the time of one physical two-qubit operation."""
-        return QuantumMachine(gate_time_s=self.two_qubit_time_s)
+        """The machine at its own gate time."""
+        return QuantumMachine(gate_time_s=self.two_qubit_time_s, profile=self)
 
     def at_gate_time(self, gate_time_s: float) -> "QuantumProfile":
         """The same machine with every physical operation faster or slower by one factor; hypothetical.

@@ -5,13 +5,23 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from .breakeven_figure import write_maps, write_tornado
 from .fields import RunFileError
 from .load import read_run
 from .records import Run
 from .spectrum_figure import write_spectrum_figure
 from .tradeoff_figure import write_tradeoff_figure
 
-__all__ = ["Run", "RunFileError", "read_run", "write_report", "write_spectrum_figure", "write_tradeoff_figure"]
+__all__ = [
+    "Run",
+    "RunFileError",
+    "read_run",
+    "write_maps",
+    "write_report",
+    "write_spectrum_figure",
+    "write_tornado",
+    "write_tradeoff_figure",
+]
 
 
 def write_report(run_directory: Path) -> Path:

@@ -12,6 +12,18 @@ ASSUMPTIONS = {
         "the query count of arXiv:2305.11352v1 times the gate time; loading the matrix and reading the solution out "
         "are free, and the subnormalisation is 1"
     ),
+    "paper-sparse": (
+        "as paper, with the abstract's complexity of arXiv:2405.00252: the nonzeros per row multiply the condition "
+        "number, the rows divide the precision"
+    ),
+    "logical": (
+        "the block encoding with its subnormalisation and gates, and the right-hand side with its gates, on perfect "
+        "qubits; loading and reading out are free"
+    ),
+    "end_to_end": (
+        "as logical, on an error-corrected machine, with the read-out of direction and length, and a load of the "
+        "matrix in each step"
+    ),
 }
 
 

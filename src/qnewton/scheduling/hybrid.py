@@ -15,7 +15,8 @@ from ..core.records import System, SystemEstimate
 from ..core.status import Refusal, Verdict
 from ..core.trees import ravel, unravel
 from ..estimation import AbstractEstimator, Automatic
-from ..hardware import AbstractAssumptions, ClassicalMachine, Paper, QuantumMachine
+from ..hardware import ClassicalMachine, QuantumMachine
+from ..planning.assumptions import AbstractAssumptions, paper
 from ..solvers import LU, QLSA, AbstractSolver, Cholesky
 from ..solvers.flat import dtype_of, without_tags
 from .calibration import calibrate_once
@@ -65,7 +66,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         estimator: finds the condition number that quantum costs depend on.
         classical: calibration of the machine that runs classical candidates. None: measured on this machine when first
             traced, which takes about a second (`qnewton.calibrate` does it beforehand).
-        quantum: the machine that quantum candidates are charged on.
+        quantum: the machine that quantum candidates are charged on; sets that correct errors need its profile.
         assumptions: what a quantum solve is charged for; the first set acts, the others are recorded.
         policy: how predictions become a choice.
     """
@@ -74,17 +75,19 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
     estimator: AbstractEstimator = Automatic()
     classical: ClassicalMachine | None = None
     quantum: QuantumMachine = QuantumMachine()
-    assumptions: tuple[AbstractAssumptions, ...] = eqx.field(converter=tuple, default=(Paper(),))
+    assumptions: tuple[AbstractAssumptions, ...] = eqx.field(converter=tuple, default=(paper(),))
     policy: AbstractPolicy = Fastest()
 
     def __check_init__(self):
         if not self.solvers:
             raise ValueError("Hybrid got no candidates: pass at least one solver, e.g. Hybrid([LU(), QLSA()])")
         if not self.assumptions:
-            raise ValueError("Hybrid got no assumption set: pass at least one, e.g. assumptions=[Paper()]")
+            raise ValueError("Hybrid got no assumption set: pass at least one, e.g. assumptions=[paper()]")
         for what, names in (("solver", self.names), ("assumption set", tuple(a.name for a in self.assumptions))):
             if len(set(names)) < len(names):
                 raise ValueError(f"Hybrid got the same {what} twice: {', '.join(names)}. Records tell them by name")
+        for assumed in self.assumptions:
+            assumed.check(self.quantum)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -6,11 +6,16 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ..core.records import ClassicalWorkload, SystemEstimate
+from ..core.records import ClassicalWorkload, Encoding, SystemEstimate
 from ..core.status import Refusal, Verdict
-from ..hardware import AbstractAssumptions, ClassicalMachine, QuantumMachine
-from ..solvers import AbstractSolver
+from ..hardware import ClassicalMachine, QuantumMachine
+from ..planning.assumptions import AbstractAssumptions
+from ..planning.clock import Clock
+from ..planning.solver import CountedSolver
+from ..solvers import AbstractQuantumSolver, AbstractSolver
 from .policies import AbstractPolicy, Offers, Turn
+
+_NO_ENCODING = Encoding(condition_number=1.0, subnormalisation=1.0)
 
 
 class Plan(eqx.Module):
@@ -19,9 +24,11 @@ class Plan(eqx.Module):
     Attributes:
         estimate: the numbers they rest on.
         predicted_seconds: calibrated for classical candidates, modelled for quantum ones; infinite where refused.
+        fixed_seconds: the part of a quantum candidate's that no quantum clock scales; 0 for classical candidates.
         feasible: whether the candidate can take the system.
         refusal: a `Refusal`, why it cannot, or why the policy passed it over.
-        queries: expected block-encoding queries; 0 for classical candidates.
+        queries: expected block-encoding queries of one run; 0 for classical candidates.
+        copies: runs that the read-out takes; 1 where it is free, 0 for classical candidates.
         success_probability: of one repetition; 1 for classical candidates.
         clamped: whether the condition number lay below the range of the query formula and was raised to its lower end.
         choice: column chosen under each set.
@@ -30,9 +37,11 @@ class Plan(eqx.Module):
 
     estimate: SystemEstimate
     predicted_seconds: Float[Array, "sets candidates"]
+    fixed_seconds: Float[Array, "sets candidates"]
     feasible: Bool[Array, "sets candidates"]
     refusal: Int[Array, "sets candidates"]
     queries: Float[Array, "sets candidates"]
+    copies: Float[Array, "sets candidates"]
     success_probability: Float[Array, "sets candidates"]
     clamped: Bool[Array, "sets candidates"]
     choice: Int[Array, " sets"]
@@ -80,7 +89,7 @@ def make_plan(
         turn: the system's place in the training.
     """
     rows = [_predict(estimate, solvers, assumed, classical, quantum, refusals, formed) for assumed in assumptions]
-    seconds, refusal, queries, success, clamped = (jnp.stack(column) for column in zip(*rows, strict=True))
+    seconds, fixed, refusal, queries, copies, success, clamped = (jnp.stack(c) for c in zip(*rows, strict=True))
     feasible = refusal == Refusal.NONE
     names = tuple(solver.name for solver in solvers)
     # Whoever runs as somebody else at some fidelity has a machine of his own.
@@ -93,9 +102,11 @@ def make_plan(
     return Plan(
         estimate,
         seconds,
+        fixed,
         feasible,
         jnp.where(feasible, passed_over, refusal),
         queries,
+        copies,
         success,
         clamped,
         choice=jnp.stack([choice.index for choice in choices]),
@@ -116,32 +127,31 @@ def _predict(
     finite = jnp.isfinite(estimate.frobenius_norm)
     columns = []
     for solver, known in zip(solvers, refusals, strict=True):
-        workload = solver.workload(estimate, assumed.encode(estimate))
         # The first that holds is the reason.
         reasons = [(Refusal.NOT_FINITE, ~finite), (known, known != Refusal.NONE)]
         if solver.needs_definite:
             reasons.append((Refusal.NOT_DEFINITE, ~estimate.definite))
-        if isinstance(workload, ClassicalWorkload):
-            seconds, queries, success, clamped = classical.seconds(workload), 0.0, 1.0, False
+        if isinstance(solver, AbstractQuantumSolver):
+            counted = CountedSolver(solver.count, solver.counts_sparse_access, solver.known_norm)
+            charge = assumed.charge(counted, estimate, solver.asked_precision, Clock.of(quantum))
+            numbers = charge.seconds, charge.fixed_seconds, charge.queries, charge.copies, charge.success_probability
+            clamped = charge.clamped
+            reasons.append((Refusal.NO_CONDITION_NUMBER, ~jnp.isfinite(estimate.condition_number)))
+            reasons.append((Refusal.OUT_OF_RANGE, ~charge.valid))
+        else:
+            workload = solver.workload(estimate, _NO_ENCODING)
+            assert isinstance(workload, ClassicalWorkload), f"{solver.name} is quantum: subclass AbstractQuantumSolver"
+            seconds = classical.seconds(workload)
             if not (formed or solver.matrix_free):
                 seconds = seconds + classical.seconds(forming(estimate))
-        else:
-            seconds = assumed.seconds(workload, quantum)
-            queries, success, clamped = workload.queries, workload.success_probability, workload.clamped
-            reasons.append((Refusal.NO_CONDITION_NUMBER, ~jnp.isfinite(estimate.condition_number)))
-            reasons.append((Refusal.OUT_OF_RANGE, ~workload.valid))
-        reasons.append((Refusal.NO_PREDICTION, ~jnp.isfinite(seconds)))
+            numbers, clamped = (seconds, 0.0, 0.0, 0.0, 1.0), False
+        reasons.append((Refusal.NO_PREDICTION, ~jnp.isfinite(numbers[0])))
         codes, holds = zip(*reasons, strict=True)
         refusal = jnp.select([jnp.asarray(h) for h in holds], [jnp.int32(c) for c in codes], jnp.int32(Refusal.NONE))
-        columns.append((jnp.where(refusal == Refusal.NONE, seconds, jnp.inf), refusal, queries, success, clamped))
-    seconds, refusal, queries, success, clamped = zip(*columns, strict=True)
-    return (
-        jnp.stack([jnp.asarray(s, dtype) for s in seconds]),
-        jnp.stack(refusal),
-        jnp.stack([jnp.asarray(q, dtype) for q in queries]),
-        jnp.stack([jnp.asarray(p, dtype) for p in success]),
-        jnp.stack([jnp.asarray(c, bool) for c in clamped]),
-    )
+        seconds, *others = (jnp.asarray(number, dtype) for number in numbers)
+        seconds = jnp.where(refusal == Refusal.NONE, seconds, jnp.inf)
+        columns.append((seconds, others[0], refusal, *others[1:], jnp.asarray(clamped, bool)))
+    return tuple(jnp.stack(column) for column in zip(*columns, strict=True))
 
 
 def forming(estimate: SystemEstimate) -> ClassicalWorkload:

@@ -1,5 +1,6 @@
 """Linear solvers: each solves, and states its workload for a system's estimate. None of them knows a clock."""
 
+from .base import AbstractQuantumSolver as AbstractQuantumSolver
 from .base import AbstractSolver as AbstractSolver
 from .cholesky import Cholesky as Cholesky
 from .direct import LU as LU

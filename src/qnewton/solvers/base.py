@@ -6,7 +6,7 @@ from typing import Any
 import lineax as lx
 from jaxtyping import Array, PyTree
 
-from ..core.records import Encoding, SystemEstimate, Workload
+from ..core.records import Encoding, QuantumWorkload, SystemEstimate, Workload
 from ..core.status import Refusal
 
 
@@ -81,3 +81,30 @@ class AbstractDelegate(AbstractSolver):
 
     def assume_full_rank(self) -> bool:
         return self.inner.assume_full_rank()
+
+
+class AbstractQuantumSolver(AbstractDelegate):
+    """A quantum linear solver: an assumption set asks it for its count, and decides encoding and precision."""
+
+    @property
+    @abc.abstractmethod
+    def asked_precision(self) -> float:
+        """Error of the step that is asked for, 2-norm and relative, in (0, 1)."""
+
+    @property
+    @abc.abstractmethod
+    def known_norm(self) -> float | None:
+        """`||x||` for `||A|| = ||b|| = 1`; None where it is not known."""
+
+    @property
+    @abc.abstractmethod
+    def counts_sparse_access(self) -> bool:
+        """Whether a query is one of the oracles of sparse access, and not of any block encoding."""
+
+    @abc.abstractmethod
+    def count(self, encoding: Encoding, precision: Any) -> QuantumWorkload:
+        """What one solve takes whose state may err by `precision`, in the 2-norm."""
+
+    def workload(self, estimate: SystemEstimate, encoding: Encoding) -> QuantumWorkload:
+        """The count at `asked_precision`, all of it the solver's own."""
+        return self.count(encoding, self.asked_precision)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from qnewton.core.records import Encoding, System
 from qnewton.estimation import Exact
-from qnewton.hardware import Paper
+from qnewton.solvers.quantum.encoding import Ideal
 from qnewton.solvers.quantum.queries import jennings2023v1
 from qnewton.testing import symmetric_with_spectrum
 
@@ -65,7 +65,7 @@ def test_alpha_split_is_cheaper_than_merged_and_both_far_cheaper_than_twice():
 def test_scaling_the_matrix_costs_nothing(factor, dtype):
     def queries(matrix):
         estimate = Exact()(System.of(jnp.asarray(matrix, dtype), symmetric=True))
-        return float(jennings2023v1(Paper().encode(estimate), 1e-2).queries)
+        return float(jennings2023v1(Ideal().encode(estimate), 1e-2).queries)
 
     matrix = symmetric_with_spectrum(np.geomspace(1, 300, 5))
     assert queries(factor * matrix) == pytest.approx(queries(matrix), rel=float(1e3 * jnp.finfo(dtype).eps))

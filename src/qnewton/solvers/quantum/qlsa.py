@@ -1,16 +1,18 @@
 """A quantum linear solver algorithm as a candidate of the scheduler, at fidelity `model`."""
 
+from typing import Any
+
 import equinox as eqx
 import lineax as lx
 
-from ...core.records import Encoding, QuantumWorkload, SystemEstimate
+from ...core.records import Encoding, QuantumWorkload
 from ...core.status import Refusal
-from ..base import AbstractDelegate, AbstractSolver
+from ..base import AbstractQuantumSolver, AbstractSolver
 from ..direct import LU
-from .queries import Matrices, QueryModel, jennings2023v1
+from .queries import Matrices, QueryModel, Unit, jennings2023v1
 
 
-class QLSA(AbstractDelegate):
+class QLSA(AbstractQuantumSolver):
     """A quantum linear solver: its cost is a published query count, its solution comes from a classical stand-in.
 
     This is the fidelity `model` of every public Q-Newton result: the stand-in gives the exact solution, so nothing of
@@ -18,7 +20,8 @@ class QLSA(AbstractDelegate):
 
     Attributes:
         queries: the query count, e.g. `jennings2023v1`; `qnewton.QUERY_MODELS` has them all.
-        precision: epsilon, 2-norm error of the normalised solution state that is asked for, in (0, 1).
+        precision: epsilon, relative 2-norm error of the step that is asked for, in (0, 1). Where the read-out is free
+            all of it is the solver's, an error of its normalised state; else the assumption set shares it out.
         stand_in: the classical solver that produces the numbers.
         solution_norm: `||x||` for `||A|| = ||b|| = 1`, where it is known; else its least value is assumed by counts
             that depend on it.
@@ -77,6 +80,18 @@ class QLSA(AbstractDelegate):
     def inner(self) -> lx.AbstractLinearSolver:
         return self.stand_in
 
-    def workload(self, estimate: SystemEstimate, encoding: Encoding) -> QuantumWorkload:
-        """The published count for this encoding at `precision`."""
-        return self.queries(encoding, self.precision, self.solution_norm)
+    @property
+    def asked_precision(self) -> float:
+        return self.precision
+
+    @property
+    def known_norm(self) -> float | None:
+        return self.solution_norm
+
+    @property
+    def counts_sparse_access(self) -> bool:
+        return self.queries.unit is Unit.SPARSE_ACCESS
+
+    def count(self, encoding: Encoding, precision: Any) -> QuantumWorkload:
+        """The published count."""
+        return self.queries(encoding, precision, self.solution_norm)

@@ -20,6 +20,7 @@ from .model import Evidence as Evidence
 from .model import Matrices as Matrices
 from .model import QueryModel as QueryModel
 from .model import Unit as Unit
+from .qnewton import qnewton2024_abstract as qnewton2024_abstract
 from .qsvt import martyn2021 as martyn2021
 from .qsvt import sunderhauf2025 as sunderhauf2025
 
@@ -44,6 +45,7 @@ QUERY_MODELS: dict[str, QueryModel] = {
         chebyshev2015,
         fourier2015,
         hhl2009,
+        qnewton2024_abstract,
     )
 }
 """All of them, by name."""

@@ -4,6 +4,7 @@ Each function gives expected applications of the algorithm or its inverse. Succe
 """
 
 import math
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -101,17 +102,19 @@ def amplify_unknown(amplitude: Any, least_amplitude: Any) -> Any:
     index = done.astype(int)
     steps, lost, lost_steps = (xp.asarray(sums, angle.dtype)[index] for sums in (_STEPS, _LOST, _LOST_STEPS))
 
+    failure = _failure_of(xp, angle)
+
     def stage(carried: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
         applications, reached, growing = carried
         growing = xp.minimum(growing * _GROWTH, longest)
         steps = floor(xp, growing)
-        return applications + steps * reached, reached * _failure(xp, steps, angle), growing
+        return applications + steps * reached, reached * failure(steps), growing
 
     start = (steps - lost_steps * angle**2, xp.exp(-lost * angle**2), _GROWTH**done)
     applications, reached, growing = repeat(xp, stage, start, _STAGES)
     # What is left repeats the longest stage, or goes on growing with failures of one half.
     last = floor(xp, growing)
-    repeated = last / (1 - _failure(xp, last, angle))
+    repeated = last / (1 - failure(last))
     left = xp.where(growing < longest, _GROWTH * last / (1 - _GROWTH / 2), repeated)
     return scale * (applications + reached * left)
 
@@ -122,9 +125,14 @@ def _stages_before(xp: ModuleType, steps: Any) -> Any:
     return xp.clip(xp.floor(xp.where(xp.isnan(stages), 0.0, stages)), 0, len(_STEPS) - 1)
 
 
-def _failure(xp: ModuleType, steps: Any, angle: Any) -> Any:
+def _failure_of(xp: ModuleType, angle: Any) -> Callable[[Any], Any]:
+    """The probability that a stage of up to so many steps fails."""
     # sin(spread * angle) / (spread * sin(2 angle)) tends to -1/2 where the angle is a right one.
     right = angle > math.pi / 2 - 1e-6
-    spread = 4 * (steps + 1)
-    sine = xp.where(right, 1.0, xp.sin(2 * angle))
-    return xp.where(right, 0.0, 0.5 + xp.sin(spread * angle) / (spread * sine))
+    slope = 1 / xp.where(right, 1.0, xp.sin(2 * angle))
+
+    def failure(steps: Any) -> Any:
+        spread = 4 * (steps + 1)
+        return xp.where(right, 0.0, 0.5 + xp.sin(spread * angle) * slope / spread)
+
+    return failure

@@ -53,28 +53,29 @@ def optimal_polynomial(kappa: Any, error: Any) -> OddPolynomial:
     rate = xp.log1p(a) - xp.log1p(-a)
     n = xp.maximum(ceil(xp, (-xp.log(error) + xp.log1p(a) - xp.log(a)) / rate), 1.0)
 
-    def height(t: Any) -> Any:
-        return _height(xp, a, n, t)
-
+    height = _height_of(xp, a, n)
     t = argmin(xp, lambda t: -height(t), xp.full_like(a, 0.01), xp.ones_like(a), _TIMES)
     # On [a, 1] it stays below kappa + error.
     return OddPolynomial(2 * n - 1, kappa * xp.maximum(height(t), 1.0))
 
 
-def _height(xp: ModuleType, a: Any, n: Any, t: Any) -> Any:
-    """`a P(a t)` for t in (0, 1]."""
-    c = (1 - a) / (1 + a)
+def _height_of(xp: ModuleType, a: Any, n: Any) -> Callable[[Any], Any]:
+    """`a P(a t)` as a function of t in (0, 1]; what does not depend on t is computed once."""
+    c, rest, slope = (1 - a) / (1 + a), 2 * a / (1 + a), a / xp.sqrt(1 - a**2)
 
     def scaled(phi: Any) -> Any:
         # |L_n(-cosh phi)| exp(-n phi) 2, from 1 - c exp(-phi) and 1 - c exp(phi).
-        rest = 2 * a / (1 + a)
-        return rest - c * xp.expm1(-phi) + xp.exp(-2 * n * phi) * (rest - c * xp.expm1(phi))
+        grown = xp.expm1(phi)
+        return rest + c * grown / (1 + grown) + xp.exp(-2 * n * phi) * (rest - c * grown)
 
-    def angle(t: Any) -> Any:
-        return 2 * xp.arcsinh(a * xp.sqrt(xp.maximum(1 - t**2, 0.0) / (1 - a**2)))
+    origin = 2 * xp.arcsinh(slope)
+    at_origin = scaled(origin)
 
-    here, origin = angle(t), angle(xp.zeros_like(t))
-    return (1 - xp.exp(n * (here - origin)) * scaled(here) / scaled(origin)) / t
+    def height(t: Any) -> Any:
+        here = 2 * xp.arcsinh(slope * xp.sqrt(xp.maximum(1 - t**2, 0.0)))
+        return (1 - xp.exp(n * (here - origin)) * scaled(here) / at_origin) / t
+
+    return height
 
 
 @quiet

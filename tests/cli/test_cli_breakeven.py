@@ -1,0 +1,44 @@
+"""`qnewton breakeven`: its files, and that nothing is overwritten."""
+
+import json
+
+from PIL import Image
+
+NUMBERS = ("--n", "4096", "--kappa", "300", "--sparsity", "40", "--hardware", "superconducting", "nvidia-h100-sxm")
+
+
+def test_files_and_sentences(call, tmp_path):
+    outcome = call("breakeven", *NUMBERS, "--out", str(tmp_path / "new"), "--calibrations", str(tmp_path / "none"))
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "no value of condition number does it" in outcome.out
+    record = json.loads((tmp_path / "new" / "breakeven.json").read_text())
+    assert record["log10_quantum_over_classical"] > 0
+    assert [one["name"] for one in record["singles"]] == [
+        "gate_time_s",
+        "logical_cycle_s",
+        "kappa",
+        "d",
+        "readout_precision",
+        "n",
+    ]
+    assert len(record["pairs"]) == 14
+    for figure in ("tornado.png", "maps.png"):
+        with Image.open(tmp_path / "new" / figure) as image:
+            assert image.format == "PNG"
+            assert min(image.size) > 300
+
+
+def test_nothing_is_overwritten(call, tmp_path):
+    kept = tmp_path / "mine.txt"
+    kept.write_text("mine")
+    outcome = call("breakeven", *NUMBERS, "--out", str(tmp_path))
+    assert outcome.status == 2
+    assert "exists and is not an empty directory: nothing is ever overwritten" in outcome.err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_without_a_classical_machine_there_is_nothing_to_break_even_with(call, tmp_path):
+    arguments = ("breakeven", "--n", "9", "--kappa", "5", "--hardware", "majorana")
+    outcome = call(*arguments, "--calibrations", str(tmp_path / "none"))
+    assert outcome.status == 2
+    assert "names no classical profile" in outcome.err

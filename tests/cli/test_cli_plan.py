@@ -1,0 +1,178 @@
+"""`qnewton plan`: what it prints, what it takes and what it refuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+import scipy.sparse
+
+from qnewton import hardware
+from qnewton.testing import symmetric_with_spectrum
+
+KEYS = {
+    *("solver", "source", "hardware", "assumptions", "valid", "reason", "queries", "repetitions", "copies"),
+    *("t_count", "t_depth", "qubits", "seconds", "dominant"),
+}
+NUMBERS = ("--n", "12544", "--kappa", "4000", "--sparsity", "1254", "--epsilon", "1e-3")
+
+
+@pytest.fixture
+def plan(call):
+    """Status, output and errors."""
+
+    def run(*arguments):
+        outcome = call("plan", *arguments)
+        return outcome.status, outcome.out, outcome.err
+
+    return run
+
+
+@pytest.fixture
+def rows(plan, tmp_path):
+    def ask(*arguments):
+        code, out, err = plan(*arguments, "--json", "--calibrations", str(tmp_path / "none"))
+        assert (code, err) == (0, "")
+        return json.loads(out)
+
+    return ask
+
+
+def test_json_has_a_row_for_every_solver_machine_and_set(rows):
+    found = rows(*NUMBERS)
+    assert isinstance(found, list)
+    assert all(set(row) >= KEYS for row in found)
+    quantum = [row for row in found if row["kind"] == "quantum"]
+    assert len(quantum) == 19 * 6 * 4
+    (paper,) = (
+        r
+        for r in quantum
+        if (r["solver"], r["hardware"], r["assumptions"]) == ("jennings2023v1", "superconducting", "paper")
+    )
+    # Golden: 3.18e6 queries at 50 ns.
+    assert paper["queries"] == pytest.approx(3.176e6, rel=1e-3)
+    assert paper["seconds"] == pytest.approx(paper["queries"] * 50e-9)
+    assert (paper["t_count"], paper["copies"], paper["dominant"]) == (None, 1, "queries")
+
+
+def test_the_short_table_has_the_verdict_first(plan, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "140")
+    code, out, err = plan(*NUMBERS, "--calibrations", str(tmp_path / "none"))
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert "none is measured" in lines[0]
+    assert any("classical wins by" in line and line.split()[0] == "end_to_end" for line in lines[:10])
+    for words in ("assumed: the Frobenius norm", "Sources", "empirical", "trace distance", "--all prints all"):
+        assert words in out
+    assert len(lines) < 70
+
+
+def test_all_rows_on_request(plan, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, _ = plan(*NUMBERS, "--all", "--assumptions", "paper", "--hardware", "majorana")
+    assert code == 0
+    assert "hhl2009" in out
+    assert "needs a precision below 1 / kappa" in " ".join(out.split())
+
+
+def test_a_hypothetical_gate_time_stands_beside_the_machine(rows):
+    found = rows(*NUMBERS, "--gate-time-s", "1e-18", "--hardware", "superconducting", "nvidia-h100-sxm")
+    at = {(r["hardware"], r["assumptions"]): r["seconds"] for r in found if r["solver"] == "jennings2023v1"}
+    for name in ("paper", "logical"):
+        assert at["superconducting@1e-18s", name] == pytest.approx(at["superconducting", name] * 2e-11)
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz", "mtx"])
+def test_of_a_file_every_number_is_measured(rows, suffix, tmp_path):
+    matrix = symmetric_with_spectrum(np.geomspace(1, 50, 6))
+    path = tmp_path / f"matrix.{suffix}"
+    if suffix == "npy":
+        np.save(path, matrix)
+    elif suffix == "npz":
+        scipy.sparse.save_npz(path, scipy.sparse.csr_array(matrix))
+    else:
+        scipy.io.mmwrite(path, matrix)
+    found = rows(str(path), "--hardware", "superconducting", "nvidia-h100-sxm")
+    (row,) = (r for r in found if (r["solver"], r["assumptions"]) == ("qnewton2024_abstract", "paper-sparse"))
+    assert row["queries"] == pytest.approx(6 * 50 * np.log(6 * 50 / 1e-3), rel=1e-6)
+
+
+def test_of_a_run_the_largest_block(rows, tmp_path):
+    block = {
+        "step": 3,
+        "name": "w",
+        "n": 40,
+        "degree": 8,
+        "max_entry": 1.0,
+        "frobenius_norm": 5.0,
+        "spectral_norm": 2.0,
+        "condition_number": 300.0,
+        "condition_number_kind": "estimate",
+        "definite": True,
+    }
+    lines = [{**block, "step": 2, "n": 99}, block, {**block, "name": "b", "n": 5, "frobenius_norm": 3.0, "degree": 5}]
+    (tmp_path / "blocks.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    (tmp_path / "config.json").write_text(json.dumps({"options": {"scheduling": {"precision": 0.01}}}))
+    found = rows(str(tmp_path), "--hardware", "majorana", "nvidia-h100-sxm")
+    (row,) = (r for r in found if (r["solver"], r["assumptions"]) == ("qnewton2024_abstract", "paper-sparse"))
+    assert row["queries"] == pytest.approx(8 * 300 * np.log(40 * 300 / 0.01), rel=1e-6)
+    found = rows(str(tmp_path), "--block", "b", "--hardware", "majorana", "nvidia-h100-sxm")
+    (row,) = (r for r in found if (r["solver"], r["assumptions"]) == ("qnewton2024_abstract", "paper-sparse"))
+    assert row["queries"] == pytest.approx(5 * 300 * np.log(5 * 300 / 0.01), rel=1e-6)
+
+
+BAD = {
+    "nothing": ([], "say what to plan for: --n and --kappa"),
+    "kappa": (["--n", "10", "--kappa", "0.5"], "kappa is 0.5: a condition number is finite and at least 1"),
+    "d": (["--n", "10", "--kappa", "5", "--sparsity", "11"], "sparsity is 11: a row of 10 entries has 1 to n"),
+    "half a row": (["--n", "10.5", "--kappa", "5"], "--n is 10.5: it counts rows"),
+    "epsilon": (["--n", "10", "--kappa", "5", "--epsilon", "0"], "epsilon is 0: a relative error must lie in"),
+    "epsilon 1": (["--n", "10", "--kappa", "5", "--epsilon", "1"], "epsilon is 1: a relative error must lie in"),
+    "no file": (["missing.npy"], "missing.npy does not exist"),
+    "profile": (["--n", "10", "--kappa", "5", "--hardware", "superconduct"], "did you mean 'superconducting'"),
+    "no quantum": (["--n", "10", "--kappa", "5", "--hardware", "nvidia-h100-sxm"], "name a quantum profile"),
+    "no set": (["--n", "10", "--kappa", "5", "--assumptions"], "--assumptions is empty"),
+    "failure": (["--n", "10", "--kappa", "5", "--failure-probability", "0"], "failure_probability is 0.0"),
+    "gate time": (["--n", "10", "--kappa", "5", "--gate-time-s", "0"], "gate_time_s is 0.0: it must be a positive"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_named(arguments, message, plan):
+    code, out, err = plan(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+MATRICES = {
+    "not square": (np.ones((3, 4)), "has the shape (3, 4)"),
+    "not symmetric": (
+        np.array([[2.0, 1.0], [0.0, 2.0]]),
+        "is not symmetric: its entries (0, 1) and (1, 0) are 1 and 0",
+    ),
+    "not finite": (np.array([[1.0, np.nan], [np.nan, 1.0]]), "holds NaN or infinity"),
+    "singular": (np.zeros((2, 2)), "is singular to rounding"),
+}
+
+
+@pytest.mark.parametrize(("matrix", "message"), MATRICES.values(), ids=MATRICES.keys())
+def test_a_matrix_that_is_none_is_refused(matrix, message, plan, tmp_path):
+    np.save(tmp_path / "matrix.npy", matrix)
+    code, _, err = plan(str(tmp_path / "matrix.npy"))
+    assert code == 2
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("reaction_tme_s = 1e-5", "did you mean 'reaction_time_s'?"), ("", "field is missing: reaction_time_s")],
+)
+def test_a_profile_file_with_a_wrong_field_is_named(line, message, plan, tmp_path):
+    ours = Path(hardware.__file__).parent / "profiles" / "superconducting.toml"
+    path = tmp_path / "mine.toml"
+    path.write_text(ours.read_text(encoding="utf-8").replace("reaction_time_s = 10e-6", line), encoding="utf-8")
+    code, _, err = plan("--n", "10", "--kappa", "5", "--hardware", str(path))
+    assert code == 2
+    assert "mine.toml" in err
+    assert message in err

@@ -1,0 +1,93 @@
+"""The inverse question: the values found make both sides equal, and where none does that is said."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import qnewton as q
+from qnewton.hardware import ClassicalProfile
+from qnewton.planning.assumptions import ASSUMPTION_SETS
+from qnewton.planning.breakeven import Question, orders, pairs, single, variables
+from qnewton.planning.classical import ClassicalHost
+from qnewton.planning.problem import Problem
+from qnewton.planning.table import table
+from qnewton.planning.verdict import verdicts
+
+H100, SUPERCONDUCTING = q.load_profile("nvidia-h100-sxm"), q.load_profile("superconducting")
+assert isinstance(H100, ClassicalProfile)
+assert isinstance(SUPERCONDUCTING, q.QuantumProfile)
+HOST, MACHINE = ClassicalHost.of(H100), SUPERCONDUCTING.machine
+
+
+def question_of(name: str, **change) -> Question:
+    problem = Problem(**{"n": 12544.0, "condition_number": 4e3, "degree": 1254.0, **change})
+    return Question(problem, ASSUMPTION_SETS[name], MACHINE, [HOST])
+
+
+def named(question, name):
+    return next(variable for variable in variables(question) if variable.name == name)
+
+
+@pytest.mark.parametrize("name", ASSUMPTION_SETS)
+def test_as_it_is_it_says_what_the_table_says(name):
+    question = question_of(name)
+    rows = table(question.problem, [("superconducting", MACHINE)], [question.assumed], question.hosts)
+    (verdict,) = verdicts(rows)
+    assert float(orders(question, {})) == pytest.approx(verdict.orders, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        *(("paper", variable) for variable in ("gate_time_s", "logical_cycle_s", "kappa", "d", "n")),
+        ("logical", "gate_time_s"),
+        ("end_to_end", "gate_time_s"),
+        ("end_to_end", "logical_cycle_s"),
+    ],
+)
+def test_at_the_value_found_both_are_equal(name, variable):
+    question = question_of(name)
+    found = single(question, named(question, variable))
+    assert found.value is not None
+    assert found.least < 0 < found.most
+    assert abs(float(orders(question, {variable: found.value}))) < 0.02
+
+
+def test_the_gate_time_of_the_paper_is_the_quotient():
+    question = question_of("paper")
+    found = single(question, named(question, "gate_time_s"))
+    assert found.value == pytest.approx(MACHINE.gate_time_s * 10 ** -float(orders(question, {})), rel=0.01)
+
+
+@pytest.mark.parametrize("variable", ["kappa", "d", "readout_precision", "n"])
+def test_where_no_value_does_it_that_is_said(variable):
+    question = question_of("end_to_end")
+    found = single(question, named(question, variable))
+    assert found.value is None
+    assert found.least > 0
+    assert found.sentence.startswith(f"no value of {found.variable.label} does it: quantum still loses by")
+
+
+def test_where_nothing_depends_on_it_that_is_said():
+    question = question_of("paper")
+    found = single(question, named(question, "readout_precision"))
+    assert found.sentence == "no value of read-out precision does it: nothing depends on it under paper"
+
+
+def test_pairs_agree_with_single_sweeps():
+    question = question_of("paper")
+    made = pairs(question)
+    assert len(made) == 14  # of 15, since the gate time sets the logical clock
+    for pair in made:
+        assert pair.orders.shape == (len(pair.y), len(pair.x))
+        i, j = 20, 12
+        alone = orders(question, {pair.first.name: pair.x[j], pair.second.name: pair.y[i]})
+        np.testing.assert_allclose(pair.orders[i, j], alone, rtol=1e-9)
+
+
+def test_given_norms_move_with_the_size():
+    question = question_of("paper", frobenius_norm=20.0, spectral_norm=1.0)
+    assert np.isfinite(orders(question, {"n": np.array([2.0, 1e4, 1e12])})).all()
+    short = dataclasses.replace(question, problem=dataclasses.replace(question.problem, solution_norm=4e3))
+    assert np.isfinite(orders(short, {"kappa": np.array([1.0, 1e3, 1e6])})).all()

@@ -1,0 +1,192 @@
+"""The table, the classical rivals and the verdict."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse.linalg
+
+import qnewton as q
+from qnewton.hardware import ClassicalProfile
+from qnewton.planning.assumptions import ASSUMPTION_SETS
+from qnewton.planning.classical import RIVALS, ClassicalHost, predict, rival_named
+from qnewton.planning.problem import Problem
+from qnewton.planning.table import table
+from qnewton.planning.verdict import verdicts
+from qnewton.solvers.quantum.encoding import SquareRoot
+from qnewton.testing import symmetric_with_spectrum
+
+PROBLEM = Problem(n=4096, condition_number=4e3, precision=1e-3, degree=40)
+PROFILES = [q.load_profile(name) for name in ("superconducting", "majorana")]
+MACHINES = [(profile.name, profile.machine) for profile in PROFILES if isinstance(profile, q.QuantumProfile)]
+SETS = tuple(ASSUMPTION_SETS.values())
+
+
+def host_of(name: str) -> ClassicalHost:
+    profile = q.load_profile(name)
+    assert isinstance(profile, ClassicalProfile)
+    return ClassicalHost.of(profile)
+
+
+H100 = host_of("nvidia-h100-sxm")
+
+
+def rows_of(problem=PROBLEM, hosts=(H100,)):
+    return table(problem, MACHINES, SETS, hosts)
+
+
+def test_every_solver_machine_and_set_has_a_row():
+    rows = rows_of()
+    quantum = [row for row in rows if row.kind == "quantum"]
+    assert len({(row.solver, row.hardware, row.assumptions) for row in quantum}) == len(quantum)
+    assert len(quantum) == len(q.QUERY_MODELS) * len(MACHINES) * len(SETS)
+    assert {row.solver for row in rows if row.kind == "classical"} == {"LU", "Cholesky", "CG", "sampling (Kaczmarz)"}
+    for row in rows:
+        assert row.valid == (row.reason == "") == (row.seconds is not None)
+        assert row.source
+        assert row.evidence
+        assert row.validity
+
+
+def test_rows_are_the_charges_of_single_solvers():
+    (row,) = (
+        r for r in rows_of() if (r.solver, r.hardware, r.assumptions) == ("dalzell2024", "majorana", "end_to_end")
+    )
+    solver = q.CountedSolver.of(q.dalzell2024)
+    charge = q.end_to_end().charge(solver, PROBLEM.numbers, PROBLEM.precision, q.Clock.of(MACHINES[1][1]))
+    for field in ("seconds", "queries", "copies", "t_count", "qubits"):
+        assert getattr(row, field) == pytest.approx(float(getattr(charge, field)), rel=1e-12), field
+    assert row.seconds == pytest.approx(math.prod(row.factors.values()) * 100e-9, rel=1e-9)
+    assert row.dominant == max(row.factors, key=lambda name: row.factors[name]) == "read-out"
+    assert row.factors["queries"] == pytest.approx(float(q.dalzell2024(q.Encoding(4e3, 1.0), 1e-3).queries))
+
+
+def test_a_square_root_adds_the_solvers_that_take_one():
+    rows = rows_of(dataclasses.replace(PROBLEM, factor=SquareRoot(rows=200)))
+    added = {row.solver for row in rows if row.solver.endswith("on the square root")}
+    assert added == {f"{m.name} on the square root" for m in q.QUERY_MODELS.values() if m.rectangular}
+
+
+def test_without_definiteness_their_solvers_drop_out():
+    rows = rows_of(dataclasses.replace(PROBLEM, definite=False))
+    for row in rows:
+        if row.solver.endswith("_definite"):
+            assert row.reason == "needs a positive definite matrix"
+    assert {row.solver for row in rows if row.kind == "classical"} == {"LU", "MINRES", "sampling (Kaczmarz)"}
+
+
+def test_a_matrix_that_does_not_fit_is_said_not_to():
+    rows = rows_of(Problem(n=1e12, condition_number=1e3, precision=1e-3, degree=3))
+    lu, cg = ((r for r in rows if r.solver == name) for name in ("LU", "CG"))
+    for row in (*lu, *cg):
+        assert not row.valid
+        assert row.reason.startswith("needs memory for the")
+        assert row.seconds is None
+        assert row.seconds_without_limits is not None
+    found = {verdict.assumptions: verdict for verdict in verdicts(rows)}
+    assert found["paper"].on_paper
+    assert found["paper"].classical is not None
+    assert all(row.seconds is None or row.seconds > 0 for row in rows)
+
+
+def test_the_verdict_is_the_quotient_of_the_fastest():
+    rows = rows_of()
+    (verdict,) = (v for v in verdicts(rows) if v.assumptions == "logical")
+    # The abstract's growth has no constant, so it cannot win.
+    counted = (r for r in rows if r.solver != "qnewton2024_abstract")
+    quantum = min(r.seconds for r in counted if r.assumptions == "logical" and r.seconds)
+    classical = min(r.seconds for r in rows if r.kind == "classical" and r.seconds)
+    assert verdict.orders == pytest.approx(math.log10(quantum / classical))
+    assert verdict.sentence == f"classical wins by {verdict.orders:.1f} orders"
+    assert verdict.proven is not None
+    assert verdict.proven.evidence == "proven"
+
+
+def test_double_precision_is_taken_where_single_does_not_resolve_epsilon():
+    fine = dataclasses.replace(PROBLEM, precision=1e-6)
+    lu = rival_named("LU")
+    narrow, wide = (float(predict(lu, H100, problem)[0]) for problem in (PROBLEM, fine))
+    flops, traffic = 2 / 3 * 4096**3 + 2 * 4096**2, 3 * 4096**2
+    assert narrow == pytest.approx((flops / 67e12 + 4 * traffic / 3.35e12) / 0.65)
+    assert wide == pytest.approx((flops / 67e12 + 8 * traffic / 3.35e12) / 0.65)
+    _, valid, demands = predict(lu, H100, dataclasses.replace(PROBLEM, condition_number=1e15))
+    assert not valid
+    assert [words for holds, words in demands if not holds] == [
+        "a condition number that double precision resolves to epsilon"
+    ]
+
+
+def test_the_bounds_on_steps_hold_where_solvers_run():
+    """CG by scipy, Kaczmarz here: both reach epsilon within the steps that are charged."""
+    rng = np.random.default_rng(0)
+    matrix = symmetric_with_spectrum(np.geomspace(1, 10, 12))
+    x = rng.standard_normal(12)
+    problem = Problem(
+        n=12, condition_number=10.0, precision=1e-3, frobenius_norm=np.linalg.norm(matrix), spectral_norm=10.0
+    )
+    steps = float(rival_named("CG").workload(problem, 8).steps)
+    found, _ = scipy.sparse.linalg.cg(matrix, matrix @ x, rtol=0.0, maxiter=int(steps))
+    assert np.linalg.norm(found - x) <= 1e-3 * np.linalg.norm(x)
+    steps = int(float(rival_named("sampling (Kaczmarz)").workload(problem, 8).steps))
+    weights = np.sum(matrix**2, axis=1)
+    errors = []
+    for _ in range(5):
+        at = np.zeros(12)
+        for row in rng.choice(12, size=steps, p=weights / weights.sum()):
+            at += (matrix[row] @ (x - at)) / weights[row] * matrix[row]
+        errors.append(np.sum((at - x) ** 2) / np.sum(x**2))
+    assert np.mean(errors) <= 1e-6
+
+
+def test_a_kernel_that_was_not_calibrated_is_named():
+    host = ClassicalHost("bare", "calibrated", {}, 1e9, 100)
+    for rival in RIVALS:
+        _, valid, demands = predict(rival, host, PROBLEM)
+        assert not valid
+        assert any("qnewton calibrate" in words for holds, words in demands if not np.all(holds))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n": 0}, "n is 0: a system has at least one row"),
+        ({"condition_number": 0.5}, "kappa is 0.5: a condition number is finite and at least 1"),
+        ({"condition_number": math.nan}, "kappa is nan"),
+        ({"precision": 0.0}, r"epsilon is 0: a relative error must lie in \(0, 1\)"),
+        ({"precision": 1.0}, "epsilon is 1:"),
+        ({"degree": 5000}, "sparsity is 5000: a row of 4096 entries has 1 to n nonzeros"),
+        ({"max_entry": -1.0}, "max-entry is -1: a norm is positive and finite"),
+        ({"max_entry": 2.0, "spectral_norm": 1.0}, "max-entry is 2: no entry exceeds the spectral norm"),
+        ({"frobenius_norm": 100.0, "spectral_norm": 1.0}, "frobenius-norm is 100: it lies between"),
+        ({"solution_norm": 1e4}, "solution-norm is 10000: .* lies between 1 and kappa"),
+    ],
+)
+def test_bad_problems_say_what_is_wrong(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(PROBLEM, **change)
+
+
+def test_what_is_not_given_is_at_its_worst():
+    numbers = PROBLEM.numbers
+    assert (numbers.max_entry, numbers.frobenius_norm, numbers.spectral_norm) == (1, 64, 1)
+    assert Problem(16, 10.0).numbers.degree == 16
+    entry = Problem(16, 10.0, degree=4, max_entry=2.0).numbers
+    # The spectral norm is at least the entry, the Frobenius norm at most that of n d such entries.
+    assert (float(entry.spectral_norm), float(entry.frobenius_norm)) == (2, 8)
+    assert len(PROBLEM.assumed) == 3
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        matrix = rng.standard_normal((9, 9)) * (rng.random((9, 9)) < 0.4)
+        matrix = matrix + matrix.T + np.eye(9)
+        degree, kappa = int((matrix != 0).sum(axis=1).max()), np.linalg.cond(matrix)
+        truth = {
+            "max_entry": np.abs(matrix).max(),
+            "frobenius_norm": np.linalg.norm(matrix),
+            "spectral_norm": np.linalg.norm(matrix, 2),
+        }
+        for given in ("max_entry", "frobenius_norm", "spectral_norm"):
+            worst = Problem(9, kappa, degree=degree, **{given: truth[given]}).numbers
+            for other in ("max_entry", "frobenius_norm"):
+                ratio = getattr(worst, other) / worst.spectral_norm
+                assert ratio >= truth[other] / truth["spectral_norm"] * (1 - 1e-9), (given, other)
