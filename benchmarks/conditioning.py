@@ -62,7 +62,8 @@ METHODS = {
     "paper_0.25": qn.preset("paper", keep=0.25),
 }
 ONE_SHOT = ("tight", "balanced", "loose", "jacobi", "ekfac", "neuron", "compensated", "paper_0.5", "paper_0.25")
-CERTIFIED = jax.jit(lambda system, g: solve_block(qn.Cholesky(), system, g, 0.1, None, qn.Correction(max_steps=60)))
+CORRECTED = qn.Correction(max_steps=60)
+CERTIFIED = jax.jit(lambda system, g: solve_block(qn.Cholesky(), system, g, 0.1, correction=CORRECTED))
 
 
 def queries(kappa: float) -> float:

@@ -98,6 +98,7 @@ KERNEL = Record(
     seconds_per_byte=seconds,
     seconds_per_flop=seconds,
     samples=items(Record(n=integer, measured_seconds=seconds, predicted_seconds=seconds)),
+    bends=items(items(number)),
     worst_relative_error=seconds,
 )
 CALIBRATION = Record(

@@ -1,8 +1,10 @@
 """The calibrated machine: a fit that finds what it was given, and a message for what was not calibrated."""
 
+import dataclasses
 import math
 
 import hypothesis
+import jax
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -64,7 +66,8 @@ def test_is_never_negative_whatever_was_measured(measured):
     for n in (1, 100, 10**5):
         assert 0 <= fitted.seconds(_workload(n)) < math.inf
     # Predicting nothing at all would have a relative error of 1 everywhere; least squares does no worse.
-    errors = [predicted / m - 1 for _, m, predicted in fitted.samples]
+    line = dataclasses.replace(fitted, bends=())
+    errors = [line.seconds(w) / m - 1 for w, m in zip(WORKLOADS, measured, strict=True)]
     assert np.sum(np.square(errors)) <= len(SIZES) * (1 + 1e-9)
 
 
@@ -73,7 +76,32 @@ def test_every_size_counts_the_same():
     exact = _times(2e-6, 1e-10, 5e-11)
     for i in (0, len(SIZES) - 1):
         measured = [t * (1.5 if j == i else 1) for j, t in enumerate(exact)]
-        assert fit(WORKLOADS, SIZES, measured).worst_relative_error < 0.4
+        line = dataclasses.replace(fit(WORKLOADS, SIZES, measured), bends=())
+        assert all(abs(line.seconds(w) / m - 1) < 0.4 for w, m in zip(WORKLOADS, measured, strict=True))
+
+
+@hypothesis.given(measured=st.lists(st.floats(-7, 1).map(lambda e: 10**e), min_size=len(SIZES), max_size=len(SIZES)))
+def test_goes_through_what_was_measured_and_stays_between(measured):
+    fitted = fit(WORKLOADS, SIZES, measured)
+    line = dataclasses.replace(fitted, bends=())
+    for w, m in zip(WORKLOADS, measured, strict=True):
+        assert fitted.seconds(w) == pytest.approx(m, rel=1e-9)
+        assert jax.jit(lambda flops, w=w: fitted.seconds(dataclasses.replace(w, flops=flops)))(w.flops) == (
+            pytest.approx(m, rel=1e-3)
+        )
+    factors = [m / line.seconds(w) for w, m in zip(WORKLOADS, measured, strict=True)]
+    for n in (1, 20, 50, 200, 700):
+        factor = fitted.seconds(_workload(n)) / line.seconds(_workload(n))
+        assert min(factors) * (1 - 1e-9) <= factor <= max(factors) * (1 + 1e-9)
+    far = _workload(10**6)
+    assert fitted.seconds(far) == pytest.approx(factors[-1] * line.seconds(far), rel=1e-9)
+
+
+def test_the_kernel_of_operators_is_taken_where_it_was_measured():
+    kernels = (("cg", KernelTimes(1.0, 0, 0)), ("cg, unformed", KernelTimes(3.0, 0, 0)), ("lu", KernelTimes(7.0, 0, 0)))
+    machine = ClassicalMachine("abacus", "float32", kernels)
+    assert [machine.seconds(_workload(8, "cg"), formed=formed) for formed in (True, False)] == [1.0, 3.0]
+    assert [machine.seconds(_workload(8, "lu"), formed=formed) for formed in (True, False)] == [7.0, 7.0]
 
 
 def test_keeps_its_samples():
@@ -81,10 +109,16 @@ def test_keeps_its_samples():
     measured[1] *= 1.2
     fitted = fit(WORKLOADS, SIZES, measured)
     assert [(n, m) for n, m, _ in fitted.samples] == list(zip(SIZES, measured, strict=True))
-    assert [p for _, _, p in fitted.samples] == pytest.approx([fitted.seconds(w) for w in WORKLOADS])
-    worst = max(abs(fitted.seconds(w) / m - 1) for w, m in zip(WORKLOADS, measured, strict=True))
-    assert fitted.worst_relative_error == pytest.approx(worst)
-    assert worst > 0.01
+    # Each is predicted by the others: at the ends by the neighbour's factor, between by those of both neighbours.
+    line = dataclasses.replace(fitted, bends=())
+    factors = [m / line.seconds(w) for w, m in zip(WORKLOADS, measured, strict=True)]
+    assert fitted.samples[0][2] == pytest.approx(factors[1] * line.seconds(WORKLOADS[0]))
+    low, here, high = (math.log(w.flops) for w in WORKLOADS[1:4])
+    weight = (here - low) / (high - low)
+    expected = factors[1] ** (1 - weight) * factors[3] ** weight * line.seconds(WORKLOADS[2])
+    assert fitted.samples[2][2] == pytest.approx(expected)
+    assert fitted.worst_relative_error == pytest.approx(max(abs(p / m - 1) for _, m, p in fitted.samples))
+    assert fitted.worst_relative_error > 0.01
 
 
 def test_kernel_without_memory_traffic():

@@ -86,19 +86,21 @@ def test_calibration_counts_the_steps_that_were_taken(monkeypatch):
         for n in sizes:
             rng = np.random.default_rng(n)
             if unformed:
-                # A layer's block and the identity: n = inputs x 8 outputs, half as many examples as inputs.
+                # A layer's block, damped: n = inputs x 8 outputs, half as many examples as inputs.
                 inputs = n // 8
                 x = rng.standard_normal((inputs // 2, inputs))
-                matrix = np.kron(x.T @ x / len(x), np.eye(8)) + np.eye(n)
+                matrix = np.kron(x.T @ x / len(x), np.eye(8)) + 0.05 * np.eye(n)
                 # x forward and back, 8 x 8 curvatures and one division between; the identity.
                 product = 4 * len(x) * n + len(x) * (2 * 8**2 + 8) + 2 * n
             else:
-                # F F^T / n + I, with condition numbers near 5.
+                # F F^T / n + 0.05 I, with condition numbers near 80.
                 factor = rng.standard_normal((n, n))
-                matrix, product = factor @ factor.T / n + np.eye(n), 2 * n**2
+                matrix, product = factor @ factor.T / n + 0.05 * np.eye(n), 2 * n**2
             vector, steps = np.random.default_rng(n + 1).standard_normal(n), []
             scipy.sparse.linalg.cg(matrix, vector, rtol=1e-5, callback=steps.append)
             taken.append(len(steps))
-            flops.append(len(steps) * (product + 10 * n))
-    assert [float(workload.steps) for workload in fitted] == taken
-    assert [float(workload.total_flops) for workload in fitted] == flops
+            flops.append(product + 10 * n)
+    found = [float(workload.steps) for workload in fitted]
+    # Single precision against double.
+    np.testing.assert_allclose(found, taken, rtol=0.1, atol=2)
+    assert [float(w.total_flops) for w in fitted] == [count * each for count, each in zip(found, flops, strict=True)]

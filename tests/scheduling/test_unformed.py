@@ -397,10 +397,8 @@ def test_an_exact_hessian_by_products_is_never_formed(x64):
 def test_calibration_measures_what_operators_take():
     machine = qn.calibrate([qn.CG(), qn.Dual(), qn.LU()], sizes=(8, 32, 40, 48), repeats=1)
     kernels = dict(machine.kernels)
-    assert sorted(kernels) == ["cg", "dual", "forming", "lu"]
-    assert [n for n, _, _ in kernels["cg"].samples] == 2 * [32, 40, 48]
-    assert [n for n, _, _ in kernels["dual"].samples] == [32, 40, 48]
-    assert [n for n, _, _ in kernels["forming"].samples] == [n for n, _, _ in kernels["lu"].samples] == [8, 32, 40, 48]
+    assert sorted(kernels) == ["cg", "cg, unformed", "dual", "forming", "lu"]
+    assert all([n for n, _, _ in times.samples] == [8, 32, 40, 48] for times in kernels.values())
     assert min(kernels["forming"].seconds_per_flop, kernels["forming"].seconds_per_byte) >= 0
     # Counted although jax computes at once here: forming was not taken for free.
     assert kernels["forming"].seconds_per_flop + kernels["forming"].seconds_per_byte > 0

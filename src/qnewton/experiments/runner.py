@@ -241,6 +241,7 @@ def _prepare(task: Task, options: TrainOptions, params: PyTree) -> _Prepared:
                 "samples": [
                     dict(zip(("n", "measured_seconds", "predicted_seconds"), s, strict=True)) for s in times.samples
                 ],
+                "bends": [list(bend) for bend in times.bends],
                 "worst_relative_error": times.worst_relative_error,
             }
             for kernel, times in classical.kernels

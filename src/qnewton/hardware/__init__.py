@@ -8,6 +8,7 @@ from .cache import store_calibration as store_calibration
 from .classical import ClassicalMachine as ClassicalMachine
 from .classical import KernelTimes as KernelTimes
 from .classical import fit as fit
+from .classical import unformed_kernel as unformed_kernel
 from .classical_profile import ClassicalProfile as ClassicalProfile
 from .layouts import AbstractLayout as AbstractLayout
 from .layouts import ReactionLimited as ReactionLimited

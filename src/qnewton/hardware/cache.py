@@ -21,7 +21,7 @@ import equinox as eqx
 from .classical import ClassicalMachine, KernelTimes
 from .measure import describe_machine
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _LIBRARIES = ("qnewton", "jax", "jaxlib", "lineax", "equinox", "numpy", "scipy")
 
 
@@ -91,6 +91,7 @@ def store_calibration(
                 "seconds_per_byte": times.seconds_per_byte,
                 "seconds_per_flop": times.seconds_per_flop,
                 "samples": [list(sample) for sample in times.samples],
+                "bends": [list(bend) for bend in times.bends],
             }
             for kernel, times in machine.kernels
         },
@@ -143,6 +144,7 @@ def _read(path: Path) -> StoredCalibration:
             KernelTimes(
                 *(float(times[f"seconds_per_{unit}"]) for unit in ("call", "byte", "flop")),
                 samples=tuple((int(n), float(measured), float(fitted)) for n, measured, fitted in times["samples"]),
+                bends=tuple((float(position), float(factor)) for position, factor in times["bends"]),
             ),
         )
         for kernel, times in sorted(record["kernels"].items())

@@ -1,34 +1,50 @@
 """The classical machine: a calibration, frozen, that turns workloads into predicted seconds."""
 
+import math
 import statistics
+from collections.abc import Sequence
 
 import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..core.arrays import floating
 from ..core.records import ClassicalWorkload
 from ..core.suggest import unknown
 
 
 class KernelTimes(eqx.Module):
-    """Seconds of one kernel as a linear model of its workload, fitted to measurements on one machine.
+    """Seconds of one kernel: a linear model of its workload, bent to go through the measurements on one machine.
+
+    Caches, threads and block sizes set in at sizes of their own, so the line alone is off by up to three times between
+    its ends. Between two measured sizes the factor on it is interpolated, in the logarithms of factor and operations;
+    beyond them it stays, so that far out the line sets the growth.
 
     Attributes:
-        seconds_per_call, seconds_per_byte, seconds_per_flop: coefficients, each at least 0. An iteration costs as much
-            to start as a call.
-        samples: the measurements behind them, as `(n, measured_seconds, predicted_seconds)`.
+        seconds_per_call, seconds_per_byte, seconds_per_flop: coefficients of the line, each at least 0. An iteration
+            costs as much to start as a call.
+        samples: the measurements behind them, as `(n, measured_seconds, predicted_seconds)`, the prediction without
+            the sample itself among the bends: the error to expect at another size.
+        bends: `(log operations per call or iteration, log factor)`, ascending.
     """
 
     seconds_per_call: float = eqx.field(static=True)
     seconds_per_byte: float = eqx.field(static=True)
     seconds_per_flop: float = eqx.field(static=True)
     samples: tuple[tuple[int, float, float], ...] = eqx.field(static=True, default=())
+    bends: tuple[tuple[float, float], ...] = eqx.field(static=True, default=())
 
     def seconds(self, workload: ClassicalWorkload) -> Float[Array, ""] | float:
         """Predicted seconds of one call; traced where the workload's steps are."""
         moved, done = workload.total_bytes, workload.total_flops
         started = 1 + workload.steps
-        return self.seconds_per_call * started + self.seconds_per_byte * moved + self.seconds_per_flop * done
+        line = self.seconds_per_call * started + self.seconds_per_byte * moved + self.seconds_per_flop * done
+        if not self.bends:
+            return line
+        xp, line, each = floating(line, done / started)
+        positions, factors = zip(*self.bends, strict=True)
+        bent = line * xp.exp(xp.interp(xp.log(xp.maximum(each, 1.0)), xp.asarray(positions), xp.asarray(factors)))
+        return float(bent) if xp is np else bent.astype(line.dtype)
 
     @property
     def worst_relative_error(self) -> float:
@@ -46,7 +62,7 @@ class KernelTimes(eqx.Module):
 
 
 def fit(workloads: list[ClassicalWorkload], sizes: list[int], measured_seconds: list[float]) -> KernelTimes:
-    """Least-squares fit of the coefficients, in relative error, none of them negative.
+    """Least-squares fit of the coefficients, in relative error, none of them negative; then the bends.
 
     Relative, since the samples span five orders of magnitude and a scheduler compares ratios.
     """
@@ -59,9 +75,33 @@ def fit(workloads: list[ClassicalWorkload], sizes: list[int], measured_seconds: 
     weights = 1 / np.asarray(measured_seconds)
     coefficients, _ = nnls(terms / scale * weights[:, None], np.ones(len(weights)))
     call, byte, flop = (float(c) for c in coefficients / scale)
-    fitted = KernelTimes(call, byte, flop)
-    samples = [(n, m, float(fitted.seconds(w))) for n, m, w in zip(sizes, measured_seconds, workloads, strict=True)]
-    return KernelTimes(call, byte, flop, tuple(samples))
+    line = KernelTimes(call, byte, flop)
+    bends = [
+        (_log_operations(w), math.log(m / float(line.seconds(w))))
+        for w, m in zip(workloads, measured_seconds, strict=True)
+    ]
+    samples = []
+    for k, (n, measured, workload) in enumerate(zip(sizes, measured_seconds, workloads, strict=True)):
+        others = KernelTimes(call, byte, flop, bends=_ascending(bends[:k] + bends[k + 1 :]))
+        samples.append((n, measured, float(others.seconds(workload))))
+    return KernelTimes(call, byte, flop, tuple(samples), _ascending(bends))
+
+
+def _log_operations(workload: ClassicalWorkload) -> float:
+    return math.log(max(float(workload.total_flops) / (1 + float(workload.steps)), 1.0))
+
+
+def _ascending(bends: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Bends in order; those of as many operations become their mean."""
+    together: dict[float, list[float]] = {}
+    for position, factor in bends:
+        together.setdefault(position, []).append(factor)
+    return tuple((position, statistics.fmean(factors)) for position, factors in sorted(together.items()))
+
+
+def unformed_kernel(kernel: str) -> str:
+    """Name of a kernel's times on operators that are not formed."""
+    return f"{kernel}, unformed"
 
 
 class ClassicalMachine(eqx.Module):
@@ -80,13 +120,21 @@ class ClassicalMachine(eqx.Module):
     kernels: tuple[tuple[str, KernelTimes], ...] = eqx.field(static=True)
     gemm_seconds: float | None = eqx.field(static=True, default=None)
 
-    def seconds(self, workload: ClassicalWorkload) -> Float[Array, ""] | float:
+    def seconds(self, workload: ClassicalWorkload, *, formed: bool = True) -> Float[Array, ""] | float:
         """Predicted seconds of the workload; traced where its steps are.
+
+        Args:
+            workload: of one solve.
+            formed: whether the system is a matrix. Where it is not, the kernel's times for operators are taken, if it
+                was measured on both.
 
         Raises:
             KeyError: if its kernel was not calibrated.
         """
         kernels = dict(self.kernels)
+        unformed = unformed_kernel(workload.kernel)
+        if not formed and unformed in kernels:
+            return kernels[unformed].seconds(workload)
         if workload.kernel not in kernels:
             raise KeyError(unknown("kernel", workload.kernel, kernels) + ". Calibrate with every solver in use")
         return kernels[workload.kernel].seconds(workload)

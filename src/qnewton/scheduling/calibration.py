@@ -14,15 +14,14 @@ from jaxtyping import Array, Float, Int, PyTree
 from ..core.operators import access_of
 from ..core.records import ClassicalWorkload, Encoding, Kind, Kinds, SystemEstimate
 from ..core.status import Refusal
-from ..hardware import ClassicalMachine, describe_machine, fit, gemm_probe, interleaved_seconds
+from ..hardware import ClassicalMachine, describe_machine, fit, gemm_probe, interleaved_seconds, unformed_kernel
 from ..solvers import AbstractSolver
 from .plan import forming
 from .yardsticks import dense, layer
 
 DEFAULT_SIZES = (8, 32, 128, 384, 1024)
-_LOOPED_FLOPS = 200_000
-# Below, XLA fuses a whole iteration, at a tenth of what it takes a few rows later: no line goes through both.
-_LEAST_ROWS_FOR_OPERATORS = 32
+# About a millisecond, beside which the start of a jitted function does not count.
+_LOOPED_FLOPS = 5_000_000
 
 
 def calibrate(
@@ -76,7 +75,7 @@ def _measure(solvers: Sequence[AbstractSolver], dtype: str, sizes: Sequence[int]
         for solver in solvers:
             workload = solver.workload(*_placeholder(dense(1, dtype)))
             if isinstance(workload, ClassicalWorkload) and workload.kernel not in samples:
-                samples[workload.kernel] = _of_solver(solver, dtype, sizes)
+                samples.update(_of_solver(solver, dtype, sizes))
         classical = [solver.matrix_free for solver in solvers if solver.fidelity is None]
         # Blocks stay unformed only for a solver that leaves them so, and are then formed only for one that does not.
         if any(solver.matrix_free for solver in solvers) and not all(classical):
@@ -98,22 +97,26 @@ def _measure(solvers: Sequence[AbstractSolver], dtype: str, sizes: Sequence[int]
     )
 
 
-def _of_solver(solver: AbstractSolver, dtype: str, sizes: Sequence[int]) -> "list[_Sample]":
-    larger = [n for n in sizes if n >= _LEAST_ROWS_FOR_OPERATORS]
-    if solver.matrix_free and len(larger) >= 3:
-        sizes = larger
-    samples = []
-    # An iterative solver runs on both: memory traffic and operations differ by a constant in dense products, and cannot
-    # be told apart there.
+def _of_solver(solver: AbstractSolver, dtype: str, sizes: Sequence[int]) -> "dict[str, list[_Sample]]":
+    """The solver's kernel on matrices, and on operators that are not formed under a name of its own.
+
+    A product with the one and with the other differ in more than their counts, and no curve goes through both. What
+    takes only one of the two has one curve.
+    """
     yardsticks = [dense, layer] if solver.matrix_free else [dense]
+    found: dict[str, list[_Sample]] = {}
     for yardstick in yardsticks:
         if solver.refuses(yardstick(1, dtype)) == Refusal.NONE:
+            samples = []
             for n in sizes:
                 operator = yardstick(n, dtype)
                 workload = solver.workload(*_placeholder(operator))
                 assert isinstance(workload, ClassicalWorkload)
-                samples.append(_Sample(functools.partial(_solve, solver), operator, workload))
-    return samples
+                multiplied = solver.matrix_free and yardstick is dense
+                samples.append(_Sample(functools.partial(_solve, solver), operator, workload, multiplied=multiplied))
+            kernel = samples[0].kernel
+            found[unformed_kernel(kernel) if found else kernel] = samples
+    return found
 
 
 def _placeholder(operator: lx.AbstractLinearOperator) -> tuple[SystemEstimate, Encoding]:
@@ -157,13 +160,17 @@ class _Sample:
 
     Attributes:
         n: rows.
+        kernel: of the workload.
         loops: how often it happens in a call of `run`. Small systems finish in microseconds, below what dispatching a
             jitted function costs.
     """
 
-    def __init__(self, run: _Run, operator: lx.AbstractLinearOperator, workload: ClassicalWorkload):
+    def __init__(
+        self, run: _Run, operator: lx.AbstractLinearOperator, workload: ClassicalWorkload, *, multiplied: bool = False
+    ):
         like = operator.in_structure()
         self.n = like.shape[0]
+        self.kernel = workload.kernel
         self._workload, self._steps = workload, 0.0
         vector = jnp.asarray(np.random.default_rng(self.n + 1).standard_normal(self.n), like.dtype)
         self.loops = loops = max(1, int(_LOOPED_FLOPS // max(float(workload.total_flops), 100.0)))
@@ -172,9 +179,11 @@ class _Sample:
         @jax.jit
         def several(arrays: PyTree, vector: Float[Array, " n"]) -> PyTree:
             def again(_: Any, carry: Any) -> Any:
-                # Depends on x, so that the factorisation is not hoisted out of the loop.
-                fresh = eqx.combine(jax.tree.map(lambda leaf: leaf + 0 * carry[0][0], arrays), rest)
-                return run(fresh, vector)
+                # Depends on what came before, so that nothing is hoisted out of the loop. A matrix that is only
+                # multiplied by is left alone: its copy would take as long as some of the iterations.
+                zero = 0 * carry[0][0]
+                fresh = arrays if multiplied else jax.tree.map(lambda leaf: leaf + zero, arrays)
+                return run(eqx.combine(fresh, rest), vector + zero)
 
             return jax.lax.fori_loop(0, loops, again, (vector, jnp.zeros((), jnp.int32)))
 

@@ -141,7 +141,7 @@ def _predict(
         else:
             workload = solver.workload(estimate, _NO_ENCODING)
             assert isinstance(workload, ClassicalWorkload), f"{solver.name} is quantum: subclass AbstractQuantumSolver"
-            seconds = classical.seconds(workload)
+            seconds = classical.seconds(workload, formed=formed)
             if not (formed or solver.matrix_free):
                 seconds = seconds + classical.seconds(forming(estimate))
             numbers, clamped = (seconds, 0.0, 0.0, 0.0, 1.0), False
