@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from ..core.suggest import unknown
 from .breakeven import breakeven
 from .calibrate import calibrate
+from .circuit import circuit
 from .plan import plan
 from .report import report
 from .spectrum import spectrum
@@ -20,6 +21,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "plan": plan,
     "breakeven": breakeven,
     "calibrate": calibrate,
+    "circuit": circuit,
 }
 USAGE = """usage: qnewton train TASK [options]   train a task with Newton's method
        qnewton report RUN             write the report of a run directory again
@@ -28,6 +30,7 @@ USAGE = """usage: qnewton train TASK [options]   train a task with Newton's meth
        qnewton plan [RUN|FILE]        what a system would cost, quantum and classical
        qnewton breakeven [RUN|FILE]   what would have to change for both to be equally fast
        qnewton calibrate              measure this machine once, for predictions
+       qnewton circuit [FILE]         draw, count and export the circuit that inverts a matrix
 
 `qnewton train --help` explains every option.
 """

@@ -1,0 +1,23 @@
+"""Quantum signal processing by itself: the polynomial that inverts, its phases, and what they are worth.
+
+    from qnewton import qsp
+
+    polynomial = qsp.InversePolynomial.within(kappa=100, epsilon=1e-6)
+    found = qsp.symmetric_phases(polynomial.coefficients() / (1.01 * polynomial.maximum))
+    angles = qsp.projector_phases(found.phases)  # for a QSVT circuit, PennyLane's for one
+
+Nothing here knows the rest of the package, and `import qnewton` does not load it. Conventions are in the docstrings of
+`symmetric_phases`, `real_phases` and `projector_phases`; polynomials are Chebyshev coefficients throughout, as in
+`numpy.polynomial.chebyshev`.
+"""
+
+from .solvers.quantum.polynomials import InversePolynomial as InversePolynomial
+from .solvers.quantum.polynomials import PhaseFactors as PhaseFactors
+from .solvers.quantum.polynomials import apply as apply
+from .solvers.quantum.polynomials import apply_pseudo_inverse as apply_pseudo_inverse
+from .solvers.quantum.polynomials import certificate as certificate
+from .solvers.quantum.polynomials import inverse_degree as inverse_degree
+from .solvers.quantum.polynomials import projector_phases as projector_phases
+from .solvers.quantum.polynomials import real_phases as real_phases
+from .solvers.quantum.polynomials import response as response
+from .solvers.quantum.polynomials import symmetric_phases as symmetric_phases

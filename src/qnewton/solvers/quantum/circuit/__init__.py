@@ -1,0 +1,14 @@
+"""Inversion as a circuit of gates, built without hidden scales and run on any device of PennyLane."""
+
+from .build import Circuit as Circuit
+from .build import Part as Part
+from .build import comparison_circuit as comparison_circuit
+from .build import inversion_circuit as inversion_circuit
+from .dilation import dilate as dilate
+from .dilation import padded as padded
+from .inversion import Inversion as Inversion
+from .levels import AbstractLevel as AbstractLevel
+from .levels import BlockUnitary as BlockUnitary
+from .levels import Elementary as Elementary
+from .outcome import Outcome as Outcome
+from .solver import CircuitQSVT as CircuitQSVT
