@@ -9,6 +9,7 @@ from qnewton.core.operators import Path
 from qnewton.experiments.ledger import Ledger
 from qnewton.experiments.rundir import jsonable
 from qnewton.hardware import KernelTimes
+from qnewton.scheduling import Executed
 
 QUANTUM = "QLSA(jennings2023v1)"
 
@@ -25,6 +26,7 @@ def info_of(hybrid, *matrices, status):
                 status=jnp.asarray(status),
                 relative_residual=nan,
                 iterations=jnp.zeros((), jnp.int32),
+                executed=Executed(zero, zero + 1),
                 outer_steps=jnp.ones((), jnp.int32),
                 exact_residual=nan,
                 proven_decrease=zero,

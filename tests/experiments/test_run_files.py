@@ -189,6 +189,8 @@ BLOCK = Record(
     solver=text,
     ran=text,
     fidelity=or_null(text),
+    executed_queries=or_null(seconds),
+    executed_success_probability=or_null(seconds),
     assumptions=every(ASSUMPTION),
 )
 SUMMARY = Record(

@@ -89,7 +89,7 @@ class Progress:
 def _short(line: dict[str, Any]) -> str:
     if line["status"] != "ok":
         return line["status"]
-    return f"{line['solver']}, model" if line["fidelity"] == "model" else line["solver"]
+    return line["solver"] if line["fidelity"] is None else f"{line['solver']}, {line['fidelity']}"
 
 
 def _power(log10: float) -> str:

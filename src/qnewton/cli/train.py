@@ -93,9 +93,12 @@ def _print_summary(summary: dict[str, Any]) -> None:
         if math.isfinite(classical)
         else "some had no classical candidate"
     )
-    stand_in = " (fidelity model: a classical solve stood in for the state, only the cost is quantum)"
+    meaning = {
+        "model": " (fidelity model: a classical solve stood in for the state, only the cost is quantum)",
+        "emulated": " (fidelity emulated: the circuits' exact states, with the read-out noise that was asked for)",
+    }
     print(
         f"predicted {summary['predicted_seconds'][acting]:.2f} s under `{acting}` at {summary['gate_time_s']:g} s per "
         f"gate; {alone}\n"
-        f"quantum   {summary['quantum_share']:.0%} of the systems{stand_in if summary['fidelity'] == 'model' else ''}"
+        f"quantum   {summary['quantum_share']:.0%} of the systems{meaning.get(summary['fidelity'], '')}"
     )

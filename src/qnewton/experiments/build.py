@@ -1,6 +1,7 @@
 """From options, which are words and numbers, to the objects that they stand for."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import jax
@@ -49,9 +50,11 @@ from ..solvers import (
     Cholesky,
     Dual,
     Eigh,
+    EmulatedQSVT,
     Identity,
     Jacobi,
 )
+from ..solvers.quantum.emulated import Infinite, LineFit, Shots
 from ..solvers.quantum.queries import jennings2023v1
 from .options import ConditioningOptions, PolicyOptions, SchedulingOptions, SolverName, StepOptions, TrainOptions
 
@@ -114,7 +117,7 @@ def _known_solvers(options: SchedulingOptions) -> dict[SolverName, AbstractSolve
         "cg": CG(options.rtol, preconditioner=preconditioner),
         "minres": MINRES(options.rtol, preconditioner=preconditioner),
         "dual": Dual(),
-        "qlsa": QLSA(precision=options.precision),
+        "qlsa": make_quantum(options),
     }
 
 
@@ -140,6 +143,20 @@ def make_policy(options: PolicyOptions, scheduling: SchedulingOptions) -> Abstra
         "hysteresis": Hysteresis(options.hysteresis),
     }
     return without[options.policy]
+
+
+def make_quantum(options: SchedulingOptions) -> AbstractSolver:
+    """The quantum candidate, at the fidelity that the options ask for."""
+    if options.fidelity == "model":
+        return QLSA(precision=options.precision)
+    measurement = Infinite() if options.shots is None else Shots(options.shots)
+    # By a fit even without shots, so that runs with and without them differ in the shots alone.
+    return EmulatedQSVT(options.precision, measurement=measurement, length=LineFit(), seed=options.noise_seed)
+
+
+def residual_tolerance(options: SchedulingOptions) -> float:
+    """Of a solve that counts. Read-out noise makes residuals that mean little: the fitted length always descends."""
+    return 0.1 if options.fidelity == "model" else math.inf
 
 
 def make_hybrid(
@@ -267,8 +284,20 @@ def _check_unformed(options: TrainOptions) -> None:
 
 
 def _check_scheduled(options: TrainOptions) -> None:
-    precision, largest = options.scheduling.precision, jennings2023v1.largest_precision
-    if "qlsa" in options.scheduling.solvers and precision > largest:
+    scheduling = options.scheduling
+    precision, largest = scheduling.precision, jennings2023v1.largest_precision
+    modelled = scheduling.fidelity == "model"
+    if not modelled and "qlsa" not in scheduling.solvers:
+        raise ValueError(
+            f"--fidelity is {scheduling.fidelity}, and --solvers {' '.join(scheduling.solvers)} names no quantum "
+            "solver: add qlsa, or leave it away"
+        )
+    if modelled and scheduling.shots is not None:
+        raise ValueError(
+            f"--shots is {scheduling.shots}, and at --fidelity model there is no state to measure: use --fidelity "
+            "emulated, or leave it away"
+        )
+    if "qlsa" in scheduling.solvers and modelled and precision > largest:
         raise ValueError(
             f"--precision is {precision}, and the query count of qlsa holds up to {largest}: ask for that or less"
         )

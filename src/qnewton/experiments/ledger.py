@@ -94,6 +94,7 @@ class Ledger:
         chosen = self._hybrid.solvers[int(plan.choice[0])]
         solved = int(info.status) == Status.OK
         log10_kappa = float(estimate.log_condition_number) / math.log(10)
+        executed = info.executed if chosen.fidelity == "emulated" else None
         return {
             "step": step,
             "block": index,
@@ -124,6 +125,8 @@ class Ledger:
             "solver": chosen.name,
             "ran": chosen.runs_as if solved else "gradient step",
             "fidelity": chosen.fidelity if solved else None,
+            "executed_queries": None if executed is None else float(executed.queries),
+            "executed_success_probability": None if executed is None else float(executed.success_probability),
             "assumptions": {a.name: self._assumed(row, plan) for row, a in enumerate(self._hybrid.assumptions)},
         }
 

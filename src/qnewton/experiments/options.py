@@ -136,6 +136,16 @@ class SchedulingOptions:
     """Gate times for which quantum seconds and shares are reported, besides the one above."""
     precision: float = 1e-2
     """Error of the normalised solution state asked of the quantum solver."""
+    fidelity: Literal["model", "emulated"] = "model"
+    """Of qlsa. model: a classical solve stands in for the quantum state, and the published query count of Q-Newton is
+    charged. emulated: the exact state of a circuit, the optimal inversion polynomial by singular value transformation,
+    is read out, and its queries are charged; as many products with the block as the circuit makes queries, so keep
+    condition numbers low, e.g. by --damping."""
+    shots: int | None = None
+    """Copies of an emulated state that are measured for the magnitudes of the solution, and as many for the signs;
+    None: infinitely many, without read-out noise. The length is fitted by one classical product."""
+    noise_seed: int = 0
+    """Seed of the shots."""
 
     def __post_init__(self):
         _require(len(self.solvers) > 0, "solvers", "empty", "name at least one candidate")
@@ -156,6 +166,10 @@ class SchedulingOptions:
             "precision",
             self.precision,
             "it is the error of a normalised state and must lie in (0, 1)",
+        )
+        _require(self.shots is None or self.shots >= 1, "shots", self.shots, "measure at least one copy, or None")
+        _require(
+            0 <= self.noise_seed < 2**31, "noise-seed", self.noise_seed, "it must be an integer from 0 to 2^31 - 1"
         )
 
 

@@ -216,6 +216,7 @@ def _prepare(task: Task, options: TrainOptions, params: PyTree) -> _Prepared:
         solver=hybrid,
         adaptation=adaptation,
         clip=options.step.clip,
+        residual_tolerance=build.residual_tolerance(options.scheduling),
     )
     batch = next(batches(task.train, options.training.batch_size, options.training.seed))
     stages = measure_stages(

@@ -20,7 +20,7 @@ from ..core.status import Status
 from ..core.trees import check_params, ravel
 from ..curvature import AbstractCurvature, Batch, Block, GaussNewton, Objective, Partition, Point, whole
 from ..estimation import Reuse
-from ..scheduling import Hybrid, Plan, Turn
+from ..scheduling import Executed, Hybrid, Plan, Turn
 from ..scheduling.replay import remembered as chosen_last
 from ..solvers import AbstractSolver
 from ..solvers.krylov.base import AbstractKrylov
@@ -173,7 +173,9 @@ def newton(
         def blank(block: Block) -> BlockInfo:
             plan = plans.get(block.n)
             status = jnp.zeros((), jnp.int32)
-            return BlockInfo(plan, status, zero, status, status, zero, zero, status, zero, zero, zero, zero, zero)
+            executed = None if plan is None else Executed(zero, zero)
+            counts = status, executed, status
+            return BlockInfo(plan, status, zero, *counts, zero, zero, status, zero, zero, zero, zero, zero)
 
         zero = jnp.zeros((), dtype)
         infos = tuple(blank(block) for block in blocks)

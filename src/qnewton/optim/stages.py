@@ -12,7 +12,7 @@ from ..core.operators import Path, Shifted, path_of
 from ..core.records import System, SystemEstimate
 from ..core.status import Status, Verdict
 from ..curvature.layer_operator import LayerOperator
-from ..scheduling import Hybrid, Plan, Turn
+from ..scheduling import Executed, Hybrid, Plan, Turn
 from ..solvers import AbstractSolver, Cholesky
 from ..solvers.krylov.base import AbstractKrylov
 from .correction import Correction, corrected, proven_decrease
@@ -27,6 +27,7 @@ class BlockInfo(eqx.Module):
         status: a `Status`.
         relative_residual: `||A x - g|| / ||g||` of the solve that ran; 0 where `g` is 0.
         iterations: products with the operator that an iterative solver reports, 0 of a direct one.
+        executed: what the circuits of an emulated solve did; None where the solver is not a `Hybrid`.
         outer_steps: solves that the outer correction took; 1 without one.
         exact_residual: `||A x - g|| / ||g||` of the step in the system before anything was left out of it or put in its
             place. Above 1 the step solves that worse than no step would: it means nothing.
@@ -42,6 +43,7 @@ class BlockInfo(eqx.Module):
     status: Int[Array, ""]
     relative_residual: Float[Array, ""]
     iterations: Int[Array, ""]
+    executed: Executed | None
     outer_steps: Int[Array, ""]
     exact_residual: Float[Array, ""]
     proven_decrease: Float[Array, ""]
@@ -134,12 +136,12 @@ def solve_block(
         # Factorised once, however many solves the correction takes.
         state = solver.init(operator, options)
         solution = lx.linear_solve(operator, gradient, solver, options=options | guess, state=state, throw=False)
-        value, plan = solution.value, solution.stats.get("plan")
+        value, plan, executed = solution.value, solution.stats.get("plan"), solution.stats.get("executed")
         iterations = jnp.asarray(solution.stats.get("num_steps", 0), jnp.int32)
     elif isinstance(solver, Hybrid):
         # Called directly as below; on the whole block, since a plan is for one size.
         value, _, stats = solver.compute(solver.init(operator, options), gradient, options)
-        plan, iterations = stats["plan"], stats["num_steps"]
+        plan, iterations, executed = stats["plan"], stats["num_steps"], stats["executed"]
     else:
         # A factorisation costs the cube of the size, products only the size itself.
         every = 4 if isinstance(solver, AbstractSolver) and solver.matrix_free else 1
@@ -150,7 +152,7 @@ def solve_block(
             return _solve_unformed(solver, cut, vector, options if guess is None else options | {"y0": guess})
 
         value, iterations = solve_on_support(operator, gradient, solve, every, start)
-        plan = None
+        plan, executed = None, None
 
     norm = jnp.linalg.norm(gradient)
     # One product tells both: the residual, and, where there is no solution, whether the block itself is finite.
@@ -186,6 +188,7 @@ def solve_block(
         status=status,
         relative_residual=residual,
         iterations=iterations,
+        executed=executed,
         outer_steps=outer_steps,
         exact_residual=exact_residual,
         proven_decrease=proven_decrease(system, gradient, value, left),

@@ -182,6 +182,11 @@ def reading(run: Run) -> str:
             "Quantum solves at fidelity <code>model</code> are classical solves standing in for the quantum state; "
             "only their cost is quantum."
         )
+    if "emulated" in fidelities(run):
+        lines.append(
+            "Quantum solves at fidelity <code>emulated</code> have the exact state that an ideal circuit leaves, read "
+            "out with the noise that the options ask for; no circuit ran."
+        )
     for name in derive.assumption_sets(run):
         meaning = ASSUMPTIONS.get(name, "an assumption set of this run; its definition is in the options")
         role = "Its choices were carried out." if name == acting else "Reported beside it; its choices were not run."

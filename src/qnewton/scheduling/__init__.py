@@ -5,6 +5,7 @@ from .hybrid import Hybrid as Hybrid
 from .makespan import Machine as Machine
 from .makespan import StepSchedule as StepSchedule
 from .makespan import schedule_step as schedule_step
+from .plan import Executed as Executed
 from .plan import Plan as Plan
 from .policies import AbstractPolicy as AbstractPolicy
 from .policies import Assigned as Assigned

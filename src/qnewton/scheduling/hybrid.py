@@ -20,7 +20,7 @@ from ..planning.assumptions import AbstractAssumptions, paper
 from ..solvers import LU, QLSA, AbstractSolver, Cholesky
 from ..solvers.flat import dtype_of, without_tags
 from .calibration import calibrate_once
-from .plan import Plan, make_plan
+from .plan import Executed, Plan, make_plan
 from .policies import AbstractPolicy, Fastest, Turn
 from .union import StateUnion
 
@@ -170,9 +170,9 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         matrix = operator.as_matrix()
         system = System.of(matrix, symmetric=symmetric, eigenvalue_floor=floor)
         plan = self.plan(system, **known)
-        union = self._union(jax.ShapeDtypeStruct(matrix.shape, matrix.dtype), symmetric)
-        branches = [lambda m, i=i: union.pack(i, self._init(i, m, symmetric)) for i in range(len(self.solvers))]
-        slots = _switch(plan.choice[0], branches, matrix)
+        union = self._union(matrix, symmetric, plan.estimate)
+        branches = [lambda m, e, i=i: union.pack(i, self._init(i, m, symmetric, e)) for i in range(len(self.solvers))]
+        slots = _switch(plan.choice[0], branches, matrix, plan.estimate)
         return HybridState(plan, slots, None, *structures, symmetric, False)
 
     def compute(
@@ -181,16 +181,19 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         """Solve with the stored factorisation, or set up and solve where the operator was not formed.
 
         Returns:
-            The solution, NaN where no candidate could take the system; how it went; and `plan`, and `num_steps` of an
-            iterative candidate, 0 of any other.
+            The solution, NaN where no candidate could take the system; how it went; and `plan`; `num_steps` of an
+            iterative candidate, 0 of any other; and `executed`, what an emulated candidate's circuits did.
         """
         flat = ravel(jax.tree.leaves(vector))
         if state.operator is not None:
             # Closed over: an operator of functions that are being traced cannot be an operand of the switch.
-            branches = [partial(self._solve_unformed, i, state.operator) for i in range(len(self.solvers))]
-            value, result, steps = _switch(state.plan.choice[0], branches, flat)
+            branches = [
+                partial(self._solve_unformed, i, state.operator, state.plan.estimate) for i in range(len(self.solvers))
+            ]
+            value, result, steps, executed = _switch(state.plan.choice[0], branches, flat)
         else:
-            union = self._union(jax.ShapeDtypeStruct((flat.size, flat.size), flat.dtype), state.symmetric)
+            matrix = jax.ShapeDtypeStruct((flat.size, flat.size), flat.dtype)
+            union = self._union(matrix, state.symmetric, state.plan.estimate)
 
             def solve(i: int, slots: Sequence[Array], b: Float[Array, " n"]) -> _Solved:
                 inner, inner_options = union.unpack(i, slots), {}
@@ -201,11 +204,11 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
                 return _solved(*self.solvers[i].compute(inner, b, inner_options))
 
             branches = [lambda slots, b, i=i: solve(i, slots, b) for i in range(len(self.solvers))]
-            value, result, steps = _switch(state.plan.choice[0], branches, state.slots, flat)
+            value, result, steps, executed = _switch(state.plan.choice[0], branches, state.slots, flat)
         # No candidate could take it: say so by NaN rather than pass off whatever the first one returned.
         value = jnp.where(state.plan.verdict[0] == Verdict.NOBODY, jnp.nan, value)
         leaves, structure = jax.tree.flatten(state.in_structure)
-        stats = {"plan": state.plan, "num_steps": steps}
+        stats = {"plan": state.plan, "num_steps": steps, "executed": executed}
         return jax.tree.unflatten(structure, unravel(value, leaves)), result, stats
 
     def transpose(self, state: HybridState, options: dict[str, Any]) -> tuple[HybridState, dict[str, Any]]:
@@ -233,12 +236,17 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             return lx.positive_semidefinite_tag
         return lx.symmetric_tag if symmetric or self.solvers[i].needs_symmetric else ()
 
-    def _init(self, i: int, matrix: Float[Array, "n n"], symmetric: bool) -> Any:
+    def _init(self, i: int, matrix: Float[Array, "n n"], symmetric: bool, estimate: SystemEstimate) -> Any:
         """State of a candidate for a matrix; None where it would not know what to do with one."""
         operator = lx.MatrixLinearOperator(matrix, self._tag(i, symmetric))
-        return None if self.solvers[i].refuses(operator) else self.solvers[i].init(operator, {})
+        if self.solvers[i].refuses(operator):
+            return None
+        # Emulated circuits are built for the numbers that are estimated, not for those that are true.
+        return self.solvers[i].init(operator, {"estimate": estimate})
 
-    def _solve_unformed(self, i: int, operator: lx.AbstractLinearOperator, vector: Float[Array, " n"]) -> "_Solved":
+    def _solve_unformed(
+        self, i: int, operator: lx.AbstractLinearOperator, estimate: SystemEstimate, vector: Float[Array, " n"]
+    ) -> "_Solved":
         solver, tag = self.solvers[i], self._tag(i, True)
         if solver.refuses(operator):
             return _not_solved(vector)
@@ -246,27 +254,34 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             tagged = lx.TaggedLinearOperator(operator, tag)
         else:
             tagged = lx.MatrixLinearOperator(operator.as_matrix(), tag)
-        return _solved(*solver.compute(solver.init(tagged, {}), vector, {}))
+        return _solved(*solver.compute(solver.init(tagged, {"estimate": estimate}), vector, {}))
 
-    def _union(self, matrix: jax.ShapeDtypeStruct, symmetric: bool) -> StateUnion:
+    def _union(
+        self, matrix: jax.ShapeDtypeStruct | Float[Array, "n n"], symmetric: bool, estimate: SystemEstimate
+    ) -> StateUnion:
+        like = jax.ShapeDtypeStruct(matrix.shape, matrix.dtype)
         return StateUnion(
             [
-                eqx.filter_eval_shape(lambda m, i=i: self._init(i, m, symmetric), matrix)
+                eqx.filter_eval_shape(lambda m, e, i=i: self._init(i, m, symmetric, e), like, estimate)
                 for i in range(len(self.solvers))
             ]
         )
 
 
-_Solved = tuple[Float[Array, " n"], lx.RESULTS, Int[Array, ""]]
+_Solved = tuple[Float[Array, " n"], lx.RESULTS, Int[Array, ""], Executed]
 
 
 def _solved(value: Float[Array, " n"], result: lx.RESULTS, stats: dict[str, Any]) -> _Solved:
-    return value, result, jnp.asarray(stats.get("num_steps", 0), jnp.int32)
+    executed = Executed(
+        queries=jnp.asarray(stats.get("queries", 0.0), value.dtype),
+        success_probability=jnp.asarray(stats.get("success_probability", 1.0), value.dtype),
+    )
+    return value, result, jnp.asarray(stats.get("num_steps", 0), jnp.int32), executed
 
 
 def _not_solved(vector: Float[Array, " n"]) -> _Solved:
     """What a candidate that cannot even be set up returns: the plan never chooses it over one that can."""
-    return jnp.full_like(vector, jnp.nan), lx.RESULTS.breakdown, jnp.int32(0)
+    return _solved(jnp.full_like(vector, jnp.nan), lx.RESULTS.breakdown, {})
 
 
 def _switch(index: Array, branches: list, *operands: Any) -> Any:

@@ -62,6 +62,18 @@ class Plan(eqx.Module):
         return f"nobody can take the system of {self.estimate.n} rows. {broken}"
 
 
+class Executed(eqx.Module):
+    """What the circuits of an emulated candidate did; nothing, and 1, for any other.
+
+    Attributes:
+        queries: of the block encoding, copies and repetitions included.
+        success_probability: of one application.
+    """
+
+    queries: Float[Array, ""]
+    success_probability: Float[Array, ""]
+
+
 def make_plan(
     estimate: SystemEstimate,
     solvers: Sequence[AbstractSolver],

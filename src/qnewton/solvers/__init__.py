@@ -15,4 +15,11 @@ from .preconditioners import AbstractPreconditioner as AbstractPreconditioner
 from .preconditioners import Identity as Identity
 from .preconditioners import Jacobi as Jacobi
 from .preconditioners import Nystrom as Nystrom
+from .quantum.circuit import BlockUnitary as BlockUnitary
+from .quantum.circuit import CircuitQSVT as CircuitQSVT
+from .quantum.circuit import Elementary as Elementary
+from .quantum.emulated import EmulatedQSVT as EmulatedQSVT
+from .quantum.emulated import EmulatedReflection as EmulatedReflection
+from .quantum.emulated import EmulatedWalk as EmulatedWalk
 from .quantum.qlsa import QLSA as QLSA
+from .refine import Refine as Refine

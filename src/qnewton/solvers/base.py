@@ -35,7 +35,11 @@ class AbstractSolver(lx.AbstractLinearSolver):
     @property
     @abc.abstractmethod
     def fidelity(self) -> str | None:
-        """None for a classical solver; `model` for a quantum one whose state a classical solve stands in for."""
+        """None for a classical solver; of a quantum one where its numbers come from.
+
+        `model`: a classical solve stands in for the state. `emulated`: the circuit's exact state, and its read-out.
+        `circuit`: a circuit that ran on a simulator or a device.
+        """
 
     @property
     @abc.abstractmethod
@@ -83,7 +87,7 @@ class AbstractDelegate(AbstractSolver):
         return self.inner.assume_full_rank()
 
 
-class AbstractQuantumSolver(AbstractDelegate):
+class AbstractQuantumSolver(AbstractSolver):
     """A quantum linear solver: an assumption set asks it for its count, and decides encoding and precision."""
 
     @property

@@ -7,12 +7,12 @@ import lineax as lx
 
 from ...core.records import Encoding, QuantumWorkload
 from ...core.status import Refusal
-from ..base import AbstractQuantumSolver, AbstractSolver
+from ..base import AbstractDelegate, AbstractQuantumSolver, AbstractSolver
 from ..direct import LU
 from .queries import Matrices, QueryModel, Unit, jennings2023v1
 
 
-class QLSA(AbstractQuantumSolver):
+class QLSA(AbstractDelegate, AbstractQuantumSolver):
     """A quantum linear solver: its cost is a published query count, its solution comes from a classical stand-in.
 
     This is the fidelity `model` of every public Q-Newton result: the stand-in gives the exact solution, so nothing of

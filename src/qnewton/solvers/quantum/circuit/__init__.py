@@ -1,5 +1,6 @@
 """Inversion as a circuit of gates, built without hidden scales and run on any device of PennyLane."""
 
+from ..outcome import Outcome as Outcome
 from .build import Circuit as Circuit
 from .build import Part as Part
 from .build import comparison_circuit as comparison_circuit
@@ -10,5 +11,4 @@ from .inversion import Inversion as Inversion
 from .levels import AbstractLevel as AbstractLevel
 from .levels import BlockUnitary as BlockUnitary
 from .levels import Elementary as Elementary
-from .outcome import Outcome as Outcome
 from .solver import CircuitQSVT as CircuitQSVT

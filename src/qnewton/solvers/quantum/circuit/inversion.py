@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float
 
 from ..encoding import AbstractEncoding
+from ..outcome import CannotBuildError, Outcome
 from ..polynomials import InversePolynomial, inverse_degree
 from ..precision import ErrorConvention, convert
 from .dilation import data_qubits, dilate, padded
-from .outcome import CannotBuildError, Outcome
 from .phases import HEADROOM, TOLERANCE, inversion_phases
 
 

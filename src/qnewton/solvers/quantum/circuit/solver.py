@@ -9,16 +9,16 @@ import numpy as np
 import threadpoolctl
 from jaxtyping import Array, Float, PyTree
 
-from ....core.records import Encoding, QuantumWorkload, SystemEstimate
-from ...base import AbstractSolver
+from ....core.records import Encoding, QuantumWorkload
+from ...base import AbstractQuantumSolver
 from ...flat import check_square_and_real, flatten, unflatten
 from ..encoding import AbstractEncoding, Ideal
+from ..outcome import CannotBuildError, Outcome, result_of
 from ..queries import sunderhauf2025
 from .callback import call_on_host
 from .dilation import data_qubits
 from .inversion import Inversion
 from .levels import AbstractLevel, BlockUnitary
-from .outcome import CannotBuildError, Outcome, result_of
 from .reading import Machine, Reading, qubits_of, read
 from .sdk import check_state, device
 
@@ -43,7 +43,7 @@ class Answer:
     num_steps: int = 0
 
 
-class CircuitQSVT(AbstractSolver):
+class CircuitQSVT(AbstractQuantumSolver):
     """The optimal inversion polynomial of a block encoding, as a circuit that runs on a simulator or a device.
 
     For every solve: the matrix is measured, divided by the alpha that `encoding` says, and dilated to a unitary; phases
@@ -125,9 +125,21 @@ class CircuitQSVT(AbstractSolver):
     def runs_as(self) -> str:
         return f"{self.level.name} circuit on {self.device}"
 
-    def workload(self, estimate: SystemEstimate, encoding: Encoding) -> QuantumWorkload:
-        """The published count at the solver's precision. Read-out is the assumption set's to charge."""
-        return sunderhauf2025(encoding, self.precision)
+    @property
+    def asked_precision(self) -> float:
+        return self.precision
+
+    @property
+    def known_norm(self) -> None:
+        return None
+
+    @property
+    def counts_sparse_access(self) -> bool:
+        return False
+
+    def count(self, encoding: Encoding, precision: Any) -> QuantumWorkload:
+        """The published count of one state. Read-out is the assumption set's to charge."""
+        return sunderhauf2025(encoding, precision)
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> CircuitState:
         """Form the matrix.

@@ -1,0 +1,373 @@
+"""What emulated solvers share: what is encoded, noise, read-out, length, and the account of it all."""
+
+import abc
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+from jaxtyping import Array, Bool, Float, PyTree
+
+from ....core.operators import AbstractRoot, Shifted, block_of
+from ....core.records import Encoding, QuantumWorkload
+from ....core.status import Refusal
+from ...base import AbstractQuantumSolver
+from ...flat import Product, check_square_and_real, flatten, product, unflatten, without_tags
+from ..encoding import AbstractEncoding
+from ..outcome import Outcome, result_of
+from ..queries import Matrices, QueryModel
+from .amplification import Attempts
+from .keys import key_for
+from .length import AbstractLength, Measured
+from .measurement import AbstractMeasurement
+from .numbers import Encoded, Promise
+
+# Times the read-out's root mean square that its error may reach before the bounds are blamed.
+_SPREAD = 3.0
+
+
+class EmulatedState(eqx.Module):
+    """A system that is ready to be solved.
+
+    Attributes:
+        operator: the matrix.
+        encoded: what its block encoding is built for.
+        root, shift: of the factor `[R; sqrt(shift) I]`, where that is encoded.
+        basis: what the emulation computes of the matrix beforehand; None where products do.
+    """
+
+    operator: lx.AbstractLinearOperator
+    encoded: Encoded
+    root: AbstractRoot | None
+    shift: Float[Array, ""] | None
+    basis: Any
+
+
+class Problem(eqx.Module):
+    """The encoded system, with a unit right-hand side.
+
+    Attributes:
+        matvec: product with `A / alpha`, or with the encoded factor.
+        transpose: product with its transpose.
+        vector: unit right-hand side, of the factor where that is encoded; zero where it is zero.
+        encoded: what the block encoding is built for.
+    """
+
+    matvec: Product = eqx.field(static=True)
+    transpose: Product = eqx.field(static=True)
+    vector: Float[Array, " m"]
+    encoded: Encoded
+
+
+class Run(eqx.Module):
+    """What an ideal circuit leaves where it flags success.
+
+    Attributes:
+        solution: of the encoded system for the unit right-hand side; only its direction where `scale` is NaN.
+        amplitude: root of the probability of success of one application.
+        scale: length of `solution` over `amplitude`, known beforehand; NaN where success does not tell the length.
+        error: 2-norm error of `solution` that is claimed; relative where `scale` is NaN.
+        queries: calls of the block encoding in one application.
+        attempts: what one success takes.
+        products: with the matrix, that the emulation took.
+    """
+
+    solution: Float[Array, " n"]
+    amplitude: Float[Array, ""]
+    scale: Float[Array, ""]
+    error: Float[Array, ""]
+    queries: Float[Array, ""]
+    attempts: Attempts
+    products: Array
+
+
+class AbstractEmulated(AbstractQuantumSolver):
+    """A quantum linear solver whose state is computed exactly, by products with the matrix, and then read out.
+
+    Real square matrices. The numbers that a circuit is built for are `kappa` and `norm` where they are given; else
+    those of the linear-solve option `estimate` (a `SystemEstimate`, which `Hybrid` hands on); else those of the matrix,
+    which is formed and decomposed. With both given, or an estimate, nothing is formed.
+
+    Everything random is drawn from a key folded with the right-hand side (`keys.key_for`), so a solve can be repeated.
+
+    The `stats` of a solution: `outcome`, an `Outcome` with its remedy; `residual`, `||Ax - b|| / ||b||`;
+    `success_probability` of one application; `runs` of the circuit and `queries` of the block encoding in all, as
+    expected for what happened, copies and length included; `num_steps`, products of the emulation.
+    """
+
+    precision: eqx.AbstractVar[float]
+    encoding: eqx.AbstractVar[AbstractEncoding]
+    measurement: eqx.AbstractVar[AbstractMeasurement]
+    length: eqx.AbstractVar[AbstractLength]
+    depolarising: eqx.AbstractVar[float]
+    kappa: eqx.AbstractVar[float | None]
+    norm: eqx.AbstractVar[float | None]
+    max_queries: eqx.AbstractVar[int]
+    seed: eqx.AbstractVar[int]
+
+    def __check_init__(self):
+        if not 0 < self.precision < 1:
+            raise ValueError(
+                f"precision is {self.precision}: it is the error of a normalised state and must lie in (0, 1)"
+            )
+        if not 0 <= self.depolarising < 1:
+            raise ValueError(f"depolarising is {self.depolarising}: a probability per query, in [0, 1)")
+        if self.max_queries < 1:
+            raise ValueError(f"max_queries is {self.max_queries}: allow at least one query")
+        Promise(self.kappa, self.norm)
+
+    @property
+    @abc.abstractmethod
+    def queries(self) -> QueryModel:
+        """The published count that the cost model charges."""
+
+    @abc.abstractmethod
+    def plan(self, encoded: Encoded) -> tuple[Any, Float[Array, ""]]:
+        """The circuit's numbers, which do not depend on the right-hand side, and its queries in one application.
+
+        Args:
+            encoded: finite.
+        """
+
+    @abc.abstractmethod
+    def run(self, plan: Any, basis: Any, problem: Problem, key: Array) -> Run:
+        """The state that the circuit leaves."""
+
+    def decompose(self, operator: lx.AbstractLinearOperator) -> Any:
+        """What `run` wants to know of the matrix besides its products."""
+        return None
+
+    @property
+    def needs_definite(self) -> bool:
+        return self.encoding.rectangular or self.queries.matrices is Matrices.DEFINITE
+
+    @property
+    def needs_symmetric(self) -> bool:
+        return self.needs_definite
+
+    @property
+    def matrix_free(self) -> bool:
+        return True
+
+    @property
+    def fidelity(self) -> str:
+        return "emulated"
+
+    @property
+    def name(self) -> str:
+        return f"{type(self).__name__}({self.encoding.name})"
+
+    @property
+    def runs_as(self) -> str:
+        return self.name
+
+    def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
+        if not self.encoding.rectangular:
+            return Refusal.NONE
+        block = block_of(operator) if isinstance(without_tags(operator), Shifted) else None
+        return Refusal.NONE if block is not None and block.root_rows else Refusal.NO_ROOT
+
+    @property
+    def asked_precision(self) -> float:
+        return self.precision
+
+    @property
+    def known_norm(self) -> None:
+        return None
+
+    @property
+    def counts_sparse_access(self) -> bool:
+        return False
+
+    def count(self, encoding: Encoding, precision: Any) -> QuantumWorkload:
+        """The published count of one state that may err by `precision`, in the 2-norm."""
+        return self.queries(encoding, precision, None)
+
+    def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> EmulatedState:
+        """Encode the system.
+
+        Raises:
+            ValueError: if the operator is not square and real, not tagged as needed, or has no root that is needed.
+        """
+        check_square_and_real(operator, type(self).__name__)
+        root, shift = self._root(operator) if self.encoding.rectangular else (None, None)
+        self.admit(operator)
+        spectrum = Promise(self.kappa, self.norm).spectrum(operator, options)
+        encoded = Encoded.of(self.encoding, spectrum)
+        return EmulatedState(lx.linearise(operator), encoded, root, shift, self.decompose(operator))
+
+    def admit(self, operator: lx.AbstractLinearOperator) -> None:
+        """Refuse an operator that is not tagged as the algorithm needs it.
+
+        Raises:
+            ValueError: says which tag is missing.
+        """
+
+    def compute(
+        self, state: EmulatedState, vector: PyTree[Array], options: dict[str, Any]
+    ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
+        """Emulate the circuit for this right-hand side, and read it out.
+
+        The linear-solve option `preimage`, for an encoded factor, is a vector u with `R^T u = b` as far as possible,
+        e.g. the scaled residuals of which b is the gradient; what it leaves of b goes into the rows of
+        `sqrt(shift) I`. Without one all of it does, which is just as right and succeeds more rarely.
+        """
+        b = flatten(vector)
+        largest = jnp.max(jnp.abs(b))
+        given = (largest > 0) & jnp.isfinite(largest)
+        # Squares of the entries stay inside the floating-point range; a power of two changes no digit.
+        unit = jnp.where(given, jnp.ldexp(jnp.ones_like(largest), jnp.frexp(largest)[1]), 1)
+        b = b / unit
+        problem, size = self._problem(state, b, unit, options)
+        # A system that cannot be solved is replaced by one that takes no time, and its outcome says so.
+        bounded = jnp.isfinite(state.encoded.kappa)
+        encoded = eqx.tree_at(lambda e: e.kappa, state.encoded, jnp.where(bounded, state.encoded.kappa, 2))
+        short = self.plan(encoded)[1] <= self.max_queries
+        encoded = eqx.tree_at(lambda e: e.kappa, encoded, jnp.where(short, encoded.kappa, 2))
+        problem = Problem(problem.matvec, problem.transpose, problem.vector, encoded)
+        reading, measuring, drawing = jax.random.split(key_for(self.seed, b), 3)
+        run = self.run(self.plan(encoded)[0], state.basis, problem, drawing)
+        return self._read(state, b, unit, problem, size, run, (reading, measuring), (bounded, short))
+
+    def _read(
+        self,
+        state: EmulatedState,
+        b: Float[Array, " n"],
+        unit: Float[Array, ""],
+        problem: Problem,
+        size: Float[Array, ""],
+        run: Run,
+        keys: tuple[Array, Array],
+        able: tuple[Bool[Array, ""], Bool[Array, ""]],
+    ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
+        norm = jnp.linalg.norm(b)
+        long = jnp.linalg.norm(run.solution)
+        direction = run.solution / jnp.where(long > 0, long, 1)
+        mixed, amplitude = self._depolarised(run)
+        direction = self.measurement.read(keys[0], direction, mixed)
+        apply = product(state.operator)
+        image = apply(direction)
+        scale = run.scale * size / problem.encoded.alpha
+        definite = lx.is_positive_semidefinite(state.operator)
+        found = self.length.find(keys[1], Measured(direction, image, b, definite, amplitude, scale))
+        value = found.length * direction
+        residual = jnp.linalg.norm(found.length * image - b) / jnp.where(norm > 0, norm, 1)
+        allowed = self._allowed(state.encoded, run, found.length, size, mixed, b.size) / jnp.where(norm > 0, norm, 1)
+
+        bounded, short = able
+        finite = jnp.isfinite(norm) & jnp.isfinite(residual)
+        positive = found.sound & (jnp.ones((), bool) if state.shift is None else state.shift > 0)
+        outcome = jnp.select(
+            [~jnp.isfinite(norm), ~positive, ~bounded, ~short, ~finite | (residual > allowed)],
+            [
+                jnp.int32(code)
+                for code in (
+                    Outcome.NOT_FINITE,
+                    Outcome.NOT_DEFINITE,
+                    Outcome.NO_BOUND,
+                    Outcome.TOO_LONG,
+                    Outcome.RESIDUAL,
+                )
+            ],
+            jnp.int32(Outcome.SOLVED),
+        )
+        # What misses its bounds is handed over, since it may still serve; what means nothing is not.
+        meant = (outcome == Outcome.SOLVED) | (outcome == Outcome.RESIDUAL)
+        copies, controlled = self.measurement.copies(b.size)
+        runs = jnp.where(norm > 0, (copies + controlled) * run.attempts.applications + found.applications, 0)
+        stats = {
+            "outcome": outcome,
+            "residual": residual,
+            "success_probability": amplitude**2,
+            "runs": runs,
+            "queries": jnp.where(norm > 0, runs * run.queries, 0),
+            "num_steps": run.products,
+        }
+        value = unflatten(jnp.where(meant, value * unit, jnp.nan), state.operator.in_structure())
+        return value, result_of(outcome), stats
+
+    def transpose(self, state: EmulatedState, options: dict[str, Any]) -> tuple[EmulatedState, dict[str, Any]]:
+        turned = state.operator.transpose()
+        return eqx.tree_at(lambda s: s.operator, state, turned), {}
+
+    def conj(self, state: EmulatedState, options: dict[str, Any]) -> tuple[EmulatedState, dict[str, Any]]:
+        return state, options
+
+    def assume_full_rank(self) -> bool:
+        return True
+
+    def _root(self, operator: lx.AbstractLinearOperator) -> tuple[AbstractRoot, Float[Array, ""]]:
+        bare = without_tags(operator)
+        block = block_of(bare)
+        root = block.root() if isinstance(bare, Shifted) and block is not None else None
+        if root is None or not isinstance(bare, Shifted):
+            raise ValueError(
+                f"{self.name} encodes the factor of a damped block, Shifted(block, shift) with a root, and got a "
+                f"{type(bare).__name__} without one: damp a Gauss-Newton or Fisher block that is not formed, or encode "
+                "the matrix itself, encoding=Ideal()"
+            )
+        return root, bare.shift
+
+    def _problem(
+        self, state: EmulatedState, b: Float[Array, " n"], unit: Float[Array, ""], options: dict[str, Any]
+    ) -> tuple[Problem, Float[Array, ""]]:
+        alpha = state.encoded.alpha
+        if state.root is None or state.shift is None:
+            symmetric = lx.is_symmetric(state.operator) or lx.is_positive_semidefinite(state.operator)
+            matvec = product(state.operator)
+            transpose = matvec if symmetric else product(state.operator.transpose())
+            vector = b
+        else:
+            root, side = state.root, jnp.sqrt(jnp.maximum(state.shift, jnp.finfo(b.dtype).tiny))
+
+            def matvec(x: Float[Array, " n"], /) -> Float[Array, " m"]:
+                return jnp.concatenate([root.mv(x), side * x])
+
+            def transpose(y: Float[Array, " m"], /) -> Float[Array, " n"]:
+                return root.transpose_mv(y[: root.rows]) + side * y[root.rows :]
+
+            above = jnp.asarray(options.get("preimage", jnp.zeros(root.rows, b.dtype)), b.dtype)
+            if above.shape != (root.rows,):
+                raise ValueError(f"the option preimage has shape {above.shape}, and the root {root.rows} rows")
+            above = above / unit
+            vector = jnp.concatenate([above, (b - root.transpose_mv(above)) / side])
+        size = jnp.linalg.norm(vector)
+        vector = vector / jnp.where(size > 0, size, 1)
+        return Problem(lambda x: matvec(x) / alpha, lambda y: transpose(y) / alpha, vector, state.encoded), size
+
+    def _depolarised(self, run: Run) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """Weight of the maximally mixed state in what flags success, and root of the probability that one run does.
+
+        Each query leaves, with the probability `depolarising`, the maximally mixed state of the register and one flag;
+        half of that flags success.
+        """
+        if self.depolarising == 0:
+            return jnp.zeros_like(run.amplitude), run.amplitude
+        rate = math.log1p(-self.depolarising)
+        lost = -jnp.expm1(rate * run.queries * run.attempts.coherent)
+        # The attempt that is read out was amplified, or succeeded by chance where nothing was.
+        chance = jnp.where(run.attempts.coherent > 1, 1.0, run.amplitude**2)
+        mixed = lost / 2 / jnp.maximum((1 - lost) * chance + lost / 2, jnp.finfo(chance.dtype).tiny)
+        once = -jnp.expm1(rate * run.queries)
+        return mixed, jnp.sqrt((1 - once) * run.amplitude**2 + once / 2)
+
+    def _allowed(
+        self,
+        encoded: Encoded,
+        run: Run,
+        length: Float[Array, ""],
+        size: Float[Array, ""],
+        mixed: Float[Array, ""],
+        n: int,
+    ) -> Float[Array, ""]:
+        """Largest `||Ax - b||` that precision, rounding and read-out explain."""
+        eps = jnp.finfo(length.dtype).eps
+        relative = jnp.isnan(run.scale)
+        exact = 4 * jnp.where(relative, 0, run.error) + eps * encoded.kappa**2 * 8
+        noise = 4 * jnp.where(relative, run.error, 0)
+        noise += _SPREAD * (self.measurement.error(n) + self.length.error) + 2 * jnp.sqrt(mixed)
+        noise = jnp.minimum(noise, 2.0) * jnp.abs(length)
+        matrix = encoded.norm**2 if self.encoding.rectangular else encoded.norm
+        return matrix * (exact * size / encoded.alpha + noise)

@@ -1,0 +1,193 @@
+"""Iterative refinement around any solver."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from ..core.records import ClassicalWorkload, Encoding, SystemEstimate, Workload
+from ..core.status import Refusal
+from .base import AbstractSolver
+from .flat import dtype_of, flatten, product, unflatten
+
+
+class RefineState(eqx.Module):
+    """The operator, for residuals, and the inner solver's state."""
+
+    operator: lx.AbstractLinearOperator
+    inner: Any
+
+
+class _Round(eqx.Module):
+    x: Float[Array, " n"]
+    residual: Float[Array, " n"]
+    norm: Float[Array, ""]
+    result: Any
+    growth: Float[Array, ""]
+    count: Int[Array, ""]
+    products: Int[Array, ""]
+    queries: Float[Array, ""]
+    moved: Bool[Array, ""]
+
+
+class Refine(AbstractSolver):
+    """Solves for the residual again and again, and adds up what a coarse solver answers.
+
+    Each round takes one product with the operator in its own float type, and one solve, whose relative error xi it
+    leaves of the error before: `xi^k` after k rounds. So a quantum solver that is read out coarsely, for `1 / xi^2`
+    copies, serves for any precision that the residual resolves. It ends where `||r|| <= tolerance ||b||`, or at what
+    rounding allows; where a round does not make the residual less, with `RESULTS.stagnation` and the best value so far;
+    or after `rounds`, with `RESULTS.max_steps_reached`. The inner solver's own verdict on its bounds
+    (`RESULTS.conlim`) does not count, since the residual is what is judged here; a value that is not finite does.
+
+    `LineFit` suits its inner solvers: a length that fits never makes the residual more.
+
+    Attributes:
+        inner: the solver.
+        rounds: solves at most.
+        tolerance: relative residual at which to stop, in (0, 1).
+    """
+
+    inner: AbstractSolver
+    rounds: int = eqx.field(static=True, default=8)
+    tolerance: float = eqx.field(static=True, default=1e-6)
+
+    def __check_init__(self):
+        if not (isinstance(self.rounds, int) and self.rounds >= 1):
+            raise ValueError(f"rounds is {self.rounds}: solves at most, an integer of at least 1")
+        if not 0 < self.tolerance < 1:
+            raise ValueError(f"tolerance is {self.tolerance}: a relative residual, in (0, 1)")
+
+    @property
+    def needs_definite(self) -> bool:
+        return self.inner.needs_definite
+
+    @property
+    def needs_symmetric(self) -> bool:
+        return self.inner.needs_symmetric
+
+    @property
+    def matrix_free(self) -> bool:
+        return self.inner.matrix_free
+
+    def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
+        return self.inner.refuses(operator)
+
+    @property
+    def fidelity(self) -> str | None:
+        return self.inner.fidelity
+
+    @property
+    def name(self) -> str:
+        return f"Refine({self.inner.name})"
+
+    @property
+    def runs_as(self) -> str:
+        return f"Refine({self.inner.runs_as})"
+
+    def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> RefineState:
+        """Set up the inner solver, which says what it needs."""
+        inner = self.inner.init(operator, options)
+        return RefineState(lx.linearise(operator), inner)
+
+    def compute(
+        self, state: RefineState, vector: PyTree[Array], options: dict[str, Any]
+    ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
+        """Solve in rounds.
+
+        Returns:
+            The value with the least residual; how it went; and `num_steps` and `queries` of the inner solver in all,
+            `rounds` and `residual`, `||r|| / ||b||`.
+        """
+        like = state.operator.in_structure()
+        apply, b = product(state.operator), flatten(vector).astype(dtype_of(state.operator))
+        size, eps = jnp.linalg.norm(b), jnp.finfo(b.dtype).eps
+        zero, nothing = jnp.zeros_like(size), jnp.zeros((), jnp.int32)
+
+        def advance(last: _Round) -> _Round:
+            answer, result, stats = self.inner.compute(state.inner, unflatten(last.residual, vector), options)
+            step = flatten(answer)
+            x = last.x + step
+            image = apply(step)
+            # Not updated, or rounding would be left out.
+            residual = b - apply(x)
+            norm = jnp.linalg.norm(residual)
+            better = norm < last.norm
+            stretch = jnp.linalg.norm(image) / jnp.maximum(jnp.linalg.norm(step), jnp.finfo(b.dtype).tiny)
+            return _Round(
+                x=jnp.where(better, x, last.x),
+                residual=jnp.where(better, residual, last.residual),
+                norm=jnp.where(better, norm, last.norm),
+                result=lx.RESULTS.where(jnp.isfinite(norm), last.result, result),
+                growth=jnp.maximum(last.growth, jnp.where(jnp.isfinite(stretch), stretch, 0)),
+                count=last.count + 1,
+                products=last.products + jnp.asarray(stats.get("num_steps", 0), jnp.int32),
+                queries=last.queries + jnp.asarray(stats.get("queries", 0), b.dtype),
+                moved=better,
+            )
+
+        def target(last: _Round) -> Float[Array, ""]:
+            # No residual is less than what rounding x does to it; the norm is at least what was seen of it.
+            return jnp.maximum(self.tolerance * size, 4 * eps * last.growth * jnp.linalg.norm(last.x))
+
+        def proceed(last: _Round) -> Bool[Array, ""]:
+            return last.moved & (last.norm > target(last)) & (last.count < self.rounds)
+
+        good = lx.RESULTS.where(jnp.isfinite(size), lx.RESULTS.successful, lx.RESULTS.singular)
+        first = _Round(
+            x=jnp.zeros_like(b),
+            residual=b,
+            norm=size,
+            result=good,
+            growth=zero,
+            count=nothing,
+            products=nothing,
+            queries=zero,
+            moved=jnp.ones((), bool),
+        )
+        last = jax.lax.while_loop(proceed, advance, first)
+        reached = last.norm <= target(last)
+        short = lx.RESULTS.where(last.moved, lx.RESULTS.max_steps_reached, lx.RESULTS.stagnation)
+        result = lx.RESULTS.where((last.result == lx.RESULTS.successful) & ~reached, short, last.result)
+        # Nothing was solved at all where the first round failed.
+        failed = (last.norm == size) & (size > 0) | ~jnp.isfinite(size)
+        value = jnp.where(failed, jnp.nan, last.x)
+        stats = {
+            "num_steps": last.products,
+            "queries": last.queries,
+            "rounds": last.count,
+            "residual": last.norm / jnp.where(size > 0, size, 1),
+        }
+        return unflatten(value, like), result, stats
+
+    def transpose(self, state: RefineState, options: dict[str, Any]) -> tuple[RefineState, dict[str, Any]]:
+        inner, options = self.inner.transpose(state.inner, options)
+        return RefineState(state.operator.transpose(), inner), options
+
+    def conj(self, state: RefineState, options: dict[str, Any]) -> tuple[RefineState, dict[str, Any]]:
+        inner, options = self.inner.conj(state.inner, options)
+        return RefineState(state.operator, inner), options
+
+    def assume_full_rank(self) -> bool:
+        return self.inner.assume_full_rank()
+
+    def workload(self, estimate: SystemEstimate, encoding: Encoding) -> Workload:
+        """`rounds` times the inner solver's, the most that it may take; a classical one's residuals included."""
+        once = self.inner.workload(estimate, encoding)
+        k = self.rounds
+        if not isinstance(once, ClassicalWorkload):
+            return eqx.tree_at(
+                lambda w: (w.queries, w.state_preparations), once, (k * once.queries, k * once.state_preparations)
+            )
+        extra = estimate.access.product
+        return ClassicalWorkload(
+            kernel=once.kernel,
+            flops=once.flops + (k - 1) * 2.0 * estimate.n**2 + k * extra.flops,
+            bytes=once.bytes + k * extra.bytes,
+            steps=k * once.steps,
+            step_flops=once.step_flops,
+            step_bytes=once.step_bytes,
+        )

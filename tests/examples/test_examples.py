@@ -1,0 +1,76 @@
+"""The examples run, and do what they say."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import lineax as lx
+import numpy as np
+import pytest
+import scipy.optimize
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_optimistix_newton_converges_with_every_solver(capsys):
+    example = load("optimistix_newton")
+    found = example.main()
+    exact = scipy.optimize.root(lambda y: np.asarray(example.residual(y, None)), [2.5, 1.0, 2.5]).x
+    assert len(capsys.readouterr().out.splitlines()) == len(found) == 4
+    for solution in found.values():
+        np.testing.assert_allclose(solution.value, exact, atol=1e-3)
+    assert isinstance(example.SOLVERS["LU"], lx.LU)
+
+
+def test_digits_train_with_emulated_solves(tmp_path, monkeypatch, capsys):
+    example = load("digits_emulated")
+    monkeypatch.chdir(tmp_path)
+    from qnewton.cli import main
+
+    assert main(example.arguments(["--out", str(tmp_path / "run")])) == 0
+    assert "fidelity emulated: the circuits' exact states" in capsys.readouterr().out
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["fidelity"] == "emulated"
+    assert summary["test_accuracy"] > 0.7
+    lines = [json.loads(line) for line in (tmp_path / "run" / "blocks.jsonl").read_text().splitlines()]
+    assert {line["fidelity"] for line in lines} == {"emulated"}
+    for line in lines:
+        assert 0 < line["executed_success_probability"] <= 1
+        # A million copies and as many controlled runs of a circuit of as many queries as there were products, at least.
+        assert line["executed_queries"] >= 2e6 * line["iterations"]
+    assert (tmp_path / "run" / "report.html").exists()
+    assert "the exact state that an ideal circuit leaves" in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--solvers", "lu", "--fidelity", "emulated"], "names no quantum solver: add qlsa"),
+        (["--fidelity", "model", "--shots", "10"], "there is no state to measure"),
+    ],
+)
+def test_options_that_exclude_each_other_are_refused(given, message, capsys):
+    from qnewton.cli import main
+
+    assert main(["train", "digits-mlp", *given]) == 2
+    printed = capsys.readouterr()
+    assert message in " ".join((printed.out + printed.err).replace("│", " ").split())
+
+
+def test_shots_out_of_range_are_refused():
+    from qnewton.experiments.options import SchedulingOptions
+
+    with pytest.raises(ValueError, match="--shots is 0: measure at least one copy, or None"):
+        SchedulingOptions(shots=0)
+    with pytest.raises(ValueError, match="--noise-seed is -1"):
+        SchedulingOptions(noise_seed=-1)
