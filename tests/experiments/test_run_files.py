@@ -80,7 +80,7 @@ def pair(value: Any) -> bool:
 
 MACHINE = Record(platform=text, processor=text, cores=integer, backend=text, device=text)
 CONFIG = Record(
-    schema_version=lambda value: value == 3,
+    schema_version=lambda value: value == 4,
     task=text,
     preset=one_of("default", "paper", "paper-code"),
     optimizer=one_of("newton"),
@@ -97,13 +97,17 @@ KERNEL = Record(
     seconds_per_call=seconds,
     seconds_per_byte=seconds,
     seconds_per_flop=seconds,
+    learned_factor=seconds,
     samples=items(Record(n=integer, measured_seconds=seconds, predicted_seconds=seconds)),
     bends=items(items(number)),
     worst_relative_error=seconds,
 )
 CALIBRATION = Record(
     machine=MACHINE,
+    source=text,
+    environment=lambda value: isinstance(value, dict),
     dtype=one_of("float32", "float64"),
+    gemm_seconds=or_null(seconds),
     kernels=every(KERNEL),
     stages=Record(
         gradient=seconds,
@@ -136,10 +140,14 @@ STEP = Record(
             total=seconds,
         )
     ),
+    predicted_schedule=every(
+        Record(makespan_s=seconds, lower_bound_s=seconds, finish_s=every(seconds), notes=items(text))
+    ),
 )
 ASSUMPTION = Record(
     choice=text,
     machine=one_of("classical", "quantum"),
+    worker=or_null(text),
     verdict=one_of("chosen", "nobody", "over_budget"),
     predicted_seconds=every(or_null(seconds)),
     refused=every(text),
@@ -159,6 +167,7 @@ BLOCK = Record(
     status=one_of("ok", "not_finite", "no_candidate", "not_solved"),
     curvature_path=one_of("layers", "jacobians", "gradients", "products", "given"),
     iterations=integer,
+    expected_iterations=every(seconds),
     damping=seconds,
     damping_scale=seconds,
     reduction_ratio=or_null(number),
@@ -170,6 +179,7 @@ BLOCK = Record(
     spectral_norm=seconds,
     condition_number=or_null(number),
     log10_condition_number=or_null(number),
+    log_condition_number=or_null(number),
     condition_number_kind=KIND,
     kinds=Record(
         degree=KIND,
@@ -183,8 +193,20 @@ BLOCK = Record(
     failure_probability=seconds,
     matvecs=integer,
     definite=flag,
+    formed=flag,
+    access=Record(
+        product_flops=seconds,
+        product_bytes=seconds,
+        forming_flops=seconds,
+        forming_bytes=seconds,
+        gram_flops=seconds,
+        gram_bytes=seconds,
+        gram_rows=integer,
+    ),
     relative_residual=or_null(seconds),
     exact_residual=or_null(seconds),
+    timed=every(Record(measured_seconds=seconds, iterations=integer)),
+    probe_seconds=or_null(seconds),
     acting=text,
     solver=text,
     ran=text,
@@ -194,7 +216,7 @@ BLOCK = Record(
     assumptions=every(ASSUMPTION),
 )
 SUMMARY = Record(
-    schema_version=lambda value: value == 3,
+    schema_version=lambda value: value == 4,
     task=text,
     preset=text,
     optimizer=one_of("newton"),

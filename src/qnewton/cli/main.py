@@ -7,7 +7,9 @@ from ..core.suggest import unknown
 from .breakeven import breakeven
 from .calibrate import calibrate
 from .circuit import circuit
+from .explain import explain
 from .plan import plan
+from .replay import replay
 from .report import report
 from .spectrum import spectrum
 from .tradeoff import tradeoff
@@ -16,6 +18,8 @@ from .train import INTERRUPTED, train
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": train,
     "report": report,
+    "explain": explain,
+    "replay": replay,
     "spectrum": spectrum,
     "tradeoff": tradeoff,
     "plan": plan,
@@ -25,6 +29,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 }
 USAGE = """usage: qnewton train TASK [options]   train a task with Newton's method
        qnewton report RUN             write the report of a run directory again
+       qnewton explain RUN --step K   why each block of a step went to whom
+       qnewton replay RUN             its decisions under other hardware, assumptions and policies
        qnewton spectrum RUN|FILE      eigenvalues, condition number and degree of each block
        qnewton tradeoff TASK          step quality and loss against sparsity and encoded condition number
        qnewton plan [RUN|FILE]        what a system would cost, quantum and classical

@@ -18,6 +18,7 @@ from .conditions import Condition, broken, in_words, met
 from .coordinates import AbstractCoordinates, Standard
 from .costs import Cost
 from .layout import Layout
+from .recurrence import Recurrence
 
 
 class Kind(enum.StrEnum):
@@ -209,6 +210,8 @@ class SystemEstimate(eqx.Module):
         formed_kinds: how sure each number is of a formed system.
         failure_probability: that a number of the kind `probabilistic` is not the bound that it is said to be; 0 where
             there is none.
+        recurrence: of the Lanczos iteration that the estimator ran on the matrix, its Ritz values in another form; None
+            where it ran none.
     """
 
     n: int = eqx.field(static=True)
@@ -223,6 +226,7 @@ class SystemEstimate(eqx.Module):
     formed: Bool[Array, ""]
     formed_kinds: Kinds = eqx.field(static=True)
     failure_probability: float = eqx.field(static=True, default=0.0)
+    recurrence: Recurrence | None = None
 
     @property
     def kind(self) -> Kind:
@@ -284,6 +288,8 @@ class ClassicalWorkload(eqx.Module):
         steps: iterations; 0 for a direct solver. May be traced, since it depends on the condition number.
         step_flops: floating-point operations of one step.
         step_bytes: memory traffic of one step in bytes.
+        setup_flops: the part of `flops` that one system takes once, however many right-hand sides it is solved for.
+        setup_bytes: likewise of `bytes`.
     """
 
     kernel: str = eqx.field(static=True)
@@ -292,6 +298,19 @@ class ClassicalWorkload(eqx.Module):
     steps: Float[Array, ""] | float = 0.0
     step_flops: Float[Array, ""] | float = 0.0
     step_bytes: Float[Array, ""] | float = 0.0
+    setup_flops: Float[Array, ""] | float = 0.0
+    setup_bytes: Float[Array, ""] | float = 0.0
+
+    def amortised(self, solves: float) -> "ClassicalWorkload":
+        """What one solve takes where as many share the set-up."""
+        spared = 1 - 1 / solves
+        return dataclasses.replace(
+            self,
+            flops=self.flops - spared * self.setup_flops,
+            bytes=self.bytes - spared * self.setup_bytes,
+            setup_flops=self.setup_flops / solves,
+            setup_bytes=self.setup_bytes / solves,
+        )
 
     @property
     def total_flops(self) -> Float[Array, ""] | float:

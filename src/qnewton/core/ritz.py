@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 from matfree import decomp
 
+from .recurrence import Recurrence
+
 Matvec = Callable[[Float[Array, " n"]], Float[Array, " n"]]
 
 
@@ -99,6 +101,11 @@ class Krylov(eqx.Module):
         carry = self.basis, self.diagonal, self.beside, jnp.max(jnp.abs(self.diagonal))
         basis, diagonal, beside, _ = jax.lax.fori_loop(first, last, further, carry)
         return Krylov(basis, diagonal, beside, jnp.asarray(last, jnp.int32))
+
+    @property
+    def recurrence(self) -> Recurrence:
+        """The tridiagonal matrix so far."""
+        return Recurrence(self.diagonal, self.beside, self.steps)
 
     def ritz(self, size: int) -> tuple[Float[Array, " size"], Float[Array, " size"]]:
         """Ritz values after `size` products, ascending, and the norms of their residuals.

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..core.operators import access_of, max_entry
 from ..core.records import Kind, Kinds, System, SystemEstimate
+from ..core.recurrence import Recurrence
 
 
 class AbstractEstimator(eqx.Module):
@@ -113,6 +114,7 @@ def assemble(
     sign: Kind = Kind.ESTIMATE,
     matvecs: Int[Array, ""] | int = 0,
     failure_probability: float = 0.0,
+    recurrence: Recurrence | None = None,
 ) -> SystemEstimate:
     """Join an estimator's findings with the system's norms.
 
@@ -127,6 +129,7 @@ def assemble(
         sign: of `definite`.
         matvecs: that finding it took, those behind `norms` not counted.
         failure_probability: of what is probabilistic.
+        recurrence: of the Lanczos iteration behind it, if there is one.
     """
     like, formed = system.like, system.is_formed
     largest, smallest = (kind, kind) if ends is None else ends
@@ -153,6 +156,7 @@ def assemble(
             definite=sign,
         ),
         failure_probability=failure_probability,
+        recurrence=recurrence,
     )
 
 

@@ -9,6 +9,7 @@ import lineax as lx
 from jaxtyping import Array, Bool, Float
 
 from ..core.records import Kind, System, SystemEstimate
+from ..core.recurrence import Recurrence
 from ..core.ritz import Krylov, Matvec
 from .base import AbstractEstimator, assemble, floor_of, norms_of, power_of_two, proven_definite, rounding
 from .lanczos import inverse_norm, start_vector
@@ -66,7 +67,9 @@ class Bracket(AbstractEstimator):
         below = floor + rounding(system, norms)
         above = jnp.min(lx.diagonal(system.operator))
         ends = self._ends(lambda v: system.operator.mv(v / scale), system, floor / scale, above / scale, below / scale)
-        largest, smallest, closed, matvecs = ends
+        largest, smallest, closed, recurrence = ends
+        # Of the scaled matrix: what CG does with it does not depend on the scale.
+        matvecs = recurrence.steps
         log_kappa = jnp.where(definite | (closed & (smallest > 0)), jnp.log(largest) - jnp.log(smallest), jnp.inf)
         if system.is_formed:
             log_kappa, solves = self._from_factor(system, scale, definite, closed, log_kappa, largest)
@@ -80,6 +83,7 @@ class Bracket(AbstractEstimator):
             kind=Kind.ESTIMATE,
             sign=Kind.CERTIFIED,
             matvecs=matvecs,
+            recurrence=recurrence,
         )
 
     def _ends(
@@ -89,8 +93,8 @@ class Bracket(AbstractEstimator):
         floor: Float[Array, ""],
         above: Float[Array, ""],
         below: Float[Array, ""],
-    ) -> tuple[Float[Array, ""], Float[Array, ""], Bool[Array, ""], Array]:
-        """Largest and smallest eigenvalue, whether the smallest was pinned down, and the products that it took."""
+    ) -> tuple[Float[Array, ""], Float[Array, ""], Bool[Array, ""], Recurrence]:
+        """Largest and smallest eigenvalue, whether the smallest was pinned down, and the iteration that told."""
         n, half = system.like.shape[0], self.tolerance / 2
         stages = [*(steps for steps in self.steps if steps < n), n][: len(self.steps)]
         enough = max(stages[0], n // _ROWS_PER_PRODUCT) if system.is_formed else stages[-1]
@@ -116,7 +120,7 @@ class Bracket(AbstractEstimator):
             done = (seen[2] | (first >= enough)) & seen[3]
             krylov, seen = jax.lax.cond(done, lambda k, s=seen: (k, s), further, krylov)
         largest, smallest, closed, _ = seen
-        return largest, smallest, closed, krylov.steps
+        return largest, smallest, closed, krylov.recurrence
 
     def _from_factor(
         self,

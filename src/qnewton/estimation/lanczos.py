@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..core.records import Kind, System, SystemEstimate
-from ..core.ritz import ritz_values
+from ..core.ritz import Krylov, ritz_values
 from .base import AbstractEstimator, assemble, beyond_rounding, norms_of, power_of_two, proven_definite
 
 
@@ -50,7 +50,10 @@ class Lanczos(AbstractEstimator):
         norms = norms_of(system)
         scale = power_of_two(norms.max_entry)
         operator = system.operator
-        values = ritz_values(lambda v: operator.mv(v / scale), start_vector(system, self.seed), self.steps)
+        most = min(self.steps, system.like.shape[0])
+        krylov = Krylov.start(start_vector(system, self.seed), most)
+        krylov = krylov.extended(lambda v: operator.mv(v / scale), 0, most)
+        values, _ = krylov.ritz(most)
         floor = system.eigenvalue_floor
         lower = values[0] if floor is None else jnp.where(jnp.isfinite(floor), floor / scale, values[0])
         return assemble(
@@ -62,7 +65,8 @@ class Lanczos(AbstractEstimator):
             kind=Kind.ESTIMATE,
             ends=(Kind.ESTIMATE, Kind.ESTIMATE if floor is None else Kind.BOUND),
             sign=Kind.CERTIFIED,
-            matvecs=min(self.steps, system.like.shape[0]),
+            matvecs=most,
+            recurrence=krylov.recurrence,
         )
 
 

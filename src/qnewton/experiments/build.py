@@ -37,7 +37,7 @@ from ..estimation import (
 from ..hardware import ClassicalMachine, QuantumMachine, QuantumProfile, load_profile
 from ..optim import AbstractAdaptation, Fixed, KFACState, LevenbergMarquardt, dual_newton, kfac, recipe
 from ..planning.assumptions import ASSUMPTION_SETS
-from ..scheduling import AbstractPolicy, Budget, Fastest, FixedCandidate, Hybrid, Hysteresis, KappaThreshold
+from ..scheduling import AbstractPolicy, Assigned, Budget, Fastest, FixedCandidate, Hybrid, Hysteresis, KappaThreshold
 from ..solvers import (
     CG,
     EKFAC,
@@ -57,6 +57,7 @@ from ..solvers import (
 from ..solvers.quantum.emulated import Infinite, LineFit, Shots
 from ..solvers.quantum.queries import jennings2023v1
 from .options import ConditioningOptions, PolicyOptions, SchedulingOptions, SolverName, StepOptions, TrainOptions
+from .workers import Workers
 
 CURVATURES: dict[str, AbstractCurvature] = {"gauss-newton": GaussNewton(), "hessian": Hessian()}
 PARTITIONS: dict[str, Partition] = {"whole": whole, "per-layer": per_layer, "per-tensor": per_tensor}
@@ -128,6 +129,7 @@ _READ = {
     "fixed": ("fixed_solver",),
     "hysteresis": ("hysteresis",),
     "budget": ("budget", "classical_rate", "quantum_rate"),
+    "makespan": ("classical_workers", "quantum_workers", "queue_s", "transfer_s", "vanish"),
 }
 
 
@@ -141,6 +143,8 @@ def make_policy(options: PolicyOptions, scheduling: SchedulingOptions) -> Abstra
         "fastest": Fastest(),
         "kappa-threshold": KappaThreshold(options.kappa_threshold),
         "hysteresis": Hysteresis(options.hysteresis),
+        # Between two steps the host deals the blocks out.
+        "makespan": Assigned(),
     }
     return without[options.policy]
 
@@ -157,6 +161,13 @@ def make_quantum(options: SchedulingOptions) -> AbstractSolver:
 def residual_tolerance(options: SchedulingOptions) -> float:
     """Of a solve that counts. Read-out noise makes residuals that mean little: the fitted length always descends."""
     return 0.1 if options.fidelity == "model" else math.inf
+
+
+def make_workers(options: PolicyOptions, hybrid: Hybrid) -> Workers | None:
+    """Who works at once under `makespan`; None under every other policy."""
+    if options.policy != "makespan":
+        return None
+    return Workers.of(options, hybrid.names, [solver.fidelity is not None for solver in hybrid.solvers])
 
 
 def make_hybrid(
@@ -215,7 +226,7 @@ def check(options: TrainOptions) -> None:
         _check_complete(options)
         return
     _check_scheduled(options)
-    _check_policy(options)
+    check_policy(options.policy, options.scheduling)
     _check_unformed(options)
 
 
@@ -233,18 +244,22 @@ def _check_complete(options: TrainOptions) -> None:
                 )
 
 
-def _check_policy(options: TrainOptions) -> None:
-    """Options that the chosen policy does not read, or needs and has not got."""
-    chosen = options.policy
+def check_policy(chosen: PolicyOptions, scheduling: SchedulingOptions) -> None:
+    """Refuse options that the chosen policy does not read, or needs and has not got.
+
+    Raises:
+        ValueError: with what to change.
+    """
     readers = {name: policy for policy, names in _READ.items() for name in names}
     for field in dataclasses.fields(chosen):
         value = getattr(chosen, field.name)
         if field.name in readers and field.name not in _READ[chosen.policy] and value != field.default:
+            shown = " ".join(value) if isinstance(value, tuple) else value
             raise ValueError(
-                f"--{field.name.replace('_', '-')} is {value}, and --policy {chosen.policy} does not read it: leave it "
+                f"--{field.name.replace('_', '-')} is {shown}, and --policy {chosen.policy} does not read it: leave it "
                 f"away, or use --policy {readers[field.name]}"
             )
-    candidates = options.scheduling.solvers
+    candidates = scheduling.solvers
     if chosen.policy == "fixed" and chosen.fixed_solver is None:
         raise ValueError(
             f"--policy fixed needs --fixed-solver: which of --solvers {' '.join(candidates)} takes every system"
@@ -253,6 +268,25 @@ def _check_policy(options: TrainOptions) -> None:
         raise ValueError(f"--fixed-solver: {unknown('candidate', chosen.fixed_solver, candidates)} (of --solvers)")
     if chosen.policy == "budget" and chosen.budget is None:
         raise ValueError("--policy budget needs --budget: what a step may spend, in the unit of the two rates")
+    if chosen.policy == "makespan":
+        _check_workers(chosen, scheduling)
+
+
+def _check_workers(chosen: PolicyOptions, scheduling: SchedulingOptions) -> None:
+    """A step needs somebody who works, whoever has vanished by then."""
+    workers = make_workers(chosen, make_hybrid(scheduling))
+    assert workers is not None, "the policy is makespan"
+    names = [machine.name for machine in workers.machines]
+    if not names:
+        raise ValueError(
+            f"--policy makespan has no worker for --solvers {' '.join(scheduling.solvers)}: --classical-workers is "
+            f"{chosen.classical_workers} and --quantum-workers {chosen.quantum_workers}; one of them must be at least 1"
+        )
+    for name in workers.gone:
+        if name not in names:
+            raise ValueError(f"--vanish: {unknown('worker', name, names)}")
+    if set(workers.gone) == set(names):
+        raise ValueError(f"--vanish names every worker ({', '.join(names)}): nobody would be left")
 
 
 def _check_unformed(options: TrainOptions) -> None:

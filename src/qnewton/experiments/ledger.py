@@ -14,8 +14,10 @@ from ..core.operators import Path
 from ..core.status import Refusal, Status, Verdict
 from ..curvature import Block
 from ..optim import BlockInfo, StepInfo
-from ..scheduling import Hybrid, Plan, Recorded, decide
+from ..scheduling import Hybrid, Plan, Recorded
+from .estimates import access_record
 from .stages import StageSeconds
+from .workers import Workers, decisions, solve_seconds
 
 
 class Ledger:
@@ -26,7 +28,14 @@ class Ledger:
         blocks: records of `blocks.jsonl` so far.
     """
 
-    def __init__(self, hybrid: Hybrid, blocks: Sequence[Block], stages: StageSeconds, gate_times_s: Sequence[float]):
+    def __init__(
+        self,
+        hybrid: Hybrid,
+        blocks: Sequence[Block],
+        stages: StageSeconds,
+        gate_times_s: Sequence[float],
+        workers: Workers | None = None,
+    ):
         """A ledger of one run.
 
         Args:
@@ -34,7 +43,9 @@ class Ledger:
             blocks: the partition.
             stages: measured seconds of everything but the solves.
             gate_times_s: for which quantum seconds are reported, in seconds.
+            workers: that share the blocks of a step; None where they are solved one after the other.
         """
+        self._workers = workers
         self._hybrid = hybrid
         self._blocks = tuple(blocks)
         self._stages = stages
@@ -61,6 +72,7 @@ class Ledger:
             self._block_line(number, index, block, block_info)
             for index, (block, block_info) in enumerate(zip(self._blocks, info.blocks, strict=True))
         ]
+        schedules = self._schedules(number, lines)
         step = {
             "step": number,
             "epoch": epoch,
@@ -75,7 +87,10 @@ class Ledger:
             "statuses": dict(Counter(line["status"] for line in lines)),
             "measured_seconds": measured_seconds,
             "measured_evaluation_seconds": 0.0,
-            "predicted_seconds": {a.name: self._predicted(a.name, lines) for a in self._hybrid.assumptions},
+            "predicted_seconds": {
+                a.name: self._predicted(a.name, lines, schedules.get(a.name)) for a in self._hybrid.assumptions
+            },
+            "predicted_schedule": schedules,
         }
         self.steps.append(step)
         self.blocks.extend(lines)
@@ -103,6 +118,11 @@ class Ledger:
             "status": Status(int(info.status)).label,
             "curvature_path": Path(int(info.path)).name.lower(),
             "iterations": int(info.iterations),
+            "expected_iterations": {
+                name: float(steps)
+                for name, steps in zip(self._hybrid.names, np.asarray(plan.expected_steps), strict=True)
+                if steps > 0
+            },
             "damping": float(info.damping),
             "damping_scale": float(info.damping_scale),
             "reduction_ratio": float(info.reduction_ratio),
@@ -114,13 +134,18 @@ class Ledger:
             "spectral_norm": float(estimate.spectral_norm),
             "condition_number": 10**log10_kappa if log10_kappa < 308 else math.inf,
             "log10_condition_number": log10_kappa,
+            "log_condition_number": float(estimate.log_condition_number),
             "condition_number_kind": estimate.kind.value,
             "kinds": {name: kind.value for name, kind in dataclasses.asdict(estimate.kinds).items()},
             "failure_probability": estimate.failure_probability,
             "matvecs": int(estimate.matvecs),
             "definite": bool(estimate.definite),
+            "formed": bool(estimate.formed),
+            "access": access_record(estimate.access),
             "relative_residual": float(info.relative_residual),
             "exact_residual": float(info.exact_residual),
+            "timed": {},
+            "probe_seconds": None,
             "acting": self._hybrid.assumptions[0].name,
             "solver": chosen.name,
             "ran": chosen.runs_as if solved else "gradient step",
@@ -150,6 +175,7 @@ class Ledger:
         return {
             "choice": choice,
             "machine": "quantum" if self._quantum[choice] else "classical",
+            "worker": None,
             "verdict": Verdict(int(plan.verdict[row])).label,
             "predicted_seconds": {name: float(seconds[i]) for i, name in enumerate(names)},
             "refused": {name: Refusal(int(code)).reason for name, code in zip(names, refusal, strict=True) if code},
@@ -163,7 +189,32 @@ class Ledger:
             },
         }
 
-    def _predicted(self, assumed: str, lines: list[dict[str, Any]]) -> dict[str, float]:
+    def _schedules(self, number: int, lines: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Per assumption set, who worked how long on a step, and each block's worker into its line."""
+        if self._workers is None:
+            return {}
+        found = {}
+        for assumed in self._hybrid.assumptions:
+            entries = [line["assumptions"][assumed.name] for line in lines]
+            seconds = np.asarray([list(entry["predicted_seconds"].values()) for entry in entries])
+            names = list(self._hybrid.names)
+            choices = [-1 if entry["choice"] in entry["refused"] else names.index(entry["choice"]) for entry in entries]
+            labels = [line["name"] for line in lines]
+            dealt = self._workers.carried_out(number, seconds, np.asarray(choices), names, labels)
+            schedule = dealt.schedule
+            for entry, job in zip(entries, dealt.blocks, strict=True):
+                entry["worker"] = schedule.problem.workers[schedule.assignment[job]] if job >= 0 else None
+            found[assumed.name] = {
+                "makespan_s": schedule.makespan_s,
+                "lower_bound_s": schedule.lower_bound_s,
+                "finish_s": dict(zip(schedule.problem.workers, map(float, schedule.finish_s), strict=True)),
+                "notes": list(schedule.notes),
+            }
+        return found
+
+    def _predicted(
+        self, assumed: str, lines: list[dict[str, Any]], schedule: dict[str, Any] | None
+    ) -> dict[str, float]:
         parts = {
             "gradient": self._stages.gradient,
             "curvature": sum(b.curvature for b in self._stages.blocks),
@@ -176,7 +227,11 @@ class Ledger:
             entry = line["assumptions"][assumed]
             if entry["choice"] not in entry["refused"]:
                 parts[f"solve_{entry['machine']}"] += entry["predicted_seconds"][entry["choice"]]
-        return {**parts, "total": sum(parts.values())}
+        total = sum(parts.values())
+        if schedule is not None:
+            # The workers are at it at the same time.
+            total += schedule["makespan_s"] - parts["solve_classical"] - parts["solve_quantum"]
+        return {**parts, "total": total}
 
     def totals(self) -> dict[str, Any]:
         """The fields of `summary.json` that follow from the records."""
@@ -188,8 +243,7 @@ class Ledger:
                 for a in self._hybrid.assumptions
             },
             # With one kind of solver there is nothing to choose, hence no condition number to find.
-            "predicted_seconds_all_classical": self._fixed_seconds(estimation=False)
-            + float(np.sum(self._classical_seconds())),
+            "predicted_seconds_all_classical": self._fixed_seconds(estimation=False) + self._classical_seconds(),
             "acting": acting,
             "gate_time_s": self._hybrid.quantum.gate_time_s,
             "quantum_share": _share([_goes_to_quantum(entry) for entry in systems]),
@@ -203,15 +257,18 @@ class Ledger:
         block = sum(b.curvature + b.conditioning + estimation * b.estimation for b in self._stages.blocks)
         return len(self.steps) * (self._stages.gradient + block)
 
-    def _classical_seconds(self) -> np.ndarray:
-        """Of every system on its fastest classical candidate; infinite where none can take it."""
+    def _classical_seconds(self) -> float:
+        """Of all solves, every system on its fastest classical candidate; infinite where none can take one."""
         if not self._seen:
-            return np.zeros(0)
+            return 0.0
         seconds, feasible = (np.stack(part) for part in list(zip(*self._seen, strict=True))[:2])
         classical = np.asarray([not self._quantum[name] for name in self._hybrid.names])
         best, found = fastest(seconds, feasible & classical)
-        taken = np.take_along_axis(seconds.astype(np.float64), best[:, None], axis=1)[:, 0]
-        return np.where(found, taken, math.inf)
+        if not np.all(found):
+            return math.inf
+        shape = len(self.steps), len(self._blocks)
+        taken = seconds.astype(np.float64).reshape(*shape, -1), best.reshape(shape), found.reshape(shape)
+        return float(np.sum(solve_seconds(self._workers, self._hybrid.names, *taken)))
 
     def _at_gate_time(self, gate_time_s: float) -> dict[str, float]:
         """What the policy would have decided, had a query taken `gate_time_s`."""
@@ -241,9 +298,9 @@ class Ledger:
             jnp.asarray(log_condition_number.reshape(shape)),
             jnp.asarray([block.n / rows for block in self._blocks], seconds.dtype),
         )
-        choice, verdict = (np.asarray(part).ravel() for part in decide(self._hybrid.policy, recorded))
+        choice, verdict = decisions(self._hybrid.policy, self._workers, recorded)
         solved = verdict != Verdict.NOBODY
-        solves = float(np.sum(scaled[np.arange(len(choice)), choice], where=solved))
+        solves = float(np.sum(solve_seconds(self._workers, names, scaled.reshape(*shape, -1), choice, solved)))
         return {
             "gate_time_s": gate_time_s,
             "quantum_share": float(np.mean(quantum[choice] & solved)),

@@ -32,8 +32,12 @@ class TrainingOptions:
     """Floating-point type of parameters, data and systems."""
     blas_threads: int = 1
     """Threads for dense factorisations on the CPU; on few or shared cores one is usually fastest."""
+    time_solves: int = 0
+    """Steps between those whose solves run once more, alone, and are timed: every classical candidate that can take the
+    block (0: none). `qnewton calibrate --learn` reads them. Costs compilation and these solves."""
 
     def __post_init__(self):
+        _require(self.time_solves >= 0, "time-solves", self.time_solves, "it counts steps; 0 times nothing")
         for option in ("steps", "batch_size", "evaluate_every", "blas_threads"):
             value = getattr(self, option)
             _require(value >= 1, option.replace("_", "-"), value, "it must be at least 1")
@@ -146,6 +150,9 @@ class SchedulingOptions:
     None: infinitely many, without read-out noise. The length is fitted by one classical product."""
     noise_seed: int = 0
     """Seed of the shots."""
+    calibration: str = "measure"
+    """What classical predictions rest on, frozen for the run. measure: this machine, now. kept: what `qnewton
+    calibrate` measured and learned here last. Or a file of it, which must be of this machine."""
 
     def __post_init__(self):
         _require(len(self.solvers) > 0, "solvers", "empty", "name at least one candidate")
@@ -177,11 +184,12 @@ class SchedulingOptions:
 class PolicyOptions:
     """How the scheduler's predictions become a choice."""
 
-    policy: Literal["fastest", "kappa-threshold", "fixed", "hysteresis", "budget"] = "fastest"
+    policy: Literal["fastest", "kappa-threshold", "fixed", "hysteresis", "budget", "makespan"] = "fastest"
     """fastest: least predicted seconds (Q-Newton). kappa-threshold: the same, but classical above a condition number
     (its third version). fixed: one candidate for every system. hysteresis: a block stays with its last choice unless
     the fastest is faster by a factor. budget: the fastest that keeps inside what a step may spend, else the least
-    expensive."""
+    expensive. makespan: the blocks of a step are dealt out among workers that work at once, so that the last is done
+    soonest; a step's predicted seconds are then those of that schedule."""
     kappa_threshold: float = 1e4
     """Of kappa-threshold: largest condition number that a quantum candidate may take."""
     fixed_solver: SolverName | None = None
@@ -195,6 +203,16 @@ class PolicyOptions:
     price per second for one in money)."""
     quantum_rate: float = 1.0
     """Of budget: spent per predicted second of a quantum solve."""
+    classical_workers: int = 1
+    """Of makespan: classical workers, each as fast as the calibrated machine."""
+    quantum_workers: int = 1
+    """Of makespan: quantum workers."""
+    queue_s: float = 0.0
+    """Of makespan: seconds that a quantum worker waits before its first block of a step."""
+    transfer_s: float = 0.0
+    """Of makespan: seconds that taking a block to a quantum worker, and its solution back, adds."""
+    vanish: tuple[str, ...] = ()
+    """Of makespan: workers that vanish, each with the first step that it is not there for, e.g. 'quantum 0@5'."""
 
     def __post_init__(self):
         _require(
@@ -215,6 +233,12 @@ class PolicyOptions:
             self.budget,
             "what a step may spend must be positive and finite",
         )
+        for option in ("classical_workers", "quantum_workers"):
+            value = getattr(self, option)
+            _require(value >= 0, option.replace("_", "-"), value, "it is a number of workers, at least 0")
+        for option in ("queue_s", "transfer_s"):
+            value = getattr(self, option)
+            _require(0 <= value < math.inf, option.replace("_", "-"), value, "seconds are finite and at least 0")
         for option in ("classical_rate", "quantum_rate"):
             value = getattr(self, option)
             _require(

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class RunDirectory:

@@ -15,9 +15,10 @@ from jaxtyping import PyTree
 
 from ..core.memory import check_block_fits
 from ..curvature import Batch, Block
-from ..optim import newton
-from ..scheduling import calibrate
+from ..optim import assign, newton
+from ..scheduling import Hybrid
 from . import build
+from .calibrations import snapshot
 from .complete_ledger import CompleteLedger
 from .interrupts import finish_before_interrupt
 from .ledger import Ledger
@@ -27,6 +28,8 @@ from .rundir import SCHEMA_VERSION, RunDirectory
 from .stages import measure_stages
 from .tasks import make_task
 from .tasks.base import Task, batches
+from .timing import SolveTimer
+from .workers import Workers
 
 LARGEST_MEASURED = 4096
 """Rows of the largest system that calibration measures."""
@@ -85,7 +88,7 @@ def _train(name: str, options: TrainOptions, directory: RunDirectory, watcher: W
         calibrating = time.perf_counter()
         prepared = _prepare(task, options, params)
         calibrating = time.perf_counter() - calibrating
-    optimizer, ledger = prepared.optimizer, prepared.ledger
+    ledger = prepared.ledger
     config = {
         "schema_version": SCHEMA_VERSION,
         "task": task.name,
@@ -113,7 +116,7 @@ def _train(name: str, options: TrainOptions, directory: RunDirectory, watcher: W
 
     watcher.stage("compiling the step")
     compiling = time.perf_counter()
-    loop = _Loop(task, optimizer, options, params)
+    loop = _Loop(task, prepared, options, params)
     compiling = time.perf_counter() - compiling
     status, written = "finished", 0
     try:
@@ -173,6 +176,8 @@ class _Prepared:
         ledger: of the run.
         blocks: of the scheduled systems; empty of a complete optimizer.
         calibration: for `calibration.json`; None where nothing is predicted.
+        deal: between two steps; None of a complete optimizer.
+        timer: of solves; None where none are timed.
     """
 
     name: str
@@ -180,6 +185,8 @@ class _Prepared:
     ledger: Ledger | CompleteLedger
     blocks: Sequence[Block] = ()
     calibration: dict[str, Any] | None = None
+    deal: "_Deal | None" = None
+    timer: SolveTimer | None = None
 
 
 def _prepare_complete(task: Task, options: TrainOptions, params: PyTree) -> _Prepared | None:
@@ -205,8 +212,16 @@ def _prepare(task: Task, options: TrainOptions, params: PyTree) -> _Prepared:
     # operation count takes over, and measuring would take as long as training.
     largest = min(LARGEST_MEASURED, max(block.n for block in blocks))
     sizes = sorted({n for n in (2, 16, 64, 256, 1024) if n < largest} | {1, 2, 4, largest})
-    classical = calibrate(build.make_solvers(options.scheduling), dtype=dtype, sizes=sizes)
-    hybrid = build.make_hybrid(options.scheduling, build.make_policy(options.policy, options.scheduling), classical)
+    frozen = snapshot(
+        options.scheduling.calibration,
+        build.make_solvers(options.scheduling),
+        dtype=dtype,
+        blas_threads=options.training.blas_threads,
+        sizes=sizes,
+    )
+    policy = build.make_policy(options.policy, options.scheduling)
+    hybrid = build.make_hybrid(options.scheduling, policy, frozen.corrected)
+    workers = build.make_workers(options.policy, hybrid)
     optimizer = newton(
         objective,
         build.make_schedule(options.step, options.training.steps),
@@ -231,32 +246,35 @@ def _prepare(task: Task, options: TrainOptions, params: PyTree) -> _Prepared:
         unformed=build.keeps_unformed(options),
     )
     gate_times = sorted({options.scheduling.gate_time_s, *options.scheduling.gate_times_s}, reverse=True)
-    ledger = Ledger(hybrid, blocks, stages, gate_times)
-    calibration = {
-        "dtype": dtype,
-        "kernels": {
-            kernel: {
-                "seconds_per_call": times.seconds_per_call,
-                "seconds_per_byte": times.seconds_per_byte,
-                "seconds_per_flop": times.seconds_per_flop,
-                "samples": [
-                    dict(zip(("n", "measured_seconds", "predicted_seconds"), s, strict=True)) for s in times.samples
-                ],
-                "bends": [list(bend) for bend in times.bends],
-                "worst_relative_error": times.worst_relative_error,
-            }
-            for kernel, times in classical.kernels
-        },
-        "stages": dataclasses.asdict(stages),
-    }
-    return _Prepared("newton", optimizer, ledger, blocks, calibration)
+    ledger = Ledger(hybrid, blocks, stages, gate_times, workers)
+    calibration = {**frozen.record(), "stages": dataclasses.asdict(stages)}
+    timer = None
+    if options.training.time_solves:
+        timer = SolveTimer(
+            objective, curvature, conditioning, blocks, hybrid, dtype, unformed=build.keeps_unformed(options)
+        )
+    return _Prepared("newton", optimizer, ledger, blocks, calibration, _Deal(hybrid, workers), timer)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Deal:
+    """Deals the blocks of the next step out, where workers share them."""
+
+    hybrid: Hybrid
+    workers: Workers | None
+
+    def __call__(self, state: Any, next_step: int) -> Any:
+        if self.workers is None:
+            return state
+        return assign(state, self.hybrid, self.workers.at(next_step))[0]
 
 
 class _Loop:
     """The state of a training and its compiled functions."""
 
-    def __init__(self, task: Task, optimizer: Any, options: TrainOptions, params: PyTree):
-        self._task, self._options = task, options
+    def __init__(self, task: Task, prepared: _Prepared, options: TrainOptions, params: PyTree):
+        optimizer: Any = prepared.optimizer
+        self._task, self._options, self._deal, self._timer = task, options, prepared.deal, prepared.timer
         self._size = min(options.training.batch_size, len(task.train))
         self._batches = batches(task.train, self._size, options.training.seed)
         self._params, self._state = params, optimizer.init(params)
@@ -276,14 +294,20 @@ class _Loop:
 
     def advance(self, ledger: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """One step, recorded and, when its turn has come, evaluated."""
-        batch = next(self._batches)
+        batch, before = next(self._batches), self._params
         start = time.perf_counter()
         self._params, self._state = jax.block_until_ready(self._step(self._params, self._state, batch))
         seconds = time.perf_counter() - start
         info = jax.device_get(self._state.info)
         epoch = self._done * self._size / len(self._task.train)
         step, blocks = ledger.record(info, epoch=epoch, measured_seconds=seconds)
+        if self._timer is not None and self._done % self._options.training.time_solves == 0:
+            timed, probe = self._timer(before, batch, info.blocks)
+            for line, own in zip(blocks, timed, strict=True):
+                line.update(timed=own, probe_seconds=probe)
         self._done += 1
+        if self._deal is not None and self._done < self._options.training.steps:
+            self._state = self._deal(self._state, self._done)
         if self._done % self._options.training.evaluate_every == 0 or self._done == self._options.training.steps:
             step.update(self.evaluate())
         return step, blocks

@@ -1,10 +1,6 @@
 """The spectra of a run's first systems, or of matrices in a file."""
 
-import dataclasses
-import json
-import typing
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +11,7 @@ from ..estimation import BlockSpectrum, block_spectrum
 from ..optim import spectrum
 from ..planning.matrix import read_matrices, symmetric_part
 from . import build
-from .options import TrainOptions
+from .saved import saved_options
 from .tasks import make_task
 from .tasks.base import batches
 
@@ -40,14 +36,8 @@ def spectra(path: Path, *, conditioned: bool = True, exact_up_to: int = 1500) ->
 
 def of_run(path: Path, *, conditioned: bool, exact_up_to: int) -> tuple[BlockSpectrum, ...]:
     """The blocks of a run's first step; a run keeps no later parameters."""
-    config = path / "config.json"
-    if not config.exists():
-        raise FileNotFoundError(f"{path} holds no config.json: it is not the directory of a run")
-    try:
-        content = json.loads(config.read_text(encoding="utf-8"))
-        options, task_name = _options(TrainOptions, content["options"]), content["task"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{config} is not what this version of qnewton writes ({error!r}): train again") from error
+    content, options = saved_options(path)
+    task_name = content["task"]
     with jax.enable_x64(options.training.dtype == "float64"):
         task = make_task(task_name, options.training.dtype)
         return spectrum(
@@ -68,15 +58,3 @@ def _of_matrix(matrix: np.ndarray, name: str, what: str, exact_up_to: int) -> Bl
     with jax.enable_x64(matrix.dtype == np.float64):
         system = System.of(jnp.asarray(matrix), symmetric=True)
         return block_spectrum(system, name, exact_up_to=exact_up_to)
-
-
-def _options(kind: Any, values: dict[str, Any]) -> Any:
-    """The dataclass from what `dataclasses.asdict` and JSON made of it."""
-    hints = typing.get_type_hints(kind)
-    made = {}
-    for field in dataclasses.fields(kind):
-        value = values[field.name]
-        if dataclasses.is_dataclass(hints[field.name]):
-            value = _options(hints[field.name], value)
-        made[field.name] = tuple(value) if isinstance(value, list) else value
-    return kind(**made)

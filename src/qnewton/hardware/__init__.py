@@ -3,7 +3,9 @@
 from .cache import StoredCalibration as StoredCalibration
 from .cache import calibration_directory as calibration_directory
 from .cache import calibration_environment as calibration_environment
+from .cache import check_environment as check_environment
 from .cache import load_calibration as load_calibration
+from .cache import read_calibration as read_calibration
 from .cache import store_calibration as store_calibration
 from .classical import ClassicalMachine as ClassicalMachine
 from .classical import KernelTimes as KernelTimes
@@ -13,6 +15,7 @@ from .classical_profile import ClassicalProfile as ClassicalProfile
 from .layouts import AbstractLayout as AbstractLayout
 from .layouts import ReactionLimited as ReactionLimited
 from .layouts import Sequential as Sequential
+from .learning import next_factors as next_factors
 from .measure import describe_machine as describe_machine
 from .measure import gemm_probe as gemm_probe
 from .measure import interleaved_seconds as interleaved_seconds

@@ -10,7 +10,7 @@ import os
 import platform
 import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -29,7 +29,8 @@ class StoredCalibration(eqx.Module):
     """A calibration and what it belongs to.
 
     Attributes:
-        machine: the fitted times.
+        machine: the fitted times, as measured.
+        learned: kernel to the factor that runs have taught since (`learning.next_factors`).
         environment: what it holds for, from `calibration_environment`.
         measured_at: when, ISO 8601 in UTC.
         path: its file.
@@ -39,6 +40,12 @@ class StoredCalibration(eqx.Module):
     environment: dict[str, Any] = eqx.field(static=True)
     measured_at: str = eqx.field(static=True)
     path: Path = eqx.field(static=True)
+    learned: tuple[tuple[str, float], ...] = eqx.field(static=True, default=())
+
+    @property
+    def corrected(self) -> ClassicalMachine:
+        """The machine that predictions use: what was measured, times what was learned."""
+        return self.machine.corrected(dict(self.learned))
 
 
 def calibration_environment(dtype: str, blas_threads: int) -> dict[str, Any]:
@@ -63,14 +70,37 @@ def calibration_directory() -> Path:
     return user_data_path("qnewton", appauthor=False) / "calibrations"
 
 
+def check_environment(found: dict[str, Any], here: dict[str, Any], what: str) -> None:
+    """Refuse a calibration of another machine, number type, thread count or set of versions.
+
+    Args:
+        found: what it holds for.
+        here: `calibration_environment` now.
+        what: it is, for the message.
+
+    Raises:
+        ValueError: naming what differs.
+    """
+    differing = [f"{key} {found.get(key)!r} (here {here[key]!r})" for key in here if found.get(key) != here[key]]
+    if differing:
+        raise ValueError(
+            f"{what} was measured elsewhere: {'; '.join(differing)}. Its seconds say nothing about this machine: "
+            "measure here, with qnewton calibrate or --calibration measure"
+        )
+
+
 def store_calibration(
-    machine: ClassicalMachine, environment: dict[str, Any], directory: Path | None = None
+    machine: ClassicalMachine,
+    environment: dict[str, Any],
+    directory: Path | None = None,
+    learned: Mapping[str, float] | None = None,
 ) -> StoredCalibration:
     """Write a new file beside those that are there.
 
     Args:
-        machine: a calibration.
+        machine: a calibration, as measured.
         environment: what it holds for.
+        learned: factors on its kernels.
         directory: None: `calibration_directory()`; made if need be.
 
     Raises:
@@ -95,6 +125,7 @@ def store_calibration(
             }
             for kernel, times in machine.kernels
         },
+        "learned": dict(sorted((learned or {}).items())),
     }
     path = directory / f"{_key(environment)}-{now:%Y%m%dT%H%M%S%f}.json"
     # Whole or not at all, and never in the place of another: a link fails where there is a file already.
@@ -105,7 +136,7 @@ def store_calibration(
         os.link(temporary, path)
     finally:
         os.unlink(temporary)
-    return StoredCalibration(machine, environment, record["measured_at"], path)
+    return StoredCalibration(machine, environment, record["measured_at"], path, tuple(record["learned"].items()))
 
 
 def load_calibration(
@@ -125,7 +156,7 @@ def load_calibration(
     found = []
     for path in sorted(directory.glob(f"{_key(environment)}-*.json")):
         try:
-            stored = _read(path)
+            stored = read_calibration(path)
         except (ValueError, KeyError, TypeError, OSError) as error:
             warnings.warn(f"{path}: not a calibration that can be read ({error!r}); it is left as it is", stacklevel=2)
             continue
@@ -134,7 +165,12 @@ def load_calibration(
     return max(found, key=lambda stored: stored.measured_at, default=None)
 
 
-def _read(path: Path) -> StoredCalibration:
+def read_calibration(path: Path) -> StoredCalibration:
+    """One file.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: if it is not there, or not one of ours.
+    """
     record = json.loads(path.read_text(encoding="utf-8"))
     if record["schema_version"] != SCHEMA_VERSION:
         raise ValueError(f"schema_version is {record['schema_version']}, this version reads {SCHEMA_VERSION}")
@@ -153,7 +189,8 @@ def _read(path: Path) -> StoredCalibration:
     machine = ClassicalMachine(
         record["name"], record["environment"]["dtype"], kernels, None if probe is None else float(probe)
     )
-    return StoredCalibration(machine, record["environment"], str(record["measured_at"]), path)
+    learned = tuple((kernel, float(factor)) for kernel, factor in sorted(record["learned"].items()))
+    return StoredCalibration(machine, record["environment"], str(record["measured_at"]), path, learned)
 
 
 def _key(environment: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import equinox as eqx
 import numpy as np
@@ -33,6 +33,11 @@ class KernelTimes(eqx.Module):
     seconds_per_flop: float = eqx.field(static=True)
     samples: tuple[tuple[int, float, float], ...] = eqx.field(static=True, default=())
     bends: tuple[tuple[float, float], ...] = eqx.field(static=True, default=())
+
+    def scaled(self, factor: float) -> "KernelTimes":
+        """The same kernel, `factor` times as slow; the samples stay as they were measured and fitted."""
+        call, byte, flop = (c * factor for c in (self.seconds_per_call, self.seconds_per_byte, self.seconds_per_flop))
+        return KernelTimes(call, byte, flop, self.samples, self.bends)
 
     def seconds(self, workload: ClassicalWorkload) -> Float[Array, ""] | float:
         """Predicted seconds of one call; traced where the workload's steps are."""
@@ -120,6 +125,16 @@ class ClassicalMachine(eqx.Module):
     kernels: tuple[tuple[str, KernelTimes], ...] = eqx.field(static=True)
     gemm_seconds: float | None = eqx.field(static=True, default=None)
 
+    def corrected(self, factors: Mapping[str, float]) -> "ClassicalMachine":
+        """With each kernel as many times slower as its factor says; kernels without one stay as they are."""
+        kernels = tuple((name, times.scaled(factors.get(name, 1.0))) for name, times in self.kernels)
+        return ClassicalMachine(self.name, self.dtype, kernels, self.gemm_seconds)
+
+    def kernel_of(self, workload: ClassicalWorkload, *, formed: bool) -> str:
+        """Whose times a workload is predicted by: those for operators where it is one, if they were measured."""
+        unformed = unformed_kernel(workload.kernel)
+        return unformed if not formed and unformed in dict(self.kernels) else workload.kernel
+
     def seconds(self, workload: ClassicalWorkload, *, formed: bool = True) -> Float[Array, ""] | float:
         """Predicted seconds of the workload; traced where its steps are.
 
@@ -131,10 +146,7 @@ class ClassicalMachine(eqx.Module):
         Raises:
             KeyError: if its kernel was not calibrated.
         """
-        kernels = dict(self.kernels)
-        unformed = unformed_kernel(workload.kernel)
-        if not formed and unformed in kernels:
-            return kernels[unformed].seconds(workload)
-        if workload.kernel not in kernels:
+        kernels, kernel = dict(self.kernels), self.kernel_of(workload, formed=formed)
+        if kernel not in kernels:
             raise KeyError(unknown("kernel", workload.kernel, kernels) + ". Calibrate with every solver in use")
-        return kernels[workload.kernel].seconds(workload)
+        return kernels[kernel].seconds(workload)

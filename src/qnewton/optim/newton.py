@@ -116,6 +116,7 @@ def newton(
     matrix_free = isinstance(solver, AbstractSolver) and solver.matrix_free
     reuse = solver.estimator if isinstance(solver, Hybrid) and isinstance(solver.estimator, Reuse) else None
     remembers = isinstance(solver, Hybrid) and solver.policy.remembers
+    counts = isinstance(solver, Hybrid) and solver.iterates
     never_forms = matrix_free or (isinstance(solver, Hybrid) and solver.never_forms(floor=curvature.semidefinite))
     per_block = step is None and adaptation.tries and adaptation.per_block
 
@@ -133,9 +134,12 @@ def newton(
         systems = () if refresh == 1 else tuple(blank_system(block, dtype) for block in blocks)
         starts = tuple(jnp.zeros(block.n, dtype) for block in blocks) if warm_start else ()
         estimates = () if reuse is None else tuple(reuse.init(dtype) for _ in blocks)
-        choices = tuple(turn.last for turn in first_turns(blocks, dtype) if turn is not None) if remembers else ()
+        turns = [turn for turn in first_turns(blocks, dtype) if turn is not None]
+        choices = tuple(turn.last for turn in turns) if remembers else ()
+        factors = tuple(turn.factors for turn in turns if turn.factors is not None) if counts else ()
         info = blank_info(blocks, dtype)
-        return NewtonState(jnp.zeros((), jnp.int32), scale, radius, last, systems, starts, estimates, choices, info)
+        zero = jnp.zeros((), jnp.int32)
+        return NewtonState(zero, scale, radius, last, systems, starts, estimates, choices, factors, info)
 
     def first_turns(blocks: Sequence[Block], dtype: jnp.dtype) -> list[Turn | None]:
         if not isinstance(solver, Hybrid):
@@ -233,8 +237,13 @@ def newton(
         turns = first_turns(blocks, gradients[0].dtype)
         if remembers:
             turns = [
-                None if turn is None else Turn(last, turn.share)
+                None if turn is None else Turn(last, turn.share, turn.factors)
                 for turn, last in zip(turns, state.choices, strict=True)
+            ]
+        if counts:
+            turns = [
+                None if turn is None else Turn(turn.last, turn.share, factors)
+                for turn, factors in zip(turns, state.factors, strict=True)
             ]
         givens = [
             Given(
@@ -263,8 +272,20 @@ def newton(
             if remembers
             else ()
         )
+        factors = ()
+        if counts and isinstance(solver, Hybrid):
+            factors = tuple(
+                solver.observed(last, info.plan, info.iterations)
+                for info, last in zip(infos, state.factors, strict=True)
+                if info.plan is not None
+            )
         following = state._replace(
-            count=state.count + 1, systems=kept, starts=starts, estimates=estimates, choices=choices
+            count=state.count + 1,
+            systems=kept,
+            starts=starts,
+            estimates=estimates,
+            choices=choices,
+            factors=factors,
         )
         if step is not None:
             situation = Situation(

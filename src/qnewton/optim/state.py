@@ -51,6 +51,8 @@ class NewtonState(NamedTuple):
             empty.
         choices: each block's last choice under each assumption set `[sets]`, -1 before the first, where the scheduler's
             policy remembers it; otherwise empty.
+        factors: each block's `Turn.factors`, by which observed iterations correct predictions, where the scheduler has
+            iterative candidates; otherwise empty.
         info: of the last step; zeros before the first.
     """
 
@@ -62,4 +64,5 @@ class NewtonState(NamedTuple):
     starts: tuple[Float[Array, " n"], ...]
     estimates: tuple[Remembered, ...]
     choices: tuple[Int[Array, " sets"], ...]
+    factors: tuple[Float[Array, " candidates"], ...]
     info: StepInfo

@@ -143,12 +143,12 @@ def _matrix_bytes(n: Any, degree: Any, itemsize: int) -> Any:
 
 def _lu(problem: Problem, itemsize: int) -> ClassicalWorkload:
     n = problem.numbers.n
-    return dense_workload("lu", n, 2 / 3 * n**3 + 2 * n**2, itemsize)
+    return dense_workload("lu", n, 2 / 3 * n**3, itemsize)
 
 
 def _cholesky(problem: Problem, itemsize: int) -> ClassicalWorkload:
     n = problem.numbers.n
-    return dense_workload("cholesky", n, 1 / 3 * n**3 + 2 * n**2, itemsize)
+    return dense_workload("cholesky", n, 1 / 3 * n**3, itemsize)
 
 
 def _iterations(problem: Problem, itemsize: int, steps: Any) -> ClassicalWorkload:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from .breakeven_figure import write_maps, write_tornado
+from .explain import Candidate, Explanation, explain
 from .fields import RunFileError
 from .load import read_run
 from .records import Run
@@ -13,8 +14,11 @@ from .spectrum_figure import write_spectrum_figure
 from .tradeoff_figure import write_tradeoff_figure
 
 __all__ = [
+    "Candidate",
+    "Explanation",
     "Run",
     "RunFileError",
+    "explain",
     "read_run",
     "write_maps",
     "write_report",

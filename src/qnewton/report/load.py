@@ -10,7 +10,7 @@ from pathlib import Path
 from .fields import Fields, RunFileError, clean_text
 from .records import KINDS, STAGES, Assumption, Block, Config, GateTime, Run, Step, Summary
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 def read_run(run_directory: Path) -> Run:
@@ -134,6 +134,8 @@ def _assumption(fields: Fields) -> Assumption:
     return Assumption(
         choice=fields.text("choice"),
         machine=fields.one_of("machine", ("classical", "quantum")),
+        verdict=fields.one_of("verdict", ("chosen", "nobody", "over_budget")),
+        worker=fields.text_or_null("worker"),
         predicted_seconds=fields.numbers("predicted_seconds"),
         refused=fields.texts("refused"),
         break_even_gate_time_s=fields.numbers("break_even_gate_time_s"),

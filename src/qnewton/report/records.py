@@ -56,6 +56,8 @@ class Assumption:
 
     choice: str
     machine: str
+    verdict: str
+    worker: str | None
     predicted_seconds: dict[str, float | None]
     refused: dict[str, str]
     break_even_gate_time_s: dict[str, float | None]

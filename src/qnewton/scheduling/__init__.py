@@ -19,3 +19,4 @@ from .policies import Offers as Offers
 from .policies import Turn as Turn
 from .replay import Recorded as Recorded
 from .replay import decide as decide
+from .replay import decide_makespan as decide_makespan

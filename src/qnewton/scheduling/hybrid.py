@@ -19,6 +19,7 @@ from ..hardware import ClassicalMachine, QuantumMachine
 from ..planning.assumptions import AbstractAssumptions, paper
 from ..solvers import LU, QLSA, AbstractSolver, Cholesky
 from ..solvers.flat import dtype_of, without_tags
+from ..solvers.krylov.base import AbstractKrylov
 from .calibration import calibrate_once
 from .plan import Executed, Plan, make_plan
 from .policies import AbstractPolicy, Fastest, Turn
@@ -69,6 +70,8 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         quantum: the machine that quantum candidates are charged on; sets that correct errors need its profile.
         assumptions: what a quantum solve is charged for; the first set acts, the others are recorded.
         policy: how predictions become a choice.
+        solves: right-hand sides that one set-up of a system serves, at least 1: a candidate is charged for its
+            factorisation, and for forming the block, by as much less.
     """
 
     solvers: tuple[AbstractSolver, ...] = eqx.field(converter=tuple, default=(Cholesky(), LU(), QLSA()))
@@ -77,8 +80,13 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
     quantum: QuantumMachine = QuantumMachine()
     assumptions: tuple[AbstractAssumptions, ...] = eqx.field(converter=tuple, default=(paper(),))
     policy: AbstractPolicy = Fastest()
+    solves: int = eqx.field(static=True, default=1)
 
     def __check_init__(self):
+        if not (isinstance(self.solves, int) and self.solves >= 1):
+            raise ValueError(
+                f"solves is {self.solves}: right-hand sides that one set-up serves, an integer of at least 1"
+            )
         if not self.solvers:
             raise ValueError("Hybrid got no candidates: pass at least one solver, e.g. Hybrid([LU(), QLSA()])")
         if not self.assumptions:
@@ -113,7 +121,31 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             share: of the step's rows that are the block's.
             dtype: of the systems.
         """
-        return Turn.first(len(self.assumptions), share, dtype)
+        return Turn.first(len(self.assumptions), len(self.solvers), share, dtype)
+
+    @property
+    def iterates(self) -> bool:
+        """Whether a candidate's cost depends on iterations, which observed counts correct from step to step."""
+        return any(isinstance(solver, AbstractKrylov) for solver in self.solvers)
+
+    def observed(
+        self, factors: Float[Array, " candidates"], plan: Plan, iterations: Int[Array, ""]
+    ) -> Float[Array, " candidates"]:
+        """The next turn's `Turn.factors`, by the iterations that the acting choice took on this one.
+
+        Counts only, never seconds: a run decides the same on a busy machine. The new factor is the geometric mean of
+        the last one and of the one that would have been right, within a hundredfold.
+
+        Args:
+            factors: of this turn.
+            plan: of this turn.
+            iterations: as the solver reports them; 0 of one that does not iterate.
+        """
+        choice = plan.choice[0]
+        expected = plan.expected_steps[choice]
+        seen = (iterations > 0) & (expected > 0) & (plan.verdict[0] != Verdict.NOBODY)
+        right = jnp.sqrt(jnp.where(seen, iterations, 1).astype(factors.dtype) / jnp.where(seen, expected, 1))
+        return factors.at[choice].multiply(right).clip(1e-2, 1e2)
 
     def plan(self, system: System, estimate: SystemEstimate | None = None, turn: Turn | None = None) -> Plan:
         """Estimate a system, predict every candidate and choose, without solving.
@@ -143,6 +175,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             self.policy,
             refusals=[self._refusal(i, system) for i in range(len(self.solvers))],
             formed=system.is_formed,
+            solves=self.solves,
             turn=self.first_turn(1.0, system.like.dtype) if turn is None else turn,
         )
 

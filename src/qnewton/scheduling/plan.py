@@ -1,6 +1,8 @@
 """What a system would cost on every candidate, and the choice: the record between estimation and the solve."""
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -13,9 +15,10 @@ from ..planning.assumptions import AbstractAssumptions
 from ..planning.clock import Clock
 from ..planning.solver import CountedSolver
 from ..solvers import AbstractQuantumSolver, AbstractSolver
+from ..solvers.krylov.base import AbstractKrylov
 from .policies import AbstractPolicy, Offers, Turn
 
-_NO_ENCODING = Encoding(condition_number=1.0, subnormalisation=1.0)
+NO_ENCODING = Encoding(condition_number=1.0, subnormalisation=1.0)
 
 
 class Plan(eqx.Module):
@@ -30,6 +33,8 @@ class Plan(eqx.Module):
         queries: expected block-encoding queries of one run; 0 for classical candidates.
         copies: runs that the read-out takes; 1 where it is free, 0 for classical candidates.
         success_probability: of one repetition; 1 for classical candidates.
+        expected_steps: of each candidate, iterations that its prediction rests on, observed counts included; 0 where it
+            does not iterate.
         clamped: whether the condition number lay below the range of the query formula and was raised to its lower end.
         choice: column chosen under each set.
         verdict: a `Verdict` on each; where it is `NOBODY`, nothing can solve the system under that set.
@@ -43,6 +48,7 @@ class Plan(eqx.Module):
     queries: Float[Array, "sets candidates"]
     copies: Float[Array, "sets candidates"]
     success_probability: Float[Array, "sets candidates"]
+    expected_steps: Float[Array, " candidates"]
     clamped: Bool[Array, "sets candidates"]
     choice: Int[Array, " sets"]
     verdict: Int[Array, " sets"]
@@ -85,6 +91,7 @@ def make_plan(
     refusals: Sequence[Refusal],
     formed: bool,
     turn: Turn,
+    solves: int = 1,
 ) -> Plan:
     """Predict every candidate under every assumption set, and choose.
 
@@ -99,9 +106,13 @@ def make_plan(
         formed: whether the matrix is at hand. Where it is not, classical candidates that need it are charged for
             forming it; quantum ones for what the assumption set charges them for.
         turn: the system's place in the training.
+        solves: right-hand sides that one set-up serves.
     """
-    rows = [_predict(estimate, solvers, assumed, classical, quantum, refusals, formed) for assumed in assumptions]
-    seconds, fixed, refusal, queries, copies, success, clamped = (jnp.stack(c) for c in zip(*rows, strict=True))
+    rows = [
+        predict(estimate, solvers, assumed, classical, quantum, refusals, formed, turn.factors, solves)
+        for assumed in assumptions
+    ]
+    seconds, fixed, refusal, queries, copies, success, clamped, steps = (jnp.stack(c) for c in zip(*rows, strict=True))
     feasible = refusal == Refusal.NONE
     names = tuple(solver.name for solver in solvers)
     # Whoever runs as somebody else at some fidelity has a machine of his own.
@@ -120,13 +131,14 @@ def make_plan(
         queries,
         copies,
         success,
+        steps[0],
         clamped,
         choice=jnp.stack([choice.index for choice in choices]),
         verdict=jnp.stack([choice.verdict for choice in choices]),
     )
 
 
-def _predict(
+def predict(
     estimate: SystemEstimate,
     solvers: Sequence[AbstractSolver],
     assumed: AbstractAssumptions,
@@ -134,11 +146,20 @@ def _predict(
     quantum: QuantumMachine,
     refusals: Sequence[Refusal],
     formed: bool,
+    factors: Float[Array, " candidates"] | None = None,
+    solves: int = 1,
 ) -> tuple[Array, ...]:
+    """One row of a `Plan` before anybody chooses; arguments as of `make_plan`, `factors` as in `Turn`.
+
+    Returns:
+        `[candidates]` each: seconds, the part of them that no quantum clock scales, refusal, queries, copies, success
+        probability, whether the condition number was clamped, and the expected steps.
+    """
     dtype = estimate.max_entry.dtype
     finite = jnp.isfinite(estimate.frobenius_norm)
     columns = []
-    for solver, known in zip(solvers, refusals, strict=True):
+    for i, (solver, known) in enumerate(zip(solvers, refusals, strict=True)):
+        steps: Any = 0.0
         # The first that holds is the reason.
         reasons = [(Refusal.NOT_FINITE, ~finite), (known, known != Refusal.NONE)]
         if solver.needs_definite:
@@ -151,18 +172,23 @@ def _predict(
             reasons.append((Refusal.NO_CONDITION_NUMBER, ~jnp.isfinite(estimate.condition_number)))
             reasons.append((Refusal.OUT_OF_RANGE, ~charge.valid))
         else:
-            workload = solver.workload(estimate, _NO_ENCODING)
+            workload = solver.workload(estimate, NO_ENCODING)
             assert isinstance(workload, ClassicalWorkload), f"{solver.name} is quantum: subclass AbstractQuantumSolver"
-            seconds = classical.seconds(workload, formed=formed)
+            if isinstance(solver, AbstractKrylov):
+                corrected = workload.steps if factors is None else jnp.maximum(workload.steps * factors[i], 1)
+                workload = dataclasses.replace(workload, steps=corrected)
+            steps = workload.steps
+            seconds = classical.seconds(workload.amortised(solves), formed=formed)
             if not (formed or solver.matrix_free):
-                seconds = seconds + classical.seconds(forming(estimate))
+                seconds = seconds + classical.seconds(forming(estimate)) / solves
             numbers, clamped = (seconds, 0.0, 0.0, 0.0, 1.0), False
         reasons.append((Refusal.NO_PREDICTION, ~jnp.isfinite(numbers[0])))
         codes, holds = zip(*reasons, strict=True)
         refusal = jnp.select([jnp.asarray(h) for h in holds], [jnp.int32(c) for c in codes], jnp.int32(Refusal.NONE))
         seconds, *others = (jnp.asarray(number, dtype) for number in numbers)
         seconds = jnp.where(refusal == Refusal.NONE, seconds, jnp.inf)
-        columns.append((seconds, others[0], refusal, *others[1:], jnp.asarray(clamped, bool)))
+        reached = jnp.asarray(steps, dtype)
+        columns.append((seconds, others[0], refusal, *others[1:], jnp.asarray(clamped, bool), reached))
     return tuple(jnp.stack(column) for column in zip(*columns, strict=True))
 
 

@@ -1,11 +1,16 @@
 """The decisions of a whole training at once, from recorded predictions."""
 
+from collections.abc import Callable, Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from ..core.fastest import fastest
 from ..core.status import Verdict
+from .makespan import Machine, schedule_step
 from .policies import AbstractPolicy, Offers, Turn
 from .policies.base import NONE_YET
 
@@ -51,6 +56,31 @@ def decide(policy: AbstractPolicy, recorded: Recorded) -> tuple[Int[Array, "step
     first = jnp.full(recorded.shares.shape, NONE_YET, jnp.int32)
     steps = recorded.seconds, recorded.feasible, recorded.log_condition_number
     return jax.lax.scan(step, first, steps)[1]
+
+
+def decide_makespan(machines: Callable[[int], Sequence[Machine]], recorded: Recorded) -> tuple[np.ndarray, np.ndarray]:
+    """The same of a training whose blocks `assign` dealt out between the steps: under `Assigned()`, on the host.
+
+    Args:
+        machines: who is there for a step, by its number.
+        recorded: the predictions.
+
+    Returns:
+        As `decide`.
+    """
+    seconds, feasible = np.asarray(recorded.seconds), np.asarray(recorded.feasible)
+    choices, verdicts = np.zeros(seconds.shape[:2], int), np.zeros(seconds.shape[:2], int)
+    given = np.full(seconds.shape[1], NONE_YET)
+    for step, (now, may) in enumerate(zip(seconds, feasible, strict=True)):
+        best, found = fastest(now, may)
+        able = may & np.isfinite(now)
+        column = np.maximum(given, 0)
+        taken = (given >= 0) & np.take_along_axis(able, column[:, None], axis=1)[:, 0]
+        choices[step] = np.where(taken, column, best)
+        verdicts[step] = np.where(found, Verdict.CHOSEN, Verdict.NOBODY)
+        if step + 1 < len(seconds):
+            given = schedule_step(now, recorded.names, machines(step + 1)).candidates
+    return choices, verdicts
 
 
 def remembered(choice: Int[Array, "*sets"], verdict: Int[Array, "*sets"], last: Int[Array, "*sets"]) -> Array:

@@ -62,7 +62,7 @@ class Cholesky(AbstractSolver):
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
         """`1/3 n^3` operations for the factor and `2 n^2` for the two substitutions (Golub and Van Loan, 4.2)."""
         n = estimate.n
-        return dense_workload("cholesky", n, 1 / 3 * n**3 + 2 * n**2, estimate.max_entry.dtype.itemsize)
+        return dense_workload("cholesky", n, 1 / 3 * n**3, estimate.max_entry.dtype.itemsize)
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> CholeskyState:
         """Factor the matrix.

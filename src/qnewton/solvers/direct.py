@@ -36,10 +36,17 @@ class LU(AbstractDelegate):
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
         """`2/3 n^3` operations for the factor and `2 n^2` for the two substitutions (Golub and Van Loan, 3.2)."""
         n = estimate.n
-        return dense_workload("lu", n, 2 / 3 * n**3 + 2 * n**2, estimate.max_entry.dtype.itemsize)
+        return dense_workload("lu", n, 2 / 3 * n**3, estimate.max_entry.dtype.itemsize)
 
 
-def dense_workload(kernel: str, n: int, flops: float, itemsize: int) -> ClassicalWorkload:
-    """The workload of a factorisation and its substitutions."""
+def dense_workload(kernel: str, n: int, factoring: float, itemsize: int) -> ClassicalWorkload:
+    """The workload of a factorisation, of so many operations, and of its two substitutions."""
     # The matrix is copied into the factor, which is read once more by the substitutions.
-    return ClassicalWorkload(kernel=kernel, flops=flops, bytes=3.0 * n**2 * itemsize)
+    matrix = n**2 * itemsize
+    return ClassicalWorkload(
+        kernel=kernel,
+        flops=factoring + 2.0 * n**2,
+        bytes=3.0 * matrix,
+        setup_flops=factoring,
+        setup_bytes=2.0 * matrix,
+    )

@@ -131,4 +131,6 @@ class Dual(AbstractSolver):
             kernel="dual",
             flops=access.gram.flops + 1 / 3 * m**3 + solves * 2.0 * m**2 + products * access.product.flops,
             bytes=access.gram.bytes + (2.0 + solves) * m**2 * itemsize + products * access.product.bytes,
+            setup_flops=access.gram.flops + 1 / 3 * m**3,
+            setup_bytes=access.gram.bytes + 2.0 * m**2 * itemsize,
         )

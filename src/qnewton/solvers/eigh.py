@@ -93,7 +93,14 @@ class AbstractEigh(AbstractSolver):
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
         """`9 n^3` operations for values and vectors (Golub and Van Loan, 8.3), and `4 n^2` for the solve."""
         n, itemsize = estimate.n, estimate.max_entry.dtype.itemsize
-        return ClassicalWorkload(kernel="eigh", flops=9.0 * n**3 + 4.0 * n**2, bytes=4.0 * n**2 * itemsize)
+        matrix = n**2 * itemsize
+        return ClassicalWorkload(
+            kernel="eigh",
+            flops=9.0 * n**3 + 4.0 * n**2,
+            bytes=4.0 * matrix,
+            setup_flops=9.0 * n**3,
+            setup_bytes=2.0 * matrix,
+        )
 
 
 class Eigh(AbstractEigh):

@@ -43,15 +43,19 @@ class Turn(eqx.Module):
         last: the choice for the same block one step ago, `NONE_YET` before the first; a scalar for a policy, and
             `[sets]`, one per assumption set, for a `Hybrid`.
         share: of the step's rows that are this system's, in (0, 1].
+        factors: of the candidates, iterations that were observed on the block over those that were expected; 1 where
+            nothing was observed. None: 1 for all.
     """
 
     last: Int[Array, "*sets"]
     share: Float[Array, ""]
+    factors: Float[Array, " candidates"] | None = None
 
     @classmethod
-    def first(cls, sets: int, share: float, dtype: jnp.dtype) -> "Turn":
+    def first(cls, sets: int, candidates: int, share: float, dtype: jnp.dtype) -> "Turn":
         """Before anything was chosen."""
-        return cls(jnp.full(sets, NONE_YET, jnp.int32), jnp.asarray(share, dtype))
+        last = jnp.full(sets, NONE_YET, jnp.int32)
+        return cls(last, jnp.asarray(share, dtype), jnp.ones(candidates, dtype))
 
     def under(self, row: int) -> "Turn":
         """For the assumption set of that number."""

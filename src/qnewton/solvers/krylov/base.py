@@ -124,7 +124,10 @@ class AbstractKrylov(AbstractSolver):
 
     @abc.abstractmethod
     def steps(self, estimate: SystemEstimate) -> Float[Array, ""]:
-        """Iterations to be expected, by the bound for the worst spectrum with this condition number."""
+        """Iterations to be expected: from the Lanczos iteration behind the estimate where there is one.
+
+        Never more than the bound for the worst spectrum with this condition number, which is all that is known without.
+        """
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> KrylovState:
         """Set up the preconditioner.
@@ -217,7 +220,8 @@ class AbstractKrylov(AbstractSolver):
     def _workload(self, kernel: str, estimate: SystemEstimate) -> ClassicalWorkload:
         n, itemsize = estimate.n, estimate.max_entry.dtype.itemsize
         once, each = self.preconditioner.flops(n)
-        limit = n if self.max_steps is None else min(n, self.max_steps)
+        # Rounding takes an ill-conditioned system far beyond the n steps of exact arithmetic.
+        limit = 10 * n if self.max_steps is None else self.max_steps
         # An estimate without a finite condition number gives the limit.
         steps = jnp.fmin(jnp.ceil(self.steps(estimate)), limit)
         return ClassicalWorkload(
@@ -228,6 +232,7 @@ class AbstractKrylov(AbstractSolver):
             # A product, five inner products or vector updates, and the preconditioner.
             step_flops=estimate.access.product.flops + (10.0 * n + each),
             step_bytes=estimate.access.product.bytes + 12.0 * n * itemsize,
+            setup_flops=once,
         )
 
 
@@ -239,6 +244,18 @@ def norm_of(vector: Float[Array, " n"]) -> Float[Array, ""]:
 def definite_steps(condition_number: Float[Array, ""], rtol: float) -> Float[Array, ""]:
     """`sqrt(kappa) / 2 ln(2 / rtol)`: the Chebyshev bound for a positive spectrum (Saad 2003, theorem 6.29)."""
     return jnp.sqrt(condition_number) / 2 * math.log(2 / rtol)
+
+
+def expected_steps(estimate: SystemEstimate, rtol: float, bound: Float[Array, ""], *, minimal: bool) -> Array:
+    """As the estimate's Lanczos iteration went and would have gone on, and no more than the bound.
+
+    Its first vector is random, and stands for the right-hand side. In the long run the residual falls at least at the
+    pace of the bound.
+    """
+    if estimate.recurrence is None:
+        return bound
+    pace = math.log(2 / rtol) / bound
+    return jnp.fmin(estimate.recurrence.steps_to(math.log(rtol), pace, minimal=minimal), bound)
 
 
 def indefinite_steps(condition_number: Float[Array, ""], rtol: float) -> Float[Array, ""]:

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from ...core.records import ClassicalWorkload, Encoding, SystemEstimate
 from ..preconditioners import AbstractPreconditioner, Identity
-from .base import BREAKDOWN, RUNNING, SINGULAR, AbstractKrylov, Best, Problem, definite_steps, norm_of
+from .base import BREAKDOWN, RUNNING, SINGULAR, AbstractKrylov, Best, Problem, definite_steps, expected_steps, norm_of
 
 
 class _Step(eqx.Module):
@@ -77,13 +77,14 @@ class CG(AbstractKrylov):
         return last.best, last.count, last.status
 
     def steps(self, estimate: SystemEstimate) -> Float[Array, ""]:
-        return definite_steps(estimate.condition_number, self.rtol)
+        bound = definite_steps(estimate.condition_number, self.rtol)
+        return expected_steps(estimate, self.rtol, bound, minimal=False)
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
-        """`sqrt(kappa) / 2 ln(2 / rtol)` products with the operator, at most `n` and `max_steps`.
+        """As many products with the operator as the estimate's Ritz values let expect, at most `max_steps`.
 
-        The bound is the one for the energy norm of the error, taken as an estimate for the residual, and without
-        credit for the preconditioner.
+        Without any `sqrt(kappa) / 2 ln(2 / rtol)`, the bound for the energy norm of the error, taken as an estimate for
+        the residual. Without credit for the preconditioner: what was observed corrects that (`Turn.factors`).
         """
         return self._workload("cg", estimate)
 

@@ -9,7 +9,18 @@ from jaxtyping import Array, Float, Int
 from ...core.records import ClassicalWorkload, Encoding, SystemEstimate
 from ..flat import check_symmetric
 from ..preconditioners import AbstractPreconditioner, Identity
-from .base import BREAKDOWN, RUNNING, SINGULAR, AbstractKrylov, Best, Problem, definite_steps, indefinite_steps, norm_of
+from .base import (
+    BREAKDOWN,
+    RUNNING,
+    SINGULAR,
+    AbstractKrylov,
+    Best,
+    Problem,
+    definite_steps,
+    expected_steps,
+    indefinite_steps,
+    norm_of,
+)
 
 
 class _Step(eqx.Module):
@@ -107,12 +118,14 @@ class MINRES(AbstractKrylov):
 
     def steps(self, estimate: SystemEstimate) -> Float[Array, ""]:
         kappa = estimate.condition_number
-        return jnp.where(estimate.definite, definite_steps(kappa, self.rtol), indefinite_steps(kappa, self.rtol))
+        bound = jnp.where(estimate.definite, definite_steps(kappa, self.rtol), indefinite_steps(kappa, self.rtol))
+        return expected_steps(estimate, self.rtol, bound, minimal=True)
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
-        """`kappa ln(2 / rtol)` products with the operator, as many as `CG` where it is known to be definite.
+        """As many products with the operator as the estimate's Ritz values let expect, at most `max_steps`.
 
-        At most `n` and `max_steps`; without credit for the preconditioner.
+        Without any `kappa ln(2 / rtol)`, or as many as `CG` where it is known to be definite; without credit for the
+        preconditioner: what was observed corrects that (`Turn.factors`).
         """
         return self._workload("minres", estimate)
 

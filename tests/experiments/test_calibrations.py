@@ -1,0 +1,114 @@
+"""A run's snapshot: where it may come from, and what its measured seconds teach the next one."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from qnewton.experiments import calibrations
+from qnewton.experiments.calibrations import kernels_of, learn, snapshot
+from qnewton.experiments.saved import read_saved
+from qnewton.hardware import calibration_environment, load_calibration, next_factors, store_calibration
+
+
+def test_factors_are_bounded_and_move_step_by_step():
+    assert next_factors({}, {"lu": [1.5, 1.4, 9.0]}) == {"lu": 1.5}
+    # A factor of two at once, of four in all, up and down.
+    factors, seen = {}, []
+    for _ in range(3):
+        factors = next_factors(factors, {"lu": [100.0], "cg": [0.01]})
+        seen.append((factors["lu"], factors["cg"]))
+    assert seen == [(2.0, 0.5), (4.0, 0.25), (4.0, 0.25)]
+    # Back again as slowly, and nothing for a kernel that nobody timed.
+    assert next_factors(factors, {"lu": [1.0]}) == {"lu": 2.0, "cg": 0.25}
+    with pytest.raises(ValueError, match=r"ratios of lu are \[0.0\]"):
+        next_factors({}, {"lu": [0.0]})
+
+
+@pytest.fixture(scope="module")
+def timed(run, options_of, tmp_path_factory):
+    """Two steps of which the second is not timed; the clock is real, the calibration made by hand."""
+    options = options_of(solvers=("cholesky", "lu", "qlsa"), time_solves=2, partition="per-tensor", curvature="hessian")
+    return run(options, tmp_path_factory.mktemp("timed"))
+
+
+def test_classical_candidates_that_can_take_a_system_are_timed(timed):
+    for line in timed.blocks:
+        refused = line["assumptions"]["paper"]["refused"]
+        expected = {"Cholesky", "LU"} - set(refused) if line["step"] == 0 else set()
+        assert set(line["timed"]) == expected
+        assert all(0 < one["measured_seconds"] < 1 and one["iterations"] == 0 for one in line["timed"].values())
+        assert (line["probe_seconds"] is not None) is (line["step"] == 0)
+
+
+def test_a_run_teaches_the_next_snapshot(timed, tmp_path, made):
+    stored, counts = learn(read_saved(timed.path), tmp_path)
+    assert set(counts) <= {"cholesky", "lu"}
+    assert counts["lu"] == 3
+    # By hand LU takes half a millisecond for three rows; really it takes microseconds, so it is as far down as may be.
+    assert dict(stored.learned)["lu"] == 0.5
+    again = load_calibration(stored.environment, ("lu",), tmp_path)
+    assert again is not None
+    assert again.learned == stored.learned
+    assert again.machine.kernels == made.machine("float32").kernels
+    assert dict(again.corrected.kernels)["lu"].seconds_per_call == 0.5 * made.lu
+
+
+def test_a_run_without_timed_solves_teaches_nothing(mixed, tmp_path):
+    with pytest.raises(ValueError, match=r"timed no solve.*--time-solves"):
+        learn(read_saved(mixed.path), tmp_path)
+
+
+def test_what_was_measured_elsewhere_is_refused(timed, tmp_path, made, run, quick):
+    here = calibration_environment("float32", 1)
+    elsewhere = store_calibration(made.machine("float32"), here | {"processor": "another"}, tmp_path)
+    how = {"dtype": "float32", "blas_threads": 1, "sizes": (1, 2, 4)}
+    solvers = [calibrations.build.LU()]
+    with pytest.raises(ValueError, match=r"measured elsewhere: processor 'another' \(here"):
+        snapshot(str(elsewhere.path), solvers, **how)
+    stored = store_calibration(made.machine("float32"), here, tmp_path, {"lu": 2.0})
+    frozen = snapshot(str(stored.path), solvers, **how)
+    assert frozen.source == str(stored.path)
+    assert dict(frozen.corrected.kernels)["lu"].seconds_per_call == 2 * made.lu
+    with pytest.raises(ValueError, match=r"lacks eigh"):
+        snapshot(str(stored.path), [calibrations.build.Eigh()], **how)
+    stored.path.write_text("{}")
+    with pytest.raises(ValueError, match="not a calibration that can be read"):
+        snapshot(str(stored.path), solvers, **how)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in timed.path.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    calibration = json.loads((copy / "calibration.json").read_text())
+    calibration["environment"]["cores"] = 4096
+    (copy / "calibration.json").write_text(json.dumps(calibration))
+    with pytest.raises(ValueError, match="cores 4096"):
+        learn(read_saved(copy), tmp_path)
+
+
+def test_what_is_kept_is_asked_for_by_name(monkeypatch, tmp_path, made):
+    monkeypatch.setattr(
+        calibrations, "load_calibration", lambda here, kernels: load_calibration(here, kernels, tmp_path)
+    )
+    how = {"dtype": "float32", "blas_threads": 1, "sizes": (1, 2, 4)}
+    solvers = [calibrations.build.LU(), calibrations.build.CG()]
+    said = re.escape("qnewton calibrate --solvers cg lu --dtype float32 --blas-threads 1")
+    with pytest.raises(ValueError, match=said):
+        snapshot("kept", solvers, **how)
+    store_calibration(made.machine("float32"), calibration_environment("float32", 1), tmp_path)
+    assert snapshot("kept", solvers[:1], **how).learned == {}
+
+
+def test_the_kernels_that_predictions_ask_for():
+    b = calibrations.build
+    assert kernels_of([b.LU(), b.QLSA()]) == ("lu",)
+    assert kernels_of([b.LU(), b.CG()]) == ("cg", "forming", "lu")
+    assert kernels_of([b.CG(), b.MINRES()]) == ("cg", "minres")
+    assert set(calibrations.KERNELS.values()) == {"cholesky", "lu", "eigh", "cg", "minres", "dual"}
+
+
+def test_a_run_replays_with_the_snapshot_that_it_had(timed):
+    saved = read_saved(timed.path)
+    assert saved.classical == saved.measured
+    assert np.isclose(dict(saved.measured.kernels)["lu"].seconds_per_call, 2.0**-11)
