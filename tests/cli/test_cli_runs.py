@@ -101,7 +101,7 @@ def test_a_complete_optimizer_runs_and_reports_without_a_scheduler(preset, ran, 
     assert losses[-1] < losses[0]
     page = (directory / "report.html").read_text("utf-8")
     assert f"<code>{ran}</code> is complete by itself" in page
-    for absent in ("quantum share", "as scheduled", "break-even", "calibration</"):
+    for absent in ("quantum share", "as scheduled", "break-even", ">calibration</"):
         assert absent not in page, absent
     assert 'id="f-loss"' in page
     (directory / "report.html").unlink()

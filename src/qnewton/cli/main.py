@@ -8,6 +8,7 @@ from .breakeven import breakeven
 from .calibrate import calibrate
 from .circuit import circuit
 from .explain import explain
+from .noise import noise
 from .plan import plan
 from .replay import replay
 from .report import report
@@ -22,6 +23,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "replay": replay,
     "spectrum": spectrum,
     "tradeoff": tradeoff,
+    "noise": noise,
     "plan": plan,
     "breakeven": breakeven,
     "calibrate": calibrate,
@@ -33,6 +35,7 @@ USAGE = """usage: qnewton train TASK [options]   train a task with Newton's meth
        qnewton replay RUN             its decisions under other hardware, assumptions and policies
        qnewton spectrum RUN|FILE      eigenvalues, condition number and degree of each block
        qnewton tradeoff TASK          step quality and loss against sparsity and encoded condition number
+       qnewton noise TASK             learning curves against the errors and shots of quantum solves
        qnewton plan [RUN|FILE]        what a system would cost, quantum and classical
        qnewton breakeven [RUN|FILE]   what would have to change for both to be equally fast
        qnewton calibrate              measure this machine once, for predictions

@@ -9,6 +9,7 @@ from .breakeven_figure import write_maps, write_tornado
 from .explain import Candidate, Explanation, explain
 from .fields import RunFileError
 from .load import read_run
+from .noise_figure import write_noise_figure
 from .records import Run
 from .spectrum_figure import write_spectrum_figure
 from .tradeoff_figure import write_tradeoff_figure
@@ -21,6 +22,7 @@ __all__ = [
     "explain",
     "read_run",
     "write_maps",
+    "write_noise_figure",
     "write_report",
     "write_spectrum_figure",
     "write_tornado",
