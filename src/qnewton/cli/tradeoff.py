@@ -18,7 +18,7 @@ class TradeoffCommand:
     """Step quality and training loss against sparsity, encoded condition number and queries, per conditioning."""
 
     task: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK")]
-    """What to train: digits-mlp."""
+    """What to train, at its default size; `qnewton train --help` names the tasks."""
     damping: float = 5e-3
     """r of the regularisation H + r max|H| I of the system that every step is judged by."""
     warmup: int = 5

@@ -6,7 +6,7 @@ The docstring under each field is its `--help` text. No imports of jax here: par
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 SolverName = Literal["cholesky", "lu", "eigh", "cg", "minres", "dual", "qlsa"]
 
@@ -14,6 +14,19 @@ SolverName = Literal["cholesky", "lu", "eigh", "cg", "minres", "dual", "qlsa"]
 def _require(ok: bool, option: str, value: object, rule: str) -> None:
     if not ok:
         raise ValueError(f"--{option} is {value}: {rule}")
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """Sizes and data of a task: none, unless it has some of its own (`task_options.TASK_OPTIONS`).
+
+    Attributes:
+        preset: where its other options start from, unless one is asked for.
+        batch_size: largest batch that a preset asks for here.
+    """
+
+    preset: ClassVar[str] = "default"
+    batch_size: ClassVar[int] = 2048
 
 
 @dataclass(frozen=True)
@@ -262,6 +275,7 @@ class TrainOptions:
     dual-newton where there are so few and no more than parameters, else kfac."""
     out: Path | None = None
     """Directory of the run; must not exist or be empty. None: a new one under runs/."""
+    task: TaskOptions = field(default_factory=TaskOptions)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     step: StepOptions = field(default_factory=StepOptions)
     conditioning: ConditioningOptions = field(default_factory=ConditioningOptions)

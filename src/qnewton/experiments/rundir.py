@@ -1,5 +1,6 @@
 """The directory of a run: created once, appended to, never overwritten."""
 
+import contextlib
 import json
 import math
 import os
@@ -36,6 +37,11 @@ class RunDirectory:
             )
         path.mkdir(parents=True, exist_ok=True)
         return cls(path)
+
+    def discard(self) -> None:
+        """Take the directory away again if nothing was written: of a run that could not start."""
+        with contextlib.suppress(OSError):
+            self.path.rmdir()  # which refuses where there is anything
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file, whole or not at all."""

@@ -26,8 +26,10 @@ from .options import TrainOptions
 from .provenance import provenance
 from .rundir import SCHEMA_VERSION, RunDirectory
 from .stages import measure_stages
-from .tasks import make_task
+from .task_options import options_of
+from .tasks import check_task, make_task
 from .tasks.base import Task, batches
+from .tasks.evaluation import mean
 from .timing import SolveTimer
 from .workers import Workers
 
@@ -77,8 +79,11 @@ def train(name: str, options: TrainOptions, directory: RunDirectory, watcher: Wa
 
 
 def _train(name: str, options: TrainOptions, directory: RunDirectory, watcher: Watcher) -> dict[str, Any]:
+    check_task(name)
+    options = dataclasses.replace(options, task=options_of(name, options.task))
     watcher.stage("loading data")
-    task = make_task(name, options.training.dtype)
+    task = make_task(name, options.training.dtype, options.task)
+    watcher.stage(f"data: {task.source}")
     params = task.init(jax.random.key(options.training.seed))
 
     prepared = _prepare_complete(task, options, params)
@@ -286,7 +291,8 @@ class _Loop:
             return optax.apply_updates(params, updates), state
 
         def evaluate(params: PyTree, train: Batch, test: Batch) -> tuple:
-            return task.objective(params, train), task.objective(params, test), task.accuracy(params, test)
+            losses = (mean(task.objective, params, data) for data in (train, test))
+            return *losses, None if task.accuracy is None else mean(task.accuracy, params, test)
 
         first = next(batches(task.train, self._size, options.training.seed))
         self._step: Callable = jax.jit(step).lower(self._params, self._state, first).compile()
@@ -312,16 +318,16 @@ class _Loop:
             step.update(self.evaluate())
         return step, blocks
 
-    def evaluate(self) -> dict[str, float]:
+    def evaluate(self) -> dict[str, float | None]:
         """Loss and accuracy over all data at the present parameters, and what finding them took."""
         start = time.perf_counter()
         values = jax.block_until_ready(self._evaluate(self._params, self._task.train.batch, self._task.test.batch))
         seconds = time.perf_counter() - start
-        train_loss, test_loss, accuracy = (float(value) for value in values)
+        train_loss, test_loss, accuracy = values
         return {
-            "train_loss": train_loss,
-            "test_loss": test_loss,
-            "test_accuracy": accuracy,
+            "train_loss": float(train_loss),
+            "test_loss": float(test_loss),
+            "test_accuracy": None if accuracy is None else float(accuracy),
             "measured_evaluation_seconds": seconds,
         }
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..hardware import ClassicalMachine, KernelTimes
-from .options import TrainOptions
+from .options import TaskOptions, TrainOptions
 from .rundir import SCHEMA_VERSION
+from .task_options import TASK_OPTIONS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +59,8 @@ def saved_options(path: Path) -> tuple[dict[str, Any], TrainOptions]:
         raise FileNotFoundError(f"{path} holds no config.json: it is not the directory of a run")
     try:
         content = json.loads(config.read_text(encoding="utf-8"))
-        return content, _options(TrainOptions, content["options"])
+        kind = TASK_OPTIONS.get(content["task"], TaskOptions)
+        return content, _options(TrainOptions, content["options"], {"task": kind})
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{config} is not what this version of qnewton writes ({error!r}): train again") from error
 
@@ -129,13 +131,15 @@ def _lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
     return found
 
 
-def _options(kind: Any, values: dict[str, Any]) -> Any:
-    """The dataclass from what `dataclasses.asdict` and JSON made of it."""
-    hints = typing.get_type_hints(kind)
+def _options(kind: Any, values: dict[str, Any], narrowed: dict[str, type] | None = None) -> Any:
+    """The dataclass from what `dataclasses.asdict` and JSON made of it; `narrowed` says what stands in a field."""
+    hints = typing.get_type_hints(kind) | (narrowed or {})
     made = {}
     for field in dataclasses.fields(kind):
-        value = values[field.name]
-        if dataclasses.is_dataclass(hints[field.name]):
-            value = _options(hints[field.name], value)
+        value, hint = values[field.name], hints[field.name]
+        if dataclasses.is_dataclass(hint):
+            value = _options(hint, value)
+        elif isinstance(value, str) and Path in typing.get_args(hint):
+            value = Path(value)
         made[field.name] = tuple(value) if isinstance(value, list) else value
     return kind(**made)

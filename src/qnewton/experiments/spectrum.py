@@ -39,7 +39,7 @@ def of_run(path: Path, *, conditioned: bool, exact_up_to: int) -> tuple[BlockSpe
     content, options = saved_options(path)
     task_name = content["task"]
     with jax.enable_x64(options.training.dtype == "float64"):
-        task = make_task(task_name, options.training.dtype)
+        task = make_task(task_name, options.training.dtype, options.task)
         return spectrum(
             task.objective,
             task.init(jax.random.key(options.training.seed)),

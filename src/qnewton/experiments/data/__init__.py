@@ -1,0 +1,1 @@
+"""Where data come from: files, the hub, and what installed packages hold."""

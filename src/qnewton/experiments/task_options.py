@@ -1,0 +1,247 @@
+"""The options of each task: its sizes, and where its data come from.
+
+The docstring under each field is its `--help` text. No imports of jax here: parsing must be quick.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from .options import TaskOptions
+
+
+def _at_least(options: object, least: int, *names: str) -> None:
+    for name in names:
+        value = getattr(options, name)
+        if value < least:
+            raise ValueError(f"--{name.replace('_', '-')} is {value}: it must be at least {least}")
+
+
+def _one_source(data: Path | None, hub: str | None) -> None:
+    if data is not None and hub is not None:
+        raise ValueError(f"--data is {data} and --hub is {hub}: the data come from one place, so leave one of them away")
+
+
+@dataclass(frozen=True)
+class PerceptronOptions(TaskOptions):
+    """Task: a multilayer perceptron with ReLU on the digits that ship with scikit-learn."""
+
+    width: int = 16
+    """Units of a hidden layer."""
+    depth: int = 2
+    """Hidden layers."""
+
+    def __post_init__(self):
+        _at_least(self, 1, "width", "depth")
+
+
+@dataclass(frozen=True)
+class Digits28Options(PerceptronOptions):
+    """Task: a multilayer perceptron with ReLU on the digits of scikit-learn at the size of MNIST's, 28x28."""
+
+    preset: ClassVar[str] = "recipe"
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """Where images come from; config.json and the report say which were taken."""
+
+    data: Path | None = None
+    """Folder with the four IDX files of MNIST (or of a set in its format), plain or gzip. None: the digits that ship
+    with scikit-learn (of mnist-mlp: --hub, or nothing)."""
+    hub: str | None = None
+    """Data set on the Hugging Face hub, e.g. ylecun/mnist; needs the extra `hub`."""
+
+    def __post_init__(self):
+        _one_source(self.data, self.hub)
+
+
+@dataclass(frozen=True)
+class MnistOptions(PerceptronOptions):
+    """Task: a multilayer perceptron with ReLU on MNIST, which has to be given: --data or --hub."""
+
+    preset: ClassVar[str] = "recipe"
+
+    images: ImageOptions = field(default_factory=ImageOptions)
+
+
+@dataclass(frozen=True)
+class AutoencoderOptions(TaskOptions):
+    """Task: a deep tanh autoencoder of images, half the squared error per image."""
+
+    preset: ClassVar[str] = "recipe"
+
+    hidden: tuple[int, ...] = (128, 64, 32)
+    """Units of the encoder's hidden layers; the decoder mirrors them."""
+    code: int = 8
+    """Units in the middle."""
+    images: ImageOptions = field(default_factory=ImageOptions)
+
+    def __post_init__(self):
+        _at_least(self, 1, "code")
+        if min(self.hidden, default=1) < 1:
+            raise ValueError(f"--hidden is {' '.join(map(str, self.hidden))}: every layer must have at least 1 unit")
+
+
+@dataclass(frozen=True)
+class ResNetOptions(TaskOptions):
+    """Task: a small residual network with group normalisation, on 28x28 images."""
+
+    preset: ClassVar[str] = "recipe"
+    batch_size: ClassVar[int] = 256
+
+    channels: int = 8
+    """Channels of the first stage; every further stage doubles them and halves the image."""
+    stages: int = 3
+    """Stages."""
+    blocks: int = 1
+    """Residual blocks per stage."""
+    images: ImageOptions = field(default_factory=ImageOptions)
+
+    def __post_init__(self):
+        _at_least(self, 1, "channels", "stages", "blocks")
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """Where text comes from, and how it is cut; config.json and the report say which text was taken."""
+
+    data: Path | None = None
+    """A text file, or the folder of a WikiText (wiki.train.tokens or .raw, and the same for valid or test). None: the
+    English documentation inside CPython, pydoc_data.topics."""
+    hub: str | None = None
+    """Data set on the Hugging Face hub, NAME or NAME:CONFIG, e.g. Salesforce/wikitext:wikitext-2-raw-v1; needs the extra
+    `hub`."""
+    vocabulary: int = 1024
+    """Tokens; the tokenizer is trained on the training text."""
+    length: int = 64
+    """Tokens of a sequence."""
+    sequences: int | None = None
+    """Training sequences at most (a quarter as many held out); None takes all."""
+
+    def __post_init__(self):
+        _one_source(self.data, self.hub)
+        _at_least(self, 16, "vocabulary")
+        _at_least(self, 2, "length")
+        if self.sequences is not None:
+            _at_least(self, 1, "sequences")
+
+
+def _check_transformer(options: "BertOptions | GptOptions") -> None:
+    _at_least(options, 1, "layers", "hidden", "heads", "intermediate")
+    if options.hidden % options.heads:
+        raise ValueError(f"--hidden is {options.hidden}: it must be a multiple of --heads, {options.heads}")
+    if options.embeddings == "frozen" and options.hidden > options.text.vocabulary:
+        raise ValueError(
+            f"--hidden is {options.hidden} and --vocabulary {options.text.vocabulary}: frozen embeddings are "
+            "eigenvectors over the vocabulary, so it must be the larger"
+        )
+
+
+_EMBEDDINGS = Literal["learned", "frozen"]
+
+
+@dataclass(frozen=True)
+class BertOptions(TaskOptions):
+    """Task: masked language model (BERT), 15 % of the tokens to be filled in."""
+
+    preset: ClassVar[str] = "recipe"
+    batch_size: ClassVar[int] = 128
+
+    layers: int = 3
+    """Transformer layers."""
+    hidden: int = 64
+    """Width of the residual stream."""
+    heads: int = 4
+    """Attention heads."""
+    intermediate: int = 256
+    """Units inside a feed-forward layer."""
+    embeddings: _EMBEDDINGS = "learned"
+    """learned, or frozen: eigenvectors of the co-occurrence of tokens in the training text, not trained."""
+    text: TextOptions = field(default_factory=TextOptions)
+
+    def __post_init__(self):
+        _check_transformer(self)
+
+
+@dataclass(frozen=True)
+class GptOptions(TaskOptions):
+    """Task: next-token language model in Mistral's form (RMS norm, rotary embedding, grouped queries, SwiGLU)."""
+
+    preset: ClassVar[str] = "recipe"
+    batch_size: ClassVar[int] = 128
+
+    layers: int = 3
+    """Transformer layers."""
+    hidden: int = 64
+    """Width of the residual stream."""
+    heads: int = 4
+    """Query heads."""
+    key_value_heads: int = 2
+    """Heads of keys and values, each shared by a group of query heads."""
+    intermediate: int = 256
+    """Units inside a feed-forward layer."""
+    window: int = 32
+    """Positions that a token attends to, itself among them."""
+    embeddings: _EMBEDDINGS = "learned"
+    """learned, or frozen: eigenvectors of the co-occurrence of tokens in the training text, not trained."""
+    text: TextOptions = field(default_factory=TextOptions)
+
+    def __post_init__(self):
+        _check_transformer(self)
+        _at_least(self, 1, "key_value_heads", "window")
+        if self.heads % self.key_value_heads:
+            raise ValueError(
+                f"--heads is {self.heads}: it must be a multiple of --key-value-heads, {self.key_value_heads}"
+            )
+        if self.hidden // self.heads % 2:
+            raise ValueError(
+                f"--hidden is {self.hidden} and --heads {self.heads}: the rotary embedding turns pairs of numbers, so "
+                "their ratio must be even"
+            )
+
+
+@dataclass(frozen=True)
+class PoissonOptions(TaskOptions):
+    """Task: physics-informed network for a Poisson equation on the unit square."""
+
+    preset: ClassVar[str] = "recipe"
+
+    width: int = 32
+    """Units of a hidden layer."""
+    depth: int = 2
+    """Hidden layers."""
+    interior: int = 400
+    """Collocation points inside (half as many held out)."""
+    boundary: int = 80
+    """Points on the boundary (half as many held out)."""
+
+    def __post_init__(self):
+        _at_least(self, 1, "width", "depth")
+        _at_least(self, 4, "interior", "boundary")
+
+
+TASK_OPTIONS: dict[str, type[TaskOptions]] = {
+    "digits-mlp": PerceptronOptions,
+    "digits28": Digits28Options,
+    "mnist-mlp": MnistOptions,
+    "autoencoder": AutoencoderOptions,
+    "cnn": ResNetOptions,
+    "bert-tiny": BertOptions,
+    "gpt-tiny": GptOptions,
+    "poisson-pinn": PoissonOptions,
+}
+
+
+def options_of(name: str, options: TaskOptions) -> TaskOptions:
+    """The options of the task of that name: as given, or its defaults where they are no task's.
+
+    Raises:
+        ValueError: for the options of another task.
+    """
+    kind = TASK_OPTIONS.get(name, TaskOptions)
+    if type(options) is kind:
+        return options
+    if type(options) is TaskOptions:
+        return kind()
+    raise ValueError(f"the task {name} takes {kind.__name__}, and {type(options).__name__} was given")
