@@ -78,14 +78,22 @@ def test_sequences_are_the_tokens_in_order_and_then_padding():
     np.testing.assert_array_equal(sequences(np.arange(4, 11), 3, 2), [[4, 5, 6], [7, 8, 9]])
 
 
-def test_frozen_embeddings_are_alike_for_tokens_that_keep_the_same_company():
-    # 4 and 5 stand in the same place, and so do 6 and 7.
-    rng = np.random.default_rng(0)
-    stream = np.ravel([(4 + a, 8, 6 + b, 9) for a, b in rng.integers(0, 2, (500, 2))])
-    table = co_occurrence_embeddings(stream, 10, 3)
-    assert table.shape == (10, 3)
-    assert np.mean(table**2) == pytest.approx(1 / 3)
-    unit = table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12)
-    assert unit[4] @ unit[5] > 0.95
-    assert unit[6] @ unit[7] > 0.95
-    assert unit[4] @ unit[8] < 0.9
+def test_frozen_embeddings_are_the_eigenvectors_of_the_company_that_tokens_keep():
+    stream = np.random.default_rng(0).choice(8, 60, p=np.arange(8, 0, -1) / 36)
+    pairs = [(stream[i], stream[j]) for i in range(60) for j in range(60) if 1 <= abs(i - j) <= 4]
+    together = np.array([[pairs.count((a, b)) for b in range(8)] for a in range(8)]) / len(pairs)
+    alone = together.sum(axis=1)
+    with np.errstate(divide="ignore"):
+        information = np.maximum(np.log(together / np.outer(alone, alone)), 0)
+    table = co_occurrence_embeddings(stream, 8, 8)
+    # With all eigenvectors, table table^T is the magnitude of the matrix, up to the scale.
+    magnitude = table @ table.T
+    squared = information @ information
+    np.testing.assert_allclose(
+        magnitude @ magnitude * squared[0, 0], squared * (magnitude @ magnitude)[0, 0], atol=1e-9
+    )
+    narrow = co_occurrence_embeddings(stream, 8, 3)
+    assert narrow.shape == (8, 3)
+    assert np.mean(narrow**2) == pytest.approx(1 / 3)
+    cosine = np.sum(narrow * table[:, :3]) / np.linalg.norm(narrow) / np.linalg.norm(table[:, :3])
+    assert cosine == pytest.approx(1), "the leading ones, with the same signs"

@@ -75,7 +75,7 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
 
 
 def _task(arguments: Sequence[str]) -> str:
-    # The task says which options there are, so it is needed before them: the first of its name that is no option's value.
+    # The task says which options there are, so it is needed before them: the first such name that is no option's value.
     for before, argument in zip(("", *arguments), arguments, strict=False):
         if argument in TASK_OPTIONS and not before.startswith("-"):
             return argument
@@ -84,7 +84,9 @@ def _task(arguments: Sequence[str]) -> str:
 
 def _check_place(command: TrainCommand) -> None:
     if not isinstance(command.options.task, TASK_OPTIONS.get(command.task, TaskOptions)):
-        raise ValueError(f"the task {command.task} stands behind an option: name it first, qnewton train {command.task} ...")
+        raise ValueError(
+            f"the task {command.task} stands behind an option: name it first, qnewton train {command.task} ..."
+        )
 
 
 def _preset(arguments: Sequence[str], name: str) -> str:

@@ -19,7 +19,9 @@ def _at_least(options: object, least: int, *names: str) -> None:
 
 def _one_source(data: Path | None, hub: str | None) -> None:
     if data is not None and hub is not None:
-        raise ValueError(f"--data is {data} and --hub is {hub}: the data come from one place, so leave one of them away")
+        raise ValueError(
+            f"--data is {data} and --hub is {hub}: the data come from one place, so leave one of them away"
+        )
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,8 @@ class TextOptions:
     """A text file, or the folder of a WikiText (wiki.train.tokens or .raw, and the same for valid or test). None: the
     English documentation inside CPython, pydoc_data.topics."""
     hub: str | None = None
-    """Data set on the Hugging Face hub, NAME or NAME:CONFIG, e.g. Salesforce/wikitext:wikitext-2-raw-v1; needs the extra
-    `hub`."""
+    """Data set on the Hugging Face hub, NAME or NAME:CONFIG, e.g. Salesforce/wikitext:wikitext-2-raw-v1; needs the
+    extra `hub`."""
     vocabulary: int = 1024
     """Tokens; the tokenizer is trained on the training text."""
     length: int = 64

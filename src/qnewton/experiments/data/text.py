@@ -96,7 +96,9 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}") from error
+        raise ValueError(
+            f"{path} is no text in UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
+        ) from error
 
 
 def _split(source: str, documents: list[str]) -> Text:

@@ -87,7 +87,5 @@ def poisson_pinn(dtype: str, options: PoissonOptions = _DEFAULT) -> Task:
 def _points(rng: np.random.Generator, interior: int, boundary: int) -> Float[np.ndarray, "points 3"]:
     inside = np.concatenate([rng.uniform(size=(interior, 2)), np.zeros((interior, 1))], axis=1)
     along, side = rng.uniform(size=boundary), np.arange(boundary) % 4
-    edge = np.stack(
-        [np.where(side < 2, side, along), np.where(side < 2, along, side - 2), np.ones(boundary)], axis=1
-    )
+    edge = np.stack([np.where(side < 2, side, along), np.where(side < 2, along, side - 2), np.ones(boundary)], axis=1)
     return np.concatenate([inside, edge])
