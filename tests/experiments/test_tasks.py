@@ -125,7 +125,7 @@ class TestTaskContract:
         for part in (task.train, task.test):
             assert {len(leaf) for leaf in jax.tree.leaves(part.batch)} == {len(part)}
         assert len(task.train) > len(task.test) > 0
-        few = jax.tree.map(lambda leaf: leaf[:4], task.train.batch)
+        few = jax.tree.map(lambda leaf: leaf[-4:], task.train.batch)
         loss, gradient = jax.jit(jax.value_and_grad(task.objective))(params, few)
         assert loss.dtype == dtype
         assert loss.shape == ()
@@ -171,9 +171,8 @@ def test_the_mean_over_all_data_is_the_same_in_pieces(monkeypatch):
         objective = type(task.objective)(task.objective.predict, task.objective.loss, l2=0.1)
         params = task.init(jax.random.key(0))
         whole = objective(params, task.train.batch)
-        np.testing.assert_allclose(
-            jax.jit(mean, static_argnums=())(objective, params, task.train.batch), whole, rtol=1e-5
-        )
+        pieces = jax.jit(lambda p, batch, objective=objective: mean(objective, p, batch))(params, task.train.batch)
+        np.testing.assert_allclose(pieces, whole, rtol=1e-5)
 
 
 def test_the_digits_are_those_of_scikit_learn():
@@ -188,10 +187,10 @@ def test_the_digits_are_those_of_scikit_learn():
 
 
 def test_the_digits_keep_their_ink_when_they_grow():
-    task, grown = make_task("digits-mlp", "float64"), make_task("digits28", "float64")
+    task, grown = make_task("digits-mlp", "float32"), make_task("digits28", "float32")
     np.testing.assert_array_equal(task.train.targets, grown.train.targets)
     images = grown.train.inputs.reshape(-1, 28, 28)
-    assert (images.min(), images.max()) == (0, 1)
+    assert 0 == images.min() < images.max() <= 1
     np.testing.assert_allclose(images.mean(axis=(1, 2)), task.train.inputs.mean(axis=1), atol=0.03)
 
 

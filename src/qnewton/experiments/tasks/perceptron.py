@@ -1,7 +1,6 @@
 """`digits-mlp`, `digits28`, `mnist-mlp`: Q-Newton's multilayer perceptron, on three sets of images."""
 
 import equinox as eqx
-import jax.numpy as jnp
 import optax
 
 from ...curvature import Objective
@@ -44,7 +43,7 @@ def _perceptron(name: str, images: Images, dtype: str, options: PerceptronOption
     pixels, classes = images.pixels, images.classes
 
     def make(key):
-        return eqx.nn.MLP(pixels, classes, options.width, options.depth, dtype=jnp.dtype(dtype), key=key)
+        return eqx.nn.MLP(pixels, classes, options.width, options.depth, key=key)
 
     init, predict = network(make, dtype)
     widths = "-".join(map(str, (pixels, *(options.width,) * options.depth, classes)))
