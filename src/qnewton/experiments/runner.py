@@ -318,7 +318,7 @@ class _Loop:
             step.update(self.evaluate())
         return step, blocks
 
-    def evaluate(self) -> dict[str, float | None]:
+    def evaluate(self) -> dict[str, Any]:
         """Loss and accuracy over all data at the present parameters, and what finding them took."""
         start = time.perf_counter()
         values = jax.block_until_ready(self._evaluate(self._params, self._task.train.batch, self._task.test.batch))

@@ -17,7 +17,7 @@ def load_hub(name: str, splits: Sequence[Sequence[str]], columns: Sequence[Seque
         OSError: if the data set cannot be fetched.
     """
     try:
-        import datasets
+        import datasets  # pyright: ignore[reportMissingImports]  # of the extra `hub`
     except ImportError as error:
         raise ValueError(
             f"--hub is {name}, and the library `datasets` is not installed: pip install 'qnewton[hub]', or give files "

@@ -1,6 +1,7 @@
 """Images with labels: the digits of scikit-learn, at their size or MNIST's, and sets in MNIST's format."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,9 @@ def digits28(dtype: str) -> Images:
 
     def enlarged(images: np.ndarray) -> np.ndarray:
         factor = MNIST_SIDE / images.shape[1]
-        return zoom(images, (1, factor, factor), order=1, mode="nearest", grid_mode=True).clip(0, 1)
+        # Typed as an array of any library by its stubs.
+        grown: Any = zoom(images, (1, factor, factor), order=1, mode="nearest", grid_mode=True)
+        return np.clip(grown, 0, 1)
 
     (train, train_labels), (test, test_labels) = small.train, small.test
     return Images(

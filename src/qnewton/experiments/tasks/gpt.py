@@ -5,6 +5,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -59,7 +60,8 @@ class GptLayer(eqx.Module):
         normed = jax.vmap(self.attention_norm)(x)
         queries = jax.vmap(self.query)(normed).reshape(length, self.heads, -1)
         keys, values = (jax.vmap(layer)(normed).reshape(length, self.shared, -1) for layer in (self.key, self.value))
-        seen = attend(rotate(queries), rotate(keys), values, sliding_window(length, self.window))
+        allowed = jnp.asarray(sliding_window(length, self.window))
+        seen = attend(rotate(queries), rotate(keys), values, allowed)
         x = x + jax.vmap(self.out)(seen)
         normed = jax.vmap(self.feed_norm)(x)
         return x + jax.vmap(self.down)(jax.nn.silu(jax.vmap(self.gate)(normed)) * jax.vmap(self.up)(normed))
