@@ -26,6 +26,7 @@ from .provenance import provenance
 from .rundir import RunDirectory, jsonable
 from .tasks import make_task
 from .tasks.base import Task, batches
+from .tasks.evaluation import mean
 
 TOLERANCE = 0.01
 """Test accuracy that a training may lose to the exact one's: a point."""
@@ -188,10 +189,14 @@ class _Trainer:
         self._task, self._options = task, options
         self._held: tuple[Any, Any, Callable] | None = None
 
+        accuracy = task.accuracy
+        if accuracy is None:
+            raise ValueError(f"the grid compares accuracies, and {task.name} has none: take a task that classifies")
+
         @jax.jit
         def evaluate(params: Any) -> tuple:
-            train, test = task.train.batch, task.test.batch
-            return task.objective(params, train), task.objective(params, test), task.accuracy(params, test)
+            losses = (mean(task.objective, params, data.batch) for data in (task.train, task.test))
+            return *losses, mean(accuracy, params, task.test.batch)
 
         self._evaluate = evaluate
 
