@@ -2,11 +2,14 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool
 
 from ..core.records import System
+
+_ENTRIES_AT_ONCE = 2**18
 
 
 def sparsified(system: System, mask: Bool[Array, "n n"], *, symmetric: bool, pinched: bool = False) -> System:
@@ -19,29 +22,34 @@ def sparsified(system: System, mask: Bool[Array, "n n"], *, symmetric: bool, pin
         pinched: whether `mask` is block-diagonal in some order, so that no eigenvalue leaves the old spectrum's range.
     """
     before = system.matrix
-    after = jnp.where(mask | ~jnp.isfinite(before), before, 0)
     # In units of the largest entry, since squares of entries leave the floating-point range long before the entries do.
     largest = jnp.max(jnp.abs(before))
     unit = jnp.where(largest > 0, largest, 1)
-    gone = before - after
-    removed, total = jnp.linalg.norm(gone / unit), jnp.linalg.norm(before / unit)
+    # Any positive weights bound what a symmetric removal does; these forgive bad scaling.
+    diagonal = jnp.diagonal(before)
+    weights = jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1))
+
+    def of_row(row: tuple[Array, Array]) -> tuple[Array, ...]:
+        entries, stays = row
+        after = jnp.where(stays | ~jnp.isfinite(entries), entries, 0)
+        gone = entries - after
+        squares = jnp.sum((gone / unit) ** 2), jnp.sum((entries / unit) ** 2)
+        return after, *squares, jnp.count_nonzero(after), jnp.count_nonzero(entries), jnp.abs(gone) @ (1 / weights)
+
+    # Row by row, a large matrix is read once and not once per number.
+    rows = max(1, _ENTRIES_AT_ONCE // before.shape[0])
+    after, removed, total, *counts, dropped = jax.lax.map(of_row, (before, mask), batch_size=rows)
+    removed, total = jnp.sqrt(jnp.sum(removed)), jnp.sqrt(jnp.sum(total))
+    stayed, entries = (jnp.sum(count.astype(before.dtype)) for count in counts)
     # A zero matrix loses nothing: 0 / 0 must read as "all kept, nothing removed".
-    entries = jnp.maximum(jnp.count_nonzero(before), 1)
-    kept = jnp.where(jnp.any(before != 0), jnp.count_nonzero(after) / entries, 1)
+    kept = jnp.where(entries > 0, stayed / jnp.maximum(entries, 1), 1)
     return dataclasses.replace(
         system,
         operator=lx.MatrixLinearOperator(after, lx.symmetric_tag if symmetric else ()),
         symmetric=symmetric,
         eigenvalue_floor=system.eigenvalue_floor if pinched else None,
-        kept_fraction=system.kept_fraction * kept.astype(before.dtype),
+        kept_fraction=system.kept_fraction * kept,
         perturbation=system.perturbation + removed / jnp.where(total > 0, total, 1),
         exact=system.unrepaired,
-        dropped=_dropped(before, gone) + (0 if system.dropped is None else system.dropped) if symmetric else None,
+        dropped=weights * dropped + (0 if system.dropped is None else system.dropped) if symmetric else None,
     )
-
-
-def _dropped(before: Float[Array, "n n"], gone: Float[Array, "n n"]) -> Float[Array, " n"]:
-    """`sum_j |R_ij| w_i / w_j` with `w = sqrt(diag)`: any positive weights will do, these forgive bad scaling."""
-    diagonal = jnp.diagonal(before)
-    weights = jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1))
-    return weights * (jnp.abs(gone) @ (1 / weights))
