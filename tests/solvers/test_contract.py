@@ -30,6 +30,7 @@ from qnewton.solvers import (
     SaddleFree,
 )
 from qnewton.solvers.base import AbstractSolver
+from qnewton.solvers.quantum.circuit import CircuitQSVT
 from qnewton.solvers.quantum.queries import sunderhauf2025
 from qnewton.testing import DenseBlock, symmetric_with_spectrum
 
@@ -117,6 +118,16 @@ CASES = {
         "emulated",
         False,
         {"queries": float(_QSVT.queries), "state_preparations": float(_QSVT.queries) / 161},
+        claims=lambda kappa: 1e-6,
+        attains=0.5,
+    ),
+    "circuit_qsvt": Case(
+        CircuitQSVT(1e-6),
+        "CircuitQSVT(ideal)",
+        "block-unitary circuit on default.qubit",
+        "circuit",
+        False,
+        {"queries": float(_QSVT.queries)},
         claims=lambda kappa: 1e-6,
         attains=0.5,
     ),
