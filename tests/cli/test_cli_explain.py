@@ -94,3 +94,13 @@ def test_what_runs_teach_is_kept_and_forgotten(call, kept, tmp_path):
     assert calibration["source"] == str(learned)
     assert calibration["kernels"]["lu"]["learned_factor"] == json.loads(learned.read_text())["learned"]["lu"]
     assert call("replay", "again").out.startswith("paper: all 1 decisions are the run's")
+
+
+def test_an_emulated_solve_says_what_became_of_it(call, kept, tmp_path):
+    # Almost no damping, so that the circuit would be longer than emulation allows.
+    how = ("--steps", "1", "--batch-size", "8", "--solvers", "qlsa", "--calibration", kept, "--out", "emulated")
+    outcome = call("train", "tiny", *how, "--fidelity", "emulated", "--damping", "1e-7")
+    assert outcome.status == 0, outcome.err
+    (line,) = map(json.loads, (tmp_path / "emulated" / "blocks.jsonl").read_text().splitlines())
+    assert line["executed_outcome"] == "too_long"
+    assert "  too_long: the circuit would take more queries than max_queries" in call("explain", "emulated").out

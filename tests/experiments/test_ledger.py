@@ -26,7 +26,7 @@ def info_of(hybrid, *matrices, status):
                 status=jnp.asarray(status),
                 relative_residual=nan,
                 iterations=jnp.zeros((), jnp.int32),
-                executed=Executed(zero, zero + 1),
+                executed=Executed(zero, zero + 1, jnp.zeros((), jnp.int32)),
                 outer_steps=jnp.ones((), jnp.int32),
                 exact_residual=nan,
                 proven_decrease=zero,

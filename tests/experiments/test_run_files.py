@@ -12,6 +12,7 @@ import pytest
 
 from qnewton.experiments import runner
 from qnewton.experiments.rundir import RunDirectory
+from qnewton.solvers.quantum.outcome import Outcome
 
 Check = Callable[[Any], bool]
 DOCS = Path(__file__).parents[2] / "docs" / "run-files.md"
@@ -213,6 +214,7 @@ BLOCK = Record(
     fidelity=or_null(text),
     executed_queries=or_null(seconds),
     executed_success_probability=or_null(seconds),
+    executed_outcome=or_null(one_of(*(outcome.label for outcome in Outcome))),
     assumptions=every(ASSUMPTION),
 )
 SUMMARY = Record(
@@ -236,7 +238,7 @@ SUMMARY = Record(
         Record(gate_time_s=seconds, quantum_share=seconds, predicted_seconds=seconds, predicted_solve_seconds=seconds)
     ),
     solved_by=every(integer),
-    fidelity=or_null(one_of("model")),
+    fidelity=or_null(one_of("model", "emulated")),
     statuses=every(integer),
 )
 

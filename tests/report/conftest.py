@@ -93,6 +93,7 @@ def system(step: int, index: int, name: str, n: int, steps: int, rng: random.Ran
         "solver": chosen["choice"],
         "ran": "LU" if quantum else chosen["choice"],
         "fidelity": "model" if quantum else None,
+        "executed_outcome": None,
         "assumptions": sets,
     }
 

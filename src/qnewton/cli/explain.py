@@ -46,13 +46,19 @@ def explain(arguments: Sequence[str]) -> int:
 
 
 def _print(one: "Explanation") -> None:
+    from ..solvers.quantum.outcome import Outcome
+
     carried = "" if one.acting else ", not carried out"
     print(
         f"step {one.step}, {one.name}: n = {one.n}, condition number {one.condition_number}; {one.assumptions}{carried}"
     )
     print(f"  {one.choice or 'nobody'}: {one.why}")
-    if one.acting and one.fidelity is not None:
-        print(f"  fidelity {one.fidelity}: {one.ran} ran in its place, only the cost is quantum")
+    if one.acting and one.fidelity == "model":
+        print(f"  fidelity model: {one.ran} ran in its place, only the cost is quantum")
+    elif one.acting and one.fidelity is not None:
+        print(f"  fidelity {one.fidelity}: {one.ran} left the state that was read out")
+    if one.acting and one.executed_outcome not in (None, "solved"):
+        print(f"  {one.executed_outcome}: {Outcome[one.executed_outcome.upper()].remedy}")
     if one.acting and one.status != "ok":
         print(f"  status {one.status}")
     width = max(len(candidate.name) for candidate in one.candidates)

@@ -15,6 +15,7 @@ from ..core.status import Refusal, Status, Verdict
 from ..curvature import Block
 from ..optim import BlockInfo, StepInfo
 from ..scheduling import Hybrid, Plan, Recorded
+from ..solvers.quantum.outcome import Outcome
 from .estimates import access_record
 from .stages import StageSeconds
 from .workers import Workers, decisions, solve_seconds
@@ -152,6 +153,7 @@ class Ledger:
             "fidelity": chosen.fidelity if solved else None,
             "executed_queries": None if executed is None else float(executed.queries),
             "executed_success_probability": None if executed is None else float(executed.success_probability),
+            "executed_outcome": None if executed is None else Outcome(int(executed.outcome)).label,
             "assumptions": {a.name: self._assumed(row, plan) for row, a in enumerate(self._hybrid.assumptions)},
         }
 

@@ -177,7 +177,7 @@ def newton(
         def blank(block: Block) -> BlockInfo:
             plan = plans.get(block.n)
             status = jnp.zeros((), jnp.int32)
-            executed = None if plan is None else Executed(zero, zero)
+            executed = None if plan is None else Executed(zero, zero, status)
             counts = status, executed, status
             return BlockInfo(plan, status, zero, *counts, zero, zero, status, zero, zero, zero, zero, zero)
 

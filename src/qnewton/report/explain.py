@@ -38,7 +38,7 @@ class Explanation:
         acting: whether its choice was carried out.
         condition_number: in words, with how sure it is.
         choice: None where nobody could take it.
-        ran, fidelity, status: as in `blocks.jsonl`.
+        ran, fidelity, executed_outcome, status: as in `blocks.jsonl`.
         why: of the winner, in words.
         candidates: the fastest first, those without a number last.
     """
@@ -53,6 +53,7 @@ class Explanation:
     choice: str | None
     ran: str
     fidelity: str | None
+    executed_outcome: str | None
     status: str
     why: str
     candidates: tuple[Candidate, ...]
@@ -124,6 +125,7 @@ def _explain(run: Run, system: Block, assumptions: str | None) -> Explanation:
         choice=None if entry.nobody else entry.choice,
         ran=system.ran,
         fidelity=system.fidelity,
+        executed_outcome=system.executed_outcome,
         status=system.status,
         why=_why(run, entry, seconds),
         candidates=candidates,

@@ -10,7 +10,7 @@ from pathlib import Path
 from .fields import Fields, RunFileError, clean_text
 from .records import KINDS, STAGES, Assumption, Block, Config, GateTime, Run, Step, Summary
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 def read_run(run_directory: Path) -> Run:
@@ -174,6 +174,7 @@ def _block(fields: Fields) -> Block:
         solver=fields.text("solver"),
         ran=fields.text("ran"),
         fidelity=fields.text_or_null("fidelity"),
+        executed_outcome=fields.text_or_null("executed_outcome"),
         assumptions=assumptions,
     )
 

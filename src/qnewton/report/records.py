@@ -91,6 +91,7 @@ class Block:
     solver: str
     ran: str
     fidelity: str | None
+    executed_outcome: str | None
     assumptions: dict[str, Assumption]
 
 

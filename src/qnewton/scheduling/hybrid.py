@@ -308,6 +308,7 @@ def _solved(value: Float[Array, " n"], result: lx.RESULTS, stats: dict[str, Any]
     executed = Executed(
         queries=jnp.asarray(stats.get("queries", 0.0), value.dtype),
         success_probability=jnp.asarray(stats.get("success_probability", 1.0), value.dtype),
+        outcome=jnp.asarray(stats.get("outcome", 0), jnp.int32),
     )
     return value, result, jnp.asarray(stats.get("num_steps", 0), jnp.int32), executed
 

@@ -74,10 +74,12 @@ class Executed(eqx.Module):
     Attributes:
         queries: of the block encoding, copies and repetitions included.
         success_probability: of one application.
+        outcome: an `Outcome` of the solvers, which has the remedy.
     """
 
     queries: Float[Array, ""]
     success_probability: Float[Array, ""]
+    outcome: Int[Array, ""]
 
 
 def make_plan(

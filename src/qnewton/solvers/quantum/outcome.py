@@ -21,6 +21,11 @@ class Outcome(enum.IntEnum):
     NO_PHASES = 8
 
     @property
+    def label(self) -> str:
+        """The name used in the run files."""
+        return self.name.lower()
+
+    @property
     def remedy(self) -> str:
         """What went wrong and what to do, in words."""
         return _REMEDIES[self]
