@@ -156,7 +156,8 @@ def test_the_watcher_hears_of_every_stage_and_step(hand_made, quick, tmp_path):
 
     with hand_made():
         runner.train("tiny", quick(partition="per-tensor"), RunDirectory(tmp_path), Listens())
-    assert heard == ["loading data", "calibrating this machine", "compiling the step", (0, 3), (1, 3)]
+    stages = ["loading data", "data: three clouds", "calibrating this machine", "compiling the step"]
+    assert heard == [*stages, (0, 3), (1, 3)]
 
 
 def test_a_system_that_does_not_fit_is_refused_before_the_first_step(hand_made, quick, tmp_path, monkeypatch):

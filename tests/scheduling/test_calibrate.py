@@ -80,11 +80,11 @@ def test_every_classical_candidate_is_measured_at_every_size(dtype):
 
 def test_the_solver_really_runs():
     COUNTED.clear()
-    q.calibrate([Counted()], sizes=(201, 202, 203), repeats=2)
-    # One warm-up and two measurements of each size, one solve in each of them at this size.
-    assert sorted(COUNTED) == sorted(3 * [201, 202, 203])
-    q.calibrate([Counted()], sizes=(203, 201, 202, 201), repeats=2)
-    assert len(COUNTED) == 18, "who asks again is measured again: the machine may be another"
+    q.calibrate([Counted()], sizes=(201, 202, 203), repeats=1)
+    # One warm-up and one measurement of each size, one solve in each of them at this size.
+    assert sorted(COUNTED) == sorted(2 * [201, 202, 203])
+    q.calibrate([Counted()], sizes=(203, 201, 202, 201), repeats=1)
+    assert len(COUNTED) == 12, "who asks again is measured again: the machine may be another"
 
 
 def test_the_calibration_is_frozen_and_hashable():
