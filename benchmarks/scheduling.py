@@ -46,7 +46,7 @@ RTOL = 1e-3
 
 
 def candidates(n: int, eigh_largest: int) -> tuple[Any, ...]:
-    direct = (qn.Cholesky(), qn.LU(), *([qn.Eigh()] if n <= eigh_largest else []))
+    direct = (qn.Cholesky(fallback=True), qn.LU(), *([qn.Eigh()] if n <= eigh_largest else []))
     iterative = [
         method(RTOL, preconditioner=inner) for method in (qn.CG, qn.MINRES) for inner in (qn.Identity(), qn.Jacobi())
     ]
@@ -97,7 +97,7 @@ class Programs:
             return System.of(matrix, symmetric=True, eigenvalue_floor=floor)
 
         def solve(matrix: jax.Array, floor: jax.Array, estimate: Any, turn: Any, vector: jax.Array) -> Any:
-            options = {"eigenvalue_floor": floor, "estimate": estimate, "turn": turn}
+            options = {"eigenvalue_floor": floor, "estimate": estimate, "turn": turn, "once": True}
             state = hybrid.init(lx.MatrixLinearOperator(matrix, lx.symmetric_tag), options)
             value, _, stats = hybrid.compute(state, vector, options)
             return value, stats["plan"], stats["num_steps"]

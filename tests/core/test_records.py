@@ -51,6 +51,7 @@ def estimate(log_condition_number: float) -> SystemEstimate:
         spectral_norm=one,
         log_condition_number=jnp.asarray(log_condition_number, jnp.float32),
         definite=jnp.asarray(True),
+        presumed_definite=jnp.asarray(True),
         access=Access.dense(2, one.dtype),
         matvecs=jnp.int32(0),
         formed=jnp.asarray(True),

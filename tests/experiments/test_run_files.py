@@ -81,7 +81,7 @@ def pair(value: Any) -> bool:
 
 MACHINE = Record(platform=text, processor=text, cores=integer, backend=text, device=text)
 CONFIG = Record(
-    schema_version=lambda value: value == 4,
+    schema_version=lambda value: value == 5,
     task=text,
     preset=one_of("default", "paper", "paper-code"),
     optimizer=one_of("newton"),
@@ -194,6 +194,7 @@ BLOCK = Record(
     failure_probability=seconds,
     matvecs=integer,
     definite=flag,
+    presumed_definite=flag,
     formed=flag,
     access=Record(
         product_flops=seconds,
@@ -218,7 +219,7 @@ BLOCK = Record(
     assumptions=every(ASSUMPTION),
 )
 SUMMARY = Record(
-    schema_version=lambda value: value == 4,
+    schema_version=lambda value: value == 5,
     task=text,
     preset=text,
     optimizer=one_of("newton"),
@@ -358,7 +359,7 @@ class TestSchema:
                 assert set(entry[other]) == quantum
             refused = {name for name, value in entry["predicted_seconds"].items() if value is None}
             assert set(entry["refused"]) == refused
-            assert ("Cholesky" in refused) is ("Cholesky" in candidates and not line["definite"])
+            assert ("Cholesky" in refused) is ("Cholesky" in candidates and not line["presumed_definite"])
             assert entry["choice"] == min(
                 (name for name in candidates if name not in refused), key=entry["predicted_seconds"].__getitem__
             )

@@ -80,7 +80,7 @@ def test_all_classical_is_every_system_on_its_fastest_classical_candidate(mixed,
     expected = fixed + sum(map(classical_seconds, entries(mixed)))
     assert mixed.summary["predicted_seconds_all_classical"] == pytest.approx(expected, rel=1e-6)
     # Which is Cholesky where it may, and LU elsewhere.
-    definite = [line["definite"] for line in mixed.blocks]
+    definite = [line["presumed_definite"] for line in mixed.blocks]
     by_hand = sum(made.cholesky if d else made.lu for d in definite)
     assert expected - fixed == pytest.approx(by_hand, rel=1e-5)
 

@@ -407,6 +407,7 @@ def _estimate(n, dtype="float64", kappa=10.0):
         spectral_norm=number,
         log_condition_number=jnp.log(number * kappa),
         definite=jnp.asarray(True),
+        presumed_definite=jnp.asarray(True),
         access=access,
         matvecs=jnp.asarray(0),
         formed=jnp.asarray(True),

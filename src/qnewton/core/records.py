@@ -203,6 +203,8 @@ class SystemEstimate(eqx.Module):
         log_condition_number: natural logarithm of the 2-norm condition number. The logarithm, since the paper's
             determinant-norm estimate leaves the floating-point range on ordinary blocks.
         definite: whether the matrix is positive definite; False where it is not known to be.
+        presumed_definite: whether it is, or would be if nothing were rounded: formed, semidefinite by construction, and
+            damped. A factorisation that shows by itself where it breaks down may be tried on it.
         matvecs: products with the matrix, and with its inverse through a factor, that finding these numbers took; one
             pass over a formed matrix, and a decomposition of it, count nothing.
         access: what using the operator takes.
@@ -210,8 +212,8 @@ class SystemEstimate(eqx.Module):
         formed_kinds: how sure each number is of a formed system.
         failure_probability: that a number of the kind `probabilistic` is not the bound that it is said to be; 0 where
             there is none.
-        recurrence: of the Lanczos iteration that the estimator ran on the matrix, its Ritz values in another form; None
-            where it ran none.
+        recurrence: what iterative methods would do with the first vector of the Lanczos iteration that the estimator
+            ran on the matrix; None where it ran none.
     """
 
     n: int = eqx.field(static=True)
@@ -221,6 +223,7 @@ class SystemEstimate(eqx.Module):
     spectral_norm: Float[Array, ""]
     log_condition_number: Float[Array, ""]
     definite: Bool[Array, ""]
+    presumed_definite: Bool[Array, ""]
     matvecs: Int[Array, ""]
     access: Access
     formed: Bool[Array, ""]

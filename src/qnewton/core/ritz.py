@@ -105,7 +105,7 @@ class Krylov(eqx.Module):
     @property
     def recurrence(self) -> Recurrence:
         """The tridiagonal matrix so far."""
-        return Recurrence(self.diagonal, self.beside, self.steps)
+        return Recurrence.of(self.diagonal, self.beside, self.steps)
 
     def ritz(self, size: int) -> tuple[Float[Array, " size"], Float[Array, " size"]]:
         """Ritz values after `size` products, ascending, and the norms of their residuals.

@@ -134,6 +134,8 @@ def assemble(
     like, formed = system.like, system.is_formed
     largest, smallest = (kind, kind) if ends is None else ends
     log_kappa = jnp.asarray(log_condition_number, like.dtype)
+    definite = jnp.asarray(definite, bool)
+    damped = formed and system.eigenvalue_floor is not None and system.eigenvalue_floor > 0
     return SystemEstimate(
         n=like.shape[0],
         degree=norms.degree,
@@ -142,7 +144,8 @@ def assemble(
         spectral_norm=jnp.asarray(spectral_norm, like.dtype),
         # kappa >= 1 by definition; rounding may say otherwise at kappa = 1, and NaN means that nothing is known.
         log_condition_number=jnp.where(jnp.isnan(log_kappa), jnp.inf, jnp.maximum(log_kappa, 0)),
-        definite=jnp.asarray(definite, bool),
+        definite=definite,
+        presumed_definite=definite | damped,
         matvecs=jnp.asarray(matvecs + (0 if formed else _PROBES), jnp.int32),
         access=access_of(system.operator),
         formed=jnp.asarray(formed),

@@ -112,7 +112,7 @@ def make_solvers(options: SchedulingOptions) -> tuple[AbstractSolver, ...]:
 def _known_solvers(options: SchedulingOptions) -> dict[SolverName, AbstractSolver]:
     preconditioner = PRECONDITIONERS[options.preconditioner]
     return {
-        "cholesky": Cholesky(),
+        "cholesky": Cholesky(fallback=True),
         "lu": LU(),
         "eigh": Eigh(),
         "cg": CG(options.rtol, preconditioner=preconditioner),

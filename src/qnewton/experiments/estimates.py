@@ -46,6 +46,7 @@ def stacked_estimate(lines: Sequence[Mapping[str, Any]], dtype: str) -> SystemEs
         spectral_norm=array("spectral_norm", math.nan),
         log_condition_number=array("log_condition_number", math.inf),
         definite=jnp.asarray([line["definite"] for line in lines], bool),
+        presumed_definite=jnp.asarray([line["presumed_definite"] for line in lines], bool),
         matvecs=jnp.asarray([line["matvecs"] for line in lines], jnp.int32),
         access=Access(
             *(cost(name) for name in _COSTS),

@@ -141,6 +141,7 @@ class Ledger:
             "failure_probability": estimate.failure_probability,
             "matvecs": int(estimate.matvecs),
             "definite": bool(estimate.definite),
+            "presumed_definite": bool(estimate.presumed_definite),
             "formed": bool(estimate.formed),
             "access": access_record(estimate.access),
             "relative_residual": float(info.relative_residual),

@@ -130,7 +130,11 @@ def solve_block(
     if turn is not None:
         options["turn"] = turn
     state = None
-    if isinstance(operator, lx.MatrixLinearOperator):
+    if isinstance(operator, lx.MatrixLinearOperator) and isinstance(solver, Hybrid) and correction is None:
+        operator = lx.MatrixLinearOperator(operator.matrix, _tags(solver, system))
+        value, _, stats = solver.compute(solver.init(operator, options | {"once": True}), gradient, options)
+        plan, iterations, executed = stats["plan"], stats["num_steps"], stats["executed"]
+    elif isinstance(operator, lx.MatrixLinearOperator):
         operator = lx.MatrixLinearOperator(operator.matrix, _tags(solver, system))
         guess = {} if start is None else {"y0": start}
         # Factorised once, however many solves the correction takes.

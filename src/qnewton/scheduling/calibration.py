@@ -131,6 +131,7 @@ def _placeholder(operator: lx.AbstractLinearOperator) -> tuple[SystemEstimate, E
         spectral_norm=one,
         log_condition_number=one,
         definite=jnp.asarray(True),
+        presumed_definite=jnp.asarray(True),
         matvecs=jnp.asarray(0),
         access=access_of(operator),
         formed=jnp.asarray(True),

@@ -31,8 +31,9 @@ class HybridState(eqx.Module):
 
     Attributes:
         plan: for the system.
-        slots: the chosen candidate's state, in the arrays of the union; empty for an operator that was not formed.
-        operator: that the chosen candidate sets up and solves in `compute`; None for a matrix.
+        slots: the chosen candidate's state, in the arrays of the union; empty where there is an operator.
+        operator: that the chosen candidate sets up and solves in `compute`, since it was not formed or since there is
+            to be one solve; None for a matrix that is factorised.
     """
 
     plan: Plan
@@ -74,7 +75,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             factorisation, and for forming the block, by as much less.
     """
 
-    solvers: tuple[AbstractSolver, ...] = eqx.field(converter=tuple, default=(Cholesky(), LU(), QLSA()))
+    solvers: tuple[AbstractSolver, ...] = eqx.field(converter=tuple, default=(Cholesky(fallback=True), LU(), QLSA()))
     estimator: AbstractEstimator = Automatic()
     classical: ClassicalMachine | None = None
     quantum: QuantumMachine = QuantumMachine()
@@ -180,7 +181,13 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         )
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> HybridState:
-        """Plan the system and factorise it with the chosen candidate."""
+        """Plan the system and factorise it with the chosen candidate.
+
+        Options:
+            eigenvalue_floor, estimate, turn: what is known of the system, and its place in a training.
+            once: there will be one right-hand side, so set up and solve together, in `compute`: a state that fits
+                every candidate costs copies of the matrix, which show below a thousand rows.
+        """
         if operator.in_size() != operator.out_size():
             raise ValueError(
                 f"Hybrid solves square systems, got an operator of shape ({operator.out_size()}, {operator.in_size()})"
@@ -203,6 +210,8 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         matrix = operator.as_matrix()
         system = System.of(matrix, symmetric=symmetric, eigenvalue_floor=floor)
         plan = self.plan(system, **known)
+        if options.get("once", False):
+            return HybridState(plan, (), system.operator, *structures, symmetric, False)
         union = self._union(matrix, symmetric, plan.estimate)
         branches = [lambda m, e, i=i: union.pack(i, self._init(i, m, symmetric, e)) for i in range(len(self.solvers))]
         slots = _switch(plan.choice[0], branches, matrix, plan.estimate)
@@ -221,7 +230,8 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         if state.operator is not None:
             # Closed over: an operator of functions that are being traced cannot be an operand of the switch.
             branches = [
-                partial(self._solve_unformed, i, state.operator, state.plan.estimate) for i in range(len(self.solvers))
+                partial(self._solve_once, i, state.operator, state.symmetric, state.plan.estimate)
+                for i in range(len(self.solvers))
             ]
             value, result, steps, executed = _switch(state.plan.choice[0], branches, flat)
         else:
@@ -245,6 +255,8 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         return jax.tree.unflatten(structure, unravel(value, leaves)), result, stats
 
     def transpose(self, state: HybridState, options: dict[str, Any]) -> tuple[HybridState, dict[str, Any]]:
+        if state.operator is not None and not state.symmetric:
+            raise ValueError("Hybrid got the option `once` for an unsymmetric operator, which keeps no transpose")
         # The transpose maps the other way, so its solutions have the structure of the vectors.
         ends = state.out_structure, state.in_structure
         return HybridState(
@@ -277,13 +289,18 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         # Emulated circuits are built for the numbers that are estimated, not for those that are true.
         return self.solvers[i].init(operator, {"estimate": estimate})
 
-    def _solve_unformed(
-        self, i: int, operator: lx.AbstractLinearOperator, estimate: SystemEstimate, vector: Float[Array, " n"]
+    def _solve_once(
+        self,
+        i: int,
+        operator: lx.AbstractLinearOperator,
+        symmetric: bool,
+        estimate: SystemEstimate,
+        vector: Float[Array, " n"],
     ) -> "_Solved":
-        solver, tag = self.solvers[i], self._tag(i, True)
+        solver, tag = self.solvers[i], self._tag(i, symmetric)
         if solver.refuses(operator):
             return _not_solved(vector)
-        if solver.matrix_free:
+        if solver.matrix_free and not isinstance(operator, lx.MatrixLinearOperator):
             tagged = lx.TaggedLinearOperator(operator, tag)
         else:
             tagged = lx.MatrixLinearOperator(operator.as_matrix(), tag)

@@ -165,7 +165,8 @@ def predict(
         # The first that holds is the reason.
         reasons = [(Refusal.NOT_FINITE, ~finite), (known, known != Refusal.NONE)]
         if solver.needs_definite:
-            reasons.append((Refusal.NOT_DEFINITE, ~estimate.definite))
+            definite = estimate.presumed_definite if solver.notices_indefinite else estimate.definite
+            reasons.append((Refusal.NOT_DEFINITE, ~definite))
         if isinstance(solver, AbstractQuantumSolver):
             counted = CountedSolver(solver.count, solver.counts_sparse_access, solver.known_norm)
             charge = assumed.charge(counted, estimate, solver.asked_precision, Clock.of(quantum))

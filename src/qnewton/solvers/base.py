@@ -19,6 +19,14 @@ class AbstractSolver(lx.AbstractLinearSolver):
         """Whether the matrix must be positive definite."""
 
     @property
+    def notices_indefinite(self) -> bool:
+        """Whether it may be handed a matrix that only rounding can have made indefinite.
+
+        It then notices, and solves the system otherwise.
+        """
+        return False
+
+    @property
     @abc.abstractmethod
     def needs_symmetric(self) -> bool:
         """Whether the matrix must equal its transpose; every solver that needs definiteness needs that."""

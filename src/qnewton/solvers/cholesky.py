@@ -21,7 +21,7 @@ class CholeskyState(eqx.Module):
 
     Attributes:
         factor: lower triangular `[n, n]`; None where the operator was not formed.
-        operator: None where there is a factor.
+        operator: None where there is a factor that nothing need stand in for.
         like: structure of the solution.
     """
 
@@ -37,11 +37,22 @@ class Cholesky(AbstractSolver):
 
     Of a curvature block that was not formed only the upper triangle is, in `compute`; triangle and factor are gone when
     it returns.
+
+    Attributes:
+        fallback: whether a matrix on which the factorisation breaks down is solved by LU instead. A scheduler may then
+            also hand over one whose condition number is so large that rounding might have made it indefinite. Blocks
+            that are not formed have none, since of them only a triangle is.
     """
+
+    fallback: bool = eqx.field(static=True, default=False)
 
     @property
     def needs_definite(self) -> bool:
         return True
+
+    @property
+    def notices_indefinite(self) -> bool:
+        return self.fallback
 
     @property
     def needs_symmetric(self) -> bool:
@@ -83,7 +94,7 @@ class Cholesky(AbstractSolver):
         like = operator.in_structure()
         if _is_block(operator):
             return CholeskyState(None, operator, like)
-        return CholeskyState(_factor(operator.as_matrix()), None, like)
+        return CholeskyState(_factor(operator.as_matrix()), operator if self.fallback else None, like)
 
     def compute(
         self, state: CholeskyState, vector: PyTree[Array], options: dict[str, Any]
@@ -91,6 +102,9 @@ class Cholesky(AbstractSolver):
         flat = flatten(vector)
         if state.factor is not None:
             value = cho_solve((state.factor, True), flat)
+            if state.operator is not None:
+                matrix, broke = state.operator.as_matrix(), jnp.isnan(state.factor[-1, -1])
+                value = jax.lax.cond(broke, lambda: jnp.linalg.solve(matrix, flat), lambda: value)
         else:
             assert state.operator is not None
             base, shift = split_shift(state.operator)
