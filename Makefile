@@ -23,14 +23,15 @@ $(VENV)/train $(VENV)/test: new-environment
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train test clean new-environment
+.PHONY: help train test docs clean new-environment
 .NOTPARALLEL:
 
 help:
 	@echo 'make train   train the MLP on the digits with a hybrid Newton step; options in ARGS="..."'
 	@echo 'make test    ruff, pyright and pytest (its options in ARGS="...")'
+	@echo 'make docs    the documentation as a site, checked strictly, in build/docs'
 	@echo 'make clean   remove .venv and the caches; runs/ stays'
-	@echo 'Both set up .venv first where needed. It takes python3 (3.11 or newer); PYTHON=python3.12 names another.'
+	@echo 'They set up .venv first where needed. It takes python3 (3.11 or newer); PYTHON=python3.12 names another.'
 
 train: $(VENV)/train
 	@$(VENV)/bin/qnewton train digits-mlp $(ARGS)
@@ -40,6 +41,10 @@ test: $(VENV)/test
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/pyright
 	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+docs: $(VENV)/test
+	$(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going docs build/docs
+	@echo 'site: build/docs/index.html'
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
