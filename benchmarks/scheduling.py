@@ -6,11 +6,12 @@ relative residual of 1e-3, in turns with the scheduler's own compiled program, w
 chooses and solves. The oracle is the fastest candidate that meets the residual: picked by the medians of the odd
 rounds, and both it and the scheduler are timed on the even ones. All seconds are measured, wall clock.
 
-`regret`: geometric mean over the blocks of the scheduler's seconds over the oracle's; `vs_best_fixed`: that over the
+`regret`: geometric mean over the blocks of the seconds of the candidate that the scheduler chose over the oracle's;
+`regret_whole`: of the scheduler's whole program, predicting and choosing included; `vs_best_fixed`: `regret` over the
 same mean of the best single candidate (`fixed` has every one); `overhead`: seconds of predicting and choosing over
 those of the solve, where n >= 512; `estimation`: seconds of the default estimator over those of the solve. `--second`
-shows the scheduler each block a second time, its counts corrected by what it observed the first time. Small systems
-are solved many times inside one compiled loop, as in a training step: a call from Python takes longer than they do.
+shows the scheduler each block a second time, its counts corrected by what it observed the first time. Systems below
+512 rows are solved many times inside one compiled loop, as in a training step: a call from Python takes longer.
 
 Prints one JSON object as its last line, and exits with status 1 if a target was missed.
 
@@ -64,16 +65,26 @@ def alone(solver: Any) -> Callable:
 
 
 def again(function: Callable, loops: int) -> Callable:
-    """The function as often, none of whose turns can be left out: each waits for a number of the one before."""
+    """The function as often, none of whose turns can be left out: each waits for a number of the one before.
+
+    One entry of each array is written, in place: a sum with the whole of it would be a copy that some programs fuse
+    into their first product and others cannot.
+    """
+    if loops == 1:
+        return function
 
     def run(*operands: Any) -> Any:
         def turn(_: Any, carry: Any) -> Any:
-            nothing = 0 * jax.tree.leaves(carry)[0].ravel()[0]
-            fresh = jax.tree.map(lambda x: x + nothing.astype(x.dtype) if x.dtype != bool else x, operands)
-            return function(*fresh)
+            operands, before = carry
+            nothing = 0 * jax.tree.leaves(before)[0].ravel()[0]
+            fresh = jax.tree.map(
+                lambda x: x if x.dtype == bool else x.at[(0,) * x.ndim].add(nothing.astype(x.dtype)), operands
+            )
+            return fresh, function(*fresh)
 
+        operands = jax.tree.map(jnp.asarray, operands)
         first = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, *operands))
-        return jax.lax.fori_loop(0, loops, turn, first)
+        return jax.lax.fori_loop(0, loops, turn, (operands, first))[1]
 
     return run
 
@@ -90,7 +101,7 @@ class Programs:
     def __init__(self, n: int, machine: Any, eigh_largest: int):
         self.solvers = candidates(n, eigh_largest)
         self.hybrid = hybrid = qn.Hybrid(self.solvers, classical=machine)
-        self.loops = max(1, min(200, int(2e9 / n**3)))
+        self.loops = 1 if n >= 512 else min(200, int(2e9 / n**3))
         self.alone = [jax.jit(again(alone(solver), self.loops)) for solver in self.solvers]
 
         def over(matrix: jax.Array, floor: jax.Array) -> System:
@@ -177,8 +188,8 @@ def geometric_mean(values: Sequence[float]) -> float:
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    ratios = [row["hybrid_measured_seconds"] / row["oracle_measured_seconds"] for row in rows]
-    choice = [
+    whole = [row["hybrid_measured_seconds"] / row["oracle_measured_seconds"] for row in rows]
+    ratios = [
         row["candidates_measured_seconds"].get(row["chosen"], float("inf")) / row["oracle_measured_seconds"]
         for row in rows
     ]
@@ -196,6 +207,9 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     complete = {name: one["over_oracle"] for name, one in fixed.items() if one["took"] == one["of"]}
     best = min(complete, key=lambda name: complete[name]) if complete else None
     large = [row for row in rows if row["n"] >= 512]
+    by_size = {
+        n: own for n in (1, 128, 512) if (own := [w for w, row in zip(whole, rows, strict=True) if row["n"] >= n])
+    }
     shares = [row["choosing_measured_seconds"] / row["hybrid_measured_seconds"] for row in large]
     estimation = [row["estimation_measured_seconds"] / row["hybrid_measured_seconds"] for row in rows]
     steps = [
@@ -207,7 +221,8 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "regret": geometric_mean(ratios),
         "regret_worst": max(ratios),
-        "regret_of_the_choice_alone": geometric_mean(choice),
+        "regret_whole": geometric_mean(whole),
+        "regret_whole_by_least_n": {n: geometric_mean(own) for n, own in by_size.items()},
         "oracle_chosen": sum(row["chosen"] == row["oracle"] for row in rows) / len(rows),
         "vs_best_fixed": None if best is None else geometric_mean(ratios) / complete[best],
         "best_fixed": best,

@@ -62,19 +62,21 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(9.5, 4.5), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(7, 5.5), layout="constrained")
     for index, n in enumerate(sorted({row["n"] for row in rows})):
         own = [row for row in rows if row["n"] == n]
         copies = np.array([row["copies"] for row in own])
-        colour = f"C{index}"
-        axes.loglog(copies, [row["rms_error"] for row in own], "o-", color=colour, label=f"measured, n = {n:,}")
-        axes.loglog(copies, [row["precision"] for row in own], "--", color=colour, linewidth=1)
+        # One marker per n on all of its lines, so that black and white will do.
+        look = {"color": f"C{index}", "marker": "os^D"[index % 4]}
+        axes.loglog(copies, [row["rms_error"] for row in own], "-", **look, label=f"measured, n = {n:,}")
+        look |= {"linewidth": 1, "markersize": 4, "markerfacecolor": "none"}
+        axes.loglog(copies, [row["precision"] for row in own], "--", **look)
         interior = [row["interior_point_copies"] for row in own]
-        axes.loglog(interior, [row["precision"] for row in own], ":", color=colour, linewidth=1)
-    axes.plot([], [], "k--", linewidth=1, label="Kerenidis-Prakash, 36 n ln n / error$^2$")
-    axes.plot([], [], "k:", linewidth=1, label="interior point, failure probability 0.01")
+        axes.loglog(interior, [row["precision"] for row in own], ":", **look)
+    axes.plot([], [], "k--", linewidth=1, label="charged for: Kerenidis-Prakash, 36 n ln n / error$^2$")
+    axes.plot([], [], "k:", linewidth=1, label="charged for: interior point, failure probability 0.01")
     axes.set_xlabel("copies for the magnitudes, and as many for the signs")
     axes.set_ylabel("error of the unit vector, 2-norm")
     axes.grid(alpha=0.3)
-    figure.legend(loc="outside right upper", fontsize=8)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     figure.savefig(path, dpi=150)
