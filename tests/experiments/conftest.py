@@ -15,7 +15,7 @@ import pytest
 from jaxtyping import PyTree
 
 import qnewton as q
-from qnewton.experiments import calibrations, runner
+from qnewton.experiments import calibrations, prepare, runner
 from qnewton.experiments.options import TrainOptions
 from qnewton.experiments.presets import PRESETS
 from qnewton.experiments.rundir import RunDirectory
@@ -131,7 +131,7 @@ def hand_made(made: Made) -> Callable[[], contextlib.AbstractContextManager[None
     def patched() -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(calibrations, "calibrate", lambda solvers, *, dtype, sizes: made.machine(dtype))
-            patch.setattr(runner, "measure_stages", lambda *of, tries, unformed: made.stages(of[4]))
+            patch.setattr(prepare, "measure_stages", lambda *of, tries, unformed: made.stages(of[4]))
             yield
 
     return patched

@@ -1,7 +1,10 @@
 """A run directory is made once, and nothing in it is ever overwritten."""
 
+import errno
 import json
 import math
+import os
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -69,6 +72,33 @@ def test_lines_are_added_one_by_one(tmp_path):
     lines = (tmp_path / "steps.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["step"] for line in lines] == [0, 1, 2]
     assert json.loads(lines[1])["text"] == "zwei\nZeilen ü"
+
+
+def test_lines_that_do_not_fit_are_not_begun(tmp_path):
+    resource = pytest.importorskip("resource")
+    directory = RunDirectory(tmp_path)
+    directory.append("steps.jsonl", [{"step": 0}])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Larger than a buffer, so that the first half of it is written before there is an error.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            directory.append("steps.jsonl", [{"step": 1, "text": "x" * 200_000}])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (tmp_path / "steps.jsonl").read_text() == '{"step": 0}\n'
+    directory.append("steps.jsonl", [{"step": 1}])
+    assert (tmp_path / "steps.jsonl").read_text() == '{"step": 0}\n{"step": 1}\n'
+
+
+def test_a_directory_that_cannot_be_written_is_found_out_at_once(tmp_path, monkeypatch):
+    # Root may write everywhere, so the refusal is made by hand.
+    def refuse(**of):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(OSError, match=r"run cannot be written \(Permission denied\): name another .*--out"):
+        RunDirectory.create(tmp_path / "run", "unused")
 
 
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.text(max_size=5), st.floats())

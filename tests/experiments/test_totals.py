@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from qnewton.experiments import runner
+from qnewton.experiments import loop, runner
 
 SETS, QUANTUM = "paper", "QLSA(jennings2023v1)"
 
@@ -134,7 +134,8 @@ def test_a_fresh_run_at_another_gate_time_decides_as_predicted(mixed, run, mixed
 
 def test_measured_seconds_come_from_the_clock_and_predicted_ones_do_not(run, quick, made, tmp_path, monkeypatch):
     ticks = itertools.count(step=1024.0)
-    monkeypatch.setattr(runner, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    for module in (runner, loop):
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     files = run(quick(steps=3), tmp_path / "clock")
     assert [step["measured_seconds"] for step in files.steps] == [1024.0] * 3
     assert [step["measured_evaluation_seconds"] for step in files.steps] == [1024.0] * 3

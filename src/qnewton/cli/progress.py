@@ -47,7 +47,7 @@ class Progress:
 
     def step(self, step: dict[str, Any], blocks: list[dict[str, Any]]) -> None:
         """Show a finished step."""
-        self._done += 1
+        self._done = step["step"] + 1  # a resumed run does not begin at the first one
         if step["test_accuracy"] is not None:
             self._accuracy = f"{step['test_accuracy']:.3f}"
         damping = max((line["damping"] for line in blocks), default=step["damping_scale"])

@@ -1,9 +1,12 @@
 """`qnewton train TASK`."""
 
+import dataclasses
 import math
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -24,54 +27,120 @@ class TrainCommand:
     """What to train: digits-mlp, digits28, mnist-mlp, autoencoder, cnn, bert-tiny, gpt-tiny, poisson-pinn. With a task,
     --help shows its own options too."""
     options: Annotated[TrainOptions, tyro.conf.arg(name="")]
+    resume: Path | None = None
+    """Directory of a run that was stopped: go on with it from its newest checkpoint, exactly as if it had not been. Its
+    task and options are its own and need not be given again."""
 
 
 def train(arguments: Sequence[str]) -> int:
     """Parse, train, write the report, and say where everything is."""
     command = parse(arguments)
-    # Only now: the modules behind these imports take a second, which `--help` and a misspelt option should not.
-    from ..experiments.build import check
-    from ..experiments.rundir import RunDirectory
-    from ..experiments.runner import TrainingFailed
+    print("starting ...", file=sys.stderr, flush=True)
+    # Only now: the modules behind these imports take seconds, which `--help` and a misspelt option should not.
+    from ..experiments.runner import NotWritten, TrainingFailed
+    from ..experiments.runner import resume as go_on
     from ..experiments.runner import train as run
-    from ..experiments.tasks import check_task
     from ..report import write_report
     from .progress import Progress
 
-    check_task(command.task)
     options = command.options
-    check(options)  # before there is a directory
-    _check_place(command)
-    directory = RunDirectory.create(options.out, f"{command.task}-{options.preset}")
+    directory = _directory(command)
     try:
         with Progress(command.task, options.training.steps, directory.path) as progress:
-            summary = run(command.task, options, directory, progress)
+            if command.resume is None:
+                summary = run(command.task, options, directory, progress)
+            else:
+                summary = go_on(directory.path, progress)
     except TrainingFailed as error:
         print(f"qnewton: {error}\nreport: {write_report(directory.path)}", file=sys.stderr)
+        return FAILED
+    except NotWritten as error:
+        print(f"qnewton: {error}", file=sys.stderr)
         return FAILED
     except (ValueError, OSError, MemoryError):
         directory.discard()
         raise
+    except KeyboardInterrupt:
+        # Before the first step or after the last one.
+        if (directory.path / "config.json").exists():
+            print(_how_to_go_on(directory.path), file=sys.stderr)
+        raise
     _print_summary(summary)
     print(f"report: {write_report(directory.path)}")
-    return INTERRUPTED if summary["status"] == "interrupted" else 0
+    if summary["status"] != "interrupted":
+        return 0
+    print(_how_to_go_on(directory.path))
+    return INTERRUPTED
+
+
+def _directory(command: TrainCommand) -> Any:
+    """Where the run is, or is to be; options that cannot work are refused before there is a directory."""
+    from ..experiments.build import check
+    from ..experiments.rundir import RunDirectory
+    from ..experiments.tasks import check_task
+
+    if command.resume is not None:
+        return RunDirectory(command.resume)
+    check_task(command.task)
+    check(command.options)
+    _check_place(command)
+    return RunDirectory.create(command.options.out, f"{command.task}-{command.options.preset}")
+
+
+def _how_to_go_on(path: Path) -> str:
+    return f"go on: qnewton train --resume {shlex.quote(str(path))}"
 
 
 def parse(arguments: Sequence[str]) -> TrainCommand:
     """The command, its options starting from the preset that the arguments name and from the task's own.
 
     Raises:
-        ValueError: for an unknown preset or an option out of its range.
+        ValueError: for an unknown preset, an option out of its range, or one that contradicts the run that is resumed.
+        OSError: if there is no such run.
         SystemExit: for an unknown option, after printing the nearest valid one.
     """
+    path = _value(arguments, "--resume", "")
+    if path:
+        return _parse_resume(arguments, Path(path))
     kind = TASK_OPTIONS.get(_task(arguments), TaskOptions)
     preset = _preset(arguments, kind.preset)
     options = replace(PRESETS[preset], preset=preset, task=kind())
     training = replace(options.training, batch_size=min(options.training.batch_size, kind.batch_size))
-    default = TrainCommand(task=tyro.MISSING, options=replace(options, training=training))
+    return _parse(arguments, TrainCommand(task=tyro.MISSING, options=replace(options, training=training)))
+
+
+def _parse(arguments: Sequence[str], default: TrainCommand) -> TrainCommand:
     return tyro.cli(
         TrainCommand, prog="qnewton train", args=arguments, default=default, config=(tyro.conf.OmitArgPrefixes,)
     )
+
+
+def _parse_resume(arguments: Sequence[str], path: Path) -> TrainCommand:
+    """The command with which the run began; whatever else is given must agree with it."""
+    from ..experiments.resume import resumable
+
+    config, options = resumable(path)
+    begun = TrainCommand(task=config["task"], options=options, resume=path)
+    command = _parse(arguments, begun)
+    if command.task != begun.task:
+        raise ValueError(f"--resume {path}: the task is {command.task}, and the run's is {begun.task}: leave it away")
+    for (name, asked), (_, own) in zip(_options(command.options), _options(options), strict=True):
+        if asked != own:
+            shown = [" ".join(map(str, value)) if isinstance(value, tuple) else value for value in (asked, own)]
+            raise ValueError(
+                f"--{name.replace('_', '-')} is {shown[0]}, and the run in {path} has {shown[1]}: one that goes on "
+                "keeps its options. Leave it away, or train anew"
+            )
+    return command
+
+
+def _options(group: Any) -> Iterator[tuple[str, Any]]:
+    for field in dataclasses.fields(group):
+        value = getattr(group, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _options(value)
+        else:
+            yield field.name, value
 
 
 def _task(arguments: Sequence[str]) -> str:
@@ -89,16 +158,22 @@ def _check_place(command: TrainCommand) -> None:
         )
 
 
-def _preset(arguments: Sequence[str], name: str) -> str:
+def _preset(arguments: Sequence[str], default: str) -> str:
     # The preset supplies the defaults that the other options are parsed against, so it is needed before them.
-    for position, argument in enumerate(arguments):
-        if argument == "--preset" and position + 1 < len(arguments):
-            name = arguments[position + 1]
-        elif argument.startswith("--preset="):
-            name = argument.partition("=")[2]
+    name = _value(arguments, "--preset", default)
     if name not in PRESETS:
         raise ValueError(unknown("preset", name, PRESETS))
     return name
+
+
+def _value(arguments: Sequence[str], option: str, value: str) -> str:
+    """Of an option that is needed before the others can be parsed."""
+    for position, argument in enumerate(arguments):
+        if argument == option and position + 1 < len(arguments):
+            value = arguments[position + 1]
+        elif argument.startswith(f"{option}="):
+            value = argument.partition("=")[2]
+    return value
 
 
 def _print_summary(summary: dict[str, Any]) -> None:

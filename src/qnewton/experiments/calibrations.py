@@ -24,7 +24,7 @@ from ..scheduling.plan import NO_ENCODING
 from ..solvers import AbstractSolver
 from . import build
 from .estimates import stacked_estimate
-from .saved import SavedRun
+from .saved import SavedRun, learned_factors, measured_machine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +103,11 @@ def snapshot(
     else:
         stored = _from_file(Path(source), here, kernels)
     return Snapshot(stored.machine, dict(stored.learned), stored.environment, str(stored.path))
+
+
+def frozen_snapshot(record: dict[str, Any]) -> Snapshot:
+    """The snapshot in `calibration.json`: what `Snapshot.record` wrote, to the last digit."""
+    return Snapshot(measured_machine(record), learned_factors(record), record["environment"], record["source"])
 
 
 def _from_file(path: Path, here: dict[str, Any], kernels: Sequence[str]) -> StoredCalibration:

@@ -51,6 +51,14 @@ class CompleteLedger:
         self.steps.append(step)
         return step, []
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Nothing: all totals follow from the lines."""
+        return {}
+
+    def restore(self, steps: list[dict[str, Any]], blocks: list[dict[str, Any]], arrays: dict[str, np.ndarray]) -> None:
+        """Go on after the steps of these lines, as read back from their file."""
+        self.steps, self.blocks = steps, blocks
+
     def totals(self) -> dict[str, Any]:
         """The fields of `summary.json` that follow from the records."""
         statuses = sum((Counter(step["statuses"]) for step in self.steps), Counter())

@@ -20,6 +20,9 @@ from .estimates import access_record
 from .stages import StageSeconds
 from .workers import Workers, decisions, solve_seconds
 
+# Of a system; `fixed_seconds` is the part of the seconds that no quantum clock scales.
+_SEEN = ("seconds", "feasible", "log_condition_number", "fixed_seconds")
+
 
 class Ledger:
     """Builds each step's records and keeps the totals; holds no file.
@@ -54,9 +57,17 @@ class Ledger:
         self._quantum = {solver.name: solver.fidelity is not None for solver in hybrid.solvers}
         self.steps: list[dict[str, Any]] = []
         self.blocks: list[dict[str, Any]] = []
-        # Of the acting set, as the policy saw it: seconds, feasible and the condition number of every system; and the
-        # part of the seconds that no quantum clock scales.
+        # Of every system, under the acting set and as the policy saw it.
         self._seen: list[tuple[np.ndarray, ...]] = []
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What totals need beyond the lines, for a checkpoint; each `[systems, ...]`."""
+        return dict(zip(_SEEN, map(np.stack, zip(*self._seen, strict=True)), strict=True)) if self._seen else {}
+
+    def restore(self, steps: list[dict[str, Any]], blocks: list[dict[str, Any]], arrays: dict[str, np.ndarray]) -> None:
+        """Go on after the steps of these lines, as read back from their files, with the `arrays` of that moment."""
+        self.steps, self.blocks = steps, blocks
+        self._seen = list(zip(*(arrays[name] for name in _SEEN), strict=True)) if arrays else []
 
     def record(
         self, info: StepInfo, *, epoch: float, measured_seconds: float

@@ -45,12 +45,21 @@ class TrainingOptions:
     """Floating-point type of parameters, data and systems."""
     blas_threads: int = 1
     """Threads for dense factorisations on the CPU; on few or shared cores one is usually fastest."""
+    checkpoint_every: int = 0
+    """Steps between checkpoints, of which the newest three are kept: a run that is killed loses no more than these
+    (0: every 30 seconds, or less often where saving would take more than 5 % of the time). Ctrl-C saves in any case."""
     time_solves: int = 0
     """Steps between those whose solves run once more, alone, and are timed: every classical candidate that can take the
     block (0: none). `qnewton calibrate --learn` reads them. Costs compilation and these solves."""
 
     def __post_init__(self):
         _require(self.time_solves >= 0, "time-solves", self.time_solves, "it counts steps; 0 times nothing")
+        _require(
+            self.checkpoint_every >= 0,
+            "checkpoint-every",
+            self.checkpoint_every,
+            "it counts steps; 0: by the clock",
+        )
         for option in ("steps", "batch_size", "evaluate_every", "blas_threads"):
             value = getattr(self, option)
             _require(value >= 1, option.replace("_", "-"), value, "it must be at least 1")

@@ -15,11 +15,21 @@ PACKAGES = ("qnewton", "jax", "jaxlib", "equinox", "lineax", "optax", "matfree",
 def provenance() -> dict[str, Any]:
     """Fields `started`, `versions`, `machine` and `commit` of `config.json`."""
     return {
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "started": now(),
+        "versions": versions(),
         "machine": describe_machine(),
-        "commit": _commit(),
+        "commit": commit(),
     }
+
+
+def now() -> str:
+    """ISO 8601, UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str | None]:
+    """Of Python and of the packages that numbers depend on; None where one is not installed."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
 
 
 def _version(name: str) -> str | None:
@@ -29,7 +39,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of the package's own checkout, with `-dirty` where it was changed; None for an installed wheel."""
     try:
         described = subprocess.run(

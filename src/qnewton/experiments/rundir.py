@@ -4,6 +4,8 @@ import contextlib
 import json
 import math
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +28,59 @@ class RunDirectory:
 
         Raises:
             FileExistsError: if `path` holds anything.
-            OSError: if it cannot be written.
+            OSError: if it cannot be written, with what to do.
         """
         if path is None:
-            return cls(_next_free(Path("runs"), prefix))
+            with _explained(Path("runs")):
+                made = cls(_next_free(Path("runs"), prefix))
+                made.probe()
+            return made
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise FileExistsError(
                 f"{path} exists and is not an empty directory: nothing is ever overwritten. Name another one, or leave "
                 "--out away for a new one under runs/"
             )
-        path.mkdir(parents=True, exist_ok=True)
-        return cls(path)
+        with _explained(path):
+            path.mkdir(parents=True, exist_ok=True)
+            made = cls(path)
+            made.probe()
+        return made
+
+    def probe(self) -> None:
+        """Write something and take it away again.
+
+        Raises:
+            OSError: if nothing can be written there.
+        """
+        with _explained(self.path), tempfile.TemporaryFile(dir=self.path) as file:
+            file.write(bytes(4096))
+            file.flush()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second process from training here; one that is killed lets go.
+
+        Raises:
+            ValueError: if another process does already.
+        """
+        try:
+            import fcntl
+        except ImportError:  # Windows has no such locks
+            yield
+            return
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(
+                    f"{self.path} belongs to a training that is going on: wait for it, or stop it"
+                ) from None
+            except OSError:
+                pass  # a file system without locks
+            yield
+        finally:
+            os.close(handle)
 
     def discard(self) -> None:
         """Take the directory away again if nothing was written: of a run that could not start."""
@@ -51,10 +95,28 @@ class RunDirectory:
         os.replace(scratch, target)
 
     def append(self, name: str, lines: list[dict[str, Any]]) -> None:
-        """Add lines to a JSON-lines file; what is written is on disk before the next step starts."""
+        """Add lines to a JSON-lines file, all or none; a process that is killed afterwards does not lose them.
+
+        Raises:
+            OSError: if there is no room, for example; the file is then as it was.
+        """
         text = "".join(json.dumps(jsonable(line), allow_nan=False) + "\n" for line in lines)
-        with (self.path / name).open("a", encoding="utf-8") as file:
-            file.write(text)
+        target = self.path / name
+        before = target.stat().st_size if target.exists() else 0
+        try:
+            with target.open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.truncate(target, before)
+            raise
+
+    def sync(self, *names: str) -> None:
+        """Wait until these files, where there are any, would survive a power failure too."""
+        for name in names:
+            if (self.path / name).exists():
+                with (self.path / name).open("rb") as file:
+                    os.fsync(file.fileno())
 
 
 def jsonable(value: Any) -> Any:
@@ -68,6 +130,15 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return str(value) if isinstance(value, Path) else value
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(f"{path} cannot be written ({reason}): name another directory with --out") from error
 
 
 def _next_free(parent: Path, prefix: str) -> Path:

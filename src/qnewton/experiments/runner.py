@@ -1,40 +1,32 @@
-"""The training loop: options in, run files out."""
+"""A training run: options in, run files out; and a run that was stopped, gone on with."""
 
+import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
-import optax
 import scipy.linalg  # noqa: F401  # threadpoolctl sees only libraries that are loaded
 import threadpoolctl
 from jaxtyping import PyTree
 
-from ..core.memory import check_block_fits
-from ..curvature import Batch, Block
-from ..optim import assign, newton
-from ..scheduling import Hybrid
 from . import build
-from .calibrations import snapshot
-from .complete_ledger import CompleteLedger
+from .checkpoints import identity_of
 from .interrupts import finish_before_interrupt
-from .ledger import Ledger
+from .loop import Loop
 from .options import TrainOptions
+from .prepare import Prepared, prepare, prepare_complete
 from .provenance import provenance
+from .resume import Halted, check_data, read_halted, resumable, set_aside
+from .room import check_room, tree_bytes
 from .rundir import SCHEMA_VERSION, RunDirectory
-from .stages import measure_stages
+from .saver import Saver, restore
 from .task_options import options_of
 from .tasks import check_task, make_task
-from .tasks.base import Task, batches
-from .tasks.evaluation import mean
-from .timing import SolveTimer
-from .workers import Workers
-
-LARGEST_MEASURED = 4096
-"""Rows of the largest system that calibration measures."""
+from .tasks.base import Task
 
 
 class Watcher(Protocol):
@@ -53,6 +45,10 @@ class TrainingFailed(Exception):
     """The training cannot go on; what was recorded stays in the run directory."""
 
 
+class NotWritten(Exception):
+    """The run directory took no more, for want of room for example; what was written before is whole."""
+
+
 def train(name: str, options: TrainOptions, directory: RunDirectory, watcher: Watcher) -> dict[str, Any]:
     """Train a task and write its run files (all but the report).
 
@@ -67,34 +63,113 @@ def train(name: str, options: TrainOptions, directory: RunDirectory, watcher: Wa
 
     Raises:
         ValueError, MemoryError: for options that cannot work, before the first step.
+        OSError: if there is no room for what the run will write, before the first step.
         TrainingFailed: if the loss of a batch is not finite.
+        NotWritten: if the directory takes no more.
     """
     build.check(options)
+    check_task(name)
+    options = dataclasses.replace(options, task=options_of(name, options.task))
+    with directory.locked(), _numerics(options):
+        return _train(name, options, directory, watcher, None)
+
+
+def resume(path: Path, watcher: Watcher) -> dict[str, Any]:
+    """Go on with a run that was stopped, from its newest checkpoint, as if it never had been.
+
+    Parameters, losses and decisions are bitwise those of a run that was not stopped: the calibration is the run's own
+    and is not measured again, and what was written beyond the checkpoint is set aside and computed once more.
+
+    Args:
+        path: directory of the run.
+        watcher: as of `train`.
+
+    Returns:
+        As `train`, of the whole run.
+
+    Raises:
+        ValueError, OSError: for what cannot be gone on with, with what to do; nothing is changed then.
+        MemoryError, TrainingFailed, NotWritten: as `train`.
+    """
+    config, options = resumable(path)
+    directory = RunDirectory(path)
+    with directory.locked(), _numerics(options):
+        directory.probe()
+        return _train(config["task"], options, directory, watcher, read_halted(path, config, options))
+
+
+@contextlib.contextmanager
+def _numerics(options: TrainOptions) -> Iterator[None]:
     with (
         jax.enable_x64(options.training.dtype == "float64"),
         # jax factorises through scipy's BLAS, whose threads spin for each other on cores that are few or shared.
         threadpoolctl.threadpool_limits(options.training.blas_threads, user_api="blas"),
     ):
-        return _train(name, options, directory, watcher)
+        yield
 
 
-def _train(name: str, options: TrainOptions, directory: RunDirectory, watcher: Watcher) -> dict[str, Any]:
-    check_task(name)
-    options = dataclasses.replace(options, task=options_of(name, options.task))
+def _train(
+    name: str, options: TrainOptions, directory: RunDirectory, watcher: Watcher, halted: Halted | None
+) -> dict[str, Any]:
     watcher.stage("loading data")
     task = make_task(name, options.training.dtype, options.task)
     watcher.stage(f"data: {task.source}")
+    if halted is not None:
+        check_data(halted, task)
     params = task.init(jax.random.key(options.training.seed))
+    prepared, calibrating = _prepared(task, options, params, halted, watcher)
+    state = prepared.optimizer.init(params)
+    check_room(
+        directory.path,
+        state_bytes=tree_bytes((params, state)),
+        steps=options.training.steps - (0 if halted is None else halted.done),
+        blocks=len(prepared.blocks),
+        sets=len(options.scheduling.assumptions),
+    )
+    if halted is None:
+        config = _config(task, options, prepared, params)
+        directory.write("config.json", config)
+    else:
+        config = halted.config
+    if prepared.calibration is not None and (halted is None or halted.calibration is None):
+        found = {"machine": config["machine"], **prepared.calibration, "measured_seconds": calibrating}
+        directory.write("calibration.json", found)
 
-    prepared = _prepare_complete(task, options, params)
-    calibrating = 0.0
-    if prepared is None:
-        watcher.stage("calibrating this machine")
-        calibrating = time.perf_counter()
-        prepared = _prepare(task, options, params)
-        calibrating = time.perf_counter() - calibrating
-    ledger = prepared.ledger
-    config = {
+    watcher.stage("compiling the step")
+    compiling = time.perf_counter()
+    loop = Loop(task, prepared, options, params, state)
+    compiling = time.perf_counter() - compiling
+    if halted is not None:
+        compiling += _go_on(halted, loop, prepared.ledger, directory, watcher)
+    saver = Saver(directory, identity_of(config), options.training.checkpoint_every, compiling, loop.done)
+    status = _steps(loop, prepared.ledger, options, directory, saver, watcher)
+    final = loop.evaluate()
+    summary = _summary(config, prepared.ledger, status, final, compiling, calibrating)
+    with _writing(directory):
+        directory.write("summary.json", summary)
+    if not math.isfinite(final["train_loss"]):
+        where = "over all training data after the last step"
+        raise TrainingFailed(_diverged(where, final["train_loss"], options.optimizer))
+    return summary
+
+
+def _prepared(
+    task: Task, options: TrainOptions, params: PyTree, halted: Halted | None, watcher: Watcher
+) -> tuple[Prepared, float]:
+    """What the run needs, and the measured seconds that calibrating took, whenever that was."""
+    prepared = prepare_complete(task, options, params)
+    if prepared is not None:
+        return prepared, 0.0
+    if halted is not None and halted.calibration is not None:
+        return prepare(task, options, params, halted.calibration), halted.calibration["measured_seconds"]
+    watcher.stage("calibrating this machine")
+    start = time.perf_counter()
+    prepared = prepare(task, options, params)
+    return prepared, time.perf_counter() - start
+
+
+def _config(task: Task, options: TrainOptions, prepared: Prepared, params: PyTree) -> dict[str, Any]:
+    return {
         "schema_version": SCHEMA_VERSION,
         "task": task.name,
         "preset": options.preset,
@@ -114,42 +189,75 @@ def _train(name: str, options: TrainOptions, directory: RunDirectory, watcher: W
             "batch": min(options.training.batch_size, len(task.train)),
         },
     }
-    directory.write("config.json", config)
-    if prepared.calibration is not None:
-        found = {"machine": config["machine"], **prepared.calibration, "measured_seconds": calibrating}
-        directory.write("calibration.json", found)
 
-    watcher.stage("compiling the step")
-    compiling = time.perf_counter()
-    loop = _Loop(task, prepared, options, params)
-    compiling = time.perf_counter() - compiling
-    status, written = "finished", 0
+
+def _go_on(halted: Halted, loop: Loop, ledger: Any, directory: RunDirectory, watcher: Watcher) -> float:
+    """Put the loop and the files where the checkpoint is; the compilation seconds of the processes before."""
+    before = 0.0
+    for note in halted.notes:
+        watcher.stage(f"note: {note}")
+    if halted.checkpoint is not None:
+        steps, blocks = halted.steps.records[: halted.done], halted.blocks.records[: halted.systems]
+        restore(halted.checkpoint, loop, ledger, steps, blocks)
+        before = halted.checkpoint.compilation_seconds
+    with _writing(directory):
+        set_aside(halted, directory)
+    where = "from the start: there is no checkpoint" if halted.checkpoint is None else f"after {halted.done} steps"
+    watcher.stage(f"going on {where}")
+    return before
+
+
+def _steps(
+    loop: Loop, ledger: Any, options: TrainOptions, directory: RunDirectory, saver: Saver, watcher: Watcher
+) -> str:
+    """All steps that are left; the status that the run ends with."""
+    written = loop.done
     try:
-        for _ in range(options.training.steps):
+        while loop.done < options.training.steps:
             with finish_before_interrupt():
                 step, blocks = loop.advance(ledger)
-                if blocks:
-                    directory.append("blocks.jsonl", blocks)
-                directory.append("steps.jsonl", [step])
-                written = len(ledger.steps)
+                with _writing(directory):
+                    if blocks:
+                        directory.append("blocks.jsonl", blocks)
+                    directory.append("steps.jsonl", [step])
+                    written = len(ledger.steps)
+                    if saver.due(loop.done):
+                        saver.save(loop, ledger)
             watcher.step(step, blocks)
             _check_finite(step, options.optimizer)
     except KeyboardInterrupt:
-        status = "interrupted"
-        # Ctrl-C can come between a step's record and its lines, most likely while it is evaluated.
-        if written < len(ledger.steps):
-            blocks = [line for line in ledger.blocks if line["step"] >= written]
-            if blocks:
-                directory.append("blocks.jsonl", blocks)
-            directory.append("steps.jsonl", ledger.steps[written:])
-    final = loop.evaluate()
+        with finish_before_interrupt(), _writing(directory):
+            # Ctrl-C can come between a step's record and its lines, most likely while it is evaluated.
+            if written < len(ledger.steps):
+                blocks = [line for line in ledger.blocks if line["step"] >= written]
+                if blocks:
+                    directory.append("blocks.jsonl", blocks)
+                directory.append("steps.jsonl", ledger.steps[written:])
+            if loop.done:
+                saver.save(loop, ledger)
+        return "interrupted"
+    return "finished"
+
+
+@contextlib.contextmanager
+def _writing(directory: RunDirectory) -> Iterator[None]:
+    """Explain what cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise NotWritten(
+            f"{error}\n{directory.path} takes no more. What was written before is whole: make room, then go on "
+            f"with: qnewton train --resume {directory.path}"
+        ) from error
+
+
+def _summary(
+    config: dict[str, Any], ledger: Any, status: str, final: dict[str, Any], compiling: float, calibrating: float
+) -> dict[str, Any]:
     stepping = sum(step["measured_seconds"] for step in ledger.steps)
     evaluating = sum(step["measured_evaluation_seconds"] for step in ledger.steps)
-    summary = {
-        "schema_version": SCHEMA_VERSION,
-        "task": task.name,
-        "preset": options.preset,
-        "optimizer": prepared.name,
+    return {
+        **{key: config[key] for key in ("schema_version", "task", "preset", "optimizer")},
         "status": status,
         "steps": len(ledger.steps),
         "final_loss": final["train_loss"],
@@ -164,172 +272,6 @@ def _train(name: str, options: TrainOptions, directory: RunDirectory, watcher: W
         },
         **ledger.totals(),
     }
-    directory.write("summary.json", summary)
-    if not math.isfinite(final["train_loss"]):
-        where = "over all training data after the last step"
-        raise TrainingFailed(_diverged(where, final["train_loss"], options.optimizer))
-    return summary
-
-
-@dataclasses.dataclass(frozen=True)
-class _Prepared:
-    """What a run needs before it compiles.
-
-    Attributes:
-        name: of the optimizer.
-        optimizer: the transformation.
-        ledger: of the run.
-        blocks: of the scheduled systems; empty of a complete optimizer.
-        calibration: for `calibration.json`; None where nothing is predicted.
-        deal: between two steps; None of a complete optimizer.
-        timer: of solves; None where none are timed.
-    """
-
-    name: str
-    optimizer: optax.GradientTransformationExtraArgs
-    ledger: Ledger | CompleteLedger
-    blocks: Sequence[Block] = ()
-    calibration: dict[str, Any] | None = None
-    deal: "_Deal | None" = None
-    timer: SolveTimer | None = None
-
-
-def _prepare_complete(task: Task, options: TrainOptions, params: PyTree) -> _Prepared | None:
-    """The complete optimizer that the options name; None where they name the scheduled one."""
-    if options.optimizer not in build.COMPLETE:
-        return None
-    batch = next(batches(task.train, options.training.batch_size, options.training.seed))
-    optimizer = build.COMPLETE[options.optimizer](task.objective, params, batch)
-    return _Prepared(build.name_of(optimizer, params), optimizer, CompleteLedger())
-
-
-def _prepare(task: Task, options: TrainOptions, params: PyTree) -> _Prepared:
-    """Calibrate, and build the optimizer and the ledger upon it."""
-    objective, dtype = task.objective, options.training.dtype
-    curvature = build.CURVATURES[options.step.curvature]
-    partition = build.PARTITIONS[options.step.partition]
-    conditioning = build.make_conditioning(options.conditioning)
-    adaptation = build.make_adaptation(options.conditioning)
-    blocks = partition(params)
-    for block in () if build.never_forms(options) else blocks:
-        check_block_fits(block.name, block.n, jnp.dtype(dtype).itemsize)
-    # Measure up to the largest system of this run, so that predictions do not extrapolate; far beyond these sizes the
-    # operation count takes over, and measuring would take as long as training.
-    largest = min(LARGEST_MEASURED, max(block.n for block in blocks))
-    sizes = sorted({n for n in (2, 16, 64, 256, 1024) if n < largest} | {1, 2, 4, largest})
-    frozen = snapshot(
-        options.scheduling.calibration,
-        build.make_solvers(options.scheduling),
-        dtype=dtype,
-        blas_threads=options.training.blas_threads,
-        sizes=sizes,
-    )
-    policy = build.make_policy(options.policy, options.scheduling)
-    hybrid = build.make_hybrid(options.scheduling, policy, frozen.corrected)
-    workers = build.make_workers(options.policy, hybrid)
-    optimizer = newton(
-        objective,
-        build.make_schedule(options.step, options.training.steps),
-        curvature=curvature,
-        partition=partition,
-        conditioning=conditioning,
-        solver=hybrid,
-        adaptation=adaptation,
-        clip=options.step.clip,
-        residual_tolerance=build.residual_tolerance(options.scheduling),
-    )
-    batch = next(batches(task.train, options.training.batch_size, options.training.seed))
-    stages = measure_stages(
-        objective,
-        curvature,
-        conditioning,
-        hybrid.estimator,
-        blocks,
-        params,
-        batch,
-        tries=adaptation.tries,
-        unformed=build.keeps_unformed(options),
-    )
-    gate_times = sorted({options.scheduling.gate_time_s, *options.scheduling.gate_times_s}, reverse=True)
-    ledger = Ledger(hybrid, blocks, stages, gate_times, workers)
-    calibration = {**frozen.record(), "stages": dataclasses.asdict(stages)}
-    timer = None
-    if options.training.time_solves:
-        timer = SolveTimer(
-            objective, curvature, conditioning, blocks, hybrid, dtype, unformed=build.keeps_unformed(options)
-        )
-    return _Prepared("newton", optimizer, ledger, blocks, calibration, _Deal(hybrid, workers), timer)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Deal:
-    """Deals the blocks of the next step out, where workers share them."""
-
-    hybrid: Hybrid
-    workers: Workers | None
-
-    def __call__(self, state: Any, next_step: int) -> Any:
-        if self.workers is None:
-            return state
-        return assign(state, self.hybrid, self.workers.at(next_step))[0]
-
-
-class _Loop:
-    """The state of a training and its compiled functions."""
-
-    def __init__(self, task: Task, prepared: _Prepared, options: TrainOptions, params: PyTree):
-        optimizer: Any = prepared.optimizer
-        self._task, self._options, self._deal, self._timer = task, options, prepared.deal, prepared.timer
-        self._size = min(options.training.batch_size, len(task.train))
-        self._batches = batches(task.train, self._size, options.training.seed)
-        self._params, self._state = params, optimizer.init(params)
-        self._done = 0
-
-        def step(params: PyTree, state: Any, batch: Batch) -> tuple[PyTree, Any]:
-            gradients = jax.grad(task.objective)(params, batch)
-            updates, state = optimizer.update(gradients, state, params, batch=batch)
-            return optax.apply_updates(params, updates), state
-
-        def evaluate(params: PyTree, train: Batch, test: Batch) -> tuple:
-            losses = (mean(task.objective, params, data) for data in (train, test))
-            return *losses, None if task.accuracy is None else mean(task.accuracy, params, test)
-
-        first = next(batches(task.train, self._size, options.training.seed))
-        self._step: Callable = jax.jit(step).lower(self._params, self._state, first).compile()
-        self._evaluate: Callable = jax.jit(evaluate).lower(self._params, task.train.batch, task.test.batch).compile()
-
-    def advance(self, ledger: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """One step, recorded and, when its turn has come, evaluated."""
-        batch, before = next(self._batches), self._params
-        start = time.perf_counter()
-        self._params, self._state = jax.block_until_ready(self._step(self._params, self._state, batch))
-        seconds = time.perf_counter() - start
-        info = jax.device_get(self._state.info)
-        epoch = self._done * self._size / len(self._task.train)
-        step, blocks = ledger.record(info, epoch=epoch, measured_seconds=seconds)
-        if self._timer is not None and self._done % self._options.training.time_solves == 0:
-            timed, probe = self._timer(before, batch, info.blocks)
-            for line, own in zip(blocks, timed, strict=True):
-                line.update(timed=own, probe_seconds=probe)
-        self._done += 1
-        if self._deal is not None and self._done < self._options.training.steps:
-            self._state = self._deal(self._state, self._done)
-        if self._done % self._options.training.evaluate_every == 0 or self._done == self._options.training.steps:
-            step.update(self.evaluate())
-        return step, blocks
-
-    def evaluate(self) -> dict[str, Any]:
-        """Loss and accuracy over all data at the present parameters, and what finding them took."""
-        start = time.perf_counter()
-        values = jax.block_until_ready(self._evaluate(self._params, self._task.train.batch, self._task.test.batch))
-        seconds = time.perf_counter() - start
-        train_loss, test_loss, accuracy = values
-        return {
-            "train_loss": float(train_loss),
-            "test_loss": float(test_loss),
-            "test_accuracy": None if accuracy is None else float(accuracy),
-            "measured_evaluation_seconds": seconds,
-        }
 
 
 def _check_finite(step: dict[str, Any], optimizer: str) -> None:

@@ -95,11 +95,18 @@ def read_saved(path: Path) -> SavedRun:
         notes.append("the last step was cut off and is left out")
     if not whole:
         raise ValueError(f"{path / 'blocks.jsonl'} holds no whole step: the run ended before its first one")
-    learned = {name: times["learned_factor"] for name, times in calibration["kernels"].items()}
-    return SavedRun(path, config, options, calibration, _measured(calibration), learned, tuple(whole), tuple(notes))
+    learned = learned_factors(calibration)
+    measured = measured_machine(calibration)
+    return SavedRun(path, config, options, calibration, measured, learned, tuple(whole), tuple(notes))
 
 
-def _measured(calibration: dict[str, Any]) -> ClassicalMachine:
+def learned_factors(calibration: dict[str, Any]) -> dict[str, float]:
+    """Kernel to the factor on it, of `calibration.json`."""
+    return {name: times["learned_factor"] for name, times in calibration["kernels"].items()}
+
+
+def measured_machine(calibration: dict[str, Any]) -> ClassicalMachine:
+    """The machine in `calibration.json` as measured, to the last digit."""
     kernels = tuple(
         (
             name,

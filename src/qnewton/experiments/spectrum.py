@@ -35,7 +35,7 @@ def spectra(path: Path, *, conditioned: bool = True, exact_up_to: int = 1500) ->
 
 
 def of_run(path: Path, *, conditioned: bool, exact_up_to: int) -> tuple[BlockSpectrum, ...]:
-    """The blocks of a run's first step; a run keeps no later parameters."""
+    """The blocks of a run's first step."""
     content, options = saved_options(path)
     task_name = content["task"]
     with jax.enable_x64(options.training.dtype == "float64"):

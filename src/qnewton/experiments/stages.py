@@ -4,8 +4,9 @@ A jitted step cannot be timed from inside, so the same stage functions run one b
 medians are frozen in the run's calibration.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -47,6 +48,11 @@ class StageSeconds:
 
     gradient: float
     blocks: tuple[BlockSeconds, ...]
+
+
+def stages_of(record: Mapping[str, Any]) -> StageSeconds:
+    """Back from what `dataclasses.asdict` made of it in `calibration.json`, to the last digit."""
+    return StageSeconds(record["gradient"], tuple(BlockSeconds(**block) for block in record["blocks"]))
 
 
 def measure_stages(

@@ -22,6 +22,10 @@ from .classical import ClassicalMachine, KernelTimes
 from .measure import describe_machine
 
 SCHEMA_VERSION = 2
+MEASURE_HERE = (
+    "Its seconds say nothing about this machine: measure here, with qnewton calibrate or --calibration measure"
+)
+"""Why a calibration of another machine is refused, and what to do."""
 _LIBRARIES = ("qnewton", "jax", "jaxlib", "lineax", "equinox", "numpy", "scipy")
 
 
@@ -70,23 +74,21 @@ def calibration_directory() -> Path:
     return user_data_path("qnewton", appauthor=False) / "calibrations"
 
 
-def check_environment(found: dict[str, Any], here: dict[str, Any], what: str) -> None:
+def check_environment(found: dict[str, Any], here: dict[str, Any], what: str, remedy: str = MEASURE_HERE) -> None:
     """Refuse a calibration of another machine, number type, thread count or set of versions.
 
     Args:
         found: what it holds for.
         here: `calibration_environment` now.
         what: it is, for the message.
+        remedy: why that matters and what to do, for the message.
 
     Raises:
         ValueError: naming what differs.
     """
     differing = [f"{key} {found.get(key)!r} (here {here[key]!r})" for key in here if found.get(key) != here[key]]
     if differing:
-        raise ValueError(
-            f"{what} was measured elsewhere: {'; '.join(differing)}. Its seconds say nothing about this machine: "
-            "measure here, with qnewton calibrate or --calibration measure"
-        )
+        raise ValueError(f"{what} was measured elsewhere: {'; '.join(differing)}. {remedy}")
 
 
 def store_calibration(

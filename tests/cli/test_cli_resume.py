@@ -1,0 +1,125 @@
+"""`qnewton train --resume RUN`: how to go on, and what is refused."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from qnewton.cli.progress import Progress
+from qnewton.report import read_run
+
+
+@pytest.fixture
+def stopped(call, monkeypatch):
+    """A run of `dual-newton` that Ctrl-C stopped after its second step of four, in the directory `run`."""
+    shown = Progress.step
+
+    def step(self, record, blocks):
+        shown(self, record, blocks)
+        if record["step"] == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "step", step)
+        return call("train", "tiny", "--preset", "dual-newton", "--steps", "4", "--out", "run")
+
+
+def status(path):
+    summary = read_run(path).summary
+    assert summary is not None
+    return summary.status
+
+
+def test_ctrl_c_says_how_to_go_on_and_that_goes_on(stopped, call, tmp_path):
+    assert stopped.status == 128 + signal.SIGINT
+    assert stopped.out.splitlines()[-1] == "go on: qnewton train --resume run"
+    assert status(tmp_path / "run") == "interrupted"
+    # What agrees with the run may be given again.
+    outcome = call("train", "tiny", "--resume", "run", "--steps", "4")
+    assert outcome.status == 0, outcome.err
+    assert "finished: 4 steps of dual_newton" in outcome.out
+    assert "going on after 2 steps ..." in outcome.err
+    assert "[4/4] loss" in outcome.err
+    run = read_run(tmp_path / "run")
+    assert [step.step for step in run.steps] == [0, 1, 2, 3]
+    assert run.notes == ()
+    assert status(tmp_path / "run") == "finished"
+    assert call("report", "run").status == 0
+    assert call("spectrum", "run", "--out", "spectrum").status == 0
+    again = call("train", "--resume", "run")
+    assert again.status == 2
+    assert "qnewton: --resume run: the run is finished, all 4 steps are taken" in again.err
+
+
+CONTRADICTIONS = {
+    "an option": (["--steps", "5"], "--steps is 5, and the run in run has 4"),
+    "a preset": (["--preset", "kfac"], "--preset is kfac, and the run in run has dual-newton"),
+    "a directory": (["--out", "other"], "--out is other, and the run in run has run"),
+    "a task": (["digits-mlp"], "the task is digits-mlp, and the run's is tiny: leave it away"),
+}
+
+
+def test_options_that_contradict_the_run_are_refused(stopped, call, tmp_path):
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    for arguments, words in CONTRADICTIONS.values():
+        outcome = call("train", *arguments, "--resume=run")
+        assert outcome.status == 2
+        assert words in outcome.said
+        assert "Traceback" not in outcome.said
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def test_what_is_no_run_is_refused(call, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    for name in ("mine", "nowhere"):
+        outcome = call("train", "--resume", name)
+        assert outcome.status == 2
+        assert f"qnewton: --resume {name}: there is no config.json" in outcome.err
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+    (tmp_path / "mine" / "config.json").write_text("{}")
+    outcome = call("train", "--resume", "mine")
+    assert outcome.status == 2
+    assert "is not what this version of qnewton writes" in outcome.err
+
+
+def test_an_interrupt_before_the_first_step_says_how_to_go_on_too(call, monkeypatch):
+    def stage(self, what):
+        if "compiling" in what:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "stage", stage)
+        outcome = call("train", "tiny", "--preset", "dual-newton", "--steps", "2", "--out", "my run")
+    assert outcome.status == 128 + signal.SIGINT
+    assert outcome.err.endswith("go on: qnewton train --resume 'my run'\nqnewton: interrupted\n")
+    outcome = call("train", "--resume", "my run")
+    assert outcome.status == 0
+    assert "going on from the start: there is no checkpoint" in outcome.err
+    assert json.loads(Path("my run", "summary.json").read_text())["steps"] == 2
+
+
+def test_a_run_that_takes_no_more_says_so_and_does_not_claim_a_report(call, monkeypatch, tmp_path):
+    from qnewton.experiments import checkpoints
+
+    def no_room(path, arrays):
+        raise OSError(28, os.strerror(28), str(path))
+
+    monkeypatch.setattr(checkpoints, "_save_arrays", no_room)
+    outcome = call(
+        *("train", "tiny", "--preset", "dual-newton", "--steps", "4", "--checkpoint-every", "2", "--out", "run")
+    )
+    assert outcome.status == 1
+    assert "No space left on device" in outcome.err
+    assert "What was written before is whole: make room, then go on with: qnewton train --resume run" in outcome.err
+    assert "Traceback" not in outcome.said
+    assert len(read_run(tmp_path / "run").steps) == 2
+
+
+def test_the_interval_is_not_negative(call, tmp_path):
+    outcome = call("train", "tiny", "--checkpoint-every", "-1")
+    assert outcome.status == 2
+    assert "--checkpoint-every is -1: it counts steps" in outcome.said
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,451 @@
+"""A run that was stopped, at whatever moment, goes on as if it had not been."""
+
+import errno
+import json
+import os
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import pytest
+
+import qnewton as q
+from qnewton.experiments import build, calibrations, checkpoints, prepare, resume, room, runner
+from qnewton.experiments.checkpoints import (
+    DamagedCheckpoint,
+    checkpoint_steps,
+    read_checkpoint,
+)
+from qnewton.experiments.rundir import RunDirectory
+from qnewton.experiments.saver import restore
+from qnewton.experiments.tasks import TASKS, make_task
+
+STEPS, EVERY = 6, 2
+
+
+class Hears:
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.stages: list[str] = []
+        self.steps: list[int] = []
+
+    def stage(self, what):
+        self.stages.append(what)
+
+    def step(self, step, blocks):
+        self.steps.append(step["step"])
+
+
+def unclocked(value: Any) -> Any:
+    """Without the measured seconds, which no two runs share."""
+    if isinstance(value, dict):
+        return {key: unclocked(item) for key, item in value.items() if not key.startswith("measured")}
+    return [unclocked(item) for item in value] if isinstance(value, list) else value
+
+
+def killed(path, after: int, target):
+    """A copy of a run as kill -9 would have left it: `after` steps saved, one more line of steps, half of another."""
+    shutil.copytree(path, target)
+    (target / "summary.json").unlink()
+    for step in checkpoint_steps(target):
+        if step > after:
+            shutil.rmtree(target / "checkpoints" / str(step))
+    width = len(json.loads((target / "config.json").read_text())["model"]["blocks"])
+    for name, count in (("steps.jsonl", after + 1), ("blocks.jsonl", (after + 1) * width)):
+        if (target / name).exists():
+            lines = (target / name).read_text().splitlines(keepends=True)
+            (target / name).write_text("".join(lines[:count]) + lines[count][:20])
+    return target
+
+
+def same_arrays(one, other) -> bool:
+    def bits(arrays):
+        return {(g, n): (a.dtype, a.shape, a.tobytes()) for g, own in arrays.items() for n, a in own.items()}
+
+    return bits(one.arrays) == bits(other.arrays)
+
+
+def noisy(dtype: str) -> Any:
+    """A task whose batches are random anew in every step."""
+    task = make_task("tiny", dtype)
+
+    def fresh(batch, rng):
+        return batch[0] + rng.standard_normal(batch[0].shape).astype(dtype), batch[1]
+
+    return replace(task, name="noisy", train=replace(task.train, fresh=fresh))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _made_for_this():
+    """A task with random batches, and an estimator that remembers, on the command line called `exact`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TASKS, "noisy", noisy)
+        patch.setitem(build.ESTIMATORS, "exact", q.Reuse(q.Exact(), max_age=3))
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(options_of, run, tmp_path_factory):
+    """`whole(task, **changes)`: a run that was not stopped, with checkpoints at 2, 4 and 6."""
+
+    def make(task="tiny", **changes):
+        options = options_of(**{"steps": STEPS, "checkpoint_every": EVERY, "evaluate_every": 3, **changes})
+        return run(options, tmp_path_factory.mktemp("whole") / "run", task=task)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def base(whole):
+    """What most tests stop: its damping is adapted, its policy and its estimator remember."""
+    return whole(policy="hysteresis", estimator="exact", solvers=("lu", "qlsa"))
+
+
+CASES = {
+    "makespan in float64": (
+        "tiny",
+        {
+            "policy": "makespan",
+            "vanish": ("classical 0@3",),
+            "dtype": "float64",
+            "solvers": ("lu", "qlsa"),
+            "gate_time_s": 4e-8,
+        },
+    ),
+    "kfac on random batches": ("noisy", {"preset": "kfac"}),
+    "dual-newton in float64": ("tiny", {"preset": "dual-newton", "dtype": "float64"}),
+}
+
+
+@pytest.mark.parametrize(("task", "changes"), CASES.values(), ids=CASES.keys())
+def test_a_run_that_was_killed_ends_as_the_one_that_was_not(task, changes, whole, read_run, tmp_path, monkeypatch):
+    files = whole(task, **changes)
+    again = check_resume(files, read_run, tmp_path, monkeypatch)
+    if "vanish" in changes:
+        workers = {(line["step"], line["assumptions"]["paper"]["worker"]) for line in again.blocks}
+        assert {worker for step, worker in workers if step >= 3} == {"quantum 0"}, "the other one has vanished"
+
+
+def test_what_a_scheduled_step_remembers_is_there_again(base, read_run, tmp_path, monkeypatch):
+    check_resume(base, read_run, tmp_path, monkeypatch)
+
+
+def check_resume(whole, read_run, tmp_path, monkeypatch):
+    """Bitwise the same parameters, state, losses and decisions, and nothing measured again."""
+    assert checkpoint_steps(whole.path) == [6, 4, 2]
+    for module, name in ((calibrations, "calibrate"), (prepare, "measure_stages")):
+        monkeypatch.setattr(module, name, lambda *of, **more: pytest.fail("measured again"))
+    path = killed(whole.path, 2, tmp_path / "killed")
+    heard = Hears()
+    summary = runner.resume(path, heard)
+    assert heard.steps == [2, 3, 4, 5]
+    assert "going on after 2 steps" in heard.stages
+    again = read_run(path)
+    assert unclocked(again.steps) == unclocked(whole.steps)
+    assert unclocked(again.blocks) == unclocked(whole.blocks)
+    assert unclocked(again.summary) == unclocked(whole.summary)
+    assert again.calibration == whole.calibration
+    assert again.config == whole.config
+    assert same_arrays(read_checkpoint(path, STEPS), read_checkpoint(whole.path, STEPS))
+    # Seconds are of all steps that count, whoever took them.
+    assert [step["measured_seconds"] for step in again.steps[:2]] == [s["measured_seconds"] for s in whole.steps[:2]]
+    assert summary["measured_breakdown"]["steps"] == sum(step["measured_seconds"] for step in again.steps)
+    assert summary["measured_breakdown"]["compilation"] > whole.summary["measured_breakdown"]["compilation"]
+    return again
+
+
+def halted(path):
+    return resume.read_halted(path, *resume.resumable(path))
+
+
+def put_aside(path):
+    found = halted(path)
+    resume.set_aside(found, RunDirectory(path))
+    return found
+
+
+def test_lines_beyond_the_checkpoint_are_kept_in_a_file_of_their_own(base, tmp_path, read_run):
+    path = killed(base.path, 2, tmp_path / "run")
+    (path / "summary.json").write_text('{"status": "interrupted"}')
+    steps, blocks = ((path / name).read_bytes() for name in ("steps.jsonl", "blocks.jsonl"))
+    found = put_aside(path)
+    assert found.done == 2
+    left = read_run(path)
+    assert left.steps == base.steps[:2]
+    assert left.blocks == base.blocks[:2]
+    assert left.summary is None
+    aside = path / "aside" / "001"
+    assert (path / "steps.jsonl").read_bytes() + (aside / "steps.jsonl").read_bytes() == steps
+    assert (path / "blocks.jsonl").read_bytes() + (aside / "blocks.jsonl").read_bytes() == blocks
+    assert json.loads((aside / "summary.json").read_text())["status"] == "interrupted"
+    (record,) = [json.loads(line) for line in (path / "resumes.jsonl").read_text().splitlines()]
+    assert record["step"] == 2
+    assert record["set_aside"] == {"folder": "aside/001", "files": ["steps.jsonl", "blocks.jsonl", "summary.json"]}
+    # Once more: nothing is left to set aside, and nothing that was is touched.
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != "resumes.jsonl"}
+    assert put_aside(path).done == 2
+    after = {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != "resumes.jsonl"}
+    assert after == before
+
+
+def test_killed_before_the_first_checkpoint_it_starts_again(base, tmp_path):
+    path = killed(base.path, 0, tmp_path / "run")
+    found = put_aside(path)
+    assert found.done == 0
+    assert found.checkpoint is None
+    assert found.calibration == base.calibration
+    assert (path / "steps.jsonl").read_bytes() == (path / "blocks.jsonl").read_bytes() == b""
+    assert (path / "aside" / "001" / "steps.jsonl").read_bytes().count(b"\n") == 1
+
+
+def test_killed_before_anything_is_written_it_is_no_run_yet(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no config.json.*start that with its own command"):
+        resume.resumable(tmp_path)
+    with pytest.raises(FileNotFoundError, match="is not the directory of a run"):
+        resume.resumable(tmp_path / "nowhere")
+
+
+def test_killed_between_config_and_calibration_it_calibrates(base, tmp_path):
+    path = tmp_path / "run"
+    path.mkdir()
+    shutil.copy(base.path / "config.json", path)
+    found = halted(path)
+    assert (found.done, found.calibration) == (0, None)
+
+
+def test_killed_while_it_saves_it_goes_on_from_the_checkpoint_before(base, tmp_path, monkeypatch):
+    path = killed(base.path, 4, tmp_path / "run")
+    (path / "checkpoints" / "4").rename(path / "checkpoints" / ".partial-4")
+    assert halted(path).done == 2
+
+
+DAMAGE = {
+    "cut": lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
+    "emptied": lambda file: file.write_bytes(b""),
+    "gone": lambda file: file.unlink(),
+    "changed": lambda file: file.write_bytes(bytes(byte ^ 0x55 for byte in file.read_bytes())),
+}
+
+
+@pytest.mark.parametrize("harm", DAMAGE)
+@pytest.mark.parametrize("which", ["about", "arrays"])
+def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(which, harm, base, tmp_path):
+    path = killed(base.path, 4, tmp_path / "run")
+    files = sorted((path / "checkpoints" / "4").rglob("*"), key=lambda f: f.stat().st_size if f.is_file() else 0)
+    file = path / "checkpoints" / "4" / "about.json"
+    if which == "arrays":
+        file = [f for f in files if "/d/" in str(f)][-1]
+    DAMAGE[harm](file)
+    with pytest.raises(DamagedCheckpoint, match=r"checkpoints/4"):
+        read_checkpoint(path, 4)
+    found = put_aside(path)
+    assert found.done == 2
+    assert "it is set aside, and the run goes on from the one before" in found.notes[0]
+    assert checkpoint_steps(path) == [2]
+    assert (path / "aside" / "001" / "checkpoint-4").is_dir()
+
+
+def test_a_digest_sees_what_the_format_does_not(base, tmp_path):
+    path = killed(base.path, 4, tmp_path / "run")
+    shutil.rmtree(path / "checkpoints" / "4" / "arrays")
+    shutil.copytree(path / "checkpoints" / "2" / "arrays", path / "checkpoints" / "4" / "arrays")
+    with pytest.raises(DamagedCheckpoint, match="not what was written"):
+        read_checkpoint(path, 4)
+
+
+def test_a_checkpoint_without_its_lines_does_not_count(base, tmp_path):
+    path = killed(base.path, 4, tmp_path / "run")
+    lines = (path / "steps.jsonl").read_text().splitlines(keepends=True)
+    (path / "steps.jsonl").write_text("".join(lines[:3]))
+    found = halted(path)
+    assert found.done == 2
+    assert "checkpoints/4 is set aside: only 3 steps are whole in steps.jsonl and blocks.jsonl" in found.notes
+
+
+def test_a_finished_run_is_not_made_longer(base):
+    with pytest.raises(ValueError, match=r"is finished, all 6 steps.*--steps.*qnewton report"):
+        resume.resumable(base.path)
+
+
+def change(path, name, **changes):
+    """Change fields of a JSON file, `a.b` being b inside a."""
+    content = json.loads((path / name).read_text())
+    for key, value in changes.items():
+        *outer, last = key.split(".")
+        place = content
+        for part in outer:
+            place = place[part]
+        place[last] = value
+    (path / name).write_text(json.dumps(content))
+
+
+REFUSED = {
+    "version": (
+        "config.json",
+        {"versions.qnewton": "0.0.1"},
+        r"another version \(qnewton 0.0.1, here.*train anew",
+    ),
+    "schema": ("config.json", {"schema_version": 3}, r"another version \(schema_version 3, here 4\)"),
+    "jax": ("config.json", {"versions.jax": "0.9"}, r"version of jax '0.9' \(here .*go on where it began"),
+    "machine": ("config.json", {"machine.processor": "Z80"}, r"processor 'Z80' \(here .*two machines"),
+    "calibration": (
+        "calibration.json",
+        {"environment.usable_cores": 9999},
+        r"usable_cores 9999 \(here .*no decision is ever taken by the seconds of another machine",
+    ),
+    "checkpoint of another task": (
+        "checkpoints/4/about.json",
+        {"identity.task": "digits28"},
+        r"checkpoint of another run: its task is 'digits28', and this run's 'tiny'",
+    ),
+    "checkpoint of another version": ("checkpoints/4/about.json", {"identity.qnewton": "9"}, "its qnewton is '9'"),
+    "checkpoint with other options": (
+        "checkpoints/4/about.json",
+        {"identity.options.step.learning_rate": 0.5},
+        "its options.step.learning_rate is 0.5, and this run's 1.0",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "changes", "words"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_does_not_belong_together_is_refused_and_left_alone(name, changes, words, base, tmp_path):
+    path = killed(base.path, 4, tmp_path / "run")
+    change(path, name, **changes)
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    with pytest.raises(ValueError, match=words):
+        runner.resume(path, Hears())
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+
+
+def test_a_calibration_that_is_gone_is_not_measured_again(base, tmp_path):
+    path = killed(base.path, 4, tmp_path / "run")
+    (path / "calibration.json").unlink()
+    with pytest.raises(ValueError, match=r"calibration.json is gone.*other seconds would lead to other decisions"):
+        halted(path)
+    (path / "calibration.json").write_text("{")
+    with pytest.raises(ValueError, match=r"calibration.json is not what was written"):
+        halted(path)
+
+
+def test_other_data_are_refused(base, tmp_path):
+    path = killed(base.path, 4, tmp_path / "run")
+    change(path, "config.json", **{"data.train": 47})
+    with pytest.raises(ValueError, match=r"three clouds \(47 and 12 held out\), and are now three clouds \(48 and"):
+        runner.resume(path, Hears())
+
+
+def test_two_processes_do_not_train_in_one_directory(base, tmp_path):
+    path = killed(base.path, 4, tmp_path / "run")
+    with RunDirectory(path).locked(), pytest.raises(ValueError, match="belongs to a training that is going on"):
+        runner.resume(path, Hears())
+
+
+def test_code_that_builds_another_state_is_told(base, tmp_path):
+    found = read_checkpoint(base.path, 4)
+    params = make_task("tiny", "float32").init(jax.random.key(0))
+    before: Any = SimpleNamespace(params=params, state=())
+    with pytest.raises(ValueError, match=r"of step 4 does not fit what its options build now: the state of the optim"):
+        restore(found, before, None, [], [])
+    fewer: Any = SimpleNamespace(params=params["out"], state=())
+    with pytest.raises(ValueError, match=r"the parameters are others: .* differs\. The code is not the one"):
+        restore(found, fewer, None, [], [])
+
+
+class Stops(Hears):
+    """Presses Ctrl-C when it is told of one step."""
+
+    def __init__(self, at: int):
+        super().__init__()
+        self.at = at
+
+    def step(self, step, blocks):
+        super().step(step, blocks)
+        if step["step"] == self.at:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_saves_and_the_run_goes_on_from_there(whole, options_of, hand_made, read_run, tmp_path):
+    changes = {"preset": "dual-newton", "steps": STEPS, "evaluate_every": 3}
+    directory = RunDirectory.create(tmp_path / "run", "unused")
+    with hand_made():
+        summary = runner.train("tiny", options_of(**changes), directory, Stops(at=2))
+    assert (summary["status"], summary["steps"]) == ("interrupted", 3)
+    assert checkpoint_steps(directory.path) == [3], "though none was due"
+    # Again: what was interrupted may be interrupted, even after its last step.
+    assert runner.resume(directory.path, Stops(at=5))["status"] == "interrupted"
+    heard = Hears()
+    assert runner.resume(directory.path, heard)["status"] == "finished"
+    assert heard.steps == []
+    again, files = read_run(directory.path), whole(**changes)
+    assert unclocked(again.steps) == unclocked(files.steps)
+    assert unclocked(again.summary) == unclocked(files.summary)
+    saves = [json.loads(line) for line in (directory.path / "checkpoints.jsonl").read_text().splitlines()]
+    assert [save["step"] for save in saves] == [3, 6]
+    assert all(save["bytes"] > 1000 and save["measured_seconds"] > 0 for save in saves)
+
+
+def test_the_documentation_names_the_fields(base, tmp_path):
+    path = killed(base.path, 4, tmp_path / "run")
+    put_aside(path)
+    documented = (Path(__file__).parents[2] / "docs" / "run-files.md").read_text("utf-8")
+    words = set(re.findall(r"`(\w+)`", documented.partition("\n## Checkpoints")[2].partition("\n## ")[0]))
+    about = json.loads((path / "checkpoints" / "4" / "about.json").read_text())
+    for record in (
+        about,
+        about["identity"],
+        read_checkpoint(path, 4).arrays,
+        *(json.loads((path / f"{name}.jsonl").read_text().splitlines()[0]) for name in ("checkpoints", "resumes")),
+    ):
+        assert set(record) <= words
+
+
+def test_the_newest_few_checkpoints_are_kept(whole):
+    files = whole(preset="dual-newton", checkpoint_every=1, steps=5)
+    assert checkpoint_steps(files.path) == [5, 4, 3]
+    assert sorted(path.name for path in (files.path / "checkpoints").iterdir()) == ["3", "4", "5"]
+    assert len((files.path / "checkpoints.jsonl").read_text().splitlines()) == 5
+
+
+class Full(RunDirectory):
+    """Has no more room when the line of one step is to be written."""
+
+    def append(self, name, lines):
+        if name == "steps.jsonl" and lines[0]["step"] == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path / name))
+        super().append(name, lines)
+
+
+def test_a_disk_that_fills_up_ends_the_run_and_leaves_what_there_is(options_of, read_run, tmp_path, monkeypatch):
+    options = options_of("dual-newton", steps=STEPS, checkpoint_every=2)
+    directory = Full.create(tmp_path / "run", "unused")
+    with pytest.raises(runner.NotWritten, match=r"No space left(.|\n)*What was written before is whole.*--resume"):
+        runner.train("tiny", options, directory, Hears())
+    assert [step["step"] for step in read_run(directory.path).steps] == [0, 1, 2]
+    assert checkpoint_steps(directory.path) == [2]
+
+    def no_room(path, arrays):
+        path.mkdir(parents=True)
+        raise ValueError("RESOURCE_EXHAUSTED: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "_save_arrays", no_room)
+        with pytest.raises(runner.NotWritten, match=r"checkpoints/4 could not be written: .*No space left"):
+            runner.resume(directory.path, Hears())
+    assert sorted(path.name for path in (directory.path / "checkpoints").iterdir()) == ["2"]
+    assert runner.resume(directory.path, Hears())["status"] == "finished"
+
+
+def test_a_run_that_has_no_room_is_refused_before_it_begins(quick, hand_made, tmp_path, monkeypatch):
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: SimpleNamespace(free=10_000_000))
+    directory = RunDirectory.create(tmp_path / "run", "unused")
+    with (
+        hand_made(),
+        pytest.raises(OSError, match=r"some .* MiB \(4 checkpoints of .*9.5 MiB left.*--out.*--steps"),
+    ):
+        runner.train("tiny", quick(steps=10_000), directory, Hears())
+    assert not list(directory.path.iterdir())
