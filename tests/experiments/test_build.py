@@ -46,6 +46,7 @@ def test_the_paper_preset_is_the_published_one():
     assert dataclasses.asdict(paper.conditioning) == {
         "damping": 5e-3,
         "adapt_damping": False,
+        "damping_scale": 1.0,
         "keep": 1.0,
         "order": "prune-damp",
     }
@@ -129,7 +130,7 @@ def test_every_word_of_an_option_stands_for_something():
         (SchedulingOptions, "estimator", build.ESTIMATORS),
         (SchedulingOptions, "assumptions", build.ASSUMPTION_SETS),
         (SchedulingOptions, "preconditioner", build.PRECONDITIONERS),
-        (TrainOptions, "optimizer", {"newton": None, **build.COMPLETE}),
+        (TrainOptions, "optimizer", {"newton": None, **build.COMPLETE, **dict.fromkeys(build.BASELINES)}),
         (TrainOptions, "preset", PRESETS),
     ):
         words = cls.__dataclass_fields__[field].type.__args__

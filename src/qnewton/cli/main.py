@@ -7,6 +7,7 @@ from ..core.suggest import unknown
 from .breakeven import breakeven
 from .calibrate import calibrate
 from .circuit import circuit
+from .compare import compare
 from .explain import explain
 from .noise import noise
 from .plan import plan
@@ -18,6 +19,7 @@ from .train import INTERRUPTED, train
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": train,
+    "compare": compare,
     "report": report,
     "explain": explain,
     "replay": replay,
@@ -30,6 +32,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "circuit": circuit,
 }
 USAGE = """usage: qnewton train TASK [options]   train a task with Newton's method
+       qnewton compare TASK           optimizers at equal tuning effort, against measured and modelled seconds
        qnewton report RUN             write the report of a run directory again
        qnewton explain RUN --step K   why each block of a step went to whom
        qnewton replay RUN             its decisions under other hardware, assumptions and policies

@@ -50,8 +50,10 @@ class Progress:
         self._done = step["step"] + 1  # a resumed run does not begin at the first one
         if step["test_accuracy"] is not None:
             self._accuracy = f"{step['test_accuracy']:.3f}"
+        text = f"loss {step['loss']:.3g}  accuracy {self._accuracy}"
         damping = max((line["damping"] for line in blocks), default=step["damping_scale"])
-        text = f"loss {step['loss']:.3g}  accuracy {self._accuracy}  damping {damping:.2g}"
+        if damping is not None:  # a baseline has none
+            text += f"  damping {damping:.2g}"
         if blocks:
             solved = Counter(_short(line) for line in blocks)
             kappa = max(line["log10_condition_number"] for line in blocks)

@@ -56,7 +56,16 @@ from ..solvers import (
 )
 from ..solvers.quantum.emulated import Infinite, LineFit, Shots
 from ..solvers.quantum.queries import jennings2023v1
-from .options import ConditioningOptions, PolicyOptions, SchedulingOptions, SolverName, StepOptions, TrainOptions
+from .baselines import RATES, baseline
+from .options import (
+    BaselineOptions,
+    ConditioningOptions,
+    PolicyOptions,
+    SchedulingOptions,
+    SolverName,
+    StepOptions,
+    TrainOptions,
+)
 from .workers import Workers
 
 CURVATURES: dict[str, AbstractCurvature] = {"gauss-newton": GaussNewton(), "hessian": Hessian()}
@@ -85,6 +94,9 @@ COMPLETE: dict[str, Complete] = {
     "kfac": lambda objective, params, batch: kfac(objective, example=batch[0]),
     "dual-newton": lambda objective, params, batch: dual_newton(objective),
 }
+BASELINES = tuple(RATES)
+# Who reads which of the options of baselines.
+_BASELINE_READS = {"momentum": "momentum", "weight_decay": "adamw", "memory": "lbfgs"}
 # They rest on an eigenvalue floor.
 _FLOORED = {"bracket", "certified", "probabilistic"}
 # Offset of the maximum entry in the published code's damping.
@@ -100,7 +112,7 @@ def make_conditioning(options: ConditioningOptions) -> tuple[AbstractConditioner
 
 def make_adaptation(options: ConditioningOptions) -> AbstractAdaptation:
     """The damping policy."""
-    return LevenbergMarquardt() if options.adapt_damping else Fixed()
+    return LevenbergMarquardt(start=options.damping_scale) if options.adapt_damping else Fixed()
 
 
 def make_solvers(options: SchedulingOptions) -> tuple[AbstractSolver, ...]:
@@ -191,12 +203,36 @@ def make_hybrid(
 
 def make_schedule(options: StepOptions, steps: int) -> optax.Schedule:
     """Learning rate by step: linear warm-up, then constant or linear decay to 0 after the last step."""
-    rate, warmup = options.learning_rate, min(options.warmup_steps, steps)
+    rate = 1.0 if options.learning_rate is None else options.learning_rate
+    warmup = min(options.warmup_steps, steps)
     after = optax.linear_schedule(rate, 0.0 if options.decay else rate, max(1, steps - warmup))
     if warmup == 0:
         return after
     # The first step of a warm-up from 0 would do nothing: the ramp reaches 1/warmup there.
     return optax.join_schedules([optax.linear_schedule(rate / warmup, rate, max(1, warmup - 1)), after], [warmup])
+
+
+def make_baseline(
+    options: TrainOptions, objective: Objective, *, repeats: bool
+) -> optax.GradientTransformationExtraArgs:
+    """The baseline that the options name.
+
+    Args:
+        options: checked.
+        objective: what is minimised.
+        repeats: whether every step sees the same batch.
+    """
+    step, schedule = options.step, None
+    if step.warmup_steps or step.decay:
+        schedule = make_schedule(dataclasses.replace(step, learning_rate=1.0), options.training.steps)
+    return baseline(
+        options.optimizer,
+        objective,
+        step.learning_rate,
+        schedule=schedule,
+        settings=options.baseline,
+        repeats=repeats,
+    )
 
 
 def keeps_unformed(options: TrainOptions) -> bool:
@@ -222,6 +258,7 @@ def check(options: TrainOptions) -> None:
     Raises:
         ValueError: with what to change.
     """
+    _check_baseline(options)
     if options.optimizer != "newton":
         _check_complete(options)
         return
@@ -230,17 +267,29 @@ def check(options: TrainOptions) -> None:
     _check_unformed(options)
 
 
+def _check_baseline(options: TrainOptions) -> None:
+    """What one baseline has is nothing to any other optimizer."""
+    for field in dataclasses.fields(BaselineOptions):
+        value, reader = getattr(options.baseline, field.name), _BASELINE_READS[field.name]
+        if value != field.default and options.optimizer != reader:
+            raise ValueError(
+                f"--{field.name.replace('_', '-')} is {value}, and --optimizer {options.optimizer} does not read it: "
+                f"leave it away, or use --optimizer {reader}"
+            )
+
+
 def _check_complete(options: TrainOptions) -> None:
     """A complete optimizer reads none of the groups below: whoever sets one of them expects what does not happen."""
+    read = ("learning_rate", "warmup_steps", "decay") if options.optimizer in BASELINES else ()
     for group in (options.step, options.conditioning, options.scheduling, options.policy):
         for field in dataclasses.fields(group):
             value = getattr(group, field.name)
-            if value != field.default:
+            if value != field.default and field.name not in read:
                 shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+                why = "solves no systems" if read else "sets direction, length and damping itself and schedules nothing"
                 raise ValueError(
                     f"--{field.name.replace('_', '-')} is {shown}, and --optimizer {options.optimizer} does not read "
-                    "it: it sets direction, length and damping itself and schedules nothing. Leave the option (or the "
-                    "preset that sets it) away, or use --optimizer newton"
+                    f"it: it {why}. Leave the option (or the preset that sets it) away, or use --optimizer newton"
                 )
 
 
@@ -318,6 +367,11 @@ def _check_unformed(options: TrainOptions) -> None:
 
 
 def _check_scheduled(options: TrainOptions) -> None:
+    if options.conditioning.damping_scale != 1 and not options.conditioning.adapt_damping:
+        raise ValueError(
+            f"--damping-scale is {options.conditioning.damping_scale}, and --no-adapt-damping keeps the damping as it "
+            "is: leave one of them away"
+        )
     scheduling = options.scheduling
     precision, largest = scheduling.precision, jennings2023v1.largest_precision
     modelled = scheduling.fidelity == "model"

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..core.status import Status
 from ..optim import DualNewtonInfo, KFACInfo
+from .baselines import BaselineInfo
 
 
 class CompleteLedger:
@@ -22,7 +23,7 @@ class CompleteLedger:
         self.blocks: list[dict[str, Any]] = []
 
     def record(
-        self, info: KFACInfo | DualNewtonInfo, *, epoch: float, measured_seconds: float
+        self, info: KFACInfo | DualNewtonInfo | BaselineInfo, *, epoch: float, measured_seconds: float
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """The step's line, and no others; evaluation results are added by the caller.
 
@@ -31,6 +32,7 @@ class CompleteLedger:
             epoch: passes over the data before the step.
             measured_seconds: wall clock of the jitted step.
         """
+        first_order = isinstance(info, BaselineInfo)
         step = {
             "step": len(self.steps),
             "epoch": epoch,
@@ -39,11 +41,11 @@ class CompleteLedger:
             "test_loss": None,
             "test_accuracy": None,
             # Levenberg-Marquardt takes its step whole.
-            "learning_rate": float(info.learning_rate) if isinstance(info, KFACInfo) else 1.0,
-            "damping_scale": float(info.damping),
-            "reduction_ratio": float(info.reduction_ratio),
-            "accepted": bool(info.accepted),
-            "statuses": dict(Counter(Status(int(code)).label for code in np.ravel(info.status))),
+            "learning_rate": 1.0 if isinstance(info, DualNewtonInfo) else float(info.learning_rate),
+            "damping_scale": None if first_order else float(info.damping),
+            "reduction_ratio": None if first_order else float(info.reduction_ratio),
+            "accepted": first_order or bool(info.accepted),
+            "statuses": {} if first_order else _counted(info.status),
             "measured_seconds": measured_seconds,
             "measured_evaluation_seconds": 0.0,
             "predicted_seconds": {},
@@ -73,3 +75,7 @@ class CompleteLedger:
             "fidelity": None,
             "statuses": dict(statuses),
         }
+
+
+def _counted(status: Any) -> dict[str, int]:
+    return dict(Counter(Status(int(code)).label for code in np.ravel(status)))

@@ -10,6 +10,7 @@ import optax
 from jaxtyping import PyTree
 
 from ..curvature import Batch
+from .held import Held
 from .options import TrainOptions
 from .prepare import Prepared
 from .tasks.base import Task, batches
@@ -24,14 +25,14 @@ class Loop:
         params, state: present parameters, and state of the optimizer.
     """
 
-    def __init__(self, task: Task, prepared: Prepared, options: TrainOptions, params: PyTree, state: Any):
-        """Compile, at the initial parameters and the optimizer's state for them."""
+    def __init__(self, task: Task, prepared: Prepared, options: TrainOptions, params: PyTree, state: Any, held: Held):
+        """Compile, at the initial parameters and the optimizer's state for them, what is not held already."""
         optimizer: Any = prepared.optimizer
         self._task, self._options, self._deal, self._timer = task, options, prepared.deal, prepared.timer
         self._size = min(options.training.batch_size, len(task.train))
         self._batches = batches(task.train, self._size, options.training.seed)
         self.params, self.state = params, state
-        self.done = 0
+        self.done, self._spent, self._evaluated = 0, 0.0, 0.0
 
         def step(params: PyTree, state: Any, batch: Batch) -> tuple[PyTree, Any]:
             gradients = jax.grad(task.objective)(params, batch)
@@ -42,22 +43,38 @@ class Loop:
             losses = (mean(task.objective, params, data) for data in (train, test))
             return *losses, None if task.accuracy is None else mean(task.accuracy, params, test)
 
-        first = next(batches(task.train, self._size, options.training.seed))
-        self._step: Callable = jax.jit(step).lower(self.params, self.state, first).compile()
-        self._evaluate: Callable = jax.jit(evaluate).lower(self.params, task.train.batch, task.test.batch).compile()
+        first = jax.device_put(next(batches(task.train, self._size, options.training.seed)))
+        self._step: Callable = held.alike(
+            "step", options, lambda: jax.jit(step).lower(self.params, self.state, first).compile()
+        )
+        self._evaluate: Callable = held.of_task(
+            "evaluation",
+            task.name,
+            options,
+            lambda: jax.jit(evaluate).lower(self.params, task.train.batch, task.test.batch).compile(),
+        )
 
-    def go_on(self, params: PyTree, state: Any, done: int) -> None:
-        """Go on after `done` steps, as a training would that had just taken them.
+    @property
+    def over(self) -> bool:
+        """Whether no further step may begin."""
+        training = self._options.training
+        if self.done >= training.steps:
+            return True
+        return training.seconds is not None and self._spent >= training.seconds and self.done >= training.least_steps
+
+    def go_on(self, params: PyTree, state: Any, done: int, spent: float) -> None:
+        """Go on after `done` steps, which took `spent` seconds, as a training would that had just taken them.
 
         Compiled is what the initial state led to, so the program is the one that took them.
         """
         self.params, self.state = jax.tree.map(jnp.asarray, (params, state))
-        self.done = done
+        self.done, self._spent, self._evaluated = done, spent, spent
         self._batches = batches(self._task.train, self._size, self._options.training.seed, start=done)
 
     def advance(self, ledger: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """One step, recorded and, when its turn has come, evaluated."""
-        batch, before = next(self._batches), self.params
+        # Where the data come from is no part of a step.
+        batch, before = jax.block_until_ready(jax.device_put(next(self._batches))), self.params
         start = time.perf_counter()
         self.params, self.state = jax.block_until_ready(self._step(self.params, self.state, batch))
         seconds = time.perf_counter() - start
@@ -69,11 +86,21 @@ class Loop:
             for line, own in zip(blocks, timed, strict=True):
                 line.update(timed=own, probe_seconds=probe)
         self.done += 1
-        if self._deal is not None and self.done < self._options.training.steps:
+        self._spent += seconds
+        if self._deal is not None and not self.over:
             self.state = self._deal(self.state, self.done)
-        if self.done % self._options.training.evaluate_every == 0 or self.done == self._options.training.steps:
+        if self.over or self._due():
             step.update(self.evaluate())
         return step, blocks
+
+    def _due(self) -> bool:
+        training = self._options.training
+        if training.evaluate_seconds is None:
+            return self.done % training.evaluate_every == 0
+        due = self._spent - self._evaluated >= training.evaluate_seconds
+        if due:
+            self._evaluated = self._spent
+        return due
 
     def evaluate(self) -> dict[str, Any]:
         """Loss and accuracy over all data at the present parameters, and what finding them took."""

@@ -48,6 +48,12 @@ class TrainingOptions:
     checkpoint_every: int = 0
     """Steps between checkpoints, of which the newest three are kept: a run that is killed loses no more than these
     (0: every 30 seconds, or less often where saving would take more than 5 % of the time). Ctrl-C saves in any case."""
+    seconds: float | None = None
+    """Measured seconds of steps after which no further one begins, fewer than --steps if need be; None: no limit."""
+    least_steps: int = 1
+    """Steps that are taken whatever --seconds says."""
+    evaluate_seconds: float | None = None
+    """Measured seconds of steps between evaluations, in the place of --evaluate-every; None: that counts."""
     time_solves: int = 0
     """Steps between those whose solves run once more, alone, and are timed: every classical candidate that can take the
     block (0: none). `qnewton calibrate --learn` reads them. Costs compilation and these solves."""
@@ -60,9 +66,13 @@ class TrainingOptions:
             self.checkpoint_every,
             "it counts steps; 0: by the clock",
         )
-        for option in ("steps", "batch_size", "evaluate_every", "blas_threads"):
+        for option in ("steps", "batch_size", "evaluate_every", "blas_threads", "least_steps"):
             value = getattr(self, option)
             _require(value >= 1, option.replace("_", "-"), value, "it must be at least 1")
+        for option in ("seconds", "evaluate_seconds"):
+            value = getattr(self, option)
+            shown = option.replace("_", "-")
+            _require(value is None or 0 < value < math.inf, shown, value, "it must be positive and finite, or None")
         _require(0 <= self.seed < 2**63, "seed", self.seed, "it must be an integer from 0 to 2^63 - 1")
 
 
@@ -74,8 +84,8 @@ class StepOptions:
     """Curvature matrix: generalised Gauss-Newton, or the exact Hessian (Q-Newton)."""
     partition: Literal["whole", "per-layer", "per-tensor"] = "whole"
     """Parameters that share a system."""
-    learning_rate: float = 1.0
-    """Factor on the Newton direction."""
+    learning_rate: float | None = None
+    """Factor on the Newton direction (None: 1, the whole step); the learning rate of a baseline (None: its own)."""
     warmup_steps: int = 0
     """Steps over which the learning rate rises linearly to its value (0: none)."""
     decay: bool = False
@@ -85,13 +95,30 @@ class StepOptions:
 
     def __post_init__(self):
         _require(
-            math.isfinite(self.learning_rate) and self.learning_rate > 0,
+            self.learning_rate is None or (math.isfinite(self.learning_rate) and self.learning_rate > 0),
             "learning-rate",
             self.learning_rate,
-            "it must be a positive number (1 is the full Newton step)",
+            "it must be a positive number (1 is the full Newton step), or None",
         )
         _require(self.warmup_steps >= 0, "warmup-steps", self.warmup_steps, "it must be at least 0")
         _require(self.clip is None or self.clip > 0, "clip", self.clip, "it must be positive, or None")
+
+
+@dataclass(frozen=True)
+class BaselineOptions:
+    """What the baselines have besides a learning rate."""
+
+    momentum: float = 0.9
+    """Of momentum."""
+    weight_decay: float = 1e-4
+    """Of adamw: decoupled, times the learning rate."""
+    memory: int = 20
+    """Of lbfgs: pairs of steps and gradients that it remembers."""
+
+    def __post_init__(self):
+        _require(0 <= self.momentum < 1, "momentum", self.momentum, "it must lie in [0, 1)")
+        _require(0 <= self.weight_decay < math.inf, "weight-decay", self.weight_decay, "it is finite and at least 0")
+        _require(self.memory >= 1, "memory", self.memory, "it counts steps, at least 1")
 
 
 @dataclass(frozen=True)
@@ -102,6 +129,8 @@ class ConditioningOptions:
     """r of the regularisation H + r max|H| I; the first one where it is adapted."""
     adapt_damping: bool = True
     """Scale the damping by Levenberg-Marquardt's rule, and refuse steps that raise the batch loss."""
+    damping_scale: float = 1.0
+    """First factor on that damping where it is adapted; it moves between 1e-3 and 1e6."""
     keep: float = 1.0
     """Ratio of each row's entries that pruning keeps, in (0, 1]; 1 does not prune."""
     order: Literal["prune-damp", "damp-prune-rows"] = "prune-damp"
@@ -115,6 +144,7 @@ class ConditioningOptions:
             "it must be a finite number of at least 0 (Q-Newton's usual value is 5e-3); negative damping would "
             "make a definite system indefinite",
         )
+        _require(1e-3 <= self.damping_scale <= 1e6, "damping-scale", self.damping_scale, "it starts from 1e-3 to 1e6")
         _require(
             0 < self.keep <= 1,
             "keep",
@@ -277,16 +307,21 @@ class TrainOptions:
     best under it. paper: faithful to Q-Newton (exact Hessian per tensor, LU against QLSA, published schedule).
     paper-code: with the order of regularisation and pruning, and the unsymmetric rows, of its published code. recipe,
     kfac, dual-newton: the optimizer of that name, nothing scheduled and nothing predicted."""
-    optimizer: Literal["newton", "recipe", "kfac", "dual-newton"] = "newton"
+    optimizer: Literal[
+        "newton", "recipe", "kfac", "dual-newton", "sgd", "momentum", "adam", "adamw", "muon", "lbfgs"
+    ] = "newton"
     """newton: systems go to the scheduler, and all options below act. The others are complete: they set direction,
     length and damping themselves, and only the options of the training act. kfac: K-FAC with momentum, for large
     batches. dual-newton: Levenberg-Marquardt in the residuals, for examples times outputs up to about 1,500. recipe:
-    dual-newton where there are so few and no more than parameters, else kfac."""
+    dual-newton where there are so few and no more than parameters, else kfac. sgd, momentum (Nesterov's), adam, adamw,
+    muon (matrices; all else by Adam) and lbfgs (with a line search) are optax's, baselines to compare with: they also
+    read --learning-rate, --warmup-steps and --decay."""
     out: Path | None = None
     """Directory of the run; must not exist or be empty. None: a new one under runs/."""
     task: TaskOptions = field(default_factory=TaskOptions)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     step: StepOptions = field(default_factory=StepOptions)
+    baseline: BaselineOptions = field(default_factory=BaselineOptions)
     conditioning: ConditioningOptions = field(default_factory=ConditioningOptions)
     scheduling: SchedulingOptions = field(default_factory=SchedulingOptions)
     policy: PolicyOptions = field(default_factory=PolicyOptions)

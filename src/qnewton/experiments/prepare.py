@@ -15,6 +15,7 @@ from ..scheduling import Hybrid
 from . import build
 from .calibrations import Snapshot, frozen_snapshot, snapshot
 from .complete_ledger import CompleteLedger
+from .held import Held
 from .ledger import Ledger
 from .options import TrainOptions
 from .stages import StageSeconds, measure_stages, stages_of
@@ -65,6 +66,10 @@ class Prepared:
 
 def prepare_complete(task: Task, options: TrainOptions, params: PyTree) -> Prepared | None:
     """The complete optimizer that the options name; None where they name the scheduled one."""
+    if options.optimizer in build.BASELINES:
+        repeats = options.training.batch_size >= len(task.train) and task.train.fresh is None
+        optimizer = build.make_baseline(options, task.objective, repeats=repeats)
+        return Prepared(options.optimizer, optimizer, CompleteLedger())
     if options.optimizer not in build.COMPLETE:
         return None
     batch = next(batches(task.train, options.training.batch_size, options.training.seed))
@@ -72,13 +77,16 @@ def prepare_complete(task: Task, options: TrainOptions, params: PyTree) -> Prepa
     return Prepared(build.name_of(optimizer, params), optimizer, CompleteLedger())
 
 
-def prepare(task: Task, options: TrainOptions, params: PyTree, calibration: dict[str, Any] | None = None) -> Prepared:
+def prepare(
+    task: Task, options: TrainOptions, params: PyTree, held: Held, calibration: dict[str, Any] | None = None
+) -> Prepared:
     """The scheduled optimizer and its ledger.
 
     Args:
         task: of the run.
         options: of the run, checked.
         params: the initial ones.
+        held: of the process.
         calibration: of `calibration.json`, where the run has one: decisions depend on it, so it is never measured
             again. None measures.
 
@@ -110,16 +118,21 @@ def prepare(task: Task, options: TrainOptions, params: PyTree, calibration: dict
     )
     unformed = build.keeps_unformed(options)
     if calibration is None:
-        stages = measure_stages(
-            objective,
-            curvature,
-            conditioning,
-            hybrid.estimator,
-            blocks,
-            params,
-            next(batches(task.train, options.training.batch_size, options.training.seed)),
-            tries=adaptation.tries,
-            unformed=unformed,
+        batch = next(batches(task.train, options.training.batch_size, options.training.seed))
+        stages = held.alike(
+            "stages",
+            options,
+            lambda: measure_stages(
+                objective,
+                curvature,
+                conditioning,
+                hybrid.estimator,
+                blocks,
+                params,
+                batch,
+                tries=adaptation.tries,
+                unformed=unformed,
+            ),
         )
         calibration = {**frozen.record(), "stages": dataclasses.asdict(stages)}
     else:

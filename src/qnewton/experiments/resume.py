@@ -107,7 +107,7 @@ def resumable(path: Path) -> tuple[dict[str, Any], TrainOptions]:
         ) from error
     if _finished(path / "summary.json"):
         raise ValueError(
-            f"--resume {path}: the run is finished, all {options.training.steps} steps are taken. It is not made "
+            f"--resume {path}: the run is finished. It is not made "
             "longer, since its learning rates may depend on their number: train anew with more --steps, or write the "
             f"report again with qnewton report {path}"
         )

@@ -15,6 +15,7 @@ from jaxtyping import PyTree
 
 from . import build
 from .checkpoints import identity_of
+from .held import Held
 from .interrupts import finish_before_interrupt
 from .loop import Loop
 from .options import TrainOptions
@@ -49,7 +50,9 @@ class NotWritten(Exception):
     """The run directory took no more, for want of room for example; what was written before is whole."""
 
 
-def train(name: str, options: TrainOptions, directory: RunDirectory, watcher: Watcher) -> dict[str, Any]:
+def train(
+    name: str, options: TrainOptions, directory: RunDirectory, watcher: Watcher, held: Held | None = None
+) -> dict[str, Any]:
     """Train a task and write its run files (all but the report).
 
     Args:
@@ -57,6 +60,7 @@ def train(name: str, options: TrainOptions, directory: RunDirectory, watcher: Wa
         options: of the run.
         directory: fresh.
         watcher: is told of every stage and step.
+        held: what earlier trainings of this process left for those that are alike; takes up what this one leaves.
 
     Returns:
         The summary, as written. Also after Ctrl-C, with status `interrupted` and the steps done so far.
@@ -71,7 +75,7 @@ def train(name: str, options: TrainOptions, directory: RunDirectory, watcher: Wa
     check_task(name)
     options = dataclasses.replace(options, task=options_of(name, options.task))
     with directory.locked(), _numerics(options):
-        return _train(name, options, directory, watcher, None)
+        return _train(name, options, directory, watcher, Held() if held is None else held, None)
 
 
 def resume(path: Path, watcher: Watcher) -> dict[str, Any]:
@@ -95,7 +99,7 @@ def resume(path: Path, watcher: Watcher) -> dict[str, Any]:
     directory = RunDirectory(path)
     with directory.locked(), _numerics(options):
         directory.probe()
-        return _train(config["task"], options, directory, watcher, read_halted(path, config, options))
+        return _train(config["task"], options, directory, watcher, Held(), read_halted(path, config, options))
 
 
 @contextlib.contextmanager
@@ -109,20 +113,23 @@ def _numerics(options: TrainOptions) -> Iterator[None]:
 
 
 def _train(
-    name: str, options: TrainOptions, directory: RunDirectory, watcher: Watcher, halted: Halted | None
+    name: str, options: TrainOptions, directory: RunDirectory, watcher: Watcher, held: Held, halted: Halted | None
 ) -> dict[str, Any]:
     watcher.stage("loading data")
-    task = make_task(name, options.training.dtype, options.task)
+    task = held.of_task("task", name, options, lambda: make_task(name, options.training.dtype, options.task))
     watcher.stage(f"data: {task.source}")
     if halted is not None:
         check_data(halted, task)
     params = task.init(jax.random.key(options.training.seed))
-    prepared, calibrating = _prepared(task, options, params, halted, watcher)
+    prepared, calibrating = _prepared(task, options, params, held, halted, watcher)
     state = prepared.optimizer.init(params)
+    training = options.training
+    # Of a training by the clock nobody knows how many steps it will be.
+    most = training.steps if training.seconds is None else min(training.steps, training.least_steps)
     check_room(
         directory.path,
         state_bytes=tree_bytes((params, state)),
-        steps=options.training.steps - (0 if halted is None else halted.done),
+        steps=max(most - (0 if halted is None else halted.done), 0),
         blocks=len(prepared.blocks),
         sets=len(options.scheduling.assumptions),
     )
@@ -137,7 +144,7 @@ def _train(
 
     watcher.stage("compiling the step")
     compiling = time.perf_counter()
-    loop = Loop(task, prepared, options, params, state)
+    loop = Loop(task, prepared, options, params, state, held)
     compiling = time.perf_counter() - compiling
     if halted is not None:
         compiling += _go_on(halted, loop, prepared.ledger, directory, watcher)
@@ -154,17 +161,17 @@ def _train(
 
 
 def _prepared(
-    task: Task, options: TrainOptions, params: PyTree, halted: Halted | None, watcher: Watcher
+    task: Task, options: TrainOptions, params: PyTree, held: Held, halted: Halted | None, watcher: Watcher
 ) -> tuple[Prepared, float]:
     """What the run needs, and the measured seconds that calibrating took, whenever that was."""
     prepared = prepare_complete(task, options, params)
     if prepared is not None:
         return prepared, 0.0
     if halted is not None and halted.calibration is not None:
-        return prepare(task, options, params, halted.calibration), halted.calibration["measured_seconds"]
+        return prepare(task, options, params, held, halted.calibration), halted.calibration["measured_seconds"]
     watcher.stage("calibrating this machine")
     start = time.perf_counter()
-    prepared = prepare(task, options, params)
+    prepared = prepare(task, options, params, held)
     return prepared, time.perf_counter() - start
 
 
@@ -213,7 +220,7 @@ def _steps(
     """All steps that are left; the status that the run ends with."""
     written = loop.done
     try:
-        while loop.done < options.training.steps:
+        while not loop.over:
             with finish_before_interrupt():
                 step, blocks = loop.advance(ledger)
                 with _writing(directory):

@@ -86,5 +86,5 @@ def restore(checkpoint: Checkpoint, loop: Loop, ledger: Any, steps: list[Any], b
             f"the checkpoint of step {checkpoint.step} does not fit what its options build now: {error}. The code is "
             "not the one that wrote it: use that again, or train anew"
         ) from error
-    loop.go_on(params, state, checkpoint.step)
+    loop.go_on(params, state, checkpoint.step, sum(step["measured_seconds"] for step in steps))
     ledger.restore(steps, blocks, groups.get("ledger", {}))

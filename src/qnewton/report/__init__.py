@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from .breakeven_figure import write_maps, write_tornado
+from .comparison import comparison_notes, comparison_sections, comparison_tables, write_comparison
 from .explain import Candidate, Explanation, explain
 from .fields import RunFileError
 from .load import read_run
@@ -19,8 +20,12 @@ __all__ = [
     "Explanation",
     "Run",
     "RunFileError",
+    "comparison_notes",
+    "comparison_sections",
+    "comparison_tables",
     "explain",
     "read_run",
+    "write_comparison",
     "write_maps",
     "write_noise_figure",
     "write_report",

@@ -1,0 +1,132 @@
+"""The first-order methods and L-BFGS that Newton's method is compared with: optax's own, behind one interface.
+
+Their learning rate lives in the state, so that trainings which differ in nothing else share one compiled step.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PyTree
+
+from ..core.suggest import unknown
+from ..core.trees import check_params
+from ..curvature import Batch, Objective
+from .options import BaselineOptions
+
+
+class BaselineInfo(eqx.Module):
+    """What a step reports.
+
+    Attributes:
+        loss: of the batch before the step.
+        learning_rate: as applied.
+    """
+
+    loss: Float[Array, ""]
+    learning_rate: Float[Array, ""]
+
+
+class BaselineState(NamedTuple):
+    """State of a baseline.
+
+    Attributes:
+        count: steps taken.
+        learning_rate: before the schedule; may be replaced between two steps.
+        inner: optax's.
+        info: of the last step; zeros before the first.
+    """
+
+    count: Int[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]  # optax's name for it
+    learning_rate: Float[Array, ""]
+    inner: PyTree
+    info: BaselineInfo
+
+
+Make = Callable[[Array | float, BaselineOptions], optax.GradientTransformation]
+
+_MAKE: dict[str, Make] = {
+    "sgd": lambda rate, settings: optax.sgd(rate),
+    "momentum": lambda rate, settings: optax.sgd(rate, momentum=settings.momentum, nesterov=True),
+    "adam": lambda rate, settings: optax.adam(rate),
+    "adamw": lambda rate, settings: optax.adamw(rate, weight_decay=settings.weight_decay),
+    # Matrices by Newton-Schulz iteration; everything else by Adam at the same rate, which is optax's own split.
+    "muon": lambda rate, settings: optax.contrib.muon(rate),
+    # With optax's default search along the direction, which asks for the strong Wolfe conditions.
+    "lbfgs": lambda rate, settings: optax.lbfgs(rate, memory_size=settings.memory),
+}
+
+RATES: dict[str, float] = {"sgd": 0.1, "momentum": 0.03, "adam": 3e-3, "adamw": 3e-3, "muon": 0.02, "lbfgs": 1.0}
+"""Learning rates that nobody has tuned, and baselines to what they belong to; of `lbfgs` the first trial along the
+direction, which the search starts from."""
+
+
+def baseline(
+    name: str,
+    objective: Objective,
+    learning_rate: float | None = None,
+    *,
+    schedule: optax.Schedule | None = None,
+    settings: BaselineOptions = BaselineOptions(),
+    repeats: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    """One of optax's optimizers, as a transformation whose state reports on the step.
+
+    `update(grads, state, params, batch=(inputs, targets), key=None)` returns the step, with `grads` those of
+    `objective(params, batch, key)`.
+
+    `sgd`; `momentum`, Nesterov's; `adam`; `adamw`; `muon` (matrices by Muon, all else by Adam at the same rate); and
+    `lbfgs` with the zoom line search.
+
+    Args:
+        name: one of `RATES`.
+        objective: what is minimised; the line search of `lbfgs` evaluates it.
+        learning_rate: positive; None takes that of `RATES`.
+        schedule: factor on it by step; None: 1.
+        settings: the rest.
+        repeats: whether every step sees the same batch. Then `lbfgs` goes on from the loss and the gradient that its
+            search ended with; it does not read `grads`, whose computation is dropped under `jit`.
+
+    Returns:
+        The transformation; its state is a `BaselineState`.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest one; from `init`, for parameters that are empty.
+        TypeError: from `init`, for parameters that are not floating-point.
+    """
+    if name not in _MAKE:
+        raise ValueError(unknown("baseline", name, _MAKE))
+    make, first = _MAKE[name], RATES[name] if learning_rate is None else learning_rate
+
+    def init(params: PyTree) -> BaselineState:
+        check_params(params)
+        dtype = jax.tree.leaves(params)[0].dtype
+        rate, zero = jnp.asarray(first, dtype), jnp.zeros((), dtype)
+        return BaselineState(
+            jnp.zeros((), jnp.int32), rate, make(rate, settings).init(params), BaselineInfo(zero, zero)
+        )
+
+    def update(
+        updates: PyTree, state: BaselineState, params: PyTree, *, batch: Batch, key: Array | None = None
+    ) -> tuple[PyTree, BaselineState]:
+        def loss(at: PyTree) -> Float[Array, ""]:
+            return objective(at, batch, key)
+
+        rate = state.learning_rate
+        if schedule is not None:
+            rate = rate * jnp.asarray(schedule(state.count), rate.dtype)
+        optimizer = make(rate, settings)
+        if name == "lbfgs" and repeats:
+            found, updates = optax.value_and_grad_from_state(loss)(params, state=state.inner)
+            value = jnp.asarray(found)
+        else:
+            value = loss(params)
+        searched = optax.with_extra_args_support(optimizer)
+        # Only a line search reads what else is given.
+        steps, inner = searched.update(updates, state.inner, params, value=value, grad=updates, value_fn=loss)
+        return steps, BaselineState(state.count + 1, state.learning_rate, inner, BaselineInfo(value, rate))
+
+    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]

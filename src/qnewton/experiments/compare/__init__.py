@@ -1,0 +1,16 @@
+"""`qnewton compare`: optimizers at equal tuning effort, on one task."""
+
+from .answer import compare_records
+from .methods import METHODS, UNTUNED, check_methods
+from .run import SCHEMA_VERSION, Comparison, open_comparison, run_comparison
+
+__all__ = [
+    "METHODS",
+    "SCHEMA_VERSION",
+    "UNTUNED",
+    "Comparison",
+    "check_methods",
+    "compare_records",
+    "open_comparison",
+    "run_comparison",
+]

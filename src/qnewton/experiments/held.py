@@ -1,0 +1,65 @@
+"""What trainings of one process leave for those that differ from them only in what no compiled step has inside."""
+
+import dataclasses
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+from .build import BASELINES
+from .options import TrainingOptions, TrainOptions
+
+T = TypeVar("T")
+
+
+class Held:
+    """Data, measured stages and compiled functions, kept as long as this object is."""
+
+    def __init__(self):
+        self._kept: dict[Hashable, Any] = {}
+
+    def of_task(self, what: str, name: str, options: TrainOptions, make: Callable[[], T]) -> T:
+        """What all trainings of a task share.
+
+        Args:
+            what: is shared.
+            name: of the task.
+            options: of this training.
+            make: makes it.
+        """
+        return self._once((what, name, options.training.dtype, options.task), make)
+
+    def alike(self, what: str, options: TrainOptions, make: Callable[[], T]) -> T:
+        """What all trainings with alike options share.
+
+        Args:
+            what: is shared.
+            options: of this training, of one and the same task for all.
+            make: makes it.
+        """
+        return self._once((what, options.optimizer, _without_what_is_traced(options)), make)
+
+    def _once(self, key: Hashable, make: Callable[[], T]) -> T:
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+
+def _without_what_is_traced(options: TrainOptions) -> TrainOptions:
+    """The options that a compiled step depends on: without seed, place, evaluation, and what is in the state."""
+    defaults = TrainingOptions()
+    training = dataclasses.replace(
+        options.training,
+        seed=defaults.seed,
+        evaluate_every=defaults.evaluate_every,
+        evaluate_seconds=defaults.evaluate_seconds,
+        seconds=defaults.seconds,
+        least_steps=defaults.least_steps,
+        time_solves=defaults.time_solves,
+        checkpoint_every=defaults.checkpoint_every,
+    )
+    step = options.step
+    if options.optimizer in BASELINES:
+        step = dataclasses.replace(step, learning_rate=None)
+    conditioning = dataclasses.replace(options.conditioning, damping_scale=1.0)
+    return dataclasses.replace(
+        options, preset="default", out=None, training=training, step=step, conditioning=conditioning
+    )
