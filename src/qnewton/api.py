@@ -65,6 +65,8 @@ from .optim import BlockMemory as BlockMemory
 from .optim import Correction as Correction
 from .optim import DualNewtonInfo as DualNewtonInfo
 from .optim import DualNewtonState as DualNewtonState
+from .optim import FisherNewtonInfo as FisherNewtonInfo
+from .optim import FisherNewtonState as FisherNewtonState
 from .optim import Fixed as Fixed
 from .optim import KFACInfo as KFACInfo
 from .optim import KFACState as KFACState
@@ -78,6 +80,7 @@ from .optim import StepInfo as StepInfo
 from .optim import TrustRegion as TrustRegion
 from .optim import assign as assign
 from .optim import dual_newton as dual_newton
+from .optim import fisher_newton as fisher_newton
 from .optim import kfac as kfac
 from .optim import memory_estimate as memory_estimate
 from .optim import newton as newton

@@ -3,12 +3,14 @@
 import dataclasses
 from typing import Any
 
+import jax.numpy as jnp
 import pytest
 
 import qnewton as q
 from qnewton.experiments import build
 from qnewton.experiments.options import PolicyOptions, SchedulingOptions, StepOptions, TrainOptions
-from qnewton.experiments.presets import PRESETS
+from qnewton.experiments.presets import PRESETS, preset_for
+from qnewton.experiments.task_options import BertOptions, GptOptions
 
 # Options, steps, and the learning rate of each step by hand.
 SCHEDULES = {
@@ -38,6 +40,7 @@ def test_the_paper_preset_is_the_published_one():
     assert dataclasses.asdict(paper.step) == {
         "curvature": "hessian",
         "partition": "per-tensor",
+        "largest": None,
         "learning_rate": 1e-2,
         "warmup_steps": 20,
         "decay": True,
@@ -116,6 +119,34 @@ FORMS = {
 }
 
 
+@pytest.mark.parametrize(("task", "rate"), [(BertOptions, 0.05), (GptOptions, 0.1)])
+def test_the_paper_preset_of_a_language_model_is_the_published_one(task, rate):
+    paper = dataclasses.replace(preset_for("paper", task), task=task(hidden=32, intermediate=64))
+    build.check(paper)
+    assert (paper.training.batch_size, paper.step.warmup_steps, paper.step.decay) == (128, 1000, True)
+    assert paper.step.learning_rate == rate
+    assert build.CURVATURES[paper.step.curvature] == q.EmpiricalFisher(damping_floor=0.0)
+    assert build.make_conditioning(paper.conditioning) == (q.Prune(1.0), q.Damp(5e-3))
+    assert build.largest_system(paper) == 4 * 32 * 64 + 4 * 32
+    params = {"small": jnp.zeros((130, 64)), "large": jnp.zeros((131, 64))}
+    assert [block.name for block in build.systems(paper, params)] == ["small"]
+    assert preset_for("default", task) is PRESETS["default"]
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (StepOptions(largest="published"), "a limit on the blocks of bert-tiny and gpt-tiny"),
+        (StepOptions(largest=10), "Add --no-adapt-damping"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_refused(step, message):
+    with pytest.raises(ValueError, match=message):
+        build.check(TrainOptions(step=step))
+    with pytest.raises(ValueError, match="--largest is 0"):
+        StepOptions(largest=0)
+
+
 @pytest.mark.parametrize(("changes", "unformed", "never"), FORMS.values(), ids=FORMS.keys())
 def test_what_is_formed_follows_from_the_options(changes, unformed, never, options_of):
     options = options_of(**changes)
@@ -130,7 +161,7 @@ def test_every_word_of_an_option_stands_for_something():
         (SchedulingOptions, "estimator", build.ESTIMATORS),
         (SchedulingOptions, "assumptions", build.ASSUMPTION_SETS),
         (SchedulingOptions, "preconditioner", build.PRECONDITIONERS),
-        (TrainOptions, "optimizer", {"newton": None, **build.COMPLETE, **dict.fromkeys(build.BASELINES)}),
+        (TrainOptions, "optimizer", {"newton", "fisher-newton", *build.COMPLETE, *build.BASELINES}),
         (TrainOptions, "preset", PRESETS),
     ):
         words = cls.__dataclass_fields__[field].type.__args__

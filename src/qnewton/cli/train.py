@@ -13,7 +13,7 @@ import tyro
 
 from ..core.suggest import unknown
 from ..experiments.options import TaskOptions, TrainOptions
-from ..experiments.presets import PRESETS
+from ..experiments.presets import PRESETS, preset_for
 from ..experiments.task_options import TASK_OPTIONS
 
 FAILED, INTERRUPTED = 1, 130
@@ -104,7 +104,7 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
         return _parse_resume(arguments, Path(path))
     kind = TASK_OPTIONS.get(_task(arguments), TaskOptions)
     preset = _preset(arguments, kind.preset)
-    options = replace(PRESETS[preset], preset=preset, task=kind())
+    options = replace(preset_for(preset, kind), preset=preset, task=kind())
     training = replace(options.training, batch_size=min(options.training.batch_size, kind.batch_size))
     return _parse(arguments, TrainCommand(task=tyro.MISSING, options=replace(options, training=training)))
 

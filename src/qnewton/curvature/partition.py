@@ -60,6 +60,21 @@ def per_tensor(params: PyTree) -> tuple[Block, ...]:
     return tuple(Block(name, (position,), math.prod(leaf.shape)) for position, (name, leaf) in enumerate(named))
 
 
+def limited(blocks: tuple[Block, ...], largest: int | None) -> tuple[Block, ...]:
+    """The blocks of at most `largest` parameters.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    kept = tuple(block for block in blocks if largest is None or block.n <= largest)
+    if not kept:
+        raise ValueError(
+            f"largest is {largest}: every block has more parameters, {min(block.n for block in blocks)} or more, so "
+            "there is no system left"
+        )
+    return kept
+
+
 def _grouped(params: PyTree, key: Callable[[str], str]) -> tuple[Block, ...]:
     sizes = [math.prod(leaf.shape) for leaf in jax.tree.leaves(params)]
     groups: dict[str, list[int]] = {}

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import optax
@@ -13,10 +14,13 @@ from ..core.suggest import unknown
 from ..curvature import (
     AbstractCurvature,
     Batch,
+    Block,
+    EmpiricalFisher,
     GaussNewton,
     Hessian,
     Objective,
     Partition,
+    limited,
     per_layer,
     per_tensor,
     whole,
@@ -35,7 +39,7 @@ from ..estimation import (
     ProbabilisticLanczos,
 )
 from ..hardware import ClassicalMachine, QuantumMachine, QuantumProfile, load_profile
-from ..optim import AbstractAdaptation, Fixed, KFACState, LevenbergMarquardt, dual_newton, kfac, recipe
+from ..optim import AbstractAdaptation, Fixed, KFACState, LevenbergMarquardt, dual_newton, fisher_newton, kfac, recipe
 from ..planning.assumptions import ASSUMPTION_SETS
 from ..scheduling import AbstractPolicy, Assigned, Budget, Fastest, FixedCandidate, Hybrid, Hysteresis, KappaThreshold
 from ..solvers import (
@@ -66,9 +70,15 @@ from .options import (
     StepOptions,
     TrainOptions,
 )
+from .task_options import BertOptions, GptOptions
 from .workers import Workers
 
-CURVATURES: dict[str, AbstractCurvature] = {"gauss-newton": GaussNewton(), "hessian": Hessian()}
+CURVATURES: dict[str, AbstractCurvature] = {
+    "gauss-newton": GaussNewton(),
+    "hessian": Hessian(),
+    "empirical-fisher": EmpiricalFisher(),
+    "empirical-fisher-published": EmpiricalFisher(damping_floor=0.0),
+}
 PARTITIONS: dict[str, Partition] = {"whole": whole, "per-layer": per_layer, "per-tensor": per_tensor}
 ESTIMATORS: dict[str, AbstractEstimator] = {
     "automatic": Automatic(),
@@ -95,6 +105,8 @@ COMPLETE: dict[str, Complete] = {
     "dual-newton": lambda objective, params, batch: dual_newton(objective),
 }
 BASELINES = tuple(RATES)
+# Of fisher-newton with a schedule and no rate of its own.
+FISHER_RATE = 0.01
 # Who reads which of the options of baselines.
 _BASELINE_READS = {"momentum": "momentum", "weight_decay": "adamw", "memory": "lbfgs"}
 # They rest on an eigenvalue floor.
@@ -235,6 +247,30 @@ def make_baseline(
     )
 
 
+def largest_system(options: TrainOptions) -> int | None:
+    """Most parameters of a system; None: no limit."""
+    asked = options.step.largest
+    if asked != "published":
+        return asked
+    task: Any = options.task
+    return 4 * task.hidden * task.intermediate + 4 * task.hidden
+
+
+def systems(options: TrainOptions, params: PyTree) -> tuple[Block, ...]:
+    """The blocks that systems are solved for."""
+    return limited(PARTITIONS[options.step.partition](params), largest_system(options))
+
+
+def make_fisher_newton(options: TrainOptions, objective: Objective) -> optax.GradientTransformationExtraArgs:
+    """`fisher_newton` with the options' learning rate and schedule."""
+    step = options.step
+    if step.learning_rate is None and not (step.warmup_steps or step.decay):
+        return fisher_newton(objective)
+    rate = FISHER_RATE if step.learning_rate is None else step.learning_rate
+    schedule = make_schedule(dataclasses.replace(step, learning_rate=rate), options.training.steps)
+    return fisher_newton(objective, schedule)
+
+
 def keeps_unformed(options: TrainOptions) -> bool:
     """Whether blocks reach the scheduler as operators."""
     floor = CURVATURES[options.step.curvature].semidefinite
@@ -280,13 +316,16 @@ def _check_baseline(options: TrainOptions) -> None:
 
 def _check_complete(options: TrainOptions) -> None:
     """A complete optimizer reads none of the groups below: whoever sets one of them expects what does not happen."""
-    read = ("learning_rate", "warmup_steps", "decay") if options.optimizer in BASELINES else ()
+    scheduled = options.optimizer in BASELINES or options.optimizer == "fisher-newton"
+    read = ("learning_rate", "warmup_steps", "decay") if scheduled else ()
     for group in (options.step, options.conditioning, options.scheduling, options.policy):
         for field in dataclasses.fields(group):
             value = getattr(group, field.name)
             if value != field.default and field.name not in read:
                 shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
-                why = "solves no systems" if read else "sets direction, length and damping itself and schedules nothing"
+                why = "sets direction, length and damping itself and schedules nothing"
+                if options.optimizer in BASELINES:
+                    why = "solves no systems"
                 raise ValueError(
                     f"--{field.name.replace('_', '-')} is {shown}, and --optimizer {options.optimizer} does not read "
                     f"it: it {why}. Leave the option (or the preset that sets it) away, or use --optimizer newton"
@@ -366,7 +405,21 @@ def _check_unformed(options: TrainOptions) -> None:
     )
 
 
+def _check_largest(options: TrainOptions) -> None:
+    largest = options.step.largest
+    if largest == "published" and not isinstance(options.task, (BertOptions, GptOptions)):
+        raise ValueError(
+            "--largest is published, which is a limit on the blocks of bert-tiny and gpt-tiny: give a number here"
+        )
+    if largest is not None and options.conditioning.adapt_damping:
+        raise ValueError(
+            f"--largest is {largest}, and the damping follows the decrease that a step predicts: blocks without a "
+            "system predict none. Add --no-adapt-damping"
+        )
+
+
 def _check_scheduled(options: TrainOptions) -> None:
+    _check_largest(options)
     if options.conditioning.damping_scale != 1 and not options.conditioning.adapt_damping:
         raise ValueError(
             f"--damping-scale is {options.conditioning.damping_scale}, and --no-adapt-damping keeps the damping as it "

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..core.status import Status
-from ..optim import DualNewtonInfo, KFACInfo
+from ..optim import DualNewtonInfo, FisherNewtonInfo, KFACInfo
 from .baselines import BaselineInfo
 
 
@@ -23,7 +23,11 @@ class CompleteLedger:
         self.blocks: list[dict[str, Any]] = []
 
     def record(
-        self, info: KFACInfo | DualNewtonInfo | BaselineInfo, *, epoch: float, measured_seconds: float
+        self,
+        info: KFACInfo | DualNewtonInfo | FisherNewtonInfo | BaselineInfo,
+        *,
+        epoch: float,
+        measured_seconds: float,
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """The step's line, and no others; evaluation results are added by the caller.
 
@@ -43,7 +47,9 @@ class CompleteLedger:
             # Levenberg-Marquardt takes its step whole.
             "learning_rate": 1.0 if isinstance(info, DualNewtonInfo) else float(info.learning_rate),
             "damping_scale": None if first_order else float(info.damping),
-            "reduction_ratio": None if first_order else float(info.reduction_ratio),
+            "reduction_ratio": None
+            if first_order or isinstance(info, FisherNewtonInfo)
+            else float(info.reduction_ratio),
             "accepted": first_order or bool(info.accepted),
             "statuses": {} if first_order else _counted(info.status),
             "measured_seconds": measured_seconds,

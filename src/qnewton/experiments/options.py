@@ -80,10 +80,15 @@ class TrainingOptions:
 class StepOptions:
     """The Newton step."""
 
-    curvature: Literal["gauss-newton", "hessian"] = "gauss-newton"
-    """Curvature matrix: generalised Gauss-Newton, or the exact Hessian (Q-Newton)."""
+    curvature: Literal["gauss-newton", "hessian", "empirical-fisher", "empirical-fisher-published"] = "gauss-newton"
+    """Curvature matrix: generalised Gauss-Newton; the exact Hessian (Q-Newton's MLP); the empirical Fisher matrix, a
+    sequence being one example, with an absolute damping of 1e-3; the same without (Q-Newton's language models), whose
+    steps grow like 1/|g|."""
     partition: Literal["whole", "per-layer", "per-tensor"] = "whole"
     """Parameters that share a system."""
+    largest: int | Literal["published"] | None = None
+    """Most parameters of a system: a tensor (or layer) with more keeps its raw gradient for a direction. published: 4 x
+    hidden x intermediate + 4 x hidden of the language models. None: no limit. With --no-adapt-damping alone."""
     learning_rate: float | None = None
     """Factor on the Newton direction (None: 1, the whole step); the learning rate of a baseline (None: its own)."""
     warmup_steps: int = 0
@@ -99,6 +104,9 @@ class StepOptions:
             "learning-rate",
             self.learning_rate,
             "it must be a positive number (1 is the full Newton step), or None",
+        )
+        _require(
+            not isinstance(self.largest, int) or self.largest >= 1, "largest", self.largest, "it must be at least 1"
         )
         _require(self.warmup_steps >= 0, "warmup-steps", self.warmup_steps, "it must be at least 0")
         _require(self.clip is None or self.clip > 0, "clip", self.clip, "it must be positive, or None")
@@ -302,20 +310,21 @@ class PolicyOptions:
 class TrainOptions:
     """Train a task with Newton's method, every Newton system given to the solver predicted to finish it soonest."""
 
-    preset: Literal["default", "paper", "paper-code", "recipe", "kfac", "dual-newton"] = "default"
+    preset: Literal["default", "paper", "paper-code", "recipe", "kfac", "dual-newton", "fisher-newton"] = "default"
     """Starting point of all options below; the values shown are the preset's. default: the scheduler on what trains
     best under it. paper: faithful to Q-Newton (exact Hessian per tensor, LU against QLSA, published schedule).
     paper-code: with the order of regularisation and pruning, and the unsymmetric rows, of its published code. recipe,
-    kfac, dual-newton: the optimizer of that name, nothing scheduled and nothing predicted."""
+    kfac, dual-newton, fisher-newton: the optimizer of that name, nothing scheduled and nothing predicted."""
     optimizer: Literal[
-        "newton", "recipe", "kfac", "dual-newton", "sgd", "momentum", "adam", "adamw", "muon", "lbfgs"
+        "newton", "recipe", "kfac", "dual-newton", "fisher-newton", "sgd", "momentum", "adam", "adamw", "muon", "lbfgs"
     ] = "newton"
     """newton: systems go to the scheduler, and all options below act. The others are complete: they set direction,
     length and damping themselves, and only the options of the training act. kfac: K-FAC with momentum, for large
     batches. dual-newton: Levenberg-Marquardt in the residuals, for examples times outputs up to about 1,500. recipe:
-    dual-newton where there are so few and no more than parameters, else kfac. sgd, momentum (Nesterov's), adam, adamw,
-    muon (matrices; all else by Adam) and lbfgs (with a line search) are optax's, baselines to compare with: they also
-    read --learning-rate, --warmup-steps and --decay."""
+    dual-newton where there are so few and no more than parameters, else kfac. fisher-newton: the empirical Fisher
+    matrix of each unit, for language models and other noisy batches. sgd, momentum (Nesterov's), adam, adamw,
+    muon (matrices; all else by Adam) and lbfgs (with a line search) are optax's, baselines to compare with: they and
+    fisher-newton also read --learning-rate, --warmup-steps and --decay."""
     out: Path | None = None
     """Directory of the run; must not exist or be empty. None: a new one under runs/."""
     task: TaskOptions = field(default_factory=TaskOptions)

@@ -70,6 +70,8 @@ def prepare_complete(task: Task, options: TrainOptions, params: PyTree) -> Prepa
         repeats = options.training.batch_size >= len(task.train) and task.train.fresh is None
         optimizer = build.make_baseline(options, task.objective, repeats=repeats)
         return Prepared(options.optimizer, optimizer, CompleteLedger())
+    if options.optimizer == "fisher-newton":
+        return Prepared("fisher_newton", build.make_fisher_newton(options, task.objective), CompleteLedger())
     if options.optimizer not in build.COMPLETE:
         return None
     batch = next(batches(task.train, options.training.batch_size, options.training.seed))
@@ -98,7 +100,7 @@ def prepare(
     partition = build.PARTITIONS[options.step.partition]
     conditioning = build.make_conditioning(options.conditioning)
     adaptation = build.make_adaptation(options.conditioning)
-    blocks = partition(params)
+    blocks = build.systems(options, params)
     for block in () if build.never_forms(options) else blocks:
         check_block_fits(block.name, block.n, jnp.dtype(dtype).itemsize)
     frozen = _measured(options, blocks) if calibration is None else frozen_snapshot(calibration)
@@ -114,6 +116,7 @@ def prepare(
         solver=hybrid,
         adaptation=adaptation,
         clip=options.step.clip,
+        largest=build.largest_system(options),
         residual_tolerance=build.residual_tolerance(options.scheduling),
     )
     unformed = build.keeps_unformed(options)

@@ -147,7 +147,7 @@ _EMBEDDINGS = Literal["learned", "frozen"]
 class BertOptions(TaskOptions):
     """Task: masked language model (BERT), 15 % of the tokens to be filled in."""
 
-    preset: ClassVar[str] = "recipe"
+    preset: ClassVar[str] = "fisher-newton"
     batch_size: ClassVar[int] = 128
 
     layers: int = 3
@@ -170,7 +170,7 @@ class BertOptions(TaskOptions):
 class GptOptions(TaskOptions):
     """Task: next-token language model in Mistral's form (RMS norm, rotary embedding, grouped queries, SwiGLU)."""
 
-    preset: ClassVar[str] = "recipe"
+    preset: ClassVar[str] = "fisher-newton"
     batch_size: ClassVar[int] = 128
 
     layers: int = 3

@@ -8,6 +8,9 @@ from .correction import Correction as Correction
 from .dual import DualNewtonInfo as DualNewtonInfo
 from .dual import DualNewtonState as DualNewtonState
 from .dual import dual_newton as dual_newton
+from .fisher_newton import FisherNewtonInfo as FisherNewtonInfo
+from .fisher_newton import FisherNewtonState as FisherNewtonState
+from .fisher_newton import fisher_newton as fisher_newton
 from .kfac import KFACInfo as KFACInfo
 from .kfac import KFACState as KFACState
 from .kfac import kfac as kfac

@@ -18,7 +18,7 @@ from ..core.operators import Path, path_of
 from ..core.records import System
 from ..core.status import Status
 from ..core.trees import check_params, ravel
-from ..curvature import AbstractCurvature, Batch, Block, GaussNewton, Objective, Partition, Point, whole
+from ..curvature import AbstractCurvature, Batch, Block, GaussNewton, Objective, Partition, Point, limited, whole
 from ..estimation import Reuse
 from ..scheduling import Executed, Hybrid, Plan, Turn
 from ..scheduling.replay import remembered as chosen_last
@@ -49,6 +49,7 @@ def newton(
     weight_decay: float = 0.0,
     residual_tolerance: float = 0.1,
     warm_start: bool = False,
+    largest: int | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Newton's method: every block's system `A x = g` goes to the solver that is predicted to finish it soonest.
 
@@ -83,6 +84,9 @@ def newton(
         warm_start: an iterative solver starts from the block's last solution (Martens 2010, section 4.5), in the
             multiple that fits best for solvers of ours; costs one product and a vector in the state. Saves a quarter
             of the iterations where the damping is fixed, and next to none where it is adapted.
+        largest: most parameters of a system; a block with more has none, and takes its gradient for a direction, as in
+            Q-Newton's language models (4 x hidden x intermediate + 4 x hidden). None: no limit. For constant damping
+            alone, since a step that is partly without curvature predicts no decrease.
 
     Returns:
         The transformation. Its state is a `NewtonState` whose `info` reports on the last step. A block that cannot be
@@ -106,9 +110,16 @@ def newton(
             f"newton got a step rule, {type(step).__name__}, and a learning rate or an adaptation: the rule stands in "
             "for both, so leave them away"
         )
+    if largest is not None and not (isinstance(largest, int) and largest >= 1):
+        raise ValueError(f"largest is {largest}: most parameters of a system, an integer of at least 1, or None")
     curvature = GaussNewton() if curvature is None else curvature
     solver = Hybrid() if solver is None else solver
     adaptation = LevenbergMarquardt() if adaptation is None else adaptation
+    if largest is not None and (step is not None or adaptation.tries):
+        raise ValueError(
+            f"largest is {largest}, and the damping follows the decrease that a step predicts: blocks without a system "
+            "predict none. Use adaptation=Fixed(), without a step rule"
+        )
     if warm_start and not isinstance(solver, (AbstractKrylov, lx.CG, lx.BiCGStab, lx.GMRES)):
         raise ValueError(
             f"warm_start=True, and the solver {type(solver).__name__} takes no first guess: use CG or MINRES"
@@ -120,10 +131,13 @@ def newton(
     never_forms = matrix_free or (isinstance(solver, Hybrid) and solver.never_forms(floor=curvature.semidefinite))
     per_block = step is None and adaptation.tries and adaptation.per_block
 
+    def solved_blocks(params: PyTree) -> tuple[Block, ...]:
+        return limited(partition(params), largest)
+
     def init(params: PyTree) -> NewtonState:
         check_params(params)
-        blocks = partition(params)
-        _check_partition(blocks, params)
+        _check_partition(partition(params), params)
+        blocks = solved_blocks(params)
         dtype = jax.tree.leaves(params)[0].dtype
         for block in () if never_forms and refresh == 1 else blocks:
             check_block_fits(block.name, block.n, dtype.itemsize)
@@ -223,7 +237,7 @@ def newton(
     ) -> tuple[PyTree, NewtonState]:
         if params is None or batch is None:
             raise ValueError("newton needs update(grads, state, params, batch=(inputs, targets))")
-        blocks = partition(params)
+        blocks = solved_blocks(params)
         point = Point.of(objective, params, batch, key)
         gradients = [block.take(updates) for block in blocks]
         rate = jnp.asarray(learning_rate(state.count) if callable(learning_rate) else learning_rate)
@@ -300,7 +314,10 @@ def newton(
                 radius=state.radius,
             )
             return _by_rule(step, situation, age, tuple(infos), following)
-        moved = _joined(params, blocks, [-rate * direction for direction in directions])
+        moved = params
+        if largest is not None:
+            moved = jax.tree.map(lambda g, w: -rate * _plain(g, w, weight_decay), updates, params)
+        moved = _joined(moved, blocks, [-rate * direction for direction in directions])
 
         def batch_loss(params: PyTree) -> Float[Array, ""]:
             return objective(params, batch, key)
@@ -359,6 +376,11 @@ def _joined(params: PyTree, blocks: Sequence[Block], vectors: Sequence[Float[Arr
     for block, vector in zip(blocks, vectors, strict=True):
         tree = block.put(tree, vector)
     return tree
+
+
+def _plain(gradient: Array, param: Array, weight_decay: float) -> Array:
+    """The direction of a tensor without a system; none where its gradient is not finite."""
+    return jnp.where(jnp.all(jnp.isfinite(gradient)), gradient + weight_decay * param, 0)
 
 
 def _check_partition(blocks: Sequence[Block], params: PyTree) -> None:

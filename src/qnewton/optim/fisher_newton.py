@@ -1,0 +1,204 @@
+"""Newton's method with the empirical Fisher matrix of each unit, for language models and other noisy batches."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+
+from ..core.status import Status
+from ..core.trees import check_params
+from ..curvature.objective import Batch, Objective
+from ..curvature.point import Point
+from .unit_fisher import UnitInverse, second_moments, units_of
+
+
+class FisherNewtonInfo(eqx.Module):
+    """What happened in one step; diagnostics only, the next step does not read it.
+
+    Attributes:
+        loss: mean loss of the batch before the step, l2 included.
+        learning_rate: of this step.
+        damping: relative to each block's mean diagonal entry.
+        reduction_ratio: NaN, since the step is not tried.
+        accepted: False where the gradient is not finite, and nothing moves.
+        staleness: steps since the blocks were refreshed; 0 in the step that refreshes them, -1 before the first.
+        status: a `Status` for each tensor.
+    """
+
+    loss: Float[Array, ""]
+    learning_rate: Float[Array, ""]
+    damping: Float[Array, ""]
+    reduction_ratio: Float[Array, ""]
+    accepted: Bool[Array, ""]
+    staleness: Int[Array, ""]
+    status: Int[Array, " tensors"]
+
+
+class FisherNewtonState(NamedTuple):
+    """State of `fisher_newton`.
+
+    Attributes:
+        count: steps taken.
+        refreshes: of the blocks.
+        age: steps since the last one, -1 before the first.
+        momentum: sum of past gradients, each weighted by `momentum` to the power of its age.
+        weights: the sum of those weights.
+        moments: running averages of the blocks, one stack for each tensor `[units, d, d]`.
+        inverses: of the damped blocks, as of the last refresh.
+        info: of the last step; zeros before the first.
+    """
+
+    count: Int[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]  # optax's name for it
+    refreshes: Int[Array, ""]
+    age: Int[Array, ""]
+    momentum: PyTree
+    weights: Float[Array, ""]
+    moments: tuple[Float[Array, "units d d"], ...]
+    inverses: UnitInverse
+    info: FisherNewtonInfo
+
+
+def fisher_newton(
+    objective: Objective,
+    learning_rate: optax.ScalarOrSchedule = 0.01,
+    *,
+    damping: float = 0.1,
+    momentum: float = 0.9,
+    period: int = 10,
+    average: float = 0.9,
+    weight_decay: float = 0.01,
+    largest: int = 256,
+) -> optax.GradientTransformationExtraArgs:
+    """Newton steps with the empirical Fisher matrix of each unit, kept as a running average; made for small batches.
+
+    A unit is a row of a matrix (what feeds one output of a layer, or one token's embedding) or a whole vector. Its
+    block `F = sum_n w_n g_n g_n^T / sum_n w_n` holds the gradients of single examples; for a sequence that is the
+    gradient of its mean loss. The step is
+
+        -learning_rate ((1 + damping) sqrt(t) (F + damping t I)^-1 v + weight_decay params),    t = tr F / d,
+
+    with v the running mean of the gradients. `F^-1 v` alone has the unit of a reciprocal gradient and grows like 1/|g|
+    as gradients vanish; the factor `sqrt(t)` gives it the unit of parameters, so that a step does not depend on the
+    scale of the loss, and rare tokens move as far as frequent ones. Blocks that are multiples of the identity give
+    what one second moment per block would (Adam-mini, Zhang et al. 2024, arXiv 2406.16793, but for its schedule);
+    the rest of F is what this adds. One block per tensor, as Q-Newton has it, is `newton` with `EmpiricalFisher()`.
+
+    `update(grads, state, params, batch=(inputs, targets), key=None)` returns the step, with `grads` those of
+    `objective` (l2 included) on the batch. It is pure and can be jitted and scanned. Between two refreshes a step
+    costs what one of Adam costs, and a product with each block; a refresh costs the gradients of the examples, one by
+    one, and a factorisation of each block.
+
+    Args:
+        objective: what is minimised; `key` is handed on to its model.
+        learning_rate: typical change of a parameter in a step, or a schedule of it. Positive.
+        damping: relative to each block's mean diagonal entry, positive.
+        momentum: weight of the past in the mean of gradients, in [0, 1).
+        period: steps from one refresh of the blocks to the next, at least 1.
+        average: weight of the past in a block, in [0, 1); the first refreshes weigh alike.
+        weight_decay: decoupled, at least 0.
+        largest: most parameters of a unit; a tensor whose units have more gets one variance per parameter. At least 1.
+
+    Returns:
+        The transformation. Its state is a `FisherNewtonState` whose `info` reports on the last step. A unit whose block
+        cannot be inverted takes its gradient over `sqrt(t)`, and its tensor's status says so; where the gradient is not
+        finite nothing moves.
+
+    Raises:
+        ValueError: for arguments out of range; from `init`, for parameters without entries; from `update`, without
+            params or batch, or for a model that couples its examples.
+        TypeError: from `init`, for parameters that are not floating-point arrays of one dtype.
+    """
+    if not callable(learning_rate) and not 0 < learning_rate < float("inf"):
+        raise ValueError(f"learning_rate is {learning_rate}: it must be positive and finite, e.g. 0.01, or a schedule")
+    if not 0 < damping < float("inf"):
+        raise ValueError(
+            f"damping is {damping}: blocks of few examples are singular, so it must be positive, e.g. 0.1, and finite"
+        )
+    for name, value in (("momentum", momentum), ("average", average)):
+        if not 0 <= value < 1:
+            raise ValueError(f"{name} is {value}: the weight of the past must be in [0, 1)")
+    for name, value, what in (
+        ("period", period, "steps between two refreshes of the blocks"),
+        ("largest", largest, "most parameters of a block"),
+    ):
+        if not (isinstance(value, int) and value >= 1):
+            raise ValueError(f"{name} is {value}: {what}, an integer of at least 1")
+    if not 0 <= weight_decay < float("inf"):
+        raise ValueError(f"weight_decay is {weight_decay}: it must be finite and at least 0")
+
+    def units(params: PyTree) -> list[tuple[int, int]]:
+        return [units_of(leaf.shape, largest) for leaf in jax.tree.leaves(params)]
+
+    def init(params: PyTree) -> FisherNewtonState:
+        check_params(params)
+        dtype = jax.tree.leaves(params)[0].dtype
+        moments = tuple(jnp.zeros((count, size, size), dtype) for count, size in units(params))
+        inverses = UnitInverse.blank(moments)
+        zero, number, never = jnp.zeros((), dtype), jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32)
+        info = FisherNewtonInfo(zero, zero, zero, zero, jnp.zeros((), bool), never, inverses.status)
+        past = jax.tree.map(jnp.zeros_like, params)
+        return FisherNewtonState(number, number, never, past, zero, moments, inverses, info)
+
+    def refresh(
+        state: FisherNewtonState, params: PyTree, point: Point
+    ) -> tuple[tuple[Array, ...], UnitInverse, Int[Array, ""]]:
+        fresh = second_moments(point, units(params))
+        done = state.refreshes.astype(state.weights.dtype)
+        weight = jnp.minimum(average, done / (done + 1))
+        mixed = tuple(weight * old + (1 - weight) * new for old, new in zip(state.moments, fresh, strict=True))
+        # A batch that overflows must not poison the averages for good.
+        finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(moment)) for moment in mixed]))
+        kept = tuple(jnp.where(finite, new, old) for old, new in zip(state.moments, mixed, strict=True))
+        return kept, UnitInverse.of(kept, damping), state.refreshes + finite
+
+    def update(
+        updates: PyTree,
+        state: FisherNewtonState,
+        params: PyTree | None = None,
+        *,
+        batch: Batch | None = None,
+        key: Key[Array, ""] | None = None,
+        **_: Any,
+    ) -> tuple[PyTree, FisherNewtonState]:
+        if params is None or batch is None:
+            raise ValueError("fisher_newton needs update(grads, state, params, batch=(inputs, targets))")
+        # Made here, because it traces the model, which a branch must not do.
+        point = Point.of(objective, params, batch, key)
+        finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(updates)]))
+        due = finite & ((state.age < 0) | (state.age >= period - 1))
+        moments, inverses, refreshes = jax.lax.cond(
+            due,
+            lambda: refresh(state, params, point),
+            lambda: (state.moments, state.inverses, state.refreshes),
+        )
+        age = jnp.where(due, 0, jnp.where(state.age < 0, -1, state.age + 1)).astype(jnp.int32)
+
+        def mixed(old: Array, new: Array) -> Array:
+            return jnp.where(finite, momentum * old + new, old)
+
+        past = jax.tree.map(mixed, state.momentum, updates)
+        weights = mixed(state.weights, jnp.ones_like(state.weights))
+        count = jnp.where(weights > 0, weights, 1)
+        rate = jnp.asarray(learning_rate(state.count) if callable(learning_rate) else learning_rate)
+        rate = rate.astype(weights.dtype)
+        leaves, structure = jax.tree.flatten(past)
+        directions = jax.tree.unflatten(structure, inverses.apply([leaf / count for leaf in leaves]))
+        step = jax.tree.map(
+            lambda direction, w: jnp.where(finite, -rate * (direction + weight_decay * w), 0), directions, params
+        )
+        info = FisherNewtonInfo(
+            loss=objective(params, batch, key),
+            learning_rate=rate,
+            damping=jnp.full_like(rate, damping),
+            reduction_ratio=jnp.full_like(rate, jnp.nan),
+            accepted=finite,
+            staleness=age,
+            status=jnp.where(finite, inverses.status, Status.NOT_FINITE).astype(jnp.int32),
+        )
+        return step, FisherNewtonState(state.count + 1, refreshes, age, past, weights, moments, inverses, info)
+
+    # optax's types know states made of arrays alone; this one holds equinox modules.
+    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]

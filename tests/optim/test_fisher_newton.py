@@ -1,0 +1,207 @@
+"""`fisher_newton` against dense numpy, its invariance, its bookkeeping, and what it refuses."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import qnewton as qn
+from qnewton.core.status import Status
+from qnewton.optim.unit_fisher import UNSEEN, UnitInverse, units_of
+
+DAMPING, MOMENTUM, AVERAGE, DECAY, RATE = 0.2, 0.7, 0.6, 0.05, 0.1
+
+
+def predict(params: Any, x: Any) -> Any:
+    return jnp.tanh(jnp.einsum("nti,oi->nto", x, params["a"]["weight"]) + params["a"]["bias"]) @ params["b"]
+
+
+def loss(z: Any, y: Any) -> Any:
+    targets, weights = y
+    return jnp.sum((z - targets) ** 2, axis=-1), weights
+
+
+def problem(dtype: Any, seed: int = 0) -> tuple[qn.Objective, Any, list]:
+    """Sequences of positions, some of which do not count; one sequence in which only one does."""
+    rng = np.random.default_rng(seed)
+
+    def draw(*shape: int) -> Any:
+        return jnp.asarray(rng.standard_normal(shape), dtype)
+
+    params = {"a": {"weight": draw(4, 3), "bias": draw(4)}, "b": draw(4, 2)}
+
+    def batch() -> Any:
+        weights = (rng.random((6, 5)) < 0.6).astype(dtype)
+        weights[0] = [1, 0, 0, 0, 0]
+        return draw(6, 5, 3), (draw(6, 5, 2), jnp.asarray(weights))
+
+    return qn.Objective(predict, loss, l2=0.01), params, [batch() for _ in range(5)]
+
+
+def trained(optimizer: Any, objective: qn.Objective, params: Any, given: list) -> tuple[Any, Any, list]:
+    traces, infos = [], []
+
+    @jax.jit
+    def step(params: Any, state: Any, batch: Any) -> Any:
+        traces.append(1)
+        updates, state = optimizer.update(jax.grad(objective)(params, batch), state, params, batch=batch)
+        return optax.apply_updates(params, updates), state
+
+    state = optimizer.init(params)
+    for batch in given:
+        params, state = step(params, state, batch)
+        infos.append(state.info)
+    assert len(traces) == 1
+    return params, state, infos
+
+
+def dense(objective: qn.Objective, params: Any, given: list, largest: int) -> Any:
+    """The same training from gradients taken example by example, and `np.linalg.solve` for each unit."""
+    leaves, structure = jax.tree.flatten(params)
+    units = {"a": [(1, 4), (4, 3), (4, 2)], "b": [(4, 1), (12, 1), (4, 2)]}["a" if largest > 4 else "b"]
+    bare = qn.Objective(objective.predict, objective.loss)
+    gradient_of, each_of = jax.jit(jax.grad(objective)), jax.jit(jax.grad(bare))
+    sizes = [leaf.size for leaf in leaves]
+    past, weights = [np.zeros(size) for size in sizes], 0.0
+    blocks = [np.zeros((count, size, size)) for count, size in units]
+    at = [np.asarray(leaf, float) for leaf in leaves]
+    solve_with, refreshes = blocks, 0
+    for step, (x, (y, w)) in enumerate(given):
+        tree = jax.tree.unflatten(structure, [jnp.asarray(leaf, x.dtype) for leaf in at])
+        if step % 2 == 0:
+            fresh = [np.zeros_like(block) for block in blocks]
+            for n in range(len(x)):
+                one = jax.tree.leaves(each_of(tree, (x[n : n + 1], (y[n : n + 1], w[n : n + 1]))))
+                for k, leaf in enumerate(one):
+                    rows = np.asarray(leaf, float).reshape(units[k])
+                    share = float(np.sum(w[n]) / np.sum(w))
+                    fresh[k] += share * np.stack([np.outer(row, row) for row in rows])
+            weight = min(AVERAGE, refreshes / (refreshes + 1))
+            blocks = [weight * old + (1 - weight) * new for old, new in zip(blocks, fresh, strict=True)]
+            refreshes, solve_with = refreshes + 1, blocks
+        gradient = jax.tree.leaves(gradient_of(tree, (x, (y, w))))
+        past = [MOMENTUM * old + np.ravel(np.asarray(new, float)) for old, new in zip(past, gradient, strict=True)]
+        weights = MOMENTUM * weights + 1
+        for k, (count, size) in enumerate(units):
+            mean = np.trace(solve_with[k], axis1=1, axis2=2) / size
+            direction = np.stack(
+                [
+                    (1 + DAMPING)
+                    * np.sqrt(mean[u])
+                    * np.linalg.solve(
+                        solve_with[k][u] + (DAMPING * mean[u] + UNSEEN * mean.mean()) * np.eye(size),
+                        past[k].reshape(count, size)[u] / weights,
+                    )
+                    for u in range(count)
+                ]
+            )
+            at[k] = at[k] - RATE * (direction.reshape(at[k].shape) + DECAY * at[k])
+    return jax.tree.unflatten(structure, at)
+
+
+def made(objective: qn.Objective, **changed: Any) -> Any:
+    settings = {"damping": DAMPING, "momentum": MOMENTUM, "average": AVERAGE, "weight_decay": DECAY, "period": 2}
+    return qn.fisher_newton(objective, RATE, **settings | changed)
+
+
+@pytest.mark.parametrize("largest", [256, 2])
+def test_it_is_what_the_formula_says(dtype: Any, largest: int) -> None:
+    objective, params, given = problem(dtype)
+    found, _, infos = trained(made(objective, largest=largest), objective, params, given)
+    expected = dense(objective, params, given, largest)
+    tolerance = 1e-10 if dtype == jnp.float64 else 2e-4
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+    assert [int(info.staleness) for info in infos] == [0, 1, 0, 1, 0]
+    np.testing.assert_allclose(infos[0].loss, objective(params, given[0]), rtol=1e-5)
+    assert all(bool(info.accepted) and not np.any(info.status) for info in infos)
+
+
+def test_the_scale_of_the_loss_does_not_matter() -> None:
+    """Without the factor, a loss a thousand times smaller would take steps a thousand times longer."""
+    _, params, given = problem(jnp.float32)
+    found = []
+    for scale in (1.0, 1e-3):
+
+        def scaled(z: Any, y: Any, scale: float = scale) -> Any:
+            return scale * loss(z, y)[0], y[1]
+
+        objective = qn.Objective(predict, scaled)
+        found.append(trained(made(objective), objective, params, given)[0])
+    for one, other in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_a_schedule_is_followed() -> None:
+    objective, params, given = problem(jnp.float32)
+    optimizer: Any = qn.fisher_newton(objective, lambda count: 0.1 * count)
+    _, _, infos = trained(optimizer, objective, params, given[:3])
+    np.testing.assert_allclose([info.learning_rate for info in infos], [0, 0.1, 0.2], rtol=1e-6)
+
+
+def test_a_batch_that_is_not_finite_moves_nothing_and_is_forgotten() -> None:
+    objective, params, given = problem(jnp.float32)
+    optimizer = made(objective, period=1)
+    x, y = given[1]
+    broken = (x.at[0, 0].set(jnp.nan), y)
+    one, state, infos = trained(optimizer, objective, params, [given[0], broken, given[2]])
+    other, clean, _ = trained(optimizer, objective, params, [given[0], given[2]])
+    assert not bool(infos[1].accepted)
+    assert set(np.asarray(infos[1].status)) == {Status.NOT_FINITE}
+    assert int(state.refreshes) == int(clean.refreshes) == 2
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), one, other)
+
+
+def test_a_unit_without_gradient_stays_and_one_that_fails_is_scaled() -> None:
+    broken = -jnp.eye(2)  # no second moment, but what rounding can make of one is indefinite too
+    blocks = jnp.stack([jnp.zeros((2, 2)), jnp.eye(2), broken.at[0, 0].set(2.0)])
+    inverse = UnitInverse.of([blocks, jnp.zeros((1, 2, 2))], 0.1)
+    direction, nothing = inverse.apply([jnp.ones((3, 2)), jnp.ones(2)])
+    np.testing.assert_allclose(direction[0], 0)
+    np.testing.assert_allclose(direction[1], 1, rtol=1e-3)
+    assert np.all(np.isfinite(direction[2]))
+    assert np.all(direction[2] > 0)
+    np.testing.assert_allclose(nothing, 0)
+    assert inverse.status.tolist() == [Status.NOT_SOLVED, Status.OK]
+
+
+@pytest.mark.parametrize(
+    ("shape", "largest", "expected"),
+    [
+        ((5, 3), 8, (5, 3)),
+        ((5, 2, 4), 8, (5, 8)),
+        ((5, 9), 8, (45, 1)),
+        ((8,), 8, (1, 8)),
+        ((9,), 8, (9, 1)),
+        ((), 8, (1, 1)),
+    ],
+)
+def test_units(shape: tuple[int, ...], largest: int, expected: tuple[int, int]) -> None:
+    assert units_of(shape, largest) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"learning_rate": 0.0}, "learning_rate is 0.0: it must be positive"),
+        ({"damping": 0.0}, "damping is 0.0: blocks of few examples are singular"),
+        ({"momentum": 1.0}, "momentum is 1.0: the weight of the past must be in"),
+        ({"average": -0.1}, "average is -0.1: the weight of the past must be in"),
+        ({"period": 0}, "period is 0: steps between two refreshes"),
+        ({"largest": 1.5}, "largest is 1.5: most parameters of a block"),
+        ({"weight_decay": -1.0}, "weight_decay is -1.0: it must be finite"),
+    ],
+)
+def test_settings_out_of_range_name_themselves(settings: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        qn.fisher_newton(problem(jnp.float32)[0], **settings)
+
+
+def test_a_batch_is_needed() -> None:
+    objective, params, _ = problem(jnp.float32)
+    optimizer: Any = qn.fisher_newton(objective)
+    with pytest.raises(ValueError, match="fisher_newton needs update"):
+        optimizer.update(params, optimizer.init(params), params)
