@@ -13,6 +13,7 @@ from .noise import noise
 from .plan import plan
 from .replay import replay
 from .report import report
+from .reproduce import reproduce
 from .spectrum import spectrum
 from .tradeoff import tradeoff
 from .train import INTERRUPTED, train
@@ -26,6 +27,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "spectrum": spectrum,
     "tradeoff": tradeoff,
     "noise": noise,
+    "reproduce": reproduce,
     "plan": plan,
     "breakeven": breakeven,
     "calibrate": calibrate,
@@ -39,6 +41,7 @@ USAGE = """usage: qnewton train TASK [options]   train a task with Newton's meth
        qnewton spectrum RUN|FILE      eigenvalues, condition number and degree of each block
        qnewton tradeoff TASK          step quality and loss against sparsity and encoded condition number
        qnewton noise TASK             learning curves against the errors and shots of quantum solves
+       qnewton reproduce NAME|all     the paper's evaluations, under its assumptions and end to end
        qnewton plan [RUN|FILE]        what a system would cost, quantum and classical
        qnewton breakeven [RUN|FILE]   what would have to change for both to be equally fast
        qnewton calibrate              measure this machine once, for predictions

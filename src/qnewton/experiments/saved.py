@@ -60,7 +60,7 @@ def saved_options(path: Path) -> tuple[dict[str, Any], TrainOptions]:
     try:
         content = json.loads(config.read_text(encoding="utf-8"))
         kind = TASK_OPTIONS.get(content["task"], TaskOptions)
-        return content, _options(TrainOptions, content["options"], {"task": kind})
+        return content, options_from(TrainOptions, content["options"], {"task": kind})
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{config} is not what this version of qnewton writes ({error!r}): train again") from error
 
@@ -138,14 +138,14 @@ def _lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
     return found
 
 
-def _options(kind: Any, values: dict[str, Any], narrowed: dict[str, type] | None = None) -> Any:
+def options_from(kind: Any, values: dict[str, Any], narrowed: dict[str, type] | None = None) -> Any:
     """The dataclass from what `dataclasses.asdict` and JSON made of it; `narrowed` says what stands in a field."""
     hints = typing.get_type_hints(kind) | (narrowed or {})
     made = {}
     for field in dataclasses.fields(kind):
         value, hint = values[field.name], hints[field.name]
         if dataclasses.is_dataclass(hint):
-            value = _options(hint, value)
+            value = options_from(hint, value)
         elif isinstance(value, str) and Path in typing.get_args(hint):
             value = Path(value)
         made[field.name] = tuple(value) if isinstance(value, list) else value

@@ -12,6 +12,7 @@ from .fields import RunFileError
 from .load import read_run
 from .noise_figure import write_noise_figure
 from .records import Run
+from .reproduce_page import write_reproduction
 from .spectrum_figure import write_spectrum_figure
 from .tradeoff_figure import write_tradeoff_figure
 
@@ -29,6 +30,7 @@ __all__ = [
     "write_maps",
     "write_noise_figure",
     "write_report",
+    "write_reproduction",
     "write_spectrum_figure",
     "write_tornado",
     "write_tradeoff_figure",

@@ -1,0 +1,49 @@
+"""Condition numbers and the quantum share over training."""
+
+from typing import Any
+
+import numpy as np
+
+from .base import Evaluation, Finished
+from .decisions import KAPPA_LIMIT, SETS, decide, priced
+from .trainings import newton
+
+
+def derive(found: Finished) -> dict[str, Any]:
+    """Per step: the condition number of each block, and the share that goes to the quantum solver under each set."""
+    options, systems = found.options, found.result(newton(found.options)).systems
+    shares = []
+    for name in SETS:
+        price = priced(systems, name, options)
+        for limit in (None, KAPPA_LIMIT):
+            decided = decide(systems, price, options.gate_time_s, np.inf if limit is None else limit)
+            shares.append(
+                {
+                    "set": name,
+                    "kappa_limit": limit,
+                    "by_step": np.mean(decided.quantum, axis=1).tolist(),
+                    "quantum_share": decided.share,
+                    "blocks": [
+                        block
+                        for block, taken in zip(systems.names, np.any(decided.quantum, axis=0).tolist(), strict=True)
+                        if taken
+                    ],
+                }
+            )
+    return {
+        "gate_time_s": options.gate_time_s,
+        "blocks": [
+            {"name": name, "rows": int(rows), "log10_kappa": systems.log10_kappa[:, k].tolist()}
+            for k, (name, rows) in enumerate(zip(systems.names, systems.rows, strict=True))
+        ],
+        "shares": shares,
+    }
+
+
+EVALUATION = Evaluation(
+    name="kappa-share",
+    question="How do condition numbers and the quantum share change over training?",
+    reads=("mlp",),
+    trainings=lambda options: [newton(options)],
+    derive=derive,
+)

@@ -1,0 +1,262 @@
+"""`qnewton reproduce`: every evaluation at a tiny size, how it goes on, what it draws, and what it refuses."""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qnewton as q
+from qnewton.cli import main
+from qnewton.experiments import runner
+from qnewton.experiments.reproduce import carry_out, language
+from qnewton.experiments.reproduce.base import Finished
+from qnewton.experiments.reproduce.decisions import SETS, break_even_s, decide, priced
+from qnewton.experiments.reproduce.directory import ReproductionDirectory
+from qnewton.experiments.reproduce.registry import EVALUATIONS
+from qnewton.experiments.reproduce.trainings import newton
+from qnewton.experiments.stages import BlockSeconds, StageSeconds
+from qnewton.experiments.tasks import TASKS
+from qnewton.experiments.tasks.base import Task
+from qnewton.hardware import KernelTimes
+
+SMALL = (
+    *("--mlp.task", "tiny", "--mlp.steps", "3", "--mlp.batch-size", "8"),
+    *("--first-order.steps", "3", "--first-order.rates", "0.5"),
+    *("--sweeps.steps", "2", "--sweeps.keep", "0.5", "1", "--sweeps.damping", "0.01", "1"),
+    *("--language.steps", "2", "--language.rates", "0.5", "--language.batch-size", "8"),
+    *("--inversion.measured", "4", "8", "16", "--inversion.largest", "1000", "--gate-times.per-decade", "1"),
+)
+RUNS = {
+    *("newton", "newton-lu", "newton-default", "sgd-0.5", "keep-0.5", "keep-1", "damping-0.01", "damping-1"),
+    *("bert-sgd-0.5", "bert-fisher-newton", "gpt-sgd-0.5", "gpt-fisher-newton"),
+}
+
+
+def _language(tiny: Callable[[str], Task]) -> Callable[[str, Any], Task]:
+    """The tiny task under the names of a transformer's parameters."""
+
+    def make(dtype: str, options: Any) -> Task:
+        task = tiny(dtype)
+
+        def renamed(params: Any) -> Any:
+            return {"bias": params["head"], "weight": params["query"]}
+
+        def init(key: Any) -> Any:
+            params = task.init(key)
+            return {"head": params["bias"], "query": params["weight"]}
+
+        return dataclasses.replace(
+            task,
+            init=init,
+            objective=q.Objective(lambda p, x: task.objective.predict(renamed(p), x), task.objective.loss),
+            accuracy=None,
+        )
+
+    return make
+
+
+def _machine(solvers: Any, *, dtype: str, sizes: Any) -> q.ClassicalMachine:
+    samples = tuple((n, 1e-6 * n, 1e-6 * n) for n in sizes)
+    names = ("cholesky", "lu", "cg", "cg, unformed", "forming")
+    return q.ClassicalMachine(
+        "made by hand", dtype, tuple((name, KernelTimes(1e-6, 1e-10, 1e-10, samples)) for name in names), 1e-3
+    )
+
+
+def _stages(objective: Any, curvature: Any, conditioning: Any, estimator: Any, blocks: Any, *_: Any, **__: Any) -> Any:
+    return StageSeconds(1e-4, tuple(BlockSeconds(block.name, block.n, 1e-4, 1e-5, 1e-5) for block in blocks))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _made_tasks() -> Iterator[None]:
+    from .conftest import tiny
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TASKS, "tiny", tiny)
+        for name in ("bert-tiny", "gpt-tiny"):
+            patch.setitem(TASKS, name, _language(tiny))
+        patch.setattr(carry_out, "calibrate", _machine)
+        # Most of a tiny training is to compile and time its stages, which tests/experiments does.
+        patch.setattr(language, "measure_stages", _stages)
+        patch.setattr(runner, "measure_stages", _stages)
+        yield
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All evaluations, once for all tests of this file; nobody writes into it."""
+    path = tmp_path_factory.mktemp("reproduce") / "all"
+    assert main(["reproduce", "all", *SMALL, "--out", str(path)]) == 0
+    return path
+
+
+def _numbers(done: Path, name: str) -> Any:
+    return json.loads((done / "figures" / f"{name}.json").read_text())["numbers"]
+
+
+def test_all_evaluations_leave_run_files_numbers_and_one_page(done: Path) -> None:
+    assert {path.name for path in (done / "runs").iterdir()} == RUNS
+    for run in RUNS:
+        assert json.loads((done / "runs" / run / "summary.json").read_text())["status"] == "finished"
+    assert {path.stem for path in (done / "figures").iterdir()} == set(EVALUATIONS)
+    page = (done / "report.html").read_text()
+    for name, evaluation in EVALUATIONS.items():
+        assert f'<section id="{name}">' in page
+        assert evaluation.question in page
+    assert "<script" not in page
+    assert "://" not in page
+
+
+def test_decisions_on_the_host_are_those_of_a_replay(done: Path) -> None:
+    """The same systems under the same sets, charged in the compiled float32 program and here in numpy."""
+    from qnewton.experiments.replay import Question, replay
+
+    directory = ReproductionDirectory.read(done)
+    systems = Finished(directory).result(newton(directory.options)).systems
+    _, replayed = replay(done / "runs" / "newton", Question(assumptions=SETS))
+    for one in replayed:
+        price = priced(systems, one.assumed, directory.options)
+        quantum = one.seconds[..., list(one.names).index("QLSA(jennings2023v1)")]
+        np.testing.assert_allclose(price.seconds(directory.options.gate_time_s), quantum, rtol=1e-4)
+        decided = decide(systems, price, directory.options.gate_time_s)
+        assert decided.share == one.quantum_share
+        assert decided.solve_s == pytest.approx(one.solve_seconds, rel=1e-4)
+        even = float(break_even_s(systems, price).max())
+        assert decide(systems, price, 0.99 * even).share > 0
+        assert decide(systems, price, 1.01 * even).share == 0
+
+
+def test_totals_agree_with_the_run_s_own(done: Path) -> None:
+    summary = json.loads((done / "runs" / "newton" / "summary.json").read_text())
+    lu, paper, end, free = _numbers(done, "training-time-mlp")["predicted"]
+    assert paper["predicted_seconds"] == pytest.approx(summary["predicted_seconds"]["paper"], rel=1e-4)
+    assert lu["predicted_seconds"] == pytest.approx(summary["predicted_seconds_all_classical"], rel=1e-4)
+    assert free["predicted_seconds"] < lu["predicted_seconds"] <= end["predicted_seconds"]
+
+
+def test_the_same_command_does_nothing_again_and_replot_draws_again(
+    done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(done, mine)
+    before = {path: path.stat().st_mtime_ns for path in (mine / "runs").rglob("*") if path.is_file()}
+    assert main(["reproduce", "all", *SMALL, "--out", str(mine)]) == 0
+    assert capsys.readouterr().err.count("done before") == 3 + len(RUNS)
+    (mine / "report.html").unlink()
+    assert main(["reproduce", "keep-ratio", "--replot", str(mine)]) == 0
+    assert capsys.readouterr().err == ""
+    assert '<section id="keep-ratio">' in (mine / "report.html").read_text()
+    assert main(["reproduce", "all", "--replot", str(mine)]) == 0
+    assert (mine / "report.html").read_text() == (done / "report.html").read_text()
+    assert {path: path.stat().st_mtime_ns for path in (mine / "runs").rglob("*") if path.is_file()} == before
+
+
+def test_a_stopped_reproduction_goes_on_where_it_was(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = []
+
+    def train(name: str, options: Any, directory: Any, watcher: Any) -> Any:
+        trained.append(directory.path.name)
+        if len(trained) == 2:
+            directory.write("config.json", {})
+            raise KeyboardInterrupt
+        shutil.copytree(done / "runs" / directory.path.name, directory.path, dirs_exist_ok=True)
+        return json.loads((directory.path / "summary.json").read_text())
+
+    monkeypatch.setattr(carry_out, "train", train)
+    arguments = ["reproduce", "regularisation", "--mlp.task", "tiny", "--mlp.batch-size", "8", "--sweeps.steps", "2"]
+    arguments += ["--sweeps.damping", "0.01", "1", "--inversion.measured", "4", "8", "16"]
+    arguments += ["--out", str(tmp_path / "found")]
+    assert main(arguments) == 130
+    assert f"--out {tmp_path / 'found'} goes on" in capsys.readouterr().err
+    first = (tmp_path / "found" / "runs" / "damping-0.01" / "summary.json").read_bytes()
+    assert main(["reproduce", "regularisation", "--replot", str(tmp_path / "found")]) == 2
+    assert "the training damping-1 is not finished" in capsys.readouterr().err
+
+    assert main(arguments) == 0
+    assert trained == ["damping-0.01", "damping-1", "damping-1"]
+    runs = tmp_path / "found" / "runs"
+    assert {path.name for path in runs.iterdir()} == {"damping-0.01", "damping-1", "damping-1.stopped-1"}
+    assert (runs / "damping-0.01" / "summary.json").read_bytes() == first
+
+    # Another reproduction does not go there.
+    assert main([*arguments, "--seed", "1"]) == 2
+    assert "--seed is 1, and" in capsys.readouterr().err
+    arguments[1] = "kappa-share"
+    assert main(["reproduce", "kappa-share", "--out", str(tmp_path / "found")]) == 2
+    assert "is a reproduction of regularisation, not of kappa-share" in capsys.readouterr().err
+    assert main(["reproduce", "kappa-share", "--replot", str(tmp_path / "found")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("keep-ration",), "unknown figure 'keep-ration': did you mean 'keep-ratio'?"),
+        (("all", "--size", "papr"), "unknown size 'papr': did you mean 'paper'?"),
+        (("keep-ratio", "--language.hidden", "64"), "--language.hidden is 64, and keep-ratio does not read it"),
+        (("inversion-time", "--mlp.width", "8"), "and inversion-time does not read it"),
+        (("keep-ratio", "--sweeps.keep", "0", "1"), "--sweeps.keep is 0.0 1.0: a ratio lies in (0, 1]"),
+        (("keep-ratio", "--sweeps.keep", "1"), "name at least 2 values"),
+        (("regularisation", "--sweeps.damping", "0", "1"), "r is positive and finite"),
+        (("kappa-share", "--mlp.task", "digit-mlp"), "unknown task 'digit-mlp': did you mean 'digits-mlp'?"),
+        (("kappa-share", "--mlp.data", "here"), "--mlp.data is for mnist-mlp"),
+        (("gate-times", "--gate-times.fastest", "1"), "--gate-times.fastest is 1.0"),
+        (("training-time-bert", "--language.heads", "5"), "it must be a multiple of --heads"),
+        (("inversion-time", "--inversion.kappas", "0.5"), "a condition number is finite and at least 1"),
+        (("kappa-share", "--replot", "nowhere"), "nowhere holds no reproduction.json"),
+    ],
+)
+def test_bad_input_is_refused(
+    call: Callable[..., Any], tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    outcome = call("reproduce", *arguments)
+    assert outcome.status == 2
+    assert message in outcome.said
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_written(
+    call: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(name: str, n: int, itemsize: int) -> None:
+        raise MemoryError(f"the dense block `{name}` has {n:,} rows")
+
+    monkeypatch.setattr(carry_out, "check_block_fits", refused)
+    outcome = call("reproduce", "kappa-share", "--mlp.task", "tiny")
+    assert outcome.status == 2
+    assert "has 3 rows" in outcome.said
+    assert not list(tmp_path.iterdir())
+
+
+_FRAME = """<body><iframe id="frame" style="width: WIDTHpx; height: 900px; border: 0"></iframe><script>
+const frame = document.getElementById('frame');
+frame.onload = () => {
+    const page = frame.contentDocument, root = page.documentElement, width = root.clientWidth;
+    const wide = [...page.querySelectorAll('body *')].filter(e => !e.closest('.scroll') && !e.closest('svg')
+        && e.getBoundingClientRect().right > width + 1).map(e => e.tagName + ' ' + e.className);
+    const found = {sections: page.querySelectorAll('section[id]').length, beyond: root.scrollWidth - width, wide};
+    document.body.dataset.found = JSON.stringify(found);
+};
+frame.srcdoc = PAGE;
+</script></body>"""
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_its_window(done: Path, tmp_path: Path, width: int) -> None:
+    """Chromium, whose own windows are 500 pixels at the least, lays the page out in a frame and says what is wider."""
+    framed = tmp_path / "framed.html"
+    page = json.dumps((done / "report.html").read_text())
+    framed.write_text(_FRAME.replace("WIDTH", str(width)).replace("PAGE", page), encoding="utf-8")
+    command = ["chromium", "--headless", "--no-sandbox", "--enable-logging=stderr", "--dump-dom", framed.as_uri()]
+    dumped = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    found = dumped.stdout.partition('data-found="')[2].partition('"')[0].replace("&quot;", '"')
+    assert json.loads(found) == {"sections": len(EVALUATIONS) + 1, "beyond": 0, "wide": []}
+    assert "CONSOLE" not in dumped.stderr
