@@ -62,7 +62,7 @@ def _places(kind: Any) -> Iterator[str]:
             yield from _places(bare)
 
 
-def _options(kind: type, default: Any) -> Iterator[str]:
+def _options(kind: type, default: Any, prefix: str = "") -> Iterator[str]:
     """The options themselves, then those of each group."""
     groups = []
     helps = _helps(kind)
@@ -70,25 +70,31 @@ def _options(kind: type, default: Any) -> Iterator[str]:
         value = _value(field, default)
         bare = _bare(hint)
         if dataclasses.is_dataclass(bare):
-            groups.append((bare, value))
+            groups.append((_group(prefix, field, hint, kind), bare, value))
             continue
-        yield _head(field, hint, value)
+        yield _head(field, hint, value, prefix)
         yield from (f": {helps[field.name]}", "")
-    for group, value in groups:
+    for inner, group, value in groups:
         if group.__name__ == "TaskOptions":
             continue
         if group.__name__ not in ("TrainOptions", "ImageOptions", "TextOptions"):
             yield from (f"### {_text(group)[0].partition('.')[0]}", "")
-        yield from _options(group, value)
+        yield from _options(group, value, inner)
 
 
-def _head(field: dataclasses.Field, hint: Any, value: Any) -> str:
+def _group(prefix: str, field: dataclasses.Field, hint: Any, kind: type) -> str:
+    """What stands before the names of a group's options: of `reproduce` the group's own name."""
+    nameless = any(getattr(one, "name", None) == "" for one in getattr(hint, "__metadata__", ()))
+    return f"{prefix}{field.name.replace('_', '-')}." if kind.__name__ == "Reproduction" and not nameless else prefix
+
+
+def _head(field: dataclasses.Field, hint: Any, value: Any, prefix: str) -> str:
     if _is_place(hint):
         return f"`{_place(field, hint)}`"
-    name = field.name.replace("_", "-")
+    name = prefix + field.name.replace("_", "-")
     bare = _bare(hint)
     if bare is bool:
-        return f"`--{name}`, `--no-{name}` ({'on' if value else 'off'})"
+        return f"`--{name}`, `--{prefix}no-{field.name.replace('_', '-')}` ({'on' if value else 'off'})"
     words = f"`--{name} {_type(bare)}`"
     return words if value in (None, (), dataclasses.MISSING) else f"{words} ({_shown(value)})"
 

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import qnewton as qn
+from qnewton.hardware import KernelTimes
 from qnewton.testing import symmetric_with_spectrum
 
 LU_IS_SLOW = qn.ClassicalMachine(
     "made by hand",
     "float32",
-    (("cholesky", qn.hardware.KernelTimes(1e-6, 0.0, 0.0)), ("lu", qn.hardware.KernelTimes(1e-3, 0.0, 0.0))),
+    (("cholesky", KernelTimes(1e-6, 0.0, 0.0)), ("lu", KernelTimes(1e-3, 0.0, 0.0))),
 )
 
 

@@ -111,7 +111,9 @@ def _write(chosen: "list[Evaluation]", directory: "ReproductionDirectory") -> No
     from ..report import write_reproduction
 
     files = [file for _, file in write_numbers(chosen, directory)]
-    page, answers = write_reproduction(files, directory.path / PAGE)
+    # The page of one figure does not take the place of that of all.
+    name = PAGE if len(chosen) > 1 or chosen[0].name == directory.name else f"{chosen[0].name}.html"
+    page, answers = write_reproduction(files, directory.path / name)
     for question, answer in answers:
         print(f"{question}\n  under paper: {answer.paper}\n  end to end:  {answer.end_to_end}")
         if answer.besides:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .axes import block_labels, log_seconds_axis
 from .markup import Column, figure, figures, folded, table
-from .reproduce_parts import Answer, Numbers, faster, legend_above, set_style
+from .reproduce_parts import Answer, Numbers, far_seconds, faster, legend_above, set_style
 from .svg import color
 from .units import percent, seconds, short_seconds
 
@@ -104,7 +104,7 @@ def _draw_break_even(figure: Figure, found: Numbers) -> None:
             axes.plot([max(low, median / 1e3), high], [k + offset] * 2, color=style["color"], linewidth=3, alpha=0.4)
             axes.plot(median, k + offset, _MARKERS[one["set"]], color=style["color"], markersize=6, label=label)
             label = None
-    log_seconds_axis(axes, "x", values)
+    far_seconds(axes, "x", values)
     axes.axvspan(
         found["sets"][0]["rows"][-1]["gate_time_s"], found["sets"][0]["rows"][0]["gate_time_s"],
         color=color("grid"), alpha=0.5, linewidth=0, label="the sweep",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .markup import Column, figure, figures, folded, table
-from .reproduce_parts import Answer, Numbers, legend_above, log_axis, marked, plain, shared_seconds, times
+from .reproduce_parts import Answer, Numbers, far_seconds, legend_above, log_axis, marked, plain, times
 from .svg import color
 from .units import count, power_of_ten, short_seconds
 
@@ -71,7 +71,7 @@ def _draw(figure: Figure, found: Numbers, lines: list[tuple[str, list[float | No
     values = [value for part in (*everything, found["lu_predicted_seconds"]) for value in part if value]
     log_axis(axes, "x", rows)
     # The same axis in all four, so that they compare at a glance.
-    shared_seconds(axes, values)
+    far_seconds(axes, "y", values)
     axes.plot(rows, found["lu_predicted_seconds"], color=color("ink"), linewidth=2.2, label="LU, predicted")
     sizes, measured = zip(*((one["rows"], one["measured_seconds"]) for one in found["lu_measured"]), strict=True)
     inside = [k for k, size in enumerate(sizes) if size >= rows[0]]

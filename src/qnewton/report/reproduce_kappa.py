@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .axes import BINNED, MOST_POINTS, NAN, Style, block_labels, curve, line_style, log10_axis, step_axis
+from .axes import BINNED, MOST_POINTS, NAN, Style, block_labels, curve, line_style, step_axis
 from .markup import figure, figures
-from .reproduce_parts import MARKERS, Answer, Numbers, legend_above, of_systems, set_style
+from .reproduce_parts import MARKERS, Answer, Numbers, legend_above, log10_ticks, of_systems, set_style
 from .units import from_log10, percent, short_seconds
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _draw_kappa(figure: Figure, found: Numbers) -> None:
     for k, block in enumerate(found["blocks"]):
         points = [(float(x), NAN if y is None else y) for x, y in enumerate(block["log10_kappa"])]
         _line(axes, points, line_style(k), MARKERS[k % len(MARKERS)], f"{names[k]}, N = {block['rows']}")
-    log10_axis(axes.yaxis)
+    log10_ticks(axes, (value for block in found["blocks"] for value in block["log10_kappa"] if value is not None))
     axes.set_ylabel("condition number κ")
     step_axis(axes, range(len(found["blocks"][0]["log10_kappa"])))
     legend_above(figure, axes)

@@ -56,18 +56,28 @@ def significant_whole(value: float) -> str:
     return count(round(value)) if value >= 10 else significant(value, 2).removesuffix(".0")
 
 
-def shared_seconds(axes: Axes, values: Iterable[float]) -> None:
+def log10_ticks(axes: Axes, values: Iterable[float]) -> None:
+    """The y axis of logarithms, from one whole power of ten to another (numbers may be beyond the floating point)."""
+    known = [value for value in values if math.isfinite(value)] or [0.0]
+    low, high = math.floor(min(known)), max(math.ceil(max(known)), math.floor(min(known)) + 1)
+    ticks = range(low, high + 1, max(1, (high - low) // 6))
+    axes.set_ylim(low - 0.04 * (high - low), high + 0.04 * (high - low))
+    axes.set_yticks(list(ticks), [power_of_ten(tick) for tick in ticks])
+
+
+def far_seconds(axes: Axes, which: Literal["x", "y"], values: Iterable[float]) -> None:
     """A logarithmic axis of seconds that may run to the age of the universe and beyond: `10¹⁸ s`."""
     from matplotlib.ticker import FuncFormatter
 
     from .axes import log_seconds_axis
 
-    log_seconds_axis(axes, "y", values)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _decade(value)))
+    log_seconds_axis(axes, which, values)
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _decade(value)))
 
 
 def _decade(value: float) -> str:
-    return short_seconds(value) if value < 1e3 else f"{power_of_ten(round(math.log10(value)))} s"
+    return short_seconds(value) if 0.9e-18 < value < 1e3 else f"{power_of_ten(round(math.log10(value)))} s"
 
 
 def faster(ratio: float, than: str) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
-from .axes import log10_axis, log_seconds_axis
+from .axes import log_seconds_axis
 from .markup import Column, figure, figures, table
-from .reproduce_parts import MARKERS, Answer, Numbers, legend_above, log_axis, set_style
+from .reproduce_parts import MARKERS, Answer, Numbers, legend_above, log10_ticks, log_axis, set_style
 from .svg import color
 from .units import from_log10, number, percent, seconds
 
@@ -152,9 +151,7 @@ def _draw_kappa(figure: Figure, found: Numbers, label: str) -> None:
     values = [row["value"] for row in rows]
     axes.vlines(values, low, high, color=color("muted"), linewidth=5, alpha=0.5)
     axes.plot(values, middle, color=color("ink"), marker="o", markersize=5)
-    log10_axis(axes.yaxis)
-    if rows and max(high) - min(low) < 2:
-        axes.set_ylim(math.floor(min(low)), math.ceil(max(high)))
+    log10_ticks(axes, (*low, *high))
     _value_axis(axes, found["rows"], label)
     axes.set_ylabel("condition number κ")
 

@@ -183,10 +183,11 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> HybridState:
         """Plan the system and factorise it with the chosen candidate.
 
-        Options:
-            eigenvalue_floor, estimate, turn: what is known of the system, and its place in a training.
-            once: there will be one right-hand side, so set up and solve together, in `compute`: a state that fits
-                every candidate costs copies of the matrix, which show below a thousand rows.
+        Args:
+            operator: the system.
+            options: `eigenvalue_floor`, `estimate` and `turn`, what is known of the system and its place in a training;
+                `once`, that there will be one right-hand side, so that `compute` sets up and solves together: a state
+                that fits every candidate costs copies of the matrix, which show below a thousand rows.
         """
         if operator.in_size() != operator.out_size():
             raise ValueError(
