@@ -115,6 +115,8 @@ CASES = {
             "dtype": "float64",
             "solvers": ("lu", "qlsa"),
             "gate_time_s": 4e-8,
+            "gate_times_s": (4e-8,),
+            "estimator": "exact",
         },
     ),
     "kfac on random batches": ("noisy", {"preset": "kfac"}),
