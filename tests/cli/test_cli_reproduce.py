@@ -13,7 +13,7 @@ import pytest
 
 import qnewton as q
 from qnewton.cli import main
-from qnewton.experiments import runner
+from qnewton.experiments import prepare
 from qnewton.experiments.reproduce import carry_out, language
 from qnewton.experiments.reproduce.base import Finished
 from qnewton.experiments.reproduce.decisions import SETS, break_even_s, decide, priced
@@ -84,7 +84,7 @@ def _made_tasks() -> Iterator[None]:
         patch.setattr(carry_out, "calibrate", _machine)
         # Most of a tiny training is to compile and time its stages, which tests/experiments does.
         patch.setattr(language, "measure_stages", _stages)
-        patch.setattr(runner, "measure_stages", _stages)
+        patch.setattr(prepare, "measure_stages", _stages)
         yield
 
 

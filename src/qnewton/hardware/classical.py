@@ -50,7 +50,7 @@ class KernelTimes(eqx.Module):
             return line
         xp, line, each = floating(line, done / started)
         bent = line * xp.exp(self._log_factor(xp, xp.log(xp.maximum(each, 1.0))))
-        return float(bent) if xp is np else bent.astype(line.dtype)
+        return bent.item() if xp is np and np.ndim(bent) == 0 else bent.astype(line.dtype)
 
     def _log_factor(self, xp: Any, position: Any) -> Any:
         # A sum over the bends. `jnp.interp` searches in a loop, which took longer than a small system's solve.
