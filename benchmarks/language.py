@@ -1,18 +1,17 @@
 """Empirical-Fisher Newton against tuned SGD with momentum and tuned AdamW on both language models, at equal wall clock.
 
-Every method gets the same number of trials, learning rates a factor of two apart, each of the same measured seconds:
-`--steps` is what SGD with momentum may take, and the others as many as fit into its time. What a step takes is measured
-before, the methods taking turns in one process (ten steps each, so that the refresh of the curvature counts; medians;
-compilation, data and evaluation outside). The rate is chosen on seed 0, by the loss on held-out text, and that of other
-seeds is reported: means, and the median seconds per step measured there again. All methods warm up linearly over a
-tenth of their steps, and fall to 0 along a cosine; momentum is 0.9 (Nesterov's); two versions of SGD run, one with
-gradients clipped to norm 1, and `below_momentum` compares with the better one. Models: 3 layers, hidden 32,
-intermediate 64, the text inside CPython.
+Every method gets the same number of trials, learning rates a factor of two apart, each of the same measured seconds of
+steps (`--seconds`; compilation, data and evaluation outside). The methods train side by side in one process: whoever
+has had the least time takes the next ten steps, so that a busy machine slows all of them alike. The rate is chosen on
+seed 0, by the loss on held-out text, and the losses of other seeds are reported. All methods warm up linearly over a
+tenth of their time, and fall to 0 along a cosine; momentum is 0.9 (Nesterov's), and runs twice, once with gradients
+clipped to norm 1: `below_momentum` compares with the better one. Models: 3 layers, hidden 32, intermediate 64, on the
+text inside CPython. A machine that is twice as fast takes twice the steps, and the losses are others.
 
 Prints one JSON object as its last line. `--state FILE` keeps every finished piece, so that a run that was stopped goes
 on; it must be of the same options.
 
-    .venv/bin/python benchmarks/language.py [--steps 250] [--seeds 3] [--rates 7] [--state FILE]
+    .venv/bin/python benchmarks/language.py [--seconds 6] [--seeds 3] [--rates 7] [--state FILE]
 """
 
 import argparse
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import threadpoolctl
@@ -40,8 +40,8 @@ from qnewton.experiments.tasks.evaluation import mean
 from qnewton.hardware import describe_machine
 
 TASKS = {"bert-tiny": BertOptions, "gpt-tiny": GptOptions}
-TURN, ROUNDS = 10, 12
-"""Steps of a method's turn, and turns, when what a step takes is measured."""
+TURN = 10
+"""Steps of a method's turn: as many as share one refresh of the curvature."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,11 @@ def rates(middle: float, count: int) -> list[float]:
     return [middle * 2.0 ** (k - count // 2) for k in range(count)]
 
 
-def schedule(step: int, steps: int) -> float:
-    """Factor on the rate: linear over the first tenth, then a cosine to 0."""
-    warm = max(1, steps // 10)
-    if step < warm:
-        return (step + 1) / warm
-    return (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))) / 2
+def schedule(progress: float) -> float:
+    """Factor on the rate: linear over the first tenth of the time, then a cosine to 0."""
+    if progress < 0.1:
+        return max(progress, 1e-3) / 0.1
+    return (1 + math.cos(math.pi * min(1, (progress - 0.1) / 0.9))) / 2
 
 
 class Bench:
@@ -105,53 +104,37 @@ class Bench:
                 .compile()
             )
             self.compile_seconds[name] = time.perf_counter() - start
-            self.methods[name] = (optimizer.init, compiled)
+            # A buffer that stands in the state twice cannot be given away.
+            self.methods[name] = (lambda p, init=optimizer.init: jax.tree.map(jnp.array, init(p)), compiled)
         self.held_out = jax.jit(lambda p: mean(task.objective, p, task.test.batch))
 
-    def step_seconds(self) -> dict[str, float]:
-        """Of each method, taking turns."""
-        given = [jax.device_put(batch) for batch in islice(batches(self.task.train, self.size, 0), TURN)]
-        params = {name: self.task.init(jax.random.key(0)) for name in self.methods}
-        states = {name: init(params[name]) for name, (init, _) in self.methods.items()}
-        seconds: dict[str, list[float]] = {name: [] for name in self.methods}
-        for round in range(ROUNDS + 1):
-            for name, (_, step) in self.methods.items():
-                start = time.perf_counter()
-                for batch in given:
-                    params[name], states[name] = step(params[name], states[name], batch, np.float32(0))
-                jax.block_until_ready(states[name])
-                if round:  # the first warms the caches
-                    seconds[name].append((time.perf_counter() - start) / TURN)
-        return {name: statistics.median(found) for name, found in seconds.items()}
-
-    def train(self, plan: dict[str, tuple[float, int]], seed: int) -> dict[str, dict[str, float]]:
-        """All methods of the plan, each with its rate and steps, in turns of ten steps."""
-        params = {name: self.task.init(jax.random.key(seed)) for name in plan}
-        states = {name: self.methods[name][0](params[name]) for name in plan}
-        given = {name: batches(self.task.train, self.size, seed) for name in plan}
-        turns: dict[str, list[float]] = {name: [] for name in plan}
-        longest = max(steps for _, steps in plan.values())
-        for first in range(0, longest, TURN):
-            for name, (rate, steps) in plan.items():
-                here = range(first, min(first + TURN, steps))
-                if not here:
-                    continue
-                block = [jax.device_put(batch) for batch in islice(given[name], len(here))]
-                factors = [np.float32(rate * schedule(k, steps)) for k in here]
-                jax.block_until_ready(block)
-                start = time.perf_counter()
-                for batch, factor in zip(block, factors, strict=True):
-                    params[name], states[name] = self.methods[name][1](params[name], states[name], batch, factor)
-                jax.block_until_ready(params[name])
-                turns[name].append((time.perf_counter() - start) / len(here))
+    def train(self, chosen: dict[str, float], seed: int, seconds: float) -> dict[str, dict[str, float]]:
+        """All methods, each at its rate, until each has had its seconds; whoever has had least takes the next turn."""
+        params = {name: self.task.init(jax.random.key(seed)) for name in chosen}
+        states = {name: self.methods[name][0](params[name]) for name in chosen}
+        given = {name: batches(self.task.train, self.size, seed) for name in chosen}
+        spent, steps = dict.fromkeys(chosen, 0.0), dict.fromkeys(chosen, 0)
+        while min(spent.values()) < seconds:
+            name = min(spent, key=spent.__getitem__)
+            block = [jax.device_put(batch) for batch in islice(given[name], TURN)]
+            # Within a turn, by the seconds that a step has taken so far.
+            each = spent[name] / steps[name] if steps[name] else 0.0
+            factors = [chosen[name] * schedule((spent[name] + each * k) / seconds) for k in range(TURN)]
+            factors = jax.block_until_ready([jax.device_put(np.float32(factor)) for factor in factors])
+            jax.block_until_ready(block)
+            start = time.perf_counter()
+            for batch, factor in zip(block, factors, strict=True):
+                params[name], states[name] = self.methods[name][1](params[name], states[name], batch, factor)
+            jax.block_until_ready(params[name])
+            spent[name] += time.perf_counter() - start
+            steps[name] += TURN
         return {
             name: {
                 "held_out_loss": float(self.held_out(params[name])),
-                "steps": steps,
-                "median_measured_seconds_per_step": statistics.median(turns[name]),
-                "measured_seconds": sum(turns[name]) * TURN,
+                "steps": steps[name],
+                "measured_seconds": spent[name],
             }
-            for name, (_, steps) in plan.items()
+            for name in chosen
         }
 
 
@@ -176,26 +159,22 @@ class Pieces:
         return self._pieces[name]
 
 
-def compare(name: str, bench: Callable[[], Bench], pieces: Pieces, steps: int, seeds: int, tried: int) -> Any:
+def compare(name: str, bench: Callable[[], Bench], pieces: Pieces, seconds: float, seeds: int, tried: int) -> Any:
     """The table of one task."""
-    timing = pieces.get(
-        f"{name}: seconds", lambda: {"step": bench().step_seconds(), "compile": bench().compile_seconds}
-    )
-    seconds = timing["step"]
-    allowed = {method: max(TURN, round(steps * seconds["momentum"] / own)) for method, own in seconds.items()}
-    found: dict[str, dict[float, float]] = {method: {} for method in METHODS}
+    grid = {method: rates(made.middle, tried) for method, made in METHODS.items()}
+    found: dict[str, list[float]] = {method: [] for method in METHODS}
     for k in range(tried):
-        plan = {method: (rates(METHODS[method].middle, tried)[k], allowed[method]) for method in METHODS}
-        done = pieces.get(f"{name}: rates {k}", lambda plan=plan: bench().train(plan, 0))
-        for method, (rate, _) in plan.items():
-            found[method][rate] = done[method]["held_out_loss"]
-    best = {
-        method: min(losses, key=lambda r: (not math.isfinite(losses[r]), losses[r])) for method, losses in found.items()
-    }
-    plan = {method: (best[method], allowed[method]) for method in METHODS}
+        plan = {method: grid[method][k] for method in METHODS}
+        done = pieces.get(f"{name}: rates {k}", lambda plan=plan: bench().train(plan, 0, seconds))
+        for method in METHODS:
+            loss = done[method]["held_out_loss"]
+            found[method].append(loss if math.isfinite(loss) else math.inf)
+    best = {method: grid[method][losses.index(min(losses))] for method, losses in found.items()}
     finals = [
-        pieces.get(f"{name}: seed {seed}", lambda seed=seed: bench().train(plan, seed)) for seed in range(1, seeds + 1)
+        pieces.get(f"{name}: seed {seed}", lambda seed=seed: bench().train(best, seed, seconds))
+        for seed in range(1, seeds + 1)
     ]
+    compiling = pieces.get(f"{name}: compilation", lambda: bench().compile_seconds)
 
     def column(method: str, key: str) -> list[float]:
         return [final[method][key] for final in finals]
@@ -203,14 +182,18 @@ def compare(name: str, bench: Callable[[], Bench], pieces: Pieces, steps: int, s
     table = {
         method: {
             "learning_rate": best[method],
-            "at_edge_of_grid": best[method] in (min(found[method]), max(found[method])),
-            "tuning_losses": {f"{rate:g}": loss for rate, loss in found[method].items()},
-            "steps": allowed[method],
+            "at_edge_of_grid": best[method] in (grid[method][0], grid[method][-1]),
+            # JSON has no infinity: a loss that is not finite is null.
+            "tuning_losses": {
+                f"{rate:g}": loss if math.isfinite(loss) else None
+                for rate, loss in zip(grid[method], found[method], strict=True)
+            },
             "held_out_loss": statistics.mean(column(method, "held_out_loss")),
             "held_out_losses": column(method, "held_out_loss"),
-            "measured_seconds_per_step": statistics.median(column(method, "median_measured_seconds_per_step")),
+            "steps": statistics.median(column(method, "steps")),
             "measured_seconds": statistics.mean(column(method, "measured_seconds")),
-            "measured_compile_seconds": timing["compile"][method],
+            "measured_seconds_per_step": sum(column(method, "measured_seconds")) / sum(column(method, "steps")),
+            "measured_compile_seconds": compiling[method],
         }
         for method in METHODS
     }
@@ -223,7 +206,7 @@ def compare(name: str, bench: Callable[[], Bench], pieces: Pieces, steps: int, s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
-    parser.add_argument("--steps", type=int, default=250, help="of SGD with momentum; the others fit into its time")
+    parser.add_argument("--seconds", type=float, default=6.0, help="measured, of each training")
     parser.add_argument("--seeds", type=int, default=3, help="of the comparison, besides the one of the tuning")
     parser.add_argument("--rates", type=int, default=7, help="tried by each method")
     parser.add_argument("--batch", type=int, default=32)
@@ -245,7 +228,7 @@ def main() -> None:
                     made.append(Bench(task, options.batch))
                 return made[0]
 
-            tables[name] = compare(name, bench, pieces, options.steps, options.seeds, options.rates)
+            tables[name] = compare(name, bench, pieces, options.seconds, options.seeds, options.rates)
     print(json.dumps({"benchmark": "language", "options": asked, "machine": describe_machine(), "tasks": tables}))
 
 

@@ -7,7 +7,7 @@ UNKNOWN = {
     "command": (["trian"], ["unknown command 'trian'", "did you mean 'train'"]),
     "command like no other": (
         ["zzz"],
-        ["unknown command 'zzz'", "Valid: breakeven, calibrate, circuit, explain, noise"],
+        ["unknown command 'zzz'", "Valid: breakeven, calibrate, circuit, compare, explain, noise"],
     ),
     "task": (["train", "digits-mpl"], ["unknown task 'digits-mpl'", "did you mean 'digits-mlp'"]),
     "preset": (["train", "tiny", "--preset", "papr"], ["unknown preset 'papr'", "did you mean 'paper'"]),
@@ -17,7 +17,7 @@ UNKNOWN = {
     "choice": (["train", "tiny", "--curvature", "hesian"], ["hesian", "--curvature", "hessian", "gauss-newton"]),
     "solver": (["train", "tiny", "--solvers", "lu", "qr"], ["qr", "--solvers", "cholesky", "minres", "dual", "qlsa"]),
     "preconditioner": (["train", "tiny", "--preconditioner", "kfca"], ["kfca", "--preconditioner", "ekfac"]),
-    "optimizer": (["train", "tiny", "--optimizer", "adam"], ["adam", "--optimizer", "newton", "dual-newton"]),
+    "optimizer": (["train", "tiny", "--optimizer", "adadelta"], ["adadelta", "--optimizer", "newton", "dual-newton"]),
     "preset of an optimizer": (["train", "tiny", "--preset", "dual"], ["unknown preset 'dual'", "dual-newton"]),
     "policy": (["train", "tiny", "--policy", "hysteresys"], ["hysteresys", "--policy", "hysteresis", "fastest"]),
     "candidate": (["train", "tiny", "--policy", "fixed", "--fixed-solver", "lo"], ["lo", "--fixed-solver", "lu"]),

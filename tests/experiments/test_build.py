@@ -97,7 +97,7 @@ def test_the_words_of_solvers_are_the_objects():
     names = words.__args__[0].__args__
     solvers = build.make_solvers(SchedulingOptions(solvers=names, preconditioner="ekfac", rtol=1e-5))
     expected = {
-        "cholesky": q.Cholesky(),
+        "cholesky": q.Cholesky(fallback=True),
         "lu": q.LU(),
         "eigh": q.Eigh(),
         "cg": q.CG(1e-5, preconditioner=q.EKFAC()),

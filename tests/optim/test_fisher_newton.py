@@ -12,7 +12,7 @@ import qnewton as qn
 from qnewton.core.status import Status
 from qnewton.optim.unit_fisher import UNSEEN, UnitInverse, units_of
 
-DAMPING, MOMENTUM, AVERAGE, DECAY, RATE = 0.2, 0.7, 0.6, 0.05, 0.1
+DAMPING, MOMENTUM, AVERAGE, DECAY, RATE, BOUND = 0.2, 0.7, 0.6, 0.05, 0.1, 0.7
 
 
 def predict(params: Any, x: Any) -> Any:
@@ -98,12 +98,20 @@ def dense(objective: qn.Objective, params: Any, given: list, largest: int) -> An
                     for u in range(count)
                 ]
             )
+            direction *= np.minimum(1, BOUND / np.sqrt(np.mean(direction**2, axis=1, keepdims=True)))
             at[k] = at[k] - RATE * (direction.reshape(at[k].shape) + DECAY * at[k])
     return jax.tree.unflatten(structure, at)
 
 
 def made(objective: qn.Objective, **changed: Any) -> Any:
-    settings = {"damping": DAMPING, "momentum": MOMENTUM, "average": AVERAGE, "weight_decay": DECAY, "period": 2}
+    settings = {
+        "damping": DAMPING,
+        "momentum": MOMENTUM,
+        "average": AVERAGE,
+        "weight_decay": DECAY,
+        "period": 2,
+        "bound": BOUND,
+    }
     return qn.fisher_newton(objective, RATE, **settings | changed)
 
 
@@ -159,7 +167,7 @@ def test_a_unit_without_gradient_stays_and_one_that_fails_is_scaled() -> None:
     broken = -jnp.eye(2)  # no second moment, but what rounding can make of one is indefinite too
     blocks = jnp.stack([jnp.zeros((2, 2)), jnp.eye(2), broken.at[0, 0].set(2.0)])
     inverse = UnitInverse.of([blocks, jnp.zeros((1, 2, 2))], 0.1)
-    direction, nothing = inverse.apply([jnp.ones((3, 2)), jnp.ones(2)])
+    direction, nothing = inverse.apply([jnp.ones((3, 2)), jnp.ones(2)], np.inf)
     np.testing.assert_allclose(direction[0], 0)
     np.testing.assert_allclose(direction[1], 1, rtol=1e-3)
     assert np.all(np.isfinite(direction[2]))
@@ -190,6 +198,7 @@ def test_units(shape: tuple[int, ...], largest: int, expected: tuple[int, int]) 
         ({"damping": 0.0}, "damping is 0.0: blocks of few examples are singular"),
         ({"momentum": 1.0}, "momentum is 1.0: the weight of the past must be in"),
         ({"average": -0.1}, "average is -0.1: the weight of the past must be in"),
+        ({"bound": 0.0}, "bound is 0.0: the largest root mean square"),
         ({"period": 0}, "period is 0: steps between two refreshes"),
         ({"largest": 1.5}, "largest is 1.5: most parameters of a block"),
         ({"weight_decay": -1.0}, "weight_decay is -1.0: it must be finite"),

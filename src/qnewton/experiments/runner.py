@@ -288,6 +288,8 @@ def _check_finite(step: dict[str, Any], optimizer: str) -> None:
 
 def _diverged(which: str, loss: float, optimizer: str) -> str:
     remedy = "Lower --learning-rate, raise --damping, or look" if optimizer == "newton" else "Look"
+    if optimizer in build.BASELINES:
+        remedy = "Lower --learning-rate, or look"
     return (
         f"the loss {which} is {loss}: the parameters or the data left the floating-point range. {remedy} for NaN in "
         "the data. The steps up to here are in the run directory"

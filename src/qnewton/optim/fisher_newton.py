@@ -67,8 +67,9 @@ def fisher_newton(
     *,
     damping: float = 0.1,
     momentum: float = 0.9,
-    period: int = 10,
+    period: int = 20,
     average: float = 0.9,
+    bound: float = 1.0,
     weight_decay: float = 0.01,
     largest: int = 256,
 ) -> optax.GradientTransformationExtraArgs:
@@ -84,7 +85,9 @@ def fisher_newton(
     as gradients vanish; the factor `sqrt(t)` gives it the unit of parameters, so that a step does not depend on the
     scale of the loss, and rare tokens move as far as frequent ones. Blocks that are multiples of the identity give
     what one second moment per block would (Adam-mini, Zhang et al. 2024, arXiv 2406.16793, but for its schedule);
-    the rest of F is what this adds. One block per tensor, as Q-Newton has it, is `newton` with `EmpiricalFisher()`.
+    the rest of F is what this adds. Where the gradients have outgrown the average, or lie where it has seen none, the
+    direction of a unit is shortened to `bound`. One block per tensor, as Q-Newton has it, is `newton` with
+    `EmpiricalFisher()`.
 
     `update(grads, state, params, batch=(inputs, targets), key=None)` returns the step, with `grads` those of
     `objective` (l2 included) on the batch. It is pure and can be jitted and scanned. Between two refreshes a step
@@ -98,6 +101,7 @@ def fisher_newton(
         momentum: weight of the past in the mean of gradients, in [0, 1).
         period: steps from one refresh of the blocks to the next, at least 1.
         average: weight of the past in a block, in [0, 1); the first refreshes weigh alike.
+        bound: largest root mean square of a unit's direction, positive; infinity does not bound.
         weight_decay: decoupled, at least 0.
         largest: most parameters of a unit; a tensor whose units have more gets one variance per parameter. At least 1.
 
@@ -117,6 +121,8 @@ def fisher_newton(
         raise ValueError(
             f"damping is {damping}: blocks of few examples are singular, so it must be positive, e.g. 0.1, and finite"
         )
+    if not bound > 0:
+        raise ValueError(f"bound is {bound}: the largest root mean square of a unit's direction must be positive")
     for name, value in (("momentum", momentum), ("average", average)):
         if not 0 <= value < 1:
             raise ValueError(f"{name} is {value}: the weight of the past must be in [0, 1)")
@@ -185,7 +191,7 @@ def fisher_newton(
         rate = jnp.asarray(learning_rate(state.count) if callable(learning_rate) else learning_rate)
         rate = rate.astype(weights.dtype)
         leaves, structure = jax.tree.flatten(past)
-        directions = jax.tree.unflatten(structure, inverses.apply([leaf / count for leaf in leaves]))
+        directions = jax.tree.unflatten(structure, inverses.apply([leaf / count for leaf in leaves], bound))
         step = jax.tree.map(
             lambda direction, w: jnp.where(finite, -rate * (direction + weight_decay * w), 0), directions, params
         )

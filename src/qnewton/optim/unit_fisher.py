@@ -91,12 +91,20 @@ class UnitInverse(eqx.Module):
         """Zeros in the shapes of `of(moments, ...)`."""
         return cls(tuple(jnp.zeros_like(moment) for moment in moments), jnp.zeros(len(moments), jnp.int32))
 
-    def apply(self, leaves: Sequence[Array]) -> list[Array]:
-        """The direction of every tensor, from its gradient."""
-        return [
-            jnp.einsum("kab,kb->ka", inverse, leaf.reshape(inverse.shape[:2])).reshape(leaf.shape)
-            for inverse, leaf in zip(self.inverses, leaves, strict=True)
-        ]
+    def apply(self, leaves: Sequence[Array], bound: float) -> list[Array]:
+        """The direction of every tensor, from its gradient.
+
+        Args:
+            leaves: the gradient.
+            bound: largest root mean square over the entries of a unit; longer ones are shortened.
+        """
+
+        def direction(inverse: Float[Array, "units d d"], leaf: Array) -> Array:
+            found = jnp.einsum("kab,kb->ka", inverse, leaf.reshape(inverse.shape[:2]))
+            length = jnp.sqrt(jnp.mean(found**2, axis=1, keepdims=True))
+            return (found * jnp.minimum(1, bound / jnp.where(length > 0, length, 1))).reshape(leaf.shape)
+
+        return [direction(inverse, leaf) for inverse, leaf in zip(self.inverses, leaves, strict=True)]
 
 
 def _shift(moment: Float[Array, "units d d"], damping: float) -> tuple[Float[Array, " units"], Float[Array, " units"]]:
