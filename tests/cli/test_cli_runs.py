@@ -1,7 +1,6 @@
 """Runs from the command line: what they print, what they leave, how they end."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -193,7 +192,6 @@ def test_the_digits_train_in_a_process_of_their_own(tmp_path):
             *("--solvers", "qlsa", "--out", "run"),
         ],
         cwd=tmp_path,
-        env={**os.environ, "XLA_FLAGS": ""},  # compiled as users compile, not as the tests do
         capture_output=True,
         text=True,
         timeout=300,

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from qnewton.cli.train import parse
 from qnewton.experiments.task_options import TASK_OPTIONS
 
 TEXT = ["--vocabulary", "160", "--length", "8", "--sequences", "16"]
@@ -19,7 +20,7 @@ SMALL = {
     "poisson-pinn": ["--width", "4", "--interior", "12", "--boundary", "4"],
 }
 UNJUDGED = {"autoencoder", "poisson-pinn"}
-PRESETS = {"bert-tiny": "fisher-newton", "gpt-tiny": "fisher-newton"}
+LANGUAGE = {"bert-tiny", "gpt-tiny"}
 
 
 @pytest.mark.parametrize(("task", "sizes"), SMALL.items(), ids=SMALL.keys())
@@ -30,7 +31,8 @@ def test_every_task_trains_and_leaves_its_report(task, sizes, call, tmp_path):
     # Nothing silent: what was taken is said while it starts, and recorded.
     assert f"data: {config['data']['description']}" in outcome.err
     assert config["task"] == task
-    assert config["preset"] == TASK_OPTIONS[task].preset == PRESETS.get(task, "recipe")
+    assert config["preset"] == TASK_OPTIONS[task].preset
+    assert (summary["optimizer"] == "fisher_newton") == (task in LANGUAGE)
     assert config["options"]["task"].keys() == {field.name for field in dataclasses.fields(TASK_OPTIONS[task])}
     assert summary["steps"] == 2
     assert summary["test_loss"] > 0
@@ -38,6 +40,13 @@ def test_every_task_trains_and_leaves_its_report(task, sizes, call, tmp_path):
     assert ("test accuracy" in outcome.out) == (task not in UNJUDGED)
     page = (tmp_path / "run" / "report.html").read_text("utf-8")
     assert ('id="f-accuracy"' in page) == (task not in UNJUDGED)
+
+
+@pytest.mark.parametrize(("task", "rate"), [("bert-tiny", 0.05), ("gpt-tiny", 0.1)])
+def test_paper_is_the_empirical_fisher_matrix_of_each_tensor_on_a_language_model(task, rate):
+    step = parse([task, "--preset", "paper"]).options.step
+    assert (step.curvature, step.partition) == ("empirical-fisher-published", "per-tensor")
+    assert (step.learning_rate, step.largest) == (rate, "published")
 
 
 @pytest.mark.parametrize("task", TASK_OPTIONS)

@@ -131,6 +131,7 @@ def test_the_paper_preset_of_a_language_model_is_the_published_one(task, rate):
     params = {"small": jnp.zeros((130, 64)), "large": jnp.zeros((131, 64))}
     assert [block.name for block in build.systems(paper, params)] == ["small"]
     assert preset_for("default", task) is PRESETS["default"]
+    assert build.check(preset_for("fisher-newton", task)) is None
 
 
 @pytest.mark.parametrize(

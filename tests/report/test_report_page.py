@@ -371,7 +371,7 @@ def test_the_page_replaces_an_older_one_in_one_move(make_run, write_run):
     assert (directory / "report.html").read_bytes() == page
 
 
-@pytest.mark.parametrize(("steps", "blocks"), [(400, 4), (100, 24)])
+@pytest.mark.parametrize(("steps", "blocks"), [(400, 4), (50, 24)])
 def test_the_page_stays_small(make_run, page_of, steps, blocks):
     page = page_of(make_run(steps=steps, blocks=blocks))
     assert len(page.source) < 600_000

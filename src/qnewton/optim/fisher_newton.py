@@ -71,7 +71,7 @@ def fisher_newton(
     average: float = 0.9,
     bound: float = 1.0,
     weight_decay: float = 0.01,
-    largest: int = 256,
+    largest: int = 128,
 ) -> optax.GradientTransformationExtraArgs:
     """Newton steps with the empirical Fisher matrix of each unit, kept as a running average; made for small batches.
 
