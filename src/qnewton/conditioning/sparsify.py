@@ -36,9 +36,13 @@ def sparsified(system: System, mask: Bool[Array, "n n"], *, symmetric: bool, pin
         squares = jnp.sum((gone / unit) ** 2), jnp.sum((entries / unit) ** 2)
         return after, *squares, jnp.count_nonzero(after), jnp.count_nonzero(entries), jnp.abs(gone) @ (1 / weights)
 
-    # Row by row, a large matrix is read once and not once per number.
-    rows = max(1, _ENTRIES_AT_ONCE // before.shape[0])
-    after, removed, total, *counts, dropped = jax.lax.map(of_row, (before, mask), batch_size=rows)
+    # A few rows at a time, a large matrix is read once and not once per number; a small one needs no loop.
+    n = before.shape[0]
+    if n**2 <= _ENTRIES_AT_ONCE:
+        found = jax.vmap(of_row)((before, mask))
+    else:
+        found = jax.lax.map(of_row, (before, mask), batch_size=max(1, _ENTRIES_AT_ONCE // n))
+    after, removed, total, *counts, dropped = found
     removed, total = jnp.sqrt(jnp.sum(removed)), jnp.sqrt(jnp.sum(total))
     stayed, entries = (jnp.sum(count.astype(before.dtype)) for count in counts)
     # A zero matrix loses nothing: 0 / 0 must read as "all kept, nothing removed".
