@@ -3,10 +3,11 @@
 Every method gets the same number of trials, learning rates a factor of two apart, each of the same measured seconds of
 steps: those of `--steps` steps of SGD with momentum (compilation, data and evaluation outside). The methods train side
 by side in one process, and whoever has had the least time takes the next ten steps, so that a busy machine slows all of
-them alike. The rate is chosen by the mean loss on held-out text over two seeds, since the moment at which BERT leaves
-its plateau is chance, and the losses of three other seeds are reported. All methods warm up linearly over a tenth of
-the time, and fall to 0 along a cosine; momentum is 0.9 (Nesterov's). Models: 3 layers, hidden 32, intermediate 64, on
-the text inside CPython.
+them alike. The rate is chosen by the loss on held-out text for seed 0 (`--tuning-seeds 2` asks for more, since the
+moment at which BERT leaves its plateau is chance), and the losses of three other seeds are reported. All methods warm
+up linearly over a tenth of the time, and fall to 0 along a cosine; momentum is 0.9 (Nesterov's), and runs twice, once
+with gradients clipped to norm 1: `below_momentum` compares with the better one. Models: 3 layers, hidden 32,
+intermediate 64, on the text inside CPython.
 
 Prints one JSON object as its last line. `--state FILE` keeps every finished piece, so that a run that was stopped goes
 on; it must be of the same options.
@@ -44,7 +45,7 @@ TURN = 10
 """Steps of a method's turn."""
 DISTURBED = 0.2
 """Share of a method's seconds in one turn that means another process stopped us."""
-CLOCK = "momentum"
+CLOCK, RIVALS = "momentum", ("momentum", "momentum, clipped")
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,9 @@ class Method:
 
 METHODS = {
     "momentum": Method(lambda objective: optax.sgd(1.0, 0.9, nesterov=True), 0.5),
+    "momentum, clipped": Method(
+        lambda objective: optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(1.0, 0.9, nesterov=True)), 0.5
+    ),
     "adamw": Method(lambda objective: optax.adamw(1.0, weight_decay=0.01), 0.01),
     "fisher_newton": Method(lambda objective: qn.fisher_newton(objective, 1.0), 0.02),
 }
@@ -219,8 +223,9 @@ def compare(
         }
         for method in METHODS
     }
+    bar = min(table[rival]["held_out_loss"] for rival in RIVALS)
     for row in table.values():
-        row["below_momentum"] = row["held_out_loss"] < table[CLOCK]["held_out_loss"]
+        row["below_momentum"] = row["held_out_loss"] < bar
     return table
 
 
@@ -229,7 +234,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
     parser.add_argument("--steps", type=int, default=400, help="of SGD with momentum, in whose seconds all train")
     parser.add_argument("--seeds", type=int, default=3, help="of the comparison, besides those of the tuning")
-    parser.add_argument("--tuning-seeds", type=int, default=2, help="whose mean loss chooses the rate")
+    parser.add_argument("--tuning-seeds", type=int, default=1, help="whose mean loss chooses the rate")
     parser.add_argument("--rates", type=int, default=7, help="tried by each method")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--length", type=int, default=32, help="tokens of a sequence")
