@@ -52,7 +52,7 @@ PRESETS = {
 
 # Of Q-Newton's language models, and what benchmarks/language.py found best.
 _PAPER_RATES: dict[type[TaskOptions], float] = {BertOptions: 0.05, GptOptions: 0.1}
-_FISHER_RATES: dict[type[TaskOptions], float] = {BertOptions: 0.01, GptOptions: 0.04}
+_FISHER_RATES: dict[type[TaskOptions], float] = {BertOptions: 0.005, GptOptions: 0.04}
 
 
 def preset_for(name: str, task: type[TaskOptions]) -> TrainOptions:
