@@ -73,14 +73,14 @@ def _measure(solvers: Sequence[AbstractSolver], dtype: str, sizes: Sequence[int]
     with jax.ensure_compile_time_eval():
         samples: dict[str, list[_Sample]] = {}
         for solver in solvers:
-            workload = solver.workload(*_placeholder(dense(1, dtype)))
+            workload = solver.workload(*_nominal(dense(1, dtype)))
             if isinstance(workload, ClassicalWorkload) and workload.kernel not in samples:
                 samples.update(_of_solver(solver, dtype, sizes))
         classical = [solver.matrix_free for solver in solvers if solver.fidelity is None]
         # Blocks stay unformed only for a solver that leaves them so, and are then formed only for one that does not.
         if any(solver.matrix_free for solver in solvers) and not all(classical):
             operators = [layer(n, dtype) for n in sizes]
-            samples["forming"] = [_Sample(_form, o, forming(_placeholder(o)[0])) for o in operators]
+            samples["forming"] = [_Sample(_form, o, forming(_nominal(o)[0])) for o in operators]
         everything = [sample for kernel in samples.values() for sample in kernel]
         # All kernels and sizes take turns: on a shared machine minutes differ, and a slow one must not be one kernel's.
         seconds, probe = interleaved_seconds([s.run for s in everything], gemm_probe(dtype), repeats, 0.3)
@@ -110,7 +110,7 @@ def _of_solver(solver: AbstractSolver, dtype: str, sizes: Sequence[int]) -> "dic
             samples = []
             for n in sizes:
                 operator = yardstick(n, dtype)
-                workload = solver.workload(*_placeholder(operator))
+                workload = solver.workload(*_nominal(operator))
                 assert isinstance(workload, ClassicalWorkload)
                 multiplied = solver.matrix_free and yardstick is dense
                 samples.append(_Sample(functools.partial(_solve, solver), operator, workload, multiplied=multiplied))
@@ -119,7 +119,7 @@ def _of_solver(solver: AbstractSolver, dtype: str, sizes: Sequence[int]) -> "dic
     return found
 
 
-def _placeholder(operator: lx.AbstractLinearOperator) -> tuple[SystemEstimate, Encoding]:
+def _nominal(operator: lx.AbstractLinearOperator) -> tuple[SystemEstimate, Encoding]:
     # Costs but for the steps, which are measured, depend on the access and on n and the dtype alone.
     like = operator.in_structure()
     one = jnp.ones((), like.dtype)
