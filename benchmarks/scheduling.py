@@ -28,6 +28,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
@@ -40,7 +41,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.scheduling_parts.blocks import Sample, samples
 
 import qnewton as qn
-from qnewton.core.records import System
+from qnewton.core.records import System, SystemEstimate
 from qnewton.hardware import describe_machine
 
 RTOL = 1e-3
@@ -57,7 +58,7 @@ def candidates(n: int, eigh_largest: int) -> tuple[Any, ...]:
 def alone(solver: Any) -> Callable:
     tag = lx.positive_semidefinite_tag if solver.needs_definite else lx.symmetric_tag
 
-    def solve(matrix: jax.Array, vector: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def solve(_: None, matrix: jax.Array, vector: jax.Array) -> tuple[jax.Array, jax.Array]:
         value, _, stats = solver.compute(solver.init(lx.MatrixLinearOperator(matrix, tag), {}), vector, {})
         return value, jnp.asarray(stats.get("num_steps", 0), jnp.int32)
 
@@ -65,28 +66,36 @@ def alone(solver: Any) -> Callable:
 
 
 def again(function: Callable, loops: int) -> Callable:
-    """The function as often, none of whose turns can be left out: each waits for a number of the one before.
+    """`function(fixed, *moving)` as often, none of whose turns can be left out: each waits for the one before.
 
-    One entry of each array is written, in place: a sum with the whole of it would be a copy that some programs fuse
-    into their first product and others cannot.
+    One entry of each moving array is written, in place: a sum with the whole of it would be a copy that some programs
+    fuse into their first product and others cannot. What is fixed is not written, since each scalar costs a kernel in
+    every turn that no training step has; nothing that the function computes may rest on it alone.
     """
     if loops == 1:
         return function
 
-    def run(*operands: Any) -> Any:
+    def run(fixed: Any, *moving: Any) -> Any:
         def turn(_: Any, carry: Any) -> Any:
-            operands, before = carry
+            moving, before = carry
             nothing = 0 * jax.tree.leaves(before)[0].ravel()[0]
-            fresh = jax.tree.map(
-                lambda x: x if x.dtype == bool else x.at[(0,) * x.ndim].add(nothing.astype(x.dtype)), operands
-            )
-            return fresh, function(*fresh)
+            fresh = jax.tree.map(lambda x: x.at[(0,) * x.ndim].add(nothing.astype(x.dtype)), moving)
+            return fresh, function(fixed, *fresh)
 
-        operands = jax.tree.map(jnp.asarray, operands)
-        first = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, *operands))
-        return jax.lax.fori_loop(0, loops, turn, (operands, first))[1]
+        first = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, fixed, *moving))
+        return jax.lax.fori_loop(0, loops, turn, (moving, first))[1]
 
     return run
+
+
+def decisive(estimate: SystemEstimate) -> tuple[jax.Array, ...]:
+    """What of an estimate the predictions of classical candidates rest on, the size aside."""
+    return estimate.log_condition_number, estimate.recurrence.log_cg, estimate.recurrence.log_minres
+
+
+def recorded(plan: Any) -> tuple[jax.Array, ...]:
+    """What a run keeps of a plan; the rest it has already."""
+    return plan.choice, plan.verdict, plan.predicted_seconds, plan.refusal, plan.expected_steps
 
 
 def timed(run: Callable[[], Any]) -> float:
@@ -107,32 +116,39 @@ class Programs:
         def over(matrix: jax.Array, floor: jax.Array) -> System:
             return System.of(matrix, symmetric=True, eigenvalue_floor=floor)
 
-        def solve(matrix: jax.Array, floor: jax.Array, estimate: Any, turn: Any, vector: jax.Array) -> Any:
+        def solve(known: Any, matrix: jax.Array, vector: jax.Array, numbers: Any) -> Any:
+            floor, estimate, turn = known
+            estimate = eqx.tree_at(decisive, estimate, numbers)
             options = {"eigenvalue_floor": floor, "estimate": estimate, "turn": turn, "once": True}
             state = hybrid.init(lx.MatrixLinearOperator(matrix, lx.symmetric_tag), options)
             value, _, stats = hybrid.compute(state, vector, options)
-            return value, stats["plan"], stats["num_steps"]
+            return value, recorded(stats["plan"]), stats["num_steps"]
 
-        def choose(floor: jax.Array, estimate: Any, turn: Any) -> Any:
+        def choose(known: Any, numbers: Any) -> Any:
+            floor, estimate, turn = known
             # Of the matrix only the shape is looked at where there is an estimate.
-            plan = hybrid.plan(over(jnp.zeros((n, n)), floor), estimate, turn)
-            return plan.predicted_seconds, plan.choice
+            plan = hybrid.plan(over(jnp.zeros((n, n)), floor), eqx.tree_at(decisive, estimate, numbers), turn)
+            return recorded(plan)
 
-        def estimate(matrix: jax.Array, floor: jax.Array) -> Any:
+        def estimate(floor: jax.Array, matrix: jax.Array) -> Any:
             return hybrid.estimator(over(matrix, floor))
 
+        self.plan = jax.jit(lambda known: hybrid.plan(over(jnp.zeros((n, n)), known[0]), known[1], known[2]))
         self.estimate, self.solve = jax.jit(estimate), jax.jit(again(solve, self.loops))
         self.estimate_again, self.choose = jax.jit(again(estimate, self.loops)), jax.jit(again(choose, 200))
 
 
 def measure(sample: Sample, programs: Programs, rounds: int, *, second: bool) -> dict[str, Any]:
     matrix, floor, vector = sample.system.matrix, sample.system.eigenvalue_floor, sample.gradient
-    estimate = programs.estimate(matrix, floor)
-    turn = programs.hybrid.first_turn(1.0, matrix.dtype)
-    value, plan, steps = programs.solve(matrix, floor, estimate, turn, vector)
+    estimate = programs.estimate(floor, matrix)
+    numbers, turn = decisive(estimate), programs.hybrid.first_turn(1.0, matrix.dtype)
+    known = (floor, estimate, turn)
+    value, _, steps = programs.solve(known, matrix, vector, numbers)
+    plan = programs.plan(known)
     if second:
-        turn = qn.Turn(turn.last, turn.share, programs.hybrid.observed(turn.factors, plan, steps))
-        value, plan, steps = programs.solve(matrix, floor, estimate, turn, vector)
+        known = (*known[:2], qn.Turn(turn.last, turn.share, programs.hybrid.observed(turn.factors, plan, steps)))
+        value, _, steps = programs.solve(known, matrix, vector, numbers)
+        plan = programs.plan(known)
     exact, right = np.asarray(matrix, np.float64), np.asarray(vector, np.float64)
 
     def residual(x: Any) -> float:
@@ -141,26 +157,25 @@ def measure(sample: Sample, programs: Programs, rounds: int, *, second: bool) ->
     names = programs.hybrid.names
     counts, residuals = {}, {}
     for name, run in zip(names, programs.alone, strict=True):
-        found, taken = run(matrix, vector)
+        found, taken = run(None, matrix, vector)
         counts[name], residuals[name] = int(taken), residual(found)
     # The recursion's residual, at which an iteration stops, is not quite the true one.
     able = [i for i, name in enumerate(names) if residuals[name] <= 1.5 * RTOL]
     seconds: list[list[float]] = [[] for _ in names]
     own, choosing, estimating = [], [], []
-    for warm in (programs.choose, programs.estimate_again):
-        warm(*((floor, estimate, turn) if warm is programs.choose else (matrix, floor)))
+    jax.block_until_ready((programs.choose(known, numbers), programs.estimate_again(floor, matrix)))
     loops = programs.loops
     for turn_number in range(rounds):
         order = np.random.default_rng(turn_number).permutation([*able, -1, -2, -3])
         for i in order:
             if i >= 0:
-                seconds[i].append(timed(lambda i=i: programs.alone[i](matrix, vector)) / loops)
+                seconds[i].append(timed(lambda i=i: programs.alone[i](None, matrix, vector)) / loops)
             elif i == -1:
-                own.append(timed(lambda: programs.solve(matrix, floor, estimate, turn, vector)) / loops)
+                own.append(timed(lambda: programs.solve(known, matrix, vector, numbers)) / loops)
             elif i == -2:
-                choosing.append(timed(lambda: programs.choose(floor, estimate, turn)) / 200)
+                choosing.append(timed(lambda: programs.choose(known, numbers)) / 200)
             else:
-                estimating.append(timed(lambda: programs.estimate_again(matrix, floor)) / loops)
+                estimating.append(timed(lambda: programs.estimate_again(floor, matrix)) / loops)
     # Round 0 is odd: the first one.
     picked = min(able, key=lambda i: statistics.median(seconds[i][0::2]))
     even = {names[i]: statistics.median(seconds[i][1::2]) for i in able}

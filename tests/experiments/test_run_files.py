@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import importlib
 import math
 import re
 from collections.abc import Callable
@@ -331,6 +332,18 @@ class TestSchema:
         ]
         for line in files.blocks:
             assert {"name": line["name"], "n": line["n"]} == blocks[line["block"]]
+
+    @pytest.mark.parametrize("library", ["pandas", "polars"])
+    def test_tables_are_read_by_the_line_in_the_documentation(self, preset_run, library, monkeypatch):
+        _, files = preset_run
+        (line,) = re.findall(rf"`({library}\.[^`]+)`", DOCS.read_text())
+        monkeypatch.chdir(files.path)
+        table = eval(line, {library: importlib.import_module(library)})
+        assert set(table.columns) == set(files.blocks[0])
+        for column in ("step", "name", "solver", "damping", "kept_fraction", "relative_residual"):
+            assert table[column].to_list() == [row[column] for row in files.blocks]
+        seconds = [row["predicted_seconds"] for row in table["assumptions"].to_list()[0].values()]
+        assert seconds == [row["predicted_seconds"] for row in files.blocks[0]["assumptions"].values()]
 
     def test_summary(self, preset_run):
         options, files = preset_run

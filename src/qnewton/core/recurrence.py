@@ -69,11 +69,10 @@ class Recurrence(eqx.Module):
         """
         logs = self.log_minres if minimal else self.log_cg
         rows = jnp.arange(logs.shape[0])
-        there = logs <= log_rtol
         # Of CG the residual goes up and down; the one of MINRES tells the trend of both.
         last, half = self.steps - 1, (self.steps - 1) // 2
         trend = (self.log_minres[half] - self.log_minres[last]) / jnp.maximum(last - half, 1)
         rate = jnp.maximum(jnp.where(jnp.isfinite(trend), trend, 0), slowest)
         beyond = self.steps + (logs[last] - log_rtol) / rate
-        found = jnp.argmax(there) + 1
-        return jnp.where(jnp.any(there & (rows < self.steps)), found.astype(logs.dtype), beyond)
+        first = jnp.min(jnp.where((logs <= log_rtol) & (rows < self.steps), rows, logs.shape[0]))
+        return jnp.where(first < self.steps, (first + 1).astype(logs.dtype), beyond)

@@ -163,7 +163,7 @@ def predict(
     for i, (solver, known) in enumerate(zip(solvers, refusals, strict=True)):
         steps: Any = 0.0
         # The first that holds is the reason.
-        reasons = [(Refusal.NOT_FINITE, ~finite), (known, known != Refusal.NONE)]
+        reasons = [(Refusal.NOT_FINITE, ~finite), *([] if known == Refusal.NONE else [(known, jnp.asarray(True))])]
         if solver.needs_definite:
             definite = estimate.presumed_definite if solver.notices_indefinite else estimate.definite
             reasons.append((Refusal.NOT_DEFINITE, ~definite))
@@ -186,8 +186,10 @@ def predict(
                 seconds = seconds + classical.seconds(forming(estimate)) / solves
             numbers, clamped = (seconds, 0.0, 0.0, 0.0, 1.0), False
         reasons.append((Refusal.NO_PREDICTION, ~jnp.isfinite(numbers[0])))
-        codes, holds = zip(*reasons, strict=True)
-        refusal = jnp.select([jnp.asarray(h) for h in holds], [jnp.int32(c) for c in codes], jnp.int32(Refusal.NONE))
+        # Not `jnp.select`, which looks for the first by a reduction: a kernel each, where all of this is one.
+        refusal = jnp.int32(Refusal.NONE)
+        for code, holds in reversed(reasons):
+            refusal = jnp.where(holds, jnp.int32(code), refusal)
         seconds, *others = (jnp.asarray(number, dtype) for number in numbers)
         seconds = jnp.where(refusal == Refusal.NONE, seconds, jnp.inf)
         reached = jnp.asarray(steps, dtype)

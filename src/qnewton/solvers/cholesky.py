@@ -104,7 +104,9 @@ class Cholesky(AbstractSolver):
             value = cho_solve((state.factor, True), flat)
             if state.operator is not None:
                 matrix, broke = state.operator.as_matrix(), jnp.isnan(state.factor[-1, -1])
-                value = jax.lax.cond(broke, lambda: jnp.linalg.solve(matrix, flat), lambda: value)
+                # Transposed, which a symmetric matrix may be, it lies as LAPACK wants it. Else XLA lays it out anew,
+                # and where this is a branch of a scheduler's switch, outside the condition: on every solve.
+                value = jax.lax.cond(broke, lambda: jnp.linalg.solve(matrix.T, flat), lambda: value)
         else:
             assert state.operator is not None
             base, shift = split_shift(state.operator)
