@@ -10,8 +10,8 @@ rounds, and both it and the scheduler are timed on the even ones. All seconds ar
 `regret_whole`: of the scheduler's whole program, predicting and choosing included; `vs_best_fixed`: `regret` over the
 same mean of the best single candidate (`fixed` has every one); `overhead`: seconds of predicting and choosing over
 those of the solve, where n >= 512; `estimation`: seconds of the default estimator over those of the solve. `--second`
-shows the scheduler each block a second time, its counts corrected by what it observed the first time. Systems below
-512 rows are solved many times inside one compiled loop, as in a training step: a call from Python takes longer.
+shows the scheduler each block a second time, its counts corrected by what it observed the first time. Systems up to
+4,000 rows are solved several times inside one compiled loop, since in a training step no call from Python is made.
 
 Prints one JSON object as its last line, and exits with status 1 if a target was missed.
 
@@ -110,7 +110,7 @@ class Programs:
     def __init__(self, n: int, machine: Any, eigh_largest: int):
         self.solvers = candidates(n, eigh_largest)
         self.hybrid = hybrid = qn.Hybrid(self.solvers, classical=machine)
-        self.loops = 1 if n >= 512 else min(200, int(2e9 / n**3))
+        self.loops = 1 if n > 4000 else min(200, max(4, int(1e10 / n**3)))
         self.alone = [jax.jit(again(alone(solver), self.loops)) for solver in self.solvers]
 
         def over(matrix: jax.Array, floor: jax.Array) -> System:
