@@ -28,10 +28,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
-import lineax as lx
 import numpy as np
 import scipy.linalg  # noqa: F401  # threadpoolctl sees only libraries that are loaded
 import threadpoolctl
@@ -39,63 +36,10 @@ import threadpoolctl
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.scheduling_parts.blocks import Sample, samples
+from benchmarks.scheduling_parts.programs import RTOL, Programs, candidates, decisive
 
 import qnewton as qn
-from qnewton.core.records import System, SystemEstimate
 from qnewton.hardware import describe_machine
-
-RTOL = 1e-3
-
-
-def candidates(n: int, eigh_largest: int) -> tuple[Any, ...]:
-    direct = (qn.Cholesky(fallback=True), qn.LU(), *([qn.Eigh()] if n <= eigh_largest else []))
-    iterative = [
-        method(RTOL, preconditioner=inner) for method in (qn.CG, qn.MINRES) for inner in (qn.Identity(), qn.Jacobi())
-    ]
-    return (*direct, *iterative)
-
-
-def alone(solver: Any) -> Callable:
-    tag = lx.positive_semidefinite_tag if solver.needs_definite else lx.symmetric_tag
-
-    def solve(_: None, matrix: jax.Array, vector: jax.Array) -> tuple[jax.Array, jax.Array]:
-        value, _, stats = solver.compute(solver.init(lx.MatrixLinearOperator(matrix, tag), {}), vector, {})
-        return value, jnp.asarray(stats.get("num_steps", 0), jnp.int32)
-
-    return solve
-
-
-def again(function: Callable, loops: int) -> Callable:
-    """`function(fixed, *moving)` as often, none of whose turns can be left out: each waits for the one before.
-
-    One entry of each moving array is written, in place: a sum with the whole of it would be a copy that some programs
-    fuse into their first product and others cannot. What is fixed is not written, since each scalar costs a kernel in
-    every turn that no training step has; nothing that the function computes may rest on it alone.
-    """
-    if loops == 1:
-        return function
-
-    def run(fixed: Any, *moving: Any) -> Any:
-        def turn(_: Any, carry: Any) -> Any:
-            moving, before = carry
-            nothing = 0 * jax.tree.leaves(before)[0].ravel()[0]
-            fresh = jax.tree.map(lambda x: x.at[(0,) * x.ndim].add(nothing.astype(x.dtype)), moving)
-            return fresh, function(fixed, *fresh)
-
-        first = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, fixed, *moving))
-        return jax.lax.fori_loop(0, loops, turn, (moving, first))[1]
-
-    return run
-
-
-def decisive(estimate: SystemEstimate) -> tuple[jax.Array, ...]:
-    """What of an estimate the predictions of classical candidates rest on, the size aside."""
-    return estimate.log_condition_number, estimate.recurrence.log_cg, estimate.recurrence.log_minres
-
-
-def recorded(plan: Any) -> tuple[jax.Array, ...]:
-    """What a run keeps of a plan; the rest it has already."""
-    return plan.choice, plan.verdict, plan.predicted_seconds, plan.refusal, plan.expected_steps
 
 
 def timed(run: Callable[[], Any]) -> float:
@@ -104,52 +48,18 @@ def timed(run: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-class Programs:
-    """Everything that is timed, compiled once per size."""
-
-    def __init__(self, n: int, machine: Any, eigh_largest: int):
-        self.solvers = candidates(n, eigh_largest)
-        self.hybrid = hybrid = qn.Hybrid(self.solvers, classical=machine)
-        self.loops = 1 if n > 4000 else min(200, max(4, int(1e10 / n**3)))
-        self.alone = [jax.jit(again(alone(solver), self.loops)) for solver in self.solvers]
-
-        def over(matrix: jax.Array, floor: jax.Array) -> System:
-            return System.of(matrix, symmetric=True, eigenvalue_floor=floor)
-
-        def solve(known: Any, matrix: jax.Array, vector: jax.Array, numbers: Any) -> Any:
-            floor, estimate, turn = known
-            estimate = eqx.tree_at(decisive, estimate, numbers)
-            options = {"eigenvalue_floor": floor, "estimate": estimate, "turn": turn, "once": True}
-            state = hybrid.init(lx.MatrixLinearOperator(matrix, lx.symmetric_tag), options)
-            value, _, stats = hybrid.compute(state, vector, options)
-            return value, recorded(stats["plan"]), stats["num_steps"]
-
-        def choose(known: Any, numbers: Any) -> Any:
-            floor, estimate, turn = known
-            # Of the matrix only the shape is looked at where there is an estimate.
-            plan = hybrid.plan(over(jnp.zeros((n, n)), floor), eqx.tree_at(decisive, estimate, numbers), turn)
-            return recorded(plan)
-
-        def estimate(floor: jax.Array, matrix: jax.Array) -> Any:
-            return hybrid.estimator(over(matrix, floor))
-
-        self.plan = jax.jit(lambda known: hybrid.plan(over(jnp.zeros((n, n)), known[0]), known[1], known[2]))
-        self.estimate, self.solve = jax.jit(estimate), jax.jit(again(solve, self.loops))
-        self.estimate_again, self.choose = jax.jit(again(estimate, self.loops)), jax.jit(again(choose, 200))
-
-
 def measure(sample: Sample, programs: Programs, rounds: int, *, second: bool) -> dict[str, Any]:
-    matrix, floor, vector = sample.system.matrix, sample.system.eigenvalue_floor, sample.gradient
-    estimate = programs.estimate(floor, matrix)
-    numbers, turn = decisive(estimate), programs.hybrid.first_turn(1.0, matrix.dtype)
+    floor, vector, held = sample.system.eigenvalue_floor, sample.gradient, sample.held
+    estimate = programs.estimate(floor, held)
+    numbers, turn = decisive(estimate), programs.hybrid.first_turn(1.0, vector.dtype)
     known = (floor, estimate, turn)
-    value, _, steps = programs.solve(known, matrix, vector, numbers)
-    plan = programs.plan(known)
+    value, _, steps = programs.solve(known, held, vector, numbers)
+    plan = programs.plan(known, held)
     if second:
         known = (*known[:2], qn.Turn(turn.last, turn.share, programs.hybrid.observed(turn.factors, plan, steps)))
-        value, _, steps = programs.solve(known, matrix, vector, numbers)
-        plan = programs.plan(known)
-    exact, right = np.asarray(matrix, np.float64), np.asarray(vector, np.float64)
+        value, _, steps = programs.solve(known, held, vector, numbers)
+        plan = programs.plan(known, held)
+    exact, right = np.asarray(sample.system.matrix, np.float64), np.asarray(vector, np.float64)
 
     def residual(x: Any) -> float:
         return float(np.linalg.norm(exact @ np.asarray(x, np.float64) - right) / np.linalg.norm(right))
@@ -157,25 +67,25 @@ def measure(sample: Sample, programs: Programs, rounds: int, *, second: bool) ->
     names = programs.hybrid.names
     counts, residuals = {}, {}
     for name, run in zip(names, programs.alone, strict=True):
-        found, taken = run(None, matrix, vector)
+        found, taken = run(None, held, vector)
         counts[name], residuals[name] = int(taken), residual(found)
     # The recursion's residual, at which an iteration stops, is not quite the true one.
     able = [i for i, name in enumerate(names) if residuals[name] <= 1.5 * RTOL]
     seconds: list[list[float]] = [[] for _ in names]
     own, choosing, estimating = [], [], []
-    jax.block_until_ready((programs.choose(known, numbers), programs.estimate_again(floor, matrix)))
+    jax.block_until_ready((programs.choose((known, held), numbers), programs.estimate_again(floor, held)))
     loops = programs.loops
     for turn_number in range(rounds):
         order = np.random.default_rng(turn_number).permutation([*able, -1, -2, -3])
         for i in order:
             if i >= 0:
-                seconds[i].append(timed(lambda i=i: programs.alone[i](None, matrix, vector)) / loops)
+                seconds[i].append(timed(lambda i=i: programs.alone[i](None, held, vector)) / loops)
             elif i == -1:
-                own.append(timed(lambda: programs.solve(known, matrix, vector, numbers)) / loops)
+                own.append(timed(lambda: programs.solve(known, held, vector, numbers)) / loops)
             elif i == -2:
-                choosing.append(timed(lambda: programs.choose(known, numbers)) / 200)
+                choosing.append(timed(lambda: programs.choose((known, held), numbers)) / 200)
             else:
-                estimating.append(timed(lambda: programs.estimate_again(floor, matrix)) / loops)
+                estimating.append(timed(lambda: programs.estimate_again(floor, held)) / loops)
     # Round 0 is odd: the first one.
     picked = min(able, key=lambda i: statistics.median(seconds[i][0::2]))
     even = {names[i]: statistics.median(seconds[i][1::2]) for i in able}
@@ -183,6 +93,7 @@ def measure(sample: Sample, programs: Programs, rounds: int, *, second: bool) ->
     return {
         "block": f"{sample.recipe.network} {sample.recipe.tensor} after {sample.recipe.steps}",
         "n": sample.recipe.n,
+        "examples": sample.examples,
         "kappa": sample.recipe.condition_number,
         "chosen": chosen,
         "oracle": names[picked],
@@ -255,6 +166,8 @@ def main() -> None:
     parser.add_argument("--eigh-largest", type=int, default=256, help="rows up to which Eigh is a candidate")
     parser.add_argument("--rounds", type=int, default=6, help="odd ones pick the oracle, even ones time")
     parser.add_argument("--only", type=str, default=None, help="sizes, by commas")
+    parser.add_argument("--unformed", action="store_true", help="blocks of 512 rows or more, handed over as operators")
+    parser.add_argument("--examples", type=int, default=64, help="of the blocks that are not formed, up to 512")
     parser.add_argument("--second", action="store_true", help="after one correction by observed iterations")
     arguments = parser.parse_args()
     if arguments.rounds < 2:
@@ -263,15 +176,15 @@ def main() -> None:
     began = os.getloadavg()
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
         sizes = [n for n in (16, 64, 256, 768, 2048) if n <= max(arguments.largest, 256)]
-        machine = qn.calibrate(candidates(1, arguments.eigh_largest), sizes=sizes, repeats=7)
+        formed = not arguments.unformed
+        machine = qn.calibrate(candidates(1, arguments.eigh_largest, formed=formed), sizes=sizes, repeats=7)
         programs: dict[int, Programs] = {}
         rows = []
-        for sample in samples(arguments.largest):
+        for sample in samples(arguments.largest, only, None if formed else arguments.examples):
             n = sample.recipe.n
-            if only is not None and n not in only:
-                continue
-            if n not in programs:
-                programs[n] = Programs(n, machine, arguments.eigh_largest)
+            if n not in programs or not formed:
+                hybrid = qn.Hybrid(candidates(n, arguments.eigh_largest, formed=formed), classical=machine)
+                programs[n] = Programs(n, hybrid, sample.operator_of)
             rows.append(measure(sample, programs[n], arguments.rounds, second=arguments.second))
             print(json.dumps(rows[-1]), flush=True)
     if not rows:

@@ -13,13 +13,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+import lineax as lx
 import numpy as np
 import optax
 
 import qnewton as qn
+from qnewton.core.operators import Shifted
 from qnewton.core.records import System
+from qnewton.curvature.point import Point
 from qnewton.experiments.tasks import make_task
 
 FILE = Path(__file__).with_suffix(".json")
@@ -49,11 +53,21 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Sample:
-    """A damped block, formed, and its gradient."""
+    """A damped block and its gradient.
+
+    Attributes:
+        system: formed.
+        held: what solvers get: the matrix, or the arrays of an operator.
+        operator_of: the operator of what is held.
+        examples: that the block is a mean over.
+    """
 
     recipe: Recipe
     system: System
     gradient: jax.Array
+    held: Any
+    operator_of: Callable[[Any], lx.AbstractLinearOperator]
+    examples: int
 
 
 def layers(widths: tuple[int, ...]) -> tuple[Callable, Callable]:
@@ -116,6 +130,8 @@ NETWORKS: dict[str, tuple[Callable, Callable, Callable, bool]] = {
 STEPS = (30, 300)
 ONCE_FROM = 2000
 """Rows from which a tensor is taken once only, after the most steps."""
+UNFORMED_FROM = 512
+"""Rows from which it is worth asking whether a block should be formed."""
 
 
 @functools.cache
@@ -139,12 +155,33 @@ def trained(network: str, steps: int) -> tuple[qn.Objective, Any, Any]:
     return objective, run(params) if steps else params, batch
 
 
-def formed(network: str, steps: int, tensor: str) -> tuple[System, jax.Array]:
+def formed(network: str, steps: int, tensor: str, examples: int = EXAMPLES) -> tuple[System, jax.Array]:
     """The undamped block and its gradient."""
     objective, params, batch = trained(network, steps)
+    batch = jax.tree.map(lambda x: x[:examples], batch)
+    system = jax.jit(lambda p: qn.GaussNewton().form(objective, p, batch, named(params, tensor)))(params)
+    return system, named(params, tensor).take(jax.grad(objective)(params, batch))
+
+
+def named(params: Any, tensor: str) -> qn.Block:
     (block,) = [one for one in qn.per_tensor(params) if one.name == tensor]
-    system = jax.jit(lambda p: qn.GaussNewton().form(objective, p, batch, block))(params)
-    return system, block.take(jax.grad(objective)(params, batch))
+    return block
+
+
+def unformed(recipe: Recipe, examples: int) -> Sample:
+    """The block over fewer examples, as an operator, damped to the same condition number."""
+    objective, params, batch = trained(recipe.network, recipe.steps)
+    bare, gradient = formed(recipe.network, recipe.steps, recipe.tensor, examples)
+    damping = damping_for(bare, recipe.condition_number)
+    point = Point.of(objective, params, jax.tree.map(lambda x: x[:examples], batch))
+    block = qn.GaussNewton().operator(point, named(params, recipe.tensor))
+    operator = Shifted(block, jnp.asarray(damping, gradient.dtype), definite=True)
+    held, rest = eqx.partition(operator, eqx.is_array)
+    return Sample(recipe, damped(bare, damping), gradient, held, lambda arrays: eqx.combine(arrays, rest), examples)
+
+
+def dense(matrix: jax.Array) -> lx.AbstractLinearOperator:
+    return lx.MatrixLinearOperator(matrix, lx.symmetric_tag)
 
 
 def damped(system: System, damping: float) -> System:
@@ -152,22 +189,31 @@ def damped(system: System, damping: float) -> System:
     return System.of(matrix, symmetric=True, eigenvalue_floor=jnp.asarray(damping, system.like.dtype))
 
 
-def samples(largest: int) -> Iterator[Sample]:
-    """The kept blocks up to a size, made again.
+def samples(largest: int, only: set[int] | None, examples: int | None) -> Iterator[Sample]:
+    """The kept blocks, made again.
+
+    Args:
+        largest: most rows.
+        only: these numbers of rows; None: all.
+        examples: of blocks that are to stay operators, from `UNFORMED_FROM` rows; None: formed ones.
 
     Raises:
-        RuntimeError: if one has another norm than when it was kept.
+        RuntimeError: if a formed one has another norm than when it was kept.
     """
     for values in json.loads(FILE.read_text()):
         recipe = Recipe(**values)
-        if recipe.n > largest:
+        if recipe.n > largest or (only is not None and recipe.n not in only):
+            continue
+        if examples is not None:
+            if recipe.n >= UNFORMED_FROM:
+                yield unformed(recipe, examples)
             continue
         bare, gradient = formed(recipe.network, recipe.steps, recipe.tensor)
         system = damped(bare, recipe.damping)
         norm = float(jnp.linalg.norm(system.matrix))
         if abs(norm / recipe.frobenius_norm - 1) > 0.05:
             raise RuntimeError(f"{recipe}: its norm is {norm} here, so it is another block")
-        yield Sample(recipe, system, gradient)
+        yield Sample(recipe, system, gradient, system.matrix, dense, EXAMPLES)
 
 
 def write() -> None:
@@ -178,16 +224,20 @@ def write() -> None:
                 if block.n >= ONCE_FROM and steps < max(STEPS):
                     continue
                 system, gradient = formed(network, steps, block.name)
-                largest = _top(system)
-                if not (largest > 0 and float(jnp.linalg.norm(gradient)) > 0):
+                if not (_top(system) > 0 and float(jnp.linalg.norm(gradient)) > 0):
                     continue
                 # Condition numbers go round, so that every size and network meets each.
                 kappa = (1.001, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6)[len(recipes) % 7]
-                damping = largest / max(kappa - 1, 1e-3)
+                damping = damping_for(system, kappa)
                 norm = float(jnp.linalg.norm(damped(system, damping).matrix))
                 recipes.append(Recipe(network, steps, block.name, damping, block.n, norm, kappa))
                 print(recipes[-1], flush=True)
     FILE.write_text("[\n" + ",\n".join(json.dumps(asdict(recipe)) for recipe in recipes) + "\n]\n")
+
+
+def damping_for(system: System, condition_number: float) -> float:
+    """What brings a semidefinite block with small eigenvalues to the condition number."""
+    return _top(system) / max(condition_number - 1, 1e-3)
 
 
 def _top(system: System) -> float:
