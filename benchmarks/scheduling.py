@@ -175,7 +175,7 @@ def main() -> None:
     only = None if arguments.only is None else {int(n) for n in arguments.only.split(",")}
     began = os.getloadavg()
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
-        sizes = [n for n in (16, 64, 256, 768, 2048) if n <= max(arguments.largest, 256)]
+        sizes = [n for n in (16, 64, 256, 768, 2048) if n <= max(2 * arguments.largest, 256)]
         formed = not arguments.unformed
         machine = qn.calibrate(candidates(1, arguments.eigh_largest, formed=formed), sizes=sizes, repeats=7)
         programs: dict[int, Programs] = {}

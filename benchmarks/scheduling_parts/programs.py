@@ -21,7 +21,10 @@ def candidates(n: int, eigh_largest: int, *, formed: bool) -> tuple[Any, ...]:
         method(RTOL, preconditioner=inner) for method in (qn.CG, qn.MINRES) for inner in (qn.Identity(), qn.Jacobi())
     ]
     if not formed:
-        return (qn.Cholesky(), qn.LU(), qn.Dual(), *iterative, qn.CG(RTOL, preconditioner=qn.KFAC()))
+        return (
+            *(qn.Cholesky(), qn.LU(), qn.Dual(), *iterative),
+            *(method(RTOL, preconditioner=qn.KFAC()) for method in (qn.CG, qn.MINRES)),
+        )
     return (qn.Cholesky(fallback=True), qn.LU(), *([qn.Eigh()] if n <= eigh_largest else []), *iterative)
 
 

@@ -134,6 +134,32 @@ def test_observed_iterations_correct_the_next_prediction(machine_of):
     assert hybrid.observed(factors, plan, jnp.asarray(0)).tolist() == factors.tolist()
 
 
+def test_a_preconditioner_that_may_help_gets_a_try_and_is_then_taken_at_its_count(machine_of):
+    class Hopeful(q.Jacobi):
+        @property
+        def name(self) -> str:
+            return "Hopeful"
+
+        @property
+        def prior(self) -> float:
+            return 0.25
+
+    matrix = symmetric_with_spectrum(np.geomspace(1, 1e3, 40))
+    plain, hopeful = q.CG(1e-4), q.CG(1e-4, preconditioner=Hopeful())
+    hybrid = q.Hybrid([plain, hopeful], classical=machine_of(cg=1e-9))
+    system = q.System.of(jnp.asarray(matrix, jnp.float32), symmetric=True, eigenvalue_floor=jnp.float32(0.99))
+    turn = hybrid.first_turn(1.0, jnp.dtype("float32"))
+    plan = hybrid.plan(system, turn=turn)
+    bare, hoped = (float(steps) for steps in plan.expected_steps)
+    assert hoped == pytest.approx(bare / 4)
+    assert plan.choice[0] == 1
+    # It was no help at all: one look is enough to be charged for what it takes, and the tie goes to the first.
+    factors = hybrid.observed(turn.factors, plan, jnp.asarray(int(bare) + 1))
+    after = hybrid.plan(system, turn=q.Turn(turn.last, turn.share, factors))
+    assert float(after.expected_steps[1]) == pytest.approx(int(bare) + 1)
+    assert after.choice[0] == 0
+
+
 def test_a_training_learns_its_counts_in_one_compilation(problem):
     objective, params, batch = problem
     machine = q.ClassicalMachine(

@@ -122,7 +122,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             share: of the step's rows that are the block's.
             dtype: of the systems.
         """
-        return Turn.first(len(self.assumptions), len(self.solvers), share, dtype)
+        return Turn.first(len(self.assumptions), self._priors, share, dtype)
 
     @property
     def iterates(self) -> bool:
@@ -135,7 +135,8 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         """The next turn's `Turn.factors`, by the iterations that the acting choice took on this one.
 
         Counts only, never seconds: a run decides the same on a busy machine. The new factor is the geometric mean of
-        the last one and of the one that would have been right, within a hundredfold.
+        the last one and of the one that would have been right, within a hundredfold; the latter alone in the place of
+        a prior that nothing was known about.
 
         Args:
             factors: of this turn.
@@ -145,8 +146,10 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         choice = plan.choice[0]
         expected = plan.expected_steps[choice]
         seen = (iterations > 0) & (expected > 0) & (plan.verdict[0] != Verdict.NOBODY)
-        right = jnp.sqrt(jnp.where(seen, iterations, 1).astype(factors.dtype) / jnp.where(seen, expected, 1))
-        return factors.at[choice].multiply(right).clip(1e-2, 1e2)
+        right = jnp.where(seen, iterations, 1).astype(factors.dtype) / jnp.where(seen, expected, 1)
+        priors = jnp.asarray(self._priors, factors.dtype)[choice]
+        guessed = (priors < 1) & (factors[choice] == priors)
+        return factors.at[choice].multiply(jnp.where(guessed, right, jnp.sqrt(right))).clip(1e-2, 1e2)
 
     def plan(self, system: System, estimate: SystemEstimate | None = None, turn: Turn | None = None) -> Plan:
         """Estimate a system, predict every candidate and choose, without solving.
@@ -269,6 +272,10 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
 
     def assume_full_rank(self) -> bool:
         return True
+
+    @property
+    def _priors(self) -> tuple[float, ...]:
+        return tuple(solver.prior if isinstance(solver, AbstractKrylov) else 1.0 for solver in self.solvers)
 
     def _refusal(self, i: int, system: System) -> Refusal:
         if self.solvers[i].needs_symmetric and not system.symmetric:

@@ -1,6 +1,7 @@
 """What a policy sees, what it says, and what one is."""
 
 import abc
+from collections.abc import Sequence
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -43,8 +44,8 @@ class Turn(eqx.Module):
         last: the choice for the same block one step ago, `NONE_YET` before the first; a scalar for a policy, and
             `[sets]`, one per assumption set, for a `Hybrid`.
         share: of the step's rows that are this system's, in (0, 1].
-        factors: of the candidates, iterations that were observed on the block over those that were expected; 1 where
-            nothing was observed. None: 1 for all.
+        factors: of the candidates, iterations that were observed on the block over those that were expected of the
+            method without a preconditioner; the preconditioner's prior where nothing was observed. None: 1 for all.
     """
 
     last: Int[Array, "*sets"]
@@ -52,10 +53,10 @@ class Turn(eqx.Module):
     factors: Float[Array, " candidates"] | None = None
 
     @classmethod
-    def first(cls, sets: int, candidates: int, share: float, dtype: jnp.dtype) -> "Turn":
-        """Before anything was chosen."""
+    def first(cls, sets: int, priors: Sequence[float], share: float, dtype: jnp.dtype) -> "Turn":
+        """Before anything was chosen; `priors` of the candidates are the factors."""
         last = jnp.full(sets, NONE_YET, jnp.int32)
-        return cls(last, jnp.asarray(share, dtype), jnp.ones(candidates, dtype))
+        return cls(last, jnp.asarray(share, dtype), jnp.asarray(priors, dtype))
 
     def under(self, row: int) -> "Turn":
         """For the assumption set of that number."""

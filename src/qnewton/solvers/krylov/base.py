@@ -107,6 +107,11 @@ class AbstractKrylov(AbstractSolver):
     def runs_as(self) -> str:
         return self.name
 
+    @property
+    def prior(self) -> float:
+        """`AbstractPreconditioner.prior`."""
+        return self.preconditioner.prior
+
     def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
         return self.preconditioner.refuses(operator)
 

@@ -47,6 +47,14 @@ class AbstractPreconditioner(eqx.Module):
             vector: flat, in the order of the operator's raveled pytree.
         """
 
+    @property
+    def prior(self) -> float:
+        """Share of the iterations without a preconditioner, in (0, 1], that is expected before any was observed.
+
+        Nothing in an estimate tells. Below 1 a scheduler gives the preconditioner a try, and goes by what it counts.
+        """
+        return 1.0
+
     @abc.abstractmethod
     def flops(self, n: int) -> tuple[float, float]:
         """Floating-point operations of one `init` and of one `apply` for an operator with `n` rows.

