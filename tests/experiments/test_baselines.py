@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import qnewton as q
-from qnewton.experiments import build
+from qnewton.experiments import build, checks
 from qnewton.experiments.baselines import RATES, BaselineState, baseline
 from qnewton.experiments.options import BaselineOptions, StepOptions, TrainingOptions, TrainOptions
 from qnewton.experiments.rundir import RunDirectory
@@ -114,7 +114,7 @@ def test_a_schedule_multiplies_the_rate() -> None:
         training=TrainingOptions(steps=4),
         step=StepOptions(learning_rate=0.2, warmup_steps=2, decay=True),
     )
-    build.check(options)
+    checks.check(options)
     optimizer: Any = build.make_baseline(options, objective, repeats=False)
     rates = []
     state = optimizer.init(params)
@@ -141,7 +141,7 @@ REFUSED = {
 @pytest.mark.parametrize(("options", "message"), REFUSED.values(), ids=REFUSED.keys())
 def test_what_is_not_read_is_refused(options: TrainOptions, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build.check(options)
+        checks.check(options)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 import qnewton as q
-from qnewton.experiments import build
+from qnewton.experiments import build, checks
 from qnewton.experiments.options import PolicyOptions, SchedulingOptions, StepOptions, TrainOptions
 from qnewton.experiments.presets import PRESETS, preset_for
 from qnewton.experiments.task_options import BertOptions, GptOptions
@@ -81,7 +81,7 @@ def test_paper_code_is_the_paper_with_the_order_and_rows_of_its_code():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_can_run_and_calls_itself_by_its_name(name):
-    build.check(PRESETS[name])
+    checks.check(PRESETS[name])
     assert PRESETS[name].preset == name
 
 
@@ -122,7 +122,7 @@ FORMS = {
 @pytest.mark.parametrize(("task", "rate"), [(BertOptions, 0.05), (GptOptions, 0.1)])
 def test_the_paper_preset_of_a_language_model_is_the_published_one(task, rate):
     paper = dataclasses.replace(preset_for("paper", task), task=task(hidden=32, intermediate=64))
-    build.check(paper)
+    checks.check(paper)
     assert (paper.training.batch_size, paper.step.warmup_steps, paper.step.decay) == (128, 1000, True)
     assert paper.step.learning_rate == rate
     assert build.CURVATURES[paper.step.curvature] == q.EmpiricalFisher(damping_floor=0.0)
@@ -131,7 +131,7 @@ def test_the_paper_preset_of_a_language_model_is_the_published_one(task, rate):
     params = {"small": jnp.zeros((130, 64)), "large": jnp.zeros((131, 64))}
     assert [block.name for block in build.systems(paper, params)] == ["small"]
     assert preset_for("default", task) is PRESETS["default"]
-    assert build.check(preset_for("fisher-newton", task)) is None
+    assert checks.check(preset_for("fisher-newton", task)) is None
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_the_paper_preset_of_a_language_model_is_the_published_one(task, rate):
 )
 def test_a_limit_that_cannot_be_is_refused(step, message):
     with pytest.raises(ValueError, match=message):
-        build.check(TrainOptions(step=step))
+        checks.check(TrainOptions(step=step))
     with pytest.raises(ValueError, match="--largest is 0"):
         StepOptions(largest=0)
 
@@ -215,7 +215,7 @@ POLICIES = {
 def test_the_words_of_policies_are_the_objects(name, options_of):
     given, expected = POLICIES[name]
     options = options_of(policy=name, **given)
-    build.check(options)
+    checks.check(options)
     assert build.make_policy(options.policy, options.scheduling) == expected
 
 
@@ -266,7 +266,7 @@ EXCLUSIVE = {
 @pytest.mark.parametrize(("preset", "changes", "message"), EXCLUSIVE.values(), ids=EXCLUSIVE.keys())
 def test_options_that_exclude_each_other_are_refused(preset, changes, message, options_of):
     with pytest.raises(ValueError, match=message):
-        build.check(options_of(preset, **changes))
+        checks.check(options_of(preset, **changes))
 
 
 ALLOWED = {
@@ -287,7 +287,7 @@ ALLOWED = {
 
 @pytest.mark.parametrize(("preset", "changes"), ALLOWED.values(), ids=ALLOWED.keys())
 def test_and_their_neighbours_are_not(preset, changes, options_of):
-    assert build.check(options_of(preset, **changes)) is None
+    assert checks.check(options_of(preset, **changes)) is None
 
 
 OUT_OF_RANGE = {

@@ -139,7 +139,7 @@ def test_what_is_too_large_is_predicted_and_then_left_out() -> None:
 
 
 def test_every_method_has_options_that_may_be_used() -> None:
-    from qnewton.experiments import build
+    from qnewton.experiments import checks
 
     check_methods(tuple(METHODS))
     for method in METHODS.values():
@@ -147,4 +147,4 @@ def test_every_method_has_options_that_may_be_used() -> None:
             if missing(method.name, largest) is None:
                 options = method.options(largest, 1e-9)
                 for value in method.grid.first(5):
-                    build.check(method.with_value(options, value))
+                    checks.check(method.with_value(options, value))

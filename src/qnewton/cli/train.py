@@ -75,7 +75,7 @@ def train(arguments: Sequence[str]) -> int:
 
 def _directory(command: TrainCommand) -> Any:
     """Where the run is, or is to be; options that cannot work are refused before there is a directory."""
-    from ..experiments.build import check
+    from ..experiments.checks import check
     from ..experiments.rundir import RunDirectory
     from ..experiments.tasks import check_task
 

@@ -18,7 +18,7 @@ from ..planning.assumptions import AbstractAssumptions
 from ..scheduling import Hybrid, Recorded
 from ..scheduling.plan import NO_ENCODING, predict
 from ..solvers.krylov.base import AbstractKrylov
-from . import build
+from . import build, checks
 from .estimates import seconds_of, stacked_estimate
 from .options import PolicyOptions, SchedulingOptions
 from .saved import SavedRun, read_saved
@@ -103,7 +103,7 @@ def replay(path: Path, question: Question) -> tuple[SavedRun, tuple[Replayed, ..
 def _replay(saved: SavedRun, question: Question) -> tuple[Replayed, ...]:
     scheduling = _scheduling(saved, question)
     policy = saved.options.policy if question.policy is None else question.policy
-    build.check_policy(policy, scheduling)
+    checks.check_policy(policy, scheduling)
     classical = saved.classical if question.classical is None else _by_data_sheet(question.classical, saved)
     hybrid = build.make_hybrid(scheduling, build.make_policy(policy, scheduling), classical)
     workers = build.make_workers(policy, hybrid)

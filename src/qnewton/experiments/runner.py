@@ -13,7 +13,7 @@ import scipy.linalg  # noqa: F401  # threadpoolctl sees only libraries that are 
 import threadpoolctl
 from jaxtyping import PyTree
 
-from . import build
+from . import build, checks
 from .checkpoints import identity_of
 from .held import Held
 from .interrupts import finish_before_interrupt
@@ -71,7 +71,7 @@ def train(
         TrainingFailed: if the loss of a batch is not finite.
         NotWritten: if the directory takes no more.
     """
-    build.check(options)
+    checks.check(options)
     check_task(name)
     options = dataclasses.replace(options, task=options_of(name, options.task))
     with directory.locked(), _numerics(options):

@@ -16,7 +16,7 @@ import threadpoolctl
 
 from ...hardware import calibration_environment, store_calibration
 from ...scheduling import calibrate
-from .. import build
+from .. import build, checks
 from ..held import Held
 from ..noise import GridDirectory
 from ..options import TaskOptions, TrainOptions
@@ -250,7 +250,7 @@ class _Runner:
         if scratch.exists():
             shutil.rmtree(scratch)
         directory = RunDirectory.create(scratch, "")
-        build.check(options)
+        checks.check(options)
         status, reason = "finished", None
         try:
             summary = train(self._comparison.task, options, directory, _Silent(), self._held)

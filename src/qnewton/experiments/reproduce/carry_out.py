@@ -18,7 +18,7 @@ from ...core.memory import check_block_fits
 from ...hardware import calibration_environment, check_environment, store_calibration
 from ...scheduling import calibrate
 from ...solvers import CG, LU, Cholesky
-from .. import build
+from .. import build, checks
 from ..options import TaskOptions
 from ..rundir import RunDirectory
 from ..runner import TrainingFailed, Watcher, train
@@ -70,7 +70,7 @@ def check(chosen: Sequence[Evaluation], options: Reproduction) -> None:
         measurement.check(options)
     for training in trainings_of(chosen, options):
         check_task(training.task)
-        build.check(training.options)
+        checks.check(training.options)
         trained = training.options
         if trained.optimizer != "newton":
             continue
