@@ -3,18 +3,22 @@
 import enum
 
 
-class Status(enum.IntEnum):
+class Code(enum.IntEnum):
+    """What compiled functions hand on as a number, and files and people read as a word."""
+
+    @property
+    def label(self) -> str:
+        """The name used in the run files."""
+        return self.name.lower()
+
+
+class Status(Code):
     """Outcome of one block in one step; every outcome but `OK` means that the block took a plain gradient step."""
 
     OK = 0
     NOT_FINITE = 1
     NO_CANDIDATE = 2
     NOT_SOLVED = 3
-
-    @property
-    def label(self) -> str:
-        """The name used in the run files."""
-        return self.name.lower()
 
     @property
     def remedy(self) -> str:
@@ -33,17 +37,12 @@ _REMEDIES = {
 }
 
 
-class Verdict(enum.IntEnum):
+class Verdict(Code):
     """What the scheduler's policy came to for one system."""
 
     CHOSEN = 0
     NOBODY = 1
     OVER_BUDGET = 2
-
-    @property
-    def label(self) -> str:
-        """The name used in the run files."""
-        return self.name.lower()
 
 
 class Refusal(enum.IntEnum):

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import equinox as eqx
 
 from .classical import ClassicalMachine, KernelTimes
+from .positive import check_positive
 
 
 class ClassicalProfile(eqx.Module):
@@ -29,10 +30,8 @@ class ClassicalProfile(eqx.Module):
 
     def __check_init__(self):
         for field in ("float32_flops_per_s", "float64_flops_per_s", "bytes_per_s"):
-            if not 0 < getattr(self, field) < float("inf"):
-                raise ValueError(f"{field} is {getattr(self, field)}: it must be a positive number per second")
-        if not 0 < self.memory_bytes < float("inf"):
-            raise ValueError(f"memory_bytes is {self.memory_bytes}: it must be a positive number of bytes")
+            check_positive(field, getattr(self, field), "per second")
+        check_positive("memory_bytes", self.memory_bytes, "of bytes")
         if not 0 < self.efficiency <= 1:
             raise ValueError(f"efficiency is {self.efficiency}: it must be in (0, 1]")
 

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import equinox as eqx
 
+from .positive import check_positive
+
 if TYPE_CHECKING:
     from .quantum_profile import QuantumProfile
 
@@ -23,5 +25,4 @@ class QuantumMachine(eqx.Module):
     profile: "QuantumProfile | None" = eqx.field(static=True, default=None)
 
     def __check_init__(self):
-        if not 0 < self.gate_time_s < float("inf"):
-            raise ValueError(f"gate_time_s is {self.gate_time_s}: it must be a positive number of seconds, e.g. 1e-9")
+        check_positive("gate_time_s", self.gate_time_s, "of seconds, e.g. 1e-9")

@@ -6,6 +6,7 @@ import equinox as eqx
 
 from ..core.suggest import unknown
 from .codes import CODES, ErrorCorrectionCode
+from .positive import check_positive
 from .quantum import QuantumMachine
 
 
@@ -40,8 +41,7 @@ class QuantumProfile(eqx.Module):
         if self.code not in CODES:
             raise ValueError(f"code: {unknown('error-correcting code', self.code, CODES)}")
         for field in ("two_qubit_time_s", "measurement_time_s", "t_gate_time_s", "reaction_time_s"):
-            if not 0 < getattr(self, field) < float("inf"):
-                raise ValueError(f"{field} is {getattr(self, field)}: it must be a positive number of seconds")
+            check_positive(field, getattr(self, field), "of seconds")
         for field in ("clifford_error_rate", "readout_error_rate", "t_gate_error_rate"):
             if not 0 < getattr(self, field) < 1:
                 raise ValueError(f"{field} is {getattr(self, field)}: it must be a probability in (0, 1)")
@@ -82,8 +82,7 @@ class QuantumProfile(eqx.Module):
         Args:
             gate_time_s: what a two-qubit operation takes.
         """
-        if not 0 < gate_time_s < float("inf"):
-            raise ValueError(f"gate_time_s is {gate_time_s}: it must be a positive number of seconds, e.g. 1e-18")
+        check_positive("gate_time_s", gate_time_s, "of seconds, e.g. 1e-18")
         factor = gate_time_s / self.two_qubit_time_s
         return replace(
             self,

@@ -1,13 +1,14 @@
 """What became of a quantum solve, emulated or by a circuit, and what to do about it."""
 
-import enum
 from typing import Any
 
 import lineax as lx
 from jaxtyping import Array, Int
 
+from ...core.status import Code
 
-class Outcome(enum.IntEnum):
+
+class Outcome(Code):
     """The `outcome` among a solution's stats; `RESULTS` of lineax have no room for the remedy."""
 
     SOLVED = 0
@@ -19,11 +20,6 @@ class Outcome(enum.IntEnum):
     TOO_LARGE = 6
     NO_SUCCESS = 7
     NO_PHASES = 8
-
-    @property
-    def label(self) -> str:
-        """The name used in the run files."""
-        return self.name.lower()
 
     @property
     def remedy(self) -> str:

@@ -19,6 +19,20 @@ class ErrorConvention(enum.StrEnum):
     """`max |P(s) - 1/s|` of the approximated inverse, hence `||x~ - x||` at `||b|| = 1` before normalisation."""
 
 
+def check_state_error(name: str, value: float) -> None:
+    """Refuse what is no error of a normalised state.
+
+    Args:
+        name: of the number.
+        value: its.
+
+    Raises:
+        ValueError: with name and value.
+    """
+    if not 0 < value < 1:
+        raise ValueError(f"{name} is {value}: it is the error of a normalised state and must lie in (0, 1)")
+
+
 @quiet
 def convert(error: Any, given: ErrorConvention, wanted: ErrorConvention, encoded_norm: Any = 1.0) -> Any:
     """The largest error in the wanted convention that guarantees the given one.

@@ -9,6 +9,7 @@ from ...core.records import Encoding, QuantumWorkload
 from ...core.status import Refusal
 from ..base import AbstractDelegate, AbstractQuantumSolver, AbstractSolver
 from ..direct import LU
+from .precision import check_state_error
 from .queries import Matrices, QueryModel, Unit, jennings2023v1
 
 
@@ -33,10 +34,7 @@ class QLSA(AbstractDelegate, AbstractQuantumSolver):
     solution_norm: float | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
-        if not 0 < self.precision < 1:
-            raise ValueError(
-                f"precision is {self.precision}: it is the error of a normalised state and must lie in (0, 1)"
-            )
+        check_state_error("precision", self.precision)
         if not isinstance(self.queries, QueryModel):
             raise TypeError(
                 f"queries is {self.queries!r}: give a QueryModel, which also says where its formula comes from, e.g. "

@@ -10,9 +10,9 @@ import threadpoolctl
 from jaxtyping import Array, Float, PyTree
 
 from ....core.records import Encoding, QuantumWorkload
-from ...base import AbstractQuantumSolver
 from ...flat import check_square_and_real, flatten, unflatten
 from ..encoding import AbstractEncoding, Ideal
+from ..executed import AbstractExecuted
 from ..outcome import CannotBuildError, Outcome, result_of
 from ..queries import sunderhauf2025
 from .callback import call_on_host
@@ -43,7 +43,7 @@ class Answer:
     num_steps: int = 0
 
 
-class CircuitQSVT(AbstractQuantumSolver):
+class CircuitQSVT(AbstractExecuted):
     """The optimal inversion polynomial of a block encoding, as a circuit that runs on a simulator or a device.
 
     For every solve: the matrix is measured, divided by the alpha that `encoding` says, and dilated to a unitary; phases
@@ -85,10 +85,6 @@ class CircuitQSVT(AbstractQuantumSolver):
     seed: int = eqx.field(static=True, default=0)
 
     def __check_init__(self):
-        if not 0 < self.precision < 1:
-            raise ValueError(
-                f"precision is {self.precision}: it is the error of a normalised state and must lie in (0, 1)"
-            )
         if self.encoding.rectangular:
             raise ValueError(
                 f"the encoding {self.encoding.name} is of a rectangular factor, and the circuit is of the matrix "
@@ -98,12 +94,6 @@ class CircuitQSVT(AbstractQuantumSolver):
             raise ValueError(f"shots is {self.shots}: runs of a circuit, an integer of at least 1, or None")
         if self.wires is not None and self.wires < 1:
             raise ValueError(f"wires is {self.wires}: qubits of the device, at least 1, or None")
-        if self.kappa is not None and not 1 <= self.kappa < float("inf"):
-            raise ValueError(f"kappa is {self.kappa}: a bound on the condition number is finite and at least 1")
-        if self.norm is not None and not 0 < self.norm < float("inf"):
-            raise ValueError(f"norm is {self.norm}: a bound on ||A|| is finite and positive")
-        if self.max_queries < 1:
-            raise ValueError(f"max_queries is {self.max_queries}: allow at least one query")
 
     @property
     def needs_definite(self) -> bool:
@@ -118,24 +108,8 @@ class CircuitQSVT(AbstractQuantumSolver):
         return "circuit"
 
     @property
-    def name(self) -> str:
-        return f"{type(self).__name__}({self.encoding.name})"
-
-    @property
     def runs_as(self) -> str:
         return f"{self.level.name} circuit on {self.device}"
-
-    @property
-    def asked_precision(self) -> float:
-        return self.precision
-
-    @property
-    def known_norm(self) -> None:
-        return None
-
-    @property
-    def counts_sparse_access(self) -> bool:
-        return False
 
     def count(self, encoding: Encoding, precision: Any) -> QuantumWorkload:
         """The published count of one state. Read-out is the assumption set's to charge."""
@@ -218,12 +192,6 @@ class CircuitQSVT(AbstractQuantumSolver):
 
     def transpose(self, state: CircuitState, options: dict[str, Any]) -> tuple[CircuitState, dict[str, Any]]:
         return eqx.tree_at(lambda s: s.matrix, state, state.matrix.T), options
-
-    def conj(self, state: CircuitState, options: dict[str, Any]) -> tuple[CircuitState, dict[str, Any]]:
-        return state, options
-
-    def assume_full_rank(self) -> bool:
-        return True
 
     @property
     def _machine(self) -> Machine:

@@ -13,9 +13,8 @@ from jaxtyping import Array, Bool, Float, PyTree
 from ....core.operators import AbstractRoot, Shifted, block_of
 from ....core.records import Encoding, QuantumWorkload
 from ....core.status import Refusal
-from ...base import AbstractQuantumSolver
 from ...flat import Product, check_square_and_real, flatten, product, unflatten, without_tags
-from ..encoding import AbstractEncoding
+from ..executed import AbstractExecuted
 from ..outcome import Outcome, result_of
 from ..queries import Matrices, QueryModel
 from .amplification import Attempts
@@ -83,7 +82,7 @@ class Run(eqx.Module):
     products: Array
 
 
-class AbstractEmulated(AbstractQuantumSolver):
+class AbstractEmulated(AbstractExecuted):
     """A quantum linear solver whose state is computed exactly, by products with the matrix, and then read out.
 
     Real square matrices. The numbers that a circuit is built for are `kappa` and `norm` where they are given; else
@@ -97,26 +96,14 @@ class AbstractEmulated(AbstractQuantumSolver):
     expected for what happened, copies and length included; `num_steps`, products of the emulation.
     """
 
-    precision: eqx.AbstractVar[float]
-    encoding: eqx.AbstractVar[AbstractEncoding]
     measurement: eqx.AbstractVar[AbstractMeasurement]
     length: eqx.AbstractVar[AbstractLength]
     depolarising: eqx.AbstractVar[float]
-    kappa: eqx.AbstractVar[float | None]
-    norm: eqx.AbstractVar[float | None]
-    max_queries: eqx.AbstractVar[int]
     seed: eqx.AbstractVar[int]
 
     def __check_init__(self):
-        if not 0 < self.precision < 1:
-            raise ValueError(
-                f"precision is {self.precision}: it is the error of a normalised state and must lie in (0, 1)"
-            )
         if not 0 <= self.depolarising < 1:
             raise ValueError(f"depolarising is {self.depolarising}: a probability per query, in [0, 1)")
-        if self.max_queries < 1:
-            raise ValueError(f"max_queries is {self.max_queries}: allow at least one query")
-        Promise(self.kappa, self.norm)
 
     @property
     @abc.abstractmethod
@@ -156,10 +143,6 @@ class AbstractEmulated(AbstractQuantumSolver):
         return "emulated"
 
     @property
-    def name(self) -> str:
-        return f"{type(self).__name__}({self.encoding.name})"
-
-    @property
     def runs_as(self) -> str:
         return self.name
 
@@ -168,18 +151,6 @@ class AbstractEmulated(AbstractQuantumSolver):
             return Refusal.NONE
         block = block_of(operator) if isinstance(without_tags(operator), Shifted) else None
         return Refusal.NONE if block is not None and block.root_rows else Refusal.NO_ROOT
-
-    @property
-    def asked_precision(self) -> float:
-        return self.precision
-
-    @property
-    def known_norm(self) -> None:
-        return None
-
-    @property
-    def counts_sparse_access(self) -> bool:
-        return False
 
     def count(self, encoding: Encoding, precision: Any) -> QuantumWorkload:
         """The published count of one state that may err by `precision`, in the 2-norm."""
@@ -291,12 +262,6 @@ class AbstractEmulated(AbstractQuantumSolver):
     def transpose(self, state: EmulatedState, options: dict[str, Any]) -> tuple[EmulatedState, dict[str, Any]]:
         turned = state.operator.transpose()
         return eqx.tree_at(lambda s: s.operator, state, turned), {}
-
-    def conj(self, state: EmulatedState, options: dict[str, Any]) -> tuple[EmulatedState, dict[str, Any]]:
-        return state, options
-
-    def assume_full_rank(self) -> bool:
-        return True
 
     def _root(self, operator: lx.AbstractLinearOperator) -> tuple[AbstractRoot, Float[Array, ""]]:
         bare = without_tags(operator)

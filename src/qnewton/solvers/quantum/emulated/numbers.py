@@ -91,15 +91,6 @@ class Promise:
     kappa: float | None
     norm: float | None
 
-    def __post_init__(self) -> None:
-        if self.kappa is not None and not 1 <= self.kappa < math.inf:
-            raise ValueError(
-                f"kappa is {self.kappa}: a bound on the condition number is finite and at least 1; leave it out and "
-                "the estimate's is taken, or the matrix's own"
-            )
-        if self.norm is not None and not 0 < self.norm < math.inf:
-            raise ValueError(f"norm is {self.norm}: a bound on ||A|| is finite and positive")
-
     def spectrum(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> Spectrum:
         """What is promised; the rest from the linear-solve option `estimate`, or else from the matrix."""
         kappa, norm = self.kappa, self.norm

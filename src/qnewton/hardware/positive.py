@@ -1,0 +1,18 @@
+"""Numbers of a machine that must be positive."""
+
+import math
+
+
+def check_positive(name: str, value: float, unit: str) -> None:
+    """Refuse what is no positive, finite number.
+
+    Args:
+        name: of the number.
+        value: its.
+        unit: it is a number of, or per.
+
+    Raises:
+        ValueError: with name and value.
+    """
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} is {value}: it must be a positive number {unit}")
