@@ -13,6 +13,7 @@ import pytest
 
 import qnewton as q
 from qnewton.cli import main
+from qnewton.cli import reproduce as cli
 from qnewton.experiments import prepare
 from qnewton.experiments.reproduce import carry_out, language
 from qnewton.experiments.reproduce.base import Finished
@@ -20,6 +21,7 @@ from qnewton.experiments.reproduce.decisions import SETS, break_even_s, decide, 
 from qnewton.experiments.reproduce.directory import ReproductionDirectory
 from qnewton.experiments.reproduce.registry import EVALUATIONS
 from qnewton.experiments.reproduce.trainings import newton
+from qnewton.experiments.rundir import RunDirectory
 from qnewton.experiments.stages import BlockSeconds, StageSeconds
 from qnewton.experiments.tasks import TASKS
 from qnewton.experiments.tasks.base import Task
@@ -180,6 +182,9 @@ def test_a_stopped_reproduction_goes_on_where_it_was(
 
     assert main(arguments) == 0
     assert trained == ["damping-0.01", "damping-1", "damping-1"]
+    said = capsys.readouterr().err
+    assert "damping-1: trained anew, and what there was is in" in said
+    assert "is not what this version of qnewton writes" in said
     runs = tmp_path / "found" / "runs"
     assert {path.name for path in runs.iterdir()} == {"damping-0.01", "damping-1", "damping-1.stopped-1"}
     assert (runs / "damping-0.01" / "summary.json").read_bytes() == first
@@ -191,6 +196,105 @@ def test_a_stopped_reproduction_goes_on_where_it_was(
     assert main(["reproduce", "kappa-share", "--out", str(tmp_path / "found")]) == 2
     assert "is a reproduction of regularisation, not of kappa-share" in capsys.readouterr().err
     assert main(["reproduce", "kappa-share", "--replot", str(tmp_path / "found")]) == 2
+
+
+_ONE = ("reproduce", "keep-ratio", "--mlp.task", "tiny", "--mlp.batch-size", "8", "--sweeps.steps", "4")
+_ONE += ("--sweeps.keep", "0.5", "1", "--inversion.measured", "4", "8", "16")
+
+
+def _stopped_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """Ctrl-C while the first training that has so many steps is shown."""
+
+    def stop(self: Any, step: dict[str, Any], blocks: Any) -> None:
+        if step["step"] + 1 == steps:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli._Piece, "step", stop)
+
+
+def _unclocked(path: Path) -> Any:
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{key: value for key, value in line.items() if not key.startswith("measured")} for line in lines]
+
+
+def test_a_training_that_was_stopped_half_way_goes_on_bitwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main([*_ONE, "--out", str(tmp_path / "whole")]) == 0
+    with monkeypatch.context() as patch:
+        _stopped_after(patch, 2)
+        assert main([*_ONE, "--out", str(tmp_path / "found")]) == 130
+    # Where it stands does not matter to it.
+    (tmp_path / "found").rename(tmp_path / "moved")
+    run, whole = tmp_path / "moved" / "runs" / "keep-0.5", tmp_path / "whole" / "runs" / "keep-0.5"
+    before = {name: (run / name).read_bytes() for name in ("config.json", "steps.jsonl", "blocks.jsonl")}
+    assert len(before["steps.jsonl"].splitlines()) == 2
+    assert main([*_ONE, "--out", str(tmp_path / "moved")]) == 0
+    assert {path.name for path in run.parent.iterdir()} == {"keep-0.5", "keep-1"}
+    for name, content in before.items():
+        assert (run / name).read_bytes().startswith(content)
+    assert [line["step"] for line in _unclocked(run / "resumes.jsonl")] == [2]
+    for name in ("steps.jsonl", "blocks.jsonl"):
+        assert _unclocked(run / name) == _unclocked(whole / name)
+    ends = [json.loads((path / "summary.json").read_text()) for path in (run, whole)]
+    for name in ("final_loss", "test_loss", "test_accuracy", "predicted_seconds"):
+        assert ends[0][name] == ends[1][name]
+
+
+def _no_checkpoint(run: Path) -> str:
+    shutil.rmtree(run / "checkpoints")
+    return "it was stopped before its first checkpoint"
+
+
+def _nothing_yet(run: Path) -> str:
+    (run / "config.json").unlink()
+    return "it was stopped before its first step"
+
+
+def _another_version(run: Path) -> str:
+    config = json.loads((run / "config.json").read_text())
+    config["versions"]["qnewton"] = "0.0.0"
+    (run / "config.json").write_text(json.dumps(config))
+    return "was written by another version (qnewton 0.0.0"
+
+
+def _other_options(run: Path) -> str:
+    config = json.loads((run / "config.json").read_text())
+    config["options"]["step"]["clip"] = 7.0
+    (run / "config.json").write_text(json.dumps(config))
+    return "another run" if (run / "checkpoints").exists() else "other options"
+
+
+@pytest.mark.parametrize("spoil", [_no_checkpoint, _nothing_yet, _another_version, _other_options])
+def test_what_cannot_go_on_is_set_aside_and_trained_anew(
+    spoil: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        _stopped_after(patch, 1)
+        assert main([*_ONE, "--out", str(tmp_path / "found")]) == 130
+    runs = tmp_path / "found" / "runs"
+    why = spoil(runs / "keep-0.5")
+    files = {path.name: path.read_bytes() for path in (runs / "keep-0.5").iterdir() if path.is_file()}
+    capsys.readouterr()
+    assert main([*_ONE, "--out", str(tmp_path / "found")]) == 0
+    [said] = [line for line in capsys.readouterr().err.splitlines() if "trained anew" in line]
+    assert why in said
+    assert str(runs / "keep-0.5.stopped-1") in said
+    kept = {path.name: path.read_bytes() for path in (runs / "keep-0.5.stopped-1").iterdir() if path.is_file()}
+    assert kept == files
+    assert len((runs / "keep-0.5" / "steps.jsonl").read_text().splitlines()) == 4
+    assert not (runs / "keep-0.5" / "resumes.jsonl").exists()
+
+
+def test_a_training_that_another_process_is_at_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        _stopped_after(patch, 1)
+        assert main([*_ONE, "--out", str(tmp_path / "found")]) == 130
+    runs = tmp_path / "found" / "runs"
+    with RunDirectory(runs / "keep-0.5").locked():
+        assert main([*_ONE, "--out", str(tmp_path / "found")]) == 2
+    assert "belongs to a training that is going on" in capsys.readouterr().err
+    assert [path.name for path in runs.iterdir()] == ["keep-0.5"]
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ PAGE = "report.html"
 class ReproduceCommand:
     """Reproduce an evaluation of the Q-Newton paper, under its assumptions and end to end, side by side.
 
-    Trainings are ordinary run directories. The same command with the same --out goes on where it was stopped; what is
-    finished is never done again. `all` makes one page of them all.
+    Trainings are ordinary run directories. The same command with the same --out goes on where it was stopped, inside a
+    training from its newest checkpoint; what is finished is never done again. `all` makes one page of them all.
     """
 
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
@@ -138,6 +138,10 @@ class PieceProgress:
         with console.status(head) as status:
             yield _Piece(lambda text: status.update(f"{head}: {text}"), steps)
 
+    def note(self, number: int, total: int, name: str, what: str) -> None:
+        """Say something about a piece."""
+        print(f"[{number}/{total}] {name}: {what}", file=sys.stderr, flush=True)
+
     def done(self, number: int, total: int, name: str, how: str) -> None:
         """Say how it ended."""
         print(f"[{number}/{total}] {name}: {how}", file=sys.stderr, flush=True)
@@ -147,7 +151,7 @@ class _Piece:
     """Watches one training."""
 
     def __init__(self, show: Any, steps: int):
-        self._show, self._steps, self._done = show, steps, 0
+        self._show, self._steps = show, steps
 
     def stage(self, what: str) -> None:
         """A stage of the preparation."""
@@ -155,5 +159,4 @@ class _Piece:
 
     def step(self, step: dict[str, Any], blocks: list[dict[str, Any]]) -> None:
         """A step is done."""
-        self._done += 1
-        self._show(f"step {self._done} of {self._steps}, loss {step['loss']:.3g}")
+        self._show(f"step {step['step'] + 1} of {self._steps}, loss {step['loss']:.3g}")

@@ -21,12 +21,13 @@ from ...solvers import CG, LU, Cholesky
 from .. import build, checks
 from ..options import TaskOptions
 from ..rundir import RunDirectory
-from ..runner import TrainingFailed, Watcher, train
+from ..runner import TrainingFailed, Watcher, resume, train
 from ..tasks import check_task, make_task
 from ..tasks.base import Task
 from .base import FAILED, Evaluation, Finished, Measurement, NotThere
 from .directory import SCHEMA_VERSION, ReproductionDirectory
 from .options import Reproduction
+from .stopped import set_aside, why_anew
 from .trainings import Training, rests_on
 
 _BLAS_THREADS = 1
@@ -38,6 +39,10 @@ class Progress(Protocol):
 
     def piece(self, number: int, total: int, name: str, steps: int) -> AbstractContextManager[Watcher]:
         """A training or the calibration (of no steps) begins, and ends with the context."""
+        ...
+
+    def note(self, number: int, total: int, name: str, what: str) -> None:
+        """Something about it is worth a line."""
         ...
 
     def done(self, number: int, total: int, name: str, how: str) -> None:
@@ -110,6 +115,9 @@ def carry_out(chosen: Sequence[Evaluation], directory: ReproductionDirectory, pr
         if result is None:
             began = time.perf_counter()
             path = directory.of_run(training.name)
+            if path.exists() and (anew := why_anew(training, path)) is not None:
+                kept = set_aside(path)
+                progress.note(number, total, training.name, f"trained anew, and what there was is in {kept}: {anew}")
             with progress.piece(number, total, training.name, training.options.training.steps) as watcher:
                 _train(training, path, calibration, watcher)
             # Programs of one training are of no use to the next.
@@ -153,11 +161,15 @@ def _measure(measurement: Measurement, number: int, total: int, found: Finished,
 
 
 def _train(training: Training, path: Path, calibration: Path, watcher: Watcher) -> None:
-    _set_aside(path)
-    directory = RunDirectory.create(path, training.name)
-    options = dataclasses.replace(rests_on(training.options, calibration), out=path)
+    """Train; where there is a directory, go on with what is in it."""
+    goes_on = path.exists()
+    directory = RunDirectory(path) if goes_on else RunDirectory.create(path, training.name)
     try:
-        summary = train(training.task, options, directory, watcher)
+        if goes_on:
+            summary = resume(path, watcher)
+        else:
+            options = dataclasses.replace(rests_on(training.options, calibration), out=path)
+            summary = train(training.task, options, directory, watcher)
     except TrainingFailed as error:
         # That a setting diverges is an answer, too.
         directory.write(FAILED, {"error": str(error)})
@@ -167,16 +179,6 @@ def _train(training: Training, path: Path, calibration: Path, watcher: Watcher) 
         raise
     if summary["status"] == "interrupted":
         raise KeyboardInterrupt
-
-
-def _set_aside(path: Path) -> None:
-    """What is left of a training that was stopped keeps its files, under another name."""
-    if not path.exists():
-        return
-    number = 1
-    while (aside := path.with_name(f"{path.name}.stopped-{number}")).exists():
-        number += 1
-    path.rename(aside)
 
 
 def _outcome(record: dict[str, Any]) -> str:
