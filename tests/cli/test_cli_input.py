@@ -1,5 +1,7 @@
 """What the command line says to bad input: one clear message, exit status 2, no traceback, nothing left on disk."""
 
+import re
+
 import pytest
 
 # Arguments, and what the message must hold.
@@ -128,3 +130,12 @@ def test_memory_that_does_not_suffice_is_a_message(call, quick, monkeypatch):
     assert outcome.status == 2
     assert "qnewton: the dense block `params` has 24 rows" in outcome.err
     assert "Traceback" not in outcome.said
+
+
+def test_a_step_that_the_compiler_plans_beyond_memory_is_a_message(call, tmp_path, monkeypatch):
+    monkeypatch.setattr("qnewton.core.memory.available_bytes", lambda: 10)
+    outcome = call("train", "tiny", "--preset", "kfac", "--out", "run")
+    assert outcome.status == 2
+    assert re.search(r"a step would need [\d.]+ \w+ besides .* 10 bytes are free: --optimizer kfac works", outcome.said)
+    assert "Use --preset fisher-newton" in outcome.said
+    assert not (tmp_path / "run").exists()

@@ -95,6 +95,13 @@ def broken(path, content=None):
         (path / "config.json").write_text(content, encoding="utf-8")
 
 
+def test_of_a_run_only_blocks_that_have_a_system(call, quick):
+    limit = ("--partition", "per-tensor", "--largest", "5", "--no-adapt-damping", "--damping", "0.01")
+    assert call("train", "tiny", *quick, *limit, "--out", "run").status == 0
+    assert call("spectrum", "run", "--out", "seen").status == 0
+    assert [(block["name"], block["n"]) for block in numbers("seen")] == [("bias", 3)]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

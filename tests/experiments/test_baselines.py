@@ -130,6 +130,10 @@ REFUSED = {
         "--momentum is 0.5.*adam does",
     ),
     "memory": (TrainOptions(baseline=BaselineOptions(memory=3)), "--memory is 3.*newton does not.*--optimizer lbfgs"),
+    "weight decay": (
+        TrainOptions(optimizer="sgd", baseline=BaselineOptions(weight_decay=0.1)),
+        "--weight-decay is 0.1.*sgd does not.*--optimizer adamw or newton",
+    ),
     "clip": (TrainOptions(optimizer="sgd", step=StepOptions(clip=1.0)), "--clip is 1.0.*solves no systems"),
     "kfac's rate": (
         TrainOptions(optimizer="kfac", step=StepOptions(learning_rate=0.1)),

@@ -3,14 +3,17 @@
 import dataclasses
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import pytest
 
 import qnewton as q
+from qnewton.core.trees import leaf_names
 from qnewton.experiments import build, checks
 from qnewton.experiments.options import PolicyOptions, SchedulingOptions, StepOptions, TrainOptions
 from qnewton.experiments.presets import PRESETS, preset_for
-from qnewton.experiments.task_options import BertOptions, GptOptions
+from qnewton.experiments.task_options import BertOptions, GptOptions, TextOptions
+from qnewton.experiments.tasks import make_task
 
 # Options, steps, and the learning rate of each step by hand.
 SCHEDULES = {
@@ -127,11 +130,29 @@ def test_the_paper_preset_of_a_language_model_is_the_published_one(task, rate):
     assert paper.step.learning_rate == rate
     assert build.CURVATURES[paper.step.curvature] == q.EmpiricalFisher(damping_floor=0.0)
     assert build.make_conditioning(paper.conditioning) == (q.Prune(1.0), q.Damp(5e-3))
-    assert build.largest_system(paper) == 4 * 32 * 64 + 4 * 32
-    params = {"small": jnp.zeros((130, 64)), "large": jnp.zeros((131, 64))}
-    assert [block.name for block in build.systems(paper, params)] == ["small"]
+    assert build.weight_decay(paper) == 0.01
+    assert preset_for("paper", task).task == task(embeddings="frozen")
+    # 4 x 32 x 64 + 4 x 32 parameters at most, of linear layers alone.
+    params = {"up": jnp.zeros((130, 64)), "down": jnp.zeros((131, 64)), "norm": jnp.zeros(32), "head": jnp.zeros(32)}
+    assert [block.name for block in build.systems(paper, params)] == ["up"]
+    with pytest.raises(ValueError, match=r"--largest is published: no block .* norm \(32\): "):
+        build.systems(paper, {"norm": params["norm"]})
     assert preset_for("default", task) is PRESETS["default"]
     assert checks.check(preset_for("fisher-newton", task)) is None
+
+
+@pytest.mark.parametrize("task", [BertOptions, GptOptions])
+def test_the_paper_preset_solves_every_linear_layer_inside_the_transformer_and_nothing_else(task):
+    sizes = {"layers": 2, "hidden": 16, "intermediate": 24}
+    text = TextOptions(vocabulary=300, length=8, sequences=16)
+    paper = dataclasses.replace(preset_for("paper", task), task=task(**sizes, embeddings="frozen", text=text))
+    made = make_task({BertOptions: "bert-tiny", GptOptions: "gpt-tiny"}[task], "float32", paper.task)
+    params = jax.eval_shape(made.init, jax.random.key(0))
+    solved = {block.name for block in build.systems(paper, params)}
+    inside = {name for name in leaf_names(params) if name.startswith("layers.") and "norm" not in name}
+    assert solved == inside
+    assert len(inside) >= 2 * 6
+    assert "head.weight" in leaf_names(params)
 
 
 @pytest.mark.parametrize(

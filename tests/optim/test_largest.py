@@ -40,7 +40,7 @@ def test_large_blocks_take_their_gradient_and_the_others_their_system() -> None:
     objective, params, batch = problem()
     gradient = jax.grad(objective)(params, batch)
     everything, _ = stepped(objective, params, batch)
-    limited, state = stepped(objective, params, batch, largest=4)
+    limited, state = stepped(objective, params, batch, where=lambda block: block.n <= 4)
     np.testing.assert_allclose(limited["a"], -0.5 * (gradient["a"] + 0.1 * params["a"]), rtol=1e-5)
     np.testing.assert_allclose(limited["b"], everything["b"], rtol=1e-5)
     assert len(state.info.blocks) == 1
@@ -48,16 +48,14 @@ def test_large_blocks_take_their_gradient_and_the_others_their_system() -> None:
 
 def test_a_large_block_that_is_not_finite_stays() -> None:
     objective, params, (x, y) = problem()
-    limited, _ = stepped(objective, params, (x.at[0].set(jnp.nan), y), largest=4)
+    limited, _ = stepped(objective, params, (x.at[0].set(jnp.nan), y), where=lambda block: block.n <= 4)
     assert not np.any(limited["a"])
     assert not np.any(limited["b"])
 
 
 def test_what_does_not_go_together_is_refused() -> None:
     objective, params, _ = problem()
-    with pytest.raises(ValueError, match="largest is 0: most parameters of a system"):
-        qn.newton(objective, largest=0, adaptation=qn.Fixed())
     with pytest.raises(ValueError, match="the damping follows the decrease"):
-        qn.newton(objective, largest=4)
-    with pytest.raises(ValueError, match="largest is 2: every block has more parameters, 4 or more"):
-        qn.newton(objective, largest=2, partition=qn.per_tensor, adaptation=qn.Fixed()).init(params)
+        qn.newton(objective, where=lambda block: True)
+    with pytest.raises(ValueError, match=r"no block is to have a system, of a \(12\), b \(4\): let one"):
+        qn.newton(objective, where=lambda _: False, partition=qn.per_tensor, adaptation=qn.Fixed()).init(params)

@@ -104,7 +104,9 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
         return _parse_resume(arguments, Path(path))
     kind = TASK_OPTIONS.get(_task(arguments), TaskOptions)
     preset = _preset(arguments, kind.preset)
-    options = replace(preset_for(preset, kind), preset=preset, task=kind())
+    options = replace(preset_for(preset, kind), preset=preset)
+    if not isinstance(options.task, kind):
+        options = replace(options, task=kind())
     training = replace(options.training, batch_size=min(options.training.batch_size, kind.batch_size))
     return _parse(arguments, TrainCommand(task=tyro.MISSING, options=replace(options, training=training)))
 

@@ -51,6 +51,25 @@ def check_block_fits(name: str, n: int, itemsize: int, available: float | None =
         )
 
 
+def check_step_fits(planned: float, advice: str, available: float | None = None) -> None:
+    """Refuse a compiled step that plans for more memory than there is.
+
+    Args:
+        planned: bytes of the compiler's plan, parameters and batch apart.
+        advice: what to do instead.
+        available: bytes; None asks the machine.
+
+    Raises:
+        MemoryError: with both, and the advice.
+    """
+    available = available_bytes() if available is None else available
+    if planned > available:
+        raise MemoryError(
+            f"a step would need {readable(planned)} besides parameters and batch, and {readable(available)} are free: "
+            f"{advice}"
+        )
+
+
 def readable(count: float) -> str:
     """A number of bytes with its unit, `12.5 MiB`."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):

@@ -9,8 +9,8 @@ from .objective import Batch as Batch
 from .objective import Objective as Objective
 from .partition import Block as Block
 from .partition import Partition as Partition
-from .partition import limited as limited
 from .partition import per_layer as per_layer
 from .partition import per_tensor as per_tensor
+from .partition import selected as selected
 from .partition import whole as whole
 from .point import Point as Point

@@ -60,18 +60,17 @@ def per_tensor(params: PyTree) -> tuple[Block, ...]:
     return tuple(Block(name, (position,), math.prod(leaf.shape)) for position, (name, leaf) in enumerate(named))
 
 
-def limited(blocks: tuple[Block, ...], largest: int | None) -> tuple[Block, ...]:
-    """The blocks of at most `largest` parameters.
+def selected(blocks: tuple[Block, ...], where: Callable[[Block], bool] | None) -> tuple[Block, ...]:
+    """The blocks that a condition holds for; all of them where there is none.
 
     Raises:
-        ValueError: if there are none.
+        ValueError: if it holds for none.
     """
-    kept = tuple(block for block in blocks if largest is None or block.n <= largest)
+    kept = tuple(block for block in blocks if where is None or where(block))
     if not kept:
-        raise ValueError(
-            f"largest is {largest}: every block has more parameters, {min(block.n for block in blocks)} or more, so "
-            "there is no system left"
-        )
+        sizes = ", ".join(f"{block.name} ({block.n})" for block in blocks[:5])
+        more = f" and {len(blocks) - 5} more" if len(blocks) > 5 else ""
+        raise ValueError(f"no block is to have a system, of {sizes}{more}: let one have one")
     return kept
 
 

@@ -46,13 +46,18 @@ class BaselineState(NamedTuple):
     info: BaselineInfo
 
 
+# Of adamw.
+_WEIGHT_DECAY = 1e-4
+
 Make = Callable[[Array | float, BaselineOptions], optax.GradientTransformation]
 
 _MAKE: dict[str, Make] = {
     "sgd": lambda rate, settings: optax.sgd(rate),
     "momentum": lambda rate, settings: optax.sgd(rate, momentum=settings.momentum, nesterov=True),
     "adam": lambda rate, settings: optax.adam(rate),
-    "adamw": lambda rate, settings: optax.adamw(rate, weight_decay=settings.weight_decay),
+    "adamw": lambda rate, settings: optax.adamw(
+        rate, weight_decay=_WEIGHT_DECAY if settings.weight_decay is None else settings.weight_decay
+    ),
     # Matrices by Newton-Schulz iteration; everything else by Adam at the same rate, which is optax's own split.
     "muon": lambda rate, settings: optax.contrib.muon(rate),
     # With optax's default search along the direction, which asks for the strong Wolfe conditions.

@@ -19,9 +19,9 @@ from ..curvature import (
     Hessian,
     Objective,
     Partition,
-    limited,
     per_layer,
     per_tensor,
+    selected,
     whole,
 )
 from ..estimation import (
@@ -101,6 +101,8 @@ COMPLETE: dict[str, Complete] = {
     "dual-newton": lambda objective, params, batch: dual_newton(objective),
 }
 BASELINES = tuple(RATES)
+# Linear layers inside the transformers of bert-tiny and gpt-tiny.
+LINEAR = frozenset({"query", "key", "value", "out", "gate", "up", "down"})
 # Of fisher-newton with a schedule and no rate of its own.
 FISHER_RATE = 0.01
 # Offset of the maximum entry in the published code's damping.
@@ -205,6 +207,12 @@ def make_schedule(options: StepOptions, steps: int) -> optax.Schedule:
     return optax.join_schedules([optax.linear_schedule(rate / warmup, rate, max(1, warmup - 1)), after], [warmup])
 
 
+def weight_decay(options: TrainOptions) -> float:
+    """Of the scheduled optimizer."""
+    asked = options.baseline.weight_decay
+    return 0.0 if asked is None else asked
+
+
 def make_baseline(
     options: TrainOptions, objective: Objective, *, repeats: bool
 ) -> optax.GradientTransformationExtraArgs:
@@ -228,18 +236,36 @@ def make_baseline(
     )
 
 
-def largest_system(options: TrainOptions) -> int | None:
-    """Most parameters of a system; None: no limit."""
+def has_system(options: TrainOptions) -> Callable[[Block], bool] | None:
+    """Whether a block has a system; None: every block has."""
     asked = options.step.largest
+    if asked is None:
+        return None
     if asked != "published":
-        return asked
+        return lambda block: block.n <= asked
     task: Any = options.task
-    return 4 * task.hidden * task.intermediate + 4 * task.hidden
+    return published_systems(task.hidden, task.intermediate)
+
+
+def published_systems(hidden: int, intermediate: int) -> Callable[[Block], bool]:
+    """Q-Newton's choice among the parameters of a language model: linear layers inside the transformer, up to a size.
+
+    Embeddings, norms and the head, which its vocabulary makes larger, keep their raw gradient.
+    """
+    most = 4 * hidden * intermediate + 4 * hidden
+    return lambda block: block.n <= most and not LINEAR.isdisjoint(block.name.split("."))
 
 
 def systems(options: TrainOptions, params: PyTree) -> tuple[Block, ...]:
-    """The blocks that systems are solved for."""
-    return limited(PARTITIONS[options.step.partition](params), largest_system(options))
+    """The blocks that systems are solved for.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    try:
+        return selected(PARTITIONS[options.step.partition](params), has_system(options))
+    except ValueError as error:
+        raise ValueError(f"--largest is {options.step.largest}: {error}, with a larger --largest") from error
 
 
 def make_fisher_newton(options: TrainOptions, objective: Objective) -> optax.GradientTransformationExtraArgs:

@@ -8,8 +8,8 @@ from .build import BASELINES, keeps_unformed, make_hybrid, make_workers
 from .options import BaselineOptions, PolicyOptions, SchedulingOptions, TrainOptions
 from .task_options import BertOptions, GptOptions
 
-# Who reads which of the options of baselines.
-_BASELINE_READS = {"momentum": "momentum", "weight_decay": "adamw", "memory": "lbfgs"}
+# Who reads which of the options of single optimizers.
+_BASELINE_READS = {"momentum": ("momentum",), "weight_decay": ("adamw", "newton"), "memory": ("lbfgs",)}
 # They rest on an eigenvalue floor.
 _FLOORED = {"bracket", "certified", "probabilistic"}
 # What each policy reads, besides its name.
@@ -39,13 +39,13 @@ def check(options: TrainOptions) -> None:
 
 
 def _check_baseline(options: TrainOptions) -> None:
-    """What one baseline has is nothing to any other optimizer."""
+    """What single optimizers have is nothing to any other."""
     for field in dataclasses.fields(BaselineOptions):
-        value, reader = getattr(options.baseline, field.name), _BASELINE_READS[field.name]
-        if value != field.default and options.optimizer != reader:
+        value, readers = getattr(options.baseline, field.name), _BASELINE_READS[field.name]
+        if value != field.default and options.optimizer not in readers:
             raise ValueError(
                 f"--{field.name.replace('_', '-')} is {value}, and --optimizer {options.optimizer} does not read it: "
-                f"leave it away, or use --optimizer {reader}"
+                f"leave it away, or use --optimizer {' or '.join(readers)}"
             )
 
 

@@ -44,7 +44,7 @@ class Loop:
             return *losses, None if task.accuracy is None else mean(task.accuracy, params, test)
 
         first = jax.device_put(next(batches(task.train, self._size, options.training.seed)))
-        self._step: Callable = held.alike(
+        self._step: Any = held.alike(
             "step", options, lambda: jax.jit(step).lower(self.params, self.state, first).compile()
         )
         self._evaluate: Callable = held.of_task(
@@ -53,6 +53,12 @@ class Loop:
             options,
             lambda: jax.jit(evaluate).lower(self.params, task.train.batch, task.test.batch).compile(),
         )
+
+    @property
+    def planned_bytes(self) -> float:
+        """Of a step by the compiler's plan, parameters and batch apart; 0 where the backend tells none."""
+        plan = self._step.memory_analysis()
+        return 0.0 if plan is None else plan.temp_size_in_bytes
 
     @property
     def over(self) -> bool:

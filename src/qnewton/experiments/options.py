@@ -87,8 +87,9 @@ class StepOptions:
     partition: Literal["whole", "per-layer", "per-tensor"] = "whole"
     """Parameters that share a system."""
     largest: int | Literal["published"] | None = None
-    """Most parameters of a system: a tensor (or layer) with more keeps its raw gradient for a direction. published: 4 x
-    hidden x intermediate + 4 x hidden of the language models. None: no limit. With --no-adapt-damping alone."""
+    """Most parameters of a system: a tensor (or layer) with more keeps its raw gradient for a direction. published, of
+    the language models: 4 x hidden x intermediate + 4 x hidden, and embeddings, norms and head have none. None: no
+    limit. With --no-adapt-damping alone."""
     learning_rate: float | None = None
     """Factor on the Newton direction (None: 1, the whole step); the learning rate of a baseline (None: its own)."""
     warmup_steps: int = 0
@@ -114,18 +115,23 @@ class StepOptions:
 
 @dataclass(frozen=True)
 class BaselineOptions:
-    """What the baselines have besides a learning rate."""
+    """What single optimizers have besides a learning rate."""
 
     momentum: float = 0.9
     """Of momentum."""
-    weight_decay: float = 1e-4
-    """Of adamw: decoupled, times the learning rate."""
+    weight_decay: float | None = None
+    """Of adamw and newton: decoupled, times the learning rate. None: 1e-4 of adamw, 0 of newton."""
     memory: int = 20
     """Of lbfgs: pairs of steps and gradients that it remembers."""
 
     def __post_init__(self):
         _require(0 <= self.momentum < 1, "momentum", self.momentum, "it must lie in [0, 1)")
-        _require(0 <= self.weight_decay < math.inf, "weight-decay", self.weight_decay, "it is finite and at least 0")
+        _require(
+            self.weight_decay is None or 0 <= self.weight_decay < math.inf,
+            "weight-decay",
+            self.weight_decay,
+            "it is finite and at least 0",
+        )
         _require(self.memory >= 1, "memory", self.memory, "it counts steps, at least 1")
 
 

@@ -116,7 +116,8 @@ def prepare(
         solver=hybrid,
         adaptation=adaptation,
         clip=options.step.clip,
-        largest=build.largest_system(options),
+        where=build.has_system(options),
+        weight_decay=build.weight_decay(options),
         residual_tolerance=build.residual_tolerance(options.scheduling),
     )
     unformed = build.keeps_unformed(options)

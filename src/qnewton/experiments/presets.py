@@ -2,7 +2,15 @@
 
 from dataclasses import replace
 
-from .options import ConditioningOptions, SchedulingOptions, StepOptions, TaskOptions, TrainingOptions, TrainOptions
+from .options import (
+    BaselineOptions,
+    ConditioningOptions,
+    SchedulingOptions,
+    StepOptions,
+    TaskOptions,
+    TrainingOptions,
+    TrainOptions,
+)
 from .task_options import BertOptions, GptOptions
 
 # What the measurements favour: one joint Gauss-Newton system, Levenberg-Marquardt damping (benchmarks/presets.py).
@@ -59,11 +67,11 @@ def preset_for(name: str, task: type[TaskOptions]) -> TrainOptions:
     """The preset of that name for a task.
 
     On the language models `fisher-newton` has the rate that was tuned on each, and `paper` and `paper-code` train them
-    as Q-Newton trained its: the empirical Fisher matrix of each tensor up to 4 x hidden x intermediate + 4 x hidden
-    parameters, the raw gradient elsewhere, batches of 128, 1,000 steps of warm-up and linear decay, at 0.05 for BERT
-    and 0.1 for Mistral. Not as published: the weight decay of 0.01 is left out; norms and positions have systems too,
-    being small; and of three epochs, which are 45 steps of the text that we ship, nothing would be left after the
-    warm-up, so it is 2,000 steps.
+    as Q-Newton trained its: frozen embeddings, the empirical Fisher matrix of each tensor of linear layers up to 4 x
+    hidden x intermediate + 4 x hidden parameters, the raw gradient elsewhere, batches of 128, weight decay of 0.01,
+    1,000 steps of warm-up and linear decay, at 0.05 for BERT and 0.1 for Mistral. Not as published: of three epochs,
+    which are 45 steps of the text that we ship, nothing would be left after the warm-up, so it is 2,000 steps; and the
+    embeddings are not pretrained but eigenvectors of co-occurrences in that text.
     """
     found = PRESETS[name]
     rates = _FISHER_RATES if name == "fisher-newton" else _PAPER_RATES if name.startswith("paper") else {}
@@ -76,4 +84,11 @@ def preset_for(name: str, task: type[TaskOptions]) -> TrainOptions:
     # Of these runs it is the damping that follows the pruning.
     conditioning = replace(found.conditioning, order="prune-damp")
     training = replace(found.training, steps=2000, batch_size=128)
-    return replace(found, step=step, conditioning=conditioning, training=training)
+    return replace(
+        found,
+        task=task(embeddings="frozen"),  # pyright: ignore[reportCallIssue]
+        baseline=BaselineOptions(weight_decay=0.01),
+        step=step,
+        conditioning=conditioning,
+        training=training,
+    )

@@ -13,6 +13,7 @@ import scipy.linalg  # noqa: F401  # threadpoolctl sees only libraries that are 
 import threadpoolctl
 from jaxtyping import PyTree
 
+from ..core.memory import check_step_fits
 from . import build, checks
 from .checkpoints import identity_of
 from .held import Held
@@ -133,6 +134,11 @@ def _train(
         blocks=len(prepared.blocks),
         sets=len(options.scheduling.assumptions),
     )
+    watcher.stage("compiling the step")
+    compiling = time.perf_counter()
+    loop = Loop(task, prepared, options, params, state, held)
+    compiling = time.perf_counter() - compiling
+    check_step_fits(loop.planned_bytes, _smaller(options))
     if halted is None:
         config = _config(task, options, prepared, params)
         directory.write("config.json", config)
@@ -141,11 +147,6 @@ def _train(
     if prepared.calibration is not None and (halted is None or halted.calibration is None):
         found = {"machine": config["machine"], **prepared.calibration, "measured_seconds": calibrating}
         directory.write("calibration.json", found)
-
-    watcher.stage("compiling the step")
-    compiling = time.perf_counter()
-    loop = Loop(task, prepared, options, params, state, held)
-    compiling = time.perf_counter() - compiling
     if halted is not None:
         compiling += _go_on(halted, loop, prepared.ledger, directory, watcher)
     saver = Saver(directory, identity_of(config), options.training.checkpoint_every, compiling, loop.done)
@@ -158,6 +159,17 @@ def _train(
         where = "over all training data after the last step"
         raise TrainingFailed(_diverged(where, final["train_loss"], options.optimizer))
     return summary
+
+
+def _smaller(options: TrainOptions) -> str:
+    """What to do about a step that does not fit."""
+    if options.optimizer in ("recipe", "kfac", "dual-newton"):
+        # One needs the curvature in an example's outputs, the other a row for each of them.
+        return (
+            f"--optimizer {options.optimizer} works on all outputs of an example at once, which for a language model "
+            "are its tokens times the vocabulary. Use --preset fisher-newton, or a smaller --batch-size"
+        )
+    return "ask for a smaller --batch-size, or a smaller model"
 
 
 def _prepared(

@@ -45,7 +45,8 @@ def of_run(path: Path, *, conditioned: bool, exact_up_to: int) -> tuple[BlockSpe
             task.init(jax.random.key(options.training.seed)),
             next(batches(task.train, options.training.batch_size, options.training.seed)),
             curvature=build.CURVATURES[options.step.curvature],
-            partition=build.PARTITIONS[options.step.partition],
+            # Of what has no system in the run, neither.
+            partition=lambda params: build.systems(options, params),
             conditioning=build.make_conditioning(options.conditioning) if conditioned else (),
             scale=float(build.make_adaptation(options.conditioning).initial()),
             exact_up_to=exact_up_to,

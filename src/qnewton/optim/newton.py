@@ -1,7 +1,7 @@
 """Newton's method as an optax transformation."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..core.operators import Path, path_of
 from ..core.records import System
 from ..core.status import Status
 from ..core.trees import check_params, ravel
-from ..curvature import AbstractCurvature, Batch, Block, GaussNewton, Objective, Partition, Point, limited, whole
+from ..curvature import AbstractCurvature, Batch, Block, GaussNewton, Objective, Partition, Point, selected, whole
 from ..estimation import Reuse
 from ..scheduling import Executed, Hybrid, Plan, Turn
 from ..scheduling.replay import remembered as chosen_last
@@ -49,7 +49,7 @@ def newton(
     weight_decay: float = 0.0,
     residual_tolerance: float = 0.1,
     warm_start: bool = False,
-    largest: int | None = None,
+    where: Callable[[Block], bool] | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Newton's method: every block's system `A x = g` goes to the solver that is predicted to finish it soonest.
 
@@ -84,9 +84,9 @@ def newton(
         warm_start: an iterative solver starts from the block's last solution (Martens 2010, section 4.5), in the
             multiple that fits best for solvers of ours; costs one product and a vector in the state. Saves a quarter
             of the iterations where the damping is fixed, and next to none where it is adapted.
-        largest: most parameters of a system; a block with more has none, and takes its gradient for a direction, as in
-            Q-Newton's language models (4 x hidden x intermediate + 4 x hidden). None: no limit. For constant damping
-            alone, since a step that is partly without curvature predicts no decrease.
+        where: whether a block has a system, e.g. `lambda block: block.n <= 4096`; one that has none takes its gradient
+            for a direction, as embeddings and norms do in Q-Newton's language models. None: every block has. For
+            constant damping alone, since a step that is partly without curvature predicts no decrease.
 
     Returns:
         The transformation. Its state is a `NewtonState` whose `info` reports on the last step. A block that cannot be
@@ -110,14 +110,12 @@ def newton(
             f"newton got a step rule, {type(step).__name__}, and a learning rate or an adaptation: the rule stands in "
             "for both, so leave them away"
         )
-    if largest is not None and not (isinstance(largest, int) and largest >= 1):
-        raise ValueError(f"largest is {largest}: most parameters of a system, an integer of at least 1, or None")
     curvature = GaussNewton() if curvature is None else curvature
     solver = Hybrid() if solver is None else solver
     adaptation = LevenbergMarquardt() if adaptation is None else adaptation
-    if largest is not None and (step is not None or adaptation.tries):
+    if where is not None and (step is not None or adaptation.tries):
         raise ValueError(
-            f"largest is {largest}, and the damping follows the decrease that a step predicts: blocks without a system "
+            "newton got where=..., and the damping follows the decrease that a step predicts: blocks without a system "
             "predict none. Use adaptation=Fixed(), without a step rule"
         )
     if warm_start and not isinstance(solver, (AbstractKrylov, lx.CG, lx.BiCGStab, lx.GMRES)):
@@ -132,7 +130,7 @@ def newton(
     per_block = step is None and adaptation.tries and adaptation.per_block
 
     def solved_blocks(params: PyTree) -> tuple[Block, ...]:
-        return limited(partition(params), largest)
+        return selected(partition(params), where)
 
     def init(params: PyTree) -> NewtonState:
         check_params(params)
@@ -315,7 +313,7 @@ def newton(
             )
             return _by_rule(step, situation, age, tuple(infos), following)
         moved = params
-        if largest is not None:
+        if where is not None:
             moved = jax.tree.map(lambda g, w: -rate * _plain(g, w, weight_decay), updates, params)
         moved = _joined(moved, blocks, [-rate * direction for direction in directions])
 

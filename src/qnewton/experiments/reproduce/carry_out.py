@@ -81,7 +81,7 @@ def check(chosen: Sequence[Evaluation], options: Reproduction) -> None:
             continue
         task = _task(training.task, trained.task)
         params = jax.eval_shape(task.init, jax.random.key(0))
-        for block in () if build.never_forms(trained) else build.PARTITIONS[trained.step.partition](params):
+        for block in () if build.never_forms(trained) else build.systems(trained, params):
             check_block_fits(block.name, block.n, jnp.dtype(_DTYPE).itemsize)
 
 

@@ -17,11 +17,12 @@ from jaxtyping import Array, PyTree
 
 from ...conditioning import Damp, condition
 from ...core.memory import check_block_fits
-from ...curvature import Block, EmpiricalFisher, Point, per_tensor
+from ...curvature import Block, EmpiricalFisher, Point, per_tensor, selected
 from ...estimation import Automatic
 from ...hardware import ClassicalMachine
 from ...planning.classical import rival_named
 from ...planning.problem import MatrixNumbers, Problem
+from ..build import published_systems
 from ..options import StepOptions, TrainingOptions, TrainOptions
 from ..stages import measure_stages
 from ..task_options import BertOptions, GptOptions, TextOptions
@@ -75,9 +76,7 @@ def solved_blocks(params: PyTree, chosen: LanguageOptions) -> list[Block]:
 
     The others, embeddings, gains and the head, keep their raw gradient.
     """
-    most = 4 * chosen.hidden * chosen.intermediate + 4 * chosen.hidden
-    inside = ("query", "key", "value", "out", "gate", "up", "down")
-    return [block for block in per_tensor(params) if block.n <= most and set(block.name.split(".")) & set(inside)]
+    return list(selected(per_tensor(params), published_systems(chosen.hidden, chosen.intermediate)))
 
 
 def check_fits(task: str, options: Reproduction) -> None:
