@@ -1,4 +1,4 @@
-"""The sections of the language models: SGD measured, Newton's method predicted from one step."""
+"""The sections of the language models: SGD and AdamW measured, Newton's method predicted from one step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LN10 = 2.302585092994046
 
 
 def answer(found: Numbers) -> Answer:
-    """How the hybrid compares with LU, and both with SGD."""
+    """How the hybrid compares with LU, and both with SGD and AdamW."""
     lu, paper, end, free = found["newton"]
     steps, gate = count(found["steps"]), short_seconds(found["gate_time_s"])
     said = [
@@ -25,10 +25,12 @@ def answer(found: Numbers) -> Answer:
     ]
     if found["target"] is None:
         return Answer(said[0], said[1], "SGD left the floating-point range at every rate.")
-    sgd, ours = found["measured"]
+    sgd, *others = found["measured"]
     besides = (
         f"{steps} steps of tuned SGD were measured to take {seconds(sgd['measured_step_seconds'])} and end at a "
-        f"held-out loss of {number(found['target'])}; our default Newton {_reached(ours)}."
+        f"held-out loss of {number(found['target'])}. "
+        + "; ".join(f"{_named(row['label'])} {_reached(row)}" for row in others)
+        + "."
     )
     if sgd["measured_step_seconds"] > 0:
         ratio = free["predicted_seconds"] / sgd["measured_step_seconds"]
@@ -36,6 +38,10 @@ def answer(found: Numbers) -> Answer:
             f" {steps} published Newton steps with every solve free are predicted to take {times(ratio)} as long."
         )
     return Answer(said[0], said[1], besides)
+
+
+def _named(label: str) -> str:
+    return "our default Newton" if label.startswith("Newton") else f"tuned {label.partition(',')[0]}"
 
 
 def _reached(row: dict[str, Any]) -> str:
@@ -125,11 +131,15 @@ def _tables(found: Numbers) -> str:
         for row in found["measured"]
     ]
     heads = ("optimizer", "steps to target", "measured seconds to target", "measured seconds, all", "held-out loss")
-    rates = [[number(r["rate"]), r["failure"] or "finished", number(r["test_loss"])] for r in found["sgd"]]
-    names = (Column("rate"), Column("end", words=True, wraps=True), Column("final held-out loss"))
+    rates = [
+        [row["optimizer"], number(row["rate"]), row["failure"] or "finished", number(row["test_loss"])]
+        for row in found["rates"]
+    ]
+    end = Column("end", words=True, wraps=True)
+    names = (Column("optimizer", words=True), Column("rate"), end, Column("final held-out loss"))
     return (
         table("Measured", [Column(n, words=k == 0) for k, n in enumerate(heads)], trained, clock="measured")
         + table("Predicted", [Column(n, words=k == 0) for k, n in enumerate(further)], newton, clock="predicted")
         + table("One block of each size", [Column(n, words=k == 0) for k, n in enumerate(columns)], sizes, "measured")
-        + table("Rates of SGD that were tried", names, rates)
+        + table("Rates that were tried", names, rates)
     )

@@ -1,12 +1,13 @@
-"""Training time of the language models: SGD trained, the published Newton step timed once and predicted.
+"""Training time of the language models: SGD and AdamW trained, the published Newton step timed once and predicted.
 
 A step of the empirical Fisher matrix per tensor is the same work from first to last, so it is not run a thousand times:
 one block of each size is formed, conditioned and estimated, and timed doing so. LU is predicted from the calibration.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +40,8 @@ _POINTS = 20
 """Evaluations on all data during a training."""
 _KINDS = {"bert-tiny": BertOptions, "gpt-tiny": GptOptions}
 _SHORT = {"bert-tiny": "bert", "gpt-tiny": "gpt"}
+Trial = tuple[str, float, Result]
+"""Of a rate: the optimizer's name in tables, the rate, and what came of it."""
 
 
 def task_options(task: str, chosen: LanguageOptions) -> BertOptions | GptOptions:
@@ -50,8 +53,17 @@ def task_options(task: str, chosen: LanguageOptions) -> BertOptions | GptOptions
 
 def first_order(task: str, options: Reproduction, rate: float) -> Training:
     """The language model by SGD."""
-    trained = TrainOptions(optimizer="sgd", step=StepOptions(learning_rate=rate))
-    return _training(f"sgd-{rate:g}", task, options, trained)
+    return _tuned("sgd", task, options, rate)
+
+
+def adamw(task: str, options: Reproduction, rate: float) -> Training:
+    """The language model by AdamW."""
+    return _tuned("adamw", task, options, rate)
+
+
+def _tuned(optimizer: Literal["sgd", "adamw"], task: str, options: Reproduction, rate: float) -> Training:
+    trained = TrainOptions(optimizer=optimizer, step=StepOptions(learning_rate=rate))
+    return _training(f"{optimizer}-{rate:g}", task, options, trained)
 
 
 def newton_default(task: str, options: Reproduction) -> Training:
@@ -189,24 +201,24 @@ def _systems(found: dict[str, Any], steps: int) -> Systems:
 
 
 def derive(found: Finished, task: str) -> dict[str, Any]:
-    """Seconds of as many steps of each: SGD measured, the published Newton step predicted."""
+    """Seconds of as many steps of each: SGD, AdamW and our Newton measured, the published Newton step predicted."""
     options, chosen = found.options, found.options.language
-    trained = [found.result(first_order(task, options, rate)) for rate in chosen.rates]
+    sgd = [("SGD", rate, found.result(first_order(task, options, rate))) for rate in chosen.rates]
+    by_adamw = [("AdamW", rate, found.result(adamw(task, options, rate))) for rate in chosen.adamw_rates]
     step = found.measured(_measurement(task))
     # One step's arithmetic, times the steps: a thousand rows of the same numbers would say no more.
     systems = _systems(step, 1)
     rows = totals(systems, options)
-    finished = [k for k, one in enumerate(trained) if one.summary is not None]
-    best = min(finished, key=lambda k: (trained[k].summary or {})["test_loss"], default=None)
-    target = None if best is None else (trained[best].summary or {})["test_loss"]
-    measured = [] if best is None else [(f"SGD, rate {chosen.rates[best]:g}", trained[best])]
+    best = [_best(sgd), _best(by_adamw)]
+    target = None if best[0] is None else _loss(best[0][2])
+    measured = [(f"{label}, rate {rate:g}", one) for label, rate, one in filter(None, best)]
     measured.append(("Newton, our default", found.result(newton_default(task, options))))
     return {
         "task": step["task"],
         "steps": chosen.steps,
         "target": target,
         "measured": [{"label": label, **one.record(), **_to_target(one, target)} for label, one in measured],
-        "sgd": [{"rate": rate, **one.record()} for rate, one in zip(chosen.rates, trained, strict=True)],
+        "rates": [{"optimizer": label, "rate": rate, **one.record()} for label, rate, one in [*sgd, *by_adamw]],
         "newton": [
             row | {name: row[name] * chosen.steps for name in ("predicted_seconds", "predicted_solve_seconds")}
             for row in rows
@@ -214,6 +226,15 @@ def derive(found: Finished, task: str) -> dict[str, Any]:
         "sizes": step["sizes"],
         "gate_time_s": options.gate_time_s,
     }
+
+
+def _best(trials: Sequence[Trial]) -> Trial | None:
+    """That of the lowest held-out loss at its end; None where each left the floating-point range."""
+    return min((trial for trial in trials if trial[2].summary is not None), key=lambda t: _loss(t[2]), default=None)
+
+
+def _loss(result: Result) -> float:
+    return (result.summary or {})["test_loss"]
 
 
 def _to_target(result: Result, target: float | None) -> dict[str, Any]:
@@ -231,7 +252,9 @@ def _measurement(task: str) -> Measurement:
 
 
 def _trainings(options: Reproduction, task: str) -> list[Training]:
-    return [*(first_order(task, options, rate) for rate in options.language.rates), newton_default(task, options)]
+    chosen = options.language
+    sgd = [first_order(task, options, rate) for rate in chosen.rates]
+    return [*sgd, *(adamw(task, options, rate) for rate in chosen.adamw_rates), newton_default(task, options)]
 
 
 def _evaluation(task: str, question: str) -> Evaluation:

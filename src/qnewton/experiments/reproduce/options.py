@@ -94,9 +94,11 @@ class LanguageOptions:
     text_hub: str | None = None
     """Data set on the Hugging Face hub, e.g. Salesforce/wikitext:wikitext-2-raw-v1; needs the extra `hub`."""
     steps: int = 300
-    """Steps of the training: SGD takes them, those of Newton's method are predicted from one."""
+    """Steps of the training: SGD and AdamW take them, those of Newton's method are predicted from one."""
     rates: tuple[float, ...] = (0.3, 1.0)
     """Learning rates of SGD that are tried; the best one counts."""
+    adamw_rates: tuple[float, ...] = (0.003, 0.01)
+    """Likewise of AdamW."""
     batch_size: int = 128
     """Sequences per step."""
 
@@ -104,6 +106,7 @@ class LanguageOptions:
         for name in ("layers", "hidden", "heads", "intermediate", "vocabulary", "length", "steps", "batch_size"):
             _require(getattr(self, name) >= 1, f"language.{name.replace('_', '-')}", getattr(self, name), "at least 1")
         _rates(self.rates, "language.rates")
+        _rates(self.adamw_rates, "language.adamw-rates")
 
 
 @dataclass(frozen=True)
@@ -219,7 +222,13 @@ SIZES = {
             damping=(1e-3, 5e-3, 1e-2, 1e-1, 1.0, 10.0, 1e2, 1e3, 1e4),
         ),
         language=LanguageOptions(
-            hidden=64, intermediate=256, vocabulary=1024, length=64, steps=3000, rates=(0.1, 0.3, 1.0)
+            hidden=64,
+            intermediate=256,
+            vocabulary=1024,
+            length=64,
+            steps=3000,
+            rates=(0.1, 0.3, 1.0),
+            adamw_rates=(0.001, 0.003, 0.01),
         ),
         first_order=FirstOrderOptions(steps=6000, rates=(0.03, 0.1, 0.3, 1.0)),
         inversion=InversionOptions(measured=(16, 64, 256, 512, 1024, 2048, 4096), largest=1e8),
