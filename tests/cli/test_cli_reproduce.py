@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from qnewton.cli import main
 from qnewton.cli import reproduce as cli
 from qnewton.experiments import prepare
 from qnewton.experiments.reproduce import carry_out, language
-from qnewton.experiments.reproduce.base import Finished
+from qnewton.experiments.reproduce.base import Finished, Result
 from qnewton.experiments.reproduce.decisions import SETS, break_even_s, decide, priced
 from qnewton.experiments.reproduce.directory import ReproductionDirectory
 from qnewton.experiments.reproduce.registry import EVALUATIONS
@@ -31,12 +32,15 @@ SMALL = (
     *("--mlp.task", "tiny", "--mlp.steps", "3", "--mlp.batch-size", "8"),
     *("--first-order.steps", "3", "--first-order.rates", "0.5"),
     *("--sweeps.steps", "2", "--sweeps.keep", "0.5", "1", "--sweeps.damping", "0.01", "1"),
-    *("--language.steps", "2", "--language.rates", "0.5", "--language.batch-size", "8"),
+    *("--language.steps", "2", "--language.rates", "0.5", "--language.adamw-rates", "0.01"),
+    *("--language.batch-size", "8"),
     *("--inversion.measured", "4", "8", "16", "--inversion.largest", "1000", "--gate-times.per-decade", "1"),
 )
+_MLP = SMALL[: SMALL.index("--first-order.steps")]
+_ONE = ("reproduce", "kappa-share", *_MLP, "--inversion.measured", "4", "8", "16")
 RUNS = {
     *("newton", "newton-lu", "newton-default", "sgd-0.5", "keep-0.5", "keep-1", "damping-0.01", "damping-1"),
-    *("bert-sgd-0.5", "bert-fisher-newton", "gpt-sgd-0.5", "gpt-fisher-newton"),
+    *("bert-sgd-0.5", "bert-adamw-0.01", "bert-fisher-newton", "gpt-sgd-0.5", "gpt-adamw-0.01", "gpt-fisher-newton"),
 }
 
 
@@ -111,8 +115,41 @@ def test_all_evaluations_leave_run_files_numbers_and_one_page(done: Path) -> Non
     for name, evaluation in EVALUATIONS.items():
         assert f'<section id="{name}">' in page
         assert evaluation.question in page
+    assert re.search("tuned AdamW (is there|ends) ", page)
     assert "<script" not in page
     assert "://" not in page
+
+
+@pytest.mark.parametrize("name", ["training-time-bert", "training-time-gpt"])
+def test_adamw_is_measured_beside_sgd_and_the_best_of_its_rates_counts(done: Path, name: str) -> None:
+    found = _numbers(done, name)
+    assert [row["label"] for row in found["measured"]] == ["SGD, rate 0.5", "AdamW, rate 0.01", "Newton, our default"]
+    assert [(row["optimizer"], row["rate"]) for row in found["rates"]] == [("SGD", 0.5), ("AdamW", 0.01)]
+    assert found["target"] == found["rates"][0]["test_loss"] == found["measured"][0]["test_loss"]
+    assert found["measured"][1]["test_loss"] == found["rates"][1]["test_loss"] != found["target"]
+
+
+def test_the_best_rate_is_that_of_the_lowest_loss_and_never_a_diverged_one() -> None:
+    losses = {0.1: 3.0, 0.2: 2.0, 0.3: None, 0.4: 2.5}
+    trials = [
+        ("AdamW", rate, Result(Path(), None if loss is None else {"test_loss": loss}, None))
+        for rate, loss in losses.items()
+    ]
+    best = language._best(trials)
+    assert best is not None
+    assert best[1] == 0.2
+    assert language._best(trials[2:3]) is None
+
+
+def test_stages_are_measured_once_for_trainings_that_do_the_same_work(done: Path) -> None:
+    def shared(run: str) -> bool:
+        return json.loads((done / "runs" / run / "calibration.json").read_text())["stages_shared"]
+
+    kept = {run: shared(run) for run in ("newton", "newton-lu", "damping-0.01", "damping-1", "keep-0.5", "keep-1")}
+    # In the order in which they were trained: every r shares, every keep ratio has its own.
+    assert list(kept.values()).count(False) == 3, kept
+    assert not kept["keep-0.5"]
+    assert not kept["keep-1"]
 
 
 def test_decisions_on_the_host_are_those_of_a_replay(done: Path) -> None:
@@ -162,7 +199,7 @@ def test_a_stopped_reproduction_goes_on_where_it_was(
 ) -> None:
     trained = []
 
-    def train(name: str, options: Any, directory: Any, watcher: Any) -> Any:
+    def train(name: str, options: Any, directory: Any, watcher: Any, held: Any) -> Any:
         trained.append(directory.path.name)
         if len(trained) == 2:
             directory.write("config.json", {})
@@ -198,18 +235,19 @@ def test_a_stopped_reproduction_goes_on_where_it_was(
     assert main(["reproduce", "kappa-share", "--replot", str(tmp_path / "found")]) == 2
 
 
-_ONE = ("reproduce", "keep-ratio", "--mlp.task", "tiny", "--mlp.batch-size", "8", "--sweeps.steps", "4")
-_ONE += ("--sweeps.keep", "0.5", "1", "--inversion.measured", "4", "8", "16")
-
-
-def _stopped_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
-    """Ctrl-C while the first training that has so many steps is shown."""
+@pytest.fixture(scope="module")
+def halted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reproduction whose only training was stopped by Ctrl-C after two of its three steps; nobody writes into it."""
 
     def stop(self: Any, step: dict[str, Any], blocks: Any) -> None:
-        if step["step"] + 1 == steps:
+        if step["step"] == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli._Piece, "step", stop)
+    path = tmp_path_factory.mktemp("halted") / "found"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli._Piece, "step", stop)
+        assert main([*_ONE, "--out", str(path)]) == 130
+    return path
 
 
 def _unclocked(path: Path) -> Any:
@@ -217,84 +255,91 @@ def _unclocked(path: Path) -> Any:
     return [{key: value for key, value in line.items() if not key.startswith("measured")} for line in lines]
 
 
-def test_a_training_that_was_stopped_half_way_goes_on_bitwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert main([*_ONE, "--out", str(tmp_path / "whole")]) == 0
-    with monkeypatch.context() as patch:
-        _stopped_after(patch, 2)
-        assert main([*_ONE, "--out", str(tmp_path / "found")]) == 130
-    # Where it stands does not matter to it.
-    (tmp_path / "found").rename(tmp_path / "moved")
-    run, whole = tmp_path / "moved" / "runs" / "keep-0.5", tmp_path / "whole" / "runs" / "keep-0.5"
+def test_a_training_that_was_stopped_half_way_goes_on_bitwise(done: Path, halted: Path, tmp_path: Path) -> None:
+    shutil.copytree(halted, tmp_path / "moved")
+    run, whole = tmp_path / "moved" / "runs" / "newton", done / "runs" / "newton"
     before = {name: (run / name).read_bytes() for name in ("config.json", "steps.jsonl", "blocks.jsonl")}
     assert len(before["steps.jsonl"].splitlines()) == 2
     assert main([*_ONE, "--out", str(tmp_path / "moved")]) == 0
-    assert {path.name for path in run.parent.iterdir()} == {"keep-0.5", "keep-1"}
+    assert [path.name for path in run.parent.iterdir()] == ["newton"]
     for name, content in before.items():
         assert (run / name).read_bytes().startswith(content)
     assert [line["step"] for line in _unclocked(run / "resumes.jsonl")] == [2]
     for name in ("steps.jsonl", "blocks.jsonl"):
         assert _unclocked(run / name) == _unclocked(whole / name)
     ends = [json.loads((path / "summary.json").read_text()) for path in (run, whole)]
-    for name in ("final_loss", "test_loss", "test_accuracy", "predicted_seconds"):
+    for name in ("status", "final_loss", "test_loss", "test_accuracy", "predicted_seconds"):
         assert ends[0][name] == ends[1][name]
 
 
-def _no_checkpoint(run: Path) -> str:
+def _no_checkpoint(run: Path) -> None:
     shutil.rmtree(run / "checkpoints")
-    return "it was stopped before its first checkpoint"
 
 
-def _nothing_yet(run: Path) -> str:
+def _damaged(run: Path) -> None:
+    next(file for file in (run / "checkpoints" / "2" / "arrays").rglob("*") if file.is_file()).write_text("nothing")
+
+
+def _nothing_yet(run: Path) -> None:
     (run / "config.json").unlink()
-    return "it was stopped before its first step"
 
 
-def _another_version(run: Path) -> str:
+def _another_version(run: Path) -> None:
     config = json.loads((run / "config.json").read_text())
     config["versions"]["qnewton"] = "0.0.0"
     (run / "config.json").write_text(json.dumps(config))
-    return "was written by another version (qnewton 0.0.0"
 
 
-def _other_options(run: Path) -> str:
-    config = json.loads((run / "config.json").read_text())
-    config["options"]["step"]["clip"] = 7.0
-    (run / "config.json").write_text(json.dumps(config))
-    return "another run" if (run / "checkpoints").exists() else "other options"
+def _other_options(run: Path) -> None:
+    for file in (run / "config.json", run / "checkpoints" / "2" / "about.json"):
+        content = json.loads(file.read_text())
+        (content if file.name == "config.json" else content["identity"])["options"]["step"]["clip"] = 7.0
+        file.write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize("spoil", [_no_checkpoint, _nothing_yet, _another_version, _other_options])
+SPOILT = {
+    "it was stopped before its first checkpoint": _no_checkpoint,
+    "it was stopped before its first checkpoint; .*checkpoints/2": _damaged,
+    "it was stopped before its first step": _nothing_yet,
+    "was written by another version .qnewton 0.0.0": _another_version,
+    "it was begun with other options": _other_options,
+}
+
+
+@pytest.mark.parametrize(("why", "spoil"), SPOILT.items(), ids=[spoil.__name__ for spoil in SPOILT.values()])
 def test_what_cannot_go_on_is_set_aside_and_trained_anew(
-    spoil: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    why: str, spoil: Callable[[Path], None], halted: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:
-        _stopped_after(patch, 1)
-        assert main([*_ONE, "--out", str(tmp_path / "found")]) == 130
+    def train(name: str, options: Any, directory: Any, watcher: Any, held: Any) -> Any:
+        shutil.copytree(done / "runs" / "newton", directory.path, dirs_exist_ok=True)
+        return json.loads((directory.path / "summary.json").read_text())
+
+    said = []
+    monkeypatch.setattr(carry_out, "train", train)
+    monkeypatch.setattr(cli.PieceProgress, "note", lambda self, number, total, name, what: said.append((name, what)))
+    shutil.copytree(halted, tmp_path / "found")
     runs = tmp_path / "found" / "runs"
-    why = spoil(runs / "keep-0.5")
-    files = {path.name: path.read_bytes() for path in (runs / "keep-0.5").iterdir() if path.is_file()}
-    capsys.readouterr()
+    spoil(runs / "newton")
+    files = {path.name: path.read_bytes() for path in (runs / "newton").iterdir() if path.is_file()}
     assert main([*_ONE, "--out", str(tmp_path / "found")]) == 0
-    [said] = [line for line in capsys.readouterr().err.splitlines() if "trained anew" in line]
-    assert why in said
-    assert str(runs / "keep-0.5.stopped-1") in said
-    kept = {path.name: path.read_bytes() for path in (runs / "keep-0.5.stopped-1").iterdir() if path.is_file()}
-    assert kept == files
-    assert len((runs / "keep-0.5" / "steps.jsonl").read_text().splitlines()) == 4
-    assert not (runs / "keep-0.5" / "resumes.jsonl").exists()
+    [(name, what)] = said
+    assert name == "newton"
+    assert re.search(why, what)
+    aside = runs / "newton.stopped-1"
+    assert str(aside) in what
+    assert {path.name: path.read_bytes() for path in aside.iterdir() if path.is_file()} == files
+    assert not (runs / "newton" / "resumes.jsonl").exists()
 
 
 def test_a_training_that_another_process_is_at_is_left_to_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    halted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with monkeypatch.context() as patch:
-        _stopped_after(patch, 1)
-        assert main([*_ONE, "--out", str(tmp_path / "found")]) == 130
+    shutil.copytree(halted, tmp_path / "found")
     runs = tmp_path / "found" / "runs"
-    with RunDirectory(runs / "keep-0.5").locked():
+    with RunDirectory(runs / "newton").locked():
         assert main([*_ONE, "--out", str(tmp_path / "found")]) == 2
     assert "belongs to a training that is going on" in capsys.readouterr().err
-    assert [path.name for path in runs.iterdir()] == ["keep-0.5"]
+    assert [path.name for path in runs.iterdir()] == ["newton"]
 
 
 @pytest.mark.parametrize(

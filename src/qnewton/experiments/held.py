@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-from .build import BASELINES
+from .build import BASELINES, keeps_unformed
 from .options import TrainingOptions, TrainOptions
 
 T = TypeVar("T")
@@ -13,8 +13,14 @@ T = TypeVar("T")
 class Held:
     """Data, measured stages and compiled functions, kept as long as this object is."""
 
-    def __init__(self):
+    def __init__(self, stages: dict[Hashable, Any] | None = None):
+        """Empty, but for measured stages.
+
+        Args:
+            stages: what `measured` kept for other objects of this kind, and is to keep for them; None: nothing.
+        """
         self._kept: dict[Hashable, Any] = {}
+        self._stages = {} if stages is None else stages
 
     def of_task(self, what: str, name: str, options: TrainOptions, make: Callable[[], T]) -> T:
         """What all trainings of a task share.
@@ -36,6 +42,30 @@ class Held:
             make: makes it.
         """
         return self._once((what, options.optimizer, _without_what_is_traced(options)), make)
+
+    def measured(self, name: str, options: TrainOptions, make: Callable[[], T]) -> tuple[T, bool]:
+        """What all trainings share whose stages do the same work: that of sizes, not of numbers, so no r matters.
+
+        Args:
+            name: of the task.
+            options: of this training.
+            make: measures.
+
+        Returns:
+            What was measured, and whether that was for an earlier training.
+        """
+        training, step, conditioning = options.training, options.step, options.conditioning
+        key = (
+            *(name, options.task, training.dtype, training.batch_size, training.blas_threads),
+            *(step.curvature, step.partition, step.largest),
+            # Pruning goes through the entries until it has as many as it keeps.
+            *(conditioning.order, conditioning.keep, conditioning.adapt_damping),
+            *(options.scheduling.estimator, keeps_unformed(options)),
+        )
+        before = key in self._stages
+        if not before:
+            self._stages[key] = make()
+        return self._stages[key], before
 
     def _once(self, key: Hashable, make: Callable[[], T]) -> T:
         if key not in self._kept:

@@ -123,8 +123,8 @@ def prepare(
     unformed = build.keeps_unformed(options)
     if calibration is None:
         batch = next(batches(task.train, options.training.batch_size, options.training.seed))
-        stages = held.alike(
-            "stages",
+        stages, shared = held.measured(
+            task.name,
             options,
             lambda: measure_stages(
                 objective,
@@ -138,7 +138,7 @@ def prepare(
                 unformed=unformed,
             ),
         )
-        calibration = {**frozen.record(), "stages": dataclasses.asdict(stages)}
+        calibration = {**frozen.record(), "stages": dataclasses.asdict(stages), "stages_shared": shared}
     else:
         stages = stages_of(calibration["stages"])
     ledger = _ledger(options, hybrid, blocks, stages, workers)

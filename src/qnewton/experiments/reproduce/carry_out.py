@@ -19,6 +19,7 @@ from ...hardware import calibration_environment, check_environment, store_calibr
 from ...scheduling import calibrate
 from ...solvers import CG, LU, Cholesky
 from .. import build, checks
+from ..held import Held
 from ..options import TaskOptions
 from ..rundir import RunDirectory
 from ..runner import TrainingFailed, Watcher, resume, train
@@ -106,7 +107,7 @@ def carry_out(chosen: Sequence[Evaluation], directory: ReproductionDirectory, pr
     measurements, pieces = measurements_of(chosen), trainings_of(chosen, directory.options)
     total = 1 + len(measurements) + len(pieces)
     _calibrate(found, directory, progress, total)
-    calibration = found.calibration.path
+    calibration, stages = found.calibration.path, {}
     for number, measurement in enumerate(measurements, start=2):
         _measure(measurement, number, total, found, progress)
     for number, training in enumerate(pieces, start=2 + len(measurements)):
@@ -119,7 +120,7 @@ def carry_out(chosen: Sequence[Evaluation], directory: ReproductionDirectory, pr
                 kept = set_aside(path)
                 progress.note(number, total, training.name, f"trained anew, and what there was is in {kept}: {anew}")
             with progress.piece(number, total, training.name, training.options.training.steps) as watcher:
-                _train(training, path, calibration, watcher)
+                _train(training, path, calibration, watcher, Held(stages))
             # Programs of one training are of no use to the next.
             jax.clear_caches()
             result = found.result(training)
@@ -160,7 +161,7 @@ def _measure(measurement: Measurement, number: int, total: int, found: Finished,
     progress.done(number, total, measurement.name, f"{time.perf_counter() - began:.0f} s")
 
 
-def _train(training: Training, path: Path, calibration: Path, watcher: Watcher) -> None:
+def _train(training: Training, path: Path, calibration: Path, watcher: Watcher, held: Held) -> None:
     """Train; where there is a directory, go on with what is in it."""
     goes_on = path.exists()
     directory = RunDirectory(path) if goes_on else RunDirectory.create(path, training.name)
@@ -169,7 +170,7 @@ def _train(training: Training, path: Path, calibration: Path, watcher: Watcher) 
             summary = resume(path, watcher)
         else:
             options = dataclasses.replace(rests_on(training.options, calibration), out=path)
-            summary = train(training.task, options, directory, watcher)
+            summary = train(training.task, options, directory, watcher, held)
     except TrainingFailed as error:
         # That a setting diverges is an answer, too.
         directory.write(FAILED, {"error": str(error)})
