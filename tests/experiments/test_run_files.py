@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from qnewton.experiments import runner
+from qnewton.experiments.options import TrainOptions
 from qnewton.experiments.rundir import RunDirectory
+from qnewton.experiments.task_options import TASK_OPTIONS
 from qnewton.solvers.quantum.outcome import Outcome
 
 Check = Callable[[Any], bool]
@@ -115,6 +117,7 @@ CALIBRATION = Record(
         gradient=seconds,
         blocks=items(Record(name=text, n=integer, curvature=seconds, conditioning=seconds, estimation=seconds)),
     ),
+    stages_shared=flag,
     measured_seconds=seconds,
 )
 STEP = Record(
@@ -470,3 +473,28 @@ def test_the_documentation_names_every_status(status):
 @pytest.mark.parametrize("kind", ["exact", "certified", "bound", "estimate"])
 def test_the_documentation_names_every_kind_of_condition_number(kind):
     assert f"`{kind}`" in DOCS.read_text("utf-8")
+
+
+def _options(group, place=()):
+    for field in dataclasses.fields(group):
+        value = getattr(group, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _options(value, (*place, field.name))
+        else:
+            yield ".".join(place), field.name
+
+
+def test_the_documentation_names_every_option_in_its_group():
+    rows = [line.strip("|").split("|") for line in section("config.json").splitlines() if line.startswith("| ")]
+    named = {
+        (group.strip("` "), name)
+        for groups, names in rows
+        for group in groups.split(",")
+        for name in re.findall(r"`--([a-z0-9-]+)`", names)
+    }
+    taken = [TrainOptions(), *(TrainOptions(task=kind()) for kind in TASK_OPTIONS.values())]
+    there = {(group, name.replace("_", "-")) for options in taken for group, name in _options(options)}
+    assert {one for one in there if one not in named} == set()
+    # Images have no words.
+    known = there | {("task.images", name) for name in ("vocabulary", "length", "sequences")}
+    assert {one for one in named if one not in known} == set()
