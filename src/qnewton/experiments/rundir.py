@@ -87,6 +87,11 @@ class RunDirectory:
         with contextlib.suppress(OSError):
             self.path.rmdir()  # which refuses where there is anything
 
+    def take_back(self, *names: str) -> None:
+        """Take away what was just written of a run that cannot start."""
+        for name in names:
+            (self.path / name).unlink(missing_ok=True)
+
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file, whole or not at all."""
         target = self.path / name

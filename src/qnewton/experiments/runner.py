@@ -134,11 +134,6 @@ def _train(
         blocks=len(prepared.blocks),
         sets=len(options.scheduling.assumptions),
     )
-    watcher.stage("compiling the step")
-    compiling = time.perf_counter()
-    loop = Loop(task, prepared, options, params, state, held)
-    compiling = time.perf_counter() - compiling
-    check_step_fits(loop.planned_bytes, _smaller(options))
     if halted is None:
         config = _config(task, options, prepared, params)
         directory.write("config.json", config)
@@ -147,6 +142,17 @@ def _train(
     if prepared.calibration is not None and (halted is None or halted.calibration is None):
         found = {"machine": config["machine"], **prepared.calibration, "measured_seconds": calibrating}
         directory.write("calibration.json", found)
+
+    watcher.stage("compiling the step")
+    compiling = time.perf_counter()
+    loop = Loop(task, prepared, options, params, state, held)
+    compiling = time.perf_counter() - compiling
+    try:
+        check_step_fits(loop.planned_bytes, _smaller(options))
+    except MemoryError:
+        if halted is None:
+            directory.take_back("config.json", "calibration.json")
+        raise
     if halted is not None:
         compiling += _go_on(halted, loop, prepared.ledger, directory, watcher)
     saver = Saver(directory, identity_of(config), options.training.checkpoint_every, compiling, loop.done)
