@@ -153,6 +153,7 @@ def test_a_preconditioner_that_may_help_gets_a_try_and_is_then_taken_at_its_coun
     bare, hoped = (float(steps) for steps in plan.expected_steps)
     assert hoped == pytest.approx(bare / 4)
     assert plan.choice[0] == 1
+    assert turn.factors is not None
     # It was no help at all: one look is enough to be charged for what it takes, and the tie goes to the first.
     factors = hybrid.observed(turn.factors, plan, jnp.asarray(int(bare) + 1))
     after = hybrid.plan(system, turn=q.Turn(turn.last, turn.share, factors))

@@ -49,7 +49,8 @@ def digits(dtype: str) -> Images:
 
     inputs, targets = load_digits(return_X_y=True)
     order = np.random.default_rng(SPLIT_SEED).permutation(len(inputs))
-    inputs, targets = (inputs[order] / 16).astype(dtype).reshape(-1, 8, 8), targets[order].astype(np.int32)
+    inputs = (np.asarray(inputs)[order] / 16).astype(dtype).reshape(-1, 8, 8)
+    targets = np.asarray(targets)[order].astype(np.int32)
     held_out = len(inputs) // 5
     return Images(
         "8x8 digits, scikit-learn", (inputs[held_out:], targets[held_out:]), (inputs[:held_out], targets[:held_out])
