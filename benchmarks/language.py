@@ -96,8 +96,8 @@ class Bench:
             optimizer = optax.with_extra_args_support(method.make(task.objective))
 
             def step(params: Any, state: Any, batch: Any, rate: Any, optimizer: Any = optimizer) -> Any:
-                gradients = jax.grad(task.objective)(params, batch)
-                updates, state = optimizer.update(gradients, state, params, batch=batch)
+                value, gradients = jax.value_and_grad(task.objective)(params, batch)
+                updates, state = optimizer.update(gradients, state, params, batch=batch, value=value)
                 return jax.tree.map(lambda w, u: w + rate * u, params, updates), state
 
             start = time.perf_counter()

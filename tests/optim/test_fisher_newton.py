@@ -143,6 +143,17 @@ def test_the_scale_of_the_loss_does_not_matter() -> None:
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
 
+def test_a_loss_that_is_given_is_reported_and_not_found_again() -> None:
+    objective, params, (batch, *_) = problem("float32")
+    optimizer = qn.fisher_newton(objective)
+    gradients, state = jax.grad(objective)(params, batch), optimizer.init(params)
+    found = optimizer.update(gradients, state, params, batch=batch)
+    given = optimizer.update(gradients, state, params, batch=batch, value=jnp.float32(7))
+    assert found[1].info.loss == objective(params, batch)
+    assert given[1].info.loss == 7
+    assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool(jnp.all(a == b)), given[0], found[0])))
+
+
 def test_a_schedule_is_followed() -> None:
     objective, params, given = problem(jnp.float32)
     optimizer: Any = qn.fisher_newton(objective, lambda count: 0.1 * count)

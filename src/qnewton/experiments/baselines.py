@@ -80,8 +80,8 @@ def baseline(
 ) -> optax.GradientTransformationExtraArgs:
     """One of optax's optimizers, as a transformation whose state reports on the step.
 
-    `update(grads, state, params, batch=(inputs, targets), key=None)` returns the step, with `grads` those of
-    `objective(params, batch, key)`.
+    `update(grads, state, params, batch=(inputs, targets), key=None, value=None)` returns the step, with `grads` those
+    of `objective(params, batch, key)` and `value` its value, which takes a forward pass where it is not given.
 
     `sgd`; `momentum`, Nesterov's; `adam`; `adamw`; `muon` (matrices by Muon, all else by Adam at the same rate); and
     `lbfgs` with the zoom line search.
@@ -115,7 +115,13 @@ def baseline(
         )
 
     def update(
-        updates: PyTree, state: BaselineState, params: PyTree, *, batch: Batch, key: Array | None = None
+        updates: PyTree,
+        state: BaselineState,
+        params: PyTree,
+        *,
+        batch: Batch,
+        key: Array | None = None,
+        value: Float[Array, ""] | None = None,
     ) -> tuple[PyTree, BaselineState]:
         def loss(at: PyTree) -> Float[Array, ""]:
             return objective(at, batch, key)
@@ -127,7 +133,7 @@ def baseline(
         if name == "lbfgs" and repeats:
             found, updates = optax.value_and_grad_from_state(loss)(params, state=state.inner)
             value = jnp.asarray(found)
-        else:
+        elif value is None:
             value = loss(params)
         searched = optax.with_extra_args_support(optimizer)
         # Only a line search reads what else is given.

@@ -35,8 +35,9 @@ class Loop:
         self.done, self._spent, self._evaluated = 0, 0.0, 0.0
 
         def step(params: PyTree, state: Any, batch: Batch) -> tuple[PyTree, Any]:
-            gradients = jax.grad(task.objective)(params, batch)
-            updates, state = optimizer.update(gradients, state, params, batch=batch)
+            # Whoever reports the loss, or searches with it, need not find it again; the others leave it.
+            value, gradients = jax.value_and_grad(task.objective)(params, batch)
+            updates, state = optimizer.update(gradients, state, params, batch=batch, value=value)
             return optax.apply_updates(params, updates), state
 
         def evaluate(params: PyTree, train: Batch, test: Batch) -> tuple:
