@@ -1,5 +1,6 @@
 """What every test may use: both float widths, and one profile for the property tests."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -18,6 +19,9 @@ os.environ.setdefault(
     "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
 )
 
+# Tracing makes objects by the hundred thousand, few of them in cycles.
+gc.set_threshold(20_000)
+
 hypothesis.settings.register_profile(
     "qnewton",
     deadline=None,  # the first example of a test compiles, the others do not
@@ -27,6 +31,13 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 hypothesis.settings.load_profile("qnewton")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _survivors_are_searched_once() -> None:
+    """Compiled programs stay for as long as the process; the collector need not walk through them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
