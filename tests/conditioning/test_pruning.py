@@ -1,9 +1,11 @@
 """What pruning keeps, on matrices that are drawn, tied, and made to break."""
 
+import functools
 import math
 from collections.abc import Callable
 from fractions import Fraction
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -25,10 +27,16 @@ def problems(draw: Callable) -> tuple[np.ndarray, str]:
     return np.tril(entries) + np.tril(entries, -1).T, draw(st.sampled_from(KEEPS))
 
 
+# Each ratio is compiled once for each shape, and not every operation for each.
+@functools.partial(jax.jit, static_argnums=0)
+def _pruned(conditioner: Prune | PruneRows, system: System) -> System:
+    return conditioner(system, jnp.ones(()))
+
+
 def prune(conditioner: Prune | PruneRows, matrix: np.ndarray, *, symmetric: bool = True) -> System:
     floor = jnp.zeros(())
     system = System.of(jnp.asarray(matrix, jnp.float32), symmetric=symmetric, eigenvalue_floor=floor)
-    return conditioner(system, jnp.ones(()))
+    return _pruned(conditioner, system)
 
 
 def thresholds(matrix: np.ndarray, keep: str) -> tuple[int, np.ndarray]:
@@ -85,7 +93,7 @@ def test_pruning_twice_keeps_a_record_of_both(
 ) -> None:
     """The kept fraction stays that of the first matrix, and the perturbation does not understate the loss."""
     matrix, keep = problem
-    twice = kind(float(again))(prune(kind(float(keep)), matrix), jnp.ones(()))
+    twice = _pruned(kind(float(again)), prune(kind(float(keep)), matrix))
     after = np.asarray(twice.matrix, np.float64)
     if np.any(matrix):
         np.testing.assert_allclose(twice.kept_fraction, np.count_nonzero(after) / np.count_nonzero(matrix), rtol=1e-6)
