@@ -239,9 +239,14 @@ def write(directory: Path, files: RunFiles) -> Path:
     return directory
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_run() -> MakeRun:
     return build
+
+
+@pytest.fixture(scope="session")
+def write_run_to() -> Callable[[Path, RunFiles], Path]:
+    return write
 
 
 @pytest.fixture
