@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from jaxtyping import Array
 
+from qnewton.core.records import System
 from qnewton.curvature import AbstractCurvature, GaussNewton, Hessian, Objective, whole
 
 BATCH, INPUTS, OUTPUTS = 7, 3, 2
@@ -49,6 +50,12 @@ def by_hand(curvature: AbstractCurvature) -> np.ndarray:
     for c in range(OUTPUTS):
         matrix[:, c, :, c] = blocks[:, c, :]
     return matrix.reshape(PARAMS, PARAMS) / BATCH
+
+
+def formed(curvature: AbstractCurvature, objective: Objective, params: Array, batch: Any) -> System:
+    """The only block; jitted, since everything one by one compiles longer."""
+    (block,) = whole(params)
+    return jax.jit(lambda p, b: curvature.form(objective, p, b, block))(params, batch)
 
 
 PER_EXAMPLE = 2 * OUTPUTS * PARAMS * 4  # bytes of J and of D J, in float32
@@ -110,7 +117,7 @@ def test_a_scalar_parameter_gives_a_one_by_one_block(curvature: AbstractCurvatur
     x = np.array([0.5, -1.0, 2.0])
     objective = Objective(lambda a, x: a * x, lambda z, y: jnp.exp(z))
     params = jnp.asarray(0.25, dtype)
-    system = curvature.form(objective, params, (jnp.asarray(x, dtype), jnp.zeros(3, dtype)), whole(params)[0])
+    system = formed(curvature, objective, params, (jnp.asarray(x, dtype), jnp.zeros(3, dtype)))
     assert system.matrix.shape == (1, 1)
     # z = a x is linear in a, so both curvatures are the mean of x^2 exp(a x).
     rtol = 1e-6 if dtype == jnp.float32 else 1e-14
@@ -153,7 +160,7 @@ def test_a_loss_that_is_not_convex_can_be_declared() -> None:
     """Then no floor is claimed; with the default, the claim would be false here."""
     objective = Objective(lambda w, x: x @ w, lambda z, y: jnp.sum(jnp.cos(z), axis=-1))
     params, batch = jnp.zeros((2, 1)), (jnp.eye(2), jnp.zeros(2))
-    system = GaussNewton(convex_loss=False).form(objective, params, batch, whole(params)[0])
+    system = formed(GaussNewton(convex_loss=False), objective, params, batch)
     np.testing.assert_allclose(system.matrix, -np.eye(2) / 2)
     assert system.eigenvalue_floor is None
     assert not GaussNewton(convex_loss=False).semidefinite
@@ -163,7 +170,7 @@ def test_a_loss_that_is_not_convex_can_be_declared() -> None:
 def test_the_block_has_the_dtype_of_the_parameters_whatever_that_of_the_data(curvature: AbstractCurvature) -> None:
     with jax.enable_x64(True):
         objective, params, batch = example(np.float64)
-        system = curvature.form(objective, params.astype(np.float32), batch, whole(params)[0])
+        system = formed(curvature, objective, params.astype(np.float32), batch)
         assert {leaf.dtype for leaf in jax.tree.leaves(system)} == {jnp.dtype(np.float32)}
     expected = by_hand(curvature)
     np.testing.assert_allclose(system.matrix, expected, rtol=0, atol=1e-5 * np.max(np.abs(expected)))

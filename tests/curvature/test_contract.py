@@ -197,8 +197,8 @@ def oracle(name: str, model: str) -> np.ndarray:
         return np.asarray(CURVATURES[name].oracle(build(model, "float64")))
 
 
-# Every partition in one width; the other adds only rounding, which need not be seen (and compiled) in each of them.
-PARTITIONS = {"float64": (whole, per_layer, per_tensor, interleaved), "float32": (whole, per_tensor)}
+# Every partition in one width; the other adds only rounding, which need be seen (and compiled) once for each leaf.
+PARTITIONS = {"float64": (whole, per_layer, per_tensor, interleaved), "float32": (per_tensor,)}
 
 
 def all_blocks(params: PyTree, partitions: Sequence[Partition]) -> tuple[Block, ...]:
@@ -244,7 +244,7 @@ def test_every_block_equals_the_dense_oracle(name: str, model: str, dtype: jnp.d
     params = build(model, dtype.name).params
     expected = oracle(name, model)
     systems = form(name, model, dtype.name)
-    assert len(systems) >= 4
+    assert len(systems) >= 3
     for leaves, system in systems.items():
         assert_close(system.matrix, cut(expected, params, leaves), TOLERANCE[dtype.name], leaves)
     assert {i for leaves in systems for i in leaves} == set(range(len(jax.tree.leaves(params))))

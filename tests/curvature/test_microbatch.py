@@ -40,13 +40,14 @@ def test_products_with_parts_are_products_with_the_whole(inner, size) -> None:
             parts = qn.Microbatched(inner, size).system(point, block)
             return (
                 parts.operator.mv(v),
-                inner.form(objective, params, batch, block).matrix @ v,
                 lx.diagonal(parts.operator),
+                inner.form(objective, params, batch, block).matrix,
             )
 
-        product, expected, diagonal = both(params, jnp.asarray(RNG.standard_normal(block.n)))
-        np.testing.assert_allclose(product, expected, rtol=1e-12)
-        np.testing.assert_allclose(diagonal, jnp.diag(inner.form(objective, params, batch, block).matrix), rtol=1e-11)
+        vector = RNG.standard_normal(block.n)
+        product, diagonal, expected = both(params, jnp.asarray(vector))
+        np.testing.assert_allclose(product, expected @ vector, rtol=1e-12)
+        np.testing.assert_allclose(diagonal, np.diag(expected), rtol=1e-11)
 
 
 def test_no_intermediate_holds_the_whole_batch_of_activations() -> None:

@@ -262,8 +262,9 @@ def oracle(name: str) -> dict[str, np.ndarray]:
 
 
 def blocks_of(params: PyTree, width: str) -> dict[tuple[int, ...], Block]:
-    # The other width adds only rounding, which need not be seen (and compiled) in each block.
-    blocks = [*per_tensor(params), *per_layer(params)] if width == "float64" else per_layer(params)[::3]
+    # Every layer, and some tensors without the rest of theirs. The other width adds only rounding, which need not be
+    # seen (and compiled) in each block.
+    blocks = [*per_layer(params), *per_tensor(params)[::3]] if width == "float64" else per_layer(params)[::3]
     return {block.leaves: block for block in blocks}
 
 
@@ -286,9 +287,12 @@ def form(name: str, width: str) -> dict[str, dict[tuple[int, ...], np.ndarray]]:
 
 
 models = pytest.mark.parametrize("name", CASES)
+# Single precision: one model of each library, and each kind of layer.
+WIDTHS = [(name, "float64") for name in CASES]
+WIDTHS += [(name, "float32") for name in ("equinox_convolutions", "flax_transformer", "plain_transformer")]
 
 
-@models
+@pytest.mark.parametrize(("name", "dtype"), WIDTHS, indirect=["dtype"])
 @pytest.mark.parametrize("curvature", CURVATURES)
 def test_every_block_of_a_model_equals_the_dense_one(name: str, curvature: str, dtype: jnp.dtype) -> None:
     params = build(name, dtype.name)[1]

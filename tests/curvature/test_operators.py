@@ -29,7 +29,6 @@ from qnewton.curvature import (
     Partition,
     Point,
     per_layer,
-    per_tensor,
     whole,
 )
 
@@ -84,7 +83,7 @@ def mlp() -> Model:
         lambda p, x: jax.vmap(eqx.combine(p, static))(x),
         cross_entropy,
         lambda labels: jnp.ones(labels.shape),
-        (whole, per_layer, per_tensor, groups((3, 0), (2, 1))),
+        (whole, groups((1,), (2,)), groups((3, 0), (2, 1))),
     )
 
 
