@@ -207,7 +207,7 @@ def _vector(n, seed=0):
 
 
 @each
-@pytest.mark.parametrize("n", [1, 33])
+@pytest.mark.parametrize(("n", "dtype"), [(1, "float32"), (33, "float32"), (33, "float64")], indirect=["dtype"])
 def test_solution_equals_numpy(case, n, dtype):
     matrix, vector = _definite(n), _vector(n)
 
@@ -260,16 +260,17 @@ def test_symmetric_without_definiteness(case):
     "tag", [None, lx.symmetric_tag, lx.positive_semidefinite_tag], ids=["untagged", "symmetric", "definite"]
 )
 def test_an_operator_without_the_tags_that_a_solver_needs_is_refused(case, tag):
-    operator = lx.MatrixLinearOperator(jnp.asarray(_definite(3)), () if tag is None else tag)
+    # As large as the systems of the two tests above, whose programs then serve here too.
+    operator = lx.MatrixLinearOperator(jnp.asarray(_definite(7)), () if tag is None else tag)
     if case.solver.needs_definite and tag is not lx.positive_semidefinite_tag:
         with pytest.raises(ValueError, match="positive or negative definite"):
-            solve(operator, jnp.ones(3), case.solver)
+            solve(operator, jnp.ones(7), case.solver)
     elif case.solver.needs_symmetric and tag is None:
         with pytest.raises(ValueError, match=r"tag it with lineax\.symmetric_tag"):
-            solve(operator, jnp.ones(3), case.solver)
+            solve(operator, jnp.ones(7), case.solver)
     else:
-        value = solve(operator, jnp.ones(3), case.solver).value
-        assert_solves(case, value, np.linalg.solve(_definite(3), np.ones(3)), 1e-10)
+        value = solve(operator, jnp.ones(7), case.solver).value
+        assert_solves(case, value, np.linalg.solve(_definite(7), np.ones(7)), 1e-10)
 
 
 @each
@@ -381,7 +382,7 @@ def test_vmap_over_right_hand_sides_and_over_matrices(case):
 @each
 @double
 def test_right_hand_side_of_zero(case):
-    assert np.array_equal(solve(case.operator(_definite(4)), jnp.zeros(4), case.solver).value, np.zeros(4))
+    assert np.array_equal(solve(case.operator(_definite(33)), jnp.zeros(33), case.solver).value, np.zeros(33))
 
 
 @each
@@ -431,7 +432,9 @@ def test_workload(case):
 
 
 @each
-@pytest.mark.parametrize("n", [1, 2, 1000, 10**6])
+@pytest.mark.parametrize(
+    ("n", "dtype"), [(1, "float32"), (2, "float64"), (1000, "float64"), (10**6, "float32")], indirect=["dtype"]
+)
 def test_workload_is_positive_finite_and_the_same_twice(case, n, dtype):
     first, again = (case.solver.workload(*_estimate(n, dtype)) for _ in range(2))
     assert eqx.tree_equal(first, again)
