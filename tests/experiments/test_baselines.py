@@ -61,13 +61,18 @@ def test_each_is_plain_optax(name: str, repeats: bool) -> None:
 
     expected: Any = params
     inner, before = PLAIN[name].init(params), []
-    for batch in batches:
-        value, gradients = jax.value_and_grad(objective)(expected, batch)
+
+    @jax.jit
+    def plain(params: Any, inner: Any, batch: Any) -> tuple[Any, Any, Any]:
+        value, gradients = jax.value_and_grad(objective)(params, batch)
         extra = {}
         if name == "lbfgs":
-            extra = {"value": value, "grad": gradients, "value_fn": lambda p, batch=batch: objective(p, batch)}
-        updates, inner = PLAIN[name].update(gradients, inner, expected, **extra)
-        expected = optax.apply_updates(expected, updates)
+            extra = {"value": value, "grad": gradients, "value_fn": lambda p: objective(p, batch)}
+        updates, inner = PLAIN[name].update(gradients, inner, params, **extra)
+        return optax.apply_updates(params, updates), inner, value
+
+    for batch in batches:
+        expected, inner, value = plain(expected, inner, batch)
         before.append(float(value))
     for key in params:
         np.testing.assert_allclose(found[key], expected[key], rtol=2e-4, atol=2e-5)

@@ -74,8 +74,12 @@ def test_one_linear_layer_is_solved_in_one_newton_step(linear, dtype):
     assert bool(state.info.accepted)
     # With the output factor that the probes estimate it is exact.
     factors = KroneckerFactors(state.factors.layout, (x.T @ x / 20,), (jnp.eye(2, dtype=dtype),), jnp.zeros(0, dtype))
-    inverse = KroneckerInverse.of(factors, jnp.asarray(1e-16, dtype))
-    direction = -inverse.apply(factors.layout, jnp.ravel(jax.grad(objective)(params, (x, y))["w"]))
+
+    @jax.jit
+    def solved(gradient):
+        return KroneckerInverse.of(factors, jnp.asarray(1e-16, dtype)).apply(factors.layout, gradient)
+
+    direction = -solved(jnp.ravel(jax.grad(objective)(params, (x, y))["w"]))
     np.testing.assert_allclose(direction.reshape(3, 2), expected, rtol=1e-3 if dtype == jnp.float32 else 1e-6)
 
 
@@ -116,7 +120,7 @@ def test_probed_diagonal_and_output_factor_are_right_in_the_mean(loss, x64):
     x, y = jnp.asarray(rng.standard_normal((6, 2))), jnp.asarray(rng.dirichlet(np.ones(3), 6))
     objective = q.Objective(lambda p, x: jnp.tanh(x @ p["w"]) * jnp.sin(p["s"]), loss)
     point = Point.of(objective, params, (x, y))
-    found = estimation.probed_diagonal(point, [0], probes=20_000)
+    found = jax.jit(lambda: estimation.probed_diagonal(point, [0], probes=20_000))()
 
     w, s = np.asarray(params["w"]), np.asarray(params["s"])
     jacobian = np.tanh(np.asarray(x) @ w)[:, :, None] * np.diag(np.cos(s))

@@ -93,7 +93,7 @@ def test_a_partition_of_ones_own_works():
         objective, partition=some((1,), (0,)), conditioning=[q.Damp(0.0)], solver=lx.LU(), adaptation=q.Fixed()
     )
     gradients = jax.grad(objective)(params, BATCH)
-    updates, _ = optimizer.update(gradients, optimizer.init(params), params, batch=BATCH)
+    updates, _ = jax.jit(optimizer.update)(gradients, optimizer.init(params), params, batch=BATCH)
     # Each block alone would solve the problem.
     np.testing.assert_allclose(updates["v"], [1, 1], rtol=1e-6)
     np.testing.assert_allclose(updates["w"], [1, 1], rtol=1e-6)

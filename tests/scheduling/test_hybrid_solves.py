@@ -53,7 +53,9 @@ def candidates(by_qr: q.AbstractSolver) -> list[q.AbstractSolver]:
     return [q.Cholesky(), q.LU(), q.QLSA(), by_qr]
 
 
-@pytest.mark.parametrize("n", [1, 3, 40])
+@pytest.mark.parametrize(
+    ("n", "dtype"), [(1, "float32"), (3, "float64"), (40, "float32"), (40, "float64")], indirect=["dtype"]
+)
 @pytest.mark.parametrize("kind", SYSTEMS)
 def test_every_candidate_solves_and_differentiates_like_numpy(kind, n, dtype, by_qr, machine_of):
     make, tags = SYSTEMS[kind]
