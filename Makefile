@@ -40,7 +40,7 @@ test: $(VENV)/test
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/pyright
-	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 docs: $(VENV)/test
 	$(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going docs build/docs

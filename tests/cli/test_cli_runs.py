@@ -188,8 +188,8 @@ def test_the_digits_train_in_a_process_of_their_own(tmp_path):
     done = subprocess.run(
         [
             *(sys.executable, "-c", "import sys; from qnewton.cli import main; sys.exit(main())"),
-            *("train", "digits-mlp", "--steps", "2", "--batch-size", "16", "--seed", "3"),
-            *("--solvers", "qlsa", "--out", "run"),
+            *("train", "digits-mlp", "--width", "4", "--depth", "1", "--steps", "2", "--batch-size", "16"),
+            *("--seed", "3", "--solvers", "qlsa", "--out", "run"),
         ],
         cwd=tmp_path,
         capture_output=True,
@@ -201,7 +201,7 @@ def test_the_digits_train_in_a_process_of_their_own(tmp_path):
     run = read_run(tmp_path / "run")
     assert run.summary is not None
     assert run.summary.status == "finished"
-    assert [n for _, n in run.config.block_sizes] == [1482]
+    assert [n for _, n in run.config.block_sizes] == [64 * 4 + 4 + 4 * 10 + 10]
     assert len(run.blocks) == 2
     assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
     assert "Warning" not in done.stderr
