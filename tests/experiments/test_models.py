@@ -130,8 +130,9 @@ def test_curvature_takes_the_models_apart(name, options):
 
     if name == "cnn":
         form = formed(GaussNewton())
-        outputs = jax.jacobian(lambda v: task.objective.predict(block.put(params, v), batch[0]))(block.take(params))
-        p = jax.nn.softmax(task.objective.predict(params, batch[0]))
+        predict = jax.jit(lambda v: task.objective.predict(block.put(params, v), batch[0]))
+        outputs = jax.jit(jax.jacobian(predict))(block.take(params))
+        p = jax.nn.softmax(predict(block.take(params)))
         middle = jnp.einsum("nc,cd->ncd", p, jnp.eye(p.shape[1])) - jnp.einsum("nc,nd->ncd", p, p)
         expected = jnp.einsum("nci,ncd,ndj->ij", outputs, middle, outputs) / 3
     else:

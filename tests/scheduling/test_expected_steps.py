@@ -105,7 +105,8 @@ def test_set_up_that_serves_several_solves_is_charged_once(machine_of):
     machine = q.ClassicalMachine("made by hand", "float32", (("cholesky", times), ("lu", times)))
     for solves in (1, 10):
         hybrid = q.Hybrid([q.LU(), q.Cholesky()], classical=machine, solves=solves)
-        plan = hybrid.init(lx.MatrixLinearOperator(jnp.asarray(matrix, jnp.float32), lx.symmetric_tag), {}).plan
+        operator = lx.MatrixLinearOperator(jnp.asarray(matrix, jnp.float32), lx.symmetric_tag)
+        plan = jax.jit(lambda hybrid=hybrid, operator=operator: hybrid.init(operator, {}).plan)()
         square = n**2 * 4
         moved = 2e-10 * square * (1 + 2 / solves)
         expected = [1e-6 + moved + 3e-11 * (part * n**3 / solves + 2 * n**2) for part in (2 / 3, 1 / 3)]
