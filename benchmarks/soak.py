@@ -77,7 +77,7 @@ class Soak:
         print(said[-2000:], flush=True)
 
     def attempt(self, run: Path, resume: bool) -> bool:
-        """Start or resume, and kill; False where the run was finished first, or could not begin."""
+        """Start or resume, and kill; False where the run was finished before, or could not begin."""
         before, resumed = lines(run), resumes(run) + resume
         process = self.start("--resume", str(run)) if resume else self.start(*TASK, "--out", str(run))
         at_start = resume and self.random.random() < 0.2
@@ -99,7 +99,8 @@ class Soak:
         partial = run / "checkpoints"
         self.found["killed_while_saving"] += partial.is_dir() and any(partial.glob(".partial-*"))
         print(f"kill {self.found['kills']}: {lines(run)} lines of steps", flush=True)
-        return True
+        # The last moments of a process are after the run's: what they write is the report, and no resume is due.
+        return not finished(run)
 
     def wait(self, process: subprocess.Popen[bytes], seconds: float, until: Any) -> None:
         end = time.monotonic() + seconds
@@ -157,6 +158,11 @@ def whole_steps(run: Path) -> int:
     """Steps with all their lines; there is one system."""
     blocks = run / "blocks.jsonl"
     return min(lines(run), blocks.read_bytes().count(b"\n") if blocks.exists() else 0)
+
+
+def finished(run: Path) -> bool:
+    file = run / "summary.json"
+    return file.exists() and json.loads(file.read_text())["status"] == "finished"
 
 
 def resumes(run: Path) -> int:
