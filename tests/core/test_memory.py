@@ -1,5 +1,7 @@
 """Whether a block fits is decided before anything is allocated, and the refusal helps."""
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -55,6 +57,25 @@ def test_by_default_the_machine_is_asked(monkeypatch: pytest.MonkeyPatch) -> Non
         check_block_fits("w", 1000, 4)
     monkeypatch.setattr(memory, "available_bytes", lambda: PEAK)
     check_block_fits("w", 1000, 4)
+
+
+@pytest.mark.parametrize(
+    ("limit", "stat", "free"),
+    [
+        ("1000", "anon 100\nactive_file 300\ninactive_file 590\n", 900),
+        ("1000", "anon 990\n", 10),
+        ("900", "", 0),
+        ("max", "", float("inf")),
+    ],
+)
+def test_files_that_stay_in_memory_are_not_in_the_way_of_a_container(
+    limit: str, stat: str, free: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, content in (("max", f"{limit}\n"), ("current", "990\n"), ("stat", stat)):
+        (tmp_path / f"memory.{name}").write_text(content)
+    monkeypatch.setattr(memory, "CONTROL_GROUP", tmp_path)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=float("inf")))
+    assert available_bytes() == free
 
 
 class Device:

@@ -292,7 +292,7 @@ REFUSED = {
         {"versions.qnewton": "0.0.1"},
         r"another version \(qnewton 0.0.1, here.*train anew",
     ),
-    "schema": ("config.json", {"schema_version": 3}, r"another version \(schema_version 3, here 5\)"),
+    "schema": ("config.json", {"schema_version": 3}, r"another version \(schema_version 3, here 6\)"),
     "jax": ("config.json", {"versions.jax": "0.9"}, r"version of jax '0.9' \(here .*go on where it began"),
     "machine": ("config.json", {"machine.processor": "Z80"}, r"processor 'Z80' \(here .*two machines"),
     "calibration": (

@@ -84,7 +84,7 @@ def pair(value: Any) -> bool:
 
 MACHINE = Record(platform=text, processor=text, cores=integer, backend=text, device=text)
 CONFIG = Record(
-    schema_version=lambda value: value == 5,
+    schema_version=lambda value: value == 6,
     task=text,
     preset=one_of("default", "paper", "paper-code"),
     optimizer=one_of("newton"),
@@ -223,7 +223,7 @@ BLOCK = Record(
     assumptions=every(ASSUMPTION),
 )
 SUMMARY = Record(
-    schema_version=lambda value: value == 5,
+    schema_version=lambda value: value == 6,
     task=text,
     preset=text,
     optimizer=one_of("newton"),

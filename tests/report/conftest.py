@@ -162,7 +162,7 @@ def summarise(steps: list[RunFiles], systems: list[RunFiles], gate_time_s: float
     names = [entry["solver"] for entry in systems]
     statuses = [entry["status"] for entry in systems]
     return {
-        "schema_version": 5,
+        "schema_version": 6,
         "task": "digits-mlp",
         "preset": "paper",
         "optimizer": "newton",
@@ -202,7 +202,7 @@ def build(steps: int = 40, blocks: int = 6, gate_time_s: float = 1e-12, seed: in
     ]
     rows = [training_step(step, steps, systems[step * blocks : (step + 1) * blocks], rng) for step in range(steps)]
     config = {
-        "schema_version": 5,
+        "schema_version": 6,
         "task": "digits-mlp",
         "preset": "paper",
         "optimizer": "newton",

@@ -137,19 +137,23 @@ def test_observed_iterations_correct_the_next_prediction(machine_of):
 
 def test_a_preconditioner_that_may_help_gets_a_try_and_is_then_taken_at_its_count(machine_of):
     class Hopeful(q.Jacobi):
+        share: float = 0.25
+
         @property
         def name(self) -> str:
             return "Hopeful"
 
         @property
         def prior(self) -> float:
-            return 0.25
+            return self.share
 
     matrix = symmetric_with_spectrum(np.geomspace(1, 1e3, 40))
     plain, hopeful = q.CG(1e-4), q.CG(1e-4, preconditioner=Hopeful())
     hybrid = q.Hybrid([plain, hopeful], classical=machine_of(cg=1e-9))
     system = q.System.of(jnp.asarray(matrix, jnp.float32), symmetric=True, eigenvalue_floor=jnp.float32(0.99))
     turn = hybrid.first_turn(1.0, jnp.dtype("float32"))
+    alone = hybrid.plan(system)
+    assert alone.expected_steps[0] == alone.expected_steps[1], "nothing would put right what a single solve hopes for"
     plan = hybrid.plan(system, turn=turn)
     bare, hoped = (float(steps) for steps in plan.expected_steps)
     assert hoped == pytest.approx(bare / 4)
@@ -160,6 +164,8 @@ def test_a_preconditioner_that_may_help_gets_a_try_and_is_then_taken_at_its_coun
     after = hybrid.plan(system, turn=q.Turn(turn.last, turn.share, factors))
     assert float(after.expected_steps[1]) == pytest.approx(int(bare) + 1)
     assert after.choice[0] == 0
+    with pytest.raises(ValueError, match=r"prior of CG\(Hopeful\) is 1.5"):
+        q.Hybrid([q.CG(1e-4, preconditioner=Hopeful(1.5))])
 
 
 def test_a_training_learns_its_counts_in_one_compilation(problem):

@@ -9,6 +9,9 @@ COPIES = 5
 """Dense `[n, n]` arrays alive at once at the peak of a block: curvature, its symmetrised copy, the conditioned matrix,
 the factor, and the scratch of the factorisation or of pruning."""
 
+CONTROL_GROUP = Path("/sys/fs/cgroup")
+"""Where Linux says what a container may have."""
+
 
 def available_bytes() -> float:
     """Free memory of the default device; of the host, or the container that limits it, where the device shares it."""
@@ -20,12 +23,16 @@ def available_bytes() -> float:
 
 def _container_bytes() -> float:
     """What the control group leaves, in Linux's version 2 of them; infinite where nothing is limited."""
-    folder = Path("/sys/fs/cgroup")
     try:
-        limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        limit, used, stat = ((CONTROL_GROUP / f"memory.{name}").read_text() for name in ("max", "current", "stat"))
     except OSError:
         return float("inf")
-    return float("inf") if limit == "max" else max(0, int(limit) - int(used))
+    if limit.strip() == "max":
+        return float("inf")
+    # Files that were read once stay in memory for as long as nobody else wants it, and count as used.
+    pages = dict(line.split() for line in stat.splitlines())
+    reclaimable = sum(int(pages.get(f"{kind}_file", 0)) for kind in ("active", "inactive"))
+    return max(0, int(limit) - int(used) + reclaimable)
 
 
 def check_block_fits(name: str, n: int, itemsize: int, available: float | None = None) -> None:

@@ -35,7 +35,8 @@ class Loop:
         self.done, self._spent, self._evaluated = 0, 0.0, 0.0
 
         def step(params: PyTree, state: Any, batch: Batch) -> tuple[PyTree, Any]:
-            # Whoever reports the loss, or searches with it, need not find it again; the others leave it.
+            # First-order methods and `fisher_newton` need the loss for their records alone. Newton steps compare it
+            # with that of a trial, and find both alike.
             value, gradients = jax.value_and_grad(task.objective)(params, batch)
             updates, state = optimizer.update(gradients, state, params, batch=batch, value=value)
             return optax.apply_updates(params, updates), state

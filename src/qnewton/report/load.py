@@ -10,7 +10,7 @@ from pathlib import Path
 from .fields import Fields, RunFileError, clean_text
 from .records import KINDS, STAGES, Assumption, Block, Config, GateTime, Run, Step, Summary
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 
 def read_run(run_directory: Path) -> Run:

@@ -25,7 +25,7 @@ from .reproduce_parts import Answer, Numbers
 from .style import stylesheet
 from .units import short_seconds
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)

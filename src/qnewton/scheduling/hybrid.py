@@ -95,6 +95,9 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         for what, names in (("solver", self.names), ("assumption set", tuple(a.name for a in self.assumptions))):
             if len(set(names)) < len(names):
                 raise ValueError(f"Hybrid got the same {what} twice: {', '.join(names)}. Records tell them by name")
+        for name, prior in zip(self.names, self._priors, strict=True):
+            if not 0 < prior <= 1:
+                raise ValueError(f"the prior of {name} is {prior}: a share of iterations, which must lie in (0, 1]")
         for assumed in self.assumptions:
             assumed.check(self.quantum)
 
@@ -122,7 +125,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             share: of the step's rows that are the block's.
             dtype: of the systems.
         """
-        return Turn.first(len(self.assumptions), self._priors, share, dtype)
+        return self._turn(self._priors, share, dtype)
 
     @property
     def iterates(self) -> bool:
@@ -180,7 +183,8 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             refusals=[self._refusal(i, system) for i in range(len(self.solvers))],
             formed=system.is_formed,
             solves=self.solves,
-            turn=self.first_turn(1.0, system.like.dtype) if turn is None else turn,
+            # Of a system that nobody comes back to, what a prior hopes for would never be put right.
+            turn=self._turn([1.0] * len(self.solvers), 1.0, system.like.dtype) if turn is None else turn,
         )
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> HybridState:
@@ -272,6 +276,9 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
 
     def assume_full_rank(self) -> bool:
         return True
+
+    def _turn(self, factors: Sequence[float], share: float, dtype: jnp.dtype) -> Turn:
+        return Turn.first(len(self.assumptions), factors, share, dtype)
 
     @property
     def _priors(self) -> tuple[float, ...]:

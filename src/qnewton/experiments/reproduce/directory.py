@@ -10,7 +10,7 @@ from ..rundir import RunDirectory, jsonable
 from ..saved import options_from
 from .options import Reproduction
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of the files of a reproduction; docs/run-files.md describes them."""
 HEAD = "reproduction.json"
 

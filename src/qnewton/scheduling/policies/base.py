@@ -53,10 +53,10 @@ class Turn(eqx.Module):
     factors: Float[Array, " candidates"] | None = None
 
     @classmethod
-    def first(cls, sets: int, priors: Sequence[float], share: float, dtype: jnp.dtype) -> "Turn":
-        """Before anything was chosen; `priors` of the candidates are the factors."""
+    def first(cls, sets: int, factors: Sequence[float], share: float, dtype: jnp.dtype) -> "Turn":
+        """Before anything was chosen."""
         last = jnp.full(sets, NONE_YET, jnp.int32)
-        return cls(last, jnp.asarray(share, dtype), jnp.asarray(priors, dtype))
+        return cls(last, jnp.asarray(share, dtype), jnp.asarray(factors, dtype))
 
     def under(self, row: int) -> "Turn":
         """For the assumption set of that number."""

@@ -51,7 +51,8 @@ class AbstractPreconditioner(eqx.Module):
     def prior(self) -> float:
         """Share of the iterations without a preconditioner, in (0, 1], that is expected before any was observed.
 
-        Nothing in an estimate tells. Below 1 a scheduler gives the preconditioner a try, and goes by what it counts.
+        Nothing in an estimate tells. Below 1 a scheduler gives the preconditioner a try where the system comes back,
+        and goes by what it counts.
         """
         return 1.0
 

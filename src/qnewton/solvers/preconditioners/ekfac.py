@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 from ...core.layout import Layout
 from ...core.status import Refusal
 from .base import AbstractPreconditioner, usable
+from .kfac import KFAC
 from .layers import layered, without_layers
 
 
@@ -30,6 +31,11 @@ class EKFAC(AbstractPreconditioner):
     @property
     def name(self) -> str:
         return "EKFAC"
+
+    @property
+    def prior(self) -> float:
+        """That of `KFAC`, whose eigenvalues it corrects; not measured."""
+        return KFAC().prior
 
     def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
         return without_layers(operator)
