@@ -70,7 +70,7 @@ def selected(blocks: tuple[Block, ...], where: Callable[[Block], bool] | None) -
     if not kept:
         sizes = ", ".join(f"{block.name} ({block.n})" for block in blocks[:5])
         more = f" and {len(blocks) - 5} more" if len(blocks) > 5 else ""
-        raise ValueError(f"no block is to have a system, of {sizes}{more}: let one have one")
+        raise ValueError(f"where holds for none of the blocks {sizes}{more}: it must hold for one at least")
     return kept
 
 

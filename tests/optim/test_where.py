@@ -57,5 +57,5 @@ def test_what_does_not_go_together_is_refused() -> None:
     objective, params, _ = problem()
     with pytest.raises(ValueError, match="the damping follows the decrease"):
         qn.newton(objective, where=lambda block: True)
-    with pytest.raises(ValueError, match=r"no block is to have a system, of a \(12\), b \(4\): let one"):
+    with pytest.raises(ValueError, match=r"where holds for none of the blocks a \(12\), b \(4\): it must"):
         qn.newton(objective, where=lambda _: False, partition=qn.per_tensor, adaptation=qn.Fixed()).init(params)
