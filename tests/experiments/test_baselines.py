@@ -1,5 +1,6 @@
 """The baselines: each is what plain optax does, reports what it did, and refuses what it does not read."""
 
+import dataclasses
 import json
 from typing import Any
 
@@ -13,8 +14,10 @@ import qnewton as q
 from qnewton.experiments import build, checks
 from qnewton.experiments.baselines import RATES, BaselineState, baseline
 from qnewton.experiments.options import BaselineOptions, StepOptions, TrainingOptions, TrainOptions
+from qnewton.experiments.presets import preset_for
 from qnewton.experiments.rundir import RunDirectory
 from qnewton.experiments.runner import TrainingFailed, train
+from qnewton.experiments.task_options import BertOptions
 
 RATE = 0.05
 PLAIN: dict[str, Any] = {
@@ -138,6 +141,10 @@ REFUSED = {
     "weight decay": (
         TrainOptions(optimizer="sgd", baseline=BaselineOptions(weight_decay=0.1)),
         "--weight-decay is 0.1.*sgd does not.*--optimizer adamw or newton",
+    ),
+    "weight decay of a preset": (
+        dataclasses.replace(preset_for("paper", BertOptions), optimizer="sgd"),
+        r"--weight-decay is 0.01.*leave the option \(or the preset that sets it\) away, or use --optimizer adamw",
     ),
     "clip": (TrainOptions(optimizer="sgd", step=StepOptions(clip=1.0)), "--clip is 1.0.*solves no systems"),
     "kfac's rate": (

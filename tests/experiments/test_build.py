@@ -135,7 +135,7 @@ def test_the_paper_preset_of_a_language_model_is_the_published_one(task, rate):
     # 4 x 32 x 64 + 4 x 32 parameters at most, of linear layers alone.
     params = {"up": jnp.zeros((130, 64)), "down": jnp.zeros((131, 64)), "norm": jnp.zeros(32), "head": jnp.zeros(32)}
     assert [block.name for block in build.systems(paper, params)] == ["up"]
-    with pytest.raises(ValueError, match=r"--largest is published: no block .* norm \(32\): "):
+    with pytest.raises(ValueError, match=r"none of the blocks norm \(32\): "):
         build.systems(paper, {"norm": params["norm"]})
     assert preset_for("default", task) is PRESETS["default"]
     assert checks.check(preset_for("fisher-newton", task)) is None
@@ -158,7 +158,7 @@ def test_the_paper_preset_solves_every_linear_layer_inside_the_transformer_and_n
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        (StepOptions(largest="published"), "a limit on the blocks of bert-tiny and gpt-tiny"),
+        (StepOptions(largest="published"), "inside the transformers of bert-tiny and gpt-tiny, .* give a number"),
         (StepOptions(largest=10), "Add --no-adapt-damping"),
     ],
 )
@@ -167,6 +167,34 @@ def test_a_limit_that_cannot_be_is_refused(step, message):
         checks.check(TrainOptions(step=step))
     with pytest.raises(ValueError, match="--largest is 0"):
         StepOptions(largest=0)
+
+
+@pytest.mark.parametrize("task", [BertOptions, GptOptions])
+def test_the_published_choice_needs_blocks_of_single_layers(task):
+    paper = dataclasses.replace(preset_for("paper", task), task=task())
+    for partition in ("per-tensor", "per-layer"):
+        checks.check(dataclasses.replace(paper, step=dataclasses.replace(paper.step, partition=partition)))
+    whole = dataclasses.replace(paper, step=dataclasses.replace(paper.step, partition="whole"))
+    with pytest.raises(ValueError, match=r"--largest is published.* --partition whole has .*--partition per-tensor"):
+        checks.check(whole)
+    checks.check(dataclasses.replace(whole, step=dataclasses.replace(whole.step, largest=None)))
+
+
+@pytest.mark.parametrize(
+    ("partition", "largest", "message"),
+    [
+        ("whole", 13, "--partition whole has 14 parameters.* give 14 or more, or a finer --partition$"),
+        ("per-layer", 4, "--partition per-layer has 5 parameters.* give 5 or more, or a finer --partition$"),
+        ("per-tensor", 1, "--partition per-tensor has 2 parameters.* give 2 or more$"),
+    ],
+)
+def test_a_limit_below_every_block_names_the_least_that_works(partition, largest, message):
+    params = {"a": {"w": jnp.zeros((3, 2)), "b": jnp.zeros(3)}, "c": {"w": jnp.zeros(3), "b": jnp.zeros(2)}}
+    limited = TrainOptions(step=StepOptions(partition=partition, largest=largest))
+    with pytest.raises(ValueError, match=f"^--largest is {largest}, and the smallest block of {message}"):
+        build.systems(limited, params)
+    enough = dataclasses.replace(limited, step=dataclasses.replace(limited.step, largest=largest + 1))
+    assert [block.n for block in build.systems(enough, params)] == [largest + 1]
 
 
 @pytest.mark.parametrize(("changes", "unformed", "never"), FORMS.values(), ids=FORMS.keys())

@@ -262,10 +262,16 @@ def systems(options: TrainOptions, params: PyTree) -> tuple[Block, ...]:
     Raises:
         ValueError: if there are none.
     """
-    try:
-        return selected(PARTITIONS[options.step.partition](params), has_system(options))
-    except ValueError as error:
-        raise ValueError(f"--largest is {options.step.largest}: {error}, with a larger --largest") from error
+    asked, partition = options.step.largest, options.step.partition
+    blocks = PARTITIONS[partition](params)
+    least = min(block.n for block in blocks)
+    if isinstance(asked, int) and asked < least:
+        finer = "" if partition == "per-tensor" else ", or a finer --partition"
+        raise ValueError(
+            f"--largest is {asked}, and the smallest block of --partition {partition} has {least} parameters, so that "
+            f"none would have a system: give {least} or more{finer}"
+        )
+    return selected(blocks, has_system(options))
 
 
 def make_fisher_newton(options: TrainOptions, objective: Objective) -> optax.GradientTransformationExtraArgs:

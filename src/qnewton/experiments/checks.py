@@ -45,7 +45,7 @@ def _check_baseline(options: TrainOptions) -> None:
         if value != field.default and options.optimizer not in readers:
             raise ValueError(
                 f"--{field.name.replace('_', '-')} is {value}, and --optimizer {options.optimizer} does not read it: "
-                f"leave it away, or use --optimizer {' or '.join(readers)}"
+                f"leave the option (or the preset that sets it) away, or use --optimizer {' or '.join(readers)}"
             )
 
 
@@ -144,7 +144,13 @@ def _check_largest(options: TrainOptions) -> None:
     largest = options.step.largest
     if largest == "published" and not isinstance(options.task, (BertOptions, GptOptions)):
         raise ValueError(
-            "--largest is published, which is a limit on the blocks of bert-tiny and gpt-tiny: give a number here"
+            "--largest is published, which selects the linear layers inside the transformers of bert-tiny and "
+            "gpt-tiny, and this task is neither: give a number of parameters, or leave it away"
+        )
+    if largest == "published" and options.step.partition == "whole":
+        raise ValueError(
+            "--largest is published, which selects linear layers by their names, and --partition whole has them all in "
+            "one block: use --partition per-tensor (as published) or per-layer, or --largest None"
         )
     if largest is not None and options.conditioning.adapt_damping:
         raise ValueError(
