@@ -79,6 +79,15 @@ def test_the_table_of_a_step_that_fits_names_every_block_and_no_remedy() -> None
     assert lines[1].split()[1:4] == ["240", "-", "-"]
 
 
+def test_blocks_without_a_system_cost_nothing() -> None:
+    everything, limited = estimate(), estimate(where=lambda block: block.n <= 12)
+    assert limited.blocks == everything.blocks[1:]
+    assert limited.peak_bytes < everything.peak_bytes
+    assert limited.input_bytes == everything.input_bytes
+    with pytest.raises(ValueError, match=r"where holds for none of the blocks a \(240\), b \(12\): it must"):
+        estimate(where=lambda _: False)
+
+
 def test_parameters_without_floats_are_refused() -> None:
     with pytest.raises(TypeError, match="`a` is int32"):
         estimate(params={**PARAMS, "a": jax.ShapeDtypeStruct((OUT, WIDTH), jnp.int32)})

@@ -1,6 +1,6 @@
 """What a step of `newton` would need, before anything of it is allocated."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 from ..conditioning import AbstractConditioner, Damp, condition
 from ..core.memory import COPIES, available_bytes, readable
 from ..core.trees import check_params
-from ..curvature import AbstractCurvature, Batch, Block, GaussNewton, Objective, Partition, Point, whole
+from ..curvature import AbstractCurvature, Batch, Block, GaussNewton, Objective, Partition, Point, selected, whole
 from ..scheduling import Hybrid
 from ..solvers import AbstractSolver
 from .stages import leaves_unformed, solve_block
@@ -93,6 +93,7 @@ def memory_estimate(
     partition: Partition = whole,
     conditioning: Sequence[AbstractConditioner] = (Damp(0.5),),
     solver: lx.AbstractLinearSolver | None = None,
+    where: Callable[[Block], bool] | None = None,
 ) -> MemoryEstimate:
     """Memory of one step of `newton` with the same arguments, block by block.
 
@@ -104,13 +105,14 @@ def memory_estimate(
         objective: as of `newton`.
         params: the parameters, or their `jax.ShapeDtypeStruct`s.
         batch: `(inputs, targets)`, or their shapes.
-        curvature: as of `newton`, like the three below.
+        curvature: as of `newton`, like the four below.
         partition: which parameters share a system.
         conditioning: applied to each block.
         solver: solves each block.
+        where: whether a block has a system; of those without, nothing is listed.
 
     Raises:
-        ValueError, TypeError: for parameters that are empty or not floating-point.
+        ValueError, TypeError: for parameters that are empty or not floating-point, or a `where` that holds for no block.
     """
     check_params(params)
     curvature = GaussNewton() if curvature is None else curvature
@@ -134,4 +136,4 @@ def memory_estimate(
         return BlockMemory(block.name, block.n, dense, dense, peak, planned=plan is not None)
 
     held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
-    return MemoryEstimate(tuple(measured(block) for block in partition(shapes[0])), held, available)
+    return MemoryEstimate(tuple(map(measured, selected(partition(shapes[0]), where))), held, available)
