@@ -1,8 +1,15 @@
 """What every test may use: both float widths, and one profile for the property tests."""
 
 import gc
+import html
+import json
 import os
-from collections.abc import Iterator
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import hypothesis
 import jax
@@ -55,3 +62,39 @@ def dtype(request: pytest.FixtureRequest) -> Iterator[jnp.dtype]:
     """The float type of a test that runs once in single and once in double precision."""
     with jax.enable_x64(request.param == "float64"):
         yield jnp.dtype(request.param)
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Callable[[Path], list[dict[str, Any]]]:
+    """`opened(page)`: opens it in Chromium, on a phone and a desk, light and dark, and fails where it cannot be read.
+
+    Frames stand for the windows, of which Chromium's own are 500 pixels wide at the least. Contrast is that of
+    luminances, hence what is left of it in black and white: 4.5 at least of text (WCAG 2.1, 1.4.3), and 3 within
+    figures, where a label has the colour of its curve (1.4.11).
+    """
+    if shutil.which("chromium") is None:
+        pytest.skip("no chromium on this machine")
+    windows = [(width, dark) for width in (390, 1280) for dark in (False, True)]
+
+    def read(page: Path) -> list[dict[str, Any]]:
+        script = (Path(__file__).parent / "windows.js").read_text(encoding="utf-8")
+        source = json.dumps(page.read_text(encoding="utf-8")).replace("</", "<\\/")
+        framing = f"<!doctype html><body><script>{script}\nopenAll({source}, {json.dumps(windows)});</script></body>"
+        framed = tmp_path / "framed.html"
+        framed.write_text(framing, encoding="utf-8")
+        command = ["chromium", "--headless", "--no-sandbox", "--enable-logging=stderr", "--dump-dom", framed.as_uri()]
+        dumped = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        assert "CONSOLE" not in dumped.stderr
+        answer = re.search('<body data-found="([^"]*)"', dumped.stdout)
+        assert answer is not None, "the page did not load"
+        found = json.loads(html.unescape(answer[1]))
+        assert [(window["width"], window["scheme"]) for window in found] == [
+            (width, "dark" if dark else "light") for width, dark in windows
+        ]
+        for window in found:
+            assert window["texts"] > 20
+            assert window["paper"] < 0.05 if window["scheme"] == "dark" else window["paper"] > 0.8
+            assert (window["beyond"], window["wide"], window["faint"]) == (0, [], []), window
+        return found
+
+    return read

@@ -91,6 +91,17 @@ def test_a_comparison_goes_on_where_it_stopped_and_is_plotted_again(
     assert "--trials is 3, and found holds a grid with 1" in other.said
 
 
+def test_the_page_can_be_read_in_every_window(
+    call: Callable[..., Any], opened: Callable[[Path], list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    outcome = call(
+        "compare", "tiny", "--methods", "sgd", "momentum", "--trials", "1", "--seeds", "4", "--steps", "2", *HERE
+    )
+    assert outcome.status == 0, outcome.said
+    for found in opened(tmp_path / "found" / "compare.html"):
+        assert found["figures"] > 2 * 3
+
+
 BAD = {
     "task": (("tinny",), "did you mean 'tiny'?"),
     "method": (("tiny", "--methods", "adamv"), "--methods: unknown method 'adamv': did you mean 'adam"),

@@ -104,6 +104,13 @@ def test_nothing_is_fetched_and_nothing_runs(page: Page):
     assert "url(" not in page.text("provenance")
 
 
+def test_it_can_be_read_in_every_window(page: Page, opened, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(page.source, encoding="utf-8")
+    for found in opened(path):
+        assert found["figures"] == page.tags.count("svg")
+
+
 def test_every_reference_inside_the_page_has_its_target(page: Page):
     identifiers = [value for _, key, value in page.attributes if key == "id"]
     assert len(identifiers) == len(set(identifiers))
