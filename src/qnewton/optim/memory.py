@@ -112,7 +112,8 @@ def memory_estimate(
         where: whether a block has a system; of those without, nothing is listed.
 
     Raises:
-        ValueError, TypeError: for parameters that are empty or not floating-point, or a `where` that holds for no block.
+        ValueError, TypeError: for parameters that are empty or not floating-point.
+        ValueError: for a `where` that holds for no block.
     """
     check_params(params)
     curvature = GaussNewton() if curvature is None else curvature
