@@ -4,7 +4,7 @@ Every method gets the same number of trials, learning rates a factor of two apar
 steps: those of `--steps` steps of SGD with momentum (compilation, data and evaluation outside). The methods train side
 by side in one process, and whoever has had the least time takes the next ten steps, so that a busy machine slows all of
 them alike. The rate is chosen by the loss on held-out text for seed 0 (`--tuning-seeds 2` asks for more, since the
-moment at which BERT leaves its plateau is chance), and the losses of three other seeds are reported. All methods warm
+moment at which BERT leaves its plateau is chance), and the losses of `--seeds` others are reported. All methods warm
 up linearly over a tenth of the time, and fall to 0 along a cosine; momentum is 0.9 (Nesterov's), and runs twice, once
 with gradients clipped to norm 1: `below_momentum` compares with the better one. Models: 3 layers, hidden 32,
 intermediate 64, on the text inside CPython.

@@ -9,7 +9,7 @@ rounds, and both it and the scheduler are timed on the even ones. All seconds ar
 `regret`: geometric mean over the blocks of the seconds of the candidate that the scheduler chose over the oracle's;
 `regret_whole`: of the scheduler's whole program, predicting and choosing included; `vs_best_fixed`: `regret` over the
 same mean of the best single candidate (`fixed` has every one); `overhead`: seconds of predicting and choosing over
-those of the solve, where n >= 512; `estimation`: seconds of the default estimator over those of the solve. `--second`
+those of the whole program, where n >= 512; `estimation`: seconds of the default estimator over those of the solve. `--second`
 shows the scheduler each block a second time, its counts corrected by what it observed the first time. Systems up to
 4,000 rows are solved several times inside one compiled loop, since in a training step no call from Python is made.
 
@@ -120,7 +120,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         for row in rows
     ]
     fixed = {}
-    for name in rows[0]["candidates_measured_seconds"] if rows else ():
+    for name in dict.fromkeys(name for row in rows for name in row["candidates_measured_seconds"]):
         own = [row["candidates_measured_seconds"].get(name) for row in rows]
         taken = [
             (mine, row["oracle_measured_seconds"]) for mine, row in zip(own, rows, strict=True) if mine is not None

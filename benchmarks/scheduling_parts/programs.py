@@ -16,7 +16,10 @@ RTOL = 1e-3
 
 
 def candidates(n: int, eigh_largest: int, *, formed: bool) -> tuple[Any, ...]:
-    """Every kind of classical candidate that takes such a block; `Eigh` up to a size."""
+    """Direct solvers, `Eigh` up to a size, and CG and MINRES, plain and with Jacobi.
+
+    Of operators there are the dual solve and K-FAC besides; EKFAC and Nystrom are not raced.
+    """
     iterative = [
         method(RTOL, preconditioner=inner) for method in (qn.CG, qn.MINRES) for inner in (qn.Identity(), qn.Jacobi())
     ]

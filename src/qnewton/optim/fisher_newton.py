@@ -91,7 +91,7 @@ def fisher_newton(
 
     `update(grads, state, params, batch=(inputs, targets), key=None, value=None)` returns the step, with `grads` those
     of `objective` (l2 included) on the batch, and `value` the loss that `jax.value_and_grad` found with them: the info
-    reports it, and without it takes a forward pass of its own, a quarter of the step on a small BERT. It is pure and
+    reports it, and without it may take a forward pass of its own. It is pure and
     can be jitted and scanned. Between two refreshes a step costs what one of Adam costs, and a product with each block;
     a refresh costs the gradients of the examples, one by one, and a factorisation of each block.
 
