@@ -9,9 +9,9 @@ rounds, and both it and the scheduler are timed on the even ones. All seconds ar
 `regret`: geometric mean over the blocks of the seconds of the candidate that the scheduler chose over the oracle's;
 `regret_whole`: of the scheduler's whole program, predicting and choosing included; `vs_best_fixed`: `regret` over the
 same mean of the best single candidate (`fixed` has every one); `overhead`: seconds of predicting and choosing over
-those of the whole program, where n >= 512; `estimation`: seconds of the default estimator over those of the solve. `--second`
-shows the scheduler each block a second time, its counts corrected by what it observed the first time. Systems up to
-4,000 rows are solved several times inside one compiled loop, since in a training step no call from Python is made.
+those of the whole program, where n >= 512; `estimation`: of the default estimator, likewise. `--second` shows the
+scheduler each block a second time, its counts corrected by what it observed the first time. Systems up to 4,000 rows
+are solved several times inside one compiled loop, since in a training step no call from Python is made.
 
 Prints one JSON object as its last line, and exits with status 1 if a target was missed.
 

@@ -36,8 +36,11 @@ class KFAC(AbstractPreconditioner):
 
     @property
     def prior(self) -> float:
-        """A quarter. `benchmarks/scheduling.py --unformed` counts 2 iterations instead of 1 on the best conditioned block, and
-        170 instead of 968 and 17 instead of 356 on the worst."""
+        """A quarter.
+
+        `benchmarks/scheduling.py --unformed` counts 2 iterations instead of 1 on the best conditioned blocks, and 170
+        instead of 968 and 17 instead of 356 on the worst.
+        """
         return 0.25
 
     def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
