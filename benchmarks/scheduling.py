@@ -1,6 +1,6 @@
 """How near the scheduler's choices come to the best there were, on real blocks.
 
-The blocks are those of `scheduling_parts/blocks.json`: three networks on the digits at three points of their training,
+The blocks are those of `scheduling_parts/blocks.json`: three networks on the digits at two points of their training,
 n from 10 to 8,000 and kappa from 1 to 1e6, damped and formed. Every classical candidate solves each of them to a
 relative residual of 1e-3, in turns with the scheduler's own compiled program, which gets the estimate, predicts,
 chooses and solves. The oracle is the fastest candidate that meets the residual: picked by the medians of the odd
