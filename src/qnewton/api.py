@@ -36,8 +36,11 @@ from .curvature import Block as Block
 from .curvature import EmpiricalFisher as EmpiricalFisher
 from .curvature import GaussNewton as GaussNewton
 from .curvature import Hessian as Hessian
+from .curvature import Independence as Independence
 from .curvature import Microbatched as Microbatched
 from .curvature import Objective as Objective
+from .curvature import Shared as Shared
+from .curvature import independence as independence
 from .curvature import per_layer as per_layer
 from .curvature import per_tensor as per_tensor
 from .curvature import whole as whole

@@ -29,6 +29,8 @@ class Path(enum.IntEnum):
     """From the gradients of single examples."""
     PRODUCTS = 4
     """From Hessian-vector products."""
+    BATCH = 5
+    """From products with derivatives of the whole batch, whose examples influence each other or may do so."""
 
 
 class KroneckerFactors(eqx.Module):

@@ -19,6 +19,7 @@ class Status(Code):
     NOT_FINITE = 1
     NO_CANDIDATE = 2
     NOT_SOLVED = 3
+    COUPLED = 4
 
     @property
     def remedy(self) -> str:
@@ -34,6 +35,8 @@ _REMEDIES = {
     "solver a finite condition number in its range): add LU to the candidates or raise the damping",
     Status.NOT_SOLVED: "the solution missed the residual tolerance: the system is numerically singular, raise the "
     "damping",
+    Status.COUPLED: "the examples of this batch influence each other, and what was asked for is made of single "
+    "examples (K-FAC, empirical Fisher): use GaussNewton() or Hessian() with newton, which take the whole batch's curvature",
 }
 
 

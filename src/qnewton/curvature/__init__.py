@@ -1,9 +1,12 @@
 """From an objective, parameters and a batch to one symmetric block per Newton system."""
 
 from .base import AbstractCurvature as AbstractCurvature
+from .batch import Shared as Shared
 from .empirical_fisher import EmpiricalFisher as EmpiricalFisher
 from .gauss_newton import GaussNewton as GaussNewton
 from .hessian import Hessian as Hessian
+from .independence import Independence as Independence
+from .independence import independence as independence
 from .microbatch import Microbatched as Microbatched
 from .objective import Batch as Batch
 from .objective import Objective as Objective

@@ -1,35 +1,69 @@
-"""Refusing models whose examples influence each other, such as batch normalisation in training mode.
+"""Whether the examples of a batch meet in a traced program: a proof that they do not, by following their axis.
 
-All curvature here is a sum over examples of what each contributes alone. The axis that counts the examples is
-followed through the model's jaxpr; an operation that mixes along it (a sum, a sort, a contraction) is refused by its
-place in the user's code. What the walk does not understand is let through: it proves coupling, never independence.
+The walk proves independence. Where it loses track it says so by name and place, and proves nothing: a stop-gradiented
+maximum over the batch is such a place, and so is a primitive that it has no rule for.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.extend import core as jex
 from jax.extend import source_info_util
 from jax.interpreters.partial_eval import dce_jaxpr
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
-# The example axis of a variable: a number, `_FREE` where the examples do not enter, `_LOST` where they do somehow.
-_FREE, _LOST = -1, -2
+from .batch import example_count, leads
+from .coupling_rules import free_step, step
+from .example_axis import Free, Mixed, OneExample, PerExample, State, everywhere
 
 _INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr")
-_REDUCTIONS = {"reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_and", "reduce_or", "argmax", "argmin"}
-_ALONG = {"cumsum": "axis", "cumprod": "axis", "cummax": "axis", "cummin": "axis", "sort": "dimension"}
+_CARRY_ROUNDS = 4
+"""Passes over a loop's body until what enters it is what it returns; states only lose information, so few suffice."""
 
 
-class _Coupled(Exception):
-    def __init__(self, equation: Any):
-        self.equation = equation
-        self.source = equation.source_info
+def traced(function: Callable[..., PyTree], *arguments: PyTree) -> tuple[jex.ClosedJaxpr, PyTree]:
+    """The jaxpr of a function, without what does not reach its results, and the shapes of these."""
+    closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+    jaxpr, _ = dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars), instantiate=True)
+    return jex.ClosedJaxpr(jaxpr, closed.consts), shapes
 
 
-def refuse_coupling(predict: Callable[[PyTree, PyTree], Array], params: PyTree, inputs: PyTree) -> None:
-    """Trace `predict` and refuse it if an example provably influences the output of another.
+def first_meeting(closed: jex.ClosedJaxpr, per_example: Sequence[bool], count: int) -> Mixed | None:
+    """Where examples may meet on their way to the results; None where they provably do not.
+
+    Args:
+        closed: of a function of whole batches, from `traced`.
+        per_example: for each argument, whether its leading axis counts the examples; the others are the same for all.
+        count: examples.
+    """
+    given: list[State] = [
+        PerExample(0) if leads else everywhere(variable.aval.ndim)
+        for leads, variable in zip(per_example, closed.jaxpr.invars, strict=True)
+    ]
+    for state, variable in zip(walk(closed, given, count), closed.jaxpr.outvars, strict=True):
+        if isinstance(state, Mixed):
+            return state
+        if isinstance(state, Free) and 0 not in state.uniform:
+            return Mixed(None, "returns what differs from one position of the batch to another")
+        if isinstance(state, PerExample) and (state != PerExample(0) or variable.aval.shape[0] != count):
+            return Mixed(None, "returns the examples along another axis than the first")
+    return None
+
+
+def place(meeting: Mixed) -> str:
+    """The operation and where it stands in the user's code, for a message."""
+    if meeting.equation is None:
+        return f"it {meeting.how}"
+    source = meeting.equation.source_info
+    layer = f" in `{source.name_stack}`" if str(source.name_stack) else ""
+    where = source_info_util.summarize(source)
+    return f"`{meeting.equation.primitive}` {meeting.how}{layer}" + (f" at {where}" if where else "")
+
+
+def refuse_coupling(predict: Callable[[PyTree, PyTree], PyTree], params: PyTree, inputs: PyTree) -> None:
+    """Refuse a model whose examples are not shown to be independent by its program; `qnewton` itself asks for less.
 
     Args:
         predict: `(params, inputs) -> outputs` on batches.
@@ -37,122 +71,162 @@ def refuse_coupling(predict: Callable[[PyTree, PyTree], Array], params: PyTree, 
         inputs: of a batch.
 
     Raises:
-        ValueError: naming the operation and where it stands in the model's code.
+        ValueError: naming the operation at which the proof fails and where it stands in the model's code.
     """
-    closed = jax.make_jaxpr(predict)(params, inputs)
-    # Statistics of the batch that do not reach the outputs couple nothing.
-    jaxpr, _ = dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars), instantiate=True)
-    leaves = len(jax.tree.leaves(params))
-    axes = [_FREE if k < leaves else 0 for k in range(len(jaxpr.invars))]
-    try:
-        _walk(jaxpr, axes)
-    except _Coupled as coupled:
-        source = coupled.source
-        layer = f" in `{source.name_stack}`" if str(source.name_stack) else ""
+    closed, _ = traced(predict, params, inputs)
+    per_example = [False] * len(jax.tree.leaves(params)) + leads(inputs)
+    met = first_meeting(closed, per_example, example_count(inputs))
+    if met is not None:
         raise ValueError(
-            f"predict couples the examples of a batch: `{coupled.equation.primitive}` works along their axis{layer} at "
-            f"{source_info_util.summarize(source)}. Curvature is a sum over examples, so no example may influence the "
-            "output of another. Use layer or group normalisation, or batch normalisation in inference mode"
-        ) from None
+            f"predict couples the examples of a batch, or cannot be shown not to: {place(met)}. What is made of single "
+            "examples needs layer or group normalisation, or batch normalisation in inference mode"
+        )
 
 
-def _walk(jaxpr: Any, axes: Sequence[int]) -> list[int]:
-    """The example axes of the outputs, from those of the inputs."""
-    known: dict[Any, int] = dict(zip(jaxpr.invars, axes, strict=True))
+def walk(closed: jex.ClosedJaxpr, given: Sequence[State], count: int) -> list[State]:
+    """The states of a jaxpr's results, from those of its arguments."""
+    jaxpr = closed.jaxpr
+    known: dict[Any, State] = dict(zip(jaxpr.invars, given, strict=True))
+    known.update((v, _of_constant(c)) for v, c in zip(jaxpr.constvars, closed.consts, strict=True))
 
-    def axis_of(atom: Any) -> int:
-        return _FREE if isinstance(atom, jex.Literal) else known.get(atom, _FREE)
+    def state_of(atom: Any) -> State:
+        return everywhere(0) if isinstance(atom, jex.Literal) else known[atom]
 
     for equation in jaxpr.eqns:
-        given = [axis_of(atom) for atom in equation.invars]
-        if all(axis == _FREE for axis in given):
-            found = [_FREE] * len(equation.outvars)
-        elif _LOST in given:
-            found = [_LOST] * len(equation.outvars)
-        else:
-            found = _step(equation, given)
-        known.update(zip(equation.outvars, found, strict=True))
-    return [axis_of(atom) for atom in jaxpr.outvars]
+        states = [state_of(atom) for atom in equation.invars]
+        known.update(zip(equation.outvars, _results(equation, states, count), strict=True))
+    return [state_of(atom) for atom in jaxpr.outvars]
 
 
-def _step(equation: Any, given: list[int]) -> list[int]:
+def _results(equation: Any, states: Sequence[State], count: int) -> Sequence[State]:
+    mixed = next((state for state in states if isinstance(state, Mixed)), None)
+    if mixed is not None:
+        return [mixed] * len(equation.outvars)
     name, params = equation.primitive.name, equation.params
-    for key in _INNER:
-        inner = params.get(key)
-        if inner is not None and name not in ("scan", "while"):
-            jaxpr = inner.jaxpr if isinstance(inner, jex.ClosedJaxpr) else inner
-            try:
-                return _walk(jaxpr, given) if len(jaxpr.invars) == len(given) else [_LOST] * len(equation.outvars)
-            except _Coupled as coupled:
-                # What jax jits itself (a sort, say) has no place in the user's code; the call of it has.
-                if not source_info_util.summarize(coupled.source):
-                    coupled.source = equation.source_info
-                raise
-    if name in _REDUCTIONS or name == "psum":
-        (axis,) = given[:1]
-        if axis in params["axes"]:
-            raise _Coupled(equation)
-        return [axis - sum(a < axis for a in params["axes"])]
-    if name in _ALONG:
-        if given[0] == params[_ALONG[name]]:
-            raise _Coupled(equation)
-        return given[:1] * len(equation.outvars)
-    if name == "dot_general":
-        return [_dot(equation, given)]
-    if name == "transpose":
-        return [params["permutation"].index(given[0])]
-    if name == "broadcast_in_dim":
-        return [params["broadcast_dimensions"][given[0]]]
-    if name in ("reshape", "squeeze", "expand_dims"):
-        return [_reshaped(equation, given[0])]
-    if name == "conv_general_dilated" and given[1] == _FREE:
-        numbers = params["dimension_numbers"]
-        return [numbers.out_spec[0] if numbers.lhs_spec[0] == given[0] else _LOST]
-    return _elementwise(equation, given)
+    if name == "scan":
+        return _scan(equation, states, count)
+    if name == "while":
+        return _while(equation, states, count)
+    if name == "cond":
+        return _cond(equation, states, count)
+    inner = next((params[key] for key in _INNER if params.get(key) is not None), None)
+    if inner is not None and not name.startswith("custom_vjp"):
+        closed = inner if isinstance(inner, jex.ClosedJaxpr) else jex.ClosedJaxpr(inner, ())
+        if len(closed.jaxpr.invars) == len(states) and len(closed.jaxpr.outvars) == len(equation.outvars):
+            return [_placed(state, equation) for state in walk(closed, states, count)]
+    if all(isinstance(state, Free) for state in states):
+        return free_step(equation, [state for state in states if isinstance(state, Free)])
+    return step(equation, states, count)
 
 
-def _dot(equation: Any, given: list[int]) -> int:
-    contracting, batch = equation.params["dimension_numbers"]
-    sides = [side for side in (0, 1) if given[side] != _FREE]
-    if any(given[side] in contracting[side] for side in sides):
-        raise _Coupled(equation)
-    if len(sides) == 2:
-        paired = [batch[side].index(given[side]) if given[side] in batch[side] else _LOST for side in sides]
-        # Every example against every other, as attention across the batch would have it.
-        if paired[0] != paired[1] or paired[0] == _LOST:
-            raise _Coupled(equation)
-        return paired[0]
-    (side,) = sides
-    if given[side] in batch[side]:
-        return batch[side].index(given[side])
-    used = [*contracting[side], *batch[side]]
-    free = [axis for axis in range(equation.invars[side].aval.ndim) if axis not in used]
-    before = len(batch[0])
-    if side == 1:
-        left = equation.invars[0].aval.ndim - len(contracting[0]) - len(batch[0])
-        before += left
-    return before + free.index(given[side])
+def _placed(state: State, call: Any) -> State:
+    # What jax jits itself (a sort, say) has no place in the user's code; the call of it has.
+    if isinstance(state, Mixed) and state.equation is not None:
+        if not source_info_util.summarize(state.equation.source_info):
+            return Mixed(state.equation.replace(source_info=call.source_info), state.how)
+    return state
 
 
-def _reshaped(equation: Any, axis: int) -> int:
-    old, new = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
-    before = 1
-    for size in old[:axis]:
-        before *= size
-    product = 1
-    for position, size in enumerate(new):
-        if product == before and size == old[axis]:
-            return position
-        product *= size
-    return _LOST
+def _scan(equation: Any, states: Sequence[State], count: int) -> list[State]:
+    params = equation.params
+    consts, carries = params["num_consts"], params["num_carry"]
+    fixed, carry, sequences = states[:consts], list(states[consts : consts + carries]), states[consts + carries :]
+    by_example = [isinstance(state, PerExample) and state.axis == 0 for state in sequences]
+    if any(by_example):
+        # `lax.map` over the examples; a carry would hand something on from one to the next.
+        alone = carries == 0 and all(
+            found or (isinstance(state, Free) and 0 in state.uniform)
+            for found, state in zip(by_example, sequences, strict=True)
+        )
+        whole = params["length"] == count and all(isinstance(state, Free) for state in fixed)
+        if not (alone and whole):
+            return [Mixed(equation, "hands the examples on from one to the next")] * len(equation.outvars)
+    sliced = [
+        OneExample() if found else _shifted(state, -1) for found, state in zip(by_example, sequences, strict=True)
+    ]
+    for _ in range(_CARRY_ROUNDS):
+        results = walk(params["jaxpr"], [*fixed, *carry, *sliced], count)
+        following = [_met(a, b, equation) for a, b in zip(carry, results[:carries], strict=True)]
+        if following == carry:
+            stacked = [PerExample(0) if isinstance(s, OneExample) else _shifted(s, 1) for s in results[carries:]]
+            return [*carry, *stacked]
+        carry = following
+    return [Mixed(equation, "loses the examples in its carry")] * len(equation.outvars)
 
 
-def _elementwise(equation: Any, given: list[int]) -> list[int]:
-    """The same axis, if nothing but equal shapes and scalars meet; otherwise the axis is lost."""
-    shapes = {atom.aval.shape for atom in equation.invars if atom.aval.shape}
-    outputs = {atom.aval.shape for atom in equation.outvars}
-    axes = {axis for axis in given if axis != _FREE}
-    mixing = {"gather", "scatter", "dynamic_slice", "rev", "fft", "scan", "while", "cond", "concatenate", "pad"}
-    if len(axes) == 1 and shapes == outputs and equation.primitive.name not in mixing:
-        return list(axes) * len(equation.outvars)
-    return [_LOST] * len(equation.outvars)
+def _while(equation: Any, states: Sequence[State], count: int) -> list[State]:
+    params = equation.params
+    of_condition, of_body = params["cond_nconsts"], params["body_nconsts"]
+    condition, body = states[:of_condition], states[of_condition : of_condition + of_body]
+    carry = list(states[of_condition + of_body :])
+    for _ in range(_CARRY_ROUNDS):
+        results = walk(params["body_jaxpr"], [*body, *carry], count)
+        following = [_met(a, b, equation) for a, b in zip(carry, results, strict=True)]
+        if following == carry:
+            break
+        carry = following
+    else:
+        return [Mixed(equation, "loses the examples in its carry")] * len(equation.outvars)
+    (ends,) = walk(params["cond_jaxpr"], [*condition, *carry], count)
+    if not isinstance(ends, Free):
+        return [Mixed(equation, "ends when the examples say so")] * len(equation.outvars)
+    # How often the body ran is the same for all, but nothing says after how many passes a counter stands where it does.
+    return carry
+
+
+def _cond(equation: Any, states: Sequence[State], count: int) -> list[State]:
+    index, *operands = states
+    if not isinstance(index, Free | OneExample):
+        return [Mixed(equation, "branches on the examples")] * len(equation.outvars)
+    found = [walk(branch, operands, count) for branch in equation.params["branches"]]
+    results = []
+    for branches in zip(*found, strict=True):
+        state = branches[0]
+        for other in branches[1:]:
+            state = _met(state, other, equation)
+        results.append(OneExample() if isinstance(index, OneExample) and isinstance(state, Free) else state)
+    return results
+
+
+def _met(one: State, other: State, equation: Any) -> State:
+    """What holds of a value that is one or the other."""
+    if one == other:
+        return one
+    if isinstance(one, Mixed) or isinstance(other, Mixed):
+        return one if isinstance(one, Mixed) else other
+    if isinstance(one, Free) and isinstance(other, Free):
+        return Free(one.uniform & other.uniform)
+    free, bound = (one, other) if isinstance(one, Free) else (other, one)
+    if isinstance(free, Free) and isinstance(bound, OneExample):
+        return bound
+    if isinstance(free, Free) and isinstance(bound, PerExample) and bound.axis in free.uniform:
+        return bound
+    return Mixed(equation, "brings together arrays whose examples lie along different axes")
+
+
+def _shifted(state: State, by: int) -> State:
+    """The state without its leading axis, or with one more, along which every entry is computed alike."""
+    if isinstance(state, PerExample):
+        return PerExample(state.axis + by, state.inner)
+    if isinstance(state, Free):
+        return Free(frozenset(axis + by for axis in state.uniform if axis + by >= 0))
+    return state
+
+
+def _of_constant(value: Any) -> Free:
+    """Along which axes a closed-over array is constant; of a tracer nothing is known but its axes of size 1."""
+    shape = np.shape(value)
+    if (
+        isinstance(value, jax.core.Tracer)
+        or not hasattr(value, "dtype")
+        or not jax.dtypes.issubdtype(value.dtype, np.number)
+    ):
+        return Free(frozenset(axis for axis, size in enumerate(shape) if size == 1))
+    array = np.asarray(value)
+    return Free(
+        frozenset(
+            axis
+            for axis, size in enumerate(shape)
+            if size == 1 or (size > 0 and np.array_equal(array, np.broadcast_to(array.take([0], axis), shape)))
+        )
+    )

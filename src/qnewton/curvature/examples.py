@@ -1,120 +1,145 @@
-"""An objective seen one example at a time: outputs raveled, loss as a function of them."""
+"""An objective seen through its examples: outputs raveled, loss as a function of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key, PyTree
 
-from .coupling import refuse_coupling
-from .objective import Batch, Objective
+from .batch import Batch
+from .independence import Independence, Verdict, Views, examples_agree, judged
+from .objective import Objective
 
 
 @dataclass(frozen=True)
 class Examples:
-    """How to evaluate single examples of a batch. The objective is `sum_n loss_n / total`.
+    """How to evaluate the examples of a batch. The objective is `sum_n loss_n / total`.
+
+    `outputs`, `loss` and `weight` see single examples. Where the verdict says that examples influence each
+    other they are another model's or another loss's: `all_outputs` and `total_loss` are right everywhere.
 
     Attributes:
         count: examples in the batch.
         width: scalars that the model returns for one example.
         total: what sums over the examples are divided by: their number, or the sum of their weights.
         batch: `(inputs, targets)` with a leading axis; where the model takes a key, `inputs` carries each example's.
-        predict: `(params, inputs)` to the outputs of examples with a leading axis of 1.
         outputs: `(params, x)` to the raveled outputs `[width]` of one example.
         loss: `(outputs, y)` to its loss, weights included.
         weight: `(outputs, y)` to its weight.
+        verdict: whether single examples serve.
+        together: outputs of the whole batch, and the sum of its losses in them, for where they do not.
     """
 
     count: int
     width: int
     total: Float[Array, ""] | float
     batch: Batch
-    predict: Callable[[PyTree, PyTree], Array]
     outputs: Callable[[PyTree, PyTree], Float[Array, " c"]]
     loss: Callable[[Float[Array, " c"], PyTree], Float[Array, ""]]
     weight: Callable[[Float[Array, " c"], PyTree], Float[Array, ""]]
+    verdict: Verdict
+    together: Views | None
+
+    @property
+    def independent(self) -> bool:
+        """Whether single examples serve for outputs and losses."""
+        return self.verdict.model and self.verdict.loss
+
+    def all_outputs(self, params: PyTree) -> Float[Array, "batch c"]:
+        """Raveled outputs of every example."""
+        if not self.verdict.model:
+            assert self.together is not None
+            return self.together.outputs(params)
+        return jax.vmap(lambda x: self.outputs(params, x))(self.batch[0])
+
+    def total_loss(self, outputs: Float[Array, "batch c"]) -> Float[Array, ""]:
+        """Sum of the examples' losses as a function of their outputs."""
+        if not self.verdict.loss:
+            assert self.together is not None
+            return jnp.sum(self.together.terms(outputs)[0])
+        return jnp.sum(jax.vmap(self.loss)(outputs, self.batch[1]))
+
+    def as_one(self) -> "Examples":
+        """The whole batch as the only example, with all of its outputs in one row."""
+
+        def outputs(params: PyTree, x: PyTree) -> Float[Array, " c"]:
+            return jnp.ravel(self.all_outputs(params))
+
+        def loss(z: Float[Array, " c"], y: PyTree) -> Float[Array, ""]:
+            return self.total_loss(z.reshape(self.count, self.width))
+
+        empty = jnp.zeros((1, 0))
+        return replace(
+            self,
+            count=1,
+            width=self.count * self.width,
+            batch=(empty, empty),
+            outputs=outputs,
+            loss=loss,
+            weight=lambda z, y: jnp.asarray(self.total, z.dtype),
+            verdict=replace(self.verdict, model=True, loss=True),
+        )
+
+    def singly(self, params: PyTree, what: str) -> "tuple[Examples, Bool[Array, ''] | None]":
+        """The same for a use that is made of single examples, and whether they serve; None where that is known.
+
+        While a program is traced there may be no numbers to tell: then single examples are taken, and `total` is NaN
+        where the numbers that come disagree, so that nothing wrong is used.
+
+        Args:
+            params: where.
+            what: the use, for the message.
+
+        Raises:
+            ValueError: if examples influence each other.
+        """
+        if self.independent:
+            return self, None
+        verdict = self.verdict
+        if verdict.kind is not Independence.UNDECIDED:
+            raise ValueError(
+                f"{what} is made of single examples, and here {verdict.kind.reason}"
+                f"{': ' + verdict.where if verdict.where else ''}. Use qnewton.newton with GaussNewton() or Hessian(), "
+                "which take the curvature of the whole batch; or layer or group normalisation, or batch normalisation "
+                "in inference mode"
+            )
+        assert self.together is not None
+        good = examples_agree(self.together, params, verdict.reverse_only)
+        total = jnp.where(good, self.total, jnp.nan)
+        return replace(self, total=total, verdict=replace(verdict, model=True, loss=True)), good
 
 
-def single_examples(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> Examples:
+def examples_of(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> Examples:
     """Take the objective apart into examples.
 
     Raises:
-        ValueError: if the leading axis of the outputs does not count the examples, or the model couples them.
+        ValueError: if the leading axis of the outputs does not count the examples.
     """
-    inputs, targets = batch
-    count = jax.tree.leaves(inputs)[0].shape[0]
-    outputs = jax.eval_shape(lambda p, x: objective.outputs(p, x, key), params, inputs)
-    if outputs.shape[:1] != (count,):
-        raise ValueError(
-            f"predict returned outputs of shape {outputs.shape} for {count} examples: their leading axis must count "
-            "the examples. Keep positions or tokens on an axis of their own and sum over it in the loss"
-        )
-    refuse_coupling(lambda p, x: objective.outputs(p, x, key), params, inputs)
-    shape = outputs.shape[1:]
-
-    def of_one(tree: PyTree) -> PyTree:
-        return jax.tree.map(lambda leaf: leaf[None], tree)
-
-    def predict(params: PyTree, x: PyTree) -> Array:
-        if key is None:
-            return objective.predict(params, x)
-        x, keys = x
-        return objective.predict(params, x, key=keys[0])
+    views, verdict = judged(objective, params, batch, key)
 
     def outputs_of(params: PyTree, x: PyTree) -> Float[Array, " c"]:
-        return jnp.ravel(predict(params, of_one(x))[0])
-
-    def terms_of(z: Float[Array, " c"], y: Any) -> tuple[Array, Array | None]:
-        return objective.terms(z.reshape(1, *shape), of_one(y))
+        return views.rows.ravel(views.alone(params, jax.tree.map(lambda leaf: leaf[None], x)))[0]
 
     def loss_of(z: Float[Array, " c"], y: Any) -> Float[Array, ""]:
-        return terms_of(z, y)[0][0]
+        return views.terms_alone(z, y)[0][0]
 
     def weight_of(z: Float[Array, " c"], y: Any) -> Float[Array, ""]:
-        weights = terms_of(z, y)[1]
+        weights = views.terms_alone(z, y)[1]
         return jnp.ones((), z.dtype) if weights is None else weights[0]
 
     # The outputs are needed for the shape of the weights alone; the compiler drops what does not enter the result.
-    _, weights = objective.terms(objective.outputs(params, inputs, key), targets)
-    total = float(count) if weights is None else jnp.sum(weights)
-    data = (inputs if key is None else (inputs, jax.random.split(key, count)), targets)
-    width = max(1, outputs.size // count)
-    return Examples(count, width, total, data, predict, outputs_of, loss_of, weight_of)
-
-
-def sum_over_chunks(
-    add: Callable[[PyTree, PyTree], PyTree], zero: PyTree, examples: PyTree, bytes_per_example: int, chunk_bytes: int
-) -> PyTree:
-    """Accumulate over chunks of examples.
-
-    Args:
-        add: `(total, chunk)` to the new total.
-        zero: the empty total.
-        examples: pytree with a common leading axis.
-        bytes_per_example: memory that `add` needs for one example of a chunk.
-        chunk_bytes: memory that a chunk may need; at least one example is always taken.
-    """
-    count = jax.tree.leaves(examples)[0].shape[0]
-    chunk = _chunk_size(count, chunk_bytes // max(1, bytes_per_example))
-    whole, left_over = divmod(count, chunk)
-    total = zero
-    if whole == 1:
-        total = add(total, jax.tree.map(lambda a: a[:chunk], examples))
-    else:
-        head = jax.tree.map(lambda a: a[: whole * chunk].reshape(whole, chunk, *a.shape[1:]), examples)
-        total, _ = jax.lax.scan(lambda carry, part: (add(carry, part), None), total, head)
-    if left_over:
-        total = add(total, jax.tree.map(lambda a: a[whole * chunk :], examples))
-    return total
-
-
-def _chunk_size(count: int, limit: int) -> int:
-    """The largest divisor of `count` up to `limit`, unless it is so small that a remainder costs less.
-
-    A remainder compiles the body of the loop a second time.
-    """
-    limit = max(1, min(count, limit))
-    divisor = next(size for size in range(limit, 0, -1) if count % size == 0)
-    return divisor if 2 * divisor >= limit else limit
+    _, weights = views.terms(views.outputs(params))
+    total = float(views.count) if weights is None else jnp.sum(weights)
+    return Examples(
+        views.count,
+        max(1, views.rows.width),
+        total,
+        views.data(),
+        outputs_of,
+        loss_of,
+        weight_of,
+        verdict,
+        None if verdict.model and verdict.loss else views,
+    )

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from ..core.layout import Layout
 from ..core.operators import KroneckerFactors
 from ..core.trees import ravel
-from .examples import sum_over_chunks
+from .chunks import sum_over_chunks
 from .kronecker import Layer, layout_of
 from .partition import Block
 from .point import Point

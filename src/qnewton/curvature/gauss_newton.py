@@ -11,6 +11,9 @@ from .layer_operator import LayerOperator
 from .partition import Block
 from .point import Point
 
+_LARGEST_OUTPUTS = 1024
+"""Outputs of a batch whose loss couples its examples up to which their curvature is looked at."""
+
 
 class GaussNewton(AbstractCurvature):
     """Generalised Gauss-Newton block `(1/B) sum_n J_n^T D_n J_n` (Schraudolph 2002, eq. 10; Martens 2020, section 8).
@@ -81,7 +84,12 @@ def _check_loss(point: Point) -> None:
 
 
 def _dominant(point: Point) -> Bool[Array, ""]:
-    """Whether every `D_n` is diagonally dominant."""
+    """Whether the curvature in the outputs is diagonally dominant: every `D_n`, or that of the whole batch."""
+    if not point.examples.verdict.loss:
+        # One matrix for all outputs of the batch, since the loss couples its examples.
+        point = point.as_one()
+        if point.examples.width > _LARGEST_OUTPUTS:
+            return jnp.zeros((), bool)
     examples = point.examples
 
     def excess(z: Float[Array, " c"], y: Array) -> tuple[Float[Array, ""], Float[Array, ""]]:

@@ -9,15 +9,19 @@ from jaxtyping import Array, Float, PyTree
 
 from ..core.layout import Layout
 from ..core.operators import AbstractCurvatureOperator, AbstractRoot, KroneckerFactors, Path
-from .examples import sum_over_chunks
+from .chunks import sum_over_chunks
 from .factors import block_signals
 from .formation import mirrored
 from .gram_root import GramRoot
 from .kronecker import Layer, Small, assemble, layout_of, pairs
 from .layer_operator import LayerOperator
+from .linear_pair import linear_pair, products_with_units
 from .partition import Block
 from .point import Point
 from .storage import stored_operator
+
+_UNITS = 64
+"""Unit vectors that are pushed through the whole batch together."""
 
 
 class GramOperator(AbstractCurvatureOperator):
@@ -52,12 +56,10 @@ class GramOperator(AbstractCurvatureOperator):
             layers: that the block's parameters are used in; None for products with the whole Jacobian.
             chunk_bytes: memory for the products of the examples that are handled together, and for what is stored.
         """
-        vector = block.take(point.params)
-        outputs, push = jax.linearize(lambda w: point.outputs(w, block), vector)
-        transpose = jax.linear_transpose(push, vector)
-
-        def pull(cotangent: Float[Array, "batch c"]) -> Float[Array, " n"]:
-            return transpose(cotangent)[0]
+        verdict = point.examples.verdict
+        outputs, push, pull = linear_pair(
+            lambda w: point.outputs(w, block), block.take(point.params), verdict.reverse_only
+        )
 
         def root() -> GramRoot:
             return GramRoot.of(point, block, layers, push, pull)
@@ -71,6 +73,8 @@ class GramOperator(AbstractCurvatureOperator):
 
     @property
     def path(self) -> Path:
+        if not self.point.examples.independent:
+            return Path.BATCH
         if self.layers is not None and _formed_from_layers(self.point, self.layers):
             return Path.LAYERS
         return Path.GRADIENTS if self.point.examples.width == 1 else Path.JACOBIANS
@@ -87,6 +91,8 @@ class GramOperator(AbstractCurvatureOperator):
         if self.path is Path.LAYERS:
             assert self.layers is not None
             total = assemble(self.block, self.layers, self._layer_curvature, batch, self.chunk_bytes, dtype)
+        elif self.path is Path.BATCH:
+            return mirrored(products_with_units(self.mv, self.like, lambda row, unit: row, _UNITS))
         else:
             total = self._over_jacobians(
                 lambda left, right: left.reshape(-1, self.block.n).T @ right.reshape(-1, self.block.n),
@@ -95,6 +101,8 @@ class GramOperator(AbstractCurvatureOperator):
         return mirrored(total / self.point.examples.total)
 
     def diagonal(self) -> Float[Array, " n"]:
+        if self.path is Path.BATCH:
+            return products_with_units(self.mv, self.like, jnp.vdot, _UNITS)
         zero = jnp.zeros(self.block.n, self.like.dtype)
         return self._over_jacobians(lambda left, right: jnp.sum(left * right, axis=(0, 1)), zero) / (
             self.point.examples.total
@@ -119,7 +127,10 @@ class GramOperator(AbstractCurvatureOperator):
             raise ValueError(f"block `{self.block.name}` has no recognised layers, so no basis to rotate into")
         return signals.rotated_diagonal(bases)
 
-    def root(self) -> AbstractRoot:
+    def root(self) -> AbstractRoot | None:
+        # Of a loss that couples its examples the curvature in the outputs is one matrix, and need not be semidefinite.
+        if not self.point.examples.verdict.loss:
+            return None
         return GramRoot.of(self.point, self.block, self.layers, self.push, self.pull)
 
     def _layer_curvature(self, example: PyTree) -> tuple[Small, list[Float[Array, "t i"]]]:

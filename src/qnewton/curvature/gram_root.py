@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from ..core.operators import AbstractRoot
 from .kronecker import Layer
@@ -62,7 +62,7 @@ class GramRoot(AbstractRoot):
         """
         if self.layers is not None and _once_each(self.layers):
             return self._from_layers(self.layers)
-        rows = self._jacobian()
+        rows = self._jacobian() if self.point.examples.verdict.model else self._rows_together()
         return rows @ rows.T
 
     def _from_layers(self, layers: Sequence[Layer]) -> Float[Array, "rows rows"]:
@@ -86,6 +86,17 @@ class GramRoot(AbstractRoot):
             rows = s.reshape(self.rows, -1)
             total = total + jnp.repeat(jnp.repeat(x @ x.T, width, axis=0), width, axis=1) * (rows @ rows.T)
         return total
+
+    def _rows_together(self) -> Float[Array, "rows n"]:
+        """Row by row, for a model whose examples influence each other: all of them go back through the whole batch."""
+        width = self.half.shape[1]
+
+        def row(number: Int[Array, ""]) -> Float[Array, " n"]:
+            example, output = number // width, number % width
+            signal = jnp.zeros(self.half.shape[:2], self.half.dtype)
+            return self.pull(signal.at[example].set(self.half[example, :, output]))
+
+        return jax.lax.map(row, jnp.arange(self.rows, dtype=jnp.int32), batch_size=min(64, self.rows))
 
     def _jacobian(self) -> Float[Array, "rows n"]:
         examples, block, params = self.point.examples, self.block, self.point.params

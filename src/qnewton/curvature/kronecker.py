@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from ..core.layout import Layout, Piece
-from .examples import sum_over_chunks
+from .chunks import sum_over_chunks
 from .partition import Block
 from .structure import Program, Use
 

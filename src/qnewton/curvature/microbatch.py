@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ..core.operators import AbstractCurvatureOperator, AbstractRoot, KroneckerFactors, Path
 from .base import AbstractCurvature
-from .examples import sum_over_chunks
+from .chunks import sum_over_chunks
 from .partition import Block
 from .point import Point
 
@@ -42,6 +42,7 @@ class Microbatched(AbstractCurvature):
         return self.inner.shift
 
     def operator(self, point: Point, block: Block) -> "MicrobatchOperator":
+        point, _ = point.singly("Microbatched curvature")
         whole = self.inner.operator(point, block)
         return MicrobatchOperator(point, block, self.size, self.inner.operator, whole)
 

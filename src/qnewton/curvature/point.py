@@ -5,9 +5,9 @@ from functools import cached_property
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key, PyTree
 
-from .examples import Examples, single_examples
+from .examples import Examples, examples_of
 from .kronecker import Layer, find_layers
 from .objective import Batch, Objective
 from .partition import Block
@@ -33,14 +33,14 @@ class Point:
         """Take the objective apart.
 
         Raises:
-            ValueError: if the outputs have no axis that counts the examples, or the model couples them.
+            ValueError: if the outputs have no axis that counts the examples.
         """
-        return cls(objective, params, single_examples(objective, params, batch, key))
+        return cls(objective, params, examples_of(objective, params, batch, key))
 
     @cached_property
     def program(self) -> Program:
         """The model's jaxpr for one example, with the linear uses of its parameters."""
-        return trace(self.examples.predict, self.params, self.examples.batch[0])
+        return trace(self.examples.outputs, self.params, self.examples.batch[0])
 
     def after(self, finished: PyTree[Array]) -> "Point":
         """The same point, not to be worked on before `finished` is there.
@@ -60,8 +60,12 @@ class Point:
         return other
 
     def layers(self, block: Block) -> list[Layer] | None:
-        """The layers that the block's parameters are used in; None where a parameter is not recognised."""
-        return find_layers(self.program, block)
+        """The layers that the block's parameters are used in.
+
+        None where a parameter is not recognised, or examples influence each other: layers are found in the program of
+        one example.
+        """
+        return find_layers(self.program, block) if self.examples.independent else None
 
     def sizes(self, block: Block) -> list[int]:
         """Scalars in each leaf of the block."""
@@ -74,24 +78,42 @@ class Point:
 
     def outputs(self, vector: Float[Array, " n"], block: Block) -> Float[Array, "batch c"]:
         """Raveled outputs of every example with the block's parameters replaced by `vector`."""
-        params = block.put(self.params, vector)
-        return jax.vmap(lambda x: self.examples.outputs(params, x))(self.examples.batch[0])
+        return self.examples.all_outputs(block.put(self.params, vector))
 
     def outputs_of_all(self) -> Float[Array, "batch c"]:
         """Raveled outputs of every example."""
-        return jax.vmap(lambda x: self.examples.outputs(self.params, x))(self.examples.batch[0])
+        return self.examples.all_outputs(self.params)
 
     def total_loss(self, outputs: Float[Array, "batch c"]) -> Float[Array, ""]:
         """Sum of the examples' losses as a function of their outputs."""
-        return jnp.sum(jax.vmap(self.examples.loss)(outputs, self.examples.batch[1]))
+        return self.examples.total_loss(outputs)
+
+    def singly(self, what: str) -> "tuple[Point, Bool[Array, ''] | None]":
+        """The same point for a use that is made of single examples, and whether they serve (`Examples.singly`).
+
+        Args:
+            what: the use, for the message.
+
+        Raises:
+            ValueError: if examples influence each other.
+        """
+        examples, good = self.examples.singly(self.params, what)
+        return (self if good is None else Point(self.objective, self.params, examples)), good
+
+    def as_one(self) -> "Point":
+        """The same point with the whole batch for its only example, which nothing else influences."""
+        return Point(self.objective, self.params, self.examples.as_one())
 
     def scored(self) -> "Point":
         """The same point with each example's loss for its only output, and half its square for the loss.
 
         Its Gauss-Newton matrix is the empirical Fisher matrix of this one: `sum_n w_n g_n g_n^T / sum_n w_n`, with
         `g_n` the gradient of example n's mean loss.
+
+        Raises:
+            ValueError: if examples influence each other.
         """
-        examples = self.examples
+        examples, _ = self.examples.singly(self.params, "The empirical Fisher matrix")
 
         def outputs(params: PyTree, example: PyTree) -> Float[Array, " 1"]:
             x, y = example
@@ -100,17 +122,11 @@ class Point:
             # The loss is weight times mean loss; an example without weight has no gradient either.
             return (examples.loss(z, y) / jnp.sqrt(jnp.where(weight > 0, weight, 1)))[None]
 
-        def predict(params: PyTree, example: PyTree) -> Array:
-            return jax.vmap(lambda one: outputs(params, one))(example)
-
-        scored = Examples(
-            count=examples.count,
+        scored = replace(
+            examples,
             width=1,
-            total=examples.total,
             batch=(examples.batch, examples.batch[1]),
-            predict=predict,
             outputs=outputs,
             loss=lambda z, y: z[0] ** 2 / 2,
-            weight=examples.weight,
         )
         return Point(self.objective, self.params, scored)

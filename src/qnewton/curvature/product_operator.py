@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from ..core.layout import Layout
 from ..core.operators import AbstractCurvatureOperator, AbstractRoot, KroneckerFactors, Path
@@ -14,6 +14,7 @@ from .factors import block_signals
 from .formation import mirrored
 from .kronecker import Layer, Small, assemble, feed_each_other, layout_of, pairs
 from .layer_operator import LayerOperator
+from .linear_pair import products_with_units
 from .partition import Block
 from .point import Point
 from .storage import stored_operator
@@ -58,6 +59,8 @@ class ProductOperator(AbstractCurvatureOperator):
 
     @property
     def path(self) -> Path:
+        if not self.point.examples.independent:
+            return Path.BATCH
         by_layers = self.layers is not None and _formed_from_layers(self.block, self.layers)
         return Path.LAYERS if by_layers else Path.PRODUCTS
 
@@ -113,14 +116,7 @@ class ProductOperator(AbstractCurvatureOperator):
         return None
 
     def _over_units(self, read: Callable[[Array, Array], Array]) -> Array:
-        positions = jnp.arange(self.block.n, dtype=jnp.int32)
-
-        def row(position: Int[Array, ""]) -> Array:
-            # Made here: all unit vectors at once would be a matrix as large as the block.
-            unit = (positions == position).astype(self.like.dtype)
-            return read(self.product(unit), unit)
-
-        return jax.lax.map(row, positions, batch_size=min(self.chunk, self.block.n))
+        return products_with_units(self.product, self.like, read, self.chunk)
 
 
 def layer_hessian(point: Point, layers: Sequence[Layer], example: PyTree) -> tuple[Small, list[Float[Array, "t i"]]]:

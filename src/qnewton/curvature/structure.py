@@ -38,19 +38,15 @@ class Program:
         uses: by parameter, the uses of the recognised ones; a parameter that is missing here was not recognised.
     """
 
-    def __init__(self, predict: Callable[[PyTree, PyTree], Array], params: PyTree, example: PyTree):
+    def __init__(self, outputs: Callable[[PyTree, PyTree], Array], params: PyTree, example: PyTree):
         """Trace the model.
 
         Args:
-            predict: the model, `(params, inputs) -> outputs`.
+            outputs: the raveled outputs `[c]` of one example, of parameters and its inputs.
             params: arrays or `jax.ShapeDtypeStruct`.
             example: one example's inputs without the leading axis, arrays or `jax.ShapeDtypeStruct`.
         """
-
-        def single(params: PyTree, x: PyTree) -> Array:
-            return jnp.ravel(predict(params, jax.tree.map(lambda leaf: leaf[None], x))[0])
-
-        closed = jax.make_jaxpr(single)(params, example)
+        closed = jax.make_jaxpr(outputs)(params, example)
         flattened = Flattened(closed)
         self._equations = flattened.equations
         self._arguments = [slot.number for slot in flattened.arguments]
@@ -131,11 +127,11 @@ class Program:
         return Counter(operand.number for operand in [*read, self._output] if isinstance(operand, Slot))
 
 
-def trace(predict: Callable[[PyTree, PyTree], Array], params: PyTree, inputs: PyTree) -> Program:
+def trace(outputs: Callable[[PyTree, PyTree], Array], params: PyTree, inputs: PyTree) -> Program:
     """The program of one example of a batch; traced once, it serves every block of a partition.
 
     Args:
-        predict: the model, `(params, inputs) -> outputs`.
+        outputs: the raveled outputs `[c]` of one example, of parameters and its inputs.
         params: arrays, traced or not, or `jax.ShapeDtypeStruct`.
         inputs: of the batch, with a leading axis that counts the examples; only shapes and dtypes matter.
     """
@@ -143,7 +139,7 @@ def trace(predict: Callable[[PyTree, PyTree], Array], params: PyTree, inputs: Py
     def without_axis(leaf: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
 
-    return Program(predict, params, jax.tree.map(without_axis, inputs))
+    return Program(outputs, params, jax.tree.map(without_axis, inputs))
 
 
 def _only_moves(equation: Equation) -> bool:

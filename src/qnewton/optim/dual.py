@@ -100,7 +100,8 @@ def dual_newton(
             large, since a noisy loss misleads the damping.
         start: first damping relative to the mean diagonal entry of `K`, positive.
         acceleration: largest `2 |a| / |d|`, to which longer accelerations are shortened (the source rejects above
-            0.75); None leaves them out.
+            0.75); None leaves them out, and so does a model with `jax.custom_vjp`, which has no second derivative
+            along a direction.
         sample: parts into which early steps divide the batch, at least 2; None lets every step see all of it.
 
     Returns:
@@ -147,12 +148,18 @@ def dual_newton(
         (block,) = whole(params)
         w = block.take(params)
         point = Point.of(objective, params, batch, key)
+        count, independent = point.examples.count, point.examples.independent
+        if not independent:
+            # Parts of a batch would be another objective; the rows are those of the whole one.
+            point = point.as_one()
+
+        # A second derivative along the step takes forward mode twice.
+        bending = None if point.examples.verdict.reverse_only else acceleration
 
         def tried(point: Point) -> Tried:
-            return try_two(point, block, state.damping, start, acceleration)
+            return try_two(point, block, state.damping, start, bending)
 
-        count = point.examples.count
-        part = part_of(point.examples, parts, state.count)
+        part = part_of(point.examples, parts, state.count) if independent else None
         if part is None:
             found, examples = tried(point), jnp.int32(count)
         else:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PyTree
 from ..core.memory import available_bytes
 from ..curvature.gram_root import GramRoot
 from ..curvature.kronecker import Layer, layout_of
+from ..curvature.linear_pair import linear_pair
 from ..curvature.partition import Block
 from ..curvature.point import Point
 from ..curvature.roots import batched_root
@@ -67,9 +68,9 @@ def rows_of(point: Point, block: Block) -> Rows:
         return Rows(residual, half, lambda v: v @ matrix.T, lambda u: u @ matrix, lambda: _lower_gram(matrix))
 
     vector = block.take(point.params)
-    _, push = jax.linearize(lambda w: point.outputs(w, block), vector)
-    transpose = jax.linear_transpose(push, vector)
-    implicit = GramRoot(half, push, lambda u: transpose(u)[0], point, block, layers)
+    verdict = point.examples.verdict
+    _, push, pull = linear_pair(lambda w: point.outputs(w, block), vector, verdict.reverse_only)
+    implicit = GramRoot(half, push, pull, point, block, layers)
     return Rows(residual, half, jax.vmap(implicit.mv), jax.vmap(implicit.transpose_mv), implicit.gram)
 
 

@@ -152,6 +152,7 @@ def fisher_newton(
     def refresh(
         state: FisherNewtonState, params: PyTree, point: Point
     ) -> tuple[tuple[Array, ...], UnitInverse, Int[Array, ""]]:
+        point, good = point.singly("fisher_newton")
         fresh = second_moments(point, units(params))
         done = state.refreshes.astype(state.weights.dtype)
         weight = jnp.minimum(average, done / (done + 1))
@@ -159,7 +160,11 @@ def fisher_newton(
         # A batch that overflows must not poison the averages for good.
         finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(moment)) for moment in mixed]))
         kept = tuple(jnp.where(finite, new, old) for old, new in zip(state.moments, mixed, strict=True))
-        return kept, UnitInverse.of(kept, damping), state.refreshes + finite
+        inverses = UnitInverse.of(kept, damping)
+        if good is not None:
+            status = jnp.where(good, inverses.status, jnp.int32(Status.COUPLED))
+            inverses = eqx.tree_at(lambda inverse: inverse.status, inverses, status)
+        return kept, inverses, state.refreshes + finite
 
     def update(
         updates: PyTree,

@@ -128,7 +128,7 @@ def kfac(
     def init(params: PyTree) -> KFACState:
         check_params(params)
         dtype = jax.tree.leaves(params)[0].dtype
-        _, layout = layers_and_layout(program_of_inputs(objective.predict, params, example), params)
+        _, layout = layers_and_layout(program_of_inputs(objective, params, example), params)
         factors = KroneckerFactors(
             layout,
             tuple(jnp.zeros((i, i), dtype) for i, _ in layout.shapes),
@@ -152,7 +152,7 @@ def kfac(
     def refresh(
         state: KFACState, params: PyTree, batch: Batch, key: Key[Array, ""] | None
     ) -> tuple[KroneckerFactors, KroneckerInverse]:
-        point = Point.of(objective, params, batch, key)
+        point, good = Point.of(objective, params, batch, key).singly("K-FAC")
         layers, layout = layers_and_layout(point.program, params)
         if layout != state.factors.layout:
             raise ValueError(
@@ -165,6 +165,9 @@ def kfac(
         weight = jnp.where(state.age < 0, 0, average).astype(state.damping.dtype)
         mixed = jax.tree.map(lambda old, new: weight * old + (1 - weight) * new, state.factors, fresh)
         inverses = KroneckerInverse.of(mixed, state.damping + objective.l2)
+        if good is not None:
+            status = jnp.where(good, inverses.status, jnp.int32(Status.COUPLED))
+            inverses = eqx.tree_at(lambda inverse: inverse.status, inverses, status)
         # A batch that overflows must not poison the averages for good.
         kept = jax.tree.map(lambda old, new: jnp.where(jnp.all(jnp.isfinite(new)), new, old), state.factors, mixed)
         return kept, inverses

@@ -7,7 +7,9 @@ import jax
 from jaxtyping import Array, PyTree
 
 from ..core.layout import Layout
+from ..curvature.batch import OutputRows, batch_of, example_count, leads, mapped
 from ..curvature.kronecker import Layer, find_layers, layout_of
+from ..curvature.objective import Objective
 from ..curvature.partition import Block
 from ..curvature.structure import Program, trace
 
@@ -30,38 +32,52 @@ def layers_and_layout(program: Program, params: PyTree) -> tuple[list[Layer], La
     return layers, layout
 
 
-def program_of_inputs(predict: Callable[[PyTree, PyTree], Array], params: PyTree, inputs: PyTree | None) -> Program:
+def program_of_inputs(objective: Objective, params: PyTree, inputs: PyTree | None) -> Program:
     """The model's program from inputs with a leading axis, arrays or shapes; None looks for plain features.
 
     Without inputs, a model that takes `[batch, features]` is recognised by the only width that fits its parameters.
+    What the model itself raises passes unchanged, with a note where a width was only guessed.
 
     Raises:
-        ValueError: if no inputs are given and the width cannot be told.
+        ValueError: if no inputs are given and several widths fit.
     """
-    predict = _with_key(predict)
     if inputs is not None:
-        return trace(predict, params, inputs)
-    widths = [width for width in _lengths(jax.tree.leaves(params)) if _accepts(predict, params, width)]
-    if len(widths) != 1:
-        found = f"the widths {widths} all fit" if widths else "inputs of shape [batch, features] fit for no width"
+        return _program(objective, params, inputs)
+    fits, refusals = [], []
+    for width in _lengths(jax.tree.leaves(params)):
+        refusal = _refusal(objective, params, _features(params, width))
+        if refusal is None:
+            fits.append(width)
+        else:
+            refusals.append(refusal)
+    if not fits and refusals:
+        error = max(refusals, key=lambda error: _progress(objective.predict, error))
+        error.add_note(f"Raised by the model for inputs of shape [batch, features], which were guessed. {_EXAMPLE}")
+        raise error
+    if len(fits) != 1:
         raise ValueError(
             "kfac needs the shape of the model's inputs to lay out its state, and the parameters alone do not tell: "
-            f"{found}. Pass example=inputs, with arrays of a batch or jax.ShapeDtypeStruct, leading axis included; "
-            "only shapes and dtypes are read"
+            f"{f'the widths {fits} all fit' if fits else 'no parameter has an axis'}. {_EXAMPLE}"
         )
-    return trace(predict, params, _features(params, widths[0]))
+    return _program(objective, params, _features(params, fits[0]))
 
 
-def _with_key(predict: Callable[..., Array]) -> Callable[[PyTree, PyTree], Array]:
-    """The model, with a key where it does not run without one; layers are the same under any key."""
+_EXAMPLE = (
+    "Pass example=inputs, with arrays of a batch or jax.ShapeDtypeStruct, leading axis included; only shapes and dtypes "
+    "are read"
+)
 
-    def call(params: PyTree, inputs: PyTree) -> Array:
-        try:
-            return predict(params, inputs)
-        except TypeError:
-            return predict(params, inputs, key=jax.random.key(0))
 
-    return call
+def _program(objective: Objective, params: PyTree, inputs: PyTree) -> Program:
+    counts, count = leads(inputs), example_count(inputs)
+
+    def outputs(params: PyTree, x: PyTree) -> Array:
+        # Layers are the same under any key.
+        alone = batch_of(counts, jax.tree.map(lambda leaf: leaf[None], x))
+        found = objective.batch_outputs(params, alone, objective.any_key())
+        return OutputRows.of(found).ravel(found)[0]
+
+    return trace(outputs, params, jax.eval_shape(lambda x: mapped(x, count), inputs))
 
 
 def _lengths(leaves: Sequence[Any]) -> list[int]:
@@ -72,10 +88,24 @@ def _features(params: PyTree, width: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((2, width), jax.tree.leaves(params)[0].dtype)
 
 
-def _accepts(predict: Callable[[PyTree, PyTree], Array], params: PyTree, width: int) -> bool:
+def _refusal(objective: Objective, params: PyTree, inputs: jax.ShapeDtypeStruct) -> Exception | None:
+    """What the model raises for inputs of a guessed shape; None where it runs."""
     try:
-        outputs = jax.eval_shape(predict, params, _features(params, width))
-    except Exception:
-        # A model may refuse a shape in any way it likes.
-        return False
-    return outputs.shape[:1] == (2,)
+        outputs = jax.eval_shape(lambda p, x: objective.batch_outputs(p, x, objective.any_key()), params, inputs)
+    except Exception as error:
+        # A model may refuse a shape in any way it likes, and its own mistakes come the same way: if no width fits, the
+        # caller raises the one that got furthest.
+        return error
+    if all(leaf.shape[:1] == (2,) for leaf in jax.tree.leaves(outputs)):
+        return None
+    return ValueError(f"predict returned outputs of shape {outputs} for inputs of shape {inputs.shape}")
+
+
+def _progress(predict: Callable[..., Any], error: Exception) -> int:
+    """How far into the model's own code an exception was raised: the last instruction of it that was reached."""
+    code, reached, frame = getattr(predict, "__code__", None), -1, error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_code is code:
+            reached = frame.tb_lasti
+        frame = frame.tb_next
+    return reached

@@ -15,6 +15,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from ..curvature.batch import OutputRows
+from ..curvature.independence import reverse_only
+from ..curvature.linear_pair import linear_pair
 from ..curvature.objective import Batch, Objective
 
 
@@ -53,14 +56,19 @@ class PlaneModel(eqx.Module):
         """
         inputs, targets = batch
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *directions)
-        outputs, push = jax.linearize(lambda p: objective.outputs(p, inputs, key), params)
+        rows = OutputRows.of(jax.eval_shape(lambda p: objective.outputs(p, inputs, key), params))
+
+        def outputs_of(params: PyTree) -> Float[Array, "batch c"]:
+            return rows.ravel(objective.outputs(params, inputs, key))
+
+        outputs, push, _ = linear_pair(outputs_of, params, reverse_only(outputs_of, params))
         moved = jax.vmap(push)(stacked)
 
-        def total_loss(z: Array) -> Float[Array, ""]:
-            return jnp.sum(objective.terms(z, targets)[0])
+        def total_loss(z: Float[Array, "batch c"]) -> Float[Array, ""]:
+            return jnp.sum(objective.terms(rows.unravel(z), targets)[0])
 
         _, curve = jax.linearize(jax.grad(total_loss), outputs)
-        weights = objective.terms(outputs, targets)[1]
+        weights = objective.terms(rows.unravel(outputs), targets)[1]
         total = outputs.shape[0] if weights is None else jnp.sum(weights)
         k = len(directions)
         moved, curved = moved.reshape(k, -1), jax.vmap(curve)(moved).reshape(k, -1)

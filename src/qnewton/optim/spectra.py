@@ -34,7 +34,7 @@ def spectrum(
         partition: `whole`, `per_layer`, `per_tensor` or any function of `params` that returns blocks.
         conditioning: applied first, e.g. `(Damp(5e-3),)`; by default the block is as curvature leaves it.
         scale: factor on the damping, as `newton` adapts it.
-        key: for objectives that want one.
+        key: for models that take one; None takes `jax.random.key(0)` where the model does not run without.
         exact_up_to: rows up to which all eigenvalues are computed; larger blocks are not formed and seen by stochastic
             Lanczos quadrature.
 
@@ -45,6 +45,7 @@ def spectrum(
         ValueError, TypeError: for parameters that are empty or not floating-point, and blocks that are not finite.
     """
     check_params(params)
+    key = objective.any_key() if key is None else key
     curvature = GaussNewton() if curvature is None else curvature
     factor = jnp.asarray(scale, jax.tree.leaves(params)[0].dtype)
     spectra = []

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
 from ..core.status import Status
-from ..curvature.examples import sum_over_chunks
+from ..curvature.chunks import sum_over_chunks
 from ..curvature.point import Point
 
 CHUNK_BYTES = 2**26

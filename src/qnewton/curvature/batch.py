@@ -1,0 +1,124 @@
+"""Batches of examples: what counts them, what they share, and the model's outputs as rows of numbers."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+Batch = tuple[PyTree[Array], PyTree[Array]]
+
+
+class Shared(eqx.Module):
+    """Part of a batch's inputs or targets that all examples share, such as running means or a table of features.
+
+    Without it every array's leading axis counts the examples; scalars, and single keys of `jax.random.key`, are shared
+    anyway.
+
+    Attributes:
+        value: any pytree of arrays; the model finds it as `inputs.value`, or wherever it stands in the inputs.
+    """
+
+    value: PyTree
+
+
+def leads(tree: PyTree) -> list[bool]:
+    """For each leaf, whether its leading axis counts the examples."""
+    flat: list[bool] = []
+    for node in jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, Shared)):
+        if isinstance(node, Shared):
+            flat += [False] * len(jax.tree.leaves(node))
+        else:
+            flat.append(jnp.ndim(node) > 0)
+    return flat
+
+
+def example_count(inputs: PyTree) -> int:
+    """Examples of a batch, from its inputs.
+
+    Raises:
+        ValueError: if no array has an axis for them.
+    """
+    for leaf, counts in zip(jax.tree.leaves(inputs), leads(inputs), strict=True):
+        if counts:
+            return jnp.shape(leaf)[0]
+    raise ValueError(
+        "the inputs hold no array with an axis that counts the examples: batch = (inputs, targets) needs at least one, "
+        "with the examples along its first axis"
+    )
+
+
+def mapped(tree: PyTree, count: int) -> PyTree:
+    """The same with a leading axis of examples on every leaf: what is shared is repeated, which costs no memory."""
+    leaves, structure = jax.tree.flatten(tree)
+    repeated = [
+        leaf if counts else jnp.broadcast_to(leaf, (count, *jnp.shape(leaf)))
+        for leaf, counts in zip(leaves, leads(tree), strict=True)
+    ]
+    return jax.tree.unflatten(structure, repeated)
+
+
+def batch_of(leaves_lead: Sequence[bool], tree: PyTree) -> PyTree:
+    """Of leaves with a leading axis on every one, as `mapped` makes them: the batch that the user's functions see."""
+    leaves, structure = jax.tree.flatten(tree)
+    return jax.tree.unflatten(
+        structure, [leaf if counts else leaf[0] for leaf, counts in zip(leaves, leaves_lead, strict=True)]
+    )
+
+
+@dataclass(frozen=True)
+class OutputRows:
+    """How a model's outputs, any pytree with a leading axis of examples, are one row of numbers for each example.
+
+    Attributes:
+        structure: of the pytree.
+        shapes, dtypes: of one example's part of each leaf.
+    """
+
+    structure: Any
+    shapes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, outputs: PyTree) -> "OutputRows":
+        """Of a batch's outputs, arrays or shapes."""
+        leaves, structure = jax.tree.flatten(outputs)
+        return cls(structure, tuple(leaf.shape[1:] for leaf in leaves), tuple(leaf.dtype for leaf in leaves))
+
+    def like(self, count: int) -> PyTree:
+        """Shapes and dtypes of the outputs of a batch of so many examples."""
+        leaves = [
+            jax.ShapeDtypeStruct((count, *shape), dtype) for shape, dtype in zip(self.shapes, self.dtypes, strict=True)
+        ]
+        return jax.tree.unflatten(self.structure, leaves)
+
+    @property
+    def width(self) -> int:
+        """Numbers in a row."""
+        return sum(math.prod(shape) for shape in self.shapes)
+
+    def ravel(self, outputs: PyTree) -> Float[Array, "batch c"]:
+        """One row per example, in the widest floating dtype among the leaves."""
+        leaves = jax.tree.leaves(outputs)
+        if len(leaves) == 1:
+            return leaves[0].reshape(leaves[0].shape[0], -1)
+        floating = [dtype for dtype in self.dtypes if jnp.issubdtype(dtype, jnp.inexact)]
+        dtype = jnp.result_type(*(floating or self.dtypes))
+        return jnp.concatenate([leaf.reshape(leaf.shape[0], -1).astype(dtype) for leaf in leaves], axis=1)
+
+    def unravel(self, rows: Float[Array, "batch c"]) -> PyTree:
+        """The outputs again; leaves that are not of a floating dtype are constants."""
+        count = rows.shape[0]
+        if len(self.shapes) == 1:
+            return jax.tree.unflatten(self.structure, [rows.reshape(count, *self.shapes[0])])
+        leaves, start = [], 0
+        for shape, dtype in zip(self.shapes, self.dtypes, strict=True):
+            part = rows[:, start : start + math.prod(shape)].reshape(count, *shape)
+            start += math.prod(shape)
+            inexact = jnp.issubdtype(dtype, jnp.inexact)
+            leaves.append(part.astype(dtype) if inexact else jnp.round(jax.lax.stop_gradient(part)).astype(dtype))
+        return jax.tree.unflatten(self.structure, leaves)

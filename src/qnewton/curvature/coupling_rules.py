@@ -1,0 +1,344 @@
+"""What the primitives of jax do with the axis of the examples.
+
+A rule takes an equation, the states of its operands and the number of examples, and returns the states of its results.
+A primitive without a rule is not understood: then nothing is proven, and numbers decide (`curvature.agreement`).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .example_axis import Free, Mixed, OneExample, PerExample, State, everywhere, joined, reshaped
+
+Rule = Callable[[Any, Sequence[State], int], list[State]]
+
+_ENTRY_BY_ENTRY = (
+    "abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e bitcast_convert_type cbrt "
+    "ceil clamp clz complex conj convert_element_type copy copy_p cos cosh digamma div eq eq_to erf erf_inv erfc "
+    "exp exp2 expm1 floor ge gt igamma igamma_grad_a igammac imag integer_pow is_finite le le_to lgamma log log1p "
+    "logistic lt lt_to max min mul name ne neg nextafter not or polygamma population_count pow random_fold_in "
+    "random_seed real reduce_precision regularized_incomplete_beta rem round rsqrt select_n shift_left "
+    "shift_right_arithmetic shift_right_logical sharding_constraint sign sin sinh sqrt square stop_gradient sub "
+    "tan tanh threefry2x32 xor zeta"
+)
+ENTRY_BY_ENTRY = frozenset(_ENTRY_BY_ENTRY.split())
+_REDUCTIONS = (
+    "reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or reduce_xor argmax argmin psum pmax pmin"
+)
+REDUCTIONS = frozenset(_REDUCTIONS.split())
+_ALONG = {
+    "cumsum": "axis",
+    "cumprod": "axis",
+    "cummax": "axis",
+    "cummin": "axis",
+    "cumlogsumexp": "axis",
+    "sort": "dimension",
+    "top_k": "axis",
+    "approx_top_k": "reduction_dimension",
+    "split": "axis",
+}
+_WINDOWS = {"reduce_window", "reduce_window_sum", "reduce_window_max", "reduce_window_min", "select_and_gather_add"}
+# Work on the last axes, the same for each entry of the leading ones.
+_CORE_AXES = {
+    "cholesky": 2,
+    "eig": 2,
+    "eigh": 2,
+    "householder_product": 2,
+    "lu": 2,
+    "qr": 2,
+    "schur": 2,
+    "svd": 2,
+    "triangular_solve": 2,
+    "tridiagonal_solve": 2,
+}
+ALONG_THE_EXAMPLES = "works along their axis"
+
+
+def step(equation: Any, states: Sequence[State], count: int) -> list[State]:
+    """The states of an equation's results. No operand is `Mixed`, and one at least depends on the examples."""
+    name = equation.primitive.name
+    results = len(equation.outvars)
+    if any(isinstance(state, OneExample) for state in states):
+        # A function of one example and of what is the same for all; positions cannot be told apart inside a loop whose
+        # body sees no counter.
+        if all(isinstance(state, OneExample | Free) for state in states):
+            return [OneExample()] * results
+        return [Mixed(equation, "combines one example with the whole batch")] * results
+    if name in ENTRY_BY_ENTRY:
+        ranks = [atom.aval.ndim for atom in equation.invars]
+        return [joined(states, ranks, equation)] * results
+    rule = _RULES.get(name)
+    found = None if rule is None else rule(equation, states, count)
+    return [Mixed(equation, "is not understood by the proof")] * results if found is None else found
+
+
+def _mixes(equation: Any) -> list[State]:
+    return [Mixed(equation, ALONG_THE_EXAMPLES)] * len(equation.outvars)
+
+
+def _only(states: Sequence[State]) -> PerExample | None:
+    """The state of the first operand, where it alone depends on the examples."""
+    first, *others = states
+    return first if isinstance(first, PerExample) and all(isinstance(state, Free) for state in others) else None
+
+
+def _reduction(equation: Any, states: Sequence[State], count: int) -> list[State]:
+    axes = equation.params["axes"]
+    results: list[State] = []
+    for state in states:
+        if isinstance(state, Free):
+            results.append(Free(frozenset(_after(a, axes) for a in state.uniform if a not in axes)))
+            continue
+        assert isinstance(state, PerExample)
+        if state.axis in axes:
+            return _mixes(equation)
+        results.append(PerExample(_after(state.axis, axes), state.inner))
+    return results if len(results) == len(equation.outvars) else results[:1] * len(equation.outvars)
+
+
+def _after(axis: int, removed: Sequence[int]) -> int:
+    return axis - sum(a < axis for a in removed)
+
+
+def _along(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+    along = equation.params[_ALONG[equation.primitive.name]]
+    rank = equation.invars[0].aval.ndim
+    state = joined(states, [atom.aval.ndim for atom in equation.invars], equation)
+    if isinstance(state, PerExample) and state.axis == along % rank:
+        return _mixes(equation)
+    return [state] * len(equation.outvars)
+
+
+def _dot(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+    contracting, batch = equation.params["dimension_numbers"]
+    placed = []
+    for side in (0, 1):
+        state = states[side]
+        if not isinstance(state, PerExample):
+            continue
+        if state.axis in contracting[side]:
+            return _mixes(equation)
+        placed.append((_dot_place(equation, side, state.axis), state.inner, state.axis in batch[side]))
+    if len(placed) == 2:
+        # Every example against every other, as attention across the batch has it.
+        if placed[0] != placed[1] or not placed[0][2]:
+            return _mixes(equation)
+    elif placed[0][2]:
+        other = next(side for side in (0, 1) if isinstance(states[side], Free))
+        free = states[other]
+        assert isinstance(free, Free)
+        if batch[other][placed[0][0]] not in free.uniform:
+            return [Mixed(equation, "takes in an array that differs from one position of the batch to another")]
+    return [PerExample(placed[0][0], placed[0][1])]
+
+
+def _dot_place(equation: Any, side: int, axis: int) -> int:
+    contracting, batch = equation.params["dimension_numbers"]
+    if axis in batch[side]:
+        return batch[side].index(axis)
+    used = [*contracting[side], *batch[side]]
+    free = [a for a in range(equation.invars[side].aval.ndim) if a not in used]
+    before = len(batch[0])
+    if side == 1:
+        before += equation.invars[0].aval.ndim - len(contracting[0]) - len(batch[0])
+    return before + free.index(axis)
+
+
+def _transpose(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+    state = states[0]
+    assert isinstance(state, PerExample)
+    return [PerExample(equation.params["permutation"].index(state.axis), state.inner)]
+
+
+def _broadcast(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+    state = _only(states)
+    return None if state is None else [PerExample(equation.params["broadcast_dimensions"][state.axis], state.inner)]
+
+
+def _reshape(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+    state = reshaped(states[0], equation.invars[0].aval.shape, equation.outvars[0].aval.shape, count)
+    return None if state is None else [state]
+
+
+def _convolution(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+    state = _only(states)
+    numbers = equation.params["dimension_numbers"]
+    if state is None or equation.params["batch_group_count"] != 1:
+        return None
+    if numbers.lhs_spec[0] != state.axis:
+        return _mixes(equation)
+    return [PerExample(numbers.out_spec[0], state.inner)]
+
+
+def _windows(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+    params = equation.params
+    state = joined(states, [atom.aval.ndim for atom in equation.invars], equation)
+    if not isinstance(state, PerExample):
+        return [state] * len(equation.outvars)
+    axis = state.axis
+    dilations = [params.get(key) for key in ("base_dilation", "window_dilation")]
+    still = (
+        params["window_dimensions"][axis] == 1
+        and params["window_strides"][axis] == 1
+        and tuple(params["padding"][axis]) == (0, 0)
+        and all(dilation is None or dilation[axis] == 1 for dilation in dilations)
+    )
+    return [state] * len(equation.outvars) if still else _mixes(equation)
+
+
+def _core(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+    ranks = [atom.aval.ndim for atom in equation.invars]
+    state = joined(states, ranks, equation)
+    if not isinstance(state, PerExample):
+        return [state] * len(equation.outvars)
+    inside = _CORE_AXES[equation.primitive.name]
+    return [state] * len(equation.outvars) if state.axis < max(ranks) - inside else _mixes(equation)
+
+
+def _fft(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+    state = states[0]
+    assert isinstance(state, PerExample)
+    last = equation.invars[0].aval.ndim - len(equation.params["fft_lengths"])
+    return [state] if state.axis < last else _mixes(equation)
+
+
+def _concatenate(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+    along = equation.params["dimension"]
+    state = joined(states, [atom.aval.ndim for atom in equation.invars], equation)
+    if isinstance(state, PerExample) and state.axis == along:
+        # Batches one after the other, as contrastive models have them: still example i % count.
+        return [state] if all(isinstance(one, PerExample) for one in states) else _mixes(equation)
+    return [state]
+
+
+def _slice(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+    state, params = states[0], equation.params
+    assert isinstance(state, PerExample)
+    axis, period = state.axis, state.inner * count
+    start, stop = params["start_indices"][axis], params["limit_indices"][axis]
+    if params["strides"] is not None and params["strides"][axis] != 1:
+        return _mixes(equation)
+    # Whole batches out of several keep their order; some of the examples do not.
+    return [state] if start % period == 0 and (stop - start) % period == 0 else _mixes(equation)
+
+
+def _dynamic_slice(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+    state = _only(states)
+    if state is None:
+        return None
+    whole = equation.outvars[0].aval.shape[state.axis] == equation.invars[0].aval.shape[state.axis]
+    return [state] if whole else _mixes(equation)
+
+
+def _dynamic_update_slice(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+    if not all(isinstance(state, Free) for state in states[2:]):
+        return None
+    state = joined(states[:2], [1, 1], equation)
+    if not isinstance(state, PerExample):
+        return [state]
+    shapes = [atom.aval.shape for atom in equation.invars[:2]]
+    return [state] if shapes[0][state.axis] == shapes[1][state.axis] else _mixes(equation)
+
+
+def _pad(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+    state = _only(states)
+    if state is None:
+        return None
+    return [state] if tuple(equation.params["padding_config"][state.axis]) == (0, 0, 0) else _mixes(equation)
+
+
+def _reverse(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+    state = states[0]
+    assert isinstance(state, PerExample)
+    return _mixes(equation) if state.axis in equation.params["dimensions"] else [state]
+
+
+def _gather(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+    operand, indices = states
+    numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
+    result_rank = equation.outvars[0].aval.ndim
+    # Axes of the result that run along the indices' own, in their order; the last axis of the indices is the address.
+    from_indices = [axis for axis in range(result_rank) if axis not in numbers.offset_dims]
+    table = isinstance(operand, Free)
+    if isinstance(indices, PerExample):
+        if indices.axis >= len(from_indices):
+            return _mixes(equation)
+        if table and not numbers.operand_batching_dims:
+            return [PerExample(from_indices[indices.axis], indices.inner)]
+        paired = dict(zip(numbers.start_indices_batching_dims, numbers.operand_batching_dims, strict=True))
+        if isinstance(operand, PerExample) and paired.get(indices.axis) == operand.axis:
+            return [PerExample(from_indices[indices.axis], indices.inner)] if operand.inner == indices.inner else None
+        return None
+    if not isinstance(operand, PerExample) or operand.axis in numbers.operand_batching_dims:
+        return None
+    shape = equation.invars[0].aval.shape
+    removed = [*numbers.collapsed_slice_dims, *numbers.operand_batching_dims]
+    if operand.axis in removed or sizes[operand.axis] != shape[operand.axis]:
+        return _mixes(equation)
+    kept = [axis for axis in range(len(shape)) if axis not in removed]
+    return [PerExample(numbers.offset_dims[kept.index(operand.axis)], operand.inner)]
+
+
+def _random(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+    # Keys lead, and what is drawn from each follows.
+    state = states[0]
+    return [state] if isinstance(state, PerExample) and len(states) == 1 else None
+
+
+def _barrier(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+    return list(states)
+
+
+_RULES: dict[str, Rule | Callable[[Any, Sequence[State], int], list[State] | None]] = {
+    **dict.fromkeys(REDUCTIONS, _reduction),
+    **dict.fromkeys(_ALONG, _along),
+    **dict.fromkeys(_WINDOWS, _windows),
+    **dict.fromkeys(_CORE_AXES, _core),
+    **dict.fromkeys(("random_bits", "random_split", "random_wrap", "random_unwrap"), _random),
+    **dict.fromkeys(("reshape", "squeeze", "expand_dims"), _reshape),
+    "broadcast_in_dim": _broadcast,
+    "concatenate": _concatenate,
+    "conv_general_dilated": _convolution,
+    "dot_general": _dot,
+    "dynamic_slice": _dynamic_slice,
+    "dynamic_update_slice": _dynamic_update_slice,
+    "fft": _fft,
+    "gather": _gather,
+    "optimization_barrier": _barrier,
+    "pad": _pad,
+    "rev": _reverse,
+    "slice": _slice,
+    "transpose": _transpose,
+}
+
+
+def free_step(equation: Any, states: Sequence[Free]) -> list[Free]:
+    """Of an equation that no example enters: along which axes its results are constant."""
+    name, results = equation.primitive.name, len(equation.outvars)
+    ranks = [atom.aval.ndim for atom in equation.invars]
+    if name in ENTRY_BY_ENTRY:
+        wide = [state for state, rank in zip(states, ranks, strict=True) if rank > 0]
+        rank = equation.outvars[0].aval.ndim
+        found = Free(frozenset.intersection(*[state.uniform for state in wide])) if wide else everywhere(rank)
+        return [found] * results
+    if name == "broadcast_in_dim":
+        shape, placed = equation.invars[0].aval.shape, equation.params["broadcast_dimensions"]
+        new = equation.outvars[0].aval.shape
+        varies = {b for a, b in enumerate(placed) if a not in states[0].uniform and shape[a] == new[b]}
+        return [Free(frozenset(range(len(new))) - varies)]
+    if name in ("reshape", "squeeze", "expand_dims"):
+        found = reshaped(states[0], equation.invars[0].aval.shape, equation.outvars[0].aval.shape, 1)
+        assert isinstance(found, Free)
+        return [found]
+    if name == "transpose":
+        permutation = equation.params["permutation"]
+        return [Free(frozenset(k for k, axis in enumerate(permutation) if axis in states[0].uniform))]
+    if name == "iota":
+        rank = equation.outvars[0].aval.ndim
+        return [Free(frozenset(range(rank)) - {equation.params["dimension"]})]
+    if name in REDUCTIONS and "axes" in equation.params:
+        axes = equation.params["axes"]
+        return [Free(frozenset(_after(a, axes) for a in state.uniform if a not in axes)) for state in states][:results]
+    if ranks and all(len(state.uniform) == rank for state, rank in zip(states, ranks, strict=True)) and name in _ALONG:
+        along = equation.params[_ALONG[name]]
+        return [Free(frozenset(range(ranks[0])) - {along % ranks[0]})] * results
+    return [Free(frozenset(a for a, size in enumerate(var.aval.shape) if size == 1)) for var in equation.outvars]

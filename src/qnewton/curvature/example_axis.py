@@ -1,0 +1,116 @@
+"""Where the examples of a batch are in an array of a traced program: what is known of one variable.
+
+An example is followed by its axis. Along `axis`, entry `i` belongs to example `(i // inner) % count`: a reshape that
+joins the examples with positions (`[batch, time, width]` to `[batch * time, width]`) keeps track of them so.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Free:
+    """The examples do not enter.
+
+    Attributes:
+        uniform: axes along which the array is known to be constant. Along the others it may tell one position of the
+            batch from another, as a mask of the batch's size does.
+    """
+
+    uniform: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class PerExample:
+    """Every entry depends on one example, the one that it belongs to.
+
+    Attributes:
+        axis: that counts the examples.
+        inner: entries along it that belong to one example before the next one begins.
+    """
+
+    axis: int
+    inner: int = 1
+
+
+@dataclass(frozen=True)
+class OneExample:
+    """Within a loop over the examples: the whole array depends on the one whose turn it is."""
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Examples may have met.
+
+    Attributes:
+        equation: where, an equation of a jaxpr, or None.
+        how: what it does with the examples, a predicate for a message.
+    """
+
+    equation: Any
+    how: str
+
+
+State = Free | PerExample | OneExample | Mixed
+
+
+def everywhere(rank: int) -> Free:
+    """What is constant along all of its axes."""
+    return Free(frozenset(range(rank)))
+
+
+def reshaped(state: State, old: Sequence[int], new: Sequence[int], count: int) -> State | None:
+    """What a reshape makes of a state; None where the examples are no longer along one axis."""
+    if isinstance(state, Free):
+        return _reshaped_free(state, old, new)
+    if not isinstance(state, PerExample):
+        return state
+    # In row-major order entry f belongs to example (f // stride) % count, whatever the shape is.
+    stride = state.inner * math.prod(old[state.axis + 1 :])
+    for axis, size in enumerate(new):
+        below = math.prod(new[axis + 1 :])
+        if below and size > 1 and stride % below == 0 and size % (stride // below * count) == 0:
+            return PerExample(axis, stride // below)
+    return None
+
+
+def _reshaped_free(state: Free, old: Sequence[int], new: Sequence[int]) -> Free:
+    if len(state.uniform) == len(old):
+        return everywhere(len(new))
+    # Axes of size 1 come and go; any other change forgets which axes are constant.
+    wide_old = [axis for axis, size in enumerate(old) if size != 1]
+    wide_new = [axis for axis, size in enumerate(new) if size != 1]
+    ones = {axis for axis, size in enumerate(new) if size == 1}
+    if [old[axis] for axis in wide_old] != [new[axis] for axis in wide_new]:
+        return Free(frozenset(ones))
+    kept = {b for a, b in zip(wide_old, wide_new, strict=True) if a in state.uniform}
+    return Free(frozenset(kept | ones))
+
+
+def joined(states: Iterable[State], ranks: Iterable[int], equation: Any) -> State:
+    """What holds of a value that is computed entry by entry from several of one shape.
+
+    Args:
+        states: of the operands.
+        ranks: of the operands; a scalar goes with any shape.
+        equation: to be named where examples meet.
+    """
+    found: State | None = None
+    free: list[Free] = []
+    for state, rank in zip(states, ranks, strict=True):
+        if isinstance(state, Mixed):
+            return state
+        if isinstance(state, Free):
+            if rank > 0:
+                free.append(state)
+        elif found is None:
+            found = state
+        elif found != state:
+            return Mixed(equation, "combines arrays whose examples lie along different axes")
+    if found is None:
+        return Free(frozenset.intersection(*[one.uniform for one in free])) if free else Free()
+    if isinstance(found, PerExample) and any(found.axis not in one.uniform for one in free):
+        return Mixed(equation, "takes in an array that differs from one position of the batch to another")
+    return found

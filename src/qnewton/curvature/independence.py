@@ -1,0 +1,317 @@
+"""Whether a batch's examples influence each other, in the model or in the loss, and how that is known."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core as jex
+from jaxtyping import Array, Bool, Key, PyTree
+
+from ..core.status import Code
+from .agreement import agree
+from .batch import Batch, OutputRows, batch_of, example_count, leads, mapped
+from .coupling import first_meeting, place, traced
+from .objective import Objective
+from .same_program import same_program
+
+
+class Independence(Code):
+    """Why curvature was taken from single examples (the first two), or from the whole batch."""
+
+    PROVEN = 0
+    """The traced program shows that no example enters what another one contributes."""
+    SEEN = 1
+    """The proof fails, and on this batch single examples give the same outputs, losses and derivatives."""
+    MODEL = 2
+    """An example influences the outputs of another."""
+    LOSS = 3
+    """An example influences the loss of another."""
+    BOTH = 4
+    """Either of them."""
+    ALONE_FAILS = 5
+    """The model does not run on an example alone, or returns something else then."""
+    UNDECIDED = 6
+    """The proof fails, and while a program is traced there are no numbers to compare."""
+    DECLARED = 7
+    """The objective says `whole_batch=True`."""
+
+    @property
+    def reason(self) -> str:
+        """In words."""
+        return _REASONS[self]
+
+
+_REASONS = {
+    Independence.PROVEN: "shown by the program",
+    Independence.SEEN: "single examples gave the same on this batch",
+    Independence.MODEL: "the model couples the examples",
+    Independence.LOSS: "the loss couples the examples",
+    Independence.BOTH: "model and loss couple the examples",
+    Independence.ALONE_FAILS: "the model does not run on one example alone",
+    Independence.UNDECIDED: "not shown by the program, and no numbers to compare under jit",
+    Independence.DECLARED: "declared by whole_batch=True",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of an objective on a batch.
+
+    Attributes:
+        kind: how it is known.
+        model, loss: whether single examples serve for the model's outputs, and for the losses.
+        where: the operation at which the proof failed, and its place in the user's code; empty where it did not.
+        reverse_only: whether the model has derivative rules for reverse mode alone (`jax.custom_vjp`).
+    """
+
+    kind: Independence
+    model: bool
+    loss: bool
+    where: str
+    reverse_only: bool
+
+
+@dataclass(frozen=True)
+class Views:
+    """An objective's two halves, on the whole batch and on single examples.
+
+    Attributes:
+        objective, inputs, targets, key: as in `Objective.__call__`.
+        count: examples.
+        rows: how outputs are rows of numbers.
+    """
+
+    objective: Objective
+    inputs: PyTree
+    targets: PyTree
+    key: Key[Array, ""] | None
+    count: int
+    rows: OutputRows
+
+    @property
+    def keyed(self) -> bool:
+        """Whether each example has a key of its own, which makes the model see one at a time anyway."""
+        return self.key is not None and self.objective.takes_key and not self.objective.whole_batch
+
+    def outputs(self, params: PyTree) -> Array:
+        """The rows `[batch, c]` of the outputs of the whole batch."""
+        return self.rows.ravel(self.objective.outputs(params, self.inputs, self.key))
+
+    def data(self) -> tuple[PyTree, PyTree]:
+        """Inputs, with each example's key where there is one, and targets; a leading axis on every leaf."""
+        inputs = mapped(self.inputs, self.count)
+        if self.keyed:
+            assert self.key is not None
+            inputs = (inputs, jax.random.split(self.key, self.count))
+        return inputs, mapped(self.targets, self.count)
+
+    def alone(self, params: PyTree, x: PyTree) -> Any:
+        """The model's outputs for one example of `data`, leading axes of 1 included."""
+        x, keys = x if self.keyed else (x, None)
+        inputs = batch_of(leads(self.inputs), x)
+        key = self.key if keys is None else keys[0]
+        # The key of one example is not to be split once more.
+        return self.objective.batch_outputs(params, inputs, key)
+
+    def terms(self, rows: Array) -> tuple[Array, Array | None]:
+        """Loss and weight of every example, from the rows of all."""
+        return self.objective.terms(self.rows.unravel(rows), self.targets)
+
+    def terms_alone(self, row: Array, y: PyTree) -> tuple[Array, Array | None]:
+        """Loss and weight `[1]` of one example of `data`."""
+        targets = batch_of(leads(self.targets), jax.tree.map(lambda leaf: leaf[None], y))
+        return self.objective.terms(self.rows.unravel(row[None]), targets)
+
+
+def judge(views: Views, params: PyTree, model: jex.ClosedJaxpr) -> Verdict:
+    """Prove independence, or else compare numbers.
+
+    Args:
+        views: of the objective on the batch.
+        params: where.
+        model: the jaxpr of `Objective.outputs` in parameters and inputs, on the whole batch.
+    """
+    reverse_only = _has(model.jaxpr, "custom_vjp_call")
+    of_loss = _loss_meeting(views)
+    if views.objective.whole_batch:
+        return Verdict(Independence.DECLARED, False, of_loss is None, "", reverse_only)
+    one = _alone(views, params)
+    if one is None:
+        return Verdict(Independence.ALONE_FAILS, False, of_loss is None, _SQUEEZED, reverse_only)
+    of_model = None if views.keyed or views.count == 1 else _model_meeting(views, params, model, one)
+    if of_model is None and of_loss is None:
+        return Verdict(Independence.PROVEN, True, True, "", reverse_only)
+    where = "; ".join(
+        f"{half}: {found}" for half, found in (("predict", of_model), ("loss", of_loss)) if found is not None
+    )
+    seen = _numbers(views, params, reverse_only, of_model is not None, of_loss is not None)
+    if seen is None:
+        return Verdict(Independence.UNDECIDED, of_model is None, of_loss is None, where, reverse_only)
+    together = {(True, True): Independence.SEEN, (False, True): Independence.MODEL, (True, False): Independence.LOSS}
+    return Verdict(together.get(seen, Independence.BOTH), *seen, where, reverse_only)
+
+
+_SQUEEZED = (
+    "predict fails on a batch of one, or returns outputs of another shape there; a `.squeeze()` inside it drops the axis "
+    "of the examples as well, so name the axis that it means, as `.squeeze(-1)` does"
+)
+
+
+def examples_agree(views: Views, params: PyTree, reverse_only: bool) -> Bool[Array, ""]:
+    """Whether single examples give the outputs, losses and derivatives of the whole batch, by numbers."""
+    return _model_agrees(views, params, reverse_only) & _loss_agrees(views, params)
+
+
+def _numbers(
+    views: Views, params: PyTree, reverse_only: bool, ask_model: bool, ask_loss: bool
+) -> tuple[bool, bool] | None:
+    """Whether single examples serve for model and loss; None where there are no numbers."""
+    leaves = jax.tree.leaves((params, views.inputs, views.targets, views.key))
+    if any(isinstance(leaf, jax.core.Tracer | jax.ShapeDtypeStruct) for leaf in leaves):
+        return None
+
+    def compare(params: PyTree) -> tuple[Array, Array]:
+        true = jnp.ones((), bool)
+        return (
+            _model_agrees(views, params, reverse_only) if ask_model else true,
+            _loss_agrees(views, params) if ask_loss else true,
+        )
+
+    found = jax.jit(compare)(params)
+    # A model that closes over what is being traced has no numbers either.
+    if any(isinstance(flag, jax.core.Tracer) for flag in found):
+        return None
+    return bool(found[0]), bool(found[1])
+
+
+def _model_agrees(views: Views, params: PyTree, reverse_only: bool) -> Bool[Array, ""]:
+    inputs, _ = views.data()
+
+    def alone(params: PyTree) -> Array:
+        def single(x: PyTree) -> Array:
+            return views.rows.ravel(views.alone(params, jax.tree.map(lambda leaf: leaf[None], x)))[0]
+
+        return jax.vmap(single)(inputs)
+
+    return agree(views.outputs, alone, params, forward=not reverse_only)
+
+
+def _loss_agrees(views: Views, params: PyTree) -> Bool[Array, ""]:
+    rows = views.outputs(params)
+    _, targets = views.data()
+    forward = not _has(traced(views.terms, rows)[0].jaxpr, "custom_vjp_call")
+
+    def alone(rows: Array) -> PyTree:
+        return jax.tree.map(lambda leaf: leaf[:, 0], jax.vmap(views.terms_alone)(rows, targets))
+
+    return agree(views.terms, alone, rows, forward=forward)
+
+
+def _alone(views: Views, params: PyTree) -> jex.ClosedJaxpr | None:
+    """The program of a batch of one; None where the model fails on it, or returns something else than one output."""
+
+    def outputs(params: PyTree, x: PyTree) -> Any:
+        return views.alone(params, x) if views.keyed else views.objective.outputs(params, x, views.key)
+
+    # It has just run on the whole batch: an exception here is about the size of the batch, and hides nothing.
+    try:
+        closed, found = traced(outputs, params, _one_of(views.data()[0] if views.keyed else views.inputs))
+    except Exception:
+        return None
+    expected = views.rows.like(1)
+    same = jax.tree.structure(found) == jax.tree.structure(expected) and all(
+        (one.shape, one.dtype) == (other.shape, other.dtype)
+        for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
+    )
+    return closed if same else None
+
+
+def _model_meeting(views: Views, params: PyTree, model: jex.ClosedJaxpr, one: jex.ClosedJaxpr) -> str | None:
+    """Where the proof for the model fails, or None."""
+    per_example = [False] * len(jax.tree.leaves(params)) + leads(views.inputs)
+    met = first_meeting(model, per_example, views.count)
+    if met is not None:
+        return place(met)
+    return None if same_program(model, one) else _OTHER_SIZE
+
+
+def _loss_meeting(views: Views) -> str | None:
+    """Where the proof for the loss fails, or None."""
+    if views.count == 1:
+        return None
+    outputs = views.rows.like(views.count)
+    many, _ = traced(views.objective.terms, outputs, views.targets)
+    per_example = [True] * len(views.rows.shapes) + leads(views.targets)
+    met = first_meeting(many, per_example, views.count)
+    if met is not None:
+        return place(met)
+    try:
+        one, _ = traced(views.objective.terms, _one_of(outputs), _one_of(views.targets))
+    except Exception:  # as in `_alone`
+        return _OTHER_SIZE
+    return None if same_program(many, one) else _OTHER_SIZE
+
+
+_OTHER_SIZE = "it computes something else for a batch of another size"
+
+
+def _one_of(tree: PyTree) -> PyTree:
+    """The shapes of a batch of one."""
+    leaves, structure = jax.tree.flatten(tree)
+    ones = [
+        jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype) if counts else leaf
+        for leaf, counts in zip(leaves, leads(tree), strict=True)
+    ]
+    return jax.tree.unflatten(structure, ones)
+
+
+def reverse_only(function: Callable[..., PyTree], *arguments: PyTree) -> bool:
+    """Whether a function holds derivative rules for reverse mode alone (`jax.custom_vjp`)."""
+    return _has(jax.make_jaxpr(function)(*arguments).jaxpr, "custom_vjp_call")
+
+
+def _has(jaxpr: Any, name: str) -> bool:
+    """Whether a primitive whose name starts so stands in a jaxpr, at any depth."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name.startswith(name):
+            return True
+        for value in equation.params.values():
+            for part in value if isinstance(value, tuple | list) else [value]:
+                inner = part.jaxpr if isinstance(part, jex.ClosedJaxpr) else part
+                if hasattr(inner, "eqns") and _has(inner, name):
+                    return True
+    return False
+
+
+def independence(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> Verdict:
+    """Whether the examples of a batch influence each other, how that is known, and where the proof failed.
+
+    Args:
+        objective: as for `newton`.
+        params: where; numbers are compared near them.
+        batch: `(inputs, targets)`.
+        key: of the model, where it takes one.
+    """
+    return judged(objective, params, batch, key)[1]
+
+
+def judged(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None) -> tuple[Views, Verdict]:
+    """The objective's views of a batch, and the verdict.
+
+    Raises:
+        ValueError: if the leading axis of the outputs does not count the examples.
+    """
+    inputs, targets = batch
+    count = example_count(inputs)
+    model, outputs = traced(lambda p, x: objective.outputs(p, x, key), params, inputs)
+    shapes = [leaf.shape for leaf in jax.tree.leaves(outputs)]
+    if any(shape[:1] != (count,) for shape in shapes) or not shapes:
+        told = shapes[0] if len(shapes) == 1 else shapes
+        raise ValueError(
+            f"predict returned outputs of shape {told} for {count} examples: their leading axis must count "
+            "the examples. Keep positions or tokens on an axis of their own and sum over it in the loss"
+        )
+    views = Views(objective, inputs, targets, key, count, OutputRows.of(outputs))
+    return views, judge(views, params, model)

@@ -1,0 +1,69 @@
+"""Whether a function does the same to a batch of one as to a batch of many.
+
+A proof that examples do not meet within a batch says nothing of a model that divides by the number of examples, or
+draws as much noise as there are examples: alone, an example would be treated otherwise. So what both programs compute
+is compared, operation by operation and number by number.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend import core as jex
+
+# These give arrays another shape and compute nothing; which of them a program has depends on sizes.
+_SHAPES = {"broadcast_in_dim", "expand_dims", "reshape", "squeeze", "transpose", "copy", "convert_element_type"}
+_INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr", "body_jaxpr", "cond_jaxpr", "branches")
+
+
+def same_program(many: jex.ClosedJaxpr, one: jex.ClosedJaxpr) -> bool:
+    """Whether two jaxprs have the same operations with the same numbers, in the same order.
+
+    Args:
+        many: of a batch.
+        one: of the same function on a batch of one.
+    """
+    if len(many.consts) != len(one.consts) or not all(map(_same_array, many.consts, one.consts)):
+        return False
+    return list(_operations(many.jaxpr)) == list(_operations(one.jaxpr))
+
+
+def _operations(jaxpr: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    for equation in jaxpr.eqns:
+        numbers = tuple(_number(atom.val) for atom in equation.invars if isinstance(atom, jex.Literal))
+        name = equation.primitive.name
+        inner = [equation.params[key] for key in _INNER if equation.params.get(key) is not None]
+        if not inner:
+            if name not in _SHAPES or numbers:
+                yield name, numbers
+            continue
+        if name not in ("jit", "pjit", "closed_call", "remat2", "checkpoint"):
+            yield name, numbers
+        elif numbers:
+            yield "", numbers
+        for part in inner:
+            for closed in part if isinstance(part, tuple | list) else [part]:
+                if isinstance(closed, jex.ClosedJaxpr):
+                    # Constants inside a loop or a branch were seen on their way in, or are the program's own.
+                    yield "", tuple(_number(c) for c in closed.consts if np.ndim(c) == 0)
+                    yield from _operations(closed.jaxpr)
+                else:
+                    yield from _operations(closed)
+
+
+def _number(value: Any) -> Any:
+    # NaN differs from itself, and would from the other program's.
+    return value.item() if isinstance(value, np.generic) and value == value else repr(value)
+
+
+def _same_array(many: Any, one: Any) -> bool:
+    if many is one:
+        return True
+    if isinstance(many, jax.core.Tracer) or isinstance(one, jax.core.Tracer) or np.ndim(many) != np.ndim(one):
+        return False
+    if any(not jax.dtypes.issubdtype(array.dtype, np.number) for array in (many, one)):
+        return False
+    if any(a not in (1, b) for a, b in zip(np.shape(one), np.shape(many), strict=True)):
+        return False
+    return many.dtype == one.dtype and np.array_equal(many, np.broadcast_to(one, np.shape(many)), equal_nan=True)
