@@ -1,4 +1,4 @@
-"""Models whose examples influence each other are refused by the place in the user's code; no other model is.
+"""The proof that examples are independent: it names the place in the user's code where they meet, and holds elsewhere.
 
 A model is one row of `COUPLED` or `INDEPENDENT`: a function that returns parameters and `predict`, and its inputs.
 """
@@ -14,7 +14,6 @@ import pytest
 from flax import nnx
 from jaxtyping import Array, PyTree
 
-from qnewton.curvature import GaussNewton, Objective, whole
 from qnewton.curvature.coupling import refuse_coupling
 
 BATCH, WIDTH, LENGTH = 6, 4, 3
@@ -81,6 +80,15 @@ def attention_across_the_batch(p: PyTree, x: Array) -> Array:
     return jax.nn.softmax((x @ p) @ x.T) @ x
 
 
+def maximum_pooling_of(x: Array, p: Array) -> Array:
+    h = jax.lax.conv_general_dilated(x, p, (1, 1), "SAME")
+    return jax.lax.reduce_window(h, -jnp.inf, jax.lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
+
+
+def noise_of_the_batch(p: PyTree, x: Array) -> Array:
+    return x @ p * jax.random.bernoulli(jax.random.key(0), 0.5, (x.shape[0], WIDTH))
+
+
 # What the message must name: the operation, and the layer or the file.
 HERE, FLAX = r"test_coupling\.py", r"flax.*normalization\.py"
 COUPLED: dict[str, tuple[Case, str, str]] = {
@@ -102,6 +110,35 @@ COUPLED: dict[str, tuple[Case, str, str]] = {
         "reduce_sum",
         HERE,
     ),
+    "after-a-bias": ((plain(lambda p, x: batch_norm(p, x + p[0])), VECTORS), "reduce_sum", HERE),
+    "after-a-convolution-and-pooling": (
+        (plain(lambda p, x: (h := maximum_pooling_of(x, p)) - jnp.mean(h, axis=0), jnp.ones((1, 1, 3, 3))), IMAGES),
+        "reduce_sum",
+        HERE,
+    ),
+    "after-a-gather": ((plain(lambda p, x: batch_norm(p, x[:, jnp.array([3, 2, 1, 0])])), VECTORS), "reduce_sum", HERE),
+    "after-a-concatenation": (
+        (plain(lambda p, x: jnp.sum(jnp.concatenate([x @ p, x], axis=1), axis=0) + x @ p[:, :1]), VECTORS),
+        "reduce_sum",
+        HERE,
+    ),
+    "after-a-slice": ((plain(lambda p, x: x @ p - jnp.max(x[:, 1:3])), VECTORS), "reduce_max", HERE),
+    "inside-a-scan": (
+        (plain(lambda p, x: jax.lax.scan(lambda h, _: (h @ p - jnp.mean(h, axis=0), None), x, None, 2)[0]), VECTORS),
+        "reduce_sum",
+        HERE,
+    ),
+    "inside-a-branch": (
+        (plain(lambda p, x: jax.lax.cond(p[0, 0] > 0, lambda h: h, lambda h: batch_norm(p, h), x) @ p), VECTORS),
+        "reduce_sum",
+        HERE,
+    ),
+    "tokens-joined-with-examples": (
+        (plain(lambda p, x: (h := x.reshape(-1, WIDTH) @ p) - jnp.mean(h, axis=0)), SEQUENCES),
+        "reduce_sum",
+        HERE,
+    ),
+    "reversed": ((plain(lambda p, x: x @ p + x[::-1]), VECTORS), "rev", HERE),
     "the-wrong-one-of-two-equal-axes": ((plain(lambda p, x: jnp.cumsum(x @ p, axis=0)), SQUARES), "cumsum", HERE),
 }
 
@@ -112,15 +149,25 @@ def test_a_model_that_couples_examples_is_refused_with_operation_and_place(
 ) -> None:
     make, inputs = case
     params, predict = make()
-    message = rf"predict couples the examples of a batch: `{operation}` works along their axis.*{place}.*Curvature is"
+    message = rf"predict couples the examples of a batch, or .*`{operation}` works along their axis.*{place}.*layer or"
     with pytest.raises(ValueError, match=message):
         refuse_coupling(predict, params, inputs)
 
 
-def test_curvature_refuses_too() -> None:
-    objective = Objective(batch_norm, lambda z, y: jnp.sum(z**2, axis=-1))
-    with pytest.raises(ValueError, match=r"couples the examples.*Use layer or group normalisation"):
-        GaussNewton().form(objective, KERNEL, (VECTORS, jnp.zeros(BATCH)), whole(KERNEL)[0])
+# Nothing is computed along the examples, and still one alone would be treated otherwise.
+UNPROVEN: dict[str, tuple[Predict, str]] = {
+    "noise-of-the-batch": (noise_of_the_batch, "differs from one position of the batch to another"),
+    "an-array-for-each-example": (lambda p, x: jnp.tanh((x + VECTORS[::-1]) @ p), "differs from one position"),
+    "a-stop-gradiented-maximum": (lambda p, x: x @ p - jax.lax.stop_gradient(jnp.max(x @ p)), "reduce_max"),
+    "a-guard": (lambda p, x: jnp.where(jnp.all(jnp.isfinite(x)), x @ p, 0), "reduce_and"),
+    "unheard-of": (lambda p, x: jax.pure_callback(lambda a: a, jax.typeof(x), x) @ p, "is not understood by the proof"),
+}
+
+
+@pytest.mark.parametrize(("predict", "how"), UNPROVEN.values(), ids=UNPROVEN)
+def test_what_the_proof_cannot_show_is_not_let_through(predict: Predict, how: str) -> None:
+    with pytest.raises(ValueError, match=how):
+        refuse_coupling(predict, KERNEL, VECTORS)
 
 
 def layer_norm(p: PyTree, x: Array) -> Array:
@@ -208,6 +255,16 @@ INDEPENDENT: dict[str, Case] = {
     "square-weight-on-the-left": (plain(weight_on_the_left, SQUARE), SQUARE),
     "unused-statistics": (plain(with_unused_statistics), VECTORS),
     "unused-statistics-under-jit": (plain(jax.jit(with_unused_statistics)), VECTORS),
+    "two-views-of-the-batch": (
+        plain(lambda p, x: (h := jnp.concatenate([x, -x]) @ p)[:BATCH] * h[BATCH:]),
+        VECTORS,
+    ),
+    "mapped-one-by-one": (plain(lambda p, x: jax.lax.map(lambda a: jnp.cumsum(a @ p), x)), VECTORS),
+    "a-branch": (plain(lambda p, x: jax.lax.cond(p[0, 0] > 0, jnp.tanh, jnp.sin, x @ p)), VECTORS),
+    "along-the-other-axis-of-a-branch": (plain(lambda p, x: jnp.cumsum(x @ p, axis=1)[:, ::-1]), VECTORS),
+    "labels-in-the-inputs": (plain(lambda p, x: jnp.take_along_axis(x @ p, jnp.argsort(x, 1)[:, :1], 1)), VECTORS),
+    "bias": (plain(lambda p, x: x @ p + p[0]), VECTORS),
+    "a-loop": (plain(lambda p, x: jax.lax.fori_loop(0, 3, lambda i, h: jnp.tanh(h @ p), x)), VECTORS),
     "normalised-weights": (plain(lambda p, x: x @ (p / jnp.sum(p, axis=0))), VECTORS),
 }
 

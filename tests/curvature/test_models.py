@@ -27,6 +27,11 @@ TOLERANCE = {"float32": 1e-5, "float64": 1e-10}  # relative to the largest entry
 Predict = Callable[[PyTree, Array], Array]
 
 
+def of_one(predict: Callable) -> Callable:
+    """The raveled outputs of one example, from a model of batches."""
+    return lambda params, x: jnp.ravel(predict(params, jax.tree.map(lambda leaf: leaf[None], x))[0])
+
+
 class Case(NamedTuple):
     """A model as `(params, predict)`, its kind of inputs, and the names of the parameters that are not recognised."""
 
@@ -314,7 +319,7 @@ def test_every_block_of_a_model_equals_the_dense_one(name: str, curvature: str, 
 @models
 def test_the_parameters_of_a_model_are_recognised(name: str) -> None:
     objective, params, (inputs, _) = build(name, "float32")
-    program = trace(objective.predict, params, inputs)
+    program = trace(of_one(objective.predict), params, inputs)
     unrecognised = {leaf for position, leaf in enumerate(leaf_names(params)) if position not in program.uses}
     assert unrecognised == CASES[name].unrecognised
 
@@ -322,7 +327,7 @@ def test_the_parameters_of_a_model_are_recognised(name: str) -> None:
 @models
 def test_the_flattened_model_computes_what_the_model_computes(name: str) -> None:
     objective, params, (inputs, _) = build(name, "float32")
-    program = trace(objective.predict, params, inputs)
+    program = trace(of_one(objective.predict), params, inputs)
     uses = [use for found in program.uses.values() for use in found]
     still = {use: jnp.zeros((use.positions, use.index.shape[1])) for use in uses}
 

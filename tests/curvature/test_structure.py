@@ -27,6 +27,11 @@ TRAPS: dict[str, tuple[Predict, dict[str, tuple[int, ...]]]] = {}
 RECOGNISED: dict[str, set[str]] = {}
 
 
+def of_one(predict: Callable) -> Callable:
+    """The raveled outputs of one example, from a model of batches."""
+    return lambda params, x: jnp.ravel(predict(params, jax.tree.map(lambda leaf: leaf[None], x))[0])
+
+
 def trap(*recognised: str, **shapes: tuple[int, ...]) -> Callable[[Predict], Predict]:
     """Registers a model `(params, x [batch, 3]) -> [batch, 2]` with the shapes of its parameters."""
 
@@ -439,7 +444,7 @@ def jacobians() -> dict[str, tuple[dict[str, np.ndarray], np.ndarray, dict[str, 
         results = {}
         for name, (params, inputs) in problems.items():
             predict = TRAPS[name][0]
-            program = trace(predict, params, inputs)
+            program = trace(of_one(predict), params, inputs)
             actual = jax.vmap(lambda x, p=params, program=program: jacobian_through_uses(program, p, x))(inputs)
             expected = jax.jacfwd(predict)(params, inputs)
             expected = {key: leaf.reshape(BATCH, 2, -1) for key, leaf in expected.items()}
@@ -465,7 +470,7 @@ def test_a_bias_is_carried_by_the_product_that_it_is_added_to() -> None:
     with jax.enable_x64(True):
         for name in ("weight_on_the_left", "heads", "convolution", "look_up", "bias_of_its_own_at_each_position"):
             _, params, (inputs, _) = problem(name)
-            program = trace(TRAPS[name][0], params, inputs)
+            program = trace(of_one(TRAPS[name][0]), params, inputs)
             (bias,) = program.uses[sorted(params).index("b")]
             carried[name] = None if bias.carrier is None else sorted(params)[bias.carrier.leaf]
     assert carried == {
@@ -491,7 +496,7 @@ def test_entries_are_taken_in_their_own_order(name: str, key: str, transposed: b
     """So that placing a block is a transposition, and not a gather of its rows."""
     with jax.enable_x64(True):
         _, params, (inputs, _) = problem(name)
-        (use,) = trace(TRAPS[name][0], params, inputs).uses[sorted(params).index(key)]
+        (use,) = trace(of_one(TRAPS[name][0]), params, inputs).uses[sorted(params).index(key)]
     index = use.index.T if transposed else use.index
     np.testing.assert_array_equal(index.reshape(-1), np.arange(params[key].size))
 
@@ -499,7 +504,7 @@ def test_entries_are_taken_in_their_own_order(name: str, key: str, transposed: b
 @pytest.mark.parametrize(("stored", "used", "count"), [("bfloat16", "float32", 1), ("float32", "bfloat16", 0)])
 def test_a_parameter_may_be_widened_but_not_rounded(stored: str, used: str, count: int) -> None:
     params, inputs = {"w": jnp.ones((3, 2), stored)}, jnp.ones((BATCH, 3), used)
-    program = trace(lambda p, x: x @ p["w"].astype(used), params, inputs)
+    program = trace(of_one(lambda p, x: x @ p["w"].astype(used)), params, inputs)
     assert len(program.uses) == count
     for use in program.uses.get(0, ()):
         outputs, _ = program.run(params, inputs[0], {use: jnp.ones((1, 2))})
@@ -516,7 +521,7 @@ def test_one_trace_serves_every_block() -> None:
         return TRAPS["heads"][0](p, x)
 
     _, params, (inputs, _) = problem("heads")
-    program = trace(predict, jax.eval_shape(lambda: params), inputs)
+    program = trace(of_one(predict), jax.eval_shape(lambda: params), inputs)
     assert calls == [(1, 3)]
     assert {len(program.uses[leaf]) for leaf in range(3)} == {1}
     program.run(params, inputs[0], {use: jnp.ones((1, use.index.shape[1])) for (use,) in program.uses.values()})

@@ -36,7 +36,8 @@ _REMEDIES = {
     Status.NOT_SOLVED: "the solution missed the residual tolerance: the system is numerically singular, raise the "
     "damping",
     Status.COUPLED: "the examples of this batch influence each other, and what was asked for is made of single "
-    "examples (K-FAC, empirical Fisher): use GaussNewton() or Hessian() with newton, which take the whole batch's curvature",
+    "examples (K-FAC, empirical Fisher): use newton with GaussNewton() or Hessian(), which take the whole batch's "
+    "curvature",
 }
 
 

@@ -5,7 +5,7 @@ the parameters are perturbed, and a random product with the Jacobian is compared
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -64,7 +64,7 @@ def _random_like(tree: PyTree, number: int, around: PyTree | None = None) -> PyT
 
     def draw(key: Any, leaf: Array) -> Array:
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
-            return leaf if around is not None else np.zeros(leaf.shape, jax.dtypes.float0)
+            return leaf if around is not None else cast(Array, np.zeros(leaf.shape, jax.dtypes.float0))
         noise = jax.random.normal(key, leaf.shape, leaf.dtype)
         # Divided by the largest first: squares of very small or large parameters leave the range.
         largest = jnp.max(jnp.abs(leaf), initial=0)

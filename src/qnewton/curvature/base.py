@@ -61,6 +61,6 @@ class AbstractCurvature(eqx.Module):
         """The dense block `[n, n]` at `params`, in the dtype of the parameters, exactly symmetric.
 
         Raises:
-            ValueError: if the outputs have no axis that counts the examples, or the model couples them.
+            ValueError: if the outputs have no axis that counts the examples.
         """
         return self.system(Point.of(objective, params, batch, key), block).formed()

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.extend import core as jex
 from jax.extend import source_info_util
 from jax.interpreters.partial_eval import dce_jaxpr
@@ -38,6 +40,8 @@ def first_meeting(closed: jex.ClosedJaxpr, per_example: Sequence[bool], count: i
         per_example: for each argument, whether its leading axis counts the examples; the others are the same for all.
         count: examples.
     """
+    if count == 1:
+        return None
     given: list[State] = [
         PerExample(0) if leads else everywhere(variable.aval.ndim)
         for leads, variable in zip(per_example, closed.jaxpr.invars, strict=True)
@@ -121,10 +125,11 @@ def _results(equation: Any, states: Sequence[State], count: int) -> Sequence[Sta
 
 def _placed(state: State, call: Any) -> State:
     # What jax jits itself (a sort, say) has no place in the user's code; the call of it has.
-    if isinstance(state, Mixed) and state.equation is not None:
-        if not source_info_util.summarize(state.equation.source_info):
-            return Mixed(state.equation.replace(source_info=call.source_info), state.how)
-    return state
+    if not isinstance(state, Mixed) or state.equation is None:
+        return state
+    if source_info_util.summarize(state.equation.source_info):
+        return state
+    return Mixed(state.equation.replace(source_info=call.source_info), state.how)
 
 
 def _scan(equation: Any, states: Sequence[State], count: int) -> list[State]:
@@ -144,14 +149,45 @@ def _scan(equation: Any, states: Sequence[State], count: int) -> list[State]:
     sliced = [
         OneExample() if found else _shifted(state, -1) for found, state in zip(by_example, sequences, strict=True)
     ]
-    for _ in range(_CARRY_ROUNDS):
-        results = walk(params["jaxpr"], [*fixed, *carry, *sliced], count)
-        following = [_met(a, b, equation) for a, b in zip(carry, results[:carries], strict=True)]
-        if following == carry:
-            stacked = [PerExample(0) if isinstance(s, OneExample) else _shifted(s, 1) for s in results[carries:]]
-            return [*carry, *stacked]
-        carry = following
-    return [Mixed(equation, "loses the examples in its carry")] * len(equation.outvars)
+    shapes = [atom.aval.shape for atom in equation.invars[consts : consts + carries]]
+
+    def body(carry: Sequence[State]) -> list[State]:
+        return walk(params["jaxpr"], [*fixed, *carry, *sliced], count)
+
+    carry, results = _settled(body, carry, shapes, count, equation)
+    stacked = [PerExample(0) if isinstance(s, OneExample) else _shifted(s, 1) for s in results[carries:]]
+    return [*carry, *stacked]
+
+
+def _settled(
+    body: Callable[[Sequence[State]], list[State]],
+    carry: Sequence[State],
+    shapes: Sequence[tuple[int, ...]],
+    count: int,
+    equation: Any,
+) -> tuple[list[State], list[State]]:
+    """What holds of a loop's carry before and after every pass, and what its body returns then."""
+    # What starts the same for all examples may be each example's own: a weaker claim, under which zeros pass for a
+    # state of the network.
+    owned = [
+        PerExample(0) if isinstance(state, Free) and 0 in state.uniform and shape[:1] == (count,) else state
+        for state, shape in zip(carry, shapes, strict=True)
+    ]
+    lost: list[State] = [Mixed(equation, "loses the examples in its carry")] * len(carry)
+    results: list[State] = lost
+    for start in (list(carry), owned):
+        now: list[State] = start
+        for _ in range(_CARRY_ROUNDS):
+            results = body(now)
+            following = [_met(a, b, equation) for a, b in zip(now, results, strict=False)]
+            if following == now:
+                break
+            now = following
+        else:
+            now = lost
+        if not any(isinstance(state, Mixed) for state in now):
+            break
+    return now, results
 
 
 def _while(equation: Any, states: Sequence[State], count: int) -> list[State]:
@@ -159,18 +195,13 @@ def _while(equation: Any, states: Sequence[State], count: int) -> list[State]:
     of_condition, of_body = params["cond_nconsts"], params["body_nconsts"]
     condition, body = states[:of_condition], states[of_condition : of_condition + of_body]
     carry = list(states[of_condition + of_body :])
-    for _ in range(_CARRY_ROUNDS):
-        results = walk(params["body_jaxpr"], [*body, *carry], count)
-        following = [_met(a, b, equation) for a, b in zip(carry, results, strict=True)]
-        if following == carry:
-            break
-        carry = following
-    else:
-        return [Mixed(equation, "loses the examples in its carry")] * len(equation.outvars)
+    shapes = [atom.aval.shape for atom in equation.invars[of_condition + of_body :]]
+    carry, _ = _settled(
+        lambda carry: walk(params["body_jaxpr"], [*body, *carry], count), carry, shapes, count, equation
+    )
     (ends,) = walk(params["cond_jaxpr"], [*condition, *carry], count)
     if not isinstance(ends, Free):
         return [Mixed(equation, "ends when the examples say so")] * len(equation.outvars)
-    # How often the body ran is the same for all, but nothing says after how many passes a counter stands where it does.
     return carry
 
 
@@ -215,12 +246,8 @@ def _shifted(state: State, by: int) -> State:
 
 def _of_constant(value: Any) -> Free:
     """Along which axes a closed-over array is constant; of a tracer nothing is known but its axes of size 1."""
-    shape = np.shape(value)
-    if (
-        isinstance(value, jax.core.Tracer)
-        or not hasattr(value, "dtype")
-        or not jax.dtypes.issubdtype(value.dtype, np.number)
-    ):
+    shape, dtype = np.shape(value), getattr(value, "dtype", None)
+    if isinstance(value, Tracer) or dtype is None or not jnp.issubdtype(dtype, np.number):
         return Free(frozenset(axis for axis, size in enumerate(shape) if size == 1))
     array = np.asarray(value)
     return Free(

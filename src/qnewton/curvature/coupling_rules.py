@@ -9,7 +9,7 @@ from typing import Any
 
 from .example_axis import Free, Mixed, OneExample, PerExample, State, everywhere, joined, reshaped
 
-Rule = Callable[[Any, Sequence[State], int], list[State]]
+Rule = Callable[[Any, Sequence[State], int], Sequence[State] | None]
 
 _ENTRY_BY_ENTRY = (
     "abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e bitcast_convert_type cbrt "
@@ -53,7 +53,7 @@ _CORE_AXES = {
 ALONG_THE_EXAMPLES = "works along their axis"
 
 
-def step(equation: Any, states: Sequence[State], count: int) -> list[State]:
+def step(equation: Any, states: Sequence[State], count: int) -> Sequence[State]:
     """The states of an equation's results. No operand is `Mixed`, and one at least depends on the examples."""
     name = equation.primitive.name
     results = len(equation.outvars)
@@ -71,7 +71,7 @@ def step(equation: Any, states: Sequence[State], count: int) -> list[State]:
     return [Mixed(equation, "is not understood by the proof")] * results if found is None else found
 
 
-def _mixes(equation: Any) -> list[State]:
+def _mixes(equation: Any) -> Sequence[State]:
     return [Mixed(equation, ALONG_THE_EXAMPLES)] * len(equation.outvars)
 
 
@@ -81,7 +81,7 @@ def _only(states: Sequence[State]) -> PerExample | None:
     return first if isinstance(first, PerExample) and all(isinstance(state, Free) for state in others) else None
 
 
-def _reduction(equation: Any, states: Sequence[State], count: int) -> list[State]:
+def _reduction(equation: Any, states: Sequence[State], count: int) -> Sequence[State]:
     axes = equation.params["axes"]
     results: list[State] = []
     for state in states:
@@ -99,16 +99,15 @@ def _after(axis: int, removed: Sequence[int]) -> int:
     return axis - sum(a < axis for a in removed)
 
 
-def _along(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+def _along(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     along = equation.params[_ALONG[equation.primitive.name]]
     rank = equation.invars[0].aval.ndim
-    state = joined(states, [atom.aval.ndim for atom in equation.invars], equation)
-    if isinstance(state, PerExample) and state.axis == along % rank:
+    if any(isinstance(state, PerExample) and state.axis == along % rank for state in states):
         return _mixes(equation)
-    return [state] * len(equation.outvars)
+    return [joined(states, [atom.aval.ndim for atom in equation.invars], equation)] * len(equation.outvars)
 
 
-def _dot(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+def _dot(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     contracting, batch = equation.params["dimension_numbers"]
     placed = []
     for side in (0, 1):
@@ -143,23 +142,23 @@ def _dot_place(equation: Any, side: int, axis: int) -> int:
     return before + free.index(axis)
 
 
-def _transpose(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+def _transpose(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     state = states[0]
     assert isinstance(state, PerExample)
     return [PerExample(equation.params["permutation"].index(state.axis), state.inner)]
 
 
-def _broadcast(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+def _broadcast(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     state = _only(states)
     return None if state is None else [PerExample(equation.params["broadcast_dimensions"][state.axis], state.inner)]
 
 
-def _reshape(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+def _reshape(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     state = reshaped(states[0], equation.invars[0].aval.shape, equation.outvars[0].aval.shape, count)
     return None if state is None else [state]
 
 
-def _convolution(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+def _convolution(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     state = _only(states)
     numbers = equation.params["dimension_numbers"]
     if state is None or equation.params["batch_group_count"] != 1:
@@ -169,7 +168,7 @@ def _convolution(equation: Any, states: Sequence[State], count: int) -> list[Sta
     return [PerExample(numbers.out_spec[0], state.inner)]
 
 
-def _windows(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+def _windows(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     params = equation.params
     state = joined(states, [atom.aval.ndim for atom in equation.invars], equation)
     if not isinstance(state, PerExample):
@@ -185,7 +184,7 @@ def _windows(equation: Any, states: Sequence[State], count: int) -> list[State] 
     return [state] * len(equation.outvars) if still else _mixes(equation)
 
 
-def _core(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+def _core(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     ranks = [atom.aval.ndim for atom in equation.invars]
     state = joined(states, ranks, equation)
     if not isinstance(state, PerExample):
@@ -194,14 +193,14 @@ def _core(equation: Any, states: Sequence[State], count: int) -> list[State] | N
     return [state] * len(equation.outvars) if state.axis < max(ranks) - inside else _mixes(equation)
 
 
-def _fft(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+def _fft(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     state = states[0]
     assert isinstance(state, PerExample)
     last = equation.invars[0].aval.ndim - len(equation.params["fft_lengths"])
     return [state] if state.axis < last else _mixes(equation)
 
 
-def _concatenate(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+def _concatenate(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     along = equation.params["dimension"]
     state = joined(states, [atom.aval.ndim for atom in equation.invars], equation)
     if isinstance(state, PerExample) and state.axis == along:
@@ -210,7 +209,7 @@ def _concatenate(equation: Any, states: Sequence[State], count: int) -> list[Sta
     return [state]
 
 
-def _slice(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+def _slice(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     state, params = states[0], equation.params
     assert isinstance(state, PerExample)
     axis, period = state.axis, state.inner * count
@@ -221,7 +220,7 @@ def _slice(equation: Any, states: Sequence[State], count: int) -> list[State] | 
     return [state] if start % period == 0 and (stop - start) % period == 0 else _mixes(equation)
 
 
-def _dynamic_slice(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+def _dynamic_slice(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     state = _only(states)
     if state is None:
         return None
@@ -229,7 +228,7 @@ def _dynamic_slice(equation: Any, states: Sequence[State], count: int) -> list[S
     return [state] if whole else _mixes(equation)
 
 
-def _dynamic_update_slice(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+def _dynamic_update_slice(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     if not all(isinstance(state, Free) for state in states[2:]):
         return None
     state = joined(states[:2], [1, 1], equation)
@@ -239,20 +238,20 @@ def _dynamic_update_slice(equation: Any, states: Sequence[State], count: int) ->
     return [state] if shapes[0][state.axis] == shapes[1][state.axis] else _mixes(equation)
 
 
-def _pad(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+def _pad(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     state = _only(states)
     if state is None:
         return None
     return [state] if tuple(equation.params["padding_config"][state.axis]) == (0, 0, 0) else _mixes(equation)
 
 
-def _reverse(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+def _reverse(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     state = states[0]
     assert isinstance(state, PerExample)
     return _mixes(equation) if state.axis in equation.params["dimensions"] else [state]
 
 
-def _gather(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+def _gather(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     operand, indices = states
     numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
     result_rank = equation.outvars[0].aval.ndim
@@ -278,17 +277,17 @@ def _gather(equation: Any, states: Sequence[State], count: int) -> list[State] |
     return [PerExample(numbers.offset_dims[kept.index(operand.axis)], operand.inner)]
 
 
-def _random(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+def _random(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     # Keys lead, and what is drawn from each follows.
     state = states[0]
     return [state] if isinstance(state, PerExample) and len(states) == 1 else None
 
 
-def _barrier(equation: Any, states: Sequence[State], count: int) -> list[State] | None:
+def _barrier(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     return list(states)
 
 
-_RULES: dict[str, Rule | Callable[[Any, Sequence[State], int], list[State] | None]] = {
+_RULES: dict[str, Rule] = {
     **dict.fromkeys(REDUCTIONS, _reduction),
     **dict.fromkeys(_ALONG, _along),
     **dict.fromkeys(_WINDOWS, _windows),
@@ -309,6 +308,22 @@ _RULES: dict[str, Rule | Callable[[Any, Sequence[State], int], list[State] | Non
     "slice": _slice,
     "transpose": _transpose,
 }
+
+
+def _free_dot(equation: Any, states: Sequence[Free]) -> Free:
+    contracting, batch = equation.params["dimension_numbers"]
+    paired = {
+        k
+        for k, axes in enumerate(zip(*batch, strict=True))
+        if all(a in s.uniform for a, s in zip(axes, states, strict=True))
+    }
+    own = {
+        _dot_place(equation, side, axis)
+        for side in (0, 1)
+        for axis in states[side].uniform
+        if axis not in contracting[side] and axis not in batch[side]
+    }
+    return Free(frozenset(paired | own))
 
 
 def free_step(equation: Any, states: Sequence[Free]) -> list[Free]:
@@ -335,6 +350,8 @@ def free_step(equation: Any, states: Sequence[Free]) -> list[Free]:
     if name == "iota":
         rank = equation.outvars[0].aval.ndim
         return [Free(frozenset(range(rank)) - {equation.params["dimension"]})]
+    if name == "dot_general":
+        return [_free_dot(equation, states)]
     if name in REDUCTIONS and "axes" in equation.params:
         axes = equation.params["axes"]
         return [Free(frozenset(_after(a, axes) for a in state.uniform if a not in axes)) for state in states][:results]

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.extend import core as jex
 from jaxtyping import Array, Bool, Key, PyTree
 
@@ -139,23 +140,26 @@ def judge(views: Views, params: PyTree, model: jex.ClosedJaxpr) -> Verdict:
         return Verdict(Independence.DECLARED, False, of_loss is None, "", reverse_only)
     one = _alone(views, params)
     if one is None:
-        return Verdict(Independence.ALONE_FAILS, False, of_loss is None, _SQUEEZED, reverse_only)
-    of_model = None if views.keyed or views.count == 1 else _model_meeting(views, params, model, one)
+        return Verdict(Independence.ALONE_FAILS, False, of_loss is None, SIZE_OF_THE_BATCH, reverse_only)
+    of_model = None if views.keyed else _model_meeting(views, params, model, one)
     if of_model is None and of_loss is None:
         return Verdict(Independence.PROVEN, True, True, "", reverse_only)
     where = "; ".join(
         f"{half}: {found}" for half, found in (("predict", of_model), ("loss", of_loss)) if found is not None
     )
-    seen = _numbers(views, params, reverse_only, of_model is not None, of_loss is not None)
+    traced_over = any(isinstance(constant, Tracer) for constant in model.consts)
+    ask = of_model is not None, of_loss is not None
+    seen = None if traced_over else _numbers(views, params, reverse_only, *ask)
     if seen is None:
         return Verdict(Independence.UNDECIDED, of_model is None, of_loss is None, where, reverse_only)
     together = {(True, True): Independence.SEEN, (False, True): Independence.MODEL, (True, False): Independence.LOSS}
     return Verdict(together.get(seen, Independence.BOTH), *seen, where, reverse_only)
 
 
-_SQUEEZED = (
-    "predict fails on a batch of one, or returns outputs of another shape there; a `.squeeze()` inside it drops the axis "
-    "of the examples as well, so name the axis that it means, as `.squeeze(-1)` does"
+SIZE_OF_THE_BATCH = (
+    "predict fails on a batch of one, or returns outputs of another shape there; a `.squeeze()` inside it drops the "
+    "axis of the examples as well, so name the axis that it means, as `.squeeze(-1)` does; what differs from one "
+    "example to the next belongs into the inputs"
 )
 
 
@@ -169,7 +173,7 @@ def _numbers(
 ) -> tuple[bool, bool] | None:
     """Whether single examples serve for model and loss; None where there are no numbers."""
     leaves = jax.tree.leaves((params, views.inputs, views.targets, views.key))
-    if any(isinstance(leaf, jax.core.Tracer | jax.ShapeDtypeStruct) for leaf in leaves):
+    if any(isinstance(leaf, Tracer | jax.ShapeDtypeStruct) for leaf in leaves):
         return None
 
     def compare(params: PyTree) -> tuple[Array, Array]:
@@ -179,9 +183,10 @@ def _numbers(
             _loss_agrees(views, params) if ask_loss else true,
         )
 
-    found = jax.jit(compare)(params)
-    # A model that closes over what is being traced has no numbers either.
-    if any(isinstance(flag, jax.core.Tracer) for flag in found):
+    with jax.ensure_compile_time_eval():
+        found = jax.jit(compare)(params)
+    # A loss that closes over what is being traced has no numbers either.
+    if any(isinstance(flag, Tracer) for flag in found):
         return None
     return bool(found[0]), bool(found[1])
 
@@ -234,7 +239,7 @@ def _model_meeting(views: Views, params: PyTree, model: jex.ClosedJaxpr, one: je
     met = first_meeting(model, per_example, views.count)
     if met is not None:
         return place(met)
-    return None if same_program(model, one) else _OTHER_SIZE
+    return None if views.count == 1 or same_program(model, one) else _OTHER_SIZE
 
 
 def _loss_meeting(views: Views) -> str | None:

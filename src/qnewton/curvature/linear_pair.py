@@ -35,9 +35,9 @@ def linear_pair(function: Callable[[PyTree], PyTree], at: PyTree, reverse_only: 
             return jax.linear_transpose(pull, value)(tangent)[0]
         except NotImplementedError as error:
             raise ValueError(
-                "the model has derivative rules for reverse mode alone (jax.custom_vjp), and their backward pass cannot "
-                f"be transposed: {error}. Use a solver that takes the formed matrix, such as Cholesky() or LU(): "
-                "Gauss-Newton blocks are formed in reverse mode. Or write the rule with jax.custom_jvp"
+                "the model has derivative rules for reverse mode alone (jax.custom_vjp), and their backward pass "
+                f"cannot be transposed: {error}. Use a solver that takes the formed matrix, such as Cholesky() or "
+                "LU(): Gauss-Newton blocks are formed in reverse mode. Or write the rule with jax.custom_jvp"
             ) from error
 
     return value, push_through_transpose, pull

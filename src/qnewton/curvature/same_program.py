@@ -8,8 +8,9 @@ is compared, operation by operation and number by number.
 from collections.abc import Iterator
 from typing import Any
 
-import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.extend import core as jex
 
 # These give arrays another shape and compute nothing; which of them a program has depends on sizes.
@@ -60,9 +61,9 @@ def _number(value: Any) -> Any:
 def _same_array(many: Any, one: Any) -> bool:
     if many is one:
         return True
-    if isinstance(many, jax.core.Tracer) or isinstance(one, jax.core.Tracer) or np.ndim(many) != np.ndim(one):
+    if isinstance(many, Tracer) or isinstance(one, Tracer) or np.ndim(many) != np.ndim(one):
         return False
-    if any(not jax.dtypes.issubdtype(array.dtype, np.number) for array in (many, one)):
+    if any(not jnp.issubdtype(array.dtype, np.number) for array in (many, one)):
         return False
     if any(a not in (1, b) for a, b in zip(np.shape(one), np.shape(many), strict=True)):
         return False

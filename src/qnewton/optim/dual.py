@@ -112,7 +112,7 @@ def dual_newton(
 
     Raises:
         ValueError, TypeError: from `init`, for parameters that are empty or not floating-point; from `update`, for a
-            missing batch, or a model that couples its examples.
+            missing batch.
         MemoryError: from `update`, for more residuals than fit in memory.
     """
     if not 0 < start < float("inf"):

@@ -8,6 +8,7 @@ from jaxtyping import Array, PyTree
 
 from ..core.layout import Layout
 from ..curvature.batch import OutputRows, batch_of, example_count, leads, mapped
+from ..curvature.independence import SIZE_OF_THE_BATCH
 from ..curvature.kronecker import Layer, find_layers, layout_of
 from ..curvature.objective import Objective
 from ..curvature.partition import Block
@@ -63,8 +64,8 @@ def program_of_inputs(objective: Objective, params: PyTree, inputs: PyTree | Non
 
 
 _EXAMPLE = (
-    "Pass example=inputs, with arrays of a batch or jax.ShapeDtypeStruct, leading axis included; only shapes and dtypes "
-    "are read"
+    "Pass example=inputs, with arrays of a batch or jax.ShapeDtypeStruct, leading axis included; only shapes and "
+    "dtypes are read"
 )
 
 
@@ -75,6 +76,8 @@ def _program(objective: Objective, params: PyTree, inputs: PyTree) -> Program:
         # Layers are the same under any key.
         alone = batch_of(counts, jax.tree.map(lambda leaf: leaf[None], x))
         found = objective.batch_outputs(params, alone, objective.any_key())
+        if any(leaf.shape[:1] != (1,) for leaf in jax.tree.leaves(found)):
+            raise ValueError(f"K-FAC is made of single examples, and here the model has none: {SIZE_OF_THE_BATCH}")
         return OutputRows.of(found).ravel(found)[0]
 
     return trace(outputs, params, jax.eval_shape(lambda x: mapped(x, count), inputs))

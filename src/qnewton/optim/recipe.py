@@ -21,9 +21,9 @@ def recipe(objective: Objective, params: PyTree, batch: Batch) -> optax.Gradient
 
     Few means: examples times outputs at most the number of parameters, and at most 1,500. Then the residuals can be
     fitted all at once, and Levenberg-Marquardt in the residuals reaches high accuracy in few steps; with more of them a
-    step costs their cube. To choose otherwise, call `dual_newton` or `kfac` yourself. Where examples influence each other
-    (batch normalisation in training mode, in-batch negatives) K-FAC has no single examples to go by: then it is `newton`
-    with conjugate gradients on the whole batch's curvature.
+    step costs their cube. To choose otherwise, call `dual_newton` or `kfac` yourself. Where examples influence each
+    other (batch normalisation in training mode, in-batch negatives) K-FAC has no single examples to go by: then it is
+    `newton` with conjugate gradients on the whole batch's curvature.
 
     Args:
         objective: what is minimised.
