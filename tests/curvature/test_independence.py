@@ -81,6 +81,7 @@ COUPLED: dict[str, tuple[PyTree, Predict, Callable, qn.Independence]] = {
     "noise-of-the-batch": (PARAMS, own_noise, cross_entropy, MODEL),
     "an-array-for-each-example": (PARAMS, lambda p, x: dense(p, x + NOISE), cross_entropy, ALONE),
     "divided-by-the-batch": (PARAMS, lambda p, x: dense(p, x) / x.shape[0], cross_entropy, MODEL),
+    "to-the-power-of-the-batch": (PARAMS, lambda p, x: dense(p, x) ** x.shape[0], cross_entropy, MODEL),
     "rolled": (PARAMS, lambda p, x: dense(p, x) + jnp.roll(dense(p, x), 1, axis=0), cross_entropy, MODEL),
     "in-batch-negatives": (PARAMS, dense, contrastive, LOSS),
     "class-balanced": (PARAMS, dense, balanced, LOSS),

@@ -20,7 +20,8 @@ from .batch import example_count, leads
 from .coupling_rules import free_step, step
 from .example_axis import Free, Mixed, OneExample, PerExample, State, everywhere
 
-_INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr")
+# Calls whose result is that of the program inside. A `custom_vjp` has rules that the program does not show.
+_CALLS = {"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint", "custom_jvp_call"}
 _CARRY_ROUNDS = 4
 """Passes over a loop's body until what enters it is what it returns; states only lose information, so few suffice."""
 
@@ -113,11 +114,10 @@ def _results(equation: Any, states: Sequence[State], count: int) -> Sequence[Sta
         return _while(equation, states, count)
     if name == "cond":
         return _cond(equation, states, count)
-    inner = next((params[key] for key in _INNER if params.get(key) is not None), None)
-    if inner is not None and not name.startswith("custom_vjp"):
+    if name in _CALLS:
+        inner = params["jaxpr"] if "jaxpr" in params else params["call_jaxpr"]
         closed = inner if isinstance(inner, jex.ClosedJaxpr) else jex.ClosedJaxpr(inner, ())
-        if len(closed.jaxpr.invars) == len(states) and len(closed.jaxpr.outvars) == len(equation.outvars):
-            return [_placed(state, equation) for state in walk(closed, states, count)]
+        return [_placed(state, equation) for state in walk(closed, states, count)]
     if all(isinstance(state, Free) for state in states):
         return free_step(equation, [state for state in states if isinstance(state, Free)])
     return step(equation, states, count)

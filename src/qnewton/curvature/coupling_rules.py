@@ -81,8 +81,10 @@ def _only(states: Sequence[State]) -> PerExample | None:
     return first if isinstance(first, PerExample) and all(isinstance(state, Free) for state in others) else None
 
 
-def _reduction(equation: Any, states: Sequence[State], count: int) -> Sequence[State]:
+def _reduction(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     axes = equation.params["axes"]
+    if not all(isinstance(axis, int) for axis in axes):
+        return None  # a sum over devices
     results: list[State] = []
     for state in states:
         if isinstance(state, Free):
@@ -352,8 +354,8 @@ def free_step(equation: Any, states: Sequence[Free]) -> list[Free]:
         return [Free(frozenset(range(rank)) - {equation.params["dimension"]})]
     if name == "dot_general":
         return [_free_dot(equation, states)]
-    if name in REDUCTIONS and "axes" in equation.params:
-        axes = equation.params["axes"]
+    axes = equation.params.get("axes", ())
+    if name in REDUCTIONS and all(isinstance(axis, int) for axis in axes):
         return [Free(frozenset(_after(a, axes) for a in state.uniform if a not in axes)) for state in states][:results]
     if ranks and all(len(state.uniform) == rank for state, rank in zip(states, ranks, strict=True)) and name in _ALONG:
         along = equation.params[_ALONG[name]]

@@ -37,10 +37,10 @@ def _operations(jaxpr: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
         inner = [equation.params[key] for key in _INNER if equation.params.get(key) is not None]
         if not inner:
             if name not in _SHAPES or numbers:
-                yield name, numbers
+                yield name, numbers + _settings(equation)
             continue
         if name not in ("jit", "pjit", "closed_call", "remat2", "checkpoint"):
-            yield name, numbers
+            yield name, numbers + _settings(equation)
         elif numbers:
             yield "", numbers
         for part in inner:
@@ -51,6 +51,11 @@ def _operations(jaxpr: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
                     yield from _operations(closed.jaxpr)
                 else:
                     yield from _operations(closed)
+
+
+def _settings(equation: Any) -> tuple[Any, ...]:
+    """What an operation is told besides its operands and is no shape: an exponent, the passes of a loop."""
+    return tuple(equation.params[key] for key in ("y", "length") if isinstance(equation.params.get(key), int | float))
 
 
 def _number(value: Any) -> Any:

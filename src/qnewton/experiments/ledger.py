@@ -12,7 +12,7 @@ import numpy as np
 from ..core.fastest import fastest
 from ..core.operators import Path
 from ..core.status import Refusal, Status, Verdict
-from ..curvature import Block
+from ..curvature import Block, Independence
 from ..optim import BlockInfo, StepInfo
 from ..scheduling import Hybrid, Plan, Recorded
 from ..solvers.quantum.outcome import Outcome
@@ -129,6 +129,7 @@ class Ledger:
             "n": block.n,
             "status": Status(int(info.status)).label,
             "curvature_path": Path(int(info.path)).name.lower(),
+            "independence": Independence(int(info.independence)).label,
             "iterations": int(info.iterations),
             "expected_iterations": {
                 name: float(steps)

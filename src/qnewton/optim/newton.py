@@ -191,7 +191,7 @@ def newton(
             status = jnp.zeros((), jnp.int32)
             executed = None if plan is None else Executed(zero, zero, status)
             counts = status, executed, status
-            return BlockInfo(plan, status, zero, *counts, zero, zero, status, zero, zero, zero, zero, zero)
+            return BlockInfo(plan, status, zero, *counts, zero, zero, status, status, zero, zero, zero, zero, zero)
 
         zero = jnp.zeros((), dtype)
         infos = tuple(blank(block) for block in blocks)
@@ -271,7 +271,12 @@ def newton(
         solved = solve_blocks(point, builds, givens, partial(solve, rate), solver)
         directions = [result.direction for result in solved]
         infos = [
-            dataclasses.replace(result.info, damping_scale=scale) for result, scale in zip(solved, scales, strict=True)
+            dataclasses.replace(
+                result.info,
+                damping_scale=scale,
+                independence=jnp.full((), point.examples.verdict.kind, jnp.int32),
+            )
+            for result, scale in zip(solved, scales, strict=True)
         ]
         starts = tuple(result.start for result in solved) if warm_start else ()
         estimates = tuple(result.remembered for result in solved) if reuse is not None else ()

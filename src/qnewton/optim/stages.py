@@ -34,6 +34,7 @@ class BlockInfo(eqx.Module):
         proven_decrease: fraction of the best decrease of the damped model that the step is proven to attain, in [0, 1];
             0 where no eigenvalue floor is known.
         path: how the curvature computed the block, a `Path`.
+        independence: whether single examples served for the curvature, and how that is known, an `Independence`.
         damping, kept_fraction, perturbation: as in `System`.
         damping_scale: factor on the damping that this step was taken with.
         reduction_ratio: of the block's own part of the step; NaN where it has no damping scale of its own.
@@ -48,6 +49,7 @@ class BlockInfo(eqx.Module):
     exact_residual: Float[Array, ""]
     proven_decrease: Float[Array, ""]
     path: Int[Array, ""]
+    independence: Int[Array, ""]
     damping: Float[Array, ""]
     kept_fraction: Float[Array, ""]
     perturbation: Float[Array, ""]
@@ -197,6 +199,8 @@ def solve_block(
         exact_residual=exact_residual,
         proven_decrease=proven_decrease(system, gradient, value, left),
         path=jnp.asarray(path_of(operator) if path is None else path, jnp.int32),
+        # Not a system's to know.
+        independence=jnp.zeros((), jnp.int32),
         damping=system.damping,
         kept_fraction=system.kept_fraction,
         perturbation=system.perturbation,
