@@ -265,6 +265,12 @@ INDEPENDENT: dict[str, Case] = {
     "labels-in-the-inputs": (plain(lambda p, x: jnp.take_along_axis(x @ p, jnp.argsort(x, 1)[:, :1], 1)), VECTORS),
     "bias": (plain(lambda p, x: x @ p + p[0]), VECTORS),
     "a-loop": (plain(lambda p, x: jax.lax.fori_loop(0, 3, lambda i, h: jnp.tanh(h @ p), x)), VECTORS),
+    "written-into": (plain(lambda p, x: x.at[:, 0].set(1.0) @ p), VECTORS),
+    "solved": (
+        plain(lambda p, x: jnp.linalg.solve((x @ p)[:, :, None] * x[:, None] + jnp.eye(WIDTH), x[:, :, None])[..., 0]),
+        VECTORS,
+    ),
+    "tiled": (plain(lambda p, x: jnp.tile(x @ p, (1, 2))), VECTORS),
     "normalised-weights": (plain(lambda p, x: x @ (p / jnp.sum(p, axis=0))), VECTORS),
 }
 

@@ -152,6 +152,33 @@ def test_numbers_decide_where_the_proof_fails() -> None:
     qn.kfac(objective).update(jax.grad(objective)(PARAMS, batch), qn.kfac(objective).init(PARAMS), PARAMS, batch=batch)
 
 
+def test_a_loss_without_proof_is_presumed_under_jit_and_compared() -> None:
+    """Labels picked by position, as in `log_softmax(z)[arange(n), y]`; and one that couples for these targets alone."""
+
+    def picked(z: Array, y: Array) -> Array:
+        return -jax.nn.log_softmax(z)[jnp.arange(z.shape[0]), y]
+
+    def couples_above_one(z: Array, y: Array) -> Array:
+        return picked(z, y) * (1 + jnp.sum(y > 1))
+
+    expected, _ = oracles(PARAMS, dense, picked)
+    for loss, status in ((picked, qn.Status.OK), (couples_above_one, qn.Status.COUPLED)):
+        objective, optimizer = qn.Objective(dense, loss), qn.newton(qn.Objective(dense, loss), solver=qn.Cholesky())
+        (block,) = qn.whole(PARAMS)
+
+        @jax.jit
+        def both(p: PyTree, b: Any, o: Any = objective, optimizer: Any = optimizer, block: Any = block) -> tuple:
+            matrix = qn.GaussNewton().form(o, p, b, block).operator.as_matrix()
+            return matrix, optimizer.update(jax.grad(o)(p, b), optimizer.init(p), p, batch=b)[1].info.blocks[0]
+
+        matrix, info = both(PARAMS, (INPUTS, CLASSES))
+        assert (int(info.status), int(info.independence)) == (status, qn.Independence.PRESUMED)
+        if status is qn.Status.OK:
+            np.testing.assert_allclose(matrix, expected, atol=1e-5 * np.abs(expected).max())
+        else:
+            assert bool(jnp.all(jnp.isnan(matrix)))
+
+
 def test_no_eigenvalue_floor_for_a_coupled_loss_that_is_not_convex() -> None:
     """In-batch negatives have negative eigenvalues; class weights leave a cross-entropy convex."""
     batch, (block,) = (INPUTS, CLASSES), qn.whole(PARAMS)

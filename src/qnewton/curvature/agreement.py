@@ -72,3 +72,18 @@ def _random_like(tree: PyTree, number: int, around: PyTree | None = None) -> PyT
         return noise * size if around is None else leaf + _SPREAD * size * noise
 
     return jax.tree.unflatten(structure, [draw(key, leaf) for key, leaf in zip(keys, leaves, strict=True)])
+
+
+def random_batch(tree: PyTree) -> PyTree:
+    """Numbers in the shapes of a batch: normal ones, and 0 or 1 where they are whole, which are classes of any loss."""
+    leaves, structure = jax.tree.flatten(tree)
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(_SEED), 3), len(leaves))
+
+    def draw(key: Any, leaf: Any) -> Array:
+        if jnp.issubdtype(leaf.dtype, jnp.inexact):
+            return jax.random.normal(key, leaf.shape, leaf.dtype)
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.split(key, leaf.shape)
+        return jax.random.randint(key, leaf.shape, 0, 2).astype(leaf.dtype)
+
+    return jax.tree.unflatten(structure, [draw(key, leaf) for key, leaf in zip(keys, leaves, strict=True)])

@@ -114,6 +114,12 @@ def _results(equation: Any, states: Sequence[State], count: int) -> Sequence[Sta
         return _while(equation, states, count)
     if name == "cond":
         return _cond(equation, states, count)
+    if name == "custom_linear_solve":
+        # What it computes is its own solve; the other programs are its derivatives'.
+        lengths, solve = params["const_lengths"], params["jaxprs"].solve
+        before = lengths.matvec + lengths.vecmat
+        given = [*states[before : before + lengths.solve], *states[sum(lengths) :]]
+        return walk(solve, given, count)
     if name in _CALLS:
         inner = params["jaxpr"] if "jaxpr" in params else params["call_jaxpr"]
         closed = inner if isinstance(inner, jex.ClosedJaxpr) else jex.ClosedJaxpr(inner, ())

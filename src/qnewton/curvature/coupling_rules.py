@@ -83,7 +83,7 @@ def _only(states: Sequence[State]) -> PerExample | None:
 
 def _reduction(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     axes = equation.params["axes"]
-    if not all(isinstance(axis, int) for axis in axes):
+    if any(isinstance(axis, str) for axis in axes):
         return None  # a sum over devices
     results: list[State] = []
     for state in states:
@@ -279,6 +279,28 @@ def _gather(equation: Any, states: Sequence[State], count: int) -> Sequence[Stat
     return [PerExample(numbers.offset_dims[kept.index(operand.axis)], operand.inner)]
 
 
+def _scatter(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
+    operand, indices, updates = states
+    numbers = equation.params["dimension_numbers"]
+    shapes = [atom.aval.shape for atom in equation.invars]
+    if not isinstance(operand, PerExample) or not isinstance(indices, Free):
+        return None
+    addressed = [*numbers.inserted_window_dims, *numbers.scatter_dims_to_operand_dims, *numbers.operand_batching_dims]
+    if operand.axis in addressed:
+        return _mixes(equation)
+    kept = [axis for axis in range(len(shapes[0])) if axis not in numbers.inserted_window_dims]
+    axis = numbers.update_window_dims[kept.index(operand.axis)]
+    if shapes[2][axis] != shapes[0][operand.axis]:
+        return _mixes(equation)
+    here = updates == PerExample(axis, operand.inner) or (isinstance(updates, Free) and axis in updates.uniform)
+    return [operand] if here else [Mixed(equation, "writes what differs from one position of the batch to another")]
+
+
+def _tile(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
+    # Batches one after the other, as for `_concatenate`.
+    return [states[0]]
+
+
 def _random(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     # Keys lead, and what is drawn from each follows.
     state = states[0]
@@ -308,7 +330,9 @@ _RULES: dict[str, Rule] = {
     "pad": _pad,
     "rev": _reverse,
     "slice": _slice,
+    "tile": _tile,
     "transpose": _transpose,
+    **dict.fromkeys(("scatter", "scatter_add", "scatter-add", "scatter_mul", "scatter_min", "scatter_max"), _scatter),
 }
 
 
@@ -355,7 +379,7 @@ def free_step(equation: Any, states: Sequence[Free]) -> list[Free]:
     if name == "dot_general":
         return [_free_dot(equation, states)]
     axes = equation.params.get("axes", ())
-    if name in REDUCTIONS and all(isinstance(axis, int) for axis in axes):
+    if name in REDUCTIONS and not any(isinstance(axis, str) for axis in axes):
         return [Free(frozenset(_after(a, axes) for a in state.uniform if a not in axes)) for state in states][:results]
     if ranks and all(len(state.uniform) == rank for state, rank in zip(states, ranks, strict=True)) and name in _ALONG:
         along = equation.params[_ALONG[name]]

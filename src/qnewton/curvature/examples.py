@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .batch import Batch
-from .independence import Independence, Verdict, Views, examples_agree, judged
+from .independence import Independence, Verdict, Views, examples_agree, judged, losses_agree
 from .objective import Objective
 
 
@@ -29,6 +29,8 @@ class Examples:
         loss: `(outputs, y)` to its loss, weights included.
         weight: `(outputs, y)` to its weight.
         verdict: whether single examples serve.
+        good: whether this batch bears out what the verdict presumes; None where it presumes nothing. Where it does not,
+            `total` is NaN, so that nothing wrong is used.
         together: outputs of the whole batch, and the sum of its losses in them, for where they do not.
     """
 
@@ -40,6 +42,7 @@ class Examples:
     loss: Callable[[Float[Array, " c"], PyTree], Float[Array, ""]]
     weight: Callable[[Float[Array, " c"], PyTree], Float[Array, ""]]
     verdict: Verdict
+    good: Bool[Array, ""] | None
     together: Views | None
 
     @property
@@ -82,11 +85,11 @@ class Examples:
             verdict=replace(self.verdict, model=True, loss=True),
         )
 
-    def singly(self, params: PyTree, what: str) -> "tuple[Examples, Bool[Array, ''] | None]":
-        """The same for a use that is made of single examples, and whether they serve; None where that is known.
+    def singly(self, params: PyTree, what: str) -> "Examples":
+        """The same for a use that is made of single examples.
 
-        While a program is traced there may be no numbers to tell: then single examples are taken, and `total` is NaN
-        where the numbers that come disagree, so that nothing wrong is used.
+        While a program is traced there may be no numbers to tell whether they serve: then they are taken, and `good`
+        says what the numbers say that come.
 
         Args:
             params: where.
@@ -96,7 +99,7 @@ class Examples:
             ValueError: if examples influence each other.
         """
         if self.independent:
-            return self, None
+            return self
         verdict = self.verdict
         if verdict.kind is not Independence.UNDECIDED:
             raise ValueError(
@@ -108,7 +111,7 @@ class Examples:
         assert self.together is not None
         good = examples_agree(self.together, params, verdict.reverse_only)
         total = jnp.where(good, self.total, jnp.nan)
-        return replace(self, total=total, verdict=replace(verdict, model=True, loss=True)), good
+        return replace(self, total=total, good=good, verdict=replace(verdict, model=True, loss=True))
 
 
 def examples_of(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> Examples:
@@ -132,6 +135,10 @@ def examples_of(objective: Objective, params: PyTree, batch: Batch, key: Key[Arr
     # The outputs are needed for the shape of the weights alone; the compiler drops what does not enter the result.
     _, weights = views.terms(views.outputs(params))
     total = float(views.count) if weights is None else jnp.sum(weights)
+    good = None
+    if verdict.kind is Independence.PRESUMED:
+        good = losses_agree(views, views.outputs(params))
+        total = jnp.where(good, total, jnp.nan)
     return Examples(
         views.count,
         max(1, views.rows.width),
@@ -141,5 +148,6 @@ def examples_of(objective: Objective, params: PyTree, batch: Batch, key: Key[Arr
         loss_of,
         weight_of,
         verdict,
+        good,
         None if verdict.model and verdict.loss else views,
     )

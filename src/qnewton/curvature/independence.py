@@ -1,17 +1,17 @@
 """Whether a batch's examples influence each other, in the model or in the loss, and how that is known."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 from jax.extend import core as jex
-from jaxtyping import Array, Bool, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from ..core.status import Code
-from .agreement import agree
+from .agreement import agree, random_batch
 from .batch import Batch, OutputRows, batch_of, example_count, leads, mapped
 from .coupling import first_meeting, place, traced
 from .objective import Objective
@@ -37,6 +37,9 @@ class Independence(Code):
     """The proof fails, and while a program is traced there are no numbers to compare."""
     DECLARED = 7
     """The objective says `whole_batch=True`."""
+    PRESUMED = 8
+    """Of a loss while a program is traced: single examples gave the same for random outputs, and in every step the
+    numbers that come are compared again."""
 
     @property
     def reason(self) -> str:
@@ -53,6 +56,7 @@ _REASONS = {
     Independence.ALONE_FAILS: "the model does not run on one example alone",
     Independence.UNDECIDED: "not shown by the program, and no numbers to compare under jit",
     Independence.DECLARED: "declared by whole_batch=True",
+    Independence.PRESUMED: "single examples gave the same for random outputs, and are compared in every step",
 }
 
 
@@ -150,6 +154,8 @@ def judge(views: Views, params: PyTree, model: jex.ClosedJaxpr) -> Verdict:
     traced_over = any(isinstance(constant, Tracer) for constant in model.consts)
     ask = of_model is not None, of_loss is not None
     seen = None if traced_over else _numbers(views, params, reverse_only, *ask)
+    if seen is None and of_model is None and _loss_agrees_at_random(views):
+        return Verdict(Independence.PRESUMED, True, True, where, reverse_only)
     if seen is None:
         return Verdict(Independence.UNDECIDED, of_model is None, of_loss is None, where, reverse_only)
     together = {(True, True): Independence.SEEN, (False, True): Independence.MODEL, (True, False): Independence.LOSS}
@@ -203,8 +209,26 @@ def _model_agrees(views: Views, params: PyTree, reverse_only: bool) -> Bool[Arra
     return agree(views.outputs, alone, params, forward=not reverse_only)
 
 
+def _loss_agrees_at_random(views: Views) -> bool:
+    """Whether random outputs have the same losses in a batch and alone; False where the loss is not to be tried."""
+    closed, _ = traced(views.objective.terms, views.rows.like(views.count), views.targets)
+    # Random numbers may keep a loop going for ever, and a call to the host is not ours to make.
+    if any(_has(closed.jaxpr, name) for name in ("while", "pure_callback", "io_callback")):
+        return False
+    if any(isinstance(constant, Tracer) for constant in closed.consts):
+        return False
+    with jax.ensure_compile_time_eval():
+        random = replace(views, targets=random_batch(views.targets))
+        rows = jax.eval_shape(views.rows.ravel, views.rows.like(views.count))
+        return bool(jax.jit(lambda rows: losses_agree(random, rows))(random_batch(rows)))
+
+
 def _loss_agrees(views: Views, params: PyTree) -> Bool[Array, ""]:
-    rows = views.outputs(params)
+    return losses_agree(views, views.outputs(params))
+
+
+def losses_agree(views: Views, rows: Float[Array, "batch c"]) -> Bool[Array, ""]:
+    """Whether single examples have the losses of the whole batch, and their derivatives, at the rows of its outputs."""
     _, targets = views.data()
     forward = not _has(traced(views.terms, rows)[0].jaxpr, "custom_vjp_call")
 

@@ -42,7 +42,7 @@ class Microbatched(AbstractCurvature):
         return self.inner.shift
 
     def operator(self, point: Point, block: Block) -> "MicrobatchOperator":
-        point, _ = point.singly("Microbatched curvature")
+        point = point.singly("Microbatched curvature")
         whole = self.inner.operator(point, block)
         return MicrobatchOperator(point, block, self.size, self.inner.operator, whole)
 

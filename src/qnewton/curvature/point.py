@@ -5,7 +5,7 @@ from functools import cached_property
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
 from .examples import Examples, examples_of
 from .kronecker import Layer, find_layers
@@ -88,8 +88,8 @@ class Point:
         """Sum of the examples' losses as a function of their outputs."""
         return self.examples.total_loss(outputs)
 
-    def singly(self, what: str) -> "tuple[Point, Bool[Array, ''] | None]":
-        """The same point for a use that is made of single examples, and whether they serve (`Examples.singly`).
+    def singly(self, what: str) -> "Point":
+        """The same point for a use that is made of single examples (`Examples.singly`).
 
         Args:
             what: the use, for the message.
@@ -97,8 +97,8 @@ class Point:
         Raises:
             ValueError: if examples influence each other.
         """
-        examples, good = self.examples.singly(self.params, what)
-        return (self if good is None else Point(self.objective, self.params, examples)), good
+        examples = self.examples.singly(self.params, what)
+        return self if examples is self.examples else Point(self.objective, self.params, examples)
 
     def as_one(self) -> "Point":
         """The same point with the whole batch for its only example, which nothing else influences."""
@@ -113,7 +113,7 @@ class Point:
         Raises:
             ValueError: if examples influence each other.
         """
-        examples, _ = self.examples.singly(self.params, "The empirical Fisher matrix")
+        examples = self.examples.singly(self.params, "The empirical Fisher matrix")
 
         def outputs(params: PyTree, example: PyTree) -> Float[Array, " 1"]:
             x, y = example

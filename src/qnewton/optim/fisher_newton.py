@@ -152,7 +152,7 @@ def fisher_newton(
     def refresh(
         state: FisherNewtonState, params: PyTree, point: Point
     ) -> tuple[tuple[Array, ...], UnitInverse, Int[Array, ""]]:
-        point, good = point.singly("fisher_newton")
+        point = point.singly("fisher_newton")
         fresh = second_moments(point, units(params))
         done = state.refreshes.astype(state.weights.dtype)
         weight = jnp.minimum(average, done / (done + 1))
@@ -161,8 +161,8 @@ def fisher_newton(
         finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(moment)) for moment in mixed]))
         kept = tuple(jnp.where(finite, new, old) for old, new in zip(state.moments, mixed, strict=True))
         inverses = UnitInverse.of(kept, damping)
-        if good is not None:
-            status = jnp.where(good, inverses.status, jnp.int32(Status.COUPLED))
+        if point.examples.good is not None:
+            status = jnp.where(point.examples.good, inverses.status, jnp.int32(Status.COUPLED))
             inverses = eqx.tree_at(lambda inverse: inverse.status, inverses, status)
         return kept, inverses, state.refreshes + finite
 

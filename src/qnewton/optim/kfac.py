@@ -152,7 +152,7 @@ def kfac(
     def refresh(
         state: KFACState, params: PyTree, batch: Batch, key: Key[Array, ""] | None
     ) -> tuple[KroneckerFactors, KroneckerInverse]:
-        point, good = Point.of(objective, params, batch, key).singly("K-FAC")
+        point = Point.of(objective, params, batch, key).singly("K-FAC")
         layers, layout = layers_and_layout(point.program, params)
         if layout != state.factors.layout:
             raise ValueError(
@@ -165,8 +165,8 @@ def kfac(
         weight = jnp.where(state.age < 0, 0, average).astype(state.damping.dtype)
         mixed = jax.tree.map(lambda old, new: weight * old + (1 - weight) * new, state.factors, fresh)
         inverses = KroneckerInverse.of(mixed, state.damping + objective.l2)
-        if good is not None:
-            status = jnp.where(good, inverses.status, jnp.int32(Status.COUPLED))
+        if point.examples.good is not None:
+            status = jnp.where(point.examples.good, inverses.status, jnp.int32(Status.COUPLED))
             inverses = eqx.tree_at(lambda inverse: inverse.status, inverses, status)
         # A batch that overflows must not poison the averages for good.
         kept = jax.tree.map(lambda old, new: jnp.where(jnp.all(jnp.isfinite(new)), new, old), state.factors, mixed)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import lineax as lx
 import optax
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from ..conditioning import AbstractConditioner, Damp, condition
 from ..core.layout import Layout
@@ -275,6 +275,7 @@ def newton(
                 result.info,
                 damping_scale=scale,
                 independence=jnp.full((), point.examples.verdict.kind, jnp.int32),
+                status=_or_coupled(result.info.status, point.examples.good),
             )
             for result, scale in zip(solved, scales, strict=True)
         ]
@@ -371,6 +372,11 @@ def _by_rule(
     last = jnp.where(outcome.accepted, outcome.step, situation.last)
     following = following._replace(damping_scale=outcome.damping, radius=outcome.radius, last=last, info=info)
     return situation.tree(outcome.step), following
+
+
+def _or_coupled(status: Int[Array, ""], good: Bool[Array, ""] | None) -> Int[Array, ""]:
+    """The status of a block, or `COUPLED` where this batch disproves what the verdict presumed."""
+    return status if good is None else jnp.where(good, status, jnp.int32(Status.COUPLED))
 
 
 def _joined(params: PyTree, blocks: Sequence[Block], vectors: Sequence[Float[Array, " n"]]) -> PyTree:
