@@ -309,5 +309,6 @@ def test_what_is_missing_is_asked_for(problem_of):
         optimizer.update(problem.params, start(optimizer, problem.params), problem.params)
     images = q.Objective(conv, squares)
     params = {k: jnp.ones(s) for k, s in MODELS["conv"][1].items()}
-    with pytest.raises(ValueError, match="Pass example=inputs"):
+    with pytest.raises(TypeError, match="convolution requires") as raised:
         q.kfac(images).init(params)
+    assert any("Pass example=inputs" in note for note in raised.value.__notes__)

@@ -226,6 +226,7 @@ def test_every_status_names_its_remedy(status):
         q.Status.NOT_FINITE: "learning rate",
         q.Status.NO_CANDIDATE: "add LU",
         q.Status.NOT_SOLVED: "raise the damping",
+        q.Status.COUPLED: "influence each other",
     }
     assert words[status] in status.remedy
     assert status.label == status.name.lower()

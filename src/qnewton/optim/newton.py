@@ -274,7 +274,7 @@ def newton(
             dataclasses.replace(
                 result.info,
                 damping_scale=scale,
-                independence=jnp.full((), point.examples.verdict.kind, jnp.int32),
+                independence=jnp.asarray(point.examples.verdict.kind, jnp.int32),
                 status=_or_coupled(result.info.status, point.examples.good),
             )
             for result, scale in zip(solved, scales, strict=True)
