@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
+from ..core.constants import unfolded
+
 Batch = tuple[PyTree[Array], PyTree[Array]]
 
 
@@ -45,7 +47,7 @@ class Objective(eqx.Module):
             ValueError: if `loss` gives neither one value per example nor values with weights, or the outputs have no
                 axis that counts the examples.
         """
-        inputs, targets = batch
+        params, (inputs, targets), key = unfolded((params, batch, key))
         values, weights = self.terms(self.outputs(params, inputs, key), targets)
         mean = jnp.mean(values) if weights is None else jnp.sum(values) / jnp.sum(weights)
         if self.l2 == 0:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
+from ..core.constants import unfolded
 from .examples import Examples, single_examples
 from .kronecker import Layer, find_layers
 from .objective import Batch, Objective
@@ -35,6 +36,7 @@ class Point:
         Raises:
             ValueError: if the outputs have no axis that counts the examples, or the model couples them.
         """
+        params, batch, key = unfolded((params, batch, key))
         return cls(objective, params, single_examples(objective, params, batch, key))
 
     @cached_property
