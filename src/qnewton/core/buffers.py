@@ -4,18 +4,19 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import jax
 import jax.extend.core as jex
 
 # XLA computes these where they are read, so that their results take no memory unless something else reads them too.
 _FUSED = frozenset(
-    "abs add and broadcast_in_dim ceil clamp convert_element_type cos div eq erf exp exp2 expm1 floor ge gt imag "
-    "integer_pow iota is_finite le log log1p logistic lt max min mul ne neg not or pow real rem reshape round rsqrt "
-    "select_n sign sin sqrt square squeeze stop_gradient sub tanh xor copy".split()
+    (
+        *("abs", "add", "and", "ceil", "clamp", "cos", "div", "eq", "erf", "exp", "exp2", "expm1", "floor", "ge", "gt"),
+        *("integer_pow", "is_finite", "le", "log", "log1p", "logistic", "lt", "max", "min", "mul", "ne", "neg", "not"),
+        *("or", "pow", "rem", "round", "rsqrt", "select_n", "sign", "sin", "sqrt", "square", "sub", "tanh", "xor"),
+        *("broadcast_in_dim", "convert_element_type", "copy", "iota", "reshape", "squeeze", "stop_gradient"),
+    )
 )
-_READING = _FUSED | frozenset(
-    "reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or argmax argmin reduce_precision".split()
-)
+_REDUCTIONS = ("reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_and", "reduce_or", "argmax", "argmin")
+_READING = _FUSED.union(_REDUCTIONS)
 _LOOPS = frozenset(("while", "scan"))
 
 
@@ -29,11 +30,11 @@ def live_bytes(closed: jex.ClosedJaxpr) -> int:
 
 
 def library_bytes(closed: jex.ClosedJaxpr) -> int:
-    """Bytes that the decompositions of LAPACK allocate for themselves, which no plan of the compiler contains.
+    """Bytes that decompositions in LAPACK allocate for themselves, which no plan of the compiler contains.
 
-    `?syevd` and `?heevd` for all eigenvectors take `1 + 6 n + 2 n^2` numbers and `3 + 5 n` integers, `?gesdd` for all
-    singular vectors of `[m, n]`, `m >= n`, at least `4 n^2 + 7 n` besides `m` (LAPACK Users' Guide, 3rd edition). Two of
-    them need not run at once, so the largest counts.
+    For all eigenvectors `?syevd` and `?heevd` take `1 + 6 n + 2 n^2` numbers and `3 + 5 n` integers; for the singular
+    vectors of `[m, n]`, `m >= n`, `?gesdd` takes at least `4 n^2 + 7 n` numbers and `8 n` integers (LWORK and LIWORK in
+    the routines' own documentation). One runs at a time, so the largest counts.
     """
     return max((_workspace(equation) for equation in _everywhere(closed.jaxpr)), default=0)
 
@@ -43,10 +44,10 @@ def _workspace(equation: Any) -> int:
     if name not in ("eigh", "svd"):
         return 0
     aval = equation.invars[0].aval
-    n, m = sorted(aval.shape[-2:])
+    n = min(aval.shape[-2:])
     if name == "eigh":
         return (1 + 6 * n + 2 * n**2) * aval.dtype.itemsize + 4 * (3 + 5 * n)
-    return (4 * n**2 + 7 * n + m) * aval.dtype.itemsize + 4 * 8 * n
+    return (4 * n**2 + 7 * n) * aval.dtype.itemsize + 4 * 8 * n
 
 
 def _inner(equation: Any) -> list[Any]:
@@ -96,7 +97,7 @@ def _peak(jaxpr: Any) -> int:
 def _lifetimes(jaxpr: Any) -> tuple[dict[Any, int], set[Any], set[int]]:
     """When each result is last read, which ones take no memory, and which equations are computed at all."""
     end = len(jaxpr.eqns)
-    last: dict[Any, int] = {v: end for v in jaxpr.outvars if isinstance(v, jax.extend.core.Var)}
+    last: dict[Any, int] = {v: end for v in jaxpr.outvars if isinstance(v, jex.Var)}
     kept, fused, needed = set(last), set(), set()
     for k in reversed(range(end)):
         equation = jaxpr.eqns[k]

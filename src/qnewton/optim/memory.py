@@ -20,8 +20,9 @@ from ..solvers import AbstractSolver
 from .newton import newton
 from .stages import leaves_unformed, quadratic_decrease, solve_block
 
-# The user's own step differs from the one planned here in what surrounds the update.
-_ALLOWANCE = 1 / 16
+# The user's own step differs from the one planned here in what surrounds the update: by up to 2 % of the plan, in plans
+# of a few KiB by a few hundred bytes.
+_ALLOWANCE, _SMALL_ALLOWANCE, _SMALL = 1 / 16, 1 / 4, 1024
 # From these rows on (64 GiB in float32) nothing is compiled: the compiler itself would need gigabytes.
 _TOO_LARGE_TO_COMPILE = 2**17
 
@@ -54,8 +55,8 @@ class MemoryEstimate:
 
     Attributes:
         blocks: in the partition's order; none for another optimizer than `newton`.
-        peak_bytes: scratch of a whole step: the compiler's plan and a sixteenth, for what the user's own step has
-            around the update.
+        peak_bytes: scratch of a whole step: the compiler's plan, and a sixteenth and up to 1 KiB for what the user's
+            own step has around the update.
         planned_bytes: the compiler's plan itself, `temp_size_in_bytes`; None where none was made, and the peak is an
             estimate counted from the traced program.
         library_bytes: of what decompositions in LAPACK allocate for themselves, which is in no plan; by its manual.
@@ -162,7 +163,7 @@ def memory_estimate(
         traced = _traced(chosen, objective, shapes, state)
         rows = max((block.n for block in blocks if block.block_bytes), default=0)
         planned = _planned(traced) if rows < _TOO_LARGE_TO_COMPILE else None
-    peak = live_bytes(traced.jaxpr) if planned is None else round(planned * (1 + _ALLOWANCE))
+    peak = live_bytes(traced.jaxpr) if planned is None else _allowed(planned)
     if len(blocks) == 1:
         blocks = (replace(blocks[0], peak_bytes=peak, planned=planned is not None),)
     return MemoryEstimate(
@@ -202,6 +203,10 @@ def _planned(traced: Any) -> int | None:
             raise
         return None
     return None if plan is None else plan.temp_size_in_bytes
+
+
+def _allowed(planned: int) -> int:
+    return round(planned * (1 + _ALLOWANCE) + min(_SMALL_ALLOWANCE * planned, _SMALL))
 
 
 def _blocks(
