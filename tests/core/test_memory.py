@@ -108,3 +108,64 @@ def test_available_is_the_device_s_or_else_the_host_s(
     monkeypatch.setattr(jax, "devices", lambda: devices)
     monkeypatch.setattr(psutil, "virtual_memory", Host)
     assert available_bytes() == expected
+
+
+def group(folder: Path, limit: str, used: str, stat: str, version: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("max", "current") if version == 2 else ("limit_in_bytes", "usage_in_bytes")
+    for name, content in (*zip(names, (limit, used), strict=True), ("stat", stat)):
+        (folder / f"memory.{name}").write_text(f"{content}\n")
+
+
+@pytest.mark.parametrize(
+    ("groups", "where", "free"),
+    [
+        # A job's own group is limited below what the machine's root is.
+        ("0::/slurm/job_7", {"": ("max", "900"), "slurm/job_7": ("500", "100")}, 400),
+        # The group around it is fuller.
+        ("0::/slurm/job_7", {"slurm": ("1000", "950"), "slurm/job_7": ("500", "100")}, 50),
+        # Inside of a container the path is one of the outside, and the root is the container's own group.
+        ("0::/docker/abcd", {"": ("700", "100")}, 600),
+        ("0::/docker/abcd", {}, float("inf")),
+    ],
+)
+def test_the_tightest_group_around_the_process_counts(
+    groups: str, where: dict[str, tuple[str, str]], free: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "self").write_text(f"1:name=systemd:/elsewhere\n{groups}\n")
+    for place, (limit, used) in where.items():
+        group(tmp_path / place, limit, used, "anon 1", version=2)
+    group(tmp_path / "elsewhere", "1", "1", "anon 1", version=2)
+    monkeypatch.setattr(memory, "CONTROL_GROUP", tmp_path)
+    monkeypatch.setattr(memory, "PROCESS_GROUPS", tmp_path / "self")
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=float("inf")))
+    assert available_bytes() == free
+
+
+@pytest.mark.parametrize(("path", "free"), [("/kubepods/pod1", 600), ("/not/seen/from/inside", 700)])
+def test_the_first_version_of_control_groups_counts_too(
+    path: str, free: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "self").write_text(f"12:cpu,cpuacct:/x\n5:memory:{path}\n0::/\n")
+    group(tmp_path / "memory", "900", "300", "total_active_file 100", version=1)
+    pages = "cache 9\ninactive_file 5\ntotal_inactive_file 40\ntotal_active_file 60"
+    group(tmp_path / "memory/kubepods/pod1", "800", "300", pages, version=1)
+    monkeypatch.setattr(memory, "CONTROL_GROUP", tmp_path)
+    monkeypatch.setattr(memory, "PROCESS_GROUPS", tmp_path / "self")
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=float("inf")))
+    assert available_bytes() == free
+
+
+def test_a_limit_on_the_address_space_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    used = psutil.Process().memory_info().vms
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (2 * used, 4 * used))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=float("inf")))
+    assert available_bytes() == pytest.approx(used, rel=0.1)
+
+
+def test_nothing_is_refused_where_nothing_is_allocated() -> None:
+    with memory.suspended_checks():
+        check_block_fits("w", 1000, 4, PEAK - 1)
+    with pytest.raises(MemoryError):
+        check_block_fits("w", 1000, 4, PEAK - 1)

@@ -1,9 +1,17 @@
 """Will it fit? Answered before anything is allocated."""
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 import jax
 import psutil
+
+try:
+    import resource
+except ImportError:  # Windows has no such limits
+    resource = None
 
 COPIES = 5
 """Dense `[n, n]` arrays alive at once at the peak of a block: curvature, its symmetrised copy, the conditioned matrix,
@@ -12,27 +20,87 @@ the factor, and the scratch of the factorisation or of pruning."""
 CONTROL_GROUP = Path("/sys/fs/cgroup")
 """Where Linux says what a container may have."""
 
+PROCESS_GROUPS = Path("/proc/self/cgroup")
+"""Where it says which groups a process is in."""
+
+
+_suspended: ContextVar[bool] = ContextVar("suspended", default=False)
+
+
+@contextlib.contextmanager
+def suspended_checks() -> Iterator[None]:
+    """Nothing is refused for its size inside: what is traced for its shapes alone is never allocated."""
+    token = _suspended.set(True)
+    try:
+        yield
+    finally:
+        _suspended.reset(token)
+
+
+def checks_suspended() -> bool:
+    """Whether this is inside of `suspended_checks`."""
+    return _suspended.get()
+
 
 def available_bytes() -> float:
-    """Free memory of the default device; of the host, or the container that limits it, where the device shares it."""
+    """Free memory of the default device; where that shares the host's, what host, container and process limit leave."""
     stats = jax.devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    return min(psutil.virtual_memory().available, _container_bytes())
+    return min(psutil.virtual_memory().available, _container_bytes(), _process_bytes())
+
+
+def _process_bytes() -> float:
+    """What the limit on the process's address space leaves (`ulimit -v`); infinite where there is none."""
+    if resource is None:
+        return float("inf")
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return float("inf")
+    return max(0, limit - psutil.Process().memory_info().vms)
 
 
 def _container_bytes() -> float:
-    """What the control group leaves, in Linux's version 2 of them; infinite where nothing is limited."""
+    """The least that any control group around this process leaves; infinite where nothing is limited."""
+    return min(map(_left_in_group, _control_groups()), default=float("inf"))
+
+
+def _control_groups() -> Iterator[Path]:
+    """Directories of the control groups that the process is in, in both versions of them, up to the outermost seen.
+
+    Inside a container the root is often the container's own group, and the path that Linux tells is one outside: what
+    does not exist below the root is passed over.
+    """
     try:
-        limit, used, stat = ((CONTROL_GROUP / f"memory.{name}").read_text() for name in ("max", "current", "stat"))
+        lines = PROCESS_GROUPS.read_text().splitlines()
     except OSError:
-        return float("inf")
-    if limit.strip() == "max":
-        return float("inf")
-    # Files that were read once stay in memory for as long as nobody else wants it, and count as used.
-    pages = dict(line.split() for line in stat.splitlines())
-    reclaimable = sum(int(pages.get(f"{kind}_file", 0)) for kind in ("active", "inactive"))
-    return max(0, int(limit) - int(used) + reclaimable)
+        lines = []
+    for line in ["0::/", ":memory:/", *lines]:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root = CONTROL_GROUP / "memory" if controllers else CONTROL_GROUP
+        group = root / path.lstrip("/")
+        yield group
+        yield from (parent for parent in group.parents if parent.is_relative_to(root))
+
+
+def _left_in_group(group: Path) -> float:
+    """What one control group leaves, of version 2 or of version 1."""
+    for limit_name, used_name in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+        try:
+            limit, used, stat = ((group / name).read_text() for name in (limit_name, used_name, "memory.stat"))
+        except OSError:
+            continue
+        if limit.strip() == "max":
+            return float("inf")
+        # Files that were read once stay in memory for as long as nobody else wants it, and count as used. Version 1
+        # tells what groups inside of this one use under names of their own.
+        pages = dict(line.split() for line in stat.splitlines())
+        kinds = ("active_file", "inactive_file")
+        reclaimable = sum(int(pages.get(f"total_{kind}", pages.get(kind, 0))) for kind in kinds)
+        return max(0, int(limit) - int(used) + reclaimable)
+    return float("inf")
 
 
 def check_block_fits(name: str, n: int, itemsize: int, available: float | None = None) -> None:
@@ -47,6 +115,8 @@ def check_block_fits(name: str, n: int, itemsize: int, available: float | None =
     Raises:
         MemoryError: with the size, and what to use instead.
     """
+    if checks_suspended():
+        return
     available = available_bytes() if available is None else available
     needed = COPIES * n * n * itemsize
     if needed > available:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .batch import Batch
-from .independence import Independence, Verdict, Views, examples_agree, judged, losses_agree
+from .independence import Independence, Verdict, Views, examples_agree, losses_agree, views_of
 from .objective import Objective
 
 
@@ -114,13 +114,16 @@ class Examples:
         return replace(self, total=total, good=good, verdict=replace(verdict, model=True, loss=True))
 
 
-def examples_of(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> Examples:
+def examples_of(
+    objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None, verdict: Verdict
+) -> Examples:
     """Take the objective apart into examples.
 
-    Raises:
-        ValueError: if the leading axis of the outputs does not count the examples.
+    Args:
+        objective, params, batch, key: as in `Objective.__call__`.
+        verdict: whether examples influence each other, from `independence`.
     """
-    views, verdict = judged(objective, params, batch, key)
+    views = views_of(objective, params, batch, key)
 
     def outputs_of(params: PyTree, x: PyTree) -> Float[Array, " c"]:
         return views.rows.ravel(views.alone(params, jax.tree.map(lambda leaf: leaf[None], x)))[0]

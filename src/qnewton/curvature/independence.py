@@ -322,19 +322,24 @@ def independence(objective: Objective, params: PyTree, batch: Batch, key: Key[Ar
         params: where; numbers are compared near them.
         batch: `(inputs, targets)`.
         key: of the model, where it takes one.
-    """
-    return judged(objective, params, batch, key)[1]
-
-
-def judged(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None) -> tuple[Views, Verdict]:
-    """The objective's views of a batch, and the verdict.
 
     Raises:
         ValueError: if the leading axis of the outputs does not count the examples.
     """
+    inputs, _ = batch
+    model, outputs = traced(lambda p, x: objective.outputs(p, x, key), params, inputs)
+    return judge(_views(objective, outputs, batch, key), params, model)
+
+
+def views_of(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None) -> Views:
+    """The objective's halves on a batch."""
+    outputs = jax.eval_shape(lambda p, x: objective.outputs(p, x, key), params, batch[0])
+    return _views(objective, outputs, batch, key)
+
+
+def _views(objective: Objective, outputs: PyTree, batch: Batch, key: Key[Array, ""] | None) -> Views:
     inputs, targets = batch
     count = example_count(inputs)
-    model, outputs = traced(lambda p, x: objective.outputs(p, x, key), params, inputs)
     shapes = [leaf.shape for leaf in jax.tree.leaves(outputs)]
     if any(shape[:1] != (count,) for shape in shapes) or not shapes:
         told = shapes[0] if len(shapes) == 1 else shapes
@@ -342,5 +347,4 @@ def judged(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, "
             f"predict returned outputs of shape {told} for {count} examples: their leading axis must count "
             "the examples. Keep positions or tokens on an axis of their own and sum over it in the loss"
         )
-    views = Views(objective, inputs, targets, key, count, OutputRows.of(outputs))
-    return views, judge(views, params, model)
+    return Views(objective, inputs, targets, key, count, OutputRows.of(outputs))

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
+from ..core.constants import unfolded
 from .batch import Batch, batch_of, example_count, leads, mapped
 
 __all__ = ["Batch", "Objective"]
@@ -57,7 +58,7 @@ class Objective(eqx.Module):
             ValueError: if `loss` gives neither one value per example nor values with weights, or the outputs have no
                 axis that counts the examples.
         """
-        inputs, targets = batch
+        params, (inputs, targets), key = unfolded((params, batch, key))
         return self._mean(params, self.outputs(params, inputs, key), targets)
 
     def value_and_state(
@@ -77,7 +78,7 @@ class Objective(eqx.Module):
                 "predict takes a key and so sees one example at a time, which leaves no state of the batch: make the "
                 "objective with whole_batch=True, and one key serves the whole batch"
             )
-        inputs, targets = batch
+        params, (inputs, targets), key = unfolded((params, batch, key))
         outputs, state = self._called(params, inputs, key)
         return self._mean(params, outputs, targets), state
 

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
+from ..core.constants import unfolded
 from .examples import Examples, examples_of
+from .independence import independence
 from .kronecker import Layer, find_layers
 from .objective import Batch, Objective
 from .partition import Block
@@ -35,7 +37,10 @@ class Point:
         Raises:
             ValueError: if the outputs have no axis that counts the examples.
         """
-        return cls(objective, params, examples_of(objective, params, batch, key))
+        # Numbers are compared before they are hidden from the compiler.
+        verdict = independence(objective, params, batch, key)
+        params, batch, key = unfolded((params, batch, key))
+        return cls(objective, params, examples_of(objective, params, batch, key, verdict))
 
     @cached_property
     def program(self) -> Program:

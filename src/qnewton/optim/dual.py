@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from ..core.constants import unfolded
 from ..core.status import Status
 from ..core.trees import check_params
 from ..curvature import Objective, whole
@@ -145,6 +146,7 @@ def dual_newton(
         del updates  # the rows give the gradient
         if params is None or batch is None:
             raise ValueError("dual_newton needs update(grads, state, params, batch=(inputs, targets))")
+        params, batch, key = unfolded((params, batch, key))
         (block,) = whole(params)
         w = block.take(params)
         point = Point.of(objective, params, batch, key)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from ..core.constants import unfolded
 from ..core.status import Status
 from ..core.trees import check_params
 from ..curvature.objective import Batch, Objective
@@ -178,6 +179,7 @@ def fisher_newton(
     ) -> tuple[PyTree, FisherNewtonState]:
         if params is None or batch is None:
             raise ValueError("fisher_newton needs update(grads, state, params, batch=(inputs, targets))")
+        params, batch, key = unfolded((params, batch, key))
         # Made here, because it traces the model, which a branch must not do.
         point = Point.of(objective, params, batch, key)
         finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(updates)]))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from ..core.constants import unfolded
 from ..core.operators import KroneckerFactors
 from ..core.status import Status
 from ..core.trees import check_params, ravel
@@ -183,6 +184,7 @@ def kfac(
     ) -> tuple[PyTree, KFACState]:
         if params is None or batch is None:
             raise ValueError("kfac needs update(grads, state, params, batch=(inputs, targets))")
+        params, batch, key = unfolded((params, batch, key))
         gradient = ravel(jax.tree.leaves(updates))
         finite = jnp.all(jnp.isfinite(gradient))
         due = finite & ((state.age < 0) | (state.age >= period - 1))

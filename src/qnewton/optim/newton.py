@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from ..conditioning import AbstractConditioner, Damp, condition
+from ..core.constants import unfolded
 from ..core.layout import Layout
 from ..core.memory import check_block_fits
 from ..core.operators import Path, path_of
@@ -235,6 +236,7 @@ def newton(
     ) -> tuple[PyTree, NewtonState]:
         if params is None or batch is None:
             raise ValueError("newton needs update(grads, state, params, batch=(inputs, targets))")
+        params, batch, key = unfolded((params, batch, key))
         blocks = solved_blocks(params)
         point = Point.of(objective, params, batch, key)
         gradients = [block.take(updates) for block in blocks]

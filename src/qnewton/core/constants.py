@@ -1,0 +1,32 @@
+"""Arrays that a traced function closes over, kept from being computed with while it is compiled."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+
+def unfolded(tree: PyTree) -> PyTree:
+    """The same values; where they are constants of a function that is being traced, the compiler does not see them.
+
+    XLA folds what depends on constants alone, in an interpreter that takes seconds for the products of a batch with
+    itself that curvature consists of: 16 s of 20 to compile a step on 1,438 closed-over examples. The barrier hides
+    the values from that; it is gone before code is made, so the step runs as with the batch as an argument.
+
+    Arguments of the traced function pass through as they are, and so does everything outside of a trace. One barrier a
+    leaf: XLA recognises two barriers of one constant as the same value, and computes only once what depends on either.
+
+    Args:
+        tree: pytree of arrays, traced or not; other leaves are handed back.
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    constant = [_is_constant(leaf) for leaf in leaves]
+    # A new array is traced exactly where computing with constants would be.
+    if not any(constant) or not isinstance(jnp.zeros(()), jax.core.Tracer):
+        return tree
+    hidden = [jax.lax.optimization_barrier(leaf) if own else leaf for leaf, own in zip(leaves, constant, strict=True)]
+    return jax.tree.unflatten(structure, hidden)
+
+
+def _is_constant(leaf: object) -> bool:
+    return isinstance(leaf, (jax.Array, np.ndarray)) and not isinstance(leaf, jax.core.Tracer)
