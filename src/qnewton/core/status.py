@@ -35,8 +35,8 @@ _REMEDIES = {
     "solver a finite condition number in its range): add LU to the candidates or raise the damping",
     Status.NOT_SOLVED: "the solution missed the residual tolerance: the system is numerically singular, raise the "
     "damping",
-    Status.NO_CURVATURE: "the loss has no curvature in the model's outputs on this batch (a model that returns its loss, "
-    "absolute errors), so the step follows the gradient: use qnewton.newton with curvature=qnewton.Hessian() and "
+    Status.NO_CURVATURE: "the loss has no curvature in the model's outputs on this batch (a model that returns its "
+    "loss, absolute errors), so the step follows the gradient: use qnewton.newton with curvature=qnewton.Hessian() and "
     "solver=qnewton.SaddleFree(), or qnewton.fisher_newton",
 }
 

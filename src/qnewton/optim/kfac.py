@@ -33,7 +33,7 @@ class KFACInfo(eqx.Module):
         momentum: coefficient of the last step.
         predicted_decrease, actual_decrease: of the loss on the step's own batch; NaN under a rule that does not look.
         reduction_ratio: actual over predicted decrease.
-        accepted: False where the update is zero: the step would have raised the loss, or loss or gradient is not finite.
+        accepted: False where the update is zero: the step would have raised the loss, or something is not finite.
         staleness: steps since the factors were refreshed; 0 in the step that refreshes them, -1 before the first.
         status: a `Status` for each recognised layer, in the layout's order, and one for the rest.
     """
@@ -95,9 +95,9 @@ def kfac(
     `update(grads, state, params, batch=(inputs, targets), key=None)` returns the step, with `grads` those of
     `objective` (l2 included) on the batch. The loss's unit is taken from the first batch, so that multiples of a loss
     (with its l2) take the same steps. A loss without curvature in the outputs gets one that makes the step follow the
-    gradient, its length by the same trial, and `Status.NO_CURVATURE`. It is pure, can be jitted and scanned; it must come last in an
-    `optax.chain`, and `optax.MultiSteps` is not supported (it would show only the last batch). Compile the gradient
-    together with the update, so that they share the forward pass.
+    gradient, its length by the same trial, and `Status.NO_CURVATURE`. It is pure, can be jitted and scanned; it must
+    come last in an `optax.chain`, and `optax.MultiSteps` is not supported (it would show only the last batch). Compile
+    the gradient together with the update, so that they share the forward pass.
 
     The default, `QuadraticModel()`, is for the full batch or large ones. For small random batches:
     `kfac(objective, step=KLClip(), period=10, average=0.95)`, judged by a running average of the parameters.

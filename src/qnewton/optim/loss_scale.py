@@ -1,4 +1,4 @@
-"""A loss seen in its own unit: what an optimizer does must not depend on whether nats or millions of them are counted."""
+"""A loss seen in its own unit, so that what an optimizer does is the same whether nats or millionths are counted."""
 
 from dataclasses import replace
 from typing import Any
