@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
+from .checks import check_batch, check_labels
+
 Batch = tuple[PyTree[Array], PyTree[Array]]
 
 
@@ -45,8 +47,11 @@ class Objective(eqx.Module):
             ValueError: if `loss` gives neither one value per example nor values with weights, or the outputs have no
                 axis that counts the examples.
         """
+        check_batch(batch)
         inputs, targets = batch
-        values, weights = self.terms(self.outputs(params, inputs, key), targets)
+        outputs = self.outputs(params, inputs, key)
+        check_labels(self.loss, outputs, targets)
+        values, weights = self.terms(outputs, targets)
         mean = jnp.mean(values) if weights is None else jnp.sum(values) / jnp.sum(weights)
         if self.l2 == 0:
             return mean

@@ -28,7 +28,10 @@ def seen_in_units(
     """What a step rule is shown, in units of the loss.
 
     Args:
-        objective, params, batch, key: as in `update`.
+        objective: as given to `newton`.
+        params: as in `update`, as are the next three.
+        batch: `(inputs, targets)`.
+        key: of the model, where it takes one.
         gradients: like `params`.
         vectors: the direction to be subtracted, and what was added to the curvature's diagonal.
         state: before the step.

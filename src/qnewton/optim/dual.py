@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 from ..core.status import Status
 from ..core.trees import check_gradients, check_params
 from ..curvature import Objective, whole
+from ..curvature.checks import check_batch
 from ..curvature.objective import Batch
 from ..curvature.point import Point
 from .dual_sample import Sampling, part_of
@@ -146,6 +147,7 @@ def dual_newton(
     ) -> tuple[PyTree, DualNewtonState]:
         if params is None or batch is None:
             raise ValueError("dual_newton needs update(grads, state, params, batch=(inputs, targets))")
+        check_batch(batch)
         if updates is not None:  # the rows give the gradient
             check_gradients(updates, params)
         (block,) = whole(params)

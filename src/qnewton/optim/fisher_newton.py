@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from ..core.status import Status
 from ..core.trees import check_gradients, check_params
+from ..curvature.checks import check_batch
 from ..curvature.objective import Batch, Objective
 from ..curvature.point import Point
 from .loss_scale import LossScale
@@ -176,6 +177,7 @@ def fisher_newton(
     ) -> tuple[PyTree, FisherNewtonState]:
         if params is None or batch is None:
             raise ValueError("fisher_newton needs update(grads, state, params, batch=(inputs, targets))")
+        check_batch(batch)
         check_gradients(updates, params)
         loss = objective(params, batch, key) if value is None else value
         finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(updates)]))

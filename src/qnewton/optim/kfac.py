@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 from ..core.operators import KroneckerFactors
 from ..core.status import Status
 from ..core.trees import check_gradients, check_params, ravel
+from ..curvature.checks import check_batch
 from ..curvature.factors import estimate_factors
 from ..curvature.objective import Batch, Objective
 from ..curvature.point import Point
@@ -187,6 +188,7 @@ def kfac(
     ) -> tuple[PyTree, KFACState]:
         if params is None or batch is None:
             raise ValueError("kfac needs update(grads, state, params, batch=(inputs, targets))")
+        check_batch(batch)
         check_gradients(updates, params)
         gradient = ravel(jax.tree.leaves(updates))
         finite = jnp.all(jnp.isfinite(gradient))

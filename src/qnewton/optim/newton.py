@@ -19,6 +19,7 @@ from ..core.records import System
 from ..core.status import Status
 from ..core.trees import check_gradients, check_params, ravel
 from ..curvature import AbstractCurvature, Batch, Block, GaussNewton, Objective, Partition, Point, selected, whole
+from ..curvature.checks import check_batch
 from ..curvature.flat import StandInHessian, linear_in_outputs
 from ..estimation import Reuse
 from ..scheduling import Executed, Hybrid, Plan, Turn
@@ -248,6 +249,7 @@ def newton(
     ) -> tuple[PyTree, NewtonState]:
         if params is None or batch is None:
             raise ValueError("newton needs update(grads, state, params, batch=(inputs, targets))")
+        check_batch(batch)
         check_gradients(updates, params)
         blocks = solved_blocks(params)
         point = Point.of(objective, params, batch, key)

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from ..core.trees import ravel
 from ..curvature.objective import Batch, Objective
 
 
@@ -58,15 +59,15 @@ class PlaneModel(eqx.Module):
         outputs, push = jax.linearize(lambda p: objective.outputs(p, inputs, key), params)
         moved = jax.vmap(push)(stacked)
 
-        def total_loss(z: Array) -> Float[Array, ""]:
+        def total_loss(z: PyTree) -> Float[Array, ""]:
             return jnp.sum(objective.terms(z, targets)[0])
 
         _, curve = jax.linearize(jax.grad(total_loss), outputs)
         weights = objective.terms(outputs, targets)[1]
-        total = outputs.shape[0] if weights is None else jnp.sum(weights)
-        k = len(directions)
-        moved, curved = moved.reshape(k, -1), jax.vmap(curve)(moved).reshape(k, -1)
-        flat = jax.vmap(lambda tree: jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(tree)]))(stacked)
+        total = jax.tree.leaves(outputs)[0].shape[0] if weights is None else jnp.sum(weights)
+        rows = jax.vmap(lambda tree: ravel(jax.tree.leaves(tree)))
+        moved, curved = rows(moved), rows(jax.vmap(curve)(moved))
+        flat = rows(stacked)
         curvature = (moved @ curved.T / total).astype(gradient.dtype)
         weighted = flat if metric is None else flat * metric
         return cls(flat @ gradient, (curvature + curvature.T) / 2, weighted @ flat.T)
