@@ -28,7 +28,8 @@ class DualNewtonInfo(NamedTuple):
         loss: objective on the batch before the step.
         damping: of the better of the two trials, in units of the mean loss's curvature.
         winner: which trial that was: 0 the less damped one, 1 the other.
-        reduction_ratio: actual over predicted decrease of the better trial; NaN where it is not finite.
+        reduction_ratio: actual over predicted decrease of the better trial; NaN where it is not finite, or no decrease
+            was predicted.
         accepted: False where no trial lowered the loss (or kept it, where less than its rounding was predicted) and the
             update is zero.
         acceleration_ratio: `|a| / |d|` of the better trial before `a` is shortened; 0 without acceleration.
@@ -190,7 +191,7 @@ def dual_newton(
             loss=loss.astype(w.dtype),
             damping=best.damping * unit,
             winner=winner,
-            reduction_ratio=jnp.where(jnp.isfinite(ratio), ratio, jnp.nan).astype(w.dtype),
+            reduction_ratio=jnp.where(jnp.isfinite(ratio) & (predicted > 0), ratio, jnp.nan).astype(w.dtype),
             accepted=accepted,
             acceleration_ratio=best.acceleration_ratio,
             relative_residual=best.residual,
@@ -198,8 +199,8 @@ def dual_newton(
             status=_status(finite, solved, scale.flat),
         )
         # Which of two losses is the lower says nothing where rounding decides.
-        kept = jnp.where(drowned, found.damping, best.damping)
-        following = jnp.where(accepted, kept, GROW * found.damping) * unit
+        following = jnp.where(accepted, best.damping, GROW * found.damping)
+        following = jnp.where(drowned & solved, found.damping, following) * unit
         sampling = state.sampling
         if part is not None:
             own = jnp.sum(values[:, part.chosen], axis=1) / total * (count / part.examples.count) + penalties

@@ -109,8 +109,9 @@ def lowered(
 ) -> tuple[Bool[Array, ""], Bool[Array, ""]]:
     """Whether a step may be taken, and whether its reduction ratio is nothing but rounding.
 
-    Of a decrease that is predicted below the loss's own rounding the trial can say nothing: the step is then taken
-    unless the loss rose by more than that, and the ratio must count neither for nor against the damping.
+    Of a decrease that is predicted below the loss's own rounding the trial can say nothing, unless the loss rose by
+    more than that: the step is then taken on the model's word, and the ratio must count neither for nor against the
+    damping.
 
     Args:
         before: the loss; where it is not finite nothing can be compared, and no step may be taken.
@@ -118,9 +119,9 @@ def lowered(
         predicted: decrease that was predicted.
     """
     noise = rounding(before)
-    drowned = jnp.abs(predicted) <= noise
-    better = (actual > 0) | (drowned & (actual >= -noise))
-    return better & jnp.isfinite(before) & jnp.isfinite(actual), drowned
+    finite = jnp.isfinite(before) & jnp.isfinite(actual)
+    drowned = finite & (jnp.abs(predicted) <= noise) & (actual >= -noise)
+    return finite & ((actual > 0) | (drowned & (predicted > 0))), drowned
 
 
 def _squares_about_here(tree: PyTree) -> Float[Array, " batch"]:

@@ -178,7 +178,7 @@ class QuadraticModel(AbstractStepRule):
         solved = bounded & jnp.all(jnp.isfinite(step)) & jnp.isfinite(before)
         better, drowned = lowered(before, actual, predicted)
         accepted = solved & better
-        still = ~jnp.isfinite(before) | (accepted & drowned)
+        still = ~jnp.isfinite(before) | (solved & drowned)
         return Outcome(
             step=jnp.where(accepted, step, 0),
             damping=jnp.where(still, situation.damping, self._adapt(situation.damping, ratio, accepted)),

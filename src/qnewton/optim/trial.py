@@ -54,17 +54,18 @@ class Trial(eqx.Module):
         Where a rise was predicted and came, a ratio is positive all the same: it counts as a failure here, as every
         step does that was refused. Of a refused step's blocks some may have done well: they are damped no less. A block
         that did not move keeps its scale; so does every block where the loss before the step was not finite, and one
-        whose part in a step that was taken was predicted below the loss's rounding.
+        whose part was predicted below the loss's rounding, and is.
         """
         still = ~jnp.isfinite(self.loss)
         if self.shares is None:
-            still = still | (accepted & (jnp.abs(self.predicted) <= rounding(self.loss)))
+            still = still | lowered(self.loss, self.decrease, self.predicted)[1]
             following = adaptation.adapt(scale, jnp.where(accepted, self.ratio, -jnp.inf))
             return jnp.where(still, scale, following)
         following = jax.vmap(adaptation.adapt)(scale, jnp.where(self.shares > 0, self.ratios, -jnp.inf))
         following = jnp.where(accepted, following, jnp.maximum(following, scale))
         still = still | ((self.shares == 0) & (self.predictions == 0))
-        still = still | (accepted & (jnp.abs(self.predictions) <= rounding(self.loss)))
+        noise = rounding(self.loss)
+        still = still | ((jnp.abs(self.predictions) <= noise) & (self.shares >= -noise))
         return jnp.where(still, scale, following)
 
 

@@ -84,7 +84,7 @@ class TrustRegion(AbstractStepRule):
             step=jnp.where(accepted, step, 0),
             damping=situation.damping,
             # A batch that is not finite says nothing about the model, and no more does rounding.
-            radius=jnp.where(solved & ~(accepted & drowned), following, radius),
+            radius=jnp.where(solved & ~drowned, following, radius),
             loss=before,
             learning_rate=own / _nonzero(length),
             momentum=jnp.zeros_like(length),
