@@ -1,12 +1,16 @@
 """Arrays that a traced function closes over, kept from being computed with while it is compiled."""
 
+from typing import TypeVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 
 
-def unfolded(tree: PyTree) -> PyTree:
+Tree = TypeVar("Tree")
+
+
+def unfolded(tree: Tree) -> Tree:
     """The same values; where they are constants of a function that is being traced, the compiler does not see them.
 
     XLA folds what depends on constants alone, in an interpreter that takes seconds for the products of a batch with

@@ -20,6 +20,7 @@ class Status(Code):
     NO_CANDIDATE = 2
     NOT_SOLVED = 3
     COUPLED = 4
+    NO_CURVATURE = 5
 
     @property
     def remedy(self) -> str:
@@ -38,6 +39,9 @@ _REMEDIES = {
     Status.COUPLED: "the examples of this batch influence each other, and what was asked for is made of single "
     "examples (K-FAC, empirical Fisher): use newton with GaussNewton() or Hessian(), which take the whole batch's "
     "curvature",
+    Status.NO_CURVATURE: "the loss has no curvature in the model's outputs on this batch (a model that returns its "
+    "loss, absolute errors), so the step follows the gradient: use qnewton.newton with curvature=qnewton.Hessian() and "
+    "solver=qnewton.SaddleFree(), or qnewton.fisher_newton",
 }
 
 

@@ -51,6 +51,35 @@ def check_params(params: PyTree) -> None:
         raise TypeError(f"params mixes the dtypes {mixed}: cast all leaves to one of them")
 
 
+def check_gradients(gradients: PyTree, params: PyTree) -> None:
+    """Refuse gradients that are not in the form of the parameters.
+
+    Raises:
+        ValueError: for another structure or a leaf of another shape.
+        TypeError: for a leaf of another dtype.
+    """
+    given, wanted = jax.tree.structure(gradients), jax.tree.structure(params)
+    if given != wanted:
+        names, expected = leaf_names(gradients), leaf_names(params)
+        missing = [name for name in expected if name not in names]
+        extra = [name for name in names if name not in expected]
+        raise ValueError(
+            f"the gradients are {given}, and the parameters {wanted} (missing: {missing or 'none'}; not among the "
+            f"parameters: {extra or 'none'}): pass jax.grad(objective)(params, batch) of the same params"
+        )
+    for name, leaf, param in zip(leaf_names(params), jax.tree.leaves(gradients), jax.tree.leaves(params), strict=True):
+        if jnp.shape(leaf) != jnp.shape(param):
+            raise ValueError(
+                f"the gradient of `{name}` has shape {jnp.shape(leaf)}, and the parameter {jnp.shape(param)}: pass "
+                "jax.grad(objective)(params, batch) of the same params"
+            )
+        if jnp.result_type(leaf) != jnp.result_type(param):
+            raise TypeError(
+                f"the gradient of `{name}` is {jnp.result_type(leaf)}, and the parameter {jnp.result_type(param)}: "
+                "cast one to the other's dtype"
+            )
+
+
 def freeze(params: PyTree, *patterns: str) -> tuple[PyTree, Callable[[PyTree], PyTree]]:
     """Set parameters aside that are not to be trained.
 

@@ -120,7 +120,10 @@ def examples_of(
     """Take the objective apart into examples.
 
     Args:
-        objective, params, batch, key: as in `Objective.__call__`.
+        objective: to be taken apart.
+        params: as in `Objective.__call__`.
+        batch: `(inputs, targets)`.
+        key: of the model, where it takes one.
         verdict: whether examples influence each other, from `independence`.
     """
     views = views_of(objective, params, batch, key)

@@ -139,7 +139,8 @@ def judge(views: Views, params: PyTree, model: jex.ClosedJaxpr) -> Verdict:
         model: the jaxpr of `Objective.outputs` in parameters and inputs, on the whole batch.
     """
     reverse_only = _has(model.jaxpr, "custom_vjp_call")
-    of_loss = _loss_meeting(views)
+    loss, _ = traced(views.objective.terms, views.rows.like(views.count), views.targets)
+    of_loss = _loss_meeting(views, loss)
     if views.objective.whole_batch:
         return Verdict(Independence.DECLARED, False, of_loss is None, "", reverse_only)
     one = _alone(views, params)
@@ -151,10 +152,10 @@ def judge(views: Views, params: PyTree, model: jex.ClosedJaxpr) -> Verdict:
     where = "; ".join(
         f"{half}: {found}" for half, found in (("predict", of_model), ("loss", of_loss)) if found is not None
     )
-    traced_over = any(isinstance(constant, Tracer) for constant in model.consts)
+    traced_over = any(isinstance(constant, Tracer) for constant in [*model.consts, *loss.consts])
     ask = of_model is not None, of_loss is not None
     seen = None if traced_over else _numbers(views, params, reverse_only, *ask)
-    if seen is None and of_model is None and _loss_agrees_at_random(views):
+    if seen is None and of_model is None and _loss_agrees_at_random(views, loss):
         return Verdict(Independence.PRESUMED, True, True, where, reverse_only)
     if seen is None:
         return Verdict(Independence.UNDECIDED, of_model is None, of_loss is None, where, reverse_only)
@@ -191,9 +192,6 @@ def _numbers(
 
     with jax.ensure_compile_time_eval():
         found = jax.jit(compare)(params)
-    # A loss that closes over what is being traced has no numbers either.
-    if any(isinstance(flag, Tracer) for flag in found):
-        return None
     return bool(found[0]), bool(found[1])
 
 
@@ -209,9 +207,8 @@ def _model_agrees(views: Views, params: PyTree, reverse_only: bool) -> Bool[Arra
     return agree(views.outputs, alone, params, forward=not reverse_only)
 
 
-def _loss_agrees_at_random(views: Views) -> bool:
+def _loss_agrees_at_random(views: Views, closed: jex.ClosedJaxpr) -> bool:
     """Whether random outputs have the same losses in a batch and alone; False where the loss is not to be tried."""
-    closed, _ = traced(views.objective.terms, views.rows.like(views.count), views.targets)
     # Random numbers may keep a loop going for ever, and a call to the host is not ours to make.
     if any(_has(closed.jaxpr, name) for name in ("while", "pure_callback", "io_callback")):
         return False
@@ -266,12 +263,11 @@ def _model_meeting(views: Views, params: PyTree, model: jex.ClosedJaxpr, one: je
     return None if views.count == 1 or same_program(model, one) else _OTHER_SIZE
 
 
-def _loss_meeting(views: Views) -> str | None:
+def _loss_meeting(views: Views, many: jex.ClosedJaxpr) -> str | None:
     """Where the proof for the loss fails, or None."""
     if views.count == 1:
         return None
     outputs = views.rows.like(views.count)
-    many, _ = traced(views.objective.terms, outputs, views.targets)
     per_example = [True] * len(views.rows.shapes) + leads(views.targets)
     met = first_meeting(many, per_example, views.count)
     if met is not None:

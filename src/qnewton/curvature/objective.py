@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from ..core.constants import unfolded
 from .batch import Batch, batch_of, example_count, leads, mapped
+from .checks import check_batch, check_labels
 
 __all__ = ["Batch", "Objective"]
 
@@ -58,8 +59,12 @@ class Objective(eqx.Module):
             ValueError: if `loss` gives neither one value per example nor values with weights, or the outputs have no
                 axis that counts the examples.
         """
+        check_batch(batch)
+        labels = batch[1]
         params, (inputs, targets), key = unfolded((params, batch, key))
-        return self._mean(params, self.outputs(params, inputs, key), targets)
+        outputs = self.outputs(params, inputs, key)
+        check_labels(self.loss, outputs, labels)
+        return self._mean(params, outputs, targets)
 
     def value_and_state(
         self, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None
@@ -78,8 +83,11 @@ class Objective(eqx.Module):
                 "predict takes a key and so sees one example at a time, which leaves no state of the batch: make the "
                 "objective with whole_batch=True, and one key serves the whole batch"
             )
+        check_batch(batch)
+        labels = batch[1]
         params, (inputs, targets), key = unfolded((params, batch, key))
         outputs, state = self._called(params, inputs, key)
+        check_labels(self.loss, outputs, labels)
         return self._mean(params, outputs, targets), state
 
     @property

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from ..core.constants import unfolded
 from .examples import Examples, examples_of
-from .independence import independence
+from .independence import Verdict, independence
 from .kronecker import Layer, find_layers
 from .objective import Batch, Objective
 from .partition import Block
@@ -31,14 +31,28 @@ class Point:
     examples: Examples
 
     @classmethod
-    def of(cls, objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> "Point":
+    def of(
+        cls,
+        objective: Objective,
+        params: PyTree,
+        batch: Batch,
+        key: Key[Array, ""] | None = None,
+        verdict: Verdict | None = None,
+    ) -> "Point":
         """Take the objective apart.
+
+        Args:
+            objective: what is minimised.
+            params: pytree of arrays.
+            batch: `(inputs, targets)`.
+            key: of the model, where it takes one.
+            verdict: whether examples influence each other; None finds out.
 
         Raises:
             ValueError: if the outputs have no axis that counts the examples.
         """
         # Numbers are compared before they are hidden from the compiler.
-        verdict = independence(objective, params, batch, key)
+        verdict = independence(objective, params, batch, key) if verdict is None else verdict
         params, batch, key = unfolded((params, batch, key))
         return cls(objective, params, examples_of(objective, params, batch, key, verdict))
 

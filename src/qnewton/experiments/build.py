@@ -94,11 +94,12 @@ PRECONDITIONERS: dict[str, AbstractPreconditioner] = {
     "kfac": KFAC(),
     "ekfac": EKFAC(),
 }
-Complete = Callable[[Objective, PyTree, Batch], optax.GradientTransformationExtraArgs]
+Complete = Callable[[Objective, PyTree, Batch, bool], optax.GradientTransformationExtraArgs]
+# The last argument: whether a batch is a part of the data.
 COMPLETE: dict[str, Complete] = {
-    "recipe": recipe,
-    "kfac": lambda objective, params, batch: kfac(objective, example=batch[0]),
-    "dual-newton": lambda objective, params, batch: dual_newton(objective),
+    "recipe": lambda objective, params, batch, part: recipe(objective, params, batch, minibatch=part),
+    "kfac": lambda objective, params, batch, part: kfac(objective, example=batch[0]),
+    "dual-newton": lambda objective, params, batch, part: dual_newton(objective),
 }
 BASELINES = tuple(RATES)
 # Linear layers inside the transformers of bert-tiny and gpt-tiny.

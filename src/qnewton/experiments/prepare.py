@@ -66,8 +66,8 @@ class Prepared:
 
 def prepare_complete(task: Task, options: TrainOptions, params: PyTree) -> Prepared | None:
     """The complete optimizer that the options name; None where they name the scheduled one."""
+    repeats = options.training.batch_size >= len(task.train) and task.train.fresh is None
     if options.optimizer in build.BASELINES:
-        repeats = options.training.batch_size >= len(task.train) and task.train.fresh is None
         optimizer = build.make_baseline(options, task.objective, repeats=repeats)
         return Prepared(options.optimizer, optimizer, CompleteLedger())
     if options.optimizer == "fisher-newton":
@@ -75,7 +75,7 @@ def prepare_complete(task: Task, options: TrainOptions, params: PyTree) -> Prepa
     if options.optimizer not in build.COMPLETE:
         return None
     batch = next(batches(task.train, options.training.batch_size, options.training.seed))
-    optimizer = build.COMPLETE[options.optimizer](task.objective, params, batch)
+    optimizer = build.COMPLETE[options.optimizer](task.objective, params, batch, not repeats)
     return Prepared(build.name_of(optimizer, params), optimizer, CompleteLedger())
 
 

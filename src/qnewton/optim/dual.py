@@ -9,12 +9,15 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from ..core.constants import unfolded
 from ..core.status import Status
-from ..core.trees import check_params
+from ..core.trees import check_gradients, check_params
 from ..curvature import Objective, whole
+from ..curvature.checks import check_batch
+from ..curvature.independence import independence
 from ..curvature.objective import Batch
 from ..curvature.point import Point
 from .dual_sample import Sampling, part_of
 from .dual_trials import Tried, try_two
+from .loss_scale import LossScale, lowered
 
 GROW = 4.0
 """Factor on the damping after a step that no trial was good enough for."""
@@ -27,13 +30,16 @@ class DualNewtonInfo(NamedTuple):
         loss: objective on the batch before the step.
         damping: of the better of the two trials, in units of the mean loss's curvature.
         winner: which trial that was: 0 the less damped one, 1 the other.
-        reduction_ratio: actual over predicted decrease of the better trial; NaN where it is not finite.
-        accepted: False where no trial lowered the loss and the update is zero.
+        reduction_ratio: actual over predicted decrease of the better trial; NaN where it is not finite, or no decrease
+            was predicted.
+        accepted: False where no trial lowered the loss (or kept it, where less than its rounding was predicted) and the
+            update is zero.
         acceleration_ratio: `|a| / |d|` of the better trial before `a` is shortened; 0 without acceleration.
         relative_residual: of the better trial's solve in the rows, `||(K + m I) u - b|| / ||b||`; near the smallest
             dampings it may be large where the step is good all the same, which the trial decides.
         examples: that the trials were computed from, the whole batch or a part of it; both are judged on all of it.
-        status: a `Status`; with every one but `OK` the parameters stay where they are.
+        status: a `Status`; `NO_CURVATURE` where the step follows the gradient, as the loss has no curvature in the
+            outputs; with the others but `OK` the parameters stay where they are.
     """
 
     loss: Float[Array, ""]
@@ -135,7 +141,7 @@ def dual_newton(
         return DualNewtonState(number, zero, Sampling.start(dtype), info)
 
     def update(
-        updates: PyTree,
+        updates: PyTree | None,
         state: DualNewtonState,
         params: PyTree | None = None,
         *,
@@ -143,23 +149,28 @@ def dual_newton(
         key: Key[Array, ""] | None = None,
         **_: Any,
     ) -> tuple[PyTree, DualNewtonState]:
-        del updates  # the rows give the gradient
         if params is None or batch is None:
             raise ValueError("dual_newton needs update(grads, state, params, batch=(inputs, targets))")
         params, batch, key = unfolded((params, batch, key))
+        check_batch(batch)
+        if updates is not None:  # the rows give the gradient
+            check_gradients(updates, params)
         (block,) = whole(params)
         w = block.take(params)
-        point = Point.of(objective, params, batch, key)
+        scale = LossScale.of(objective, params, batch, key)
+        unit, l2 = scale.divisor, scale.penalty(objective) if objective.l2 else None
+        verdict = independence(objective, params, batch, key)
+        point = Point.of(scale.applied(objective), params, batch, key, verdict)
         count, independent = point.examples.count, point.examples.independent
         if not independent:
             # Parts of a batch would be another objective; the rows are those of the whole one.
             point = point.as_one()
 
         # A second derivative along the step takes forward mode twice.
-        bending = None if point.examples.verdict.reverse_only else acceleration
+        bending = None if verdict.reverse_only else acceleration
 
         def tried(point: Point) -> Tried:
-            return try_two(point, block, state.damping, start, bending)
+            return try_two(point, block, state.damping / unit, l2, start, bending)
 
         part = part_of(point.examples, parts, state.count) if independent else None
         if part is None:
@@ -182,21 +193,25 @@ def dual_newton(
         decrease = loss - losses[1:][winner]
 
         finite, solved = jnp.isfinite(loss) & jnp.isfinite(found.scale), jnp.all(jnp.isfinite(best.step))
+        predicted = best.predicted * unit
         # False for a trial whose loss is not finite, too.
-        accepted = finite & solved & (decrease > 0)
-        ratio = decrease / best.predicted
+        better, drowned = lowered(loss, decrease, predicted)
+        accepted = finite & solved & better
+        ratio = decrease / predicted
         info = DualNewtonInfo(
             loss=loss.astype(w.dtype),
-            damping=best.damping,
+            damping=best.damping * unit,
             winner=winner,
-            reduction_ratio=jnp.where(jnp.isfinite(ratio), ratio, jnp.nan).astype(w.dtype),
+            reduction_ratio=jnp.where(jnp.isfinite(ratio) & (predicted > 0), ratio, jnp.nan).astype(w.dtype),
             accepted=accepted,
             acceleration_ratio=best.acceleration_ratio,
             relative_residual=best.residual,
             examples=examples,
-            status=_status(finite, solved),
+            status=_status(finite, solved, scale.flat),
         )
+        # Which of two losses is the lower says nothing where rounding decides.
         following = jnp.where(accepted, best.damping, GROW * found.damping)
+        following = jnp.where(drowned & solved, found.damping, following) * unit
         sampling = state.sampling
         if part is not None:
             own = jnp.sum(values[:, part.chosen], axis=1) / total * (count / part.examples.count) + penalties
@@ -210,9 +225,9 @@ def dual_newton(
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
 
 
-def _status(finite: Bool[Array, ""], solved: Bool[Array, ""]) -> Int[Array, ""]:
-    codes = [jnp.int32(code) for code in (Status.NOT_FINITE, Status.NOT_SOLVED, Status.OK)]
-    return jnp.select([~finite, ~solved], codes[:2], codes[2])
+def _status(finite: Bool[Array, ""], solved: Bool[Array, ""], flat: Bool[Array, ""]) -> Int[Array, ""]:
+    codes = [jnp.int32(code) for code in (Status.NOT_FINITE, Status.NOT_SOLVED, Status.NO_CURVATURE, Status.OK)]
+    return jnp.select([~finite, ~solved, flat], codes[:3], codes[3])
 
 
 def _terms(

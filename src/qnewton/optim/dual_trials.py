@@ -16,6 +16,8 @@ Outputs = Callable[[Float[Array, " n"]], Float[Array, "batch c"]]
 
 TRIED = (0.4, 2.5)
 """Multiples of the damping that every step tries: below 1 to let it fall, above to let it grow, about inverse."""
+BENT = 0.5
+"""Share of the straight step's predicted decrease that must be left after the bend; else the step stays straight."""
 LARGEST = 1e6
 """Damping relative to the mean diagonal entry of the Gram matrix: a step that fails there has nothing to gain."""
 
@@ -25,7 +27,7 @@ class Trials(NamedTuple):
 
     Attributes:
         damping: without l2.
-        step: `d + a`, with `a` shortened.
+        step: `d + a`, with `a` shortened, or left out where it would cost most of the predicted decrease.
         predicted: decrease of the objective in the quadratic model.
         acceleration_ratio: `|a| / |d|`, `a` not shortened.
         residual: `||(K + m I) u - b|| / ||b||` of the solve behind d.
@@ -52,13 +54,21 @@ class Tried(NamedTuple):
     scale: Float[Array, ""]
 
 
-def try_two(point: Point, block: Block, damping: Float[Array, ""], start: float, acceleration: float | None) -> Tried:
+def try_two(
+    point: Point,
+    block: Block,
+    damping: Float[Array, ""],
+    l2: Float[Array, ""] | float | None,
+    start: float,
+    acceleration: float | None,
+) -> Tried:
     """Both steps at a point, from one Gram matrix and one factorisation each.
 
     Args:
         point: whose examples give the residuals.
         block: of all parameters.
         damping: around which to try; 0 to begin with `start`.
+        l2: the objective's, in the units of the point's; None where it has none.
         start: first damping relative to the mean diagonal entry of `K`.
         acceleration: bound on `2 |a| / |d|`, or None for no acceleration.
     """
@@ -75,7 +85,7 @@ def try_two(point: Point, block: Block, damping: Float[Array, ""], start: float,
     def outputs(v: Float[Array, " n"]) -> Float[Array, "batch c"]:
         return point.outputs(v, block)
 
-    trials = _solve(rows, gram, outputs, w, damping, point.objective.l2, acceleration)
+    trials = _solve(rows, gram, outputs, w, damping, l2, acceleration)
     return Tried(trials, damping, scale)
 
 
@@ -85,12 +95,12 @@ def _solve(
     outputs: Outputs,
     w: Float[Array, " n"],
     damping: Float[Array, ""],
-    l2: float,
+    l2: Float[Array, ""] | float | None,
     acceleration: float | None,
 ) -> Trials:
     """Both steps, from one factorisation each."""
     dampings = damping * jnp.asarray(TRIED, damping.dtype)
-    shifts = dampings + l2
+    shifts = dampings if l2 is None else dampings + l2
     # Call by call rather than batched, which would run the two one after the other; only lower triangles are read.
     identity = jnp.eye(gram.shape[0], dtype=gram.dtype)
     factors = [jax.lax.linalg.cholesky(gram + m * identity, symmetrize_input=False) for m in shifts]
@@ -99,7 +109,7 @@ def _solve(
         return jnp.stack([cho_solve((factor, True), b) for factor, b in zip(factors, right, strict=True)])
 
     right = jnp.broadcast_to(rows.residual, (2, *rows.residual.shape))
-    if l2:
+    if l2 is not None:
         # The gradient R^T r + l2 w leaves the span of the rows, and the Woodbury identity takes its last term there.
         penalty = (l2 / shifts)[:, None] * w
         right = right - rows.push(penalty)
@@ -121,7 +131,7 @@ def _solve(
     def predicted(step: Float[Array, "2 n"], moved: Float[Array, "2 rows"]) -> Float[Array, "2"]:
         """By the quadratic model, from `R step`."""
         decrease = -(moved @ rows.residual + jnp.sum(moved**2, axis=1) / 2)
-        return decrease - l2 * jnp.einsum("kn,kn->k", w + step / 2, step) if l2 else decrease
+        return decrease if l2 is None else decrease - l2 * jnp.einsum("kn,kn->k", w + step / 2, step)
 
     if acceleration is None:
         moved = rows.push(direction)
@@ -135,7 +145,11 @@ def _solve(
     # R a = -K v / 2 with (K + m I) v = r'': no further product.
     moved = first - factor * (second - shifts[:, None] * bend) / 2
     step = direction + factor * bent
-    return Trials(dampings, step, predicted(step, moved), ratio, excess(first))
+    # Where the model turns within the step its second derivative leads astray, uphill even.
+    straight, curved = predicted(direction, first), predicted(step, moved)
+    bends = curved >= BENT * straight
+    step = jnp.where(bends[:, None], step, direction)
+    return Trials(dampings, step, jnp.where(bends, curved, straight), ratio, excess(first))
 
 
 def _derivatives(

@@ -10,9 +10,12 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from ..core.constants import unfolded
 from ..core.status import Status
-from ..core.trees import check_params
+from ..core.trees import check_gradients, check_params
+from ..curvature.checks import check_batch
+from ..curvature.independence import independence
 from ..curvature.objective import Batch, Objective
 from ..curvature.point import Point
+from .loss_scale import LossScale
 from .unit_fisher import UnitInverse, second_moments, units_of
 
 
@@ -24,7 +27,7 @@ class FisherNewtonInfo(eqx.Module):
         learning_rate: of this step.
         damping: relative to each block's mean diagonal entry.
         reduction_ratio: NaN, since the step is not tried.
-        accepted: False where the gradient is not finite, and nothing moves.
+        accepted: False where the loss or the gradient is not finite, and nothing moves.
         staleness: steps since the blocks were refreshed; 0 in the step that refreshes them, -1 before the first.
         status: a `Status` for each tensor.
     """
@@ -45,9 +48,10 @@ class FisherNewtonState(NamedTuple):
         count: steps taken.
         refreshes: of the blocks.
         age: steps since the last one, -1 before the first.
-        momentum: sum of past gradients, each weighted by `momentum` to the power of its age.
+        unit: of the loss: the largest entry of the first gradient that was not zero; 0 before.
+        momentum: sum of past gradients in units, each weighted by `momentum` to the power of its age.
         weights: the sum of those weights.
-        moments: running averages of the blocks, one stack for each tensor `[units, d, d]`.
+        moments: running averages of the blocks, in squared units, one stack for each tensor `[units, d, d]`.
         inverses: of the damped blocks, as of the last refresh.
         info: of the last step; zeros before the first.
     """
@@ -55,6 +59,7 @@ class FisherNewtonState(NamedTuple):
     count: Int[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]  # optax's name for it
     refreshes: Int[Array, ""]
     age: Int[Array, ""]
+    unit: Float[Array, ""]
     momentum: PyTree
     weights: Float[Array, ""]
     moments: tuple[Float[Array, "units d d"], ...]
@@ -109,8 +114,8 @@ def fisher_newton(
 
     Returns:
         The transformation. Its state is a `FisherNewtonState` whose `info` reports on the last step. A unit whose block
-        cannot be inverted takes its gradient over `sqrt(t)`, and its tensor's status says so; where the gradient is not
-        finite nothing moves.
+        cannot be inverted takes its gradient over `sqrt(t)`, and its tensor's status says so; where the loss or
+        the gradient is not finite nothing moves (`Status.NOT_FINITE`). The loss after the step is not looked at.
 
     Raises:
         ValueError: for arguments out of range; from `init`, for parameters without entries; from `update`, without
@@ -148,7 +153,7 @@ def fisher_newton(
         zero, number, never = jnp.zeros((), dtype), jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32)
         info = FisherNewtonInfo(zero, zero, zero, zero, jnp.zeros((), bool), never, inverses.status)
         past = jax.tree.map(jnp.zeros_like, params)
-        return FisherNewtonState(number, number, never, past, zero, moments, inverses, info)
+        return FisherNewtonState(number, number, never, zero, past, zero, moments, inverses, info)
 
     def refresh(
         state: FisherNewtonState, params: PyTree, point: Point
@@ -180,9 +185,19 @@ def fisher_newton(
         if params is None or batch is None:
             raise ValueError("fisher_newton needs update(grads, state, params, batch=(inputs, targets))")
         params, batch, key = unfolded((params, batch, key))
-        # Made here, because it traces the model, which a branch must not do.
-        point = Point.of(objective, params, batch, key)
+        check_batch(batch)
+        check_gradients(updates, params)
+        loss = objective(params, batch, key) if value is None else value
         finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(updates)]))
+        finite = finite & jnp.isfinite(loss)
+        # Squares of gradients leave the floating-point range long before gradients do.
+        largest_entry = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(updates)]))
+        unit = jnp.where(finite & (state.unit == 0), largest_entry.astype(state.unit.dtype), state.unit)
+        scale = LossScale(unit, jnp.zeros_like(unit))
+        updates = jax.tree.map(lambda leaf: leaf / scale.divisor, updates)
+        # Made here, because it traces the model, which a branch must not do.
+        verdict = independence(objective, params, batch, key)
+        point = Point.of(scale.applied(objective, lifted=False), params, batch, key, verdict)
         due = finite & ((state.age < 0) | (state.age >= period - 1))
         moments, inverses, refreshes = jax.lax.cond(
             due,
@@ -205,7 +220,7 @@ def fisher_newton(
             lambda direction, w: jnp.where(finite, -rate * (direction + weight_decay * w), 0), directions, params
         )
         info = FisherNewtonInfo(
-            loss=objective(params, batch, key) if value is None else value,
+            loss=loss,
             learning_rate=rate,
             damping=jnp.full_like(rate, damping),
             reduction_ratio=jnp.full_like(rate, jnp.nan),
@@ -213,7 +228,8 @@ def fisher_newton(
             staleness=age,
             status=jnp.where(finite, inverses.status, Status.NOT_FINITE).astype(jnp.int32),
         )
-        return step, FisherNewtonState(state.count + 1, refreshes, age, past, weights, moments, inverses, info)
+        following = FisherNewtonState(state.count + 1, refreshes, age, unit, past, weights, moments, inverses, info)
+        return step, following
 
     # optax's types know states made of arrays alone; this one holds equinox modules.
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]

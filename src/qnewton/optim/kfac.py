@@ -11,12 +11,15 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 from ..core.constants import unfolded
 from ..core.operators import KroneckerFactors
 from ..core.status import Status
-from ..core.trees import check_params, ravel
+from ..core.trees import check_gradients, check_params, ravel
+from ..curvature.checks import check_batch
 from ..curvature.factors import estimate_factors
+from ..curvature.independence import independence
 from ..curvature.objective import Batch, Objective
 from ..curvature.point import Point
 from .kronecker_inverse import KroneckerInverse
 from .layer_structure import layers_and_layout, program_of_inputs
+from .loss_scale import LossScale
 from .step_rules import AbstractStepRule, QuadraticModel, Situation
 
 _PROBES = 0xFAC
@@ -27,7 +30,7 @@ class KFACInfo(eqx.Module):
 
     Attributes:
         loss: mean loss of the batch before the step, l2 included.
-        damping: that this step was taken with.
+        damping: that this step was taken with, in units of the loss (`LossScale`).
         radius: longest step that was trusted; infinite without a trust region.
         learning_rate: coefficient of the K-FAC direction.
         momentum: coefficient of the last step.
@@ -56,10 +59,11 @@ class KFACState(NamedTuple):
 
     Attributes:
         count: steps taken.
-        damping: for the next step.
+        damping: for the next step, in units of the loss.
         radius: longest step that is trusted; infinite without a trust region.
+        scale: the loss's unit.
         age: steps since the factors were refreshed, -1 before the first refresh.
-        factors: running averages; their `layout` says which parameters belong to which layer.
+        factors: running averages, in units of the loss; their `layout` says which parameters belong to which layer.
         inverses: of the damped factors, as of the last refresh.
         last: the last step that was taken `[n]`, raveled parameters.
         info: of the last step; zeros before the first.
@@ -68,6 +72,7 @@ class KFACState(NamedTuple):
     count: Int[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]  # optax's name for it
     damping: Float[Array, ""]
     radius: Float[Array, ""]
+    scale: LossScale
     age: Int[Array, ""]
     factors: KroneckerFactors
     inverses: KroneckerInverse
@@ -91,9 +96,11 @@ def kfac(
     get a diagonal, estimated from squared probe gradients.
 
     `update(grads, state, params, batch=(inputs, targets), key=None)` returns the step, with `grads` those of
-    `objective` (l2 included) on the batch. It is pure, can be jitted and scanned; it must come last in an
-    `optax.chain`, and `optax.MultiSteps` is not supported (it would show only the last batch). Compile the gradient
-    together with the update, so that they share the forward pass.
+    `objective` (l2 included) on the batch. The loss's unit is taken from the first batch, so that multiples of a loss
+    (with its l2) take the same steps. A loss without curvature in the outputs gets one that makes the step follow the
+    gradient, its length by the same trial, and `Status.NO_CURVATURE`. It is pure, can be jitted and scanned; it must
+    come last in an `optax.chain`, and `optax.MultiSteps` is not supported (it would show only the last batch). Compile
+    the gradient together with the update, so that they share the forward pass.
 
     The default, `QuadraticModel()`, is for the full batch or large ones. For small random batches:
     `kfac(objective, step=KLClip(), period=10, average=0.95)`, judged by a running average of the parameters.
@@ -110,8 +117,8 @@ def kfac(
 
     Returns:
         The transformation. Its state is a `KFACState` whose `info` reports on the last step. A layer whose factors
-        cannot be inverted takes its gradient for a direction, and its status says so; where the gradient is not finite
-        no step is taken, and the factors stay as they were.
+        cannot be inverted takes its gradient for a direction, and its status says so; where the loss or the gradient is
+        not finite no step is taken (`Status.NOT_FINITE`), and damping and factors stay as they were.
 
     Raises:
         ValueError: for arguments out of range; from `init`, for parameters without entries, or where `example` is
@@ -143,6 +150,7 @@ def kfac(
             count=jnp.zeros((), jnp.int32),
             damping=jnp.asarray(rule.damping, dtype),
             radius=jnp.asarray(rule.radius, dtype),
+            scale=LossScale.unknown(dtype),
             age=never,
             factors=factors,
             inverses=inverses,
@@ -152,8 +160,10 @@ def kfac(
 
     def refresh(
         state: KFACState, params: PyTree, batch: Batch, key: Key[Array, ""] | None
-    ) -> tuple[KroneckerFactors, KroneckerInverse]:
-        point = Point.of(objective, params, batch, key).singly("K-FAC")
+    ) -> tuple[LossScale, KroneckerFactors, KroneckerInverse]:
+        scale = state.scale.after(LossScale.of(objective, params, batch, key))
+        verdict = independence(objective, params, batch, key)
+        point = Point.of(scale.applied(objective), params, batch, key, verdict).singly("K-FAC")
         layers, layout = layers_and_layout(point.program, params)
         if layout != state.factors.layout:
             raise ValueError(
@@ -165,13 +175,13 @@ def kfac(
         fresh = estimate_factors(point, layers, layout, probes, noise)
         weight = jnp.where(state.age < 0, 0, average).astype(state.damping.dtype)
         mixed = jax.tree.map(lambda old, new: weight * old + (1 - weight) * new, state.factors, fresh)
-        inverses = KroneckerInverse.of(mixed, state.damping + objective.l2)
+        inverses = KroneckerInverse.of(mixed, state.damping + scale.penalty(objective))
         if point.examples.good is not None:
             status = jnp.where(point.examples.good, inverses.status, jnp.int32(Status.COUPLED))
             inverses = eqx.tree_at(lambda inverse: inverse.status, inverses, status)
         # A batch that overflows must not poison the averages for good.
         kept = jax.tree.map(lambda old, new: jnp.where(jnp.all(jnp.isfinite(new)), new, old), state.factors, mixed)
-        return kept, inverses
+        return scale, kept, inverses
 
     def update(
         updates: PyTree,
@@ -185,19 +195,34 @@ def kfac(
         if params is None or batch is None:
             raise ValueError("kfac needs update(grads, state, params, batch=(inputs, targets))")
         params, batch, key = unfolded((params, batch, key))
+        check_batch(batch)
+        check_gradients(updates, params)
         gradient = ravel(jax.tree.leaves(updates))
         finite = jnp.all(jnp.isfinite(gradient))
         due = finite & ((state.age < 0) | (state.age >= period - 1))
-        factors, inverses = jax.lax.cond(
-            due, lambda: refresh(state, params, batch, key), lambda: (state.factors, state.inverses)
+        scale, factors, inverses = jax.lax.cond(
+            due, lambda: refresh(state, params, batch, key), lambda: (state.scale, state.factors, state.inverses)
         )
+        gradient = gradient / scale.divisor
         age = jnp.where(due, 0, jnp.where(state.age < 0, -1, state.age + 1)).astype(jnp.int32)
         direction = -inverses.apply(factors.layout, gradient)
         situation = Situation(
-            objective, params, batch, key, gradient, direction, state.last, state.damping, state.radius
+            objective=objective,
+            params=params,
+            batch=batch,
+            key=key,
+            scale=scale,
+            gradient=gradient,
+            direction=direction,
+            last=state.last,
+            damping=state.damping,
+            shift=state.damping,
+            radius=state.radius,
         )
-        outcome = rule.take(situation)
+        outcome = rule.take(situation).of_loss(scale)
+        finite = finite & jnp.isfinite(outcome.loss)
         accepted = outcome.accepted & finite
+        status = jnp.where(scale.flat, Status.NO_CURVATURE, inverses.status)
         step = jnp.where(accepted, outcome.step, 0)
         info = KFACInfo(
             loss=outcome.loss,
@@ -210,12 +235,13 @@ def kfac(
             reduction_ratio=outcome.reduction_ratio,
             accepted=accepted,
             staleness=age,
-            status=jnp.where(finite, inverses.status, Status.NOT_FINITE).astype(jnp.int32),
+            status=jnp.where(finite, status, Status.NOT_FINITE).astype(jnp.int32),
         )
         last = jnp.where(accepted, step, state.last)
         damping = jnp.where(finite, outcome.damping, state.damping)
         radius = jnp.where(finite, outcome.radius, state.radius)
-        return situation.tree(step), KFACState(state.count + 1, damping, radius, age, factors, inverses, last, info)
+        following = KFACState(state.count + 1, damping, radius, scale, age, factors, inverses, last, info)
+        return situation.tree(step), following
 
     # optax's types know states made of arrays alone; this one holds equinox modules.
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from .loss_scale import lowered
 from .step_rules import AbstractStepRule, Outcome, Situation
 
 
@@ -16,7 +17,7 @@ class LineSearch(AbstractStepRule):
 
     Armijo 1966; Nocedal and Wright 2006, algorithm 3.1. Enough is `slope` times what the gradient promises. Every rate
     costs one forward pass on the step's own batch. A direction that is not downhill, or along which no rate is good
-    enough, gives no step.
+    enough, gives no step. Where less is promised than the loss's own rounding, it is enough not to rise by more.
 
     Attributes:
         shrink: in (0, 1).
@@ -48,7 +49,8 @@ class LineSearch(AbstractStepRule):
             return before - situation.loss_after(rate * situation.direction)
 
         def enough(rate: Float[Array, ""], actual: Float[Array, ""]) -> Array:
-            return (promised > 0) & (actual >= self.slope * rate * promised) & (actual > 0)
+            better, drowned = lowered(before, actual, rate * promised)
+            return (promised > 0) & better & (drowned | (actual >= self.slope * rate * promised))
 
         def unfinished(carry: tuple[Int[Array, ""], Float[Array, ""], Float[Array, ""]]) -> Array:
             count, rate, actual = carry
@@ -63,7 +65,7 @@ class LineSearch(AbstractStepRule):
 
         one = jnp.ones((), situation.gradient.dtype)
         _, rate, actual = jax.lax.while_loop(unfinished, shorter, (jnp.int32(1), one, decrease(one)))
-        accepted = enough(rate, actual) & jnp.isfinite(before)
+        accepted = enough(rate, actual)
         predicted = rate * promised
         return Outcome(
             step=jnp.where(accepted, rate * situation.direction, 0),

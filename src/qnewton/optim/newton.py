@@ -18,19 +18,23 @@ from ..core.memory import check_block_fits
 from ..core.operators import Path, path_of
 from ..core.records import System
 from ..core.status import Status
-from ..core.trees import check_params, ravel
+from ..core.trees import check_gradients, check_params, ravel
 from ..curvature import AbstractCurvature, Batch, Block, GaussNewton, Objective, Partition, Point, selected, whole
+from ..curvature.checks import check_batch
+from ..curvature.flat import StandInHessian, linear_in_outputs
 from ..estimation import Reuse
 from ..scheduling import Executed, Hybrid, Plan, Turn
 from ..scheduling.replay import remembered as chosen_last
-from ..solvers import AbstractSolver
+from ..solvers import AbstractSolver, Dual
 from ..solvers.krylov.base import AbstractKrylov
 from .adaptation import AbstractAdaptation, LevenbergMarquardt
 from .blocks import Given, Solved, solve_blocks
+from .by_rule import by_rule, flagged, seen_in_units
 from .correction import Correction
-from .stages import BlockInfo, leaves_unformed, quadratic_decrease, solve_block
+from .loss_scale import LossScale
+from .stages import BlockInfo, gradient_rate, leaves_unformed, quadratic_decrease, solve_block
 from .state import NewtonState, StepInfo
-from .step_rules import AbstractStepRule, Situation
+from .step_rules import AbstractStepRule
 from .trial import try_blocks, try_whole
 
 
@@ -91,7 +95,13 @@ def newton(
 
     Returns:
         The transformation. Its state is a `NewtonState` whose `info` reports on the last step. A block that cannot be
-        solved takes its gradient for a direction and says so in its status; one whose gradient is not finite stays.
+        solved takes its gradient for a direction and says so in its status: at the learning rate under `Fixed()`;
+        where the step is tried, over the damping, and no longer than the block's parameters over the damping scale, so
+        that a refused one is followed by a shorter one. A block whose gradient is not finite stays. Where the loss is
+        not finite nothing can be compared: every block stays, with `Status.NOT_FINITE`, under `Fixed()` as well, which
+        does not look at the loss after the step. Where the loss is seen to have no curvature in the outputs (a model
+        that returns its loss, absolute errors, hinges), so that Gauss-Newton's matrix is zero, the exact Hessian takes
+        its place, which the adapted damping keeps from saddle points.
 
     Raises:
         ValueError, TypeError: from `init`, for parameters that are empty, not floating-point, or missed or repeated by
@@ -152,7 +162,8 @@ def newton(
         factors = tuple(turn.factors for turn in turns if turn.factors is not None) if counts else ()
         info = blank_info(blocks, dtype)
         zero = jnp.zeros((), jnp.int32)
-        return NewtonState(zero, scale, radius, last, systems, starts, estimates, choices, factors, info)
+        unit = LossScale.unknown(dtype)
+        return NewtonState(zero, scale, radius, unit, last, systems, starts, estimates, choices, factors, info)
 
     def first_turns(blocks: Sequence[Block], dtype: jnp.dtype) -> list[Turn | None]:
         if not isinstance(solver, Hybrid):
@@ -169,7 +180,7 @@ def newton(
         system = blank_system(block, dtype)
         return dataclasses.replace(system, layout=Layout(block.n, (), ((0, block.n),)))
 
-    def formed(point: Point, block: Block) -> System:
+    def formed(curvature: AbstractCurvature, point: Point, block: Block) -> System:
         return dataclasses.replace(curvature.system(point, block).formed(), layout=None)
 
     def blank_info(blocks: Sequence[Block], dtype: jnp.dtype) -> StepInfo:
@@ -199,7 +210,7 @@ def newton(
         empty = StepInfo(zero, zero, zero, zero, zero, zero, jnp.zeros((), bool), jnp.zeros((), jnp.int32), infos)
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), empty)
 
-    def build(block: Block, kept: System | None, point: Point) -> tuple[System, Path]:
+    def build(curvature: AbstractCurvature, block: Block, kept: System | None, point: Point) -> tuple[System, Path]:
         system = curvature.system(point, block)
         path = path_of(system.operator)
         # The layers are no part of the state: they are the same in every step, and not known before the first.
@@ -214,6 +225,9 @@ def newton(
         value, info = solve_block(
             solver, conditioned, given.gradient, residual_tolerance, path, given.start, estimate, correction, given.turn
         )
+        if step is not None or adaptation.tries:
+            shorter = gradient_rate(info.damping, given.scale, given.gradient, given.params)
+            value = jnp.where(info.status == Status.OK, value, shorter * value)
         direction = value if clip is None else jnp.clip(value, -clip, clip)
         if weight_decay:
             # A block whose gradient is not finite stays where it is.
@@ -237,16 +251,21 @@ def newton(
         if params is None or batch is None:
             raise ValueError("newton needs update(grads, state, params, batch=(inputs, targets))")
         params, batch, key = unfolded((params, batch, key))
+        check_batch(batch)
+        check_gradients(updates, params)
         blocks = solved_blocks(params)
         point = Point.of(objective, params, batch, key)
         gradients = [block.take(updates) for block in blocks]
         rate = jnp.asarray(learning_rate(state.count) if callable(learning_rate) else learning_rate)
         rate = rate.astype(gradients[0].dtype)
 
-        kept, age = state.systems, state.count % refresh
+        kept, age, taken = state.systems, state.count % refresh, curvature
+        # `Dual` needs a root, which a Hessian does not have.
+        if isinstance(curvature, GaussNewton) and not isinstance(solver, Dual):
+            taken = StandInHessian() if linear_in_outputs(objective, params, batch, key) else curvature
         if refresh > 1:
-            kept = jax.lax.cond(age == 0, lambda: tuple(formed(point, block) for block in blocks), lambda: kept)
-        builds = [partial(build, block, kept[k] if refresh > 1 else None) for k, block in enumerate(blocks)]
+            kept = jax.lax.cond(age == 0, lambda: tuple(formed(taken, point, block) for block in blocks), lambda: kept)
+        builds = [partial(build, taken, block, kept[k] if refresh > 1 else None) for k, block in enumerate(blocks)]
         scales = jnp.broadcast_to(state.damping_scale, len(blocks))
         turns = first_turns(blocks, gradients[0].dtype)
         if remembers:
@@ -308,18 +327,10 @@ def newton(
             factors=factors,
         )
         if step is not None:
-            situation = Situation(
-                objective,
-                params,
-                batch,
-                key,
-                gradient=ravel(jax.tree.leaves(updates)),
-                direction=-ravel(jax.tree.leaves(_joined(params, blocks, directions))),
-                last=state.last,
-                damping=state.damping_scale,
-                radius=state.radius,
-            )
-            return _by_rule(step, situation, age, tuple(infos), following)
+            shifts = [jnp.full_like(one, info.damping) for one, info in zip(gradients, infos, strict=True)]
+            vectors = [ravel(jax.tree.leaves(_joined(params, blocks, parts))) for parts in (directions, shifts)]
+            situation = seen_in_units(objective, params, batch, key, updates, vectors, state)
+            return by_rule(step, situation, age, infos, following)
         moved = params
         if where is not None:
             moved = jax.tree.map(lambda g, w: -rate * _plain(g, w, weight_decay), updates, params)
@@ -329,7 +340,7 @@ def newton(
             return objective(params, batch, key)
 
         loss = batch_loss(params)
-        ratio, accepted = jnp.full_like(loss, jnp.nan), jnp.ones((), bool)
+        ratio, accepted = jnp.full_like(loss, jnp.nan), jnp.isfinite(loss)
         scale = state.damping_scale if adaptation.tries else adaptation.adapt(state.damping_scale, ratio)
         if adaptation.tries:
             predictions = jnp.stack([result.predicted for result in solved])
@@ -337,43 +348,19 @@ def newton(
                 trial = try_blocks(batch_loss, params, moved, loss, predictions, blocks, gradients)
             else:
                 trial = try_whole(batch_loss, params, moved, loss, predictions)
-            ratio, accepted = trial.ratio, adaptation.accept(trial.decrease)
+            ratio, accepted = trial.ratio, trial.accepted(adaptation)
             scale = trial.adapted(adaptation, scale, accepted)
             infos = [
                 dataclasses.replace(info, reduction_ratio=own) for info, own in zip(infos, trial.ratios, strict=True)
             ]
-            moved = jax.tree.map(lambda leaf: jnp.where(accepted, leaf, 0), moved)
+        moved = jax.tree.map(lambda leaf: jnp.where(accepted, leaf, 0), moved)
+        infos = flagged(infos, loss)
         shared = jnp.full_like(rate, jnp.nan) if per_block else state.damping_scale
         info = StepInfo(loss, rate, jnp.zeros_like(rate), shared, state.radius, ratio, accepted, age, tuple(infos))
         return moved, following._replace(damping_scale=scale, info=info)
 
     # optax's types know states made of arrays alone; this one holds an equinox module.
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
-
-
-def _by_rule(
-    rule: AbstractStepRule,
-    situation: Situation,
-    age: Int[Array, ""],
-    infos: tuple[BlockInfo, ...],
-    following: NewtonState,
-) -> tuple[PyTree, NewtonState]:
-    """The rule's step, and `following` with what is to be known after it."""
-    outcome = rule.take(situation)
-    info = StepInfo(
-        outcome.loss,
-        outcome.learning_rate,
-        outcome.momentum,
-        situation.damping,
-        situation.radius,
-        outcome.reduction_ratio,
-        outcome.accepted,
-        age,
-        infos,
-    )
-    last = jnp.where(outcome.accepted, outcome.step, situation.last)
-    following = following._replace(damping_scale=outcome.damping, radius=outcome.radius, last=last, info=info)
-    return situation.tree(outcome.step), following
 
 
 def _or_coupled(status: Int[Array, ""], good: Bool[Array, ""] | None) -> Int[Array, ""]:

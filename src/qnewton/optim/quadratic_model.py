@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from ..core.trees import ravel
 from ..curvature.batch import OutputRows
 from ..curvature.independence import reverse_only
 from ..curvature.linear_pair import linear_pair
@@ -27,7 +28,7 @@ class PlaneModel(eqx.Module):
     Attributes:
         slopes: `U^T g` `[k]`.
         curvature: `U^T J^T D J U / total` `[k, k]`; without l2 and damping.
-        squares: `U^T U` `[k, k]`, what a multiple of the identity adds to the curvature.
+        squares: `U^T M U` `[k, k]`, what a multiple of the metric `M` (the identity) adds to the curvature.
     """
 
     slopes: Float[Array, " k"]
@@ -43,6 +44,7 @@ class PlaneModel(eqx.Module):
         gradient: Float[Array, " n"],
         directions: Sequence[PyTree],
         key: Key[Array, ""] | None = None,
+        metric: Float[Array, " n"] | None = None,
     ) -> "PlaneModel":
         """One forward-mode pass for all directions; the forward pass is the one that the gradient needs anyway.
 
@@ -53,6 +55,7 @@ class PlaneModel(eqx.Module):
             gradient: of the objective, l2 included, raveled `[n]`.
             directions: k pytrees like `params`.
             key: of the model, where it takes one.
+            metric: diagonal of what `shift` multiplies `[n]`; None is the identity.
         """
         inputs, targets = batch
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *directions)
@@ -72,9 +75,10 @@ class PlaneModel(eqx.Module):
         total = outputs.shape[0] if weights is None else jnp.sum(weights)
         k = len(directions)
         moved, curved = moved.reshape(k, -1), jax.vmap(curve)(moved).reshape(k, -1)
-        flat = jax.vmap(lambda tree: jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(tree)]))(stacked)
+        flat = jax.vmap(lambda tree: ravel(jax.tree.leaves(tree)))(stacked)
         curvature = (moved @ curved.T / total).astype(gradient.dtype)
-        return cls(flat @ gradient, (curvature + curvature.T) / 2, flat @ flat.T)
+        weighted = flat if metric is None else flat * metric
+        return cls(flat @ gradient, (curvature + curvature.T) / 2, weighted @ flat.T)
 
     def minimiser(self, shift: Float[Array, ""] | float) -> tuple[Float[Array, " k"], Bool[Array, ""]]:
         """The coefficients `[k]` of the minimum with `shift` on the curvature's diagonal, and whether there is one.

@@ -160,10 +160,13 @@ def solve_block(
         value, iterations = solve_on_support(operator, gradient, solve, every, start)
         plan, executed = None, None
 
-    norm = jnp.linalg.norm(gradient)
+    # Of one scale, so that no square leaves the floating-point range.
+    unit = jnp.max(jnp.abs(gradient))
+    unit = jnp.where((unit > 0) & jnp.isfinite(unit), unit, 1)
+    norm = jnp.linalg.norm(gradient / unit)
     # One product tells both: the residual, and, where there is no solution, whether the block itself is finite.
     product = operator.mv(jnp.where(jnp.isfinite(value), value, 1))
-    residual = jnp.where(norm > 0, jnp.linalg.norm(product - gradient) / norm, 0)
+    residual = jnp.where(norm > 0, jnp.linalg.norm((product - gradient) / unit) / norm, 0)
     residual = jnp.where(jnp.all(jnp.isfinite(value)), residual, jnp.nan)
     finite = jnp.isfinite(norm) & jnp.all(jnp.isfinite(product))
     no_candidate = jnp.zeros((), bool) if plan is None else plan.verdict[0] == Verdict.NOBODY
@@ -184,8 +187,8 @@ def solve_block(
     left = gradient - product
     if system.exact is not None or correction is not None:
         left = gradient - system.unrepaired.operator.mv(value)
-    user_norm = jnp.linalg.norm(user_gradient)
-    exact_residual = jnp.linalg.norm(system.coordinates.out_of(left)) / jnp.where(user_norm > 0, user_norm, 1)
+    user_norm = jnp.linalg.norm(user_gradient / unit)
+    exact_residual = jnp.linalg.norm(system.coordinates.out_of(left) / unit) / jnp.where(user_norm > 0, user_norm, 1)
     # The gradient of a batch that is not finite would poison the parameters for good: no step at all then.
     fallback = jnp.where(jnp.all(jnp.isfinite(user_gradient)), user_gradient, 0)
     direction = jnp.where(status == Status.OK, system.coordinates.back(value), fallback)
@@ -231,6 +234,26 @@ def quadratic_decrease(system: System, gradient: Float[Array, " n"], update: Flo
     `-(g.u + u.H u / 2)`, with `H` the curvature before conditioning.
     """
     return -(jnp.vdot(gradient, update) + jnp.vdot(update, system.operator.mv(update)) / 2)
+
+
+def gradient_rate(
+    damping: Float[Array, ""], scale: Float[Array, ""], gradient: Float[Array, " n"], params: Float[Array, " n"]
+) -> Float[Array, ""]:
+    """Rate of the gradient that stands in for a solution: what the damping alone would make of it, within bounds.
+
+    The step is at most as long as the parameters (1 where they are zero) over the damping scale, in the largest entry:
+    under a damping scale that grows with every refusal, some step is short enough.
+
+    Args:
+        damping: on the diagonal; 0 where the curvature is.
+        scale: factor on the damping.
+        gradient: of the block.
+        params: of the block.
+    """
+    steepest, longest = jnp.max(jnp.abs(gradient)), jnp.max(jnp.abs(params))
+    bound = jnp.where(longest > 0, longest, 1) / (scale * jnp.where(steepest > 0, steepest, 1))
+    known = (damping > 0) & jnp.isfinite(damping)
+    return jnp.where(known, jnp.minimum(1 / jnp.where(known, damping, 1), bound), bound)
 
 
 def _tags(solver: lx.AbstractLinearSolver, system: System) -> object:

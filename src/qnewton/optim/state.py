@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..core.records import System
 from ..estimation import Remembered
+from .loss_scale import LossScale
 from .stages import BlockInfo
 
 
@@ -21,7 +22,7 @@ class StepInfo(eqx.Module):
             then stands in `blocks`.
         radius: longest step that was trusted; infinite without a trust region.
         reduction_ratio: actual over predicted decrease of the batch loss; NaN where the step was not tried.
-        accepted: False where the trial step raised the loss and the update is zero.
+        accepted: False where the update is zero: the trial step raised the loss, or the loss is not finite.
         staleness: steps since the curvature was computed; 0 where it is this step's own.
         blocks: one entry per block, in the partition's order.
     """
@@ -44,6 +45,7 @@ class NewtonState(NamedTuple):
         count: steps taken.
         damping_scale: factor on the damping for the next step, a scalar, or one per block `[blocks]`.
         radius: longest step that is trusted; infinite without a trust region.
+        scale: the loss's unit, in which a step rule sees it; unknown without a step rule.
         last: the last step `[n]`, raveled, for a step rule with momentum; empty without a step rule.
         systems: the blocks' curvature, formed, where it is kept for several steps; otherwise empty.
         starts: the blocks' next first guesses `[n]` where iterative solves start warm; otherwise empty.
@@ -59,6 +61,7 @@ class NewtonState(NamedTuple):
     count: Int[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]  # optax's name for it
     damping_scale: Float[Array, "*blocks"]
     radius: Float[Array, ""]
+    scale: LossScale
     last: Float[Array, " n"]
     systems: tuple[System, ...]
     starts: tuple[Float[Array, " n"], ...]

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from ..core.trees import ravel, unravel
 from ..curvature.objective import Batch, Objective
+from .loss_scale import LossScale, lowered
 from .quadratic_model import PlaneModel
 
 
@@ -21,10 +22,12 @@ class Situation:
 
     Attributes:
         objective, params, batch, key: as in `update`.
-        gradient: as given to `update`.
+        scale: unit of the loss, in which everything here is counted that is a loss or a derivative of one.
+        gradient: as given to `update`, in units.
         direction: to go along, downhill: the preconditioned gradient, negative.
         last: the step before, zero at first.
-        damping: for this step.
+        damping: for this step, as the rule keeps it.
+        shift: what it stands for on the curvature's diagonal, in units: one number, or one per parameter `[n]`.
         radius: longest step that is trusted; infinite without a trust region.
     """
 
@@ -32,10 +35,12 @@ class Situation:
     params: PyTree
     batch: Batch
     key: Key[Array, ""] | None
+    scale: LossScale
     gradient: Float[Array, " n"]
     direction: Float[Array, " n"]
     last: Float[Array, " n"]
     damping: Float[Array, ""]
+    shift: Float[Array, "*n"]
     radius: Float[Array, ""]
 
     def tree(self, vector: Float[Array, " n"]) -> PyTree:
@@ -45,21 +50,32 @@ class Situation:
 
     def loss(self) -> Float[Array, ""]:
         """The objective here; its forward pass is the gradient's where both are compiled together."""
-        return self.objective(self.params, self.batch, self.key).astype(self.gradient.dtype)
+        return self._in_units(self.params)
 
     def loss_after(self, step: Float[Array, " n"]) -> Float[Array, ""]:
         """The objective on the same batch after the step: one more forward pass."""
         moved = ravel(jax.tree.leaves(self.params)) + step
-        return self.objective(self.tree(moved), self.batch, self.key).astype(self.gradient.dtype)
+        return self._in_units(self.tree(moved))
 
-    def plane(self) -> PlaneModel:
-        """The exact quadratic model in the plane of the direction and the last step."""
-        directions = [self.tree(self.direction), self.tree(self.last)]
-        return PlaneModel.of(self.objective, self.params, self.batch, self.gradient, directions, self.key)
+    def plane(
+        self, first: Float[Array, " n"], second: Float[Array, " n"], metric: Float[Array, " n"] | None = None
+    ) -> PlaneModel:
+        """The exact quadratic model in the plane of two vectors, in units."""
+        curved = self.scale.applied(self.objective)
+        directions = [self.tree(first), self.tree(second)]
+        return PlaneModel.of(curved, self.params, self.batch, self.gradient, directions, self.key, metric)
+
+    @property
+    def l2(self) -> Float[Array, ""] | float:
+        """The objective's, in units."""
+        return self.scale.penalty(self.objective)
+
+    def _in_units(self, params: PyTree) -> Float[Array, ""]:
+        return self.objective(params, self.batch, self.key).astype(self.gradient.dtype) / self.scale.divisor
 
 
 class Outcome(eqx.Module):
-    """A step, and what was predicted and seen of it; NaN where a rule does not look.
+    """A step, and what was predicted and seen of it, in units of the loss; NaN where a rule does not look.
 
     Attributes:
         step: the update `[n]`.
@@ -86,6 +102,15 @@ class Outcome(eqx.Module):
     accepted: Bool[Array, ""]
     solved: Bool[Array, ""]
 
+    def of_loss(self, scale: LossScale) -> "Outcome":
+        """The same with losses as the objective counts them."""
+        losses = self.loss, self.predicted_decrease, self.actual_decrease
+        return eqx.tree_at(
+            lambda outcome: (outcome.loss, outcome.predicted_decrease, outcome.actual_decrease),
+            self,
+            tuple(value * scale.divisor for value in losses),
+        )
+
 
 class AbstractStepRule(eqx.Module):
     """Turns a direction into a step.
@@ -108,10 +133,11 @@ class QuadraticModel(AbstractStepRule):
 
     The coefficients minimise the damped model in the plane of the direction and the last step (Martens and Grosse 2015,
     section 7); the damping follows the ratio of actual to predicted decrease (section 6.5; the prediction is the
-    damped model's). For batches with little noise: on small random batches the model follows the batch, and stalls.
+    damped model's). A decrease that is predicted below the rounding of the loss itself says nothing, and leaves the
+    damping as it is. For batches with little noise: on small random batches the model follows the batch, and stalls.
 
     Attributes:
-        damping: first damping, in units of the curvature.
+        damping: first damping, in units of the largest curvature of the loss in the outputs on the first batch.
         shrink: factor in (0, 1): on the damping where the ratio exceeds `good`; it divides the damping where the ratio
             is below `poor`, and its fourth power where the loss rose.
         good, poor: thresholds on the reduction ratio.
@@ -139,8 +165,10 @@ class QuadraticModel(AbstractStepRule):
             )
 
     def take(self, situation: Situation) -> Outcome:
-        shift = situation.damping + situation.objective.l2
-        plane = situation.plane()
+        shift, metric = situation.shift + situation.l2, None
+        if shift.ndim:
+            metric, shift = shift, jnp.ones((), shift.dtype)
+        plane = situation.plane(situation.direction, situation.last, metric)
         coefficients, bounded = plane.minimiser(shift)
         predicted = plane.decrease(coefficients, shift)
         step = coefficients[0] * situation.direction + coefficients[1] * situation.last
@@ -148,10 +176,12 @@ class QuadraticModel(AbstractStepRule):
         actual = before - situation.loss_after(step)
         ratio = actual / predicted
         solved = bounded & jnp.all(jnp.isfinite(step)) & jnp.isfinite(before)
-        accepted = solved & (actual > 0)
+        better, drowned = lowered(before, actual, predicted)
+        accepted = solved & better
+        still = ~jnp.isfinite(before) | (solved & drowned)
         return Outcome(
             step=jnp.where(accepted, step, 0),
-            damping=jnp.where(jnp.isfinite(before), self._adapt(situation.damping, ratio, accepted), situation.damping),
+            damping=jnp.where(still, situation.damping, self._adapt(situation.damping, ratio, accepted)),
             radius=situation.radius,
             loss=before,
             learning_rate=coefficients[0],
@@ -183,6 +213,10 @@ class KLClip(AbstractStepRule):
         momentum: in [0, 1).
         clip: largest squared length of the step, without momentum; infinity does not clip.
         damping: constant.
+
+    Both are in units of the largest curvature of the loss in the outputs on the first batch, so that a multiple of the
+    loss takes the same steps. The loss after the step is not looked at; where the one before it is not finite, nothing
+    moves.
     """
 
     radius: ClassVar[float] = math.inf
@@ -205,13 +239,14 @@ class KLClip(AbstractStepRule):
         factor = jnp.minimum(1, jnp.sqrt(self.clip / jnp.where(length > 0, length, 1)))
         rate = self.rate * jnp.where(length > 0, factor, 1)
         step = rate * situation.direction + self.momentum * situation.last
-        solved = jnp.all(jnp.isfinite(step))
+        loss = situation.loss()
+        solved = jnp.all(jnp.isfinite(step)) & jnp.isfinite(loss)
         unknown = jnp.full_like(rate, jnp.nan)
         return Outcome(
             step=jnp.where(solved, step, 0),
             damping=situation.damping,
             radius=situation.radius,
-            loss=situation.loss(),
+            loss=loss,
             learning_rate=rate,
             momentum=jnp.full_like(rate, self.momentum),
             predicted_decrease=unknown,

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from ..curvature import Block
 from .adaptation import AbstractAdaptation
+from .loss_scale import lowered, rounding
 
 
 class Trial(eqx.Module):
@@ -20,12 +21,14 @@ class Trial(eqx.Module):
         predicted: by the undamped quadratic models of the blocks, summed.
         shares: each block's part of `decrease`; None where it was not asked for.
         predictions: each block's part of `predicted`.
+        loss: before the step.
     """
 
     decrease: Float[Array, ""]
     predicted: Float[Array, ""]
     shares: Float[Array, " blocks"] | None
     predictions: Float[Array, " blocks"]
+    loss: Float[Array, ""]
 
     @property
     def ratio(self) -> Float[Array, ""]:
@@ -37,6 +40,12 @@ class Trial(eqx.Module):
         """Reduction ratio of each block's part; NaN where the shares are not known."""
         return jnp.full_like(self.predictions, jnp.nan) if self.shares is None else self.shares / self.predictions
 
+    def accepted(self, adaptation: AbstractAdaptation) -> Bool[Array, ""]:
+        """Whether the step is taken: never where a loss is not finite, and not against what rounding says."""
+        better, drowned = lowered(self.loss, self.decrease, self.predicted)
+        finite = jnp.isfinite(self.loss) & jnp.isfinite(self.decrease)
+        return finite & (adaptation.accept(self.decrease) | (drowned & better))
+
     def adapted(
         self, adaptation: AbstractAdaptation, scale: Float[Array, "*blocks"], accepted: Bool[Array, ""]
     ) -> Float[Array, "*blocks"]:
@@ -44,13 +53,20 @@ class Trial(eqx.Module):
 
         Where a rise was predicted and came, a ratio is positive all the same: it counts as a failure here, as every
         step does that was refused. Of a refused step's blocks some may have done well: they are damped no less. A block
-        that did not move keeps its scale.
+        that did not move keeps its scale; so does every block where the loss before the step was not finite, and one
+        whose part was predicted below the loss's rounding, and is.
         """
+        still = ~jnp.isfinite(self.loss)
         if self.shares is None:
-            return adaptation.adapt(scale, jnp.where(accepted, self.ratio, -jnp.inf))
+            still = still | lowered(self.loss, self.decrease, self.predicted)[1]
+            following = adaptation.adapt(scale, jnp.where(accepted, self.ratio, -jnp.inf))
+            return jnp.where(still, scale, following)
         following = jax.vmap(adaptation.adapt)(scale, jnp.where(self.shares > 0, self.ratios, -jnp.inf))
         following = jnp.where(accepted, following, jnp.maximum(following, scale))
-        return jnp.where((self.shares == 0) & (self.predictions == 0), scale, following)
+        still = still | ((self.shares == 0) & (self.predictions == 0))
+        noise = rounding(self.loss)
+        still = still | ((jnp.abs(self.predictions) <= noise) & (self.shares >= -noise))
+        return jnp.where(still, scale, following)
 
 
 def try_whole(
@@ -70,7 +86,7 @@ def try_whole(
         predictions: each block's predicted decrease.
     """
     decrease = loss - objective(optax.apply_updates(params, moved))
-    return Trial(decrease, jnp.sum(predictions), None, predictions)
+    return Trial(decrease, jnp.sum(predictions), None, predictions, loss)
 
 
 def try_blocks(
@@ -114,4 +130,4 @@ def try_blocks(
     predicted = jnp.sum(predictions)
     weights = jnp.where(predicted > 0, predictions / predicted, 1 / len(blocks))
     shares = ends + (decrease - jnp.sum(ends)) * weights
-    return Trial(decrease, predicted, shares, predictions)
+    return Trial(decrease, predicted, shares, predictions, loss)

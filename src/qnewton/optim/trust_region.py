@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .quadratic_model import PlaneModel
+from .loss_scale import lowered
 from .step_rules import AbstractStepRule, Outcome, Situation
 
 _NEWTON_STEPS = 10
@@ -62,19 +62,17 @@ class TrustRegion(AbstractStepRule):
         aside = aside - jnp.vdot(aside, along) * along
         parallel = jnp.linalg.norm(aside) <= 64 * jnp.finfo(gradient.dtype).eps * jnp.linalg.norm(gradient)
         across, _ = _unit(jnp.where(parallel, 0, aside))
-        objective, tree = situation.objective, situation.tree
-        plane = PlaneModel.of(
-            objective, situation.params, situation.batch, gradient, [tree(along), tree(across)], situation.key
-        )
-        curvature = plane.curvature + objective.l2 * jnp.eye(2, dtype=gradient.dtype)
+        plane = situation.plane(along, across)
+        curvature = plane.curvature + situation.l2 * jnp.eye(2, dtype=gradient.dtype)
         coefficients, limited = minimise_in_disc(plane.slopes, curvature, radius)
-        predicted = plane.decrease(coefficients, objective.l2)
+        predicted = plane.decrease(coefficients, situation.l2)
         step = coefficients[0] * along + coefficients[1] * across
         before = situation.loss()
         actual = before - situation.loss_after(step)
         ratio = actual / predicted
         solved = jnp.all(jnp.isfinite(step)) & jnp.isfinite(before)
-        accepted = solved & (actual > 0)
+        better, drowned = lowered(before, actual, predicted)
+        accepted = solved & better
         own = coefficients[0] - coefficients[1] * jnp.vdot(gradient, along) / _nonzero(jnp.vdot(gradient, across))
         following = jnp.where(
             accepted & (ratio >= self.poor),
@@ -85,8 +83,8 @@ class TrustRegion(AbstractStepRule):
         return Outcome(
             step=jnp.where(accepted, step, 0),
             damping=situation.damping,
-            # A batch that is not finite says nothing about the model.
-            radius=jnp.where(solved, following, radius),
+            # A batch that is not finite says nothing about the model, and no more does rounding.
+            radius=jnp.where(solved & ~drowned, following, radius),
             loss=before,
             learning_rate=own / _nonzero(length),
             momentum=jnp.zeros_like(length),

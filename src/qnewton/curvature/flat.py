@@ -1,0 +1,93 @@
+"""Losses without curvature in the model's outputs, seen in their program, and what stands in for Gauss-Newton there."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core as jex
+from jaxtyping import Array, Float, Key, PyTree
+
+from .base import AbstractCurvature
+from .hessian import Hessian
+from .layer_operator import LayerOperator
+from .objective import Batch, Objective
+from .partition import Block
+from .point import Point
+from .product_operator import ProductOperator
+
+# Primitives that hold a program whose arguments and results are their own, one by one.
+_CALLS = ("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint")
+
+
+class StandInHessian(AbstractCurvature):
+    """The exact Hessian in the place of a Gauss-Newton matrix that is zero: nothing is known about its eigenvalues."""
+
+    @property
+    def semidefinite(self) -> bool:
+        return True  # as Gauss-Newton's: there is a floor, and for no batch is it more than minus infinity
+
+    def operator(self, point: Point, block: Block) -> ProductOperator | LayerOperator:
+        return Hessian().operator(point, block)
+
+    def floor(self, point: Point, block: Block) -> Float[Array, ""]:
+        return jnp.full((), -jnp.inf, point.like(block).dtype)
+
+
+def linear_in_outputs(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> bool:
+    """Whether the loss's Hessian in the outputs is zero whatever the numbers: Gauss-Newton's matrix is, too.
+
+    So for a model that returns its loss, a reward, hinges, absolute errors. Traced, not run; False where the program
+    does not tell.
+    """
+
+    def bent(slope: Any, outputs: PyTree, cotangent: PyTree) -> PyTree:
+        return jax.vjp(slope, outputs)[1](cotangent)[0]
+
+    return not _depends(objective, params, batch, key, bent)
+
+
+def quadratic_in_outputs(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> bool:
+    """Whether the loss's Hessian in the outputs has no slope, as that of squares (and, piece by piece, of Huber's)."""
+
+    def twisted(slope: Any, outputs: PyTree, cotangent: PyTree) -> PyTree:
+        def bent(z: PyTree) -> PyTree:
+            return jax.vjp(slope, z)[1](outputs)[0]
+
+        return jax.vjp(bent, outputs)[1](cotangent)[0]
+
+    return not _depends(objective, params, batch, key, twisted)
+
+
+def _depends(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None, derivative: Any) -> bool:
+    """Whether a linear function of a cotangent like the outputs is seen to depend on it."""
+
+    def read(outputs: PyTree, targets: Any, cotangent: PyTree) -> PyTree:
+        def total(z: PyTree) -> Float[Array, ""]:
+            return jnp.sum(objective.terms(z, targets)[0])
+
+        return derivative(jax.grad(total), outputs, cotangent)
+
+    outputs = jax.eval_shape(lambda p, x, k: objective.outputs(p, x, k), params, batch[0], key)
+    if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(outputs)):
+        return True
+    jaxpr = jax.make_jaxpr(read)(outputs, batch[1], outputs).jaxpr
+    last = len(jax.tree.leaves(outputs))
+    marks = [index >= len(jaxpr.invars) - last for index in range(len(jaxpr.invars))]
+    return any(_reached(jaxpr, marks))
+
+
+def _reached(jaxpr: Any, marks: list[bool]) -> list[bool]:
+    """Which results are computed from the marked arguments."""
+    known = dict(zip(jaxpr.invars, marks, strict=True))
+
+    def marked(atom: Any) -> bool:
+        return not isinstance(atom, jex.Literal) and known.get(atom, False)
+
+    for equation in jaxpr.eqns:
+        given = [marked(atom) for atom in equation.invars]
+        found = [any(given)] * len(equation.outvars)
+        inner = equation.params.get("jaxpr") if equation.primitive.name in _CALLS else None
+        if any(given) and inner is not None:
+            found = _reached(getattr(inner, "jaxpr", inner), given)
+        known.update(zip(equation.outvars, found, strict=True))
+    return [marked(atom) for atom in jaxpr.outvars]

@@ -1,0 +1,119 @@
+"""Multiples of a loss take the same steps, whatever the multiple; what rounding hides says nothing."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import qnewton as q
+from qnewton.optim.loss_scale import LossScale, lowered
+
+STEPS = 10
+OPTIMIZERS: dict[str, Callable[[q.Objective], Any]] = {
+    "kfac": q.kfac,
+    "kfac, clipped": lambda objective: q.kfac(objective, step=q.KLClip()),
+    "dual_newton": q.dual_newton,
+    "fisher_newton": lambda objective: q.fisher_newton(objective, 0.05, period=4),
+    "newton": lambda objective: q.newton(objective, solver=q.Cholesky()),
+    "newton, constant damping": lambda objective: q.newton(objective, solver=q.LU(), adaptation=q.Fixed()),
+    "newton, plane": lambda objective: q.newton(objective, solver=q.Cholesky(), step=q.QuadraticModel()),
+    "newton, radius": lambda objective: q.newton(objective, solver=q.Cholesky(), step=q.TrustRegion()),
+    "newton, line search": lambda objective: q.newton(objective, solver=q.CG(rtol=1e-5), step=q.LineSearch()),
+}
+# These have no square root of the scale on their way, which rounds differently for odd powers of two.
+EXACT = {"kfac", "kfac, clipped", "dual_newton", "fisher_newton"}
+
+
+def predict(params, x):
+    return jnp.tanh(x @ params["w"] + params["b"]) @ params["v"]
+
+
+def data():
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((16, 3)).astype(np.float32)
+    y = np.sin(x[:, :1]) + 0.1 * rng.standard_normal((16, 1)).astype(np.float32)
+    shapes = {"b": (4,), "v": (4, 1), "w": (3, 4)}
+    params = {name: jnp.asarray(rng.standard_normal(shape) / 2, jnp.float32) for name, shape in shapes.items()}
+    return params, (jnp.asarray(x), jnp.asarray(y))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_multiples_of_a_loss_take_the_same_steps(name):
+    params, batch = data()
+
+    @jax.jit
+    def train(scale, constant):
+        objective = q.Objective(predict, lambda z, y: scale * jnp.sum((z - y) ** 2, axis=-1) + constant)
+        optimizer = OPTIMIZERS[name](objective)
+
+        def body(carry, _):
+            params, state = carry
+            updates, state = optimizer.update(jax.grad(objective)(params, batch), state, params, batch=batch)
+            params = optax.apply_updates(params, updates)
+            return (params, state), (jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(params)]))
+
+        (params_after, _), path = jax.lax.scan(body, (params, optimizer.init(params)), None, length=STEPS)
+        return path, jnp.mean((predict(params_after, batch[0]) - batch[1]) ** 2)
+
+    path, reached = train(1.0, 0.0)
+    assert reached < 0.8 * np.mean((predict(params, batch[0]) - batch[1]) ** 2)
+    for power in (-80, 60):
+        same = np.asarray(train(2.0**power, 0.0)[0])
+        if name in EXACT:
+            np.testing.assert_array_equal(same, path)
+        np.testing.assert_allclose(same, path, atol=2e-3)
+    # float32 squares 1e-24 to zero, and 1e18 * 1e3 to nearly infinity.
+    for scale in (1e-24, 1e-12, 1e18):
+        np.testing.assert_allclose(train(scale, 0.0)[0], path, atol=2e-3)
+    # Most of the decreases are below the rounding of 1e4 + loss: the steps go on all the same.
+    assert train(1.0, 1e4)[1] < 0.9 * np.mean((predict(params, batch[0]) - batch[1]) ** 2)
+
+
+def test_the_unit_is_the_largest_curvature_in_the_outputs():
+    rng = np.random.default_rng(0)
+    z, y = (jnp.asarray(rng.standard_normal((5, 3)), jnp.float32) for _ in range(2))
+    batch, params = (z, y), {"a": jnp.ones(3)}
+    weights = jnp.asarray([0.0, 7.0, 7.0, 7.0, 7.0])
+
+    def unit(loss):
+        objective = q.Objective(lambda p, x: p["a"] * x, loss)
+        scale = jax.jit(lambda b: LossScale.of(objective, params, b))(batch)
+        return float(scale.unit), float(scale.lift)
+
+    assert unit(lambda z, y: 1.5 * jnp.sum((z - y) ** 2, axis=-1)) == (3.0, 0.0)
+    # Weights that are all the same change nothing about a weighted mean.
+    assert unit(lambda z, y: (jnp.sum((z - y) ** 2, axis=-1), weights)) == (2.0, 0.0)
+    # Of a linear loss: slope over outputs.
+    slope, size = 2.0, np.abs(np.asarray(z)).max()
+    np.testing.assert_allclose(unit(lambda z, y: slope * jnp.sum(z, axis=-1)), (slope / size, slope / size), rtol=1e-6)
+    largest = unit(optax.softmax_cross_entropy)[0]
+    p = np.asarray(jax.nn.softmax(z, axis=-1), np.float64)
+    rows = [
+        np.abs((np.diag(row) - np.outer(row, row)) * total).sum(1).max()
+        for row, total in zip(p, np.asarray(y, np.float64).sum(1), strict=True)
+    ]
+    assert 0.3 * max(np.abs(rows)) < largest <= (1 + 1e-5) * max(np.abs(rows))
+
+
+@pytest.mark.parametrize(
+    ("before", "actual", "predicted", "expected"),
+    [
+        (1.0, 0.1, 0.2, (True, False)),
+        (1.0, -0.1, 0.2, (False, False)),
+        (1.0, 0.0, 1e-9, (True, True)),  # below rounding: on the model's word
+        (1.0, -1e-7, 1e-9, (True, True)),
+        (1.0, -1e-3, 1e-9, (False, False)),  # but not against what can be seen
+        (1.0, 0.0, 0.0, (False, True)),
+        (1e-30, 1e-31, 2e-31, (True, False)),
+        (np.nan, 0.1, 0.2, (False, False)),
+        (np.inf, np.inf, 0.2, (False, False)),
+        (1.0, np.inf, 0.2, (False, False)),  # the loss fell to minus infinity
+        (1.0, np.nan, 0.2, (False, False)),
+    ],
+)
+def test_what_a_trial_says(before, actual, predicted, expected):
+    assert tuple(map(bool, lowered(*(jnp.float32(v) for v in (before, actual, predicted))))) == expected
