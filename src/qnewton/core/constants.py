@@ -5,7 +5,7 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-
+from jax.core import Tracer
 
 Tree = TypeVar("Tree")
 
@@ -26,11 +26,11 @@ def unfolded(tree: Tree) -> Tree:
     leaves, structure = jax.tree.flatten(tree)
     constant = [_is_constant(leaf) for leaf in leaves]
     # A new array is traced exactly where computing with constants would be.
-    if not any(constant) or not isinstance(jnp.zeros(()), jax.core.Tracer):
+    if not any(constant) or not isinstance(jnp.zeros(()), Tracer):
         return tree
     hidden = [jax.lax.optimization_barrier(leaf) if own else leaf for leaf, own in zip(leaves, constant, strict=True)]
     return jax.tree.unflatten(structure, hidden)
 
 
 def _is_constant(leaf: object) -> bool:
-    return isinstance(leaf, (jax.Array, np.ndarray)) and not isinstance(leaf, jax.core.Tracer)
+    return isinstance(leaf, (jax.Array, np.ndarray)) and not isinstance(leaf, Tracer)
