@@ -24,11 +24,11 @@ def info_of(hybrid, *matrices, status):
             q.BlockInfo(
                 plan=plan,
                 status=jnp.asarray(status),
-                relative_residual=nan,
+                relative_residual=zero + 0.25,
                 iterations=jnp.zeros((), jnp.int32),
                 executed=Executed(zero, zero + 1, jnp.zeros((), jnp.int32)),
                 outer_steps=jnp.ones((), jnp.int32),
-                exact_residual=nan,
+                exact_residual=zero + 0.75,
                 proven_decrease=zero,
                 path=jnp.asarray(Path.LAYERS),
                 damping=zero,
@@ -63,6 +63,7 @@ def test_a_system_without_candidates_counts_for_nobody(matrix, made):
     assert set(entry["refused"]) == {QUANTUM, "Cholesky"}
     assert lines[0]["status"] == "no_candidate"
     assert lines[0]["ran"] == "gradient step"
+    assert (lines[0]["relative_residual"], lines[0]["exact_residual"]) == (0.25, 0.75)
     # The identity goes to the quantum candidate: some 1e4 queries of a nanosecond against a millisecond.
     assert lines[1]["assumptions"]["paper"]["refused"] == {}
     assert lines[1]["assumptions"]["paper"]["choice"] == QUANTUM

@@ -106,15 +106,15 @@ def test_cg_takes_as_many_iterations_as_scipy(dtype):
     solution = solve(CG(), matrix, b, dtype)
     assert solution.result == lx.RESULTS.successful
     assert abs(int(solution.stats["num_steps"]) - len(taken)) <= 0.03 * len(taken)
-    assert residual(matrix, solution.value, b) <= 1.1e-3
+    assert residual(matrix, solution.value, b) <= 1.01e-3
     # The residual of MINRES is the smaller one in each step.
     assert solve(MINRES(), matrix, b, dtype).stats["num_steps"] <= solution.stats["num_steps"]
 
 
 @both
-def test_one_product_per_iteration_one_for_a_guess_and_never_the_matrix(kind):
+def test_one_product_per_iteration_one_for_the_residual_one_for_a_guess_and_never_the_matrix(kind):
     matrix, b = jnp.asarray(symmetric_with_spectrum(np.geomspace(0.01, 1, 30))), jnp.asarray(vector(30))
-    for options, more in (({}, 0), ({"y0": jnp.asarray(vector(30, 1))}, 1)):
+    for options, more in (({}, 1), ({"y0": jnp.asarray(vector(30, 1))}, 2), ({"verify": False}, 0)):
         PRODUCTS.clear()
         solution = lx.linear_solve(Counting(matrix), b, kind(1e-6), options=options)
         jax.block_until_ready(solution.value)
@@ -276,10 +276,6 @@ def test_bad_options_are_refused(kind):
         kind(0)
     with pytest.raises(ValueError, match="max_steps is 0"):
         kind(max_steps=0)
-    with pytest.raises(ValueError, match="real systems, got complex128"):
-        lx.linear_solve(
-            lx.MatrixLinearOperator(jnp.eye(3) + 0j, lx.positive_semidefinite_tag), jnp.ones(3) + 0j, kind()
-        )
 
 
 class Flip(AbstractPreconditioner):

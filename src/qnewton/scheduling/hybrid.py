@@ -20,6 +20,7 @@ from ..planning.assumptions import AbstractAssumptions, paper
 from ..solvers import LU, QLSA, AbstractSolver, Cholesky
 from ..solvers.flat import dtype_of, without_tags
 from ..solvers.krylov.base import AbstractKrylov
+from ..solvers.verified import verifies
 from .calibration import calibrate_once
 from .plan import Executed, Plan, make_plan
 from .policies import AbstractPolicy, Fastest, Turn
@@ -34,6 +35,7 @@ class HybridState(eqx.Module):
         slots: the chosen candidate's state, in the arrays of the union; empty where there is an operator.
         operator: that the chosen candidate sets up and solves in `compute`, since it was not formed or since there is
             to be one solve; None for a matrix that is factorised.
+        verify: whether the chosen candidate verifies its residual.
     """
 
     plan: Plan
@@ -43,6 +45,7 @@ class HybridState(eqx.Module):
     out_structure: Any = eqx.field(static=True)
     symmetric: bool = eqx.field(static=True)
     transposed: bool = eqx.field(static=True)
+    verify: bool = eqx.field(static=True, default=True)
 
 
 class Hybrid(lx.AbstractLinearSolver[HybridState]):
@@ -61,7 +64,8 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
     Mark the operator with `lineax.symmetric_tag` or `lineax.positive_semidefinite_tag` where it has that property. The
     linear-solve option `eigenvalue_floor` (scalar) states a proven lower bound on the smallest eigenvalue; `estimate`
     (a `SystemEstimate`) is taken for the system's, and the estimator not asked; `turn` (a `Turn`) is the system's place
-    in a training, by default a first solve that is all there is.
+    in a training, by default a first solve that is all there is; `verify` (default True) has the chosen candidate
+    compare its residual with what it claims (`solvers.verified`), which takes one product.
 
     Attributes:
         solvers: the candidates; ties go to the first.
@@ -201,7 +205,10 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
                 f"Hybrid solves square systems, got an operator of shape ({operator.out_size()}, {operator.in_size()})"
             )
         if jnp.issubdtype(dtype_of(operator), jnp.complexfloating):
-            raise ValueError(f"Hybrid solves real systems, got {dtype_of(operator)}")
+            raise ValueError(
+                f"Hybrid solves real systems, got {dtype_of(operator)}: use LU, or Cholesky, Eigh, CG or MINRES for a "
+                "definite one"
+            )
         symmetric = lx.is_symmetric(operator) or lx.is_positive_semidefinite(operator)
         floor = options.get("eigenvalue_floor")
         if floor is not None and not symmetric:
@@ -209,21 +216,23 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
                 "Hybrid got an eigenvalue_floor for an operator that is not known to be symmetric: tag the operator "
                 "with lineax.symmetric_tag, or leave the option away"
             )
-        structures = operator.in_structure(), operator.out_structure()
+        structures, verify = (operator.in_structure(), operator.out_structure()), verifies(options)
         known = {"estimate": options.get("estimate"), "turn": options.get("turn")}
         if block_of(operator) is not None and self.keeps_unformed(floor=floor is not None):
             bare = without_tags(operator)
             plan = self.plan(System.over(bare, symmetric=True, eigenvalue_floor=floor), **known)
-            return HybridState(plan, (), bare, *structures, True, False)
+            return HybridState(plan, (), bare, *structures, True, False, verify)
         matrix = operator.as_matrix()
         system = System.of(matrix, symmetric=symmetric, eigenvalue_floor=floor)
         plan = self.plan(system, **known)
         if options.get("once", False):
-            return HybridState(plan, (), system.operator, *structures, symmetric, False)
-        union = self._union(matrix, symmetric, plan.estimate)
-        branches = [lambda m, e, i=i: union.pack(i, self._init(i, m, symmetric, e)) for i in range(len(self.solvers))]
+            return HybridState(plan, (), system.operator, *structures, symmetric, False, verify)
+        union = self._union(matrix, symmetric, plan.estimate, verify)
+        branches = [
+            lambda m, e, i=i: union.pack(i, self._init(i, m, symmetric, e, verify)) for i in range(len(self.solvers))
+        ]
         slots = _switch(plan.choice[0], branches, matrix, plan.estimate)
-        return HybridState(plan, slots, None, *structures, symmetric, False)
+        return HybridState(plan, slots, None, *structures, symmetric, False, verify)
 
     def compute(
         self, state: HybridState, vector: PyTree[Array], options: dict[str, Any]
@@ -238,13 +247,13 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         if state.operator is not None:
             # Closed over: an operator of functions that are being traced cannot be an operand of the switch.
             branches = [
-                partial(self._solve_once, i, state.operator, state.symmetric, state.plan.estimate)
+                partial(self._solve_once, i, state.operator, state.symmetric, state.plan.estimate, state.verify)
                 for i in range(len(self.solvers))
             ]
             value, result, steps, executed = _switch(state.plan.choice[0], branches, flat)
         else:
             matrix = jax.ShapeDtypeStruct((flat.size, flat.size), flat.dtype)
-            union = self._union(matrix, state.symmetric, state.plan.estimate)
+            union = self._union(matrix, state.symmetric, state.plan.estimate, state.verify)
 
             def solve(i: int, slots: Sequence[Array], b: Float[Array, " n"]) -> _Solved:
                 inner, inner_options = union.unpack(i, slots), {}
@@ -257,7 +266,8 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             branches = [lambda slots, b, i=i: solve(i, slots, b) for i in range(len(self.solvers))]
             value, result, steps, executed = _switch(state.plan.choice[0], branches, state.slots, flat)
         # No candidate could take it: say so by NaN rather than pass off whatever the first one returned.
-        value = jnp.where(state.plan.verdict[0] == Verdict.NOBODY, jnp.nan, value)
+        nobody = state.plan.verdict[0] == Verdict.NOBODY
+        value, result = jnp.where(nobody, jnp.nan, value), lx.RESULTS.where(nobody, lx.RESULTS.singular, result)
         leaves, structure = jax.tree.flatten(state.in_structure)
         stats = {"plan": state.plan, "num_steps": steps, "executed": executed}
         return jax.tree.unflatten(structure, unravel(value, leaves)), result, stats
@@ -268,7 +278,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         # The transpose maps the other way, so its solutions have the structure of the vectors.
         ends = state.out_structure, state.in_structure
         return HybridState(
-            state.plan, state.slots, state.operator, *ends, state.symmetric, not state.transposed
+            state.plan, state.slots, state.operator, *ends, state.symmetric, not state.transposed, state.verify
         ), options
 
     def conj(self, state: HybridState, options: dict[str, Any]) -> tuple[HybridState, dict[str, Any]]:
@@ -296,13 +306,15 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             return lx.positive_semidefinite_tag
         return lx.symmetric_tag if symmetric or self.solvers[i].needs_symmetric else ()
 
-    def _init(self, i: int, matrix: Float[Array, "n n"], symmetric: bool, estimate: SystemEstimate) -> Any:
+    def _init(
+        self, i: int, matrix: Float[Array, "n n"], symmetric: bool, estimate: SystemEstimate, verify: bool
+    ) -> Any:
         """State of a candidate for a matrix; None where it would not know what to do with one."""
         operator = lx.MatrixLinearOperator(matrix, self._tag(i, symmetric))
         if self.solvers[i].refuses(operator):
             return None
         # Emulated circuits are built for the numbers that are estimated, not for those that are true.
-        return self.solvers[i].init(operator, {"estimate": estimate})
+        return self.solvers[i].init(operator, {"estimate": estimate, "verify": verify})
 
     def _solve_once(
         self,
@@ -310,6 +322,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         operator: lx.AbstractLinearOperator,
         symmetric: bool,
         estimate: SystemEstimate,
+        verify: bool,
         vector: Float[Array, " n"],
     ) -> "_Solved":
         solver, tag = self.solvers[i], self._tag(i, symmetric)
@@ -319,15 +332,19 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             tagged = lx.TaggedLinearOperator(operator, tag)
         else:
             tagged = lx.MatrixLinearOperator(operator.as_matrix(), tag)
-        return _solved(*solver.compute(solver.init(tagged, {"estimate": estimate}), vector, {}))
+        return _solved(*solver.compute(solver.init(tagged, {"estimate": estimate, "verify": verify}), vector, {}))
 
     def _union(
-        self, matrix: jax.ShapeDtypeStruct | Float[Array, "n n"], symmetric: bool, estimate: SystemEstimate
+        self,
+        matrix: jax.ShapeDtypeStruct | Float[Array, "n n"],
+        symmetric: bool,
+        estimate: SystemEstimate,
+        verify: bool,
     ) -> StateUnion:
         like = jax.ShapeDtypeStruct(matrix.shape, matrix.dtype)
         return StateUnion(
             [
-                eqx.filter_eval_shape(lambda m, e, i=i: self._init(i, m, symmetric, e), like, estimate)
+                eqx.filter_eval_shape(lambda m, e, i=i: self._init(i, m, symmetric, e, verify), like, estimate)
                 for i in range(len(self.solvers))
             ]
         )

@@ -7,33 +7,36 @@ import jax
 import jax.numpy as jnp
 import lineax as lx
 from jax.scipy.linalg import cho_solve
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Inexact, PyTree
 
 from ..core.operators import AbstractCurvatureOperator, Shifted
 from ..core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .base import AbstractSolver
 from .direct import dense_workload
-from .flat import flatten, split_shift, unflatten, without_tags
+from .flat import Structure, check_dense, flatten, split_shift, without_tags
+from .verified import Check, verifies
 
 
 class CholeskyState(eqx.Module):
-    """A factor, or an operator that is formed, factored and freed where the vector is known.
+    """A factor, or a block that is formed, factored and freed where the vector is known.
 
     Attributes:
-        factor: lower triangular `[n, n]`; None where the operator was not formed.
-        operator: None where there is a factor that nothing need stand in for.
+        factor: lower triangular `[n, n]`; None where the block was not formed.
+        check: what judges a solution, and solves the system by LU where the factorisation broke down.
         like: structure of the solution.
     """
 
-    factor: Float[Array, "n n"] | None
-    operator: lx.AbstractLinearOperator | None
-    like: PyTree[jax.ShapeDtypeStruct] = eqx.field(static=True)
+    factor: Inexact[Array, "n n"] | None
+    check: Check
+    like: Structure = eqx.field(static=True)
 
 
 class Cholesky(AbstractSolver):
-    """Cholesky factorisation, for positive definite matrices; half the operations of LU.
+    """Cholesky factorisation, for positive definite matrices, real or Hermitian; half the operations of LU.
 
-    A matrix that is not positive definite gives NaN and `RESULTS.singular`.
+    A matrix that is not positive definite gives NaN and `RESULTS.singular`. So does, with a value, one that is
+    numerically singular, or whose triangles differ, of which only the upper one is factored (see `solvers.verified`);
+    `stats["residual"]` is the relative residual.
 
     Of a curvature block that was not formed only the upper triangle is, in `compute`; triangle and factor are gone when
     it returns.
@@ -79,48 +82,53 @@ class Cholesky(AbstractSolver):
         """Factor the matrix.
 
         Raises:
-            ValueError: if the operator is not square or not tagged as positive semidefinite.
+            ValueError: if the operator is not square, not tagged as positive semidefinite, or of a float type without
+                factorisations.
         """
-        if operator.in_size() != operator.out_size():
-            raise ValueError(
-                f"Cholesky solves square systems, got an operator of shape ({operator.out_size()}, "
-                f"{operator.in_size()})"
-            )
+        check_dense(operator, self.name)
         if not lx.is_positive_semidefinite(operator):
             raise ValueError(
                 "Cholesky may only be used for operators that are known to be positive or negative definite, and takes "
                 "the positive ones: tag the operator with lineax.positive_semidefinite_tag, or use LU"
             )
-        like = operator.in_structure()
+        like, wanted = Structure.of(operator.in_structure()), verifies(options)
         if _is_block(operator):
-            return CholeskyState(None, operator, like)
-        return CholeskyState(_factor(operator.as_matrix()), operator if self.fallback else None, like)
+            return CholeskyState(None, Check(operator=operator, wanted=wanted), like)
+        matrix = operator.as_matrix()
+        return CholeskyState(_factor(matrix), Check(matrix if wanted or self.fallback else None, wanted=wanted), like)
 
     def compute(
         self, state: CholeskyState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
-        flat = flatten(vector)
+        flat, size = flatten(vector), None
         if state.factor is not None:
             value = cho_solve((state.factor, True), flat)
-            if state.operator is not None:
-                matrix, broke = state.operator.as_matrix(), jnp.isnan(state.factor[-1, -1])
+            if self.fallback:
+                matrix, broke = state.check.matrix, jnp.isnan(state.factor[-1, -1].real)
+                assert matrix is not None
                 # Transposed, which a symmetric matrix may be, it lies as LAPACK wants it. Else XLA lays it out anew,
                 # and where this is a branch of a scheduler's switch, outside the condition: on every solve.
-                value = jax.lax.cond(broke, lambda: jnp.linalg.solve(matrix.T, flat), lambda: value)
+                turned = matrix if jnp.iscomplexobj(matrix) else matrix.T
+                value = jax.lax.cond(broke, lambda: jnp.linalg.solve(turned, flat), lambda: value)
         else:
-            assert state.operator is not None
-            base, shift = split_shift(state.operator)
+            assert state.check.operator is not None
+            base, shift = split_shift(state.check.operator)
             assert isinstance(base, AbstractCurvatureOperator)
-            value = _solve_shifted(base, shift, flat)
+            value, size = _solve_shifted(base, shift, flat)
         failed = jnp.any(jnp.isnan(value)) & jnp.all(jnp.isfinite(flat))
-        result = lx.RESULTS.where(failed, lx.RESULTS.singular, lx.RESULTS.successful)
-        return unflatten(value, state.like), result, {}
+        result, stats = state.check(
+            value, flat, lx.RESULTS.where(failed, lx.RESULTS.singular, lx.RESULTS.successful), size
+        )
+        return state.like.unflatten(value), result, stats
 
     def transpose(self, state: CholeskyState, options: dict[str, Any]) -> tuple[CholeskyState, dict[str, Any]]:
-        return state, options
+        # Of a Hermitian matrix that is the conjugate.
+        return self.conj(state, options)
 
     def conj(self, state: CholeskyState, options: dict[str, Any]) -> tuple[CholeskyState, dict[str, Any]]:
-        return state, options
+        if state.factor is None or not jnp.iscomplexobj(state.factor):
+            return state, options
+        return CholeskyState(state.factor.conj(), state.check.conj(), state.like), options
 
     def assume_full_rank(self) -> bool:
         return True
@@ -131,15 +139,19 @@ def _is_block(operator: lx.AbstractLinearOperator) -> bool:
     return isinstance(bare, Shifted) and isinstance(without_tags(bare.base), AbstractCurvatureOperator)
 
 
-def _factor(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
+def _factor(matrix: Inexact[Array, "n n"]) -> Inexact[Array, "n n"]:
     # Only the upper triangle is read. Row by row it lies as LAPACK wants a lower one column by column: nothing is
     # moved, where `scipy.linalg.cho_factor` of jax would transpose the matrix and the factor.
-    return jax.lax.linalg.cholesky(matrix.T, symmetrize_input=False)
+    return jax.lax.linalg.cholesky(matrix.T.conj(), symmetrize_input=False)
 
 
 def _solve_shifted(
     base: AbstractCurvatureOperator, shift: Float[Array, ""], vector: Float[Array, " n"]
-) -> Float[Array, " n"]:
+) -> tuple[Float[Array, " n"], Float[Array, ""]]:
+    """The solution, and the 1-norm of the block with its shift."""
     matrix = base.upper_triangle()
     rows = jnp.arange(vector.size)
-    return cho_solve((_factor(matrix.at[rows, rows].add(shift)), True), vector)
+    matrix = matrix.at[rows, rows].add(shift)
+    upper = jnp.abs(jnp.triu(matrix))
+    size = jnp.max(jnp.sum(upper, axis=0) + jnp.sum(upper, axis=1) - jnp.diagonal(upper))
+    return cho_solve((_factor(matrix), True), vector), size

@@ -6,19 +6,21 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Inexact, PyTree
 
 from ..core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .base import AbstractSolver
-from .flat import check_square_and_real, check_symmetric, flatten, unflatten
+from .flat import Structure, check_dense, check_symmetric, flatten
+from .verified import Check
 
 
 class EighState(eqx.Module):
-    """Eigenvectors as columns, and what each component is multiplied by: 0 for those that were dropped."""
+    """What judges a solution, the eigenvalues, and the eigenvectors as columns."""
 
-    vectors: Float[Array, "n n"]
-    gains: Float[Array, " n"]
-    structure: Any = eqx.field(static=True)
+    check: Check
+    values: Float[Array, " n"]
+    vectors: Inexact[Array, "n n"]
+    like: Structure = eqx.field(static=True)
 
 
 class AbstractEigh(AbstractSolver):
@@ -26,9 +28,11 @@ class AbstractEigh(AbstractSolver):
 
     Attributes:
         cutoff: relative, at least 0 and below 1; None: rows times the rounding unit.
+        least_squares: whether a right-hand side may have a part along the eigenvectors that were dropped.
     """
 
     cutoff: eqx.AbstractVar[float | None]
+    least_squares: eqx.AbstractVar[bool]
 
     def __check_init__(self):
         if self.cutoff is not None and not 0 <= self.cutoff < 1:
@@ -37,6 +41,10 @@ class AbstractEigh(AbstractSolver):
     @abc.abstractmethod
     def divisor(self, values: Float[Array, " n"]) -> Float[Array, " n"]:
         """What a component is divided by, from its eigenvalue."""
+
+    @abc.abstractmethod
+    def preimage(self, state: EighState, x: Inexact[Array, " n"]) -> Inexact[Array, " n"]:
+        """What the matrix maps to the right-hand side where `x` is the solution that is claimed."""
 
     @property
     def needs_definite(self) -> bool:
@@ -62,30 +70,49 @@ class AbstractEigh(AbstractSolver):
         """Form the matrix and decompose it.
 
         Raises:
-            ValueError: if the operator is not square, real and known to be symmetric.
+            ValueError: if the operator is not square, not known to be symmetric (Hermitian, where it is complex), or of
+                a float type without factorisations.
         """
-        check_square_and_real(operator, self.name)
+        check_dense(operator, self.name)
         check_symmetric(operator, self.name)
-        values, vectors = jnp.linalg.eigh(operator.as_matrix())
-        cutoff = values.size * jnp.finfo(values.dtype).eps if self.cutoff is None else self.cutoff
-        sizes = jnp.abs(values)
-        dropped = sizes <= cutoff * jnp.max(sizes)
-        # A matrix that is not finite has NaN eigenvalues, for which no comparison holds: they are kept, and show.
-        gains = jnp.where(dropped, 0, 1 / jnp.where(dropped, 1, self.divisor(values)))
-        return EighState(vectors, gains, operator.in_structure())
+        matrix = operator.as_matrix()
+        values, vectors = jnp.linalg.eigh(matrix)
+        return EighState(Check.of(matrix, options), values, vectors, Structure.of(operator.in_structure()))
 
     def compute(
         self, state: EighState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
-        """Three steps in the eigenbasis; `stats["rank"]` counts the eigenvalues that were kept."""
-        flat = state.vectors @ (state.gains * (state.vectors.T @ flatten(vector)))
-        return unflatten(flat, state.structure), lx.RESULTS.successful, {"rank": jnp.sum(state.gains != 0)}
+        """Three steps in the eigenbasis.
+
+        Returns:
+            The value; `RESULTS.singular` where it does not solve the system; and `rank`, how many eigenvalues were
+            kept, and `residual`, the relative residual, of the part that is asked for.
+        """
+        b, values = flatten(vector), state.values
+        cutoff = values.size * jnp.finfo(values.dtype).eps if self.cutoff is None else self.cutoff
+        sizes = jnp.abs(values)
+        # A matrix that is not finite has NaN eigenvalues, for which no comparison holds: they are kept, and show.
+        dropped = sizes <= cutoff * jnp.max(sizes)
+        divisor = jnp.where(dropped, 1, self.divisor(values))
+        x = state.vectors @ jnp.where(dropped, 0, _components(state, b) / divisor)
+        result, stats = lx.RESULTS.successful, {"rank": jnp.sum(~dropped)}
+        if state.check.wanted:
+            image = state.check.image(self.preimage(state, x))
+            if self.least_squares:
+                image = b - state.vectors @ jnp.where(dropped, 0, _components(state, b - image))
+            result, verified = state.check(x, b, image=image)
+            stats |= verified
+        return state.like.unflatten(x), result, stats
 
     def transpose(self, state: EighState, options: dict[str, Any]) -> tuple[EighState, dict[str, Any]]:
-        return state, options
+        # Of a Hermitian matrix that is the conjugate.
+        return self.conj(state, options)
 
     def conj(self, state: EighState, options: dict[str, Any]) -> tuple[EighState, dict[str, Any]]:
-        return state, options
+        if not jnp.iscomplexobj(state.vectors):
+            return state, options
+        turned = state.check.conj(), state.vectors.conj()
+        return eqx.tree_at(lambda s: (s.check, s.vectors), state, turned), options
 
     def assume_full_rank(self) -> bool:
         return False
@@ -104,29 +131,49 @@ class AbstractEigh(AbstractSolver):
 
 
 class Eigh(AbstractEigh):
-    """The solution of least norm, by the pseudo-inverse of a symmetric matrix.
+    """The solution of least norm, by the pseudo-inverse of a symmetric or Hermitian matrix.
+
+    A right-hand side with a part along the eigenvectors that are dropped has no solution: the value leaves that part
+    out, and the result is `RESULTS.singular` (see `solvers.verified`), unless that is what `least_squares` asks for.
 
     Attributes:
         cutoff: eigenvalues with `|lambda| <= cutoff max |lambda|` are dropped; None: rows times the rounding unit.
+        least_squares: ask for the least-squares solution of a system that has none, to be judged by the rest of the
+            right-hand side alone. Derivatives of a solve with a singular matrix need it.
     """
 
     cutoff: float | None = eqx.field(static=True, default=None)
+    least_squares: bool = eqx.field(static=True, default=False)
 
     def divisor(self, values: Float[Array, " n"]) -> Float[Array, " n"]:
         return values
+
+    def preimage(self, state: EighState, x: Inexact[Array, " n"]) -> Inexact[Array, " n"]:
+        return x
 
 
 class SaddleFree(AbstractEigh):
     """`|A|^-1 b`, the saddle-free Newton direction (Dauphin et al. 2014, algorithm 1): a descent direction always.
 
-    It solves `A x = b` only where `A` is semidefinite, so a residual says nothing about it elsewhere, and derivatives
-    by the matrix are those of `A^-1 b`: do not differentiate through it.
+    It claims to solve `|A| x = b`, and its status is about that; `A x = b` it solves only where `A` is semidefinite.
+    Derivatives by the matrix are those of `A^-1 b`: do not differentiate through it.
 
     Attributes:
         cutoff: eigenvalues with `|lambda| <= cutoff max |lambda|` are dropped; None: rows times the rounding unit.
+        least_squares: whether the direction may leave out what the right-hand side has along the dropped eigenvectors;
+            else that is `RESULTS.singular`.
     """
 
     cutoff: float | None = eqx.field(static=True, default=None)
+    least_squares: bool = eqx.field(static=True, default=False)
 
     def divisor(self, values: Float[Array, " n"]) -> Float[Array, " n"]:
         return jnp.abs(values)
+
+    def preimage(self, state: EighState, x: Inexact[Array, " n"]) -> Inexact[Array, " n"]:
+        # `|A| = A sign(A)`: one product with the matrix itself.
+        return state.vectors @ (jnp.sign(state.values) * _components(state, x))
+
+
+def _components(state: EighState, vector: Inexact[Array, " n"]) -> Inexact[Array, " n"]:
+    return state.vectors.T.conj() @ vector

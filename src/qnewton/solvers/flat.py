@@ -1,17 +1,17 @@
 """Operators on pytrees, seen as maps of flat vectors."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Inexact, PyTree
 
 from ..core.operators import Shifted
 from ..core.trees import ravel, unravel
 
-Product = Callable[[Float[Array, " n"]], Float[Array, " n"]]
+Product = Callable[[Inexact[Array, " n"]], Inexact[Array, " n"]]
 
 
 def product(operator: lx.AbstractLinearOperator) -> Product:
@@ -38,6 +38,23 @@ def unflatten(vector: Float[Array, " n"], like: PyTree[Any]) -> PyTree[Array]:
     )
 
 
+class Structure(NamedTuple):
+    """A pytree's structure, shapes and dtypes, hashable as states' static fields must be."""
+
+    leaves: tuple[jax.ShapeDtypeStruct, ...]
+    tree: Any
+
+    @classmethod
+    def of(cls, like: PyTree[Any]) -> "Structure":
+        """That of `like`."""
+        leaves, tree = jax.tree.flatten(like)
+        return cls(tuple(leaves), tree)
+
+    def unflatten(self, vector: Inexact[Array, " n"]) -> PyTree[Array]:
+        """Undo `flatten`."""
+        return unflatten(vector, jax.tree.unflatten(self.tree, self.leaves))
+
+
 def dtype_of(operator: lx.AbstractLinearOperator) -> jnp.dtype:
     """The float type of the operator's vectors."""
     return jnp.result_type(*jax.tree.leaves(operator.in_structure()))
@@ -58,28 +75,75 @@ def split_shift(operator: lx.AbstractLinearOperator) -> tuple[lx.AbstractLinearO
     return bare, jnp.zeros((), dtype_of(bare))
 
 
-def check_square_and_real(operator: lx.AbstractLinearOperator, name: str) -> None:
-    """Refuse what none of our symmetric solvers can take.
+def check_square(operator: lx.AbstractLinearOperator, name: str) -> None:
+    """Refuse a rectangular operator.
 
     Raises:
-        ValueError: if the operator is not square, or complex.
+        ValueError: if it is one.
     """
     if operator.in_size() != operator.out_size():
         raise ValueError(
             f"{name} solves square systems, got an operator of shape ({operator.out_size()}, {operator.in_size()})"
         )
-    if jnp.issubdtype(dtype_of(operator), jnp.complexfloating):
-        raise ValueError(f"{name} solves real systems, got {dtype_of(operator)}")
+
+
+def check_real(operator: lx.AbstractLinearOperator, name: str) -> None:
+    """Refuse a complex operator.
+
+    Raises:
+        ValueError: if it is one; says who takes it.
+    """
+    if is_complex(operator):
+        raise ValueError(
+            f"{name} solves real systems, got {dtype_of(operator)}: use LU, or Cholesky, Eigh, CG or MINRES for a "
+            "definite one, tagged with lineax.positive_semidefinite_tag"
+        )
+
+
+def check_square_and_real(operator: lx.AbstractLinearOperator, name: str) -> None:
+    """Refuse what our quantum solvers cannot take.
+
+    Raises:
+        ValueError: if the operator is not square, or complex.
+    """
+    check_square(operator, name)
+    check_real(operator, name)
+
+
+def check_dense(operator: lx.AbstractLinearOperator, name: str) -> None:
+    """Refuse what cannot be factorised.
+
+    Raises:
+        ValueError: if the operator is not square, or of a float type that LAPACK does not have.
+    """
+    check_square(operator, name)
+    dtype = dtype_of(operator)
+    if jnp.finfo(dtype).bits < 32:
+        raise ValueError(
+            f"{name} factorises float32, float64, complex64 and complex128, got {dtype}: cast the operator and the "
+            "right-hand side to float32, or use CG or MINRES, which take products only"
+        )
+
+
+def is_complex(operator: lx.AbstractLinearOperator) -> bool:
+    """Whether the operator's vectors are complex."""
+    return jnp.issubdtype(dtype_of(operator), jnp.complexfloating)
 
 
 def check_symmetric(operator: lx.AbstractLinearOperator, name: str) -> None:
-    """Refuse an operator that is not known to be symmetric.
+    """Refuse an operator that is not known to be symmetric; a complex one, to be Hermitian.
 
     Raises:
         ValueError: if it is not; says which tag to set.
     """
-    claims = (lx.is_symmetric, lx.is_positive_semidefinite, lx.is_negative_semidefinite)
-    if not any(claim(operator) for claim in claims):
+    semidefinite = lx.is_positive_semidefinite(operator) or lx.is_negative_semidefinite(operator)
+    if is_complex(operator) and not semidefinite:
+        # lineax's symmetric_tag is about the transpose without the conjugate.
+        raise ValueError(
+            f"{name} needs a Hermitian operator, and this one, of {dtype_of(operator)}, is not known to be: tag it with "
+            "lineax.positive_semidefinite_tag or lineax.negative_semidefinite_tag if it is semidefinite, else use LU"
+        )
+    if not semidefinite and not lx.is_symmetric(operator):
         raise ValueError(
             f"{name} needs a symmetric operator, and this one is not known to be: tag it with lineax.symmetric_tag "
             "if it is, or use LU"

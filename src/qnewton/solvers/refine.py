@@ -6,12 +6,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Inexact, Int, PyTree
 
 from ..core.records import ClassicalWorkload, Encoding, SystemEstimate, Workload
 from ..core.status import Refusal
 from .base import AbstractSolver
 from .flat import dtype_of, flatten, product, unflatten
+from .scale import finite, norm, unit_of
+from .verified import judge
 
 
 class RefineState(eqx.Module):
@@ -22,8 +24,8 @@ class RefineState(eqx.Module):
 
 
 class _Round(eqx.Module):
-    x: Float[Array, " n"]
-    residual: Float[Array, " n"]
+    x: Inexact[Array, " n"]
+    residual: Inexact[Array, " n"]
     norm: Float[Array, ""]
     result: Any
     growth: Float[Array, ""]
@@ -38,8 +40,9 @@ class Refine(AbstractSolver):
 
     Each round takes one product with the operator in its own float type, and one solve, whose relative error xi it
     leaves of the error before: `xi^k` after k rounds. So a quantum solver that is read out coarsely, for `1 / xi^2`
-    copies, serves for any precision that the residual resolves. It ends where `||r|| <= tolerance ||b||`, or at what
-    rounding allows; where a round does not make the residual less, with `RESULTS.stagnation` and the best value so far;
+    copies, serves for any precision that the residual resolves. It ends where `||r|| <= tolerance ||b||`; or at what
+    rounding allows, which is a success where it is what an exact solver claims (`solvers.verified`), else
+    `RESULTS.stagnation`; where a round does not make the residual less, with `RESULTS.stagnation` and the best value so far;
     or after `rounds`, with `RESULTS.max_steps_reached`. The inner solver's own verdict on its bounds
     (`RESULTS.conlim`) does not count, since the residual is what is judged here; a value that is not finite does.
 
@@ -90,7 +93,8 @@ class Refine(AbstractSolver):
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> RefineState:
         """Set up the inner solver, which says what it needs."""
-        inner = self.inner.init(operator, options)
+        # The residual is taken here.
+        inner = self.inner.init(operator, options | {"verify": False})
         return RefineState(lx.linearise(operator), inner)
 
     def compute(
@@ -104,6 +108,9 @@ class Refine(AbstractSolver):
         """
         like = state.operator.in_structure()
         apply, b = product(state.operator), flatten(vector).astype(dtype_of(state.operator))
+        # A power of two, which changes no digit and keeps squares in range.
+        scale = unit_of(b)
+        b = b / scale
         size, eps = jnp.linalg.norm(b), jnp.finfo(b.dtype).eps
         zero, nothing = jnp.zeros_like(size), jnp.zeros((), jnp.int32)
 
@@ -114,24 +121,24 @@ class Refine(AbstractSolver):
             image = apply(step)
             # Not updated, or rounding would be left out.
             residual = b - apply(x)
-            norm = jnp.linalg.norm(residual)
-            better = norm < last.norm
-            stretch = jnp.linalg.norm(image) / jnp.maximum(jnp.linalg.norm(step), jnp.finfo(b.dtype).tiny)
+            length = norm(residual)
+            better = length < last.norm
+            stretch = norm(image) / jnp.maximum(norm(step), jnp.finfo(b.dtype).tiny)
             return _Round(
                 x=jnp.where(better, x, last.x),
                 residual=jnp.where(better, residual, last.residual),
-                norm=jnp.where(better, norm, last.norm),
-                result=lx.RESULTS.where(jnp.isfinite(norm), last.result, result),
+                norm=jnp.where(better, length, last.norm),
+                result=lx.RESULTS.where(jnp.isfinite(length), last.result, result),
                 growth=jnp.maximum(last.growth, jnp.where(jnp.isfinite(stretch), stretch, 0)),
                 count=last.count + 1,
                 products=last.products + jnp.asarray(stats.get("num_steps", 0), jnp.int32),
-                queries=last.queries + jnp.asarray(stats.get("queries", 0), b.dtype),
+                queries=last.queries + jnp.asarray(stats.get("queries", 0), size.dtype),
                 moved=better,
             )
 
         def target(last: _Round) -> Float[Array, ""]:
             # No residual is less than what rounding x does to it; the norm is at least what was seen of it.
-            return jnp.maximum(self.tolerance * size, 4 * eps * last.growth * jnp.linalg.norm(last.x))
+            return jnp.maximum(self.tolerance * size, 4 * eps * last.growth * norm(last.x))
 
         def proceed(last: _Round) -> Bool[Array, ""]:
             return last.moved & (last.norm > target(last)) & (last.count < self.rounds)
@@ -149,12 +156,15 @@ class Refine(AbstractSolver):
             moved=jnp.ones((), bool),
         )
         last = jax.lax.while_loop(proceed, advance, first)
-        reached = last.norm <= target(last)
-        short = lx.RESULTS.where(last.moved, lx.RESULTS.max_steps_reached, lx.RESULTS.stagnation)
-        result = lx.RESULTS.where((last.result == lx.RESULTS.successful) & ~reached, short, last.result)
-        # Nothing was solved at all where the first round failed.
+        # What failed in the first round has not been solved at all.
         failed = (last.norm == size) & (size > 0) | ~jnp.isfinite(size)
-        value = jnp.where(failed, jnp.nan, last.x)
+        value = jnp.where(failed, jnp.nan, last.x * scale)
+        reached = (last.norm <= self.tolerance * size) | judge(last.residual, last.x, b, last.growth)[0]
+        # A solution that the float type cannot hold is none.
+        reached &= finite(value) & (jnp.any(value != 0) | (size == 0))
+        halted = last.moved & (last.norm > target(last))
+        short = lx.RESULTS.where(halted, lx.RESULTS.max_steps_reached, lx.RESULTS.stagnation)
+        result = lx.RESULTS.where((last.result == lx.RESULTS.successful) & ~reached, short, last.result)
         stats = {
             "num_steps": last.products,
             "queries": last.queries,
@@ -169,7 +179,7 @@ class Refine(AbstractSolver):
 
     def conj(self, state: RefineState, options: dict[str, Any]) -> tuple[RefineState, dict[str, Any]]:
         inner, options = self.inner.conj(state.inner, options)
-        return RefineState(state.operator, inner), options
+        return RefineState(lx.conj(state.operator), inner), options
 
     def assume_full_rank(self) -> bool:
         return self.inner.assume_full_rank()

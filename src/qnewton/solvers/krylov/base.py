@@ -5,24 +5,31 @@ import math
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Inexact, Int, PyTree
 
 from ...core.records import ClassicalWorkload, SystemEstimate
 from ...core.status import Refusal
 from ..base import AbstractSolver
-from ..flat import Product, check_square_and_real, dtype_of, flatten, product, unflatten
+from ..flat import Product, check_square, dtype_of, flatten, is_complex, product, unflatten
 from ..preconditioners import AbstractPreconditioner
+from ..scale import finite, norm, unit_of
+from ..verified import judge, verifies
 
-RUNNING, BREAKDOWN, SINGULAR = 0, 1, 2
+RUNNING, BREAKDOWN, SINGULAR, STAGNATION = 0, 1, 2, 3
 
 
 class KrylovState(eqx.Module):
-    """The operator, linearised, and what its preconditioner computed; None where the caller brings one."""
+    """The operator, linearised, and what its preconditioner computed; None where the caller brings one.
+
+    `wanted` says whether the residual is to be verified.
+    """
 
     operator: lx.AbstractLinearOperator
     preconditioner: Any
+    wanted: bool = eqx.field(static=True)
 
 
 class Problem(eqx.Module):
@@ -39,11 +46,11 @@ class Problem(eqx.Module):
 
     apply: Product
     precondition: Product
-    vector: Float[Array, " n"]
-    start: Float[Array, " n"]
-    residual: Float[Array, " n"]
+    vector: Inexact[Array, " n"]
+    start: Inexact[Array, " n"]
+    residual: Inexact[Array, " n"]
     target: Float[Array, ""]
-    max_steps: int = eqx.field(static=True)
+    max_steps: Int[Array, ""]
 
 
 class Best(eqx.Module):
@@ -54,17 +61,36 @@ class Best(eqx.Module):
         norm: 2-norm of its residual.
     """
 
-    value: Float[Array, " n"]
+    value: Inexact[Array, " n"]
     norm: Float[Array, ""]
 
-    def or_better(self, value: Float[Array, " n"], norm: Float[Array, ""], allowed: Bool[Array, ""]) -> "Best":
+    def or_better(self, value: Inexact[Array, " n"], norm: Float[Array, ""], allowed: Bool[Array, ""]) -> "Best":
         """The other iterate, where it is allowed and its residual is smaller."""
         better = allowed & (norm < self.norm)
         return Best(jnp.where(better, value, self.value), jnp.where(better, norm, self.norm))
 
 
+class _Rounds(eqx.Module):
+    """Where one run of the iteration after the other has come to, by the true residual."""
+
+    best: Best
+    residual: Inexact[Array, " n"]
+    count: Int[Array, ""]
+    status: Int[Array, ""]
+    rounds: Int[Array, ""]
+    moved: Bool[Array, ""]
+
+
 class AbstractKrylov(AbstractSolver):
     """An iterative solver that sees the operator through products only.
+
+    Real or Hermitian. What it claims is `rtol`, and the true residual decides, by one product where the iteration ends:
+    its own, a recursion's, drifts off by rounding, in `MINRES` without bound. Where the true one is larger than
+    claimed, the iteration starts anew from there as long as that helps; where it does not, the result is
+    `RESULTS.stagnation`, since a residual of about `eps ||A|| ||x||` is all that rounding `x` allows: take a larger
+    `rtol`, more damping or float64. An `rtol` below the rounding unit asks for what an exact solver claims, and is
+    judged like one (`solvers.verified`). A caller that passes the linear-solve option `verify=False` gets the
+    recursion's word.
 
     It takes the linear-solve options `y0`, a first guess in the structure of the solution, and `preconditioner`, a
     positive definite operator that goes before the solver's own. Of the guess the multiple with the least residual is
@@ -138,15 +164,14 @@ class AbstractKrylov(AbstractSolver):
         """Set up the preconditioner.
 
         Raises:
-            ValueError: if the operator is not square, real and tagged as needed, or lacks what the preconditioner is
-                built from.
+            ValueError: if the operator is not square and tagged as needed, or lacks what the preconditioner is built
+                from.
         """
-        check_square_and_real(operator, self._kind)
+        check_square(operator, self._kind)
         self.admit(operator)
         linear = lx.linearise(operator)
-        if "preconditioner" in options:
-            return KrylovState(linear, None)
-        return KrylovState(linear, self.preconditioner.init(linear))
+        built = None if "preconditioner" in options else self.preconditioner.init(linear)
+        return KrylovState(linear, built, verifies(options))
 
     def compute(
         self, state: KrylovState, vector: PyTree[Array], options: dict[str, Any]
@@ -154,49 +179,107 @@ class AbstractKrylov(AbstractSolver):
         """Iterate.
 
         Returns:
-            The iterate with the smallest residual; `RESULTS.successful`, `max_steps_reached`, `breakdown` (the
-            operator or the preconditioner is not what its tag says) or `singular` (also: not finite); and
-            `num_steps`, `max_steps` and `residual`, the returned iterate's `||r||_2 / ||b||_2`.
+            The iterate with the smallest residual; `RESULTS.successful`, `max_steps_reached`, `stagnation` (rounding
+            allows no more), `breakdown` (the operator or the preconditioner is not what its tag says) or `singular`
+            (also: not finite); and `num_steps`, `max_steps` and `residual`, the returned iterate's `||r||_2 / ||b||_2`.
         """
         apply = product(state.operator)
         b = flatten(vector).astype(dtype_of(state.operator))
         # Squares of the entries stay inside the floating-point range; a power of two changes no digit.
-        largest = jnp.max(jnp.abs(b))
-        usual = (largest > 0) & jnp.isfinite(largest)
-        scale = jnp.where(usual, jnp.ldexp(jnp.ones_like(largest), jnp.frexp(largest)[1]), 1)
+        scale = unit_of(b)
         b = b / scale
-        norm = jnp.linalg.norm(b)
+        length = norm_of(b)
         start, residual = jnp.zeros_like(b), b
         if "y0" in options:
-            start = flatten(options["y0"]).astype(b.dtype) / scale
-            if start.shape != b.shape:
-                raise ValueError(f"the option y0 has {start.size} entries, and the system {b.size}")
-            # The multiple with the least residual: a guess of the wrong length, as the last step of a converging
-            # iteration is, would be worse than none. One that is not finite, or has no image, is none.
-            image = apply(start)
-            length = jnp.vdot(image, image)
-            sound = (length > 0) & jnp.isfinite(length)
-            factor = jnp.vdot(image, b) / jnp.where(sound, length, 1)
-            start, residual = jnp.where(sound, factor * start, 0), jnp.where(sound, b - factor * image, b)
+            start, residual = _least_multiple(apply, flatten(options["y0"]).astype(b.dtype) / scale, b)
         max_steps = 10 * b.size if self.max_steps is None else self.max_steps
-        problem = Problem(apply, self._precondition(state, options), b, start, residual, self.rtol * norm, max_steps)
-        best, num_steps, status = self.iterate(problem)
-        result = lx.RESULTS.where(best.norm <= problem.target, lx.RESULTS.successful, lx.RESULTS.max_steps_reached)
-        result = lx.RESULTS.where(status == BREAKDOWN, lx.RESULTS.breakdown, result)
-        result = lx.RESULTS.where(status == SINGULAR, lx.RESULTS.singular, result)
+        problem = Problem(
+            apply,
+            self._precondition(state, options),
+            b,
+            start,
+            residual,
+            self.rtol * length,
+            jnp.asarray(max_steps, jnp.int32),
+        )
+        best, num_steps, result = self._verified(problem) if state.wanted else self._trusted(problem)
         stats = {
             "num_steps": num_steps,
             "max_steps": max_steps,
-            "residual": best.norm / jnp.where(norm == 0, 1, norm),
+            "residual": best.norm / jnp.where(length == 0, 1, length),
         }
-        return unflatten(best.value * scale, state.operator.in_structure()), result, stats
+        value = best.value * scale
+        # A solution that the float type cannot hold is none.
+        lost = ~finite(value) | (jnp.all(value == 0) & jnp.any(best.value != 0))
+        result = lx.RESULTS.where((result == lx.RESULTS.successful) & lost, lx.RESULTS.singular, result)
+        return unflatten(value, state.operator.in_structure()), result, stats
+
+    def _trusted(self, problem: Problem) -> tuple[Best, Int[Array, ""], lx.RESULTS]:
+        best, count, status = self.iterate(problem)
+        result = lx.RESULTS.where(best.norm <= problem.target, lx.RESULTS.successful, lx.RESULTS.max_steps_reached)
+        return best, count, _where_failed(status, result)
+
+    def _verified(self, problem: Problem) -> tuple[Best, Int[Array, ""], lx.RESULTS]:
+        """Iterate from the true residual until that is as claimed, or falls no more."""
+        b = problem.vector
+
+        def good(best: Best, residual: Inexact[Array, " n"]) -> Bool[Array, ""]:
+            reached = (best.norm <= problem.target) & jnp.isfinite(best.norm)
+            if self.rtol >= jnp.finfo(b.dtype).eps:
+                return reached
+            # The size that the operator is seen to have; never more than its norm.
+            size = norm_of(b - residual) / _positive(norm(best.value))
+            return reached | judge(residual, best.value, b, size)[0]
+
+        def proceed(last: _Rounds) -> Bool[Array, ""]:
+            untried = last.rounds == 0
+            more = last.moved & (last.status == RUNNING) & (last.count < problem.max_steps)
+            return ~good(last.best, last.residual) & (untried | more)
+
+        def advance(last: _Rounds) -> _Rounds:
+            left = problem.max_steps - last.count
+            fields = problem.apply, problem.precondition, b, last.best.value, last.residual, problem.target, left
+            found, count, status = self.iterate(Problem(*fields))
+            residual = b - problem.apply(found.value)
+            length = norm_of(residual)
+            better = length < last.best.norm
+            return _Rounds(
+                best=last.best.or_better(found.value, length, jnp.ones((), bool)),
+                residual=jnp.where(better, residual, last.residual),
+                count=last.count + count,
+                # Of a later round, that rounding has got the upper hand: no fault of the operator.
+                status=jnp.where(last.rounds == 0, status, jnp.where(status == RUNNING, RUNNING, STAGNATION)),
+                rounds=last.rounds + 1,
+                moved=length <= 3 / 4 * last.best.norm,
+            )
+
+        first = _Rounds(
+            best=Best(problem.start, norm_of(problem.residual)),
+            residual=problem.residual,
+            count=jnp.zeros((), jnp.int32),
+            status=jnp.asarray(RUNNING, jnp.int32),
+            rounds=jnp.zeros((), jnp.int32),
+            moved=jnp.ones((), bool),
+        )
+        last = jax.lax.while_loop(proceed, advance, first)
+        spent = last.count >= problem.max_steps
+        result = lx.RESULTS.where(spent, lx.RESULTS.max_steps_reached, lx.RESULTS.stagnation)
+        result = _where_failed(last.status, result)
+        # The true residual decides, however the iteration ended.
+        result = lx.RESULTS.where(good(last.best, last.residual), lx.RESULTS.successful, result)
+        return last.best, last.count, result
 
     def transpose(self, state: KrylovState, options: dict[str, Any]) -> tuple[KrylovState, dict[str, Any]]:
-        # The operator is symmetric. A guess for the solution is none for the cotangents.
-        return state, {name: option for name, option in options.items() if name == "preconditioner"}
+        # Of a Hermitian operator that is the conjugate. A guess for the solution is none for the cotangents.
+        return self.conj(state, {name: option for name, option in options.items() if name != "y0"})
 
     def conj(self, state: KrylovState, options: dict[str, Any]) -> tuple[KrylovState, dict[str, Any]]:
-        return state, options
+        if not is_complex(state.operator):
+            return state, options
+        built = jax.tree.map(lambda leaf: leaf.conj() if eqx.is_inexact_array(leaf) else leaf, state.preconditioner)
+        if "preconditioner" in options:
+            options = options | {"preconditioner": lx.conj(options["preconditioner"])}
+        return KrylovState(lx.conj(state.operator), built, state.wanted), options
 
     def assume_full_rank(self) -> bool:
         return True
@@ -241,9 +324,37 @@ class AbstractKrylov(AbstractSolver):
         )
 
 
-def norm_of(vector: Float[Array, " n"]) -> Float[Array, ""]:
-    """2-norm."""
-    return jnp.sqrt(jnp.vdot(vector, vector))
+def norm_of(vector: Inexact[Array, " n"]) -> Float[Array, ""]:
+    """2-norm of a vector whose squares stay in range."""
+    return jnp.sqrt(jnp.vdot(vector, vector).real)
+
+
+def _least_multiple(
+    apply: Product, guess: Inexact[Array, " n"], b: Inexact[Array, " n"]
+) -> tuple[Inexact[Array, " n"], Inexact[Array, " n"]]:
+    """The multiple of a guess with the least residual, and that residual.
+
+    A guess of the wrong length, as the last step of a converging iteration is, would be worse than none. One that is
+    not finite, or has no image, is none.
+    """
+    if guess.shape != b.shape:
+        raise ValueError(f"the option y0 has {guess.size} entries, and the system {b.size}")
+    image = apply(guess)
+    unit = unit_of(image)
+    image = image / unit
+    length = jnp.vdot(image, image).real
+    sound = (length > 0) & jnp.isfinite(length)
+    factor = jnp.vdot(image, b) / _positive(length)
+    return jnp.where(sound, guess * (factor / unit), 0), jnp.where(sound, b - factor * image, b)
+
+
+def _positive(length: Float[Array, ""]) -> Float[Array, ""]:
+    return jnp.where((length > 0) & jnp.isfinite(length), length, 1)
+
+
+def _where_failed(status: Int[Array, ""], result: lx.RESULTS) -> lx.RESULTS:
+    result = lx.RESULTS.where(status == BREAKDOWN, lx.RESULTS.breakdown, result)
+    return lx.RESULTS.where(status == SINGULAR, lx.RESULTS.singular, result)
 
 
 def definite_steps(condition_number: Float[Array, ""], rtol: float) -> Float[Array, ""]:

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Inexact, Int
 
 from ...core.records import ClassicalWorkload, Encoding, SystemEstimate
 from ..preconditioners import AbstractPreconditioner, Identity
@@ -12,9 +12,9 @@ from .base import BREAKDOWN, RUNNING, SINGULAR, AbstractKrylov, Best, Problem, d
 
 
 class _Step(eqx.Module):
-    x: Float[Array, " n"]
-    residual: Float[Array, " n"]
-    direction: Float[Array, " n"]
+    x: Inexact[Array, " n"]
+    residual: Inexact[Array, " n"]
+    direction: Inexact[Array, " n"]
     gamma: Float[Array, ""]
     norm: Float[Array, ""]
     best: Best
@@ -25,11 +25,10 @@ class _Step(eqx.Module):
 class CG(AbstractKrylov):
     """Conjugate gradients for positive definite operators (Hestenes and Stiefel 1952), preconditioned.
 
-    Stops where `||r||_2 <= rtol ||b||_2`; the norm is the plain one with every preconditioner, and `r` the residual of
-    the recursion, which follows the true one down to about `eps ||A|| ||x||`, what rounding `x` costs anyway: at kappa
-    4e3 in single precision a claimed 1e-6 was a true 1.5e-4. One product per iteration. Where
-    `p.Ap <= 0` shows that the operator is not positive definite, it stops with `RESULTS.breakdown`. An operator that
-    is tagged negative semidefinite is not taken: negate it.
+    Stops where `||r||_2 <= rtol ||b||_2`, the plain norm with every preconditioner. One product per iteration, and one
+    at the end: the residual of the recursion falls on where the true one stays at about `eps ||A|| ||x||`; at kappa 4e3
+    in single precision its 1e-6 was a true 1.5e-4. Where `p.Ap <= 0` shows that the operator is not positive definite,
+    it stops with `RESULTS.breakdown`. An operator that is tagged negative semidefinite is not taken: negate it.
 
     Attributes:
         rtol: relative residual at which to stop, in (0, 1).
@@ -91,11 +90,11 @@ class CG(AbstractKrylov):
 
 def _advance(problem: Problem, step: _Step) -> _Step:
     z = problem.precondition(step.residual)
-    gamma = jnp.vdot(step.residual, z)
+    gamma = jnp.vdot(step.residual, z).real
     # The first direction is zero, so this is z there.
     direction = z + gamma / step.gamma * step.direction
     image = problem.apply(direction)
-    curvature = jnp.vdot(direction, image)
+    curvature = jnp.vdot(direction, image).real
     alpha = gamma / curvature
     x, residual = step.x + alpha * direction, step.residual - alpha * image
     norm = norm_of(residual)

@@ -4,11 +4,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Inexact, Int
 
 from ...core.records import ClassicalWorkload, Encoding, SystemEstimate
 from ..flat import check_symmetric
 from ..preconditioners import AbstractPreconditioner, Identity
+from ..scale import root_of_product
 from .base import (
     BREAKDOWN,
     RUNNING,
@@ -24,12 +25,12 @@ from .base import (
 
 
 class _Step(eqx.Module):
-    x: Float[Array, " n"]
-    residual: Float[Array, " n"]
+    x: Inexact[Array, " n"]
+    residual: Inexact[Array, " n"]
     # The Lanczos recursion: two vectors as the operator leaves them, the latest one preconditioned, and their lengths.
-    before: Float[Array, " n"]
-    latest: Float[Array, " n"]
-    preconditioned: Float[Array, " n"]
+    before: Inexact[Array, " n"]
+    latest: Inexact[Array, " n"]
+    preconditioned: Inexact[Array, " n"]
     beta_before: Float[Array, ""]
     beta: Float[Array, ""]
     # The QR factors of its tridiagonal matrix, updated by one rotation per step.
@@ -38,8 +39,8 @@ class _Step(eqx.Module):
     dbar: Float[Array, ""]
     epsilon: Float[Array, ""]
     phibar: Float[Array, ""]
-    direction_before: Float[Array, " n"]
-    direction: Float[Array, " n"]
+    direction_before: Inexact[Array, " n"]
+    direction: Inexact[Array, " n"]
     size: Float[Array, ""]
     norm: Float[Array, ""]
     best: Best
@@ -52,8 +53,9 @@ class MINRES(AbstractKrylov):
 
     Stops where `||r||_2 <= rtol ||b||_2`. The iteration itself only knows the norm that the preconditioner defines;
     the residual vector comes from `r_k = s_k^2 r_{k-1} - c_k phi_{k+1} u_{k+1}`, with the rotation `(c_k, s_k)` of step
-    `k` and the next Lanczos vector `u_{k+1}` before preconditioning: one vector more, and no product. It follows the
-    true residual down to about `eps kappa ||b||`. One product per iteration.
+    `k` and the next Lanczos vector `u_{k+1}` before preconditioning: one vector more, and no product. It can fall far
+    below the true residual, whose rounding errors grow with the square of kappa (Sleijpen, van der Vorst and
+    Modersitzki 2000): the iteration then starts anew from the true one. One product per iteration, and one at each end.
 
     Singular systems are solved where they are consistent. Where they are not, the residual stops falling at the
     least-squares solution, and the result is `RESULTS.singular`.
@@ -83,8 +85,8 @@ class MINRES(AbstractKrylov):
     def iterate(self, problem: Problem) -> tuple[Best, Int[Array, ""], Int[Array, ""]]:
         residual = problem.residual
         preconditioned = problem.precondition(residual)
-        square, norm = jnp.vdot(residual, preconditioned), norm_of(residual)
-        beta = jnp.sqrt(jnp.maximum(square, 0))
+        norm = norm_of(residual)
+        beta, square = root_of_product(residual, preconditioned)
         zero, nothing = jnp.zeros_like(beta), jnp.zeros_like(residual)
         broken = jnp.where(jnp.isfinite(norm) & jnp.isfinite(square), BREAKDOWN, SINGULAR)
         sound = (square > 0) & jnp.isfinite(square) | (norm == 0)
@@ -135,11 +137,11 @@ def _advance(problem: Problem, step: _Step) -> _Step:
     v = step.preconditioned / step.beta
     # beta_before is meant for the second step on; `before` is zero in the first.
     image = problem.apply(v) - step.beta / step.beta_before * step.before
-    alpha = jnp.vdot(v, image)
+    alpha = jnp.vdot(v, image).real
     latest = image - alpha / step.beta * step.latest
     preconditioned = problem.precondition(latest)
-    square = jnp.vdot(latest, preconditioned)
-    beta = jnp.sqrt(jnp.maximum(square, 0))
+    # Of the operator's scale, of which the square may be no number.
+    beta, square = root_of_product(latest, preconditioned)
     size = jnp.maximum(step.size, jnp.abs(alpha) + beta)
     # Once the Krylov space is exhausted, as for an identity or at the rank, the next vector is only rounding.
     exhausted = beta <= 10 * eps * size

@@ -31,7 +31,8 @@ class Jacobi(AbstractPreconditioner):
                 f"Jacobi needs a diagonal, and a {type(bare).__name__} has none short of forming its matrix: use "
                 "Nystrom or Identity, or an operator that knows its diagonal"
             )
-        return 1 / usable(lx.diagonal(operator))
+        # Of a Hermitian operator real.
+        return 1 / usable(lx.diagonal(operator).real)
 
     def apply(self, state: Float[Array, " n"], vector: Float[Array, " n"]) -> Float[Array, " n"]:
         return state * vector

@@ -5,16 +5,17 @@ import jax
 import jax.numpy as jnp
 import lineax as lx
 from jax.scipy.linalg import solve_triangular
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Inexact
 
 from ..flat import dtype_of, product, split_shift
+from ..scale import norm
 from .base import AbstractPreconditioner
 
 
 class NystromState(eqx.Module):
     """Orthonormal `vectors` `[n, rank]`, and `P^-1 - I` on each of them."""
 
-    vectors: Float[Array, "n rank"]
+    vectors: Inexact[Array, "n rank"]
     gains: Float[Array, " rank"]
 
 
@@ -49,21 +50,22 @@ class Nystrom(AbstractPreconditioner):
         test = jnp.linalg.qr(jax.random.normal(jax.random.key(self.seed), (n, rank), dtype))[0]
         sketch = jax.vmap(product(base), in_axes=1, out_axes=1)(test)
         # The stability shift, eps ||Y||_F in the paper; the root of n keeps the factor below safe in single precision.
-        nudge = jnp.sqrt(n) * jnp.finfo(dtype).eps * jnp.linalg.norm(sketch)
+        nudge = jnp.sqrt(n) * jnp.finfo(dtype).eps * norm(sketch.ravel())
         sketch = sketch + nudge * test
-        core = test.T @ sketch
-        factor = jnp.linalg.cholesky((core + core.T) / 2)
-        vectors, singular, _ = jnp.linalg.svd(solve_triangular(factor, sketch.T, lower=True).T, full_matrices=False)
+        core = test.T.conj() @ sketch
+        factor = jnp.linalg.cholesky((core + core.T.conj()) / 2)
+        half = solve_triangular(factor, sketch.T.conj(), lower=True).T.conj()
+        vectors, singular, _ = jnp.linalg.svd(half, full_matrices=False)
         values = jnp.maximum(singular**2 - nudge, 0)
-        shifted = values + jnp.maximum(shift, 0)
+        shifted = values + jnp.maximum(shift.real, 0)
         gains = jnp.where(shifted > 0, shifted[-1] / shifted - 1, 0)
         # Where the smallest one vanishes, every eigenvalue of P^-1 on the sketch would: the block has no shift, and
         # directions outside of the sketch have no scale to compare with.
         whole = jnp.all(jnp.isfinite(vectors)) & jnp.all(jnp.isfinite(gains)) & (shifted[-1] > 0)
         return NystromState(jnp.where(whole, vectors, 0), jnp.where(whole, gains, 0))
 
-    def apply(self, state: NystromState, vector: Float[Array, " n"]) -> Float[Array, " n"]:
-        return vector + state.vectors @ (state.gains * (state.vectors.T @ vector))
+    def apply(self, state: NystromState, vector: Inexact[Array, " n"]) -> Inexact[Array, " n"]:
+        return vector + state.vectors @ (state.gains * (state.vectors.T.conj() @ vector))
 
     def flops(self, n: int) -> tuple[float, float]:
         # Products with a dense block, one orthogonalisation and one SVD of [n, rank]; then two thin products.

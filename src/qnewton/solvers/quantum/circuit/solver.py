@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 import threadpoolctl
@@ -151,7 +152,10 @@ class CircuitQSVT(AbstractExecuted):
             "queries": queries,
             "num_steps": steps,
         }
-        return unflatten(found[: b.size], state.structure), result_of(outcome), stats
+        value, result = unflatten(found[: b.size], state.structure), result_of(outcome)
+        # A solution below the float type's range is none.
+        lost = jnp.all(flatten(value) == 0) & jnp.any(b != 0)
+        return value, lx.RESULTS.where(lost & (outcome == Outcome.SOLVED), lx.RESULTS.singular, result), stats
 
     def solve(self, matrix: Float[np.ndarray, "n n"], vector: Float[np.ndarray, " n"]) -> Answer:
         """One solve on the host."""

@@ -1,0 +1,336 @@
+"""Every solver's status is its true residual against what it claims, whatever the spectrum, the scale and the type."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+import pytest
+
+import qnewton as qn
+from qnewton.core.operators import Shifted
+from qnewton.hardware import KernelTimes
+from qnewton.solvers.verified import judge
+from qnewton.testing import DenseBlock, symmetric_with_spectrum
+
+N = 12
+EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
+MACHINES = {
+    dtype: qn.ClassicalMachine(
+        "made by hand", dtype, (("cholesky", KernelTimes(1e-6, 0.0, 0.0)), ("lu", KernelTimes(1e-3, 0.0, 0.0)))
+    )
+    for dtype in EPS
+}
+
+
+def exactly(dtype):
+    """What a solver that is exact up to rounding claims: a third of the digits of the right-hand side."""
+    return EPS[dtype] ** (1 / 3)
+
+
+def matrix_operator(matrix, tag=lx.positive_semidefinite_tag):
+    return lx.MatrixLinearOperator(matrix, tag)
+
+
+@pytest.fixture
+def dtype(dtype):
+    return str(dtype)
+
+
+class Row(NamedTuple):
+    """A solver, its claim for a float type, and the classes of matrices that it takes."""
+
+    solver: Callable[[str], lx.AbstractLinearSolver]
+    claim: Callable[[str], float] = exactly
+    indefinite: bool = True
+    # Condition numbers at which it succeeds for every right-hand side, as a power of the rounding unit's inverse.
+    reach: float = 0.45
+
+
+ROWS = {
+    "lu": Row(lambda dtype: qn.LU()),
+    "cholesky": Row(lambda dtype: qn.Cholesky(), indefinite=False),
+    "fallback": Row(lambda dtype: qn.Cholesky(fallback=True)),
+    "eigh": Row(lambda dtype: qn.Eigh()),
+    "saddle_free": Row(lambda dtype: qn.SaddleFree(), indefinite=False),
+    "qlsa": Row(lambda dtype: qn.QLSA()),
+    "refine": Row(lambda dtype: qn.Refine(qn.LU(), tolerance=1e-10), reach=0.4),
+    "cg": Row(lambda dtype: qn.CG(1e-3, max_steps=2000), lambda dtype: 1e-3, indefinite=False, reach=0.4),
+    "loose_cg": Row(lambda dtype: qn.CG(0.3), lambda dtype: 0.3, indefinite=False, reach=0.3),
+    "minres": Row(lambda dtype: qn.MINRES(1e-3, max_steps=2000), lambda dtype: 1e-3, reach=0.3),
+    "preconditioned": Row(
+        lambda dtype: qn.MINRES(1e-3, max_steps=2000, preconditioner=qn.Nystrom(4)), lambda dtype: 1e-3, reach=0.3
+    ),
+    "hybrid": Row(lambda dtype: qn.Hybrid(classical=MACHINES[dtype])),
+}
+each = pytest.mark.parametrize("name", ROWS)
+
+
+@eqx.filter_jit
+def _solve(solver, matrix, vector, tag):
+    return lx.linear_solve(matrix_operator(matrix, tag), vector, solver, throw=False)
+
+
+def solve(name, matrix, vector, dtype, tag=lx.positive_semidefinite_tag):
+    """The value and the system in float64, whether it is a success, and the reported residual."""
+    matrix, vector = np.asarray(matrix, dtype), np.asarray(vector, dtype)
+    solution = _solve(ROWS[name].solver(dtype), jnp.asarray(matrix), jnp.asarray(vector), tag)
+    success = bool(solution.result == lx.RESULTS.successful)
+    reported = solution.stats.get("residual")
+    return np.asarray(solution.value, np.float64), success, None if reported is None else float(reported)
+
+
+def relative_residual(matrix, value, vector, dtype):
+    """In extended precision, of the system as the solver was given it."""
+    matrix, vector = (np.asarray(np.asarray(part, dtype), np.longdouble) for part in (matrix, vector))
+    left = matrix @ value.astype(np.longdouble) - vector
+    return float(np.sqrt(np.sum(left**2)) / np.sqrt(np.sum(vector**2)))
+
+
+def systems(dtype, *, indefinite):
+    """Matrix, right-hand side and condition number: random right-hand sides, and along the smallest eigenvector."""
+    for kappa in (10.0, EPS[dtype] ** -0.3, EPS[dtype] ** -0.6, EPS[dtype] ** -0.9, EPS[dtype] ** -1.2):
+        signs = np.where(np.arange(N) % 3 == 0, -1, 1) if indefinite else 1
+        spectrum = np.geomspace(1, 1 / kappa, N) * signs
+        matrix = symmetric_with_spectrum(spectrum, seed=int(np.log10(kappa)))
+        last = np.linalg.eigh(matrix)[1][:, np.argmin(np.abs(np.linalg.eigvalsh(matrix)))]
+        yield matrix, np.random.default_rng(1).standard_normal(N), kappa
+        yield matrix, last, kappa
+
+
+@each
+def test_success_means_that_the_residual_is_as_claimed_and_easy_systems_succeed(name, dtype):
+    row, claim = ROWS[name], ROWS[name].claim(dtype)
+    for indefinite in {False, row.indefinite}:
+        for matrix, vector, kappa in systems(dtype, indefinite=indefinite):
+            tag = lx.symmetric_tag if indefinite else lx.positive_semidefinite_tag
+            if indefinite and name == "fallback":
+                tag = lx.positive_semidefinite_tag
+            value, success, reported = solve(name, matrix, vector, dtype, tag)
+            found = relative_residual(matrix, value, vector, dtype)
+            # Computed in the float type itself.
+            slack = 1 + 10 * EPS[dtype] * kappa / claim if claim > 1e-2 else 1.02
+            if success:
+                assert found <= claim * slack, (kappa, found)
+            else:
+                assert kappa > EPS[dtype] ** -row.reach, (kappa, found)
+            if reported is not None and np.isfinite(reported):
+                rounding = 20 * EPS[dtype] * (1 + np.linalg.norm(value) / np.linalg.norm(vector))
+                assert reported == pytest.approx(found, rel=1e-2, abs=rounding)
+
+
+SCALES = [(2.0**-83, 1.0), (1.0, 2.0**-83), (2.0**-83, 2.0**-83), (2.0**90, 2.0**90), (2.0**60, 1.0), (1.0, 2.0**60)]
+
+
+@each
+def test_powers_of_two_of_matrix_and_vector_change_nothing_but_the_scale(name):
+    """`solve(c A, d b) = d / c solve(A, b)`, in single precision, whose squares end at 1e-38 and 1e38."""
+    matrix = symmetric_with_spectrum(np.geomspace(0.1, 1, N), seed=7)
+    vector = np.random.default_rng(7).standard_normal(N)
+    plain, success, _ = solve(name, matrix, vector, "float32")
+    assert success
+    for c, d in SCALES:
+        value, success, _ = solve(name, c * matrix, d * vector, "float32")
+        assert success, (c, d)
+        # Only a square root of an odd power of two, and LAPACK's own scaling, round otherwise.
+        np.testing.assert_allclose(value * (c / d), plain, rtol=1e-4, atol=1e-5)
+
+
+@each
+def test_a_solution_that_the_float_type_cannot_hold_is_no_success(name):
+    matrix, vector = np.diag(np.geomspace(1, 2, N)) * 2.0**90, np.full(N, 2.0**-90)
+    value, success, _ = solve(name, matrix, vector, "float32")
+    assert not success
+    value, success, _ = solve(name, np.diag(np.geomspace(1, 2, N)) * 2.0**-90, np.full(N, 2.0**90), "float32")
+    assert not success
+
+
+def broken():
+    good = symmetric_with_spectrum(np.geomspace(0.1, 1, N), seed=3)
+    yield "rank", symmetric_with_spectrum([*np.zeros(3), *np.linspace(1, 2, N - 3)], seed=5)
+    yield "zero", np.zeros((N, N))
+    for bad in (np.inf, -np.inf, np.nan):
+        for i, j in ((1, 1), (0, 3), (3, 0)):
+            spoilt = good.copy()
+            spoilt[i, j] = bad
+            yield f"{bad} at {i}, {j}", spoilt
+    for size in (1e-2, 1.0):
+        skew = np.triu(np.random.default_rng(0).standard_normal((N, N)), 1) * size
+        yield f"unsymmetric by {size}", good + skew
+
+
+@each
+def test_what_has_no_solution_or_is_not_what_its_tag_says_is_never_a_success_by_mistake(name, dtype):
+    vector = np.random.default_rng(2).standard_normal(N)
+    claim = ROWS[name].claim(dtype)
+    for what, matrix in broken():
+        value, success, _ = solve(name, matrix, vector, dtype)
+        if success:
+            # Only where it is a solution all the same, as LU's of an unsymmetric matrix.
+            assert np.all(np.isfinite(matrix)), what
+            assert relative_residual(matrix, value, vector, dtype) <= 1.02 * claim, what
+
+
+def test_a_consistent_singular_system_is_solved_and_least_squares_is_there_for_the_asking(dtype):
+    matrix = np.asarray(symmetric_with_spectrum([0.0, 0, 0, *np.linspace(1, 2, N - 3)], seed=5), dtype)
+    vector = np.random.default_rng(2).standard_normal(N)
+    inside = matrix.astype(np.float64) @ vector
+    value, success, _ = solve("eigh", matrix, inside, dtype)
+    assert success
+    assert relative_residual(matrix, value, inside, dtype) < 100 * EPS[dtype]
+    asked = qn.Eigh(least_squares=True)
+    solution = _solve(asked, jnp.asarray(matrix), jnp.asarray(vector, dtype), lx.symmetric_tag)
+    assert solution.result == lx.RESULTS.successful
+    expected = np.linalg.pinv(matrix.astype(np.float64), rcond=1e-5) @ vector
+    np.testing.assert_allclose(solution.value, expected, atol=300 * EPS[dtype])
+    spoilt = jnp.asarray(matrix).at[0, 1].add(0.5)
+    assert _solve(asked, spoilt, jnp.asarray(vector, dtype), lx.symmetric_tag).result == lx.RESULTS.singular
+
+
+def test_the_claim_of_an_exact_solver_is_the_rule_that_is_documented():
+    """A residual just inside and just outside of either bound."""
+    with jax.enable_x64(True):
+        eps, b = EPS["float64"], jnp.asarray([3.0, 4.0])
+        x = jnp.asarray([1.0, 1.0])
+        for size in (1.0, 1e3):
+            # ||r||_1 against 30 eps (size ||x||_1 + ||b||_1).
+            bound = 30 * eps * (size * 2 + 7)
+            for factor, good in ((0.99, True), (1.01, False)):
+                assert bool(judge(jnp.asarray([factor * bound, 0.0]), x, b, jnp.asarray(size))[0]) is good
+        # ||r||_2 against eps^(1/3) ||b||_2, where rounding would allow more.
+        for factor, good in ((0.99, True), (1.01, False)):
+            accepted, relative = judge(
+                jnp.asarray([0.0, factor * 5 * eps ** (1 / 3)]), x, b, jnp.asarray(1e15)
+            )
+            assert bool(accepted) is good
+            assert float(relative) == pytest.approx(factor * eps ** (1 / 3))
+
+
+def test_who_judges_the_residual_himself_is_spared_the_product():
+    matrix = jnp.asarray(symmetric_with_spectrum([0.0, *np.linspace(1, 2, N - 1)]), "float32")
+    operator = matrix_operator(matrix)
+    for solver in (qn.LU(), qn.Cholesky(), qn.Eigh(), qn.QLSA()):
+        state = solver.init(operator, {"verify": False})
+        held = [leaf for leaf in jax.tree.leaves(eqx.filter(state, eqx.is_array)) if leaf.shape == (N, N)]
+        assert len(held) == 1, solver.name
+        assert "residual" not in solver.compute(state, jnp.ones(N), {"verify": False})[2]
+
+
+def test_an_iteration_that_drifted_off_starts_anew_from_the_true_residual():
+    """The recursion's residual was 1e-3 where the true one was 3e-2, at kappa 1e5 in single precision."""
+    rng = np.random.default_rng(3)
+    q = np.linalg.qr(rng.normal(size=(30, 30)))[0]
+    matrix = (q * np.geomspace(1, 1e-5, 30)) @ q.T
+    matrix, vector = ((matrix + matrix.T) / 2).astype(np.float32), rng.normal(size=30).astype(np.float32)
+    found = {}
+    for verify in (False, True):
+        solution = eqx.filter_jit(lx.linear_solve)(
+            matrix_operator(jnp.asarray(matrix)),
+            jnp.asarray(vector),
+            qn.MINRES(1e-3),
+            options={"verify": verify},
+            throw=False,
+        )
+        assert solution.result == lx.RESULTS.successful
+        found[verify] = relative_residual(matrix, np.asarray(solution.value, np.float64), vector, "float32")
+    assert found[True] <= 1.02e-3
+    assert found[False] > 1e-2
+
+
+@pytest.mark.parametrize("factor", [0.4, 2.5])
+def test_refine_claims_its_tolerance(factor):
+    """Two rounds of a coarse solver leave a residual that is known, and is accepted up to the tolerance."""
+    with jax.enable_x64(True):
+        matrix = jnp.asarray(symmetric_with_spectrum(np.geomspace(0.02, 1, N), seed=1))
+        vector = jnp.asarray(np.random.default_rng(1).standard_normal(N))
+        inner = qn.CG(1e-2)
+        probe = _solve(qn.Refine(inner, rounds=2, tolerance=1e-15), matrix, vector, lx.positive_semidefinite_tag)
+        left = relative_residual(matrix, np.asarray(probe.value), vector, "float64")
+        assert probe.result == lx.RESULTS.max_steps_reached
+        assert 1e-7 < left < 1e-3
+        refine = qn.Refine(inner, rounds=2, tolerance=factor * left)
+        result = _solve(refine, matrix, vector, lx.positive_semidefinite_tag).result
+    assert result == (lx.RESULTS.successful if factor > 1 else lx.RESULTS.max_steps_reached)
+
+
+COMPLEX = {
+    "lu": qn.LU(),
+    "cholesky": qn.Cholesky(),
+    "fallback": qn.Cholesky(fallback=True),
+    "eigh": qn.Eigh(),
+    "saddle_free": qn.SaddleFree(),
+    "qlsa": qn.QLSA(),
+    "refine": qn.Refine(qn.LU(), tolerance=1e-14),
+    "cg": qn.CG(1e-13),
+    "jacobi": qn.CG(1e-13, preconditioner=qn.Jacobi()),
+    "nystrom": qn.CG(1e-13, preconditioner=qn.Nystrom(3)),
+    "minres": qn.MINRES(1e-13),
+}
+REFUSED = {
+    "hybrid": qn.Hybrid(classical=MACHINES["float64"]),
+    "qsvt": qn.EmulatedQSVT(1e-3),
+    "walk": qn.EmulatedWalk(1e-3),
+    "circuit": qn.CircuitQSVT(1e-3),
+}
+
+
+def hermitian(dtype="complex128"):
+    rng = np.random.default_rng(0)
+    root = rng.standard_normal((6, 6)) + 1j * rng.standard_normal((6, 6))
+    vector = rng.standard_normal(6) + 1j * rng.standard_normal(6)
+    return (root @ root.conj().T / 6 + 0.5 * np.eye(6)).astype(dtype), vector.astype(dtype)
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+def test_hermitian_systems_are_solved_and_so_are_their_transposes(name):
+    with jax.enable_x64(True):
+        matrix, vector = hermitian()
+        solver, operator = COMPLEX[name], matrix_operator(jnp.asarray(matrix))
+
+        @eqx.filter_jit
+        def all_three(operator, vector):
+            state = solver.init(operator, {})
+            turned, options = solver.transpose(state, {})
+            conjugate, more = solver.conj(state, {})
+            return [solver.compute(*given) for given in ((state, vector, {}), (turned, vector, options), (conjugate, vector, more))]
+
+        answers = all_three(operator, jnp.asarray(vector))
+    for (value, result, _), system in zip(answers, (matrix, matrix.T, matrix.conj()), strict=True):
+        assert result == lx.RESULTS.successful
+        assert np.linalg.norm(system @ np.asarray(value) - vector) <= 1e-12 * np.linalg.norm(vector)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_who_takes_no_complex_system_says_who_does(name):
+    with jax.enable_x64(True):
+        matrix, vector = hermitian()
+        with pytest.raises(ValueError, match="solves real systems, got complex128: use LU, or Cholesky"):
+            lx.linear_solve(matrix_operator(jnp.asarray(matrix)), jnp.asarray(vector), REFUSED[name])
+
+
+def test_a_complex_matrix_that_is_only_tagged_symmetric_is_no_hermitian_one():
+    matrix, vector = hermitian("complex64")
+    for solver in (qn.Eigh(), qn.MINRES()):
+        with pytest.raises(ValueError, match="needs a Hermitian operator.*complex64"):
+            lx.linear_solve(matrix_operator(jnp.asarray(matrix), lx.symmetric_tag), jnp.asarray(vector), solver)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_factorised_by_none_and_iterated_by_some(dtype):
+    matrix, vector = jnp.asarray([[2.0, 1.0], [1.0, 3.0]], dtype), jnp.asarray([1.0, 2.0], dtype)
+    for solver in (qn.LU(), qn.Cholesky(), qn.Eigh(), qn.SaddleFree(), qn.QLSA(), qn.Refine(qn.LU())):
+        with pytest.raises(ValueError, match=f"got {dtype}: cast the operator and the right-hand side to float32"):
+            lx.linear_solve(matrix_operator(matrix), vector, solver)
+    block = Shifted(DenseBlock.of_root(matrix), jnp.ones((), dtype))
+    with pytest.raises(ValueError, match=f"got {dtype}: cast"):
+        lx.linear_solve(block, vector, qn.Dual())
+    value = lx.linear_solve(matrix_operator(matrix), vector, qn.CG(0.05)).value
+    np.testing.assert_allclose(np.asarray(value, np.float64), [0.2, 0.6], atol=0.05)
+
+
+def test_whole_numbers_are_solved_as_single_precision():
+    value = lx.linear_solve(matrix_operator(jnp.asarray([[2, 1], [1, 3]])), jnp.asarray([1, 2]), qn.Cholesky()).value
+    np.testing.assert_allclose(value, [0.2, 0.6], rtol=1e-6)
