@@ -68,9 +68,9 @@ def test_a_large_block_gets_a_density(call, tmp_path):
     outcome = call("spectrum", "h.npy", "--exact-up-to", "10", "--out", "out")
     assert outcome.status == 0
     (block,) = numbers("out")
-    assert (block["kind"], block["condition_number_kind"]) == ("estimate", "exact")
+    assert (block["kind"], block["condition_number_kind"]) == ("estimate", "certified")
     assert sum(block["weights"]) == pytest.approx(60)
-    assert abs(block["numerical_rank"] - 20) <= 4 * block["numerical_rank_error"]
+    assert 0 < abs(block["numerical_rank"] - 20) <= block["numerical_rank_error"] < 20
 
 
 def test_of_a_run_the_blocks_of_its_first_step(call, quick):

@@ -13,7 +13,7 @@ from qnewton.estimation import Automatic
 @pytest.mark.parametrize(
     ("estimator", "n", "floor", "kind"),
     [
-        pytest.param(Automatic(), 1, True, Kind.ESTIMATE, id="one_row_with_floor"),
+        pytest.param(Automatic(), 1, True, Kind.EXACT, id="one_row_with_floor"),
         pytest.param(Automatic(), 1000, True, Kind.ESTIMATE, id="large_with_floor"),
         pytest.param(Automatic(), 1, False, Kind.EXACT, id="one_row"),
         pytest.param(Automatic(), 64, False, Kind.EXACT, id="small"),

@@ -56,8 +56,8 @@ CASES = {
     # Six rows, six products: nothing is left to chance.
     "probabilistic": Case(ProbabilisticLanczos(), Kind.PROBABILISTIC, 1, 1.001, floorless=False),
     # The 1-norm of a matrix of six rows is at most sqrt(6) times its 2-norm, and so is that of its inverse.
-    "hager_higham": Case(HagerHigham(), Kind.ESTIMATE, 0.3, N),
-    "automatic": Case(Automatic(), Kind.ESTIMATE, 0.95, 1.05),
+    "hager_higham": Case(HagerHigham(), Kind.ROUGH, 0.3, N),
+    "automatic": Case(Automatic(), Kind.EXACT, 1, 1),
 }
 
 each = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

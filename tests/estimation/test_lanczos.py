@@ -68,7 +68,9 @@ def test_with_the_true_floor_it_never_exceeds_the_truth(spectrum, seed, dtype, e
     found = estimate(Lanczos(steps=8), symmetric_with_spectrum(spectrum, seed), dtype, floor=min(spectrum))
     truth = max(spectrum) / min(spectrum)
     assert 0.5 * truth <= found.condition_number <= truth * (1 + 1e3 * jnp.finfo(dtype).eps)
-    assert found.kind is Kind.ESTIMATE
+    # What few products leave open is no estimate.
+    close = found.condition_number >= 0.95 * truth
+    assert found.kind is Kind.ROUGH or (found.kind is Kind.ESTIMATE and close)
 
 
 def test_floor_short_of_the_smallest_eigenvalue_is_used_all_the_same(double, estimate):

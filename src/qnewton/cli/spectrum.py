@@ -23,7 +23,7 @@ class SpectrumCommand:
     """Directory for spectrum.json and spectrum.svg; must not exist or be empty. None: a new one under runs/."""
     raw: bool = False
     """Leave pruning and damping away."""
-    exact_up_to: int = 1500
+    exact_up_to: int = 3000
     """Rows up to which all eigenvalues are computed; above, stochastic Lanczos quadrature draws the density."""
 
 

@@ -34,6 +34,13 @@ class Kind(enum.StrEnum):
     """An upper bound but for a stated probability, that of an unlucky random start."""
     ESTIMATE = "estimate"
     """Close in practice, with no side guaranteed."""
+    ROUGH = "rough"
+    """A guess: how far off it is was not found out."""
+
+    @property
+    def index(self) -> int:
+        """Position in the list of all kinds, which is what a traced record can hold of one."""
+        return list(Kind).index(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,7 +216,9 @@ class SystemEstimate(eqx.Module):
             pass over a formed matrix, and a decomposition of it, count nothing.
         access: what using the operator takes.
         formed: whether the norms were read off a matrix; without one they come from a few products.
-        formed_kinds: how sure each number is of a formed system.
+        formed_kinds: how sure each number of a formed system is meant to be.
+        kind_index: `Kind.index` of what the condition number came to be: where rounding or too few products leave it
+            open it is no longer of the kind that it was meant to be. None: as `formed_kinds` says.
         failure_probability: that a number of the kind `probabilistic` is not the bound that it is said to be; 0 where
             there is none.
         recurrence: what iterative methods would do with the first vector of the Lanczos iteration that the estimator
@@ -230,23 +239,29 @@ class SystemEstimate(eqx.Module):
     formed_kinds: Kinds = eqx.field(static=True)
     failure_probability: float = eqx.field(static=True, default=0.0)
     recurrence: Recurrence | None = None
+    kind_index: Int[Array, ""] | None = None
 
     @property
     def kind(self) -> Kind:
-        """How sure the condition number is."""
-        return self.formed_kinds.condition_number
+        """How sure the condition number is; under a trace, how sure it is meant to be."""
+        index = self.kind_index
+        if index is None or isinstance(index, jax.core.Tracer | jax.ShapeDtypeStruct):
+            return self.formed_kinds.condition_number
+        return list(Kind)[int(index)]
 
     @property
     def kinds(self) -> Kinds:
-        """How sure each number is; on the host, since a record has one structure whether the system is formed or not.
+        """How sure each number is; on the host, since a record has one structure whatever came of it.
 
-        Of one that is not, the largest entry is the diagonal's, and so the block's where the block is semidefinite.
+        Of a system that is not formed, the largest entry is the diagonal's, and so the block's where the block is
+        semidefinite.
         """
+        kinds, kind = self.formed_kinds, self.kind
+        if kind is not kinds.condition_number:
+            kinds = dataclasses.replace(kinds, condition_number=kind, smallest_singular_value=kind)
         if self.formed:
-            return self.formed_kinds
-        return dataclasses.replace(
-            self.formed_kinds, degree=Kind.CERTIFIED, max_entry=Kind.ESTIMATE, frobenius_norm=Kind.ESTIMATE
-        )
+            return kinds
+        return dataclasses.replace(kinds, degree=Kind.CERTIFIED, max_entry=Kind.ESTIMATE, frobenius_norm=Kind.ESTIMATE)
 
     @property
     def condition_number(self) -> Float[Array, ""]:

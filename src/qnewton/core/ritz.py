@@ -1,58 +1,63 @@
 """Ritz values, the one computation that conditioning and estimation share."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
-from matfree import decomp
+from jaxtyping import Array, Bool, Float, Int
 
 from .recurrence import Recurrence
 
 Matvec = Callable[[Float[Array, " n"]], Float[Array, " n"]]
 
+_CUT = 4
+"""Units of rounding of the largest entry so far below which a new direction is rounding and no direction."""
+_ROUNDING = 4
+"""Units of rounding of the largest Ritz value by which products and the small decomposition move a Ritz value."""
+
 
 def ritz_values(matvec: Matvec, start: Float[Array, " n"], steps: int) -> Float[Array, " k"]:
     """Ritz values of a symmetric operator after `min(steps, n)` Lanczos steps, ascending.
 
-    Extreme Ritz values lie inside the spectrum. matfree's iteration runs on past an invariant subspace, where the
-    tridiagonal matrix turns into noise; here it is cut at the first off-diagonal entry below `sqrt(eps) ||T||`, and
-    the values behind the cut are replaced by the first diagonal entry, which lies inside the spectrum.
+    Extreme Ritz values lie inside the spectrum, to rounding; what would stand behind a breakdown is replaced by the
+    first diagonal entry, which lies inside as well.
 
     Args:
         matvec: the operator `[n] -> [n]`.
         start: start vector `[n]`, not zero.
         steps: matrix-vector products.
     """
-    if start.shape[0] == 1:
-        return matvec(jnp.ones_like(start))
-    return jnp.linalg.eigvalsh(_tridiagonal(matvec, start, steps))
+    return jnp.linalg.eigvalsh(_iterated(matvec, start, steps).tridiagonal(min(steps, start.shape[0])))
 
 
-def quadrature(matvec: Matvec, start: Float[Array, " n"], steps: int) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
-    """Nodes and weights of Gauss quadrature in the spectral measure of `s`: `sum_j w_j f(t_j) ~ s^T f(A) s / s^T s`.
+class Quadrature(NamedTuple):
+    """Gauss quadrature in the spectral measure of a vector `s`: `sum_j w_j f(t_j) ~ s^T f(A) s / s^T s`.
 
-    Lanczos quadrature (Golub and Meurant 1994; Ubaru, Chen and Saad 2017): the nodes are the Ritz values of
-    `ritz_values`, the weights the squared first entries of their eigenvectors, which add up to 1. What stands behind a
-    breakdown weighs nothing.
+    Attributes:
+        nodes: Ritz values `[k]`, ascending.
+        weights: `[k]`, adding up to 1; what stands behind a breakdown weighs nothing.
+        residuals: `[k]`, of the Ritz vectors: an eigenvalue lies within this of each node. Infinite behind a breakdown.
     """
-    if start.shape[0] == 1:
-        return matvec(jnp.ones_like(start)), jnp.ones_like(start)
-    nodes, vectors = jnp.linalg.eigh(_tridiagonal(matvec, start, steps))
-    return nodes, vectors[0] ** 2
+
+    nodes: Float[Array, " k"]
+    weights: Float[Array, " k"]
+    residuals: Float[Array, " k"]
 
 
-def _tridiagonal(matvec: Matvec, start: Float[Array, " n"], steps: int) -> Float[Array, "k k"]:
+def quadrature(matvec: Matvec, start: Float[Array, " n"], steps: int) -> Quadrature:
+    """Lanczos quadrature (Golub and Meurant 1994; Ubaru, Chen and Saad 2017).
+
+    The nodes are the Ritz values of `ritz_values`, the weights the squared first entries of their eigenvectors.
+    """
+    size = min(steps, start.shape[0])
+    return _iterated(matvec, start, steps).quadrature(size)
+
+
+def _iterated(matvec: Matvec, start: Float[Array, " n"], steps: int) -> "Krylov":
     steps = min(steps, start.shape[0])
-    tridiagonal = jnp.asarray(decomp.tridiag_sym(steps, custom_vjp=False)(matvec, start).J_small)
-    diagonal, beside = jnp.diagonal(tridiagonal), jnp.diagonal(tridiagonal, 1)
-    # Noise behind a breakdown can dwarf ||T||, so the scale at each row is that of the rows up to it.
-    scale = jnp.sqrt(jnp.finfo(start.dtype).eps) * jax.lax.cummax(jnp.abs(diagonal)[:-1])
-    alive = jnp.cumprod(jnp.abs(beside) > scale).astype(bool)
-    diagonal = jnp.where(jnp.concatenate([jnp.ones(1, bool), alive]), diagonal, diagonal[0])
-    beside = jnp.where(alive, beside, 0)
-    return jnp.diag(diagonal) + jnp.diag(beside, 1) + jnp.diag(beside, -1)
+    return Krylov.start(start, steps).extended(matvec, 0, steps)
 
 
 class Krylov(eqx.Module):
@@ -60,13 +65,17 @@ class Krylov(eqx.Module):
 
     Attributes:
         basis: orthonormal rows `[most + 1, n]`; zero where the iteration has not been, or broke down.
-        diagonal, beside: of the tridiagonal matrix `[most]`.
+        diagonal: of the tridiagonal matrix `[most]`.
+        beside: `[most]`, what was left of each product once it was orthogonal to the basis: the entry that couples
+            a row to the next, and at a breakdown what was cut.
+        alive: `[most]`, whether the iteration went on after each row.
         steps: products so far.
     """
 
     basis: Float[Array, "most+1 n"]
     diagonal: Float[Array, " most"]
     beside: Float[Array, " most"]
+    alive: Bool[Array, " most"]
     steps: Int[Array, ""]
 
     @classmethod
@@ -79,45 +88,73 @@ class Krylov(eqx.Module):
         """
         basis = jnp.zeros((most + 1, vector.shape[0]), vector.dtype).at[0].set(vector / jnp.linalg.norm(vector))
         empty = jnp.zeros(most, vector.dtype)
-        return cls(basis, empty, empty, jnp.zeros((), jnp.int32))
+        return cls(basis, empty, empty, jnp.zeros(most, bool), jnp.zeros((), jnp.int32))
 
     def extended(self, matvec: Matvec, first: int, last: int) -> "Krylov":
         """With the products from `first` to `last` done as well, each new vector made orthogonal to all before it."""
-        negligible = jnp.sqrt(jnp.finfo(self.basis.dtype).eps)
+        negligible = _CUT * jnp.finfo(self.basis.dtype).eps
 
-        def further(j: Array, carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-            basis, diagonal, beside, largest = carry
+        def further(j: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
+            basis, diagonal, beside, alive, largest = carry
             vector = matvec(basis[j])
             entry = jnp.vdot(basis[j], vector)
             for _ in range(2):
                 vector = vector - basis[:last].T @ (basis[:last] @ vector)
-            size = jnp.linalg.norm(vector)
+            size = _length(vector)
             largest = jnp.maximum(largest, jnp.abs(entry))
-            # An invariant subspace: what is left is rounding, and the vectors from here on stay zero.
+            # An invariant subspace: what is left is rounding, and the vectors from here on stay zero. Were more cut
+            # than that, an eigenvalue to which the vectors so far couple weakly would be lost.
             goes_on = size > negligible * largest
             basis = basis.at[j + 1].set(jnp.where(goes_on, vector / size, 0))
-            return basis, diagonal.at[j].set(entry), beside.at[j].set(jnp.where(goes_on, size, 0)), largest
+            largest = jnp.where(goes_on, jnp.maximum(largest, size), largest)
+            return basis, diagonal.at[j].set(entry), beside.at[j].set(size), alive.at[j].set(goes_on), largest
 
-        carry = self.basis, self.diagonal, self.beside, jnp.max(jnp.abs(self.diagonal))
-        basis, diagonal, beside, _ = jax.lax.fori_loop(first, last, further, carry)
-        return Krylov(basis, diagonal, beside, jnp.asarray(last, jnp.int32))
+        known = jnp.where(self.alive, jnp.maximum(jnp.abs(self.diagonal), self.beside), jnp.abs(self.diagonal))
+        carry = self.basis, self.diagonal, self.beside, self.alive, jnp.max(known)
+        basis, diagonal, beside, alive, _ = jax.lax.fori_loop(first, last, further, carry)
+        return Krylov(basis, diagonal, beside, alive, jnp.asarray(last, jnp.int32))
 
     @property
     def recurrence(self) -> Recurrence:
         """The tridiagonal matrix so far."""
-        return Recurrence.of(self.diagonal, self.beside, self.steps)
+        return Recurrence.of(self.diagonal, jnp.where(self.alive, self.beside, 0), self.steps)
+
+    def tridiagonal(self, size: int) -> Float[Array, "size size"]:
+        """The projection on the first vectors; behind a breakdown the first diagonal entry stands, uncoupled."""
+        inside, going_on = self._inside(size)
+        diagonal = jnp.where(inside, self.diagonal[:size], self.diagonal[0])
+        beside = jnp.where(going_on[: size - 1], self.beside[: size - 1], 0)
+        return jnp.diag(diagonal) + jnp.diag(beside, 1) + jnp.diag(beside, -1)
 
     def ritz(self, size: int) -> tuple[Float[Array, " size"], Float[Array, " size"]]:
-        """Ritz values after `size` products, ascending, and the norms of their residuals.
+        """Ritz values after `size` products, ascending, and bounds on the norms of their residuals.
 
-        Some eigenvalue lies within the residual's norm of each. Behind a breakdown stand repetitions of the first
-        diagonal entry, which lies inside the spectrum, with an infinite residual.
+        Some eigenvalue lies within the residual's norm of each, rounding included. Behind a breakdown stand repetitions
+        of the first diagonal entry, which lies inside the spectrum, with an infinite residual.
         """
-        alive = jnp.concatenate([jnp.ones(1, bool), self.beside[: size - 1] > 0])
-        alive = jnp.cumprod(alive).astype(bool)
-        diagonal = jnp.where(alive, self.diagonal[:size], self.diagonal[0])
-        beside = jnp.where(alive[1:], self.beside[: size - 1], 0)
-        values, vectors = jnp.linalg.eigh(jnp.diag(diagonal) + jnp.diag(beside, 1) + jnp.diag(beside, -1))
-        inside = jnp.sum(vectors**2 * alive[:, None], axis=0) > 0.5
-        residuals = jnp.abs(self.beside[size - 1] * vectors[-1])
-        return values, jnp.where(inside, residuals, jnp.inf)
+        nodes, _, residuals = self.quadrature(size)
+        return nodes, residuals
+
+    def quadrature(self, size: int) -> Quadrature:
+        """Nodes and weights after `size` products, with bounds on the residuals of the Ritz vectors."""
+        values, vectors = jnp.linalg.eigh(self.tridiagonal(size))
+        inside, going_on = self._inside(size)
+        # The iteration ended where it broke down, or with the last product: what couples that row to the rest of the
+        # space is the residual.
+        ends = (inside & ~going_on).at[size - 1].set(inside[-1])
+        cut = jnp.sum(jnp.where(ends, self.beside[:size], 0)[:, None] * jnp.abs(vectors), axis=0)
+        rounding = _ROUNDING * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values))
+        real = jnp.sum(vectors**2 * inside[:, None], axis=0) > 0.5
+        return Quadrature(values, vectors[0] ** 2, jnp.where(real, cut + rounding, jnp.inf))
+
+    def _inside(self, size: int) -> tuple[Bool[Array, " size"], Bool[Array, " size"]]:
+        """Rows before any breakdown, and those of them after which the iteration went on."""
+        going_on = jnp.cumprod(self.alive[:size]).astype(bool)
+        return jnp.concatenate([jnp.ones(1, bool), going_on[:-1]]), going_on
+
+
+def _length(vector: Float[Array, " n"]) -> Float[Array, ""]:
+    """2-norm of a vector whose squares may underflow."""
+    largest = jnp.max(jnp.abs(vector))
+    unit = jnp.where(largest > 0, largest, 1)
+    return unit * jnp.linalg.norm(vector / unit)

@@ -45,13 +45,20 @@ class Norms(NamedTuple):
         frobenius: Frobenius norm; without a matrix an estimate, whose square has the right mean.
         upper: bound on the largest eigenvalue of a semidefinite matrix, `min(||A||_F, ||A||_inf, tr A)`; the trace
             alone without a matrix.
+        matvecs: products that it took.
     """
 
     degree: Int[Array, ""]
     max_entry: Float[Array, ""]
     frobenius: Float[Array, ""]
     upper: Float[Array, ""]
+    matvecs: int = 0
 
+
+EXACT = 0.01
+"""Largest relative error of a condition number that is called exact."""
+ESTIMATED = 0.05
+"""Largest relative error that rounding may leave in an estimate."""
 
 _PROBES = 4
 _PROBE_SEED = 0xF0
@@ -99,6 +106,7 @@ def _norms_by_products(system: System) -> Norms:
         max_entry=max_entry(operator) if floorless else jnp.max(jnp.abs(diagonal)),
         frobenius=frobenius,
         upper=jnp.sum(diagonal),
+        matvecs=_PROBES,
     )
 
 
@@ -115,6 +123,7 @@ def assemble(
     matvecs: Int[Array, ""] | int = 0,
     failure_probability: float = 0.0,
     recurrence: Recurrence | None = None,
+    came_to: Int[Array, ""] | None = None,
 ) -> SystemEstimate:
     """Join an estimator's findings with the system's norms.
 
@@ -130,6 +139,7 @@ def assemble(
         matvecs: that finding it took, those behind `norms` not counted.
         failure_probability: of what is probabilistic.
         recurrence: of the Lanczos iteration behind it, if there is one.
+        came_to: `Kind.index` of the kind that the condition number turned out to be; None: `kind`.
     """
     like, formed = system.like, system.is_formed
     largest, smallest = (kind, kind) if ends is None else ends
@@ -146,7 +156,7 @@ def assemble(
         log_condition_number=jnp.where(jnp.isnan(log_kappa), jnp.inf, jnp.maximum(log_kappa, 0)),
         definite=definite,
         presumed_definite=definite | damped,
-        matvecs=jnp.asarray(matvecs + (0 if formed else _PROBES), jnp.int32),
+        matvecs=jnp.asarray(matvecs + norms.matvecs, jnp.int32),
         access=access_of(system.operator),
         formed=jnp.asarray(formed),
         formed_kinds=Kinds(
@@ -160,6 +170,7 @@ def assemble(
         ),
         failure_probability=failure_probability,
         recurrence=recurrence,
+        kind_index=jnp.asarray(kind.index if came_to is None else came_to, jnp.int32),
     )
 
 
@@ -180,6 +191,50 @@ def rounding(system: System, norms: Norms) -> Float[Array, ""]:
     """
     norm = norms.frobenius if system.is_formed else norms.upper
     return jnp.finfo(system.like.dtype).eps * system.like.shape[0] ** 0.5 * norm
+
+
+def precision(dtype: jnp.dtype, largest: Float[Array, ""]) -> Float[Array, ""]:
+    """How far from the truth an eigenvalue comes out in practice: two units of rounding of the largest.
+
+    Of a Rayleigh quotient of a computed eigenvector, and of a Cholesky factor, the error stayed below 1.6 units on some
+    2,500 matrices of 2 to 64 rows (`tests/estimation/test_small.py` holds it to that); of the decomposition's own
+    eigenvalues it reaches 11. Unlike `rounding` it proves nothing: it tells where an estimate is one.
+    """
+    return 2 * jnp.finfo(dtype).eps * largest
+
+
+def told_or_bounded(
+    norms: Norms,
+    *,
+    largest: Float[Array, ""],
+    smallest: Float[Array, ""],
+    error: Float[Array, ""],
+    upper: Float[Array, ""],
+    lower: Float[Array, ""],
+    kind: Kind = Kind.ESTIMATE,
+    bound: Kind = Kind.CERTIFIED,
+) -> tuple[Float[Array, ""], Int[Array, ""]]:
+    """The logarithm of the condition number, and its kind: an upper bound where the small end cannot be told.
+
+    Args:
+        norms: of the system.
+        largest, smallest: ends of the spectrum, in magnitude, as found.
+        error: of `smallest`, absolute; infinite where it was not pinned down.
+        upper: bound on the largest, rounding included.
+        lower: bound on the smallest, rounding included; not positive where there is none.
+        kind: of what is told to 1 %. What is told to 5 % is an estimate.
+        bound: the kind of `upper / lower`.
+    """
+    told = (error <= ESTIMATED * smallest) & (smallest > 0)
+    exact = told & (error <= EXACT * smallest)
+    # Not the difference of the logarithms, whose rounding grows with the scale of the matrix.
+    bounded = jnp.where(lower > 0, jnp.log(upper / jnp.where(lower > 0, lower, 1)), jnp.inf)
+    log_kappa = jnp.where(told, jnp.log(largest / jnp.where(told, smallest, 1)), bounded)
+    log_kappa = jnp.where(jnp.isfinite(norms.frobenius), log_kappa, jnp.inf)
+    known = jnp.where(exact, kind.index, Kind.ESTIMATE.index)
+    # Infinity bounds whatever there is.
+    unbounded = jnp.where(jnp.isinf(log_kappa), Kind.CERTIFIED.index, bound.index)
+    return log_kappa, jnp.where(told & jnp.isfinite(log_kappa), known, unbounded)
 
 
 def beyond_rounding(system: System, log_condition_number: Float[Array, ""]) -> Bool[Array, ""]:

@@ -11,25 +11,40 @@ from jaxtyping import Array, Bool, Float
 from ..core.records import Kind, System, SystemEstimate
 from ..core.recurrence import Recurrence
 from ..core.ritz import Krylov, Matvec
-from .base import AbstractEstimator, assemble, floor_of, norms_of, power_of_two, proven_definite, rounding
+from .base import (
+    AbstractEstimator,
+    assemble,
+    floor_of,
+    norms_of,
+    power_of_two,
+    precision,
+    proven_definite,
+    rounding,
+    told_or_bounded,
+)
 from .lanczos import inverse_norm, start_vector
+from .probabilistic import largest_shortfall
 
 # Products with a matrix wait for memory where a factorisation computes: one takes the time of some 40 operations' worth
 # of rows. Beyond n / 40 products the factor is the cheaper way.
 _ROWS_PER_PRODUCT = 40
 _SOLVES = 16
+FAILURE = 1e-3
+"""Probability that the bound on a system that is not formed, whose small end stays open, is not one."""
 
 
 class Bracket(AbstractEstimator):
     """The condition number to within a tolerance, for blocks with an eigenvalue floor; the default for them.
 
     A Ritz value or a diagonal entry lies above the smallest eigenvalue, the floor below it. Where the two meet within
-    half the tolerance the floor is taken, which almost every damped block allows: its curvature has eigenvalues next to
+    the tolerance their mean is taken, which almost every damped block allows: its curvature has eigenvalues next to
     zero. The largest eigenvalue is the largest Ritz value once its residual is below half the tolerance; the residual
     bounds the distance to *an* eigenvalue, so this is an estimate, not a proof. Products are added until both hold. A
     formed block whose small end stays open (a small layer of full rank, hardly damped) is then factored, and its
-    inverse asked as in `InverseLanczos`; one that is not formed takes the floor, and its condition number comes out
-    too large.
+    inverse asked as in `InverseLanczos`. What is open even then, since a smallest eigenvalue next to the rounding of
+    the largest cannot be told, is bounded by the floor, and infinite where that is no larger than the allowance for
+    rounding; so is the small end of a block that is not formed, by a Ritz value that fails with a probability of 1e-3.
+    The estimate's kind says which.
 
     Attributes:
         tolerance: relative.
@@ -60,53 +75,70 @@ class Bracket(AbstractEstimator):
             ValueError: if the system has no eigenvalue floor.
         """
         floor = floor_of(system, self)
-        norms = norms_of(system)
-        scale = power_of_two(norms.max_entry)
-        definite = proven_definite(system, norms)
-        # Rounding may have moved the smallest eigenvalue by as much.
-        below = floor + rounding(system, norms)
-        above = jnp.min(lx.diagonal(system.operator))
-        ends = self._ends(lambda v: system.operator.mv(v / scale), system, floor / scale, above / scale, below / scale)
-        largest, smallest, closed, recurrence = ends
+        norms, n = norms_of(system), system.like.shape[0]
+        scale, slack = power_of_two(norms.max_entry), rounding(system, norms)
         # Of the scaled matrix: what CG does with it does not depend on the scale.
-        matvecs = recurrence.steps
-        log_kappa = jnp.where(definite | (closed & (smallest > 0)), jnp.log(largest) - jnp.log(smallest), jnp.inf)
+        least, most = jnp.min(lx.diagonal(system.operator)) / scale, norms.max_entry / scale
+        ends = self._ends(lambda v: system.operator.mv(v / scale), system, floor / scale, least, most)
+        largest, smallest, closed, recurrence = ends
+        matvecs, bound = recurrence.steps, Kind.CERTIFIED
+        error = jnp.where(closed, precision(system.like.dtype, largest), jnp.inf)
         if system.is_formed:
-            log_kappa, solves = self._from_factor(system, scale, definite, closed, log_kappa, largest)
-            matvecs = matvecs + solves
+            smallest, error, solves = self._from_factor(system, scale, closed, smallest, largest)
+            upper, matvecs = norms.upper, matvecs + solves
+        else:
+            # A small end that stays open has had all products, after which little can be missing at the large one.
+            upper = scale * largest / (1 - largest_shortfall(n, self._stages(n)[-1], FAILURE))
+            bound = Kind.PROBABILISTIC
+        log_kappa, came_to = told_or_bounded(
+            norms,
+            largest=largest,
+            smallest=smallest,
+            error=error,
+            upper=(upper + slack) / scale,
+            lower=(floor - slack) / scale,
+            bound=bound,
+        )
         return assemble(
             system,
             norms,
             spectral_norm=largest * scale,
-            log_condition_number=jnp.where(jnp.isfinite(norms.frobenius), log_kappa, jnp.inf),
-            definite=definite,
+            log_condition_number=log_kappa,
+            definite=proven_definite(system, norms),
             kind=Kind.ESTIMATE,
             sign=Kind.CERTIFIED,
             matvecs=matvecs,
+            failure_probability=FAILURE,
             recurrence=recurrence,
+            came_to=came_to,
         )
+
+    def _stages(self, n: int) -> list[int]:
+        return [*(steps for steps in self.steps if steps < n), n][: len(self.steps)]
 
     def _ends(
         self,
         matvec: Matvec,
         system: System,
         floor: Float[Array, ""],
-        above: Float[Array, ""],
-        below: Float[Array, ""],
+        least_entry: Float[Array, ""],
+        largest_entry: Float[Array, ""],
     ) -> tuple[Float[Array, ""], Float[Array, ""], Bool[Array, ""], Recurrence]:
         """Largest and smallest eigenvalue, whether the smallest was pinned down, and the iteration that told."""
         n, half = system.like.shape[0], self.tolerance / 2
-        stages = [*(steps for steps in self.steps if steps < n), n][: len(self.steps)]
+        stages = self._stages(n)
         enough = max(stages[0], n // _ROWS_PER_PRODUCT) if system.is_formed else stages[-1]
 
         def look(krylov: Krylov, size: int) -> tuple[Array, ...]:
             values, residuals = krylov.ritz(size)
-            least = jnp.minimum(values[0], above)
-            at_floor = (floor > 0) & (least <= (1 + half) * jnp.maximum(floor, below))
-            found = (values[0] > 0) & (residuals[0] <= half * values[0]) & (values[0] <= above)
-            top = residuals[-1] <= half * jnp.abs(values[-1])
-            smallest = jnp.where(at_floor | ~found, floor, jnp.maximum(values[0], floor))
-            largest = jnp.max(jnp.abs(values))
+            # A Rayleigh quotient of a unit vector; of a vector that the start misses, Lanczos sees nothing.
+            largest = jnp.maximum(jnp.max(jnp.abs(values)), largest_entry)
+            least = jnp.minimum(values[0], least_entry)
+            at_floor = (floor > 0) & (least <= (1 + 2 * half) * floor + precision(floor.dtype, largest))
+            found = (values[0] > 0) & (residuals[0] <= half * values[0]) & (values[0] <= least_entry)
+            top = (residuals[-1] <= half * jnp.abs(values[-1])) & (largest_entry <= (1 + half) * values[-1])
+            between = floor + jnp.maximum(least - floor, 0) / 2
+            smallest = jnp.where(at_floor, between, jnp.where(found, jnp.maximum(values[0], floor), floor))
             return largest, smallest, at_floor | found, top
 
         krylov = Krylov.start(start_vector(system, self.seed), stages[-1]).extended(matvec, 0, stages[0])
@@ -126,18 +158,16 @@ class Bracket(AbstractEstimator):
         self,
         system: System,
         scale: Float[Array, ""],
-        definite: Bool[Array, ""],
         closed: Bool[Array, ""],
-        log_kappa: Float[Array, ""],
+        smallest: Float[Array, ""],
         largest: Float[Array, ""],
-    ) -> tuple[Float[Array, ""], Array]:
-        floor = floor_of(system, self)
+    ) -> tuple[Float[Array, ""], Float[Array, ""], Array]:
+        """The smallest eigenvalue, its error and the number of solves; none where it is known already."""
+        error = precision(system.like.dtype, largest)
 
-        def factored() -> tuple[Array, Array]:
-            norm, _ = inverse_norm(system.matrix / scale, start_vector(system, self.seed), _SOLVES)
-            # The floor is proven, and above 1 / eps a factor knows less.
-            ceiling = jnp.where(definite, scale / floor, jnp.inf)
-            solves = jnp.asarray(min(_SOLVES, system.like.shape[0]), jnp.int32)
-            return jnp.log(largest) + jnp.log(jnp.minimum(norm, ceiling)), solves
+        def factored() -> tuple[Array, Array, Array]:
+            norm, definite, solves = inverse_norm(system.matrix / scale, start_vector(system, self.seed), _SOLVES)
+            # Where Cholesky breaks down the smallest eigenvalue is rounding: the matrix is semidefinite but for that.
+            return 1 / norm, jnp.where(definite, error, jnp.inf), solves
 
-        return jax.lax.cond(closed, lambda: (log_kappa, jnp.zeros((), jnp.int32)), factored)
+        return jax.lax.cond(closed, lambda: (smallest, error, jnp.zeros((), jnp.int32)), factored)

@@ -63,7 +63,7 @@ class HagerHigham(AbstractEstimator):
 
     A condition number in the 1-norm, which can differ from that in the 2-norm by a factor of n either way, and as a
     rule is a few times larger: an estimate of its order, at the price of a handful of solves once a factor exists
-    (`inverse_norm_1` takes one that does). A Cholesky factor where that succeeds, else LU.
+    (`inverse_norm_1` takes one that does), and of the kind `rough`. A Cholesky factor where that succeeds, else LU.
     """
 
     def __call__(self, system: System) -> SystemEstimate:
@@ -101,7 +101,7 @@ class HagerHigham(AbstractEstimator):
             else norms.frobenius,
             log_condition_number=log_kappa,
             definite=factored & beyond_rounding(system, log_kappa),
-            kind=Kind.ESTIMATE,
-            ends=(Kind.BOUND, Kind.ESTIMATE),
+            kind=Kind.ROUGH,
+            ends=(Kind.BOUND, Kind.ROUGH),
             matvecs=solves,
         )

@@ -13,6 +13,9 @@ from .lanczos import start_vector
 _SPHERE = 0.824
 """`P(|b_1| <= t) <= 0.824 sqrt(n) t` for b uniform on the unit sphere of n dimensions (see `failure_probability`)."""
 
+_NEARBY = 16
+"""Units of rounding of the largest Ritz value within which a Lanczos iteration that is cut (`core.ritz`) is exact."""
+
 
 def failure_probability(n: int, steps: int, shortfall: float) -> float:
     """Bound on the probability that the largest Ritz value lies below `(1 - shortfall) lambda_max`.
@@ -89,12 +92,14 @@ class ProbabilisticLanczos(AbstractEstimator):
         norms, n = norms_of(system), system.like.shape[0]
         scale, slack = power_of_two(norms.max_entry), rounding(system, norms)
         ritz = ritz_values(lambda v: system.operator.mv(v / scale), start_vector(system, self.seed), self.steps)[-1]
-        # Where Lanczos is stopped for breakdown, it was exact for a matrix that is nearer than this (`core.ritz`), and
-        # whose own eigenvalues may be as far below zero.
-        nearby = jnp.finfo(system.like.dtype).eps ** 0.5 * ritz if n > 1 else 0
+        eps = float(jnp.finfo(system.like.dtype).eps)
+        # Lanczos is as good as for a matrix that is nearer than this, whose eigenvalues may be as far below zero.
+        nearby = _NEARBY * eps * ritz
         curvature = jnp.maximum((ritz + nearby) * scale - floor, 0)
         shown = floor + curvature / (1 - largest_shortfall(n, self.steps, self.failure))
-        upper = shown + slack
+        # A start that is blind to the top eigenvector, to rounding, shows nothing of it at any number of steps.
+        blind = _SPHERE * n**0.5 * _NEARBY * eps if n > 1 else 0.0
+        upper = jnp.minimum(shown, norms.upper) + slack if blind <= self.failure else norms.upper + slack
         definite = proven_definite(system, norms)
         lower = jnp.where(definite, floor - slack, 1)
         return assemble(

@@ -17,11 +17,13 @@ class Remembered(eqx.Module):
         largest, smallest: singular values, less the damping where the system has an eigenvalue floor; `smallest` is
             minus the damping where the condition number was infinite.
         age: steps since they were found; negative before the first.
+        kind: `Kind.index` of the condition number when it was found.
     """
 
     largest: Float[Array, ""]
     smallest: Float[Array, ""]
     age: Int[Array, ""]
+    kind: Int[Array, ""]
 
 
 class Reuse(AbstractEstimator):
@@ -32,8 +34,8 @@ class Reuse(AbstractEstimator):
 
     Damping changes from step to step while curvature drifts, so of blocks with an eigenvalue floor the ends of the
     undamped spectrum are what is kept, and the present damping is added. Norms, degree and definiteness are always the
-    present system's. A reused condition number is an `estimate`, whatever it was when it was found, and since kinds are
-    static the first one is as well.
+    present system's. A reused condition number is an `estimate` if it was that or better when it was found; of one that
+    was only bounded nothing is known a step later, and its kind is `rough` until it is found anew.
 
     Attributes:
         estimator: asked when the answer has become too old.
@@ -57,7 +59,7 @@ class Reuse(AbstractEstimator):
     def init(self, dtype: jnp.dtype) -> Remembered:
         """Nothing yet, for systems of this dtype; the first step asks."""
         zero = jnp.zeros((), dtype)
-        return Remembered(zero, zero, jnp.full((), -1, jnp.int32))
+        return Remembered(zero, zero, jnp.full((), -1, jnp.int32), jnp.full((), Kind.ROUGH.index, jnp.int32))
 
     def after(self, system: System, remembered: Remembered) -> tuple[SystemEstimate, Remembered]:
         """The estimate, and what to hand in at the next step; pure, one structure from the first step on.
@@ -71,13 +73,16 @@ class Reuse(AbstractEstimator):
 
         def ask() -> tuple[Array, ...]:
             found = self.estimator(system)
-            return found.spectral_norm - damping, found.smallest_singular_value - damping, zero, found.matvecs
+            ends = found.spectral_norm - damping, found.smallest_singular_value - damping
+            return *ends, zero, _at_best_an_estimate(found), found.matvecs
 
         def keep() -> tuple[Array, ...]:
-            return remembered.largest, remembered.smallest, remembered.age, zero
+            bounds = remembered.kind != Kind.ESTIMATE.index
+            kind = jnp.where(bounds, Kind.ROUGH.index, remembered.kind)
+            return remembered.largest, remembered.smallest, remembered.age, kind, zero
 
         stale = (remembered.age < 0) | (remembered.age >= self.max_age)
-        largest, smallest, age, matvecs = jax.lax.cond(stale, ask, keep)
+        largest, smallest, age, kind, matvecs = jax.lax.cond(stale, ask, keep)
         finite = jnp.isfinite(norms.frobenius)
         low, high = smallest + damping, largest + damping
         # A floor that is proven holds whatever the curvature has become.
@@ -94,5 +99,11 @@ class Reuse(AbstractEstimator):
             kind=Kind.ESTIMATE,
             sign=Kind.CERTIFIED,
             matvecs=matvecs,
+            came_to=jnp.where(jnp.isinf(log_kappa), Kind.CERTIFIED.index, kind),
         )
-        return estimate, Remembered(largest, smallest, jnp.where(finite, age + 1, -1))
+        return estimate, Remembered(largest, smallest, jnp.where(finite, age + 1, -1), kind)
+
+
+def _at_best_an_estimate(found: SystemEstimate) -> Int[Array, ""]:
+    kind = jnp.asarray(found.kind.index if found.kind_index is None else found.kind_index, jnp.int32)
+    return jnp.where(kind == Kind.EXACT.index, Kind.ESTIMATE.index, kind).astype(jnp.int32)

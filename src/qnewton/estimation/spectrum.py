@@ -10,13 +10,18 @@ import numpy as np
 
 from ..core.records import Kind, System
 from .automatic import Automatic
+from .base import ESTIMATED, EXACT
+from .counting import counts
 from .lanczos import Lanczos
-from .stochastic import density
+from .stochastic import Density, density
 
 THRESHOLDS = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
 """Of the largest entry; `degrees` counts the entries of a row above each."""
-_EXACT_UP_TO = 1500
+EXACT_UP_TO = 3000
+"""Rows up to which all eigenvalues are computed: some ten seconds on one core."""
 _FORMED_UP_TO = 8192
+_OFF = 16
+"""Units of rounding of the largest by which an eigenvalue of a dense decomposition is off; 11 were seen."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +43,9 @@ class BlockSpectrum:
             told from zero.
         numerical_rank: eigenvalues above that in magnitude.
         negative: eigenvalues below minus that.
-        numerical_rank_error, negative_error: standard errors; 0 where exact.
+        numerical_rank_error, negative_error: the truth is no further off with a confidence of 95 %, what the quadrature
+            did not resolve included; where all eigenvalues were computed, those that rounding may have put on the
+            other side.
         degrees: for each of `thresholds`, the largest number of entries in a row whose magnitude exceeds that part of
             the largest entry's; None for a block too large to be formed.
         thresholds: of `degrees`.
@@ -73,7 +80,7 @@ def block_spectrum(
     system: System,
     name: str = "block",
     *,
-    exact_up_to: int = _EXACT_UP_TO,
+    exact_up_to: int = EXACT_UP_TO,
     formed_up_to: int = _FORMED_UP_TO,
     probes: int = 8,
     steps: int = 96,
@@ -109,7 +116,9 @@ def block_spectrum(
     if matrix is not None and n <= exact_up_to:
         values = np.linalg.eigvalsh(matrix)
         kind, rows = Kind.EXACT, [(values, np.ones(n))]
-        kappa, kappa_kind = None, Kind.EXACT
+        negligible = eps * n**0.5 * float(np.linalg.norm(values))
+        kappa, kappa_kind = _condition_number(np.abs(values), negligible)
+        rank, negative = (_sharply(values, where, negligible) for where in (np.abs(values), -values))
     else:
         key = jax.random.key(seed)
         # Closed over: an operator of functions cannot be an argument.
@@ -120,15 +129,12 @@ def block_spectrum(
             Kind.ESTIMATE,
             list(zip(*(np.asarray(a, np.float64) for a in (found.nodes, found.weights)), strict=True)),
         )
+        negligible = eps * n**0.5 * float(np.sqrt(np.mean([np.sum(weights * values**2) for values, weights in rows])))
         estimator = Automatic() if system.eigenvalue_floor is not None or system.is_formed else Lanczos(steps)
         estimate = jax.jit(lambda: estimator(system))()
         kappa, kappa_kind = float(estimate.condition_number), estimate.kind
-    negligible = eps * n**0.5 * float(np.sqrt(np.mean([np.sum(weights * values**2) for values, weights in rows])))
-    if kappa is None:
-        singular = np.abs(rows[0][0])
-        kappa = singular.max() / singular.min() if singular.min() > negligible else np.inf
-    ranks = [weights[np.abs(values) > negligible].sum() for values, weights in rows]
-    negatives = [weights[values < -negligible].sum() for values, weights in rows]
+        null, error = _counted(found, -negligible, negligible)
+        rank, negative = (n - null, error), _counted(found, -np.inf, -negligible)
     values = np.concatenate([values for values, _ in rows])
     weights = np.concatenate([weights for _, weights in rows]) / len(rows)
     order = np.argsort(values)
@@ -143,10 +149,10 @@ def block_spectrum(
         condition_number_kind=kappa_kind,
         effective_rank=_effective_rank(values, weights),
         rounding=negligible,
-        numerical_rank=float(np.mean(ranks)),
-        numerical_rank_error=_standard_error(ranks),
-        negative=float(np.mean(negatives)),
-        negative_error=_standard_error(negatives),
+        numerical_rank=rank[0],
+        numerical_rank_error=rank[1],
+        negative=negative[0],
+        negative_error=negative[1],
         degrees=degrees,
         thresholds=tuple(thresholds),
     )
@@ -167,8 +173,30 @@ def _degrees(matrix: np.ndarray, thresholds: Sequence[float]) -> tuple[int, ...]
     return tuple(int(np.count_nonzero(magnitude > part * largest, axis=1).max()) for part in thresholds)
 
 
-def _standard_error(samples: Sequence[float]) -> float:
-    return float(np.std(samples, ddof=1) / np.sqrt(len(samples))) if len(samples) > 1 else 0.0
+def _condition_number(singular: np.ndarray, negligible: float) -> tuple[float, Kind]:
+    """From all of them, and its kind; infinite where the smallest is rounding."""
+    if singular.min() <= negligible:
+        return np.inf, Kind.CERTIFIED
+    largest, smallest = float(singular.max()), float(singular.min())
+    error = _OFF * np.finfo(np.float64).eps * largest
+    if error <= ESTIMATED * smallest:
+        return largest / smallest, Kind.EXACT if error <= EXACT * smallest else Kind.ESTIMATE
+    return (largest + error) / (smallest - error) if smallest > error else np.inf, Kind.CERTIFIED
+
+
+def _sharply(values: np.ndarray, signed: np.ndarray, threshold: float) -> tuple[float, float]:
+    """How many exceed the threshold, and how many are so near it that rounding decides."""
+    off = np.finfo(np.float64).eps * np.abs(values).max()
+    return float(np.sum(signed > threshold)), float(np.sum(np.abs(signed - threshold) < off))
+
+
+def _counted(found: Density, low: float, high: float) -> tuple[float, float]:
+    """How many eigenvalues lie in `[low, high]`, and how far off the truth is at most with the stated confidence."""
+    probes = found.nodes.shape[0]
+    least, most = (float(np.mean(np.asarray(share, np.float64))) for share in found.shares(low, high))
+    middle = found.n * (least + most) / 2
+    first, last = counts(least, most, found.n, probes)
+    return middle, max(middle - first, last - middle, 0.0)
 
 
 def _where(matrix: np.ndarray) -> str:

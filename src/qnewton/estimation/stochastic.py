@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 from matfree import stochtrace
 
-from ..core.ritz import Matvec, quadrature
+from ..core.ritz import Matvec, Quadrature, quadrature
+from .counting import share_within
 
 
 class Stochastic(eqx.Module):
@@ -16,11 +17,14 @@ class Stochastic(eqx.Module):
         value: scalar.
         standard_error: of `value`, from the scatter of the samples; NaN from a single one, 0 where nothing is random.
         matvecs: products that it took.
+        unresolved: how far `value` may be off besides, since the products of each sample did not tell more; None where
+            they tell all.
     """
 
     value: Float[Array, ""]
     standard_error: Float[Array, ""]
     matvecs: int = eqx.field(static=True)
+    unresolved: Float[Array, ""] | None = None
 
 
 def trace(matvec: Matvec, like: jax.ShapeDtypeStruct, *, samples: int, key: Key[Array, ""]) -> Stochastic:
@@ -77,23 +81,41 @@ class Density(eqx.Module):
         nodes: `[probes, k]`, ascending in each row; inside the spectrum.
         weights: `[probes, k]`, each row adding up to n, so that they count eigenvalues.
         matvecs: products that it took.
+        n: rows.
+        residuals: `[probes, k]`, distance to an eigenvalue at most; infinite where an atom stands for none.
     """
 
     nodes: Float[Array, "probes k"]
     weights: Float[Array, "probes k"]
     matvecs: int = eqx.field(static=True)
+    n: int = eqx.field(static=True)
+    residuals: Float[Array, "probes k"]
 
     def count(self, low: Float[Array, ""] | float, high: Float[Array, ""] | float = jnp.inf) -> Stochastic:
         """How many eigenvalues lie in `[low, high)`.
 
         The standard error is that of the random starts. An atom stands for what is near it, so that eigenvalues close
-        to an end of the interval may be counted on its other side as well.
+        to an end of the interval may be counted on its other side as well: `unresolved` bounds how many.
         """
-        return self._mean(jnp.sum(jnp.where((self.nodes >= low) & (self.nodes < high), self.weights, 0), axis=1))
+        inside = (self.nodes >= low) & (self.nodes < high)
+        return self._counted(inside, *self.shares(low, high))
+
+    def shares(
+        self, low: Float[Array, ""] | float, high: Float[Array, ""] | float
+    ) -> tuple[Float[Array, " probes"], Float[Array, " probes"]]:
+        """For each start the least and the most that its spectral measure has in `[low, high]` (`share_within`)."""
+        found = Quadrature(self.nodes, self.weights / self.n, self.residuals)
+        return jax.vmap(lambda one: share_within(one, low, high))(found)
 
     def trace(self) -> Stochastic:
         """Sum of the eigenvalues; as good as Hutchinson's with as many samples as there were starts."""
         return self._mean(jnp.sum(self.nodes * self.weights, axis=1))
+
+    def _counted(self, inside: Array, least: Float[Array, " probes"], most: Float[Array, " probes"]) -> Stochastic:
+        found = self._mean(jnp.sum(jnp.where(inside, self.weights, 0), axis=1))
+        least, most = self.n * jnp.mean(least), self.n * jnp.mean(most)
+        unresolved = jnp.maximum(jnp.maximum(most - found.value, found.value - least), 0)
+        return Stochastic(found.value, found.standard_error, found.matvecs, unresolved)
 
     def _mean(self, values: Float[Array, " probes"]) -> Stochastic:
         probes = values.shape[0]
@@ -115,8 +137,8 @@ def density(matvec: Matvec, like: jax.ShapeDtypeStruct, *, probes: int, steps: i
     _check("steps", steps, 1)
     n = like.shape[0]
     starts = jax.random.normal(key, (probes, n), like.dtype)
-    nodes, weights = jax.lax.map(lambda start: quadrature(matvec, start, steps), starts)
-    return Density(nodes, n * weights, probes * min(steps, n))
+    nodes, weights, residuals = jax.lax.map(lambda start: quadrature(matvec, start, steps), starts)
+    return Density(nodes, n * weights, probes * min(steps, n), n, residuals)
 
 
 def rank(
@@ -131,10 +153,11 @@ def rank(
     """How many eigenvalues exceed `threshold` in magnitude, by Lanczos quadrature of a step function.
 
     Ubaru and Saad, "Fast methods for estimating the numerical rank of large matrices" (2016). Reliable where the
-    spectrum has a gap around the threshold, as in damped or truly low-rank blocks (`Density.count`).
+    spectrum has a gap around the threshold, as in damped or truly low-rank blocks; `unresolved` tells.
     """
     found = density(matvec, like, probes=probes, steps=steps, key=key)
-    return found._mean(jnp.sum(jnp.where(jnp.abs(found.nodes) > threshold, found.weights, 0), axis=1))
+    least, most = found.shares(-threshold, threshold)
+    return found._counted(jnp.abs(found.nodes) > threshold, 1 - most, 1 - least)
 
 
 class NegativeCurvature(eqx.Module):

@@ -16,7 +16,7 @@ from .tasks import make_task
 from .tasks.base import batches
 
 
-def spectra(path: Path, *, conditioned: bool = True, exact_up_to: int = 1500) -> tuple[BlockSpectrum, ...]:
+def spectra(path: Path, *, conditioned: bool = True, exact_up_to: int = 3000) -> tuple[BlockSpectrum, ...]:
     """Of a run directory, rebuilt at its initial parameters and first batch, or of a file.
 
     Args:

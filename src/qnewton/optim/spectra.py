@@ -22,7 +22,7 @@ def spectrum(
     conditioning: Sequence[AbstractConditioner] = (),
     scale: float = 1.0,
     key: Key[Array, ""] | None = None,
-    exact_up_to: int = 1500,
+    exact_up_to: int = 3000,
 ) -> tuple[BlockSpectrum, ...]:
     """Eigenvalues, condition number, effective rank and degree of every curvature block of a model.
 
