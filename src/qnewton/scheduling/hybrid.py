@@ -1,6 +1,6 @@
 """The scheduler as a linear solver."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,9 +21,16 @@ from ..solvers import LU, QLSA, AbstractSolver, Cholesky
 from ..solvers.flat import dtype_of, without_tags
 from ..solvers.krylov.base import AbstractKrylov
 from .calibration import calibrate_once
+from .candidates import check_candidate
 from .plan import Executed, Plan, make_plan
 from .policies import AbstractPolicy, Fastest, Turn
 from .union import StateUnion
+
+
+def _listed(solvers: Any) -> tuple[Any, ...]:
+    if not isinstance(solvers, Iterable):
+        raise TypeError(f"Hybrid takes a list of candidates and got one {type(solvers).__name__}: write Hybrid([...])")
+    return (solvers,) if isinstance(solvers, str) else tuple(solvers)
 
 
 class HybridState(eqx.Module):
@@ -67,7 +74,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         solvers: the candidates; ties go to the first.
         estimator: finds the condition number that quantum costs depend on.
         classical: calibration of the machine that runs classical candidates. None: measured on this machine when first
-            traced, which takes about a second (`qnewton.calibrate` does it beforehand).
+            traced, which takes a second or two for every kernel (`qnewton.calibrate` does it beforehand).
         quantum: the machine that quantum candidates are charged on; sets that correct errors need its profile.
         assumptions: what a quantum solve is charged for; the first set acts, the others are recorded.
         policy: how predictions become a choice.
@@ -75,7 +82,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             factorisation, and for forming the block, by as much less.
     """
 
-    solvers: tuple[AbstractSolver, ...] = eqx.field(converter=tuple, default=(Cholesky(fallback=True), LU(), QLSA()))
+    solvers: tuple[AbstractSolver, ...] = eqx.field(converter=_listed, default=(Cholesky(fallback=True), LU(), QLSA()))
     estimator: AbstractEstimator = Automatic()
     classical: ClassicalMachine | None = None
     quantum: QuantumMachine = QuantumMachine()
@@ -92,6 +99,8 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             raise ValueError("Hybrid got no candidates: pass at least one solver, e.g. Hybrid([LU(), QLSA()])")
         if not self.assumptions:
             raise ValueError("Hybrid got no assumption set: pass at least one, e.g. assumptions=[paper()]")
+        for solver in self.solvers:
+            check_candidate(solver)
         for what, names in (("solver", self.names), ("assumption set", tuple(a.name for a in self.assumptions))):
             if len(set(names)) < len(names):
                 raise ValueError(f"Hybrid got the same {what} twice: {', '.join(names)}. Records tell them by name")

@@ -13,9 +13,9 @@ from ..core.status import Refusal, Verdict
 from ..hardware import ClassicalMachine, QuantumMachine
 from ..planning.assumptions import AbstractAssumptions
 from ..planning.clock import Clock
-from ..planning.solver import CountedSolver
-from ..solvers import AbstractQuantumSolver, AbstractSolver
+from ..solvers import AbstractSolver
 from ..solvers.krylov.base import AbstractKrylov
+from .candidates import quantum_part
 from .policies import AbstractPolicy, Offers, Turn
 
 NO_ENCODING = Encoding(condition_number=1.0, subnormalisation=1.0)
@@ -167,16 +167,20 @@ def predict(
         if solver.needs_definite:
             definite = estimate.presumed_definite if solver.notices_indefinite else estimate.definite
             reasons.append((Refusal.NOT_DEFINITE, ~definite))
-        if isinstance(solver, AbstractQuantumSolver):
-            counted = CountedSolver(solver.count, solver.counts_sparse_access, solver.known_norm)
-            charge = assumed.charge(counted, estimate, solver.asked_precision, Clock.of(quantum))
+        quantum_side = quantum_part(solver)
+        if quantum_side is not None:
+            charge = assumed.charge(quantum_side[0], estimate, quantum_side[1], Clock.of(quantum))
             numbers = charge.seconds, charge.fixed_seconds, charge.queries, charge.copies, charge.success_probability
             clamped = charge.clamped
             reasons.append((Refusal.NO_CONDITION_NUMBER, ~jnp.isfinite(estimate.condition_number)))
             reasons.append((Refusal.OUT_OF_RANGE, ~charge.valid))
         else:
             workload = solver.workload(estimate, NO_ENCODING)
-            assert isinstance(workload, ClassicalWorkload), f"{solver.name} is quantum: subclass AbstractQuantumSolver"
+            if not isinstance(workload, ClassicalWorkload):
+                raise TypeError(
+                    f"{solver.name} states a {type(workload).__name__} and calls itself classical: subclass "
+                    "qnewton.AbstractQuantumSolver, or state a ClassicalWorkload"
+                )
             if isinstance(solver, AbstractKrylov):
                 corrected = workload.steps if factors is None else jnp.maximum(workload.steps * factors[i], 1)
                 workload = dataclasses.replace(workload, steps=corrected)

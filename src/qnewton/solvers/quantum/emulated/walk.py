@@ -75,6 +75,10 @@ class EmulatedWalk(AbstractEmulated):
         return costa2023
 
     @property
+    def needs_definite(self) -> bool:
+        return self.definite
+
+    @property
     def needs_symmetric(self) -> bool:
         return True
 
