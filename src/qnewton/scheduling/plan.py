@@ -15,7 +15,7 @@ from ..planning.assumptions import AbstractAssumptions
 from ..planning.clock import Clock
 from ..solvers import AbstractSolver
 from ..solvers.krylov.base import AbstractKrylov
-from .candidates import quantum_part
+from .candidates import charged_for, quantum_part
 from .policies import AbstractPolicy, Offers, Turn
 
 NO_ENCODING = Encoding(condition_number=1.0, subnormalisation=1.0)
@@ -169,10 +169,11 @@ def predict(
             reasons.append((Refusal.NOT_DEFINITE, ~definite))
         quantum_side = quantum_part(solver)
         if quantum_side is not None:
-            charge = assumed.charge(quantum_side[0], estimate, quantum_side[1], Clock.of(quantum))
+            built_for = charged_for(solver, estimate)
+            charge = assumed.charge(quantum_side[0], built_for, quantum_side[1], Clock.of(quantum))
             numbers = charge.seconds, charge.fixed_seconds, charge.queries, charge.copies, charge.success_probability
             clamped = charge.clamped
-            reasons.append((Refusal.NO_CONDITION_NUMBER, ~jnp.isfinite(estimate.condition_number)))
+            reasons.append((Refusal.NO_CONDITION_NUMBER, ~jnp.isfinite(jnp.exp(built_for.log_condition_number))))
             reasons.append((Refusal.OUT_OF_RANGE, ~charge.valid))
         else:
             workload = solver.workload(estimate, NO_ENCODING)
