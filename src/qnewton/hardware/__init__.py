@@ -16,7 +16,6 @@ from .layouts import AbstractLayout as AbstractLayout
 from .layouts import ReactionLimited as ReactionLimited
 from .layouts import Sequential as Sequential
 from .learning import next_factors as next_factors
-from .measure import at_once as at_once
 from .measure import describe_machine as describe_machine
 from .measure import gemm_probe as gemm_probe
 from .measure import interleaved_seconds as interleaved_seconds

@@ -16,13 +16,13 @@ from ..core.records import ClassicalWorkload, Encoding, Kind, Kinds, SystemEstim
 from ..core.status import Refusal
 from ..hardware import (
     ClassicalMachine,
-    at_once,
     describe_machine,
     fit,
     gemm_probe,
     interleaved_seconds,
     unformed_kernel,
 )
+from ..hardware.measure import at_once
 from ..solvers import AbstractSolver
 from .candidates import check_candidate, measured_as
 from .plan import forming

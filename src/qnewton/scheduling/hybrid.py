@@ -80,6 +80,8 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         policy: how predictions become a choice.
         solves: right-hand sides that one set-up of a system serves, at least 1: a candidate is charged for its
             factorisation, and for forming the block, by as much less.
+        second: another estimator, whose numbers are recorded (`Plan.second`) and decide nothing: the true condition
+            number, say, beside a bound that acts. It costs what it costs in every step. None: there is none.
     """
 
     solvers: tuple[AbstractSolver, ...] = eqx.field(converter=_listed, default=(Cholesky(fallback=True), LU(), QLSA()))
@@ -89,6 +91,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
     assumptions: tuple[AbstractAssumptions, ...] = eqx.field(converter=tuple, default=(paper(),))
     policy: AbstractPolicy = Fastest()
     solves: int = eqx.field(static=True, default=1)
+    second: AbstractEstimator | None = None
 
     def __check_init__(self):
         if not (isinstance(self.solves, int) and self.solves >= 1):
@@ -121,7 +124,9 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         Args:
             floor: whether the system has an eigenvalue floor.
         """
-        return any(solver.matrix_free for solver in self.solvers) and not self.estimator.needs_matrix(floor=floor)
+        estimators = [self.estimator] if self.second is None else [self.estimator, self.second]
+        needed = any(estimator.needs_matrix(floor=floor) for estimator in estimators)
+        return any(solver.matrix_free for solver in self.solvers) and not needed
 
     def never_forms(self, *, floor: bool) -> bool:
         """Whether no candidate needs a matrix either, so that blocks may be larger than memory."""
@@ -194,6 +199,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             solves=self.solves,
             # Of a system that nobody comes back to, what a prior hopes for would never be put right.
             turn=self._turn([1.0] * len(self.solvers), 1.0, system.like.dtype) if turn is None else turn,
+            second=None if self.second is None else self.second(system),
         )
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> HybridState:

@@ -38,6 +38,7 @@ class Plan(eqx.Module):
         clamped: whether the condition number lay below the range of the query formula and was raised to its lower end.
         choice: column chosen under each set.
         verdict: a `Verdict` on each; where it is `NOBODY`, nothing can solve the system under that set.
+        second: another estimator's numbers, `Hybrid.second`, which nothing rests on; None where there is none.
     """
 
     estimate: SystemEstimate
@@ -52,6 +53,7 @@ class Plan(eqx.Module):
     clamped: Bool[Array, "sets candidates"]
     choice: Int[Array, " sets"]
     verdict: Int[Array, " sets"]
+    second: SystemEstimate | None = None
 
     def complaint(self, names: Sequence[str], row: int = 0) -> str:
         """In words, on the host: what each candidate broke where nobody could be chosen; empty where somebody was.
@@ -94,6 +96,7 @@ def make_plan(
     formed: bool,
     turn: Turn,
     solves: int = 1,
+    second: SystemEstimate | None = None,
 ) -> Plan:
     """Predict every candidate under every assumption set, and choose.
 
@@ -109,6 +112,7 @@ def make_plan(
             forming it; quantum ones for what the assumption set charges them for.
         turn: the system's place in the training.
         solves: right-hand sides that one set-up serves.
+        second: another estimator's numbers, to be kept beside.
     """
     rows = [
         predict(estimate, solvers, assumed, classical, quantum, refusals, formed, turn.factors, solves)
@@ -137,6 +141,7 @@ def make_plan(
         clamped,
         choice=jnp.stack([choice.index for choice in choices]),
         verdict=jnp.stack([choice.verdict for choice in choices]),
+        second=second,
     )
 
 
