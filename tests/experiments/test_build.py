@@ -53,7 +53,7 @@ def test_the_paper_preset_is_the_published_one():
         "damping": 5e-3,
         "adapt_damping": False,
         "damping_scale": 1.0,
-        "keep": 1.0,
+        "keep": 0.5,
         "order": "prune-damp",
     }
     assert paper.scheduling.solvers == ("lu", "qlsa")
@@ -62,7 +62,10 @@ def test_the_paper_preset_is_the_published_one():
     assert build.CURVATURES[paper.step.curvature] == q.Hessian()
     assert build.PARTITIONS[paper.step.partition] is q.per_tensor
     assert build.make_adaptation(paper.conditioning) == q.Fixed()
-    assert build.make_conditioning(paper.conditioning) == (q.Prune(1.0), q.Damp(5e-3))
+    # All three components: pruning and regularisation here, determinant and norm below, the true number beside it.
+    assert build.make_conditioning(paper.conditioning) == (q.Prune(0.5), q.Damp(5e-3))
+    hybrid = build.make_hybrid(paper.scheduling)
+    assert (hybrid.estimator, hybrid.second) == (q.DeterminantNorm(), q.Automatic())
     assert build.make_solvers(paper.scheduling) == (q.LU(), q.QLSA(queries=q.jennings2023v1, precision=1e-2))
     schedule: Any = build.make_schedule(paper.step, paper.training.steps)
     assert float(schedule(0)) == pytest.approx(1e-2 / 20)
@@ -74,7 +77,10 @@ def test_the_paper_preset_is_the_published_one():
 def test_paper_code_is_the_paper_with_the_order_and_rows_of_its_code():
     paper, code = PRESETS["paper"], PRESETS["paper-code"]
     assert code.preset == "paper-code"
-    assert (code.training, code.step, code.scheduling) == (paper.training, paper.step, paper.scheduling)
+    assert (code.training, code.step) == (paper.training, paper.step)
+    # Its function of determinant and norm is called by nothing.
+    acting = dataclasses.replace(paper.scheduling, estimator="automatic", second_estimator=None)
+    assert code.scheduling == acting
     damp, prune = build.make_conditioning(code.conditioning)
     assert damp == q.Damp(5e-3, offset=1e-6)
     assert isinstance(prune, q.PruneRows)
@@ -129,7 +135,9 @@ def test_the_paper_preset_of_a_language_model_is_the_published_one(task, rate):
     assert (paper.training.batch_size, paper.step.warmup_steps, paper.step.decay) == (128, 1000, True)
     assert paper.step.learning_rate == rate
     assert build.CURVATURES[paper.step.curvature] == q.EmpiricalFisher(damping_floor=0.0)
-    assert build.make_conditioning(paper.conditioning) == (q.Prune(1.0), q.Damp(5e-3))
+    assert build.make_conditioning(paper.conditioning) == (q.Prune(0.5), q.Damp(5e-3))
+    # The released sweeps of these models keep everything.
+    assert build.make_conditioning(preset_for("paper-code", task).conditioning) == (q.Prune(1.0), q.Damp(5e-3))
     assert build.weight_decay(paper) == 0.01
     assert preset_for("paper", task).task == task(embeddings="frozen")
     # 4 x 32 x 64 + 4 x 32 parameters at most, of linear layers alone.
@@ -282,6 +290,13 @@ EXCLUSIVE = {
     ),
     "rows and Lanczos": ("paper-code", {"estimator": "lanczos"}, "lanczos needs symmetric.*automatic"),
     "rows and definite": ("paper-code", {"estimator": "definite-determinant-norm"}, "definite-determinant-norm needs"),
+    "dual and a second estimator's matrix": (
+        "default",
+        {"solvers": ("lu", "dual"), "second_estimator": "exact"},
+        "--second-estimator exact needs the matrix: use --second-estimator lanczos, or None",
+    ),
+    "rows and a second estimator": ("paper-code", {"second_estimator": "lanczos"}, "--second-estimator lanczos needs"),
+    "a second estimator's floor": ("paper", {"second_estimator": "certified"}, "--second-estimator certified needs"),
     "rows and others that need symmetry": (
         "paper-code",
         {"solvers": ("cg", "lu", "minres")},
@@ -296,7 +311,7 @@ EXCLUSIVE = {
     ),
     "K-FAC and a matrix's estimator": (
         "paper",
-        {"solvers": ("lu", "minres"), "preconditioner": "kfac"},
+        {"solvers": ("lu", "minres"), "preconditioner": "kfac", "keep": 1.0, "estimator": "automatic"},
         "--preconditioner kfac.*--estimator automatic needs.*use --estimator lanczos",
     ),
     "a preconditioner for nobody": (
@@ -328,7 +343,7 @@ ALLOWED = {
     ),
     "MINRES with K-FAC on the Hessian": (
         "paper",
-        {"solvers": ("minres",), "preconditioner": "kfac", "estimator": "lanczos"},
+        {"solvers": ("minres",), "preconditioner": "kfac", "estimator": "lanczos", "keep": 1.0, "second_estimator": None},
     ),
     "rows and inverse Lanczos": ("paper-code", {"estimator": "inverse-lanczos"}),
 }

@@ -1,5 +1,7 @@
 """A ledger's lines about systems that nothing could solve."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from qnewton.core.operators import Path
 from qnewton.experiments.ledger import Ledger
 from qnewton.experiments.rundir import jsonable
 from qnewton.hardware import KernelTimes
+from qnewton.planning.problem import Problem
 from qnewton.scheduling import Executed
 
 QUANTUM = "QLSA(jennings2023v1)"
@@ -135,6 +138,36 @@ def test_what_the_policy_passed_over_is_in_the_record(made):
     entry = line["assumptions"]["paper"]
     assert (entry["verdict"], entry["refused"]) == ("chosen", {QUANTUM: "the policy names another candidate"})
     assert np.isfinite(entry["predicted_seconds"][QUANTUM])
+
+
+def test_at_the_break_even_gate_time_both_take_as_long(made):
+    profile = q.load_profile("superconducting")
+    # A load of 4 entries takes half of what LU takes, and no clock scales it.
+    loading = dataclasses.replace(q.end_to_end(), readout=None, norm=None, entries_per_s=4 / 5e-4)
+    slow = dataclasses.replace(loading, label="slow", entries_per_s=4 / 2e-3)
+    hybrid, ledger = ledger_of(
+        made, [q.LU(), q.QLSA()], 1, quantum=profile.machine, assumptions=(loading, slow), estimator=q.Exact()
+    )
+    matrix = np.array([[2.0, 0.5], [0.5, 1.0]])
+    _, (line,) = ledger.record(info_of(hybrid, matrix, status=q.Status.OK), epoch=0.0, measured_seconds=0.5)
+    values = np.linalg.eigvalsh(matrix)
+    problem = Problem(
+        2, values[1] / values[0], 1e-2, max_entry=2.0, frobenius_norm=np.linalg.norm(matrix), spectral_norm=values[1]
+    )
+
+    def seconds(assumed, gate_time_s):
+        solver = q.CountedSolver.of(q.jennings2023v1)
+        return float(assumed.charge(solver, problem.numbers, 1e-2, q.Clock(gate_time_s, profile)).seconds)
+
+    entry = line["assumptions"]["end_to_end"]
+    found = entry["break_even_gate_time_s"][QUANTUM]
+    assert seconds(loading, found) == pytest.approx(1e-3, rel=1e-3)
+    # It would be twice that if the load were forgotten.
+    assert seconds(dataclasses.replace(loading, loading=False), 2 * found) == pytest.approx(1e-3, rel=1e-3)
+    for gate_time_s, predicted in entry["predicted_quantum_seconds_by_gate_time"][QUANTUM]:
+        assert predicted == pytest.approx(seconds(loading, gate_time_s), rel=1e-3)
+    # Where the load alone takes longer than LU no gate time does it.
+    assert line["assumptions"]["slow"]["break_even_gate_time_s"][QUANTUM] == 0
 
 
 def test_an_empty_ledger_has_totals(made):

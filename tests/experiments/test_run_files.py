@@ -187,6 +187,8 @@ BLOCK = Record(
     log10_condition_number=or_null(number),
     log_condition_number=or_null(number),
     condition_number_kind=KIND,
+    second_log10_condition_number=or_null(number),
+    second_condition_number_kind=or_null(KIND),
     kinds=Record(
         degree=KIND,
         max_entry=KIND,
@@ -424,14 +426,25 @@ def test_the_presets_do_to_the_systems_what_they_say(preset_run):
         assert line["damping_scale"] == files.steps[line["step"]]["damping_scale"]
         largest = line["damping"] / relative - (1e-6 if code else 0)
         assert line["max_entry"] == pytest.approx(largest, abs=line["damping"] * (1 + 1e-4))
-        kind = "estimate" if options.preset == "default" else "exact"
+        kind = {"default": "estimate", "paper": "bound", "paper-code": "exact"}[options.preset]
         assert line["condition_number_kind"] == kind
+        second = line["second_log10_condition_number"]
+        if options.preset == "paper":
+            # The bound acts, the true number stands beside it, and is never above it.
+            assert line["second_condition_number_kind"] == "exact"
+            assert 0 <= second <= line["log10_condition_number"] + 1e-3
+        else:
+            assert (second, line["second_condition_number_kind"]) == (None, None)
         if code:
             # Each row is pruned alone, after the damping: unsymmetric, so never definite.
             assert not line["definite"]
             assert line["kept_fraction"] < 1
             assert line["degree"] == math.ceil(line["n"] / 2)
             assert line["perturbation"] > 0
+        elif options.preset == "paper":
+            # An entry stays for its row or its column: no fewer than half of each row, and as many above as below.
+            assert line["n"] / 2 <= line["degree"] <= line["n"]
+            assert line["kept_fraction"] <= 1
         else:
             assert line["kept_fraction"] == 1
             assert line["perturbation"] == 0

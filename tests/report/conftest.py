@@ -85,6 +85,8 @@ def system(step: int, index: int, name: str, n: int, steps: int, rng: random.Ran
         "spectral_norm": 3.0,
         "condition_number": kappa,
         "log10_condition_number": log_kappa,
+        "second_log10_condition_number": None,
+        "second_condition_number_kind": None,
         "condition_number_kind": "exact" if n < 50 else "certified" if n < 500 else "estimate",
         "definite": definite,
         "relative_residual": 10 ** rng.uniform(-15, -12),

@@ -194,6 +194,7 @@ def make_hybrid(
         quantum=QuantumMachine(options.gate_time_s, profile),
         assumptions=tuple(ASSUMPTION_SETS[name] for name in options.assumptions),
         policy=Fastest() if policy is None else policy,
+        second=None if options.second_estimator is None else ESTIMATORS[options.second_estimator],
     )
 
 

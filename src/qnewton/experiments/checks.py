@@ -131,9 +131,14 @@ def _check_unformed(options: TrainOptions) -> None:
         wanting.append(f"--preconditioner {scheduling.preconditioner}")
     if not wanting or keeps_unformed(options):
         return
-    keep = options.conditioning.keep
-    formed = f"--keep {keep} prunes" if keep < 1 else f"--estimator {scheduling.estimator} needs"
-    instead = "use --keep 1" if keep < 1 else "use --estimator lanczos (or, with --curvature gauss-newton, automatic)"
+    keep, second = options.conditioning.keep, scheduling.second_estimator
+    alone = dataclasses.replace(options, scheduling=dataclasses.replace(scheduling, second_estimator=None))
+    formed = f"--estimator {scheduling.estimator} needs"
+    instead = "use --estimator lanczos (or, with --curvature gauss-newton, automatic)"
+    if keep < 1:
+        formed, instead = f"--keep {keep} prunes", "use --keep 1"
+    elif keeps_unformed(alone):
+        formed, instead = f"--second-estimator {second} needs", "use --second-estimator lanczos, or None"
     raise ValueError(
         f"{' and '.join(wanting)}: only for blocks that are not formed, and {formed} the matrix: {instead}, or leave "
         "it away"
@@ -193,10 +198,11 @@ def _check_scheduled(options: TrainOptions) -> None:
             f"--solvers names {', '.join(symmetric)}, and --order damp-prune-rows makes the systems unsymmetric: use "
             "--solvers lu qlsa"
         )
-    if rows and estimator in symmetric_only:
-        raise ValueError(f"--estimator {estimator} needs symmetric systems: use automatic or inverse-lanczos")
-    if estimator in _FLOORED and (pruned or options.step.curvature == "hessian"):
-        raise ValueError(
-            f"--estimator {estimator} needs blocks that are semidefinite by construction: use it with --curvature "
-            "gauss-newton and --keep 1, or choose automatic"
-        )
+    for option, name in (("estimator", estimator), ("second-estimator", options.scheduling.second_estimator)):
+        if rows and name in symmetric_only:
+            raise ValueError(f"--{option} {name} needs symmetric systems: use automatic or inverse-lanczos")
+        if name in _FLOORED and (pruned or options.step.curvature == "hessian"):
+            raise ValueError(
+                f"--{option} {name} needs blocks that are semidefinite by construction: use it with --curvature "
+                "gauss-newton and --keep 1, or choose automatic"
+            )

@@ -149,6 +149,10 @@ class Ledger:
             "log10_condition_number": log10_kappa,
             "log_condition_number": float(estimate.log_condition_number),
             "condition_number_kind": estimate.kind.value,
+            "second_log10_condition_number": None
+            if plan.second is None
+            else float(plan.second.log_condition_number) / math.log(10),
+            "second_condition_number_kind": None if plan.second is None else plan.second.kind.value,
             "kinds": {name: kind.value for name, kind in dataclasses.asdict(estimate.kinds).items()},
             "failure_probability": estimate.failure_probability,
             "matvecs": int(estimate.matvecs),

@@ -167,6 +167,20 @@ class ConditioningOptions:
         )
 
 
+EstimatorName = Literal[
+    "automatic",
+    "exact",
+    "bracket",
+    "certified",
+    "probabilistic",
+    "lanczos",
+    "inverse-lanczos",
+    "hager-higham",
+    "determinant-norm",
+    "definite-determinant-norm",
+]
+
+
 @dataclass(frozen=True)
 class SchedulingOptions:
     """Who may solve a system, and what a quantum solve is charged for."""
@@ -178,20 +192,12 @@ class SchedulingOptions:
     """Of cg and minres; kfac and ekfac need blocks that are not formed, with recognised layers."""
     rtol: float = 1e-3
     """Relative residual at which cg and minres stop."""
-    estimator: Literal[
-        "automatic",
-        "exact",
-        "bracket",
-        "certified",
-        "probabilistic",
-        "lanczos",
-        "inverse-lanczos",
-        "hager-higham",
-        "determinant-norm",
-        "definite-determinant-norm",
-    ] = "automatic"
+    estimator: EstimatorName = "automatic"
     """How the condition number is found; certified and probabilistic bound it, determinant-norm is the paper's, right
     but exponentially loose."""
+    second_estimator: EstimatorName | None = None
+    """Another one, whose condition number is recorded beside the first one's and decides nothing; each step takes as much
+    longer. None: there is none."""
     assumptions: tuple[Literal["paper", "paper-sparse", "logical", "end_to_end"], ...] = ("paper",)
     """What a quantum solve is charged for: the choices of the first set are carried out, those of all are recorded
     (`paper end_to_end` for both sides; end_to_end takes a few seconds more to compile)."""

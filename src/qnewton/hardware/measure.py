@@ -1,10 +1,11 @@
 """Measured seconds, and the name of the machine that they belong to."""
 
+import contextlib
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,19 @@ import jax
 import numpy as np
 
 
+@contextlib.contextmanager
+def at_once() -> Iterator[None]:
+    """Inside, jax computes at once and its numbers are numbers, whatever is being traced around it.
+
+    Everything that measures goes through this: a scheduler without a calibration measures when it is first traced, be
+    it by `jit`, `grad`, `vmap`, a loop or `shard_map`. Not `jax.ensure_compile_time_eval`, under which a `shard_map` that
+    is not jitted goes on tracing, and which folds the constants of the very programs that are to be timed.
+    """
+    with jax.core.eval_context():
+        yield
+
+
+@at_once()
 def median_seconds(run: Callable[[], Any], repeats: int = 5, budget_seconds: float = 0.3) -> float:
     """Median wall-clock seconds of `run`, its result waited for; one call before the measurement warms it up.
 
@@ -41,6 +55,7 @@ def gemm_probe(dtype: str = "float32", n: int = 384) -> Callable[[], Any]:
     return lambda: product(on_device)
 
 
+@at_once()
 def interleaved_seconds(
     runs: Sequence[Callable[[], Any]], probe: Callable[[], Any], repeats: int = 5, budget_seconds: float = 0.3
 ) -> tuple[list[float], float]:

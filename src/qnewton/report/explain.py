@@ -111,7 +111,6 @@ def _explain(run: Run, system: Block, assumptions: str | None) -> Explanation:
             key=lambda one: (one.predicted_seconds is None, one.predicted_seconds or 0.0),
         )
     )
-    kappa = system.log10_condition_number
     return Explanation(
         step=system.step,
         block=system.block,
@@ -119,9 +118,7 @@ def _explain(run: Run, system: Block, assumptions: str | None) -> Explanation:
         n=system.n,
         assumptions=chosen_set,
         acting=chosen_set == system.acting,
-        condition_number="not known, or infinite"
-        if kappa is None
-        else f"10^{kappa:.2f} ({system.condition_number_kind})",
+        condition_number=_condition_number(system),
         choice=None if entry.nobody else entry.choice,
         ran=system.ran,
         fidelity=system.fidelity,
@@ -130,6 +127,15 @@ def _explain(run: Run, system: Block, assumptions: str | None) -> Explanation:
         why=_why(run, entry, seconds),
         candidates=candidates,
     )
+
+
+def _condition_number(system: Block) -> str:
+    kappa, second = system.log10_condition_number, system.second_log10_condition_number
+    said = "not known, or infinite" if kappa is None else f"10^{kappa:.2f} ({system.condition_number_kind})"
+    if system.second_condition_number_kind is None:
+        return said
+    beside = "not known, or infinite" if second is None else f"10^{second:.2f} ({system.second_condition_number_kind})"
+    return f"{said}, which acts, beside {beside}, which does not"
 
 
 def _candidate(name: str, seconds: float | None, entry: Assumption) -> Candidate:

@@ -155,6 +155,7 @@ def _block(fields: Fields) -> Block:
     acting = fields.text("acting")
     if acting not in assumptions:
         raise fields.error("acting", "one of the assumption sets under 'assumptions'")
+    second = "second_condition_number_kind" in fields.values
     return Block(
         step=fields.integer("step"),
         block=fields.integer("block"),
@@ -167,6 +168,9 @@ def _block(fields: Fields) -> Block:
         degree=fields.integer("degree"),
         log10_condition_number=_log10_condition_number(fields),
         condition_number_kind=fields.one_of("condition_number_kind", KINDS),
+        # Runs from before there was a second estimator have neither field.
+        second_log10_condition_number=fields.number("second_log10_condition_number") if second else None,
+        second_condition_number_kind=fields.text_or_null("second_condition_number_kind") if second else None,
         definite=fields.flag("definite"),
         relative_residual=fields.number("relative_residual"),
         exact_residual=fields.number("exact_residual"),

@@ -84,6 +84,8 @@ class Block:
     degree: int
     log10_condition_number: float | None
     condition_number_kind: str
+    second_log10_condition_number: float | None
+    second_condition_number_kind: str | None
     definite: bool
     relative_residual: float | None
     exact_residual: float | None

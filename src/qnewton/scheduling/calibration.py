@@ -14,8 +14,17 @@ from jaxtyping import Array, Float, Int, PyTree
 from ..core.operators import access_of
 from ..core.records import ClassicalWorkload, Encoding, Kind, Kinds, SystemEstimate
 from ..core.status import Refusal
-from ..hardware import ClassicalMachine, describe_machine, fit, gemm_probe, interleaved_seconds, unformed_kernel
+from ..hardware import (
+    ClassicalMachine,
+    describe_machine,
+    fit,
+    gemm_probe,
+    interleaved_seconds,
+    unformed_kernel,
+)
+from ..hardware.measure import at_once
 from ..solvers import AbstractSolver
+from .candidates import check_candidate, measured_as
 from .plan import forming
 from .yardsticks import dense, layer
 
@@ -49,6 +58,13 @@ def calibrate(
     Raises:
         ValueError: if fewer than three sizes are given, one is not positive, or `dtype` is not available.
     """
+    for solver in solvers:
+        check_candidate(solver)
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(solver)):
+            raise ValueError(
+                f"{solver.name} holds arrays that are being traced, and nothing can be measured with those: calibrate "
+                "with a solver of the same shapes outside, and hand the result on, Hybrid(..., classical=...)"
+            )
     if min(sizes, default=1) < 1:
         raise ValueError(f"sizes is {tuple(sizes)}: a system has at least one row")
     if len(set(sizes)) < 3:
@@ -63,27 +79,45 @@ def calibrate(
     return _measure(solvers, name, sorted(set(sizes)), repeats)
 
 
-@functools.cache
-def calibrate_once(solvers: tuple[AbstractSolver, ...], dtype: str) -> ClassicalMachine:
-    """`calibrate` at its default sizes, once per process: a program traces `Hybrid` many times."""
-    return calibrate(solvers, dtype=dtype)
+class _Once:
+    """`calibrate` at its default sizes, once per process: a program traces `Hybrid` many times.
+
+    Candidates are the same where they differ in nothing but the numbers in their arrays.
+    """
+
+    def __init__(self):
+        self._found: dict[Any, ClassicalMachine] = {}
+
+    def __call__(self, solvers: tuple[AbstractSolver, ...], dtype: str) -> ClassicalMachine:
+        leaves, structure = jax.tree.flatten(solvers)
+        key = structure, dtype, tuple((leaf.shape, str(leaf.dtype)) if eqx.is_array(leaf) else leaf for leaf in leaves)
+        if key not in self._found:
+            self._found[key] = calibrate(solvers, dtype=dtype)
+        return self._found[key]
+
+    def cache_clear(self) -> None:
+        """Forget what was measured."""
+        self._found.clear()
 
 
+calibrate_once = _Once()
+
+
+@at_once()
 def _measure(solvers: Sequence[AbstractSolver], dtype: str, sizes: Sequence[int], repeats: int) -> ClassicalMachine:
-    with jax.ensure_compile_time_eval():
-        samples: dict[str, list[_Sample]] = {}
-        for solver in solvers:
-            workload = solver.workload(*_nominal(dense(1, dtype)))
-            if isinstance(workload, ClassicalWorkload) and workload.kernel not in samples:
-                samples.update(_of_solver(solver, dtype, sizes))
-        classical = [solver.matrix_free for solver in solvers if solver.fidelity is None]
-        # Blocks stay unformed only for a solver that leaves them so, and are then formed only for one that does not.
-        if any(solver.matrix_free for solver in solvers) and not all(classical):
-            operators = [layer(n, dtype) for n in sizes]
-            samples["forming"] = [_Sample(_form, o, forming(_nominal(o)[0])) for o in operators]
-        everything = [sample for kernel in samples.values() for sample in kernel]
-        # All kernels and sizes take turns: on a shared machine minutes differ, and a slow one must not be one kernel's.
-        seconds, probe = interleaved_seconds([s.run for s in everything], gemm_probe(dtype), repeats, 0.3)
+    samples: dict[str, list[_Sample]] = {}
+    for solver in map(measured_as, solvers):
+        workload = solver.workload(*_nominal(dense(1, dtype)))
+        if isinstance(workload, ClassicalWorkload) and workload.kernel not in samples:
+            samples.update(_of_solver(solver, dtype, sizes))
+    classical = [solver.matrix_free for solver in solvers if solver.fidelity is None]
+    # Blocks stay unformed only for a solver that leaves them so, and are then formed only for one that does not.
+    if any(solver.matrix_free for solver in solvers) and not all(classical):
+        operators = [layer(n, dtype) for n in sizes]
+        samples["forming"] = [_Sample(_form, o, forming(_nominal(o)[0])) for o in operators]
+    everything = [sample for kernel in samples.values() for sample in kernel]
+    # All kernels and sizes take turns: on a shared machine minutes differ, and a slow one must not be one kernel's.
+    seconds, probe = interleaved_seconds([s.run for s in everything], gemm_probe(dtype), repeats, 0.3)
     times = {id(sample): second for sample, second in zip(everything, seconds, strict=True)}
     kernels = {
         kernel: fit([s.workload for s in own], [s.n for s in own], [times[id(s)] / s.loops for s in own])

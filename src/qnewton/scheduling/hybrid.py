@@ -1,6 +1,6 @@
 """The scheduler as a linear solver."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,9 +22,16 @@ from ..solvers.flat import dtype_of, without_tags
 from ..solvers.krylov.base import AbstractKrylov
 from ..solvers.verified import verifies
 from .calibration import calibrate_once
+from .candidates import check_candidate
 from .plan import Executed, Plan, make_plan
 from .policies import AbstractPolicy, Fastest, Turn
 from .union import StateUnion
+
+
+def _listed(solvers: Any) -> tuple[Any, ...]:
+    if not isinstance(solvers, Iterable):
+        raise TypeError(f"Hybrid takes a list of candidates and got one {type(solvers).__name__}: write Hybrid([...])")
+    return (solvers,) if isinstance(solvers, str) else tuple(solvers)
 
 
 class HybridState(eqx.Module):
@@ -71,21 +78,24 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         solvers: the candidates; ties go to the first.
         estimator: finds the condition number that quantum costs depend on.
         classical: calibration of the machine that runs classical candidates. None: measured on this machine when first
-            traced, which takes about a second (`qnewton.calibrate` does it beforehand).
+            traced, which takes a second or two for every kernel (`qnewton.calibrate` does it beforehand).
         quantum: the machine that quantum candidates are charged on; sets that correct errors need its profile.
         assumptions: what a quantum solve is charged for; the first set acts, the others are recorded.
         policy: how predictions become a choice.
         solves: right-hand sides that one set-up of a system serves, at least 1: a candidate is charged for its
             factorisation, and for forming the block, by as much less.
+        second: another estimator, whose numbers are recorded (`Plan.second`) and decide nothing: the true condition
+            number, say, beside a bound that acts. It costs what it costs in every step. None: there is none.
     """
 
-    solvers: tuple[AbstractSolver, ...] = eqx.field(converter=tuple, default=(Cholesky(fallback=True), LU(), QLSA()))
+    solvers: tuple[AbstractSolver, ...] = eqx.field(converter=_listed, default=(Cholesky(fallback=True), LU(), QLSA()))
     estimator: AbstractEstimator = Automatic()
     classical: ClassicalMachine | None = None
     quantum: QuantumMachine = QuantumMachine()
     assumptions: tuple[AbstractAssumptions, ...] = eqx.field(converter=tuple, default=(paper(),))
     policy: AbstractPolicy = Fastest()
     solves: int = eqx.field(static=True, default=1)
+    second: AbstractEstimator | None = None
 
     def __check_init__(self):
         if not (isinstance(self.solves, int) and self.solves >= 1):
@@ -96,6 +106,8 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             raise ValueError("Hybrid got no candidates: pass at least one solver, e.g. Hybrid([LU(), QLSA()])")
         if not self.assumptions:
             raise ValueError("Hybrid got no assumption set: pass at least one, e.g. assumptions=[paper()]")
+        for solver in self.solvers:
+            check_candidate(solver)
         for what, names in (("solver", self.names), ("assumption set", tuple(a.name for a in self.assumptions))):
             if len(set(names)) < len(names):
                 raise ValueError(f"Hybrid got the same {what} twice: {', '.join(names)}. Records tell them by name")
@@ -116,7 +128,9 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         Args:
             floor: whether the system has an eigenvalue floor.
         """
-        return any(solver.matrix_free for solver in self.solvers) and not self.estimator.needs_matrix(floor=floor)
+        estimators = [self.estimator] if self.second is None else [self.estimator, self.second]
+        needed = any(estimator.needs_matrix(floor=floor) for estimator in estimators)
+        return any(solver.matrix_free for solver in self.solvers) and not needed
 
     def never_forms(self, *, floor: bool) -> bool:
         """Whether no candidate needs a matrix either, so that blocks may be larger than memory."""
@@ -189,6 +203,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             solves=self.solves,
             # Of a system that nobody comes back to, what a prior hopes for would never be put right.
             turn=self._turn([1.0] * len(self.solvers), 1.0, system.like.dtype) if turn is None else turn,
+            second=None if self.second is None else self.second(system),
         )
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> HybridState:

@@ -13,9 +13,9 @@ from ..core.status import Refusal, Verdict
 from ..hardware import ClassicalMachine, QuantumMachine
 from ..planning.assumptions import AbstractAssumptions
 from ..planning.clock import Clock
-from ..planning.solver import CountedSolver
-from ..solvers import AbstractQuantumSolver, AbstractSolver
+from ..solvers import AbstractSolver
 from ..solvers.krylov.base import AbstractKrylov
+from .candidates import charged_for, quantum_part
 from .policies import AbstractPolicy, Offers, Turn
 
 NO_ENCODING = Encoding(condition_number=1.0, subnormalisation=1.0)
@@ -38,6 +38,7 @@ class Plan(eqx.Module):
         clamped: whether the condition number lay below the range of the query formula and was raised to its lower end.
         choice: column chosen under each set.
         verdict: a `Verdict` on each; where it is `NOBODY`, nothing can solve the system under that set.
+        second: another estimator's numbers, `Hybrid.second`, which nothing rests on; None where there is none.
     """
 
     estimate: SystemEstimate
@@ -52,6 +53,7 @@ class Plan(eqx.Module):
     clamped: Bool[Array, "sets candidates"]
     choice: Int[Array, " sets"]
     verdict: Int[Array, " sets"]
+    second: SystemEstimate | None = None
 
     def complaint(self, names: Sequence[str], row: int = 0) -> str:
         """In words, on the host: what each candidate broke where nobody could be chosen; empty where somebody was.
@@ -94,6 +96,7 @@ def make_plan(
     formed: bool,
     turn: Turn,
     solves: int = 1,
+    second: SystemEstimate | None = None,
 ) -> Plan:
     """Predict every candidate under every assumption set, and choose.
 
@@ -109,6 +112,7 @@ def make_plan(
             forming it; quantum ones for what the assumption set charges them for.
         turn: the system's place in the training.
         solves: right-hand sides that one set-up serves.
+        second: another estimator's numbers, to be kept beside.
     """
     rows = [
         predict(estimate, solvers, assumed, classical, quantum, refusals, formed, turn.factors, solves)
@@ -137,6 +141,7 @@ def make_plan(
         clamped,
         choice=jnp.stack([choice.index for choice in choices]),
         verdict=jnp.stack([choice.verdict for choice in choices]),
+        second=second,
     )
 
 
@@ -167,16 +172,21 @@ def predict(
         if solver.needs_definite:
             definite = estimate.presumed_definite if solver.notices_indefinite else estimate.definite
             reasons.append((Refusal.NOT_DEFINITE, ~definite))
-        if isinstance(solver, AbstractQuantumSolver):
-            counted = CountedSolver(solver.count, solver.counts_sparse_access, solver.known_norm)
-            charge = assumed.charge(counted, estimate, solver.asked_precision, Clock.of(quantum))
+        quantum_side = quantum_part(solver)
+        if quantum_side is not None:
+            built_for = charged_for(solver, estimate)
+            charge = assumed.charge(quantum_side[0], built_for, quantum_side[1], Clock.of(quantum))
             numbers = charge.seconds, charge.fixed_seconds, charge.queries, charge.copies, charge.success_probability
             clamped = charge.clamped
-            reasons.append((Refusal.NO_CONDITION_NUMBER, ~jnp.isfinite(estimate.condition_number)))
+            reasons.append((Refusal.NO_CONDITION_NUMBER, ~jnp.isfinite(jnp.exp(built_for.log_condition_number))))
             reasons.append((Refusal.OUT_OF_RANGE, ~charge.valid))
         else:
             workload = solver.workload(estimate, NO_ENCODING)
-            assert isinstance(workload, ClassicalWorkload), f"{solver.name} is quantum: subclass AbstractQuantumSolver"
+            if not isinstance(workload, ClassicalWorkload):
+                raise TypeError(
+                    f"{solver.name} states a {type(workload).__name__} and calls itself classical: subclass "
+                    "qnewton.AbstractQuantumSolver, or state a ClassicalWorkload"
+                )
             if isinstance(solver, AbstractKrylov):
                 corrected = workload.steps if factors is None else jnp.maximum(workload.steps * factors[i], 1)
                 workload = dataclasses.replace(workload, steps=corrected)

@@ -49,9 +49,8 @@ class Spectrum(eqx.Module):
         )
 
     @classmethod
-    def bounded(cls, operator: lx.AbstractLinearOperator, norm: float, kappa: float) -> "Spectrum":
+    def bounded(cls, n: int, dtype: jnp.dtype, definite: Bool[Array, ""], norm: float, kappa: float) -> "Spectrum":
         """From promises alone: nothing is formed, and the other norms stand at the most they can be."""
-        n, dtype = operator.in_size(), dtype_of(operator)
         largest = jnp.asarray(norm, dtype)
         return cls(
             n=n,
@@ -60,7 +59,7 @@ class Spectrum(eqx.Module):
             frobenius_norm=largest * math.sqrt(n),
             spectral_norm=largest,
             log_condition_number=jnp.log(jnp.asarray(kappa, dtype)),
-            definite=jnp.asarray(lx.is_positive_semidefinite(operator)),
+            definite=definite,
         )
 
     @classmethod
@@ -93,12 +92,22 @@ class Promise:
 
     def spectrum(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> Spectrum:
         """What is promised; the rest from the linear-solve option `estimate`, or else from the matrix."""
-        kappa, norm = self.kappa, self.norm
-        if kappa is not None and norm is not None:
-            return Spectrum.bounded(operator, norm, kappa)
+        if self.kappa is not None and self.norm is not None:
+            definite = jnp.asarray(lx.is_positive_semidefinite(operator))
+            return Spectrum.bounded(operator.in_size(), dtype_of(operator), definite, self.norm, self.kappa)
         estimate = options.get("estimate")
-        found = Spectrum.of(operator) if estimate is None else Spectrum.estimated(estimate)
-        dtype = found.spectral_norm.dtype
+        return self._kept(Spectrum.of(operator) if estimate is None else Spectrum.estimated(estimate))
+
+    def estimated(self, estimate: SystemEstimate) -> Spectrum:
+        """The same without a matrix at hand: what a circuit is built for that is handed this estimate."""
+        if self.kappa is not None and self.norm is not None:
+            dtype = estimate.spectral_norm.dtype
+            return Spectrum.bounded(estimate.n, dtype, estimate.definite, self.norm, self.kappa)
+        return self._kept(Spectrum.estimated(estimate))
+
+    def _kept(self, found: Spectrum) -> Spectrum:
+        """With the number that is promised in the place of the one that was found."""
+        kappa, norm, dtype = self.kappa, self.norm, found.spectral_norm.dtype
         if norm is not None:
             # The least singular value stays where it was found.
             grown = jnp.asarray(norm, dtype) / found.spectral_norm
