@@ -11,7 +11,7 @@ import lineax as lx
 import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from ..conditioning import AbstractConditioner, Damp, condition
+from ..conditioning import AbstractConditioner, AbstractMetric, condition, diagonal_of, in_metric
 from ..core.layout import Layout
 from ..core.memory import check_block_fits
 from ..core.operators import Path, path_of
@@ -25,8 +25,10 @@ from ..scheduling.replay import remembered as chosen_last
 from ..solvers import AbstractSolver
 from ..solvers.krylov.base import AbstractKrylov
 from .adaptation import AbstractAdaptation, LevenbergMarquardt
+from .assembly import check_partition, joined, plain
 from .blocks import Given, Solved, solve_blocks
 from .correction import Correction
+from .metrics import Damping, damping_of, roots_of
 from .stages import BlockInfo, leaves_unformed, quadratic_decrease, solve_block
 from .state import NewtonState, StepInfo
 from .step_rules import AbstractStepRule, Situation
@@ -39,7 +41,8 @@ def newton(
     *,
     curvature: AbstractCurvature | None = None,
     partition: Partition = whole,
-    conditioning: Sequence[AbstractConditioner] = (Damp(0.5),),
+    conditioning: Sequence[AbstractConditioner] | None = None,
+    metric: AbstractMetric | None = None,
     correction: Correction | None = None,
     solver: lx.AbstractLinearSolver | None = None,
     adaptation: AbstractAdaptation | None = None,
@@ -127,6 +130,7 @@ def newton(
     remembers = isinstance(solver, Hybrid) and solver.policy.remembers
     counts = isinstance(solver, Hybrid) and solver.iterates
     never_forms = matrix_free or (isinstance(solver, Hybrid) and solver.never_forms(floor=curvature.semidefinite))
+    shifted = objective.l2 + curvature.shift > 0
     per_block = step is None and adaptation.tries and adaptation.per_block
 
     def solved_blocks(params: PyTree) -> tuple[Block, ...]:
@@ -134,7 +138,7 @@ def newton(
 
     def init(params: PyTree) -> NewtonState:
         check_params(params)
-        _check_partition(partition(params), params)
+        check_partition(partition(params), params)
         blocks = solved_blocks(params)
         dtype = jax.tree.leaves(params)[0].dtype
         for block in () if never_forms and refresh == 1 else blocks:
@@ -149,9 +153,11 @@ def newton(
         turns = [turn for turn in first_turns(blocks, dtype) if turn is not None]
         choices = tuple(turn.last for turn in turns) if remembers else ()
         factors = tuple(turn.factors for turn in turns if turn.factors is not None) if counts else ()
-        info = blank_info(blocks, dtype)
+        damping = damping_of(params, metric, conditioning)
+        metrics = () if damping.metric.fixed else tuple(damping.metric.init(block.n, dtype) for block in blocks)
+        info = blank_info(damping, blocks, dtype)
         zero = jnp.zeros((), jnp.int32)
-        return NewtonState(zero, scale, radius, last, systems, starts, estimates, choices, factors, info)
+        return NewtonState(zero, scale, radius, last, systems, starts, estimates, choices, factors, metrics, info)
 
     def first_turns(blocks: Sequence[Block], dtype: jnp.dtype) -> list[Turn | None]:
         if not isinstance(solver, Hybrid):
@@ -171,10 +177,10 @@ def newton(
     def formed(point: Point, block: Block) -> System:
         return dataclasses.replace(curvature.system(point, block).formed(), layout=None)
 
-    def blank_info(blocks: Sequence[Block], dtype: jnp.dtype) -> StepInfo:
+    def blank_info(damping: Damping, blocks: Sequence[Block], dtype: jnp.dtype) -> StepInfo:
         # The state must have one structure from the first step on, or the user's jit compiles twice.
         def plan_of(block: Block) -> Plan | None:
-            conditioned = condition(conditioning, stand_in(block, dtype), jnp.ones((), dtype))
+            conditioned = condition(damping.conditioning, stand_in(block, dtype), jnp.ones((), dtype))
             estimate = None if reuse is None else reuse.after(conditioned, reuse.init(dtype))[0]
             vector = jnp.zeros(block.n, dtype)
             return solve_block(solver, conditioned, vector, residual_tolerance, estimate=estimate)[1].plan
@@ -204,14 +210,31 @@ def newton(
         # The layers are no part of the state: they are the same in every step, and not known before the first.
         return (system if kept is None else dataclasses.replace(kept, layout=system.layout)), path
 
-    def solve(rate: Float[Array, ""], system: System, path: Path | Int[Array, ""], given: Given) -> Solved:
+    def solve(
+        damping: Damping, rate: Float[Array, ""], system: System, path: Path | Int[Array, ""], given: Given
+    ) -> Solved:
         system = system if leaves_unformed(solver, system) else system.formed()
-        conditioned = condition(conditioning, system, given.scale)
+        fallback, memory, measured = given.gradient, given.metric, system
+        if memory is not None:
+            diagonal = diagonal_of(system)
+            memory = damping.metric.follow(memory, diagonal, given.params)
+            roots = damping.metric.roots(memory)
+            fallback, measured = given.gradient / roots / roots, in_metric(system, roots, diagonal, shifted)
+        conditioned = condition(damping.conditioning, measured, given.scale)
         estimate = remembered = None
         if reuse is not None and given.remembered is not None:
             estimate, remembered = reuse.after(conditioned, given.remembered)
         value, info = solve_block(
-            solver, conditioned, given.gradient, residual_tolerance, path, given.start, estimate, correction, given.turn
+            solver,
+            conditioned,
+            given.gradient,
+            residual_tolerance,
+            path,
+            given.start,
+            estimate,
+            correction,
+            given.turn,
+            fallback,
         )
         direction = value if clip is None else jnp.clip(value, -clip, clip)
         if weight_decay:
@@ -222,7 +245,7 @@ def newton(
             predicted = quadratic_decrease(system, given.gradient, -rate * direction)
         # The gradient that stands in for a solution is no guess at one.
         start = None if given.start is None else jnp.where(info.status == Status.OK, value, 0)
-        return Solved(direction, start, remembered, predicted, info)
+        return Solved(direction, start, remembered, predicted, info, memory)
 
     def update(
         updates: PyTree,
@@ -235,7 +258,7 @@ def newton(
     ) -> tuple[PyTree, NewtonState]:
         if params is None or batch is None:
             raise ValueError("newton needs update(grads, state, params, batch=(inputs, targets))")
-        blocks = solved_blocks(params)
+        blocks, damping = solved_blocks(params), damping_of(params, metric, conditioning)
         point = Point.of(objective, params, batch, key)
         gradients = [block.take(updates) for block in blocks]
         rate = jnp.asarray(learning_rate(state.count) if callable(learning_rate) else learning_rate)
@@ -265,10 +288,11 @@ def newton(
                 state.starts[k] if warm_start else None,
                 state.estimates[k] if reuse is not None else None,
                 turns[k],
+                state.metrics[k] if state.metrics else None,
             )
             for k, (block, gradient) in enumerate(zip(blocks, gradients, strict=True))
         ]
-        solved = solve_blocks(point, builds, givens, partial(solve, rate), solver)
+        solved = solve_blocks(point, builds, givens, partial(solve, damping, rate), solver)
         directions = [result.direction for result in solved]
         infos = [
             dataclasses.replace(result.info, damping_scale=scale) for result, scale in zip(solved, scales, strict=True)
@@ -298,6 +322,7 @@ def newton(
             estimates=estimates,
             choices=choices,
             factors=factors,
+            metrics=tuple(result.metric for result in solved) if state.metrics else (),
         )
         if step is not None:
             situation = Situation(
@@ -306,16 +331,17 @@ def newton(
                 batch,
                 key,
                 gradient=ravel(jax.tree.leaves(updates)),
-                direction=-ravel(jax.tree.leaves(_joined(params, blocks, directions))),
+                direction=-ravel(jax.tree.leaves(joined(params, blocks, directions))),
                 last=state.last,
                 damping=state.damping_scale,
                 radius=state.radius,
+                roots=roots_of(damping, params, blocks, following.metrics),
             )
             return _by_rule(step, situation, age, tuple(infos), following)
         moved = params
         if where is not None:
-            moved = jax.tree.map(lambda g, w: -rate * _plain(g, w, weight_decay), updates, params)
-        moved = _joined(moved, blocks, [-rate * direction for direction in directions])
+            moved = jax.tree.map(lambda g, w: -rate * plain(g, w, weight_decay), updates, params)
+        moved = joined(moved, blocks, [-rate * direction for direction in directions])
 
         def batch_loss(params: PyTree) -> Float[Array, ""]:
             return objective(params, batch, key)
@@ -366,28 +392,3 @@ def _by_rule(
     last = jnp.where(outcome.accepted, outcome.step, situation.last)
     following = following._replace(damping_scale=outcome.damping, radius=outcome.radius, last=last, info=info)
     return situation.tree(outcome.step), following
-
-
-def _joined(params: PyTree, blocks: Sequence[Block], vectors: Sequence[Float[Array, " n"]]) -> PyTree:
-    """The blocks' vectors in the structure of the parameters."""
-    tree = params
-    for block, vector in zip(blocks, vectors, strict=True):
-        tree = block.put(tree, vector)
-    return tree
-
-
-def _plain(gradient: Array, param: Array, weight_decay: float) -> Array:
-    """The direction of a tensor without a system; none where its gradient is not finite."""
-    return jnp.where(jnp.all(jnp.isfinite(gradient)), gradient + weight_decay * param, 0)
-
-
-def _check_partition(blocks: Sequence[Block], params: PyTree) -> None:
-    covered = sorted(i for block in blocks for i in block.leaves)
-    expected = list(range(len(jax.tree.leaves(params))))
-    if covered != expected:
-        missing = sorted(set(expected) - set(covered))
-        repeated = sorted({i for i in covered if covered.count(i) > 1})
-        raise ValueError(
-            f"the partition misses the parameter leaves {missing} and repeats {repeated} (positions in "
-            "jax.tree.leaves(params)): every leaf must belong to exactly one block"
-        )

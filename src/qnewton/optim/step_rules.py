@@ -26,6 +26,7 @@ class Situation:
         last: the step before, zero at first.
         damping: for this step.
         radius: longest step that is trusted; infinite without a trust region.
+        roots: diagonal of the metric's `D`; None where it is the identity.
     """
 
     objective: Objective
@@ -37,6 +38,7 @@ class Situation:
     last: Float[Array, " n"]
     damping: Float[Array, ""]
     radius: Float[Array, ""]
+    roots: Float[Array, " n"] | None = None
 
     def tree(self, vector: Float[Array, " n"]) -> PyTree:
         """The vector in the structure of the parameters."""
