@@ -7,14 +7,18 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from ..conditioning import AbstractMetric, Levenberg, Marquardt
 from ..core.status import Status
 from ..core.trees import check_params
 from ..curvature import Objective, whole
 from ..curvature.objective import Batch
 from ..curvature.point import Point
 from .dual_sample import Sampling, part_of
-from .dual_trials import Tried, try_two
+from .dual_trials import Options, Tried, try_two
+from .metrics import is_fit
 
+SIZES = 3e-3
+"""`Marquardt.sizes` of a fit: more than `newton` needs, whose damping begins higher."""
 GROW = 4.0
 """Factor on the damping after a step that no trial was good enough for."""
 
@@ -53,12 +57,14 @@ class DualNewtonState(NamedTuple):
         count: steps taken, refused ones included.
         damping: around which the next step tries two; 0 until a first batch has set the scale.
         sampling: whether the next step may do with a part of the batch.
+        metric: what the metric remembers `[k, n]`; without rows where the damping is a multiple of the identity.
         info: of the last step; zeros before the first.
     """
 
     count: Int[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]  # optax's name for it
     damping: Float[Array, ""]
     sampling: Sampling
+    metric: Float[Array, "k n"]
     info: DualNewtonInfo
 
 
@@ -68,6 +74,7 @@ def dual_newton(
     start: float = 0.1,
     acceleration: float | None = 0.75,
     sample: int | None = 3,
+    metric: AbstractMetric | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Gauss-Newton steps damped after Levenberg and Marquardt, solved in the residuals, bent along the geodesic.
 
@@ -88,6 +95,12 @@ def dual_newton(
     whole loss, on which every trial is judged, falls more than `sample` times slower than the part's own; from there
     on each takes the whole batch. Parts of fewer than 100 residuals are never used.
 
+    A **fit** is a problem of at most 100 parameters, each of which may have a unit of its own. Its damping is a multiple
+    of Marquardt's diagonal rather than of the identity, so that the units make no difference; a step whose acceleration
+    is more than twice the bound is refused, which is what holds it back where no unit does; every step sees the whole
+    batch; and residuals may outnumber the parameters as they like, since its steps come from the singular values of
+    `R` `[rows, n]` and nothing is squared (docs/fitting.md).
+
     `update(grads, state, params, batch=(inputs, targets), key=None)` is pure, can be jitted and scanned, and returns
     the step itself. It does not read `grads`: under `jit` their computation is dropped, and zeros serve as well. The
     transformation must come last in an `optax.chain`, since its step was tried as it is.
@@ -102,6 +115,9 @@ def dual_newton(
         acceleration: largest `2 |a| / |d|`, to which longer accelerations are shortened (the source rejects above
             0.75); None leaves them out.
         sample: parts into which early steps divide the batch, at least 2; None lets every step see all of it.
+        metric: what the damping is a multiple of: `Levenberg()`, the identity, or `Marquardt()`, the curvature's
+            diagonal, for which the whole Jacobian is formed. None: `Marquardt(sizes=3e-3)` for a fit, `Levenberg()` for
+            more parameters.
 
     Returns:
         The transformation. Its state is a `DualNewtonState` whose `info` reports on the last step: `Status.NOT_FINITE`
@@ -123,14 +139,18 @@ def dual_newton(
     if sample is not None and sample < 2:
         raise ValueError(f"sample is {sample}: give the number of parts, at least 2, or None for the whole batch")
 
-    parts = 1 if sample is None else sample
+    def options_for(params: PyTree) -> Options:
+        default = Marquardt(sizes=SIZES) if is_fit(params) else Levenberg()
+        return Options(start, acceleration, default if metric is None else metric)
 
     def init(params: PyTree) -> DualNewtonState:
         check_params(params)
         dtype = jax.tree.leaves(params)[0].dtype
         zero, number = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
         info = DualNewtonInfo(zero, zero, number, zero, jnp.zeros((), bool), zero, zero, number, number)
-        return DualNewtonState(number, zero, Sampling.start(dtype), info)
+        (block,) = whole(params)
+        memory = options_for(params).metric.init(block.n, dtype)
+        return DualNewtonState(number, zero, Sampling.start(dtype), memory, info)
 
     def update(
         updates: PyTree,
@@ -146,10 +166,12 @@ def dual_newton(
             raise ValueError("dual_newton needs update(grads, state, params, batch=(inputs, targets))")
         (block,) = whole(params)
         w = block.take(params)
-        point = Point.of(objective, params, batch, key)
+        point, options = Point.of(objective, params, batch, key), options_for(params)
+        # A fit's steps cost so little that there is nothing to spare.
+        parts = 1 if sample is None or is_fit(params) else sample
 
         def tried(point: Point) -> Tried:
-            return try_two(point, block, state.damping, start, acceleration)
+            return try_two(point, block, state.damping, state.metric, options)
 
         count = point.examples.count
         part = part_of(point.examples, parts, state.count)
@@ -168,9 +190,10 @@ def dual_newton(
         penalties = objective.l2 / 2 * jnp.sum(points**2, axis=1)
         losses = jnp.sum(values, axis=1) / total + penalties
         loss = losses[0]
-        winner = jnp.argmin(jnp.where(jnp.isfinite(losses[1:]), losses[1:], jnp.inf)).astype(jnp.int32)
+        judged = jnp.where(jnp.isfinite(losses[1:]) & found.trials.trusted, losses[1:], jnp.inf)
+        winner = jnp.argmin(judged).astype(jnp.int32)
         best = jax.tree.map(lambda leaf: leaf[winner], found.trials)
-        decrease = loss - losses[1:][winner]
+        decrease = loss - judged[winner]
 
         finite, solved = jnp.isfinite(loss) & jnp.isfinite(found.scale), jnp.all(jnp.isfinite(best.step))
         # False for a trial whose loss is not finite, too.
@@ -195,7 +218,9 @@ def dual_newton(
             following_sampling = sampling.after(losses[ends], own[ends], accepted, parts)
             sampling = jax.tree.map(lambda new, old: jnp.where(finite, new, old), following_sampling, sampling)
         step = block.put(params, jnp.where(accepted, best.step, 0))
-        return step, DualNewtonState(state.count + 1, jnp.where(finite, following, state.damping), sampling, info)
+        memory = jnp.where(finite, found.memory, state.metric)
+        damping = jnp.where(finite, following, state.damping)
+        return step, DualNewtonState(state.count + 1, damping, sampling, memory, info)
 
     # optax's types know states made of arrays alone; this one holds a record.
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
