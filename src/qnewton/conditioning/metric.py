@@ -76,8 +76,8 @@ class Marquardt(AbstractMetric):
 
     `D_i^2 = max(a_i, sizes * max_j(a_j s_j^2) / s_i^2)`, with `a_i` the largest `|A_ii|` and `s_i` the largest
     `|params_i|` so far. A fit then does not depend on the units of its parameters: where they are powers of two apart,
-    all numbers are the same to the last bit. The curvature's diagonal includes the objective's l2 term, which moves with
-    the units if all parameters share one: params by c and l2 by c^-2.
+    all numbers are the same to the last bit. The diagonal includes the objective's l2 term, which moves with the units
+    if all parameters share one: parameters c times as large, l2 by c^-2.
 
     With `sizes=0` it is More's. The floor is for starts where the data say next to nothing about a parameter, so that
     its diagonal would let it go anywhere: it is held where it would move by far more than its own size with less than

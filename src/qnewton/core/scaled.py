@@ -12,7 +12,7 @@ from .operators import AbstractCurvatureOperator, AbstractRoot, KroneckerFactors
 
 
 class ScaledRoot(AbstractRoot):
-    """`[R F; sqrt(shift) F]` for a block `F (R^T R + shift I) F`, `F` diagonal; without the lower part where shift is 0.
+    """`[R F; sqrt(shift) F]` of a block `F (R^T R + shift I) F`, `F` diagonal; its upper part alone without a shift.
 
     Attributes:
         root: `R`.

@@ -60,8 +60,8 @@ class LevenbergMarquardt(AbstractAdaptation):
         shrink: factor in (0, 1) where the ratio exceeds `good`.
         grow: factor above 1 where the ratio falls below `poor`, squared where the loss rose.
         good, poor: thresholds on the reduction ratio.
-        smallest: lower limit of the scale; None: the rounding unit of the parameters' float type, since less damping than
-            that beside the largest entry is none.
+        smallest: lower limit of the scale; None: the rounding unit of the parameters' float type, since less damping
+            than that beside the largest entry is none.
         largest: upper limit of the scale.
         per_block: each block follows its own ratio: its share of the decrease (`optim.trial.try_blocks`) over what its
             own model predicted. Whether the step is taken is still decided for the whole.

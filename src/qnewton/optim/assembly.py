@@ -23,6 +23,11 @@ def plain(gradient: Array, param: Array, weight_decay: float) -> Array:
 
 
 def check_partition(blocks: Sequence[Block], params: PyTree) -> None:
+    """Refuse blocks that miss or repeat a leaf.
+
+    Raises:
+        ValueError: with the leaves.
+    """
     covered = sorted(i for block in blocks for i in block.leaves)
     expected = list(range(len(jax.tree.leaves(params))))
     if covered != expected:

@@ -95,11 +95,11 @@ def dual_newton(
     whole loss, on which every trial is judged, falls more than `sample` times slower than the part's own; from there
     on each takes the whole batch. Parts of fewer than 100 residuals are never used.
 
-    A **fit** is a problem of at most 100 parameters, each of which may have a unit of its own. Its damping is a multiple
-    of Marquardt's diagonal rather than of the identity, so that the units make no difference; a step whose acceleration
-    is more than twice the bound is refused, which is what holds it back where no unit does; every step sees the whole
-    batch; and residuals may outnumber the parameters as they like, since its steps come from the singular values of
-    `R` `[rows, n]` and nothing is squared (docs/fitting.md).
+    A **fit** is a problem of at most 100 parameters, each of which may have a unit of its own. Its damping is a
+    multiple of Marquardt's diagonal rather than of the identity, so that the units make no difference. A step whose
+    acceleration is more than twice the bound is refused, which holds it back where no unit does. Every step sees the
+    whole batch. Where residuals outnumber the parameters, its steps come from the singular values of `R`: nothing is
+    squared, and no matrix has more than n columns.
 
     `update(grads, state, params, batch=(inputs, targets), key=None)` is pure, can be jitted and scanned, and returns
     the step itself. It does not read `grads`: under `jit` their computation is dropped, and zeros serve as well. The
@@ -116,8 +116,8 @@ def dual_newton(
             0.75); None leaves them out.
         sample: parts into which early steps divide the batch, at least 2; None lets every step see all of it.
         metric: what the damping is a multiple of: `Levenberg()`, the identity, or `Marquardt()`, the curvature's
-            diagonal, for which the whole Jacobian is formed. None: `Marquardt(sizes=3e-3)` for a fit, `Levenberg()` for
-            more parameters.
+            diagonal, for which the whole Jacobian is formed. None: `Marquardt(sizes=3e-3)` for a fit, `Levenberg()`
+            for more parameters.
 
     Returns:
         The transformation. Its state is a `DualNewtonState` whose `info` reports on the last step: `Status.NOT_FINITE`

@@ -35,14 +35,21 @@ def is_fit(params: PyTree) -> bool:
 
 
 def damping_of(
-    params: PyTree, metric: AbstractMetric | None, conditioning: Sequence[AbstractConditioner] | None
+    params: PyTree, metric: AbstractMetric | None, conditioning: Sequence[AbstractConditioner] | None, by_rule: bool
 ) -> Damping:
     """What `newton` was told, and the defaults for the rest.
 
-    Conditioners that the user chose keep their meaning in the parameters' own units, unless a metric was chosen, too.
+    Conditioners and step rules that the user chose keep their meaning in the parameters' own units, unless a metric was
+    chosen, too.
+
+    Args:
+        params: shapes are read.
+        metric: None for the default.
+        conditioning: None for the default.
+        by_rule: whether a step rule says how far to go.
     """
     if metric is None:
-        metric = Marquardt() if conditioning is None and is_fit(params) else Levenberg()
+        metric = Marquardt() if conditioning is None and not by_rule and is_fit(params) else Levenberg()
     if conditioning is None:
         # A fit's start may be far off, and a network's is not.
         conditioning = (Damp(0.5) if metric.fixed else Damp(2.0),)

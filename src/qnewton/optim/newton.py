@@ -71,7 +71,7 @@ def newton(
             Q-Newton's. A change of basis is undone for the step.
         metric: what damping is a multiple of: `Levenberg()`, the identity, or `Marquardt()`, a diagonal that makes the
             training independent of the parameters' units. None: `Marquardt()` for fits, which have at most 100
-            parameters, where `conditioning` is not given, and `Levenberg()` for all else: networks, whose
+            parameters, where neither `conditioning` nor `step` is given, and `Levenberg()` for all else: networks, whose
             initialisation has chosen the units, take up to twice the steps with it. `clip` and `weight_decay` stay in
             the parameters' own units.
         correction: of what conditioning left out or put in its place, by conjugate gradients on the exact damped
@@ -159,7 +159,7 @@ def newton(
         turns = [turn for turn in first_turns(blocks, dtype) if turn is not None]
         choices = tuple(turn.last for turn in turns) if remembers else ()
         factors = tuple(turn.factors for turn in turns if turn.factors is not None) if counts else ()
-        damping = damping_of(params, metric, conditioning)
+        damping = damping_of(params, metric, conditioning, by_rule=step is not None)
         metrics = () if damping.metric.fixed else tuple(damping.metric.init(block.n, dtype) for block in blocks)
         info = blank_info(damping, blocks, dtype)
         zero = jnp.zeros((), jnp.int32)
@@ -264,7 +264,7 @@ def newton(
     ) -> tuple[PyTree, NewtonState]:
         if params is None or batch is None:
             raise ValueError("newton needs update(grads, state, params, batch=(inputs, targets))")
-        blocks, damping = solved_blocks(params), damping_of(params, metric, conditioning)
+        blocks, damping = solved_blocks(params), damping_of(params, metric, conditioning, by_rule=step is not None)
         point = Point.of(objective, params, batch, key)
         gradients = [block.take(updates) for block in blocks]
         rate = jnp.asarray(learning_rate(state.count) if callable(learning_rate) else learning_rate)

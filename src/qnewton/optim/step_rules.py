@@ -59,6 +59,15 @@ class Situation:
         directions = [self.tree(self.direction), self.tree(self.last)]
         return PlaneModel.of(self.objective, self.params, self.batch, self.gradient, directions, self.key)
 
+    def damped_plane(self) -> tuple[PlaneModel, Float[Array, ""]]:
+        """The same, and what shifts it: damping in the metric, the penalty in the parameters' own units."""
+        plane = self.plane()
+        if self.roots is None:
+            return plane, self.damping + self.objective.l2
+        lengths = jnp.stack([self.direction * self.roots, self.last * self.roots])
+        curvature = plane.curvature + self.objective.l2 * plane.squares
+        return PlaneModel(plane.slopes, curvature, lengths @ lengths.T), self.damping
+
 
 class Outcome(eqx.Module):
     """A step, and what was predicted and seen of it; NaN where a rule does not look.
@@ -141,8 +150,7 @@ class QuadraticModel(AbstractStepRule):
             )
 
     def take(self, situation: Situation) -> Outcome:
-        shift = situation.damping + situation.objective.l2
-        plane = situation.plane()
+        plane, shift = situation.damped_plane()
         coefficients, bounded = plane.minimiser(shift)
         predicted = plane.decrease(coefficients, shift)
         step = coefficients[0] * situation.direction + coefficients[1] * situation.last
