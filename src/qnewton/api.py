@@ -1,6 +1,7 @@
 """The flat public API: every name of `qnewton`, loaded when one of them is first asked for."""
 
 from .conditioning import AbstractConditioner as AbstractConditioner
+from .conditioning import AbstractMetric as AbstractMetric
 from .conditioning import Cliques as Cliques
 from .conditioning import Compensate as Compensate
 from .conditioning import Conditioning as Conditioning
@@ -10,6 +11,8 @@ from .conditioning import DampTo as DampTo
 from .conditioning import DampTrace as DampTrace
 from .conditioning import Definiteness as Definiteness
 from .conditioning import Guarantee as Guarantee
+from .conditioning import Levenberg as Levenberg
+from .conditioning import Marquardt as Marquardt
 from .conditioning import Matching as Matching
 from .conditioning import OutputBlocks as OutputBlocks
 from .conditioning import Prune as Prune

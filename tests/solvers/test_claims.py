@@ -202,9 +202,7 @@ def test_the_claim_of_an_exact_solver_is_the_rule_that_is_documented():
                 assert bool(judge(jnp.asarray([factor * bound, 0.0]), x, b, jnp.asarray(size))[0]) is good
         # ||r||_2 against eps^(1/3) ||b||_2, where rounding would allow more.
         for factor, good in ((0.99, True), (1.01, False)):
-            accepted, relative = judge(
-                jnp.asarray([0.0, factor * 5 * eps ** (1 / 3)]), x, b, jnp.asarray(1e15)
-            )
+            accepted, relative = judge(jnp.asarray([0.0, factor * 5 * eps ** (1 / 3)]), x, b, jnp.asarray(1e15))
             assert bool(accepted) is good
             assert float(relative) == pytest.approx(factor * eps ** (1 / 3))
 
@@ -295,7 +293,10 @@ def test_hermitian_systems_are_solved_and_so_are_their_transposes(name):
             state = solver.init(operator, {})
             turned, options = solver.transpose(state, {})
             conjugate, more = solver.conj(state, {})
-            return [solver.compute(*given) for given in ((state, vector, {}), (turned, vector, options), (conjugate, vector, more))]
+            return [
+                solver.compute(*given)
+                for given in ((state, vector, {}), (turned, vector, options), (conjugate, vector, more))
+            ]
 
         answers = all_three(operator, jnp.asarray(vector))
     for (value, result, _), system in zip(answers, (matrix, matrix.T, matrix.conj()), strict=True):

@@ -17,6 +17,11 @@ from .indefinite import ShiftLowest as ShiftLowest
 from .matching import Cliques as Cliques
 from .matching import Matching as Matching
 from .matching import OutputBlocks as OutputBlocks
+from .metric import AbstractMetric as AbstractMetric
+from .metric import Levenberg as Levenberg
+from .metric import Marquardt as Marquardt
+from .metric import diagonal_of as diagonal_of
+from .metric import in_metric as in_metric
 from .presets import preset as preset
 from .pruning import Prune as Prune
 from .pruning import PruneRows as PruneRows

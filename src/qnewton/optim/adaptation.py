@@ -1,6 +1,7 @@
 """How the damping follows the training."""
 
 import abc
+import math
 from typing import ClassVar
 
 import equinox as eqx
@@ -59,7 +60,9 @@ class LevenbergMarquardt(AbstractAdaptation):
         shrink: factor in (0, 1) where the ratio exceeds `good`.
         grow: factor above 1 where the ratio falls below `poor`, squared where the loss rose.
         good, poor: thresholds on the reduction ratio.
-        smallest, largest: limits of the scale.
+        smallest: lower limit of the scale; None: the rounding unit of the parameters' float type, since less damping
+            than that beside the largest entry is none.
+        largest: upper limit of the scale.
         per_block: each block follows its own ratio: its share of the decrease (`optim.trial.try_blocks`) over what its
             own model predicted. Whether the step is taken is still decided for the whole.
     """
@@ -71,12 +74,13 @@ class LevenbergMarquardt(AbstractAdaptation):
     grow: float = eqx.field(static=True, default=3.0)
     good: float = eqx.field(static=True, default=0.75)
     poor: float = eqx.field(static=True, default=0.25)
-    smallest: float = eqx.field(static=True, default=1e-3)
+    smallest: float | None = eqx.field(static=True, default=None)
     largest: float = eqx.field(static=True, default=1e6)
     per_block: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
-        if not 0 < self.smallest <= self.start <= self.largest:
+        smallest = math.ulp(0.0) if self.smallest is None else self.smallest
+        if not 0 < smallest <= self.start <= self.largest:
             raise ValueError(
                 f"the damping scale starts at {self.start} with limits {self.smallest} to {self.largest}: all must be "
                 "positive, in the order smallest <= start <= largest. Damping is never negative"
@@ -94,7 +98,8 @@ class LevenbergMarquardt(AbstractAdaptation):
         factor = jnp.select(
             [ratio > self.good, ratio >= self.poor, ratio > 0], [self.shrink, 1.0, self.grow], self.grow**2
         )
-        return jnp.clip(scale * factor.astype(scale.dtype), self.smallest, self.largest)
+        smallest = jnp.finfo(scale.dtype).eps if self.smallest is None else self.smallest
+        return jnp.clip(scale * factor.astype(scale.dtype), smallest, self.largest)
 
     def accept(self, decrease: Float[Array, ""]) -> Bool[Array, ""]:
         return decrease > 0

@@ -27,6 +27,7 @@ class Given(eqx.Module):
         start: first guess at the solution `[n]`; None where the solver takes none.
         remembered: what an earlier step found out about the spectrum; None where nothing is kept.
         turn: the block's place in the training; None without a scheduler.
+        metric: what the metric remembers `[k, n]`; None where it remembers nothing.
     """
 
     gradient: Float[Array, " n"]
@@ -35,6 +36,7 @@ class Given(eqx.Module):
     start: Float[Array, " n"] | None
     remembered: Remembered | None
     turn: Turn | None
+    metric: Float[Array, "k n"] | None = None
 
 
 class Solved(eqx.Module):
@@ -46,6 +48,7 @@ class Solved(eqx.Module):
         remembered: for the next step; None where nothing is kept.
         predicted: decrease of the loss by this block's part of the step, by the undamped quadratic model of the block.
         info: for the record.
+        metric: what the metric remembers from here on `[k, n]`; None where it remembers nothing.
     """
 
     direction: Float[Array, " n"]
@@ -53,6 +56,7 @@ class Solved(eqx.Module):
     remembered: Remembered | None
     predicted: Float[Array, ""]
     info: BlockInfo
+    metric: Float[Array, "k n"] | None = None
 
 
 Build = Callable[[Point], tuple[System, Path]]

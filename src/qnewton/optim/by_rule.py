@@ -9,7 +9,8 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 from ..core.status import Status
 from ..core.trees import ravel
-from ..curvature import Batch, Objective
+from ..curvature import Batch, Block, Objective
+from .assembly import joined
 from .loss_scale import LossScale
 from .stages import BlockInfo
 from .state import NewtonState, StepInfo
@@ -22,7 +23,10 @@ def seen_in_units(
     batch: Batch,
     key: Key[Array, ""] | None,
     gradients: PyTree,
-    vectors: Sequence[Float[Array, " n"]],
+    blocks: Sequence[Block],
+    directions: Sequence[Float[Array, " n"]],
+    infos: Sequence[BlockInfo],
+    roots: Float[Array, " n"] | None,
     state: NewtonState,
 ) -> Situation:
     """What a step rule is shown, in units of the loss.
@@ -33,11 +37,17 @@ def seen_in_units(
         batch: `(inputs, targets)`.
         key: of the model, where it takes one.
         gradients: like `params`.
-        vectors: the direction to be subtracted, and what was added to the curvature's diagonal.
+        blocks: of the partition.
+        directions: of each block, to be subtracted.
+        infos: of each block, for its damping.
+        roots: diagonal of the metric's `D`, which the damping is a multiple of; None where it is the identity.
         state: before the step.
     """
     scale = state.scale.after(LossScale.of(objective, params, batch, key))
-    direction, shift = vectors
+    shifts = [jnp.full_like(one, info.damping) for one, info in zip(directions, infos, strict=True)]
+    direction, shift = (ravel(jax.tree.leaves(joined(params, blocks, parts))) for parts in (directions, shifts))
+    if roots is not None:
+        shift = shift * roots**2
     return Situation(
         objective=objective,
         params=params,
@@ -50,6 +60,7 @@ def seen_in_units(
         damping=state.damping_scale,
         shift=shift / scale.divisor,
         radius=state.radius,
+        roots=roots,
     )
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from ..conditioning import AbstractMetric, Levenberg, Marquardt
 from ..core.constants import unfolded
 from ..core.status import Status
 from ..core.trees import check_gradients, check_params
@@ -16,9 +17,12 @@ from ..curvature.independence import independence
 from ..curvature.objective import Batch
 from ..curvature.point import Point
 from .dual_sample import Sampling, part_of
-from .dual_trials import Tried, try_two
+from .dual_trials import Options, Tried, try_two
 from .loss_scale import LossScale, lowered
+from .metrics import is_fit
 
+SIZES = 3e-3
+"""`Marquardt.sizes` of a fit: more than `newton` needs, whose damping begins higher."""
 GROW = 4.0
 """Factor on the damping after a step that no trial was good enough for."""
 
@@ -60,12 +64,14 @@ class DualNewtonState(NamedTuple):
         count: steps taken, refused ones included.
         damping: around which the next step tries two; 0 until a first batch has set the scale.
         sampling: whether the next step may do with a part of the batch.
+        metric: what the metric remembers `[k, n]`; without rows where the damping is a multiple of the identity.
         info: of the last step; zeros before the first.
     """
 
     count: Int[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]  # optax's name for it
     damping: Float[Array, ""]
     sampling: Sampling
+    metric: Float[Array, "k n"]
     info: DualNewtonInfo
 
 
@@ -75,6 +81,7 @@ def dual_newton(
     start: float = 0.1,
     acceleration: float | None = 0.75,
     sample: int | None = 3,
+    metric: AbstractMetric | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Gauss-Newton steps damped after Levenberg and Marquardt, solved in the residuals, bent along the geodesic.
 
@@ -95,6 +102,12 @@ def dual_newton(
     whole loss, on which every trial is judged, falls more than `sample` times slower than the part's own; from there
     on each takes the whole batch. Parts of fewer than 100 residuals are never used.
 
+    A **fit** is a problem of at most 100 parameters, each of which may have a unit of its own. Its damping is a
+    multiple of Marquardt's diagonal rather than of the identity, so that the units make no difference. A step whose
+    acceleration is more than twice the bound is refused, which holds it back where no unit does. Every step sees the
+    whole batch. Where residuals outnumber the parameters, its steps come from the singular values of `R`: nothing is
+    squared, and no matrix has more than n columns.
+
     `update(grads, state, params, batch=(inputs, targets), key=None)` is pure, can be jitted and scanned, and returns
     the step itself. It does not read `grads`: under `jit` their computation is dropped, and zeros serve as well. The
     transformation must come last in an `optax.chain`, since its step was tried as it is.
@@ -110,6 +123,9 @@ def dual_newton(
             0.75); None leaves them out, and so does a model with `jax.custom_vjp`, which has no second derivative
             along a direction.
         sample: parts into which early steps divide the batch, at least 2; None lets every step see all of it.
+        metric: what the damping is a multiple of: `Levenberg()`, the identity, or `Marquardt()`, the curvature's
+            diagonal, for which the whole Jacobian is formed. None: `Marquardt(sizes=3e-3)` for a fit, `Levenberg()`
+            for more parameters.
 
     Returns:
         The transformation. Its state is a `DualNewtonState` whose `info` reports on the last step: `Status.NOT_FINITE`
@@ -131,14 +147,20 @@ def dual_newton(
     if sample is not None and sample < 2:
         raise ValueError(f"sample is {sample}: give the number of parts, at least 2, or None for the whole batch")
 
-    parts = 1 if sample is None else sample
+    def options_for(params: PyTree, *, reverse_only: bool = False) -> Options:
+        default = Marquardt(sizes=SIZES) if is_fit(params) else Levenberg()
+        # A second derivative along the step takes forward mode twice.
+        bending = None if reverse_only else acceleration
+        return Options(start, bending, default if metric is None else metric)
 
     def init(params: PyTree) -> DualNewtonState:
         check_params(params)
         dtype = jax.tree.leaves(params)[0].dtype
         zero, number = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
         info = DualNewtonInfo(zero, zero, number, zero, jnp.zeros((), bool), zero, zero, number, number)
-        return DualNewtonState(number, zero, Sampling.start(dtype), info)
+        (block,) = whole(params)
+        memory = options_for(params).metric.init(block.n, dtype)
+        return DualNewtonState(number, zero, Sampling.start(dtype), memory, info)
 
     def update(
         updates: PyTree | None,
@@ -158,21 +180,23 @@ def dual_newton(
         (block,) = whole(params)
         w = block.take(params)
         scale = LossScale.of(objective, params, batch, key)
-        unit, l2 = scale.divisor, scale.penalty(objective) if objective.l2 else None
+        l2 = jnp.asarray(scale.penalty(objective), w.dtype) if objective.l2 else None
         verdict = independence(objective, params, batch, key)
         point = Point.of(scale.applied(objective), params, batch, key, verdict)
         count, independent = point.examples.count, point.examples.independent
         if not independent:
             # Parts of a batch would be another objective; the rows are those of the whole one.
             point = point.as_one()
-
-        # A second derivative along the step takes forward mode twice.
-        bending = None if verdict.reverse_only else acceleration
+        options = options_for(params, reverse_only=verdict.reverse_only)
+        # A metric has the loss's unit, and its damping has none.
+        unit = scale.divisor if options.metric.fixed else jnp.ones_like(scale.divisor)
+        # A fit's steps cost so little that there is nothing to spare.
+        parts = 1 if sample is None or is_fit(params) or not independent else sample
 
         def tried(point: Point) -> Tried:
-            return try_two(point, block, state.damping / unit, l2, start, bending)
+            return try_two(point, block, state.damping / unit, state.metric, scale.divisor, l2, options)
 
-        part = part_of(point.examples, parts, state.count) if independent else None
+        part = part_of(point.examples, parts, state.count)
         if part is None:
             found, examples = tried(point), jnp.int32(count)
         else:
@@ -188,12 +212,13 @@ def dual_newton(
         penalties = objective.l2 / 2 * jnp.sum(points**2, axis=1)
         losses = jnp.sum(values, axis=1) / total + penalties
         loss = losses[0]
-        winner = jnp.argmin(jnp.where(jnp.isfinite(losses[1:]), losses[1:], jnp.inf)).astype(jnp.int32)
+        judged = jnp.where(jnp.isfinite(losses[1:]) & found.trials.trusted, losses[1:], jnp.inf)
+        winner = jnp.argmin(judged).astype(jnp.int32)
         best = jax.tree.map(lambda leaf: leaf[winner], found.trials)
-        decrease = loss - losses[1:][winner]
+        decrease = loss - judged[winner]
 
         finite, solved = jnp.isfinite(loss) & jnp.isfinite(found.scale), jnp.all(jnp.isfinite(best.step))
-        predicted = best.predicted * unit
+        predicted = best.predicted * scale.divisor
         # False for a trial whose loss is not finite, too.
         better, drowned = lowered(loss, decrease, predicted)
         accepted = finite & solved & better
@@ -219,7 +244,9 @@ def dual_newton(
             following_sampling = sampling.after(losses[ends], own[ends], accepted, parts)
             sampling = jax.tree.map(lambda new, old: jnp.where(finite, new, old), following_sampling, sampling)
         step = block.put(params, jnp.where(accepted, best.step, 0))
-        return step, DualNewtonState(state.count + 1, jnp.where(finite, following, state.damping), sampling, info)
+        memory = jnp.where(finite, found.memory, state.metric)
+        damping = jnp.where(finite, following, state.damping)
+        return step, DualNewtonState(state.count + 1, damping, sampling, memory, info)
 
     # optax's types know states made of arrays alone; this one holds a record.
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]

@@ -38,6 +38,7 @@ class Rows:
         push: `[k, n]` to `R v` for each of the k vectors `[k, rows]`.
         pull: `[k, rows]` to `R^T u` for each `[k, n]`.
         gram: the lower triangle of `R R^T` `[rows, rows]`; what is above the diagonal has no meaning.
+        matrix: `R` `[rows, n]`; None where it was not formed.
     """
 
     residual: Float[Array, " rows"]
@@ -45,27 +46,47 @@ class Rows:
     push: Callable[[Float[Array, "k n"]], Float[Array, "k rows"]]
     pull: Callable[[Float[Array, "k rows"]], Float[Array, "k n"]]
     gram: Callable[[], Float[Array, "rows rows"]]
+    matrix: Float[Array, "rows n"] | None = None
+
+    @classmethod
+    def dense(
+        cls, residual: Float[Array, " rows"], half: Float[Array, "batch c c"], matrix: Float[Array, "rows n"]
+    ) -> "Rows":
+        """With `R` at hand."""
+        return cls(residual, half, lambda v: v @ matrix.T, lambda u: u @ matrix, lambda: _lower_gram(matrix), matrix)
+
+    def in_units(self, factors: Float[Array, " n"]) -> "Rows":
+        """`R F`: where every parameter counts in a unit of `F_i` old ones. Needs the matrix."""
+        assert self.matrix is not None
+        return self.dense(self.residual, self.half, self.matrix * factors)
 
     def weighted(self, outputs: Float[Array, "batch c"]) -> Float[Array, " rows"]:
         """Tangents of the outputs as tangents of the residuals: `L^T z / sqrt(total)`."""
         return jnp.ravel(jnp.einsum("nca,nc->na", self.half, outputs))
 
 
-def rows_of(point: Point, block: Block) -> Rows:
+def rows_of(point: Point, block: Block, *, dense: bool = False, square: bool = True) -> Rows:
     """The rows in the parameters of one block: from the layers where that takes less work than the dense Jacobian.
+
+    Args:
+        point: whose examples they are.
+        block: in which parameters.
+        dense: whether the matrix is wanted, whatever it costs.
+        square: whether the Gram matrix will be.
 
     Raises:
         MemoryError: where the rows would not fit.
     """
     examples = point.examples
-    layers = _layers_that_pay(point, block)
-    check_rows_fit(examples.count, examples.width, 0 if layers else block.n, point.like(block).dtype.itemsize)
+    layers = None if dense else _layers_that_pay(point, block)
+    check_rows_fit(
+        examples.count, examples.width, 0 if layers else block.n, point.like(block).dtype.itemsize, square=square
+    )
     root, slope = _output_root(point, point.outputs_of_all())
     scale = jnp.sqrt(jnp.asarray(examples.total, root.dtype))
     half, residual = root / scale, jnp.ravel(slope) / scale
     if layers is None:
-        matrix = _jacobian(point, half)
-        return Rows(residual, half, lambda v: v @ matrix.T, lambda u: u @ matrix, lambda: _lower_gram(matrix))
+        return Rows.dense(residual, half, _jacobian(point, half))
 
     vector = block.take(point.params)
     verdict = point.examples.verdict
@@ -74,7 +95,9 @@ def rows_of(point: Point, block: Block) -> Rows:
     return Rows(residual, half, jax.vmap(implicit.mv), jax.vmap(implicit.transpose_mv), implicit.gram)
 
 
-def check_rows_fit(examples: int, outputs: int, n: int, itemsize: int, available: float | None = None) -> None:
+def check_rows_fit(
+    examples: int, outputs: int, n: int, itemsize: int, available: float | None = None, *, square: bool = True
+) -> None:
     """Refuse rows whose Gram matrix and Jacobian would not fit in memory.
 
     Args:
@@ -83,6 +106,7 @@ def check_rows_fit(examples: int, outputs: int, n: int, itemsize: int, available
         n: parameters, where the dense Jacobian is formed; otherwise 0.
         itemsize: bytes of an entry.
         available: bytes; None asks the machine.
+        square: whether the Gram matrix and its factors are needed.
 
     Raises:
         MemoryError: with the size, and what to use instead.
@@ -91,7 +115,7 @@ def check_rows_fit(examples: int, outputs: int, n: int, itemsize: int, available
         return
     available = available_bytes() if available is None else available
     rows = examples * outputs
-    needed = (COPIES * rows**2 + 2 * rows * n) * itemsize
+    needed = (COPIES * rows**2 * square + (2 if square else 4) * rows * n) * itemsize
     if needed > available:
         raise MemoryError(
             f"{examples:,} examples of {outputs:,} outputs make {rows:,} residuals: the dual system and the Jacobian "

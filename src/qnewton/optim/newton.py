@@ -11,14 +11,14 @@ import lineax as lx
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from ..conditioning import AbstractConditioner, Damp, condition
+from ..conditioning import AbstractConditioner, AbstractMetric, condition, diagonal_of, in_metric
 from ..core.constants import unfolded
 from ..core.layout import Layout
 from ..core.memory import check_block_fits
 from ..core.operators import Path, path_of
 from ..core.records import System
 from ..core.status import Status
-from ..core.trees import check_gradients, check_params, ravel
+from ..core.trees import check_gradients, check_params
 from ..curvature import AbstractCurvature, Batch, Block, GaussNewton, Objective, Partition, Point, selected, whole
 from ..curvature.checks import check_batch
 from ..curvature.flat import StandInHessian, linear_in_outputs
@@ -28,10 +28,12 @@ from ..scheduling.replay import remembered as chosen_last
 from ..solvers import AbstractSolver, Dual
 from ..solvers.krylov.base import AbstractKrylov
 from .adaptation import AbstractAdaptation, LevenbergMarquardt
+from .assembly import check_partition, joined, plain
 from .blocks import Given, Solved, solve_blocks
 from .by_rule import by_rule, flagged, seen_in_units
 from .correction import Correction
 from .loss_scale import LossScale
+from .metrics import Damping, damping_of, roots_of
 from .stages import BlockInfo, gradient_rate, leaves_unformed, quadratic_decrease, solve_block
 from .state import NewtonState, StepInfo
 from .step_rules import AbstractStepRule
@@ -44,7 +46,8 @@ def newton(
     *,
     curvature: AbstractCurvature | None = None,
     partition: Partition = whole,
-    conditioning: Sequence[AbstractConditioner] = (Damp(0.5),),
+    conditioning: Sequence[AbstractConditioner] | None = None,
+    metric: AbstractMetric | None = None,
     correction: Correction | None = None,
     solver: lx.AbstractLinearSolver | None = None,
     adaptation: AbstractAdaptation | None = None,
@@ -68,8 +71,14 @@ def newton(
         curvature: default `GaussNewton()`.
         partition: which parameters share a system: `whole`, `per_layer`, `per_tensor` or any function of `params` that
             returns blocks.
-        conditioning: applied to each block from first to last. The default suits the adapted damping; with `Fixed()`,
-            `Damp(5e-3)` is Q-Newton's. A change of basis is undone for the step.
+        conditioning: applied to each block from first to last, in the metric's units. None is `Damp(0.5)`, which suits
+            the adapted damping, or `Damp(2.0)` where the metric follows the diagonal; with `Fixed()`, `Damp(5e-3)` is
+            Q-Newton's. A change of basis is undone for the step.
+        metric: what damping is a multiple of: `Levenberg()`, the identity, or `Marquardt()`, a diagonal that makes the
+            training independent of the parameters' units. None: `Marquardt()` for fits, which have at most 100
+            parameters, where neither `conditioning` nor `step` is given, and `Levenberg()` for all else: networks, whose
+            initialisation has chosen the units, take up to twice the steps with it. `clip` and `weight_decay` stay in
+            the parameters' own units.
         correction: of what conditioning left out or put in its place, by conjugate gradients on the exact damped
             system; None takes the conditioned system's solution as it is.
         solver: default `Hybrid()`, which needs about a second for calibration when first traced; any lineax solver
@@ -138,6 +147,7 @@ def newton(
     remembers = isinstance(solver, Hybrid) and solver.policy.remembers
     counts = isinstance(solver, Hybrid) and solver.iterates
     never_forms = matrix_free or (isinstance(solver, Hybrid) and solver.never_forms(floor=curvature.semidefinite))
+    shifted = objective.l2 + curvature.shift > 0
     per_block = step is None and adaptation.tries and adaptation.per_block
 
     def solved_blocks(params: PyTree) -> tuple[Block, ...]:
@@ -145,7 +155,7 @@ def newton(
 
     def init(params: PyTree) -> NewtonState:
         check_params(params)
-        _check_partition(partition(params), params)
+        check_partition(partition(params), params)
         blocks = solved_blocks(params)
         dtype = jax.tree.leaves(params)[0].dtype
         for block in () if never_forms and refresh == 1 else blocks:
@@ -160,10 +170,12 @@ def newton(
         turns = [turn for turn in first_turns(blocks, dtype) if turn is not None]
         choices = tuple(turn.last for turn in turns) if remembers else ()
         factors = tuple(turn.factors for turn in turns if turn.factors is not None) if counts else ()
-        info = blank_info(blocks, dtype)
+        damping = damping_of(params, metric, conditioning, by_rule=step is not None)
+        metrics = () if damping.metric.fixed else tuple(damping.metric.init(block.n, dtype) for block in blocks)
+        info = blank_info(damping, blocks, dtype)
         zero = jnp.zeros((), jnp.int32)
         unit = LossScale.unknown(dtype)
-        return NewtonState(zero, scale, radius, unit, last, systems, starts, estimates, choices, factors, info)
+        return NewtonState(zero, scale, radius, unit, last, systems, starts, estimates, choices, factors, metrics, info)
 
     def first_turns(blocks: Sequence[Block], dtype: jnp.dtype) -> list[Turn | None]:
         if not isinstance(solver, Hybrid):
@@ -183,10 +195,10 @@ def newton(
     def formed(curvature: AbstractCurvature, point: Point, block: Block) -> System:
         return dataclasses.replace(curvature.system(point, block).formed(), layout=None)
 
-    def blank_info(blocks: Sequence[Block], dtype: jnp.dtype) -> StepInfo:
+    def blank_info(damping: Damping, blocks: Sequence[Block], dtype: jnp.dtype) -> StepInfo:
         # The state must have one structure from the first step on, or the user's jit compiles twice.
         def plan_of(block: Block) -> Plan | None:
-            conditioned = condition(conditioning, stand_in(block, dtype), jnp.ones((), dtype))
+            conditioned = condition(damping.conditioning, stand_in(block, dtype), jnp.ones((), dtype))
             estimate = None if reuse is None else reuse.after(conditioned, reuse.init(dtype))[0]
             vector = jnp.zeros(block.n, dtype)
             return solve_block(solver, conditioned, vector, residual_tolerance, estimate=estimate)[1].plan
@@ -216,17 +228,34 @@ def newton(
         # The layers are no part of the state: they are the same in every step, and not known before the first.
         return (system if kept is None else dataclasses.replace(kept, layout=system.layout)), path
 
-    def solve(rate: Float[Array, ""], system: System, path: Path | Int[Array, ""], given: Given) -> Solved:
+    def solve(
+        damping: Damping, rate: Float[Array, ""], system: System, path: Path | Int[Array, ""], given: Given
+    ) -> Solved:
         system = system if leaves_unformed(solver, system) else system.formed()
-        conditioned = condition(conditioning, system, given.scale)
+        fallback, memory, measured = given.gradient, given.metric, system
+        if memory is not None:
+            diagonal = diagonal_of(system)
+            memory = damping.metric.follow(memory, diagonal, given.params)
+            roots = damping.metric.roots(memory)
+            fallback, measured = given.gradient / roots / roots, in_metric(system, roots, diagonal, shifted)
+        conditioned = condition(damping.conditioning, measured, given.scale)
         estimate = remembered = None
         if reuse is not None and given.remembered is not None:
             estimate, remembered = reuse.after(conditioned, given.remembered)
         value, info = solve_block(
-            solver, conditioned, given.gradient, residual_tolerance, path, given.start, estimate, correction, given.turn
+            solver,
+            conditioned,
+            given.gradient,
+            residual_tolerance,
+            path,
+            given.start,
+            estimate,
+            correction,
+            given.turn,
+            fallback,
         )
         if step is not None or adaptation.tries:
-            shorter = gradient_rate(info.damping, given.scale, given.gradient, given.params)
+            shorter = gradient_rate(info.damping, given.scale, fallback, given.params)
             value = jnp.where(info.status == Status.OK, value, shorter * value)
         direction = value if clip is None else jnp.clip(value, -clip, clip)
         if weight_decay:
@@ -237,7 +266,7 @@ def newton(
             predicted = quadratic_decrease(system, given.gradient, -rate * direction)
         # The gradient that stands in for a solution is no guess at one.
         start = None if given.start is None else jnp.where(info.status == Status.OK, value, 0)
-        return Solved(direction, start, remembered, predicted, info)
+        return Solved(direction, start, remembered, predicted, info, memory)
 
     def update(
         updates: PyTree,
@@ -253,7 +282,7 @@ def newton(
         params, batch, key = unfolded((params, batch, key))
         check_batch(batch)
         check_gradients(updates, params)
-        blocks = solved_blocks(params)
+        blocks, damping = solved_blocks(params), damping_of(params, metric, conditioning, by_rule=step is not None)
         point = Point.of(objective, params, batch, key)
         gradients = [block.take(updates) for block in blocks]
         rate = jnp.asarray(learning_rate(state.count) if callable(learning_rate) else learning_rate)
@@ -286,10 +315,11 @@ def newton(
                 state.starts[k] if warm_start else None,
                 state.estimates[k] if reuse is not None else None,
                 turns[k],
+                state.metrics[k] if state.metrics else None,
             )
             for k, (block, gradient) in enumerate(zip(blocks, gradients, strict=True))
         ]
-        solved = solve_blocks(point, builds, givens, partial(solve, rate), solver)
+        solved = solve_blocks(point, builds, givens, partial(solve, damping, rate), solver)
         directions = [result.direction for result in solved]
         infos = [
             dataclasses.replace(
@@ -325,16 +355,16 @@ def newton(
             estimates=estimates,
             choices=choices,
             factors=factors,
+            metrics=tuple(result.metric for result in solved) if state.metrics else (),
         )
         if step is not None:
-            shifts = [jnp.full_like(one, info.damping) for one, info in zip(gradients, infos, strict=True)]
-            vectors = [ravel(jax.tree.leaves(_joined(params, blocks, parts))) for parts in (directions, shifts)]
-            situation = seen_in_units(objective, params, batch, key, updates, vectors, state)
+            roots = roots_of(damping, params, blocks, following.metrics)
+            situation = seen_in_units(objective, params, batch, key, updates, blocks, directions, infos, roots, state)
             return by_rule(step, situation, age, infos, following)
         moved = params
         if where is not None:
-            moved = jax.tree.map(lambda g, w: -rate * _plain(g, w, weight_decay), updates, params)
-        moved = _joined(moved, blocks, [-rate * direction for direction in directions])
+            moved = jax.tree.map(lambda g, w: -rate * plain(g, w, weight_decay), updates, params)
+        moved = joined(moved, blocks, [-rate * direction for direction in directions])
 
         def batch_loss(params: PyTree) -> Float[Array, ""]:
             return objective(params, batch, key)
@@ -366,28 +396,3 @@ def newton(
 def _or_coupled(status: Int[Array, ""], good: Bool[Array, ""] | None) -> Int[Array, ""]:
     """The status of a block, or `COUPLED` where this batch disproves what the verdict presumed."""
     return status if good is None else jnp.where(good, status, jnp.int32(Status.COUPLED))
-
-
-def _joined(params: PyTree, blocks: Sequence[Block], vectors: Sequence[Float[Array, " n"]]) -> PyTree:
-    """The blocks' vectors in the structure of the parameters."""
-    tree = params
-    for block, vector in zip(blocks, vectors, strict=True):
-        tree = block.put(tree, vector)
-    return tree
-
-
-def _plain(gradient: Array, param: Array, weight_decay: float) -> Array:
-    """The direction of a tensor without a system; none where its gradient is not finite."""
-    return jnp.where(jnp.all(jnp.isfinite(gradient)), gradient + weight_decay * param, 0)
-
-
-def _check_partition(blocks: Sequence[Block], params: PyTree) -> None:
-    covered = sorted(i for block in blocks for i in block.leaves)
-    expected = list(range(len(jax.tree.leaves(params))))
-    if covered != expected:
-        missing = sorted(set(expected) - set(covered))
-        repeated = sorted({i for i in covered if covered.count(i) > 1})
-        raise ValueError(
-            f"the partition misses the parameter leaves {missing} and repeats {repeated} (positions in "
-            "jax.tree.leaves(params)): every leaf must belong to exactly one block"
-        )

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, Int
 
-from ..core.coordinates import Standard
+from ..core.coordinates import AbstractCoordinates, Composed, Scaled, Standard
 from ..core.operators import Path, Shifted, path_of
 from ..core.records import System, SystemEstimate
 from ..core.status import Status, Verdict
@@ -57,6 +57,13 @@ class BlockInfo(eqx.Module):
     reduction_ratio: Float[Array, ""]
 
 
+def in_units_only(coordinates: AbstractCoordinates) -> bool:
+    """Whether a change of coordinates is one of units, and no parameter is mixed with another."""
+    if isinstance(coordinates, Composed):
+        return in_units_only(coordinates.first) and in_units_only(coordinates.second)
+    return isinstance(coordinates, (Scaled, Standard))
+
+
 def leaves_unformed(solver: lx.AbstractLinearSolver, system: System) -> bool:
     """Whether the solver gets the block as an operator, and conditioning sees it as one."""
     if isinstance(solver, AbstractSolver) and solver.matrix_free:
@@ -96,10 +103,11 @@ def solve_block(
     estimate: SystemEstimate | None = None,
     correction: Correction | None = None,
     turn: Turn | None = None,
+    fallback: Float[Array, " n"] | None = None,
 ) -> tuple[Float[Array, " n"], BlockInfo]:
     """Solve the conditioned system, and go back to the user's coordinates.
 
-    A block that cannot be solved gets its gradient instead, and the info says so.
+    A block that cannot be solved gets `fallback` instead, and the info says so.
 
     Damping scale and reduction ratio of the info are left open, NaN.
 
@@ -113,11 +121,15 @@ def solve_block(
         estimate: of the system, for a `Hybrid`; None: it asks its own estimator.
         correction: of what conditioning left out, if any; of a block that was not formed nothing was.
         turn: the block's place in the training, for a `Hybrid`.
+        fallback: the direction of a block that cannot be solved `[n]`; None: its gradient.
 
     Raises:
         ValueError: for a first guess in other coordinates than the user's.
     """
-    if start is not None and not isinstance(system.coordinates, Standard):
+    if start is not None and in_units_only(system.coordinates):
+        # `R` is diagonal, so its inverse is that of its transpose.
+        start = system.coordinates.out_of(start)
+    elif start is not None and not isinstance(system.coordinates, Standard):
         raise ValueError(
             f"warm_start=True, and conditioning changes the basis to {type(system.coordinates).__name__}: the last "
             "solution is no first guess in a basis that changes from step to step. Leave out one of them"
@@ -191,7 +203,8 @@ def solve_block(
     user_norm = jnp.linalg.norm(user_gradient / unit)
     exact_residual = jnp.linalg.norm(system.coordinates.out_of(left) / unit) / jnp.where(user_norm > 0, user_norm, 1)
     # The gradient of a batch that is not finite would poison the parameters for good: no step at all then.
-    fallback = jnp.where(jnp.all(jnp.isfinite(user_gradient)), user_gradient, 0)
+    fallback = user_gradient if fallback is None else fallback
+    fallback = jnp.where(jnp.all(jnp.isfinite(user_gradient) & jnp.isfinite(fallback)), fallback, 0)
     direction = jnp.where(status == Status.OK, system.coordinates.back(value), fallback)
     info = BlockInfo(
         plan=plan,

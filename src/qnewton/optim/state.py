@@ -55,6 +55,7 @@ class NewtonState(NamedTuple):
             policy remembers it; otherwise empty.
         factors: each block's `Turn.factors`, by which observed iterations correct predictions, where the scheduler has
             iterative candidates; otherwise empty.
+        metrics: what each block's metric remembers `[k, n]`; empty where the damping is a multiple of the identity.
         info: of the last step; zeros before the first.
     """
 
@@ -68,4 +69,5 @@ class NewtonState(NamedTuple):
     estimates: tuple[Remembered, ...]
     choices: tuple[Int[Array, " sets"], ...]
     factors: tuple[Float[Array, " candidates"], ...]
+    metrics: tuple[Float[Array, "k n"], ...]
     info: StepInfo

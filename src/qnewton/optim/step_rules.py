@@ -29,6 +29,7 @@ class Situation:
         damping: for this step, as the rule keeps it.
         shift: what it stands for on the curvature's diagonal, in units: one number, or one per parameter `[n]`.
         radius: longest step that is trusted; infinite without a trust region.
+        roots: diagonal of the metric's `D`; None where it is the identity.
     """
 
     objective: Objective
@@ -42,6 +43,7 @@ class Situation:
     damping: Float[Array, ""]
     shift: Float[Array, "*n"]
     radius: Float[Array, ""]
+    roots: Float[Array, " n"] | None = None
 
     def tree(self, vector: Float[Array, " n"]) -> PyTree:
         """The vector in the structure of the parameters."""

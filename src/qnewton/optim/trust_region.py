@@ -1,9 +1,14 @@
 """A step no longer than the model is trusted."""
 
+import math
+import sys
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from ..core.trees import ravel
 from .loss_scale import lowered
 from .step_rules import AbstractStepRule, Outcome, Situation
 
@@ -16,32 +21,48 @@ class TrustRegion(AbstractStepRule):
     Two-dimensional subspace minimisation (Byrd, Schnabel and Shultz 1988; Nocedal and Wright 2006, section 4.1): the
     plane holds the dogleg's whole path, so the step is at least as good, and the exact model of it costs one
     forward-mode pass per direction. The model is Gauss-Newton's of the whole network, undamped, whatever curvature the
-    direction comes from; lengths are those of the raveled parameters. The radius follows the ratio of actual to
+    direction comes from; lengths are `|D step|` with the metric's `D`, those of the raveled parameters where it is
+    1. The radius follows the ratio of actual to
     predicted decrease (Nocedal and Wright, algorithm 4.1), and a step that would raise the loss is not taken. For
     batches with little noise.
 
     The radius does what damping would: damp the blocks as little as their solver allows.
 
     Attributes:
-        radius: of the first step, positive, in units of the parameters.
+        radius: of the first step, positive; infinite where `factor` sets it.
+        factor: sets the first radius to this multiple of `|D params|`, or, where that is zero, leaves the first step
+            its length (More 1978, who takes 100); positive. None: `radius` counts.
         shrink: factor in (0, 1) on the length of a step whose ratio is below `poor`: the next radius.
         grow: factor above 1 on the radius where the ratio exceeds `good` and the step was as long as allowed.
         good, poor: thresholds on the reduction ratio.
-        smallest, largest: limits of the radius.
+        smallest, largest: limits of the radius; None: those of the float type.
         damping: constant.
     """
 
     radius: float = eqx.field(static=True, default=1.0)
+    factor: float | None = eqx.field(static=True, default=None, kw_only=True)
     shrink: float = eqx.field(static=True, default=0.25)
     grow: float = eqx.field(static=True, default=2.0)
     good: float = eqx.field(static=True, default=0.75)
     poor: float = eqx.field(static=True, default=0.25)
-    smallest: float = eqx.field(static=True, default=1e-6)
-    largest: float = eqx.field(static=True, default=1e3)
+    smallest: float | None = eqx.field(static=True, default=None)
+    largest: float | None = eqx.field(static=True, default=None)
     damping: float = eqx.field(static=True, default=1.0)
 
+    def __post_init__(self):
+        if self.factor is not None and self.radius == 1.0:
+            self.radius = math.inf
+
     def __check_init__(self):
-        if not 0 < self.smallest <= self.radius <= self.largest < float("inf"):
+        smallest = math.ulp(0.0) if self.smallest is None else self.smallest
+        largest = sys.float_info.max if self.largest is None else self.largest
+        if self.factor is not None and not (0 < self.factor < math.inf and self.radius == math.inf):
+            raise ValueError(
+                f"factor is {self.factor} and radius {self.radius}: factor must be positive and finite, and sets the "
+                "first radius, so leave radius away"
+            )
+        radius = smallest if self.factor is not None else self.radius
+        if not 0 < smallest <= radius <= largest < float("inf"):
             raise ValueError(
                 f"the radius starts at {self.radius} with limits {self.smallest} to {self.largest}: all must be "
                 "positive and finite, in the order smallest <= radius <= largest"
@@ -55,18 +76,28 @@ class TrustRegion(AbstractStepRule):
             raise ValueError(f"damping is {self.damping}: it must be positive and finite")
 
     def take(self, situation: Situation) -> Outcome:
-        gradient, direction, radius = situation.gradient, situation.direction, situation.radius
+        gradient, direction, radius, roots = situation.gradient, situation.direction, situation.radius, situation.roots
+        if roots is not None:
+            # In the units in which the metric is the identity.
+            gradient, direction = gradient / roots, direction * roots
+        first = jnp.isinf(radius)
+        if self.factor is not None:
+            size = ravel(jax.tree.leaves(situation.params))
+            size = jnp.linalg.norm(size if roots is None else size * roots)
+            radius = jnp.where(first & (size > 0), (self.factor * size).astype(radius.dtype), radius)
         along, length = _unit(direction)
         # Twice: what rounding leaves of the first direction would count as curvature of the second.
         aside = gradient - jnp.vdot(gradient, along) * along
         aside = aside - jnp.vdot(aside, along) * along
         parallel = jnp.linalg.norm(aside) <= 64 * jnp.finfo(gradient.dtype).eps * jnp.linalg.norm(gradient)
         across, _ = _unit(jnp.where(parallel, 0, aside))
-        plane = situation.plane(along, across)
-        curvature = plane.curvature + situation.l2 * jnp.eye(2, dtype=gradient.dtype)
+        ways = [way if roots is None else way / roots for way in (along, across)]
+        plane = situation.plane(*ways)
+        squares = jnp.eye(2, dtype=gradient.dtype) if roots is None else plane.squares
+        curvature = plane.curvature + situation.l2 * squares
         coefficients, limited = minimise_in_disc(plane.slopes, curvature, radius)
         predicted = plane.decrease(coefficients, situation.l2)
-        step = coefficients[0] * along + coefficients[1] * across
+        step = coefficients[0] * ways[0] + coefficients[1] * ways[1]
         before = situation.loss()
         actual = before - situation.loss_after(step)
         ratio = actual / predicted
@@ -74,12 +105,18 @@ class TrustRegion(AbstractStepRule):
         better, drowned = lowered(before, actual, predicted)
         accepted = solved & better
         own = coefficients[0] - coefficients[1] * jnp.vdot(gradient, along) / _nonzero(jnp.vdot(gradient, across))
+        # More trusts a second step no further than the first one went, or than that grows to.
+        taken = jnp.linalg.norm(coefficients)
+        trusted = jnp.where(first, jnp.minimum(radius, taken), radius)
         following = jnp.where(
             accepted & (ratio >= self.poor),
-            jnp.where((ratio > self.good) & limited, self.grow * radius, radius),
-            self.shrink * jnp.linalg.norm(coefficients),
+            jnp.where((ratio > self.good) & (limited | first), self.grow * trusted, trusted),
+            self.shrink * taken,
         )
-        following = jnp.clip(following, self.smallest, self.largest).astype(radius.dtype)
+        limits = jnp.finfo(radius.dtype)
+        smallest = limits.tiny if self.smallest is None else self.smallest
+        largest = limits.max if self.largest is None else self.largest
+        following = jnp.clip(following, smallest, largest).astype(radius.dtype)
         return Outcome(
             step=jnp.where(accepted, step, 0),
             damping=situation.damping,
