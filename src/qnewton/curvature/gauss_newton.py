@@ -52,7 +52,7 @@ class GaussNewton(AbstractCurvature):
         """The block, not formed.
 
         Raises:
-            ValueError: if the loss has no Hessian in the outputs.
+            ValueError: if outputs are not real.
         """
         _check_loss(point)
         layers = point.layers(block) if self.structure else None
@@ -66,7 +66,7 @@ class GaussNewton(AbstractCurvature):
 
 
 def _check_loss(point: Point) -> None:
-    """Refuse what cannot be differentiated twice, in words of the objective's."""
+    """Refuse outputs that are not real; an exception of the loss's own passes, with a note on what it is needed for."""
     outputs = jax.eval_shape(point.outputs_of_all)
     if not jnp.issubdtype(outputs.dtype, jnp.floating):
         raise ValueError(
@@ -76,11 +76,11 @@ def _check_loss(point: Point) -> None:
     try:
         jax.eval_shape(lambda z: jax.jvp(jax.grad(point.total_loss), (z,), (z,)), outputs)
     except Exception as error:
-        raise ValueError(
-            f"the loss has no Hessian in the outputs, which Gauss-Newton is made of: {error}. Write the loss in jax "
-            "operations that can be differentiated twice, or use qnewton.EmpiricalFisher(), which needs first "
-            "derivatives only"
-        ) from error
+        error.add_note(
+            "Raised by the loss's Hessian in the outputs, which Gauss-Newton is made of. Write the loss in jax operations "
+            "that can be differentiated twice, or use qnewton.EmpiricalFisher(), which needs first derivatives only"
+        )
+        raise
 
 
 def _dominant(point: Point) -> Bool[Array, ""]:
