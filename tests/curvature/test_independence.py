@@ -87,6 +87,7 @@ COUPLED: dict[str, tuple[PyTree, Predict, Callable, qn.Independence]] = {
     "class-balanced": (PARAMS, dense, balanced, LOSS),
     "mask-over-its-sum": (PARAMS, dense, masked_mean, LOSS),
     "ranking": (PARAMS, dense, ranking, LOSS),
+    "a-weight-for-each-example": (PARAMS, dense, lambda z, y: cross_entropy(z, y) * (1 + NOISE[:, 0] ** 2), ALONE),
     "model-and-loss": (PARAMS, batch_norm, contrastive, BOTH),
 }
 
@@ -224,11 +225,15 @@ def test_under_jit_a_use_of_single_examples_tells_by_its_status() -> None:
             assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(updates))
 
 
-@pytest.mark.parametrize("loss", [cross_entropy, balanced], ids=["coupled-model", "coupled-both"])
-def test_coupled_objectives_train(loss: Callable) -> None:
-    objective, batch = qn.Objective(batch_norm, loss), (INPUTS, CLASSES)
+@pytest.mark.parametrize(
+    ("predict", "loss"),
+    [(batch_norm, cross_entropy), (batch_norm, balanced), (ghost_batch_norm, cross_entropy)],
+    ids=["coupled-model", "coupled-both", "model-that-does-not-run-alone"],
+)
+def test_coupled_objectives_train(predict: Predict, loss: Callable) -> None:
+    objective, batch = qn.Objective(predict, loss), (INPUTS, CLASSES)
     for optimizer in (
-        qn.newton(objective, solver=qn.Cholesky()),
+        qn.newton(objective, solver=qn.Cholesky(), partition=qn.per_tensor),
         qn.newton(objective, solver=qn.CG(rtol=1e-3)),
         qn.dual_newton(objective),
         qn.recipe(objective, PARAMS, batch),

@@ -66,7 +66,7 @@ class GaussNewton(AbstractCurvature):
 
 
 def _check_loss(point: Point) -> None:
-    """Refuse outputs that are not real; an exception of the loss's own passes, with a note on what it is needed for."""
+    """Refuse outputs that are not real; an exception of the loss's own passes, with a note on what it is for."""
     outputs = jax.eval_shape(point.outputs_of_all)
     if not jnp.issubdtype(outputs.dtype, jnp.floating):
         raise ValueError(
@@ -77,8 +77,8 @@ def _check_loss(point: Point) -> None:
         jax.eval_shape(lambda z: jax.jvp(jax.grad(point.total_loss), (z,), (z,)), outputs)
     except Exception as error:
         error.add_note(
-            "Raised by the loss's Hessian in the outputs, which Gauss-Newton is made of. Write the loss in jax operations "
-            "that can be differentiated twice, or use qnewton.EmpiricalFisher(), which needs first derivatives only"
+            "Raised by the loss's Hessian in the outputs, which Gauss-Newton is made of. Write the loss in jax "
+            "operations that can be differentiated twice, or use qnewton.EmpiricalFisher(), which needs first derivatives only"
         )
         raise
 

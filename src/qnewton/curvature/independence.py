@@ -140,11 +140,12 @@ def judge(views: Views, params: PyTree, model: jex.ClosedJaxpr) -> Verdict:
     """
     reverse_only = _has(model.jaxpr, "custom_vjp_call")
     loss, _ = traced(views.objective.terms, views.rows.like(views.count), views.targets)
-    of_loss = _loss_meeting(views, loss)
+    loss_of_one = _loss_alone(views)
+    of_loss = _loss_meeting(views, loss, loss_of_one)
     if views.objective.whole_batch:
         return Verdict(Independence.DECLARED, False, of_loss is None, "", reverse_only)
     one = _alone(views, params)
-    if one is None:
+    if one is None or loss_of_one is None:
         return Verdict(Independence.ALONE_FAILS, False, of_loss is None, SIZE_OF_THE_BATCH, reverse_only)
     of_model = None if views.keyed else _model_meeting(views, params, model, one)
     if of_model is None and of_loss is None:
@@ -164,8 +165,8 @@ def judge(views: Views, params: PyTree, model: jex.ClosedJaxpr) -> Verdict:
 
 
 SIZE_OF_THE_BATCH = (
-    "predict fails on a batch of one, or returns outputs of another shape there; a `.squeeze()` inside it drops the "
-    "axis of the examples as well, so name the axis that it means, as `.squeeze(-1)` does; what differs from one "
+    "predict or loss fails on a batch of one, or predict returns another shape there; a `.squeeze()` inside it drops "
+    "the axis of the examples as well, so name the axis that it means, as `.squeeze(-1)` does; what differs from one "
     "example to the next belongs into the inputs"
 )
 
@@ -263,20 +264,23 @@ def _model_meeting(views: Views, params: PyTree, model: jex.ClosedJaxpr, one: je
     return None if views.count == 1 or same_program(model, one) else _OTHER_SIZE
 
 
-def _loss_meeting(views: Views, many: jex.ClosedJaxpr) -> str | None:
+def _loss_alone(views: Views) -> jex.ClosedJaxpr | None:
+    """The program of the loss on a batch of one; None where it fails on it."""
+    try:
+        return traced(views.objective.terms, views.rows.like(1), _one_of(views.targets))[0]
+    except Exception:  # as in `_alone`
+        return None
+
+
+def _loss_meeting(views: Views, many: jex.ClosedJaxpr, one: jex.ClosedJaxpr | None) -> str | None:
     """Where the proof for the loss fails, or None."""
     if views.count == 1:
         return None
-    outputs = views.rows.like(views.count)
     per_example = [True] * len(views.rows.shapes) + leads(views.targets)
     met = first_meeting(many, per_example, views.count)
     if met is not None:
         return place(met)
-    try:
-        one, _ = traced(views.objective.terms, _one_of(outputs), _one_of(views.targets))
-    except Exception:  # as in `_alone`
-        return _OTHER_SIZE
-    return None if same_program(many, one) else _OTHER_SIZE
+    return None if one is not None and same_program(many, one) else _OTHER_SIZE
 
 
 _OTHER_SIZE = "it computes something else for a batch of another size"

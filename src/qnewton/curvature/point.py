@@ -74,8 +74,9 @@ class Point:
         return self._sharing(replace(self, examples=examples))
 
     def _sharing(self, other: "Point") -> "Point":
-        # The program is traced from the shapes of one example alone.
-        vars(other)["program"] = self.program
+        # The program is traced from the shapes of one example alone, on which a model may not run.
+        if self.examples.independent:
+            vars(other)["program"] = self.program
         return other
 
     def layers(self, block: Block) -> list[Layer] | None:
