@@ -78,7 +78,8 @@ def _check_loss(point: Point) -> None:
     except Exception as error:
         error.add_note(
             "Raised by the loss's Hessian in the outputs, which Gauss-Newton is made of. Write the loss in jax "
-            "operations that can be differentiated twice, or use qnewton.EmpiricalFisher(), which needs first derivatives only"
+            "operations that can be differentiated twice, or use qnewton.EmpiricalFisher(), which needs first "
+            "derivatives only"
         )
         raise
 
