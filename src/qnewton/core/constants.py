@@ -1,12 +1,16 @@
 """Arrays that a traced function closes over, kept from being computed with while it is compiled."""
 
+from typing import TypeVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jax.core import Tracer
+
+Tree = TypeVar("Tree")
 
 
-def unfolded(tree: PyTree) -> PyTree:
+def unfolded(tree: Tree) -> Tree:
     """The same values; where they are constants of a function that is being traced, the compiler does not see them.
 
     XLA folds what depends on constants alone, in an interpreter that takes seconds for the products of a batch with
@@ -22,11 +26,11 @@ def unfolded(tree: PyTree) -> PyTree:
     leaves, structure = jax.tree.flatten(tree)
     constant = [_is_constant(leaf) for leaf in leaves]
     # A new array is traced exactly where computing with constants would be.
-    if not any(constant) or not isinstance(jnp.zeros(()), jax.core.Tracer):
+    if not any(constant) or not isinstance(jnp.zeros(()), Tracer):
         return tree
     hidden = [jax.lax.optimization_barrier(leaf) if own else leaf for leaf, own in zip(leaves, constant, strict=True)]
     return jax.tree.unflatten(structure, hidden)
 
 
 def _is_constant(leaf: object) -> bool:
-    return isinstance(leaf, (jax.Array, np.ndarray)) and not isinstance(leaf, jax.core.Tracer)
+    return isinstance(leaf, (jax.Array, np.ndarray)) and not isinstance(leaf, Tracer)
