@@ -87,7 +87,9 @@ def test_the_compiler_folds_nothing_behind_the_barrier_and_computes_it_once() ->
     matrix = np.random.default_rng(2).standard_normal((30, 20)).astype(np.float32)
 
     def dots(function: Callable[[jax.Array], Any]) -> int:
-        return jax.jit(function).lower(jnp.float32(2)).compile().as_text().count(" dot(")
+        text = jax.jit(function).lower(jnp.float32(2)).compile().as_text()
+        assert text is not None
+        return text.count(" dot(")
 
     assert dots(lambda s: s * (matrix.T @ jnp.asarray(matrix))) == 0
     assert dots(lambda s: s * (unfolded(matrix).T @ unfolded(matrix))) == 1

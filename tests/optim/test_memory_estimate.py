@@ -137,7 +137,8 @@ def test_complete_optimizers_have_one_too(make: Callable[..., Any]) -> None:
 
 
 def test_models_with_a_key_get_one_and_take_one_in_either_width() -> None:
-    options, key = {"solver": q.CG(max_steps=3)}, jax.random.key(4)
+    options: dict[str, Any] = {"solver": q.CG(max_steps=3)}
+    key = jax.random.key(4)
     single = q.memory_estimate(DROPOUT, PARAMS, DATA, key=key, **options)
     with jax.enable_x64(True):
         params, batch = params_of(jnp.float64), data(BATCH, jnp.float64)
@@ -221,7 +222,7 @@ def test_the_table_of_a_step_that_fits_names_every_block_and_no_remedy() -> None
 
 
 def test_blocks_without_a_system_cost_nothing() -> None:
-    fixed = {"solver": q.Cholesky(), "adaptation": q.Fixed()}
+    fixed: dict[str, Any] = {"solver": q.Cholesky(), "adaptation": q.Fixed()}
     limited = estimate(**fixed, where=lambda block: block.n <= 12)
     assert [block.name for block in limited.blocks] == ["b"]
     assert limited.peak_bytes < LARGEST / 4
