@@ -118,7 +118,7 @@ def test_success_means_that_the_residual_is_as_claimed_and_easy_systems_succeed(
             else:
                 assert kappa > EPS[dtype] ** -row.reach, (kappa, found)
             if reported is not None and np.isfinite(reported):
-                rounding = 20 * EPS[dtype] * (1 + np.linalg.norm(value) / np.linalg.norm(vector))
+                rounding = 20 * EPS[dtype] * float(1 + np.linalg.norm(value) / np.linalg.norm(vector))
                 assert reported == pytest.approx(found, rel=1e-2, abs=rounding)
 
 
@@ -141,11 +141,9 @@ def test_powers_of_two_of_matrix_and_vector_change_nothing_but_the_scale(name):
 
 @each
 def test_a_solution_that_the_float_type_cannot_hold_is_no_success(name):
-    matrix, vector = np.diag(np.geomspace(1, 2, N)) * 2.0**90, np.full(N, 2.0**-90)
-    value, success, _ = solve(name, matrix, vector, "float32")
-    assert not success
-    value, success, _ = solve(name, np.diag(np.geomspace(1, 2, N)) * 2.0**-90, np.full(N, 2.0**90), "float32")
-    assert not success
+    matrix = np.diag(np.geomspace(1, 2, N))
+    for exponent in (90, -90):
+        assert not solve(name, matrix * 2.0**exponent, np.full(N, 2.0**-exponent), "float32")[1]
 
 
 def broken():
@@ -210,7 +208,8 @@ def test_the_claim_of_an_exact_solver_is_the_rule_that_is_documented():
 def test_who_judges_the_residual_himself_is_spared_the_product():
     matrix = jnp.asarray(symmetric_with_spectrum([0.0, *np.linspace(1, 2, N - 1)]), "float32")
     operator = matrix_operator(matrix)
-    for solver in (qn.LU(), qn.Cholesky(), qn.Eigh(), qn.QLSA()):
+    solvers: tuple[qn.AbstractSolver, ...] = (qn.LU(), qn.Cholesky(), qn.Eigh(), qn.QLSA())
+    for solver in solvers:
         state = solver.init(operator, {"verify": False})
         held = [leaf for leaf in jax.tree.leaves(eqx.filter(state, eqx.is_array)) if leaf.shape == (N, N)]
         assert len(held) == 1, solver.name
@@ -315,7 +314,7 @@ def test_who_takes_no_complex_system_says_who_does(name):
 def test_a_complex_matrix_that_is_only_tagged_symmetric_is_no_hermitian_one():
     matrix, vector = hermitian("complex64")
     for solver in (qn.Eigh(), qn.MINRES()):
-        with pytest.raises(ValueError, match="needs a Hermitian operator.*complex64"):
+        with pytest.raises(ValueError, match=r"needs a Hermitian operator.*complex64"):
             lx.linear_solve(matrix_operator(jnp.asarray(matrix), lx.symmetric_tag), jnp.asarray(vector), solver)
 
 

@@ -35,6 +35,7 @@ def error(shift, dtype, solver, right=None, coefficients=None, root=ROOT, verify
         inside = rows @ right
         exact = rows.T @ (inside / (values**2 + shift)) + (right - rows.T @ inside) / shift
     solution = solve(operator(shift, dtype, root), jnp.asarray(right, dtype), solver, verify)
+    assert right is not None
     value, rows = np.asarray(solution.value, np.float64), np.asarray(jnp.asarray(root, dtype), np.float64)
     residual = np.linalg.norm(rows.T @ (rows @ value) + shift * value - right) / np.linalg.norm(right)
     explained = residual <= float(jnp.finfo(dtype).eps) ** (1 / 3)
@@ -108,3 +109,21 @@ def test_what_it_cannot_take_is_refused_with_what_to_do():
             Dual().init(Shifted(base, jnp.ones(())), {})
     with pytest.raises(ValueError, match="refinements is -1"):
         Dual(-1)
+
+
+@pytest.mark.parametrize(
+    ("root", "right"), [(2.0**-40, 2.0**-80), (2.0**40, 2.0**80), (1.0, 2.0**-80), (2.0**-30, 1.0)]
+)
+def test_powers_of_two_change_nothing_but_the_scale(root, right):
+    plain = solve(operator(0.1), jnp.asarray(RIGHT, "float32"), Dual())
+    scaled = solve(operator(0.1 * root**2, root=ROOT * root), jnp.asarray(RIGHT * right, "float32"), Dual())
+    assert plain.result == scaled.result == lx.RESULTS.successful
+    np.testing.assert_allclose(np.asarray(scaled.value, np.float64) * (root**2 / right), plain.value, rtol=1e-5)
+
+
+def test_a_root_that_is_not_the_block_s_is_no_success():
+    """As after pruning by hand: the product is with the block itself."""
+    block = DenseBlock.of_root(jnp.asarray(ROOT, "float32"))
+    spoilt = eqx.tree_at(lambda b: b.matrix, block, block.matrix.at[0, 1].add(0.3))
+    solution = solve(Shifted(spoilt, jnp.asarray(0.1, "float32")), jnp.asarray(RIGHT, "float32"), Dual())
+    assert solution.result == lx.RESULTS.singular

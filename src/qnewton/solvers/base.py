@@ -11,7 +11,11 @@ from ..core.status import Refusal
 
 
 class AbstractSolver(lx.AbstractLinearSolver):
-    """A `lineax.AbstractLinearSolver` that a scheduler can weigh."""
+    """A `lineax.AbstractLinearSolver` that a scheduler can weigh.
+
+    Its result is `RESULTS.successful` only where the true residual is what it claims (`solvers.verified`); the
+    linear-solve option `verify=False` leaves that, and the product it takes, to the caller.
+    """
 
     @property
     @abc.abstractmethod

@@ -51,10 +51,10 @@ class Dual(AbstractSolver):
     `RESULTS.singular`; both give NaN. The difference above cancels for small shifts, and one step of refinement mends
     that: in single precision at kappa 1e6 the error was 1e-7 for a random right-hand side (a Cholesky factorisation of
     the formed block: 4e-2) and 1e-3 to 4e-2, 3 to 4 times less than without, for one in the span of the rows, where
-    the rounding of the right-hand side alone does as much. A second step changed nothing in the error. It does in the
-    residual, which each step lowers by about `eps kappa` for a right-hand side in the span of the rows: where that is
-    what misses the claim of `solvers.verified`, more steps are taken, as long as each takes a quarter of it away. A system that keeps
-    missing it is `RESULTS.singular`; `stats["residual"]` is the relative residual.
+    the rounding of the right-hand side alone does as much. A second step changed nothing in the error, but each lowers
+    the residual by about `eps kappa` for a right-hand side in the span of the rows: where that is what misses the claim
+    of `solvers.verified`, more steps are taken, as long as each takes a quarter of it away. A system that keeps missing
+    it is `RESULTS.singular`; `stats["residual"]` is the relative residual.
 
     Attributes:
         refinements: steps of iterative refinement that are always taken, each with one more product with `R^T R`.

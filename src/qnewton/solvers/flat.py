@@ -140,8 +140,9 @@ def check_symmetric(operator: lx.AbstractLinearOperator, name: str) -> None:
     if is_complex(operator) and not semidefinite:
         # lineax's symmetric_tag is about the transpose without the conjugate.
         raise ValueError(
-            f"{name} needs a Hermitian operator, and this one, of {dtype_of(operator)}, is not known to be: tag it with "
-            "lineax.positive_semidefinite_tag or lineax.negative_semidefinite_tag if it is semidefinite, else use LU"
+            f"{name} needs a Hermitian operator, and this one, of {dtype_of(operator)}, is not known to be: tag it "
+            "with lineax.positive_semidefinite_tag or lineax.negative_semidefinite_tag if it is semidefinite, else use "
+            "LU"
         )
     if not semidefinite and not lx.is_symmetric(operator):
         raise ValueError(

@@ -1,5 +1,6 @@
 """Iterative refinement around any solver."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -11,8 +12,8 @@ from jaxtyping import Array, Bool, Float, Inexact, Int, PyTree
 from ..core.records import ClassicalWorkload, Encoding, SystemEstimate, Workload
 from ..core.status import Refusal
 from .base import AbstractSolver
-from .flat import dtype_of, flatten, product, unflatten
-from .scale import finite, norm, unit_of
+from .flat import Product, dtype_of, flatten, product, unflatten
+from .scale import norm, times_unit, unit_of
 from .verified import judge
 
 
@@ -40,10 +41,10 @@ class Refine(AbstractSolver):
 
     Each round takes one product with the operator in its own float type, and one solve, whose relative error xi it
     leaves of the error before: `xi^k` after k rounds. So a quantum solver that is read out coarsely, for `1 / xi^2`
-    copies, serves for any precision that the residual resolves. It ends where `||r|| <= tolerance ||b||`; or at what
-    rounding allows, which is a success where it is what an exact solver claims (`solvers.verified`), else
-    `RESULTS.stagnation`; where a round does not make the residual less, with `RESULTS.stagnation` and the best value so far;
-    or after `rounds`, with `RESULTS.max_steps_reached`. The inner solver's own verdict on its bounds
+    copies, serves for any precision that the residual resolves. It ends where `||r|| <= tolerance ||b||`; at what
+    rounding allows, which is a success where an exact solver claims no more (`solvers.verified`), else
+    `RESULTS.stagnation`; where a round does not make the residual less, with `RESULTS.stagnation` and the best value so
+    far; or after `rounds`, with `RESULTS.max_steps_reached`. The inner solver's own verdict on its bounds
     (`RESULTS.conlim`) does not count, since the residual is what is judged here; a value that is not finite does.
 
     `LineFit` suits its inner solvers: a length that fits never makes the residual more.
@@ -111,12 +112,41 @@ class Refine(AbstractSolver):
         # A power of two, which changes no digit and keeps squares in range.
         scale = unit_of(b)
         b = b / scale
-        size, eps = jnp.linalg.norm(b), jnp.finfo(b.dtype).eps
-        zero, nothing = jnp.zeros_like(size), jnp.zeros((), jnp.int32)
+        size = jnp.linalg.norm(b)
+
+        def solve(residual: Inexact[Array, " n"]) -> tuple[Inexact[Array, " n"], lx.RESULTS, dict[str, Any]]:
+            answer, result, stats = self.inner.compute(state.inner, unflatten(residual, vector), options)
+            return flatten(answer), result, stats
+
+        last, on = self._in_rounds(solve, apply, b, size)
+        # What failed in the first round has not been solved at all.
+        failed = (last.norm == size) & (size > 0) | ~jnp.isfinite(size)
+        value, held = times_unit(jnp.where(failed, jnp.nan, last.x), scale)
+        reached = (last.norm <= self.tolerance * size) | judge(last.residual, last.x, b, last.growth)[0]
+        # A solution that the float type cannot hold is none.
+        reached &= held
+        short = lx.RESULTS.where(on, lx.RESULTS.max_steps_reached, lx.RESULTS.stagnation)
+        result = lx.RESULTS.where((last.result == lx.RESULTS.successful) & ~reached, short, last.result)
+        stats = {
+            "num_steps": last.products,
+            "queries": last.queries,
+            "rounds": last.count,
+            "residual": jnp.where(failed, jnp.nan, last.norm / jnp.where(size > 0, size, 1)),
+        }
+        return unflatten(value, like), result, stats
+
+    def _in_rounds(
+        self,
+        solve: Callable[[Inexact[Array, " n"]], tuple[Inexact[Array, " n"], lx.RESULTS, dict[str, Any]]],
+        apply: Product,
+        b: Inexact[Array, " n"],
+        size: Float[Array, ""],
+    ) -> tuple[_Round, Bool[Array, ""]]:
+        """The last round, and whether only their number ended them."""
+        eps, zero, nothing = jnp.finfo(b.dtype).eps, jnp.zeros_like(size), jnp.zeros((), jnp.int32)
 
         def advance(last: _Round) -> _Round:
-            answer, result, stats = self.inner.compute(state.inner, unflatten(last.residual, vector), options)
-            step = flatten(answer)
+            step, result, stats = solve(last.residual)
             x = last.x + step
             image = apply(step)
             # Not updated, or rounding would be left out.
@@ -156,22 +186,7 @@ class Refine(AbstractSolver):
             moved=jnp.ones((), bool),
         )
         last = jax.lax.while_loop(proceed, advance, first)
-        # What failed in the first round has not been solved at all.
-        failed = (last.norm == size) & (size > 0) | ~jnp.isfinite(size)
-        value = jnp.where(failed, jnp.nan, last.x * scale)
-        reached = (last.norm <= self.tolerance * size) | judge(last.residual, last.x, b, last.growth)[0]
-        # A solution that the float type cannot hold is none.
-        reached &= finite(value) & (jnp.any(value != 0) | (size == 0))
-        halted = last.moved & (last.norm > target(last))
-        short = lx.RESULTS.where(halted, lx.RESULTS.max_steps_reached, lx.RESULTS.stagnation)
-        result = lx.RESULTS.where((last.result == lx.RESULTS.successful) & ~reached, short, last.result)
-        stats = {
-            "num_steps": last.products,
-            "queries": last.queries,
-            "rounds": last.count,
-            "residual": last.norm / jnp.where(size > 0, size, 1),
-        }
-        return unflatten(value, like), result, stats
+        return last, last.moved & (last.norm > target(last))
 
     def transpose(self, state: RefineState, options: dict[str, Any]) -> tuple[RefineState, dict[str, Any]]:
         inner, options = self.inner.transpose(state.inner, options)

@@ -50,6 +50,9 @@ def root_of_product(
     return root * power_of_two((one + other - odd) // 2, dtype), square
 
 
-def finite(*arrays: Inexact[Array, "..."]) -> Bool[Array, ""]:
-    """Whether every entry is finite."""
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(array)) for array in arrays]))
+def times_unit(scaled: Inexact[Array, " n"], unit: Float[Array, ""]) -> tuple[Inexact[Array, " n"], Bool[Array, ""]]:
+    """A vector times a power of two, and whether the float type holds that, but for entries that are negligible."""
+    vector = scaled * unit
+    eps = jnp.finfo(vector.dtype).eps
+    # NaN fails the comparison.
+    return vector, norm(vector / unit - scaled) <= eps * norm(scaled)

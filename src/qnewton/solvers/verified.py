@@ -84,6 +84,7 @@ class Check(eqx.Module):
             return result, {}
         residual = b - (self.image(x) if image is None else image)
         if size is None:
+            assert self.matrix is not None
             size = one_norm(self.matrix)
         good, relative = judge(residual, x, b, size)
         return lx.RESULTS.where((result == lx.RESULTS.successful) & ~good, lx.RESULTS.singular, result), {

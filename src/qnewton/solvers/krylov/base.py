@@ -15,7 +15,7 @@ from ...core.status import Refusal
 from ..base import AbstractSolver
 from ..flat import Product, check_square, dtype_of, flatten, is_complex, product, unflatten
 from ..preconditioners import AbstractPreconditioner
-from ..scale import finite, norm, unit_of
+from ..scale import norm, times_unit, unit_of
 from ..verified import judge, verifies
 
 RUNNING, BREAKDOWN, SINGULAR, STAGNATION = 0, 1, 2, 3
@@ -208,10 +208,9 @@ class AbstractKrylov(AbstractSolver):
             "max_steps": max_steps,
             "residual": best.norm / jnp.where(length == 0, 1, length),
         }
-        value = best.value * scale
         # A solution that the float type cannot hold is none.
-        lost = ~finite(value) | (jnp.all(value == 0) & jnp.any(best.value != 0))
-        result = lx.RESULTS.where((result == lx.RESULTS.successful) & lost, lx.RESULTS.singular, result)
+        value, held = times_unit(best.value, scale)
+        result = lx.RESULTS.where((result == lx.RESULTS.successful) & ~held, lx.RESULTS.singular, result)
         return unflatten(value, state.operator.in_structure()), result, stats
 
     def _trusted(self, problem: Problem) -> tuple[Best, Int[Array, ""], lx.RESULTS]:
