@@ -11,7 +11,16 @@ import pytest
 from qnewton.core.operators import Shifted
 from qnewton.core.records import Kind, System
 from qnewton.core.ritz import ritz_values
-from qnewton.estimation import Automatic, Bracket, Certified, Exact, InverseLanczos, Lanczos, ProbabilisticLanczos, Reuse
+from qnewton.estimation import (
+    Automatic,
+    Bracket,
+    Certified,
+    Exact,
+    InverseLanczos,
+    Lanczos,
+    ProbabilisticLanczos,
+    Reuse,
+)
 from qnewton.testing import DenseBlock, symmetric_with_spectrum
 
 KINDS = list(Kind)
@@ -83,7 +92,7 @@ ESTIMATORS = {
 }
 
 
-# Each pair compiles: small ones of `Automatic` are `Exact`, large ones the others, and two rows of an iteration are five.
+# Each pair compiles: small ones of `Automatic` are `Exact`, large ones the others, and two rows tell as much as five.
 @pytest.mark.parametrize(
     ("name", "n"),
     [
@@ -206,4 +215,4 @@ def test_a_start_that_is_all_but_blind_to_the_top_fails_no_more_often_than_is_sa
         assert float(found.spectral_norm) == pytest.approx(trace, rel=1e-3)
     else:
         # 30 % is what eight products leave open at that probability.
-            assert 10 <= float(found.spectral_norm) <= 10 / 0.69
+        assert 10 <= float(found.spectral_norm) <= 10 / 0.69
