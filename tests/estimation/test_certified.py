@@ -11,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 
 from qnewton.core.records import Kind, System
-from qnewton.estimation import Certified
+from qnewton.estimation import Bracket, Certified, ProbabilisticLanczos
 from qnewton.testing import symmetric_with_spectrum
 
 N = 8
@@ -121,3 +121,24 @@ def test_negative_floor_certifies_nothing(dtype, estimate):
     found = estimate(Certified(), symmetric_with_spectrum(np.linspace(1, 2, N)), dtype, floor=-0.5)
     assert found.condition_number == math.inf
     assert not found.definite
+
+
+@pytest.mark.parametrize("estimator", [Certified(), ProbabilisticLanczos(), Bracket()], ids=["all", "few", "bracket"])
+def test_what_long_sums_leave_of_a_semidefinite_matrix_is_not_called_definite(estimator, estimate):
+    # A thousand outer products of rank 8 in 16 columns, one by one in single precision: rounding makes an eigenvalue
+    # of zero more negative than eps times the Frobenius norm, and damping by less than that leaves it negative.
+    n, rows = 16, 1500
+    rng = np.random.default_rng(n + rows)
+    jacobian = (rng.standard_normal((rows, n // 2)) @ rng.standard_normal((n // 2, n))).astype(np.float32)
+    summed = np.zeros((n, n), np.float32)
+    for row in jacobian:
+        summed += np.outer(row, row)
+    lowest = -np.linalg.eigvalsh(summed.astype(np.float64))[0]
+    unit = np.finfo(np.float32).eps * np.linalg.norm(summed.astype(np.float64))
+    assert 1.3 * unit < lowest, "the case is meant to need more than one unit"
+    floor = np.float32(0.9 * lowest)
+    stored = summed + floor * np.eye(n, dtype=np.float32)
+    assert np.linalg.eigvalsh(stored.astype(np.float64))[0] < 0
+    found = estimate(estimator, stored, "float32", floor=floor)
+    assert not found.definite
+    assert found.condition_number == math.inf

@@ -135,6 +135,22 @@ def test_observed_iterations_correct_the_next_prediction(machine_of):
     assert hybrid.observed(factors, plan, jnp.asarray(0)).tolist() == factors.tolist()
 
 
+def test_the_next_factor_is_the_geometric_mean_of_the_last_and_the_right_one(machine_of):
+    hybrid = q.Hybrid([q.CG(1e-4), q.LU()], classical=machine_of(cg=1e-9, lu=1.0))
+    matrix = symmetric_with_spectrum(np.geomspace(1, 1e3, 40))
+    system = q.System.of(jnp.asarray(matrix, jnp.float32), symmetric=True, eigenvalue_floor=jnp.float32(0.99))
+    turn = hybrid.first_turn(1.0, jnp.dtype("float32"))
+    plan = jax.jit(lambda turn: hybrid.plan(system, turn=turn))(turn)
+    expected = float(plan.expected_steps[0])
+    for last, taken in ((1.0, 9), (3.0, 100), (0.5, 20)):
+        # Expected steps hold the last factor already; without it they would have been this many.
+        right = taken / (expected / last)
+        found = hybrid.observed(jnp.asarray([last, 1.0]), plan, jnp.asarray(taken))
+        np.testing.assert_allclose(found, [(last * right) ** 0.5, 1.0], rtol=1e-5)
+    # Within a hundredfold, whatever was seen.
+    assert float(hybrid.observed(jnp.asarray([50.0, 1.0]), plan, jnp.asarray(10**9))[0]) == 100
+
+
 def test_a_preconditioner_that_may_help_gets_a_try_and_is_then_taken_at_its_count(machine_of):
     class Hopeful(q.Jacobi):
         share: float = 0.25

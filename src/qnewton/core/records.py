@@ -12,6 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from .conditions import Condition, broken, in_words, met
@@ -38,7 +39,7 @@ class Kind(enum.StrEnum):
     """A guess: how far off it is was not found out."""
 
     @property
-    def index(self) -> int:
+    def place(self) -> int:
         """Position in the list of all kinds, which is what a traced record can hold of one."""
         return list(Kind).index(self)
 
@@ -217,7 +218,7 @@ class SystemEstimate(eqx.Module):
         access: what using the operator takes.
         formed: whether the norms were read off a matrix; without one they come from a few products.
         formed_kinds: how sure each number of a formed system is meant to be.
-        kind_index: `Kind.index` of what the condition number came to be: where rounding or too few products leave it
+        kind_index: `Kind.place` of what the condition number came to be: where rounding or too few products leave it
             open it is no longer of the kind that it was meant to be. None: as `formed_kinds` says.
         failure_probability: that a number of the kind `probabilistic` is not the bound that it is said to be; 0 where
             there is none.
@@ -245,7 +246,7 @@ class SystemEstimate(eqx.Module):
     def kind(self) -> Kind:
         """How sure the condition number is; under a trace, how sure it is meant to be."""
         index = self.kind_index
-        if index is None or isinstance(index, jax.core.Tracer | jax.ShapeDtypeStruct):
+        if index is None or isinstance(index, Tracer | jax.ShapeDtypeStruct):
             return self.formed_kinds.condition_number
         return list(Kind)[int(index)]
 

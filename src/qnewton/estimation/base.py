@@ -139,7 +139,7 @@ def assemble(
         matvecs: that finding it took, those behind `norms` not counted.
         failure_probability: of what is probabilistic.
         recurrence: of the Lanczos iteration behind it, if there is one.
-        came_to: `Kind.index` of the kind that the condition number turned out to be; None: `kind`.
+        came_to: `Kind.place` of the kind that the condition number turned out to be; None: `kind`.
     """
     like, formed = system.like, system.is_formed
     largest, smallest = (kind, kind) if ends is None else ends
@@ -170,7 +170,7 @@ def assemble(
         ),
         failure_probability=failure_probability,
         recurrence=recurrence,
-        kind_index=jnp.asarray(kind.index if came_to is None else came_to, jnp.int32),
+        kind_index=jnp.asarray(kind.place if came_to is None else came_to, jnp.int32),
     )
 
 
@@ -218,7 +218,8 @@ def told_or_bounded(
 
     Args:
         norms: of the system.
-        largest, smallest: ends of the spectrum, in magnitude, as found.
+        largest: singular value, as found.
+        smallest: likewise.
         error: of `smallest`, absolute; infinite where it was not pinned down.
         upper: bound on the largest, rounding included.
         lower: bound on the smallest, rounding included; not positive where there is none.
@@ -231,9 +232,9 @@ def told_or_bounded(
     bounded = jnp.where(lower > 0, jnp.log(upper / jnp.where(lower > 0, lower, 1)), jnp.inf)
     log_kappa = jnp.where(told, jnp.log(largest / jnp.where(told, smallest, 1)), bounded)
     log_kappa = jnp.where(jnp.isfinite(norms.frobenius), log_kappa, jnp.inf)
-    known = jnp.where(exact, kind.index, Kind.ESTIMATE.index)
+    known = jnp.where(exact, kind.place, Kind.ESTIMATE.place)
     # Infinity bounds whatever there is.
-    unbounded = jnp.where(jnp.isinf(log_kappa), Kind.CERTIFIED.index, bound.index)
+    unbounded = jnp.where(jnp.isinf(log_kappa), Kind.CERTIFIED.place, bound.place)
     return log_kappa, jnp.where(told & jnp.isfinite(log_kappa), known, unbounded)
 
 

@@ -28,7 +28,8 @@ def share_within(
 
     Args:
         found: one quadrature.
-        low, high: of the interval, `low <= high`.
+        low: of the interval.
+        high: of the interval, at least `low`.
 
     Returns:
         Both in [0, 1], rounding included that the residuals include.
@@ -74,7 +75,8 @@ def counts(least: float, most: float, n: int, probes: int, confidence: float = C
     Pearson (1934): no more than half of `1 - confidence` is left on either side.
 
     Args:
-        least, most: bounds on the mean share over the starts.
+        least: bound on the mean share over the starts.
+        most: bound on the mean share over the starts.
         n: rows.
         probes: starts.
         confidence: of the interval, in (0, 1).

@@ -83,7 +83,7 @@ class Lanczos(AbstractEstimator):
             sign=Kind.CERTIFIED,
             matvecs=most,
             recurrence=krylov.recurrence,
-            came_to=jnp.where(sure, Kind.ESTIMATE.index, Kind.ROUGH.index),
+            came_to=jnp.where(sure, Kind.ESTIMATE.place, Kind.ROUGH.place),
         )
 
 
@@ -131,8 +131,8 @@ def _largest_magnitude(matvec: Matvec, start: Float[Array, " n"], steps: int) ->
         values, residuals = krylov.ritz(size)
         place = jnp.argmax(jnp.abs(values))
         apart = jnp.abs(values - values[place]).at[place].set(jnp.inf)
-        # The error of a Ritz value is the square of its residual over the distance to the rest of the spectrum, of which
-        # the other Ritz values tell (Parlett 1998, theorem 11.7.1).
+        # The error of a Ritz value is the square of its residual over the distance to the rest of the spectrum, of
+        # which the other Ritz values tell (Parlett 1998, theorem 11.7.1).
         error = residuals[place] * jnp.minimum(residuals[place] / jnp.min(apart), 1)
         return jnp.abs(values[place]), error
 

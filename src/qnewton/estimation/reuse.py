@@ -17,7 +17,7 @@ class Remembered(eqx.Module):
         largest, smallest: singular values, less the damping where the system has an eigenvalue floor; `smallest` is
             minus the damping where the condition number was infinite.
         age: steps since they were found; negative before the first.
-        kind: `Kind.index` of the condition number when it was found.
+        kind: `Kind.place` of the condition number when it was found.
     """
 
     largest: Float[Array, ""]
@@ -59,7 +59,7 @@ class Reuse(AbstractEstimator):
     def init(self, dtype: jnp.dtype) -> Remembered:
         """Nothing yet, for systems of this dtype; the first step asks."""
         zero = jnp.zeros((), dtype)
-        return Remembered(zero, zero, jnp.full((), -1, jnp.int32), jnp.full((), Kind.ROUGH.index, jnp.int32))
+        return Remembered(zero, zero, jnp.full((), -1, jnp.int32), jnp.full((), Kind.ROUGH.place, jnp.int32))
 
     def after(self, system: System, remembered: Remembered) -> tuple[SystemEstimate, Remembered]:
         """The estimate, and what to hand in at the next step; pure, one structure from the first step on.
@@ -77,8 +77,8 @@ class Reuse(AbstractEstimator):
             return *ends, zero, _at_best_an_estimate(found), found.matvecs
 
         def keep() -> tuple[Array, ...]:
-            bounds = remembered.kind != Kind.ESTIMATE.index
-            kind = jnp.where(bounds, Kind.ROUGH.index, remembered.kind)
+            bounds = remembered.kind != Kind.ESTIMATE.place
+            kind = jnp.where(bounds, Kind.ROUGH.place, remembered.kind)
             return remembered.largest, remembered.smallest, remembered.age, kind, zero
 
         stale = (remembered.age < 0) | (remembered.age >= self.max_age)
@@ -99,11 +99,11 @@ class Reuse(AbstractEstimator):
             kind=Kind.ESTIMATE,
             sign=Kind.CERTIFIED,
             matvecs=matvecs,
-            came_to=jnp.where(jnp.isinf(log_kappa), Kind.CERTIFIED.index, kind),
+            came_to=jnp.where(jnp.isinf(log_kappa), Kind.CERTIFIED.place, kind),
         )
         return estimate, Remembered(largest, smallest, jnp.where(finite, age + 1, -1), kind)
 
 
 def _at_best_an_estimate(found: SystemEstimate) -> Int[Array, ""]:
-    kind = jnp.asarray(found.kind.index if found.kind_index is None else found.kind_index, jnp.int32)
-    return jnp.where(kind == Kind.EXACT.index, Kind.ESTIMATE.index, kind).astype(jnp.int32)
+    kind = jnp.asarray(found.kind.place if found.kind_index is None else found.kind_index, jnp.int32)
+    return jnp.where(kind == Kind.EXACT.place, Kind.ESTIMATE.place, kind).astype(jnp.int32)
