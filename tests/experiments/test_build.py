@@ -343,7 +343,13 @@ ALLOWED = {
     ),
     "MINRES with K-FAC on the Hessian": (
         "paper",
-        {"solvers": ("minres",), "preconditioner": "kfac", "estimator": "lanczos", "keep": 1.0, "second_estimator": None},
+        {
+            "solvers": ("minres",),
+            "preconditioner": "kfac",
+            "estimator": "lanczos",
+            "keep": 1.0,
+            "second_estimator": None,
+        },
     ),
     "rows and inverse Lanczos": ("paper-code", {"estimator": "inverse-lanczos"}),
 }
