@@ -99,8 +99,9 @@ class EmulatedWalk(AbstractEmulated):
 
     The constant is empirical: T steps leave an error of about `constant kappa / T`. The published mean is 1.84, over
     8 x 8 matrices. Of the whole state, ancillas included, this walk left 2.0 to 3.9 on random indefinite matrices and
-    0.2 to 1.5 on definite ones (rms; more the fewer rows), and so did walks through two other block encodings. So it is planned and charged with 3.3, or with 1.84 where the matrix is definite (`queries`; `published`
-    is the count as it was published). The 0.2 that the literature has for definite 4 x 4 matrices is not used.
+    0.2 to 1.5 on definite ones (rms; more the fewer rows), and so did walks through two other block encodings. So it
+    is planned and charged with 3.3, or with 1.84 where the matrix is definite (`queries`; `published` is the count as
+    it was published). The 0.2 that the literature has for definite 4 x 4 matrices is not used.
 
     Queries are the walk steps of both, with failed filters aborted half-way in the mean, until success, as expected for
     the success probability that was found. Success does not tell the length: `length` has to be a `LineFit`.
