@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import core
 
 
 @contextlib.contextmanager
@@ -21,7 +22,7 @@ def at_once() -> Iterator[None]:
     it by `jit`, `grad`, `vmap`, a loop or `shard_map`. Not `jax.ensure_compile_time_eval`, under which a `shard_map`
     that is not jitted goes on tracing, and which folds the constants of the very programs that are to be timed.
     """
-    with jax.core.eval_context():
+    with core.eval_context():
         yield
 
 

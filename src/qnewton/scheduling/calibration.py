@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import lineax as lx
 import numpy as np
+from jax import core
 from jaxtyping import Array, Float, Int, PyTree
 
 from ..core.operators import access_of
@@ -82,7 +83,7 @@ def _with_values(solver: AbstractSolver) -> AbstractSolver:
     """
 
     def value(leaf: Any) -> Any:
-        return jnp.ones(leaf.shape, leaf.dtype) if isinstance(leaf, jax.core.Tracer) else leaf
+        return jnp.ones(leaf.shape, leaf.dtype) if isinstance(leaf, core.Tracer) else leaf
 
     return jax.tree.map(value, solver)
 
