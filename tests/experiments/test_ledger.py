@@ -142,6 +142,7 @@ def test_what_the_policy_passed_over_is_in_the_record(made):
 
 def test_at_the_break_even_gate_time_both_take_as_long(made):
     profile = q.load_profile("superconducting")
+    assert isinstance(profile, q.QuantumProfile)
     # A load of 4 entries takes half of what LU takes, and no clock scales it.
     loading = dataclasses.replace(q.end_to_end(), readout=None, norm=None, entries_per_s=4 / 5e-4)
     slow = dataclasses.replace(loading, label="slow", entries_per_s=4 / 2e-3)

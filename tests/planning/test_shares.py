@@ -130,6 +130,7 @@ def test_the_failure_probability_is_shared_out_between_read_out_and_error_correc
         assert direction[0][1] == pytest.approx(failure / 4)
         assert length[0][1] == pytest.approx(failure / 4)
         runs = float(charge.copies)
+        assert isinstance(PROFILE, QuantumProfile)
         expected = physical_cost(
             PROFILE,
             qubits=float(charge.logical_qubits),

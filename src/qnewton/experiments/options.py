@@ -196,8 +196,8 @@ class SchedulingOptions:
     """How the condition number is found; certified and probabilistic bound it, determinant-norm is the paper's, right
     but exponentially loose."""
     second_estimator: EstimatorName | None = None
-    """Another one, whose condition number is recorded beside the first one's and decides nothing; each step takes as much
-    longer. None: there is none."""
+    """Another one, whose condition number is recorded beside the first one's and decides nothing; each step takes as
+    much longer. None: there is none."""
     assumptions: tuple[Literal["paper", "paper-sparse", "logical", "end_to_end"], ...] = ("paper",)
     """What a quantum solve is charged for: the choices of the first set are carried out, those of all are recorded
     (`paper end_to_end` for both sides; end_to_end takes a few seconds more to compile)."""

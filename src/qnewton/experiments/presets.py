@@ -17,13 +17,13 @@ from .task_options import BertOptions, GptOptions
 _DEFAULT = TrainOptions()
 
 # Q-Newton, arXiv 2405.00252, as published for its MLP: exact Hessian per tensor, symmetric pruning, r = 5e-3, condition
-# numbers from determinant and norm, LU against QLSA, directions clipped to +-100, learning rate 1e-2 with 20 warm-up steps
-# and linear decay, batch 2,048, 20 epochs. On MNIST that is 20 x 30 = 600 updates. Where the batch is the whole training
-# set, 20 epochs would end inside the warm-up, so the preset keeps the number of updates.
+# numbers from determinant and norm, LU against QLSA, directions clipped to +-100, learning rate 1e-2 with 20 warm-up
+# steps and linear decay, batch 2,048, 20 epochs. On MNIST that is 20 x 30 = 600 updates. Where the batch is the whole
+# training set, 20 epochs would end inside the warm-up, so the preset keeps the number of updates.
 #
-# The keep ratio is the middle of what the released sweeps try (0.025 to 1 and 0.1 to 0.9); which one the paper's main runs
-# had is not known to us (docs/presets.md). The bound on the condition number is exponentially loose, so the number that is
-# as good as true is recorded beside it.
+# The keep ratio is the middle of what the released sweeps try (0.025 to 1 and 0.1 to 0.9); which one the paper's main
+# runs had is not known to us (docs/presets.md). The bound on the condition number is exponentially loose, so the number
+# that is as good as true is recorded beside it.
 _PAPER = TrainOptions(
     preset="paper",
     training=TrainingOptions(steps=600, batch_size=2048, evaluate_every=10),
@@ -31,15 +31,15 @@ _PAPER = TrainOptions(
         curvature="hessian", partition="per-tensor", learning_rate=1e-2, warmup_steps=20, decay=True, clip=100.0
     ),
     conditioning=ConditioningOptions(damping=5e-3, adapt_damping=False, keep=0.5),
-    # The paper sweeps the gate time; by their true condition numbers the larger tensors of this network would be worth a
-    # quantum solve at 1 ns.
+    # The paper sweeps the gate time; by their true condition numbers the larger tensors of this network would be worth
+    # a quantum solve at 1 ns.
     scheduling=SchedulingOptions(
         solvers=("lu", "qlsa"), gate_time_s=1e-9, estimator="determinant-norm", second_estimator="automatic"
     ),
 )
 
-# The released code damps first, by (max|H| + 1e-6) r, and prunes each row alone; its keep ratios run from 0.025 to 1. Its
-# determinant-norm function is called by nothing: it logs singular values.
+# The released code damps first, by (max|H| + 1e-6) r, and prunes each row alone; its keep ratios run from 0.025 to 1.
+# Its determinant-norm function is called by nothing: it logs singular values.
 _PAPER_CODE = replace(
     _PAPER,
     preset="paper-code",

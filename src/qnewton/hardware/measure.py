@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import core
 
 
 @contextlib.contextmanager
@@ -18,10 +19,10 @@ def at_once() -> Iterator[None]:
     """Inside, jax computes at once and its numbers are numbers, whatever is being traced around it.
 
     Everything that measures goes through this: a scheduler without a calibration measures when it is first traced, be
-    it by `jit`, `grad`, `vmap`, a loop or `shard_map`. Not `jax.ensure_compile_time_eval`, under which a `shard_map` that
-    is not jitted goes on tracing, and which folds the constants of the very programs that are to be timed.
+    it by `jit`, `grad`, `vmap`, a loop or `shard_map`. Not `jax.ensure_compile_time_eval`, under which a `shard_map`
+    that is not jitted goes on tracing, and which folds the constants of the very programs that are to be timed.
     """
-    with jax.core.eval_context():
+    with core.eval_context():
         yield
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import lineax as lx
 import numpy as np
+from jax import core
 from jaxtyping import Array, Float, Int, PyTree
 
 from ..core.operators import access_of
@@ -60,11 +61,6 @@ def calibrate(
     """
     for solver in solvers:
         check_candidate(solver)
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(solver)):
-            raise ValueError(
-                f"{solver.name} holds arrays that are being traced, and nothing can be measured with those: calibrate "
-                "with a solver of the same shapes outside, and hand the result on, Hybrid(..., classical=...)"
-            )
     if min(sizes, default=1) < 1:
         raise ValueError(f"sizes is {tuple(sizes)}: a system has at least one row")
     if len(set(sizes)) < 3:
@@ -76,7 +72,20 @@ def calibrate(
         raise ValueError(f"dtype is {name}: systems are float32 or float64")
     if name == "float64" and not jax.config.read("jax_enable_x64"):
         raise ValueError("dtype float64 is not available: switch on jax's x64 mode, or calibrate for float32")
-    return _measure(solvers, name, sorted(set(sizes)), repeats)
+    return _measure([_with_values(solver) for solver in solvers], name, sorted(set(sizes)), repeats)
+
+
+@at_once()
+def _with_values(solver: AbstractSolver) -> AbstractSolver:
+    """The solver with ones in the place of arrays that are being traced, as all are inside `lineax.linear_solve`.
+
+    Iterations are counted while they are measured, so the seconds of each depend on shapes alone.
+    """
+
+    def value(leaf: Any) -> Any:
+        return jnp.ones(leaf.shape, leaf.dtype) if isinstance(leaf, core.Tracer) else leaf
+
+    return jax.tree.map(value, solver)
 
 
 class _Once:

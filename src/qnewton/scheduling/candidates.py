@@ -37,8 +37,8 @@ def check_candidate(solver: Any) -> None:
     if isinstance(solver, AbstractSolver):
         if solver.fidelity is not None and quantum_part(solver) is None:
             raise TypeError(
-                f"{solver.name} is no candidate of Hybrid: its fidelity is {solver.fidelity!r}, which makes it quantum, "
-                "and it states no count of queries: subclass qnewton.AbstractQuantumSolver, or let fidelity be None"
+                f"{solver.name} is no candidate of Hybrid: its fidelity is {solver.fidelity!r}, so it is quantum, and "
+                "it states no count of queries: subclass qnewton.AbstractQuantumSolver, or let fidelity be None"
             )
         return
     if isinstance(solver, type):

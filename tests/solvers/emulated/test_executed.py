@@ -1,7 +1,5 @@
 """What emulated circuits execute over many systems, right-hand sides and keys, against what they are charged."""
 
-import dataclasses
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -119,7 +117,7 @@ def test_hybrid_charges_for_the_circuit_that_it_builds():
         q.EmulatedQSVT(1e-2, kappa=40.0),
         q.EmulatedWalk(1e-2, kappa=40.0, norm=3.0),
     ):
-        # An estimate of the norm, which circuits raise by 5 %: at the numbers of the estimate itself too little is charged.
+        # An estimate of the norm, which circuits raise by 5 %: at the estimate's own numbers too little is charged.
         hybrid = q.Hybrid([solver], estimator=q.InverseLanczos(), classical=machine)
 
         @eqx.filter_jit
@@ -143,4 +141,3 @@ def test_a_promised_condition_number_is_charged_in_a_circuit_as_well():
     expected = q.CircuitQSVT(1e-2).count(Encoding(30.0, 1.0), 1e-2).queries
     assert float(promised.plan(system).queries[0, 0]) == pytest.approx(float(expected), rel=1e-6)
     assert float(bare.plan(system).queries[0, 0]) < float(expected) / 10
-    assert dataclasses.is_dataclass(system)

@@ -71,9 +71,9 @@ def newton_default(options: Reproduction) -> Training:
 def published(options: Reproduction, *, steps: int, conditioning: ConditioningOptions | None = None) -> TrainOptions:
     """Q-Newton's training of the perceptron: exact Hessian per tensor, its schedule, LU against QLSA.
 
-    Not by the preset's three components at once: pruning and regularisation have a figure each, and here one is changed at
-    a time; and by the determinant-norm bound every system would go to LU under every set and at every gate time, which
-    leaves nothing to draw. So blocks are whole unless told otherwise, and the condition number is the true one.
+    Not by the preset's three components at once: pruning and regularisation have a figure each, and here one is changed
+    at a time; and by the determinant-norm bound every system would go to LU under every set and at every gate time,
+    which leaves nothing to draw. So blocks are whole unless told otherwise, and the condition number is the true one.
     """
     paper = PRESETS["paper"]
     whole = dataclasses.replace(paper.conditioning, keep=1.0)

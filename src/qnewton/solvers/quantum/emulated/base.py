@@ -100,10 +100,10 @@ class AbstractEmulated(AbstractExecuted):
     `success_probability` of one application; `runs` of the circuit and `queries` of the block encoding in all, as
     expected for what happened, copies and length included; `num_steps`, products of the emulation.
 
-    Over right-hand sides, systems and keys the mean of what is executed for one copy does not exceed the charge, `count`
-    at the numbers that the circuit is built for, and `EXECUTED_TAIL` says how far single solves may
-    (`tests/solvers/emulated/test_executed.py`, at random systems with condition numbers from 1 to 1,000). Where noise is
-    on, what fails for the noise is not counted.
+    Over right-hand sides, systems and keys the mean of what is executed for one copy does not exceed the charge,
+    `count` at the numbers that the circuit is built for, and `EXECUTED_TAIL` says how far single solves may
+    (`tests/solvers/emulated/test_executed.py`, at random systems with condition numbers from 1 to 100). Where noise
+    is on, what fails for the noise is not counted.
     """
 
     measurement: eqx.AbstractVar[AbstractMeasurement]

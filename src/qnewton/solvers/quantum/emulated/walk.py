@@ -42,8 +42,8 @@ class WholeSteps:
     """`queries.costa.AdiabaticWalk` as a circuit carries it out.
 
     Steps are whole ones, of the walk an even number. The expected repetitions are the published `S` without what the
-    filter lets pass (`e_f = 0` in `queries.costa.steps_per_kappa`): what the walk leaves in its ancillas is thrown away,
-    even where the precision is so coarse that no filter runs.
+    filter lets pass (`e_f = 0` in `queries.costa.steps_per_kappa`): what the walk leaves in its ancillas is thrown
+    away, even where the precision is so coarse that no filter runs.
 
     Attributes:
         walk: with the constant of the walk.
@@ -71,9 +71,9 @@ class WholeSteps:
 _GENERAL = dataclasses.replace(
     costa2023,
     name="costa2023_carried_out",
-    known_from="the formula of arXiv 2312.07690 in whole steps, at the constant 3.3. Over random systems of 2 to 16 rows "
-    "at kappa 1 to 1,000 we measured constants of 2.0 to 3.9 (rms, the ancillas included), by two other block encodings "
-    "as well; the published 1.84 is a mean over 8 x 8 matrices",
+    known_from="the formula of arXiv 2312.07690 in whole steps, at the constant 3.3. Over random systems of 2 to 16 "
+    "rows at kappa 2 to 1,000 we measured constants of 2.0 to 3.9 (rms, the ancillas included), by two other block "
+    "encodings as well; the published 1.84 is a mean over 8 x 8 matrices",
     count=WholeSteps(AdiabaticWalk(3.3)),
     smallest_kappa=_SMALLEST_KAPPA,
     measured_kappa=(1.0, 1000.0),
@@ -99,9 +99,9 @@ class EmulatedWalk(AbstractEmulated):
 
     The constant is empirical: T steps leave an error of about `constant kappa / T`. The published mean is 1.84, over
     8 x 8 matrices. Of the whole state, ancillas included, this walk left 2.0 to 3.9 on random indefinite matrices and
-    0.2 to 1.5 on definite ones (rms; more the fewer rows and the larger kappa), and so did walks through two other block
-    encodings. So it is planned and charged with 3.3, or with 1.84 where the matrix is definite (`queries`; `published`
-    is the count as it was published). The 0.2 that the literature has for definite 4 x 4 matrices is not used.
+    0.2 to 1.5 on definite ones (rms; more the fewer rows), and so did walks through two other block encodings. So it
+    is planned and charged with 3.3, or with 1.84 where the matrix is definite (`queries`; `published` is the count as
+    it was published). The 0.2 that the literature has for definite 4 x 4 matrices is not used.
 
     Queries are the walk steps of both, with failed filters aborted half-way in the mean, until success, as expected for
     the success probability that was found. Success does not tell the length: `length` has to be a `LineFit`.
