@@ -10,8 +10,9 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from ..core.status import Status
 from ..core.trees import ravel
 from ..curvature import Batch, Objective
+from .blocks import Given
 from .loss_scale import LossScale
-from .stages import BlockInfo
+from .stages import BlockInfo, gradient_rate
 from .state import NewtonState, StepInfo
 from .step_rules import AbstractStepRule, Situation
 
@@ -51,6 +52,12 @@ def seen_in_units(
         shift=shift / scale.divisor,
         radius=state.radius,
     )
+
+
+def stands_for(info: BlockInfo, given: Given) -> Float[Array, " n"]:
+    """What the damping of a block adds to the diagonal; of one that was not solved, the inverse of its rate."""
+    rate = gradient_rate(info.damping, given.scale, given.gradient, given.params)
+    return jnp.full_like(given.gradient, jnp.where(info.status == Status.OK, info.damping, 1 / rate))
 
 
 def by_rule(

@@ -16,8 +16,6 @@ Outputs = Callable[[Float[Array, " n"]], Float[Array, "batch c"]]
 
 TRIED = (0.4, 2.5)
 """Multiples of the damping that every step tries: below 1 to let it fall, above to let it grow, about inverse."""
-BENT = 0.5
-"""Share of the straight step's predicted decrease that must be left after the bend; else the step stays straight."""
 LARGEST = 1e6
 """Damping relative to the mean diagonal entry of the Gram matrix: a step that fails there has nothing to gain."""
 
@@ -27,7 +25,7 @@ class Trials(NamedTuple):
 
     Attributes:
         damping: without l2.
-        step: `d + a`, with `a` shortened, or left out where it would cost most of the predicted decrease.
+        step: `d + a`, with `a` shortened.
         predicted: decrease of the objective in the quadratic model.
         acceleration_ratio: `|a| / |d|`, `a` not shortened.
         residual: `||(K + m I) u - b|| / ||b||` of the solve behind d.
@@ -145,11 +143,7 @@ def _solve(
     # R a = -K v / 2 with (K + m I) v = r'': no further product.
     moved = first - factor * (second - shifts[:, None] * bend) / 2
     step = direction + factor * bent
-    # Where the model turns within the step its second derivative leads astray, uphill even.
-    straight, curved = predicted(direction, first), predicted(step, moved)
-    bends = curved >= BENT * straight
-    step = jnp.where(bends[:, None], step, direction)
-    return Trials(dampings, step, jnp.where(bends, curved, straight), ratio, excess(first))
+    return Trials(dampings, step, predicted(step, moved), ratio, excess(first))
 
 
 def _derivatives(

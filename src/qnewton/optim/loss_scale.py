@@ -23,7 +23,8 @@ class LossScale(eqx.Module):
     them, and squares would leave the floating-point range.
 
     Attributes:
-        unit: largest entry of the loss's curvature in the outputs, on the first batch that had any; 0 before.
+        unit: largest entry of the loss's curvature in the outputs on the first batch, or, where that is zero, of its
+            slope times the largest output; 0 before.
         lift: added to that curvature's diagonal where the whole batch has none: a change of the outputs by as much as
             they are then ends at slope zero. Otherwise 0.
     """
@@ -58,10 +59,11 @@ class LossScale(eqx.Module):
         curvature = _size(curve(jax.tree.unflatten(structure, signs)))
         flat = curvature == 0
         size = _size(outputs)
-        lift = jnp.where(flat, _size(slope) / jnp.where(size > 0, size, 1), 0)
+        size, steepest = jnp.where(size > 0, size, 1), _size(slope)
+        lift = jnp.where(flat, steepest / size, 0)
         weights = objective.terms(outputs, targets)[1]
         heaviest = 1 if weights is None else jnp.max(weights)
-        unit = jnp.where(flat, lift, curvature) / jnp.where(heaviest > 0, heaviest, 1)
+        unit = jnp.where(flat, steepest * size, curvature) / jnp.where(heaviest > 0, heaviest, 1)
         dtype = jax.tree.leaves(params)[0].dtype
         usable = jnp.isfinite(unit) & jnp.isfinite(lift)
         return cls(*(jnp.where(usable, value, 0).astype(dtype) for value in (unit, lift)))

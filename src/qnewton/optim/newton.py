@@ -28,7 +28,7 @@ from ..solvers import AbstractSolver, Dual
 from ..solvers.krylov.base import AbstractKrylov
 from .adaptation import AbstractAdaptation, LevenbergMarquardt
 from .blocks import Given, Solved, solve_blocks
-from .by_rule import by_rule, flagged, seen_in_units
+from .by_rule import by_rule, flagged, seen_in_units, stands_for
 from .correction import Correction
 from .loss_scale import LossScale
 from .stages import BlockInfo, gradient_rate, leaves_unformed, quadratic_decrease, solve_block
@@ -319,7 +319,7 @@ def newton(
             factors=factors,
         )
         if step is not None:
-            shifts = [jnp.full_like(one, info.damping) for one, info in zip(gradients, infos, strict=True)]
+            shifts = [stands_for(info, given) for info, given in zip(infos, givens, strict=True)]
             vectors = [ravel(jax.tree.leaves(_joined(params, blocks, parts))) for parts in (directions, shifts)]
             situation = seen_in_units(objective, params, batch, key, updates, vectors, state)
             return by_rule(step, situation, age, infos, following)
