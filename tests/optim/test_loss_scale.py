@@ -87,9 +87,9 @@ def test_the_unit_is_the_largest_curvature_in_the_outputs():
     assert unit(lambda z, y: 1.5 * jnp.sum((z - y) ** 2, axis=-1)) == (3.0, 0.0)
     # Weights that are all the same change nothing about a weighted mean.
     assert unit(lambda z, y: (jnp.sum((z - y) ** 2, axis=-1), weights)) == (2.0, 0.0)
-    # Of a linear loss: slope over outputs.
+    # Of a linear loss: slope times outputs, and slope over outputs.
     slope, size = 2.0, np.abs(np.asarray(z)).max()
-    np.testing.assert_allclose(unit(lambda z, y: slope * jnp.sum(z, axis=-1)), (slope / size, slope / size), rtol=1e-6)
+    np.testing.assert_allclose(unit(lambda z, y: slope * jnp.sum(z, axis=-1)), (slope * size, slope / size), rtol=1e-6)
     largest = unit(optax.softmax_cross_entropy)[0]
     p = np.asarray(jax.nn.softmax(z, axis=-1), np.float64)
     rows = [

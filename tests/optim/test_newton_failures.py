@@ -212,7 +212,8 @@ def test_a_concave_start_is_left_behind(hybrid_of, step_of):
     for _ in range(20):
         before = float(state.damping_scale)
         params, state, _ = step(params, state, batch)
-        if not bool(state.info.accepted):
+        # At the minimum a refusal is rounding's, and says nothing.
+        if not bool(state.info.accepted) and abs(float(params[0]) - 1) > 1e-3:
             refused += 1
             assert float(state.damping_scale) > before
     assert refused > 0

@@ -333,7 +333,8 @@ class TrainOptions:
     """newton: systems go to the scheduler, and all options below act. The others are complete: they set direction,
     length and damping themselves, and only the options of the training act. kfac: K-FAC with momentum, for large
     batches. dual-newton: Levenberg-Marquardt in the residuals, for examples times outputs up to about 1,500. recipe:
-    dual-newton where there are so few and no more than parameters, else kfac. fisher-newton: the empirical Fisher
+    dual-newton where there are so few and no more than parameters, else kfac, which takes clipped steps where the
+    batch is a part of the data. fisher-newton: the empirical Fisher
     matrix of each unit, for language models and other noisy batches. sgd, momentum (Nesterov's), adam, adamw,
     muon (matrices; all else by Adam) and lbfgs (with a line search) are optax's, baselines to compare with: they and
     fisher-newton also read --learning-rate, --warmup-steps and --decay."""

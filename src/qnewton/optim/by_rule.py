@@ -11,8 +11,9 @@ from ..core.status import Status
 from ..core.trees import ravel
 from ..curvature import Batch, Block, Objective
 from .assembly import joined
+from .blocks import Given
 from .loss_scale import LossScale
-from .stages import BlockInfo
+from .stages import BlockInfo, gradient_rate
 from .state import NewtonState, StepInfo
 from .step_rules import AbstractStepRule, Situation
 
@@ -23,9 +24,7 @@ def seen_in_units(
     batch: Batch,
     key: Key[Array, ""] | None,
     gradients: PyTree,
-    blocks: Sequence[Block],
-    directions: Sequence[Float[Array, " n"]],
-    infos: Sequence[BlockInfo],
+    parts: tuple[Sequence[Block], Sequence[Float[Array, " n"]], Sequence[Float[Array, " n"]]],
     roots: Float[Array, " n"] | None,
     state: NewtonState,
 ) -> Situation:
@@ -37,15 +36,13 @@ def seen_in_units(
         batch: `(inputs, targets)`.
         key: of the model, where it takes one.
         gradients: like `params`.
-        blocks: of the partition.
-        directions: of each block, to be subtracted.
-        infos: of each block, for its damping.
+        parts: the blocks; of each its direction, to be subtracted; and what was added to its curvature's diagonal.
         roots: diagonal of the metric's `D`, which the damping is a multiple of; None where it is the identity.
         state: before the step.
     """
     scale = state.scale.after(LossScale.of(objective, params, batch, key))
-    shifts = [jnp.full_like(one, info.damping) for one, info in zip(directions, infos, strict=True)]
-    direction, shift = (ravel(jax.tree.leaves(joined(params, blocks, parts))) for parts in (directions, shifts))
+    blocks, *vectors = parts
+    direction, shift = (ravel(jax.tree.leaves(joined(params, blocks, each))) for each in vectors)
     if roots is not None:
         shift = shift * roots**2
     return Situation(
@@ -62,6 +59,12 @@ def seen_in_units(
         radius=state.radius,
         roots=roots,
     )
+
+
+def stands_for(info: BlockInfo, given: Given) -> Float[Array, " n"]:
+    """What the damping of a block adds to the diagonal; of one that was not solved, the inverse of its rate."""
+    rate = gradient_rate(info.damping, given.scale, given.gradient, given.params)
+    return jnp.full_like(given.gradient, jnp.where(info.status == Status.OK, info.damping, 1 / rate))
 
 
 def by_rule(

@@ -12,8 +12,6 @@ from .dual_rows import Rows
 
 Outputs = Callable[[Float[Array, " n"]], Float[Array, "batch c"]]
 
-BENT = 0.5
-"""Share of the straight step's predicted decrease that must be left after the bend; else the step stays straight."""
 REJECTED = 2.0
 """Multiple of the bound on the acceleration above which a step is not trusted, where the metric is not the identity."""
 
@@ -23,7 +21,7 @@ class Trials(NamedTuple):
 
     Attributes:
         damping: without l2.
-        step: `d + a`, with `a` shortened, or left out where it would cost most of the predicted decrease.
+        step: `d + a`, with `a` shortened.
         predicted: decrease of the objective in the quadratic model.
         acceleration_ratio: `|a| / |d|` in the metric, `a` not shortened.
         residual: `||(K + m I) u - b|| / ||b||` of the solve behind d; of the normal equations where residuals outnumber
@@ -162,8 +160,7 @@ def solve_wide(wide: Wide, outputs: Outputs, w: Float[Array, " n"], damped: Damp
     bend = _Bend.of(bent, direction, damped)
     # R a = -K v / 2 with (K + m I) v = r'': no further product.
     moved = first - bend.factor * (second - shifts[:, None] * dual_bend) / 2
-    straight = trials(direction, first, first, bend)
-    return _unless_costly(straight, trials(direction + bend.factor * bent, moved, first, bend))
+    return trials(direction + bend.factor * bent, moved, first, bend)
 
 
 def solve_tall(rows: Rows, outputs: Outputs, w: Float[Array, " n"], damped: Damped) -> Trials:
@@ -207,14 +204,7 @@ def solve_tall(rows: Rows, outputs: Outputs, w: Float[Array, " n"], damped: Damp
     _, second = jax.vmap(lambda d: _derivatives(rows, outputs, w, d))(factors * direction)
     bent = -solve(jnp.pad(second, ((0, 0), (0, residual.size - rows.residual.size)))) / 2
     bend = _Bend.of(bent, direction, damped)
-    return _unless_costly(trials(direction, bend), trials(direction + bend.factor * bent, bend))
-
-
-def _unless_costly(straight: Trials, bent: Trials) -> Trials:
-    """The bent steps, or straight ones: where the model turns within a step its second derivative leads astray."""
-    keeps = bent.predicted >= BENT * straight.predicted
-    step = jnp.where(keeps[:, None], bent.step, straight.step)
-    return bent._replace(step=step, predicted=jnp.where(keeps, bent.predicted, straight.predicted))
+    return trials(direction + bend.factor * bent, bend)
 
 
 class _Bend(NamedTuple):

@@ -23,7 +23,8 @@ class LossScale(eqx.Module):
     them, and squares would leave the floating-point range.
 
     Attributes:
-        unit: largest entry of the loss's curvature in the outputs, on the first batch that had any; 0 before.
+        unit: largest entry of the loss's curvature in the outputs on the first batch, or, where that is zero, of its
+            slope times the largest output; 0 before.
         lift: added to that curvature's diagonal where the whole batch has none: a change of the outputs by as much as
             they are then ends at slope zero. Otherwise 0.
     """
@@ -52,20 +53,21 @@ class LossScale(eqx.Module):
 
         slope, curve = jax.linearize(jax.grad(total), outputs)
         leaves, structure = jax.tree.flatten(outputs)
+        dtype = jax.tree.leaves(params)[0].dtype
         signs = [
             jax.random.rademacher(jax.random.fold_in(jax.random.key(_SIGNS), k), leaf.shape, leaf.dtype)
             for k, leaf in enumerate(leaves)
         ]
-        curvature = _size(curve(jax.tree.unflatten(structure, signs)))
+        curvature = _size(curve(jax.tree.unflatten(structure, signs))).astype(dtype)
         flat = curvature == 0
-        size = _size(outputs)
-        lift = jnp.where(flat, _size(slope) / jnp.where(size > 0, size, 1), 0)
+        size, steepest = _size(outputs).astype(dtype), _size(slope).astype(dtype)
+        size = jnp.where(size > 0, size, 1)
+        lift = jnp.where(flat, steepest / size, 0)
         weights = objective.terms(whole, targets)[1]
-        heaviest = 1 if weights is None else jnp.max(weights)
-        unit = jnp.where(flat, lift, curvature) / jnp.where(heaviest > 0, heaviest, 1)
-        dtype = jax.tree.leaves(params)[0].dtype
+        heaviest = jnp.ones((), dtype) if weights is None else jnp.max(weights).astype(dtype)
+        unit = jnp.where(flat, steepest * size, curvature) / jnp.where(heaviest > 0, heaviest, 1)
         usable = jnp.isfinite(unit) & jnp.isfinite(lift)
-        return cls(*(jnp.where(usable, value, 0).astype(dtype) for value in (unit, lift)))
+        return cls(jnp.where(usable, unit, 0), jnp.where(usable, lift, 0))
 
     def after(self, measured: "LossScale") -> "LossScale":
         """The unit that was known first, and the new lift."""
@@ -92,7 +94,12 @@ class LossScale(eqx.Module):
             pair = objective.loss(outputs, targets)
             values = pair[0] if isinstance(pair, tuple) else pair
             if lifted:
-                share = self.lift / 2 * _squares_about_here(outputs) / max(1, values.size // max(1, values.shape[0]))
+                share = (
+                    self.lift
+                    / 2
+                    * _squares_about_here(outputs, self.lift.dtype)
+                    / max(1, values.size // max(1, values.shape[0]))
+                )
                 values = values + share.reshape(share.shape + (1,) * (values.ndim - 1)).astype(values.dtype)
             values = values / self.divisor.astype(values.dtype)
             return (values, *pair[1:]) if isinstance(pair, tuple) else values
@@ -121,16 +128,17 @@ def lowered(
     """
     noise = rounding(before)
     finite = jnp.isfinite(before) & jnp.isfinite(actual)
+    predicted = predicted.astype(before.dtype)
     drowned = finite & (jnp.abs(predicted) <= noise) & (actual >= -noise)
     return finite & ((actual > 0) | (drowned & (predicted > 0))), drowned
 
 
-def _squares_about_here(tree: PyTree) -> Float[Array, " batch"]:
+def _squares_about_here(tree: PyTree, dtype: Any) -> Float[Array, " batch"]:
     """Zero, with slope zero and the identity for half its Hessian."""
     parts = []
     for leaf in jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array)):
         moved = leaf - jax.lax.stop_gradient(leaf)
-        parts.append(jnp.sum(moved.reshape(leaf.shape[0], -1) ** 2, axis=1))
+        parts.append(jnp.sum(moved.reshape(leaf.shape[0], -1) ** 2, axis=1).astype(dtype))
     return jnp.sum(jnp.stack(parts), axis=0)
 
 

@@ -30,7 +30,7 @@ from ..solvers.krylov.base import AbstractKrylov
 from .adaptation import AbstractAdaptation, LevenbergMarquardt
 from .assembly import check_partition, joined, plain
 from .blocks import Given, Solved, solve_blocks
-from .by_rule import by_rule, flagged, seen_in_units
+from .by_rule import by_rule, flagged, seen_in_units, stands_for
 from .correction import Correction
 from .loss_scale import LossScale
 from .metrics import Damping, damping_of, roots_of
@@ -359,7 +359,9 @@ def newton(
         )
         if step is not None:
             roots = roots_of(damping, params, blocks, following.metrics)
-            situation = seen_in_units(objective, params, batch, key, updates, blocks, directions, infos, roots, state)
+            shifts = [stands_for(info, given) for info, given in zip(infos, givens, strict=True)]
+            parts = blocks, directions, shifts
+            situation = seen_in_units(objective, params, batch, key, updates, parts, roots, state)
             return by_rule(step, situation, age, infos, following)
         moved = params
         if where is not None:

@@ -64,7 +64,7 @@ class Trial(eqx.Module):
         following = jax.vmap(adaptation.adapt)(scale, jnp.where(self.shares > 0, self.ratios, -jnp.inf))
         following = jnp.where(accepted, following, jnp.maximum(following, scale))
         still = still | ((self.shares == 0) & (self.predictions == 0))
-        noise = rounding(self.loss)
+        noise = rounding(self.loss).astype(self.predictions.dtype)
         still = still | ((jnp.abs(self.predictions) <= noise) & (self.shares >= -noise))
         return jnp.where(still, scale, following)
 
