@@ -70,10 +70,10 @@ def newton(
             the adapted damping, or `Damp(2.0)` where the metric follows the diagonal; with `Fixed()`, `Damp(5e-3)` is
             Q-Newton's. A change of basis is undone for the step.
         metric: what damping is a multiple of: `Levenberg()`, the identity, or `Marquardt()`, a diagonal that makes the
-            training independent of the parameters' units. None: `Marquardt()` for fits, which have at most 100
-            parameters, where neither `conditioning` nor `step` is given, and `Levenberg()` for all else: networks, whose
-            initialisation has chosen the units, take up to twice the steps with it. `clip` and `weight_decay` stay in
-            the parameters' own units.
+            training independent of the parameters' units. None: `Marquardt()` for fits (at most 100 parameters, and
+            neither `conditioning` nor `step` given), and `Levenberg()` for all else: networks, whose initialisation has
+            chosen the units, take up to twice the steps with it. `clip` and `weight_decay` stay in the parameters' own
+            units.
         correction: of what conditioning left out or put in its place, by conjugate gradients on the exact damped
             system; None takes the conditioned system's solution as it is.
         solver: default `Hybrid()`, which needs about a second for calibration when first traced; any lineax solver
