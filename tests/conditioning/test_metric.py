@@ -67,7 +67,8 @@ def test_the_largest_so_far_counts_and_what_is_not_finite_leaves_no_trace() -> N
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.3])
-def test_a_block_in_units_is_the_dense_congruence(shift, x64) -> None:
+@pytest.mark.parametrize("dtype", ["float64"], indirect=True)
+def test_a_block_in_units_is_the_dense_congruence(shift, dtype) -> None:
     rng = np.random.default_rng(0)
     root, roots = rng.standard_normal((4, 6)), 2.0 ** rng.integers(-9, 9, 6)
     block = root.T @ root
