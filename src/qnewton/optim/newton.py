@@ -11,7 +11,7 @@ import lineax as lx
 import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from ..conditioning import AbstractConditioner, AbstractMetric, condition, diagonal_of, in_metric
+from ..conditioning import AbstractConditioner, AbstractMetric, condition
 from ..core.layout import Layout
 from ..core.memory import check_block_fits
 from ..core.operators import Path, path_of
@@ -28,7 +28,7 @@ from .adaptation import AbstractAdaptation, LevenbergMarquardt
 from .assembly import check_partition, joined, plain
 from .blocks import Given, Solved, solve_blocks
 from .correction import Correction
-from .metrics import Damping, damping_of, roots_of
+from .metrics import Damping, damping_of, measure, needs_layers, roots_of
 from .stages import BlockInfo, leaves_unformed, quadratic_decrease, solve_block
 from .state import NewtonState, StepInfo
 from .step_rules import AbstractStepRule, Situation
@@ -70,10 +70,10 @@ def newton(
             the adapted damping, or `Damp(2.0)` where the metric follows the diagonal; with `Fixed()`, `Damp(5e-3)` is
             Q-Newton's. A change of basis is undone for the step.
         metric: what damping is a multiple of: `Levenberg()`, the identity, or `Marquardt()`, a diagonal that makes the
-            training independent of the parameters' units. None: `Marquardt()` for fits (at most 100 parameters, and
-            neither `conditioning` nor `step` given), and `Levenberg()` for all else: networks, whose initialisation has
-            chosen the units, take up to twice the steps with it. `clip` and `weight_decay` stay in the parameters' own
-            units.
+            training independent of the parameters' units. None: `Marquardt()` for fits (at most 100 parameters; neither
+            `conditioning` nor `step` given, no `Fixed()` damping, no preconditioner through layers), else
+            `Levenberg()`: networks, whose initialisation has chosen the units, take up to twice the steps with the
+            other. `clip` and `weight_decay` stay in the parameters' own units.
         correction: of what conditioning left out or put in its place, by conjugate gradients on the exact damped
             system; None takes the conditioned system's solution as it is.
         solver: default `Hybrid()`, which needs about a second for calibration when first traced; any lineax solver
@@ -136,6 +136,7 @@ def newton(
     remembers = isinstance(solver, Hybrid) and solver.policy.remembers
     counts = isinstance(solver, Hybrid) and solver.iterates
     never_forms = matrix_free or (isinstance(solver, Hybrid) and solver.never_forms(floor=curvature.semidefinite))
+    adapted = step is None and adaptation.tries and not needs_layers(solver)
     shifted = objective.l2 + curvature.shift > 0
     per_block = step is None and adaptation.tries and adaptation.per_block
 
@@ -159,7 +160,7 @@ def newton(
         turns = [turn for turn in first_turns(blocks, dtype) if turn is not None]
         choices = tuple(turn.last for turn in turns) if remembers else ()
         factors = tuple(turn.factors for turn in turns if turn.factors is not None) if counts else ()
-        damping = damping_of(params, metric, conditioning, by_rule=step is not None)
+        damping = damping_of(params, metric, conditioning, adapted)
         metrics = () if damping.metric.fixed else tuple(damping.metric.init(block.n, dtype) for block in blocks)
         info = blank_info(damping, blocks, dtype)
         zero = jnp.zeros((), jnp.int32)
@@ -220,12 +221,10 @@ def newton(
         damping: Damping, rate: Float[Array, ""], system: System, path: Path | Int[Array, ""], given: Given
     ) -> Solved:
         system = system if leaves_unformed(solver, system) else system.formed()
-        fallback, memory, measured = given.gradient, given.metric, system
+        measured, fallback, memory = system, given.gradient, given.metric
         if memory is not None:
-            diagonal = diagonal_of(system)
-            memory = damping.metric.follow(memory, diagonal, given.params)
-            roots = damping.metric.roots(memory)
-            fallback, measured = given.gradient / roots / roots, in_metric(system, roots, diagonal, shifted)
+            memory, roots, measured = measure(damping.metric, memory, system, given.params, shifted)
+            fallback = given.gradient / roots / roots
         conditioned = condition(damping.conditioning, measured, given.scale)
         estimate = remembered = None
         if reuse is not None and given.remembered is not None:
@@ -264,7 +263,7 @@ def newton(
     ) -> tuple[PyTree, NewtonState]:
         if params is None or batch is None:
             raise ValueError("newton needs update(grads, state, params, batch=(inputs, targets))")
-        blocks, damping = solved_blocks(params), damping_of(params, metric, conditioning, by_rule=step is not None)
+        blocks, damping = solved_blocks(params), damping_of(params, metric, conditioning, adapted)
         point = Point.of(objective, params, batch, key)
         gradients = [block.take(updates) for block in blocks]
         rate = jnp.asarray(learning_rate(state.count) if callable(learning_rate) else learning_rate)
