@@ -88,8 +88,7 @@ def newton(
         clip: largest absolute entry of the direction before the learning rate, positive; None does not clip.
         weight_decay: decoupled (Loshchilov and Hutter 2019): `learning_rate * weight_decay * params` is subtracted as
             well, and the objective does not know; at least 0. A penalty in the objective is its `l2`.
-        residual_tolerance: a solve whose relative residual exceeds it counts as failed (0.1 asks for a direction, not
-            for an accurate solution).
+        residual_tolerance: a solve whose relative residual exceeds it has failed (0.1: a direction is asked for).
         warm_start: an iterative solver starts from the block's last solution (Martens 2010, section 4.5), in the
             multiple that fits best for solvers of ours; costs one product and a vector in the state. Saves a quarter
             of the iterations where the damping is fixed, and next to none where it is adapted.
@@ -361,7 +360,9 @@ def newton(
             else:
                 trial = try_whole(batch_loss, params, moved, loss, predictions)
             ratio, accepted = trial.ratio, adaptation.accept(trial.decrease)
-            scale = trial.adapted(adaptation, scale, accepted)
+            failed = [(info.status == Status.NOT_SOLVED) & (info.damping > 0) for info in infos]
+            adapted_scale = trial.adapted(adaptation, scale, accepted)
+            scale = adaptation.after_solves(scale, adapted_scale, jnp.stack(failed), [block.n for block in blocks])
             infos = [
                 dataclasses.replace(info, reduction_ratio=own) for info, own in zip(infos, trial.ratios, strict=True)
             ]
