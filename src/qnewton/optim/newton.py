@@ -72,8 +72,8 @@ def newton(
         metric: what damping is a multiple of: `Levenberg()`, the identity, or `Marquardt()`, a diagonal that makes the
             training independent of the parameters' units. None: `Marquardt()` for fits (at most 100 parameters; neither
             `conditioning` nor `step` given, no `Fixed()` damping, no preconditioner through layers), else
-            `Levenberg()`: networks, whose initialisation has chosen the units, take up to twice the steps with the
-            other. `clip` and `weight_decay` stay in the parameters' own units.
+            `Levenberg()`: networks, whose initialisation has chosen the units, take 1.4 times the steps and more
+            with the other. `clip` and `weight_decay` stay in the parameters' own units.
         correction: of what conditioning left out or put in its place, by conjugate gradients on the exact damped
             system; None takes the conditioned system's solution as it is.
         solver: default `Hybrid()`, which needs about a second for calibration when first traced; any lineax solver
