@@ -11,6 +11,7 @@ import qnewton as qn
 from qnewton.conditioning import diagonal_of, in_metric
 from qnewton.core.operators import DenseRoot, Shifted
 from qnewton.core.records import System
+from qnewton.core.scaled import ScaledBlock
 from qnewton.testing.blocks import DenseBlock
 
 POWERS = st.lists(st.integers(-40, 40), min_size=5, max_size=5)
@@ -67,7 +68,8 @@ def test_the_largest_so_far_counts_and_what_is_not_finite_leaves_no_trace() -> N
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.3])
-def test_a_block_in_units_is_the_dense_congruence(shift, x64) -> None:
+@pytest.mark.parametrize("dtype", ["float64"], indirect=True)
+def test_a_block_in_units_is_the_dense_congruence(shift, dtype) -> None:
     rng = np.random.default_rng(0)
     root, roots = rng.standard_normal((4, 6)), 2.0 ** rng.integers(-9, 9, 6)
     block = root.T @ root
@@ -84,12 +86,15 @@ def test_a_block_in_units_is_the_dense_congruence(shift, x64) -> None:
         vector = rng.standard_normal(6)
         np.testing.assert_allclose(after.operator.mv(jnp.asarray(vector)), expected @ vector, rtol=1e-9)
         np.testing.assert_allclose(after.coordinates.back(jnp.asarray(vector)), vector / roots, rtol=1e-12)
+        assert after.eigenvalue_floor is not None
         assert float(after.eigenvalue_floor) <= np.linalg.eigvalsh(expected)[0] + 1e-12 * np.max(expected)
     scaled = in_metric(unformed, jnp.asarray(roots), diagonal_of(unformed), shifted=shift > 0).operator
+    assert isinstance(scaled, ScaledBlock)
     np.testing.assert_allclose(scaled.diagonal(), np.diag(expected), rtol=1e-12)
     np.testing.assert_allclose(scaled.max_entry(), np.max(np.diag(expected)), rtol=1e-12)
     np.testing.assert_allclose(np.triu(scaled.upper_triangle()), np.triu(expected), rtol=1e-9, atol=1e-12)
     found = scaled.root()
+    assert found is not None
     dense = np.stack([found.transpose_mv(row) for row in jnp.eye(found.rows)])
     np.testing.assert_allclose(dense.T @ dense, expected, rtol=1e-9, atol=1e-12 * np.max(expected))
     np.testing.assert_allclose(found.gram(), dense @ dense.T, rtol=1e-9, atol=1e-12)

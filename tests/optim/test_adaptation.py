@@ -121,3 +121,24 @@ def test_bad_settings_are_refused_with_the_rule_they_break(arguments):
     with pytest.raises(ValueError, match=r"smallest <= start <= largest|0 < shrink < 1 < grow") as caught:
         q.LevenbergMarquardt(**arguments)
     assert all(str(value) in str(caught.value) for value in arguments.values())
+
+
+def test_the_lower_limit_is_the_rounding_of_a_factorisation_unless_it_is_given():
+    free, given = q.LevenbergMarquardt(), q.LevenbergMarquardt(smallest=1e-3)
+    for dtype, eps in (("float32", 2.0**-23), ("float64", 2.0**-52)):
+        assert free.least(50, jnp.dtype(dtype)) == 50 * eps
+        assert given.least(50, jnp.dtype(dtype)) == 1e-3
+    small = jnp.float32(1e-7)
+    kept = free.after_solves(small, small, jnp.zeros(2, bool), [3, 50])
+    assert float(kept) == pytest.approx(50 * 2.0**-23)
+    each = free.after_solves(jnp.full(2, small), jnp.full(2, small), jnp.zeros(2, bool), [3, 50])
+    np.testing.assert_allclose(each, [3 * 2.0**-23, 50 * 2.0**-23])
+
+
+def test_a_solve_that_failed_raises_the_damping_whatever_its_gradient_gained():
+    rule = q.LevenbergMarquardt(shrink=0.5, grow=3.0)
+    failed = jnp.array([False, True])
+    assert float(rule.after_solves(jnp.float32(2), jnp.float32(1), failed, [4, 4])) == 18
+    each = rule.after_solves(jnp.full(2, 2.0), jnp.full(2, 1.0), failed, [4, 4])
+    np.testing.assert_array_equal(each, [1, 18])
+    assert float(rule.after_solves(jnp.float32(2), jnp.float32(1), jnp.zeros(2, bool), [4, 4])) == 1

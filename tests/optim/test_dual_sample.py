@@ -1,5 +1,6 @@
 """Early steps of `dual_newton` on parts of the batch: which parts, for how long, and what ends them."""
 
+import functools
 from typing import Any
 
 import jax
@@ -12,8 +13,8 @@ import qnewton as q
 from qnewton.curvature.point import Point
 from qnewton.optim.dual_sample import Sampling, part_of
 
-# optax's types do not know which state comes back.
-dual_newton: Any = q.dual_newton
+# optax's types do not know which state comes back. In a fit's metric, steps never take parts.
+dual_newton: Any = functools.partial(q.dual_newton, metric=q.Levenberg())
 
 
 def fit(examples: int, noise: float = 0.0) -> tuple[Any, Any, Any]:

@@ -16,6 +16,10 @@ from scipy.optimize import least_squares
 
 import qnewton as qn
 
+# optax's types do not know which state comes back.
+newton: Any = qn.newton
+dual_newton: Any = qn.dual_newton
+
 # NIST's nonlinear regressions (Statistical Reference Datasets): both published starts, and eleven certified digits.
 REGRESSIONS = json.loads((Path(__file__).parent / "regressions.json").read_text(encoding="utf-8"))
 MODELS = {
@@ -52,9 +56,9 @@ def trained(optimizer: Any, objective: qn.Objective, steps: int) -> Any:
 
 
 FITTERS = {
-    "newton": lambda objective: qn.newton(objective, solver=qn.Cholesky()),
-    "dual_newton": qn.dual_newton,
-    "radius": lambda objective: qn.newton(
+    "newton": lambda objective: newton(objective, solver=qn.Cholesky()),
+    "dual_newton": dual_newton,
+    "radius": lambda objective: newton(
         objective,
         metric=qn.Marquardt(sizes=0),
         conditioning=[qn.Damp(1e-13)],
@@ -131,26 +135,26 @@ def tensors(p: Any, given: Any) -> Any:
 
 
 CASES: dict[str, tuple[Any, str]] = {
-    "newton": (lambda o, hybrid: qn.newton(o, solver=qn.Cholesky()), "float64"),
-    "newton, Hybrid": (lambda o, hybrid: qn.newton(o, solver=hybrid), "float32"),
+    "newton": (lambda o, hybrid: newton(o, solver=qn.Cholesky()), "float64"),
+    "newton, Hybrid": (lambda o, hybrid: newton(o, solver=hybrid), "float32"),
     "newton, CG per tensor": (
-        lambda o, hybrid: qn.newton(o, solver=qn.CG(rtol=1e-4), partition=qn.per_tensor, warm_start=True),
+        lambda o, hybrid: newton(o, solver=qn.CG(rtol=1e-4), partition=qn.per_tensor, warm_start=True),
         "float64",
     ),
     "newton, each block its damping": (
-        lambda o, hybrid: qn.newton(
+        lambda o, hybrid: newton(
             o, solver=qn.Cholesky(), partition=qn.per_tensor, adaptation=qn.LevenbergMarquardt(per_block=True)
         ),
         "float32",
     ),
     "newton, quadratic model": (
-        lambda o, hybrid: qn.newton(
+        lambda o, hybrid: newton(
             o, solver=qn.Cholesky(), metric=qn.Marquardt(), conditioning=[qn.Shift(1.0)], step=qn.QuadraticModel()
         ),
         "float64",
     ),
     "newton, radius": (lambda o, hybrid: FITTERS["radius"](o), "float64"),
-    "dual_newton": (lambda o, hybrid: qn.dual_newton(o), "float32"),
+    "dual_newton": (lambda o, hybrid: dual_newton(o), "float32"),
 }
 
 
@@ -186,7 +190,7 @@ def test_a_penalty_moves_with_a_common_unit(x64) -> None:
     for power in (0, 12, -20):
         unit = 2.0**power
         objective = qn.Objective(decay, squares, l2=1e-3 / unit**2)
-        run = trained(qn.newton(objective, solver=qn.Cholesky()), objective, 8)
+        run = trained(newton(objective, solver=qn.Cholesky()), objective, 8)
         batch = (jnp.array(x), jnp.full((20, 3), unit)), jnp.array(y)
         losses = run(jnp.array([0.5, -0.1, 0.1]) * unit, batch)[2]
         plain = losses if plain is None else plain
@@ -200,7 +204,7 @@ def test_a_parameter_without_influence_stays_and_comes_alive(fitter) -> None:
     run = trained(FITTERS[fitter](objective), objective, 4)
     for start in (0.7, 0.0):
         params, state, losses = run(jnp.array([0.1, start]), ((x, jnp.zeros(8)), 2 * x))
-        assert float(params[1]) == pytest.approx(start, abs=0)
+        assert float(params[1]) == float(np.float32(start))
         assert float(losses[-1]) < 0.01 * float(jnp.mean((2 * x) ** 2))
         assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(params))
         optimizer, batch = FITTERS[fitter](objective), ((x, x**2), 2 * x - x**2)
@@ -220,10 +224,10 @@ def test_networks_and_chosen_conditioning_are_damped_by_the_identity(parameters,
     objective = qn.Objective(lambda p, x: x @ p, squares)
     for rows, count in ((0, parameters), (1, 100)):
         options = {} if conditioning is None or rows else {"conditioning": conditioning}
-        state = qn.newton(objective, solver=qn.Cholesky(), **options).init(jnp.zeros(count))
+        state = newton(objective, solver=qn.Cholesky(), **options).init(jnp.zeros(count))
         assert len(state.metrics) == rows
-    assert qn.dual_newton(objective).init(jnp.zeros(101)).metric.shape == (0, 101)
-    assert qn.dual_newton(objective).init(jnp.zeros(100)).metric.shape == (2, 100)
+    assert dual_newton(objective).init(jnp.zeros(101)).metric.shape == (0, 101)
+    assert dual_newton(objective).init(jnp.zeros(100)).metric.shape == (2, 100)
 
 
 def test_the_first_radius_is_a_multiple_of_the_parameters(x64) -> None:
@@ -235,7 +239,7 @@ def test_the_first_radius_is_a_multiple_of_the_parameters(x64) -> None:
     length = np.linalg.norm(np.sqrt(2 * np.mean(jacobian**2, axis=0)) * start)
     small = qn.TrustRegion(factor=1e-3)
     for rule, expected in ((small, 2 * 1e-3 * length), (qn.TrustRegion(radius=0.5), 1.0)):
-        optimizer = qn.newton(
+        optimizer = newton(
             objective, metric=qn.Marquardt(sizes=0), conditioning=[qn.Damp(1e-9)], solver=qn.Cholesky(), step=rule
         )
         _, state, _ = trained(optimizer, objective, 1)(jnp.array(start), (x, y))

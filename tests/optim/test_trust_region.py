@@ -191,7 +191,7 @@ def test_a_batch_that_is_not_finite_moves_nothing_and_does_not_last(problem_of) 
 
 BAD = [
     ({"radius": 0.0}, "the radius starts at 0.0"),
-    ({"largest": float("inf")}, "limits 1e-06 to inf"),
+    ({"largest": float("inf")}, "limits None to inf"),
     ({"shrink": 1.0}, "shrink is 1.0"),
     ({"grow": 1.0}, "grow 1.0"),
     ({"damping": 0.0}, "damping is 0.0"),

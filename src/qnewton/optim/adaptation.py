@@ -2,6 +2,7 @@
 
 import abc
 import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 import equinox as eqx
@@ -32,6 +33,33 @@ class AbstractAdaptation(eqx.Module):
     def accept(self, decrease: Float[Array, ""]) -> Bool[Array, ""]:
         """Whether a step that lowered the batch loss by `decrease` (negative if it rose) is taken."""
 
+    def least(self, rows: int, dtype: jnp.dtype) -> float:
+        """The lower limit of the scale for a block of so many rows."""
+        return 0.0
+
+    def after_solves(
+        self,
+        scale: Float[Array, "*blocks"],
+        following: Float[Array, "*blocks"],
+        failed: Bool[Array, " blocks"],
+        rows: Sequence[int],
+    ) -> Float[Array, "*blocks"]:
+        """The next scale, once it is known which blocks could not be solved.
+
+        A system that rounding made unsolvable was damped too little, however well its gradient did in its place.
+
+        Args:
+            scale: of this step.
+            following: from the reduction ratio.
+            failed: of each block, whether it has curvature and was not solved.
+            rows: of each block.
+        """
+        if not following.ndim:
+            failed, rows = jnp.any(failed), (max(rows),)
+        more = jnp.maximum(following, self.adapt(scale, jnp.full_like(scale, -jnp.inf)))
+        least = jnp.asarray([self.least(n, following.dtype) for n in rows], following.dtype).reshape(following.shape)
+        return jnp.maximum(jnp.where(failed, more, following), least)
+
 
 class Fixed(AbstractAdaptation):
     """The damping stays what its rule says, and every step is taken: Q-Newton's way."""
@@ -60,8 +88,8 @@ class LevenbergMarquardt(AbstractAdaptation):
         shrink: factor in (0, 1) where the ratio exceeds `good`.
         grow: factor above 1 where the ratio falls below `poor`, squared where the loss rose.
         good, poor: thresholds on the reduction ratio.
-        smallest: lower limit of the scale; None: the rounding unit of the parameters' float type, since less damping
-            than that beside the largest entry is none.
+        smallest: lower limit of the scale; None: as many rounding units of the float type as the block has rows, with
+            less of which beside the largest entry a factorisation may break down (Higham 2002, theorem 10.7).
         largest: upper limit of the scale.
         per_block: each block follows its own ratio: its share of the decrease (`optim.trial.try_blocks`) over what its
             own model predicted. Whether the step is taken is still decided for the whole.
@@ -103,3 +131,6 @@ class LevenbergMarquardt(AbstractAdaptation):
 
     def accept(self, decrease: Float[Array, ""]) -> Bool[Array, ""]:
         return decrease > 0
+
+    def least(self, rows: int, dtype: jnp.dtype) -> float:
+        return min(self.start, rows * float(jnp.finfo(dtype).eps)) if self.smallest is None else self.smallest

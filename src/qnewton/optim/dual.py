@@ -106,7 +106,7 @@ def dual_newton(
     multiple of Marquardt's diagonal rather than of the identity, so that the units make no difference. A step whose
     acceleration is more than twice the bound is refused, which holds it back where no unit does. Every step sees the
     whole batch. Where residuals outnumber the parameters, its steps come from the singular values of `R`: nothing is
-    squared, and no matrix has more than n columns.
+    squared, and no matrix has more than n columns. `metric=Levenberg()` treats it as any other problem.
 
     `update(grads, state, params, batch=(inputs, targets), key=None)` is pure, can be jitted and scanned, and returns
     the step itself. It does not read `grads`: under `jit` their computation is dropped, and zeros serve as well. The
@@ -191,7 +191,7 @@ def dual_newton(
         # A metric has the loss's unit, and its damping has none.
         unit = scale.divisor if options.metric.fixed else jnp.ones_like(scale.divisor)
         # A fit's steps cost so little that there is nothing to spare.
-        parts = 1 if sample is None or is_fit(params) or not independent else sample
+        parts = 1 if sample is None or not options.metric.fixed or not independent else sample
 
         def tried(point: Point) -> Tried:
             return try_two(point, block, state.damping / unit, state.metric, scale.divisor, l2, options)

@@ -69,7 +69,7 @@ def try_two(
         options: for all steps.
     """
     w, metric = block.take(point.params), options.metric
-    tall = block.n <= FEW and point.examples.count * point.examples.width > block.n
+    tall = not metric.fixed and block.n <= FEW and point.examples.count * point.examples.width > block.n
     rows = rows_of(point, block, dense=tall or not metric.fixed, square=not tall)
     factors = None
     if not metric.fixed:

@@ -6,11 +6,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import lineax as lx
 from jaxtyping import Array, Float, PyTree
 
-from ..conditioning import AbstractConditioner, AbstractMetric, Damp, Levenberg, Marquardt
+from ..conditioning import AbstractConditioner, AbstractMetric, Damp, Levenberg, Marquardt, diagonal_of, in_metric
+from ..core.records import System
 from ..core.trees import ravel
 from ..curvature import Block
+from ..scheduling import Hybrid
+from ..solvers.preconditioners import EKFAC, KFAC
 from .assembly import joined
 
 FEW = 100
@@ -34,26 +38,51 @@ def is_fit(params: PyTree) -> bool:
     return sum(math.prod(jnp.shape(leaf)) for leaf in jax.tree.leaves(params)) <= FEW
 
 
+def needs_layers(solver: lx.AbstractLinearSolver) -> bool:
+    """Whether the solver is preconditioned through layers, of which a block in other units has none."""
+    if isinstance(solver, Hybrid):
+        return any(needs_layers(candidate) for candidate in solver.solvers)
+    return isinstance(getattr(solver, "preconditioner", None), (KFAC, EKFAC))
+
+
 def damping_of(
-    params: PyTree, metric: AbstractMetric | None, conditioning: Sequence[AbstractConditioner] | None, by_rule: bool
+    params: PyTree, metric: AbstractMetric | None, conditioning: Sequence[AbstractConditioner] | None, adapted: bool
 ) -> Damping:
     """What `newton` was told, and the defaults for the rest.
 
-    Conditioners and step rules that the user chose keep their meaning in the parameters' own units, unless a metric was
-    chosen, too.
+    Conditioners, step rules and constant damping that the user chose keep their meaning in the parameters' own units,
+    unless a metric was chosen, too.
 
     Args:
         params: shapes are read.
         metric: None for the default.
         conditioning: None for the default.
-        by_rule: whether a step rule says how far to go.
+        adapted: whether the damping follows the steps, and the solver takes a block without layers.
     """
     if metric is None:
-        metric = Marquardt() if conditioning is None and not by_rule and is_fit(params) else Levenberg()
+        metric = Marquardt() if conditioning is None and adapted and is_fit(params) else Levenberg()
     if conditioning is None:
         # A fit's start may be far off, and a network's is not.
         conditioning = (Damp(0.5) if metric.fixed else Damp(2.0),)
     return Damping(metric, tuple(conditioning))
+
+
+def measure(
+    metric: AbstractMetric, memory: Float[Array, "k n"], system: System, params: Float[Array, " n"], shifted: bool
+) -> tuple[Float[Array, "k n"], Float[Array, " n"], System]:
+    """What the metric remembers from here on, the diagonal of its `D`, and the system in its units.
+
+    Args:
+        metric: not the identity.
+        memory: of the steps before.
+        system: as curvature leaves it.
+        params: of the block.
+        shifted: as of `in_metric`.
+    """
+    diagonal = diagonal_of(system)
+    memory = metric.follow(memory, diagonal, params)
+    roots = metric.roots(memory)
+    return memory, roots, in_metric(system, roots, diagonal, shifted)
 
 
 def roots_of(

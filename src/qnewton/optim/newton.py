@@ -11,7 +11,7 @@ import lineax as lx
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from ..conditioning import AbstractConditioner, AbstractMetric, condition, diagonal_of, in_metric
+from ..conditioning import AbstractConditioner, AbstractMetric, condition
 from ..core.constants import unfolded
 from ..core.layout import Layout
 from ..core.memory import check_block_fits
@@ -33,7 +33,7 @@ from .blocks import Given, Solved, solve_blocks
 from .by_rule import by_rule, flagged, seen_in_units, stands_for
 from .correction import Correction
 from .loss_scale import LossScale
-from .metrics import Damping, damping_of, roots_of
+from .metrics import Damping, damping_of, measure, needs_layers, roots_of
 from .stages import BlockInfo, gradient_rate, leaves_unformed, quadratic_decrease, solve_block
 from .state import NewtonState, StepInfo
 from .step_rules import AbstractStepRule
@@ -75,10 +75,10 @@ def newton(
             the adapted damping, or `Damp(2.0)` where the metric follows the diagonal; with `Fixed()`, `Damp(5e-3)` is
             Q-Newton's. A change of basis is undone for the step.
         metric: what damping is a multiple of: `Levenberg()`, the identity, or `Marquardt()`, a diagonal that makes the
-            training independent of the parameters' units. None: `Marquardt()` for fits, which have at most 100
-            parameters, where neither `conditioning` nor `step` is given, and `Levenberg()` for all else: networks, whose
-            initialisation has chosen the units, take up to twice the steps with it. `clip` and `weight_decay` stay in
-            the parameters' own units.
+            training independent of the parameters' units. None: `Marquardt()` for fits (at most 100 parameters; neither
+            `conditioning` nor `step` given, no `Fixed()` damping, no preconditioner through layers), else
+            `Levenberg()`: networks, whose initialisation has chosen the units, take 1.4 times the steps and more
+            with the other. `clip` and `weight_decay` stay in the parameters' own units.
         correction: of what conditioning left out or put in its place, by conjugate gradients on the exact damped
             system; None takes the conditioned system's solution as it is.
         solver: default `Hybrid()`, which needs about a second for calibration when first traced; any lineax solver
@@ -93,8 +93,7 @@ def newton(
         clip: largest absolute entry of the direction before the learning rate, positive; None does not clip.
         weight_decay: decoupled (Loshchilov and Hutter 2019): `learning_rate * weight_decay * params` is subtracted as
             well, and the objective does not know; at least 0. A penalty in the objective is its `l2`.
-        residual_tolerance: a solve whose relative residual exceeds it counts as failed (0.1 asks for a direction, not
-            for an accurate solution).
+        residual_tolerance: a solve whose relative residual exceeds it has failed (0.1: a direction is asked for).
         warm_start: an iterative solver starts from the block's last solution (Martens 2010, section 4.5), in the
             multiple that fits best for solvers of ours; costs one product and a vector in the state. Saves a quarter
             of the iterations where the damping is fixed, and next to none where it is adapted.
@@ -147,6 +146,7 @@ def newton(
     remembers = isinstance(solver, Hybrid) and solver.policy.remembers
     counts = isinstance(solver, Hybrid) and solver.iterates
     never_forms = matrix_free or (isinstance(solver, Hybrid) and solver.never_forms(floor=curvature.semidefinite))
+    adapted = step is None and adaptation.tries and not needs_layers(solver)
     shifted = objective.l2 + curvature.shift > 0
     per_block = step is None and adaptation.tries and adaptation.per_block
 
@@ -170,7 +170,7 @@ def newton(
         turns = [turn for turn in first_turns(blocks, dtype) if turn is not None]
         choices = tuple(turn.last for turn in turns) if remembers else ()
         factors = tuple(turn.factors for turn in turns if turn.factors is not None) if counts else ()
-        damping = damping_of(params, metric, conditioning, by_rule=step is not None)
+        damping = damping_of(params, metric, conditioning, adapted)
         metrics = () if damping.metric.fixed else tuple(damping.metric.init(block.n, dtype) for block in blocks)
         info = blank_info(damping, blocks, dtype)
         zero = jnp.zeros((), jnp.int32)
@@ -232,12 +232,10 @@ def newton(
         damping: Damping, rate: Float[Array, ""], system: System, path: Path | Int[Array, ""], given: Given
     ) -> Solved:
         system = system if leaves_unformed(solver, system) else system.formed()
-        fallback, memory, measured = given.gradient, given.metric, system
+        measured, fallback, memory = system, given.gradient, given.metric
         if memory is not None:
-            diagonal = diagonal_of(system)
-            memory = damping.metric.follow(memory, diagonal, given.params)
-            roots = damping.metric.roots(memory)
-            fallback, measured = given.gradient / roots / roots, in_metric(system, roots, diagonal, shifted)
+            memory, roots, measured = measure(damping.metric, memory, system, given.params, shifted)
+            fallback = given.gradient / roots / roots
         conditioned = condition(damping.conditioning, measured, given.scale)
         estimate = remembered = None
         if reuse is not None and given.remembered is not None:
@@ -282,7 +280,7 @@ def newton(
         params, batch, key = unfolded((params, batch, key))
         check_batch(batch)
         check_gradients(updates, params)
-        blocks, damping = solved_blocks(params), damping_of(params, metric, conditioning, by_rule=step is not None)
+        blocks, damping = solved_blocks(params), damping_of(params, metric, conditioning, adapted)
         point = Point.of(objective, params, batch, key)
         gradients = [block.take(updates) for block in blocks]
         rate = jnp.asarray(learning_rate(state.count) if callable(learning_rate) else learning_rate)
@@ -381,7 +379,9 @@ def newton(
             else:
                 trial = try_whole(batch_loss, params, moved, loss, predictions)
             ratio, accepted = trial.ratio, trial.accepted(adaptation)
-            scale = trial.adapted(adaptation, scale, accepted)
+            failed = [(info.status == Status.NOT_SOLVED) & (info.damping > 0) for info in infos]
+            following_scale = trial.adapted(adaptation, scale, accepted)
+            scale = adaptation.after_solves(scale, following_scale, jnp.stack(failed), [block.n for block in blocks])
             infos = [
                 dataclasses.replace(info, reduction_ratio=own) for info, own in zip(infos, trial.ratios, strict=True)
             ]

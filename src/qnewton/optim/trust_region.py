@@ -21,10 +21,9 @@ class TrustRegion(AbstractStepRule):
     Two-dimensional subspace minimisation (Byrd, Schnabel and Shultz 1988; Nocedal and Wright 2006, section 4.1): the
     plane holds the dogleg's whole path, so the step is at least as good, and the exact model of it costs one
     forward-mode pass per direction. The model is Gauss-Newton's of the whole network, undamped, whatever curvature the
-    direction comes from; lengths are `|D step|` with the metric's `D`, those of the raveled parameters where it is
-    1. The radius follows the ratio of actual to
-    predicted decrease (Nocedal and Wright, algorithm 4.1), and a step that would raise the loss is not taken. For
-    batches with little noise.
+    direction comes from; lengths are `|D step|` with the metric's `D`, those of the raveled parameters where it is the
+    identity. The radius follows the ratio of actual to predicted decrease (Nocedal and Wright, algorithm 4.1), and a
+    step that would raise the loss is not taken. For batches with little noise.
 
     The radius does what damping would: damp the blocks as little as their solver allows.
 
@@ -35,7 +34,8 @@ class TrustRegion(AbstractStepRule):
         shrink: factor in (0, 1) on the length of a step whose ratio is below `poor`: the next radius.
         grow: factor above 1 on the radius where the ratio exceeds `good` and the step was as long as allowed.
         good, poor: thresholds on the reduction ratio.
-        smallest, largest: limits of the radius; None: those of the float type.
+        smallest: lower limit of the radius; None: where a step no longer changes parameters of this length.
+        largest: upper limit of the radius; None: the largest number.
         damping: constant.
     """
 
@@ -81,9 +81,9 @@ class TrustRegion(AbstractStepRule):
             # In the units in which the metric is the identity.
             gradient, direction = gradient / roots, direction * roots
         first = jnp.isinf(radius)
+        size = ravel(jax.tree.leaves(situation.params))
+        size = jnp.linalg.norm(size if roots is None else size * roots)
         if self.factor is not None:
-            size = ravel(jax.tree.leaves(situation.params))
-            size = jnp.linalg.norm(size if roots is None else size * roots)
             radius = jnp.where(first & (size > 0), (self.factor * size).astype(radius.dtype), radius)
         along, length = _unit(direction)
         # Twice: what rounding leaves of the first direction would count as curvature of the second.
@@ -113,8 +113,10 @@ class TrustRegion(AbstractStepRule):
             jnp.where((ratio > self.good) & (limited | first), self.grow * trusted, trusted),
             self.shrink * taken,
         )
+        # At a minimum there is no step to learn from.
+        following = jnp.where(taken > 0, following, radius)
         limits = jnp.finfo(radius.dtype)
-        smallest = limits.tiny if self.smallest is None else self.smallest
+        smallest = limits.eps * size + limits.tiny if self.smallest is None else self.smallest
         largest = limits.max if self.largest is None else self.largest
         following = jnp.clip(following, smallest, largest).astype(radius.dtype)
         return Outcome(
