@@ -34,8 +34,8 @@ from robustness_parts.judge import Outcome, faults_by_kind, summary
 
 # Share of the cases, function of seed and count, and of seed and index.
 FAMILIES: dict[str, tuple[float, Callable[[int, int], Iterator[Outcome]], Callable[[int, int], Outcome]]] = {
-    "solvers": (0.45, linear_solves.cases, linear_solves.run_case),
-    "optimizers": (0.25, trainings.cases, trainings.run_case),
+    "solvers": (0.35, linear_solves.cases, linear_solves.run_case),
+    "optimizers": (0.35, trainings.cases, trainings.run_case),
     "models": (0.3, curvature_blocks.cases, curvature_blocks.run_case),
 }
 

@@ -100,11 +100,15 @@ def _nnx() -> Kind:
 def _equinox() -> Kind:
     model, state = eqx.nn.make_with_state(EquinoxNormed)()
     params, static = eqx.partition(model, eqx.is_inexact_array)
+    leaves, structure = jax.tree.flatten(state)
 
     def predict(p: Any, x: Any) -> Any:
+        # Equinox lets every state be used once.
+        state = jax.tree.unflatten(structure, leaves)
         return jax.vmap(lambda one: eqx.combine(p, static)(one, state), axis_name="examples")(x)
 
-    return _coupled(predict, cross_entropy, of_init(lambda _: params, (FEATURES,)))
+    # Its counters have other types in double precision.
+    return _coupled(predict, cross_entropy, of_init(lambda _: params, (FEATURES,)), wide=False)
 
 
 _coupled = functools.partial(Kind, coupled=True)
@@ -180,15 +184,11 @@ def _models() -> dict[str, Kind]:
         "mean over the batch": _coupled(lambda p, x: (layer(p, x) - layer(p, x).mean(0)) @ p["v"], sq, numbers()),
         "batch norm": _coupled(lambda p, x: _norm_at(x @ p["w"], p), ce, both),
         "bias, batch norm": _coupled(lambda p, x: _norm_at(jnp.tanh(x @ p["w"] + p["b"]), p), ce, both),
-        "gather, batch norm": _coupled(
-            lambda p, x: _norm_at(layer(p, x)[:, jnp.array([1, 0, 2, 4, 3])], p), ce, both
-        ),
+        "gather, batch norm": _coupled(lambda p, x: _norm_at(layer(p, x)[:, jnp.array([1, 0, 2, 4, 3])], p), ce, both),
         "concatenate, batch norm": _coupled(
             lambda p, x: _norm_at(jnp.concatenate([x, layer(p, x)], 1), p), ce, classes({**TWO_LAYERS, "v": (9, 3)})
         ),
-        "slice, batch norm": _coupled(
-            lambda p, x: normalised(layer(p, x)[:, 1:4]) @ p["v"][:3], ce, both
-        ),
+        "slice, batch norm": _coupled(lambda p, x: normalised(layer(p, x)[:, 1:4]) @ p["v"][:3], ce, both),
         "scan, batch norm": _coupled(_scan_then_norm, ce, classes(RECURRENT, (3, 3))),
         "batch norm in a scan": _coupled(_norm_in_scan, ce, classes(RECURRENT, (3, 3))),
         "cond, batch norm": _coupled(
@@ -288,9 +288,7 @@ def _losses() -> dict[str, Kind]:
         "variance of the targets": _coupled(mlp, lambda o, y: sq(o, y) / jnp.var(y), many),
         "centred outputs": _coupled(mlp, lambda o, y: sq(o - o.mean(0), y - y.mean(0)), many),
         "covariance of the outputs": _coupled(mlp, _decorrelated, many),
-        "log-sum-exp of the batch": _coupled(
-            mlp, lambda o, y: jax.nn.logsumexp(sq(o, y)) * jnp.ones(o.shape[0]), many
-        ),
+        "log-sum-exp of the batch": _coupled(mlp, lambda o, y: jax.nn.logsumexp(sq(o, y)) * jnp.ones(o.shape[0]), many),
         "division by the batch's size in the loss": _coupled(mlp, lambda o, y: sq(o, y) / o.shape[0], many),
         "a closed-over weight per example": _coupled(mlp, lambda o, y: sq(o, y) * _PER_EXAMPLE[:, 0] ** 2, many),
         "root of the mean square": _coupled(

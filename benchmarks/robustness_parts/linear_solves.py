@@ -152,7 +152,8 @@ def _arrays(contestant: Contestant, system: LinearSystem, dtype: np.dtype, index
     if contestant.form == "layers":
         # Factors of about the system's size: a preconditioner need not be right, only definite.
         rng = np.random.default_rng(index)
-        for (key, n), scale in zip(zip(("inputs", "outputs"), LAYER_SHAPE, strict=True), (system.scales[0], 1.0)):
+        sizes = (system.scales[0], 1.0)
+        for key, n, scale in zip(("inputs", "outputs"), LAYER_SHAPE, sizes, strict=True):
             root = rng.standard_normal((n, n + 2))
             arrays[key] = jnp.asarray((root @ root.T / n * scale).astype(dtype))
     return arrays
@@ -234,7 +235,7 @@ def is_expected(contestant: Contestant, system: LinearSystem, facts: Facts, widt
     if not facts.finite or np.iscomplexobj(system.matrix):
         # A solver may refuse complex systems; where it takes them, its answers are judged.
         return False
-    if contestant.takes == DEFINITE and not facts.definite:
+    if contestant.takes == DEFINITE and not (facts.definite and system.shift >= 0):
         return False
     if contestant.tag != () and not facts.symmetric:
         return False

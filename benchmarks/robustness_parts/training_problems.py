@@ -127,6 +127,7 @@ class Optimizer:
         scale_free: whether a loss times a power of two should give the same parameters: not where the user, or a
             documented floor, set an absolute number.
         fits: whether it must reach the optimum of a fit whatever the units of the parameters.
+        reads_gradient: whether the gradient that it is handed enters its step.
     """
 
     make: Callable[[Any, Any, Any], Any]
@@ -134,6 +135,7 @@ class Optimizer:
     tries: bool = True
     scale_free: bool = True
     fits: bool = False
+    reads_gradient: bool = True
 
 
 _ALL, _NETS = tuple(PROBLEMS), ("regression", "classification")
@@ -161,7 +163,7 @@ OPTIMIZERS = {
         _newton(curvature=qn.EmpiricalFisher(), solver=qn.LU()), ("classification",), scale_free=False
     ),
     "newton(Fixed)": Optimizer(
-        _newton(solver=qn.LU(), conditioning=(qn.Damp(5e-2),), adaptation=qn.Fixed()), _NETS, tries=False
+        _newton(solver=qn.LU(), conditioning=(qn.Damp(0.5),), adaptation=qn.Fixed()), _NETS, tries=False
     ),
     "newton(per block)": Optimizer(
         _newton(solver=qn.LU(), partition=qn.per_tensor, adaptation=qn.LevenbergMarquardt(per_block=True)), _NETS
@@ -170,7 +172,9 @@ OPTIMIZERS = {
     "newton(TrustRegion)": Optimizer(_newton(solver=qn.LU(), step=qn.TrustRegion()), ("saturation", "regression")),
     "newton(LineSearch)": Optimizer(_newton(solver=qn.LU(), step=qn.LineSearch()), ("decay", "classification")),
     "newton(ScaleDiagonal)": Optimizer(
-        _newton(solver=qn.Cholesky(), conditioning=(qn.ScaleDiagonal(), qn.Damp(0.5))), ("saturation", "decay"), fits=True
+        _newton(solver=qn.Cholesky(), conditioning=(qn.ScaleDiagonal(), qn.Damp(0.5))),
+        ("saturation", "decay"),
+        fits=True,
     ),
     "newton(refresh=3)": Optimizer(_newton(solver=qn.LU(), refresh=3), ("regression",)),
     "kfac": Optimizer(lambda o, p, b: qn.kfac(o, example=b[0]), _ALL),
@@ -178,9 +182,9 @@ OPTIMIZERS = {
         lambda o, p, b: qn.kfac(o, step=qn.KLClip(), example=b[0]), ("classification",), tries=False
     ),
     "kfac(TrustRegion)": Optimizer(lambda o, p, b: qn.kfac(o, step=qn.TrustRegion(), example=b[0]), ("regression",)),
-    "dual_newton": Optimizer(lambda o, p, b: qn.dual_newton(o), _ALL, fits=True),
+    "dual_newton": Optimizer(lambda o, p, b: qn.dual_newton(o), _ALL, fits=True, reads_gradient=False),
     "fisher_newton": Optimizer(lambda o, p, b: qn.fisher_newton(o), _NETS, tries=False),
-    "recipe": Optimizer(lambda o, p, b: qn.recipe(o, p, b), ("decay", "classification")),
+    "recipe": Optimizer(lambda o, p, b: qn.recipe(o, p, b), ("decay", "classification"), reads_gradient=False),
 }
 
 
@@ -214,7 +218,7 @@ def run(pair: tuple[str, str], params: Any, inputs: Any, targets: Any, fault: An
         after = optax.apply_updates(params, moved)
         bad, accepted = flags_of(state.info)
         pairs = list(zip(jax.tree.leaves(params), jax.tree.leaves(after), strict=True))
-        changed = jnp.any(jnp.stack([jnp.any(a != b) for a, b in pairs]))
+        changed = jnp.any(jnp.stack([jnp.any((a != b) & ~(jnp.isnan(a) & jnp.isnan(b))) for a, b in pairs]))
         finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(after)]))
         return (after, state), {"loss": loss, "moved": changed, "bad": bad, "accepted": accepted, "finite": finite}
 

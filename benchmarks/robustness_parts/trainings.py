@@ -54,19 +54,19 @@ def draw(seed: int, index: int) -> tuple[tuple[str, str], str, np.random.Generat
     all_pairs = pairs()
     rng = np.random.default_rng([seed, 2, index])
     pair = all_pairs[index % len(all_pairs)]
-    fault = FAULTS[(index // len(all_pairs)) % len(FAULTS)]
+    # Each pair starts at another fault, so that few rounds meet all of them.
+    fault = FAULTS[(index // len(all_pairs) + 5 * (index % len(all_pairs))) % len(FAULTS)]
     return pair, fault, rng
 
 
 def run_case(seed: int, index: int) -> Outcome:
     pair, fault, rng = draw(seed, index)
     name, problem = pair
-    if fault == "units" and not PROBLEMS[problem].fit or fault == "label out of range" and problem != "classification":
-        fault = "scale"
-    kind = f"{name} on {problem} | {fault}"
+    suits = {"units": PROBLEMS[problem].fit, "label out of range": problem == "classification"}
+    fault = fault if suits.get(fault, True) else "scale"
 
     def outcome(verdict: str, note: str, expected: bool) -> Outcome:
-        return Outcome("optimizers", index, kind, verdict, expected, note)
+        return Outcome("optimizers", index, f"{name} | {fault}", verdict, expected, f"{problem}: {note}")
 
     if fault in STRUCTURAL:
         return outcome(*structural(pair, fault, rng), False)
@@ -99,12 +99,18 @@ def scaled(pair: tuple[str, str], arrays: Any, rng: np.random.Generator) -> tupl
     seen = trained(pair, (params, inputs, {**targets, "scale": targets["scale"] * scale}))
     if not seen["finite"].all():
         return SILENT, f"loss times {scale:.0e}: parameters are not finite"
-    one, other = (np.r_[r["loss"], r["final"]].astype(float) for r in (plain, seen))
-    other = other / float(scale)
-    away = np.max(np.abs(other - one)) / one[0]
-    note = f"loss times {scale:.0e}: {one[0]:.3g} to {other[-1]:.3g}, at 1 to {one[-1]:.3g}"
-    same = away <= 0.02 and other[-1] <= 1.5 * one[-1] + 1e-4 * one[0]
-    if same or not OPTIMIZERS[pair[0]].scale_free and not other[-1] > one[0]:
+    # Some trainings amplify any rounding: how much, a scale shows that is near 1 and no power of two.
+    control = trained(pair, (params, inputs, {**targets, "scale": targets["scale"] * np.float32(1.3)}))
+    one, other, near = (
+        np.r_[r["loss"], r["final"]].astype(float) / float(s)
+        for r, s in ((plain, 1.0), (seen, scale), (control, np.float32(1.3)))
+    )
+    away, noise = (float(np.max(np.abs(losses - one)) / one[0]) for losses in (other, near))
+    note = f"loss times {scale:.0e}: {one[0]:.3g} to {other[-1]:.3g}, at 1 to {one[-1]:.3g}, at 1.3 to {near[-1]:.3g}"
+    same = away <= max(0.02, 5 * noise) and other[-1] <= max(1.5 * one[-1], 2 * near[-1]) + 1e-4 * one[0]
+    # Where rounding alone leads elsewhere, as far down is as good.
+    same = same or (noise > 0.01 and other[-1] <= 3 * max(one[-1], near[-1]))
+    if same or (not OPTIMIZERS[pair[0]].scale_free and not other[-1] > one[0]):
         return RIGHT, note
     return (FLAGGED if seen["bad"].any() and not plain["bad"].any() else SILENT), note
 
@@ -117,7 +123,8 @@ def in_units(pair: tuple[str, str], arrays: Any, rng: np.random.Generator) -> tu
     inputs = {**inputs, "unit": inputs["unit"] * powers.astype(np.float32)}
     seen = trained(pair, (params, inputs, targets))
     best = fitted_loss(PROBLEMS[pair[1]], params, inputs, targets)
-    note = f"units {powers[0]:.0e} and {powers[1]:.0e}: loss {seen['loss'][0]:.3g} to {seen['final']:.5g}, optimum {best:.5g}"
+    went = f"loss {seen['loss'][0]:.3g} to {seen['final']:.5g}, optimum {best:.5g}"
+    note = f"units {powers[0]:.0e} and {powers[1]:.0e}: {went}"
     if not seen["finite"].all():
         return SILENT, f"parameters are not finite; {note}"
     if seen["final"] <= 1.05 * best:
@@ -165,7 +172,9 @@ def faulty(pair: tuple[str, str], fault: str, arrays: Any, rng: np.random.Genera
             gradient[name] = np.asarray(gradient[name])
             gradient[name].flat[0] = bad
     seen = trained(pair, (params, inputs, targets), at, gradient)
-    return judged(pair, fault, seen, at, fitted_loss(PROBLEMS[pair[1]], *arrays) if _wants_optimum(pair, fault) else None)
+    return judged(
+        pair, fault, seen, at, fitted_loss(PROBLEMS[pair[1]], *arrays) if _wants_optimum(pair, fault) else None
+    )
 
 
 def _wants_optimum(pair: tuple[str, str], fault: str) -> bool:
@@ -173,24 +182,26 @@ def _wants_optimum(pair: tuple[str, str], fault: str) -> bool:
 
 
 def judged(
-    pair: tuple[str, str], fault: str, seen: dict[str, np.ndarray], at: int, best: float | None
+    pair: tuple[str, str], seen: dict[str, np.ndarray], at: int, best: float | None, *, starts_bad: bool
 ) -> tuple[str, str]:
-    """What a run with a fault in its values came to."""
-    loss, final = seen["loss"], float(seen["final"])
+    """What a run with a fault in its values came to; `at` is the step whose gradient was bad, `best` the optimum."""
+    loss, final, optimizer = seen["loss"], float(seen["final"]), OPTIMIZERS[pair[0]]
     note = f"loss {loss[0]:.3g} to {final:.5g}" + ("" if best is None else f", optimum {best:.5g}")
-    moved_blind = seen["moved"] & ~np.isfinite(loss)
-    if moved_blind.any():
-        return SILENT, f"step {int(np.argmax(moved_blind))} moved where the loss is {loss[np.argmax(moved_blind)]}; {note}"
-    if not fault.endswith("in parameters") and not seen["finite"].all():
+    blind = seen["moved"] & ~np.isfinite(loss)
+    if blind.any():
+        step = int(np.argmax(blind))
+        return SILENT, f"step {step} moved where the loss is {loss[step]}; {note}"
+    if not starts_bad and not seen["finite"].all():
         return SILENT, f"parameters are not finite; {note}"
+    told = seen["bad"] | ~seen["accepted"]
     if not np.isfinite(loss[0]):
-        told = (seen["bad"] | ~seen["accepted"]).all()
-        return (FLAGGED if told else SILENT), f"nothing moved{'' if told else ', and nothing says so'}; {note}"
-    if at >= 0 and not (seen["bad"][at] or not seen["accepted"][at]) and "dual" not in pair[0] and "recipe" not in pair[0]:
+        return (FLAGGED if told.all() else SILENT), f"nothing moved{'' if told.all() else ', unsaid'}; {note}"
+    if at >= 0 and not told[at] and optimizer.reads_gradient:
         return SILENT, f"the bad gradient of step {at} was not flagged; {note}"
     if best is not None:
         return (RIGHT if final <= 1.05 * best else SILENT), note
-    if final < loss[0]:
+    # Without looking at the loss of its step nobody can promise that it falls.
+    if final < loss[0] or (not optimizer.tries and seen["moved"].sum() >= len(loss) - 1):
         return RIGHT, note
     return (FLAGGED if seen["bad"].any() or not seen["accepted"].any() else SILENT), note
 

@@ -1,6 +1,7 @@
 """Kinds of models whose examples do not influence each other: each must be computed, and none refused."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -49,7 +50,7 @@ class Norm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Any) -> Any:
-        x = nn.Dense(4)(x)
+        x = nn.Dense(6)(x)
         norm = {
             "layer": nn.LayerNorm(),
             "group": nn.GroupNorm(num_groups=2),
@@ -95,9 +96,7 @@ def _nnx_perceptron() -> Kind:
 def _equinox_perceptron() -> Kind:
     model = eqx.nn.MLP(FEATURES, OUTPUTS, 4, 1, activation=jax.nn.silu, key=jax.random.key(0))
     params, static = eqx.partition(model, eqx.is_inexact_array)
-    return Kind(
-        lambda p, x: jax.vmap(eqx.combine(p, static))(x), cross_entropy, of_init(lambda _: params, (FEATURES,))
-    )
+    return Kind(lambda p, x: jax.vmap(eqx.combine(p, static))(x), cross_entropy, of_init(lambda _: params, (FEATURES,)))
 
 
 RECURRENT = {"w": (3, 4), "u": (4, 4), "v": (4, OUTPUTS)}
@@ -121,12 +120,34 @@ def _scan_in_example(p: Any, x: Any) -> Any:
 
 
 def _tokens(rng: np.random.Generator) -> Arrays:
-    return weights(rng, e=(7, HIDDEN), v=(HIDDEN, OUTPUTS)), rng.integers(0, 7, (BATCH, 3)).astype(np.int32), labels(rng)
+    return (
+        weights(rng, e=(7, HIDDEN), v=(HIDDEN, OUTPUTS)),
+        rng.integers(0, 7, (BATCH, 3)).astype(np.int32),
+        labels(rng),
+    )
 
 
 def _with_scalar(rng: np.random.Generator) -> Arrays:
     p, x, y = numbers()(rng)
     return p, {"x": x, "temperature": np.float32(rng.uniform(0.5, 2))}, y
+
+
+def _with_key(shape: tuple[int, ...]) -> Callable[[np.random.Generator], Arrays]:
+    def draw(rng: np.random.Generator) -> Arrays:
+        p, x, y = classes()(rng)
+        key = jax.random.key(int(rng.integers(1000)))
+        return p, {"x": x, "key": jax.random.split(key, shape) if shape else key}, y
+
+    return draw
+
+
+def _one_mask(p: Any, x: Any) -> Any:
+    return (tanh_layer(p, x["x"]) * jax.random.bernoulli(x["key"], 0.5, (HIDDEN,))) @ p["v"]
+
+
+def _mask_each(p: Any, x: Any) -> Any:
+    masks = jax.vmap(lambda key: jax.random.bernoulli(key, 0.5, (HIDDEN,)))(x["key"])
+    return (tanh_layer(p, x["x"]) * masks) @ p["v"]
 
 
 def _with_indices(rng: np.random.Generator) -> Arrays:
@@ -250,6 +271,8 @@ def _plain() -> dict[str, Kind]:
             may_refuse=True,
         ),
         "a scalar among the inputs": Kind(lambda p, x: mlp(p, x["x"]) * x["temperature"], sq, _with_scalar),
+        "a key among the inputs": Kind(_one_mask, ce, _with_key(()), wide=False),
+        "keys among the inputs": Kind(_mask_each, ce, _with_key((BATCH,)), wide=False),
         "tied weights": Kind(
             lambda p, x: jnp.tanh(x @ p["w"] + p["b"]) @ p["w"].T,
             sq,
@@ -300,7 +323,9 @@ def _transformed() -> dict[str, Kind]:
             classes(SQUARE, (3, FEATURES)),
         ),
         "log-sum-exp": Kind(lambda p, x: jax.nn.log_softmax(mlp(p, x)), ce, classes()),
-        "shared axis of ones": Kind(lambda p, x: mlp(p, jnp.concatenate([x[:, :3], jnp.ones_like(x[:, :1])], 1)), ce, classes()),
+        "shared axis of ones": Kind(
+            lambda p, x: mlp(p, jnp.concatenate([x[:, :3], jnp.ones_like(x[:, :1])], 1)), ce, classes()
+        ),
     }
 
 
