@@ -16,6 +16,7 @@ from .judge import FLAGGED, RIGHT, SILENT, Outcome, of_exception
 from .model_kinds import BATCH, Kind
 from .uncoupled_models import uncoupled
 
+OTHERS = "another optimizer's step under jit"
 # What is done with a kind, in turns: compiled ways often, since they cost their compilation once.
 WAYS = (
     "Gauss-Newton",
@@ -25,12 +26,14 @@ WAYS = (
     "Hessian",
     "step under jit",
     "Gauss-Newton under jit",
+    OTHERS,
     "step under jit",
     "Hessian under jit",
     "Gauss-Newton under jit",
     "step under jit",
     "Hessian under jit",
 )
+OPTIMIZERS = (qn.kfac, qn.dual_newton, qn.fisher_newton)
 TOLERANCE, SHIFT = 1e-3, 0.1
 
 
@@ -105,6 +108,23 @@ def computed(kind: Kind, way: str) -> Callable[[Any, Any, Any, Any], tuple[jax.A
     return step if "step" in way else block
 
 
+def other_step(name: str) -> Callable[[Any, Any, Any, Any], tuple[jax.Array, jax.Array]]:
+    """One step of an optimizer of single examples: the loss after it over that before, and whether a flag is up."""
+    kind = kinds()[name]
+    objective = qn.Objective(kind.predict, kind.loss)
+    make = OPTIMIZERS[list(kinds()).index(name) % len(OPTIMIZERS)]
+
+    def step(params: Any, inputs: Any, targets: Any, key: Any) -> tuple[jax.Array, jax.Array]:
+        batch, named = (inputs, targets), {"key": key} if kind.keyed else {}
+        opt = qn.kfac(objective, example=inputs) if make is qn.kfac else make(objective)
+        loss, gradient = jax.value_and_grad(objective)(params, batch, **named)
+        moved, state = opt.update(gradient, opt.init(params), params, batch=batch, **named)
+        after = objective(jax.tree.map(jnp.add, params, moved), batch, **named)
+        return after - loss, jnp.any(state.info.status != qn.Status.OK)
+
+    return step
+
+
 def flagged_system(system: Any) -> jax.Array:
     """Whether the block's record says that it is not the objective's curvature."""
     status = getattr(system, "status", None)
@@ -113,7 +133,7 @@ def flagged_system(system: Any) -> jax.Array:
 
 @functools.cache
 def compiled(name: str, way: str) -> Callable:
-    return jax.jit(computed(kinds()[name], way))
+    return jax.jit(other_step(name) if way == OTHERS else computed(kinds()[name], way))
 
 
 def draw(seed: int, index: int) -> tuple[str, str, Any]:
@@ -131,8 +151,8 @@ _RAISED: dict[tuple[str, str], tuple[str, str]] = {}
 def run_case(seed: int, index: int) -> Outcome:
     name, way, (params, inputs, targets) = draw(seed, index)
     kind = kinds()[name]
-    # Under jit values cannot decide between ways, so a coupled model may be flagged there.
-    expected = not kind.may_refuse and not (kind.coupled and "jit" in way)
+    # What is made of single examples may say so.
+    expected = not kind.may_refuse and not (kind.coupled and way == OTHERS)
     label = f"{'coupled' if kind.coupled else 'uncoupled'}: {name} | {way}"
 
     def outcome(verdict: str, note: str) -> Outcome:
@@ -152,6 +172,10 @@ def run_case(seed: int, index: int) -> Outcome:
         return outcome(*found)
     if bool(flagged):
         return outcome(FLAGGED, "by its status")
+    if way == OTHERS:
+        optimizer = OPTIMIZERS[index % len(kinds()) % len(OPTIMIZERS)].__name__
+        fell = float(value) <= 1e-6 or (optimizer == "fisher_newton" and np.isfinite(value))
+        return outcome(RIGHT if fell else SILENT, f"{optimizer}: the loss changed by {float(value):.2g}")
     error = error_of(np.asarray(value, np.float64), name, way, (params, inputs, targets), key)
     return outcome(RIGHT if error <= TOLERANCE else SILENT, f"relative error {error:.2g}")
 

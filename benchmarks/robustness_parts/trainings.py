@@ -136,8 +136,17 @@ def in_units(pair: tuple[str, str], arrays: Any, rng: np.random.Generator) -> tu
 
 def faulty(pair: tuple[str, str], fault: str, arrays: Any, rng: np.random.Generator) -> tuple[str, str]:
     """A fault in values: nothing moves where the loss is no number, and what can be trained is."""
-    params, inputs, targets = arrays
-    params, inputs, targets = dict(params), dict(inputs), dict(targets)
+    spoilt, at, gradient = with_fault(fault, arrays, rng)
+    seen = trained(pair, spoilt, at, gradient)
+    best = None
+    if PROBLEMS[pair[1]].fit and OPTIMIZERS[pair[0]].fits and fault == "none":
+        best = fitted_loss(PROBLEMS[pair[1]], *arrays)
+    return judged(pair, seen, at, best, starts_bad=fault.endswith("in parameters"))
+
+
+def with_fault(fault: str, arrays: Any, rng: np.random.Generator) -> tuple[Any, int, Any]:
+    """The arrays with the fault in them; the step whose gradient is spoilt, -1 for none; and what it gets added."""
+    params, inputs, targets = (dict(part) for part in arrays)
     bad = np.nan if fault.startswith("nan") else np.inf
     some = int(rng.integers(EXAMPLES))
     at, gradient = -1, None
@@ -171,14 +180,7 @@ def faulty(pair: tuple[str, str], fault: str, arrays: Any, rng: np.random.Genera
             name = str(rng.choice(list(params)))
             gradient[name] = np.asarray(gradient[name])
             gradient[name].flat[0] = bad
-    seen = trained(pair, (params, inputs, targets), at, gradient)
-    return judged(
-        pair, fault, seen, at, fitted_loss(PROBLEMS[pair[1]], *arrays) if _wants_optimum(pair, fault) else None
-    )
-
-
-def _wants_optimum(pair: tuple[str, str], fault: str) -> bool:
-    return PROBLEMS[pair[1]].fit and OPTIMIZERS[pair[0]].fits and fault == "none"
+    return (params, inputs, targets), at, gradient
 
 
 def judged(
