@@ -31,9 +31,10 @@ from .model_kinds import (
 from .uncoupled_models import IMAGE, RECURRENT
 
 _PER_EXAMPLE = normal(np.random.default_rng(7), BATCH, FEATURES)
-_NEIGHBOURS = np.array([1, 2, 0, 4, 5, 3])
+_NEIGHBOURS = np.array([1, 2, 0, 4, 5, 3], np.int32)
 _ADJACENCY = (np.eye(BATCH) + np.eye(BATCH)[_NEIGHBOURS]).astype(np.float32) / 2
-_SEGMENTS = np.array([0, 0, 1, 1, 2, 2])
+# Of jax's own width: what is closed over in 64 bits breaks its caches where widths change.
+_SEGMENTS = np.array([0, 0, 1, 1, 2, 2], np.int32)
 
 
 class NormedConvolution(nn.Module):

@@ -104,6 +104,7 @@ def fitted_loss(problem: Problem, params: Any, inputs: Any, targets: Any) -> flo
     names = list(params)
     wide = {name: np.asarray(value, float) for name, value in inputs.items()}
 
+    @np.errstate(over="ignore")
     def residuals(w: np.ndarray) -> np.ndarray:
         named = dict(zip(names, w, strict=True))
         a, b = (named[name] / wide["unit"][:, k] for k, name in enumerate(("a", "b")))
@@ -200,7 +201,7 @@ def flags_of(info: Any) -> tuple[jax.Array, jax.Array]:
 
 
 def run(pair: tuple[str, str], params: Any, inputs: Any, targets: Any, fault: Any) -> dict[str, jax.Array]:
-    """A training under one `scan`; per step: loss before it, whether it moved, its flags and whether all is finite.
+    """A training under one `scan`; per step: loss before it, whether it moved, its flags, and what is finite or zero.
 
     `fault` is added to the gradient of the step whose number is `at`.
     """
@@ -220,7 +221,9 @@ def run(pair: tuple[str, str], params: Any, inputs: Any, targets: Any, fault: An
         pairs = list(zip(jax.tree.leaves(params), jax.tree.leaves(after), strict=True))
         changed = jnp.any(jnp.stack([jnp.any((a != b) & ~(jnp.isnan(a) & jnp.isnan(b))) for a, b in pairs]))
         finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(after)]))
-        return (after, state), {"loss": loss, "moved": changed, "bad": bad, "accepted": accepted, "finite": finite}
+        still = jnp.all(jnp.stack([jnp.all(leaf == 0) for leaf in jax.tree.leaves(gradient)]))
+        told = {"bad": bad, "accepted": accepted, "finite": finite, "still": still}
+        return (after, state), {"loss": loss, "moved": changed, **told}
 
     (params, _), seen = jax.lax.scan(step, (params, opt.init(params)), jnp.arange(problem.steps))
     return {**seen, "final": objective(params, batch)}

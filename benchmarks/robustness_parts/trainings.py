@@ -202,6 +202,9 @@ def judged(
         return SILENT, f"the bad gradient of step {at} was not flagged; {note}"
     if best is not None:
         return (RIGHT if final <= 1.05 * best else SILENT), note
+    # An infinite parameter may be one where nothing changes any more.
+    if seen["still"].all() and final == loss[0]:
+        return RIGHT, f"the gradient is zero; {note}"
     # Without looking at the loss of its step nobody can promise that it falls.
     if final < loss[0] or (not optimizer.tries and seen["moved"].sum() >= len(loss) - 1):
         return RIGHT, note
