@@ -140,7 +140,9 @@ def test_blocks(parts, name):
 
 
 def test_the_last_line_is_the_summary(parts, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["robustness.py", "--only", "solvers", "--cases", "4", "--seed", "5"])
+    monkeypatch.setattr(
+        sys, "argv", ["robustness.py", "--only", "solvers", "--cases", "4", "--seed", "5", "--jobs", "1"]
+    )
     parts.script.main()
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert last["cases"] == 4

@@ -211,14 +211,14 @@ def _infinite(error: Any) -> float:
     return float(error) if np.isfinite(error) else np.inf
 
 
-def cases(seed: int, count: int) -> Iterator[Outcome]:
-    """The first `count` cases of the family, kind by kind, so that programs can be dropped."""
+def cases(seed: int, count: int, part: int = 0, parts: int = 1) -> Iterator[Outcome]:
+    """One part in `parts` of the family's first `count` cases, kind by kind, so that programs can be dropped."""
     names = list(kinds())
-    for start in range(len(names)):
+    for done, start in enumerate(range(part, len(names), parts)):
         for index in range(start, count, len(names)):
             yield run_case(seed, index)
         oracle.cache_clear()
         compiled.cache_clear()
-        if start % 12 == 11:
+        if done % 8 == 7:
             # Programs of one operation are shared by the kinds, and the rest takes a gigabyte by now.
             jax.clear_caches()

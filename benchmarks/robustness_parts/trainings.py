@@ -10,7 +10,7 @@ import numpy as np
 
 import qnewton as qn
 
-from .judge import DEEP, FLAGGED, REFUSED, RIGHT, SILENT, Outcome, of_exception
+from .judge import DEEP, FLAGGED, REFUSED, RIGHT, SILENT, Outcome, UserError, of_exception
 from .training_problems import EXAMPLES, OPTIMIZERS, PROBLEMS, fitted_loss, pairs, run
 
 SCALES = (-80, -60, -40, -20, 20, 40, 60)
@@ -36,6 +36,8 @@ STRUCTURAL = (
     "integer parameters",
     "no parameters",
     "no batch",
+    "the model's own error",
+    "the model's own TypeError",
 )
 FAULTS = HARMLESS + LASTING + PASSING + STRUCTURAL
 
@@ -212,18 +214,25 @@ def judged(
 
 
 def structural(pair: tuple[str, str], fault: str, rng: np.random.Generator) -> tuple[str, str]:
-    """Input that no step can be made of: one sentence, from our code."""
+    """Input that no step can be made of: one sentence, from our code; and the model's own errors arrive as they are."""
     name, problem_name = pair
     problem = PROBLEMS[problem_name]
     arrays = problem.draw(rng)
     params, inputs, targets = jax.tree.map(jnp.asarray, arrays)
     objective = qn.Objective(problem.predict, problem.loss)
-    opt = OPTIMIZERS[name].make(objective, params, (inputs, targets))
+    own = UserError("mine") if fault.endswith("own error") else TypeError("mine")
     gradient = jax.tree.map(jnp.zeros_like, params)
+
+    def fails(params: Any, inputs: Any) -> Any:
+        raise own
+
+    if "own" in fault:
+        objective = qn.Objective(fails, problem.loss)
 
     def attempt(params: Any, inputs: Any, targets: Any, gradient: Any, batch: bool = True) -> Any:
         if fault in ("empty batch", "unequal leading axes"):
             gradient = jax.grad(objective)(params, (inputs, targets))
+        opt = OPTIMIZERS[name].make(objective, params, (inputs, targets))
         return opt.update(gradient, opt.init(params), params, batch=(inputs, targets) if batch else None)
 
     if fault == "empty batch":
@@ -242,15 +251,17 @@ def structural(pair: tuple[str, str], fault: str, rng: np.random.Generator) -> t
     try:
         jax.eval_shape(functools.partial(attempt, batch=fault != "no batch"), params, inputs, targets, gradient)
     except Exception as error:
+        if "own" in fault:
+            return (RIGHT if error is own else SILENT), f"arrived: {type(error).__name__}: {str(error)[:160]}"
         verdict, note = of_exception(error)
         return (FLAGGED if verdict == REFUSED else DEEP), note
     return SILENT, "no error was raised"
 
 
-def cases(seed: int, count: int) -> Iterator[Outcome]:
-    """The first `count` cases of the family, pair by pair, so that programs can be dropped."""
+def cases(seed: int, count: int, part: int = 0, parts: int = 1) -> Iterator[Outcome]:
+    """One part in `parts` of the family's first `count` cases, pair by pair, so that programs can be dropped."""
     number = len(pairs())
-    for start in range(number):
+    for start in range(part, number, parts):
         for index in range(start, count, number):
             yield run_case(seed, index)
         compiled.cache_clear()
