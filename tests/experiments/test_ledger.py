@@ -34,6 +34,7 @@ def info_of(hybrid, *matrices, status):
                 exact_residual=zero + 0.75,
                 proven_decrease=zero,
                 path=jnp.asarray(Path.LAYERS),
+                independence=jnp.zeros((), jnp.int32),
                 damping=zero,
                 kept_fraction=zero + 1,
                 perturbation=zero,

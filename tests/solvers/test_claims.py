@@ -1,7 +1,7 @@
 """Every solver's status is its true residual against what it claims, whatever the spectrum, the scale and the type."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -210,7 +210,7 @@ def test_who_judges_the_residual_himself_is_spared_the_product():
     operator = matrix_operator(matrix)
     solvers: tuple[qn.AbstractSolver, ...] = (qn.LU(), qn.Cholesky(), qn.Eigh(), qn.QLSA())
     for solver in solvers:
-        state = solver.init(operator, {"verify": False})
+        state: Any = solver.init(operator, {"verify": False})
         held = [leaf for leaf in jax.tree.leaves(eqx.filter(state, eqx.is_array)) if leaf.shape == (N, N)]
         assert len(held) == 1, solver.name
         assert "residual" not in solver.compute(state, jnp.ones(N), {"verify": False})[2]
