@@ -1,6 +1,5 @@
 """What a training step would need, before anything of it is allocated."""
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -153,7 +152,7 @@ def memory_estimate(
             f"memory_estimate got an optimizer, and {', '.join(sorted(options))} besides, which are options of newton: "
             "leave out one or the other"
         )
-    key = _any_key(objective) if key is None else key
+    key = objective.any_key() if key is None else key
     shapes: tuple[PyTree, Batch, PyTree] = jax.eval_shape(lambda *given: given, params, batch, key)
     available = available_bytes()
     with suspended_checks():
@@ -251,12 +250,3 @@ def _counted(
 
 def _bytes(tree: PyTree) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-
-
-def _any_key(objective: Objective) -> Key[Array, ""] | None:
-    """A key where the model does not run without one."""
-    try:
-        found = inspect.signature(objective.predict).parameters.get("key")
-    except (TypeError, ValueError):  # a callable that does not tell
-        return None
-    return None if found is None or found.default is not found.empty else jax.random.key(0)
