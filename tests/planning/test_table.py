@@ -162,6 +162,19 @@ def test_the_steps_are_the_least_that_the_published_bounds_prove(kappa):
     assert minres <= found["MINRES"] <= 1.03 * minres + 2 * slack
 
 
+def test_the_work_of_a_step_is_counted_by_hand():
+    problem = Problem(n=100, condition_number=10.0, precision=1e-3, degree=7)
+    for itemsize in (4, 8):
+        # A product with 100 rows of 7 values and column numbers, and five vector operations; 12 vectors move.
+        cg = rival_named("CG").workload(problem, itemsize)
+        assert (cg.flops, cg.step_flops) == (0, 2 * 100 * 7 + 10 * 100)
+        assert (cg.bytes, cg.step_bytes) == (100 * itemsize, 100 * 7 * (itemsize + 4) + 12 * 100 * itemsize)
+        # A projection on one row: its values and column numbers, read and written entries of x.
+        sampled = rival_named("sampling (Kaczmarz)").workload(problem, itemsize)
+        assert (sampled.flops, sampled.step_flops) == (0, 4 * 7)
+        assert (sampled.bytes, sampled.step_bytes) == (100 * itemsize, 7 * (3 * itemsize + 4))
+
+
 def test_a_method_takes_no_more_steps_than_there_are_rows():
     small = Problem(n=12, condition_number=1e6, precision=1e-3)
     assert float(rival_named("CG").workload(small, 8).steps) == 12
