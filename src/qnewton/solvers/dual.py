@@ -15,6 +15,7 @@ from ..core.records import ClassicalWorkload, Encoding, SystemEstimate
 from ..core.status import Refusal
 from .base import AbstractSolver
 from .flat import check_dense, check_real, without_tags
+from .scale import times_unit, unit_of
 from .verified import Check, one_norm, verifies
 
 # Steps of refinement at most.
@@ -124,7 +125,9 @@ class Dual(AbstractSolver):
         self, state: DualState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
         """Solve in the rows, and refine."""
-        shift = state.shift
+        shift, unit = state.shift, unit_of(vector)
+        # Products with the root stay inside the floating-point range; a power of two changes no digit.
+        vector = vector / unit
 
         def solve(b: Float[Array, " n"]) -> Float[Array, " n"]:
             return (b - state.root.transpose_mv(cho_solve((state.factor, True), state.root.mv(b)))) / shift
@@ -143,6 +146,8 @@ class Dual(AbstractSolver):
         if state.check.wanted:
             x, result, verified = self._verify(state, x, vector, result, refined)
             stats |= verified
+        x, held = times_unit(x, unit)
+        result = lx.RESULTS.where((result == lx.RESULTS.successful) & ~held, lx.RESULTS.singular, result)
         return x, result, stats
 
     def _verify(
