@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import core
 
 from ..core.trees import leaf_names
 
@@ -56,7 +57,7 @@ def check_labels(loss: Callable[[Any, Any], Any], outputs: Any, targets: Any) ->
         ValueError: with the labels that were found and those that would do.
     """
     leaves = jax.tree.leaves(targets)
-    if len(leaves) != 1 or isinstance(leaves[0], jax.core.Tracer) or not hasattr(outputs, "shape"):
+    if len(leaves) != 1 or isinstance(leaves[0], core.Tracer) or not hasattr(outputs, "shape"):
         return
     labels = leaves[0]
     if not getattr(labels, "is_fully_addressable", True):
@@ -76,7 +77,7 @@ def check_labels(loss: Callable[[Any, Any], Any], outputs: Any, targets: Any) ->
             return values[0] * values[1] if isinstance(values, tuple) else values
 
         seen, wrapped = of(labels), of(jnp.where(labels < 0, labels % classes, labels))
-        if isinstance(seen, jax.core.Tracer) or isinstance(wrapped, jax.core.Tracer):
+        if isinstance(seen, core.Tracer) or isinstance(wrapped, core.Tracer):
             return
         undefined = high >= classes and bool(jnp.any(jnp.isnan(seen)))
         silent = low < 0 and bool(jnp.array_equal(seen, wrapped, equal_nan=True))
