@@ -14,6 +14,7 @@ from ..solvers import CG, SaddleFree
 from .dual import dual_newton
 from .fisher_newton import fisher_newton
 from .kfac import kfac
+from .metrics import is_fit
 from .newton import newton
 from .step_rules import KLClip
 
@@ -28,22 +29,24 @@ def recipe(
 
     | | |
     |---|---|
-    | full batch, few residuals | `dual_newton(objective)` |
+    | full batch, few residuals, or a fit of squares with at most 100 parameters | `dual_newton(objective)` |
     | full batch, more of them | `kfac(objective)` |
     | mini-batches | `kfac(objective, step=KLClip(), period=10, average=0.95)`; average the parameters to judge it |
     | no curvature in the outputs | `newton` with the Hessian and `SaddleFree`, above 1,500 parameters `fisher_newton` |
 
     Few means: examples times outputs at most the number of parameters, and at most 1,500. Then the residuals can be
     fitted all at once, and Levenberg-Marquardt in the residuals reaches high accuracy in few steps; with more of them a
-    step costs their cube. Steps that minimise each batch's own loss so far follow its noise, so they are not for
-    batches that are part of the data. Where examples influence each other (batch normalisation in training mode,
+    step costs their cube. A fit is for it in any case, since it minds neither the units of the parameters nor how many
+    residuals there are. Steps that minimise each batch's own loss so far follow its noise, so they are not for batches
+    that are part of the data. Where examples influence each other (batch normalisation in training mode,
     in-batch negatives) K-FAC has no single examples to go by: then it is `newton` with conjugate gradients on the whole
     batch's curvature. To choose otherwise, call these yourself.
 
     Args:
         objective: what is minimised.
-        params: to be trained; only shapes and dtypes are read.
-        batch: `(inputs, targets)` of the size that training will use; only shapes and dtypes are read.
+        params: to be trained; arrays or shapes. Numbers are read only where the program does not show whether examples
+            influence each other.
+        batch: `(inputs, targets)` of the size that training will use; likewise.
         minibatch: whether that is a part of the data, another one at each step. One batch does not tell, so say it
             where you can. None guesses: True for few residuals of a loss that is not a sum of squares (a classifier
             with fewer numbers to fit than parameters is hardly ever trained on all of its data at once), else False.
@@ -66,10 +69,10 @@ def recipe(
         if scalars <= MOST_ROWS and not minibatch:
             return newton(objective, curvature=Hessian(), solver=SaddleFree())
         return fisher_newton(objective)
-    few = rows <= min(scalars, MOST_ROWS)
+    few, squares = rows <= min(scalars, MOST_ROWS), quadratic_in_outputs(objective, params, batch, key)
     if minibatch is None:
-        minibatch = few and not quadratic_in_outputs(objective, params, batch, key)
-    if few and not minibatch:
+        minibatch = few and not squares
+    if (few or (squares and is_fit(params))) and not minibatch:
         return dual_newton(objective)
     if not (verdict.model and verdict.loss) and verdict.kind is not Independence.UNDECIDED:
         return newton(objective, solver=CG(rtol=0.1), residual_tolerance=0.5)
