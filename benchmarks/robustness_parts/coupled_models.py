@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+import qnewton as qn
+
 from .model_kinds import (
     BATCH,
     FEATURES,
@@ -178,6 +180,22 @@ def _power_iteration(p: Any, x: Any) -> Any:
     return (h / jnp.sqrt(jnp.sum(h**2))) @ p["v"]
 
 
+def _running(p: Any, x: Any) -> Any:
+    features, means = x
+    h = features @ p["w"] + p["b"]
+    return jnp.tanh(normalised(h) + 0.1 * means.value) @ p["v"], 0.9 * means.value + 0.1 * h.mean(0)
+
+
+def _with_means(rng: np.random.Generator) -> Arrays:
+    p, x, y = classes()(rng)
+    return p, (x, qn.Shared(normal(rng, HIDDEN))), y
+
+
+def _dropped_and_normed(p: Any, x: Any, key: Any) -> Any:
+    h = normalised(x @ p["w"] + p["b"])
+    return jnp.where(jax.random.bernoulli(key, 0.5, h.shape), jnp.tanh(h), 0.0) @ p["v"]
+
+
 def _models() -> dict[str, Kind]:
     ce, sq, both = cross_entropy, squares, classes()
     layer = tanh_layer
@@ -240,6 +258,10 @@ def _models() -> dict[str, Kind]:
         ),
         "cond on a statistic of the batch": _coupled(
             lambda p, x: jax.lax.cond(jnp.sum(x) > 0, jnp.tanh, jnp.sin, x @ p["w"] + p["b"]) @ p["v"], ce, both
+        ),
+        "running means in and out": _coupled(_running, ce, _with_means, has_state=True),
+        "dropout and batch norm under one key": _coupled(
+            _dropped_and_normed, ce, both, keyed=True, whole_batch=True, wide=False
         ),
         "first example subtracted": _coupled(lambda p, x: mlp(p, x) - 0.5 * mlp(p, x)[:1], sq, numbers()),
     }

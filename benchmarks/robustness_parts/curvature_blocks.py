@@ -52,8 +52,9 @@ def whole_loss(kind: Kind, outputs: Any, targets: Any) -> jax.Array:
 
 
 def whole_outputs(kind: Kind, params: Any, inputs: Any, key: Any) -> Any:
-    if not kind.keyed:
-        return kind.predict(params, inputs)
+    if not kind.keyed or kind.whole_batch:
+        found = kind.predict(params, inputs, key=key) if kind.keyed else kind.predict(params, inputs)
+        return found[0] if kind.has_state else found
     single = jax.vmap(lambda x, k: kind.predict(params, x[None], key=k)[0])
     return single(inputs, jax.random.split(key, BATCH))
 
@@ -84,7 +85,7 @@ def oracle(name: str) -> Callable[[Any, Any, Any, Any], tuple[jax.Array, ...]]:
 
 
 def optimizer(kind: Kind) -> Any:
-    objective = qn.Objective(kind.predict, kind.loss)
+    objective = kind.objective
     return objective, qn.newton(objective, solver=qn.LU(), conditioning=(qn.Shift(SHIFT),), adaptation=qn.Fixed())
 
 
@@ -111,7 +112,7 @@ def computed(kind: Kind, way: str) -> Callable[[Any, Any, Any, Any], tuple[jax.A
 def other_step(name: str) -> Callable[[Any, Any, Any, Any], tuple[jax.Array, jax.Array]]:
     """One step of an optimizer of single examples: the loss after it over that before, and whether a flag is up."""
     kind = kinds()[name]
-    objective = qn.Objective(kind.predict, kind.loss)
+    objective = kind.objective
     make = OPTIMIZERS[list(kinds()).index(name) % len(OPTIMIZERS)]
 
     def step(params: Any, inputs: Any, targets: Any, key: Any) -> tuple[jax.Array, jax.Array]:

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+import qnewton as qn
+
 BATCH, FEATURES, HIDDEN, OUTPUTS = 6, 4, 5, 3
 Arrays = tuple[Any, Any, Any]
 
@@ -23,6 +25,8 @@ class Kind:
         keyed: whether `predict` takes a key.
         wide: whether the oracle may run in float64; not where random numbers are drawn, which differ by width.
         may_refuse: whether one clear sentence is as good as an answer.
+        has_state: whether `predict` returns outputs and state.
+        whole_batch: whether one key serves the whole batch.
     """
 
     predict: Callable
@@ -32,6 +36,13 @@ class Kind:
     keyed: bool = False
     wide: bool = True
     may_refuse: bool = False
+    has_state: bool = False
+    whole_batch: bool = False
+
+    @property
+    def objective(self) -> qn.Objective:
+        settings = {name: True for name in ("has_state", "whole_batch") if getattr(self, name)}
+        return qn.Objective(self.predict, self.loss, **settings)
 
 
 cross_entropy = optax.softmax_cross_entropy_with_integer_labels
