@@ -1,7 +1,7 @@
 """Every solver's status is its true residual against what it claims, whatever the spectrum, the scale and the type."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -205,15 +205,13 @@ def test_the_claim_of_an_exact_solver_is_the_rule_that_is_documented():
             assert float(relative) == pytest.approx(factor * eps ** (1 / 3))
 
 
-def test_who_judges_the_residual_himself_is_spared_the_product():
+@pytest.mark.parametrize("solver", [qn.LU(), qn.Cholesky(), qn.Eigh(), qn.QLSA()], ids=lambda solver: solver.name)
+def test_who_judges_the_residual_himself_is_spared_the_product(solver: qn.AbstractSolver):
     matrix = jnp.asarray(symmetric_with_spectrum([0.0, *np.linspace(1, 2, N - 1)]), "float32")
-    operator = matrix_operator(matrix)
-    solvers: tuple[qn.AbstractSolver, ...] = (qn.LU(), qn.Cholesky(), qn.Eigh(), qn.QLSA())
-    for solver in solvers:
-        state: Any = solver.init(operator, {"verify": False})
-        held = [leaf for leaf in jax.tree.leaves(eqx.filter(state, eqx.is_array)) if leaf.shape == (N, N)]
-        assert len(held) == 1, solver.name
-        assert "residual" not in solver.compute(state, jnp.ones(N), {"verify": False})[2]
+    state = solver.init(matrix_operator(matrix), {"verify": False})
+    held = [leaf for leaf in jax.tree.leaves(eqx.filter(state, eqx.is_array)) if leaf.shape == (N, N)]
+    assert len(held) == 1
+    assert "residual" not in solver.compute(state, jnp.ones(N), {"verify": False})[2]
 
 
 def test_an_iteration_that_drifted_off_starts_anew_from_the_true_residual():

@@ -282,7 +282,8 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             value, result, steps, executed = _switch(state.plan.choice[0], branches, state.slots, flat)
         # No candidate could take it: say so by NaN rather than pass off whatever the first one returned.
         nobody = state.plan.verdict[0] == Verdict.NOBODY
-        value, result = jnp.where(nobody, jnp.nan, value), lx.RESULTS.where(nobody, lx.RESULTS.singular, result)
+        value = jnp.where(nobody, jnp.nan, value)
+        result = lx.RESULTS.where(nobody & (result == lx.RESULTS.successful), lx.RESULTS.singular, result)
         leaves, structure = jax.tree.flatten(state.in_structure)
         stats = {"plan": state.plan, "num_steps": steps, "executed": executed}
         return jax.tree.unflatten(structure, unravel(value, leaves)), result, stats
