@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .recurrence import Recurrence
 
 Matvec = Callable[[Float[Array, " n"]], Float[Array, " n"]]
+Norm = Callable[[Float[Array, " n"]], Float[Array, ""]]
 
 _CUT = 4
 """Units of rounding of the largest entry so far below which a new direction is rounding and no direction."""
@@ -57,7 +58,7 @@ def quadrature(matvec: Matvec, start: Float[Array, " n"], steps: int) -> Quadrat
 
 def _iterated(matvec: Matvec, start: Float[Array, " n"], steps: int) -> "Krylov":
     steps = min(steps, start.shape[0])
-    return Krylov.start(start, steps).extended(matvec, 0, steps)
+    return Krylov.start(start, steps).extended(matvec, 0, steps, _length)
 
 
 class Krylov(eqx.Module):
@@ -66,16 +67,14 @@ class Krylov(eqx.Module):
     Attributes:
         basis: orthonormal rows `[most + 1, n]`; zero where the iteration has not been, or broke down.
         diagonal: of the tridiagonal matrix `[most]`.
-        beside: `[most]`, what was left of each product once it was orthogonal to the basis: the entry that couples
-            a row to the next, and at a breakdown what was cut.
-        alive: `[most]`, whether the iteration went on after each row.
+        beside: `[most]`, what was left of each product once it was orthogonal to the basis: positive, the entry that
+            couples a row to the next; negative, what was cut at a breakdown.
         steps: products so far.
     """
 
     basis: Float[Array, "most+1 n"]
     diagonal: Float[Array, " most"]
     beside: Float[Array, " most"]
-    alive: Bool[Array, " most"]
     steps: Int[Array, ""]
 
     @classmethod
@@ -88,42 +87,47 @@ class Krylov(eqx.Module):
         """
         basis = jnp.zeros((most + 1, vector.shape[0]), vector.dtype).at[0].set(vector / jnp.linalg.norm(vector))
         empty = jnp.zeros(most, vector.dtype)
-        return cls(basis, empty, empty, jnp.zeros(most, bool), jnp.zeros((), jnp.int32))
+        return cls(basis, empty, empty, jnp.zeros((), jnp.int32))
 
-    def extended(self, matvec: Matvec, first: int, last: int) -> "Krylov":
-        """With the products from `first` to `last` done as well, each new vector made orthogonal to all before it."""
+    def extended(self, matvec: Matvec, first: int, last: int, norm: Norm = jnp.linalg.norm) -> "Krylov":
+        """With the products from `first` to `last` done as well, each new vector made orthogonal to all before it.
+
+        Args:
+            matvec: the operator `[n] -> [n]`.
+            first: products so far.
+            last: products afterwards.
+            norm: of vectors; the default squares, which a matrix with entries about 1 bears.
+        """
         negligible = _CUT * jnp.finfo(self.basis.dtype).eps
 
         def further(j: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
-            basis, diagonal, beside, alive, largest = carry
+            basis, diagonal, beside, largest = carry
             vector = matvec(basis[j])
             entry = jnp.vdot(basis[j], vector)
             for _ in range(2):
                 vector = vector - basis[:last].T @ (basis[:last] @ vector)
-            size = _length(vector)
+            size = norm(vector)
             largest = jnp.maximum(largest, jnp.abs(entry))
             # An invariant subspace: what is left is rounding, and the vectors from here on stay zero. Were more cut
             # than that, an eigenvalue to which the vectors so far couple weakly would be lost.
             goes_on = size > negligible * largest
             basis = basis.at[j + 1].set(jnp.where(goes_on, vector / size, 0))
-            largest = jnp.where(goes_on, jnp.maximum(largest, size), largest)
-            return basis, diagonal.at[j].set(entry), beside.at[j].set(size), alive.at[j].set(goes_on), largest
+            return basis, diagonal.at[j].set(entry), beside.at[j].set(jnp.where(goes_on, size, -size)), largest
 
-        known = jnp.where(self.alive, jnp.maximum(jnp.abs(self.diagonal), self.beside), jnp.abs(self.diagonal))
-        carry = self.basis, self.diagonal, self.beside, self.alive, jnp.max(known)
-        basis, diagonal, beside, alive, _ = jax.lax.fori_loop(first, last, further, carry)
-        return Krylov(basis, diagonal, beside, alive, jnp.asarray(last, jnp.int32))
+        carry = self.basis, self.diagonal, self.beside, jnp.max(jnp.abs(self.diagonal))
+        basis, diagonal, beside, _ = jax.lax.fori_loop(first, last, further, carry)
+        return Krylov(basis, diagonal, beside, jnp.asarray(last, jnp.int32))
 
     @property
     def recurrence(self) -> Recurrence:
         """The tridiagonal matrix so far."""
-        return Recurrence.of(self.diagonal, jnp.where(self.alive, self.beside, 0), self.steps)
+        return Recurrence.of(self.diagonal, jnp.maximum(self.beside, 0), self.steps)
 
     def tridiagonal(self, size: int) -> Float[Array, "size size"]:
         """The projection on the first vectors; behind a breakdown the first diagonal entry stands, uncoupled."""
-        inside, going_on = self._inside(size)
+        inside = self._inside(size)
         diagonal = jnp.where(inside, self.diagonal[:size], self.diagonal[0])
-        beside = jnp.where(going_on[: size - 1], self.beside[: size - 1], 0)
+        beside = jnp.where(inside[1:], self.beside[: size - 1], 0)
         return jnp.diag(diagonal) + jnp.diag(beside, 1) + jnp.diag(beside, -1)
 
     def ritz(self, size: int) -> tuple[Float[Array, " size"], Float[Array, " size"]]:
@@ -138,19 +142,18 @@ class Krylov(eqx.Module):
     def quadrature(self, size: int) -> Quadrature:
         """Nodes and weights after `size` products, with bounds on the residuals of the Ritz vectors."""
         values, vectors = jnp.linalg.eigh(self.tridiagonal(size))
-        inside, going_on = self._inside(size)
+        inside = self._inside(size)
         # The iteration ended where it broke down, or with the last product: what couples that row to the rest of the
         # space is the residual.
-        ends = (inside & ~going_on).at[size - 1].set(inside[-1])
-        cut = jnp.sum(jnp.where(ends, self.beside[:size], 0)[:, None] * jnp.abs(vectors), axis=0)
-        rounding = _ROUNDING * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values))
+        last = jnp.sum(inside) - 1
+        cut = jnp.abs(self.beside[last] * vectors[last])
+        rounding = _ROUNDING * jnp.finfo(values.dtype).eps * jnp.maximum(-values[0], values[-1])
         real = jnp.sum(vectors**2 * inside[:, None], axis=0) > 0.5
         return Quadrature(values, vectors[0] ** 2, jnp.where(real, cut + rounding, jnp.inf))
 
-    def _inside(self, size: int) -> tuple[Bool[Array, " size"], Bool[Array, " size"]]:
-        """Rows before any breakdown, and those of them after which the iteration went on."""
-        going_on = jnp.cumprod(self.alive[:size]).astype(bool)
-        return jnp.concatenate([jnp.ones(1, bool), going_on[:-1]]), going_on
+    def _inside(self, size: int) -> Bool[Array, " size"]:
+        """The rows before any breakdown."""
+        return jnp.cumprod(jnp.concatenate([jnp.ones(1, bool), self.beside[: size - 1] > 0])).astype(bool)
 
 
 def _length(vector: Float[Array, " n"]) -> Float[Array, ""]:

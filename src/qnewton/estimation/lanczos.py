@@ -97,12 +97,14 @@ def inverse_norm(
     Returns:
         The norm, whether Cholesky's factorisation succeeded, and the number of solves.
     """
-    triangle = jnp.linalg.cholesky(matrix, symmetrize_input=False)
+    # LAPACK wants columns where XLA keeps rows: of the transpose, which is the matrix, it takes them as they lie, and a
+    # branch that is not taken does not copy the matrix.
+    triangle = jnp.linalg.cholesky(matrix.T, symmetrize_input=False)
     definite = jnp.all(jnp.isfinite(triangle))
     factor, permutation = jax.lax.cond(
         definite,
         lambda: (triangle, jnp.arange(matrix.shape[0], dtype=jnp.int32)),
-        lambda: tuple(jax.lax.linalg.lu(matrix)[::2]),
+        lambda: tuple(jax.lax.linalg.lu(matrix.T)[::2]),
     )
 
     def solve(v: Float[Array, " n"]) -> Float[Array, " n"]:
