@@ -36,6 +36,7 @@ from .core.status import Status as Status
 from .core.trees import freeze as freeze
 from .curvature import AbstractCurvature as AbstractCurvature
 from .curvature import Block as Block
+from .curvature import Coupling as Coupling
 from .curvature import EmpiricalFisher as EmpiricalFisher
 from .curvature import GaussNewton as GaussNewton
 from .curvature import Hessian as Hessian

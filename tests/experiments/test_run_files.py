@@ -426,7 +426,7 @@ def test_the_presets_do_to_the_systems_what_they_say(preset_run):
         assert line["damping_scale"] == files.steps[line["step"]]["damping_scale"]
         largest = line["damping"] / relative - (1e-6 if code else 0)
         assert line["max_entry"] == pytest.approx(largest, abs=line["damping"] * (1 + 1e-4))
-        kind = {"default": "estimate", "paper": "bound", "paper-code": "exact"}[options.preset]
+        kind = {"default": "exact", "paper": "bound", "paper-code": "exact"}[options.preset]
         assert line["condition_number_kind"] == kind
         second = line["second_log10_condition_number"]
         if options.preset == "paper":

@@ -116,16 +116,21 @@ def test_bad_input() -> None:
         qn.LineSearch(tries=0)
 
 
+CLASSIFIER = qn.Objective(OBJECTIVE.predict, lambda z, y: optax.softmax_cross_entropy(z, y))
+
+
 @pytest.mark.parametrize(
-    ("examples", "expected"), [(5, "DualNewtonState"), (13, "KFACState")], ids=["few residuals", "many residuals"]
+    ("objective", "examples", "expected"),
+    [(OBJECTIVE, 5, "DualNewtonState"), (OBJECTIVE, 13, "DualNewtonState"), (CLASSIFIER, 13, "KFACState")],
+    ids=["few residuals", "a fit of squares", "many residuals"],
 )
-def test_the_recipe_goes_by_the_shape(examples, expected) -> None:
+def test_the_recipe_goes_by_the_shape(objective, examples, expected) -> None:
     """20 parameters and 2 outputs: 10 residuals or 26."""
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), PARAMS)
-    batch = jnp.ones((examples, 3)), jnp.ones((examples, 2))
-    optimizer = qn.recipe(OBJECTIVE, params, batch)
+    batch = jnp.ones((examples, 3)), jnp.eye(2)[np.arange(examples) % 2]
+    optimizer = qn.recipe(objective, params, batch)
     state = optimizer.init(params)
     assert type(state).__name__ == expected
-    gradients = jax.grad(OBJECTIVE)(params, batch)
+    gradients = jax.grad(objective)(params, batch)
     updates, _ = jax.jit(lambda g, s, p: optimizer.update(g, s, p, batch=batch))(gradients, state, params)
-    assert OBJECTIVE(optax.apply_updates(params, updates), batch) < OBJECTIVE(params, batch)
+    assert objective(optax.apply_updates(params, updates), batch) < objective(params, batch)

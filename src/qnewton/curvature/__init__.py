@@ -5,6 +5,7 @@ from .batch import Shared as Shared
 from .empirical_fisher import EmpiricalFisher as EmpiricalFisher
 from .gauss_newton import GaussNewton as GaussNewton
 from .hessian import Hessian as Hessian
+from .independence import Coupling as Coupling
 from .independence import Independence as Independence
 from .independence import independence as independence
 from .microbatch import Microbatched as Microbatched

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .batch import Batch
-from .independence import Independence, Verdict, Views, examples_agree, losses_agree, views_of
+from .independence import Coupling, Independence, Views, examples_agree, losses_agree, views_of
 from .objective import Objective
 
 
@@ -41,7 +41,7 @@ class Examples:
     outputs: Callable[[PyTree, PyTree], Float[Array, " c"]]
     loss: Callable[[Float[Array, " c"], PyTree], Float[Array, ""]]
     weight: Callable[[Float[Array, " c"], PyTree], Float[Array, ""]]
-    verdict: Verdict
+    verdict: Coupling
     good: Bool[Array, ""] | None
     together: Views | None
 
@@ -115,7 +115,7 @@ class Examples:
 
 
 def examples_of(
-    objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None, verdict: Verdict
+    objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None, verdict: Coupling
 ) -> Examples:
     """Take the objective apart into examples.
 

@@ -61,7 +61,7 @@ _REASONS = {
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Coupling:
     """What is known of an objective on a batch.
 
     Attributes:
@@ -130,7 +130,7 @@ class Views:
         return self.objective.terms(self.rows.unravel(row[None]), targets)
 
 
-def judge(views: Views, params: PyTree, model: jex.ClosedJaxpr) -> Verdict:
+def judge(views: Views, params: PyTree, model: jex.ClosedJaxpr) -> Coupling:
     """Prove independence, or else compare numbers.
 
     Args:
@@ -143,13 +143,13 @@ def judge(views: Views, params: PyTree, model: jex.ClosedJaxpr) -> Verdict:
     loss_of_one = _loss_alone(views)
     of_loss = _loss_meeting(views, loss, loss_of_one)
     if views.objective.whole_batch:
-        return Verdict(Independence.DECLARED, False, of_loss is None, "", reverse_only)
+        return Coupling(Independence.DECLARED, False, of_loss is None, "", reverse_only)
     one = _alone(views, params)
     if one is None or loss_of_one is None:
-        return Verdict(Independence.ALONE_FAILS, False, of_loss is None, SIZE_OF_THE_BATCH, reverse_only)
+        return Coupling(Independence.ALONE_FAILS, False, of_loss is None, SIZE_OF_THE_BATCH, reverse_only)
     of_model = None if views.keyed else _model_meeting(views, params, model, one)
     if of_model is None and of_loss is None:
-        return Verdict(Independence.PROVEN, True, True, "", reverse_only)
+        return Coupling(Independence.PROVEN, True, True, "", reverse_only)
     where = "; ".join(
         f"{half}: {found}" for half, found in (("predict", of_model), ("loss", of_loss)) if found is not None
     )
@@ -157,11 +157,11 @@ def judge(views: Views, params: PyTree, model: jex.ClosedJaxpr) -> Verdict:
     ask = of_model is not None, of_loss is not None
     seen = None if traced_over else _numbers(views, params, reverse_only, *ask)
     if seen is None and of_model is None and _loss_agrees_at_random(views, loss):
-        return Verdict(Independence.PRESUMED, True, True, where, reverse_only)
+        return Coupling(Independence.PRESUMED, True, True, where, reverse_only)
     if seen is None:
-        return Verdict(Independence.UNDECIDED, of_model is None, of_loss is None, where, reverse_only)
+        return Coupling(Independence.UNDECIDED, of_model is None, of_loss is None, where, reverse_only)
     together = {(True, True): Independence.SEEN, (False, True): Independence.MODEL, (True, False): Independence.LOSS}
-    return Verdict(together.get(seen, Independence.BOTH), *seen, where, reverse_only)
+    return Coupling(together.get(seen, Independence.BOTH), *seen, where, reverse_only)
 
 
 SIZE_OF_THE_BATCH = (
@@ -314,7 +314,7 @@ def _has(jaxpr: Any, name: str) -> bool:
     return False
 
 
-def independence(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> Verdict:
+def independence(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> Coupling:
     """Whether the examples of a batch influence each other, how that is known, and where the proof failed.
 
     Args:

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from ..core.constants import unfolded
 from .examples import Examples, examples_of
-from .independence import Verdict, independence
+from .independence import Coupling, independence
 from .kronecker import Layer, find_layers
 from .objective import Batch, Objective
 from .partition import Block
@@ -37,7 +37,7 @@ class Point:
         params: PyTree,
         batch: Batch,
         key: Key[Array, ""] | None = None,
-        verdict: Verdict | None = None,
+        verdict: Coupling | None = None,
     ) -> "Point":
         """Take the objective apart.
 

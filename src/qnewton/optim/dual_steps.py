@@ -194,7 +194,12 @@ def solve_tall(rows: Rows, outputs: Outputs, w: Float[Array, " n"], damped: Damp
         decrease = -(moved @ residual + jnp.sum(moved**2, axis=1) / 2)
         return Trials(m, factors * step, decrease, bend.ratio, error, bend.trusted)
 
-    direction = -solve(jnp.broadcast_to(residual, (2, residual.size)))
+    # A residual that has slope and no curvature is huge beside a row that is tiny, of which the decomposition keeps
+    # nothing: it enters by its gradient.
+    flat = jnp.abs(residual) > jnp.finfo(w.dtype).tiny ** -0.25
+    slope = jnp.where(flat, residual, 0) @ matrix
+    direction = -solve(jnp.broadcast_to(jnp.where(flat, 0, residual), (2, residual.size)))
+    direction = direction - (right @ slope / (values**2 + m[:, None])) @ right
     gradient = residual @ matrix
     size = jnp.linalg.norm(gradient)
     excess = gradient + (direction @ matrix.T) @ matrix + m[:, None] * direction
