@@ -185,7 +185,9 @@ OPTIMIZERS = {
     "kfac(TrustRegion)": Optimizer(lambda o, p, b: qn.kfac(o, step=qn.TrustRegion(), example=b[0]), ("regression",)),
     "dual_newton": Optimizer(lambda o, p, b: qn.dual_newton(o), _ALL, fits=True, reads_gradient=False),
     "fisher_newton": Optimizer(lambda o, p, b: qn.fisher_newton(o), _NETS, tries=False),
-    "recipe": Optimizer(lambda o, p, b: qn.recipe(o, p, b), ("decay", "classification")),
+    # Of a fit it is `dual_newton`.
+    "recipe(fit)": Optimizer(lambda o, p, b: qn.recipe(o, p, b), ("decay",), fits=True, reads_gradient=False),
+    "recipe": Optimizer(lambda o, p, b: qn.recipe(o, p, b), ("classification",)),
 }
 
 

@@ -14,6 +14,7 @@ from ....core.operators import AbstractRoot, Shifted, block_of
 from ....core.records import Encoding, QuantumWorkload, SystemEstimate
 from ....core.status import Refusal
 from ...flat import Product, check_square_and_real, flatten, product, unflatten, without_tags
+from ...scale import times_unit
 from ..executed import AbstractExecuted
 from ..outcome import Outcome, result_of
 from ..queries import Matrices, QueryModel
@@ -242,7 +243,7 @@ class AbstractEmulated(AbstractExecuted):
         scale = run.scale * size / problem.encoded.alpha
         definite = lx.is_positive_semidefinite(state.operator)
         found = self.length.find(keys[1], Measured(direction, image, b, definite, amplitude, scale))
-        value = found.length * direction
+        value, held = times_unit(found.length * direction, unit)
         residual = jnp.linalg.norm(found.length * image - b) / jnp.where(norm > 0, norm, 1)
         allowed = self._allowed(state.encoded, run, found.length, size, mixed, b.size) / jnp.where(norm > 0, norm, 1)
 
@@ -250,7 +251,7 @@ class AbstractEmulated(AbstractExecuted):
         finite = jnp.isfinite(norm) & jnp.isfinite(residual)
         positive = found.sound & (jnp.ones((), bool) if state.shift is None else state.shift > 0)
         outcome = jnp.select(
-            [~jnp.isfinite(norm), ~positive, ~bounded, ~short, ~finite | (residual > allowed)],
+            [~jnp.isfinite(norm), ~positive, ~bounded, ~short, ~finite | ~held | (residual > allowed)],
             [
                 jnp.int32(code)
                 for code in (
@@ -275,7 +276,7 @@ class AbstractEmulated(AbstractExecuted):
             "queries": jnp.where(norm > 0, runs * run.queries, 0),
             "num_steps": run.products,
         }
-        value = unflatten(jnp.where(meant, value * unit, jnp.nan), state.operator.in_structure())
+        value = unflatten(jnp.where(meant, value, jnp.nan), state.operator.in_structure())
         return value, result_of(outcome), stats
 
     def transpose(self, state: EmulatedState, options: dict[str, Any]) -> tuple[EmulatedState, dict[str, Any]]:
@@ -346,10 +347,11 @@ class AbstractEmulated(AbstractExecuted):
         mixed: Float[Array, ""],
         n: int,
     ) -> Float[Array, ""]:
-        """Largest `||Ax - b||` that precision, rounding and read-out explain."""
+        """Largest `||Ax - b||` that precision and read-out explain, and rounding as far as an exact solver claims it."""
         eps = jnp.finfo(length.dtype).eps
         relative = jnp.isnan(run.scale)
-        exact = 4 * jnp.where(relative, 0, run.error) + eps * encoded.kappa**2 * 8
+        rounding = jnp.minimum(eps * encoded.kappa**2 * 8, eps ** (1 / 3))
+        exact = 4 * jnp.where(relative, 0, run.error) + rounding
         noise = 4 * jnp.where(relative, run.error, 0)
         noise += _SPREAD * (self.measurement.error(n) + self.length.error) + 2 * jnp.sqrt(mixed)
         noise = jnp.minimum(noise, 2.0) * jnp.abs(length)
