@@ -347,7 +347,7 @@ class AbstractEmulated(AbstractExecuted):
         mixed: Float[Array, ""],
         n: int,
     ) -> Float[Array, ""]:
-        """Largest `||Ax - b||` that precision and read-out explain, and rounding as far as an exact solver claims it."""
+        """Largest `||Ax - b||` that precision and read-out explain, and rounding as an exact solver claims it."""
         eps = jnp.finfo(length.dtype).eps
         relative = jnp.isnan(run.scale)
         rounding = jnp.minimum(eps * encoded.kappa**2 * 8, eps ** (1 / 3))
