@@ -54,6 +54,23 @@ def own_noise(p: PyTree, x: Array) -> Array:
     return (jnp.tanh(x @ p["w"]) * mask) @ p["v"]
 
 
+@jax.custom_jvp
+def centred_slope(h: Array) -> Array:
+    """The identity, with a derivative rule that couples the examples."""
+    return h
+
+
+@centred_slope.defjvp
+def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    return primals[0], tangents[0] - jnp.mean(tangents[0], axis=0)
+
+
+def small_and_coupled(p: PyTree, x: Array) -> Array:
+    """Centred by a leaf of little influence, with a root of it, which no perturbation may turn negative."""
+    own = jnp.sqrt(p["small"]) * x[:, :3]
+    return 1e4 * dense(p, x) + own - jnp.mean(own, axis=0)
+
+
 def contrastive(z: Array, y: Array) -> Array:
     return cross_entropy(z @ z.T, jnp.arange(z.shape[0]))
 
@@ -71,6 +88,12 @@ def ranking(z: Array, y: Array) -> Array:
     return jnp.mean(margins, axis=1)
 
 
+def ones_over_their_sum(z: Array, y: Array) -> Array:
+    mask = jnp.ones(z.shape[0])
+    return cross_entropy(z, y) * mask / jnp.sum(mask)
+
+
+SMALL = PARAMS | {"small": jnp.array([1e-3, 1.0, 1e-3])}
 GAIN = PARAMS | {"gain": jnp.zeros(())}
 MODEL, LOSS, BOTH = qn.Independence.MODEL, qn.Independence.LOSS, qn.Independence.BOTH
 ALONE = qn.Independence.ALONE_FAILS
@@ -82,6 +105,9 @@ COUPLED: dict[str, tuple[PyTree, Predict, Callable, qn.Independence]] = {
     "an-array-for-each-example": (PARAMS, lambda p, x: dense(p, x + NOISE), cross_entropy, ALONE),
     "divided-by-the-batch": (PARAMS, lambda p, x: dense(p, x) / x.shape[0], cross_entropy, MODEL),
     "to-the-power-of-the-batch": (PARAMS, lambda p, x: dense(p, x) ** x.shape[0], cross_entropy, MODEL),
+    "a-leaf-of-little-influence": (SMALL, small_and_coupled, lambda z, y: jnp.sum(z**2, axis=-1), MODEL),
+    "ones-over-their-sum": (PARAMS, dense, ones_over_their_sum, LOSS),
+    "a-scalar-of-the-batch": (PARAMS, lambda p, x: dense(p, x) / jnp.max(jnp.arange(1, 1 + x.shape[0])), ranking, BOTH),
     "rolled": (PARAMS, lambda p, x: dense(p, x) + jnp.roll(dense(p, x), 1, axis=0), cross_entropy, MODEL),
     "in-batch-negatives": (PARAMS, dense, contrastive, LOSS),
     "class-balanced": (PARAMS, dense, balanced, LOSS),
@@ -180,6 +206,11 @@ def test_a_loss_without_proof_is_presumed_under_jit_and_compared() -> None:
             assert bool(jnp.all(jnp.isnan(matrix)))
 
 
+def test_a_derivative_rule_of_ones_own_is_compared() -> None:
+    objective = qn.Objective(lambda p, x: dense(p, centred_slope(x @ p["w"][:, :4])), cross_entropy)
+    assert qn.independence(objective, PARAMS, (INPUTS, CLASSES)).kind is qn.Independence.MODEL
+
+
 def test_no_eigenvalue_floor_for_a_coupled_loss_that_is_not_convex() -> None:
     """In-batch negatives have negative eigenvalues; class weights leave a cross-entropy convex."""
     batch, (block,) = (INPUTS, CLASSES), qn.whole(PARAMS)
@@ -256,10 +287,13 @@ def test_outputs_may_be_any_pytree() -> None:
     def policy_and_value(p: PyTree, x: Array) -> dict[str, Array]:
         h = jnp.tanh(x @ p["w"])
         logits = h @ p["v"]
-        return {"logits": logits, "class": jnp.argmax(logits, axis=-1), "value": h[:, 0]}
+        # More than a float32 holds.
+        labels = 2**25 + 1 + jnp.argmax(logits, axis=-1)
+        return {"logits": logits, "class": labels, "value": h[:, 0]}
 
     def loss(z: dict[str, Array], y: Array) -> Array:
-        return cross_entropy(z["logits"], y) + (z["value"] - 1) ** 2 + 0 * z["class"]
+        exact = z["class"] - 2**25 - 1 == jnp.argmax(z["logits"], axis=-1)
+        return jnp.where(exact, cross_entropy(z["logits"], y) + (z["value"] - 1) ** 2, 0)
 
     def joined(p: PyTree, x: Array) -> Array:
         z = policy_and_value(p, x)

@@ -99,7 +99,7 @@ class OutputRows:
     @property
     def width(self) -> int:
         """Numbers in a row."""
-        return sum(math.prod(shape) for shape in self.shapes)
+        return sum(math.prod(shape) * _parts(dtype) for shape, dtype in zip(self.shapes, self.dtypes, strict=True))
 
     def ravel(self, outputs: PyTree) -> Float[Array, "batch c"]:
         """One row per example, in the widest floating dtype among the leaves."""
@@ -108,7 +108,9 @@ class OutputRows:
             return leaves[0].reshape(leaves[0].shape[0], -1)
         floating = [dtype for dtype in self.dtypes if jnp.issubdtype(dtype, jnp.inexact)]
         dtype = jnp.result_type(*(floating or self.dtypes))
-        return jnp.concatenate([leaf.reshape(leaf.shape[0], -1).astype(dtype) for leaf in leaves], axis=1)
+        flat = [leaf.reshape(leaf.shape[0], -1) for leaf in leaves]
+        columns = [part.astype(dtype) for leaf in flat for part in _split(leaf)]
+        return jnp.concatenate(columns, axis=1)
 
     def unravel(self, rows: Float[Array, "batch c"]) -> PyTree:
         """The outputs again; leaves that are not of a floating dtype are constants."""
@@ -117,8 +119,36 @@ class OutputRows:
             return jax.tree.unflatten(self.structure, [rows.reshape(count, *self.shapes[0])])
         leaves, start = [], 0
         for shape, dtype in zip(self.shapes, self.dtypes, strict=True):
-            part = rows[:, start : start + math.prod(shape)].reshape(count, *shape)
-            start += math.prod(shape)
-            inexact = jnp.issubdtype(dtype, jnp.inexact)
-            leaves.append(part.astype(dtype) if inexact else jnp.round(jax.lax.stop_gradient(part)).astype(dtype))
+            size, parts = math.prod(shape), []
+            for _ in range(_parts(dtype)):
+                parts.append(rows[:, start : start + size])
+                start += size
+            leaves.append(_joined(parts, dtype).reshape(count, *shape))
         return jax.tree.unflatten(self.structure, leaves)
+
+
+_HALF_WORD = 16
+"""Bits of an integer that every floating dtype of 32 bits or more holds exactly."""
+
+
+def _parts(dtype: Any) -> int:
+    """Numbers that stand for one entry: integers fall into half words, since a float does not hold all of them."""
+    if jnp.issubdtype(dtype, jnp.inexact) or dtype == jnp.bool_:
+        return 1
+    if not jnp.issubdtype(dtype, jnp.integer):
+        raise ValueError(f"predict returns an array of {dtype} among its outputs: outputs are numbers, keep it inside")
+    return max(1, jnp.iinfo(dtype).bits // _HALF_WORD)
+
+
+def _split(leaf: Array) -> list[Array]:
+    if _parts(leaf.dtype) == 1:
+        return [leaf]
+    words = [jnp.right_shift(leaf, _HALF_WORD * k) for k in range(_parts(leaf.dtype))]
+    return [jnp.bitwise_and(word, 2**_HALF_WORD - 1) for word in words]
+
+
+def _joined(parts: list[Array], dtype: Any) -> Array:
+    if jnp.issubdtype(dtype, jnp.inexact):
+        return parts[0].astype(dtype)
+    whole = [jnp.round(jax.lax.stop_gradient(part)).astype(dtype) for part in parts]
+    return sum((jnp.left_shift(word, _HALF_WORD * k) for k, word in enumerate(whole[1:], 1)), whole[0])

@@ -4,6 +4,7 @@ The walk proves independence. Where it loses track it says so by name and place,
 maximum over the batch is such a place, and so is a primitive that it has no rule for.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,8 +21,10 @@ from .batch import example_count, leads
 from .coupling_rules import free_step, step
 from .example_axis import Free, Mixed, OneExample, PerExample, State, everywhere
 
-# Calls whose result is that of the program inside. A `custom_vjp` has rules that the program does not show.
-_CALLS = {"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint", "custom_jvp_call"}
+# Calls whose result is that of the program inside.
+_CALLS = {"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"}
+# Where jax's own functions are.
+_JAX = os.path.dirname(jax.__file__)
 _CARRY_ROUNDS = 4
 """Passes over a loop's body until what enters it is what it returns; states only lose information, so few suffice."""
 
@@ -44,7 +47,7 @@ def first_meeting(closed: jex.ClosedJaxpr, per_example: Sequence[bool], count: i
     if count == 1:
         return None
     given: list[State] = [
-        PerExample(0) if leads else everywhere(variable.aval.ndim)
+        PerExample(0) if leads else Free(frozenset(a for a, size in enumerate(variable.aval.shape) if size == 1))
         for leads, variable in zip(per_example, closed.jaxpr.invars, strict=True)
     ]
     for state, variable in zip(walk(closed, given, count), closed.jaxpr.outvars, strict=True):
@@ -120,13 +123,23 @@ def _results(equation: Any, states: Sequence[State], count: int) -> Sequence[Sta
         before = lengths.matvec + lengths.vecmat
         given = [*states[before : before + lengths.solve], *states[sum(lengths) :]]
         return walk(solve, given, count)
-    if name in _CALLS:
+    if name in _CALLS or (name == "custom_jvp_call" and _is_of_jax(params["call_jaxpr"])):
         inner = params["jaxpr"] if "jaxpr" in params else params["call_jaxpr"]
         closed = inner if isinstance(inner, jex.ClosedJaxpr) else jex.ClosedJaxpr(inner, ())
         return [_placed(state, equation) for state in walk(closed, states, count)]
     if all(isinstance(state, Free) for state in states):
         return free_step(equation, [state for state in states if isinstance(state, Free)])
     return step(equation, states, count)
+
+
+def _is_of_jax(function: Any) -> bool:
+    """Whether a function with a derivative rule of its own is jax's, such as `relu`.
+
+    Anybody else's rule does what the program does not show, and so does that of `custom_root`, which calls the user's
+    functions.
+    """
+    source = getattr(getattr(function.jaxpr, "debug_info", None), "func_src_info", None) or ""
+    return f" at {_JAX}" in source and "custom_root" not in source
 
 
 def _placed(state: State, call: Any) -> State:
@@ -190,7 +203,7 @@ def _settled(
                 break
             now = following
         else:
-            now = lost
+            now, results = lost, [lost[0]] * len(results)
         if not any(isinstance(state, Mixed) for state in now):
             break
     return now, results

@@ -109,7 +109,7 @@ class Examples:
                 "in inference mode"
             )
         assert self.together is not None
-        good = examples_agree(self.together, params, verdict.reverse_only)
+        good = examples_agree(self.together, params)
         total = jnp.where(good, self.total, jnp.nan)
         return replace(self, total=total, good=good, verdict=replace(verdict, model=True, loss=True))
 

@@ -155,7 +155,7 @@ def judge(views: Views, params: PyTree, model: jex.ClosedJaxpr) -> Coupling:
     )
     traced_over = any(isinstance(constant, Tracer) for constant in [*model.consts, *loss.consts])
     ask = of_model is not None, of_loss is not None
-    seen = None if traced_over else _numbers(views, params, reverse_only, *ask)
+    seen = None if traced_over else _numbers(views, params, *ask)
     if seen is None and of_model is None and _loss_agrees_at_random(views, loss):
         return Coupling(Independence.PRESUMED, True, True, where, reverse_only)
     if seen is None:
@@ -171,14 +171,12 @@ SIZE_OF_THE_BATCH = (
 )
 
 
-def examples_agree(views: Views, params: PyTree, reverse_only: bool) -> Bool[Array, ""]:
+def examples_agree(views: Views, params: PyTree) -> Bool[Array, ""]:
     """Whether single examples give the outputs, losses and derivatives of the whole batch, by numbers."""
-    return _model_agrees(views, params, reverse_only) & _loss_agrees(views, params)
+    return _model_agrees(views, params) & _loss_agrees(views, params)
 
 
-def _numbers(
-    views: Views, params: PyTree, reverse_only: bool, ask_model: bool, ask_loss: bool
-) -> tuple[bool, bool] | None:
+def _numbers(views: Views, params: PyTree, ask_model: bool, ask_loss: bool) -> tuple[bool, bool] | None:
     """Whether single examples serve for model and loss; None where there are no numbers."""
     leaves = jax.tree.leaves((params, views.inputs, views.targets, views.key))
     if any(isinstance(leaf, Tracer | jax.ShapeDtypeStruct) for leaf in leaves):
@@ -187,7 +185,7 @@ def _numbers(
     def compare(params: PyTree) -> tuple[Array, Array]:
         true = jnp.ones((), bool)
         return (
-            _model_agrees(views, params, reverse_only) if ask_model else true,
+            _model_agrees(views, params) if ask_model else true,
             _loss_agrees(views, params) if ask_loss else true,
         )
 
@@ -196,7 +194,7 @@ def _numbers(
     return bool(found[0]), bool(found[1])
 
 
-def _model_agrees(views: Views, params: PyTree, reverse_only: bool) -> Bool[Array, ""]:
+def _model_agrees(views: Views, params: PyTree) -> Bool[Array, ""]:
     inputs, _ = views.data()
 
     def alone(params: PyTree) -> Array:
@@ -205,7 +203,7 @@ def _model_agrees(views: Views, params: PyTree, reverse_only: bool) -> Bool[Arra
 
         return jax.vmap(single)(inputs)
 
-    return agree(views.outputs, alone, params, forward=not reverse_only)
+    return agree(views.outputs, alone, params)
 
 
 def _loss_agrees_at_random(views: Views, closed: jex.ClosedJaxpr) -> bool:
@@ -228,12 +226,11 @@ def _loss_agrees(views: Views, params: PyTree) -> Bool[Array, ""]:
 def losses_agree(views: Views, rows: Float[Array, "batch c"]) -> Bool[Array, ""]:
     """Whether single examples have the losses of the whole batch, and their derivatives, at the rows of its outputs."""
     _, targets = views.data()
-    forward = not _has(traced(views.terms, rows)[0].jaxpr, "custom_vjp_call")
 
     def alone(rows: Array) -> PyTree:
         return jax.tree.map(lambda leaf: leaf[:, 0], jax.vmap(views.terms_alone)(rows, targets))
 
-    return agree(views.terms, alone, rows, forward=forward)
+    return agree(views.terms, alone, rows)
 
 
 def _alone(views: Views, params: PyTree) -> jex.ClosedJaxpr | None:

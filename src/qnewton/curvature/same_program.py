@@ -54,8 +54,30 @@ def _operations(jaxpr: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
 
 
 def _settings(equation: Any) -> tuple[Any, ...]:
-    """What an operation is told besides its operands and is no shape: an exponent, the passes of a loop."""
-    return tuple(equation.params[key] for key in ("y", "length") if isinstance(equation.params.get(key), int | float))
+    """What an operation is told besides its operands: exponents, passes, and the sizes that enter its result.
+
+    The sizes of what is summed, cut out or counted are numbers like any other: a sum of ones over the batch is one.
+    """
+    params, shapes = equation.params, [atom.aval.shape for atom in equation.invars]
+    first = shapes[0] if shapes else params.get("shape", ())
+    told: list[Any] = [params[key] for key in ("y", "length", "k") if isinstance(params.get(key), int | float)]
+    if "axes" in params:
+        told += [first[axis] for axis in params["axes"] if not isinstance(axis, str)]
+    if equation.primitive.name == "dot_general":
+        (contracted, _), _ = params["dimension_numbers"]
+        told += [first[axis] for axis in contracted]
+    if equation.primitive.name != "concatenate":
+        along = [params[key] for key in ("axis", "dimension") if isinstance(params.get(key), int)]
+        told += [first[axis] for axis in along if -len(first) <= axis < len(first)]
+    if "limit_indices" in params:
+        ends = zip(params["start_indices"], params["limit_indices"], params["strides"] or [1] * len(first), strict=True)
+        told += [(axis, *end) for axis, end in enumerate(ends) if end != (0, first[axis], 1)]
+    if "slice_sizes" in params:
+        paired = getattr(params.get("dimension_numbers"), "operand_batching_dims", ())
+        sizes = enumerate(params["slice_sizes"])
+        told += [(axis, size) for axis, size in sizes if size != first[axis] and axis not in paired]
+    told += [tuple(pad) for pad in params.get("padding_config", ()) if tuple(pad) != (0, 0, 0)]
+    return tuple(told)
 
 
 def _number(value: Any) -> Any:

@@ -119,7 +119,7 @@ def _check_unformed(options: TrainOptions) -> None:
     if scheduling.preconditioner != "none" and not iterative:
         raise ValueError(
             f"--preconditioner is {scheduling.preconditioner}, and --solvers {' '.join(scheduling.solvers)} names "
-            "nobody who takes one: add cg or minres, or leave it away"
+            "nobody who takes one: add cg or minres, or omit it"
         )
     if "dual" in scheduling.solvers and options.step.curvature == "hessian":
         raise ValueError(
@@ -150,7 +150,7 @@ def _check_largest(options: TrainOptions) -> None:
     if largest == "published" and not isinstance(options.task, (BertOptions, GptOptions)):
         raise ValueError(
             "--largest is published, which selects the linear layers inside the transformers of bert-tiny and "
-            "gpt-tiny, and this task is neither: give a number of parameters, or leave it away"
+            "gpt-tiny, and this task is neither: give a number of parameters, or omit it"
         )
     if largest == "published" and options.step.partition == "whole":
         raise ValueError(
@@ -177,12 +177,12 @@ def _check_scheduled(options: TrainOptions) -> None:
     if not modelled and "qlsa" not in scheduling.solvers:
         raise ValueError(
             f"--fidelity is {scheduling.fidelity}, and --solvers {' '.join(scheduling.solvers)} names no quantum "
-            "solver: add qlsa, or leave it away"
+            "solver: add qlsa, or omit it"
         )
     if modelled and scheduling.shots is not None:
         raise ValueError(
             f"--shots is {scheduling.shots}, and at --fidelity model there is no state to measure: use --fidelity "
-            "emulated, or leave it away"
+            "emulated, or omit it"
         )
     if "qlsa" in scheduling.solvers and modelled and precision > largest:
         raise ValueError(

@@ -77,10 +77,17 @@ def _program(objective: Objective, params: PyTree, inputs: PyTree) -> Program:
         alone = batch_of(counts, jax.tree.map(lambda leaf: leaf[None], x))
         found = objective.batch_outputs(params, alone, objective.any_key())
         if any(leaf.shape[:1] != (1,) for leaf in jax.tree.leaves(found)):
-            raise ValueError(f"K-FAC is made of single examples, and here the model has none: {SIZE_OF_THE_BATCH}")
+            raise ValueError("the outputs have no axis of examples")
         return OutputRows.of(found).ravel(found)[0]
 
-    return trace(outputs, params, jax.eval_shape(lambda x: mapped(x, count), inputs))
+    # On the whole batch first, so that the model's own exceptions pass; the next one is about a batch of one.
+    jax.eval_shape(lambda p, x: objective.batch_outputs(p, x, objective.any_key()), params, inputs)
+    try:
+        return trace(outputs, params, jax.eval_shape(lambda x: mapped(x, count), inputs))
+    except Exception as error:
+        raise ValueError(
+            f"K-FAC is made of single examples, and here the model has none: {SIZE_OF_THE_BATCH} ({error})"
+        ) from error
 
 
 def _lengths(leaves: Sequence[Any]) -> list[int]:

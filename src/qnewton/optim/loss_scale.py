@@ -39,10 +39,10 @@ class LossScale(eqx.Module):
 
     @classmethod
     def of(cls, objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> "LossScale":
-        """Measured on a batch: one product with the Hessian in the outputs, besides the model's forward pass.
+        """Measured on a batch: three products with the Hessian in the outputs, besides the model's forward pass.
 
-        The product is with random signs. Positions or tokens of one example (all axes of its outputs but the last) are
-        summed, since a loss is a sum or a mean over them.
+        The products are with random signs and numbers. Positions or tokens of one example (all axes of its outputs but
+        the last) are summed, since a loss is a sum or a mean over them.
         """
         targets = batch[1]
         whole = objective.outputs(params, batch[0], key)
@@ -54,11 +54,15 @@ class LossScale(eqx.Module):
         slope, curve = jax.linearize(jax.grad(total), outputs)
         leaves, structure = jax.tree.flatten(outputs)
         dtype = jax.tree.leaves(params)[0].dtype
-        signs = [
-            jax.random.rademacher(jax.random.fold_in(jax.random.key(_SIGNS), k), leaf.shape, leaf.dtype)
-            for k, leaf in enumerate(leaves)
-        ]
-        curvature = _size(curve(jax.tree.unflatten(structure, signs))).astype(dtype)
+        keys = [jax.random.fold_in(jax.random.key(_SIGNS), k) for k in range(len(leaves))]
+        signs = [jax.random.rademacher(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
+        # Equal signs cancel in a loss of differences, and then these do not.
+        turned = [sign * (1 - 2 * (jnp.arange(sign.shape[-1]) % 2)).astype(sign.dtype) for sign in signs]
+        # Numbers of all sizes cancel nowhere: they tell a loss without curvature.
+        normal = [jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
+        sizes = [_size(curve(jax.tree.unflatten(structure, each))).astype(dtype) for each in (signs, turned, normal)]
+        curvature = jnp.maximum(sizes[0], sizes[1])
+        curvature = jnp.where(curvature > 0, curvature, sizes[2])
         flat = curvature == 0
         size, steepest = _size(outputs).astype(dtype), _size(slope).astype(dtype)
         size = jnp.where(size > 0, size, 1)

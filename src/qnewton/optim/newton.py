@@ -360,7 +360,8 @@ def newton(
             shifts = [stands_for(info, given) for info, given in zip(infos, givens, strict=True)]
             parts = blocks, directions, shifts
             situation = seen_in_units(objective, params, batch, key, updates, parts, roots, state)
-            return by_rule(step, situation, age, infos, following)
+            moved, after = by_rule(step, situation, age, infos, following)
+            return moved, after._replace(metrics=_unless_lost(after.info.loss, after.metrics, state.metrics))
         moved = params
         if where is not None:
             moved = jax.tree.map(lambda g, w: -rate * plain(g, w, weight_decay), updates, params)
@@ -381,7 +382,9 @@ def newton(
             ratio, accepted = trial.ratio, trial.accepted(adaptation)
             failed = [(info.status == Status.NOT_SOLVED) & (info.damping > 0) for info in infos]
             following_scale = trial.adapted(adaptation, scale, accepted)
-            scale = adaptation.after_solves(scale, following_scale, jnp.stack(failed), [block.n for block in blocks])
+            # Rounding of products does not grow with the rows as that of a factorisation does.
+            rows = [1 if matrix_free else block.n for block in blocks]
+            scale = adaptation.after_solves(scale, following_scale, jnp.stack(failed), rows)
             infos = [
                 dataclasses.replace(info, reduction_ratio=own) for info, own in zip(infos, trial.ratios, strict=True)
             ]
@@ -389,10 +392,18 @@ def newton(
         infos = flagged(infos, loss)
         shared = jnp.full_like(rate, jnp.nan) if per_block else state.damping_scale
         info = StepInfo(loss, rate, jnp.zeros_like(rate), shared, state.radius, ratio, accepted, age, tuple(infos))
-        return moved, following._replace(damping_scale=scale, info=info)
+        metrics = _unless_lost(loss, following.metrics, state.metrics)
+        return moved, following._replace(damping_scale=scale, metrics=metrics, info=info)
 
     # optax's types know states made of arrays alone; this one holds an equinox module.
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+
+
+def _unless_lost(
+    loss: Float[Array, ""], new: tuple[Float[Array, "k n"], ...], old: tuple[Float[Array, "k n"], ...]
+) -> tuple[Float[Array, "k n"], ...]:
+    """What the metrics remember: nothing of a batch whose loss is not finite, since they never forget."""
+    return tuple(jnp.where(jnp.isfinite(loss), n, o) for n, o in zip(new, old, strict=True))
 
 
 def _or_coupled(status: Int[Array, ""], good: Bool[Array, ""] | None) -> Int[Array, ""]:
