@@ -108,7 +108,7 @@ class Bracket(AbstractEstimator):
             kind=Kind.ESTIMATE,
             sign=Kind.CERTIFIED,
             matvecs=matvecs,
-            failure_probability=FAILURE,
+            failure_probability=0.0 if system.is_formed else FAILURE,
             recurrence=recurrence,
             came_to=came_to,
         )

@@ -34,8 +34,8 @@ class Reuse(AbstractEstimator):
 
     Damping changes from step to step while curvature drifts, so of blocks with an eigenvalue floor the ends of the
     undamped spectrum are what is kept, and the present damping is added. Norms, degree and definiteness are always the
-    present system's. A reused condition number is an `estimate` if it was that or better when it was found; of one that
-    was only bounded nothing is known a step later, and its kind is `rough` until it is found anew.
+    present system's. A condition number is an `estimate` in the step that finds it, if it was that or better, and `rough`
+    where it was only bounded, or is reused: nobody has looked at the present system's.
 
     Attributes:
         estimator: asked when the answer has become too old.
@@ -77,9 +77,9 @@ class Reuse(AbstractEstimator):
             return *ends, zero, _at_best_an_estimate(found), found.matvecs
 
         def keep() -> tuple[Array, ...]:
-            bounds = remembered.kind != Kind.ESTIMATE.place
-            kind = jnp.where(bounds, Kind.ROUGH.place, remembered.kind)
-            return remembered.largest, remembered.smallest, remembered.age, kind, zero
+            # Nobody looked at this system.
+            rough = jnp.full((), Kind.ROUGH.place, jnp.int32)
+            return remembered.largest, remembered.smallest, remembered.age, rough, zero
 
         stale = (remembered.age < 0) | (remembered.age >= self.max_age)
         largest, smallest, age, kind, matvecs = jax.lax.cond(stale, ask, keep)
@@ -106,4 +106,6 @@ class Reuse(AbstractEstimator):
 
 def _at_best_an_estimate(found: SystemEstimate) -> Int[Array, ""]:
     kind = jnp.asarray(found.kind.place if found.kind_index is None else found.kind_index, jnp.int32)
-    return jnp.where(kind == Kind.EXACT.place, Kind.ESTIMATE.place, kind).astype(jnp.int32)
+    good = (kind == Kind.EXACT.place) | (kind == Kind.ESTIMATE.place)
+    # The ends of the spectrum do not keep what made a bound one.
+    return jnp.where(good, Kind.ESTIMATE.place, Kind.ROUGH.place).astype(jnp.int32)
