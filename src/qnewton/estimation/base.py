@@ -197,7 +197,8 @@ def precision(dtype: jnp.dtype, largest: Float[Array, ""]) -> Float[Array, ""]:
     """How far from the truth an eigenvalue comes out in practice: two units of rounding of the largest.
 
     For a Rayleigh quotient of a computed eigenvector, and a Cholesky factor (`tests/estimation/test_kinds.py`); the
-    decomposition's own eigenvalues are several times farther off. Unlike `rounding` it proves nothing: it tells where an estimate is one.
+    decomposition's own eigenvalues are several times farther off. Unlike `rounding` it proves nothing: it tells where
+    an estimate is one.
     """
     return 2 * jnp.finfo(dtype).eps * largest
 

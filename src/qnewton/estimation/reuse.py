@@ -34,8 +34,8 @@ class Reuse(AbstractEstimator):
 
     Damping changes from step to step while curvature drifts, so of blocks with an eigenvalue floor the ends of the
     undamped spectrum are what is kept, and the present damping is added. Norms, degree and definiteness are always the
-    present system's. A condition number is an `estimate` in the step that finds it, if it was that or better, and `rough`
-    where it was only bounded, or is reused: nobody has looked at the present system's.
+    present system's. A condition number is an `estimate` in the step that finds it, if it was that or better, and
+    `rough` where it was only bounded, or is reused: nobody has looked at the present system's.
 
     Attributes:
         estimator: asked when the answer has become too old.
