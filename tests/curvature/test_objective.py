@@ -65,3 +65,14 @@ def test_gauss_newton_refuses_outputs_that_flatten_positions_into_the_examples()
     params = jnp.asarray(W)
     with pytest.raises(ValueError, match=r"outputs of shape \(20, 2\) for 5 examples.*axis of their own"):
         GaussNewton().form(flat, params, (x, jnp.zeros((5, 4))), whole(params)[0])
+
+
+@pytest.mark.parametrize(
+    ("loss", "told"),
+    [(lambda z, y: [z[:, 0]], "list"), (lambda z, y: jnp.argmax(z, axis=1), "int32")],
+    ids=["a-list", "integers"],
+)
+def test_a_loss_that_returns_no_floating_point_array_is_refused(loss, told) -> None:
+    objective = Objective(lambda p, x: x @ p, loss)
+    with pytest.raises(ValueError, match=rf"loss returned {told}: it must return an array of floating-point numbers"):
+        objective(jnp.ones((3, 2)), (jnp.ones((5, 3)), jnp.zeros(5)))

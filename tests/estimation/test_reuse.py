@@ -31,7 +31,8 @@ def test_it_follows_the_damping_and_asks_again_when_too_old():
         found, remembered = step(system(0.1 + turn, matrix), remembered)
         ages.append(int(remembered.age))
         kappas.append(float(found.condition_number))
-        assert found.kind is Kind.ESTIMATE
+        # Reused, it is right only as long as the curvature stays what it was.
+        assert found.kind is (Kind.ESTIMATE if int(remembered.age) == 1 else Kind.ROUGH)
         assert found.definite
         assert float(found.max_entry) == pytest.approx(float(jnp.abs(system(0.1 + turn, matrix).matrix).max()))
     assert ages == [1, 2, 3, 1, 2, 3, 1]

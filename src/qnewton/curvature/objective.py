@@ -143,7 +143,8 @@ class Objective(eqx.Module):
         told = shapes[0] if len(shapes) == 1 else tuple(shapes)
         if isinstance(values, tuple):
             return _weighted(values, told, shapes[0][:1])
-        if not hasattr(values, "shape") or not jnp.issubdtype(values.dtype, jnp.inexact):
+        number = isinstance(values, int | float)
+        if not number and (not hasattr(values, "shape") or not jnp.issubdtype(values.dtype, jnp.inexact)):
             told_type = getattr(values, "dtype", type(values).__name__)
             raise ValueError(
                 f"loss returned {told_type}: it must return an array of floating-point numbers, one value per example, "
