@@ -151,4 +151,7 @@ def _joined(parts: list[Array], dtype: Any) -> Array:
     if jnp.issubdtype(dtype, jnp.inexact):
         return parts[0].astype(dtype)
     whole = [jnp.round(jax.lax.stop_gradient(part)).astype(dtype) for part in parts]
-    return sum((jnp.left_shift(word, _HALF_WORD * k) for k, word in enumerate(whole[1:], 1)), whole[0])
+    total = whole[0]
+    for k, word in enumerate(whole[1:], 1):
+        total = total + jnp.left_shift(word, _HALF_WORD * k)
+    return total
