@@ -156,7 +156,7 @@ class Objective(eqx.Module):
                 f"value per example, shape {shapes[0][:1]}, or a tuple (values, weights) of one shape that starts "
                 "with it. Do not average inside the loss; Objective takes the mean"
             )
-        return values, None
+        return jnp.asarray(values), None
 
     def _mean(self, params: PyTree, outputs: Any, targets: Any) -> Float[Array, ""]:
         values, weights = self.terms(outputs, targets)
