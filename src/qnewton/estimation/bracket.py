@@ -108,7 +108,8 @@ class Bracket(AbstractEstimator):
             kind=Kind.ESTIMATE,
             sign=Kind.CERTIFIED,
             matvecs=matvecs,
-            failure_probability=0.0 if system.is_formed else FAILURE,
+            # The same whether formed or not: a training has one structure from its first state on.
+            failure_probability=FAILURE,
             recurrence=recurrence,
             came_to=came_to,
         )
