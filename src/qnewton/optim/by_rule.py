@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from ..core.status import Status
 from ..core.trees import ravel
@@ -100,3 +100,8 @@ def flagged(infos: Sequence[BlockInfo], loss: Float[Array, ""]) -> list[BlockInf
     return [
         dataclasses.replace(info, status=jnp.where(finite, info.status, jnp.int32(Status.NOT_FINITE))) for info in infos
     ]
+
+
+def or_coupled(status: Int[Array, ""], good: Bool[Array, ""] | None) -> Int[Array, ""]:
+    """The status of a block, or `COUPLED` where this batch disproves what the verdict presumed."""
+    return status if good is None else jnp.where(good, status, jnp.int32(Status.COUPLED))

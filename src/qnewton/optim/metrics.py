@@ -92,3 +92,10 @@ def roots_of(
     if damping.metric.fixed:
         return None
     return ravel(jax.tree.leaves(joined(params, blocks, [damping.metric.roots(memory) for memory in memories])))
+
+
+def unless_lost(
+    loss: Float[Array, ""], new: tuple[Float[Array, "k n"], ...], old: tuple[Float[Array, "k n"], ...]
+) -> tuple[Float[Array, "k n"], ...]:
+    """What the metrics remember: nothing of a batch whose loss is not finite, since they never forget."""
+    return tuple(jnp.where(jnp.isfinite(loss), n, o) for n, o in zip(new, old, strict=True))

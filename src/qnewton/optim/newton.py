@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import lineax as lx
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from ..conditioning import AbstractConditioner, AbstractMetric, condition
 from ..core.constants import unfolded
@@ -30,10 +30,10 @@ from ..solvers.krylov.base import AbstractKrylov
 from .adaptation import AbstractAdaptation, LevenbergMarquardt
 from .assembly import check_partition, joined, plain
 from .blocks import Given, Solved, solve_blocks
-from .by_rule import by_rule, flagged, seen_in_units, stands_for
+from .by_rule import by_rule, flagged, or_coupled, seen_in_units, stands_for
 from .correction import Correction
 from .loss_scale import LossScale
-from .metrics import Damping, damping_of, measure, needs_layers, roots_of
+from .metrics import Damping, damping_of, measure, needs_layers, roots_of, unless_lost
 from .stages import BlockInfo, gradient_rate, leaves_unformed, quadratic_decrease, solve_block
 from .state import NewtonState, StepInfo
 from .step_rules import AbstractStepRule
@@ -324,7 +324,7 @@ def newton(
                 result.info,
                 damping_scale=scale,
                 independence=jnp.asarray(point.examples.verdict.kind, jnp.int32),
-                status=_or_coupled(result.info.status, point.examples.good),
+                status=or_coupled(result.info.status, point.examples.good),
             )
             for result, scale in zip(solved, scales, strict=True)
         ]
@@ -361,7 +361,7 @@ def newton(
             parts = blocks, directions, shifts
             situation = seen_in_units(objective, params, batch, key, updates, parts, roots, state)
             moved, after = by_rule(step, situation, age, infos, following)
-            return moved, after._replace(metrics=_unless_lost(after.info.loss, after.metrics, state.metrics))
+            return moved, after._replace(metrics=unless_lost(after.info.loss, after.metrics, state.metrics))
         moved = params
         if where is not None:
             moved = jax.tree.map(lambda g, w: -rate * plain(g, w, weight_decay), updates, params)
@@ -392,20 +392,8 @@ def newton(
         infos = flagged(infos, loss)
         shared = jnp.full_like(rate, jnp.nan) if per_block else state.damping_scale
         info = StepInfo(loss, rate, jnp.zeros_like(rate), shared, state.radius, ratio, accepted, age, tuple(infos))
-        metrics = _unless_lost(loss, following.metrics, state.metrics)
+        metrics = unless_lost(loss, following.metrics, state.metrics)
         return moved, following._replace(damping_scale=scale, metrics=metrics, info=info)
 
     # optax's types know states made of arrays alone; this one holds an equinox module.
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
-
-
-def _unless_lost(
-    loss: Float[Array, ""], new: tuple[Float[Array, "k n"], ...], old: tuple[Float[Array, "k n"], ...]
-) -> tuple[Float[Array, "k n"], ...]:
-    """What the metrics remember: nothing of a batch whose loss is not finite, since they never forget."""
-    return tuple(jnp.where(jnp.isfinite(loss), n, o) for n, o in zip(new, old, strict=True))
-
-
-def _or_coupled(status: Int[Array, ""], good: Bool[Array, ""] | None) -> Int[Array, ""]:
-    """The status of a block, or `COUPLED` where this batch disproves what the verdict presumed."""
-    return status if good is None else jnp.where(good, status, jnp.int32(Status.COUPLED))
