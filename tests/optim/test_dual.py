@@ -287,7 +287,8 @@ def test_layers_and_dense_jacobian_make_the_same_rows(x64, monkeypatch):
             point = Point.of(objective, params, batch)
             layered.append(dual_rows._layers_that_pay(point, block) is not None)
             rows = rows_of(point, block)
-            return rows.residual, rows.push(v), rows.pull(u), jnp.tril(rows.gram()), rows.pull(rows.residual[None])[0]
+            slope = rows.scale.divisor * rows.pull(rows.residual[None])[0]
+            return rows.residual, rows.push(v), rows.pull(u), jnp.tril(rows.gram()), slope
 
         results = compute(params)
         return layered[0], results

@@ -10,7 +10,8 @@ import optax
 import pytest
 
 import qnewton as q
-from qnewton.optim.loss_scale import LossScale, lowered
+from qnewton.curvature.loss_scale import LossScale
+from qnewton.optim.rounding import lowered
 
 STEPS = 10
 OPTIMIZERS: dict[str, Callable[[q.Objective], Any]] = {
@@ -73,7 +74,7 @@ def test_multiples_of_a_loss_take_the_same_steps(name):
     assert train(1.0, 1e4)[1] < 0.9 * np.mean((predict(params, batch[0]) - batch[1]) ** 2)
 
 
-def test_the_unit_is_the_largest_curvature_in_the_outputs():
+def test_the_unit_is_about_the_largest_curvature_in_the_outputs():
     rng = np.random.default_rng(0)
     z, y = (jnp.asarray(rng.standard_normal((5, 3)), jnp.float32) for _ in range(2))
     batch, params = (z, y), {"a": jnp.ones(3)}
@@ -84,9 +85,14 @@ def test_the_unit_is_the_largest_curvature_in_the_outputs():
         scale = jax.jit(lambda b: LossScale.of(objective, params, b))(batch)
         return float(scale.unit), float(scale.lift)
 
-    assert unit(lambda z, y: 1.5 * jnp.sum((z - y) ** 2, axis=-1)) == (3.0, 0.0)
-    # Weights that are all the same change nothing about a weighted mean.
-    assert unit(lambda z, y: (jnp.sum((z - y) ** 2, axis=-1), weights)) == (2.0, 0.0)
+    def squares(z, y):
+        return jnp.sum((z - y) ** 2, axis=-1)
+
+    half_to_one_and_a_half = pytest.approx((1.0, 0.0), abs=0.5)
+    assert unit(lambda z, y: squares(z, y) / 2) == half_to_one_and_a_half
+    # Weights that are all the same change nothing about a weighted mean, nor do examples without weight.
+    assert unit(lambda z, y: (squares(z, y) / 2, weights)) == half_to_one_and_a_half
+    assert unit(lambda z, y: 3 * squares(z, y))[0] == pytest.approx(6 * unit(lambda z, y: squares(z, y) / 2)[0])
     # Of a linear loss: slope times outputs, and slope over outputs.
     slope, size = 2.0, np.abs(np.asarray(z)).max()
     np.testing.assert_allclose(unit(lambda z, y: slope * jnp.sum(z, axis=-1)), (slope * size, slope / size), rtol=1e-6)
@@ -96,7 +102,21 @@ def test_the_unit_is_the_largest_curvature_in_the_outputs():
         np.abs((np.diag(row) - np.outer(row, row)) * total).sum(1).max()
         for row, total in zip(p, np.asarray(y, np.float64).sum(1), strict=True)
     ]
-    assert 0.3 * max(np.abs(rows)) < largest <= (1 + 1e-5) * max(np.abs(rows))
+    assert 0.15 * max(np.abs(rows)) < largest <= 1.5 * max(np.abs(rows))
+
+
+def test_what_a_step_computes_anyway_gives_the_same_unit():
+    rng = np.random.default_rng(0)
+    z, slope = (jnp.asarray(rng.standard_normal((5, 3)), jnp.float32) for _ in range(2))
+    curvature = jnp.asarray(rng.uniform(0.1, 1.0, (5, 3)), jnp.float32)
+    scale = LossScale.seen(z, slope, curvature, 3, 2.0)
+    assert (float(scale.unit), float(scale.lift)) == (np.max(curvature) / 2, 0)
+    # Three positions of one number: the loss sums over them.
+    summed = LossScale.seen(z, slope, curvature, 1, 2.0).unit
+    np.testing.assert_allclose(summed, np.sum(curvature, axis=1).max() / 2, rtol=1e-6)
+    scale = LossScale.seen(z, slope, 0 * curvature, 3, 2.0)
+    steepest, size = np.abs(np.asarray(slope)).max(), np.abs(np.asarray(z)).max()
+    np.testing.assert_allclose((scale.unit, scale.lift), (steepest * size / 2, steepest / size), rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,11 @@ class OutputRows:
         """Numbers in a row."""
         return sum(math.prod(shape) * _parts(dtype) for shape, dtype in zip(self.shapes, self.dtypes, strict=True))
 
+    @property
+    def channels(self) -> int:
+        """Numbers on the last axis of outputs that are one array with positions; otherwise all."""
+        return self.shapes[0][-1] if len(self.shapes) == 1 and len(self.shapes[0]) > 1 else self.width
+
     def ravel(self, outputs: PyTree) -> Float[Array, "batch c"]:
         """One row per example, in the widest floating dtype among the leaves."""
         leaves = jax.tree.leaves(outputs)

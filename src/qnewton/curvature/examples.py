@@ -23,7 +23,10 @@ class Examples:
     Attributes:
         count: examples in the batch.
         width: scalars that the model returns for one example.
+        channels: scalars in one position of them (the last axis of outputs that are one array); `width` where it has
+            none.
         total: what sums over the examples are divided by: their number, or the sum of their weights.
+        heaviest: largest weight of an example; 1 where all are zero.
         batch: `(inputs, targets)` with a leading axis; where the model takes a key, `inputs` carries each example's.
         outputs: `(params, x)` to the raveled outputs `[width]` of one example.
         loss: `(outputs, y)` to its loss, weights included.
@@ -36,7 +39,9 @@ class Examples:
 
     count: int
     width: int
+    channels: int
     total: Float[Array, ""] | float
+    heaviest: Float[Array, ""] | float
     batch: Batch
     outputs: Callable[[PyTree, PyTree], Float[Array, " c"]]
     loss: Callable[[Float[Array, " c"], PyTree], Float[Array, ""]]
@@ -78,6 +83,7 @@ class Examples:
             self,
             count=1,
             width=self.count * self.width,
+            heaviest=self.total,
             batch=(empty, empty),
             outputs=outputs,
             loss=loss,
@@ -140,7 +146,10 @@ def examples_of(
 
     # The outputs are needed for the shape of the weights alone; the compiler drops what does not enter the result.
     _, weights = views.terms(views.outputs(params))
-    total = float(views.count) if weights is None else jnp.sum(weights)
+    total, heaviest = float(views.count), 1.0
+    if weights is not None:
+        total, heaviest = jnp.sum(weights), jnp.max(weights)
+        heaviest = jnp.where(heaviest > 0, heaviest, 1)
     good = None
     if verdict.kind is Independence.PRESUMED:
         good = losses_agree(views, views.outputs(params))
@@ -148,7 +157,9 @@ def examples_of(
     return Examples(
         views.count,
         max(1, views.rows.width),
+        max(1, views.rows.channels),
         total,
+        heaviest,
         views.data(),
         outputs_of,
         loss_of,

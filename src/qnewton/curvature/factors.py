@@ -14,6 +14,7 @@ from ..core.operators import KroneckerFactors
 from ..core.trees import ravel
 from .chunks import sum_over_chunks
 from .kronecker import Layer, layout_of
+from .loss_scale import LossScale
 from .partition import Block
 from .point import Point
 from .roots import batched_root
@@ -33,12 +34,14 @@ class Signals(eqx.Module):
         backward: `delta` `[probes, batch, t, a]` per layer; over random probes the mean of `delta delta^T` is the
             example's curvature in the layer's outputs.
         total: what sums over the examples are divided by.
+        scale: the loss's unit, in which `backward` is; None where it is in the loss's own.
     """
 
     layout: Layout
     inputs: list[Float[Array, "batch t i"]]
     backward: list[Float[Array, "probes batch t a"]]
     total: Float[Array, ""] | float
+    scale: LossScale | None
 
     def factors(self, diagonal: Callable[[], Float[Array, " n"]]) -> KroneckerFactors:
         """`A = mean over examples of sum_t x_t x_t^T`, `G = sum over examples of mean_t delta_t delta_t^T / total`.
@@ -83,7 +86,12 @@ def block_signals(point: Point, block: Block, layers: Sequence[Layer] | None) ->
 
 
 def layer_signals(
-    point: Point, layers: Sequence[Layer], layout: Layout, probes: int = 1, key: Key[Array, ""] | None = None
+    point: Point,
+    layers: Sequence[Layer],
+    layout: Layout,
+    probes: int = 1,
+    key: Key[Array, ""] | None = None,
+    known: LossScale | None = None,
 ) -> Signals:
     """One forward pass, and one backward pass per probe from `D^{1/2} e` with `e` of random signs.
 
@@ -93,6 +101,7 @@ def layer_signals(
         layout: of the layers in the block.
         probes: number of random vectors per example; the curvature in the outputs is only right in the mean over them.
         key: of the probes; None takes always the same.
+        known: as of `probe`.
     """
     examples = point.examples
     leads = [layer.lead for layer in layers]
@@ -108,34 +117,61 @@ def layer_signals(
 
     zeros = [jnp.zeros((examples.count, lead.positions, lead.index.shape[1]), dtype) for lead in leads]
     z, pullback, inputs = jax.vjp(outputs, zeros, has_aux=True)
-    signals = probe(point, z, _signs(key, probes, z))
+    signals, scale = probe(point, z, _signs(key, probes, z), known)
     (backward,) = jax.vmap(pullback)(signals)
     extended = [jax.vmap(layer.extend)(x.astype(dtype)) for layer, x in zip(layers, inputs, strict=True)]
-    return Signals(layout, extended, [delta.astype(dtype) for delta in backward], examples.total)
+    return Signals(layout, extended, [delta.astype(dtype) for delta in backward], examples.total, scale)
 
 
 def probe(
-    point: Point, outputs: Float[Array, "batch c"], signs: Float[Array, "probes batch c"]
-) -> Float[Array, "probes batch c"]:
+    point: Point,
+    outputs: Float[Array, "batch c"],
+    signs: Float[Array, "probes batch c"],
+    known: LossScale | None = None,
+) -> tuple[Float[Array, "probes batch c"], LossScale | None]:
     """`D^{1/2} e` for every example and probe, without a factorisation where `D` is seen to be diagonal.
 
     For an example whose `D` is not positive semidefinite (that of cross-entropy is only up to rounding, which is all
     that is left of it where a probability is nearly 1) the positive part of the diagonal stands for it.
+
+    Args:
+        point: where.
+        outputs: of every example.
+        signs: `e`.
+        known: the loss's unit so far, in which `D` is then taken, with a lift where all of it is zero; None takes it as
+            it is.
+
+    Returns:
+        The signals, and the unit as it is known from here on.
     """
-    _, curve = jax.linearize(jax.grad(point.total_loss), outputs)
+    slope, curve = jax.linearize(jax.grad(point.total_loss), outputs)
     if _entry_by_entry(curve, outputs):
-        return jnp.sqrt(jnp.maximum(curve(jnp.ones_like(outputs)), 0)) * signs
-    curvature = jax.vmap(jax.hessian(point.examples.loss))(outputs, point.examples.batch[1])
-    root = batched_root(curvature)
-    # Written out: a product of matrix and vector per example is slow on a CPU.
-    rooted = jnp.sum(root * signs[:, :, None, :], axis=-1)
-    by_diagonal = jnp.sqrt(jnp.maximum(jnp.diagonal(curvature, axis1=1, axis2=2), 0)) * signs
-    return jnp.where(jnp.isfinite(jnp.sum(root, axis=(1, 2)))[:, None], rooted, by_diagonal)
+        diagonal = curve(jnp.ones_like(outputs))
+        reach = jnp.abs(diagonal)
+        rooted = jnp.sqrt(jnp.maximum(diagonal, 0)) * signs
+    else:
+        curvature = jax.vmap(jax.hessian(point.examples.loss))(outputs, point.examples.batch[1])
+        diagonal, reach = jnp.diagonal(curvature, axis1=1, axis2=2), jnp.sum(jnp.abs(curvature), axis=2)
+        root = batched_root(curvature)
+        # Written out: a product of matrix and vector per example is slow on a CPU.
+        by_root = jnp.sum(root * signs[:, :, None, :], axis=-1)
+        by_diagonal = jnp.sqrt(jnp.maximum(diagonal, 0)) * signs
+        rooted = jnp.where(jnp.isfinite(jnp.sum(root, axis=(1, 2)))[:, None], by_root, by_diagonal)
+    if known is None:
+        return rooted, None
+    scale = known.after(LossScale.seen(outputs, slope, reach, point.examples.channels, point.examples.heaviest))
+    one = jnp.sqrt(scale.divisor).astype(outputs.dtype)
+    return jnp.where(scale.flat, jnp.sqrt(scale.lift).astype(outputs.dtype) * signs, rooted) / one, scale
 
 
 def probed_diagonal(
-    point: Point, leaves: Sequence[int], probes: int = 1, key: Key[Array, ""] | None = None, chunk_bytes: int = 2**26
-) -> Float[Array, " rest"]:
+    point: Point,
+    leaves: Sequence[int],
+    probes: int = 1,
+    key: Key[Array, ""] | None = None,
+    known: LossScale | None = None,
+    chunk_bytes: int = 2**26,
+) -> tuple[Float[Array, " rest"], LossScale | None]:
     """Diagonal of some leaves' curvature, as the mean of squared probe gradients: `sum_n (J_n^T D_n^{1/2} e_n)^2`.
 
     Unbiased, and with one backward pass per probe instead of one per output.
@@ -145,12 +181,13 @@ def probed_diagonal(
         leaves: positions in the flattened parameters.
         probes: number of random vectors per example.
         key: of the probes; None takes always the same, and those of `layer_signals` with the same key.
+        known: as of `probe`, which says what is returned besides.
         chunk_bytes: memory for the gradients of the examples that are handled together.
     """
     all_leaves, structure = jax.tree.flatten(point.params)
     given = [all_leaves[leaf] for leaf in leaves]
     outputs = point.outputs_of_all()
-    signals = probe(point, outputs, _signs(key, probes, outputs))
+    signals, scale = probe(point, outputs, _signs(key, probes, outputs), known)
 
     def single(values: list[Array], x: PyTree) -> Float[Array, " c"]:
         changed = dict(zip(leaves, values, strict=True))
@@ -168,34 +205,47 @@ def probed_diagonal(
     zero = jnp.zeros(size, given[0].dtype)
     data = (point.examples.batch[0], jnp.swapaxes(signals, 0, 1))
     total = sum_over_chunks(add, zero, data, probes * size * zero.dtype.itemsize, chunk_bytes)
-    return total / (probes * point.examples.total)
+    return total / (probes * point.examples.total), scale
 
 
 def estimate_factors(
-    point: Point, layers: Sequence[Layer], layout: Layout, probes: int = 1, key: Key[Array, ""] | None = None
-) -> KroneckerFactors:
+    point: Point,
+    layers: Sequence[Layer],
+    layout: Layout,
+    known: LossScale,
+    probes: int = 1,
+    key: Key[Array, ""] | None = None,
+) -> tuple[KroneckerFactors, LossScale]:
     """Factors of the layers and a probed diagonal of the rest, without any derivative per output.
 
     Args:
         point: where.
         layers: of the layout, in its order; may be empty.
         layout: of the whole network.
+        known: the loss's unit so far.
         probes: number of random vectors per example.
         key: of the probes; None takes always the same.
+
+    Returns:
+        The factors in the loss's unit, and that unit.
     """
     leaves = jax.tree.leaves(point.params)
     owned = {use.leaf for layer in layers for use, _ in layer.members}
     outside = [leaf for leaf in range(len(leaves)) if leaf not in owned]
-    rest = probed_diagonal(point, outside, probes, key) if outside else jnp.zeros(0, leaves[0].dtype)
+    rest, scale = jnp.zeros(0, leaves[0].dtype), None
+    if outside:
+        rest, scale = probed_diagonal(point, outside, probes, key, known)
     if not layers:
-        return KroneckerFactors(layout, (), (), rest)
-    signals = layer_signals(point, layers, layout, probes, key)
+        assert scale is not None
+        return KroneckerFactors(layout, (), (), rest), scale
+    signals = layer_signals(point, layers, layout, probes, key, known)
+    assert signals.scale is not None
     in_place = jnp.zeros(layout.n, rest.dtype)
     position = 0
     for start, size in layout.rest:
         in_place = in_place.at[start : start + size].set(rest[position : position + size])
         position += size
-    return signals.factors(lambda: in_place)
+    return signals.factors(lambda: in_place), signals.scale
 
 
 def _signs(key: Key[Array, ""] | None, probes: int, outputs: Float[Array, "batch c"]) -> Float[Array, "probes batch c"]:

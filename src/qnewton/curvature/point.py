@@ -145,6 +145,7 @@ class Point:
         scored = replace(
             examples,
             width=1,
+            channels=1,
             batch=(examples.batch, examples.batch[1]),
             outputs=outputs,
             loss=lambda z, y: z[0] ** 2 / 2,

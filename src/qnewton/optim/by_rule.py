@@ -10,9 +10,9 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 from ..core.status import Status
 from ..core.trees import ravel
 from ..curvature import Batch, Block, Objective
+from ..curvature.loss_scale import LossScale
 from .assembly import joined
 from .blocks import Given
-from .loss_scale import LossScale
 from .stages import BlockInfo, gradient_rate
 from .state import NewtonState, StepInfo
 from .step_rules import AbstractStepRule, Situation

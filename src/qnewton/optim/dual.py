@@ -18,8 +18,8 @@ from ..curvature.objective import Batch
 from ..curvature.point import Point
 from .dual_sample import Sampling, part_of
 from .dual_trials import Options, Tried, try_two
-from .loss_scale import LossScale, lowered
 from .metrics import is_fit
+from .rounding import lowered
 
 SIZES = 3e-3
 """`Marquardt.sizes` of a fit: more than `newton` needs, whose damping begins higher."""
@@ -179,22 +179,18 @@ def dual_newton(
             check_gradients(updates, params)
         (block,) = whole(params)
         w = block.take(params)
-        scale = LossScale.of(objective, params, batch, key)
-        l2 = jnp.asarray(scale.penalty(objective), w.dtype) if objective.l2 else None
         verdict = independence(objective, params, batch, key)
-        point = Point.of(scale.applied(objective), params, batch, key, verdict)
+        point = Point.of(objective, params, batch, key, verdict)
         count, independent = point.examples.count, point.examples.independent
         if not independent:
             # Parts of a batch would be another objective; the rows are those of the whole one.
             point = point.as_one()
         options = options_for(params, reverse_only=verdict.reverse_only)
-        # A metric has the loss's unit, and its damping has none.
-        unit = scale.divisor if options.metric.fixed else jnp.ones_like(scale.divisor)
         # A fit's steps cost so little that there is nothing to spare.
         parts = 1 if sample is None or not options.metric.fixed or not independent else sample
 
         def tried(point: Point) -> Tried:
-            return try_two(point, block, state.damping / unit, state.metric, scale.divisor, l2, options)
+            return try_two(point, block, state.damping, state.metric, options)
 
         part = part_of(point.examples, parts, state.count)
         if part is None:
@@ -217,8 +213,9 @@ def dual_newton(
         best = jax.tree.map(lambda leaf: leaf[winner], found.trials)
         decrease = loss - judged[winner]
 
-        finite, solved = jnp.isfinite(loss) & jnp.isfinite(found.scale), jnp.all(jnp.isfinite(best.step))
-        predicted = best.predicted * scale.divisor
+        finite, solved = jnp.isfinite(loss) & jnp.isfinite(found.level), jnp.all(jnp.isfinite(best.step))
+        predicted = best.predicted * found.unit.divisor
+        unit = found.unit.divisor if options.metric.fixed else jnp.ones_like(found.unit.divisor)
         # False for a trial whose loss is not finite, too.
         better, drowned = lowered(loss, decrease, predicted)
         accepted = finite & solved & better
@@ -232,7 +229,7 @@ def dual_newton(
             acceleration_ratio=best.acceleration_ratio,
             relative_residual=best.residual,
             examples=examples,
-            status=_status(finite, solved, scale.flat),
+            status=_status(finite, solved, found.unit.flat),
         )
         # Which of two losses is the lower says nothing where rounding decides.
         following = jnp.where(accepted, best.damping, GROW * found.damping)

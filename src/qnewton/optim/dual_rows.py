@@ -12,6 +12,7 @@ from ..core.memory import available_bytes, checks_suspended
 from ..curvature.gram_root import GramRoot
 from ..curvature.kronecker import Layer, layout_of
 from ..curvature.linear_pair import linear_pair
+from ..curvature.loss_scale import LossScale
 from ..curvature.partition import Block
 from ..curvature.point import Point
 from ..curvature.roots import batched_root
@@ -30,9 +31,11 @@ class Rows:
 
     For half squares `r` holds the residuals themselves, divided by `sqrt(total)` and times the roots of their weights.
     For another loss with gradient `g_n` and Hessian `D_n = L_n L_n^T` in the outputs, `L_n r_n = g_n`: its quadratic
-    model is a sum of half squares of `r + R d`, up to a constant. The l2 term is in neither.
+    model is a sum of half squares of `r + R d`, up to a constant. The l2 term is in neither. Both are those of the
+    loss divided by its unit, so that multiples of a loss have the same rows.
 
     Attributes:
+        scale: the loss's unit on these examples.
         residual: `r` `[rows]`.
         half: `L_n / sqrt(total)` `[examples, c, c]`.
         push: `[k, n]` to `R v` for each of the k vectors `[k, rows]`.
@@ -41,6 +44,7 @@ class Rows:
         matrix: `R` `[rows, n]`; None where it was not formed.
     """
 
+    scale: LossScale
     residual: Float[Array, " rows"]
     half: Float[Array, "batch c c"]
     push: Callable[[Float[Array, "k n"]], Float[Array, "k rows"]]
@@ -50,15 +54,21 @@ class Rows:
 
     @classmethod
     def dense(
-        cls, residual: Float[Array, " rows"], half: Float[Array, "batch c c"], matrix: Float[Array, "rows n"]
+        cls,
+        scale: LossScale,
+        residual: Float[Array, " rows"],
+        half: Float[Array, "batch c c"],
+        matrix: Float[Array, "rows n"],
     ) -> "Rows":
         """With `R` at hand."""
-        return cls(residual, half, lambda v: v @ matrix.T, lambda u: u @ matrix, lambda: _lower_gram(matrix), matrix)
+        return cls(
+            scale, residual, half, lambda v: v @ matrix.T, lambda u: u @ matrix, lambda: _lower_gram(matrix), matrix
+        )
 
     def in_units(self, factors: Float[Array, " n"]) -> "Rows":
         """`R F`: where every parameter counts in a unit of `F_i` old ones. Needs the matrix."""
         assert self.matrix is not None
-        return self.dense(self.residual, self.half, self.matrix * factors)
+        return self.dense(self.scale, self.residual, self.half, self.matrix * factors)
 
     def weighted(self, outputs: Float[Array, "batch c"]) -> Float[Array, " rows"]:
         """Tangents of the outputs as tangents of the residuals: `L^T z / sqrt(total)`."""
@@ -82,17 +92,17 @@ def rows_of(point: Point, block: Block, *, dense: bool = False, square: bool = T
     check_rows_fit(
         examples.count, examples.width, 0 if layers else block.n, point.like(block).dtype.itemsize, square=square
     )
-    root, slope = _output_root(point, point.outputs_of_all())
-    scale = jnp.sqrt(jnp.asarray(examples.total, root.dtype))
-    half, residual = root / scale, jnp.ravel(slope) / scale
+    scale, root, slope = _output_root(point, point.outputs_of_all())
+    total = jnp.sqrt(jnp.asarray(examples.total / examples.heaviest, root.dtype))
+    half, residual = root / total, jnp.ravel(slope) / total
     if layers is None:
-        return Rows.dense(residual, half, _jacobian(point, half))
+        return Rows.dense(scale, residual, half, _jacobian(point, half))
 
     vector = block.take(point.params)
     verdict = point.examples.verdict
     _, push, pull = linear_pair(lambda w: point.outputs(w, block), vector, verdict.reverse_only)
     implicit = GramRoot(half, push, pull, point, block, layers)
-    return Rows(residual, half, jax.vmap(implicit.mv), jax.vmap(implicit.transpose_mv), implicit.gram)
+    return Rows(scale, residual, half, jax.vmap(implicit.mv), jax.vmap(implicit.transpose_mv), implicit.gram)
 
 
 def check_rows_fit(
@@ -124,21 +134,29 @@ def check_rows_fit(
         )
 
 
-def _output_root(point: Point, z: Float[Array, "batch c"]) -> tuple[Float[Array, "batch c c"], Float[Array, "batch c"]]:
-    """`L_n` and `r_n` with `L_n L_n^T = D_n` and `L_n r_n = g_n`, both without the division by `sqrt(total)`."""
+def _output_root(
+    point: Point, z: Float[Array, "batch c"]
+) -> tuple[LossScale, Float[Array, "batch c c"], Float[Array, "batch c"]]:
+    """The unit, and in it `L_n` and `r_n` with `L_n L_n^T = D_n` and `L_n r_n = g_n`, for weights of at most 1."""
     examples = point.examples
-    slope, curvature = jax.vmap(lambda z, y: (jax.grad(examples.loss)(z, y), jax.hessian(examples.loss)(z, y)))(
-        z, examples.batch[1]
-    )
+
+    def slopes(z: Float[Array, " c"], y: PyTree) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
+        slope = jax.grad(examples.loss)(z, y)
+        return slope, slope
+
+    curvature, slope = jax.vmap(jax.jacfwd(slopes, has_aux=True))(z, examples.batch[1])
+    scale = LossScale.seen(z, slope, jnp.sum(jnp.abs(curvature), axis=2), examples.channels, examples.heaviest)
+    one = scale.divisor * examples.heaviest
+    slope, curvature = slope / one, curvature / one + scale.lift / one * jnp.eye(examples.width, dtype=z.dtype)
     # Where a loss has slope but no curvature (the tails of Huber's, a saturated softmax) a tiny root keeps the slope:
     # products of r and R are what counts, and in them its size cancels.
     root = batched_root(curvature)
     if examples.width == 1:
         root = jnp.maximum(root, jnp.sqrt(jnp.finfo(root.dtype).tiny).astype(root.dtype))
-        return root, slope / root[:, :, 0]
+        return scale, root, slope / root[:, :, 0]
     # One by one for the reason that `curvature.roots.factors` gives.
     solve = partial(jax.lax.linalg.triangular_solve, left_side=True, lower=True)
-    return root, jax.lax.map(lambda pair: solve(pair[0], pair[1][:, None])[:, 0], (root, slope))
+    return scale, root, jax.lax.map(lambda pair: solve(pair[0], pair[1][:, None])[:, 0], (root, slope))
 
 
 def _jacobian(point: Point, half: Float[Array, "batch c c"]) -> Float[Array, "rows n"]:

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..conditioning import AbstractMetric
+from ..curvature.loss_scale import LossScale
 from ..curvature.partition import Block
 from ..curvature.point import Point
 from .dual_rows import rows_of
@@ -22,15 +23,17 @@ class Tried(NamedTuple):
     """What a step computes from its examples.
 
     Attributes:
-        trials: both steps.
+        trials: both steps, in units of the loss.
         damping: around which they were taken.
-        scale: mean diagonal entry of the Gram matrix; not finite where a residual or the curvature is not.
+        unit: what the loss was counted in.
+        level: mean diagonal entry of the Gram matrix; not finite where a residual or the curvature is not.
         memory: of the metric, from here on.
     """
 
     trials: Trials
     damping: Float[Array, ""]
-    scale: Float[Array, ""]
+    unit: LossScale
+    level: Float[Array, ""]
     memory: Float[Array, "k n"]
 
 
@@ -53,8 +56,6 @@ def try_two(
     block: Block,
     damping: Float[Array, ""],
     memory: Float[Array, "k n"],
-    unit: Float[Array, ""],
-    l2: Float[Array, ""] | None,
     options: Options,
 ) -> Tried:
     """Both steps at a point, from one factorisation each, or one singular value decomposition.
@@ -62,15 +63,17 @@ def try_two(
     Args:
         point: whose examples give the residuals.
         block: of all parameters.
-        damping: around which to try, in the point's units; 0 to begin with `options.start`.
+        damping: around which to try, in the metric's units; 0 to begin with `options.start`.
         memory: of the metric, in the loss's own unit.
-        unit: of the point's loss.
-        l2: the objective's, in the point's units; None where it has none.
         options: for all steps.
     """
     w, metric = block.take(point.params), options.metric
     tall = not metric.fixed and block.n <= FEW and point.examples.count * point.examples.width > block.n
     rows = rows_of(point, block, dense=tall or not metric.fixed, square=not tall)
+    unit = rows.scale.divisor
+    l2 = (point.objective.l2 / unit).astype(w.dtype) if point.objective.l2 else None
+    # The identity has the loss's unit, and a metric that follows the loss leaves none to its damping.
+    damping = damping / unit if metric.fixed else damping
     factors = None
     if not metric.fixed:
         assert rows.matrix is not None
@@ -100,4 +103,4 @@ def try_two(
         trials = solve_tall(rows, outputs, w, damped)
     else:
         trials = solve_wide(Wide.of(rows, gram, damped), outputs, w, damped)
-    return Tried(trials, damping, scale, memory)
+    return Tried(trials, damping, rows.scale, scale, memory)

@@ -13,9 +13,9 @@ from ..core.status import Status
 from ..core.trees import check_gradients, check_params
 from ..curvature.checks import check_batch
 from ..curvature.independence import independence
+from ..curvature.loss_scale import LossScale
 from ..curvature.objective import Batch, Objective
 from ..curvature.point import Point
-from .loss_scale import LossScale
 from .unit_fisher import UnitInverse, second_moments, units_of
 
 

@@ -14,12 +14,11 @@ from ..core.status import Status
 from ..core.trees import check_gradients, check_params, ravel
 from ..curvature.checks import check_batch
 from ..curvature.factors import estimate_factors
-from ..curvature.independence import independence
+from ..curvature.loss_scale import LossScale
 from ..curvature.objective import Batch, Objective
 from ..curvature.point import Point
 from .kronecker_inverse import KroneckerInverse
 from .layer_structure import layers_and_layout, program_of_inputs
-from .loss_scale import LossScale
 from .step_rules import AbstractStepRule, QuadraticModel, Situation
 
 _PROBES = 0xFAC
@@ -161,9 +160,7 @@ def kfac(
     def refresh(
         state: KFACState, params: PyTree, batch: Batch, key: Key[Array, ""] | None
     ) -> tuple[LossScale, KroneckerFactors, KroneckerInverse]:
-        scale = state.scale.after(LossScale.of(objective, params, batch, key))
-        verdict = independence(objective, params, batch, key)
-        point = Point.of(scale.applied(objective), params, batch, key, verdict).singly("K-FAC")
+        point = Point.of(objective, params, batch, key).singly("K-FAC")
         layers, layout = layers_and_layout(point.program, params)
         if layout != state.factors.layout:
             raise ValueError(
@@ -172,7 +169,7 @@ def kfac(
             )
         # New probes each time, or the average would repeat one sample's error.
         noise = jax.random.fold_in(jax.random.key(_PROBES) if key is None else key, state.count)
-        fresh = estimate_factors(point, layers, layout, probes, noise)
+        fresh, scale = estimate_factors(point, layers, layout, state.scale, probes, noise)
         weight = jnp.where(state.age < 0, 0, average).astype(state.damping.dtype)
         mixed = jax.tree.map(lambda old, new: weight * old + (1 - weight) * new, state.factors, fresh)
         inverses = KroneckerInverse.of(mixed, state.damping + scale.penalty(objective))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from .loss_scale import lowered
+from .rounding import lowered
 from .step_rules import AbstractStepRule, Outcome, Situation
 
 

@@ -22,6 +22,7 @@ from ..core.trees import check_gradients, check_params
 from ..curvature import AbstractCurvature, Batch, Block, GaussNewton, Objective, Partition, Point, selected, whole
 from ..curvature.checks import check_batch
 from ..curvature.flat import StandInHessian, linear_in_outputs
+from ..curvature.loss_scale import LossScale
 from ..estimation import Reuse
 from ..scheduling import Executed, Hybrid, Plan, Turn
 from ..scheduling.replay import remembered as chosen_last
@@ -32,7 +33,6 @@ from .assembly import check_partition, joined, plain
 from .blocks import Given, Solved, solve_blocks
 from .by_rule import by_rule, flagged, or_coupled, seen_in_units, stands_for
 from .correction import Correction
-from .loss_scale import LossScale
 from .metrics import Damping, damping_of, measure, needs_layers, roots_of, unless_lost
 from .stages import BlockInfo, gradient_rate, leaves_unformed, quadratic_decrease, solve_block
 from .state import NewtonState, StepInfo

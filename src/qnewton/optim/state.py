@@ -6,8 +6,8 @@ import equinox as eqx
 from jaxtyping import Array, Bool, Float, Int
 
 from ..core.records import System
+from ..curvature.loss_scale import LossScale
 from ..estimation import Remembered
-from .loss_scale import LossScale
 from .stages import BlockInfo
 
 

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from ..core.trees import ravel, unravel
+from ..curvature.loss_scale import LossScale
 from ..curvature.objective import Batch, Objective
-from .loss_scale import LossScale, lowered
 from .quadratic_model import PlaneModel
+from .rounding import lowered
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from ..curvature import Block
 from .adaptation import AbstractAdaptation
-from .loss_scale import lowered, rounding
+from .rounding import lowered, rounding
 
 
 class Trial(eqx.Module):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..core.trees import ravel
-from .loss_scale import lowered
+from .rounding import lowered
 from .step_rules import AbstractStepRule, Outcome, Situation
 
 _NEWTON_STEPS = 10

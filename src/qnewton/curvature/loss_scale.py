@@ -8,11 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
-from ..curvature.objective import Batch, Objective
-
-_SIGNS = 0x5CA1E
-# Of the loss's rounding a difference of two losses holds this many; a mean over a batch adds a little to one.
-_ROUNDINGS = 4
+from .objective import Batch, Objective
 
 
 class LossScale(eqx.Module):
@@ -23,8 +19,8 @@ class LossScale(eqx.Module):
     them, and squares would leave the floating-point range.
 
     Attributes:
-        unit: largest entry of the loss's curvature in the outputs on the first batch, or, where that is zero, of its
-            slope times the largest output; 0 before.
+        unit: about the largest entry of what the loss's curvature in the outputs makes of signs, on the first batch;
+            where that is zero, of its slope times the largest output; 0 before.
         lift: added to that curvature's diagonal where the whole batch has none: a change of the outputs by as much as
             they are then ends at slope zero. Otherwise 0.
     """
@@ -39,39 +35,58 @@ class LossScale(eqx.Module):
 
     @classmethod
     def of(cls, objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> "LossScale":
-        """Measured on a batch: three products with the Hessian in the outputs, besides the model's forward pass.
+        """Measured on a batch: one product with the Hessian in the outputs, besides the model's forward pass.
 
-        The products are with random signs and numbers. Positions or tokens of one example (all axes of its outputs but
-        the last) are summed, since a loss is a sum or a mean over them.
+        Positions or tokens of one example (all axes of its outputs but the last) are summed, since a loss is a sum or
+        a mean over them.
         """
         targets = batch[1]
         whole = objective.outputs(params, batch[0], key)
         outputs, classes = eqx.partition(whole, lambda leaf: jnp.issubdtype(leaf.dtype, jnp.inexact))
 
-        def total(z: PyTree) -> Float[Array, ""]:
-            return jnp.sum(objective.terms(eqx.combine(z, classes), targets)[0])
+        def total(z: PyTree) -> tuple[Float[Array, ""], Array | None]:
+            values, weights = objective.terms(eqx.combine(z, classes), targets)
+            return jnp.sum(values), weights
 
-        slope, curve = jax.linearize(jax.grad(total), outputs)
-        leaves, structure = jax.tree.flatten(outputs)
-        dtype = jax.tree.leaves(params)[0].dtype
-        keys = [jax.random.fold_in(jax.random.key(_SIGNS), k) for k in range(len(leaves))]
-        signs = [jax.random.rademacher(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
-        # Equal signs cancel in a loss of differences, and then these do not.
-        turned = [sign * (1 - 2 * (jnp.arange(sign.shape[-1]) % 2)).astype(sign.dtype) for sign in signs]
-        # Numbers of all sizes cancel nowhere: they tell a loss without curvature.
-        normal = [jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
-        sizes = [_size(curve(jax.tree.unflatten(structure, each))).astype(dtype) for each in (signs, turned, normal)]
-        curvature = jnp.maximum(sizes[0], sizes[1])
-        curvature = jnp.where(curvature > 0, curvature, sizes[2])
+        tangents = jax.tree.map(_scattered, outputs)
+        slope, curved, weights = jax.jvp(jax.grad(total, has_aux=True), (outputs,), (tangents,), has_aux=True)
+        heaviest = 1.0 if weights is None else jnp.max(weights)
+        curvature, steepest, size = (_size(tree) for tree in (curved, slope, outputs))
+        return cls._measured(curvature, steepest, size, heaviest, jax.tree.leaves(params)[0].dtype)
+
+    @classmethod
+    def seen(
+        cls,
+        outputs: Float[Array, "batch c"],
+        slope: Float[Array, "batch c"],
+        curvature: Float[Array, "batch c"],
+        channels: int,
+        heaviest: Float[Array, ""] | float,
+    ) -> "LossScale":
+        """From what a step computes anyway.
+
+        Args:
+            outputs: of every example.
+            slope: of its loss, weight included.
+            curvature: sums of the sizes in each row of that loss's Hessian.
+            channels: entries of one position; an example's positions are summed.
+            heaviest: largest weight of an example.
+        """
+        by_position = [jnp.abs(leaf).reshape(leaf.shape[0], -1, channels) for leaf in (curvature, slope, outputs)]
+        each = [jnp.sum(jnp.max(leaf, axis=2), axis=1) for leaf in by_position]
+        largest, steepest, size = jnp.max(jnp.stack(each), axis=1)
+        return cls._measured(largest, steepest, size, heaviest, outputs.dtype)
+
+    @classmethod
+    def _measured(cls, curvature: Array, slope: Array, outputs: Array, heaviest: Any, dtype: Any) -> "LossScale":
+        """From the largest entries of all three."""
+        curvature, slope, size = (value.astype(dtype) for value in (curvature, slope, outputs))
         flat = curvature == 0
-        size, steepest = _size(outputs).astype(dtype), _size(slope).astype(dtype)
         size = jnp.where(size > 0, size, 1)
-        lift = jnp.where(flat, steepest / size, 0)
-        weights = objective.terms(whole, targets)[1]
-        heaviest = jnp.ones((), dtype) if weights is None else jnp.max(weights).astype(dtype)
-        unit = jnp.where(flat, steepest * size, curvature) / jnp.where(heaviest > 0, heaviest, 1)
+        unit, lift = jnp.where(flat, slope * size, curvature), jnp.where(flat, slope / size, 0)
         usable = jnp.isfinite(unit) & jnp.isfinite(lift)
-        return cls(jnp.where(usable, unit, 0), jnp.where(usable, lift, 0))
+        heaviest = jnp.asarray(heaviest, dtype)
+        return cls(jnp.where(usable, unit / jnp.where(heaviest > 0, heaviest, 1), 0), jnp.where(usable, lift, 0))
 
     def after(self, measured: "LossScale") -> "LossScale":
         """The unit that was known first, and the new lift."""
@@ -111,32 +126,6 @@ class LossScale(eqx.Module):
         return replace(objective, loss=loss, l2=0.0)
 
 
-def rounding(loss: Float[Array, ""]) -> Float[Array, ""]:
-    """The difference of two losses of this size that rounding alone can make."""
-    return _ROUNDINGS * jnp.finfo(loss.dtype).eps * jnp.abs(loss)
-
-
-def lowered(
-    before: Float[Array, ""], actual: Float[Array, ""], predicted: Float[Array, ""]
-) -> tuple[Bool[Array, ""], Bool[Array, ""]]:
-    """Whether a step may be taken, and whether its reduction ratio is nothing but rounding.
-
-    Of a decrease that is predicted below the loss's own rounding the trial can say nothing, unless the loss rose by
-    more than that: the step is then taken on the model's word, and the ratio must count neither for nor against the
-    damping.
-
-    Args:
-        before: the loss; where it is not finite nothing can be compared, and no step may be taken.
-        actual: decrease that was seen; not finite for a step that must not be taken.
-        predicted: decrease that was predicted.
-    """
-    noise = rounding(before)
-    finite = jnp.isfinite(before) & jnp.isfinite(actual)
-    predicted = predicted.astype(before.dtype)
-    drowned = finite & (jnp.abs(predicted) <= noise) & (actual >= -noise)
-    return finite & ((actual > 0) | (drowned & (predicted > 0))), drowned
-
-
 def _squares_about_here(tree: PyTree, dtype: Any) -> Float[Array, " batch"]:
     """Zero, with slope zero and the identity for half its Hessian."""
     parts = []
@@ -144,6 +133,17 @@ def _squares_about_here(tree: PyTree, dtype: Any) -> Float[Array, " batch"]:
         moved = leaf - jax.lax.stop_gradient(leaf)
         parts.append(jnp.sum(moved.reshape(leaf.shape[0], -1) ** 2, axis=1).astype(dtype))
     return jnp.sum(jnp.stack(parts), axis=0)
+
+
+def _scattered(like: Array) -> Array:
+    """Numbers of both signs between a half and one and a half, in no order in which a loss's differences cancel.
+
+    Hashed indices rather than a random key's draws, whose program takes longer to compile than the rest of the step.
+    """
+    bits = jnp.arange(like.size, dtype=jnp.uint32) * jnp.uint32(0x9E3779B1)
+    bits = (bits ^ (bits >> 15)) * jnp.uint32(0x85EBCA77)
+    sign = 1 - 2 * (bits >> 31).astype(jnp.float32)
+    return (sign * (0.5 + ((bits >> 15) & 0xFFFF).astype(jnp.float32) / 0x10000)).reshape(like.shape).astype(like.dtype)
 
 
 def _size(tree: PyTree) -> Float[Array, ""]:
