@@ -69,7 +69,10 @@ class MemoryEstimate:
 
     @property
     def needed_bytes(self) -> float:
-        """What a step still has to allocate: scratch, inputs and state that are not there yet, and its results."""
+        """What a step still has to allocate: scratch, inputs and state that are not there yet, and its results.
+
+        The first step brings the runtime's own memory besides, for code and threads: some 10 MiB on a CPU, at any size.
+        """
         inputs = self.input_bytes + self.state_bytes - self.held_bytes
         return inputs + self.peak_bytes + self.library_bytes + self.output_bytes
 
