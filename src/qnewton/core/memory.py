@@ -13,9 +13,9 @@ try:
 except ImportError:  # Windows has no such limits
     resource = None
 
-COPIES = 5
-"""Dense `[n, n]` arrays alive at once at the peak of a block: curvature, its symmetrised copy, the conditioned matrix,
-the factor, and the scratch of the factorisation or of pruning."""
+COPIES = 2
+"""Dense `[n, n]` arrays without which no formed block is solved: the matrix and its factor. The least of any step, so
+that nothing is refused that would fit; compiled steps plan for 2.3 to 8 of them (`memory_estimate` tells how many)."""
 
 CONTROL_GROUP = Path("/sys/fs/cgroup")
 """Where Linux says what a container may have."""
@@ -104,7 +104,9 @@ def _left_in_group(group: Path) -> float:
 
 
 def check_block_fits(name: str, n: int, itemsize: int, available: float | None = None) -> None:
-    """Refuse a dense block whose system would not fit in memory.
+    """Refuse a dense block that cannot fit in memory, whatever the options of the step.
+
+    What passes may still need more than there is: only the compiler's plan of a whole step tells.
 
     Args:
         name: of the block, for the message.
@@ -121,8 +123,8 @@ def check_block_fits(name: str, n: int, itemsize: int, available: float | None =
     needed = COPIES * n * n * itemsize
     if needed > available:
         raise MemoryError(
-            f"the dense block `{name}` has {n:,} rows: {readable(n * n * itemsize)} for the matrix and "
-            f"{readable(needed)} at the peak of a step, and {readable(available)} are free. Use a finer partition "
+            f"the dense block `{name}` has {n:,} rows: {readable(n * n * itemsize)} for the matrix and at least "
+            f"{readable(needed)} with its factor, and {readable(available)} are free. Use a finer partition "
             "(qnewton.per_layer, qnewton.per_tensor), a smaller layer, or leave this tensor to a first-order optimizer "
             "(optax.multi_transform)"
         )

@@ -17,8 +17,8 @@ from ..curvature.partition import Block
 from ..curvature.point import Point
 from ..curvature.roots import batched_root
 
-COPIES = 5
-"""Arrays `[rows, rows]` alive at once: the Gram matrix, its parts, the two factors and scratch."""
+COPIES = 2
+"""Arrays `[rows, rows]` without which nothing is solved: the Gram matrix and its factor. The least, not the peak."""
 SMALLEST_STRIPED = 192
 """Rows below which one product is as fast."""
 LAYER_OVERHEAD = 64
@@ -108,7 +108,10 @@ def rows_of(point: Point, block: Block, *, dense: bool = False, square: bool = T
 def check_rows_fit(
     examples: int, outputs: int, n: int, itemsize: int, available: float | None = None, *, square: bool = True
 ) -> None:
-    """Refuse rows whose Gram matrix and Jacobian would not fit in memory.
+    """Refuse rows whose Gram matrix and Jacobian cannot fit in memory.
+
+    Counts each of them once, and the Gram matrix's factor: the least of any step, so that nothing is refused that would
+    fit. `memory_estimate` tells the whole step's peak.
 
     Args:
         examples: of the batch.
@@ -125,12 +128,13 @@ def check_rows_fit(
         return
     available = available_bytes() if available is None else available
     rows = examples * outputs
-    needed = (COPIES * rows**2 * square + (2 if square else 4) * rows * n) * itemsize
+    needed = (COPIES * rows**2 * square + rows * n) * itemsize
     if needed > available:
         raise MemoryError(
             f"{examples:,} examples of {outputs:,} outputs make {rows:,} residuals: the dual system and the Jacobian "
-            f"need {needed / 2**30:.1f} GiB, and {available / 2**30:.1f} GiB are free. dual_newton suits up to about "
-            "1,500 residuals: use smaller batches, or qnewton.newton, whose systems grow with the parameters instead"
+            f"need at least {needed / 2**30:.1f} GiB, and {available / 2**30:.1f} GiB are free. dual_newton suits up "
+            "to about 1,500 residuals: use smaller batches, or qnewton.newton, whose systems grow with the parameters "
+            "instead"
         )
 
 

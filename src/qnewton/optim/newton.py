@@ -114,7 +114,8 @@ def newton(
     Raises:
         ValueError, TypeError: from `init`, for parameters that are empty, not floating-point, or missed or repeated by
             the partition.
-        MemoryError: from `init`, for a block that would not fit in memory.
+        MemoryError: from `init`, for a block whose matrix and factor alone exceed what is free; `memory_estimate` tells
+            what a whole step takes.
     """
     if clip is not None and not clip > 0:
         raise ValueError(f"clip is {clip}: it bounds the entries of the direction and must be positive, or None")
