@@ -27,7 +27,7 @@ BAD_BATCHES = {
     "unequal": ((X, Y[:3]), "4 in inputs, 3 in targets"),
     "unequal within": ((({"x": X, "mask": X[:2]}), Y), "2 in inputs `mask`, 4 in inputs `x`"),
     "no targets": ((X,), "batch is tuple of length 1: it must be (inputs, targets)"),
-    "an array": (X, "batch is ndarray: it must be (inputs, targets)"),
+    "an array": (X, "batch is one array of shape (4, 3): it must be (inputs, targets)"),
 }
 
 
