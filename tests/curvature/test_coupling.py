@@ -310,6 +310,10 @@ INDEPENDENT: dict[str, Case] = {
         plain(lambda p, x: jnp.linalg.solve((x @ p)[:, :, None] * x[:, None] + jnp.eye(WIDTH), x[:, :, None])[..., 0]),
         VECTORS,
     ),
+    "in-the-order-of-fortran": (
+        plain(lambda p, x: (x @ p).ravel(order="F").reshape((BATCH, WIDTH), order="F")),
+        VECTORS,
+    ),
     "tiled": (plain(lambda p, x: jnp.tile(x @ p, (1, 2))), VECTORS),
     "normalised-weights": (plain(lambda p, x: x @ (p / jnp.sum(p, axis=0))), VECTORS),
 }

@@ -182,15 +182,20 @@ def _broadcast(equation: Any, states: Sequence[State], count: int) -> Sequence[S
 
 
 def _reshape(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
-    if _transposes(equation):
-        return None
-    state = reshaped(states[0], equation.invars[0].aval.shape, equation.outvars[0].aval.shape, count)
+    state = _reshaped(equation, states[0], count)
     return None if state is None else [state]
 
 
-def _transposes(equation: Any) -> bool:
-    """Whether a reshape reads its operand in another order than its own."""
-    return equation.primitive.name == "reshape" and equation.params["dimensions"] is not None
+def _reshaped(equation: Any, state: State, count: int) -> State | None:
+    old, order = equation.invars[0].aval.shape, equation.params.get("dimensions")
+    if equation.primitive.name == "reshape" and order is not None:
+        # It reads its operand in another order of the axes, as numpy's `order="F"` has it.
+        old = [old[axis] for axis in order]
+        if isinstance(state, PerExample):
+            state = PerExample(order.index(state.axis), state.inner)
+        elif isinstance(state, Free):
+            state = Free(frozenset(k for k, axis in enumerate(order) if axis in state.uniform))
+    return reshaped(state, old, equation.outvars[0].aval.shape, count)
 
 
 def _convolution(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
@@ -433,8 +438,8 @@ def free_step(equation: Any, states: Sequence[Free]) -> list[Free]:
         new = equation.outvars[0].aval.shape
         varies = {b for a, b in enumerate(placed) if a not in states[0].uniform and shape[a] == new[b]}
         return [Free(frozenset(range(len(new))) - varies)]
-    if name in ("reshape", "squeeze", "expand_dims") and not _transposes(equation):
-        found = reshaped(states[0], equation.invars[0].aval.shape, equation.outvars[0].aval.shape, 1)
+    if name in ("reshape", "squeeze", "expand_dims"):
+        found = _reshaped(equation, states[0], 1)
         assert isinstance(found, Free)
         return [found]
     if name == "stack":
