@@ -1,5 +1,6 @@
 """Batches, labels and gradients that cannot be right are refused in a sentence; what may be right is not."""
 
+import functools
 import re
 from typing import Any
 
@@ -26,8 +27,12 @@ BAD_BATCHES = {
     "unequal": ((X, Y[:3]), "4 in inputs, 3 in targets"),
     "unequal within": ((({"x": X, "mask": X[:2]}), Y), "2 in inputs `mask`, 4 in inputs `x`"),
     "no targets": ((X,), "batch is tuple of length 1: it must be (inputs, targets)"),
-    "an array": (X, "batch is ndarray: it must be (inputs, targets)"),
+    "an array": (X, "batch is one array of shape (4, 3): it must be (inputs, targets)"),
 }
+
+
+def block_of(objective: q.Objective, params: Any, batch: Any) -> Any:
+    return q.GaussNewton().form(objective, params, batch, q.whole(params)[0])
 
 
 @pytest.mark.parametrize(("batch", "message"), BAD_BATCHES.values(), ids=BAD_BATCHES)
@@ -37,8 +42,9 @@ def test_bad_batches(batch, message):
     for optimizer in OPTIMIZERS.values():
         with pytest.raises(ValueError, match=re.escape(message)):
             optimizer.update(PARAMS, optimizer.init(PARAMS), PARAMS, batch=batch)
-    with pytest.raises(ValueError, match=re.escape(message)):
-        q.recipe(OBJECTIVE, PARAMS, batch)
+    for takes in (q.recipe, q.independence, q.spectrum, q.memory_estimate, block_of):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            takes(OBJECTIVE, PARAMS, batch)
 
 
 BAD_GRADIENTS = {
@@ -60,9 +66,31 @@ def test_gradients_in_another_form(name, gradients, kind, message):
 @pytest.mark.parametrize("labels", [[0, 1, 2, 1], [0, -1, 1, 1]], ids=["above", "below zero"])
 def test_labels_out_of_range(labels):
     batch = X, np.asarray(labels)
-    for value in (LABELLED, jax.grad(LABELLED), jax.jit(lambda p, b: LABELLED(p, batch))):
+    of_block = functools.partial(block_of, LABELLED)
+    for value in (LABELLED, jax.grad(LABELLED), jax.jit(lambda p, b: LABELLED(p, batch)), of_block):
         with pytest.raises(ValueError, match=f"labels run from {min(labels)} to {max(labels)}.*must be 0 to 1"):
             value(PARAMS, batch)
+
+
+BAD_PARAMS = {
+    "none": ({}, ValueError, "params holds no arrays"),
+    "integers": ({"a": {"w": jnp.ones((3, 2), int), "b": jnp.zeros(2)}}, TypeError, "leaf `a.w` is int32"),
+    "a number of python": ({"a": {"w": jnp.ones((3, 2)), "b": 0.0}}, TypeError, "leaf `a.b` is float"),
+    "no entries": (PARAMS | {"c": jnp.zeros((0,))}, ValueError, "leaf `c` has shape (0,)"),
+}
+
+
+@pytest.mark.parametrize(("params", "kind", "message"), BAD_PARAMS.values(), ids=BAD_PARAMS)
+def test_parameters_that_have_no_curvature(params, kind, message):
+    (block,) = q.whole(PARAMS)
+    calls = (
+        lambda: q.whole(params),
+        lambda: q.per_tensor(params),
+        lambda: q.GaussNewton().form(OBJECTIVE, params, (X, Y), block),
+    )
+    for call in calls:
+        with pytest.raises(kind, match=re.escape(message)):
+            call()
 
 
 def test_labels_that_are_traced_are_a_status():

@@ -49,6 +49,13 @@ def test_a_loss_that_is_not_convex_gets_no_certificate():
     assert np.isinf(float(estimate.condition_number))
 
 
+def test_the_unit_of_the_loss_makes_it_neither_convex_nor_the_contrary():
+    assert float(floor_of(lambda z, y: 1e-9 * cosine(z, y), 3.0).eigenvalue_floor) == -np.inf
+    # Saturated, so that the curvature is mostly rounding.
+    for unit in (1e-9, 1e6):
+        assert float(floor_of(lambda z, y, unit=unit: unit * softmax(z, y), 10.0).eigenvalue_floor) == 0
+
+
 def test_a_claim_is_taken_at_its_word():
     assert float(floor_of(cosine, convex_loss=True).eigenvalue_floor) == 0
     assert floor_of(softmax, convex_loss=False).eigenvalue_floor is None

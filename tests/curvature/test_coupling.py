@@ -139,6 +139,12 @@ COUPLED: dict[str, tuple[Case, str, str]] = {
         HERE,
     ),
     "reversed": ((plain(lambda p, x: x @ p + x[::-1]), VECTORS), "rev", HERE),
+    "after-a-stack": ((plain(lambda p, x: jnp.stack([x @ p, x], axis=0).max(axis=1)), VECTORS), "reduce_max", HERE),
+    "after-rows-of-their-own": (
+        (plain(lambda p, x: x @ p - jnp.max((x @ p)[jnp.arange(BATCH), jnp.argmax(x, axis=1)])), VECTORS),
+        "reduce_max",
+        HERE,
+    ),
     "the-wrong-one-of-two-equal-axes": ((plain(lambda p, x: jnp.cumsum(x @ p, axis=0)), SQUARES), "cumsum", HERE),
 }
 
@@ -154,12 +160,30 @@ def test_a_model_that_couples_examples_is_refused_with_operation_and_place(
         refuse_coupling(predict, params, inputs)
 
 
+def map_in_a_map(then: Callable[[Array], Array]) -> Predict:
+    """As many numbers for each example as there are examples: only the axis tells one from the other."""
+
+    def predict(p: PyTree, x: Array) -> Array:
+        return then(jax.lax.map(lambda a: jax.lax.map(lambda b: jnp.tanh(a @ p @ b), VECTORS), x))
+
+    return predict
+
+
 # Nothing is computed along the examples, and still one alone would be treated otherwise.
 UNPROVEN: dict[str, tuple[Predict, str]] = {
     "noise-of-the-batch": (noise_of_the_batch, "differs from one position of the batch to another"),
     "an-array-for-each-example": (lambda p, x: jnp.tanh((x + VECTORS[::-1]) @ p), "differs from one position"),
     "a-stop-gradiented-maximum": (lambda p, x: x @ p - jax.lax.stop_gradient(jnp.max(x @ p)), "reduce_max"),
     "a-guard": (lambda p, x: jnp.where(jnp.all(jnp.isfinite(x)), x @ p, 0), "reduce_and"),
+    "rows-of-others": (lambda p, x: (x @ p)[jnp.arange(BATCH)[::-1], jnp.argmax(x, axis=1)], "differs from one"),
+    "positions-in-a-map": (lambda p, x: jax.lax.map(lambda a: a[0] @ p * a[1], (x, jnp.arange(BATCH))), "hands the"),
+    "calls-in-a-map": (
+        lambda p, x: jax.lax.map(lambda a: jax.pure_callback(lambda b: b, jax.typeof(a), a) @ p, x),
+        "is not understood by the proof",
+    ),
+    "transposed-while-reshaped": (lambda p, x: jax.lax.reshape(x @ p, x.shape, (1, 0)), "is not understood by"),
+    "a-map-in-a-map-on-its-side": (map_in_a_map(lambda h: h.T), "another axis than the first"),
+    "a-map-in-a-map-summed": (map_in_a_map(lambda h: jnp.sum(h, axis=0)), "reduce_sum"),
     "unheard-of": (lambda p, x: jax.pure_callback(lambda a: a, jax.typeof(x), x) @ p, "is not understood by the proof"),
 }
 
@@ -260,6 +284,22 @@ INDEPENDENT: dict[str, Case] = {
         VECTORS,
     ),
     "mapped-one-by-one": (plain(lambda p, x: jax.lax.map(lambda a: jnp.cumsum(a @ p), x)), VECTORS),
+    "a-map-in-a-map": (plain(map_in_a_map(lambda h: h)), VECTORS),
+    "parameters-carried": (plain(lambda p, x: jax.lax.scan(lambda p, a: (p, jnp.tanh(a @ p)), p, x)[1]), VECTORS),
+    "a-loop-of-ones-own": (
+        plain(lambda p, x: jax.lax.map(lambda a: jax.lax.while_loop(lambda b: b @ b > 1, lambda b: b / 2, a @ p), x)),
+        VECTORS,
+    ),
+    "stacked": (plain(lambda p, x: jnp.stack([x @ p, x], axis=1).sum(axis=1)), VECTORS),
+    "unstacked": (plain(lambda p, x: jnp.add(*jnp.unstack(x @ p, axis=1)[:2])), VECTORS),
+    "split": (plain(lambda p, x: jnp.add(*jnp.split(jnp.concatenate([x @ p, x]), 2))), VECTORS),
+    "rows-of-their-own": (plain(lambda p, x: (x @ p)[jnp.arange(BATCH), jnp.argmax(x, axis=1)]), VECTORS),
+    "columns-of-their-own": (plain(lambda p, x: (x @ p).T[jnp.argmax(x, axis=1), jnp.arange(BATCH)]), VECTORS),
+    "written-into-zeros": (plain(lambda p, x: jnp.zeros(x.shape).at[:, jnp.array([0, 1])].set(x @ p[:, :2])), VECTORS),
+    "written-into-by-each": (
+        plain(lambda p, x: jax.vmap(lambda a, k: a.at[k].set(1.0))(x @ p, jnp.argmax(x, axis=1))),
+        VECTORS,
+    ),
     "a-branch": (plain(lambda p, x: jax.lax.cond(p[0, 0] > 0, jnp.tanh, jnp.sin, x @ p)), VECTORS),
     "along-the-other-axis-of-a-branch": (plain(lambda p, x: jnp.cumsum(x @ p, axis=1)[:, ::-1]), VECTORS),
     "labels-in-the-inputs": (plain(lambda p, x: jnp.take_along_axis(x @ p, jnp.argsort(x, 1)[:, :1], 1)), VECTORS),
@@ -268,6 +308,10 @@ INDEPENDENT: dict[str, Case] = {
     "written-into": (plain(lambda p, x: x.at[:, 0].set(1.0) @ p), VECTORS),
     "solved": (
         plain(lambda p, x: jnp.linalg.solve((x @ p)[:, :, None] * x[:, None] + jnp.eye(WIDTH), x[:, :, None])[..., 0]),
+        VECTORS,
+    ),
+    "in-the-order-of-fortran": (
+        plain(lambda p, x: (x @ p).ravel(order="F").reshape((BATCH, WIDTH), order="F")),
         VECTORS,
     ),
     "tiled": (plain(lambda p, x: jnp.tile(x @ p, (1, 2))), VECTORS),

@@ -180,10 +180,10 @@ def test_numbers_decide_where_the_proof_fails() -> None:
 
 
 def test_a_loss_without_proof_is_presumed_under_jit_and_compared() -> None:
-    """Labels picked by position, as in `log_softmax(z)[arange(n), y]`; and one that couples for these targets alone."""
+    """Labels picked from all entries in a row; and one that couples for these targets alone."""
 
     def picked(z: Array, y: Array) -> Array:
-        return -jax.nn.log_softmax(z)[jnp.arange(z.shape[0]), y]
+        return -jax.nn.log_softmax(z).reshape(-1)[jnp.arange(z.shape[0]) * z.shape[1] + y]
 
     def couples_above_one(z: Array, y: Array) -> Array:
         return picked(z, y) * (1 + jnp.sum(y > 1))
@@ -204,6 +204,18 @@ def test_a_loss_without_proof_is_presumed_under_jit_and_compared() -> None:
             np.testing.assert_allclose(matrix, expected, atol=1e-5 * np.abs(expected).max())
         else:
             assert bool(jnp.all(jnp.isnan(matrix)))
+
+
+def test_a_statistic_of_the_batch_counts_where_it_takes_effect() -> None:
+    """Clipped by the norm of the whole batch here, and not so a little aside; and the other way round."""
+
+    def clipped(share: float) -> Predict:
+        limit = share * float(jnp.linalg.norm(INPUTS @ PARAMS["w"]))
+        return lambda p, x: (h := x @ p["w"]) * jnp.minimum(1, limit / jnp.linalg.norm(h)) @ p["v"]
+
+    for share, kind in ((0.99, MODEL), (1.05, qn.Independence.SEEN)):
+        objective = qn.Objective(clipped(share), cross_entropy)
+        assert qn.independence(objective, PARAMS, (INPUTS, CLASSES)).kind is kind
 
 
 def test_a_derivative_rule_of_ones_own_is_compared() -> None:

@@ -1,7 +1,8 @@
 """Whether examples depend on each other, by numbers: the batch against its examples one at a time.
 
 Outputs alone do not tell: behind a gain that starts at zero a coupled branch is silent, and its curvature is not. So
-the parameters are perturbed, and a random product with the Jacobian is compared as well.
+the parameters are perturbed, and a random product with the Jacobian is compared as well. Outputs are compared at the
+parameters themselves too: what is clipped by a statistic of the batch may not be so a little aside.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,7 @@ _ROUNDINGS = 256
 
 
 def agree(together: Callable[[PyTree], PyTree], alone: Callable[[PyTree], PyTree], params: PyTree) -> Bool[Array, ""]:
-    """Whether two ways to compute the same for all examples agree near `params`, with their derivatives.
+    """Whether two ways to compute the same for all examples agree at `params`, and near them with their derivatives.
 
     Products with the transposed Jacobian are compared leaf by leaf, each by its own size: behind a leaf of large
     influence a coupled one would not be seen in the outputs, nor in their derivative along all leaves at once.
@@ -32,7 +33,7 @@ def agree(together: Callable[[PyTree], PyTree], alone: Callable[[PyTree], PyTree
     """
     moved = _random_like(params, 0, around=params)
     with jax.default_matmul_precision("highest"):
-        one, other = (_products(function, moved) for function in (together, alone))
+        one, other = ((function(params), _products(function, moved)) for function in (together, alone))
     pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
     return jnp.all(jnp.stack([_close(a, b) for a, b in pairs]))
 

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from ..core.operators import AbstractCurvatureOperator, Shifted
 from ..core.records import System
+from ..core.trees import check_params
 from .objective import Batch, Objective
 from .partition import Block
 from .point import Point
@@ -61,6 +62,9 @@ class AbstractCurvature(eqx.Module):
         """The dense block `[n, n]` at `params`, in the dtype of the parameters, exactly symmetric.
 
         Raises:
-            ValueError: if the outputs have no axis that counts the examples.
+            ValueError: for a batch or labels that cannot be right, and if the outputs have no axis that counts the
+                examples.
+            TypeError: if a parameter is not of a real floating-point dtype.
         """
+        check_params(params)
         return self.system(Point.of(objective, params, batch, key), block).formed()

@@ -22,7 +22,7 @@ def check_batch(batch: Any) -> None:
     """
     if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
         raise ValueError(
-            f"batch is {type(batch).__name__}{_length(batch)}: it must be (inputs, targets), two pytrees of arrays; "
+            f"batch is {_told(batch)}: it must be (inputs, targets), two pytrees of arrays; "
             "give None for targets that the loss does not need"
         )
     counts: dict[int, str] = {}
@@ -90,5 +90,7 @@ def check_labels(loss: Callable[[Any, Any], Any], outputs: Any, targets: Any) ->
         )
 
 
-def _length(batch: Any) -> str:
-    return f" of length {len(batch)}" if isinstance(batch, (tuple, list)) else ""
+def _told(batch: Any) -> str:
+    if hasattr(batch, "shape"):
+        return f"one array of shape {batch.shape}"
+    return type(batch).__name__ + (f" of length {len(batch)}" if isinstance(batch, (tuple, list)) else "")

@@ -18,22 +18,26 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtyping import PyTree
 
 from .batch import example_count, leads
-from .coupling_rules import free_step, step
+from .coupling_rules import free_step, is_map, step
 from .example_axis import Free, Mixed, OneExample, PerExample, State, everywhere
+from .own_rows import paired
 
 # Calls whose result is that of the program inside.
 _CALLS = {"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"}
 # Where jax's own functions are.
-_JAX = os.path.dirname(jax.__file__)
+_JAX = os.path.join(os.path.dirname(jax.__file__), "")
 _CARRY_ROUNDS = 4
 """Passes over a loop's body until what enters it is what it returns; states only lose information, so few suffice."""
 
 
 def traced(function: Callable[..., PyTree], *arguments: PyTree) -> tuple[jex.ClosedJaxpr, PyTree]:
-    """The jaxpr of a function, without what does not reach its results, and the shapes of these."""
+    """The jaxpr of a function, without what does not reach its results, and the shapes of these.
+
+    It is to be looked at, and not run: what picks by position is written otherwise (`curvature.own_rows`).
+    """
     closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
     jaxpr, _ = dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars), instantiate=True)
-    return jex.ClosedJaxpr(jaxpr, closed.consts), shapes
+    return jex.ClosedJaxpr(paired(jaxpr), closed.consts), shapes
 
 
 def first_meeting(closed: jex.ClosedJaxpr, per_example: Sequence[bool], count: int) -> Mixed | None:
@@ -158,11 +162,11 @@ def _scan(equation: Any, states: Sequence[State], count: int) -> list[State]:
     by_example = [isinstance(state, PerExample) and state.axis == 0 for state in sequences]
     if any(by_example):
         # `lax.map` over the examples; a carry would hand something on from one to the next.
-        alone = carries == 0 and all(
+        alone = is_map(equation) and all(
             found or (isinstance(state, Free) and 0 in state.uniform)
             for found, state in zip(by_example, sequences, strict=True)
         )
-        whole = params["length"] == count and all(isinstance(state, Free) for state in fixed)
+        whole = params["length"] == count and all(isinstance(state, Free) for state in [*fixed, *carry])
         if not (alone and whole):
             return [Mixed(equation, "hands the examples on from one to the next")] * len(equation.outvars)
     sliced = [
@@ -174,7 +178,11 @@ def _scan(equation: Any, states: Sequence[State], count: int) -> list[State]:
         return walk(params["jaxpr"], [*fixed, *carry, *sliced], count)
 
     carry, results = _settled(body, carry, shapes, count, equation)
-    stacked = [PerExample(0) if isinstance(s, OneExample) else _shifted(s, 1) for s in results[carries:]]
+    # In a loop over something else within one over the examples, all belongs to the example whose turn it is.
+    over_examples = any(by_example)
+    stacked = [
+        PerExample(0) if over_examples and isinstance(s, OneExample) else _shifted(s, 1) for s in results[carries:]
+    ]
     return [*carry, *stacked]
 
 
@@ -219,6 +227,9 @@ def _while(equation: Any, states: Sequence[State], count: int) -> list[State]:
         lambda carry: walk(params["body_jaxpr"], [*body, *carry], count), carry, shapes, count, equation
     )
     (ends,) = walk(params["cond_jaxpr"], [*condition, *carry], count)
+    if isinstance(ends, OneExample):
+        # The number of passes is the example's own, and so is all that they leave.
+        return [state if isinstance(state, Mixed) else ends for state in carry]
     if not isinstance(ends, Free):
         return [Mixed(equation, "ends when the examples say so")] * len(equation.outvars)
     return carry

@@ -12,7 +12,7 @@ from .example_axis import Free, Mixed, OneExample, PerExample, State, everywhere
 Rule = Callable[[Any, Sequence[State], int], Sequence[State] | None]
 
 _ENTRY_BY_ENTRY = (
-    "abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e bitcast_convert_type cbrt "
+    "abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt "
     "ceil clamp clz complex conj convert_element_type copy copy_p cos cosh digamma div eq eq_to erf erf_inv erfc "
     "exp exp2 expm1 floor ge gt igamma igamma_grad_a igammac imag integer_pow is_finite le le_to lgamma log log1p "
     "logistic lt lt_to max min mul name ne neg nextafter not or polygamma population_count pow random_fold_in "
@@ -53,6 +53,26 @@ _CORE_AXES = {
 ALONG_THE_EXAMPLES = "works along their axis"
 
 
+def entry_by_entry(equation: Any) -> bool:
+    """Whether every entry of the results comes from the same entry of the operands."""
+    name = equation.primitive.name
+    if name == "bitcast_convert_type":  # to another width it joins or splits entries
+        return equation.invars[0].aval.shape == equation.outvars[0].aval.shape
+    return name in ENTRY_BY_ENTRY
+
+
+def is_map(scan: Any) -> bool:
+    """Whether a `scan` hands nothing on: what it carries is returned as it came, so that every pass finds the same."""
+    first, carries, body = scan.params["num_consts"], scan.params["num_carry"], scan.params["jaxpr"].jaxpr
+    pairs = zip(body.outvars[:carries], body.invars[first : first + carries], strict=True)
+    return all(after is before for after, before in pairs)
+
+
+def understood(equation: Any) -> bool:
+    """Whether the proof knows what an equation does with the examples."""
+    return entry_by_entry(equation) or equation.primitive.name in _RULES
+
+
 def step(equation: Any, states: Sequence[State], count: int) -> Sequence[State]:
     """The states of an equation's results. No operand is `Mixed`, and one at least depends on the examples."""
     name = equation.primitive.name
@@ -60,10 +80,12 @@ def step(equation: Any, states: Sequence[State], count: int) -> Sequence[State]:
     if any(isinstance(state, OneExample) for state in states):
         # A function of one example and of what is the same for all; positions cannot be told apart inside a loop whose
         # body sees no counter.
+        if "callback" in name:  # which may count its calls
+            return [Mixed(equation, "is not understood by the proof")] * results
         if all(isinstance(state, OneExample | Free) for state in states):
             return [OneExample()] * results
         return [Mixed(equation, "combines one example with the whole batch")] * results
-    if name in ENTRY_BY_ENTRY:
+    if entry_by_entry(equation):
         ranks = [atom.aval.ndim for atom in equation.invars]
         return [joined(states, ranks, equation)] * results
     rule = _RULES.get(name)
@@ -104,6 +126,10 @@ def _after(axis: int, removed: Sequence[int]) -> int:
 def _along(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
     along = equation.params[_ALONG[equation.primitive.name]]
     rank = equation.invars[0].aval.ndim
+    if equation.primitive.name == "split" and isinstance(states[0], PerExample):
+        # Whole batches out of several, as for `_slice`.
+        whole = all(size % (states[0].inner * count) == 0 for size in equation.params["sizes"])
+        return [states[0]] * len(equation.outvars) if states[0].axis != along or whole else _mixes(equation)
     if any(isinstance(state, PerExample) and state.axis == along % rank for state in states):
         return _mixes(equation)
     return [joined(states, [atom.aval.ndim for atom in equation.invars], equation)] * len(equation.outvars)
@@ -156,8 +182,20 @@ def _broadcast(equation: Any, states: Sequence[State], count: int) -> Sequence[S
 
 
 def _reshape(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
-    state = reshaped(states[0], equation.invars[0].aval.shape, equation.outvars[0].aval.shape, count)
+    state = _reshaped(equation, states[0], count)
     return None if state is None else [state]
+
+
+def _reshaped(equation: Any, state: State, count: int) -> State | None:
+    old, order = equation.invars[0].aval.shape, equation.params.get("dimensions")
+    if equation.primitive.name == "reshape" and order is not None:
+        # It reads its operand in another order of the axes, as numpy's `order="F"` has it.
+        old = [old[axis] for axis in order]
+        if isinstance(state, PerExample):
+            state = PerExample(order.index(state.axis), state.inner)
+        elif isinstance(state, Free):
+            state = Free(frozenset(k for k, axis in enumerate(order) if axis in state.uniform))
+    return reshaped(state, old, equation.outvars[0].aval.shape, count)
 
 
 def _convolution(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
@@ -209,6 +247,21 @@ def _concatenate(equation: Any, states: Sequence[State], count: int) -> Sequence
         # Batches one after the other, as contrastive models have them: still example i % count.
         return [state] if all(isinstance(one, PerExample) for one in states) else _mixes(equation)
     return [state]
+
+
+def _stack(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
+    state, new = joined(states, [atom.aval.ndim for atom in equation.invars], equation), equation.params["axis"]
+    if isinstance(state, PerExample):
+        return [PerExample(state.axis + (state.axis >= new), state.inner)]
+    return [state]
+
+
+def _unstack(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
+    state, along = states[0], equation.params["axis"]
+    assert isinstance(state, PerExample)
+    if state.axis == along:
+        return _mixes(equation)
+    return [PerExample(_after(state.axis, [along]), state.inner)] * len(equation.outvars)
 
 
 def _slice(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
@@ -280,20 +333,33 @@ def _gather(equation: Any, states: Sequence[State], count: int) -> Sequence[Stat
 
 
 def _scatter(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
-    operand, indices, updates = states
     numbers = equation.params["dimension_numbers"]
     shapes = [atom.aval.shape for atom in equation.invars]
-    if not isinstance(operand, PerExample) or not isinstance(indices, Free):
-        return None
-    addressed = [*numbers.inserted_window_dims, *numbers.scatter_dims_to_operand_dims, *numbers.operand_batching_dims]
-    if operand.axis in addressed:
-        return _mixes(equation)
-    kept = [axis for axis in range(len(shapes[0])) if axis not in numbers.inserted_window_dims]
-    axis = numbers.update_window_dims[kept.index(operand.axis)]
-    if shapes[2][axis] != shapes[0][operand.axis]:
-        return _mixes(equation)
-    here = updates == PerExample(axis, operand.inner) or (isinstance(updates, Free) and axis in updates.uniform)
-    return [operand] if here else [Mixed(equation, "writes what differs from one position of the batch to another")]
+    batching = dict(zip(numbers.scatter_indices_batching_dims, numbers.operand_batching_dims, strict=True))
+    removed = [*numbers.inserted_window_dims, *numbers.operand_batching_dims]
+    kept = [axis for axis in range(len(shapes[0])) if axis not in removed]
+    # Axes of the updates that run along the indices' own, in their order, which ends with the address.
+    scattered = [axis for axis in range(len(shapes[2])) if axis not in numbers.update_window_dims]
+    # For each axis of the operand that no address selects from: the axes of indices and updates that go along with it.
+    along: dict[int, tuple[int | None, int]] = {own: (axis, scattered[axis]) for axis, own in batching.items()}
+    for axis, update in zip(kept, numbers.update_window_dims, strict=True):
+        if axis not in numbers.scatter_dims_to_operand_dims and shapes[2][update] == shapes[0][axis]:
+            along[axis] = (None, update)
+    for axis, (index, update) in along.items():
+        for operand, place in enumerate((axis, index, update)):
+            state = states[operand]
+            if not isinstance(state, PerExample) or state.axis != place:
+                continue
+            own = PerExample(axis, state.inner)
+            here = [_fits(states[0], axis, own.inner), _fits(states[2], update, own.inner)]
+            here.append(isinstance(states[1], Free) if index is None else _fits(states[1], index, own.inner))
+            return [own] if all(here) else None
+    return None
+
+
+def _fits(state: State, axis: int, inner: int) -> bool:
+    """Whether entry by entry along an axis an array belongs to the examples, or does not tell them apart."""
+    return state == PerExample(axis, inner) or (isinstance(state, Free) and axis in state.uniform)
 
 
 def _tile(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
@@ -302,9 +368,10 @@ def _tile(equation: Any, states: Sequence[State], count: int) -> Sequence[State]
 
 
 def _random(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
-    # Keys lead, and what is drawn from each follows.
+    # Keys lead, and what is drawn from each follows. The words of a key, its last axis, count no examples.
     state = states[0]
-    return [state] if isinstance(state, PerExample) and len(states) == 1 else None
+    leads = isinstance(state, PerExample) and state.axis < equation.outvars[0].aval.ndim
+    return [state] if leads and len(states) == 1 else None
 
 
 def _barrier(equation: Any, states: Sequence[State], count: int) -> Sequence[State] | None:
@@ -326,13 +393,18 @@ _RULES: dict[str, Rule] = {
     "dynamic_update_slice": _dynamic_update_slice,
     "fft": _fft,
     "gather": _gather,
-    "optimization_barrier": _barrier,
+    **dict.fromkeys(("optimization_barrier", "device_put"), _barrier),
     "pad": _pad,
     "rev": _reverse,
     "slice": _slice,
+    "stack": _stack,
     "tile": _tile,
     "transpose": _transpose,
-    **dict.fromkeys(("scatter", "scatter_add", "scatter-add", "scatter_mul", "scatter_min", "scatter_max"), _scatter),
+    "unstack": _unstack,
+    **dict.fromkeys(
+        ("scatter", "scatter-add", "scatter-sub", "scatter-mul", "scatter-min", "scatter-max"),
+        _scatter,
+    ),
 }
 
 
@@ -356,7 +428,7 @@ def free_step(equation: Any, states: Sequence[Free]) -> list[Free]:
     """Of an equation that no example enters: along which axes its results are constant."""
     name, results = equation.primitive.name, len(equation.outvars)
     ranks = [atom.aval.ndim for atom in equation.invars]
-    if name in ENTRY_BY_ENTRY:
+    if entry_by_entry(equation):
         wide = [state for state, rank in zip(states, ranks, strict=True) if rank > 0]
         rank = equation.outvars[0].aval.ndim
         found = Free(frozenset.intersection(*[state.uniform for state in wide])) if wide else everywhere(rank)
@@ -367,9 +439,16 @@ def free_step(equation: Any, states: Sequence[Free]) -> list[Free]:
         varies = {b for a, b in enumerate(placed) if a not in states[0].uniform and shape[a] == new[b]}
         return [Free(frozenset(range(len(new))) - varies)]
     if name in ("reshape", "squeeze", "expand_dims"):
-        found = reshaped(states[0], equation.invars[0].aval.shape, equation.outvars[0].aval.shape, 1)
+        found = _reshaped(equation, states[0], 1)
         assert isinstance(found, Free)
         return [found]
+    if name == "stack":
+        new = equation.params["axis"]
+        same = frozenset.intersection(*[state.uniform for state in states])
+        return [Free(frozenset(axis + (axis >= new) for axis in same))]
+    if name == "unstack":
+        along = equation.params["axis"]
+        return [Free(frozenset(_after(a, [along]) for a in states[0].uniform if a != along))] * results
     if name == "transpose":
         permutation = equation.params["permutation"]
         return [Free(frozenset(k for k, axis in enumerate(permutation) if axis in states[0].uniform))]

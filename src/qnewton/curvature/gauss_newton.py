@@ -86,9 +86,10 @@ def _check_loss(point: Point) -> None:
 
 def _dominant(point: Point) -> Bool[Array, ""]:
     """Whether the curvature in the outputs is diagonally dominant: every `D_n`, or that of the whole batch."""
+    joined = 1
     if not point.examples.verdict.loss:
         # One matrix for all outputs of the batch, since the loss couples its examples.
-        point = point.as_one()
+        joined, point = point.examples.count, point.as_one()
         if point.examples.width > _LARGEST_OUTPUTS:
             return jnp.zeros((), bool)
     examples = point.examples
@@ -101,6 +102,9 @@ def _dominant(point: Point) -> Bool[Array, ""]:
     outputs = point.outputs_of_all()
     lowest, largest = jax.vmap(excess)(outputs, examples.batch[1])
     # Cross-entropy sits on the boundary exactly, so rounding must be let through: it is relative to the terms that
-    # D_n is the difference of, which are of order 1 (probabilities) even where D_n itself is small.
-    slack = 8 * examples.width * jnp.finfo(outputs.dtype).eps * jnp.maximum(1, jnp.max(largest))
+    # D_n is the difference of (probabilities), even where D_n itself is small. Their unit is that of the loss, which
+    # outputs of zero show: a loss of 1e-6 times another is as convex as that.
+    start = jnp.abs(jax.vmap(examples.loss)(jnp.zeros_like(outputs), examples.batch[1])) / joined
+    unit = jnp.max(jnp.where(jnp.isfinite(start), start, 0))
+    slack = 8 * examples.width * jnp.finfo(outputs.dtype).eps * jnp.maximum(unit, jnp.max(largest))
     return jnp.all(lowest >= -slack)

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 from ..core.status import Code
 from .agreement import agree, random_batch
 from .batch import Batch, OutputRows, batch_of, example_count, leads, mapped
+from .checks import check_batch, check_labels
 from .coupling import first_meeting, place, traced
 from .objective import Objective
 from .same_program import same_program
@@ -321,10 +322,13 @@ def independence(objective: Objective, params: PyTree, batch: Batch, key: Key[Ar
         key: of the model, where it takes one.
 
     Raises:
-        ValueError: if the leading axis of the outputs does not count the examples.
+        ValueError: for a batch or labels that cannot be right, and if the leading axis of the outputs does not count
+            the examples.
     """
-    inputs, _ = batch
+    check_batch(batch)
+    inputs, targets = batch
     model, outputs = traced(lambda p, x: objective.outputs(p, x, key), params, inputs)
+    check_labels(objective.loss, outputs, targets)
     return judge(_views(objective, outputs, batch, key), params, model)
 
 

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PyTree
 
-from ..core.trees import leaf_names, ravel, unravel
+from ..core.trees import check_params, leaf_names, ravel, unravel
 
 
 class Block(eqx.Module):
@@ -55,6 +55,7 @@ def per_layer(params: PyTree) -> tuple[Block, ...]:
 
 def per_tensor(params: PyTree) -> tuple[Block, ...]:
     """One system per parameter tensor, as Q-Newton has it (arXiv 2405.00252)."""
+    check_params(params)
     # Not grouped by name: two leaves can share one, as `{"a": {"b": ...}, "a.b": ...}` shows.
     named = zip(leaf_names(params), jax.tree.leaves(params), strict=True)
     return tuple(Block(name, (position,), math.prod(leaf.shape)) for position, (name, leaf) in enumerate(named))
@@ -75,6 +76,7 @@ def selected(blocks: tuple[Block, ...], where: Callable[[Block], bool] | None) -
 
 
 def _grouped(params: PyTree, key: Callable[[str], str]) -> tuple[Block, ...]:
+    check_params(params)
     sizes = [math.prod(leaf.shape) for leaf in jax.tree.leaves(params)]
     groups: dict[str, list[int]] = {}
     for position, name in enumerate(leaf_names(params)):

@@ -13,9 +13,13 @@ import numpy as np
 from jax.core import Tracer
 from jax.extend import core as jex
 
+from .coupling_rules import is_map, understood
+
 # These give arrays another shape and compute nothing; which of them a program has depends on sizes.
 _SHAPES = {"broadcast_in_dim", "expand_dims", "reshape", "squeeze", "transpose", "copy", "convert_element_type"}
-_INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr", "body_jaxpr", "cond_jaxpr", "branches")
+_INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr", "body_jaxpr", "cond_jaxpr", "branches", "jaxprs")
+# Their programs are compared; the sizes of their operands are what these programs work on.
+_WALKED = {"scan", "while", "cond", "custom_jvp_call", "custom_vjp_call", "custom_linear_solve"}
 
 
 def same_program(many: jex.ClosedJaxpr, one: jex.ClosedJaxpr) -> bool:
@@ -49,7 +53,7 @@ def _operations(jaxpr: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
                     # Constants inside a loop or a branch were seen on their way in, or are the program's own.
                     yield "", tuple(_number(c) for c in closed.consts if np.ndim(c) == 0)
                     yield from _operations(closed.jaxpr)
-                else:
+                elif closed is not None:
                     yield from _operations(closed)
 
 
@@ -60,24 +64,49 @@ def _settings(equation: Any) -> tuple[Any, ...]:
     """
     params, shapes = equation.params, [atom.aval.shape for atom in equation.invars]
     first = shapes[0] if shapes else params.get("shape", ())
-    told: list[Any] = [params[key] for key in ("y", "length", "k") if isinstance(params.get(key), int | float)]
+    told: list[Any] = [params[key] for key in ("y", "k") if isinstance(params.get(key), int | float)]
+    if equation.primitive.name == "scan" and not is_map(equation):
+        told.append(params["length"])
     if "axes" in params:
         told += [first[axis] for axis in params["axes"] if not isinstance(axis, str)]
     if equation.primitive.name == "dot_general":
         (contracted, _), _ = params["dimension_numbers"]
         told += [first[axis] for axis in contracted]
-    if equation.primitive.name != "concatenate":
+    if equation.primitive.name not in ("concatenate", "split", "stack"):
         along = [params[key] for key in ("axis", "dimension") if isinstance(params.get(key), int)]
         told += [first[axis] for axis in along if -len(first) <= axis < len(first)]
     if "limit_indices" in params:
         ends = zip(params["start_indices"], params["limit_indices"], params["strides"] or [1] * len(first), strict=True)
-        told += [(axis, *end) for axis, end in enumerate(ends) if end != (0, first[axis], 1)]
+        cut = [(axis, *end) for axis, end in enumerate(ends) if end != (0, first[axis], 1)]
+        # As shares, so that half of two batches joined is half whatever their size.
+        told += [(axis, start / first[axis], stop / first[axis], stride) for axis, start, stop, stride in cut]
     if "slice_sizes" in params:
         paired = getattr(params.get("dimension_numbers"), "operand_batching_dims", ())
         sizes = enumerate(params["slice_sizes"])
-        told += [(axis, size) for axis, size in sizes if size != first[axis] and axis not in paired]
+        # Without the number of the axis: jax drops leading axes of length 1 where it maps.
+        told += [(first[axis], size) for axis, size in sizes if size != first[axis] and axis not in paired]
     told += [tuple(pad) for pad in params.get("padding_config", ()) if tuple(pad) != (0, 0, 0)]
-    return tuple(told)
+    return (*told, *_extents(equation, shapes))
+
+
+def _extents(equation: Any, shapes: list[tuple[int, ...]]) -> list[Any]:
+    """The sizes of what an operation sums over that no parameter of its own says."""
+    name, params = equation.primitive.name, equation.params
+    if name.startswith("reduce_window"):
+        return [repr(params[key]) for key in ("window_dimensions", "window_strides", "padding")]
+    if name == "conv_general_dilated":
+        batch = params["dimension_numbers"].lhs_spec[0]
+        return [shapes[1], [size for axis, size in enumerate(shapes[0]) if axis != batch], repr(params["padding"])]
+    if name.startswith("scatter"):
+        batching = params["dimension_numbers"].scatter_indices_batching_dims
+        return [size for axis, size in enumerate(shapes[1]) if axis not in batching]
+    if name == "split":
+        sizes = params["sizes"]
+        return [len(sizes), *(sizes if len(set(sizes)) > 1 else ())]
+    if name == "fft":
+        return list(params["fft_lengths"])
+    # Where the examples enter what has no rule, nothing is proven anyway; other operands have the model's own sizes.
+    return [] if understood(equation) or name in _WALKED else list(shapes)
 
 
 def _number(value: Any) -> Any:
