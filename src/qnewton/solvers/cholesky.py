@@ -49,6 +49,10 @@ class Cholesky(AbstractSolver):
 
     fallback: bool = eqx.field(static=True, default=False)
 
+    def __check_init__(self):
+        if not isinstance(self.fallback, bool):
+            raise TypeError(f"fallback is {self.fallback!r}: True lets LU solve what breaks down, else False")
+
     @property
     def needs_definite(self) -> bool:
         return True

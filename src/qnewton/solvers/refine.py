@@ -13,6 +13,7 @@ from ..core.records import ClassicalWorkload, Encoding, SystemEstimate, Workload
 from ..core.status import Refusal
 from .base import AbstractSolver
 from .flat import Product, dtype_of, flatten, product, unflatten
+from .refusals import check_solver
 from .scale import norm, times_unit, unit_of
 from .verified import judge
 
@@ -60,6 +61,7 @@ class Refine(AbstractSolver):
     tolerance: float = eqx.field(static=True, default=1e-6)
 
     def __check_init__(self):
+        check_solver(self.inner, "inner solver of Refine", "which states its inner solver's workload and needs")
         if not (isinstance(self.rounds, int) and self.rounds >= 1):
             raise ValueError(f"rounds is {self.rounds}: solves at most, an integer of at least 1")
         if not 0 < self.tolerance < 1:

@@ -111,6 +111,11 @@ class AbstractKrylov(AbstractSolver):
             raise ValueError(f"rtol is {self.rtol}: it is relative to the right-hand side and must lie in (0, 1)")
         if self.max_steps is not None and self.max_steps < 1:
             raise ValueError(f"max_steps is {self.max_steps}: allow at least one iteration, or None for a default")
+        if not isinstance(self.preconditioner, AbstractPreconditioner):
+            raise TypeError(
+                f"preconditioner is {self.preconditioner!r}: give one of ours, e.g. Jacobi() or KFAC(), or subclass "
+                "AbstractPreconditioner; an operator is the linear-solve option of that name"
+            )
 
     @property
     def matrix_free(self) -> bool:
