@@ -105,6 +105,7 @@ def _solve_with_each(candidates, block, vector, exact):
         assert np.linalg.norm(value - exact) <= TOLERANCE * np.linalg.norm(exact), solver
         # Everything that can be charged is, and by a positive number.
         assert 0 < float(plan.predicted_seconds[0, index]) < np.inf
+    assert plan is not None
     return plan
 
 
