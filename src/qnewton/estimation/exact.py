@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from ..core.powers_of_two import unit_of
 from ..core.records import Kind, System, SystemEstimate
 from ..core.ritz import Krylov
 from .base import (
@@ -11,7 +12,6 @@ from .base import (
     assemble,
     beyond_rounding,
     norms_of,
-    power_of_two,
     precision,
     proven_definite,
     rounding,
@@ -48,7 +48,7 @@ def by_decomposition(system: System, steps: int = 0) -> SystemEstimate:
     """
     formed = _by_products(system)
     norms = norms_of(formed)
-    scale = power_of_two(norms.max_entry)
+    scale = unit_of(norms.max_entry)
     matrix = formed.matrix / scale
     largest, smallest, positive, error = (_eigenvalues if system.symmetric else _singular_values)(matrix)
     slack = rounding(formed, norms) / scale

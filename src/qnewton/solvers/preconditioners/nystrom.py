@@ -7,8 +7,8 @@ import lineax as lx
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Inexact
 
+from ...core.powers_of_two import norm
 from ..flat import dtype_of, product, split_shift
-from ..scale import norm
 from .base import AbstractPreconditioner
 
 
