@@ -122,7 +122,7 @@ def assemble(
     ends: tuple[Kind, Kind] | None = None,
     sign: Kind = Kind.ESTIMATE,
     matvecs: Int[Array, ""] | int = 0,
-    failure_probability: float = 0.0,
+    failure: float = 0.0,
     recurrence: Recurrence | None = None,
     came_to: Int[Array, ""] | None = None,
 ) -> SystemEstimate:
@@ -138,7 +138,7 @@ def assemble(
         ends: of the spectral norm and of the smallest singular value, where they are not of that kind.
         sign: of `definite`.
         matvecs: that finding it took, those behind `norms` not counted.
-        failure_probability: of what is probabilistic.
+        failure: probability that what comes out probabilistic is not the bound that it is said to be.
         recurrence: of the Lanczos iteration behind it, if there is one.
         came_to: `Kind.place` of the kind that the condition number turned out to be; None: `kind`.
     """
@@ -172,7 +172,7 @@ def assemble(
             condition_number=kind,
             definite=sign,
         ),
-        failure_probability=failure_probability,
+        failure=failure,
         recurrence=recurrence,
         kind_index=jnp.where(resolved, kind.place if came_to is None else came_to, Kind.CERTIFIED.place).astype(
             jnp.int32

@@ -109,7 +109,7 @@ class Bracket(AbstractEstimator):
             sign=Kind.CERTIFIED,
             matvecs=matvecs,
             # The same whether formed or not: a training has one structure from its first state on.
-            failure_probability=FAILURE,
+            failure=FAILURE,
             recurrence=recurrence,
             came_to=came_to,
         )

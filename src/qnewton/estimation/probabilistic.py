@@ -113,5 +113,5 @@ class ProbabilisticLanczos(AbstractEstimator):
             ends=(Kind.PROBABILISTIC, Kind.CERTIFIED),
             sign=Kind.CERTIFIED,
             matvecs=min(self.steps, n),
-            failure_probability=self.failure,
+            failure=self.failure,
         )
