@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from ..core.decompositions import singular_values, svd
 from ..core.powers_of_two import unit_of
 from ..core.records import Kind, System, SystemEstimate
 from ..core.ritz import Krylov
@@ -112,9 +113,9 @@ def _eigenvalues(matrix: Float[Array, "n n"]) -> _Ends:
 def _singular_values(matrix: Float[Array, "n n"]) -> _Ends:
     nobody = jnp.zeros((), bool)
     if matrix.shape[0] > SMALL:
-        values = jnp.linalg.svd(matrix, compute_uv=False)
+        values = singular_values(matrix)
         return values.max(), values.min(), nobody, _VALUES_ALONE * precision(matrix.dtype, values.max())
-    _, values, vectors = jnp.linalg.svd(matrix)
+    _, values, vectors = svd(matrix)
     image = jnp.matmul(matrix, vectors[-1], precision=jax.lax.Precision.HIGHEST)
     smallest = jnp.linalg.norm(image) / jnp.linalg.norm(vectors[-1])
     return values.max(), smallest, nobody, precision(matrix.dtype, values.max())
