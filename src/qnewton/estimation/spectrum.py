@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.limits import EXACT_UP_TO
 from ..core.records import Kind, System
 from .automatic import Automatic
 from .base import ESTIMATED, EXACT
@@ -17,8 +18,6 @@ from .stochastic import Density, density
 
 THRESHOLDS = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
 """Of the largest entry; `degrees` counts the entries of a row above each."""
-EXACT_UP_TO = 3000
-"""Rows up to which all eigenvalues are computed: some ten seconds on one core."""
 _FORMED_UP_TO = 8192
 _OFF = 16
 """Units of rounding of the largest by which an eigenvalue next to zero comes out off: 11 were seen, to 1,600 rows."""
