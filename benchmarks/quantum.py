@@ -3,9 +3,10 @@
 - The seconds of an emulated solve over degree times the measured seconds of a product (limit 1.5), n = 1,000 and 4,000.
 - The relative error that is left in float32, however little is asked for.
 - Tomography's error against the copies that the cost library charges for, n = 16 to 1,024, and a figure of it.
+- The constant of the discrete walk by size, with its interval, and what emulated solvers execute of their charge.
 - Digits to 0.95 test accuracy with emulated solves at epsilon = 1e-2, with 100,000 and 1,000,000 shots and without.
 
-    .venv/bin/python benchmarks/quantum.py [--parts emulation floor tomography digits] [--figure tomography.png]
+    .venv/bin/python benchmarks/quantum.py [--parts emulation floor tomography walk digits] [--figure tomography.png]
 
 The last line of the output is one JSON object.
 """
@@ -15,11 +16,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from quantum_parts import digits, emulation, tomography
+from quantum_parts import digits, emulation, tomography, walk
 
 from qnewton.hardware import describe_machine
 
-PARTS = ("emulation", "floor", "tomography", "digits")
+PARTS = ("emulation", "floor", "tomography", "walk", "digits")
 LIMIT = 1.5
 
 
@@ -41,6 +42,9 @@ def main() -> None:
         result["tomography_met"] = all(row["largest_error"] <= row["precision"] for row in rows)
         if options.figure is not None:
             tomography.draw(rows, options.figure)
+    if "walk" in options.parts:
+        result["walk_constants"], result["charges"] = walk.constants(), walk.charges()
+        result["charges_met"] = all(row["high"] <= 1 + 1e-9 for row in result["charges"])
     if "digits" in options.parts:
         result["digits"] = digits.runs()
         result["digits_met"] = all(row["test_accuracy"] >= 0.95 for row in result["digits"])

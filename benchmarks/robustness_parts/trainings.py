@@ -207,8 +207,8 @@ def judged(
     # An infinite parameter may be one where nothing changes any more.
     if seen["still"].all() and final == loss[0]:
         return RIGHT, f"the gradient is zero; {note}"
-    # Without looking at the loss of its step nobody can promise that it falls.
-    if final < loss[0] or (not optimizer.tries and seen["moved"].sum() >= len(loss) - 1):
+    # Of a rule that does not look at the loss after its step, too: it falls, or something is said.
+    if final < loss[0] or (not optimizer.falls and seen["moved"].sum() >= len(loss) - 1):
         return RIGHT, note
     return (FLAGGED if seen["bad"].any() or not seen["accepted"].any() else SILENT), note
 

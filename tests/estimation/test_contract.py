@@ -126,6 +126,16 @@ def test_scale_of_the_matrix_changes_nothing(case, exponent, dtype, estimate):
 
 
 @each
+def test_a_matrix_of_which_arithmetic_may_lose_entries_has_no_condition_number(case, estimate):
+    """Beside the diagonal its entries are subnormal: its condition number is 1.3 and would come out as 1."""
+    tiny = float(np.finfo(np.float32).tiny)
+    found = estimate(case.estimator, tiny * 8 * (np.eye(N) + 0.05 * np.ones((N, N))), "float32", floor=8 * tiny)
+    assert np.isinf(found.log_condition_number)
+    assert found.kind is Kind.CERTIFIED
+    assert not found.definite
+
+
+@each
 @pytest.mark.parametrize(
     "poison",
     [

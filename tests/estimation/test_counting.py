@@ -141,3 +141,39 @@ def test_an_eigenvalue_lies_within_the_residual_of_every_ritz_value(name):
             assert np.all(distance <= residuals)
             # And an eigenvalue that six rows hold is found: a breakdown that comes too early loses the small ones.
             assert abs(values[0] - truth[0]) <= 500 * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("places", [-40, -12, -4, 0, 4, 12, 40])
+def test_eigenvalues_that_rounding_may_put_on_the_other_side_are_in_the_error(places, double):
+    """A decomposition is off by several units of rounding: within them the count is open, and beyond them it is not."""
+    n = 40
+    spectrum = np.linspace(0.5, 1, n)
+    # Of a scaled identity beside it the threshold hardly depends on the eigenvalue itself.
+    threshold = np.finfo(np.float64).eps * n**0.5 * np.linalg.norm(spectrum[1:])
+    spectrum[0] = threshold + places * np.finfo(np.float64).eps
+    found = block_spectrum(System.of(jnp.asarray(symmetric_with_spectrum(spectrum)), symmetric=True))
+    assert found.rounding == pytest.approx(threshold, rel=1e-3)
+    assert abs(found.numerical_rank - (n if places > 0 else n - 1)) <= found.numerical_rank_error
+    if abs(places) == 40:
+        assert found.numerical_rank_error == 0
+    if abs(places) <= 4:
+        assert found.numerical_rank_error == 1
+
+
+def test_zeros_of_a_small_matrix_are_no_open_question(double):
+    found = block_spectrum(System.of(jnp.ones((6, 6)), symmetric=True))
+    assert (found.numerical_rank, found.numerical_rank_error, found.negative, found.negative_error) == (1, 0, 0, 0)
+
+
+def test_the_rank_of_a_large_singular_pattern_is_bounded(double):
+    """Rows and columns repeated: 400 of 411, by construction and by numpy's singular values."""
+    rng = np.random.default_rng(5)
+    upper = np.triu(rng.random((400, 400)) < 0.3)
+    base = (upper | upper.T).astype(float)
+    places = np.append(np.arange(400), rng.choice(400, 11, replace=False))
+    matrix = base[np.ix_(places, places)]
+    assert np.linalg.matrix_rank(matrix) == np.linalg.matrix_rank(base) == 400
+    system = System.of(jnp.asarray(matrix), symmetric=True)
+    exact, drawn = block_spectrum(system), block_spectrum(system, exact_up_to=0)
+    assert (exact.numerical_rank, exact.numerical_rank_error) == (400, 0)
+    assert abs(drawn.numerical_rank - 400) <= drawn.numerical_rank_error

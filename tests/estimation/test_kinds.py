@@ -160,6 +160,7 @@ def test_a_floor_that_is_short_is_not_taken_for_the_smallest_eigenvalue(formed):
     found = runner(Bracket(), formed, True)(jnp.asarray(stored), shift)
     assert float(found.condition_number) == pytest.approx(1 / 1.15e-2, rel=0.01)
     assert found.kind is Kind.ESTIMATE
+    assert found.failure_probability == 0
 
 
 def test_what_is_not_formed_and_stays_open_is_bounded_by_its_floor():

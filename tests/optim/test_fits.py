@@ -1,5 +1,6 @@
 """Fits of few parameters: certified values, scipy's Levenberg-Marquardt, and the same fit in other units."""
 
+import dataclasses
 import functools
 import json
 from pathlib import Path
@@ -255,7 +256,19 @@ def test_a_start_at_zero_has_no_radius(x64) -> None:
     assert np.isfinite(state.radius)
 
 
-@pytest.mark.parametrize("options", [{"factor": 0.0}, {"factor": float("inf")}, {"factor": 10.0, "radius": 2.0}])
-def test_a_factor_that_is_none_is_refused(options) -> None:
+# The radius that is the default, too.
+BOTH = [{"factor": 10.0, "radius": radius} for radius in (1.0, 2.0)]
+
+
+@pytest.mark.parametrize("options", [{"factor": 0.0}, {"factor": float("inf")}, *BOTH])
+def test_a_factor_that_is_none_or_stands_beside_a_radius_is_refused(options) -> None:
     with pytest.raises(ValueError, match="factor is"):
         qn.TrustRegion(**options)
+
+
+def test_the_first_radius_is_one_unless_a_factor_sets_it() -> None:
+    assert qn.TrustRegion() == qn.TrustRegion(radius=1.0)
+    set_by_factor = qn.TrustRegion(factor=10.0)
+    assert set_by_factor.radius == np.inf
+    # Other options can be replaced in it.
+    assert dataclasses.replace(set_by_factor, grow=3.0) == qn.TrustRegion(factor=10.0, grow=3.0)

@@ -59,21 +59,35 @@ def cold(monkeypatch):
     calibration.calibrate_once.cache_clear()
 
 
-def _different(candidates):
-    """Records tell candidates by name."""
-    return list({solver.name: solver for solver in candidates}.values())
+def _groups(candidates):
+    """All of them, in lists without a repeated name, by which records tell candidates."""
+    groups = []
+    for solver in candidates:
+        free = next((group for group in groups if solver.name not in {other.name for other in group}), None)
+        if free is None:
+            groups.append([solver])
+        else:
+            free.append(solver)
+    return groups
 
 
 def test_every_candidate_solves_without_a_calibration(cold):
-    candidates = _different(CANDIDATES)
-    # What was passed over has the name of one that was not.
-    assert len(CANDIDATES) - len(candidates) <= 2
-    hybrid = q.Hybrid(candidates, policy=q.Assigned(), quantum=q.QuantumMachine(1e-30))
+    groups = _groups(CANDIDATES)
+    assert sum(map(len, groups)) == len(CANDIDATES)
     block = layer(ROWS, "float32")
     assert isinstance(block, Shifted)
-    matrix = np.asarray(block.as_matrix(), np.float64)
     vector = np.random.default_rng(0).standard_normal(ROWS)
-    exact = np.linalg.solve(matrix, vector)
+    exact = np.linalg.solve(np.asarray(block.as_matrix(), np.float64), vector)
+    plans = [_solve_with_each(candidates, block, vector, exact) for candidates in groups]
+    # A refined quantum solver is charged for as many solves as it may take.
+    columns = {solver.name: i for i, solver in enumerate(groups[0])}
+    once, several = (float(plans[0].queries[0, columns[n]]) for n in (q.QLSA().name, "Refine(QLSA(jennings2023v1))"))
+    assert several == pytest.approx(8 * once, rel=1e-5)
+
+
+def _solve_with_each(candidates, block, vector, exact):
+    """Have each candidate of one scheduler solve the block, and return the last plan."""
+    hybrid = q.Hybrid(candidates, policy=q.Assigned(), quantum=q.QuantumMachine(1e-30))
 
     @jax.jit
     def solve(vector, index):
@@ -87,15 +101,12 @@ def test_every_candidate_solves_without_a_calibration(cold):
     for index, solver in enumerate(candidates):
         value, result, plan = solve(jnp.asarray(vector, jnp.float32), jnp.asarray(index, jnp.int32))
         assert int(plan.choice[0]) == index, plan.refusal[0, index]
-        assert result == lx.RESULTS.successful, solver.name
-        assert np.linalg.norm(value - exact) <= TOLERANCE * np.linalg.norm(exact), solver.name
+        assert result == lx.RESULTS.successful, solver
+        assert np.linalg.norm(value - exact) <= TOLERANCE * np.linalg.norm(exact), solver
         # Everything that can be charged is, and by a positive number.
         assert 0 < float(plan.predicted_seconds[0, index]) < np.inf
-    # A refined quantum solver is charged for as many solves as it may take.
     assert plan is not None
-    columns = {solver.name: i for i, solver in enumerate(candidates)}
-    once, several = (float(plan.queries[0, columns[n]]) for n in (q.QLSA().name, "Refine(QLSA(jennings2023v1))"))
-    assert several == pytest.approx(8 * once, rel=1e-5)
+    return plan
 
 
 def _traced(x):
@@ -220,6 +231,40 @@ def test_what_lacks_the_interface_is_refused_by_name(solver, message):
         q.Hybrid([q.LU(), solver])
     with pytest.raises(TypeError, match=message):
         q.calibrate([solver], **SMALL)
+
+
+LACKING = {
+    "lineax's LU in Refine": (
+        q.Refine,
+        {"inner": lx.LU()},
+        r"lineax\.LU is no inner solver of Refine.*use qnewton's LU",
+    ),
+    "a class in Refine": (q.Refine, {"inner": q.LU}, r"LU is a class and no inner solver of Refine: make one, LU\(\)"),
+    "a scheduler in Refine": (q.Refine, {"inner": q.Hybrid([q.LU()])}, "Hybrid is no inner solver of Refine.*LU"),
+    "lineax's LU in QLSA": (q.QLSA, {"stand_in": lx.LU()}, r"lineax\.LU is no stand-in of QLSA.*use qnewton's LU\(\)"),
+    "a word in QLSA": (q.QLSA, {"stand_in": "lu"}, "'lu' is no stand-in of QLSA"),
+    "a quantum one in QLSA": (q.QLSA, {"stand_in": q.EmulatedWalk()}, "EmulatedWalk.* is no stand-in.*emulated.*LU"),
+    "a solver for a switch": (q.Cholesky, {"fallback": q.LU()}, r"fallback is LU\(\): True lets LU"),
+    "a word for a preconditioner": (q.CG, {"preconditioner": "jacobi"}, r"preconditioner is 'jacobi'.*Jacobi\(\)"),
+}
+
+
+@pytest.mark.parametrize(("solver", "arguments", "message"), LACKING.values(), ids=LACKING.keys())
+def test_what_stands_inside_a_solver_is_refused_by_name_too(solver, arguments, message):
+    with pytest.raises(TypeError, match=message):
+        solver(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("solver", "message"),
+    [("lu", "'lu' is no solver for newton: use"), (q.LU, r"LU is a class and no solver for newton: make one, LU\(\)")],
+)
+def test_newton_refuses_what_is_no_linear_solver(solver, message):
+    objective = q.Objective(
+        lambda params, x: x @ params, lambda outputs, targets: jnp.sum((outputs - targets) ** 2, -1)
+    )
+    with pytest.raises(TypeError, match=message):
+        q.newton(objective, solver=solver).init(jnp.ones((2, 1)))
 
 
 def test_a_single_candidate_has_to_be_listed():

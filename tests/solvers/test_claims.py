@@ -146,6 +146,45 @@ def test_a_solution_that_the_float_type_cannot_hold_is_no_success(name):
         assert not solve(name, matrix * 2.0**exponent, np.full(N, 2.0**-exponent), "float32")[1]
 
 
+TINY = float(np.finfo(np.float32).tiny)
+
+
+def below(size):
+    """A right-hand side of subnormal numbers, which arithmetic takes for zero, beside a zero."""
+    return np.append(np.random.default_rng(4).standard_normal(size - 1), 0.0) * TINY / 64
+
+
+@each
+def test_a_right_hand_side_below_the_normal_range_is_solved_where_the_solution_is_above(name):
+    matrix = symmetric_with_spectrum(np.geomspace(0.1, 1, N), seed=7)
+    value, success, _ = solve(name, matrix * 2.0**-60, below(N), "float32")
+    assert success
+    assert relative_residual(matrix * 2.0**-60, value, below(N), "float32") <= 1.02 * ROWS[name].claim("float32")
+    # The solution is as small: zero would be no solution.
+    assert not solve(name, matrix, below(N), "float32")[1]
+
+
+@pytest.mark.parametrize(
+    "solver", [qn.Dual(), qn.EmulatedQSVT(1e-3), qn.CircuitQSVT(1e-3)], ids=lambda solver: type(solver).__name__
+)
+def test_so_do_those_that_are_given_roots_or_circuits(solver):
+    root = np.array([[1.0, 0.5], [0.0, 1.0]], np.float32) * 2.0**-30
+    block = DenseBlock.of_root(jnp.asarray(root))
+    operator = lx.TaggedLinearOperator(Shifted(block, jnp.asarray(2.0**-60, "float32")), lx.positive_semidefinite_tag)
+    vector = np.asarray(below(2), np.float32)
+    solution = eqx.filter_jit(lx.linear_solve)(operator, jnp.asarray(vector), solver, throw=False)
+    exact = np.linalg.solve(root.T.astype(np.float64) @ root + 2.0**-60 * np.eye(2), vector.astype(np.float64))
+    assert solution.result == lx.RESULTS.successful
+    np.testing.assert_allclose(np.asarray(solution.value, np.float64), exact, atol=5e-3 * np.abs(exact).max())
+
+
+@each
+def test_a_matrix_of_which_arithmetic_may_lose_entries_is_no_success(name):
+    """Beside the diagonal they are subnormal, and 5 % of the matrix."""
+    matrix = TINY * 8 * (np.eye(N) + 0.05 * np.ones((N, N)))
+    assert not solve(name, matrix, np.full(N, 0.1), "float32")[1]
+
+
 def broken():
     good = symmetric_with_spectrum(np.geomspace(0.1, 1, N), seed=3)
     yield "rank", symmetric_with_spectrum([*np.zeros(3), *np.linspace(1, 2, N - 3)], seed=5)

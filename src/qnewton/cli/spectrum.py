@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import tyro
 
+from ..core.limits import EXACT_UP_TO
+
 SCHEMA_VERSION = 1
 """Of this command's JSON file; docs/run-files.md describes it."""
 
@@ -23,7 +25,7 @@ class SpectrumCommand:
     """Directory for spectrum.json and spectrum.svg; must not exist or be empty. None: a new one under runs/."""
     raw: bool = False
     """Leave pruning and damping away."""
-    exact_up_to: int = 3000
+    exact_up_to: int = EXACT_UP_TO
     """Rows up to which all eigenvalues are computed; above, stochastic Lanczos quadrature draws the density."""
 
 

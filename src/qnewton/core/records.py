@@ -220,8 +220,8 @@ class SystemEstimate(eqx.Module):
         formed_kinds: how sure each number of a formed system is meant to be.
         kind_index: `Kind.place` of what the condition number came to be: where rounding or too few products leave it
             open it is no longer of the kind that it was meant to be. None: as `formed_kinds` says.
-        failure_probability: that a number of the kind `probabilistic` is not the bound that it is said to be; 0 where
-            there is none.
+        failure: probability that a number of the kind `probabilistic` is not the bound that it is said to be;
+            `failure_probability` says whether there is one. Static, so of what may come out, and not of what did.
         recurrence: what iterative methods would do with the first vector of the Lanczos iteration that the estimator
             ran on the matrix; None where it ran none.
     """
@@ -238,7 +238,7 @@ class SystemEstimate(eqx.Module):
     access: Access
     formed: Bool[Array, ""]
     formed_kinds: Kinds = eqx.field(static=True)
-    failure_probability: float = eqx.field(static=True, default=0.0)
+    failure: float = eqx.field(static=True, default=0.0)
     recurrence: Recurrence | None = None
     kind_index: Int[Array, ""] | None = None
 
@@ -263,6 +263,11 @@ class SystemEstimate(eqx.Module):
         if self.formed:
             return kinds
         return dataclasses.replace(kinds, degree=Kind.CERTIFIED, max_entry=Kind.ESTIMATE, frobenius_norm=Kind.ESTIMATE)
+
+    @property
+    def failure_probability(self) -> float:
+        """Probability that a bound is none; 0 where no number came to be of the kind `probabilistic`. On the host."""
+        return self.failure if Kind.PROBABILISTIC in (self.kind, self.formed_kinds.spectral_norm) else 0.0
 
     @property
     def condition_number(self) -> Float[Array, ""]:

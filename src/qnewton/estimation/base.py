@@ -11,6 +11,7 @@ import lineax as lx
 from jaxtyping import Array, Bool, Float, Int
 
 from ..core.operators import access_of, max_entry
+from ..core.powers_of_two import norm
 from ..core.records import Kind, Kinds, System, SystemEstimate
 from ..core.recurrence import Recurrence
 
@@ -84,7 +85,7 @@ def norms_of(system: System) -> Norms:
     if not system.is_formed:
         return _norms_by_products(system)
     matrix = system.matrix
-    frobenius = frobenius_norm(matrix)
+    frobenius = norm(matrix)
     return Norms(
         # One type whether it is counted or known, or a jitted step compiles twice.
         degree=jnp.max(jnp.count_nonzero(matrix, axis=1)).astype(jnp.int32),
@@ -98,7 +99,7 @@ def _norms_by_products(system: System) -> Norms:
     operator, like = system.operator, system.like
     # Of random signs z the mean of |A z|^2 is ||A||_F^2 (Hutchinson 1990).
     signs = jax.random.rademacher(jax.random.key(_PROBE_SEED), (_PROBES, *like.shape), like.dtype)
-    frobenius = frobenius_norm(jax.vmap(operator.mv)(signs)) / _PROBES**0.5
+    frobenius = norm(jax.vmap(operator.mv)(signs)) / _PROBES**0.5
     diagonal = lx.diagonal(operator)
     floorless = system.eigenvalue_floor is None
     return Norms(
@@ -121,7 +122,7 @@ def assemble(
     ends: tuple[Kind, Kind] | None = None,
     sign: Kind = Kind.ESTIMATE,
     matvecs: Int[Array, ""] | int = 0,
-    failure_probability: float = 0.0,
+    failure: float = 0.0,
     recurrence: Recurrence | None = None,
     came_to: Int[Array, ""] | None = None,
 ) -> SystemEstimate:
@@ -137,14 +138,17 @@ def assemble(
         ends: of the spectral norm and of the smallest singular value, where they are not of that kind.
         sign: of `definite`.
         matvecs: that finding it took, those behind `norms` not counted.
-        failure_probability: of what is probabilistic.
+        failure: probability that what comes out probabilistic is not the bound that it is said to be.
         recurrence: of the Lanczos iteration behind it, if there is one.
         came_to: `Kind.place` of the kind that the condition number turned out to be; None: `kind`.
     """
     like, formed = system.like, system.is_formed
     largest, smallest = (kind, kind) if ends is None else ends
-    log_kappa = jnp.asarray(log_condition_number, like.dtype)
-    definite = jnp.asarray(definite, bool)
+    info = jnp.finfo(like.dtype)
+    # Arithmetic takes subnormal entries for zero. Where those together may be a unit of rounding, nothing is known.
+    resolved = jnp.logical_not(norms.frobenius * info.eps <= like.shape[0] * info.tiny)
+    log_kappa = jnp.where(resolved, jnp.asarray(log_condition_number, like.dtype), jnp.inf)
+    definite = jnp.asarray(definite, bool) & resolved
     damped = formed and system.eigenvalue_floor is not None and system.eigenvalue_floor > 0
     return SystemEstimate(
         n=like.shape[0],
@@ -168,9 +172,11 @@ def assemble(
             condition_number=kind,
             definite=sign,
         ),
-        failure_probability=failure_probability,
+        failure=failure,
         recurrence=recurrence,
-        kind_index=jnp.asarray(kind.place if came_to is None else came_to, jnp.int32),
+        kind_index=jnp.where(resolved, kind.place if came_to is None else came_to, Kind.CERTIFIED.place).astype(
+            jnp.int32
+        ),
     )
 
 
@@ -246,18 +252,3 @@ def beyond_rounding(system: System, log_condition_number: Float[Array, ""]) -> B
     """
     like = system.like
     return log_condition_number < -math.log(jnp.finfo(like.dtype).eps * like.shape[0] ** 0.5)
-
-
-def frobenius_norm(matrix: Float[Array, "m n"]) -> Float[Array, ""]:
-    """Frobenius norm that neither underflows nor overflows: the squares of entries of 1e-20 are 0 in float32."""
-    scale = power_of_two(matrix)
-    return scale * jnp.linalg.norm(matrix / scale)
-
-
-def power_of_two(matrix: Float[Array, "*shape"]) -> Float[Array, ""]:
-    """The largest power of two at or below the largest magnitude of an entry; division by it changes no digit.
-
-    `exp2` would do in exact arithmetic, but XLA's does not return powers of two.
-    """
-    _, exponent = jnp.frexp(jnp.max(jnp.abs(matrix)))
-    return jnp.ldexp(jnp.ones((), matrix.dtype), exponent - 1)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float
 
+from ..core.powers_of_two import unit_of
 from ..core.records import Kind, System, SystemEstimate
 from ..core.recurrence import Recurrence
 from ..core.ritz import Krylov, Matvec
@@ -16,7 +17,6 @@ from .base import (
     assemble,
     floor_of,
     norms_of,
-    power_of_two,
     precision,
     proven_definite,
     rounding,
@@ -76,7 +76,7 @@ class Bracket(AbstractEstimator):
         """
         floor = floor_of(system, self)
         norms, n = norms_of(system), system.like.shape[0]
-        scale, slack = power_of_two(norms.max_entry), rounding(system, norms)
+        scale, slack = unit_of(norms.max_entry), rounding(system, norms)
         # Of the scaled matrix: what CG does with it does not depend on the scale.
         least, most = jnp.min(lx.diagonal(system.operator)) / scale, norms.max_entry / scale
         ends = self._ends(lambda v: system.operator.mv(v / scale), system, floor / scale, least, most)
@@ -109,7 +109,7 @@ class Bracket(AbstractEstimator):
             sign=Kind.CERTIFIED,
             matvecs=matvecs,
             # The same whether formed or not: a training has one structure from its first state on.
-            failure_probability=FAILURE,
+            failure=FAILURE,
             recurrence=recurrence,
             came_to=came_to,
         )

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from ..core.decompositions import singular_values, svd
+from ..core.powers_of_two import unit_of
 from ..core.records import Kind, System, SystemEstimate
 from ..core.ritz import Krylov
 from .base import (
@@ -11,7 +13,6 @@ from .base import (
     assemble,
     beyond_rounding,
     norms_of,
-    power_of_two,
     precision,
     proven_definite,
     rounding,
@@ -48,7 +49,7 @@ def by_decomposition(system: System, steps: int = 0) -> SystemEstimate:
     """
     formed = _by_products(system)
     norms = norms_of(formed)
-    scale = power_of_two(norms.max_entry)
+    scale = unit_of(norms.max_entry)
     matrix = formed.matrix / scale
     largest, smallest, positive, error = (_eigenvalues if system.symmetric else _singular_values)(matrix)
     slack = rounding(formed, norms) / scale
@@ -112,9 +113,9 @@ def _eigenvalues(matrix: Float[Array, "n n"]) -> _Ends:
 def _singular_values(matrix: Float[Array, "n n"]) -> _Ends:
     nobody = jnp.zeros((), bool)
     if matrix.shape[0] > SMALL:
-        values = jnp.linalg.svd(matrix, compute_uv=False)
+        values = singular_values(matrix)
         return values.max(), values.min(), nobody, _VALUES_ALONE * precision(matrix.dtype, values.max())
-    _, values, vectors = jnp.linalg.svd(matrix)
+    _, values, vectors = svd(matrix)
     image = jnp.matmul(matrix, vectors[-1], precision=jax.lax.Precision.HIGHEST)
     smallest = jnp.linalg.norm(image) / jnp.linalg.norm(vectors[-1])
     return values.max(), smallest, nobody, precision(matrix.dtype, values.max())

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve, lu_factor, lu_solve
 from jaxtyping import Array, Float, Int
 
+from ..core.powers_of_two import unit_of
 from ..core.records import Kind, System, SystemEstimate
-from .base import AbstractEstimator, assemble, beyond_rounding, norms_of, power_of_two
+from .base import AbstractEstimator, assemble, beyond_rounding, norms_of
 
 Solve = Callable[[Float[Array, " n"]], Float[Array, " n"]]
 
@@ -70,7 +71,7 @@ class HagerHigham(AbstractEstimator):
         """The estimate; definite where the Cholesky factorisation succeeds and rounding cannot have made it."""
         system = system.formed()
         norms, like = norms_of(system), system.like
-        scale = power_of_two(system.matrix)
+        scale = unit_of(system.matrix)
         matrix = system.matrix / scale
 
         def by_lu() -> tuple[Array, Array]:

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from ..core.powers_of_two import unit_of
 from ..core.records import Kind, System, SystemEstimate
 from ..core.ritz import Krylov, Matvec, ritz_values
 from .base import (
@@ -12,7 +13,6 @@ from .base import (
     assemble,
     beyond_rounding,
     norms_of,
-    power_of_two,
     precision,
     proven_definite,
     told_or_bounded,
@@ -61,7 +61,7 @@ class Lanczos(AbstractEstimator):
                 "instead of PruneRows"
             )
         norms = norms_of(system)
-        scale = power_of_two(norms.max_entry)
+        scale = unit_of(norms.max_entry)
         operator = system.operator
         most = min(self.steps, system.like.shape[0])
         krylov = Krylov.start(start_vector(system, self.seed), most)
@@ -175,7 +175,7 @@ class InverseLanczos(AbstractEstimator):
         system, n = system.formed(), system.like.shape[0]
         norms = norms_of(system)
         # Keeps the squares of small or large matrices inside the floating-point range.
-        scale = power_of_two(norms.max_entry)
+        scale = unit_of(norms.max_entry)
         find = self._symmetric if system.symmetric else self._general
         norm, inverse_norm, definite, solves = find(system.matrix / scale, start_vector(system, self.seed))
         found = jnp.log(norm) + jnp.log(inverse_norm)

@@ -5,9 +5,10 @@ import math
 import equinox as eqx
 import jax.numpy as jnp
 
+from ..core.powers_of_two import unit_of
 from ..core.records import Kind, System, SystemEstimate
 from ..core.ritz import ritz_values
-from .base import AbstractEstimator, assemble, floor_of, norms_of, power_of_two, proven_definite, rounding
+from .base import AbstractEstimator, assemble, floor_of, norms_of, proven_definite, rounding
 from .lanczos import start_vector
 
 _SPHERE = 0.824
@@ -90,7 +91,7 @@ class ProbabilisticLanczos(AbstractEstimator):
         """
         floor = floor_of(system, self)
         norms, n = norms_of(system), system.like.shape[0]
-        scale, slack = power_of_two(norms.max_entry), rounding(system, norms)
+        scale, slack = unit_of(norms.max_entry), rounding(system, norms)
         ritz = ritz_values(lambda v: system.operator.mv(v / scale), start_vector(system, self.seed), self.steps)[-1]
         eps = float(jnp.finfo(system.like.dtype).eps)
         # Lanczos is as good as for a matrix that is nearer than this, whose eigenvalues may be as far below zero.
@@ -112,5 +113,5 @@ class ProbabilisticLanczos(AbstractEstimator):
             ends=(Kind.PROBABILISTIC, Kind.CERTIFIED),
             sign=Kind.CERTIFIED,
             matvecs=min(self.steps, n),
-            failure_probability=self.failure,
+            failure=self.failure,
         )

@@ -54,7 +54,7 @@ def stacked_estimate(lines: Sequence[Mapping[str, Any]], dtype: str) -> SystemEs
         ),
         formed=jnp.asarray([line["formed"] for line in lines], bool),
         formed_kinds=Kinds(**{name: Kind(kind) for name, kind in first["kinds"].items()}),
-        failure_probability=first["failure_probability"],
+        failure=max(line["failure_probability"] for line in lines),
     )
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.limits import EXACT_UP_TO
 from ..core.records import System
 from ..estimation import BlockSpectrum, block_spectrum
 from ..optim import spectrum
@@ -16,7 +17,7 @@ from .tasks import make_task
 from .tasks.base import batches
 
 
-def spectra(path: Path, *, conditioned: bool = True, exact_up_to: int = 3000) -> tuple[BlockSpectrum, ...]:
+def spectra(path: Path, *, conditioned: bool = True, exact_up_to: int = EXACT_UP_TO) -> tuple[BlockSpectrum, ...]:
     """Of a run directory, rebuilt at its initial parameters and first batch, or of a file.
 
     Args:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
 from ..conditioning import AbstractConditioner, condition
+from ..core.limits import EXACT_UP_TO
 from ..core.trees import check_params
 from ..curvature import AbstractCurvature, Batch, GaussNewton, Objective, Partition, Point, whole
 from ..estimation import BlockSpectrum, block_spectrum
@@ -22,7 +23,7 @@ def spectrum(
     conditioning: Sequence[AbstractConditioner] = (),
     scale: float = 1.0,
     key: Key[Array, ""] | None = None,
-    exact_up_to: int = 3000,
+    exact_up_to: int = EXACT_UP_TO,
 ) -> tuple[BlockSpectrum, ...]:
     """Eigenvalues, condition number, effective rank and degree of every curvature block of a model.
 

@@ -28,9 +28,9 @@ class TrustRegion(AbstractStepRule):
     The radius does what damping would: damp the blocks as little as their solver allows.
 
     Attributes:
-        radius: of the first step, positive; infinite where `factor` sets it.
+        radius: of the first step, positive; given None it is 1, or infinite where `factor` sets the first one.
         factor: sets the first radius to this multiple of `|D params|`, or, where that is zero, leaves the first step
-            its length (More 1978, who takes 100); positive. None: `radius` counts.
+            its length (More 1978, who takes 100); positive, and in the place of `radius`. None: `radius` counts.
         shrink: factor in (0, 1) on the length of a step whose ratio is below `poor`: the next radius.
         grow: factor above 1 on the radius where the ratio exceeds `good` and the step was as long as allowed.
         good, poor: thresholds on the reduction ratio.
@@ -39,7 +39,7 @@ class TrustRegion(AbstractStepRule):
         damping: constant.
     """
 
-    radius: float = eqx.field(static=True, default=1.0)
+    radius: float = eqx.field(static=True, default=None)
     factor: float | None = eqx.field(static=True, default=None, kw_only=True)
     shrink: float = eqx.field(static=True, default=0.25)
     grow: float = eqx.field(static=True, default=2.0)
@@ -50,8 +50,8 @@ class TrustRegion(AbstractStepRule):
     damping: float = eqx.field(static=True, default=1.0)
 
     def __post_init__(self):
-        if self.factor is not None and self.radius == 1.0:
-            self.radius = math.inf
+        if self.radius is None:
+            self.radius = 1.0 if self.factor is None else math.inf
 
     def __check_init__(self):
         smallest = math.ulp(0.0) if self.smallest is None else self.smallest

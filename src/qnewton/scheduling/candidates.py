@@ -12,20 +12,7 @@ from ..planning.solver import CountedSolver
 from ..solvers import AbstractQuantumSolver, AbstractSolver, Refine
 from ..solvers.quantum.emulated.base import AbstractEmulated
 from ..solvers.quantum.executed import AbstractExecuted
-
-# What of ours does the work of a solver of lineax.
-_INSTEAD = {
-    "AutoLinearSolver": "Cholesky(fallback=True), LU()",
-    "BiCGStab": "MINRES() or LU()",
-    "CG": "CG()",
-    "Cholesky": "Cholesky()",
-    "GMRES": "MINRES() or LU()",
-    "LSMR": "MINRES() or LU()",
-    "LU": "LU()",
-    "NormalCG": "CG()",
-    "QR": "LU()",
-    "SVD": "Eigh()",
-}
+from ..solvers.refusals import check_solver
 
 
 def check_candidate(solver: Any) -> None:
@@ -34,24 +21,14 @@ def check_candidate(solver: Any) -> None:
     Raises:
         TypeError: says what the solver lacks, and what to use.
     """
-    if isinstance(solver, AbstractSolver):
-        if solver.fidelity is not None and quantum_part(solver) is None:
-            raise TypeError(
-                f"{solver.name} is no candidate of Hybrid: its fidelity is {solver.fidelity!r}, so it is quantum, and "
-                "it states no count of queries: subclass qnewton.AbstractQuantumSolver, or let fidelity be None"
-            )
-        return
-    if isinstance(solver, type):
-        raise TypeError(f"{solver.__name__} is a class and no candidate of Hybrid: make one, {solver.__name__}()")
-    name = type(solver).__name__
-    if name == "Hybrid":
+    if type(solver).__name__ == "Hybrid":
         raise TypeError("Hybrid is no candidate of another Hybrid: name the inner one's candidates beside the others")
-    said = f"{solver!r}" if isinstance(solver, str) else f"{type(solver).__module__.partition('.')[0]}.{name}"
-    instead = f"use qnewton's {_INSTEAD[name]}" if name in _INSTEAD else "use one of qnewton's, e.g. LU()"
-    raise TypeError(
-        f"{said} is no candidate of Hybrid, which weighs candidates by the workload that they state: {instead}, or "
-        "subclass qnewton.AbstractSolver; alone, without a scheduler, any lineax solver serves"
-    )
+    check_solver(solver, "candidate of Hybrid", "which weighs candidates by the workload that they state")
+    if solver.fidelity is not None and quantum_part(solver) is None:
+        raise TypeError(
+            f"{solver.name} is no candidate of Hybrid: its fidelity is {solver.fidelity!r}, so it is quantum, and "
+            "it states no count of queries: subclass qnewton.AbstractQuantumSolver, or let fidelity be None"
+        )
 
 
 def quantum_part(solver: AbstractSolver) -> tuple[CountedSolver, float] | None:

@@ -10,11 +10,12 @@ from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Float, Inexact, PyTree
 
 from ..core.operators import AbstractCurvatureOperator, Shifted
+from ..core.powers_of_two import normalised
 from ..core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .base import AbstractSolver
 from .direct import dense_workload
 from .flat import Structure, check_dense, flatten, split_shift, without_tags
-from .verified import Check, verifies
+from .verified import Check, at_scale, verifies
 
 
 class CholeskyState(eqx.Module):
@@ -48,6 +49,10 @@ class Cholesky(AbstractSolver):
     """
 
     fallback: bool = eqx.field(static=True, default=False)
+
+    def __check_init__(self):
+        if not isinstance(self.fallback, bool):
+            raise TypeError(f"fallback is {self.fallback!r}: True lets LU solve what breaks down, else False")
 
     @property
     def needs_definite(self) -> bool:
@@ -100,25 +105,24 @@ class Cholesky(AbstractSolver):
     def compute(
         self, state: CholeskyState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
-        flat, size = flatten(vector), None
+        (b, exponent), size = normalised(flatten(vector)), None
         if state.factor is not None:
-            value = cho_solve((state.factor, True), flat)
+            x = cho_solve((state.factor, True), b)
             if self.fallback:
                 matrix, broke = state.check.matrix, jnp.isnan(state.factor[-1, -1].real)
                 assert matrix is not None
                 # Transposed, which a symmetric matrix may be, it lies as LAPACK wants it. Else XLA lays it out anew,
                 # and where this is a branch of a scheduler's switch, outside the condition: on every solve.
                 turned = matrix if jnp.iscomplexobj(matrix) else matrix.T
-                value = jax.lax.cond(broke, lambda: jnp.linalg.solve(turned, flat), lambda: value)
+                x = jax.lax.cond(broke, lambda: jnp.linalg.solve(turned, b), lambda: x)
         else:
             assert state.check.operator is not None
             base, shift = split_shift(state.check.operator)
             assert isinstance(base, AbstractCurvatureOperator)
-            value, size = _solve_shifted(base, shift, flat)
-        failed = jnp.any(jnp.isnan(value)) & jnp.all(jnp.isfinite(flat))
-        result, stats = state.check(
-            value, flat, lx.RESULTS.where(failed, lx.RESULTS.singular, lx.RESULTS.successful), size
-        )
+            x, size = _solve_shifted(base, shift, b)
+        failed = jnp.any(jnp.isnan(x)) & jnp.all(jnp.isfinite(b))
+        result, stats = state.check(x, b, lx.RESULTS.where(failed, lx.RESULTS.singular, lx.RESULTS.successful), size)
+        value, result = at_scale(x, exponent, result)
         return state.like.unflatten(value), result, stats
 
     def transpose(self, state: CholeskyState, options: dict[str, Any]) -> tuple[CholeskyState, dict[str, Any]]:

@@ -8,10 +8,11 @@ import lineax as lx
 from jax.scipy.linalg import lu_factor, lu_solve
 from jaxtyping import Array, Inexact, Int, PyTree
 
+from ..core.powers_of_two import normalised
 from ..core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .base import AbstractSolver
 from .flat import Structure, check_dense, flatten
-from .verified import Check
+from .verified import Check, at_scale
 
 
 class LUState(eqx.Module):
@@ -74,9 +75,10 @@ class LU(AbstractSolver):
     def compute(
         self, state: LUState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
-        flat = flatten(vector)
-        value = lu_solve((state.factors, state.pivots), flat, trans=int(state.transposed))
-        result, stats = state.check(value, flat)
+        b, exponent = normalised(flatten(vector))
+        x = lu_solve((state.factors, state.pivots), b, trans=int(state.transposed))
+        result, stats = state.check(x, b)
+        value, result = at_scale(x, exponent, result)
         return state.like.unflatten(value), result, stats
 
     def transpose(self, state: LUState, options: dict[str, Any]) -> tuple[LUState, dict[str, Any]]:

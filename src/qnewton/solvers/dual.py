@@ -11,12 +11,12 @@ from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..core.operators import AbstractCurvatureOperator, AbstractRoot, Shifted, block_of
+from ..core.powers_of_two import normalised
 from ..core.records import ClassicalWorkload, Encoding, SystemEstimate
 from ..core.status import Refusal
 from .base import AbstractSolver
 from .flat import check_dense, check_real, without_tags
-from .scale import times_unit, unit_of
-from .verified import Check, one_norm, verifies
+from .verified import Check, at_scale, one_norm, verifies
 
 # Steps of refinement at most.
 _MOST = 30
@@ -125,9 +125,8 @@ class Dual(AbstractSolver):
         self, state: DualState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
         """Solve in the rows, and refine."""
-        shift, unit = state.shift, unit_of(vector)
-        # Products with the root stay inside the floating-point range; a power of two changes no digit.
-        vector = vector / unit
+        # Products with the root stay inside the floating-point range.
+        shift, (vector, exponent) = state.shift, normalised(vector)
 
         def solve(b: Float[Array, " n"]) -> Float[Array, " n"]:
             return (b - state.root.transpose_mv(cho_solve((state.factor, True), state.root.mv(b)))) / shift
@@ -146,8 +145,7 @@ class Dual(AbstractSolver):
         if state.check.wanted:
             x, result, verified = self._verify(state, x, vector, result, refined)
             stats |= verified
-        x, held = times_unit(x, unit)
-        result = lx.RESULTS.where((result == lx.RESULTS.successful) & ~held, lx.RESULTS.singular, result)
+        x, result = at_scale(x, exponent, result)
         return x, result, stats
 
     def _verify(

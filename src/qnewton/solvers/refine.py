@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float, Inexact, Int, PyTree
 
+from ..core.powers_of_two import lost_below, norm, normalised
 from ..core.records import ClassicalWorkload, Encoding, SystemEstimate, Workload
 from ..core.status import Refusal
 from .base import AbstractSolver
 from .flat import Product, dtype_of, flatten, product, unflatten
-from .scale import norm, times_unit, unit_of
-from .verified import judge
+from .refusals import check_solver
+from .verified import at_scale, judge
 
 
 class RefineState(eqx.Module):
@@ -60,6 +61,7 @@ class Refine(AbstractSolver):
     tolerance: float = eqx.field(static=True, default=1e-6)
 
     def __check_init__(self):
+        check_solver(self.inner, "inner solver of Refine", "which states its inner solver's workload and needs")
         if not (isinstance(self.rounds, int) and self.rounds >= 1):
             raise ValueError(f"rounds is {self.rounds}: solves at most, an integer of at least 1")
         if not 0 < self.tolerance < 1:
@@ -109,9 +111,7 @@ class Refine(AbstractSolver):
         """
         like = state.operator.in_structure()
         apply, b = product(state.operator), flatten(vector).astype(dtype_of(state.operator))
-        # A power of two, which changes no digit and keeps squares in range.
-        scale = unit_of(b)
-        b = b / scale
+        b, exponent = normalised(b)
         size = jnp.linalg.norm(b)
 
         def solve(residual: Inexact[Array, " n"]) -> tuple[Inexact[Array, " n"], lx.RESULTS, dict[str, Any]]:
@@ -121,12 +121,11 @@ class Refine(AbstractSolver):
         last, on = self._in_rounds(solve, apply, b, size)
         # What failed in the first round has not been solved at all.
         failed = (last.norm == size) & (size > 0) | ~jnp.isfinite(size)
-        value, held = times_unit(jnp.where(failed, jnp.nan, last.x), scale)
-        reached = (last.norm <= self.tolerance * size) | judge(last.residual, last.x, b, last.growth)[0]
-        # A solution that the float type cannot hold is none.
-        reached &= held
+        seen = lost_below(last.x) <= 0.01 * self.tolerance * size
+        reached = seen & (last.norm <= self.tolerance * size) | judge(last.residual, last.x, b, last.growth)[0]
         short = lx.RESULTS.where(on, lx.RESULTS.max_steps_reached, lx.RESULTS.stagnation)
         result = lx.RESULTS.where((last.result == lx.RESULTS.successful) & ~reached, short, last.result)
+        value, result = at_scale(jnp.where(failed, jnp.nan, last.x), exponent, result)
         stats = {
             "num_steps": last.products,
             "queries": last.queries,

@@ -15,6 +15,10 @@ is exact up to rounding claims two things:
   `eps^(-2/3)`, 4e4 and 3e10, whatever the right-hand side, and up to about ten times that for a random one. Beyond,
   less than a third of the digits may mean anything, and the result is `RESULTS.singular`.
 
+Subnormal entries of a matrix count as zero in arithmetic, so what they might contribute is added to the residual: a
+system whose largest entry is below about `n tiny / (30 eps)`, n times 3e-33 and 3e-294, is `RESULTS.singular`: scale it
+up. A right-hand side of any scale is solved at its own.
+
 A caller that judges the residual himself, as training does by its own tolerance, passes the linear-solve option
 `verify=False`, which spares the product: then the result tells only what the solver met on its way.
 """
@@ -26,10 +30,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, Bool, Float, Inexact
+from jaxtyping import Array, Bool, Float, Inexact, Int
 
+from ..core.powers_of_two import lost_below, restored
 from .flat import product
-from .scale import norm, unit_of
 
 BACKWARD_RATIO = 30
 
@@ -72,7 +76,7 @@ class Check(eqx.Module):
 
         Args:
             x: the solution.
-            b: the right-hand side.
+            b: the right-hand side, normalised.
             result: what the solver found itself; a failure stays one.
             size: 1-norm of the system, or a bound on it; None: the formed matrix's own.
             image: what is compared with `b`; None: `A x`.
@@ -122,16 +126,29 @@ def judge(
     Args:
         residual: `b - A x`.
         x: the solution.
-        b: the right-hand side.
+        b: the right-hand side, zero or with its largest entry near 1 (`core.powers_of_two.normalised`).
         size: `||A||_1`.
     """
-    eps = jnp.finfo(x.dtype).eps
-    unit = unit_of(b)
+    eps, lost = jnp.finfo(x.dtype).eps, lost_below(x)
     # NaN fails both comparisons, and so does an overflow of the residual.
-    left, length = norm(residual / unit), norm(b / unit)
-    rounding = BACKWARD_RATIO * eps * (size * (_sum(x) / unit) + _sum(b / unit))
-    good = (_sum(residual / unit) <= rounding) & (left <= eps ** (1 / 3) * length)
+    left, length = jnp.sqrt(jnp.vdot(residual, residual).real), jnp.sqrt(jnp.vdot(b, b).real)
+    rounding = BACKWARD_RATIO * eps * (size * _sum(x) + _sum(b))
+    good = (_sum(residual) + lost <= rounding) & (left + lost <= eps ** (1 / 3) * length)
     return good & jnp.isfinite(left), left / jnp.where(length > 0, length, 1)
+
+
+def at_scale(
+    x: Inexact[Array, " n"], exponent: Int[Array, ""], result: lx.RESULTS
+) -> tuple[Inexact[Array, " n"], lx.RESULTS]:
+    """The solution for the right-hand side as it was handed over; one that the float type cannot hold is none.
+
+    Args:
+        x: the solution for the normalised one.
+        exponent: of its unit.
+        result: how it went.
+    """
+    value, held = restored(x, exponent)
+    return value, lx.RESULTS.where((result == lx.RESULTS.successful) & ~held, lx.RESULTS.singular, result)
 
 
 def _sum(vector: Inexact[Array, " n"]) -> Float[Array, ""]:

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 import qnewton as q
 from qnewton.core.records import Encoding, System
-from qnewton.solvers.quantum.emulated.base import EXECUTED_TAIL
 from qnewton.solvers.quantum.emulated.walk import Walk, _walk
 
 KAPPAS = (1.0, 1.2, 1.5, 2.0, 3.0, 10.0, 100.0)
@@ -27,6 +27,9 @@ CASES = {
     "reflection": q.EmulatedReflection(1e-2),
     "reflection, fine": q.EmulatedReflection(1e-4),
 }
+
+# Times its charge that a solve executes in no more than that share of the solves, as `AbstractEmulated` says.
+TAILS = {q.EmulatedWalk: (1 + 1e-9, 0.0), q.EmulatedQSVT: (1 + 1e-9, 0.0), q.EmulatedReflection: (1.5, 0.05)}
 
 
 @pytest.fixture(autouse=True)
@@ -68,24 +71,35 @@ def test_no_more_is_executed_on_average_than_is_charged(solver):
     # Three standard errors above the mean stay below the charge, of each condition number; one is for rounding.
     errors = ratios.std(axis=1, ddof=1) / DRAWS**0.5
     assert (means + 3 * errors <= 1 + 1e-9).all(), dict(zip(KAPPAS, means + 3 * errors, strict=True))
-    # And the charge is of the size of what is executed, where it is no worst case of all right-hand sides.
-    if not isinstance(solver, q.EmulatedQSVT):
-        assert (means >= 0.3).all()
-    times, share = EXECUTED_TAIL
-    # Of 168 solves with a chance of 5 % no more than 17 exceed it, but for one time in a thousand.
-    assert np.sum(ratios > times) <= 17
-    assert (times, share) == (3.0, 0.05)
+    # And the charge is of the size of what is executed; of EmulatedQSVT's see the worst right-hand side below.
+    lower = means[:4] if isinstance(solver, q.EmulatedQSVT) else means
+    assert (lower >= 0.4).all()
+    times, share = TAILS[type(solver)]
+    exceeding = int(np.sum(ratios > times))
+    assert binomtest(exceeding, ratios.size, share, alternative="greater").pvalue > 1e-3
     # What was published stays at hand, and the circuit's own count is not below it.
     published = [float(solver.published(Encoding(k, 1.0), solver.precision).queries) for k in KAPPAS]
     assert (charged >= 0.98 * np.asarray(published)).all()
 
 
-def test_the_tail_of_repeated_runs_is_where_it_is_said_to_be():
-    # A geometric number of runs with the mean 1/p, for every chance of success.
-    times, share = EXECUTED_TAIL
-    chances = np.linspace(1e-3, 1, 2000)
-    runs = np.floor(times / chances)
-    assert ((1 - chances) ** runs <= share * 1.02).all()
+@pytest.mark.parametrize("name", ["qsvt", "qsvt, repeated", "qsvt, unknown"])
+def test_the_charge_of_a_worst_case_is_what_the_worst_right_hand_side_takes(name):
+    """Along the eigenvector of the largest eigenvalue, which has the shortest solution."""
+    solver = CASES[name]
+
+    @jax.jit
+    @jax.vmap
+    def executed(matrix, vector):
+        operator = lx.MatrixLinearOperator(matrix, lx.symmetric_tag)
+        return lx.linear_solve(operator, vector, solver, throw=False).stats["queries"]
+
+    matrices = np.stack([_systems(kappa, definite=False, draws=1)[0][0] for kappa in KAPPAS])
+    values, vectors = np.linalg.eigh(matrices)
+    worst = np.take_along_axis(vectors, np.argmax(np.abs(values), axis=1)[:, None, None], axis=2)[:, :, 0]
+    charged = np.asarray([float(solver.count(Encoding(k, 1.0), solver.precision).queries) for k in KAPPAS])
+    ratios = np.asarray(executed(matrices, worst)) / charged
+    assert (ratios <= 1 + 1e-9).all(), ratios
+    assert (ratios >= 0.4).all(), ratios
 
 
 def test_the_walks_constants_are_those_of_the_whole_state():

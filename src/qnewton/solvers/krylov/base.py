@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float, Inexact, Int, PyTree
 
+from ...core.powers_of_two import lost_below, norm, normalised, scaled_by, unit_of
 from ...core.records import ClassicalWorkload, SystemEstimate
 from ...core.status import Refusal
 from ..base import AbstractSolver
 from ..flat import Product, check_square, dtype_of, flatten, is_complex, product, unflatten
 from ..preconditioners import AbstractPreconditioner
-from ..scale import norm, times_unit, unit_of
-from ..verified import judge, verifies
+from ..verified import at_scale, judge, verifies
 
 RUNNING, BREAKDOWN, SINGULAR, STAGNATION = 0, 1, 2, 3
 
@@ -111,6 +111,11 @@ class AbstractKrylov(AbstractSolver):
             raise ValueError(f"rtol is {self.rtol}: it is relative to the right-hand side and must lie in (0, 1)")
         if self.max_steps is not None and self.max_steps < 1:
             raise ValueError(f"max_steps is {self.max_steps}: allow at least one iteration, or None for a default")
+        if not isinstance(self.preconditioner, AbstractPreconditioner):
+            raise TypeError(
+                f"preconditioner is {self.preconditioner!r}: give one of ours, e.g. Jacobi() or KFAC(), or subclass "
+                "AbstractPreconditioner; an operator is the linear-solve option of that name"
+            )
 
     @property
     def matrix_free(self) -> bool:
@@ -184,14 +189,12 @@ class AbstractKrylov(AbstractSolver):
             (also: not finite); and `num_steps`, `max_steps` and `residual`, the returned iterate's `||r||_2 / ||b||_2`.
         """
         apply = product(state.operator)
-        b = flatten(vector).astype(dtype_of(state.operator))
-        # Squares of the entries stay inside the floating-point range; a power of two changes no digit.
-        scale = unit_of(b)
-        b = b / scale
+        # Squares of the entries stay inside the floating-point range.
+        b, exponent = normalised(flatten(vector).astype(dtype_of(state.operator)))
         length = norm_of(b)
         start, residual = jnp.zeros_like(b), b
         if "y0" in options:
-            start, residual = _least_multiple(apply, flatten(options["y0"]).astype(b.dtype) / scale, b)
+            start, residual = _least_multiple(apply, scaled_by(flatten(options["y0"]).astype(b.dtype), -exponent), b)
         max_steps = 10 * b.size if self.max_steps is None else self.max_steps
         problem = Problem(
             apply,
@@ -208,9 +211,7 @@ class AbstractKrylov(AbstractSolver):
             "max_steps": max_steps,
             "residual": best.norm / jnp.where(length == 0, 1, length),
         }
-        # A solution that the float type cannot hold is none.
-        value, held = times_unit(best.value, scale)
-        result = lx.RESULTS.where((result == lx.RESULTS.successful) & ~held, lx.RESULTS.singular, result)
+        value, result = at_scale(best.value, exponent, result)
         return unflatten(value, state.operator.in_structure()), result, stats
 
     def _trusted(self, problem: Problem) -> tuple[Best, Int[Array, ""], lx.RESULTS]:
@@ -224,6 +225,7 @@ class AbstractKrylov(AbstractSolver):
 
         def good(best: Best, residual: Inexact[Array, " n"]) -> Bool[Array, ""]:
             reached = (best.norm <= problem.target) & jnp.isfinite(best.norm)
+            reached &= lost_below(best.value) <= 0.01 * problem.target
             if self.rtol >= jnp.finfo(b.dtype).eps:
                 return reached
             # The size that the operator is seen to have; never more than its norm.

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, Inexact, Int
 
+from ...core.powers_of_two import root_of_product
 from ...core.records import ClassicalWorkload, Encoding, SystemEstimate
 from ..flat import check_symmetric
 from ..preconditioners import AbstractPreconditioner, Identity
-from ..scale import root_of_product
 from .base import (
     BREAKDOWN,
     RUNNING,

@@ -7,8 +7,9 @@ import lineax as lx
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Inexact
 
+from ...core.decompositions import svd
+from ...core.powers_of_two import norm
 from ..flat import dtype_of, product, split_shift
-from ..scale import norm
 from .base import AbstractPreconditioner
 
 
@@ -55,7 +56,7 @@ class Nystrom(AbstractPreconditioner):
         core = test.T.conj() @ sketch
         factor = jnp.linalg.cholesky((core + core.T.conj()) / 2)
         half = solve_triangular(factor, sketch.T.conj(), lower=True).T.conj()
-        vectors, singular, _ = jnp.linalg.svd(half, full_matrices=False)
+        vectors, singular, _ = svd(half)
         values = jnp.maximum(singular**2 - nudge, 0)
         shifted = values + jnp.maximum(shift.real, 0)
         gains = jnp.where(shifted > 0, shifted[-1] / shifted - 1, 0)

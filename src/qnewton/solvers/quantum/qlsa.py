@@ -9,6 +9,7 @@ from ...core.records import Encoding, QuantumWorkload
 from ...core.status import Refusal
 from ..base import AbstractDelegate, AbstractQuantumSolver, AbstractSolver
 from ..direct import LU
+from ..refusals import check_solver
 from .precision import check_state_error
 from .queries import Matrices, QueryModel, Unit, jennings2023v1
 
@@ -35,6 +36,13 @@ class QLSA(AbstractDelegate, AbstractQuantumSolver):
 
     def __check_init__(self):
         check_state_error("precision", self.precision)
+        check_solver(self.stand_in, "stand-in of QLSA", "which states its stand-in's needs and name")
+        if self.stand_in.fidelity is not None:
+            raise TypeError(
+                f"{self.stand_in.name} is no stand-in of QLSA: it is quantum itself, of fidelity "
+                f"{self.stand_in.fidelity!r}, and records would call its numbers a classical solver's: use LU(), or "
+                f"{type(self.stand_in).__name__} alone"
+            )
         if not isinstance(self.queries, QueryModel):
             raise TypeError(
                 f"queries is {self.queries!r}: give a QueryModel, which also says where its formula comes from, e.g. "

@@ -4,14 +4,15 @@ import dataclasses
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 import threadpoolctl
 from jaxtyping import Array, Float, PyTree
 
+from ....core.powers_of_two import normalised
 from ....core.records import Encoding, QuantumWorkload
 from ...flat import check_square_and_real, flatten, unflatten
+from ...verified import at_scale
 from ..encoding import AbstractEncoding, Ideal
 from ..executed import AbstractExecuted
 from ..outcome import CannotBuildError, Outcome, result_of
@@ -135,7 +136,7 @@ class CircuitQSVT(AbstractExecuted):
     def compute(
         self, state: CircuitState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
-        b = flatten(vector).astype(state.matrix.dtype)
+        b, exponent = normalised(flatten(vector).astype(state.matrix.dtype))
 
         def host(*arguments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             answer = self.solve(*arguments)
@@ -152,10 +153,8 @@ class CircuitQSVT(AbstractExecuted):
             "queries": queries,
             "num_steps": steps,
         }
-        value, result = unflatten(found[: b.size], state.structure), result_of(outcome)
-        # A solution below the float type's range is none.
-        lost = jnp.all(flatten(value) == 0) & jnp.any(b != 0)
-        return value, lx.RESULTS.where(lost & (outcome == Outcome.SOLVED), lx.RESULTS.singular, result), stats
+        value, result = at_scale(found[: b.size].astype(b.dtype), exponent, result_of(outcome))
+        return unflatten(value, state.structure), result, stats
 
     def solve(self, matrix: Float[np.ndarray, "n n"], vector: Float[np.ndarray, " n"]) -> Answer:
         """One solve on the host."""

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float, Int
 
+from ....core.decompositions import singular_values
 from ....core.records import Encoding, Kind, SystemEstimate
 from ...flat import dtype_of
 from ..encoding import AbstractEncoding
@@ -37,7 +38,7 @@ class Spectrum(eqx.Module):
             values = jnp.linalg.eigvalsh(matrix)
             sizes, definite = jnp.abs(values), values[0] > 0
         else:
-            sizes, definite = jnp.linalg.svd(matrix, compute_uv=False), jnp.zeros((), bool)
+            sizes, definite = singular_values(matrix), jnp.zeros((), bool)
         return cls(
             n=matrix.shape[0],
             degree=jnp.max(jnp.sum(matrix != 0, axis=1)),

@@ -41,7 +41,9 @@ class WorstCase:
         """One preparation of the right-hand side per application."""
         published = Published(optimal_polynomial)(problem)
         polynomial = optimal_polynomial(problem.encoded, problem.precision)
-        least = problem.xp.minimum(problem.encoded_norm / polynomial.maximum, 1.0)
+        # The polynomial's error may shorten the solution, and with it the amplitude.
+        shortest = problem.xp.maximum(problem.encoded_norm - problem.precision, 0.0)
+        least = problem.xp.minimum(shortest / polynomial.maximum, 1.0)
         applications = problem.xp.maximum(published.state_preparations, self.amplification.worst(least))
         return Count(applications * polynomial.degree, applications, published.success_probability)
 

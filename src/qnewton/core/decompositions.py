@@ -1,0 +1,32 @@
+"""Decompositions of matrices that may not be finite, of which LAPACK would complain on the standard error."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Inexact
+
+
+class SVD(NamedTuple):
+    """`left diag(values) right`."""
+
+    left: Inexact[Array, "m k"]
+    values: Float[Array, " k"]
+    right: Inexact[Array, "k n"]
+
+
+def svd(matrix: Inexact[Array, "m n"]) -> SVD:
+    """The reduced singular value decomposition; NaN of a matrix that is not finite."""
+    sound = _is_finite(matrix)
+    found = SVD(*jnp.linalg.svd(jnp.where(sound, matrix, 1), full_matrices=False))
+    return jax.tree.map(lambda part: jnp.where(sound, part, jnp.nan), found)
+
+
+def singular_values(matrix: Inexact[Array, "m n"]) -> Float[Array, " k"]:
+    """Descending; NaN of a matrix that is not finite."""
+    sound = _is_finite(matrix)
+    return jnp.where(sound, jnp.linalg.svd(jnp.where(sound, matrix, 1), compute_uv=False), jnp.nan)
+
+
+def _is_finite(matrix: Inexact[Array, "m n"]) -> Bool[Array, ""]:
+    return jnp.all(jnp.isfinite(matrix))

@@ -1,0 +1,130 @@
+"""Powers of two as units: norms and inner products stay in range, and numbers below the normal range are not lost.
+
+Times a power of two no digit changes, so a system is solved by the same steps at every scale. XLA's arithmetic on CPUs
+takes a subnormal number (below 1e-38 in single precision) for zero, comparisons and conversions included; its bits are
+still there, and here they are what is read.
+"""
+
+from collections.abc import Callable
+from functools import reduce
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Inexact, Int
+
+
+def exponent_of(array: Inexact[Array, "*shape"]) -> Int[Array, ""]:
+    """The power of two next above the largest entry, subnormal ones seen; 0 where that is zero or not finite.
+
+    Of a complex array that of the largest real or imaginary part.
+    """
+    info = jnp.finfo(array.dtype)
+    largest = reduce(jnp.maximum, [jnp.max(_magnitude(part), initial=0) for part in _parts(array)])
+    biased = (largest >> info.nmant).astype(jnp.int32)
+    subnormal = info.bits - info.nmant - lax.clz(largest).astype(jnp.int32)
+    usual = (largest > 0) & (biased < (1 << info.nexp) - 1)
+    # One less at the very end of the range, where the power above is no number any more.
+    exponent = jnp.minimum(jnp.where(biased > 0, biased, subnormal) + info.minexp, info.maxexp - 1)
+    return jnp.where(usual, exponent, 0)
+
+
+def power_of_two(exponent: Int[Array, ""], dtype: jnp.dtype) -> Float[Array, ""]:
+    """`2^exponent`, exactly; 0 below the normal range, and the largest power above it."""
+    info = jnp.finfo(dtype)
+    biased = jnp.clip(exponent, info.minexp - 1, info.maxexp - 1) - (info.minexp - 1)
+    return lax.bitcast_convert_type(biased.astype(_unsigned(dtype)) << info.nmant, info.dtype)
+
+
+def unit_of(array: Inexact[Array, "*shape"]) -> Float[Array, ""]:
+    """A power of two that the largest entry lies within a factor of two of; 1 where that is zero or not finite."""
+    return power_of_two(exponent_of(array), jnp.finfo(array.dtype).dtype)
+
+
+def norm(array: Inexact[Array, "*shape"]) -> Float[Array, ""]:
+    """2-norm of all entries; of a matrix Frobenius' norm."""
+    unit = unit_of(array)
+    scaled = (array / jnp.where(unit > 0, unit, 1)).ravel()
+    return unit * jnp.sqrt(jnp.vdot(scaled, scaled).real)
+
+
+def root_of_product(
+    left: Inexact[Array, " n"], right: Inexact[Array, " n"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """`sqrt(left . right)`, 0 where the inner product is negative, and a number of the inner product's sign.
+
+    The second is finite where the inner product of the scaled vectors is, whatever their scales.
+    """
+    one, other = exponent_of(left), exponent_of(right)
+    dtype = jnp.finfo(left.dtype).dtype
+    square = jnp.vdot(_shifted(left, -one), _shifted(right, -other)).real
+    # The root of an odd power of two would round.
+    odd = (one + other) % 2
+    root = jnp.sqrt(jnp.maximum(square, 0) * (1 + odd).astype(dtype))
+    return _shifted(root, (one + other - odd) // 2), square
+
+
+def normalised(vector: Inexact[Array, " n"]) -> tuple[Inexact[Array, " n"], Int[Array, ""]]:
+    """`vector / 2^e` with its largest entry in [1/2, 1), subnormal entries included, and `e`."""
+    exponent = exponent_of(vector)
+    return scaled_by(vector, -exponent), exponent
+
+
+def scaled_by(vector: Inexact[Array, " n"], exponent: Int[Array, ""]) -> Inexact[Array, " n"]:
+    """`vector 2^exponent`, subnormal entries included; what comes out below the normal range is lost."""
+    info = jnp.finfo(vector.dtype)
+    fraction = (1 << info.nmant) - 1
+
+    def scale(part: Float[Array, " n"]) -> Float[Array, " n"]:
+        magnitude = _magnitude(part)
+        whole = magnitude.astype(info.dtype)
+        signed = jnp.where(_bits(part) > magnitude, -whole, whole)
+        below = _shifted(signed, exponent + info.minexp - info.nmant)
+        return jnp.where(magnitude <= fraction, below, _shifted(part, exponent))
+
+    return _joined(scale, vector)
+
+
+def restored(scaled: Inexact[Array, " n"], exponent: Int[Array, ""]) -> tuple[Inexact[Array, " n"], Bool[Array, ""]]:
+    """`scaled 2^exponent`, and whether the float type holds that, but for entries that are negligible."""
+    vector = _shifted(scaled, exponent)
+    eps = jnp.finfo(vector.dtype).eps
+    # NaN fails the comparison.
+    return vector, norm(_shifted(vector, -exponent) - scaled) <= eps * norm(scaled)
+
+
+def lost_below(x: Inexact[Array, " n"]) -> Float[Array, ""]:
+    """Most that subnormal entries of a matrix, which arithmetic takes for zero, can contribute to `A x`, in the 1-norm.
+
+    Types of 16 bits are computed in a wider one.
+    """
+    info = jnp.finfo(x.dtype)
+    return (0.0 if info.bits < 32 else float(info.tiny)) * (x.size * jnp.sum(jnp.abs(x)))
+
+
+def _shifted(value: Inexact[Array, "*shape"], exponent: Int[Array, ""]) -> Inexact[Array, "*shape"]:
+    # In two steps, for of the power itself the float type need not hold the inverse.
+    half, dtype = exponent // 2, jnp.finfo(value.dtype).dtype
+    return value * power_of_two(half, dtype) * power_of_two(exponent - half, dtype)
+
+
+def _unsigned(dtype: jnp.dtype) -> jnp.dtype:
+    return jnp.dtype(f"uint{jnp.finfo(dtype).bits}")
+
+
+def _bits(part: Float[Array, "*shape"]) -> Int[Array, "*shape"]:
+    return lax.bitcast_convert_type(part, _unsigned(part.dtype))
+
+
+def _magnitude(part: Float[Array, "*shape"]) -> Int[Array, "*shape"]:
+    """The bits without the sign, which sort as the magnitudes do."""
+    return _bits(part) & ((1 << (jnp.finfo(part.dtype).bits - 1)) - 1)
+
+
+def _parts(array: Inexact[Array, "*shape"]) -> tuple[Float[Array, "*shape"], ...]:
+    return (array.real, array.imag) if jnp.iscomplexobj(array) else (array,)
+
+
+def _joined(of_part: Callable[[Array], Array], array: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
+    parts = [of_part(part) for part in _parts(array)]
+    return jax.lax.complex(*parts) if len(parts) == 2 else parts[0]
