@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Bool, Float
 
+from ..core.decompositions import svd
 from .dual_rows import Rows
 
 Outputs = Callable[[Float[Array, " n"]], Float[Array, "batch c"]]
@@ -183,7 +184,7 @@ def solve_tall(rows: Rows, outputs: Outputs, w: Float[Array, " n"], damped: Damp
         root = jnp.sqrt(damped.l2).astype(w.dtype)
         matrix = jnp.concatenate([matrix, root * jnp.diag(factors)])
         residual = jnp.concatenate([residual, root * w])
-    left, values, right = jnp.linalg.svd(matrix, full_matrices=False)
+    left, values, right = svd(matrix)
     shrunk = values / (values**2 + m[:, None])
 
     def solve(vectors: Float[Array, "2 rows"]) -> Float[Array, "2 n"]:

@@ -28,6 +28,7 @@ from ..scheduling import Executed, Hybrid, Plan, Turn
 from ..scheduling.replay import remembered as chosen_last
 from ..solvers import AbstractSolver, Dual
 from ..solvers.krylov.base import AbstractKrylov
+from ..solvers.refusals import check_linear_solver
 from .adaptation import AbstractAdaptation, LevenbergMarquardt
 from .assembly import check_partition, joined, plain
 from .blocks import Given, Solved, solve_blocks
@@ -132,6 +133,7 @@ def newton(
         )
     curvature = GaussNewton() if curvature is None else curvature
     solver = Hybrid() if solver is None else solver
+    check_linear_solver(solver, "solver for newton")
     adaptation = LevenbergMarquardt() if adaptation is None else adaptation
     if where is not None and (step is not None or adaptation.tries):
         raise ValueError(

@@ -15,7 +15,6 @@ from ..curvature.layer_operator import LayerOperator
 from ..scheduling import Executed, Hybrid, Plan, Turn
 from ..solvers import AbstractSolver, Cholesky
 from ..solvers.krylov.base import AbstractKrylov
-from ..solvers.refusals import check_linear_solver
 from .correction import Correction, corrected, proven_decrease
 from .reduction import solve_on_support
 
@@ -128,7 +127,6 @@ def solve_block(
         ValueError: for a first guess in other coordinates than the user's.
         TypeError: for what is no linear solver.
     """
-    check_linear_solver(solver, "solver for newton")
     if start is not None and in_units_only(system.coordinates):
         # `R` is diagonal, so its inverse is that of its transpose.
         start = system.coordinates.out_of(start)
