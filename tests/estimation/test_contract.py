@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.core.records import Kind
+from qnewton.core.records import Kind, System
 from qnewton.estimation import (
     AbstractEstimator,
     Automatic,
@@ -21,7 +21,8 @@ from qnewton.estimation import (
     Lanczos,
     ProbabilisticLanczos,
 )
-from qnewton.testing import symmetric_with_spectrum
+from qnewton.estimation.base import norms_of
+from qnewton.testing import DenseBlock, symmetric_with_spectrum
 
 N = 6
 SPECTRUM = (0.02, 0.1, 0.3, 1.0, 1.0, 2.0)
@@ -111,6 +112,15 @@ def test_facts_equal_numpy(case, dtype, estimate):
     assert float(found.frobenius_norm) == pytest.approx(np.linalg.norm(matrix), rel=1e-6)
     # Each estimator knows the spectral norm as well as its own bound does, and none may report less than it saw.
     assert np.linalg.norm(matrix, 2) * 0.99 <= float(found.spectral_norm) <= np.linalg.norm(matrix) * (1 + 1e-6)
+
+
+def test_the_largest_entry_of_an_indefinite_block_stands_anywhere(double):
+    matrix = np.array([[1.0, -3.0, 0.0], [-3.0, 2.0, 0.5], [0.0, 0.5, -1.0]])
+    for system in (
+        System.over(DenseBlock(matrix=jnp.asarray(matrix)), symmetric=True),
+        System.of(jnp.asarray(matrix), symmetric=True),
+    ):
+        assert norms_of(system).max_entry == 3
 
 
 @each

@@ -99,6 +99,9 @@ def test_the_verdict_is_the_quotient_of_the_fastest():
     classical = min(r.seconds for r in rows if r.kind == "classical" and r.seconds)
     assert verdict.orders == pytest.approx(math.log10(quantum / classical))
     assert verdict.sentence == f"classical wins by {verdict.orders:.1f} orders"
+    said = {2.34: "classical wins by 2.3 orders", 0.5: "classical wins by 3.2 times", 0.04: "a draw"}
+    said |= {-0.04: "a draw", -0.5: "quantum wins by 3.2 times", -2.34: "quantum wins by 2.3 orders"}
+    assert {orders: dataclasses.replace(verdict, orders=orders).sentence for orders in said} == said
     assert verdict.proven is not None
     assert verdict.proven.evidence == "proven"
 
@@ -110,6 +113,11 @@ def test_double_precision_is_taken_where_single_does_not_resolve_epsilon():
     flops, traffic = 2 / 3 * 4096**3 + 2 * 4096**2, 3 * 4096**2
     assert narrow == pytest.approx((flops / 67e12 + 4 * traffic / 3.35e12) / 0.65)
     assert wide == pytest.approx((flops / 67e12 + 8 * traffic / 3.35e12) / 0.65)
+    # Memory that the matrix fills to the last byte is enough.
+    for problem, itemsize in ((PROBLEM, 4), (fine, 8)):
+        for spare in (0, -1):
+            host = dataclasses.replace(H100, memory_bytes=itemsize * 4096**2 + spare)
+            assert predict(lu, host, problem)[1] == (spare == 0)
     _, valid, demands = predict(lu, H100, dataclasses.replace(PROBLEM, condition_number=1e15))
     assert not valid
     assert [words for holds, words in demands if not holds] == [
