@@ -37,6 +37,15 @@ def test_the_names_are_the_keys():
 
 
 @each
+def test_a_square_root_is_refused_to_whoever_applies_no_pseudo_inverse(assumed):
+    factor = SquareRoot(rows=30)
+    assert charge_of(assumed, model=q.sunderhauf2025, factor=factor).valid
+    charge = charge_of(assumed, model=q.dalzell2024, factor=factor)
+    assert not charge.valid
+    assert charge.reason().startswith("needs a square matrix: it does not apply the pseudo-inverse of a factor")
+
+
+@each
 def test_a_charge_is_whole(assumed):
     charge = charge_of(assumed)
     assert charge.valid

@@ -8,7 +8,7 @@ import pytest
 import qnewton as q
 from qnewton.hardware import ClassicalProfile
 from qnewton.planning.assumptions import ASSUMPTION_SETS
-from qnewton.planning.breakeven import Question, orders, pairs, single, variables
+from qnewton.planning.breakeven import Question, _sentence, orders, pairs, single, variables
 from qnewton.planning.classical import ClassicalHost
 from qnewton.planning.problem import Problem
 from qnewton.planning.table import table
@@ -67,6 +67,18 @@ def test_where_no_value_does_it_that_is_said(variable):
     assert found.value is None
     assert found.least > 0
     assert found.sentence.startswith(f"no value of {found.variable.label} does it: quantum still loses by")
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "said"),
+    [
+        (0.4, 3.0, "quantum still loses by 0.4 orders of magnitude at best, from 2 to 1e+12"),
+        (-3.0, -0.4, "quantum still wins by 0.4 orders of magnitude at worst, from 2 to 1e+12"),
+    ],
+)
+def test_who_stays_ahead_is_said_however_close_it_is(least, most, said):
+    variable = named(question_of("paper"), "n")
+    assert _sentence(variable, None, least, most) == f"no value of rows does it: {said}"
 
 
 def test_where_nothing_depends_on_it_that_is_said():

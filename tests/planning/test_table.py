@@ -12,7 +12,7 @@ from qnewton.hardware import ClassicalProfile
 from qnewton.planning.assumptions import ASSUMPTION_SETS
 from qnewton.planning.classical import RIVALS, ClassicalHost, predict, rival_named
 from qnewton.planning.problem import Problem
-from qnewton.planning.table import table
+from qnewton.planning.table import table, validity_of
 from qnewton.planning.verdict import verdicts
 from qnewton.solvers.quantum.encoding import SquareRoot
 from qnewton.testing import symmetric_with_spectrum
@@ -106,6 +106,16 @@ def test_the_verdict_is_the_quotient_of_the_fastest():
     assert verdict.proven.evidence == "proven"
 
 
+def test_the_range_of_a_formula_is_said_where_it_has_one():
+    assert validity_of(q.sunderhauf2025) == "any kappa and epsilon"
+    assert validity_of(q.costa2026) == "kappa from 3 to 1e+06"
+    assert validity_of(q.jennings2023v1) == "kappa from 3.46, epsilon to 0.24"
+    assert validity_of(q.jennings2023v2_abstract) == "hermitian, epsilon from 1e-10"
+    assert validity_of(q.costa2023_definite) == "positive definite, measured at kappa 50 to 50"
+    assert validity_of(q.fourier2015) == "hermitian, epsilon below 1/kappa"
+    assert validity_of(q.dalzell2024_known_norm) == "||x|| known"
+
+
 def test_double_precision_is_taken_where_single_does_not_resolve_epsilon():
     fine = dataclasses.replace(PROBLEM, precision=1e-6)
     lu = rival_named("LU")
@@ -113,6 +123,8 @@ def test_double_precision_is_taken_where_single_does_not_resolve_epsilon():
     flops, traffic = 2 / 3 * 4096**3 + 2 * 4096**2, 3 * 4096**2
     assert narrow == pytest.approx((flops / 67e12 + 4 * traffic / 3.35e12) / 0.65)
     assert wide == pytest.approx((flops / 67e12 + 8 * traffic / 3.35e12) / 0.65)
+    cholesky = float(predict(rival_named("Cholesky"), H100, PROBLEM)[0])
+    assert cholesky == pytest.approx(((1 / 3 * 4096**3 + 2 * 4096**2) / 67e12 + 4 * traffic / 3.35e12) / 0.65)
     # Memory that the matrix fills to the last byte is enough.
     for problem, itemsize in ((PROBLEM, 4), (fine, 8)):
         for spare in (0, -1):

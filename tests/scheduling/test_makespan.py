@@ -11,6 +11,7 @@ import scipy.optimize
 
 from qnewton.scheduling.makespan import Machine, Problem, Schedule, problem_of, reschedule, schedule, schedule_step
 from qnewton.scheduling.makespan.bound import lower_bound
+from qnewton.scheduling.makespan.exact import exact
 from qnewton.scheduling.makespan.heuristic import heuristic
 from qnewton.scheduling.makespan.local_search import improve
 from qnewton.scheduling.makespan.problem import finish_of
@@ -129,6 +130,22 @@ def test_the_bound_is_the_linear_programme(kind):
     problem = random_problem(kind, 40, 5, seed=3)
     cap = finish_of(problem, heuristic(problem)).max()
     assert lower_bound(problem, cap) == pytest.approx(relaxed(problem.seconds, problem.ready_s, cap), rel=1e-5)
+
+
+@KINDS
+def test_the_unit_of_time_does_not_matter(kind):
+    problem = random_problem(kind, 40, 5, seed=3)
+    # By a power of two, which changes no digit: a step's blocks take far less than a second.
+    small = Problem.of(problem.seconds * 2.0**-20, problem.ready_s * 2.0**-20)
+    np.testing.assert_array_equal(heuristic(small), heuristic(problem))
+
+
+def test_the_programme_waits_for_a_worker_that_is_not_ready():
+    # One job each is the shortest, 6 s. Had the second worker no wait it would take both.
+    solved = exact(Problem.of([[4.0, 1.0], [4.0, 1.0]], [0.0, 5.0]), 8.0, 0.0, 10.0)
+    assert solved.assignment is not None
+    assert sorted(solved.assignment.tolist()) == [0, 1]
+    assert solved.bound_s == pytest.approx(6.0, rel=1e-5)
 
 
 @KINDS

@@ -230,6 +230,25 @@ def test_dyadic_levels_of_a_diagonal_matrix():
     assert measured.cost(estimate, 1e-3).valid
 
 
+def test_the_weights_of_levels_are_prepared_twice_by_rotations():
+    precision = 1e-4
+    one, four = (
+        DyadicLevels(np.float64(0.5), np.asarray([20.0, 0.0, 0.0][:levels]), np.asarray([0.5, 0.0, 0.0][:levels]))
+        for levels in (1, 3)
+    )
+    found, more = (member.cost(Matrix(), precision) for member in (one, four))
+
+    def prepared(weights):
+        """A tree of rotations for so many amplitudes, there and back, on half of the error."""
+        count = 2 * (weights - 1)
+        return count * 3 * math.log2(count / (precision / 2))
+
+    # The diagonal is one of the weights, so one level makes two of them, and three make four.
+    for field in ("t_count", "t_depth"):
+        grown = float(getattr(more, field)) - float(getattr(found, field))
+        assert grown == pytest.approx(prepared(4) - prepared(2), rel=1e-9)
+
+
 def test_levels_need_to_be():
     with pytest.raises(ValueError, match="levels is 0"):
         DyadicLevels.of(jnp.eye(2), levels=0)

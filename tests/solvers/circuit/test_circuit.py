@@ -338,6 +338,8 @@ def test_the_drawing_leaves_the_middle_out_and_counts_it():
     inversion, vector = inversion_of(indefinite(3, 9), 0.1), np.array([0.6, -0.8, 0.0])
     text = draw_text(inversion_circuit(inversion, vector, BlockUnitary()), shown=2)
     assert f"… {inversion.degree - 4} queries …" in text
+    # One box over all four wires.
+    assert text.count("queries") == 4
     assert text.count("real:") == text.count("x[1]:")
     short = draw_text(inversion_circuit(inversion_of(np.eye(2), 0.1), vector[:2], BlockUnitary()))
     assert "queries" not in short

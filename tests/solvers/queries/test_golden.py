@@ -184,6 +184,18 @@ def test_fourier_weight(kappa, eps, weight):
     assert float(fourier_weight(kappa, eps)) == pytest.approx(weight, rel=1e-12 if kappa == 50 else 1e-6)
 
 
+@pytest.mark.parametrize(
+    ("kappa", "eps"), [(1, 0.5), (3, 0.2), (1, 1e-13), (1, 1e-16), (2, 1e-11), (10, 1e-3), (300, 1e-6)]
+)
+def test_fourier_weight_is_its_sum_whether_short_or_long(kappa, eps):
+    ell = math.log2(1 + 8 * kappa / eps)
+    spacing, terms = 2 * math.pi / ((kappa + 1) * math.sqrt(ell)), math.floor((kappa + 1) * ell / math.pi)
+    total = math.fsum(index * spacing * math.exp(-((index * spacing) ** 2) / 2) for index in range(1, terms + 1))
+    expected = 4 * math.sqrt(math.pi) * kappa / (kappa + 1) * total
+    # The shortest sum that is not summed comes out worst: 33 terms, at kappa 1.
+    assert float(fourier_weight(kappa, eps)) == pytest.approx(expected, rel=2e-10 if eps == 1e-16 else 1e-11)
+
+
 def test_error_constant_of_phase_estimation():
     assert pytest.approx(4486.585327636, abs=5e-10) == ERROR_CONSTANT
     assert math.sqrt(ERROR_CONSTANT) == pytest.approx(66.98197763, abs=5e-9)
