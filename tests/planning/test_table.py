@@ -66,6 +66,8 @@ def test_a_square_root_adds_the_solvers_that_take_one():
     rows = rows_of(dataclasses.replace(PROBLEM, factor=SquareRoot(rows=200)))
     added = {row.solver for row in rows if row.solver.endswith("on the square root")}
     assert added == {f"{m.name} on the square root" for m in q.QUERY_MODELS.values() if m.rectangular}
+    for row in rows:
+        assert row.solver.endswith("on the square root") == (set(SquareRoot(rows=200).assumed) <= set(row.notes))
 
 
 def test_without_definiteness_their_solvers_drop_out():
