@@ -60,6 +60,12 @@ def test_rows_are_the_charges_of_single_solvers():
     assert row.seconds == pytest.approx(math.prod(row.factors.values()) * 100e-9, rel=1e-9)
     assert row.dominant == max(row.factors, key=lambda name: row.factors[name]) == "read-out"
     assert row.factors["queries"] == pytest.approx(float(q.dalzell2024(q.Encoding(4e3, 1.0), 1e-3).queries))
+    # Whoever is told the solution's norm asks as often as its formula says for that norm.
+    rows = table(dataclasses.replace(PROBLEM, solution_norm=50.0), MACHINES[:1], SETS[:1], [H100])
+    asked = {row.solver: row.queries for row in rows if row.kind == "quantum" and row.valid}
+    for model in (q.dalzell2024, q.dalzell2024_known_norm, q.sunderhauf2025, q.fourier2015):
+        expected = float(model(q.Encoding(4e3, 1.0), 1e-3, 50.0).queries)
+        assert asked.get(model.name, math.inf) == pytest.approx(expected), model.name
 
 
 def test_a_square_root_adds_the_solvers_that_take_one():

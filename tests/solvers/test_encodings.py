@@ -111,6 +111,10 @@ def test_clader_minimum_count(q, bits, rotation, block, vector, qubits):
     t_count, _, width = min_count_gates(np, *args)
     assert (t_count, width) == (block, qubits)
     assert clader_gates(2**q, *args)[0] == vector
+    # The rotations come one after the other: a T gate more in each of them is a layer more, and 4 per amplitude remain.
+    (count, depth, _), (counted, deeper, _) = (clader_gates(2**q, *args[:2], args[2] + more) for more in (0, 1))
+    assert deeper - depth == counted - count == 2 * bits * q
+    assert depth - rotation * (deeper - depth) == 4 * 2**q
 
 
 @pytest.mark.parametrize(
