@@ -340,6 +340,9 @@ def test_the_drawing_leaves_the_middle_out_and_counts_it():
     assert f"… {inversion.degree - 4} queries …" in text
     # One box over all four wires.
     assert text.count("queries") == 4
+    # Preparation, two queries at either end, the last of an odd number like the first.
+    (last,) = (line for line in text.splitlines() if line.startswith("x[1]:"))
+    assert re.findall("[bU]†?", last.removesuffix("Probs")) == ["b", "U", "U†", "U†", "U"]
     assert text.count("real:") == text.count("x[1]:")
     short = draw_text(inversion_circuit(inversion_of(np.eye(2), 0.1), vector[:2], BlockUnitary()))
     assert "queries" not in short
