@@ -173,6 +173,7 @@ def test_one_row(sign):
 def test_right_hand_side_of_zero_runs_nothing():
     solution = run(indefinite(3, 2), np.zeros(3), CircuitQSVT(shots=10))
     np.testing.assert_array_equal(solution.value, np.zeros(3))
+    assert [float(solution.stats[name]) for name in ("residual", "runs", "queries", "num_steps")] == [0, 0, 0, 0]
     assert (int(solution.stats["outcome"]), int(solution.stats["runs"])) == (Outcome.SOLVED, 0)
     assert solution.result == lx.RESULTS.successful
 
