@@ -135,6 +135,16 @@ def test_scale_of_the_matrix_changes_nothing(case, exponent, dtype, estimate):
     assert scaled.definite == at_one.definite
 
 
+def test_a_bound_next_to_rounding_has_no_unit(estimate):
+    """A smallest eigenvalue that float32 cannot tell to a twentieth: bounded, and by the same number at every scale."""
+    matrix = symmetric_with_spectrum((1e-6, *SPECTRUM[1:])).astype("float32")
+    found = [estimate(Exact(), matrix * np.float32(2.0**power), "float32") for power in (0, 20, -20)]
+    logs = [float(one.log_condition_number) for one in found]
+    assert all(one.kind is Kind.CERTIFIED for one in found)
+    np.testing.assert_allclose(logs, logs[0], rtol=1e-6)
+    assert math.log(2e6) < logs[0] < math.log(1e7)
+
+
 @each
 @pytest.mark.parametrize(
     "poison",
