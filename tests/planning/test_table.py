@@ -44,6 +44,7 @@ def test_every_solver_machine_and_set_has_a_row():
     assert {row.solver for row in rows if row.kind == "classical"} == {"LU", "Cholesky", "CG", "sampling (Kaczmarz)"}
     for row in rows:
         assert row.valid == (row.reason == "") == (row.seconds is not None)
+        assert row.valid or row.encoding is None
         assert row.source
         assert row.evidence
         assert row.validity
@@ -206,6 +207,13 @@ def test_the_work_of_a_step_is_counted_by_hand():
 def test_a_method_takes_no_more_steps_than_there_are_rows():
     small = Problem(n=12, condition_number=1e6, precision=1e-3)
     assert float(rival_named("CG").workload(small, 8).steps) == 12
+
+
+@pytest.mark.parametrize(("largest", "noted"), [(4096, False), (4095, True), (None, False)])
+def test_a_size_beyond_those_measured_is_noted(largest, noted):
+    hosts = [dataclasses.replace(H100, largest_measured=largest)]
+    for row in table(PROBLEM, MACHINES[:1], SETS[:1], hosts):
+        assert any(note.startswith("extrapolated") for note in row.notes) == (noted and row.kind == "classical")
 
 
 def test_a_kernel_that_was_not_calibrated_is_named():

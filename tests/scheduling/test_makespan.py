@@ -14,7 +14,7 @@ from qnewton.scheduling.makespan.bound import lower_bound
 from qnewton.scheduling.makespan.exact import exact
 from qnewton.scheduling.makespan.heuristic import heuristic
 from qnewton.scheduling.makespan.local_search import improve
-from qnewton.scheduling.makespan.problem import finish_of
+from qnewton.scheduling.makespan.problem import finish_of, listed
 
 
 def makespan_of(seconds, ready, assignment) -> float:
@@ -138,6 +138,12 @@ def test_the_unit_of_time_does_not_matter(kind):
     # By a power of two, which changes no digit: a step's blocks take far less than a second.
     small = Problem.of(problem.seconds * 2.0**-20, problem.ready_s * 2.0**-20)
     np.testing.assert_array_equal(heuristic(small), heuristic(problem))
+
+
+def test_five_names_are_listed_and_no_more():
+    names = "abcdef"
+    assert listed(names, range(5)) == "'a', 'b', 'c', 'd', 'e'"
+    assert listed(names, range(6)) == "'a', 'b', 'c', 'd', 'e' and 1 more"
 
 
 def test_the_programme_waits_for_a_worker_that_is_not_ready():
