@@ -132,6 +132,15 @@ def test_the_bound_is_the_linear_programme(kind):
     assert lower_bound(problem, cap) == pytest.approx(relaxed(problem.seconds, problem.ready_s, cap), rel=1e-5)
 
 
+def test_the_bound_leaves_out_pairs_that_alone_are_too_long():
+    problem = random_problem("log-uniform", 8, 3, seed=25)
+    cap = finish_of(problem, heuristic(problem)).max()
+    expected = relaxed(problem.seconds, problem.ready_s, cap)
+    # Both were lower otherwise: the programme over all pairs, and the longest of the shortest seconds.
+    assert expected > 1.1 * max(relaxed(problem.seconds, problem.ready_s, 1e9), problem.seconds.min(axis=1).max())
+    assert lower_bound(problem, cap) == pytest.approx(expected, rel=1e-5)
+
+
 @KINDS
 def test_the_unit_of_time_does_not_matter(kind):
     problem = random_problem(kind, 40, 5, seed=3)
@@ -176,7 +185,7 @@ def test_local_search_moves_exchanges_and_passes_on():
     # By hand: one move; one exchange; and a chain over three workers that neither of them can do.
     moves = np.asarray([[4.0, 4.0], [4.0, 4.0]]), [0, 0], 4.0
     exchange = np.asarray([[9.0, 2.0], [2.0, 9.0]]), [0, 1], 2.0
-    chain = np.asarray([[6.0, 3.0, 99.0], [99.0, 6.0, 3.0], [99.0, 99.0, 3.0]]), [0, 1, 2], 6.0
+    chain = np.asarray([[6.0, 3.0, 99.0], [99.0, 6.0, 3.0], [99.0, 99.0, 2.0]]), [0, 1, 2], 5.0
     for seconds, start, expected in (moves, exchange, chain):
         start = np.asarray(start)
         assignment, left = improve(seconds, np.zeros(seconds.shape[1]), start, 1e6)

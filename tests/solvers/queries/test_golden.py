@@ -28,6 +28,7 @@ from qnewton.solvers.quantum.queries import (
     sunderhauf2025,
 )
 from qnewton.solvers.quantum.queries.costa import AdiabaticWalk, filter_length, steps_per_kappa
+from qnewton.solvers.quantum.queries.dalzell import KernelReflection
 from qnewton.solvers.quantum.queries.hhl import ERROR_CONSTANT
 from qnewton.solvers.quantum.queries.lcu import Fourier, SparseInversion, fourier_weight
 from qnewton.solvers.quantum.queries.qsvt import optimal_polynomial
@@ -185,7 +186,7 @@ def test_fourier_weight(kappa, eps, weight):
 
 
 @pytest.mark.parametrize(
-    ("kappa", "eps"), [(1, 0.5), (3, 0.2), (1, 1e-13), (1, 1e-16), (2, 1e-11), (10, 1e-3), (300, 1e-6)]
+    ("kappa", "eps"), [(1, 0.5), (3, 0.2), (1, 1e-13), (1, 1e-16), (2, 1e-11), (15, 0.99), (300, 1e-6)]
 )
 def test_fourier_weight_is_its_sum_whether_short_or_long(kappa, eps):
     ell = math.log2(1 + 8 * kappa / eps)
@@ -194,6 +195,19 @@ def test_fourier_weight_is_its_sum_whether_short_or_long(kappa, eps):
     expected = 4 * math.sqrt(math.pi) * kappa / (kappa + 1) * total
     # The shortest sum that is not summed comes out worst: 33 terms, at kappa 1.
     assert float(fourier_weight(kappa, eps)) == pytest.approx(expected, rel=2e-10 if eps == 1e-16 else 1e-11)
+
+
+@pytest.mark.parametrize("guess", [1.0, 2.0, 0.4])
+def test_a_kernel_reflection_succeeds_as_equation_17_says(guess):
+    model = dataclasses.replace(dalzell2024_known_norm, count=KernelReflection(guess))
+    workload = _workload(model, 50.0, 1e-2, 1.0)
+    success = float(workload.success_probability)
+    degree = float(workload.queries) * success
+    eta = 2 * math.exp(-degree / 50)
+    # sin(2 arctan(1 / g)) = 2 g / (1 + g^2).
+    expected = (2 * guess / (1 + guess**2) * (1 - eta) / (1 + eta)) ** 2
+    assert success == pytest.approx(expected, rel=1e-12)
+    assert float(workload.state_preparations) == pytest.approx(2 * float(workload.queries), rel=1e-12)
 
 
 def test_error_constant_of_phase_estimation():
