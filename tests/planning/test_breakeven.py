@@ -97,6 +97,9 @@ def test_present_values_are_those_of_the_question():
     for name, values in expected.items():
         question = question_of(name)
         assert {variable.name: present_of(question, variable) for variable in variables(question)} == values
+        # From what is possible at the least: a condition number of 1, one entry in a row.
+        ranges = {variable.name: (variable.low, variable.high) for variable in variables(question)}
+        assert (ranges["kappa"][0], ranges["d"], ranges["n"][0]) == (1, (1, 12544), 2)
 
 
 def test_pairs_agree_with_single_sweeps():

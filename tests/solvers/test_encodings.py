@@ -333,6 +333,14 @@ def test_square_root_needs_a_definite_matrix_and_an_overlap():
         SquareRoot(rows=3, row_entries=0)
 
 
+@pytest.mark.parametrize(("n", "q"), [(1, 0), (2, 1), (5, 3), (1000, 10)])
+def test_fable_takes_twice_the_index_and_one_qubit(n, q):
+    # Camps and Van Beeumen, arXiv 2205.00081: 2 q + 1 qubits and 4^q rotations.
+    gates = FABLE().cost(Matrix(n=n, degree=1), 1e-3)
+    assert float(gates.qubits) == 2 * q + 1
+    assert float(gates.t_count) == pytest.approx(4**q * 3 * math.log2(4**q / 1e-3))
+
+
 @pytest.mark.parametrize("kept", [0.0, 1.5, math.nan])
 def test_fable_keeps_a_fraction(kept):
     with pytest.raises(ValueError, match=f"kept is {kept}"):
