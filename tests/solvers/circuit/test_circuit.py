@@ -316,6 +316,8 @@ def test_open_qasm_is_the_circuit():
     lines = text.splitlines()
     assert lines[:3] == ["OPENQASM 3.0;", "// a comment", 'include "stdgates.inc";']
     assert lines[-3:] == ["failed[0] = measure real;", "failed[1] = measure flag;", "row = measure x;"]
+    declared = [line for line in lines if line.startswith(("qubit", "bit"))]
+    assert declared == ["qubit real;", "qubit flag;", "qubit[2] x;", "bit[2] failed;", "bit[2] row;"]
     defined = {}
     for name, arguments, body in re.findall(r"gate (\w+) (.*?) \{\n(.*?)\}", text, re.DOTALL):
         defined[name] = unitary_of(body.splitlines(), arguments.split(", "), {})
