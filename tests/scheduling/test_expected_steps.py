@@ -105,7 +105,7 @@ def test_set_up_that_serves_several_solves_is_charged_once(machine_of):
     machine = q.ClassicalMachine("made by hand", "float32", (("cg", times), ("cholesky", times), ("lu", times)))
     solvers = [q.LU(), q.Cholesky(), q.CG(1e-3)]
     for solves in (1, 10):
-        hybrid = q.Hybrid(solvers, classical=machine, solves=solves, estimator=q.Exact())
+        hybrid = q.Hybrid(solvers, classical=machine, solves=solves, estimator=q.Exact(), second=q.DeterminantNorm())
         operator = lx.MatrixLinearOperator(jnp.asarray(matrix, jnp.float32), lx.symmetric_tag)
         plan = jax.jit(lambda hybrid=hybrid, operator=operator: hybrid.init(operator, {}).plan)()
         square = n**2 * 4
@@ -117,6 +117,10 @@ def test_set_up_that_serves_several_solves_is_charged_once(machine_of):
         expected.append(1e-6 + 2e-10 * n * 4 + 13 * iteration)
         np.testing.assert_allclose(plan.predicted_seconds[0], expected, rtol=1e-5)
         assert plan.expected_steps.tolist() == [0, 0, 13]
+        # The second estimate is kept beside, and nothing rests on it: its bound would let expect far more steps.
+        assert float(plan.estimate.condition_number) == pytest.approx(10, rel=1e-4)
+        assert plan.second is not None
+        assert float(plan.second.condition_number) > 100
     with pytest.raises(ValueError, match="solves is 0"):
         q.Hybrid([q.LU()], solves=0)
 
