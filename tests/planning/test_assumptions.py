@@ -50,6 +50,7 @@ def test_an_encoding_that_cannot_be_says_why_and_leaves_the_others_alone():
     broken = DyadicLevels(np.float64(0.5), np.asarray([1000.0]), np.asarray([0.25]))
     alone = charge_of(dataclasses.replace(q.logical(), encodings=(broken,)))
     assert alone.reason().startswith("needs a count of entries per level in [0, n]")
+    assert (float(alone.seconds), float(alone.queries), float(alone.success_probability)) == (math.inf, math.inf, 0)
     beside = charge_of(dataclasses.replace(q.logical(), encodings=(broken, Frobenius())))
     assert beside.valid
     assert int(beside.encoding) == 1
