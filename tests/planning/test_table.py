@@ -198,6 +198,9 @@ def test_the_work_of_a_step_is_counted_by_hand():
         cg = rival_named("CG").workload(problem, itemsize)
         assert (cg.flops, cg.step_flops) == (0, 2 * 100 * 7 + 10 * 100)
         assert (cg.bytes, cg.step_bytes) == (100 * itemsize, 100 * 7 * (itemsize + 4) + 12 * 100 * itemsize)
+        # The sparse matrix and six vectors have to be held, of LU the whole matrix.
+        assert rival_named("CG").memory_bytes(problem, itemsize) == 100 * 7 * (itemsize + 4) + 6 * 100 * itemsize
+        assert rival_named("LU").memory_bytes(problem, itemsize) == 100**2 * itemsize
         # A projection on one row: its values and column numbers, read and written entries of x.
         sampled = rival_named("sampling (Kaczmarz)").workload(problem, itemsize)
         assert (sampled.flops, sampled.step_flops) == (0, 4 * 7)
