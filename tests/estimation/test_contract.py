@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.core.records import Kind
+from qnewton.core.records import Kind, System
 from qnewton.estimation import (
     AbstractEstimator,
     Automatic,
@@ -21,7 +21,8 @@ from qnewton.estimation import (
     Lanczos,
     ProbabilisticLanczos,
 )
-from qnewton.testing import symmetric_with_spectrum
+from qnewton.estimation.base import norms_of
+from qnewton.testing import DenseBlock, symmetric_with_spectrum
 
 N = 6
 SPECTRUM = (0.02, 0.1, 0.3, 1.0, 1.0, 2.0)
@@ -113,6 +114,15 @@ def test_facts_equal_numpy(case, dtype, estimate):
     assert np.linalg.norm(matrix, 2) * 0.99 <= float(found.spectral_norm) <= np.linalg.norm(matrix) * (1 + 1e-6)
 
 
+def test_the_largest_entry_of_an_indefinite_block_stands_anywhere(double):
+    matrix = np.array([[1.0, -3.0, 0.0], [-3.0, 2.0, 0.5], [0.0, 0.5, -1.0]])
+    for system in (
+        System.over(DenseBlock(matrix=jnp.asarray(matrix)), symmetric=True),
+        System.of(jnp.asarray(matrix), symmetric=True),
+    ):
+        assert norms_of(system).max_entry == 3
+
+
 @each
 @pytest.mark.parametrize("exponent", [-20, -12, 15, 25])
 def test_scale_of_the_matrix_changes_nothing(case, exponent, dtype, estimate):
@@ -123,6 +133,16 @@ def test_scale_of_the_matrix_changes_nothing(case, exponent, dtype, estimate):
     assert float(scaled.frobenius_norm) == pytest.approx(np.linalg.norm(matrix), rel=1e-5)
     assert float(scaled.spectral_norm) == pytest.approx(float(at_one.spectral_norm) * 10.0**exponent, rel=1e-4)
     assert scaled.definite == at_one.definite
+
+
+def test_a_bound_next_to_rounding_has_no_unit(estimate):
+    """A smallest eigenvalue that float32 cannot tell to a twentieth: bounded, and by the same number at every scale."""
+    matrix = symmetric_with_spectrum((1e-6, *SPECTRUM[1:])).astype("float32")
+    found = [estimate(Exact(), matrix * np.float32(2.0**power), "float32") for power in (0, 20, -20)]
+    logs = [float(one.log_condition_number) for one in found]
+    assert all(one.kind is Kind.CERTIFIED for one in found)
+    np.testing.assert_allclose(logs, logs[0], rtol=1e-6)
+    assert math.log(2e6) < logs[0] < math.log(1e7)
 
 
 @each

@@ -111,6 +111,21 @@ def test_every_kind_is_what_it_says(name, n, dtype):
                 check(run(jnp.asarray(stored[k] if formed else matrices[k]), shifts[k]), kappas[k], own[k])
 
 
+@pytest.mark.parametrize("steps", [(), (16, 8), (8, 8), (0, 8)])
+def test_bracket_looks_in_ascending_order(steps):
+    with pytest.raises(ValueError, match="name the numbers of products in ascending order"):
+        Bracket(steps=steps)
+
+
+def test_bracket_takes_no_products_beyond_those_that_tell_both_ends():
+    """Two eigenvalues, which two products find; eight are the first look, and four of random signs tell the norm."""
+    matrix = symmetric_with_spectrum(np.r_[np.zeros(99), 1.0]).astype("float32")
+    # Compiled for the cases above already.
+    found = runner(ESTIMATORS["bracket"][0], False, True)(matrix, np.float32(0.1))
+    assert float(found.condition_number) == pytest.approx(11, rel=0.05)
+    assert int(found.matvecs) == 8 + 4
+
+
 @pytest.mark.parametrize("n", [1, 3, 5, 8, 16, 64])
 def test_small_blocks_are_told_exactly_as_far_as_their_width_tells(n, dtype):
     # One program for all of them: eigenvalues of a stack.

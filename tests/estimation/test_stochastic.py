@@ -68,6 +68,10 @@ def test_a_density_adds_up_to_the_rows_whatever_breaks_down():
     for matrix in (np.eye(N), LOW_RANK, np.zeros((N, N))):
         found = density(times(matrix), LIKE, probes=3, steps=30, key=jax.random.key(1))
         np.testing.assert_allclose(found.weights.sum(axis=1), N, rtol=1e-4)
+        # Of a linear function the quadrature is exact: the mean of the starts' Rayleigh quotients, times the rows.
+        starts = np.asarray(jax.random.normal(jax.random.key(1), (3, N)), np.float64)
+        quotients = np.einsum("pi,ij,pj->p", starts, matrix, starts) / np.sum(starts**2, axis=1)
+        assert float(found.trace().value) == pytest.approx(N * quotients.mean(), rel=1e-4)
         heavy = np.asarray(found.nodes)[np.asarray(found.weights) > 1e-3]
         values = np.linalg.eigvalsh(matrix)
         assert values[0] - 1e-4 <= heavy.min()

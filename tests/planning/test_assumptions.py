@@ -16,7 +16,7 @@ from qnewton.hardware import KernelTimes, QuantumProfile, ReactionLimited, profi
 from qnewton.planning.assumptions import ASSUMPTION_SETS
 from qnewton.planning.problem import Problem
 from qnewton.planning.table import groups_of, lifted, lifted_numbers
-from qnewton.solvers.quantum.encoding import Frobenius, SparseAccess, SquareRoot
+from qnewton.solvers.quantum.encoding import DyadicLevels, Frobenius, SparseAccess, SquareRoot
 from qnewton.solvers.quantum.readout import InteriorPoint, KerenidisPrakash, LineFit
 from qnewton.testing import symmetric_with_spectrum
 
@@ -34,6 +34,26 @@ def charge_of(assumed, problem=PROBLEM, model=q.jennings2023v1, clock=SUPERCONDU
 
 def test_the_names_are_the_keys():
     assert all(assumed.name == name for name, assumed in SETS.items())
+
+
+@each
+def test_a_square_root_is_refused_to_whoever_applies_no_pseudo_inverse(assumed):
+    factor = SquareRoot(rows=30)
+    assert charge_of(assumed, model=q.sunderhauf2025, factor=factor).valid
+    charge = charge_of(assumed, model=q.dalzell2024, factor=factor)
+    assert not charge.valid
+    assert charge.reason().startswith("needs a square matrix: it does not apply the pseudo-inverse of a factor")
+
+
+def test_an_encoding_that_cannot_be_says_why_and_leaves_the_others_alone():
+    # More entries on a level than a row has.
+    broken = DyadicLevels(np.float64(0.5), np.asarray([1000.0]), np.asarray([0.25]))
+    alone = charge_of(dataclasses.replace(q.logical(), encodings=(broken,)))
+    assert alone.reason().startswith("needs a count of entries per level in [0, n]")
+    assert (float(alone.seconds), float(alone.queries), float(alone.success_probability)) == (math.inf, math.inf, 0)
+    beside = charge_of(dataclasses.replace(q.logical(), encodings=(broken, Frobenius())))
+    assert beside.valid
+    assert int(beside.encoding) == 1
 
 
 @each

@@ -8,7 +8,7 @@ import pytest
 import qnewton as q
 from qnewton.hardware import ClassicalProfile
 from qnewton.planning.assumptions import ASSUMPTION_SETS
-from qnewton.planning.breakeven import Question, orders, pairs, single, variables
+from qnewton.planning.breakeven import Question, _sentence, orders, pairs, present_of, single, variables
 from qnewton.planning.classical import ClassicalHost
 from qnewton.planning.problem import Problem
 from qnewton.planning.table import table
@@ -69,10 +69,37 @@ def test_where_no_value_does_it_that_is_said(variable):
     assert found.sentence.startswith(f"no value of {found.variable.label} does it: quantum still loses by")
 
 
+@pytest.mark.parametrize(
+    ("least", "most", "said"),
+    [
+        (0.4, 3.0, "quantum still loses by 0.4 orders of magnitude at best, from 2 to 1e+12"),
+        (-3.0, -0.4, "quantum still wins by 0.4 orders of magnitude at worst, from 2 to 1e+12"),
+    ],
+)
+def test_who_stays_ahead_is_said_however_close_it_is(least, most, said):
+    variable = named(question_of("paper"), "n")
+    assert _sentence(variable, None, least, most) == f"no value of rows does it: {said}"
+
+
 def test_where_nothing_depends_on_it_that_is_said():
     question = question_of("paper")
     found = single(question, named(question, "readout_precision"))
     assert found.sentence == "no value of read-out precision does it: nothing depends on it under paper"
+
+
+def test_present_values_are_those_of_the_question():
+    known = {"kappa": 4e3, "d": 1254, "n": 12544}
+    # Where errors are corrected the clock follows from the gates, and a free read-out has no precision.
+    gates = {"gate_time_s": MACHINE.gate_time_s, "logical_cycle_s": MACHINE.gate_time_s, "readout_precision": None}
+    expected = {"paper": known | gates, "end_to_end": known | gates | {"logical_cycle_s": None}}
+    # Nine tenths of the default precision are the read-out's.
+    expected["end_to_end"]["readout_precision"] = pytest.approx(9e-4)
+    for name, values in expected.items():
+        question = question_of(name)
+        assert {variable.name: present_of(question, variable) for variable in variables(question)} == values
+        # From what is possible at the least: a condition number of 1, one entry in a row.
+        ranges = {variable.name: (variable.low, variable.high) for variable in variables(question)}
+        assert (ranges["kappa"][0], ranges["d"], ranges["n"][0]) == (1, (1, 12544), 2)
 
 
 def test_pairs_agree_with_single_sweeps():

@@ -12,7 +12,7 @@ from qnewton.hardware import ClassicalProfile
 from qnewton.planning.assumptions import ASSUMPTION_SETS
 from qnewton.planning.classical import RIVALS, ClassicalHost, predict, rival_named
 from qnewton.planning.problem import Problem
-from qnewton.planning.table import table
+from qnewton.planning.table import table, validity_of
 from qnewton.planning.verdict import verdicts
 from qnewton.solvers.quantum.encoding import SquareRoot
 from qnewton.testing import symmetric_with_spectrum
@@ -44,6 +44,7 @@ def test_every_solver_machine_and_set_has_a_row():
     assert {row.solver for row in rows if row.kind == "classical"} == {"LU", "Cholesky", "CG", "sampling (Kaczmarz)"}
     for row in rows:
         assert row.valid == (row.reason == "") == (row.seconds is not None)
+        assert row.valid or row.encoding is None
         assert row.source
         assert row.evidence
         assert row.validity
@@ -60,12 +61,20 @@ def test_rows_are_the_charges_of_single_solvers():
     assert row.seconds == pytest.approx(math.prod(row.factors.values()) * 100e-9, rel=1e-9)
     assert row.dominant == max(row.factors, key=lambda name: row.factors[name]) == "read-out"
     assert row.factors["queries"] == pytest.approx(float(q.dalzell2024(q.Encoding(4e3, 1.0), 1e-3).queries))
+    # Whoever is told the solution's norm asks as often as its formula says for that norm.
+    rows = table(dataclasses.replace(PROBLEM, solution_norm=50.0), MACHINES[:1], SETS[:1], [H100])
+    asked = {row.solver: row.queries for row in rows if row.kind == "quantum" and row.valid}
+    for model in (q.dalzell2024, q.dalzell2024_known_norm, q.sunderhauf2025, q.fourier2015):
+        expected = float(model(q.Encoding(4e3, 1.0), 1e-3, 50.0).queries)
+        assert asked.get(model.name, math.inf) == pytest.approx(expected), model.name
 
 
 def test_a_square_root_adds_the_solvers_that_take_one():
     rows = rows_of(dataclasses.replace(PROBLEM, factor=SquareRoot(rows=200)))
     added = {row.solver for row in rows if row.solver.endswith("on the square root")}
     assert added == {f"{m.name} on the square root" for m in q.QUERY_MODELS.values() if m.rectangular}
+    for row in rows:
+        assert row.solver.endswith("on the square root") == (set(SquareRoot(rows=200).assumed) <= set(row.notes))
 
 
 def test_without_definiteness_their_solvers_drop_out():
@@ -99,8 +108,21 @@ def test_the_verdict_is_the_quotient_of_the_fastest():
     classical = min(r.seconds for r in rows if r.kind == "classical" and r.seconds)
     assert verdict.orders == pytest.approx(math.log10(quantum / classical))
     assert verdict.sentence == f"classical wins by {verdict.orders:.1f} orders"
+    said = {2.34: "classical wins by 2.3 orders", 0.5: "classical wins by 3.2 times", 0.04: "a draw"}
+    said |= {-0.04: "a draw", -0.5: "quantum wins by 3.2 times", -2.34: "quantum wins by 2.3 orders"}
+    assert {orders: dataclasses.replace(verdict, orders=orders).sentence for orders in said} == said
     assert verdict.proven is not None
     assert verdict.proven.evidence == "proven"
+
+
+def test_the_range_of_a_formula_is_said_where_it_has_one():
+    assert validity_of(q.sunderhauf2025) == "any kappa and epsilon"
+    assert validity_of(q.costa2026) == "kappa from 3 to 1e+06"
+    assert validity_of(q.jennings2023v1) == "kappa from 3.46, epsilon to 0.24"
+    assert validity_of(q.jennings2023v2_abstract) == "hermitian, epsilon from 1e-10"
+    assert validity_of(q.costa2023_definite) == "positive definite, measured at kappa 50 to 50"
+    assert validity_of(q.fourier2015) == "hermitian, epsilon below 1/kappa"
+    assert validity_of(q.dalzell2024_known_norm) == "||x|| known"
 
 
 def test_double_precision_is_taken_where_single_does_not_resolve_epsilon():
@@ -110,6 +132,13 @@ def test_double_precision_is_taken_where_single_does_not_resolve_epsilon():
     flops, traffic = 2 / 3 * 4096**3 + 2 * 4096**2, 3 * 4096**2
     assert narrow == pytest.approx((flops / 67e12 + 4 * traffic / 3.35e12) / 0.65)
     assert wide == pytest.approx((flops / 67e12 + 8 * traffic / 3.35e12) / 0.65)
+    cholesky = float(predict(rival_named("Cholesky"), H100, PROBLEM)[0])
+    assert cholesky == pytest.approx(((1 / 3 * 4096**3 + 2 * 4096**2) / 67e12 + 4 * traffic / 3.35e12) / 0.65)
+    # Memory that the matrix fills to the last byte is enough.
+    for problem, itemsize in ((PROBLEM, 4), (fine, 8)):
+        for spare in (0, -1):
+            host = dataclasses.replace(H100, memory_bytes=itemsize * 4096**2 + spare)
+            assert predict(lu, host, problem)[1] == (spare == 0)
     _, valid, demands = predict(lu, H100, dataclasses.replace(PROBLEM, condition_number=1e15))
     assert not valid
     assert [words for holds, words in demands if not holds] == [
@@ -169,6 +198,9 @@ def test_the_work_of_a_step_is_counted_by_hand():
         cg = rival_named("CG").workload(problem, itemsize)
         assert (cg.flops, cg.step_flops) == (0, 2 * 100 * 7 + 10 * 100)
         assert (cg.bytes, cg.step_bytes) == (100 * itemsize, 100 * 7 * (itemsize + 4) + 12 * 100 * itemsize)
+        # The sparse matrix and six vectors have to be held, of LU the whole matrix.
+        assert rival_named("CG").memory_bytes(problem, itemsize) == 100 * 7 * (itemsize + 4) + 6 * 100 * itemsize
+        assert rival_named("LU").memory_bytes(problem, itemsize) == 100**2 * itemsize
         # A projection on one row: its values and column numbers, read and written entries of x.
         sampled = rival_named("sampling (Kaczmarz)").workload(problem, itemsize)
         assert (sampled.flops, sampled.step_flops) == (0, 4 * 7)
@@ -178,6 +210,13 @@ def test_the_work_of_a_step_is_counted_by_hand():
 def test_a_method_takes_no_more_steps_than_there_are_rows():
     small = Problem(n=12, condition_number=1e6, precision=1e-3)
     assert float(rival_named("CG").workload(small, 8).steps) == 12
+
+
+@pytest.mark.parametrize(("largest", "noted"), [(4096, False), (4095, True), (None, False)])
+def test_a_size_beyond_those_measured_is_noted(largest, noted):
+    hosts = [dataclasses.replace(H100, largest_measured=largest)]
+    for row in table(PROBLEM, MACHINES[:1], SETS[:1], hosts):
+        assert any(note.startswith("extrapolated") for note in row.notes) == (noted and row.kind == "classical")
 
 
 def test_a_kernel_that_was_not_calibrated_is_named():

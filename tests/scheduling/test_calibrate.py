@@ -15,6 +15,7 @@ from qnewton.scheduling.calibration import calibrate_once
 SIZES = (2, 4, 8)
 SOLVERS = [q.QLSA(), q.Cholesky()]
 COUNTED: list[int] = []
+SEEN: set[bytes] = set()
 
 
 class Counted(q.AbstractSolver):
@@ -49,6 +50,7 @@ class Counted(q.AbstractSolver):
     def compute(self, state: Any, vector: Any, options: dict[str, Any]) -> Any:
         def solve(a: np.ndarray, b: np.ndarray) -> np.ndarray:
             COUNTED.append(len(b))
+            SEEN.add(a.tobytes() + b.tobytes())
             return np.linalg.solve(a, b).astype(b.dtype)
 
         return jax.pure_callback(solve, vector, state, vector), lx.RESULTS.successful, {}
@@ -85,6 +87,11 @@ def test_the_solver_really_runs():
     assert sorted(COUNTED) == sorted(2 * [201, 202, 203])
     q.calibrate([Counted()], sizes=(203, 201, 202, 201), repeats=1)
     assert len(COUNTED) == 12, "who asks again is measured again: the machine may be another"
+    COUNTED.clear()
+    SEEN.clear()
+    q.calibrate([Counted()], sizes=(130, 131, 132), repeats=1)
+    assert min(COUNTED.count(n) for n in (130, 131, 132)) > 2
+    assert len(SEEN) == 3, "solves one after the other are of the same system"
 
 
 def test_the_calibration_is_frozen_and_hashable():

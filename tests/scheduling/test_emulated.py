@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import qnewton as q
+from qnewton.scheduling.candidates import charged_for
 from qnewton.solvers.quantum.encoding import SquareRoot
 from qnewton.testing import symmetric_with_spectrum
 
@@ -43,6 +44,14 @@ def test_the_circuit_is_built_for_the_estimate_and_reports_what_it_executed(mach
     assert float(executed.success_probability) == pytest.approx(float(alone.stats["success_probability"]), rel=0.05)
     # Charged for the worst right-hand side.
     assert float(executed.queries) <= float(solution.stats["plan"].queries[0, 1])
+
+
+def test_a_circuit_for_a_given_condition_number_is_charged_for_that_one():
+    system = q.System.of(jnp.diag(jnp.asarray([1.0, 0.2])), symmetric=True)
+    estimate = eqx.filter_jit(q.Exact())(system)
+    for kappa, expected in ((None, 5), (50.0, 50)):
+        for solver in (q.CircuitQSVT(kappa=kappa), q.Refine(q.CircuitQSVT(kappa=kappa))):
+            assert float(charged_for(solver, estimate).condition_number) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_classical_choice_executes_no_query(machine_of):

@@ -102,15 +102,25 @@ def test_set_up_that_serves_several_solves_is_charged_once(machine_of):
     n = 60
     matrix = symmetric_with_spectrum(np.linspace(1, 10, n))
     times = KernelTimes(1e-6, 2e-10, 3e-11)
-    machine = q.ClassicalMachine("made by hand", "float32", (("cholesky", times), ("lu", times)))
+    machine = q.ClassicalMachine("made by hand", "float32", (("cg", times), ("cholesky", times), ("lu", times)))
+    solvers = [q.LU(), q.Cholesky(), q.CG(1e-3)]
     for solves in (1, 10):
-        hybrid = q.Hybrid([q.LU(), q.Cholesky()], classical=machine, solves=solves)
+        hybrid = q.Hybrid(solvers, classical=machine, solves=solves, estimator=q.Exact(), second=q.DeterminantNorm())
         operator = lx.MatrixLinearOperator(jnp.asarray(matrix, jnp.float32), lx.symmetric_tag)
         plan = jax.jit(lambda hybrid=hybrid, operator=operator: hybrid.init(operator, {}).plan)()
         square = n**2 * 4
         moved = 2e-10 * square * (1 + 2 / solves)
         expected = [1e-6 + moved + 3e-11 * (part * n**3 / solves + 2 * n**2) for part in (2 / 3, 1 / 3)]
+        # Without Ritz values the bound sqrt(10) / 2 ln(2000), which is 12.02. An iteration is a product with the matrix
+        # and five operations on vectors, each of which reads two and writes one but for the inner products.
+        iteration = 1e-6 + 2e-10 * (square + 12 * n * 4) + 3e-11 * (2 * n**2 + 10 * n)
+        expected.append(1e-6 + 2e-10 * n * 4 + 13 * iteration)
         np.testing.assert_allclose(plan.predicted_seconds[0], expected, rtol=1e-5)
+        assert plan.expected_steps.tolist() == [0, 0, 13]
+        # The second estimate is kept beside, and nothing rests on it: its bound would let expect far more steps.
+        assert float(plan.estimate.condition_number) == pytest.approx(10, rel=1e-4)
+        assert plan.second is not None
+        assert float(plan.second.condition_number) > 100
     with pytest.raises(ValueError, match="solves is 0"):
         q.Hybrid([q.LU()], solves=0)
 

@@ -1,5 +1,6 @@
 """`Hybrid` is a lineax solver: whichever candidate runs, the numbers are numpy's."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -123,10 +124,18 @@ def test_vectors_may_be_pytrees_and_their_gradients_too(jit, machine_of):
 
 
 def test_one_factorisation_serves_many_vectors_in_and_outside_jit(machine_of):
-    matrix = indefinite(3)
+    matrix = definite(3)
     operator = lx.MatrixLinearOperator(jnp.asarray(matrix, jnp.float32), lx.symmetric_tag)
-    hybrid = q.Hybrid(classical=machine_of())
+    # The first set acts. What the second would choose, LU's factors standing in for the state, is only recorded.
+    dear = dataclasses.replace(q.paper(), label="dear", loading=True, entries_per_s=1.0)
+    hybrid = q.Hybrid(
+        [q.Cholesky(), q.QLSA()],
+        classical=machine_of(),
+        quantum=q.QuantumMachine(1e-15),
+        assumptions=[dear, q.paper()],
+    )
     state = hybrid.init(operator, {})
+    assert state.plan.choice.tolist() == [0, 1]
 
     @jax.jit
     def solve(state, b):

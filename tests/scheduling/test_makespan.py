@@ -11,9 +11,10 @@ import scipy.optimize
 
 from qnewton.scheduling.makespan import Machine, Problem, Schedule, problem_of, reschedule, schedule, schedule_step
 from qnewton.scheduling.makespan.bound import lower_bound
+from qnewton.scheduling.makespan.exact import exact
 from qnewton.scheduling.makespan.heuristic import heuristic
 from qnewton.scheduling.makespan.local_search import improve
-from qnewton.scheduling.makespan.problem import finish_of
+from qnewton.scheduling.makespan.problem import finish_of, listed
 
 
 def makespan_of(seconds, ready, assignment) -> float:
@@ -131,6 +132,37 @@ def test_the_bound_is_the_linear_programme(kind):
     assert lower_bound(problem, cap) == pytest.approx(relaxed(problem.seconds, problem.ready_s, cap), rel=1e-5)
 
 
+def test_the_bound_leaves_out_pairs_that_alone_are_too_long():
+    problem = random_problem("log-uniform", 8, 3, seed=25)
+    cap = finish_of(problem, heuristic(problem)).max()
+    expected = relaxed(problem.seconds, problem.ready_s, cap)
+    # Both were lower otherwise: the programme over all pairs, and the longest of the shortest seconds.
+    assert expected > 1.1 * max(relaxed(problem.seconds, problem.ready_s, 1e9), problem.seconds.min(axis=1).max())
+    assert lower_bound(problem, cap) == pytest.approx(expected, rel=1e-5)
+
+
+@KINDS
+def test_the_unit_of_time_does_not_matter(kind):
+    problem = random_problem(kind, 40, 5, seed=3)
+    # By a power of two, which changes no digit: a step's blocks take far less than a second.
+    small = Problem.of(problem.seconds * 2.0**-20, problem.ready_s * 2.0**-20)
+    np.testing.assert_array_equal(heuristic(small), heuristic(problem))
+
+
+def test_five_names_are_listed_and_no_more():
+    names = "abcdef"
+    assert listed(names, range(5)) == "'a', 'b', 'c', 'd', 'e'"
+    assert listed(names, range(6)) == "'a', 'b', 'c', 'd', 'e' and 1 more"
+
+
+def test_the_programme_waits_for_a_worker_that_is_not_ready():
+    # One job each is the shortest, 6 s. Had the second worker no wait it would take both.
+    solved = exact(Problem.of([[4.0, 1.0], [4.0, 1.0]], [0.0, 5.0]), 8.0, 0.0, 10.0)
+    assert solved.assignment is not None
+    assert sorted(solved.assignment.tolist()) == [0, 1]
+    assert solved.bound_s == pytest.approx(6.0, rel=1e-5)
+
+
 @KINDS
 def test_thirty_blocks_are_within_a_twentieth_of_the_optimum(kind):
     problem = random_problem(kind, 30, 4, seed=1)
@@ -153,7 +185,7 @@ def test_local_search_moves_exchanges_and_passes_on():
     # By hand: one move; one exchange; and a chain over three workers that neither of them can do.
     moves = np.asarray([[4.0, 4.0], [4.0, 4.0]]), [0, 0], 4.0
     exchange = np.asarray([[9.0, 2.0], [2.0, 9.0]]), [0, 1], 2.0
-    chain = np.asarray([[6.0, 3.0, 99.0], [99.0, 6.0, 3.0], [99.0, 99.0, 3.0]]), [0, 1, 2], 6.0
+    chain = np.asarray([[6.0, 3.0, 99.0], [99.0, 6.0, 3.0], [99.0, 99.0, 2.0]]), [0, 1, 2], 5.0
     for seconds, start, expected in (moves, exchange, chain):
         start = np.asarray(start)
         assignment, left = improve(seconds, np.zeros(seconds.shape[1]), start, 1e6)

@@ -380,6 +380,10 @@ def test_a_block_stays_unformed_where_the_estimator_does_without_it(estimator, f
     assert qn.Hybrid([qn.LU(), qn.CG()], estimator=estimator).keeps_unformed(floor=floor) is unformed
     assert qn.Hybrid([qn.LU(), qn.QLSA()], estimator=estimator).keeps_unformed(floor=floor) is False
     assert qn.Hybrid([qn.CG()], estimator=estimator).never_forms(floor=floor) is unformed
+    # Both estimators have to do without a matrix.
+    for second in (qn.Exact(), qn.Bracket()):
+        hybrid = qn.Hybrid([qn.LU(), qn.CG()], estimator=estimator, second=second)
+        assert hybrid.keeps_unformed(floor=floor) is (unformed and isinstance(second, qn.Bracket))
 
 
 def test_an_exact_hessian_by_products_is_never_formed(x64):

@@ -1,11 +1,14 @@
 """Eigendecompositions: what is dropped, and the sign of what is kept."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 import pytest
 
+from qnewton.core.records import Encoding, System
+from qnewton.estimation import Exact
 from qnewton.solvers import Eigh, SaddleFree
 from qnewton.testing import symmetric_with_spectrum
 
@@ -48,6 +51,16 @@ def test_default_cutoff_finds_the_rank():
 def test_a_zero_matrix_gives_zero_and_one_that_is_not_finite_is_reported():
     assert np.array_equal(solve(Eigh(), np.zeros((6, 6))).value, np.zeros(6))
     assert solve(Eigh(), np.full((6, 6), np.nan)).result == lx.RESULTS.singular
+
+
+def test_the_decomposition_is_shared_and_the_products_are_not():
+    estimate = eqx.filter_eval_shape(Exact(), System.of(jnp.asarray(MATRIX, jnp.float32), symmetric=True))
+    for solves in (1, 10):
+        work = Eigh().workload(estimate, Encoding(1.0, 1.0)).amortised(solves)
+        # 9 n^3 for values and vectors (Golub and Van Loan, 8.3), two products with the vectors for each solve.
+        assert float(work.flops) == pytest.approx(9 * 6**3 / solves + 2 * 2 * 6**2)
+        # The matrix in and the vectors out; the vectors twice for each solve.
+        assert float(work.bytes) == pytest.approx(4 * 6**2 * (2 / solves + 2))
 
 
 @pytest.mark.parametrize("cutoff", [-0.1, 1.0])

@@ -111,6 +111,10 @@ def test_clader_minimum_count(q, bits, rotation, block, vector, qubits):
     t_count, _, width = min_count_gates(np, *args)
     assert (t_count, width) == (block, qubits)
     assert clader_gates(2**q, *args)[0] == vector
+    # The rotations come one after the other: a T gate more in each of them is a layer more, and 4 per amplitude remain.
+    (count, depth, _), (counted, deeper, _) = (clader_gates(2**q, *args[:2], args[2] + more) for more in (0, 1))
+    assert deeper - depth == counted - count == 2 * bits * q
+    assert depth - rotation * (deeper - depth) == 4 * 2**q
 
 
 @pytest.mark.parametrize(
@@ -230,6 +234,25 @@ def test_dyadic_levels_of_a_diagonal_matrix():
     assert measured.cost(estimate, 1e-3).valid
 
 
+def test_the_weights_of_levels_are_prepared_twice_by_rotations():
+    precision = 1e-4
+    one, four = (
+        DyadicLevels(np.float64(0.5), np.asarray([20.0, 0.0, 0.0][:levels]), np.asarray([0.5, 0.0, 0.0][:levels]))
+        for levels in (1, 3)
+    )
+    found, more = (member.cost(Matrix(), precision) for member in (one, four))
+
+    def prepared(weights):
+        """A tree of rotations for so many amplitudes, there and back, on half of the error."""
+        count = 2 * (weights - 1)
+        return count * 3 * math.log2(count / (precision / 2))
+
+    # The diagonal is one of the weights, so one level makes two of them, and three make four.
+    for field in ("t_count", "t_depth"):
+        grown = float(getattr(more, field)) - float(getattr(found, field))
+        assert grown == pytest.approx(prepared(4) - prepared(2), rel=1e-9)
+
+
 def test_levels_need_to_be():
     with pytest.raises(ValueError, match="levels is 0"):
         DyadicLevels.of(jnp.eye(2), levels=0)
@@ -308,6 +331,14 @@ def test_square_root_needs_a_definite_matrix_and_an_overlap():
         SquareRoot(rows=0)
     with pytest.raises(ValueError, match="row_entries is 0"):
         SquareRoot(rows=3, row_entries=0)
+
+
+@pytest.mark.parametrize(("n", "q"), [(1, 0), (2, 1), (5, 3), (1000, 10)])
+def test_fable_takes_twice_the_index_and_one_qubit(n, q):
+    # Camps and Van Beeumen, arXiv 2205.00081: 2 q + 1 qubits and 4^q rotations.
+    gates = FABLE().cost(Matrix(n=n, degree=1), 1e-3)
+    assert float(gates.qubits) == 2 * q + 1
+    assert float(gates.t_count) == pytest.approx(4**q * 3 * math.log2(4**q / 1e-3))
 
 
 @pytest.mark.parametrize("kept", [0.0, 1.5, math.nan])

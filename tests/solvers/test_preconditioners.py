@@ -179,3 +179,20 @@ def test_jacobi_does_not_form_a_matrix_for_its_diagonal():
     operator = lx.FunctionLinearOperator(lambda x: x, jax.ShapeDtypeStruct((3,), jnp.float32), lx.symmetric_tag)
     with pytest.raises(ValueError, match=r"Jacobi needs a diagonal.*use Nystrom or Identity"):
         Jacobi().init(operator)
+
+
+def test_operations_are_counted_by_hand():
+    # A square layer of 64 rows has two factors of 8; a product of two such matrices takes 2 * 8^3 operations.
+    cube = 8**3
+    counted = [
+        (Identity(), (0, 0)),
+        (Jacobi(), (64, 64)),
+        # Two inverses of 2 * 8^3, two products.
+        (KFAC(), (2 * 2 * cube, 2 * 2 * cube)),
+        # Two eigendecompositions of 9 * 8^3, into both bases and back.
+        (EKFAC(), (2 * 9 * cube, 4 * 2 * cube)),
+        # Four products with the block; the factorisations of [64, 4]; two products with that.
+        (Nystrom(4), (4 * 2 * 64**2 + 10 * 64 * 4**2, 2 * 2 * 64 * 4)),
+    ]
+    for preconditioner, expected in counted:
+        assert preconditioner.flops(64) == expected, preconditioner.name

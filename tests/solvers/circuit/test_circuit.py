@@ -173,6 +173,7 @@ def test_one_row(sign):
 def test_right_hand_side_of_zero_runs_nothing():
     solution = run(indefinite(3, 2), np.zeros(3), CircuitQSVT(shots=10))
     np.testing.assert_array_equal(solution.value, np.zeros(3))
+    assert [float(solution.stats[name]) for name in ("residual", "runs", "queries", "num_steps")] == [0, 0, 0, 0]
     assert (int(solution.stats["outcome"]), int(solution.stats["runs"])) == (Outcome.SOLVED, 0)
     assert solution.result == lx.RESULTS.successful
 
@@ -315,6 +316,8 @@ def test_open_qasm_is_the_circuit():
     lines = text.splitlines()
     assert lines[:3] == ["OPENQASM 3.0;", "// a comment", 'include "stdgates.inc";']
     assert lines[-3:] == ["failed[0] = measure real;", "failed[1] = measure flag;", "row = measure x;"]
+    declared = [line for line in lines if line.startswith(("qubit", "bit"))]
+    assert declared == ["qubit real;", "qubit flag;", "qubit[2] x;", "bit[2] failed;", "bit[2] row;"]
     defined = {}
     for name, arguments, body in re.findall(r"gate (\w+) (.*?) \{\n(.*?)\}", text, re.DOTALL):
         defined[name] = unitary_of(body.splitlines(), arguments.split(", "), {})
@@ -338,6 +341,11 @@ def test_the_drawing_leaves_the_middle_out_and_counts_it():
     inversion, vector = inversion_of(indefinite(3, 9), 0.1), np.array([0.6, -0.8, 0.0])
     text = draw_text(inversion_circuit(inversion, vector, BlockUnitary()), shown=2)
     assert f"… {inversion.degree - 4} queries …" in text
+    # One box over all four wires.
+    assert text.count("queries") == 4
+    # Preparation, two queries at either end, the last of an odd number like the first.
+    (last,) = (line for line in text.splitlines() if line.startswith("x[1]:"))
+    assert re.findall("[bU]†?", last.removesuffix("Probs")) == ["b", "U", "U†", "U†", "U"]
     assert text.count("real:") == text.count("x[1]:")
     short = draw_text(inversion_circuit(inversion_of(np.eye(2), 0.1), vector[:2], BlockUnitary()))
     assert "queries" not in short

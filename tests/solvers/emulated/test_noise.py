@@ -135,6 +135,22 @@ def test_depolarising_mixes_in_what_it_says():
     np.testing.assert_allclose(np.asarray(value) / np.linalg.norm(value), expected, rtol=1e-3)
 
 
+def test_depolarising_flips_signs_as_often_as_it_says():
+    """One copy and one controlled run of `(1, 0)`, half of it noise: all that can come up, counted by hand."""
+    read = jax.jit(jax.vmap(lambda key: Shots(1).read(key, jnp.asarray([1.0, 0.0]), jnp.asarray(0.5))))
+    found = np.asarray(read(jax.random.split(jax.random.key(4), 4000)))
+    # Row 0 comes up in 3 of 4; then a run has it with - where noise put it, in 1 of 8. Of row 1, whose entry is 0, a
+    # run has + and - in 1 of 4 each, noise or not.
+    for outcome, chance in (
+        ((-1, 0), 3 / 4 / 8),
+        ((0, -1), 1 / 4 / 4),
+        ((0, 1), 1 / 4 * 3 / 4),
+        ((1, 0), 3 / 4 * 7 / 8),
+    ):
+        seen = np.mean(np.all(np.abs(found - outcome) < 1e-6, axis=1))
+        assert seen == pytest.approx(chance, abs=4 * np.sqrt(chance / 4000)), outcome
+
+
 def test_bad_read_outs_are_refused():
     with pytest.raises(ValueError, match="number is 0: copies to measure"):
         Shots(0)

@@ -171,7 +171,7 @@ def test_refuses_epsilon(epsilon):
         inverse_degree(10.0, epsilon)
 
 
-@pytest.mark.parametrize(("degree", "instead"), [(4, 5), (0, 1), (-3, 1)])
+@pytest.mark.parametrize(("degree", "instead"), [(4, 5), (2, 3), (0, 1), (-3, 1)])
 def test_refuses_degree(degree, instead):
     with pytest.raises(ValueError, match=f"degree is {degree}: an inversion polynomial is odd, so take {instead}$"):
         InversePolynomial(10.0, degree)

@@ -28,6 +28,7 @@ from qnewton.solvers.quantum.queries import (
     sunderhauf2025,
 )
 from qnewton.solvers.quantum.queries.costa import AdiabaticWalk, filter_length, steps_per_kappa
+from qnewton.solvers.quantum.queries.dalzell import KernelReflection
 from qnewton.solvers.quantum.queries.hhl import ERROR_CONSTANT
 from qnewton.solvers.quantum.queries.lcu import Fourier, SparseInversion, fourier_weight
 from qnewton.solvers.quantum.queries.qsvt import optimal_polynomial
@@ -182,6 +183,35 @@ def test_the_simplified_bound_stays_above_what_it_simplifies():
 def test_fourier_weight(kappa, eps, weight):
     # The notes' second and third values agree with the recording repository to 1e-6 only.
     assert float(fourier_weight(kappa, eps)) == pytest.approx(weight, rel=1e-12 if kappa == 50 else 1e-6)
+
+
+# The shortest sums that are not summed come out worst: 33 terms at kappa 1, 35 at 15.
+@pytest.mark.parametrize(
+    ("kappa", "eps", "digits"),
+    [
+        *((1, 0.5, 1e-11), (3, 0.2, 1e-11), (1, 1e-13, 1e-11)),
+        *((2, 1e-11, 1e-11), (300, 1e-6, 1e-11), (1, 1e-16, 1e-9), (15, 0.99, 1e-9)),
+    ],
+)
+def test_fourier_weight_is_its_sum_whether_short_or_long(kappa, eps, digits):
+    ell = math.log2(1 + 8 * kappa / eps)
+    spacing, terms = 2 * math.pi / ((kappa + 1) * math.sqrt(ell)), math.floor((kappa + 1) * ell / math.pi)
+    total = math.fsum(index * spacing * math.exp(-((index * spacing) ** 2) / 2) for index in range(1, terms + 1))
+    expected = 4 * math.sqrt(math.pi) * kappa / (kappa + 1) * total
+    assert float(fourier_weight(kappa, eps)) == pytest.approx(expected, rel=digits)
+
+
+@pytest.mark.parametrize("guess", [1.0, 2.0, 0.4])
+def test_a_kernel_reflection_succeeds_as_equation_17_says(guess):
+    model = dataclasses.replace(dalzell2024_known_norm, count=KernelReflection(guess))
+    workload = _workload(model, 50.0, 1e-2, 1.0)
+    success = float(workload.success_probability)
+    degree = float(workload.queries) * success
+    eta = 2 * math.exp(-degree / 50)
+    # sin(2 arctan(1 / g)) = 2 g / (1 + g^2).
+    expected = (2 * guess / (1 + guess**2) * (1 - eta) / (1 + eta)) ** 2
+    assert success == pytest.approx(expected, rel=1e-12)
+    assert float(workload.state_preparations) == pytest.approx(2 * float(workload.queries), rel=1e-12)
 
 
 def test_error_constant_of_phase_estimation():

@@ -95,6 +95,15 @@ def test_the_maximum_keeps_its_digits_at_any_kappa(polynomial):
     assert (np.diff(polynomial(kappa, 1e-3).maximum / kappa) > -1e-2).all()
 
 
+def test_the_truncated_maximum_is_that_of_its_limit():
+    kappa = np.geomspace(1e3, 1e14, 45)
+    root, _ = truncated_inverse(kappa, 1e-3 * kappa)
+    # (1 - (1 - u^2 / b)^b) / u tends to (1 - exp(-u^2)) / u; beyond a root of 1e6 that is what is taken.
+    u = np.linspace(0.5, 2, 20_001)
+    limit = np.max((1 - np.exp(-(u**2))) / u)
+    np.testing.assert_allclose(truncated_polynomial(kappa, 1e-3 * kappa).maximum / root, limit, rtol=1e-6)
+
+
 @pytest.mark.parametrize("polynomial", [optimal_polynomial, truncated_polynomial])
 def test_without_amplification_failures_are_repeated(polynomial):
     plain = dataclasses.replace(sunderhauf2025, count=Inversion(polynomial, amplified=False))

@@ -13,7 +13,8 @@ from .model import Count, Problem
 from .qsvt import truncated_inverse
 from .sparse import KNOWN_FROM, amplified, simulation_queries, sparse_access_model
 
-# Sums of up to this many terms are summed, longer ones by Euler and Maclaurin's formula, good to 1e-12 from there on.
+# Sums of up to this many terms are summed, longer ones by Euler and Maclaurin's formula: from there on good to 1e-9,
+# and to 1e-8 with natural logarithms.
 _SUMMED = 32
 # B_2k / (2k)! times the (2k - 1)-th derivative of z exp(-z^2 / 2) at 0, k = 1, 2, ...
 _EULER_MACLAURIN = (1 / 12, 3 / 720, 15 / 30240, 105 / 1209600, 945 / 47900160)
