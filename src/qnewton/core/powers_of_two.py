@@ -20,20 +20,21 @@ def exponent_of(array: Inexact[Array, "*shape"]) -> Int[Array, ""]:
     Of a complex array that of the largest real or imaginary part.
     """
     info = jnp.finfo(array.dtype)
-    largest = reduce(jnp.maximum, [jnp.max(_magnitude(part), initial=0) for part in _parts(array)])
-    biased = (largest >> info.nmant).astype(jnp.int32)
-    subnormal = info.bits - info.nmant - lax.clz(largest).astype(jnp.int32)
-    usual = (largest > 0) & (biased < (1 << info.nexp) - 1)
+    largest = reduce(lax.max, [jnp.max(_magnitude(part), initial=0) for part in _parts(array)])
+    biased = lax.convert_element_type(largest >> info.nmant, jnp.int32)
+    subnormal = (info.bits - info.nmant) - lax.convert_element_type(lax.clz(largest), jnp.int32)
     # One less at the very end of the range, where the power above is no number any more.
-    exponent = jnp.minimum(jnp.where(biased > 0, biased, subnormal) + info.minexp, info.maxexp - 1)
-    return jnp.where(usual, exponent, 0)
+    exponent = lax.min(lax.select(biased > 0, biased, subnormal) + info.minexp, jnp.int32(info.maxexp - 1))
+    usual = (largest > 0) & (biased < (1 << info.nexp) - 1)
+    return lax.select(usual, exponent, jnp.int32(0))
 
 
 def power_of_two(exponent: Int[Array, ""], dtype: jnp.dtype) -> Float[Array, ""]:
     """`2^exponent`, exactly; 0 below the normal range, and the largest power above it."""
     info = jnp.finfo(dtype)
-    biased = jnp.clip(exponent, info.minexp - 1, info.maxexp - 1) - (info.minexp - 1)
-    return lax.bitcast_convert_type(biased.astype(_unsigned(dtype)) << info.nmant, info.dtype)
+    exponent = lax.convert_element_type(exponent, jnp.int32)
+    biased = lax.clamp(jnp.int32(info.minexp - 1), exponent, jnp.int32(info.maxexp - 1)) - (info.minexp - 1)
+    return lax.bitcast_convert_type(lax.convert_element_type(biased, _unsigned(dtype)) << info.nmant, info.dtype)
 
 
 def unit_of(array: Inexact[Array, "*shape"]) -> Float[Array, ""]:
@@ -59,9 +60,9 @@ def root_of_product(
     dtype = jnp.finfo(left.dtype).dtype
     square = jnp.vdot(_shifted(left, -one), _shifted(right, -other)).real
     # The root of an odd power of two would round.
-    odd = (one + other) % 2
+    odd = (one + other) & 1
     root = jnp.sqrt(jnp.maximum(square, 0) * (1 + odd).astype(dtype))
-    return _shifted(root, (one + other - odd) // 2), square
+    return _shifted(root, (one + other) >> 1), square
 
 
 def normalised(vector: Inexact[Array, " n"]) -> tuple[Inexact[Array, " n"], Int[Array, ""]]:
@@ -77,10 +78,14 @@ def scaled_by(vector: Inexact[Array, " n"], exponent: Int[Array, ""]) -> Inexact
 
     def scale(part: Float[Array, " n"]) -> Float[Array, " n"]:
         magnitude = _magnitude(part)
-        whole = magnitude.astype(info.dtype)
-        signed = jnp.where(_bits(part) > magnitude, -whole, whole)
-        below = _shifted(signed, exponent + info.minexp - info.nmant)
-        return jnp.where(magnitude <= fraction, below, _shifted(part, exponent))
+        lost = magnitude <= fraction
+        # The bits of a subnormal number count multiples of the least one.
+        whole = lax.convert_element_type(magnitude, info.dtype)
+        seen = lax.select(lost, lax.select(_bits(part) > magnitude, -whole, whole), part)
+        least = info.minexp - info.nmant
+        return _shifted(
+            seen, exponent + lax.select(lost, jnp.full_like(lost, least, jnp.int32), jnp.zeros_like(lost, jnp.int32))
+        )
 
     return _joined(scale, vector)
 
@@ -88,9 +93,9 @@ def scaled_by(vector: Inexact[Array, " n"], exponent: Int[Array, ""]) -> Inexact
 def restored(scaled: Inexact[Array, " n"], exponent: Int[Array, ""]) -> tuple[Inexact[Array, " n"], Bool[Array, ""]]:
     """`scaled 2^exponent`, and whether the float type holds that, but for entries that are negligible."""
     vector = _shifted(scaled, exponent)
-    eps = jnp.finfo(vector.dtype).eps
+    left, largest = (jnp.max(jnp.abs(part), initial=0) for part in (_shifted(vector, -exponent) - scaled, scaled))
     # NaN fails the comparison.
-    return vector, norm(_shifted(vector, -exponent) - scaled) <= eps * norm(scaled)
+    return vector, left <= jnp.finfo(vector.dtype).eps * largest
 
 
 def lost_below(x: Inexact[Array, " n"]) -> Float[Array, ""]:
@@ -104,7 +109,7 @@ def lost_below(x: Inexact[Array, " n"]) -> Float[Array, ""]:
 
 def _shifted(value: Inexact[Array, "*shape"], exponent: Int[Array, ""]) -> Inexact[Array, "*shape"]:
     # In two steps, for of the power itself the float type need not hold the inverse.
-    half, dtype = exponent // 2, jnp.finfo(value.dtype).dtype
+    half, dtype = exponent >> 1, jnp.finfo(value.dtype).dtype
     return value * power_of_two(half, dtype) * power_of_two(exponent - half, dtype)
 
 
