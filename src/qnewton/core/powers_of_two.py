@@ -37,6 +37,13 @@ def power_of_two(exponent: Int[Array, ""], dtype: jnp.dtype) -> Float[Array, ""]
     return lax.bitcast_convert_type(lax.convert_element_type(biased, _unsigned(dtype)) << info.nmant, info.dtype)
 
 
+def shifted(value: Inexact[Array, "*shape"], exponent: Int[Array, "*shape"]) -> Inexact[Array, "*shape"]:
+    """`value 2^exponent`, of numbers in the normal range."""
+    # In two steps, for of the power itself the float type need not hold the inverse.
+    half, dtype = exponent >> 1, jnp.finfo(value.dtype).dtype
+    return value * power_of_two(half, dtype) * power_of_two(exponent - half, dtype)
+
+
 def unit_of(array: Inexact[Array, "*shape"]) -> Float[Array, ""]:
     """A power of two that the largest entry lies within a factor of two of; 1 where that is zero or not finite."""
     return power_of_two(exponent_of(array), jnp.finfo(array.dtype).dtype)
@@ -58,11 +65,11 @@ def root_of_product(
     """
     one, other = exponent_of(left), exponent_of(right)
     dtype = jnp.finfo(left.dtype).dtype
-    square = jnp.vdot(_shifted(left, -one), _shifted(right, -other)).real
+    square = jnp.vdot(shifted(left, -one), shifted(right, -other)).real
     # The root of an odd power of two would round.
     odd = (one + other) & 1
     root = jnp.sqrt(jnp.maximum(square, 0) * (1 + odd).astype(dtype))
-    return _shifted(root, (one + other) >> 1), square
+    return shifted(root, (one + other) >> 1), square
 
 
 def normalised(vector: Inexact[Array, " n"]) -> tuple[Inexact[Array, " n"], Int[Array, ""]]:
@@ -83,7 +90,7 @@ def scaled_by(vector: Inexact[Array, " n"], exponent: Int[Array, ""]) -> Inexact
         whole = lax.convert_element_type(magnitude, info.dtype)
         seen = lax.select(lost, lax.select(_bits(part) > magnitude, -whole, whole), part)
         least = info.minexp - info.nmant
-        return _shifted(
+        return shifted(
             seen, exponent + lax.select(lost, jnp.full_like(lost, least, jnp.int32), jnp.zeros_like(lost, jnp.int32))
         )
 
@@ -92,8 +99,8 @@ def scaled_by(vector: Inexact[Array, " n"], exponent: Int[Array, ""]) -> Inexact
 
 def restored(scaled: Inexact[Array, " n"], exponent: Int[Array, ""]) -> tuple[Inexact[Array, " n"], Bool[Array, ""]]:
     """`scaled 2^exponent`, and whether the float type holds that, but for entries that are negligible."""
-    vector = _shifted(scaled, exponent)
-    left, largest = (jnp.max(jnp.abs(part), initial=0) for part in (_shifted(vector, -exponent) - scaled, scaled))
+    vector = shifted(scaled, exponent)
+    left, largest = (jnp.max(jnp.abs(part), initial=0) for part in (shifted(vector, -exponent) - scaled, scaled))
     # NaN fails the comparison.
     return vector, left <= jnp.finfo(vector.dtype).eps * largest
 
@@ -105,12 +112,6 @@ def lost_below(x: Inexact[Array, " n"]) -> Float[Array, ""]:
     """
     info = jnp.finfo(x.dtype)
     return (0.0 if info.bits < 32 else float(info.tiny)) * (x.size * jnp.sum(jnp.abs(x)))
-
-
-def _shifted(value: Inexact[Array, "*shape"], exponent: Int[Array, ""]) -> Inexact[Array, "*shape"]:
-    # In two steps, for of the power itself the float type need not hold the inverse.
-    half, dtype = exponent >> 1, jnp.finfo(value.dtype).dtype
-    return value * power_of_two(half, dtype) * power_of_two(exponent - half, dtype)
 
 
 def _unsigned(dtype: jnp.dtype) -> jnp.dtype:

@@ -180,7 +180,8 @@ def solve_block(
     norm = jnp.linalg.norm(gradient / unit)
     # One product tells both: the residual, and, where there is no solution, whether the block itself is finite.
     product = operator.mv(jnp.where(jnp.isfinite(value), value, 1))
-    residual = jnp.where(norm > 0, jnp.linalg.norm((product - gradient) / unit) / norm, 0)
+    left = gradient - product
+    residual = jnp.where(norm > 0, jnp.linalg.norm(left / unit) / norm, 0)
     residual = jnp.where(jnp.all(jnp.isfinite(value)), residual, jnp.nan)
     finite = jnp.isfinite(norm) & jnp.all(jnp.isfinite(product))
     no_candidate = jnp.zeros((), bool) if plan is None else plan.verdict[0] == Verdict.NOBODY
@@ -198,7 +199,6 @@ def solve_block(
         [jnp.int32(Status.NOT_FINITE), jnp.int32(Status.NO_CANDIDATE), jnp.int32(Status.NOT_SOLVED)],
         jnp.int32(Status.OK),
     )
-    left = gradient - product
     if system.exact is not None or correction is not None:
         left = gradient - system.unrepaired.operator.mv(value)
     user_norm = jnp.linalg.norm(user_gradient / unit)

@@ -122,7 +122,7 @@ class Cholesky(AbstractSolver):
             x, size = _solve_shifted(base, shift, b)
         failed = jnp.any(jnp.isnan(x)) & jnp.all(jnp.isfinite(b))
         result, stats = state.check(x, b, lx.RESULTS.where(failed, lx.RESULTS.singular, lx.RESULTS.successful), size)
-        value, result = at_scale(x, exponent, result)
+        value, result = at_scale(x, exponent, result, state.check.wanted)
         return state.like.unflatten(value), result, stats
 
     def transpose(self, state: CholeskyState, options: dict[str, Any]) -> tuple[CholeskyState, dict[str, Any]]:

@@ -78,7 +78,7 @@ class LU(AbstractSolver):
         b, exponent = normalised(flatten(vector))
         x = lu_solve((state.factors, state.pivots), b, trans=int(state.transposed))
         result, stats = state.check(x, b)
-        value, result = at_scale(x, exponent, result)
+        value, result = at_scale(x, exponent, result, state.check.wanted)
         return state.like.unflatten(value), result, stats
 
     def transpose(self, state: LUState, options: dict[str, Any]) -> tuple[LUState, dict[str, Any]]:

@@ -145,7 +145,7 @@ class Dual(AbstractSolver):
         if state.check.wanted:
             x, result, verified = self._verify(state, x, vector, result, refined)
             stats |= verified
-        x, result = at_scale(x, exponent, result)
+        x, result = at_scale(x, exponent, result, state.check.wanted)
         return x, result, stats
 
     def _verify(

@@ -103,7 +103,7 @@ class AbstractEigh(AbstractSolver):
                 image = b - state.vectors @ jnp.where(dropped, 0, _components(state, b - image))
             result, verified = state.check(x, b, image=image)
             stats |= verified
-        value, result = at_scale(x, exponent, result)
+        value, result = at_scale(x, exponent, result, state.check.wanted)
         return state.like.unflatten(value), result, stats
 
     def transpose(self, state: EighState, options: dict[str, Any]) -> tuple[EighState, dict[str, Any]]:

@@ -125,7 +125,7 @@ class Refine(AbstractSolver):
         reached = seen & (last.norm <= self.tolerance * size) | judge(last.residual, last.x, b, last.growth)[0]
         short = lx.RESULTS.where(on, lx.RESULTS.max_steps_reached, lx.RESULTS.stagnation)
         result = lx.RESULTS.where((last.result == lx.RESULTS.successful) & ~reached, short, last.result)
-        value, result = at_scale(jnp.where(failed, jnp.nan, last.x), exponent, result)
+        value, result = at_scale(jnp.where(failed, jnp.nan, last.x), exponent, result, wanted=True)
         stats = {
             "num_steps": last.products,
             "queries": last.queries,

@@ -32,7 +32,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float, Inexact, Int
 
-from ..core.powers_of_two import lost_below, restored
+from ..core.powers_of_two import lost_below, restored, shifted
 from .flat import product
 
 BACKWARD_RATIO = 30
@@ -138,7 +138,7 @@ def judge(
 
 
 def at_scale(
-    x: Inexact[Array, " n"], exponent: Int[Array, ""], result: lx.RESULTS
+    x: Inexact[Array, " n"], exponent: Int[Array, ""], result: lx.RESULTS, wanted: bool
 ) -> tuple[Inexact[Array, " n"], lx.RESULTS]:
     """The solution for the right-hand side as it was handed over; one that the float type cannot hold is none.
 
@@ -146,7 +146,10 @@ def at_scale(
         x: the solution for the normalised one.
         exponent: of its unit.
         result: how it went.
+        wanted: whether solutions are to be judged.
     """
+    if not wanted:
+        return shifted(x, exponent), result
     value, held = restored(x, exponent)
     return value, lx.RESULTS.where((result == lx.RESULTS.successful) & ~held, lx.RESULTS.singular, result)
 

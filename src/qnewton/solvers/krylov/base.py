@@ -211,7 +211,7 @@ class AbstractKrylov(AbstractSolver):
             "max_steps": max_steps,
             "residual": best.norm / jnp.where(length == 0, 1, length),
         }
-        value, result = at_scale(best.value, exponent, result)
+        value, result = at_scale(best.value, exponent, result, state.wanted)
         return unflatten(value, state.operator.in_structure()), result, stats
 
     def _trusted(self, problem: Problem) -> tuple[Best, Int[Array, ""], lx.RESULTS]:
