@@ -1,23 +1,56 @@
 """Square roots of the curvature in the outputs, for all examples at once."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .examples import Examples
 
-def batched_root(matrices: Float[Array, "batch c c"]) -> Float[Array, "batch c c"]:
+
+def batched_root(
+    matrices: Float[Array, "batch c c"], elsewhere: Callable[[], Float[Array, ""]] | None = None
+) -> Float[Array, "batch c c"]:
     """Lower triangular `L` with `L L^T = D + delta I`, `delta` of the order of rounding, for semidefinite `D`.
 
     The curvature of cross-entropy is singular, so a plain Cholesky factorisation would fail on rounding. That is as
     large for an example whose softmax has saturated as for the others, although its `D` is small: `delta` goes with the
     largest of the batch. An indefinite `D` (a loss that is not convex in the outputs) gives NaN.
+
+    Args:
+        matrices: `D`, in any unit.
+        elsewhere: the largest trace that `D` has at other outputs. Where the softmax of the whole batch has saturated
+            none of its own is as large as the rounding, and a factor that fails is tried again with a `delta` of that.
+            It is asked for only then; None leaves NaN.
     """
     size = matrices.shape[-1]
     if size == 1:
         return jnp.sqrt(matrices)
-    limits = jnp.finfo(matrices.dtype)
-    delta = 8 * size * limits.eps * jnp.max(jnp.trace(matrices, axis1=-2, axis2=-1)) + limits.tiny
-    return factors(matrices + delta * jnp.eye(size, dtype=matrices.dtype))
+    limits, identity = jnp.finfo(matrices.dtype), jnp.eye(size, dtype=matrices.dtype)
+    rounding = 8 * size * limits.eps
+    root = factors(matrices + (rounding * _largest_trace(matrices) + limits.tiny) * identity)
+    if elsewhere is None:
+        return root
+
+    def repaired() -> Float[Array, "batch c c"]:
+        again = factors(matrices + rounding * elsewhere() * identity)
+        return jnp.where(jnp.isfinite(jnp.sum(root, axis=(1, 2), keepdims=True)), root, again)
+
+    return jax.lax.cond(jnp.all(jnp.isfinite(root)), lambda: root, repaired)
+
+
+def trace_at_zero(examples: Examples, outputs: Float[Array, "batch c"]) -> Float[Array, ""]:
+    """Largest trace of the loss's curvature where the outputs are zero: no softmax has saturated there.
+
+    Zero where the loss is not defined there.
+    """
+    curvature = jax.vmap(jax.hessian(examples.loss))(jnp.zeros_like(outputs), examples.batch[1])
+    return _largest_trace(jnp.where(jnp.isfinite(curvature), curvature, 0))
+
+
+def _largest_trace(matrices: Float[Array, "batch c c"]) -> Float[Array, ""]:
+    return jnp.max(jnp.trace(matrices, axis1=-2, axis2=-1))
 
 
 def factors(matrices: Float[Array, "batch c c"]) -> Float[Array, "batch c c"]:
