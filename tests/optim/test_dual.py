@@ -413,8 +413,7 @@ def test_classes_that_are_nearly_certain_do_not_end_the_training():
     batch = (jnp.asarray(x, jnp.float32), jnp.asarray(labels))
     # Logits of 9 for the right class.
     params = jnp.asarray(9 * np.linalg.pinv(x) @ np.eye(4)[labels], jnp.float32)
-    optimizer = q.dual_newton(objective, sample=None)
-    _, state = optimizer.update(None, optimizer.init(params), params, batch=batch)
-    assert state.info.loss < 1e-3
-    assert state.info.accepted
-    assert state.info.status == q.Status.OK
+    _, state = step_of(dual_newton(objective, sample=None), params, batch)
+    assert float(state.info.loss) < 1e-3
+    assert bool(state.info.accepted)
+    assert q.Status(int(state.info.status)) is q.Status.OK
