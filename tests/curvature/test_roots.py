@@ -47,3 +47,16 @@ def test_a_batch_of_which_every_softmax_has_saturated_has_a_root():
     np.testing.assert_allclose(np.einsum("nab,ncb->nac", root, root), exact, atol=4e-6)
     concave = jnp.asarray([np.eye(2), np.diag([1.0, -1e-3])], jnp.float32)
     assert np.isnan(np.asarray(batched_root(concave, lambda: jnp.float32(2)))[1]).any()
+
+
+def test_far_out_in_the_tails_of_a_loss_of_one_output_its_rounding_is_no_concavity():
+    targets = np.linspace(3, 40, 60)
+
+    def loss(z: Float[Array, " c"], target: Float[Array, ""]) -> Float[Array, ""]:
+        return jnp.sqrt(1e-6 + (z[0] - target) ** 2)
+
+    curvature = jax.vmap(jax.hessian(loss))(jnp.zeros((60, 1)), jnp.asarray(targets, jnp.float32))
+    assert not np.isfinite(np.asarray(batched_root(curvature))).all(), "there was nothing to repair"
+    # The slope there is 1.
+    root = np.float64(batched_root(curvature, lambda: jnp.float32(1)))
+    np.testing.assert_allclose(root[:, 0, 0] ** 2, 1e-6 / (1e-6 + targets**2) ** 1.5, atol=2e-6)

@@ -11,7 +11,7 @@ from ..core.operators import AbstractRoot
 from .kronecker import Layer
 from .partition import Block
 from .point import Point
-from .roots import batched_root, trace_at_zero
+from .roots import batched_root, curvature_elsewhere
 
 
 class GramRoot(AbstractRoot):
@@ -43,7 +43,7 @@ class GramRoot(AbstractRoot):
         examples = point.examples
         outputs = point.outputs_of_all()
         curvature = jax.vmap(jax.hessian(examples.loss))(outputs, examples.batch[1])
-        half = batched_root(curvature, lambda: trace_at_zero(examples, outputs)) / jnp.sqrt(
+        half = batched_root(curvature, lambda: curvature_elsewhere(examples, outputs)) / jnp.sqrt(
             jnp.asarray(examples.total, curvature.dtype)
         )
         return cls(half, push, pull, point, block, layers)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from .examples import Examples
 
@@ -20,33 +20,44 @@ def batched_root(
 
     Args:
         matrices: `D`, in any unit.
-        elsewhere: the largest trace that `D` has at other outputs. Where the softmax of the whole batch has saturated
-            none of its own is as large as the rounding, and a factor that fails is tried again with a `delta` of that.
-            It is asked for only then; None leaves NaN.
+        elsewhere: the largest trace that `D` has at other outputs, as of `curvature_elsewhere`. Where the softmax of
+            the whole batch has saturated none of its own is as large as the rounding, and a root that fails is tried
+            again with a `delta` of that. It is asked for only then; None leaves NaN.
     """
     size = matrices.shape[-1]
-    if size == 1:
-        return jnp.sqrt(matrices)
     limits, identity = jnp.finfo(matrices.dtype), jnp.eye(size, dtype=matrices.dtype)
     rounding = 8 * size * limits.eps
-    root = factors(matrices + (rounding * _largest_trace(matrices) + limits.tiny) * identity)
+    if size == 1:
+        root = jnp.sqrt(matrices)
+    else:
+        root = factors(matrices + (rounding * _largest_trace(matrices) + limits.tiny) * identity)
     if elsewhere is None:
         return root
 
     def repaired() -> Float[Array, "batch c c"]:
-        again = factors(matrices + rounding * elsewhere() * identity)
+        shifted = matrices + rounding * elsewhere() * identity
+        again = jnp.sqrt(shifted) if size == 1 else factors(shifted)
         return jnp.where(jnp.isfinite(jnp.sum(root, axis=(1, 2), keepdims=True)), root, again)
 
     return jax.lax.cond(jnp.all(jnp.isfinite(root)), lambda: root, repaired)
 
 
-def trace_at_zero(examples: Examples, outputs: Float[Array, "batch c"]) -> Float[Array, ""]:
-    """Largest trace of the loss's curvature where the outputs are zero: no softmax has saturated there.
+def curvature_elsewhere(examples: Examples, outputs: Float[Array, "batch c"]) -> Float[Array, ""]:
+    """How large the terms are that make up the loss's curvature, however little their difference leaves of it here.
 
+    The largest trace where the outputs are zero and no softmax has saturated, or the slope there over the size of the
+    outputs, whichever is more: far out on a loss with tails (`sqrt(1 + r^2)`) there is no curvature at zero, either.
     Zero where the loss is not defined there.
     """
-    curvature = jax.vmap(jax.hessian(examples.loss))(jnp.zeros_like(outputs), examples.batch[1])
-    return _largest_trace(jnp.where(jnp.isfinite(curvature), curvature, 0))
+
+    def slopes(z: Float[Array, " c"], y: PyTree) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
+        slope = jax.grad(examples.loss)(z, y)
+        return slope, slope
+
+    curvature, slope = jax.vmap(jax.jacfwd(slopes, has_aux=True))(jnp.zeros_like(outputs), examples.batch[1])
+    curvature, slope = (jnp.where(jnp.isfinite(value), value, 0) for value in (curvature, slope))
+    size = jnp.max(jnp.abs(outputs))
+    return jnp.maximum(_largest_trace(curvature), jnp.max(jnp.abs(slope)) / jnp.where(size > 0, size, 1))
 
 
 def _largest_trace(matrices: Float[Array, "batch c c"]) -> Float[Array, ""]:
