@@ -29,3 +29,34 @@ def test_what_is_indefinite_beyond_rounding_stays_nan():
     matrices = jnp.asarray([np.eye(2), np.diag([1.0, -1e-3])], jnp.float32)
     finite = np.isfinite(np.asarray(batched_root(matrices)))
     np.testing.assert_array_equal(finite.all(axis=(1, 2)), [True, False])
+
+
+def test_a_batch_of_which_every_softmax_has_saturated_has_a_root():
+    # All traces are below 3e-3, and the rounding is that of probabilities near 1.
+    logits = np.random.default_rng(1).standard_normal((40, 4)) + np.linspace(9, 16, 40)[:, None] * np.eye(4)[0]
+
+    def loss(z: Float[Array, " c"]) -> Float[Array, ""]:
+        return jax.nn.logsumexp(z) - z[0]
+
+    curvature = jax.vmap(jax.hessian(loss))(jnp.asarray(logits, jnp.float32))
+    assert not np.isfinite(np.asarray(batched_root(curvature))).all(), "there was nothing to repair"
+    root = np.float64(batched_root(curvature, lambda: jnp.float32(3 / 4)))
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    odds /= odds.sum(axis=1, keepdims=True)
+    exact = np.einsum("na,ab->nab", odds, np.eye(4)) - np.einsum("na,nb->nab", odds, odds)
+    np.testing.assert_allclose(np.einsum("nab,ncb->nac", root, root), exact, atol=4e-6)
+    concave = jnp.asarray([np.eye(2), np.diag([1.0, -1e-3])], jnp.float32)
+    assert np.isnan(np.asarray(batched_root(concave, lambda: jnp.float32(2)))[1]).any()
+
+
+def test_far_out_in_the_tails_of_a_loss_of_one_output_its_rounding_is_no_concavity():
+    targets = np.linspace(3, 40, 60)
+
+    def loss(z: Float[Array, " c"], target: Float[Array, ""]) -> Float[Array, ""]:
+        return jnp.sqrt(1e-6 + (z[0] - target) ** 2)
+
+    curvature = jax.vmap(jax.hessian(loss))(jnp.zeros((60, 1)), jnp.asarray(targets, jnp.float32))
+    assert not np.isfinite(np.asarray(batched_root(curvature))).all(), "there was nothing to repair"
+    # The slope there is 1.
+    root = np.float64(batched_root(curvature, lambda: jnp.float32(1)))
+    np.testing.assert_allclose(root[:, 0, 0] ** 2, 1e-6 / (1e-6 + targets**2) ** 1.5, atol=2e-6)

@@ -403,3 +403,17 @@ def test_an_early_step_is_the_primal_one_of_a_part(name, x64, problem_of, monkey
 def test_settings_out_of_range_are_refused(arguments, problem_of):
     with pytest.raises(ValueError, match="must be positive"):
         dual_newton(problem_of().objective, **arguments)
+
+
+def test_classes_that_are_nearly_certain_do_not_end_the_training():
+    """Where all examples are, their curvature is as small as its rounding."""
+    rng = np.random.default_rng(1)
+    x, labels = rng.standard_normal((12, 20)), rng.integers(0, 4, 12)
+    objective = q.Objective(lambda w, x: x @ w, optax.softmax_cross_entropy_with_integer_labels)
+    batch = (jnp.asarray(x, jnp.float32), jnp.asarray(labels))
+    # Logits of 9 for the right class.
+    params = jnp.asarray(9 * np.linalg.pinv(x) @ np.eye(4)[labels], jnp.float32)
+    _, state = step_of(dual_newton(objective, sample=None), params, batch)
+    assert float(state.info.loss) < 1e-3
+    assert bool(state.info.accepted)
+    assert q.Status(int(state.info.status)) is q.Status.OK

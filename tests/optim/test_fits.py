@@ -99,6 +99,16 @@ def test_the_damping_has_no_floor_above_rounding(fitter) -> None:
     assert float(losses[-1]) == pytest.approx(99.6207, rel=2e-6)
 
 
+@pytest.mark.parametrize("fitter", ["newton", "dual_newton"])
+def test_the_damping_has_no_ceiling_below_what_a_far_start_needs(fitter, x64) -> None:
+    """An amplitude that starts 1e7 times too small: the full step would send the rate that far, too."""
+    x = jnp.linspace(0, 5, 30)
+    objective = qn.Objective(lambda p, x: p[0] * jnp.exp(-p[1] * x), squares)
+    batch = (x, 2e7 * jnp.exp(-0.7 * x))
+    params, _, _ = trained(FITTERS[fitter](objective), objective, 120)(jnp.ones(2), batch)
+    np.testing.assert_allclose(params, [2e7, 0.7], rtol=1e-9)
+
+
 UNITS = [(1.0, 1.0), (1e-9, 1.0), (1e6, 1e-3), (1e-12, 1e9)]
 
 

@@ -1,5 +1,7 @@
 """How far `newton` goes: step rules in its place of a learning rate, and curvature that serves several steps."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -94,6 +96,19 @@ def test_the_line_search_takes_the_first_rate_that_lowers_the_loss_enough() -> N
         np.testing.assert_allclose(ravel_pytree(updates)[0], rate * direction, rtol=1e-5, atol=1e-10)
         rates.append(rate)
     assert min(rates) < 1, "no step was shortened: the test shows nothing"
+
+
+def test_the_line_search_leaves_a_concave_start_along_the_gradient() -> None:
+    """Two wells at p = -1 and 1: at 0.1 Newton's direction leads uphill, to the ridge between them."""
+    wells = qn.Objective(lambda w, _: ((w[0] ** 2 - 1) ** 2 / 4 + w[1] ** 2 / 2)[None], lambda output, _: output)
+    batch = (jnp.zeros((1, 1)), jnp.zeros(1))
+    optimizer: Any = qn.newton(wells, solver=qn.LU(), conditioning=(qn.Shift(1e-3),), step=qn.LineSearch())
+    params, state = jnp.array([0.1, 0.01]), optimizer.init(jnp.zeros(2))
+    step = jax.jit(lambda params, state: optimizer.update(jax.grad(wells)(params, batch), state, params, batch=batch))
+    for _ in range(8):
+        updates, state = step(params, state)
+        params = params + updates
+    np.testing.assert_allclose(params, [1, 0], atol=1e-3)
 
 
 @pytest.mark.usefixtures("x64")

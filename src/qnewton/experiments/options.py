@@ -144,7 +144,7 @@ class ConditioningOptions:
     adapt_damping: bool = True
     """Scale the damping by Levenberg-Marquardt's rule, and refuse steps that raise the batch loss."""
     damping_scale: float = 1.0
-    """First factor on that damping where it is adapted; it moves between 1e-3 and 1e6."""
+    """First factor on that damping where it is adapted, from 1e-3 to 1e6."""
     keep: float = 1.0
     """Ratio of each row's entries that pruning keeps, in (0, 1]; 1 does not prune."""
     order: Literal["prune-damp", "damp-prune-rows"] = "prune-damp"

@@ -90,7 +90,8 @@ class LevenbergMarquardt(AbstractAdaptation):
         good, poor: thresholds on the reduction ratio.
         smallest: lower limit of the scale; None: as many rounding units of the float type as the block has rows, with
             less of which beside the largest entry a factorisation may break down (Higham 2002, theorem 10.7).
-        largest: upper limit of the scale.
+        largest: upper limit of the scale, above what a start needs whose residuals are 1e9 times what the parameters
+            can move, or one far out in the tails of a loss, where there is next to no curvature.
         per_block: each block follows its own ratio: its share of the decrease (`optim.trial.try_blocks`) over what its
             own model predicted. Whether the step is taken is still decided for the whole.
     """
@@ -103,7 +104,7 @@ class LevenbergMarquardt(AbstractAdaptation):
     good: float = eqx.field(static=True, default=0.75)
     poor: float = eqx.field(static=True, default=0.25)
     smallest: float | None = eqx.field(static=True, default=None)
-    largest: float = eqx.field(static=True, default=1e6)
+    largest: float = eqx.field(static=True, default=1e12)
     per_block: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):

@@ -15,7 +15,7 @@ from ..curvature.linear_pair import linear_pair
 from ..curvature.loss_scale import LossScale
 from ..curvature.partition import Block
 from ..curvature.point import Point
-from ..curvature.roots import batched_root
+from ..curvature.roots import batched_root, curvature_elsewhere
 
 COPIES = 2
 """Arrays `[rows, rows]` without which nothing is solved: the Gram matrix and its factor. The least, not the peak."""
@@ -154,7 +154,7 @@ def _output_root(
     slope, curvature = slope / one, curvature / one + scale.lift / one * jnp.eye(examples.width, dtype=z.dtype)
     # Where a loss has slope but no curvature (the tails of Huber's, a saturated softmax) a tiny root keeps the slope:
     # products of r and R are what counts, and in them its size cancels.
-    root = batched_root(curvature)
+    root = batched_root(curvature, lambda: curvature_elsewhere(examples, z) / one)
     if examples.width == 1:
         root = jnp.maximum(root, jnp.sqrt(jnp.finfo(root.dtype).tiny).astype(root.dtype))
         return scale, root, slope / root[:, :, 0]

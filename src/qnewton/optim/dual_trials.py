@@ -15,8 +15,10 @@ from .metrics import FEW
 
 TRIED = (0.4, 2.5)
 """Multiples of the damping that every step tries: below 1 to let it fall, above to let it grow, about inverse."""
-LARGEST = 1e6
-"""Damping relative to the mean diagonal entry of the Gram matrix: a step that fails there has nothing to gain."""
+LARGEST = 1e12
+"""Damping relative to the mean diagonal entry of the Gram matrix: a step that fails there has nothing to gain.
+
+Residuals 1e9 times what the parameters can move need about as much."""
 
 
 class Tried(NamedTuple):

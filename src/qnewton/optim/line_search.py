@@ -16,8 +16,9 @@ class LineSearch(AbstractStepRule):
     """The first of the rates 1, `shrink`, `shrink^2`, ... that lowers the loss enough.
 
     Armijo 1966; Nocedal and Wright 2006, algorithm 3.1. Enough is `slope` times what the gradient promises. Every rate
-    costs one forward pass on the step's own batch. A direction that is not downhill, or along which no rate is good
-    enough, gives no step. Where less is promised than the loss's own rounding, it is enough not to rise by more.
+    costs one forward pass on the step's own batch. In the place of a direction that is not downhill, as an indefinite
+    Hessian may give, comes the gradient's, in the same length. A direction along which no rate is good enough gives no
+    step. Where less is promised than the loss's own rounding, it is enough not to rise by more.
 
     Attributes:
         shrink: in (0, 1).
@@ -43,10 +44,11 @@ class LineSearch(AbstractStepRule):
 
     def take(self, situation: Situation) -> Outcome:
         before = situation.loss()
-        promised = -jnp.vdot(situation.direction, situation.gradient)
+        direction = _downhill(situation)
+        promised = -jnp.vdot(direction, situation.gradient)
 
         def decrease(rate: Float[Array, ""]) -> Float[Array, ""]:
-            return before - situation.loss_after(rate * situation.direction)
+            return before - situation.loss_after(rate * direction)
 
         def enough(rate: Float[Array, ""], actual: Float[Array, ""]) -> Array:
             better, drowned = lowered(before, actual, rate * promised)
@@ -68,7 +70,7 @@ class LineSearch(AbstractStepRule):
         accepted = enough(rate, actual)
         predicted = rate * promised
         return Outcome(
-            step=jnp.where(accepted, rate * situation.direction, 0),
+            step=jnp.where(accepted, rate * direction, 0),
             damping=situation.damping,
             radius=situation.radius,
             loss=before,
@@ -80,3 +82,12 @@ class LineSearch(AbstractStepRule):
             accepted=accepted,
             solved=jnp.isfinite(before) & (promised > 0),
         )
+
+
+def _downhill(situation: Situation) -> Float[Array, " n"]:
+    """The direction where it is downhill, else the steepest in the metric, as long as it."""
+    direction, roots = situation.direction, 1 if situation.roots is None else situation.roots
+    steepest = -situation.gradient / roots
+    length, size = jnp.linalg.norm(roots * direction), jnp.linalg.norm(steepest)
+    steepest = length / jnp.where(size > 0, size, 1) * steepest / roots
+    return jnp.where(jnp.vdot(direction, situation.gradient) < 0, direction, steepest)
