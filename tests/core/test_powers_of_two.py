@@ -31,7 +31,7 @@ def test_a_vector_is_normalised_and_restored_without_a_changed_digit(dtype):
     for exponent, vector in vectors(dtype):
         scaled, found = there(jnp.asarray(vector))
         wide = vector.astype(np.longdouble)
-        assert int(found) == exponent + 1 if exponent + 1 < ENDS[dtype][1] else ENDS[dtype][1]
+        assert int(found) == min(exponent + 1, ENDS[dtype][1] - 1)
         np.testing.assert_array_equal(scaled, np.ldexp(wide, -int(found)).astype(dtype))
         value, held = back(scaled, found)
         if np.abs(vector).min() >= tiny:

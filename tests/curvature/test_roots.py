@@ -58,5 +58,5 @@ def test_far_out_in_the_tails_of_a_loss_of_one_output_its_rounding_is_no_concavi
     curvature = jax.vmap(jax.hessian(loss))(jnp.zeros((60, 1)), jnp.asarray(targets, jnp.float32))
     assert not np.isfinite(np.asarray(batched_root(curvature))).all(), "there was nothing to repair"
     # The slope there is 1.
-    root = np.float64(batched_root(curvature, lambda: jnp.float32(1)))
+    root = np.asarray(batched_root(curvature, lambda: jnp.float32(1)), np.float64)
     np.testing.assert_allclose(root[:, 0, 0] ** 2, 1e-6 / (1e-6 + targets**2) ** 1.5, atol=2e-6)

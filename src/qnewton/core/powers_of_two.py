@@ -45,15 +45,16 @@ def shifted(value: Inexact[Array, "*shape"], exponent: Int[Array, "*shape"]) -> 
 
 
 def unit_of(array: Inexact[Array, "*shape"]) -> Float[Array, ""]:
-    """A power of two that the largest entry lies within a factor of two of; 1 where that is zero or not finite."""
-    return power_of_two(exponent_of(array), jnp.finfo(array.dtype).dtype)
+    """A power of two within a factor of two of the largest entry; 1 where that is zero, subnormal or not finite."""
+    unit = power_of_two(exponent_of(array), jnp.finfo(array.dtype).dtype)
+    return jnp.where(unit > 0, unit, 1)
 
 
 def norm(array: Inexact[Array, "*shape"]) -> Float[Array, ""]:
     """2-norm of all entries; of a matrix Frobenius' norm."""
     unit = unit_of(array)
-    scaled = (array / jnp.where(unit > 0, unit, 1)).ravel()
-    return unit * jnp.sqrt(jnp.vdot(scaled, scaled).real)
+    # A sum, which is fused with what makes its terms: a dot would have the scaled array written out.
+    return unit * jnp.sqrt(jnp.sum(jnp.square(jnp.abs(array / unit))))
 
 
 def root_of_product(
@@ -111,7 +112,8 @@ def lost_below(x: Inexact[Array, " n"]) -> Float[Array, ""]:
     Types of 16 bits are computed in a wider one.
     """
     info = jnp.finfo(x.dtype)
-    return (0.0 if info.bits < 32 else float(info.tiny)) * (x.size * jnp.sum(jnp.abs(x)))
+    largest = float(info.tiny) * (2**0.5 if jnp.iscomplexobj(x) else 1)
+    return (0.0 if info.bits < 32 else largest) * (x.size * jnp.sum(jnp.abs(x)))
 
 
 def _unsigned(dtype: jnp.dtype) -> jnp.dtype:

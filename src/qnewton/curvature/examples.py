@@ -69,6 +69,10 @@ class Examples:
             return jnp.sum(self.together.terms(outputs)[0])
         return jnp.sum(jax.vmap(self.loss)(outputs, self.batch[1]))
 
+    def own_weights(self, outputs: Float[Array, "batch c"]) -> Float[Array, " batch"] | float:
+        """Weight of every example; one number where they are the same by construction."""
+        return self.heaviest if isinstance(self.heaviest, float) else jax.vmap(self.weight)(outputs, self.batch[1])
+
     def as_one(self) -> "Examples":
         """The whole batch as the only example, with all of its outputs in one row."""
 

@@ -161,7 +161,8 @@ def probe(
         return rooted, None
     scale = known.after(LossScale.seen(outputs, slope, reach, point.examples.channels, point.examples.heaviest))
     one = jnp.sqrt(scale.divisor).astype(outputs.dtype)
-    return jnp.where(scale.flat, jnp.sqrt(scale.lift).astype(outputs.dtype) * signs, rooted) / one, scale
+    lift = jnp.sqrt(scale.lift * point.examples.own_weights(outputs)).astype(outputs.dtype).reshape(-1, 1)
+    return jnp.where(scale.flat, lift * signs, rooted) / one, scale
 
 
 def probed_diagonal(

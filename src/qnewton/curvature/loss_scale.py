@@ -19,8 +19,9 @@ class LossScale(eqx.Module):
     them, and squares would leave the floating-point range.
 
     Attributes:
-        unit: about the largest entry of what the loss's curvature in the outputs makes of signs, on the first batch;
-            where that is zero, of its slope times the largest output; 0 before.
+        unit: about the largest curvature of the loss in the outputs on the first batch (of `seen` the largest sum of
+            sizes in a row, of `of` the largest entry of a product with numbers of size 0.5 to 1.5); where that is zero,
+            the largest slope times the largest output; 0 before. Of an example of weight 1.
         lift: added to that curvature's diagonal where the whole batch has none: a change of the outputs by as much as
             they are then ends at slope zero. Otherwise 0.
     """
@@ -79,18 +80,22 @@ class LossScale(eqx.Module):
 
     @classmethod
     def _measured(cls, curvature: Array, slope: Array, outputs: Array, heaviest: Any, dtype: Any) -> "LossScale":
-        """From the largest entries of all three."""
+        """The unit from the largest entries of all three."""
         curvature, slope, size = (value.astype(dtype) for value in (curvature, slope, outputs))
         flat = curvature == 0
         size = jnp.where(size > 0, size, 1)
-        unit, lift = jnp.where(flat, slope * size, curvature), jnp.where(flat, slope / size, 0)
-        usable = jnp.isfinite(unit) & jnp.isfinite(lift)
         heaviest = jnp.asarray(heaviest, dtype)
-        return cls(jnp.where(usable, unit / jnp.where(heaviest > 0, heaviest, 1), 0), jnp.where(usable, lift, 0))
+        heaviest = jnp.where(heaviest > 0, heaviest, 1)
+        unit = jnp.where(flat, slope * size, curvature) / heaviest
+        lift = jnp.where(flat, slope / size / heaviest, 0)
+        usable = jnp.isfinite(unit) & jnp.isfinite(lift)
+        return cls(jnp.where(usable, unit, 0), jnp.where(usable, lift, 0))
 
     def after(self, measured: "LossScale") -> "LossScale":
         """The unit that was known first, and the new lift."""
-        return LossScale(jnp.where(self.unit > 0, self.unit, measured.unit), measured.lift)
+        dtype = self.unit.dtype
+        unit = jnp.where(self.unit > 0, self.unit, measured.unit.astype(dtype))
+        return LossScale(unit, measured.lift.astype(dtype))
 
     @property
     def divisor(self) -> Float[Array, ""]:
@@ -140,6 +145,9 @@ def _scattered(like: Array) -> Array:
 
     Hashed indices rather than a random key's draws, whose program takes longer to compile than the rest of the step.
     """
+    if jnp.iscomplexobj(like):
+        both = _scattered(jnp.zeros((2, *like.shape), like.real.dtype))
+        return jax.lax.complex(both[0], both[1])
     bits = jnp.arange(like.size, dtype=jnp.uint32) * jnp.uint32(0x9E3779B1)
     bits = (bits ^ (bits >> 15)) * jnp.uint32(0x85EBCA77)
     sign = 1 - 2 * (bits >> 31).astype(jnp.float32)

@@ -79,7 +79,8 @@ def _settings(equation: Any) -> tuple[Any, ...]:
         ends = zip(params["start_indices"], params["limit_indices"], params["strides"] or [1] * len(first), strict=True)
         cut = [(axis, *end) for axis, end in enumerate(ends) if end != (0, first[axis], 1)]
         # As shares, so that half of two batches joined is half whatever their size.
-        told += [(axis, start / first[axis], stop / first[axis], stride) for axis, start, stop, stride in cut]
+        shares = [(axis, max(1, first[axis]), *end) for axis, *end in cut]
+        told += [(axis, start / size, stop / size, stride) for axis, size, start, stop, stride in shares]
     if "slice_sizes" in params:
         paired = getattr(params.get("dimension_numbers"), "operand_batching_dims", ())
         sizes = enumerate(params["slice_sizes"])

@@ -150,8 +150,9 @@ def _output_root(
 
     curvature, slope = jax.vmap(jax.jacfwd(slopes, has_aux=True))(z, examples.batch[1])
     scale = LossScale.seen(z, slope, jnp.sum(jnp.abs(curvature), axis=2), examples.channels, examples.heaviest)
-    one = scale.divisor * examples.heaviest
-    slope, curvature = slope / one, curvature / one + scale.lift / one * jnp.eye(examples.width, dtype=z.dtype)
+    one = scale.divisor * jnp.asarray(examples.heaviest, z.dtype)
+    lift = (scale.lift / one * examples.own_weights(z)).astype(z.dtype).reshape(-1, 1, 1)
+    slope, curvature = slope / one, curvature / one + lift * jnp.eye(examples.width, dtype=z.dtype)
     # Where a loss has slope but no curvature (the tails of Huber's, a saturated softmax) a tiny root keeps the slope:
     # products of r and R are what counts, and in them its size cancels.
     root = batched_root(curvature, lambda: curvature_elsewhere(examples, z) / one)

@@ -117,6 +117,7 @@ def newton(
             the partition.
         MemoryError: from `init`, for a block whose matrix and factor alone exceed what is free; `memory_estimate` tells
             what a whole step takes.
+        TypeError: for a solver that is none.
     """
     if clip is not None and not clip > 0:
         raise ValueError(f"clip is {clip}: it bounds the entries of the direction and must be positive, or None")

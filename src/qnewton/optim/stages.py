@@ -125,7 +125,6 @@ def solve_block(
 
     Raises:
         ValueError: for a first guess in other coordinates than the user's.
-        TypeError: for what is no linear solver.
     """
     if start is not None and in_units_only(system.coordinates):
         # `R` is diagonal, so its inverse is that of its transpose.
