@@ -114,7 +114,7 @@ def test_an_imaginary_part_alone_has_a_unit():
     assert float(scale.lift) == 0
 
 
-@pytest.mark.parametrize("name", ["kfac", "dual"])
+@pytest.mark.parametrize("name", ["kfac", "dual", "newton by rule"])
 def test_weights_times_a_number_are_the_same_flat_loss_and_padding_is_nothing(name, x64):
     x = jnp.asarray(np.random.default_rng(0).standard_normal((8, 3)))
     weights = jnp.asarray([1.0, 0, 2, 1, 0, 3, 1, 0])
@@ -126,7 +126,11 @@ def test_weights_times_a_number_are_the_same_flat_loss_and_padding_is_nothing(na
             return jnp.abs(z[:, 0] - y), factor * weight
 
         objective = q.Objective(lambda p, x: (x @ p["w"] + p["b"]).astype(outputs), loss)
-        optimizer = q.kfac(objective) if name == "kfac" else q.dual_newton(objective, metric=q.Levenberg())
+        optimizer = {
+            "kfac": lambda: q.kfac(objective),
+            "dual": lambda: q.dual_newton(objective, metric=q.Levenberg()),
+            "newton by rule": lambda: q.newton(objective, solver=q.Cholesky(), step=q.QuadraticModel()),
+        }[name]()
         batch = x, (5 * x[:, 0], weights)
         state = optimizer.init(params)
         updates, after = jax.jit(optimizer.update)(jax.grad(objective)(params, batch), state, params, batch=batch)
@@ -137,7 +141,8 @@ def test_weights_times_a_number_are_the_same_flat_loss_and_padding_is_nothing(na
     assert float(jnp.max(jnp.abs(updates["w"]))) > 0
     for leaf, other in zip(jax.tree.leaves(updates), jax.tree.leaves(step(7.0)), strict=True):
         np.testing.assert_allclose(leaf, other, rtol=1e-8)
-    step(1.0, "float32")  # outputs of another dtype leave the state its own
+    for outputs in ("float32", "bfloat16"):  # of another dtype than the state
+        step(1.0, outputs)
 
 
 def test_what_a_step_computes_anyway_gives_the_same_unit():

@@ -232,7 +232,7 @@ def test_a_compiler_that_refuses_the_step_is_an_answer_and_one_without_plans_is_
     assert not found.fits
     assert str(found).startswith("peak beyond what the compiler accepts for this device, besides")
     monkeypatch.setattr(jax.stages.Lowered, "compile", lambda *_, **__: SimpleNamespace(memory_analysis=lambda: None))
-    with pytest.raises(NotImplementedError, match="tells no plan"):
+    with pytest.raises(RuntimeError, match="tells no plan of a step's memory: ask with JAX_PLATFORMS=cpu"):
         q.memory_estimate(OBJECTIVE, PARAMS, DATA, optimizer=optimizer)
 
 

@@ -142,7 +142,7 @@ def memory_estimate(
     Raises:
         ValueError, TypeError: for parameters that are empty or not floating-point, and as `newton` for its options.
         ValueError: for a `where` that holds for no block, or for options beside an optimizer.
-        NotImplementedError: where the backend tells no plan.
+        RuntimeError: where the backend tells no plan.
     """
     check_params(params)
     if optimizer is not None and options:
@@ -197,7 +197,10 @@ def _planned(traced: Any) -> int | None:
             raise
         return None
     if plan is None:
-        raise NotImplementedError(f"the compiler for {jax.default_backend()} tells no plan of a step's memory")
+        raise RuntimeError(
+            f"the compiler for {jax.default_backend()} tells no plan of a step's memory: ask with "
+            "JAX_PLATFORMS=cpu for the plan on a CPU, or run a step on a part of the batch and watch its memory"
+        )
     return plan.temp_size_in_bytes
 
 
