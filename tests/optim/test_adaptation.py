@@ -16,7 +16,7 @@ RULES = {
     "fixed": q.Fixed(),
     "levenberg-marquardt": q.LevenbergMarquardt(),
     "levenberg-marquardt, all set": q.LevenbergMarquardt(
-        start=2.0, shrink=0.1, grow=10.0, good=0.9, poor=0.1, smallest=0.5, largest=50.0
+        damping=2.0, shrink=0.1, grow=10.0, good=0.9, poor=0.1, smallest=0.5, largest=50.0
     ),
 }
 RATIOS = [-np.inf, -1.0, 0.0, 1e-30, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1e30, np.inf, np.nan]
@@ -100,11 +100,11 @@ def test_no_history_leaves_the_limits(scale, ratios):
 
 
 BAD = {
-    "start 0": {"start": 0.0, "smallest": 0.0},
+    "start 0": {"damping": 0.0, "smallest": 0.0},
     "smallest negative": {"smallest": -1.0},
-    "start below smallest": {"start": 0.1, "smallest": 0.2},
-    "start above largest": {"start": 10.0, "largest": 5.0},
-    "start NaN": {"start": float("nan")},
+    "start below smallest": {"damping": 0.1, "smallest": 0.2},
+    "start above largest": {"damping": 10.0, "largest": 5.0},
+    "start NaN": {"damping": float("nan")},
     "shrink 0": {"shrink": 0.0},
     "shrink 1": {"shrink": 1.0},
     "shrink negative": {"shrink": -0.5},
@@ -118,7 +118,7 @@ BAD = {
 
 @pytest.mark.parametrize("arguments", BAD.values(), ids=BAD.keys())
 def test_bad_settings_are_refused_with_the_rule_they_break(arguments):
-    with pytest.raises(ValueError, match=r"smallest <= start <= largest|0 < shrink < 1 < grow") as caught:
+    with pytest.raises(ValueError, match=r"smallest <= damping <= largest|0 < shrink < 1 < grow") as caught:
         q.LevenbergMarquardt(**arguments)
     assert all(str(value) in str(caught.value) for value in arguments.values())
 

@@ -90,7 +90,7 @@ BLOCKS = HIDDEN + 1
 GROUPS = 3
 CASES: dict[str, dict[str, Any]] = {
     "Hybrid": {"solver": hybrid(), "conditioning": [qn.Prune(0.7), qn.Damp(0.3)]},
-    "each its own damping": {"solver": lx.LU(), "adaptation": qn.LevenbergMarquardt(per_block=True, start=1e-2)},
+    "each its own damping": {"solver": lx.LU(), "adaptation": qn.LevenbergMarquardt(per_block=True, damping=1e-2)},
     "CG, warm": {
         "solver": qn.CG(rtol=1e-9, preconditioner=qn.KFAC()),
         "warm_start": True,

@@ -104,7 +104,7 @@ PRIMAL += [(name, True, "float32") for name in ("squares", "weighted cross-entro
 def test_the_step_is_the_primal_one(name, accelerated, dtype, problem_of):
     case, problem = CASES[name], problem_of(dtype)
     objective, batch = set_up(case, problem, dtype)
-    optimizer = dual_newton(objective, start=0.5, acceleration=0.75 if accelerated else None)
+    optimizer = dual_newton(objective, damping=0.5, acceleration=0.75 if accelerated else None)
     updates, state = step_of(optimizer, problem.params, batch)
     assert bool(state.info.accepted)
     expected = primal(case, problem.oracle, float(state.info.damping), accelerated)
@@ -123,7 +123,7 @@ def test_the_step_is_the_primal_one(name, accelerated, dtype, problem_of):
 def test_the_predicted_decrease_is_the_model_s(name, accelerated, problem_of, x64):
     case, problem = CASES[name], problem_of("float64")
     objective, batch = set_up(case, problem, "float64")
-    optimizer = dual_newton(objective, start=0.5, acceleration=0.75 if accelerated else None)
+    optimizer = dual_newton(objective, damping=0.5, acceleration=0.75 if accelerated else None)
     updates, state = step_of(optimizer, problem.params, batch)
     actual = state.info.loss - objective(optax.apply_updates(problem.params, updates), batch)
     point = Point.of(objective, problem.params, batch)
@@ -143,7 +143,7 @@ def arctangent() -> tuple[Any, dict[str, Any], Any]:
 
 def test_a_refused_step_is_zero_and_the_damping_grows(arctangent):
     objective, params, batch = arctangent
-    optimizer = dual_newton(objective, start=1e-3, acceleration=None)
+    optimizer = dual_newton(objective, damping=1e-3, acceleration=None)
     update = jax.jit(optimizer.update)
     updates, state = update(params, optimizer.init(params), params, batch=batch)
     dampings = [float(state.damping)]
@@ -310,7 +310,7 @@ def test_a_loss_without_curvature_still_has_a_slope():
     params = {"w": jnp.zeros((4, 1))}
     x = jnp.asarray(np.random.default_rng(0).standard_normal((3, 4)), jnp.float32)
     y = jnp.asarray([0.1, 50.0, -70.0])
-    optimizer = dual_newton(objective, start=3.0)
+    optimizer = dual_newton(objective, damping=3.0)
     updates, state = step_of(optimizer, params, (x, y))
     gradient = jax.grad(objective)(params, (x, y))["w"][:, 0]
     curvature = jnp.outer(x[0], x[0]) / 3 + state.info.damping * jnp.eye(4)
@@ -321,7 +321,7 @@ def test_a_loss_without_curvature_still_has_a_slope():
 
 def test_a_batch_with_nan_moves_nothing_and_the_next_one_does(problem_of):
     problem = problem_of()
-    optimizer = dual_newton(problem.objective, start=0.5)
+    optimizer = dual_newton(problem.objective, damping=0.5)
     update = jax.jit(optimizer.update)
     x, y = problem.batch
     state = optimizer.init(problem.params)
@@ -385,7 +385,7 @@ def test_an_early_step_is_the_primal_one_of_a_part(name, x64, problem_of, monkey
     monkeypatch.setattr(dual_sample, "SMALLEST", 1)
     case, problem = CASES[name], problem_of("float64")
     objective, batch = set_up(case, problem, "float64")
-    optimizer = dual_newton(objective, start=0.5, sample=2)
+    optimizer = dual_newton(objective, damping=0.5, sample=2)
     part = dual_sample.part_of(Point.of(objective, problem.params, batch).examples, 2, jnp.int32(0))
     assert part is not None
     updates, state = step_of(optimizer, problem.params, batch)
@@ -399,7 +399,7 @@ def test_an_early_step_is_the_primal_one_of_a_part(name, x64, problem_of, monkey
     assert float(after) < float(state.info.loss)
 
 
-@pytest.mark.parametrize("arguments", [{"start": 0.0}, {"start": np.inf}, {"acceleration": 0.0}])
+@pytest.mark.parametrize("arguments", [{"damping": 0.0}, {"damping": np.inf}, {"acceleration": 0.0}])
 def test_settings_out_of_range_are_refused(arguments, problem_of):
     with pytest.raises(ValueError, match="must be positive"):
         dual_newton(problem_of().objective, **arguments)

@@ -109,7 +109,7 @@ def made(objective: qn.Objective, **changed: Any) -> Any:
         "momentum": MOMENTUM,
         "average": AVERAGE,
         "weight_decay": DECAY,
-        "period": 2,
+        "refresh": 2,
         "bound": BOUND,
     }
     return qn.fisher_newton(objective, RATE, **settings | changed)
@@ -163,7 +163,7 @@ def test_a_schedule_is_followed() -> None:
 
 def test_a_batch_that_is_not_finite_moves_nothing_and_is_forgotten() -> None:
     objective, params, given = problem(jnp.float32)
-    optimizer = made(objective, period=1)
+    optimizer = made(objective, refresh=1)
     x, y = given[1]
     broken = (x.at[0, 0].set(jnp.nan), y)
     one, state, infos = trained(optimizer, objective, params, [given[0], broken, given[2]])
@@ -210,7 +210,7 @@ def test_units(shape: tuple[int, ...], largest: int, expected: tuple[int, int]) 
         ({"momentum": 1.0}, "momentum is 1.0: the weight of the past must be in"),
         ({"average": -0.1}, "average is -0.1: the weight of the past must be in"),
         ({"bound": 0.0}, "bound is 0.0: the largest root mean square"),
-        ({"period": 0}, "period is 0: steps between two refreshes"),
+        ({"refresh": 0}, "refresh is 0: steps between two refreshes"),
         ({"largest": 1.5}, "largest is 1.5: most parameters of a block"),
         ({"weight_decay": -1.0}, "weight_decay is -1.0: it must be finite"),
     ],

@@ -154,7 +154,7 @@ def test_info_agrees_with_the_loss_and_factors_are_refreshed_on_time(problem_of,
         return original(*given)
 
     monkeypatch.setattr(estimation, "probe", counted)
-    optimizer = q.kfac(objective, period=3)
+    optimizer = q.kfac(objective, refresh=3)
     params, state, losses, infos, traces = run(optimizer, objective, problem.params, problem.batch, 10)
     jax.effects_barrier()
     assert traces == 1
@@ -288,7 +288,7 @@ def test_the_key_reaches_the_model():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda o: q.kfac(o, period=0), "period is 0"),
+        (lambda o: q.kfac(o, refresh=0), "refresh is 0"),
         (lambda o: q.kfac(o, average=1.0), "average is 1.0"),
         (lambda o: q.kfac(o, probes=0), "probes is 0"),
         (lambda o: q.QuadraticModel(damping=0.0), "damping starts at 0.0"),

@@ -18,7 +18,7 @@ OPTIMIZERS: dict[str, Callable[[q.Objective], Any]] = {
     "kfac": q.kfac,
     "kfac, clipped": lambda objective: q.kfac(objective, step=q.KLClip()),
     "dual_newton": q.dual_newton,
-    "fisher_newton": lambda objective: q.fisher_newton(objective, 0.05, period=4),
+    "fisher_newton": lambda objective: q.fisher_newton(objective, 0.05, refresh=4),
     "newton": lambda objective: q.newton(objective, solver=q.Cholesky()),
     "newton, constant damping": lambda objective: q.newton(objective, solver=q.LU(), adaptation=q.Fixed()),
     "newton, plane": lambda objective: q.newton(objective, solver=q.Cholesky(), step=q.QuadraticModel()),

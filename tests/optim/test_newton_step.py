@@ -121,7 +121,7 @@ def test_the_ratio_is_the_actual_over_the_predicted_decrease(x64, problem_of, hy
         partition=PARTITIONS[partition],
         conditioning=[q.Damp(0.5)],
         solver=hybrid_of("float64"),
-        adaptation=q.LevenbergMarquardt(start=4.0, shrink=0.5, grow=2.0, good=0.75, poor=0.25),
+        adaptation=q.LevenbergMarquardt(damping=4.0, shrink=0.5, grow=2.0, good=0.75, poor=0.25),
     )
     step, _ = step_of(optimizer, problem.objective)
     _, state, updates = step(problem.params, optimizer.init(problem.params), problem.batch)

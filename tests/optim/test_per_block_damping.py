@@ -29,7 +29,7 @@ def test_ratios_are_shares_of_the_decrease_over_predictions(start: float, proble
         partition=qn.per_tensor,
         conditioning=[qn.Shift(0.3)],
         solver=qn.Cholesky(),
-        adaptation=per_block(start=start),
+        adaptation=per_block(damping=start),
     )
     step, traces = step_of(optimizer, problem.objective)
     _, state, updates = step(problem.params, optimizer.init(problem.params), problem.batch)
@@ -122,7 +122,7 @@ def test_it_trains_and_every_refusal_raises_a_scale(problem_of, step_of) -> None
         partition=qn.per_layer,
         conditioning=[qn.Damp(0.5)],
         solver=qn.Cholesky(),
-        adaptation=per_block(start=1e-3),
+        adaptation=per_block(damping=1e-3),
     )
     step, _ = step_of(optimizer, problem.objective)
     params, state, losses = problem.params, optimizer.init(problem.params), []

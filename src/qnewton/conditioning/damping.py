@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from ..core.operators import Shifted, max_entry
 from ..core.records import Exact, System
+from ..core.renamed import renamed
 from ..core.ritz import ritz_values
 from .base import AbstractConditioner
 from .guarantee import Conditioning, Definiteness, Guarantee
@@ -49,26 +50,27 @@ class Damp(AbstractConditioner):
         return raised(system, scale.astype(largest.dtype) * self.relative * (largest + self.offset))
 
 
+@renamed(amount="offset")
 class Shift(AbstractConditioner):
-    """`H + amount I`, in units of the matrix (Levenberg 1944); `scale` multiplies it.
+    """`H + offset I`, in units of the matrix (Levenberg 1944); `scale` multiplies it.
 
     Attributes:
-        amount: at least 0.
+        offset: at least 0.
     """
 
-    amount: float = eqx.field(static=True, converter=float)
+    offset: float = eqx.field(static=True, converter=float)
 
     def __check_init__(self):
-        if not 0 <= self.amount < float("inf"):
-            raise ValueError(f"the shift is {self.amount}: it must be a finite number of at least 0")
+        if not 0 <= self.offset < float("inf"):
+            raise ValueError(f"the shift is {self.offset}: it must be a finite number of at least 0")
 
     @property
     def guarantee(self) -> Guarantee:
-        return _damped("the amount")
+        return _damped("the offset")
 
     def __call__(self, system: System, scale: Float[Array, ""]) -> System:
-        """Add `scale` times the amount to the diagonal."""
-        return raised(system, scale.astype(system.damping.dtype) * self.amount)
+        """Add `scale` times the offset to the diagonal."""
+        return raised(system, scale.astype(system.damping.dtype) * self.offset)
 
 
 class DampSpectral(AbstractConditioner):

@@ -15,7 +15,7 @@ from .agreement import agree, random_batch
 from .batch import Batch, OutputRows, batch_of, example_count, leads, mapped
 from .checks import check_batch, check_labels
 from .coupling import first_meeting, place, traced
-from .objective import Objective
+from .objective import Objective, check_objective
 from .same_program import same_program
 
 
@@ -325,6 +325,7 @@ def independence(objective: Objective, params: PyTree, batch: Batch, key: Key[Ar
         ValueError: for a batch or labels that cannot be right, and if the leading axis of the outputs does not count
             the examples.
     """
+    check_objective(objective, "the curvature of a block")
     check_batch(batch)
     inputs, targets = batch
     model, outputs = traced(lambda p, x: objective.outputs(p, x, key), params, inputs)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from ..core.kinds import check_kind
 from ..core.operators import AbstractCurvatureOperator, AbstractRoot, KroneckerFactors, Path
 from .base import AbstractCurvature
 from .chunks import sum_over_chunks
@@ -30,6 +31,7 @@ class Microbatched(AbstractCurvature):
     size: int = eqx.field(static=True)
 
     def __check_init__(self):
+        check_kind(self.inner, AbstractCurvature, "Microbatched: inner", "GaussNewton()")
         if self.size < 1:
             raise ValueError(f"size is {self.size}: at least one example has to be handled at a time")
 

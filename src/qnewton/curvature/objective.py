@@ -10,10 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from ..core.constants import unfolded
+from ..core.kinds import check_function, said
 from .batch import Batch, batch_of, example_count, leads, mapped
 from .checks import check_batch, check_labels
 
-__all__ = ["Batch", "Objective"]
+__all__ = ["Batch", "Objective", "check_objective"]
 
 
 class Objective(eqx.Module):
@@ -49,6 +50,8 @@ class Objective(eqx.Module):
     whole_batch: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
+        check_function(self.predict, "Objective: predict", "a function of (params, inputs) that returns the outputs")
+        check_function(self.loss, "Objective: loss", "a function of (outputs, targets): one value per example")
         if not 0 <= self.l2 < float("inf"):
             raise ValueError(f"l2 is {self.l2}: the factor on the squared parameters must be finite and at least 0")
 
@@ -179,6 +182,23 @@ class Objective(eqx.Module):
                 f"predict returned {type(found).__name__}: with has_state=True it must return (outputs, state)"
             )
         return found
+
+
+def check_objective(objective: Any, who: str) -> None:
+    """Refuse what is no objective.
+
+    Args:
+        objective: as it was given.
+        who: the function that it was given to, e.g. `newton`.
+
+    Raises:
+        TypeError: says how to make one.
+    """
+    if not isinstance(objective, Objective):
+        raise TypeError(
+            f"{who} takes an Objective, and got {said(objective)}: write qnewton.Objective(predict, loss), where "
+            "predict(params, inputs) returns the outputs and loss(outputs, targets) one value per example"
+        )
 
 
 def _weighted(

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from ..core.kinds import check_kind
 from ..core.records import Kind, System, SystemEstimate
 from .automatic import Automatic
 from .base import AbstractEstimator, assemble, norms_of, proven_definite
@@ -46,6 +47,7 @@ class Reuse(AbstractEstimator):
     max_age: int = eqx.field(static=True, default=10)
 
     def __check_init__(self):
+        check_kind(self.estimator, AbstractEstimator, "Reuse: estimator", "Automatic()")
         if not (isinstance(self.max_age, int) and self.max_age >= 1):
             raise ValueError(f"max_age is {self.max_age}: steps that one estimate serves, an integer of at least 1")
 

@@ -119,7 +119,7 @@ def make_conditioning(options: ConditioningOptions) -> tuple[AbstractConditioner
 
 def make_adaptation(options: ConditioningOptions) -> AbstractAdaptation:
     """The damping policy."""
-    return LevenbergMarquardt(start=options.damping_scale) if options.adapt_damping else Fixed()
+    return LevenbergMarquardt(damping=options.damping_scale) if options.adapt_damping else Fixed()
 
 
 def make_solvers(options: SchedulingOptions) -> tuple[AbstractSolver, ...]:

@@ -14,5 +14,5 @@ def check_positive(name: str, value: float, unit: str) -> None:
     Raises:
         ValueError: with name and value.
     """
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} is {value}: it must be a positive number {unit}")
+    if isinstance(value, str) or not 0 < value < math.inf:
+        raise ValueError(f"{name} is {value!r}: it must be a positive number {unit}")

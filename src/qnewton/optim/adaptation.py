@@ -9,6 +9,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from ..core.renamed import renamed
+
 
 class AbstractAdaptation(eqx.Module):
     """Turns the reduction ratio of a step into the damping scale of the next one.
@@ -77,6 +79,7 @@ class Fixed(AbstractAdaptation):
         return jnp.ones((), bool)
 
 
+@renamed(start="damping")
 class LevenbergMarquardt(AbstractAdaptation):
     """Less damping while the quadratic model predicts well, more where it fails (Marquardt 1963; Martens 2010, 4.1).
 
@@ -84,7 +87,7 @@ class LevenbergMarquardt(AbstractAdaptation):
     update to be applied as it is, so `newton` must come last in an `optax.chain`.
 
     Attributes:
-        start: first scale on the damping, positive.
+        damping: first factor on the damping of the conditioning, positive.
         shrink: factor in (0, 1) where the ratio exceeds `good`.
         grow: factor above 1 where the ratio falls below `poor`, squared where the loss rose.
         good, poor: thresholds on the reduction ratio.
@@ -98,7 +101,7 @@ class LevenbergMarquardt(AbstractAdaptation):
 
     tries: ClassVar[bool] = True
 
-    start: float = eqx.field(static=True, default=1.0)
+    damping: float = eqx.field(static=True, default=1.0)
     shrink: float = eqx.field(static=True, default=0.3)
     grow: float = eqx.field(static=True, default=3.0)
     good: float = eqx.field(static=True, default=0.75)
@@ -109,10 +112,10 @@ class LevenbergMarquardt(AbstractAdaptation):
 
     def __check_init__(self):
         smallest = math.ulp(0.0) if self.smallest is None else self.smallest
-        if not 0 < smallest <= self.start <= self.largest:
+        if not 0 < smallest <= self.damping <= self.largest:
             raise ValueError(
-                f"the damping scale starts at {self.start} with limits {self.smallest} to {self.largest}: all must be "
-                "positive, in the order smallest <= start <= largest. Damping is never negative"
+                f"the damping starts at {self.damping} with limits {self.smallest} to {self.largest}: all must be "
+                "positive, in the order smallest <= damping <= largest. Damping is never negative"
             )
         if not (0 < self.shrink < 1 < self.grow and self.poor < self.good):
             raise ValueError(
@@ -121,7 +124,7 @@ class LevenbergMarquardt(AbstractAdaptation):
             )
 
     def initial(self) -> float:
-        return self.start
+        return self.damping
 
     def adapt(self, scale: Float[Array, ""], ratio: Float[Array, ""]) -> Float[Array, ""]:
         factor = jnp.select(
@@ -134,4 +137,4 @@ class LevenbergMarquardt(AbstractAdaptation):
         return decrease > 0
 
     def least(self, rows: int, dtype: jnp.dtype) -> float:
-        return min(self.start, rows * float(jnp.finfo(dtype).eps)) if self.smallest is None else self.smallest
+        return min(self.damping, rows * float(jnp.finfo(dtype).eps)) if self.smallest is None else self.smallest

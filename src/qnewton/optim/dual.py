@@ -9,12 +9,14 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from ..conditioning import AbstractMetric, Levenberg, Marquardt
 from ..core.constants import unfolded
+from ..core.kinds import check_kind
+from ..core.renamed import renamed
 from ..core.status import Status
 from ..core.trees import check_gradients, check_params
 from ..curvature import Objective, whole
 from ..curvature.checks import check_batch
 from ..curvature.independence import independence
-from ..curvature.objective import Batch
+from ..curvature.objective import Batch, check_objective
 from ..curvature.point import Point
 from .dual_sample import Sampling, part_of
 from .dual_trials import Options, Tried, try_two
@@ -75,10 +77,11 @@ class DualNewtonState(NamedTuple):
     info: DualNewtonInfo
 
 
+@renamed(start="damping")
 def dual_newton(
     objective: Objective,
     *,
-    start: float = 0.1,
+    damping: float = 0.1,
     acceleration: float | None = 0.75,
     sample: int | None = 3,
     metric: AbstractMetric | None = None,
@@ -118,7 +121,7 @@ def dual_newton(
     Args:
         objective: what is minimised; its loss must be convex in the outputs, its batches should be the full data or
             large, since a noisy loss misleads the damping.
-        start: first damping relative to the mean diagonal entry of `K`, positive.
+        damping: first damping, relative to the mean diagonal entry of `K`, positive.
         acceleration: largest `2 |a| / |d|`, to which longer accelerations are shortened (the source rejects above
             0.75); None leaves them out, and so does a model with `jax.custom_vjp`, which has no second derivative
             along a direction.
@@ -138,8 +141,11 @@ def dual_newton(
             missing batch.
         MemoryError: from `update`, for more residuals than fit in memory.
     """
-    if not 0 < start < float("inf"):
-        raise ValueError(f"start is {start}: the first damping is relative to the curvature and must be positive")
+    check_objective(objective, "dual_newton")
+    if metric is not None:
+        check_kind(metric, AbstractMetric, "dual_newton: metric", "Marquardt()")
+    if not 0 < damping < float("inf"):
+        raise ValueError(f"damping is {damping}: the first damping is relative to the curvature and must be positive")
     if acceleration is not None and not acceleration > 0:
         raise ValueError(
             f"acceleration is {acceleration}: it bounds 2 |a| / |d| and must be positive, or None for no acceleration"
@@ -151,7 +157,7 @@ def dual_newton(
         default = Marquardt(sizes=SIZES) if is_fit(params) else Levenberg()
         # A second derivative along the step takes forward mode twice.
         bending = None if reverse_only else acceleration
-        return Options(start, bending, default if metric is None else metric)
+        return Options(damping, bending, default if metric is None else metric)
 
     def init(params: PyTree) -> DualNewtonState:
         check_params(params)

@@ -9,12 +9,13 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from ..core.constants import unfolded
+from ..core.renamed import renamed
 from ..core.status import Status
 from ..core.trees import check_gradients, check_params
 from ..curvature.checks import check_batch
 from ..curvature.independence import independence
 from ..curvature.loss_scale import LossScale
-from ..curvature.objective import Batch, Objective
+from ..curvature.objective import Batch, Objective, check_objective
 from ..curvature.point import Point
 from .unit_fisher import UnitInverse, second_moments, units_of
 
@@ -67,13 +68,14 @@ class FisherNewtonState(NamedTuple):
     info: FisherNewtonInfo
 
 
+@renamed(period="refresh")
 def fisher_newton(
     objective: Objective,
     learning_rate: optax.ScalarOrSchedule = 0.01,
     *,
     damping: float = 0.1,
     momentum: float = 0.9,
-    period: int = 20,
+    refresh: int = 20,
     average: float = 0.9,
     bound: float = 1.0,
     weight_decay: float = 0.01,
@@ -106,7 +108,7 @@ def fisher_newton(
         learning_rate: typical change of a parameter in a step, or a schedule of it. Positive.
         damping: relative to each block's mean diagonal entry, positive.
         momentum: weight of the past in the mean of gradients, in [0, 1).
-        period: steps from one refresh of the blocks to the next, at least 1.
+        refresh: steps from one refresh of the blocks to the next, at least 1.
         average: weight of the past in a block, in [0, 1); the first refreshes weigh alike.
         bound: largest root mean square of a unit's direction, positive; infinity does not bound.
         weight_decay: decoupled, at least 0.
@@ -122,6 +124,7 @@ def fisher_newton(
             params or batch, or for a model that couples its examples.
         TypeError: from `init`, for parameters that are not floating-point arrays of one dtype.
     """
+    check_objective(objective, "fisher_newton")
     if not callable(learning_rate) and not 0 < learning_rate < float("inf"):
         raise ValueError(f"learning_rate is {learning_rate}: it must be positive and finite, e.g. 0.01, or a schedule")
     if not 0 < damping < float("inf"):
@@ -134,7 +137,7 @@ def fisher_newton(
         if not 0 <= value < 1:
             raise ValueError(f"{name} is {value}: the weight of the past must be in [0, 1)")
     for name, value, what in (
-        ("period", period, "steps between two refreshes of the blocks"),
+        ("refresh", refresh, "steps between two refreshes of the blocks"),
         ("largest", largest, "most parameters of a block"),
     ):
         if not (isinstance(value, int) and value >= 1):
@@ -155,7 +158,7 @@ def fisher_newton(
         past = jax.tree.map(jnp.zeros_like, params)
         return FisherNewtonState(number, number, never, zero, past, zero, moments, inverses, info)
 
-    def refresh(
+    def refreshed(
         state: FisherNewtonState, params: PyTree, point: Point
     ) -> tuple[tuple[Array, ...], UnitInverse, Int[Array, ""]]:
         point = point.singly("fisher_newton")
@@ -198,10 +201,10 @@ def fisher_newton(
         # Made here, because it traces the model, which a branch must not do.
         verdict = independence(objective, params, batch, key)
         point = Point.of(scale.applied(objective, lifted=False), params, batch, key, verdict)
-        due = finite & ((state.age < 0) | (state.age >= period - 1))
+        due = finite & ((state.age < 0) | (state.age >= refresh - 1))
         moments, inverses, refreshes = jax.lax.cond(
             due,
-            lambda: refresh(state, params, point),
+            lambda: refreshed(state, params, point),
             lambda: (state.moments, state.inverses, state.refreshes),
         )
         age = jnp.where(due, 0, jnp.where(state.age < 0, -1, state.age + 1)).astype(jnp.int32)

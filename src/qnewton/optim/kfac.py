@@ -9,13 +9,15 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from ..core.constants import unfolded
+from ..core.kinds import check_kind
 from ..core.operators import KroneckerFactors
+from ..core.renamed import renamed
 from ..core.status import Status
 from ..core.trees import check_gradients, check_params, ravel
 from ..curvature.checks import check_batch
 from ..curvature.factors import estimate_factors
 from ..curvature.loss_scale import LossScale
-from ..curvature.objective import Batch, Objective
+from ..curvature.objective import Batch, Objective, check_objective
 from ..curvature.point import Point
 from .kronecker_inverse import KroneckerInverse
 from .layer_structure import layers_and_layout, program_of_inputs
@@ -79,11 +81,12 @@ class KFACState(NamedTuple):
     info: KFACInfo
 
 
+@renamed(period="refresh")
 def kfac(
     objective: Objective,
     *,
     step: AbstractStepRule | None = None,
-    period: int = 5,
+    refresh: int = 5,
     average: float = 0.5,
     probes: int = 1,
     example: PyTree | None = None,
@@ -102,12 +105,12 @@ def kfac(
     the gradient together with the update, so that they share the forward pass.
 
     The default, `QuadraticModel()`, is for the full batch or large ones. For small random batches:
-    `kfac(objective, step=KLClip(), period=10, average=0.95)`, judged by a running average of the parameters.
+    `kfac(objective, step=KLClip(), refresh=10, average=0.95)`, judged by a running average of the parameters.
 
     Args:
         objective: what is minimised; `key` is handed on to its model.
         step: how far to go along the direction: `QuadraticModel()` (default), `TrustRegion()` or `KLClip()`.
-        period: steps from one refresh of factors and inverses to the next; nothing is computed for them in between.
+        refresh: steps from one refresh of factors and inverses to the next; nothing is computed for them in between.
         average: weight of the old factors in the running average, in [0, 1).
         probes: backward passes per refresh; more make the output factors less noisy.
         example: the model's inputs, arrays or `jax.ShapeDtypeStruct` with a leading axis, for `init` to lay out its
@@ -124,8 +127,11 @@ def kfac(
             needed; from `update`, without params or batch, or where the batch does not fit the state.
         TypeError: from `init`, for parameters that are not floating-point arrays of one dtype.
     """
-    if not (isinstance(period, int) and period >= 1):
-        raise ValueError(f"period is {period}: steps between two refreshes of the factors, an integer of at least 1")
+    check_objective(objective, "kfac")
+    if step is not None:
+        check_kind(step, AbstractStepRule, "kfac: step", "KLClip()")
+    if not (isinstance(refresh, int) and refresh >= 1):
+        raise ValueError(f"refresh is {refresh}: steps between two refreshes of the factors, an integer of at least 1")
     if not 0 <= average < 1:
         raise ValueError(f"average is {average}: the weight of the old factors must be in [0, 1)")
     if not (isinstance(probes, int) and probes >= 1):
@@ -157,7 +163,7 @@ def kfac(
             info=info,
         )
 
-    def refresh(
+    def refreshed(
         state: KFACState, params: PyTree, batch: Batch, key: Key[Array, ""] | None
     ) -> tuple[LossScale, KroneckerFactors, KroneckerInverse]:
         point = Point.of(objective, params, batch, key).singly("K-FAC")
@@ -196,9 +202,9 @@ def kfac(
         check_gradients(updates, params)
         gradient = ravel(jax.tree.leaves(updates))
         finite = jnp.all(jnp.isfinite(gradient))
-        due = finite & ((state.age < 0) | (state.age >= period - 1))
+        due = finite & ((state.age < 0) | (state.age >= refresh - 1))
         scale, factors, inverses = jax.lax.cond(
-            due, lambda: refresh(state, params, batch, key), lambda: (state.scale, state.factors, state.inverses)
+            due, lambda: refreshed(state, params, batch, key), lambda: (state.scale, state.factors, state.inverses)
         )
         gradient = gradient / scale.divisor
         age = jnp.where(due, 0, jnp.where(state.age < 0, -1, state.age + 1)).astype(jnp.int32)

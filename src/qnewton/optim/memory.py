@@ -9,9 +9,11 @@ import optax
 from jaxtyping import Array, Key, PyTree
 
 from ..core.buffers import library_bytes
+from ..core.kinds import said
 from ..core.memory import available_bytes, readable, suspended_checks
 from ..core.trees import check_params
 from ..curvature import Batch, Block, GaussNewton, Objective, selected, whole
+from ..curvature.objective import check_objective
 from ..scheduling import Hybrid
 from ..solvers import AbstractSolver
 from .newton import newton
@@ -144,6 +146,9 @@ def memory_estimate(
         ValueError: for a `where` that holds for no block, or for options beside an optimizer.
         RuntimeError: where the backend tells no plan.
     """
+    check_objective(objective, "memory_estimate")
+    if optimizer is not None and not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+        raise TypeError(f"memory_estimate: optimizer is {said(optimizer)}: give a transformation, e.g. kfac(objective)")
     check_params(params)
     if optimizer is not None and options:
         raise ValueError(

@@ -30,6 +30,7 @@ from ..solvers import AbstractSolver, Dual
 from ..solvers.krylov.base import AbstractKrylov
 from ..solvers.refusals import check_linear_solver
 from .adaptation import AbstractAdaptation, LevenbergMarquardt
+from .arguments import check_arguments, check_numbers
 from .assembly import check_partition, joined, plain
 from .blocks import Given, Solved, solve_blocks
 from .by_rule import by_rule, flagged, or_coupled, seen_in_units, stands_for
@@ -119,19 +120,10 @@ def newton(
             what a whole step takes.
         TypeError: for a solver that is none.
     """
-    if clip is not None and not clip > 0:
-        raise ValueError(f"clip is {clip}: it bounds the entries of the direction and must be positive, or None")
-    if not (isinstance(refresh, int) and refresh >= 1):
-        raise ValueError(f"refresh is {refresh}: steps that one curvature serves, an integer of at least 1")
-    if not 0 <= weight_decay < float("inf"):
-        raise ValueError(f"weight_decay is {weight_decay}: it must be finite and at least 0")
-    if not residual_tolerance > 0:
-        raise ValueError(f"residual_tolerance is {residual_tolerance}: it must be positive, e.g. 0.1")
-    if step is not None and (adaptation is not None or learning_rate != 1.0):
-        raise ValueError(
-            f"newton got a step rule, {type(step).__name__}, and a learning rate or an adaptation: the rule stands in "
-            "for both, so leave them away"
-        )
+    check_arguments(
+        objective, learning_rate, curvature, partition, conditioning, metric, correction, adaptation, step, where
+    )
+    check_numbers(refresh, clip, weight_decay, residual_tolerance)
     curvature = GaussNewton() if curvature is None else curvature
     solver = Hybrid() if solver is None else solver
     check_linear_solver(solver, "solver for newton")

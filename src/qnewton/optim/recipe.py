@@ -9,7 +9,7 @@ from ..curvature.checks import check_batch
 from ..curvature.flat import linear_in_outputs, quadratic_in_outputs
 from ..curvature.hessian import Hessian
 from ..curvature.independence import Independence, independence
-from ..curvature.objective import Batch, Objective
+from ..curvature.objective import Batch, Objective, check_objective
 from ..solvers import CG, SaddleFree
 from .dual import dual_newton
 from .fisher_newton import fisher_newton
@@ -31,7 +31,7 @@ def recipe(
     |---|---|
     | full batch, few residuals, or a fit of squares with at most 100 parameters | `dual_newton(objective)` |
     | full batch, more of them | `kfac(objective)` |
-    | mini-batches | `kfac(objective, step=KLClip(), period=10, average=0.95)`; average the parameters to judge it |
+    | mini-batches | `kfac(objective, step=KLClip(), refresh=10, average=0.95)`; average the parameters to judge it |
     | no curvature in the outputs | `newton` with the Hessian and `SaddleFree`, above 1,500 parameters `fisher_newton` |
 
     Few means: examples times outputs at most the number of parameters, and at most 1,500. Then the residuals can be
@@ -58,6 +58,7 @@ def recipe(
         ValueError, TypeError: for parameters that are empty or not floating-point, or a batch that is empty or whose
             arrays differ in length.
     """
+    check_objective(objective, "recipe")
     check_params(params)
     check_batch(batch)
     key = objective.any_key()
@@ -77,5 +78,5 @@ def recipe(
     if not (verdict.model and verdict.loss) and verdict.kind is not Independence.UNDECIDED:
         return newton(objective, solver=CG(rtol=0.1), residual_tolerance=0.5)
     if minibatch:
-        return kfac(objective, step=KLClip(), period=10, average=0.95, example=batch[0])
+        return kfac(objective, step=KLClip(), refresh=10, average=0.95, example=batch[0])
     return kfac(objective, example=batch[0])

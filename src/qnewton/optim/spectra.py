@@ -7,9 +7,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
 from ..conditioning import AbstractConditioner, condition
+from ..core.kinds import check_kind, check_kinds
 from ..core.limits import EXACT_UP_TO
 from ..core.trees import check_params
 from ..curvature import AbstractCurvature, Batch, GaussNewton, Objective, Partition, Point, whole
+from ..curvature.objective import check_objective
 from ..estimation import BlockSpectrum, block_spectrum
 
 
@@ -45,6 +47,10 @@ def spectrum(
     Raises:
         ValueError, TypeError: for parameters that are empty or not floating-point, and blocks that are not finite.
     """
+    check_objective(objective, "spectrum")
+    check_kinds(conditioning, AbstractConditioner, "spectrum: conditioning", "Damp(5e-3)")
+    if curvature is not None:
+        check_kind(curvature, AbstractCurvature, "spectrum: curvature", "Hessian()")
     check_params(params)
     key = objective.any_key() if key is None else key
     curvature = GaussNewton() if curvature is None else curvature

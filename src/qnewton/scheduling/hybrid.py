@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, Int, PyTree
 
+from ..core.kinds import check_kind, check_kinds
 from ..core.operators import block_of
 from ..core.records import System, SystemEstimate
 from ..core.status import Refusal, Verdict
@@ -32,6 +33,11 @@ def _listed(solvers: Any) -> tuple[Any, ...]:
     if not isinstance(solvers, Iterable):
         raise TypeError(f"Hybrid takes a list of candidates and got one {type(solvers).__name__}: write Hybrid([...])")
     return (solvers,) if isinstance(solvers, str) else tuple(solvers)
+
+
+def _sets(assumptions: Any) -> tuple[Any, ...]:
+    check_kinds(assumptions, AbstractAssumptions, "Hybrid: assumptions", "paper()")
+    return tuple(assumptions)
 
 
 class HybridState(eqx.Module):
@@ -92,7 +98,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
     estimator: AbstractEstimator = Automatic()
     classical: ClassicalMachine | None = None
     quantum: QuantumMachine = QuantumMachine()
-    assumptions: tuple[AbstractAssumptions, ...] = eqx.field(converter=tuple, default=(paper(),))
+    assumptions: tuple[AbstractAssumptions, ...] = eqx.field(converter=_sets, default=(paper(),))
     policy: AbstractPolicy = Fastest()
     solves: int = eqx.field(static=True, default=1)
     second: AbstractEstimator | None = None
@@ -102,6 +108,11 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             raise ValueError(
                 f"solves is {self.solves}: right-hand sides that one set-up serves, an integer of at least 1"
             )
+        check_kind(self.estimator, AbstractEstimator, "Hybrid: estimator", "Automatic()")
+        check_kind(self.policy, AbstractPolicy, "Hybrid: policy", "Fastest()")
+        check_kind(self.quantum, QuantumMachine, "Hybrid: quantum", "QuantumMachine(gate_time_s=50e-9)")
+        check_kind(self.classical, (ClassicalMachine, type(None)), "Hybrid: classical", "calibrate(solvers), or None")
+        check_kind(self.second, (AbstractEstimator, type(None)), "Hybrid: second", "Exact(), or None")
         if not self.solvers:
             raise ValueError("Hybrid got no candidates: pass at least one solver, e.g. Hybrid([LU(), QLSA()])")
         if not self.assumptions:
