@@ -40,13 +40,13 @@ def test_a_batch_of_which_every_softmax_has_saturated_has_a_root():
 
     curvature = jax.vmap(jax.hessian(loss))(jnp.asarray(logits, jnp.float32))
     assert not np.isfinite(np.asarray(batched_root(curvature))).all(), "there was nothing to repair"
-    root = np.float64(batched_root(curvature, lambda: jnp.float32(3 / 4)))
+    root = np.float64(batched_root(curvature, jnp.float32(3 / 4)))
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     odds /= odds.sum(axis=1, keepdims=True)
     exact = np.einsum("na,ab->nab", odds, np.eye(4)) - np.einsum("na,nb->nab", odds, odds)
     np.testing.assert_allclose(np.einsum("nab,ncb->nac", root, root), exact, atol=4e-6)
     concave = jnp.asarray([np.eye(2), np.diag([1.0, -1e-3])], jnp.float32)
-    assert np.isnan(np.asarray(batched_root(concave, lambda: jnp.float32(2)))[1]).any()
+    assert np.isnan(np.asarray(batched_root(concave, jnp.float32(2)))[1]).any()
 
 
 def test_far_out_in_the_tails_of_a_loss_of_one_output_its_rounding_is_no_concavity():
@@ -58,5 +58,5 @@ def test_far_out_in_the_tails_of_a_loss_of_one_output_its_rounding_is_no_concavi
     curvature = jax.vmap(jax.hessian(loss))(jnp.zeros((60, 1)), jnp.asarray(targets, jnp.float32))
     assert not np.isfinite(np.asarray(batched_root(curvature))).all(), "there was nothing to repair"
     # The slope there is 1.
-    root = np.asarray(batched_root(curvature, lambda: jnp.float32(1)), np.float64)
+    root = np.asarray(batched_root(curvature, jnp.float32(1)), np.float64)
     np.testing.assert_allclose(root[:, 0, 0] ** 2, 1e-6 / (1e-6 + targets**2) ** 1.5, atol=2e-6)

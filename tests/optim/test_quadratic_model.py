@@ -80,6 +80,23 @@ def test_weights_enter_as_in_the_objective(case):
     np.testing.assert_allclose(model.curvature, expected, rtol=1e-9)
 
 
+def test_a_lift_is_the_curvature_of_a_loss_without_any(case):
+    problem, gradient, _, directions = case
+    weights = np.array([1.0, 0.0, 2.0, 1.0, 0.5, 0.0, 1.0, 3.0])
+    block = q.whole(problem.params)[0]
+    trees = [block.put(problem.params, jnp.asarray(d)) for d in directions]
+    moved = np.einsum("nop,kp->kno", problem.oracle.jacobian(problem.oracle.vector), directions)
+    for given, own in ((None, np.ones(8)), (weights, weights)):
+
+        def loss(z, y, given=given):
+            return jnp.sum(z, axis=1) if given is None else (jnp.sum(z, axis=1), jnp.asarray(given))
+
+        objective = q.Objective(problem.objective.predict, loss)
+        model = PlaneModel.of(objective, problem.params, problem.batch, jnp.asarray(gradient), trees, lift=0.7)
+        expected = 0.7 * np.einsum("kno,n,mno->km", moved, own, moved) / np.sum(own)
+        np.testing.assert_allclose(model.curvature, expected, rtol=1e-9)
+
+
 def test_a_model_without_a_minimum_says_so():
     model = PlaneModel(jnp.ones(2), -jnp.eye(2), jnp.eye(2))
     coefficients, bounded = model.minimiser(0.5)

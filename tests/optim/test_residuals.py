@@ -60,3 +60,21 @@ def test_a_step_is_taken_up_to_the_tolerance_and_not_beyond(factor, status):
     assert float(info.relative_residual) == pytest.approx(residual, rel=1e-9)
     taken = length * GRADIENT if status == q.Status.OK else GRADIENT
     np.testing.assert_allclose(step, taken, rtol=1e-9)
+
+
+@pytest.mark.parametrize("solver", [q.Cholesky(), q.LU(), q.Eigh(), q.CG(1e-4), q.MINRES(1e-4)], ids=lambda s: s.name)
+def test_a_block_is_solved_by_the_same_steps_at_every_scale(solver):
+    """Solvers take the right-hand side as it is handed over, so that its squares would leave the range."""
+    system = System.of(jnp.asarray(MATRIX, "float32"), symmetric=True, eigenvalue_floor=jnp.asarray(0.01, "float32"))
+    solve = jax.jit(lambda gradient: solve_block(solver, system, gradient, 0.1))
+    gradient = jnp.asarray(GRADIENT, "float32")
+    step, info = solve(gradient)
+    assert np.linalg.norm(MATRIX @ np.float64(step) - GRADIENT) <= 1e-3 * np.linalg.norm(GRADIENT)
+    for scale in (2.0**-100, 2.0**100):
+        other, found = solve(gradient * scale)
+        np.testing.assert_array_equal(other, step * scale)
+        assert (found.status, found.relative_residual, found.proven_decrease) == (
+            info.status,
+            info.relative_residual,
+            info.proven_decrease,
+        )

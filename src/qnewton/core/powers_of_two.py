@@ -46,8 +46,11 @@ def shifted(value: Inexact[Array, "*shape"], exponent: Int[Array, "*shape"]) -> 
 
 def unit_of(array: Inexact[Array, "*shape"]) -> Float[Array, ""]:
     """A power of two within a factor of two of the largest entry; 1 where that is zero, subnormal or not finite."""
-    unit = power_of_two(exponent_of(array), jnp.finfo(array.dtype).dtype)
-    return jnp.where(unit > 0, unit, 1)
+    largest = reduce(lax.max, [jnp.max(jnp.abs(part), initial=0) for part in _parts(array)])
+    # Without its fraction a number is the power of two below it; a subnormal one has nothing else, and leaves zero.
+    power = _bits(largest) >> (mantissa := jnp.finfo(largest.dtype).nmant) << mantissa
+    unit = lax.bitcast_convert_type(power, largest.dtype)
+    return jnp.where((unit > 0) & jnp.isfinite(unit), unit, 1)
 
 
 def norm(array: Inexact[Array, "*shape"]) -> Float[Array, ""]:

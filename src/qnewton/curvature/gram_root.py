@@ -11,7 +11,7 @@ from ..core.operators import AbstractRoot
 from .kronecker import Layer
 from .partition import Block
 from .point import Point
-from .roots import batched_root, curvature_elsewhere
+from .roots import batched_root, curvature_and_terms
 
 
 class GramRoot(AbstractRoot):
@@ -41,11 +41,8 @@ class GramRoot(AbstractRoot):
     ) -> "GramRoot":
         """Factor the curvature in the outputs."""
         examples = point.examples
-        outputs = point.outputs_of_all()
-        curvature = jax.vmap(jax.hessian(examples.loss))(outputs, examples.batch[1])
-        half = batched_root(curvature, lambda: curvature_elsewhere(examples, outputs)) / jnp.sqrt(
-            jnp.asarray(examples.total, curvature.dtype)
-        )
+        curvature, _, terms = curvature_and_terms(examples, point.outputs_of_all())
+        half = batched_root(curvature, terms) / jnp.sqrt(jnp.asarray(examples.total, curvature.dtype))
         return cls(half, push, pull, point, block, layers)
 
     @property

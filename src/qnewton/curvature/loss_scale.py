@@ -73,9 +73,8 @@ class LossScale(eqx.Module):
             channels: entries of one position; an example's positions are summed.
             heaviest: largest weight of an example.
         """
-        by_position = [jnp.abs(leaf).reshape(leaf.shape[0], -1, channels) for leaf in (curvature, slope, outputs)]
-        each = [jnp.sum(jnp.max(leaf, axis=2), axis=1) for leaf in by_position]
-        largest, steepest, size = jnp.max(jnp.stack(each), axis=1)
+        by_position = jnp.abs(jnp.stack([curvature, slope, outputs])).reshape(3, outputs.shape[0], -1, channels)
+        largest, steepest, size = jnp.max(jnp.sum(jnp.max(by_position, axis=3), axis=2), axis=1)
         return cls._measured(largest, steepest, size, heaviest, outputs.dtype)
 
     @classmethod
@@ -111,33 +110,16 @@ class LossScale(eqx.Module):
         """The objective's `l2` in units; the number 0 where it has none."""
         return objective.l2 / self.divisor if objective.l2 else 0.0
 
-    def applied(self, objective: Objective, *, lifted: bool = True) -> Objective:
-        """The objective in units, without l2; its curvature with the lift, which changes neither value nor slope."""
+    def applied(self, objective: Objective) -> Objective:
+        """The objective in units, without l2 and without the lift."""
 
         def loss(outputs: PyTree, targets: Any) -> Any:
             pair = objective.loss(outputs, targets)
             values = pair[0] if isinstance(pair, tuple) else pair
-            if lifted:
-                share = (
-                    self.lift
-                    / 2
-                    * _squares_about_here(outputs, self.lift.dtype)
-                    / max(1, values.size // max(1, values.shape[0]))
-                )
-                values = values + share.reshape(share.shape + (1,) * (values.ndim - 1)).astype(values.dtype)
             values = values / self.divisor.astype(values.dtype)
             return (values, *pair[1:]) if isinstance(pair, tuple) else values
 
         return replace(objective, loss=loss, l2=0.0)
-
-
-def _squares_about_here(tree: PyTree, dtype: Any) -> Float[Array, " batch"]:
-    """Zero, with slope zero and the identity for half its Hessian."""
-    parts = []
-    for leaf in jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array)):
-        moved = leaf - jax.lax.stop_gradient(leaf)
-        parts.append(jnp.sum(moved.reshape(leaf.shape[0], -1) ** 2, axis=1).astype(dtype))
-    return jnp.sum(jnp.stack(parts), axis=0)
 
 
 def _scattered(like: Array) -> Array:

@@ -57,13 +57,10 @@ def proven_decrease(
 
     Args:
         system: conditioned.
-        gradient: in the system's coordinates.
+        gradient: in the system's coordinates, of a scale near 1, since squares are taken.
         step: in the system's coordinates.
         residual: `gradient - A step` with the exact `A`, in the system's coordinates.
     """
-    # Of one scale, so that no square leaves the floating-point range.
-    unit = _unit(gradient)
-    gradient, step, residual = gradient / unit, step / unit, residual / unit
     # g.x - x.A x / 2 with A x = g - r.
     attained = (jnp.vdot(gradient, step) + jnp.vdot(residual, step)) / 2
     missed = _missed(residual, system.unrepaired.eigenvalue_floor)
@@ -83,7 +80,7 @@ def corrected(
     Args:
         correction: when to stop.
         system: conditioned.
-        gradient: right-hand side, in the system's coordinates.
+        gradient: right-hand side, in the system's coordinates, of a scale near 1.
         first: the conditioned system's solution for it.
         solve: the conditioned system's solution for any right-hand side.
 
@@ -91,8 +88,6 @@ def corrected(
         The step in the system's coordinates; zero where `first` is no direction of descent and positive curvature.
     """
     apply = system.unrepaired.operator.mv
-    unit = _unit(gradient)
-    gradient, first = gradient / unit, first / unit
 
     def along(state: _Iterate, z: Float[Array, " n"], direction: Float[Array, " n"]) -> _Iterate:
         image = apply(direction)
@@ -122,12 +117,7 @@ def corrected(
         jnp.zeros_like(gradient), gradient, jnp.zeros_like(gradient), zero, zero, jnp.int32(0), jnp.ones((), bool)
     )
     last, _ = jax.lax.while_loop(proceed, advance, (along(start, first, first), gradient))
-    return last.x * unit, last.count
-
-
-def _unit(vector: Float[Array, " n"]) -> Float[Array, ""]:
-    largest = jnp.max(jnp.abs(vector))
-    return jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
+    return last.x, last.count
 
 
 def _missed(residual: Float[Array, " n"], floor: Float[Array, ""] | None) -> Float[Array, ""]:

@@ -15,7 +15,7 @@ from ..curvature.linear_pair import linear_pair
 from ..curvature.loss_scale import LossScale
 from ..curvature.partition import Block
 from ..curvature.point import Point
-from ..curvature.roots import batched_root, curvature_elsewhere
+from ..curvature.roots import batched_root, curvature_and_terms
 
 COPIES = 2
 """Arrays `[rows, rows]` without which nothing is solved: the Gram matrix and its factor. The least, not the peak."""
@@ -143,19 +143,14 @@ def _output_root(
 ) -> tuple[LossScale, Float[Array, "batch c c"], Float[Array, "batch c"]]:
     """The unit, and in it `L_n` and `r_n` with `L_n L_n^T = D_n` and `L_n r_n = g_n`, for weights of at most 1."""
     examples = point.examples
-
-    def slopes(z: Float[Array, " c"], y: PyTree) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
-        slope = jax.grad(examples.loss)(z, y)
-        return slope, slope
-
-    curvature, slope = jax.vmap(jax.jacfwd(slopes, has_aux=True))(z, examples.batch[1])
+    curvature, slope, terms = curvature_and_terms(examples, z)
     scale = LossScale.seen(z, slope, jnp.sum(jnp.abs(curvature), axis=2), examples.channels, examples.heaviest)
     one = scale.divisor * jnp.asarray(examples.heaviest, z.dtype)
     lift = (scale.lift / one * examples.own_weights(z)).astype(z.dtype).reshape(-1, 1, 1)
     slope, curvature = slope / one, curvature / one + lift * jnp.eye(examples.width, dtype=z.dtype)
     # Where a loss has slope but no curvature (the tails of Huber's, a saturated softmax) a tiny root keeps the slope:
     # products of r and R are what counts, and in them its size cancels.
-    root = batched_root(curvature, lambda: curvature_elsewhere(examples, z) / one)
+    root = batched_root(curvature, terms / one)
     if examples.width == 1:
         root = jnp.maximum(root, jnp.sqrt(jnp.finfo(root.dtype).tiny).astype(root.dtype))
         return scale, root, slope / root[:, :, 0]

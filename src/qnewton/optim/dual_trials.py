@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..conditioning import AbstractMetric
+from ..core.traces import trace
 from ..curvature.loss_scale import LossScale
 from ..curvature.partition import Block
 from ..curvature.point import Point
@@ -87,7 +88,7 @@ def try_two(
     # the parameters' own units.
     gram = None if tall or (l2 is not None and factors is not None) else rows.gram()
     if gram is not None:
-        scale = jnp.trace(gram) / gram.shape[0]
+        scale = trace(gram) / gram.shape[0]
     else:
         assert rows.matrix is not None
         scale = jnp.sum(rows.matrix**2) / rows.residual.size

@@ -200,7 +200,7 @@ def fisher_newton(
         updates = jax.tree.map(lambda leaf: leaf / scale.divisor, updates)
         # Made here, because it traces the model, which a branch must not do.
         verdict = independence(objective, params, batch, key)
-        point = Point.of(scale.applied(objective, lifted=False), params, batch, key, verdict)
+        point = Point.of(scale.applied(objective), params, batch, key, verdict)
         due = finite & ((state.age < 0) | (state.age >= refresh - 1))
         moments, inverses, refreshes = jax.lax.cond(
             due,

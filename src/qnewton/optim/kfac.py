@@ -182,8 +182,9 @@ def kfac(
         if point.examples.good is not None:
             status = jnp.where(point.examples.good, inverses.status, jnp.int32(Status.COUPLED))
             inverses = eqx.tree_at(lambda inverse: inverse.status, inverses, status)
-        # A batch that overflows must not poison the averages for good.
-        kept = jax.tree.map(lambda old, new: jnp.where(jnp.all(jnp.isfinite(new)), new, old), state.factors, mixed)
+        # A batch that overflows must not poison the averages for good. Asked once of all factors together.
+        sound = jnp.all(jnp.isfinite(ravel(jax.tree.leaves(mixed))))
+        kept = jax.tree.map(lambda old, new: jnp.where(sound, new, old), state.factors, mixed)
         return scale, kept, inverses
 
     def update(

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int
 from ..core.layout import Layout
 from ..core.operators import KroneckerFactors
 from ..core.status import Status
+from ..core.traces import trace
 
 
 class KroneckerInverse(eqx.Module):
@@ -43,9 +44,10 @@ class KroneckerInverse(eqx.Module):
         )
         status, parts = [], []
         for a, g, left, right in zip(factors.inputs, factors.outputs, inverses[:count], inverses[count:], strict=True):
-            # A factor with NaN or infinity anywhere has it on the diagonal, too; a failed factorisation is all NaN.
-            given = jnp.isfinite(jnp.trace(a)) & jnp.isfinite(jnp.trace(g))
-            solved = jnp.isfinite(jnp.sum(left)) & jnp.isfinite(jnp.sum(right))
+            # A factor with NaN or infinity anywhere has it on the diagonal, too, as an inverse has, both being sums of
+            # squares there; a failed factorisation is all NaN.
+            given = jnp.isfinite(trace(a)) & jnp.isfinite(trace(g))
+            solved = jnp.isfinite(trace(left)) & jnp.isfinite(trace(right))
             status.append(jnp.where(given, jnp.where(solved, Status.OK, Status.NOT_SOLVED), Status.NOT_FINITE))
             parts.append([jnp.where(solved, m, jnp.eye(m.shape[0], dtype=m.dtype)) for m in (left, right)])
         inputs, outputs = zip(*parts, strict=True) if parts else ((), ())
@@ -70,7 +72,7 @@ class KroneckerInverse(eqx.Module):
 
 def split(a: Float[Array, "i i"], g: Float[Array, "a a"]) -> Float[Array, ""]:
     """`pi = sqrt((tr A / dim A) / (tr G / dim G))`, 1 where there is no trace to compare."""
-    ratio = (jnp.trace(a) / a.shape[0]) / (jnp.trace(g) / g.shape[0])
+    ratio = (trace(a) / a.shape[0]) / (trace(g) / g.shape[0])
     usable = (ratio > 0) & jnp.isfinite(ratio)
     return jnp.sqrt(jnp.where(usable, ratio, 1))
 

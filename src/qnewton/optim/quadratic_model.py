@@ -45,6 +45,7 @@ class PlaneModel(eqx.Module):
         directions: Sequence[PyTree],
         key: Key[Array, ""] | None = None,
         metric: Float[Array, " n"] | None = None,
+        lift: Float[Array, ""] | float = 0.0,
     ) -> "PlaneModel":
         """One forward-mode pass for all directions; the forward pass is the one that the gradient needs anyway.
 
@@ -56,6 +57,7 @@ class PlaneModel(eqx.Module):
             directions: k pytrees like `params`.
             key: of the model, where it takes one.
             metric: diagonal of what `shift` multiplies `[n]`; None is the identity.
+            lift: added to the diagonal of the loss's Hessian in the outputs, for an example of weight 1.
         """
         inputs, targets = batch
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *directions)
@@ -67,14 +69,16 @@ class PlaneModel(eqx.Module):
         outputs, push, _ = linear_pair(outputs_of, params, reverse_only(outputs_of, params))
         moved = jax.vmap(push)(stacked)
 
-        def total_loss(z: Float[Array, "batch c"]) -> Float[Array, ""]:
-            return jnp.sum(objective.terms(rows.unravel(z), targets)[0])
+        def total_loss(z: Float[Array, "batch c"]) -> tuple[Float[Array, ""], Array | None]:
+            values, weights = objective.terms(rows.unravel(z), targets)
+            return jnp.sum(values), weights
 
-        _, curve = jax.linearize(jax.grad(total_loss), outputs)
-        weights = objective.terms(rows.unravel(outputs), targets)[1]
+        _, curve, weights = jax.linearize(jax.grad(total_loss, has_aux=True), outputs, has_aux=True)
         total = outputs.shape[0] if weights is None else jnp.sum(weights)
+        lifts = jnp.asarray(lift if weights is None else lift * weights, outputs.dtype).reshape(-1, 1)
         k = len(directions)
-        moved, curved = moved.reshape(k, -1), jax.vmap(curve)(moved).reshape(k, -1)
+        curved = (jax.vmap(curve)(moved) + lifts * moved).reshape(k, -1)
+        moved = moved.reshape(k, -1)
         flat = jax.vmap(lambda tree: ravel(jax.tree.leaves(tree)))(stacked)
         curvature = (moved @ curved.T / total).astype(gradient.dtype)
         weighted = flat if metric is None else flat * metric

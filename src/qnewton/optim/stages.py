@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from ..core.coordinates import AbstractCoordinates, Composed, Scaled, Standard
 from ..core.operators import Path, Shifted, path_of
+from ..core.powers_of_two import unit_of
 from ..core.records import System, SystemEstimate
 from ..core.status import Status, Verdict
 from ..curvature.layer_operator import LayerOperator
@@ -136,6 +137,10 @@ def solve_block(
         )
     operator, user_gradient = system.operator, gradient
     gradient = system.coordinates.into(gradient)
+    # Everything in one unit, a power of two: no square leaves the floating-point range, and no digit changes.
+    unit = unit_of(gradient)
+    gradient = gradient / unit
+    start = None if start is None else start / unit
     # The residual is judged below.
     options: dict[str, Any] = {"verify": False}
     if system.eigenvalue_floor is not None:
@@ -152,11 +157,12 @@ def solve_block(
     elif isinstance(operator, lx.MatrixLinearOperator):
         operator = lx.MatrixLinearOperator(operator.matrix, _tags(solver, system))
         guess = {} if start is None else {"y0": start}
-        # Factorised once, however many solves the correction takes.
+        # Factorised once, however many solves the correction takes. Called directly: `lineax.linear_solve`, for the
+        # sake of derivatives, traces every solve twice.
         state = solver.init(operator, options)
-        solution = lx.linear_solve(operator, gradient, solver, options=options | guess, state=state, throw=False)
-        value, plan, executed = solution.value, solution.stats.get("plan"), solution.stats.get("executed")
-        iterations = jnp.asarray(solution.stats.get("num_steps", 0), jnp.int32)
+        value, _, stats = solver.compute(state, gradient, options | guess)
+        plan, executed = stats.get("plan"), stats.get("executed")
+        iterations = jnp.asarray(stats.get("num_steps", 0), jnp.int32)
     elif isinstance(solver, Hybrid):
         # Called directly as below; on the whole block, since a plan is for one size.
         value, _, stats = solver.compute(solver.init(operator, options), gradient, options)
@@ -173,14 +179,11 @@ def solve_block(
         value, iterations = solve_on_support(operator, gradient, solve, every, start)
         plan, executed = None, None
 
-    # Of one scale, so that no square leaves the floating-point range.
-    unit = jnp.max(jnp.abs(gradient))
-    unit = jnp.where((unit > 0) & jnp.isfinite(unit), unit, 1)
-    norm = jnp.linalg.norm(gradient / unit)
+    norm = jnp.linalg.norm(gradient)
     # One product tells both: the residual, and, where there is no solution, whether the block itself is finite.
     product = operator.mv(jnp.where(jnp.isfinite(value), value, 1))
     left = gradient - product
-    residual = jnp.where(norm > 0, jnp.linalg.norm(left / unit) / norm, 0)
+    residual = jnp.where(norm > 0, jnp.linalg.norm(left) / norm, 0)
     residual = jnp.where(jnp.all(jnp.isfinite(value)), residual, jnp.nan)
     finite = jnp.isfinite(norm) & jnp.all(jnp.isfinite(product))
     no_candidate = jnp.zeros((), bool) if plan is None else plan.verdict[0] == Verdict.NOBODY
@@ -201,11 +204,11 @@ def solve_block(
     if system.exact is not None or correction is not None:
         left = gradient - system.unrepaired.operator.mv(value)
     user_norm = jnp.linalg.norm(user_gradient / unit)
-    exact_residual = jnp.linalg.norm(system.coordinates.out_of(left) / unit) / jnp.where(user_norm > 0, user_norm, 1)
+    exact_residual = jnp.linalg.norm(system.coordinates.out_of(left)) / jnp.where(user_norm > 0, user_norm, 1)
     # The gradient of a batch that is not finite would poison the parameters for good: no step at all then.
     fallback = user_gradient if fallback is None else fallback
     fallback = jnp.where(jnp.all(jnp.isfinite(user_gradient) & jnp.isfinite(fallback)), fallback, 0)
-    direction = jnp.where(status == Status.OK, system.coordinates.back(value), fallback)
+    direction = jnp.where(status == Status.OK, system.coordinates.back(value) * unit, fallback)
     info = BlockInfo(
         plan=plan,
         status=status,

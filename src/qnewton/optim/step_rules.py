@@ -64,9 +64,9 @@ class Situation:
         self, first: Float[Array, " n"], second: Float[Array, " n"], metric: Float[Array, " n"] | None = None
     ) -> PlaneModel:
         """The exact quadratic model in the plane of two vectors, in units."""
-        curved = self.scale.applied(self.objective)
+        objective, lift = self.scale.applied(self.objective), self.scale.lift / self.scale.divisor
         directions = [self.tree(first), self.tree(second)]
-        return PlaneModel.of(curved, self.params, self.batch, self.gradient, directions, self.key, metric)
+        return PlaneModel.of(objective, self.params, self.batch, self.gradient, directions, self.key, metric, lift)
 
     @property
     def l2(self) -> Float[Array, ""] | float:

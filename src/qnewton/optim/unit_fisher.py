@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
 from ..core.status import Status
+from ..core.traces import trace
 from ..curvature.chunks import sum_over_chunks
 from ..curvature.point import Point
 
@@ -109,7 +110,7 @@ class UnitInverse(eqx.Module):
 
 def _shift(moment: Float[Array, "units d d"], damping: float) -> tuple[Float[Array, " units"], Float[Array, " units"]]:
     """`t` of every unit, and what is added to its diagonal."""
-    mean = jnp.trace(moment, axis1=1, axis2=2) / moment.shape[1]
+    mean = trace(moment) / moment.shape[1]
     shift = damping * mean + UNSEEN * jnp.mean(mean)
     # A tensor without any gradient has no direction either.
     return mean, jnp.where(shift > 0, shift, 1)

@@ -10,12 +10,11 @@ from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Float, Inexact, PyTree
 
 from ..core.operators import AbstractCurvatureOperator, Shifted
-from ..core.powers_of_two import normalised
 from ..core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .base import AbstractSolver
 from .direct import dense_workload
 from .flat import Structure, check_dense, flatten, split_shift, without_tags
-from .verified import Check, at_scale, verifies
+from .verified import Check, at_scale, near_one, verifies
 
 
 class CholeskyState(eqx.Module):
@@ -105,7 +104,7 @@ class Cholesky(AbstractSolver):
     def compute(
         self, state: CholeskyState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
-        (b, exponent), size = normalised(flatten(vector)), None
+        (b, exponent), size = near_one(flatten(vector), state.check.wanted), None
         if state.factor is not None:
             x = cho_solve((state.factor, True), b)
             if self.fallback:
@@ -119,10 +118,10 @@ class Cholesky(AbstractSolver):
             assert state.check.operator is not None
             base, shift = split_shift(state.check.operator)
             assert isinstance(base, AbstractCurvatureOperator)
-            x, size = _solve_shifted(base, shift, b)
+            x, size = _solve_shifted(base, shift, b, state.check.wanted)
         failed = jnp.any(jnp.isnan(x)) & jnp.all(jnp.isfinite(b))
         result, stats = state.check(x, b, lx.RESULTS.where(failed, lx.RESULTS.singular, lx.RESULTS.successful), size)
-        value, result = at_scale(x, exponent, result, state.check.wanted)
+        value, result = at_scale(x, exponent, result)
         return state.like.unflatten(value), result, stats
 
     def transpose(self, state: CholeskyState, options: dict[str, Any]) -> tuple[CholeskyState, dict[str, Any]]:
@@ -150,12 +149,16 @@ def _factor(matrix: Inexact[Array, "n n"]) -> Inexact[Array, "n n"]:
 
 
 def _solve_shifted(
-    base: AbstractCurvatureOperator, shift: Float[Array, ""], vector: Float[Array, " n"]
-) -> tuple[Float[Array, " n"], Float[Array, ""]]:
-    """The solution, and the 1-norm of the block with its shift."""
+    base: AbstractCurvatureOperator, shift: Float[Array, ""], vector: Float[Array, " n"], judged: bool
+) -> tuple[Float[Array, " n"], Float[Array, ""] | None]:
+    """The solution, and, to judge it by, the 1-norm of the block with its shift."""
     matrix = base.upper_triangle()
     rows = jnp.arange(vector.size)
     matrix = matrix.at[rows, rows].add(shift)
-    upper = jnp.abs(jnp.triu(matrix))
-    size = jnp.max(jnp.sum(upper, axis=0) + jnp.sum(upper, axis=1) - jnp.diagonal(upper))
-    return cho_solve((_factor(matrix), True), vector), size
+    return cho_solve((_factor(matrix), True), vector), _one_norm(matrix) if judged else None
+
+
+def _one_norm(triangle: Float[Array, "n n"]) -> Float[Array, ""]:
+    """Of the symmetric matrix whose upper triangle this holds."""
+    upper = jnp.abs(jnp.triu(triangle))
+    return jnp.max(jnp.sum(upper, axis=0) + jnp.sum(upper, axis=1) - jnp.diagonal(upper))

@@ -8,11 +8,10 @@ import lineax as lx
 from jax.scipy.linalg import lu_factor, lu_solve
 from jaxtyping import Array, Inexact, Int, PyTree
 
-from ..core.powers_of_two import normalised
 from ..core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .base import AbstractSolver
 from .flat import Structure, check_dense, flatten
-from .verified import Check, at_scale
+from .verified import Check, at_scale, near_one
 
 
 class LUState(eqx.Module):
@@ -75,10 +74,10 @@ class LU(AbstractSolver):
     def compute(
         self, state: LUState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
-        b, exponent = normalised(flatten(vector))
+        b, exponent = near_one(flatten(vector), state.check.wanted)
         x = lu_solve((state.factors, state.pivots), b, trans=int(state.transposed))
         result, stats = state.check(x, b)
-        value, result = at_scale(x, exponent, result, state.check.wanted)
+        value, result = at_scale(x, exponent, result)
         return state.like.unflatten(value), result, stats
 
     def transpose(self, state: LUState, options: dict[str, Any]) -> tuple[LUState, dict[str, Any]]:

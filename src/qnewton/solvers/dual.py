@@ -11,12 +11,11 @@ from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..core.operators import AbstractCurvatureOperator, AbstractRoot, Shifted, block_of
-from ..core.powers_of_two import normalised
 from ..core.records import ClassicalWorkload, Encoding, SystemEstimate
 from ..core.status import Refusal
 from .base import AbstractSolver
 from .flat import check_dense, check_real, without_tags
-from .verified import Check, at_scale, one_norm, verifies
+from .verified import Check, at_scale, near_one, one_norm, verifies
 
 # Steps of refinement at most.
 _MOST = 30
@@ -126,7 +125,7 @@ class Dual(AbstractSolver):
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
         """Solve in the rows, and refine."""
         # Products with the root stay inside the floating-point range.
-        shift, (vector, exponent) = state.shift, normalised(vector)
+        shift, (vector, exponent) = state.shift, near_one(vector, state.check.wanted)
 
         def solve(b: Float[Array, " n"]) -> Float[Array, " n"]:
             return (b - state.root.transpose_mv(cho_solve((state.factor, True), state.root.mv(b)))) / shift
@@ -145,7 +144,7 @@ class Dual(AbstractSolver):
         if state.check.wanted:
             x, result, verified = self._verify(state, x, vector, result, refined)
             stats |= verified
-        x, result = at_scale(x, exponent, result, state.check.wanted)
+        x, result = at_scale(x, exponent, result)
         return x, result, stats
 
     def _verify(

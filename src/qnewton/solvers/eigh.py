@@ -8,11 +8,10 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, Inexact, PyTree
 
-from ..core.powers_of_two import normalised
 from ..core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .base import AbstractSolver
 from .flat import Structure, check_dense, check_symmetric, flatten
-from .verified import Check, at_scale
+from .verified import Check, at_scale, near_one
 
 
 class EighState(eqx.Module):
@@ -89,7 +88,7 @@ class AbstractEigh(AbstractSolver):
             The value; `RESULTS.singular` where it does not solve the system; and `rank`, how many eigenvalues were
             kept, and `residual`, the relative residual, of the part that is asked for.
         """
-        (b, exponent), values = normalised(flatten(vector)), state.values
+        (b, exponent), values = near_one(flatten(vector), state.check.wanted), state.values
         cutoff = values.size * jnp.finfo(values.dtype).eps if self.cutoff is None else self.cutoff
         sizes = jnp.abs(values)
         # A matrix that is not finite has NaN eigenvalues, for which no comparison holds: they are kept, and show.
@@ -103,7 +102,7 @@ class AbstractEigh(AbstractSolver):
                 image = b - state.vectors @ jnp.where(dropped, 0, _components(state, b - image))
             result, verified = state.check(x, b, image=image)
             stats |= verified
-        value, result = at_scale(x, exponent, result, state.check.wanted)
+        value, result = at_scale(x, exponent, result)
         return state.like.unflatten(value), result, stats
 
     def transpose(self, state: EighState, options: dict[str, Any]) -> tuple[EighState, dict[str, Any]]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float, Inexact, Int, PyTree
 
-from ..core.powers_of_two import lost_below, norm, normalised
+from ..core.powers_of_two import lost_below, norm, normalised, unit_of
 from ..core.records import ClassicalWorkload, Encoding, SystemEstimate, Workload
 from ..core.status import Refusal
 from .base import AbstractSolver
@@ -115,8 +115,9 @@ class Refine(AbstractSolver):
         size = jnp.linalg.norm(b)
 
         def solve(residual: Inexact[Array, " n"]) -> tuple[Inexact[Array, " n"], lx.RESULTS, dict[str, Any]]:
-            answer, result, stats = self.inner.compute(state.inner, unflatten(residual, vector), options)
-            return flatten(answer), result, stats
+            unit = unit_of(residual)
+            answer, result, stats = self.inner.compute(state.inner, unflatten(residual / unit, vector), options)
+            return flatten(answer) * unit, result, stats
 
         last, on = self._in_rounds(solve, apply, b, size)
         # What failed in the first round has not been solved at all.
@@ -125,7 +126,7 @@ class Refine(AbstractSolver):
         reached = seen & (last.norm <= self.tolerance * size) | judge(last.residual, last.x, b, last.growth)[0]
         short = lx.RESULTS.where(on, lx.RESULTS.max_steps_reached, lx.RESULTS.stagnation)
         result = lx.RESULTS.where((last.result == lx.RESULTS.successful) & ~reached, short, last.result)
-        value, result = at_scale(jnp.where(failed, jnp.nan, last.x), exponent, result, wanted=True)
+        value, result = at_scale(jnp.where(failed, jnp.nan, last.x), exponent, result)
         stats = {
             "num_steps": last.products,
             "queries": last.queries,

@@ -20,7 +20,9 @@ system whose largest entry is below about `n tiny / (30 eps)`, n times 3e-33 and
 up. A right-hand side of any scale is solved at its own.
 
 A caller that judges the residual himself, as training does by its own tolerance, passes the linear-solve option
-`verify=False`, which spares the product: then the result tells only what the solver met on its way.
+`verify=False`, which spares the product: then the result tells only what the solver met on its way. Such a caller sees
+to the scale as well, once for all the solves he may compile: the right-hand side is taken as it is, and should have its
+largest entry near 1.
 """
 
 from collections.abc import Callable
@@ -32,7 +34,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float, Inexact, Int
 
-from ..core.powers_of_two import lost_below, restored, shifted
+from ..core.powers_of_two import lost_below, normalised, restored
 from .flat import product
 
 BACKWARD_RATIO = 30
@@ -137,19 +139,28 @@ def judge(
     return good & jnp.isfinite(left), left / jnp.where(length > 0, length, 1)
 
 
+def near_one(vector: Inexact[Array, " n"], wanted: bool) -> tuple[Inexact[Array, " n"], Int[Array, ""] | None]:
+    """A right-hand side with its largest entry near 1, and the exponent of its unit; None where the caller scaled it.
+
+    Args:
+        vector: as it was handed over.
+        wanted: whether solutions are to be judged.
+    """
+    return normalised(vector) if wanted else (vector, None)
+
+
 def at_scale(
-    x: Inexact[Array, " n"], exponent: Int[Array, ""], result: lx.RESULTS, wanted: bool
+    x: Inexact[Array, " n"], exponent: Int[Array, ""] | None, result: lx.RESULTS
 ) -> tuple[Inexact[Array, " n"], lx.RESULTS]:
     """The solution for the right-hand side as it was handed over; one that the float type cannot hold is none.
 
     Args:
-        x: the solution for the normalised one.
-        exponent: of its unit.
+        x: the solution for the one near 1.
+        exponent: of its unit; None where there is none.
         result: how it went.
-        wanted: whether solutions are to be judged.
     """
-    if not wanted:
-        return shifted(x, exponent), result
+    if exponent is None:
+        return x, result
     value, held = restored(x, exponent)
     return value, lx.RESULTS.where((result == lx.RESULTS.successful) & ~held, lx.RESULTS.singular, result)
 

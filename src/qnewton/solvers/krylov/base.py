@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float, Inexact, Int, PyTree
 
-from ...core.powers_of_two import lost_below, norm, normalised, scaled_by, unit_of
+from ...core.powers_of_two import lost_below, norm, scaled_by, unit_of
 from ...core.records import ClassicalWorkload, SystemEstimate
 from ...core.status import Refusal
 from ..base import AbstractSolver
 from ..flat import Product, check_square, dtype_of, flatten, is_complex, product, unflatten
 from ..preconditioners import AbstractPreconditioner
-from ..verified import at_scale, judge, verifies
+from ..verified import at_scale, judge, near_one, verifies
 
 RUNNING, BREAKDOWN, SINGULAR, STAGNATION = 0, 1, 2, 3
 
@@ -33,7 +33,7 @@ class KrylovState(eqx.Module):
 
 
 class Problem(eqx.Module):
-    """One system in flat vectors, scaled so that `max |vector|` lies in [1/2, 1).
+    """One system in flat vectors, scaled so that `max |vector|` is near 1.
 
     Attributes:
         apply: product with the operator.
@@ -90,7 +90,7 @@ class AbstractKrylov(AbstractSolver):
     `RESULTS.stagnation`, since a residual of about `eps ||A|| ||x||` is all that rounding `x` allows: take a larger
     `rtol`, more damping or float64. An `rtol` below the rounding unit asks for what an exact solver claims, and is
     judged like one (`solvers.verified`). A caller that passes the linear-solve option `verify=False` gets the
-    recursion's word.
+    recursion's word, and scales the right-hand side himself: squares of its entries are taken.
 
     It takes the linear-solve options `y0`, a first guess in the structure of the solution, and `preconditioner`, a
     positive definite operator that goes before the solver's own. Of the guess the multiple with the least residual is
@@ -190,11 +190,12 @@ class AbstractKrylov(AbstractSolver):
         """
         apply = product(state.operator)
         # Squares of the entries stay inside the floating-point range.
-        b, exponent = normalised(flatten(vector).astype(dtype_of(state.operator)))
+        b, exponent = near_one(flatten(vector).astype(dtype_of(state.operator)), state.wanted)
         length = norm_of(b)
         start, residual = jnp.zeros_like(b), b
         if "y0" in options:
-            start, residual = _least_multiple(apply, scaled_by(flatten(options["y0"]).astype(b.dtype), -exponent), b)
+            guess = flatten(options["y0"]).astype(b.dtype)
+            start, residual = _least_multiple(apply, guess if exponent is None else scaled_by(guess, -exponent), b)
         max_steps = 10 * b.size if self.max_steps is None else self.max_steps
         problem = Problem(
             apply,
@@ -211,7 +212,7 @@ class AbstractKrylov(AbstractSolver):
             "max_steps": max_steps,
             "residual": best.norm / jnp.where(length == 0, 1, length),
         }
-        value, result = at_scale(best.value, exponent, result, state.wanted)
+        value, result = at_scale(best.value, exponent, result)
         return unflatten(value, state.operator.in_structure()), result, stats
 
     def _trusted(self, problem: Problem) -> tuple[Best, Int[Array, ""], lx.RESULTS]:

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from ...core.layout import Layout
 from ...core.status import Refusal
+from ...core.traces import trace
 from ..flat import mean_magnitude
 from .base import AbstractPreconditioner, usable
 from .layers import layered, without_layers
@@ -75,7 +76,7 @@ class KFAC(AbstractPreconditioner):
 def _damp(
     a: Float[Array, "i i"], g: Float[Array, "a a"], shift: Float[Array, ""]
 ) -> tuple[Float[Array, "i i"], Float[Array, "a a"]]:
-    ratio = (jnp.trace(a) / a.shape[0]) / (jnp.trace(g) / g.shape[0])
+    ratio = (trace(a) / a.shape[0]) / (trace(g) / g.shape[0])
     # Without a trace to compare (no input is active, or an indefinite G) both factors get the same share.
     pi = jnp.sqrt(jnp.where((ratio > 0) & jnp.isfinite(ratio), ratio, 1))
     root = jnp.sqrt(jnp.maximum(shift, 0))

@@ -153,7 +153,7 @@ class CircuitQSVT(AbstractExecuted):
             "queries": queries,
             "num_steps": steps,
         }
-        value, result = at_scale(found[: b.size].astype(b.dtype), exponent, result_of(outcome), wanted=True)
+        value, result = at_scale(found[: b.size].astype(b.dtype), exponent, result_of(outcome))
         return unflatten(value, state.structure), result, stats
 
     def solve(self, matrix: Float[np.ndarray, "n n"], vector: Float[np.ndarray, " n"]) -> Answer:
