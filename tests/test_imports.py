@@ -1,83 +1,47 @@
 """The import rule of CONTRIBUTING.md, and what `import qnewton` must leave alone."""
 
-import ast
+import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import qnewton
 
-ROOT = Path(qnewton.__file__).parent
-
-STAGES = {"core", "curvature", "conditioning", "estimation", "solvers", "hardware"}
-PLANNING = {"core", "solvers", "hardware", "planning"}
-SCHEDULING = STAGES | {"planning", "scheduling"}
-OPTIM = SCHEDULING | {"optim"}
-EXPERIMENTS = OPTIM | {"experiments"}
-MAY_IMPORT = {
-    "core": {"core"},
-    **{stage: {"core", stage} for stage in STAGES},
-    "planning": PLANNING,
-    "scheduling": SCHEDULING,
-    "optim": OPTIM,
-    "experiments": EXPERIMENTS,
-    "report": {"core", "report"},
-    "cli": EXPERIMENTS | {"report", "cli"},
-    "testing": STAGES | {"testing"},
-    # The package's own __init__ and api: what the user gets by `import qnewton`.
-    "qnewton": OPTIM | {"qnewton"},
-}
+CHECKOUT = Path(__file__).parent.parent
 
 
-def imported_modules(source: str, module: str) -> Iterator[str]:
-    """The absolute names of all modules of ours that `module` imports, anywhere in its text.
-
-    Also those inside functions and under `if TYPE_CHECKING`, and a string given to `importlib.import_module`. `module`
-    ends in `.__init__` where the file does.
-    """
-    parents = module.split(".")
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = parents[: -node.level] if node.level else []
-            start = ".".join([*base, *(node.module.split(".") if node.module else [])])
-            # `from qnewton import curvature` names a folder; `from ..core.records import System` only adds a class.
-            names = [f"{start}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "__import__"):
-            names = [ast.literal_eval(node.args[0])]
-        else:
-            continue
-        yield from (name for name in names if name.split(".")[0] == "qnewton")
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[path.stem] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def folder(module: str) -> str:
-    """The folder under src/qnewton that a module is in; `qnewton` for the package itself."""
-    parts = module.split(".")
-    return parts[1] if len(parts) > 1 and (ROOT / parts[1]).is_dir() else "qnewton"
+structure = load(CHECKOUT / "benchmarks" / "structure.py")
+MODULES = structure.read(CHECKOUT)
+FOLDERS = {module.folder for module in MODULES.values()}
+OPTIM = structure.OPTIM
 
 
 def violations(source: str, module: str) -> list[str]:
-    allowed = MAY_IMPORT[folder(module)]
-    return [name for name in imported_modules(source, module) if folder(name) not in allowed]
-
-
-FILES = {
-    ".".join(["qnewton", *path.relative_to(ROOT).with_suffix("").parts]): path for path in sorted(ROOT.rglob("*.py"))
-}
+    """Of the import rule; `module` ends in `.__init__` where the file does."""
+    name = module.removesuffix(".__init__")
+    return structure.uphill(structure.Module(name, source, is_folder=name != module), FOLDERS)
 
 
 def test_every_folder_has_a_rule() -> None:
-    assert {folder(module) for module in FILES} == set(MAY_IMPORT)
+    assert set(structure.MAY_IMPORT) == FOLDERS
 
 
-@pytest.mark.parametrize("module", FILES)
-def test_a_file_imports_only_from_its_left(module: str) -> None:
-    assert violations(FILES[module].read_text(encoding="utf-8"), module) == []
+def test_every_file_imports_only_from_its_left() -> None:
+    found = {name: structure.uphill(module, FOLDERS) for name, module in MODULES.items()}
+    assert {name: names for name, names in found.items() if names} == {}
 
 
 @pytest.mark.parametrize(
