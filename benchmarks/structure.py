@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": EXPERIMENTS | {"report", "cli"},
     "testing": STAGES | {"testing"},
     # What the user gets by `import qnewton`.
-    PACKAGE: OPTIM | {PACKAGE},
+    PACKAGE: OPTIM | {PACKAGE, "testing"},
 }
 """The import rule of CONTRIBUTING.md: which folders the files of a folder may import."""
 
@@ -93,7 +93,12 @@ class Module:
 
     @property
     def folder(self) -> str:
-        """The name of the folder below the package that the module is in; that of the package for its own files."""
+        """The name of the folder below the package that the module is in; that of the package for its own files.
+
+        The file that runs the command line belongs to it.
+        """
+        if self.name == f"{PACKAGE}.__main__":
+            return "cli"
         parts = self.name.split(".")
         return parts[1] if len(parts) > 2 or (len(parts) == 2 and self.is_folder) else PACKAGE
 
@@ -262,8 +267,7 @@ def _offered(modules: Mapping[str, Module], module: Module) -> dict[str, tuple[s
         if alias.asname == alias.name
     }
     for base, name in imports(module):
-        passed = modules.get(f"{base}.{name}")
-        if name in again and not (passed and passed.is_folder):
+        if name in again and base != PACKAGE:  # `from . import hardware` passes on a namespace
             found[name] = (definition(modules, base, name), name)
     return found
 

@@ -1,5 +1,6 @@
 """The import rule of CONTRIBUTING.md, and what `import qnewton` must leave alone."""
 
+import importlib
 import importlib.util
 import json
 import subprocess
@@ -10,6 +11,7 @@ from types import ModuleType
 import pytest
 
 import qnewton
+from qnewton.core.on_demand import on_demand
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -132,12 +134,51 @@ def test_importing_leaves_slow_packages_for_later(fresh_import: dict, module: st
 
 def test_names_are_loaded_when_asked_for(fresh_import: dict) -> None:
     """`qnewton plan` is done before all of them would be there."""
-    assert fresh_import["lazy"] == []
-    assert {"newton", "QUERY_MODELS", "__version__"} <= {*dir(qnewton), "__version__"}
+    assert fresh_import["lazy"] == ["qnewton.core", "qnewton.core.on_demand"]
+    assert {"newton", "QUERY_MODELS"} <= set(dir(qnewton))
     assert qnewton.__version__
     with pytest.raises(AttributeError, match="module 'qnewton' has no attribute 'nothing'"):
         getattr(qnewton, "nothing")  # noqa: B009
 
 
 def test_importing_loads_neither_experiments_nor_report_nor_testing(fresh_import: dict) -> None:
-    assert {name.split(".")[1] for name in fresh_import["ours"]} == OPTIM | {"api"}
+    assert {name.split(".")[1] for name in fresh_import["ours"]} == OPTIM
+
+
+@pytest.mark.parametrize("part", ["solvers.quantum.emulated", "solvers.quantum.circuit", "optim.kfac", "api"])
+def test_newton_leaves_alone_what_it_may_never_need(fresh_import: dict, part: str) -> None:
+    assert [name for name in fresh_import["ours"] if name.startswith(f"qnewton.{part}.")] == []
+    assert f"qnewton.{part}" not in fresh_import["ours"]
+
+
+ON_DEMAND = [name for name, module in MODULES.items() if module.is_folder and "on_demand(__name__)" in module.text]
+
+
+@pytest.mark.parametrize("folder", ["qnewton", *ON_DEMAND])
+def test_every_name_that_a_folder_offers_is_there(folder: str) -> None:
+    found = importlib.import_module(folder)
+    assert found.__all__ == sorted(found.__all__)
+    assert set(found.__all__) <= set(dir(found))
+    for name in found.__all__:
+        assert getattr(found, name) is not None
+
+
+@pytest.mark.parametrize("folder", ON_DEMAND)
+def test_no_name_on_demand_is_that_of_a_module_of_its_folder(folder: str) -> None:
+    """Importing `folder.name` would put the module in the name's place."""
+    assert len(ON_DEMAND) > 5
+    assert [name for name in importlib.import_module(folder).__all__ if f"{folder}.{name}" in MODULES] == []
+
+
+def test_star_imports_give_the_public_api() -> None:
+    names: dict[str, object] = {}
+    exec("from qnewton import *", names)
+    assert names.keys() - {"__builtins__"} == set(vars(qnewton)["__all__"])
+    assert names["newton"] is qnewton.newton
+
+
+def test_a_list_of_names_without_source_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = importlib.util.find_spec("qnewton.api").loader  # pyright: ignore[reportOptionalMemberAccess]
+    monkeypatch.setattr(type(loader), "get_source", lambda self, name: None)
+    with pytest.raises(ImportError, match=r"the names of qnewton\.api are read from its source, which is not there"):
+        on_demand("qnewton", "qnewton.api")
