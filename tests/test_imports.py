@@ -46,6 +46,10 @@ def test_every_file_imports_only_from_its_left() -> None:
     assert {name: names for name, names in found.items() if names} == {}
 
 
+def test_no_modules_import_each_other() -> None:
+    assert structure.cycles(MODULES) == []
+
+
 @pytest.mark.parametrize(
     ("module", "line"),
     [

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .overhead import t_gates_per_rotation as t_gates_per_rotation
     from .profile_files import load_profile as load_profile
     from .profile_files import profile_names as profile_names
-    from .quantum import QuantumMachine as QuantumMachine
+    from .quantum_profile import QuantumMachine as QuantumMachine
     from .quantum_profile import QuantumProfile as QuantumProfile
 else:
     from ..core.on_demand import on_demand
