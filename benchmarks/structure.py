@@ -268,8 +268,16 @@ def _offered(modules: Mapping[str, Module], module: Module) -> dict[str, tuple[s
     }
     for base, name in imports(module):
         if name in again and base != PACKAGE:  # `from . import hardware` passes on a namespace
-            found[name] = (definition(modules, base, name), name)
+            found[name] = (_origin(modules, definition(modules, base, name), name), name)
     return found
+
+
+def _origin(modules: Mapping[str, Module], home: str, name: str) -> str:
+    """Where a name is defined that a file, and not only a folder, may have imported itself."""
+    if any(name in _defined(node) for node in modules[home].tree.body):
+        return home
+    further = [definition(modules, base, name) for base, passed_on in imports(modules[home]) if passed_on == name]
+    return _origin(modules, further[0], name) if further else home
 
 
 def _defined(node: ast.stmt) -> list[str]:

@@ -1,5 +1,6 @@
 """The import rule of CONTRIBUTING.md, and what `import qnewton` must leave alone."""
 
+import gc
 import importlib
 import importlib.util
 import json
@@ -179,6 +180,18 @@ def test_star_imports_give_the_public_api() -> None:
     exec("from qnewton import *", names)
     assert names.keys() - {"__builtins__"} == set(vars(qnewton)["__all__"])
     assert names["newton"] is qnewton.newton
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_loading_a_name_leaves_the_garbage_collector_as_it_was(running: bool) -> None:
+    before = gc.isenabled()
+    load, _, names = on_demand("qnewton", "qnewton.api")
+    try:
+        (gc.enable if running else gc.disable)()
+        load(names[0])
+        assert gc.isenabled() is running
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 def test_a_list_of_names_without_source_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,8 @@ def test_public_names_need_a_docstring_and_a_guide(structure: Any, tmp_path: Pat
     checkout = write(
         tmp_path,
         api="from .core import VALUE as VALUE, told as told\nfrom .core.silent import silent as silent",
-        core__='from .told import told as told\nVALUE = 1\n"""Half of two."""\n',
+        core__='from .between import told as told\nVALUE = 1\n"""Half of two."""\n',
+        core__between="from .told import told",
         core__told='def told():\n    """Return nothing."""',
         core__silent="def silent(): ...",
         **dict.fromkeys(["qsp", "testing", "hardware", "estimation"], ""),
