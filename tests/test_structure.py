@@ -108,4 +108,6 @@ def test_the_script_prints_one_object_for_this_checkout() -> None:
     done = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, timeout=120, check=True)
     figures = json.loads(done.stdout.splitlines()[-1])
     assert figures["files"] > 300
-    assert figures["uphill"] == 0
+    assert figures["public_names"] > 200
+    assert {figures[name] for name in ("cycles", "uphill", "without_docstring", "without_guide")} == {0}
+    assert figures["long_functions"] <= 12
