@@ -53,7 +53,7 @@ clean:
 # The stamps. They lie inside the environment, so that they go with it.
 $(VENV)/train: pyproject.toml constraints.txt
 	@echo 'Installing qnewton and what it needs into $(VENV): once, about a minute.'
-	$(call install,.)
+	$(call install,.[lab])
 	@touch $@
 
 $(VENV)/test: pyproject.toml constraints.txt

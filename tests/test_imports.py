@@ -1,83 +1,54 @@
 """The import rule of CONTRIBUTING.md, and what `import qnewton` must leave alone."""
 
-import ast
+import gc
+import importlib
+import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import qnewton
+from qnewton.core.on_demand import on_demand
 
-ROOT = Path(qnewton.__file__).parent
-
-STAGES = {"core", "curvature", "conditioning", "estimation", "solvers", "hardware"}
-PLANNING = {"core", "solvers", "hardware", "planning"}
-SCHEDULING = STAGES | {"planning", "scheduling"}
-OPTIM = SCHEDULING | {"optim"}
-EXPERIMENTS = OPTIM | {"experiments"}
-MAY_IMPORT = {
-    "core": {"core"},
-    **{stage: {"core", stage} for stage in STAGES},
-    "planning": PLANNING,
-    "scheduling": SCHEDULING,
-    "optim": OPTIM,
-    "experiments": EXPERIMENTS,
-    "report": {"core", "report"},
-    "cli": EXPERIMENTS | {"report", "cli"},
-    "testing": STAGES | {"testing"},
-    # The package's own __init__ and api: what the user gets by `import qnewton`.
-    "qnewton": OPTIM | {"qnewton"},
-}
+CHECKOUT = Path(__file__).parent.parent
 
 
-def imported_modules(source: str, module: str) -> Iterator[str]:
-    """The absolute names of all modules of ours that `module` imports, anywhere in its text.
-
-    Also those inside functions and under `if TYPE_CHECKING`, and a string given to `importlib.import_module`. `module`
-    ends in `.__init__` where the file does.
-    """
-    parents = module.split(".")
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = parents[: -node.level] if node.level else []
-            start = ".".join([*base, *(node.module.split(".") if node.module else [])])
-            # `from qnewton import curvature` names a folder; `from ..core.records import System` only adds a class.
-            names = [f"{start}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "__import__"):
-            names = [ast.literal_eval(node.args[0])]
-        else:
-            continue
-        yield from (name for name in names if name.split(".")[0] == "qnewton")
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[path.stem] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def folder(module: str) -> str:
-    """The folder under src/qnewton that a module is in; `qnewton` for the package itself."""
-    parts = module.split(".")
-    return parts[1] if len(parts) > 1 and (ROOT / parts[1]).is_dir() else "qnewton"
+structure = load(CHECKOUT / "benchmarks" / "structure.py")
+MODULES = structure.read(CHECKOUT)
+FOLDERS = {module.folder for module in MODULES.values()}
+OPTIM = structure.OPTIM
 
 
 def violations(source: str, module: str) -> list[str]:
-    allowed = MAY_IMPORT[folder(module)]
-    return [name for name in imported_modules(source, module) if folder(name) not in allowed]
-
-
-FILES = {
-    ".".join(["qnewton", *path.relative_to(ROOT).with_suffix("").parts]): path for path in sorted(ROOT.rglob("*.py"))
-}
+    """Of the import rule; `module` ends in `.__init__` where the file does."""
+    name = module.removesuffix(".__init__")
+    return structure.uphill(structure.Module(name, source, is_folder=name != module), FOLDERS)
 
 
 def test_every_folder_has_a_rule() -> None:
-    assert {folder(module) for module in FILES} == set(MAY_IMPORT)
+    assert set(structure.MAY_IMPORT) == FOLDERS
 
 
-@pytest.mark.parametrize("module", FILES)
-def test_a_file_imports_only_from_its_left(module: str) -> None:
-    assert violations(FILES[module].read_text(encoding="utf-8"), module) == []
+def test_every_file_imports_only_from_its_left() -> None:
+    found = {name: structure.uphill(module, FOLDERS) for name, module in MODULES.items()}
+    assert {name: names for name, names in found.items() if names} == {}
+
+
+def test_no_modules_import_each_other() -> None:
+    assert structure.cycles(MODULES) == []
 
 
 @pytest.mark.parametrize(
@@ -168,12 +139,63 @@ def test_importing_leaves_slow_packages_for_later(fresh_import: dict, module: st
 
 def test_names_are_loaded_when_asked_for(fresh_import: dict) -> None:
     """`qnewton plan` is done before all of them would be there."""
-    assert fresh_import["lazy"] == []
-    assert {"newton", "QUERY_MODELS", "__version__"} <= {*dir(qnewton), "__version__"}
+    assert fresh_import["lazy"] == ["qnewton.core", "qnewton.core.on_demand"]
+    assert {"newton", "QUERY_MODELS"} <= set(dir(qnewton))
     assert qnewton.__version__
     with pytest.raises(AttributeError, match="module 'qnewton' has no attribute 'nothing'"):
         getattr(qnewton, "nothing")  # noqa: B009
 
 
 def test_importing_loads_neither_experiments_nor_report_nor_testing(fresh_import: dict) -> None:
-    assert {name.split(".")[1] for name in fresh_import["ours"]} == OPTIM | {"api"}
+    assert {name.split(".")[1] for name in fresh_import["ours"]} == OPTIM
+
+
+@pytest.mark.parametrize("part", ["solvers.quantum.emulated", "solvers.quantum.circuit", "optim.kfac", "api"])
+def test_newton_leaves_alone_what_it_may_never_need(fresh_import: dict, part: str) -> None:
+    assert [name for name in fresh_import["ours"] if name.startswith(f"qnewton.{part}.")] == []
+    assert f"qnewton.{part}" not in fresh_import["ours"]
+
+
+ON_DEMAND = [name for name, module in MODULES.items() if module.is_folder and "on_demand(__name__)" in module.text]
+
+
+@pytest.mark.parametrize("folder", ["qnewton", *ON_DEMAND])
+def test_every_name_that_a_folder_offers_is_there(folder: str) -> None:
+    found = importlib.import_module(folder)
+    assert found.__all__ == sorted(found.__all__)
+    assert set(found.__all__) <= set(dir(found))
+    for name in found.__all__:
+        assert getattr(found, name) is not None
+
+
+@pytest.mark.parametrize("folder", ON_DEMAND)
+def test_no_name_on_demand_is_that_of_a_module_of_its_folder(folder: str) -> None:
+    """Importing `folder.name` would put the module in the name's place."""
+    assert len(ON_DEMAND) > 5
+    assert [name for name in importlib.import_module(folder).__all__ if f"{folder}.{name}" in MODULES] == []
+
+
+def test_star_imports_give_the_public_api() -> None:
+    names: dict[str, object] = {}
+    exec("from qnewton import *", names)
+    assert names.keys() - {"__builtins__"} == set(vars(qnewton)["__all__"])
+    assert names["newton"] is qnewton.newton
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_loading_a_name_leaves_the_garbage_collector_as_it_was(running: bool) -> None:
+    before = gc.isenabled()
+    load, _, names = on_demand("qnewton", "qnewton.api")
+    try:
+        (gc.enable if running else gc.disable)()
+        load(names[0])
+        assert gc.isenabled() is running
+    finally:
+        (gc.enable if before else gc.disable)()
+
+
+def test_a_list_of_names_without_source_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = importlib.util.find_spec("qnewton.api").loader  # pyright: ignore[reportOptionalMemberAccess]
+    monkeypatch.setattr(type(loader), "get_source", lambda self, name: None)
+    with pytest.raises(ImportError, match=r"the names of qnewton\.api are read from its source, which is not there"):
+        on_demand("qnewton", "qnewton.api")

@@ -71,7 +71,7 @@ def _code(text: str) -> str:
 
 
 def _public() -> set[str]:
-    return {name for name in dir(qnewton) if not name.startswith("_")} - set(vars(qnewton))
+    return {name for name in qnewton.__all__ if not inspect.ismodule(getattr(qnewton, name))}
 
 
 def _process(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:

@@ -3,11 +3,10 @@
 Every Newton system of a training step is a task that a scheduler gives to the solver that is predicted to finish it
 soonest: a classical one (calibrated seconds) or a quantum linear solver algorithm (modelled seconds).
 
-The public names are those of `api.py`. They are loaded when the first of them is asked for, so that a command which
-needs few of them (`qnewton plan`) does not wait for all.
+The public names are those of `api.py`. Each is loaded when it is first asked for, so that a command which needs few of
+them (`qnewton plan`) does not wait for all.
 """
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,22 +16,13 @@ if TYPE_CHECKING:
 
     __version__ = version("qnewton")
 else:
+    from .core.on_demand import on_demand
+
+    _load, __dir__, __all__ = on_demand(__name__, f"{__name__}.api")
 
     def __getattr__(name: str) -> Any:
         if name == "__version__":
             from importlib.metadata import version
 
             return version("qnewton")
-        # Python's own questions about a module are not about names of ours.
-        if name.startswith("__"):
-            raise AttributeError(f"module 'qnewton' has no attribute {name!r}")
-        found = vars(importlib.import_module(".api", __name__)).get(name)
-        # A folder, e.g. `qnewton.solvers`, is an attribute once it is imported.
-        found = globals().get(name) if found is None else found
-        if found is None:
-            raise AttributeError(f"module 'qnewton' has no attribute {name!r}")
-        return found
-
-    def __dir__() -> list[str]:
-        api = importlib.import_module(".api", __name__)
-        return sorted({*globals(), *(name for name in vars(api) if not name.startswith("_"))})
+        return _load(name)

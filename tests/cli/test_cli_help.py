@@ -3,14 +3,17 @@
 import ast
 import dataclasses
 import inspect
+import pkgutil
 import re
 import subprocess
 import sys
-from importlib.metadata import entry_points
+import tomllib
+from pathlib import Path
 
 import pytest
 
-from qnewton.cli import main
+from qnewton.__main__ import main as entry
+from qnewton.cli.main import USAGE
 from qnewton.experiments import options
 from qnewton.experiments.options import TrainOptions
 from qnewton.experiments.presets import PRESETS
@@ -93,9 +96,12 @@ def test_the_report_command_has_help(call):
     assert "Directory of the run" in outcome.out
 
 
-def test_the_console_script_is_this_main():
-    (script,) = entry_points(group="console_scripts", name="qnewton")
-    assert script.load() is main
+def test_the_console_script_is_this_main(monkeypatch, capsys):
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert pkgutil.resolve_name(project["scripts"]["qnewton"]) is entry
+    monkeypatch.setattr(sys, "argv", ["qnewton", "--help"])
+    assert entry() == 0
+    assert capsys.readouterr().out == USAGE
 
 
 def test_help_and_mistakes_load_neither_data_nor_figures():

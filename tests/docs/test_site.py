@@ -29,11 +29,9 @@ SUBMODULES = (
 
 def public(module: str) -> dict[str, object]:
     found = importlib.import_module(module)
-    names = [name for name in dir(found) if not name.startswith("_")]
+    names = getattr(found, "__all__", [name for name in dir(found) if not name.startswith("_")])
     objects = {name: getattr(found, name) for name in names}
-    # Of the package itself: what its own file imports.
-    own = {"importlib", "Any", "TYPE_CHECKING"}
-    return {name: one for name, one in objects.items() if not inspect.ismodule(one) and name not in own}
+    return {name: one for name, one in objects.items() if not inspect.ismodule(one)}
 
 
 @pytest.fixture(scope="module")

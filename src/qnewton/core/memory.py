@@ -6,7 +6,6 @@ from contextvars import ContextVar
 from pathlib import Path
 
 import jax
-import psutil
 
 try:
     import resource
@@ -47,6 +46,8 @@ def available_bytes() -> float:
     stats = jax.devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    import psutil
+
     return min(psutil.virtual_memory().available, _container_bytes(), _process_bytes())
 
 
@@ -57,6 +58,8 @@ def _process_bytes() -> float:
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY:
         return float("inf")
+    import psutil
+
     return max(0, limit - psutil.Process().memory_info().vms)
 
 

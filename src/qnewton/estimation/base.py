@@ -143,7 +143,6 @@ def assemble(
         came_to: `Kind.place` of the kind that the condition number turned out to be; None: `kind`.
     """
     like, formed = system.like, system.is_formed
-    largest, smallest = (kind, kind) if ends is None else ends
     info = jnp.finfo(like.dtype)
     # Arithmetic takes subnormal entries for zero. Where those together may be a unit of rounding, nothing is known.
     resolved = jnp.logical_not(norms.frobenius * info.eps <= like.shape[0] * info.tiny)
@@ -163,20 +162,25 @@ def assemble(
         matvecs=jnp.asarray(matvecs + norms.matvecs, jnp.int32),
         access=access_of(system.operator),
         formed=jnp.asarray(formed),
-        formed_kinds=Kinds(
-            degree=Kind.EXACT,
-            max_entry=Kind.EXACT,
-            frobenius_norm=Kind.EXACT,
-            spectral_norm=largest,
-            smallest_singular_value=smallest,
-            condition_number=kind,
-            definite=sign,
-        ),
+        formed_kinds=_formed_kinds(kind, ends, sign),
         failure=failure,
         recurrence=recurrence,
         kind_index=jnp.where(resolved, kind.place if came_to is None else came_to, Kind.CERTIFIED.place).astype(
             jnp.int32
         ),
+    )
+
+
+def _formed_kinds(kind: Kind, ends: tuple[Kind, Kind] | None, sign: Kind) -> Kinds:
+    largest, smallest = (kind, kind) if ends is None else ends
+    return Kinds(
+        degree=Kind.EXACT,
+        max_entry=Kind.EXACT,
+        frobenius_norm=Kind.EXACT,
+        spectral_norm=largest,
+        smallest_singular_value=smallest,
+        condition_number=kind,
+        definite=sign,
     )
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -106,55 +106,88 @@ def block_spectrum(
         raise ValueError(f"block {name} is not symmetric: a spectrum of real eigenvalues is asked for")
     degrees, matrix = None, None
     if n <= max(exact_up_to, formed_up_to):
-        matrix = np.asarray(system.matrix, np.float64)
-        if not np.all(np.isfinite(matrix)):
-            raise ValueError(f"block {name} holds NaN or infinity, at {_where(matrix)}: it has no spectrum")
+        matrix = _finite(system, name)
         degrees = _degrees(matrix, thresholds)
     # Whatever is computed in double precision, the entries are as good as the dtype that they came in.
     eps = float(jnp.finfo(system.like.dtype).eps)
     if matrix is not None and n <= exact_up_to:
-        values = np.linalg.eigvalsh(matrix)
-        kind, rows = Kind.EXACT, [(values, np.ones(n))]
-        negligible = max(eps * n**0.5 * float(np.linalg.norm(values)), 2 * _off(values))
-        kappa, kappa_kind = _condition_number(np.abs(values), negligible)
-        rank, negative = (_sharply(values, where, negligible) for where in (np.abs(values), -values))
+        found = _all_eigenvalues(matrix, eps)
     else:
-        key = jax.random.key(seed)
-        # Closed over: an operator of functions cannot be an argument.
-        found = jax.jit(lambda: density(system.operator.mv, system.like, probes=probes, steps=steps, key=key))()
-        if not bool(jnp.all(jnp.isfinite(found.nodes))):
-            raise ValueError(f"products with block {name} give NaN or infinity: it has no spectrum")
-        kind, rows = (
-            Kind.ESTIMATE,
-            list(zip(*(np.asarray(a, np.float64) for a in (found.nodes, found.weights)), strict=True)),
-        )
-        negligible = eps * n**0.5 * float(np.sqrt(np.mean([np.sum(weights * values**2) for values, weights in rows])))
-        estimator = Automatic() if system.eigenvalue_floor is not None or system.is_formed else Lanczos(steps)
-        estimate = jax.jit(lambda: estimator(system))()
-        kappa, kappa_kind = float(estimate.condition_number), estimate.kind
-        null, error = _counted(found, -negligible, negligible)
-        rank, negative = (n - null, error), _counted(found, -np.inf, -negligible)
-    values = np.concatenate([values for values, _ in rows])
-    weights = np.concatenate([weights for _, weights in rows]) / len(rows)
+        found = _by_quadrature(system, name, eps, probes, steps, seed)
+    values = np.concatenate([values for values, _ in found.rows])
+    weights = np.concatenate([weights for _, weights in found.rows]) / len(found.rows)
     order = np.argsort(values)
     return BlockSpectrum(
         name=name,
         n=n,
-        kind=kind,
+        kind=found.kind,
         eigenvalues=values[order],
         weights=weights[order],
         damping=float(system.damping),
-        condition_number=float(kappa),
-        condition_number_kind=kappa_kind,
+        condition_number=found.condition_number,
+        condition_number_kind=found.condition_number_kind,
         effective_rank=_effective_rank(values, weights),
-        rounding=negligible,
-        numerical_rank=rank[0],
-        numerical_rank_error=rank[1],
-        negative=negative[0],
-        negative_error=negative[1],
+        rounding=found.negligible,
+        numerical_rank=found.rank[0],
+        numerical_rank_error=found.rank[1],
+        negative=found.negative[0],
+        negative_error=found.negative[1],
         degrees=degrees,
         thresholds=tuple(thresholds),
     )
+
+
+def _finite(system: System, name: str) -> np.ndarray:
+    matrix = np.asarray(system.matrix, np.float64)
+    if not np.all(np.isfinite(matrix)):
+        raise ValueError(f"block {name} holds NaN or infinity, at {_where(matrix)}: it has no spectrum")
+    return matrix
+
+
+class _Found(NamedTuple):
+    """Eigenvalues and what follows from them, by whichever way.
+
+    Attributes:
+        kind: of the eigenvalues.
+        rows: nodes and weights of each start; of all eigenvalues a single row.
+        negligible: magnitude below which an eigenvalue may be rounding.
+        condition_number, condition_number_kind: of the system.
+        rank, negative: counts of eigenvalues, with their errors.
+    """
+
+    kind: Kind
+    rows: list[tuple[np.ndarray, np.ndarray]]
+    negligible: float
+    condition_number: float
+    condition_number_kind: Kind
+    rank: tuple[float, float]
+    negative: tuple[float, float]
+
+
+def _all_eigenvalues(matrix: np.ndarray, eps: float) -> _Found:
+    n = len(matrix)
+    values = np.linalg.eigvalsh(matrix)
+    negligible = max(eps * n**0.5 * float(np.linalg.norm(values)), 2 * _off(values))
+    kappa, kappa_kind = _condition_number(np.abs(values), negligible)
+    rank, negative = (_sharply(values, where, negligible) for where in (np.abs(values), -values))
+    return _Found(Kind.EXACT, [(values, np.ones(n))], negligible, float(kappa), kappa_kind, rank, negative)
+
+
+def _by_quadrature(system: System, name: str, eps: float, probes: int, steps: int, seed: int) -> _Found:
+    n = system.like.shape[0]
+    key = jax.random.key(seed)
+    # Closed over: an operator of functions cannot be an argument.
+    found = jax.jit(lambda: density(system.operator.mv, system.like, probes=probes, steps=steps, key=key))()
+    if not bool(jnp.all(jnp.isfinite(found.nodes))):
+        raise ValueError(f"products with block {name} give NaN or infinity: it has no spectrum")
+    rows = list(zip(*(np.asarray(a, np.float64) for a in (found.nodes, found.weights)), strict=True))
+    negligible = eps * n**0.5 * float(np.sqrt(np.mean([np.sum(weights * values**2) for values, weights in rows])))
+    estimator = Automatic() if system.eigenvalue_floor is not None or system.is_formed else Lanczos(steps)
+    estimate = jax.jit(lambda: estimator(system))()
+    null, error = _counted(found, -negligible, negligible)
+    negative = _counted(found, -np.inf, -negligible)
+    kappa = float(estimate.condition_number)
+    return _Found(Kind.ESTIMATE, rows, negligible, kappa, estimate.kind, (n - null, error), negative)
 
 
 def _effective_rank(values: np.ndarray, weights: np.ndarray) -> float:

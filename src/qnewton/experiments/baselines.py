@@ -4,7 +4,7 @@ Their learning rate lives in the state, so that trainings which differ in nothin
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -69,6 +69,32 @@ RATES: dict[str, float] = {"sgd": 0.1, "momentum": 0.03, "adam": 3e-3, "adamw": 
 direction, which the search starts from."""
 
 
+def _initial(
+    params: PyTree, learning_rate: float, make: Callable[[Array], optax.GradientTransformation]
+) -> BaselineState:
+    """Before the first step."""
+    check_params(params)
+    dtype = jax.tree.leaves(params)[0].dtype
+    rate, zero = jnp.asarray(learning_rate, dtype), jnp.zeros((), dtype)
+    return BaselineState(jnp.zeros((), jnp.int32), rate, make(rate).init(params), BaselineInfo(zero, zero))
+
+
+def _rate(state: BaselineState, schedule: optax.Schedule | None) -> Float[Array, ""]:
+    """Of this step."""
+    rate = state.learning_rate
+    return rate if schedule is None else rate * jnp.asarray(schedule(state.count), rate.dtype)
+
+
+def _seen(
+    loss: Callable[[PyTree], Float[Array, ""]], params: PyTree, gradient: PyTree, value: Array | None, searched: Any
+) -> tuple[Array, PyTree]:
+    """Loss and gradient here; with a line search's state of the same batch those that the search ended with."""
+    if searched is not None:
+        found, gradient = optax.value_and_grad_from_state(loss)(params, state=searched)
+        return jnp.asarray(found), gradient
+    return loss(params) if value is None else value, gradient
+
+
 def baseline(
     name: str,
     objective: Objective,
@@ -107,12 +133,7 @@ def baseline(
     make, first = _MAKE[name], RATES[name] if learning_rate is None else learning_rate
 
     def init(params: PyTree) -> BaselineState:
-        check_params(params)
-        dtype = jax.tree.leaves(params)[0].dtype
-        rate, zero = jnp.asarray(first, dtype), jnp.zeros((), dtype)
-        return BaselineState(
-            jnp.zeros((), jnp.int32), rate, make(rate, settings).init(params), BaselineInfo(zero, zero)
-        )
+        return _initial(params, first, lambda rate: make(rate, settings))
 
     def update(
         updates: PyTree,
@@ -126,16 +147,9 @@ def baseline(
         def loss(at: PyTree) -> Float[Array, ""]:
             return objective(at, batch, key)
 
-        rate = state.learning_rate
-        if schedule is not None:
-            rate = rate * jnp.asarray(schedule(state.count), rate.dtype)
-        optimizer = make(rate, settings)
-        if name == "lbfgs" and repeats:
-            found, updates = optax.value_and_grad_from_state(loss)(params, state=state.inner)
-            value = jnp.asarray(found)
-        elif value is None:
-            value = loss(params)
-        searched = optax.with_extra_args_support(optimizer)
+        rate = _rate(state, schedule)
+        value, updates = _seen(loss, params, updates, value, state.inner if name == "lbfgs" and repeats else None)
+        searched = optax.with_extra_args_support(make(rate, settings))
         # Only a line search reads what else is given.
         steps, inner = searched.update(updates, state.inner, params, value=value, grad=updates, value_fn=loss)
         return steps, BaselineState(state.count + 1, state.learning_rate, inner, BaselineInfo(value, rate))

@@ -38,7 +38,11 @@ from ..estimation import (
     ProbabilisticLanczos,
 )
 from ..hardware import ClassicalMachine, QuantumMachine, QuantumProfile, load_profile
-from ..optim import AbstractAdaptation, Fixed, KFACState, LevenbergMarquardt, dual_newton, fisher_newton, kfac, recipe
+from ..optim.adaptation import AbstractAdaptation, Fixed, LevenbergMarquardt
+from ..optim.dual import dual_newton
+from ..optim.fisher_newton import fisher_newton
+from ..optim.kfac import KFACState, kfac
+from ..optim.recipe import recipe
 from ..planning.assumptions import ASSUMPTION_SETS
 from ..scheduling import AbstractPolicy, Assigned, Budget, Fastest, FixedCandidate, Hybrid, Hysteresis, KappaThreshold
 from ..solvers import (

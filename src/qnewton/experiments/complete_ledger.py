@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from ..core.status import Status
-from ..optim import DualNewtonInfo, FisherNewtonInfo, KFACInfo
+from ..optim.dual import DualNewtonInfo
+from ..optim.fisher_newton import FisherNewtonInfo
+from ..optim.kfac import KFACInfo
 from .baselines import BaselineInfo
 
 

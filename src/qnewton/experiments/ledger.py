@@ -13,7 +13,8 @@ from ..core.fastest import fastest
 from ..core.operators import Path
 from ..core.status import Refusal, Status, Verdict
 from ..curvature import Block, Independence
-from ..optim import BlockInfo, StepInfo
+from ..optim.stages import BlockInfo
+from ..optim.state import StepInfo
 from ..scheduling import Hybrid, Plan, Recorded
 from ..solvers.quantum.outcome import Outcome
 from .estimates import access_record

@@ -17,7 +17,7 @@ import threadpoolctl
 
 from ..conditioning import Damp
 from ..hardware import ClassicalMachine
-from ..optim import newton
+from ..optim.newton import newton
 from ..scheduling import Hybrid
 from ..solvers import Cholesky
 from .build import PARTITIONS, make_quantum, residual_tolerance

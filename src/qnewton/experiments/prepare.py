@@ -10,7 +10,8 @@ from jaxtyping import PyTree
 
 from ..core.memory import check_block_fits
 from ..curvature import Block
-from ..optim import assign, newton
+from ..optim.assign import assign
+from ..optim.newton import newton
 from ..scheduling import Hybrid
 from . import build
 from .calibrations import Snapshot, frozen_snapshot, snapshot

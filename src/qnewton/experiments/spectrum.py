@@ -9,7 +9,7 @@ import numpy as np
 from ..core.limits import EXACT_UP_TO
 from ..core.records import System
 from ..estimation import BlockSpectrum, block_spectrum
-from ..optim import spectrum
+from ..optim.spectra import spectrum
 from ..planning.matrix import read_matrices, symmetric_part
 from . import build
 from .saved import saved_options

@@ -19,7 +19,7 @@ from ..conditioning import AbstractConditioner, condition
 from ..core.records import System
 from ..curvature import AbstractCurvature, Batch, Block, Objective, Point
 from ..hardware import gemm_probe, interleaved_seconds
-from ..optim import BlockInfo
+from ..optim.stages import BlockInfo
 from ..scheduling import Hybrid
 from ..solvers import AbstractSolver
 

@@ -15,7 +15,9 @@ from ..conditioning import AbstractConditioner, Damp, Matching, Rotate, ShiftTo,
 from ..conditioning import preset as conditioning_preset
 from ..core.records import Encoding, System
 from ..curvature import Block, GaussNewton, Objective, Point, per_tensor
-from ..optim import Correction, LineSearch, newton
+from ..optim.correction import Correction
+from ..optim.line_search import LineSearch
+from ..optim.newton import newton
 from ..solvers.quantum.queries import jennings2023v1
 from .tasks.base import Task
 

@@ -1,6 +1,6 @@
 """The factory tables of our own profiles, computed beforehand: half a second that `qnewton plan` does not wait.
 
-`write_packaged_tables()` makes the file anew; a test compares it with what is computed.
+`factory_writing.write_packaged_tables()` makes the file anew; a test compares it with what is computed.
 """
 
 import dataclasses
@@ -30,16 +30,3 @@ def packaged_tables() -> dict[str, dict[str, np.ndarray]]:
     with np.load(PACKAGED, allow_pickle=False) as archive:
         keys = [str(key) for key in archive["keys"]]
         return {key: {field: archive[f"{index}_{field}"] for field in FIELDS} for index, key in enumerate(keys)}
-
-
-def write_packaged_tables() -> None:
-    """Compute the tables of all our profiles and replace the file."""
-    from .distillation import compute_table
-    from .profile_files import load_profile, profile_names
-
-    profiles = [profile for profile in map(load_profile, profile_names()) if isinstance(profile, QuantumProfile)]
-    arrays: dict[str, np.ndarray] = {"keys": np.array([table_key(profile) for profile in profiles])}
-    for index, profile in enumerate(profiles):
-        table = compute_table(profile)
-        arrays.update({f"{index}_{field}": getattr(table, field) for field in FIELDS})
-    np.savez_compressed(PACKAGED, **arrays)  # pyright: ignore[reportArgumentType]

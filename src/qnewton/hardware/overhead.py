@@ -5,7 +5,7 @@ it; with the layout `Sequential` both agree (tests/hardware/test_overhead_qdk.py
 """
 
 import enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import numpy as np
@@ -115,47 +115,18 @@ def physical_cost(
     """
     t_depth, cycles = t_count if t_depth is None else t_depth, t_count if cycles is None else cycles
     xp, *numbers = floating(qubits, t_count, t_depth, cycles, failure_probability, t_share, time_scale)
-    *arrays, failure_probability, t_share, time_scale = xp.broadcast_arrays(*numbers)
-    sane = (failure_probability > 0) & (failure_probability < 1) & (t_share > 0) & (t_share < 1)
-    sane &= (time_scale > 0) & xp.isfinite(time_scale) & (arrays[0] >= 1)
-    for array in arrays:
-        sane &= xp.isfinite(array) & (array >= 0)
-    # What is not sane is computed as something that is, so that no NaN reaches a gradient; it is masked at the end.
-    demand = Demand(*(xp.where(sane, array, 1.0) for array in arrays))
-    log_failure = xp.log(xp.where(sane, failure_probability, 0.5))
-    share, scale = xp.where(sane, t_share, 0.5), xp.where(sane, time_scale, 1.0)
+    sane, demand, log_failure, share, scale = _sane(xp, *xp.broadcast_arrays(*numbers))
     has_t = demand.t_count > 0
-
     syndrome_s = profile.syndrome_time_s * scale
     syndromes_per_reaction = xp.maximum(profile.reaction_time_s / syndrome_s, 1)
     log_volume = layout.log_volume(xp, demand, syndromes_per_reaction)
     log_logical = log_failure + xp.where(has_t, xp.log1p(-share), 0.0) - log_volume
     log_t_error = xp.where(has_t, log_failure + xp.log(share) - xp.log(xp.maximum(demand.t_count, 1)), 0.0)
-
-    distance = _distance(xp, profile, log_logical)
-    too_long = distance > MAX_DISTANCE
-    table = factory_table(profile)
-    distils = log_t_error <= np.log(profile.t_gate_error_rate)
-    for_factory = xp.where(distils, table.least_distance(xp, log_t_error), 1)
-    too_many = for_factory > MAX_DISTANCE
-    distance = xp.clip(xp.maximum(distance, for_factory), 1, MAX_DISTANCE)
-    cycle_s = syndrome_s * distance
-    patch = profile.error_correction.patch_qubits(distance)
-    factory, run_s = table.lookup(xp, distance, log_t_error)
-    # A T gate that is good enough as it is only has to be encoded, in a patch and a cycle.
-    factory, run_s = xp.where(distils, factory, patch), xp.where(distils, run_s * scale, cycle_s)
-
-    cycles = layout.cycles(xp, demand, syndromes_per_reaction, distance)
-    # A run that is over before the first T state is there waits for it.
-    rounding = 8 * xp.finfo(cycles.dtype).eps
-    cycles = xp.where(has_t, xp.maximum(cycles, xp.ceil(run_s / cycle_s * (1 - rounding))), cycles)
-    seconds = cycles * cycle_s
-    runs = xp.maximum(xp.floor(seconds / run_s * (1 + rounding)), 1)
-    factories = xp.where(has_t, xp.ceil(demand.t_count / runs), 0.0)
+    chosen = _code_and_factory(xp, profile, log_logical, log_t_error, scale)
+    distance, patch, cycle_s, factory = chosen.distance, chosen.patch, chosen.cycle_s, chosen.factory
+    cycles, seconds, factories = _paced(xp, demand, layout.cycles(xp, demand, syndromes_per_reaction, distance), chosen)
     tiles = layout.tiles(xp, demand, syndromes_per_reaction, distance)
-    status = xp.where(too_long, int(OverheadStatus.TOO_LONG), int(OverheadStatus.OK))
-    status = xp.where(has_t & too_many, int(OverheadStatus.TOO_MANY_T_GATES), status)
-    status = xp.where(sane, status, int(OverheadStatus.BAD_INPUT))
+    status = xp.where(sane, _status(xp, has_t, chosen), int(OverheadStatus.BAD_INPUT))
 
     def masked(value: Any) -> Any:
         return xp.where(status == 0, value, xp.inf)
@@ -171,6 +142,75 @@ def physical_cost(
         factory_qubits=masked(factories * factory),
         status=status,
     )
+
+
+def _sane(xp: Any, qubits: Any, t_count: Any, t_depth: Any, cycles: Any, failure: Any, t_share: Any, scale: Any) -> Any:
+    """What is a run at all; and the demand, the logarithm of its failure probability, T share and time scale.
+
+    What is not sane is computed as something that is, so that no NaN reaches a gradient; the caller masks it.
+    """
+    sane = (failure > 0) & (failure < 1) & (t_share > 0) & (t_share < 1)
+    sane &= (scale > 0) & xp.isfinite(scale) & (qubits >= 1)
+    arrays = qubits, t_count, t_depth, cycles
+    for array in arrays:
+        sane &= xp.isfinite(array) & (array >= 0)
+    demand = Demand(*(xp.where(sane, array, 1.0) for array in arrays))
+    log_failure = xp.log(xp.where(sane, failure, 0.5))
+    return sane, demand, log_failure, xp.where(sane, t_share, 0.5), xp.where(sane, scale, 1.0)
+
+
+class _Chosen(NamedTuple):
+    """The code distance, the patch of a logical qubit at it, and the factory of T states.
+
+    Attributes:
+        distance: of the code.
+        patch: physical qubits of a logical one.
+        cycle_s: seconds of a logical cycle.
+        factory: physical qubits of one factory.
+        run_s: seconds of one run of it.
+        too_long: whether logical qubits ask for a distance that is not considered.
+        too_many: whether T states do.
+    """
+
+    distance: Any
+    patch: Any
+    cycle_s: Any
+    factory: Any
+    run_s: Any
+    too_long: Any
+    too_many: Any
+
+
+def _code_and_factory(xp: Any, profile: QuantumProfile, log_logical: Any, log_t_error: Any, scale: Any) -> _Chosen:
+    distance = _distance(xp, profile, log_logical)
+    too_long = distance > MAX_DISTANCE
+    table = factory_table(profile)
+    distils = log_t_error <= np.log(profile.t_gate_error_rate)
+    for_factory = xp.where(distils, table.least_distance(xp, log_t_error), 1)
+    too_many = for_factory > MAX_DISTANCE
+    distance = xp.clip(xp.maximum(distance, for_factory), 1, MAX_DISTANCE)
+    cycle_s = profile.syndrome_time_s * scale * distance
+    patch = profile.error_correction.patch_qubits(distance)
+    factory, run_s = table.lookup(xp, distance, log_t_error)
+    # A T gate that is good enough as it is only has to be encoded, in a patch and a cycle.
+    factory, run_s = xp.where(distils, factory, patch), xp.where(distils, run_s * scale, cycle_s)
+    return _Chosen(distance, patch, cycle_s, factory, run_s, too_long, too_many)
+
+
+def _paced(xp: Any, demand: Demand, cycles: Any, chosen: _Chosen) -> tuple[Any, Any, Any]:
+    """Logical cycles, seconds and factories of a run that the layout gives `cycles`."""
+    has_t = demand.t_count > 0
+    # A run that is over before the first T state is there waits for it.
+    rounding = 8 * xp.finfo(cycles.dtype).eps
+    cycles = xp.where(has_t, xp.maximum(cycles, xp.ceil(chosen.run_s / chosen.cycle_s * (1 - rounding))), cycles)
+    seconds = cycles * chosen.cycle_s
+    runs = xp.maximum(xp.floor(seconds / chosen.run_s * (1 + rounding)), 1)
+    return cycles, seconds, xp.where(has_t, xp.ceil(demand.t_count / runs), 0.0)
+
+
+def _status(xp: Any, has_t: Any, chosen: _Chosen) -> Any:
+    status = xp.where(chosen.too_long, int(OverheadStatus.TOO_LONG), int(OverheadStatus.OK))
+    return xp.where(has_t & chosen.too_many, int(OverheadStatus.TOO_MANY_T_GATES), status)
 
 
 def _distance(xp: Any, profile: QuantumProfile, log_logical: Any) -> Any:

@@ -1,30 +1,4 @@
-"""The stages wired into an `optax.GradientTransformationExtraArgs`."""
+"""The stages wired into an `optax.GradientTransformationExtraArgs`.
 
-from .adaptation import AbstractAdaptation as AbstractAdaptation
-from .adaptation import Fixed as Fixed
-from .adaptation import LevenbergMarquardt as LevenbergMarquardt
-from .assign import assign as assign
-from .correction import Correction as Correction
-from .dual import DualNewtonInfo as DualNewtonInfo
-from .dual import DualNewtonState as DualNewtonState
-from .dual import dual_newton as dual_newton
-from .fisher_newton import FisherNewtonInfo as FisherNewtonInfo
-from .fisher_newton import FisherNewtonState as FisherNewtonState
-from .fisher_newton import fisher_newton as fisher_newton
-from .kfac import KFACInfo as KFACInfo
-from .kfac import KFACState as KFACState
-from .kfac import kfac as kfac
-from .line_search import LineSearch as LineSearch
-from .memory import BlockMemory as BlockMemory
-from .memory import MemoryEstimate as MemoryEstimate
-from .memory import memory_estimate as memory_estimate
-from .newton import newton as newton
-from .recipe import recipe as recipe
-from .spectra import spectrum as spectrum
-from .stages import BlockInfo as BlockInfo
-from .state import NewtonState as NewtonState
-from .state import StepInfo as StepInfo
-from .step_rules import AbstractStepRule as AbstractStepRule
-from .step_rules import KLClip as KLClip
-from .step_rules import QuadraticModel as QuadraticModel
-from .trust_region import TrustRegion as TrustRegion
+Names are imported from the modules of this folder, five of which bear the name of the function inside.
+"""

@@ -14,7 +14,6 @@ from ..core.records import System
 from ..core.trees import ravel
 from ..curvature import Block
 from ..scheduling import Hybrid
-from ..solvers.preconditioners import EKFAC, KFAC
 from .assembly import joined
 
 FEW = 100
@@ -42,7 +41,7 @@ def needs_layers(solver: lx.AbstractLinearSolver) -> bool:
     """Whether the solver is preconditioned through layers, of which a block in other units has none."""
     if isinstance(solver, Hybrid):
         return any(needs_layers(candidate) for candidate in solver.solvers)
-    return isinstance(getattr(solver, "preconditioner", None), (KFAC, EKFAC))
+    return getattr(getattr(solver, "preconditioner", None), "through_layers", False)
 
 
 def damping_of(

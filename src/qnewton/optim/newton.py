@@ -25,7 +25,7 @@ from ..curvature.flat import StandInHessian, linear_in_outputs
 from ..curvature.loss_scale import LossScale
 from ..estimation import Reuse
 from ..scheduling import Executed, Hybrid, Plan, Turn
-from ..scheduling.replay import remembered as chosen_last
+from ..scheduling.policies.base import remembered as chosen_last
 from ..solvers import AbstractSolver, Dual
 from ..solvers.krylov.base import AbstractKrylov
 from ..solvers.refusals import check_linear_solver

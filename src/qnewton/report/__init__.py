@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ..core.extras import require_extra
 from .breakeven_figure import write_maps, write_tornado
 from .comparison import comparison_notes, comparison_sections, comparison_tables, write_comparison
 from .explain import Candidate, Explanation, explain
@@ -15,6 +16,8 @@ from .records import Run
 from .reproduce_page import write_reproduction
 from .spectrum_figure import write_spectrum_figure
 from .tradeoff_figure import write_tradeoff_figure
+
+require_extra("lab", "qnewton.report")
 
 __all__ = [
     "Candidate",

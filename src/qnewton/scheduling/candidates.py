@@ -1,16 +1,12 @@
 """What the scheduler needs of a candidate, and who lacks it."""
 
-import dataclasses
-import math
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 
 from ..core.records import Encoding, QuantumWorkload, SystemEstimate
 from ..planning.solver import CountedSolver
 from ..solvers import AbstractQuantumSolver, AbstractSolver, Refine
-from ..solvers.quantum.emulated.base import AbstractEmulated
 from ..solvers.quantum.executed import AbstractExecuted
 from ..solvers.refusals import check_solver
 
@@ -56,12 +52,7 @@ def quantum_part(solver: AbstractSolver) -> tuple[CountedSolver, float] | None:
 def charged_for(solver: AbstractSolver, estimate: SystemEstimate) -> Any:
     """The numbers that a quantum candidate is charged at: those that its circuit is built for, if it has one."""
     solver = measured_as(solver)
-    if isinstance(solver, AbstractEmulated):
-        return solver.built_for(estimate)
-    if isinstance(solver, AbstractExecuted) and solver.kappa is not None:
-        log = jnp.full_like(estimate.log_condition_number, math.log(solver.kappa))
-        return dataclasses.replace(estimate, log_condition_number=log)
-    return estimate
+    return solver.charged_at(estimate) if isinstance(solver, AbstractExecuted) else estimate
 
 
 def measured_as(solver: AbstractSolver) -> AbstractSolver:

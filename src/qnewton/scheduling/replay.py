@@ -12,7 +12,7 @@ from ..core.fastest import fastest
 from ..core.status import Verdict
 from .makespan import Machine, schedule_step
 from .policies import AbstractPolicy, Offers, Turn
-from .policies.base import NONE_YET
+from .policies.base import NONE_YET, remembered
 
 
 class Recorded(eqx.Module):
@@ -81,8 +81,3 @@ def decide_makespan(machines: Callable[[int], Sequence[Machine]], recorded: Reco
         if step + 1 < len(seconds):
             given = schedule_step(now, recorded.names, machines(step + 1)).candidates
     return choices, verdicts
-
-
-def remembered(choice: Int[Array, "*sets"], verdict: Int[Array, "*sets"], last: Int[Array, "*sets"]) -> Array:
-    """What the next turn's `last` is: a choice that nobody could carry out is none."""
-    return jnp.where(verdict == Verdict.NOBODY, last, choice)

@@ -117,3 +117,8 @@ def verdict_of(found: Bool[Array, ""]) -> Int[Array, ""]:
 def nobody_passed_over(offers: Offers) -> Int[Array, " candidates"]:
     """All were compared."""
     return jnp.full(len(offers.names), Refusal.NONE, jnp.int32)
+
+
+def remembered(choice: Int[Array, "*sets"], verdict: Int[Array, "*sets"], last: Int[Array, "*sets"]) -> Array:
+    """What the next turn's `last` is: a choice that nobody could carry out is none."""
+    return jnp.where(verdict == Verdict.NOBODY, last, choice)

@@ -1,7 +1,7 @@
 """The interface of a preconditioner, and the one that does nothing."""
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -16,7 +16,12 @@ class AbstractPreconditioner(eqx.Module):
     """An approximate inverse of a symmetric operator; the set-up is apart from the application.
 
     `apply` must be a symmetric positive definite map, whatever the operator is: CG and MINRES measure lengths with it.
+
+    Attributes:
+        through_layers: whether it is built from the layers that the parameters belong to.
     """
+
+    through_layers: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod

@@ -1,5 +1,7 @@
 """Kronecker factors with their eigenvalues corrected."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax.numpy as jnp
 import lineax as lx
@@ -27,6 +29,8 @@ class EKFAC(AbstractPreconditioner):
     Entries of the rotated diagonal that are not positive after the shift are replaced by the mean magnitude. `flops`
     assumes one layer with as many inputs as outputs, and leaves the block's own pass for the diagonal out.
     """
+
+    through_layers: ClassVar[bool] = True
 
     @property
     def name(self) -> str:

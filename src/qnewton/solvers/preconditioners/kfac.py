@@ -1,5 +1,7 @@
 """Kronecker factors as a preconditioner."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax.numpy as jnp
 import lineax as lx
@@ -30,6 +32,8 @@ class KFAC(AbstractPreconditioner):
     block between the two factors. A factor that is not positive definite after that is replaced by its mean
     magnitude times the identity. `flops` assumes one layer with as many inputs as outputs.
     """
+
+    through_layers: ClassVar[bool] = True
 
     @property
     def name(self) -> str:

@@ -1,10 +1,13 @@
 """What quantum solvers share that carry an algorithm out, by emulation or as a circuit."""
 
+import dataclasses
 import math
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 
+from ...core.records import SystemEstimate
 from ..base import AbstractQuantumSolver
 from .encoding import AbstractEncoding
 from .precision import check_state_error
@@ -54,6 +57,13 @@ class AbstractExecuted(AbstractQuantumSolver):
     @property
     def counts_sparse_access(self) -> bool:
         return False
+
+    def charged_at(self, estimate: SystemEstimate) -> Any:
+        """The numbers that its circuit is built for, at which it is charged: the promised condition number, if any."""
+        if self.kappa is None:
+            return estimate
+        log = jnp.full_like(estimate.log_condition_number, math.log(self.kappa))
+        return dataclasses.replace(estimate, log_condition_number=log)
 
     def conj(self, state: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         return state, options

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from ....core.extras import optional
 from .build import QUERIES, Circuit, Part
 from .sdk import pennylane
 
@@ -28,8 +29,7 @@ def draw_text(circuit: Circuit, shown: int = 3) -> str:
 
 def draw_png(circuit: Circuit, path: Path, title: str, shown: int = 3) -> None:
     """The same as a figure, in a file that does not exist yet."""
-    import matplotlib.pyplot as plt
-
+    plt = optional("matplotlib.pyplot", "lab", "a figure needs matplotlib")
     qml = pennylane()
     figure, axes = qml.drawer.tape_mpl(_tape(circuit, shown), wire_order=range(circuit.wires.count), decimals=2)
     for label, name in zip(axes.texts, _names(circuit), strict=False):

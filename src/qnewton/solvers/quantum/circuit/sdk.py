@@ -1,11 +1,12 @@
 """PennyLane, loaded when a circuit is built and not before: it takes seconds."""
 
-import importlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+
+from ....core.extras import optional
 
 # An operation, a tape, a device of PennyLane: it ships no types.
 Operation = Any
@@ -15,16 +16,9 @@ def pennylane() -> Any:
     """The module.
 
     Raises:
-        ModuleNotFoundError: it is not installed; names the extra that brings it.
+        MissingExtraError: it is not installed; names the extra that brings it.
     """
-    try:
-        return importlib.import_module("pennylane")
-    except ModuleNotFoundError as error:
-        if error.name != "pennylane":
-            raise
-        raise ModuleNotFoundError(
-            "circuits need PennyLane, which is not installed: pip install 'qnewton[circuits]'", name="pennylane"
-        ) from error
+    return optional("pennylane", "circuits", "circuits need PennyLane")
 
 
 def device(name: str, qubits: int, wires: int | None = None, seed: int | None = None) -> Any:

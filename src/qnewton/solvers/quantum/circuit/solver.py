@@ -6,9 +6,9 @@ from typing import Any
 import equinox as eqx
 import lineax as lx
 import numpy as np
-import threadpoolctl
 from jaxtyping import Array, Float, PyTree
 
+from ....core.extras import optional
 from ....core.powers_of_two import normalised
 from ....core.records import Encoding, QuantumWorkload
 from ...flat import check_square_and_real, flatten, unflatten
@@ -177,7 +177,8 @@ class CircuitQSVT(AbstractExecuted):
                 max_queries=self.max_queries,
             )
             # Products of a dense unitary with two columns: threads would wait for each other.
-            with threadpoolctl.threadpool_limits(1, user_api="blas"):
+            threads = optional("threadpoolctl", "circuits", "circuits need threadpoolctl")
+            with threads.threadpool_limits(1, user_api="blas"):
                 reading = read(self._machine, inversion, direction, self._seed(vector))
         except CannotBuildError as error:
             return Answer(nothing, error.outcome)

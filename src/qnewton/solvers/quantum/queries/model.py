@@ -168,18 +168,7 @@ class QueryModel:
             self._demand_precision(xp, error, own, convention),
         ]
         problem = self._problem(xp, kappa, alpha, own, norm, known, demands)
-        if encoding.rectangular:
-            demands.append((self.rectangular, "a square matrix: it does not apply the pseudo-inverse of a factor"))
-            demands.append(((least > 0) & (least <= 1), "a least solution norm in (0, 1]"))
-        if known:
-            inside = (norm >= least * (1 - _ROUNDING)) & (norm <= kappa * (1 + _ROUNDING))
-            words = "the encoding's least one" if encoding.rectangular else "1"
-            demands.append((inside, f"a solution norm between {words} and the condition number"))
-        elif self.needs_norm:
-            demands.append((False, "the solution's norm, which is not given"))
-        if self.largest_kappa < math.inf:
-            of = "" if self.takes_subnormalisation else " of the encoded matrix"
-            demands.append((ranged <= self.largest_kappa, f"a condition number{of} <= {self.largest_kappa:g}"))
+        demands += self._demand_range(encoding, kappa, least, norm if known else None, ranged)
         count = self.count(problem)
         demands += [*count.conditions, (xp.isfinite(count.queries), "a count inside the floating-point range")]
         conditions = tuple(Condition(xp.broadcast_to(xp.asarray(holds), shape), words) for holds, words in demands)
@@ -196,6 +185,25 @@ class QueryModel:
             conditions=conditions,
             assumed=("the solution's norm, at its least value ||b|| / ||A||",) if missing else (),
         )
+
+    def _demand_range(
+        self, encoding: Encoding, kappa: Any, least: Any, norm: Any | None, ranged: Any
+    ) -> list[tuple[Any, str]]:
+        """What the formula asks of the system: its norm (None: not given), and the condition number that it is for."""
+        demands: list[tuple[Any, str]] = []
+        if encoding.rectangular:
+            demands.append((self.rectangular, "a square matrix: it does not apply the pseudo-inverse of a factor"))
+            demands.append(((least > 0) & (least <= 1), "a least solution norm in (0, 1]"))
+        if norm is not None:
+            inside = (norm >= least * (1 - _ROUNDING)) & (norm <= kappa * (1 + _ROUNDING))
+            words = "the encoding's least one" if encoding.rectangular else "1"
+            demands.append((inside, f"a solution norm between {words} and the condition number"))
+        elif self.needs_norm:
+            demands.append((False, "the solution's norm, which is not given"))
+        if self.largest_kappa < math.inf:
+            of = "" if self.takes_subnormalisation else " of the encoded matrix"
+            demands.append((ranged <= self.largest_kappa, f"a condition number{of} <= {self.largest_kappa:g}"))
+        return demands
 
     def _demand_precision(self, xp: Any, precision: Any, own: Any, convention: ErrorConvention) -> tuple[Any, str]:
         # An absolute error may exceed 1 where the solution is long.
