@@ -17,15 +17,16 @@ STAGES = {"core", "curvature", "conditioning", "estimation", "solvers", "hardwar
 PLANNING = {"core", "solvers", "hardware", "planning"}
 SCHEDULING = STAGES | {"planning", "scheduling"}
 OPTIM = SCHEDULING | {"optim"}
-EXPERIMENTS = OPTIM | {"experiments"}
+EXPERIMENTS = OPTIM | {"experiments", "runfile"}
 MAY_IMPORT = {
     "core": {"core"},
     **{stage: {"core", stage} for stage in STAGES},
+    "runfile": {"runfile"},
     "planning": PLANNING,
     "scheduling": SCHEDULING,
     "optim": OPTIM,
     "experiments": EXPERIMENTS,
-    "report": {"core", "report"},
+    "report": {"core", "report", "runfile"},
     "cli": EXPERIMENTS | {"report", "cli"},
     "testing": STAGES | {"testing"},
     # The package's own __init__ and api: what the user gets by `import qnewton`.
@@ -97,7 +98,8 @@ def test_a_file_imports_only_from_its_left(module: str) -> None:
         ("qnewton.scheduling.plan", "from ..optim import newton"),
         ("qnewton.optim.newton", "from ..experiments.ledger import Ledger"),
         ("qnewton.experiments.runner", "from ..report import write"),
-        ("qnewton.report.load", "from ..solvers import LU"),
+        ("qnewton.report.derive", "from ..solvers import LU"),
+        ("qnewton.runfile.run", "from ..core.suggest import unknown"),
         ("qnewton.testing.oracles", "from ..scheduling import Hybrid"),
         ("qnewton.curvature.hessian", "from .. import newton"),
         ("qnewton.__init__", "from .experiments import TrainOptions"),

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ..runfile import read_run
 from .breakeven_figure import write_maps, write_tornado
 from .comparison import comparison_notes, comparison_sections, comparison_tables, write_comparison
 from .explain import Candidate, Explanation, explain
-from .fields import RunFileError
-from .load import read_run
 from .noise_figure import write_noise_figure
-from .records import Run
 from .reproduce_page import write_reproduction
 from .spectrum_figure import write_spectrum_figure
 from .tradeoff_figure import write_tradeoff_figure
@@ -19,13 +17,10 @@ from .tradeoff_figure import write_tradeoff_figure
 __all__ = [
     "Candidate",
     "Explanation",
-    "Run",
-    "RunFileError",
     "comparison_notes",
     "comparison_sections",
     "comparison_tables",
     "explain",
-    "read_run",
     "write_comparison",
     "write_maps",
     "write_noise_figure",
