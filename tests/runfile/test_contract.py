@@ -220,6 +220,16 @@ def test_a_line_that_cannot_be_read_is_refused_in_the_same_words(
     assert f"run/blocks.jsonl, {words}" in text
 
 
+def test_a_run_without_a_step_has_nothing_to_decide(run: Path, said: Callable[..., Any]) -> None:
+    (run / "blocks.jsonl").unlink()
+    assert said("report", run)[0] == 0
+    found = {said(name, run) for name in (*READERS, "learn") if name != "report"}
+    assert len(found) == 1, found
+    [(status, text)] = found
+    assert status == 2
+    assert "run/blocks.jsonl holds no whole step: the run ended before its first one" in text
+
+
 def test_options_of_another_type_are_refused_by_all_that_need_them(run: Path, said: Callable[..., Any]) -> None:
     in_options(run)
     found = {said(name, run) for name in ("replay", "plan", "breakeven", "learn", "spectrum", "resume")}

@@ -78,7 +78,7 @@ def explain(run: Run, step: int, assumptions: str | None = None, block: str | No
     check_scheduled(run.path, run.config)
     numbers = sorted({one.step for one in run.blocks})
     if not numbers:
-        raise RunFileError(f"{run.path / 'blocks.jsonl'} holds no step: the run ended before its first one")
+        raise RunFileError(f"{run.path / 'blocks.jsonl'} holds no whole step: the run ended before its first one")
     wanted = numbers[-1] + 1 + step if step < 0 else step
     if wanted not in numbers:
         raise ValueError(f"--step is {step}: the run has the steps {numbers[0]} to {numbers[-1]}")
