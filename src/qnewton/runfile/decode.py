@@ -33,9 +33,13 @@ def decode(raw: bytes, kind: type[T], place: str, upgrade: Upgrade | None = None
     Raises:
         RunFileError: if it is not JSON, or not such a record; names the field.
     """
-    if upgrade is None and not _SUSPECT.search(raw):
+    if not _SUSPECT.search(raw):
         try:
-            return _decoder(kind).decode(raw)
+            if upgrade is None:
+                return _decoder(kind).decode(raw)
+            found = msgspec.json.decode(raw)
+            upgrade(found)
+            return msgspec.convert(found, kind)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             pass  # said below, in more words than one
     value = untyped(raw, place)

@@ -46,13 +46,14 @@ def read_lines(path: Path, kind: type[T], upgrade: Upgrade | None = None) -> Lin
     records: list[T] = []
     ends: list[int] = []
     position, raw = 0, path.read_bytes()
-    lines = raw.splitlines(keepends=True)
-    for number, line in enumerate(lines, start=1):
+    # Where the last line begins that is not blank.
+    end = raw.rfind(b"\n", 0, len(raw.rstrip())) + 1
+    for number, line in enumerate(raw.splitlines(keepends=True), start=1):
+        last = position >= end
         position += len(line)
         if not line.strip():
             continue
         place = f"{path}, line {number}"
-        last = not raw[position:].strip()
         if last and not line.endswith(b"\n"):
             return Lines(tuple(records), tuple(ends), torn=number)
         try:
