@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from qnewton.experiments.checkpoints import checkpoint_steps, read_checkpoint
-from qnewton.report import read_run
+from qnewton.runfile import read_run
 
 STEPS, EVERY = 600, 10
 TRAIN = (sys.executable, "-c", "import sys; from qnewton.cli import main; sys.exit(main())", "train")

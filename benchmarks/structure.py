@@ -30,7 +30,7 @@ STAGES = {"core", "curvature", "conditioning", "estimation", "solvers", "hardwar
 PLANNING = {"core", "solvers", "hardware", "planning"}
 SCHEDULING = STAGES | {"planning", "scheduling"}
 OPTIM = SCHEDULING | {"optim"}
-EXPERIMENTS = OPTIM | {"experiments"}
+EXPERIMENTS = OPTIM | {"experiments", "runfile"}
 MAY_IMPORT: dict[str, set[str]] = {
     "core": {"core"},
     **{stage: {"core", stage} for stage in STAGES},
@@ -38,7 +38,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scheduling": SCHEDULING,
     "optim": OPTIM,
     "experiments": EXPERIMENTS,
-    "report": {"core", "report"},
+    "report": {"core", "report", "runfile"},
+    "runfile": {"runfile"},
     "cli": EXPERIMENTS | {"report", "cli"},
     "testing": STAGES | {"testing"},
     # What the user gets by `import qnewton`.

@@ -90,6 +90,24 @@ def test_a_comparison_goes_on_where_it_stopped_and_is_plotted_again(
     assert other.status == 2
     assert "--trials is 3, and found holds a grid with 1" in other.said
 
+    # What is torn or of another version is refused as everywhere, and so is a cell that was altered.
+    file = tmp_path / "found" / "compare.json"
+    whole = file.read_text()
+    for text, words in (
+        (whole[:99], "compare.json: not JSON in UTF-8"),
+        (json.dumps(found | {"schema_version": 9}), "schema_version is 9, and this version of qnewton reads 1"),
+        (json.dumps(found | {"methods": [{}]}), "the field 'methods[0].name' is missing; it must be a string"),
+    ):
+        file.write_text(text)
+        refused = call("compare", "--replot", "found")
+        assert refused.status == 2
+        assert words in refused.said
+    cell = next((tmp_path / "found" / "cells").glob("sgd-*")) / "cell.json"
+    cell.write_text(json.dumps(json.loads(cell.read_text()) | {"seed": 77}))
+    refused = call(*ASKED, *HERE)
+    assert refused.status == 2
+    assert "cell.json: its seed is 77, and this cell's is" in refused.said
+
 
 def test_the_page_can_be_read_in_every_window(
     call: Callable[..., Any], opened: Callable[[Path], list[dict[str, Any]]], tmp_path: Path

@@ -120,7 +120,7 @@ def test_an_output_that_holds_something_is_refused(call, tmp_path):
 def test_report_wants_the_directory_of_a_run(call, tmp_path):
     check(call("report", "nowhere"), ["nowhere", "config.json"])
     (tmp_path / "config.json").write_text("{broken")
-    check(call("report", "."), ["config.json", "not a JSON file"])
+    check(call("report", "."), ["config.json", "not JSON in UTF-8"])
     check(call("report"), ["Missing", "Directory of the run"])
 
 

@@ -1,14 +1,17 @@
 """`qnewton noise`: its grid, how it goes on, its answer, and what it refuses."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from qnewton.experiments import noise as module
 from qnewton.experiments.noise import answer
+from qnewton.runfile import NoiseCell
 
 GRID = ("noise", "tiny", "--epsilons", "0.01", "--shots", "20", "inf", "--steps", "2", "--out", "found")
 
@@ -76,7 +79,12 @@ def test_a_grid_is_trained_cell_by_cell_and_goes_on_where_it_stopped(
         assert outcome.status == 2
         assert said in outcome.said
     (found / "cells" / "exact-seed-0.json").write_text("{")
-    assert "exact-seed-0.json is not a JSON file" in call(*GRID).said
+    said = call(*GRID).said
+    assert "exact-seed-0.json: not JSON in UTF-8" in said
+    assert "Nothing is overwritten: delete it to have it made again" in said
+    # Nor does the record of another cell pass for this one's.
+    shutil.copy(found / "cells" / "epsilon-0.01-shots-20-seed-0.json", found / "cells" / "exact-seed-0.json")
+    assert "exact-seed-0.json: its epsilon is 0.01, and this cell's is None. Nothing is overwritten" in call(*GRID).said
 
 
 def test_a_directory_of_something_else_is_refused(call: Callable[..., Any], tmp_path: Path) -> None:
@@ -114,16 +122,21 @@ def test_bad_input_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-def _records(accuracies: dict[tuple[float | None, int | None], list[float]]) -> list[dict[str, Any]]:
+def _records(accuracies: dict[tuple[float | None, int | None], list[float]]) -> list[NoiseCell]:
     return [
-        {
-            "epsilon": epsilon,
-            "shots": shots,
-            "seed": seed,
-            "test_accuracy": [0.1, value],
-            "train_loss": [2.0, 1 - value],
-            "executed_queries": None if epsilon is None else [5.0, 6.0],
-        }
+        NoiseCell(
+            epsilon=epsilon,
+            shots=shots,
+            seed=seed,
+            train_loss=(2.0, 1 - value),
+            test_loss=(2.0, 1.0),
+            test_accuracy=(0.1, value),
+            accepted=(True,),
+            relative_residual=(0.5,),
+            condition_number=None if epsilon is None else (9.0,),
+            executed_queries=None if epsilon is None else (5.0, 6.0),
+            measured_seconds=1.0,
+        )
         for (epsilon, shots), values in accuracies.items()
         for seed, value in enumerate(values)
     ]
@@ -163,6 +176,7 @@ def test_where_nothing_suffices_the_answer_says_so() -> None:
 
 def test_a_loss_that_is_not_finite_stands_in_the_answer_as_none() -> None:
     records = _records({(None, None): [0.9], (0.1, 10): [0.5, 0.5]})
-    records[1]["train_loss"][-1] = records[2]["executed_queries"][0] = None
+    records[1] = replace(records[1], train_loss=(2.0, None))
+    records[2] = replace(records[2], executed_queries=(None, 6.0))
     [cell] = answer(records)["by_epsilon"][0]["cells"]
     assert cell["train_loss"] is cell["executed_queries"] is None

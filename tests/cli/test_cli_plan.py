@@ -1,6 +1,7 @@
 """`qnewton plan`: what it prints, what it takes and what it refuses."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import scipy.sparse
 from qnewton import hardware
 from qnewton.testing import symmetric_with_spectrum
 
+RUN = Path(__file__).parents[1] / "runfile" / "schema6" / "first"
 KEYS = {
     *("solver", "source", "hardware", "assumptions", "valid", "reason", "queries", "repetitions", "copies"),
     *("t_count", "t_depth", "qubits", "seconds", "dominant"),
@@ -99,25 +101,21 @@ def test_of_a_file_every_number_is_measured(rows, suffix, tmp_path):
 
 
 def test_of_a_run_the_largest_block(rows, tmp_path):
-    block = {
-        "step": 3,
-        "name": "w",
-        "n": 40,
-        "degree": 8,
-        "max_entry": 1.0,
-        "frobenius_norm": 5.0,
-        "spectral_norm": 2.0,
-        "condition_number": 300.0,
-        "condition_number_kind": "estimate",
-        "definite": True,
-    }
-    lines = [{**block, "step": 2, "n": 99}, block, {**block, "name": "b", "n": 5, "frobenius_norm": 3.0, "degree": 5}]
-    (tmp_path / "blocks.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    (tmp_path / "config.json").write_text(json.dumps({"options": {"scheduling": {"precision": 0.01}}}))
-    found = rows(str(tmp_path), "--hardware", "majorana", "nvidia-h100-sxm")
+    run = shutil.copytree(RUN, tmp_path / "run")
+    lines = [json.loads(line) for line in (run / "blocks.jsonl").read_text().splitlines()]
+    known = {"condition_number": 300.0, "condition_number_kind": "estimate", "definite": True}
+    last = [line for line in lines if line["step"] == lines[-1]["step"]]
+    for line in last:
+        line.update(n=1, degree=1)
+    last[1].update(known, name="w", n=40, degree=8, max_entry=1.0, frobenius_norm=5.0, spectral_norm=2.0)
+    last[2].update(known, name="b", n=5, degree=5, max_entry=1.0, frobenius_norm=3.0, spectral_norm=2.0)
+    # Of an earlier step, which does not count.
+    lines[0]["n"] = 99
+    (run / "blocks.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = rows(str(run), "--hardware", "majorana", "nvidia-h100-sxm")
     (row,) = (r for r in found if (r["solver"], r["assumptions"]) == ("qnewton2024_abstract", "paper-sparse"))
     assert row["queries"] == pytest.approx(8 * 300 * np.log(40 * 300 / 0.01), rel=1e-6)
-    found = rows(str(tmp_path), "--block", "b", "--hardware", "majorana", "nvidia-h100-sxm")
+    found = rows(str(run), "--block", "b", "--hardware", "majorana", "nvidia-h100-sxm")
     (row,) = (r for r in found if (r["solver"], r["assumptions"]) == ("qnewton2024_abstract", "paper-sparse"))
     assert row["queries"] == pytest.approx(5 * 300 * np.log(5 * 300 / 0.01), rel=1e-6)
 

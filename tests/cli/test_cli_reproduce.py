@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -21,11 +22,10 @@ from qnewton.experiments.reproduce.decisions import SETS, break_even_s, decide, 
 from qnewton.experiments.reproduce.directory import ReproductionDirectory
 from qnewton.experiments.reproduce.registry import EVALUATIONS
 from qnewton.experiments.reproduce.trainings import newton
-from qnewton.experiments.rundir import RunDirectory
-from qnewton.experiments.stages import BlockSeconds, StageSeconds
 from qnewton.experiments.tasks import TASKS
 from qnewton.experiments.tasks.base import Task
 from qnewton.hardware import KernelTimes
+from qnewton.runfile import BlockSeconds, RunDirectory, StageSeconds, StepLine, read_summary
 
 SMALL = (
     *("--mlp.task", "tiny", "--mlp.steps", "3", "--mlp.batch-size", "8"),
@@ -43,7 +43,7 @@ RUNS = {
 }
 
 
-def _language(tiny: Callable[[str], Task]) -> Callable[[str, Any], Task]:
+def _language(tiny: Callable[[str], Task], name: str) -> Callable[[str, Any], Task]:
     """The tiny task under the names of a transformer's parameters."""
 
     def make(dtype: str, options: Any) -> Task:
@@ -58,6 +58,7 @@ def _language(tiny: Callable[[str], Task]) -> Callable[[str, Any], Task]:
 
         return dataclasses.replace(
             task,
+            name=name,
             init=init,
             objective=q.Objective(lambda p, x: task.objective.predict(renamed(p), x), task.objective.loss),
             accuracy=None,
@@ -75,7 +76,13 @@ def _machine(solvers: Any, *, dtype: str, sizes: Any) -> q.ClassicalMachine:
 
 
 def _stages(objective: Any, curvature: Any, conditioning: Any, estimator: Any, blocks: Any, *_: Any, **__: Any) -> Any:
-    return StageSeconds(1e-4, tuple(BlockSeconds(block.name, block.n, 1e-4, 1e-5, 1e-5) for block in blocks))
+    return StageSeconds(
+        gradient=1e-4,
+        blocks=tuple(
+            BlockSeconds(name=block.name, n=block.n, curvature=1e-4, conditioning=1e-5, estimation=1e-5)
+            for block in blocks
+        ),
+    )
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -85,7 +92,7 @@ def _made_tasks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(TASKS, "tiny", tiny)
         for name in ("bert-tiny", "gpt-tiny"):
-            patch.setitem(TASKS, name, _language(tiny))
+            patch.setitem(TASKS, name, _language(tiny, name))
         patch.setattr(carry_out, "calibrate", _machine)
         # Most of a tiny training is to compile and time its stages, which tests/experiments does.
         patch.setattr(language, "measure_stages", _stages)
@@ -128,10 +135,15 @@ def test_adamw_is_measured_beside_sgd_and_the_best_of_its_rates_counts(done: Pat
     assert found["measured"][1]["test_loss"] == found["rates"][1]["test_loss"] != found["target"]
 
 
-def test_the_best_rate_is_that_of_the_lowest_loss_and_never_a_diverged_one() -> None:
+def test_the_best_rate_is_that_of_the_lowest_loss_and_never_a_diverged_one(done: Path) -> None:
+    summary = read_summary(done / "runs" / "newton")
     losses = {0.1: 3.0, 0.2: 2.0, 0.3: None, 0.4: 2.5}
     trials = [
-        ("AdamW", rate, Result(Path(), None if loss is None else {"test_loss": loss}, None))
+        (
+            "AdamW",
+            rate,
+            Result(Path(), None if loss is None else msgspec.structs.replace(summary, test_loss=loss), None),
+        )
         for rate, loss in losses.items()
     ]
     best = language._best(trials)
@@ -204,7 +216,7 @@ def test_a_stopped_reproduction_goes_on_where_it_was(
             directory.write("config.json", {})
             raise KeyboardInterrupt
         shutil.copytree(done / "runs" / directory.path.name, directory.path, dirs_exist_ok=True)
-        return json.loads((directory.path / "summary.json").read_text())
+        return read_summary(directory.path)
 
     monkeypatch.setattr(carry_out, "train", train)
     arguments = ["reproduce", "regularisation", "--mlp.task", "tiny", "--mlp.batch-size", "8", "--sweeps.steps", "2"]
@@ -220,7 +232,7 @@ def test_a_stopped_reproduction_goes_on_where_it_was(
     assert trained == ["damping-0.01", "damping-1", "damping-1"]
     said = capsys.readouterr().err
     assert "damping-1: trained anew, and what there was is in" in said
-    assert "is not what this version of qnewton writes" in said
+    assert "config.json: schema_version is None, and this version of qnewton reads 7" in said
     runs = tmp_path / "found" / "runs"
     assert {path.name for path in runs.iterdir()} == {"damping-0.01", "damping-1", "damping-1.stopped-1"}
     assert (runs / "damping-0.01" / "summary.json").read_bytes() == first
@@ -238,8 +250,8 @@ def test_a_stopped_reproduction_goes_on_where_it_was(
 def halted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A reproduction whose only training was stopped by Ctrl-C after two of its three steps; nobody writes into it."""
 
-    def stop(self: Any, step: dict[str, Any], blocks: Any) -> None:
-        if step["step"] == 1:
+    def stop(self: Any, step: StepLine, blocks: Any) -> None:
+        if step.step == 1:
             raise KeyboardInterrupt
 
     path = tmp_path_factory.mktemp("halted") / "found"
@@ -311,7 +323,7 @@ def test_what_cannot_go_on_is_set_aside_and_trained_anew(
 ) -> None:
     def train(name: str, options: Any, directory: Any, watcher: Any, held: Any) -> Any:
         shutil.copytree(done / "runs" / "newton", directory.path, dirs_exist_ok=True)
-        return json.loads((directory.path / "summary.json").read_text())
+        return read_summary(directory.path)
 
     said = []
     monkeypatch.setattr(carry_out, "train", train)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qnewton.cli.progress import Progress
-from qnewton.report import read_run
+from qnewton.runfile import read_run
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def stopped(call, monkeypatch):
 
     def step(self, record, blocks):
         shown(self, record, blocks)
-        if record["step"] == 1:
+        if record.step == 1:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -77,12 +77,14 @@ def test_what_is_no_run_is_refused(call, tmp_path):
     for name in ("mine", "nowhere"):
         outcome = call("train", "--resume", name)
         assert outcome.status == 2
-        assert f"qnewton: --resume {name}: there is no config.json" in outcome.err
+        assert (
+            f"qnewton: {name} holds no config.json: it is not the directory of a run, or of one that was" in outcome.err
+        )
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
     (tmp_path / "mine" / "config.json").write_text("{}")
     outcome = call("train", "--resume", "mine")
     assert outcome.status == 2
-    assert "is not what this version of qnewton writes" in outcome.err
+    assert "config.json: schema_version is None, and this version of qnewton reads 7" in outcome.err
 
 
 def test_an_interrupt_before_the_first_step_says_how_to_go_on_too(call, monkeypatch):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from qnewton.cli import main
-from qnewton.report import read_run
+from qnewton.runfile import read_run
 
 
 def test_two_steps_end_with_a_report_that_can_be_made_again(call, tmp_path):
@@ -152,7 +152,7 @@ def test_ctrl_c_in_the_training_ends_it_with_a_report(call, quick, monkeypatch, 
 
     def step(self, record, blocks):
         shown(self, record, blocks)
-        if record["step"] == 1:
+        if record.step == 1:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Progress, "step", step)
@@ -201,7 +201,7 @@ def test_the_digits_train_in_a_process_of_their_own(tmp_path):
     run = read_run(tmp_path / "run")
     assert run.summary is not None
     assert run.summary.status == "finished"
-    assert [n for _, n in run.config.block_sizes] == [64 * 4 + 4 + 4 * 10 + 10]
+    assert [block.n for block in run.config.model.blocks] == [64 * 4 + 4 + 4 * 10 + 10]
     assert len(run.blocks) == 2
     assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
     assert "Warning" not in done.stderr

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,10 @@ import qnewton as q
 from qnewton.experiments import calibrations, prepare, runner
 from qnewton.experiments.options import TrainOptions
 from qnewton.experiments.presets import PRESETS
-from qnewton.experiments.rundir import RunDirectory
-from qnewton.experiments.stages import BlockSeconds, StageSeconds
 from qnewton.experiments.tasks import TASKS
 from qnewton.experiments.tasks.base import Data, Task
 from qnewton.hardware import KernelTimes
+from qnewton.runfile import BlockSeconds, RunDirectory, StageSeconds, StepLine, SystemLine
 
 TRAIN, TEST = 48, 12
 GATE_TIMES = (1e-6, 1e-7, 6e-8, 4e-8, 1e-8, 3e-9, 1e-9, 1e-18)
@@ -52,8 +51,17 @@ class Made:
 
     def stages(self, blocks: Any) -> StageSeconds:
         return StageSeconds(
-            self.gradient,
-            tuple(BlockSeconds(b.name, b.n, self.curvature, self.conditioning, self.estimation) for b in blocks),
+            gradient=self.gradient,
+            blocks=tuple(
+                BlockSeconds(
+                    name=block.name,
+                    n=block.n,
+                    curvature=self.curvature,
+                    conditioning=self.conditioning,
+                    estimation=self.estimation,
+                )
+                for block in blocks
+            ),
         )
 
 
@@ -63,7 +71,7 @@ class Silent:
     def stage(self, what: str) -> None:
         pass
 
-    def step(self, step: dict[str, Any], blocks: list[dict[str, Any]]) -> None:
+    def step(self, step: StepLine, blocks: Sequence[SystemLine]) -> None:
         pass
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -15,9 +16,9 @@ from qnewton.experiments import build, checks
 from qnewton.experiments.baselines import RATES, BaselineState, baseline
 from qnewton.experiments.options import BaselineOptions, StepOptions, TrainingOptions, TrainOptions
 from qnewton.experiments.presets import preset_for
-from qnewton.experiments.rundir import RunDirectory
 from qnewton.experiments.runner import TrainingFailed, train
 from qnewton.experiments.task_options import BertOptions
+from qnewton.runfile import RunDirectory, StepLine, SystemLine
 
 RATE = 0.05
 PLAIN: dict[str, Any] = {
@@ -176,13 +177,13 @@ def test_an_unknown_baseline_names_the_nearest() -> None:
 class _Silent:
     def stage(self, what: str) -> None: ...
 
-    def step(self, step: dict[str, Any], blocks: list[dict[str, Any]]) -> None: ...
+    def step(self, step: StepLine, blocks: Sequence[SystemLine]) -> None: ...
 
 
 def test_a_run_leaves_the_files_of_a_complete_optimizer(tmp_path) -> None:
     options = TrainOptions(optimizer="muon", training=TrainingOptions(steps=2), step=StepOptions(learning_rate=0.01))
     summary = train("tiny", options, RunDirectory.create(tmp_path / "run", "tiny"), _Silent())
-    assert (summary["optimizer"], summary["steps"], summary["acting"]) == ("muon", 2, None)
+    assert (summary.optimizer, summary.steps, summary.acting) == ("muon", 2, None)
     steps = [json.loads(line) for line in (tmp_path / "run" / "steps.jsonl").read_text().splitlines()]
     assert [step["learning_rate"] for step in steps] == pytest.approx([0.01, 0.01])
     assert {(step["damping_scale"], step["reduction_ratio"], step["accepted"]) for step in steps} == {

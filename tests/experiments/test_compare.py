@@ -1,9 +1,11 @@
 """What a comparison decides: grids and their extension, modelled seconds, targets; all by hand."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from qnewton.experiments.compare import answer, tuning
 from qnewton.experiments.compare.methods import (
@@ -15,6 +17,9 @@ from qnewton.experiments.compare.methods import (
     missing,
 )
 from qnewton.experiments.compare.tuning import Trial, next_round
+from qnewton.runfile import PredictedSeconds, StepLine, SystemLine, read_run
+
+RUN = Path(__file__).parents[1] / "runfile" / "schema6" / "last"
 
 
 def trials(scores: dict[float, float | None]) -> list[Trial]:
@@ -56,19 +61,29 @@ def test_where_all_diverged_rates_fall_and_damping_rises() -> None:
     assert tuning.beyond_the_edge(lost, METHODS["newton-classical"]) == 100.0
 
 
-def step(**changes: Any) -> dict[str, Any]:
-    parts = {"gradient": 1.0, "curvature": 2.0, "conditioning": 4.0, "estimation": 8.0, "solve_classical": 99.0}
-    return {"predicted_seconds": {"paper": parts | {"total": 999.0}, "end_to_end": parts}, **changes}
+def step() -> StepLine:
+    parts = PredictedSeconds(
+        gradient=1.0,
+        curvature=2.0,
+        conditioning=4.0,
+        estimation=8.0,
+        solve_classical=99.0,
+        solve_quantum=0.0,
+        total=999.0,
+    )
+    found = read_run(RUN).steps[0]
+    return replace(found, predicted_seconds={"paper": parts, "end_to_end": parts})
 
 
-def line(paper: Mapping[str, float | None], end_to_end: Mapping[str, float | None], **changes: Any) -> dict[str, Any]:
-    return {
-        "assumptions": {"paper": {"predicted_seconds": paper}, "end_to_end": {"predicted_seconds": end_to_end}},
-        "solver": "CG(KFAC)",
-        "iterations": 0,
-        "expected_iterations": {},
-        **changes,
-    }
+def line(paper: Mapping[str, float | None], end_to_end: Mapping[str, float | None], **changes: Any) -> SystemLine:
+    """A line of a real run with these predictions."""
+    found = read_run(RUN).blocks[0]
+    entry = found.assumptions["paper"]
+    sets = {"paper": dict(paper), "end_to_end": dict(end_to_end)}
+    assumptions = {name: replace(entry, predicted_seconds=seconds) for name, seconds in sets.items()}
+    return replace(
+        found, assumptions=assumptions, solver="CG(KFAC)", **{"iterations": 0, "expected_iterations": {}, **changes}
+    )
 
 
 def test_every_method_is_charged_for_its_own_candidates() -> None:

@@ -9,9 +9,9 @@ import pytest
 import qnewton as q
 from qnewton.core.operators import Path
 from qnewton.experiments.ledger import Ledger
-from qnewton.experiments.rundir import jsonable
 from qnewton.hardware import KernelTimes
 from qnewton.planning.problem import Problem
+from qnewton.runfile import plain
 from qnewton.scheduling import Executed
 
 QUANTUM = "QLSA(jennings2023v1)"
@@ -63,24 +63,25 @@ def test_a_system_without_candidates_counts_for_nobody(matrix, made):
     hybrid, ledger = ledger_of(made, [q.QLSA(), q.Cholesky()], 2)
     info = info_of(hybrid, matrix, GOOD, status=q.Status.NO_CANDIDATE)
     step, lines = ledger.record(info, epoch=0.0, measured_seconds=0.5)
-    entry = lines[0]["assumptions"]["paper"]
-    assert set(entry["refused"]) == {QUANTUM, "Cholesky"}
-    assert lines[0]["status"] == "no_candidate"
-    assert lines[0]["ran"] == "gradient step"
-    assert (lines[0]["relative_residual"], lines[0]["exact_residual"]) == (0.25, 0.75)
+    entry = lines[0].assumptions["paper"]
+    assert set(entry.refused) == {QUANTUM, "Cholesky"}
+    assert lines[0].status == "no_candidate"
+    assert lines[0].ran == "gradient step"
+    assert (lines[0].relative_residual, lines[0].exact_residual) == (0.25, 0.75)
     # The identity goes to the quantum candidate: some 1e4 queries of a nanosecond against a millisecond.
-    assert lines[1]["assumptions"]["paper"]["refused"] == {}
-    assert lines[1]["assumptions"]["paper"]["choice"] == QUANTUM
+    assert lines[1].assumptions["paper"].refused == {}
+    assert lines[1].assumptions["paper"].choice == QUANTUM
     totals = ledger.totals()
     assert totals["quantum_share"] == 0.5
     # At the acting gate time both ways to the share agree.
-    assert totals["by_gate_time"][0]["quantum_share"] == totals["quantum_share"]
+    assert totals["by_gate_time"][0].quantum_share == totals["quantum_share"]
     assert totals["solved_by"] == {}
     assert totals["statuses"] == {"no_candidate": 2}
-    solves = step["predicted_seconds"]["paper"]
-    chosen = lines[1]["assumptions"]["paper"]
-    assert solves["solve_classical"] + solves["solve_quantum"] == chosen["predicted_seconds"][chosen["choice"]]
-    written = jsonable(lines[0])["assumptions"]["paper"]
+    solves = step.predicted_seconds["paper"]
+    chosen = lines[1].assumptions["paper"]
+    parts = (solves.solve_classical or 0.0, solves.solve_quantum or 0.0)
+    assert sum(parts) == chosen.predicted_seconds[chosen.choice]
+    written = plain(lines[0])["assumptions"]["paper"]
     assert written["predicted_seconds"] == {QUANTUM: None, "Cholesky": None}
     assert written["break_even_gate_time_s"][QUANTUM] is None
 
@@ -90,15 +91,15 @@ def test_the_reason_of_a_refusal_is_the_right_one(made):
     _, lines = ledger.record(
         info_of(hybrid, INDEFINITE, SINGULAR, BROKEN, status=q.Status.OK), epoch=0.0, measured_seconds=0.5
     )
-    indefinite, singular, broken = (line["assumptions"]["paper"]["refused"] for line in lines)
+    indefinite, singular, broken = (line.assumptions["paper"].refused for line in lines)
     assert set(indefinite) == {"Cholesky"}
     assert "positive definite" in indefinite["Cholesky"]
     assert set(singular) == {"Cholesky", QUANTUM}
     assert "range" in singular[QUANTUM]
     assert set(broken) == {"Cholesky", "LU", QUANTUM}
     assert all("not finite" in reason for reason in broken.values())
-    assert lines[1]["condition_number"] == np.inf
-    assert jsonable(lines[1])["condition_number"] is None
+    assert lines[1].condition_number == np.inf
+    assert plain(lines[1])["condition_number"] is None
 
 
 # Policy, and for a system of condition number 1, one of 1e4 and both again: who takes it at 1e-9 and at 1e-18 s.
@@ -118,27 +119,27 @@ def test_the_sweep_over_gate_times_asks_the_policy(name, made):
     info = info_of(hybrid, GOOD, np.diag([1.0, 1e4]), status=q.Status.OK)
     for _ in range(2):
         _, lines = ledger.record(info, epoch=0.0, measured_seconds=0.5)
-        assert [line["assumptions"]["paper"]["choice"] for line in lines] == ["LU", "LU"]
-        assert [line["assumptions"]["paper"]["verdict"] for line in lines] == ["chosen", "chosen"]
+        assert [line.assumptions["paper"].choice for line in lines] == ["LU", "LU"]
+        assert [line.assumptions["paper"].verdict for line in lines] == ["chosen", "chosen"]
     rows = ledger.totals()["by_gate_time"]
     for row, expected in zip(rows, (slow, fast), strict=True):
-        assert row["quantum_share"] == expected.count(QUANTUM) / 4
+        assert row.quantum_share == expected.count(QUANTUM) / 4
         # Of the classical solves, and what the quantum ones add: below a millisecond each, since they won.
         classical = 1e-3 * expected.count("LU")
-        assert classical <= row["predicted_solve_seconds"] * (1 + 1e-6)
-        assert row["predicted_solve_seconds"] < classical + 1e-3 * expected.count(QUANTUM) + 1e-9
+        assert classical <= row.predicted_solve_seconds * (1 + 1e-6)
+        assert row.predicted_solve_seconds < classical + 1e-3 * expected.count(QUANTUM) + 1e-9
 
 
 def test_what_the_policy_passed_over_is_in_the_record(made):
     hybrid, ledger = ledger_of(made, [q.QLSA(), q.LU()], 1, policy=q.Budget(1e-9))
     _, (line,) = ledger.record(info_of(hybrid, GOOD, status=q.Status.OK), epoch=0.0, measured_seconds=0.5)
-    entry = line["assumptions"]["paper"]
-    assert (entry["verdict"], entry["refused"]) == ("over_budget", {})
+    entry = line.assumptions["paper"]
+    assert (entry.verdict, entry.refused) == ("over_budget", {})
     hybrid, ledger = ledger_of(made, [q.QLSA(), q.LU()], 1, policy=q.FixedCandidate("LU"))
     _, (line,) = ledger.record(info_of(hybrid, GOOD, status=q.Status.OK), epoch=0.0, measured_seconds=0.5)
-    entry = line["assumptions"]["paper"]
-    assert (entry["verdict"], entry["refused"]) == ("chosen", {QUANTUM: "the policy names another candidate"})
-    assert np.isfinite(entry["predicted_seconds"][QUANTUM])
+    entry = line.assumptions["paper"]
+    assert (entry.verdict, entry.refused) == ("chosen", {QUANTUM: "the policy names another candidate"})
+    assert 0 < (entry.predicted_seconds[QUANTUM] or 0.0) < np.inf
 
 
 def test_at_the_break_even_gate_time_both_take_as_long(made):
@@ -164,15 +165,16 @@ def test_at_the_break_even_gate_time_both_take_as_long(made):
         made, [q.LU(), q.QLSA()], 1, quantum=machine, assumptions=(loading, slow), estimator=q.Exact()
     )
     _, (line,) = ledger.record(info_of(hybrid, matrix, status=q.Status.OK), epoch=0.0, measured_seconds=0.5)
-    entry = line["assumptions"]["end_to_end"]
-    found = entry["break_even_gate_time_s"][QUANTUM]
+    entry = line.assumptions["end_to_end"]
+    found = entry.break_even_gate_time_s[QUANTUM]
+    assert found is not None
     assert seconds(loading, found) == pytest.approx(1e-3, rel=1e-3)
     # It would be twice that if the load were forgotten.
     assert seconds(dataclasses.replace(loading, loading=False), 2 * found) == pytest.approx(1e-3, rel=1e-3)
-    for gate_time_s, predicted in entry["predicted_quantum_seconds_by_gate_time"][QUANTUM]:
+    for gate_time_s, predicted in entry.predicted_quantum_seconds_by_gate_time[QUANTUM]:
         assert predicted == pytest.approx(seconds(loading, gate_time_s), rel=1e-3)
     # Where the load alone takes longer than LU no gate time does it.
-    assert line["assumptions"]["slow"]["break_even_gate_time_s"][QUANTUM] == 0
+    assert line.assumptions["slow"].break_even_gate_time_s[QUANTUM] == 0
 
 
 def test_an_empty_ledger_has_totals(made):

@@ -1,14 +1,16 @@
 """How a run ends, and that it is the same one when it is run again."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
 
 from qnewton.experiments import runner
-from qnewton.experiments.rundir import RunDirectory
 from qnewton.experiments.runner import TrainingFailed
 from qnewton.experiments.tasks import make_task
 from qnewton.experiments.tasks.base import batches
+from qnewton.runfile import RunDirectory
 
 
 class Stops:
@@ -21,7 +23,7 @@ class Stops:
         pass
 
     def step(self, step, blocks):
-        if step["step"] == self.at:
+        if step.step == self.at:
             raise KeyboardInterrupt
 
 
@@ -30,8 +32,8 @@ class Stalls(RunDirectory):
 
     at: int
 
-    def append(self, name, lines):
-        if name == "blocks.jsonl" and lines[0]["step"] == self.at and not hasattr(self, "pressed"):
+    def append(self, name, lines: Any):
+        if name == "blocks.jsonl" and lines[0].step == self.at and not hasattr(self, "pressed"):
             self.pressed = True
             raise KeyboardInterrupt
         super().append(name, lines)
@@ -56,7 +58,7 @@ def test_ctrl_c_between_a_step_and_its_lines_loses_no_line(hand_made, quick, rea
     with hand_made():
         summary = runner.train("tiny", quick(steps=5), directory, Stops(at=-1))
     files = read_run(tmp_path)
-    assert summary["status"] == files.summary["status"] == "interrupted"
+    assert summary.status == files.summary["status"] == "interrupted"
     assert [step["step"] for step in files.steps] == [0, 1]
     assert [block["step"] for block in files.blocks] == [0, 1]
     assert files.summary["steps"] == 2
@@ -152,7 +154,7 @@ def test_the_watcher_hears_of_every_stage_and_step(hand_made, quick, tmp_path):
             heard.append(what)
 
         def step(self, step, blocks):
-            heard.append((step["step"], len(blocks)))
+            heard.append((step.step, len(blocks)))
 
     with hand_made():
         runner.train("tiny", quick(partition="per-tensor"), RunDirectory(tmp_path), Listens())

@@ -5,16 +5,14 @@ import datetime
 import importlib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from qnewton.experiments import runner
-from qnewton.experiments.options import TrainOptions
-from qnewton.experiments.rundir import RunDirectory
-from qnewton.experiments.task_options import TASK_OPTIONS
+from qnewton.runfile import RunDirectory, StepLine, SystemLine
 from qnewton.solvers.quantum.outcome import Outcome
 
 Check = Callable[[Any], bool]
@@ -84,7 +82,7 @@ def pair(value: Any) -> bool:
 
 MACHINE = Record(platform=text, processor=text, cores=integer, backend=text, device=text)
 CONFIG = Record(
-    schema_version=lambda value: value == 6,
+    schema_version=lambda value: value == 7,
     task=text,
     preset=one_of("default", "paper", "paper-code"),
     optimizer=one_of("newton"),
@@ -226,7 +224,7 @@ BLOCK = Record(
     assumptions=every(ASSUMPTION),
 )
 SUMMARY = Record(
-    schema_version=lambda value: value == 6,
+    schema_version=lambda value: value == 7,
     task=text,
     preset=text,
     optimizer=one_of("newton"),
@@ -257,7 +255,7 @@ class Silent:
     def stage(self, what: str) -> None:
         pass
 
-    def step(self, step: dict[str, Any], blocks: list[dict[str, Any]]) -> None:
+    def step(self, step: StepLine, blocks: Sequence[SystemLine]) -> None:
         pass
 
 
@@ -448,67 +446,3 @@ def test_the_presets_do_to_the_systems_what_they_say(preset_run):
         else:
             assert line["kept_fraction"] == 1
             assert line["perturbation"] == 0
-
-
-def section(name: str) -> str:
-    """The part of the documentation under `## name`."""
-    return DOCS.read_text("utf-8").partition(f"## `{name}`")[2].partition("\n## ")[0]
-
-
-@pytest.mark.parametrize(
-    ("name", "schema"),
-    [("steps.jsonl", STEP), ("blocks.jsonl", BLOCK), ("summary.json", SUMMARY)],
-    ids=["steps", "blocks", "summary"],
-)
-def test_the_tables_of_the_documentation_are_the_fields(name, schema):
-    rows = re.findall(r"^\| (`[^|]*`) \|", section(name), flags=re.MULTILINE)
-    assert {field for row in rows for field in re.findall(r"`(\w+)`", row)} == set(schema.fields)
-
-
-NESTED = {
-    "config": ("config.json", CONFIG),
-    "calibration": ("calibration.json", CALIBRATION),
-    "kernel": ("calibration.json", KERNEL),
-    "assumption set": ("blocks.jsonl", ASSUMPTION),
-}
-
-
-@pytest.mark.parametrize(("name", "schema"), NESTED.values(), ids=NESTED.keys())
-def test_the_documentation_names_the_fields_of_objects(name, schema):
-    spans = re.findall(r"`([^`]*)`", section(name))
-    assert set(schema.fields) <= {word for span in spans for word in re.findall(r"\w+", span)}
-
-
-@pytest.mark.parametrize("status", ["ok", "not_finite", "no_candidate", "not_solved"])
-def test_the_documentation_names_every_status(status):
-    assert f"`{status}`" in DOCS.read_text("utf-8")
-
-
-@pytest.mark.parametrize("kind", ["exact", "certified", "bound", "estimate"])
-def test_the_documentation_names_every_kind_of_condition_number(kind):
-    assert f"`{kind}`" in DOCS.read_text("utf-8")
-
-
-def _options(group, place=()):
-    for field in dataclasses.fields(group):
-        value = getattr(group, field.name)
-        if dataclasses.is_dataclass(value):
-            yield from _options(value, (*place, field.name))
-        else:
-            yield ".".join(place), field.name
-
-
-def test_the_documentation_names_every_option_in_its_group():
-    rows = [line.strip("|").split("|") for line in section("config.json").splitlines() if line.startswith("| ")]
-    named = {
-        (group.strip("` "), name)
-        for groups, names in rows
-        for group in groups.split(",")
-        for name in re.findall(r"`--([a-z0-9-]+)`", names)
-    }
-    taken = [TrainOptions(), *(TrainOptions(task=kind()) for kind in TASK_OPTIONS.values())]
-    there = {(group, name.replace("_", "-")) for options in taken for group, name in _options(options)}
-    assert {one for one in there if one not in named} == set()
-    # Images have no words.
-    known = there | {("task.images", name) for name in ("vocabulary", "length", "sequences")}
-    assert {one for one in named if one not in known} == set()

@@ -13,6 +13,11 @@ GATE_TIMES = (1e-18, 1e-17, 1e-16, 1e-15, 1e-14, 1e-13, 1e-12, 1e-11, 1e-10, 1e-
 CANDIDATES = {"paper": ("QLSA(jennings2023v1)",), "end_to_end": ("QLSA(dalzell2024)", "QLSA(jennings2023v1)")}
 OVERHEAD = {"paper": 1.0, "end_to_end": 3e6}  # queries of a set, relative to the paper's
 KERNELS = {"Cholesky": 0.4, "LU": 0.8}
+NUMBERS = (
+    *("degree", "max_entry", "frobenius_norm", "spectral_norm"),
+    *("smallest_singular_value", "condition_number", "definite"),
+)
+ACCESS = tuple(f"{what}_{unit}" for what in ("product", "forming", "gram") for unit in ("flops", "bytes"))
 LAYERS = ("layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias", "layers.2.weight", "layers.2.bias")
 SIZES = (640, 10, 320, 32, 100, 10)
 
@@ -45,6 +50,8 @@ def assumption(name: str, n: int, degree: int, kappa: float, definite: bool, gat
         "predicted_seconds": predicted,
         "refused": {} if definite else {"Cholesky": "needs a positive definite matrix"},
         "queries": counted,
+        "copies": dict.fromkeys(counted, 1.0),
+        "clamped": dict.fromkeys(counted, False),
         "success_probability": dict.fromkeys(counted, 1.0),
         "break_even_gate_time_s": {candidate: fastest / count for candidate, count in counted.items()},
         "predicted_quantum_seconds_by_gate_time": {
@@ -75,7 +82,11 @@ def system(step: int, index: int, name: str, n: int, steps: int, rng: random.Ran
         "n": n,
         "status": status,
         "curvature_path": "layers",
+        "independence": "proven",
         "iterations": 0,
+        "expected_iterations": {},
+        "damping_scale": 1.0,
+        "reduction_ratio": None,
         "damping": 5e-3 * (1 + rng.random()),
         "kept_fraction": 0.25,
         "perturbation": 0.02 + 0.01 * rng.random(),
@@ -85,16 +96,27 @@ def system(step: int, index: int, name: str, n: int, steps: int, rng: random.Ran
         "spectral_norm": 3.0,
         "condition_number": kappa,
         "log10_condition_number": log_kappa,
+        "log_condition_number": log_kappa * math.log(10),
         "second_log10_condition_number": None,
         "second_condition_number_kind": None,
         "condition_number_kind": "exact" if n < 50 else "certified" if n < 500 else "estimate",
+        "kinds": dict.fromkeys(NUMBERS, "exact"),
+        "failure_probability": 0.0,
+        "matvecs": 0,
         "definite": definite,
+        "presumed_definite": definite,
+        "formed": True,
+        "access": dict.fromkeys(ACCESS, 0.0) | {"gram_rows": 0},
+        "timed": {},
+        "probe_seconds": None,
         "relative_residual": 10 ** rng.uniform(-15, -12),
         "exact_residual": 0.04,
         "acting": "paper",
         "solver": chosen["choice"],
         "ran": "LU" if quantum else chosen["choice"],
         "fidelity": "model" if quantum else None,
+        "executed_queries": None,
+        "executed_success_probability": None,
         "executed_outcome": None,
         "assumptions": sets,
     }
@@ -129,6 +151,7 @@ def training_step(step: int, steps: int, systems: list[RunFiles], rng: random.Ra
         "measured_seconds": 0.021 + 0.004 * rng.random(),
         "measured_evaluation_seconds": 0.006 if evaluated else 0.0,
         "predicted_seconds": predicted,
+        "predicted_schedule": {},
     }
 
 
@@ -164,7 +187,7 @@ def summarise(steps: list[RunFiles], systems: list[RunFiles], gate_time_s: float
     names = [entry["solver"] for entry in systems]
     statuses = [entry["status"] for entry in systems]
     return {
-        "schema_version": 6,
+        "schema_version": 7,
         "task": "digits-mlp",
         "preset": "paper",
         "optimizer": "newton",
@@ -204,7 +227,7 @@ def build(steps: int = 40, blocks: int = 6, gate_time_s: float = 1e-12, seed: in
     ]
     rows = [training_step(step, steps, systems[step * blocks : (step + 1) * blocks], rng) for step in range(steps)]
     config = {
-        "schema_version": 6,
+        "schema_version": 7,
         "task": "digits-mlp",
         "preset": "paper",
         "optimizer": "newton",
@@ -223,7 +246,7 @@ def build(steps: int = 40, blocks: int = 6, gate_time_s: float = 1e-12, seed: in
             "parameters": 2778,
             "blocks": [{"name": name, "n": n} for name, n in zip(names, sizes, strict=True)],
         },
-        "data": {"description": "digits of scikit-learn", "train": 1437, "test": 360},
+        "data": {"description": "digits of scikit-learn", "train": 1437, "test": 360, "batch": 1437},
     }
     return {"config": config, "steps": rows, "blocks": systems, "summary": summarise(rows, systems, gate_time_s)}
 

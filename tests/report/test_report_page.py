@@ -6,8 +6,9 @@ from html.parser import HTMLParser
 import matplotlib
 import pytest
 
-from qnewton.report import RunFileError, write_report
+from qnewton.report import write_report
 from qnewton.report.svg import PALETTE
+from qnewton.runfile import RunFileError
 
 VOID = {"meta", "br", "link", "img"}
 LINKS = {"href", "src", "srcset", "action", "data", "poster", "background", "cite", "formaction", "xlink:href"}
@@ -276,7 +277,7 @@ def test_no_quantum_candidate(make_run, page_of):
 def test_null_wherever_a_number_may_be_missing(make_run, page_of):
     files = make_run(steps=5)
     for step in files["steps"]:
-        step.update(loss=None, train_loss=None, test_loss=None, test_accuracy=None, measured_seconds=None)
+        step.update(loss=None, train_loss=None, test_loss=None, test_accuracy=None)
         step["predicted_seconds"]["end_to_end"].update(solve_quantum=None, total=None)
     for block in files["blocks"]:
         block.update(condition_number=None, log10_condition_number=None, kept_fraction=None)

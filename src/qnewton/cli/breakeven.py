@@ -36,9 +36,9 @@ class BreakevenCommand:
 def breakeven(arguments: Sequence[str]) -> int:
     """Parse, sweep, write the files, print what each variable alone does, and say where everything is."""
     command = tyro.cli(BreakevenCommand, prog="qnewton breakeven", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
-    from ..experiments.rundir import RunDirectory, jsonable
     from ..planning.breakeven import Question, orders, pairs, present_of, single, variables
     from ..report import write_maps, write_tornado
+    from ..runfile import RunDirectory, plain
 
     problem, assumed = problem_of(command.problem)
     machines, hosts = machines_of(command.machines)
@@ -58,7 +58,7 @@ def breakeven(arguments: Sequence[str]) -> int:
         f"{chosen.name} on {name} against the fastest classical solver: n {problem.numbers.n:g}, "
         f"kappa {problem.condition_number:.4g}, d {problem.numbers.degree:g}, epsilon {problem.precision:g}"
     )
-    record = jsonable(
+    record = plain(
         {
             "schema_version": SCHEMA_VERSION,
             "question": title,

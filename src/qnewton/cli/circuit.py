@@ -1,6 +1,5 @@
 """`qnewton circuit`."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +112,9 @@ def circuit(arguments: Sequence[str]) -> int:
     if command.draw is not None:
         draw_png(built, command.draw, f"{name}: {numbers['n']} rows, {numbers['queries']} queries")
     if command.json:
-        print(json.dumps(numbers, allow_nan=False))
+        from ..runfile import encode
+
+        print(encode(numbers).decode())
         return 0
     print(draw_text(built) + "\n")
     _print_table(numbers)

@@ -5,12 +5,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from ..experiments.options import TaskOptions
 from ..experiments.task_options import TASK_OPTIONS
+
+if TYPE_CHECKING:
+    from ..runfile import ComparisonFile
 
 BUDGETS = {"digits-mlp": 1.0, "digits28": 2.0}
 """Measured seconds of every training, where neither seconds nor steps are asked for; of any other task 5."""
@@ -155,7 +158,7 @@ def parse(arguments: Sequence[str]) -> CompareCommand:
 
 
 def _replot(arguments: Sequence[str]) -> int:
-    import json
+    from ..runfile import COMPARE_VERSION, ComparisonFile, check_version, decode
 
     words = [word for argument in arguments for word in argument.split("=", 1)]
     if len(words) != 2:
@@ -167,16 +170,16 @@ def _replot(arguments: Sequence[str]) -> int:
             f"{file} is not there: {directory} holds no finished comparison. A stopped one goes on by the command that "
             "started it"
         )
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is not a JSON file ({error})") from None
+    found = decode(file.read_bytes(), ComparisonFile, str(file))
+    check_version(found.schema_version, COMPARE_VERSION, str(file))
     return _show(found, directory)
 
 
-def _show(found: dict[str, Any], directory: Path) -> int:
+def _show(record: "ComparisonFile", directory: Path) -> int:
     from ..report import write_comparison
+    from ..runfile import plain
 
+    found = plain(record)
     page = write_comparison(found, directory)
     _print_tables(found)
     print(f"numbers: {directory / 'compare.json'}\npage: {page}")

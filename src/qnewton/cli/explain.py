@@ -1,6 +1,5 @@
 """`qnewton explain RUN --step K`."""
 
-import json as json_text
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +33,15 @@ def explain(arguments: Sequence[str]) -> int:
     """Parse, read the run and print its decisions."""
     command = tyro.cli(ExplainCommand, prog="qnewton explain", args=arguments)
     from ..report import explain as found_in
-    from ..report import read_run
+    from ..runfile import encode_indented, read_run
 
-    found = found_in(read_run(command.path), command.step, command.set, command.block)
+    run = read_run(command.path)
+    found = found_in(run, command.step, command.set, command.block)
     if command.json:
-        print(json_text.dumps([one.record() for one in found], indent=1, allow_nan=False))
+        print(encode_indented([one.record() for one in found]).decode(), end="")
         return 0
+    for note in run.notes:
+        print(f"note: {note}")
     for one in found:
         _print(one)
     return 0

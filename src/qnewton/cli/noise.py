@@ -10,9 +10,6 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-SCHEMA_VERSION = 1
-"""Of this command's JSON files; docs/run-files.md describes them."""
-
 
 @dataclass(frozen=True)
 class NoiseCommand:
@@ -71,7 +68,7 @@ class NoiseCommand:
 def noise(arguments: Sequence[str]) -> int:
     """Parse, train what is missing, write numbers and figure, print a table and say where everything is."""
     command = tyro.cli(NoiseCommand, prog="qnewton noise", args=arguments)
-    from ..experiments.noise import GridDirectory, answer, run_grid
+    from ..experiments.noise import answer, finish, open_grid, run_grid
     from ..experiments.tasks import check_task
     from ..report import write_noise_figure
 
@@ -80,11 +77,11 @@ def noise(arguments: Sequence[str]) -> int:
     shots = [None if math.isinf(number) else int(number) for number in command.shots]
     options = dataclasses.asdict(command) | {"shots": shots}
     del options["out"]
-    directory = GridDirectory.open(command.out, f"noise-{command.task}", SCHEMA_VERSION, options)
+    directory = open_grid(command.out, options)
     print(f"{command.task} -> {directory.path}", file=sys.stderr)
     records = run_grid(options, directory, lambda text: print(text, file=sys.stderr, flush=True))
     found = answer(records)
-    directory.finish(records, found)
+    finish(directory, records, found)
     figure = directory.path / "noise.png"
     if not figure.exists():
         scratch = figure.with_suffix(".partial")

@@ -1,9 +1,7 @@
 """`qnewton plan`."""
 
-import json
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -41,28 +39,16 @@ def plan(arguments: Sequence[str]) -> int:
     # Only now: `--help` should not wait for jax.
     from ..planning.table import table
     from ..planning.verdict import verdicts
+    from ..runfile import encode_indented
 
     problem, assumed = problem_of(command.problem)
     quantum, hosts = machines_of(command.machines)
     rows = table(problem, quantum, sets_of(command.machines, command.assumptions), hosts)
     if command.json:
-        print(json.dumps([as_json(row) for row in rows], indent=1))
+        print(encode_indented(rows).decode(), end="")
         return 0
     _print(problem, assumed, rows, verdicts(rows), command.all)
     return 0
-
-
-def as_json(row: "Row") -> dict[str, Any]:
-    """The row, with null for what is not finite."""
-    return {name: _jsonable(value) for name, value in asdict(row).items()}
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _jsonable(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _print(

@@ -1,7 +1,6 @@
 """The system that `qnewton plan` and `qnewton breakeven` ask about: numbers, a matrix file or a run."""
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,33 +182,26 @@ def sets_of(options: HardwareOptions, names: tuple[Set, ...]) -> "list[Assumptio
 
 def _of_run(path: Path, block: str | None) -> dict[str, Any]:
     from ..core.suggest import unknown
+    from ..experiments.saved import train_options
+    from ..runfile import read_run
 
-    lines, config = path / "blocks.jsonl", path / "config.json"
-    for file in (lines, config):
-        if not file.exists():
-            raise FileNotFoundError(
-                f"{path} holds no {file.name}: it is not the directory of a run that scheduled systems"
-            )
-    try:
-        blocks = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines() if line.strip()]
-        scheduling = json.loads(config.read_text(encoding="utf-8"))["options"]["scheduling"]
-        last = [line for line in blocks if line["step"] == blocks[-1]["step"]]
-        names = [line["name"] for line in last]
-        if block is not None and block not in names:
-            raise ValueError(unknown("block", block, names))
-        chosen = max(last, key=lambda line: line["n"]) if block is None else last[names.index(block)]
-        if chosen["condition_number"] is None:
-            raise ValueError(f"{path}: the condition number of {chosen['name']} is not finite there: choose a --block")
-        found = {field: chosen[field] for field in ("n", "degree", "max_entry", "frobenius_norm", "spectral_norm")}
-        return {
-            **found,
-            "condition_number": max(float(chosen["condition_number"]), 1.0),
-            "definite": chosen["definite"],
-            "precision": scheduling["precision"],
-            "notes": (
-                f"block {chosen['name']} at step {chosen['step']}; its condition number is "
-                f"{'an' if chosen['condition_number_kind'][0] in 'ae' else 'a'} {chosen['condition_number_kind']}",
-            ),
-        }
-    except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"{path} is not what this version of qnewton writes ({error!r}): train again") from error
+    run = read_run(path)
+    last = run.decided[-1]
+    names = [line.name for line in last]
+    if block is not None and block not in names:
+        raise ValueError(unknown("block", block, names))
+    chosen = max(last, key=lambda line: line.n) if block is None else last[names.index(block)]
+    if chosen.condition_number is None:
+        raise ValueError(f"{path}: the condition number of {chosen.name} is not finite there: choose a --block")
+    kind = chosen.condition_number_kind
+    article = "an" if kind[0] in "ae" else "a"
+    return {
+        **{name: getattr(chosen, name) for name in ("n", "degree", "max_entry", "frobenius_norm", "spectral_norm")},
+        "condition_number": max(chosen.condition_number, 1.0),
+        "definite": chosen.definite,
+        "precision": train_options(path, run.config).scheduling.precision,
+        "notes": (
+            *run.notes,
+            f"block {chosen.name} at step {chosen.step}; its condition number is {article} {kind}",
+        ),
+    }

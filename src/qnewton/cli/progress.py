@@ -2,14 +2,16 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
 from ..core.status import Status
+from ..runfile import StepLine, SystemLine
 
 
 class Progress:
@@ -45,31 +47,31 @@ class Progress:
         """Say what is being prepared."""
         self._show(f"{what} ...", always=True)
 
-    def step(self, step: dict[str, Any], blocks: list[dict[str, Any]]) -> None:
+    def step(self, step: StepLine, blocks: Sequence[SystemLine]) -> None:
         """Show a finished step."""
-        self._done = step["step"] + 1  # a resumed run does not begin at the first one
-        if step["test_accuracy"] is not None:
-            self._accuracy = f"{step['test_accuracy']:.3f}"
-        text = f"loss {step['loss']:.3g}  accuracy {self._accuracy}"
-        damping = max((line["damping"] for line in blocks), default=step["damping_scale"])
+        self._done = step.step + 1  # a resumed run does not begin at the first one
+        if step.test_accuracy is not None:
+            self._accuracy = f"{step.test_accuracy:.3f}"
+        text = f"loss {step.loss:.3g}  accuracy {self._accuracy}"
+        damping = max((_number(line.damping) for line in blocks), default=step.damping_scale)
         if damping is not None:  # a baseline has none
             text += f"  damping {damping:.2g}"
         if blocks:
             solved = Counter(_short(line) for line in blocks)
-            kappa = max(line["log10_condition_number"] for line in blocks)
+            kappa = max(_number(line.log10_condition_number) for line in blocks)
             text += f"  kappa {_power(kappa)}  " + " ".join(f"{name} {count}" for name, count in solved.items())
-        elif not step["accepted"]:
+        elif not step.accepted:
             text += "  no step taken"
-        for status in sorted(set(step["statuses"]) - {"ok"} - self._explained):
+        for status in sorted(set(step.statuses) - {"ok"} - self._explained):
             self._explained.add(status)
             remedy = Status[status.upper()].remedy
-            self._console.print(f"step {step['step']}: {status}: {remedy}", markup=False, soft_wrap=True)
+            self._console.print(f"step {step.step}: {status}: {remedy}", markup=False, soft_wrap=True)
         # NaN, of a system that was not solved, has a status of its own.
-        worst = max((line["exact_residual"] for line in blocks if line["exact_residual"] > 1), default=None)
+        worst = max((residual for line in blocks if (residual := _number(line.exact_residual)) > 1), default=None)
         if worst is not None and not self._warned:
             self._warned = True
             self._console.print(
-                f"step {step['step']}: pruned too far: the step solves the system before pruning with a relative "
+                f"step {step.step}: pruned too far: the step solves the system before pruning with a relative "
                 f"residual of {worst:.2g}, and no step at all has 1, so it means nothing; raise --keep, or compare "
                 "the presets of qnewton.preset (said once)",
                 markup=False,
@@ -88,10 +90,14 @@ class Progress:
         self._bar.update(self._row, description=text, completed=self._done)
 
 
-def _short(line: dict[str, Any]) -> str:
-    if line["status"] != "ok":
-        return line["status"]
-    return line["solver"] if line["fidelity"] is None else f"{line['solver']}, {line['fidelity']}"
+def _short(line: SystemLine) -> str:
+    if line.status != "ok":
+        return line.status
+    return line.solver if line.fidelity is None else f"{line.solver}, {line.fidelity}"
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _power(log10: float) -> str:

@@ -1,7 +1,6 @@
 """`qnewton replay RUN`."""
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,21 +72,22 @@ def replay(arguments: Sequence[str]) -> int:
     # Only now: the modules behind these imports take a second.
     from ..experiments.replay import Question
     from ..experiments.replay import replay as decide
-    from ..experiments.rundir import jsonable
-    from ..experiments.saved import saved_options
+    from ..experiments.saved import train_options
+    from ..runfile import encode_indented, read_config
 
+    begun = train_options(command.path, read_config(command.path))
     question = Question(
         hardware=command.hardware,
         gate_time_s=command.gate_time_s,
         assumptions=command.assumptions,
         classical=command.classical,
-        policy=_policy(command, saved_options(command.path)[1].policy),
+        policy=_policy(command, begun.policy),
     )
     saved, found = decide(command.path, question)
     if command.json:
-        print(json.dumps(jsonable([_record(saved, one) for one in found]), indent=1, allow_nan=False))
+        print(encode_indented([_record(saved, one) for one in found]).decode(), end="")
         return 0
-    for note in saved.notes:
+    for note in saved.run.notes:
         print(f"note: {note}")
     for one in found:
         _print(saved, one)
@@ -115,9 +115,9 @@ def _record(saved: "SavedRun", one: "Replayed") -> dict[str, Any]:
         for block, line in enumerate(lines):
             rows.append(
                 {
-                    "step": line["step"],
-                    "block": line["block"],
-                    "name": line["name"],
+                    "step": line.step,
+                    "block": line.block,
+                    "name": line.name,
                     "before": None if one.before is None else name(int(one.before[step, block])),
                     "choice": name(int(one.choices[step, block])),
                     "predicted_seconds": dict(zip(one.names, one.seconds[step, block].tolist(), strict=True)),
@@ -158,4 +158,4 @@ def _print(saved: "SavedRun", one: "Replayed") -> None:
         "nobody" if index < 0 else one.names[index] for index in (one.before[step, block], one.choices[step, block])
     )
     line = saved.steps[step][block]
-    print(f"  first      step {line['step']}, {line['name']} (n = {line['n']}): {was} before, {now} now")
+    print(f"  first      step {line.step}, {line.name} (n = {line.n}): {was} before, {now} now")

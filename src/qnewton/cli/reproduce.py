@@ -15,6 +15,7 @@ from ..experiments.reproduce.options import SIZES, Reproduction
 if TYPE_CHECKING:
     from ..experiments.reproduce.base import Evaluation
     from ..experiments.reproduce.directory import ReproductionDirectory
+    from ..runfile import StepLine, SystemLine
 
 PAGE = "report.html"
 
@@ -157,6 +158,6 @@ class _Piece:
         """A stage of the preparation."""
         self._show(what)
 
-    def step(self, step: dict[str, Any], blocks: list[dict[str, Any]]) -> None:
+    def step(self, step: "StepLine", blocks: "Sequence[SystemLine]") -> None:
         """A step is done."""
-        self._show(f"step {step['step'] + 1} of {self._steps}, loss {step['loss']:.3g}")
+        self._show(f"step {step.step + 1} of {self._steps}, loss {step.loss:.3g}")

@@ -35,12 +35,12 @@ def spectrum(arguments: Sequence[str]) -> int:
     if command.exact_up_to < 0:
         raise ValueError(f"--exact-up-to is {command.exact_up_to}: it counts rows and cannot be negative")
     from ..experiments.provenance import provenance
-    from ..experiments.rundir import RunDirectory, jsonable
     from ..experiments.spectrum import spectra
     from ..report import write_spectrum_figure
+    from ..runfile import RunDirectory, plain
 
     found = spectra(command.path, conditioned=not command.raw, exact_up_to=command.exact_up_to)
-    records = [jsonable(block.record()) for block in found]
+    records = [plain(block.record()) for block in found]
     directory = RunDirectory.create(command.out, f"spectrum-{command.path.resolve().stem}")
     source = {"path": command.path, "raw": command.raw}
     directory.write(

@@ -46,11 +46,11 @@ def tradeoff(arguments: Sequence[str]) -> int:
     import jax
 
     from ..experiments.provenance import provenance
-    from ..experiments.rundir import RunDirectory, jsonable
     from ..experiments.tasks import check_task, make_task
     from ..experiments.tradeoff import settings
     from ..experiments.tradeoff import tradeoff as compare
     from ..report import write_tradeoff_figure
+    from ..runfile import RunDirectory, plain
 
     check_task(command.task)
     directory = RunDirectory.create(command.out, f"tradeoff-{command.task}")
@@ -64,7 +64,7 @@ def tradeoff(arguments: Sequence[str]) -> int:
             steps=command.steps,
             tell=lambda text: print(text, file=sys.stderr),
         )
-    records = [jsonable(record) for record in records]
+    records = [plain(record) for record in records]
     options = {name: getattr(command, name) for name in ("task", "damping", "warmup", "steps", "seed", "dtype")}
     directory.write(
         "tradeoff.json", {"schema_version": SCHEMA_VERSION, "options": options, **provenance(), "settings": records}

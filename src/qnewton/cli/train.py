@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -15,6 +15,9 @@ from ..core.suggest import unknown
 from ..experiments.options import TaskOptions, TrainOptions
 from ..experiments.presets import PRESETS, preset_for
 from ..experiments.task_options import TASK_OPTIONS
+
+if TYPE_CHECKING:
+    from ..runfile import Summary
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -67,7 +70,7 @@ def train(arguments: Sequence[str]) -> int:
         raise
     _print_summary(summary)
     print(f"report: {write_report(directory.path)}")
-    if summary["status"] != "interrupted":
+    if summary.status != "interrupted":
         return 0
     print(_how_to_go_on(directory.path))
     return INTERRUPTED
@@ -76,8 +79,8 @@ def train(arguments: Sequence[str]) -> int:
 def _directory(command: TrainCommand) -> Any:
     """Where the run is, or is to be; options that cannot work are refused before there is a directory."""
     from ..experiments.checks import check
-    from ..experiments.rundir import RunDirectory
     from ..experiments.tasks import check_task
+    from ..runfile import RunDirectory
 
     if command.resume is not None:
         return RunDirectory(command.resume)
@@ -122,7 +125,7 @@ def _parse_resume(arguments: Sequence[str], path: Path) -> TrainCommand:
     from ..experiments.resume import resumable
 
     config, options = resumable(path)
-    begun = TrainCommand(task=config["task"], options=options, resume=path)
+    begun = TrainCommand(task=config.task, options=options, resume=path)
     command = _parse(arguments, begun)
     if command.task != begun.task:
         raise ValueError(f"--resume {path}: the task is {command.task}, and the run's is {begun.task}: leave it away")
@@ -178,21 +181,21 @@ def _value(arguments: Sequence[str], option: str, value: str) -> str:
     return value
 
 
-def _print_summary(summary: dict[str, Any]) -> None:
-    accuracy = summary["test_accuracy"]
-    held_out = f"test loss {summary['test_loss']:.4g}" if accuracy is None else f"test accuracy {accuracy:.4f}"
+def _print_summary(summary: "Summary") -> None:
+    accuracy = summary.test_accuracy
+    held_out = f"test loss {summary.test_loss:.4g}" if accuracy is None else f"test accuracy {accuracy:.4f}"
     print(
-        f"{summary['status']}: {summary['steps']} steps of {summary['optimizer']}, training loss "
-        f"{summary['final_loss']:.4g}, {held_out}\n"
-        f"measured  {summary['measured_seconds']:.2f} s wall clock, compilation and calibration aside"
+        f"{summary.status}: {summary.steps} steps of {summary.optimizer}, training loss "
+        f"{summary.final_loss:.4g}, {held_out}\n"
+        f"measured  {summary.measured_seconds:.2f} s wall clock, compilation and calibration aside"
     )
-    acting, classical = summary["acting"], summary["predicted_seconds_all_classical"]
+    acting, classical = summary.acting, summary.predicted_seconds_all_classical
     if acting is None:
         print("predicted nothing: a complete optimizer has no systems to schedule")
         return
     alone = (
         f"{classical:.2f} s with classical solves alone"
-        if math.isfinite(classical)
+        if classical is not None and math.isfinite(classical)
         else "some had no classical candidate"
     )
     meaning = {
@@ -200,7 +203,7 @@ def _print_summary(summary: dict[str, Any]) -> None:
         "emulated": " (fidelity emulated: the circuits' exact states, with the read-out noise that was asked for)",
     }
     print(
-        f"predicted {summary['predicted_seconds'][acting]:.2f} s under `{acting}` at {summary['gate_time_s']:g} s per "
+        f"predicted {summary.predicted_seconds[acting]:.2f} s under `{acting}` at {summary.gate_time_s:g} s per "
         f"gate; {alone}\n"
-        f"quantum   {summary['quantum_share']:.0%} of the systems{meaning.get(summary['fidelity'], '')}"
+        f"quantum   {summary.quantum_share:.0%} of the systems{meaning.get(summary.fidelity or '', '')}"
     )

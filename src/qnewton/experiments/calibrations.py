@@ -19,11 +19,13 @@ from ..hardware import (
     read_calibration,
     store_calibration,
 )
+from ..runfile import Calibration, KernelRecord, KernelSample, StageSeconds
 from ..scheduling import calibrate
 from ..scheduling.plan import NO_ENCODING
 from ..solvers import AbstractSolver
 from . import build
 from .estimates import stacked_estimate
+from .provenance import machine
 from .saved import SavedRun, learned_factors, measured_machine
 
 
@@ -48,28 +50,38 @@ class Snapshot:
         """What predictions use."""
         return self.machine.corrected(self.learned)
 
-    def record(self) -> dict[str, Any]:
-        """For `calibration.json`: every digit that a prediction depends on."""
-        return {
-            "source": self.source,
-            "environment": self.environment,
-            "dtype": self.machine.dtype,
-            "gemm_seconds": self.machine.gemm_seconds,
-            "kernels": {
-                kernel: {
-                    "seconds_per_call": times.seconds_per_call,
-                    "seconds_per_byte": times.seconds_per_byte,
-                    "seconds_per_flop": times.seconds_per_flop,
-                    "learned_factor": self.learned.get(kernel, 1.0),
-                    "samples": [
-                        dict(zip(("n", "measured_seconds", "predicted_seconds"), s, strict=True)) for s in times.samples
-                    ],
-                    "bends": [list(bend) for bend in times.bends],
-                    "worst_relative_error": times.worst_relative_error,
-                }
+    def record(self, stages: StageSeconds, *, shared: bool) -> Calibration:
+        """For `calibration.json`: every digit that a prediction depends on; what measuring took is added by the caller.
+
+        Args:
+            stages: measured seconds of everything but the solves.
+            shared: whether an earlier training of the process measured them.
+        """
+        return Calibration(
+            machine=machine(),
+            source=self.source,
+            environment=self.environment,
+            dtype=self.machine.dtype,
+            gemm_seconds=self.machine.gemm_seconds,
+            kernels={
+                kernel: KernelRecord(
+                    seconds_per_call=times.seconds_per_call,
+                    seconds_per_byte=times.seconds_per_byte,
+                    seconds_per_flop=times.seconds_per_flop,
+                    learned_factor=self.learned.get(kernel, 1.0),
+                    samples=tuple(
+                        KernelSample(n=n, measured_seconds=measured, predicted_seconds=predicted)
+                        for n, measured, predicted in times.samples
+                    ),
+                    bends=times.bends,
+                    worst_relative_error=times.worst_relative_error,
+                )
                 for kernel, times in self.machine.kernels
             },
-        }
+            stages=stages,
+            stages_shared=shared,
+            measured_seconds=0.0,
+        )
 
 
 def snapshot(
@@ -105,9 +117,9 @@ def snapshot(
     return Snapshot(stored.machine, dict(stored.learned), stored.environment, str(stored.path))
 
 
-def frozen_snapshot(record: dict[str, Any]) -> Snapshot:
+def frozen_snapshot(record: Calibration) -> Snapshot:
     """The snapshot in `calibration.json`: what `Snapshot.record` wrote, to the last digit."""
-    return Snapshot(measured_machine(record), learned_factors(record), record["environment"], record["source"])
+    return Snapshot(measured_machine(record), learned_factors(record), record.environment, record.source)
 
 
 def _from_file(path: Path, here: dict[str, Any], kernels: Sequence[str]) -> StoredCalibration:
@@ -149,7 +161,7 @@ def learn(saved: SavedRun, directory: Path | None = None) -> tuple[StoredCalibra
     Raises:
         ValueError: if the run belongs to another machine, or timed nothing.
     """
-    environment = saved.calibration["environment"]
+    environment = saved.calibration.environment
     here = calibration_environment(environment["dtype"], environment["blas_threads"])
     check_environment(environment, here, f"the calibration of {saved.path}")
     with jax.enable_x64(saved.options.training.dtype == "float64"):
@@ -167,18 +179,18 @@ def _ratios(saved: SavedRun) -> dict[str, list[float]]:
     machine, found = saved.measured, {}
     for lines in saved.steps:
         for line in lines:
-            for name, timed in line["timed"].items():
+            for name, timed in line.timed.items():
                 solver = solvers[name]
-                if not (line["formed"] or solver.matrix_free):
+                if not (line.formed or solver.matrix_free):
                     continue  # What forming took is in the seconds, too.
                 estimate = jax.tree.map(lambda leaf: leaf[0], stacked_estimate([line], machine.dtype))
                 workload = solver.workload(estimate, NO_ENCODING)
                 assert isinstance(workload, ClassicalWorkload), "only classical candidates are timed"
-                workload = eqx.tree_at(lambda w: w.steps, workload, float(timed["iterations"]))
+                workload = eqx.tree_at(lambda w: w.steps, workload, float(timed.iterations))
                 speed = 1.0
-                if machine.gemm_seconds and line["probe_seconds"]:
-                    speed = machine.gemm_seconds / line["probe_seconds"]
-                ratio = timed["measured_seconds"] * speed / float(machine.seconds(workload, formed=line["formed"]))
+                if machine.gemm_seconds and line.probe_seconds:
+                    speed = machine.gemm_seconds / line.probe_seconds
+                ratio = timed.measured_seconds * speed / float(machine.seconds(workload, formed=line.formed))
                 if ratio > 0:
-                    found.setdefault(machine.kernel_of(workload, formed=line["formed"]), []).append(ratio)
+                    found.setdefault(machine.kernel_of(workload, formed=line.formed), []).append(ratio)
     return found

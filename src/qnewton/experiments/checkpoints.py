@@ -5,17 +5,15 @@ and holds a digest of each file. It is written under another name and renamed wh
 """
 
 import hashlib
-import json
 import os
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from .rundir import jsonable
+from ..runfile import CheckpointAbout, Config, Identity, RunFileError, decode, encode_indented, plain
 
 FOLDER = "checkpoints"
 KEPT = 3
@@ -41,21 +39,20 @@ class Checkpoint:
     """
 
     step: int
-    identity: dict[str, Any]
+    identity: Identity
     compilation_seconds: float
     arrays: Arrays
 
 
-def identity_of(config: dict[str, Any]) -> dict[str, Any]:
+def identity_of(config: Config) -> Identity:
     """What a checkpoint has in common with `config.json` of its run, and with no other's."""
-    return jsonable(
-        {
-            "task": config["task"],
-            "schema_version": config["schema_version"],
-            "qnewton": config["versions"]["qnewton"],
-            "started": config["started"],
-            "options": config["options"],
-        }
+    return Identity(
+        task=config.task,
+        schema_version=config.schema_version,
+        qnewton=config.versions.get("qnewton"),
+        started=config.started,
+        # As they are read back, where a tuple is a list.
+        options=plain(config.options),
     )
 
 
@@ -78,14 +75,14 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> int:
         folder.mkdir(exist_ok=True)
         _sweep(folder)
         _save_arrays(partial / "arrays", checkpoint.arrays)
-        about = {
-            "step": checkpoint.step,
-            "identity": checkpoint.identity,
-            "compilation_seconds": checkpoint.compilation_seconds,
-            "files": _digests(partial / "arrays"),
-        }
-        with (partial / "about.json").open("w", encoding="utf-8") as file:
-            json.dump(about, file, indent=2)
+        about = CheckpointAbout(
+            step=checkpoint.step,
+            identity=checkpoint.identity,
+            compilation_seconds=checkpoint.compilation_seconds,
+            files=_digests(partial / "arrays"),
+        )
+        with (partial / "about.json").open("wb") as file:
+            file.write(encode_indented(about))
             file.flush()
             os.fsync(file.fileno())
         size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
@@ -113,16 +110,15 @@ def read_checkpoint(run: Path, step: int) -> Checkpoint:
     """
     path = run / FOLDER / str(step)
     try:
-        about = json.loads((path / "about.json").read_text(encoding="utf-8"))
-        made = about["step"], about["identity"], about["compilation_seconds"]
-        expected = dict(about["files"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedCheckpoint(f"{path} cannot be read (about.json: {error!r})") from error
+        about = decode((path / "about.json").read_bytes(), CheckpointAbout, "about.json")
+    except (OSError, RunFileError) as error:
+        raise DamagedCheckpoint(f"{path} cannot be read ({error})") from error
     found = _digests(path / "arrays")
-    damaged = sorted(set(found.items()) ^ set(expected.items()))
+    damaged = sorted(set(found.items()) ^ set(about.files.items()))
     if damaged:
         raise DamagedCheckpoint(f"{path} is not what was written (arrays/{damaged[0][0]} has another digest)")
-    return Checkpoint(*made, _load_arrays(path / "arrays"))
+    arrays = _load_arrays(path / "arrays")
+    return Checkpoint(about.step, about.identity, about.compilation_seconds, arrays)
 
 
 def _sweep(folder: Path) -> None:

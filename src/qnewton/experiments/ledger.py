@@ -4,10 +4,11 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
+from msgspec.structs import replace
 
 from ..core.fastest import fastest
 from ..core.operators import Path
@@ -15,6 +16,17 @@ from ..core.status import Refusal, Status, Verdict
 from ..curvature import Block, Independence
 from ..optim.stages import BlockInfo
 from ..optim.state import StepInfo
+from ..runfile import (
+    GateTime,
+    NumberKinds,
+    PredictedSchedule,
+    PredictedSeconds,
+    SetDecision,
+    StepLine,
+    SystemLine,
+    TimedSolve,
+    VerdictName,
+)
 from ..scheduling import Hybrid, Plan, Recorded
 from ..solvers.quantum.outcome import Outcome
 from .estimates import access_record
@@ -56,8 +68,8 @@ class Ledger:
         self._stages = stages
         self._gate_times = tuple(gate_times_s)
         self._quantum = {solver.name: solver.fidelity is not None for solver in hybrid.solvers}
-        self.steps: list[dict[str, Any]] = []
-        self.blocks: list[dict[str, Any]] = []
+        self.steps: list[StepLine] = []
+        self.blocks: list[SystemLine] = []
         # Of every system, under the acting set and as the policy saw it.
         self._seen: list[tuple[np.ndarray, ...]] = []
 
@@ -65,15 +77,13 @@ class Ledger:
         """What totals need beyond the lines, for a checkpoint; each `[systems, ...]`."""
         return dict(zip(_SEEN, map(np.stack, zip(*self._seen, strict=True)), strict=True)) if self._seen else {}
 
-    def restore(self, steps: list[dict[str, Any]], blocks: list[dict[str, Any]], arrays: dict[str, np.ndarray]) -> None:
+    def restore(self, steps: Sequence[StepLine], blocks: Sequence[SystemLine], arrays: dict[str, np.ndarray]) -> None:
         """Go on after the steps of these lines, as read back from their files, with the `arrays` of that moment."""
-        self.steps, self.blocks = steps, blocks
+        self.steps, self.blocks = list(steps), list(blocks)
         self._seen = list(zip(*(arrays[name] for name in _SEEN), strict=True)) if arrays else []
 
-    def record(
-        self, info: StepInfo, *, epoch: float, measured_seconds: float
-    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """The step's line and its blocks' lines; evaluation results are added by the caller.
+    def record(self, info: StepInfo, *, epoch: float, measured_seconds: float) -> tuple[StepLine, list[SystemLine]]:
+        """The step's line and its blocks' lines; `timed` and `evaluated` complete them.
 
         Args:
             info: on the host.
@@ -85,26 +95,26 @@ class Ledger:
             self._block_line(number, index, block, block_info)
             for index, (block, block_info) in enumerate(zip(self._blocks, info.blocks, strict=True))
         ]
-        schedules = self._schedules(number, lines)
-        step = {
-            "step": number,
-            "epoch": epoch,
-            "loss": float(info.loss),
-            "train_loss": None,
-            "test_loss": None,
-            "test_accuracy": None,
-            "learning_rate": float(info.learning_rate),
-            "damping_scale": float(info.damping_scale),
-            "reduction_ratio": float(info.reduction_ratio),
-            "accepted": bool(info.accepted),
-            "statuses": dict(Counter(line["status"] for line in lines)),
-            "measured_seconds": measured_seconds,
-            "measured_evaluation_seconds": 0.0,
-            "predicted_seconds": {
+        lines, schedules = self._scheduled(number, lines)
+        step = StepLine(
+            step=number,
+            epoch=epoch,
+            loss=float(info.loss),
+            train_loss=None,
+            test_loss=None,
+            test_accuracy=None,
+            learning_rate=float(info.learning_rate),
+            damping_scale=float(info.damping_scale),
+            reduction_ratio=float(info.reduction_ratio),
+            accepted=bool(info.accepted),
+            statuses=dict(Counter(line.status for line in lines)),
+            measured_seconds=measured_seconds,
+            measured_evaluation_seconds=0.0,
+            predicted_seconds={
                 a.name: self._predicted(a.name, lines, schedules.get(a.name)) for a in self._hybrid.assumptions
             },
-            "predicted_schedule": schedules,
-        }
+            predicted_schedule=schedules,
+        )
         self.steps.append(step)
         self.blocks.extend(lines)
         for block in info.blocks:
@@ -115,7 +125,21 @@ class Ledger:
             self._seen.append(tuple(np.asarray(part) for part in seen))
         return step, lines
 
-    def _block_line(self, step: int, index: int, block: Block, info: BlockInfo) -> dict[str, Any]:
+    def timed(self, timed: Sequence[dict[str, TimedSolve]], probe_seconds: float) -> list[SystemLine]:
+        """Put the seconds of the newest step's solves into its blocks' lines, and return these."""
+        first = len(self.blocks) - len(timed)
+        self.blocks[first:] = [
+            replace(line, timed=own, probe_seconds=probe_seconds)
+            for line, own in zip(self.blocks[first:], timed, strict=True)
+        ]
+        return self.blocks[first:]
+
+    def evaluated(self, values: dict[str, Any]) -> StepLine:
+        """Put what an evaluation found into the newest step's line, and return that."""
+        self.steps[-1] = replace(self.steps[-1], **values)
+        return self.steps[-1]
+
+    def _block_line(self, step: int, index: int, block: Block, info: BlockInfo) -> SystemLine:
         plan = info.plan
         assert plan is not None, "the runner always schedules"
         estimate = plan.estimate
@@ -123,59 +147,59 @@ class Ledger:
         solved = int(info.status) == Status.OK
         log10_kappa = float(estimate.log_condition_number) / math.log(10)
         executed = info.executed if chosen.fidelity == "emulated" else None
-        return {
-            "step": step,
-            "block": index,
-            "name": block.name,
-            "n": block.n,
-            "status": Status(int(info.status)).label,
-            "curvature_path": Path(int(info.path)).name.lower(),
-            "independence": Independence(int(info.independence)).label,
-            "iterations": int(info.iterations),
-            "expected_iterations": {
+        return SystemLine(
+            step=step,
+            block=index,
+            name=block.name,
+            n=block.n,
+            status=Status(int(info.status)).label,
+            curvature_path=Path(int(info.path)).name.lower(),
+            independence=Independence(int(info.independence)).label,
+            iterations=int(info.iterations),
+            expected_iterations={
                 name: float(steps)
                 for name, steps in zip(self._hybrid.names, np.asarray(plan.expected_steps), strict=True)
                 if steps > 0
             },
-            "damping": float(info.damping),
-            "damping_scale": float(info.damping_scale),
-            "reduction_ratio": float(info.reduction_ratio),
-            "kept_fraction": float(info.kept_fraction),
-            "perturbation": float(info.perturbation),
-            "degree": int(estimate.degree),
-            "max_entry": float(estimate.max_entry),
-            "frobenius_norm": float(estimate.frobenius_norm),
-            "spectral_norm": float(estimate.spectral_norm),
-            "condition_number": 10**log10_kappa if log10_kappa < 308 else math.inf,
-            "log10_condition_number": log10_kappa,
-            "log_condition_number": float(estimate.log_condition_number),
-            "condition_number_kind": estimate.kind.value,
-            "second_log10_condition_number": None
+            damping=float(info.damping),
+            damping_scale=float(info.damping_scale),
+            reduction_ratio=float(info.reduction_ratio),
+            kept_fraction=float(info.kept_fraction),
+            perturbation=float(info.perturbation),
+            degree=int(estimate.degree),
+            max_entry=float(estimate.max_entry),
+            frobenius_norm=float(estimate.frobenius_norm),
+            spectral_norm=float(estimate.spectral_norm),
+            condition_number=10**log10_kappa if log10_kappa < 308 else math.inf,
+            log10_condition_number=log10_kappa,
+            log_condition_number=float(estimate.log_condition_number),
+            condition_number_kind=estimate.kind.value,
+            second_log10_condition_number=None
             if plan.second is None
             else float(plan.second.log_condition_number) / math.log(10),
-            "second_condition_number_kind": None if plan.second is None else plan.second.kind.value,
-            "kinds": {name: kind.value for name, kind in dataclasses.asdict(estimate.kinds).items()},
-            "failure_probability": estimate.failure_probability,
-            "matvecs": int(estimate.matvecs),
-            "definite": bool(estimate.definite),
-            "presumed_definite": bool(estimate.presumed_definite),
-            "formed": bool(estimate.formed),
-            "access": access_record(estimate.access),
-            "relative_residual": float(info.relative_residual),
-            "exact_residual": float(info.exact_residual),
-            "timed": {},
-            "probe_seconds": None,
-            "acting": self._hybrid.assumptions[0].name,
-            "solver": chosen.name,
-            "ran": chosen.runs_as if solved else "gradient step",
-            "fidelity": chosen.fidelity if solved else None,
-            "executed_queries": None if executed is None else float(executed.queries),
-            "executed_success_probability": None if executed is None else float(executed.success_probability),
-            "executed_outcome": None if executed is None else Outcome(int(executed.outcome)).label,
-            "assumptions": {a.name: self._assumed(row, plan) for row, a in enumerate(self._hybrid.assumptions)},
-        }
+            second_condition_number_kind=None if plan.second is None else plan.second.kind.value,
+            kinds=NumberKinds(**{name: kind.value for name, kind in dataclasses.asdict(estimate.kinds).items()}),
+            failure_probability=estimate.failure_probability,
+            matvecs=int(estimate.matvecs),
+            definite=bool(estimate.definite),
+            presumed_definite=bool(estimate.presumed_definite),
+            formed=bool(estimate.formed),
+            access=access_record(estimate.access),
+            relative_residual=float(info.relative_residual),
+            exact_residual=float(info.exact_residual),
+            timed={},
+            probe_seconds=None,
+            acting=self._hybrid.assumptions[0].name,
+            solver=chosen.name,
+            ran=chosen.runs_as if solved else "gradient step",
+            fidelity=chosen.fidelity if solved else None,
+            executed_queries=None if executed is None else float(executed.queries),
+            executed_success_probability=None if executed is None else float(executed.success_probability),
+            executed_outcome=None if executed is None else Outcome(int(executed.outcome)).label,
+            assumptions={a.name: self._assumed(row, plan) for row, a in enumerate(self._hybrid.assumptions)},
+        )
 
-    def _assumed(self, row: int, plan: Plan) -> dict[str, Any]:
+    def _assumed(self, row: int, plan: Plan) -> SetDecision:
         names = self._hybrid.names
         feasible, refusal = np.asarray(plan.feasible[row]), np.asarray(plan.refusal[row])
         # Scheduling is in the dtype of the system; the ledger works in float64 from there on.
@@ -192,49 +216,51 @@ class Ledger:
         fixed = np.where(np.isfinite(seconds), np.asarray(plan.fixed_seconds[row], np.float64), 0.0)
         per_gate = {i: float(seconds[i] - fixed[i]) / self._hybrid.quantum.gate_time_s for i in quantum}
         room = {i: max(unaided - float(fixed[i]), 0.0) for i in quantum}
-        return {
-            "choice": choice,
-            "machine": "quantum" if self._quantum[choice] else "classical",
-            "worker": None,
-            "verdict": Verdict(int(plan.verdict[row])).label,
-            "predicted_seconds": {name: float(seconds[i]) for i, name in enumerate(names)},
-            "refused": {name: Refusal(int(code)).reason for name, code in zip(names, refusal, strict=True) if code},
-            "queries": {names[i]: float(queries[i]) for i in quantum},
-            "copies": {names[i]: float(copies[i]) for i in quantum},
-            "success_probability": {names[i]: float(success[i]) for i in quantum},
-            "clamped": {names[i]: bool(plan.clamped[row, i]) for i in quantum},
-            "break_even_gate_time_s": {names[i]: room[i] / per_gate[i] for i in quantum},
-            "predicted_quantum_seconds_by_gate_time": {
-                names[i]: [[gate, float(fixed[i]) + per_gate[i] * gate] for gate in self._gate_times] for i in quantum
+        return SetDecision(
+            choice=choice,
+            machine="quantum" if self._quantum[choice] else "classical",
+            worker=None,
+            verdict=cast(VerdictName, Verdict(int(plan.verdict[row])).label),
+            predicted_seconds={name: float(seconds[i]) for i, name in enumerate(names)},
+            refused={name: Refusal(int(code)).reason for name, code in zip(names, refusal, strict=True) if code},
+            queries={names[i]: float(queries[i]) for i in quantum},
+            copies={names[i]: float(copies[i]) for i in quantum},
+            success_probability={names[i]: float(success[i]) for i in quantum},
+            clamped={names[i]: bool(plan.clamped[row, i]) for i in quantum},
+            break_even_gate_time_s={names[i]: room[i] / per_gate[i] for i in quantum},
+            predicted_quantum_seconds_by_gate_time={
+                names[i]: tuple((gate, float(fixed[i]) + per_gate[i] * gate) for gate in self._gate_times)
+                for i in quantum
             },
-        }
+        )
 
-    def _schedules(self, number: int, lines: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Per assumption set, who worked how long on a step, and each block's worker into its line."""
+    def _scheduled(self, number: int, lines: list[SystemLine]) -> tuple[list[SystemLine], dict[str, PredictedSchedule]]:
+        """The lines with each block's worker, and per assumption set who worked how long on the step."""
         if self._workers is None:
-            return {}
+            return lines, {}
         found = {}
         for assumed in self._hybrid.assumptions:
-            entries = [line["assumptions"][assumed.name] for line in lines]
-            seconds = np.asarray([list(entry["predicted_seconds"].values()) for entry in entries])
+            entries = [line.assumptions[assumed.name] for line in lines]
+            seconds = np.asarray([list(entry.predicted_seconds.values()) for entry in entries])
             names = list(self._hybrid.names)
-            choices = [-1 if entry["choice"] in entry["refused"] else names.index(entry["choice"]) for entry in entries]
-            labels = [line["name"] for line in lines]
+            choices = [-1 if entry.nobody else names.index(entry.choice) for entry in entries]
+            labels = [line.name for line in lines]
             dealt = self._workers.carried_out(number, seconds, np.asarray(choices), names, labels)
             schedule = dealt.schedule
-            for entry, job in zip(entries, dealt.blocks, strict=True):
-                entry["worker"] = schedule.problem.workers[schedule.assignment[job]] if job >= 0 else None
-            found[assumed.name] = {
-                "makespan_s": schedule.makespan_s,
-                "lower_bound_s": schedule.lower_bound_s,
-                "finish_s": dict(zip(schedule.problem.workers, map(float, schedule.finish_s), strict=True)),
-                "notes": list(schedule.notes),
-            }
-        return found
+            workers = [schedule.problem.workers[schedule.assignment[job]] if job >= 0 else None for job in dealt.blocks]
+            lines = [
+                replace(line, assumptions={**line.assumptions, assumed.name: replace(entry, worker=worker)})
+                for line, entry, worker in zip(lines, entries, workers, strict=True)
+            ]
+            found[assumed.name] = PredictedSchedule(
+                makespan_s=float(schedule.makespan_s),
+                lower_bound_s=float(schedule.lower_bound_s),
+                finish_s=dict(zip(schedule.problem.workers, map(float, schedule.finish_s), strict=True)),
+                notes=tuple(schedule.notes),
+            )
+        return lines, found
 
-    def _predicted(
-        self, assumed: str, lines: list[dict[str, Any]], schedule: dict[str, Any] | None
-    ) -> dict[str, float]:
+    def _predicted(self, assumed: str, lines: list[SystemLine], schedule: PredictedSchedule | None) -> PredictedSeconds:
         parts = {
             "gradient": self._stages.gradient,
             "curvature": sum(b.curvature for b in self._stages.blocks),
@@ -244,22 +270,22 @@ class Ledger:
             "solve_quantum": 0.0,
         }
         for line in lines:
-            entry = line["assumptions"][assumed]
-            if entry["choice"] not in entry["refused"]:
-                parts[f"solve_{entry['machine']}"] += entry["predicted_seconds"][entry["choice"]]
+            entry = line.assumptions[assumed]
+            if not entry.nobody:
+                parts[f"solve_{entry.machine}"] += _known(entry.predicted_seconds[entry.choice])
         total = sum(parts.values())
         if schedule is not None:
             # The workers are at it at the same time.
-            total += schedule["makespan_s"] - parts["solve_classical"] - parts["solve_quantum"]
-        return {**parts, "total": total}
+            total += _known(schedule.makespan_s) - parts["solve_classical"] - parts["solve_quantum"]
+        return PredictedSeconds(**parts, total=total)
 
     def totals(self) -> dict[str, Any]:
         """The fields of `summary.json` that follow from the records."""
         acting = self._hybrid.assumptions[0].name
-        systems = [line["assumptions"][acting] for line in self.blocks]
+        systems = [line.assumptions[acting] for line in self.blocks]
         return {
             "predicted_seconds": {
-                a.name: sum(step["predicted_seconds"][a.name]["total"] for step in self.steps)
+                a.name: sum(_known(step.predicted_seconds[a.name].total) for step in self.steps)
                 for a in self._hybrid.assumptions
             },
             # With one kind of solver there is nothing to choose, hence no condition number to find.
@@ -267,10 +293,10 @@ class Ledger:
             "acting": acting,
             "gate_time_s": self._hybrid.quantum.gate_time_s,
             "quantum_share": _share([_goes_to_quantum(entry) for entry in systems]),
-            "by_gate_time": [self._at_gate_time(gate) for gate in self._gate_times],
-            "solved_by": dict(Counter(line["solver"] for line in self.blocks if line["status"] == "ok")),
-            "fidelity": next((line["fidelity"] for line in self.blocks if line["fidelity"] is not None), None),
-            "statuses": dict(Counter(line["status"] for line in self.blocks)),
+            "by_gate_time": tuple(self._at_gate_time(gate) for gate in self._gate_times),
+            "solved_by": dict(Counter(line.solver for line in self.blocks if line.status == "ok")),
+            "fidelity": next((line.fidelity for line in self.blocks if line.fidelity is not None), None),
+            "statuses": dict(Counter(line.status for line in self.blocks)),
         }
 
     def _fixed_seconds(self, *, estimation: bool = True) -> float:
@@ -290,15 +316,12 @@ class Ledger:
         taken = seconds.astype(np.float64).reshape(*shape, -1), best.reshape(shape), found.reshape(shape)
         return float(np.sum(solve_seconds(self._workers, self._hybrid.names, *taken)))
 
-    def _at_gate_time(self, gate_time_s: float) -> dict[str, float]:
+    def _at_gate_time(self, gate_time_s: float) -> GateTime:
         """What the policy would have decided, had a query taken `gate_time_s`."""
         if not self._seen:
-            return {
-                "gate_time_s": gate_time_s,
-                "quantum_share": 0.0,
-                "predicted_seconds": 0.0,
-                "predicted_solve_seconds": 0.0,
-            }
+            return GateTime(
+                gate_time_s=gate_time_s, quantum_share=0.0, predicted_seconds=0.0, predicted_solve_seconds=0.0
+            )
         names = self._hybrid.names
         quantum = np.asarray([self._quantum[name] for name in names])
         seconds, feasible, log_condition_number, fixed = (np.stack(part) for part in zip(*self._seen, strict=True))
@@ -321,17 +344,22 @@ class Ledger:
         choice, verdict = decisions(self._hybrid.policy, self._workers, recorded)
         solved = verdict != Verdict.NOBODY
         solves = float(np.sum(solve_seconds(self._workers, names, scaled.reshape(*shape, -1), choice, solved)))
-        return {
-            "gate_time_s": gate_time_s,
-            "quantum_share": float(np.mean(quantum[choice] & solved)),
-            "predicted_seconds": self._fixed_seconds() + solves,
-            "predicted_solve_seconds": solves,
-        }
+        return GateTime(
+            gate_time_s=gate_time_s,
+            quantum_share=float(np.mean(quantum[choice] & solved)),
+            predicted_seconds=self._fixed_seconds() + solves,
+            predicted_solve_seconds=solves,
+        )
 
 
-def _goes_to_quantum(entry: dict[str, Any]) -> bool:
+def _goes_to_quantum(entry: SetDecision) -> bool:
     # Where no candidate could take the system, the choice names the first one and nothing was solved.
-    return entry["machine"] == "quantum" and entry["choice"] not in entry["refused"]
+    return entry.machine == "quantum" and not entry.nobody
+
+
+def _known(value: float | None) -> float:
+    """A number of a line, also of one that was read back, where what is not finite is None."""
+    return math.nan if value is None else value
 
 
 def _share(flags: list[bool]) -> float:

@@ -10,6 +10,7 @@ import optax
 from jaxtyping import PyTree
 
 from ..curvature import Batch
+from ..runfile import StepLine, SystemLine
 from .held import Held
 from .options import TrainOptions
 from .prepare import Prepared
@@ -79,7 +80,7 @@ class Loop:
         self.done, self._spent, self._evaluated = done, spent, spent
         self._batches = batches(self._task.train, self._size, self._options.training.seed, start=done)
 
-    def advance(self, ledger: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    def advance(self, ledger: Any) -> tuple[StepLine, list[SystemLine]]:
         """One step, recorded and, when its turn has come, evaluated."""
         # Where the data come from is no part of a step.
         batch, before = jax.block_until_ready(jax.device_put(next(self._batches))), self.params
@@ -90,15 +91,13 @@ class Loop:
         epoch = self.done * self._size / len(self._task.train)
         step, blocks = ledger.record(info, epoch=epoch, measured_seconds=seconds)
         if self._timer is not None and self.done % self._options.training.time_solves == 0:
-            timed, probe = self._timer(before, batch, info.blocks)
-            for line, own in zip(blocks, timed, strict=True):
-                line.update(timed=own, probe_seconds=probe)
+            blocks = ledger.timed(*self._timer(before, batch, info.blocks))
         self.done += 1
         self._spent += seconds
         if self._deal is not None and not self.over:
             self.state = self._deal(self.state, self.done)
         if self.over or self._due():
-            step.update(self.evaluate())
+            step = ledger.evaluated(self.evaluate())
         return step, blocks
 
     def _due(self) -> bool:

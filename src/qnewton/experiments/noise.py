@@ -1,6 +1,5 @@
 """Learning curves with emulated quantum solves, against their error epsilon and their number of shots."""
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,16 +13,18 @@ import numpy as np
 import optax
 import scipy.linalg  # noqa: F401  # threadpoolctl sees only libraries that are loaded
 import threadpoolctl
+from msgspec import structs
 
 from ..conditioning import Damp
 from ..hardware import ClassicalMachine
 from ..optim.newton import newton
+from ..runfile import NOISE_VERSION, GridHead, NoiseCell, NoiseFile, plain
 from ..scheduling import Hybrid
 from ..solvers import Cholesky
 from .build import PARTITIONS, make_quantum, residual_tolerance
+from .grid import Grid
 from .options import SchedulingOptions
 from .provenance import provenance
-from .rundir import RunDirectory, jsonable
 from .tasks import make_task
 from .tasks.base import Task, batches
 from .tasks.evaluation import mean
@@ -54,80 +55,25 @@ class Cell:
         return f"epsilon-{self.epsilon!r}-shots-{'inf' if self.shots is None else self.shots}-seed-{self.seed}"
 
 
-class GridDirectory(RunDirectory):
-    """The directory of a grid: options, one file per cell that is done, and what follows from all of them."""
+def open_grid(path: Path | None, options: dict[str, Any]) -> Grid[GridHead]:
+    """Make the directory, or take up the same grid again.
 
-    def __init__(self, path: Path, head: dict[str, Any]):
-        super().__init__(path)
-        self._head = head
+    Args:
+        path: where; None takes the next free one under runs/.
+        options: of the grid, as `run_grid` has them.
 
-    @classmethod
-    def open(cls, path: Path | None, prefix: str, version: int, options: dict[str, Any]) -> "GridDirectory":
-        """Make the directory, or take up the same grid again.
-
-        Args:
-            path: where; None takes the next free one under runs/.
-            prefix: of the name there.
-            version: of the files' schema.
-            options: of the grid.
-
-        Raises:
-            ValueError: if the directory holds a grid of other options; names the first of them.
-            FileExistsError: if it holds anything else.
-        """
-        file = None if path is None else path / "options.json"
-        if path is not None and file is not None and file.exists():
-            head = _read(file)
-            _refuse_others(path, head, {"schema_version": version, **jsonable(options)})
-            return cls(path, head)
-        head = jsonable({"schema_version": version, "options": options, **provenance()})
-        made = cls(RunDirectory.create(path, prefix).path, head)
-        made.write("options.json", head)
-        return made
-
-    def done(self, cell: Cell) -> dict[str, Any] | None:
-        """The record of a cell that is done; None where it is not."""
-        file = self._file(cell)
-        return _read(file) if file.exists() else None
-
-    def add(self, cell: Cell, record: dict[str, Any]) -> None:
-        """Write the record of a cell, whole or not at all."""
-        self._file(cell).parent.mkdir(exist_ok=True)
-        self.write(f"cells/{self._file(cell).name}", record)
-
-    def finish(self, records: Sequence[dict[str, Any]], found: dict[str, Any]) -> None:
-        """Write `noise.json`, unless a former call did."""
-        if not (self.path / "noise.json").exists():
-            self.write("noise.json", {**self._head, "answer": found, "curves": list(records)})
-
-    def _file(self, cell: Cell) -> Path:
-        return self.path / "cells" / f"{cell.name}.json"
+    Raises:
+        RunFileError: for a directory of another grid; names what differs.
+        FileExistsError: for a directory of something else.
+    """
+    head = GridHead(schema_version=NOISE_VERSION, options=options, **provenance())
+    return Grid.open(path, f"noise-{options['task']}", "options.json", head)
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"{file} is not a JSON file ({error}), and nothing is overwritten: delete it to have it made again"
-        ) from None
-
-
-def _refuse_others(path: Path, head: dict[str, Any], asked: dict[str, Any]) -> None:
-    there = {"schema_version": head.get("schema_version"), **head.get("options", {})}
-    for name, value in asked.items():
-        if there.get(name) != value:
-            shown = [_words(v) for v in (value, there.get(name))]
-            option = name if name in ("schema_version", "task") else f"--{name.replace('_', '-')}"
-            raise ValueError(
-                f"{option} is {shown[0]}, and {path} holds a grid with {shown[1]}: nothing is ever overwritten. Name "
-                "another --out, or give the options of the grid to go on with it"
-            )
-
-
-def _words(value: Any) -> str:
-    values = value if isinstance(value, list) else [value]
-    return " ".join("inf" if v is None else f"{v:g}" if isinstance(v, float) else str(v) for v in values)
+def finish(directory: Grid[GridHead], records: Sequence[NoiseCell], found: dict[str, Any]) -> None:
+    """Write `noise.json`, unless a former call did."""
+    if not (directory.path / "noise.json").exists():
+        directory.write("noise.json", NoiseFile(**structs.asdict(directory.head), answer=found, curves=tuple(records)))
 
 
 def cells(options: dict[str, Any]) -> Iterator[Cell]:
@@ -140,8 +86,8 @@ def cells(options: dict[str, Any]) -> Iterator[Cell]:
 
 
 def run_grid(
-    options: dict[str, Any], directory: GridDirectory, tell: Callable[[str], None] = lambda _: None
-) -> list[dict[str, Any]]:
+    options: dict[str, Any], directory: Grid[GridHead], tell: Callable[[str], None] = lambda _: None
+) -> list[NoiseCell]:
     """Train every cell that is not done yet.
 
     Args:
@@ -161,22 +107,21 @@ def run_grid(
         return _run_grid(options, directory, tell)
 
 
-def _run_grid(options: dict[str, Any], directory: GridDirectory, tell: Callable[[str], None]) -> list[dict[str, Any]]:
+def _run_grid(options: dict[str, Any], directory: Grid[GridHead], tell: Callable[[str], None]) -> list[NoiseCell]:
     chosen = list(cells(options))
     trainer, records = None, []
     for number, cell in enumerate(chosen, start=1):
-        record, seconds = directory.done(cell), "done before"
+        settings = {"epsilon": cell.epsilon, "shots": cell.shots, "seed": cell.seed}
+        file = f"cells/{cell.name}.json"
+        record, seconds = directory.done(file, NoiseCell, **settings), "done before"
         if record is None:
             trainer = trainer or _Trainer(make_task(options["task"], options["dtype"]), options)
             start = time.perf_counter()
             curves = trainer.curves(cell)
             taken = time.perf_counter() - start
-            record = jsonable(
-                {"epsilon": cell.epsilon, "shots": cell.shots, "seed": cell.seed, **curves, "measured_seconds": taken}
-            )
-            directory.add(cell, record)
+            record = directory.add(file, NoiseCell(**settings, **curves, measured_seconds=taken))
             seconds = f"{taken:.1f} s"
-        accuracy = record["test_accuracy"][-1]
+        accuracy = record.test_accuracy[-1]
         tell(f"[{number}/{len(chosen)}] {cell.name}: test accuracy {accuracy:.3f}, {seconds}")
         records.append(record)
     return records
@@ -200,7 +145,7 @@ class _Trainer:
 
         self._evaluate = evaluate
 
-    def curves(self, cell: Cell) -> dict[str, list[Any] | None]:
+    def curves(self, cell: Cell) -> dict[str, Any]:
         """Losses and accuracy before the first step and after each; of each step what the circuits did."""
         transformation, step = self._program(cell)
         params = self._task.init(jax.random.key(cell.seed))
@@ -212,19 +157,21 @@ class _Trainer:
             points.append(self._evaluate(params))
             reports.append(jax.device_get(state.info))
         train_loss, test_loss, accuracy = (
-            [float(v) for v in values] for values in zip(*jax.device_get(points), strict=True)
+            tuple(float(v) for v in values) for values in zip(*jax.device_get(points), strict=True)
         )
         return {
             "train_loss": train_loss,
             "test_loss": test_loss,
             "test_accuracy": accuracy,
-            "accepted": [bool(info.accepted) for info in reports],
-            "relative_residual": [max(float(b.relative_residual) for b in info.blocks) for info in reports],
-            "condition_number": None if cell.epsilon is None else [_largest_kappa(info.blocks) for info in reports],
+            "accepted": tuple(bool(info.accepted) for info in reports),
+            "relative_residual": tuple(max(float(b.relative_residual) for b in info.blocks) for info in reports),
+            "condition_number": None
+            if cell.epsilon is None
+            else tuple(_largest_kappa(info.blocks) for info in reports),
             "executed_queries": (
                 None
                 if cell.epsilon is None
-                else [sum(float(block.executed.queries) for block in info.blocks) for info in reports]
+                else tuple(sum(float(block.executed.queries) for block in info.blocks) for info in reports)
             ),
         }
 
@@ -265,7 +212,7 @@ def _largest_kappa(blocks: Sequence[Any]) -> float:
     return math.exp(max(float(block.plan.estimate.log_condition_number) for block in blocks))
 
 
-def answer(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def answer(records: Sequence[NoiseCell]) -> dict[str, Any]:
     """Which shots and which epsilons do as well as exact solves, to `TOLERANCE` in the mean over the seeds.
 
     A number of shots is enough where all larger ones of the grid do as well, and an epsilon small enough where all
@@ -274,22 +221,22 @@ def answer(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     Args:
         records: of all cells.
     """
-    exact = float(np.mean([r["test_accuracy"][-1] for r in records if r["epsilon"] is None]))
-    grid: dict[tuple[float, int | None], list[dict[str, Any]]] = {}
+    exact = _mean([r.test_accuracy[-1] for r in records if r.epsilon is None])
+    grid: dict[tuple[float, int | None], list[NoiseCell]] = {}
     for record in records:
-        if record["epsilon"] is not None:
-            grid.setdefault((record["epsilon"], record["shots"]), []).append(record)
+        if record.epsilon is not None:
+            grid.setdefault((record.epsilon, record.shots), []).append(record)
     epsilons = sorted({epsilon for epsilon, _ in grid}, reverse=True)
     shots = sorted({number for _, number in grid}, key=_size)
 
     def summary(epsilon: float, number: int | None) -> dict[str, Any]:
         own = grid[epsilon, number]
-        accuracy = float(np.mean([r["test_accuracy"][-1] for r in own]))
+        accuracy = _mean([r.test_accuracy[-1] for r in own])
         return {
             "shots": number,
             "test_accuracy": accuracy,
-            "train_loss": _mean([r["train_loss"][-1] for r in own]),
-            "executed_queries": _mean([_sum(r["executed_queries"]) for r in own]),
+            "train_loss": _mean([r.train_loss[-1] for r in own]),
+            "executed_queries": _mean([_sum(r.executed_queries or ()) for r in own]),
             # Accuracies are fractions of whole numbers: no rounding may decide.
             "reached": accuracy >= exact - TOLERANCE - 1e-6,
         }
@@ -316,7 +263,7 @@ def answer(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "by_epsilon": by_epsilon,
         "by_shots": by_shots,
     }
-    return jsonable(found | _best(by_epsilon, by_shots))
+    return plain(found | _best(by_epsilon, by_shots))
 
 
 def _best(by_epsilon: list[dict[str, Any]], by_shots: list[dict[str, Any]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ..core.memory import check_block_fits
 from ..curvature import Block
 from ..optim.assign import assign
 from ..optim.newton import newton
+from ..runfile import Calibration, StageSeconds
 from ..scheduling import Hybrid
 from . import build
 from .calibrations import Snapshot, frozen_snapshot, snapshot
@@ -19,7 +20,7 @@ from .complete_ledger import CompleteLedger
 from .held import Held
 from .ledger import Ledger
 from .options import TrainOptions
-from .stages import StageSeconds, measure_stages, stages_of
+from .stages import measure_stages
 from .tasks.base import Task, batches
 from .timing import SolveTimer
 from .workers import Workers
@@ -60,7 +61,7 @@ class Prepared:
     optimizer: optax.GradientTransformationExtraArgs
     ledger: Ledger | CompleteLedger
     blocks: Sequence[Block] = ()
-    calibration: dict[str, Any] | None = None
+    calibration: Calibration | None = None
     deal: Deal | None = None
     timer: SolveTimer | None = None
 
@@ -81,7 +82,7 @@ def prepare_complete(task: Task, options: TrainOptions, params: PyTree) -> Prepa
 
 
 def prepare(
-    task: Task, options: TrainOptions, params: PyTree, held: Held, calibration: dict[str, Any] | None = None
+    task: Task, options: TrainOptions, params: PyTree, held: Held, calibration: Calibration | None = None
 ) -> Prepared:
     """The scheduled optimizer and its ledger.
 
@@ -139,9 +140,9 @@ def prepare(
                 unformed=unformed,
             ),
         )
-        calibration = {**frozen.record(), "stages": dataclasses.asdict(stages), "stages_shared": shared}
+        calibration = frozen.record(stages, shared=shared)
     else:
-        stages = stages_of(calibration["stages"])
+        stages = calibration.stages
     ledger = _ledger(options, hybrid, blocks, stages, workers)
     timer = None
     if options.training.time_solves:

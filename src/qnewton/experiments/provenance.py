@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..hardware import describe_machine
+from ..runfile import MachineRecord, typed
 
 PACKAGES = ("qnewton", "jax", "jaxlib", "equinox", "lineax", "optax", "matfree", "numpy", "scipy", "scikit-learn")
 
@@ -17,9 +18,14 @@ def provenance() -> dict[str, Any]:
     return {
         "started": now(),
         "versions": versions(),
-        "machine": describe_machine(),
+        "machine": machine(),
         "commit": commit(),
     }
+
+
+def machine() -> MachineRecord:
+    """This one, as run files describe it."""
+    return typed(describe_machine(), MachineRecord, "this machine")
 
 
 def now() -> str:

@@ -15,6 +15,7 @@ from ..core.records import ClassicalWorkload
 from ..core.status import Refusal, Verdict
 from ..hardware import ClassicalMachine, ClassicalProfile, QuantumProfile, load_profile
 from ..planning.assumptions import AbstractAssumptions
+from ..runfile import SystemLine
 from ..scheduling import Hybrid, Recorded
 from ..scheduling.plan import NO_ENCODING, predict
 from ..solvers.krylov.base import AbstractKrylov
@@ -115,8 +116,8 @@ def _replay(saved: SavedRun, question: Question) -> tuple[Replayed, ...]:
     quantum = np.asarray([solver.fidelity is not None for solver in hybrid.solvers])
     dtype, blocks = saved.options.training.dtype, list(zip(*saved.steps, strict=True))
     log_kappa = jnp.stack([stacked_estimate(lines, dtype).log_condition_number for lines in blocks], axis=1)
-    rows = sum(line["n"] for line in saved.steps[0])
-    shares = jnp.asarray([line["n"] / rows for line in saved.steps[0]], dtype)
+    rows = sum(line.n for line in saved.steps[0])
+    shares = jnp.asarray([line.n / rows for line in saved.steps[0]], dtype)
     found = []
     for assumed in hybrid.assumptions:
         was = assumed.name in own.assumptions
@@ -173,12 +174,12 @@ def _by_data_sheet(name: str, saved: SavedRun) -> ClassicalMachine:
     return profile.machine([kernel for kernel, _ in saved.classical.kernels], saved.classical.dtype)
 
 
-def _as_recorded(lines: Sequence[dict[str, Any]], assumed: str, names: Sequence[str]) -> np.ndarray:
-    return np.stack([seconds_of(line["assumptions"][assumed], names) for line in lines])
+def _as_recorded(lines: Sequence[SystemLine], assumed: str, names: Sequence[str]) -> np.ndarray:
+    return np.stack([seconds_of(line.assumptions[assumed], names) for line in lines])
 
 
 def _anew(
-    lines: Sequence[dict[str, Any]],
+    lines: Sequence[SystemLine],
     hybrid: Hybrid,
     assumed: AbstractAssumptions,
     classical: ClassicalMachine,
@@ -189,15 +190,15 @@ def _anew(
     # Both are static, and the same in every step of all runs of ours.
     kinds: dict[tuple[bool, tuple[Refusal, ...]], list[int]] = {}
     for position, line in enumerate(lines):
-        refused = line["assumptions"][line["acting"]]["refused"]
+        refused = line.assumptions[line.acting].refused
         known = tuple(_STRUCTURAL.get(refused.get(name, ""), Refusal.NONE) for name in hybrid.names)
-        kinds.setdefault((line["formed"], known), []).append(position)
+        kinds.setdefault((line.formed, known), []).append(position)
     for (formed, refusals), positions in kinds.items():
         mine = [lines[k] for k in positions]
         estimates = stacked_estimate(mine, dtype)
         # The Ritz values are not in the file; what they led to is.
         steps = jnp.asarray(
-            [[line["expected_iterations"].get(name, 0) for name in hybrid.names] for line in mine], dtype
+            [[line.expected_iterations.get(name) or 0 for name in hybrid.names] for line in mine], dtype
         )
 
         @eqx.filter_jit
@@ -232,8 +233,8 @@ def _anew(
 def _choices(saved: SavedRun, assumed: str) -> np.ndarray:
     names = saved.candidates
 
-    def choice(line: dict[str, Any]) -> int:
-        entry = line["assumptions"][assumed]
-        return -1 if entry["verdict"] == "nobody" else names.index(entry["choice"])
+    def choice(line: SystemLine) -> int:
+        entry = line.assumptions[assumed]
+        return -1 if entry.verdict == "nobody" else names.index(entry.choice)
 
     return np.asarray([[choice(line) for line in lines] for lines in saved.steps])

@@ -1,14 +1,33 @@
 """A run that was stopped: what is on disk, what of it counts, and what is set aside before it goes on."""
 
 import dataclasses
-import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from msgspec.structs import asdict
 
 from ..hardware import calibration_environment, check_environment, describe_machine
+from ..runfile import (
+    SCHEMA_VERSION,
+    Calibration,
+    Config,
+    Identity,
+    Lines,
+    ResumeLine,
+    RunDirectory,
+    RunFileError,
+    SetAside,
+    StepLine,
+    SystemLine,
+    plain,
+    read_calibration,
+    read_config,
+    read_lines,
+    read_summary,
+)
 from .checkpoints import (
     FOLDER,
     Checkpoint,
@@ -19,10 +38,10 @@ from .checkpoints import (
 )
 from .options import TrainOptions
 from .provenance import commit, now, versions
-from .rundir import SCHEMA_VERSION, RunDirectory
-from .saved import saved_options
+from .saved import train_options
 from .tasks.base import Task
 
+T = TypeVar("T")
 ASIDE = "aside"
 # The libraries that compute; another version of them may round otherwise.
 _COMPUTING = ("qnewton", "jax", "jaxlib", "equinox", "lineax", "optax", "numpy", "scipy")
@@ -33,23 +52,6 @@ _CALIBRATED_ELSEWHERE = (
     "Its decisions rest on that calibration, and no decision is ever taken by the seconds of another machine: go on "
     "where it began, or train anew here"
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Lines:
-    """The whole lines at the beginning of a JSON-lines file.
-
-    Attributes:
-        records: parsed.
-        ends: position in the file after each of them.
-    """
-
-    records: list[dict[str, Any]]
-    ends: list[int]
-
-    def until(self, count: int) -> int:
-        """Position after that many lines."""
-        return self.ends[count - 1] if count else 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,11 +68,11 @@ class Halted:
     """
 
     path: Path
-    config: dict[str, Any]
-    calibration: dict[str, Any] | None
+    config: Config
+    calibration: Calibration | None
     checkpoint: Checkpoint | None
-    steps: Lines
-    blocks: Lines
+    steps: Lines[StepLine]
+    blocks: Lines[SystemLine]
     notes: tuple[str, ...]
 
     @property
@@ -81,38 +83,28 @@ class Halted:
     @property
     def systems(self) -> int:
         """Lines of `blocks.jsonl` that count."""
-        return self.done * len(self.config["model"]["blocks"])
+        return self.done * len(self.config.model.blocks)
 
 
-def resumable(path: Path) -> tuple[dict[str, Any], TrainOptions]:
+def resumable(path: Path) -> tuple[Config, TrainOptions]:
     """The config and options of a run that can go on.
 
     Raises:
         ValueError, OSError: for a directory that is none of a run, a run that is finished, and one of another version
             or machine; with what to do.
     """
-    if not (path / "config.json").exists():
-        raise FileNotFoundError(
-            f"--resume {path}: there is no config.json, so it is not the directory of a run, or of one that was "
-            "stopped before it began: start that with its own command again"
-        )
-    config, options = saved_options(path)
-    _check_version(path, "schema_version", config.get("schema_version"), SCHEMA_VERSION)
-    try:
-        _check_version(path, "qnewton", config["versions"]["qnewton"], versions()["qnewton"])
-        found = _computes(config)
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path / 'config.json'} is not what this version of qnewton writes ({error!r}): train again"
-        ) from error
+    config = read_config(path)
+    options = train_options(path, config)
+    _check_version(path, "schema_version", config.schema_version, SCHEMA_VERSION)
+    _check_version(path, "qnewton", config.versions.get("qnewton"), versions()["qnewton"])
     if _finished(path / "summary.json"):
         raise ValueError(
             f"--resume {path}: the run is finished. It is not made "
             "longer, since its learning rates may depend on their number: train anew with more --steps, or write the "
             f"report again with qnewton report {path}"
         )
-    here = _computes({"machine": describe_machine(), "versions": versions()})
-    check_environment(found, here, f"--resume {path}: the run", _ELSEWHERE)
+    here = _computes(describe_machine(), versions())
+    check_environment(_computes(asdict(config.machine), config.versions), here, f"--resume {path}: the run", _ELSEWHERE)
     return config, options
 
 
@@ -126,18 +118,18 @@ def _check_version(path: Path, what: str, there: Any, here: Any) -> None:
 
 def _finished(summary: Path) -> bool:
     try:
-        return json.loads(summary.read_text(encoding="utf-8"))["status"] == "finished"
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_summary(summary.parent).status == "finished"
+    except (OSError, RunFileError):
         return False  # there is none, or none that says so: then it is set aside and written anew
 
 
-def _computes(record: dict[str, Any]) -> dict[str, Any]:
+def _computes(machine: dict[str, Any], versions: dict[str, str | None]) -> dict[str, Any]:
     """What results and seconds depend on."""
-    machine = {key: record["machine"][key] for key in ("processor", "cores", "backend", "device")}
-    return machine | {f"version of {name}": record["versions"].get(name) for name in _COMPUTING}
+    own = {key: machine[key] for key in ("processor", "cores", "backend", "device")}
+    return own | {f"version of {name}": versions.get(name) for name in _COMPUTING}
 
 
-def read_halted(path: Path, config: dict[str, Any], options: TrainOptions) -> Halted:
+def read_halted(path: Path, config: Config, options: TrainOptions) -> Halted:
     """Find out where a run goes on; changes nothing.
 
     Args:
@@ -149,16 +141,18 @@ def read_halted(path: Path, config: dict[str, Any], options: TrainOptions) -> Ha
         ValueError: if a checkpoint belongs to another run, or the calibration to another machine.
     """
     notes: list[str] = []
-    width = len(config["model"]["blocks"])
-    steps = _lines(path / "steps.jsonl", lambda line, i: line["step"] == i)
-    blocks = _lines(path / "blocks.jsonl", lambda line, i: (line["step"], line["block"]) == divmod(i, width))
+    width = len(config.model.blocks)
+    steps = _in_order(path / "steps.jsonl", StepLine, lambda line, i: line.step == i, notes)
+    blocks = _in_order(
+        path / "blocks.jsonl", SystemLine, lambda line, i: (line.step, line.block) == divmod(i, width), notes
+    )
     whole = min(len(steps.records), len(blocks.records) // width) if width else len(steps.records)
     checkpoint = _newest(path, identity_of(config), whole, notes)
     calibration = None
-    if config["optimizer"] == "newton":
+    if config.scheduled:
         calibration = _calibration(path, options, begun=checkpoint is not None)
-    if commit() != config["commit"]:
-        notes.append(f"the run began with commit {config['commit']}, and goes on with {commit()}")
+    if commit() != config.commit:
+        notes.append(f"the run began with commit {config.commit}, and goes on with {commit()}")
     return Halted(path, config, calibration, checkpoint, steps, blocks, tuple(notes))
 
 
@@ -168,8 +162,8 @@ def check_data(halted: Halted, task: Task) -> None:
     Raises:
         ValueError: naming both.
     """
-    data = halted.config["data"]
-    was = data["description"], data["train"], data["test"]
+    data = halted.config.data
+    was = data.description, data.train, data.test
     now = task.source, len(task.train), len(task.test)
     if was != now:
         shown = ["{} ({} and {} held out)".format(*each) for each in (was, now)]
@@ -197,17 +191,17 @@ def set_aside(halted: Halted, directory: RunDirectory) -> None:
     if (halted.path / "summary.json").exists():
         _move(halted.path / "summary.json", folder / "summary.json")
         moved.append("summary.json")
-    record = {
-        "resumed": now(),
-        "step": halted.done,
-        "set_aside": {"folder": f"{ASIDE}/{folder.name}", "files": moved} if moved else None,
-        "notes": list(halted.notes),
-        "commit": commit(),
-    }
+    record = ResumeLine(
+        resumed=now(),
+        step=halted.done,
+        set_aside=SetAside(folder=f"{ASIDE}/{folder.name}", files=tuple(moved)) if moved else None,
+        notes=halted.notes,
+        commit=commit(),
+    )
     directory.append("resumes.jsonl", [record])
 
 
-def _newest(path: Path, identity: dict[str, Any], whole: int, notes: list[str]) -> Checkpoint | None:
+def _newest(path: Path, identity: Identity, whole: int, notes: list[str]) -> Checkpoint | None:
     for step in checkpoint_steps(path):
         try:
             checkpoint = read_checkpoint(path, step)
@@ -222,9 +216,10 @@ def _newest(path: Path, identity: dict[str, Any], whole: int, notes: list[str]) 
     return None
 
 
-def _check_identity(path: Path, found: dict[str, Any], own: dict[str, Any]) -> None:
-    for name, value in _flat(own).items():
-        other = _flat(found).get(name)
+def _check_identity(path: Path, found: Identity, own: Identity) -> None:
+    there = _flat(plain(found))
+    for name, value in _flat(plain(own)).items():
+        other = there.get(name)
         if other != value:
             raise ValueError(
                 f"{path} is the checkpoint of another run: its {name} is {other!r}, and this run's {value!r}. Put it "
@@ -239,7 +234,7 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _calibration(path: Path, options: TrainOptions, *, begun: bool) -> dict[str, Any] | None:
+def _calibration(path: Path, options: TrainOptions, *, begun: bool) -> Calibration | None:
     file = path / "calibration.json"
     if not file.exists():
         if begun:
@@ -248,31 +243,19 @@ def _calibration(path: Path, options: TrainOptions, *, begun: bool) -> dict[str,
                 "again, since other seconds would lead to other decisions"
             )
         return None
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        environment = found["environment"]
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"{file} is not what was written ({error!r}): bring it back, or train anew") from error
+    found = read_calibration(path)
     here = calibration_environment(options.training.dtype, options.training.blas_threads)
-    check_environment(environment, here, f"the calibration of {path}", _CALIBRATED_ELSEWHERE)
+    check_environment(found.environment, here, f"the calibration of {path}", _CALIBRATED_ELSEWHERE)
     return found
 
 
-def _lines(path: Path, fits: Callable[[dict[str, Any], int], bool]) -> Lines:
-    """The lines up to the first that is cut off, or not the one that belongs there."""
-    records, ends, position = [], [], 0
-    raw = path.read_bytes() if path.exists() else b""
-    for text in raw.splitlines(keepends=True):
-        try:
-            record = json.loads(text)
-            if not text.endswith(b"\n") or not fits(record, len(records)):
-                break
-        except (ValueError, KeyError, TypeError):
-            break
-        position += len(text)
-        records.append(record)
-        ends.append(position)
-    return Lines(records, ends)
+def _in_order(path: Path, kind: type[T], fits: Callable[[T, int], bool], notes: list[str]) -> Lines[T]:
+    """The lines up to the first that is cut off, not what it should be, or not the one that belongs there."""
+    lines: Lines[T] = read_lines(path, kind)
+    if lines.broken is not None:
+        notes.append(f"{lines.broken}: the lines from there on are set aside")
+    count = next((i for i, line in enumerate(lines.records) if not fits(line, i)), len(lines.records))
+    return Lines(lines.records[:count], lines.ends[:count])
 
 
 def _cut(path: Path, position: int | None, folder: Path) -> bool:

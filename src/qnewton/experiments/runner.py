@@ -4,16 +4,29 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import jax
 import scipy.linalg  # noqa: F401  # threadpoolctl sees only libraries that are loaded
 import threadpoolctl
 from jaxtyping import PyTree
+from msgspec.structs import replace
 
 from ..core.memory import check_step_fits
+from ..runfile import (
+    SCHEMA_VERSION,
+    BlockSize,
+    Breakdown,
+    Config,
+    DataRecord,
+    ModelRecord,
+    RunDirectory,
+    StepLine,
+    Summary,
+    SystemLine,
+)
 from . import build, checks
 from .checkpoints import identity_of
 from .held import Held
@@ -24,7 +37,6 @@ from .prepare import Prepared, prepare, prepare_complete
 from .provenance import provenance
 from .resume import Halted, check_data, read_halted, resumable, set_aside
 from .room import check_room, tree_bytes
-from .rundir import SCHEMA_VERSION, RunDirectory
 from .saver import Saver, restore
 from .task_options import options_of
 from .tasks import check_task, make_task
@@ -38,7 +50,7 @@ class Watcher(Protocol):
         """A new stage of the preparation begins."""
         ...
 
-    def step(self, step: dict[str, Any], blocks: list[dict[str, Any]]) -> None:
+    def step(self, step: StepLine, blocks: Sequence[SystemLine]) -> None:
         """A step is done and recorded."""
         ...
 
@@ -53,7 +65,7 @@ class NotWritten(Exception):
 
 def train(
     name: str, options: TrainOptions, directory: RunDirectory, watcher: Watcher, held: Held | None = None
-) -> dict[str, Any]:
+) -> Summary:
     """Train a task and write its run files (all but the report).
 
     Args:
@@ -79,7 +91,7 @@ def train(
         return _train(name, options, directory, watcher, Held() if held is None else held, None)
 
 
-def resume(path: Path, watcher: Watcher) -> dict[str, Any]:
+def resume(path: Path, watcher: Watcher) -> Summary:
     """Go on with a run that was stopped, from its newest checkpoint, as if it never had been.
 
     Parameters, losses and decisions are bitwise those of a run that was not stopped: the calibration is the run's own
@@ -100,7 +112,7 @@ def resume(path: Path, watcher: Watcher) -> dict[str, Any]:
     directory = RunDirectory(path)
     with directory.locked(), _numerics(options):
         directory.probe()
-        return _train(config["task"], options, directory, watcher, Held(), read_halted(path, config, options))
+        return _train(config.task, options, directory, watcher, Held(), read_halted(path, config, options))
 
 
 @contextlib.contextmanager
@@ -115,7 +127,7 @@ def _numerics(options: TrainOptions) -> Iterator[None]:
 
 def _train(
     name: str, options: TrainOptions, directory: RunDirectory, watcher: Watcher, held: Held, halted: Halted | None
-) -> dict[str, Any]:
+) -> Summary:
     watcher.stage("loading data")
     task = held.of_task("task", name, options, lambda: make_task(name, options.training.dtype, options.task))
     watcher.stage(f"data: {task.source}")
@@ -140,8 +152,7 @@ def _train(
     else:
         config = halted.config
     if prepared.calibration is not None and (halted is None or halted.calibration is None):
-        found = {"machine": config["machine"], **prepared.calibration, "measured_seconds": calibrating}
-        directory.write("calibration.json", found)
+        directory.write("calibration.json", replace(prepared.calibration, measured_seconds=calibrating))
 
     watcher.stage("compiling the step")
     compiling = time.perf_counter()
@@ -186,34 +197,34 @@ def _prepared(
     if prepared is not None:
         return prepared, 0.0
     if halted is not None and halted.calibration is not None:
-        return prepare(task, options, params, held, halted.calibration), halted.calibration["measured_seconds"]
+        return prepare(task, options, params, held, halted.calibration), halted.calibration.measured_seconds
     watcher.stage("calibrating this machine")
     start = time.perf_counter()
     prepared = prepare(task, options, params, held)
     return prepared, time.perf_counter() - start
 
 
-def _config(task: Task, options: TrainOptions, prepared: Prepared, params: PyTree) -> dict[str, Any]:
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "task": task.name,
-        "preset": options.preset,
-        "optimizer": prepared.name,
-        "options": dataclasses.asdict(options),
-        "seed": options.training.seed,
+def _config(task: Task, options: TrainOptions, prepared: Prepared, params: PyTree) -> Config:
+    return Config(
+        schema_version=SCHEMA_VERSION,
+        task=task.name,
+        preset=options.preset,
+        optimizer=prepared.name,
+        options=dataclasses.asdict(options),
+        seed=options.training.seed,
         **provenance(),
-        "model": {
-            "description": task.model,
-            "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
-            "blocks": [{"name": block.name, "n": block.n} for block in prepared.blocks],
-        },
-        "data": {
-            "description": task.source,
-            "train": len(task.train),
-            "test": len(task.test),
-            "batch": min(options.training.batch_size, len(task.train)),
-        },
-    }
+        model=ModelRecord(
+            description=task.model,
+            parameters=sum(leaf.size for leaf in jax.tree.leaves(params)),
+            blocks=tuple(BlockSize(name=block.name, n=block.n) for block in prepared.blocks),
+        ),
+        data=DataRecord(
+            description=task.source,
+            train=len(task.train),
+            test=len(task.test),
+            batch=min(options.training.batch_size, len(task.train)),
+        ),
+    )
 
 
 def _go_on(halted: Halted, loop: Loop, ledger: Any, directory: RunDirectory, watcher: Watcher) -> float:
@@ -234,7 +245,7 @@ def _go_on(halted: Halted, loop: Loop, ledger: Any, directory: RunDirectory, wat
 
 def _steps(
     loop: Loop, ledger: Any, options: TrainOptions, directory: RunDirectory, saver: Saver, watcher: Watcher
-) -> str:
+) -> Literal["finished", "interrupted"]:
     """All steps that are left; the status that the run ends with."""
     written = loop.done
     try:
@@ -254,7 +265,7 @@ def _steps(
         with finish_before_interrupt(), _writing(directory):
             # Ctrl-C can come between a step's record and its lines, most likely while it is evaluated.
             if written < len(ledger.steps):
-                blocks = [line for line in ledger.blocks if line["step"] >= written]
+                blocks = [line for line in ledger.blocks if line.step >= written]
                 if blocks:
                     directory.append("blocks.jsonl", blocks)
                 directory.append("steps.jsonl", ledger.steps[written:])
@@ -277,34 +288,39 @@ def _writing(directory: RunDirectory) -> Iterator[None]:
 
 
 def _summary(
-    config: dict[str, Any], ledger: Any, status: str, final: dict[str, Any], compiling: float, calibrating: float
-) -> dict[str, Any]:
-    stepping = sum(step["measured_seconds"] for step in ledger.steps)
-    evaluating = sum(step["measured_evaluation_seconds"] for step in ledger.steps)
-    return {
-        **{key: config[key] for key in ("schema_version", "task", "preset", "optimizer")},
-        "status": status,
-        "steps": len(ledger.steps),
-        "final_loss": final["train_loss"],
-        "test_loss": final["test_loss"],
-        "test_accuracy": final["test_accuracy"],
-        "measured_seconds": stepping + evaluating,
-        "measured_breakdown": {
-            "steps": stepping,
-            "evaluations": evaluating,
-            "compilation": compiling,
-            "calibration": calibrating,
-        },
+    config: Config,
+    ledger: Any,
+    status: Literal["finished", "interrupted"],
+    final: dict[str, Any],
+    compiling: float,
+    calibrating: float,
+) -> Summary:
+    stepping = sum(step.measured_seconds for step in ledger.steps)
+    evaluating = sum(step.measured_evaluation_seconds for step in ledger.steps)
+    return Summary(
+        schema_version=config.schema_version,
+        task=config.task,
+        preset=config.preset,
+        optimizer=config.optimizer,
+        status=status,
+        steps=len(ledger.steps),
+        final_loss=final["train_loss"],
+        test_loss=final["test_loss"],
+        test_accuracy=final["test_accuracy"],
+        measured_seconds=stepping + evaluating,
+        measured_breakdown=Breakdown(
+            steps=stepping, evaluations=evaluating, compilation=compiling, calibration=calibrating
+        ),
         **ledger.totals(),
-    }
+    )
 
 
-def _check_finite(step: dict[str, Any], optimizer: str) -> None:
-    if not math.isfinite(step["loss"]):
-        raise TrainingFailed(_diverged(f"of the batch at step {step['step']}", step["loss"], optimizer))
+def _check_finite(step: StepLine, optimizer: str) -> None:
+    if step.loss is None or not math.isfinite(step.loss):
+        raise TrainingFailed(_diverged(f"of the batch at step {step.step}", step.loss, optimizer))
 
 
-def _diverged(which: str, loss: float, optimizer: str) -> str:
+def _diverged(which: str, loss: float | None, optimizer: str) -> str:
     remedy = "Lower --learning-rate, raise --damping, or look" if optimizer == "newton" else "Look"
     if optimizer in build.BASELINES:
         remedy = "Lower --learning-rate, or look"

@@ -2,15 +2,16 @@
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import PyTree
 
+from ..runfile import CheckpointLine, Identity, RunDirectory, StepLine, SystemLine
 from .checkpoints import Checkpoint, write_checkpoint
 from .loop import Loop
 from .packing import named, packed, unnamed, unpacked
-from .rundir import RunDirectory
 
 SECONDS = 30.0
 """Between two checkpoints, where no number of steps is asked for."""
@@ -25,7 +26,7 @@ class Saver:
     """
 
     def __init__(
-        self, directory: RunDirectory, identity: dict[str, Any], every: int, compilation_seconds: float, last: int = 0
+        self, directory: RunDirectory, identity: Identity, every: int, compilation_seconds: float, last: int = 0
     ):
         """For one process that works on a run.
 
@@ -52,7 +53,7 @@ class Saver:
         Raises:
             OSError: if it cannot be written.
         """
-        if loop.done == self._last or not math.isfinite(ledger.steps[-1]["loss"]):
+        if loop.done == self._last or not math.isfinite(ledger.steps[-1].loss):
             return
         start = time.perf_counter()
         # A checkpoint counts on the lines before it.
@@ -62,12 +63,13 @@ class Saver:
         size = write_checkpoint(self._directory.path, checkpoint)
         self._last, self._since = loop.done, time.perf_counter()
         self._took = self._since - start
-        self._directory.append(
-            "checkpoints.jsonl", [{"step": loop.done, "bytes": size, "measured_seconds": self._took}]
-        )
+        line = CheckpointLine(step=loop.done, bytes=size, measured_seconds=self._took)
+        self._directory.append("checkpoints.jsonl", [line])
 
 
-def restore(checkpoint: Checkpoint, loop: Loop, ledger: Any, steps: list[Any], blocks: list[Any]) -> None:
+def restore(
+    checkpoint: Checkpoint, loop: Loop, ledger: Any, steps: Sequence[StepLine], blocks: Sequence[SystemLine]
+) -> None:
     """Put a training where it was when the checkpoint was made.
 
     Args:
@@ -89,5 +91,5 @@ def restore(checkpoint: Checkpoint, loop: Loop, ledger: Any, steps: list[Any], b
             f"the checkpoint of step {checkpoint.step} does not fit what its options build now: {error}. The code is "
             "not the one that wrote it: use that again, or train anew"
         ) from error
-    loop.go_on(params, state, checkpoint.step, sum(step["measured_seconds"] for step in steps))
+    loop.go_on(params, state, checkpoint.step, sum(step.measured_seconds for step in steps))
     ledger.restore(steps, blocks, groups.get("ledger", {}))

@@ -11,8 +11,9 @@ from ..core.records import System
 from ..estimation import BlockSpectrum, block_spectrum
 from ..optim.spectra import spectrum
 from ..planning.matrix import read_matrices, symmetric_part
+from ..runfile import read_config
 from . import build
-from .saved import saved_options
+from .saved import train_options
 from .tasks import make_task
 from .tasks.base import batches
 
@@ -37,10 +38,10 @@ def spectra(path: Path, *, conditioned: bool = True, exact_up_to: int = EXACT_UP
 
 def of_run(path: Path, *, conditioned: bool, exact_up_to: int) -> tuple[BlockSpectrum, ...]:
     """The blocks of a run's first step."""
-    content, options = saved_options(path)
-    task_name = content["task"]
+    config = read_config(path)
+    options = train_options(path, config)
     with jax.enable_x64(options.training.dtype == "float64"):
-        task = make_task(task_name, options.training.dtype, options.task)
+        task = make_task(config.task, options.training.dtype, options.task)
         return spectrum(
             task.objective,
             task.init(jax.random.key(options.training.seed)),

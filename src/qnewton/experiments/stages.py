@@ -4,9 +4,7 @@ A jitted step cannot be timed from inside, so the same stage functions run one b
 medians are frozen in the run's calibration.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import equinox as eqx
 import jax
@@ -17,42 +15,7 @@ from ..conditioning import AbstractConditioner, condition
 from ..curvature import AbstractCurvature, Batch, Block, Objective, Point
 from ..estimation import AbstractEstimator
 from ..hardware import median_seconds
-
-
-@dataclass(frozen=True)
-class BlockSeconds:
-    """Measured median seconds of one block's stages before its solve.
-
-    Attributes:
-        name, n: of the block.
-        curvature: seconds; of a block that reaches the scheduler as an operator, of setting that up.
-        conditioning, estimation: seconds.
-    """
-
-    name: str
-    n: int
-    curvature: float
-    conditioning: float
-    estimation: float
-
-
-@dataclass(frozen=True)
-class StageSeconds:
-    """Measured median seconds of everything in a step but the solves.
-
-    Attributes:
-        gradient: of what a step takes for the network as a whole: the batch's gradient and loss, the trial step, and
-            the products that residuals and the predicted decrease need.
-        blocks: one entry per block.
-    """
-
-    gradient: float
-    blocks: tuple[BlockSeconds, ...]
-
-
-def stages_of(record: Mapping[str, Any]) -> StageSeconds:
-    """Back from what `dataclasses.asdict` made of it in `calibration.json`, to the last digit."""
-    return StageSeconds(record["gradient"], tuple(BlockSeconds(**block) for block in record["blocks"]))
+from ..runfile import BlockSeconds, StageSeconds
 
 
 def measure_stages(

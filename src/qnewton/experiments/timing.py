@@ -20,6 +20,7 @@ from ..core.records import System
 from ..curvature import AbstractCurvature, Batch, Block, Objective, Point
 from ..hardware import gemm_probe, interleaved_seconds
 from ..optim.stages import BlockInfo
+from ..runfile import TimedSolve
 from ..scheduling import Hybrid
 from ..solvers import AbstractSolver
 
@@ -46,8 +47,8 @@ class SolveTimer:
 
     def __call__(
         self, params: PyTree, batch: Batch, infos: Sequence[BlockInfo]
-    ) -> tuple[list[dict[str, dict[str, Any]]], float]:
-        """Per block, candidate to `measured_seconds` and `iterations`; and the seconds of the probe meanwhile.
+    ) -> tuple[list[dict[str, TimedSolve]], float]:
+        """Per block, candidate to what it took; and the seconds of the probe meanwhile.
 
         Of a block that is not formed the seconds are those of a solve with its operator's set-up, less those of the
         set-up; a candidate that needs the matrix forms it.
@@ -77,12 +78,12 @@ class SolveTimer:
                 places.append((k, self._hybrid.names[i], base, run()))
                 runs.append(run)
         seconds, probe = interleaved_seconds(runs, self._probe, repeats=5, budget_seconds=0.3)
-        found: list[dict[str, dict[str, Any]]] = [{} for _ in infos]
+        found: list[dict[str, TimedSolve]] = [{} for _ in infos]
         bases = {base for _, _, base, _ in places if base is not None}
         timed = [second for position, second in enumerate(seconds) if position not in bases]
         for (k, name, base, (_, steps)), second in zip(places, timed, strict=True):
             alone = second - (0.0 if base is None else seconds[base])
-            found[k][name] = {"measured_seconds": max(alone, 0.0), "iterations": int(steps)}
+            found[k][name] = TimedSolve(measured_seconds=max(alone, 0.0), iterations=int(steps))
         return found, probe
 
     def _function(self, k: int, i: int) -> Callable:

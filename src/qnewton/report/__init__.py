@@ -6,13 +6,11 @@ import os
 from pathlib import Path
 
 from ..core.extras import require_extra
+from ..runfile import read_run
 from .breakeven_figure import write_maps, write_tornado
 from .comparison import comparison_notes, comparison_sections, comparison_tables, write_comparison
 from .explain import Candidate, Explanation, explain
-from .fields import RunFileError
-from .load import read_run
 from .noise_figure import write_noise_figure
-from .records import Run
 from .reproduce_page import write_reproduction
 from .spectrum_figure import write_spectrum_figure
 from .tradeoff_figure import write_tradeoff_figure
@@ -22,13 +20,10 @@ require_extra("lab", "qnewton.report")
 __all__ = [
     "Candidate",
     "Explanation",
-    "Run",
-    "RunFileError",
     "comparison_notes",
     "comparison_sections",
     "comparison_tables",
     "explain",
-    "read_run",
     "write_comparison",
     "write_maps",
     "write_noise_figure",

@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..runfile import STAGES, Run, StepLine
 from . import derive
 from .axes import MOST_POINTS, NAN, Style, curve, labels_beside, line_style, seconds_axis, step_axis
-from .records import STAGES, Run, Step
 from .svg import color
 from .units import seconds, shorten
 
@@ -73,7 +73,7 @@ def draw_predicted_per_step(figure: Figure, run: Run, assumption_set: str) -> No
     groups = derive.columns(steps, MOST_COLUMNS)
     _stack(whole, groups, assumption_set, STAGES)
     _stack(solves, groups, assumption_set, STAGES[-2:])
-    totals = [_mean([step.predicted_seconds[assumption_set]["total"] for step in group]) for group in groups]
+    totals = [_mean([step.predicted_seconds[assumption_set].total for step in group]) for group in groups]
     whole.stairs(totals, _edges(groups), baseline=None, color=color("ink"), linewidth=0.9)
     whole.set_ylim(top=max(whole.get_ylim()[1], *(1.08 * total for total in totals if total == total), 0.0))
     for axes, label in ((whole, "predicted s per step"), (solves, "solves, predicted s")):
@@ -83,12 +83,13 @@ def draw_predicted_per_step(figure: Figure, run: Run, assumption_set: str) -> No
     _stage_legend(figure, run, [assumption_set])
 
 
-def _stack(axes: Axes, groups: Sequence[Sequence[Step]], assumption_set: str, stages: Sequence[str]) -> None:
+def _stack(axes: Axes, groups: Sequence[Sequence[StepLine]], assumption_set: str, stages: Sequence[str]) -> None:
     """Stacks the mean seconds of the stages over the groups of steps."""
     base = [0.0] * len(groups)
     for stage in stages:
         means = [
-            statistics.fmean(step.predicted_seconds[assumption_set][stage] or 0.0 for step in group) for group in groups
+            statistics.fmean(step.predicted_seconds[assumption_set].stage(stage) or 0.0 for step in group)
+            for group in groups
         ]
         top = [low + mean for low, mean in zip(base, means, strict=True)]
         if any(means):
@@ -97,7 +98,7 @@ def _stack(axes: Axes, groups: Sequence[Sequence[Step]], assumption_set: str, st
     axes.set_ylim(0, 1.08 * max(base) or 1.0)
 
 
-def _edges(groups: Sequence[Sequence[Step]]) -> list[float]:
+def _edges(groups: Sequence[Sequence[StepLine]]) -> list[float]:
     return [group[0].step - 0.5 for group in groups] + [groups[-1][-1].step + 0.5]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from .records import Block, Run, Step
+from ..runfile import STAGES, Run, StepLine, SystemLine
 
 Item = TypeVar("Item")
 Word = TypeVar("Word", bound=Hashable)
@@ -59,9 +59,9 @@ def total(values: Iterable[float | None]) -> float | None:
     return None if None in numbers else math.fsum(number for number in numbers if number is not None)
 
 
-def by_block(run: Run) -> dict[int, list[Block]]:
+def by_block(run: Run) -> dict[int, list[SystemLine]]:
     """The systems of every block, in the order of the files; blocks in the order of their index."""
-    groups: dict[int, list[Block]] = {}
+    groups: dict[int, list[SystemLine]] = {}
     for block in run.blocks:
         groups.setdefault(block.block, []).append(block)
     return dict(sorted(groups.items()))
@@ -103,17 +103,17 @@ def quantum_share(run: Run, assumption_set: str, block: int | None = None) -> fl
 
 def predicted_total(run: Run, assumption_set: str) -> float | None:
     """Predicted seconds of all steps under one assumption set."""
-    totals = [step.predicted_seconds[assumption_set]["total"] for step in run.steps if _has(step, assumption_set)]
+    totals = [step.predicted_seconds[assumption_set].total for step in run.steps if _has(step, assumption_set)]
     return total(totals) if totals else None
 
 
 def predicted_stages(run: Run, assumption_set: str) -> dict[str, float | None]:
     """Predicted seconds per stage, summed over the steps."""
     rows = [step.predicted_seconds[assumption_set] for step in run.steps if _has(step, assumption_set)]
-    return {stage: total(row[stage] for row in rows) for stage in (rows[0] if rows else {})}
+    return {stage: total(row.stage(stage) for row in rows) for stage in (*STAGES, "total")} if rows else {}
 
 
-def _has(step: Step, assumption_set: str) -> bool:
+def _has(step: StepLine, assumption_set: str) -> bool:
     return assumption_set in step.predicted_seconds
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..core.suggest import unknown
-from .records import Assumption, Block, Run
+from ..runfile import Run, RunFileError, SetDecision, SystemLine, check_scheduled
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,10 @@ def explain(run: Run, step: int, assumptions: str | None = None, block: str | No
     Raises:
         ValueError: for a run without decisions, or a step, set or block that is not there.
     """
-    if not run.config.scheduled:
-        raise ValueError(
-            f"the run is one of {run.config.optimizer}, a complete optimizer, which schedules nothing: there is no "
-            "decision to explain"
-        )
+    check_scheduled(run.path, run.config)
     numbers = sorted({one.step for one in run.blocks})
     if not numbers:
-        raise ValueError("the run holds no step: it ended before its first one")
+        raise RunFileError(f"{run.path / 'blocks.jsonl'} holds no whole step: the run ended before its first one")
     wanted = numbers[-1] + 1 + step if step < 0 else step
     if wanted not in numbers:
         raise ValueError(f"--step is {step}: the run has the steps {numbers[0]} to {numbers[-1]}")
@@ -96,7 +92,7 @@ def explain(run: Run, step: int, assumptions: str | None = None, block: str | No
     return [_explain(run, one, assumptions) for one in systems]
 
 
-def _explain(run: Run, system: Block, assumptions: str | None) -> Explanation:
+def _explain(run: Run, system: SystemLine, assumptions: str | None) -> Explanation:
     chosen_set = system.acting if assumptions is None else assumptions
     if chosen_set not in system.assumptions:
         raise ValueError(
@@ -129,7 +125,7 @@ def _explain(run: Run, system: Block, assumptions: str | None) -> Explanation:
     )
 
 
-def _condition_number(system: Block) -> str:
+def _condition_number(system: SystemLine) -> str:
     kappa, second = system.log10_condition_number, system.second_log10_condition_number
     said = "not known, or infinite" if kappa is None else f"10^{kappa:.2f} ({system.condition_number_kind})"
     if system.second_condition_number_kind is None:
@@ -138,7 +134,7 @@ def _condition_number(system: Block) -> str:
     return f"{said}, which acts, beside {beside}, which does not"
 
 
-def _candidate(name: str, seconds: float | None, entry: Assumption) -> Candidate:
+def _candidate(name: str, seconds: float | None, entry: SetDecision) -> Candidate:
     evidence = "modelled" if name in entry.break_even_gate_time_s else "calibrated"
     reason = entry.refused.get(name)
     if reason is not None:
@@ -154,7 +150,7 @@ def _candidate(name: str, seconds: float | None, entry: Assumption) -> Candidate
     return Candidate(name, seconds, evidence, "slower", compared)
 
 
-def _why(run: Run, entry: Assumption, seconds: dict[str, float]) -> str:
+def _why(run: Run, entry: SetDecision, seconds: dict[str, float]) -> str:
     if entry.nobody:
         broken = "; ".join(f"{name}: {reason}" for name, reason in entry.refused.items())
         return f"nobody can take it, so the block took its gradient. {broken}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..runfile import Run
 from . import derive
 from .axes import NAN, block_labels, line_style, log_seconds_axis, seconds_axis
-from .records import Run
 from .svg import color
 from .sweep import Sweep
 from .units import seconds, shorten

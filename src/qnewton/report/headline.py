@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from msgspec.structs import asdict
+
+from ..runfile import Run
 from . import derive
 from .markup import Tile, escape, tag, tiles
-from .records import Run
 from .units import count, number, percent, seconds
 
 ASSUMPTIONS = {
@@ -82,7 +84,7 @@ def _from_summary(run: Run) -> str:
         Tile("test_loss", "test loss", summary.test_loss, number(summary.test_loss), "final"),
         Tile("steps", "steps", summary.steps, count(summary.steps), f"the last one at epoch {number(epochs, 2)}"),
     ]
-    parts = summary.measured_breakdown
+    parts = asdict(summary.measured_breakdown)
     measured = [
         Tile(
             "measured_seconds",
@@ -94,7 +96,7 @@ def _from_summary(run: Run) -> str:
         *(
             Tile(f"measured_{part}", part, parts[part], seconds(parts[part]), "not in the first number")
             for part in ("compilation", "calibration")
-            if part in parts and (part == "compilation" or run.config.scheduled)
+            if part == "compilation" or run.config.scheduled
         ),
     ]
     if summary.acting is None:

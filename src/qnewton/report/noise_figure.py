@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..runfile import NoiseCell
 from .svg import PALETTE
 
 INK, MUTED = PALETTE["ink"][0], PALETTE["muted"][0]
@@ -14,14 +15,14 @@ _STYLES = (("s", ":", "#8a8f94"), ("o", "-", INK), ("^", "--", "#5d646b"), ("D",
 _PANELS = (("test_accuracy", "test accuracy"), ("train_loss", "training loss"))
 
 
-def write_noise_figure(records: Sequence[dict[str, Any]], found: dict[str, Any], path: Path) -> None:
+def write_noise_figure(records: Sequence[NoiseCell], found: dict[str, Any], path: Path) -> None:
     """Write a PNG: accuracy and loss after the last step over the shots, a line per epsilon, exact solves across.
 
     Points are means over the seeds, and bars reach from the least to the greatest of them. What is not finite is left
     out.
 
     Args:
-        records: of `noise.json`.
+        records: the `curves` of `noise.json`.
         found: its `answer`.
         path: of the figure.
     """
@@ -31,11 +32,11 @@ def write_noise_figure(records: Sequence[dict[str, Any]], found: dict[str, Any],
 
     shots: list[int | None] = found["shots"]
     epsilons = [row["epsilon"] for row in found["by_epsilon"]]
-    steps = len(records[0]["train_loss"]) - 1
+    steps = len(records[0].train_loss) - 1
     with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(8.6, 3.9), layout="constrained")
         for axes, (field, label) in zip(figure.subplots(1, 2), _PANELS, strict=True):
-            exact = _mean([r[field][-1] for r in records if r["epsilon"] is None])
+            exact = _mean([getattr(r, field)[-1] for r in records if r.epsilon is None])
             if exact is not None:
                 axes.axhline(exact, color=INK, linewidth=2.5, alpha=0.9, zorder=1, label="exact classical solves")
             if field == "test_accuracy":
@@ -60,7 +61,7 @@ def write_noise_figure(records: Sequence[dict[str, Any]], found: dict[str, Any],
 
 def _line(
     axes: Any,
-    records: Sequence[dict[str, Any]],
+    records: Sequence[NoiseCell],
     field: str,
     epsilon: float,
     shots: Sequence[int | None],
@@ -69,7 +70,7 @@ def _line(
     marker, dashes, colour = style
     places, means, below, above = [], [], [], []
     for place, number in enumerate(shots):
-        values = [r[field][-1] for r in records if r["epsilon"] == epsilon and r["shots"] == number]
+        values = [getattr(r, field)[-1] for r in records if r.epsilon == epsilon and r.shots == number]
         mean = _mean(values)
         if mean is None:
             continue

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ..runfile import Run
 from .headline import headline, notes, reading
 from .markup import escape, paragraph
 from .provenance import provenance
-from .records import Run
 from .section_seconds import gate_time_section, measured_section, predicted_section
 from .section_systems import choices_section, systems_section, training_section
 from .style import stylesheet
@@ -18,8 +18,9 @@ def render(run: Run) -> str:
     """The whole page as text; the same text for the same run."""
     config = run.config
     title = f"{config.task}, preset {config.preset}"
-    examples = f"{count(config.train_examples)} training, {count(config.test_examples)} test examples"
-    about = f"{config.model} ({count(config.parameters)} parameters); {config.data} ({examples})"
+    examples = f"{count(config.data.train)} training, {count(config.data.test)} test examples"
+    parameters = f"{count(config.model.parameters)} parameters"
+    about = f"{config.model.description} ({parameters}); {config.data.description} ({examples})"
     body = [
         f"<header><h1>qnewton run: {escape(title)}</h1>{paragraph(about, 'quiet')}</header>",
         notes(run),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+from msgspec.structs import asdict
+
+from ..runfile import Run, clean_text
 from . import derive, headline
-from .fields import clean_text
 from .markup import Column, definitions, folded, table
-from .records import Run
 from .units import MISSING, count, seconds
 
 _OF_A_SCHEDULE = (
@@ -32,12 +33,15 @@ def provenance(run: Run) -> str:
         ("assumption sets reported", ", ".join(derive.assumption_sets(run)) or MISSING),
         ("gate time of the choices", seconds(summary.gate_time_s) if summary else "in the options below"),
         ("fidelity of quantum solves", ", ".join(headline.fidelities(run)) or "no quantum solve"),
-        ("machine", ", ".join(f"{key}: {_plain(value)}" for key, value in sorted(config.machine.items()))),
+        ("machine", ", ".join(f"{key}: {_plain(value)}" for key, value in sorted(asdict(config.machine).items()))),
         ("versions", ", ".join(f"{key} {value}" for key, value in sorted(config.versions.items()))),
         ("seed", str(config.seed)),
         ("commit", config.commit or "not recorded"),
         ("started (UTC)", config.started),
-        ("blocks of the model", ", ".join(f"{name} (n = {count(n)})" for name, n in config.block_sizes) or MISSING),
+        (
+            "blocks of the model",
+            ", ".join(f"{block.name} (n = {count(block.n)})" for block in config.model.blocks) or MISSING,
+        ),
         ("read from", f"config.json, steps.jsonl ({len(run.steps)} lines), {rest}"),
     ]
     if not config.scheduled:

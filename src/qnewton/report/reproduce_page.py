@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..runfile import REPRODUCTION_VERSION, FigureFile, RunFileError, check_version, decode, plain
 from . import (
     reproduce_gates,
     reproduce_inversion,
@@ -18,14 +19,11 @@ from . import (
     reproduce_sweeps,
     reproduce_training,
 )
-from .fields import RunFileError
 from .markup import escape, paragraph, section, tag
 from .page import SECURITY
 from .reproduce_parts import Answer, Numbers
 from .style import stylesheet
 from .units import short_seconds
-
-SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -96,15 +94,11 @@ def write_reproduction(files: Sequence[Path], target: Path) -> tuple[Path, list[
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunFileError(f"{file}: not a JSON file that can be read: {error}") from error
-    if not isinstance(record, dict) or record.get("schema_version") != SCHEMA_VERSION:
-        raise RunFileError(f"{file}: schema_version must be {SCHEMA_VERSION}: this qnewton reads no other version")
-    if record.get("name") not in _SECTIONS:
+    found = decode(file.read_bytes(), FigureFile, str(file))
+    check_version(found.schema_version, REPRODUCTION_VERSION, str(file))
+    if found.name not in _SECTIONS:
         raise RunFileError(f"{file}: the field 'name' must be one of {', '.join(_SECTIONS)}")
-    return record
+    return plain(found)
 
 
 def _render(records: list[dict[str, Any]], answers: list[Answer]) -> str:

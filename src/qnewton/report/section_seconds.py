@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from msgspec.structs import asdict
+
+from ..runfile import STAGES, Run
 from . import clocks, derive, gate_times
 from .axes import BINNED, MOST_POINTS
 from .markup import Column, figure, figures, folded, paragraph, section, table
-from .records import STAGES, Run
 from .sweep import Row, Sweep, sweeps
 from .units import count, percent, seconds, short_seconds
 
@@ -36,7 +38,7 @@ def measured_section(run: Run) -> str:
     )
     listing = ""
     if run.summary is not None:
-        parts = run.summary.measured_breakdown.items()
+        parts = asdict(run.summary.measured_breakdown).items()
         rows = [[part, seconds(value)] for part, value in parts if part != "calibration" or run.config.scheduled]
         listing = table(
             "Where the wall clock went",

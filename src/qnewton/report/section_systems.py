@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ..runfile import Run
 from . import derive, systems, training
 from .axes import BINNED, MOST_POINTS
 from .markup import Column, figure, figures, folded, section, table
-from .records import Run
 from .units import MISSING, count, from_log10, number, percent
 
 

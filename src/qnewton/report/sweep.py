@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..core.fastest import fastest
+from ..runfile import Run, SetDecision
 from . import derive
-from .records import Assumption, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +87,13 @@ def _around_the_solves(run: Run, assumption_set: str) -> float | None:
     return None if whole is None or classical is None or quantum is None else whole - classical - quantum
 
 
-def _classical(entry: Assumption) -> list[float]:
+def _classical(entry: SetDecision) -> list[float]:
     """Seconds of the classical candidates."""
     quantum = set(entry.predicted_quantum_seconds_by_gate_time) | set(entry.break_even_gate_time_s)
     return [_known(value) for name, value in entry.predicted_seconds.items() if name not in quantum]
 
 
-def _quantum(entry: Assumption) -> dict[float, list[float]]:
+def _quantum(entry: SetDecision) -> dict[float, list[float]]:
     """Gate time to the seconds of the quantum candidates."""
     found: dict[float, list[float]] = {}
     for rows in entry.predicted_quantum_seconds_by_gate_time.values():

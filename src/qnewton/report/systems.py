@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..runfile import Run, SystemLine
 from . import derive
 from .axes import (
     BINS,
@@ -21,7 +22,6 @@ from .axes import (
     log10_axis,
     step_axis,
 )
-from .records import KINDS, Block, Run
 from .svg import color
 from .units import abbreviate, percent, power_of_ten
 
@@ -31,13 +31,14 @@ if TYPE_CHECKING:
 
 MOST_LINES = 8  # with more blocks the lines cannot be told apart: a map then
 MOST_CELLS = 3600
-KIND_MARKERS = {"exact": "o", "certified": "v", "bound": "^", "probabilistic": "s", "estimate": "D"}
+KIND_MARKERS = {"exact": "o", "certified": "v", "bound": "^", "probabilistic": "s", "estimate": "D", "rough": "x"}
 KIND_MEANINGS = {
     "exact": "exact",
     "certified": "certified upper bound",
     "bound": "upper bound, rounding aside",
     "probabilistic": "upper bound but for a small probability",
     "estimate": "estimate",
+    "rough": "of unknown error",
 }
 
 
@@ -58,7 +59,7 @@ def draw_condition_numbers(figure: Figure, run: Run) -> None:
     step_axis(axes, [block.step for block in run.blocks])
 
 
-def _condition_lines(figure: Figure, axes: Axes, groups: dict[int, list[Block]]) -> None:
+def _condition_lines(figure: Figure, axes: Axes, groups: dict[int, list[SystemLine]]) -> None:
     from matplotlib.lines import Line2D
 
     labels, kinds = [], set()
@@ -80,7 +81,9 @@ def _condition_lines(figure: Figure, axes: Axes, groups: dict[int, list[Block]])
     step_axis(axes, [block.step for blocks in groups.values() for block in blocks])
     labels_beside(axes, labels)
     handles = [
-        Line2D([], [], **_marker(kind, color("ink")), label=KIND_MEANINGS[kind]) for kind in KINDS if kind in kinds
+        Line2D([], [], **_marker(kind, color("ink")), label=KIND_MEANINGS[kind])
+        for kind in KIND_MEANINGS
+        if kind in kinds
     ]
     if handles:
         figure.legend(handles=handles, loc="outside upper left", ncols=3, handlelength=1.0)
@@ -92,7 +95,7 @@ def _marker(kind: str, edge: str) -> Style:
     return {**marker, "linestyle": "none", "markerfacecolor": fill, "markeredgecolor": edge}
 
 
-def _markers(blocks: Sequence[Block]) -> dict[str, list[tuple[float, float]]]:
+def _markers(blocks: Sequence[SystemLine]) -> dict[str, list[tuple[float, float]]]:
     """About 20 points on the line of a block, by kind: its own points, or medians where the line is one of medians."""
     points: list[tuple[str, float, float | None]] = []
     if len(blocks) > MOST_POINTS:
@@ -102,7 +105,7 @@ def _markers(blocks: Sequence[Block]) -> dict[str, list[tuple[float, float]]]:
             points.append((kind, 0.5 * (group[0].step + group[-1].step), middle.median if middle else None))
     else:
         chosen = {group[0].step: group[0] for group in derive.columns(blocks, 20)} | {blocks[-1].step: blocks[-1]}
-        for kind in KINDS:  # the first of every kind is among them
+        for kind in KIND_MEANINGS:  # the first of every kind is among them
             first = next((block for block in blocks if block.condition_number_kind == kind), blocks[0])
             chosen[first.step] = first
         points = [(block.condition_number_kind, step, block.log10_condition_number) for step, block in chosen.items()]
@@ -113,7 +116,7 @@ def _markers(blocks: Sequence[Block]) -> dict[str, list[tuple[float, float]]]:
     return found
 
 
-def _condition_map(figure: Figure, axes: Axes, groups: dict[int, list[Block]]) -> None:
+def _condition_map(figure: Figure, axes: Axes, groups: dict[int, list[SystemLine]]) -> None:
     from matplotlib.patches import Patch
     from matplotlib.ticker import MaxNLocator
 
@@ -210,7 +213,7 @@ def _columns(rows: int) -> int:
     return min(300, max(60, MOST_CELLS // rows))
 
 
-def _rows(axes: Axes, groups: dict[int, list[Block]]) -> None:
+def _rows(axes: Axes, groups: dict[int, list[SystemLine]]) -> None:
     axes.set_ylim(len(groups) - 0.4, -0.6)
     names = block_labels({index: blocks[-1].name for index, blocks in groups.items()})
     axes.set_yticks(range(len(groups)), list(names.values()), parse_math=False)

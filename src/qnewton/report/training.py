@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..runfile import Run, StepLine
 from . import derive
 from .axes import NAN, curve, labels_beside, line_style, step_axis
-from .records import Run, Step
 from .svg import color
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LINES: tuple[tuple[str, Callable[[Step], float | None], int], ...] = (
+LINES: tuple[tuple[str, Callable[[StepLine], float | None], int], ...] = (
     ("batch", lambda step: step.loss, 7),
     ("training", lambda step: step.train_loss, 0),
     ("test", lambda step: step.test_loss, 1),
@@ -61,7 +61,7 @@ def draw_accuracy(figure: Figure, run: Run) -> None:
     labels_beside(axes, [(end, f"{100 * points[-1][1]:.1f} %", color("line1"))])
 
 
-def _evaluated(run: Run, get: Callable[[Step], float | None], gaps: bool) -> list[tuple[float, float]]:
+def _evaluated(run: Run, get: Callable[[StepLine], float | None], gaps: bool) -> list[tuple[float, float]]:
     """The points of a line. A quantity that is not evaluated at every step gets no gap in between."""
     values = [(float(step.step), get(step)) for step in run.steps]
     if all(value is None for _, value in values):

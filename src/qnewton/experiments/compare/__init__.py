@@ -2,11 +2,10 @@
 
 from .answer import compare_records
 from .methods import METHODS, UNTUNED, check_methods
-from .run import SCHEMA_VERSION, Comparison, open_comparison, run_comparison
+from .run import Comparison, open_comparison, run_comparison
 
 __all__ = [
     "METHODS",
-    "SCHEMA_VERSION",
     "UNTUNED",
     "Comparison",
     "check_methods",

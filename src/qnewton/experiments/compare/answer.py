@@ -1,16 +1,27 @@
 """From the run files of a comparison's cells to `compare.json`: curves, the table, and seconds to the targets."""
 
-import json
 import math
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from msgspec.structs import asdict
+
+from ...runfile import (
+    COMPARE_VERSION,
+    ComparisonFile,
+    RunFileError,
+    StepLine,
+    SystemLine,
+    plain,
+    read_config,
+    read_run,
+    typed,
+)
 from ..provenance import provenance
-from ..rundir import jsonable
+from ..saved import train_options
 from .methods import METHODS, SETS, STAND_IN, Method
-from .run import LEAST_STEPS, SCHEMA_VERSION, Cell, Comparison
+from .run import LEAST_STEPS, Cell, Comparison
 
 REFERENCES = ("sgd", "momentum", "adam", "adamw")
 """The first of these that took part sets the targets; without any, the first method."""
@@ -18,7 +29,7 @@ REFERENCES = ("sgd", "momentum", "adam", "adamw")
 
 def compare_records(
     comparison: Comparison, tuned: dict[str, Any], accuracies: Sequence[float] = (), losses: Sequence[float] = ()
-) -> dict[str, Any]:
+) -> ComparisonFile:
     """The content of `compare.json`.
 
     Args:
@@ -54,10 +65,10 @@ def compare_records(
         for field, value, source in targets
     ]
     some_run = comparison.directory.path / methods[0]["runs"][0]["directory"]
-    config = json.loads((some_run / "config.json").read_text(encoding="utf-8"))
-    return jsonable(
+    config = read_config(some_run)
+    content = plain(
         {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": COMPARE_VERSION,
             **provenance(),
             "options": {
                 "task": comparison.task,
@@ -73,16 +84,17 @@ def compare_records(
                 "dtype": comparison.dtype,
                 "gate_time_s": comparison.gate_time_s,
             },
-            "model": config["model"] | {"rows": tuned["rows"]},
-            "data": config["data"],
+            "model": asdict(config.model) | {"rows": tuned["rows"]},
+            "data": config.data,
             "assumptions": list(SETS),
-            "hardware": config["options"]["scheduling"]["hardware"],
+            "hardware": train_options(some_run, config).scheduling.hardware,
             "reference": reference,
             "left_out": tuned["left_out"],
             "methods": methods,
             "targets": records,
         }
     )
+    return typed(content, ComparisonFile, "compare.json")
 
 
 def _of_reference(found: dict[str, Any], *, judged: bool) -> list[tuple[str, float, str]]:
@@ -103,8 +115,7 @@ def _method(comparison: Comparison, entry: dict[str, Any]) -> dict[str, Any]:
     ran = method.name if entry["trained"] else STAND_IN
     runs = []
     for seed in comparison.seeds:
-        path = comparison.cell_path(Cell(ran, entry["value"], seed))
-        runs.append(_run(method, path, comparison.directory.path, trained=entry["trained"]))
+        runs.append(_run(comparison, method, Cell(ran, entry["value"], seed), trained=entry["trained"]))
     return {
         "name": method.name,
         "label": method.label,
@@ -122,38 +133,41 @@ def _method(comparison: Comparison, entry: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _run(method: Method, path: Path, root: Path, *, trained: bool) -> dict[str, Any]:
+def _run(comparison: Comparison, method: Method, cell: Cell, *, trained: bool) -> dict[str, Any]:
     """One seed: its curve, and totals."""
-    cell = json.loads((path / "cell.json").read_text(encoding="utf-8"))
-    steps = _lines(path / "steps.jsonl")
-    blocks: dict[int, list[dict[str, Any]]] = {}
-    for line in _lines(path / "blocks.jsonl") if method.scheduled else ():
-        blocks.setdefault(line["step"], []).append(line)
+    record, path = comparison.done(cell), comparison.cell_path(cell)
+    if record is None:
+        raise RunFileError(f"{path} holds no cell.json: the training {cell.name} is not finished")
+    run = read_run(path)
+    steps = run.steps
+    blocks: dict[int, list[SystemLine]] = {}
+    for line in run.blocks if method.scheduled else ():
+        blocks.setdefault(line.step, []).append(line)
     measured, modelled = 0.0, dict.fromkeys(SETS, 0.0)
     curve, quantum, systems = [], dict.fromkeys(SETS, 0), 0
     for step in steps:
-        measured += step["measured_seconds"]
+        measured += step.measured_seconds
         for name in SETS:
-            seconds, to_quantum = _modelled(method, step, blocks.get(step["step"], []), name)
-            modelled[name] += step["measured_seconds"] if seconds is None else seconds
+            seconds, to_quantum = _modelled(method, step, blocks.get(step.step, []), name)
+            modelled[name] += step.measured_seconds if seconds is None else seconds
             quantum[name] += to_quantum
-        systems += len(blocks.get(step["step"], []))
-        if step["test_loss"] is not None:
+        systems += len(blocks.get(step.step, []))
+        if step.test_loss is not None:
             curve.append(
                 {
-                    "step": step["step"] + 1,
+                    "step": step.step + 1,
                     "measured_seconds": measured if trained else None,
                     "modelled_seconds": dict(modelled),
-                    "train_loss": step["train_loss"],
-                    "test_loss": step["test_loss"],
-                    "test_accuracy": step["test_accuracy"],
+                    "train_loss": step.train_loss,
+                    "test_loss": step.test_loss,
+                    "test_accuracy": step.test_accuracy,
                 }
             )
     last = curve[-1] if curve else {"train_loss": None, "test_loss": None, "test_accuracy": None}
     return {
-        "seed": cell["seed"],
-        "directory": str(path.relative_to(root)),
-        "status": cell["status"],
+        "seed": record.seed,
+        "directory": str(path.relative_to(comparison.directory.path)),
+        "status": record.status,
         "steps": len(steps),
         "measured_seconds": measured if trained else None,
         "modelled_seconds": modelled,
@@ -161,14 +175,12 @@ def _run(method: Method, path: Path, root: Path, *, trained: bool) -> dict[str, 
         "train_loss": last["train_loss"],
         "test_loss": last["test_loss"],
         "test_accuracy": last["test_accuracy"],
-        "lowest_test_loss": cell["lowest_test_loss"],
+        "lowest_test_loss": record.lowest_test_loss,
         "curve": curve,
     }
 
 
-def _modelled(
-    method: Method, step: dict[str, Any], blocks: Sequence[dict[str, Any]], assumed: str
-) -> tuple[float | None, int]:
+def _modelled(method: Method, step: StepLine, blocks: Sequence[SystemLine], assumed: str) -> tuple[float | None, int]:
     """Predicted seconds of a step with the method's own candidates, and how many systems went to a quantum one.
 
     None of a method that nothing is predicted for. A set that was not recorded differs in nothing from the first, since
@@ -177,24 +189,24 @@ def _modelled(
     """
     if not method.scheduled:
         return None, 0
-    recorded = step["predicted_seconds"]
+    recorded = step.predicted_seconds
     name = assumed if assumed in recorded else next(iter(recorded))
     parts = recorded[name]
-    total = parts["gradient"] + parts["curvature"] + parts["conditioning"]
+    total = parts.gradient + parts.curvature + parts.conditioning
     # With one candidate there is nothing to choose, hence no condition number to find.
-    total += 0.0 if method.name == "newton-lu" else parts["estimation"]
+    total += 0.0 if method.name == "newton-lu" else parts.estimation
     to_quantum = 0
     for line in blocks:
         predicted = {
             candidate: seconds
-            for candidate, seconds in line["assumptions"][name]["predicted_seconds"].items()
+            for candidate, seconds in line.assumptions[name].predicted_seconds.items()
             if seconds is not None and method.counts(candidate)
         }
         if not predicted:
             continue
         choice = min(predicted, key=lambda candidate: predicted[candidate])
-        expected = line["expected_iterations"].get(choice)
-        factor = line["iterations"] / expected if expected and choice == line["solver"] and line["iterations"] else 1.0
+        expected = line.expected_iterations.get(choice)
+        factor = line.iterations / expected if expected and choice == line.solver and line.iterations else 1.0
         total += predicted[choice] * factor
         to_quantum += choice.startswith("QLSA")
     return total, to_quantum
@@ -248,9 +260,3 @@ def _rounded(field: str, value: float) -> float:
         return math.floor(1000 * value) / 1000
     digits = 2 - math.floor(math.log10(value))
     return math.ceil(value * 10**digits) / 10**digits
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -1,11 +1,8 @@
 """Tuning and training of all methods, cell by cell, in a directory that a stopped comparison is taken up from."""
 
 import contextlib
-import json
 import math
-import os
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,20 +12,19 @@ import scipy.linalg  # noqa: F401  # threadpoolctl sees only libraries that are 
 import threadpoolctl
 
 from ...hardware import calibration_environment, store_calibration
+from ...runfile import COMPARE_VERSION, CompareCell, GridHead, StepLine, SystemLine, read_run
 from ...scheduling import calibrate
 from .. import build, checks
+from ..grid import Grid
 from ..held import Held
-from ..noise import GridDirectory
 from ..options import TaskOptions, TrainOptions
-from ..rundir import RunDirectory
+from ..provenance import provenance
 from ..runner import TrainingFailed, train
 from ..task_options import options_of
 from ..tasks import check_task, make_task
 from .methods import LARGEST_DENSE, METHODS, STAND_IN, Method, check_methods, missing
 from .tuning import Trial, best_value, beyond_the_edge, next_round
 
-SCHEMA_VERSION = 1
-"""Of `compare.json`; docs/run-files.md describes it."""
 POINTS = 50
 """Evaluations of a training, at equal distances of its budget."""
 LARGEST_CALIBRATED = 2048
@@ -80,7 +76,7 @@ class Comparison:
         gate_time_s: of the quantum machine.
     """
 
-    directory: GridDirectory
+    directory: Grid[GridHead]
     task: str
     task_options: TaskOptions
     methods: tuple[str, ...]
@@ -101,6 +97,10 @@ class Comparison:
         """Its run directory."""
         return self.directory.path / "cells" / cell.name
 
+    def done(self, cell: Cell) -> CompareCell | None:
+        """The record of a cell; None where it is not done."""
+        return self.directory.done(f"cells/{cell.name}/cell.json", CompareCell, **vars(cell))
+
 
 def open_comparison(path: Path | None, options: dict[str, Any], task_options: TaskOptions) -> Comparison:
     """Make the directory, or take up the same comparison again.
@@ -118,7 +118,8 @@ def open_comparison(path: Path | None, options: dict[str, Any], task_options: Ta
     check_methods(options["methods"])
     task_options = options_of(options["task"], task_options)
     sizes = {f"task {name}": value for name, value in vars(task_options).items()}
-    directory = GridDirectory.open(path, f"compare-{options['task']}", SCHEMA_VERSION, options | sizes)
+    head = GridHead(schema_version=COMPARE_VERSION, options=options | sizes, **provenance())
+    directory = Grid.open(path, f"compare-{options['task']}", "options.json", head)
     (directory.path / "cells").mkdir(exist_ok=True)
     return Comparison(directory=directory, task_options=task_options, **options)
 
@@ -218,26 +219,24 @@ class _Runner:
     def _trial(self, method: Method, value: float, turn: int) -> Trial:
         cell = Cell(method.name, value, self._comparison.tuning_seed)
         record = self._cell(cell)
-        return Trial(value, record["lowest_test_loss"], record["status"], record["steps"], turn)
+        return Trial(value, record.lowest_test_loss, record.status, record.steps, turn)
 
-    def _cell(self, cell: Cell) -> dict[str, Any]:
+    def _cell(self, cell: Cell) -> CompareCell:
         """The record of a cell, trained unless it was before."""
-        path = self._comparison.cell_path(cell)
-        before = "" if not path.exists() else ", done before"
-        if not path.exists():
-            self._train(cell, path)
-        record = json.loads((path / "cell.json").read_text(encoding="utf-8"))
+        record, before = self._comparison.done(cell), ", done before"
+        if record is None:
+            record, before = self._train(cell), ""
         self._done += 1
-        lowest = record["lowest_test_loss"]
+        lowest = record.lowest_test_loss
         found = f"held-out loss {lowest:.4g}" if lowest is not None else "no finite loss"
-        outcome = found if record["status"] == "finished" else f"diverged ({found} before)"
+        outcome = found if record.status == "finished" else f"diverged ({found} before)"
         self._tell(
-            f"[{self._done}] {cell.name}: {outcome}, {record['steps']} steps, measured "
-            f"{record['measured_seconds']:.2f} s{before}"
+            f"[{self._done}] {cell.name}: {outcome}, {record.steps} steps, measured "
+            f"{record.measured_seconds:.2f} s{before}"
         )
         return record
 
-    def _train(self, cell: Cell, path: Path) -> None:
+    def _train(self, cell: Cell) -> CompareCell:
         method = METHODS[cell.method]
         options = self._base(method.options(self.largest, self._comparison.gate_time_s))
         if method.scheduled:
@@ -245,36 +244,28 @@ class _Runner:
             options = replace(options, scheduling=replace(options.scheduling, calibration=calibration))
         options = method.with_value(options, cell.value)
         options = replace(options, training=replace(options.training, seed=cell.seed))
-        # Written beside its place and moved there when it is whole. What a stopped process left is nobody's result.
-        scratch = path.with_name(f".{path.name}.partial")
-        if scratch.exists():
-            shutil.rmtree(scratch)
-        directory = RunDirectory.create(scratch, "")
         checks.check(options)
-        status, reason = "finished", None
-        try:
-            summary = train(self._comparison.task, options, directory, _Silent(), self._held)
-            if summary["status"] == "interrupted":
-                raise KeyboardInterrupt
-        except TrainingFailed as error:
-            status, reason = "diverged", str(error)
-        except BaseException:
-            shutil.rmtree(scratch, ignore_errors=True)
-            raise
-        steps = [json.loads(line) for line in (scratch / "steps.jsonl").read_text(encoding="utf-8").splitlines()]
-        losses = [step["test_loss"] for step in steps if step["test_loss"] is not None]
-        directory.write(
-            "cell.json",
-            {
-                **vars(cell),
-                "status": status,
-                "reason": reason,
-                "steps": len(steps),
-                "measured_seconds": sum(step["measured_seconds"] for step in steps),
-                "lowest_test_loss": min(losses, default=None),
-            },
-        )
-        os.replace(scratch, path)
+        with self._comparison.directory.building(f"cells/{cell.name}") as directory:
+            reason = None
+            try:
+                summary = train(self._comparison.task, options, directory, _Silent(), self._held)
+                if summary.status == "interrupted":
+                    raise KeyboardInterrupt
+            except TrainingFailed as error:
+                reason = str(error)
+            steps = read_run(directory.path).steps
+            record = CompareCell(
+                method=cell.method,
+                value=cell.value,
+                seed=cell.seed,
+                status="finished" if reason is None else "diverged",
+                reason=reason,
+                steps=len(steps),
+                measured_seconds=sum(step.measured_seconds for step in steps),
+                lowest_test_loss=min((s.test_loss for s in steps if s.test_loss is not None), default=None),
+            )
+            directory.write("cell.json", record)
+        return record
 
     def _base(self, options: TrainOptions) -> TrainOptions:
         """The options with the budget that all methods share."""
@@ -315,7 +306,7 @@ class _Silent:
     def stage(self, what: str) -> None:
         pass
 
-    def step(self, step: dict[str, Any], blocks: list[dict[str, Any]]) -> None:
+    def step(self, step: StepLine, blocks: Sequence[SystemLine]) -> None:
         pass
 
 

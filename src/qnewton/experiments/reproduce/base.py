@@ -1,16 +1,16 @@
 """What an evaluation of the paper is: the trainings that it needs, and the numbers that follow from their files."""
 
 import functools
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...hardware import ClassicalMachine, StoredCalibration, read_calibration
+from ...runfile import Failure, NewtonStep, Run, StepLine, Summary, read_run
 from ..saved import SavedRun, read_saved
 from .decisions import Systems, systems_of
-from .directory import ReproductionDirectory, read_json
+from .directory import ReproductionDirectory
 from .options import Reproduction
 from .trainings import Training
 
@@ -33,14 +33,18 @@ class Result:
     """
 
     path: Path
-    summary: dict[str, Any] | None
+    summary: Summary | None
     failure: str | None
 
     @functools.cached_property
-    def steps(self) -> list[dict[str, Any]]:
+    def run(self) -> Run:
+        """Its files."""
+        return read_run(self.path)
+
+    @property
+    def steps(self) -> tuple[StepLine, ...]:
         """Lines of `steps.jsonl`."""
-        file = self.path / "steps.jsonl"
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+        return self.run.steps
 
     @functools.cached_property
     def saved(self) -> SavedRun:
@@ -55,18 +59,18 @@ class Result:
     @property
     def step_seconds(self) -> float:
         """Measured, of all steps; evaluations, compilation and calibration aside."""
-        return sum(step["measured_seconds"] for step in self.steps)
+        return sum(step.measured_seconds for step in self.steps)
 
     def record(self) -> dict[str, Any]:
         """For a file: how well it went and how long it took here."""
-        summary = self.summary or {}
+        summary = self.summary
         return {
             "run": self.path.name,
             "failure": self.failure,
             "steps": len(self.steps),
-            "train_loss": summary.get("final_loss"),
-            "test_loss": summary.get("test_loss"),
-            "test_accuracy": summary.get("test_accuracy"),
+            "train_loss": None if summary is None else summary.final_loss,
+            "test_loss": None if summary is None else summary.test_loss,
+            "test_accuracy": None if summary is None else summary.test_accuracy,
             "measured_step_seconds": self.step_seconds,
         }
 
@@ -109,26 +113,25 @@ class Finished:
             self._results[training.name] = found
         return self._results[training.name]
 
-    def measured(self, measurement: "Measurement") -> dict[str, Any]:
+    def measured(self, measurement: "Measurement") -> NewtonStep:
         """What was measured.
 
         Raises:
             NotThere: before it was.
         """
-        file = self.directory.of_measurement(measurement.name)
-        if not file.exists():
+        found = self.directory.grid.done(measurement.file, NewtonStep)
+        if found is None:
             raise NotThere(f"{measurement.name} is not measured yet")
-        return read_json(file)
+        return found
 
     def look(self, training: Training) -> Result | None:
         """What a training left; None where it is not finished."""
-        path = self.directory.of_run(training.name)
-        if (path / FAILED).exists():
-            return Result(path, None, read_json(path / FAILED)["error"])
-        if not (path / "summary.json").exists():
-            return None
-        summary = read_json(path / "summary.json")
-        return Result(path, summary, None) if summary["status"] == "finished" else None
+        path, grid = self.directory.of_run(training.name), self.directory.grid
+        failure = grid.done(f"runs/{training.name}/{FAILED}", Failure)
+        if failure is not None:
+            return Result(path, None, failure.error)
+        summary = grid.done(f"runs/{training.name}/summary.json", Summary, task=training.task)
+        return Result(path, summary, None) if summary is not None and summary.status == "finished" else None
 
 
 @dataclass(frozen=True)
@@ -142,8 +145,13 @@ class Measurement:
     """
 
     name: str
-    run: Callable[[Reproduction, ClassicalMachine], dict[str, Any]]
+    run: Callable[[Reproduction, ClassicalMachine], NewtonStep]
     check: Callable[[Reproduction], None]
+
+    @property
+    def file(self) -> str:
+        """In the directory of the reproduction."""
+        return f"measured/{self.name}.json"
 
 
 @dataclass(frozen=True)

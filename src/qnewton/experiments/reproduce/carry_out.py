@@ -16,17 +16,17 @@ import threadpoolctl
 
 from ...core.memory import check_block_fits
 from ...hardware import calibration_environment, check_environment, store_calibration
+from ...runfile import REPRODUCTION_VERSION, Failure, FigureFile, NewtonStep, RunDirectory
 from ...scheduling import calibrate
 from ...solvers import CG, LU, Cholesky
 from .. import build, checks
 from ..held import Held
 from ..options import TaskOptions
-from ..rundir import RunDirectory
 from ..runner import TrainingFailed, Watcher, resume, train
 from ..tasks import check_task, make_task
 from ..tasks.base import Task
 from .base import FAILED, Evaluation, Finished, Measurement, NotThere
-from .directory import SCHEMA_VERSION, ReproductionDirectory
+from .directory import ReproductionDirectory
 from .options import Reproduction
 from .stopped import set_aside, why_anew
 from .trainings import Training, rests_on
@@ -148,15 +148,13 @@ def _calibrate(found: Finished, directory: ReproductionDirectory, progress: Prog
 
 def _measure(measurement: Measurement, number: int, total: int, found: Finished, progress: Progress) -> None:
     directory = found.directory
-    if directory.of_measurement(measurement.name).exists():
+    if directory.grid.done(measurement.file, NewtonStep) is not None:
         progress.done(number, total, measurement.name, "done before")
         return
     began = time.perf_counter()
     with progress.piece(number, total, measurement.name, 0) as watcher:
         watcher.stage("measuring")
-        numbers = measurement.run(directory.options, found.machine)
-        directory.of_measurement(measurement.name).parent.mkdir(exist_ok=True)
-        directory.write(f"measured/{measurement.name}.json", numbers)
+        directory.grid.add(measurement.file, measurement.run(directory.options, found.machine))
     jax.clear_caches()
     progress.done(number, total, measurement.name, f"{time.perf_counter() - began:.0f} s")
 
@@ -173,12 +171,12 @@ def _train(training: Training, path: Path, calibration: Path, watcher: Watcher, 
             summary = train(training.task, options, directory, watcher, held)
     except TrainingFailed as error:
         # That a setting diverges is an answer, too.
-        directory.write(FAILED, {"error": str(error)})
+        directory.write(FAILED, Failure(error=str(error)))
         return
     except (ValueError, OSError, MemoryError):
         directory.discard()
         raise
-    if summary["status"] == "interrupted":
+    if summary.status == "interrupted":
         raise KeyboardInterrupt
 
 
@@ -199,24 +197,24 @@ def write_numbers(chosen: Sequence[Evaluation], directory: ReproductionDirectory
         NotThere: if a training is not finished.
     """
     found = Finished(directory)
-    (directory.path / "figures").mkdir(exist_ok=True)
-    machine = {name: directory.head[name] for name in ("started", "versions", "machine", "commit")}
+    head = directory.grid.head
     for evaluation in chosen:
         numbers = evaluation.derive(found)
         name = f"figures/{evaluation.name}.json"
-        directory.write(
-            name,
-            {
-                "schema_version": SCHEMA_VERSION,
-                "name": evaluation.name,
-                "question": evaluation.question,
-                "options": dataclasses.asdict(directory.options),
-                **machine,
-                "files": [
-                    *(f"measured/{one.name}.json" for one in evaluation.measurements),
-                    *(f"runs/{one.name}" for one in evaluation.trainings(directory.options)),
-                ],
-                "numbers": numbers,
-            },
+        record = FigureFile(
+            schema_version=REPRODUCTION_VERSION,
+            name=evaluation.name,
+            question=evaluation.question,
+            options=head.options,
+            started=head.started,
+            versions=head.versions,
+            machine=head.machine,
+            commit=head.commit,
+            files=(
+                *(one.file for one in evaluation.measurements),
+                *(f"runs/{one.name}" for one in evaluation.trainings(directory.options)),
+            ),
+            numbers=numbers,
         )
+        directory.grid.add(name, record)
         yield evaluation, directory.path / name

@@ -17,6 +17,7 @@ from ...planning.assumptions import ASSUMPTION_SETS
 from ...planning.clock import Clock
 from ...planning.problem import MatrixNumbers
 from ...planning.solver import CountedSolver
+from ...runfile import StepLine, SystemLine
 from ...solvers.quantum.queries import jennings2023v1
 from ..saved import SavedRun
 from .options import Reproduction
@@ -104,7 +105,7 @@ class Priced:
         return self.fixed_s + self.gates * gate_time_s
 
 
-def systems_of(saved: SavedRun, steps: Sequence[dict[str, Any]]) -> Systems:
+def systems_of(saved: SavedRun, steps: Sequence[StepLine]) -> Systems:
     """The systems of a run that predicted LU.
 
     Args:
@@ -112,27 +113,27 @@ def systems_of(saved: SavedRun, steps: Sequence[dict[str, Any]]) -> Systems:
         steps: its lines of `steps.jsonl`.
     """
     lines = saved.steps
-    acting = lines[0][0]["acting"]
+    acting = lines[0][0].acting
 
     def array(of: Any) -> np.ndarray:
         return np.asarray([[of(line) for line in step] for step in lines], float)
 
     def number(name: str, missing: float = np.nan) -> np.ndarray:
-        return array(lambda line: missing if line[name] is None else line[name])
+        return array(lambda line: missing if getattr(line, name) is None else getattr(line, name))
 
-    def lu(line: dict[str, Any]) -> float:
-        seconds = line["assumptions"][acting]["predicted_seconds"]["LU"]
+    def lu(line: SystemLine) -> float:
+        seconds = line.assumptions[acting].predicted_seconds["LU"]
         return np.inf if seconds is None else seconds
 
     log_kappa = number("log_condition_number", np.inf)
-    stages = [line["predicted_seconds"][acting] for line in steps[: len(lines)]]
+    stages = [line.predicted_seconds[acting] for line in steps[: len(lines)]]
     return Systems(
-        names=tuple(line["name"] for line in lines[0]),
-        rows=np.asarray([line["n"] for line in lines[0]]),
+        names=tuple(line.name for line in lines[0]),
+        rows=np.asarray([line.n for line in lines[0]]),
         log10_kappa=log_kappa / np.log(10),
         lu_s=array(lu),
-        around_s=np.asarray([stage["gradient"] + stage["curvature"] + stage["conditioning"] for stage in stages]),
-        estimation_s=np.asarray([stage["estimation"] for stage in stages]),
+        around_s=np.asarray([stage.gradient + stage.curvature + stage.conditioning for stage in stages]),
+        estimation_s=np.asarray([stage.estimation for stage in stages]),
         numbers=MatrixNumbers(
             n=number("n").ravel(),
             degree=number("degree").ravel(),

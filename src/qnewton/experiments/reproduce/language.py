@@ -5,6 +5,7 @@ one block of each size is formed, conditioned and estimated, and timed doing so.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from ...estimation import Automatic
 from ...hardware import ClassicalMachine
 from ...planning.classical import rival_named
 from ...planning.problem import MatrixNumbers, Problem
+from ...runfile import BlockSize, MeasuredSize, MeasuredTask, NewtonStep
 from ..build import published_systems
 from ..options import StepOptions, TrainingOptions, TrainOptions
 from ..stages import measure_stages
@@ -102,7 +104,7 @@ def check_fits(task: str, options: Reproduction) -> None:
         check_block_fits(block.name, block.n, jnp.dtype(_DTYPE).itemsize)
 
 
-def measure(task: str, options: Reproduction, machine: ClassicalMachine) -> dict[str, Any]:
+def measure(task: str, options: Reproduction, machine: ClassicalMachine) -> NewtonStep:
     """One block of each size: its stages timed, its numbers estimated, its LU predicted.
 
     Args:
@@ -115,7 +117,7 @@ def measure(task: str, options: Reproduction, machine: ClassicalMachine) -> dict
         return _measure(make_task(task, _DTYPE, task_options(task, options.language)), options, machine)
 
 
-def _measure(task: Task, options: Reproduction, machine: ClassicalMachine) -> dict[str, Any]:
+def _measure(task: Task, options: Reproduction, machine: ClassicalMachine) -> NewtonStep:
     chosen = options.language
     params = task.init(jax.random.key(options.seed))
     batch = next(batches(task.train, chosen.batch_size, options.seed))
@@ -142,48 +144,48 @@ def _measure(task: Task, options: Reproduction, machine: ClassicalMachine) -> di
 
         workload = lu.workload(Problem(float(block.n), 1.0), jnp.dtype(_DTYPE).itemsize)
         rows.append(
-            {
-                "name": block.name,
-                "rows": block.n,
-                "blocks": len(by_size[block.n]),
+            MeasuredSize(
+                name=block.name,
+                rows=block.n,
+                blocks=len(by_size[block.n]),
                 **{name: float(value) for name, value in numbers(params, batch).items()},
-                "measured_forming_seconds": seconds.curvature,
-                "measured_conditioning_seconds": seconds.conditioning,
-                "measured_estimation_seconds": seconds.estimation,
-                "predicted_lu_seconds": float(machine.seconds(workload)),
-            }
+                measured_forming_seconds=seconds.curvature,
+                measured_conditioning_seconds=seconds.conditioning,
+                measured_estimation_seconds=seconds.estimation,
+                predicted_lu_seconds=float(machine.seconds(workload)),
+            )
         )
-    return {
-        "task": {
-            "name": task.name,
-            "model": task.model,
-            "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
-            "data": task.source,
-            "blocks": [{"name": block.name, "n": block.n} for block in blocks],
-            "batch": chosen.batch_size,
-        },
-        "measured_gradient_seconds": stages.gradient,
-        "sizes": rows,
-    }
+    return NewtonStep(
+        task=MeasuredTask(
+            name=task.name,
+            model=task.model,
+            parameters=sum(leaf.size for leaf in jax.tree.leaves(params)),
+            data=task.source,
+            blocks=tuple(BlockSize(name=block.name, n=block.n) for block in blocks),
+            batch=chosen.batch_size,
+        ),
+        measured_gradient_seconds=stages.gradient,
+        sizes=tuple(rows),
+    )
 
 
-def _systems(found: dict[str, Any], steps: int) -> Systems:
+def _systems(found: NewtonStep, steps: int) -> Systems:
     """So many equal steps, every block like the one of its size that was looked at."""
-    rows = [row for row in found["sizes"] for _ in range(row["blocks"])]
+    rows = [row for row in found.sizes for _ in range(row.blocks)]
 
     def repeated(name: str) -> np.ndarray:
-        return np.tile(np.asarray([row[name] for row in rows], float), (steps, 1))
+        return np.tile(np.asarray([getattr(row, name) for row in rows], float), (steps, 1))
 
     def numbers(name: str) -> np.ndarray:
         return repeated(name).ravel()
 
-    around = found["measured_gradient_seconds"] + sum(
-        row["measured_forming_seconds"] + row["measured_conditioning_seconds"] for row in rows
+    around = found.measured_gradient_seconds + sum(
+        row.measured_forming_seconds + row.measured_conditioning_seconds for row in rows
     )
-    estimation = sum(row["measured_estimation_seconds"] for row in rows)
+    estimation = sum(row.measured_estimation_seconds for row in rows)
     return Systems(
-        names=tuple(row["name"] for row in rows),
-        rows=np.asarray([row["rows"] for row in rows]),
+        names=tuple(row.name for row in rows),
+        rows=np.asarray([row.rows for row in rows]),
         log10_kappa=repeated("log_condition_number") / np.log(10),
         lu_s=repeated("predicted_lu_seconds"),
         around_s=np.full(steps, around),
@@ -214,7 +216,7 @@ def derive(found: Finished, task: str) -> dict[str, Any]:
     measured = [(f"{label}, rate {rate:g}", one) for label, rate, one in filter(None, best)]
     measured.append(("Newton, our default", found.result(newton_default(task, options))))
     return {
-        "task": step["task"],
+        "task": step.task,
         "steps": chosen.steps,
         "target": target,
         "measured": [{"label": label, **one.record(), **_to_target(one, target)} for label, one in measured],
@@ -223,7 +225,7 @@ def derive(found: Finished, task: str) -> dict[str, Any]:
             row | {name: row[name] * chosen.steps for name in ("predicted_seconds", "predicted_solve_seconds")}
             for row in rows
         ],
-        "sizes": step["sizes"],
+        "sizes": step.sizes,
         "gate_time_s": options.gate_time_s,
     }
 
@@ -234,15 +236,17 @@ def _best(trials: Sequence[Trial]) -> Trial | None:
 
 
 def _loss(result: Result) -> float:
-    return (result.summary or {})["test_loss"]
+    summary = result.summary
+    assert summary is not None, "the caller leaves out what diverged"
+    return math.inf if summary.test_loss is None else summary.test_loss
 
 
 def _to_target(result: Result, target: float | None) -> dict[str, Any]:
     """After how many steps and seconds an evaluation first had the held-out loss that tuned SGD ends with."""
     seconds = 0.0
     for count, step in enumerate(result.steps, start=1):
-        seconds += step["measured_seconds"]
-        if target is not None and step["test_loss"] is not None and step["test_loss"] <= target:
+        seconds += step.measured_seconds
+        if target is not None and step.test_loss is not None and step.test_loss <= target:
             return {"steps_to_target": count, "measured_seconds_to_target": seconds}
     return {"steps_to_target": None, "measured_seconds_to_target": None}
 

@@ -3,9 +3,9 @@
 import dataclasses
 from pathlib import Path
 
+from ...runfile import RunDirectory
 from ..options import TrainOptions
 from ..resume import read_halted, resumable
-from ..rundir import RunDirectory
 from ..task_options import options_of
 from .trainings import Training
 
@@ -28,7 +28,7 @@ def why_anew(training: Training, path: Path) -> str | None:
             halted = read_halted(path, config, options)
         except (ValueError, OSError) as error:
             return str(error)
-    if config["task"] != training.task or options != _placed_as(training, options):
+    if config.task != training.task or options != _placed_as(training, options):
         return "it was begun with other options"
     if halted.checkpoint is None:
         return "; ".join(("it was stopped before its first checkpoint", *halted.notes))

@@ -28,7 +28,7 @@ def _row(result: Result, options: Reproduction) -> dict[str, Any]:
         return {**record, "log10_kappa": None, "residual": None, "classical": None, "sets": []}
     systems = result.systems
     known = systems.log10_kappa[np.isfinite(systems.log10_kappa)]
-    residuals = [line["exact_residual"] for lines in result.saved.steps for line in lines]
+    residuals = [line.exact_residual for lines in result.saved.steps for line in lines]
     return {
         **record,
         "log10_kappa": _spread(known),

@@ -40,15 +40,15 @@ def derive(found: Finished) -> dict[str, Any]:
         }
         for row in totals(hybrid.systems, options)
     ]
-    config = hybrid.saved.config
+    config = hybrid.run.config
     return {
         "task": {
-            "name": config["task"],
-            "model": config["model"]["description"],
-            "parameters": config["model"]["parameters"],
-            "data": config["data"]["description"],
-            "blocks": config["model"]["blocks"],
-            "batch": config["data"]["batch"],
+            "name": config.task,
+            "model": config.model.description,
+            "parameters": config.model.parameters,
+            "data": config.data.description,
+            "blocks": config.model.blocks,
+            "batch": config.data.batch,
         },
         "target": target,
         "tolerance": TOLERANCE,
@@ -70,7 +70,7 @@ def _best(sgd: Sequence[Result], rates: Sequence[float]) -> int:
 
 
 def _accuracy(result: Result) -> float:
-    accuracy = (result.summary or {}).get("test_accuracy")
+    accuracy = None if result.summary is None else result.summary.test_accuracy
     if accuracy is None:
         raise ValueError(f"{result.path} has no test accuracy: --mlp.task must name a task that classifies")
     return accuracy
@@ -78,7 +78,7 @@ def _accuracy(result: Result) -> float:
 
 def _measured(result: Result, target: float) -> dict[str, Any]:
     at = _steps_to(result, target)
-    seconds = None if at is None else sum(step["measured_seconds"] for step in result.steps[:at])
+    seconds = None if at is None else sum(step.measured_seconds for step in result.steps[:at])
     return {
         **result.record(),
         "steps_to_target": at,
@@ -91,7 +91,7 @@ def _steps_to(result: Result, target: float) -> int | None:
     """After how many steps an evaluation first reached the target; None where none did."""
     for count, step in enumerate(result.steps, start=1):
         # Accuracies are fractions of whole numbers: no rounding may decide.
-        if step["test_accuracy"] is not None and step["test_accuracy"] >= target - TOLERANCE - 1e-6:
+        if step.test_accuracy is not None and step.test_accuracy >= target - TOLERANCE - 1e-6:
             return count
     return None
 
@@ -100,9 +100,9 @@ def _curve(result: Result) -> list[list[float]]:
     """`[step, measured seconds since the first, test accuracy]` at each evaluation."""
     found, seconds = [], 0.0
     for count, step in enumerate(result.steps, start=1):
-        seconds += step["measured_seconds"]
-        if step["test_accuracy"] is not None:
-            found.append([count, seconds, step["test_accuracy"]])
+        seconds += step.measured_seconds
+        if step.test_accuracy is not None:
+            found.append([count, seconds, step.test_accuracy])
     return found
 
 

@@ -1,15 +1,14 @@
 """The directory of a run: created once, appended to, never overwritten."""
 
 import contextlib
-import json
-import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 6
+from .base import Record
+from .encode import encode, encode_indented
 
 
 class RunDirectory:
@@ -92,24 +91,24 @@ class RunDirectory:
         for name in names:
             (self.path / name).unlink(missing_ok=True)
 
-    def write(self, name: str, content: dict[str, Any]) -> None:
+    def write(self, name: str, content: Record | dict[str, Any]) -> None:
         """Write a JSON file, whole or not at all."""
         target = self.path / name
         scratch = target.with_suffix(".partial")
-        scratch.write_text(json.dumps(jsonable(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        scratch.write_bytes(encode_indented(content))
         os.replace(scratch, target)
 
-    def append(self, name: str, lines: list[dict[str, Any]]) -> None:
+    def append(self, name: str, lines: Sequence[Record]) -> None:
         """Add lines to a JSON-lines file, all or none; a process that is killed afterwards does not lose them.
 
         Raises:
             OSError: if there is no room, for example; the file is then as it was.
         """
-        text = "".join(json.dumps(jsonable(line), allow_nan=False) + "\n" for line in lines)
+        text = b"".join(encode(line) + b"\n" for line in lines)
         target = self.path / name
         before = target.stat().st_size if target.exists() else 0
         try:
-            with target.open("a", encoding="utf-8") as file:
+            with target.open("ab") as file:
                 file.write(text)
         except OSError:
             with contextlib.suppress(OSError):
@@ -122,19 +121,6 @@ class RunDirectory:
             if (self.path / name).exists():
                 with (self.path / name).open("rb") as file:
                     os.fsync(file.fileno())
-
-
-def jsonable(value: Any) -> Any:
-    """The value in JSON's types: numbers that are not finite become None, arrays become lists or scalars."""
-    if isinstance(value, dict):
-        return {str(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [jsonable(item) for item in value]
-    if hasattr(value, "tolist"):
-        return jsonable(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return str(value) if isinstance(value, Path) else value
 
 
 @contextlib.contextmanager

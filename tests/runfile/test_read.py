@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from qnewton.report import RunFileError, read_run
+from qnewton.runfile import RunFileError, read_run
 
 Change = Callable[[dict], object]
 
@@ -33,7 +33,7 @@ def test_a_directory_without_config_is_not_a_run(tmp_path):
         pytest.param(
             "config",
             lambda f: f.update(schema_version=1),
-            r"config\.json: the field 'schema_version' is the number 1",
+            r"config\.json: schema_version is 1, and this version of qnewton reads 7, and 6, which it migrates",
             id="version",
         ),
         pytest.param(
@@ -45,7 +45,7 @@ def test_a_directory_without_config_is_not_a_run(tmp_path):
         pytest.param(
             "config",
             lambda f: f["versions"].update(jax=7),
-            r"config\.json, in 'versions': the field 'jax'",
+            r"config\.json: the field 'versions\.jax' is the number 7; it must be a string or null",
             id="not-text",
         ),
         pytest.param(
@@ -54,8 +54,14 @@ def test_a_directory_without_config_is_not_a_run(tmp_path):
         pytest.param(
             "steps",
             lambda f: f[1].update(loss="low"),
-            r"steps\.jsonl, line 2: the field 'loss' is a string",
+            r"steps\.jsonl, line 2: the field 'loss' is the string 'low'; it must be a finite number or null",
             id="text-loss",
+        ),
+        pytest.param(
+            "steps",
+            lambda f: f[1].update(lost=1.0),
+            r"steps\.jsonl, line 2: the field 'lost' is not a field of this record",
+            id="unknown",
         ),
         pytest.param(
             "steps", lambda f: f[1].update(accepted=1), r"line 2: the field 'accepted' is the number 1", id="int-flag"
@@ -63,7 +69,7 @@ def test_a_directory_without_config_is_not_a_run(tmp_path):
         pytest.param(
             "steps",
             lambda f: f[0]["predicted_seconds"]["paper"].pop("total"),
-            r"in 'paper': the field 'total' is missing",
+            r"line 1: the field 'predicted_seconds\.paper\.total' is missing; it must be a finite number or null",
             id="no-total",
         ),
         pytest.param(
@@ -75,13 +81,13 @@ def test_a_directory_without_config_is_not_a_run(tmp_path):
         pytest.param(
             "blocks",
             lambda f: f[3].update(block=True),
-            r"blocks\.jsonl, line 4: the field 'block' is a boolean",
+            r"blocks\.jsonl, line 4: the field 'block' is true; it must be an integer",
             id="bool-block",
         ),
         pytest.param(
             "blocks",
             lambda f: f[3].update(condition_number_kind="guess"),
-            r"line 4.*'exact', 'certified', 'bound', 'probabilistic', 'estimate'",
+            r"line 4.*'condition_number_kind' is the string 'guess'; it must be one of 'bound', 'certified', ",
             id="kind",
         ),
         pytest.param(
@@ -90,19 +96,19 @@ def test_a_directory_without_config_is_not_a_run(tmp_path):
         pytest.param(
             "blocks",
             lambda f: f[0]["assumptions"]["paper"].update(machine="abacus"),
-            r"line 1, in 'assumptions'.*'quantum'",
+            r"line 1: the field 'assumptions\.paper\.machine' is the string 'abacus'; .*'classical' or 'quantum'",
             id="machine",
         ),
         pytest.param(
             "summary",
             lambda f: f.update(status="done"),
-            r"summary\.json: the field 'status'.*'finished', 'interrupted'",
+            r"summary\.json: the field 'status' is the string 'done'; it must be 'finished' or 'interrupted'",
             id="status",
         ),
         pytest.param(
             "summary",
             lambda f: f["by_gate_time"][2].update(gate_time_s=0),
-            r"summary\.json, in 'by_gate_time\[2\]'",
+            r"summary\.json: the field 'by_gate_time\[2\]\.gate_time_s' is the number 0; it must be a positive number",
             id="gate-time",
         ),
     ],

@@ -1,0 +1,15 @@
+"""What all records share."""
+
+import msgspec
+
+SCHEMA_VERSION = 7
+"""Of a run directory. Any change of a record of it takes the next number, and `migrate` gets a line."""
+COMPARE_VERSION, NOISE_VERSION, REPRODUCTION_VERSION = 1, 1, 2
+"""Of the files of these commands, which are not migrated."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One JSON object, every field of which is written always.
+
+    A number that is not finite is written as null, and read as None.
+    """

@@ -1,0 +1,80 @@
+"""What a run keeps so that it can go on: its checkpoints, and what became of it when it did."""
+
+from typing import Any
+
+from .base import Record
+
+
+class Identity(Record, frozen=True):
+    """What a checkpoint has in common with `config.json` of its run, and with no other's.
+
+    Attributes:
+        task, schema_version, started, options: as there.
+        qnewton: its version.
+    """
+
+    task: str
+    schema_version: int
+    qnewton: str | None
+    started: str
+    options: dict[str, Any]
+
+
+class CheckpointAbout(Record, frozen=True):
+    """Whose a checkpoint is, and a digest of each file.
+
+    Attributes:
+        step: steps taken.
+        identity: of the run; see below.
+        compilation_seconds: measured, of all processes so far.
+        files: path in `arrays/` to its SHA-256.
+    """
+
+    step: int
+    identity: Identity
+    compilation_seconds: float
+    files: dict[str, str]
+
+
+class CheckpointLine(Record, frozen=True):
+    """What a checkpoint cost.
+
+    Attributes:
+        step: steps taken.
+        bytes: on disk.
+        measured_seconds: of saving.
+    """
+
+    step: int
+    bytes: int
+    measured_seconds: float
+
+
+class SetAside(Record, frozen=True):
+    """What was beyond the checkpoint that a run went on from.
+
+    Attributes:
+        folder: where it is.
+        files: what is in there.
+    """
+
+    folder: str
+    files: tuple[str, ...]
+
+
+class ResumeLine(Record, frozen=True):
+    """One `--resume`.
+
+    Attributes:
+        resumed: ISO 8601, UTC.
+        step: that it went on from.
+        set_aside: see below.
+        notes: sentences: what was damaged, or another commit.
+        commit: of the package's checkout.
+    """
+
+    resumed: str
+    step: int
+    set_aside: SetAside | None
+    notes: tuple[str, ...]
+    commit: str | None

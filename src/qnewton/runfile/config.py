@@ -1,0 +1,103 @@
+"""`config.json`: what a run was asked to do, and where it ran."""
+
+from typing import Any
+
+from .base import Record
+
+
+class MachineRecord(Record, frozen=True):
+    """The machine that a run was computed on.
+
+    Attributes:
+        platform: operating system.
+        processor: model.
+        cores: logical ones.
+        backend: of jax, e.g. `cpu`.
+        device: of jax.
+    """
+
+    platform: str
+    processor: str
+    cores: int
+    backend: str
+    device: str
+
+
+class BlockSize(Record, frozen=True):
+    """One block of the partition.
+
+    Attributes:
+        name: path of its parameters in the pytree, e.g. `layers.0.weight`.
+        n: rows of its system.
+    """
+
+    name: str
+    n: int
+
+
+class ModelRecord(Record, frozen=True):
+    """The model that was trained.
+
+    Attributes:
+        description: in words.
+        parameters: how many there are.
+        blocks: those that get a system; empty of a complete optimizer.
+    """
+
+    description: str
+    parameters: int
+    blocks: tuple[BlockSize, ...]
+
+
+class DataRecord(Record, frozen=True):
+    """The data that a run was trained on.
+
+    Attributes:
+        description: which files, data set or installed package they were taken from.
+        train: examples that are trained on.
+        test: examples that are held out.
+        batch: examples of a step. An example of a language model is a sequence, and its loss and accuracy are means
+            over tokens.
+    """
+
+    description: str
+    train: int
+    test: int
+    batch: int
+
+
+class Config(Record, frozen=True):
+    """The options, the versions and the machine of a run.
+
+    Attributes:
+        schema_version: of all files of the run.
+        task: what was trained.
+        preset: where the options started from.
+        optimizer: `newton`, or the complete optimizer that ran: `kfac`, `dual_newton`, `fisher_newton` or a baseline.
+            `recipe` is written as the one that it picked.
+        options: every option as given, by the preset or by the user; see below.
+        seed: of the parameters and of the order of the batches.
+        started: ISO 8601, UTC.
+        versions: package to version, `python` and `qnewton` among them; null where one is not installed.
+        machine: see below.
+        commit: of the package's checkout, with `-dirty` where it was changed; null of an installed package.
+        model, data: see below.
+    """
+
+    schema_version: int
+    task: str
+    preset: str
+    optimizer: str
+    options: dict[str, Any]
+    seed: int
+    started: str
+    versions: dict[str, str | None]
+    machine: MachineRecord
+    commit: str | None
+    model: ModelRecord
+    data: DataRecord
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether there are systems and a scheduler; the other optimizers are complete by themselves."""
+        return self.optimizer == "newton"

@@ -1,0 +1,81 @@
+"""From schema 6 to the present one: the fields that its runs did not always write.
+
+Schema 6 grew while it stood. Its first runs have no second estimator and do not say why single examples served; no run
+of a complete optimizer has a schedule.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from .base import SCHEMA_VERSION
+from .decode import Upgrade
+from .errors import RunFileError
+
+
+@dataclass(frozen=True)
+class Migration:
+    """What brings the files of a run to the present schema; None: they are of it.
+
+    Attributes:
+        config, step, system: of the objects of these files.
+    """
+
+    config: Upgrade | None = None
+    step: Upgrade | None = None
+    system: Upgrade | None = None
+
+
+def migration_from(version: object, place: str) -> Migration:
+    """The migration of a run.
+
+    Args:
+        version: `schema_version` of its `config.json`.
+        place: that file.
+
+    Raises:
+        RunFileError: for a schema that this version does not read.
+    """
+    if version == SCHEMA_VERSION and not isinstance(version, bool):
+        return Migration()
+    if version == 6 and not isinstance(version, bool):
+        return Migration(_config, _step, _system)
+    raise _other_version(version, f"{SCHEMA_VERSION}, and 6, which it migrates", place)
+
+
+def check_version(found: object, version: int, place: str) -> None:
+    """Refuse a file of another schema, where there is nothing to migrate.
+
+    Args:
+        found: its `schema_version`.
+        version: that is read.
+        place: file.
+
+    Raises:
+        RunFileError: naming both.
+    """
+    if found != version:
+        raise _other_version(found, str(version), place)
+
+
+def _other_version(found: object, read: str, place: str) -> RunFileError:
+    return RunFileError(
+        f"{place}: schema_version is {found}, and this version of qnewton reads {read}: open it with the qnewton that "
+        "its 'versions' name, or make it again"
+    )
+
+
+def _config(content: Any) -> None:
+    scheduling = content.get("options")
+    if isinstance(scheduling, dict) and isinstance(scheduling := scheduling.get("scheduling"), dict):
+        scheduling.setdefault("second_estimator", None)
+
+
+def _step(line: Any) -> None:
+    if isinstance(line, dict):
+        line.setdefault("predicted_schedule", {})
+
+
+def _system(line: Any) -> None:
+    if isinstance(line, dict):
+        for name in ("independence", "second_log10_condition_number", "second_condition_number_kind"):
+            line.setdefault(name, None)

@@ -1,0 +1,173 @@
+"""The directory of a run as everyone reads it."""
+
+import functools
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from .calibration import Calibration
+from .config import Config
+from .decode import Upgrade, decode, typed, untyped
+from .errors import RunFileError
+from .lines import Lines, read_lines
+from .migrate import migration_from
+from .step import StepLine
+from .summary import Summary
+from .system import SystemLine
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The files of a run.
+
+    Attributes:
+        path: of its directory.
+        config: of `config.json`.
+        steps: of `steps.jsonl`.
+        blocks: of `blocks.jsonl`, those of a step that was cut off too.
+        summary: of `summary.json`; None where it is missing: the run was stopped, or goes on.
+        notes: what was missing or cut off, in words.
+    """
+
+    path: Path
+    config: Config
+    steps: tuple[StepLine, ...]
+    blocks: tuple[SystemLine, ...]
+    summary: Summary | None
+    notes: tuple[str, ...]
+
+    @functools.cached_property
+    def calibration(self) -> Calibration:
+        """Of `calibration.json`.
+
+        Raises:
+            RunFileError: if it is not there, or not what was written.
+        """
+        return read_calibration(self.path)
+
+    @functools.cached_property
+    def decided(self) -> tuple[tuple[SystemLine, ...], ...]:
+        """For each step that is whole the lines of its blocks, in the order of the partition.
+
+        Raises:
+            RunFileError: for a complete optimizer, and where there is no such step.
+        """
+        check_scheduled(self.path, self.config)
+        width = len(self.config.model.blocks)
+        steps: dict[int, list[SystemLine]] = {}
+        for line in self.blocks:
+            steps.setdefault(line.step, []).append(line)
+        whole = tuple(tuple(lines) for _, lines in sorted(steps.items()) if len(lines) == width)
+        if not whole:
+            raise RunFileError(f"{self.path / 'blocks.jsonl'} holds no whole step: the run ended before its first one")
+        return whole
+
+
+def read_run(path: Path) -> Run:
+    """Read the directory of a run.
+
+    Args:
+        path: what `qnewton train` wrote. `summary.json` may be missing, as may lines that a killed run never wrote, and
+            the last line of a `*.jsonl` may be cut off: `Run.notes` then says so.
+
+    Raises:
+        RunFileError: if a file is not what `docs/run-files.md` says; names the file, the line and the field.
+    """
+    path = Path(path)
+    config = read_config(path)
+    migration = migration_from(config.schema_version, str(path / "config.json"))
+    notes: list[str] = []
+    steps = _whole(path / "steps.jsonl", StepLine, migration.step, notes)
+    blocks = _whole(path / "blocks.jsonl", SystemLine, migration.system, notes) if config.scheduled else ()
+    summary = None
+    if (path / "summary.json").is_file():
+        summary = read_summary(path)
+        if summary.steps != len(steps):
+            notes.append(f"summary.json counts {summary.steps} steps, steps.jsonl holds {len(steps)}.")
+    else:
+        notes.append(
+            "summary.json is missing: the run was killed, or is still running. "
+            "Totals are summed over the steps that were written."
+        )
+    whole = len(config.model.blocks)
+    parts = Counter(block.step for block in blocks)
+    notes += [
+        f"blocks.jsonl: step {step} has {count} of {whole} blocks." for step, count in parts.items() if count != whole
+    ]
+    unfinished = {block.step for block in blocks} ^ {step.step for step in steps}
+    if unfinished and blocks:
+        listed = ", ".join(str(step) for step in sorted(unfinished)[:5])
+        notes.append(f"steps.jsonl and blocks.jsonl do not hold the same steps (step {listed} is in one of them only).")
+    return Run(path, config, steps, blocks, summary, tuple(notes))
+
+
+def read_config(path: Path) -> Config:
+    """`config.json` of a run directory, brought to the present schema but for `schema_version` itself.
+
+    Raises:
+        RunFileError: for a directory that holds none, or one that this version does not read.
+    """
+    file = Path(path) / "config.json"
+    if not file.is_file():
+        raise RunFileError(
+            f"{path} holds no config.json: it is not the directory of a run, or of one that was stopped before it "
+            "began: start that with its own command again"
+        )
+    content = untyped(file.read_bytes(), str(file))
+    if not isinstance(content, dict):
+        return typed(content, Config, str(file))  # which says what it is
+    upgrade = migration_from(content.get("schema_version"), str(file)).config
+    if upgrade is not None:
+        upgrade(content)
+    return typed(content, Config, str(file))
+
+
+def read_calibration(path: Path) -> Calibration:
+    """`calibration.json` of a run directory.
+
+    Raises:
+        RunFileError: if it is not there, or not what was written.
+    """
+    file = Path(path) / "calibration.json"
+    if not file.is_file():
+        raise RunFileError(f"{file} is missing: the run's predictions rest on it, so bring it back, or train again")
+    return decode(file.read_bytes(), Calibration, str(file))
+
+
+def read_summary(path: Path) -> Summary:
+    """`summary.json` of a run directory.
+
+    Raises:
+        RunFileError: if it is not what was written.
+    """
+    file = Path(path) / "summary.json"
+    summary = decode(file.read_bytes(), Summary, str(file))
+    migration_from(summary.schema_version, str(file))
+    return summary
+
+
+def check_scheduled(path: Path, config: Config) -> None:
+    """Refuse a run without systems.
+
+    Raises:
+        RunFileError: for a complete optimizer.
+    """
+    if not config.scheduled:
+        raise RunFileError(
+            f"{path} is a run of {config.optimizer}, a complete optimizer, which schedules nothing: there are no "
+            "decisions in it"
+        )
+
+
+def _whole(path: Path, kind: type[T], upgrade: Upgrade | None, notes: list[str]) -> tuple[T, ...]:
+    lines: Lines[T] = read_lines(path, kind, upgrade)
+    if lines.broken is not None:
+        raise lines.broken
+    if lines.missing:
+        notes.append(f"{path.name} is missing: the run ended before its first step.")
+    if lines.torn is not None:
+        notes.append(f"{path.name}: the last line ({lines.torn}) is cut off and was left out.")
+    return lines.records

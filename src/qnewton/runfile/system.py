@@ -1,0 +1,211 @@
+"""`blocks.jsonl`: one line per Newton system, that of one block at one step."""
+
+from typing import Literal
+
+from .base import Record
+
+KindName = Literal["exact", "certified", "bound", "probabilistic", "estimate", "rough"]
+VerdictName = Literal["chosen", "nobody", "over_budget"]
+Pairs = tuple[tuple[float, float | None], ...]
+
+
+class NumberKinds(Record, frozen=True):
+    """How sure each number is, in the words of `condition_number_kind`.
+
+    Attributes:
+        degree, max_entry, frobenius_norm, spectral_norm, smallest_singular_value, condition_number, definite: of the
+            number of that name.
+    """
+
+    degree: KindName
+    max_entry: KindName
+    frobenius_norm: KindName
+    spectral_norm: KindName
+    smallest_singular_value: KindName
+    condition_number: KindName
+    definite: KindName
+
+
+class AccessCosts(Record, frozen=True):
+    """What using the system's operator takes; 0 where there is nothing to do.
+
+    Attributes:
+        product_flops, product_bytes: of one product.
+        forming_flops, forming_bytes: of its matrix.
+        gram_flops, gram_bytes: of the Gram matrix of its square root.
+        gram_rows: of that root.
+    """
+
+    product_flops: float
+    product_bytes: float
+    forming_flops: float
+    forming_bytes: float
+    gram_flops: float
+    gram_bytes: float
+    gram_rows: int
+
+
+class TimedSolve(Record, frozen=True):
+    """One classical candidate's solve alone, run once more after the step.
+
+    Attributes:
+        measured_seconds: of the solve.
+        iterations: of an iterative solver, 0 of a direct one.
+    """
+
+    measured_seconds: float
+    iterations: int
+
+
+class SetDecision(Record, frozen=True):
+    """What one assumption set says about one system.
+
+    Attributes:
+        choice: where no candidate could take the system it names one that `refused` lists too, and nobody solved.
+        machine: of the choice.
+        worker: who solves it under `--policy makespan`, else null.
+        verdict: `nobody` where every candidate is in `refused`; `over_budget` where `--policy budget` found none
+            inside the budget and took the least expensive.
+        predicted_seconds: every candidate to seconds, null where it could not take the system.
+        refused: candidate to the reason, its own or that of the policy which passed it over.
+        queries: quantum candidate to expected block-encoding queries of one run.
+        copies: the same: runs that the read-out takes.
+        success_probability: the same, of one run.
+        clamped: the same: whether the condition number was raised to the lower end of the formula's range.
+        break_even_gate_time_s: the same: gate time below which it beats the fastest classical candidate; null where
+            either of the two cannot take the system.
+        predicted_quantum_seconds_by_gate_time: the same: pairs `[gate_time_s, seconds]`.
+    """
+
+    choice: str
+    machine: Literal["classical", "quantum"]
+    worker: str | None
+    verdict: VerdictName
+    predicted_seconds: dict[str, float | None]
+    refused: dict[str, str]
+    queries: dict[str, float | None]
+    copies: dict[str, float | None]
+    success_probability: dict[str, float | None]
+    clamped: dict[str, bool]
+    break_even_gate_time_s: dict[str, float | None]
+    predicted_quantum_seconds_by_gate_time: dict[str, Pairs]
+
+    @property
+    def nobody(self) -> bool:
+        """Whether no candidate could take the system; `choice` then names one that refused."""
+        return self.choice in self.refused
+
+
+class SystemLine(Record, frozen=True):
+    """One Newton system: one block at one step.
+
+    Attributes:
+        step, block: numbers, both from 0.
+        name: path of the parameters in the pytree, e.g. `layers.0.weight`.
+        n: rows of the system.
+        status: `ok`, or what went wrong (`not_finite`, `no_candidate`, `not_solved`, `no_curvature`, `coupled`); then
+            the block took a gradient step, or none where something is not finite.
+        curvature_path: how the curvature was computed: `layers` (inputs of linear layers and curvature in their
+            outputs), `jacobians`, `gradients` (of single examples), `products` (Hessian-vector), `batch` (products with
+            derivatives of the whole batch) or `given`.
+        independence: why single examples served for that (`proven` by the program, `seen` in the numbers of this
+            batch) or the whole batch was taken (`model`, `loss` or `both` couple the examples; `alone_fails`: the model
+            does not run on one; `undecided` under jit, `presumed` for a loss there and compared in every step;
+            `declared`); null of a run of schema 6 that did not write it down.
+        iterations: of an iterative solver, 0 of a direct one.
+        expected_iterations: iterative candidate to what its prediction rests on: Ritz values, a preconditioner's prior,
+            and the counts observed on the block so far.
+        damping: what was added to the diagonal.
+        damping_scale: factor on the block's damping, as adapted so far.
+        reduction_ratio: of the block's own part of the step; null where it has no damping scale of its own.
+        kept_fraction: entries kept by pruning.
+        perturbation: Frobenius norm of what pruning removed, relative to the matrix.
+        degree: d, the largest number of nonzeros in a row; `n` of a block that was not formed.
+        max_entry, frobenius_norm, spectral_norm: of the conditioned matrix; the second an estimate where it was not
+            formed.
+        condition_number: null where it is above the floating-point range.
+        log10_condition_number: the same without that range; null: infinite.
+        log_condition_number: natural logarithm, with the digits that decisions saw; null: infinite.
+        condition_number_kind: `certified` (a rigorous upper bound), `bound` (an upper bound but for rounding),
+            `probabilistic` (an upper bound but for `failure_probability`), `estimate` (within about 5 %), `rough`
+            (nothing is known of its error).
+        second_log10_condition_number, second_condition_number_kind: what `--second-estimator` found, which decided
+            nothing; null where there is none.
+        kinds: how sure each number is; see below.
+        failure_probability: that a number of the kind `probabilistic` is no bound; 0 where none came to be of that
+            kind.
+        matvecs: products with the matrix or its inverse that the estimate took.
+        definite: whether the candidates that need a positive definite matrix were allowed.
+        presumed_definite: whether `Cholesky`, which turns to LU where it breaks down, was: also where only rounding
+            could have made a damped semidefinite block indefinite.
+        formed: whether the scheduler got a matrix.
+        access: see below.
+        relative_residual: of the solve that ran, `norm(A x - g) / norm(g)`.
+        exact_residual: of the same step in the system before pruning; above 1 it solves that worse than no step would,
+            and means nothing.
+        timed: of steps that `--time-solves` picks: classical candidate to what its solve alone took, see below;
+            otherwise empty.
+        probe_seconds: measured seconds of a matrix product meanwhile.
+        acting: the assumption set whose choice was carried out, one of those under `assumptions`.
+        solver: the choice of the acting set, e.g. `Cholesky` or `QLSA(jennings2023v1)`.
+        ran: the solver that produced the numbers, e.g. `LU`.
+        fidelity: null for a classical choice; `model`: `ran` stood in for the quantum state, only its cost is quantum;
+            `emulated`: the circuit's exact state, with the read-out noise that was asked for.
+        executed_queries: block-encoding queries that the emulated circuits made, copies and repetitions included; null
+            for any other choice.
+        executed_success_probability: of one application of them, before amplification.
+        executed_outcome: what became of the emulated solve: `solved`, or what was wrong, e.g. `residual` where the
+            condition number lies above the bound that the circuit was built for (`qnewton explain` says what to do).
+        assumptions: assumption set to what it says; see below.
+    """
+
+    step: int
+    block: int
+    name: str
+    n: int
+    status: str
+    curvature_path: str
+    independence: str | None
+    iterations: int
+    expected_iterations: dict[str, float | None]
+    damping: float | None
+    damping_scale: float | None
+    reduction_ratio: float | None
+    kept_fraction: float | None
+    perturbation: float | None
+    degree: int
+    max_entry: float | None
+    frobenius_norm: float | None
+    spectral_norm: float | None
+    condition_number: float | None
+    log10_condition_number: float | None
+    log_condition_number: float | None
+    condition_number_kind: KindName
+    second_log10_condition_number: float | None
+    second_condition_number_kind: KindName | None
+    kinds: NumberKinds
+    failure_probability: float
+    matvecs: int
+    definite: bool
+    presumed_definite: bool
+    formed: bool
+    access: AccessCosts
+    relative_residual: float | None
+    exact_residual: float | None
+    timed: dict[str, TimedSolve]
+    probe_seconds: float | None
+    acting: str
+    solver: str
+    ran: str
+    fidelity: str | None
+    executed_queries: float | None
+    executed_success_probability: float | None
+    executed_outcome: str | None
+    assumptions: dict[str, SetDecision]
+
+    def __post_init__(self):
+        if self.acting not in self.assumptions:
+            sets = ", ".join(repr(name) for name in self.assumptions) or "none"
+            raise ValueError(
+                f"the field 'acting' is the string {self.acting!r}; it must be one of the assumption sets ({sets})"
+            )

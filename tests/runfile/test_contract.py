@@ -1,0 +1,261 @@
+"""Every command that opens a run reads it in the same way, and refuses it in the same words."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qnewton.cli import main
+from qnewton.runfile import SCHEMA_VERSION, read_run
+
+# Written by the commits at which schema 6 began and ended, by `qnewton train digits-mlp --width 2 --depth 1 --steps 3`;
+# `complete` with `--preset kfac`, the others with `--preset paper`.
+SCHEMA_6 = Path(__file__).parent / "schema6"
+# Of all of the lines, and of `config.json` alone.
+READERS = {
+    "report": ("report", "RUN"),
+    "explain": ("explain", "RUN", "--step", "-1"),
+    "replay": ("replay", "RUN"),
+    "plan": ("plan", "RUN", "--hardware", "superconducting", "nvidia-h100-sxm"),
+    "breakeven": ("breakeven", "RUN", "--assumptions", "paper", "--hardware", "superconducting", "nvidia-h100-sxm"),
+}
+OPENERS = {
+    **READERS,
+    "learn": ("calibrate", "--learn", "RUN"),
+    "resume": ("train", "--resume", "RUN"),
+    "spectrum": ("spectrum", "RUN"),
+}
+
+
+def changed(file: Path, change: Callable[[Any], object]) -> None:
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+def changed_lines(file: Path, change: Callable[[list[str]], object]) -> None:
+    lines = file.read_text().splitlines()
+    change(lines)
+    file.write_text("".join(f"{line}\n" for line in lines))
+
+
+def lines_of(file: Path) -> list[Any]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run of the present schema: that of schema 6, brought up to date by hand."""
+    path = shutil.copytree(SCHEMA_6 / "first", tmp_path / "run")
+    for name in ("config.json", "summary.json"):
+        changed(path / name, lambda content: content.update(schema_version=SCHEMA_VERSION))
+    changed(path / "config.json", lambda content: content["options"]["scheduling"].update(second_estimator=None))
+    new = {"independence": None, "second_log10_condition_number": None, "second_condition_number_kind": None}
+    (path / "blocks.jsonl").write_text(
+        "".join(json.dumps(line | new) + "\n" for line in lines_of(path / "blocks.jsonl"))
+    )
+    return path
+
+
+@pytest.fixture
+def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """`said(name, path)`: status and words of a command on a run."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(name: str, path: Path) -> tuple[Any, str]:
+        capsys.readouterr()
+        status = main([str(path) if word == "RUN" else word for word in OPENERS[name]])
+        captured = capsys.readouterr()
+        return status, captured.out + captured.err
+
+    return call
+
+
+def torn(run: Path) -> None:
+    """As kill -9 leaves it."""
+    for name in ("steps.jsonl", "blocks.jsonl"):
+        (run / name).write_bytes((run / name).read_bytes()[:-100])
+    (run / "summary.json").unlink()
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_torn_run_is_read_as_far_as_it_goes(name: str, run: Path, said: Callable[..., Any]) -> None:
+    whole = read_run(run)
+    torn(run)
+    status, words = said(name, run)
+    assert status == 0, words
+    found = read_run(run)
+    assert found.steps == whole.steps[:2]
+    assert found.blocks == whole.blocks[:-1]
+    assert found.decided == whole.decided[:2]
+    shown = (run / "report.html").read_text() if name == "report" else words
+    for file, line in (("steps.jsonl", 3), ("blocks.jsonl", 12)):
+        assert f"{file}: the last line ({line}) is cut off and was left out" in " ".join(shown.split())
+
+
+# `breakeven` reads as `plan` does, and takes its time.
+@pytest.mark.parametrize("which", ["first", "last"])
+@pytest.mark.parametrize("name", [name for name in READERS if name != "breakeven"])
+def test_a_run_of_schema_6_opens(name: str, which: str, tmp_path: Path, said: Callable[..., Any]) -> None:
+    status, words = said(name, shutil.copytree(SCHEMA_6 / which, tmp_path / "run"))
+    assert status == 0, words
+    if name == "replay":
+        assert "all 12 decisions are the run's" in words
+
+
+def test_a_run_of_schema_6_keeps_every_number() -> None:
+    for which in ("first", "last", "complete"):
+        found = read_run(SCHEMA_6 / which)
+        assert found.notes == ()
+        assert found.config.schema_version == 6
+        for name, records in (("steps.jsonl", found.steps), ("blocks.jsonl", found.blocks)):
+            if name == "blocks.jsonl" and which == "complete":
+                assert records == ()
+                continue
+            for line, record in zip(lines_of(SCHEMA_6 / which / name), records, strict=True):
+                for field, value in line.items():
+                    if not isinstance(value, dict | list):
+                        assert getattr(record, field) == value
+    complete = read_run(SCHEMA_6 / "complete")
+    assert [step.predicted_schedule for step in complete.steps] == [{}] * 3
+    assert {line.independence for line in read_run(SCHEMA_6 / "first").blocks} == {None}
+    assert None not in {line.independence for line in read_run(SCHEMA_6 / "last").blocks}
+
+
+def test_a_run_of_schema_6_is_not_gone_on_with(tmp_path: Path, said: Callable[..., Any]) -> None:
+    status, words = said("resume", shutil.copytree(SCHEMA_6 / "last", tmp_path / "run"))
+    assert status == 2
+    assert "the run was written by another version (schema_version 6, here 7)" in words
+
+
+def schema(number: object) -> Callable[[Path], None]:
+    return lambda run: changed(run / "config.json", lambda content: content.update(schema_version=number))
+
+
+def in_options(run: Path) -> None:
+    changed(run / "config.json", lambda content: content["options"]["training"].update(steps="many"))
+
+
+def no_seed(run: Path) -> None:
+    changed(run / "config.json", lambda content: content.pop("seed"))
+
+
+def unknown(run: Path) -> None:
+    changed(run / "config.json", lambda content: content.update(sead=1))
+
+
+READ = (
+    "and this version of qnewton reads 7, and 6, which it migrates: open it with the qnewton that its 'versions' name"
+)
+CONFIG = {
+    "schema 5": (schema(5), f"run/config.json: schema_version is 5, {READ}"),
+    "schema 8": (schema(8), f"run/config.json: schema_version is 8, {READ}"),
+    "no schema": (schema(None), f"run/config.json: schema_version is None, {READ}"),
+    "missing": (
+        lambda run: (run / "config.json").unlink(),
+        "run holds no config.json: it is not the directory of a run",
+    ),
+    "no object": (lambda run: (run / "config.json").write_text("[]"), "run/config.json: the whole of it is a list; it"),
+    "no JSON": (lambda run: (run / "config.json").write_text("{"), "run/config.json: not JSON in UTF-8: Expecting"),
+    "field missing": (no_seed, "run/config.json: the field 'seed' is missing; it must be an integer"),
+    "field unknown": (unknown, "run/config.json: the field 'sead' is not a field of this record"),
+}
+
+
+@pytest.mark.parametrize(("damage", "words"), CONFIG.values(), ids=CONFIG.keys())
+def test_a_config_that_cannot_be_read_is_refused_in_the_same_words(
+    damage: Callable[[Path], object], words: str, run: Path, said: Callable[..., Any]
+) -> None:
+    damage(run)
+    found = {name: said(name, run) for name in OPENERS}
+    assert {status for status, _ in found.values()} == {2}
+    # Of `train`, which says first that it starts.
+    assert len({re.sub(r"^starting \.\.\.\n", "", text) for _, text in found.values()}) == 1, found
+    assert words in found["report"][1]
+
+
+def wrong(field: str, value: object) -> Callable[[Path], None]:
+    def change(lines: list[str]) -> None:
+        lines[1] = json.dumps(json.loads(lines[1]) | {field: value})
+
+    return lambda run: changed_lines(run / "blocks.jsonl", change)
+
+
+def cut_in_the_middle(run: Path) -> None:
+    changed_lines(run / "blocks.jsonl", lambda lines: lines.__setitem__(1, lines[1][:50]))
+
+
+def without(run: Path) -> None:
+    changed_lines(run / "blocks.jsonl", lambda lines: lines.__setitem__(1, lines[1].replace('"degree"', '"degrees"')))
+
+
+LINES = {
+    "wrong type": (wrong("degree", "many"), "line 2: the field 'degree' is the string 'many'; it must be an integer"),
+    "wrong type inside": (
+        wrong("kinds", {"degree": 3}),
+        "line 2: the field 'kinds.max_entry' is missing; it must be one of 'bound'",
+    ),
+    "acting": (
+        wrong("acting", "mine"),
+        "line 2: the field 'acting' is the string 'mine'; it must be one of the assump",
+    ),
+    "field missing": (without, "line 2: the field 'degree' is missing; it must be an integer"),
+    "cut in the middle": (cut_in_the_middle, "line 2: not JSON in UTF-8: Unterminated string"),
+}
+
+
+@pytest.mark.parametrize(("damage", "words"), LINES.values(), ids=LINES.keys())
+def test_a_line_that_cannot_be_read_is_refused_in_the_same_words(
+    damage: Callable[[Path], object], words: str, run: Path, said: Callable[..., Any]
+) -> None:
+    damage(run)
+    found = {said(name, run) for name in (*READERS, "learn")}
+    assert len(found) == 1, found
+    [(status, text)] = found
+    assert status == 2
+    assert f"run/blocks.jsonl, {words}" in text
+
+
+def test_a_run_without_a_step_has_nothing_to_decide(run: Path, said: Callable[..., Any]) -> None:
+    (run / "blocks.jsonl").unlink()
+    assert said("report", run)[0] == 0
+    found = {said(name, run) for name in (*READERS, "learn") if name != "report"}
+    assert len(found) == 1, found
+    [(status, text)] = found
+    assert status == 2
+    assert "run/blocks.jsonl holds no whole step: the run ended before its first one" in text
+
+
+def test_options_of_another_type_are_refused_by_all_that_need_them(run: Path, said: Callable[..., Any]) -> None:
+    in_options(run)
+    found = {said(name, run) for name in ("replay", "plan", "breakeven", "learn", "spectrum", "resume")}
+    assert len(found) == 1, found
+    [(status, text)] = found
+    assert status == 2
+    assert "run/config.json: the field 'options.training.steps' is the string 'many'; it must be an integer" in text
+    changed(run / "config.json", lambda content: content["options"]["training"].update(steps=0))
+    assert "run/config.json: --steps is 0: it must be at least 1" in said("plan", run)[1]
+
+
+def test_a_complete_optimizer_has_no_decisions(tmp_path: Path, said: Callable[..., Any]) -> None:
+    path = shutil.copytree(SCHEMA_6 / "complete", tmp_path / "run")
+    assert said("report", path)[0] == 0
+    found = {said(name, path) for name in (*READERS, "learn") if name != "report"}
+    assert len(found) == 1, found
+    [(status, text)] = found
+    assert status == 2
+    assert "run is a run of kfac, a complete optimizer, which schedules nothing: there are no decisions in it" in text
+
+
+def test_a_calibration_that_cannot_be_read_is_named(run: Path, said: Callable[..., Any]) -> None:
+    changed(run / "calibration.json", lambda content: content["kernels"]["lu"].update(seconds_per_call="fast"))
+    for name in ("replay", "learn"):
+        assert (
+            "run/calibration.json: the field 'kernels.lu.seconds_per_call' is the string 'fast'" in said(name, run)[1]
+        )
+    (run / "calibration.json").unlink()
+    assert "run/calibration.json is missing: the run's predictions rest on it" in said("replay", run)[1]

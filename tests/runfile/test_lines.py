@@ -1,0 +1,75 @@
+"""A file of lines, cut wherever a process may have been killed."""
+
+import time
+from pathlib import Path
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+
+from qnewton.runfile import Record, RunFileError, encode, read_lines
+
+
+class Line(Record, frozen=True):
+    """A line of a file."""
+
+    step: int
+    loss: float | None
+    text: str
+
+
+LINES = st.lists(
+    st.builds(
+        Line,
+        step=st.integers(0, 2**53),
+        loss=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+        text=st.text(),
+    ),
+    max_size=5,
+)
+
+
+@hypothesis.given(LINES, st.data())
+def test_a_file_cut_anywhere_holds_the_lines_before(tmp_path_factory, lines: list[Line], data: st.DataObject) -> None:
+    encoded = [encode(line) + b"\n" for line in lines]
+    raw = b"".join(encoded)
+    cut = data.draw(st.integers(0, len(raw)))
+    file = tmp_path_factory.mktemp("cut") / "lines.jsonl"
+    file.write_bytes(raw[:cut])
+    found = read_lines(file, Line)
+    ends = [sum(map(len, encoded[: i + 1])) for i in range(len(encoded))]
+    whole = sum(end <= cut for end in ends)
+    assert found.broken is None
+    assert found.ends == tuple(ends[:whole])
+    assert found.torn == (whole + 1 if cut > found.until(whole) else None)
+    # To the last digit; characters that no page can hold are replaced.
+    assert [(line.step, line.loss) for line in found.records] == [(line.step, line.loss) for line in lines[:whole]]
+
+
+def test_what_follows_a_line_that_is_wrong_is_not_read(tmp_path: Path) -> None:
+    good = Line(step=0, loss=0.5, text="")
+    file = tmp_path / "lines.jsonl"
+    for wrong, words in (
+        (b'{"step":0,"loss":1,"text":7}\n', r"line 2: the field 'text' is the number 7; it must be a string"),
+        (b"[]\n", r"line 2: the whole of it is a list; it must be an object"),
+        (b'{"step":0,"loss":NaN,"text":""}\n', r"line 2: NaN is not JSON"),
+        (b'{"step":0,"loss":1e999,"text":""}\n', r"line 2: the field 'loss' is the number inf; it must be a finite"),
+        (b'{"step":0,"loss":1' + b"0" * 400 + b',"text":""}\n', r"line 2: the field 'loss' is the number 10"),
+        (b'{"step":0,"loss":null,"text":"\xff"}\n', r"line 2: not JSON in UTF-8: 'utf-8' codec"),
+    ):
+        file.write_bytes(encode(good) + b"\n" + wrong + encode(good) + b"\n")
+        for upgrade in (None, lambda line: None):
+            found = read_lines(file, Line, upgrade)
+            assert found.records == (good,)
+            assert isinstance(found.broken, RunFileError)
+            with pytest.raises(RunFileError, match=words):
+                raise found.broken
+
+
+def test_a_long_file_is_read_in_one_pass(tmp_path: Path) -> None:
+    line = encode(Line(step=0, loss=0.5, text="x" * 100)) + b"\n"
+    (tmp_path / "lines.jsonl").write_bytes(line * 50_000)
+    start = time.process_time()
+    assert len(read_lines(tmp_path / "lines.jsonl", Line).records) == 50_000
+    # A look at the rest of the file for each line would take a minute.
+    assert time.process_time() - start < 10
