@@ -14,18 +14,18 @@ import qnewton
 ROOT = Path(qnewton.__file__).parent
 
 STAGES = {"core", "curvature", "conditioning", "estimation", "solvers", "hardware"}
-PLANNING = {"core", "solvers", "hardware", "planning"}
-SCHEDULING = STAGES | {"planning", "scheduling"}
+PRICING = {"core", "solvers", "hardware", "pricing"}
+SCHEDULING = STAGES | {"pricing", "scheduling"}
 OPTIM = SCHEDULING | {"optim"}
 EXPERIMENTS = OPTIM | {"experiments"}
 MAY_IMPORT = {
     "core": {"core"},
     **{stage: {"core", stage} for stage in STAGES},
-    "planning": PLANNING,
+    "pricing": PRICING,
     "scheduling": SCHEDULING,
     "optim": OPTIM,
     "experiments": EXPERIMENTS,
-    "report": {"core", "report"},
+    "report": {"core", "pricing", "report"},
     "cli": EXPERIMENTS | {"report", "cli"},
     "testing": STAGES | {"testing"},
     # The package's own __init__ and api: what the user gets by `import qnewton`.
@@ -93,7 +93,7 @@ def test_a_file_imports_only_from_its_left(module: str) -> None:
         ("qnewton.curvature.hessian", "from ..conditioning.base import condition"),
         ("qnewton.solvers.quantum.qlsa", "from ...hardware import QuantumMachine"),
         ("qnewton.hardware.quantum", "from ..solvers.base import AbstractSolver"),
-        ("qnewton.planning.table", "from ..scheduling import Hybrid"),
+        ("qnewton.pricing.table", "from ..scheduling import Hybrid"),
         ("qnewton.scheduling.plan", "from ..optim import newton"),
         ("qnewton.optim.newton", "from ..experiments.ledger import Ledger"),
         ("qnewton.experiments.runner", "from ..report import write"),

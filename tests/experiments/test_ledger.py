@@ -11,7 +11,7 @@ from qnewton.core.operators import Path
 from qnewton.experiments.ledger import Ledger
 from qnewton.experiments.rundir import jsonable
 from qnewton.hardware import KernelTimes
-from qnewton.planning.problem import Problem
+from qnewton.pricing.problem import Problem
 from qnewton.scheduling import Executed
 
 QUANTUM = "QLSA(jennings2023v1)"

@@ -39,7 +39,7 @@ from ..estimation import (
 )
 from ..hardware import ClassicalMachine, QuantumMachine, QuantumProfile, load_profile
 from ..optim import AbstractAdaptation, Fixed, KFACState, LevenbergMarquardt, dual_newton, fisher_newton, kfac, recipe
-from ..planning.assumptions import ASSUMPTION_SETS
+from ..pricing.assumptions import ASSUMPTION_SETS
 from ..scheduling import AbstractPolicy, Assigned, Budget, Fastest, FixedCandidate, Hybrid, Hysteresis, KappaThreshold
 from ..solvers import (
     CG,

@@ -9,11 +9,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.fastest import fastest
 from ..core.operators import Path
 from ..core.status import Refusal, Status, Verdict
 from ..curvature import Block, Independence
 from ..optim import BlockInfo, StepInfo
+from ..pricing.fastest import fastest
 from ..scheduling import Hybrid, Plan, Recorded
 from ..solvers.quantum.outcome import Outcome
 from .estimates import access_record

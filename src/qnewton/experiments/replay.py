@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.fastest import fastest
 from ..core.records import ClassicalWorkload
 from ..core.status import Refusal, Verdict
 from ..hardware import ClassicalMachine, ClassicalProfile, QuantumProfile, load_profile
-from ..planning.assumptions import AbstractAssumptions
+from ..pricing.assumptions import AbstractAssumptions
+from ..pricing.fastest import fastest
 from ..scheduling import Hybrid, Recorded
 from ..scheduling.plan import NO_ENCODING, predict
 from ..solvers.krylov.base import AbstractKrylov

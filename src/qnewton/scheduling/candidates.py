@@ -8,7 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from ..core.records import Encoding, QuantumWorkload, SystemEstimate
-from ..planning.solver import CountedSolver
+from ..pricing.solver import CountedSolver
 from ..solvers import AbstractQuantumSolver, AbstractSolver, Refine
 from ..solvers.quantum.emulated.base import AbstractEmulated
 from ..solvers.quantum.executed import AbstractExecuted

@@ -16,7 +16,8 @@ from ..core.status import Refusal, Verdict
 from ..core.trees import ravel, unravel
 from ..estimation import AbstractEstimator, Automatic
 from ..hardware import ClassicalMachine, QuantumMachine
-from ..planning.assumptions import AbstractAssumptions, paper
+from ..pricing.assumptions import AbstractAssumptions, paper
+from ..pricing.policies import AbstractPolicy, Fastest, Turn
 from ..solvers import LU, QLSA, AbstractSolver, Cholesky
 from ..solvers.flat import dtype_of, without_tags
 from ..solvers.krylov.base import AbstractKrylov
@@ -24,7 +25,6 @@ from ..solvers.verified import verifies
 from .calibration import calibrate_once
 from .candidates import check_candidate
 from .plan import Executed, Plan, make_plan
-from .policies import AbstractPolicy, Fastest, Turn
 from .union import StateUnion
 
 

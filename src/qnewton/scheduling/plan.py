@@ -11,12 +11,12 @@ from jaxtyping import Array, Bool, Float, Int
 from ..core.records import ClassicalWorkload, Encoding, SystemEstimate
 from ..core.status import Refusal, Verdict
 from ..hardware import ClassicalMachine, QuantumMachine
-from ..planning.assumptions import AbstractAssumptions
-from ..planning.clock import Clock
+from ..pricing.assumptions import AbstractAssumptions
+from ..pricing.clock import Clock
+from ..pricing.policies import AbstractPolicy, Offers, Turn
 from ..solvers import AbstractSolver
 from ..solvers.krylov.base import AbstractKrylov
 from .candidates import charged_for, quantum_part
-from .policies import AbstractPolicy, Offers, Turn
 
 NO_ENCODING = Encoding(condition_number=1.0, subnormalisation=1.0)
 

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from ..core.fastest import fastest
 from ..core.status import Verdict
+from ..pricing.fastest import fastest
+from ..pricing.policies import AbstractPolicy, Offers, Turn
+from ..pricing.policies.base import NONE_YET
 from .makespan import Machine, schedule_step
-from .policies import AbstractPolicy, Offers, Turn
-from .policies.base import NONE_YET
 
 
 class Recorded(eqx.Module):

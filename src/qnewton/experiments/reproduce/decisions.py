@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ...core.fastest import fastest
 from ...hardware import QuantumProfile, load_profile
-from ...planning.assumptions import ASSUMPTION_SETS
-from ...planning.clock import Clock
-from ...planning.problem import MatrixNumbers
-from ...planning.solver import CountedSolver
+from ...pricing.assumptions import ASSUMPTION_SETS
+from ...pricing.clock import Clock
+from ...pricing.fastest import fastest
+from ...pricing.problem import MatrixNumbers
+from ...pricing.solver import CountedSolver
 from ...solvers.quantum.queries import jennings2023v1
 from ..saved import SavedRun
 from .options import Reproduction

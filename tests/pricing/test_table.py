@@ -9,11 +9,11 @@ import scipy.sparse.linalg
 
 import qnewton as q
 from qnewton.hardware import ClassicalProfile
-from qnewton.planning.assumptions import ASSUMPTION_SETS
-from qnewton.planning.classical import RIVALS, ClassicalHost, predict, rival_named
-from qnewton.planning.problem import Problem
-from qnewton.planning.table import table, validity_of
-from qnewton.planning.verdict import verdicts
+from qnewton.pricing.assumptions import ASSUMPTION_SETS
+from qnewton.pricing.classical import RIVALS, ClassicalHost, predict, rival_named
+from qnewton.pricing.problem import Problem
+from qnewton.pricing.table import table, validity_of
+from qnewton.pricing.verdict import verdicts
 from qnewton.solvers.quantum.encoding import SquareRoot
 from qnewton.testing import symmetric_with_spectrum
 

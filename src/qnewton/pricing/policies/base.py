@@ -7,8 +7,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ...core.fastest import fastest
 from ...core.status import Refusal, Verdict
+from ..fastest import fastest
 
 NONE_YET = -1
 """The last choice before the first one."""

@@ -5,8 +5,8 @@ import math
 import equinox as eqx
 import jax.numpy as jnp
 
-from ...core.fastest import fastest
 from ...core.status import Refusal, Verdict
+from ..fastest import fastest
 from .base import AbstractPolicy, Choice, Offers, Turn, fastest_of, verdict_of
 
 
