@@ -62,7 +62,7 @@ MADE = QueryModel("constant", "this test", "1", Evidence.SECOND_HAND, "made up",
 
 def test_any_count_with_any_stand_in(encoding, estimate):
     solver = QLSA(queries=MADE, precision=0.3, stand_in=Cholesky())
-    assert (solver.name, solver.runs_as, solver.needs_definite) == ("QLSA(constant)", "Cholesky", True)
+    assert (solver.name, solver.runs_as, solver.capabilities.needs_definite) == ("QLSA(constant)", "Cholesky", True)
     workload = solver.workload(estimate, encoding)
     assert (float(workload.queries), float(workload.repetitions)) == (7, 2)
     assert "precision <= 0.3" in workload.validity
@@ -83,7 +83,7 @@ def test_every_published_count_is_a_candidate(model, estimate):
 
 def test_a_count_for_definite_matrices_is_offered_no_other():
     solver = QLSA(costa2023_definite)
-    assert (solver.needs_definite, solver.needs_symmetric) == (True, True)
+    assert (solver.capabilities.needs_definite, solver.capabilities.needs_symmetric) == (True, True)
 
 
 def test_a_count_that_needs_the_norm_is_refused_without_it_and_says_so(encoding, estimate):

@@ -40,7 +40,8 @@ from ..estimation import (
 from ..hardware import ClassicalMachine, QuantumMachine, QuantumProfile, load_profile
 from ..optim import AbstractAdaptation, Fixed, KFACState, LevenbergMarquardt, dual_newton, fisher_newton, kfac, recipe
 from ..pricing.assumptions import ASSUMPTION_SETS
-from ..scheduling import AbstractPolicy, Assigned, Budget, Fastest, FixedCandidate, Hybrid, Hysteresis, KappaThreshold
+from ..pricing.policies import AbstractPolicy, Assigned, Budget, Fastest, FixedCandidate, Hysteresis, KappaThreshold
+from ..scheduling import Hybrid
 from ..solvers import (
     CG,
     EKFAC,
@@ -175,7 +176,7 @@ def make_workers(options: PolicyOptions, hybrid: Hybrid) -> Workers | None:
     """Who works at once under `makespan`; None under every other policy."""
     if options.policy != "makespan":
         return None
-    return Workers.of(options, hybrid.names, [solver.fidelity is not None for solver in hybrid.solvers])
+    return Workers.of(options, hybrid.names, [solver.capabilities.quantum for solver in hybrid.solvers])
 
 
 def make_hybrid(

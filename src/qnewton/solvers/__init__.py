@@ -2,6 +2,8 @@
 
 from .base import AbstractQuantumSolver as AbstractQuantumSolver
 from .base import AbstractSolver as AbstractSolver
+from .capabilities import Capabilities as Capabilities
+from .capabilities import capabilities_of as capabilities_of
 from .cholesky import Cholesky as Cholesky
 from .direct import LU as LU
 from .dual import Dual as Dual

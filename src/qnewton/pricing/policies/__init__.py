@@ -3,7 +3,6 @@
 from .assigned import Assigned as Assigned
 from .base import AbstractPolicy as AbstractPolicy
 from .base import Choice as Choice
-from .base import Offers as Offers
 from .base import Turn as Turn
 from .budget import Budget as Budget
 from .fastest import Fastest as Fastest

@@ -93,13 +93,13 @@ class EmulatedQSVT(AbstractEmulated):
     seed: int = eqx.field(static=True, default=0)
 
     @property
+    def published(self) -> QueryModel:
+        return sunderhauf2025
+
+    @property
     def queries(self) -> QueryModel:
         count = WorstCase(self.amplification)
         return dataclasses.replace(sunderhauf2025, name="sunderhauf2025_carried_out", count=count)
-
-    @property
-    def published(self) -> QueryModel:
-        return sunderhauf2025
 
     def plan(self, encoded: Encoded) -> tuple[Inversion, Float[Array, ""]]:
         # A solution of the least length there can be turns the most for an absolute error.

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float
 
+from ...capabilities import Capabilities
 from ...flat import check_symmetric
 from ..encoding import AbstractEncoding, Ideal
 from ..queries import QueryModel, costa2023
@@ -126,20 +127,16 @@ class EmulatedWalk(AbstractEmulated):
         check_square_encoding(self)
 
     @property
-    def queries(self) -> QueryModel:
-        return _DEFINITE if self.definite else _GENERAL
-
-    @property
     def published(self) -> QueryModel:
         return costa2023
 
     @property
-    def needs_definite(self) -> bool:
-        return self.definite
+    def queries(self) -> QueryModel:
+        return _DEFINITE if self.definite else _GENERAL
 
     @property
-    def needs_symmetric(self) -> bool:
-        return True
+    def capabilities(self) -> Capabilities:
+        return dataclasses.replace(super().capabilities, needs_symmetric=True, needs_definite=self.definite)
 
     def admit(self, operator: lx.AbstractLinearOperator) -> None:
         check_symmetric(operator, type(self).__name__)
