@@ -62,8 +62,11 @@ def step(**changes: Any) -> dict[str, Any]:
 
 
 def line(paper: Mapping[str, float | None], end_to_end: Mapping[str, float | None], **changes: Any) -> dict[str, Any]:
+    def entry(seconds: Mapping[str, float | None]) -> dict[str, Any]:
+        return {"predicted_seconds": seconds, "queries": {name: 1e4 for name in seconds if name.startswith("quantum")}}
+
     return {
-        "assumptions": {"paper": {"predicted_seconds": paper}, "end_to_end": {"predicted_seconds": end_to_end}},
+        "assumptions": {"paper": entry(paper), "end_to_end": entry(end_to_end)},
         "solver": "CG(KFAC)",
         "iterations": 0,
         "expected_iterations": {},
@@ -73,7 +76,7 @@ def line(paper: Mapping[str, float | None], end_to_end: Mapping[str, float | Non
 
 def test_every_method_is_charged_for_its_own_candidates() -> None:
     classical = {"CG(KFAC)": 100.0, "LU": 1000.0}
-    blocks = [line(classical | {"QLSA(jennings2023v1)": 10.0}, classical | {"QLSA(jennings2023v1)": 1e9})]
+    blocks = [line(classical | {"quantum one": 10.0}, classical | {"quantum one": 1e9})]
     assert answer._modelled(METHODS["hybrid"], step(), blocks, "paper") == (25.0, 1)
     assert answer._modelled(METHODS["hybrid"], step(), blocks, "end_to_end") == (115.0, 0)
     assert answer._modelled(METHODS["newton-classical"], step(), blocks, "paper") == (115.0, 0)

@@ -102,13 +102,14 @@ def _fastest(rows: "Sequence[Row]") -> "Iterator[Row]":
 
 def _classical_best(rows: "Sequence[Row]") -> "Iterator[Row]":
     """The fastest solver of each machine, and the sampling one where it is fastest."""
+    from ..pricing.classical import SAMPLING
     from ..pricing.verdict import best_classical
 
     for machine in dict.fromkeys(row.hardware for row in rows):
         best, _ = best_classical([row for row in rows if row.hardware == machine])
         if best is not None:
             yield best
-    sampling, _ = best_classical([row for row in rows if row.solver.startswith("sampling")])
+    sampling, _ = best_classical([row for row in rows if row.solver == SAMPLING])
     if sampling is not None:
         yield sampling
 

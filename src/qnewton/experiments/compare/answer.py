@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ...pricing.fastest import fastest
+from ..estimates import seconds_of
 from ..provenance import provenance
 from ..rundir import jsonable
 from .methods import METHODS, SETS, STAND_IN, Method
@@ -185,18 +189,18 @@ def _modelled(
     total += 0.0 if method.name == "newton-lu" else parts["estimation"]
     to_quantum = 0
     for line in blocks:
-        predicted = {
-            candidate: seconds
-            for candidate, seconds in line["assumptions"][name]["predicted_seconds"].items()
-            if seconds is not None and method.counts(candidate)
-        }
-        if not predicted:
+        entry = line["assumptions"][name]
+        # Queries are in the file for quantum candidates alone.
+        names, quantum = list(entry["predicted_seconds"]), set(entry["queries"])
+        seconds = seconds_of(entry, names)
+        index, found = fastest(seconds, np.asarray([method.counts(one, one in quantum) for one in names]))
+        if not found:
             continue
-        choice = min(predicted, key=lambda candidate: predicted[candidate])
+        choice = names[int(index)]
         expected = line["expected_iterations"].get(choice)
         factor = line["iterations"] / expected if expected and choice == line["solver"] and line["iterations"] else 1.0
-        total += predicted[choice] * factor
-        to_quantum += choice.startswith("QLSA")
+        total += float(seconds[index]) * factor
+        to_quantum += choice in quantum
     return total, to_quantum
 
 
