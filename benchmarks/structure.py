@@ -27,18 +27,18 @@ PACKAGE = "qnewton"
 LONGEST_FUNCTION = 60
 
 STAGES = {"core", "curvature", "conditioning", "estimation", "solvers", "hardware"}
-PLANNING = {"core", "solvers", "hardware", "planning"}
-SCHEDULING = STAGES | {"planning", "scheduling"}
+PRICING = {"core", "solvers", "hardware", "pricing"}
+SCHEDULING = STAGES | {"pricing", "scheduling"}
 OPTIM = SCHEDULING | {"optim"}
 EXPERIMENTS = OPTIM | {"experiments", "runfile"}
 MAY_IMPORT: dict[str, set[str]] = {
     "core": {"core"},
     **{stage: {"core", stage} for stage in STAGES},
-    "planning": PLANNING,
+    "pricing": PRICING,
     "scheduling": SCHEDULING,
     "optim": OPTIM,
     "experiments": EXPERIMENTS,
-    "report": {"core", "report", "runfile"},
+    "report": {"core", "pricing", "report", "runfile"},
     "runfile": {"runfile"},
     "cli": EXPERIMENTS | {"report", "cli"},
     "testing": STAGES | {"testing"},

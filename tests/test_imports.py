@@ -64,7 +64,7 @@ def test_no_modules_import_each_other() -> None:
         ("qnewton.curvature.hessian", "from ..conditioning.base import condition"),
         ("qnewton.solvers.quantum.qlsa", "from ...hardware import QuantumMachine"),
         ("qnewton.hardware.quantum", "from ..solvers.base import AbstractSolver"),
-        ("qnewton.planning.table", "from ..scheduling import Hybrid"),
+        ("qnewton.pricing.table", "from ..scheduling import Hybrid"),
         ("qnewton.scheduling.plan", "from ..optim import newton"),
         ("qnewton.optim.newton", "from ..experiments.ledger import Ledger"),
         ("qnewton.experiments.runner", "from ..report import write"),

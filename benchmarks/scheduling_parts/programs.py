@@ -91,11 +91,11 @@ class Programs:
 
 
 def _alone(solver: Any, operator_of: Callable[[Any], lx.AbstractLinearOperator]) -> Callable:
-    tag = lx.positive_semidefinite_tag if solver.needs_definite else lx.symmetric_tag
+    tag = lx.positive_semidefinite_tag if solver.capabilities.needs_definite else lx.symmetric_tag
 
     def solve(_: None, held: Any, vector: jax.Array) -> tuple[jax.Array, jax.Array]:
         operator = operator_of(held)
-        if solver.matrix_free and isinstance(operator, Shifted):
+        if solver.capabilities.matrix_free and isinstance(operator, Shifted):
             tagged = lx.TaggedLinearOperator(operator, tag)
         else:
             tagged = lx.MatrixLinearOperator(operator.as_matrix(), tag)

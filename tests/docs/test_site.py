@@ -13,7 +13,7 @@ from sphinx.util.inventory import InventoryFile
 
 import qnewton
 from qnewton.cli.main import COMMANDS
-from qnewton.planning.assumptions import ASSUMPTION_SETS, Assumptions
+from qnewton.pricing.assumptions import ASSUMPTION_SETS, Assumptions
 
 ROOT = Path(__file__).parent.parent.parent
 # Beside `qnewton` itself, whose names come first.

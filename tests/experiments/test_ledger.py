@@ -10,7 +10,7 @@ import qnewton as q
 from qnewton.core.operators import Path
 from qnewton.experiments.ledger import Ledger
 from qnewton.hardware import KernelTimes
-from qnewton.planning.problem import Problem
+from qnewton.pricing.problem import Problem
 from qnewton.runfile import plain
 from qnewton.scheduling import Executed
 

@@ -1,7 +1,7 @@
 """Machines made by hand, so that every prediction is known without measuring, and solvers that ours must agree with."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import lineax as lx
@@ -18,25 +18,8 @@ MachineOf = Callable[..., q.ClassicalMachine]
 class ByQR(q.AbstractSolver):
     """lineax's QR as a candidate: its state has other arrays and other static parts than LU's and Cholesky's."""
 
-    @property
-    def needs_definite(self) -> bool:
-        return False
-
-    @property
-    def needs_symmetric(self) -> bool:
-        return False
-
-    @property
-    def fidelity(self) -> None:
-        return None
-
-    @property
-    def name(self) -> str:
-        return "QR"
-
-    @property
-    def runs_as(self) -> str:
-        return self.name
+    capabilities: ClassVar[q.Capabilities] = q.Capabilities()
+    name: ClassVar[str] = "QR"
 
     def workload(self, estimate: q.SystemEstimate, encoding: q.Encoding) -> ClassicalWorkload:
         return ClassicalWorkload(kernel="qr", flops=4 / 3 * estimate.n**3, bytes=0.0)

@@ -1,6 +1,6 @@
 """Calibration runs the candidates, keeps what it measured, and refuses what it cannot fit."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -21,25 +21,8 @@ SEEN: set[bytes] = set()
 class Counted(q.AbstractSolver):
     """Solves on the host by numpy, and counts how often it was asked to."""
 
-    @property
-    def needs_definite(self) -> bool:
-        return False
-
-    @property
-    def needs_symmetric(self) -> bool:
-        return False
-
-    @property
-    def fidelity(self) -> None:
-        return None
-
-    @property
-    def name(self) -> str:
-        return "Counted"
-
-    @property
-    def runs_as(self) -> str:
-        return self.name
+    capabilities: ClassVar[q.Capabilities] = q.Capabilities()
+    name: ClassVar[str] = "Counted"
 
     def workload(self, estimate: q.SystemEstimate, encoding: q.Encoding) -> ClassicalWorkload:
         return ClassicalWorkload(kernel="counted", flops=float(estimate.n) ** 3, bytes=4.0 * estimate.n**2)

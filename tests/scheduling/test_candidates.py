@@ -1,5 +1,7 @@
 """Every candidate that the package has, handed to a scheduler that has measured nothing yet. A new one is one row."""
 
+from typing import ClassVar
+
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
@@ -201,13 +203,8 @@ def test_a_candidate_that_holds_arrays_is_measured_once_for_its_shapes(cold, mon
 class Unpriced(q.LU):
     """Quantum by its own account, without a count."""
 
-    @property
-    def fidelity(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return "model"
-
-    @property
-    def name(self) -> str:
-        return "Unpriced"
+    fidelity: ClassVar[str] = "model"
+    name: ClassVar[str] = "Unpriced"
 
 
 REFUSED = {

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import qnewton as q
-from qnewton.scheduling.candidates import charged_for
 from qnewton.solvers.quantum.encoding import SquareRoot
 from qnewton.testing import symmetric_with_spectrum
 
@@ -51,7 +50,7 @@ def test_a_circuit_for_a_given_condition_number_is_charged_for_that_one():
     estimate = eqx.filter_jit(q.Exact())(system)
     for kappa, expected in ((None, 5), (50.0, 50)):
         for solver in (q.CircuitQSVT(kappa=kappa), q.Refine(q.CircuitQSVT(kappa=kappa))):
-            assert float(charged_for(solver, estimate).condition_number) == pytest.approx(expected, rel=1e-5)
+            assert float(solver.built_for(estimate).condition_number) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_classical_choice_executes_no_query(machine_of):

@@ -15,7 +15,7 @@ import pytest
 
 import qnewton as q
 from qnewton.core.status import Refusal, Verdict
-from qnewton.scheduling import Recorded, decide
+from qnewton.scheduling import decide
 from qnewton.testing import symmetric_with_spectrum
 
 NAMES, QUANTUM = ("A", "B", "Q"), (False, False, True)
@@ -169,15 +169,14 @@ def test_a_whole_training_at_once_is_one_system_after_the_other(name):
     policy, rule = POLICIES[name]
     seconds = rng.integers(1, 16, (6, 2, 3)) / 4
     feasible, kappa = rng.random((6, 2, 3)) < 0.8, np.where(rng.random((6, 2)) < 0.5, 10.0, 1e3)
-    recorded = Recorded(
+    offers = q.Offers(
         NAMES,
         QUANTUM,
         jnp.asarray(seconds, jnp.float32),
         jnp.asarray(feasible),
         jnp.log(jnp.asarray(kappa, jnp.float32)),
-        jnp.asarray([0.25, 0.75]),
     )
-    choices, verdicts = decide(policy, recorded)
+    choices, verdicts = decide(policy, offers, jnp.asarray([0.25, 0.75]))
     for block, share in enumerate((0.25, 0.75)):
         last = -1
         for step in range(6):

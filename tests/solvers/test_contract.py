@@ -276,10 +276,10 @@ def test_symmetric_without_definiteness(case):
 def test_an_operator_without_the_tags_that_a_solver_needs_is_refused(case, tag):
     # As large as the systems of the two tests above, whose programs then serve here too.
     operator = lx.MatrixLinearOperator(jnp.asarray(_definite(7)), () if tag is None else tag)
-    if case.solver.needs_definite and tag is not lx.positive_semidefinite_tag:
+    if case.solver.capabilities.needs_definite and tag is not lx.positive_semidefinite_tag:
         with pytest.raises(ValueError, match="positive or negative definite"):
             solve(operator, jnp.ones(7), case.solver)
-    elif case.solver.needs_symmetric and tag is None:
+    elif case.solver.capabilities.needs_symmetric and tag is None:
         with pytest.raises(ValueError, match=r"tag it with lineax\.symmetric_tag"):
             solve(operator, jnp.ones(7), case.solver)
     else:
@@ -403,8 +403,8 @@ def test_right_hand_side_of_zero(case):
 def test_says_what_it_is(case):
     solver = case.solver
     assert (solver.name, solver.runs_as, solver.fidelity) == (case.name, case.runs_as, case.fidelity)
-    assert solver.needs_definite is case.needs_definite
-    assert solver.needs_symmetric is (case.solves != "general")
+    assert solver.capabilities.needs_definite is case.needs_definite
+    assert solver.capabilities.needs_symmetric is (case.solves != "general")
     assert solver.assume_full_rank() is case.full_rank
 
 

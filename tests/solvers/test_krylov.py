@@ -1,5 +1,7 @@
 """CG and MINRES: the iterates they promise, what they cost, and how they fail."""
 
+import itertools
+
 import equinox as eqx
 import hypothesis
 import jax
@@ -11,6 +13,7 @@ import scipy.sparse.linalg
 from hypothesis import strategies as st
 
 from qnewton.solvers import CG, MINRES, Identity
+from qnewton.solvers.krylov.steps import cg_steps
 from qnewton.solvers.preconditioners import AbstractPreconditioner
 from qnewton.testing import symmetric_with_spectrum
 
@@ -109,6 +112,30 @@ def test_cg_takes_as_many_iterations_as_scipy(dtype):
     assert residual(matrix, solution.value, b) <= 1.01e-3
     # The residual of MINRES is the smaller one in each step.
     assert solve(MINRES(), matrix, b, dtype).stats["num_steps"] <= solution.stats["num_steps"]
+
+
+def spectra(n, kappa):
+    """From 1 to kappa: spread evenly, in the logarithm, towards the small end (Strakos 1991), and in two clusters."""
+    towards = 0.8 ** np.arange(n - 1, -1, -1) * np.arange(n) / (n - 1)
+    halves = np.geomspace(1, kappa**0.25, n // 2), np.geomspace(kappa**0.75, kappa, n - n // 2)
+    return np.linspace(1, kappa, n), np.geomspace(1, kappa, n), 1 + (kappa - 1) * towards, np.concatenate(halves)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rounding_takes_cg_beyond_n_steps_and_never_beyond_the_bound(dtype):
+    n, beyond = 64, 0
+    for kappa, rtol in itertools.product((1.5, 1e2, 1e4, 1e6), (1e-1, 1e-3, 1e-6)):
+        if kappa * np.finfo(dtype).eps > rtol:
+            continue  # What the float type does not resolve no bound speaks of.
+        for k, spectrum in enumerate(spectra(n, kappa)):
+            matrix, b = symmetric_with_spectrum(spectrum, seed=k).astype(dtype), vector(n, k).astype(dtype)
+            taken = []
+            bound = int(np.ceil(cg_steps(kappa, rtol)))
+            scipy.sparse.linalg.cg(matrix, b, rtol=rtol, maxiter=2 * bound, callback=taken.append)
+            assert len(taken) <= bound, (kappa, rtol, k)
+            beyond = max(beyond, len(taken))
+    # In exact arithmetic it would end after n steps, whatever the condition number.
+    assert beyond > (1.2 if dtype == "float32" else 4) * n
 
 
 @both

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.core.records import Encoding, System, SystemEstimate
+from qnewton.core.records import Encoding, QuantumWorkload, System, SystemEstimate
 from qnewton.estimation import Exact
 from qnewton.solvers import LU, QLSA, Cholesky
 from qnewton.solvers.quantum.queries import (
@@ -18,7 +18,7 @@ from qnewton.solvers.quantum.queries import (
     dalzell2024_known_norm,
     jennings2023v1,
 )
-from qnewton.solvers.quantum.queries.model import Count, Problem
+from qnewton.solvers.quantum.queries.model import Problem
 
 
 @pytest.mark.parametrize("precision", [0, 1, -1e-3, 2.0, float("nan"), float("inf")])
@@ -52,9 +52,9 @@ def test_precision_beyond_the_theorem_is_accepted_and_invalid(encoding, estimate
     assert "precision <= 0.24" in workload.validity
 
 
-def constant(problem: Problem) -> Count:
+def constant(problem: Problem) -> QuantumWorkload:
     seven = problem.xp.full_like(problem.encoded, 7.0)
-    return Count(seven, seven, seven / 14)
+    return QuantumWorkload(seven, seven, seven / 14)
 
 
 MADE = QueryModel("constant", "this test", "1", Evidence.SECOND_HAND, "made up", constant, largest_precision=0.3)
@@ -62,7 +62,7 @@ MADE = QueryModel("constant", "this test", "1", Evidence.SECOND_HAND, "made up",
 
 def test_any_count_with_any_stand_in(encoding, estimate):
     solver = QLSA(queries=MADE, precision=0.3, stand_in=Cholesky())
-    assert (solver.name, solver.runs_as, solver.needs_definite) == ("QLSA(constant)", "Cholesky", True)
+    assert (solver.name, solver.runs_as, solver.capabilities.needs_definite) == ("QLSA(constant)", "Cholesky", True)
     workload = solver.workload(estimate, encoding)
     assert (float(workload.queries), float(workload.repetitions)) == (7, 2)
     assert "precision <= 0.3" in workload.validity
@@ -83,7 +83,7 @@ def test_every_published_count_is_a_candidate(model, estimate):
 
 def test_a_count_for_definite_matrices_is_offered_no_other():
     solver = QLSA(costa2023_definite)
-    assert (solver.needs_definite, solver.needs_symmetric) == (True, True)
+    assert (solver.capabilities.needs_definite, solver.capabilities.needs_symmetric) == (True, True)
 
 
 def test_a_count_that_needs_the_norm_is_refused_without_it_and_says_so(encoding, estimate):

@@ -11,7 +11,7 @@ import tyro
 from .problem_options import HardwareOptions, ProblemOptions, Set, machines_of, problem_of, sets_of
 
 if TYPE_CHECKING:
-    from ..planning.breakeven import Pair, Single
+    from ..pricing.breakeven import Pair, Single
 
 SCHEMA_VERSION = 1
 """Of this command's JSON file; docs/run-files.md describes it."""
@@ -36,7 +36,7 @@ class BreakevenCommand:
 def breakeven(arguments: Sequence[str]) -> int:
     """Parse, sweep, write the files, print what each variable alone does, and say where everything is."""
     command = tyro.cli(BreakevenCommand, prog="qnewton breakeven", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
-    from ..planning.breakeven import Question, orders, pairs, present_of, single, variables
+    from ..pricing.breakeven import Question, orders, pairs, present_of, single, variables
     from ..report import write_maps, write_tornado
     from ..runfile import RunDirectory, plain
 

@@ -9,9 +9,9 @@ import tyro
 from .problem_options import SETS, HardwareOptions, ProblemOptions, Set, machines_of, problem_of, sets_of
 
 if TYPE_CHECKING:
-    from ..planning.problem import Problem
-    from ..planning.table import Row
-    from ..planning.verdict import Verdict
+    from ..pricing.problem import Problem
+    from ..pricing.table import Row
+    from ..pricing.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ def plan(arguments: Sequence[str]) -> int:
     if not command.assumptions:
         raise ValueError("--assumptions is empty: name at least one set, e.g. paper")
     # Only now: `--help` should not wait for jax.
-    from ..planning.table import table
-    from ..planning.verdict import verdicts
+    from ..pricing.table import table
+    from ..pricing.verdict import verdicts
     from ..runfile import encode_indented
 
     problem, assumed = problem_of(command.problem)
@@ -79,7 +79,7 @@ def _print(
 
 def _fastest(rows: "Sequence[Row]") -> "Iterator[Row]":
     """The fastest row of each set and machine; the first, with its reason, where there is none."""
-    from ..planning.verdict import fastest
+    from ..pricing.verdict import fastest
 
     for name, machine in dict.fromkeys((row.assumptions, row.hardware) for row in rows):
         own = [row for row in rows if (row.assumptions, row.hardware) == (name, machine)]
@@ -88,13 +88,14 @@ def _fastest(rows: "Sequence[Row]") -> "Iterator[Row]":
 
 def _classical_best(rows: "Sequence[Row]") -> "Iterator[Row]":
     """The fastest solver of each machine, and the sampling one where it is fastest."""
-    from ..planning.verdict import best_classical
+    from ..pricing.classical import SAMPLING
+    from ..pricing.verdict import best_classical
 
     for machine in dict.fromkeys(row.hardware for row in rows):
         best, _ = best_classical([row for row in rows if row.hardware == machine])
         if best is not None:
             yield best
-    sampling, _ = best_classical([row for row in rows if row.solver.startswith("sampling")])
+    sampling, _ = best_classical([row for row in rows if row.solver == SAMPLING])
     if sampling is not None:
         yield sampling
 
@@ -141,7 +142,7 @@ def _quantum_table(rows: "Sequence[Row]", verdict: "Verdict | None", width: int)
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from ..planning.verdict import orders_between
+    from ..pricing.verdict import orders_between
 
     made = Table(box=SIMPLE_HEAD, title="Quantum solvers", title_justify="left", title_style="bold")
     made.padding, made.pad_edge = (0, 1), False

@@ -10,9 +10,9 @@ import tyro
 
 if TYPE_CHECKING:
     from ..hardware import QuantumMachine
-    from ..planning.assumptions import Assumptions
-    from ..planning.classical import ClassicalHost
-    from ..planning.problem import Problem
+    from ..pricing.assumptions import Assumptions
+    from ..pricing.classical import ClassicalHost
+    from ..pricing.problem import Problem
 
 DEFAULT_EPSILON = 1e-3
 Set = Literal["paper", "paper-sparse", "logical", "end_to_end"]
@@ -77,7 +77,7 @@ def problem_of(options: ProblemOptions) -> "tuple[Problem, tuple[str, ...]]":
     Raises:
         ValueError, OSError: for what is missing, contradicts itself or cannot be read.
     """
-    from ..planning.problem import Problem
+    from ..pricing.problem import Problem
     from ..solvers.quantum.encoding import SquareRoot
 
     given = {
@@ -95,7 +95,7 @@ def problem_of(options: ProblemOptions) -> "tuple[Problem, tuple[str, ...]]":
         if options.source.is_dir():
             found = _of_run(options.source, options.block)
         else:
-            from ..planning.matrix import numbers_of_file
+            from ..pricing.matrix import numbers_of_file
 
             found = numbers_of_file(options.source)
     elif options.n is None or options.kappa is None:
@@ -125,7 +125,7 @@ def machines_of(
 ) -> "tuple[list[tuple[str, QuantumMachine]], list[ClassicalHost]]":
     """The quantum machines and the classical ones, this machine's calibration first where there is one."""
     from ..hardware import QuantumMachine, QuantumProfile, load_profile, profile_names
-    from ..planning.classical import ClassicalHost
+    from ..pricing.classical import ClassicalHost
 
     quantum: list[tuple[str, QuantumMachine]] = []
     hosts = []
@@ -148,7 +148,7 @@ def _this_machine(options: HardwareOptions) -> "ClassicalHost | None":
     import psutil
 
     from ..hardware import calibration_directory, calibration_environment, load_calibration
-    from ..planning.classical import ROUNDOFF, ClassicalHost
+    from ..pricing.classical import ROUNDOFF, ClassicalHost
 
     directory = options.calibrations or calibration_directory()
     if not directory.is_dir():
@@ -169,7 +169,7 @@ def _this_machine(options: HardwareOptions) -> "ClassicalHost | None":
 def sets_of(options: HardwareOptions, names: tuple[Set, ...]) -> "list[Assumptions]":
     """The sets by name, with the options' layout and failure probability."""
     from ..hardware import ReactionLimited
-    from ..planning.assumptions import ASSUMPTION_SETS
+    from ..pricing.assumptions import ASSUMPTION_SETS
 
     made = []
     for name in names:

@@ -350,23 +350,25 @@ class ClassicalWorkload(eqx.Module):
 class QuantumWorkload(eqx.Module):
     """What a quantum linear solver does with a system. Arrays of one shape, from numpy or JAX.
 
+    A formula fills in its numbers and its own demands; the query model that it belongs to adds what all share.
+
     Attributes:
         queries: expected calls of the block encoding, its inverse or a controlled version, repetitions included.
             Infinite where the formula does not hold.
         state_preparations: expected preparations of the right-hand side, likewise.
         success_probability: of one repetition; 0 where the formula does not hold.
+        conditions: what the formula demands, and where that is met.
         clamped: whether the condition number lay below the theorem's range and was raised to its lower end.
         extrapolated: whether a measured constant is used where nobody measured it.
-        conditions: what the formula demands, and where that is met.
         assumed: what was not given and stands at its worst case, in words.
     """
 
     queries: Float[Array, "*shape"]
     state_preparations: Float[Array, "*shape"]
     success_probability: Float[Array, "*shape"]
-    clamped: Bool[Array, "*shape"]
-    extrapolated: Bool[Array, "*shape"]
-    conditions: tuple[Condition, ...]
+    conditions: tuple[Condition, ...] = ()
+    clamped: Bool[Array, "*shape"] | bool = False
+    extrapolated: Bool[Array, "*shape"] | bool = False
     assumed: tuple[str, ...] = eqx.field(static=True, default=())
 
     @property

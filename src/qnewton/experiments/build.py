@@ -43,8 +43,9 @@ from ..optim.dual import dual_newton
 from ..optim.fisher_newton import fisher_newton
 from ..optim.kfac import KFACState, kfac
 from ..optim.recipe import recipe
-from ..planning.assumptions import ASSUMPTION_SETS
-from ..scheduling import AbstractPolicy, Assigned, Budget, Fastest, FixedCandidate, Hybrid, Hysteresis, KappaThreshold
+from ..pricing.assumptions import ASSUMPTION_SETS
+from ..pricing.policies import AbstractPolicy, Assigned, Budget, Fastest, FixedCandidate, Hysteresis, KappaThreshold
+from ..scheduling import Hybrid
 from ..solvers import (
     CG,
     EKFAC,
@@ -179,7 +180,7 @@ def make_workers(options: PolicyOptions, hybrid: Hybrid) -> Workers | None:
     """Who works at once under `makespan`; None under every other policy."""
     if options.policy != "makespan":
         return None
-    return Workers.of(options, hybrid.names, [solver.fidelity is not None for solver in hybrid.solvers])
+    return Workers.of(options, hybrid.names, [solver.capabilities.quantum for solver in hybrid.solvers])
 
 
 def make_hybrid(

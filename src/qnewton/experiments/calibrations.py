@@ -8,7 +8,6 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from ..core.records import ClassicalWorkload
 from ..hardware import (
     ClassicalMachine,
     StoredCalibration,
@@ -19,9 +18,9 @@ from ..hardware import (
     read_calibration,
     store_calibration,
 )
+from ..pricing.price import classical_workload
 from ..runfile import Calibration, KernelRecord, KernelSample, StageSeconds
 from ..scheduling import calibrate
-from ..scheduling.plan import NO_ENCODING
 from ..solvers import AbstractSolver
 from . import build
 from .estimates import stacked_estimate
@@ -139,9 +138,9 @@ def _from_file(path: Path, here: dict[str, Any], kernels: Sequence[str]) -> Stor
 
 def kernels_of(solvers: Sequence[AbstractSolver]) -> tuple[str, ...]:
     """Names of the kernels that predictions for these candidates ask for."""
-    classical = [solver for solver in solvers if solver.fidelity is None]
+    classical = [solver for solver in solvers if not solver.capabilities.quantum]
     names = {KERNELS[type(solver).__name__] for solver in classical}
-    free = [solver.matrix_free for solver in classical]
+    free = [solver.capabilities.matrix_free for solver in classical]
     return tuple(sorted(names | ({"forming"} if any(free) and not all(free) else set())))
 
 
@@ -181,11 +180,10 @@ def _ratios(saved: SavedRun) -> dict[str, list[float]]:
         for line in lines:
             for name, timed in line.timed.items():
                 solver = solvers[name]
-                if not (line.formed or solver.matrix_free):
+                if not (line.formed or solver.capabilities.matrix_free):
                     continue  # What forming took is in the seconds, too.
                 estimate = jax.tree.map(lambda leaf: leaf[0], stacked_estimate([line], machine.dtype))
-                workload = solver.workload(estimate, NO_ENCODING)
-                assert isinstance(workload, ClassicalWorkload), "only classical candidates are timed"
+                workload = classical_workload(solver, estimate)
                 workload = eqx.tree_at(lambda w: w.steps, workload, float(timed.iterations))
                 speed = 1.0
                 if machine.gemm_seconds and line.probe_seconds:

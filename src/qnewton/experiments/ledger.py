@@ -10,12 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from msgspec.structs import replace
 
-from ..core.fastest import fastest
 from ..core.operators import Path
 from ..core.status import Refusal, Status, Verdict
 from ..curvature import Block, Independence
 from ..optim.stages import BlockInfo
 from ..optim.state import StepInfo
+from ..pricing.fastest import fastest
+from ..pricing.gate_times import at_gate_time, break_even_gate_time
+from ..pricing.offers import Offers
 from ..runfile import (
     GateTime,
     NumberKinds,
@@ -27,7 +29,7 @@ from ..runfile import (
     TimedSolve,
     VerdictName,
 )
-from ..scheduling import Hybrid, Plan, Recorded
+from ..scheduling import Hybrid, Plan
 from ..solvers.quantum.outcome import Outcome
 from .estimates import access_record
 from .stages import StageSeconds
@@ -67,7 +69,7 @@ class Ledger:
         self._blocks = tuple(blocks)
         self._stages = stages
         self._gate_times = tuple(gate_times_s)
-        self._quantum = {solver.name: solver.fidelity is not None for solver in hybrid.solvers}
+        self._quantum = {solver.name: solver.capabilities.quantum for solver in hybrid.solvers}
         self.steps: list[StepLine] = []
         self.blocks: list[SystemLine] = []
         # Of every system, under the acting set and as the policy saw it.
@@ -214,8 +216,7 @@ class Ledger:
         choice = names[int(plan.choice[row])]
         # Seconds of a quantum solve are a part that no quantum clock scales, and gate times.
         fixed = np.where(np.isfinite(seconds), np.asarray(plan.fixed_seconds[row], np.float64), 0.0)
-        per_gate = {i: float(seconds[i] - fixed[i]) / self._hybrid.quantum.gate_time_s for i in quantum}
-        room = {i: max(unaided - float(fixed[i]), 0.0) for i in quantum}
+        now = self._hybrid.quantum.gate_time_s
         return SetDecision(
             choice=choice,
             machine="quantum" if self._quantum[choice] else "classical",
@@ -227,9 +228,13 @@ class Ledger:
             copies={names[i]: float(copies[i]) for i in quantum},
             success_probability={names[i]: float(success[i]) for i in quantum},
             clamped={names[i]: bool(plan.clamped[row, i]) for i in quantum},
-            break_even_gate_time_s={names[i]: room[i] / per_gate[i] for i in quantum},
+            break_even_gate_time_s={
+                names[i]: float(break_even_gate_time(unaided, seconds[i], fixed[i], now)) for i in quantum
+            },
             predicted_quantum_seconds_by_gate_time={
-                names[i]: tuple((gate, float(fixed[i]) + per_gate[i] * gate) for gate in self._gate_times)
+                names[i]: tuple(
+                    (gate, float(at_gate_time(seconds[i], fixed[i], now, gate))) for gate in self._gate_times
+                )
                 for i in quantum
             },
         )
@@ -326,22 +331,22 @@ class Ledger:
         quantum = np.asarray([self._quantum[name] for name in names])
         seconds, feasible, log_condition_number, fixed = (np.stack(part) for part in zip(*self._seen, strict=True))
         fixed = np.where(quantum & np.isfinite(seconds), fixed.astype(np.float64), 0.0)
-        factor = np.where(quantum, gate_time_s / self._hybrid.quantum.gate_time_s, 1.0)
-        scaled = fixed + (seconds.astype(np.float64) - fixed) * factor
+        wide = seconds.astype(np.float64)
+        scaled = np.where(quantum, at_gate_time(wide, fixed, self._hybrid.quantum.gate_time_s, gate_time_s), wide)
         shape = len(self.steps), len(self._blocks)
         rows = sum(block.n for block in self._blocks)
         # In the dtype of the systems, in which the choices were made.
         with np.errstate(over="ignore"):
             as_seen = scaled.astype(seconds.dtype)
-        recorded = Recorded(
+        offers = Offers(
             names,
             tuple(quantum.tolist()),
             jnp.asarray(as_seen.reshape(*shape, -1)),
             jnp.asarray(feasible.reshape(*shape, -1)),
             jnp.asarray(log_condition_number.reshape(shape)),
-            jnp.asarray([block.n / rows for block in self._blocks], seconds.dtype),
         )
-        choice, verdict = decisions(self._hybrid.policy, self._workers, recorded)
+        shares = jnp.asarray([block.n / rows for block in self._blocks], seconds.dtype)
+        choice, verdict = decisions(self._hybrid.policy, self._workers, offers, shares)
         solved = verdict != Verdict.NOBODY
         solves = float(np.sum(solve_seconds(self._workers, names, scaled.reshape(*shape, -1), choice, solved)))
         return GateTime(

@@ -10,15 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.fastest import fastest
-from ..core.records import ClassicalWorkload
 from ..core.status import Refusal, Verdict
 from ..hardware import ClassicalMachine, ClassicalProfile, QuantumProfile, load_profile
-from ..planning.assumptions import AbstractAssumptions
+from ..pricing.assumptions import AbstractAssumptions
+from ..pricing.fastest import fastest
+from ..pricing.offers import Offers
+from ..pricing.price import classical_workload, price
 from ..runfile import SystemLine
-from ..scheduling import Hybrid, Recorded
-from ..scheduling.plan import NO_ENCODING, predict
-from ..solvers.krylov.base import AbstractKrylov
+from ..scheduling import Hybrid
 from . import build, checks
 from .estimates import seconds_of, stacked_estimate
 from .options import PolicyOptions, SchedulingOptions
@@ -113,7 +112,7 @@ def _replay(saved: SavedRun, question: Question) -> tuple[Replayed, ...]:
         own.hardware,
         own.gate_time_s,
     )
-    quantum = np.asarray([solver.fidelity is not None for solver in hybrid.solvers])
+    quantum = np.asarray([solver.capabilities.quantum for solver in hybrid.solvers])
     dtype, blocks = saved.options.training.dtype, list(zip(*saved.steps, strict=True))
     log_kappa = jnp.stack([stacked_estimate(lines, dtype).log_condition_number for lines in blocks], axis=1)
     rows = sum(line.n for line in saved.steps[0])
@@ -128,8 +127,8 @@ def _replay(saved: SavedRun, question: Question) -> tuple[Replayed, ...]:
             else np.stack([_anew(lines, hybrid, assumed, classical, dtype) for lines in blocks], axis=1)
         )
         as_seen = jnp.asarray(seconds, dtype)
-        offers = Recorded(hybrid.names, tuple(quantum.tolist()), as_seen, jnp.isfinite(as_seen), log_kappa, shares)
-        choices, verdicts = decisions(hybrid.policy, workers, offers)
+        offers = Offers(hybrid.names, tuple(quantum.tolist()), as_seen, jnp.isfinite(as_seen), log_kappa)
+        choices, verdicts = decisions(hybrid.policy, workers, offers, shares)
         solved = verdicts != Verdict.NOBODY
         best, able = fastest(seconds, np.isfinite(seconds) & ~quantum)
         alone = solve_seconds(workers, hybrid.names, seconds, best, able) if np.all(able) else [np.inf]
@@ -204,25 +203,25 @@ def _anew(
         @eqx.filter_jit
         def seconds(estimates: Any, steps: Any, refusals: Any = refusals, formed: bool = formed) -> Any:
             def one(estimate: Any, steps: Any) -> Any:
-                factors = []
-                for i, solver in enumerate(hybrid.solvers):
-                    alone = 1.0
-                    if isinstance(solver, AbstractKrylov):
-                        workload = solver.workload(estimate, NO_ENCODING)
-                        assert isinstance(workload, ClassicalWorkload), "Krylov solvers are classical"
-                        alone = workload.steps
-                    factors.append(jnp.where(steps[i] > 0, steps[i] / alone, 1))
-                return predict(
+                # The ratio of what was expected then to what the estimate alone lets expect.
+                factors = [
+                    jnp.where(taken > 0, taken / classical_workload(solver, estimate).steps, 1)
+                    if solver.capabilities.iterative
+                    else jnp.ones_like(taken)
+                    for solver, taken in zip(hybrid.solvers, steps, strict=True)
+                ]
+                offers = price(
                     estimate,
                     hybrid.solvers,
-                    assumed,
+                    (assumed,),
                     classical,
                     hybrid.quantum,
-                    refusals,
-                    formed,
-                    jnp.stack(factors),
-                    hybrid.solves,
-                )[0]
+                    refusals=refusals,
+                    formed=formed,
+                    factors=jnp.stack(factors),
+                    solves=hybrid.solves,
+                )
+                return offers.seconds[0]
 
             return jax.vmap(one)(estimates, steps)
 

@@ -10,7 +10,7 @@ from ..core.limits import EXACT_UP_TO
 from ..core.records import System
 from ..estimation import BlockSpectrum, block_spectrum
 from ..optim.spectra import spectrum
-from ..planning.matrix import read_matrices, symmetric_part
+from ..pricing.matrix import read_matrices, symmetric_part
 from ..runfile import read_config
 from . import build
 from .saved import train_options

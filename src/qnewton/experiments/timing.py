@@ -65,7 +65,7 @@ class SolveTimer:
             able = [
                 i
                 for i, solver in enumerate(self._hybrid.solvers)
-                if solver.fidelity is None and bool(info.plan.feasible[0, i])
+                if not solver.capabilities.quantum and bool(info.plan.feasible[0, i])
             ]
             scale = jnp.asarray(info.damping_scale)
             base = None
@@ -116,7 +116,7 @@ class SolveTimer:
 
         def whole(params: PyTree, batch: Batch, scale: Float[Array, ""]) -> Any:
             system, gradient = system_of(params, batch, scale)
-            if solver.matrix_free:
+            if solver.capabilities.matrix_free:
                 return _solved(solver, lx.TaggedLinearOperator(system.operator, _tag(solver)), gradient)
             return _solved(solver, lx.MatrixLinearOperator(system.matrix, _tag(solver)), gradient)
 
@@ -124,9 +124,9 @@ class SolveTimer:
 
 
 def _tag(solver: AbstractSolver) -> object:
-    if solver.needs_definite:
+    if solver.capabilities.needs_definite:
         return lx.positive_semidefinite_tag
-    return lx.symmetric_tag if solver.needs_symmetric else ()
+    return lx.symmetric_tag if solver.capabilities.needs_symmetric else ()
 
 
 def _solved(

@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
-from ..scheduling import AbstractPolicy, Machine, Recorded, StepSchedule, decide, decide_makespan, schedule_step
+from ..pricing.offers import Offers
+from ..pricing.policies import AbstractPolicy
+from ..scheduling import Machine, StepSchedule, decide, decide_makespan, schedule_step
 from .options import PolicyOptions
 
 
@@ -81,17 +85,20 @@ def vanishing(words: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def decisions(policy: AbstractPolicy, workers: Workers | None, recorded: Recorded) -> tuple[np.ndarray, np.ndarray]:
+def decisions(
+    policy: AbstractPolicy, workers: Workers | None, offers: Offers, shares: np.ndarray | Array
+) -> tuple[np.ndarray, np.ndarray]:
     """What a training with these predictions would have decided, `[steps, blocks]`: candidates, and a `Verdict` each.
 
     Args:
         policy: `Assigned()` where there are workers.
         workers: that the blocks are dealt out to; None where the policy decides by itself.
-        recorded: the predictions.
+        offers: what was predicted, as of `scheduling.decide`.
+        shares: of the blocks, likewise.
     """
     if workers is not None:
-        return decide_makespan(workers.at, recorded)
-    choice, verdict = decide(policy, recorded)
+        return decide_makespan(workers.at, offers)
+    choice, verdict = decide(policy, offers, jnp.asarray(shares))
     return np.asarray(choice), np.asarray(verdict)
 
 

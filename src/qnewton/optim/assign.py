@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..scheduling import Assigned, Hybrid
+from ..pricing.policies import Assigned
+from ..scheduling import Hybrid
 from ..scheduling.makespan import Machine, StepSchedule, schedule_step
 from .state import NewtonState
 

@@ -13,7 +13,7 @@ from ..core.operators import Path
 from ..core.records import System
 from ..curvature import Point
 from ..estimation import Remembered
-from ..scheduling import Turn
+from ..pricing.policies import Turn
 from .stages import BlockInfo, stackable
 
 

@@ -14,8 +14,8 @@ from ..core.memory import available_bytes, readable, suspended_checks
 from ..core.trees import check_params
 from ..curvature import Batch, Block, GaussNewton, Objective, selected, whole
 from ..curvature.objective import check_objective
-from ..scheduling import Hybrid
-from ..solvers import AbstractSolver
+from ..scheduling import Hybrid, scheduler_in
+from ..solvers import capabilities_of
 from .newton import newton
 
 # The user's own step differs from the one planned here in what surrounds the update: by up to 2 % of the plan, in plans
@@ -216,8 +216,9 @@ def _allowed(planned: int) -> int:
 def _blocks(params: PyTree, options: Mapping[str, Any]) -> tuple[BlockMemory, ...]:
     curvature = options.get("curvature") or GaussNewton()
     solver = options.get("solver") or Hybrid()
-    matrix_free = (isinstance(solver, AbstractSolver) and solver.matrix_free) or (
-        isinstance(solver, Hybrid) and solver.never_forms(floor=curvature.semidefinite)
+    scheduler = scheduler_in(solver)
+    matrix_free = capabilities_of(solver).matrix_free or (
+        scheduler is not None and scheduler.never_forms(floor=curvature.semidefinite)
     )
     itemsize = jax.tree.leaves(params)[0].dtype.itemsize
 

@@ -13,7 +13,8 @@ from ..conditioning import AbstractConditioner, AbstractMetric, Damp, Levenberg,
 from ..core.records import System
 from ..core.trees import ravel
 from ..curvature import Block
-from ..scheduling import Hybrid
+from ..scheduling import scheduler_in
+from ..solvers import capabilities_of
 from .assembly import joined
 
 FEW = 100
@@ -39,9 +40,10 @@ def is_fit(params: PyTree) -> bool:
 
 def needs_layers(solver: lx.AbstractLinearSolver) -> bool:
     """Whether the solver is preconditioned through layers, of which a block in other units has none."""
-    if isinstance(solver, Hybrid):
-        return any(needs_layers(candidate) for candidate in solver.solvers)
-    return getattr(getattr(solver, "preconditioner", None), "through_layers", False)
+    scheduler = scheduler_in(solver)
+    if scheduler is not None:
+        return any(candidate.capabilities.needs_layers for candidate in scheduler.solvers)
+    return capabilities_of(solver).needs_layers
 
 
 def damping_of(

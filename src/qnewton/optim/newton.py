@@ -24,10 +24,10 @@ from ..curvature.checks import check_batch
 from ..curvature.flat import StandInHessian, linear_in_outputs
 from ..curvature.loss_scale import LossScale
 from ..estimation import Reuse
-from ..scheduling import Executed, Hybrid, Plan, Turn
-from ..scheduling.policies.base import remembered as chosen_last
-from ..solvers import AbstractSolver, Dual
-from ..solvers.krylov.base import AbstractKrylov
+from ..pricing.policies import Turn
+from ..pricing.policies.base import remembered as chosen_last
+from ..scheduling import Executed, Hybrid, Plan, scheduler_in
+from ..solvers import capabilities_of
 from ..solvers.refusals import check_linear_solver
 from .adaptation import AbstractAdaptation, LevenbergMarquardt
 from .arguments import check_arguments, check_numbers
@@ -133,15 +133,15 @@ def newton(
             "newton got where=..., and the damping follows the decrease that a step predicts: blocks without a system "
             "predict none. Use adaptation=Fixed(), without a step rule"
         )
-    if warm_start and not isinstance(solver, (AbstractKrylov, lx.CG, lx.BiCGStab, lx.GMRES)):
+    able, scheduler = capabilities_of(solver), scheduler_in(solver)
+    if warm_start and not able.warm_start:
         raise ValueError(
             f"warm_start=True, and the solver {type(solver).__name__} takes no first guess: use CG or MINRES"
         )
-    matrix_free = isinstance(solver, AbstractSolver) and solver.matrix_free
-    reuse = solver.estimator if isinstance(solver, Hybrid) and isinstance(solver.estimator, Reuse) else None
-    remembers = isinstance(solver, Hybrid) and solver.policy.remembers
-    counts = isinstance(solver, Hybrid) and solver.iterates
-    never_forms = matrix_free or (isinstance(solver, Hybrid) and solver.never_forms(floor=curvature.semidefinite))
+    reuse = scheduler.estimator if scheduler is not None and isinstance(scheduler.estimator, Reuse) else None
+    remembers = scheduler is not None and scheduler.policy.remembers
+    counts = scheduler is not None and scheduler.iterates
+    never_forms = able.matrix_free or (scheduler is not None and scheduler.never_forms(floor=curvature.semidefinite))
     adapted = step is None and adaptation.tries and not needs_layers(solver)
     shifted = objective.l2 + curvature.shift > 0
     per_block = step is None and adaptation.tries and adaptation.per_block
@@ -174,10 +174,10 @@ def newton(
         return NewtonState(zero, scale, radius, unit, last, systems, starts, estimates, choices, factors, metrics, info)
 
     def first_turns(blocks: Sequence[Block], dtype: jnp.dtype) -> list[Turn | None]:
-        if not isinstance(solver, Hybrid):
+        if scheduler is None:
             return [None] * len(blocks)
         rows = sum(block.n for block in blocks)
-        return [solver.first_turn(block.n / rows, dtype) for block in blocks]
+        return [scheduler.first_turn(block.n / rows, dtype) for block in blocks]
 
     def blank_system(block: Block, dtype: jnp.dtype) -> System:
         floor = jnp.zeros((), dtype) if curvature.semidefinite else None
@@ -202,7 +202,7 @@ def newton(
         # One per size. Also refuses, before any work, a solver that needs definiteness where nothing can be proven.
         plans = (
             {}
-            if matrix_free
+            if able.matrix_free
             else {b.n: jax.eval_shape(lambda b=b: plan_of(b)) for b in {b.n: b for b in blocks}.values()}
         )
 
@@ -283,8 +283,8 @@ def newton(
         rate = rate.astype(gradients[0].dtype)
 
         kept, age, taken = state.systems, state.count % refresh, curvature
-        # `Dual` needs a root, which a Hessian does not have.
-        if isinstance(curvature, GaussNewton) and not isinstance(solver, Dual):
+        # A Hessian has no square root.
+        if isinstance(curvature, GaussNewton) and not able.needs_root:
             taken = StandInHessian() if linear_in_outputs(objective, params, batch, key) else curvature
         if refresh > 1:
             kept = jax.lax.cond(age == 0, lambda: tuple(formed(taken, point, block) for block in blocks), lambda: kept)
@@ -336,9 +336,9 @@ def newton(
             else ()
         )
         factors = ()
-        if counts and isinstance(solver, Hybrid):
+        if counts and scheduler is not None:
             factors = tuple(
-                solver.observed(last, info.plan, info.iterations)
+                scheduler.observed(last, info.plan, info.iterations)
                 for info, last in zip(infos, state.factors, strict=True)
                 if info.plan is not None
             )
@@ -379,7 +379,7 @@ def newton(
             failed = [(info.status == Status.NOT_SOLVED) & (info.damping > 0) for info in infos]
             following_scale = trial.adapted(adaptation, scale, accepted)
             # Rounding of products does not grow with the rows as that of a factorisation does.
-            rows = [1 if matrix_free else block.n for block in blocks]
+            rows = [1 if able.matrix_free else block.n for block in blocks]
             scale = adaptation.after_solves(scale, following_scale, jnp.stack(failed), rows)
             infos = [
                 dataclasses.replace(info, reduction_ratio=own) for info, own in zip(infos, trial.ratios, strict=True)

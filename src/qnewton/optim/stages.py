@@ -13,9 +13,9 @@ from ..core.powers_of_two import unit_of
 from ..core.records import System, SystemEstimate
 from ..core.status import Status, Verdict
 from ..curvature.layer_operator import LayerOperator
-from ..scheduling import Executed, Hybrid, Plan, Turn
-from ..solvers import AbstractSolver, Cholesky
-from ..solvers.krylov.base import AbstractKrylov
+from ..pricing.policies import Turn
+from ..scheduling import Executed, Plan, scheduler_in
+from ..solvers import capabilities_of
 from .correction import Correction, corrected, proven_decrease
 from .reduction import solve_on_support
 
@@ -67,13 +67,13 @@ def in_units_only(coordinates: AbstractCoordinates) -> bool:
 
 def leaves_unformed(solver: lx.AbstractLinearSolver, system: System) -> bool:
     """Whether the solver gets the block as an operator, and conditioning sees it as one."""
-    if isinstance(solver, AbstractSolver) and solver.matrix_free:
-        return True
-    if isinstance(solver, Hybrid):
-        return solver.keeps_unformed(floor=system.eigenvalue_floor is not None)
-    # Forms the triangle that it needs itself. Of other operators the largest entry costs as much as the matrix.
-    shifted = system.operator
-    return isinstance(solver, Cholesky) and isinstance(shifted, Shifted) and isinstance(shifted.base, LayerOperator)
+    scheduler = scheduler_in(solver)
+    if scheduler is not None:
+        return scheduler.keeps_unformed(floor=system.eigenvalue_floor is not None)
+    able = capabilities_of(solver)
+    # Who needs no matrix and takes no operator forms the triangle of a layer's block. Of other operators the largest
+    # entry costs as much as the matrix.
+    return able.matrix_free or (not able.needs_matrix and _layer_of(system.operator) is not None)
 
 
 def stackable(solver: lx.AbstractLinearSolver, system: System) -> System | None:
@@ -86,12 +86,18 @@ def stackable(solver: lx.AbstractLinearSolver, system: System) -> System | None:
     if isinstance(shifted, lx.MatrixLinearOperator):
         return system
     unformed = leaves_unformed(solver, system)
-    if isinstance(shifted, Shifted) and isinstance(shifted.base, LayerOperator):
-        # The root is a closure; of the solvers that take operators, these do not ask for it.
-        if not unformed or isinstance(solver, (Cholesky, AbstractKrylov)):
-            return eqx.tree_at(lambda s: s.operator.base, system, shifted.base.rootless())
+    layer = _layer_of(shifted)
+    if layer is not None:
+        # The root is a closure, which who does not ask for it can do without. A scheduler may ask for it.
+        if not unformed or (scheduler_in(solver) is None and not capabilities_of(solver).needs_root):
+            return eqx.tree_at(lambda s: s.operator.base, system, layer.rootless())
         return None
     return None if unformed else system.formed()
+
+
+def _layer_of(operator: lx.AbstractLinearOperator) -> LayerOperator | None:
+    """The single layer that a damped block is of, where it is of one."""
+    return operator.base if isinstance(operator, Shifted) and isinstance(operator.base, LayerOperator) else None
 
 
 def solve_block(
@@ -149,10 +155,10 @@ def solve_block(
         options["estimate"] = estimate
     if turn is not None:
         options["turn"] = turn
-    state = None
-    if isinstance(operator, lx.MatrixLinearOperator) and isinstance(solver, Hybrid) and correction is None:
+    state, scheduler = None, scheduler_in(solver)
+    if isinstance(operator, lx.MatrixLinearOperator) and scheduler is not None and correction is None:
         operator = lx.MatrixLinearOperator(operator.matrix, _tags(solver, system))
-        value, _, stats = solver.compute(solver.init(operator, options | {"once": True}), gradient, options)
+        value, _, stats = scheduler.compute(scheduler.init(operator, options | {"once": True}), gradient, options)
         plan, iterations, executed = stats["plan"], stats["num_steps"], stats["executed"]
     elif isinstance(operator, lx.MatrixLinearOperator):
         operator = lx.MatrixLinearOperator(operator.matrix, _tags(solver, system))
@@ -163,13 +169,13 @@ def solve_block(
         value, _, stats = solver.compute(state, gradient, options | guess)
         plan, executed = stats.get("plan"), stats.get("executed")
         iterations = jnp.asarray(stats.get("num_steps", 0), jnp.int32)
-    elif isinstance(solver, Hybrid):
+    elif scheduler is not None:
         # Called directly as below; on the whole block, since a plan is for one size.
-        value, _, stats = solver.compute(solver.init(operator, options), gradient, options)
+        value, _, stats = scheduler.compute(scheduler.init(operator, options), gradient, options)
         plan, iterations, executed = stats["plan"], stats["num_steps"], stats["executed"]
     else:
         # A factorisation costs the cube of the size, products only the size itself.
-        every = 4 if isinstance(solver, AbstractSolver) and solver.matrix_free else 1
+        every = 4 if capabilities_of(solver).matrix_free else 1
 
         def solve(
             cut: lx.AbstractLinearOperator, vector: Float[Array, " m"], guess: Float[Array, " m"] | None
@@ -277,6 +283,6 @@ def _tags(solver: lx.AbstractLinearSolver, system: System) -> object:
     # `Hybrid` finds out about definiteness itself. A plain solver gets the benefit of the floor, though whether it was
     # proven for this batch is known at run time only: the residual tells. One that needs definiteness where nothing can
     # be proven (lineax.Cholesky on a Hessian) refuses at trace time.
-    if system.eigenvalue_floor is not None and not isinstance(solver, Hybrid):
+    if system.eigenvalue_floor is not None and scheduler_in(solver) is None:
         return lx.positive_semidefinite_tag
     return lx.symmetric_tag if system.symmetric else ()

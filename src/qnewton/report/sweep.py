@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..core.fastest import fastest
+from ..pricing.fastest import fastest
 from ..runfile import Run, SetDecision
 from . import derive
 

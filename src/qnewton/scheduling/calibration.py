@@ -24,9 +24,9 @@ from ..hardware import (
     unformed_kernel,
 )
 from ..hardware.measure import at_once
+from ..pricing.price import forming
 from ..solvers import AbstractSolver
-from .candidates import check_candidate, measured_as
-from .plan import forming
+from .candidates import check_candidate
 from .yardsticks import dense, layer
 
 DEFAULT_SIZES = (8, 32, 128, 384, 1024)
@@ -115,13 +115,13 @@ calibrate_once = _Once()
 @at_once()
 def _measure(solvers: Sequence[AbstractSolver], dtype: str, sizes: Sequence[int], repeats: int) -> ClassicalMachine:
     samples: dict[str, list[_Sample]] = {}
-    for solver in map(measured_as, solvers):
+    for solver in (one.measured_as for one in solvers):
         workload = solver.workload(*_nominal(dense(1, dtype)))
         if isinstance(workload, ClassicalWorkload) and workload.kernel not in samples:
             samples.update(_of_solver(solver, dtype, sizes))
-    classical = [solver.matrix_free for solver in solvers if solver.fidelity is None]
+    classical = [solver.capabilities.matrix_free for solver in solvers if not solver.capabilities.quantum]
     # Blocks stay unformed only for a solver that leaves them so, and are then formed only for one that does not.
-    if any(solver.matrix_free for solver in solvers) and not all(classical):
+    if any(solver.capabilities.matrix_free for solver in solvers) and not all(classical):
         operators = [layer(n, dtype) for n in sizes]
         samples["forming"] = [_Sample(_form, o, forming(_nominal(o)[0])) for o in operators]
     everything = [sample for kernel in samples.values() for sample in kernel]
@@ -146,7 +146,7 @@ def _of_solver(solver: AbstractSolver, dtype: str, sizes: Sequence[int]) -> "dic
     A product with the one and with the other differ in more than their counts, and no curve goes through both. What
     takes only one of the two has one curve.
     """
-    yardsticks = [dense, layer] if solver.matrix_free else [dense]
+    yardsticks = [dense, layer] if solver.capabilities.matrix_free else [dense]
     found: dict[str, list[_Sample]] = {}
     for yardstick in yardsticks:
         if solver.refuses(yardstick(1, dtype)) == Refusal.NONE:
@@ -155,7 +155,7 @@ def _of_solver(solver: AbstractSolver, dtype: str, sizes: Sequence[int]) -> "dic
                 operator = yardstick(n, dtype)
                 workload = solver.workload(*_nominal(operator))
                 assert isinstance(workload, ClassicalWorkload)
-                multiplied = solver.matrix_free and yardstick is dense
+                multiplied = solver.capabilities.matrix_free and yardstick is dense
                 samples.append(_Sample(functools.partial(_solve, solver), operator, workload, multiplied=multiplied))
             kernel = samples[0].kernel
             found[unformed_kernel(kernel) if found else kernel] = samples

@@ -17,15 +17,15 @@ from ..core.status import Refusal, Verdict
 from ..core.trees import ravel, unravel
 from ..estimation import AbstractEstimator, Automatic
 from ..hardware import ClassicalMachine, QuantumMachine
-from ..planning.assumptions import AbstractAssumptions, paper
+from ..pricing.assumptions import AbstractAssumptions, paper
+from ..pricing.policies import AbstractPolicy, Fastest, Turn
+from ..pricing.price import price
 from ..solvers import LU, QLSA, AbstractSolver, Cholesky
 from ..solvers.flat import dtype_of, without_tags
-from ..solvers.krylov.base import AbstractKrylov
 from ..solvers.verified import verifies
 from .calibration import calibrate_once
 from .candidates import check_candidate
 from .plan import Executed, Plan, make_plan
-from .policies import AbstractPolicy, Fastest, Turn
 from .union import StateUnion
 
 
@@ -141,11 +141,11 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         """
         estimators = [self.estimator] if self.second is None else [self.estimator, self.second]
         needed = any(estimator.needs_matrix(floor=floor) for estimator in estimators)
-        return any(solver.matrix_free for solver in self.solvers) and not needed
+        return any(solver.capabilities.matrix_free for solver in self.solvers) and not needed
 
     def never_forms(self, *, floor: bool) -> bool:
         """Whether no candidate needs a matrix either, so that blocks may be larger than memory."""
-        return self.keeps_unformed(floor=floor) and all(solver.matrix_free for solver in self.solvers)
+        return self.keeps_unformed(floor=floor) and all(solver.capabilities.matrix_free for solver in self.solvers)
 
     def first_turn(self, share: float, dtype: jnp.dtype) -> Turn:
         """A block's place in the first step.
@@ -159,7 +159,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
     @property
     def iterates(self) -> bool:
         """Whether a candidate's cost depends on iterations, which observed counts correct from step to step."""
-        return any(isinstance(solver, AbstractKrylov) for solver in self.solvers)
+        return any(solver.capabilities.iterative for solver in self.solvers)
 
     def observed(
         self, factors: Float[Array, " candidates"], plan: Plan, iterations: Int[Array, ""]
@@ -202,20 +202,22 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
                 f"the system is {dtype} and the classical machine was calibrated for {classical.dtype}: calibrate with "
                 f"qnewton.calibrate(solvers, dtype={dtype!r})"
             )
-        return make_plan(
-            self.estimator(system) if estimate is None else estimate,
+        estimate = self.estimator(system) if estimate is None else estimate
+        # Of a system that nobody comes back to, what a prior hopes for would never be put right.
+        turn = self._turn([1.0] * len(self.solvers), 1.0, system.like.dtype) if turn is None else turn
+        offers = price(
+            estimate,
             self.solvers,
             self.assumptions,
             classical,
             self.quantum,
-            self.policy,
             refusals=[self._refusal(i, system) for i in range(len(self.solvers))],
             formed=system.is_formed,
+            factors=turn.factors,
             solves=self.solves,
-            # Of a system that nobody comes back to, what a prior hopes for would never be put right.
-            turn=self._turn([1.0] * len(self.solvers), 1.0, system.like.dtype) if turn is None else turn,
-            second=None if self.second is None else self.second(system),
         )
+        second = None if self.second is None else self.second(system)
+        return make_plan(estimate, offers, self.policy, turn, second)
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> HybridState:
         """Plan the system and factorise it with the chosen candidate.
@@ -319,19 +321,20 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
 
     @property
     def _priors(self) -> tuple[float, ...]:
-        return tuple(solver.prior if isinstance(solver, AbstractKrylov) else 1.0 for solver in self.solvers)
+        return tuple(solver.prior for solver in self.solvers)
 
     def _refusal(self, i: int, system: System) -> Refusal:
-        if self.solvers[i].needs_symmetric and not system.symmetric:
+        if self.solvers[i].capabilities.needs_symmetric and not system.symmetric:
             return Refusal.NOT_SYMMETRIC
         return self.solvers[i].refuses(system.operator)
 
     def _tag(self, i: int, symmetric: bool) -> object:
         # Tags are static and the choice is not: each branch claims what its solver needs, and the plan admits a solver
         # that needs definiteness only where the estimate found it, and one that needs symmetry only where it is.
-        if self.solvers[i].needs_definite:
+        needs = self.solvers[i].capabilities
+        if needs.needs_definite:
             return lx.positive_semidefinite_tag
-        return lx.symmetric_tag if symmetric or self.solvers[i].needs_symmetric else ()
+        return lx.symmetric_tag if symmetric or needs.needs_symmetric else ()
 
     def _init(
         self, i: int, matrix: Float[Array, "n n"], symmetric: bool, estimate: SystemEstimate, verify: bool
@@ -355,7 +358,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         solver, tag = self.solvers[i], self._tag(i, symmetric)
         if solver.refuses(operator):
             return _not_solved(vector)
-        if solver.matrix_free and not isinstance(operator, lx.MatrixLinearOperator):
+        if solver.capabilities.matrix_free and not isinstance(operator, lx.MatrixLinearOperator):
             tagged = lx.TaggedLinearOperator(operator, tag)
         else:
             tagged = lx.MatrixLinearOperator(operator.as_matrix(), tag)
@@ -375,6 +378,11 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
                 for i in range(len(self.solvers))
             ]
         )
+
+
+def scheduler_in(solver: lx.AbstractLinearSolver) -> Hybrid | None:
+    """The solver where it is a scheduler, which wants to know a system's place in the training; else None."""
+    return solver if isinstance(solver, Hybrid) else None
 
 
 _Solved = tuple[Float[Array, " n"], lx.RESULTS, Int[Array, ""], Executed]

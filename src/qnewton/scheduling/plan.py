@@ -1,24 +1,15 @@
 """What a system would cost on every candidate, and the choice: the record between estimation and the solve."""
 
-import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ..core.records import ClassicalWorkload, Encoding, SystemEstimate
+from ..core.records import SystemEstimate
 from ..core.status import Refusal, Verdict
-from ..hardware import ClassicalMachine, QuantumMachine
-from ..planning.assumptions import AbstractAssumptions
-from ..planning.clock import Clock
-from ..solvers import AbstractSolver
-from ..solvers.krylov.base import AbstractKrylov
-from .candidates import charged_for, quantum_part
-from .policies import AbstractPolicy, Offers, Turn
-
-NO_ENCODING = Encoding(condition_number=1.0, subnormalisation=1.0)
+from ..pricing.offers import Offers
+from ..pricing.policies import AbstractPolicy, Turn
 
 
 class Plan(eqx.Module):
@@ -85,129 +76,37 @@ class Executed(eqx.Module):
 
 
 def make_plan(
-    estimate: SystemEstimate,
-    solvers: Sequence[AbstractSolver],
-    assumptions: Sequence[AbstractAssumptions],
-    classical: ClassicalMachine,
-    quantum: QuantumMachine,
-    policy: AbstractPolicy,
-    *,
-    refusals: Sequence[Refusal],
-    formed: bool,
-    turn: Turn,
-    solves: int = 1,
-    second: SystemEstimate | None = None,
+    estimate: SystemEstimate, offers: Offers, policy: AbstractPolicy, turn: Turn, second: SystemEstimate | None = None
 ) -> Plan:
-    """Predict every candidate under every assumption set, and choose.
+    """Choose under every assumption set.
 
     Args:
         estimate: the system's numbers.
-        solvers: the candidates.
-        assumptions: the sets.
-        classical: the calibrated machine.
-        quantum: the modelled machine.
+        offers: what `pricing.price` made of them, `[sets, candidates]`.
         policy: how predictions become a choice.
-        refusals: per candidate, what is known without computing anything.
-        formed: whether the matrix is at hand. Where it is not, classical candidates that need it are charged for
-            forming it; quantum ones for what the assumption set charges them for.
         turn: the system's place in the training.
-        solves: right-hand sides that one set-up serves.
         second: another estimator's numbers, to be kept beside.
     """
-    rows = [
-        predict(estimate, solvers, assumed, classical, quantum, refusals, formed, turn.factors, solves)
-        for assumed in assumptions
-    ]
-    seconds, fixed, refusal, queries, copies, success, clamped, steps = (jnp.stack(c) for c in zip(*rows, strict=True))
-    feasible = refusal == Refusal.NONE
-    names = tuple(solver.name for solver in solvers)
-    # Whoever runs as somebody else at some fidelity has a machine of his own.
-    modelled = tuple(solver.fidelity is not None for solver in solvers)
-    choices = [
-        policy.choose(Offers(names, modelled, s, f, estimate.log_condition_number), turn.under(row))
-        for row, (s, f) in enumerate(zip(seconds, feasible, strict=True))
-    ]
+    choices = [policy.choose(offers.under(row), turn.under(row)) for row in range(len(offers.seconds))]
     passed_over = jnp.stack([choice.refusal for choice in choices])
     return Plan(
-        estimate,
-        seconds,
-        fixed,
-        feasible,
-        jnp.where(feasible, passed_over, refusal),
-        queries,
-        copies,
-        success,
-        steps[0],
-        clamped,
+        estimate=estimate,
+        predicted_seconds=offers.seconds,
+        fixed_seconds=_priced(offers.fixed_seconds),
+        feasible=offers.feasible,
+        refusal=jnp.where(offers.feasible, passed_over, _priced(offers.refusal)),
+        queries=_priced(offers.queries),
+        copies=_priced(offers.copies),
+        success_probability=_priced(offers.success_probability),
+        expected_steps=_priced(offers.expected_steps),
+        clamped=_priced(offers.clamped),
         choice=jnp.stack([choice.index for choice in choices]),
         verdict=jnp.stack([choice.verdict for choice in choices]),
         second=second,
     )
 
 
-def predict(
-    estimate: SystemEstimate,
-    solvers: Sequence[AbstractSolver],
-    assumed: AbstractAssumptions,
-    classical: ClassicalMachine,
-    quantum: QuantumMachine,
-    refusals: Sequence[Refusal],
-    formed: bool,
-    factors: Float[Array, " candidates"] | None = None,
-    solves: int = 1,
-) -> tuple[Array, ...]:
-    """One row of a `Plan` before anybody chooses; arguments as of `make_plan`, `factors` as in `Turn`.
-
-    Returns:
-        `[candidates]` each: seconds, the part of them that no quantum clock scales, refusal, queries, copies, success
-        probability, whether the condition number was clamped, and the expected steps.
-    """
-    dtype = estimate.max_entry.dtype
-    finite = jnp.isfinite(estimate.frobenius_norm)
-    columns = []
-    for i, (solver, known) in enumerate(zip(solvers, refusals, strict=True)):
-        steps: Any = 0.0
-        # The first that holds is the reason.
-        reasons = [(Refusal.NOT_FINITE, ~finite), *([] if known == Refusal.NONE else [(known, jnp.asarray(True))])]
-        if solver.needs_definite:
-            definite = estimate.presumed_definite if solver.notices_indefinite else estimate.definite
-            reasons.append((Refusal.NOT_DEFINITE, ~definite))
-        quantum_side = quantum_part(solver)
-        if quantum_side is not None:
-            built_for = charged_for(solver, estimate)
-            charge = assumed.charge(quantum_side[0], built_for, quantum_side[1], Clock.of(quantum))
-            numbers = charge.seconds, charge.fixed_seconds, charge.queries, charge.copies, charge.success_probability
-            clamped = charge.clamped
-            reasons.append((Refusal.NO_CONDITION_NUMBER, ~jnp.isfinite(jnp.exp(built_for.log_condition_number))))
-            reasons.append((Refusal.OUT_OF_RANGE, ~charge.valid))
-        else:
-            workload = solver.workload(estimate, NO_ENCODING)
-            if not isinstance(workload, ClassicalWorkload):
-                raise TypeError(
-                    f"{solver.name} states a {type(workload).__name__} and calls itself classical: subclass "
-                    "qnewton.AbstractQuantumSolver, or state a ClassicalWorkload"
-                )
-            if isinstance(solver, AbstractKrylov):
-                corrected = workload.steps if factors is None else jnp.maximum(workload.steps * factors[i], 1)
-                workload = dataclasses.replace(workload, steps=corrected)
-            steps = workload.steps
-            seconds = classical.seconds(workload.amortised(solves), formed=formed)
-            if not (formed or solver.matrix_free):
-                seconds = seconds + classical.seconds(forming(estimate)) / solves
-            numbers, clamped = (seconds, 0.0, 0.0, 0.0, 1.0), False
-        reasons.append((Refusal.NO_PREDICTION, ~jnp.isfinite(numbers[0])))
-        # Not `jnp.select`, which looks for the first by a reduction: a kernel each, where all of this is one.
-        refusal = jnp.int32(Refusal.NONE)
-        for code, holds in reversed(reasons):
-            refusal = jnp.where(holds, jnp.int32(code), refusal)
-        seconds, *others = (jnp.asarray(number, dtype) for number in numbers)
-        seconds = jnp.where(refusal == Refusal.NONE, seconds, jnp.inf)
-        reached = jnp.asarray(steps, dtype)
-        columns.append((seconds, others[0], refusal, *others[1:], jnp.asarray(clamped, bool), reached))
-    return tuple(jnp.stack(column) for column in zip(*columns, strict=True))
-
-
-def forming(estimate: SystemEstimate) -> ClassicalWorkload:
-    """Forming the matrix of a system that is not: what a classical candidate that needs it pays besides its own."""
-    cost = estimate.access.forming
-    return ClassicalWorkload(kernel="forming", flops=cost.flops, bytes=cost.bytes)
+def _priced(numbers: Array | None) -> Array:
+    """Numbers that only a recorded training's offers are without."""
+    assert numbers is not None, "a plan is made of what `price` returned"
+    return numbers

@@ -6,39 +6,26 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-from ..core.fastest import fastest
 from ..core.status import Verdict
+from ..pricing.fastest import fastest
+from ..pricing.offers import Offers
+from ..pricing.policies import AbstractPolicy, Turn
+from ..pricing.policies.base import NONE_YET, remembered
 from .makespan import Machine, schedule_step
-from .policies import AbstractPolicy, Offers, Turn
-from .policies.base import NONE_YET, remembered
-
-
-class Recorded(eqx.Module):
-    """The predictions of a training under one assumption set, in the dtype of the run.
-
-    Attributes:
-        names, quantum: of the candidates, as in `Offers`.
-        seconds, feasible, log_condition_number: as in `Offers`, for every step and block.
-        shares: of the blocks, as in `Turn`.
-    """
-
-    names: tuple[str, ...] = eqx.field(static=True)
-    quantum: tuple[bool, ...] = eqx.field(static=True)
-    seconds: Float[Array, "steps blocks candidates"]
-    feasible: Bool[Array, "steps blocks candidates"]
-    log_condition_number: Float[Array, "steps blocks"]
-    shares: Float[Array, " blocks"]
 
 
 @eqx.filter_jit
-def decide(policy: AbstractPolicy, recorded: Recorded) -> tuple[Int[Array, "steps blocks"], Int[Array, "steps blocks"]]:
+def decide(
+    policy: AbstractPolicy, offers: Offers, shares: Float[Array, " blocks"]
+) -> tuple[Int[Array, "steps blocks"], Int[Array, "steps blocks"]]:
     """What a policy chooses, step after step: as a training with these predictions would have.
 
     Args:
         policy: any but `Assigned`, whose choices are not its own.
-        recorded: the predictions.
+        offers: of every step and block under one assumption set `[steps, blocks, candidates]`, in the run's dtype.
+        shares: of the blocks, as in `Turn`.
 
     Returns:
         The chosen candidates, and a `Verdict` for each.
@@ -47,28 +34,28 @@ def decide(policy: AbstractPolicy, recorded: Recorded) -> tuple[Int[Array, "step
     def step(last: Int[Array, " blocks"], now: tuple[Array, Array, Array]) -> tuple[Array, tuple[Array, Array]]:
         def block(s: Array, f: Array, kappa: Array, last: Array, share: Array) -> tuple[Array, Array, Array]:
             turn = Turn(last, share)
-            choice = policy.choose(Offers(recorded.names, recorded.quantum, s, f, kappa), turn)
+            choice = policy.choose(Offers(offers.names, offers.quantum, s, f, kappa), turn)
             return choice.index, choice.verdict, remembered(choice.index, choice.verdict, last)
 
-        index, verdict, last = jax.vmap(block)(*now, last, recorded.shares)
+        index, verdict, last = jax.vmap(block)(*now, last, shares)
         return last, (index, verdict)
 
-    first = jnp.full(recorded.shares.shape, NONE_YET, jnp.int32)
-    steps = recorded.seconds, recorded.feasible, recorded.log_condition_number
+    first = jnp.full(shares.shape, NONE_YET, jnp.int32)
+    steps = offers.seconds, offers.feasible, offers.log_condition_number
     return jax.lax.scan(step, first, steps)[1]
 
 
-def decide_makespan(machines: Callable[[int], Sequence[Machine]], recorded: Recorded) -> tuple[np.ndarray, np.ndarray]:
+def decide_makespan(machines: Callable[[int], Sequence[Machine]], offers: Offers) -> tuple[np.ndarray, np.ndarray]:
     """The same of a training whose blocks `assign` dealt out between the steps: under `Assigned()`, on the host.
 
     Args:
         machines: who is there for a step, by its number.
-        recorded: the predictions.
+        offers: as of `decide`.
 
     Returns:
         As `decide`.
     """
-    seconds, feasible = np.asarray(recorded.seconds), np.asarray(recorded.feasible)
+    seconds, feasible = np.asarray(offers.seconds), np.asarray(offers.feasible)
     choices, verdicts = np.zeros(seconds.shape[:2], int), np.zeros(seconds.shape[:2], int)
     given = np.full(seconds.shape[1], NONE_YET)
     for step, (now, may) in enumerate(zip(seconds, feasible, strict=True)):
@@ -79,5 +66,5 @@ def decide_makespan(machines: Callable[[int], Sequence[Machine]], recorded: Reco
         choices[step] = np.where(taken, column, best)
         verdicts[step] = np.where(found, Verdict.CHOSEN, Verdict.NOBODY)
         if step + 1 < len(seconds):
-            given = schedule_step(now, recorded.names, machines(step + 1)).candidates
+            given = schedule_step(now, offers.names, machines(step + 1)).candidates
     return choices, verdicts

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .base import AbstractQuantumSolver as AbstractQuantumSolver
     from .base import AbstractSolver as AbstractSolver
+    from .capabilities import Capabilities as Capabilities
+    from .capabilities import capabilities_of as capabilities_of
     from .cholesky import Cholesky as Cholesky
     from .direct import LU as LU
     from .dual import Dual as Dual

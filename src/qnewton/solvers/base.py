@@ -1,13 +1,20 @@
 """The interface of a solver: a lineax solver that also states its workload."""
 
 import abc
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeGuard
 
 import lineax as lx
 from jaxtyping import Array, PyTree
 
 from ..core.records import Encoding, QuantumWorkload, SystemEstimate, Workload
 from ..core.status import Refusal
+from .capabilities import Capabilities
+
+if TYPE_CHECKING:
+    # What pyright takes an abstract class attribute for, which a property may fill as well.
+    from typing import ClassVar as AbstractClassVar
+else:
+    from equinox import AbstractClassVar
 
 
 class AbstractSolver(lx.AbstractLinearSolver):
@@ -15,53 +22,35 @@ class AbstractSolver(lx.AbstractLinearSolver):
 
     Its result is `RESULTS.successful` only where the true residual is what it claims (`solvers.verified`); the
     linear-solve option `verify=False` leaves that, and the product it takes, to the caller.
+
+    Attributes:
+        capabilities: what the solver is and what it needs; a class attribute, or a property where it depends on fields.
+        name: how records and reports call this solver, e.g. `LU` or `QLSA(jennings2023v1)`.
+        fidelity: None for a classical solver; of a quantum one where its numbers come from. `model`: a classical solve
+            stands in for the state. `emulated`: the circuit's exact state, and its read-out. `circuit`: a circuit that
+            ran on a simulator or a device.
+        prior: share of its iterations, in (0, 1], that is expected before any was observed; see
+            `AbstractPreconditioner.prior`.
     """
 
-    @property
-    @abc.abstractmethod
-    def needs_definite(self) -> bool:
-        """Whether the matrix must be positive definite."""
+    capabilities: AbstractClassVar[Capabilities]
+    name: AbstractClassVar[str]
+    fidelity: ClassVar[str | None] = None
+    prior: ClassVar[float] = 1.0
 
     @property
-    def notices_indefinite(self) -> bool:
-        """Whether it may be handed a matrix that only rounding can have made indefinite.
-
-        It then notices, and solves the system otherwise.
-        """
-        return False
+    def runs_as(self) -> str:
+        """The name of what produces the numbers; another solver's where that one stands in for this one."""
+        return self.name
 
     @property
-    @abc.abstractmethod
-    def needs_symmetric(self) -> bool:
-        """Whether the matrix must equal its transpose; every solver that needs definiteness needs that."""
-
-    @property
-    def matrix_free(self) -> bool:
-        """Whether the solver takes an operator as it is; the others are handed a formed matrix."""
-        return False
+    def measured_as(self) -> "AbstractSolver":
+        """The solver whose kernel a calibration measures; another one where that does this one's work."""
+        return self
 
     def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
         """What the solver misses in this operator, as far as its structure tells; `init` would raise then."""
         return Refusal.NONE
-
-    @property
-    @abc.abstractmethod
-    def fidelity(self) -> str | None:
-        """None for a classical solver; of a quantum one where its numbers come from.
-
-        `model`: a classical solve stands in for the state. `emulated`: the circuit's exact state, and its read-out.
-        `circuit`: a circuit that ran on a simulator or a device.
-        """
-
-    @property
-    @abc.abstractmethod
-    def name(self) -> str:
-        """How records and reports call this solver, e.g. `LU` or `QLSA(jennings2023v1)`."""
-
-    @property
-    @abc.abstractmethod
-    def runs_as(self) -> str:
-        """The name of what produces the numbers; another solver's where that one stands in for this one."""
 
     @abc.abstractmethod
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> Workload:
@@ -100,27 +89,44 @@ class AbstractDelegate(AbstractSolver):
 
 
 class AbstractQuantumSolver(AbstractSolver):
-    """A quantum linear solver: an assumption set asks it for its count, and decides encoding and precision."""
+    """A quantum linear solver: an assumption set asks it for its count, and decides encoding and precision.
 
-    @property
-    @abc.abstractmethod
-    def asked_precision(self) -> float:
-        """Error of the step that is asked for, 2-norm and relative, in (0, 1)."""
+    Attributes:
+        asked_precision: error of the step that is asked for, 2-norm and relative, in (0, 1).
+        known_norm: `||x||` for `||A|| = ||b|| = 1`; None where it is not known.
+        counts_sparse_access: whether a query is one of the oracles of sparse access, and not of any block encoding.
+    """
 
-    @property
-    @abc.abstractmethod
-    def known_norm(self) -> float | None:
-        """`||x||` for `||A|| = ||b|| = 1`; None where it is not known."""
-
-    @property
-    @abc.abstractmethod
-    def counts_sparse_access(self) -> bool:
-        """Whether a query is one of the oracles of sparse access, and not of any block encoding."""
+    asked_precision: AbstractClassVar[float]
+    known_norm: AbstractClassVar[float | None]
+    counts_sparse_access: AbstractClassVar[bool]
 
     @abc.abstractmethod
     def count(self, encoding: Encoding, precision: Any) -> QuantumWorkload:
         """What one solve takes whose state may err by `precision`, in the 2-norm."""
 
+    def built_for(self, estimate: SystemEstimate) -> Any:
+        """The numbers that its circuit is built for, and that it is hence charged at (`encoding.Numbers`)."""
+        return estimate
+
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> QuantumWorkload:
         """The count at `asked_precision`, all of it the solver's own."""
         return self.count(encoding, self.asked_precision)
+
+
+class Charged(Protocol):
+    """What an assumption set reads of a quantum candidate; the fields are those of `AbstractQuantumSolver`."""
+
+    @property
+    def asked_precision(self) -> float: ...
+    @property
+    def known_norm(self) -> float | None: ...
+    @property
+    def counts_sparse_access(self) -> bool: ...
+    def count(self, encoding: Encoding, precision: Any) -> QuantumWorkload: ...
+    def built_for(self, estimate: SystemEstimate) -> Any: ...
+
+
+def is_charged(solver: Any) -> TypeGuard[Charged]:
+    """Whether a solver is charged by its count of queries, as its capabilities say."""
+    return solver.capabilities.quantum

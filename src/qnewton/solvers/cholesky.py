@@ -1,6 +1,6 @@
 """Cholesky factorisation."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Inexact, PyTree
 from ..core.operators import AbstractCurvatureOperator, Shifted
 from ..core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .base import AbstractSolver
+from .capabilities import Capabilities
 from .direct import dense_workload
 from .flat import Structure, check_dense, flatten, split_shift, without_tags
 from .verified import Check, at_scale, near_one, verifies
@@ -48,39 +49,22 @@ class Cholesky(AbstractSolver):
     """
 
     fallback: bool = eqx.field(static=True, default=False)
+    name: ClassVar[str] = "Cholesky"
 
     def __check_init__(self):
         if not isinstance(self.fallback, bool):
             raise TypeError(f"fallback is {self.fallback!r}: True lets LU solve what breaks down, else False")
 
     @property
-    def needs_definite(self) -> bool:
-        return True
-
-    @property
-    def notices_indefinite(self) -> bool:
-        return self.fallback
-
-    @property
-    def needs_symmetric(self) -> bool:
-        return True
-
-    @property
-    def fidelity(self) -> None:
-        return None
-
-    @property
-    def name(self) -> str:
-        return "Cholesky"
-
-    @property
-    def runs_as(self) -> str:
-        return self.name
+    def capabilities(self) -> Capabilities:
+        # Of a single layer's block that is not formed it forms the triangle that it needs itself.
+        return Capabilities(
+            needs_matrix=False, needs_symmetric=True, needs_definite=True, notices_indefinite=self.fallback
+        )
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
         """`1/3 n^3` operations for the factor and `2 n^2` for the two substitutions (Golub and Van Loan, 4.2)."""
-        n = estimate.n
-        return dense_workload("cholesky", n, 1 / 3 * n**3, estimate.max_entry.dtype.itemsize)
+        return cholesky_workload(estimate.n, estimate.max_entry.dtype.itemsize)
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> CholeskyState:
         """Factor the matrix.
@@ -135,6 +119,11 @@ class Cholesky(AbstractSolver):
 
     def assume_full_rank(self) -> bool:
         return True
+
+
+def cholesky_workload(n: Any, itemsize: int) -> ClassicalWorkload:
+    """`1/3 n^3` operations for the factor, `2 n^2` for the substitutions (Golub and Van Loan, 4.2)."""
+    return dense_workload("cholesky", n, 1 / 3 * n**3, itemsize)
 
 
 def _is_block(operator: lx.AbstractLinearOperator) -> bool:

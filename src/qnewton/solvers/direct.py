@@ -1,6 +1,6 @@
 """LU factorisation, and the workload of dense factorisations."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from jaxtyping import Array, Inexact, Int, PyTree
 
 from ..core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .base import AbstractSolver
+from .capabilities import Capabilities
 from .flat import Structure, check_dense, flatten
 from .verified import Check, at_scale, near_one
 
@@ -32,30 +33,12 @@ class LU(AbstractSolver):
     `solvers.verified`); `stats["residual"]` is the relative residual.
     """
 
-    @property
-    def needs_definite(self) -> bool:
-        return False
-
-    @property
-    def needs_symmetric(self) -> bool:
-        return False
-
-    @property
-    def fidelity(self) -> None:
-        return None
-
-    @property
-    def name(self) -> str:
-        return "LU"
-
-    @property
-    def runs_as(self) -> str:
-        return self.name
+    capabilities: ClassVar[Capabilities] = Capabilities()
+    name: ClassVar[str] = "LU"
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
         """`2/3 n^3` operations for the factor and `2 n^2` for the two substitutions (Golub and Van Loan, 3.2)."""
-        n = estimate.n
-        return dense_workload("lu", n, 2 / 3 * n**3, estimate.max_entry.dtype.itemsize)
+        return lu_workload(estimate.n, estimate.max_entry.dtype.itemsize)
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> LUState:
         """Form and factor the matrix.
@@ -92,6 +75,11 @@ class LU(AbstractSolver):
 
     def assume_full_rank(self) -> bool:
         return True
+
+
+def lu_workload(n: Any, itemsize: int) -> ClassicalWorkload:
+    """`2/3 n^3` operations for the factor, `2 n^2` for the substitutions (Golub and Van Loan, 3.2)."""
+    return dense_workload("lu", n, 2 / 3 * n**3, itemsize)
 
 
 def dense_workload(kernel: str, n: int, factoring: float, itemsize: int) -> ClassicalWorkload:

@@ -1,7 +1,7 @@
 """The dual (Woodbury) solve, for damped blocks with a root of few rows."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -14,6 +14,7 @@ from ..core.operators import AbstractCurvatureOperator, AbstractRoot, Shifted, b
 from ..core.records import ClassicalWorkload, Encoding, SystemEstimate
 from ..core.status import Refusal
 from .base import AbstractSolver
+from .capabilities import Capabilities
 from .flat import check_dense, check_real, without_tags
 from .verified import Check, at_scale, near_one, one_norm, verifies
 
@@ -61,34 +62,14 @@ class Dual(AbstractSolver):
     """
 
     refinements: int = eqx.field(static=True, default=1)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        matrix_free=True, needs_matrix=False, needs_root=True, needs_symmetric=True, needs_definite=True
+    )
+    name: ClassVar[str] = "Dual"
 
     def __check_init__(self):
         if self.refinements < 0:
             raise ValueError(f"refinements is {self.refinements}: it counts steps and cannot be negative")
-
-    @property
-    def needs_definite(self) -> bool:
-        return True
-
-    @property
-    def needs_symmetric(self) -> bool:
-        return True
-
-    @property
-    def matrix_free(self) -> bool:
-        return True
-
-    @property
-    def fidelity(self) -> None:
-        return None
-
-    @property
-    def name(self) -> str:
-        return "Dual"
-
-    @property
-    def runs_as(self) -> str:
-        return self.name
 
     def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
         block = block_of(operator) if isinstance(without_tags(operator), Shifted) else None

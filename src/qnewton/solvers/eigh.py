@@ -1,7 +1,7 @@
 """Solvers by eigendecomposition: the pseudo-inverse, and the saddle-free direction."""
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Inexact, PyTree
 
 from ..core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .base import AbstractSolver
+from .capabilities import Capabilities
 from .flat import Structure, check_dense, check_symmetric, flatten
 from .verified import Check, at_scale, near_one
 
@@ -33,6 +34,7 @@ class AbstractEigh(AbstractSolver):
 
     cutoff: eqx.AbstractVar[float | None]
     least_squares: eqx.AbstractVar[bool]
+    capabilities: ClassVar[Capabilities] = Capabilities(needs_symmetric=True)
 
     def __check_init__(self):
         if self.cutoff is not None and not 0 <= self.cutoff < 1:
@@ -47,24 +49,8 @@ class AbstractEigh(AbstractSolver):
         """What the matrix maps to the right-hand side where `x` is the solution that is claimed."""
 
     @property
-    def needs_definite(self) -> bool:
-        return False
-
-    @property
-    def needs_symmetric(self) -> bool:
-        return True
-
-    @property
-    def fidelity(self) -> None:
-        return None
-
-    @property
     def name(self) -> str:
         return type(self).__name__
-
-    @property
-    def runs_as(self) -> str:
-        return self.name
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> EighState:
         """Form the matrix and decompose it.

@@ -1,5 +1,6 @@
 """Iterative refinement around any solver."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +11,10 @@ import lineax as lx
 from jaxtyping import Array, Bool, Float, Inexact, Int, PyTree
 
 from ..core.powers_of_two import lost_below, norm, normalised, unit_of
-from ..core.records import ClassicalWorkload, Encoding, SystemEstimate, Workload
+from ..core.records import ClassicalWorkload, Encoding, QuantumWorkload, SystemEstimate, Workload
 from ..core.status import Refusal
-from .base import AbstractSolver
+from .base import AbstractSolver, Charged, is_charged
+from .capabilities import Capabilities
 from .flat import Product, dtype_of, flatten, product, unflatten
 from .refusals import check_solver
 from .verified import at_scale, judge
@@ -68,16 +70,20 @@ class Refine(AbstractSolver):
             raise ValueError(f"tolerance is {self.tolerance}: a relative residual, in (0, 1)")
 
     @property
-    def needs_definite(self) -> bool:
-        return self.inner.needs_definite
+    def capabilities(self) -> Capabilities:
+        # Each round starts from zero, and its steps are not what a prediction counts.
+        inner = self.inner.capabilities
+        return dataclasses.replace(
+            inner,
+            iterative=False,
+            needs_matrix=not inner.matrix_free,
+            notices_indefinite=False,
+            warm_start=False,
+        )
 
     @property
-    def needs_symmetric(self) -> bool:
-        return self.inner.needs_symmetric
-
-    @property
-    def matrix_free(self) -> bool:
-        return self.inner.matrix_free
+    def measured_as(self) -> AbstractSolver:
+        return self.inner.measured_as
 
     def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
         return self.inner.refuses(operator)
@@ -199,14 +205,41 @@ class Refine(AbstractSolver):
     def assume_full_rank(self) -> bool:
         return self.inner.assume_full_rank()
 
+    @property
+    def _charged(self) -> Charged:
+        """The inner solver, of a quantum one; nobody asks a refinement of another for its count."""
+        assert is_charged(self.inner), "capabilities say that it is not quantum"
+        return self.inner
+
+    @property
+    def asked_precision(self) -> float:
+        """As `AbstractQuantumSolver` has it, where the inner solver is one."""
+        return self._charged.asked_precision
+
+    @property
+    def known_norm(self) -> float | None:
+        """Likewise."""
+        return self._charged.known_norm
+
+    @property
+    def counts_sparse_access(self) -> bool:
+        """Likewise."""
+        return self._charged.counts_sparse_access
+
+    def built_for(self, estimate: SystemEstimate) -> Any:
+        """Likewise."""
+        return self._charged.built_for(estimate)
+
+    def count(self, encoding: Encoding, precision: Any) -> QuantumWorkload:
+        """`rounds` times the inner solver's, the most that it may take."""
+        return _times(self.rounds, self._charged.count(encoding, precision))
+
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> Workload:
         """`rounds` times the inner solver's, the most that it may take; a classical one's residuals included."""
         once = self.inner.workload(estimate, encoding)
         k = self.rounds
         if not isinstance(once, ClassicalWorkload):
-            return eqx.tree_at(
-                lambda w: (w.queries, w.state_preparations), once, (k * once.queries, k * once.state_preparations)
-            )
+            return _times(k, once)
         extra = estimate.access.product
         return ClassicalWorkload(
             kernel=once.kernel,
@@ -216,3 +249,8 @@ class Refine(AbstractSolver):
             step_flops=once.step_flops,
             step_bytes=once.step_bytes,
         )
+
+
+def _times(rounds: int, once: QuantumWorkload) -> QuantumWorkload:
+    queries, preparations = rounds * once.queries, rounds * once.state_preparations
+    return eqx.tree_at(lambda w: (w.queries, w.state_preparations), once, (queries, preparations))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.polynomial.chebyshev import chebval
 
+from qnewton.solvers import Capabilities
 from qnewton.solvers.quantum.circuit import (
     BlockUnitary,
     CircuitQSVT,
@@ -268,7 +269,7 @@ def test_what_it_says_about_itself():
     assert solver.fidelity == "circuit"
     assert solver.name == "CircuitQSVT(Frobenius, fewest T)"
     assert solver.runs_as == "elementary circuit on lightning.qubit"
-    assert {solver.needs_definite, solver.needs_symmetric, solver.matrix_free} == {False}
+    assert solver.capabilities == Capabilities(quantum=True)
 
 
 def test_missing_pennylane_is_a_message(monkeypatch):

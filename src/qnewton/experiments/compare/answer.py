@@ -5,8 +5,10 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from msgspec.structs import asdict
 
+from ...pricing.fastest import fastest
 from ...runfile import (
     COMPARE_VERSION,
     ComparisonFile,
@@ -18,6 +20,7 @@ from ...runfile import (
     read_run,
     typed,
 )
+from ..estimates import seconds_of
 from ..provenance import provenance
 from ..saved import train_options
 from .methods import METHODS, SETS, STAND_IN, Method
@@ -197,18 +200,18 @@ def _modelled(method: Method, step: StepLine, blocks: Sequence[SystemLine], assu
     total += 0.0 if method.name == "newton-lu" else parts.estimation
     to_quantum = 0
     for line in blocks:
-        predicted = {
-            candidate: seconds
-            for candidate, seconds in line.assumptions[name].predicted_seconds.items()
-            if seconds is not None and method.counts(candidate)
-        }
-        if not predicted:
+        entry = line.assumptions[name]
+        # Queries are in the file for quantum candidates alone.
+        names, quantum = list(entry.predicted_seconds), set(entry.queries)
+        seconds = seconds_of(entry, names)
+        index, found = fastest(seconds, np.asarray([method.counts(one, one in quantum) for one in names]))
+        if not found:
             continue
-        choice = min(predicted, key=lambda candidate: predicted[candidate])
+        choice = names[int(index)]
         expected = line.expected_iterations.get(choice)
         factor = line.iterations / expected if expected and choice == line.solver and line.iterations else 1.0
-        total += predicted[choice] * factor
-        to_quantum += choice.startswith("QLSA")
+        total += float(seconds[index]) * factor
+        to_quantum += choice in quantum
     return total, to_quantum
 
 

@@ -106,11 +106,16 @@ class Method:
         conditioning = dataclasses.replace(options.conditioning, damping_scale=value)
         return dataclasses.replace(options, conditioning=conditioning)
 
-    def counts(self, candidate: str) -> bool:
-        """Whether a candidate of the scheduler, by its name in the run files, is one of this method's."""
+    def counts(self, candidate: str, quantum: bool) -> bool:
+        """Whether a candidate of the scheduler is one of this method's.
+
+        Args:
+            candidate: by its name in the run files.
+            quantum: whether it is charged on the quantum machine.
+        """
         if self.name == "newton-lu":
             return candidate == "LU"
-        return self.name == "hybrid" or not candidate.startswith("QLSA")
+        return self.name == "hybrid" or not quantum
 
     def trained(self, largest: int) -> bool:
         """Whether it is trained itself; else its seconds are predicted upon another's steps (`stand_in`)."""

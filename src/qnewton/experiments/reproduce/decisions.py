@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ...core.fastest import fastest
 from ...hardware import QuantumProfile, load_profile
-from ...planning.assumptions import ASSUMPTION_SETS
-from ...planning.clock import Clock
-from ...planning.problem import MatrixNumbers
-from ...planning.solver import CountedSolver
+from ...pricing.assumptions import ASSUMPTION_SETS
+from ...pricing.clock import Clock
+from ...pricing.fastest import fastest
+from ...pricing.gate_times import at_gate_time, break_even_gate_time
+from ...pricing.problem import MatrixNumbers
+from ...pricing.solver import CountedSolver
 from ...runfile import StepLine, SystemLine
 from ...solvers.quantum.queries import jennings2023v1
 from ..saved import SavedRun
@@ -88,21 +89,23 @@ class Decided:
 
 @dataclass(frozen=True)
 class Priced:
-    """What a quantum solve of each system `[steps, blocks]` is charged under one set, as a line in the gate time.
+    """What a quantum solve of each system `[steps, blocks]` is charged under one set.
 
     Attributes:
         set: of assumptions.
-        fixed_s: seconds that no clock scales.
-        gates: gate times that it takes besides; infinite where no formula holds.
+        seconds_s: at the options' gate time; infinite where no formula holds.
+        fixed_s: the part of them that no clock scales.
+        gate_time_s: the options'.
     """
 
     set: str
+    seconds_s: np.ndarray
     fixed_s: np.ndarray
-    gates: np.ndarray
+    gate_time_s: float
 
     def seconds(self, gate_time_s: float) -> np.ndarray:
         """At a gate time; infinite where no formula holds."""
-        return self.fixed_s + self.gates * gate_time_s
+        return at_gate_time(self.seconds_s, self.fixed_s, self.gate_time_s, gate_time_s)
 
 
 def systems_of(saved: SavedRun, steps: Sequence[StepLine]) -> Systems:
@@ -148,11 +151,10 @@ def systems_of(saved: SavedRun, steps: Sequence[StepLine]) -> Systems:
 
 def priced(systems: Systems, name: str, options: Reproduction) -> Priced:
     """What a quantum solve of each system is charged under a set."""
-    gate_time_s = options.gate_time_s
     charge = charged(systems.numbers, name, options)
     shape = systems.lu_s.shape
     seconds, fixed = (np.broadcast_to(part, systems.lu_s.size).reshape(shape) for part in charge)
-    return Priced(name, fixed, (seconds - fixed) / gate_time_s)
+    return Priced(name, seconds, fixed, options.gate_time_s)
 
 
 def charged(numbers: MatrixNumbers, name: str, options: Reproduction) -> tuple[np.ndarray, np.ndarray]:
@@ -220,6 +222,5 @@ def totals(systems: Systems, options: Reproduction) -> list[dict[str, Any]]:
 
 def break_even_s(systems: Systems, price: Priced) -> np.ndarray:
     """Gate time below which the quantum solver beats LU `[steps, blocks]`; 0 where none does."""
-    with np.errstate(all="ignore"):
-        value = (systems.lu_s - price.fixed_s) / price.gates
-    return np.where(np.isfinite(value), np.maximum(value, 0.0), 0.0)
+    value = break_even_gate_time(systems.lu_s, price.seconds_s, price.fixed_s, price.gate_time_s)
+    return np.where(np.isfinite(value), value, 0.0)

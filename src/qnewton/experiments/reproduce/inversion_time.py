@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ...planning.classical import rival_named
-from ...planning.problem import Problem
+from ...pricing.classical import rival_named
+from ...pricing.problem import Problem
 from .base import Evaluation, Finished
 from .decisions import SETS, charged
 from .options import Reproduction

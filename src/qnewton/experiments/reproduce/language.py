@@ -22,8 +22,8 @@ from ...core.memory import check_block_fits
 from ...curvature import Block, EmpiricalFisher, Point, per_tensor, selected
 from ...estimation import Automatic
 from ...hardware import ClassicalMachine
-from ...planning.classical import rival_named
-from ...planning.problem import MatrixNumbers, Problem
+from ...pricing.classical import rival_named
+from ...pricing.problem import MatrixNumbers, Problem
 from ...runfile import BlockSize, MeasuredSize, MeasuredTask, NewtonStep
 from ..build import published_systems
 from ..options import StepOptions, TrainingOptions, TrainOptions

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.fastest import fastest
 from ...core.suggest import unknown
+from ...pricing.fastest import fastest
 from .problem import Problem, listed
 from .schedule import Schedule, schedule
 

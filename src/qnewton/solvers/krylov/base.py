@@ -1,8 +1,7 @@
 """What CG and MINRES share: their state, the caller's options, and the frame around the iteration."""
 
 import abc
-import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -14,9 +13,17 @@ from ...core.powers_of_two import lost_below, norm, scaled_by, unit_of
 from ...core.records import ClassicalWorkload, SystemEstimate
 from ...core.status import Refusal
 from ..base import AbstractSolver
+from ..capabilities import Capabilities
 from ..flat import Product, check_square, dtype_of, flatten, is_complex, product, unflatten
 from ..preconditioners import AbstractPreconditioner
 from ..verified import at_scale, judge, near_one, verifies
+from .steps import krylov_workload
+
+if TYPE_CHECKING:
+    # What pyright takes an abstract class attribute for, which a property may fill as well.
+    from typing import ClassVar as AbstractClassVar
+else:
+    from equinox import AbstractClassVar
 
 RUNNING, BREAKDOWN, SINGULAR, STAGNATION = 0, 1, 2, 3
 
@@ -100,11 +107,13 @@ class AbstractKrylov(AbstractSolver):
         rtol: stop where `||r||_2 <= rtol ||b||_2`.
         max_steps: iterations at most; None: 10 times the rows.
         preconditioner: of the iteration.
+        needs_definite: whether the method is for positive definite operators alone.
     """
 
     rtol: eqx.AbstractVar[float]
     max_steps: eqx.AbstractVar[int | None]
     preconditioner: eqx.AbstractVar[AbstractPreconditioner]
+    needs_definite: AbstractClassVar[bool]
 
     def __check_init__(self):
         if not 0 < self.rtol < 1:
@@ -118,12 +127,16 @@ class AbstractKrylov(AbstractSolver):
             )
 
     @property
-    def matrix_free(self) -> bool:
-        return True
-
-    @property
-    def fidelity(self) -> None:
-        return None
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            iterative=True,
+            matrix_free=True,
+            needs_matrix=False,
+            needs_layers=self.preconditioner.needs_layers,
+            needs_symmetric=True,
+            needs_definite=self.needs_definite,
+            warm_start=True,
+        )
 
     @property
     def _kind(self) -> str:
@@ -133,10 +146,6 @@ class AbstractKrylov(AbstractSolver):
     def name(self) -> str:
         inner = self.preconditioner.name
         return self._kind if inner == "Identity" else f"{self._kind}({inner})"
-
-    @property
-    def runs_as(self) -> str:
-        return self.name
 
     @property
     def prior(self) -> float:
@@ -309,21 +318,11 @@ class AbstractKrylov(AbstractSolver):
 
     def _workload(self, kernel: str, estimate: SystemEstimate) -> ClassicalWorkload:
         n, itemsize = estimate.n, estimate.max_entry.dtype.itemsize
-        once, each = self.preconditioner.flops(n)
         # Rounding takes an ill-conditioned system far beyond the n steps of exact arithmetic.
         limit = 10 * n if self.max_steps is None else self.max_steps
         # An estimate without a finite condition number gives the limit.
-        steps = jnp.fmin(jnp.ceil(self.steps(estimate)), limit)
-        return ClassicalWorkload(
-            kernel=kernel,
-            flops=once,
-            bytes=n * itemsize,
-            steps=jnp.maximum(steps, 1),
-            # A product, five inner products or vector updates, and the preconditioner.
-            step_flops=estimate.access.product.flops + (10.0 * n + each),
-            step_bytes=estimate.access.product.bytes + 12.0 * n * itemsize,
-            setup_flops=once,
-        )
+        steps = jnp.maximum(jnp.fmin(jnp.ceil(self.steps(estimate)), limit), 1)
+        return krylov_workload(kernel, n, itemsize, estimate.access.product, steps, self.preconditioner.flops(n))
 
 
 def norm_of(vector: Inexact[Array, " n"]) -> Float[Array, ""]:
@@ -357,25 +356,3 @@ def _positive(length: Float[Array, ""]) -> Float[Array, ""]:
 def _where_failed(status: Int[Array, ""], result: lx.RESULTS) -> lx.RESULTS:
     result = lx.RESULTS.where(status == BREAKDOWN, lx.RESULTS.breakdown, result)
     return lx.RESULTS.where(status == SINGULAR, lx.RESULTS.singular, result)
-
-
-def definite_steps(condition_number: Float[Array, ""], rtol: float) -> Float[Array, ""]:
-    """`sqrt(kappa) / 2 ln(2 / rtol)`: the Chebyshev bound for a positive spectrum (Saad 2003, theorem 6.29)."""
-    return jnp.sqrt(condition_number) / 2 * math.log(2 / rtol)
-
-
-def expected_steps(estimate: SystemEstimate, rtol: float, bound: Float[Array, ""], *, minimal: bool) -> Array:
-    """As the estimate's Lanczos iteration went and would have gone on, and no more than the bound.
-
-    Its first vector is random, and stands for the right-hand side. In the long run the residual falls at least at the
-    pace of the bound.
-    """
-    if estimate.recurrence is None:
-        return bound
-    pace = math.log(2 / rtol) / bound
-    return jnp.fmin(estimate.recurrence.steps_to(math.log(rtol), pace, minimal=minimal), bound)
-
-
-def indefinite_steps(condition_number: Float[Array, ""], rtol: float) -> Float[Array, ""]:
-    """`kappa ln(2 / rtol)`: the bound for two intervals of equal length around zero (Greenbaum 1997, section 3.1)."""
-    return condition_number * math.log(2 / rtol)

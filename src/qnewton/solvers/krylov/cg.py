@@ -1,5 +1,7 @@
 """Preconditioned conjugate gradients."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,8 @@ from jaxtyping import Array, Float, Inexact, Int
 
 from ...core.records import ClassicalWorkload, Encoding, SystemEstimate
 from ..preconditioners import AbstractPreconditioner, Identity
-from .base import BREAKDOWN, RUNNING, SINGULAR, AbstractKrylov, Best, Problem, definite_steps, expected_steps, norm_of
+from .base import BREAKDOWN, RUNNING, SINGULAR, AbstractKrylov, Best, Problem, norm_of
+from .steps import cg_steps, expected_steps
 
 
 class _Step(eqx.Module):
@@ -39,14 +42,7 @@ class CG(AbstractKrylov):
     rtol: float = eqx.field(static=True, default=1e-3)
     max_steps: int | None = eqx.field(static=True, default=None)
     preconditioner: AbstractPreconditioner = Identity()
-
-    @property
-    def needs_definite(self) -> bool:
-        return True
-
-    @property
-    def needs_symmetric(self) -> bool:
-        return True
+    needs_definite: ClassVar[bool] = True
 
     def admit(self, operator: lx.AbstractLinearOperator) -> None:
         if not lx.is_positive_semidefinite(operator):
@@ -76,14 +72,14 @@ class CG(AbstractKrylov):
         return last.best, last.count, last.status
 
     def steps(self, estimate: SystemEstimate) -> Float[Array, ""]:
-        bound = definite_steps(estimate.condition_number, self.rtol)
-        return expected_steps(estimate, self.rtol, bound, minimal=False)
+        kappa = estimate.condition_number
+        return expected_steps(estimate, self.rtol, cg_steps(kappa, self.rtol), 2 / jnp.sqrt(kappa), minimal=False)
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
         """As many products with the operator as the estimate's Ritz values let expect, at most `max_steps`.
 
-        Without any `sqrt(kappa) / 2 ln(2 / rtol)`, the bound for the energy norm of the error, taken as an estimate for
-        the residual. Without credit for the preconditioner: what was observed corrects that (`Turn.factors`).
+        Without any as many as the condition number allows (`krylov.steps`). Without credit for the preconditioner: what
+        was observed corrects that (`Turn.factors`).
         """
         return self._workload("cg", estimate)
 

@@ -1,5 +1,7 @@
 """Preconditioned minimal residuals."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -17,11 +19,9 @@ from .base import (
     AbstractKrylov,
     Best,
     Problem,
-    definite_steps,
-    expected_steps,
-    indefinite_steps,
     norm_of,
 )
+from .steps import definite_minres_steps, expected_steps, minres_steps
 
 
 class _Step(eqx.Module):
@@ -70,14 +70,7 @@ class MINRES(AbstractKrylov):
     rtol: float = eqx.field(static=True, default=1e-3)
     max_steps: int | None = eqx.field(static=True, default=None)
     preconditioner: AbstractPreconditioner = Identity()
-
-    @property
-    def needs_definite(self) -> bool:
-        return False
-
-    @property
-    def needs_symmetric(self) -> bool:
-        return True
+    needs_definite: ClassVar[bool] = False
 
     def admit(self, operator: lx.AbstractLinearOperator) -> None:
         check_symmetric(operator, self._kind)
@@ -120,13 +113,16 @@ class MINRES(AbstractKrylov):
 
     def steps(self, estimate: SystemEstimate) -> Float[Array, ""]:
         kappa = estimate.condition_number
-        bound = jnp.where(estimate.definite, definite_steps(kappa, self.rtol), indefinite_steps(kappa, self.rtol))
-        return expected_steps(estimate, self.rtol, bound, minimal=True)
+        definite = estimate.definite
+        bound = jnp.where(definite, definite_minres_steps(kappa, self.rtol), minres_steps(kappa, self.rtol))
+        return expected_steps(
+            estimate, self.rtol, bound, jnp.where(definite, 2 / jnp.sqrt(kappa), 1 / kappa), minimal=True
+        )
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
         """As many products with the operator as the estimate's Ritz values let expect, at most `max_steps`.
 
-        Without any `kappa ln(2 / rtol)`, or as many as `CG` where it is known to be definite; without credit for the
+        Without any as many as the condition number allows (`krylov.steps`); without credit for the
         preconditioner: what was observed corrects that (`Turn.factors`).
         """
         return self._workload("minres", estimate)

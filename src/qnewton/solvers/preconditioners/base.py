@@ -1,7 +1,7 @@
 """The interface of a preconditioner, and the one that does nothing."""
 
 import abc
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,6 +11,12 @@ from jaxtyping import Array, Float
 from ...core.status import Refusal
 from ..flat import mean_magnitude
 
+if TYPE_CHECKING:
+    # What pyright takes an abstract class attribute for, which a property may fill as well.
+    from typing import ClassVar as AbstractClassVar
+else:
+    from equinox import AbstractClassVar
+
 
 class AbstractPreconditioner(eqx.Module):
     """An approximate inverse of a symmetric operator; the set-up is apart from the application.
@@ -18,15 +24,16 @@ class AbstractPreconditioner(eqx.Module):
     `apply` must be a symmetric positive definite map, whatever the operator is: CG and MINRES measure lengths with it.
 
     Attributes:
-        through_layers: whether it is built from the layers that the parameters belong to.
+        name: how records call it, e.g. `Jacobi`.
+        prior: share of the iterations without a preconditioner, in (0, 1], that is expected before any was
+            observed. Nothing in an estimate tells. Below 1 a scheduler gives the preconditioner a try where the
+            system comes back, and goes by what it counts.
+        needs_layers: whether it is built from the Kronecker factors of recognised layers.
     """
 
-    through_layers: ClassVar[bool] = False
-
-    @property
-    @abc.abstractmethod
-    def name(self) -> str:
-        """How records call it, e.g. `Jacobi`."""
+    name: AbstractClassVar[str]
+    prior: ClassVar[float] = 1.0
+    needs_layers: ClassVar[bool] = False
 
     def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
         """What it misses in this operator, as far as the structure tells; `init` would raise then."""
@@ -52,15 +59,6 @@ class AbstractPreconditioner(eqx.Module):
             vector: flat, in the order of the operator's raveled pytree.
         """
 
-    @property
-    def prior(self) -> float:
-        """Share of the iterations without a preconditioner, in (0, 1], that is expected before any was observed.
-
-        Nothing in an estimate tells. Below 1 a scheduler gives the preconditioner a try where the system comes back,
-        and goes by what it counts.
-        """
-        return 1.0
-
     @abc.abstractmethod
     def flops(self, n: int) -> tuple[float, float]:
         """Floating-point operations of one `init` and of one `apply` for an operator with `n` rows.
@@ -72,9 +70,7 @@ class AbstractPreconditioner(eqx.Module):
 class Identity(AbstractPreconditioner):
     """No preconditioner."""
 
-    @property
-    def name(self) -> str:
-        return "Identity"
+    name: ClassVar[str] = "Identity"
 
     def init(self, operator: lx.AbstractLinearOperator) -> None:
         return None

@@ -28,18 +28,14 @@ class EKFAC(AbstractPreconditioner):
 
     Entries of the rotated diagonal that are not positive after the shift are replaced by the mean magnitude. `flops`
     assumes one layer with as many inputs as outputs, and leaves the block's own pass for the diagonal out.
+
+    Attributes:
+        prior: that of `KFAC`, whose eigenvalues it corrects; not measured.
     """
 
-    through_layers: ClassVar[bool] = True
-
-    @property
-    def name(self) -> str:
-        return "EKFAC"
-
-    @property
-    def prior(self) -> float:
-        """That of `KFAC`, whose eigenvalues it corrects; not measured."""
-        return KFAC().prior
+    name: ClassVar[str] = "EKFAC"
+    prior: ClassVar[float] = KFAC().prior
+    needs_layers: ClassVar[bool] = True
 
     def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
         return without_layers(operator)

@@ -1,5 +1,7 @@
 """The diagonal as a preconditioner."""
 
+from typing import ClassVar
+
 import lineax as lx
 from jaxtyping import Array, Float
 
@@ -14,9 +16,7 @@ class Jacobi(AbstractPreconditioner):
     parameters have very different scales.
     """
 
-    @property
-    def name(self) -> str:
-        return "Jacobi"
+    name: ClassVar[str] = "Jacobi"
 
     def init(self, operator: lx.AbstractLinearOperator) -> Float[Array, " n"]:
         """Reciprocals of the diagonal `[n]`.

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -29,6 +29,8 @@ class AbstractExecuted(AbstractQuantumSolver):
     kappa: eqx.AbstractVar[float | None]
     norm: eqx.AbstractVar[float | None]
     max_queries: eqx.AbstractVar[int]
+    known_norm: ClassVar[None] = None
+    counts_sparse_access: ClassVar[bool] = False
 
     def __check_init__(self):
         check_state_error("precision", self.precision)
@@ -50,13 +52,12 @@ class AbstractExecuted(AbstractQuantumSolver):
     def asked_precision(self) -> float:
         return self.precision
 
-    @property
-    def known_norm(self) -> None:
-        return None
-
-    @property
-    def counts_sparse_access(self) -> bool:
-        return False
+    def built_for(self, estimate: SystemEstimate) -> Any:
+        """With the promised condition number, where one is."""
+        if self.kappa is None:
+            return estimate
+        log = jnp.full_like(estimate.log_condition_number, math.log(self.kappa))
+        return dataclasses.replace(estimate, log_condition_number=log)
 
     def charged_at(self, estimate: SystemEstimate) -> Any:
         """The numbers that its circuit is built for, at which it is charged: the promised condition number, if any."""

@@ -1,6 +1,6 @@
 """A quantum linear solver algorithm as a candidate of the scheduler, at fidelity `model`."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import lineax as lx
@@ -8,6 +8,7 @@ import lineax as lx
 from ...core.records import Encoding, QuantumWorkload
 from ...core.status import Refusal
 from ..base import AbstractDelegate, AbstractQuantumSolver, AbstractSolver
+from ..capabilities import Capabilities
 from ..direct import LU
 from ..refusals import check_solver
 from .precision import check_state_error
@@ -33,6 +34,7 @@ class QLSA(AbstractDelegate, AbstractQuantumSolver):
     precision: float = eqx.field(static=True, default=1e-2)
     stand_in: AbstractSolver = LU()
     solution_norm: float | None = eqx.field(static=True, default=None)
+    fidelity: ClassVar[str] = "model"
 
     def __check_init__(self):
         check_state_error("precision", self.precision)
@@ -56,23 +58,21 @@ class QLSA(AbstractDelegate, AbstractQuantumSolver):
             )
 
     @property
-    def needs_definite(self) -> bool:
-        return self.stand_in.needs_definite or self.queries.matrices is Matrices.DEFINITE
-
-    @property
-    def needs_symmetric(self) -> bool:
-        return self.stand_in.needs_symmetric or self.queries.matrices is Matrices.DEFINITE
-
-    @property
-    def matrix_free(self) -> bool:
-        return self.stand_in.matrix_free
+    def capabilities(self) -> Capabilities:
+        # Who stands in decides how the system is handed over; neither its steps nor a guess are the quantum solver's.
+        own, definite = self.stand_in.capabilities, self.queries.matrices is Matrices.DEFINITE
+        return Capabilities(
+            quantum=True,
+            matrix_free=own.matrix_free,
+            needs_matrix=not own.matrix_free,
+            needs_root=own.needs_root,
+            needs_layers=own.needs_layers,
+            needs_symmetric=own.needs_symmetric or definite,
+            needs_definite=own.needs_definite or definite,
+        )
 
     def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
         return self.stand_in.refuses(operator)
-
-    @property
-    def fidelity(self) -> str:
-        return "model"
 
     @property
     def name(self) -> str:

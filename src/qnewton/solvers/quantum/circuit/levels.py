@@ -3,12 +3,19 @@
 import abc
 import itertools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
 from .sdk import Operation, pennylane
+
+if TYPE_CHECKING:
+    # What pyright takes an abstract class attribute for, which a property may fill as well.
+    from typing import ClassVar as AbstractClassVar
+else:
+    from equinox import AbstractClassVar
 
 GATES = ("RX", "RY", "RZ", "PhaseShift", "Hadamard", "CNOT", "GlobalPhase")
 """Names, in PennyLane, of the gates that the elementary level is made of."""
@@ -19,18 +26,16 @@ class AbstractLevel(eqx.Module):
 
     Attributes:
         max_rows: largest matrix that is taken.
+        name: as the command line calls it.
     """
 
     max_rows: eqx.AbstractVar[int]
+    name: AbstractClassVar[str]
+    _instead: AbstractClassVar[str]
 
     def __check_init__(self):
         if not (isinstance(self.max_rows, int) and self.max_rows >= 1):
             raise ValueError(f"max_rows is {self.max_rows}: an integer of at least 1")
-
-    @property
-    @abc.abstractmethod
-    def name(self) -> str:
-        """As the command line calls it."""
 
     @abc.abstractmethod
     def unitary(self, matrix: Float[np.ndarray, "m m"], wires: Sequence[int]) -> list[Operation]:
@@ -60,10 +65,6 @@ class AbstractLevel(eqx.Module):
                 f"{self.max_rows}: {self._instead}"
             )
 
-    @property
-    @abc.abstractmethod
-    def _instead(self) -> str: ...
-
 
 class BlockUnitary(AbstractLevel):
     """One dense unitary for each query.
@@ -73,10 +74,10 @@ class BlockUnitary(AbstractLevel):
     """
 
     max_rows: int = eqx.field(static=True, default=256)
-
-    @property
-    def name(self) -> str:
-        return "block-unitary"
+    name: ClassVar[str] = "block-unitary"
+    _instead: ClassVar[str] = (
+        "raise it (time and memory grow as its square), or use EmulatedQSVT, which leaves what the circuit leaves"
+    )
 
     def unitary(self, matrix: Float[np.ndarray, "m m"], wires: Sequence[int]) -> list[Operation]:
         # Complex, or a simulator would convert it at every call.
@@ -92,12 +93,6 @@ class BlockUnitary(AbstractLevel):
         (unitary,) = operations
         return [pennylane().QubitUnitary(np.ascontiguousarray(unitary.parameters[0].conj().T), wires=unitary.wires)]
 
-    @property
-    def _instead(self) -> str:
-        return (
-            "raise it (time and memory grow as its square), or use EmulatedQSVT, which leaves what the circuit leaves"
-        )
-
 
 class Elementary(AbstractLevel):
     """Gates on one and two qubits: rotations, Hadamard gates and CNOT.
@@ -109,10 +104,8 @@ class Elementary(AbstractLevel):
     """
 
     max_rows: int = eqx.field(static=True, default=16)
-
-    @property
-    def name(self) -> str:
-        return "elementary"
+    name: ClassVar[str] = "elementary"
+    _instead: ClassVar[str] = "take the level block-unitary, or raise it (a query takes about 9 n^2 gates)"
 
     def unitary(self, matrix: Float[np.ndarray, "m m"], wires: Sequence[int]) -> list[Operation]:
         return _decomposed([pennylane().QubitUnitary(matrix, wires=wires)])
@@ -128,10 +121,6 @@ class Elementary(AbstractLevel):
     def invert(self, operations: Sequence[Operation]) -> list[Operation]:
         adjoint = pennylane().adjoint
         return [adjoint(operation, lazy=False) for operation in reversed(operations)]
-
-    @property
-    def _instead(self) -> str:
-        return "take the level block-unitary, or raise it (a query takes about 9 n^2 gates)"
 
 
 def _decomposed(operations: list[Operation]) -> list[Operation]:

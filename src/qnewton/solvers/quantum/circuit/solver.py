@@ -1,7 +1,7 @@
 """A linear solver that runs the circuit of quantum singular value transformation on a device of PennyLane."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import lineax as lx
@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PyTree
 from ....core.extras import optional
 from ....core.powers_of_two import normalised
 from ....core.records import Encoding, QuantumWorkload
+from ...capabilities import Capabilities
 from ...flat import check_square_and_real, flatten, unflatten
 from ...verified import at_scale
 from ..encoding import AbstractEncoding, Ideal
@@ -85,6 +86,8 @@ class CircuitQSVT(AbstractExecuted):
     norm: float | None = eqx.field(static=True, default=None)
     max_queries: int = eqx.field(static=True, default=2**14)
     seed: int = eqx.field(static=True, default=0)
+    capabilities: ClassVar[Capabilities] = Capabilities(quantum=True)
+    fidelity: ClassVar[str] = "circuit"
 
     def __check_init__(self):
         if self.encoding.rectangular:
@@ -96,18 +99,6 @@ class CircuitQSVT(AbstractExecuted):
             raise ValueError(f"shots is {self.shots}: runs of a circuit, an integer of at least 1, or None")
         if self.wires is not None and self.wires < 1:
             raise ValueError(f"wires is {self.wires}: qubits of the device, at least 1, or None")
-
-    @property
-    def needs_definite(self) -> bool:
-        return False
-
-    @property
-    def needs_symmetric(self) -> bool:
-        return False
-
-    @property
-    def fidelity(self) -> str:
-        return "circuit"
 
     @property
     def runs_as(self) -> str:

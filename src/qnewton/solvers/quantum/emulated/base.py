@@ -2,7 +2,7 @@
 
 import abc
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -14,6 +14,7 @@ from ....core.operators import AbstractRoot, Shifted, block_of
 from ....core.powers_of_two import lost_below, normalised, restored, scaled_by
 from ....core.records import Encoding, QuantumWorkload, SystemEstimate
 from ....core.status import Refusal
+from ...capabilities import Capabilities
 from ...flat import Product, check_square_and_real, flatten, product, unflatten, without_tags
 from ..executed import AbstractExecuted
 from ..outcome import Outcome, result_of
@@ -109,6 +110,7 @@ class AbstractEmulated(AbstractExecuted):
     length: eqx.AbstractVar[AbstractLength]
     depolarising: eqx.AbstractVar[float]
     seed: eqx.AbstractVar[int]
+    fidelity: ClassVar[str] = "emulated"
 
     def __check_init__(self):
         if not 0 <= self.depolarising < 1:
@@ -141,24 +143,17 @@ class AbstractEmulated(AbstractExecuted):
         return None
 
     @property
-    def needs_definite(self) -> bool:
-        return self.encoding.rectangular or self.queries.matrices is Matrices.DEFINITE
-
-    @property
-    def needs_symmetric(self) -> bool:
-        return self.needs_definite
-
-    @property
-    def matrix_free(self) -> bool:
-        return True
-
-    @property
-    def fidelity(self) -> str:
-        return "emulated"
-
-    @property
-    def runs_as(self) -> str:
-        return self.name
+    def capabilities(self) -> Capabilities:
+        factor = self.encoding.rectangular
+        definite = factor or self.queries.matrices is Matrices.DEFINITE
+        return Capabilities(
+            quantum=True,
+            matrix_free=True,
+            needs_matrix=False,
+            needs_root=factor,
+            needs_symmetric=definite,
+            needs_definite=definite,
+        )
 
     def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
         if not self.encoding.rectangular:

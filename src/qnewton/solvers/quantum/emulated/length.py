@@ -2,6 +2,7 @@
 
 import abc
 import math
+from typing import TYPE_CHECKING, ClassVar
 
 import equinox as eqx
 import jax
@@ -9,6 +10,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from ..readout import SuccessAmplitude
+
+if TYPE_CHECKING:
+    # What pyright takes an abstract class attribute for, which a property may fill as well.
+    from typing import ClassVar as AbstractClassVar
+else:
+    from equinox import AbstractClassVar
 
 # Outcomes on either side of the true phase that are told apart; all others have 1 % of the probability together.
 _NEIGHBOURS = 16
@@ -43,17 +50,15 @@ class Found(eqx.Module):
 
 
 class AbstractLength(eqx.Module):
-    """A way to find it."""
+    """A way to find it.
 
-    @property
-    @abc.abstractmethod
-    def needs_success(self) -> bool:
-        """Whether it reads the length off the success probability."""
+    Attributes:
+        needs_success: whether it reads the length off the success probability.
+        error: relative error of the length that the method itself makes.
+    """
 
-    @property
-    @abc.abstractmethod
-    def error(self) -> float:
-        """Relative error of the length that the method itself makes."""
+    needs_success: AbstractClassVar[bool]
+    error: AbstractClassVar[float]
 
     @abc.abstractmethod
     def find(self, key: Key[Array, ""], measured: Measured) -> Found:
@@ -68,13 +73,8 @@ class LineFit(AbstractLength):
     up to the condition number.
     """
 
-    @property
-    def needs_success(self) -> bool:
-        return False
-
-    @property
-    def error(self) -> float:
-        return 0.0
+    needs_success: ClassVar[bool] = False
+    error: ClassVar[float] = 0.0
 
     def find(self, key: Key[Array, ""], measured: Measured) -> Found:
         y, image, b = measured.direction, measured.image, measured.vector
@@ -100,16 +100,13 @@ class FromSuccess(AbstractLength):
 
     precision: float | None = eqx.field(static=True, default=None)
     failure_probability: float = eqx.field(static=True, default=0.01)
+    needs_success: ClassVar[bool] = True
 
     def __check_init__(self):
         for name in ("precision", "failure_probability"):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1:
                 raise ValueError(f"{name} is {value}: it must lie in (0, 1)")
-
-    @property
-    def needs_success(self) -> bool:
-        return True
 
     @property
     def error(self) -> float:

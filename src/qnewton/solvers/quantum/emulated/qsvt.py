@@ -7,11 +7,11 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ....core.records import QuantumWorkload
 from ..encoding import AbstractEncoding, Ideal
 from ..polynomials import apply_pseudo_inverse
 from ..precision import ErrorConvention, convert
 from ..queries import QueryModel, sunderhauf2025
-from ..queries.model import Count
 from ..queries.model import Problem as Charged
 from ..queries.qsvt import Inversion as Published
 from ..queries.qsvt import optimal_polynomial
@@ -37,7 +37,7 @@ class WorstCase:
 
     amplification: AbstractAmplification
 
-    def __call__(self, problem: Charged) -> Count:
+    def __call__(self, problem: Charged) -> QuantumWorkload:
         """One preparation of the right-hand side per application."""
         published = Published(optimal_polynomial)(problem)
         polynomial = optimal_polynomial(problem.encoded, problem.precision)
@@ -45,7 +45,7 @@ class WorstCase:
         shortest = problem.xp.maximum(problem.encoded_norm - problem.precision, 0.0)
         least = problem.xp.minimum(shortest / polynomial.maximum, 1.0)
         applications = problem.xp.maximum(published.state_preparations, self.amplification.worst(least))
-        return Count(applications * polynomial.degree, applications, published.success_probability)
+        return QuantumWorkload(applications * polynomial.degree, applications, published.success_probability)
 
 
 class Inversion(eqx.Module):
@@ -93,13 +93,13 @@ class EmulatedQSVT(AbstractEmulated):
     seed: int = eqx.field(static=True, default=0)
 
     @property
+    def published(self) -> QueryModel:
+        return sunderhauf2025
+
+    @property
     def queries(self) -> QueryModel:
         count = WorstCase(self.amplification)
         return dataclasses.replace(sunderhauf2025, name="sunderhauf2025_carried_out", count=count)
-
-    @property
-    def published(self) -> QueryModel:
-        return sunderhauf2025
 
     def plan(self, encoded: Encoded) -> tuple[Inversion, Float[Array, ""]]:
         # A solution of the least length there can be turns the most for an absolute error.

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float
 
+from ....core.records import QuantumWorkload
+from ...capabilities import Capabilities
 from ...flat import check_symmetric
 from ..encoding import AbstractEncoding, Ideal
 from ..queries import QueryModel, costa2023
 from ..queries.costa import AdiabaticWalk, filter_length
-from ..queries.model import Count
 from ..queries.model import Problem as Charged
 from .amplification import Attempts
 from .base import AbstractEmulated, Problem, Run
@@ -61,11 +62,11 @@ class WholeSteps:
         filter_error = xp.minimum(tangent * xp.sqrt(fidelity / infidelity), 1.0)
         return steps, xp.ceil(filter_length(kappa, filter_error) / 2), 1 / fidelity**2
 
-    def __call__(self, problem: Charged) -> Count:
+    def __call__(self, problem: Charged) -> QuantumWorkload:
         """Steps of both, with failed filters aborted half-way in the mean; preparations as in the published count."""
         steps, half_degree, repetitions = self.plan(problem.xp, problem.encoded, problem.precision)
         queries = steps * repetitions + half_degree * (repetitions + 1)
-        return Count(queries, self.walk.preparations_per_step * queries, 1 / repetitions)
+        return QuantumWorkload(queries, self.walk.preparations_per_step * queries, 1 / repetitions)
 
 
 _GENERAL = dataclasses.replace(
@@ -126,20 +127,16 @@ class EmulatedWalk(AbstractEmulated):
         check_square_encoding(self)
 
     @property
-    def queries(self) -> QueryModel:
-        return _DEFINITE if self.definite else _GENERAL
-
-    @property
     def published(self) -> QueryModel:
         return costa2023
 
     @property
-    def needs_definite(self) -> bool:
-        return self.definite
+    def queries(self) -> QueryModel:
+        return _DEFINITE if self.definite else _GENERAL
 
     @property
-    def needs_symmetric(self) -> bool:
-        return True
+    def capabilities(self) -> Capabilities:
+        return dataclasses.replace(super().capabilities, needs_symmetric=True, needs_definite=self.definite)
 
     def admit(self, operator: lx.AbstractLinearOperator) -> None:
         check_symmetric(operator, type(self).__name__)

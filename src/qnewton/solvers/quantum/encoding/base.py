@@ -1,7 +1,7 @@
 """The interface of a block encoding: what it costs to call, and by how much it shrinks the matrix."""
 
 import abc
-from typing import Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import equinox as eqx
 from jaxtyping import Array, Bool, Float
@@ -11,6 +11,12 @@ from ....core.conditions import Demand, Number
 from ....core.evidence import Evidence
 from ....core.gates import GateCost
 from ....core.records import Encoding
+
+if TYPE_CHECKING:
+    # What pyright takes an abstract class attribute for, which a property may fill as well.
+    from typing import ClassVar as AbstractClassVar
+else:
+    from equinox import AbstractClassVar
 
 
 class Numbers(Protocol):
@@ -33,37 +39,25 @@ class Numbers(Protocol):
 
 
 class AbstractEncoding(eqx.Module):
-    """A way to put a matrix A into a circuit as the corner `A / alpha` of a unitary."""
+    """A way to put a matrix A into a circuit as the corner `A / alpha` of a unitary.
 
-    @property
-    @abc.abstractmethod
-    def name(self) -> str:
-        """The key under which tables hold this encoding's numbers."""
+    Attributes:
+        name: the key under which tables hold this encoding's numbers.
+        source: where the formulas stand.
+        evidence: how sure the gate counts are.
+        rectangular: whether a rectangular factor is encoded: only methods that apply a pseudo-inverse (QSVT,
+            LCU) hold then.
+        smallest_solution_norm: least norm of the solution for `||A|| = ||b|| = 1`; the worst case of a method
+            that amplifies it.
+        assumed: what was not given and is replaced by a worst case or a measurement, in words.
+    """
 
-    @property
-    @abc.abstractmethod
-    def source(self) -> str:
-        """Where the formulas stand."""
-
-    @property
-    @abc.abstractmethod
-    def evidence(self) -> Evidence:
-        """How sure the gate counts are."""
-
-    @property
-    def rectangular(self) -> bool:
-        """Whether a rectangular factor is encoded: only methods that apply a pseudo-inverse (QSVT, LCU) hold then."""
-        return False
-
-    @property
-    def smallest_solution_norm(self) -> Number:
-        """Least norm of the solution for `||A|| = ||b|| = 1`; the worst case of a method that amplifies it."""
-        return 1.0
-
-    @property
-    def assumed(self) -> tuple[str, ...]:
-        """What was not given and is replaced by a worst case or a measurement, in words."""
-        return ()
+    name: AbstractClassVar[str]
+    source: AbstractClassVar[str]
+    evidence: AbstractClassVar[Evidence]
+    rectangular: ClassVar[bool] = False
+    smallest_solution_norm: ClassVar[Number] = 1.0
+    assumed: ClassVar[tuple[str, ...]] = ()
 
     @abc.abstractmethod
     def encode(self, estimate: Numbers) -> Encoding:

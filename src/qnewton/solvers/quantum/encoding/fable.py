@@ -1,5 +1,7 @@
 """FABLE: one rotation per entry, and no table."""
 
+from typing import ClassVar
+
 import equinox as eqx
 from jaxtyping import Array, Float
 
@@ -25,22 +27,13 @@ class FABLE(AbstractEncoding):
     """
 
     kept: float = eqx.field(static=True, default=1.0)
+    name: ClassVar[str] = "FABLE"
+    source: ClassVar[str] = "arXiv 2205.00081"
+    evidence: ClassVar[Evidence] = Evidence.SECOND_HAND
 
     def __check_init__(self):
         if not 0 < self.kept <= 1:
             raise ValueError(f"kept is {self.kept}: it is the fraction of rotations left and must lie in (0, 1]")
-
-    @property
-    def name(self) -> str:
-        return "FABLE"
-
-    @property
-    def source(self) -> str:
-        return "arXiv 2205.00081"
-
-    @property
-    def evidence(self) -> Evidence:
-        return Evidence.SECOND_HAND
 
     @quiet
     def encode(self, estimate: Numbers) -> Encoding:

@@ -2,6 +2,7 @@
 
 import math
 from types import ModuleType
+from typing import ClassVar
 
 from jaxtyping import Array, Float
 
@@ -26,17 +27,9 @@ class Frobenius(AbstractEncoding):
     the survey's leading terms alone, with its logarithms put back as t and R: `8 D + 4 R q t`.
     """
 
-    @property
-    def name(self) -> str:
-        return "Frobenius, fewest T"
-
-    @property
-    def source(self) -> str:
-        return "arXiv 2206.03505v1 tables 1, 3, 4, equation 41; depth: arXiv 2310.03011"
-
-    @property
-    def evidence(self) -> Evidence:
-        return Evidence.SECOND_HAND
+    name: ClassVar[str] = "Frobenius, fewest T"
+    source: ClassVar[str] = "arXiv 2206.03505v1 tables 1, 3, 4, equation 41; depth: arXiv 2310.03011"
+    evidence: ClassVar[Evidence] = Evidence.SECOND_HAND
 
     def encode(self, estimate: Numbers) -> Encoding:
         return encoded(estimate, estimate.frobenius_norm)
@@ -61,17 +54,9 @@ class FrobeniusShallow(AbstractEncoding):
     `4 D^2` qubits.
     """
 
-    @property
-    def name(self) -> str:
-        return "Frobenius, least depth"
-
-    @property
-    def source(self) -> str:
-        return "arXiv 2206.03505, leading terms as in arXiv 2310.03011"
-
-    @property
-    def evidence(self) -> Evidence:
-        return Evidence.SECOND_HAND
+    name: ClassVar[str] = "Frobenius, least depth"
+    source: ClassVar[str] = "arXiv 2206.03505, leading terms as in arXiv 2310.03011"
+    evidence: ClassVar[Evidence] = Evidence.SECOND_HAND
 
     def encode(self, estimate: Numbers) -> Encoding:
         return encoded(estimate, estimate.frobenius_norm)

@@ -1,5 +1,7 @@
 """The encoding that the published model assumes: none of it is charged."""
 
+from typing import ClassVar
+
 from jaxtyping import Array, Float
 
 from ....core.arrays import floating, quiet
@@ -14,17 +16,9 @@ from .synthesis import ceil_log2
 class Ideal(AbstractEncoding):
     """`alpha = ||A||` for nothing (Q-Newton, arXiv 2405.00252): no gate, no load. A lower bound on every encoding."""
 
-    @property
-    def name(self) -> str:
-        return "ideal"
-
-    @property
-    def source(self) -> str:
-        return "arXiv 2405.00252 (assumed there)"
-
-    @property
-    def evidence(self) -> Evidence:
-        return Evidence.ASSUMPTION
+    name: ClassVar[str] = "ideal"
+    source: ClassVar[str] = "arXiv 2405.00252 (assumed there)"
+    evidence: ClassVar[Evidence] = Evidence.ASSUMPTION
 
     def encode(self, estimate: Numbers) -> Encoding:
         return encoded(estimate, estimate.spectral_norm)

@@ -1,6 +1,6 @@
 """A linear combination of the diagonal and of the off-diagonal entries by order of magnitude."""
 
-from typing import Self
+from typing import ClassVar, Self
 
 import jax.numpy as jnp
 import numpy as np
@@ -37,6 +37,9 @@ class DyadicLevels(AbstractEncoding):
     diagonal: Number | None = None
     degrees: Float[Array, "levels ..."] | Float[np.ndarray, "levels ..."] | None = None
     magnitudes: Float[Array, "levels ..."] | Float[np.ndarray, "levels ..."] | None = None
+    name: ClassVar[str] = "dyadic levels"
+    source: ClassVar[str] = "ours; lookups of arXiv 1805.03662"
+    evidence: ClassVar[Evidence] = Evidence.DERIVED
 
     def __check_init__(self):
         if len({self.diagonal is None, self.degrees is None, self.magnitudes is None}) > 1:
@@ -71,18 +74,6 @@ class DyadicLevels(AbstractEncoding):
             degrees=jnp.where(merge, jnp.where(single, degree, 0), degrees),
             magnitudes=jnp.where(merge, jnp.where(single, largest, 0), magnitudes),
         )
-
-    @property
-    def name(self) -> str:
-        return "dyadic levels"
-
-    @property
-    def source(self) -> str:
-        return "ours; lookups of arXiv 1805.03662"
-
-    @property
-    def evidence(self) -> Evidence:
-        return Evidence.DERIVED
 
     @property
     def assumed(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import abc
 import math
+from typing import TYPE_CHECKING, ClassVar
 
 import equinox as eqx
 
@@ -13,24 +14,25 @@ from .base import demands
 from .frobenius import angles
 from .synthesis import T_PER_AND, ceil_log2, power
 
+if TYPE_CHECKING:
+    # What pyright takes an abstract class attribute for, which a property may fill as well.
+    from typing import ClassVar as AbstractClassVar
+else:
+    from equinox import AbstractClassVar
+
 
 class AbstractPreparation(eqx.Module):
-    """A way to prepare a real vector as a state."""
+    """A way to prepare a real vector as a state.
 
-    @property
-    @abc.abstractmethod
-    def name(self) -> str:
-        """The key under which tables hold this preparation's numbers."""
+    Attributes:
+        name: the key under which tables hold this preparation's numbers.
+        source: where the formulas stand.
+        evidence: as for an encoding.
+    """
 
-    @property
-    @abc.abstractmethod
-    def source(self) -> str:
-        """Where the formulas stand."""
-
-    @property
-    @abc.abstractmethod
-    def evidence(self) -> Evidence:
-        """As for an encoding."""
+    name: AbstractClassVar[str]
+    source: AbstractClassVar[str]
+    evidence: AbstractClassVar[Evidence]
 
     @abc.abstractmethod
     def cost(self, n: Number, precision: Number) -> GateCost:
@@ -45,17 +47,9 @@ class AbstractPreparation(eqx.Module):
 class IdealPreparation(AbstractPreparation):
     """A layer, whatever the vector (assumed in arXiv 2405.00252)."""
 
-    @property
-    def name(self) -> str:
-        return "ideal"
-
-    @property
-    def source(self) -> str:
-        return "arXiv 2405.00252 (assumed there)"
-
-    @property
-    def evidence(self) -> Evidence:
-        return Evidence.ASSUMPTION
+    name: ClassVar[str] = "ideal"
+    source: ClassVar[str] = "arXiv 2405.00252 (assumed there)"
+    evidence: ClassVar[Evidence] = Evidence.ASSUMPTION
 
     @quiet
     def cost(self, n: Number, precision: Number) -> GateCost:
@@ -72,17 +66,9 @@ class CladerPreparation(AbstractPreparation):
     all of its qubits are charged, and equation 41 is taken for the error.
     """
 
-    @property
-    def name(self) -> str:
-        return "Clader et al."
-
-    @property
-    def source(self) -> str:
-        return "arXiv 2206.03505v1 tables 1, 3, 4"
-
-    @property
-    def evidence(self) -> Evidence:
-        return Evidence.SECOND_HAND
+    name: ClassVar[str] = "Clader et al."
+    source: ClassVar[str] = "arXiv 2206.03505v1 tables 1, 3, 4"
+    evidence: ClassVar[Evidence] = Evidence.SECOND_HAND
 
     @quiet
     def cost(self, n: Number, precision: Number) -> GateCost:
@@ -105,17 +91,9 @@ class LookupPreparation(AbstractPreparation):
     made once and not charged.
     """
 
-    @property
-    def name(self) -> str:
-        return "lookup"
-
-    @property
-    def source(self) -> str:
-        return "arXiv 1812.00954, counted by us"
-
-    @property
-    def evidence(self) -> Evidence:
-        return Evidence.DERIVED
+    name: ClassVar[str] = "lookup"
+    source: ClassVar[str] = "arXiv 1812.00954, counted by us"
+    evidence: ClassVar[Evidence] = Evidence.DERIVED
 
     @quiet
     def cost(self, n: Number, precision: Number) -> GateCost:

@@ -2,6 +2,7 @@
 
 import math
 from types import ModuleType
+from typing import ClassVar
 
 import equinox as eqx
 from jaxtyping import Array, Float
@@ -31,18 +32,9 @@ class SparseAccess(AbstractEncoding):
     """
 
     computed_positions: bool = eqx.field(static=True, default=False)
-
-    @property
-    def name(self) -> str:
-        return "sparse access"
-
-    @property
-    def source(self) -> str:
-        return "arXiv 1806.01838 Lemma 48 (alpha); lookups of arXiv 1805.03662"
-
-    @property
-    def evidence(self) -> Evidence:
-        return Evidence.DERIVED
+    name: ClassVar[str] = "sparse access"
+    source: ClassVar[str] = "arXiv 1806.01838 Lemma 48 (alpha); lookups of arXiv 1805.03662"
+    evidence: ClassVar[Evidence] = Evidence.DERIVED
 
     @quiet
     def encode(self, estimate: Numbers) -> Encoding:

@@ -1,5 +1,7 @@
 """The square root of a Gauss-Newton matrix, encoded in place of the matrix."""
 
+from typing import ClassVar
+
 import equinox as eqx
 from jaxtyping import Array, Float
 
@@ -42,28 +44,16 @@ class SquareRoot(AbstractEncoding):
     trace: Number | None = None
     overlap: Number | None = None
     row_entries: int | None = eqx.field(static=True, default=None)
+    name: ClassVar[str] = "square root"
+    source: ClassVar[str] = "ours; gates: arXiv 2206.03505v1 tables 1, 3, 4"
+    evidence: ClassVar[Evidence] = Evidence.DERIVED
+    rectangular: ClassVar[bool] = True
 
     def __check_init__(self):
         if self.rows < 1:
             raise ValueError(f"rows is {self.rows}: a factor has at least one row, examples times outputs")
         if self.row_entries is not None and self.row_entries < 1:
             raise ValueError(f"row_entries is {self.row_entries}: a row has at least one entry")
-
-    @property
-    def name(self) -> str:
-        return "square root"
-
-    @property
-    def source(self) -> str:
-        return "ours; gates: arXiv 2206.03505v1 tables 1, 3, 4"
-
-    @property
-    def evidence(self) -> Evidence:
-        return Evidence.DERIVED
-
-    @property
-    def rectangular(self) -> bool:
-        return True
 
     @property
     def smallest_solution_norm(self) -> Number:

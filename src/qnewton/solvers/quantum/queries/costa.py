@@ -5,7 +5,8 @@ import math
 from typing import Any
 
 from ....core.arrays import floating, quiet
-from .model import Count, Evidence, Matrices, Problem, QueryModel, Unit
+from ....core.records import QuantumWorkload
+from .model import Evidence, Matrices, Problem, QueryModel, Unit
 from .search import argmin
 
 # Walk errors between which the optimum is sought; the error of a walk of no steps is sqrt(2).
@@ -75,13 +76,13 @@ class AdiabaticWalk:
 
         return xp.exp(argmin(xp, cost, low, high, _TIMES))
 
-    def __call__(self, problem: Problem) -> Count:
+    def __call__(self, problem: Problem) -> QuantumWorkload:
         """The count."""
         xp, precision = problem.xp, problem.precision
         error = self.best_error(xp, precision)
         per_kappa, repetitions = steps_per_kappa(xp, self.constant, precision, error)
         steps = per_kappa * problem.encoded
-        return Count(self.calls_per_step * steps, self.preparations_per_step * steps, 1 / repetitions)
+        return QuantumWorkload(self.calls_per_step * steps, self.preparations_per_step * steps, 1 / repetitions)
 
 
 _OPEN = "how many calls of the block encoding one step takes was not verifiable, `calls_per_step` is 1"

@@ -1,14 +1,15 @@
 """Constant factors of optimal solvers: Costa, Dalzell, An and Berry, arXiv 2604.22185."""
 
+from ....core.records import QuantumWorkload
 from ..precision import ErrorConvention
-from .model import Count, Evidence, Problem, QueryModel
+from .model import Evidence, Problem, QueryModel
 
 
-def _equation_19(problem: Problem) -> Count:
+def _equation_19(problem: Problem) -> QuantumWorkload:
     xp, kappa = problem.xp, problem.encoded
     log_kappa = xp.log(kappa)
     queries = kappa * (6 * log_kappa + 6 - 1.07 * xp.log(problem.precision)) + 6 + 3 * log_kappa
-    return Count(queries, 2 * queries, xp.ones_like(queries))
+    return QuantumWorkload(queries, 2 * queries, xp.ones_like(queries))
 
 
 costa2026 = QueryModel(

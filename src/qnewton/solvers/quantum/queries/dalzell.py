@@ -10,8 +10,9 @@ from types import ModuleType
 from typing import Any
 
 from ....core.arrays import ceil
+from ....core.records import QuantumWorkload
 from ..precision import ErrorConvention
-from .model import Count, Evidence, Problem, QueryModel
+from .model import Evidence, Problem, QueryModel
 
 _MU = 0.25
 # Where ln(2 / eta) ((1 + eta) / (1 - eta))^2 is least: 4 eta ln(2 / eta) = 1 - eta^2.
@@ -42,7 +43,7 @@ class KernelReflection:
         if not 0 < self.guess < math.inf:
             raise ValueError(f"guess is {self.guess}: it is the assumed norm over the true one, a positive number")
 
-    def __call__(self, problem: Problem) -> Count:
+    def __call__(self, problem: Problem) -> QuantumWorkload:
         """The count."""
         xp = problem.xp
         angle = math.atan(1 / self.guess)
@@ -51,7 +52,7 @@ class KernelReflection:
         eta = 2 * xp.exp(-degree / problem.encoded)
         success = math.sin(2 * angle) ** 2 * ((1 - eta) / (1 + eta)) ** 2
         queries = degree / success
-        return Count(queries, 2 * queries, success)
+        return QuantumWorkload(queries, 2 * queries, success)
 
 
 dalzell2024_known_norm = QueryModel(
@@ -69,7 +70,7 @@ dalzell2024_known_norm = QueryModel(
 """Expected queries where the solution's norm is known: `kappa ln(2 sqrt2 / epsilon)` over a success close to 1."""
 
 
-def _random_guesses(problem: Problem) -> Count:
+def _random_guesses(problem: Problem) -> QuantumWorkload:
     """Algorithm 3 with mu = 1/4: Equation 118."""
     xp, kappa, epsilon = problem.xp, problem.encoded, problem.precision
     # 3 + 2 ln((K^2 + 1) / 2) without overflow of the square.
@@ -78,15 +79,15 @@ def _random_guesses(problem: Problem) -> Count:
     projection_error = epsilon * math.sqrt(1 - _MU**2) / (_MU * xp.sqrt(1 - epsilon**2))
     success = ((1 - eta) / (1 + eta)) ** 2 / (xp.log(kappa) + 1)
     queries = _degree(xp, kappa, eta) / success + _degree(xp, kappa, projection_error) / (1 - _MU**2)
-    return Count(queries, 2 * queries, success)
+    return QuantumWorkload(queries, 2 * queries, success)
 
 
-def _binary_search(problem: Problem) -> Count:
+def _binary_search(problem: Problem) -> QuantumWorkload:
     """The optimal bound, Equation 48: linear in kappa, with the larger constant."""
     xp, kappa, epsilon = problem.xp, problem.encoded, problem.precision
     log_error = xp.maximum(xp.log(xp.sqrt(1 - epsilon**2) / epsilon), 0.0)
     queries = 56.0 * kappa + 1.05 * kappa * log_error + 2.78 * xp.log(kappa) ** 3 + 3.17
-    return Count(queries, 2 * queries, xp.ones_like(queries))
+    return QuantumWorkload(queries, 2 * queries, xp.ones_like(queries))
 
 
 dalzell2024_eq118 = QueryModel(
@@ -113,10 +114,15 @@ dalzell2024_eq48 = QueryModel(
 """Expected queries with a binary search for an unknown norm, `O(kappa)`; cheaper from kappa of about 7e4 on."""
 
 
-def _better(problem: Problem) -> Count:
+def _better(problem: Problem) -> QuantumWorkload:
     first, second = _random_guesses(problem), _binary_search(problem)
     fewer = first.queries <= second.queries
-    return Count(*(problem.xp.where(fewer, a, b) for a, b in zip(first[:3], second[:3], strict=True)))
+    pairs = (
+        (first.queries, second.queries),
+        (first.state_preparations, second.state_preparations),
+        (first.success_probability, second.success_probability),
+    )
+    return QuantumWorkload(*(problem.xp.where(fewer, a, b) for a, b in pairs))
 
 
 dalzell2024 = QueryModel(

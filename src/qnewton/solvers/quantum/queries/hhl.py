@@ -2,14 +2,15 @@
 
 import math
 
-from .model import Count, Problem
+from ....core.records import QuantumWorkload
+from .model import Problem
 from .sparse import amplified, simulation_queries, sparse_access_model
 
 ERROR_CONSTANT = 2**7 + 22 * math.pi**2 + (64 + 14 * math.pi**2) ** 2 / math.pi**2
 """`C_F` of Lemma 14: phase estimation runs for a time `sqrt(C_F) kappa / epsilon`."""
 
 
-def _count(problem: Problem) -> Count:
+def _count(problem: Problem) -> QuantumWorkload:
     time = math.sqrt(ERROR_CONSTANT) * problem.kappa / problem.precision
     # Twice: phase estimation is undone.
     queries = 2 * simulation_queries(problem.alpha, time, problem.precision)

@@ -6,10 +6,11 @@ The paper changed completely between its first and second version: the version i
 import math
 
 from ....core.arrays import ceil
-from .model import Count, Evidence, Matrices, Problem, QueryModel
+from ....core.records import QuantumWorkload
+from .model import Evidence, Matrices, Problem, QueryModel
 
 
-def _theorem_1(problem: Problem) -> Count:
+def _theorem_1(problem: Problem) -> QuantumWorkload:
     xp, kappa, alpha, precision = problem.xp, problem.kappa, problem.alpha, problem.precision
     success = 0.39 - 0.204 * precision
     log_kappa = xp.log(2 * kappa + 3)
@@ -20,7 +21,7 @@ def _theorem_1(problem: Problem) -> Count:
     projection = alpha * kappa * xp.log(32 / precision)
     queries = (adiabatic + filtering + projection) / success
     # Two preparations of the right-hand side per query (same theorem).
-    return Count(queries, 2 * queries, success)
+    return QuantumWorkload(queries, 2 * queries, success)
 
 
 jennings2023v1 = QueryModel(
@@ -47,9 +48,9 @@ for `kappa >= sqrt(12)` and `epsilon <= 0.24`. The released Q-Newton code applie
 """
 
 
-def _abstract(problem: Problem) -> Count:
+def _abstract(problem: Problem) -> QuantumWorkload:
     queries = 837 * problem.encoded
-    return Count(queries, 2 * queries, problem.xp.ones_like(queries))
+    return QuantumWorkload(queries, 2 * queries, problem.xp.ones_like(queries))
 
 
 jennings2023v2_abstract = QueryModel(
@@ -70,12 +71,12 @@ It serves any coarser precision as an upper bound and says nothing of a finer on
 """
 
 
-def _equation_175(problem: Problem) -> Count:
+def _equation_175(problem: Problem) -> QuantumWorkload:
     xp, kappa, precision = problem.xp, problem.encoded, problem.precision
     # sqrt(1 + epsilon / 4) - 1 without its cancellation.
     excess = precision / 4 / (xp.sqrt(1 + precision / 4) + 1)
     queries = 835.4 * kappa + ceil(xp, kappa * xp.log(2 / excess) + 2)
-    return Count(queries, 2 * queries, xp.ones_like(queries))
+    return QuantumWorkload(queries, 2 * queries, xp.ones_like(queries))
 
 
 jennings2023v3_eq175 = QueryModel(

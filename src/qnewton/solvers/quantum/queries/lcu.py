@@ -9,7 +9,8 @@ from types import ModuleType
 from typing import Any
 
 from ....core.arrays import ceil, floating, floor, quiet, repeat
-from .model import Count, Problem
+from ....core.records import QuantumWorkload
+from .model import Problem
 from .qsvt import truncated_inverse
 from .sparse import KNOWN_FROM, amplified, simulation_queries, sparse_access_model
 
@@ -59,7 +60,7 @@ class Fourier:
 
     log_base: float = 2.0
 
-    def __call__(self, problem: Problem) -> Count:
+    def __call__(self, problem: Problem) -> QuantumWorkload:
         """The count."""
         xp, kappa, precision = problem.xp, problem.kappa, problem.precision
         time = 2 * math.sqrt(2) * kappa * xp.log(1 + 8 * kappa / precision) / math.log(self.log_base)
@@ -76,7 +77,7 @@ class Chebyshev:
 
     log_base: float = 2.0
 
-    def __call__(self, problem: Problem) -> Count:
+    def __call__(self, problem: Problem) -> QuantumWorkload:
         """The count."""
         xp = problem.xp
         root, terms = truncated_inverse(problem.encoded, problem.precision, self.log_base)
@@ -95,7 +96,7 @@ class SparseInversion:
 
     log_base: float = 2.0
 
-    def __call__(self, problem: Problem) -> Count:
+    def __call__(self, problem: Problem) -> QuantumWorkload:
         """The count: `4 n_rect + 4 n_inv` an application."""
         xp, kappa, encoded, precision = problem.xp, problem.kappa, problem.encoded, problem.precision
         inner = precision / (4 * kappa)

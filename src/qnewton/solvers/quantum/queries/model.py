@@ -66,22 +66,6 @@ class Problem(NamedTuple):
         return self.alpha * self.norm
 
 
-class Count(NamedTuple):
-    """What a formula gives.
-
-    Attributes:
-        queries: expected, repetitions included.
-        state_preparations: expected, repetitions included.
-        success_probability: of one repetition.
-        conditions: demands of this formula that the common ones leave out: where they hold, and their words.
-    """
-
-    queries: Any
-    state_preparations: Any
-    success_probability: Any
-    conditions: tuple[tuple[Any, str], ...] = ()
-
-
 @dataclasses.dataclass(frozen=True)
 class QueryModel:
     """A published query count and what is known about it. Call it for the workload of a system.
@@ -92,7 +76,7 @@ class QueryModel:
         version: of the paper, e.g. `v1`.
         evidence: what stands behind the formula.
         known_from: how its text came to us, and what is open about it.
-        count: the formula.
+        count: the formula; of the workload that it gives all but the numbers and its own demands is left open.
         convention: in what it counts the error. A precision given in another one is converted.
         unit: what a query is.
         matrices: which matrices it is for.
@@ -113,7 +97,7 @@ class QueryModel:
     version: str
     evidence: Evidence
     known_from: str
-    count: Callable[[Problem], Count]
+    count: Callable[[Problem], QuantumWorkload]
     convention: ErrorConvention = ErrorConvention.STATE
     unit: Unit = Unit.BLOCK_ENCODING
     matrices: Matrices = Matrices.GENERAL
@@ -170,7 +154,8 @@ class QueryModel:
         problem = self._problem(xp, kappa, alpha, own, norm, known, demands)
         demands += self._demand_range(encoding, kappa, least, norm if known else None, ranged)
         count = self.count(problem)
-        demands += [*count.conditions, (xp.isfinite(count.queries), "a count inside the floating-point range")]
+        demands += [(one.holds, one.words) for one in count.conditions]
+        demands.append((xp.isfinite(count.queries), "a count inside the floating-point range"))
         conditions = tuple(Condition(xp.broadcast_to(xp.asarray(holds), shape), words) for holds, words in demands)
         valid = met(conditions)
         low, high = self.measured_kappa or (0.0, math.inf)

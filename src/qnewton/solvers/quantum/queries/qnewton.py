@@ -1,12 +1,13 @@
 """The complexity that the Q-Newton paper states of its solver, arXiv 2405.00252."""
 
-from .model import Count, Evidence, Matrices, Problem, QueryModel, Unit
+from ....core.records import QuantumWorkload
+from .model import Evidence, Matrices, Problem, QueryModel, Unit
 
 
-def _abstract(problem: Problem) -> Count:
+def _abstract(problem: Problem) -> QuantumWorkload:
     xp = problem.xp
     queries = problem.encoded * xp.log(problem.kappa / problem.precision)
-    return Count(queries, xp.ones_like(queries), xp.ones_like(queries))
+    return QuantumWorkload(queries, xp.ones_like(queries), xp.ones_like(queries))
 
 
 qnewton2024_abstract = QueryModel(

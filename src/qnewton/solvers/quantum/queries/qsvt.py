@@ -11,9 +11,10 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from ....core.arrays import ceil, floating, quiet
+from ....core.records import QuantumWorkload
 from ..precision import ErrorConvention
 from .amplification import amplify_known, amplify_unknown, postselect
-from .model import Count, Evidence, Problem, QueryModel
+from .model import Evidence, Problem, QueryModel
 from .search import argmin
 
 # The maximum is flat where it lies: a place to 5e-4 gives its height to 1e-7.
@@ -132,7 +133,7 @@ class Inversion:
     polynomial: Callable[[Any, Any], OddPolynomial]
     amplified: bool = True
 
-    def __call__(self, problem: Problem) -> Count:
+    def __call__(self, problem: Problem) -> QuantumWorkload:
         """The count; one preparation of the right-hand side per application."""
         xp = problem.xp
         polynomial = self.polynomial(problem.encoded, problem.precision)
@@ -143,7 +144,7 @@ class Inversion:
             applications, success = amplify_known(amplitude)
         else:
             applications, success = amplify_unknown(amplitude, amplitude), xp.ones_like(amplitude)
-        return Count(applications * polynomial.degree, applications, success)
+        return QuantumWorkload(applications * polynomial.degree, applications, success)
 
 
 sunderhauf2025 = QueryModel(

@@ -8,8 +8,10 @@ import math
 from typing import Any
 
 from ....core.arrays import ceil, floating, quiet
+from ....core.conditions import Condition
+from ....core.records import QuantumWorkload
 from .amplification import amplify_unknown
-from .model import Count, Evidence, Matrices, Problem, QueryModel, Unit
+from .model import Evidence, Matrices, Problem, QueryModel, Unit
 
 KNOWN_FROM = (
     "the author's own code, one source; one of its versions halves the amplification. Preparations of the right-hand "
@@ -31,7 +33,7 @@ def simulation_queries(subnormalisation: Any, time: Any, precision: Any) -> Any:
     return 48 * xp.where(scaled >= log / math.e, long, short)
 
 
-def amplified(problem: Problem, queries: Any, weight: Any, least: Any = None) -> Count:
+def amplified(problem: Problem, queries: Any, weight: Any, least: Any = None) -> QuantumWorkload:
     """The count where one application takes `queries` and succeeds with amplitude `norm / weight`.
 
     Args:
@@ -45,8 +47,8 @@ def amplified(problem: Problem, queries: Any, weight: Any, least: Any = None) ->
     least = xp.minimum(1 / weight if least is None else least, amplitude)
     applications = amplify_unknown(amplitude, least)
     # The least precision that the derivations have in mind: they ask for far less than 1 / kappa.
-    coarse = (problem.precision * problem.kappa < 1, "a precision below 1 / kappa")
-    return Count(applications * queries, applications, xp.ones_like(applications), (coarse,))
+    coarse = Condition(problem.precision * problem.kappa < 1, "a precision below 1 / kappa")
+    return QuantumWorkload(applications * queries, applications, xp.ones_like(applications), (coarse,))
 
 
 def sparse_access_model(name: str, lemma: str, count: Any, known_from: str = KNOWN_FROM) -> QueryModel:

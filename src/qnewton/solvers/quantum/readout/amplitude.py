@@ -1,6 +1,7 @@
 """The read-out by amplitude estimation: errors fall with the number of runs itself."""
 
 import math
+from typing import ClassVar
 
 import equinox as eqx
 
@@ -22,6 +23,8 @@ class AmplitudeEstimation(AbstractReadout):
     """
 
     constant: float = eqx.field(static=True)
+    source: ClassVar[str] = "arXiv 2207.08800 proposition 22"
+    evidence: ClassVar[Evidence] = Evidence.ASYMPTOTIC
 
     def __check_init__(self):
         if not 0 < self.constant < math.inf:
@@ -30,14 +33,6 @@ class AmplitudeEstimation(AbstractReadout):
     @property
     def name(self) -> str:
         return f"amplitude estimation, C = {self.constant:g}"
-
-    @property
-    def source(self) -> str:
-        return "arXiv 2207.08800 proposition 22"
-
-    @property
-    def evidence(self) -> Evidence:
-        return Evidence.ASYMPTOTIC
 
     @quiet
     def copies(self, n: Number, precision: Number, failure_probability: Number) -> ReadoutCost:

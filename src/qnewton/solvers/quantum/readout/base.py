@@ -2,6 +2,7 @@
 
 import abc
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 from jaxtyping import Array, Bool, Float
@@ -9,6 +10,12 @@ from jaxtyping import Array, Bool, Float
 from ....core.arrays import floating
 from ....core.conditions import Condition, Demand, Number, broken, in_words, met, settle
 from ....core.evidence import Evidence
+
+if TYPE_CHECKING:
+    # What pyright takes an abstract class attribute for, which a property may fill as well.
+    from typing import ClassVar as AbstractClassVar
+else:
+    from equinox import AbstractClassVar
 
 
 class ReadoutCost(eqx.Module):
@@ -82,22 +89,16 @@ class AbstractReadout(eqx.Module):
     """A way to turn copies of a normalised real state into its vector, signs relative to each other included.
 
     The vector's length and the sign common to all entries are not in the state: `readout.norm`.
+
+    Attributes:
+        name: the key under which tables hold this read-out's numbers.
+        source: where the formula stands.
+        evidence: how sure it is.
     """
 
-    @property
-    @abc.abstractmethod
-    def name(self) -> str:
-        """The key under which tables hold this read-out's numbers."""
-
-    @property
-    @abc.abstractmethod
-    def source(self) -> str:
-        """Where the formula stands."""
-
-    @property
-    @abc.abstractmethod
-    def evidence(self) -> Evidence:
-        """How sure it is."""
+    name: AbstractClassVar[str]
+    source: AbstractClassVar[str]
+    evidence: AbstractClassVar[Evidence]
 
     @abc.abstractmethod
     def copies(self, n: Number, precision: Number, failure_probability: Number) -> ReadoutCost:

@@ -1,5 +1,7 @@
 """The read-out that the published model assumes."""
 
+from typing import ClassVar
+
 from ....core.arrays import floating, quiet
 from ....core.conditions import Number
 from ....core.evidence import Evidence
@@ -9,17 +11,9 @@ from .base import AbstractReadout, ReadoutCost, demands
 class FreeReadout(AbstractReadout):
     """One copy gives the vector (assumed in Q-Newton, arXiv 2405.00252). A lower bound on every read-out."""
 
-    @property
-    def name(self) -> str:
-        return "free"
-
-    @property
-    def source(self) -> str:
-        return "arXiv 2405.00252 (assumed there)"
-
-    @property
-    def evidence(self) -> Evidence:
-        return Evidence.ASSUMPTION
+    name: ClassVar[str] = "free"
+    source: ClassVar[str] = "arXiv 2405.00252 (assumed there)"
+    evidence: ClassVar[Evidence] = Evidence.ASSUMPTION
 
     @quiet
     def copies(self, n: Number, precision: Number, failure_probability: Number) -> ReadoutCost:

@@ -2,6 +2,7 @@
 
 import abc
 import math
+from typing import TYPE_CHECKING, ClassVar
 
 import equinox as eqx
 
@@ -9,19 +10,23 @@ from ....core.arrays import floating, quiet
 from ....core.conditions import Demand, Number
 from .base import ReadoutCost, probability_demands
 
+if TYPE_CHECKING:
+    # What pyright takes an abstract class attribute for, which a property may fill as well.
+    from typing import ClassVar as AbstractClassVar
+else:
+    from equinox import AbstractClassVar
+
 
 class AbstractNorm(eqx.Module):
-    """A way to find the length of a solution whose direction was read out."""
+    """A way to find the length of a solution whose direction was read out.
 
-    @property
-    @abc.abstractmethod
-    def name(self) -> str:
-        """The key under which tables hold its numbers."""
+    Attributes:
+        name: the key under which tables hold its numbers.
+        source: where the formula stands.
+    """
 
-    @property
-    @abc.abstractmethod
-    def source(self) -> str:
-        """Where the formula stands."""
+    name: AbstractClassVar[str]
+    source: AbstractClassVar[str]
 
     @abc.abstractmethod
     def copies(self, success_probability: Number, precision: Number, failure_probability: Number) -> ReadoutCost:
@@ -45,13 +50,8 @@ class LineFit(AbstractNorm):
     matters.
     """
 
-    @property
-    def name(self) -> str:
-        return "line fit"
-
-    @property
-    def source(self) -> str:
-        return "ours"
+    name: ClassVar[str] = "line fit"
+    source: ClassVar[str] = "ours"
 
     @quiet
     def copies(self, success_probability: Number, precision: Number, failure_probability: Number) -> ReadoutCost:
@@ -75,13 +75,8 @@ class SuccessAmplitude(AbstractNorm):
     `ln(1 / delta) / (2 (8 / pi^2 - 1 / 2)^2)` repetitions fails with probability at most delta (Hoeffding).
     """
 
-    @property
-    def name(self) -> str:
-        return "success amplitude"
-
-    @property
-    def source(self) -> str:
-        return "arXiv quant-ph/0005055 theorem 12"
+    name: ClassVar[str] = "success amplitude"
+    source: ClassVar[str] = "arXiv quant-ph/0005055 theorem 12"
 
     @quiet
     def copies(self, success_probability: Number, precision: Number, failure_probability: Number) -> ReadoutCost:

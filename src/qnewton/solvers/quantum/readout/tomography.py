@@ -1,5 +1,7 @@
 """Read-outs that measure copies: errors fall with the square root of their number."""
 
+from typing import ClassVar
+
 from ....core.arrays import floating, quiet
 from ....core.conditions import Number
 from ....core.evidence import Evidence
@@ -14,17 +16,9 @@ class KerenidisPrakash(AbstractReadout):
     over an unnamed polynomial of n, whatever is asked for, so that `failure_probability` only has to lie in (0, 1).
     """
 
-    @property
-    def name(self) -> str:
-        return "Kerenidis-Prakash"
-
-    @property
-    def source(self) -> str:
-        return "arXiv 1808.09266"
-
-    @property
-    def evidence(self) -> Evidence:
-        return Evidence.SECOND_HAND
+    name: ClassVar[str] = "Kerenidis-Prakash"
+    source: ClassVar[str] = "arXiv 1808.09266"
+    evidence: ClassVar[Evidence] = Evidence.SECOND_HAND
 
     @quiet
     def copies(self, n: Number, precision: Number, failure_probability: Number) -> ReadoutCost:
@@ -44,17 +38,9 @@ class InteriorPoint(AbstractReadout):
     `ApprSolve`; its text was not read.
     """
 
-    @property
-    def name(self) -> str:
-        return "interior point"
-
-    @property
-    def source(self) -> str:
-        return "arXiv 2211.12489, ApprSolve"
-
-    @property
-    def evidence(self) -> Evidence:
-        return Evidence.SECOND_HAND
+    name: ClassVar[str] = "interior point"
+    source: ClassVar[str] = "arXiv 2211.12489, ApprSolve"
+    evidence: ClassVar[Evidence] = Evidence.SECOND_HAND
 
     @quiet
     def copies(self, n: Number, precision: Number, failure_probability: Number) -> ReadoutCost:

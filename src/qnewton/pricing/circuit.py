@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-import equinox as eqx
 import numpy as np
 
 from ..core.conditions import Condition
@@ -14,24 +13,6 @@ from ..solvers.quantum.encoding import AbstractEncoding, AbstractPreparation, Nu
 
 ALGORITHM_QUBITS = 6
 """Beside those of the encoding: what Jennings et al. v1 add (second-hand). All are charged that many."""
-
-
-class Circuit(eqx.Module):
-    """One run. Arrays with an axis for the encodings before all others.
-
-    Attributes:
-        layers: of T gates, one after the other.
-        layers_of_queries: the part of them that queries take.
-        t_count: T gates.
-        qubits: logical ones, at once.
-        conditions: what the gate counts demand.
-    """
-
-    layers: Any
-    layers_of_queries: Any
-    t_count: Any
-    qubits: Any
-    conditions: tuple[Condition, ...]
 
 
 def circuit_of(
@@ -45,8 +26,10 @@ def circuit_of(
     error: Any,
     encoding_gates: bool,
     preparation_gates: bool,
-) -> Circuit:
-    """What so many queries and preparations take.
+) -> tuple[GateCost, Any]:
+    """What so many queries and preparations take, and the layers of T gates among them that are the queries'.
+
+    Arrays with an axis for the encodings before all others.
 
     Args:
         xp: numpy or `jax.numpy`.
@@ -79,13 +62,14 @@ def circuit_of(
         vector = gates([preparation.cost(entries, each[i]) for i, entries in enumerate(amplitudes)])
     else:
         vector = (0.0, 0.0, 0.0, ())
-    return Circuit(
-        layers=queries * query[1] + preparations * vector[1],
-        layers_of_queries=queries * query[1],
+    # The demands are looked at with all others of a charge, so nothing is made infinite here.
+    run = GateCost(
         t_count=queries * query[0] + preparations * vector[0],
+        t_depth=queries * query[1] + preparations * vector[1],
         qubits=xp.maximum(query[2], vector[2]) + ALGORITHM_QUBITS,
         conditions=(*query[3], *vector[3]),
     )
+    return run, queries * query[1]
 
 
 def stacked_encodings(xp: ModuleType, encodings: Sequence[AbstractEncoding], numbers: Numbers) -> Encoding:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 import qnewton as q
 from qnewton.core.records import System
 from qnewton.hardware import KernelTimes, QuantumProfile, ReactionLimited, profile_names
-from qnewton.planning.assumptions import ASSUMPTION_SETS
-from qnewton.planning.problem import Problem
-from qnewton.planning.table import groups_of, lifted, lifted_numbers
+from qnewton.pricing.assumptions import ASSUMPTION_SETS
+from qnewton.pricing.paper import groups_of, lifted, lifted_numbers
+from qnewton.pricing.problem import Problem
 from qnewton.solvers.quantum.encoding import DyadicLevels, Frobenius, SparseAccess, SquareRoot
 from qnewton.solvers.quantum.readout import InteriorPoint, KerenidisPrakash, LineFit
 from qnewton.testing import symmetric_with_spectrum

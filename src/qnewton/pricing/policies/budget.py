@@ -1,12 +1,13 @@
 """The fastest that one can afford."""
 
 import math
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 
-from ...core.fastest import fastest
 from ...core.status import Refusal, Verdict
+from ..fastest import fastest
 from .base import AbstractPolicy, Choice, Offers, Turn, fastest_of, verdict_of
 
 
@@ -27,6 +28,7 @@ class Budget(AbstractPolicy):
     limit: float = eqx.field(static=True)
     classical_rate: float = eqx.field(static=True, default=1.0)
     quantum_rate: float = eqx.field(static=True, default=1.0)
+    remembers: ClassVar[bool] = False
 
     def __check_init__(self):
         if not 0 < self.limit < math.inf:
@@ -39,10 +41,6 @@ class Budget(AbstractPolicy):
                     f"{name} is {getattr(self, name)}: what a second of the machine costs must be finite and at least "
                     "0 (1 for a budget in seconds, watts for one in joules, a price for one in money)"
                 )
-
-    @property
-    def remembers(self) -> bool:
-        return False
 
     def choose(self, offers: Offers, turn: Turn) -> Choice:
         rates = [self.quantum_rate if quantum else self.classical_rate for quantum in offers.quantum]

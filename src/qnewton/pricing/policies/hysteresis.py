@@ -1,6 +1,7 @@
 """Not to change horses for nothing."""
 
 import math
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -19,14 +20,11 @@ class Hysteresis(AbstractPolicy):
     """
 
     factor: float = eqx.field(static=True, default=1.25)
+    remembers: ClassVar[bool] = True
 
     def __check_init__(self):
         if not 1 <= self.factor < math.inf:
             raise ValueError(f"factor is {self.factor}: it must be a finite number of at least 1, e.g. 1.25")
-
-    @property
-    def remembers(self) -> bool:
-        return True
 
     def choose(self, offers: Offers, turn: Turn) -> Choice:
         best = fastest_of(offers, nobody_passed_over(offers))

@@ -1,6 +1,7 @@
 """The rule of the paper's third version."""
 
 import math
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ class KappaThreshold(AbstractPolicy):
     """
 
     threshold: float = eqx.field(static=True, default=1e4)
+    remembers: ClassVar[bool] = False
 
     def __check_init__(self):
         if not 1 <= self.threshold < math.inf:
@@ -26,10 +28,6 @@ class KappaThreshold(AbstractPolicy):
                 f"threshold is {self.threshold}: a condition number is at least 1, so give a finite number from 1 on; "
                 "Fastest() has no threshold, and without quantum candidates everything is classical"
             )
-
-    @property
-    def remembers(self) -> bool:
-        return False
 
     def choose(self, offers: Offers, turn: Turn) -> Choice:
         # Not `>`, which is false of NaN.

@@ -1,5 +1,7 @@
 """Decided elsewhere, for all blocks of a step at once."""
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 
 from .base import AbstractPolicy, Choice, Offers, Turn, fastest_of, nobody_passed_over
@@ -14,9 +16,7 @@ class Assigned(AbstractPolicy):
     two assignments a block stays with what it had.
     """
 
-    @property
-    def remembers(self) -> bool:
-        return True
+    remembers: ClassVar[bool] = True
 
     def choose(self, offers: Offers, turn: Turn) -> Choice:
         best = fastest_of(offers, nobody_passed_over(offers))

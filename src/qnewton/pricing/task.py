@@ -9,12 +9,12 @@ import numpy as np
 
 from ..core.arrays import floating, quiet
 from ..core.conditions import Condition, met
+from ..core.gates import GateCost
 from ..core.records import QuantumWorkload
 from ..hardware import AbstractLayout, OverheadStatus, physical_cost
 from ..hardware.distillation import MAX_DISTANCE
 from ..solvers.quantum.readout import ReadoutCost
 from .charge import Charge
-from .circuit import Circuit
 from .clock import Clock
 
 _OVERHEAD = {
@@ -31,6 +31,7 @@ class Task(eqx.Module):
         workload: the query count.
         queries: of one run, as far as they are charged.
         circuit: the gates of one run.
+        query_layers: the part of its layers of T gates that queries take.
         reading: how many runs there are.
         fixed_seconds: of what no quantum clock scales.
         layout: of the error-corrected machine; None: gates are taken for perfect.
@@ -41,7 +42,8 @@ class Task(eqx.Module):
 
     workload: QuantumWorkload
     queries: Any
-    circuit: Circuit
+    circuit: GateCost
+    query_layers: Any
     reading: ReadoutCost
     fixed_seconds: Any
     layout: AbstractLayout | None
@@ -56,7 +58,7 @@ class Task(eqx.Module):
         Without error correction a layer of T gates takes one physical operation. With it a run is never faster than
         that, whatever the profile says.
         """
-        xp, gate_time_s, runs, layers = floating(clock.gate_time_s, self.reading.applications, self.circuit.layers)
+        xp, gate_time_s, runs, layers = floating(clock.gate_time_s, self.reading.applications, self.circuit.t_depth)
         cycle_s, qubits, corrected = clock.logical_cycle_s, self.circuit.qubits, []
         run_s = layers * (gate_time_s if cycle_s is None else cycle_s)
         if self.layout is not None:
@@ -94,8 +96,8 @@ class Task(eqx.Module):
         }
         factors = {
             "queries": self.queries,
-            "encoding": self.circuit.layers_of_queries / self.queries,
-            "right-hand side": layers / self.circuit.layers_of_queries,
+            "encoding": self.query_layers / self.queries,
+            "right-hand side": layers / self.query_layers,
             "error correction": run_s / (layers * gate_time_s),
             "read-out": runs,
             "loading": seconds / (runs * run_s),

@@ -1,14 +1,14 @@
 """Q-Newton's policy."""
 
+from typing import ClassVar
+
 from .base import AbstractPolicy, Choice, Offers, Turn, fastest_of, nobody_passed_over
 
 
 class Fastest(AbstractPolicy):
     """The candidate with the least predicted seconds: Q-Newton's scheduler (arXiv 2405.00252, section 4)."""
 
-    @property
-    def remembers(self) -> bool:
-        return False
+    remembers: ClassVar[bool] = False
 
     def choose(self, offers: Offers, turn: Turn) -> Choice:
         return fastest_of(offers, nobody_passed_over(offers))

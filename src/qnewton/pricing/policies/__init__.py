@@ -6,7 +6,6 @@ if TYPE_CHECKING:
     from .assigned import Assigned as Assigned
     from .base import AbstractPolicy as AbstractPolicy
     from .base import Choice as Choice
-    from .base import Offers as Offers
     from .base import Turn as Turn
     from .budget import Budget as Budget
     from .fastest import Fastest as Fastest

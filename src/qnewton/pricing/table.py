@@ -1,6 +1,7 @@
 """Every solver on every machine under every set of assumptions."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,31 +9,13 @@ import numpy as np
 
 from ..core.conditions import broken
 from ..hardware import QuantumMachine
-from ..solvers.quantum.queries import QUERY_MODELS, Matrices, QueryModel, Unit
+from ..solvers.quantum.queries import Matrices, QueryModel, Unit
 from .assumptions import Assumptions, paper
 from .charge import Charge
-from .classical import RIVALS, ClassicalHost, Rival, predict
+from .classical import ClassicalHost
 from .clock import Clock
-from .problem import MatrixNumbers, Problem
-from .solver import CountedSolver
-from .task import Task
-
-ON_FACTOR = " on the square root"
-
-
-@dataclasses.dataclass(frozen=True)
-class Group:
-    """Query models that are charged together: same unit, same matrix.
-
-    Attributes:
-        models: of the group.
-        solver: all of them as one.
-        suffix: of their names.
-    """
-
-    models: tuple[QueryModel, ...]
-    solver: CountedSolver
-    suffix: str = ""
+from .paper import Charged, Group, Predicted, charged, lifted, lifted_numbers, predicted, takes
+from .problem import Problem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,44 +71,6 @@ class Row:
     notes: tuple[str, ...]
 
 
-def groups_of(problem: Problem, axes: int = 0) -> list[Group]:
-    """The models that can be charged together; those that need a definite matrix are among them.
-
-    Args:
-        problem: of numbers, or of arrays of a sweep.
-        axes: of the sweep.
-    """
-    made = []
-    for sparse in (False, True):
-        models = tuple(m for m in QUERY_MODELS.values() if (m.unit is Unit.SPARSE_ACCESS) == sparse)
-        made.append(Group(models, CountedSolver.all_of(models, lifted(problem.solution_norm, axes))))
-    if problem.factor is not None:
-        models = tuple(m for m in QUERY_MODELS.values() if m.rectangular)
-        made.append(Group(models, CountedSolver.all_of(models, factor=problem.factor), ON_FACTOR))
-    return made
-
-
-def lifted(value: Any, axes: int = 0) -> Any:
-    """With an axis for the models before all others, of which there are at least `axes`; None stays None."""
-    if value is None:
-        return None
-    array = np.asarray(value, float)
-    return array.reshape((1,) * (1 + max(axes - array.ndim, 0)) + array.shape)
-
-
-def lifted_numbers(numbers: MatrixNumbers, axes: int = 0) -> MatrixNumbers:
-    """All of them."""
-    fields = {field.name: lifted(getattr(numbers, field.name), axes) for field in dataclasses.fields(numbers)}
-    return MatrixNumbers(**{**fields, "definite": numbers.definite})
-
-
-def with_levels(assumed: Assumptions, problem: Problem) -> Assumptions:
-    """The set with measured magnitudes of the entries among its encodings, where there are any."""
-    if problem.levels is None:
-        return assumed
-    return dataclasses.replace(assumed, encodings=(*assumed.encodings, problem.levels))
-
-
 def table(
     problem: Problem,
     machines: Sequence[tuple[str, QuantumMachine]],
@@ -140,30 +85,23 @@ def table(
     for assumed in sets:
         for _, machine in machines:
             assumed.check(machine)
+    clocks = [(name, Clock.of(machine)) for name, machine in machines]
     rows = []
-    numbers, precision = lifted_numbers(problem.numbers), lifted(problem.precision)
-    for group in groups_of(problem):
-        bare = paper().task(group.solver, numbers, precision).queries[0]
-        for assumed in (with_levels(one, problem) for one in sets):
-            task = assumed.task(group.solver, numbers, precision)
-            for name, machine in machines:
-                rows += _quantum_rows(problem, group, assumed, task, bare, name, task.on(Clock.of(machine)))
-    rows += [_classical_row(problem, rival, host) for host in hosts for rival in _applicable(problem)]
-    return rows
+    for _, of_group in itertools.groupby(charged(problem, clocks, sets), lambda one: one.group.models):
+        first, *others = of_group
+        # What the queries come to before a set adds anything.
+        bare = paper().task(first.group.solver, lifted_numbers(problem.numbers), lifted(problem.precision)).queries[0]
+        rows += [row for one in (first, *others) for row in _quantum_rows(problem, one, bare)]
+    return rows + [_classical_row(problem, one) for one in predicted(problem, hosts)]
 
 
-def _applicable(problem: Problem) -> Iterator[Rival]:
-    return (rival for rival in RIVALS if rival.definite is None or rival.definite == problem.definite)
-
-
-def _quantum_rows(
-    problem: Problem, group: Group, assumed: Assumptions, task: Task, bare: Any, hardware: str, charge: Charge
-) -> Iterator[Row]:
+def _quantum_rows(problem: Problem, one: Charged, bare: Any) -> Iterator[Row]:
+    group, assumed, charge = one.group, one.assumed, one.charge
     encodings = assumed.encodings_for(group.solver)
     gated = assumed.encoding_gates or assumed.preparation_gates
     for index, model in enumerate(group.models):
         reason = broken(charge.conditions, (index,))
-        if model.matrices is Matrices.DEFINITE and not problem.definite:
+        if not takes(model, problem):
             reason = "needs a positive definite matrix"
         valid = not reason
 
@@ -181,7 +119,7 @@ def _quantum_rows(
             evidence=model.evidence.value,
             error=model.convention.value,
             validity=validity_of(model),
-            hardware=hardware,
+            hardware=one.machine,
             assumptions=assumed.name,
             valid=valid,
             reason=reason,
@@ -245,11 +183,10 @@ def validity_of(model: QueryModel) -> str:
     return ", ".join(words) or "any kappa and epsilon"
 
 
-def _classical_row(problem: Problem, rival: Rival, host: ClassicalHost) -> Row:
-    seconds, valid, demands = predict(rival, host, problem)
-    missing = [words for holds, words in demands if not np.all(holds)]
-    seconds = float(seconds)
-    only_memory = len(missing) == 1 and missing[0].startswith("memory")
+def _classical_row(problem: Problem, one: Predicted) -> Row:
+    rival, host, seconds, valid = one.rival, one.host, float(one.seconds), bool(one.fits)
+    missing = [words for holds, words in one.demands if not np.all(holds)]
+    only_memory = bool(one.able) and not valid
     notes = []
     if host.largest_measured is not None and float(problem.numbers.n) > host.largest_measured:
         notes.append(f"extrapolated: the largest system measured has {host.largest_measured} rows")
@@ -264,7 +201,7 @@ def _classical_row(problem: Problem, rival: Rival, host: ClassicalHost) -> Row:
         validity="definite" if rival.definite else "any" if rival.definite is None else "not definite",
         hardware=host.name,
         assumptions=host.basis,
-        valid=bool(valid),
+        valid=valid,
         reason=f"needs {', '.join(missing)}" if missing else "",
         queries=None,
         repetitions=None,

@@ -7,12 +7,12 @@ import pytest
 
 import qnewton as q
 from qnewton.hardware import ClassicalProfile
-from qnewton.planning.assumptions import ASSUMPTION_SETS
-from qnewton.planning.breakeven import Question, _sentence, orders, pairs, present_of, single, variables
-from qnewton.planning.classical import ClassicalHost
-from qnewton.planning.problem import Problem
-from qnewton.planning.table import table
-from qnewton.planning.verdict import verdicts
+from qnewton.pricing.assumptions import ASSUMPTION_SETS
+from qnewton.pricing.breakeven import Question, _sentence, orders, pairs, present_of, single, variables
+from qnewton.pricing.classical import ClassicalHost
+from qnewton.pricing.problem import Problem
+from qnewton.pricing.table import table
+from qnewton.pricing.verdict import verdicts
 
 H100, SUPERCONDUCTING = q.load_profile("nvidia-h100-sxm"), q.load_profile("superconducting")
 assert isinstance(H100, ClassicalProfile)

@@ -1,40 +1,25 @@
-"""What a policy sees, what it says, and what one is."""
+"""What a policy sees besides the offers, what it says, and what one is."""
 
 import abc
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ...core.fastest import fastest
 from ...core.status import Refusal, Verdict
+from ..fastest import fastest
+from ..offers import Offers
+
+if TYPE_CHECKING:
+    # What pyright takes an abstract class attribute for, which a property may fill as well.
+    from typing import ClassVar as AbstractClassVar
+else:
+    from equinox import AbstractClassVar
 
 NONE_YET = -1
 """The last choice before the first one."""
-
-
-class Offers(eqx.Module):
-    """The candidates of one system under one assumption set.
-
-    Attributes:
-        names: of the candidates.
-        quantum: which of them are charged on the quantum machine.
-        seconds: predicted.
-        feasible: whether the candidate can take the system.
-        log_condition_number: natural logarithm; NaN where nothing is known.
-    """
-
-    names: tuple[str, ...] = eqx.field(static=True)
-    quantum: tuple[bool, ...] = eqx.field(static=True)
-    seconds: Float[Array, " candidates"]
-    feasible: Bool[Array, " candidates"]
-    log_condition_number: Float[Array, ""]
-
-    @property
-    def able(self) -> Bool[Array, " candidates"]:
-        """Who can take the system and has a finite prediction."""
-        return self.feasible & jnp.isfinite(self.seconds)
 
 
 class Turn(eqx.Module):
@@ -81,12 +66,12 @@ class AbstractPolicy(eqx.Module):
     """Chooses among the candidates of one system; traced, so what it decides on are arrays.
 
     A new policy is one class and one row in `tests/scheduling/test_policies.py`.
+
+    Attributes:
+        remembers: whether it reads `Turn.last`: `newton` then carries each block's choice in its state.
     """
 
-    @property
-    @abc.abstractmethod
-    def remembers(self) -> bool:
-        """Whether it reads `Turn.last`: `newton` then carries each block's choice in its state."""
+    remembers: AbstractClassVar[bool]
 
     @abc.abstractmethod
     def choose(self, offers: Offers, turn: Turn) -> Choice:

@@ -176,7 +176,7 @@ class Assumptions(AbstractAssumptions):
             conditions += solver.count(encoding, precision).conditions
         tries = 1.0 if self.repetitions else workload.success_probability
         queries = workload.queries * tries + (0.0 if self.norm is None else 1.0)
-        circuit = circuit_of(
+        circuit, query_layers = circuit_of(
             xp,
             encodings,
             self.preparation,
@@ -192,6 +192,7 @@ class Assumptions(AbstractAssumptions):
             workload=workload,
             queries=queries,
             circuit=circuit,
+            query_layers=query_layers,
             reading=reading,
             fixed_seconds=self._loaded(xp, encodings, numbers, reading) / self.entries_per_s,
             layout=self.error_correction,

@@ -10,14 +10,12 @@ import numpy as np
 from jaxtyping import Float
 
 from ..core.arrays import quiet
-from ..core.evidence import Evidence
 from ..hardware import QuantumMachine
-from ..solvers.quantum.queries import Matrices
 from .assumptions import Assumptions
-from .classical import RIVALS, ClassicalHost, predict
+from .classical import ClassicalHost
 from .clock import Clock
+from .paper import charged, is_count, predicted, takes
 from .problem import Problem
-from .table import groups_of, lifted, lifted_numbers, with_levels
 
 _COARSE, _FINE, _ROUNDS = 241, 41, 3
 PAIR_POINTS = 33
@@ -168,19 +166,11 @@ def _quantum(question: Question, problem: Problem, changes: Mapping[str, Any]) -
         changes.get("logical_cycle_s"),
     )
     axes = max((np.ndim(value) for value in changes.values()), default=0)
-    numbers, precision = lifted_numbers(problem.numbers, axes), lifted(problem.precision, axes)
-    assumed = with_levels(question.assumed, problem)
+    precision = changes.get("readout_precision")
     best: Any = np.inf
-    for group in groups_of(problem, axes):
-        charge = assumed.charge(
-            group.solver, numbers, precision, clock, readout_precision=changes.get("readout_precision")
-        )
-        # As for the verdict: a growth without a constant is no count.
-        able = [
-            (m.matrices is not Matrices.DEFINITE or problem.definite) and m.evidence is not Evidence.ASYMPTOTIC
-            for m in group.models
-        ]
-        best = np.minimum(best, np.min(charge.seconds[np.flatnonzero(able)], axis=0))
+    for one in charged(problem, [("", clock)], [question.assumed], axes=axes, readout_precision=precision):
+        able = [takes(model, problem) and is_count(model.evidence) for model in one.group.models]
+        best = np.minimum(best, np.min(one.charge.seconds[np.flatnonzero(able)], axis=0))
     return best
 
 
@@ -188,14 +178,9 @@ def _classical(question: Question, problem: Problem) -> Any:
     """Seconds of the fastest solver that holds the matrix, of the fastest on paper where none does."""
     held: Any = np.inf
     paper: Any = np.inf
-    for host, rival in itertools.product(question.hosts, RIVALS):
-        if rival.definite is not None and rival.definite != problem.definite:
-            continue
-        seconds, valid, demands = predict(rival, host, problem)
-        *others, _ = (holds for holds, _ in demands)
-        able = np.logical_and.reduce(np.broadcast_arrays(*others))
-        held = np.minimum(held, np.where(valid, seconds, np.inf))
-        paper = np.minimum(paper, np.where(able, seconds, np.inf))
+    for one in predicted(problem, question.hosts):
+        held = np.minimum(held, np.where(one.fits, one.seconds, np.inf))
+        paper = np.minimum(paper, np.where(one.able, one.seconds, np.inf))
     return np.where(np.isfinite(held), held, paper)
 
 

@@ -10,7 +10,7 @@ import pytest
 import qnewton as q
 from qnewton.core.evidence import Evidence
 from qnewton.hardware import QuantumProfile, physical_cost
-from qnewton.planning.problem import Problem
+from qnewton.pricing.problem import Problem
 from qnewton.solvers.quantum.encoding import Frobenius
 from qnewton.solvers.quantum.readout import AbstractNorm, AbstractReadout, ReadoutCost
 

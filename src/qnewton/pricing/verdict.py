@@ -4,11 +4,13 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
+from .fastest import fastest as chosen
+from .paper import is_count
 from .table import Row
 
 PROVEN = ("proven",)
-NO_CONSTANT = "asymptotic"
-"""A growth whose constant nobody published is no count: such a row is shown and never the fastest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +52,7 @@ class Verdict:
 
 def fastest(rows: Sequence[Row]) -> Row | None:
     """The valid row with the fewest seconds, of those whose constants are known."""
-    counted = (row for row in rows if row.seconds is not None and row.evidence != NO_CONSTANT)
-    return min(counted, key=lambda row: row.seconds or 0.0, default=None)
+    return _least(rows, [row.seconds if is_count(row.evidence) else None for row in rows])
 
 
 def best_classical(rows: Sequence[Row]) -> tuple[Row | None, bool]:
@@ -60,11 +61,15 @@ def best_classical(rows: Sequence[Row]) -> tuple[Row | None, bool]:
     best = fastest(classical)
     if best is not None:
         return best, False
-    return min(
-        (row for row in classical if row.seconds_without_limits is not None),
-        key=lambda row: row.seconds_without_limits or 0.0,
-        default=None,
-    ), True
+    return _least(classical, [row.seconds_without_limits for row in classical]), True
+
+
+def _least(rows: Sequence[Row], seconds: Sequence[float | None]) -> Row | None:
+    if not rows:
+        return None
+    known = np.asarray([math.inf if value is None else value for value in seconds])
+    index, found = chosen(known, np.isfinite(known))
+    return rows[int(index)] if found else None
 
 
 def verdicts(rows: Sequence[Row]) -> list[Verdict]:

@@ -1,5 +1,7 @@
 """One candidate for everything."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax.numpy as jnp
 
@@ -16,10 +18,7 @@ class FixedCandidate(AbstractPolicy):
     """
 
     name: str = eqx.field(static=True)
-
-    @property
-    def remembers(self) -> bool:
-        return False
+    remembers: ClassVar[bool] = False
 
     def choose(self, offers: Offers, turn: Turn) -> Choice:
         if self.name not in offers.names:

@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import quiet
+from ..core.costs import Cost
 from ..core.records import ClassicalWorkload
 from ..core.suggest import unknown
 from ..hardware import ClassicalMachine, ClassicalProfile
-from ..solvers.direct import dense_workload
+from ..solvers.cholesky import cholesky_workload
+from ..solvers.direct import lu_workload
+from ..solvers.krylov.steps import cg_steps, krylov_workload, minres_steps
 from .problem import Problem
 
 ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
@@ -76,13 +79,16 @@ class Rival:
         return n**2 * itemsize if self.dense else _matrix_bytes(n, degree, itemsize) + 6 * n * itemsize
 
 
+SAMPLING = "sampling (Kaczmarz)"
+_BOUND = "upper bound on the steps, proven but for rounding"
+
 RIVALS = (
     Rival("LU", "lu", "Golub and Van Loan, 3.2", "exact but for rounding", True, None),
     Rival("Cholesky", "cholesky", "Golub and Van Loan, 4.2", "exact but for rounding", True, True),
-    Rival("CG", "cg", "Chebyshev bound (Saad, 6.11)", "proven upper bound on the steps", False, True),
-    Rival("MINRES", "cg", "Chebyshev bound (Saad, 6.11)", "proven upper bound on the steps", False, False),
+    Rival("CG", "cg", "Chebyshev bound (Saad, 6.11); rounding: Greenbaum 1989", _BOUND, False, True),
+    Rival("MINRES", "cg", "Chebyshev bound (Greenbaum 1997, 3.1); rounding: Greenbaum 1989", _BOUND, False, False),
     Rival(
-        "sampling (Kaczmarz)",
+        SAMPLING,
         "cg",
         "Strohmer and Vershynin, arXiv math/0702226; as a dequantised solver: Shao and Montanaro, arXiv 2103.10309",
         "in expectation, proven",
@@ -142,38 +148,29 @@ def _matrix_bytes(n: Any, degree: Any, itemsize: int) -> Any:
 
 
 def _lu(problem: Problem, itemsize: int) -> ClassicalWorkload:
-    n = problem.numbers.n
-    return dense_workload("lu", n, 2 / 3 * n**3, itemsize)
+    return lu_workload(problem.numbers.n, itemsize)
 
 
 def _cholesky(problem: Problem, itemsize: int) -> ClassicalWorkload:
-    n = problem.numbers.n
-    return dense_workload("cholesky", n, 1 / 3 * n**3, itemsize)
+    return cholesky_workload(problem.numbers.n, itemsize)
 
 
 def _iterations(problem: Problem, itemsize: int, steps: Any) -> ClassicalWorkload:
-    """A product with the sparse matrix and five vector operations a step; at most n steps."""
+    """With the sparse matrix. No fewer steps for few rows: rounding takes the iteration beyond n."""
     n, degree = problem.numbers.n, problem.numbers.degree
-    return ClassicalWorkload(
-        kernel="cg",
-        flops=0.0,
-        bytes=n * itemsize,
-        steps=np.maximum(np.minimum(np.ceil(steps), n), 1.0),
-        step_flops=2 * n * degree + 10 * n,
-        step_bytes=_matrix_bytes(n, degree, itemsize) + 12 * n * itemsize,
-    )
+    product = Cost(2 * n * degree, _matrix_bytes(n, degree, itemsize))
+    return krylov_workload("cg", n, itemsize, product, np.maximum(np.ceil(steps), 1.0))
 
 
 def _cg(problem: Problem, itemsize: int) -> ClassicalWorkload:
-    # ||e||_2 <= 2 sqrt(kappa) ((sqrt(kappa) - 1) / (sqrt(kappa) + 1))^k ||x||.
-    root = np.sqrt(np.asarray(problem.condition_number, float))
-    return _iterations(problem, itemsize, root / 2 * np.log(2 * root / problem.precision))
+    # The bound is the same for the residual and for the error, which is what is asked for here.
+    return _iterations(problem, itemsize, cg_steps(problem.condition_number, problem.precision))
 
 
 def _minres(problem: Problem, itemsize: int) -> ClassicalWorkload:
-    # ||r|| <= 2 ((kappa - 1) / (kappa + 1))^(k / 2) ||b||, and ||e|| / ||x|| <= kappa ||r|| / ||b||.
+    # ||e|| / ||x|| <= kappa ||r|| / ||b||.
     kappa = np.asarray(problem.condition_number, float)
-    return _iterations(problem, itemsize, kappa * np.log(2 * kappa / problem.precision))
+    return _iterations(problem, itemsize, minres_steps(kappa, problem.precision / kappa))
 
 
 def _kaczmarz(problem: Problem, itemsize: int) -> ClassicalWorkload:
@@ -190,4 +187,4 @@ def _kaczmarz(problem: Problem, itemsize: int) -> ClassicalWorkload:
     )
 
 
-_WORKLOADS = {"LU": _lu, "Cholesky": _cholesky, "CG": _cg, "MINRES": _minres, "sampling (Kaczmarz)": _kaczmarz}
+_WORKLOADS = {"LU": _lu, "Cholesky": _cholesky, "CG": _cg, "MINRES": _minres, SAMPLING: _kaczmarz}

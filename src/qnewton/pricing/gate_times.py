@@ -1,0 +1,39 @@
+"""How the seconds of a quantum solve move with the gate time: a part that no quantum clock scales, and gates.
+
+For run files, reproductions and reports, so numpy alone computes here.
+"""
+
+from typing import Any
+
+import numpy as np
+
+
+def at_gate_time(seconds: Any, fixed_seconds: Any, gate_time_s: float, asked_s: Any) -> Any:
+    """Seconds at another gate time.
+
+    Args:
+        seconds: at the machine's own; infinite where no formula holds.
+        fixed_seconds: the part of them that no quantum clock scales.
+        gate_time_s: the machine's own.
+        asked_s: the other one.
+    """
+    return fixed_seconds + _gates(seconds, fixed_seconds, gate_time_s) * asked_s
+
+
+def break_even_gate_time(classical_seconds: Any, seconds: Any, fixed_seconds: Any, gate_time_s: float) -> Any:
+    """The gate time below which the quantum solve is faster, in seconds; 0 where none is fast enough.
+
+    Args:
+        classical_seconds: of the fastest classical candidate; infinite where there is none.
+        seconds: of the quantum one, as of `at_gate_time`.
+        fixed_seconds: likewise.
+        gate_time_s: likewise.
+    """
+    with np.errstate(all="ignore"):
+        room = np.maximum(np.asarray(classical_seconds) - fixed_seconds, 0.0)
+        return room / _gates(seconds, fixed_seconds, gate_time_s)
+
+
+def _gates(seconds: Any, fixed_seconds: Any, gate_time_s: float) -> Any:
+    """Gate times that the solve takes."""
+    return (seconds - fixed_seconds) / gate_time_s
