@@ -59,13 +59,6 @@ class AbstractExecuted(AbstractQuantumSolver):
         log = jnp.full_like(estimate.log_condition_number, math.log(self.kappa))
         return dataclasses.replace(estimate, log_condition_number=log)
 
-    def charged_at(self, estimate: SystemEstimate) -> Any:
-        """The numbers that its circuit is built for, at which it is charged: the promised condition number, if any."""
-        if self.kappa is None:
-            return estimate
-        log = jnp.full_like(estimate.log_condition_number, math.log(self.kappa))
-        return dataclasses.replace(estimate, log_condition_number=log)
-
     def conj(self, state: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         return state, options
 

@@ -165,7 +165,7 @@ class AbstractEmulated(AbstractExecuted):
         """Expected queries of one state that may err by `precision`, in the 2-norm."""
         return self.queries(encoding, precision, None)
 
-    def charged_at(self, estimate: SystemEstimate) -> Spectrum:
+    def built_for(self, estimate: SystemEstimate) -> Spectrum:
         """The numbers that a circuit is built for which is handed an estimate, and hence charged for."""
         return Promise(self.kappa, self.norm).estimated(estimate)
 
