@@ -39,9 +39,9 @@ from conditioning_parts.blocks import Sample, samples
 from conditioning_parts.judge import TARGETS, Exact, encodings, outer_steps, solver_of
 
 import qnewton as qn
-from qnewton.conditioning import condition
-from qnewton.hardware import describe_machine
-from qnewton.optim.stages import solve_block
+from qnewton._conditioning import condition
+from qnewton._hardware import describe_machine
+from qnewton._optim.stages import solve_block
 
 DAMP, READOUT_ERROR, PRECISION = qn.Damp(5e-3), 0.1, 1e-2
 NETWORKS = ("relu", "tanh", "conv", "attention", "ae")

@@ -26,8 +26,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import qnewton as qn
-from qnewton.solvers.quantum.encoding import FABLE, Frobenius, SparseAccess
-from qnewton.solvers.quantum.readout import InteriorPoint, Refined
+from qnewton._solvers.quantum.encoding import FABLE, Frobenius, SparseAccess
+from qnewton._solvers.quantum.readout import InteriorPoint, Refined
 
 SYSTEMS = 1_000_000
 PLAN = ["plan", "--n", "12544", "--kappa", "4000", "--sparsity", "1254", "--epsilon", "1e-3"]
@@ -110,7 +110,7 @@ def main() -> None:
         evaluated[name], compiling = timed(count, arrays, arguments.repeats)
         print(f"{name:32} {evaluated[name]:7.3f} s measured, {compiling:5.2f} s to compile and run once", flush=True)
     with tempfile.TemporaryDirectory() as empty:
-        script = "import sys; from qnewton.cli import main; sys.exit(main())"
+        script = "import sys; from qnewton.lab._cli import main; sys.exit(main())"
         plan = [sys.executable, "-c", script, *PLAN, "--calibrations", empty]
         bare = [sys.executable, "-c", "import jax, equinox"]
         turns = [(process_seconds(plan), process_seconds(bare)) for _ in range(arguments.repeats)]

@@ -32,10 +32,10 @@ from estimation_parts.models import LOSSES, cases, dense, trained
 from sklearn.datasets import load_digits
 
 import qnewton as qn
-from qnewton.conditioning import condition
-from qnewton.core.records import System
-from qnewton.curvature import Point
-from qnewton.hardware import describe_machine
+from qnewton._conditioning import condition
+from qnewton._core.records import System
+from qnewton._curvature import Point
+from qnewton._hardware import describe_machine
 
 DAMPINGS = (0.5, 5e-2, 5e-3, 5e-4)
 EXAMPLES = 1024

@@ -31,7 +31,7 @@ from kernels_parts.matvec import matvec
 from kernels_parts.memory import child, memory
 from threadpoolctl import threadpool_limits
 
-from qnewton.hardware import describe_machine
+from qnewton._hardware import describe_machine
 
 PACKAGES = ("qnewton", "jax", "jaxlib", "lineax", "scipy", "numpy")
 PARTS = ("cholesky", "formation", "matvec", "memory", "compilation")

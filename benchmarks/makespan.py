@@ -24,12 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from qnewton.hardware import describe_machine
-from qnewton.scheduling.makespan import Problem, schedule
-from qnewton.scheduling.makespan.bound import lower_bound
-from qnewton.scheduling.makespan.exact import exact
-from qnewton.scheduling.makespan.heuristic import heuristic
-from qnewton.scheduling.makespan.problem import finish_of
+from qnewton._hardware import describe_machine
+from qnewton._scheduling.makespan import Problem, schedule
+from qnewton._scheduling.makespan.bound import lower_bound
+from qnewton._scheduling.makespan.exact import exact
+from qnewton._scheduling.makespan.heuristic import heuristic
+from qnewton._scheduling.makespan.problem import finish_of
 
 SMALL = ((10, 2), (10, 5), (20, 3), (30, 3), (30, 6))
 LARGE = ((200, 10), (400, 20), (1280, 64), (5000, 64))

@@ -17,7 +17,7 @@ import sys
 import time
 
 from qnewton import qsp
-from qnewton.hardware import describe_machine
+from qnewton._hardware import describe_machine
 
 DEGREES = (999, 4999, 14999, 49999)
 SECONDS = {4999: 5.0, 14999: 30.0}

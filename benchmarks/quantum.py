@@ -18,7 +18,7 @@ from typing import Any
 
 from quantum_parts import digits, emulation, tomography, walk
 
-from qnewton.hardware import describe_machine
+from qnewton._hardware import describe_machine
 
 PARTS = ("emulation", "floor", "tomography", "walk", "digits")
 LIMIT = 1.5

@@ -39,7 +39,7 @@ from benchmarks.scheduling_parts.blocks import Sample, samples
 from benchmarks.scheduling_parts.programs import RTOL, Programs, candidates, decisive
 
 import qnewton as qn
-from qnewton.hardware import describe_machine
+from qnewton._hardware import describe_machine
 
 
 def timed(run: Callable[[], Any]) -> float:

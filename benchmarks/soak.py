@@ -25,11 +25,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from qnewton.experiments.checkpoints import checkpoint_steps, read_checkpoint
-from qnewton.runfile import read_run
+from qnewton.lab._experiments.checkpoints import checkpoint_steps, read_checkpoint
+from qnewton.lab._runfile import read_run
 
 STEPS, EVERY = 600, 10
-TRAIN = (sys.executable, "-c", "import sys; from qnewton.cli import main; sys.exit(main())", "train")
+TRAIN = (sys.executable, "-c", "import sys; from qnewton.lab._cli import main; sys.exit(main())", "train")
 TASK = (
     *("poisson-pinn", "--preset", "default", "--width", "4", "--depth", "1", "--interior", "32", "--boundary", "8"),
     *("--batch-size", "16", "--solvers", "lu", "qlsa", "--evaluate-every", "100"),

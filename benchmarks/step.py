@@ -33,10 +33,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import qnewton as qn
-from qnewton.conditioning import condition
-from qnewton.curvature import Point
-from qnewton.hardware import describe_machine
-from qnewton.optim.stages import leaves_unformed, solve_block
+from qnewton._conditioning import condition
+from qnewton._curvature import Point
+from qnewton._hardware import describe_machine
+from qnewton._optim.stages import leaves_unformed, solve_block
 
 BATCH, SIZES, DAMPING = 1024, (784, 16, 16, 10), 5e-3
 OURS = {

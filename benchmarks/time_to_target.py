@@ -39,7 +39,7 @@ from time_to_target_parts.problems import FLOAT64, PROBLEMS
 from time_to_target_parts.race import TUNING_SEED, run, say
 from time_to_target_parts.table import lines, tabulate
 
-from qnewton.hardware import describe_machine
+from qnewton._hardware import describe_machine
 
 CONTESTANTS: dict[str, Contestant] = {c.name: c for c in (*OPTAX_RIVALS, KFAC_JAX, *LEAST_SQUARES, *OURS)}
 PACKAGES = ("qnewton", "jax", "jaxlib", "optax", "kfac-jax", "optimistix", "lineax", "scipy", "numpy")

@@ -1,4 +1,4 @@
-"""Writes docs/run-files.md: what stands in run-files.md.in, and a table for each record of `qnewton.runfile`.
+"""Writes docs/run-files.md: what stands in run-files.md.in, and a table for each record of `qnewton.lab._runfile`.
 
     python docs/make_run_files.py
 
@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-import qnewton.runfile as runfile
-from qnewton.experiments.options import TrainOptions
-from qnewton.experiments.task_options import TASK_OPTIONS
-from qnewton.runfile.mismatch import words
+import qnewton.lab._runfile as runfile
+from qnewton.lab._experiments.options import TrainOptions
+from qnewton.lab._experiments.task_options import TASK_OPTIONS
+from qnewton.lab._runfile.mismatch import words
 
 HERE = Path(__file__).parent
 TEMPLATE, PAGE = HERE / "run-files.md.in", HERE / "run-files.md"

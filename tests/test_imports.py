@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 import qnewton
-from qnewton.core.on_demand import on_demand
+from qnewton._core.on_demand import on_demand
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -54,24 +54,24 @@ def test_no_modules_import_each_other() -> None:
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("qnewton.core.records", "from ..curvature import Block"),
-        ("qnewton.core.records", "from qnewton.curvature.partition import Block"),
-        ("qnewton.core.records", "import qnewton.curvature"),
-        ("qnewton.core.records", "from .. import curvature"),
-        ("qnewton.core.__init__", "from ..curvature import Block"),
-        ("qnewton.core.records", "def f():\n    from ..optim import newton"),
-        ("qnewton.core.records", "import importlib\nimportlib.import_module('qnewton.optim')"),
-        ("qnewton.curvature.hessian", "from ..conditioning.base import condition"),
-        ("qnewton.solvers.quantum.qlsa", "from ...hardware import QuantumMachine"),
-        ("qnewton.hardware.quantum", "from ..solvers.base import AbstractSolver"),
-        ("qnewton.pricing.table", "from ..scheduling import Hybrid"),
-        ("qnewton.scheduling.plan", "from ..optim import newton"),
-        ("qnewton.optim.newton", "from ..experiments.ledger import Ledger"),
-        ("qnewton.experiments.runner", "from ..report import write"),
-        ("qnewton.report.derive", "from ..solvers import LU"),
-        ("qnewton.runfile.run", "from ..core.suggest import unknown"),
+        ("qnewton._core.records", "from ..curvature import Block"),
+        ("qnewton._core.records", "from qnewton._curvature.partition import Block"),
+        ("qnewton._core.records", "import qnewton._curvature"),
+        ("qnewton._core.records", "from .. import curvature"),
+        ("qnewton._core.__init__", "from ..curvature import Block"),
+        ("qnewton._core.records", "def f():\n    from ..optim import newton"),
+        ("qnewton._core.records", "import importlib\nimportlib.import_module('qnewton._optim')"),
+        ("qnewton._curvature.hessian", "from ..conditioning.base import condition"),
+        ("qnewton._solvers.quantum.qlsa", "from ...hardware import QuantumMachine"),
+        ("qnewton._hardware.quantum", "from ..solvers.base import AbstractSolver"),
+        ("qnewton._pricing.table", "from ..scheduling import Hybrid"),
+        ("qnewton._scheduling.plan", "from ..optim import newton"),
+        ("qnewton._optim.newton", "from ..experiments.ledger import Ledger"),
+        ("qnewton.lab._experiments.runner", "from ..report import write"),
+        ("qnewton.lab._report.derive", "from ..solvers import LU"),
+        ("qnewton.lab._runfile.run", "from ..core.suggest import unknown"),
         ("qnewton.testing.oracles", "from ..scheduling import Hybrid"),
-        ("qnewton.curvature.hessian", "from .. import newton"),
+        ("qnewton._curvature.hessian", "from .. import newton"),
         ("qnewton.__init__", "from .experiments import TrainOptions"),
         ("qnewton.__init__", "from . import report"),
     ],
@@ -83,12 +83,12 @@ def test_the_rule_sees_a_violation(module: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("qnewton.core.trees", "from .records import System"),
-        ("qnewton.curvature.hessian", "from ..core.records import System"),
-        ("qnewton.curvature.__init__", "from .hessian import Hessian"),
-        ("qnewton.solvers.quantum.qlsa", "from ..base import AbstractSolver"),
-        ("qnewton.cli.main", "from ..report import write"),
-        ("qnewton.core.trees", "import jax, qnewton_other"),
+        ("qnewton._core.trees", "from .records import System"),
+        ("qnewton._curvature.hessian", "from ..core.records import System"),
+        ("qnewton._curvature.__init__", "from .hessian import Hessian"),
+        ("qnewton._solvers.quantum.qlsa", "from ..base import AbstractSolver"),
+        ("qnewton.lab._cli.main", "from ..report import write"),
+        ("qnewton._core.trees", "import jax, qnewton_other"),
         ("qnewton.__init__", "from .curvature import Hessian"),
     ],
 )
@@ -140,7 +140,7 @@ def test_importing_leaves_slow_packages_for_later(fresh_import: dict, module: st
 
 def test_names_are_loaded_when_asked_for(fresh_import: dict) -> None:
     """`qnewton plan` is done before all of them would be there."""
-    assert fresh_import["lazy"] == ["qnewton.core", "qnewton.core.on_demand"]
+    assert fresh_import["lazy"] == ["qnewton._core", "qnewton._core.on_demand"]
     assert {"newton", "QUERY_MODELS"} <= set(dir(qnewton))
     assert qnewton.__version__
     with pytest.raises(AttributeError, match="module 'qnewton' has no attribute 'nothing'"):

@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from qnewton.core.extras import MissingExtraError, optional, require_extra
+from qnewton._core.extras import MissingExtraError, optional, require_extra
 
 CHECKOUT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -88,8 +88,8 @@ def test_the_library_example_runs_with_the_core_alone(bare: Any) -> None:
     ("program", "sentence"),
     [
         ("from qnewton.__main__ import main; sys.exit(main())", "qnewton: the command line needs "),
-        ("import qnewton.experiments", "qnewton.experiments needs "),
-        ("import qnewton.report", "qnewton.report needs "),
+        ("import qnewton.lab._experiments", "qnewton.lab._experiments needs "),
+        ("import qnewton.lab._report", "qnewton.lab._report needs "),
     ],
 )
 def test_without_the_lab_one_sentence_names_the_extra(bare: Any, program: str, sentence: str) -> None:

@@ -72,7 +72,7 @@ def test_cycles_are_found_through_folders_and_functions(structure: Any, tmp_path
         core__c="from ..core import A",
         core__d="from .a import A",
     )
-    assert structure.cycles(structure.read(checkout)) == [["qnewton.core.a", "qnewton.core.b", "qnewton.core.c"]]
+    assert structure.cycles(structure.read(checkout)) == [["qnewton._core.a", "qnewton._core.b", "qnewton._core.c"]]
 
 
 def test_a_function_is_long_from_61_lines_on(structure: Any) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import optax
 
 import qnewton as qn
-from qnewton.core.records import System
-from qnewton.curvature import Point
-from qnewton.experiments.tasks import make_task
+from qnewton._core.records import System
+from qnewton._curvature import Point
+from qnewton.lab._experiments.tasks import make_task
 
 SMALLEST = 100
 

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 
 import qnewton as qn
-from qnewton.core.operators import Path
+from qnewton._core.operators import Path
 
 from .problems import CLASSES, PROBLEMS, Problem, normal
 from .timing import against, race

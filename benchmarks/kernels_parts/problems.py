@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 import qnewton as qn
-from qnewton.curvature import Point
+from qnewton._curvature import Point
 
 CLASSES = 10
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import qnewton as qn
-from qnewton.solvers.quantum.readout import InteriorPoint, KerenidisPrakash
+from qnewton._solvers.quantum.readout import InteriorPoint, KerenidisPrakash
 
 SIZES = (16, 64, 256, 1024)
 PRECISIONS = (0.3, 0.1, 0.03, 0.01)

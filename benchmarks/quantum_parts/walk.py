@@ -8,8 +8,8 @@ import lineax as lx
 import numpy as np
 
 import qnewton as qn
-from qnewton.core.records import Encoding
-from qnewton.solvers.quantum.emulated.walk import Walk, _walk
+from qnewton._core.records import Encoding
+from qnewton._solvers.quantum.emulated.walk import Walk, _walk
 
 # Steps over kappa: the walk has long settled into its 1 / steps.
 _STEPS = 8

@@ -11,8 +11,8 @@ import lineax as lx
 import numpy as np
 
 import qnewton as qn
-from qnewton.core.layout import Layout, Piece
-from qnewton.core.operators import KroneckerFactors, Shifted
+from qnewton._core.layout import Layout, Piece
+from qnewton._core.operators import KroneckerFactors, Shifted
 from qnewton.testing import DenseBlock, DenseRoot
 
 from .judge import FLAGGED, RIGHT, SILENT, Outcome, of_exception

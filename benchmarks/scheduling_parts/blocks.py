@@ -21,10 +21,10 @@ import numpy as np
 import optax
 
 import qnewton as qn
-from qnewton.core.operators import Shifted
-from qnewton.core.records import System
-from qnewton.curvature.point import Point
-from qnewton.experiments.tasks import make_task
+from qnewton._core.operators import Shifted
+from qnewton._core.records import System
+from qnewton._curvature.point import Point
+from qnewton.lab._experiments.tasks import make_task
 
 FILE = Path(__file__).with_suffix(".json")
 EXAMPLES = 512

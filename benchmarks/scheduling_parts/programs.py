@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import lineax as lx
 
 import qnewton as qn
-from qnewton.core.operators import Shifted
-from qnewton.core.records import System, SystemEstimate
+from qnewton._core.operators import Shifted
+from qnewton._core.records import System, SystemEstimate
 
 RTOL = 1e-3
 

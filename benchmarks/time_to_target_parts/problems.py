@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 import qnewton as qn
-from qnewton.experiments.tasks import make_task
+from qnewton.lab._experiments.tasks import make_task
 
 Params = list[dict[str, jax.Array]]
 

@@ -16,8 +16,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from qnewton.cli.main import COMMANDS
-from qnewton.experiments.task_options import TASK_OPTIONS
+from qnewton.lab._cli.main import COMMANDS
+from qnewton.lab._experiments.task_options import TASK_OPTIONS
 
 _WORDS: dict[Any, str] = {int: "INT", float: "FLOAT", str: "TEXT", Path: "PATH"}
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     __version__ = version("qnewton")
 else:
-    from .core.on_demand import on_demand
+    from ._core.on_demand import on_demand
 
     _load, __dir__, __all__ = on_demand(__name__, f"{__name__}.api")
 

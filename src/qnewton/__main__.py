@@ -2,13 +2,13 @@
 
 import sys
 
-from .core.extras import MissingExtraError
+from ._core.extras import MissingExtraError
 
 
 def main() -> int:
     """Run the command line on the arguments of the process, and return its exit status."""
     try:
-        from .cli import main as command_line
+        from .lab._cli import main as command_line
     except MissingExtraError as error:
         print(f"qnewton: {error}", file=sys.stderr)
         return 2

@@ -11,13 +11,13 @@ Nothing here knows the rest of the package, and `import qnewton` does not load i
 `numpy.polynomial.chebyshev`.
 """
 
-from .solvers.quantum.polynomials import InversePolynomial as InversePolynomial
-from .solvers.quantum.polynomials import PhaseFactors as PhaseFactors
-from .solvers.quantum.polynomials import apply as apply
-from .solvers.quantum.polynomials import apply_pseudo_inverse as apply_pseudo_inverse
-from .solvers.quantum.polynomials import certificate as certificate
-from .solvers.quantum.polynomials import inverse_degree as inverse_degree
-from .solvers.quantum.polynomials import projector_phases as projector_phases
-from .solvers.quantum.polynomials import real_phases as real_phases
-from .solvers.quantum.polynomials import response as response
-from .solvers.quantum.polynomials import symmetric_phases as symmetric_phases
+from ._solvers.quantum.polynomials import InversePolynomial as InversePolynomial
+from ._solvers.quantum.polynomials import PhaseFactors as PhaseFactors
+from ._solvers.quantum.polynomials import apply as apply
+from ._solvers.quantum.polynomials import apply_pseudo_inverse as apply_pseudo_inverse
+from ._solvers.quantum.polynomials import certificate as certificate
+from ._solvers.quantum.polynomials import inverse_degree as inverse_degree
+from ._solvers.quantum.polynomials import projector_phases as projector_phases
+from ._solvers.quantum.polynomials import real_phases as real_phases
+from ._solvers.quantum.polynomials import response as response
+from ._solvers.quantum.polynomials import symmetric_phases as symmetric_phases

@@ -12,9 +12,9 @@ import optax
 import pytest
 
 import qnewton as q
-from qnewton.cli import main
-from qnewton.experiments.tasks import TASKS
-from qnewton.experiments.tasks.base import Data, Task
+from qnewton.lab._cli import main
+from qnewton.lab._experiments.tasks import TASKS
+from qnewton.lab._experiments.tasks.base import Data, Task
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import qnewton as q
-from qnewton.hardware import KernelTimes, calibration_environment, store_calibration
+from qnewton._hardware import KernelTimes, calibration_environment, store_calibration
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from qnewton.__main__ import main as entry
-from qnewton.cli.main import USAGE
-from qnewton.experiments import options
-from qnewton.experiments.options import TrainOptions
-from qnewton.experiments.presets import PRESETS
+from qnewton.lab._cli.main import USAGE
+from qnewton.lab._experiments import options
+from qnewton.lab._experiments.options import TrainOptions
+from qnewton.lab._experiments.presets import PRESETS
 
 
 def documented() -> dict[str, str]:
@@ -108,7 +108,7 @@ def test_help_and_mistakes_load_neither_data_nor_figures():
     # A second and more, which nobody should wait for only to be told of a typing error.
     program = (
         "import sys\n"
-        "from qnewton.cli import main\n"
+        "from qnewton.lab._cli import main\n"
         "for arguments in (['train', '--help'], ['train', 'digits-mlp', '--stpes', '2']):\n"
         "    try:\n"
         "        main(arguments)\n"

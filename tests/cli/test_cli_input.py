@@ -125,7 +125,7 @@ def test_report_wants_the_directory_of_a_run(call, tmp_path):
 
 
 def test_memory_that_does_not_suffice_is_a_message(call, quick, monkeypatch):
-    monkeypatch.setattr("qnewton.core.memory.available_bytes", lambda: 1000)
+    monkeypatch.setattr("qnewton._core.memory.available_bytes", lambda: 1000)
     outcome = call("train", "tiny", *quick)
     assert outcome.status == 2
     assert "qnewton: the dense block `params` has 24 rows" in outcome.err
@@ -133,7 +133,7 @@ def test_memory_that_does_not_suffice_is_a_message(call, quick, monkeypatch):
 
 
 def test_a_step_that_the_compiler_plans_beyond_memory_is_a_message(call, tmp_path, monkeypatch):
-    monkeypatch.setattr("qnewton.core.memory.available_bytes", lambda: 10)
+    monkeypatch.setattr("qnewton._core.memory.available_bytes", lambda: 10)
     outcome = call("train", "tiny", "--preset", "kfac", "--out", "run")
     assert outcome.status == 2
     assert re.search(r"a step would need [\d.]+ \w+ besides .* 10 bytes are free: --optimizer kfac works", outcome.said)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from qnewton.experiments import noise as module
-from qnewton.experiments.noise import answer
-from qnewton.runfile import NoiseCell
+from qnewton.lab._experiments import noise as module
+from qnewton.lab._experiments.noise import answer
+from qnewton.lab._runfile import NoiseCell
 
 GRID = ("noise", "tiny", "--epsilons", "0.01", "--shots", "20", "inf", "--steps", "2", "--out", "found")
 

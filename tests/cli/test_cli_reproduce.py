@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 
 import qnewton as q
-from qnewton.cli import main
-from qnewton.cli import reproduce as cli
-from qnewton.experiments import prepare
-from qnewton.experiments.reproduce import carry_out, language
-from qnewton.experiments.reproduce.base import Finished, Result
-from qnewton.experiments.reproduce.decisions import SETS, break_even_s, decide, priced
-from qnewton.experiments.reproduce.directory import ReproductionDirectory
-from qnewton.experiments.reproduce.registry import EVALUATIONS
-from qnewton.experiments.reproduce.trainings import newton
-from qnewton.experiments.tasks import TASKS
-from qnewton.experiments.tasks.base import Task
-from qnewton.hardware import KernelTimes
-from qnewton.runfile import BlockSeconds, RunDirectory, StageSeconds, StepLine, read_summary
+from qnewton.lab._cli import main
+from qnewton.lab._cli import reproduce as cli
+from qnewton.lab._experiments import prepare
+from qnewton.lab._experiments.reproduce import carry_out, language
+from qnewton.lab._experiments.reproduce.base import Finished, Result
+from qnewton.lab._experiments.reproduce.decisions import SETS, break_even_s, decide, priced
+from qnewton.lab._experiments.reproduce.directory import ReproductionDirectory
+from qnewton.lab._experiments.reproduce.registry import EVALUATIONS
+from qnewton.lab._experiments.reproduce.trainings import newton
+from qnewton.lab._experiments.tasks import TASKS
+from qnewton.lab._experiments.tasks.base import Task
+from qnewton._hardware import KernelTimes
+from qnewton.lab._runfile import BlockSeconds, RunDirectory, StageSeconds, StepLine, read_summary
 
 SMALL = (
     *("--mlp.task", "tiny", "--mlp.steps", "3", "--mlp.batch-size", "8"),
@@ -165,7 +165,7 @@ def test_stages_are_measured_once_for_trainings_that_do_the_same_work(done: Path
 
 def test_decisions_on_the_host_are_those_of_a_replay(done: Path) -> None:
     """The same systems under the same sets, charged in the compiled float32 program and here in numpy."""
-    from qnewton.experiments.replay import Question, replay
+    from qnewton.lab._experiments.replay import Question, replay
 
     directory = ReproductionDirectory.read(done)
     systems = Finished(directory).result(newton(directory.options)).systems

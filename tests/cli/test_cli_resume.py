@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from qnewton.cli.progress import Progress
-from qnewton.runfile import read_run
+from qnewton.lab._cli.progress import Progress
+from qnewton.lab._runfile import read_run
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_an_interrupt_before_the_first_step_says_how_to_go_on_too(call, monkeypa
 
 
 def test_a_run_that_takes_no_more_says_so_and_does_not_claim_a_report(call, monkeypatch, tmp_path):
-    from qnewton.experiments import checkpoints
+    from qnewton.lab._experiments import checkpoints
 
     def no_room(path, arrays):
         raise OSError(28, os.strerror(28), str(path))

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from qnewton.cli import main
-from qnewton.runfile import read_run
+from qnewton.lab._cli import main
+from qnewton.lab._runfile import read_run
 
 
 def test_two_steps_end_with_a_report_that_can_be_made_again(call, tmp_path):
@@ -146,7 +146,7 @@ def test_a_training_that_fails_says_why_and_still_reports(call, quick, tmp_path)
 
 
 def test_ctrl_c_in_the_training_ends_it_with_a_report(call, quick, monkeypatch, tmp_path):
-    from qnewton.cli.progress import Progress
+    from qnewton.lab._cli.progress import Progress
 
     shown = Progress.step
 
@@ -167,7 +167,7 @@ def test_ctrl_c_in_the_training_ends_it_with_a_report(call, quick, monkeypatch, 
 
 
 def test_ctrl_c_before_the_training_is_no_traceback(call, quick, monkeypatch):
-    from qnewton.cli.progress import Progress
+    from qnewton.lab._cli.progress import Progress
 
     def stage(self, what):
         raise KeyboardInterrupt
@@ -187,7 +187,7 @@ def test_arguments_default_to_those_of_the_process(monkeypatch, capsys):
 def test_the_digits_train_in_a_process_of_their_own(tmp_path):
     done = subprocess.run(
         [
-            *(sys.executable, "-c", "import sys; from qnewton.cli import main; sys.exit(main())"),
+            *(sys.executable, "-c", "import sys; from qnewton.lab._cli import main; sys.exit(main())"),
             *("train", "digits-mlp", "--width", "4", "--depth", "1", "--steps", "2", "--batch-size", "16"),
             *("--seed", "3", "--solvers", "qlsa", "--out", "run"),
         ],

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from qnewton.cli.train import parse
-from qnewton.experiments.task_options import TASK_OPTIONS
+from qnewton.lab._cli.train import parse
+from qnewton.lab._experiments.task_options import TASK_OPTIONS
 
 TEXT = ["--vocabulary", "160", "--length", "8", "--sequences", "16"]
 TRANSFORMER = ["--layers", "1", "--hidden", "8", "--heads", "2", "--intermediate", "8", *TEXT]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import qnewton as q
-from qnewton.experiments import tradeoff as module
+from qnewton.lab._experiments import tradeoff as module
 
 
 @pytest.fixture(autouse=True)

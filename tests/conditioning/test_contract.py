@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.conditioning import AbstractConditioner, Damp, Prune, PruneRows, condition
-from qnewton.core.records import System
+from qnewton._conditioning import AbstractConditioner, Damp, Prune, PruneRows, condition
+from qnewton._core.records import System
 from qnewton.testing import symmetric_with_spectrum
 
 

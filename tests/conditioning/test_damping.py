@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnewton.conditioning import AbstractConditioner, Damp, Prune, PruneRows, condition
-from qnewton.core.records import System
-from qnewton.curvature.formation import mirrored
+from qnewton._conditioning import AbstractConditioner, Damp, Prune, PruneRows, condition
+from qnewton._core.records import System
+from qnewton._curvature.formation import mirrored
 from qnewton.testing import symmetric_with_spectrum
 
 SPECTRUM = np.array([-3.0, -1e-4, 0.0, 2.0, 50.0])

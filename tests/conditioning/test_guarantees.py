@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qnewton import conditioning as c
-from qnewton.conditioning import Conditioning, Definiteness
-from qnewton.core.layout import Layout, Piece
-from qnewton.core.records import System
+from qnewton._conditioning import Conditioning, Definiteness
+from qnewton._core.layout import Layout, Piece
+from qnewton._core.records import System
 from qnewton.testing import symmetric_with_spectrum
 
 LAYOUT = Layout(12, ((Piece(1, 3, 2),), (Piece(8, 2, 2, transposed=True),)), ((0, 1), (7, 1)))

@@ -6,9 +6,9 @@ import lineax as lx
 import numpy as np
 import pytest
 
-from qnewton.conditioning import PruneRows, ShiftLowest
-from qnewton.core.operators import Shifted
-from qnewton.core.records import System
+from qnewton._conditioning import PruneRows, ShiftLowest
+from qnewton._core.operators import Shifted
+from qnewton._core.records import System
 from qnewton.testing import DenseBlock, symmetric_with_spectrum
 
 # Spectra whose lowest eigenvalue Lanczos finds, and one where it lies in a cluster.

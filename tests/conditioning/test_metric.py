@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import qnewton as qn
-from qnewton.conditioning import diagonal_of, in_metric
-from qnewton.core.operators import DenseRoot, Shifted
-from qnewton.core.records import System
-from qnewton.core.scaled import ScaledBlock
+from qnewton._conditioning import diagonal_of, in_metric
+from qnewton._core.operators import DenseRoot, Shifted
+from qnewton._core.records import System
+from qnewton._core.scaled import ScaledBlock
 from qnewton.testing.blocks import DenseBlock
 
 POWERS = st.lists(st.integers(-40, 40), min_size=5, max_size=5)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from qnewton.conditioning import Prune, PruneRows
-from qnewton.core.records import System
+from qnewton._conditioning import Prune, PruneRows
+from qnewton._core.records import System
 
 KEEPS = ["1e-9", "0.34", "0.5", "0.8"]
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.core.arrays import ceil, floating, floor, namespace, quiet, repeat
+from qnewton._core.arrays import ceil, floating, floor, namespace, quiet, repeat
 
 
 @pytest.mark.parametrize("values", [(), (1.0, 2), (np.float64(1), np.ones(3)), (None, 1.0), (np.int64(3), True)])

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from qnewton.core.buffers import library_bytes
+from qnewton._core.buffers import library_bytes
 
 N = 10
 SQUARE = jax.ShapeDtypeStruct((N, N), jnp.float32)

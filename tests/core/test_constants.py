@@ -11,7 +11,7 @@ import optax
 import pytest
 
 import qnewton as q
-from qnewton.core.constants import unfolded
+from qnewton._core.constants import unfolded
 
 # No other array of the step has the batch's shape.
 BATCH, WIDTH, OUT = 14, 5, 3

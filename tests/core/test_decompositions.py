@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.core.decompositions import singular_values, svd
-from qnewton.core.records import System
-from qnewton.estimation import Exact
+from qnewton._core.decompositions import singular_values, svd
+from qnewton._core.records import System
+from qnewton._estimation import Exact
 
 
 def test_a_finite_matrix_is_decomposed_as_numpy_does():

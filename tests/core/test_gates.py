@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.core.conditions import settle
-from qnewton.core.gates import GateCost
+from qnewton._core.conditions import settle
+from qnewton._core.gates import GateCost
 
 
 def gates(holds: Any = True, words="a thing", t_count=10.0, t_depth=3.0, qubits=5.0) -> GateCost:

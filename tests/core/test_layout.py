@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnewton.core.layout import Layout, Piece
+from qnewton._core.layout import Layout, Piece
 
 
 @st.composite

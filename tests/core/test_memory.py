@@ -8,8 +8,8 @@ import jax
 import psutil
 import pytest
 
-from qnewton.core import memory
-from qnewton.core.memory import available_bytes, check_block_fits
+from qnewton._core import memory
+from qnewton._core.memory import available_bytes, check_block_fits
 
 # 1,000 rows in float32: 4e6 bytes a matrix, which has a factor.
 PEAK = 8_000_000

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.core.powers_of_two import exponent_of, norm, normalised, power_of_two, restored, root_of_product, unit_of
+from qnewton._core.powers_of_two import exponent_of, norm, normalised, power_of_two, restored, root_of_product, unit_of
 
 ENDS = {"float32": (-148, 127), "float64": (-1073, 1023)}
 

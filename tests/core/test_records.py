@@ -9,9 +9,9 @@ import lineax as lx
 import numpy as np
 import pytest
 
-from qnewton.core.records import Access, ClassicalWorkload, Encoding, Kind, Kinds, System, SystemEstimate
-from qnewton.core.status import Status
-from qnewton.core.suggest import unknown
+from qnewton._core.records import Access, ClassicalWorkload, Encoding, Kind, Kinds, System, SystemEstimate
+from qnewton._core.status import Status
+from qnewton._core.suggest import unknown
 
 
 def test_a_fresh_system_has_nothing_added_and_nothing_removed(dtype: jnp.dtype) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnewton.core.trees import check_params, freeze, leaf_names, ravel, unravel
+from qnewton._core.trees import check_params, freeze, leaf_names, ravel, unravel
 
 FLOAT = jnp.zeros(2)
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from jaxtyping import Array
 
-from qnewton.core.records import System
-from qnewton.curvature import AbstractCurvature, GaussNewton, Hessian, Objective, whole
+from qnewton._core.records import System
+from qnewton._curvature import AbstractCurvature, GaussNewton, Hessian, Objective, whole
 
 BATCH, INPUTS, OUTPUTS = 7, 3, 2
 PARAMS = INPUTS * OUTPUTS

@@ -17,8 +17,8 @@ import pytest
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
-from qnewton.core.records import System
-from qnewton.curvature import (
+from qnewton._core.records import System
+from qnewton._curvature import (
     AbstractCurvature,
     Batch,
     Block,

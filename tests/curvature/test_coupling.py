@@ -14,7 +14,7 @@ import pytest
 from flax import nnx
 from jaxtyping import Array, PyTree
 
-from qnewton.curvature.coupling import refuse_coupling
+from qnewton._curvature.coupling import refuse_coupling
 
 BATCH, WIDTH, LENGTH = 6, 4, 3
 VECTORS = jnp.linspace(-1, 1, BATCH * WIDTH).reshape(BATCH, WIDTH)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from qnewton.curvature.formation import mirrored
+from qnewton._curvature.formation import mirrored
 
 
 # Tiles of 128 rows, from 8 of them on: none, tiles alone, and tiles with rows left over.

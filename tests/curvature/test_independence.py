@@ -17,8 +17,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
 import qnewton as qn
-from qnewton.core.operators import Path, path_of
-from qnewton.curvature.point import Point
+from qnewton._core.operators import Path, path_of
+from qnewton._curvature.point import Point
 
 BATCH = 6
 PARAMS = {"v": jax.random.normal(jax.random.key(1), (5, 3)), "w": jax.random.normal(jax.random.key(0), (4, 5))}

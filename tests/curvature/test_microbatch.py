@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import qnewton as qn
-from qnewton.curvature import Point
+from qnewton._curvature import Point
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((7, 3)), RNG.integers(0, 2, 7)

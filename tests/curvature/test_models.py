@@ -17,9 +17,9 @@ from flax import nnx
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
-from qnewton.core.trees import leaf_names
-from qnewton.curvature import AbstractCurvature, Batch, Block, GaussNewton, Hessian, Objective, per_layer, per_tensor
-from qnewton.curvature.structure import trace
+from qnewton._core.trees import leaf_names
+from qnewton._curvature import AbstractCurvature, Batch, Block, GaussNewton, Hessian, Objective, per_layer, per_tensor
+from qnewton._curvature.structure import trace
 
 BATCH, CLASSES, LENGTH, WORDS, WIDTH = 4, 3, 3, 5, 4
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}  # relative to the largest entry of the block

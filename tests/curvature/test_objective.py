@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jaxtyping import Array
 
-from qnewton.curvature import GaussNewton, Objective, whole
+from qnewton._curvature import GaussNewton, Objective, whole
 
 X = np.random.default_rng(0).standard_normal((5, 3))
 Y = np.random.default_rng(1).standard_normal((5, 2))

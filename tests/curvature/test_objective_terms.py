@@ -13,7 +13,7 @@ import pytest
 from jaxtyping import Array
 
 import qnewton as qn
-from qnewton.curvature import AbstractCurvature, EmpiricalFisher, GaussNewton, Hessian, Objective, whole
+from qnewton._curvature import AbstractCurvature, EmpiricalFisher, GaussNewton, Hessian, Objective, whole
 
 BATCH, TOKENS, INPUTS, OUTPUTS = 6, 3, 3, 2
 N = INPUTS * OUTPUTS

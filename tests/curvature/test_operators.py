@@ -17,9 +17,9 @@ import pytest
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
-from qnewton.core.operators import AbstractCurvatureOperator, Path, Shifted, max_entry, path_of
-from qnewton.core.trees import leaf_names
-from qnewton.curvature import (
+from qnewton._core.operators import AbstractCurvatureOperator, Path, Shifted, max_entry, path_of
+from qnewton._core.trees import leaf_names
+from qnewton._curvature import (
     AbstractCurvature,
     Block,
     EmpiricalFisher,

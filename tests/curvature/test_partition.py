@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import PyTree
 
-from qnewton.curvature import Block, Partition, per_layer, per_tensor, whole
+from qnewton._curvature import Block, Partition, per_layer, per_tensor, whole
 
 PARTITIONS = {"whole": whole, "per_layer": per_layer, "per_tensor": per_tensor}
 partitions = pytest.mark.parametrize("partition", PARTITIONS.values(), ids=PARTITIONS)

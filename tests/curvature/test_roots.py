@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from qnewton.curvature.roots import batched_root
+from qnewton._curvature.roots import batched_root
 
 
 def test_a_saturated_softmax_has_a_root_although_rounding_made_it_indefinite():

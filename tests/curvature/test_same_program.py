@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import pytest
 from jaxtyping import Array
 
-from qnewton.curvature.coupling import traced
-from qnewton.curvature.same_program import same_program
+from qnewton._curvature.coupling import traced
+from qnewton._curvature.same_program import same_program
 
 WEIGHTS = jnp.linspace(0.5, 1.5, 9)
 

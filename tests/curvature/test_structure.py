@@ -16,8 +16,8 @@ import pytest
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
-from qnewton.curvature import AbstractCurvature, Block, GaussNewton, Hessian, Objective
-from qnewton.curvature.structure import Program, trace
+from qnewton._curvature import AbstractCurvature, Block, GaussNewton, Hessian, Objective
+from qnewton._curvature.structure import Program, trace
 
 Params = dict[str, Array]
 Predict = Callable[[Params, Array], Array]

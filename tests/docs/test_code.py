@@ -15,7 +15,7 @@ import pytest
 import tyro
 from markdown_it import MarkdownIt
 
-from qnewton.cli import main
+from qnewton.lab._cli import main
 
 ROOT = Path(__file__).parent.parent.parent
 

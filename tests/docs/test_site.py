@@ -12,18 +12,18 @@ import pytest
 from sphinx.util.inventory import InventoryFile
 
 import qnewton
-from qnewton.cli.main import COMMANDS
-from qnewton.pricing.assumptions import ASSUMPTION_SETS, Assumptions
+from qnewton.lab._cli.main import COMMANDS
+from qnewton._pricing.assumptions import ASSUMPTION_SETS, Assumptions
 
 ROOT = Path(__file__).parent.parent.parent
 # Beside `qnewton` itself, whose names come first.
 SUBMODULES = (
     "qnewton.qsp",
     "qnewton.testing",
-    "qnewton.hardware",
-    "qnewton.estimation",
-    "qnewton.solvers.quantum.encoding",
-    "qnewton.solvers.quantum.readout",
+    "qnewton._hardware",
+    "qnewton._estimation",
+    "qnewton._solvers.quantum.encoding",
+    "qnewton._solvers.quantum.readout",
 )
 
 

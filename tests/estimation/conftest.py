@@ -11,8 +11,8 @@ import pytest
 from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
 
-from qnewton.core.records import System, SystemEstimate
-from qnewton.estimation import AbstractEstimator
+from qnewton._core.records import System, SystemEstimate
+from qnewton._estimation import AbstractEstimator
 
 _jitted = eqx.filter_jit(lambda estimator, system: estimator(system))
 

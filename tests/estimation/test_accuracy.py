@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.estimation import Exact, InverseLanczos
+from qnewton._estimation import Exact, InverseLanczos
 from qnewton.testing import symmetric_with_spectrum
 
 SIZES = [1, 2, 3, 16, 64, 100, 512]

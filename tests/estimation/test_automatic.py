@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.core.records import Kind, System
-from qnewton.estimation import Automatic
-from qnewton.estimation.lanczos import start_vector
+from qnewton._core.records import Kind, System
+from qnewton._estimation import Automatic
+from qnewton._estimation.lanczos import start_vector
 from qnewton.testing import symmetric_with_spectrum
 
 

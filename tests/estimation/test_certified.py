@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from qnewton.core.records import Kind, System
-from qnewton.estimation import Bracket, Certified, ProbabilisticLanczos
+from qnewton._core.records import Kind, System
+from qnewton._estimation import Bracket, Certified, ProbabilisticLanczos
 from qnewton.testing import symmetric_with_spectrum
 
 N = 8

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.core.records import Kind, System
-from qnewton.estimation import (
+from qnewton._core.records import Kind, System
+from qnewton._estimation import (
     AbstractEstimator,
     Automatic,
     Bracket,
@@ -21,7 +21,7 @@ from qnewton.estimation import (
     Lanczos,
     ProbabilisticLanczos,
 )
-from qnewton.estimation.base import norms_of
+from qnewton._estimation.base import norms_of
 from qnewton.testing import DenseBlock, symmetric_with_spectrum
 
 N = 6

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.core.records import Kind, System
-from qnewton.core.ritz import Krylov, quadrature
-from qnewton.estimation import block_spectrum
-from qnewton.estimation.counting import counts, share_within
+from qnewton._core.records import Kind, System
+from qnewton._core.ritz import Krylov, quadrature
+from qnewton._estimation import block_spectrum
+from qnewton._estimation.counting import counts, share_within
 from qnewton.testing import symmetric_with_spectrum
 
 N = 60

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qnewton.core.records import Kind
-from qnewton.estimation import DefiniteDeterminantNorm, DeterminantNorm
-from qnewton.estimation.determinant import log_bound_definite, log_bound_general
+from qnewton._core.records import Kind
+from qnewton._estimation import DefiniteDeterminantNorm, DeterminantNorm
+from qnewton._estimation.determinant import log_bound_definite, log_bound_general
 from qnewton.testing import symmetric_with_spectrum
 
 pytestmark = pytest.mark.usefixtures("double")

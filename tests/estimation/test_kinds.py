@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.core.operators import Shifted
-from qnewton.core.records import Kind, System
-from qnewton.core.ritz import ritz_values
-from qnewton.estimation import (
+from qnewton._core.operators import Shifted
+from qnewton._core.records import Kind, System
+from qnewton._core.ritz import ritz_values
+from qnewton._estimation import (
     Automatic,
     Bracket,
     Certified,

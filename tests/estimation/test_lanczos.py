@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from qnewton.core.records import Kind
-from qnewton.core.ritz import ritz_values
-from qnewton.estimation import Lanczos
+from qnewton._core.records import Kind
+from qnewton._core.ritz import ritz_values
+from qnewton._estimation import Lanczos
 from qnewton.testing import symmetric_with_spectrum
 
 

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.core.records import Kind, System
-from qnewton.estimation import Exact, Reuse
+from qnewton._core.records import Kind, System
+from qnewton._estimation import Exact, Reuse
 from qnewton.testing import symmetric_with_spectrum
 
 CURVATURE = jnp.asarray(symmetric_with_spectrum(np.r_[np.zeros(4), np.linspace(1, 3, 8)]), "float32")

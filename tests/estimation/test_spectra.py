@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from qnewton.core.operators import Shifted
-from qnewton.core.records import System
-from qnewton.core.ritz import ritz_values
-from qnewton.estimation import Automatic, Certified, ProbabilisticLanczos
-from qnewton.estimation.hager_higham import inverse_norm_1
-from qnewton.estimation.probabilistic import failure_probability, largest_shortfall
+from qnewton._core.operators import Shifted
+from qnewton._core.records import System
+from qnewton._core.ritz import ritz_values
+from qnewton._estimation import Automatic, Certified, ProbabilisticLanczos
+from qnewton._estimation.hager_higham import inverse_norm_1
+from qnewton._estimation.probabilistic import failure_probability, largest_shortfall
 from qnewton.testing import DenseBlock
 
 # Few sizes, since each is compiled, and seldom the large ones, since each is decomposed.

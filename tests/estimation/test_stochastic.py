@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.estimation import density, negative_curvature, rank, trace, trace_plus_plus
+from qnewton._estimation import density, negative_curvature, rank, trace, trace_plus_plus
 from qnewton.testing import symmetric_with_spectrum
 
 N = 80

@@ -35,7 +35,7 @@ def test_optimistix_newton_converges_with_every_solver(capsys):
 def test_digits_train_with_emulated_solves(tmp_path, monkeypatch, capsys):
     example = load("digits_emulated")
     monkeypatch.chdir(tmp_path)
-    from qnewton.cli import main
+    from qnewton.lab._cli import main
 
     assert main(example.arguments(["--out", str(tmp_path / "run")])) == 0
     assert "fidelity emulated: the circuits' exact states" in capsys.readouterr().out
@@ -60,7 +60,7 @@ def test_digits_train_with_emulated_solves(tmp_path, monkeypatch, capsys):
     ],
 )
 def test_options_that_exclude_each_other_are_refused(given, message, capsys):
-    from qnewton.cli import main
+    from qnewton.lab._cli import main
 
     assert main(["train", "digits-mlp", *given]) == 2
     printed = capsys.readouterr()
@@ -68,7 +68,7 @@ def test_options_that_exclude_each_other_are_refused(given, message, capsys):
 
 
 def test_shots_out_of_range_are_refused():
-    from qnewton.experiments.options import SchedulingOptions
+    from qnewton.lab._experiments.options import SchedulingOptions
 
     with pytest.raises(ValueError, match="--shots is 0: measure at least one copy, or None"):
         SchedulingOptions(shots=0)

@@ -15,13 +15,13 @@ import pytest
 from jaxtyping import PyTree
 
 import qnewton as q
-from qnewton.experiments import calibrations, prepare, runner
-from qnewton.experiments.options import TrainOptions
-from qnewton.experiments.presets import PRESETS
-from qnewton.experiments.tasks import TASKS
-from qnewton.experiments.tasks.base import Data, Task
-from qnewton.hardware import KernelTimes
-from qnewton.runfile import BlockSeconds, RunDirectory, StageSeconds, StepLine, SystemLine
+from qnewton.lab._experiments import calibrations, prepare, runner
+from qnewton.lab._experiments.options import TrainOptions
+from qnewton.lab._experiments.presets import PRESETS
+from qnewton.lab._experiments.tasks import TASKS
+from qnewton.lab._experiments.tasks.base import Data, Task
+from qnewton._hardware import KernelTimes
+from qnewton.lab._runfile import BlockSeconds, RunDirectory, StageSeconds, StepLine, SystemLine
 
 TRAIN, TEST = 48, 12
 GATE_TIMES = (1e-6, 1e-7, 6e-8, 4e-8, 1e-8, 3e-9, 1e-9, 1e-18)

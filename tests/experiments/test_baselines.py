@@ -12,13 +12,13 @@ import optax
 import pytest
 
 import qnewton as q
-from qnewton.experiments import build, checks
-from qnewton.experiments.baselines import RATES, BaselineState, baseline
-from qnewton.experiments.options import BaselineOptions, StepOptions, TrainingOptions, TrainOptions
-from qnewton.experiments.presets import preset_for
-from qnewton.experiments.runner import TrainingFailed, train
-from qnewton.experiments.task_options import BertOptions
-from qnewton.runfile import RunDirectory, StepLine, SystemLine
+from qnewton.lab._experiments import build, checks
+from qnewton.lab._experiments.baselines import RATES, BaselineState, baseline
+from qnewton.lab._experiments.options import BaselineOptions, StepOptions, TrainingOptions, TrainOptions
+from qnewton.lab._experiments.presets import preset_for
+from qnewton.lab._experiments.runner import TrainingFailed, train
+from qnewton.lab._experiments.task_options import BertOptions
+from qnewton.lab._runfile import RunDirectory, StepLine, SystemLine
 
 RATE = 0.05
 PLAIN: dict[str, Any] = {

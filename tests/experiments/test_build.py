@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import pytest
 
 import qnewton as q
-from qnewton.core.trees import leaf_names
-from qnewton.experiments import build, checks
-from qnewton.experiments.options import PolicyOptions, SchedulingOptions, StepOptions, TrainOptions
-from qnewton.experiments.presets import PRESETS, preset_for
-from qnewton.experiments.task_options import BertOptions, GptOptions, TextOptions
-from qnewton.experiments.tasks import make_task
+from qnewton._core.trees import leaf_names
+from qnewton.lab._experiments import build, checks
+from qnewton.lab._experiments.options import PolicyOptions, SchedulingOptions, StepOptions, TrainOptions
+from qnewton.lab._experiments.presets import PRESETS, preset_for
+from qnewton.lab._experiments.task_options import BertOptions, GptOptions, TextOptions
+from qnewton.lab._experiments.tasks import make_task
 
 # Options, steps, and the learning rate of each step by hand.
 SCHEDULES = {

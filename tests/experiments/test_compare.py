@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from qnewton.experiments.compare import answer, tuning
-from qnewton.experiments.compare.methods import (
+from qnewton.lab._experiments.compare import answer, tuning
+from qnewton.lab._experiments.compare.methods import (
     LARGEST_DENSE,
     LARGEST_PREDICTED,
     METHODS,
@@ -16,8 +16,8 @@ from qnewton.experiments.compare.methods import (
     check_methods,
     missing,
 )
-from qnewton.experiments.compare.tuning import Trial, next_round
-from qnewton.runfile import PredictedSeconds, StepLine, SystemLine, read_run
+from qnewton.lab._experiments.compare.tuning import Trial, next_round
+from qnewton.lab._runfile import PredictedSeconds, StepLine, SystemLine, read_run
 
 RUN = Path(__file__).parents[1] / "runfile" / "schema6" / "last"
 
@@ -159,7 +159,7 @@ def test_what_is_too_large_is_predicted_and_then_left_out() -> None:
 
 
 def test_every_method_has_options_that_may_be_used() -> None:
-    from qnewton.experiments import checks
+    from qnewton.lab._experiments import checks
 
     check_methods(tuple(METHODS))
     for method in METHODS.values():

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from qnewton.experiments.grid import Grid
-from qnewton.experiments.provenance import provenance
-from qnewton.runfile import CompareCell, GridHead, ReproductionHead, RunFileError
+from qnewton.lab._experiments.grid import Grid
+from qnewton.lab._experiments.provenance import provenance
+from qnewton.lab._runfile import CompareCell, GridHead, ReproductionHead, RunFileError
 
 OPTIONS = {"task": "tiny", "epsilons": (0.1, 1e-3), "shots": [20, None], "out": {"steps": 3, "rate": 0.5}}
 CELL = CompareCell(

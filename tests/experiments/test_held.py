@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from qnewton.experiments.held import Held
-from qnewton.experiments.options import StepOptions, TrainingOptions, TrainOptions
-from qnewton.experiments.runner import train
-from qnewton.runfile import RunDirectory, StepLine, Summary, SystemLine
+from qnewton.lab._experiments.held import Held
+from qnewton.lab._experiments.options import StepOptions, TrainingOptions, TrainOptions
+from qnewton.lab._experiments.runner import train
+from qnewton.lab._runfile import RunDirectory, StepLine, Summary, SystemLine
 
 
 class _Silent:

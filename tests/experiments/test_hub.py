@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from qnewton.experiments.data.hub import load_hub
-from qnewton.experiments.data.images import load_images
-from qnewton.experiments.data.text import load_text
-from qnewton.experiments.task_options import ImageOptions, TextOptions
+from qnewton.lab._experiments.data.hub import load_hub
+from qnewton.lab._experiments.data.images import load_images
+from qnewton.lab._experiments.data.text import load_text
+from qnewton.lab._experiments.task_options import ImageOptions, TextOptions
 
 
 class Part(dict):

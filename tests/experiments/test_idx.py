@@ -6,9 +6,9 @@ import struct
 import numpy as np
 import pytest
 
-from qnewton.experiments.data.idx import FILES, read_idx, read_mnist
-from qnewton.experiments.task_options import ImageOptions, MnistOptions
-from qnewton.experiments.tasks import make_task
+from qnewton.lab._experiments.data.idx import FILES, read_idx, read_mnist
+from qnewton.lab._experiments.task_options import ImageOptions, MnistOptions
+from qnewton.lab._experiments.tasks import make_task
 
 IMAGES = np.arange(5 * 2 * 3, dtype=np.uint8).reshape(5, 2, 3) * 8
 LABELS = np.array([0, 1, 2, 1, 0], np.uint8)

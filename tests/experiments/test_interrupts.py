@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from qnewton.experiments.interrupts import finish_before_interrupt
+from qnewton.lab._experiments.interrupts import finish_before_interrupt
 
 
 def test_an_interrupt_inside_is_raised_after_the_last_line():

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 import qnewton as q
-from qnewton.core.operators import Path
-from qnewton.experiments.ledger import Ledger
-from qnewton.hardware import KernelTimes
-from qnewton.pricing.problem import Problem
-from qnewton.runfile import plain
-from qnewton.scheduling import Executed
+from qnewton._core.operators import Path
+from qnewton.lab._experiments.ledger import Ledger
+from qnewton._hardware import KernelTimes
+from qnewton._pricing.problem import Problem
+from qnewton.lab._runfile import plain
+from qnewton._scheduling import Executed
 
 QUANTUM = "QLSA(jennings2023v1)"
 

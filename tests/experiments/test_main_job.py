@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from qnewton.experiments.presets import PRESETS
-from qnewton.experiments.runner import train
-from qnewton.runfile import RunDirectory, StepLine, SystemLine
+from qnewton.lab._experiments.presets import PRESETS
+from qnewton.lab._experiments.runner import train
+from qnewton.lab._runfile import RunDirectory, StepLine, SystemLine
 
 
 class Silent:

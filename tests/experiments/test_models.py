@@ -6,13 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.curvature import EmpiricalFisher, GaussNewton, per_tensor
-from qnewton.experiments.data.tokens import MASK, PAD, SPECIAL
-from qnewton.experiments.task_options import BertOptions, GptOptions, ResNetOptions, TextOptions
-from qnewton.experiments.tasks import make_task
-from qnewton.experiments.tasks.attention import attend, rotate, sliding_window
-from qnewton.experiments.tasks.bert import masked
-from qnewton.experiments.tasks.poisson import Residual
+from qnewton._curvature import EmpiricalFisher, GaussNewton, per_tensor
+from qnewton.lab._experiments.data.tokens import MASK, PAD, SPECIAL
+from qnewton.lab._experiments.task_options import BertOptions, GptOptions, ResNetOptions, TextOptions
+from qnewton.lab._experiments.tasks import make_task
+from qnewton.lab._experiments.tasks.attention import attend, rotate, sliding_window
+from qnewton.lab._experiments.tasks.bert import masked
+from qnewton.lab._experiments.tasks.poisson import Residual
 
 TEXT = TextOptions(vocabulary=160, length=9, sequences=6)
 BERT = BertOptions(layers=2, hidden=8, heads=2, intermediate=8, text=TEXT)

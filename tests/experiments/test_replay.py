@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from qnewton.experiments.options import PolicyOptions
-from qnewton.experiments.replay import Question, replay
-from qnewton.experiments.saved import read_saved
+from qnewton.lab._experiments.options import PolicyOptions
+from qnewton.lab._experiments.replay import Question, replay
+from qnewton.lab._experiments.saved import read_saved
 
 QUANTUM = "QLSA(jennings2023v1)"
 

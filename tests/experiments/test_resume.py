@@ -13,15 +13,15 @@ import jax
 import pytest
 
 import qnewton as q
-from qnewton.experiments import build, calibrations, checkpoints, prepare, resume, room, runner
-from qnewton.experiments.checkpoints import (
+from qnewton.lab._experiments import build, calibrations, checkpoints, prepare, resume, room, runner
+from qnewton.lab._experiments.checkpoints import (
     DamagedCheckpoint,
     checkpoint_steps,
     read_checkpoint,
 )
-from qnewton.experiments.saver import restore
-from qnewton.experiments.tasks import TASKS, make_task
-from qnewton.runfile import RunDirectory, RunFileError, plain
+from qnewton.lab._experiments.saver import restore
+from qnewton.lab._experiments.tasks import TASKS, make_task
+from qnewton.lab._runfile import RunDirectory, RunFileError, plain
 
 STEPS, EVERY = 6, 2
 

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from qnewton.experiments import runner
-from qnewton.experiments.runner import TrainingFailed
-from qnewton.experiments.tasks import make_task
-from qnewton.experiments.tasks.base import batches
-from qnewton.runfile import RunDirectory
+from qnewton.lab._experiments import runner
+from qnewton.lab._experiments.runner import TrainingFailed
+from qnewton.lab._experiments.tasks import make_task
+from qnewton.lab._experiments.tasks.base import batches
+from qnewton.lab._runfile import RunDirectory
 
 
 class Stops:
@@ -163,7 +163,7 @@ def test_the_watcher_hears_of_every_stage_and_step(hand_made, quick, tmp_path):
 
 
 def test_a_system_that_does_not_fit_is_refused_before_the_first_step(hand_made, quick, tmp_path, monkeypatch):
-    monkeypatch.setattr("qnewton.core.memory.available_bytes", lambda: 1000)
+    monkeypatch.setattr("qnewton._core.memory.available_bytes", lambda: 1000)
     with hand_made(), pytest.raises(MemoryError, match="24 rows"):
         runner.train("tiny", quick(), RunDirectory(tmp_path), Stops(at=-1))
     assert not list(tmp_path.iterdir())

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from qnewton.experiments.options import TaskOptions
-from qnewton.experiments.task_options import (
+from qnewton.lab._experiments.options import TaskOptions
+from qnewton.lab._experiments.task_options import (
     TASK_OPTIONS,
     AutoencoderOptions,
     BertOptions,
@@ -20,9 +20,9 @@ from qnewton.experiments.task_options import (
     ResNetOptions,
     TextOptions,
 )
-from qnewton.experiments.tasks import TASKS, make_task
-from qnewton.experiments.tasks.base import Data, Task, batches
-from qnewton.experiments.tasks.evaluation import mean
+from qnewton.lab._experiments.tasks import TASKS, make_task
+from qnewton.lab._experiments.tasks.base import Data, Task, batches
+from qnewton.lab._experiments.tasks.evaluation import mean
 
 TEXT = TextOptions(vocabulary=160, length=8, sequences=24)
 # Every task that needs no data of the user's, at its smallest; the tiny one of these tests is among them.
@@ -163,8 +163,8 @@ class TestTaskContract:
 
 
 def test_the_mean_over_all_data_is_the_same_in_pieces(monkeypatch):
-    monkeypatch.setattr("qnewton.experiments.tasks.evaluation._WHOLE", 3)
-    monkeypatch.setattr("qnewton.experiments.tasks.evaluation._PIECE", 5)
+    monkeypatch.setattr("qnewton.lab._experiments.tasks.evaluation._WHOLE", 3)
+    monkeypatch.setattr("qnewton.lab._experiments.tasks.evaluation._PIECE", 5)
     for name in ("gpt-tiny", "tiny"):
         task = small(name)
         objective = type(task.objective)(task.objective.predict, task.objective.loss, l2=0.1)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from qnewton.experiments.data.text import load_text, python_topics
-from qnewton.experiments.data.tokens import END, MASK, PAD, SPECIAL, Tokenizer, co_occurrence_embeddings, sequences
-from qnewton.experiments.task_options import TextOptions
+from qnewton.lab._experiments.data.text import load_text, python_topics
+from qnewton.lab._experiments.data.tokens import END, MASK, PAD, SPECIAL, Tokenizer, co_occurrence_embeddings, sequences
+from qnewton.lab._experiments.task_options import TextOptions
 
 WORDS = "the cat sat on the mat and the dog sat on the cat\n"
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from qnewton.experiments import loop, runner
+from qnewton.lab._experiments import loop, runner
 
 SETS, QUANTUM = "paper", "QLSA(jennings2023v1)"
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from qnewton.hardware import (
+from qnewton._hardware import (
     ClassicalMachine,
     KernelTimes,
     calibration_directory,
@@ -55,7 +55,7 @@ def test_a_file_of_the_same_name_is_not_overwritten(tmp_path, monkeypatch):
             assert now is not None
             return datetime.strptime(now[1], "%Y%m%dT%H%M%S%f").replace(tzinfo=zone)
 
-    monkeypatch.setattr("qnewton.hardware.cache.datetime", Stopped)
+    monkeypatch.setattr("qnewton._hardware.cache.datetime", Stopped)
     with pytest.raises(FileExistsError):
         store_calibration(machine(2e-6), HERE, tmp_path)
     assert path.read_text() == "mine"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from qnewton.core.records import ClassicalWorkload
-from qnewton.hardware import ClassicalMachine, KernelTimes, fit
+from qnewton._core.records import ClassicalWorkload
+from qnewton._hardware import ClassicalMachine, KernelTimes, fit
 
 SIZES = [8, 32, 128, 384, 1024]
 

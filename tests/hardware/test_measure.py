@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from qnewton.hardware import describe_machine, gemm_probe, interleaved_seconds, median_seconds
+from qnewton._hardware import describe_machine, gemm_probe, interleaved_seconds, median_seconds
 
 
 class Work:
@@ -27,7 +27,7 @@ class Work:
 def work(monkeypatch):
     def start(durations):
         work = Work(durations)
-        monkeypatch.setattr("qnewton.hardware.measure.time", SimpleNamespace(perf_counter=lambda: work.now))
+        monkeypatch.setattr("qnewton._hardware.measure.time", SimpleNamespace(perf_counter=lambda: work.now))
         return work
 
     return start
@@ -72,7 +72,7 @@ def test_description_without_the_kernels_own_name(monkeypatch):
 def test_runs_take_turns_and_compare_relative_to_the_probe(slow, monkeypatch):
     # A clock on which everything takes `slow` times as long from the second round on.
     clock = SimpleNamespace(now=0.0, speed=1.0, rounds=0)
-    monkeypatch.setattr("qnewton.hardware.measure.time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr("qnewton._hardware.measure.time", SimpleNamespace(perf_counter=lambda: clock.now))
     order = []
 
     def work(name, seconds):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from qnewton.hardware import (
+from qnewton._hardware import (
     OverheadStatus,
     QuantumProfile,
     ReactionLimited,
@@ -22,8 +22,8 @@ from qnewton.hardware import (
     profile_names,
     t_gates_per_rotation,
 )
-from qnewton.hardware.distillation import MAX_DISTANCE, compute_table, factory_table
-from qnewton.hardware.factory_files import FIELDS, packaged_tables, table_key
+from qnewton._hardware.distillation import MAX_DISTANCE, compute_table, factory_table
+from qnewton._hardware.factory_files import FIELDS, packaged_tables, table_key
 
 LAYOUTS = {"sequential": Sequential(), "reaction-limited": ReactionLimited()}
 each_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
@@ -97,7 +97,7 @@ def test_litinskis_time_optimal_example():
 
 
 def _demand(qubits, t_count, t_depth):
-    from qnewton.hardware.layouts import Demand
+    from qnewton._hardware.layouts import Demand
 
     return Demand(qubits, t_count, t_depth, t_count)
 

@@ -13,7 +13,7 @@ import os
 import numpy as np
 import pytest
 
-from qnewton.hardware import QuantumProfile, load_profile, physical_cost, t_gates_per_rotation
+from qnewton._hardware import QuantumProfile, load_profile, physical_cost, t_gates_per_rotation
 
 PRESETS = {
     "superconducting": "qubit_gate_ns_e3",

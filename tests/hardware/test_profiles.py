@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-import qnewton.hardware
-from qnewton.core.records import ClassicalWorkload
-from qnewton.hardware import ClassicalProfile, QuantumProfile, load_profile, profile_names
+import qnewton._hardware
+from qnewton._core.records import ClassicalWorkload
+from qnewton._hardware import ClassicalProfile, QuantumProfile, load_profile, profile_names
 
-FOLDER = Path(qnewton.hardware.__file__).parent / "profiles"
+FOLDER = Path(qnewton._hardware.__file__).parent / "profiles"
 QUANTUM = """\
 kind = "quantum"
 description = "mine"

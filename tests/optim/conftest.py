@@ -12,7 +12,7 @@ import pytest
 from jaxtyping import PyTree
 
 import qnewton as q
-from qnewton.hardware import KernelTimes
+from qnewton._hardware import KernelTimes
 
 # Leaves in the order of jax.tree.leaves: keys sorted.
 SHAPES = {("hidden", "bias"): (3,), ("hidden", "weight"): (2, 3), ("out", "weight"): (3, 2)}

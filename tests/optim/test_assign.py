@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 import qnewton as qn
-from qnewton.core.status import Verdict
-from qnewton.hardware import KernelTimes
+from qnewton._core.status import Verdict
+from qnewton._hardware import KernelTimes
 
 MACHINE = qn.ClassicalMachine(
     "by hand", "float64", (("cholesky", KernelTimes(1.0, 0, 0)), ("lu", KernelTimes(1.5, 0, 0)))

@@ -14,12 +14,12 @@ import pytest
 from jaxtyping import PyTree
 
 import qnewton as qn
-from qnewton.hardware import KernelTimes
-from qnewton.optim import blocks as blocks_module
+from qnewton._hardware import KernelTimes
+from qnewton._optim import blocks as blocks_module
 
 newton: Any = qn.newton
 # The package's attribute of this name is the function.
-newton_module: Any = importlib.import_module("qnewton.optim.newton")
+newton_module: Any = importlib.import_module("qnewton._optim.newton")
 
 WIDTH, HIDDEN = 6, 3
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qnewton as q
-from qnewton.conditioning import condition, preset
-from qnewton.core.layout import Layout, Piece
-from qnewton.core.records import System
-from qnewton.optim.correction import proven_decrease
-from qnewton.optim.stages import solve_block
+from qnewton._conditioning import condition, preset
+from qnewton._core.layout import Layout, Piece
+from qnewton._core.records import System
+from qnewton._optim.correction import proven_decrease
+from qnewton._optim.stages import solve_block
 from qnewton.testing import symmetric_with_spectrum
 
 LAYOUT = Layout(12, ((Piece(0, 4, 3),),))

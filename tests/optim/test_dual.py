@@ -14,9 +14,9 @@ import pytest
 from jaxtyping import PyTree
 
 import qnewton as q
-from qnewton.curvature.point import Point
-from qnewton.optim import dual_rows, dual_sample
-from qnewton.optim.dual_rows import check_rows_fit, rows_of
+from qnewton._curvature.point import Point
+from qnewton._optim import dual_rows, dual_sample
+from qnewton._optim.dual_rows import check_rows_fit, rows_of
 
 # optax's types do not know which state comes back. The problems here are so small that they would count as fits.
 dual_newton: Any = functools.partial(q.dual_newton, metric=q.Levenberg())

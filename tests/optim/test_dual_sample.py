@@ -10,8 +10,8 @@ import optax
 import pytest
 
 import qnewton as q
-from qnewton.curvature.point import Point
-from qnewton.optim.dual_sample import Sampling, part_of
+from qnewton._curvature.point import Point
+from qnewton._optim.dual_sample import Sampling, part_of
 
 # optax's types do not know which state comes back. In a fit's metric, steps never take parts.
 dual_newton: Any = functools.partial(q.dual_newton, metric=q.Levenberg())

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import qnewton as qn
-from qnewton.hardware import KernelTimes
+from qnewton._hardware import KernelTimes
 
 KERNELS = ("cg", "cholesky", "forming", "lu")
 

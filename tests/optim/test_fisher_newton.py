@@ -9,8 +9,8 @@ import optax
 import pytest
 
 import qnewton as qn
-from qnewton.core.status import Status
-from qnewton.optim.unit_fisher import UNSEEN, UnitInverse, units_of
+from qnewton._core.status import Status
+from qnewton._optim.unit_fisher import UNSEEN, UnitInverse, units_of
 
 DAMPING, MOMENTUM, AVERAGE, DECAY, RATE, BOUND = 0.2, 0.7, 0.6, 0.05, 0.1, 0.7
 

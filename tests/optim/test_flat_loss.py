@@ -10,8 +10,8 @@ import pytest
 from scipy.optimize import linprog
 
 import qnewton as q
-from qnewton.core.status import Status
-from qnewton.curvature.flat import linear_in_outputs, quadratic_in_outputs
+from qnewton._core.status import Status
+from qnewton._curvature.flat import linear_in_outputs, quadratic_in_outputs
 
 ROSENBROCK = {"p": jnp.asarray([-1.0, 2.0])}
 NOTHING = jnp.zeros((1, 1)), jnp.zeros(1)

@@ -9,12 +9,12 @@ import optax
 import pytest
 
 import qnewton as q
-from qnewton.core.layout import Layout, Piece
-from qnewton.core.operators import KroneckerFactors
-from qnewton.core.status import Status
-from qnewton.curvature import factors as estimation
-from qnewton.curvature.point import Point
-from qnewton.optim.kronecker_inverse import KroneckerInverse
+from qnewton._core.layout import Layout, Piece
+from qnewton._core.operators import KroneckerFactors
+from qnewton._core.status import Status
+from qnewton._curvature import factors as estimation
+from qnewton._curvature.point import Point
+from qnewton._optim.kronecker_inverse import KroneckerInverse
 
 
 def run(optimizer, objective, params, batch, steps, key=None):

@@ -10,8 +10,8 @@ import optax
 import pytest
 
 import qnewton as q
-from qnewton.curvature.loss_scale import LossScale
-from qnewton.optim.rounding import lowered
+from qnewton._curvature.loss_scale import LossScale
+from qnewton._optim.rounding import lowered
 
 STEPS = 10
 OPTIMIZERS: dict[str, Callable[[q.Objective], Any]] = {

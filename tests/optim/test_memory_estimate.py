@@ -12,10 +12,10 @@ import optax
 import pytest
 
 import qnewton as q
-from qnewton.core import memory as core_memory
-from qnewton.core.memory import check_block_fits
-from qnewton.optim import dual_rows, memory
-from qnewton.optim.dual_rows import check_rows_fit
+from qnewton._core import memory as core_memory
+from qnewton._core.memory import check_block_fits
+from qnewton._optim import dual_rows, memory
+from qnewton._optim.dual_rows import check_rows_fit
 
 WIDTH, OUT, BATCH = 40, 6, 16
 

@@ -11,8 +11,8 @@ import pytest
 from jaxtyping import Array, PyTree
 
 import qnewton as qn
-from qnewton.core.operators import Path
-from qnewton.curvature.layer_operator import LayerOperator
+from qnewton._core.operators import Path
+from qnewton._curvature.layer_operator import LayerOperator
 
 # optax's types know states made of arrays alone; a NewtonState holds more.
 newton: Any = qn.newton
@@ -192,7 +192,7 @@ def test_an_iterative_solver_never_asks_for_the_matrix(problem_of, monkeypatch) 
     called: list[str] = []
     kinds = [LayerOperator]
     for module, name in (("gram_operator", "GramOperator"), ("product_operator", "ProductOperator")):
-        kinds.append(getattr(__import__(f"qnewton.curvature.{module}", fromlist=[name]), name))
+        kinds.append(getattr(__import__(f"qnewton._curvature.{module}", fromlist=[name]), name))
     for kind in kinds:
         for method in ("as_matrix", "upper_triangle"):
             original = getattr(kind, method)

@@ -100,7 +100,7 @@ def test_a_partition_of_ones_own_works():
 
 
 def test_a_block_that_does_not_fit_is_refused_with_its_size_and_an_alternative(monkeypatch):
-    monkeypatch.setattr("qnewton.core.memory.available_bytes", lambda: 2 * 2**30)
+    monkeypatch.setattr("qnewton._core.memory.available_bytes", lambda: 2 * 2**30)
     params = {"w": jax.ShapeDtypeStruct((200, 100), jnp.float32)}
     with pytest.raises(MemoryError) as caught:
         newton(OBJECTIVE, partition=q.per_tensor, solver=lx.LU()).init(params)
@@ -109,9 +109,9 @@ def test_a_block_that_does_not_fit_is_refused_with_its_size_and_an_alternative(m
     for part in ("`w`", "20,000 rows", "1.5 GiB", "2.0 GiB are free", "per_tensor", "optax.multi_transform"):
         assert part in message
     # What does fit is not refused.
-    monkeypatch.setattr("qnewton.core.memory.available_bytes", lambda: 2 * 2 * 2 * 4)
+    monkeypatch.setattr("qnewton._core.memory.available_bytes", lambda: 2 * 2 * 2 * 4)
     newton(OBJECTIVE, solver=lx.LU()).init(PARAMS)
-    monkeypatch.setattr("qnewton.core.memory.available_bytes", lambda: 2 * 2 * 2 * 4 - 1)
+    monkeypatch.setattr("qnewton._core.memory.available_bytes", lambda: 2 * 2 * 2 * 4 - 1)
     with pytest.raises(MemoryError, match="16 bytes for the matrix"):
         newton(OBJECTIVE, solver=lx.LU()).init(PARAMS)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import qnewton as qn
-from qnewton.optim.trial import Trial, try_blocks
+from qnewton._optim.trial import Trial, try_blocks
 
 newton: Any = qn.newton
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import qnewton as q
-from qnewton.optim.quadratic_model import PlaneModel
+from qnewton._optim.quadratic_model import PlaneModel
 
 SHIFT = 0.3
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import qnewton as q
-from qnewton.core.records import System
-from qnewton.optim.stages import solve_block
+from qnewton._core.records import System
+from qnewton._optim.stages import solve_block
 from qnewton.testing import symmetric_with_spectrum
 
 N = 12

@@ -10,7 +10,7 @@ import pytest
 from scipy.optimize import brentq
 
 import qnewton as qn
-from qnewton.optim.trust_region import minimise_in_disc
+from qnewton._optim.trust_region import minimise_in_disc
 
 newton: Any = qn.newton
 

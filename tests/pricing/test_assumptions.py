@@ -11,13 +11,13 @@ import pytest
 from hypothesis import strategies as st
 
 import qnewton as q
-from qnewton.core.records import System
-from qnewton.hardware import KernelTimes, QuantumProfile, ReactionLimited, profile_names
-from qnewton.pricing.assumptions import ASSUMPTION_SETS
-from qnewton.pricing.paper import groups_of, lifted, lifted_numbers
-from qnewton.pricing.problem import Problem
-from qnewton.solvers.quantum.encoding import DyadicLevels, Frobenius, SparseAccess, SquareRoot
-from qnewton.solvers.quantum.readout import InteriorPoint, KerenidisPrakash, LineFit
+from qnewton._core.records import System
+from qnewton._hardware import KernelTimes, QuantumProfile, ReactionLimited, profile_names
+from qnewton._pricing.assumptions import ASSUMPTION_SETS
+from qnewton._pricing.paper import groups_of, lifted, lifted_numbers
+from qnewton._pricing.problem import Problem
+from qnewton._solvers.quantum.encoding import DyadicLevels, Frobenius, SparseAccess, SquareRoot
+from qnewton._solvers.quantum.readout import InteriorPoint, KerenidisPrakash, LineFit
 from qnewton.testing import symmetric_with_spectrum
 
 SETS = {**ASSUMPTION_SETS, "own": q.Assumptions("own", readout=KerenidisPrakash(), norm=LineFit())}
@@ -98,7 +98,7 @@ def test_logical_adds_up_the_gates_of_an_independent_count():
 
 
 def test_end_to_end_is_runs_of_a_corrected_circuit_and_a_load():
-    from qnewton.hardware import physical_cost
+    from qnewton._hardware import physical_cost
 
     assumed = dataclasses.replace(q.end_to_end(), encodings=(Frobenius(),), norm=None)
     charge = charge_of(assumed)

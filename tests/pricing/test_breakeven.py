@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 import qnewton as q
-from qnewton.hardware import ClassicalProfile
-from qnewton.pricing.assumptions import ASSUMPTION_SETS
-from qnewton.pricing.breakeven import Question, _sentence, orders, pairs, present_of, single, variables
-from qnewton.pricing.classical import ClassicalHost
-from qnewton.pricing.problem import Problem
-from qnewton.pricing.table import table
-from qnewton.pricing.verdict import verdicts
+from qnewton._hardware import ClassicalProfile
+from qnewton._pricing.assumptions import ASSUMPTION_SETS
+from qnewton._pricing.breakeven import Question, _sentence, orders, pairs, present_of, single, variables
+from qnewton._pricing.classical import ClassicalHost
+from qnewton._pricing.problem import Problem
+from qnewton._pricing.table import table
+from qnewton._pricing.verdict import verdicts
 
 H100, SUPERCONDUCTING = q.load_profile("nvidia-h100-sxm"), q.load_profile("superconducting")
 assert isinstance(H100, ClassicalProfile)

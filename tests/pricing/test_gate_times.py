@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qnewton.pricing.gate_times import at_gate_time, break_even_gate_time
+from qnewton._pricing.gate_times import at_gate_time, break_even_gate_time
 
 
 def test_seconds_are_a_fixed_part_and_a_number_of_gates():

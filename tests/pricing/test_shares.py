@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import qnewton as q
-from qnewton.core.evidence import Evidence
-from qnewton.hardware import QuantumProfile, physical_cost
-from qnewton.pricing.problem import Problem
-from qnewton.solvers.quantum.encoding import Frobenius
-from qnewton.solvers.quantum.readout import AbstractNorm, AbstractReadout, ReadoutCost
+from qnewton._core.evidence import Evidence
+from qnewton._hardware import QuantumProfile, physical_cost
+from qnewton._pricing.problem import Problem
+from qnewton._solvers.quantum.encoding import Frobenius
+from qnewton._solvers.quantum.readout import AbstractNorm, AbstractReadout, ReadoutCost
 
 PROBLEM = Problem(n=64, condition_number=50.0, precision=0.02)
 PROFILE = q.load_profile("superconducting")

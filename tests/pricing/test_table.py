@@ -8,13 +8,13 @@ import pytest
 import scipy.sparse.linalg
 
 import qnewton as q
-from qnewton.hardware import ClassicalProfile
-from qnewton.pricing.assumptions import ASSUMPTION_SETS
-from qnewton.pricing.classical import RIVALS, ClassicalHost, predict, rival_named
-from qnewton.pricing.problem import Problem
-from qnewton.pricing.table import table, validity_of
-from qnewton.pricing.verdict import verdicts
-from qnewton.solvers.quantum.encoding import SquareRoot
+from qnewton._hardware import ClassicalProfile
+from qnewton._pricing.assumptions import ASSUMPTION_SETS
+from qnewton._pricing.classical import RIVALS, ClassicalHost, predict, rival_named
+from qnewton._pricing.problem import Problem
+from qnewton._pricing.table import table, validity_of
+from qnewton._pricing.verdict import verdicts
+from qnewton._solvers.quantum.encoding import SquareRoot
 from qnewton.testing import symmetric_with_spectrum
 
 PROBLEM = Problem(n=4096, condition_number=4e3, precision=1e-3, degree=40)

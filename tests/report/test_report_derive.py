@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnewton.report import derive, units
-from qnewton.report.axes import block_labels, spread_out
-from qnewton.report.sweep import from_blocks, sweeps
-from qnewton.runfile import read_run
+from qnewton.lab._report import derive, units
+from qnewton.lab._report.axes import block_labels, spread_out
+from qnewton.lab._report.sweep import from_blocks, sweeps
+from qnewton.lab._runfile import read_run
 
 
 def test_the_sweep_from_the_blocks_is_the_one_of_the_summary(make_run, write_run):

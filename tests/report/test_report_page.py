@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 import matplotlib
 import pytest
 
-from qnewton.report import write_report
-from qnewton.report.svg import PALETTE
-from qnewton.runfile import RunFileError
+from qnewton.lab._report import write_report
+from qnewton.lab._report.svg import PALETTE
+from qnewton.lab._runfile import RunFileError
 
 VOID = {"meta", "br", "link", "img"}
 LINKS = {"href", "src", "srcset", "action", "data", "poster", "background", "cite", "formaction", "xlink:href"}

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from qnewton.cli import main
-from qnewton.runfile import SCHEMA_VERSION, read_run
+from qnewton.lab._cli import main
+from qnewton.lab._runfile import SCHEMA_VERSION, read_run
 
 # Written by the commits at which schema 6 began and ended, by `qnewton train digits-mlp --width 2 --depth 1 --steps 3`;
 # `complete` with `--preset kfac`, the others with `--preset paper`.

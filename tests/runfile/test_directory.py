@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.runfile import Record, RunDirectory, encode, plain
+from qnewton.lab._runfile import Record, RunDirectory, encode, plain
 
 
 class Line(Record, frozen=True):

@@ -7,7 +7,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from qnewton.runfile import Record, RunFileError, encode, read_lines
+from qnewton.lab._runfile import Record, RunFileError, encode, read_lines
 
 
 class Line(Record, frozen=True):

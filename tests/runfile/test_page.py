@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from qnewton import runfile
-from qnewton.core.records import Kind, Kinds
-from qnewton.core.status import Status, Verdict
-from qnewton.curvature import Independence
-from qnewton.runfile.mismatch import words
+from qnewton._core.records import Kind, Kinds
+from qnewton._core.status import Status, Verdict
+from qnewton._curvature import Independence
+from qnewton.lab._runfile.mismatch import words
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from qnewton.runfile import RunFileError, read_run
+from qnewton.lab._runfile import RunFileError, read_run
 
 Change = Callable[[dict], object]
 

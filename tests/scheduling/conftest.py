@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import qnewton as q
-from qnewton.core.records import ClassicalWorkload
-from qnewton.hardware import KernelTimes
+from qnewton._core.records import ClassicalWorkload
+from qnewton._hardware import KernelTimes
 
 MachineOf = Callable[..., q.ClassicalMachine]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import qnewton as q
-from qnewton.core.records import ClassicalWorkload
-from qnewton.scheduling.calibration import calibrate_once
+from qnewton._core.records import ClassicalWorkload
+from qnewton._scheduling.calibration import calibrate_once
 
 SIZES = (2, 4, 8)
 SOLVERS = [q.QLSA(), q.Cholesky()]
@@ -130,7 +130,7 @@ def test_a_hybrid_without_a_machine_calibrates_for_its_systems_dtype(dtype, mach
         asked.append((tuple(solver.name for solver in solvers), dtype))
         return machine_of(dtype)
 
-    monkeypatch.setattr("qnewton.scheduling.hybrid.calibrate_once", stand_in)
+    monkeypatch.setattr("qnewton._scheduling.hybrid.calibrate_once", stand_in)
     hybrid = q.Hybrid([q.LU(), q.QLSA()])
     value = lx.linear_solve(
         lx.MatrixLinearOperator(2 * jnp.eye(2, dtype=dtype)), jnp.ones(2, dtype), solver=hybrid
@@ -142,7 +142,7 @@ def test_a_hybrid_without_a_machine_calibrates_for_its_systems_dtype(dtype, mach
 def test_what_hybrid_measures_by_itself_is_measured_once(machine_of, monkeypatch):
     calls = []
     monkeypatch.setattr(
-        "qnewton.scheduling.calibration.calibrate", lambda s, *, dtype: calls.append(dtype) or machine_of(dtype)
+        "qnewton._scheduling.calibration.calibrate", lambda s, *, dtype: calls.append(dtype) or machine_of(dtype)
     )
     calibrate_once.cache_clear()
     first, second = (calibrate_once((q.LU(),), "float32") for _ in range(2))

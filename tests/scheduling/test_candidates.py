@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import qnewton as q
-from qnewton.core.operators import Shifted
-from qnewton.scheduling import calibration
-from qnewton.scheduling.yardsticks import layer
-from qnewton.solvers.quantum.encoding import SquareRoot
+from qnewton._core.operators import Shifted
+from qnewton._scheduling import calibration
+from qnewton._scheduling.yardsticks import layer
+from qnewton._solvers.quantum.encoding import SquareRoot
 
 SMALL = {"sizes": (2, 4, 8), "repeats": 1}
 ROWS = 8

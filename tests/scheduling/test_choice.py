@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import qnewton as q
-from qnewton.hardware import KernelTimes
+from qnewton._hardware import KernelTimes
 from qnewton.testing import symmetric_with_spectrum
 
 

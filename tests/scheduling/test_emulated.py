@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import qnewton as q
-from qnewton.solvers.quantum.encoding import SquareRoot
+from qnewton._solvers.quantum.encoding import SquareRoot
 from qnewton.testing import symmetric_with_spectrum
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import qnewton as q
-from qnewton.core.recurrence import Recurrence
-from qnewton.hardware import KernelTimes
+from qnewton._core.recurrence import Recurrence
+from qnewton._hardware import KernelTimes
 from qnewton.testing import symmetric_with_spectrum
 
 N = 200

@@ -8,9 +8,9 @@ import pytest
 import scipy.sparse.linalg
 
 import qnewton as q
-from qnewton.core.records import System
-from qnewton.hardware import ClassicalMachine, KernelTimes, fit
-from qnewton.scheduling import calibration
+from qnewton._core.records import System
+from qnewton._hardware import ClassicalMachine, KernelTimes, fit
+from qnewton._scheduling import calibration
 from qnewton.testing import symmetric_with_spectrum
 
 CANDIDATES = (q.Cholesky(), q.LU(), q.CG(1e-5), q.MINRES(1e-5, preconditioner=q.Jacobi()), q.Eigh())

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from qnewton.scheduling.makespan import Machine, Problem, Schedule, problem_of, reschedule, schedule, schedule_step
-from qnewton.scheduling.makespan.bound import lower_bound
-from qnewton.scheduling.makespan.exact import exact
-from qnewton.scheduling.makespan.heuristic import heuristic
-from qnewton.scheduling.makespan.local_search import improve
-from qnewton.scheduling.makespan.problem import finish_of, listed
+from qnewton._scheduling.makespan import Machine, Problem, Schedule, problem_of, reschedule, schedule, schedule_step
+from qnewton._scheduling.makespan.bound import lower_bound
+from qnewton._scheduling.makespan.exact import exact
+from qnewton._scheduling.makespan.heuristic import heuristic
+from qnewton._scheduling.makespan.local_search import improve
+from qnewton._scheduling.makespan.problem import finish_of, listed
 
 
 def makespan_of(seconds, ready, assignment) -> float:

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import qnewton as q
-from qnewton.core.status import Refusal, Verdict
-from qnewton.scheduling import decide
+from qnewton._core.status import Refusal, Verdict
+from qnewton._scheduling import decide
 from qnewton.testing import symmetric_with_spectrum
 
 NAMES, QUANTUM = ("A", "B", "Q"), (False, False, True)

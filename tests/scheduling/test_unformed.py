@@ -11,10 +11,10 @@ import pytest
 from jaxtyping import Array, Float, Int
 
 import qnewton as qn
-from qnewton.core.operators import Shifted, access_of
-from qnewton.core.status import Refusal
-from qnewton.curvature.point import Point
-from qnewton.hardware import KernelTimes
+from qnewton._core.operators import Shifted, access_of
+from qnewton._core.status import Refusal
+from qnewton._curvature.point import Point
+from qnewton._hardware import KernelTimes
 from qnewton.testing import DenseBlock
 
 SHIFT = 0.05

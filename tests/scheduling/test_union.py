@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 
-from qnewton.scheduling.union import StateUnion
+from qnewton._scheduling.union import StateUnion
 
 SOLVERS: dict[str, tuple[Any, Any]] = {
     "LU": (lx.LU(), ()),

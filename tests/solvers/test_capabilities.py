@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import qnewton as q
-from qnewton.solvers import capabilities_of
+from qnewton._solvers import capabilities_of
 
 MATRIX = np.diag([1.0, 2.0, 3.0, 5.0])
 SOLVERS = [

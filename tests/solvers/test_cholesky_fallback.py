@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import qnewton as qn
-from qnewton.hardware import KernelTimes
+from qnewton._hardware import KernelTimes
 from qnewton.testing import symmetric_with_spectrum
 
 LU_IS_SLOW = qn.ClassicalMachine(

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import qnewton as qn
-from qnewton.core.operators import Shifted
-from qnewton.hardware import KernelTimes
-from qnewton.solvers.verified import judge
+from qnewton._core.operators import Shifted
+from qnewton._hardware import KernelTimes
+from qnewton._solvers.verified import judge
 from qnewton.testing import DenseBlock, symmetric_with_spectrum
 
 N = 12

@@ -14,9 +14,9 @@ import pytest
 import scipy.optimize
 from jax.flatten_util import ravel_pytree
 
-from qnewton.core.operators import Shifted
-from qnewton.core.records import Access, ClassicalWorkload, Encoding, Kind, Kinds, QuantumWorkload, SystemEstimate
-from qnewton.solvers import (
+from qnewton._core.operators import Shifted
+from qnewton._core.records import Access, ClassicalWorkload, Encoding, Kind, Kinds, QuantumWorkload, SystemEstimate
+from qnewton._solvers import (
     CG,
     LU,
     MINRES,
@@ -30,9 +30,9 @@ from qnewton.solvers import (
     Refine,
     SaddleFree,
 )
-from qnewton.solvers.base import AbstractSolver
-from qnewton.solvers.quantum.circuit import CircuitQSVT
-from qnewton.solvers.quantum.queries import sunderhauf2025
+from qnewton._solvers.base import AbstractSolver
+from qnewton._solvers.quantum.circuit import CircuitQSVT
+from qnewton._solvers.quantum.queries import sunderhauf2025
 from qnewton.testing import DenseBlock, symmetric_with_spectrum
 
 

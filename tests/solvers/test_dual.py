@@ -6,8 +6,8 @@ import lineax as lx
 import numpy as np
 import pytest
 
-from qnewton.core.operators import Shifted
-from qnewton.solvers import Dual
+from qnewton._core.operators import Shifted
+from qnewton._solvers import Dual
 from qnewton.testing import DenseBlock
 
 ROOT = np.random.default_rng(0).standard_normal((12, 40)) / np.sqrt(40)

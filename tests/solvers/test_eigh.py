@@ -7,9 +7,9 @@ import lineax as lx
 import numpy as np
 import pytest
 
-from qnewton.core.records import Encoding, System
-from qnewton.estimation import Exact
-from qnewton.solvers import Eigh, SaddleFree
+from qnewton._core.records import Encoding, System
+from qnewton._estimation import Exact
+from qnewton._solvers import Eigh, SaddleFree
 from qnewton.testing import symmetric_with_spectrum
 
 SPECTRUM = np.array([-2.0, -0.5, -1e-3, 1e-3, 0.5, 1.0])

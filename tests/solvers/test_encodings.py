@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from qnewton.core.records import System
-from qnewton.estimation import Exact
-from qnewton.solvers.quantum.encoding import (
+from qnewton._core.records import System
+from qnewton._estimation import Exact
+from qnewton._solvers.quantum.encoding import (
     FABLE,
     AbstractEncoding,
     AbstractPreparation,
@@ -28,10 +28,10 @@ from qnewton.solvers.quantum.encoding import (
     factor_overlap,
     factor_solution_norm,
 )
-from qnewton.solvers.quantum.encoding.frobenius import min_count_gates
-from qnewton.solvers.quantum.encoding.preparation import clader_gates, lookup_ands
-from qnewton.solvers.quantum.encoding.sparse import sparse_gates
-from qnewton.solvers.quantum.encoding.synthesis import ceil_log2, power
+from qnewton._solvers.quantum.encoding.frobenius import min_count_gates
+from qnewton._solvers.quantum.encoding.preparation import clader_gates, lookup_ands
+from qnewton._solvers.quantum.encoding.sparse import sparse_gates
+from qnewton._solvers.quantum.encoding.synthesis import ceil_log2, power
 
 
 class Matrix(NamedTuple):

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from qnewton.core.records import Encoding
-from qnewton.solvers.quantum.precision import ErrorBudget, ErrorConvention, convert
-from qnewton.solvers.quantum.queries import dalzell2024, sunderhauf2025
+from qnewton._core.records import Encoding
+from qnewton._solvers.quantum.precision import ErrorBudget, ErrorConvention, convert
+from qnewton._solvers.quantum.queries import dalzell2024, sunderhauf2025
 
 STATE, TRACE, ABSOLUTE = ErrorConvention
 

@@ -12,9 +12,9 @@ import pytest
 import scipy.sparse.linalg
 from hypothesis import strategies as st
 
-from qnewton.solvers import CG, MINRES, Identity
-from qnewton.solvers.krylov.steps import cg_steps
-from qnewton.solvers.preconditioners import AbstractPreconditioner
+from qnewton._solvers import CG, MINRES, Identity
+from qnewton._solvers.krylov.steps import cg_steps
+from qnewton._solvers.preconditioners import AbstractPreconditioner
 from qnewton.testing import symmetric_with_spectrum
 
 both = pytest.mark.parametrize("kind", [CG, MINRES])

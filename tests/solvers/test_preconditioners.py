@@ -7,9 +7,9 @@ import lineax as lx
 import numpy as np
 import pytest
 
-from qnewton.core.layout import Layout, Piece
-from qnewton.core.operators import KroneckerFactors, Shifted
-from qnewton.solvers import CG, EKFAC, KFAC, MINRES, Identity, Jacobi, Nystrom
+from qnewton._core.layout import Layout, Piece
+from qnewton._core.operators import KroneckerFactors, Shifted
+from qnewton._solvers import CG, EKFAC, KFAC, MINRES, Identity, Jacobi, Nystrom
 from qnewton.testing import DenseBlock, symmetric_with_spectrum
 
 # Two layers, one of them with its matrix transposed, around two runs of a rest: 2 + 12 + 1 + 6 scalars.

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.core.records import Encoding, QuantumWorkload, System, SystemEstimate
-from qnewton.estimation import Exact
-from qnewton.solvers import LU, QLSA, Cholesky
-from qnewton.solvers.quantum.queries import (
+from qnewton._core.records import Encoding, QuantumWorkload, System, SystemEstimate
+from qnewton._estimation import Exact
+from qnewton._solvers import LU, QLSA, Cholesky
+from qnewton._solvers.quantum.queries import (
     QUERY_MODELS,
     Evidence,
     QueryModel,
@@ -18,7 +18,7 @@ from qnewton.solvers.quantum.queries import (
     dalzell2024_known_norm,
     jennings2023v1,
 )
-from qnewton.solvers.quantum.queries.model import Problem
+from qnewton._solvers.quantum.queries.model import Problem
 
 
 @pytest.mark.parametrize("precision", [0, 1, -1e-3, 2.0, float("nan"), float("inf")])

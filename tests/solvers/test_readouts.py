@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from qnewton.solvers.quantum.readout import (
+from qnewton._solvers.quantum.readout import (
     AmplitudeEstimation,
     FreeReadout,
     InteriorPoint,

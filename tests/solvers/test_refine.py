@@ -7,8 +7,8 @@ import lineax as lx
 import numpy as np
 import pytest
 
-from qnewton.solvers import CG, EmulatedQSVT, Refine
-from qnewton.solvers.quantum.emulated import LineFit, Shots
+from qnewton._solvers import CG, EmulatedQSVT, Refine
+from qnewton._solvers.quantum.emulated import LineFit, Shots
 from qnewton.testing import symmetric_with_spectrum
 
 

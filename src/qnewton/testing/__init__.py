@@ -1,6 +1,6 @@
 """Matrices with a prescribed spectrum and slow oracles, for our tests and for those of third parties."""
 
-from ..core.operators import DenseRoot as DenseRoot
+from .._core.operators import DenseRoot as DenseRoot
 from .blocks import DenseBlock as DenseBlock
 from .matrices import symmetric_with_spectrum as symmetric_with_spectrum
 from .oracles import dense_hessian_block as dense_hessian_block

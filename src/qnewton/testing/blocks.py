@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..core.layout import Layout
-from ..core.operators import AbstractCurvatureOperator, DenseRoot, KroneckerFactors, Path
+from .._core.layout import Layout
+from .._core.operators import AbstractCurvatureOperator, DenseRoot, KroneckerFactors, Path
 
 
 class DenseBlock(AbstractCurvatureOperator):

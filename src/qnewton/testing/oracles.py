@@ -3,7 +3,7 @@
 import jax
 from jaxtyping import Array, Float, PyTree
 
-from ..curvature import Batch, Block, Objective
+from .._curvature import Batch, Block, Objective
 
 
 def dense_hessian_block(objective: Objective, params: PyTree, batch: Batch, block: Block) -> Float[Array, "n n"]:

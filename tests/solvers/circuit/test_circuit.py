@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.polynomial.chebyshev import chebval
 
-from qnewton.solvers import Capabilities
-from qnewton.solvers.quantum.circuit import (
+from qnewton._solvers import Capabilities
+from qnewton._solvers.quantum.circuit import (
     BlockUnitary,
     CircuitQSVT,
     Elementary,
@@ -22,12 +22,12 @@ from qnewton.solvers.quantum.circuit import (
     comparison_circuit,
     inversion_circuit,
 )
-from qnewton.solvers.quantum.circuit import reading as reading_module
-from qnewton.solvers.quantum.circuit.callback import call_on_host
-from qnewton.solvers.quantum.circuit.drawing import draw_text
-from qnewton.solvers.quantum.circuit.levels import GATES
-from qnewton.solvers.quantum.circuit.qasm import open_qasm
-from qnewton.solvers.quantum.encoding import Frobenius, Ideal
+from qnewton._solvers.quantum.circuit import reading as reading_module
+from qnewton._solvers.quantum.circuit.callback import call_on_host
+from qnewton._solvers.quantum.circuit.drawing import draw_text
+from qnewton._solvers.quantum.circuit.levels import GATES
+from qnewton._solvers.quantum.circuit.qasm import open_qasm
+from qnewton._solvers.quantum.encoding import Frobenius, Ideal
 from qnewton.testing import symmetric_with_spectrum
 
 qml = pytest.importorskip("pennylane", reason="circuits need the extra `circuits`")

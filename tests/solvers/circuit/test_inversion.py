@@ -8,9 +8,9 @@ import pytest
 from hypothesis import strategies as st
 from numpy.polynomial.chebyshev import chebval
 
-from qnewton.solvers.quantum.circuit import BlockUnitary, CircuitQSVT, Elementary, Inversion, Outcome, dilate, padded
-from qnewton.solvers.quantum.encoding import Frobenius, Ideal, SquareRoot
-from qnewton.solvers.quantum.outcome import CannotBuildError
+from qnewton._solvers.quantum.circuit import BlockUnitary, CircuitQSVT, Elementary, Inversion, Outcome, dilate, padded
+from qnewton._solvers.quantum.encoding import Frobenius, Ideal, SquareRoot
+from qnewton._solvers.quantum.outcome import CannotBuildError
 from qnewton.testing import symmetric_with_spectrum
 
 

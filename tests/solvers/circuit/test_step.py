@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import qnewton as q
-from qnewton.solvers.quantum.circuit import CircuitQSVT
+from qnewton._solvers.quantum.circuit import CircuitQSVT
 
 pytest.importorskip("pennylane", reason="circuits need the extra `circuits`")
 

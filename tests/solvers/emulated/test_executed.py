@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import binomtest
 
 import qnewton as q
-from qnewton.core.records import Encoding, System
-from qnewton.solvers.quantum.emulated.walk import Walk, _walk
+from qnewton._core.records import Encoding, System
+from qnewton._solvers.quantum.emulated.walk import Walk, _walk
 
 KAPPAS = (1.0, 1.2, 1.5, 2.0, 3.0, 10.0, 100.0)
 ROWS, DRAWS = 4, 24

@@ -9,11 +9,11 @@ import lineax as lx
 import numpy as np
 import pytest
 
-from qnewton.solvers import EmulatedQSVT
-from qnewton.solvers.quantum.emulated import FromSuccess, Infinite, LineFit, Repeated, Shots, Tomography
-from qnewton.solvers.quantum.emulated.length import Measured
-from qnewton.solvers.quantum.emulated.measurement import _multinomial
-from qnewton.solvers.quantum.readout import AmplitudeEstimation, InteriorPoint, SuccessAmplitude
+from qnewton._solvers import EmulatedQSVT
+from qnewton._solvers.quantum.emulated import FromSuccess, Infinite, LineFit, Repeated, Shots, Tomography
+from qnewton._solvers.quantum.emulated.length import Measured
+from qnewton._solvers.quantum.emulated.measurement import _multinomial
+from qnewton._solvers.quantum.readout import AmplitudeEstimation, InteriorPoint, SuccessAmplitude
 from qnewton.testing import symmetric_with_spectrum
 
 

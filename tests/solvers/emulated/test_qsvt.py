@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from qnewton.core.operators import DenseRoot, Shifted
-from qnewton.core.records import Encoding
+from qnewton._core.operators import DenseRoot, Shifted
+from qnewton._core.records import Encoding
 from qnewton.qsp import InversePolynomial, inverse_degree
-from qnewton.solvers import EmulatedQSVT
-from qnewton.solvers.quantum.emulated import FromSuccess, KnownAmplitude, LineFit, Outcome, Repeated, UnknownAmplitude
-from qnewton.solvers.quantum.encoding import Frobenius, SquareRoot
-from qnewton.solvers.quantum.precision import ErrorConvention, convert
-from qnewton.solvers.quantum.queries import sunderhauf2025
-from qnewton.solvers.quantum.queries.qsvt import optimal_polynomial
+from qnewton._solvers import EmulatedQSVT
+from qnewton._solvers.quantum.emulated import FromSuccess, KnownAmplitude, LineFit, Outcome, Repeated, UnknownAmplitude
+from qnewton._solvers.quantum.encoding import Frobenius, SquareRoot
+from qnewton._solvers.quantum.precision import ErrorConvention, convert
+from qnewton._solvers.quantum.queries import sunderhauf2025
+from qnewton._solvers.quantum.queries.qsvt import optimal_polynomial
 from qnewton.testing import DenseBlock, symmetric_with_spectrum
 
 

@@ -7,11 +7,11 @@ import lineax as lx
 import numpy as np
 import pytest
 
-from qnewton.core.records import Encoding
-from qnewton.solvers import EmulatedReflection, EmulatedWalk
-from qnewton.solvers.quantum.emulated import FromSuccess
-from qnewton.solvers.quantum.emulated.walk import Walk, _walk
-from qnewton.solvers.quantum.encoding import SquareRoot
+from qnewton._core.records import Encoding
+from qnewton._solvers import EmulatedReflection, EmulatedWalk
+from qnewton._solvers.quantum.emulated import FromSuccess
+from qnewton._solvers.quantum.emulated.walk import Walk, _walk
+from qnewton._solvers.quantum.encoding import SquareRoot
 from qnewton.testing import symmetric_with_spectrum
 
 

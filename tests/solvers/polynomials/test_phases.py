@@ -182,7 +182,7 @@ def test_degenerate_targets():
 )
 def test_refuses_targets(coefficients, message, monkeypatch):
     # What cannot be reached need not be tried to the end here.
-    monkeypatch.setattr("qnewton.solvers.quantum.polynomials.complementary.LONGEST_TRANSFORM", 2**12)
+    monkeypatch.setattr("qnewton._solvers.quantum.polynomials.complementary.LONGEST_TRANSFORM", 2**12)
     with pytest.raises(ValueError, match=message):
         qsp.symmetric_phases(coefficients)
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.solvers.quantum.queries.amplification import amplify_known, amplify_unknown, postselect, rotations
+from qnewton._solvers.quantum.queries.amplification import amplify_known, amplify_unknown, postselect, rotations
 
 
 def _schedule(p, p0):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from qnewton.core.records import Encoding
-from qnewton.solvers.quantum.precision import ErrorConvention
-from qnewton.solvers.quantum.queries import (
+from qnewton._core.records import Encoding
+from qnewton._solvers.quantum.precision import ErrorConvention
+from qnewton._solvers.quantum.queries import (
     QUERY_MODELS,
     Unit,
     chebyshev2015,
@@ -23,9 +23,9 @@ from qnewton.solvers.quantum.queries import (
     jennings2023v3_eq175,
     lefterovici2025_qsvt,
 )
-from qnewton.solvers.quantum.queries.costa import AdiabaticWalk
-from qnewton.solvers.quantum.queries.lcu import Chebyshev, Fourier, SparseInversion
-from qnewton.solvers.quantum.queries.qsvt import truncated_polynomial
+from qnewton._solvers.quantum.queries.costa import AdiabaticWalk
+from qnewton._solvers.quantum.queries.lcu import Chebyshev, Fourier, SparseInversion
+from qnewton._solvers.quantum.queries.qsvt import truncated_polynomial
 
 PAGE = (Path(__file__).parents[3] / "docs" / "quantum-costs.md").read_text(encoding="utf-8")
 STATE, TRACE = ErrorConvention.STATE, ErrorConvention.TRACE

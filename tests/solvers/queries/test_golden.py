@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qnewton.core.records import Encoding
-from qnewton.solvers.quantum.queries import (
+from qnewton._core.records import Encoding
+from qnewton._solvers.quantum.queries import (
     chebyshev2015,
     costa2021,
     costa2021_definite,
@@ -27,11 +27,11 @@ from qnewton.solvers.quantum.queries import (
     lefterovici2025_qsvt,
     sunderhauf2025,
 )
-from qnewton.solvers.quantum.queries.costa import AdiabaticWalk, filter_length, steps_per_kappa
-from qnewton.solvers.quantum.queries.dalzell import KernelReflection
-from qnewton.solvers.quantum.queries.hhl import ERROR_CONSTANT
-from qnewton.solvers.quantum.queries.lcu import Fourier, SparseInversion, fourier_weight
-from qnewton.solvers.quantum.queries.qsvt import optimal_polynomial
+from qnewton._solvers.quantum.queries.costa import AdiabaticWalk, filter_length, steps_per_kappa
+from qnewton._solvers.quantum.queries.dalzell import KernelReflection
+from qnewton._solvers.quantum.queries.hhl import ERROR_CONSTANT
+from qnewton._solvers.quantum.queries.lcu import Fourier, SparseInversion, fourier_weight
+from qnewton._solvers.quantum.queries.qsvt import optimal_polynomial
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_queries.json").read_text())["rows"]
 

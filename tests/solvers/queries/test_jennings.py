@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from qnewton.core.records import Encoding, System
-from qnewton.estimation import Exact
-from qnewton.solvers.quantum.encoding import Ideal
-from qnewton.solvers.quantum.queries import jennings2023v1
+from qnewton._core.records import Encoding, System
+from qnewton._estimation import Exact
+from qnewton._solvers.quantum.encoding import Ideal
+from qnewton._solvers.quantum.queries import jennings2023v1
 from qnewton.testing import symmetric_with_spectrum
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_jennings_v1.json").read_text())["rows"]

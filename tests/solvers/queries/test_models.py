@@ -11,9 +11,9 @@ import pytest
 from hypothesis import strategies as st
 
 import qnewton
-from qnewton.core.records import Encoding
-from qnewton.solvers.quantum.precision import ErrorConvention
-from qnewton.solvers.quantum.queries import QUERY_MODELS, Evidence, Matrices, Unit
+from qnewton._core.records import Encoding
+from qnewton._solvers.quantum.precision import ErrorConvention
+from qnewton._solvers.quantum.queries import QUERY_MODELS, Evidence, Matrices, Unit
 
 each = pytest.mark.parametrize("model", QUERY_MODELS.values(), ids=QUERY_MODELS.keys())
 # A precision that every formula takes at the condition numbers below.

@@ -8,9 +8,9 @@ import pytest
 from numpy.polynomial import chebyshev
 from scipy.stats import binom
 
-from qnewton.core.records import Encoding
-from qnewton.solvers.quantum.queries import sunderhauf2025
-from qnewton.solvers.quantum.queries.qsvt import Inversion, optimal_polynomial, truncated_inverse, truncated_polynomial
+from qnewton._core.records import Encoding
+from qnewton._solvers.quantum.queries import sunderhauf2025
+from qnewton._solvers.quantum.queries.qsvt import Inversion, optimal_polynomial, truncated_inverse, truncated_polynomial
 
 # kappa, eps | optimal: degree, error, max / kappa | truncated: b, D, degree, error, max / kappa; the notes' section 4.
 TABLE = [

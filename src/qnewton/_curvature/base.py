@@ -1,0 +1,70 @@
+"""The interface of curvature: one symmetric block per Newton system."""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, PyTree
+
+from .._core.operators import AbstractCurvatureOperator, Shifted
+from .._core.records import System
+from .._core.trees import check_params
+from .objective import Batch, Objective
+from .partition import Block
+from .point import Point
+
+
+class AbstractCurvature(eqx.Module):
+    """A symmetric curvature matrix of the objective, one block at a time."""
+
+    @property
+    @abc.abstractmethod
+    def semidefinite(self) -> bool:
+        """Whether blocks carry an eigenvalue floor: 0 where semidefiniteness is known, minus infinity where not."""
+
+    @abc.abstractmethod
+    def operator(self, point: Point, block: Block) -> AbstractCurvatureOperator:
+        """The block of the mean loss, not formed, in the dtype of the parameters."""
+
+    @property
+    def shift(self) -> float:
+        """What this curvature adds to the diagonal whatever the batch."""
+        return 0.0
+
+    def floor(self, point: Point, block: Block) -> Float[Array, ""] | None:
+        """A proven lower bound on the eigenvalues of the block of the mean loss.
+
+        None where there never is one, minus infinity where there is none for this batch.
+        """
+        return None
+
+    def system(self, point: Point, block: Block) -> System:
+        """The block as the record that conditioning takes, with the objective's l2 term; not formed."""
+        operator, floor = self.operator(point, block), self.floor(point, block)
+        shift = jnp.asarray(self.shift + point.objective.l2, operator.like.dtype)
+        shifted = Shifted(operator, shift, definite=floor is not None)
+        system = System.over(
+            shifted,
+            symmetric=True,
+            eigenvalue_floor=None if floor is None else floor + shift,
+            layout=operator.arrangement(),
+        )
+        return eqx.tree_at(lambda s: s.damping, system, jnp.asarray(self.shift, operator.like.dtype))
+
+    def form(
+        self,
+        objective: Objective,
+        params: PyTree,
+        batch: Batch,
+        block: Block,
+        key: Key[Array, ""] | None = None,
+    ) -> System:
+        """The dense block `[n, n]` at `params`, in the dtype of the parameters, exactly symmetric.
+
+        Raises:
+            ValueError: for a batch or labels that cannot be right, and if the outputs have no axis that counts the
+                examples.
+            TypeError: if a parameter is not of a real floating-point dtype.
+        """
+        check_params(params)
+        return self.system(Point.of(objective, params, batch, key), block).formed()

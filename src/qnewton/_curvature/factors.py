@@ -1,0 +1,281 @@
+"""Kronecker factors of layers from one backward pass per probe."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.extend import core as jex
+from jaxtyping import Array, Float, Key, PyTree
+
+from .._core.layout import Layout
+from .._core.operators import KroneckerFactors
+from .._core.trees import ravel
+from .chunks import sum_over_chunks
+from .kronecker import Layer, layout_of
+from .loss_scale import LossScale
+from .partition import Block
+from .point import Point
+from .roots import batched_root
+
+_PROBES = 0xFAC
+# Of a linear function, these compute each entry of the result from the same entry of the argument, in the same order.
+_ENTRY_BY_ENTRY = {"add", "add_any", "sub", "neg", "mul", "div", "convert_element_type", "copy", "select_n"}
+_RESHAPES = {"reshape", "squeeze", "expand_dims", "broadcast_in_dim"}
+
+
+class Signals(eqx.Module):
+    """What every example sends through the layers, forward and back.
+
+    Attributes:
+        layout: where the layers lie in the block.
+        inputs: `x` `[batch, t, i]` per layer, 1 for each bias included.
+        backward: `delta` `[probes, batch, t, a]` per layer; over random probes the mean of `delta delta^T` is the
+            example's curvature in the layer's outputs.
+        total: what sums over the examples are divided by.
+        scale: the loss's unit, in which `backward` is; None where it is in the loss's own.
+    """
+
+    layout: Layout
+    inputs: list[Float[Array, "batch t i"]]
+    backward: list[Float[Array, "probes batch t a"]]
+    total: Float[Array, ""] | float
+    scale: LossScale | None
+
+    def factors(self, diagonal: Callable[[], Float[Array, " n"]]) -> KroneckerFactors:
+        """`A = mean over examples of sum_t x_t x_t^T`, `G = sum over examples of mean_t delta_t delta_t^T / total`.
+
+        For positions that share a weight this takes positions to be independent (KFC: Grosse and Martens 2016, 3.1).
+
+        Args:
+            diagonal: of the whole block; asked only where parameters lie outside of layers.
+        """
+        count = self.inputs[0].shape[0]
+        inputs, outputs = [], []
+        for x, delta in zip(self.inputs, self.backward, strict=True):
+            rows = x.reshape(-1, x.shape[-1])
+            inputs.append(rows.T @ rows / count)
+            columns = delta.reshape(-1, delta.shape[-1])
+            outputs.append(columns.T @ columns / (self.total * delta.shape[0] * delta.shape[2]))
+        rest = self.layout.split(diagonal())[1] if self.layout.rest else jnp.zeros(0, self.inputs[0].dtype)
+        return KroneckerFactors(self.layout, tuple(inputs), tuple(outputs), rest)
+
+    def rotated_diagonal(
+        self, bases: Sequence[tuple[Float[Array, "i i"], Float[Array, "a a"]]]
+    ) -> list[Float[Array, "i a"]]:
+        """Second moments of the examples' gradients `sum_t x_t delta_t^T` in the given bases."""
+        parts = []
+        for x, delta, (left, right) in zip(self.inputs, self.backward, bases, strict=True):
+            x, delta = x @ left, delta @ right
+            if x.shape[1] == 1:
+                squares = jnp.mean(delta[:, :, 0] ** 2, axis=0)
+                parts.append((x[:, 0] ** 2).T @ squares / self.total)
+            else:
+                gradients = jnp.einsum("nti,pnta->pnia", x, delta)
+                parts.append(jnp.sum(gradients**2, axis=(0, 1)) / (self.total * delta.shape[0]))
+        return parts
+
+
+def block_signals(point: Point, block: Block, layers: Sequence[Layer] | None) -> Signals | None:
+    """The signals of a block's layers; None where they have no layout, or a parameter is not recognised."""
+    if layers is None:
+        return None
+    layout = layout_of(block, layers, point.sizes(block))
+    return None if layout is None else layer_signals(point, layers, layout)
+
+
+def layer_signals(
+    point: Point,
+    layers: Sequence[Layer],
+    layout: Layout,
+    probes: int = 1,
+    key: Key[Array, ""] | None = None,
+    known: LossScale | None = None,
+) -> Signals:
+    """One forward pass, and one backward pass per probe from `D^{1/2} e` with `e` of random signs.
+
+    Args:
+        point: where.
+        layers: whose signals.
+        layout: of the layers in the block.
+        probes: number of random vectors per example; the curvature in the outputs is only right in the mean over them.
+        key: of the probes; None takes always the same.
+        known: as of `probe`.
+    """
+    examples = point.examples
+    leads = [layer.lead for layer in layers]
+    dtype = jax.tree.leaves(point.params)[0].dtype
+    inputs_of = examples.batch[0]
+
+    def outputs(given: list[Array]) -> tuple[Float[Array, "batch c"], list[Float[Array, "batch t i"]]]:
+        def single(x: PyTree, perturbation: list[Array]) -> tuple[Array, list[Array]]:
+            z, inputs = point.program.run(point.params, x, dict(zip(leads, perturbation, strict=True)))
+            return z, [inputs[lead] for lead in leads]
+
+        return jax.vmap(single)(inputs_of, given)
+
+    zeros = [jnp.zeros((examples.count, lead.positions, lead.index.shape[1]), dtype) for lead in leads]
+    z, pullback, inputs = jax.vjp(outputs, zeros, has_aux=True)
+    signals, scale = probe(point, z, _signs(key, probes, z), known)
+    (backward,) = jax.vmap(pullback)(signals)
+    extended = [jax.vmap(layer.extend)(x.astype(dtype)) for layer, x in zip(layers, inputs, strict=True)]
+    return Signals(layout, extended, [delta.astype(dtype) for delta in backward], examples.total, scale)
+
+
+def probe(
+    point: Point,
+    outputs: Float[Array, "batch c"],
+    signs: Float[Array, "probes batch c"],
+    known: LossScale | None = None,
+) -> tuple[Float[Array, "probes batch c"], LossScale | None]:
+    """`D^{1/2} e` for every example and probe, without a factorisation where `D` is seen to be diagonal.
+
+    For an example whose `D` is not positive semidefinite (that of cross-entropy is only up to rounding, which is all
+    that is left of it where a probability is nearly 1) the positive part of the diagonal stands for it.
+
+    Args:
+        point: where.
+        outputs: of every example.
+        signs: `e`.
+        known: the loss's unit so far, in which `D` is then taken, with a lift where all of it is zero; None takes it as
+            it is.
+
+    Returns:
+        The signals, and the unit as it is known from here on.
+    """
+    slope, curve = jax.linearize(jax.grad(point.total_loss), outputs)
+    if _entry_by_entry(curve, outputs):
+        diagonal = curve(jnp.ones_like(outputs))
+        reach = jnp.abs(diagonal)
+        rooted = jnp.sqrt(jnp.maximum(diagonal, 0)) * signs
+    else:
+        curvature = jax.vmap(jax.hessian(point.examples.loss))(outputs, point.examples.batch[1])
+        diagonal, reach = jnp.diagonal(curvature, axis1=1, axis2=2), jnp.sum(jnp.abs(curvature), axis=2)
+        root = batched_root(curvature)
+        # Written out: a product of matrix and vector per example is slow on a CPU.
+        by_root = jnp.sum(root * signs[:, :, None, :], axis=-1)
+        by_diagonal = jnp.sqrt(jnp.maximum(diagonal, 0)) * signs
+        rooted = jnp.where(jnp.isfinite(jnp.sum(root, axis=(1, 2)))[:, None], by_root, by_diagonal)
+    if known is None:
+        return rooted, None
+    scale = known.after(LossScale.seen(outputs, slope, reach, point.examples.channels, point.examples.heaviest))
+    one = jnp.sqrt(scale.divisor).astype(outputs.dtype)
+    lift = jnp.sqrt(scale.lift * point.examples.own_weights(outputs)).astype(outputs.dtype).reshape(-1, 1)
+    return jnp.where(scale.flat, lift * signs, rooted) / one, scale
+
+
+def probed_diagonal(
+    point: Point,
+    leaves: Sequence[int],
+    probes: int = 1,
+    key: Key[Array, ""] | None = None,
+    known: LossScale | None = None,
+    chunk_bytes: int = 2**26,
+) -> tuple[Float[Array, " rest"], LossScale | None]:
+    """Diagonal of some leaves' curvature, as the mean of squared probe gradients: `sum_n (J_n^T D_n^{1/2} e_n)^2`.
+
+    Unbiased, and with one backward pass per probe instead of one per output.
+
+    Args:
+        point: where.
+        leaves: positions in the flattened parameters.
+        probes: number of random vectors per example.
+        key: of the probes; None takes always the same, and those of `layer_signals` with the same key.
+        known: as of `probe`, which says what is returned besides.
+        chunk_bytes: memory for the gradients of the examples that are handled together.
+    """
+    all_leaves, structure = jax.tree.flatten(point.params)
+    given = [all_leaves[leaf] for leaf in leaves]
+    outputs = point.outputs_of_all()
+    signals, scale = probe(point, outputs, _signs(key, probes, outputs), known)
+
+    def single(values: list[Array], x: PyTree) -> Float[Array, " c"]:
+        changed = dict(zip(leaves, values, strict=True))
+        merged = [changed.get(leaf, value) for leaf, value in enumerate(all_leaves)]
+        return point.examples.outputs(jax.tree.unflatten(structure, merged), x)
+
+    def gradients(x: PyTree, signal: Float[Array, "probes c"]) -> Float[Array, "probes rest"]:
+        _, pullback = jax.vjp(lambda values: single(values, x), given)
+        return jax.vmap(lambda u: ravel(pullback(u)[0]))(signal)
+
+    def add(total: Array, chunk: PyTree) -> Array:
+        return total + jnp.sum(jax.vmap(gradients)(*chunk) ** 2, axis=(0, 1))
+
+    size = sum(value.size for value in given)
+    zero = jnp.zeros(size, given[0].dtype)
+    data = (point.examples.batch[0], jnp.swapaxes(signals, 0, 1))
+    total = sum_over_chunks(add, zero, data, probes * size * zero.dtype.itemsize, chunk_bytes)
+    return total / (probes * point.examples.total), scale
+
+
+def estimate_factors(
+    point: Point,
+    layers: Sequence[Layer],
+    layout: Layout,
+    known: LossScale,
+    probes: int = 1,
+    key: Key[Array, ""] | None = None,
+) -> tuple[KroneckerFactors, LossScale]:
+    """Factors of the layers and a probed diagonal of the rest, without any derivative per output.
+
+    Args:
+        point: where.
+        layers: of the layout, in its order; may be empty.
+        layout: of the whole network.
+        known: the loss's unit so far.
+        probes: number of random vectors per example.
+        key: of the probes; None takes always the same.
+
+    Returns:
+        The factors in the loss's unit, and that unit.
+    """
+    leaves = jax.tree.leaves(point.params)
+    owned = {use.leaf for layer in layers for use, _ in layer.members}
+    outside = [leaf for leaf in range(len(leaves)) if leaf not in owned]
+    rest, scale = jnp.zeros(0, leaves[0].dtype), None
+    if outside:
+        rest, scale = probed_diagonal(point, outside, probes, key, known)
+    if not layers:
+        assert scale is not None
+        return KroneckerFactors(layout, (), (), rest), scale
+    signals = layer_signals(point, layers, layout, probes, key, known)
+    assert signals.scale is not None
+    in_place = jnp.zeros(layout.n, rest.dtype)
+    position = 0
+    for start, size in layout.rest:
+        in_place = in_place.at[start : start + size].set(rest[position : position + size])
+        position += size
+    return signals.factors(lambda: in_place), signals.scale
+
+
+def _signs(key: Key[Array, ""] | None, probes: int, outputs: Float[Array, "batch c"]) -> Float[Array, "probes batch c"]:
+    key = jax.random.key(_PROBES) if key is None else key
+    return jax.random.rademacher(key, (probes, *outputs.shape), outputs.dtype)
+
+
+def _entry_by_entry(linear: Callable[[Array], Array], argument: Array) -> bool:
+    """Whether a linear function is seen, in its jaxpr, to multiply each entry of its argument by a number."""
+    jaxpr = jax.make_jaxpr(linear)(argument).jaxpr
+    return _only_entries(jaxpr, [True], argument.size) == [True]
+
+
+def _only_entries(jaxpr: Any, depends: list[bool], size: int) -> list[bool] | None:
+    """Which results depend on the argument entry by entry (the others not at all); None if one does otherwise."""
+    known = dict(zip(jaxpr.invars, depends, strict=True))
+
+    def enters(atom: Any) -> bool:
+        return not isinstance(atom, jex.Literal) and known.get(atom, False)
+
+    for equation in jaxpr.eqns:
+        given = [enters(atom) for atom in equation.invars]
+        found: list[bool] | None = [any(given)] * len(equation.outvars)
+        inner = equation.params.get("jaxpr") if equation.primitive.name in ("jit", "pjit") else None
+        if any(given) and inner is not None:
+            found = _only_entries(inner.jaxpr, given, size)
+        elif any(given) and equation.primitive.name not in _ENTRY_BY_ENTRY | _RESHAPES:
+            found = None
+        if found is None or any(d and o.aval.size != size for d, o in zip(found, equation.outvars, strict=True)):
+            return None
+        known.update(zip(equation.outvars, found, strict=True))
+    return [enters(atom) for atom in jaxpr.outvars]

@@ -1,0 +1,216 @@
+"""What is minimised, split so that curvature can see the network's outputs."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, PyTree
+
+from .._core.constants import unfolded
+from .._core.kinds import check_function, said
+from .batch import Batch, batch_of, example_count, leads, mapped
+from .checks import check_batch, check_labels
+
+__all__ = ["Batch", "Objective", "check_objective"]
+
+
+class Objective(eqx.Module):
+    """Weighted mean of a loss over a model's predictions, plus half of `l2` times the squared parameters.
+
+    Attributes:
+        predict: `predict(params, inputs) -> outputs`; the leading axis of every array in inputs and outputs counts the
+            examples, but for scalars, single keys and what stands in a `qnewton.Shared`. Outputs may be any pytree. A
+            model with dropout takes `predict(params, inputs, key=key)`, which is read from its signature; it then sees
+            one example at a time, each with a key of its own, so that loss, gradient and curvature see the same noise.
+            Parameters that are not to be trained stay outside of `params`, closed over or in `qnewton.freeze`.
+        loss: `loss(outputs, targets) -> values` of shape `[batch]`, one value per example; or `(values, weights)` of
+            one shape `[batch, ...]`, one value and one weight of at least 0 per example or token. A mask is a weight
+            of 0; values under it must be finite.
+        l2: factor on `sum(params**2) / 2`, at least 0; enters value, gradient and curvature (decoupled weight decay is
+            an argument of `newton`).
+        has_state: whether `predict` returns `(outputs, state)`, as models with running means do; `value_and_state`
+            hands the state on. The state that goes in is part of the inputs, in a `qnewton.Shared`.
+        whole_batch: whether the model is to see the whole batch at once also where it takes a key (one key then serves
+            all examples), and curvature to be that of the whole batch.
+
+    Examples may influence each other, in the model (batch normalisation in training mode) or in the loss (in-batch
+    negatives, `mask / sum(mask)`): the curvature is then taken from the whole batch (`qnewton.independence`).
+
+    The split is what the generalised Gauss-Newton matrix is made of (Schraudolph 2002, section 3): curvature of the
+    loss in the outputs, Jacobian of the outputs in the parameters.
+    """
+
+    predict: Callable[..., Any]
+    loss: Callable[[Any, Any], Any]
+    l2: float = eqx.field(static=True, converter=float, default=0.0)
+    has_state: bool = eqx.field(static=True, default=False)
+    whole_batch: bool = eqx.field(static=True, default=False)
+
+    def __check_init__(self):
+        check_function(self.predict, "Objective: predict", "a function of (params, inputs) that returns the outputs")
+        check_function(self.loss, "Objective: loss", "a function of (outputs, targets): one value per example")
+        if not 0 <= self.l2 < float("inf"):
+            raise ValueError(f"l2 is {self.l2}: the factor on the squared parameters must be finite and at least 0")
+
+    def __call__(self, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> Float[Array, ""]:
+        """`sum(weights * values) / sum(weights)` over the batch `(inputs, targets)`, plus the l2 term.
+
+        Raises:
+            ValueError: if `loss` gives neither one value per example nor values with weights, or the outputs have no
+                axis that counts the examples.
+        """
+        check_batch(batch)
+        labels = batch[1]
+        params, (inputs, targets), key = unfolded((params, batch, key))
+        outputs = self.outputs(params, inputs, key)
+        check_labels(self.loss, outputs, labels)
+        return self._mean(params, outputs, targets)
+
+    def value_and_state(
+        self, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None
+    ) -> tuple[Float[Array, ""], PyTree]:
+        """The value, and the state that the model returned besides, for `jax.value_and_grad(..., has_aux=True)`.
+
+        Raises:
+            ValueError: if the objective was not made with `has_state=True`, or the model sees one example at a time.
+        """
+        if not self.has_state:
+            raise ValueError(
+                "value_and_state needs Objective(..., has_state=True), whose predict returns (outputs, state)"
+            )
+        if self._one_by_one(key):
+            raise ValueError(
+                "predict takes a key and so sees one example at a time, which leaves no state of the batch: make the "
+                "objective with whole_batch=True, and one key serves the whole batch"
+            )
+        check_batch(batch)
+        labels = batch[1]
+        params, (inputs, targets), key = unfolded((params, batch, key))
+        outputs, state = self._called(params, inputs, key)
+        check_labels(self.loss, outputs, labels)
+        return self._mean(params, outputs, targets), state
+
+    @property
+    def takes_key(self) -> bool:
+        """Whether `predict` has a parameter `key`, or takes any keyword."""
+        try:
+            parameters = inspect.signature(self.predict).parameters
+        except (TypeError, ValueError):  # a callable that does not tell
+            return False
+        return "key" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether `predict` has a parameter `key` without a default."""
+        if not self.takes_key:
+            return False
+        key = inspect.signature(self.predict).parameters.get("key")
+        return key is not None and key.default is key.empty
+
+    def any_key(self) -> Key[Array, ""] | None:
+        """A key where the model does not run without one, for uses to which noise does not matter."""
+        return jax.random.key(0) if self.needs_key else None
+
+    def outputs(self, params: PyTree, inputs: PyTree, key: Key[Array, ""] | None = None) -> Any:
+        """The model's outputs for a batch; with a key, each example under a key of its own."""
+        if not self._one_by_one(key):
+            return self.batch_outputs(params, inputs, key)
+        assert key is not None
+        count = example_count(inputs)
+        counts = leads(inputs)
+
+        def single(x: PyTree, example_key: Key[Array, ""]) -> Any:
+            alone = batch_of(counts, jax.tree.map(lambda leaf: leaf[None], x))
+            return jax.tree.map(lambda leaf: leaf[0], self.batch_outputs(params, alone, example_key))
+
+        return jax.vmap(single)(mapped(inputs, count), jax.random.split(key, count))
+
+    def batch_outputs(self, params: PyTree, inputs: PyTree, key: Key[Array, ""] | None = None) -> Any:
+        """What the model returns for a batch that it sees at once, under the one key; without its state."""
+        found = self._called(params, inputs, key)
+        return found[0] if self.has_state else found
+
+    def terms(self, outputs: Any, targets: Any) -> tuple[Float[Array, " batch"], Float[Array, " batch"] | None]:
+        """Each example's weighted sum of losses, and its sum of weights; None for the latter where all are 1."""
+        leaves = jax.tree.leaves(outputs)
+        if not leaves or any(jnp.ndim(leaf) == 0 for leaf in leaves):
+            raise ValueError(
+                f"predict returned {'a scalar' if leaves else 'no array'}: the leading axis of its outputs must count "
+                "the examples. Do not average inside predict; Objective takes the mean"
+            )
+        values = self.loss(outputs, targets)
+        shapes = [leaf.shape for leaf in leaves]
+        told = shapes[0] if len(shapes) == 1 else tuple(shapes)
+        if isinstance(values, tuple):
+            return _weighted(values, told, shapes[0][:1])
+        number = isinstance(values, int | float)
+        if not number and (not hasattr(values, "shape") or not jnp.issubdtype(values.dtype, jnp.inexact)):
+            told_type = getattr(values, "dtype", type(values).__name__)
+            raise ValueError(
+                f"loss returned {told_type}: it must return an array of floating-point numbers, one value per example, "
+                "or a tuple (values, weights)"
+            )
+        if jnp.shape(values) != shapes[0][:1]:
+            raise ValueError(
+                f"loss returned shape {jnp.shape(values)} for outputs of shape {told}: it must return one "
+                f"value per example, shape {shapes[0][:1]}, or a tuple (values, weights) of one shape that starts "
+                "with it. Do not average inside the loss; Objective takes the mean"
+            )
+        return jnp.asarray(values), None
+
+    def _mean(self, params: PyTree, outputs: Any, targets: Any) -> Float[Array, ""]:
+        values, weights = self.terms(outputs, targets)
+        mean = jnp.mean(values) if weights is None else jnp.sum(values) / jnp.sum(weights)
+        if self.l2 == 0:
+            return mean
+        return mean + self.l2 / 2 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params))
+
+    def _one_by_one(self, key: Key[Array, ""] | None) -> bool:
+        return key is not None and self.takes_key and not self.whole_batch
+
+    def _called(self, params: PyTree, inputs: PyTree, key: Key[Array, ""] | None) -> Any:
+        found = (
+            self.predict(params, inputs, key=key)
+            if key is not None and self.takes_key
+            else self.predict(params, inputs)
+        )
+        if self.has_state and not (isinstance(found, tuple) and len(found) == 2):
+            raise ValueError(
+                f"predict returned {type(found).__name__}: with has_state=True it must return (outputs, state)"
+            )
+        return found
+
+
+def check_objective(objective: Any, who: str) -> None:
+    """Refuse what is no objective.
+
+    Args:
+        objective: as it was given.
+        who: the function that it was given to, e.g. `newton`.
+
+    Raises:
+        TypeError: says how to make one.
+    """
+    if not isinstance(objective, Objective):
+        raise TypeError(
+            f"{who} takes an Objective, and got {said(objective)}: write qnewton.Objective(predict, loss), where "
+            "predict(params, inputs) returns the outputs and loss(outputs, targets) one value per example"
+        )
+
+
+def _weighted(
+    pair: tuple, shape: tuple, leading: tuple[int, ...]
+) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
+    shapes = [jnp.shape(part) for part in pair]
+    if len(pair) != 2 or shapes[0] != shapes[1] or shapes[0][:1] != leading:
+        raise ValueError(
+            f"loss returned a tuple of shapes {shapes} for outputs of shape {shape}: it must be (values, weights), "
+            f"both of one shape that starts with {leading}"
+        )
+    values, weights = pair
+    weights = jax.lax.stop_gradient(jnp.asarray(weights, values.dtype))
+    axes = tuple(range(1, values.ndim))
+    return jnp.sum(weights * values, axis=axes), jnp.sum(weights, axis=axes)

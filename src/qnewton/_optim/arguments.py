@@ -1,0 +1,73 @@
+"""What `newton` refuses before it starts: arguments of the wrong kind, values out of range, and pairs that clash."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import optax
+
+from .._conditioning import AbstractConditioner, AbstractMetric
+from .._core.kinds import check_function, check_kind, check_kinds
+from .._curvature import AbstractCurvature, Objective, Partition
+from .._curvature.objective import check_objective
+from .adaptation import AbstractAdaptation
+from .correction import Correction
+from .step_rules import AbstractStepRule
+
+
+def check_arguments(
+    objective: Objective,
+    learning_rate: optax.ScalarOrSchedule,
+    curvature: AbstractCurvature | None,
+    partition: Partition,
+    conditioning: Sequence[AbstractConditioner] | None,
+    metric: AbstractMetric | None,
+    correction: Correction | None,
+    adaptation: AbstractAdaptation | None,
+    step: AbstractStepRule | None,
+    where: Callable[..., Any] | None,
+) -> None:
+    """Refuse arguments of the wrong kind; each is described with `newton`.
+
+    Raises:
+        TypeError: names the argument and says what to give.
+        ValueError: for a step rule beside what it stands in for.
+    """
+    check_objective(objective, "newton")
+    check_function(partition, "newton: partition", "whole, per_layer, per_tensor or a function of the parameters")
+    if where is not None:
+        check_function(where, "newton: where", "a function of a block, e.g. lambda block: block.n <= 4096")
+    if isinstance(learning_rate, str):
+        raise TypeError(f"newton: learning_rate is {learning_rate!r}: give a number, or a schedule of the step count")
+    if conditioning is not None:
+        check_kinds(conditioning, AbstractConditioner, "newton: conditioning", "Damp(5e-3)")
+    kinds: tuple[tuple[str, Any, type, str], ...] = (
+        ("curvature", curvature, AbstractCurvature, "GaussNewton()"),
+        ("metric", metric, AbstractMetric, "Marquardt()"),
+        ("correction", correction, Correction, "Correction(0.99)"),
+        ("adaptation", adaptation, AbstractAdaptation, "LevenbergMarquardt()"),
+        ("step", step, AbstractStepRule, "QuadraticModel()"),
+    )
+    for name, value, kind, example in kinds:
+        if value is not None:
+            check_kind(value, kind, f"newton: {name}", example)
+    if step is not None and (adaptation is not None or learning_rate != 1.0):
+        raise ValueError(
+            f"newton got a step rule, {type(step).__name__}, and a learning rate or an adaptation: the rule stands in "
+            "for both, so omit them"
+        )
+
+
+def check_numbers(refresh: int, clip: float | None, weight_decay: float, residual_tolerance: float) -> None:
+    """Refuse numbers out of range; each is described with `newton`.
+
+    Raises:
+        ValueError: with the number and its range.
+    """
+    if clip is not None and not clip > 0:
+        raise ValueError(f"clip is {clip}: it bounds the entries of the direction and must be positive, or None")
+    if not (isinstance(refresh, int) and refresh >= 1):
+        raise ValueError(f"refresh is {refresh}: steps that one curvature serves, an integer of at least 1")
+    if not 0 <= weight_decay < float("inf"):
+        raise ValueError(f"weight_decay is {weight_decay}: it must be finite and at least 0")
+    if not residual_tolerance > 0:
+        raise ValueError(f"residual_tolerance is {residual_tolerance}: it must be positive, e.g. 0.1")

@@ -1,0 +1,268 @@
+"""Levenberg-Marquardt in the residuals, with geodesic acceleration."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+
+from .._conditioning import AbstractMetric, Levenberg, Marquardt
+from .._core.constants import unfolded
+from .._core.kinds import check_kind
+from .._core.renamed import renamed
+from .._core.status import Status
+from .._core.trees import check_gradients, check_params
+from .._curvature import Objective, whole
+from .._curvature.checks import check_batch
+from .._curvature.independence import independence
+from .._curvature.objective import Batch, check_objective
+from .._curvature.point import Point
+from .dual_sample import Sampling, part_of
+from .dual_trials import Options, Tried, try_two
+from .metrics import is_fit
+from .rounding import lowered
+
+SIZES = 3e-3
+"""`Marquardt.sizes` of a fit: more than `newton` needs, whose damping begins higher."""
+GROW = 4.0
+"""Factor on the damping after a step that no trial was good enough for."""
+
+
+class DualNewtonInfo(NamedTuple):
+    """What happened in one step; diagnostics only, the next step does not read it.
+
+    Attributes:
+        loss: objective on the batch before the step.
+        damping: of the better of the two trials, in units of the mean loss's curvature.
+        winner: which trial that was: 0 the less damped one, 1 the other.
+        reduction_ratio: actual over predicted decrease of the better trial; NaN where it is not finite, or no decrease
+            was predicted.
+        accepted: False where no trial lowered the loss (or kept it, where less than its rounding was predicted) and the
+            update is zero.
+        acceleration_ratio: `|a| / |d|` of the better trial before `a` is shortened; 0 without acceleration.
+        relative_residual: of the better trial's solve in the rows, `||(K + m I) u - b|| / ||b||`; near the smallest
+            dampings it may be large where the step is good all the same, which the trial decides.
+        examples: that the trials were computed from, the whole batch or a part of it; both are judged on all of it.
+        status: a `Status`; `NO_CURVATURE` where the step follows the gradient, as the loss has no curvature in the
+            outputs; with the others but `OK` the parameters stay where they are.
+    """
+
+    loss: Float[Array, ""]
+    damping: Float[Array, ""]
+    winner: Int[Array, ""]
+    reduction_ratio: Float[Array, ""]
+    accepted: Bool[Array, ""]
+    acceleration_ratio: Float[Array, ""]
+    relative_residual: Float[Array, ""]
+    examples: Int[Array, ""]
+    status: Int[Array, ""]
+
+
+class DualNewtonState(NamedTuple):
+    """State of `dual_newton`.
+
+    Attributes:
+        count: steps taken, refused ones included.
+        damping: around which the next step tries two; 0 until a first batch has set the scale.
+        sampling: whether the next step may do with a part of the batch.
+        metric: what the metric remembers `[k, n]`; without rows where the damping is a multiple of the identity.
+        info: of the last step; zeros before the first.
+    """
+
+    count: Int[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]  # optax's name for it
+    damping: Float[Array, ""]
+    sampling: Sampling
+    metric: Float[Array, "k n"]
+    info: DualNewtonInfo
+
+
+@renamed(start="damping")
+def dual_newton(
+    objective: Objective,
+    *,
+    damping: float = 0.1,
+    acceleration: float | None = 0.75,
+    sample: int | None = 3,
+    metric: AbstractMetric | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Gauss-Newton steps damped after Levenberg and Marquardt, solved in the residuals, bent along the geodesic.
+
+    For few residuals (examples times outputs, up to about 1,500) and at least as many parameters, where high accuracy
+    is wanted: physics-informed networks, small regressions. Every step factors `K = R R^T` of the residuals at two
+    dampings, 0.4 and 2.5 times the last one, and tries both:
+
+        d = -R^T (K + m I)^-1 r                      the Gauss-Newton step, `R^T R` being the curvature
+        a = -1/2 R^T (K + m I)^-1 r''                geodesic acceleration, `r''` the second derivative along d
+
+    The better one of `w + d + a` is taken if it lowers the loss, and its damping kept; otherwise nothing moves and the
+    damping grows fourfold. The acceleration is Transtrum and Sethna's (2012, arXiv:1207.4999); here for any loss that
+    is convex in the outputs, whose Hessian takes the place of the squares'. An l2 term enters gradient and curvature
+    exactly.
+
+    Far from a solution the curvature of a third of the examples leads about as far as that of all, in a fraction of the
+    time. So the first steps take their trials from one part in `sample` of the batch, each from another part, until the
+    whole loss, on which every trial is judged, falls more than `sample` times slower than the part's own; from there
+    on each takes the whole batch. Parts of fewer than 100 residuals are never used.
+
+    A **fit** is a problem of at most 100 parameters, each of which may have a unit of its own. Its damping is a
+    multiple of Marquardt's diagonal rather than of the identity, so that the units make no difference. A step whose
+    acceleration is more than twice the bound is refused, which holds it back where no unit does. Every step sees the
+    whole batch. Where residuals outnumber the parameters, its steps come from the singular values of `R`: nothing is
+    squared, and no matrix has more than n columns. `metric=Levenberg()` treats it as any other problem.
+
+    `update(grads, state, params, batch=(inputs, targets), key=None)` is pure, can be jitted and scanned, and returns
+    the step itself. It does not read `grads`: under `jit` their computation is dropped, and zeros serve as well. The
+    transformation must come last in an `optax.chain`, since its step was tried as it is.
+
+    On a CPU with few or shared cores, give BLAS one thread (`import scipy.linalg`, then
+    `threadpoolctl.threadpool_limits(1, user_api="blas")`): its threads wait for XLA's, and a step takes twice as long.
+
+    Args:
+        objective: what is minimised; its loss must be convex in the outputs, its batches should be the full data or
+            large, since a noisy loss misleads the damping.
+        damping: first damping, relative to the mean diagonal entry of `K`, positive.
+        acceleration: largest `2 |a| / |d|`, to which longer accelerations are shortened (the source rejects above
+            0.75); None leaves them out, and so does a model with `jax.custom_vjp`, which has no second derivative
+            along a direction.
+        sample: parts into which early steps divide the batch, at least 2; None lets every step see all of it.
+        metric: what the damping is a multiple of: `Levenberg()`, the identity, or `Marquardt()`, the curvature's
+            diagonal, for which the whole Jacobian is formed. None: `Marquardt(sizes=3e-3)` for a fit, `Levenberg()`
+            for more parameters.
+
+    Returns:
+        The transformation. Its state is a `DualNewtonState` whose `info` reports on the last step: `Status.NOT_FINITE`
+        for a batch with a loss or curvature that is not finite (a loss that is not convex in the outputs shows so
+        too), which moves neither parameters nor damping; `Status.NOT_SOLVED` where the factorisation failed at both
+        dampings, which grow.
+
+    Raises:
+        ValueError, TypeError: from `init`, for parameters that are empty or not floating-point; from `update`, for a
+            missing batch.
+        MemoryError: from `update`, for more residuals than fit in memory.
+    """
+    check_objective(objective, "dual_newton")
+    if metric is not None:
+        check_kind(metric, AbstractMetric, "dual_newton: metric", "Marquardt()")
+    if not 0 < damping < float("inf"):
+        raise ValueError(f"damping is {damping}: the first damping is relative to the curvature and must be positive")
+    if acceleration is not None and not acceleration > 0:
+        raise ValueError(
+            f"acceleration is {acceleration}: it bounds 2 |a| / |d| and must be positive, or None for no acceleration"
+        )
+    if sample is not None and sample < 2:
+        raise ValueError(f"sample is {sample}: give the number of parts, at least 2, or None for the whole batch")
+
+    def options_for(params: PyTree, *, reverse_only: bool = False) -> Options:
+        default = Marquardt(sizes=SIZES) if is_fit(params) else Levenberg()
+        # A second derivative along the step takes forward mode twice.
+        bending = None if reverse_only else acceleration
+        return Options(damping, bending, default if metric is None else metric)
+
+    def init(params: PyTree) -> DualNewtonState:
+        check_params(params)
+        dtype = jax.tree.leaves(params)[0].dtype
+        zero, number = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
+        info = DualNewtonInfo(zero, zero, number, zero, jnp.zeros((), bool), zero, zero, number, number)
+        (block,) = whole(params)
+        memory = options_for(params).metric.init(block.n, dtype)
+        return DualNewtonState(number, zero, Sampling.start(dtype), memory, info)
+
+    def update(
+        updates: PyTree | None,
+        state: DualNewtonState,
+        params: PyTree | None = None,
+        *,
+        batch: Batch | None = None,
+        key: Key[Array, ""] | None = None,
+        **_: Any,
+    ) -> tuple[PyTree, DualNewtonState]:
+        if params is None or batch is None:
+            raise ValueError("dual_newton needs update(grads, state, params, batch=(inputs, targets))")
+        params, batch, key = unfolded((params, batch, key))
+        check_batch(batch)
+        if updates is not None:  # the rows give the gradient
+            check_gradients(updates, params)
+        (block,) = whole(params)
+        w = block.take(params)
+        verdict = independence(objective, params, batch, key)
+        point = Point.of(objective, params, batch, key, verdict)
+        count, independent = point.examples.count, point.examples.independent
+        if not independent:
+            # Parts of a batch would be another objective; the rows are those of the whole one.
+            point = point.as_one()
+        options = options_for(params, reverse_only=verdict.reverse_only)
+        # A fit's steps cost so little that there is nothing to spare.
+        parts = 1 if sample is None or not options.metric.fixed or not independent else sample
+
+        def tried(point: Point) -> Tried:
+            return try_two(point, block, state.damping, state.metric, options)
+
+        part = part_of(point.examples, parts, state.count)
+        if part is None:
+            found, examples = tried(point), jnp.int32(count)
+        else:
+            # Made here, because it traces the model for both, which a branch must not do.
+            few, sampled = point.on(part.examples), state.sampling.active
+            found = jax.lax.cond(sampled, lambda: tried(few), lambda: tried(point))
+            examples = jnp.where(sampled, part.examples.count, count).astype(jnp.int32)
+
+        # The three losses by one program: compiled once, and with one rounding.
+        points = jnp.concatenate([w[None], w + found.trials.step])
+        values, weights = jax.vmap(lambda v: _terms(objective, block.put(params, v), batch, key))(points)
+        total = jnp.sum(weights, axis=1)
+        penalties = objective.l2 / 2 * jnp.sum(points**2, axis=1)
+        losses = jnp.sum(values, axis=1) / total + penalties
+        loss = losses[0]
+        judged = jnp.where(jnp.isfinite(losses[1:]) & found.trials.trusted, losses[1:], jnp.inf)
+        winner = jnp.argmin(judged).astype(jnp.int32)
+        best = jax.tree.map(lambda leaf: leaf[winner], found.trials)
+        decrease = loss - judged[winner]
+
+        finite, solved = jnp.isfinite(loss) & jnp.isfinite(found.level), jnp.all(jnp.isfinite(best.step))
+        predicted = best.predicted * found.unit.divisor
+        unit = found.unit.divisor if options.metric.fixed else jnp.ones_like(found.unit.divisor)
+        # False for a trial whose loss is not finite, too.
+        better, drowned = lowered(loss, decrease, predicted)
+        accepted = finite & solved & better
+        ratio = decrease / predicted
+        info = DualNewtonInfo(
+            loss=loss.astype(w.dtype),
+            damping=best.damping * unit,
+            winner=winner,
+            reduction_ratio=jnp.where(jnp.isfinite(ratio) & (predicted > 0), ratio, jnp.nan).astype(w.dtype),
+            accepted=accepted,
+            acceleration_ratio=best.acceleration_ratio,
+            relative_residual=best.residual,
+            examples=examples,
+            status=_status(finite, solved, found.unit.flat),
+        )
+        # Which of two losses is the lower says nothing where rounding decides.
+        following = jnp.where(accepted, best.damping, GROW * found.damping)
+        following = jnp.where(drowned & solved, found.damping, following) * unit
+        sampling = state.sampling
+        if part is not None:
+            own = jnp.sum(values[:, part.chosen], axis=1) / total * (count / part.examples.count) + penalties
+            ends = jnp.stack([jnp.zeros_like(winner), 1 + winner])
+            following_sampling = sampling.after(losses[ends], own[ends], accepted, parts)
+            sampling = jax.tree.map(lambda new, old: jnp.where(finite, new, old), following_sampling, sampling)
+        step = block.put(params, jnp.where(accepted, best.step, 0))
+        memory = jnp.where(finite, found.memory, state.metric)
+        damping = jnp.where(finite, following, state.damping)
+        return step, DualNewtonState(state.count + 1, damping, sampling, memory, info)
+
+    # optax's types know states made of arrays alone; this one holds a record.
+    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+
+
+def _status(finite: Bool[Array, ""], solved: Bool[Array, ""], flat: Bool[Array, ""]) -> Int[Array, ""]:
+    codes = [jnp.int32(code) for code in (Status.NOT_FINITE, Status.NOT_SOLVED, Status.NO_CURVATURE, Status.OK)]
+    return jnp.select([~finite, ~solved, flat], codes[:3], codes[3])
+
+
+def _terms(
+    objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None
+) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
+    """Weighted loss and weight of every example."""
+    values, weights = objective.terms(objective.outputs(params, batch[0], key), batch[1])
+    return values, jnp.ones_like(values) if weights is None else weights

@@ -1,0 +1,199 @@
+"""The rows of a Gauss-Newton matrix: the residuals of the objective at a point, and products with their Jacobian."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from .._core.memory import available_bytes, checks_suspended
+from .._curvature.gram_root import GramRoot
+from .._curvature.kronecker import Layer, layout_of
+from .._curvature.linear_pair import linear_pair
+from .._curvature.loss_scale import LossScale
+from .._curvature.partition import Block
+from .._curvature.point import Point
+from .._curvature.roots import batched_root, curvature_and_terms
+
+COPIES = 2
+"""Arrays `[rows, rows]` without which nothing is solved: the Gram matrix and its factor. The least, not the peak."""
+SMALLEST_STRIPED = 192
+"""Rows below which one product is as fast."""
+LAYER_OVERHEAD = 64
+"""Passes over `[rows, rows]` arrays for one layer, in units of the multiplications that one pass costs."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """`R = D^{1/2} J / sqrt(total)` with one row per example and output, and `r` with `R^T r` the gradient.
+
+    For half squares `r` holds the residuals themselves, divided by `sqrt(total)` and times the roots of their weights.
+    For another loss with gradient `g_n` and Hessian `D_n = L_n L_n^T` in the outputs, `L_n r_n = g_n`: its quadratic
+    model is a sum of half squares of `r + R d`, up to a constant. The l2 term is in neither. Both are those of the
+    loss divided by its unit, so that multiples of a loss have the same rows.
+
+    Attributes:
+        scale: the loss's unit on these examples.
+        residual: `r` `[rows]`.
+        half: `L_n / sqrt(total)` `[examples, c, c]`.
+        push: `[k, n]` to `R v` for each of the k vectors `[k, rows]`.
+        pull: `[k, rows]` to `R^T u` for each `[k, n]`.
+        gram: the lower triangle of `R R^T` `[rows, rows]`; what is above the diagonal has no meaning.
+        matrix: `R` `[rows, n]`; None where it was not formed.
+    """
+
+    scale: LossScale
+    residual: Float[Array, " rows"]
+    half: Float[Array, "batch c c"]
+    push: Callable[[Float[Array, "k n"]], Float[Array, "k rows"]]
+    pull: Callable[[Float[Array, "k rows"]], Float[Array, "k n"]]
+    gram: Callable[[], Float[Array, "rows rows"]]
+    matrix: Float[Array, "rows n"] | None = None
+
+    @classmethod
+    def dense(
+        cls,
+        scale: LossScale,
+        residual: Float[Array, " rows"],
+        half: Float[Array, "batch c c"],
+        matrix: Float[Array, "rows n"],
+    ) -> "Rows":
+        """With `R` at hand."""
+        return cls(
+            scale, residual, half, lambda v: v @ matrix.T, lambda u: u @ matrix, lambda: _lower_gram(matrix), matrix
+        )
+
+    def in_units(self, factors: Float[Array, " n"]) -> "Rows":
+        """`R F`: where every parameter counts in a unit of `F_i` old ones. Needs the matrix."""
+        assert self.matrix is not None
+        return self.dense(self.scale, self.residual, self.half, self.matrix * factors)
+
+    def weighted(self, outputs: Float[Array, "batch c"]) -> Float[Array, " rows"]:
+        """Tangents of the outputs as tangents of the residuals: `L^T z / sqrt(total)`."""
+        return jnp.ravel(jnp.einsum("nca,nc->na", self.half, outputs))
+
+
+def rows_of(point: Point, block: Block, *, dense: bool = False, square: bool = True) -> Rows:
+    """The rows in the parameters of one block: from the layers where that takes less work than the dense Jacobian.
+
+    Args:
+        point: whose examples they are.
+        block: in which parameters.
+        dense: whether the matrix is wanted, whatever it costs.
+        square: whether the Gram matrix will be.
+
+    Raises:
+        MemoryError: where the rows would not fit.
+    """
+    examples = point.examples
+    layers = None if dense else _layers_that_pay(point, block)
+    check_rows_fit(
+        examples.count, examples.width, 0 if layers else block.n, point.like(block).dtype.itemsize, square=square
+    )
+    scale, root, slope = _output_root(point, point.outputs_of_all())
+    total = jnp.sqrt(jnp.asarray(examples.total / examples.heaviest, root.dtype))
+    half, residual = root / total, jnp.ravel(slope) / total
+    if layers is None:
+        return Rows.dense(scale, residual, half, _jacobian(point, half))
+
+    vector = block.take(point.params)
+    verdict = point.examples.verdict
+    _, push, pull = linear_pair(lambda w: point.outputs(w, block), vector, verdict.reverse_only)
+    implicit = GramRoot(half, push, pull, point, block, layers)
+    return Rows(scale, residual, half, jax.vmap(implicit.mv), jax.vmap(implicit.transpose_mv), implicit.gram)
+
+
+def check_rows_fit(
+    examples: int, outputs: int, n: int, itemsize: int, available: float | None = None, *, square: bool = True
+) -> None:
+    """Refuse rows whose Gram matrix and Jacobian cannot fit in memory.
+
+    Counts each of them once, and the Gram matrix's factor: the least of any step, so that nothing is refused that would
+    fit. `memory_estimate` tells the whole step's peak.
+
+    Args:
+        examples: of the batch.
+        outputs: of each example; the product is the number of rows.
+        n: parameters, where the dense Jacobian is formed; otherwise 0.
+        itemsize: bytes of an entry.
+        available: bytes; None asks the machine.
+        square: whether the Gram matrix and its factors are needed.
+
+    Raises:
+        MemoryError: with the size, and what to use instead.
+    """
+    if checks_suspended():
+        return
+    available = available_bytes() if available is None else available
+    rows = examples * outputs
+    needed = (COPIES * rows**2 * square + rows * n) * itemsize
+    if needed > available:
+        raise MemoryError(
+            f"{examples:,} examples of {outputs:,} outputs make {rows:,} residuals: the dual system and the Jacobian "
+            f"need at least {needed / 2**30:.1f} GiB, and {available / 2**30:.1f} GiB are free. dual_newton suits up "
+            "to about 1,500 residuals: use smaller batches, or qnewton.newton, whose systems grow with the parameters "
+            "instead"
+        )
+
+
+def _output_root(
+    point: Point, z: Float[Array, "batch c"]
+) -> tuple[LossScale, Float[Array, "batch c c"], Float[Array, "batch c"]]:
+    """The unit, and in it `L_n` and `r_n` with `L_n L_n^T = D_n` and `L_n r_n = g_n`, for weights of at most 1."""
+    examples = point.examples
+    curvature, slope, terms = curvature_and_terms(examples, z)
+    scale = LossScale.seen(z, slope, jnp.sum(jnp.abs(curvature), axis=2), examples.channels, examples.heaviest)
+    one = scale.divisor * jnp.asarray(examples.heaviest, z.dtype)
+    lift = (scale.lift / one * examples.own_weights(z)).astype(z.dtype).reshape(-1, 1, 1)
+    slope, curvature = slope / one, curvature / one + lift * jnp.eye(examples.width, dtype=z.dtype)
+    # Where a loss has slope but no curvature (the tails of Huber's, a saturated softmax) a tiny root keeps the slope:
+    # products of r and R are what counts, and in them its size cancels.
+    root = batched_root(curvature, terms / one)
+    if examples.width == 1:
+        root = jnp.maximum(root, jnp.sqrt(jnp.finfo(root.dtype).tiny).astype(root.dtype))
+        return scale, root, slope / root[:, :, 0]
+    # One by one for the reason that `curvature.roots.factors` gives.
+    solve = partial(jax.lax.linalg.triangular_solve, left_side=True, lower=True)
+    return scale, root, jax.lax.map(lambda pair: solve(pair[0], pair[1][:, None])[:, 0], (root, slope))
+
+
+def _jacobian(point: Point, half: Float[Array, "batch c c"]) -> Float[Array, "rows n"]:
+    examples, params = point.examples, point.params
+
+    def single(x: PyTree, half: Float[Array, "c c"]) -> PyTree:
+        _, pullback = jax.vjp(lambda p: examples.outputs(p, x), params)
+        return jax.vmap(lambda row: pullback(row)[0])(half.T)
+
+    # Leaf by leaf, and joined once: pulled back to a raveled vector, every example would be joined on its own.
+    leaves = jax.tree.leaves(jax.vmap(single)(examples.batch[0], half))
+    return jnp.concatenate([leaf.reshape(examples.count * examples.width, -1) for leaf in leaves], axis=1)
+
+
+def _lower_gram(matrix: Float[Array, "rows n"]) -> Float[Array, "rows rows"]:
+    """The lower triangle in two strips of equal work, which run side by side: 0.76 of the operations of the square.
+
+    More strips save more operations and cost more to compile than some hundred steps win back.
+    """
+    rows = matrix.shape[0]
+    if rows < SMALLEST_STRIPED:
+        return matrix @ matrix.T
+    cut = round(0.618 * rows)  # c^2 = 1 - c
+    upper = jnp.pad(matrix[:cut] @ matrix[:cut].T, ((0, 0), (0, rows - cut)))
+    return jnp.concatenate([upper, matrix[cut:] @ matrix.T])
+
+
+def _layers_that_pay(point: Point, block: Block) -> list[Layer] | None:
+    """The layers, where all parameters belong to one that is used once per example, and this is less work.
+
+    Entries of `R R^T` are then `sum_u (x_n.x_m) (s_n.s_m)`, work that grows with inputs plus outputs of a layer and
+    not with their product.
+    """
+    layers = point.layers(block)
+    if not layers or layout_of(block, layers, point.sizes(block)) is None:
+        return None
+    if any(layer.lead.positions != 1 for layer in layers):
+        return None
+    work = sum(sum(layer.shape) + LAYER_OVERHEAD for layer in layers)
+    return layers if work < 2 / 3 * block.n else None

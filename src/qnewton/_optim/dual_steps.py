@@ -1,0 +1,250 @@
+"""The two damped steps of `dual_newton`: in the rows, or by singular values where rows outnumber columns."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.linalg import cho_solve
+from jaxtyping import Array, Bool, Float
+
+from .._core.decompositions import svd
+from .dual_rows import Rows
+
+Outputs = Callable[[Float[Array, " n"]], Float[Array, "batch c"]]
+
+REJECTED = 2.0
+"""Multiple of the bound on the acceleration above which a step is not trusted, where the metric is not the identity."""
+
+
+class Trials(NamedTuple):
+    """Two steps, along a leading axis of 2.
+
+    Attributes:
+        damping: without l2.
+        step: `d + a`, with `a` shortened.
+        predicted: decrease of the objective in the quadratic model.
+        acceleration_ratio: `|a| / |d|` in the metric, `a` not shortened.
+        residual: `||(K + m I) u - b|| / ||b||` of the solve behind d; of the normal equations where residuals outnumber
+            parameters.
+        trusted: False where the step is not to be taken, whatever the loss there.
+    """
+
+    damping: Float[Array, "2"]
+    step: Float[Array, "2 n"]
+    predicted: Float[Array, "2"]
+    acceleration_ratio: Float[Array, "2"]
+    residual: Float[Array, "2"]
+    trusted: Bool[Array, "2"]
+
+
+class Damped(NamedTuple):
+    """How both steps are damped.
+
+    Attributes:
+        dampings: in the metric's units.
+        factors: the metric's units in the parameters' own `[n]`; None where they are the same.
+        l2: of the objective, in the parameters' own units; None where it has none.
+        acceleration: bound on `2 |a| / |d|`, or None for no acceleration.
+    """
+
+    dampings: Float[Array, "2"]
+    factors: Float[Array, " n"] | None
+    l2: Float[Array, ""] | None
+    acceleration: float | None
+
+
+class Wide(NamedTuple):
+    """The equations `(K + m I) u = b` of both dampings.
+
+    Attributes:
+        rows: of each damping.
+        grams: their lower triangles `[rows, rows]`.
+        shifts: `m`, whatever is a multiple of the identity.
+        units: of the columns, in the parameters' own `[2, n]`; None where they are the same.
+    """
+
+    rows: tuple[Rows, Rows]
+    grams: tuple[Float[Array, "rows rows"], Float[Array, "rows rows"]]
+    shifts: Float[Array, "2"]
+    units: Float[Array, "2 n"] | None
+
+    @classmethod
+    def of(cls, rows: Rows, gram: Float[Array, "rows rows"] | None, damped: Damped) -> "Wide":
+        """From rows in the metric's units, and their Gram matrix where it serves both dampings."""
+        m, factors, l2 = damped.dampings, damped.factors, damped.l2
+        if gram is not None:
+            units = None if factors is None else jnp.broadcast_to(factors, (2, factors.size))
+            return cls((rows, rows), (gram, gram), m if l2 is None else m + l2, units)
+        assert factors is not None
+        assert l2 is not None
+        # In units in which damping and penalty together are the damping.
+        spread = jnp.sqrt(m[:, None] / (m[:, None] + l2 * factors**2))
+        pair = (rows.in_units(spread[0]), rows.in_units(spread[1]))
+        return cls(pair, (pair[0].gram(), pair[1].gram()), m, spread * factors)
+
+    def push(self, vectors: Float[Array, "2 n"]) -> Float[Array, "2 rows"]:
+        """`R v` of each."""
+        first, second = self.rows
+        if first is second:
+            return first.push(vectors)
+        return jnp.concatenate([first.push(vectors[:1]), second.push(vectors[1:])])
+
+    def pull(self, vectors: Float[Array, "2 rows"]) -> Float[Array, "2 n"]:
+        """`R^T u` of each."""
+        first, second = self.rows
+        if first is second:
+            return first.pull(vectors)
+        return jnp.concatenate([first.pull(vectors[:1]), second.pull(vectors[1:])])
+
+    def back(self, vectors: Float[Array, "2 n"]) -> Float[Array, "2 n"]:
+        """In the parameters' own units, where a gradient goes the same way."""
+        return vectors if self.units is None else self.units * vectors
+
+
+def solve_wide(wide: Wide, outputs: Outputs, w: Float[Array, " n"], damped: Damped) -> Trials:
+    """Both steps from one factorisation each.
+
+    Args:
+        wide: the equations.
+        outputs: of all examples, as a function of the parameters.
+        w: parameters.
+        damped: how.
+    """
+    rows, shifts, l2 = wide.rows[0], wide.shifts, damped.l2
+    # Call by call rather than batched, which would run the two one after the other; only lower triangles are read.
+    identity = jnp.eye(rows.residual.size, dtype=w.dtype)
+    factors = [
+        jax.lax.linalg.cholesky(gram + m * identity, symmetrize_input=False)
+        for gram, m in zip(wide.grams, shifts, strict=True)
+    ]
+
+    def solve(right: Float[Array, "2 rows"]) -> Float[Array, "2 rows"]:
+        return jnp.stack([cho_solve((factor, True), b) for factor, b in zip(factors, right, strict=True)])
+
+    right = jnp.broadcast_to(rows.residual, (2, *rows.residual.shape))
+    if l2 is not None:
+        # The gradient R^T r + l2 w leaves the span of the rows, and the Woodbury identity takes its last term there.
+        penalty = (l2 / shifts)[:, None] * wide.back(jnp.broadcast_to(w, (2, w.size)))
+        right = right - wide.push(penalty)
+        dual = solve(right)
+        direction = -wide.pull(dual) - penalty
+    else:
+        dual = solve(right)
+        direction = -wide.pull(dual)
+
+    def excess(along: Float[Array, "2 rows"]) -> Float[Array, "2"]:
+        # R d = -(K u + R penalty), so this is the equation's residual without a product with K. Scaled, because the
+        # squares of what a loss without curvature makes of r would overflow.
+        scale = jnp.max(jnp.abs(right), axis=1, keepdims=True)
+        scale = jnp.where(scale > 0, scale, 1)
+        excess = (along + rows.residual - shifts[:, None] * dual) / scale
+        norm = jnp.linalg.norm(right / scale, axis=1)
+        return jnp.linalg.norm(excess, axis=1) / jnp.where(norm > 0, norm, 1)
+
+    def trials(
+        step: Float[Array, "2 n"], moved: Float[Array, "2 rows"], along: Float[Array, "2 rows"], bend: "_Bend"
+    ) -> Trials:
+        step = wide.back(step)
+        # By the quadratic model, from `R step`.
+        decrease = -(moved @ rows.residual + jnp.sum(moved**2, axis=1) / 2)
+        if l2 is not None:
+            decrease = decrease - l2 * jnp.einsum("kn,kn->k", w + step / 2, step)
+        return Trials(damped.dampings, step, decrease, bend.ratio, excess(along), bend.trusted)
+
+    if damped.acceleration is None:
+        moved = wide.push(direction)
+        return trials(direction, moved, moved, _Bend.none(shifts))
+    first, second = jax.vmap(lambda d: _derivatives(rows, outputs, w, d))(wide.back(direction))
+    dual_bend = solve(second)
+    bent = -wide.pull(dual_bend) / 2
+    bend = _Bend.of(bent, direction, damped)
+    # R a = -K v / 2 with (K + m I) v = r'': no further product.
+    moved = first - bend.factor * (second - shifts[:, None] * dual_bend) / 2
+    return trials(direction + bend.factor * bent, moved, first, bend)
+
+
+def solve_tall(rows: Rows, outputs: Outputs, w: Float[Array, " n"], damped: Damped) -> Trials:
+    """Both steps of least squares `|R d + r|^2 + m |d|^2`, from one singular value decomposition.
+
+    Solved in the rows, what is left of the residuals at a minimum would be divided by the damping, and its rounding
+    would drown a step that is small beside it; here neither that nor the square of a condition number occurs (Golub and
+    Van Loan 2013, section 6.1.4). The l2 term is n residuals more.
+
+    Args:
+        rows: with their matrix, in the metric's units.
+        outputs: of all examples, as a function of the parameters.
+        w: parameters.
+        damped: how.
+    """
+    matrix, residual, m = rows.matrix, rows.residual, damped.dampings
+    assert matrix is not None
+    factors = jnp.ones_like(w) if damped.factors is None else damped.factors
+    if damped.l2 is not None:
+        root = jnp.sqrt(damped.l2).astype(w.dtype)
+        matrix = jnp.concatenate([matrix, root * jnp.diag(factors)])
+        residual = jnp.concatenate([residual, root * w])
+    left, values, right = svd(matrix)
+    shrunk = values / (values**2 + m[:, None])
+
+    def solve(vectors: Float[Array, "2 rows"]) -> Float[Array, "2 n"]:
+        return (shrunk * (vectors @ left)) @ right
+
+    def trials(step: Float[Array, "2 n"], bend: "_Bend") -> Trials:
+        moved = step @ matrix.T
+        decrease = -(moved @ residual + jnp.sum(moved**2, axis=1) / 2)
+        return Trials(m, factors * step, decrease, bend.ratio, error, bend.trusted)
+
+    # A residual that has slope and no curvature is huge beside a row that is tiny, of which the decomposition keeps
+    # nothing: it enters by its gradient.
+    flat = jnp.abs(residual) > jnp.finfo(w.dtype).tiny ** -0.25
+    slope = jnp.where(flat, residual, 0) @ matrix
+    direction = -solve(jnp.broadcast_to(jnp.where(flat, 0, residual), (2, residual.size)))
+    direction = direction - (right @ slope / (values**2 + m[:, None])) @ right
+    gradient = residual @ matrix
+    size = jnp.linalg.norm(gradient)
+    excess = gradient + (direction @ matrix.T) @ matrix + m[:, None] * direction
+    error = jnp.linalg.norm(excess, axis=1) / jnp.where(size > 0, size, 1)
+    if damped.acceleration is None:
+        return trials(direction, _Bend.none(m))
+    _, second = jax.vmap(lambda d: _derivatives(rows, outputs, w, d))(factors * direction)
+    bent = -solve(jnp.pad(second, ((0, 0), (0, residual.size - rows.residual.size)))) / 2
+    bend = _Bend.of(bent, direction, damped)
+    return trials(direction + bend.factor * bent, bend)
+
+
+class _Bend(NamedTuple):
+    """What becomes of the acceleration: `|a| / |d|`, the factor on `a` `[2, 1]`, and whether the step is trusted."""
+
+    ratio: Float[Array, "2"]
+    factor: Float[Array, "2 1"]
+    trusted: Bool[Array, "2"]
+
+    @classmethod
+    def none(cls, like: Float[Array, "2"]) -> "_Bend":
+        return cls(jnp.zeros_like(like), jnp.ones_like(like)[:, None], jnp.ones_like(like, bool))
+
+    @classmethod
+    def of(cls, bent: Float[Array, "2 n"], direction: Float[Array, "2 n"], damped: Damped) -> "_Bend":
+        assert damped.acceleration is not None
+        short, long = (jnp.linalg.norm(vectors, axis=1) for vectors in (bent, direction))
+        ratio = short / jnp.where(long > 0, long, 1)
+        factor = jnp.minimum(1, damped.acceleration / 2 / jnp.where(ratio > 0, ratio, 1))[:, None]
+        trusted = jnp.ones_like(ratio, bool)
+        if damped.factors is not None:
+            # No parameter's own unit bounds a step here: where the model bends so much, its decrease is an accident.
+            trusted = 2 * ratio <= REJECTED * damped.acceleration
+        return cls(ratio, factor, trusted)
+
+
+def _derivatives(
+    rows: Rows, outputs: Outputs, w: Float[Array, " n"], d: Float[Array, " n"]
+) -> tuple[Float[Array, " rows"], Float[Array, " rows"]]:
+    """First and second derivative of the residuals along d, the weights `L` held fixed."""
+
+    def along(v: Float[Array, " n"]) -> tuple[Array, Array]:
+        z = jax.jvp(outputs, (v,), (d,))[1]
+        return z, z
+
+    _, second, first = jax.jvp(along, (w,), (d,), has_aux=True)
+    return rows.weighted(first), rows.weighted(second)

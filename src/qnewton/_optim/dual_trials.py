@@ -1,0 +1,109 @@
+"""The two damped steps that a step of `dual_newton` chooses from."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._conditioning import AbstractMetric
+from .._core.traces import trace
+from .._curvature.loss_scale import LossScale
+from .._curvature.partition import Block
+from .._curvature.point import Point
+from .dual_rows import rows_of
+from .dual_steps import Damped, Trials, Wide, solve_tall, solve_wide
+from .metrics import FEW
+
+TRIED = (0.4, 2.5)
+"""Multiples of the damping that every step tries: below 1 to let it fall, above to let it grow, about inverse."""
+LARGEST = 1e12
+"""Damping relative to the mean diagonal entry of the Gram matrix: a step that fails there has nothing to gain.
+
+Residuals 1e9 times what the parameters can move need about as much."""
+
+
+class Tried(NamedTuple):
+    """What a step computes from its examples.
+
+    Attributes:
+        trials: both steps, in units of the loss.
+        damping: around which they were taken.
+        unit: what the loss was counted in.
+        level: mean diagonal entry of the Gram matrix; not finite where a residual or the curvature is not.
+        memory: of the metric, from here on.
+    """
+
+    trials: Trials
+    damping: Float[Array, ""]
+    unit: LossScale
+    level: Float[Array, ""]
+    memory: Float[Array, "k n"]
+
+
+class Options(NamedTuple):
+    """What `dual_newton` was told.
+
+    Attributes:
+        start: first damping relative to the mean diagonal entry of `K`.
+        acceleration: bound on `2 |a| / |d|`, or None for no acceleration.
+        metric: what the damping is a multiple of.
+    """
+
+    start: float
+    acceleration: float | None
+    metric: AbstractMetric
+
+
+def try_two(
+    point: Point,
+    block: Block,
+    damping: Float[Array, ""],
+    memory: Float[Array, "k n"],
+    options: Options,
+) -> Tried:
+    """Both steps at a point, from one factorisation each, or one singular value decomposition.
+
+    Args:
+        point: whose examples give the residuals.
+        block: of all parameters.
+        damping: around which to try, in the metric's units; 0 to begin with `options.start`.
+        memory: of the metric, in the loss's own unit.
+        options: for all steps.
+    """
+    w, metric = block.take(point.params), options.metric
+    tall = not metric.fixed and block.n <= FEW and point.examples.count * point.examples.width > block.n
+    rows = rows_of(point, block, dense=tall or not metric.fixed, square=not tall)
+    unit = rows.scale.divisor
+    l2 = (point.objective.l2 / unit).astype(w.dtype) if point.objective.l2 else None
+    # The identity has the loss's unit, and a metric that follows the loss leaves none to its damping.
+    damping = damping / unit if metric.fixed else damping
+    factors = None
+    if not metric.fixed:
+        assert rows.matrix is not None
+        diagonal = jnp.sum(rows.matrix**2, axis=0)
+        memory = metric.follow(memory, unit * (diagonal if l2 is None else diagonal + l2), w)
+        factors = jnp.sqrt(unit) / metric.roots(memory)
+        rows = rows.in_units(factors)
+    # With l2 each damping has a Gram matrix of its own in a metric: the penalty is a multiple of the identity only in
+    # the parameters' own units.
+    gram = None if tall or (l2 is not None and factors is not None) else rows.gram()
+    if gram is not None:
+        scale = trace(gram) / gram.shape[0]
+    else:
+        assert rows.matrix is not None
+        scale = jnp.sum(rows.matrix**2) / rows.residual.size
+    limits = jnp.finfo(w.dtype)
+    # The rounding of the Gram matrix is as large as the lower limit; tiny, for rows that are all zero.
+    lowest = limits.eps * scale + limits.tiny
+    damping = jnp.where(damping > 0, damping, options.start * scale)
+    damping = jnp.clip(damping, lowest, jnp.maximum(lowest, LARGEST * scale))
+    damped = Damped(damping * jnp.asarray(TRIED, damping.dtype), factors, l2, options.acceleration)
+
+    def outputs(v: Float[Array, " n"]) -> Float[Array, "batch c"]:
+        return point.outputs(v, block)
+
+    if tall:
+        trials = solve_tall(rows, outputs, w, damped)
+    else:
+        trials = solve_wide(Wide.of(rows, gram, damped), outputs, w, damped)
+    return Tried(trials, damping, rows.scale, scale, memory)

@@ -1,0 +1,121 @@
+"""Which layers an optimizer's state has factors for, known from the model's shapes before the first batch is seen."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from jaxtyping import Array, PyTree
+
+from .._core.layout import Layout
+from .._curvature.batch import OutputRows, batch_of, example_count, leads, mapped
+from .._curvature.independence import SIZE_OF_THE_BATCH
+from .._curvature.kronecker import Layer, find_layers, layout_of
+from .._curvature.objective import Objective
+from .._curvature.partition import Block
+from .._curvature.structure import Program, trace
+
+
+def layers_and_layout(program: Program, params: PyTree) -> tuple[list[Layer], Layout]:
+    """The layers of the whole network, and where their matrices lie in the raveled parameters.
+
+    A parameter that is not used linearly, used in part, or used more than once (shared weights) belongs to the
+    layout's rest, and to no layer.
+    """
+    sizes = [leaf.size for leaf in jax.tree.leaves(params)]
+    uses = program.uses
+    once = [
+        leaf for leaf, size in enumerate(sizes) if len(uses.get(leaf, ())) == 1 and uses[leaf][0].index.size == size
+    ]
+    block = Block("params", tuple(range(len(sizes))), sum(sizes))
+    layers = find_layers(program, Block("layers", tuple(once), sum(sizes[leaf] for leaf in once))) or []
+    layout = layout_of(block, layers, sizes)
+    assert layout is not None, "every parameter of a layer is used once"
+    return layers, layout
+
+
+def program_of_inputs(objective: Objective, params: PyTree, inputs: PyTree | None) -> Program:
+    """The model's program from inputs with a leading axis, arrays or shapes; None looks for plain features.
+
+    Without inputs, a model that takes `[batch, features]` is recognised by the only width that fits its parameters.
+    What the model itself raises passes unchanged, with a note where a width was only guessed.
+
+    Raises:
+        ValueError: if no inputs are given and several widths fit.
+    """
+    if inputs is not None:
+        return _program(objective, params, inputs)
+    fits, refusals = [], []
+    for width in _lengths(jax.tree.leaves(params)):
+        refusal = _refusal(objective, params, _features(params, width))
+        if refusal is None:
+            fits.append(width)
+        else:
+            refusals.append(refusal)
+    if not fits and refusals:
+        error = max(refusals, key=lambda error: _progress(objective.predict, error))
+        error.add_note(f"Raised by the model for inputs of shape [batch, features], which were guessed. {_EXAMPLE}")
+        raise error
+    if len(fits) != 1:
+        raise ValueError(
+            "kfac needs the shape of the model's inputs to lay out its state, and the parameters alone do not tell: "
+            f"{f'the widths {fits} all fit' if fits else 'no parameter has an axis'}. {_EXAMPLE}"
+        )
+    return _program(objective, params, _features(params, fits[0]))
+
+
+_EXAMPLE = (
+    "Pass example=inputs, with arrays of a batch or jax.ShapeDtypeStruct, leading axis included; only shapes and "
+    "dtypes are read"
+)
+
+
+def _program(objective: Objective, params: PyTree, inputs: PyTree) -> Program:
+    counts, count = leads(inputs), example_count(inputs)
+
+    def outputs(params: PyTree, x: PyTree) -> Array:
+        # Layers are the same under any key.
+        alone = batch_of(counts, jax.tree.map(lambda leaf: leaf[None], x))
+        found = objective.batch_outputs(params, alone, objective.any_key())
+        if any(leaf.shape[:1] != (1,) for leaf in jax.tree.leaves(found)):
+            raise ValueError("the outputs have no axis of examples")
+        return OutputRows.of(found).ravel(found)[0]
+
+    # On the whole batch first, so that the model's own exceptions pass; the next one is about a batch of one.
+    jax.eval_shape(lambda p, x: objective.batch_outputs(p, x, objective.any_key()), params, inputs)
+    try:
+        return trace(outputs, params, jax.eval_shape(lambda x: mapped(x, count), inputs))
+    except Exception as error:
+        raise ValueError(
+            f"K-FAC is made of single examples, and here the model has none: {SIZE_OF_THE_BATCH} ({error})"
+        ) from error
+
+
+def _lengths(leaves: Sequence[Any]) -> list[int]:
+    return sorted({length for leaf in leaves for length in leaf.shape})
+
+
+def _features(params: PyTree, width: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((2, width), jax.tree.leaves(params)[0].dtype)
+
+
+def _refusal(objective: Objective, params: PyTree, inputs: jax.ShapeDtypeStruct) -> Exception | None:
+    """What the model raises for inputs of a guessed shape; None where it runs."""
+    try:
+        outputs = jax.eval_shape(lambda p, x: objective.batch_outputs(p, x, objective.any_key()), params, inputs)
+    except Exception as error:
+        # A model may refuse a shape in any way it likes, and its own mistakes come the same way: if no width fits, the
+        # caller raises the one that got furthest.
+        return error
+    if all(leaf.shape[:1] == (2,) for leaf in jax.tree.leaves(outputs)):
+        return None
+    return ValueError(f"predict returned outputs of shape {outputs} for inputs of shape {inputs.shape}")
+
+
+def _progress(predict: Callable[..., Any], error: Exception) -> int:
+    """How far into the model's own code an exception was raised: the last instruction of it that was reached."""
+    code, reached, frame = getattr(predict, "__code__", None), -1, error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_code is code:
+            reached = frame.tb_lasti
+        frame = frame.tb_next
+    return reached

@@ -1,0 +1,112 @@
+"""The exact quadratic model in the plane of two directions: learning rate and momentum from a 2x2 system.
+
+Martens and Grosse 2015, sections 6.4 and 7: along `c_1 u_1 + c_2 u_2` the loss is modelled by
+
+    h + c.b + c^T (Q + shift S) c / 2,    b = U^T g,  Q = U^T (J^T D J / total) U,  S = U^T U,
+
+with `J` the Jacobian of the outputs and `D` the Hessian of the loss in them: Gauss-Newton's curvature, exactly and over
+the whole batch, for one forward-mode pass per direction.
+"""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key, PyTree
+
+from .._core.trees import ravel
+from .._curvature.batch import OutputRows
+from .._curvature.independence import reverse_only
+from .._curvature.linear_pair import linear_pair
+from .._curvature.objective import Batch, Objective
+
+
+class PlaneModel(eqx.Module):
+    """The quadratic model in the span of k = 1 or 2 directions, without the loss itself.
+
+    Attributes:
+        slopes: `U^T g` `[k]`.
+        curvature: `U^T J^T D J U / total` `[k, k]`; without l2 and damping.
+        squares: `U^T M U` `[k, k]`, what a multiple of the metric `M` (the identity) adds to the curvature.
+    """
+
+    slopes: Float[Array, " k"]
+    curvature: Float[Array, "k k"]
+    squares: Float[Array, "k k"]
+
+    @classmethod
+    def of(
+        cls,
+        objective: Objective,
+        params: PyTree,
+        batch: Batch,
+        gradient: Float[Array, " n"],
+        directions: Sequence[PyTree],
+        key: Key[Array, ""] | None = None,
+        metric: Float[Array, " n"] | None = None,
+        lift: Float[Array, ""] | float = 0.0,
+    ) -> "PlaneModel":
+        """One forward-mode pass for all directions; the forward pass is the one that the gradient needs anyway.
+
+        Args:
+            objective: what is modelled.
+            params: where.
+            batch: `(inputs, targets)`.
+            gradient: of the objective, l2 included, raveled `[n]`.
+            directions: k pytrees like `params`.
+            key: of the model, where it takes one.
+            metric: diagonal of what `shift` multiplies `[n]`; None is the identity.
+            lift: added to the diagonal of the loss's Hessian in the outputs, for an example of weight 1.
+        """
+        inputs, targets = batch
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *directions)
+        rows = OutputRows.of(jax.eval_shape(lambda p: objective.outputs(p, inputs, key), params))
+
+        def outputs_of(params: PyTree) -> Float[Array, "batch c"]:
+            return rows.ravel(objective.outputs(params, inputs, key))
+
+        outputs, push, _ = linear_pair(outputs_of, params, reverse_only(outputs_of, params))
+        moved = jax.vmap(push)(stacked)
+
+        def total_loss(z: Float[Array, "batch c"]) -> tuple[Float[Array, ""], Array | None]:
+            values, weights = objective.terms(rows.unravel(z), targets)
+            return jnp.sum(values), weights
+
+        _, curve, weights = jax.linearize(jax.grad(total_loss, has_aux=True), outputs, has_aux=True)
+        total = outputs.shape[0] if weights is None else jnp.sum(weights)
+        lifts = jnp.asarray(lift if weights is None else lift * weights, outputs.dtype).reshape(-1, 1)
+        k = len(directions)
+        curved = (jax.vmap(curve)(moved) + lifts * moved).reshape(k, -1)
+        moved = moved.reshape(k, -1)
+        flat = jax.vmap(lambda tree: ravel(jax.tree.leaves(tree)))(stacked)
+        curvature = (moved @ curved.T / total).astype(gradient.dtype)
+        weighted = flat if metric is None else flat * metric
+        return cls(flat @ gradient, (curvature + curvature.T) / 2, weighted @ flat.T)
+
+    def minimiser(self, shift: Float[Array, ""] | float) -> tuple[Float[Array, " k"], Bool[Array, ""]]:
+        """The coefficients `[k]` of the minimum with `shift` on the curvature's diagonal, and whether there is one.
+
+        A second direction that is zero, or parallel to the first up to rounding, gets the coefficient 0. Where the
+        curvature along the first direction is not positive the model has no minimum: the coefficients are then 0.
+        """
+        q = self.curvature + shift * self.squares
+        first = q[0, 0]
+        bounded = (first > 0) & jnp.isfinite(first) & jnp.all(jnp.isfinite(self.slopes))
+        safe = jnp.where(bounded, first, 1)
+        if self.slopes.shape[0] == 1:
+            coefficients = -self.slopes / safe
+        else:
+            # Gauss's elimination: what the second direction has that the first one lacks.
+            ratio = q[0, 1] / safe
+            pivot = q[1, 1] - ratio * q[0, 1]
+            distinct = pivot > 64 * jnp.finfo(q.dtype).eps * q[1, 1]
+            second = jnp.where(distinct, -(self.slopes[1] - ratio * self.slopes[0]) / jnp.where(distinct, pivot, 1), 0)
+            coefficients = jnp.stack([-self.slopes[0] / safe - ratio * second, second])
+        bounded = bounded & jnp.all(jnp.isfinite(coefficients))
+        return jnp.where(bounded, coefficients, 0), bounded
+
+    def decrease(self, coefficients: Float[Array, " k"], shift: Float[Array, ""] | float) -> Float[Array, ""]:
+        """Decrease of the objective that the model with `shift` on the diagonal predicts at the coefficients."""
+        q = self.curvature + shift * self.squares
+        return -(self.slopes @ coefficients + coefficients @ q @ coefficients / 2)

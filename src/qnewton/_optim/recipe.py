@@ -1,0 +1,82 @@
+"""Which complete optimizer suits a problem, by its shape and its loss."""
+
+import jax
+import optax
+from jaxtyping import PyTree
+
+from .._core.trees import check_params
+from .._curvature.checks import check_batch
+from .._curvature.flat import linear_in_outputs, quadratic_in_outputs
+from .._curvature.hessian import Hessian
+from .._curvature.independence import Independence, independence
+from .._curvature.objective import Batch, Objective, check_objective
+from .._solvers import CG, SaddleFree
+from .dual import dual_newton
+from .fisher_newton import fisher_newton
+from .kfac import kfac
+from .metrics import is_fit
+from .newton import newton
+from .step_rules import KLClip
+
+MOST_ROWS = 1500
+"""Residuals up to which a step of `dual_newton` is affordable: it factors matrices of so many rows."""
+
+
+def recipe(
+    objective: Objective, params: PyTree, batch: Batch, *, minibatch: bool | None = None
+) -> optax.GradientTransformationExtraArgs:
+    """The complete optimizer for a problem: `dual_newton`, or `kfac` for full batches or for mini-batches.
+
+    | | |
+    |---|---|
+    | full batch, few residuals, or a fit of squares with at most 100 parameters | `dual_newton(objective)` |
+    | full batch, more of them | `kfac(objective)` |
+    | mini-batches | `kfac(objective, step=KLClip(), refresh=10, average=0.95)`; average the parameters to judge it |
+    | no curvature in the outputs | `newton` with the Hessian and `SaddleFree`, above 1,500 parameters `fisher_newton` |
+
+    Few means: examples times outputs at most the number of parameters, and at most 1,500. Then the residuals can be
+    fitted all at once, and Levenberg-Marquardt in the residuals reaches high accuracy in few steps; with more of them a
+    step costs their cube. A fit is for it in any case, since it minds neither the units of the parameters nor how many
+    residuals there are. Steps that minimise each batch's own loss so far follow its noise, so they are not for batches
+    that are part of the data. Where examples influence each other (batch normalisation in training mode,
+    in-batch negatives) K-FAC has no single examples to go by: then it is `newton` with conjugate gradients on the whole
+    batch's curvature. To choose otherwise, call these yourself.
+
+    Args:
+        objective: what is minimised.
+        params: to be trained; arrays or shapes. Numbers are read only where the program does not show whether examples
+            influence each other.
+        batch: `(inputs, targets)` of the size that training will use; likewise.
+        minibatch: whether that is a part of the data, another one at each step. One batch does not tell, so say it
+            where you can. None guesses: True for few residuals of a loss that is not a sum of squares (a classifier
+            with fewer numbers to fit than parameters is hardly ever trained on all of its data at once), else False.
+
+    Returns:
+        The transformation; `update` takes `batch=` as that of `newton`.
+
+    Raises:
+        ValueError, TypeError: for parameters that are empty or not floating-point, or a batch that is empty or whose
+            arrays differ in length.
+    """
+    check_objective(objective, "recipe")
+    check_params(params)
+    check_batch(batch)
+    key = objective.any_key()
+    verdict = independence(objective, params, batch, key)
+    outputs = jax.eval_shape(lambda p, x: objective.outputs(p, x, key), params, batch[0])
+    rows = sum(leaf.size for leaf in jax.tree.leaves(outputs))
+    scalars = sum(leaf.size for leaf in jax.tree.leaves(params))
+    if linear_in_outputs(objective, params, batch, key):
+        if scalars <= MOST_ROWS and not minibatch:
+            return newton(objective, curvature=Hessian(), solver=SaddleFree())
+        return fisher_newton(objective)
+    few, squares = rows <= min(scalars, MOST_ROWS), quadratic_in_outputs(objective, params, batch, key)
+    if minibatch is None:
+        minibatch = few and not squares
+    if (few or (squares and is_fit(params))) and not minibatch:
+        return dual_newton(objective)
+    if not (verdict.model and verdict.loss) and verdict.kind is not Independence.UNDECIDED:
+        return newton(objective, solver=CG(rtol=0.1), residual_tolerance=0.5)
+    if minibatch:
+        return kfac(objective, step=KLClip(), refresh=10, average=0.95, example=batch[0])
+    return kfac(objective, example=batch[0])

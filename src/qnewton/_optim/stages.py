@@ -1,0 +1,288 @@
+"""One block's way through the stages, as functions that can also be run and timed one by one."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import lineax as lx
+from jaxtyping import Array, Float, Int
+
+from .._core.coordinates import AbstractCoordinates, Composed, Scaled, Standard
+from .._core.operators import Path, Shifted, path_of
+from .._core.powers_of_two import unit_of
+from .._core.records import System, SystemEstimate
+from .._core.status import Status, Verdict
+from .._curvature.layer_operator import LayerOperator
+from .._pricing.policies import Turn
+from .._scheduling import Executed, Plan, scheduler_in
+from .._solvers import capabilities_of
+from .correction import Correction, corrected, proven_decrease
+from .reduction import solve_on_support
+
+
+class BlockInfo(eqx.Module):
+    """What happened to one block in one step.
+
+    Attributes:
+        plan: the scheduler's predictions and choice; None where the solver is not a `Hybrid`.
+        status: a `Status`.
+        relative_residual: `||A x - g|| / ||g||` of the solve that ran; 0 where `g` is 0.
+        iterations: products with the operator that an iterative solver reports, 0 of a direct one.
+        executed: what the circuits of an emulated solve did; None where the solver is not a `Hybrid`.
+        outer_steps: solves that the outer correction took; 1 without one.
+        exact_residual: `||A x - g|| / ||g||` of the step in the system before anything was left out of it or put in its
+            place. Above 1 the step solves that worse than no step would: it means nothing.
+        proven_decrease: fraction of the best decrease of the damped model that the step is proven to attain, in [0, 1];
+            0 where no eigenvalue floor is known.
+        path: how the curvature computed the block, a `Path`.
+        independence: whether single examples served for the curvature, and how that is known, an `Independence`.
+        damping, kept_fraction, perturbation: as in `System`.
+        damping_scale: factor on the damping that this step was taken with.
+        reduction_ratio: of the block's own part of the step; NaN where it has no damping scale of its own.
+    """
+
+    plan: Plan | None
+    status: Int[Array, ""]
+    relative_residual: Float[Array, ""]
+    iterations: Int[Array, ""]
+    executed: Executed | None
+    outer_steps: Int[Array, ""]
+    exact_residual: Float[Array, ""]
+    proven_decrease: Float[Array, ""]
+    path: Int[Array, ""]
+    independence: Int[Array, ""]
+    damping: Float[Array, ""]
+    kept_fraction: Float[Array, ""]
+    perturbation: Float[Array, ""]
+    damping_scale: Float[Array, ""]
+    reduction_ratio: Float[Array, ""]
+
+
+def in_units_only(coordinates: AbstractCoordinates) -> bool:
+    """Whether a change of coordinates is one of units, and no parameter is mixed with another."""
+    if isinstance(coordinates, Composed):
+        return in_units_only(coordinates.first) and in_units_only(coordinates.second)
+    return isinstance(coordinates, (Scaled, Standard))
+
+
+def leaves_unformed(solver: lx.AbstractLinearSolver, system: System) -> bool:
+    """Whether the solver gets the block as an operator, and conditioning sees it as one."""
+    scheduler = scheduler_in(solver)
+    if scheduler is not None:
+        return scheduler.keeps_unformed(floor=system.eigenvalue_floor is not None)
+    able = capabilities_of(solver)
+    # Who needs no matrix and takes no operator forms the triangle of a layer's block. Of other operators the largest
+    # entry costs as much as the matrix.
+    return able.matrix_free or (not able.needs_matrix and _layer_of(system.operator) is not None)
+
+
+def stackable(solver: lx.AbstractLinearSolver, system: System) -> System | None:
+    """The system as arrays alone, from which the solver takes the same steps; None where there is no such form.
+
+    Such systems can be stacked. An operator that is more than its arrays is formed where the solver would be handed a
+    matrix anyway.
+    """
+    shifted = system.operator
+    if isinstance(shifted, lx.MatrixLinearOperator):
+        return system
+    unformed = leaves_unformed(solver, system)
+    layer = _layer_of(shifted)
+    if layer is not None:
+        # The root is a closure, which who does not ask for it can do without. A scheduler may ask for it.
+        if not unformed or (scheduler_in(solver) is None and not capabilities_of(solver).needs_root):
+            return eqx.tree_at(lambda s: s.operator.base, system, layer.rootless())
+        return None
+    return None if unformed else system.formed()
+
+
+def _layer_of(operator: lx.AbstractLinearOperator) -> LayerOperator | None:
+    """The single layer that a damped block is of, where it is of one."""
+    return operator.base if isinstance(operator, Shifted) and isinstance(operator.base, LayerOperator) else None
+
+
+def solve_block(
+    solver: lx.AbstractLinearSolver,
+    system: System,
+    gradient: Float[Array, " n"],
+    residual_tolerance: float,
+    path: Path | Int[Array, ""] | None = None,
+    start: Float[Array, " n"] | None = None,
+    estimate: SystemEstimate | None = None,
+    correction: Correction | None = None,
+    turn: Turn | None = None,
+    fallback: Float[Array, " n"] | None = None,
+) -> tuple[Float[Array, " n"], BlockInfo]:
+    """Solve the conditioned system, and go back to the user's coordinates.
+
+    A block that cannot be solved gets `fallback` instead, and the info says so.
+
+    Damping scale and reduction ratio of the info are left open, NaN.
+
+    Args:
+        solver: any lineax solver.
+        system: the conditioned system.
+        gradient: right-hand side `[n]`.
+        residual_tolerance: largest relative residual that counts as solved.
+        path: how the block was computed, where the system's operator no longer knows.
+        start: first guess at the solution `[n]`, for an iterative solver; None: zero.
+        estimate: of the system, for a `Hybrid`; None: it asks its own estimator.
+        correction: of what conditioning left out, if any; of a block that was not formed nothing was.
+        turn: the block's place in the training, for a `Hybrid`.
+        fallback: the direction of a block that cannot be solved `[n]`; None: its gradient.
+
+    Raises:
+        ValueError: for a first guess in other coordinates than the user's.
+    """
+    if start is not None and in_units_only(system.coordinates):
+        # `R` is diagonal, so its inverse is that of its transpose.
+        start = system.coordinates.out_of(start)
+    elif start is not None and not isinstance(system.coordinates, Standard):
+        raise ValueError(
+            f"warm_start=True, and conditioning changes the basis to {type(system.coordinates).__name__}: the last "
+            "solution is no first guess in a basis that changes from step to step. Leave out one of them"
+        )
+    operator, user_gradient = system.operator, gradient
+    gradient = system.coordinates.into(gradient)
+    # Everything in one unit, a power of two: no square leaves the floating-point range, and no digit changes.
+    unit = unit_of(gradient)
+    gradient = gradient / unit
+    start = None if start is None else start / unit
+    # The residual is judged below.
+    options: dict[str, Any] = {"verify": False}
+    if system.eigenvalue_floor is not None:
+        options["eigenvalue_floor"] = system.eigenvalue_floor
+    if estimate is not None:
+        options["estimate"] = estimate
+    if turn is not None:
+        options["turn"] = turn
+    state, scheduler = None, scheduler_in(solver)
+    if isinstance(operator, lx.MatrixLinearOperator) and scheduler is not None and correction is None:
+        operator = lx.MatrixLinearOperator(operator.matrix, _tags(solver, system))
+        value, _, stats = scheduler.compute(scheduler.init(operator, options | {"once": True}), gradient, options)
+        plan, iterations, executed = stats["plan"], stats["num_steps"], stats["executed"]
+    elif isinstance(operator, lx.MatrixLinearOperator):
+        operator = lx.MatrixLinearOperator(operator.matrix, _tags(solver, system))
+        guess = {} if start is None else {"y0": start}
+        # Factorised once, however many solves the correction takes. Called directly: `lineax.linear_solve`, for the
+        # sake of derivatives, traces every solve twice.
+        state = solver.init(operator, options)
+        value, _, stats = solver.compute(state, gradient, options | guess)
+        plan, executed = stats.get("plan"), stats.get("executed")
+        iterations = jnp.asarray(stats.get("num_steps", 0), jnp.int32)
+    elif scheduler is not None:
+        # Called directly as below; on the whole block, since a plan is for one size.
+        value, _, stats = scheduler.compute(scheduler.init(operator, options), gradient, options)
+        plan, iterations, executed = stats["plan"], stats["num_steps"], stats["executed"]
+    else:
+        # A factorisation costs the cube of the size, products only the size itself.
+        every = 4 if capabilities_of(solver).matrix_free else 1
+
+        def solve(
+            cut: lx.AbstractLinearOperator, vector: Float[Array, " m"], guess: Float[Array, " m"] | None
+        ) -> tuple[Float[Array, " m"], Int[Array, ""]]:
+            return _solve_unformed(solver, cut, vector, options if guess is None else options | {"y0": guess})
+
+        value, iterations = solve_on_support(operator, gradient, solve, every, start)
+        plan, executed = None, None
+
+    norm = jnp.linalg.norm(gradient)
+    # One product tells both: the residual, and, where there is no solution, whether the block itself is finite.
+    product = operator.mv(jnp.where(jnp.isfinite(value), value, 1))
+    left = gradient - product
+    residual = jnp.where(norm > 0, jnp.linalg.norm(left) / norm, 0)
+    residual = jnp.where(jnp.all(jnp.isfinite(value)), residual, jnp.nan)
+    finite = jnp.isfinite(norm) & jnp.all(jnp.isfinite(product))
+    no_candidate = jnp.zeros((), bool) if plan is None else plan.verdict[0] == Verdict.NOBODY
+    # A NaN residual fails the comparison, as it should.
+    solved = (residual <= residual_tolerance) & jnp.all(jnp.isfinite(value))
+    outer_steps = jnp.ones((), jnp.int32)
+    if correction is not None and state is not None:
+        value, outer_steps = corrected(
+            correction, system, gradient, value, lambda vector: solver.compute(state, vector, options)[0]
+        )
+        # No step at all where the conditioned solution was no direction of descent.
+        solved = solved & (jnp.any(value != 0) | (norm == 0))
+    status = jnp.select(
+        [~finite, no_candidate, ~solved],
+        [jnp.int32(Status.NOT_FINITE), jnp.int32(Status.NO_CANDIDATE), jnp.int32(Status.NOT_SOLVED)],
+        jnp.int32(Status.OK),
+    )
+    if system.exact is not None or correction is not None:
+        left = gradient - system.unrepaired.operator.mv(value)
+    user_norm = jnp.linalg.norm(user_gradient / unit)
+    exact_residual = jnp.linalg.norm(system.coordinates.out_of(left)) / jnp.where(user_norm > 0, user_norm, 1)
+    # The gradient of a batch that is not finite would poison the parameters for good: no step at all then.
+    fallback = user_gradient if fallback is None else fallback
+    fallback = jnp.where(jnp.all(jnp.isfinite(user_gradient) & jnp.isfinite(fallback)), fallback, 0)
+    direction = jnp.where(status == Status.OK, system.coordinates.back(value) * unit, fallback)
+    info = BlockInfo(
+        plan=plan,
+        status=status,
+        relative_residual=residual,
+        iterations=iterations,
+        executed=executed,
+        outer_steps=outer_steps,
+        exact_residual=exact_residual,
+        proven_decrease=proven_decrease(system, gradient, value, left),
+        path=jnp.asarray(path_of(operator) if path is None else path, jnp.int32),
+        # Not a system's to know.
+        independence=jnp.zeros((), jnp.int32),
+        damping=system.damping,
+        kept_fraction=system.kept_fraction,
+        perturbation=system.perturbation,
+        # Not a solve's to know.
+        damping_scale=jnp.full_like(residual, jnp.nan),
+        reduction_ratio=jnp.full_like(residual, jnp.nan),
+    )
+    return direction, info
+
+
+def _solve_unformed(
+    solver: lx.AbstractLinearSolver,
+    operator: lx.AbstractLinearOperator,
+    vector: Float[Array, " n"],
+    options: dict[str, Any],
+) -> tuple[Float[Array, " n"], Int[Array, ""]]:
+    # A solver that needs definiteness gets the benefit of the doubt: it finds negative curvature on its way, and the
+    # residual tells. An operator that was not formed closes over what is being traced, which lineax's own primitive
+    # cannot carry, so the solver is called directly.
+    tagged = lx.TaggedLinearOperator(operator, lx.positive_semidefinite_tag)
+    value, _, stats = solver.compute(solver.init(tagged, options), vector, options)
+    return value, jnp.asarray(stats.get("num_steps", 0), jnp.int32)
+
+
+def quadratic_decrease(system: System, gradient: Float[Array, " n"], update: Float[Array, " n"]) -> Float[Array, ""]:
+    """Decrease of the loss that the block's undamped quadratic model predicts for `w -> w + update`.
+
+    `-(g.u + u.H u / 2)`, with `H` the curvature before conditioning.
+    """
+    return -(jnp.vdot(gradient, update) + jnp.vdot(update, system.operator.mv(update)) / 2)
+
+
+def gradient_rate(
+    damping: Float[Array, ""], scale: Float[Array, ""], gradient: Float[Array, " n"], params: Float[Array, " n"]
+) -> Float[Array, ""]:
+    """Rate of the gradient that stands in for a solution: what the damping alone would make of it, within bounds.
+
+    The step is at most as long as the parameters (1 where they are zero) over the damping scale, in the largest entry:
+    under a damping scale that grows with every refusal, some step is short enough.
+
+    Args:
+        damping: on the diagonal; 0 where the curvature is.
+        scale: factor on the damping.
+        gradient: of the block.
+        params: of the block.
+    """
+    steepest, longest = jnp.max(jnp.abs(gradient)), jnp.max(jnp.abs(params))
+    bound = jnp.where(longest > 0, longest, 1) / (scale * jnp.where(steepest > 0, steepest, 1))
+    known = (damping > 0) & jnp.isfinite(damping)
+    return jnp.where(known, jnp.minimum(1 / jnp.where(known, damping, 1), bound), bound)
+
+
+def _tags(solver: lx.AbstractLinearSolver, system: System) -> object:
+    # `Hybrid` finds out about definiteness itself. A plain solver gets the benefit of the floor, though whether it was
+    # proven for this batch is known at run time only: the residual tells. One that needs definiteness where nothing can
+    # be proven (lineax.Cholesky on a Hessian) refuses at trace time.
+    if system.eigenvalue_floor is not None and scheduler_in(solver) is None:
+        return lx.positive_semidefinite_tag
+    return lx.symmetric_tag if system.symmetric else ()

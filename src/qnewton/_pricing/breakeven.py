@@ -1,0 +1,243 @@
+"""The inverse question: which value of one number, or of two, makes quantum and classical equally fast."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from .._core.arrays import quiet
+from .._hardware import QuantumMachine
+from .assumptions import Assumptions
+from .classical import ClassicalHost
+from .clock import Clock
+from .paper import charged, is_count, predicted, takes
+from .problem import Problem
+
+_COARSE, _FINE, _ROUNDS = 241, 41, 3
+PAIR_POINTS = 33
+
+
+@dataclasses.dataclass(frozen=True)
+class Variable:
+    """A number that may be moved.
+
+    Attributes:
+        name: in files.
+        label: in figures.
+        unit: of its values; empty for a plain number.
+        low, high: where a break-even value is looked for.
+    """
+
+    name: str
+    label: str
+    unit: str
+    low: float
+    high: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """One system, one machine, one set of assumptions and the classical rivals.
+
+    Attributes:
+        problem: of single numbers.
+        assumed: what a quantum solve is charged for.
+        machine: the quantum one.
+        hosts: the classical ones.
+    """
+
+    problem: Problem
+    assumed: Assumptions
+    machine: QuantumMachine
+    hosts: Sequence[ClassicalHost]
+
+
+@dataclasses.dataclass(frozen=True)
+class Single:
+    """What one variable alone can do.
+
+    Attributes:
+        variable: the one that is moved.
+        present: its value now; None where it has none of its own.
+        value: at which both are equally fast, the nearest one to the present; None: no value does it.
+        least, most: `log10(quantum / classical)` over its whole range.
+        sentence: in words.
+    """
+
+    variable: Variable
+    present: float | None
+    value: float | None
+    least: float
+    most: float
+    sentence: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """What two variables can do together.
+
+    Attributes:
+        first, second: the ones that are moved.
+        x, y: their values.
+        orders: `[y, x]`, `log10(quantum / classical)`; NaN where either has no number.
+    """
+
+    first: Variable
+    second: Variable
+    x: Float[np.ndarray, " x"]
+    y: Float[np.ndarray, " y"]
+    orders: Float[np.ndarray, "y x"]
+
+
+def variables(question: Question) -> list[Variable]:
+    """All that may be moved, with the range in which each is looked at."""
+    n = float(question.problem.numbers.n)
+    return [
+        Variable("gate_time_s", "gate time", "s", 1e-40, 1.0),
+        Variable("logical_cycle_s", "logical clock", "s", 1e-40, 1.0),
+        Variable("kappa", "condition number", "", 1.0, 1e12),
+        Variable("d", "nonzeros in a row", "", 1.0, max(n, 2.0)),
+        Variable("readout_precision", "read-out precision", "", 1e-9, 0.99),
+        Variable("n", "rows", "", 2.0, 1e12),
+    ]
+
+
+def present_of(question: Question, variable: Variable) -> float | None:
+    """Its value now; the logical clock and a free read-out's precision follow from others."""
+    problem, assumed = question.problem, question.assumed
+    free = assumed.readout is None and assumed.norm is None
+    found = {
+        "gate_time_s": question.machine.gate_time_s,
+        "logical_cycle_s": None if assumed.error_correction else question.machine.gate_time_s,
+        "kappa": float(problem.condition_number),
+        "d": float(problem.numbers.degree),
+        "readout_precision": None if free else (1 - assumed.solver_share) * float(problem.precision),
+        "n": float(problem.numbers.n),
+    }
+    return found[variable.name]
+
+
+@quiet
+def orders(question: Question, changes: Mapping[str, Any]) -> Float[np.ndarray, "..."]:
+    """`log10(quantum / classical)`, the fastest of each, with some numbers changed; NaN where either has none.
+
+    Where no classical machine holds the matrix, the fastest one on paper counts.
+
+    Args:
+        question: everything else.
+        changes: by name of the variable; arrays that broadcast.
+    """
+    problem = _changed(question.problem, changes)
+    shape = np.broadcast_shapes(*(np.shape(value) for value in changes.values()), ())
+    with np.errstate(all="ignore"):
+        ratio = np.log10(_quantum(question, problem, changes)) - np.log10(_classical(question, problem))
+    return np.broadcast_to(np.where(np.isfinite(ratio), ratio, np.nan), shape)
+
+
+def _changed(problem: Problem, changes: Mapping[str, Any]) -> Problem:
+    numbers = problem.numbers
+    n = np.asarray(changes.get("n", problem.n), float)
+    kappa = np.asarray(changes.get("kappa", problem.condition_number), float)
+    if "n" in changes:
+        # A matrix of another size has the same spread of singular values.
+        spread = numbers.frobenius_norm / (numbers.spectral_norm * np.sqrt(numbers.n))
+        given = problem.frobenius_norm is not None
+        frobenius = np.maximum(spread * np.sqrt(n), 1.0) * numbers.spectral_norm if given else None
+        n = np.round(n)
+        degree = None if problem.degree is None else np.minimum(problem.degree, n)
+        problem = dataclasses.replace(problem, n=n, degree=degree, frobenius_norm=frobenius)
+    if "d" in changes:
+        problem = dataclasses.replace(problem, degree=np.minimum(np.round(np.asarray(changes["d"], float)), n))
+    if "kappa" in changes:
+        norm = None if problem.solution_norm is None else np.minimum(problem.solution_norm, kappa)
+        problem = dataclasses.replace(problem, condition_number=kappa, solution_norm=norm)
+    return problem
+
+
+def _quantum(question: Question, problem: Problem, changes: Mapping[str, Any]) -> Any:
+    """Seconds of the fastest solver on the machine."""
+    clock = Clock(
+        changes.get("gate_time_s", question.machine.gate_time_s),
+        question.machine.profile,
+        changes.get("logical_cycle_s"),
+    )
+    axes = max((np.ndim(value) for value in changes.values()), default=0)
+    precision = changes.get("readout_precision")
+    best: Any = np.inf
+    for one in charged(problem, [("", clock)], [question.assumed], axes=axes, readout_precision=precision):
+        able = [takes(model, problem) and is_count(model.evidence) for model in one.group.models]
+        best = np.minimum(best, np.min(one.charge.seconds[np.flatnonzero(able)], axis=0))
+    return best
+
+
+def _classical(question: Question, problem: Problem) -> Any:
+    """Seconds of the fastest solver that holds the matrix, of the fastest on paper where none does."""
+    held: Any = np.inf
+    paper: Any = np.inf
+    for one in predicted(problem, question.hosts):
+        held = np.minimum(held, np.where(one.fits, one.seconds, np.inf))
+        paper = np.minimum(paper, np.where(one.able, one.seconds, np.inf))
+    return np.where(np.isfinite(held), held, paper)
+
+
+def single(question: Question, variable: Variable) -> Single:
+    """Move one variable over its range, all others as they are."""
+    present = present_of(question, variable)
+    x = np.geomspace(variable.low, variable.high, _COARSE)
+    found = orders(question, {variable.name: x})
+    known = found[np.isfinite(found)]
+    if not len(known):
+        sentence = f"no {variable.label} from {variable.low:g} to {variable.high:g} gives either side a number"
+        return Single(variable, present, None, math.nan, math.nan, sentence)
+    value = _nearest_crossing(question, variable, x, found, present)
+    least, most = float(known.min()), float(known.max())
+    if least == most:
+        sentence = f"no value of {variable.label} does it: nothing depends on it under {question.assumed.name}"
+        return Single(variable, present, None, least, most, sentence)
+    return Single(variable, present, value, least, most, _sentence(variable, value, least, most))
+
+
+def pairs(question: Question) -> list[Pair]:
+    """All pairs; the gate time sets the logical clock, so these two are no pair."""
+    found = []
+    for first, second in itertools.combinations(variables(question), 2):
+        if {first.name, second.name} == {"gate_time_s", "logical_cycle_s"}:
+            continue
+        x, y = (np.geomspace(v.low, v.high, PAIR_POINTS) for v in (first, second))
+        both = orders(question, {first.name: x[None, :], second.name: y[:, None]})
+        found.append(Pair(first, second, x, y, np.asarray(both)))
+    return found
+
+
+def _nearest_crossing(
+    question: Question, variable: Variable, x: np.ndarray, found: np.ndarray, present: float | None
+) -> float | None:
+    for _ in range(_ROUNDS):
+        sign = np.sign(found)
+        (crossings,) = np.nonzero((sign[:-1] * sign[1:] <= 0) & np.isfinite(sign[:-1] * sign[1:]))
+        # Where nothing changes nothing crosses, even at a draw.
+        crossings = [i for i in crossings if found[i] != found[i + 1]]
+        if not crossings:
+            return None
+        near = math.sqrt(variable.low * variable.high) if present is None else present
+        index = min(crossings, key=lambda i: abs(math.log(math.sqrt(x[i] * x[i + 1]) / near)))
+        low, high = index, index + 1
+        x = np.geomspace(x[low], x[high], _FINE)
+        found = orders(question, {variable.name: x})
+    best = int(np.nanargmin(np.abs(found)))
+    return float(x[best])
+
+
+def _sentence(variable: Variable, value: float | None, least: float, most: float) -> str:
+    unit = f" {variable.unit}" if variable.unit else ""
+    if value is not None:
+        return f"{variable.label} {value:.3g}{unit}"
+    if least > 0:
+        left = f"quantum still loses by {least:.1f} orders of magnitude at best"
+    else:
+        left = f"quantum still wins by {-most:.1f} orders of magnitude at worst"
+    return f"no value of {variable.label} does it: {left}, from {variable.low:g} to {variable.high:g}{unit}"

@@ -1,0 +1,149 @@
+"""Prices on paper: every published count on every machine, and every classical rival on every host.
+
+A table shows each of them, and a break-even point looks for the least of either side; both ask here.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._core.evidence import Evidence
+from .._solvers.quantum.queries import QUERY_MODELS, Matrices, QueryModel, Unit
+from .assumptions import Assumptions
+from .charge import Charge
+from .classical import RIVALS, ClassicalHost, Rival, predict
+from .clock import Clock
+from .problem import MatrixNumbers, Problem
+from .solver import CountedSolver
+
+ON_FACTOR = " on the square root"
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Query models that are charged together: same unit, same matrix.
+
+    Attributes:
+        models: of the group.
+        solver: all of them as one.
+        suffix: of their names.
+    """
+
+    models: tuple[QueryModel, ...]
+    solver: CountedSolver
+    suffix: str = ""
+
+
+class Charged(NamedTuple):
+    """A group of query models under one set on one machine; the models are the first axis of the charge."""
+
+    group: Group
+    assumed: Assumptions
+    machine: str
+    charge: Charge
+
+
+class Predicted(NamedTuple):
+    """A classical rival on one host.
+
+    Attributes:
+        rival, host: who, and where.
+        seconds: as if the memory were large enough.
+        able: whether all demands but that of the memory are met.
+        fits: whether the memory is large enough, too.
+        demands: met where True.
+    """
+
+    rival: Rival
+    host: ClassicalHost
+    seconds: Any
+    able: Any
+    fits: Any
+    demands: list[tuple[Any, str]]
+
+
+def charged(
+    problem: Problem,
+    clocks: Sequence[tuple[str, Clock]],
+    sets: Sequence[Assumptions],
+    *,
+    axes: int = 0,
+    readout_precision: Any = None,
+) -> Iterator[Charged]:
+    """Every group of query models under every set on every machine.
+
+    Args:
+        problem: of numbers, or of arrays of a sweep.
+        clocks: machines with their names.
+        sets: what a quantum solve is charged for.
+        axes: of the sweep.
+        readout_precision: as of `AbstractAssumptions.charge`.
+    """
+    numbers, precision = lifted_numbers(problem.numbers, axes), lifted(problem.precision, axes)
+    for group in groups_of(problem, axes):
+        for assumed in (with_levels(one, problem) for one in sets):
+            # What is asked of a machine is the same for all of them.
+            task = assumed.task(group.solver, numbers, precision, readout_precision=readout_precision)
+            for name, clock in clocks:
+                yield Charged(group, assumed, name, task.on(clock))
+
+
+def predicted(problem: Problem, hosts: Sequence[ClassicalHost]) -> Iterator[Predicted]:
+    """Every classical rival that takes such a matrix on every host."""
+    for host in hosts:
+        for rival in RIVALS:
+            if rival.definite is None or rival.definite == problem.definite:
+                seconds, fits, demands = predict(rival, host, problem)
+                *others, _ = (holds for holds, _ in demands)
+                able = np.logical_and.reduce(np.broadcast_arrays(*others))
+                yield Predicted(rival, host, seconds, able, fits, demands)
+
+
+def takes(model: QueryModel, problem: Problem) -> bool:
+    """Whether a query model is for such a matrix."""
+    return model.matrices is not Matrices.DEFINITE or problem.definite
+
+
+def is_count(evidence: str) -> bool:
+    """Whether a formula is a count: a growth whose constant nobody published is none, and never the fastest."""
+    return evidence != Evidence.ASYMPTOTIC
+
+
+def groups_of(problem: Problem, axes: int = 0) -> list[Group]:
+    """The models that can be charged together; those that need a definite matrix are among them.
+
+    Args:
+        problem: of numbers, or of arrays of a sweep.
+        axes: of the sweep.
+    """
+    made = []
+    for sparse in (False, True):
+        models = tuple(m for m in QUERY_MODELS.values() if (m.unit is Unit.SPARSE_ACCESS) == sparse)
+        made.append(Group(models, CountedSolver.all_of(models, lifted(problem.solution_norm, axes))))
+    if problem.factor is not None:
+        models = tuple(m for m in QUERY_MODELS.values() if m.rectangular)
+        made.append(Group(models, CountedSolver.all_of(models, factor=problem.factor), ON_FACTOR))
+    return made
+
+
+def lifted(value: Any, axes: int = 0) -> Any:
+    """With an axis for the models before all others, of which there are at least `axes`; None stays None."""
+    if value is None:
+        return None
+    array = np.asarray(value, float)
+    return array.reshape((1,) * (1 + max(axes - array.ndim, 0)) + array.shape)
+
+
+def lifted_numbers(numbers: MatrixNumbers, axes: int = 0) -> MatrixNumbers:
+    """All of them."""
+    fields = {field.name: lifted(getattr(numbers, field.name), axes) for field in dataclasses.fields(numbers)}
+    return MatrixNumbers(**{**fields, "definite": numbers.definite})
+
+
+def with_levels(assumed: Assumptions, problem: Problem) -> Assumptions:
+    """The set with measured magnitudes of the entries among its encodings, where there are any."""
+    if problem.levels is None:
+        return assumed
+    return dataclasses.replace(assumed, encodings=(*assumed.encodings, problem.levels))

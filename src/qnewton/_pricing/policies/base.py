@@ -1,0 +1,109 @@
+"""What a policy sees besides the offers, what it says, and what one is."""
+
+import abc
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from ..._core.status import Refusal, Verdict
+from ..fastest import fastest
+from ..offers import Offers
+
+if TYPE_CHECKING:
+    # What pyright takes an abstract class attribute for, which a property may fill as well.
+    from typing import ClassVar as AbstractClassVar
+else:
+    from equinox import AbstractClassVar
+
+NONE_YET = -1
+"""The last choice before the first one."""
+
+
+class Turn(eqx.Module):
+    """A system's place in a training, which `newton` states and a single solve does not have.
+
+    Attributes:
+        last: the choice for the same block one step ago, `NONE_YET` before the first; a scalar for a policy, and
+            `[sets]`, one per assumption set, for a `Hybrid`.
+        share: of the step's rows that are this system's, in (0, 1].
+        factors: of the candidates, iterations that were observed on the block over those that were expected of the
+            method without a preconditioner; the preconditioner's prior where nothing was observed. None: 1 for all.
+    """
+
+    last: Int[Array, "*sets"]
+    share: Float[Array, ""]
+    factors: Float[Array, " candidates"] | None = None
+
+    @classmethod
+    def first(cls, sets: int, factors: Sequence[float], share: float, dtype: jnp.dtype) -> "Turn":
+        """Before anything was chosen."""
+        last = jnp.full(sets, NONE_YET, jnp.int32)
+        return cls(last, jnp.asarray(share, dtype), jnp.asarray(factors, dtype))
+
+    def under(self, row: int) -> "Turn":
+        """For the assumption set of that number."""
+        return Turn(self.last[row], self.share)
+
+
+class Choice(eqx.Module):
+    """What a policy says about one system.
+
+    Attributes:
+        index: of the chosen candidate; where the verdict is `NOBODY`, of one that cannot take the system or may not.
+        verdict: a `Verdict`.
+        refusal: per candidate a `Refusal`, why the policy passed it over; `NONE` for all that were compared.
+    """
+
+    index: Int[Array, ""]
+    verdict: Int[Array, ""]
+    refusal: Int[Array, " candidates"]
+
+
+class AbstractPolicy(eqx.Module):
+    """Chooses among the candidates of one system; traced, so what it decides on are arrays.
+
+    A new policy is one class and one row in `tests/scheduling/test_policies.py`.
+
+    Attributes:
+        remembers: whether it reads `Turn.last`: `newton` then carries each block's choice in its state.
+    """
+
+    remembers: AbstractClassVar[bool]
+
+    @abc.abstractmethod
+    def choose(self, offers: Offers, turn: Turn) -> Choice:
+        """The choice, and why the others were passed over.
+
+        Never a candidate that is infeasible or whose prediction is not finite, and the first listed on a tie.
+
+        Args:
+            offers: the candidates.
+            turn: the system's place in the training.
+
+        Raises:
+            ValueError: when traced, for a policy that does not fit the candidates.
+        """
+
+
+def fastest_of(offers: Offers, passed_over: Int[Array, " candidates"]) -> Choice:
+    """The fastest among those who are able and not passed over."""
+    index, found = fastest(offers.seconds, offers.able & (passed_over == Refusal.NONE))
+    return Choice(index.astype(jnp.int32), verdict_of(found), passed_over)
+
+
+def verdict_of(found: Bool[Array, ""]) -> Int[Array, ""]:
+    """`CHOSEN` or `NOBODY`."""
+    return jnp.where(found, jnp.int32(Verdict.CHOSEN), jnp.int32(Verdict.NOBODY))
+
+
+def nobody_passed_over(offers: Offers) -> Int[Array, " candidates"]:
+    """All were compared."""
+    return jnp.full(len(offers.names), Refusal.NONE, jnp.int32)
+
+
+def remembered(choice: Int[Array, "*sets"], verdict: Int[Array, "*sets"], last: Int[Array, "*sets"]) -> Array:
+    """What the next turn's `last` is: a choice that nobody could carry out is none."""
+    return jnp.where(verdict == Verdict.NOBODY, last, choice)

@@ -1,0 +1,28 @@
+"""One candidate for everything."""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from ..._core.status import Refusal
+from ..._core.suggest import unknown
+from .base import AbstractPolicy, Choice, Offers, Turn, verdict_of
+
+
+class FixedCandidate(AbstractPolicy):
+    """Always the candidate of that name, and nobody where it cannot take the system; the others are predicted only.
+
+    Attributes:
+        name: of a candidate, e.g. `LU` (`Hybrid.names` lists them).
+    """
+
+    name: str = eqx.field(static=True)
+    remembers: ClassVar[bool] = False
+
+    def choose(self, offers: Offers, turn: Turn) -> Choice:
+        if self.name not in offers.names:
+            raise ValueError(unknown("candidate", self.name, offers.names))
+        index = offers.names.index(self.name)
+        passed_over = jnp.full(len(offers.names), Refusal.NOT_NAMED, jnp.int32).at[index].set(Refusal.NONE)
+        return Choice(jnp.int32(index), verdict_of(offers.able[index]), passed_over)

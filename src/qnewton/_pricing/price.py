@@ -1,0 +1,159 @@
+"""From estimate, candidates, assumption sets and clocks to the table of offers, without solving anything."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
+from .._core.status import Refusal
+from .._hardware import ClassicalMachine, QuantumMachine
+from .._solvers import AbstractSolver
+from .._solvers.base import Charged, is_charged
+from .assumptions import AbstractAssumptions
+from .clock import Clock
+from .offers import Offers
+from .solver import CountedSolver
+
+NO_ENCODING = Encoding(condition_number=1.0, subnormalisation=1.0)
+
+# Seconds, their fixed part, refusal, queries, copies, success probability, whether kappa was clamped, and steps.
+_Column = tuple[Any, ...]
+
+
+def price(
+    estimate: SystemEstimate,
+    candidates: Sequence[AbstractSolver],
+    sets: Sequence[AbstractAssumptions],
+    classical: ClassicalMachine,
+    quantum: QuantumMachine,
+    *,
+    refusals: Sequence[Refusal],
+    formed: bool,
+    factors: Float[Array, " candidates"] | None = None,
+    solves: int = 1,
+) -> Offers:
+    """What every candidate asks under every assumption set: `[sets, candidates]`.
+
+    Args:
+        estimate: the system's numbers.
+        candidates: solvers, each of which says what it is by its `capabilities`.
+        sets: what a quantum solve is charged for.
+        classical: the calibrated machine.
+        quantum: the modelled machine.
+        refusals: per candidate, what is known without computing anything.
+        formed: whether the matrix is at hand. Where it is not, classical candidates that need it are charged for
+            forming it; quantum ones for what the assumption set charges them for.
+        factors: per candidate, observed iterations over expected ones (`Turn.factors`); None: 1 for all.
+        solves: right-hand sides that one set-up serves.
+
+    Raises:
+        TypeError: for a classical candidate that states no classical workload.
+    """
+    dtype = estimate.max_entry.dtype
+    finite = jnp.isfinite(estimate.frobenius_norm)
+    columns: list[list[_Column]] = []
+    for i, (candidate, known) in enumerate(zip(candidates, refusals, strict=True)):
+        # The first that holds is the reason.
+        reasons = [(Refusal.NOT_FINITE, ~finite), *([] if known == Refusal.NONE else [(known, jnp.asarray(True))])]
+        able = candidate.capabilities
+        if able.needs_definite:
+            definite = estimate.presumed_definite if able.notices_indefinite else estimate.definite
+            reasons.append((Refusal.NOT_DEFINITE, ~definite))
+        if is_charged(candidate):
+            own = [_quantum(candidate, estimate, assumed, quantum, reasons) for assumed in sets]
+        else:
+            factor = None if factors is None else factors[i]
+            # No assumption set changes what a classical solve takes.
+            own = [_classical(candidate, estimate, classical, reasons, formed, factor, solves)] * len(sets)
+        columns.append([_settled(column, dtype) for column in own])
+    rows = [tuple(jnp.stack(field) for field in zip(*row, strict=True)) for row in zip(*columns, strict=True)]
+    seconds, fixed, refusal, queries, copies, success, clamped, steps = (jnp.stack(f) for f in zip(*rows, strict=True))
+    return Offers(
+        names=tuple(candidate.name for candidate in candidates),
+        quantum=tuple(candidate.capabilities.quantum for candidate in candidates),
+        seconds=seconds,
+        feasible=refusal == Refusal.NONE,
+        log_condition_number=estimate.log_condition_number,
+        fixed_seconds=fixed,
+        refusal=refusal,
+        queries=queries,
+        copies=copies,
+        success_probability=success,
+        clamped=clamped,
+        expected_steps=steps[0],
+    )
+
+
+def forming(estimate: SystemEstimate) -> ClassicalWorkload:
+    """Forming the matrix of a system that is not: what a classical candidate that needs it pays besides its own."""
+    cost = estimate.access.forming
+    return ClassicalWorkload(kernel="forming", flops=cost.flops, bytes=cost.bytes)
+
+
+def classical_workload(candidate: AbstractSolver, estimate: SystemEstimate) -> ClassicalWorkload:
+    """What a classical candidate states.
+
+    Raises:
+        TypeError: where it states another kind of workload.
+    """
+    workload = candidate.workload(estimate, NO_ENCODING)
+    if not isinstance(workload, ClassicalWorkload):
+        raise TypeError(
+            f"{candidate.name} states a {type(workload).__name__} and calls itself classical: subclass "
+            "qnewton.AbstractQuantumSolver, or state a ClassicalWorkload"
+        )
+    return workload
+
+
+def _quantum(
+    candidate: Charged,
+    estimate: SystemEstimate,
+    assumed: AbstractAssumptions,
+    machine: QuantumMachine,
+    reasons: Sequence[tuple[Refusal, Any]],
+) -> _Column:
+    # A candidate that promises a condition number is charged at that one, since its circuit is built for it.
+    built_for = candidate.built_for(estimate)
+    counted = CountedSolver(candidate.count, candidate.counts_sparse_access, candidate.known_norm)
+    charge = assumed.charge(counted, built_for, candidate.asked_precision, Clock.of(machine))
+    refused = [
+        *reasons,
+        (Refusal.NO_CONDITION_NUMBER, ~jnp.isfinite(jnp.exp(built_for.log_condition_number))),
+        (Refusal.OUT_OF_RANGE, ~charge.valid),
+    ]
+    numbers = charge.queries, charge.copies, charge.success_probability, charge.clamped
+    return charge.seconds, charge.fixed_seconds, refused, *numbers, 0.0
+
+
+def _classical(
+    candidate: AbstractSolver,
+    estimate: SystemEstimate,
+    machine: ClassicalMachine,
+    reasons: Sequence[tuple[Refusal, Any]],
+    formed: bool,
+    factor: Any,
+    solves: int,
+) -> _Column:
+    workload = classical_workload(candidate, estimate)
+    if candidate.capabilities.iterative and factor is not None:
+        workload = dataclasses.replace(workload, steps=jnp.maximum(workload.steps * factor, 1))
+    seconds = machine.seconds(workload.amortised(solves), formed=formed)
+    if not (formed or candidate.capabilities.matrix_free):
+        seconds = seconds + machine.seconds(forming(estimate)) / solves
+    return seconds, 0.0, list(reasons), 0.0, 0.0, 1.0, False, workload.steps
+
+
+def _settled(column: _Column, dtype: Any) -> _Column:
+    seconds, fixed, reasons, queries, copies, success, clamped, steps = column
+    # Not `jnp.select`, which looks for the first by a reduction: a kernel each, where all of this is one.
+    refusal = jnp.int32(Refusal.NONE)
+    for code, holds in reversed([*reasons, (Refusal.NO_PREDICTION, ~jnp.isfinite(seconds))]):
+        refusal = jnp.where(holds, jnp.int32(code), refusal)
+    seconds, fixed, queries, copies, success, steps = (
+        jnp.asarray(number, dtype) for number in (seconds, fixed, queries, copies, success, steps)
+    )
+    seconds = jnp.where(refusal == Refusal.NONE, seconds, jnp.inf)
+    return seconds, fixed, refusal, queries, copies, success, jnp.asarray(clamped, bool), steps

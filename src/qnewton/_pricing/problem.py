@@ -1,0 +1,149 @@
+"""The system that a plan is for: what is given of it, and the worst case of what is not."""
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+
+from .._solvers.quantum.encoding import DyadicLevels, SquareRoot
+
+
+class MatrixNumbers(eqx.Module):
+    """What encodings read of a matrix (`encoding.Numbers`); arrays of numpy, in double precision."""
+
+    n: Any
+    degree: Any
+    max_entry: Any
+    frobenius_norm: Any
+    spectral_norm: Any
+    log_condition_number: Any
+    definite: bool = eqx.field(static=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A symmetric system. Numbers, or numpy arrays that broadcast, for sweeps; a scale cancels.
+
+    Attributes:
+        n: rows.
+        condition_number: in the 2-norm.
+        precision: 2-norm error of the step, relative to its length, in (0, 1).
+        degree: d, nonzeros in a row at most; None: n.
+        max_entry, frobenius_norm, spectral_norm: None: at their worst, given the others; see `numbers`.
+        definite: whether the matrix is positive definite, as a damped Gauss-Newton matrix is.
+        solution_norm: `||x||` for `||A|| = ||b|| = 1`; None: at its worst, which each formula knows.
+        factor: the square root of the matrix, where it is known.
+        levels: measured magnitudes of the entries.
+    """
+
+    n: Any
+    condition_number: Any
+    precision: Any = 1e-3
+    degree: Any = None
+    max_entry: Any = None
+    frobenius_norm: Any = None
+    spectral_norm: Any = None
+    definite: bool = True
+    solution_norm: Any = None
+    factor: SquareRoot | None = None
+    levels: DyadicLevels | None = None
+
+    def __post_init__(self) -> None:
+        _refuse(np.isfinite(self.n) & (np.asarray(self.n) >= 1), "n", self.n, "a system has at least one row")
+        kappa = np.asarray(self.condition_number)
+        _refuse(np.isfinite(kappa) & (kappa >= 1), "kappa", kappa, "a condition number is finite and at least 1")
+        precision = np.asarray(self.precision)
+        _refuse((precision > 0) & (precision < 1), "epsilon", precision, "a relative error must lie in (0, 1)")
+        if self.degree is not None:
+            degree = np.asarray(self.degree)
+            _refuse(
+                (degree >= 1) & (degree <= self.n),
+                "sparsity",
+                degree,
+                f"a row of {self.n:g} entries has 1 to n nonzeros"
+                if np.ndim(self.n) == 0
+                else "a row has 1 to n nonzeros",
+            )
+        for field in ("max_entry", "frobenius_norm", "spectral_norm"):
+            value = getattr(self, field)
+            if value is not None:
+                _refuse(
+                    np.isfinite(value) & (np.asarray(value) > 0),
+                    field.replace("_", "-"),
+                    value,
+                    "a norm is positive and finite",
+                )
+        if self.solution_norm is not None:
+            norm = np.asarray(self.solution_norm)
+            _refuse(
+                (norm >= 1) & (norm <= kappa),
+                "solution-norm",
+                norm,
+                "||x|| for ||A|| = ||b|| = 1 lies between 1 and kappa",
+            )
+        numbers = self.numbers
+        entry, frobenius, spectral = numbers.max_entry, numbers.frobenius_norm, numbers.spectral_norm
+        slack = 1 + 1e-4
+        _refuse(entry <= spectral * slack, "max-entry", entry, f"no entry exceeds the spectral norm, {spectral}")
+        _refuse(
+            (spectral <= frobenius * slack) & (frobenius <= spectral * np.sqrt(self.n) * slack),
+            "frobenius-norm",
+            frobenius,
+            f"it lies between the spectral norm, {spectral}, and sqrt(n) times that",
+        )
+
+    @property
+    def numbers(self) -> MatrixNumbers:
+        """The numbers, those not given at their worst.
+
+        Worst is what makes a subnormalisation largest: the largest degree, entry and Frobenius norm that the others
+        allow, over the smallest spectral norm. `max|A| <= ||A|| <= ||A||_F <= sqrt(n) ||A||` and
+        `||A||_F <= sqrt(n d) max|A|`.
+        """
+        n = np.asarray(self.n, float)
+        degree = n if self.degree is None else np.asarray(self.degree, float)
+        entry, frobenius, spectral = self.max_entry, self.frobenius_norm, self.spectral_norm
+        if spectral is None:
+            known = [
+                value for value in (entry, None if frobenius is None else frobenius / np.sqrt(n)) if value is not None
+            ]
+            spectral = np.maximum.reduce(np.broadcast_arrays(*known)) if known else 1.0
+        if frobenius is None:
+            frobenius = np.sqrt(n) * spectral
+            if entry is not None:
+                frobenius = np.minimum(frobenius, np.sqrt(n * degree) * entry)
+            frobenius = np.maximum(frobenius, spectral)
+        if entry is None:
+            entry = np.minimum(spectral, frobenius)
+        return MatrixNumbers(
+            n=n,
+            degree=degree,
+            max_entry=np.asarray(entry, float),
+            frobenius_norm=np.asarray(frobenius, float),
+            spectral_norm=np.asarray(spectral, float),
+            log_condition_number=np.log(np.asarray(self.condition_number, float)),
+            definite=self.definite,
+        )
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """What was not given, and what stands in its place."""
+        said = []
+        if self.degree is None:
+            said.append("d = n: no sparsity was given")
+        if self.max_entry is None:
+            said.append("the largest entry is as large as the spectral norm")
+        if self.frobenius_norm is None:
+            said.append("the Frobenius norm is as large as the other numbers allow")
+        if self.spectral_norm is None and (self.max_entry is not None or self.frobenius_norm is not None):
+            said.append("the spectral norm is as small as the other numbers allow")
+        if self.solution_norm is None:
+            said.append("||x|| (at ||A|| = ||b|| = 1) is at its worst: 1 for counts, kappa for the length's read-out")
+        return tuple(said)
+
+
+def _refuse(holds: Any, option: str, value: Any, rule: str) -> None:
+    if not np.all(holds):
+        shown = f"{float(np.asarray(value)):g}" if np.ndim(value) == 0 else f"{value}"
+        raise ValueError(f"{option} is {shown}: {rule}")

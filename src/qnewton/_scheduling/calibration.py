@@ -1,0 +1,244 @@
+"""Calibration: measure every classical candidate on this machine and fit its times."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+from jax import core
+from jaxtyping import Array, Float, Int, PyTree
+
+from .._core.operators import access_of
+from .._core.records import ClassicalWorkload, Encoding, Kind, Kinds, SystemEstimate
+from .._core.status import Refusal
+from .._hardware import (
+    ClassicalMachine,
+    describe_machine,
+    fit,
+    gemm_probe,
+    interleaved_seconds,
+    unformed_kernel,
+)
+from .._hardware.measure import at_once
+from .._pricing.price import forming
+from .._solvers import AbstractSolver
+from .candidates import check_candidate
+from .yardsticks import dense, layer
+
+DEFAULT_SIZES = (8, 32, 128, 384, 1024)
+# About a millisecond, beside which the start of a jitted function does not count.
+_LOOPED_FLOPS = 5_000_000
+
+
+def calibrate(
+    solvers: Sequence[AbstractSolver],
+    *,
+    dtype: str = "float32",
+    sizes: Sequence[int] = DEFAULT_SIZES,
+    repeats: int = 5,
+) -> ClassicalMachine:
+    """Measure how long the classical solvers among `solvers` take on this machine, inside a jitted function.
+
+    A solver that takes operators is measured on a dense matrix and on a layer's block that is not formed, or on the one
+    of them that it takes; beside such a solver, forming a block is measured as well, for those that need a matrix.
+
+    Args:
+        solvers: candidates; quantum ones are passed over.
+        dtype: of the systems, `float32` or `float64` (the latter needs jax's x64 mode).
+        sizes: rows of the measured systems, at least three different positive ones; predictions beyond the largest
+            extrapolate the operation count.
+        repeats: measurements of each, of which the median counts, relative to a matrix product before it.
+
+    Returns:
+        The frozen calibration. Takes about a second, most of it compilation.
+
+    Raises:
+        ValueError: if fewer than three sizes are given, one is not positive, or `dtype` is not available.
+    """
+    for solver in solvers:
+        check_candidate(solver)
+    if min(sizes, default=1) < 1:
+        raise ValueError(f"sizes is {tuple(sizes)}: a system has at least one row")
+    if len(set(sizes)) < 3:
+        raise ValueError(
+            f"sizes is {tuple(sizes)}: calibration fits three coefficients and needs three different sizes"
+        )
+    name = str(jnp.dtype(dtype))
+    if name not in ("float32", "float64"):
+        raise ValueError(f"dtype is {name}: systems are float32 or float64")
+    if name == "float64" and not jax.config.read("jax_enable_x64"):
+        raise ValueError("dtype float64 is not available: switch on jax's x64 mode, or calibrate for float32")
+    return _measure([_with_values(solver) for solver in solvers], name, sorted(set(sizes)), repeats)
+
+
+@at_once()
+def _with_values(solver: AbstractSolver) -> AbstractSolver:
+    """The solver with ones in the place of arrays that are being traced, as all are inside `lineax.linear_solve`.
+
+    Iterations are counted while they are measured, so the seconds of each depend on shapes alone.
+    """
+
+    def value(leaf: Any) -> Any:
+        return jnp.ones(leaf.shape, leaf.dtype) if isinstance(leaf, core.Tracer) else leaf
+
+    return jax.tree.map(value, solver)
+
+
+class _Once:
+    """`calibrate` at its default sizes, once per process: a program traces `Hybrid` many times.
+
+    Candidates are the same where they differ in nothing but the numbers in their arrays.
+    """
+
+    def __init__(self):
+        self._found: dict[Any, ClassicalMachine] = {}
+
+    def __call__(self, solvers: tuple[AbstractSolver, ...], dtype: str) -> ClassicalMachine:
+        leaves, structure = jax.tree.flatten(solvers)
+        key = structure, dtype, tuple((leaf.shape, str(leaf.dtype)) if eqx.is_array(leaf) else leaf for leaf in leaves)
+        if key not in self._found:
+            self._found[key] = calibrate(solvers, dtype=dtype)
+        return self._found[key]
+
+    def cache_clear(self) -> None:
+        """Forget what was measured."""
+        self._found.clear()
+
+
+calibrate_once = _Once()
+
+
+@at_once()
+def _measure(solvers: Sequence[AbstractSolver], dtype: str, sizes: Sequence[int], repeats: int) -> ClassicalMachine:
+    samples: dict[str, list[_Sample]] = {}
+    for solver in (one.measured_as for one in solvers):
+        workload = solver.workload(*_nominal(dense(1, dtype)))
+        if isinstance(workload, ClassicalWorkload) and workload.kernel not in samples:
+            samples.update(_of_solver(solver, dtype, sizes))
+    classical = [solver.capabilities.matrix_free for solver in solvers if not solver.capabilities.quantum]
+    # Blocks stay unformed only for a solver that leaves them so, and are then formed only for one that does not.
+    if any(solver.capabilities.matrix_free for solver in solvers) and not all(classical):
+        operators = [layer(n, dtype) for n in sizes]
+        samples["forming"] = [_Sample(_form, o, forming(_nominal(o)[0])) for o in operators]
+    everything = [sample for kernel in samples.values() for sample in kernel]
+    # All kernels and sizes take turns: on a shared machine minutes differ, and a slow one must not be one kernel's.
+    seconds, probe = interleaved_seconds([s.run for s in everything], gemm_probe(dtype), repeats, 0.3)
+    times = {id(sample): second for sample, second in zip(everything, seconds, strict=True)}
+    kernels = {
+        kernel: fit([s.workload for s in own], [s.n for s in own], [times[id(s)] / s.loops for s in own])
+        for kernel, own in samples.items()
+    }
+    return ClassicalMachine(
+        name=str(describe_machine()["processor"]),
+        dtype=dtype,
+        kernels=tuple(sorted(kernels.items())),
+        gemm_seconds=probe if everything else None,
+    )
+
+
+def _of_solver(solver: AbstractSolver, dtype: str, sizes: Sequence[int]) -> "dict[str, list[_Sample]]":
+    """The solver's kernel on matrices, and on operators that are not formed under a name of its own.
+
+    A product with the one and with the other differ in more than their counts, and no curve goes through both. What
+    takes only one of the two has one curve.
+    """
+    yardsticks = [dense, layer] if solver.capabilities.matrix_free else [dense]
+    found: dict[str, list[_Sample]] = {}
+    for yardstick in yardsticks:
+        if solver.refuses(yardstick(1, dtype)) == Refusal.NONE:
+            samples = []
+            for n in sizes:
+                operator = yardstick(n, dtype)
+                workload = solver.workload(*_nominal(operator))
+                assert isinstance(workload, ClassicalWorkload)
+                multiplied = solver.capabilities.matrix_free and yardstick is dense
+                samples.append(_Sample(functools.partial(_solve, solver), operator, workload, multiplied=multiplied))
+            kernel = samples[0].kernel
+            found[unformed_kernel(kernel) if found else kernel] = samples
+    return found
+
+
+def _nominal(operator: lx.AbstractLinearOperator) -> tuple[SystemEstimate, Encoding]:
+    # Costs but for the steps, which are measured, depend on the access and on n and the dtype alone.
+    like = operator.in_structure()
+    one = jnp.ones((), like.dtype)
+    estimate = SystemEstimate(
+        n=like.shape[0],
+        degree=jnp.asarray(like.shape[0]),
+        max_entry=one,
+        frobenius_norm=one,
+        spectral_norm=one,
+        log_condition_number=one,
+        definite=jnp.asarray(True),
+        presumed_definite=jnp.asarray(True),
+        matvecs=jnp.asarray(0),
+        access=access_of(operator),
+        formed=jnp.asarray(True),
+        formed_kinds=Kinds.all(Kind.EXACT),
+    )
+    return estimate, Encoding(condition_number=one, subnormalisation=one)
+
+
+_Run = Callable[[lx.AbstractLinearOperator, Float[Array, " n"]], tuple[Float[Array, " n"], Int[Array, ""]]]
+
+
+def _solve(
+    solver: AbstractSolver, operator: lx.AbstractLinearOperator, vector: Float[Array, " n"]
+) -> tuple[Float[Array, " n"], Int[Array, ""]]:
+    value, _, stats = solver.compute(solver.init(operator, {"verify": False}), vector, {})
+    return value, jnp.asarray(stats.get("num_steps", 0), jnp.int32)
+
+
+def _form(operator: lx.AbstractLinearOperator, vector: Float[Array, " n"]) -> tuple[Float[Array, " n"], Int[Array, ""]]:
+    # One row of the whole is read, so that the whole is computed.
+    matrix = jax.lax.optimization_barrier(operator.as_matrix())
+    return matrix[0], jnp.int32(0)
+
+
+class _Sample:
+    """One kernel on one operator, compiled.
+
+    Attributes:
+        n: rows.
+        kernel: of the workload.
+        loops: how often it happens in a call of `run`. Small systems finish in microseconds, below what dispatching a
+            jitted function costs.
+    """
+
+    def __init__(
+        self, run: _Run, operator: lx.AbstractLinearOperator, workload: ClassicalWorkload, *, multiplied: bool = False
+    ):
+        like = operator.in_structure()
+        self.n = like.shape[0]
+        self.kernel = workload.kernel
+        self._workload, self._steps = workload, 0.0
+        vector = jnp.asarray(np.random.default_rng(self.n + 1).standard_normal(self.n), like.dtype)
+        self.loops = loops = max(1, int(_LOOPED_FLOPS // max(float(workload.total_flops), 100.0)))
+        arrays, rest = eqx.partition(operator, eqx.is_array)
+
+        @jax.jit
+        def several(arrays: PyTree, vector: Float[Array, " n"]) -> PyTree:
+            def again(_: Any, carry: Any) -> Any:
+                # Depends on what came before, so that nothing is hoisted out of the loop. A matrix that is only
+                # multiplied by is left alone: its copy would take as long as some of the iterations.
+                zero = 0 * carry[0][0]
+                fresh = arrays if multiplied else jax.tree.map(lambda leaf: leaf + zero, arrays)
+                return run(eqx.combine(fresh, rest), vector + zero)
+
+            return jax.lax.fori_loop(0, loops, again, (vector, jnp.zeros((), jnp.int32)))
+
+        self._several = lambda: several(arrays, vector)
+
+    def run(self) -> Array:
+        """Do it, `loops` times."""
+        value, self._steps = self._several()
+        return value
+
+    @property
+    def workload(self) -> ClassicalWorkload:
+        """Of doing it once, with the steps that it took rather than those that it expected."""
+        return eqx.tree_at(lambda w: w.steps, self._workload, float(self._steps))

@@ -1,0 +1,406 @@
+"""The scheduler as a linear solver."""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+from jaxtyping import Array, Float, Int, PyTree
+
+from .._core.kinds import check_kind, check_kinds
+from .._core.operators import block_of
+from .._core.records import System, SystemEstimate
+from .._core.status import Refusal, Verdict
+from .._core.trees import ravel, unravel
+from .._estimation import AbstractEstimator, Automatic
+from .._hardware import ClassicalMachine, QuantumMachine
+from .._pricing.assumptions import AbstractAssumptions, paper
+from .._pricing.policies import AbstractPolicy, Fastest, Turn
+from .._pricing.price import price
+from .._solvers import LU, QLSA, AbstractSolver, Cholesky
+from .._solvers.flat import dtype_of, without_tags
+from .._solvers.verified import verifies
+from .calibration import calibrate_once
+from .candidates import check_candidate
+from .plan import Executed, Plan, make_plan
+from .union import StateUnion
+
+
+def _listed(solvers: Any) -> tuple[Any, ...]:
+    if not isinstance(solvers, Iterable):
+        raise TypeError(f"Hybrid takes a list of candidates and got one {type(solvers).__name__}: write Hybrid([...])")
+    return (solvers,) if isinstance(solvers, str) else tuple(solvers)
+
+
+def _sets(assumptions: Any) -> tuple[Any, ...]:
+    check_kinds(assumptions, AbstractAssumptions, "Hybrid: assumptions", "paper()")
+    return tuple(assumptions)
+
+
+class HybridState(eqx.Module):
+    """A plan, and the factorisation of the candidate that it chose; or the operator, where that was not formed.
+
+    Attributes:
+        plan: for the system.
+        slots: the chosen candidate's state, in the arrays of the union; empty where there is an operator.
+        operator: that the chosen candidate sets up and solves in `compute`, since it was not formed or since there is
+            to be one solve; None for a matrix that is factorised.
+        verify: whether the chosen candidate verifies its residual.
+    """
+
+    plan: Plan
+    slots: tuple[Array, ...]
+    operator: lx.AbstractLinearOperator | None
+    in_structure: Any = eqx.field(static=True)
+    out_structure: Any = eqx.field(static=True)
+    symmetric: bool = eqx.field(static=True)
+    transposed: bool = eqx.field(static=True)
+    verify: bool = eqx.field(static=True, default=True)
+
+
+class Hybrid(lx.AbstractLinearSolver[HybridState]):
+    """Gives each system to the candidate that is predicted to finish it soonest.
+
+    A `lineax.AbstractLinearSolver`, so `lineax.linear_solve(operator, vector, solver=Hybrid())` schedules one system;
+    the solution's `stats["plan"]` is its `Plan`. The choice is traced: one branch of a `lax.switch` runs, and nothing
+    recompiles when the choice changes. Do not `vmap` it: a batched switch runs every branch.
+
+    A curvature block (`core.operators.AbstractCurvatureOperator`, alone or `Shifted`) stays unformed if a candidate is
+    `matrix_free` and the estimator does without the matrix: the chosen branch alone forms it, and only if its candidate
+    needs it, for which that candidate was charged. Candidates then set up in `compute`, as often as that is called. One
+    that needs a structure which the operator does not have is infeasible (`Plan.refusal`). Everything else, `QLSA`'s
+    stand-in included, is formed once.
+
+    Mark the operator with `lineax.symmetric_tag` or `lineax.positive_semidefinite_tag` where it has that property. The
+    linear-solve option `eigenvalue_floor` (scalar) states a proven lower bound on the smallest eigenvalue; `estimate`
+    (a `SystemEstimate`) is taken for the system's, and the estimator not asked; `turn` (a `Turn`) is the system's place
+    in a training, by default a first solve that is all there is; `verify` (default True) has the chosen candidate
+    compare its residual with what it claims (`solvers.verified`), which takes one product.
+
+    Attributes:
+        solvers: the candidates; ties go to the first.
+        estimator: finds the condition number that quantum costs depend on.
+        classical: calibration of the machine that runs classical candidates. None: measured on this machine when first
+            traced, which takes a second or two for every kernel (`qnewton.calibrate` does it beforehand).
+        quantum: the machine that quantum candidates are charged on; sets that correct errors need its profile.
+        assumptions: what a quantum solve is charged for; the first set acts, the others are recorded.
+        policy: how predictions become a choice.
+        solves: right-hand sides that one set-up of a system serves, at least 1: a candidate is charged for its
+            factorisation, and for forming the block, by as much less.
+        second: another estimator, whose numbers are recorded (`Plan.second`) and decide nothing: the true condition
+            number, say, beside a bound that acts. It costs what it costs in every step. None: there is none.
+    """
+
+    solvers: tuple[AbstractSolver, ...] = eqx.field(converter=_listed, default=(Cholesky(fallback=True), LU(), QLSA()))
+    estimator: AbstractEstimator = Automatic()
+    classical: ClassicalMachine | None = None
+    quantum: QuantumMachine = QuantumMachine()
+    assumptions: tuple[AbstractAssumptions, ...] = eqx.field(converter=_sets, default=(paper(),))
+    policy: AbstractPolicy = Fastest()
+    solves: int = eqx.field(static=True, default=1)
+    second: AbstractEstimator | None = None
+
+    def __check_init__(self):
+        if not (isinstance(self.solves, int) and self.solves >= 1):
+            raise ValueError(
+                f"solves is {self.solves}: right-hand sides that one set-up serves, an integer of at least 1"
+            )
+        check_kind(self.estimator, AbstractEstimator, "Hybrid: estimator", "Automatic()")
+        check_kind(self.policy, AbstractPolicy, "Hybrid: policy", "Fastest()")
+        check_kind(self.quantum, QuantumMachine, "Hybrid: quantum", "QuantumMachine(gate_time_s=50e-9)")
+        check_kind(self.classical, (ClassicalMachine, type(None)), "Hybrid: classical", "calibrate(solvers), or None")
+        check_kind(self.second, (AbstractEstimator, type(None)), "Hybrid: second", "Exact(), or None")
+        if not self.solvers:
+            raise ValueError("Hybrid got no candidates: pass at least one solver, e.g. Hybrid([LU(), QLSA()])")
+        if not self.assumptions:
+            raise ValueError("Hybrid got no assumption set: pass at least one, e.g. assumptions=[paper()]")
+        for solver in self.solvers:
+            check_candidate(solver)
+        for what, names in (("solver", self.names), ("assumption set", tuple(a.name for a in self.assumptions))):
+            if len(set(names)) < len(names):
+                raise ValueError(f"Hybrid got the same {what} twice: {', '.join(names)}. Records tell them by name")
+        for name, prior in zip(self.names, self._priors, strict=True):
+            if not 0 < prior <= 1:
+                raise ValueError(f"the prior of {name} is {prior}: a share of iterations, which must lie in (0, 1]")
+        for assumed in self.assumptions:
+            assumed.check(self.quantum)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The candidates' names, in the order of a plan's columns."""
+        return tuple(solver.name for solver in self.solvers)
+
+    def keeps_unformed(self, *, floor: bool) -> bool:
+        """Whether a symmetric block is best handed over as an operator.
+
+        Args:
+            floor: whether the system has an eigenvalue floor.
+        """
+        estimators = [self.estimator] if self.second is None else [self.estimator, self.second]
+        needed = any(estimator.needs_matrix(floor=floor) for estimator in estimators)
+        return any(solver.capabilities.matrix_free for solver in self.solvers) and not needed
+
+    def never_forms(self, *, floor: bool) -> bool:
+        """Whether no candidate needs a matrix either, so that blocks may be larger than memory."""
+        return self.keeps_unformed(floor=floor) and all(solver.capabilities.matrix_free for solver in self.solvers)
+
+    def first_turn(self, share: float, dtype: jnp.dtype) -> Turn:
+        """A block's place in the first step.
+
+        Args:
+            share: of the step's rows that are the block's.
+            dtype: of the systems.
+        """
+        return self._turn(self._priors, share, dtype)
+
+    @property
+    def iterates(self) -> bool:
+        """Whether a candidate's cost depends on iterations, which observed counts correct from step to step."""
+        return any(solver.capabilities.iterative for solver in self.solvers)
+
+    def observed(
+        self, factors: Float[Array, " candidates"], plan: Plan, iterations: Int[Array, ""]
+    ) -> Float[Array, " candidates"]:
+        """The next turn's `Turn.factors`, by the iterations that the acting choice took on this one.
+
+        Counts only, never seconds: a run decides the same on a busy machine. The new factor is the geometric mean of
+        the last one and of the one that would have been right, within a hundredfold; the latter alone in the place of
+        a prior that nothing was known about.
+
+        Args:
+            factors: of this turn.
+            plan: of this turn.
+            iterations: as the solver reports them; 0 of one that does not iterate.
+        """
+        choice = plan.choice[0]
+        expected = plan.expected_steps[choice]
+        seen = (iterations > 0) & (expected > 0) & (plan.verdict[0] != Verdict.NOBODY)
+        right = jnp.where(seen, iterations, 1).astype(factors.dtype) / jnp.where(seen, expected, 1)
+        priors = jnp.asarray(self._priors, factors.dtype)[choice]
+        guessed = (priors < 1) & (factors[choice] == priors)
+        return factors.at[choice].multiply(jnp.where(guessed, right, jnp.sqrt(right))).clip(1e-2, 1e2)
+
+    def plan(self, system: System, estimate: SystemEstimate | None = None, turn: Turn | None = None) -> Plan:
+        """Estimate a system, predict every candidate and choose, without solving.
+
+        Args:
+            system: to plan for.
+            estimate: of it, where there is one already.
+            turn: its place in a training; None: a first solve that is all there is.
+
+        Raises:
+            ValueError: if the classical machine was calibrated for another dtype, or the policy does not fit the
+                candidates.
+        """
+        dtype = str(system.like.dtype)
+        classical = calibrate_once(self.solvers, dtype) if self.classical is None else self.classical
+        if classical.dtype != dtype:
+            raise ValueError(
+                f"the system is {dtype} and the classical machine was calibrated for {classical.dtype}: calibrate with "
+                f"qnewton.calibrate(solvers, dtype={dtype!r})"
+            )
+        estimate = self.estimator(system) if estimate is None else estimate
+        # Of a system that nobody comes back to, what a prior hopes for would never be put right.
+        turn = self._turn([1.0] * len(self.solvers), 1.0, system.like.dtype) if turn is None else turn
+        offers = price(
+            estimate,
+            self.solvers,
+            self.assumptions,
+            classical,
+            self.quantum,
+            refusals=[self._refusal(i, system) for i in range(len(self.solvers))],
+            formed=system.is_formed,
+            factors=turn.factors,
+            solves=self.solves,
+        )
+        second = None if self.second is None else self.second(system)
+        return make_plan(estimate, offers, self.policy, turn, second)
+
+    def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> HybridState:
+        """Plan the system and factorise it with the chosen candidate.
+
+        Args:
+            operator: the system.
+            options: `eigenvalue_floor`, `estimate` and `turn`, what is known of the system and its place in a training;
+                `once`, that there will be one right-hand side, so that `compute` sets up and solves together: a state
+                that fits every candidate costs copies of the matrix, which show below a thousand rows.
+        """
+        if operator.in_size() != operator.out_size():
+            raise ValueError(
+                f"Hybrid solves square systems, got an operator of shape ({operator.out_size()}, {operator.in_size()})"
+            )
+        if jnp.issubdtype(dtype_of(operator), jnp.complexfloating):
+            raise ValueError(
+                f"Hybrid solves real systems, got {dtype_of(operator)}: use LU, or Cholesky, Eigh, CG or MINRES for a "
+                "definite one"
+            )
+        symmetric = lx.is_symmetric(operator) or lx.is_positive_semidefinite(operator)
+        floor = options.get("eigenvalue_floor")
+        if floor is not None and not symmetric:
+            raise ValueError(
+                "Hybrid got an eigenvalue_floor for an operator that is not known to be symmetric: tag the operator "
+                "with lineax.symmetric_tag, or leave the option away"
+            )
+        structures, verify = (operator.in_structure(), operator.out_structure()), verifies(options)
+        known = {"estimate": options.get("estimate"), "turn": options.get("turn")}
+        if block_of(operator) is not None and self.keeps_unformed(floor=floor is not None):
+            bare = without_tags(operator)
+            plan = self.plan(System.over(bare, symmetric=True, eigenvalue_floor=floor), **known)
+            return HybridState(plan, (), bare, *structures, True, False, verify)
+        matrix = operator.as_matrix()
+        system = System.of(matrix, symmetric=symmetric, eigenvalue_floor=floor)
+        plan = self.plan(system, **known)
+        if options.get("once", False):
+            return HybridState(plan, (), system.operator, *structures, symmetric, False, verify)
+        union = self._union(matrix, symmetric, plan.estimate, verify)
+        branches = [
+            lambda m, e, i=i: union.pack(i, self._init(i, m, symmetric, e, verify)) for i in range(len(self.solvers))
+        ]
+        slots = _switch(plan.choice[0], branches, matrix, plan.estimate)
+        return HybridState(plan, slots, None, *structures, symmetric, False, verify)
+
+    def compute(
+        self, state: HybridState, vector: PyTree[Array], options: dict[str, Any]
+    ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
+        """Solve with the stored factorisation, or set up and solve where the operator was not formed.
+
+        Returns:
+            The solution, NaN where no candidate could take the system; how it went; and `plan`; `num_steps` of an
+            iterative candidate, 0 of any other; and `executed`, what an emulated candidate's circuits did.
+        """
+        flat = ravel(jax.tree.leaves(vector))
+        if state.operator is not None:
+            # Closed over: an operator of functions that are being traced cannot be an operand of the switch.
+            branches = [
+                partial(self._solve_once, i, state.operator, state.symmetric, state.plan.estimate, state.verify)
+                for i in range(len(self.solvers))
+            ]
+            value, result, steps, executed = _switch(state.plan.choice[0], branches, flat)
+        else:
+            matrix = jax.ShapeDtypeStruct((flat.size, flat.size), flat.dtype)
+            union = self._union(matrix, state.symmetric, state.plan.estimate, state.verify)
+
+            def solve(i: int, slots: Sequence[Array], b: Float[Array, " n"]) -> _Solved:
+                inner, inner_options = union.unpack(i, slots), {}
+                if inner is None:
+                    return _not_solved(b)
+                if state.transposed:
+                    inner, inner_options = self.solvers[i].transpose(inner, inner_options)
+                return _solved(*self.solvers[i].compute(inner, b, inner_options))
+
+            branches = [lambda slots, b, i=i: solve(i, slots, b) for i in range(len(self.solvers))]
+            value, result, steps, executed = _switch(state.plan.choice[0], branches, state.slots, flat)
+        # No candidate could take it: say so by NaN rather than pass off whatever the first one returned.
+        nobody = state.plan.verdict[0] == Verdict.NOBODY
+        value = jnp.where(nobody, jnp.nan, value)
+        result = lx.RESULTS.where(nobody & (result == lx.RESULTS.successful), lx.RESULTS.singular, result)
+        leaves, structure = jax.tree.flatten(state.in_structure)
+        stats = {"plan": state.plan, "num_steps": steps, "executed": executed}
+        return jax.tree.unflatten(structure, unravel(value, leaves)), result, stats
+
+    def transpose(self, state: HybridState, options: dict[str, Any]) -> tuple[HybridState, dict[str, Any]]:
+        if state.operator is not None and not state.symmetric:
+            raise ValueError("Hybrid got the option `once` for an unsymmetric operator, which keeps no transpose")
+        # The transpose maps the other way, so its solutions have the structure of the vectors.
+        ends = state.out_structure, state.in_structure
+        return HybridState(
+            state.plan, state.slots, state.operator, *ends, state.symmetric, not state.transposed, state.verify
+        ), options
+
+    def conj(self, state: HybridState, options: dict[str, Any]) -> tuple[HybridState, dict[str, Any]]:
+        return state, options
+
+    def assume_full_rank(self) -> bool:
+        return True
+
+    def _turn(self, factors: Sequence[float], share: float, dtype: jnp.dtype) -> Turn:
+        return Turn.first(len(self.assumptions), factors, share, dtype)
+
+    @property
+    def _priors(self) -> tuple[float, ...]:
+        return tuple(solver.prior for solver in self.solvers)
+
+    def _refusal(self, i: int, system: System) -> Refusal:
+        if self.solvers[i].capabilities.needs_symmetric and not system.symmetric:
+            return Refusal.NOT_SYMMETRIC
+        return self.solvers[i].refuses(system.operator)
+
+    def _tag(self, i: int, symmetric: bool) -> object:
+        # Tags are static and the choice is not: each branch claims what its solver needs, and the plan admits a solver
+        # that needs definiteness only where the estimate found it, and one that needs symmetry only where it is.
+        needs = self.solvers[i].capabilities
+        if needs.needs_definite:
+            return lx.positive_semidefinite_tag
+        return lx.symmetric_tag if symmetric or needs.needs_symmetric else ()
+
+    def _init(
+        self, i: int, matrix: Float[Array, "n n"], symmetric: bool, estimate: SystemEstimate, verify: bool
+    ) -> Any:
+        """State of a candidate for a matrix; None where it would not know what to do with one."""
+        operator = lx.MatrixLinearOperator(matrix, self._tag(i, symmetric))
+        if self.solvers[i].refuses(operator):
+            return None
+        # Emulated circuits are built for the numbers that are estimated, not for those that are true.
+        return self.solvers[i].init(operator, {"estimate": estimate, "verify": verify})
+
+    def _solve_once(
+        self,
+        i: int,
+        operator: lx.AbstractLinearOperator,
+        symmetric: bool,
+        estimate: SystemEstimate,
+        verify: bool,
+        vector: Float[Array, " n"],
+    ) -> "_Solved":
+        solver, tag = self.solvers[i], self._tag(i, symmetric)
+        if solver.refuses(operator):
+            return _not_solved(vector)
+        if solver.capabilities.matrix_free and not isinstance(operator, lx.MatrixLinearOperator):
+            tagged = lx.TaggedLinearOperator(operator, tag)
+        else:
+            tagged = lx.MatrixLinearOperator(operator.as_matrix(), tag)
+        return _solved(*solver.compute(solver.init(tagged, {"estimate": estimate, "verify": verify}), vector, {}))
+
+    def _union(
+        self,
+        matrix: jax.ShapeDtypeStruct | Float[Array, "n n"],
+        symmetric: bool,
+        estimate: SystemEstimate,
+        verify: bool,
+    ) -> StateUnion:
+        like = jax.ShapeDtypeStruct(matrix.shape, matrix.dtype)
+        return StateUnion(
+            [
+                eqx.filter_eval_shape(lambda m, e, i=i: self._init(i, m, symmetric, e, verify), like, estimate)
+                for i in range(len(self.solvers))
+            ]
+        )
+
+
+def scheduler_in(solver: lx.AbstractLinearSolver) -> Hybrid | None:
+    """The solver where it is a scheduler, which wants to know a system's place in the training; else None."""
+    return solver if isinstance(solver, Hybrid) else None
+
+
+_Solved = tuple[Float[Array, " n"], lx.RESULTS, Int[Array, ""], Executed]
+
+
+def _solved(value: Float[Array, " n"], result: lx.RESULTS, stats: dict[str, Any]) -> _Solved:
+    executed = Executed(
+        queries=jnp.asarray(stats.get("queries", 0.0), value.dtype),
+        success_probability=jnp.asarray(stats.get("success_probability", 1.0), value.dtype),
+        outcome=jnp.asarray(stats.get("outcome", 0), jnp.int32),
+    )
+    return value, result, jnp.asarray(stats.get("num_steps", 0), jnp.int32), executed
+
+
+def _not_solved(vector: Float[Array, " n"]) -> _Solved:
+    """What a candidate that cannot even be set up returns: the plan never chooses it over one that can."""
+    return _solved(jnp.full_like(vector, jnp.nan), lx.RESULTS.breakdown, {})
+
+
+def _switch(index: Array, branches: list, *operands: Any) -> Any:
+    return branches[0](*operands) if len(branches) == 1 else jax.lax.switch(index, branches, *operands)

@@ -1,0 +1,167 @@
+"""Which worker takes which job, and how far that can be from the shortest schedule there is."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..._core.suggest import unknown
+from .bound import lower_bound
+from .exact import exact
+from .heuristic import heuristic, refine
+from .problem import Problem, finish_of, listed
+
+EXACT_UP_TO = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """Who does what, when it ends, and what no schedule could beat. All seconds are predicted.
+
+    Attributes:
+        problem: what was scheduled.
+        assignment: `[jobs]`, position of the worker that takes each job.
+        order: per worker its jobs, in the order in which it takes them: the shortest first, so that least is lost when
+            a worker vanishes.
+        finish_s: `[workers]`, when each is done; 0 of one without jobs.
+        lower_bound_s: no schedule is shorter.
+        notes: what is out of the ordinary, in words.
+    """
+
+    problem: Problem
+    assignment: np.ndarray
+    order: tuple[tuple[int, ...], ...]
+    finish_s: np.ndarray
+    lower_bound_s: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def makespan_s(self) -> float:
+        """When the last worker is done."""
+        return float(self.finish_s.max(initial=0.0))
+
+    @property
+    def gap(self) -> float:
+        """Makespan over lower bound, less 1: no schedule is shorter by more than this."""
+        return self.makespan_s / self.lower_bound_s - 1 if self.lower_bound_s > 0 else 0.0
+
+    @property
+    def starts_s(self) -> np.ndarray:
+        """`[jobs]`, when each begins."""
+        starts = np.zeros(len(self.assignment))
+        for worker, mine in enumerate(self.order):
+            taken = self.problem.seconds[list(mine), worker]
+            starts[list(mine)] = self.problem.ready_s[worker] + np.concatenate([[0.0], np.cumsum(taken)])[: len(mine)]
+        return starts
+
+
+def schedule(
+    problem: Problem, *, tolerance: float = 0.01, exact_up_to: int = EXACT_UP_TO, time_limit_s: float = 10.0
+) -> Schedule:
+    """A schedule within `tolerance` of the shortest where that can be found, with a proven gap in any case.
+
+    The heuristic first, then the bound. Where they lie further apart than asked, a few jobs go to the mixed-integer
+    programme and many to iterated local search.
+
+    Args:
+        problem: the jobs and the workers.
+        tolerance: gap that is good enough, at least 0.
+        exact_up_to: jobs that are given to the mixed-integer programme; with 0 nothing depends on the clock.
+        time_limit_s: of that programme.
+
+    Raises:
+        ValueError: for a tolerance or a time limit out of range.
+    """
+    if not 0 <= tolerance < float("inf"):
+        raise ValueError(f"tolerance is {tolerance}: it is a relative gap, finite and at least 0, e.g. 0.01")
+    if not time_limit_s > 0:
+        raise ValueError(f"time_limit_s is {time_limit_s}: it must be positive")
+    if not problem.jobs:
+        return _schedule(problem, np.zeros(0, int), 0.0)
+    assignment = heuristic(problem)
+    makespan = _makespan(problem, assignment)
+    bound = lower_bound(problem, makespan) if makespan > 0 else 0.0
+    if makespan > bound * (1 + tolerance):
+        if len(problem.jobs) <= exact_up_to:
+            solved = exact(problem, makespan, tolerance, time_limit_s)
+            bound = max(bound, min(solved.bound_s, makespan))
+            if solved.assignment is not None and _makespan(problem, solved.assignment) < makespan:
+                assignment = solved.assignment
+        else:
+            assignment = refine(problem, assignment, bound * (1 + tolerance))
+    return _schedule(problem, assignment, bound)
+
+
+def reschedule(
+    previous: Schedule, vanished: Collection[str], *, at_s: float = 0.0, tolerance: float = 0.01
+) -> Schedule:
+    """What remains, on the workers that remain, after some have vanished.
+
+    Jobs that were done by then stay done, and those that a remaining worker is at stay with it. Everything else, what
+    the vanished were at included, is scheduled anew.
+
+    Args:
+        previous: the schedule that was being carried out.
+        vanished: names of workers.
+        at_s: when they vanished, in seconds from the start of `previous`.
+        tolerance: as in `schedule`.
+
+    Returns:
+        A schedule of all jobs on all workers, in seconds from the start of `previous`; its notes say who vanished and
+        how many jobs were lost.
+
+    Raises:
+        ValueError: for an unknown name, if nobody is left, or if nobody who is left can take a job.
+    """
+    problem = previous.problem
+    for name in vanished:
+        if name not in problem.workers:
+            raise ValueError(unknown("worker", name, problem.workers))
+    gone = np.asarray([name in vanished for name in problem.workers])
+    if gone.all():
+        raise ValueError(f"all workers have vanished ({', '.join(problem.workers)}): nobody is left to reschedule on")
+    starts = previous.starts_s
+    worker = previous.assignment
+    rows = np.arange(len(worker))
+    ends = starts + problem.seconds[rows, worker]
+    kept = (ends <= at_s) | ((starts < at_s) & ~gone[worker])
+    ready = np.maximum(problem.ready_s, at_s)
+    np.maximum.at(ready, worker[kept], ends[kept])
+    open_jobs, left = np.flatnonzero(~kept), np.flatnonzero(~gone)
+    rest = schedule(
+        Problem.of(
+            problem.seconds[np.ix_(open_jobs, left)],
+            ready[left],
+            jobs=[problem.jobs[j] for j in open_jobs],
+            workers=[problem.workers[i] for i in left],
+        ),
+        tolerance=tolerance,
+    )
+    assignment = worker.copy()
+    assignment[open_jobs] = left[rest.assignment]
+    finish = np.zeros(len(gone))
+    np.maximum.at(finish, worker[kept], ends[kept])
+    finish[left] = np.maximum(finish[left], rest.finish_s)
+    anew = {int(i): [int(open_jobs[k]) for k in mine] for i, mine in zip(left, rest.order, strict=True)}
+    order = tuple((*(j for j in mine if kept[j]), *anew.get(i, [])) for i, mine in enumerate(previous.order))
+    lost = np.flatnonzero(gone[worker] & ~kept)
+    note = (
+        f"{listed(problem.workers, np.flatnonzero(gone))} vanished after {at_s:g} s with {len(lost)} jobs to do: "
+        f"{len(open_jobs)} jobs were scheduled anew on {', '.join(rest.problem.workers)}"
+    )
+    bound = max(rest.lower_bound_s, float(finish[gone].max(initial=0.0)), float(ends[kept].max(initial=0.0)))
+    return Schedule(problem, assignment, order, finish, bound, (*previous.notes, note))
+
+
+def _makespan(problem: Problem, assignment: np.ndarray) -> float:
+    return float(finish_of(problem, assignment).max())
+
+
+def _schedule(problem: Problem, assignment: np.ndarray, bound: float) -> Schedule:
+    taken = problem.seconds[np.arange(len(assignment)), assignment]
+    shortest_first = np.argsort(taken, kind="stable")
+    order = tuple(
+        tuple(int(j) for j in shortest_first if assignment[j] == worker) for worker in range(len(problem.workers))
+    )
+    finish = finish_of(problem, assignment)
+    return Schedule(problem, assignment, order, finish, min(bound, float(finish.max(initial=0.0))))

@@ -1,0 +1,132 @@
+"""The interface of a solver: a lineax solver that also states its workload."""
+
+import abc
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeGuard
+
+import lineax as lx
+from jaxtyping import Array, PyTree
+
+from .._core.records import Encoding, QuantumWorkload, SystemEstimate, Workload
+from .._core.status import Refusal
+from .capabilities import Capabilities
+
+if TYPE_CHECKING:
+    # What pyright takes an abstract class attribute for, which a property may fill as well.
+    from typing import ClassVar as AbstractClassVar
+else:
+    from equinox import AbstractClassVar
+
+
+class AbstractSolver(lx.AbstractLinearSolver):
+    """A `lineax.AbstractLinearSolver` that a scheduler can weigh.
+
+    Its result is `RESULTS.successful` only where the true residual is what it claims (`solvers.verified`); the
+    linear-solve option `verify=False` leaves that, and the product it takes, to the caller.
+
+    Attributes:
+        capabilities: what the solver is and what it needs; a class attribute, or a property where it depends on fields.
+        name: how records and reports call this solver, e.g. `LU` or `QLSA(jennings2023v1)`.
+        fidelity: None for a classical solver; of a quantum one where its numbers come from. `model`: a classical solve
+            stands in for the state. `emulated`: the circuit's exact state, and its read-out. `circuit`: a circuit that
+            ran on a simulator or a device.
+        prior: share of its iterations, in (0, 1], that is expected before any was observed; see
+            `AbstractPreconditioner.prior`.
+    """
+
+    capabilities: AbstractClassVar[Capabilities]
+    name: AbstractClassVar[str]
+    fidelity: ClassVar[str | None] = None
+    prior: ClassVar[float] = 1.0
+
+    @property
+    def runs_as(self) -> str:
+        """The name of what produces the numbers; another solver's where that one stands in for this one."""
+        return self.name
+
+    @property
+    def measured_as(self) -> "AbstractSolver":
+        """The solver whose kernel a calibration measures; another one where that does this one's work."""
+        return self
+
+    def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
+        """What the solver misses in this operator, as far as its structure tells; `init` would raise then."""
+        return Refusal.NONE
+
+    @abc.abstractmethod
+    def workload(self, estimate: SystemEstimate, encoding: Encoding) -> Workload:
+        """What solving such a system once takes.
+
+        Args:
+            estimate: the system's numbers.
+            encoding: condition number and subnormalisation of its block encoding; classical solvers ignore it.
+        """
+
+
+class AbstractDelegate(AbstractSolver):
+    """A solver whose numbers another lineax solver produces."""
+
+    @property
+    @abc.abstractmethod
+    def inner(self) -> lx.AbstractLinearSolver:
+        """The solver that runs."""
+
+    def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> Any:
+        return self.inner.init(operator, options)
+
+    def compute(
+        self, state: Any, vector: PyTree[Array], options: dict[str, Any]
+    ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
+        return self.inner.compute(state, vector, options)
+
+    def transpose(self, state: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return self.inner.transpose(state, options)
+
+    def conj(self, state: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return self.inner.conj(state, options)
+
+    def assume_full_rank(self) -> bool:
+        return self.inner.assume_full_rank()
+
+
+class AbstractQuantumSolver(AbstractSolver):
+    """A quantum linear solver: an assumption set asks it for its count, and decides encoding and precision.
+
+    Attributes:
+        asked_precision: error of the step that is asked for, 2-norm and relative, in (0, 1).
+        known_norm: `||x||` for `||A|| = ||b|| = 1`; None where it is not known.
+        counts_sparse_access: whether a query is one of the oracles of sparse access, and not of any block encoding.
+    """
+
+    asked_precision: AbstractClassVar[float]
+    known_norm: AbstractClassVar[float | None]
+    counts_sparse_access: AbstractClassVar[bool]
+
+    @abc.abstractmethod
+    def count(self, encoding: Encoding, precision: Any) -> QuantumWorkload:
+        """What one solve takes whose state may err by `precision`, in the 2-norm."""
+
+    def built_for(self, estimate: SystemEstimate) -> Any:
+        """The numbers that its circuit is built for, and that it is hence charged at (`encoding.Numbers`)."""
+        return estimate
+
+    def workload(self, estimate: SystemEstimate, encoding: Encoding) -> QuantumWorkload:
+        """The count at `asked_precision`, all of it the solver's own."""
+        return self.count(encoding, self.asked_precision)
+
+
+class Charged(Protocol):
+    """What an assumption set reads of a quantum candidate; the fields are those of `AbstractQuantumSolver`."""
+
+    @property
+    def asked_precision(self) -> float: ...
+    @property
+    def known_norm(self) -> float | None: ...
+    @property
+    def counts_sparse_access(self) -> bool: ...
+    def count(self, encoding: Encoding, precision: Any) -> QuantumWorkload: ...
+    def built_for(self, estimate: SystemEstimate) -> Any: ...
+
+
+def is_charged(solver: Any) -> TypeGuard[Charged]:
+    """Whether a solver is charged by its count of queries, as its capabilities say."""
+    return solver.capabilities.quantum

@@ -1,0 +1,153 @@
+"""Cholesky factorisation."""
+
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+from jax.scipy.linalg import cho_solve
+from jaxtyping import Array, Float, Inexact, PyTree
+
+from .._core.operators import AbstractCurvatureOperator, Shifted
+from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
+from .base import AbstractSolver
+from .capabilities import Capabilities
+from .direct import dense_workload
+from .flat import Structure, check_dense, flatten, split_shift, without_tags
+from .verified import Check, at_scale, near_one, verifies
+
+
+class CholeskyState(eqx.Module):
+    """A factor, or a block that is formed, factored and freed where the vector is known.
+
+    Attributes:
+        factor: lower triangular `[n, n]`; None where the block was not formed.
+        check: what judges a solution, and solves the system by LU where the factorisation broke down.
+        like: structure of the solution.
+    """
+
+    factor: Inexact[Array, "n n"] | None
+    check: Check
+    like: Structure = eqx.field(static=True)
+
+
+class Cholesky(AbstractSolver):
+    """Cholesky factorisation, for positive definite matrices, real or Hermitian; half the operations of LU.
+
+    A matrix that is not positive definite gives NaN and `RESULTS.singular`. So does, with a value, one that is
+    numerically singular, or whose triangles differ, of which only the upper one is factored (see `solvers.verified`);
+    `stats["residual"]` is the relative residual.
+
+    Of a curvature block that was not formed only the upper triangle is, in `compute`; triangle and factor are gone when
+    it returns.
+
+    Attributes:
+        fallback: whether a matrix on which the factorisation breaks down is solved by LU instead. A scheduler may then
+            also hand over one whose condition number is so large that rounding might have made it indefinite. Blocks
+            that are not formed have none, since of them only a triangle is.
+    """
+
+    fallback: bool = eqx.field(static=True, default=False)
+    name: ClassVar[str] = "Cholesky"
+
+    def __check_init__(self):
+        if not isinstance(self.fallback, bool):
+            raise TypeError(f"fallback is {self.fallback!r}: True lets LU solve what breaks down, else False")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        # Of a single layer's block that is not formed it forms the triangle that it needs itself.
+        return Capabilities(
+            needs_matrix=False, needs_symmetric=True, needs_definite=True, notices_indefinite=self.fallback
+        )
+
+    def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
+        """`1/3 n^3` operations for the factor and `2 n^2` for the two substitutions (Golub and Van Loan, 4.2)."""
+        return cholesky_workload(estimate.n, estimate.max_entry.dtype.itemsize)
+
+    def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> CholeskyState:
+        """Factor the matrix.
+
+        Raises:
+            ValueError: if the operator is not square, not tagged as positive semidefinite, or of a float type without
+                factorisations.
+        """
+        check_dense(operator, self.name)
+        if not lx.is_positive_semidefinite(operator):
+            raise ValueError(
+                "Cholesky may only be used for operators that are known to be positive or negative definite, and takes "
+                "the positive ones: tag the operator with lineax.positive_semidefinite_tag, or use LU"
+            )
+        like, wanted = Structure.of(operator.in_structure()), verifies(options)
+        if _is_block(operator):
+            return CholeskyState(None, Check(operator=operator, wanted=wanted), like)
+        matrix = operator.as_matrix()
+        return CholeskyState(_factor(matrix), Check(matrix if wanted or self.fallback else None, wanted=wanted), like)
+
+    def compute(
+        self, state: CholeskyState, vector: PyTree[Array], options: dict[str, Any]
+    ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
+        (b, exponent), size = near_one(flatten(vector), state.check.wanted), None
+        if state.factor is not None:
+            x = cho_solve((state.factor, True), b)
+            if self.fallback:
+                matrix, broke = state.check.matrix, jnp.isnan(state.factor[-1, -1].real)
+                assert matrix is not None
+                # Transposed, which a symmetric matrix may be, it lies as LAPACK wants it. Else XLA lays it out anew,
+                # and where this is a branch of a scheduler's switch, outside the condition: on every solve.
+                turned = matrix if jnp.iscomplexobj(matrix) else matrix.T
+                x = jax.lax.cond(broke, lambda: jnp.linalg.solve(turned, b), lambda: x)
+        else:
+            assert state.check.operator is not None
+            base, shift = split_shift(state.check.operator)
+            assert isinstance(base, AbstractCurvatureOperator)
+            x, size = _solve_shifted(base, shift, b, state.check.wanted)
+        failed = jnp.any(jnp.isnan(x)) & jnp.all(jnp.isfinite(b))
+        result, stats = state.check(x, b, lx.RESULTS.where(failed, lx.RESULTS.singular, lx.RESULTS.successful), size)
+        value, result = at_scale(x, exponent, result)
+        return state.like.unflatten(value), result, stats
+
+    def transpose(self, state: CholeskyState, options: dict[str, Any]) -> tuple[CholeskyState, dict[str, Any]]:
+        # Of a Hermitian matrix that is the conjugate.
+        return self.conj(state, options)
+
+    def conj(self, state: CholeskyState, options: dict[str, Any]) -> tuple[CholeskyState, dict[str, Any]]:
+        if state.factor is None or not jnp.iscomplexobj(state.factor):
+            return state, options
+        return CholeskyState(state.factor.conj(), state.check.conj(), state.like), options
+
+    def assume_full_rank(self) -> bool:
+        return True
+
+
+def cholesky_workload(n: Any, itemsize: int) -> ClassicalWorkload:
+    """`1/3 n^3` operations for the factor, `2 n^2` for the substitutions (Golub and Van Loan, 4.2)."""
+    return dense_workload("cholesky", n, 1 / 3 * n**3, itemsize)
+
+
+def _is_block(operator: lx.AbstractLinearOperator) -> bool:
+    bare = without_tags(operator)
+    return isinstance(bare, Shifted) and isinstance(without_tags(bare.base), AbstractCurvatureOperator)
+
+
+def _factor(matrix: Inexact[Array, "n n"]) -> Inexact[Array, "n n"]:
+    # Only the upper triangle is read. Row by row it lies as LAPACK wants a lower one column by column: nothing is
+    # moved, where `scipy.linalg.cho_factor` of jax would transpose the matrix and the factor.
+    return jax.lax.linalg.cholesky(matrix.T.conj(), symmetrize_input=False)
+
+
+def _solve_shifted(
+    base: AbstractCurvatureOperator, shift: Float[Array, ""], vector: Float[Array, " n"], judged: bool
+) -> tuple[Float[Array, " n"], Float[Array, ""] | None]:
+    """The solution, and, to judge it by, the 1-norm of the block with its shift."""
+    matrix = base.upper_triangle()
+    rows = jnp.arange(vector.size)
+    matrix = matrix.at[rows, rows].add(shift)
+    return cho_solve((_factor(matrix), True), vector), _one_norm(matrix) if judged else None
+
+
+def _one_norm(triangle: Float[Array, "n n"]) -> Float[Array, ""]:
+    """Of the symmetric matrix whose upper triangle this holds."""
+    upper = jnp.abs(jnp.triu(triangle))
+    return jnp.max(jnp.sum(upper, axis=0) + jnp.sum(upper, axis=1) - jnp.diagonal(upper))

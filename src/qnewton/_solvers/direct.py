@@ -1,0 +1,95 @@
+"""LU factorisation, and the workload of dense factorisations."""
+
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+import lineax as lx
+from jax.scipy.linalg import lu_factor, lu_solve
+from jaxtyping import Array, Inexact, Int, PyTree
+
+from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
+from .base import AbstractSolver
+from .capabilities import Capabilities
+from .flat import Structure, check_dense, flatten
+from .verified import Check, at_scale, near_one
+
+
+class LUState(eqx.Module):
+    """What judges a solution, the factors `[n, n]` in one and the rows' exchanges, and the solution's structures."""
+
+    check: Check
+    factors: Inexact[Array, "n n"]
+    pivots: Int[Array, " n"]
+    like: Structure = eqx.field(static=True)
+    like_transposed: Structure = eqx.field(static=True)
+    transposed: bool = eqx.field(static=True, default=False)
+
+
+class LU(AbstractSolver):
+    """LU factorisation with partial pivoting, for any nonsingular matrix; Q-Newton's classical solver.
+
+    Real or complex. A numerically singular matrix, or one that is not finite, is `RESULTS.singular` (see
+    `solvers.verified`); `stats["residual"]` is the relative residual.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities()
+    name: ClassVar[str] = "LU"
+
+    def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
+        """`2/3 n^3` operations for the factor and `2 n^2` for the two substitutions (Golub and Van Loan, 3.2)."""
+        return lu_workload(estimate.n, estimate.max_entry.dtype.itemsize)
+
+    def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> LUState:
+        """Form and factor the matrix.
+
+        Raises:
+            ValueError: if the operator is not square, or of a float type without factorisations.
+        """
+        check_dense(operator, self.name)
+        matrix = operator.as_matrix()
+        # A diagonal is its own factor.
+        diagonal = matrix, jnp.arange(matrix.shape[0], dtype=jnp.int32)
+        factors, pivots = diagonal if lx.is_diagonal(operator) else lu_factor(matrix)
+        like, like_transposed = Structure.of(operator.in_structure()), Structure.of(operator.out_structure())
+        return LUState(Check.of(matrix, options), factors, pivots, like, like_transposed)
+
+    def compute(
+        self, state: LUState, vector: PyTree[Array], options: dict[str, Any]
+    ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
+        b, exponent = near_one(flatten(vector), state.check.wanted)
+        x = lu_solve((state.factors, state.pivots), b, trans=int(state.transposed))
+        result, stats = state.check(x, b)
+        value, result = at_scale(x, exponent, result)
+        return state.like.unflatten(value), result, stats
+
+    def transpose(self, state: LUState, options: dict[str, Any]) -> tuple[LUState, dict[str, Any]]:
+        likes = state.like_transposed, state.like
+        return LUState(
+            state.check.transpose(), state.factors, state.pivots, *likes, transposed=not state.transposed
+        ), options
+
+    def conj(self, state: LUState, options: dict[str, Any]) -> tuple[LUState, dict[str, Any]]:
+        check, factors = state.check.conj(), state.factors.conj()
+        return eqx.tree_at(lambda s: (s.check, s.factors), state, (check, factors)), options
+
+    def assume_full_rank(self) -> bool:
+        return True
+
+
+def lu_workload(n: Any, itemsize: int) -> ClassicalWorkload:
+    """`2/3 n^3` operations for the factor, `2 n^2` for the substitutions (Golub and Van Loan, 3.2)."""
+    return dense_workload("lu", n, 2 / 3 * n**3, itemsize)
+
+
+def dense_workload(kernel: str, n: int, factoring: float, itemsize: int) -> ClassicalWorkload:
+    """The workload of a factorisation, of so many operations, and of its two substitutions."""
+    # The matrix is copied into the factor, which is read once more by the substitutions.
+    matrix = n**2 * itemsize
+    return ClassicalWorkload(
+        kernel=kernel,
+        flops=factoring + 2.0 * n**2,
+        bytes=3.0 * matrix,
+        setup_flops=factoring,
+        setup_bytes=2.0 * matrix,
+    )

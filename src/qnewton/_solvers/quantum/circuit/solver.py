@@ -1,0 +1,203 @@
+"""A linear solver that runs the circuit of quantum singular value transformation on a device of PennyLane."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import equinox as eqx
+import lineax as lx
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from ...._core.extras import optional
+from ...._core.powers_of_two import normalised
+from ...._core.records import Encoding, QuantumWorkload
+from ...capabilities import Capabilities
+from ...flat import check_square_and_real, flatten, unflatten
+from ...verified import at_scale
+from ..encoding import AbstractEncoding, Ideal
+from ..executed import AbstractExecuted
+from ..outcome import CannotBuildError, Outcome, result_of
+from ..queries import sunderhauf2025
+from .callback import call_on_host
+from .dilation import data_qubits
+from .inversion import Inversion
+from .levels import AbstractLevel, BlockUnitary
+from .reading import Machine, Reading, qubits_of, read
+from .sdk import check_state, device
+
+
+class CircuitState(eqx.Module):
+    """The formed matrix, and the structure of its vectors."""
+
+    matrix: Float[Array, "n n"]
+    structure: Any = eqx.field(static=True)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Answer:
+    """What a solve hands back to JAX, on the host; the meaning of each is with `CircuitQSVT`."""
+
+    value: Float[np.ndarray, " n"]
+    outcome: Outcome
+    residual: float = float("nan")
+    success_probability: float = 0.0
+    runs: int = 0
+    queries: int = 0
+    num_steps: int = 0
+
+
+class CircuitQSVT(AbstractExecuted):
+    """The optimal inversion polynomial of a block encoding, as a circuit that runs on a simulator or a device.
+
+    For every solve: the matrix is measured, divided by the alpha that `encoding` says, and dilated to a unitary; phases
+    are found; the right-hand side is prepared, the singular value transformation runs with the ancilla that leaves the
+    real part, and both ancillas are post-selected. The solution's length follows from the success probability. It all
+    happens on the host, in float64, from inside a jitted step (`jax.pure_callback`; mapped solves run one by one).
+
+    Any real square matrix, definite or not, of any size up to the level's; it is formed, and padded to a power of two.
+    Without shots the solution is `P(A / alpha) b / alpha`, within `precision` of the exact one, relatively and in the
+    2-norm, where kappa is a bound. With shots an entry's error is about `scale ||b|| / (2 alpha sqrt(shots))`, where
+    scale is about kappa.
+
+    The `stats` of a solution: `outcome`, an `Outcome` with its remedy; `residual`, `||Ax - b|| / ||b||`;
+    `success_probability` of one run, as found; `runs` of circuits and `queries` of the block encoding, counted in the
+    circuits that ran; `num_steps`, queries of one run.
+
+    Attributes:
+        precision: 2-norm error of the normalised state, and of the solution relative to its length, in (0, 1).
+        encoding: says alpha; the unitary with `A / alpha` in its corner is built as such, whatever it would cost.
+        level: how far the circuit is taken apart.
+        device: name of a PennyLane device. Without shots it must give its state, as simulators do.
+        wires: that the device has; None: as many as needed.
+        shots: runs of each of the two circuits (`reading.read`), failures included; None: the exact state.
+        kappa: bound on `||A|| / sigma_min`; None: the matrix's own, which the dilation has to decompose anyway.
+        norm: bound on `||A||`; None likewise.
+        max_queries: longest circuit.
+        seed: of the samples, which also depend on the right-hand side; for devices that take a seed.
+    """
+
+    precision: float = eqx.field(static=True, default=1e-2)
+    encoding: AbstractEncoding = Ideal()
+    level: AbstractLevel = BlockUnitary()
+    device: str = eqx.field(static=True, default="default.qubit")
+    wires: int | None = eqx.field(static=True, default=None)
+    shots: int | None = eqx.field(static=True, default=None)
+    kappa: float | None = eqx.field(static=True, default=None)
+    norm: float | None = eqx.field(static=True, default=None)
+    max_queries: int = eqx.field(static=True, default=2**14)
+    seed: int = eqx.field(static=True, default=0)
+    capabilities: ClassVar[Capabilities] = Capabilities(quantum=True)
+    fidelity: ClassVar[str] = "circuit"
+
+    def __check_init__(self):
+        if self.encoding.rectangular:
+            raise ValueError(
+                f"the encoding {self.encoding.name} is of a rectangular factor, and the circuit is of the matrix "
+                "itself: use EmulatedQSVT, or another encoding"
+            )
+        if self.shots is not None and not (isinstance(self.shots, int) and self.shots >= 1):
+            raise ValueError(f"shots is {self.shots}: runs of a circuit, an integer of at least 1, or None")
+        if self.wires is not None and self.wires < 1:
+            raise ValueError(f"wires is {self.wires}: qubits of the device, at least 1, or None")
+
+    @property
+    def runs_as(self) -> str:
+        return f"{self.level.name} circuit on {self.device}"
+
+    def count(self, encoding: Encoding, precision: Any) -> QuantumWorkload:
+        """The published count of one state. Read-out is the assumption set's to charge."""
+        return sunderhauf2025(encoding, precision)
+
+    def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> CircuitState:
+        """Form the matrix.
+
+        Raises:
+            ValueError: the operator is not square and real, or too large for the level; there is no such device, it has
+                too few wires, or it gives no state where there are no shots.
+            ModuleNotFoundError: PennyLane is not installed.
+        """
+        check_square_and_real(operator, type(self).__name__)
+        n = operator.in_size()
+        self.level.check(n)
+        found = device(self.device, qubits_of(data_qubits(n), self.shots), self.wires)
+        if self.shots is None:
+            check_state(found, self.device)
+        return CircuitState(operator.as_matrix(), operator.in_structure())
+
+    def compute(
+        self, state: CircuitState, vector: PyTree[Array], options: dict[str, Any]
+    ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
+        b, exponent = normalised(flatten(vector).astype(state.matrix.dtype))
+
+        def host(*arguments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            answer = self.solve(*arguments)
+            numbers = (answer.residual, answer.success_probability, answer.runs, answer.queries)
+            return np.append(answer.value, numbers), np.array([answer.outcome, answer.num_steps])
+
+        found, (outcome, steps) = call_on_host(host, b.size + 4, 2, state.matrix, b)
+        residual, success, runs, queries = found[b.size :]
+        stats = {
+            "outcome": outcome,
+            "residual": residual,
+            "success_probability": success,
+            "runs": runs,
+            "queries": queries,
+            "num_steps": steps,
+        }
+        value, result = at_scale(found[: b.size].astype(b.dtype), exponent, result_of(outcome))
+        return unflatten(value, state.structure), result, stats
+
+    def solve(self, matrix: Float[np.ndarray, "n n"], vector: Float[np.ndarray, " n"]) -> Answer:
+        """One solve on the host."""
+        matrix, b = matrix.astype(np.float64), vector.astype(np.float64)
+        nothing = np.full_like(b, np.nan)
+        unit = float(np.max(np.abs(b)))
+        if not np.isfinite(unit):
+            return Answer(nothing, Outcome.NOT_FINITE)
+        if unit == 0:
+            return Answer(b, Outcome.SOLVED, residual=0.0)
+        size = float(np.linalg.norm(b / unit))
+        direction = b / unit / size
+        try:
+            inversion = Inversion.of(
+                matrix,
+                encoding=self.encoding,
+                precision=self.precision,
+                kappa=self.kappa,
+                norm=self.norm,
+                max_queries=self.max_queries,
+            )
+            # Products of a dense unitary with two columns: threads would wait for each other.
+            threads = optional("threadpoolctl", "circuits", "circuits need threadpoolctl")
+            with threads.threadpool_limits(1, user_api="blas"):
+                reading = read(self._machine, inversion, direction, self._seed(vector))
+        except CannotBuildError as error:
+            return Answer(nothing, error.outcome)
+        solution = reading.amplitudes * (inversion.scale / inversion.alpha)
+        residual = float(np.linalg.norm(matrix @ solution - direction))
+        return Answer(
+            value=solution * size * unit,
+            outcome=self._judge(inversion, reading, residual),
+            residual=residual,
+            success_probability=reading.success_probability,
+            runs=reading.runs,
+            queries=reading.queries,
+            num_steps=inversion.degree,
+        )
+
+    def transpose(self, state: CircuitState, options: dict[str, Any]) -> tuple[CircuitState, dict[str, Any]]:
+        return eqx.tree_at(lambda s: s.matrix, state, state.matrix.T), options
+
+    @property
+    def _machine(self) -> Machine:
+        return Machine(self.device, self.wires, self.shots, self.level)
+
+    def _seed(self, vector: Float[np.ndarray, " n"]) -> int:
+        words = np.ascontiguousarray(vector).view(np.uint32).tolist()
+        return int(np.random.SeedSequence([self.seed, *words]).generate_state(1)[0])
+
+    def _judge(self, inversion: Inversion, reading: Reading, residual: float) -> Outcome:
+        if self.shots is not None and reading.success_probability == 0:
+            return Outcome.NO_SUCCESS
+        explained = residual <= inversion.allowed_residual(self.shots)
+        return Outcome.SOLVED if explained else Outcome.RESIDUAL

@@ -1,0 +1,82 @@
+"""What is done about runs that fail."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ...._core.arrays import floating
+from ..queries.amplification import amplify_known, amplify_unknown, postselect
+
+# At which the worst case is looked for.
+_AMPLITUDES = 129
+
+
+class Attempts(eqx.Module):
+    """What one success takes.
+
+    Attributes:
+        applications: of the circuit or its inverse, expected, failures included.
+        coherent: applications that follow each other without a measurement, in the attempt that succeeds.
+    """
+
+    applications: Float[Array, ""]
+    coherent: Float[Array, ""]
+
+
+class AbstractAmplification(eqx.Module):
+    """A way from a small amplitude of success to a success."""
+
+    @abc.abstractmethod
+    def attempts(self, amplitude: Float[Array, ""], least: Float[Array, ""]) -> Attempts:
+        """What one success takes.
+
+        Args:
+            amplitude: root of the success probability of one application.
+            least: lower bound on it that is known beforehand.
+        """
+
+    def worst(self, least: Any) -> Any:
+        """Most applications that any amplitude from `least` to 1 takes; arrays of numpy or JAX."""
+        return self.attempts(least, least).applications
+
+
+class Repeated(AbstractAmplification):
+    """Run and post-select, `1 / p` times."""
+
+    def attempts(self, amplitude: Float[Array, ""], least: Float[Array, ""]) -> Attempts:
+        return Attempts(postselect(amplitude**2), jnp.ones_like(amplitude))
+
+    def worst(self, least: Any) -> Any:
+        return postselect(least**2)
+
+
+class KnownAmplitude(AbstractAmplification):
+    """Amplitude amplification tuned to the amplitude, as if it were known (`queries.amplification.amplify_known`)."""
+
+    def attempts(self, amplitude: Float[Array, ""], least: Float[Array, ""]) -> Attempts:
+        applications, chance = amplify_known(amplitude)
+        return Attempts(applications, jnp.round(applications * chance))
+
+    def worst(self, least: Any) -> Any:
+        # More steps for every amplitude that is smaller.
+        return amplify_known(least)[0]
+
+
+class UnknownAmplitude(AbstractAmplification):
+    """Amplification by the schedule for an amplitude that is not known (`queries.amplification.amplify_unknown`).
+
+    The attempt that succeeds is one of many lengths; for noise it counts as long as all of them together.
+    """
+
+    def attempts(self, amplitude: Float[Array, ""], least: Float[Array, ""]) -> Attempts:
+        applications = jnp.maximum(amplify_unknown(amplitude, least), 1)
+        return Attempts(applications, applications)
+
+    def worst(self, least: Any) -> Any:
+        # The schedule is as long for a large amplitude, which it turns too far, and may take more than for the least.
+        xp, least = floating(least)
+        amplitudes = least[..., None] ** xp.linspace(1.0, 0.0, _AMPLITUDES)
+        return xp.maximum(xp.max(amplify_unknown(amplitudes, least[..., None]), axis=-1), 1.0)

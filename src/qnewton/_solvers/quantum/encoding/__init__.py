@@ -1,0 +1,24 @@
+"""Block encodings and state preparations: what a matrix and a right-hand side cost to bring into a circuit."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .base import AbstractEncoding as AbstractEncoding
+    from .base import Numbers as Numbers
+    from .fable import FABLE as FABLE
+    from .frobenius import Frobenius as Frobenius
+    from .frobenius import FrobeniusShallow as FrobeniusShallow
+    from .ideal import Ideal as Ideal
+    from .levels import DyadicLevels as DyadicLevels
+    from .preparation import AbstractPreparation as AbstractPreparation
+    from .preparation import CladerPreparation as CladerPreparation
+    from .preparation import IdealPreparation as IdealPreparation
+    from .preparation import LookupPreparation as LookupPreparation
+    from .sparse import SparseAccess as SparseAccess
+    from .square_root import SquareRoot as SquareRoot
+    from .square_root import factor_overlap as factor_overlap
+    from .square_root import factor_solution_norm as factor_solution_norm
+else:
+    from ...._core.on_demand import on_demand
+
+    __getattr__, __dir__, __all__ = on_demand(__name__)

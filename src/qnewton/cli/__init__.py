@@ -1,7 +1,0 @@
-"""The command line."""
-
-from ..core.extras import require_extra
-
-require_extra("lab", "the command line")
-
-from .main import main as main  # noqa: E402

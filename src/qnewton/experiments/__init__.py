@@ -1,5 +1,0 @@
-"""Tasks, presets, the training loop and the files of a run."""
-
-from ..core.extras import require_extra
-
-require_extra("lab", "qnewton.experiments")

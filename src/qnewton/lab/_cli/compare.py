@@ -1,0 +1,209 @@
+"""`qnewton compare TASK`."""
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from .._experiments.options import TaskOptions
+from .._experiments.task_options import TASK_OPTIONS
+
+if TYPE_CHECKING:
+    from .._runfile import ComparisonFile
+
+BUDGETS = {"digits-mlp": 1.0, "digits28": 2.0}
+"""Measured seconds of every training, where neither seconds nor steps are asked for; of any other task 5."""
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Optimizers at equal tuning effort: loss and accuracy against measured and against modelled seconds."""
+
+    methods: tuple[str, ...] = (
+        "sgd",
+        "momentum",
+        "adam",
+        "adamw",
+        "muon",
+        "lbfgs",
+        "newton-lu",
+        "newton-classical",
+        "hybrid",
+        "recipe",
+    )
+    """Who takes part. hybrid: Newton with classical solvers and a quantum one, under paper and under end_to_end.
+    newton-classical: with the classical ones. newton-lu: with LU alone; predicted where a step would take minutes."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds that are reported; everyone is tuned on another one."""
+    seconds: float | None = None
+    """Measured seconds of the steps of every training, in tuning too (by default 1 to 5 for the task's size); everyone
+    takes 12 steps at least."""
+    steps: int | None = None
+    """Steps of every training, in the place of seconds."""
+    trials: int = 5
+    """Trainings of each method in tuning, before grids with their best value on the edge are extended."""
+    batch_size: int = 2048
+    """Examples per step; at most the whole training set is used."""
+    target_accuracies: tuple[float, ...] = ()
+    """Held-out accuracies to be reached. Without any target: what tuned SGD reaches."""
+    target_losses: tuple[float, ...] = ()
+    """Held-out losses to be reached."""
+    gate_time_s: float = 50e-9
+    """Seconds of a physical gate of the quantum machine; under paper that is what a query takes."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Floating-point type of everything."""
+    out: Path | None = None
+    """Directory of the comparison, new or of this very one, which goes on where it was stopped; None: a new one under
+    runs/."""
+    task: TaskOptions = TaskOptions()  # noqa: RUF009
+
+    def __post_init__(self):
+        for name in ("methods", "seeds", "target_accuracies", "target_losses"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"--{name.replace('_', '-')} is {' '.join(map(str, values))}: it names one twice")
+        if not self.seeds:
+            raise ValueError("--seeds is empty: name at least one")
+        for seed in self.seeds:
+            if not 0 <= seed < 2**63:
+                raise ValueError(f"--seeds holds {seed}: it must be an integer from 0 to 2^63 - 1")
+        if self.seconds is not None and self.steps is not None:
+            raise ValueError(f"--seconds is {self.seconds:g} and --steps {self.steps}: one of them is the budget")
+        if self.seconds is not None and not 0 < self.seconds < math.inf:
+            raise ValueError(f"--seconds is {self.seconds}: it must be positive and finite")
+        for name in ("steps", "trials", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"--{name.replace('_', '-')} is {value}: it must be at least 1")
+        for value in self.target_accuracies:
+            if not 0 < value <= 1:
+                raise ValueError(f"--target-accuracies holds {value:g}: an accuracy is a fraction in (0, 1], e.g. 0.95")
+        for value in self.target_losses:
+            if not 0 < value < math.inf:
+                raise ValueError(f"--target-losses holds {value:g}: a loss to be reached is positive and finite")
+
+
+@dataclass(frozen=True)
+class CompareCommand:
+    """Optimizers at equal tuning effort: loss and accuracy against measured and against modelled seconds.
+
+    Every method is tuned by one number, with the same number of trials and the same budget, on a seed that is not
+    reported, and judged by the lowest held-out loss; where a best value lies on the edge of its grid, everyone gets
+    another trial. Every training is a run directory of its own, written when it is done: the same command with the
+    same --out goes on where it was stopped. `qnewton compare --replot DIR` makes page and table from the files again.
+    """
+
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK")]
+    """What to train, as `qnewton train` has it; with a task, --help shows its own options too."""
+    options: Annotated[CompareOptions, tyro.conf.arg(name="")]
+
+
+def compare(arguments: Sequence[str]) -> int:
+    """Parse, train what is missing, write numbers and page, print the tables and say where everything is."""
+    if arguments and arguments[0].partition("=")[0] == "--replot":
+        return _replot(arguments)
+    command = parse(arguments)
+    from .._experiments.compare import check_methods, compare_records, open_comparison, run_comparison
+    from .._experiments.tasks import check_task
+
+    check_task(command.name)
+    options = command.options
+    check_methods(options.methods)
+    seconds = options.seconds
+    if seconds is None and options.steps is None:
+        seconds = BUDGETS.get(command.name, 5.0)
+    comparison = open_comparison(
+        options.out,
+        {
+            "task": command.name,
+            "methods": options.methods,
+            "seeds": options.seeds,
+            "seconds": seconds,
+            "steps": options.steps,
+            "trials": options.trials,
+            "batch_size": min(options.batch_size, TASK_OPTIONS.get(command.name, TaskOptions).batch_size),
+            "dtype": options.dtype,
+            "gate_time_s": options.gate_time_s,
+        },
+        options.task,
+    )
+    directory = comparison.directory
+    print(f"{command.name} -> {directory.path}", file=sys.stderr)
+    try:
+        tuned = run_comparison(comparison, lambda text: print(text, file=sys.stderr, flush=True))
+    except KeyboardInterrupt:
+        print(f"what is done stays: the same command with --out {directory.path} goes on", file=sys.stderr)
+        raise
+    found = compare_records(comparison, tuned, options.target_accuracies, options.target_losses)
+    directory.write("compare.json", found)
+    return _show(found, directory.path)
+
+
+def parse(arguments: Sequence[str]) -> CompareCommand:
+    """The command, with the options of its task.
+
+    Raises:
+        ValueError: for an option out of its range.
+        SystemExit: for an unknown option, after printing the nearest valid one.
+    """
+    kind = TASK_OPTIONS.get(next(iter(arguments), ""), TaskOptions)
+    default = CompareCommand(name=tyro.MISSING, options=replace(CompareOptions(), task=kind()))
+    return tyro.cli(
+        CompareCommand, prog="qnewton compare", args=arguments, default=default, config=(tyro.conf.OmitArgPrefixes,)
+    )
+
+
+def _replot(arguments: Sequence[str]) -> int:
+    from .._runfile import COMPARE_VERSION, ComparisonFile, check_version, decode
+
+    words = [word for argument in arguments for word in argument.split("=", 1)]
+    if len(words) != 2:
+        raise ValueError("--replot takes the directory of a comparison and nothing else: qnewton compare --replot DIR")
+    directory = Path(words[1])
+    file = directory / "compare.json"
+    if not file.exists():
+        raise FileNotFoundError(
+            f"{file} is not there: {directory} holds no finished comparison. A stopped one goes on by the command that "
+            "started it"
+        )
+    found = decode(file.read_bytes(), ComparisonFile, str(file))
+    check_version(found.schema_version, COMPARE_VERSION, str(file))
+    return _show(found, directory)
+
+
+def _show(record: "ComparisonFile", directory: Path) -> int:
+    from .._report import write_comparison
+    from .._runfile import plain
+
+    found = plain(record)
+    page = write_comparison(found, directory)
+    _print_tables(found)
+    print(f"numbers: {directory / 'compare.json'}\npage: {page}")
+    return 0
+
+
+def _print_tables(found: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    from .._report import comparison_notes, comparison_tables
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)
+    for title, heads, rows in comparison_tables(found):
+        _print_table(console, title, heads, rows)
+    for note in comparison_notes(found):
+        console.print(note, markup=False, highlight=False)
+
+
+def _print_table(console: Any, title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.table import Table
+
+    table = Table(*heads, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)

@@ -1,0 +1,70 @@
+"""`qnewton explain RUN --step K`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+if TYPE_CHECKING:
+    from .._report import Explanation
+
+_MARKS = {"chosen": "->", "slower": "", "passed over": "-", "refused": "x"}
+
+
+@dataclass(frozen=True)
+class ExplainCommand:
+    """Say of every block of a step what each candidate was predicted to take, and why the winner won."""
+
+    path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Directory of a run."""
+    step: int = 0
+    """Which step; -1 is the last one."""
+    block: str | None = None
+    """Name or number of one block; None: all."""
+    set: str | None = None
+    """Assumption set; None: the one whose choices were carried out."""
+    json: bool = False
+    """Print JSON."""
+
+
+def explain(arguments: Sequence[str]) -> int:
+    """Parse, read the run and print its decisions."""
+    command = tyro.cli(ExplainCommand, prog="qnewton explain", args=arguments)
+    from .._report import explain as found_in
+    from .._runfile import encode_indented, read_run
+
+    run = read_run(command.path)
+    found = found_in(run, command.step, command.set, command.block)
+    if command.json:
+        print(encode_indented([one.record() for one in found]).decode(), end="")
+        return 0
+    for note in run.notes:
+        print(f"note: {note}")
+    for one in found:
+        _print(one)
+    return 0
+
+
+def _print(one: "Explanation") -> None:
+    from ..._solvers.quantum.outcome import Outcome
+
+    carried = "" if one.acting else ", not carried out"
+    print(
+        f"step {one.step}, {one.name}: n = {one.n}, condition number {one.condition_number}; {one.assumptions}{carried}"
+    )
+    print(f"  {one.choice or 'nobody'}: {one.why}")
+    if one.acting and one.fidelity == "model":
+        print(f"  fidelity model: {one.ran} ran in its place, only the cost is quantum")
+    elif one.acting and one.fidelity is not None:
+        print(f"  fidelity {one.fidelity}: {one.ran} left the state that was read out")
+    if one.acting and one.executed_outcome not in (None, "solved"):
+        print(f"  {one.executed_outcome}: {Outcome[one.executed_outcome.upper()].remedy}")
+    if one.acting and one.status != "ok":
+        print(f"  status {one.status}")
+    width = max(len(candidate.name) for candidate in one.candidates)
+    for candidate in one.candidates:
+        seconds = "-" if candidate.predicted_seconds is None else f"{candidate.predicted_seconds:.3g} s"
+        said = f"  {_MARKS[candidate.outcome]:<2} {candidate.name:<{width}}  {seconds:>10}  {candidate.evidence:<10}"
+        print(f"{said}  {candidate.why}".rstrip())

@@ -1,0 +1,82 @@
+"""The entry point: which command, and how it ended."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from ..._core.suggest import unknown
+from .breakeven import breakeven
+from .calibrate import calibrate
+from .circuit import circuit
+from .compare import compare
+from .explain import explain
+from .noise import noise
+from .plan import plan
+from .replay import replay
+from .report import report
+from .reproduce import reproduce
+from .spectrum import spectrum
+from .tradeoff import tradeoff
+from .train import INTERRUPTED, train
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "train": train,
+    "compare": compare,
+    "report": report,
+    "explain": explain,
+    "replay": replay,
+    "spectrum": spectrum,
+    "tradeoff": tradeoff,
+    "noise": noise,
+    "reproduce": reproduce,
+    "plan": plan,
+    "breakeven": breakeven,
+    "calibrate": calibrate,
+    "circuit": circuit,
+}
+USAGE = """usage: qnewton train TASK [options]   train a task with Newton's method
+       qnewton compare TASK           optimizers at equal tuning effort, against measured and modelled seconds
+       qnewton report RUN             write the report of a run directory again
+       qnewton explain RUN --step K   why each block of a step went to whom
+       qnewton replay RUN             its decisions under other hardware, assumptions and policies
+       qnewton spectrum RUN|FILE      eigenvalues, condition number and degree of each block
+       qnewton tradeoff TASK          step quality and loss against sparsity and encoded condition number
+       qnewton noise TASK             learning curves against the errors and shots of quantum solves
+       qnewton reproduce NAME|all     the paper's evaluations, under its assumptions and end to end
+       qnewton plan [RUN|FILE]        what a system would cost, quantum and classical
+       qnewton breakeven [RUN|FILE]   what would have to change for both to be equally fast
+       qnewton calibrate              measure this machine once, for predictions
+       qnewton circuit [FILE]         draw, count and export the circuit that inverts a matrix
+
+`qnewton train --help` explains every option.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: arguments after the program's name; None takes `sys.argv`.
+
+    Returns:
+        The exit status: 0 done, 1 the training failed, 2 bad input, 130 interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE, end="")
+        return 0 if arguments else 2
+    command, rest = arguments[0], arguments[1:]
+    if command not in COMMANDS:
+        return _fail(unknown("command", command, COMMANDS))
+    try:
+        return COMMANDS[command](rest)
+    except (ValueError, OSError, MemoryError) as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        # Before the first step or after the last: the training itself turns Ctrl-C into an interrupted run.
+        print("qnewton: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _fail(message: str) -> int:
+    print(f"qnewton: {message}", file=sys.stderr)
+    return 2

@@ -1,0 +1,124 @@
+"""`qnewton noise TASK`."""
+
+import dataclasses
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+
+@dataclass(frozen=True)
+class NoiseCommand:
+    """What precision Newton training needs: learning curves with emulated quantum solves of a grid of errors and shots.
+
+    Every cell of the grid is a training, compared with that by exact classical solves. A cell is written when it is
+    done: the same command with the same --out goes on where it was stopped.
+    """
+
+    task: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK")]
+    """What to train: digits-mlp."""
+    epsilons: tuple[float, ...] = (0.5, 0.1, 0.01)
+    """Errors of the normalised solution state that the circuits are built for."""
+    shots: tuple[float, ...] = (100, 1000, 10_000, math.inf)
+    """Copies of a state that are measured for the magnitudes, and as many for the signs; inf: no read-out noise."""
+    seeds: tuple[int, ...] = (0,)
+    """Seeds of the initial parameters and of the order of the batches; the table shows means over them."""
+    steps: int = 8
+    """Newton steps of each training."""
+    batch_size: int = 2048
+    """Examples per step; at most the whole training set is used."""
+    partition: Literal["whole", "per-layer", "per-tensor"] = "whole"
+    """Parameters that share a system."""
+    damping: float = 0.5
+    """r of the regularisation H + r max|H| I, from which Levenberg-Marquardt's rule starts."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Floating-point type of parameters, data and systems."""
+    out: Path | None = None
+    """Directory of the grid, new or of this very grid; None: a new one under runs/."""
+
+    def __post_init__(self):
+        for name in ("epsilons", "shots", "seeds"):
+            values = getattr(self, name)
+            if not values:
+                raise ValueError(f"--{name} is empty: name at least one value")
+            if len(set(values)) < len(values):
+                raise ValueError(f"--{name} is {' '.join(f'{value:g}' for value in values)}: it names one twice")
+        for epsilon in self.epsilons:
+            if not 0 < epsilon < 1:
+                raise ValueError(
+                    f"--epsilons holds {epsilon}: it is the error of a normalised state and must lie in (0, 1)"
+                )
+        for number in self.shots:
+            if not (number >= 1 and (math.isinf(number) or number == int(number))):
+                raise ValueError(f"--shots holds {number}: measure a whole number of copies, at least 1, or inf")
+        for seed in self.seeds:
+            if not 0 <= seed < 2**63:
+                raise ValueError(f"--seeds holds {seed}: it must be an integer from 0 to 2^63 - 1")
+        for name in ("steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}: it must be at least 1")
+        if not (self.damping > 0 and math.isfinite(self.damping)):
+            raise ValueError(f"--damping is {self.damping}: it must be positive and finite, e.g. 0.5")
+
+
+def noise(arguments: Sequence[str]) -> int:
+    """Parse, train what is missing, write numbers and figure, print a table and say where everything is."""
+    command = tyro.cli(NoiseCommand, prog="qnewton noise", args=arguments)
+    from .._experiments.noise import answer, finish, open_grid, run_grid
+    from .._experiments.tasks import check_task
+    from .._report import write_noise_figure
+
+    check_task(command.task)
+    # None stands for infinity, as in JSON.
+    shots = [None if math.isinf(number) else int(number) for number in command.shots]
+    options = dataclasses.asdict(command) | {"shots": shots}
+    del options["out"]
+    directory = open_grid(command.out, options)
+    print(f"{command.task} -> {directory.path}", file=sys.stderr)
+    records = run_grid(options, directory, lambda text: print(text, file=sys.stderr, flush=True))
+    found = answer(records)
+    finish(directory, records, found)
+    figure = directory.path / "noise.png"
+    if not figure.exists():
+        scratch = figure.with_suffix(".partial")
+        write_noise_figure(records, found, scratch)
+        scratch.replace(figure)
+    _print_table(found)
+    print(f"numbers: {directory.path / 'noise.json'}\nfigure: {figure}")
+    return 0
+
+
+def _print_table(found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("epsilon", *(f"{_shown(number)} shots" for number in found["shots"]), "enough shots")
+    for row in found["by_epsilon"]:
+        cells = [f"{cell['test_accuracy']:.3f}{'*' if cell['reached'] else ''}" for cell in row["cells"]]
+        table.add_row(f"{row['epsilon']:g}", *cells, _shown(row["smallest_shots"]) if row["reached"] else "none here")
+    largest = [_epsilon(row["largest_epsilon"]) for row in found["by_shots"]]
+    table.add_row("small enough", *largest, "")
+    Console().print(table)
+    print(
+        f"test accuracy after the last step; exact classical solves: {found['exact_accuracy']:.3f}; *: within "
+        f"{found['tolerance']:g} of it"
+    )
+    if found["reached"]:
+        print(
+            f"smallest number of shots that reaches it: {_shown(found['smallest_shots'])} (epsilon "
+            f"{found['at_epsilon']:g}); largest epsilon: {found['largest_epsilon']:g}"
+        )
+    else:
+        print("nothing in this grid reaches it: try more --shots, inf among them, or smaller --epsilons")
+
+
+def _epsilon(value: float | None) -> str:
+    return "none here" if value is None else f"{value:g}"
+
+
+def _shown(shots: int | None) -> str:
+    return "inf" if shots is None else f"{shots:,}"

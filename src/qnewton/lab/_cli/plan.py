@@ -1,0 +1,254 @@
+"""`qnewton plan`."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from .problem_options import SETS, HardwareOptions, ProblemOptions, Set, machines_of, problem_of, sets_of
+
+if TYPE_CHECKING:
+    from ..._pricing.problem import Problem
+    from ..._pricing.table import Row
+    from ..._pricing.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class PlanCommand:
+    """What one system would cost: every quantum solver, machine and set of assumptions, against the classical ones.
+
+    Nothing is solved and nothing is measured: seconds are modelled, or predicted by `qnewton calibrate`.
+    """
+
+    problem: Annotated[ProblemOptions, tyro.conf.arg(name="")] = field(default_factory=ProblemOptions)
+    machines: Annotated[HardwareOptions, tyro.conf.arg(name="")] = field(default_factory=HardwareOptions)
+    assumptions: tuple[Set, ...] = SETS
+    """What a quantum solve is charged for."""
+    all: bool = False
+    """Print every row, not only the fastest solver of each machine and set."""
+    json: bool = False
+    """Print all rows as a JSON list, and nothing else."""
+
+
+def plan(arguments: Sequence[str]) -> int:
+    """Parse, charge and print."""
+    command = tyro.cli(PlanCommand, prog="qnewton plan", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
+    if not command.assumptions:
+        raise ValueError("--assumptions is empty: name at least one set, e.g. paper")
+    # Only now: `--help` should not wait for jax.
+    from ..._pricing.table import table
+    from ..._pricing.verdict import verdicts
+    from .._runfile import encode_indented
+
+    problem, assumed = problem_of(command.problem)
+    quantum, hosts = machines_of(command.machines)
+    rows = table(problem, quantum, sets_of(command.machines, command.assumptions), hosts)
+    if command.json:
+        print(encode_indented(rows).decode(), end="")
+        return 0
+    _print(problem, assumed, rows, verdicts(rows), command.all)
+    return 0
+
+
+def _print(
+    problem: "Problem", assumed: Sequence[str], rows: "Sequence[Row]", found: "Sequence[Verdict]", everything: bool
+) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    numbers = problem.numbers
+    console.print(
+        f"n {numbers.n:g}, kappa {problem.condition_number:.4g}, d {numbers.degree:g}, epsilon {problem.precision:g}; "
+        "all seconds are modelled or predicted, none is measured\n",
+        markup=False,
+    )
+    console.print(_verdicts(found))
+    classical = [row for row in rows if row.kind == "classical"]
+    quantum = [row for row in rows if row.kind == "quantum"]
+    shown = quantum if everything else list(_fastest(quantum))
+    console.print(_quantum_table(shown if everything else _merged(shown), found[0] if found else None, console.width))
+    console.print(_classical_table(classical if everything else list(_classical_best(classical))))
+    shown = [*shown, *(one.proven for one in found if one.proven is not None)]
+    for line in _remarks(shown, assumed):
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(_sources(shown))
+    if not everything:
+        console.print(f"shown: the fastest of each machine and set; --all prints all {len(rows)} rows, --json too")
+
+
+def _fastest(rows: "Sequence[Row]") -> "Iterator[Row]":
+    """The fastest row of each set and machine; the first, with its reason, where there is none."""
+    from ..._pricing.verdict import fastest
+
+    for name, machine in dict.fromkeys((row.assumptions, row.hardware) for row in rows):
+        own = [row for row in rows if (row.assumptions, row.hardware) == (name, machine)]
+        yield fastest(own) or own[0]
+
+
+def _classical_best(rows: "Sequence[Row]") -> "Iterator[Row]":
+    """The fastest solver of each machine, and the sampling one where it is fastest."""
+    from ..._pricing.classical import SAMPLING
+    from ..._pricing.verdict import best_classical
+
+    for machine in dict.fromkeys(row.hardware for row in rows):
+        best, _ = best_classical([row for row in rows if row.hardware == machine])
+        if best is not None:
+            yield best
+    sampling, _ = best_classical([row for row in rows if row.solver == SAMPLING])
+    if sampling is not None:
+        yield sampling
+
+
+def _merged(rows: "Sequence[Row]") -> "list[Row]":
+    """Machines whose best rows say the same share a line."""
+    lines: dict[tuple, list[Row]] = {}
+    for row in rows:
+        lines.setdefault((row.assumptions, row.solver, row.reason, row.seconds, row.qubits), []).append(row)
+    return [replace(same[0], hardware=_names([row.hardware for row in same])) for same in lines.values()]
+
+
+def _names(names: Sequence[str]) -> str:
+    """`superconducting, -e4` for `superconducting` and `superconducting-e4`."""
+    first, *rest = names
+    return ", ".join([first, *(name.removeprefix(first) for name in rest)])
+
+
+def _verdicts(found: "Sequence[Verdict]") -> Any:
+    from rich.table import Table
+
+    best = found[0].classical if found else None
+    against = "none" if best is None else f"{best.solver} on {best.hardware}, {_any_seconds(best)} ({_clock(best)})"
+    if found and found[0].on_paper:
+        against += "; on paper only: no machine here holds the matrix"
+    against += "\norders: log10 of quantum over classical seconds, positive where quantum loses; * see the notes"
+    lines = Table(box=None, show_header=True, title=f"Against the fastest classical solver: {against}")
+    lines.title_justify, lines.title_style = "left", "bold"
+    for column in ("assumptions", "verdict", "fastest quantum solver", "fastest proven one"):
+        lines.add_column(column, overflow="fold")
+    for one in found:
+        proven = "-" if one.proven is None else f"{one.proven.solver} {_orders(one.proven_orders)}"
+        lines.add_row(one.assumptions, one.sentence, _winner(one.quantum), proven)
+    return lines
+
+
+def _winner(row: "Row | None") -> str:
+    if row is None:
+        return "-"
+    return f"{row.solver}{'*' if row.notes else ''} on {row.hardware}, {_seconds(row)}"
+
+
+def _quantum_table(rows: "Sequence[Row]", verdict: "Verdict | None", width: int) -> Any:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from ..._pricing.verdict import orders_between
+
+    made = Table(box=SIMPLE_HEAD, title="Quantum solvers", title_justify="left", title_style="bold")
+    made.padding, made.pad_edge = (0, 1), False
+    made.add_column("machine", min_width=20, overflow="fold")
+    made.add_column("solver", no_wrap=True)
+    # A narrow terminal has no room for all of them.
+    words, numbers = ["encoding"], ["seconds", "orders", "queries", "copies", "T count", "qubits"]
+    if width < 128:
+        words, numbers = [], ["seconds", "orders", "queries", "qubits"]
+    for column in words:
+        made.add_column(column, min_width=10)
+    for column in numbers:
+        made.add_column(column, justify="right", no_wrap=True)
+    made.add_column("largest factor")
+    set_name = None
+    for row in rows:
+        if row.assumptions != set_name:
+            set_name = row.assumptions
+            made.add_section()
+            made.add_row(f"[bold]{set_name}[/bold]")
+        if not row.valid:
+            made.add_row(row.hardware, row.solver, *["-"] * len(words + numbers), row.reason)
+            continue
+        shown = {
+            "encoding": row.encoding or "-",
+            "seconds": _seconds(row),
+            "orders": _orders(orders_between(row, verdict.classical) if verdict else None),
+            "queries": _short(row.queries),
+            "copies": _short(row.copies),
+            "T count": _short(row.t_count),
+            "qubits": _short(row.qubits),
+        }
+        made.add_row(
+            row.hardware,
+            row.solver + ("*" if row.notes else ""),
+            *(shown[column] for column in (*words, *numbers)),
+            (f"{row.dominant} {_short(row.factors[row.dominant])}" if words else row.dominant) if row.dominant else "-",
+        )
+    return made
+
+
+def _classical_table(rows: "Sequence[Row]") -> Any:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    made = Table("machine", "solver", box=SIMPLE_HEAD, title="Classical solvers")
+    made.title_justify, made.title_style = "left", "bold"
+    made.add_column("seconds", justify="right", no_wrap=True)
+    made.add_column("rests on")
+    made.add_column("why not, or how far to trust it")
+    for row in rows:
+        made.add_row(row.hardware, row.solver, _any_seconds(row), _clock(row), row.reason or "; ".join(row.notes))
+    return made
+
+
+def _sources(rows: "Sequence[Row]") -> Any:
+    from rich.table import Table
+
+    made = Table("solver", "source", "version", "evidence", "error", "holds for", box=None)
+    made.title, made.title_justify, made.title_style = "Sources", "left", "bold"
+    for row in {row.solver: row for row in rows}.values():
+        made.add_row(row.solver, row.source, row.version, row.evidence, row.error, row.validity)
+    return made
+
+
+def _remarks(rows: "Sequence[Row]", assumed: Sequence[str]) -> Iterator[str]:
+    for words in assumed:
+        yield f"assumed: {words}"
+    notes: dict[str, list[str]] = {}
+    for row in rows:
+        for words in row.notes:
+            notes.setdefault(words, [])
+            if row.solver not in notes[words]:
+                notes[words].append(row.solver)
+    for words, solvers in notes.items():
+        yield f"note: {words} ({', '.join(solvers)})"
+
+
+def _clock(row: "Row") -> str:
+    return "calibrated here, predicted" if row.assumptions == "calibrated" else "data sheet, modelled"
+
+
+def _seconds(row: "Row") -> str:
+    return "-" if row.seconds is None else _time(row.seconds)
+
+
+def _any_seconds(row: "Row") -> str:
+    """In brackets where the matrix does not fit."""
+    limitless = row.seconds_without_limits
+    return _seconds(row) if limitless is None else f"({_time(limitless)})"
+
+
+def _time(seconds: float) -> str:
+    from .._report.units import seconds as in_words
+
+    year = 365.25 * 86400
+    if seconds < year:
+        return in_words(seconds, 2)
+    return f"{_short(seconds / year)} years"
+
+
+def _orders(orders: float | None) -> str:
+    return "-" if orders is None else f"{orders:+.1f}"
+
+
+def _short(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value < 1e4 else f"{value:.1e}".replace("e+0", "e").replace("e+", "e")

@@ -1,0 +1,106 @@
+"""The progress of a run in the terminal."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as RichProgress
+
+from ..._core.status import Status
+from .._runfile import StepLine, SystemLine
+
+
+class Progress:
+    """A line with a bar that says how far the training is: loss, accuracy, damping, condition number, who solved.
+
+    Where the output is no terminal, one line per stage and about ten lines per run take its place.
+    """
+
+    def __init__(self, task: str, steps: int, directory: Path):
+        self._console = Console(stderr=True)
+        self._steps, self._done = steps, 0
+        self._accuracy = "-"
+        self._explained: set[str] = set()
+        self._warned = False
+        self._bar = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+        )
+        self._row: TaskID | None = None
+        self._console.print(f"{task} -> {directory}", markup=False, highlight=False, soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def stage(self, what: str) -> None:
+        """Say what is being prepared."""
+        self._show(f"{what} ...", always=True)
+
+    def step(self, step: StepLine, blocks: Sequence[SystemLine]) -> None:
+        """Show a finished step."""
+        self._done = step.step + 1  # a resumed run does not begin at the first one
+        if step.test_accuracy is not None:
+            self._accuracy = f"{step.test_accuracy:.3f}"
+        text = f"loss {step.loss:.3g}  accuracy {self._accuracy}"
+        damping = max((_number(line.damping) for line in blocks), default=step.damping_scale)
+        if damping is not None:  # a baseline has none
+            text += f"  damping {damping:.2g}"
+        if blocks:
+            solved = Counter(_short(line) for line in blocks)
+            kappa = max(_number(line.log10_condition_number) for line in blocks)
+            text += f"  kappa {_power(kappa)}  " + " ".join(f"{name} {count}" for name, count in solved.items())
+        elif not step.accepted:
+            text += "  no step taken"
+        for status in sorted(set(step.statuses) - {"ok"} - self._explained):
+            self._explained.add(status)
+            remedy = Status[status.upper()].remedy
+            self._console.print(f"step {step.step}: {status}: {remedy}", markup=False, soft_wrap=True)
+        # NaN, of a system that was not solved, has a status of its own.
+        worst = max((residual for line in blocks if (residual := _number(line.exact_residual)) > 1), default=None)
+        if worst is not None and not self._warned:
+            self._warned = True
+            self._console.print(
+                f"step {step.step}: pruned too far: the step solves the system before pruning with a relative "
+                f"residual of {worst:.2g}, and no step at all has 1, so it means nothing; raise --keep, or compare "
+                "the presets of qnewton.preset (said once)",
+                markup=False,
+                soft_wrap=True,
+            )
+        self._show(text, always=self._done == self._steps or self._done % max(1, self._steps // 10) == 0)
+
+    def _show(self, text: str, *, always: bool) -> None:
+        if not self._console.is_terminal:
+            if always:
+                line = f"[{self._done}/{self._steps}] {text}"
+                self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            return
+        if self._row is None:
+            self._row = self._bar.add_task(text, total=self._steps)
+        self._bar.update(self._row, description=text, completed=self._done)
+
+
+def _short(line: SystemLine) -> str:
+    if line.status != "ok":
+        return line.status
+    return line.solver if line.fidelity is None else f"{line.solver}, {line.fidelity}"
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _power(log10: float) -> str:
+    if not math.isfinite(log10):
+        return "unknown"
+    return f"{10**log10:.2g}" if log10 < 300 else f"1e{log10:.0f}"

@@ -1,0 +1,161 @@
+"""`qnewton replay RUN`."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from .._experiments.options import PolicyOptions, SolverName
+
+if TYPE_CHECKING:
+    from .._experiments.replay import Replayed
+    from .._experiments.saved import SavedRun
+
+
+@dataclass(frozen=True)
+class ReplayCommand:
+    """Decide a saved run anew, under other hardware, assumptions or policies, without training again.
+
+    What is not given is as the run had it; with nothing given, its decisions come out exactly. All seconds are
+    predicted.
+    """
+
+    path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Directory of a run."""
+    hardware: str | None = None
+    """Quantum profile (`qnewton plan --help` lists them), at its own gate time."""
+    gate_time_s: Annotated[float | None, tyro.conf.arg(aliases=["--gate-time"])] = None
+    """Seconds of a physical gate of the quantum machine."""
+    classical: str | None = None
+    """Classical machine by its data sheet, e.g. nvidia-h100-sxm, in the place of the run's calibration."""
+    assumptions: tuple[Literal["paper", "paper-sparse", "logical", "end_to_end"], ...] | None = None
+    """What a quantum solve is charged for; each set decides for itself."""
+    policy: Literal["fastest", "kappa-threshold", "fixed", "hysteresis", "budget", "makespan"] | None = None
+    """How predictions become a choice; the options below are those of `qnewton train`."""
+    kappa_threshold: float | None = None
+    """Of kappa-threshold."""
+    fixed_solver: SolverName | None = None
+    """Of fixed."""
+    hysteresis: float | None = None
+    """Of hysteresis."""
+    budget: float | None = None
+    """Of budget."""
+    classical_rate: float | None = None
+    """Of budget."""
+    quantum_rate: float | None = None
+    """Of budget."""
+    classical_workers: int | None = None
+    """Of makespan."""
+    quantum_workers: int | None = None
+    """Of makespan."""
+    queue_s: float | None = None
+    """Of makespan."""
+    transfer_s: float | None = None
+    """Of makespan."""
+    vanish: tuple[str, ...] | None = None
+    """Of makespan."""
+    json: bool = False
+    """Print every decision as JSON."""
+
+
+def replay(arguments: Sequence[str]) -> int:
+    """Parse, decide anew and print what came out."""
+    command = tyro.cli(ReplayCommand, prog="qnewton replay", args=arguments)
+    if command.gate_time_s is not None and not 1e-30 <= command.gate_time_s <= 1:
+        raise ValueError(f"--gate-time-s is {command.gate_time_s}: it must be a number of seconds from 1e-30 to 1")
+    if command.assumptions is not None and len(set(command.assumptions)) < max(len(command.assumptions), 1):
+        raise ValueError(f"--assumptions is {' '.join(command.assumptions) or 'empty'}: name each set once, e.g. paper")
+    # Only now: the modules behind these imports take a second.
+    from .._experiments.replay import Question
+    from .._experiments.replay import replay as decide
+    from .._experiments.saved import train_options
+    from .._runfile import encode_indented, read_config
+
+    begun = train_options(command.path, read_config(command.path))
+    question = Question(
+        hardware=command.hardware,
+        gate_time_s=command.gate_time_s,
+        assumptions=command.assumptions,
+        classical=command.classical,
+        policy=_policy(command, begun.policy),
+    )
+    saved, found = decide(command.path, question)
+    if command.json:
+        print(encode_indented([_record(saved, one) for one in found]).decode(), end="")
+        return 0
+    for note in saved.run.notes:
+        print(f"note: {note}")
+    for one in found:
+        _print(saved, one)
+    return 0
+
+
+def _policy(command: ReplayCommand, own: PolicyOptions) -> PolicyOptions:
+    """The run's policy with what was given; of another policy, its defaults."""
+    given: dict[str, Any] = {
+        field.name: getattr(command, field.name)
+        for field in dataclasses.fields(PolicyOptions)
+        if getattr(command, field.name) is not None
+    }
+    if given.get("policy", own.policy) != own.policy:
+        return PolicyOptions(**given)
+    return dataclasses.replace(own, **given)
+
+
+def _record(saved: "SavedRun", one: "Replayed") -> dict[str, Any]:
+    def name(index: int) -> str | None:
+        return None if index < 0 else one.names[index]
+
+    rows = []
+    for step, lines in enumerate(saved.steps):
+        for block, line in enumerate(lines):
+            rows.append(
+                {
+                    "step": line.step,
+                    "block": line.block,
+                    "name": line.name,
+                    "before": None if one.before is None else name(int(one.before[step, block])),
+                    "choice": name(int(one.choices[step, block])),
+                    "predicted_seconds": dict(zip(one.names, one.seconds[step, block].tolist(), strict=True)),
+                }
+            )
+    return {
+        "assumptions": one.assumed,
+        "predictions": "recorded" if one.recorded else "anew",
+        "systems": one.choices.size,
+        "changed": one.changed,
+        "quantum_share": one.quantum_share,
+        "predicted_solve_seconds": one.solve_seconds,
+        "predicted_solve_seconds_all_classical": one.classical_seconds,
+        "decisions": rows,
+    }
+
+
+def _print(saved: "SavedRun", one: "Replayed") -> None:
+    total = one.choices.size
+    if one.changed is None:
+        compared = "the run had no such set"
+    elif one.changed:
+        compared = f"{one.changed} of {total} decisions differ from the run's"
+    else:
+        compared = f"all {total} decisions are the run's"
+    print(f"{one.assumed}: {compared}")
+    counts = Counter("nobody" if index < 0 else one.names[index] for index in one.choices.ravel())
+    shares = ", ".join(f"{name} {count}" for name, count in counts.most_common())
+    print(f"  takes      {shares} (quantum {one.quantum_share:.0%})")
+    print(
+        f"  predicted  {one.solve_seconds:.3g} s of solves, {one.classical_seconds:.3g} s with classical ones alone"
+        f"{'' if one.recorded else ' (predictions made anew from the estimates in the run)'}"
+    )
+    if one.before is None or not one.changed:
+        return
+    step, block = (int(axis[0]) for axis in (one.before != one.choices).nonzero())
+    was, now = (
+        "nobody" if index < 0 else one.names[index] for index in (one.before[step, block], one.choices[step, block])
+    )
+    line = saved.steps[step][block]
+    print(f"  first      step {line.step}, {line.name} (n = {line.n}): {was} before, {now} now")

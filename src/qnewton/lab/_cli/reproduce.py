@@ -1,0 +1,163 @@
+"""`qnewton reproduce NAME`."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from ..._core.suggest import unknown
+from .._experiments.reproduce.options import SIZES, Reproduction
+
+if TYPE_CHECKING:
+    from .._experiments.reproduce.base import Evaluation
+    from .._experiments.reproduce.directory import ReproductionDirectory
+    from .._runfile import StepLine, SystemLine
+
+PAGE = "report.html"
+
+
+@dataclass(frozen=True)
+class ReproduceCommand:
+    """Reproduce an evaluation of the Q-Newton paper, under its assumptions and end to end, side by side.
+
+    Trainings are ordinary run directories. The same command with the same --out goes on where it was stopped, inside a
+    training from its newest checkpoint; what is finished is never done again. `all` makes one page of them all.
+    """
+
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
+    """inversion-time, training-time-mlp, training-time-bert, training-time-gpt, kappa-share, gate-times, keep-ratio,
+    regularisation, or all."""
+    options: Annotated[Reproduction, tyro.conf.arg(name="")]
+    out: Path | None = None
+    """Directory of the reproduction, new or of this very one; None: a new one under runs/."""
+    replot: Path | None = None
+    """Directory of a reproduction: derive its numbers and draw its figures again, and train nothing."""
+
+
+def reproduce(arguments: Sequence[str]) -> int:
+    """Parse, train what is missing, write numbers and page, and say what came out."""
+    command = _parse(arguments)
+    # Only now: `--help` should not wait for jax.
+    from .._experiments.reproduce.carry_out import carry_out, check
+    from .._experiments.reproduce.directory import ReproductionDirectory
+    from .._experiments.reproduce.registry import check_read, chosen_by
+
+    chosen = chosen_by(command.name)
+    check_read(command.name, command.options)
+    if command.replot is not None:
+        return _replot(command, chosen)
+    there = command.out is not None and (command.out / "reproduction.json").exists()
+    if not there:
+        check(chosen, command.options)  # before there is a directory
+    directory = ReproductionDirectory.open(command.out, command.name, command.options)
+    print(f"{command.name} -> {directory.path}", file=sys.stderr)
+    try:
+        carry_out(chosen, directory, PieceProgress())
+    except KeyboardInterrupt:
+        print(
+            f"what is finished stays: qnewton reproduce {command.name} ... --out {directory.path} goes on, with the "
+            "same options",
+            file=sys.stderr,
+        )
+        raise
+    _write(chosen, directory)
+    return 0
+
+
+def _parse(arguments: Sequence[str]) -> ReproduceCommand:
+    size = "default"
+    # The size supplies the defaults that the other options are parsed against, so it is needed before them.
+    for position, argument in enumerate(arguments):
+        if argument == "--size" and position + 1 < len(arguments):
+            size = arguments[position + 1]
+        elif argument.startswith("--size="):
+            size = argument.partition("=")[2]
+    if size not in SIZES:
+        raise ValueError(unknown("size", size, SIZES))
+    default = ReproduceCommand(name=tyro.MISSING, options=SIZES[size])
+    return tyro.cli(ReproduceCommand, prog="qnewton reproduce", args=arguments, default=default)
+
+
+def _replot(command: ReproduceCommand, chosen: "list[Evaluation]") -> int:
+    from .._experiments.reproduce.base import NotThere
+    from .._experiments.reproduce.directory import ReproductionDirectory
+    from .._experiments.reproduce.registry import ALL
+
+    assert command.replot is not None, "the caller checks"
+    if command.out is not None:
+        raise ValueError("--out and --replot exclude each other: what is drawn again stays where it is")
+    if command.options != SIZES[command.options.size]:
+        raise ValueError("--replot takes the options of the directory: leave the others away")
+    directory = ReproductionDirectory.read(command.replot)
+    if directory.name not in (ALL, command.name):
+        raise ValueError(
+            f"{command.replot} is a reproduction of {directory.name}, not of {command.name}: name that, or another "
+            "directory"
+        )
+    try:
+        _write(chosen, directory)
+    except NotThere as error:
+        raise ValueError(
+            f"{command.replot}: {error}. qnewton reproduce {directory.name} ... --out {command.replot} goes on"
+        ) from None
+    return 0
+
+
+def _write(chosen: "list[Evaluation]", directory: "ReproductionDirectory") -> None:
+    from .._experiments.reproduce.carry_out import write_numbers
+    from .._report import write_reproduction
+
+    files = [file for _, file in write_numbers(chosen, directory)]
+    # The page of one figure does not take the place of that of all.
+    name = PAGE if len(chosen) > 1 or chosen[0].name == directory.name else f"{chosen[0].name}.html"
+    page, answers = write_reproduction(files, directory.path / name)
+    for question, answer in answers:
+        print(f"{question}\n  under paper: {answer.paper}\n  end to end:  {answer.end_to_end}")
+        if answer.besides:
+            print(f"  {answer.besides}")
+    print(f"numbers: {directory.path / 'figures'}\nreport: {page}")
+
+
+class PieceProgress:
+    """One line per piece; on a terminal its stages and steps meanwhile."""
+
+    @contextmanager
+    def piece(self, number: int, total: int, name: str, steps: int) -> Iterator["_Piece"]:
+        """Show a piece while it runs."""
+        from rich.console import Console
+
+        console = Console(stderr=True)
+        head = f"[{number}/{total}] {name}"
+        if not console.is_terminal:
+            print(f"{head} ...", file=sys.stderr, flush=True)
+            yield _Piece(lambda text: None, steps)
+            return
+        with console.status(head) as status:
+            yield _Piece(lambda text: status.update(f"{head}: {text}"), steps)
+
+    def note(self, number: int, total: int, name: str, what: str) -> None:
+        """Say something about a piece."""
+        print(f"[{number}/{total}] {name}: {what}", file=sys.stderr, flush=True)
+
+    def done(self, number: int, total: int, name: str, how: str) -> None:
+        """Say how it ended."""
+        print(f"[{number}/{total}] {name}: {how}", file=sys.stderr, flush=True)
+
+
+class _Piece:
+    """Watches one training."""
+
+    def __init__(self, show: Any, steps: int):
+        self._show, self._steps = show, steps
+
+    def stage(self, what: str) -> None:
+        """A stage of the preparation."""
+        self._show(what)
+
+    def step(self, step: "StepLine", blocks: "Sequence[SystemLine]") -> None:
+        """A step is done."""
+        self._show(f"step {step.step + 1} of {self._steps}, loss {step.loss:.3g}")

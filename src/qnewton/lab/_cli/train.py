@@ -1,0 +1,209 @@
+"""`qnewton train TASK`."""
+
+import dataclasses
+import math
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from ..._core.suggest import unknown
+from .._experiments.options import TaskOptions, TrainOptions
+from .._experiments.presets import PRESETS, preset_for
+from .._experiments.task_options import TASK_OPTIONS
+
+if TYPE_CHECKING:
+    from .._runfile import Summary
+
+FAILED, INTERRUPTED = 1, 130
+
+
+@dataclass(frozen=True)
+class TrainCommand:
+    """Train a task with Newton's method; every Newton system goes to the solver predicted to finish it soonest."""
+
+    task: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK")]
+    """What to train: digits-mlp, digits28, mnist-mlp, autoencoder, cnn, bert-tiny, gpt-tiny, poisson-pinn. With a task,
+    --help shows its own options too."""
+    options: Annotated[TrainOptions, tyro.conf.arg(name="")]
+    resume: Path | None = None
+    """Directory of a run that was stopped: go on with it from its newest checkpoint, exactly as if it had not been. Its
+    task and options are its own and need not be given again."""
+
+
+def train(arguments: Sequence[str]) -> int:
+    """Parse, train, write the report, and say where everything is."""
+    command = parse(arguments)
+    print("starting ...", file=sys.stderr, flush=True)
+    # Only now: the modules behind these imports take seconds, which `--help` and a misspelt option should not.
+    from .._experiments.runner import NotWritten, TrainingFailed
+    from .._experiments.runner import resume as go_on
+    from .._experiments.runner import train as run
+    from .._report import write_report
+    from .progress import Progress
+
+    options = command.options
+    directory = _directory(command)
+    try:
+        with Progress(command.task, options.training.steps, directory.path) as progress:
+            if command.resume is None:
+                summary = run(command.task, options, directory, progress)
+            else:
+                summary = go_on(directory.path, progress)
+    except TrainingFailed as error:
+        print(f"qnewton: {error}\nreport: {write_report(directory.path)}", file=sys.stderr)
+        return FAILED
+    except NotWritten as error:
+        print(f"qnewton: {error}", file=sys.stderr)
+        return FAILED
+    except (ValueError, OSError, MemoryError):
+        directory.discard()
+        raise
+    except KeyboardInterrupt:
+        # Before the first step or after the last one.
+        if (directory.path / "config.json").exists():
+            print(_how_to_go_on(directory.path), file=sys.stderr)
+        raise
+    _print_summary(summary)
+    print(f"report: {write_report(directory.path)}")
+    if summary.status != "interrupted":
+        return 0
+    print(_how_to_go_on(directory.path))
+    return INTERRUPTED
+
+
+def _directory(command: TrainCommand) -> Any:
+    """Where the run is, or is to be; options that cannot work are refused before there is a directory."""
+    from .._experiments.checks import check
+    from .._experiments.tasks import check_task
+    from .._runfile import RunDirectory
+
+    if command.resume is not None:
+        return RunDirectory(command.resume)
+    check_task(command.task)
+    check(command.options)
+    _check_place(command)
+    return RunDirectory.create(command.options.out, f"{command.task}-{command.options.preset}")
+
+
+def _how_to_go_on(path: Path) -> str:
+    return f"go on: qnewton train --resume {shlex.quote(str(path))}"
+
+
+def parse(arguments: Sequence[str]) -> TrainCommand:
+    """The command, its options starting from the preset that the arguments name and from the task's own.
+
+    Raises:
+        ValueError: for an unknown preset, an option out of its range, or one that contradicts the run that is resumed.
+        OSError: if there is no such run.
+        SystemExit: for an unknown option, after printing the nearest valid one.
+    """
+    path = _value(arguments, "--resume", "")
+    if path:
+        return _parse_resume(arguments, Path(path))
+    kind = TASK_OPTIONS.get(_task(arguments), TaskOptions)
+    preset = _preset(arguments, kind.preset)
+    options = replace(preset_for(preset, kind), preset=preset)
+    if not isinstance(options.task, kind):
+        options = replace(options, task=kind())
+    training = replace(options.training, batch_size=min(options.training.batch_size, kind.batch_size))
+    return _parse(arguments, TrainCommand(task=tyro.MISSING, options=replace(options, training=training)))
+
+
+def _parse(arguments: Sequence[str], default: TrainCommand) -> TrainCommand:
+    return tyro.cli(
+        TrainCommand, prog="qnewton train", args=arguments, default=default, config=(tyro.conf.OmitArgPrefixes,)
+    )
+
+
+def _parse_resume(arguments: Sequence[str], path: Path) -> TrainCommand:
+    """The command with which the run began; whatever else is given must agree with it."""
+    from .._experiments.resume import resumable
+
+    config, options = resumable(path)
+    begun = TrainCommand(task=config.task, options=options, resume=path)
+    command = _parse(arguments, begun)
+    if command.task != begun.task:
+        raise ValueError(f"--resume {path}: the task is {command.task}, and the run's is {begun.task}: leave it away")
+    for (name, asked), (_, own) in zip(_options(command.options), _options(options), strict=True):
+        if asked != own:
+            shown = [" ".join(map(str, value)) if isinstance(value, tuple) else value for value in (asked, own)]
+            raise ValueError(
+                f"--{name.replace('_', '-')} is {shown[0]}, and the run in {path} has {shown[1]}: one that goes on "
+                "keeps its options. Leave it away, or train anew"
+            )
+    return command
+
+
+def _options(group: Any) -> Iterator[tuple[str, Any]]:
+    for field in dataclasses.fields(group):
+        value = getattr(group, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _options(value)
+        else:
+            yield field.name, value
+
+
+def _task(arguments: Sequence[str]) -> str:
+    # The task says which options there are, so it is needed before them: the first such name that is no option's value.
+    for before, argument in zip(("", *arguments), arguments, strict=False):
+        if argument in TASK_OPTIONS and not before.startswith("-"):
+            return argument
+    return ""
+
+
+def _check_place(command: TrainCommand) -> None:
+    if not isinstance(command.options.task, TASK_OPTIONS.get(command.task, TaskOptions)):
+        raise ValueError(
+            f"the task {command.task} stands behind an option: name it first, qnewton train {command.task} ..."
+        )
+
+
+def _preset(arguments: Sequence[str], default: str) -> str:
+    # The preset supplies the defaults that the other options are parsed against, so it is needed before them.
+    name = _value(arguments, "--preset", default)
+    if name not in PRESETS:
+        raise ValueError(unknown("preset", name, PRESETS))
+    return name
+
+
+def _value(arguments: Sequence[str], option: str, value: str) -> str:
+    """Of an option that is needed before the others can be parsed."""
+    for position, argument in enumerate(arguments):
+        if argument == option and position + 1 < len(arguments):
+            value = arguments[position + 1]
+        elif argument.startswith(f"{option}="):
+            value = argument.partition("=")[2]
+    return value
+
+
+def _print_summary(summary: "Summary") -> None:
+    accuracy = summary.test_accuracy
+    held_out = f"test loss {summary.test_loss:.4g}" if accuracy is None else f"test accuracy {accuracy:.4f}"
+    print(
+        f"{summary.status}: {summary.steps} steps of {summary.optimizer}, training loss "
+        f"{summary.final_loss:.4g}, {held_out}\n"
+        f"measured  {summary.measured_seconds:.2f} s wall clock, compilation and calibration aside"
+    )
+    acting, classical = summary.acting, summary.predicted_seconds_all_classical
+    if acting is None:
+        print("predicted nothing: a complete optimizer has no systems to schedule")
+        return
+    alone = (
+        f"{classical:.2f} s with classical solves alone"
+        if classical is not None and math.isfinite(classical)
+        else "some had no classical candidate"
+    )
+    meaning = {
+        "model": " (fidelity model: a classical solve stood in for the state, only the cost is quantum)",
+        "emulated": " (fidelity emulated: the circuits' exact states, with the read-out noise that was asked for)",
+    }
+    print(
+        f"predicted {summary.predicted_seconds[acting]:.2f} s under `{acting}` at {summary.gate_time_s:g} s per "
+        f"gate; {alone}\n"
+        f"quantum   {summary.quantum_share:.0%} of the systems{meaning.get(summary.fidelity or '', '')}"
+    )

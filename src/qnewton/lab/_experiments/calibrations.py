@@ -1,0 +1,194 @@
+"""The snapshot that a run predicts with: where it comes from, how it is written down, and what it learns."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+
+from ..._hardware import (
+    ClassicalMachine,
+    StoredCalibration,
+    calibration_environment,
+    check_environment,
+    load_calibration,
+    next_factors,
+    read_calibration,
+    store_calibration,
+)
+from ..._pricing.price import classical_workload
+from .._runfile import Calibration, KernelRecord, KernelSample, StageSeconds
+from ..._scheduling import calibrate
+from ..._solvers import AbstractSolver
+from . import build
+from .estimates import stacked_estimate
+from .provenance import machine
+from .saved import SavedRun, learned_factors, measured_machine
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """A calibration, frozen for a run.
+
+    Attributes:
+        machine: as measured.
+        learned: factors on its kernels.
+        environment: what it holds for.
+        source: `measured`, or the file that it was read from.
+    """
+
+    machine: ClassicalMachine
+    learned: dict[str, float]
+    environment: dict[str, Any]
+    source: str
+
+    @property
+    def corrected(self) -> ClassicalMachine:
+        """What predictions use."""
+        return self.machine.corrected(self.learned)
+
+    def record(self, stages: StageSeconds, *, shared: bool) -> Calibration:
+        """For `calibration.json`: every digit that a prediction depends on; what measuring took is added by the caller.
+
+        Args:
+            stages: measured seconds of everything but the solves.
+            shared: whether an earlier training of the process measured them.
+        """
+        return Calibration(
+            machine=machine(),
+            source=self.source,
+            environment=self.environment,
+            dtype=self.machine.dtype,
+            gemm_seconds=self.machine.gemm_seconds,
+            kernels={
+                kernel: KernelRecord(
+                    seconds_per_call=times.seconds_per_call,
+                    seconds_per_byte=times.seconds_per_byte,
+                    seconds_per_flop=times.seconds_per_flop,
+                    learned_factor=self.learned.get(kernel, 1.0),
+                    samples=tuple(
+                        KernelSample(n=n, measured_seconds=measured, predicted_seconds=predicted)
+                        for n, measured, predicted in times.samples
+                    ),
+                    bends=times.bends,
+                    worst_relative_error=times.worst_relative_error,
+                )
+                for kernel, times in self.machine.kernels
+            },
+            stages=stages,
+            stages_shared=shared,
+            measured_seconds=0.0,
+        )
+
+
+def snapshot(
+    source: str, solvers: Sequence[AbstractSolver], *, dtype: str, blas_threads: int, sizes: Sequence[int]
+) -> Snapshot:
+    """The calibration of a run.
+
+    Args:
+        source: `measure`; `kept`, the newest of `qnewton calibrate` that fits; or a file.
+        solvers: the candidates, each of whose kernels must be in it.
+        dtype: of the systems.
+        blas_threads: that dense factorisations get.
+        sizes: rows of the systems that are measured.
+
+    Raises:
+        ValueError, OSError: if there is none, if it lacks a candidate, or if it belongs to another machine.
+    """
+    here = calibration_environment(dtype, blas_threads)
+    if source == "measure":
+        return Snapshot(calibrate(solvers, dtype=dtype, sizes=sizes), {}, here, "measured")
+    kernels = kernels_of(solvers)
+    if source == "kept":
+        stored = load_calibration(here, kernels)
+        if stored is None:
+            raise ValueError(
+                "--calibration kept: there is no calibration of this machine, these versions, "
+                f"{dtype} and {blas_threads} BLAS threads with {', '.join(kernels)}: run `qnewton calibrate --solvers "
+                f"{' '.join(k for k in kernels if k != 'forming')} --dtype {dtype} --blas-threads {blas_threads}`, or "
+                "use --calibration measure"
+            )
+    else:
+        stored = _from_file(Path(source), here, kernels)
+    return Snapshot(stored.machine, dict(stored.learned), stored.environment, str(stored.path))
+
+
+def frozen_snapshot(record: Calibration) -> Snapshot:
+    """The snapshot in `calibration.json`: what `Snapshot.record` wrote, to the last digit."""
+    return Snapshot(measured_machine(record), learned_factors(record), record.environment, record.source)
+
+
+def _from_file(path: Path, here: dict[str, Any], kernels: Sequence[str]) -> StoredCalibration:
+    try:
+        stored = read_calibration(path)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"--calibration {path}: not a calibration that can be read ({error!r})") from error
+    check_environment(stored.environment, here, f"--calibration {path}")
+    missing = set(kernels) - {kernel for kernel, _ in stored.machine.kernels}
+    if missing:
+        raise ValueError(
+            f"--calibration {path} lacks {', '.join(sorted(missing))}: calibrate with every candidate, or leave them "
+            "away"
+        )
+    return stored
+
+
+def kernels_of(solvers: Sequence[AbstractSolver]) -> tuple[str, ...]:
+    """Names of the kernels that predictions for these candidates ask for."""
+    classical = [solver for solver in solvers if not solver.capabilities.quantum]
+    names = {KERNELS[type(solver).__name__] for solver in classical}
+    free = [solver.capabilities.matrix_free for solver in classical]
+    return tuple(sorted(names | ({"forming"} if any(free) and not all(free) else set())))
+
+
+KERNELS = {"Cholesky": "cholesky", "LU": "lu", "Eigh": "eigh", "CG": "cg", "MINRES": "minres", "Dual": "dual"}
+
+
+def learn(saved: SavedRun, directory: Path | None = None) -> tuple[StoredCalibration, dict[str, int]]:
+    """The next snapshot: the run's own, corrected by what its timed solves took, and kept for runs to come.
+
+    Args:
+        saved: a run of this machine with timed solves.
+        directory: where calibrations are kept; None: the user's.
+
+    Returns:
+        It, and how many solves of each kernel it learned from.
+
+    Raises:
+        ValueError: if the run belongs to another machine, or timed nothing.
+    """
+    environment = saved.calibration.environment
+    here = calibration_environment(environment["dtype"], environment["blas_threads"])
+    check_environment(environment, here, f"the calibration of {saved.path}")
+    with jax.enable_x64(saved.options.training.dtype == "float64"):
+        ratios = _ratios(saved)
+    if not ratios:
+        raise ValueError(f"{saved.path} timed no solve: train with --time-solves 5, for example, and learn from that")
+    factors = next_factors(saved.learned, ratios)
+    stored = store_calibration(saved.measured, environment, directory, factors)
+    return stored, {kernel: len(own) for kernel, own in ratios.items()}
+
+
+def _ratios(saved: SavedRun) -> dict[str, list[float]]:
+    """Kernel to measured over predicted seconds, with the iterations that were taken and at the calibration's speed."""
+    solvers = {solver.name: solver for solver in build.make_solvers(saved.options.scheduling)}
+    machine, found = saved.measured, {}
+    for lines in saved.steps:
+        for line in lines:
+            for name, timed in line.timed.items():
+                solver = solvers[name]
+                if not (line.formed or solver.capabilities.matrix_free):
+                    continue  # What forming took is in the seconds, too.
+                estimate = jax.tree.map(lambda leaf: leaf[0], stacked_estimate([line], machine.dtype))
+                workload = classical_workload(solver, estimate)
+                workload = eqx.tree_at(lambda w: w.steps, workload, float(timed.iterations))
+                speed = 1.0
+                if machine.gemm_seconds and line.probe_seconds:
+                    speed = machine.gemm_seconds / line.probe_seconds
+                ratio = timed.measured_seconds * speed / float(machine.seconds(workload, formed=line.formed))
+                if ratio > 0:
+                    found.setdefault(machine.kernel_of(workload, formed=line.formed), []).append(ratio)
+    return found

@@ -1,0 +1,189 @@
+"""What takes part in a comparison, and the one number that each is tuned by."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ...._core.suggest import unknown
+from ..options import ConditioningOptions, PolicyOptions, SchedulingOptions, SolverName, TrainOptions
+
+SETS = ("paper", "end_to_end")
+"""What quantum solves are charged for, side by side; the first set's choices are carried out."""
+
+Tuned = Literal["learning_rate", "damping_scale", "memory"]
+
+LARGEST_DENSE = 4096
+"""Rows of a system up to which dense solves are carried out; above, they are predicted."""
+LARGEST_PREDICTED = 20_000
+"""Rows up to which the matrix of a dense or quantum candidate would fit, so that it can be a candidate at all."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The values of a tuned number: `centre * factor**k` for integers k, and what lies between two of them.
+
+    Attributes:
+        centre: where it starts.
+        factor: from one trial to the next.
+        low, high: limits of the number itself.
+        whole: whether it is an integer.
+    """
+
+    centre: float
+    factor: float
+    low: float = 0.0
+    high: float = float("inf")
+    whole: bool = False
+
+    def first(self, trials: int) -> tuple[float, ...]:
+        """That many values around the centre."""
+        start = -((trials - 1) // 2)
+        return tuple(value for k in range(trials) if (value := self.at(self.centre * self.factor ** (start + k))))
+
+    def beyond(self, value: float, *, above: bool) -> float | None:
+        """The next value outwards; None at the limit."""
+        moved = self.at(value * self.factor if above else value / self.factor)
+        return None if moved == value else moved
+
+    def between(self, first: float, second: float) -> float | None:
+        """Their geometric mean; None where there is no further number."""
+        middle = self.at((first * second) ** 0.5)
+        return None if middle in (first, second) else middle
+
+    def at(self, value: float) -> float:
+        """The nearest value that is allowed, to three digits, so that it reads as it is."""
+        value = min(max(value, self.low), self.high)
+        return float(round(value)) if self.whole else float(f"{value:.3g}")
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the comparison.
+
+    Attributes:
+        name: on the command line and in files.
+        label: in tables and figures.
+        optimizer: of `qnewton train`.
+        tuned: the option that is tuned; None: nothing is.
+        grid: of its values.
+        candidates: of the scheduler where systems are small enough to be solved densely; empty: nothing is scheduled.
+        note: what its numbers mean.
+    """
+
+    name: str
+    label: str
+    optimizer: Literal["newton", "recipe", "sgd", "momentum", "adam", "adamw", "muon", "lbfgs"]
+    tuned: Tuned | None
+    grid: Grid = Grid(1.0, 10.0)
+    candidates: tuple[SolverName, ...] = ()
+    note: str = ""
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether its seconds are predicted too."""
+        return bool(self.candidates)
+
+    def options(self, largest: int, gate_time_s: float) -> TrainOptions:
+        """Its options before anything is tuned.
+
+        Args:
+            largest: rows of the largest system, the whole network's.
+            gate_time_s: of the quantum machine.
+        """
+        if not self.scheduled:
+            return TrainOptions(optimizer=self.optimizer)
+        return _newton(self.candidates, largest, gate_time_s)
+
+    def with_value(self, options: TrainOptions, value: float | None) -> TrainOptions:
+        """The options with the tuned number set."""
+        if self.tuned is None or value is None:
+            return options
+        if self.tuned == "learning_rate":
+            return dataclasses.replace(options, step=dataclasses.replace(options.step, learning_rate=value))
+        if self.tuned == "memory":
+            return dataclasses.replace(options, baseline=dataclasses.replace(options.baseline, memory=int(value)))
+        conditioning = dataclasses.replace(options.conditioning, damping_scale=value)
+        return dataclasses.replace(options, conditioning=conditioning)
+
+    def counts(self, candidate: str, quantum: bool) -> bool:
+        """Whether a candidate of the scheduler is one of this method's.
+
+        Args:
+            candidate: by its name in the run files.
+            quantum: whether it is charged on the quantum machine.
+        """
+        if self.name == "newton-lu":
+            return candidate == "LU"
+        return self.name == "hybrid" or not quantum
+
+    def trained(self, largest: int) -> bool:
+        """Whether it is trained itself; else its seconds are predicted upon another's steps (`stand_in`)."""
+        return self.name != "newton-lu" or largest <= LARGEST_DENSE
+
+
+STAND_IN = "newton-classical"
+"""Whose steps are priced anew for a method that is too slow to be trained."""
+
+_DAMPING = Grid(1.0, 10.0, low=2e-3, high=1e4)
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("sgd", "SGD", "sgd", "learning_rate", Grid(0.3, 10**0.5)),
+        Method("momentum", "SGD with momentum", "momentum", "learning_rate", Grid(0.1, 10**0.5)),
+        Method("adam", "Adam", "adam", "learning_rate", Grid(0.01, 10**0.5)),
+        Method("adamw", "AdamW", "adamw", "learning_rate", Grid(0.01, 10**0.5)),
+        Method("muon", "Muon", "muon", "learning_rate", Grid(0.03, 10**0.5), note="matrices by Muon, all else by Adam"),
+        Method("lbfgs", "L-BFGS", "lbfgs", "memory", Grid(20, 2, low=1, high=640, whole=True), note="zoom line search"),
+        Method("newton-lu", "Newton, LU", "newton", "damping_scale", _DAMPING, ("lu",)),
+        Method("newton-classical", "Newton, best classical", "newton", "damping_scale", _DAMPING, ("cholesky", "lu")),
+        Method("hybrid", "hybrid Newton", "newton", "damping_scale", _DAMPING, ("cholesky", "lu", "qlsa")),
+        Method("recipe", "recipe", "recipe", None, note="untuned: it has no number to tune"),
+    )
+}
+UNTUNED = tuple(name for name, method in METHODS.items() if method.tuned is None)
+
+
+def check_methods(names: Sequence[str]) -> None:
+    """Refuse a name that is none, none at all, and one twice.
+
+    Raises:
+        ValueError: with the nearest valid name.
+    """
+    if not names:
+        raise ValueError(f"--methods is empty: name at least one of {', '.join(METHODS)}")
+    for name in names:
+        if name not in METHODS:
+            raise ValueError(f"--methods: {unknown('method', name, METHODS)}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"--methods is {' '.join(names)}: it names one twice")
+
+
+def missing(name: str, largest: int) -> str | None:
+    """Why a method cannot take part; None where it can."""
+    if name in ("newton-lu", "hybrid") and largest > LARGEST_PREDICTED:
+        return f"a system of {largest:,} rows would not fit in memory as a matrix, which LU and a quantum solve need"
+    return None
+
+
+def _newton(candidates: tuple[SolverName, ...], largest: int, gate_time_s: float) -> TrainOptions:
+    """One Gauss-Newton system for the whole network.
+
+    Where a dense solve would take minutes, conjugate gradients with a K-FAC preconditioner take every step, the other
+    candidates are predicted for every system, and stand as what they are: predictions.
+    """
+    scheduling = SchedulingOptions(assumptions=SETS, gate_time_s=gate_time_s)
+    if largest <= LARGEST_DENSE:
+        # The sets of a method without a quantum candidate differ in nothing, and one compiles sooner.
+        sets = SETS if "qlsa" in candidates else SETS[:1]
+        return TrainOptions(scheduling=dataclasses.replace(scheduling, solvers=candidates, assumptions=sets))
+    # The same for all: they compile once, and differ in whose predictions count.
+    solvers: tuple[SolverName, ...] = ("cg",) if largest > LARGEST_PREDICTED else ("cg", "lu", "qlsa")
+    policy = PolicyOptions() if solvers == ("cg",) else PolicyOptions(policy="fixed", fixed_solver="cg")
+    return TrainOptions(
+        # The least scale of the damping is 1e-3, below which float32 proves no system definite.
+        conditioning=ConditioningOptions(damping=2.0),
+        scheduling=dataclasses.replace(scheduling, solvers=solvers, preconditioner="kfac", rtol=0.1),
+        policy=policy,
+    )

@@ -1,0 +1,170 @@
+"""What a run needs before it compiles: optimizer, ledger, and the calibration that both rest on."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import PyTree
+
+from ..._core.memory import check_block_fits
+from ..._curvature import Block
+from ..._optim.assign import assign
+from ..._optim.newton import newton
+from .._runfile import Calibration, StageSeconds
+from ..._scheduling import Hybrid
+from . import build
+from .calibrations import Snapshot, frozen_snapshot, snapshot
+from .complete_ledger import CompleteLedger
+from .held import Held
+from .ledger import Ledger
+from .options import TrainOptions
+from .stages import measure_stages
+from .tasks.base import Task, batches
+from .timing import SolveTimer
+from .workers import Workers
+
+LARGEST_MEASURED = 4096
+"""Rows of the largest system that calibration measures."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Deal:
+    """Deals the blocks of the next step out, where workers share them."""
+
+    hybrid: Hybrid
+    workers: Workers | None
+
+    def __call__(self, state: Any, next_step: int) -> Any:
+        """The optimizer's state with the choices of that step in it."""
+        if self.workers is None:
+            return state
+        return assign(state, self.hybrid, self.workers.at(next_step))[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What a run needs before it compiles.
+
+    Attributes:
+        name: of the optimizer.
+        optimizer: the transformation.
+        ledger: of the run.
+        blocks: of the scheduled systems; empty of a complete optimizer.
+        calibration: for `calibration.json`; None where nothing is predicted.
+        deal: between two steps; None of a complete optimizer.
+        timer: of solves; None where none are timed.
+    """
+
+    name: str
+    optimizer: optax.GradientTransformationExtraArgs
+    ledger: Ledger | CompleteLedger
+    blocks: Sequence[Block] = ()
+    calibration: Calibration | None = None
+    deal: Deal | None = None
+    timer: SolveTimer | None = None
+
+
+def prepare_complete(task: Task, options: TrainOptions, params: PyTree) -> Prepared | None:
+    """The complete optimizer that the options name; None where they name the scheduled one."""
+    repeats = options.training.batch_size >= len(task.train) and task.train.fresh is None
+    if options.optimizer in build.BASELINES:
+        optimizer = build.make_baseline(options, task.objective, repeats=repeats)
+        return Prepared(options.optimizer, optimizer, CompleteLedger())
+    if options.optimizer == "fisher-newton":
+        return Prepared("fisher_newton", build.make_fisher_newton(options, task.objective), CompleteLedger())
+    if options.optimizer not in build.COMPLETE:
+        return None
+    batch = next(batches(task.train, options.training.batch_size, options.training.seed))
+    optimizer = build.COMPLETE[options.optimizer](task.objective, params, batch, not repeats)
+    return Prepared(build.name_of(optimizer, params), optimizer, CompleteLedger())
+
+
+def prepare(
+    task: Task, options: TrainOptions, params: PyTree, held: Held, calibration: Calibration | None = None
+) -> Prepared:
+    """The scheduled optimizer and its ledger.
+
+    Args:
+        task: of the run.
+        options: of the run, checked.
+        params: the initial ones.
+        held: of the process.
+        calibration: of `calibration.json`, where the run has one: decisions depend on it, so it is never measured
+            again. None measures.
+
+    Raises:
+        ValueError, OSError, MemoryError: for a calibration that does not fit, or a block that does not.
+    """
+    objective, dtype = task.objective, options.training.dtype
+    curvature = build.CURVATURES[options.step.curvature]
+    partition = build.PARTITIONS[options.step.partition]
+    conditioning = build.make_conditioning(options.conditioning)
+    adaptation = build.make_adaptation(options.conditioning)
+    blocks = build.systems(options, params)
+    for block in () if build.never_forms(options) else blocks:
+        check_block_fits(block.name, block.n, jnp.dtype(dtype).itemsize)
+    frozen = _measured(options, blocks) if calibration is None else frozen_snapshot(calibration)
+    policy = build.make_policy(options.policy, options.scheduling)
+    hybrid = build.make_hybrid(options.scheduling, policy, frozen.corrected)
+    workers = build.make_workers(options.policy, hybrid)
+    optimizer = newton(
+        objective,
+        build.make_schedule(options.step, options.training.steps),
+        curvature=curvature,
+        partition=partition,
+        conditioning=conditioning,
+        solver=hybrid,
+        adaptation=adaptation,
+        clip=options.step.clip,
+        where=build.has_system(options),
+        weight_decay=build.weight_decay(options),
+        residual_tolerance=build.residual_tolerance(options.scheduling),
+    )
+    unformed = build.keeps_unformed(options)
+    if calibration is None:
+        batch = next(batches(task.train, options.training.batch_size, options.training.seed))
+        stages, shared = held.measured(
+            task.name,
+            options,
+            lambda: measure_stages(
+                objective,
+                curvature,
+                conditioning,
+                hybrid.estimator,
+                blocks,
+                params,
+                batch,
+                tries=adaptation.tries,
+                unformed=unformed,
+            ),
+        )
+        calibration = frozen.record(stages, shared=shared)
+    else:
+        stages = calibration.stages
+    ledger = _ledger(options, hybrid, blocks, stages, workers)
+    timer = None
+    if options.training.time_solves:
+        timer = SolveTimer(objective, curvature, conditioning, blocks, hybrid, dtype, unformed=unformed)
+    return Prepared("newton", optimizer, ledger, blocks, calibration, Deal(hybrid, workers), timer)
+
+
+def _measured(options: TrainOptions, blocks: Sequence[Block]) -> Snapshot:
+    # Measure up to the largest system of this run, so that predictions do not extrapolate; far beyond these sizes the
+    # operation count takes over, and measuring would take as long as training.
+    largest = min(LARGEST_MEASURED, max(block.n for block in blocks))
+    return snapshot(
+        options.scheduling.calibration,
+        build.make_solvers(options.scheduling),
+        dtype=options.training.dtype,
+        blas_threads=options.training.blas_threads,
+        sizes=sorted({n for n in (2, 16, 64, 256, 1024) if n < largest} | {1, 2, 4, largest}),
+    )
+
+
+def _ledger(
+    options: TrainOptions, hybrid: Hybrid, blocks: Sequence[Block], stages: StageSeconds, workers: Workers | None
+) -> Ledger:
+    gate_times = sorted({options.scheduling.gate_time_s, *options.scheduling.gate_times_s}, reverse=True)
+    return Ledger(hybrid, blocks, stages, gate_times, workers)

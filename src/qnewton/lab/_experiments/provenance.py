@@ -1,0 +1,61 @@
+"""What a run's numbers came from: versions, machine, commit, time."""
+
+import datetime
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ..._hardware import describe_machine
+from .._runfile import MachineRecord, typed
+
+PACKAGES = ("qnewton", "jax", "jaxlib", "equinox", "lineax", "optax", "matfree", "numpy", "scipy", "scikit-learn")
+
+
+def provenance() -> dict[str, Any]:
+    """Fields `started`, `versions`, `machine` and `commit` of `config.json`."""
+    return {
+        "started": now(),
+        "versions": versions(),
+        "machine": machine(),
+        "commit": commit(),
+    }
+
+
+def machine() -> MachineRecord:
+    """This one, as run files describe it."""
+    return typed(describe_machine(), MachineRecord, "this machine")
+
+
+def now() -> str:
+    """ISO 8601, UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str | None]:
+    """Of Python and of the packages that numbers depend on; None where one is not installed."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def commit() -> str | None:
+    """The commit of the package's own checkout, with `-dirty` where it was changed; None for an installed wheel."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip() or None

@@ -1,0 +1,287 @@
+"""A run that was stopped: what is on disk, what of it counts, and what is set aside before it goes on."""
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from msgspec.structs import asdict
+
+from ..._hardware import calibration_environment, check_environment, describe_machine
+from .._runfile import (
+    SCHEMA_VERSION,
+    Calibration,
+    Config,
+    Identity,
+    Lines,
+    ResumeLine,
+    RunDirectory,
+    RunFileError,
+    SetAside,
+    StepLine,
+    SystemLine,
+    plain,
+    read_calibration,
+    read_config,
+    read_lines,
+    read_summary,
+)
+from .checkpoints import (
+    FOLDER,
+    Checkpoint,
+    DamagedCheckpoint,
+    checkpoint_steps,
+    identity_of,
+    read_checkpoint,
+)
+from .options import TrainOptions
+from .provenance import commit, now, versions
+from .saved import train_options
+from .tasks.base import Task
+
+T = TypeVar("T")
+ASIDE = "aside"
+# The libraries that compute; another version of them may round otherwise.
+_COMPUTING = ("qnewton", "jax", "jaxlib", "equinox", "lineax", "optax", "numpy", "scipy")
+_ELSEWHERE = (
+    "What two machines or versions computed and measured never shares a run: go on where it began, or train anew here"
+)
+_CALIBRATED_ELSEWHERE = (
+    "Its decisions rest on that calibration, and no decision is ever taken by the seconds of another machine: go on "
+    "where it began, or train anew here"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Halted:
+    """A run that was stopped.
+
+    Attributes:
+        path: of its directory.
+        config: of `config.json`.
+        calibration: of `calibration.json`; None of a complete optimizer, and where there is none yet.
+        checkpoint: to go on from; None: from the first step.
+        steps, blocks: the whole lines of their files, some of them perhaps beyond the checkpoint.
+        notes: what was found that is not as it should be, in words.
+    """
+
+    path: Path
+    config: Config
+    calibration: Calibration | None
+    checkpoint: Checkpoint | None
+    steps: Lines[StepLine]
+    blocks: Lines[SystemLine]
+    notes: tuple[str, ...]
+
+    @property
+    def done(self) -> int:
+        """Steps that count."""
+        return 0 if self.checkpoint is None else self.checkpoint.step
+
+    @property
+    def systems(self) -> int:
+        """Lines of `blocks.jsonl` that count."""
+        return self.done * len(self.config.model.blocks)
+
+
+def resumable(path: Path) -> tuple[Config, TrainOptions]:
+    """The config and options of a run that can go on.
+
+    Raises:
+        ValueError, OSError: for a directory that is none of a run, a run that is finished, and one of another version
+            or machine; with what to do.
+    """
+    config = read_config(path)
+    options = train_options(path, config)
+    _check_version(path, "schema_version", config.schema_version, SCHEMA_VERSION)
+    _check_version(path, "qnewton", config.versions.get("qnewton"), versions()["qnewton"])
+    if _finished(path / "summary.json"):
+        raise ValueError(
+            f"--resume {path}: the run is finished. It is not made "
+            "longer, since its learning rates may depend on their number: train anew with more --steps, or write the "
+            f"report again with qnewton report {path}"
+        )
+    here = _computes(describe_machine(), versions())
+    check_environment(_computes(asdict(config.machine), config.versions), here, f"--resume {path}: the run", _ELSEWHERE)
+    return config, options
+
+
+def _check_version(path: Path, what: str, there: Any, here: Any) -> None:
+    if there != here:
+        raise ValueError(
+            f"--resume {path}: the run was written by another version ({what} {there}, here {here}), which does not "
+            "compute the same: go on with that one, or train anew"
+        )
+
+
+def _finished(summary: Path) -> bool:
+    try:
+        return read_summary(summary.parent).status == "finished"
+    except (OSError, RunFileError):
+        return False  # there is none, or none that says so: then it is set aside and written anew
+
+
+def _computes(machine: dict[str, Any], versions: dict[str, str | None]) -> dict[str, Any]:
+    """What results and seconds depend on."""
+    own = {key: machine[key] for key in ("processor", "cores", "backend", "device")}
+    return own | {f"version of {name}": versions.get(name) for name in _COMPUTING}
+
+
+def read_halted(path: Path, config: Config, options: TrainOptions) -> Halted:
+    """Find out where a run goes on; changes nothing.
+
+    Args:
+        path: of its directory.
+        config: from `resumable`.
+        options: from there, too.
+
+    Raises:
+        ValueError: if a checkpoint belongs to another run, or the calibration to another machine.
+    """
+    notes: list[str] = []
+    width = len(config.model.blocks)
+    steps = _in_order(path / "steps.jsonl", StepLine, lambda line, i: line.step == i, notes)
+    blocks = _in_order(
+        path / "blocks.jsonl", SystemLine, lambda line, i: (line.step, line.block) == divmod(i, width), notes
+    )
+    whole = min(len(steps.records), len(blocks.records) // width) if width else len(steps.records)
+    checkpoint = _newest(path, identity_of(config), whole, notes)
+    calibration = None
+    if config.scheduled:
+        calibration = _calibration(path, options, begun=checkpoint is not None)
+    if commit() != config.commit:
+        notes.append(f"the run began with commit {config.commit}, and goes on with {commit()}")
+    return Halted(path, config, calibration, checkpoint, steps, blocks, tuple(notes))
+
+
+def check_data(halted: Halted, task: Task) -> None:
+    """Refuse to go on with other data.
+
+    Raises:
+        ValueError: naming both.
+    """
+    data = halted.config.data
+    was = data.description, data.train, data.test
+    now = task.source, len(task.train), len(task.test)
+    if was != now:
+        shown = ["{} ({} and {} held out)".format(*each) for each in (was, now)]
+        raise ValueError(
+            f"--resume {halted.path}: the run's data were {shown[0]}, and are now {shown[1]}: bring them back"
+        )
+
+
+def set_aside(halted: Halted, directory: RunDirectory) -> None:
+    """Take everything beyond the checkpoint out of the run's files, into a folder of its own, and write down that."""
+    folder = _next_aside(halted.path)
+    moved = []
+    for name, position in (
+        ("steps.jsonl", halted.steps.until(halted.done)),
+        ("blocks.jsonl", halted.blocks.until(halted.systems)),
+        ("checkpoints.jsonl", None),
+        ("resumes.jsonl", None),
+    ):
+        if _cut(halted.path / name, position, folder):
+            moved.append(name)
+    for step in checkpoint_steps(halted.path):
+        if step > halted.done:
+            _move(halted.path / FOLDER / str(step), folder / f"checkpoint-{step}")
+            moved.append(f"checkpoint-{step}")
+    if (halted.path / "summary.json").exists():
+        _move(halted.path / "summary.json", folder / "summary.json")
+        moved.append("summary.json")
+    record = ResumeLine(
+        resumed=now(),
+        step=halted.done,
+        set_aside=SetAside(folder=f"{ASIDE}/{folder.name}", files=tuple(moved)) if moved else None,
+        notes=halted.notes,
+        commit=commit(),
+    )
+    directory.append("resumes.jsonl", [record])
+
+
+def _newest(path: Path, identity: Identity, whole: int, notes: list[str]) -> Checkpoint | None:
+    for step in checkpoint_steps(path):
+        try:
+            checkpoint = read_checkpoint(path, step)
+        except DamagedCheckpoint as error:
+            notes.append(f"{error}; it is set aside, and the run goes on from the one before")
+            continue
+        _check_identity(path / FOLDER / str(step), checkpoint.identity, identity)
+        if step > whole:
+            notes.append(f"{FOLDER}/{step} is set aside: only {whole} steps are whole in steps.jsonl and blocks.jsonl")
+            continue
+        return checkpoint
+    return None
+
+
+def _check_identity(path: Path, found: Identity, own: Identity) -> None:
+    there = _flat(plain(found))
+    for name, value in _flat(plain(own)).items():
+        other = there.get(name)
+        if other != value:
+            raise ValueError(
+                f"{path} is the checkpoint of another run: its {name} is {other!r}, and this run's {value!r}. Put it "
+                "back where it belongs, or delete it to go on from the one before"
+            )
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found = {}
+    for key, value in tree.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def _calibration(path: Path, options: TrainOptions, *, begun: bool) -> Calibration | None:
+    file = path / "calibration.json"
+    if not file.exists():
+        if begun:
+            raise ValueError(
+                f"{file} is gone, and the run's decisions rest on it: bring it back, or train anew. It is not measured "
+                "again, since other seconds would lead to other decisions"
+            )
+        return None
+    found = read_calibration(path)
+    here = calibration_environment(options.training.dtype, options.training.blas_threads)
+    check_environment(found.environment, here, f"the calibration of {path}", _CALIBRATED_ELSEWHERE)
+    return found
+
+
+def _in_order(path: Path, kind: type[T], fits: Callable[[T, int], bool], notes: list[str]) -> Lines[T]:
+    """The lines up to the first that is cut off, not what it should be, or not the one that belongs there."""
+    lines: Lines[T] = read_lines(path, kind)
+    if lines.broken is not None:
+        notes.append(f"{lines.broken}: the lines from there on are set aside")
+    count = next((i for i, line in enumerate(lines.records) if not fits(line, i)), len(lines.records))
+    return Lines(lines.records[:count], lines.ends[:count])
+
+
+def _cut(path: Path, position: int | None, folder: Path) -> bool:
+    """Move what stands from `position` on into a file of that name in `folder`; None: the line that is cut off."""
+    raw = path.read_bytes() if path.exists() else b""
+    if position is None:
+        position = raw.rfind(b"\n") + 1
+    if position == len(raw):
+        return False
+    folder.mkdir(parents=True, exist_ok=True)
+    # Copied, and on disk, before it is cut off: a process that is killed in between leaves it twice, never nowhere.
+    with (folder / path.name).open("xb") as file:
+        file.write(raw[position:])
+        file.flush()
+        os.fsync(file.fileno())
+    os.truncate(path, position)
+    return True
+
+
+def _move(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(path, target)
+
+
+def _next_aside(path: Path) -> Path:
+    number = 1
+    while (path / ASIDE / f"{number:03d}").exists():
+        number += 1
+    return path / ASIDE / f"{number:03d}"

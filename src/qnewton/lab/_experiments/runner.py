@@ -1,0 +1,330 @@
+"""A training run: options in, run files out; and a run that was stopped, gone on with."""
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import jax
+import scipy.linalg  # noqa: F401  # threadpoolctl sees only libraries that are loaded
+import threadpoolctl
+from jaxtyping import PyTree
+from msgspec.structs import replace
+
+from ..._core.memory import check_step_fits
+from .._runfile import (
+    SCHEMA_VERSION,
+    BlockSize,
+    Breakdown,
+    Config,
+    DataRecord,
+    ModelRecord,
+    RunDirectory,
+    StepLine,
+    Summary,
+    SystemLine,
+)
+from . import build, checks
+from .checkpoints import identity_of
+from .held import Held
+from .interrupts import finish_before_interrupt
+from .loop import Loop
+from .options import TrainOptions
+from .prepare import Prepared, prepare, prepare_complete
+from .provenance import provenance
+from .resume import Halted, check_data, read_halted, resumable, set_aside
+from .room import check_room, tree_bytes
+from .saver import Saver, restore
+from .task_options import options_of
+from .tasks import check_task, make_task
+from .tasks.base import Task
+
+
+class Watcher(Protocol):
+    """Whoever shows the progress of a run."""
+
+    def stage(self, what: str) -> None:
+        """A new stage of the preparation begins."""
+        ...
+
+    def step(self, step: StepLine, blocks: Sequence[SystemLine]) -> None:
+        """A step is done and recorded."""
+        ...
+
+
+class TrainingFailed(Exception):
+    """The training cannot go on; what was recorded stays in the run directory."""
+
+
+class NotWritten(Exception):
+    """The run directory took no more, for want of room for example; what was written before is whole."""
+
+
+def train(
+    name: str, options: TrainOptions, directory: RunDirectory, watcher: Watcher, held: Held | None = None
+) -> Summary:
+    """Train a task and write its run files (all but the report).
+
+    Args:
+        name: of the task.
+        options: of the run.
+        directory: fresh.
+        watcher: is told of every stage and step.
+        held: what earlier trainings of this process left for those that are alike; takes up what this one leaves.
+
+    Returns:
+        The summary, as written. Also after Ctrl-C, with status `interrupted` and the steps done so far.
+
+    Raises:
+        ValueError, MemoryError: for options that cannot work, before the first step.
+        OSError: if there is no room for what the run will write, before the first step.
+        TrainingFailed: if the loss of a batch is not finite.
+        NotWritten: if the directory takes no more.
+    """
+    checks.check(options)
+    check_task(name)
+    options = dataclasses.replace(options, task=options_of(name, options.task))
+    with directory.locked(), _numerics(options):
+        return _train(name, options, directory, watcher, Held() if held is None else held, None)
+
+
+def resume(path: Path, watcher: Watcher) -> Summary:
+    """Go on with a run that was stopped, from its newest checkpoint, as if it never had been.
+
+    Parameters, losses and decisions are bitwise those of a run that was not stopped: the calibration is the run's own
+    and is not measured again, and what was written beyond the checkpoint is set aside and computed once more.
+
+    Args:
+        path: directory of the run.
+        watcher: as of `train`.
+
+    Returns:
+        As `train`, of the whole run.
+
+    Raises:
+        ValueError, OSError: for what cannot be gone on with, with what to do; nothing is changed then.
+        MemoryError, TrainingFailed, NotWritten: as `train`.
+    """
+    config, options = resumable(path)
+    directory = RunDirectory(path)
+    with directory.locked(), _numerics(options):
+        directory.probe()
+        return _train(config.task, options, directory, watcher, Held(), read_halted(path, config, options))
+
+
+@contextlib.contextmanager
+def _numerics(options: TrainOptions) -> Iterator[None]:
+    with (
+        jax.enable_x64(options.training.dtype == "float64"),
+        # jax factorises through scipy's BLAS, whose threads spin for each other on cores that are few or shared.
+        threadpoolctl.threadpool_limits(options.training.blas_threads, user_api="blas"),
+    ):
+        yield
+
+
+def _train(
+    name: str, options: TrainOptions, directory: RunDirectory, watcher: Watcher, held: Held, halted: Halted | None
+) -> Summary:
+    watcher.stage("loading data")
+    task = held.of_task("task", name, options, lambda: make_task(name, options.training.dtype, options.task))
+    watcher.stage(f"data: {task.source}")
+    if halted is not None:
+        check_data(halted, task)
+    params = task.init(jax.random.key(options.training.seed))
+    prepared, calibrating = _prepared(task, options, params, held, halted, watcher)
+    state = prepared.optimizer.init(params)
+    training = options.training
+    # Of a training by the clock nobody knows how many steps it will be.
+    most = training.steps if training.seconds is None else min(training.steps, training.least_steps)
+    check_room(
+        directory.path,
+        state_bytes=tree_bytes((params, state)),
+        steps=max(most - (0 if halted is None else halted.done), 0),
+        blocks=len(prepared.blocks),
+        sets=len(options.scheduling.assumptions),
+    )
+    if halted is None:
+        config = _config(task, options, prepared, params)
+        directory.write("config.json", config)
+    else:
+        config = halted.config
+    if prepared.calibration is not None and (halted is None or halted.calibration is None):
+        directory.write("calibration.json", replace(prepared.calibration, measured_seconds=calibrating))
+
+    watcher.stage("compiling the step")
+    compiling = time.perf_counter()
+    loop = Loop(task, prepared, options, params, state, held)
+    compiling = time.perf_counter() - compiling
+    try:
+        check_step_fits(loop.planned_bytes, _smaller(options))
+    except MemoryError:
+        if halted is None:
+            directory.take_back("config.json", "calibration.json")
+        raise
+    if halted is not None:
+        compiling += _go_on(halted, loop, prepared.ledger, directory, watcher)
+    saver = Saver(directory, identity_of(config), options.training.checkpoint_every, compiling, loop.done)
+    status = _steps(loop, prepared.ledger, options, directory, saver, watcher)
+    final = loop.evaluate()
+    summary = _summary(config, prepared.ledger, status, final, compiling, calibrating)
+    with _writing(directory):
+        directory.write("summary.json", summary)
+    if not math.isfinite(final["train_loss"]):
+        where = "over all training data after the last step"
+        raise TrainingFailed(_diverged(where, final["train_loss"], options.optimizer))
+    return summary
+
+
+def _smaller(options: TrainOptions) -> str:
+    """What to do about a step that does not fit."""
+    if options.optimizer in ("recipe", "kfac", "dual-newton"):
+        # One needs the curvature in an example's outputs, the other a row for each of them.
+        return (
+            f"--optimizer {options.optimizer} works on all outputs of an example at once, which for a language model "
+            "are its tokens times the vocabulary. Use --preset fisher-newton, or a smaller --batch-size"
+        )
+    return "ask for a smaller --batch-size, or a smaller model"
+
+
+def _prepared(
+    task: Task, options: TrainOptions, params: PyTree, held: Held, halted: Halted | None, watcher: Watcher
+) -> tuple[Prepared, float]:
+    """What the run needs, and the measured seconds that calibrating took, whenever that was."""
+    prepared = prepare_complete(task, options, params)
+    if prepared is not None:
+        return prepared, 0.0
+    if halted is not None and halted.calibration is not None:
+        return prepare(task, options, params, held, halted.calibration), halted.calibration.measured_seconds
+    watcher.stage("calibrating this machine")
+    start = time.perf_counter()
+    prepared = prepare(task, options, params, held)
+    return prepared, time.perf_counter() - start
+
+
+def _config(task: Task, options: TrainOptions, prepared: Prepared, params: PyTree) -> Config:
+    return Config(
+        schema_version=SCHEMA_VERSION,
+        task=task.name,
+        preset=options.preset,
+        optimizer=prepared.name,
+        options=dataclasses.asdict(options),
+        seed=options.training.seed,
+        **provenance(),
+        model=ModelRecord(
+            description=task.model,
+            parameters=sum(leaf.size for leaf in jax.tree.leaves(params)),
+            blocks=tuple(BlockSize(name=block.name, n=block.n) for block in prepared.blocks),
+        ),
+        data=DataRecord(
+            description=task.source,
+            train=len(task.train),
+            test=len(task.test),
+            batch=min(options.training.batch_size, len(task.train)),
+        ),
+    )
+
+
+def _go_on(halted: Halted, loop: Loop, ledger: Any, directory: RunDirectory, watcher: Watcher) -> float:
+    """Put the loop and the files where the checkpoint is; the compilation seconds of the processes before."""
+    before = 0.0
+    for note in halted.notes:
+        watcher.stage(f"note: {note}")
+    if halted.checkpoint is not None:
+        steps, blocks = halted.steps.records[: halted.done], halted.blocks.records[: halted.systems]
+        restore(halted.checkpoint, loop, ledger, steps, blocks)
+        before = halted.checkpoint.compilation_seconds
+    with _writing(directory):
+        set_aside(halted, directory)
+    where = "from the start: there is no checkpoint" if halted.checkpoint is None else f"after {halted.done} steps"
+    watcher.stage(f"going on {where}")
+    return before
+
+
+def _steps(
+    loop: Loop, ledger: Any, options: TrainOptions, directory: RunDirectory, saver: Saver, watcher: Watcher
+) -> Literal["finished", "interrupted"]:
+    """All steps that are left; the status that the run ends with."""
+    written = loop.done
+    try:
+        while not loop.over:
+            with finish_before_interrupt():
+                step, blocks = loop.advance(ledger)
+                with _writing(directory):
+                    if blocks:
+                        directory.append("blocks.jsonl", blocks)
+                    directory.append("steps.jsonl", [step])
+                    written = len(ledger.steps)
+                    if saver.due(loop.done):
+                        saver.save(loop, ledger)
+            watcher.step(step, blocks)
+            _check_finite(step, options.optimizer)
+    except KeyboardInterrupt:
+        with finish_before_interrupt(), _writing(directory):
+            # Ctrl-C can come between a step's record and its lines, most likely while it is evaluated.
+            if written < len(ledger.steps):
+                blocks = [line for line in ledger.blocks if line.step >= written]
+                if blocks:
+                    directory.append("blocks.jsonl", blocks)
+                directory.append("steps.jsonl", ledger.steps[written:])
+            if loop.done:
+                saver.save(loop, ledger)
+        return "interrupted"
+    return "finished"
+
+
+@contextlib.contextmanager
+def _writing(directory: RunDirectory) -> Iterator[None]:
+    """Explain what cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise NotWritten(
+            f"{error}\n{directory.path} takes no more. What was written before is whole: make room, then go on "
+            f"with: qnewton train --resume {directory.path}"
+        ) from error
+
+
+def _summary(
+    config: Config,
+    ledger: Any,
+    status: Literal["finished", "interrupted"],
+    final: dict[str, Any],
+    compiling: float,
+    calibrating: float,
+) -> Summary:
+    stepping = sum(step.measured_seconds for step in ledger.steps)
+    evaluating = sum(step.measured_evaluation_seconds for step in ledger.steps)
+    return Summary(
+        schema_version=config.schema_version,
+        task=config.task,
+        preset=config.preset,
+        optimizer=config.optimizer,
+        status=status,
+        steps=len(ledger.steps),
+        final_loss=final["train_loss"],
+        test_loss=final["test_loss"],
+        test_accuracy=final["test_accuracy"],
+        measured_seconds=stepping + evaluating,
+        measured_breakdown=Breakdown(
+            steps=stepping, evaluations=evaluating, compilation=compiling, calibration=calibrating
+        ),
+        **ledger.totals(),
+    )
+
+
+def _check_finite(step: StepLine, optimizer: str) -> None:
+    if step.loss is None or not math.isfinite(step.loss):
+        raise TrainingFailed(_diverged(f"of the batch at step {step.step}", step.loss, optimizer))
+
+
+def _diverged(which: str, loss: float | None, optimizer: str) -> str:
+    remedy = "Lower --learning-rate, raise --damping, or look" if optimizer == "newton" else "Look"
+    if optimizer in build.BASELINES:
+        remedy = "Lower --learning-rate, or look"
+    return (
+        f"the loss {which} is {loss}: the parameters or the data left the floating-point range. {remedy} for NaN in "
+        "the data. The steps up to here are in the run directory"
+    )

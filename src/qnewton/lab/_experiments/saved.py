@@ -1,0 +1,102 @@
+"""The files of a run, read back into the objects that they came from."""
+
+import dataclasses
+from pathlib import Path
+
+from ..._hardware import ClassicalMachine, KernelTimes
+from .._runfile import Calibration, Config, Run, SystemLine, check_scheduled, read_run, typed
+from .options import TaskOptions, TrainOptions
+from .task_options import TASK_OPTIONS
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedRun:
+    """A scheduled run as its directory has it.
+
+    Attributes:
+        run: its files.
+        steps: for each whole step the lines of its blocks, in the order of the partition.
+        options: the run's.
+        measured: its machine as measured, to the last digit.
+        learned: the factors on its kernels.
+    """
+
+    run: Run
+    steps: tuple[tuple[SystemLine, ...], ...]
+    options: TrainOptions
+    measured: ClassicalMachine
+    learned: dict[str, float]
+
+    @property
+    def path(self) -> Path:
+        """The directory."""
+        return self.run.path
+
+    @property
+    def calibration(self) -> Calibration:
+        """Of `calibration.json`."""
+        return self.run.calibration
+
+    @property
+    def classical(self) -> ClassicalMachine:
+        """What its predictions used."""
+        return self.measured.corrected(self.learned)
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Names of the candidates, in the order of a plan's columns."""
+        first = self.steps[0][0]
+        return tuple(first.assumptions[first.acting].predicted_seconds)
+
+
+def train_options(path: Path, config: Config) -> TrainOptions:
+    """The options of a run.
+
+    Args:
+        path: its directory, for the message.
+        config: of `config.json`.
+
+    Raises:
+        RunFileError: for options that this version does not have; names the first.
+    """
+    place, given = str(path / "config.json"), dict(config.options)
+    task = typed(given.get("task"), TASK_OPTIONS.get(config.task, TaskOptions), place, "options.task")
+    # What the task has of its own is another class for each.
+    return dataclasses.replace(typed(given | {"task": {}}, TrainOptions, place, "options"), task=task)
+
+
+def read_saved(path: Path) -> SavedRun:
+    """Read a run whose systems were scheduled.
+
+    A step that was cut off by the end of the run is left out.
+
+    Raises:
+        RunFileError: for what is not there, is not what was written, or had nothing to schedule.
+    """
+    run = read_run(path)
+    check_scheduled(run.path, run.config)
+    options = train_options(run.path, run.config)
+    return SavedRun(run, run.decided, options, measured_machine(run.calibration), learned_factors(run.calibration))
+
+
+def learned_factors(calibration: Calibration) -> dict[str, float]:
+    """Kernel to the factor on it, of `calibration.json`."""
+    return {name: times.learned_factor for name, times in calibration.kernels.items()}
+
+
+def measured_machine(calibration: Calibration) -> ClassicalMachine:
+    """The machine in `calibration.json` as measured, to the last digit."""
+    kernels = tuple(
+        (
+            name,
+            KernelTimes(
+                times.seconds_per_call,
+                times.seconds_per_byte,
+                times.seconds_per_flop,
+                samples=tuple((s.n, s.measured_seconds, s.predicted_seconds) for s in times.samples),
+                bends=times.bends,
+            ),
+        )
+        for name, times in sorted(calibration.kernels.items())
+    )
+    return ClassicalMachine(calibration.machine.processor, calibration.dtype, kernels, calibration.gemm_seconds)

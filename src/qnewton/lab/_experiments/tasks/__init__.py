@@ -1,0 +1,53 @@
+"""The registry of tasks: name to a function that builds the task."""
+
+from collections.abc import Callable
+
+from ...._core.suggest import unknown
+from ..options import TaskOptions
+from ..task_options import TASK_OPTIONS, options_of
+from .autoencoder import autoencoder
+from .base import Task
+from .bert import bert_tiny
+from .gpt import gpt_tiny
+from .perceptron import digits28, digits_mlp, mnist_mlp
+from .poisson import poisson_pinn
+from .resnet import cnn
+
+TASKS: dict[str, Callable[..., Task]] = {
+    "digits-mlp": digits_mlp,
+    "digits28": digits28,
+    "mnist-mlp": mnist_mlp,
+    "autoencoder": autoencoder,
+    "cnn": cnn,
+    "bert-tiny": bert_tiny,
+    "gpt-tiny": gpt_tiny,
+    "poisson-pinn": poisson_pinn,
+}
+"""Called with the dtype, and with the task's options where `TASK_OPTIONS` has some."""
+
+
+def check_task(name: str) -> None:
+    """Refuse a name that is not registered.
+
+    Raises:
+        ValueError: with the nearest valid name.
+    """
+    if name not in TASKS:
+        raise ValueError(unknown("task", name, TASKS))
+
+
+def make_task(name: str, dtype: str, options: TaskOptions | None = None) -> Task:
+    """Build a task by name, its data in `dtype`.
+
+    Args:
+        name: in the registry.
+        dtype: of parameters and data.
+        options: of that task; None takes its defaults.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest valid one, and for the options of another task.
+        ValueError, OSError: for data that are not there or not what they should be.
+    """
+    check_task(name)
+    options = options_of(name, TaskOptions() if options is None else options)
+    return TASKS[name](dtype, options) if name in TASK_OPTIONS else TASKS[name](dtype)

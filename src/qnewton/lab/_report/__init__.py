@@ -1,0 +1,62 @@
+"""Turns the files of a run into one self-contained HTML page; reads run files and never a solver."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..._core.extras import require_extra
+from .._runfile import read_run
+from .breakeven_figure import write_maps, write_tornado
+from .comparison import comparison_notes, comparison_sections, comparison_tables, write_comparison
+from .explain import Candidate, Explanation, explain
+from .noise_figure import write_noise_figure
+from .reproduce_page import write_reproduction
+from .spectrum_figure import write_spectrum_figure
+from .tradeoff_figure import write_tradeoff_figure
+
+require_extra("lab", "qnewton.lab._report")
+
+__all__ = [
+    "Candidate",
+    "Explanation",
+    "comparison_notes",
+    "comparison_sections",
+    "comparison_tables",
+    "explain",
+    "write_comparison",
+    "write_maps",
+    "write_noise_figure",
+    "write_report",
+    "write_reproduction",
+    "write_spectrum_figure",
+    "write_tornado",
+    "write_tradeoff_figure",
+]
+
+
+def write_report(run_directory: Path) -> Path:
+    """Writes `report.html` into a run directory, replacing an older one in one move.
+
+    Args:
+        run_directory: what `qnewton train` wrote (`docs/run-files.md`). A run that was killed is reported as far as
+            it came, and the page says what is missing.
+
+    Returns:
+        The path of the page. It fetches nothing and runs no script.
+
+    Raises:
+        RunFileError: a file is not what the schema says; the message names the file, the line and the field.
+    """
+    from .page import render
+
+    run_directory = Path(run_directory)
+    page = render(read_run(run_directory))
+    target = run_directory / "report.html"
+    temporary = run_directory / f".report.{os.getpid()}.html"
+    try:
+        temporary.write_text(page, encoding="utf-8")
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target

@@ -1,0 +1,175 @@
+"""Numbers that the report computes from the records; no drawing, no HTML."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from .._runfile import STAGES, Run, StepLine, SystemLine
+
+Item = TypeVar("Item")
+Word = TypeVar("Word", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Median and range of some numbers."""
+
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class BreakEven:
+    """The break-even gate time of one quantum candidate on one block, over the steps.
+
+    `gate_time_s` is None where the candidate never has one: it loses at every gate time.
+    """
+
+    block: int
+    candidate: str
+    gate_time_s: Spread | None
+    systems: int
+    never: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A solver that an assumption set chose for some system."""
+
+    name: str
+    machine: str
+
+
+def spread(values: Iterable[float | None]) -> Spread | None:
+    """Median and range of the numbers among `values`; None if there is none."""
+    numbers = [value for value in values if value is not None]
+    return Spread(statistics.median(numbers), min(numbers), max(numbers)) if numbers else None
+
+
+def total(values: Iterable[float | None]) -> float | None:
+    """The sum; None if any term is unknown, because the sum then is."""
+    numbers = list(values)
+    return None if None in numbers else math.fsum(number for number in numbers if number is not None)
+
+
+def by_block(run: Run) -> dict[int, list[SystemLine]]:
+    """The systems of every block, in the order of the files; blocks in the order of their index."""
+    groups: dict[int, list[SystemLine]] = {}
+    for block in run.blocks:
+        groups.setdefault(block.block, []).append(block)
+    return dict(sorted(groups.items()))
+
+
+def acting_set(run: Run) -> str | None:
+    """The assumption set whose choices were carried out; None when no system was written."""
+    if run.summary is not None:
+        return run.summary.acting
+    return run.blocks[-1].acting if run.blocks else None
+
+
+def assumption_sets(run: Run) -> list[str]:
+    """All assumption sets of the run, the acting one first, then from the fewest costs to the most."""
+    names = {name for step in run.steps for name in step.predicted_seconds}
+    names |= {name for block in run.blocks for name in block.assumptions}
+    acting = acting_set(run)
+    known = [name for name in ("paper", "paper-sparse", "logical", "end_to_end") if name in names]
+    return sorted(known + sorted(names - set(known)), key=lambda name: name != acting)
+
+
+def choices(run: Run) -> list[Choice]:
+    """Every choice of every assumption set, classical ones first: one order for all figures."""
+    entries = [entry for block in run.blocks for entry in block.assumptions.values()]
+    found = {Choice(entry.choice, entry.machine) for entry in entries if not entry.nobody}
+    return sorted(found, key=lambda choice: (choice.machine == "quantum", choice.name))
+
+
+def quantum_share(run: Run, assumption_set: str, block: int | None = None) -> float | None:
+    """Fraction of the systems (of one block, or of all) that the set gives to a quantum solver."""
+    entries = [
+        entry.assumptions[assumption_set]
+        for entry in run.blocks
+        if assumption_set in entry.assumptions and block in (None, entry.block)
+    ]
+    quantum = sum(entry.machine == "quantum" and not entry.nobody for entry in entries)
+    return quantum / len(entries) if entries else None
+
+
+def predicted_total(run: Run, assumption_set: str) -> float | None:
+    """Predicted seconds of all steps under one assumption set."""
+    totals = [step.predicted_seconds[assumption_set].total for step in run.steps if _has(step, assumption_set)]
+    return total(totals) if totals else None
+
+
+def predicted_stages(run: Run, assumption_set: str) -> dict[str, float | None]:
+    """Predicted seconds per stage, summed over the steps."""
+    rows = [step.predicted_seconds[assumption_set] for step in run.steps if _has(step, assumption_set)]
+    return {stage: total(row.stage(stage) for row in rows) for stage in (*STAGES, "total")} if rows else {}
+
+
+def _has(step: StepLine, assumption_set: str) -> bool:
+    return assumption_set in step.predicted_seconds
+
+
+def break_even(run: Run, assumption_set: str) -> list[BreakEven]:
+    """Break-even gate time per block and quantum candidate, blocks in order, most favourable candidate first."""
+    rows: list[BreakEven] = []
+    for index, blocks in by_block(run).items():
+        values: dict[str, list[float | None]] = {}
+        for block in blocks:
+            if assumption_set in block.assumptions:
+                for candidate, gate_time_s in block.assumptions[assumption_set].break_even_gate_time_s.items():
+                    values.setdefault(candidate, []).append(gate_time_s)
+        found = []
+        for candidate, times in values.items():
+            positive = [time for time in times if time is not None and time > 0]
+            found.append(BreakEven(index, candidate, spread(positive), len(times), len(times) - len(positive)))
+        rows += sorted(found, key=lambda row: (-(row.gate_time_s.median if row.gate_time_s else 0.0), row.candidate))
+    return rows
+
+
+def refusals(run: Run, assumption_set: str) -> list[tuple[str, str, int]]:
+    """(candidate, reason, number of systems) of what the set refused, most frequent first."""
+    counts = Counter(
+        (candidate, reason)
+        for block in run.blocks
+        if assumption_set in block.assumptions
+        for candidate, reason in block.assumptions[assumption_set].refused.items()
+    )
+    return [(candidate, reason, count) for (candidate, reason), count in sorted(counts.items(), key=_most_first)]
+
+
+def _most_first(item: tuple[tuple[str, str], int]) -> tuple[int, tuple[str, str]]:
+    return -item[1], item[0]
+
+
+def binned(points: Sequence[tuple[float, float]], limit: int) -> list[tuple[float, Spread | None]]:
+    """Median and range of y in at most `limit` consecutive groups of points, each at the middle of its x.
+
+    NaN marks a missing y; a group without any y is None.
+    """
+    return [
+        (0.5 * (group[0][0] + group[-1][0]), spread(None if math.isnan(y) else y for _, y in group))
+        for group in columns(points, limit)
+    ]
+
+
+def columns(items: Sequence[Item], limit: int) -> list[Sequence[Item]]:
+    """`items` cut into at most `limit` consecutive groups of nearly equal size."""
+    return _chunks(items, min(limit, len(items))) if items else []
+
+
+def _chunks(items: Sequence[Item], count: int) -> list[Sequence[Item]]:
+    edges = [round(index * len(items) / count) for index in range(count + 1)]
+    return [items[start:end] for start, end in itertools.pairwise(edges) if end > start]
+
+
+def most_common(values: Iterable[Word]) -> Word:
+    """The most frequent value; the first seen wins a tie."""
+    return Counter(values).most_common(1)[0][0]

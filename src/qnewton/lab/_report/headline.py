@@ -1,0 +1,196 @@
+"""The top of the page: what is missing, the headline numbers, and how to read them."""
+
+from __future__ import annotations
+
+from msgspec.structs import asdict
+
+from .._runfile import Run
+from . import derive
+from .markup import Tile, escape, tag, tiles
+from .units import count, number, percent, seconds
+
+ASSUMPTIONS = {
+    "paper": (
+        "the query count of arXiv:2305.11352v1 times the gate time; loading the matrix and reading the solution out "
+        "are free, and the subnormalisation is 1"
+    ),
+    "paper-sparse": (
+        "as paper, with the abstract's complexity of arXiv:2405.00252: the nonzeros per row multiply the condition "
+        "number, the rows divide the precision"
+    ),
+    "logical": (
+        "the block encoding with its subnormalisation and gates, and the right-hand side with its gates, on perfect "
+        "qubits; loading and reading out are free"
+    ),
+    "end_to_end": (
+        "as logical, on an error-corrected machine, with the read-out of direction and length, and a load of the "
+        "matrix in each step"
+    ),
+}
+
+
+def notes(run: Run) -> str:
+    """What the files do not hold; empty for a run that finished."""
+    found = list(run.notes)
+    if run.summary is not None and run.summary.status == "interrupted":
+        found.insert(0, f"The run was interrupted after {run.summary.steps} steps; the totals are those of them.")
+    if not run.steps:
+        found.append("No step was written: there is nothing to draw.")
+    failed = {status: systems for status, systems in statuses(run).items() if status != "ok"}
+    if failed:
+        listed = ", ".join(f"{status}: {systems}" for status, systems in failed.items())
+        if run.config.scheduled:
+            systems, effect = f"{len(run.blocks)} systems", "and took a gradient step"
+        else:
+            systems = f"{sum(statuses(run).values())} statuses"
+            effect = "and moved nothing" if run.config.optimizer == "dual_newton" else "and took the gradient there"
+        found.append(f"{sum(failed.values())} of {systems} failed {effect} ({listed}).")
+    if run.summary is not None:
+        for name, value in run.summary.predicted_seconds.items():
+            summed = derive.predicted_total(run, name)
+            if value is not None and summed is not None and abs(value - summed) > 0.01 * abs(summed):
+                found.append(
+                    f"The predicted seconds of set {name} are {seconds(value)} in summary.json, "
+                    f"but the steps in steps.jsonl add up to {seconds(summed)}."
+                )
+    if not found:
+        return ""
+    return '<div class="notes" role="note"><ul>' + "".join(f"<li>{escape(text)}</li>" for text in found) + "</ul></div>"
+
+
+def statuses(run: Run) -> dict[str, int]:
+    """Status to number of systems."""
+    if run.summary is not None:
+        return run.summary.statuses
+    found: dict[str, int] = {}
+    for block in run.blocks:
+        found[block.status] = found.get(block.status, 0) + 1
+    return found
+
+
+def headline(run: Run) -> str:
+    """Three groups of tiles: the training, the measured clock, the predicted clock."""
+    groups = _from_summary(run) if run.summary is not None else _from_steps(run)
+    return f'<div class="groups">{groups}</div>'
+
+
+def _from_summary(run: Run) -> str:
+    summary = run.summary
+    assert summary is not None
+    epochs = run.steps[-1].epoch if run.steps else None
+    training = [
+        Tile("test_accuracy", "test accuracy", summary.test_accuracy, percent(summary.test_accuracy, 2), "final"),
+        Tile("final_loss", "training loss", summary.final_loss, number(summary.final_loss), "final, all training data"),
+        Tile("test_loss", "test loss", summary.test_loss, number(summary.test_loss), "final"),
+        Tile("steps", "steps", summary.steps, count(summary.steps), f"the last one at epoch {number(epochs, 2)}"),
+    ]
+    parts = asdict(summary.measured_breakdown)
+    measured = [
+        Tile(
+            "measured_seconds",
+            "steps and evaluations",
+            summary.measured_seconds,
+            seconds(summary.measured_seconds),
+            "wall clock on this machine",
+        ),
+        *(
+            Tile(f"measured_{part}", part, parts[part], seconds(parts[part]), "not in the first number")
+            for part in ("compilation", "calibration")
+            if part == "compilation" or run.config.scheduled
+        ),
+    ]
+    if summary.acting is None:
+        return tiles("Training", training) + tiles("seconds", measured, clock="measured")
+    acting = summary.predicted_seconds.get(summary.acting)
+    classical = summary.predicted_seconds_all_classical
+    gain = f"{number(classical / acting)} times the first" if acting and classical else ""
+    predicted = [
+        Tile("predicted_seconds", f"as scheduled ({summary.acting})", acting, seconds(acting), "all steps"),
+        Tile("predicted_seconds_all_classical", "all classical", classical, seconds(classical), gain),
+        Tile(
+            "quantum_share",
+            "quantum share",
+            summary.quantum_share,
+            percent(summary.quantum_share),
+            f"of the systems, at a gate time of {seconds(summary.gate_time_s, 2)}",
+        ),
+    ]
+    return (
+        tiles("Training", training)
+        + tiles("seconds", measured, clock="measured")
+        + tiles("seconds and choices", predicted, clock="predicted")
+    )
+
+
+def _from_steps(run: Run) -> str:
+    evaluated = [step for step in run.steps if step.test_accuracy is not None]
+    last = evaluated[-1] if evaluated else None
+    when = f"at step {last.step}, the last evaluated" if last else "never evaluated"
+    accuracy, train_loss = (last.test_accuracy, last.train_loss) if last else (None, None)
+    loss = run.steps[-1].loss if run.steps else None
+    training = [
+        Tile("test_accuracy", "test accuracy", accuracy, percent(accuracy, 2), when),
+        Tile("train_loss", "training loss", train_loss, number(train_loss), when),
+        Tile("loss", "batch loss", loss, number(loss), "of the last step written"),
+        Tile("steps", "steps", len(run.steps), count(len(run.steps)), "written so far"),
+    ]
+    of_steps = derive.total(step.measured_seconds for step in run.steps)
+    of_evaluations = derive.total(step.measured_evaluation_seconds for step in run.steps)
+    measured = [
+        Tile("measured_steps", "steps", of_steps, seconds(of_steps), "wall clock on this machine"),
+        Tile("measured_evaluations", "evaluations", of_evaluations, seconds(of_evaluations), "wall clock"),
+    ]
+    if not run.config.scheduled:
+        return tiles("Training so far", training) + tiles("seconds", measured, clock="measured")
+    acting = derive.acting_set(run)
+    total = derive.predicted_total(run, acting) if acting else None
+    share = derive.quantum_share(run, acting) if acting else None
+    predicted = [
+        Tile(
+            "predicted_seconds", f"as scheduled ({acting or 'no system yet'})", total, seconds(total), "steps written"
+        ),
+        Tile("quantum_share", "quantum share", share, percent(share), "of the systems written"),
+    ]
+    return (
+        tiles("Training so far", training)
+        + tiles("seconds", measured, clock="measured")
+        + tiles("seconds and choices", predicted, clock="predicted")
+    )
+
+
+def fidelities(run: Run) -> list[str]:
+    """The fidelities of the quantum solves that were carried out."""
+    found = {block.fidelity for block in run.blocks if block.fidelity is not None}
+    return sorted(found)
+
+
+def reading(run: Run) -> str:
+    """How to read the page: the two clocks, the fidelity, the assumption sets."""
+    if not run.config.scheduled:
+        line = (
+            f"{tag('measured')}wall clock of what ran on this machine. The optimizer "
+            f"<code>{escape(run.config.optimizer)}</code> is complete by itself: it has no systems to schedule, so "
+            "nothing is predicted."
+        )
+        return f'<ul class="reading"><li>{line}</li></ul>'
+    acting = derive.acting_set(run)
+    lines = [
+        f"{tag('measured')}wall clock of what ran on this machine. {tag('predicted')}what the choices compare: "
+        "calibrated predictions for everything classical, and modelled seconds for a quantum solver. "
+        "The two never share an axis or a column."
+    ]
+    if "model" in fidelities(run):
+        lines.append(
+            "Quantum solves at fidelity <code>model</code> are classical solves standing in for the quantum state; "
+            "only their cost is quantum."
+        )
+    if "emulated" in fidelities(run):
+        lines.append(
+            "Quantum solves at fidelity <code>emulated</code> have the exact state that an ideal circuit leaves, read "
+            "out with the noise that the options ask for; no circuit ran."
+        )
+    for name in derive.assumption_sets(run):
+        meaning = ASSUMPTIONS.get(name, "an assumption set of this run; its definition is in the options")
+        role = "Its choices were carried out." if name == acting else "Reported beside it; its choices were not run."
+        lines.append(f"Assumption set <code>{escape(name)}</code>: {escape(meaning)}. {role}")
+    return '<ul class="reading">' + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"

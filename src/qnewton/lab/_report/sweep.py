@@ -1,0 +1,120 @@
+"""What other gate times would give. All seconds here are predicted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..._pricing.fastest import fastest
+from .._runfile import Run, SetDecision
+from . import derive
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A run if a gate took `gate_time_s`: share of the systems on quantum, seconds of the solves and of everything."""
+
+    gate_time_s: float
+    quantum_share: float | None
+    solve_seconds: float | None
+    predicted_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """All gate times under one assumption set, and its solves if every system went to the fastest classical one."""
+
+    rows: tuple[Row, ...]
+    classical_solve_seconds: float
+    reported: bool
+
+
+def sweeps(run: Run) -> dict[str, Sweep]:
+    """The sweep of every assumption set; share and total of the acting one are those that `summary.json` reports."""
+    found: dict[str, Sweep] = {}
+    for name in derive.assumption_sets(run):
+        computed = from_blocks(run, name)
+        reported = run.summary.by_gate_time if run.summary is not None and name == run.summary.acting else ()
+        if reported:
+            # As the run's policy would have had it, which need not be the fastest.
+            rows = tuple(
+                Row(row.gate_time_s, row.quantum_share, row.predicted_solve_seconds, row.predicted_seconds)
+                for row in reported
+            )
+            computed = replace(computed, rows=rows, reported=True)
+        if computed.rows:
+            found[name] = computed
+    return found
+
+
+def from_blocks(run: Run, assumption_set: str) -> Sweep:
+    """The sweep from `blocks.jsonl`, each system going to its fastest candidate.
+
+    A system that no candidate can take adds nothing, as in the totals of the run: its block takes a gradient step.
+    """
+    steps = {step.step for step in run.steps if assumption_set in step.predicted_seconds}
+    entries = [
+        block.assumptions[assumption_set]
+        for block in run.blocks
+        if block.step in steps and assumption_set in block.assumptions
+    ]
+    taken: dict[float, list[float]] = {}
+    wins: dict[float, int] = {}
+    slowest: list[float] = []
+    for entry in entries:
+        classical, quantum = _classical(entry), _quantum(entry)
+        slowest.append(_least(classical)[1])
+        for time, seconds in quantum.items():
+            # Classical candidates come first and win a tie, whatever their order in the run.
+            index, least = _least([*classical, *seconds])
+            taken.setdefault(time, []).append(least)
+            wins[time] = wins.get(time, 0) + (index >= len(classical) and math.isfinite(least))
+    around = _around_the_solves(run, assumption_set)
+    rows = []
+    for time, values in sorted(taken.items()):
+        solves = _sum(values) if len(values) == len(entries) else None
+        whole = None if around is None or solves is None else around + solves
+        rows.append(Row(time, wins[time] / len(entries), solves, whole))
+    return Sweep(tuple(rows), _sum(slowest), reported=False)
+
+
+def _around_the_solves(run: Run, assumption_set: str) -> float | None:
+    stages = derive.predicted_stages(run, assumption_set)
+    whole, classical, quantum = (stages.get(stage) for stage in ("total", "solve_classical", "solve_quantum"))
+    return None if whole is None or classical is None or quantum is None else whole - classical - quantum
+
+
+def _classical(entry: SetDecision) -> list[float]:
+    """Seconds of the classical candidates."""
+    quantum = set(entry.predicted_quantum_seconds_by_gate_time) | set(entry.break_even_gate_time_s)
+    return [_known(value) for name, value in entry.predicted_seconds.items() if name not in quantum]
+
+
+def _quantum(entry: SetDecision) -> dict[float, list[float]]:
+    """Gate time to the seconds of the quantum candidates."""
+    found: dict[float, list[float]] = {}
+    for rows in entry.predicted_quantum_seconds_by_gate_time.values():
+        for time, seconds in rows:
+            if time > 0:
+                found.setdefault(time, []).append(_known(seconds))
+    return found
+
+
+def _known(seconds: float | None) -> float:
+    return math.inf if seconds is None else seconds
+
+
+def _least(seconds: Sequence[float]) -> tuple[int, float]:
+    """Who is fastest, and in how many seconds; infinite where nobody is."""
+    if not seconds:
+        return 0, math.inf
+    costs = np.asarray(seconds)
+    index, found = fastest(costs, np.ones(len(costs), bool))
+    return int(index), float(costs[index]) if found else math.inf
+
+
+def _sum(values: Iterable[float]) -> float:
+    return math.fsum(value for value in values if math.isfinite(value))
