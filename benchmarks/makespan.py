@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from qnewton._hardware import describe_machine
-from qnewton._scheduling.makespan import Problem, schedule
+from qnewton._scheduling.makespan import Jobs, schedule
 from qnewton._scheduling.makespan.bound import lower_bound
 from qnewton._scheduling.makespan.exact import exact
 from qnewton._scheduling.makespan.heuristic import heuristic
@@ -35,24 +35,24 @@ SMALL = ((10, 2), (10, 5), (20, 3), (30, 3), (30, 6))
 LARGE = ((200, 10), (400, 20), (1280, 64), (5000, 64))
 
 
-def uniform(generator: np.random.Generator, jobs: int, width: int) -> Problem:
-    return Problem.of(generator.uniform(1, 100, (jobs, width)))
+def uniform(generator: np.random.Generator, jobs: int, width: int) -> Jobs:
+    return Jobs.of(generator.uniform(1, 100, (jobs, width)))
 
 
-def log_uniform(generator: np.random.Generator, jobs: int, width: int) -> Problem:
-    return Problem.of(10 ** generator.uniform(0, 3, (jobs, width)))
+def log_uniform(generator: np.random.Generator, jobs: int, width: int) -> Jobs:
+    return Jobs.of(10 ** generator.uniform(0, 3, (jobs, width)))
 
 
-def correlated(generator: np.random.Generator, jobs: int, width: int) -> Problem:
+def correlated(generator: np.random.Generator, jobs: int, width: int) -> Jobs:
     size, speed = 10 ** generator.uniform(0, 2, (jobs, 1)), 10 ** generator.uniform(0, 0.7, (1, width))
-    return Problem.of(size * speed * generator.uniform(0.8, 1.2, (jobs, width)))
+    return Jobs.of(size * speed * generator.uniform(0.8, 1.2, (jobs, width)))
 
 
-def qpu(generator: np.random.Generator, jobs: int, width: int) -> Problem:
+def qpu(generator: np.random.Generator, jobs: int, width: int) -> Jobs:
     quantum = np.arange(width) >= width - max(1, width // 8)
     size = 10 ** generator.uniform(-1, 2, (jobs, 1))
     fast = generator.random((jobs, 1)) < 0.3
-    return Problem.of(np.where(quantum, np.where(fast, size / 50, size * 20) + 0.5, size), np.where(quantum, 5.0, 0.0))
+    return Jobs.of(np.where(quantum, np.where(fast, size / 50, size * 20) + 0.5, size), np.where(quantum, 5.0, 0.0))
 
 
 KINDS = {"uniform": uniform, "log_uniform": log_uniform, "correlated": correlated, "qpu": qpu}
@@ -63,7 +63,7 @@ def timed(function: Callable[[], Any]) -> tuple[Any, float]:
     return function(), time.perf_counter() - start
 
 
-def measure(problem: Problem, *, small: bool, limit_s: float) -> dict[str, Any]:
+def measure(problem: Jobs, *, small: bool, limit_s: float) -> dict[str, Any]:
     assignment, seconds = timed(lambda: heuristic(problem))
     makespan = float(finish_of(problem, assignment).max())
     found, whole = timed(lambda: schedule(problem))

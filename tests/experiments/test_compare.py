@@ -16,14 +16,14 @@ from qnewton.lab._experiments.compare.methods import (
     check_methods,
     missing,
 )
-from qnewton.lab._experiments.compare.tuning import Trial, next_round
+from qnewton.lab._experiments.compare.tuning import TuningTrial, next_round
 from qnewton.lab._runfile import PredictedSeconds, StepLine, SystemLine, read_run
 
 RUN = Path(__file__).parents[1] / "runfile" / "schema6" / "last"
 
 
-def trials(scores: dict[float, float | None]) -> list[Trial]:
-    return [Trial(value, score, "diverged" if score is None else "finished", 5, 0) for value, score in scores.items()]
+def trials(scores: dict[float, float | None]) -> list[TuningTrial]:
+    return [TuningTrial(value, score, "diverged" if score is None else "finished", 5, 0) for value, score in scores.items()]
 
 
 def test_a_grid_goes_around_its_centre_and_reads_well() -> None:

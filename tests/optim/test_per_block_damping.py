@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import qnewton as qn
-from qnewton._optim.trial import Trial, try_blocks
+from qnewton._optim.trial import StepTrial, try_blocks
 
 newton: Any = qn.newton
 
@@ -109,7 +109,7 @@ ADAPTED: dict[str, tuple[list[float], list[float], bool, list[float]]] = {
 @pytest.mark.parametrize(("shares", "predictions", "accepted", "factors"), ADAPTED.values(), ids=ADAPTED)
 def test_scales_follow_the_ratios(shares, predictions, accepted, factors) -> None:
     decrease, predictions = jnp.asarray(sum(shares)), jnp.asarray(predictions, jnp.float32)
-    trial = Trial(decrease, jnp.sum(predictions), jnp.asarray(shares), predictions, jnp.ones(()))
+    trial = StepTrial(decrease, jnp.sum(predictions), jnp.asarray(shares), predictions, jnp.ones(()))
     scales = 2 * jnp.ones(len(shares))
     following = trial.adapted(per_block(), scales, jnp.asarray(accepted))
     np.testing.assert_allclose(following, 2 * np.array(factors))

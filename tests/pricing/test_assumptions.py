@@ -17,10 +17,10 @@ from qnewton._pricing.assumptions import ASSUMPTION_SETS
 from qnewton._pricing.paper import groups_of, lifted, lifted_numbers
 from qnewton._pricing.problem import Problem
 from qnewton._solvers.quantum.encoding import DyadicLevels, Frobenius, SparseAccess, SquareRoot
-from qnewton._solvers.quantum.readout import InteriorPoint, KerenidisPrakash, LineFit
+from qnewton._solvers.quantum.readout import InteriorPoint, KerenidisPrakash, FittedNorm
 from qnewton.testing import symmetric_with_spectrum
 
-SETS = {**ASSUMPTION_SETS, "own": q.Assumptions("own", readout=KerenidisPrakash(), norm=LineFit())}
+SETS = {**ASSUMPTION_SETS, "own": q.Assumptions("own", readout=KerenidisPrakash(), norm=FittedNorm())}
 each = pytest.mark.parametrize("assumed", SETS.values(), ids=SETS.keys())
 PROFILES = {p.name: p for p in map(q.load_profile, profile_names()) if isinstance(p, QuantumProfile)}
 SUPERCONDUCTING = q.Clock.of(PROFILES["superconducting"].machine)

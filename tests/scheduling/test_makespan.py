@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from qnewton._scheduling.makespan import Machine, Problem, Schedule, problem_of, reschedule, schedule, schedule_step
+from qnewton._scheduling.makespan import Machine, Jobs, Schedule, problem_of, reschedule, schedule, schedule_step
 from qnewton._scheduling.makespan.bound import lower_bound
 from qnewton._scheduling.makespan.exact import exact
 from qnewton._scheduling.makespan.heuristic import heuristic
@@ -48,7 +48,7 @@ def relaxed(seconds, ready, cap) -> float:
     return float(found.fun)
 
 
-def check(problem: Problem, found: Schedule) -> None:
+def check(problem: Jobs, found: Schedule) -> None:
     """Everything that is true of any schedule."""
     jobs = len(problem.jobs)
     assert found.assignment.shape == (jobs,)
@@ -75,13 +75,13 @@ def problems(draw, most_jobs: int = 5, least_workers: int = 1, *, all_can: bool 
     seconds = np.asarray(draw(st.lists(st.lists(entry, min_size=width, max_size=width), min_size=jobs, max_size=jobs)))
     hypothesis.assume(np.all(np.any(np.isfinite(seconds), axis=1)))
     ready = np.asarray(draw(st.lists(st.sampled_from([0.0, 0.0, 1.5, 20.0]), min_size=width, max_size=width)))
-    return Problem.of(seconds, ready)
+    return Jobs.of(seconds, ready)
 
 
 @hypothesis.given(problem=problems())
-@hypothesis.example(problem=Problem.of([[0.0, 0.0]]))
-@hypothesis.example(problem=Problem.of([[1.0, math.inf], [math.inf, 1.0]], [20.0, 0.0]))
-@hypothesis.example(problem=Problem.of([[8.0, 1.0], [8.0, 1.0]], [0.0, 20.0]))
+@hypothesis.example(problem=Jobs.of([[0.0, 0.0]]))
+@hypothesis.example(problem=Jobs.of([[1.0, math.inf], [math.inf, 1.0]], [20.0, 0.0]))
+@hypothesis.example(problem=Jobs.of([[8.0, 1.0], [8.0, 1.0]], [0.0, 20.0]))
 def test_small_ones_are_the_shortest(problem):
     found = schedule(problem, tolerance=0.0)
     check(problem, found)
@@ -95,7 +95,7 @@ def test_small_ones_are_the_shortest(problem):
 def test_the_order_of_jobs_and_workers_does_not_matter(problem, seed):
     generator = np.random.default_rng(seed)
     rows, columns = (generator.permutation(size) for size in problem.seconds.shape)
-    other = Problem.of(problem.seconds[np.ix_(rows, columns)], problem.ready_s[columns])
+    other = Jobs.of(problem.seconds[np.ix_(rows, columns)], problem.ready_s[columns])
     one, two = schedule(problem, tolerance=0.0), schedule(other, tolerance=0.0)
     check(problem, one)
     assert one.makespan_s == pytest.approx(two.makespan_s, rel=1e-5, abs=1e-5)
@@ -104,22 +104,22 @@ def test_the_order_of_jobs_and_workers_does_not_matter(problem, seed):
 @hypothesis.given(problem=problems(most_jobs=8), seed=st.integers(0, 99))
 def test_another_worker_never_hurts(problem, seed):
     column = np.random.default_rng(seed).integers(0, 32, (len(problem.jobs), 1)) / 4
-    more = Problem.of(np.hstack([problem.seconds, column]), np.append(problem.ready_s, seed % 3))
+    more = Jobs.of(np.hstack([problem.seconds, column]), np.append(problem.ready_s, seed % 3))
     fewer, richer = schedule(problem, tolerance=0.0), schedule(more, tolerance=0.0)
     assert richer.makespan_s <= fewer.makespan_s + 1e-5
 
 
-def random_problem(kind: str, jobs: int, width: int, seed: int) -> Problem:
+def random_problem(kind: str, jobs: int, width: int, seed: int) -> Jobs:
     generator = np.random.default_rng(seed)
     if kind == "uniform":
-        return Problem.of(generator.uniform(1, 100, (jobs, width)))
+        return Jobs.of(generator.uniform(1, 100, (jobs, width)))
     if kind == "log-uniform":
-        return Problem.of(10 ** generator.uniform(0, 3, (jobs, width)))
+        return Jobs.of(10 ** generator.uniform(0, 3, (jobs, width)))
     size = 10 ** generator.uniform(-1, 2, (jobs, 1))
     seconds = np.repeat(size, width, axis=1)
     quick = generator.random((jobs, 1)) < 0.3
     seconds[:, -2:] = np.where(quick, size * 0.02, np.inf) + 0.5
-    return Problem.of(seconds, np.append(np.zeros(width - 2), [5.0, 5.0]))
+    return Jobs.of(seconds, np.append(np.zeros(width - 2), [5.0, 5.0]))
 
 
 KINDS = pytest.mark.parametrize("kind", ["uniform", "log-uniform", "two QPUs"])
@@ -145,7 +145,7 @@ def test_the_bound_leaves_out_pairs_that_alone_are_too_long():
 def test_the_unit_of_time_does_not_matter(kind):
     problem = random_problem(kind, 40, 5, seed=3)
     # By a power of two, which changes no digit: a step's blocks take far less than a second.
-    small = Problem.of(problem.seconds * 2.0**-20, problem.ready_s * 2.0**-20)
+    small = Jobs.of(problem.seconds * 2.0**-20, problem.ready_s * 2.0**-20)
     np.testing.assert_array_equal(heuristic(small), heuristic(problem))
 
 
@@ -157,7 +157,7 @@ def test_five_names_are_listed_and_no_more():
 
 def test_the_programme_waits_for_a_worker_that_is_not_ready():
     # One job each is the shortest, 6 s. Had the second worker no wait it would take both.
-    solved = exact(Problem.of([[4.0, 1.0], [4.0, 1.0]], [0.0, 5.0]), 8.0, 0.0, 10.0)
+    solved = exact(Jobs.of([[4.0, 1.0], [4.0, 1.0]], [0.0, 5.0]), 8.0, 0.0, 10.0)
     assert solved.assignment is not None
     assert sorted(solved.assignment.tolist()) == [0, 1]
     assert solved.bound_s == pytest.approx(6.0, rel=1e-5)
@@ -196,23 +196,23 @@ def test_local_search_moves_exchanges_and_passes_on():
 
 
 def test_no_jobs_take_no_time():
-    found = schedule(Problem.of(np.zeros((0, 3))))
+    found = schedule(Jobs.of(np.zeros((0, 3))))
     assert (found.makespan_s, found.gap, found.order) == (0.0, 0.0, ((), (), ()))
 
 
 BAD = {
-    "no worker": (lambda: Problem.of(np.zeros((2, 0))), "no worker for 2 jobs"),
-    "not a table": (lambda: Problem.of(np.zeros(3)), r"shape \(3,\)"),
-    "names": (lambda: Problem.of(np.zeros((2, 1)), jobs=["a"]), r"1 names of jobs"),
-    "one name twice": (lambda: Problem.of(np.zeros((1, 2)), workers=["a", "a"]), "two workers have one name"),
+    "no worker": (lambda: Jobs.of(np.zeros((2, 0))), "no worker for 2 jobs"),
+    "not a table": (lambda: Jobs.of(np.zeros(3)), r"shape \(3,\)"),
+    "names": (lambda: Jobs.of(np.zeros((2, 1)), jobs=["a"]), r"1 names of jobs"),
+    "one name twice": (lambda: Jobs.of(np.zeros((1, 2)), workers=["a", "a"]), "two workers have one name"),
     "nobody can": (
-        lambda: Problem.of([[1.0, 2.0], [math.inf, math.nan]], jobs=["easy", "hard"]),
+        lambda: Jobs.of([[1.0, 2.0], [math.inf, math.nan]], jobs=["easy", "hard"]),
         "no worker can take 'hard': on each of worker 0, worker 1",
     ),
-    "negative": (lambda: Problem.of([[1.0], [-2.0]], jobs=["a", "b"]), r"'b' takes -2\.0 s on 'worker 0'"),
-    "ready never": (lambda: Problem.of([[1.0]], math.inf), "ready_s is .*finite"),
-    "tolerance": (lambda: schedule(Problem.of([[1.0]]), tolerance=-0.1), r"tolerance is -0\.1"),
-    "time limit": (lambda: schedule(Problem.of([[1.0]]), time_limit_s=0), "time_limit_s is 0"),
+    "negative": (lambda: Jobs.of([[1.0], [-2.0]], jobs=["a", "b"]), r"'b' takes -2\.0 s on 'worker 0'"),
+    "ready never": (lambda: Jobs.of([[1.0]], math.inf), "ready_s is .*finite"),
+    "tolerance": (lambda: schedule(Jobs.of([[1.0]]), tolerance=-0.1), r"tolerance is -0\.1"),
+    "time limit": (lambda: schedule(Jobs.of([[1.0]]), time_limit_s=0), "time_limit_s is 0"),
     "no solvers": (lambda: Machine("cpu", ()), "'cpu' runs no solvers"),
     "count": (lambda: Machine("cpu", ("LU",), count=-1), "count of -1"),
     "slowness": (lambda: Machine("cpu", ("LU",), slowness=0), "slowness of 0"),
@@ -224,10 +224,10 @@ BAD = {
         "machine 'cpu': unknown candidate 'Cholesk': did you mean 'Cholesky'",
     ),
     "columns": (lambda: problem_of(np.ones((2, 2)), ["LU"], [Machine("cpu", ("LU",))]), "1 candidates"),
-    "vanished, unknown": (lambda: reschedule(schedule(Problem.of([[1.0]])), ["worker 1"]), "did you mean 'worker 0'"),
-    "all vanished": (lambda: reschedule(schedule(Problem.of([[1.0]])), ["worker 0"]), "nobody is left"),
+    "vanished, unknown": (lambda: reschedule(schedule(Jobs.of([[1.0]])), ["worker 1"]), "did you mean 'worker 0'"),
+    "all vanished": (lambda: reschedule(schedule(Jobs.of([[1.0]])), ["worker 0"]), "nobody is left"),
     "only the vanished could": (
-        lambda: reschedule(schedule(Problem.of([[1.0, math.inf], [1.0, 1.0]])), ["worker 0"]),
+        lambda: reschedule(schedule(Jobs.of([[1.0, math.inf], [1.0, 1.0]])), ["worker 0"]),
         "no worker can take 'job 0'",
     ),
 }

@@ -18,7 +18,7 @@ from qnewton._solvers.quantum.queries import (
     dalzell2024_known_norm,
     jennings2023v1,
 )
-from qnewton._solvers.quantum.queries.model import Problem
+from qnewton._solvers.quantum.queries.model import CountInputs
 
 
 @pytest.mark.parametrize("precision", [0, 1, -1e-3, 2.0, float("nan"), float("inf")])
@@ -52,7 +52,7 @@ def test_precision_beyond_the_theorem_is_accepted_and_invalid(encoding, estimate
     assert "precision <= 0.24" in workload.validity
 
 
-def constant(problem: Problem) -> QuantumWorkload:
+def constant(problem: CountInputs) -> QuantumWorkload:
     seven = problem.xp.full_like(problem.encoded, 7.0)
     return QuantumWorkload(seven, seven, seven / 14)
 

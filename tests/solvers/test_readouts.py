@@ -15,7 +15,7 @@ from qnewton._solvers.quantum.readout import (
     FreeReadout,
     InteriorPoint,
     KerenidisPrakash,
-    LineFit,
+    FittedNorm,
     Refined,
     SuccessAmplitude,
 )
@@ -29,7 +29,7 @@ READOUTS = [
     Refined(InteriorPoint()),
     Refined(AmplitudeEstimation(constant=2.0)),
 ]
-NORMS = [LineFit(), SuccessAmplitude()]
+NORMS = [FittedNorm(), SuccessAmplitude()]
 ARRAYS = ("copies", "controlled_applications", "rounds", "precision", "products", "applications", "valid")
 
 
@@ -147,7 +147,7 @@ def test_success_amplitude_meets_the_bound(p, precision):
 
 
 def test_line_fit_takes_one_product():
-    cost = LineFit().copies(0.1, 1e-3, 0.1)
+    cost = FittedNorm().copies(0.1, 1e-3, 0.1)
     assert (cost.applications, cost.products) == (0, 1)
 
 

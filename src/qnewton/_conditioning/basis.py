@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from .._core.coordinates import AbstractCoordinates, Composed, Kronecker, PerOutput, Scaled
 from .._core.layout import Layout
-from .._core.records import Exact, System
+from .._core.records import ExactSystem, System
 from .base import AbstractConditioner
 from .guarantee import Conditioning, Definiteness, Guarantee
 
@@ -149,7 +149,7 @@ def rebased(system: System, change: AbstractCoordinates, least: Float[Array, ""]
         operator=congruent(system.operator),
         eigenvalue_floor=moved(system.eigenvalue_floor),
         coordinates=Composed(system.coordinates, change),
-        exact=None if exact is None else Exact(congruent(exact.operator), moved(exact.eigenvalue_floor)),
+        exact=None if exact is None else ExactSystem(congruent(exact.operator), moved(exact.eigenvalue_floor)),
         dropped=None,
         # Damping from here on could only raise it.
         user_floor=system.unrepaired.eigenvalue_floor if system.user_floor is None else system.user_floor,

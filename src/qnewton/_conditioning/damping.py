@@ -9,7 +9,7 @@ import lineax as lx
 from jaxtyping import Array, Float
 
 from .._core.operators import Shifted, max_entry
-from .._core.records import Exact, System
+from .._core.records import ExactSystem, System
 from .._core.renamed import renamed
 from .._core.ritz import ritz_values
 from .base import AbstractConditioner
@@ -210,7 +210,7 @@ def raised(system: System, amount: Float[Array, ""], *, repair: bool = False) ->
     """
     exact = system.unrepaired if repair else system.exact
     if exact is not None and not repair:
-        exact = Exact(_shifted(exact.operator, amount), _plus(exact.eigenvalue_floor, amount))
+        exact = ExactSystem(_shifted(exact.operator, amount), _plus(exact.eigenvalue_floor, amount))
     return dataclasses.replace(
         system,
         operator=_shifted(system.operator, amount),

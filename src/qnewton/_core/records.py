@@ -66,7 +66,7 @@ class Kinds:
         return cls(**{field.name: kind for field in dataclasses.fields(cls)})
 
 
-class Exact(eqx.Module):
+class ExactSystem(eqx.Module):
     """What a conditioned system is an approximation of, in the same coordinates and with the same damping.
 
     Attributes:
@@ -107,7 +107,7 @@ class System(eqx.Module):
     perturbation: Float[Array, ""]
     layout: Layout | None = eqx.field(static=True, default=None)
     coordinates: AbstractCoordinates = Standard()
-    exact: Exact | None = None
+    exact: ExactSystem | None = None
     dropped: Float[Array, " n"] | None = None
     user_floor: Float[Array, ""] | None = None
 
@@ -163,9 +163,9 @@ class System(eqx.Module):
         return eqx.tree_at(lambda system: system.operator, self, matrix)
 
     @property
-    def unrepaired(self) -> Exact:
+    def unrepaired(self) -> ExactSystem:
         """What this system is an approximation of, itself where it is none."""
-        return Exact(self.operator, self.eigenvalue_floor) if self.exact is None else self.exact
+        return ExactSystem(self.operator, self.eigenvalue_floor) if self.exact is None else self.exact
 
 
 class Access(eqx.Module):

@@ -39,7 +39,7 @@ class Given(eqx.Module):
     metric: Float[Array, "k n"] | None = None
 
 
-class Solved(eqx.Module):
+class SolvedBlock(eqx.Module):
     """What a block brings to the step.
 
     Attributes:
@@ -60,7 +60,7 @@ class Solved(eqx.Module):
 
 
 Build = Callable[[Point], tuple[System, Path]]
-Solve = Callable[[System, Path | Int[Array, ""], Given], Solved]
+Solve = Callable[[System, Path | Int[Array, ""], Given], SolvedBlock]
 Arrays = Callable[[], tuple[System | None, Path]]
 
 # Of the curvature of all blocks that wait for their turn stacked, in a step.
@@ -69,7 +69,7 @@ _STACKED_BYTES = 2**24
 
 def solve_blocks(
     point: Point, builds: Sequence[Build], givens: Sequence[Given], solve: Solve, solver: lx.AbstractLinearSolver
-) -> list[Solved]:
+) -> list[SolvedBlock]:
     """Build and solve every block; one of them is formed at a time.
 
     Blocks whose systems differ in nothing but their numbers are stacked, not formed where they need not be, and go
@@ -84,7 +84,7 @@ def solve_blocks(
         solve: one block; traced once per group.
         solver: that `solve` uses.
     """
-    results: dict[int, Solved] = {}
+    results: dict[int, SolvedBlock] = {}
     groups = _groups(point, builds, givens, solver)
     for first in range(len(builds)):
         if first in results:
@@ -130,7 +130,7 @@ def _groups(
     return groups
 
 
-def _by_one_body(arrays: Sequence[tuple[System | None, Path]], givens: Sequence[Given], solve: Solve) -> list[Solved]:
+def _by_one_body(arrays: Sequence[tuple[System | None, Path]], givens: Sequence[Given], solve: Solve) -> list[SolvedBlock]:
     systems, paths = zip(*arrays, strict=True)
     turns = systems, [jnp.asarray(path, jnp.int32) for path in paths], givens
     stacked = tuple(jax.tree.map(lambda *leaves: jnp.stack(leaves), *part) for part in turns)

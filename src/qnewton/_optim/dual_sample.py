@@ -59,7 +59,7 @@ class Sampling(NamedTuple):
         return Sampling(self.active & (earned[1] <= parts * earned[0]), earned)
 
 
-class Part(NamedTuple):
+class SamplePart(NamedTuple):
     """Some examples of a batch.
 
     Attributes:
@@ -72,7 +72,7 @@ class Part(NamedTuple):
     examples: Examples
 
 
-def part_of(examples: Examples, parts: int, step: Int[Array, ""]) -> Part | None:
+def part_of(examples: Examples, parts: int, step: Int[Array, ""]) -> SamplePart | None:
     """The examples of one step, other ones at each, in an order drawn once; None where a part would be too small."""
     count = -(-examples.count // parts)
     if parts == 1 or count * examples.width < SMALLEST:
@@ -81,4 +81,4 @@ def part_of(examples: Examples, parts: int, step: Int[Array, ""]) -> Part | None
     chosen = order[(step * count + jnp.arange(count)) % examples.count]
     batch = jax.tree.map(lambda leaf: leaf[chosen], examples.batch)
     share = replace(examples, count=count, batch=batch, total=examples.total * (count / examples.count))
-    return Part(chosen, share)
+    return SamplePart(chosen, share)

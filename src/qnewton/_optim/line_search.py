@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from .rounding import lowered
-from .step_rules import AbstractStepRule, Outcome, Situation
+from .step_rules import AbstractStepRule, StepOutcome, Situation
 
 
 class LineSearch(AbstractStepRule):
@@ -42,7 +42,7 @@ class LineSearch(AbstractStepRule):
         if not 0 < self.damping < float("inf"):
             raise ValueError(f"damping is {self.damping}: it must be positive and finite")
 
-    def take(self, situation: Situation) -> Outcome:
+    def take(self, situation: Situation) -> StepOutcome:
         before = situation.loss()
         direction = _downhill(situation)
         promised = -jnp.vdot(direction, situation.gradient)
@@ -69,7 +69,7 @@ class LineSearch(AbstractStepRule):
         _, rate, actual = jax.lax.while_loop(unfinished, shorter, (jnp.int32(1), one, decrease(one)))
         accepted = enough(rate, actual)
         predicted = rate * promised
-        return Outcome(
+        return StepOutcome(
             step=jnp.where(accepted, rate * direction, 0),
             damping=situation.damping,
             radius=situation.radius,

@@ -32,7 +32,7 @@ from .._solvers.refusals import check_linear_solver
 from .adaptation import AbstractAdaptation, LevenbergMarquardt
 from .arguments import check_arguments, check_numbers
 from .assembly import check_partition, joined, plain
-from .blocks import Given, Solved, solve_blocks
+from .blocks import Given, SolvedBlock, solve_blocks
 from .by_rule import by_rule, flagged, or_coupled, seen_in_units, stands_for
 from .correction import Correction
 from .metrics import Damping, damping_of, measure, needs_layers, roots_of, unless_lost
@@ -226,7 +226,7 @@ def newton(
 
     def solve(
         damping: Damping, rate: Float[Array, ""], system: System, path: Path | Int[Array, ""], given: Given
-    ) -> Solved:
+    ) -> SolvedBlock:
         system = system if leaves_unformed(solver, system) else system.formed()
         measured, fallback, memory = system, given.gradient, given.metric
         if memory is not None:
@@ -260,7 +260,7 @@ def newton(
             predicted = quadratic_decrease(system, given.gradient, -rate * direction)
         # The gradient that stands in for a solution is no guess at one.
         start = None if given.start is None else jnp.where(info.status == Status.OK, value, 0)
-        return Solved(direction, start, remembered, predicted, info, memory)
+        return SolvedBlock(direction, start, remembered, predicted, info, memory)
 
     def update(
         updates: PyTree,

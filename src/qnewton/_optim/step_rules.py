@@ -77,7 +77,7 @@ class Situation:
         return self.objective(params, self.batch, self.key).astype(self.gradient.dtype) / self.scale.divisor
 
 
-class Outcome(eqx.Module):
+class StepOutcome(eqx.Module):
     """A step, and what was predicted and seen of it, in units of the loss; NaN where a rule does not look.
 
     Attributes:
@@ -105,7 +105,7 @@ class Outcome(eqx.Module):
     accepted: Bool[Array, ""]
     solved: Bool[Array, ""]
 
-    def of_loss(self, scale: LossScale) -> "Outcome":
+    def of_loss(self, scale: LossScale) -> "StepOutcome":
         """The same with losses as the objective counts them."""
         losses = self.loss, self.predicted_decrease, self.actual_decrease
         return eqx.tree_at(
@@ -127,7 +127,7 @@ class AbstractStepRule(eqx.Module):
     radius: eqx.AbstractVar[float]
 
     @abc.abstractmethod
-    def take(self, situation: Situation) -> Outcome:
+    def take(self, situation: Situation) -> StepOutcome:
         """The step from here."""
 
 
@@ -167,7 +167,7 @@ class QuadraticModel(AbstractStepRule):
                 "0 <= poor < good"
             )
 
-    def take(self, situation: Situation) -> Outcome:
+    def take(self, situation: Situation) -> StepOutcome:
         shift, metric = situation.shift + situation.l2, None
         if shift.ndim:
             metric, shift = shift, jnp.ones((), shift.dtype)
@@ -182,7 +182,7 @@ class QuadraticModel(AbstractStepRule):
         better, drowned = lowered(before, actual, predicted)
         accepted = solved & better
         still = ~jnp.isfinite(before) | (solved & drowned)
-        return Outcome(
+        return StepOutcome(
             step=jnp.where(accepted, step, 0),
             damping=jnp.where(still, situation.damping, self._adapt(situation.damping, ratio, accepted)),
             radius=situation.radius,
@@ -237,7 +237,7 @@ class KLClip(AbstractStepRule):
         if not 0 < self.damping < float("inf"):
             raise ValueError(f"damping is {self.damping}: it must be positive and finite, e.g. 1e-3")
 
-    def take(self, situation: Situation) -> Outcome:
+    def take(self, situation: Situation) -> StepOutcome:
         length = self.rate**2 * jnp.abs(jnp.vdot(situation.direction, situation.gradient))
         factor = jnp.minimum(1, jnp.sqrt(self.clip / jnp.where(length > 0, length, 1)))
         rate = self.rate * jnp.where(length > 0, factor, 1)
@@ -245,7 +245,7 @@ class KLClip(AbstractStepRule):
         loss = situation.loss()
         solved = jnp.all(jnp.isfinite(step)) & jnp.isfinite(loss)
         unknown = jnp.full_like(rate, jnp.nan)
-        return Outcome(
+        return StepOutcome(
             step=jnp.where(solved, step, 0),
             damping=situation.damping,
             radius=situation.radius,

@@ -13,7 +13,7 @@ from .adaptation import AbstractAdaptation
 from .rounding import lowered, rounding
 
 
-class Trial(eqx.Module):
+class StepTrial(eqx.Module):
     """Decreases of the batch loss, actual and predicted.
 
     Attributes:
@@ -75,7 +75,7 @@ def try_whole(
     moved: PyTree,
     loss: Float[Array, ""],
     predictions: Float[Array, " blocks"],
-) -> Trial:
+) -> StepTrial:
     """Evaluate the loss after the step: one more forward pass.
 
     Args:
@@ -86,7 +86,7 @@ def try_whole(
         predictions: each block's predicted decrease.
     """
     decrease = loss - objective(optax.apply_updates(params, moved))
-    return Trial(decrease, jnp.sum(predictions), None, predictions, loss)
+    return StepTrial(decrease, jnp.sum(predictions), None, predictions, loss)
 
 
 def try_blocks(
@@ -97,7 +97,7 @@ def try_blocks(
     predictions: Float[Array, " blocks"],
     blocks: Sequence[Block],
     gradients: Sequence[Float[Array, " n"]],
-) -> Trial:
+) -> StepTrial:
     """Evaluate loss and gradient after the step, and share the decrease among the blocks.
 
     Along the straight way from `w` to `w + u` the loss falls by `-sum_b int_0^1 g_b(w + t u).u_b dt` (Aumann and
@@ -130,4 +130,4 @@ def try_blocks(
     predicted = jnp.sum(predictions)
     weights = jnp.where(predicted > 0, predictions / predicted, 1 / len(blocks))
     shares = ends + (decrease - jnp.sum(ends)) * weights
-    return Trial(decrease, predicted, shares, predictions, loss)
+    return StepTrial(decrease, predicted, shares, predictions, loss)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._core.trees import ravel
 from .rounding import lowered
-from .step_rules import AbstractStepRule, Outcome, Situation
+from .step_rules import AbstractStepRule, StepOutcome, Situation
 
 _NEWTON_STEPS = 10
 
@@ -75,7 +75,7 @@ class TrustRegion(AbstractStepRule):
         if not 0 < self.damping < float("inf"):
             raise ValueError(f"damping is {self.damping}: it must be positive and finite")
 
-    def take(self, situation: Situation) -> Outcome:
+    def take(self, situation: Situation) -> StepOutcome:
         gradient, direction, radius, roots = situation.gradient, situation.direction, situation.radius, situation.roots
         if roots is not None:
             # In the units in which the metric is the identity.
@@ -119,7 +119,7 @@ class TrustRegion(AbstractStepRule):
         smallest = limits.eps * size + limits.tiny if self.smallest is None else self.smallest
         largest = limits.max if self.largest is None else self.largest
         following = jnp.clip(following, smallest, largest).astype(radius.dtype)
-        return Outcome(
+        return StepOutcome(
             step=jnp.where(accepted, step, 0),
             damping=situation.damping,
             # A batch that is not finite says nothing about the model, and no more does rounding.

@@ -17,7 +17,7 @@ from qnewton._solvers.quantum.circuit import (
     BlockUnitary,
     CircuitQSVT,
     Elementary,
-    Inversion,
+    CircuitInversion,
     Outcome,
     comparison_circuit,
     inversion_circuit,
@@ -59,7 +59,7 @@ def run(matrix, vector, solver):
 
 
 def inversion_of(matrix, precision):
-    return Inversion.of(matrix, encoding=Ideal(), precision=precision, max_queries=10**5)
+    return CircuitInversion.of(matrix, encoding=Ideal(), precision=precision, max_queries=10**5)
 
 
 def matrix_of(circuit):
@@ -155,7 +155,7 @@ def test_shots_find_signs_and_length_and_can_be_repeated():
     exact = np.linalg.solve(matrix, vector)
     assert found.result == lx.RESULTS.successful
     # An amplitude errs by 1 / (2 sqrt(shots)).
-    scale = Inversion.of(matrix, encoding=Ideal(), precision=1e-3, max_queries=10**5).scale * np.linalg.norm(vector)
+    scale = CircuitInversion.of(matrix, encoding=Ideal(), precision=1e-3, max_queries=10**5).scale * np.linalg.norm(vector)
     assert np.linalg.norm(found.value - exact) <= 3 * scale * np.sqrt(5) / (2 * 200)
     np.testing.assert_array_equal(found.value, again.value)
     assert np.any(found.value != other.value)

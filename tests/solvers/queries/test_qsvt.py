@@ -10,7 +10,7 @@ from scipy.stats import binom
 
 from qnewton._core.records import Encoding
 from qnewton._solvers.quantum.queries import sunderhauf2025
-from qnewton._solvers.quantum.queries.qsvt import Inversion, optimal_polynomial, truncated_inverse, truncated_polynomial
+from qnewton._solvers.quantum.queries.qsvt import PolynomialCount, optimal_polynomial, truncated_inverse, truncated_polynomial
 
 # kappa, eps | optimal: degree, error, max / kappa | truncated: b, D, degree, error, max / kappa; the notes' section 4.
 TABLE = [
@@ -106,8 +106,8 @@ def test_the_truncated_maximum_is_that_of_its_limit():
 
 @pytest.mark.parametrize("polynomial", [optimal_polynomial, truncated_polynomial])
 def test_without_amplification_failures_are_repeated(polynomial):
-    plain = dataclasses.replace(sunderhauf2025, count=Inversion(polynomial, amplified=False))
-    boosted = dataclasses.replace(sunderhauf2025, count=Inversion(polynomial))
+    plain = dataclasses.replace(sunderhauf2025, count=PolynomialCount(polynomial, amplified=False))
+    boosted = dataclasses.replace(sunderhauf2025, count=PolynomialCount(polynomial))
     encoding = Encoding(100.0, 3.0)
     found = plain(encoding, 1e-3, 2.0)
     degree, maximum = polynomial(300.0, float(1e-3 * math.sqrt(1 - 0.25e-6) * 6.0))

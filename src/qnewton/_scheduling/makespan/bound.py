@@ -4,7 +4,7 @@ import numpy as np
 
 from .heuristic import alike
 from .prices import bound_of, find_prices
-from .problem import Problem
+from .problem import Jobs
 
 _ROUNDS = 150
 _CHEAPEST = 3
@@ -13,7 +13,7 @@ _CLOSED = 1e-6
 _MOST_PROGRAMMES = 25
 
 
-def lower_bound(problem: Problem, shortest_known: float) -> float:
+def lower_bound(problem: Jobs, shortest_known: float) -> float:
     """No schedule is shorter; proven by prices in float64 and not by the tolerance of a solver.
 
     A pair of job and worker that alone would take longer than a schedule that is known is excluded first, which is what
@@ -33,7 +33,7 @@ def lower_bound(problem: Problem, shortest_known: float) -> float:
         bound = better
 
 
-def _relaxed(problem: Problem, shortest_known: float, proven: float) -> float:
+def _relaxed(problem: Jobs, shortest_known: float, proven: float) -> float:
     """The relaxation's value with the best prices found.
 
     Args:

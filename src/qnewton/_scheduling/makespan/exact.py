@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .problem import Problem
+from .problem import Jobs
 
 
 @dataclass(frozen=True, eq=False)
-class Solved:
+class SolverResult:
     """What the solver came to.
 
     Attributes:
@@ -20,7 +20,7 @@ class Solved:
     bound_s: float
 
 
-def exact(problem: Problem, shortest_known: float, tolerance: float, time_limit_s: float) -> Solved:
+def exact(problem: Jobs, shortest_known: float, tolerance: float, time_limit_s: float) -> SolverResult:
     """Solve it by HiGHS (`scipy.optimize.milp`).
 
     One binary per job and worker that could take it within the makespan known, one per worker that is not ready at
@@ -73,4 +73,4 @@ def exact(problem: Problem, shortest_known: float, tolerance: float, time_limit_
         taken = np.flatnonzero(found.x[:pairs] > 0.5)
         assignment[jobs[taken]] = workers[taken]
     # The solver's bound holds to its feasibility tolerance.
-    return Solved(assignment, 0.0 if bound is None else max(0.0, (float(bound) - 1e-6) * scale))
+    return SolverResult(assignment, 0.0 if bound is None else max(0.0, (float(bound) - 1e-6) * scale))

@@ -4,7 +4,7 @@ import numpy as np
 
 from .local_search import improve
 from .prices import find_prices
-from .problem import Problem, finish_of
+from .problem import Jobs, finish_of
 
 _ROUNDS = 300
 # Jobs that are moved to disturb a schedule which local search cannot improve.
@@ -13,7 +13,7 @@ DEALING, DISTURBING = 3e7, 5e7
 """Changes that local search looks at, at most: from dealt schedules, and after disturbing the best one."""
 
 
-def heuristic(problem: Problem) -> np.ndarray:
+def heuristic(problem: Jobs) -> np.ndarray:
     """A short schedule; deterministic, and about a second for 5,000 jobs on 64 workers.
 
     Prices of the workers' time say which workers are worth a job at all; the jobs are dealt out among those, longest
@@ -40,7 +40,7 @@ def alike(seconds: np.ndarray, ready_s: np.ndarray) -> tuple[np.ndarray, np.ndar
     return np.unique(np.vstack([seconds, ready_s]), axis=1, return_inverse=True, return_counts=True)
 
 
-def _dealt(problem: Problem, wanted: np.ndarray) -> np.ndarray:
+def _dealt(problem: Jobs, wanted: np.ndarray) -> np.ndarray:
     """Longest job first, each to the wanted worker on which it would finish soonest.
 
     Args:
@@ -57,7 +57,7 @@ def _dealt(problem: Problem, wanted: np.ndarray) -> np.ndarray:
     return assignment
 
 
-def refine(problem: Problem, best: np.ndarray, floor: float) -> np.ndarray:
+def refine(problem: Jobs, best: np.ndarray, floor: float) -> np.ndarray:
     """Iterated local search, by seeded random moves.
 
     Args:
@@ -83,7 +83,7 @@ def refine(problem: Problem, best: np.ndarray, floor: float) -> np.ndarray:
     return best
 
 
-def _shorter(problem: Problem, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _shorter(problem: Jobs, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     if finish_of(problem, other).max() < finish_of(problem, one).max():
         return other
     return one

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..._core.suggest import unknown
 from ..._pricing.fastest import fastest
-from .problem import Problem, listed
+from .problem import Jobs, listed
 from .schedule import Schedule, schedule
 
 
@@ -72,7 +72,7 @@ def problem_of(
     machines: Sequence[Machine],
     *,
     blocks: Sequence[str] | None = None,
-) -> tuple[Problem, np.ndarray]:
+) -> tuple[Jobs, np.ndarray]:
     """The problem that a step's predictions pose to the machines.
 
     Args:
@@ -109,7 +109,7 @@ def problem_of(
             workers.append(worker)
     shape = len(predicted), len(workers)
     seconds = np.stack(columns, axis=1) if columns else np.zeros(shape)
-    problem = Problem.of(seconds, np.asarray(ready), jobs=blocks, workers=workers)
+    problem = Jobs.of(seconds, np.asarray(ready), jobs=blocks, workers=workers)
     return problem, np.stack(candidates, axis=1)
 
 

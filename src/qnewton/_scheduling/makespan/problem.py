@@ -11,7 +11,7 @@ MOST_NAMED = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class Jobs:
     """Jobs that are to finish as soon as possible, each on one worker and without interruption.
 
     A worker with jobs finishes at `ready_s` plus the sum of their seconds, one without at 0. In the usual notation
@@ -36,7 +36,7 @@ class Problem:
         *,
         jobs: Sequence[str] | None = None,
         workers: Sequence[str] | None = None,
-    ) -> "Problem":
+    ) -> "Jobs":
         """Checked, with numbers for names where there are none.
 
         Args:
@@ -86,7 +86,7 @@ def listed(names: Sequence[str], which: Sequence[int] | np.ndarray) -> str:
     return shown if len(which) <= MOST_NAMED else f"{shown} and {len(which) - MOST_NAMED} more"
 
 
-def finish_of(problem: Problem, assignment: np.ndarray) -> np.ndarray:
+def finish_of(problem: Jobs, assignment: np.ndarray) -> np.ndarray:
     """When each worker is done `[workers]`; 0 of one without jobs."""
     width = len(problem.workers)
     taken = problem.seconds[np.arange(len(assignment)), assignment]

@@ -9,7 +9,7 @@ from ..._core.suggest import unknown
 from .bound import lower_bound
 from .exact import exact
 from .heuristic import heuristic, refine
-from .problem import Problem, finish_of, listed
+from .problem import Jobs, finish_of, listed
 
 EXACT_UP_TO = 64
 
@@ -28,7 +28,7 @@ class Schedule:
         notes: what is out of the ordinary, in words.
     """
 
-    problem: Problem
+    problem: Jobs
     assignment: np.ndarray
     order: tuple[tuple[int, ...], ...]
     finish_s: np.ndarray
@@ -56,7 +56,7 @@ class Schedule:
 
 
 def schedule(
-    problem: Problem, *, tolerance: float = 0.01, exact_up_to: int = EXACT_UP_TO, time_limit_s: float = 10.0
+    problem: Jobs, *, tolerance: float = 0.01, exact_up_to: int = EXACT_UP_TO, time_limit_s: float = 10.0
 ) -> Schedule:
     """A schedule within `tolerance` of the shortest where that can be found, with a proven gap in any case.
 
@@ -129,7 +129,7 @@ def reschedule(
     np.maximum.at(ready, worker[kept], ends[kept])
     open_jobs, left = np.flatnonzero(~kept), np.flatnonzero(~gone)
     rest = schedule(
-        Problem.of(
+        Jobs.of(
             problem.seconds[np.ix_(open_jobs, left)],
             ready[left],
             jobs=[problem.jobs[j] for j in open_jobs],
@@ -153,11 +153,11 @@ def reschedule(
     return Schedule(problem, assignment, order, finish, bound, (*previous.notes, note))
 
 
-def _makespan(problem: Problem, assignment: np.ndarray) -> float:
+def _makespan(problem: Jobs, assignment: np.ndarray) -> float:
     return float(finish_of(problem, assignment).max())
 
 
-def _schedule(problem: Problem, assignment: np.ndarray, bound: float) -> Schedule:
+def _schedule(problem: Jobs, assignment: np.ndarray, bound: float) -> Schedule:
     taken = problem.seconds[np.arange(len(assignment)), assignment]
     shortest_first = np.argsort(taken, kind="stable")
     order = tuple(

@@ -39,7 +39,7 @@ class KrylovState(eqx.Module):
     wanted: bool = eqx.field(static=True)
 
 
-class Problem(eqx.Module):
+class KrylovSystem(eqx.Module):
     """One system in flat vectors, scaled so that `max |vector|` is near 1.
 
     Attributes:
@@ -164,7 +164,7 @@ class AbstractKrylov(AbstractSolver):
         """
 
     @abc.abstractmethod
-    def iterate(self, problem: Problem) -> tuple[Best, Int[Array, ""], Int[Array, ""]]:
+    def iterate(self, problem: KrylovSystem) -> tuple[Best, Int[Array, ""], Int[Array, ""]]:
         """The best iterate, the number of steps, and `RUNNING`, `BREAKDOWN` or `SINGULAR`."""
 
     @abc.abstractmethod
@@ -206,7 +206,7 @@ class AbstractKrylov(AbstractSolver):
             guess = flatten(options["y0"]).astype(b.dtype)
             start, residual = _least_multiple(apply, guess if exponent is None else scaled_by(guess, -exponent), b)
         max_steps = 10 * b.size if self.max_steps is None else self.max_steps
-        problem = Problem(
+        problem = KrylovSystem(
             apply,
             self._precondition(state, options),
             b,
@@ -224,12 +224,12 @@ class AbstractKrylov(AbstractSolver):
         value, result = at_scale(best.value, exponent, result)
         return unflatten(value, state.operator.in_structure()), result, stats
 
-    def _trusted(self, problem: Problem) -> tuple[Best, Int[Array, ""], lx.RESULTS]:
+    def _trusted(self, problem: KrylovSystem) -> tuple[Best, Int[Array, ""], lx.RESULTS]:
         best, count, status = self.iterate(problem)
         result = lx.RESULTS.where(best.norm <= problem.target, lx.RESULTS.successful, lx.RESULTS.max_steps_reached)
         return best, count, _where_failed(status, result)
 
-    def _verified(self, problem: Problem) -> tuple[Best, Int[Array, ""], lx.RESULTS]:
+    def _verified(self, problem: KrylovSystem) -> tuple[Best, Int[Array, ""], lx.RESULTS]:
         """Iterate from the true residual until that is as claimed, or falls no more."""
         b = problem.vector
 
@@ -250,7 +250,7 @@ class AbstractKrylov(AbstractSolver):
         def advance(last: _Rounds) -> _Rounds:
             left = problem.max_steps - last.count
             fields = problem.apply, problem.precondition, b, last.best.value, last.residual, problem.target, left
-            found, count, status = self.iterate(Problem(*fields))
+            found, count, status = self.iterate(KrylovSystem(*fields))
             residual = b - problem.apply(found.value)
             length = norm_of(residual)
             better = length < last.best.norm

@@ -10,11 +10,11 @@ from jaxtyping import Array, Float, Inexact, Int
 
 from ..._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from ..preconditioners import AbstractPreconditioner, Identity
-from .base import BREAKDOWN, RUNNING, SINGULAR, AbstractKrylov, Best, Problem, norm_of
+from .base import BREAKDOWN, RUNNING, SINGULAR, AbstractKrylov, Best, KrylovSystem, norm_of
 from .steps import cg_steps, expected_steps
 
 
-class _Step(eqx.Module):
+class _CGStep(eqx.Module):
     x: Inexact[Array, " n"]
     residual: Inexact[Array, " n"]
     direction: Inexact[Array, " n"]
@@ -51,10 +51,10 @@ class CG(AbstractKrylov):
                 "positive ones: tag the operator with lineax.positive_semidefinite_tag, or use MINRES"
             )
 
-    def iterate(self, problem: Problem) -> tuple[Best, Int[Array, ""], Int[Array, ""]]:
+    def iterate(self, problem: KrylovSystem) -> tuple[Best, Int[Array, ""], Int[Array, ""]]:
         norm = norm_of(problem.residual)
         zero = jnp.zeros((), jnp.int32)
-        first = _Step(
+        first = _CGStep(
             x=problem.start,
             residual=problem.residual,
             direction=jnp.zeros_like(problem.residual),
@@ -65,7 +65,7 @@ class CG(AbstractKrylov):
             status=jnp.where(jnp.isfinite(norm), RUNNING, SINGULAR).astype(jnp.int32),
         )
 
-        def proceed(step: _Step) -> Array:
+        def proceed(step: _CGStep) -> Array:
             return (step.status == RUNNING) & (step.norm > problem.target) & (step.count < problem.max_steps)
 
         last = jax.lax.while_loop(proceed, lambda step: _advance(problem, step), first)
@@ -84,7 +84,7 @@ class CG(AbstractKrylov):
         return self._workload("cg", estimate)
 
 
-def _advance(problem: Problem, step: _Step) -> _Step:
+def _advance(problem: KrylovSystem, step: _CGStep) -> _CGStep:
     z = problem.precondition(step.residual)
     gamma = jnp.vdot(step.residual, z).real
     # The first direction is zero, so this is z there.
@@ -98,7 +98,7 @@ def _advance(problem: Problem, step: _Step) -> _Step:
     sound = finite & (gamma > 0) & (curvature > 0)
     # A step along a direction of negative curvature is not taken.
     status = jnp.where(sound, RUNNING, jnp.where(jnp.isfinite(curvature), BREAKDOWN, SINGULAR))
-    return _Step(
+    return _CGStep(
         x=x,
         residual=residual,
         direction=direction,

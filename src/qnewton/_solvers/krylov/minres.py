@@ -18,13 +18,13 @@ from .base import (
     SINGULAR,
     AbstractKrylov,
     Best,
-    Problem,
+    KrylovSystem,
     norm_of,
 )
 from .steps import definite_minres_steps, expected_steps, minres_steps
 
 
-class _Step(eqx.Module):
+class _MINRESStep(eqx.Module):
     x: Inexact[Array, " n"]
     residual: Inexact[Array, " n"]
     # The Lanczos recursion: two vectors as the operator leaves them, the latest one preconditioned, and their lengths.
@@ -75,7 +75,7 @@ class MINRES(AbstractKrylov):
     def admit(self, operator: lx.AbstractLinearOperator) -> None:
         check_symmetric(operator, self._kind)
 
-    def iterate(self, problem: Problem) -> tuple[Best, Int[Array, ""], Int[Array, ""]]:
+    def iterate(self, problem: KrylovSystem) -> tuple[Best, Int[Array, ""], Int[Array, ""]]:
         residual = problem.residual
         preconditioned = problem.precondition(residual)
         norm = norm_of(residual)
@@ -83,7 +83,7 @@ class MINRES(AbstractKrylov):
         zero, nothing = jnp.zeros_like(beta), jnp.zeros_like(residual)
         broken = jnp.where(jnp.isfinite(norm) & jnp.isfinite(square), BREAKDOWN, SINGULAR)
         sound = (square > 0) & jnp.isfinite(square) | (norm == 0)
-        first = _Step(
+        first = _MINRESStep(
             x=problem.start,
             residual=residual,
             before=nothing,
@@ -105,7 +105,7 @@ class MINRES(AbstractKrylov):
             status=jnp.where(sound, RUNNING, broken).astype(jnp.int32),
         )
 
-        def proceed(step: _Step) -> Array:
+        def proceed(step: _MINRESStep) -> Array:
             return (step.status == RUNNING) & (step.norm > problem.target) & (step.count < problem.max_steps)
 
         last = jax.lax.while_loop(proceed, lambda step: _advance(problem, step), first)
@@ -128,7 +128,7 @@ class MINRES(AbstractKrylov):
         return self._workload("minres", estimate)
 
 
-def _advance(problem: Problem, step: _Step) -> _Step:
+def _advance(problem: KrylovSystem, step: _MINRESStep) -> _MINRESStep:
     eps = jnp.finfo(step.norm.dtype).eps
     v = step.preconditioned / step.beta
     # beta_before is meant for the second step on; `before` is zero in the first.
@@ -166,7 +166,7 @@ def _advance(problem: Problem, step: _Step) -> _Step:
         SINGULAR,
         jnp.where(~positive | ~jnp.isfinite(norm) | (exhausted & left), BREAKDOWN, RUNNING),
     )
-    return _Step(
+    return _MINRESStep(
         x=x,
         residual=residual,
         before=step.latest,

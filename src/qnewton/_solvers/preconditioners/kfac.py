@@ -16,7 +16,7 @@ from .base import AbstractPreconditioner, usable
 from .layers import layered, without_layers
 
 
-class KFACState(eqx.Module):
+class FactorInverses(eqx.Module):
     """Inverses of the damped `A_u` and `G_u`, and reciprocals of the rest's damped diagonal."""
 
     layout: Layout
@@ -44,7 +44,7 @@ class KFAC(AbstractPreconditioner):
     def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
         return without_layers(operator)
 
-    def init(self, operator: lx.AbstractLinearOperator) -> KFACState:
+    def init(self, operator: lx.AbstractLinearOperator) -> FactorInverses:
         """Damp and factor.
 
         Raises:
@@ -52,14 +52,14 @@ class KFAC(AbstractPreconditioner):
         """
         _, factors, shift = layered(operator, self.name)
         pairs = [_damp(a, g, shift) for a, g in zip(factors.inputs, factors.outputs, strict=True)]
-        return KFACState(
+        return FactorInverses(
             layout=factors.layout,
             inputs=tuple(_inverse(a) for a, _ in pairs),
             outputs=tuple(_inverse(g) for _, g in pairs),
             rest=1 / usable(factors.rest + shift),
         )
 
-    def apply(self, state: KFACState, vector: Float[Array, " n"]) -> Float[Array, " n"]:
+    def apply(self, state: FactorInverses, vector: Float[Array, " n"]) -> Float[Array, " n"]:
         matrices, rest = state.layout.split(vector)
         # The block maps V to A V G, so its inverse maps V to A^-1 V G^-1.
         solved = [a @ v @ g for a, g, v in zip(state.inputs, state.outputs, matrices, strict=True)]

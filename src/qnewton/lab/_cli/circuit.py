@@ -9,7 +9,7 @@ import numpy as np
 import tyro
 
 if TYPE_CHECKING:
-    from ..._solvers.quantum.circuit import AbstractLevel, Circuit, Inversion
+    from ..._solvers.quantum.circuit import AbstractLevel, GateSequence, CircuitInversion
 
 SCHEMA_VERSION = 1
 """Of what --json prints; docs/run-files.md describes it."""
@@ -82,7 +82,7 @@ class CircuitCommand:
 def circuit(arguments: Sequence[str]) -> int:
     """Parse, build, write what is asked for, and print the drawing and the table, or the numbers."""
     command = tyro.cli(CircuitCommand, prog="qnewton circuit", args=arguments)
-    from ..._solvers.quantum.circuit import Inversion, inversion_circuit
+    from ..._solvers.quantum.circuit import CircuitInversion, inversion_circuit
     from ..._solvers.quantum.circuit.drawing import draw_png, draw_text
     from ..._solvers.quantum.circuit.qasm import open_qasm
     from ..._solvers.quantum.circuit.sdk import pennylane
@@ -95,7 +95,7 @@ def circuit(arguments: Sequence[str]) -> int:
     level = _level(command)
     name, matrix = _matrix(command)
     level.check(len(matrix))
-    inversion = Inversion.of(
+    inversion = CircuitInversion.of(
         matrix,
         encoding={"ideal": Ideal(), "frobenius": Frobenius()}[command.encoding],
         precision=command.epsilon,
@@ -157,7 +157,7 @@ def _matrix(command: CircuitCommand) -> tuple[str, np.ndarray]:
 
 
 def _numbers(
-    command: CircuitCommand, name: str, inversion: "Inversion", vector: np.ndarray, built: "Circuit"
+    command: CircuitCommand, name: str, inversion: "CircuitInversion", vector: np.ndarray, built: "GateSequence"
 ) -> dict[str, Any]:
     gates = built.gates()
     return {

@@ -8,7 +8,7 @@ from .._runfile import STAGES, Run
 from . import clocks, derive, gate_times
 from .axes import BINNED, MOST_POINTS
 from .markup import Column, figure, figures, folded, paragraph, section, table
-from .sweep import Row, Sweep, sweeps
+from .sweep import SweepRow, Sweep, sweeps
 from .units import count, percent, seconds, short_seconds
 
 
@@ -143,7 +143,7 @@ def _sweep_table(found: dict[str, Sweep]) -> str:
     for time in sorted({row.gate_time_s for sweep in found.values() for row in sweep.rows}):
         cells = [short_seconds(time)]
         for sweep in found.values():
-            row = next((row for row in sweep.rows if row.gate_time_s == time), Row(time, None, None, None))
+            row = next((row for row in sweep.rows if row.gate_time_s == time), SweepRow(time, None, None, None))
             cells += [seconds(row.predicted_seconds), seconds(row.solve_seconds), percent(row.quantum_share)]
         rows.append(cells)
     return folded("By gate time", table("By gate time", columns, rows, clock="predicted"), len(rows), most=16)

@@ -14,7 +14,7 @@ from . import derive
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SweepRow:
     """A run if a gate took `gate_time_s`: share of the systems on quantum, seconds of the solves and of everything."""
 
     gate_time_s: float
@@ -27,7 +27,7 @@ class Row:
 class Sweep:
     """All gate times under one assumption set, and its solves if every system went to the fastest classical one."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[SweepRow, ...]
     classical_solve_seconds: float
     reported: bool
 
@@ -41,7 +41,7 @@ def sweeps(run: Run) -> dict[str, Sweep]:
         if reported:
             # As the run's policy would have had it, which need not be the fastest.
             rows = tuple(
-                Row(row.gate_time_s, row.quantum_share, row.predicted_solve_seconds, row.predicted_seconds)
+                SweepRow(row.gate_time_s, row.quantum_share, row.predicted_solve_seconds, row.predicted_seconds)
                 for row in reported
             )
             computed = replace(computed, rows=rows, reported=True)
@@ -77,7 +77,7 @@ def from_blocks(run: Run, assumption_set: str) -> Sweep:
     for time, values in sorted(taken.items()):
         solves = _sum(values) if len(values) == len(entries) else None
         whole = None if around is None or solves is None else around + solves
-        rows.append(Row(time, wins[time] / len(entries), solves, whole))
+        rows.append(SweepRow(time, wins[time] / len(entries), solves, whole))
     return Sweep(tuple(rows), _sum(slowest), reported=False)
 
 

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..outcome import Outcome as Outcome
-    from .build import Circuit as Circuit
-    from .build import Part as Part
+    from .build import GateSequence as GateSequence
+    from .build import Purpose as Purpose
     from .build import comparison_circuit as comparison_circuit
     from .build import inversion_circuit as inversion_circuit
     from .dilation import dilate as dilate
     from .dilation import padded as padded
-    from .inversion import Inversion as Inversion
+    from .inversion import CircuitInversion as CircuitInversion
     from .levels import AbstractLevel as AbstractLevel
     from .levels import BlockUnitary as BlockUnitary
     from .levels import Elementary as Elementary

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
-from .inversion import Inversion
+from .inversion import CircuitInversion
 from .levels import AbstractLevel
 from .sdk import Operation, pennylane
 
 
-class Part(enum.Enum):
+class Purpose(enum.Enum):
     """What a stretch of operations is for."""
 
     PREPARE = "prepare"
@@ -24,7 +24,7 @@ class Part(enum.Enum):
     DECODE = "decode"
 
 
-QUERIES = (Part.ENCODE, Part.DECODE)
+QUERIES = (Purpose.ENCODE, Purpose.DECODE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Wires:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Circuit:
+class GateSequence:
     """Stretches of operations in the order in which they run.
 
     Attributes:
@@ -64,7 +64,7 @@ class Circuit:
     """
 
     wires: Wires
-    stretches: tuple[tuple[Part, tuple[Operation, ...]], ...]
+    stretches: tuple[tuple[Purpose, tuple[Operation, ...]], ...]
 
     @property
     def operations(self) -> Iterator[Operation]:
@@ -104,7 +104,7 @@ class Circuit:
         return [(operations, times[key]) for key, operations in {id(o): o for _, o in self.stretches}.items()]
 
 
-def inversion_circuit(inversion: Inversion, vector: Float[np.ndarray, " n"], level: AbstractLevel) -> Circuit:
+def inversion_circuit(inversion: CircuitInversion, vector: Float[np.ndarray, " n"], level: AbstractLevel) -> GateSequence:
     """The circuit that leaves `P(A / alpha) b / scale` where both ancillas are 0.
 
     Singular value transformation (arXiv 1806.01838, Theorem 17): `U` and its inverse take turns between rotations about
@@ -124,12 +124,12 @@ def inversion_circuit(inversion: Inversion, vector: Float[np.ndarray, " n"], lev
 
 
 def comparison_circuit(
-    inversion: Inversion,
+    inversion: CircuitInversion,
     vector: Float[np.ndarray, " n"],
     reference: Float[np.ndarray, " n"],
     amplitude: float,
     level: AbstractLevel,
-) -> Circuit:
+) -> GateSequence:
     """The circuit that interferes the solution x with a reference r, to tell the signs of its entries.
 
     Where `control` is 0 the circuit of `inversion_circuit` runs, and where it is 1 nothing does; both right-hand
@@ -157,25 +157,25 @@ def comparison_circuit(
 
 
 def _assemble(
-    inversion: Inversion, level: AbstractLevel, wires: Wires, start: list[Operation], encode: list[Operation]
-) -> Circuit:
-    forward, backward = (Part.ENCODE, tuple(encode)), (Part.DECODE, tuple(level.invert(encode)))
+    inversion: CircuitInversion, level: AbstractLevel, wires: Wires, start: list[Operation], encode: list[Operation]
+) -> GateSequence:
+    forward, backward = (Purpose.ENCODE, tuple(encode)), (Purpose.DECODE, tuple(level.invert(encode)))
     ends = [wires.real] if wires.control is None else [wires.real, wires.control]
     hadamard = _hadamards(ends)
-    stretches = [(Part.PREPARE, tuple(start)), (Part.SUPERPOSE, hadamard[:1])]
+    stretches = [(Purpose.PREPARE, tuple(start)), (Purpose.SUPERPOSE, hadamard[:1])]
     # The last phase stands first, and with d + 1 of them so does the forward call.
     for place, phase in enumerate(inversion.phases[:0:-1]):
         stretches += [_phase(level, float(phase), wires), backward if place % 2 else forward]
-    stretches += [_phase(level, float(inversion.phases[0]), wires), (Part.SUPERPOSE, hadamard)]
-    return Circuit(wires, tuple(stretches))
+    stretches += [_phase(level, float(inversion.phases[0]), wires), (Purpose.SUPERPOSE, hadamard)]
+    return GateSequence(wires, tuple(stretches))
 
 
-def _phase(level: AbstractLevel, phase: float, wires: Wires) -> tuple[Part, tuple[Operation, ...]]:
+def _phase(level: AbstractLevel, phase: float, wires: Wires) -> tuple[Purpose, tuple[Operation, ...]]:
     pair = [wires.real, wires.flag]
     if wires.control is None:
-        return Part.PHASE, tuple(level.rotate(phase, pair))
+        return Purpose.PHASE, tuple(level.rotate(phase, pair))
     # Where the control is 1 the halves cancel.
-    return Part.PHASE, (*level.rotate(phase / 2, pair), *level.rotate(phase / 2, [wires.control, *pair]))
+    return Purpose.PHASE, (*level.rotate(phase / 2, pair), *level.rotate(phase / 2, [wires.control, *pair]))
 
 
 def _hadamards(wires: list[int]) -> tuple[Operation, ...]:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ...._core.extras import optional
-from .build import QUERIES, Circuit, Part
+from .build import QUERIES, GateSequence, Purpose
 from .sdk import pennylane
 
-_LABELS = {Part.PREPARE: "b", Part.ENCODE: "U", Part.DECODE: "U†"}
+_LABELS = {Purpose.PREPARE: "b", Purpose.ENCODE: "U", Purpose.DECODE: "U†"}
 
 
-def draw_text(circuit: Circuit, shown: int = 3) -> str:
+def draw_text(circuit: GateSequence, shown: int = 3) -> str:
     """Lines of text.
 
     Args:
@@ -27,7 +27,7 @@ def draw_text(circuit: Circuit, shown: int = 3) -> str:
     return qml.drawer.tape_text(tape, wire_order=_names(circuit), max_length=118)
 
 
-def draw_png(circuit: Circuit, path: Path, title: str, shown: int = 3) -> None:
+def draw_png(circuit: GateSequence, path: Path, title: str, shown: int = 3) -> None:
     """The same as a figure, in a file that does not exist yet."""
     plt = optional("matplotlib.pyplot", "lab", "a figure needs matplotlib")
     qml = pennylane()
@@ -40,12 +40,12 @@ def draw_png(circuit: Circuit, path: Path, title: str, shown: int = 3) -> None:
     plt.close(figure)
 
 
-def _names(circuit: Circuit) -> list[str]:
+def _names(circuit: GateSequence) -> list[str]:
     rows = [f"x[{place}]" for place in range(len(circuit.wires.data))]
     return ["real", "flag", *rows, *(["control"] if circuit.wires.control is not None else [])]
 
 
-def _tape(circuit: Circuit, shown: int) -> Any:
+def _tape(circuit: GateSequence, shown: int) -> Any:
     qml = pennylane()
 
     class Box(qml.operation.Operation):
@@ -72,7 +72,7 @@ def _tape(circuit: Circuit, shown: int) -> Any:
         if part in _LABELS:
             wires = list(dict.fromkeys(wire for operation in stretch for wire in operation.wires.tolist()))
             operations.append(Box(_LABELS[part], sorted(wires)))
-        elif part is Part.PHASE:
+        elif part is Purpose.PHASE:
             (angle,) = {operation.parameters[0] for operation in stretch[:3] if operation.parameters}
             operations.append(
                 Box(f"ZZ({math.remainder(-angle / 2, 2 * math.pi):.3f})", [circuit.wires.real, circuit.wires.flag])
@@ -83,7 +83,7 @@ def _tape(circuit: Circuit, shown: int) -> Any:
     return qml.tape.QuantumScript(operations, [qml.probs(wires=list(circuit.wires.data))])
 
 
-def _cut(circuit: Circuit, shown: int) -> tuple[int, int]:
+def _cut(circuit: GateSequence, shown: int) -> tuple[int, int]:
     """From which stretch to which nothing is drawn."""
     places = [place for place, (part, _) in enumerate(circuit.stretches) if part in QUERIES]
     if len(places) <= 2 * shown:

@@ -17,7 +17,7 @@ from .phases import HEADROOM, TOLERANCE, inversion_phases
 
 
 @dataclasses.dataclass(frozen=True)
-class MatrixNumbers:
+class HostNumbers:
     """What encodings read of a matrix (`encoding.Numbers`), on the host."""
 
     n: int
@@ -30,7 +30,7 @@ class MatrixNumbers:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Inversion:
+class CircuitInversion:
     """A circuit that applies `P(A / alpha)` to a state, before it is one of gates.
 
     Attributes:
@@ -57,7 +57,7 @@ class Inversion:
         kappa: float | None = None,
         norm: float | None = None,
         max_queries: int,
-    ) -> "Inversion":
+    ) -> "CircuitInversion":
         """Measure the matrix and choose the polynomial.
 
         Args:
@@ -82,7 +82,7 @@ class Inversion:
             kappa = max(spectral / least, 1.0) if least > 0 else math.inf
         if not (math.isfinite(kappa) and 0 < spectral < math.inf):
             raise CannotBuildError(Outcome.NO_BOUND)
-        numbers = MatrixNumbers(
+        numbers = HostNumbers(
             n=len(matrix),
             degree=int(np.max(np.count_nonzero(matrix, axis=1))),
             max_entry=float(np.max(np.abs(matrix))),

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from .build import Circuit, Part
+from .build import GateSequence, Purpose
 from .sdk import Operation
 
 # PennyLane's name to that of stdgates.inc.
 _NAMES = {"RX": "rx", "RY": "ry", "RZ": "rz", "PhaseShift": "p", "Hadamard": "h", "CNOT": "cx"}
-_GATES = {Part.PREPARE: "prepare", Part.ENCODE: "block_encoding", Part.DECODE: "inv @ block_encoding"}
+_GATES = {Purpose.PREPARE: "prepare", Purpose.ENCODE: "block_encoding", Purpose.DECODE: "inv @ block_encoding"}
 
 
-def open_qasm(circuit: Circuit, comments: Sequence[str] = ()) -> str:
+def open_qasm(circuit: GateSequence, comments: Sequence[str] = ()) -> str:
     """The program of `inversion_circuit`.
 
     Preparation and block encoding are gates that are defined once; the program calls them, the inverse by `inv @`. At
@@ -31,14 +31,14 @@ def open_qasm(circuit: Circuit, comments: Sequence[str] = ()) -> str:
     data = [inside[wire] for wire in wires.data]
     parts = dict(circuit.stretches)
     lines = ["OPENQASM 3.0;", *(f"// {comment}" for comment in comments), 'include "stdgates.inc";', ""]
-    lines += _definition("prepare", data, parts[Part.PREPARE], inside)
-    lines += _definition("block_encoding", ["f", *data], parts[Part.ENCODE], inside)
+    lines += _definition("prepare", data, parts[Purpose.PREPARE], inside)
+    lines += _definition("block_encoding", ["f", *data], parts[Purpose.ENCODE], inside)
     lines += ["qubit real;", "qubit flag;", f"qubit[{rows}] x;", "bit[2] failed;", f"bit[{rows}] row;", ""]
     prepared, encoded = (f"x[{place}]" for place in range(rows)), ["flag", *(f"x[{place}]" for place in range(rows))]
-    called: Mapping[Part, Callable[[], str]] = {
-        Part.PREPARE: lambda: f"prepare {', '.join(prepared)};",
-        Part.ENCODE: lambda: f"block_encoding {', '.join(encoded)};",
-        Part.DECODE: lambda: f"inv @ block_encoding {', '.join(encoded)};",
+    called: Mapping[Purpose, Callable[[], str]] = {
+        Purpose.PREPARE: lambda: f"prepare {', '.join(prepared)};",
+        Purpose.ENCODE: lambda: f"block_encoding {', '.join(encoded)};",
+        Purpose.DECODE: lambda: f"inv @ block_encoding {', '.join(encoded)};",
     }
     for part, operations in circuit.stretches:
         lines += [called[part]()] if part in called else [_line(operation, outside) for operation in operations]

@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from .build import Circuit, comparison_circuit, inversion_circuit
-from .inversion import Inversion
+from .build import GateSequence, comparison_circuit, inversion_circuit
+from .inversion import CircuitInversion
 from .levels import AbstractLevel
 from .sdk import device, execute, sample
 
 
 @dataclasses.dataclass(frozen=True)
-class Machine:
+class Backend:
     """What circuits run on.
 
     Attributes:
@@ -53,7 +53,7 @@ def qubits_of(data: int, shots: int | None) -> int:
     return 2 + data + (shots is not None)
 
 
-def read(machine: Machine, inversion: Inversion, vector: Float[np.ndarray, " n"], seed: int) -> Reading:
+def read(machine: Backend, inversion: CircuitInversion, vector: Float[np.ndarray, " n"], seed: int) -> Reading:
     """Run the inversion of a unit vector and read the amplitudes out.
 
     Without shots from the state, one run. With shots the frequencies of the rows tell the magnitudes, post-selected on
@@ -70,7 +70,7 @@ def read(machine: Machine, inversion: Inversion, vector: Float[np.ndarray, " n"]
     amplitude = float(np.linalg.norm(magnitudes))
     if amplitude == 0:
         return Reading(magnitudes, machine.shots, machine.shots * circuit.queries)
-    second: Circuit = comparison_circuit(inversion, vector, magnitudes / amplitude, amplitude, machine.level)
+    second: GateSequence = comparison_circuit(inversion, vector, magnitudes / amplitude, amplitude, machine.level)
     # Wires: both ancillas, the row, the control.
     counts = sample(found, list(second.operations), second.wires.count, machine.shots)[: 2 * size].reshape(size, 2)
     plus, minus = counts[:n].T

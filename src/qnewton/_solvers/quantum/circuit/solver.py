@@ -20,9 +20,9 @@ from ..outcome import CannotBuildError, Outcome, result_of
 from ..queries import sunderhauf2025
 from .callback import call_on_host
 from .dilation import data_qubits
-from .inversion import Inversion
+from .inversion import CircuitInversion
 from .levels import AbstractLevel, BlockUnitary
-from .reading import Machine, Reading, qubits_of, read
+from .reading import Backend, Reading, qubits_of, read
 from .sdk import check_state, device
 
 
@@ -34,7 +34,7 @@ class CircuitState(eqx.Module):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Answer:
+class CircuitResult:
     """What a solve hands back to JAX, on the host; the meaning of each is with `CircuitQSVT`."""
 
     value: Float[np.ndarray, " n"]
@@ -147,19 +147,19 @@ class CircuitQSVT(AbstractExecuted):
         value, result = at_scale(found[: b.size].astype(b.dtype), exponent, result_of(outcome))
         return unflatten(value, state.structure), result, stats
 
-    def solve(self, matrix: Float[np.ndarray, "n n"], vector: Float[np.ndarray, " n"]) -> Answer:
+    def solve(self, matrix: Float[np.ndarray, "n n"], vector: Float[np.ndarray, " n"]) -> CircuitResult:
         """One solve on the host."""
         matrix, b = matrix.astype(np.float64), vector.astype(np.float64)
         nothing = np.full_like(b, np.nan)
         unit = float(np.max(np.abs(b)))
         if not np.isfinite(unit):
-            return Answer(nothing, Outcome.NOT_FINITE)
+            return CircuitResult(nothing, Outcome.NOT_FINITE)
         if unit == 0:
-            return Answer(b, Outcome.SOLVED, residual=0.0)
+            return CircuitResult(b, Outcome.SOLVED, residual=0.0)
         size = float(np.linalg.norm(b / unit))
         direction = b / unit / size
         try:
-            inversion = Inversion.of(
+            inversion = CircuitInversion.of(
                 matrix,
                 encoding=self.encoding,
                 precision=self.precision,
@@ -172,10 +172,10 @@ class CircuitQSVT(AbstractExecuted):
             with threads.threadpool_limits(1, user_api="blas"):
                 reading = read(self._machine, inversion, direction, self._seed(vector))
         except CannotBuildError as error:
-            return Answer(nothing, error.outcome)
+            return CircuitResult(nothing, error.outcome)
         solution = reading.amplitudes * (inversion.scale / inversion.alpha)
         residual = float(np.linalg.norm(matrix @ solution - direction))
-        return Answer(
+        return CircuitResult(
             value=solution * size * unit,
             outcome=self._judge(inversion, reading, residual),
             residual=residual,
@@ -189,14 +189,14 @@ class CircuitQSVT(AbstractExecuted):
         return eqx.tree_at(lambda s: s.matrix, state, state.matrix.T), options
 
     @property
-    def _machine(self) -> Machine:
-        return Machine(self.device, self.wires, self.shots, self.level)
+    def _machine(self) -> Backend:
+        return Backend(self.device, self.wires, self.shots, self.level)
 
     def _seed(self, vector: Float[np.ndarray, " n"]) -> int:
         words = np.ascontiguousarray(vector).view(np.uint32).tolist()
         return int(np.random.SeedSequence([self.seed, *words]).generate_state(1)[0])
 
-    def _judge(self, inversion: Inversion, reading: Reading, residual: float) -> Outcome:
+    def _judge(self, inversion: CircuitInversion, reading: Reading, residual: float) -> Outcome:
         if self.shots is not None and reading.success_probability == 0:
             return Outcome.NO_SUCCESS
         explained = residual <= inversion.allowed_residual(self.shots)

@@ -46,7 +46,7 @@ class EmulatedState(eqx.Module):
     basis: Any
 
 
-class Problem(eqx.Module):
+class EncodedSystem(eqx.Module):
     """The encoded system, with a unit right-hand side.
 
     Attributes:
@@ -62,7 +62,7 @@ class Problem(eqx.Module):
     encoded: Encoded
 
 
-class Run(eqx.Module):
+class IdealRun(eqx.Module):
     """What an ideal circuit leaves where it flags success.
 
     Attributes:
@@ -135,7 +135,7 @@ class AbstractEmulated(AbstractExecuted):
         """
 
     @abc.abstractmethod
-    def run(self, plan: Any, basis: Any, problem: Problem, key: Array) -> Run:
+    def run(self, plan: Any, basis: Any, problem: EncodedSystem, key: Array) -> IdealRun:
         """The state that the circuit leaves."""
 
     def decompose(self, operator: lx.AbstractLinearOperator) -> Any:
@@ -206,7 +206,7 @@ class AbstractEmulated(AbstractExecuted):
         encoded = eqx.tree_at(lambda e: e.kappa, state.encoded, jnp.where(bounded, state.encoded.kappa, 2))
         short = self.plan(encoded)[1] <= self.max_queries
         encoded = eqx.tree_at(lambda e: e.kappa, encoded, jnp.where(short, encoded.kappa, 2))
-        problem = Problem(problem.matvec, problem.transpose, problem.vector, encoded)
+        problem = EncodedSystem(problem.matvec, problem.transpose, problem.vector, encoded)
         reading, measuring, drawing = jax.random.split(key_for(self.seed, b), 3)
         run = self.run(self.plan(encoded)[0], state.basis, problem, drawing)
         return self._read(state, b, exponent, problem, size, run, (reading, measuring), (bounded, short))
@@ -216,9 +216,9 @@ class AbstractEmulated(AbstractExecuted):
         state: EmulatedState,
         b: Float[Array, " n"],
         exponent: Int[Array, ""],
-        problem: Problem,
+        problem: EncodedSystem,
         size: Float[Array, ""],
-        run: Run,
+        run: IdealRun,
         keys: tuple[Array, Array],
         able: tuple[Bool[Array, ""], Bool[Array, ""]],
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
@@ -288,7 +288,7 @@ class AbstractEmulated(AbstractExecuted):
 
     def _problem(
         self, state: EmulatedState, b: Float[Array, " n"], exponent: Int[Array, ""], options: dict[str, Any]
-    ) -> tuple[Problem, Float[Array, ""]]:
+    ) -> tuple[EncodedSystem, Float[Array, ""]]:
         alpha = state.encoded.alpha
         if state.root is None or state.shift is None:
             symmetric = lx.is_symmetric(state.operator) or lx.is_positive_semidefinite(state.operator)
@@ -311,9 +311,9 @@ class AbstractEmulated(AbstractExecuted):
             vector = jnp.concatenate([above, (b - root.transpose_mv(above)) / side])
         size = jnp.linalg.norm(vector)
         vector = vector / jnp.where(size > 0, size, 1)
-        return Problem(lambda x: matvec(x) / alpha, lambda y: transpose(y) / alpha, vector, state.encoded), size
+        return EncodedSystem(lambda x: matvec(x) / alpha, lambda y: transpose(y) / alpha, vector, state.encoded), size
 
-    def _depolarised(self, run: Run) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    def _depolarised(self, run: IdealRun) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """Weight of the maximally mixed state in what flags success, and root of the probability that one run does.
 
         Each query leaves, with the probability `depolarising`, the maximally mixed state of the register and one flag;
@@ -332,7 +332,7 @@ class AbstractEmulated(AbstractExecuted):
     def _allowed(
         self,
         encoded: Encoded,
-        run: Run,
+        run: IdealRun,
         length: Float[Array, ""],
         size: Float[Array, ""],
         mixed: Float[Array, ""],

@@ -12,11 +12,11 @@ from ..encoding import AbstractEncoding, Ideal
 from ..polynomials import apply_pseudo_inverse
 from ..precision import ErrorConvention, convert
 from ..queries import QueryModel, sunderhauf2025
-from ..queries.model import Problem as Charged
-from ..queries.qsvt import Inversion as Published
+from ..queries.model import CountInputs as Charged
+from ..queries.qsvt import PolynomialCount as Published
 from ..queries.qsvt import optimal_polynomial
 from .amplification import AbstractAmplification, KnownAmplitude
-from .base import AbstractEmulated, Problem, Run
+from .base import AbstractEmulated, EncodedSystem, IdealRun
 from .length import AbstractLength, FromSuccess
 from .measurement import AbstractMeasurement, Infinite
 from .numbers import Encoded
@@ -48,7 +48,7 @@ class WorstCase:
         return QuantumWorkload(applications * polynomial.degree, applications, published.success_probability)
 
 
-class Inversion(eqx.Module):
+class EmulatedPolynomial(eqx.Module):
     """The polynomial of a system: its error, degree, and largest value on [-1, 1]."""
 
     error: Float[Array, ""]
@@ -101,19 +101,19 @@ class EmulatedQSVT(AbstractEmulated):
         count = WorstCase(self.amplification)
         return dataclasses.replace(sunderhauf2025, name="sunderhauf2025_carried_out", count=count)
 
-    def plan(self, encoded: Encoded) -> tuple[Inversion, Float[Array, ""]]:
+    def plan(self, encoded: Encoded) -> tuple[EmulatedPolynomial, Float[Array, ""]]:
         # A solution of the least length there can be turns the most for an absolute error.
         error = convert(self.precision, ErrorConvention.STATE, ErrorConvention.ABSOLUTE, encoded.smallest_norm)
         found = optimal_polynomial(encoded.kappa, error)
-        return Inversion(jnp.asarray(error, encoded.kappa.dtype), found.degree, found.maximum), found.degree
+        return EmulatedPolynomial(jnp.asarray(error, encoded.kappa.dtype), found.degree, found.maximum), found.degree
 
-    def run(self, plan: Any, basis: Any, problem: Problem, key: Array) -> Run:
+    def run(self, plan: Any, basis: Any, problem: EncodedSystem, key: Array) -> IdealRun:
         kappa, count = problem.encoded.kappa, plan.degree.astype(jnp.int32)
         solution = apply_pseudo_inverse(problem.matvec, problem.transpose, problem.vector, kappa, count)
         amplitude = jnp.minimum(jnp.linalg.norm(solution) / plan.maximum, 1)
         least = problem.encoded.smallest_norm / plan.maximum
         sure = jnp.maximum(amplitude, jnp.finfo(amplitude.dtype).tiny)
-        return Run(
+        return IdealRun(
             solution=solution,
             amplitude=amplitude,
             scale=plan.maximum,

@@ -12,7 +12,7 @@ from ..encoding import AbstractEncoding, Ideal
 from ..precision import ErrorConvention, convert
 from ..queries import QueryModel, dalzell2024_eq118, dalzell2024_known_norm
 from .amplification import Attempts
-from .base import AbstractEmulated, Problem, Run
+from .base import AbstractEmulated, EncodedSystem, IdealRun
 from .chebyshev import project, steepest
 from .length import AbstractLength, LineFit
 from .measurement import AbstractMeasurement, Infinite
@@ -96,7 +96,7 @@ class EmulatedReflection(AbstractEmulated):
         plan = Reflections(half_degree(kappa, coarse), half_degree(kappa, jnp.minimum(fine, 1.0)), 1 / kappa)
         return plan, 2 * (plan.reflecting + plan.projecting)
 
-    def run(self, plan: Any, basis: Any, problem: Problem, key: Array) -> Run:
+    def run(self, plan: Any, basis: Any, problem: EncodedSystem, key: Array) -> IdealRun:
         if self.solution_norm is None:
             return self._search(plan, problem, key)
         # The right-hand side is a unit vector and the matrix divided by alpha.
@@ -107,7 +107,7 @@ class EmulatedReflection(AbstractEmulated):
         expected = 1 / jnp.maximum(amplitude**2, jnp.finfo(amplitude.dtype).tiny)
         return self._run(solution, amplitude, queries, Attempts(expected, jnp.ones_like(expected)), queries)
 
-    def _search(self, plan: Reflections, problem: Problem, key: Array) -> Run:
+    def _search(self, plan: Reflections, problem: EncodedSystem, key: Array) -> IdealRun:
         log_kappa, zero = jnp.log(problem.encoded.kappa), jnp.zeros_like(plan.gap)
         once = lambda y: y - problem.vector * jnp.vdot(problem.vector, y)  # noqa: E731
 
@@ -147,11 +147,11 @@ class EmulatedReflection(AbstractEmulated):
         queries: Float[Array, ""],
         attempts: Attempts,
         products: Float[Array, ""],
-    ) -> Run:
+    ) -> IdealRun:
         return state_run(solution, self.precision, amplitude, queries, attempts, products)
 
 
-def _reflect(problem: Problem, plan: Reflections, guess: Float[Array, ""]) -> Float[Array, " n"]:
+def _reflect(problem: EncodedSystem, plan: Reflections, guess: Float[Array, ""]) -> Float[Array, " n"]:
     """The part of `K(G_t) e` along the solution, `K = (2 F - 1 + F(D)) / (1 + F(D))` (Equation 62)."""
     b = jnp.append(problem.vector, 1) / math.sqrt(2)
 
@@ -178,9 +178,9 @@ def state_run(
     queries: Float[Array, ""],
     attempts: Attempts,
     products: Float[Array, ""],
-) -> Run:
+) -> IdealRun:
     """The run of an algorithm that leaves a direction alone."""
-    return Run(
+    return IdealRun(
         solution=solution,
         amplitude=amplitude,
         scale=jnp.full_like(amplitude, jnp.nan),

@@ -16,9 +16,9 @@ from ...flat import check_symmetric
 from ..encoding import AbstractEncoding, Ideal
 from ..queries import QueryModel, costa2023
 from ..queries.costa import AdiabaticWalk, filter_length
-from ..queries.model import Problem as Charged
+from ..queries.model import CountInputs as Charged
 from .amplification import Attempts
-from .base import AbstractEmulated, Problem, Run
+from .base import AbstractEmulated, EncodedSystem, IdealRun
 from .chebyshev import project
 from .length import AbstractLength, LineFit
 from .measurement import AbstractMeasurement, Infinite
@@ -158,7 +158,7 @@ class EmulatedWalk(AbstractEmulated):
         steps, half_degree, _ = count.plan(jnp, kappa, jnp.asarray(self.precision, kappa.dtype))
         return Walk(steps, half_degree, kappa), steps + 2 * half_degree
 
-    def run(self, plan: Any, basis: Any, problem: Problem, key: Array) -> Run:
+    def run(self, plan: Any, basis: Any, problem: EncodedSystem, key: Array) -> IdealRun:
         values, vectors = basis
         values = values / problem.encoded.alpha
         b = vectors.T @ problem.vector

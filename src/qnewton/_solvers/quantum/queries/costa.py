@@ -6,7 +6,7 @@ from typing import Any
 
 from ...._core.arrays import floating, quiet
 from ...._core.records import QuantumWorkload
-from .model import Evidence, Matrices, Problem, QueryModel, Unit
+from .model import Evidence, Matrices, CountInputs, QueryModel, Unit
 from .search import argmin
 
 # Walk errors between which the optimum is sought; the error of a walk of no steps is sqrt(2).
@@ -76,7 +76,7 @@ class AdiabaticWalk:
 
         return xp.exp(argmin(xp, cost, low, high, _TIMES))
 
-    def __call__(self, problem: Problem) -> QuantumWorkload:
+    def __call__(self, problem: CountInputs) -> QuantumWorkload:
         """The count."""
         xp, precision = problem.xp, problem.precision
         error = self.best_error(xp, precision)

@@ -2,10 +2,10 @@
 
 from ...._core.records import QuantumWorkload
 from ..precision import ErrorConvention
-from .model import Evidence, Problem, QueryModel
+from .model import Evidence, CountInputs, QueryModel
 
 
-def _equation_19(problem: Problem) -> QuantumWorkload:
+def _equation_19(problem: CountInputs) -> QuantumWorkload:
     xp, kappa = problem.xp, problem.encoded
     log_kappa = xp.log(kappa)
     queries = kappa * (6 * log_kappa + 6 - 1.07 * xp.log(problem.precision)) + 6 + 3 * log_kappa

@@ -12,7 +12,7 @@ from typing import Any
 from ...._core.arrays import ceil
 from ...._core.records import QuantumWorkload
 from ..precision import ErrorConvention
-from .model import Evidence, Problem, QueryModel
+from .model import Evidence, CountInputs, QueryModel
 
 _MU = 0.25
 # Where ln(2 / eta) ((1 + eta) / (1 - eta))^2 is least: 4 eta ln(2 / eta) = 1 - eta^2.
@@ -43,7 +43,7 @@ class KernelReflection:
         if not 0 < self.guess < math.inf:
             raise ValueError(f"guess is {self.guess}: it is the assumed norm over the true one, a positive number")
 
-    def __call__(self, problem: Problem) -> QuantumWorkload:
+    def __call__(self, problem: CountInputs) -> QuantumWorkload:
         """The count."""
         xp = problem.xp
         angle = math.atan(1 / self.guess)
@@ -70,7 +70,7 @@ dalzell2024_known_norm = QueryModel(
 """Expected queries where the solution's norm is known: `kappa ln(2 sqrt2 / epsilon)` over a success close to 1."""
 
 
-def _random_guesses(problem: Problem) -> QuantumWorkload:
+def _random_guesses(problem: CountInputs) -> QuantumWorkload:
     """Algorithm 3 with mu = 1/4: Equation 118."""
     xp, kappa, epsilon = problem.xp, problem.encoded, problem.precision
     # 3 + 2 ln((K^2 + 1) / 2) without overflow of the square.
@@ -82,7 +82,7 @@ def _random_guesses(problem: Problem) -> QuantumWorkload:
     return QuantumWorkload(queries, 2 * queries, success)
 
 
-def _binary_search(problem: Problem) -> QuantumWorkload:
+def _binary_search(problem: CountInputs) -> QuantumWorkload:
     """The optimal bound, Equation 48: linear in kappa, with the larger constant."""
     xp, kappa, epsilon = problem.xp, problem.encoded, problem.precision
     log_error = xp.maximum(xp.log(xp.sqrt(1 - epsilon**2) / epsilon), 0.0)
@@ -114,7 +114,7 @@ dalzell2024_eq48 = QueryModel(
 """Expected queries with a binary search for an unknown norm, `O(kappa)`; cheaper from kappa of about 7e4 on."""
 
 
-def _better(problem: Problem) -> QuantumWorkload:
+def _better(problem: CountInputs) -> QuantumWorkload:
     first, second = _random_guesses(problem), _binary_search(problem)
     fewer = first.queries <= second.queries
     pairs = (

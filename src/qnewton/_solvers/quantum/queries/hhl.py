@@ -3,14 +3,14 @@
 import math
 
 from ...._core.records import QuantumWorkload
-from .model import Problem
+from .model import CountInputs
 from .sparse import amplified, simulation_queries, sparse_access_model
 
 ERROR_CONSTANT = 2**7 + 22 * math.pi**2 + (64 + 14 * math.pi**2) ** 2 / math.pi**2
 """`C_F` of Lemma 14: phase estimation runs for a time `sqrt(C_F) kappa / epsilon`."""
 
 
-def _count(problem: Problem) -> QuantumWorkload:
+def _count(problem: CountInputs) -> QuantumWorkload:
     time = math.sqrt(ERROR_CONSTANT) * problem.kappa / problem.precision
     # Twice: phase estimation is undone.
     queries = 2 * simulation_queries(problem.alpha, time, problem.precision)

@@ -7,10 +7,10 @@ import math
 
 from ...._core.arrays import ceil
 from ...._core.records import QuantumWorkload
-from .model import Evidence, Matrices, Problem, QueryModel
+from .model import Evidence, Matrices, CountInputs, QueryModel
 
 
-def _theorem_1(problem: Problem) -> QuantumWorkload:
+def _theorem_1(problem: CountInputs) -> QuantumWorkload:
     xp, kappa, alpha, precision = problem.xp, problem.kappa, problem.alpha, problem.precision
     success = 0.39 - 0.204 * precision
     log_kappa = xp.log(2 * kappa + 3)
@@ -48,7 +48,7 @@ for `kappa >= sqrt(12)` and `epsilon <= 0.24`. The released Q-Newton code applie
 """
 
 
-def _abstract(problem: Problem) -> QuantumWorkload:
+def _abstract(problem: CountInputs) -> QuantumWorkload:
     queries = 837 * problem.encoded
     return QuantumWorkload(queries, 2 * queries, problem.xp.ones_like(queries))
 
@@ -71,7 +71,7 @@ It serves any coarser precision as an upper bound and says nothing of a finer on
 """
 
 
-def _equation_175(problem: Problem) -> QuantumWorkload:
+def _equation_175(problem: CountInputs) -> QuantumWorkload:
     xp, kappa, precision = problem.xp, problem.encoded, problem.precision
     # sqrt(1 + epsilon / 4) - 1 without its cancellation.
     excess = precision / 4 / (xp.sqrt(1 + precision / 4) + 1)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...._core.arrays import ceil, floating, floor, quiet, repeat
 from ...._core.records import QuantumWorkload
-from .model import Problem
+from .model import CountInputs
 from .qsvt import truncated_inverse
 from .sparse import KNOWN_FROM, amplified, simulation_queries, sparse_access_model
 
@@ -60,7 +60,7 @@ class Fourier:
 
     log_base: float = 2.0
 
-    def __call__(self, problem: Problem) -> QuantumWorkload:
+    def __call__(self, problem: CountInputs) -> QuantumWorkload:
         """The count."""
         xp, kappa, precision = problem.xp, problem.kappa, problem.precision
         time = 2 * math.sqrt(2) * kappa * xp.log(1 + 8 * kappa / precision) / math.log(self.log_base)
@@ -77,7 +77,7 @@ class Chebyshev:
 
     log_base: float = 2.0
 
-    def __call__(self, problem: Problem) -> QuantumWorkload:
+    def __call__(self, problem: CountInputs) -> QuantumWorkload:
         """The count."""
         xp = problem.xp
         root, terms = truncated_inverse(problem.encoded, problem.precision, self.log_base)
@@ -96,7 +96,7 @@ class SparseInversion:
 
     log_base: float = 2.0
 
-    def __call__(self, problem: Problem) -> QuantumWorkload:
+    def __call__(self, problem: CountInputs) -> QuantumWorkload:
         """The count: `4 n_rect + 4 n_inv` an application."""
         xp, kappa, encoded, precision = problem.xp, problem.kappa, problem.encoded, problem.precision
         inner = precision / (4 * kappa)

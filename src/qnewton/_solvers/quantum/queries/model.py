@@ -39,7 +39,7 @@ class Matrices(enum.StrEnum):
     DEFINITE = "positive definite"
 
 
-class Problem(NamedTuple):
+class CountInputs(NamedTuple):
     """What a count is made of: arrays of one namespace `xp`, with everything inside the formula's range.
 
     Attributes:
@@ -97,7 +97,7 @@ class QueryModel:
     version: str
     evidence: Evidence
     known_from: str
-    count: Callable[[Problem], QuantumWorkload]
+    count: Callable[[CountInputs], QuantumWorkload]
     convention: ErrorConvention = ErrorConvention.STATE
     unit: Unit = Unit.BLOCK_ENCODING
     matrices: Matrices = Matrices.GENERAL
@@ -204,7 +204,7 @@ class QueryModel:
 
     def _problem(
         self, xp: Any, kappa: Any, alpha: Any, own: Any, norm: Any, known: bool, demands: list[tuple[Any, str]]
-    ) -> Problem:
+    ) -> CountInputs:
         # Numbers in range stand in for those that are not, so that no derivative comes from outside.
         kappa_in, alpha_in, precision_in = (holds for holds, _ in demands)
         kappa = xp.where(kappa_in, xp.maximum(kappa, 1.0), 10.0)
@@ -214,7 +214,7 @@ class QueryModel:
             kappa = xp.maximum(kappa, self.smallest_kappa)
         else:
             encoded = xp.maximum(encoded, self.smallest_kappa)
-        return Problem(
+        return CountInputs(
             xp=xp,
             kappa=kappa,
             alpha=alpha,

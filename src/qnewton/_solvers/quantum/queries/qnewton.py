@@ -1,10 +1,10 @@
 """The complexity that the Q-Newton paper states of its solver, arXiv 2405.00252."""
 
 from ...._core.records import QuantumWorkload
-from .model import Evidence, Matrices, Problem, QueryModel, Unit
+from .model import Evidence, Matrices, CountInputs, QueryModel, Unit
 
 
-def _abstract(problem: Problem) -> QuantumWorkload:
+def _abstract(problem: CountInputs) -> QuantumWorkload:
     xp = problem.xp
     queries = problem.encoded * xp.log(problem.kappa / problem.precision)
     return QuantumWorkload(queries, xp.ones_like(queries), xp.ones_like(queries))

@@ -14,7 +14,7 @@ from ...._core.arrays import ceil, floating, quiet
 from ...._core.records import QuantumWorkload
 from ..precision import ErrorConvention
 from .amplification import amplify_known, amplify_unknown, postselect
-from .model import Evidence, Problem, QueryModel
+from .model import Evidence, CountInputs, QueryModel
 from .search import argmin
 
 # The maximum is flat where it lies: a place to 5e-4 gives its height to 1e-7.
@@ -121,7 +121,7 @@ def truncated_polynomial(kappa: Any, error: Any) -> OddPolynomial:
 
 
 @dataclasses.dataclass(frozen=True)
-class Inversion:
+class PolynomialCount:
     """Expected queries of an inversion by one polynomial.
 
     Attributes:
@@ -133,7 +133,7 @@ class Inversion:
     polynomial: Callable[[Any, Any], OddPolynomial]
     amplified: bool = True
 
-    def __call__(self, problem: Problem) -> QuantumWorkload:
+    def __call__(self, problem: CountInputs) -> QuantumWorkload:
         """The count; one preparation of the right-hand side per application."""
         xp = problem.xp
         polynomial = self.polynomial(problem.encoded, problem.precision)
@@ -154,7 +154,7 @@ sunderhauf2025 = QueryModel(
     evidence=Evidence.PROVEN,
     known_from="two transcriptions, confirmed by a Remez iteration and by evaluating the polynomial; amplification is "
     "composed here",
-    count=Inversion(optimal_polynomial),
+    count=PolynomialCount(optimal_polynomial),
     convention=ErrorConvention.ABSOLUTE,
     uses_norm=True,
     rectangular=True,
@@ -168,7 +168,7 @@ martyn2021 = QueryModel(
     evidence=Evidence.PROVEN,
     known_from="transcriptions that agree but for how the error is shared; errors and maxima recomputed; amplification "
     "is composed here",
-    count=Inversion(truncated_polynomial),
+    count=PolynomialCount(truncated_polynomial),
     convention=ErrorConvention.ABSOLUTE,
     uses_norm=True,
     rectangular=True,

@@ -11,7 +11,7 @@ from ...._core.arrays import ceil, floating, quiet
 from ...._core.conditions import Condition
 from ...._core.records import QuantumWorkload
 from .amplification import amplify_unknown
-from .model import Evidence, Matrices, Problem, QueryModel, Unit
+from .model import Evidence, Matrices, CountInputs, QueryModel, Unit
 
 KNOWN_FROM = (
     "the author's own code, one source; one of its versions halves the amplification. Preparations of the right-hand "
@@ -33,7 +33,7 @@ def simulation_queries(subnormalisation: Any, time: Any, precision: Any) -> Any:
     return 48 * xp.where(scaled >= log / math.e, long, short)
 
 
-def amplified(problem: Problem, queries: Any, weight: Any, least: Any = None) -> QuantumWorkload:
+def amplified(problem: CountInputs, queries: Any, weight: Any, least: Any = None) -> QuantumWorkload:
     """The count where one application takes `queries` and succeeds with amplitude `norm / weight`.
 
     Args:

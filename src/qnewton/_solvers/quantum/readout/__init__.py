@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from .base import ReadoutCost as ReadoutCost
     from .free import FreeReadout as FreeReadout
     from .norm import AbstractNorm as AbstractNorm
-    from .norm import LineFit as LineFit
+    from .norm import FittedNorm as FittedNorm
     from .norm import SuccessAmplitude as SuccessAmplitude
     from .refinement import Refined as Refined
     from .tomography import InteriorPoint as InteriorPoint

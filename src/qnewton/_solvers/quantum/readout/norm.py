@@ -40,7 +40,7 @@ class AbstractNorm(eqx.Module):
         """
 
 
-class LineFit(AbstractNorm):
+class FittedNorm(AbstractNorm):
     """No run: the length and the sign that fit the exact operator best along the direction y that was read out.
 
     `t = b.Ay / ||Ay||^2` takes one classical product and minimises the residual; `t = b.y / y.Ay` minimises the

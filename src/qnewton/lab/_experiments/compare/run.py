@@ -23,7 +23,7 @@ from ..runner import TrainingFailed, train
 from ..task_options import options_of
 from ..tasks import check_task, make_task
 from .methods import LARGEST_DENSE, METHODS, STAND_IN, Method, check_methods, missing
-from .tuning import Trial, best_value, beyond_the_edge, next_round
+from .tuning import TuningTrial, best_value, beyond_the_edge, next_round
 
 POINTS = 50
 """Evaluations of a training, at equal distances of its budget."""
@@ -193,9 +193,9 @@ class _Runner:
         found.sort(key=lambda entry: order[entry["name"]])
         return {"methods": found, "left_out": self.left_out, "rows": self.largest}
 
-    def _tune(self) -> dict[str, list[Trial]]:
+    def _tune(self) -> dict[str, list[TuningTrial]]:
         tuned = [method for method in self._trained if method.tuned is not None]
-        trials: dict[str, list[Trial]] = {method.name: [] for method in self._trained}
+        trials: dict[str, list[TuningTrial]] = {method.name: [] for method in self._trained}
         self._tell(f"tuning on seed {self._comparison.tuning_seed}, which is not reported")
         for method in self._trained:
             if method.tuned is None:
@@ -216,10 +216,10 @@ class _Runner:
                 self._tell(f"one more trial for everyone: the best is on the edge of the grid of {', '.join(edges)}")
         return trials
 
-    def _trial(self, method: Method, value: float, turn: int) -> Trial:
+    def _trial(self, method: Method, value: float, turn: int) -> TuningTrial:
         cell = Cell(method.name, value, self._comparison.tuning_seed)
         record = self._cell(cell)
-        return Trial(value, record.lowest_test_loss, record.status, record.steps, turn)
+        return TuningTrial(value, record.lowest_test_loss, record.status, record.steps, turn)
 
     def _cell(self, cell: Cell) -> CompareCell:
         """The record of a cell, trained unless it was before."""

@@ -11,7 +11,7 @@ MOST_ROUNDS = 4
 
 
 @dataclass(frozen=True)
-class Trial:
+class TuningTrial:
     """One training of the tuning.
 
     Attributes:
@@ -35,12 +35,12 @@ class Trial:
         return math.inf if lost else float(self.lowest_test_loss or 0.0)
 
 
-def best_value(trials: Sequence[Trial]) -> float | None:
+def best_value(trials: Sequence[TuningTrial]) -> float | None:
     """Of the best trial; None where there is none, of an untuned method."""
     return min(trials, key=lambda trial: trial.score).value if trials else None
 
 
-def beyond_the_edge(trials: Sequence[Trial], method: Method) -> float | None:
+def beyond_the_edge(trials: Sequence[TuningTrial], method: Method) -> float | None:
     """The next value outwards, if the best one is the outermost of all and there is one; else None."""
     best = best_value(trials)
     if best is None:
@@ -56,7 +56,7 @@ def beyond_the_edge(trials: Sequence[Trial], method: Method) -> float | None:
     return None
 
 
-def next_round(tuned: Mapping[str, tuple[Method, Sequence[Trial]]], turn: int) -> dict[str, list[float]]:
+def next_round(tuned: Mapping[str, tuple[Method, Sequence[TuningTrial]]], turn: int) -> dict[str, list[float]]:
     """One more value for every method, or nothing where no best one is on the edge of its grid.
 
     A method whose best value is the outermost goes on outwards; every other one looks between its best value and the
@@ -71,7 +71,7 @@ def next_round(tuned: Mapping[str, tuple[Method, Sequence[Trial]]], turn: int) -
     return {name: _one_more(trials, method) for name, (method, trials) in tuned.items()}
 
 
-def _one_more(trials: Sequence[Trial], method: Method) -> list[float]:
+def _one_more(trials: Sequence[TuningTrial], method: Method) -> list[float]:
     outwards = beyond_the_edge(trials, method)
     if outwards is not None:
         return [outwards]

@@ -35,7 +35,7 @@ _BLAS_THREADS = 1
 _DTYPE = "float32"
 
 
-class Progress(Protocol):
+class ReproductionProgress(Protocol):
     """Whoever shows how far a reproduction is."""
 
     def piece(self, number: int, total: int, name: str, steps: int) -> AbstractContextManager[Watcher]:
@@ -91,7 +91,7 @@ def _task(name: str, options: TaskOptions) -> Task:
     return make_task(name, _DTYPE, options)
 
 
-def carry_out(chosen: Sequence[Evaluation], directory: ReproductionDirectory, progress: Progress) -> None:
+def carry_out(chosen: Sequence[Evaluation], directory: ReproductionDirectory, progress: ReproductionProgress) -> None:
     """Calibrate and train what is not finished yet.
 
     Args:
@@ -128,7 +128,7 @@ def carry_out(chosen: Sequence[Evaluation], directory: ReproductionDirectory, pr
         progress.done(number, total, training.name, f"{_outcome(result.record())}, {how}")
 
 
-def _calibrate(found: Finished, directory: ReproductionDirectory, progress: Progress, total: int) -> None:
+def _calibrate(found: Finished, directory: ReproductionDirectory, progress: ReproductionProgress, total: int) -> None:
     here = calibration_environment(_DTYPE, _BLAS_THREADS)
     with contextlib.suppress(NotThere):
         check_environment(found.calibration.environment, here, f"the calibration of {directory.path}")
@@ -146,7 +146,7 @@ def _calibrate(found: Finished, directory: ReproductionDirectory, progress: Prog
     progress.done(1, total, "calibration", f"{time.perf_counter() - began:.0f} s")
 
 
-def _measure(measurement: Measurement, number: int, total: int, found: Finished, progress: Progress) -> None:
+def _measure(measurement: Measurement, number: int, total: int, found: Finished, progress: ReproductionProgress) -> None:
     directory = found.directory
     if directory.grid.done(measurement.file, NewtonStep) is not None:
         progress.done(number, total, measurement.name, "done before")
