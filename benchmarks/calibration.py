@@ -28,11 +28,11 @@ import scipy.linalg  # noqa: F401  (only a BLAS that is loaded can be limited)
 import threadpoolctl
 
 import qnewton as qn
-from qnewton.lab._cli.calibrate import SIZES
 from qnewton._core.records import Encoding, System
 from qnewton._estimation import Certified
 from qnewton._hardware import describe_machine, gemm_probe
 from qnewton._scheduling import calibrate
+from qnewton.lab._cli.calibrate import SIZES
 
 SOLVERS = {"cholesky": qn.Cholesky(), "lu": qn.LU(), "cg": qn.CG()}
 UNSEEN = (12, 24, 48, 96, 160, 200, 300, 400, 640, 800, 1200, 1600)

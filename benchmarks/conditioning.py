@@ -45,21 +45,32 @@ from qnewton._optim.stages import solve_block
 
 DAMP, READOUT_ERROR, PRECISION = qn.Damp(5e-3), 0.1, 1e-2
 NETWORKS = ("relu", "tanh", "conv", "attention", "ae")
-KFAC = (qn.Rotate(strict=False), qn.WhitenOutputs(strict=False))
+KFAC = (qn.conditioning.Rotate(strict=False), qn.conditioning.WhitenOutputs(strict=False))
 METHODS = {
-    "none": qn.preset("none"),
-    "tight": qn.preset("tight"),
-    "balanced": qn.preset("balanced"),
-    "loose": qn.preset("loose"),
-    "matching": qn.preset("matching"),
-    "diagonal": qn.preset("diagonal"),
-    "cliques_4": (DAMP, *KFAC, qn.Cliques(4)),
-    "jacobi": (DAMP, qn.ScaleDiagonal(), qn.Threshold(0.01), qn.ShiftTo(0.05)),
-    "ekfac": (DAMP, qn.Rotate(strict=False), qn.ScaleDiagonal(), qn.Threshold(0.01), qn.ShiftTo(0.05)),
-    "neuron": (DAMP, qn.WhitenOutputs(strict=False), qn.Threshold(0.01), qn.ShiftTo(0.05)),
-    "compensated": (DAMP, *KFAC, qn.Threshold(0.01), qn.Compensate()),
-    "paper_0.5": qn.preset("paper", keep=0.5),
-    "paper_0.25": qn.preset("paper", keep=0.25),
+    "none": qn.conditioning.preset("none"),
+    "tight": qn.conditioning.preset("tight"),
+    "balanced": qn.conditioning.preset("balanced"),
+    "loose": qn.conditioning.preset("loose"),
+    "matching": qn.conditioning.preset("matching"),
+    "diagonal": qn.conditioning.preset("diagonal"),
+    "cliques_4": (DAMP, *KFAC, qn.conditioning.Cliques(4)),
+    "jacobi": (DAMP, qn.ScaleDiagonal(), qn.conditioning.Threshold(0.01), qn.conditioning.ShiftTo(0.05)),
+    "ekfac": (
+        DAMP,
+        qn.conditioning.Rotate(strict=False),
+        qn.ScaleDiagonal(),
+        qn.conditioning.Threshold(0.01),
+        qn.conditioning.ShiftTo(0.05),
+    ),
+    "neuron": (
+        DAMP,
+        qn.conditioning.WhitenOutputs(strict=False),
+        qn.conditioning.Threshold(0.01),
+        qn.conditioning.ShiftTo(0.05),
+    ),
+    "compensated": (DAMP, *KFAC, qn.conditioning.Threshold(0.01), qn.conditioning.Compensate()),
+    "paper_0.5": qn.conditioning.preset("paper", keep=0.5),
+    "paper_0.25": qn.conditioning.preset("paper", keep=0.25),
 }
 ONE_SHOT = ("tight", "balanced", "loose", "jacobi", "ekfac", "neuron", "compensated", "paper_0.5", "paper_0.25")
 CORRECTED = qn.Correction(max_steps=60)
@@ -68,7 +79,7 @@ CERTIFIED = jax.jit(lambda system, g: solve_block(qn.Cholesky(), system, g, 0.1,
 
 def queries(kappa: float) -> float:
     one = jnp.ones(())
-    return float(qn.jennings2023v1(qn.Encoding(kappa * one, one), PRECISION).queries)
+    return float(qn.queries.jennings2023v1(qn.solvers.Encoding(kappa * one, one), PRECISION).queries)
 
 
 def readout_queries(steps: int | None, degree: int, n: int, kappa: float) -> float | None:
@@ -106,7 +117,9 @@ def judged(sample: Sample) -> dict[str, Any]:
     return figures
 
 
-def judged_method(name: str, system: qn.System, exact: Exact, unpruned: float, seconds: float) -> dict[str, Any]:
+def judged_method(
+    name: str, system: qn.curvature.System, exact: Exact, unpruned: float, seconds: float
+) -> dict[str, Any]:
     matrix, coordinates = np.asarray(system.matrix), system.coordinates
     values = np.linalg.eigvalsh(matrix)
     encoded = encodings(matrix, float(np.min(np.abs(values))))
@@ -252,7 +265,7 @@ def large(n: int = 12544) -> dict[str, float]:
     x = jax.random.normal(jax.random.key(0), (n, n), jnp.float32)
     x = jax.jit(lambda x: jnp.tril(x) + jnp.tril(x, -1).T + 4 * n**0.5 * jnp.eye(n, dtype=x.dtype))(x)
     functions = {
-        "prune": lambda m: qn.Prune(0.5)(qn.System.of(m, symmetric=True), jnp.ones(())).matrix,
+        "prune": lambda m: qn.Prune(0.5)(qn.curvature.System.of(m, symmetric=True), jnp.ones(())).matrix,
         "cholesky": lambda m: jax.lax.linalg.cholesky(m, symmetrize_input=False),
     }
     programs = {name: jax.jit(function).lower(x).compile() for name, function in functions.items()}

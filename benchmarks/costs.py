@@ -57,10 +57,10 @@ def cases(systems: int) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]
     kappa, alpha, precision = powers(0.5, 5), powers(0, 2), powers(-9, -6)
     norm, n = jnp.asarray(kappa ** rng.uniform(0, 1, systems), jnp.float32), jnp.floor(powers(2, 12))
     found: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
-    for name, model in qn.QUERY_MODELS.items():
+    for name, model in qn.queries.QUERY_MODELS.items():
 
         def queries(kappa, alpha, precision, norm, model=model):
-            return model(qn.Encoding(kappa, alpha), precision, norm if model.needs_norm else None).queries
+            return model(qn.solvers.Encoding(kappa, alpha), precision, norm if model.needs_norm else None).queries
 
         found[name] = queries, (kappa, alpha, precision, norm)
     for member in (SparseAccess(), Frobenius(), FABLE()):

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 
 import qnewton as qn
-from qnewton.lab._experiments.tasks import make_task
 from qnewton._hardware import describe_machine, median_seconds
+from qnewton.lab._experiments.tasks import make_task
 
 
 def main() -> None:

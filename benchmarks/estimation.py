@@ -40,12 +40,12 @@ from qnewton._hardware import describe_machine
 DAMPINGS = (0.5, 5e-2, 5e-3, 5e-4)
 EXAMPLES = 1024
 ESTIMATORS = {
-    "default": qn.Automatic(),
-    "certified": qn.Certified(),
-    "probabilistic": qn.ProbabilisticLanczos(),
-    "lanczos": qn.Lanczos(),
-    "inverse-lanczos": qn.InverseLanczos(),
-    "hager-higham": qn.HagerHigham(),
+    "default": qn.estimators.Automatic(),
+    "certified": qn.estimators.Certified(),
+    "probabilistic": qn.estimators.ProbabilisticLanczos(),
+    "lanczos": qn.estimators.Lanczos(),
+    "inverse-lanczos": qn.estimators.InverseLanczos(),
+    "hager-higham": qn.estimators.HagerHigham(),
 }
 REPEATS = 7
 
@@ -142,11 +142,11 @@ def _beside_cholesky(raw: System, matrix: Any, repeats: int) -> dict[str, Any]:
     n = raw.like.shape[0]
     system = condition((qn.Damp(5e-3),), raw, jnp.ones(()))
     damped = jax.block_until_ready(matrix + 5e-3 * jnp.max(jnp.abs(matrix)) * jnp.eye(n, dtype=matrix.dtype))
-    reuse = qn.Reuse()
+    reuse = qn.estimators.Reuse()
     # The arrays are arguments, as they are of a step: a constant could be worked on while compiling.
     arrays, rest = eqx.partition(system, eqx.is_array)
     factor = jax.jit(jnp.linalg.cholesky)
-    estimate = jax.jit(lambda a: qn.Automatic()(eqx.combine(a, rest)))
+    estimate = jax.jit(lambda a: qn.estimators.Automatic()(eqx.combine(a, rest)))
     step = jax.jit(lambda a, remembered: reuse.after(eqx.combine(a, rest), remembered))
 
     def period() -> Any:

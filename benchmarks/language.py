@@ -34,11 +34,11 @@ import optax
 import threadpoolctl
 
 import qnewton as qn
+from qnewton._hardware import describe_machine
 from qnewton.lab._experiments.task_options import BertOptions, GptOptions, TextOptions
 from qnewton.lab._experiments.tasks import make_task
 from qnewton.lab._experiments.tasks.base import Task, batches
 from qnewton.lab._experiments.tasks.evaluation import mean
-from qnewton._hardware import describe_machine
 
 TASKS = {"bert-tiny": BertOptions, "gpt-tiny": GptOptions}
 TURN = 10

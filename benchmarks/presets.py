@@ -21,9 +21,9 @@ import optax
 import threadpoolctl
 
 import qnewton as qn
+from qnewton._hardware import describe_machine
 from qnewton.lab._experiments.tasks import make_task
 from qnewton.lab._experiments.tasks.base import Task
-from qnewton._hardware import describe_machine
 
 # Fraction of the held-out digits that are recognised, and mean loss over the training set.
 ACCURACY, LOSS = 0.95, 0.01

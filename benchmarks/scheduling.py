@@ -56,7 +56,10 @@ def measure(sample: Sample, programs: Programs, rounds: int, *, second: bool) ->
     value, _, steps = programs.solve(known, held, vector, numbers)
     plan = programs.plan(known, held)
     if second:
-        known = (*known[:2], qn.Turn(turn.last, turn.share, programs.hybrid.observed(turn.factors, plan, steps)))
+        known = (
+            *known[:2],
+            qn.scheduling.Turn(turn.last, turn.share, programs.hybrid.observed(turn.factors, plan, steps)),
+        )
         value, _, steps = programs.solve(known, held, vector, numbers)
         plan = programs.plan(known, held)
     exact, right = np.asarray(sample.system.matrix, np.float64), np.asarray(vector, np.float64)

@@ -44,18 +44,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": STAGES | {"testing"},
     # What the user gets by `import qnewton`.
     PACKAGE: OPTIM | {PACKAGE, "testing"},
+    "lab": {"core", "lab"},
 }
 """The import rule of CONTRIBUTING.md: which folders the files of a folder may import."""
-
-NAMESPACES = (
-    "qsp",
-    "testing",
-    "hardware",
-    "estimation",
-    "solvers.quantum.encoding",
-    "solvers.quantum.readout",
-)
-"""Modules whose names are public beside those of the package itself."""
 
 LINEAX_METHODS = {"init", "compute", "transpose", "conj", "assume_full_rank", "allow_dependent_columns"}
 """Methods of `lineax.AbstractLinearSolver`: `Any` in their signatures is lineax's own."""
@@ -100,8 +91,15 @@ class Module:
         """
         if self.name == f"{PACKAGE}.__main__":
             return "cli"
-        parts = self.name.split(".")
-        return parts[1] if len(parts) > 2 or (len(parts) == 2 and self.is_folder) else PACKAGE
+        parts = _places(self.name)
+        return parts[0] if len(parts) > 1 or (parts and self.is_folder) else PACKAGE
+
+
+def _places(name: str) -> list[str]:
+    """Where a module lies below the package: without the underscore of private folders, and without `lab`."""
+    parts = name.split(".")[1:]
+    parts = parts[1:] if parts[:1] == ["lab"] and len(parts) > 1 else parts
+    return [parts[0].removeprefix("_"), *parts[1:]] if parts else []
 
 
 def read(checkout: Path) -> dict[str, Module]:
@@ -172,8 +170,8 @@ def uphill(module: Module, folders: Iterable[str]) -> list[str]:
     allowed, folders = MAY_IMPORT[module.folder], set(folders)
 
     def target(name: str) -> str:
-        parts = name.split(".")
-        return parts[1] if len(parts) > 1 and parts[1] in folders else PACKAGE
+        parts = _places(name)
+        return parts[0] if parts and parts[0] in folders else PACKAGE
 
     absolute = (f"{base}.{name}" if name else base for base, name in imports(module))
     return [name for name in absolute if target(name) not in allowed]
@@ -246,9 +244,14 @@ def public_names(modules: Mapping[str, Module]) -> dict[str, tuple[str, str]]:
 
     What a namespace shares with the package itself is listed once.
     """
-    flat = f"{PACKAGE}.api" if f"{PACKAGE}.api" in modules else PACKAGE
+    spaces = [
+        name.removeprefix(f"{PACKAGE}.")
+        for name in modules
+        if name.count(".") == 1 and not name.startswith(f"{PACKAGE}._") and not name.endswith((".api", ".lab"))
+    ]
+    flat = next((name for name in (f"{PACKAGE}._api", f"{PACKAGE}.api") if name in modules), PACKAGE)
     found: dict[str, tuple[str, str]] = {}
-    for prefix, module in ((PACKAGE, flat), *((f"{PACKAGE}.{name}", f"{PACKAGE}.{name}") for name in NAMESPACES)):
+    for prefix, module in ((PACKAGE, flat), *((f"{PACKAGE}.{name}", f"{PACKAGE}.{name}") for name in spaces)):
         for name, home in _offered(modules, modules[module]).items():
             if home not in found.values():
                 found[f"{prefix}.{name}"] = home

@@ -32,9 +32,13 @@ def solve(linear_solver: lx.AbstractLinearSolver) -> optx.Solution:
 SOLVERS = {
     "LU": lx.LU(),
     "exact state": qn.EmulatedQSVT(precision=1e-2),
-    "100,000 shots": qn.EmulatedQSVT(precision=1e-2, measurement=qn.Shots(100_000), length=qn.LineFit()),
+    "100,000 shots": qn.EmulatedQSVT(
+        precision=1e-2, measurement=qn.emulation.Shots(100_000), length=qn.emulation.LineFit()
+    ),
     "100 shots, refined": qn.Refine(
-        qn.EmulatedQSVT(precision=1e-2, measurement=qn.Shots(100), length=qn.LineFit()), rounds=20, tolerance=1e-3
+        qn.EmulatedQSVT(precision=1e-2, measurement=qn.emulation.Shots(100), length=qn.emulation.LineFit()),
+        rounds=20,
+        tolerance=1e-3,
     ),
 }
 

@@ -13,6 +13,7 @@ import pytest
 
 import qnewton
 from qnewton._core.on_demand import on_demand
+from qnewton._moved import MOVED
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -141,17 +142,17 @@ def test_importing_leaves_slow_packages_for_later(fresh_import: dict, module: st
 def test_names_are_loaded_when_asked_for(fresh_import: dict) -> None:
     """`qnewton plan` is done before all of them would be there."""
     assert fresh_import["lazy"] == ["qnewton._core", "qnewton._core.on_demand"]
-    assert {"newton", "QUERY_MODELS"} <= set(dir(qnewton))
+    assert {"newton", "queries"} <= set(dir(qnewton))
     assert qnewton.__version__
     with pytest.raises(AttributeError, match="module 'qnewton' has no attribute 'nothing'"):
         getattr(qnewton, "nothing")  # noqa: B009
 
 
 def test_importing_loads_neither_experiments_nor_report_nor_testing(fresh_import: dict) -> None:
-    assert {name.split(".")[1] for name in fresh_import["ours"]} == OPTIM
+    assert {name.split(".")[1].removeprefix("_") for name in fresh_import["ours"]} == OPTIM
 
 
-@pytest.mark.parametrize("part", ["solvers.quantum.emulated", "solvers.quantum.circuit", "optim.kfac", "api"])
+@pytest.mark.parametrize("part", ["_solvers.quantum.emulated", "_solvers.quantum.circuit", "_optim.kfac", "_api"])
 def test_newton_leaves_alone_what_it_may_never_need(fresh_import: dict, part: str) -> None:
     assert [name for name in fresh_import["ours"] if name.startswith(f"qnewton.{part}.")] == []
     assert f"qnewton.{part}" not in fresh_import["ours"]
@@ -163,7 +164,7 @@ ON_DEMAND = [name for name, module in MODULES.items() if module.is_folder and "o
 @pytest.mark.parametrize("folder", ["qnewton", *ON_DEMAND])
 def test_every_name_that_a_folder_offers_is_there(folder: str) -> None:
     found = importlib.import_module(folder)
-    assert found.__all__ == sorted(found.__all__)
+    assert len(set(found.__all__)) == len(found.__all__)
     assert set(found.__all__) <= set(dir(found))
     for name in found.__all__:
         assert getattr(found, name) is not None
@@ -186,7 +187,7 @@ def test_star_imports_give_the_public_api() -> None:
 @pytest.mark.parametrize("running", [True, False])
 def test_loading_a_name_leaves_the_garbage_collector_as_it_was(running: bool) -> None:
     before = gc.isenabled()
-    load, _, names = on_demand("qnewton", "qnewton.api")
+    load, _, names = on_demand("qnewton", "qnewton._api")
     try:
         (gc.enable if running else gc.disable)()
         load(names[0])
@@ -196,7 +197,28 @@ def test_loading_a_name_leaves_the_garbage_collector_as_it_was(running: bool) ->
 
 
 def test_a_list_of_names_without_source_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    loader = importlib.util.find_spec("qnewton.api").loader  # pyright: ignore[reportOptionalMemberAccess]
+    loader = importlib.util.find_spec("qnewton._api").loader  # pyright: ignore[reportOptionalMemberAccess]
     monkeypatch.setattr(type(loader), "get_source", lambda self, name: None)
-    with pytest.raises(ImportError, match=r"the names of qnewton\.api are read from its source, which is not there"):
-        on_demand("qnewton", "qnewton.api")
+    with pytest.raises(ImportError, match=r"the names of qnewton\._api are read from its source, which is not there"):
+        on_demand("qnewton", "qnewton._api")
+
+
+def test_the_explicit_list_is_what_can_be_loaded() -> None:
+    _, _, listed = on_demand("qnewton", "qnewton._api")
+    assert sorted(vars(qnewton)["__all__"]) == listed
+
+
+def test_private_modules_begin_with_an_underscore() -> None:
+    public = {name for name in MODULES if not any(part.startswith("_") for part in name.split(".")[1:])}
+    inside = {name for name in public if name.startswith("qnewton.testing.")}
+    assert public - inside - {"qnewton", "qnewton.lab"} == {
+        f"qnewton.{name}" for name in qnewton.__all__ if isinstance(getattr(qnewton, name), ModuleType)
+    }
+
+
+@pytest.mark.parametrize("name", sorted(MOVED))
+def test_a_flat_name_that_moved_still_serves_and_says_where_it_is(name: str) -> None:
+    with pytest.warns(DeprecationWarning, match=rf"qnewton\.{name} is qnewton\.{MOVED[name]}\.{name} now") as caught:
+        found = getattr(qnewton, name)
+    assert found is getattr(getattr(qnewton, MOVED[name]), name)
+    assert caught[0].filename == __file__

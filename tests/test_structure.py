@@ -72,7 +72,7 @@ def test_cycles_are_found_through_folders_and_functions(structure: Any, tmp_path
         core__c="from ..core import A",
         core__d="from .a import A",
     )
-    assert structure.cycles(structure.read(checkout)) == [["qnewton._core.a", "qnewton._core.b", "qnewton._core.c"]]
+    assert structure.cycles(structure.read(checkout)) == [["qnewton.core.a", "qnewton.core.b", "qnewton.core.c"]]
 
 
 def test_a_function_is_long_from_61_lines_on(structure: Any) -> None:
@@ -88,14 +88,12 @@ def test_any_of_lineax_signatures_is_not_counted(structure: Any) -> None:
 def test_public_names_need_a_docstring_and_a_guide(structure: Any, tmp_path: Path) -> None:
     checkout = write(
         tmp_path,
-        api="from .core import VALUE as VALUE, told as told\nfrom .core.silent import silent as silent",
-        core__='from .between import told as told\nVALUE = 1\n"""Half of two."""\n',
-        core__between="from .told import told",
-        core__told='def told():\n    """Return nothing."""',
-        core__silent="def silent(): ...",
-        **dict.fromkeys(["qsp", "testing", "hardware", "estimation"], ""),
-        solvers__quantum__encoding__="",
-        solvers__quantum__readout__="from ....core.told import told as told",
+        _api="from ._core import VALUE as VALUE, told as told\nfrom ._core.silent import silent as silent",
+        _core__='from .told import told as told\nVALUE = 1\n"""Half of two."""\n',
+        _core__told='def told():\n    """Return nothing."""',
+        _core__silent="def silent(): ...",
+        qsp="",
+        readouts="from ._core.told import told as told",
     )
     (checkout / "docs" / "a.md").write_text("Call `told(x)`, and not silent.", encoding="utf-8")
     found = structure.measure(checkout)

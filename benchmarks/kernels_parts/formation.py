@@ -22,7 +22,7 @@ def formation(quick: bool, rounds: int) -> list[dict[str, Any]]:
     ]
 
 
-def _case(problem: Problem, name: str, curvature: qn.AbstractCurvature, rounds: int) -> dict[str, Any]:
+def _case(problem: Problem, name: str, curvature: qn.curvature.AbstractCurvature, rounds: int) -> dict[str, Any]:
     block, given = problem.block, (problem.params, problem.batch)
     path = curvature.operator(problem.point(*given), block).path
     flops = operations(problem, path)

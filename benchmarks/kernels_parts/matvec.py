@@ -26,13 +26,13 @@ def matvec(quick: bool, rounds: int) -> list[dict[str, Any]]:
 def _formed(n: int, rounds: int) -> dict[str, Any]:
     matrix, vector = normal(0, n, n), normal(1, n)
     read = jax.jit(jnp.sum)
-    apply = jax.jit(lambda m, v: qn.System.of(m, symmetric=True).operator.mv(v))
+    apply = jax.jit(lambda m, v: qn.curvature.System.of(m, symmetric=True).operator.mv(v))
     m, v = np.asarray(matrix), np.asarray(vector)
     ways = {"ours": lambda: apply(matrix, vector), "sum": lambda: read(matrix), "gemv": lambda: m @ v}
     return {"problem": "formed", "n": n, "bytes": matrix.nbytes, **against(race(ways, rounds), LIMIT)}
 
 
-def _unformed(problem: Problem, name: str, curvature: qn.AbstractCurvature, rounds: int) -> dict[str, Any]:
+def _unformed(problem: Problem, name: str, curvature: qn.curvature.AbstractCurvature, rounds: int) -> dict[str, Any]:
     """The block is linearised outside of the timed call, as a Krylov solver does once for all its products."""
     block = problem.block
     operator = curvature.operator(problem.point(problem.params, problem.batch), block)

@@ -41,7 +41,7 @@ class Problem:
     def point(self, params: Any, batch: Any) -> Point:
         return Point.of(self.objective, params, batch)
 
-    def formed(self, curvature: qn.AbstractCurvature) -> Callable:
+    def formed(self, curvature: qn.curvature.AbstractCurvature) -> Callable:
         return lambda params, batch: curvature.form(self.objective, params, batch, self.block).matrix
 
 

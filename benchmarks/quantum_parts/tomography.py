@@ -19,7 +19,7 @@ def errors(sizes: tuple[int, ...] = SIZES, precisions: tuple[float, ...] = PRECI
     rows = []
     for n in sizes:
         for precision in precisions:
-            measurement = qn.Tomography(precision, KerenidisPrakash())
+            measurement = qn.emulation.Tomography(precision, KerenidisPrakash())
             copies = measurement.copies(n)[0]
 
             @jax.jit

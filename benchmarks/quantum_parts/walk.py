@@ -19,7 +19,7 @@ SOLVERS = {
     "EmulatedWalk": (qn.EmulatedWalk(1e-2), False),
     "EmulatedWalk(definite=True)": (qn.EmulatedWalk(1e-2, definite=True), True),
     "EmulatedQSVT": (qn.EmulatedQSVT(1e-3), False),
-    "EmulatedQSVT(amplification=Repeated())": (qn.EmulatedQSVT(1e-1, amplification=qn.Repeated()), False),
+    "EmulatedQSVT(amplification=Repeated())": (qn.EmulatedQSVT(1e-1, amplification=qn.emulation.Repeated()), False),
     "EmulatedReflection": (qn.EmulatedReflection(1e-2), False),
 }
 

@@ -21,7 +21,9 @@ def candidates(n: int, eigh_largest: int, *, formed: bool) -> tuple[Any, ...]:
     Of operators there are the dual solve and K-FAC besides; EKFAC and Nystrom are not raced.
     """
     iterative = [
-        method(RTOL, preconditioner=inner) for method in (qn.CG, qn.MINRES) for inner in (qn.Identity(), qn.Jacobi())
+        method(RTOL, preconditioner=inner)
+        for method in (qn.CG, qn.MINRES)
+        for inner in (qn.solvers.Identity(), qn.Jacobi())
     ]
     if not formed:
         return (

@@ -4,6 +4,7 @@ Here they become reStructuredText: what stands in backticks is a link where it i
 indented block is literal, and signs that mean something in markup mean themselves.
 """
 
+import functools
 import inspect
 import re
 from typing import Any
@@ -64,14 +65,21 @@ def _prose(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    name = text.removeprefix("qnewton.").removesuffix("()")
-    if name in _public():
-        return rf":py:obj:`~qnewton.{name}`\ "
+    name = text.removesuffix("()")
+    place = _public().get(name.rpartition(".")[2])
+    if place is not None and name in (place, place.removeprefix("qnewton."), place.rpartition(".")[2]):
+        return rf":py:obj:`~{place}`\ "
     return f"``{text}``\\ "
 
 
-def _public() -> set[str]:
-    return {name for name in qnewton.__all__ if not inspect.ismodule(getattr(qnewton, name))}
+@functools.cache
+def _public() -> dict[str, str]:
+    """Where a public name is documented: under `qnewton` itself if it is there, else in its namespace."""
+    places: dict[str, str] = {}
+    for space in (one for name in qnewton.__all__ if inspect.ismodule(one := getattr(qnewton, name))):
+        places |= {name: f"{space.__name__}.{name}" for name in space.__all__}
+    flat = (name for name in qnewton.__all__ if not inspect.ismodule(getattr(qnewton, name)))
+    return places | {name: f"qnewton.{name}" for name in flat}
 
 
 def _process(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:

@@ -9,8 +9,8 @@ import qnewton
 
 def facts(name: str) -> list[str]:
     """Where a count comes from, what it counts, and what it comes to, in Markdown."""
-    model = qnewton.QUERY_MODELS[name]
-    work = model(qnewton.Encoding(condition_number=100.0, subnormalisation=1.0), 1e-5, 10.0)
+    model = qnewton.queries.QUERY_MODELS[name]
+    work = model(qnewton.solvers.Encoding(condition_number=100.0, subnormalisation=1.0), 1e-5, 10.0)
     return [
         f"**{str(model.evidence).capitalize()}**; {model.source}; {model.version}. Error: {model.convention}; one "
         f"query: {model.unit}; matrices: {model.matrices}. At κ = 100: {work.queries:.4g} queries.",
@@ -28,7 +28,7 @@ class QueryCount(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """An entry for a Python object, so that its name can be linked to."""
         (name,) = self.arguments
-        lines = [f"``````{{py:data}} qnewton.{name}", *self.content, "", *facts(name), "``````"]
+        lines = [f"``````{{py:data}} qnewton.queries.{name}", *self.content, "", *facts(name), "``````"]
         return self.parse_text_to_nodes("\n".join(lines))
 
 

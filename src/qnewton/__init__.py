@@ -3,26 +3,107 @@
 Every Newton system of a training step is a task that a scheduler gives to the solver that is predicted to finish it
 soonest: a classical one (calibrated seconds) or a quantum linear solver algorithm (modelled seconds).
 
-The public names are those of `api.py`. Each is loaded when it is first asked for, so that a command which needs few of
-them (`qnewton plan`) does not wait for all.
+The public names are those of `__all__` and of the namespaces among them; everything whose name begins with an
+underscore is private. Each name is loaded when it is first asked for, so that a command which needs few of them
+(`qnewton plan`) does not wait for all.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from importlib.metadata import version
 
-    from .api import *  # noqa: F403
+    from ._api import *
 
     __version__ = version("qnewton")
-else:
+
+__all__ = [
+    "CG",
+    "EKFAC",
+    "KFAC",
+    "LU",
+    "MINRES",
+    "QLSA",
+    "Block",
+    "Cholesky",
+    "CircuitQSVT",
+    "ClassicalMachine",
+    "Correction",
+    "Damp",
+    "Dual",
+    "Eigh",
+    "EmpiricalFisher",
+    "EmulatedQSVT",
+    "EmulatedReflection",
+    "EmulatedWalk",
+    "Fixed",
+    "GaussNewton",
+    "Hessian",
+    "Hybrid",
+    "Jacobi",
+    "KLClip",
+    "Levenberg",
+    "LevenbergMarquardt",
+    "LineSearch",
+    "Marquardt",
+    "Microbatched",
+    "Nystrom",
+    "Objective",
+    "Prune",
+    "QuadraticModel",
+    "QuantumMachine",
+    "Refine",
+    "SaddleFree",
+    "ScaleDiagonal",
+    "Shared",
+    "Shift",
+    "Status",
+    "TrustRegion",
+    "assumptions",
+    "calibrate",
+    "conditioning",
+    "curvature",
+    "dual_newton",
+    "emulation",
+    "encodings",
+    "estimators",
+    "fisher_newton",
+    "freeze",
+    "hardware",
+    "independence",
+    "kfac",
+    "load_profile",
+    "memory_estimate",
+    "newton",
+    "optim",
+    "per_layer",
+    "per_tensor",
+    "qsp",
+    "queries",
+    "readouts",
+    "recipe",
+    "scheduling",
+    "solvers",
+    "spectrum",
+    "testing",
+    "whole",
+]
+
+if not TYPE_CHECKING:
     from ._core.on_demand import on_demand
 
-    _load, __dir__, __all__ = on_demand(__name__, f"{__name__}.api")
+    _load, _names, _listed = on_demand(__name__, f"{__name__}._api")
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> object:
         if name == "__version__":
             from importlib.metadata import version
 
             return version("qnewton")
-        return _load(name)
+        if name in _listed or name.startswith("_"):
+            return _load(name)
+        from ._moved import moved
+
+        return moved(name)
+
+    def __dir__() -> list[str]:
+        return sorted([*__all__, "__version__"])

@@ -21,3 +21,16 @@ from ._solvers.quantum.polynomials import projector_phases as projector_phases
 from ._solvers.quantum.polynomials import real_phases as real_phases
 from ._solvers.quantum.polynomials import response as response
 from ._solvers.quantum.polynomials import symmetric_phases as symmetric_phases
+
+__all__ = [
+    "InversePolynomial",
+    "PhaseFactors",
+    "apply",
+    "apply_pseudo_inverse",
+    "certificate",
+    "inverse_degree",
+    "projector_phases",
+    "real_phases",
+    "response",
+    "symmetric_phases",
+]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from qnewton.lab._experiments.compare import run as module
 from qnewton._hardware import ClassicalMachine, KernelTimes
+from qnewton.lab._experiments.compare import run as module
 
 ASKED = ("compare", "tiny", "--methods", "sgd", "newton-lu", "--trials", "1", "--seeds", "4", "--steps", "2")
 HERE = ("--out", "found")

@@ -9,7 +9,7 @@ import pytest
 import scipy.io
 import scipy.sparse
 
-from qnewton import hardware
+from qnewton import _hardware
 from qnewton.testing import symmetric_with_spectrum
 
 RUN = Path(__file__).parents[1] / "runfile" / "schema6" / "first"
@@ -167,7 +167,7 @@ def test_a_matrix_that_is_none_is_refused(matrix, message, plan, tmp_path):
     [("reaction_tme_s = 1e-5", "did you mean 'reaction_time_s'?"), ("", "field is missing: reaction_time_s")],
 )
 def test_a_profile_file_with_a_wrong_field_is_named(line, message, plan, tmp_path):
-    ours = Path(hardware.__file__).parent / "profiles" / "superconducting.toml"
+    ours = Path(_hardware.__file__).parent / "profiles" / "superconducting.toml"
     path = tmp_path / "mine.toml"
     path.write_text(ours.read_text(encoding="utf-8").replace("reaction_time_s = 10e-6", line), encoding="utf-8")
     code, _, err = plan("--n", "10", "--kappa", "5", "--hardware", str(path))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import qnewton as q
+from qnewton._hardware import KernelTimes
 from qnewton.lab._cli import main
 from qnewton.lab._cli import reproduce as cli
 from qnewton.lab._experiments import prepare
@@ -24,7 +25,6 @@ from qnewton.lab._experiments.reproduce.registry import EVALUATIONS
 from qnewton.lab._experiments.reproduce.trainings import newton
 from qnewton.lab._experiments.tasks import TASKS
 from qnewton.lab._experiments.tasks.base import Task
-from qnewton._hardware import KernelTimes
 from qnewton.lab._runfile import BlockSeconds, RunDirectory, StageSeconds, StepLine, read_summary
 
 SMALL = (

@@ -19,7 +19,7 @@ def _few(monkeypatch: pytest.MonkeyPatch) -> None:
     def few(damping: float) -> tuple[module.Setting, ...]:
         return (
             module.Setting("none", f"r {damping:g}", (q.Damp(damping),)),
-            module.Setting("paper", "keep 0.1", q.preset("paper", keep=0.1)),
+            module.Setting("paper", "keep 0.1", q.conditioning.preset("paper", keep=0.1)),
         )
 
     monkeypatch.setattr(module, "settings", few)

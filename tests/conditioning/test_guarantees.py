@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qnewton import conditioning as c
+from qnewton import _conditioning as c
 from qnewton._conditioning import Conditioning, Definiteness
 from qnewton._core.layout import Layout, Piece
 from qnewton._core.records import System

@@ -44,7 +44,7 @@ def test_a_loss_that_is_not_convex_gets_no_certificate():
     assert np.linalg.eigvalsh(np.asarray(system.matrix, np.float64))[0] < -1e-2
     assert float(system.eigenvalue_floor) == -np.inf
     damped = qn.Damp(1e-3)(system, jnp.ones(()))
-    estimate = qn.Certified()(damped)
+    estimate = qn.estimators.Certified()(damped)
     assert not bool(estimate.definite)
     assert np.isinf(float(estimate.condition_number))
 

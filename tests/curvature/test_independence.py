@@ -95,9 +95,9 @@ def ones_over_their_sum(z: Array, y: Array) -> Array:
 
 SMALL = PARAMS | {"small": jnp.array([1e-3, 1.0, 1e-3])}
 GAIN = PARAMS | {"gain": jnp.zeros(())}
-MODEL, LOSS, BOTH = qn.Independence.MODEL, qn.Independence.LOSS, qn.Independence.BOTH
-ALONE = qn.Independence.ALONE_FAILS
-COUPLED: dict[str, tuple[PyTree, Predict, Callable, qn.Independence]] = {
+MODEL, LOSS, BOTH = qn.curvature.Independence.MODEL, qn.curvature.Independence.LOSS, qn.curvature.Independence.BOTH
+ALONE = qn.curvature.Independence.ALONE_FAILS
+COUPLED: dict[str, tuple[PyTree, Predict, Callable, qn.curvature.Independence]] = {
     "batch-norm-after-a-bias": (PARAMS, batch_norm, cross_entropy, MODEL),
     "ghost-batch-norm": (PARAMS, ghost_batch_norm, cross_entropy, ALONE),
     "silent-branch": (GAIN, silent_branch, cross_entropy, MODEL),
@@ -141,7 +141,7 @@ def oracles(params: PyTree, predict: Predict, loss: Callable) -> tuple[np.ndarra
 
 @pytest.mark.parametrize(("params", "predict", "loss", "kind"), COUPLED.values(), ids=COUPLED)
 def test_coupled_objectives_have_the_curvature_of_the_whole_batch(
-    params: PyTree, predict: Predict, loss: Callable, kind: qn.Independence
+    params: PyTree, predict: Predict, loss: Callable, kind: qn.curvature.Independence
 ) -> None:
     objective, batch, (block,) = qn.Objective(predict, loss), (INPUTS, CLASSES), qn.whole(params)
     verdict = qn.independence(objective, params, batch)
@@ -171,7 +171,7 @@ def test_numbers_decide_where_the_proof_fails() -> None:
         return jnp.where(jnp.all(jnp.isfinite(h)), h - m - jnp.log(jnp.sum(jnp.exp(h - m), -1, keepdims=True)), 0)
 
     objective, batch = qn.Objective(guarded, cross_entropy), (INPUTS, CLASSES)
-    assert qn.independence(objective, PARAMS, batch).kind is qn.Independence.SEEN
+    assert qn.independence(objective, PARAMS, batch).kind is qn.curvature.Independence.SEEN
     (block,) = qn.whole(PARAMS)
     expected, _ = oracles(PARAMS, guarded, cross_entropy)
     matrix = qn.GaussNewton().form(objective, PARAMS, batch, block).operator.as_matrix()
@@ -199,7 +199,7 @@ def test_a_loss_without_proof_is_presumed_under_jit_and_compared() -> None:
             return matrix, optimizer.update(jax.grad(o)(p, b), optimizer.init(p), p, batch=b)[1].info.blocks[0]
 
         matrix, info = both(PARAMS, (INPUTS, CLASSES))
-        assert (int(info.status), int(info.independence)) == (status, qn.Independence.PRESUMED)
+        assert (int(info.status), int(info.independence)) == (status, qn.curvature.Independence.PRESUMED)
         if status is qn.Status.OK:
             np.testing.assert_allclose(matrix, expected, atol=1e-5 * np.abs(expected).max())
         else:
@@ -213,14 +213,14 @@ def test_a_statistic_of_the_batch_counts_where_it_takes_effect() -> None:
         limit = share * float(jnp.linalg.norm(INPUTS @ PARAMS["w"]))
         return lambda p, x: (h := x @ p["w"]) * jnp.minimum(1, limit / jnp.linalg.norm(h)) @ p["v"]
 
-    for share, kind in ((0.99, MODEL), (1.05, qn.Independence.SEEN)):
+    for share, kind in ((0.99, MODEL), (1.05, qn.curvature.Independence.SEEN)):
         objective = qn.Objective(clipped(share), cross_entropy)
         assert qn.independence(objective, PARAMS, (INPUTS, CLASSES)).kind is kind
 
 
 def test_a_derivative_rule_of_ones_own_is_compared() -> None:
     objective = qn.Objective(lambda p, x: dense(p, centred_slope(x @ p["w"][:, :4])), cross_entropy)
-    assert qn.independence(objective, PARAMS, (INPUTS, CLASSES)).kind is qn.Independence.MODEL
+    assert qn.independence(objective, PARAMS, (INPUTS, CLASSES)).kind is qn.curvature.Independence.MODEL
 
 
 def test_no_eigenvalue_floor_for_a_coupled_loss_that_is_not_convex() -> None:
@@ -315,7 +315,7 @@ def test_outputs_may_be_any_pytree() -> None:
         return cross_entropy(z[:, :3], y) + (z[:, 3] - 1) ** 2
 
     objective, batch, (block,) = qn.Objective(policy_and_value, loss), (INPUTS, CLASSES), qn.whole(PARAMS)
-    assert qn.independence(objective, PARAMS, batch).kind is qn.Independence.PROVEN
+    assert qn.independence(objective, PARAMS, batch).kind is qn.curvature.Independence.PROVEN
     expected, hessian = oracles(PARAMS, joined, joined_loss)
     for curvature, dense_matrix in ((qn.GaussNewton(), expected), (qn.Hessian(), hessian)):
         matrix = curvature.form(objective, PARAMS, batch, block).operator.as_matrix()
@@ -337,7 +337,7 @@ def test_inputs_may_hold_scalars_keys_and_shared_arrays() -> None:
 
     inputs = {"x": INPUTS, "temperature": jnp.array(0.5), "key": jax.random.key(7), "table": qn.Shared(table)}
     objective, (block,) = qn.Objective(predict, cross_entropy), qn.whole(PARAMS)
-    assert qn.independence(objective, PARAMS, (inputs, CLASSES)).kind is qn.Independence.PROVEN
+    assert qn.independence(objective, PARAMS, (inputs, CLASSES)).kind is qn.curvature.Independence.PROVEN
     matrix = qn.GaussNewton().form(objective, PARAMS, (inputs, CLASSES), block).operator.as_matrix()
     noise = jax.random.normal(jax.random.key(7), (4,))
     expected, _ = oracles(PARAMS, lambda p, x: dense(p, x * table * 0.5 + noise), cross_entropy)
@@ -358,7 +358,7 @@ def test_a_squeeze_that_drops_a_batch_of_one_is_computed_from_the_whole_batch(pr
 
     objective, batch, (block,) = qn.Objective(predict, loss), (INPUTS, CLASSES), qn.whole(PARAMS)
     verdict = qn.independence(objective, PARAMS, batch)
-    assert verdict.kind is qn.Independence.ALONE_FAILS
+    assert verdict.kind is qn.curvature.Independence.ALONE_FAILS
     expected, _ = oracles(PARAMS, predict, loss)
     matrix = qn.GaussNewton().form(objective, PARAMS, batch, block).operator.as_matrix()
     np.testing.assert_allclose(matrix, expected, atol=1e-5 * np.abs(expected).max())

@@ -18,7 +18,7 @@ PAGE = (Path(__file__).parent.parent.parent / "docs" / "cost-model.md").read_tex
 def test_every_query_count_has_a_formula_on_the_page_and_no_other_has() -> None:
     """Where it comes from, and what it comes to, the page takes from its record."""
     entries = dict(re.findall(r"^```\{query-count\} (\w+)\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE))
-    assert list(entries) == list(q.QUERY_MODELS)
+    assert list(entries) == list(q.queries.QUERY_MODELS)
     assert [name for name, text in entries.items() if "$$" not in text] == ["dalzell2024"], "the lesser of two others"
 
 
@@ -92,7 +92,7 @@ CLOSED = {
 @pytest.mark.parametrize("name", CLOSED)
 def test_a_closed_formula_gives_the_codes_numbers(name: str) -> None:
     for kappa, alpha, e in ((10.0, 1.0, 1e-2), (300.0, 4.0, 1e-5), (2e5, 2.0, 0.05)):
-        work = q.QUERY_MODELS[name](q.Encoding(condition_number=kappa, subnormalisation=alpha), e, 5.0)
+        work = q.queries.QUERY_MODELS[name](q.solvers.Encoding(condition_number=kappa, subnormalisation=alpha), e, 5.0)
         np.testing.assert_allclose(
             work.queries, CLOSED[name](kappa, alpha, e), rtol=1e-6, err_msg=f"{kappa} {alpha} {e}"
         )
@@ -199,9 +199,9 @@ AMPLIFIED = {
 @pytest.mark.parametrize("name", AMPLIFIED)
 def test_an_amplified_formula_gives_the_codes_numbers(name: str) -> None:
     for kappa, alpha, e, norm in ((20.0, 1.0, 1e-3, 4.0), (50.0, 3.0, 1e-5, 7.0)):
-        work = q.QUERY_MODELS[name](q.Encoding(condition_number=kappa, subnormalisation=alpha), e, norm)
+        work = q.queries.QUERY_MODELS[name](q.solvers.Encoding(condition_number=kappa, subnormalisation=alpha), e, norm)
         np.testing.assert_allclose(work.queries, AMPLIFIED[name](kappa, alpha, e, norm), rtol=1e-5)
 
 
 def test_every_formula_is_transcribed() -> None:
-    assert {*CLOSED, *AMPLIFIED} == set(q.QUERY_MODELS)
+    assert {*CLOSED, *AMPLIFIED} == set(q.queries.QUERY_MODELS)

@@ -15,12 +15,12 @@ import pytest
 from jaxtyping import PyTree
 
 import qnewton as q
+from qnewton._hardware import KernelTimes
 from qnewton.lab._experiments import calibrations, prepare, runner
 from qnewton.lab._experiments.options import TrainOptions
 from qnewton.lab._experiments.presets import PRESETS
 from qnewton.lab._experiments.tasks import TASKS
 from qnewton.lab._experiments.tasks.base import Data, Task
-from qnewton._hardware import KernelTimes
 from qnewton.lab._runfile import BlockSeconds, RunDirectory, StageSeconds, StepLine, SystemLine
 
 TRAIN, TEST = 48, 12

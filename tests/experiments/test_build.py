@@ -65,8 +65,8 @@ def test_the_paper_preset_is_the_published_one():
     # All three components: pruning and regularisation here, determinant and norm below, the true number beside it.
     assert build.make_conditioning(paper.conditioning) == (q.Prune(0.5), q.Damp(5e-3))
     hybrid = build.make_hybrid(paper.scheduling)
-    assert (hybrid.estimator, hybrid.second) == (q.DeterminantNorm(), q.Automatic())
-    assert build.make_solvers(paper.scheduling) == (q.LU(), q.QLSA(queries=q.jennings2023v1, precision=1e-2))
+    assert (hybrid.estimator, hybrid.second) == (q.estimators.DeterminantNorm(), q.estimators.Automatic())
+    assert build.make_solvers(paper.scheduling) == (q.LU(), q.QLSA(queries=q.queries.jennings2023v1, precision=1e-2))
     schedule: Any = build.make_schedule(paper.step, paper.training.steps)
     assert float(schedule(0)) == pytest.approx(1e-2 / 20)
     assert float(schedule(19)) == pytest.approx(1e-2)
@@ -83,7 +83,7 @@ def test_paper_code_is_the_paper_with_the_order_and_rows_of_its_code():
     assert code.scheduling == acting
     damp, prune = build.make_conditioning(code.conditioning)
     assert damp == q.Damp(5e-3, offset=1e-6)
-    assert isinstance(prune, q.PruneRows)
+    assert isinstance(prune, q.conditioning.PruneRows)
     assert 0 < prune.keep < 1
     assert build.make_adaptation(code.conditioning) == q.Fixed()
 
@@ -243,28 +243,28 @@ def test_the_sets_and_their_machine_reach_the_scheduler():
     hybrid = build.make_hybrid(options)
     assert [assumed.name for assumed in hybrid.assumptions] == ["end_to_end", "paper"]
     profile = build.load_profile("majorana")
-    assert isinstance(profile, q.QuantumProfile)
+    assert isinstance(profile, q.hardware.QuantumProfile)
     assert hybrid.quantum == q.QuantumMachine(1e-9, profile)
 
 
 def test_the_hybrid_is_what_the_options_say():
     machine = q.ClassicalMachine("made by hand", "float32", ())
     options = SchedulingOptions(solvers=("lu",), estimator="exact", gate_time_s=3e-7)
-    hybrid = build.make_hybrid(options, q.KappaThreshold(30.0), machine)
+    hybrid = build.make_hybrid(options, q.scheduling.KappaThreshold(30.0), machine)
     assert hybrid.names == ("LU",)
-    assert hybrid.estimator == q.Exact()
+    assert hybrid.estimator == q.estimators.Exact()
     assert hybrid.quantum.gate_time_s == 3e-7
     assert [assumed.name for assumed in hybrid.assumptions] == ["paper"]
     assert hybrid.classical is machine
-    assert hybrid.policy == q.KappaThreshold(30.0)
+    assert hybrid.policy == q.scheduling.KappaThreshold(30.0)
 
 
 POLICIES = {
-    "fastest": ({}, q.Fastest()),
-    "kappa-threshold": ({"kappa_threshold": 30.0}, q.KappaThreshold(30.0)),
-    "fixed": ({"fixed_solver": "qlsa"}, q.FixedCandidate("QLSA(jennings2023v1)")),
-    "hysteresis": ({"hysteresis": 2.0}, q.Hysteresis(2.0)),
-    "budget": ({"budget": 5.0, "classical_rate": 65.0, "quantum_rate": 25e3}, q.Budget(5.0, 65.0, 25e3)),
+    "fastest": ({}, q.scheduling.Fastest()),
+    "kappa-threshold": ({"kappa_threshold": 30.0}, q.scheduling.KappaThreshold(30.0)),
+    "fixed": ({"fixed_solver": "qlsa"}, q.scheduling.FixedCandidate("QLSA(jennings2023v1)")),
+    "hysteresis": ({"hysteresis": 2.0}, q.scheduling.Hysteresis(2.0)),
+    "budget": ({"budget": 5.0, "classical_rate": 65.0, "quantum_rate": 25e3}, q.scheduling.Budget(5.0, 65.0, 25e3)),
 }
 
 

@@ -6,10 +6,10 @@ import re
 import numpy as np
 import pytest
 
+from qnewton._hardware import calibration_environment, load_calibration, next_factors, store_calibration
 from qnewton.lab._experiments import calibrations
 from qnewton.lab._experiments.calibrations import kernels_of, learn, snapshot
 from qnewton.lab._experiments.saved import read_saved
-from qnewton._hardware import calibration_environment, load_calibration, next_factors, store_calibration
 
 
 def test_factors_are_bounded_and_move_step_by_step():

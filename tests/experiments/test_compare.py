@@ -23,7 +23,9 @@ RUN = Path(__file__).parents[1] / "runfile" / "schema6" / "last"
 
 
 def trials(scores: dict[float, float | None]) -> list[TuningTrial]:
-    return [TuningTrial(value, score, "diverged" if score is None else "finished", 5, 0) for value, score in scores.items()]
+    return [
+        TuningTrial(value, score, "diverged" if score is None else "finished", 5, 0) for value, score in scores.items()
+    ]
 
 
 def test_a_grid_goes_around_its_centre_and_reads_well() -> None:

@@ -8,11 +8,11 @@ import pytest
 
 import qnewton as q
 from qnewton._core.operators import Path
-from qnewton.lab._experiments.ledger import Ledger
 from qnewton._hardware import KernelTimes
 from qnewton._pricing.problem import Problem
-from qnewton.lab._runfile import plain
 from qnewton._scheduling import Executed
+from qnewton.lab._experiments.ledger import Ledger
+from qnewton.lab._runfile import plain
 
 QUANTUM = "QLSA(jennings2023v1)"
 
@@ -22,9 +22,9 @@ def info_of(hybrid, *matrices, status):
     zero, nan = jnp.zeros(()), jnp.full((), jnp.nan)
     blocks = []
     for matrix in matrices:
-        plan = hybrid.plan(q.System.of(jnp.asarray(matrix, jnp.float32), symmetric=True))
+        plan = hybrid.plan(q.curvature.System.of(jnp.asarray(matrix, jnp.float32), symmetric=True))
         blocks.append(
-            q.BlockInfo(
+            q.optim.BlockInfo(
                 plan=plan,
                 status=jnp.asarray(status),
                 relative_residual=zero + 0.25,
@@ -42,7 +42,9 @@ def info_of(hybrid, *matrices, status):
                 reduction_ratio=nan,
             )
         )
-    return q.StepInfo(zero, zero, zero, zero, zero, nan, jnp.ones((), bool), jnp.zeros((), jnp.int32), tuple(blocks))
+    return q.optim.StepInfo(
+        zero, zero, zero, zero, zero, nan, jnp.ones((), bool), jnp.zeros((), jnp.int32), tuple(blocks)
+    )
 
 
 def ledger_of(made, solvers, count, **how):
@@ -104,10 +106,10 @@ def test_the_reason_of_a_refusal_is_the_right_one(made):
 
 # Policy, and for a system of condition number 1, one of 1e4 and both again: who takes it at 1e-9 and at 1e-18 s.
 POLICIES = {
-    "fastest": (q.Fastest(), [QUANTUM, "LU"] * 2, [QUANTUM] * 4),
-    "threshold": (q.KappaThreshold(50.0), [QUANTUM, "LU"] * 2, [QUANTUM, "LU"] * 2),
-    "fixed": (q.FixedCandidate("LU"), ["LU"] * 4, ["LU"] * 4),
-    "hysteresis": (q.Hysteresis(2.0), [QUANTUM, "LU"] * 2, [QUANTUM] * 4),
+    "fastest": (q.scheduling.Fastest(), [QUANTUM, "LU"] * 2, [QUANTUM] * 4),
+    "threshold": (q.scheduling.KappaThreshold(50.0), [QUANTUM, "LU"] * 2, [QUANTUM, "LU"] * 2),
+    "fixed": (q.scheduling.FixedCandidate("LU"), ["LU"] * 4, ["LU"] * 4),
+    "hysteresis": (q.scheduling.Hysteresis(2.0), [QUANTUM, "LU"] * 2, [QUANTUM] * 4),
 }
 
 
@@ -131,11 +133,11 @@ def test_the_sweep_over_gate_times_asks_the_policy(name, made):
 
 
 def test_what_the_policy_passed_over_is_in_the_record(made):
-    hybrid, ledger = ledger_of(made, [q.QLSA(), q.LU()], 1, policy=q.Budget(1e-9))
+    hybrid, ledger = ledger_of(made, [q.QLSA(), q.LU()], 1, policy=q.scheduling.Budget(1e-9))
     _, (line,) = ledger.record(info_of(hybrid, GOOD, status=q.Status.OK), epoch=0.0, measured_seconds=0.5)
     entry = line.assumptions["paper"]
     assert (entry.verdict, entry.refused) == ("over_budget", {})
-    hybrid, ledger = ledger_of(made, [q.QLSA(), q.LU()], 1, policy=q.FixedCandidate("LU"))
+    hybrid, ledger = ledger_of(made, [q.QLSA(), q.LU()], 1, policy=q.scheduling.FixedCandidate("LU"))
     _, (line,) = ledger.record(info_of(hybrid, GOOD, status=q.Status.OK), epoch=0.0, measured_seconds=0.5)
     entry = line.assumptions["paper"]
     assert (entry.verdict, entry.refused) == ("chosen", {QUANTUM: "the policy names another candidate"})
@@ -144,9 +146,9 @@ def test_what_the_policy_passed_over_is_in_the_record(made):
 
 def test_at_the_break_even_gate_time_both_take_as_long(made):
     profile = q.load_profile("superconducting")
-    assert isinstance(profile, q.QuantumProfile)
+    assert isinstance(profile, q.hardware.QuantumProfile)
     # A load of 4 entries takes half of what LU takes, and no clock scales it.
-    loading = dataclasses.replace(q.end_to_end(), readout=None, norm=None, entries_per_s=4 / 5e-4)
+    loading = dataclasses.replace(q.assumptions.end_to_end(), readout=None, norm=None, entries_per_s=4 / 5e-4)
     slow = dataclasses.replace(loading, label="slow", entries_per_s=4 / 2e-3)
     matrix = np.array([[2.0, 0.5], [0.5, 1.0]])
     values = np.linalg.eigvalsh(matrix)
@@ -155,14 +157,14 @@ def test_at_the_break_even_gate_time_both_take_as_long(made):
     )
 
     def seconds(assumed, gate_time_s):
-        solver = q.CountedSolver.of(q.jennings2023v1)
-        return float(assumed.charge(solver, problem.numbers, 1e-2, q.Clock(gate_time_s, profile)).seconds)
+        solver = q.assumptions.CountedSolver.of(q.queries.jennings2023v1)
+        return float(assumed.charge(solver, problem.numbers, 1e-2, q.assumptions.Clock(gate_time_s, profile)).seconds)
 
     # A machine near the answer, or the load would be lost in the seconds of the gates.
     near = 5e-4 / seconds(dataclasses.replace(loading, loading=False), 1.0)
     machine = q.QuantumMachine(3 * near, profile)
     hybrid, ledger = ledger_of(
-        made, [q.LU(), q.QLSA()], 1, quantum=machine, assumptions=(loading, slow), estimator=q.Exact()
+        made, [q.LU(), q.QLSA()], 1, quantum=machine, assumptions=(loading, slow), estimator=q.estimators.Exact()
     )
     _, (line,) = ledger.record(info_of(hybrid, matrix, status=q.Status.OK), epoch=0.0, measured_seconds=0.5)
     entry = line.assumptions["end_to_end"]

@@ -84,7 +84,7 @@ def _made_for_this():
     """A task with random batches, and an estimator that remembers, on the command line called `exact`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(TASKS, "noisy", noisy)
-        patch.setitem(build.ESTIMATORS, "exact", q.Reuse(q.Exact(), max_age=3))
+        patch.setitem(build.ESTIMATORS, "exact", q.estimators.Reuse(q.estimators.Exact(), max_age=3))
         yield
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from qnewton._solvers.quantum.outcome import Outcome
 from qnewton.lab._experiments import runner
 from qnewton.lab._runfile import RunDirectory, StepLine, SystemLine
-from qnewton._solvers.quantum.outcome import Outcome
 
 Check = Callable[[Any], bool]
 DOCS = Path(__file__).parents[2] / "docs" / "run-files.md"

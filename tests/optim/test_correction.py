@@ -181,7 +181,11 @@ def test_newton_takes_conditioned_and_corrected_steps(refresh: int, solver) -> N
     params = jax.tree.map(jnp.asarray, PARAMS)
     common = {"partition": q.per_layer, "adaptation": q.Fixed(), "refresh": refresh}
     conditioned = q.newton(
-        OBJECTIVE, conditioning=q.preset("matching"), correction=q.Correction(1 - 1e-10, 40), solver=solver, **common
+        OBJECTIVE,
+        conditioning=q.conditioning.preset("matching"),
+        correction=q.Correction(1 - 1e-10, 40),
+        solver=solver,
+        **common,
     )
     exact = q.newton(OBJECTIVE, conditioning=(q.Damp(5e-3),), solver=lx.LU(), **common)
     results, infos = [], []
@@ -198,7 +202,7 @@ def test_newton_takes_conditioned_and_corrected_steps(refresh: int, solver) -> N
         _, state = update(params, state)
         updates, state = update(params, state)
         assert traces == 1
-        assert isinstance(state, q.NewtonState)
+        assert isinstance(state, q.optim.NewtonState)
         results.append(updates)
         infos.append(state.info)
     assert all(block.proven_decrease > 0.999 for block in infos[0].blocks)

@@ -23,7 +23,7 @@ def optimizer_of(problem, solvers, estimator) -> Any:
 )
 def test_newton_asks_when_the_answer_is_too_old(solvers, formed, problem_of, step_of, x64):
     problem = problem_of("float64")
-    optimizer = optimizer_of(problem, solvers, qn.Reuse(max_age=3))
+    optimizer = optimizer_of(problem, solvers, qn.estimators.Reuse(max_age=3))
     step, traces = step_of(optimizer, problem.objective)
     params, state = problem.params, optimizer.init(problem.params)
     asked = []
@@ -36,7 +36,7 @@ def test_newton_asks_when_the_answer_is_too_old(solvers, formed, problem_of, ste
             found = info.plan.estimate
             assert int(info.status) == qn.Status.OK
             assert 1 <= float(found.condition_number) <= 1e6
-            assert found.kinds.frobenius_norm is (qn.Kind.EXACT if formed else qn.Kind.ESTIMATE)
+            assert found.kinds.frobenius_norm is (qn.estimators.Kind.EXACT if formed else qn.estimators.Kind.ESTIMATE)
     assert asked == [[True] * 2, [False] * 2, [False] * 2, [True] * 2, [False] * 2]
     assert len(traces) == 1
     assert [int(remembered.age) for remembered in state.estimates] == [2, 2]
@@ -44,4 +44,4 @@ def test_newton_asks_when_the_answer_is_too_old(solvers, formed, problem_of, ste
 
 def test_without_it_nothing_is_remembered(problem_of, x64):
     problem = problem_of("float64")
-    assert optimizer_of(problem, (qn.Cholesky(),), qn.Automatic()).init(problem.params).estimates == ()
+    assert optimizer_of(problem, (qn.Cholesky(),), qn.estimators.Automatic()).init(problem.params).estimates == ()

@@ -46,17 +46,17 @@ PARAMS, DATA = params_of(jnp.float32), data(BATCH)
 MATRIX, LARGEST = 252**2 * 4, 240**2 * 4
 
 
-def estimate(solver: Any, params: Any = PARAMS, **options: Any) -> q.MemoryEstimate:
+def estimate(solver: Any, params: Any = PARAMS, **options: Any) -> q.optim.MemoryEstimate:
     return q.memory_estimate(OBJECTIVE, params, DATA, partition=q.per_tensor, solver=solver, **options)
 
 
 @cache
-def by_cholesky() -> q.MemoryEstimate:
+def by_cholesky() -> q.optim.MemoryEstimate:
     return estimate(q.Cholesky())
 
 
 @cache
-def by_cg() -> q.MemoryEstimate:
+def by_cg() -> q.optim.MemoryEstimate:
     return estimate(q.CG())
 
 

@@ -15,7 +15,7 @@ from qnewton.testing import DenseBlock
 newton: Any = q.newton
 
 
-class Replaced(q.AbstractCurvature):
+class Replaced(q.curvature.AbstractCurvature):
     """Gauss-Newton, with one block's matrix filled with one number."""
 
     name: str = eqx.field(static=True)

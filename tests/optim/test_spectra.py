@@ -25,7 +25,7 @@ def test_eigenvalues_are_those_of_the_dense_hessian():
             values = np.linalg.eigvalsh(dense_hessian_block(objective, params, batch, block))
             np.testing.assert_allclose(spectrum.eigenvalues, values, atol=1e-9 * np.abs(values).max())
             assert spectrum.negative == np.sum(values < 0)
-            assert (spectrum.name, spectrum.n, spectrum.kind) == (block.name, block.n, qn.Kind.EXACT)
+            assert (spectrum.name, spectrum.n, spectrum.kind) == (block.name, block.n, qn.estimators.Kind.EXACT)
 
 
 def test_conditioning_comes_first():
@@ -41,7 +41,7 @@ def test_a_block_that_is_not_formed_gets_a_density_and_the_default_estimate():
     objective, params, batch = model()
     (exact,) = qn.spectrum(objective, params, batch, conditioning=[qn.Shift(0.1)])
     (found,) = qn.spectrum(objective, params, batch, conditioning=[qn.Shift(0.1)], exact_up_to=4)
-    assert found.kind is qn.Kind.ESTIMATE
+    assert found.kind is qn.estimators.Kind.ESTIMATE
     assert found.condition_number == pytest.approx(exact.condition_number, rel=0.05)
     assert np.sum(found.weights) == pytest.approx(35, rel=1e-4)
     assert np.sum(found.weights * found.eigenvalues) == pytest.approx(np.sum(exact.eigenvalues), rel=0.2)

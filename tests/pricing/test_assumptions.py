@@ -17,18 +17,20 @@ from qnewton._pricing.assumptions import ASSUMPTION_SETS
 from qnewton._pricing.paper import groups_of, lifted, lifted_numbers
 from qnewton._pricing.problem import Problem
 from qnewton._solvers.quantum.encoding import DyadicLevels, Frobenius, SparseAccess, SquareRoot
-from qnewton._solvers.quantum.readout import InteriorPoint, KerenidisPrakash, FittedNorm
+from qnewton._solvers.quantum.readout import FittedNorm, InteriorPoint, KerenidisPrakash
 from qnewton.testing import symmetric_with_spectrum
 
-SETS = {**ASSUMPTION_SETS, "own": q.Assumptions("own", readout=KerenidisPrakash(), norm=FittedNorm())}
+SETS = {**ASSUMPTION_SETS, "own": q.assumptions.Assumptions("own", readout=KerenidisPrakash(), norm=FittedNorm())}
 each = pytest.mark.parametrize("assumed", SETS.values(), ids=SETS.keys())
 PROFILES = {p.name: p for p in map(q.load_profile, profile_names()) if isinstance(p, QuantumProfile)}
-SUPERCONDUCTING = q.Clock.of(PROFILES["superconducting"].machine)
+SUPERCONDUCTING = q.assumptions.Clock.of(PROFILES["superconducting"].machine)
 PROBLEM = Problem(n=256, condition_number=300.0, precision=1e-3, degree=16)
 
 
-def charge_of(assumed, problem=PROBLEM, model=q.jennings2023v1, clock=SUPERCONDUCTING, factor=None) -> q.Charge:
-    solver = q.CountedSolver.of(model, problem.solution_norm, factor)
+def charge_of(
+    assumed, problem=PROBLEM, model=q.queries.jennings2023v1, clock=SUPERCONDUCTING, factor=None
+) -> q.assumptions.Charge:
+    solver = q.assumptions.CountedSolver.of(model, problem.solution_norm, factor)
     return assumed.charge(solver, problem.numbers, problem.precision, clock)
 
 
@@ -39,8 +41,8 @@ def test_the_names_are_the_keys():
 @each
 def test_a_square_root_is_refused_to_whoever_applies_no_pseudo_inverse(assumed):
     factor = SquareRoot(rows=30)
-    assert charge_of(assumed, model=q.sunderhauf2025, factor=factor).valid
-    charge = charge_of(assumed, model=q.dalzell2024, factor=factor)
+    assert charge_of(assumed, model=q.queries.sunderhauf2025, factor=factor).valid
+    charge = charge_of(assumed, model=q.queries.dalzell2024, factor=factor)
     assert not charge.valid
     assert charge.reason().startswith("needs a square matrix: it does not apply the pseudo-inverse of a factor")
 
@@ -48,10 +50,10 @@ def test_a_square_root_is_refused_to_whoever_applies_no_pseudo_inverse(assumed):
 def test_an_encoding_that_cannot_be_says_why_and_leaves_the_others_alone():
     # More entries on a level than a row has.
     broken = DyadicLevels(np.float64(0.5), np.asarray([1000.0]), np.asarray([0.25]))
-    alone = charge_of(dataclasses.replace(q.logical(), encodings=(broken,)))
+    alone = charge_of(dataclasses.replace(q.assumptions.logical(), encodings=(broken,)))
     assert alone.reason().startswith("needs a count of entries per level in [0, n]")
     assert (float(alone.seconds), float(alone.queries), float(alone.success_probability)) == (math.inf, math.inf, 0)
-    beside = charge_of(dataclasses.replace(q.logical(), encodings=(broken, Frobenius())))
+    beside = charge_of(dataclasses.replace(q.assumptions.logical(), encodings=(broken, Frobenius())))
     assert beside.valid
     assert int(beside.encoding) == 1
 
@@ -69,24 +71,24 @@ def test_a_charge_is_whole(assumed):
 
 
 def test_paper_is_queries_times_the_gate_time_and_nothing_else():
-    queries = float(q.jennings2023v1(q.Encoding(300.0, 1.0), 1e-3).queries)
-    charge = charge_of(q.paper())
+    queries = float(q.queries.jennings2023v1(q.solvers.Encoding(300.0, 1.0), 1e-3).queries)
+    charge = charge_of(q.assumptions.paper())
     assert float(charge.queries) == pytest.approx(queries, rel=1e-12)
     assert float(charge.seconds) == pytest.approx(queries * 50e-9, rel=1e-12)
     assert (float(charge.copies), float(charge.t_count), float(charge.fixed_seconds)) == (1, 0, 0)
 
 
 def test_paper_sparse_is_the_abstracts_complexity():
-    charge = charge_of(q.paper_sparse(), model=q.qnewton2024_abstract)
+    charge = charge_of(q.assumptions.paper_sparse(), model=q.queries.qnewton2024_abstract)
     assert float(charge.queries) == pytest.approx(16 * 300 * math.log(256 * 300 / 1e-3), rel=1e-12)
 
 
 def test_logical_adds_up_the_gates_of_an_independent_count():
     encoding, n, eps = SparseAccess(), 256, 1e-3
-    assumed = dataclasses.replace(q.logical(), encodings=(encoding,))
+    assumed = dataclasses.replace(q.assumptions.logical(), encodings=(encoding,))
     charge = charge_of(assumed)
     # alpha = d max|A| over ||A||, and half of the error to the gates of all calls.
-    work = q.jennings2023v1(q.Encoding(300.0, 16.0), eps / 2)
+    work = q.queries.jennings2023v1(q.solvers.Encoding(300.0, 16.0), eps / 2)
     calls = float(work.queries + work.state_preparations)
     each = eps / 2 / calls
     query, vector = encoding.cost(PROBLEM.numbers, each), assumed.preparation.cost(n, each)
@@ -100,7 +102,7 @@ def test_logical_adds_up_the_gates_of_an_independent_count():
 def test_end_to_end_is_runs_of_a_corrected_circuit_and_a_load():
     from qnewton._hardware import physical_cost
 
-    assumed = dataclasses.replace(q.end_to_end(), encodings=(Frobenius(),), norm=None)
+    assumed = dataclasses.replace(q.assumptions.end_to_end(), encodings=(Frobenius(),), norm=None)
     charge = charge_of(assumed)
     copies = InteriorPoint().copies(256, 0.9e-3, 0.005)
     assert 1 < float(charge.copies) < float(copies.applications)  # refined, since that is cheaper
@@ -133,20 +135,20 @@ SWITCHES = {
 @pytest.mark.parametrize("switch", SWITCHES)
 def test_every_term_can_be_switched_off_and_makes_it_cheaper(switch):
     # One encoding, so that the cheapest stays the same.
-    whole = dataclasses.replace(q.end_to_end(), encodings=(SparseAccess(),), entries_per_s=1e-9)
+    whole = dataclasses.replace(q.assumptions.end_to_end(), encodings=(SparseAccess(),), entries_per_s=1e-9)
     less = dataclasses.replace(whole, label="less", **{switch: SWITCHES[switch]})
     assert float(charge_of(less).seconds) < float(charge_of(whole).seconds)
 
 
 def test_all_switched_off_is_the_paper():
-    off = dataclasses.replace(q.end_to_end(), **{k: v for k, v in SWITCHES.items() if k != "repetitions"})
-    assert float(charge_of(off).seconds) == float(charge_of(q.paper()).seconds)
+    off = dataclasses.replace(q.assumptions.end_to_end(), **{k: v for k, v in SWITCHES.items() if k != "repetitions"})
+    assert float(charge_of(off).seconds) == float(charge_of(q.assumptions.paper()).seconds)
 
 
 def test_a_load_is_the_matrix_or_the_rows_of_its_factor():
     def loaded(factor):
-        assumed = dataclasses.replace(q.end_to_end(), encodings=(Frobenius(),), readout=None, norm=None)
-        charge = charge_of(assumed, model=q.sunderhauf2025, factor=factor)
+        assumed = dataclasses.replace(q.assumptions.end_to_end(), encodings=(Frobenius(),), readout=None, norm=None)
+        charge = charge_of(assumed, model=q.queries.sunderhauf2025, factor=factor)
         return float(charge.fixed_seconds) * assumed.entries_per_s
 
     assert loaded(None) == pytest.approx(256**2)
@@ -173,8 +175,11 @@ def test_each_set_is_dearer_than_the_one_before(problem, sparse, length, profile
         factor=SquareRoot(rows=30) if problem.definite else None,
     )
     machine = PROFILES[profile]
-    clock = q.Clock(machine.two_qubit_time_s * 10.0**scale, machine)
-    free, gates, whole = (all_charges(assumed, problem, clock) for assumed in (q.paper(), q.logical(), q.end_to_end()))
+    clock = q.assumptions.Clock(machine.two_qubit_time_s * 10.0**scale, machine)
+    free, gates, whole = (
+        all_charges(assumed, problem, clock)
+        for assumed in (q.assumptions.paper(), q.assumptions.logical(), q.assumptions.end_to_end())
+    )
     assert not np.isnan(whole).any()
     assert (free <= gates).all()
     assert (gates <= whole).all()
@@ -188,25 +193,32 @@ def all_charges(assumed, problem, clock):
 
 
 def test_all_solvers_at_once_are_the_single_ones():
-    seconds = iter(all_charges(q.end_to_end(), PROBLEM, SUPERCONDUCTING))
+    seconds = iter(all_charges(q.assumptions.end_to_end(), PROBLEM, SUPERCONDUCTING))
     for group in groups_of(PROBLEM):
         for model in group.models:
-            assert next(seconds) == pytest.approx(float(charge_of(q.end_to_end(), model=model).seconds), rel=1e-12)
+            assert next(seconds) == pytest.approx(
+                float(charge_of(q.assumptions.end_to_end(), model=model).seconds), rel=1e-12
+            )
 
 
 def test_no_machine_undercuts_its_own_gates():
     # Measurements a thousand times faster than gates, in a code that only measures.
     odd = dataclasses.replace(PROFILES["majorana"], measurement_time_s=1e-10)
-    clock = q.Clock.of(odd.machine)
-    for model in (q.jennings2023v1, q.costa2023):
+    clock = q.assumptions.Clock.of(odd.machine)
+    for model in (q.queries.jennings2023v1, q.queries.costa2023):
         seconds = [
-            float(charge_of(assumed, model=model, clock=clock).seconds) for assumed in (q.logical(), q.end_to_end())
+            float(charge_of(assumed, model=model, clock=clock).seconds)
+            for assumed in (q.assumptions.logical(), q.assumptions.end_to_end())
         ]
         assert seconds[0] <= seconds[1]
 
 
 @each
-@pytest.mark.parametrize("model", [q.jennings2023v1, q.costa2023, q.sunderhauf2025, q.hhl2009], ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "model",
+    [q.queries.jennings2023v1, q.queries.costa2023, q.queries.sunderhauf2025, q.queries.hhl2009],
+    ids=lambda m: m.name,
+)
 def test_more_of_anything_takes_longer(assumed, model):
     base = dataclasses.replace(PROBLEM, precision=1e-5)
     seconds = float(charge_of(assumed, base, model).seconds)
@@ -237,7 +249,7 @@ def test_at_the_ends_there_is_a_number_or_a_reason(assumed):
 
 
 def test_the_reaction_time_is_a_layout():
-    fast = dataclasses.replace(q.end_to_end(), error_correction=ReactionLimited())
+    fast = dataclasses.replace(q.assumptions.end_to_end(), error_correction=ReactionLimited())
     charge = charge_of(fast)
     # A layer a reaction of 10 us.
     assert float(charge.seconds - charge.fixed_seconds) == pytest.approx(float(charge.t_depth) * 10e-6, rel=1e-6)
@@ -254,15 +266,15 @@ def test_the_reaction_time_is_a_layout():
 )
 def test_bad_sets_say_what_is_wrong(change, message):
     with pytest.raises(ValueError, match=message):
-        dataclasses.replace(q.end_to_end(), **change)
+        dataclasses.replace(q.assumptions.end_to_end(), **change)
 
 
 def test_error_correction_needs_a_profile():
     with pytest.raises(
         ValueError, match="end_to_end corrects errors, and the machine says nothing of them: use load_pr"
     ):
-        q.Hybrid(assumptions=(q.paper(), q.end_to_end()))
-    q.Hybrid(assumptions=(q.end_to_end(),), quantum=PROFILES["majorana"].machine)
+        q.Hybrid(assumptions=(q.assumptions.paper(), q.assumptions.end_to_end()))
+    q.Hybrid(assumptions=(q.assumptions.end_to_end(),), quantum=PROFILES["majorana"].machine)
 
 
 def test_the_scheduler_charges_every_set():

@@ -16,7 +16,7 @@ from qnewton._pricing.verdict import verdicts
 
 H100, SUPERCONDUCTING = q.load_profile("nvidia-h100-sxm"), q.load_profile("superconducting")
 assert isinstance(H100, ClassicalProfile)
-assert isinstance(SUPERCONDUCTING, q.QuantumProfile)
+assert isinstance(SUPERCONDUCTING, q.hardware.QuantumProfile)
 HOST, MACHINE = ClassicalHost.of(H100), SUPERCONDUCTING.machine
 
 

@@ -17,7 +17,7 @@ from qnewton._solvers.quantum.readout import AbstractNorm, AbstractReadout, Read
 PROBLEM = Problem(n=64, condition_number=50.0, precision=0.02)
 PROFILE = q.load_profile("superconducting")
 assert isinstance(PROFILE, QuantumProfile)
-CLOCK = q.Clock.of(PROFILE.machine)
+CLOCK = q.assumptions.Clock.of(PROFILE.machine)
 
 
 class SpyReadout(AbstractReadout):
@@ -61,10 +61,10 @@ class SpyNorm(AbstractNorm):
         return ReadoutCost.once([(True, "")], copies=5.0 + zero, controlled_applications=zero, precision=precision)
 
 
-def _watched(**change: Any) -> tuple[q.Assumptions, list, list, list]:
+def _watched(**change: Any) -> tuple[q.assumptions.Assumptions, list, list, list]:
     direction, length, solver = [], [], []
     assumed = dataclasses.replace(
-        q.end_to_end(),
+        q.assumptions.end_to_end(),
         readout=SpyReadout(direction),
         norm=SpyNorm(length),
         encodings=(Frobenius(),),
@@ -73,12 +73,14 @@ def _watched(**change: Any) -> tuple[q.Assumptions, list, list, list]:
     return assumed, direction, length, solver
 
 
-def _charge(assumed: q.Assumptions, asked: list, precision: Any = PROBLEM.precision, **how: Any) -> q.Charge:
-    def count(encoding: q.Encoding, precision: Any) -> q.QuantumWorkload:
+def _charge(
+    assumed: q.assumptions.Assumptions, asked: list, precision: Any = PROBLEM.precision, **how: Any
+) -> q.assumptions.Charge:
+    def count(encoding: q.solvers.Encoding, precision: Any) -> q.solvers.QuantumWorkload:
         asked.append(float(np.max(precision)))
-        return q.jennings2023v1(encoding, precision)
+        return q.queries.jennings2023v1(encoding, precision)
 
-    return assumed.charge(q.CountedSolver(count), PROBLEM.numbers, precision, CLOCK, **how)
+    return assumed.charge(q.assumptions.CountedSolver(count), PROBLEM.numbers, precision, CLOCK, **how)
 
 
 @pytest.mark.parametrize(("solver_share", "gate_share", "norm_share"), [(0.1, 0.5, 0.1), (0.3, 0.2, 0.4)])

@@ -19,7 +19,7 @@ from qnewton.testing import symmetric_with_spectrum
 
 PROBLEM = Problem(n=4096, condition_number=4e3, precision=1e-3, degree=40)
 PROFILES = [q.load_profile(name) for name in ("superconducting", "majorana")]
-MACHINES = [(profile.name, profile.machine) for profile in PROFILES if isinstance(profile, q.QuantumProfile)]
+MACHINES = [(profile.name, profile.machine) for profile in PROFILES if isinstance(profile, q.hardware.QuantumProfile)]
 SETS = tuple(ASSUMPTION_SETS.values())
 
 
@@ -40,7 +40,7 @@ def test_every_solver_machine_and_set_has_a_row():
     rows = rows_of()
     quantum = [row for row in rows if row.kind == "quantum"]
     assert len({(row.solver, row.hardware, row.assumptions) for row in quantum}) == len(quantum)
-    assert len(quantum) == len(q.QUERY_MODELS) * len(MACHINES) * len(SETS)
+    assert len(quantum) == len(q.queries.QUERY_MODELS) * len(MACHINES) * len(SETS)
     assert {row.solver for row in rows if row.kind == "classical"} == {"LU", "Cholesky", "CG", "sampling (Kaczmarz)"}
     for row in rows:
         assert row.valid == (row.reason == "") == (row.seconds is not None)
@@ -54,25 +54,34 @@ def test_rows_are_the_charges_of_single_solvers():
     (row,) = (
         r for r in rows_of() if (r.solver, r.hardware, r.assumptions) == ("dalzell2024", "majorana", "end_to_end")
     )
-    solver = q.CountedSolver.of(q.dalzell2024)
-    charge = q.end_to_end().charge(solver, PROBLEM.numbers, PROBLEM.precision, q.Clock.of(MACHINES[1][1]))
+    solver = q.assumptions.CountedSolver.of(q.queries.dalzell2024)
+    charge = q.assumptions.end_to_end().charge(
+        solver, PROBLEM.numbers, PROBLEM.precision, q.assumptions.Clock.of(MACHINES[1][1])
+    )
     for field in ("seconds", "queries", "copies", "t_count", "qubits"):
         assert getattr(row, field) == pytest.approx(float(getattr(charge, field)), rel=1e-12), field
     assert row.seconds == pytest.approx(math.prod(row.factors.values()) * 100e-9, rel=1e-9)
     assert row.dominant == max(row.factors, key=lambda name: row.factors[name]) == "read-out"
-    assert row.factors["queries"] == pytest.approx(float(q.dalzell2024(q.Encoding(4e3, 1.0), 1e-3).queries))
+    assert row.factors["queries"] == pytest.approx(
+        float(q.queries.dalzell2024(q.solvers.Encoding(4e3, 1.0), 1e-3).queries)
+    )
     # Whoever is told the solution's norm asks as often as its formula says for that norm.
     rows = table(dataclasses.replace(PROBLEM, solution_norm=50.0), MACHINES[:1], SETS[:1], [H100])
     asked = {row.solver: row.queries for row in rows if row.kind == "quantum" and row.valid}
-    for model in (q.dalzell2024, q.dalzell2024_known_norm, q.sunderhauf2025, q.fourier2015):
-        expected = float(model(q.Encoding(4e3, 1.0), 1e-3, 50.0).queries)
+    for model in (
+        q.queries.dalzell2024,
+        q.queries.dalzell2024_known_norm,
+        q.queries.sunderhauf2025,
+        q.queries.fourier2015,
+    ):
+        expected = float(model(q.solvers.Encoding(4e3, 1.0), 1e-3, 50.0).queries)
         assert asked.get(model.name, math.inf) == pytest.approx(expected), model.name
 
 
 def test_a_square_root_adds_the_solvers_that_take_one():
     rows = rows_of(dataclasses.replace(PROBLEM, factor=SquareRoot(rows=200)))
     added = {row.solver for row in rows if row.solver.endswith("on the square root")}
-    assert added == {f"{m.name} on the square root" for m in q.QUERY_MODELS.values() if m.rectangular}
+    assert added == {f"{m.name} on the square root" for m in q.queries.QUERY_MODELS.values() if m.rectangular}
     for row in rows:
         assert row.solver.endswith("on the square root") == (set(SquareRoot(rows=200).assumed) <= set(row.notes))
 
@@ -116,13 +125,13 @@ def test_the_verdict_is_the_quotient_of_the_fastest():
 
 
 def test_the_range_of_a_formula_is_said_where_it_has_one():
-    assert validity_of(q.sunderhauf2025) == "any kappa and epsilon"
-    assert validity_of(q.costa2026) == "kappa from 3 to 1e+06"
-    assert validity_of(q.jennings2023v1) == "kappa from 3.46, epsilon to 0.24"
-    assert validity_of(q.jennings2023v2_abstract) == "hermitian, epsilon from 1e-10"
-    assert validity_of(q.costa2023_definite) == "positive definite, measured at kappa 50 to 50"
-    assert validity_of(q.fourier2015) == "hermitian, epsilon below 1/kappa"
-    assert validity_of(q.dalzell2024_known_norm) == "||x|| known"
+    assert validity_of(q.queries.sunderhauf2025) == "any kappa and epsilon"
+    assert validity_of(q.queries.costa2026) == "kappa from 3 to 1e+06"
+    assert validity_of(q.queries.jennings2023v1) == "kappa from 3.46, epsilon to 0.24"
+    assert validity_of(q.queries.jennings2023v2_abstract) == "hermitian, epsilon from 1e-10"
+    assert validity_of(q.queries.costa2023_definite) == "positive definite, measured at kappa 50 to 50"
+    assert validity_of(q.queries.fourier2015) == "hermitian, epsilon below 1/kappa"
+    assert validity_of(q.queries.dalzell2024_known_norm) == "||x|| known"
 
 
 def test_double_precision_is_taken_where_single_does_not_resolve_epsilon():

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from qnewton import runfile
 from qnewton._core.records import Kind, Kinds
 from qnewton._core.status import Status, Verdict
 from qnewton._curvature import Independence
+from qnewton.lab import _runfile as runfile
 from qnewton.lab._runfile.mismatch import words
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -15,13 +15,13 @@ from qnewton._hardware import KernelTimes
 MachineOf = Callable[..., q.ClassicalMachine]
 
 
-class ByQR(q.AbstractSolver):
+class ByQR(q.solvers.AbstractSolver):
     """lineax's QR as a candidate: its state has other arrays and other static parts than LU's and Cholesky's."""
 
-    capabilities: ClassVar[q.Capabilities] = q.Capabilities()
+    capabilities: ClassVar[q.solvers.Capabilities] = q.solvers.Capabilities()
     name: ClassVar[str] = "QR"
 
-    def workload(self, estimate: q.SystemEstimate, encoding: q.Encoding) -> ClassicalWorkload:
+    def workload(self, estimate: q.estimators.SystemEstimate, encoding: q.solvers.Encoding) -> ClassicalWorkload:
         return ClassicalWorkload(kernel="qr", flops=4 / 3 * estimate.n**3, bytes=0.0)
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> Any:
@@ -42,7 +42,7 @@ class ByQR(q.AbstractSolver):
 
 
 @pytest.fixture
-def by_qr() -> q.AbstractSolver:
+def by_qr() -> q.solvers.AbstractSolver:
     return ByQR()
 
 

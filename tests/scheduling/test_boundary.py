@@ -30,7 +30,7 @@ def block_diagonal(n: int, degree: int, kappa: float) -> np.ndarray:
     return matrix
 
 
-def boundary(plan: q.Plan, gate_time_s: float) -> float:
+def boundary(plan: q.scheduling.Plan, gate_time_s: float) -> float:
     """The gate time at which both take equally long, from a plan at another."""
     quantum, classical = np.asarray(plan.predicted_seconds[0], np.float64)
     return gate_time_s * classical / quantum
@@ -43,7 +43,7 @@ def test_under_paper_in_n_and_condition_number(n, kappa, queries_of):
     operator = lx.MatrixLinearOperator(jnp.asarray(block_diagonal(n, 1, kappa), jnp.float32), lx.symmetric_tag)
     for factor, winner in ((0.98, 0), (1.02, 1)):
         machine = q.QuantumMachine(expected * factor)
-        hybrid = q.Hybrid([q.QLSA(), q.LU()], classical=MACHINE, quantum=machine, estimator=q.Exact())
+        hybrid = q.Hybrid([q.QLSA(), q.LU()], classical=MACHINE, quantum=machine, estimator=q.estimators.Exact())
         plan = hybrid.init(operator, {}).plan
         assert int(plan.choice[0]) == winner
         assert boundary(plan, expected * factor) == pytest.approx(expected, rel=1e-3)
@@ -58,11 +58,11 @@ def test_under_paper_sparse_in_the_degree_too(n, degree):
     operator = lx.MatrixLinearOperator(jnp.asarray(block_diagonal(n, degree, kappa), jnp.float32), lx.symmetric_tag)
     for factor, winner in ((0.98, 0), (1.02, 1)):
         hybrid = q.Hybrid(
-            [q.QLSA(queries=q.qnewton2024_abstract, precision=precision), q.LU()],
+            [q.QLSA(queries=q.queries.qnewton2024_abstract, precision=precision), q.LU()],
             classical=MACHINE,
             quantum=q.QuantumMachine(expected * factor),
-            assumptions=[q.paper_sparse()],
-            estimator=q.Exact(),
+            assumptions=[q.assumptions.paper_sparse()],
+            estimator=q.estimators.Exact(),
         )
         plan = hybrid.init(operator, {}).plan
         assert int(plan.estimate.degree) == degree
@@ -75,15 +75,15 @@ def test_under_paper_sparse_in_the_degree_too(n, degree):
     threshold=st.booleans(),
 )
 def test_ties_and_costs_that_are_no_numbers(seconds, threshold):
-    policy = q.KappaThreshold(1e4) if threshold else q.Fastest()
-    offers = q.Offers(
+    policy = q.scheduling.KappaThreshold(1e4) if threshold else q.scheduling.Fastest()
+    offers = q.scheduling.Offers(
         tuple(f"{k}" for k in range(len(seconds))),
         (False,) * len(seconds),
         jnp.asarray(seconds),
         jnp.ones(len(seconds), bool),
         jnp.asarray(1.0),
     )
-    choice = policy.choose(offers, q.Turn(jnp.asarray(-1), jnp.asarray(1.0)))
+    choice = policy.choose(offers, q.scheduling.Turn(jnp.asarray(-1), jnp.asarray(1.0)))
     numbers = [value for value in seconds if math.isfinite(value)]
     if numbers:
         assert int(choice.index) == seconds.index(min(numbers))

@@ -18,13 +18,13 @@ COUNTED: list[int] = []
 SEEN: set[bytes] = set()
 
 
-class Counted(q.AbstractSolver):
+class Counted(q.solvers.AbstractSolver):
     """Solves on the host by numpy, and counts how often it was asked to."""
 
-    capabilities: ClassVar[q.Capabilities] = q.Capabilities()
+    capabilities: ClassVar[q.solvers.Capabilities] = q.solvers.Capabilities()
     name: ClassVar[str] = "Counted"
 
-    def workload(self, estimate: q.SystemEstimate, encoding: q.Encoding) -> ClassicalWorkload:
+    def workload(self, estimate: q.estimators.SystemEstimate, encoding: q.solvers.Encoding) -> ClassicalWorkload:
         return ClassicalWorkload(kernel="counted", flops=float(estimate.n) ** 3, bytes=4.0 * estimate.n**2)
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> Any:

@@ -35,8 +35,8 @@ CANDIDATES = (
     q.SaddleFree(),
     q.Dual(),
     q.QLSA(),
-    q.QLSA(queries=q.costa2023, stand_in=q.CG(1e-5)),
-    q.QLSA(queries=q.dalzell2024, stand_in=q.Dual()),
+    q.QLSA(queries=q.queries.costa2023, stand_in=q.CG(1e-5)),
+    q.QLSA(queries=q.queries.dalzell2024, stand_in=q.Dual()),
     q.EmulatedQSVT(1e-3),
     q.EmulatedQSVT(1e-3, encoding=SquareRoot(rows=2)),
     q.EmulatedWalk(1e-3),
@@ -89,12 +89,12 @@ def test_every_candidate_solves_without_a_calibration(cold):
 
 def _solve_with_each(candidates, block, vector, exact):
     """Have each candidate of one scheduler solve the block, and return the last plan."""
-    hybrid = q.Hybrid(candidates, policy=q.Assigned(), quantum=q.QuantumMachine(1e-30))
+    hybrid = q.Hybrid(candidates, policy=q.scheduling.Assigned(), quantum=q.QuantumMachine(1e-30))
 
     @jax.jit
     def solve(vector, index):
         operator = lx.TaggedLinearOperator(block, lx.positive_semidefinite_tag)
-        turn = q.Turn(index[None], jnp.ones(()), jnp.ones(len(candidates)))
+        turn = q.scheduling.Turn(index[None], jnp.ones(()), jnp.ones(len(candidates)))
         state = hybrid.init(operator, {"eigenvalue_floor": block.shift, "turn": turn})
         value, result, stats = hybrid.compute(state, vector, {})
         return value, result, stats["plan"]
@@ -165,7 +165,7 @@ def test_newton_takes_an_iterative_candidate_that_was_never_measured(cold):
     assert np.linalg.norm(found - exact) <= 1e-3 * np.linalg.norm(exact)
 
 
-class Weighted(q.AbstractPreconditioner):
+class Weighted(q.solvers.AbstractPreconditioner):
     """Somebody's own, which holds an array."""
 
     weights: jax.Array
@@ -272,5 +272,5 @@ def test_a_single_candidate_has_to_be_listed():
 def test_a_walk_for_definite_matrices_is_offered_those_alone():
     hybrid = q.Hybrid([q.EmulatedWalk(definite=True)], classical=q.ClassicalMachine("by hand", "float32", ()))
     for sign, feasible in ((1.0, True), (-1.0, False)):
-        plan = hybrid.plan(q.System.of(jnp.diag(jnp.asarray([1.0, sign * 0.5])), symmetric=True))
+        plan = hybrid.plan(q.curvature.System.of(jnp.diag(jnp.asarray([1.0, sign * 0.5])), symmetric=True))
         assert bool(plan.feasible[0, 0]) == feasible

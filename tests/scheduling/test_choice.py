@@ -18,12 +18,14 @@ from qnewton._hardware import KernelTimes
 from qnewton.testing import symmetric_with_spectrum
 
 
-def plan_of(hybrid: q.Hybrid, matrix: np.ndarray, tag=lx.symmetric_tag, dtype="float32", **options) -> q.Plan:
+def plan_of(
+    hybrid: q.Hybrid, matrix: np.ndarray, tag=lx.symmetric_tag, dtype="float32", **options
+) -> q.scheduling.Plan:
     operator = lx.MatrixLinearOperator(jnp.asarray(matrix, dtype), tag)
     return hybrid.init(operator, options).plan
 
 
-def chosen(hybrid: q.Hybrid, plan: q.Plan) -> str:
+def chosen(hybrid: q.Hybrid, plan: q.scheduling.Plan) -> str:
     return hybrid.names[int(plan.choice[0])]
 
 
@@ -148,7 +150,7 @@ def test_an_infinite_condition_number_refuses_the_quantum_candidate(machine_of):
     assert chosen(hybrid, plan) == "LU"
 
 
-class Tenfold(q.AbstractAssumptions):
+class Tenfold(q.assumptions.AbstractAssumptions):
     """The paper's model with every query charged ten times."""
 
     @property
@@ -156,15 +158,15 @@ class Tenfold(q.AbstractAssumptions):
         return "tenfold"
 
     def charge(
-        self, solver: Any, numbers: Any, precision: Any, clock: q.Clock, *, readout_precision: Any = None
-    ) -> q.Charge:
-        charge = q.paper().charge(solver, numbers, precision, clock)
+        self, solver: Any, numbers: Any, precision: Any, clock: q.assumptions.Clock, *, readout_precision: Any = None
+    ) -> q.assumptions.Charge:
+        charge = q.assumptions.paper().charge(solver, numbers, precision, clock)
         return eqx.tree_at(lambda c: c.seconds, charge, 10 * charge.seconds)
 
 
 def test_every_assumption_set_is_recorded_and_the_first_acts(machine_of, queries_of):
     gate_time_s = 1e-3 / queries_of(1.0) / 3  # quantum wins threefold under `paper`, and loses under `tenfold`
-    for sets, acting in (([q.paper(), Tenfold()], 2), ([Tenfold(), q.paper()], 0)):
+    for sets, acting in (([q.assumptions.paper(), Tenfold()], 2), ([Tenfold(), q.assumptions.paper()], 0)):
         hybrid = q.Hybrid(
             classical=machine_of(cholesky=1e-3),
             quantum=q.QuantumMachine(gate_time_s),
@@ -185,21 +187,23 @@ def test_a_stated_floor_is_what_the_estimate_rests_on(machine_of):
     matrix = symmetric_with_spectrum(np.linspace(1.0, 3.0, 70))
     proven = plan_of(hybrid, matrix, eigenvalue_floor=jnp.asarray(0.5))
     # The floor proves it definite, and the truth is looked for above it.
-    assert proven.estimate.kinds.definite is q.Kind.CERTIFIED
+    assert proven.estimate.kinds.definite is q.estimators.Kind.CERTIFIED
     assert proven.estimate.definite
     np.testing.assert_allclose(proven.estimate.condition_number, 3, rtol=0.05)
-    assert plan_of(hybrid, matrix).estimate.kinds.definite is not q.Kind.CERTIFIED
+    assert plan_of(hybrid, matrix).estimate.kinds.definite is not q.estimators.Kind.CERTIFIED
 
 
-class Pass(q.AbstractPolicy):
+class Pass(q.scheduling.AbstractPolicy):
     """Takes the last candidate, feasible or not."""
 
     @property
     def remembers(self) -> bool:
         return False
 
-    def choose(self, offers: q.Offers, turn: q.Turn) -> q.Choice:
-        return q.Choice(jnp.int32(len(offers.names) - 1), jnp.int32(0), jnp.zeros(len(offers.names), jnp.int32))
+    def choose(self, offers: q.scheduling.Offers, turn: q.scheduling.Turn) -> q.scheduling.Choice:
+        return q.scheduling.Choice(
+            jnp.int32(len(offers.names) - 1), jnp.int32(0), jnp.zeros(len(offers.names), jnp.int32)
+        )
 
 
 def test_the_policy_is_asked(machine_of):
@@ -211,7 +215,10 @@ BAD_HYBRIDS = {
     "no candidates": ({"solvers": []}, "no candidates.*LU"),
     "no assumption set": ({"assumptions": []}, "no assumption set.*paper"),
     "the same solver twice": ({"solvers": [q.LU(), q.QLSA(), q.LU()]}, "same solver twice.*LU, QLSA"),
-    "the same set twice": ({"assumptions": [q.paper(), q.paper()]}, "same assumption set twice.*paper"),
+    "the same set twice": (
+        {"assumptions": [q.assumptions.paper(), q.assumptions.paper()]},
+        "same assumption set twice.*paper",
+    ),
 }
 
 

@@ -46,8 +46,8 @@ def test_the_circuit_is_built_for_the_estimate_and_reports_what_it_executed(mach
 
 
 def test_a_circuit_for_a_given_condition_number_is_charged_for_that_one():
-    system = q.System.of(jnp.diag(jnp.asarray([1.0, 0.2])), symmetric=True)
-    estimate = eqx.filter_jit(q.Exact())(system)
+    system = q.curvature.System.of(jnp.diag(jnp.asarray([1.0, 0.2])), symmetric=True)
+    estimate = eqx.filter_jit(q.estimators.Exact())(system)
     for kappa, expected in ((None, 5), (50.0, 50)):
         for solver in (q.CircuitQSVT(kappa=kappa), q.Refine(q.CircuitQSVT(kappa=kappa))):
             assert float(solver.built_for(estimate).condition_number) == pytest.approx(expected, rel=1e-5)

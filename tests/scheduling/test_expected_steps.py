@@ -44,7 +44,9 @@ def test_expected_steps_on_known_spectra(name, solver):
 @functools.partial(jax.jit, static_argnums=0)
 def both_ways(solver, matrix):
     """Steps by the Ritz values and by the condition number alone."""
-    estimate = q.Bracket()(q.System.of(matrix, symmetric=True, eigenvalue_floor=jnp.float32(0.999)))
+    estimate = q.estimators.Bracket()(
+        q.curvature.System.of(matrix, symmetric=True, eigenvalue_floor=jnp.float32(0.999))
+    )
     alone = dataclasses.replace(estimate, recurrence=None)
     return solver.workload(estimate, None).steps, solver.workload(alone, None).steps
 
@@ -105,7 +107,13 @@ def test_set_up_that_serves_several_solves_is_charged_once(machine_of):
     machine = q.ClassicalMachine("made by hand", "float32", (("cg", times), ("cholesky", times), ("lu", times)))
     solvers = [q.LU(), q.Cholesky(), q.CG(1e-3)]
     for solves in (1, 10):
-        hybrid = q.Hybrid(solvers, classical=machine, solves=solves, estimator=q.Exact(), second=q.DeterminantNorm())
+        hybrid = q.Hybrid(
+            solvers,
+            classical=machine,
+            solves=solves,
+            estimator=q.estimators.Exact(),
+            second=q.estimators.DeterminantNorm(),
+        )
         operator = lx.MatrixLinearOperator(jnp.asarray(matrix, jnp.float32), lx.symmetric_tag)
         plan = jax.jit(lambda hybrid=hybrid, operator=operator: hybrid.init(operator, {}).plan)()
         square = n**2 * 4
@@ -128,7 +136,7 @@ def test_set_up_that_serves_several_solves_is_charged_once(machine_of):
 def test_observed_iterations_correct_the_next_prediction(machine_of):
     matrix = symmetric_with_spectrum(np.geomspace(1, 1e3, 40))
     hybrid = q.Hybrid([q.CG(1e-4), q.LU()], classical=machine_of(cg=1e-9, lu=1.0))
-    system = q.System.of(jnp.asarray(matrix, jnp.float32), symmetric=True, eigenvalue_floor=jnp.float32(0.99))
+    system = q.curvature.System.of(jnp.asarray(matrix, jnp.float32), symmetric=True, eigenvalue_floor=jnp.float32(0.99))
     turn = hybrid.first_turn(1.0, jnp.dtype("float32"))
     expected, plan_of = [], jax.jit(lambda turn: hybrid.plan(system, turn=turn))
     factors, plan = jnp.ones(2), plan_of(turn)
@@ -137,7 +145,7 @@ def test_observed_iterations_correct_the_next_prediction(machine_of):
         plan = plan_of(turn)
         expected.append(float(plan.expected_steps[0]))
         factors = hybrid.observed(turn.factors, plan, jnp.asarray(7))
-        turn = q.Turn(turn.last, turn.share, factors)
+        turn = q.scheduling.Turn(turn.last, turn.share, factors)
     assert expected[0] > 14
     assert expected[-1] == pytest.approx(7, rel=0.02)
     assert plan.expected_steps[1] == 0
@@ -148,7 +156,7 @@ def test_observed_iterations_correct_the_next_prediction(machine_of):
 def test_the_next_factor_is_the_geometric_mean_of_the_last_and_the_right_one(machine_of):
     hybrid = q.Hybrid([q.CG(1e-4), q.LU()], classical=machine_of(cg=1e-9, lu=1.0))
     matrix = symmetric_with_spectrum(np.geomspace(1, 1e3, 40))
-    system = q.System.of(jnp.asarray(matrix, jnp.float32), symmetric=True, eigenvalue_floor=jnp.float32(0.99))
+    system = q.curvature.System.of(jnp.asarray(matrix, jnp.float32), symmetric=True, eigenvalue_floor=jnp.float32(0.99))
     turn = hybrid.first_turn(1.0, jnp.dtype("float32"))
     plan = jax.jit(lambda turn: hybrid.plan(system, turn=turn))(turn)
     expected = float(plan.expected_steps[0])
@@ -176,7 +184,7 @@ def test_a_preconditioner_that_may_help_gets_a_try_and_is_then_taken_at_its_coun
     matrix = symmetric_with_spectrum(np.geomspace(1, 1e3, 40))
     plain, hopeful = q.CG(1e-4), q.CG(1e-4, preconditioner=Hopeful())
     hybrid = q.Hybrid([plain, hopeful], classical=machine_of(cg=1e-9))
-    system = q.System.of(jnp.asarray(matrix, jnp.float32), symmetric=True, eigenvalue_floor=jnp.float32(0.99))
+    system = q.curvature.System.of(jnp.asarray(matrix, jnp.float32), symmetric=True, eigenvalue_floor=jnp.float32(0.99))
     turn = hybrid.first_turn(1.0, jnp.dtype("float32"))
     alone = hybrid.plan(system)
     assert alone.expected_steps[0] == alone.expected_steps[1], "nothing would put right what a single solve hopes for"
@@ -187,7 +195,7 @@ def test_a_preconditioner_that_may_help_gets_a_try_and_is_then_taken_at_its_coun
     assert turn.factors is not None
     # It was no help at all: one look is enough to be charged for what it takes, and the tie goes to the first.
     factors = hybrid.observed(turn.factors, plan, jnp.asarray(int(bare) + 1))
-    after = hybrid.plan(system, turn=q.Turn(turn.last, turn.share, factors))
+    after = hybrid.plan(system, turn=q.scheduling.Turn(turn.last, turn.share, factors))
     assert float(after.expected_steps[1]) == pytest.approx(int(bare) + 1)
     assert after.choice[0] == 0
     with pytest.raises(ValueError, match=r"prior of CG\(Hopeful\) is 1.5"):
@@ -199,7 +207,7 @@ def test_a_training_learns_its_counts_in_one_compilation(problem):
     machine = q.ClassicalMachine(
         "by hand", "float32", (("cg", KernelTimes(1e-9, 0, 0)), ("lu", KernelTimes(1.0, 0, 0)))
     )
-    hybrid = q.Hybrid([q.CG(1e-5)], classical=machine, estimator=q.Bracket())
+    hybrid = q.Hybrid([q.CG(1e-5)], classical=machine, estimator=q.estimators.Bracket())
     optimizer = q.newton(objective, 0.1, solver=hybrid, conditioning=[q.Shift(1e-2)], adaptation=q.Fixed())
     traces = []
 

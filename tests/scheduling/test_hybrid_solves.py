@@ -15,7 +15,7 @@ import qnewton as q
 from qnewton.testing import symmetric_with_spectrum
 
 
-class Pinned(q.AbstractPolicy):
+class Pinned(q.scheduling.AbstractPolicy):
     """Takes the candidate whose index it holds: the choice is traced, so one compilation serves all candidates."""
 
     index: Int[Array, ""]
@@ -24,8 +24,8 @@ class Pinned(q.AbstractPolicy):
     def remembers(self) -> bool:
         return False
 
-    def choose(self, offers: q.Offers, turn: q.Turn) -> q.Choice:
-        return q.Choice(self.index, jnp.int32(0), jnp.zeros(len(offers.names), jnp.int32))
+    def choose(self, offers: q.scheduling.Offers, turn: q.scheduling.Turn) -> q.scheduling.Choice:
+        return q.scheduling.Choice(self.index, jnp.int32(0), jnp.zeros(len(offers.names), jnp.int32))
 
 
 def definite(n: int) -> np.ndarray:
@@ -50,7 +50,7 @@ SYSTEMS: dict[str, tuple[Callable[[int], np.ndarray], Any]] = {
 CANDIDATES = ("Cholesky", "LU", "QLSA(jennings2023v1)", "QR")
 
 
-def candidates(by_qr: q.AbstractSolver) -> list[q.AbstractSolver]:
+def candidates(by_qr: q.solvers.AbstractSolver) -> list[q.solvers.AbstractSolver]:
     return [q.Cholesky(), q.LU(), q.QLSA(), by_qr]
 
 
@@ -127,12 +127,12 @@ def test_one_factorisation_serves_many_vectors_in_and_outside_jit(machine_of):
     matrix = definite(3)
     operator = lx.MatrixLinearOperator(jnp.asarray(matrix, jnp.float32), lx.symmetric_tag)
     # The first set acts. What the second would choose, LU's factors standing in for the state, is only recorded.
-    dear = dataclasses.replace(q.paper(), label="dear", loading=True, entries_per_s=1.0)
+    dear = dataclasses.replace(q.assumptions.paper(), label="dear", loading=True, entries_per_s=1.0)
     hybrid = q.Hybrid(
         [q.Cholesky(), q.QLSA()],
         classical=machine_of(),
         quantum=q.QuantumMachine(1e-15),
-        assumptions=[dear, q.paper()],
+        assumptions=[dear, q.assumptions.paper()],
     )
     state = hybrid.init(operator, {})
     assert state.plan.choice.tolist() == [0, 1]

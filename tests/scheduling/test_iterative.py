@@ -30,7 +30,7 @@ def with_kappa(kappa, signs=np.ones(N)):
 @pytest.fixture(scope="module")
 def run():
     traces = []
-    hybrid = q.Hybrid(CANDIDATES, estimator=q.Exact(), classical=MACHINE)
+    hybrid = q.Hybrid(CANDIDATES, estimator=q.estimators.Exact(), classical=MACHINE)
 
     @jax.jit
     def solve(matrix, vector):
@@ -67,7 +67,7 @@ def test_the_choice_follows_the_condition_number_without_compiling_anew(run):
 
 def test_a_matrix_that_is_not_symmetric_is_refused_to_those_that_need_it():
     system = System.of(jnp.asarray(np.triu(with_kappa(2.0)), jnp.float32), symmetric=False)
-    plan = q.Hybrid(CANDIDATES, estimator=q.Exact(), classical=MACHINE).plan(system)
+    plan = q.Hybrid(CANDIDATES, estimator=q.estimators.Exact(), classical=MACHINE).plan(system)
     assert np.array_equal(plan.feasible[0], [False, True, False, False, False])
 
 

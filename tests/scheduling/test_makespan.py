@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from qnewton._scheduling.makespan import Machine, Jobs, Schedule, problem_of, reschedule, schedule, schedule_step
+from qnewton._scheduling.makespan import Jobs, Machine, Schedule, problem_of, reschedule, schedule, schedule_step
 from qnewton._scheduling.makespan.bound import lower_bound
 from qnewton._scheduling.makespan.exact import exact
 from qnewton._scheduling.makespan.heuristic import heuristic

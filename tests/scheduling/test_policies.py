@@ -73,28 +73,28 @@ def by_order(case: Case) -> tuple[int | None, Verdict]:
 
 
 # One row each: the policy, and its rule.
-POLICIES: dict[str, tuple[q.AbstractPolicy, Callable[[Case], tuple[int | None, Verdict]]]] = {
-    "fastest": (q.Fastest(), by_speed),
-    "kappa-threshold": (q.KappaThreshold(100.0), by_threshold),
-    "fixed": (q.FixedCandidate("B"), by_name),
-    "hysteresis": (q.Hysteresis(2.0), by_habit),
-    "budget": (q.Budget(2.0, classical_rate=0.5, quantum_rate=4.0), by_money),
-    "assigned": (q.Assigned(), by_order),
+POLICIES: dict[str, tuple[q.scheduling.AbstractPolicy, Callable[[Case], tuple[int | None, Verdict]]]] = {
+    "fastest": (q.scheduling.Fastest(), by_speed),
+    "kappa-threshold": (q.scheduling.KappaThreshold(100.0), by_threshold),
+    "fixed": (q.scheduling.FixedCandidate("B"), by_name),
+    "hysteresis": (q.scheduling.Hysteresis(2.0), by_habit),
+    "budget": (q.scheduling.Budget(2.0, classical_rate=0.5, quantum_rate=4.0), by_money),
+    "assigned": (q.scheduling.Assigned(), by_order),
 }
 everyone = pytest.mark.parametrize("name", POLICIES)
 
 
-def chosen(policy: q.AbstractPolicy, seconds, feasible, log_kappa, last, share) -> q.Choice:
-    offers = q.Offers(NAMES, QUANTUM, seconds, feasible, log_kappa)
-    return policy.choose(offers, q.Turn(last, share))
+def chosen(policy: q.scheduling.AbstractPolicy, seconds, feasible, log_kappa, last, share) -> q.scheduling.Choice:
+    offers = q.scheduling.Offers(NAMES, QUANTUM, seconds, feasible, log_kappa)
+    return policy.choose(offers, q.scheduling.Turn(last, share))
 
 
 @functools.cache
-def jitted(name: str) -> Callable[..., q.Choice]:
+def jitted(name: str) -> Callable[..., q.scheduling.Choice]:
     return jax.jit(functools.partial(chosen, POLICIES[name][0]))
 
 
-def ask(name: str, case: Case, how: Callable[..., q.Choice] | None = None) -> q.Choice:
+def ask(name: str, case: Case, how: Callable[..., q.scheduling.Choice] | None = None) -> q.scheduling.Choice:
     how = jitted(name) if how is None else how
     return how(
         jnp.asarray(case.seconds, jnp.float32),
@@ -169,7 +169,7 @@ def test_a_whole_training_at_once_is_one_system_after_the_other(name):
     policy, rule = POLICIES[name]
     seconds = rng.integers(1, 16, (6, 2, 3)) / 4
     feasible, kappa = rng.random((6, 2, 3)) < 0.8, np.where(rng.random((6, 2)) < 0.5, 10.0, 1e3)
-    offers = q.Offers(
+    offers = q.scheduling.Offers(
         NAMES,
         QUANTUM,
         jnp.asarray(seconds, jnp.float32),
@@ -191,13 +191,13 @@ def test_a_whole_training_at_once_is_one_system_after_the_other(name):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: q.KappaThreshold(0.5), r"threshold is 0\.5.*at least 1"),
-        (lambda: q.KappaThreshold(math.inf), r"threshold is inf.*Fastest\(\)"),
-        (lambda: q.Hysteresis(0.9), r"factor is 0\.9.*at least 1"),
-        (lambda: q.Hysteresis(math.nan), "factor is nan"),
-        (lambda: q.Budget(0.0), r"limit is 0\.0.*positive"),
-        (lambda: q.Budget(1.0, classical_rate=-1.0), r"classical_rate is -1\.0.*watts"),
-        (lambda: q.Budget(1.0, quantum_rate=math.inf), "quantum_rate is inf"),
+        (lambda: q.scheduling.KappaThreshold(0.5), r"threshold is 0\.5.*at least 1"),
+        (lambda: q.scheduling.KappaThreshold(math.inf), r"threshold is inf.*Fastest\(\)"),
+        (lambda: q.scheduling.Hysteresis(0.9), r"factor is 0\.9.*at least 1"),
+        (lambda: q.scheduling.Hysteresis(math.nan), "factor is nan"),
+        (lambda: q.scheduling.Budget(0.0), r"limit is 0\.0.*positive"),
+        (lambda: q.scheduling.Budget(1.0, classical_rate=-1.0), r"classical_rate is -1\.0.*watts"),
+        (lambda: q.scheduling.Budget(1.0, quantum_rate=math.inf), "quantum_rate is inf"),
     ],
 )
 def test_bad_policies_say_what_is_wrong(make, message):
@@ -205,13 +205,13 @@ def test_bad_policies_say_what_is_wrong(make, message):
         make()
 
 
-def plan_of(hybrid: q.Hybrid, spectrum: list[float]) -> q.Plan:
+def plan_of(hybrid: q.Hybrid, spectrum: list[float]) -> q.scheduling.Plan:
     matrix = jnp.asarray(symmetric_with_spectrum(spectrum), jnp.float32)
-    return hybrid.plan(q.System.of(matrix, symmetric=True))
+    return hybrid.plan(q.curvature.System.of(matrix, symmetric=True))
 
 
 def test_an_unknown_candidate_gets_the_nearest_name(machine_of):
-    hybrid = q.Hybrid(classical=machine_of(), policy=q.FixedCandidate("Cholesky2"))
+    hybrid = q.Hybrid(classical=machine_of(), policy=q.scheduling.FixedCandidate("Cholesky2"))
     with pytest.raises(ValueError, match="unknown candidate 'Cholesky2': did you mean 'Cholesky'"):
         plan_of(hybrid, [1.0, 2.0])
 
@@ -219,7 +219,7 @@ def test_an_unknown_candidate_gets_the_nearest_name(machine_of):
 @pytest.mark.parametrize(("kappa", "expected"), [(50.0, "QLSA(jennings2023v1)"), (200.0, "Cholesky")])
 def test_the_threshold_acts_inside_the_scheduler_and_is_recorded(kappa, expected, machine_of):
     quick = q.QuantumMachine(1e-18)
-    hybrid = q.Hybrid(classical=machine_of(), quantum=quick, policy=q.KappaThreshold(100.0))
+    hybrid = q.Hybrid(classical=machine_of(), quantum=quick, policy=q.scheduling.KappaThreshold(100.0))
     plan = plan_of(hybrid, [1.0, kappa])
     assert hybrid.names[int(plan.choice[0])] == expected
     # What the policy says is no matter of what the candidate can do.
@@ -229,7 +229,7 @@ def test_the_threshold_acts_inside_the_scheduler_and_is_recorded(kappa, expected
 
 
 def test_where_nobody_can_the_message_names_what_each_broke(machine_of):
-    hybrid = q.Hybrid([q.Cholesky(), q.QLSA()], classical=machine_of(), policy=q.KappaThreshold(100.0))
+    hybrid = q.Hybrid([q.Cholesky(), q.QLSA()], classical=machine_of(), policy=q.scheduling.KappaThreshold(100.0))
     plan = plan_of(hybrid, [-1.0, 200.0])
     assert int(plan.verdict[0]) == Verdict.NOBODY
     said = plan.complaint(hybrid.names)

@@ -34,15 +34,15 @@ CANDIDATES = {
 KERNELS = ("cg", "cholesky", "dual", "eigh", "forming", "lu", "minres")
 
 
-class Pinned(qn.AbstractPolicy):
+class Pinned(qn.scheduling.AbstractPolicy):
     index: Int[Array, ""]
 
     @property
     def remembers(self) -> bool:
         return False
 
-    def choose(self, offers: qn.Offers, turn: qn.Turn) -> qn.Choice:
-        return qn.Choice(self.index, jnp.int32(0), jnp.zeros(len(offers.names), jnp.int32))
+    def choose(self, offers: qn.scheduling.Offers, turn: qn.scheduling.Turn) -> qn.scheduling.Choice:
+        return qn.scheduling.Choice(self.index, jnp.int32(0), jnp.zeros(len(offers.names), jnp.int32))
 
 
 def abacus(dtype: Any = "float64", **seconds_per_flop: float) -> qn.ClassicalMachine:
@@ -76,7 +76,9 @@ class Network:
         jacobian = np.stack(columns, axis=1)
         return jacobian.T @ jacobian / 9, self.gradient[: len(columns)]
 
-    def operator(self, names: str, dtype: Any, curvature: qn.AbstractCurvature, weights: Any = None) -> Shifted:
+    def operator(
+        self, names: str, dtype: Any, curvature: qn.curvature.AbstractCurvature, weights: Any = None
+    ) -> Shifted:
         params = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), self.weights if weights is None else weights)
         objective = qn.Objective(lambda p, x: self.outputs(p, x, jnp), lambda z, y: jnp.sum((z - y) ** 2, axis=-1) / 2)
         point = Point.of(objective, params, (jnp.asarray(self.inputs, dtype), jnp.asarray(self.targets, dtype)))
@@ -217,11 +219,13 @@ def test_no_array_of_a_matrixs_size_outside_of_the_branch_that_forms_it():
 # What it costs -------------------------------------------------------------------------------------------------------
 
 
-def plan_of(make: Callable[[], Any], solvers: Any, machine: qn.ClassicalMachine, floor: Any = SHIFT) -> qn.Plan:
+def plan_of(
+    make: Callable[[], Any], solvers: Any, machine: qn.ClassicalMachine, floor: Any = SHIFT
+) -> qn.scheduling.Plan:
     """For the operator that `make` makes; jitted, since everything one by one compiles longer."""
     hybrid = qn.Hybrid(solvers, classical=machine)
 
-    def plan() -> qn.Plan:
+    def plan() -> qn.scheduling.Plan:
         operator = make()
         return hybrid.init(operator, {"eigenvalue_floor": jnp.asarray(floor, operator.in_structure().dtype)}).plan
 
@@ -270,7 +274,7 @@ def test_the_default_estimate_is_close_and_products_give_the_norms(x64):
     matrix = NETWORK.block("abcd")[0] + SHIFT * np.eye(39)
     estimate = plan_of(lambda: NETWORK.operator("abcd", "float64", qn.GaussNewton()), [qn.CG()], abacus()).estimate
     # All eigenvalues of so small a block: 39 products, of which none formed it.
-    assert estimate.kind is qn.Kind.EXACT
+    assert estimate.kind is qn.estimators.Kind.EXACT
     assert bool(estimate.definite)
     assert float(estimate.condition_number) == pytest.approx(np.linalg.cond(matrix), rel=1e-6)
     assert float(estimate.max_entry) == pytest.approx(np.abs(matrix).max(), rel=1e-9)
@@ -369,11 +373,11 @@ def test_a_floor_that_fails_for_this_batch_refuses_those_that_need_it():
 @pytest.mark.parametrize(
     ("estimator", "floor", "unformed"),
     [
-        (qn.Automatic(), True, True),
-        (qn.Automatic(), False, False),
-        (qn.Lanczos(), False, True),
-        (qn.InverseLanczos(), True, False),
-        (qn.Exact(), True, False),
+        (qn.estimators.Automatic(), True, True),
+        (qn.estimators.Automatic(), False, False),
+        (qn.estimators.Lanczos(), False, True),
+        (qn.estimators.InverseLanczos(), True, False),
+        (qn.estimators.Exact(), True, False),
     ],
 )
 def test_a_block_stays_unformed_where_the_estimator_does_without_it(estimator, floor, unformed):
@@ -381,16 +385,16 @@ def test_a_block_stays_unformed_where_the_estimator_does_without_it(estimator, f
     assert qn.Hybrid([qn.LU(), qn.QLSA()], estimator=estimator).keeps_unformed(floor=floor) is False
     assert qn.Hybrid([qn.CG()], estimator=estimator).never_forms(floor=floor) is unformed
     # Both estimators have to do without a matrix.
-    for second in (qn.Exact(), qn.Bracket()):
+    for second in (qn.estimators.Exact(), qn.estimators.Bracket()):
         hybrid = qn.Hybrid([qn.LU(), qn.CG()], estimator=estimator, second=second)
-        assert hybrid.keeps_unformed(floor=floor) is (unformed and isinstance(second, qn.Bracket))
+        assert hybrid.keeps_unformed(floor=floor) is (unformed and isinstance(second, qn.estimators.Bracket))
 
 
 def test_an_exact_hessian_by_products_is_never_formed(x64):
     def make() -> Shifted:
         return NETWORK.operator("abcd", "float64", qn.Hessian())
 
-    hybrid = qn.Hybrid([qn.MINRES(1e-10), qn.Dual()], estimator=qn.Lanczos(), classical=abacus())
+    hybrid = qn.Hybrid([qn.MINRES(1e-10), qn.Dual()], estimator=qn.estimators.Lanczos(), classical=abacus())
     value, _, stats = solution_of(hybrid, make, NETWORK.gradient, None)
     # Products with unit vectors; the curvature itself has its tests elsewhere.
     matrix = np.asarray(jax.jit(lambda: jax.vmap(make().mv)(jnp.eye(39)))())

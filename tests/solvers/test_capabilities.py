@@ -42,7 +42,7 @@ def test_a_matrix_is_needed_by_whoever_says_so(solver, monkeypatch):
     if able.matrix_free:
         assert not formed
     # lineax's own iterations take operators as well, but `newton` hands its solvers matrices.
-    elif isinstance(solver, q.AbstractSolver):
+    elif isinstance(solver, q.solvers.AbstractSolver):
         assert formed
 
 
@@ -61,14 +61,14 @@ def test_a_first_guess_serves_whoever_takes_one(solver):
 
 def test_quantum_is_whoever_states_a_count():
     for solver in SOLVERS:
-        if isinstance(solver, q.AbstractSolver):
-            workload = solver.workload(estimate(), q.Encoding(5.0, 1.0))
-            assert isinstance(workload, q.QuantumWorkload) == solver.capabilities.quantum
+        if isinstance(solver, q.solvers.AbstractSolver):
+            workload = solver.workload(estimate(), q.solvers.Encoding(5.0, 1.0))
+            assert isinstance(workload, q.solvers.QuantumWorkload) == solver.capabilities.quantum
             assert solver.capabilities.quantum == (solver.fidelity is not None)
 
 
 def estimate():
-    return jax.jit(q.Exact())(q.System.of(jnp.asarray(MATRIX, jnp.float32), symmetric=True))
+    return jax.jit(q.estimators.Exact())(q.curvature.System.of(jnp.asarray(MATRIX, jnp.float32), symmetric=True))
 
 
 @pytest.mark.parametrize(
@@ -80,4 +80,4 @@ def estimate():
 )
 def test_what_contradicts_itself_is_refused(flags, message):
     with pytest.raises(ValueError, match=message):
-        q.Capabilities(**flags)
+        q.solvers.Capabilities(**flags)

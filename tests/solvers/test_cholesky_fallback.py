@@ -45,8 +45,8 @@ def test_the_scheduler_lets_it_try_where_only_rounding_is_in_doubt(once, moved, 
     # What rounding might have done, by hand and larger: the factorisation has to break down.
     vector = np.linalg.eigh(matrix)[1][:, 0]
     matrix = jnp.asarray(matrix + moved * np.outer(vector, vector), jnp.float32)
-    hybrid = qn.Hybrid([qn.LU(), qn.Cholesky(fallback=True)], estimator=qn.Certified(), classical=LU_IS_SLOW)
-    strict = qn.Hybrid([qn.LU(), qn.Cholesky()], estimator=qn.Certified(), classical=LU_IS_SLOW)
+    hybrid = qn.Hybrid([qn.LU(), qn.Cholesky(fallback=True)], estimator=qn.estimators.Certified(), classical=LU_IS_SLOW)
+    strict = qn.Hybrid([qn.LU(), qn.Cholesky()], estimator=qn.estimators.Certified(), classical=LU_IS_SLOW)
     right = jnp.asarray(np.random.default_rng(1).standard_normal(30), jnp.float32)
     options = {"eigenvalue_floor": jnp.float32(floor), "once": once}
     found = jax.jit(lambda m, b: solve(m, b, hybrid, **options))(matrix, right)

@@ -245,7 +245,7 @@ def test_the_claim_of_an_exact_solver_is_the_rule_that_is_documented():
 
 
 @pytest.mark.parametrize("solver", [qn.LU(), qn.Cholesky(), qn.Eigh(), qn.QLSA()], ids=lambda solver: solver.name)
-def test_who_judges_the_residual_himself_is_spared_the_product(solver: qn.AbstractSolver):
+def test_who_judges_the_residual_himself_is_spared_the_product(solver: qn.solvers.AbstractSolver):
     matrix = jnp.asarray(symmetric_with_spectrum([0.0, *np.linspace(1, 2, N - 1)]), "float32")
     state = solver.init(matrix_operator(matrix), {"verify": False})
     held = [leaf for leaf in jax.tree.leaves(eqx.filter(state, eqx.is_array)) if leaf.shape == (N, N)]

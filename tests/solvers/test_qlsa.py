@@ -99,7 +99,7 @@ def test_a_norm_out_of_range_is_refused(norm):
 
 
 def test_a_bare_function_is_refused_with_what_to_give():
-    with pytest.raises(TypeError, match=r"give a QueryModel, .* one of qnewton.QUERY_MODELS"):
+    with pytest.raises(TypeError, match=r"give a QueryModel, .* one of qnewton.queries.QUERY_MODELS"):
         QLSA(queries=cast(Any, constant))
 
 

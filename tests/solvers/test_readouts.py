@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from qnewton._solvers.quantum.readout import (
     AmplitudeEstimation,
+    FittedNorm,
     FreeReadout,
     InteriorPoint,
     KerenidisPrakash,
-    FittedNorm,
     Refined,
     SuccessAmplitude,
 )

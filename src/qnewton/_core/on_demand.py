@@ -28,7 +28,7 @@ def on_demand(
     """`__getattr__`, `__dir__` and `__all__` of a folder.
 
     Args:
-        package: name of the folder, `__name__` in its `__init__.py`.
+        package: name of the folder, `__name__` in its `__init__.py`; or of a file that only lists names.
         listed_in: the module that has the imports; None: the folder's own file.
 
     Raises:
@@ -41,7 +41,7 @@ def on_demand(
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module, inside = homes[name]
         with _collector_paused():
-            home = importlib.import_module(module, package)
+            home = importlib.import_module(module, sys.modules[package].__package__)
         found = getattr(home, inside) if inside else home
         setattr(sys.modules[package], name, found)  # where Python finds it the next time without asking
         return found

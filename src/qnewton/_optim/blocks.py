@@ -130,7 +130,9 @@ def _groups(
     return groups
 
 
-def _by_one_body(arrays: Sequence[tuple[System | None, Path]], givens: Sequence[Given], solve: Solve) -> list[SolvedBlock]:
+def _by_one_body(
+    arrays: Sequence[tuple[System | None, Path]], givens: Sequence[Given], solve: Solve
+) -> list[SolvedBlock]:
     systems, paths = zip(*arrays, strict=True)
     turns = systems, [jnp.asarray(path, jnp.int32) for path in paths], givens
     stacked = tuple(jax.tree.map(lambda *leaves: jnp.stack(leaves), *part) for part in turns)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from .rounding import lowered
-from .step_rules import AbstractStepRule, StepOutcome, Situation
+from .step_rules import AbstractStepRule, Situation, StepOutcome
 
 
 class LineSearch(AbstractStepRule):

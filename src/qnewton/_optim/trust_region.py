@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._core.trees import ravel
 from .rounding import lowered
-from .step_rules import AbstractStepRule, StepOutcome, Situation
+from .step_rules import AbstractStepRule, Situation, StepOutcome
 
 _NEWTON_STEPS = 10
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .._core.status import Refusal
@@ -56,12 +56,7 @@ def price(
     finite = jnp.isfinite(estimate.frobenius_norm)
     columns: list[list[_Column]] = []
     for i, (candidate, known) in enumerate(zip(candidates, refusals, strict=True)):
-        # The first that holds is the reason.
-        reasons = [(Refusal.NOT_FINITE, ~finite), *([] if known == Refusal.NONE else [(known, jnp.asarray(True))])]
-        able = candidate.capabilities
-        if able.needs_definite:
-            definite = estimate.presumed_definite if able.notices_indefinite else estimate.definite
-            reasons.append((Refusal.NOT_DEFINITE, ~definite))
+        reasons = [(Refusal.NOT_FINITE, ~finite), *_reasons(candidate, estimate, known)]
         if is_charged(candidate):
             own = [_quantum(candidate, estimate, assumed, quantum, reasons) for assumed in sets]
         else:
@@ -87,6 +82,17 @@ def price(
     )
 
 
+def _reasons(
+    candidate: AbstractSolver, estimate: SystemEstimate, known: Refusal
+) -> list[tuple[Refusal, Bool[Array, ""]]]:
+    """Why a candidate cannot take a system whose numbers are finite; the first that holds is the reason."""
+    able, found = candidate.capabilities, [] if known == Refusal.NONE else [(known, jnp.asarray(True))]
+    if able.needs_definite:
+        definite = estimate.presumed_definite if able.notices_indefinite else estimate.definite
+        found.append((Refusal.NOT_DEFINITE, ~definite))
+    return found
+
+
 def forming(estimate: SystemEstimate) -> ClassicalWorkload:
     """Forming the matrix of a system that is not: what a classical candidate that needs it pays besides its own."""
     cost = estimate.access.forming
@@ -103,7 +109,7 @@ def classical_workload(candidate: AbstractSolver, estimate: SystemEstimate) -> C
     if not isinstance(workload, ClassicalWorkload):
         raise TypeError(
             f"{candidate.name} states a {type(workload).__name__} and calls itself classical: subclass "
-            "qnewton.AbstractQuantumSolver, or state a ClassicalWorkload"
+            "qnewton.solvers.AbstractQuantumSolver, or state a ClassicalWorkload"
         )
     return workload
 

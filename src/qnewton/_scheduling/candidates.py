@@ -18,6 +18,6 @@ def check_candidate(solver: Any) -> None:
     if (solver.fidelity is not None and not quantum) or (quantum and not hasattr(solver, "count")):
         raise TypeError(
             f"{solver.name} is no candidate of Hybrid: its fidelity is {solver.fidelity!r}, so it is quantum, and "
-            "it states no count of queries: subclass qnewton.AbstractQuantumSolver and say Capabilities(quantum=True), "
-            "or let fidelity be None"
+            "it states no count of queries: subclass qnewton.solvers.AbstractQuantumSolver and say "
+            "Capabilities(quantum=True), or let fidelity be None"
         )

@@ -40,8 +40,8 @@ def check_solver(solver: Any, role: str, why: str) -> None:
         raise TypeError(f"Hybrid is no {role}, {why}: use one of its candidates, e.g. LU()")
     instead = f"use qnewton's {_INSTEAD[name]}" if name in _INSTEAD else "use one of qnewton's, e.g. LU()"
     raise TypeError(
-        f"{_said(solver)} is no {role}, {why}: {instead}, or subclass qnewton.AbstractSolver; alone, any lineax solver "
-        "serves"
+        f"{_said(solver)} is no {role}, {why}: {instead}, or subclass qnewton.solvers.AbstractSolver; alone, any "
+        "lineax solver serves"
     )
 
 

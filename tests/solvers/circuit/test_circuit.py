@@ -15,9 +15,9 @@ from numpy.polynomial.chebyshev import chebval
 from qnewton._solvers import Capabilities
 from qnewton._solvers.quantum.circuit import (
     BlockUnitary,
+    CircuitInversion,
     CircuitQSVT,
     Elementary,
-    CircuitInversion,
     Outcome,
     comparison_circuit,
     inversion_circuit,
@@ -155,7 +155,9 @@ def test_shots_find_signs_and_length_and_can_be_repeated():
     exact = np.linalg.solve(matrix, vector)
     assert found.result == lx.RESULTS.successful
     # An amplitude errs by 1 / (2 sqrt(shots)).
-    scale = CircuitInversion.of(matrix, encoding=Ideal(), precision=1e-3, max_queries=10**5).scale * np.linalg.norm(vector)
+    scale = CircuitInversion.of(matrix, encoding=Ideal(), precision=1e-3, max_queries=10**5).scale * np.linalg.norm(
+        vector
+    )
     assert np.linalg.norm(found.value - exact) <= 3 * scale * np.sqrt(5) / (2 * 200)
     np.testing.assert_array_equal(found.value, again.value)
     assert np.any(found.value != other.value)

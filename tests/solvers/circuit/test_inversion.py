@@ -8,14 +8,24 @@ import pytest
 from hypothesis import strategies as st
 from numpy.polynomial.chebyshev import chebval
 
-from qnewton._solvers.quantum.circuit import BlockUnitary, CircuitQSVT, Elementary, CircuitInversion, Outcome, dilate, padded
+from qnewton._solvers.quantum.circuit import (
+    BlockUnitary,
+    CircuitInversion,
+    CircuitQSVT,
+    Elementary,
+    Outcome,
+    dilate,
+    padded,
+)
 from qnewton._solvers.quantum.encoding import Frobenius, Ideal, SquareRoot
 from qnewton._solvers.quantum.outcome import CannotBuildError
 from qnewton.testing import symmetric_with_spectrum
 
 
 def invert(matrix, precision=1e-3, encoding=None, max_queries=10**5, **given):
-    return CircuitInversion.of(matrix, encoding=encoding or Ideal(), precision=precision, max_queries=max_queries, **given)
+    return CircuitInversion.of(
+        matrix, encoding=encoding or Ideal(), precision=precision, max_queries=max_queries, **given
+    )
 
 
 def indefinite(n, kappa, seed=0):

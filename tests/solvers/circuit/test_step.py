@@ -27,7 +27,7 @@ def test_the_step_is_numpys_and_says_what_ran():
             1.0,
             curvature=q.GaussNewton(),
             conditioning=[q.Damp(0.05)],
-            solver=q.Hybrid([solver], estimator=q.Exact()),
+            solver=q.Hybrid([solver], estimator=q.estimators.Exact()),
             adaptation=q.Fixed(),
         )
         params = jnp.zeros(5)

@@ -22,8 +22,8 @@ CASES = {
     "walk, definite": q.EmulatedWalk(1e-2, definite=True),
     "walk, definite and coarse": q.EmulatedWalk(0.6, definite=True),
     "qsvt": q.EmulatedQSVT(1e-3),
-    "qsvt, repeated": q.EmulatedQSVT(1e-1, amplification=q.Repeated()),
-    "qsvt, unknown": q.EmulatedQSVT(1e-3, amplification=q.UnknownAmplitude()),
+    "qsvt, repeated": q.EmulatedQSVT(1e-1, amplification=q.emulation.Repeated()),
+    "qsvt, unknown": q.EmulatedQSVT(1e-3, amplification=q.emulation.UnknownAmplitude()),
     "reflection": q.EmulatedReflection(1e-2),
     "reflection, fine": q.EmulatedReflection(1e-4),
 }
@@ -132,7 +132,7 @@ def test_hybrid_charges_for_the_circuit_that_it_builds():
         q.EmulatedWalk(1e-2, kappa=40.0, norm=3.0),
     ):
         # An estimate of the norm, which circuits raise by 5 %: at the estimate's own numbers too little is charged.
-        hybrid = q.Hybrid([solver], estimator=q.InverseLanczos(), classical=machine)
+        hybrid = q.Hybrid([solver], estimator=q.estimators.InverseLanczos(), classical=machine)
 
         @eqx.filter_jit
         def solve(matrix, vector, hybrid=hybrid):

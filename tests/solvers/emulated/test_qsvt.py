@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from qnewton._core.operators import DenseRoot, Shifted
 from qnewton._core.records import Encoding
-from qnewton.qsp import InversePolynomial, inverse_degree
 from qnewton._solvers import EmulatedQSVT
 from qnewton._solvers.quantum.emulated import FromSuccess, KnownAmplitude, LineFit, Outcome, Repeated, UnknownAmplitude
 from qnewton._solvers.quantum.encoding import Frobenius, SquareRoot
 from qnewton._solvers.quantum.precision import ErrorConvention, convert
 from qnewton._solvers.quantum.queries import sunderhauf2025
 from qnewton._solvers.quantum.queries.qsvt import optimal_polynomial
+from qnewton.qsp import InversePolynomial, inverse_degree
 from qnewton.testing import DenseBlock, symmetric_with_spectrum
 
 

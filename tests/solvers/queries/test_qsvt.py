@@ -10,7 +10,12 @@ from scipy.stats import binom
 
 from qnewton._core.records import Encoding
 from qnewton._solvers.quantum.queries import sunderhauf2025
-from qnewton._solvers.quantum.queries.qsvt import PolynomialCount, optimal_polynomial, truncated_inverse, truncated_polynomial
+from qnewton._solvers.quantum.queries.qsvt import (
+    PolynomialCount,
+    optimal_polynomial,
+    truncated_inverse,
+    truncated_polynomial,
+)
 
 # kappa, eps | optimal: degree, error, max / kappa | truncated: b, D, degree, error, max / kappa; the notes' section 4.
 TABLE = [

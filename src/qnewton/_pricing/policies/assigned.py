@@ -8,7 +8,7 @@ from .base import AbstractPolicy, Choice, Offers, Turn, fastest_of, nobody_passe
 
 
 class Assigned(AbstractPolicy):
-    """The candidate that `qnewton.assign` put into the state between two steps, else the fastest.
+    """The candidate that `qnewton.scheduling.assign` put into the state between two steps, else the fastest.
 
     A makespan is a matter of all blocks of a step and of the machines that work at once, which no block's own turn can
     decide. The host schedules the blocks from their last predictions (`scheduling.makespan`) and leaves each one's

@@ -22,7 +22,7 @@ class QLSA(AbstractDelegate, AbstractQuantumSolver):
     a real machine's error is in it. Records and reports say so.
 
     Attributes:
-        queries: the query count, e.g. `jennings2023v1`; `qnewton.QUERY_MODELS` has them all.
+        queries: the query count, e.g. `jennings2023v1`; `qnewton.queries.QUERY_MODELS` has them all.
         precision: epsilon, relative 2-norm error of the step that is asked for, in (0, 1). Where the read-out is free
             all of it is the solver's, an error of its normalised state; else the assumption set shares it out.
         stand_in: the classical solver that produces the numbers.
@@ -48,7 +48,7 @@ class QLSA(AbstractDelegate, AbstractQuantumSolver):
         if not isinstance(self.queries, QueryModel):
             raise TypeError(
                 f"queries is {self.queries!r}: give a QueryModel, which also says where its formula comes from, e.g. "
-                "one of qnewton.QUERY_MODELS"
+                "one of qnewton.queries.QUERY_MODELS"
             )
         norm = self.solution_norm
         if norm is not None and not 1 <= norm < float("inf"):

@@ -65,7 +65,7 @@ def calibrate(arguments: Sequence[str]) -> int:
 
 
 def _calibrate(command: CalibrateCommand) -> int:
-    from ... import solvers as candidates
+    from ... import _solvers as candidates
     from ..._hardware import calibration_environment, load_calibration, store_calibration
     from ..._scheduling import calibrate as measure
 

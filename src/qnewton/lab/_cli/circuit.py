@@ -9,7 +9,7 @@ import numpy as np
 import tyro
 
 if TYPE_CHECKING:
-    from ..._solvers.quantum.circuit import AbstractLevel, GateSequence, CircuitInversion
+    from ..._solvers.quantum.circuit import AbstractLevel, CircuitInversion, GateSequence
 
 SCHEMA_VERSION = 1
 """Of what --json prints; docs/run-files.md describes it."""

@@ -73,7 +73,7 @@ class Progress:
             self._console.print(
                 f"step {step.step}: pruned too far: the step solves the system before pruning with a relative "
                 f"residual of {worst:.2g}, and no step at all has 1, so it means nothing; raise --keep, or compare "
-                "the presets of qnewton.preset (said once)",
+                "the presets of qnewton.conditioning.preset (said once)",
                 markup=False,
                 soft_wrap=True,
             )

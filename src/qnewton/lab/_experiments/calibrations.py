@@ -19,9 +19,9 @@ from ..._hardware import (
     store_calibration,
 )
 from ..._pricing.price import classical_workload
-from .._runfile import Calibration, KernelRecord, KernelSample, StageSeconds
 from ..._scheduling import calibrate
 from ..._solvers import AbstractSolver
+from .._runfile import Calibration, KernelRecord, KernelSample, StageSeconds
 from . import build
 from .estimates import stacked_estimate
 from .provenance import machine

@@ -18,6 +18,8 @@ from ..._optim.state import StepInfo
 from ..._pricing.fastest import fastest
 from ..._pricing.gate_times import at_gate_time, break_even_gate_time
 from ..._pricing.offers import Offers
+from ..._scheduling import Hybrid, Plan
+from ..._solvers.quantum.outcome import Outcome
 from .._runfile import (
     GateTime,
     NumberKinds,
@@ -29,8 +31,6 @@ from .._runfile import (
     TimedSolve,
     VerdictName,
 )
-from ..._scheduling import Hybrid, Plan
-from ..._solvers.quantum.outcome import Outcome
 from .estimates import access_record
 from .stages import StageSeconds
 from .workers import Workers, decisions, solve_seconds

@@ -18,9 +18,9 @@ from msgspec import structs
 from ..._conditioning import Damp
 from ..._hardware import ClassicalMachine
 from ..._optim.newton import newton
-from .._runfile import NOISE_VERSION, GridHead, NoiseCell, NoiseFile, plain
 from ..._scheduling import Hybrid
 from ..._solvers import Cholesky
+from .._runfile import NOISE_VERSION, GridHead, NoiseCell, NoiseFile, plain
 from .build import PARTITIONS, make_quantum, residual_tolerance
 from .grid import Grid
 from .options import SchedulingOptions

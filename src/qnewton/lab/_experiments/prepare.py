@@ -12,8 +12,8 @@ from ..._core.memory import check_block_fits
 from ..._curvature import Block
 from ..._optim.assign import assign
 from ..._optim.newton import newton
-from .._runfile import Calibration, StageSeconds
 from ..._scheduling import Hybrid
+from .._runfile import Calibration, StageSeconds
 from . import build
 from .calibrations import Snapshot, frozen_snapshot, snapshot
 from .complete_ledger import CompleteLedger

@@ -16,8 +16,8 @@ from ..._pricing.assumptions import AbstractAssumptions
 from ..._pricing.fastest import fastest
 from ..._pricing.offers import Offers
 from ..._pricing.price import classical_workload, price
-from .._runfile import SystemLine
 from ..._scheduling import Hybrid
+from .._runfile import SystemLine
 from . import build, checks
 from .estimates import seconds_of, stacked_estimate
 from .options import PolicyOptions, SchedulingOptions

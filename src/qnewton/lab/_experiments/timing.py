@@ -20,9 +20,9 @@ from ..._core.records import System
 from ..._curvature import AbstractCurvature, Batch, Block, Objective, Point
 from ..._hardware import gemm_probe, interleaved_seconds
 from ..._optim.stages import BlockInfo
-from .._runfile import TimedSolve
 from ..._scheduling import Hybrid
 from ..._solvers import AbstractSolver
+from .._runfile import TimedSolve
 
 
 class SolveTimer:

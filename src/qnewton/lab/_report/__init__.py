@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..._core.extras import require_extra
 from .._runfile import read_run
 from .breakeven_figure import write_maps, write_tornado
 from .comparison import comparison_notes, comparison_sections, comparison_tables, write_comparison
@@ -14,8 +13,6 @@ from .noise_figure import write_noise_figure
 from .reproduce_page import write_reproduction
 from .spectrum_figure import write_spectrum_figure
 from .tradeoff_figure import write_tradeoff_figure
-
-require_extra("lab", "qnewton.lab._report")
 
 __all__ = [
     "Candidate",

@@ -8,7 +8,7 @@ from .._runfile import STAGES, Run
 from . import clocks, derive, gate_times
 from .axes import BINNED, MOST_POINTS
 from .markup import Column, figure, figures, folded, paragraph, section, table
-from .sweep import SweepRow, Sweep, sweeps
+from .sweep import Sweep, SweepRow, sweeps
 from .units import count, percent, seconds, short_seconds
 
 

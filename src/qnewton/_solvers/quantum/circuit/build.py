@@ -104,7 +104,9 @@ class GateSequence:
         return [(operations, times[key]) for key, operations in {id(o): o for _, o in self.stretches}.items()]
 
 
-def inversion_circuit(inversion: CircuitInversion, vector: Float[np.ndarray, " n"], level: AbstractLevel) -> GateSequence:
+def inversion_circuit(
+    inversion: CircuitInversion, vector: Float[np.ndarray, " n"], level: AbstractLevel
+) -> GateSequence:
     """The circuit that leaves `P(A / alpha) b / scale` where both ancillas are 0.
 
     Singular value transformation (arXiv 1806.01838, Theorem 17): `U` and its inverse take turns between rotations about

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...._core.arrays import floating, quiet
 from ...._core.records import QuantumWorkload
-from .model import Evidence, Matrices, CountInputs, QueryModel, Unit
+from .model import CountInputs, Evidence, Matrices, QueryModel, Unit
 from .search import argmin
 
 # Walk errors between which the optimum is sought; the error of a walk of no steps is sqrt(2).

@@ -2,7 +2,7 @@
 
 from ...._core.records import QuantumWorkload
 from ..precision import ErrorConvention
-from .model import Evidence, CountInputs, QueryModel
+from .model import CountInputs, Evidence, QueryModel
 
 
 def _equation_19(problem: CountInputs) -> QuantumWorkload:

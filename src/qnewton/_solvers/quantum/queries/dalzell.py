@@ -12,7 +12,7 @@ from typing import Any
 from ...._core.arrays import ceil
 from ...._core.records import QuantumWorkload
 from ..precision import ErrorConvention
-from .model import Evidence, CountInputs, QueryModel
+from .model import CountInputs, Evidence, QueryModel
 
 _MU = 0.25
 # Where ln(2 / eta) ((1 + eta) / (1 - eta))^2 is least: 4 eta ln(2 / eta) = 1 - eta^2.

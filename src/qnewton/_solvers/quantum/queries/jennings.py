@@ -7,7 +7,7 @@ import math
 
 from ...._core.arrays import ceil
 from ...._core.records import QuantumWorkload
-from .model import Evidence, Matrices, CountInputs, QueryModel
+from .model import CountInputs, Evidence, Matrices, QueryModel
 
 
 def _theorem_1(problem: CountInputs) -> QuantumWorkload:

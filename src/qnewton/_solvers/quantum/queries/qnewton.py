@@ -1,7 +1,7 @@
 """The complexity that the Q-Newton paper states of its solver, arXiv 2405.00252."""
 
 from ...._core.records import QuantumWorkload
-from .model import Evidence, Matrices, CountInputs, QueryModel, Unit
+from .model import CountInputs, Evidence, Matrices, QueryModel, Unit
 
 
 def _abstract(problem: CountInputs) -> QuantumWorkload:

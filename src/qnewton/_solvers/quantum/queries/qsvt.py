@@ -14,7 +14,7 @@ from ...._core.arrays import ceil, floating, quiet
 from ...._core.records import QuantumWorkload
 from ..precision import ErrorConvention
 from .amplification import amplify_known, amplify_unknown, postselect
-from .model import Evidence, CountInputs, QueryModel
+from .model import CountInputs, Evidence, QueryModel
 from .search import argmin
 
 # The maximum is flat where it lies: a place to 5e-4 gives its height to 1e-7.

@@ -11,7 +11,7 @@ from ...._core.arrays import ceil, floating, quiet
 from ...._core.conditions import Condition
 from ...._core.records import QuantumWorkload
 from .amplification import amplify_unknown
-from .model import Evidence, Matrices, CountInputs, QueryModel, Unit
+from .model import CountInputs, Evidence, Matrices, QueryModel, Unit
 
 KNOWN_FROM = (
     "the author's own code, one source; one of its versions halves the amplification. Preparations of the right-hand "

@@ -12,8 +12,8 @@ import scipy.linalg  # noqa: F401  # threadpoolctl sees only libraries that are 
 import threadpoolctl
 
 from ...._hardware import calibration_environment, store_calibration
-from ..._runfile import COMPARE_VERSION, CompareCell, GridHead, StepLine, SystemLine, read_run
 from ...._scheduling import calibrate
+from ..._runfile import COMPARE_VERSION, CompareCell, GridHead, StepLine, SystemLine, read_run
 from .. import build, checks
 from ..grid import Grid
 from ..held import Held

@@ -16,9 +16,9 @@ import threadpoolctl
 
 from ...._core.memory import check_block_fits
 from ...._hardware import calibration_environment, check_environment, store_calibration
-from ..._runfile import REPRODUCTION_VERSION, Failure, FigureFile, NewtonStep, RunDirectory
 from ...._scheduling import calibrate
 from ...._solvers import CG, LU, Cholesky
+from ..._runfile import REPRODUCTION_VERSION, Failure, FigureFile, NewtonStep, RunDirectory
 from .. import build, checks
 from ..held import Held
 from ..options import TaskOptions
@@ -146,7 +146,9 @@ def _calibrate(found: Finished, directory: ReproductionDirectory, progress: Repr
     progress.done(1, total, "calibration", f"{time.perf_counter() - began:.0f} s")
 
 
-def _measure(measurement: Measurement, number: int, total: int, found: Finished, progress: ReproductionProgress) -> None:
+def _measure(
+    measurement: Measurement, number: int, total: int, found: Finished, progress: ReproductionProgress
+) -> None:
     directory = found.directory
     if directory.grid.done(measurement.file, NewtonStep) is not None:
         progress.done(number, total, measurement.name, "done before")

@@ -18,8 +18,8 @@ from ...._pricing.fastest import fastest
 from ...._pricing.gate_times import at_gate_time, break_even_gate_time
 from ...._pricing.problem import MatrixNumbers
 from ...._pricing.solver import CountedSolver
-from ..._runfile import StepLine, SystemLine
 from ...._solvers.quantum.queries import jennings2023v1
+from ..._runfile import StepLine, SystemLine
 from ..saved import SavedRun
 from .options import Reproduction
 
