@@ -13,7 +13,7 @@ which reaches 0.967 test accuracy in about 20 s; the options below are the first
 import sys
 from pathlib import Path
 
-from qnewton.lab._cli import main
+from qnewton.__main__ import main
 
 DEFAULTS = {"--solvers": "qlsa", "--fidelity": "emulated", "--shots": "1000000", "--steps": "5", "--batch-size": "500"}
 

@@ -121,7 +121,6 @@ MOVED = {
     "AbstractQuantumSolver": "solvers",
     "AbstractSolver": "solvers",
     "BlockUnitary": "solvers",
-    "Capabilities": "solvers",
     "ClassicalWorkload": "solvers",
     "Elementary": "solvers",
     "Encoding": "solvers",

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._core.operators import AbstractCurvatureOperator as AbstractCurvatureOperator
+    from ._core.operators import Path as Path
     from ._core.records import System as System
     from ._curvature import AbstractCurvature as AbstractCurvature
     from ._curvature import Block as Block
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from ._curvature import per_layer as per_layer
     from ._curvature import per_tensor as per_tensor
     from ._curvature import whole as whole
+    from ._curvature.objective import Batch as Batch
+    from ._curvature.partition import Partition as Partition
+    from ._curvature.point import Point as Point
 else:
     from ._core.on_demand import on_demand
 

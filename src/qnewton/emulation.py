@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from ._solvers.quantum.emulated import Shots as Shots
     from ._solvers.quantum.emulated import Tomography as Tomography
     from ._solvers.quantum.emulated import UnknownAmplitude as UnknownAmplitude
+    from ._solvers.quantum.emulated.amplification import AbstractAmplification as AbstractAmplification
+    from ._solvers.quantum.emulated.length import AbstractLength as AbstractLength
+    from ._solvers.quantum.emulated.measurement import AbstractMeasurement as AbstractMeasurement
     from ._solvers.quantum.outcome import Outcome as Outcome
 else:
     from ._core.on_demand import on_demand

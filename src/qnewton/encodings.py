@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._core.gates import GateCost as GateCost
     from ._solvers.quantum.encoding import FABLE as FABLE
     from ._solvers.quantum.encoding import AbstractEncoding as AbstractEncoding
     from ._solvers.quantum.encoding import AbstractPreparation as AbstractPreparation

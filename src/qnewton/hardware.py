@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ._hardware import store_calibration as store_calibration
     from ._hardware import t_gates_per_rotation as t_gates_per_rotation
     from ._hardware import unformed_kernel as unformed_kernel
+    from ._hardware.codes import ErrorCorrectionCode as ErrorCorrectionCode
     from ._scheduling import calibrate as calibrate
 else:
     from ._core.on_demand import on_demand

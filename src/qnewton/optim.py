@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ._optim.step_rules import AbstractStepRule as AbstractStepRule
     from ._optim.step_rules import KLClip as KLClip
     from ._optim.step_rules import QuadraticModel as QuadraticModel
+    from ._optim.step_rules import Situation as Situation
+    from ._optim.step_rules import StepOutcome as StepOutcome
     from ._optim.trust_region import TrustRegion as TrustRegion
 else:
     from ._core.on_demand import on_demand

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._core.status import Refusal as Refusal
+    from ._core.status import Verdict as Verdict
     from ._optim.assign import assign as assign
     from ._pricing.offers import Offers as Offers
     from ._pricing.policies import AbstractPolicy as AbstractPolicy
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from ._pricing.policies import Hysteresis as Hysteresis
     from ._pricing.policies import KappaThreshold as KappaThreshold
     from ._pricing.policies import Turn as Turn
+    from ._scheduling import Executed as Executed
     from ._scheduling import Hybrid as Hybrid
     from ._scheduling import Machine as Machine
     from ._scheduling import Plan as Plan

@@ -106,5 +106,8 @@ def test_a_renamed_argument_warns_where_it_is_written(owner: str, old: str, new:
         by_new_name = make(**{new: value})
     if not callable(getattr(by_new_name, "update", None)):
         assert by_old_name == by_new_name
+        with pytest.warns(DeprecationWarning, match=rf"{owner}\.{old} is called {new} now") as caught:
+            assert getattr(by_new_name, old) == value
+        assert caught[0].filename == __file__
     with pytest.raises(TypeError, match=f"{old}= is the old name of {new}=: give only the latter"):
         make(**{old: value, new: value})

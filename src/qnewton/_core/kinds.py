@@ -1,6 +1,6 @@
 """Refuse arguments of the wrong kind, each with one sentence that says what to write instead."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 
@@ -38,7 +38,7 @@ def check_kinds(values: Any, kind: type, name: str, example: str) -> None:
     """
     if isinstance(values, kind):
         raise TypeError(f"{name} is one {type(values).__name__}: give a sequence, ({type(values).__name__}(...),)")
-    if isinstance(values, str) or not isinstance(values, Sequence):
+    if isinstance(values, str) or not isinstance(values, Iterable) or isinstance(values, Iterator):
         raise TypeError(f"{name} is {said(values)}: give a sequence, e.g. ({example},)")
     for value in values:
         check_kind(value, kind, f"a member of {name}", example)

@@ -47,7 +47,7 @@ def on_demand(
         return found
 
     def names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *homes})
+        return sorted(homes)
 
     return load, names, sorted(homes)
 

@@ -28,7 +28,7 @@ class Kind(enum.StrEnum):
     EXACT = "exact"
     """Computed from the whole spectrum; only rounding stands between it and the truth."""
     CERTIFIED = "certified"
-    """An upper bound, rigorous for the matrix as stored: rounding is allowed for (`estimation.base.rounding`)."""
+    """An upper bound, rigorous for the matrix as stored: rounding is allowed for (`_estimation.base.rounding`)."""
     BOUND = "bound"
     """An upper bound in exact arithmetic; rounding is not allowed for."""
     PROBABILISTIC = "probabilistic"

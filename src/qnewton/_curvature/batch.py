@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 Batch = tuple[PyTree[Array], PyTree[Array]]
+"""Inputs and targets, the leading axis of whose arrays counts the examples."""
 
 
 class Shared(eqx.Module):

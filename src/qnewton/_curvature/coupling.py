@@ -33,7 +33,7 @@ _CARRY_ROUNDS = 4
 def traced(function: Callable[..., PyTree], *arguments: PyTree) -> tuple[jex.ClosedJaxpr, PyTree]:
     """The jaxpr of a function, without what does not reach its results, and the shapes of these.
 
-    It is to be looked at, and not run: what picks by position is written otherwise (`curvature.own_rows`).
+    It is to be looked at, and not run: what picks by position is written otherwise (`_curvature.own_rows`).
     """
     closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
     jaxpr, _ = dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars), instantiate=True)

@@ -1,7 +1,7 @@
 """What the primitives of jax do with the axis of the examples.
 
 A rule takes an equation, the states of its operands and the number of examples, and returns the states of its results.
-A primitive without a rule is not understood: then nothing is proven, and numbers decide (`curvature.agreement`).
+A primitive without a rule is not understood: then nothing is proven, and numbers decide (`_curvature.agreement`).
 """
 
 from collections.abc import Callable, Sequence

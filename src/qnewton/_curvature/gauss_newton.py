@@ -29,7 +29,7 @@ class GaussNewton(AbstractCurvature):
         chunk_bytes: memory for the products of the examples that are handled together, and for what an operator keeps
             of the layers.
         structure: form and apply the block from the inputs and the output curvature of its layers where all parameters
-            of the block are recognised as used linearly (`curvature.structure`); otherwise, and with False, from
+            of the block are recognised as used linearly (`_curvature.structure`); otherwise, and with False, from
             Jacobians.
     """
 

@@ -13,15 +13,15 @@ class Hessian(AbstractCurvature):
     """Exact Hessian block of the objective, indefinite in general.
 
     Where the model is affine in the block (one layer with the others held fixed), the block follows from the layer's
-    inputs and the Hessian in its outputs (`curvature.kronecker`), one small Hessian per example. Otherwise the gradient
-    is linearised once and the Hessian-vector product is mapped over the unit vectors (Pearlmutter 1994), `chunk` of
-    them at a time, so that the memory for tangents stays bounded.
+    inputs and the Hessian in its outputs (`_curvature.kronecker`), one small Hessian per example. Otherwise the
+    gradient is linearised once and the Hessian-vector product is mapped over the unit vectors (Pearlmutter 1994),
+    `chunk` of them at a time, so that the memory for tangents stays bounded.
 
     Attributes:
         chunk: unit vectors pushed through the network together.
         chunk_bytes: memory for the products of the examples that are handled together, and for what an operator keeps
             of the layers.
-        structure: look for layers (`curvature.structure`); with False every block takes Hessian-vector products.
+        structure: look for layers (`_curvature.structure`); with False every block takes Hessian-vector products.
     """
 
     chunk: int = eqx.field(static=True, default=64)

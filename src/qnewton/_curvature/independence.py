@@ -325,7 +325,7 @@ def independence(objective: Objective, params: PyTree, batch: Batch, key: Key[Ar
         ValueError: for a batch or labels that cannot be right, and if the leading axis of the outputs does not count
             the examples.
     """
-    check_objective(objective, "the curvature of a block")
+    check_objective(objective, "independence, and whatever asks for it,")
     check_batch(batch)
     inputs, targets = batch
     model, outputs = traced(lambda p, x: objective.outputs(p, x, key), params, inputs)

@@ -11,7 +11,7 @@ class Certified(AbstractEstimator):
 
     The three norms bound the largest eigenvalue of a positive semidefinite matrix from above; the floor is what
     damping added to a block that is semidefinite by construction. Both ends give way to an allowance for rounding
-    (`estimation.base.rounding`), so the bound holds for the matrix as stored. Of a system that was not formed only the
+    (`_estimation.base.rounding`), so the bound holds for the matrix as stored. Of a system that was not formed only the
     trace is at hand, which is several times looser where many eigenvalues count.
     """
 

@@ -15,7 +15,7 @@ _SPHERE = 0.824
 """`P(|b_1| <= t) <= 0.824 sqrt(n) t` for b uniform on the unit sphere of n dimensions (see `failure_probability`)."""
 
 _NEARBY = 16
-"""Units of rounding of the largest Ritz value within which a Lanczos iteration that is cut (`core.ritz`) is exact."""
+"""Units of rounding of the largest Ritz value within which a Lanczos iteration that is cut (`_core.ritz`) is exact."""
 
 
 def failure_probability(n: int, steps: int, shortfall: float) -> float:

@@ -95,7 +95,7 @@ class LevenbergMarquardt(AbstractAdaptation):
             less of which beside the largest entry a factorisation may break down (Higham 2002, theorem 10.7).
         largest: upper limit of the scale, above what a start needs whose residuals are 1e9 times what the parameters
             can move, or one far out in the tails of a loss, where there is next to no curvature.
-        per_block: each block follows its own ratio: its share of the decrease (`optim.trial.try_blocks`) over what its
+        per_block: each block follows its own ratio: its share of the decrease (`_optim.trial.try_blocks`) over what its
             own model predicted. Whether the step is taken is still decided for the whole.
     """
 

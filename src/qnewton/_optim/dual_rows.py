@@ -154,7 +154,7 @@ def _output_root(
     if examples.width == 1:
         root = jnp.maximum(root, jnp.sqrt(jnp.finfo(root.dtype).tiny).astype(root.dtype))
         return scale, root, slope / root[:, :, 0]
-    # One by one for the reason that `curvature.roots.factors` gives.
+    # One by one for the reason that `_curvature.roots.factors` gives.
     solve = partial(jax.lax.linalg.triangular_solve, left_side=True, lower=True)
     return scale, root, jax.lax.map(lambda pair: solve(pair[0], pair[1][:, None])[:, 0], (root, slope))
 

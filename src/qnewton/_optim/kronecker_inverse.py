@@ -80,7 +80,7 @@ def split(a: Float[Array, "i i"], g: Float[Array, "a a"]) -> Float[Array, ""]:
 def _inverses(matrices: Sequence[Float[Array, "i i"]], shifts: Sequence[Float[Array, ""]]) -> list[Float[Array, "i i"]]:
     """Inverses of the shifted matrices; NaN where one is not positive definite."""
     # Matrices of one size go through one loop: half as much to compile for a network of similar layers. Not as one
-    # batch, see `curvature.roots.factors`.
+    # batch, see `_curvature.roots.factors`.
     sizes = [matrix.shape[0] for matrix in matrices]
     found: dict[int, Array] = {}
     for size in sorted(set(sizes)):

@@ -132,7 +132,7 @@ def _swept(blocks: Float[Array, "units d d"]) -> Float[Array, "units d d"]:
 
     For thousands of small blocks this takes a quarter of the time of LAPACK's factorisations one by one (64 against
     221 ms of CPU time for 2,400 of 32 rows, with the same error), which may not be batched either
-    (`curvature.roots.factors`).
+    (`_curvature.roots.factors`).
     """
     size = blocks.shape[1]
     if size == 1:

@@ -68,7 +68,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
     the solution's `stats["plan"]` is its `Plan`. The choice is traced: one branch of a `lax.switch` runs, and nothing
     recompiles when the choice changes. Do not `vmap` it: a batched switch runs every branch.
 
-    A curvature block (`core.operators.AbstractCurvatureOperator`, alone or `Shifted`) stays unformed if a candidate is
+    A curvature block (`_core.operators.AbstractCurvatureOperator`, alone or `Shifted`) stays unformed if a candidate is
     `matrix_free` and the estimator does without the matrix: the chosen branch alone forms it, and only if its candidate
     needs it, for which that candidate was charged. Candidates then set up in `compute`, as often as that is called. One
     that needs a structure which the operator does not have is infeasible (`Plan.refusal`). Everything else, `QLSA`'s
@@ -78,7 +78,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
     linear-solve option `eigenvalue_floor` (scalar) states a proven lower bound on the smallest eigenvalue; `estimate`
     (a `SystemEstimate`) is taken for the system's, and the estimator not asked; `turn` (a `Turn`) is the system's place
     in a training, by default a first solve that is all there is; `verify` (default True) has the chosen candidate
-    compare its residual with what it claims (`solvers.verified`), which takes one product.
+    compare its residual with what it claims (`_solvers.verified`), which takes one product.
 
     Attributes:
         solvers: the candidates; ties go to the first.

@@ -82,7 +82,7 @@ def make_plan(
 
     Args:
         estimate: the system's numbers.
-        offers: what `pricing.price` made of them, `[sets, candidates]`.
+        offers: what `_pricing.price` made of them, `[sets, candidates]`.
         policy: how predictions become a choice.
         turn: the system's place in the training.
         second: another estimator's numbers, to be kept beside.

@@ -20,8 +20,9 @@ else:
 class AbstractSolver(lx.AbstractLinearSolver):
     """A `lineax.AbstractLinearSolver` that a scheduler can weigh.
 
-    Its result is `RESULTS.successful` only where the true residual is what it claims (`solvers.verified`); the
-    linear-solve option `verify=False` leaves that, and the product it takes, to the caller.
+    Its result is `RESULTS.successful` only where the true residual is what it claims (`_solvers.verified`); the
+    linear-solve option `verify=False` leaves that, and the product it takes, to the caller, who then also scales the
+    right-hand side: its largest entry is to be near 1.
 
     Attributes:
         capabilities: what the solver is and what it needs; a class attribute, or a property where it depends on fields.

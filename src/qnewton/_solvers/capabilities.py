@@ -59,4 +59,5 @@ def capabilities_of(solver: lx.AbstractLinearSolver) -> Capabilities:
         solver: of ours, of lineax, or a third party's, which counts as a direct solver for any matrix where it says
             nothing of itself.
     """
-    return getattr(solver, "capabilities", _OF_LINEAX.get(type(solver), Capabilities()))
+    known = (found for kind in type(solver).__mro__ if (found := _OF_LINEAX.get(kind)) is not None)
+    return getattr(solver, "capabilities", None) or next(known, Capabilities())

@@ -36,7 +36,7 @@ class Cholesky(AbstractSolver):
     """Cholesky factorisation, for positive definite matrices, real or Hermitian; half the operations of LU.
 
     A matrix that is not positive definite gives NaN and `RESULTS.singular`. So does, with a value, one that is
-    numerically singular, or whose triangles differ, of which only the upper one is factored (see `solvers.verified`);
+    numerically singular, or whose triangles differ, of which only the upper one is factored (see `_solvers.verified`);
     `stats["residual"]` is the relative residual.
 
     Of a curvature block that was not formed only the upper triangle is, in `compute`; triangle and factor are gone when

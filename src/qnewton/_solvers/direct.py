@@ -30,7 +30,7 @@ class LU(AbstractSolver):
     """LU factorisation with partial pivoting, for any nonsingular matrix; Q-Newton's classical solver.
 
     Real or complex. A numerically singular matrix, or one that is not finite, is `RESULTS.singular` (see
-    `solvers.verified`); `stats["residual"]` is the relative residual.
+    `_solvers.verified`); `stats["residual"]` is the relative residual.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities()

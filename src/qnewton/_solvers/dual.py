@@ -47,15 +47,15 @@ class Dual(AbstractSolver):
     """Solves `(R^T R + s I) x = b` in the rows of `R`: `x = (b - R^T (R R^T + s I)^-1 R b) / s` (Woodbury 1950).
 
     Exact, and fast where `R` has fewer rows (examples times outputs) than columns. It takes a
-    `core.operators.Shifted` whose base offers a `root()`, and needs no tag: such a sum is positive definite by
+    `_core.operators.Shifted` whose base offers a `root()`, and needs no tag: such a sum is positive definite by
     construction, for a positive shift. A shift that is not positive is `RESULTS.breakdown`, a factorisation that fails
     `RESULTS.singular`; both give NaN. The difference above cancels for small shifts, and one step of refinement mends
     that: in single precision at kappa 1e6 the error was 1e-7 for a random right-hand side (a Cholesky factorisation of
     the formed block: 4e-2) and 1e-3 to 4e-2, 3 to 4 times less than without, for one in the span of the rows, where
     the rounding of the right-hand side alone does as much. A second step changed nothing in the error, but each lowers
     the residual by about `eps kappa` for a right-hand side in the span of the rows: where that is what misses the claim
-    of `solvers.verified`, more steps are taken, as long as each takes a quarter of it away. A system that keeps missing
-    it is `RESULTS.singular`; `stats["residual"]` is the relative residual.
+    of `_solvers.verified`, more steps are taken, as long as each takes a quarter of it away. A system that keeps
+    missing it is `RESULTS.singular`; `stats["residual"]` is the relative residual.
 
     Attributes:
         refinements: steps of iterative refinement that are always taken, each with one more product with `R^T R`.

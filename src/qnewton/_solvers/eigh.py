@@ -121,7 +121,7 @@ class Eigh(AbstractEigh):
     """The solution of least norm, by the pseudo-inverse of a symmetric or Hermitian matrix.
 
     A right-hand side with a part along the eigenvectors that are dropped has no solution: the value leaves that part
-    out, and the result is `RESULTS.singular` (see `solvers.verified`), unless that is what `least_squares` asks for.
+    out, and the result is `RESULTS.singular` (see `_solvers.verified`), unless that is what `least_squares` asks for.
 
     Attributes:
         cutoff: eigenvalues with `|lambda| <= cutoff max |lambda|` are dropped; None: rows times the rounding unit.

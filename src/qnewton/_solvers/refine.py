@@ -45,7 +45,7 @@ class Refine(AbstractSolver):
     Each round takes one product with the operator in its own float type, and one solve, whose relative error xi it
     leaves of the error before: `xi^k` after k rounds. So a quantum solver that is read out coarsely, for `1 / xi^2`
     copies, serves for any precision that the residual resolves. It ends where `||r|| <= tolerance ||b||`; at what
-    rounding allows, which is a success where an exact solver claims no more (`solvers.verified`), else
+    rounding allows, which is a success where an exact solver claims no more (`_solvers.verified`), else
     `RESULTS.stagnation`; where a round does not make the residual less, with `RESULTS.stagnation` and the best value so
     far; or after `rounds`, with `RESULTS.max_steps_reached`. The inner solver's own verdict on its bounds
     (`RESULTS.conlim`) does not count, since the residual is what is judged here; a value that is not finite does.

@@ -128,7 +128,7 @@ def judge(
     Args:
         residual: `b - A x`.
         x: the solution.
-        b: the right-hand side, zero or with its largest entry near 1 (`core.powers_of_two.normalised`).
+        b: the right-hand side, zero or with its largest entry near 1 (`_core.powers_of_two.normalised`).
         size: `||A||_1`.
     """
     eps, lost = jnp.finfo(x.dtype).eps, lost_below(x)

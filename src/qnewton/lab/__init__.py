@@ -1,5 +1,16 @@
 """The lab around the library, brought by the extra `lab`: tasks, trainings with their files, reports, command line."""
 
+from typing import TYPE_CHECKING
+
 from .._core.extras import require_extra
 
 require_extra("lab", "qnewton.lab, the command line included,")
+
+if TYPE_CHECKING:
+    from ._runfile import Run as Run
+    from ._runfile import RunFileError as RunFileError
+    from ._runfile import read_run as read_run
+else:
+    from .._core.on_demand import on_demand
+
+    __getattr__, __dir__, __all__ = on_demand(__name__)

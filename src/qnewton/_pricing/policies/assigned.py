@@ -11,7 +11,7 @@ class Assigned(AbstractPolicy):
     """The candidate that `qnewton.scheduling.assign` put into the state between two steps, else the fastest.
 
     A makespan is a matter of all blocks of a step and of the machines that work at once, which no block's own turn can
-    decide. The host schedules the blocks from their last predictions (`scheduling.makespan`) and leaves each one's
+    decide. The host schedules the blocks from their last predictions (`_scheduling.makespan`) and leaves each one's
     candidate in the state; a block without one, or whose candidate can no longer take it, goes to the fastest. Between
     two assignments a block stays with what it had.
     """

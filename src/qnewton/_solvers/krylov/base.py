@@ -96,7 +96,7 @@ class AbstractKrylov(AbstractSolver):
     claimed, the iteration starts anew from there as long as that helps; where it does not, the result is
     `RESULTS.stagnation`, since a residual of about `eps ||A|| ||x||` is all that rounding `x` allows: take a larger
     `rtol`, more damping or float64. An `rtol` below the rounding unit asks for what an exact solver claims, and is
-    judged like one (`solvers.verified`). A caller that passes the linear-solve option `verify=False` gets the
+    judged like one (`_solvers.verified`). A caller that passes the linear-solve option `verify=False` gets the
     recursion's word, and scales the right-hand side himself: squares of its entries are taken.
 
     It takes the linear-solve options `y0`, a first guess in the structure of the solution, and `preconditioner`, a

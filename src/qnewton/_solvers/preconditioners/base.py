@@ -44,7 +44,7 @@ class AbstractPreconditioner(eqx.Module):
         """Whatever can be computed once for an operator.
 
         Args:
-            operator: real, symmetric; usually `core.operators.Shifted`.
+            operator: real, symmetric; usually `_core.operators.Shifted`.
 
         Raises:
             ValueError: if the operator lacks what this preconditioner is built from.

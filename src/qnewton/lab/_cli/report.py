@@ -16,7 +16,7 @@ class ReportCommand:
 
 
 def report(arguments: Sequence[str]) -> int:
-    """Parse, write `report.html` and say where it is."""
+    """Parse, write `lab._report.html` and say where it is."""
     from .._report import write_report
 
     command = tyro.cli(ReportCommand, prog="qnewton report", args=arguments)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from .._runfile import GridHead, Record, RunDirectory, RunFileError, check_version, decode, encode
+from .._runfile import GridHead, Record, RunDirectory, RunFileError, decode, decode_version, encode
 
 H = TypeVar("H", bound=GridHead)
 R = TypeVar("R", bound=Record)
@@ -60,9 +60,7 @@ class Grid(RunDirectory, Generic[H]):
         """
         if not (path / file).is_file():
             raise RunFileError(f"{path} holds no {file}: it is not the directory of such a command")
-        head = decode((path / file).read_bytes(), kind, str(path / file))
-        check_version(head.schema_version, version, str(path / file))
-        return cls(path, head)
+        return cls(path, decode_version((path / file).read_bytes(), kind, version, str(path / file)))
 
     def done(self, name: str, kind: type[R], **settings: Any) -> R | None:
         """The record of a cell; None where it is not done.

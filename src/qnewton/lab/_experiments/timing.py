@@ -16,6 +16,7 @@ import lineax as lx
 from jaxtyping import Array, Float, PyTree
 
 from ..._conditioning import AbstractConditioner, condition
+from ..._core.powers_of_two import unit_of
 from ..._core.records import System
 from ..._curvature import AbstractCurvature, Batch, Block, Objective, Point
 from ..._hardware import gemm_probe, interleaved_seconds
@@ -132,5 +133,7 @@ def _tag(solver: AbstractSolver) -> object:
 def _solved(
     solver: AbstractSolver, operator: lx.AbstractLinearOperator, vector: Float[Array, " n"]
 ) -> tuple[Array, Array]:
+    # Without a judgement solvers leave the scale to the caller, and the gradient has any.
+    vector = vector / unit_of(vector)
     value, _, stats = solver.compute(solver.init(operator, {"verify": False}), vector, {})
     return value, jnp.asarray(stats.get("num_steps", 0), jnp.int32)

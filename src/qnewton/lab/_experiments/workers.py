@@ -93,7 +93,7 @@ def decisions(
     Args:
         policy: `Assigned()` where there are workers.
         workers: that the blocks are dealt out to; None where the policy decides by itself.
-        offers: what was predicted, as of `scheduling.decide`.
+        offers: what was predicted, as of `_scheduling.decide`.
         shares: of the blocks, likewise.
     """
     if workers is not None:

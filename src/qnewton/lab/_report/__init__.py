@@ -33,7 +33,7 @@ __all__ = [
 
 
 def write_report(run_directory: Path) -> Path:
-    """Writes `report.html` into a run directory, replacing an older one in one move.
+    """Writes `lab._report.html` into a run directory, replacing an older one in one move.
 
     Args:
         run_directory: what `qnewton train` wrote (`docs/run-files.md`). A run that was killed is reported as far as

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .._runfile import REPRODUCTION_VERSION, FigureFile, RunFileError, check_version, decode, plain
+from .._runfile import REPRODUCTION_VERSION, FigureFile, RunFileError, decode_version, plain
 from . import (
     reproduce_gates,
     reproduce_inversion,
@@ -94,8 +94,7 @@ def write_reproduction(files: Sequence[Path], target: Path) -> tuple[Path, list[
 
 
 def _read(file: Path) -> dict[str, Any]:
-    found = decode(file.read_bytes(), FigureFile, str(file))
-    check_version(found.schema_version, REPRODUCTION_VERSION, str(file))
+    found = decode_version(file.read_bytes(), FigureFile, REPRODUCTION_VERSION, str(file))
     if found.name not in _SECTIONS:
         raise RunFileError(f"{file}: the field 'name' must be one of {', '.join(_SECTIONS)}")
     return plain(found)

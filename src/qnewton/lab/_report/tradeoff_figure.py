@@ -22,7 +22,7 @@ def write_tradeoff_figure(records: Sequence[dict[str, Any]], path: Path) -> None
     Hollow markers: some of the blocks were indefinite. A number that is not finite is left out.
 
     Args:
-        records: of settings, as `experiments.tradeoff` has them.
+        records: of settings, as `lab._experiments.tradeoff` has them.
         path: of the figure.
     """
     import matplotlib

@@ -36,7 +36,7 @@ from .grid import (
     ReproductionHead,
 )
 from .lines import Lines, read_lines
-from .migrate import check_version, migration_from
+from .migrate import decode_version, migration_from
 from .run import Run, check_scheduled, read_calibration, read_config, read_run, read_summary
 from .step import STAGES, PredictedSchedule, PredictedSeconds, StepLine
 from .summary import Breakdown, GateTime, Summary
@@ -102,9 +102,9 @@ __all__ = [
     "TrialRecord",
     "VerdictName",
     "check_scheduled",
-    "check_version",
     "clean_text",
     "decode",
+    "decode_version",
     "encode",
     "encode_indented",
     "migration_from",

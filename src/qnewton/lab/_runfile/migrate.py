@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .base import SCHEMA_VERSION
-from .decode import Upgrade
+from .decode import T, Upgrade, typed, untyped
 from .errors import RunFileError
 
 
@@ -42,25 +42,28 @@ def migration_from(version: object, place: str) -> Migration:
     raise _other_version(version, f"{SCHEMA_VERSION}, and 6, which it migrates", place)
 
 
-def check_version(found: object, version: int, place: str) -> None:
-    """Refuse a file of another schema, where there is nothing to migrate.
+def decode_version(raw: bytes, kind: type[T], version: int, place: str) -> T:
+    """One JSON object of a file that is read in one schema only; which it has is asked before anything else.
 
     Args:
-        found: its `schema_version`.
+        raw: UTF-8.
+        kind: of the record.
         version: that is read.
         place: file.
 
     Raises:
-        RunFileError: naming both.
+        RunFileError: for another schema, naming both, and for what is no such record.
     """
-    if found != version:
-        raise _other_version(found, str(version), place)
+    content = untyped(raw, place)
+    if isinstance(content, dict) and content.get("schema_version") != version:
+        raise _other_version(content.get("schema_version"), str(version), place)
+    return typed(content, kind, place)
 
 
 def _other_version(found: object, read: str, place: str) -> RunFileError:
     return RunFileError(
-        f"{place}: schema_version is {found}, and this version of qnewton reads {read}: open it with the qnewton that "
-        "its 'versions' name, or make it again"
+        f"{place}: schema_version is {found!r}, and this version of qnewton reads {read}: open it with the qnewton "
+        "that its 'versions' name, or make it again"
     )
 
 

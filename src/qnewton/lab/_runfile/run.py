@@ -144,9 +144,10 @@ def read_summary(path: Path) -> Summary:
         RunFileError: if it is not what was written.
     """
     file = Path(path) / "summary.json"
-    summary = decode(file.read_bytes(), Summary, str(file))
-    migration_from(summary.schema_version, str(file))
-    return summary
+    content = untyped(file.read_bytes(), str(file))
+    if isinstance(content, dict):
+        migration_from(content.get("schema_version"), str(file))
+    return typed(content, Summary, str(file))
 
 
 def check_scheduled(path: Path, config: Config) -> None:
