@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnewton._core.trees import check_params, freeze, leaf_names, ravel, unravel
+from qnewton._core.trees import check_params, freeze, leaf_names, ravel, struct_of, unravel
 
 FLOAT = jnp.zeros(2)
 
@@ -93,6 +93,14 @@ def test_mixed_dtypes_are_named_with_a_leaf_of_each() -> None:
     params = {"a": FLOAT, "b": {"w": jnp.zeros(3, jnp.bfloat16)}, "c": FLOAT}
     with pytest.raises(TypeError, match=r"mixes the dtypes bfloat16 \(`b\.w`\), float32 \(`a`\): cast all leaves"):
         check_params(params)
+
+
+@pytest.mark.parametrize("leaf", [np.ones(2), np.arange(2), np.ones(2, "float16"), jax.random.split(jax.random.key(0))])
+@pytest.mark.parametrize("double", [False, True])
+def test_the_dtype_of_a_shape_is_that_which_jax_gives_an_array(leaf: Any, double: bool) -> None:
+    with jax.enable_x64(double):
+        found = struct_of([3, 1], leaf)
+        assert (found.shape, found.dtype) == ((3, 1), jnp.asarray(leaf).dtype)
 
 
 @given(st.lists(st.sampled_from([(), (1,), (4,), (2, 3), (1, 2, 2)]), min_size=1, max_size=4))

@@ -53,8 +53,9 @@ def cases(n, name, turns, signs=False):
             found.append((matrix, stored, shift))
     matrices, stored, shifts = (np.stack(part) for part in zip(*found, strict=True))
     magnitudes = np.abs(np.linalg.eigvalsh(stored.astype(np.float64)))
-    with np.errstate(divide="ignore"):
-        kappa = magnitudes.max(axis=1) / magnitudes.min(axis=1)
+    # numpy tells no eigenvalue below its own rounding of the largest; one that it calls zero would divide by zero.
+    smallest = np.maximum(magnitudes.min(axis=1), np.finfo(float).eps ** 2 * magnitudes.max(axis=1))
+    kappa = magnitudes.max(axis=1) / smallest
     return matrices, stored, shifts, kappa, 1e-15 * n**0.5 * kappa
 
 

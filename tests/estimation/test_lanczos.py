@@ -53,6 +53,17 @@ def test_breakdown_on_low_rank(rank, dtype):
     assert values.min() > -1e-4
 
 
+def test_ritz_values_of_a_reflection_lie_inside_its_spectrum(dtype):
+    """Two products exhaust the space, and the diagonal entries until then are small against the norm."""
+    reflection = symmetric_with_spectrum(np.r_[np.ones(32), -np.ones(32)])
+    starts = np.random.default_rng(0).standard_normal((50, 64))
+    run = jax.jit(lambda m, s: jax.lax.map(lambda start: ritz_values(lambda v: m @ v, start, 24), s))
+    values = np.asarray(run(jnp.asarray(reflection, dtype), jnp.asarray(starts, dtype)), np.float64)
+    slack = 100 * float(jnp.finfo(dtype).eps)
+    np.testing.assert_allclose(values[:, -1], 1, atol=slack)
+    np.testing.assert_allclose(values[:, 0], -1, atol=slack)
+
+
 def test_more_steps_than_rows(dtype):
     np.testing.assert_allclose(np.unique(_ritz([1.0, 2.0, 5.0], dtype).round(4)), [1, 2, 5])
 

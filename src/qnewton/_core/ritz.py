@@ -14,7 +14,7 @@ Matvec = Callable[[Float[Array, " n"]], Float[Array, " n"]]
 Norm = Callable[[Float[Array, " n"]], Float[Array, ""]]
 
 _CUT = 4
-"""Units of rounding of the largest entry so far below which a new direction is rounding and no direction."""
+"""Units of rounding of the largest entry so far, beside the diagonal too, below which a new direction is rounding."""
 _ROUNDING = 4
 """Units of rounding of the largest Ritz value by which products and the small decomposition move a Ritz value."""
 
@@ -107,14 +107,16 @@ class Krylov(eqx.Module):
             for _ in range(2):
                 vector = vector - basis[:last].T @ (basis[:last] @ vector)
             size = norm(vector)
-            largest = jnp.maximum(largest, jnp.abs(entry))
+            # Beside the diagonal as well: of a matrix whose spectrum is symmetric about zero nothing else may be large.
+            largest = jnp.maximum(largest, jnp.maximum(jnp.abs(entry), size))
             # An invariant subspace: what is left is rounding, and the vectors from here on stay zero. Were more cut
             # than that, an eigenvalue to which the vectors so far couple weakly would be lost.
             goes_on = size > negligible * largest
             basis = basis.at[j + 1].set(jnp.where(goes_on, vector / size, 0))
             return basis, diagonal.at[j].set(entry), beside.at[j].set(jnp.where(goes_on, size, -size)), largest
 
-        carry = self.basis, self.diagonal, self.beside, jnp.max(jnp.abs(self.diagonal))
+        largest = jnp.maximum(jnp.max(jnp.abs(self.diagonal)), jnp.max(jnp.abs(self.beside)))
+        carry = self.basis, self.diagonal, self.beside, largest
         basis, diagonal, beside, _ = jax.lax.fori_loop(first, last, further, carry)
         return Krylov(basis, diagonal, beside, jnp.asarray(last, jnp.int32))
 

@@ -18,6 +18,14 @@ def leaf_names(tree: PyTree) -> list[str]:
     return [jax.tree_util.keystr(path, simple=True, separator=".") or "params" for path in paths]
 
 
+def struct_of(shape: Sequence[int], leaf: Any) -> jax.ShapeDtypeStruct:
+    """A shape with the dtype that jax gives a leaf: float32 for numpy's float64, unless `jax_enable_x64` is set.
+
+    Newer versions of jax warn where a float64 is asked for that they do not have.
+    """
+    return jax.ShapeDtypeStruct(tuple(shape), jax.dtypes.canonicalize_dtype(leaf.dtype, allow_extended_dtype=True))
+
+
 def check_params(params: PyTree) -> None:
     """Refuse what Newton's method cannot differentiate twice.
 

@@ -18,7 +18,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtyping import PyTree
 
 from .batch import example_count, leads
-from .coupling_rules import free_step, is_map, step
+from .coupling_rules import free_step, is_map, scan_sizes, step
 from .example_axis import Free, Mixed, OneExample, PerExample, State, everywhere
 from .own_rows import paired
 
@@ -157,7 +157,7 @@ def _placed(state: State, call: Any) -> State:
 
 def _scan(equation: Any, states: Sequence[State], count: int) -> list[State]:
     params = equation.params
-    consts, carries = params["num_consts"], params["num_carry"]
+    consts, carries = scan_sizes(equation)
     fixed, carry, sequences = states[:consts], list(states[consts : consts + carries]), states[consts + carries :]
     by_example = [isinstance(state, PerExample) and state.axis == 0 for state in sequences]
     if any(by_example):

@@ -11,6 +11,7 @@ from jax.extend import core as jex
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._core.status import Code
+from .._core.trees import struct_of
 from .agreement import agree, random_batch
 from .batch import Batch, OutputRows, batch_of, example_count, leads, mapped
 from .checks import check_batch, check_labels
@@ -288,7 +289,7 @@ def _one_of(tree: PyTree) -> PyTree:
     """The shapes of a batch of one."""
     leaves, structure = jax.tree.flatten(tree)
     ones = [
-        jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype) if counts else leaf
+        struct_of((1, *leaf.shape[1:]), leaf) if counts else leaf
         for leaf, counts in zip(leaves, leads(tree), strict=True)
     ]
     return jax.tree.unflatten(structure, ones)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._core.constants import unfolded
+from .._core.trees import struct_of
 from .examples import Examples, examples_of
 from .independence import Coupling, independence
 from .kronecker import Layer, find_layers
@@ -94,7 +95,7 @@ class Point:
 
     def like(self, block: Block) -> jax.ShapeDtypeStruct:
         """Shape and dtype of the block's vectors."""
-        return jax.ShapeDtypeStruct((block.n,), jax.tree.leaves(self.params)[block.leaves[0]].dtype)
+        return struct_of((block.n,), jax.tree.leaves(self.params)[block.leaves[0]])
 
     def outputs(self, vector: Float[Array, " n"], block: Block) -> Float[Array, "batch c"]:
         """Raveled outputs of every example with the block's parameters replaced by `vector`."""

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from .._core.trees import struct_of
 from .flatten import Equation, Flattened, Slot
 from .uses import Use, View, bias, linear_use
 
@@ -137,7 +138,7 @@ def trace(outputs: Callable[[PyTree, PyTree], Array], params: PyTree, inputs: Py
     """
 
     def without_axis(leaf: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
+        return struct_of(leaf.shape[1:], leaf)
 
     return Program(outputs, params, jax.tree.map(without_axis, inputs))
 

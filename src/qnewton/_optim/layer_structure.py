@@ -7,6 +7,7 @@ import jax
 from jaxtyping import Array, PyTree
 
 from .._core.layout import Layout
+from .._core.trees import struct_of
 from .._curvature.batch import OutputRows, batch_of, example_count, leads, mapped
 from .._curvature.independence import SIZE_OF_THE_BATCH
 from .._curvature.kronecker import Layer, find_layers, layout_of
@@ -95,7 +96,7 @@ def _lengths(leaves: Sequence[Any]) -> list[int]:
 
 
 def _features(params: PyTree, width: int) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct((2, width), jax.tree.leaves(params)[0].dtype)
+    return struct_of((2, width), jax.tree.leaves(params)[0])
 
 
 def _refusal(objective: Objective, params: PyTree, inputs: jax.ShapeDtypeStruct) -> Exception | None:
