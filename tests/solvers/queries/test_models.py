@@ -27,7 +27,7 @@ def _at(model, kappa: Any, alpha: Any = 1.0, eps: Any = EPS, norm: Any = 1.0):
 
 @each
 def test_says_what_it_is(model):
-    assert getattr(qnewton, model.name) is model
+    assert getattr(qnewton.queries, model.name) is model
     assert "arXiv" in model.source
     assert model.version
     assert model.known_from
