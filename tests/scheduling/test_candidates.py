@@ -214,7 +214,7 @@ REFUSED = {
     "lineax's SVD": (lx.SVD(), r"lineax\.SVD .*Eigh\(\)"),
     "lineax's choice": (lx.AutoLinearSolver(well_posed=True), r"lineax\.AutoLinearSolver .*Cholesky\(fallback=True\)"),
     "lineax's GMRES": (lx.GMRES(1e-3, 1e-3), r"lineax\.GMRES .*MINRES\(\) or LU\(\)"),
-    "a triangular one": (lx.Triangular(), r"lineax\.Triangular .*subclass qnewton\.AbstractSolver"),
+    "a triangular one": (lx.Triangular(), r"lineax\.Triangular .*subclass qnewton\.solvers\.AbstractSolver"),
     "a class": (q.CG, r"CG is a class and no candidate of Hybrid: make one, CG\(\)"),
     "another scheduler": (q.Hybrid([q.LU()]), "Hybrid is no candidate of another Hybrid"),
     "a word": ("lu", r"'lu' is no candidate of Hybrid"),
