@@ -1,10 +1,11 @@
 """Reading a run directory: what is tolerated, and what is an error that names file, line and field."""
 
+import json
 from collections.abc import Callable
 
 import pytest
 
-from qnewton.lab._runfile import RunFileError, read_run
+from qnewton.lab._runfile import GridHead, RunFileError, decode_version, read_run
 
 Change = Callable[[dict], object]
 
@@ -184,3 +185,10 @@ def test_characters_that_no_page_can_hold_are_replaced(make_run, write_run):
     files = make_run(steps=1)
     files["blocks"][0]["name"] = "a\ud800b\x00c\x1b[0m"
     assert read_run(write_run(files)).blocks[0].name == "a\ufffdb\ufffdc\ufffd[0m"
+
+
+@pytest.mark.parametrize("found", [99, "1", None])
+def test_another_schema_is_told_before_a_field_that_only_it_has(found) -> None:
+    raw = json.dumps({"schema_version": found, "a_field_of_that_schema": 1}).encode()
+    with pytest.raises(RunFileError, match=rf"schema_version is {found!r}, and this version of qnewton reads 1"):
+        decode_version(raw, GridHead, 1, "options.json")

@@ -81,3 +81,10 @@ def estimate():
 def test_what_contradicts_itself_is_refused(flags, message):
     with pytest.raises(ValueError, match=message):
         q.solvers.Capabilities(**flags)
+
+
+@pytest.mark.parametrize("kind", [lx.CG, lx.BiCGStab, lx.GMRES])
+def test_a_subclass_of_a_lineax_solver_is_what_its_parent_is(kind):
+    made = type("Mine", (kind,), {})(1e-6, 1e-6)
+    assert capabilities_of(made) == capabilities_of(kind(1e-6, 1e-6))
+    assert capabilities_of(made).warm_start

@@ -1,7 +1,5 @@
 """The systems that calibration measures on: a dense matrix, and a layer's block that is not formed."""
 
-from collections.abc import Callable
-
 import equinox as eqx
 import jax.numpy as jnp
 import lineax as lx
@@ -10,8 +8,6 @@ import numpy as np
 from .._core.layout import Layout, Piece
 from .._core.operators import DenseRoot, Shifted
 from .._curvature.layer_operator import LayerOperator
-
-Yardstick = Callable[[int, str], lx.AbstractLinearOperator]
 
 # Some thirty iterations: of a few, the first ones, which bring the matrix into the cache, would take most of the time.
 _SHIFT = 0.05

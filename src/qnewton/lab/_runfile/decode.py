@@ -102,7 +102,7 @@ def _info(kind: type) -> msgspec.inspect.Type:
 def _made(kind: type, value: Any) -> Any:
     if kind is Path:
         return Path(value)
-    raise NotImplementedError(f"no JSON type stands for {kind}")
+    raise TypeError(f"{kind.__name__} is no type that a run file has: give the field one of JSON's, or Path")
 
 
 def _clean(value: Any) -> Any:

@@ -7,7 +7,6 @@ from .sdk import Operation
 
 # PennyLane's name to that of stdgates.inc.
 _NAMES = {"RX": "rx", "RY": "ry", "RZ": "rz", "PhaseShift": "p", "Hadamard": "h", "CNOT": "cx"}
-_GATES = {Purpose.PREPARE: "prepare", Purpose.ENCODE: "block_encoding", Purpose.DECODE: "inv @ block_encoding"}
 
 
 def open_qasm(circuit: GateSequence, comments: Sequence[str] = ()) -> str:
