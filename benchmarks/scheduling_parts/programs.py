@@ -11,6 +11,7 @@ import lineax as lx
 import qnewton as qn
 from qnewton._core.operators import Shifted
 from qnewton._core.records import System, SystemEstimate
+from qnewton._solvers.base import solve_trusting
 
 RTOL = 1e-3
 
@@ -82,7 +83,14 @@ class Programs:
         def solve(known: Any, held: Any, vector: jax.Array, numbers: Any) -> Any:
             floor, estimate, turn = known
             estimate = eqx.tree_at(decisive, estimate, numbers)
-            options = {"eigenvalue_floor": floor, "estimate": estimate, "turn": turn, "once": True, "verify": False}
+            options = {
+                "eigenvalue_floor": floor,
+                "estimate": estimate,
+                "turn": turn,
+                "once": True,
+                "verify": False,
+                "scale": False,
+            }
             value, _, stats = hybrid.compute(hybrid.init(operator_of(held), options), vector, options)
             return value, recorded(stats["plan"]), stats["num_steps"]
 
@@ -101,8 +109,7 @@ def _alone(solver: Any, operator_of: Callable[[Any], lx.AbstractLinearOperator])
             tagged = lx.TaggedLinearOperator(operator, tag)
         else:
             tagged = lx.MatrixLinearOperator(operator.as_matrix(), tag)
-        value, _, stats = solver.compute(solver.init(tagged, {"verify": False}), vector, {})
-        return value, jnp.asarray(stats.get("num_steps", 0), jnp.int32)
+        return solve_trusting(solver, tagged, vector)
 
     return solve
 

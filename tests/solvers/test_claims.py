@@ -253,6 +253,23 @@ def test_who_judges_the_residual_himself_is_spared_the_product(solver: qn.solver
     assert "residual" not in solver.compute(state, jnp.ones(N), {"verify": False})[2]
 
 
+@each
+@pytest.mark.parametrize("scale", [2.0**-110, 2.0**-83, 2.0**83])
+def test_who_judges_the_residual_himself_need_not_scale(name, scale):
+    """Squares of 1e-25 and 1e25 are no numbers in single precision, and a zero was once returned as a success."""
+    matrix = jnp.asarray(symmetric_with_spectrum(np.linspace(1, 2, N)), "float32")
+    vector = np.random.default_rng(0).standard_normal(N).astype("float32")
+    operator, solver = matrix_operator(matrix), ROWS[name].solver("float32")
+    unscaled = {}
+    for factor in (1.0, scale):
+        right = jnp.asarray(np.ldexp(vector, int(np.log2(factor))))
+        state = solver.init(operator, {"verify": False})
+        value, result, _ = solver.compute(state, right, {})
+        assert result == lx.RESULTS.successful
+        unscaled[factor] = np.ldexp(np.asarray(value, np.float64), -int(np.log2(factor)))
+    np.testing.assert_array_equal(unscaled[scale], unscaled[1.0])
+
+
 def test_an_iteration_that_drifted_off_starts_anew_from_the_true_residual():
     """The recursion's residual was 1e-3 where the true one was 3e-2, at kappa 1e5 in single precision."""
     rng = np.random.default_rng(3)

@@ -148,7 +148,7 @@ def solve_block(
     gradient = gradient / unit
     start = None if start is None else start / unit
     # The residual is judged below.
-    options: dict[str, Any] = {"verify": False}
+    options: dict[str, Any] = {"verify": False, "scale": False}
     if system.eigenvalue_floor is not None:
         options["eigenvalue_floor"] = system.eigenvalue_floor
     if estimate is not None:

@@ -26,6 +26,7 @@ from .._hardware import (
 from .._hardware.measure import at_once
 from .._pricing.price import forming
 from .._solvers import AbstractSolver
+from .._solvers.base import solve_trusting
 from .candidates import check_candidate
 from .yardsticks import dense, layer
 
@@ -156,7 +157,9 @@ def _of_solver(solver: AbstractSolver, dtype: str, sizes: Sequence[int]) -> "dic
                 workload = solver.workload(*_nominal(operator))
                 assert isinstance(workload, ClassicalWorkload)
                 multiplied = solver.capabilities.matrix_free and yardstick is dense
-                samples.append(_Sample(functools.partial(_solve, solver), operator, workload, multiplied=multiplied))
+                samples.append(
+                    _Sample(functools.partial(solve_trusting, solver), operator, workload, multiplied=multiplied)
+                )
             kernel = samples[0].kernel
             found[unformed_kernel(kernel) if found else kernel] = samples
     return found
@@ -184,13 +187,6 @@ def _nominal(operator: lx.AbstractLinearOperator) -> tuple[SystemEstimate, Encod
 
 
 _Run = Callable[[lx.AbstractLinearOperator, Float[Array, " n"]], tuple[Float[Array, " n"], Int[Array, ""]]]
-
-
-def _solve(
-    solver: AbstractSolver, operator: lx.AbstractLinearOperator, vector: Float[Array, " n"]
-) -> tuple[Float[Array, " n"], Int[Array, ""]]:
-    value, _, stats = solver.compute(solver.init(operator, {"verify": False}), vector, {})
-    return value, jnp.asarray(stats.get("num_steps", 0), jnp.int32)
 
 
 def _form(operator: lx.AbstractLinearOperator, vector: Float[Array, " n"]) -> tuple[Float[Array, " n"], Int[Array, ""]]:

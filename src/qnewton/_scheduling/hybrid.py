@@ -22,7 +22,7 @@ from .._pricing.policies import AbstractPolicy, Fastest, Turn
 from .._pricing.price import price
 from .._solvers import LU, QLSA, AbstractSolver, Cholesky
 from .._solvers.flat import dtype_of, without_tags
-from .._solvers.verified import verifies
+from .._solvers.verified import Care
 from .calibration import calibrate_once
 from .candidates import check_candidate
 from .plan import Executed, Plan, make_plan
@@ -48,7 +48,7 @@ class HybridState(eqx.Module):
         slots: the chosen candidate's state, in the arrays of the union; empty where there is an operator.
         operator: that the chosen candidate sets up and solves in `compute`, since it was not formed or since there is
             to be one solve; None for a matrix that is factorised.
-        verify: whether the chosen candidate verifies its residual.
+        care: what is left to the chosen candidate.
     """
 
     plan: Plan
@@ -58,7 +58,7 @@ class HybridState(eqx.Module):
     out_structure: Any = eqx.field(static=True)
     symmetric: bool = eqx.field(static=True)
     transposed: bool = eqx.field(static=True)
-    verify: bool = eqx.field(static=True, default=True)
+    care: Care = eqx.field(static=True, default=Care())
 
 
 class Hybrid(lx.AbstractLinearSolver[HybridState]):
@@ -78,7 +78,8 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
     linear-solve option `eigenvalue_floor` (scalar) states a proven lower bound on the smallest eigenvalue; `estimate`
     (a `SystemEstimate`) is taken for the system's, and the estimator not asked; `turn` (a `Turn`) is the system's place
     in a training, by default a first solve that is all there is; `verify` (default True) has the chosen candidate
-    compare its residual with what it claims (`_solvers.verified`), which takes one product.
+    compare its residual with what it claims (`_solvers.verified`), which takes one product; `scale` (default True) has
+    it take the right-hand side to a largest entry near 1 first.
 
     Attributes:
         solvers: the candidates; ties go to the first.
@@ -244,23 +245,23 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
                 "Hybrid got an eigenvalue_floor for an operator that is not known to be symmetric: tag the operator "
                 "with lineax.symmetric_tag, or leave the option away"
             )
-        structures, verify = (operator.in_structure(), operator.out_structure()), verifies(options)
+        structures, care = (operator.in_structure(), operator.out_structure()), Care.of(options)
         known = {"estimate": options.get("estimate"), "turn": options.get("turn")}
         if block_of(operator) is not None and self.keeps_unformed(floor=floor is not None):
             bare = without_tags(operator)
             plan = self.plan(System.over(bare, symmetric=True, eigenvalue_floor=floor), **known)
-            return HybridState(plan, (), bare, *structures, True, False, verify)
+            return HybridState(plan, (), bare, *structures, True, False, care)
         matrix = operator.as_matrix()
         system = System.of(matrix, symmetric=symmetric, eigenvalue_floor=floor)
         plan = self.plan(system, **known)
         if options.get("once", False):
-            return HybridState(plan, (), system.operator, *structures, symmetric, False, verify)
-        union = self._union(matrix, symmetric, plan.estimate, verify)
+            return HybridState(plan, (), system.operator, *structures, symmetric, False, care)
+        union = self._union(matrix, symmetric, plan.estimate, care)
         branches = [
-            lambda m, e, i=i: union.pack(i, self._init(i, m, symmetric, e, verify)) for i in range(len(self.solvers))
+            lambda m, e, i=i: union.pack(i, self._init(i, m, symmetric, e, care)) for i in range(len(self.solvers))
         ]
         slots = _switch(plan.choice[0], branches, matrix, plan.estimate)
-        return HybridState(plan, slots, None, *structures, symmetric, False, verify)
+        return HybridState(plan, slots, None, *structures, symmetric, False, care)
 
     def compute(
         self, state: HybridState, vector: PyTree[Array], options: dict[str, Any]
@@ -275,13 +276,13 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         if state.operator is not None:
             # Closed over: an operator of functions that are being traced cannot be an operand of the switch.
             branches = [
-                partial(self._solve_once, i, state.operator, state.symmetric, state.plan.estimate, state.verify)
+                partial(self._solve_once, i, state.operator, state.symmetric, state.plan.estimate, state.care)
                 for i in range(len(self.solvers))
             ]
             value, result, steps, executed = _switch(state.plan.choice[0], branches, flat)
         else:
             matrix = jax.ShapeDtypeStruct((flat.size, flat.size), flat.dtype)
-            union = self._union(matrix, state.symmetric, state.plan.estimate, state.verify)
+            union = self._union(matrix, state.symmetric, state.plan.estimate, state.care)
 
             def solve(i: int, slots: Sequence[Array], b: Float[Array, " n"]) -> _Solved:
                 inner, inner_options = union.unpack(i, slots), {}
@@ -307,7 +308,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         # The transpose maps the other way, so its solutions have the structure of the vectors.
         ends = state.out_structure, state.in_structure
         return HybridState(
-            state.plan, state.slots, state.operator, *ends, state.symmetric, not state.transposed, state.verify
+            state.plan, state.slots, state.operator, *ends, state.symmetric, not state.transposed, state.care
         ), options
 
     def conj(self, state: HybridState, options: dict[str, Any]) -> tuple[HybridState, dict[str, Any]]:
@@ -336,15 +337,13 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             return lx.positive_semidefinite_tag
         return lx.symmetric_tag if symmetric or needs.needs_symmetric else ()
 
-    def _init(
-        self, i: int, matrix: Float[Array, "n n"], symmetric: bool, estimate: SystemEstimate, verify: bool
-    ) -> Any:
+    def _init(self, i: int, matrix: Float[Array, "n n"], symmetric: bool, estimate: SystemEstimate, care: Care) -> Any:
         """State of a candidate for a matrix; None where it would not know what to do with one."""
         operator = lx.MatrixLinearOperator(matrix, self._tag(i, symmetric))
         if self.solvers[i].refuses(operator):
             return None
         # Emulated circuits are built for the numbers that are estimated, not for those that are true.
-        return self.solvers[i].init(operator, {"estimate": estimate, "verify": verify})
+        return self.solvers[i].init(operator, {"estimate": estimate, **care._asdict()})
 
     def _solve_once(
         self,
@@ -352,7 +351,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         operator: lx.AbstractLinearOperator,
         symmetric: bool,
         estimate: SystemEstimate,
-        verify: bool,
+        care: Care,
         vector: Float[Array, " n"],
     ) -> "_Solved":
         solver, tag = self.solvers[i], self._tag(i, symmetric)
@@ -362,19 +361,19 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             tagged = lx.TaggedLinearOperator(operator, tag)
         else:
             tagged = lx.MatrixLinearOperator(operator.as_matrix(), tag)
-        return _solved(*solver.compute(solver.init(tagged, {"estimate": estimate, "verify": verify}), vector, {}))
+        return _solved(*solver.compute(solver.init(tagged, {"estimate": estimate, **care._asdict()}), vector, {}))
 
     def _union(
         self,
         matrix: jax.ShapeDtypeStruct | Float[Array, "n n"],
         symmetric: bool,
         estimate: SystemEstimate,
-        verify: bool,
+        care: Care,
     ) -> StateUnion:
         like = jax.ShapeDtypeStruct(matrix.shape, matrix.dtype)
         return StateUnion(
             [
-                eqx.filter_eval_shape(lambda m, e, i=i: self._init(i, m, symmetric, e, verify), like, estimate)
+                eqx.filter_eval_shape(lambda m, e, i=i: self._init(i, m, symmetric, e, care), like, estimate)
                 for i in range(len(self.solvers))
             ]
         )

@@ -3,8 +3,9 @@
 import abc
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeGuard
 
+import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Int, PyTree
 
 from .._core.records import Encoding, QuantumWorkload, SystemEstimate, Workload
 from .._core.status import Refusal
@@ -21,8 +22,8 @@ class AbstractSolver(lx.AbstractLinearSolver):
     """A `lineax.AbstractLinearSolver` that a scheduler can weigh.
 
     Its result is `RESULTS.successful` only where the true residual is what it claims (`_solvers.verified`); the
-    linear-solve option `verify=False` leaves that, and the product it takes, to the caller, who then also scales the
-    right-hand side: its largest entry is to be near 1.
+    linear-solve option `verify=False` leaves that, and the product it takes, to the caller. `scale=False` says that the
+    right-hand side has its largest entry near 1, and spares taking it there.
 
     Attributes:
         capabilities: what the solver is and what it needs; a class attribute, or a property where it depends on fields.
@@ -61,6 +62,20 @@ class AbstractSolver(lx.AbstractLinearSolver):
             estimate: the system's numbers.
             encoding: condition number and subnormalisation of its block encoding; classical solvers ignore it.
         """
+
+
+def solve_trusting(
+    solver: AbstractSolver, operator: lx.AbstractLinearOperator, vector: PyTree[Array]
+) -> tuple[PyTree[Array], Int[Array, ""]]:
+    """The solution as training takes it and benchmarks time it, nothing verified, and the number of its iterations.
+
+    Args:
+        solver: sets up and solves once.
+        operator: of the system.
+        vector: right-hand side, with its largest entry near 1.
+    """
+    value, _, stats = solver.compute(solver.init(operator, {"verify": False, "scale": False}), vector, {})
+    return value, jnp.asarray(stats.get("num_steps", 0), jnp.int32)
 
 
 class AbstractDelegate(AbstractSolver):

@@ -15,7 +15,7 @@ from .base import AbstractSolver
 from .capabilities import Capabilities
 from .direct import dense_workload
 from .flat import Structure, check_dense, flatten, split_shift, without_tags
-from .verified import Check, at_scale, near_one, verifies
+from .verified import Care, Check, at_scale
 
 
 class CholeskyState(eqx.Module):
@@ -79,16 +79,16 @@ class Cholesky(AbstractSolver):
                 "Cholesky may only be used for operators that are known to be positive or negative definite, and takes "
                 "the positive ones: tag the operator with lineax.positive_semidefinite_tag, or use LU"
             )
-        like, wanted = Structure.of(operator.in_structure()), verifies(options)
+        like, care = Structure.of(operator.in_structure()), Care.of(options)
         if _is_block(operator):
-            return CholeskyState(None, Check(operator=operator, wanted=wanted), like)
+            return CholeskyState(None, Check(operator=operator, care=care), like)
         matrix = operator.as_matrix()
-        return CholeskyState(_factor(matrix), Check(matrix if wanted or self.fallback else None, wanted=wanted), like)
+        return CholeskyState(_factor(matrix), Check(matrix if care.verify or self.fallback else None, care=care), like)
 
     def compute(
         self, state: CholeskyState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
-        (b, exponent), size = near_one(flatten(vector), state.check.wanted), None
+        (b, exponent), size = state.check.care.near_one(flatten(vector)), None
         if state.factor is not None:
             x = cho_solve((state.factor, True), b)
             if self.fallback:
@@ -102,7 +102,7 @@ class Cholesky(AbstractSolver):
             assert state.check.operator is not None
             base, shift = split_shift(state.check.operator)
             assert isinstance(base, AbstractCurvatureOperator)
-            x, size = _solve_shifted(base, shift, b, state.check.wanted)
+            x, size = _solve_shifted(base, shift, b, state.check.care.verify)
         failed = jnp.any(jnp.isnan(x)) & jnp.all(jnp.isfinite(b))
         result, stats = state.check(x, b, lx.RESULTS.where(failed, lx.RESULTS.singular, lx.RESULTS.successful), size)
         value, result = at_scale(x, exponent, result)

@@ -12,7 +12,7 @@ from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .base import AbstractSolver
 from .capabilities import Capabilities
 from .flat import Structure, check_dense, flatten
-from .verified import Check, at_scale, near_one
+from .verified import Check, at_scale
 
 
 class LUState(eqx.Module):
@@ -57,7 +57,7 @@ class LU(AbstractSolver):
     def compute(
         self, state: LUState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
-        b, exponent = near_one(flatten(vector), state.check.wanted)
+        b, exponent = state.check.care.near_one(flatten(vector))
         x = lu_solve((state.factors, state.pivots), b, trans=int(state.transposed))
         result, stats = state.check(x, b)
         value, result = at_scale(x, exponent, result)

@@ -16,7 +16,7 @@ from .._core.status import Refusal
 from .base import AbstractSolver
 from .capabilities import Capabilities
 from .flat import check_dense, check_real, without_tags
-from .verified import Check, at_scale, near_one, one_norm, verifies
+from .verified import Care, Check, at_scale, one_norm
 
 # Steps of refinement at most.
 _MOST = 30
@@ -98,7 +98,8 @@ class Dual(AbstractSolver):
             )
         gram = root.gram()
         gram = gram + bare.shift * jnp.eye(gram.shape[0], dtype=gram.dtype)
-        check = Check(operator=bare, wanted=True) if verifies(options) else Check(wanted=False)
+        care = Care.of(options)
+        check = Check(operator=bare if care.verify else None, care=care)
         return DualState(check, bare.shift, root, jnp.linalg.cholesky(gram), one_norm(gram))
 
     def compute(
@@ -106,7 +107,7 @@ class Dual(AbstractSolver):
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
         """Solve in the rows, and refine."""
         # Products with the root stay inside the floating-point range.
-        shift, (vector, exponent) = state.shift, near_one(vector, state.check.wanted)
+        shift, (vector, exponent) = state.shift, state.check.care.near_one(vector)
 
         def solve(b: Float[Array, " n"]) -> Float[Array, " n"]:
             return (b - state.root.transpose_mv(cho_solve((state.factor, True), state.root.mv(b)))) / shift
@@ -122,7 +123,7 @@ class Dual(AbstractSolver):
         result = lx.RESULTS.where(factored, lx.RESULTS.successful, lx.RESULTS.singular)
         result = lx.RESULTS.where(positive, result, lx.RESULTS.breakdown)
         x, stats = jnp.where(positive & factored, x, jnp.nan), {"rows": state.root.rows}
-        if state.check.wanted:
+        if state.check.care.verify:
             x, result, verified = self._verify(state, x, vector, result, refined)
             stats |= verified
         x, result = at_scale(x, exponent, result)

@@ -12,7 +12,7 @@ from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .base import AbstractSolver
 from .capabilities import Capabilities
 from .flat import Structure, check_dense, check_symmetric, flatten
-from .verified import Check, at_scale, near_one
+from .verified import Check, at_scale
 
 
 class EighState(eqx.Module):
@@ -74,7 +74,7 @@ class AbstractEigh(AbstractSolver):
             The value; `RESULTS.singular` where it does not solve the system; and `rank`, how many eigenvalues were
             kept, and `residual`, the relative residual, of the part that is asked for.
         """
-        (b, exponent), values = near_one(flatten(vector), state.check.wanted), state.values
+        (b, exponent), values = state.check.care.near_one(flatten(vector)), state.values
         cutoff = values.size * jnp.finfo(values.dtype).eps if self.cutoff is None else self.cutoff
         sizes = jnp.abs(values)
         # A matrix that is not finite has NaN eigenvalues, for which no comparison holds: they are kept, and show.
@@ -82,7 +82,7 @@ class AbstractEigh(AbstractSolver):
         divisor = jnp.where(dropped, 1, self.divisor(values))
         x = state.vectors @ jnp.where(dropped, 0, _components(state, b) / divisor)
         result, stats = lx.RESULTS.successful, {"rank": jnp.sum(~dropped)}
-        if state.check.wanted:
+        if state.check.care.verify:
             image = state.check.image(self.preimage(state, x))
             if self.least_squares:
                 image = b - state.vectors @ jnp.where(dropped, 0, _components(state, b - image))

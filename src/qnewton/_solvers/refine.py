@@ -103,7 +103,7 @@ class Refine(AbstractSolver):
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> RefineState:
         """Set up the inner solver, which says what it needs."""
         # The residual is taken here.
-        inner = self.inner.init(operator, options | {"verify": False})
+        inner = self.inner.init(operator, options | {"verify": False, "scale": False})
         return RefineState(lx.linearise(operator), inner)
 
     def compute(

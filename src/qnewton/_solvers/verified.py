@@ -20,13 +20,13 @@ system whose largest entry is below about `n tiny / (30 eps)`, n times 3e-33 and
 up. A right-hand side of any scale is solved at its own.
 
 A caller that judges the residual himself, as training does by its own tolerance, passes the linear-solve option
-`verify=False`, which spares the product: then the result tells only what the solver met on its way. Such a caller sees
-to the scale as well, once for all the solves he may compile: the right-hand side is taken as it is, and should have its
-largest entry near 1.
+`verify=False`, which spares the product: then the result tells only what the solver met on its way. One whose
+right-hand side has its largest entry near 1 already, as training's has for all the solves that it may compile, passes
+`scale=False`, and it is taken as it is.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -40,24 +40,45 @@ from .flat import product
 BACKWARD_RATIO = 30
 
 
+class Care(NamedTuple):
+    """What the caller of a solver leaves to it.
+
+    Attributes:
+        verify: whether it compares its true residual with what it claims.
+        scale: whether it takes the right-hand side to a largest entry near 1 first.
+    """
+
+    verify: bool = True
+    scale: bool = True
+
+    @classmethod
+    def of(cls, options: dict[str, Any]) -> "Care":
+        """By the linear-solve options of these names."""
+        return cls(*(bool(options.get(name, True)) for name in cls._fields))
+
+    def near_one(self, vector: Inexact[Array, " n"]) -> tuple[Inexact[Array, " n"], Int[Array, ""] | None]:
+        """A right-hand side with its largest entry near 1, and the exponent of its unit; None where it came so."""
+        return normalised(vector) if self.scale else (vector, None)
+
+
 class Check(eqx.Module):
     """The system as it was handed over, for the product that judges a solution.
 
     Attributes:
         matrix: of the system `[n, n]`; None where it was not formed or need not be kept.
         operator: of a system that was not formed, else None.
-        wanted: whether solutions are to be judged.
+        care: what is left to the solver.
     """
 
     matrix: Inexact[Array, "n n"] | None = None
     operator: lx.AbstractLinearOperator | None = None
-    wanted: bool = eqx.field(static=True, default=True)
+    care: Care = eqx.field(static=True, default=Care())
 
     @classmethod
     def of(cls, matrix: Inexact[Array, "n n"], options: dict[str, Any]) -> "Check":
         """For a formed matrix, which is let go of where the caller verifies."""
-        wanted = verifies(options)
-        return cls(matrix if wanted else None, wanted=wanted)
+        care = Care.of(options)
+        return cls(matrix if care.verify else None, care=care)
 
     def image(self, x: Inexact[Array, " n"]) -> Inexact[Array, " n"]:
         """`A x`."""
@@ -86,7 +107,7 @@ class Check(eqx.Module):
         Returns:
             The result, and `residual`, `||b - A x||_2 / ||b||_2`; none where nothing is verified.
         """
-        if not self.wanted:
+        if not self.care.verify:
             return result, {}
         residual = b - (self.image(x) if image is None else image)
         if size is None:
@@ -107,12 +128,7 @@ class Check(eqx.Module):
 
     def _turned(self, of_matrix: Callable[[Array], Array], of_operator: Callable[[Any], Any]) -> "Check":
         matrix = None if self.matrix is None else of_matrix(self.matrix)
-        return Check(matrix, None if self.operator is None else of_operator(self.operator), self.wanted)
-
-
-def verifies(options: dict[str, Any]) -> bool:
-    """Whether the caller leaves it to the solver to verify the residual."""
-    return bool(options.get("verify", True))
+        return Check(matrix, None if self.operator is None else of_operator(self.operator), self.care)
 
 
 def one_norm(matrix: Inexact[Array, "n n"]) -> Float[Array, ""]:
@@ -137,16 +153,6 @@ def judge(
     rounding = BACKWARD_RATIO * eps * (size * _sum(x) + _sum(b))
     good = (_sum(residual) + lost <= rounding) & (left + lost <= eps ** (1 / 3) * length)
     return good & jnp.isfinite(left), left / jnp.where(length > 0, length, 1)
-
-
-def near_one(vector: Inexact[Array, " n"], wanted: bool) -> tuple[Inexact[Array, " n"], Int[Array, ""] | None]:
-    """A right-hand side with its largest entry near 1, and the exponent of its unit; None where the caller scaled it.
-
-    Args:
-        vector: as it was handed over.
-        wanted: whether solutions are to be judged.
-    """
-    return normalised(vector) if wanted else (vector, None)
 
 
 def at_scale(

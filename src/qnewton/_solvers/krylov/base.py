@@ -16,7 +16,7 @@ from ..base import AbstractSolver
 from ..capabilities import Capabilities
 from ..flat import Product, check_square, dtype_of, flatten, is_complex, product, unflatten
 from ..preconditioners import AbstractPreconditioner
-from ..verified import at_scale, judge, near_one, verifies
+from ..verified import Care, at_scale, judge
 from .steps import krylov_workload
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ RUNNING, BREAKDOWN, SINGULAR, STAGNATION = 0, 1, 2, 3
 class KrylovState(eqx.Module):
     """The operator, linearised, and what its preconditioner computed; None where the caller brings one.
 
-    `wanted` says whether the residual is to be verified.
+    `care` is what is left to the solver.
     """
 
     operator: lx.AbstractLinearOperator
     preconditioner: Any
-    wanted: bool = eqx.field(static=True)
+    care: Care = eqx.field(static=True)
 
 
 class KrylovSystem(eqx.Module):
@@ -97,7 +97,7 @@ class AbstractKrylov(AbstractSolver):
     `RESULTS.stagnation`, since a residual of about `eps ||A|| ||x||` is all that rounding `x` allows: take a larger
     `rtol`, more damping or float64. An `rtol` below the rounding unit asks for what an exact solver claims, and is
     judged like one (`_solvers.verified`). A caller that passes the linear-solve option `verify=False` gets the
-    recursion's word, and scales the right-hand side himself: squares of its entries are taken.
+    recursion's word.
 
     It takes the linear-solve options `y0`, a first guess in the structure of the solution, and `preconditioner`, a
     positive definite operator that goes before the solver's own. Of the guess the multiple with the least residual is
@@ -185,7 +185,7 @@ class AbstractKrylov(AbstractSolver):
         self.admit(operator)
         linear = lx.linearise(operator)
         built = None if "preconditioner" in options else self.preconditioner.init(linear)
-        return KrylovState(linear, built, verifies(options))
+        return KrylovState(linear, built, Care.of(options))
 
     def compute(
         self, state: KrylovState, vector: PyTree[Array], options: dict[str, Any]
@@ -199,7 +199,7 @@ class AbstractKrylov(AbstractSolver):
         """
         apply = product(state.operator)
         # Squares of the entries stay inside the floating-point range.
-        b, exponent = near_one(flatten(vector).astype(dtype_of(state.operator)), state.wanted)
+        b, exponent = state.care.near_one(flatten(vector).astype(dtype_of(state.operator)))
         length = norm_of(b)
         start, residual = jnp.zeros_like(b), b
         if "y0" in options:
@@ -215,7 +215,7 @@ class AbstractKrylov(AbstractSolver):
             self.rtol * length,
             jnp.asarray(max_steps, jnp.int32),
         )
-        best, num_steps, result = self._verified(problem) if state.wanted else self._trusted(problem)
+        best, num_steps, result = self._verified(problem) if state.care.verify else self._trusted(problem)
         stats = {
             "num_steps": num_steps,
             "max_steps": max_steps,
@@ -290,7 +290,7 @@ class AbstractKrylov(AbstractSolver):
         built = jax.tree.map(lambda leaf: leaf.conj() if eqx.is_inexact_array(leaf) else leaf, state.preconditioner)
         if "preconditioner" in options:
             options = options | {"preconditioner": lx.conj(options["preconditioner"])}
-        return KrylovState(lx.conj(state.operator), built, state.wanted), options
+        return KrylovState(lx.conj(state.operator), built, state.care), options
 
     def assume_full_rank(self) -> bool:
         return True

@@ -101,7 +101,8 @@ class SolveTimer:
             if not self._unformed:
                 system = system.formed()
             system = condition(self._conditioning, system, scale)
-            return system, block.take(jax.grad(self._objective)(params, batch))
+            gradient = block.take(jax.grad(self._objective)(params, batch))
+            return system, gradient / unit_of(gradient)
 
         def arrays(params: PyTree, batch: Batch, scale: Float[Array, ""]) -> Any:
             system, gradient = system_of(params, batch, scale)
@@ -113,13 +114,15 @@ class SolveTimer:
             return arrays
         solver = self._hybrid.solvers[i]
         if not self._unformed:
-            return lambda matrix, gradient: _solved(solver, lx.MatrixLinearOperator(matrix, _tag(solver)), gradient)
+            return lambda matrix, gradient: solve_trusting(
+                solver, lx.MatrixLinearOperator(matrix, _tag(solver)), gradient
+            )
 
         def whole(params: PyTree, batch: Batch, scale: Float[Array, ""]) -> Any:
             system, gradient = system_of(params, batch, scale)
             if solver.capabilities.matrix_free:
-                return _solved(solver, lx.TaggedLinearOperator(system.operator, _tag(solver)), gradient)
-            return _solved(solver, lx.MatrixLinearOperator(system.matrix, _tag(solver)), gradient)
+                return solve_trusting(solver, lx.TaggedLinearOperator(system.operator, _tag(solver)), gradient)
+            return solve_trusting(solver, lx.MatrixLinearOperator(system.matrix, _tag(solver)), gradient)
 
         return whole
 
@@ -128,12 +131,3 @@ def _tag(solver: AbstractSolver) -> object:
     if solver.capabilities.needs_definite:
         return lx.positive_semidefinite_tag
     return lx.symmetric_tag if solver.capabilities.needs_symmetric else ()
-
-
-def _solved(
-    solver: AbstractSolver, operator: lx.AbstractLinearOperator, vector: Float[Array, " n"]
-) -> tuple[Array, Array]:
-    # Without a judgement solvers leave the scale to the caller, and the gradient has any.
-    vector = vector / unit_of(vector)
-    value, _, stats = solver.compute(solver.init(operator, {"verify": False}), vector, {})
-    return value, jnp.asarray(stats.get("num_steps", 0), jnp.int32)
