@@ -4,6 +4,7 @@ import gc
 import importlib
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import qnewton
 from qnewton._core.on_demand import on_demand
 from qnewton._moved import MOVED
+from qnewton._moved_modules import STILL_THERE
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -141,7 +143,7 @@ def test_importing_leaves_slow_packages_for_later(fresh_import: dict, module: st
 
 def test_names_are_loaded_when_asked_for(fresh_import: dict) -> None:
     """`qnewton plan` is done before all of them would be there."""
-    assert fresh_import["lazy"] == ["qnewton._core", "qnewton._core.on_demand"]
+    assert fresh_import["lazy"] == ["qnewton._core", "qnewton._core.on_demand", "qnewton._moved_modules"]
     assert {"newton", "queries"} <= set(dir(qnewton))
     assert qnewton.__version__
     with pytest.raises(AttributeError, match="module 'qnewton' has no attribute 'nothing'"):
@@ -149,7 +151,7 @@ def test_names_are_loaded_when_asked_for(fresh_import: dict) -> None:
 
 
 def test_importing_loads_neither_experiments_nor_report_nor_testing(fresh_import: dict) -> None:
-    assert {name.split(".")[1].removeprefix("_") for name in fresh_import["ours"]} == OPTIM
+    assert {name.split(".")[1].removeprefix("_") for name in fresh_import["ours"]} == OPTIM | {"moved_modules"}
 
 
 @pytest.mark.parametrize("part", ["_solvers.quantum.emulated", "_solvers.quantum.circuit", "_optim.kfac", "_api"])
@@ -222,3 +224,37 @@ def test_a_flat_name_that_moved_still_serves_and_says_where_it_is(name: str) -> 
         found = getattr(qnewton, name)
     assert found is getattr(getattr(qnewton, MOVED[name]), name)
     assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("qnewton.core", "qnewton._core"),
+        ("qnewton.core.records", "qnewton._core.records"),
+        ("qnewton.curvature.coupling", "qnewton._curvature.coupling"),
+        ("qnewton.solvers.quantum.queries.hhl", "qnewton._solvers.quantum.queries.hhl"),
+        ("qnewton.scheduling.hybrid", "qnewton._scheduling.hybrid"),
+        ("qnewton.scheduling.policies.base", "qnewton._pricing.policies.base"),
+        ("qnewton.planning.table", "qnewton._pricing.table"),
+        ("qnewton.experiments.data.idx", "qnewton.lab._experiments.data.idx"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.* is private now:DeprecationWarning")  # of the folders around it
+def test_a_module_that_is_private_now_serves_by_its_old_path_and_says_so(old: str, new: str) -> None:
+    sys.modules.pop(old, None)
+    with pytest.warns(DeprecationWarning, match=rf"{re.escape(old)} is private now, as {re.escape(new)},"):
+        found = importlib.import_module(old)
+    assert found is importlib.import_module(new)
+
+
+@pytest.mark.parametrize("name", ["qnewton.core.nothing", "qnewton.curvature.nothing", "qnewton.nothing.records"])
+@pytest.mark.filterwarnings("ignore:.* is private now:DeprecationWarning")
+def test_a_module_that_never_was_is_not_found(name: str) -> None:
+    with pytest.raises(ModuleNotFoundError, match="No module named"):
+        importlib.import_module(name)
+
+
+def test_a_namespace_is_no_old_path(recwarn: pytest.WarningsRecorder) -> None:
+    for name in STILL_THERE:
+        assert importlib.import_module(f"qnewton.{name}").__name__ == f"qnewton.{name}"
+    assert not recwarn

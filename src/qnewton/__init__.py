@@ -90,7 +90,13 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
+    import sys
+
     from ._core.on_demand import on_demand
+    from ._moved_modules import MovedModules
+
+    # First, or Python would find what is inside an old folder a second time by the new folder's own path.
+    sys.meta_path.insert(0, MovedModules())
 
     _load, _names, _listed = on_demand(__name__, f"{__name__}._api")
 

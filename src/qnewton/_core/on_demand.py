@@ -37,6 +37,8 @@ def on_demand(
     homes = {name: (module, inside) for module, inside, name in _listed(listed_in or package)}
 
     def load(name: str) -> Any:
+        if name == "__path__":
+            return []  # Python asks for it where something inside a namespace is imported (`_moved_modules`)
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module, inside = homes[name]
