@@ -182,11 +182,11 @@ def read_run() -> Callable[[Path], Files]:
 
 @pytest.fixture(scope="session")
 def options_of() -> Callable[..., TrainOptions]:
-    """`options_of(preset, steps=..., keep=...)`: the preset, with any option of any group replaced."""
+    """`options_of(preset, steps=..., keep=...)`: the preset, calibrated, with any option of any group replaced."""
 
     def make(preset: str = "default", **changes: Any) -> TrainOptions:
         options = PRESETS[preset]
-        changes = {"steps": 2, "batch_size": 16, **changes}
+        changes = {"steps": 2, "batch_size": 16, "calibration": "measure", **changes}
         for group in ("training", "step", "conditioning", "scheduling", "policy"):
             part = getattr(options, group)
             mine = {key: changes.pop(key) for key in list(changes) if hasattr(part, key)}

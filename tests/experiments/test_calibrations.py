@@ -6,7 +6,13 @@ import re
 import numpy as np
 import pytest
 
-from qnewton._hardware import calibration_environment, load_calibration, next_factors, store_calibration
+from qnewton._hardware import (
+    calibration_environment,
+    load_calibration,
+    next_factors,
+    rated_machine,
+    store_calibration,
+)
 from qnewton.lab._experiments import calibrations
 from qnewton.lab._experiments.calibrations import kernels_of, learn, snapshot
 from qnewton.lab._experiments.saved import read_saved
@@ -46,18 +52,35 @@ def test_a_run_teaches_the_next_snapshot(timed, tmp_path, made):
     stored, counts = learn(read_saved(timed.path), tmp_path)
     assert set(counts) <= {"cholesky", "lu"}
     assert counts["lu"] == 3
-    # By hand LU takes half a millisecond for three rows; really it takes microseconds, so it is as far down as may be.
-    assert dict(stored.learned)["lu"] == 0.5
+    # By hand LU takes half a millisecond for three rows; really it takes microseconds, so it is as far down as may be, or
+    # on its way there where the machine is busy.
+    assert 0.5 <= dict(stored.learned)["lu"] < 1
     again = load_calibration(stored.environment, ("lu",), tmp_path)
     assert again is not None
     assert again.learned == stored.learned
     assert again.machine.kernels == made.machine("float32").kernels
-    assert dict(again.corrected.kernels)["lu"].seconds_per_call == 0.5 * made.lu
+    assert dict(again.corrected.kernels)["lu"].seconds_per_call == dict(stored.learned)["lu"] * made.lu
 
 
 def test_a_run_without_timed_solves_teaches_nothing(mixed, tmp_path):
     with pytest.raises(ValueError, match=r"timed no solve.*--time-solves"):
         learn(read_saved(mixed.path), tmp_path)
+
+
+def test_without_a_calibration_a_run_predicts_by_a_profile_and_teaches_nothing(run, quick, tmp_path):
+    found = run(quick(calibration="profile", time_solves=1), tmp_path / "run")
+    assert (found.calibration["source"], found.calibration["basis"]) == (
+        "profile",
+        rated_machine(["lu"], "float32").basis,
+    )
+    assert found.calibration["kernels"]["lu"]["samples"] == []
+    assert found.calibration["kernels"]["lu"]["worst_relative_error"] is None
+    saved = read_saved(found.path)
+    assert saved.measured.basis == found.calibration["basis"]
+    with pytest.raises(
+        ValueError, match=r"predicted by the .*no measurement to correct: train with --calibration measure"
+    ):
+        learn(saved, tmp_path)
 
 
 def test_what_was_measured_elsewhere_is_refused(timed, tmp_path, made, run, quick):

@@ -117,6 +117,7 @@ CALIBRATION = Record(
     ),
     stages_shared=flag,
     measured_seconds=seconds,
+    basis=text,
 )
 STEP = Record(
     step=integer,

@@ -10,7 +10,7 @@ import pytest
 
 import qnewton as q
 from qnewton._core.records import ClassicalWorkload
-from qnewton._scheduling.calibration import calibrate_once
+from qnewton._scheduling.calibration import rated_once
 
 SIZES = (2, 4, 8)
 SOLVERS = [q.QLSA(), q.Cholesky()]
@@ -123,14 +123,14 @@ def test_bad_arguments_say_what_to_change(arguments, message):
         q.calibrate([q.LU()], **arguments)
 
 
-def test_a_hybrid_without_a_machine_calibrates_for_its_systems_dtype(dtype, machine_of, monkeypatch):
+def test_a_hybrid_without_a_machine_is_rated_for_its_systems_dtype(dtype, machine_of, monkeypatch):
     asked = []
 
     def stand_in(solvers, dtype):
         asked.append((tuple(solver.name for solver in solvers), dtype))
         return machine_of(dtype)
 
-    monkeypatch.setattr("qnewton._scheduling.hybrid.calibrate_once", stand_in)
+    monkeypatch.setattr("qnewton._scheduling.hybrid.rated_once", stand_in)
     hybrid = q.Hybrid([q.LU(), q.QLSA()])
     value = lx.linear_solve(
         lx.MatrixLinearOperator(2 * jnp.eye(2, dtype=dtype)), jnp.ones(2, dtype), solver=hybrid
@@ -139,13 +139,11 @@ def test_a_hybrid_without_a_machine_calibrates_for_its_systems_dtype(dtype, mach
     assert set(asked) == {(("LU", "QLSA(jennings2023v1)"), str(dtype))}
 
 
-def test_what_hybrid_measures_by_itself_is_measured_once(machine_of, monkeypatch):
-    calls = []
-    monkeypatch.setattr(
-        "qnewton._scheduling.calibration.calibrate", lambda s, *, dtype: calls.append(dtype) or machine_of(dtype)
-    )
-    calibrate_once.cache_clear()
-    first, second = (calibrate_once((q.LU(),), "float32") for _ in range(2))
+def test_a_hybrid_without_a_machine_is_rated_once_and_nothing_is_measured(monkeypatch):
+    monkeypatch.setattr("qnewton._scheduling.calibration.calibrate", lambda *_, **__: pytest.fail("was measured"))
+    rated_once.cache_clear()
+    first, second = (rated_once((q.LU(), q.CG(), Counted(), q.QLSA()), "float32") for _ in range(2))
     assert first is second
-    assert calls == ["float32"]
-    calibrate_once.cache_clear()
+    assert [name for name, _ in first.kernels] == ["cg", "cg, unformed", "counted", "forming", "lu"]
+    assert first.basis != "measured"
+    rated_once.cache_clear()

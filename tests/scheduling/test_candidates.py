@@ -52,13 +52,11 @@ CANDIDATES = (
 
 
 @pytest.fixture
-def cold(monkeypatch):
-    """Nothing was measured, and what is measured is small."""
-    calibrate = calibration.calibrate
-    monkeypatch.setattr(calibration, "calibrate", lambda solvers, *, dtype: calibrate(solvers, dtype=dtype, **SMALL))
-    calibration.calibrate_once.cache_clear()
+def cold():
+    """Nothing is known of this machine."""
+    calibration.rated_once.cache_clear()
     yield
-    calibration.calibrate_once.cache_clear()
+    calibration.rated_once.cache_clear()
 
 
 def _groups(candidates):
@@ -85,6 +83,16 @@ def test_every_candidate_solves_without_a_calibration(cold):
     columns = {solver.name: i for i, solver in enumerate(groups[0])}
     once, several = (float(plans[0].queries[0, columns[n]]) for n in (q.QLSA().name, "Refine(QLSA(jennings2023v1))"))
     assert several == pytest.approx(8 * once, rel=1e-5)
+
+
+def test_every_classical_candidate_is_measured_by_the_kernel_that_it_is_rated_by():
+    for candidates in _groups(CANDIDATES):
+        measured, rated = (
+            machine(tuple(candidates))
+            for machine in (lambda s: q.calibrate(s, **SMALL), lambda s: calibration.rated_once(s, "float32"))
+        )
+        assert [name for name, _ in measured.kernels] == [name for name, _ in rated.kernels]
+        assert (measured.basis, rated.basis != "measured") == ("measured", True)
 
 
 def _solve_with_each(candidates, block, vector, exact):
@@ -184,10 +192,10 @@ class Weighted(q.solvers.AbstractPreconditioner):
         return 0.0, float(n)
 
 
-def test_a_candidate_that_holds_arrays_is_measured_once_for_its_shapes(cold, monkeypatch):
-    small, calls = calibration.calibrate, []
+def test_a_candidate_that_holds_arrays_is_rated_once_for_its_shapes(cold, monkeypatch):
+    rated, calls = calibration.rated_machine, []
     monkeypatch.setattr(
-        calibration, "calibrate", lambda solvers, *, dtype: calls.append(dtype) or small(solvers, dtype=dtype)
+        calibration, "rated_machine", lambda kernels, dtype: calls.append(dtype) or rated(kernels, dtype)
     )
     operator = lx.MatrixLinearOperator(2 * jnp.eye(2), lx.positive_semidefinite_tag)
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .profile_files import profile_names as profile_names
     from .quantum_profile import QuantumMachine as QuantumMachine
     from .quantum_profile import QuantumProfile as QuantumProfile
+    from .rated import rated_machine as rated_machine
 else:
     from .._core.on_demand import on_demand
 

@@ -118,7 +118,7 @@ def unformed_kernel(kernel: str) -> str:
 
 
 class ClassicalMachine(eqx.Module):
-    """A calibrated classical machine.
+    """A classical machine, calibrated or by a profile.
 
     Attributes:
         name: of the processor.
@@ -126,17 +126,19 @@ class ClassicalMachine(eqx.Module):
         kernels: pairs of kernel name and times.
         gemm_seconds: of the probe (`measure.gemm_probe`) while they were measured. On a shared machine predictions hold
             for that minute; for another they scale with its probe. None where nothing was measured.
+        basis: what the times rest on: `measured` here, kernel by kernel, or a profile (`rated.rated_machine`).
     """
 
     name: str = eqx.field(static=True)
     dtype: str = eqx.field(static=True)
     kernels: tuple[tuple[str, KernelTimes], ...] = eqx.field(static=True)
     gemm_seconds: float | None = eqx.field(static=True, default=None)
+    basis: str = eqx.field(static=True, default="measured")
 
     def corrected(self, factors: Mapping[str, float]) -> "ClassicalMachine":
         """With each kernel as many times slower as its factor says; kernels without one stay as they are."""
         kernels = tuple((name, times.scaled(factors.get(name, 1.0))) for name, times in self.kernels)
-        return ClassicalMachine(self.name, self.dtype, kernels, self.gemm_seconds)
+        return ClassicalMachine(self.name, self.dtype, kernels, self.gemm_seconds, self.basis)
 
     def kernel_of(self, workload: ClassicalWorkload, *, formed: bool) -> str:
         """Whose times a workload is predicted by: those for operators where it is one, if they were measured."""

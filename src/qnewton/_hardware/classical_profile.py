@@ -47,14 +47,25 @@ class ClassicalProfile(eqx.Module):
         Raises:
             ValueError: for another dtype.
         """
-        peaks = {"float32": self.float32_flops_per_s, "float64": self.float64_flops_per_s}
-        if str(dtype) not in peaks:
-            raise ValueError(f"dtype is {dtype}: a profile has peaks for float32 and float64")
         times = KernelTimes(
             seconds_per_call=0.0,
             seconds_per_byte=1 / (self.efficiency * self.bytes_per_s),
-            seconds_per_flop=1 / (self.efficiency * peaks[str(dtype)]),
+            seconds_per_flop=1 / (self.efficiency * self.flops_per_s(dtype)),
         )
         return ClassicalMachine(
-            name=self.name, dtype=str(dtype), kernels=tuple((kernel, times) for kernel in sorted(set(kernels)))
+            name=self.name,
+            dtype=str(dtype),
+            kernels=tuple((kernel, times) for kernel in sorted(set(kernels))),
+            basis=f"data sheet of {self.description}",
         )
+
+    def flops_per_s(self, dtype: str) -> float:
+        """The peak for a number type.
+
+        Raises:
+            ValueError: for another dtype than `float32` and `float64`.
+        """
+        peaks = {"float32": self.float32_flops_per_s, "float64": self.float64_flops_per_s}
+        if str(dtype) not in peaks:
+            raise ValueError(f"dtype is {dtype}: a profile has peaks for float32 and float64")
+        return peaks[str(dtype)]

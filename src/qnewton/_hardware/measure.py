@@ -44,7 +44,10 @@ def median_seconds(run: Callable[[], Any], repeats: int = 5, budget_seconds: flo
     return statistics.median(samples)
 
 
-def gemm_probe(dtype: str = "float32", n: int = 384) -> Callable[[], Any]:
+PROBE_ROWS = 384
+
+
+def gemm_probe(dtype: str = "float32", n: int = PROBE_ROWS) -> Callable[[], Any]:
     """A product of two random `n` by `n` matrices: how long it takes is how fast this machine is at the moment.
 
     On the CPU by numpy, whose BLAS has the threads that factorisations have, elsewhere on jax's device.

@@ -17,13 +17,14 @@ from .._core.records import ClassicalWorkload, Encoding, Kind, Kinds, SystemEsti
 from .._core.status import Refusal
 from .._hardware import (
     ClassicalMachine,
+    KernelTimes,
     describe_machine,
     fit,
-    gemm_probe,
-    interleaved_seconds,
+    rated_machine,
     unformed_kernel,
 )
 from .._hardware.measure import at_once
+from .._hardware.steady import settled_seconds
 from .._pricing.price import forming
 from .._solvers import AbstractSolver
 from .._solvers.base import solve_trusting
@@ -55,10 +56,12 @@ def calibrate(
         repeats: measurements of each, of which the median counts, relative to a matrix product before it.
 
     Returns:
-        The frozen calibration. Takes about a second, most of it compilation.
+        The frozen calibration. Takes some seconds, most of it compilation.
 
     Raises:
         ValueError: if fewer than three sizes are given, one is not positive, or `dtype` is not available.
+        OSError: if the machine is too busy: a matrix product became half as fast again or slower meanwhile, or a
+            solve that the others let expect otherwise by half took another time in each of three attempts.
     """
     for solver in solvers:
         check_candidate(solver)
@@ -90,9 +93,10 @@ def _with_values(solver: AbstractSolver) -> AbstractSolver:
 
 
 class _Once:
-    """`calibrate` at its default sizes, once per process: a program traces `Hybrid` many times.
+    """The machine that a scheduler without a calibration predicts with, once per process: it is traced many times.
 
-    Candidates are the same where they differ in nothing but the numbers in their arrays.
+    No kernel is measured: see `rated_machine`. Candidates are the same where they differ in nothing but the numbers in
+    their arrays.
     """
 
     def __init__(self):
@@ -102,37 +106,48 @@ class _Once:
         leaves, structure = jax.tree.flatten(solvers)
         key = structure, dtype, tuple((leaf.shape, str(leaf.dtype)) if eqx.is_array(leaf) else leaf for leaf in leaves)
         if key not in self._found:
-            self._found[key] = calibrate(solvers, dtype=dtype)
+            self._found[key] = _rated([_with_values(solver) for solver in solvers], dtype)
         return self._found[key]
 
     def cache_clear(self) -> None:
-        """Forget what was measured."""
+        """Forget how fast the machine was."""
         self._found.clear()
 
 
-calibrate_once = _Once()
+rated_once = _Once()
+
+
+@at_once()
+def _rated(solvers: Sequence[AbstractSolver], dtype: str) -> ClassicalMachine:
+    kernels = {kernel for solver in _measured_once(solvers, dtype) for kernel in _yardsticks_of(solver, dtype)}
+    return rated_machine([*kernels, *(["forming"] if _forming_counts(solvers) else [])], dtype)
 
 
 @at_once()
 def _measure(solvers: Sequence[AbstractSolver], dtype: str, sizes: Sequence[int], repeats: int) -> ClassicalMachine:
     samples: dict[str, list[_Sample]] = {}
-    for solver in (one.measured_as for one in solvers):
-        workload = solver.workload(*_nominal(dense(1, dtype)))
-        if isinstance(workload, ClassicalWorkload) and workload.kernel not in samples:
-            samples.update(_of_solver(solver, dtype, sizes))
-    classical = [solver.capabilities.matrix_free for solver in solvers if not solver.capabilities.quantum]
-    # Blocks stay unformed only for a solver that leaves them so, and are then formed only for one that does not.
-    if any(solver.capabilities.matrix_free for solver in solvers) and not all(classical):
+    for solver in _measured_once(solvers, dtype):
+        samples.update(_of_solver(solver, dtype, sizes))
+    if _forming_counts(solvers):
         operators = [layer(n, dtype) for n in sizes]
         samples["forming"] = [_Sample(_form, o, forming(_nominal(o)[0])) for o in operators]
     everything = [sample for kernel in samples.values() for sample in kernel]
+
+    def fits(seconds: Sequence[float]) -> dict[str, KernelTimes]:
+        times = {id(sample): second / sample.loops for sample, second in zip(everything, seconds, strict=True)}
+        return {
+            kernel: fit([s.workload for s in own], [s.n for s in own], [times[id(s)] for s in own])
+            for kernel, own in samples.items()
+        }
+
+    def fitted(seconds: Sequence[float]) -> list[float]:
+        said = [predicted for times in fits(seconds).values() for _, _, predicted in times.samples]
+        return [second * sample.loops for second, sample in zip(said, everything, strict=True)]
+
     # All kernels and sizes take turns: on a shared machine minutes differ, and a slow one must not be one kernel's.
-    seconds, probe = interleaved_seconds([s.run for s in everything], gemm_probe(dtype), repeats, 0.3)
-    times = {id(sample): second for sample, second in zip(everything, seconds, strict=True)}
-    kernels = {
-        kernel: fit([s.workload for s in own], [s.n for s in own], [times[id(s)] / s.loops for s in own])
-        for kernel, own in samples.items()
-    }
+    names = [f"{kernel} of {sample.n} rows" for kernel, own in samples.items() for sample in own]
+    seconds, probe = settled_seconds([s.run for s in everything], names, fitted, dtype, repeats)
+    kernels = fits(seconds)
     return ClassicalMachine(
         name=str(describe_machine()["processor"]),
         dtype=dtype,
@@ -141,27 +156,49 @@ def _measure(solvers: Sequence[AbstractSolver], dtype: str, sizes: Sequence[int]
     )
 
 
-def _of_solver(solver: AbstractSolver, dtype: str, sizes: Sequence[int]) -> "dict[str, list[_Sample]]":
+def _measured_once(solvers: Sequence[AbstractSolver], dtype: str) -> list[AbstractSolver]:
+    """The classical solvers that do the work of these, one for each kernel."""
+    found: dict[str, AbstractSolver] = {}
+    for solver in (one.measured_as for one in solvers):
+        workload = solver.workload(*_nominal(dense(1, dtype)))
+        if isinstance(workload, ClassicalWorkload):
+            found.setdefault(workload.kernel, solver)
+    return list(found.values())
+
+
+def _forming_counts(solvers: Sequence[AbstractSolver]) -> bool:
+    """Whether forming a block is a cost: it is left to a solver that needs a matrix, beside one that does not."""
+    classical = [solver.capabilities.matrix_free for solver in solvers if not solver.capabilities.quantum]
+    return any(solver.capabilities.matrix_free for solver in solvers) and not all(classical)
+
+
+def _yardsticks_of(solver: AbstractSolver, dtype: str) -> "dict[str, Callable[[int, str], lx.AbstractLinearOperator]]":
     """The solver's kernel on matrices, and on operators that are not formed under a name of its own.
 
     A product with the one and with the other differ in more than their counts, and no curve goes through both. What
     takes only one of the two has one curve.
     """
-    yardsticks = [dense, layer] if solver.capabilities.matrix_free else [dense]
+    found: dict[str, Callable[[int, str], lx.AbstractLinearOperator]] = {}
+    for yardstick in (dense, layer) if solver.capabilities.matrix_free else (dense,):
+        operator = yardstick(1, dtype)
+        if solver.refuses(operator) == Refusal.NONE:
+            workload = solver.workload(*_nominal(operator))
+            assert isinstance(workload, ClassicalWorkload)
+            found[unformed_kernel(workload.kernel) if found else workload.kernel] = yardstick
+    return found
+
+
+def _of_solver(solver: AbstractSolver, dtype: str, sizes: Sequence[int]) -> "dict[str, list[_Sample]]":
+    """One solve of every size on every yardstick."""
     found: dict[str, list[_Sample]] = {}
-    for yardstick in yardsticks:
-        if solver.refuses(yardstick(1, dtype)) == Refusal.NONE:
-            samples = []
-            for n in sizes:
-                operator = yardstick(n, dtype)
-                workload = solver.workload(*_nominal(operator))
-                assert isinstance(workload, ClassicalWorkload)
-                multiplied = solver.capabilities.matrix_free and yardstick is dense
-                samples.append(
-                    _Sample(functools.partial(solve_trusting, solver), operator, workload, multiplied=multiplied)
-                )
-            kernel = samples[0].kernel
-            found[unformed_kernel(kernel) if found else kernel] = samples
+    for kernel, yardstick in _yardsticks_of(solver, dtype).items():
+        multiplied = solver.capabilities.matrix_free and yardstick is dense
+        found[kernel] = []
+        for operator in (yardstick(n, dtype) for n in sizes):
+            workload = solver.workload(*_nominal(operator))
+            assert isinstance(workload, ClassicalWorkload)
+            run = functools.partial(solve_trusting, solver)
+            found[kernel].append(_Sample(run, operator, workload, multiplied=multiplied))
     return found
 
 
@@ -200,7 +237,6 @@ class _Sample:
 
     Attributes:
         n: rows.
-        kernel: of the workload.
         loops: how often it happens in a call of `run`. Small systems finish in microseconds, below what dispatching a
             jitted function costs.
     """
@@ -210,7 +246,6 @@ class _Sample:
     ):
         like = operator.in_structure()
         self.n = like.shape[0]
-        self.kernel = workload.kernel
         self._workload, self._steps = workload, 0.0
         vector = jnp.asarray(np.random.default_rng(self.n + 1).standard_normal(self.n), like.dtype)
         self.loops = loops = max(1, int(_LOOPED_FLOPS // max(float(workload.total_flops), 100.0)))

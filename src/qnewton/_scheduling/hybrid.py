@@ -23,7 +23,7 @@ from .._pricing.price import price
 from .._solvers import LU, QLSA, AbstractSolver, Cholesky
 from .._solvers.flat import dtype_of, without_tags
 from .._solvers.verified import Care
-from .calibration import calibrate_once
+from .calibration import rated_once
 from .candidates import check_candidate
 from .plan import Executed, Plan, make_plan
 from .union import StateUnion
@@ -84,8 +84,8 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
     Attributes:
         solvers: the candidates; ties go to the first.
         estimator: finds the condition number that quantum costs depend on.
-        classical: calibration of the machine that runs classical candidates. None: measured on this machine when first
-            traced, which takes a second or two for every kernel (`qnewton.calibrate` does it beforehand).
+        classical: calibration of the machine that runs classical candidates. None: a profile, scaled by a probe of a
+            tenth of a second when first traced (`_hardware.rated`); `qnewton.calibrate` measures kernel by kernel.
         quantum: the machine that quantum candidates are charged on; sets that correct errors need its profile.
         assumptions: what a quantum solve is charged for; the first set acts, the others are recorded.
         policy: how predictions become a choice.
@@ -197,7 +197,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
                 candidates.
         """
         dtype = str(system.like.dtype)
-        classical = calibrate_once(self.solvers, dtype) if self.classical is None else self.classical
+        classical = rated_once(self.solvers, dtype) if self.classical is None else self.classical
         if classical.dtype != dtype:
             raise ValueError(
                 f"the system is {dtype} and the classical machine was calibrated for {classical.dtype}: calibrate with "

@@ -20,6 +20,7 @@ from ..._hardware import (
 )
 from ..._pricing.price import classical_workload
 from ..._scheduling import calibrate
+from ..._scheduling.calibration import rated_once
 from ..._solvers import AbstractSolver
 from .._runfile import Calibration, KernelRecord, KernelSample, StageSeconds
 from . import build
@@ -36,7 +37,7 @@ class Snapshot:
         machine: as measured.
         learned: factors on its kernels.
         environment: what it holds for.
-        source: `measured`, or the file that it was read from.
+        source: `measured`, `profile`, or the file that it was read from.
     """
 
     machine: ClassicalMachine
@@ -59,6 +60,7 @@ class Snapshot:
         return Calibration(
             machine=machine(),
             source=self.source,
+            basis=self.machine.basis,
             environment=self.environment,
             dtype=self.machine.dtype,
             gemm_seconds=self.machine.gemm_seconds,
@@ -73,7 +75,7 @@ class Snapshot:
                         for n, measured, predicted in times.samples
                     ),
                     bends=times.bends,
-                    worst_relative_error=times.worst_relative_error,
+                    worst_relative_error=times.worst_relative_error if times.samples else None,
                 )
                 for kernel, times in self.machine.kernels
             },
@@ -89,7 +91,7 @@ def snapshot(
     """The calibration of a run.
 
     Args:
-        source: `measure`; `kept`, the newest of `qnewton calibrate` that fits; or a file.
+        source: `profile`; `measure`; `kept`, the newest of `qnewton calibrate` that fits; or a file.
         solvers: the candidates, each of whose kernels must be in it.
         dtype: of the systems.
         blas_threads: that dense factorisations get.
@@ -99,6 +101,8 @@ def snapshot(
         ValueError, OSError: if there is none, if it lacks a candidate, or if it belongs to another machine.
     """
     here = calibration_environment(dtype, blas_threads)
+    if source == "profile":
+        return Snapshot(rated_once(tuple(solvers), dtype), {}, here, "profile")
     if source == "measure":
         return Snapshot(calibrate(solvers, dtype=dtype, sizes=sizes), {}, here, "measured")
     kernels = kernels_of(solvers)
@@ -158,8 +162,13 @@ def learn(saved: SavedRun, directory: Path | None = None) -> tuple[StoredCalibra
         It, and how many solves of each kernel it learned from.
 
     Raises:
-        ValueError: if the run belongs to another machine, or timed nothing.
+        ValueError: if the run belongs to another machine, timed nothing, or predicted by a profile.
     """
+    if saved.measured.basis != "measured":
+        raise ValueError(
+            f"{saved.path} predicted by the {saved.measured.basis}, and there is no measurement to correct: train with "
+            "--calibration measure, or kept, and learn from that"
+        )
     environment = saved.calibration.environment
     here = calibration_environment(environment["dtype"], environment["blas_threads"])
     check_environment(environment, here, f"the calibration of {saved.path}")

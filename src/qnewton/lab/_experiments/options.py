@@ -222,9 +222,10 @@ class SchedulingOptions:
     None: infinitely many, without read-out noise. The length is fitted by one classical product."""
     noise_seed: int = 0
     """Seed of the shots."""
-    calibration: str = "measure"
-    """What classical predictions rest on, frozen for the run. measure: this machine, now. kept: what `qnewton
-    calibrate` measured and learned here last. Or a file of it, which must be of this machine."""
+    calibration: str = "profile"
+    """What classical predictions rest on, frozen for the run. profile: the times of a processor, published or
+    measured, at the speed that a probe of a tenth of a second finds here. measure: this machine, kernel by kernel, now.
+    kept: what `qnewton calibrate` measured and learned here last. Or a file of it, which must be of this machine."""
 
     def __post_init__(self):
         _require(len(self.solvers) > 0, "solvers", "empty", "name at least one candidate")

@@ -99,4 +99,6 @@ def measured_machine(calibration: Calibration) -> ClassicalMachine:
         )
         for name, times in sorted(calibration.kernels.items())
     )
-    return ClassicalMachine(calibration.machine.processor, calibration.dtype, kernels, calibration.gemm_seconds)
+    return ClassicalMachine(
+        calibration.machine.processor, calibration.dtype, kernels, calibration.gemm_seconds, calibration.basis
+    )

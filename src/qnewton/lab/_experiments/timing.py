@@ -23,6 +23,7 @@ from ..._hardware import gemm_probe, interleaved_seconds
 from ..._optim.stages import BlockInfo
 from ..._scheduling import Hybrid
 from ..._solvers import AbstractSolver
+from ..._solvers.base import solve_trusting
 from .._runfile import TimedSolve
 
 

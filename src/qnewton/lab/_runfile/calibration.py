@@ -75,7 +75,7 @@ class Calibration(Record, frozen=True):
 
     Attributes:
         machine: as in `config.json`.
-        source: `measured` for this run, or the file that it was read from.
+        source: `measured` for this run, `profile` where nothing was measured, or the file that it was read from.
         environment: the machine, number type, threads and versions that it holds for; one of another environment is
             refused.
         dtype: of the systems, `float32` or `float64`.
@@ -88,6 +88,7 @@ class Calibration(Record, frozen=True):
             and `compare` have them, that does the same work: of the same task, batch, curvature, blocks, estimator and
             pruning; how strongly it is damped makes no work.
         measured_seconds: what calibrating took.
+        basis: what the kernels' seconds rest on: `measured`, or which profile, scaled by a probe.
     """
 
     machine: MachineRecord
@@ -99,3 +100,4 @@ class Calibration(Record, frozen=True):
     stages: StageSeconds
     stages_shared: bool
     measured_seconds: float
+    basis: str = "measured"

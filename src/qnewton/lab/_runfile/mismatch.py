@@ -88,10 +88,11 @@ def mismatch(value: object, kind: inspect.Type, field: str = "") -> str | None:
 
 def _of_record(value: dict[str, Any], kind: inspect.StructType | inspect.DataclassType, field: str) -> str | None:
     for own in kind.fields:
-        if own.encode_name not in value:
+        if own.required and own.encode_name not in value:
             wanted = _with_article(words(own.type))
             return f"{_opening(_inside(field, own.encode_name))}is missing; it must be {wanted}"
-    inside = _first((value[own.encode_name], own.type, _inside(field, own.encode_name)) for own in kind.fields)
+    there = [own for own in kind.fields if own.encode_name in value]
+    inside = _first((value[own.encode_name], own.type, _inside(field, own.encode_name)) for own in there)
     if inside is not None:
         return inside
     unknown = next((name for name in value if name not in {own.encode_name for own in kind.fields}), None)
