@@ -52,8 +52,8 @@ def test_a_run_teaches_the_next_snapshot(timed, tmp_path, made):
     stored, counts = learn(read_saved(timed.path), tmp_path)
     assert set(counts) <= {"cholesky", "lu"}
     assert counts["lu"] == 3
-    # By hand LU takes half a millisecond for three rows; really it takes microseconds, so it is as far down as may be, or
-    # on its way there where the machine is busy.
+    # By hand LU takes half a millisecond for three rows; really it takes microseconds, so it is as far down as may be; or
+    # nearly, where the machine is busy.
     assert 0.5 <= dict(stored.learned)["lu"] < 1
     again = load_calibration(stored.environment, ("lu",), tmp_path)
     assert again is not None
