@@ -23,12 +23,13 @@ $(VENV)/train $(VENV)/test: new-environment
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train test docs clean new-environment
+.PHONY: help train test test-all docs clean new-environment
 .NOTPARALLEL:
 
 help:
 	@echo 'make train   train the MLP on the digits with a hybrid Newton step; options in ARGS="..."'
 	@echo 'make test    ruff, pyright and pytest (its options in ARGS="...")'
+	@echo 'make test-all  the same with the long sweeps, for the night and before a release'
 	@echo 'make docs    the documentation as a site, checked strictly, in build/docs'
 	@echo 'make clean   remove .venv and the caches; runs/ stays'
 	@echo 'They set up .venv first where needed. It takes python3 (3.11 or newer); PYTHON=python3.12 names another.'
@@ -41,6 +42,9 @@ test: $(VENV)/test
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/pyright
 	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-all: $(VENV)/test
+	@$(MAKE) test ARGS='-m "nightly or not nightly" $(ARGS)'
 
 docs: $(VENV)/test
 	$(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going docs build/docs

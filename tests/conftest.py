@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import zlib
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +30,8 @@ os.environ.setdefault(
     + (" --xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else ""),
 )
 
+NIGHTLY = Path(__file__).parent / "nightly.txt"
+
 # Tracing makes objects by the hundred thousand, few of them in cycles.
 gc.set_threshold(20_000)
 
@@ -41,6 +44,23 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 hypothesis.settings.load_profile("qnewton")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks `nightly` what `make test-all` runs and `make test` does not: what `nightly.txt` lists, and one float type.
+
+    A test that is there in single and in double precision has one of them by day, by the checksum of its name, so that
+    half of the tests see either.
+    """
+    listed = {line.split("#")[0].strip() for line in NIGHTLY.read_text(encoding="utf-8").splitlines()} - {""}
+    names = {item.nodeid.removeprefix("tests/") for item in items}
+    for item in items:
+        name = item.nodeid.removeprefix("tests/")
+        single, double = name.replace("float64", "float32"), name.replace("float32", "float64")
+        other_width = {single, double} <= names and name != (single, double)[zlib.crc32(single.encode()) % 2]
+        if (single != double and other_width) or {name, name.partition("[")[0]} & listed:
+            item.add_marker("nightly")
 
 
 @pytest.fixture(scope="module", autouse=True)

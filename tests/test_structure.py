@@ -109,3 +109,13 @@ def test_the_script_prints_one_object_for_this_checkout() -> None:
     assert figures["public_names"] > 200
     assert {figures[name] for name in ("cycles", "uphill", "without_docstring", "without_guide")} == {0}
     assert figures["long_functions"] <= 12
+
+
+def test_every_test_that_is_left_to_the_night_is_there() -> None:
+    tests = Path(__file__).parent
+    for line in (tests / "nightly.txt").read_text(encoding="utf-8").splitlines():
+        name = line.split("#")[0].partition("[")[0].strip()
+        if name:
+            file, _, inside = name.partition("::")
+            function = inside.rpartition("::")[2]
+            assert f"def {function}(" in (tests / file).read_text(encoding="utf-8"), f"nightly.txt has {line}"
