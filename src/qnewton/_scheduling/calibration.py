@@ -12,6 +12,7 @@ import numpy as np
 from jax import core
 from jaxtyping import Array, Float, Int, PyTree
 
+from .._core.kinds import check_sequence, number
 from .._core.operators import access_of
 from .._core.records import ClassicalWorkload, Encoding, Kind, Kinds, SystemEstimate
 from .._core.status import Refusal
@@ -59,8 +60,12 @@ def calibrate(
     Raises:
         ValueError: if fewer than three sizes are given, one is not positive, or `dtype` is not available.
     """
+    check_sequence(solvers, AbstractSolver, "calibrate: solvers", "CG()")
     for solver in solvers:
         check_candidate(solver)
+    check_sequence(sizes, (), "calibrate: sizes", "8, 32, 128")
+    sizes = [number(size, "a member of calibrate: sizes") for size in sizes]
+    repeats = number(repeats, "calibrate: repeats")
     if min(sizes, default=1) < 1:
         raise ValueError(f"sizes is {tuple(sizes)}: a system has at least one row")
     if len(set(sizes)) < 3:
