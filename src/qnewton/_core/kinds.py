@@ -5,9 +5,9 @@ import typing
 from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import core
 
 
 def check_kind(value: Any, kind: type | tuple[type, ...], name: str, example: str) -> None:
@@ -85,7 +85,7 @@ def number(value: Any, name: str) -> Any:
     """
     if not is_number(value):
         raise TypeError(f"{name} is {said(value)}: give a number")
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, core.Tracer):
         raise TypeError(f"{name} is traced, and decides what is compiled: give a number, which is known before")
     return plain(value)
 
@@ -95,7 +95,7 @@ def plain(value: Any) -> Any:
 
     The converter of static fields, which are no place for arrays; `check_scalars` then refuses what is none of them.
     """
-    if isinstance(value, jax.core.Tracer) or not isinstance(getattr(value, "dtype", None), np.dtype):
+    if isinstance(value, core.Tracer) or not isinstance(getattr(value, "dtype", None), np.dtype):
         return value
     return value.item() if value.shape == () else value
 

@@ -68,15 +68,15 @@ def mismatch(value: Any, shape: Shape, field: str = "") -> str | None:
     if isinstance(shape, str):
         return None
     if isinstance(shape, dict):
-        kinds = dict.fromkeys(value, shape["*"]) if "*" in shape else shape
+        kinds: dict[str, Any] = dict.fromkeys(value, shape["*"]) if "*" in shape else shape
         inside = {name: f"{field}.{name}".lstrip(".") for name in kinds}
         for name in kinds:
             if name not in value:
                 return f"the field '{inside[name]}' is missing; it must be {_words(kinds[name])}"
         parts = [(value[name], kind, inside[name]) for name, kind in kinds.items()]
     else:
-        kinds = shape * len(value) if len(shape) == 1 else shape
-        parts = [(one, kind, f"{field}[{k}]") for k, (one, kind) in enumerate(zip(value, kinds, strict=True))]
+        each = shape * len(value) if len(shape) == 1 else shape
+        parts = [(one, kind, f"{field}[{k}]") for k, (one, kind) in enumerate(zip(value, each, strict=True))]
     return next((found for part in parts if (found := mismatch(*part)) is not None), None)
 
 

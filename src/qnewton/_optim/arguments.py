@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import optax
+from jax import core
 
 from .._conditioning import AbstractConditioner, AbstractMetric
 from .._core.kinds import check_function, check_kind, check_kinds, check_rate
@@ -50,7 +50,7 @@ def check_arguments(
     for name, value, kind, example in kinds:
         if value is not None:
             check_kind(value, kind, f"newton: {name}", example)
-    given = callable(learning_rate) or isinstance(learning_rate, jax.core.Tracer) or learning_rate != 1.0
+    given = callable(learning_rate) or isinstance(learning_rate, core.Tracer) or learning_rate != 1.0
     if step is not None and (adaptation is not None or given):
         raise ValueError(
             f"newton got a step rule, {type(step).__name__}, and a learning rate or an adaptation: the rule stands in "
