@@ -1,8 +1,9 @@
 """`qnewton breakeven`: its files, and that nothing is overwritten."""
 
-import json
-
 from PIL import Image
+
+from qnewton.lab import read_result
+from qnewton.lab._runfile import BreakevenFile
 
 NUMBERS = ("--n", "4096", "--kappa", "300", "--sparsity", "40", "--hardware", "superconducting", "nvidia-h100-sxm")
 
@@ -11,9 +12,10 @@ def test_files_and_sentences(call, tmp_path):
     outcome = call("breakeven", *NUMBERS, "--out", str(tmp_path / "new"), "--calibrations", str(tmp_path / "none"))
     assert (outcome.status, outcome.err) == (0, "")
     assert "no value of condition number does it" in outcome.out
-    record = json.loads((tmp_path / "new" / "breakeven.json").read_text())
-    assert record["log10_quantum_over_classical"] > 0
-    assert [one["name"] for one in record["singles"]] == [
+    record = read_result(tmp_path / "new" / "breakeven.json")
+    assert isinstance(record, BreakevenFile)
+    assert record.log10_quantum_over_classical > 0
+    assert [one.name for one in record.singles] == [
         "gate_time_s",
         "logical_cycle_s",
         "kappa",
@@ -21,7 +23,7 @@ def test_files_and_sentences(call, tmp_path):
         "readout_precision",
         "n",
     ]
-    assert len(record["pairs"]) == 14
+    assert len(record.pairs) == 14
     for figure in ("tornado.png", "maps.png"):
         with Image.open(tmp_path / "new" / figure) as image:
             assert image.format == "PNG"

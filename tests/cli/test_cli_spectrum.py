@@ -8,6 +8,8 @@ import pytest
 import scipy.io
 import scipy.sparse
 
+from qnewton.lab import read_result
+from qnewton.lab._runfile import plain
 from qnewton.testing import symmetric_with_spectrum
 
 SPECTRUM = np.r_[-0.5, np.zeros(3), np.geomspace(1e-3, 2, 8)]
@@ -21,8 +23,9 @@ def matrix(tmp_path):
 
 
 def numbers(directory):
-    content = json.loads((Path(directory) / "spectrum.json").read_text("utf-8"))
-    assert content["schema_version"] == 1
+    file = Path(directory) / "spectrum.json"
+    content = json.loads(file.read_text("utf-8"))
+    assert content == plain(read_result(file))
     return content["blocks"]
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 import qnewton as q
+from qnewton.lab import read_result
 from qnewton.lab._experiments import tradeoff as module
+from qnewton.lab._runfile import TradeoffFile
 
 
 @pytest.fixture(autouse=True)
@@ -44,8 +46,10 @@ def test_it_writes_numbers_and_a_figure(call: Callable[..., Any], tmp_path: Path
 
 def test_without_training_there_is_no_loss(call: Callable[..., Any], tmp_path: Path) -> None:
     assert call("tradeoff", "tiny", "--out", "found", "--steps", "0", "--warmup", "0").status == 0
-    written = json.loads((tmp_path / "found" / "tradeoff.json").read_text())
-    assert [record["training_loss"] for record in written["settings"]] == [None, None]
+    written = read_result(tmp_path / "found" / "tradeoff.json")
+    assert isinstance(written, TradeoffFile)
+    assert [one.training_loss for one in written.settings] == [None, None]
+    assert written.options == {"task": "tiny", "damping": 5e-3, "warmup": 0, "steps": 0, "seed": 0, "dtype": "float64"}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from qnewton._hardware import (
     calibration_directory,
     calibration_environment,
     load_calibration,
+    read_calibration,
     store_calibration,
 )
 
@@ -81,23 +82,76 @@ def test_kernels_that_were_not_measured_are_missed(tmp_path):
     assert load_calibration(HERE, ["lu", "cg"], tmp_path) is None
 
 
-BROKEN = {
-    "cut short": lambda text: text[:100],
-    "empty": lambda text: "",
-    "not an object": lambda text: "[]",
-    "of another schema": lambda text: text.replace('"schema_version": 2', '"schema_version": 1'),
-    "without a kernel's field": lambda text: text.replace("seconds_per_byte", "bytes"),
-    "with words for numbers": lambda text: json.dumps({**json.loads(text), "gemm_seconds": "fast"}),
+def with_kernel(**fields):
+    return lambda content: content["kernels"]["lu"].update(fields)
+
+
+# What is done to the content, and the words for it; the rest of the sentence is the same for all.
+WRONG = {
+    "older": (lambda c: c.update(schema_version=1), "schema_version is 1, and this version of qnewton reads 2"),
+    "newer": (lambda c: c.update(schema_version=3), "schema_version is 3, and this version of qnewton reads 2"),
+    "no schema": (lambda c: c.pop("schema_version"), "schema_version is None, and this version of qnewton reads 2"),
+    "missing": (lambda c: c.pop("learned"), "the field 'learned' is missing; it must be an object"),
+    "missing inside": (
+        lambda c: c["kernels"]["lu"].pop("seconds_per_byte"),
+        "the field 'kernels.lu.seconds_per_byte' is missing; it must be a finite number",
+    ),
+    "words": (
+        lambda c: c.update(gemm_seconds="fast"),
+        "the field 'gemm_seconds' is the string 'fast'; it must be a finite number or null",
+    ),
+    "flag": (
+        with_kernel(seconds_per_call=True),
+        "the field 'kernels.lu.seconds_per_call' is true; it must be a finite number",
+    ),
+    "null": (with_kernel(bends=None), "the field 'kernels.lu.bends' is null; it must be a list"),
+    "too large": (
+        lambda c: c["learned"].update(lu=10**400),
+        "the field 'learned.lu' is the number 1000",
+    ),
+    "short sample": (
+        with_kernel(samples=[[8, 1e-6, 1e-6], [16, 1e-6]]),
+        "the field 'kernels.lu.samples[1]' is a list; it must be a list of 3",
+    ),
+    "fraction of a row": (
+        with_kernel(samples=[[8.5, 1e-6, 1e-6]]),
+        "the field 'kernels.lu.samples[0][0]' is the number 8.5; it must be an integer",
+    ),
+    "no dtype": (lambda c: c.update(environment={}), "the field 'environment.dtype' is missing; it must be a string"),
+    "kernels": (lambda c: c.update(kernels=[]), "the field 'kernels' is a list; it must be an object"),
+    "name": (lambda c: c.update(name={}), "the field 'name' is an object; it must be a string"),
+}
+TEXTS = {
+    "cut short": (lambda text: text[:100], "not JSON in UTF-8: "),
+    "empty": (lambda text: "", "not JSON in UTF-8: Expecting value"),
+    "not finite": (lambda text: text.replace("0.004", "NaN"), "not JSON in UTF-8: NaN is not JSON"),
+    "not an object": (lambda text: "[]", "the whole of it is a list; it must be an object"),
 }
 
 
-@pytest.mark.parametrize("damage", BROKEN.values(), ids=BROKEN.keys())
-def test_a_file_that_cannot_be_read_is_named_and_left_alone(damage, tmp_path):
+def rewritten(change):
+    def rewrite(text):
+        content = json.loads(text)
+        change(content)
+        return json.dumps(content)
+
+    return rewrite
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [*TEXTS.values(), *((rewritten(change), words) for change, words in WRONG.values())],
+    ids=[*TEXTS, *WRONG],
+)
+def test_a_file_that_cannot_be_read_is_named_and_left_alone(damage, words, tmp_path):
     good = store_calibration(machine(), HERE, tmp_path)
     bad = store_calibration(machine(9.0), HERE, tmp_path).path
     bad.write_text(damage(bad.read_text()))
     left = bad.read_text()
-    with pytest.warns(UserWarning, match=rf"{bad.name}: not a calibration.*left as it is"):
+    with pytest.raises(ValueError, match=re.escape(f"{bad}: {words}")) as caught:
+        read_calibration(bad)
+    assert str(caught.value).endswith(": measure again, with qnewton calibrate")
+    with pytest.warns(UserWarning, match=re.escape(f"{caught.value}; the file is passed over and left as it is")):
         loaded = load_calibration(HERE, (), tmp_path)
     assert loaded is not None
     assert loaded.path == good.path

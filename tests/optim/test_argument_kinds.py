@@ -1,10 +1,18 @@
 """What a public function is handed in place of what it takes gets one sentence, and renamed arguments still serve."""
 
+import inspect
+import re
+import typing
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import lineax as lx
+import numpy as np
+import optax
 import pytest
 
 import qnewton as qn
@@ -75,6 +83,12 @@ def test_an_argument_of_newton_of_the_wrong_kind(options: dict[str, Any], senten
         (lambda q: q.spectrum(OBJECTIVE, PARAMS, BATCH, conditioning=q.Damp()), "spectrum: conditioning is one Damp"),
         (lambda q: q.memory_estimate(OBJECTIVE, PARAMS, BATCH, optimizer=3), "memory_estimate: optimizer is 3: give a"),
         (lambda q: q.Microbatched(q.GaussNewton, 4), "Microbatched: inner is the class GaussNewton: make one"),
+        (lambda q: q.calibrate(q.CG()), r"calibrate: solvers is one CG: give a sequence, \(CG\(\.\.\.\),\)"),
+        (lambda q: q.calibrate(3), r"calibrate: solvers is 3: give a sequence, e\.g\. \(CG\(\),\)"),
+        (lambda q: q.calibrate([q.CG()], sizes=64), r"calibrate: sizes is 64: give a sequence, e\.g\. \(8, 32, 128,\)"),
+        (lambda q: q.calibrate([q.CG()], sizes="64"), "calibrate: sizes is '64': give a sequence"),
+        (lambda q: q.calibrate([q.CG()], sizes=(8, "a")), "a member of calibrate: sizes is 'a': give a number"),
+        (lambda q: q.calibrate([q.CG()], repeats="a"), "calibrate: repeats is 'a': give a number"),
         (lambda q: q.Hybrid(assumptions="paper"), "Hybrid: assumptions is 'paper': give a sequence"),
         (lambda q: q.Hybrid(quantum="fast"), r"Hybrid: quantum is 'fast': give QuantumMachine\("),
         (lambda q: q.Hybrid(policy=lx.LU()), r"Hybrid: policy is of the class LU: give Fastest\(\)"),
@@ -85,6 +99,106 @@ def test_an_argument_of_newton_of_the_wrong_kind(options: dict[str, Any], senten
 def test_an_argument_of_the_wrong_kind_elsewhere(make: Any, sentence: str) -> None:
     with pytest.raises(TypeError, match=sentence):
         make(qn)
+
+
+# Of each owner what it needs besides, and good values where it has no default, or none that is a number.
+OWNERS: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {
+    "newton": (qn.newton, (OBJECTIVE,), {"clip": 0.5}),
+    "kfac": (qn.kfac, (OBJECTIVE,), {}),
+    "dual_newton": (qn.dual_newton, (OBJECTIVE,), {}),
+    "fisher_newton": (qn.fisher_newton, (OBJECTIVE,), {}),
+    "recipe": (qn.recipe, (OBJECTIVE, PARAMS, BATCH), {"minibatch": False}),
+    "spectrum": (qn.spectrum, (OBJECTIVE, PARAMS, BATCH), {}),
+    "LevenbergMarquardt": (qn.LevenbergMarquardt, (), {"smallest": 1e-6}),
+    "QuadraticModel": (qn.QuadraticModel, (), {}),
+    "KLClip": (qn.KLClip, (), {}),
+    "LineSearch": (qn.LineSearch, (), {}),
+    "TrustRegion": (qn.TrustRegion, (), {"radius": 2.0, "factor": 3.0, "smallest": 0.5, "largest": 8.0}),
+    "Correction": (qn.Correction, (), {}),
+    "Objective": (qn.Objective, (OBJECTIVE.predict, OBJECTIVE.loss), {}),
+    "EmpiricalFisher": (qn.EmpiricalFisher, (), {}),
+    "Microbatched": (qn.Microbatched, (qn.GaussNewton(),), {"size": 4}),
+    **{name: (getattr(qn.conditioning, name), (), {}) for name in ("Cliques", "Damp", "DampSpectral", "DampTrace")},
+    **{name: (getattr(qn.conditioning, name), (), {}) for name in ("Marquardt", "Matching", "ShiftLowest", "ShiftTo")},
+    "DampTo": (qn.conditioning.DampTo, (), {"condition_number": 9.0}),
+    **{name: (getattr(qn.conditioning, name), (), {"keep": 0.5}) for name in ("Prune", "PruneRows")},
+    "Shift": (qn.Shift, (), {"offset": 0.5}),
+    "Threshold": (qn.conditioning.Threshold, (), {"tau": 0.5}),
+}
+
+
+def scalars() -> Iterator[tuple[str, str, Any]]:
+    """Every scalar argument of them, with a good value."""
+    for owner, (make, _, good) in OWNERS.items():
+        for name, one in inspect.signature(make).parameters.items():
+            kinds = typing.get_args(one.annotation) or (one.annotation,)
+            if name != "learning_rate" and any(kind in (int, float, bool) for kind in kinds):
+                yield owner, name, good.get(name, one.default)
+
+
+def made(owner: str, **changes: Any) -> Any:
+    make, given, good = OWNERS[owner]
+    parameters = inspect.signature(make).parameters
+    needed = {name: value for name, value in good.items() if parameters[name].default is inspect.Parameter.empty}
+    return make(*given, **needed | changes)
+
+
+SCALARS = [pytest.param(*one, id=f"{one[0]}-{one[1]}") for one in scalars()]
+NO_NUMBERS = {"'a'": "a", "True": True, "of the class list": [1.0], "an array of the shape (3,)": np.ones(3)}
+NO_FLAGS = {"'yes'": "yes", "1": 1, "an array of the shape (3,)": np.ones(3)}
+
+
+# What equinox says of an array in a static field, before the sentence.
+@pytest.mark.filterwarnings("ignore:A JAX array is being set as static")
+@pytest.mark.parametrize(("owner", "name", "value"), SCALARS)
+def test_a_scalar_of_the_wrong_kind(owner: str, name: str, value: Any) -> None:
+    wrong, give = (NO_FLAGS, "True or False") if isinstance(value, bool) else (NO_NUMBERS, "a number")
+    for said, given in wrong.items():
+        with pytest.raises(TypeError, match=re.escape(f"{owner}: {name} is {said}: give {give}")):
+            made(owner, **{name: given})
+
+
+@pytest.mark.parametrize(("owner", "name", "value"), SCALARS)
+def test_a_scalar_of_numpy_or_jax_is_pythons(owner: str, name: str, value: Any) -> None:
+    plain = made(owner, **{name: value})
+    found = made(owner, **{name: np.asarray(value)[()]})
+    if isinstance(found, eqx.Module):
+        assert type(getattr(found, name)) is type(getattr(plain, name))
+        assert getattr(found, name) == value
+        assert hash(found) == hash(plain)
+    if not isinstance(value, bool):
+        made(owner, **{name: jnp.asarray(value)})
+
+
+@pytest.mark.parametrize("make", [qn.newton, qn.fisher_newton], ids=["newton", "fisher"])
+def test_a_learning_rate_of_the_wrong_kind(make: Any) -> None:
+    for said, given in NO_NUMBERS.items():
+        words = f"{make.__name__}: learning_rate is {said}: give a number, or a schedule of the step count"
+        with pytest.raises(TypeError, match=re.escape(words)):
+            make(OBJECTIVE, given)
+    for given in (np.float64(0.5), jnp.asarray(0.5), optax.constant_schedule(0.5)):
+        make(OBJECTIVE, given)
+
+
+def test_a_learning_rate_beside_a_step_rule() -> None:
+    for given in (0.5, jnp.asarray(0.5), optax.constant_schedule(1.0)):
+        with pytest.raises(
+            ValueError, match="newton got a step rule, LineSearch, and a learning rate or an adaptation"
+        ):
+            qn.newton(OBJECTIVE, given, step=qn.LineSearch())
+    with pytest.raises(TypeError, match=r"newton: learning_rate is an array of the shape \(3,\)"):
+        qn.newton(OBJECTIVE, jnp.ones(3), step=qn.LineSearch())
+    qn.newton(OBJECTIVE, np.float64(1.0), step=qn.LineSearch())
+
+
+def test_what_is_traced() -> None:
+    with pytest.raises(TypeError, match="newton: clip is traced, and decides what is compiled: give a number"):
+        jax.jit(lambda clip: qn.newton(OBJECTIVE, clip=clip).init(PARAMS))(1.0)
+    # A learning rate may be: it is but a factor.
+    rates: Any = jax.jit(lambda rate: qn.newton(OBJECTIVE, rate, solver=lx.LU()).init(PARAMS))
+    assert rates(0.5).count == 0
+    with pytest.raises(ValueError, match="newton got a step rule, LineSearch, and a learning rate"):
+        jax.jit(lambda rate: qn.newton(OBJECTIVE, rate, step=qn.LineSearch()).init(PARAMS))(1.0)
 
 
 RENAMED = [
@@ -111,3 +225,46 @@ def test_a_renamed_argument_warns_where_it_is_written(owner: str, old: str, new:
         assert caught[0].filename == __file__
     with pytest.raises(TypeError, match=f"{old}= is the old name of {new}=: give only the latter"):
         make(**{old: value, new: value})
+
+
+class Mine(qn.LevenbergMarquardt):
+    """Has a field of its own."""
+
+    extra: float = 1.0
+
+
+class Own(qn.LevenbergMarquardt):
+    """Means something else by the old name."""
+
+    def __init__(self, start: float):
+        super().__init__(damping=start)
+
+
+class Old(qn.LevenbergMarquardt):
+    """Still calls its base by the old name."""
+
+    def __init__(self):
+        super().__init__(start=0.5)  # pyright: ignore[reportCallIssue]
+
+
+class Moved(qn.Shift):
+    """Adds nothing."""
+
+
+def test_subclasses_take_the_old_names_too() -> None:
+    makes: dict[str, tuple[str, str, Any]] = {
+        "Mine": ("start", "damping", lambda **given: Mine(**given, extra=2.0)),
+        "Moved": ("amount", "offset", Moved),
+        "LevenbergMarquardt": ("start", "damping", lambda **_: Old()),
+    }
+    for owner, (old, new, make) in makes.items():
+        for _ in range(2):  # the first one of a class is no other than the next
+            with pytest.warns(DeprecationWarning, match=f"{owner}: {old}= is called {new}= now") as caught:
+                assert getattr(make(**{old: 0.5}), new) == 0.5
+            assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Mine(damping=0.5).extra == 1
+        assert Own(start=0.5).damping == 0.5
+    with pytest.raises(TypeError, match="start= is the old name of damping=: give only the latter"):
+        Mine(start=0.5, damping=0.5)  # pyright: ignore[reportCallIssue]

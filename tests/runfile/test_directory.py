@@ -63,12 +63,12 @@ def test_without_a_name_each_run_gets_the_next_number(tmp_path, monkeypatch):
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     directory = RunDirectory(tmp_path)
-    directory.write("config.json", {"kept": 1})
+    directory.write("config.json", Line(step=1))
     with pytest.raises(TypeError):
-        directory.write("config.json", {"lost": object()})
-    assert json.loads((tmp_path / "config.json").read_text()) == {"kept": 1}
-    directory.write("config.json", {"kept": 2})
-    assert json.loads((tmp_path / "config.json").read_text()) == {"kept": 2}
+        directory.write("config.json", Line(step=object()))  # pyright: ignore[reportArgumentType]
+    assert json.loads((tmp_path / "config.json").read_text()) == {"step": 1, "text": ""}
+    directory.write("config.json", Line(step=2))
+    assert json.loads((tmp_path / "config.json").read_text()) == {"step": 2, "text": ""}
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"], "no scratch file stays"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from qnewton.lab._runfile import GridHead, RunFileError, decode_version, read_run
+from qnewton.lab._runfile import GridHead, RunFileError, read_run, read_version
 
 Change = Callable[[dict], object]
 
@@ -188,7 +188,8 @@ def test_characters_that_no_page_can_hold_are_replaced(make_run, write_run):
 
 
 @pytest.mark.parametrize("found", [99, "1", None])
-def test_another_schema_is_told_before_a_field_that_only_it_has(found) -> None:
-    raw = json.dumps({"schema_version": found, "a_field_of_that_schema": 1}).encode()
+def test_another_schema_is_told_before_a_field_that_only_it_has(found, tmp_path) -> None:
+    file = tmp_path / "options.json"
+    file.write_text(json.dumps({"schema_version": found, "a_field_of_that_schema": 1}))
     with pytest.raises(RunFileError, match=rf"schema_version is {found!r}, and this version of qnewton reads 1"):
-        decode_version(raw, GridHead, 1, "options.json")
+        read_version(file, GridHead, 1)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float
 
+from .._core.kinds import check_scalars, plain
 from .._core.operators import Shifted, max_entry
 from .._core.records import ExactSystem, System
 from .._core.renamed import renamed
@@ -28,10 +29,11 @@ class Damp(AbstractConditioner):
         offset: in units of the matrix, at least 0.
     """
 
-    relative: float = eqx.field(static=True, converter=float, default=5e-3)
-    offset: float = eqx.field(static=True, converter=float, default=0.0)
+    relative: float = eqx.field(static=True, converter=plain, default=5e-3)
+    offset: float = eqx.field(static=True, converter=plain, default=0.0)
 
     def __check_init__(self):
+        check_scalars(self)
         for name in ("relative", "offset"):
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
@@ -58,9 +60,10 @@ class Shift(AbstractConditioner):
         offset: at least 0.
     """
 
-    offset: float = eqx.field(static=True, converter=float)
+    offset: float = eqx.field(static=True, converter=plain)
 
     def __check_init__(self):
+        check_scalars(self)
         if not 0 <= self.offset < float("inf"):
             raise ValueError(f"the shift is {self.offset}: it must be a finite number of at least 0")
 
@@ -81,10 +84,11 @@ class DampSpectral(AbstractConditioner):
         steps: products with the block.
     """
 
-    relative: float = eqx.field(static=True, converter=float, default=1e-3)
-    steps: int = eqx.field(static=True, default=16)
+    relative: float = eqx.field(static=True, converter=plain, default=1e-3)
+    steps: int = eqx.field(static=True, converter=plain, default=16)
 
     def __check_init__(self):
+        check_scalars(self)
         _check_relative(self.relative)
         if self.steps < 1:
             raise ValueError(f"steps is {self.steps}: it must be at least 1")
@@ -111,9 +115,10 @@ class DampTrace(AbstractConditioner):
         relative: at least 0.
     """
 
-    relative: float = eqx.field(static=True, converter=float, default=1e-1)
+    relative: float = eqx.field(static=True, converter=plain, default=1e-1)
 
     def __check_init__(self):
+        check_scalars(self)
         _check_relative(self.relative)
 
     @property
@@ -136,9 +141,10 @@ class DampTo(AbstractConditioner):
         condition_number: target, above 1.
     """
 
-    condition_number: float = eqx.field(static=True, converter=float)
+    condition_number: float = eqx.field(static=True, converter=plain)
 
     def __check_init__(self):
+        check_scalars(self)
         if not 1 < self.condition_number < float("inf"):
             raise ValueError(
                 f"the target condition number is {self.condition_number}: it must be above 1, which only a multiple of "

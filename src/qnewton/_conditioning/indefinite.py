@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float
 
+from .._core.kinds import check_scalars, plain
 from .._core.records import System
 from .._core.ritz import ritz_values
 from .base import AbstractConditioner
@@ -30,11 +31,12 @@ class ShiftLowest(AbstractConditioner):
         seed: of the start vector.
     """
 
-    margin: float = eqx.field(static=True, default=0.1)
-    steps: int = eqx.field(static=True, default=32)
-    seed: int = eqx.field(static=True, default=0)
+    margin: float = eqx.field(static=True, converter=plain, default=0.1)
+    steps: int = eqx.field(static=True, converter=plain, default=32)
+    seed: int = eqx.field(static=True, converter=plain, default=0)
 
     def __check_init__(self):
+        check_scalars(self)
         if not (0 <= self.margin < float("inf") and self.steps >= 1):
             raise ValueError(f"margin is {self.margin} and steps {self.steps}: they must be at least 0 and 1")
 

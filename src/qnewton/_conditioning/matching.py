@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from .._core.kinds import check_scalars, plain
 from .._core.records import System
 from .base import AbstractConditioner
 from .guarantee import Conditioning, Definiteness, Guarantee
@@ -38,9 +39,10 @@ class Matching(AbstractConditioner):
         degree: at least 1; 1 keeps the diagonal alone.
     """
 
-    degree: int = eqx.field(static=True, default=2)
+    degree: int = eqx.field(static=True, converter=plain, default=2)
 
     def __check_init__(self):
+        check_scalars(self)
         _check_size("degree", self.degree)
 
     @property
@@ -71,9 +73,10 @@ class Cliques(AbstractConditioner):
         size: at least 1; 1 keeps the diagonal alone.
     """
 
-    size: int = eqx.field(static=True, default=4)
+    size: int = eqx.field(static=True, converter=plain, default=4)
 
     def __check_init__(self):
+        check_scalars(self)
         _check_size("size", self.size)
 
     @property

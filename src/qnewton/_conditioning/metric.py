@@ -16,6 +16,7 @@ import lineax as lx
 from jaxtyping import Array, Float
 
 from .._core.coordinates import Composed, Scaled
+from .._core.kinds import check_scalars, plain
 from .._core.records import System
 from .._core.scaled import scaled_block
 from .basis import rebased
@@ -92,9 +93,10 @@ class Marquardt(AbstractMetric):
     """
 
     fixed: ClassVar[bool] = False
-    sizes: float = eqx.field(static=True, converter=float, default=1e-4)
+    sizes: float = eqx.field(static=True, converter=plain, default=1e-4)
 
     def __check_init__(self):
+        check_scalars(self)
         if not 0 <= self.sizes < 1:
             raise ValueError(
                 f"sizes is {self.sizes}: the share of the largest influence, squared, must lie in [0, 1); 0 leaves the "

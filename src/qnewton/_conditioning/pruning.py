@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from .._core.kinds import check_scalars, plain
 from .._core.records import System
 from .base import AbstractConditioner
 from .guarantee import Conditioning, Definiteness, Guarantee
@@ -33,9 +34,10 @@ class Prune(AbstractConditioner):
         keep: ratio in (0, 1]; 1 leaves the matrix as it is.
     """
 
-    keep: float = eqx.field(static=True, converter=float)
+    keep: float = eqx.field(static=True, converter=plain)
 
     def __check_init__(self):
+        check_scalars(self)
         _check_keep(self.keep)
 
     @property
@@ -60,9 +62,10 @@ class PruneRows(AbstractConditioner):
         keep: ratio in (0, 1]; 1 leaves the matrix as it is.
     """
 
-    keep: float = eqx.field(static=True, converter=float)
+    keep: float = eqx.field(static=True, converter=plain)
 
     def __check_init__(self):
+        check_scalars(self)
         _check_keep(self.keep)
 
     @property
@@ -86,9 +89,10 @@ class Threshold(AbstractConditioner):
         tau: in [0, 1); 0 leaves the matrix as it is. Off the diagonal of a definite matrix every ratio is below 1.
     """
 
-    tau: float = eqx.field(static=True, converter=float)
+    tau: float = eqx.field(static=True, converter=plain)
 
     def __check_init__(self):
+        check_scalars(self)
         if not 0 <= self.tau < 1:
             raise ValueError(
                 f"tau is {self.tau}: it must lie in [0, 1), the least |a_ij| / sqrt(a_ii a_jj) of an entry that stays"

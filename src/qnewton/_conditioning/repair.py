@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float
 
+from .._core.kinds import check_scalars, plain
 from .._core.records import System
 from .base import AbstractConditioner
 from .guarantee import Conditioning, Definiteness, Guarantee
@@ -66,10 +67,11 @@ class ShiftTo(AbstractConditioner):
             low for matrices with many entries).
     """
 
-    smallest: float = eqx.field(static=True, converter=float, default=0.05)
+    smallest: float = eqx.field(static=True, converter=plain, default=0.05)
     bound: Literal["cholesky", "gershgorin"] = eqx.field(static=True, default="cholesky")
 
     def __check_init__(self):
+        check_scalars(self)
         if not 0 < self.smallest < 1:
             raise ValueError(
                 f"smallest is {self.smallest}: it must lie in (0, 1), the smallest eigenvalue relative to the mean of "

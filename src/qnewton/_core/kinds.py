@@ -1,7 +1,13 @@
 """Refuse arguments of the wrong kind, each with one sentence that says what to write instead."""
 
-from collections.abc import Callable, Iterable, Iterator
+import dataclasses
+import typing
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import core
 
 
 def check_kind(value: Any, kind: type | tuple[type, ...], name: str, example: str) -> None:
@@ -36,12 +42,21 @@ def check_kinds(values: Any, kind: type, name: str, example: str) -> None:
     Raises:
         TypeError: with the name, the value and the example.
     """
+    check_sequence(values, kind, name, example)
+    for value in values:
+        check_kind(value, kind, f"a member of {name}", example)
+
+
+def check_sequence(values: Any, kind: type | tuple[()], name: str, example: str) -> None:
+    """Refuse what is no sequence, as `check_kinds` does; what its members are is not looked at.
+
+    Raises:
+        TypeError: with the name, the value and the example.
+    """
     if isinstance(values, kind):
         raise TypeError(f"{name} is one {type(values).__name__}: give a sequence, ({type(values).__name__}(...),)")
     if isinstance(values, str) or not isinstance(values, Iterable) or isinstance(values, Iterator):
         raise TypeError(f"{name} is {said(values)}: give a sequence, e.g. ({example},)")
-    for value in values:
-        check_kind(value, kind, f"a member of {name}", example)
 
 
 def check_function(value: Any, name: str, example: str) -> Callable[..., Any]:
@@ -58,10 +73,100 @@ def check_function(value: Any, name: str, example: str) -> Callable[..., Any]:
     return value
 
 
+def number(value: Any, name: str) -> Any:
+    """Python's number in the place of numpy's, or of an array without axes.
+
+    Args:
+        value: as it was given; of an integer argument too, whose range is asked for elsewhere.
+        name: of the argument, with its owner, e.g. `newton: clip`.
+
+    Raises:
+        TypeError: with the name and the value, for what is no real number, or is not known yet.
+    """
+    if not is_number(value):
+        raise TypeError(f"{name} is {said(value)}: give a number")
+    if isinstance(value, core.Tracer):
+        raise TypeError(f"{name} is traced, and decides what is compiled: give a number, which is known before")
+    return plain(value)
+
+
+def plain(value: Any) -> Any:
+    """Python's number, True or False in the place of numpy's or of an array without axes; anything else as it is.
+
+    The converter of static fields, which are no place for arrays; `check_scalars` then refuses what is none of them.
+    """
+    if isinstance(value, core.Tracer) or not isinstance(getattr(value, "dtype", None), np.dtype):
+        return value
+    return value.item() if value.shape == () else value
+
+
+def numbers(owner: str, optional: Container[str] = (), /, **values: Any) -> Iterator[Any]:
+    """The same of several arguments of one function, in their order.
+
+    Args:
+        owner: the function, e.g. `newton`.
+        optional: names of arguments that may be None.
+        values: as they were given.
+
+    Raises:
+        TypeError: as `number`.
+    """
+    for name, value in values.items():
+        yield None if value is None and name in optional else number(value, f"{owner}: {name}")
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a real number, be it Python's, numpy's or an array without axes, traced or not."""
+    if isinstance(value, bool | int | float):
+        return not isinstance(value, bool)
+    if getattr(value, "shape", None) != ():
+        return False
+    return jnp.issubdtype(value.dtype, jnp.integer) or jnp.issubdtype(value.dtype, jnp.floating)
+
+
+def check_rate(value: Any, name: str) -> None:
+    """Refuse what is neither a number, which may be traced, nor a schedule.
+
+    Raises:
+        TypeError: with the name and the value.
+    """
+    if not (callable(value) or is_number(value)):
+        raise TypeError(f"{name} is {said(value)}: give a number, or a schedule of the step count")
+
+
+def flag(value: Any, name: str) -> bool:
+    """True or False, numpy's included.
+
+    Raises:
+        TypeError: with the name and the value.
+    """
+    check_kind(value, (bool, np.bool_), name, "True or False")
+    return bool(value)
+
+
+def check_scalars(module: Any) -> None:
+    """Refuse static fields of an equinox module that are declared as numbers or flags and hold something else.
+
+    Raises:
+        TypeError: with class, field and value.
+    """
+    for field in dataclasses.fields(module):
+        value, kinds = getattr(module, field.name), typing.get_args(field.type) or (field.type,)
+        if not field.metadata.get("static") or (value is None and type(None) in kinds):
+            continue
+        name = f"{type(module).__name__}: {field.name}"
+        if bool in kinds:
+            flag(value, name)
+        elif int in kinds or float in kinds:
+            number(value, name)
+
+
 def said(value: Any) -> str:
     """A short word for a value: itself where it is short, else its class."""
     if isinstance(value, str | int | float | bool | None):
         return repr(value)
+    if hasattr(value, "shape"):
+        return f"an array of the shape {tuple(value.shape)}"
     if callable(value) and hasattr(value, "__name__"):
         return f"the function {value.__name__}"
     return f"of the class {type(value).__name__}"

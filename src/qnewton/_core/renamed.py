@@ -3,7 +3,7 @@
 import functools
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 Named = TypeVar("Named", bound=Callable[..., Any])
@@ -17,34 +17,50 @@ def renamed(**new_names: str) -> Callable[[Named], Named]:
     """
 
     def decorate(named: Named) -> Named:
-        owner: Any = named
-        function = owner.__init__ if inspect.isclass(named) else named
-
-        def warn(old: str) -> None:
-            warnings.warn(
-                f"{owner.__name__}: {old}= is called {new_names[old]}= now; the old name goes with the next release",
-                DeprecationWarning,
-                stacklevel=_levels(),
-            )
-
-        @functools.wraps(function)
-        def called(*args: Any, **kwargs: Any) -> Any:
-            for old in [name for name in kwargs if name in new_names]:
-                new = new_names[old]
-                if new in kwargs:
-                    raise TypeError(f"{owner.__name__}: {old}= is the old name of {new}=: give only the latter")
-                warn(old)
-                kwargs[new] = kwargs.pop(old)
-            return function(*args, **kwargs)
-
         if not inspect.isclass(named):
-            return called  # pyright: ignore[reportReturnType]
-        owner.__init__ = called
+            return _taking(named, named.__name__, new_names)  # pyright: ignore[reportReturnType]
+        owner: Any = named
+        make, taking = owner.__new__, set()
+
+        def take(cls: Any) -> None:
+            if cls not in taking:
+                taking.add(cls)
+                cls.__init__ = _taking(cls.__init__, cls.__name__, new_names)
+
+        def made(cls: Any, *args: Any, **kwargs: Any) -> Any:
+            # A subclass gets its `__init__` from equinox after all hooks of its bases; by now it has one.
+            take(cls)
+            return make(cls, *args, **kwargs)
+
+        take(owner)
+        owner.__new__ = made
         for old, new in new_names.items():
             setattr(owner, old, property(functools.partial(_read, old=old, new=new)))
         return owner
 
     return decorate
+
+
+def _taking(function: Callable[..., Any], owner: str, new_names: Mapping[str, str]) -> Callable[..., Any]:
+    """The function, which takes an old name too where it has the new one and nothing else goes by the old."""
+    own = inspect.signature(function).parameters
+    names = {old: new for old, new in new_names.items() if new in own and old not in own}
+
+    @functools.wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        for old in [name for name in kwargs if name in names]:
+            new = names[old]
+            if new in kwargs:
+                raise TypeError(f"{owner}: {old}= is the old name of {new}=: give only the latter")
+            warnings.warn(
+                f"{owner}: {old}= is called {new}= now; the old name goes with the next release",
+                DeprecationWarning,
+                stacklevel=_levels(),
+            )
+            kwargs[new] = kwargs.pop(old)
+        return function(*args, **kwargs)
+
+    return called
 
 
 def _read(module: Any, *, old: str, new: str) -> Any:

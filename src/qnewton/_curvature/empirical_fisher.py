@@ -4,6 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._core.kinds import check_scalars, plain
 from .base import AbstractCurvature
 from .gram_operator import GramOperator
 from .layer_operator import LayerOperator
@@ -26,10 +27,11 @@ class EmpiricalFisher(AbstractCurvature):
         chunk_bytes: memory for the gradients of the examples that are handled together.
     """
 
-    damping_floor: float = eqx.field(static=True, converter=float, default=1e-3)
-    chunk_bytes: int = eqx.field(static=True, default=2**26)
+    damping_floor: float = eqx.field(static=True, converter=plain, default=1e-3)
+    chunk_bytes: int = eqx.field(static=True, converter=plain, default=2**26)
 
     def __check_init__(self):
+        check_scalars(self)
         if not 0 <= self.damping_floor < float("inf"):
             raise ValueError(
                 f"damping_floor is {self.damping_floor}: it must be finite and at least 0. Without a floor, steps grow "

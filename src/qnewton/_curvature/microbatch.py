@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from .._core.kinds import check_kind
+from .._core.kinds import check_kind, check_scalars, plain
 from .._core.operators import AbstractCurvatureOperator, AbstractRoot, KroneckerFactors, Path
 from .base import AbstractCurvature
 from .chunks import sum_over_chunks
@@ -28,9 +28,10 @@ class Microbatched(AbstractCurvature):
     """
 
     inner: AbstractCurvature
-    size: int = eqx.field(static=True)
+    size: int = eqx.field(static=True, converter=plain)
 
     def __check_init__(self):
+        check_scalars(self)
         check_kind(self.inner, AbstractCurvature, "Microbatched: inner", "GaussNewton()")
         if self.size < 1:
             raise ValueError(f"size is {self.size}: at least one example has to be handled at a time")

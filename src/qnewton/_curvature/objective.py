@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._core.constants import unfolded
-from .._core.kinds import check_function, said
+from .._core.kinds import check_function, check_scalars, plain, said
 from .batch import Batch, batch_of, example_count, leads, mapped
 from .checks import check_batch, check_labels
 
@@ -45,11 +45,12 @@ class Objective(eqx.Module):
 
     predict: Callable[..., Any]
     loss: Callable[[Any, Any], Any]
-    l2: float = eqx.field(static=True, converter=float, default=0.0)
-    has_state: bool = eqx.field(static=True, default=False)
-    whole_batch: bool = eqx.field(static=True, default=False)
+    l2: float = eqx.field(static=True, converter=plain, default=0.0)
+    has_state: bool = eqx.field(static=True, converter=plain, default=False)
+    whole_batch: bool = eqx.field(static=True, converter=plain, default=False)
 
     def __check_init__(self):
+        check_scalars(self)
         check_function(self.predict, "Objective: predict", "a function of (params, inputs) that returns the outputs")
         check_function(self.loss, "Objective: loss", "a function of (outputs, targets): one value per example")
         if not 0 <= self.l2 < float("inf"):

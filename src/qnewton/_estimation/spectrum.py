@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -66,13 +66,6 @@ class BlockSpectrum:
     negative_error: float
     degrees: tuple[int, ...] | None
     thresholds: tuple[float, ...] = THRESHOLDS
-
-    def record(self) -> dict[str, Any]:
-        """As JSON's types, but for numbers that are not finite."""
-        record = dataclasses.asdict(self)
-        for field in ("eigenvalues", "weights"):
-            record[field] = record[field].tolist()
-        return {**record, "kind": self.kind.value, "condition_number_kind": self.condition_number_kind.value}
 
 
 def block_spectrum(

@@ -19,6 +19,7 @@ from typing import Any
 import equinox as eqx
 
 from .classical import ClassicalMachine, KernelTimes
+from .json_shape import read_shaped
 from .measure import describe_machine
 
 SCHEMA_VERSION = 2
@@ -26,6 +27,19 @@ MEASURE_HERE = (
     "Its seconds say nothing about this machine: measure here, with qnewton calibrate or --calibration measure"
 )
 """Why a calibration of another machine is refused, and what to do."""
+_KERNEL = {
+    **{f"seconds_per_{unit}": "a finite number" for unit in ("call", "byte", "flop")},
+    "samples": [["an integer", "a finite number", "a finite number"]],
+    "bends": [["a finite number", "a finite number"]],
+}
+_SHAPE = {
+    "measured_at": "a string",
+    "environment": {"dtype": "a string"},
+    "gemm_seconds": "a finite number or null",
+    "name": "a string",
+    "kernels": {"*": _KERNEL},
+    "learned": {"*": "a finite number"},
+}
 _LIBRARIES = ("qnewton", "jax", "jaxlib", "lineax", "equinox", "numpy", "scipy")
 
 
@@ -159,8 +173,8 @@ def load_calibration(
     for path in sorted(directory.glob(f"{_key(environment)}-*.json")):
         try:
             stored = read_calibration(path)
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            warnings.warn(f"{path}: not a calibration that can be read ({error!r}); it is left as it is", stacklevel=2)
+        except (ValueError, OSError) as error:
+            warnings.warn(f"{error}; the file is passed over and left as it is", stacklevel=2)
             continue
         if stored.environment == environment and set(kernels) <= {name for name, _ in stored.machine.kernels}:
             found.append(stored)
@@ -171,17 +185,16 @@ def read_calibration(path: Path) -> StoredCalibration:
     """One file.
 
     Raises:
-        OSError, ValueError, KeyError, TypeError: if it is not there, or not one of ours.
+        OSError: if it cannot be read.
+        ValueError: if it is not one of ours; names file and field, and says what to do.
     """
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if record["schema_version"] != SCHEMA_VERSION:
-        raise ValueError(f"schema_version is {record['schema_version']}, this version reads {SCHEMA_VERSION}")
+    record = read_shaped(path, _SHAPE, SCHEMA_VERSION, "measure again, with qnewton calibrate")
     kernels = tuple(
         (
             kernel,
             KernelTimes(
                 *(float(times[f"seconds_per_{unit}"]) for unit in ("call", "byte", "flop")),
-                samples=tuple((int(n), float(measured), float(fitted)) for n, measured, fitted in times["samples"]),
+                samples=tuple((n, float(measured), float(fitted)) for n, measured, fitted in times["samples"]),
                 bends=tuple((float(position), float(factor)) for position, factor in times["bends"]),
             ),
         )
@@ -192,7 +205,7 @@ def read_calibration(path: Path) -> StoredCalibration:
         record["name"], record["environment"]["dtype"], kernels, None if probe is None else float(probe)
     )
     learned = tuple((kernel, float(factor)) for kernel, factor in sorted(record["learned"].items()))
-    return StoredCalibration(machine, record["environment"], str(record["measured_at"]), path, learned)
+    return StoredCalibration(machine, record["environment"], record["measured_at"], path, learned)
 
 
 def _key(environment: dict[str, Any]) -> str:

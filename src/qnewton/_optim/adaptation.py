@@ -9,6 +9,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from .._core.kinds import check_scalars, plain
 from .._core.renamed import renamed
 
 
@@ -101,16 +102,17 @@ class LevenbergMarquardt(AbstractAdaptation):
 
     tries: ClassVar[bool] = True
 
-    damping: float = eqx.field(static=True, default=1.0)
-    shrink: float = eqx.field(static=True, default=0.3)
-    grow: float = eqx.field(static=True, default=3.0)
-    good: float = eqx.field(static=True, default=0.75)
-    poor: float = eqx.field(static=True, default=0.25)
-    smallest: float | None = eqx.field(static=True, default=None)
-    largest: float = eqx.field(static=True, default=1e12)
-    per_block: bool = eqx.field(static=True, default=False)
+    damping: float = eqx.field(static=True, converter=plain, default=1.0)
+    shrink: float = eqx.field(static=True, converter=plain, default=0.3)
+    grow: float = eqx.field(static=True, converter=plain, default=3.0)
+    good: float = eqx.field(static=True, converter=plain, default=0.75)
+    poor: float = eqx.field(static=True, converter=plain, default=0.25)
+    smallest: float | None = eqx.field(static=True, converter=plain, default=None)
+    largest: float = eqx.field(static=True, converter=plain, default=1e12)
+    per_block: bool = eqx.field(static=True, converter=plain, default=False)
 
     def __check_init__(self):
+        check_scalars(self)
         smallest = math.ulp(0.0) if self.smallest is None else self.smallest
         if not 0 < smallest <= self.damping <= self.largest:
             raise ValueError(

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import optax
+from jax import core
 
 from .._conditioning import AbstractConditioner, AbstractMetric
-from .._core.kinds import check_function, check_kind, check_kinds
+from .._core.kinds import check_function, check_kind, check_kinds, check_rate
 from .._curvature import AbstractCurvature, Objective, Partition
 from .._curvature.objective import check_objective
 from .adaptation import AbstractAdaptation
@@ -36,8 +37,7 @@ def check_arguments(
     check_function(partition, "newton: partition", "whole, per_layer, per_tensor or a function of the parameters")
     if where is not None:
         check_function(where, "newton: where", "a function of a block, e.g. lambda block: block.n <= 4096")
-    if isinstance(learning_rate, str):
-        raise TypeError(f"newton: learning_rate is {learning_rate!r}: give a number, or a schedule of the step count")
+    check_rate(learning_rate, "newton: learning_rate")
     if conditioning is not None:
         check_kinds(conditioning, AbstractConditioner, "newton: conditioning", "Damp(5e-3)")
     kinds: tuple[tuple[str, Any, type, str], ...] = (
@@ -50,7 +50,8 @@ def check_arguments(
     for name, value, kind, example in kinds:
         if value is not None:
             check_kind(value, kind, f"newton: {name}", example)
-    if step is not None and (adaptation is not None or learning_rate != 1.0):
+    given = callable(learning_rate) or isinstance(learning_rate, core.Tracer) or learning_rate != 1.0
+    if step is not None and (adaptation is not None or given):
         raise ValueError(
             f"newton got a step rule, {type(step).__name__}, and a learning rate or an adaptation: the rule stands in "
             "for both, so omit them"

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from .._core.kinds import check_scalars, plain
 from .._core.records import System
 
 Solve = Callable[[Float[Array, " n"]], Float[Array, " n"]]
@@ -28,10 +29,11 @@ class Correction(eqx.Module):
         max_steps: at least 1.
     """
 
-    decrease: float = eqx.field(static=True, converter=float, default=0.99)
-    max_steps: int = eqx.field(static=True, default=20)
+    decrease: float = eqx.field(static=True, converter=plain, default=0.99)
+    max_steps: int = eqx.field(static=True, converter=plain, default=20)
 
     def __check_init__(self):
+        check_scalars(self)
         if not 0 < self.decrease < 1:
             raise ValueError(
                 f"decrease is {self.decrease}: the fraction of the best model decrease to be proven must lie in (0, 1)"

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from .._conditioning import AbstractMetric, Levenberg, Marquardt
 from .._core.constants import unfolded
-from .._core.kinds import check_kind
+from .._core.kinds import check_kind, numbers
 from .._core.renamed import renamed
 from .._core.status import Status
 from .._core.trees import check_gradients, check_params
@@ -144,13 +144,16 @@ def dual_newton(
     check_objective(objective, "dual_newton")
     if metric is not None:
         check_kind(metric, AbstractMetric, "dual_newton: metric", "Marquardt()")
+    damping, acceleration, sample = numbers(
+        "dual_newton", ("acceleration", "sample"), damping=damping, acceleration=acceleration, sample=sample
+    )
     if not 0 < damping < float("inf"):
         raise ValueError(f"damping is {damping}: the first damping is relative to the curvature and must be positive")
     if acceleration is not None and not acceleration > 0:
         raise ValueError(
             f"acceleration is {acceleration}: it bounds 2 |a| / |d| and must be positive, or None for no acceleration"
         )
-    if sample is not None and sample < 2:
+    if sample is not None and not (isinstance(sample, int) and sample >= 2):
         raise ValueError(f"sample is {sample}: give the number of parts, at least 2, or None for the whole batch")
 
     def options_for(params: PyTree, *, reverse_only: bool = False) -> Options:

@@ -9,6 +9,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from .._core.constants import unfolded
+from .._core.kinds import check_rate, number, numbers
 from .._core.renamed import renamed
 from .._core.status import Status
 from .._core.trees import check_gradients, check_params
@@ -125,7 +126,18 @@ def fisher_newton(
         TypeError: from `init`, for parameters that are not floating-point arrays of one dtype.
     """
     check_objective(objective, "fisher_newton")
-    if not callable(learning_rate) and not 0 < learning_rate < float("inf"):
+    damping, momentum, refresh, average, bound, weight_decay, largest = numbers(
+        "fisher_newton",
+        damping=damping,
+        momentum=momentum,
+        refresh=refresh,
+        average=average,
+        bound=bound,
+        weight_decay=weight_decay,
+        largest=largest,
+    )
+    check_rate(learning_rate, "fisher_newton: learning_rate")
+    if not callable(learning_rate) and not 0 < number(learning_rate, "fisher_newton: learning_rate") < float("inf"):
         raise ValueError(f"learning_rate is {learning_rate}: it must be positive and finite, e.g. 0.01, or a schedule")
     if not 0 < damping < float("inf"):
         raise ValueError(

@@ -9,7 +9,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from .._core.constants import unfolded
-from .._core.kinds import check_kind
+from .._core.kinds import check_kind, numbers
 from .._core.operators import KroneckerFactors
 from .._core.renamed import renamed
 from .._core.status import Status
@@ -130,6 +130,7 @@ def kfac(
     check_objective(objective, "kfac")
     if step is not None:
         check_kind(step, AbstractStepRule, "kfac: step", "KLClip()")
+    refresh, average, probes = numbers("kfac", refresh=refresh, average=average, probes=probes)
     if not (isinstance(refresh, int) and refresh >= 1):
         raise ValueError(f"refresh is {refresh}: steps between two refreshes of the factors, an integer of at least 1")
     if not 0 <= average < 1:

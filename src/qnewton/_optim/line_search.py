@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from .._core.kinds import check_scalars, plain
 from .rounding import lowered
 from .step_rules import AbstractStepRule, Situation, StepOutcome
 
@@ -28,12 +29,13 @@ class LineSearch(AbstractStepRule):
     """
 
     radius: ClassVar[float] = math.inf
-    shrink: float = eqx.field(static=True, default=0.5)
-    slope: float = eqx.field(static=True, default=1e-4)
-    tries: int = eqx.field(static=True, default=12)
-    damping: float = eqx.field(static=True, default=1.0)
+    shrink: float = eqx.field(static=True, converter=plain, default=0.5)
+    slope: float = eqx.field(static=True, converter=plain, default=1e-4)
+    tries: int = eqx.field(static=True, converter=plain, default=12)
+    damping: float = eqx.field(static=True, converter=plain, default=1.0)
 
     def __check_init__(self):
+        check_scalars(self)
         if not (0 < self.shrink < 1 and 0 < self.slope < 1 and self.tries >= 1):
             raise ValueError(
                 f"shrink is {self.shrink}, slope {self.slope}, tries {self.tries}: they must satisfy 0 < shrink < 1, "

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 from .._conditioning import AbstractConditioner, AbstractMetric, condition
 from .._core.constants import unfolded
+from .._core.kinds import flag, numbers
 from .._core.layout import Layout
 from .._core.memory import check_block_fits
 from .._core.operators import Path, path_of
@@ -122,6 +123,15 @@ def newton(
     """
     check_arguments(
         objective, learning_rate, curvature, partition, conditioning, metric, correction, adaptation, step, where
+    )
+    warm_start = flag(warm_start, "newton: warm_start")
+    refresh, clip, weight_decay, residual_tolerance = numbers(
+        "newton",
+        ("clip",),
+        refresh=refresh,
+        clip=clip,
+        weight_decay=weight_decay,
+        residual_tolerance=residual_tolerance,
     )
     check_numbers(refresh, clip, weight_decay, residual_tolerance)
     curvature = GaussNewton() if curvature is None else curvature

@@ -4,6 +4,7 @@ import jax
 import optax
 from jaxtyping import PyTree
 
+from .._core.kinds import flag
 from .._core.trees import check_params
 from .._curvature.checks import check_batch
 from .._curvature.flat import linear_in_outputs, quadratic_in_outputs
@@ -61,6 +62,7 @@ def recipe(
     check_objective(objective, "recipe")
     check_params(params)
     check_batch(batch)
+    minibatch = None if minibatch is None else flag(minibatch, "recipe: minibatch")
     key = objective.any_key()
     verdict = independence(objective, params, batch, key)
     outputs = jax.eval_shape(lambda p, x: objective.outputs(p, x, key), params, batch[0])

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
 from .._conditioning import AbstractConditioner, condition
-from .._core.kinds import check_kind, check_kinds
+from .._core.kinds import check_kind, check_kinds, numbers
 from .._core.limits import EXACT_UP_TO
 from .._core.trees import check_params
 from .._curvature import AbstractCurvature, Batch, GaussNewton, Objective, Partition, Point, whole
@@ -54,6 +54,7 @@ def spectrum(
     check_params(params)
     key = objective.any_key() if key is None else key
     curvature = GaussNewton() if curvature is None else curvature
+    scale, exact_up_to = numbers("spectrum", scale=scale, exact_up_to=exact_up_to)
     factor = jnp.asarray(scale, jax.tree.leaves(params)[0].dtype)
     spectra = []
     for block in partition(params):

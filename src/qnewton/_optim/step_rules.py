@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from .._core.kinds import check_scalars, plain
 from .._core.trees import ravel, unravel
 from .._curvature.loss_scale import LossScale
 from .._curvature.objective import Batch, Objective
@@ -148,14 +149,15 @@ class QuadraticModel(AbstractStepRule):
     """
 
     radius: ClassVar[float] = math.inf
-    damping: float = eqx.field(static=True, default=0.03)
-    shrink: float = eqx.field(static=True, default=0.9)
-    good: float = eqx.field(static=True, default=0.9)
-    poor: float = eqx.field(static=True, default=0.25)
-    smallest: float = eqx.field(static=True, default=1e-8)
-    largest: float = eqx.field(static=True, default=1e8)
+    damping: float = eqx.field(static=True, converter=plain, default=0.03)
+    shrink: float = eqx.field(static=True, converter=plain, default=0.9)
+    good: float = eqx.field(static=True, converter=plain, default=0.9)
+    poor: float = eqx.field(static=True, converter=plain, default=0.25)
+    smallest: float = eqx.field(static=True, converter=plain, default=1e-8)
+    largest: float = eqx.field(static=True, converter=plain, default=1e8)
 
     def __check_init__(self):
+        check_scalars(self)
         if not 0 < self.smallest <= self.damping <= self.largest < float("inf"):
             raise ValueError(
                 f"the damping starts at {self.damping} with limits {self.smallest} to {self.largest}: all must be "
@@ -223,12 +225,13 @@ class KLClip(AbstractStepRule):
     """
 
     radius: ClassVar[float] = math.inf
-    rate: float = eqx.field(static=True, default=0.1)
-    momentum: float = eqx.field(static=True, default=0.9)
-    clip: float = eqx.field(static=True, default=3e-3)
-    damping: float = eqx.field(static=True, default=1e-3)
+    rate: float = eqx.field(static=True, converter=plain, default=0.1)
+    momentum: float = eqx.field(static=True, converter=plain, default=0.9)
+    clip: float = eqx.field(static=True, converter=plain, default=3e-3)
+    damping: float = eqx.field(static=True, converter=plain, default=1e-3)
 
     def __check_init__(self):
+        check_scalars(self)
         if not (0 < self.rate < float("inf") and 0 <= self.momentum < 1 and self.clip > 0):
             raise ValueError(
                 f"rate is {self.rate}, momentum {self.momentum}, clip {self.clip}: they must satisfy rate > 0, "

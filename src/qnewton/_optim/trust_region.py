@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from .._core.kinds import check_scalars, plain
 from .._core.trees import ravel
 from .rounding import lowered
 from .step_rules import AbstractStepRule, Situation, StepOutcome
@@ -39,21 +40,22 @@ class TrustRegion(AbstractStepRule):
         damping: constant.
     """
 
-    radius: float = eqx.field(static=True, default=None)
-    factor: float | None = eqx.field(static=True, default=None, kw_only=True)
-    shrink: float = eqx.field(static=True, default=0.25)
-    grow: float = eqx.field(static=True, default=2.0)
-    good: float = eqx.field(static=True, default=0.75)
-    poor: float = eqx.field(static=True, default=0.25)
-    smallest: float | None = eqx.field(static=True, default=None)
-    largest: float | None = eqx.field(static=True, default=None)
-    damping: float = eqx.field(static=True, default=1.0)
+    radius: float = eqx.field(static=True, converter=plain, default=None)
+    factor: float | None = eqx.field(static=True, converter=plain, default=None, kw_only=True)
+    shrink: float = eqx.field(static=True, converter=plain, default=0.25)
+    grow: float = eqx.field(static=True, converter=plain, default=2.0)
+    good: float = eqx.field(static=True, converter=plain, default=0.75)
+    poor: float = eqx.field(static=True, converter=plain, default=0.25)
+    smallest: float | None = eqx.field(static=True, converter=plain, default=None)
+    largest: float | None = eqx.field(static=True, converter=plain, default=None)
+    damping: float = eqx.field(static=True, converter=plain, default=1.0)
 
     def __post_init__(self):
         if self.radius is None:
             self.radius = 1.0 if self.factor is None else math.inf
 
     def __check_init__(self):
+        check_scalars(self)
         smallest = math.ulp(0.0) if self.smallest is None else self.smallest
         largest = sys.float_info.max if self.largest is None else self.largest
         if self.factor is not None and not (0 < self.factor < math.inf and self.radius == math.inf):

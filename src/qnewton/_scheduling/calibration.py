@@ -12,6 +12,7 @@ import numpy as np
 from jax import core
 from jaxtyping import Array, Float, Int, PyTree
 
+from .._core.kinds import check_sequence, number
 from .._core.operators import access_of
 from .._core.records import ClassicalWorkload, Encoding, Kind, Kinds, SystemEstimate
 from .._core.status import Refusal
@@ -63,8 +64,12 @@ def calibrate(
         OSError: if the machine is too busy: a matrix product became half as fast again or slower meanwhile, or a
             solve that the others let expect otherwise by half took another time in each of three attempts.
     """
+    check_sequence(solvers, AbstractSolver, "calibrate: solvers", "CG()")
     for solver in solvers:
         check_candidate(solver)
+    check_sequence(sizes, (), "calibrate: sizes", "8, 32, 128")
+    sizes = [number(size, "a member of calibrate: sizes") for size in sizes]
+    repeats = number(repeats, "calibrate: repeats")
     if min(sizes, default=1) < 1:
         raise ValueError(f"sizes is {tuple(sizes)}: a system has at least one row")
     if len(set(sizes)) < 3:

@@ -1,20 +1,17 @@
 """`qnewton breakeven`."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from .problem_options import HardwareOptions, ProblemOptions, Set, machines_of, problem_of, sets_of
 
 if TYPE_CHECKING:
-    from ..._pricing.breakeven import Pair, Single
-
-SCHEMA_VERSION = 1
-"""Of this command's JSON file; docs/run-files.md describes it."""
+    from ..._pricing.breakeven import Question, Variable
+    from .._runfile import BreakevenFile
 
 
 @dataclass(frozen=True)
@@ -36,9 +33,9 @@ class BreakevenCommand:
 def breakeven(arguments: Sequence[str]) -> int:
     """Parse, sweep, write the files, print what each variable alone does, and say where everything is."""
     command = tyro.cli(BreakevenCommand, prog="qnewton breakeven", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
-    from ..._pricing.breakeven import Question, orders, pairs, present_of, single, variables
+    from ..._pricing.breakeven import Question, orders
     from .._report import write_maps, write_tornado
-    from .._runfile import RunDirectory, plain
+    from .._runfile import RunDirectory
 
     problem, assumed = problem_of(command.problem)
     machines, hosts = machines_of(command.machines)
@@ -52,33 +49,18 @@ def breakeven(arguments: Sequence[str]) -> int:
     (name, question), present = questions[best], found[best]
     if present != present:
         raise ValueError(f"no formula has a number for this system under {command.assumptions}: see qnewton plan --all")
-    singles = [single(question, variable) for variable in variables(question)]
-    both = pairs(question)
     title = (
         f"{chosen.name} on {name} against the fastest classical solver: n {problem.numbers.n:g}, "
         f"kappa {problem.condition_number:.4g}, d {problem.numbers.degree:g}, epsilon {problem.precision:g}"
     )
-    record = plain(
-        {
-            "schema_version": SCHEMA_VERSION,
-            "question": title,
-            "assumptions": chosen.name,
-            "hardware": name,
-            "classical": [host.name for host in hosts],
-            "assumed": list(assumed),
-            "log10_quantum_over_classical": present,
-            "singles": [_single(one) for one in singles],
-            "pairs": [_pair(one) for one in both],
-        }
-    )
     directory = RunDirectory.create(command.out, "breakeven")
-    directory.write("breakeven.json", record)
-    write_tornado(record["singles"], present, title, directory.path / "tornado.png")
-    values = {variable.name: present_of(question, variable) for variable in variables(question)}
-    write_maps(record["pairs"], values, title, directory.path / "maps.png")
+    # What is not finite is null in the file, and so it is in the figures.
+    record = directory.add("breakeven.json", _record(title, name, question, present, assumed))
+    write_tornado(record, directory.path / "tornado.png")
+    write_maps(record, directory.path / "maps.png")
     loses = "loses" if present > 0 else "wins"
     print(f"{title}\nquantum {loses} by {abs(present):.1f} orders of magnitude; it would be equal at")
-    for one in singles:
+    for one in record.singles:
         print(f"  {one.sentence}")
     for words in assumed:
         print(f"assumed: {words}")
@@ -87,22 +69,35 @@ def breakeven(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _single(one: "Single") -> dict[str, Any]:
-    variable = dataclasses.asdict(one.variable)
-    rest = {name: getattr(one, name) for name in ("present", "value", "least", "most", "sentence")}
-    return {**variable, **rest}
+def _record(title: str, hardware: str, question: "Question", present: float, assumed: Sequence[str]) -> "BreakevenFile":
+    from ..._pricing.breakeven import pairs, single, variables
+    from .._runfile import BREAKEVEN_VERSION, BreakevenFile, BreakevenPair, BreakevenSingle
+
+    # Copies, since what is popped of `vars` is gone from the object too.
+    singles = [dict(vars(single(question, variable))) for variable in variables(question)]
+    return BreakevenFile(
+        schema_version=BREAKEVEN_VERSION,
+        question=title,
+        assumptions=question.assumed.name,
+        hardware=hardware,
+        classical=tuple(host.name for host in question.hosts),
+        assumed=tuple(assumed),
+        log10_quantum_over_classical=present,
+        singles=tuple(BreakevenSingle(**vars(one.pop("variable")), **one) for one in singles),
+        pairs=tuple(
+            BreakevenPair(
+                first=one.first.name,
+                second=one.second.name,
+                first_label=_axis(one.first),
+                second_label=_axis(one.second),
+                x=tuple(one.x.tolist()),
+                y=tuple(one.y.tolist()),
+                orders=tuple(map(tuple, one.orders.tolist())),
+            )
+            for one in pairs(question)
+        ),
+    )
 
 
-def _pair(one: "Pair") -> dict[str, Any]:
-    def label(variable: Any) -> str:
-        return f"{variable.label}, {variable.unit}" if variable.unit else variable.label
-
-    return {
-        "first": one.first.name,
-        "second": one.second.name,
-        "first_label": label(one.first),
-        "second_label": label(one.second),
-        "x": one.x,
-        "y": one.y,
-        "orders": one.orders,
-    }
+def _axis(variable: "Variable") -> str:
+    return f"{variable.label}, {variable.unit}" if variable.unit else variable.label

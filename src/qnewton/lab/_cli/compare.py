@@ -158,7 +158,7 @@ def parse(arguments: Sequence[str]) -> CompareCommand:
 
 
 def _replot(arguments: Sequence[str]) -> int:
-    from .._runfile import COMPARE_VERSION, ComparisonFile, decode_version
+    from .._runfile import COMPARE_VERSION, ComparisonFile, read_version
 
     words = [word for argument in arguments for word in argument.split("=", 1)]
     if len(words) != 2:
@@ -170,7 +170,7 @@ def _replot(arguments: Sequence[str]) -> int:
             f"{file} is not there: {directory} holds no finished comparison. A stopped one goes on by the command that "
             "started it"
         )
-    found = decode_version(file.read_bytes(), ComparisonFile, COMPARE_VERSION, str(file))
+    found = read_version(file, ComparisonFile, COMPARE_VERSION)
     return _show(found, directory)
 
 

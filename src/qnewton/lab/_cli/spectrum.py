@@ -4,14 +4,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from ..._core.limits import EXACT_UP_TO
 
-SCHEMA_VERSION = 1
-"""Of this command's JSON file; docs/run-files.md describes it."""
+if TYPE_CHECKING:
+    from .._runfile import SpectrumBlock
 
 
 @dataclass(frozen=True)
@@ -37,46 +37,48 @@ def spectrum(arguments: Sequence[str]) -> int:
     from .._experiments.provenance import provenance
     from .._experiments.spectrum import spectra
     from .._report import write_spectrum_figure
-    from .._runfile import RunDirectory, plain
+    from .._runfile import SPECTRUM_VERSION, RunDirectory, SpectrumBlock, SpectrumFile, SpectrumSource, plain, typed
 
     found = spectra(command.path, conditioned=not command.raw, exact_up_to=command.exact_up_to)
-    records = [plain(block.record()) for block in found]
     directory = RunDirectory.create(command.out, f"spectrum-{command.path.resolve().stem}")
-    source = {"path": command.path, "raw": command.raw}
-    directory.write(
-        "spectrum.json", {"schema_version": SCHEMA_VERSION, "source": source, **provenance(), "blocks": records}
+    record = SpectrumFile(
+        schema_version=SPECTRUM_VERSION,
+        source=SpectrumSource(path=str(command.path), raw=command.raw),
+        **provenance(),
+        blocks=tuple(typed(plain(block), SpectrumBlock, str(command.path)) for block in found),
     )
+    directory.write("spectrum.json", record)
     figure = directory.path / "spectrum.svg"
-    write_spectrum_figure(records, figure)
-    _print_table(records)
+    write_spectrum_figure(record.blocks, figure)
+    _print_table(record.blocks)
     print(f"numbers: {directory.path / 'spectrum.json'}\nfigure: {figure}")
     return 0
 
 
-def _print_table(records: Sequence[dict[str, Any]]) -> None:
+def _print_table(blocks: Sequence["SpectrumBlock"]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table("block", "n", "spectrum", "kappa", "kind", "effective rank", "rank", "negative")
-    thresholds = records[0]["thresholds"]
+    thresholds = blocks[0].thresholds
     for part in thresholds:
         table.add_column("d" if part == 0 else f"d > {part:g}", justify="right")
-    for record in records:
-        degrees = record["degrees"] or [None] * len(thresholds)
+    for block in blocks:
+        degrees = block.degrees or [None] * len(thresholds)
         table.add_row(
-            Text(record["name"]),
-            str(record["n"]),
-            record["kind"],
-            "singular" if record["condition_number"] is None else f"{record['condition_number']:.3g}",
-            record["condition_number_kind"],
-            f"{record['effective_rank']:.1f}",
-            _counted(record["numerical_rank"], record["numerical_rank_error"]),
-            _counted(record["negative"], record["negative_error"]),
+            Text(block.name),
+            str(block.n),
+            block.kind,
+            "singular" if block.condition_number is None else f"{block.condition_number:.3g}",
+            block.condition_number_kind,
+            f"{block.effective_rank:.1f}",
+            _counted(block.numerical_rank, block.numerical_rank_error),
+            _counted(block.negative, block.negative_error),
             *("-" if degree is None else str(degree) for degree in degrees),
         )
     Console().print(table)
 
 
-def _counted(value: float, error: float | None) -> str:
+def _counted(value: float, error: float) -> str:
     return f"{value:.0f}" if not error else f"{value:.0f} ± {max(1, math.ceil(error))}"

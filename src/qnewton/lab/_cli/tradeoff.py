@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-SCHEMA_VERSION = 1
-"""Of this command's JSON file; docs/run-files.md describes it."""
+if TYPE_CHECKING:
+    from .._runfile import TradeoffSetting
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ def tradeoff(arguments: Sequence[str]) -> int:
     from .._experiments.tradeoff import settings
     from .._experiments.tradeoff import tradeoff as compare
     from .._report import write_tradeoff_figure
-    from .._runfile import RunDirectory, plain
+    from .._runfile import TRADEOFF_VERSION, RunDirectory, TradeoffFile
 
     check_task(command.task)
     directory = RunDirectory.create(command.out, f"tradeoff-{command.task}")
     with jax.enable_x64(command.dtype == "float64"):
-        records = compare(
+        found = compare(
             make_task(command.task, command.dtype),
             settings(command.damping),
             damping=command.damping,
@@ -64,33 +64,32 @@ def tradeoff(arguments: Sequence[str]) -> int:
             steps=command.steps,
             tell=lambda text: print(text, file=sys.stderr),
         )
-    records = [plain(record) for record in records]
     options = {name: getattr(command, name) for name in ("task", "damping", "warmup", "steps", "seed", "dtype")}
-    directory.write(
-        "tradeoff.json", {"schema_version": SCHEMA_VERSION, "options": options, **provenance(), "settings": records}
-    )
+    record = TradeoffFile(schema_version=TRADEOFF_VERSION, options=options, **provenance(), settings=found)
+    # What is not finite is null in the file, and so it is in figure and table.
+    found = directory.add("tradeoff.json", record).settings
     figure = directory.path / "tradeoff.svg"
-    write_tradeoff_figure(records, figure)
-    _print_table(records)
+    write_tradeoff_figure(found, figure)
+    _print_table(found)
     print(f"numbers: {directory.path / 'tradeoff.json'}\nfigure: {figure}")
     return 0
 
 
-def _print_table(records: Sequence[dict[str, Any]]) -> None:
+def _print_table(settings: Sequence["TradeoffSetting"]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(
         "method", "setting", "d", "kappa", "queries", "decrease", "cosine", "residual", "indefinite", "training loss"
     )
-    for record in records:
-        numbers = ("encoded_condition_number", "queries", "model_decrease", "cosine", "relative_residual")
+    for one in settings:
+        numbers = one.encoded_condition_number, one.queries, one.model_decrease, one.cosine, one.relative_residual
         table.add_row(
-            record["method"],
-            record["setting"],
-            f"{record['degree']:.0f}",
-            *("-" if record[name] is None else f"{record[name]:.3g}" for name in numbers),
-            f"{record['indefinite']:.0%}",
-            "-" if record["training_loss"] is None else f"{record['training_loss']:.4g}",
+            one.method,
+            one.setting,
+            f"{one.degree:.0f}",
+            *("-" if number is None else f"{number:.3g}" for number in numbers),
+            f"{one.indefinite:.0%}",
+            "-" if one.training_loss is None else f"{one.training_loss:.4g}",
         )
     Console().print(table)

@@ -126,10 +126,7 @@ def frozen_snapshot(record: Calibration) -> Snapshot:
 
 
 def _from_file(path: Path, here: dict[str, Any], kernels: Sequence[str]) -> StoredCalibration:
-    try:
-        stored = read_calibration(path)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"--calibration {path}: not a calibration that can be read ({error!r})") from error
+    stored = read_calibration(path)
     check_environment(stored.environment, here, f"--calibration {path}")
     missing = set(kernels) - {kernel for kernel, _ in stored.machine.kernels}
     if missing:
@@ -169,10 +166,10 @@ def learn(saved: SavedRun, directory: Path | None = None) -> tuple[StoredCalibra
             f"{saved.path} predicted by the {saved.measured.basis}, and there is no measurement to correct: train with "
             "--calibration measure, or kept, and learn from that"
         )
-    environment = saved.calibration.environment
-    here = calibration_environment(environment["dtype"], environment["blas_threads"])
+    environment, training = saved.calibration.environment, saved.options.training
+    here = calibration_environment(training.dtype, training.blas_threads)
     check_environment(environment, here, f"the calibration of {saved.path}")
-    with jax.enable_x64(saved.options.training.dtype == "float64"):
+    with jax.enable_x64(training.dtype == "float64"):
         ratios = _ratios(saved)
     if not ratios:
         raise ValueError(f"{saved.path} timed no solve: train with --time-solves 5, for example, and learn from that")

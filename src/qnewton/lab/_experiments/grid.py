@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from .._runfile import GridHead, Record, RunDirectory, RunFileError, decode, decode_version, encode
+from .._runfile import GridHead, Record, RunDirectory, RunFileError, decode, encode, read_version
 
 H = TypeVar("H", bound=GridHead)
 R = TypeVar("R", bound=Record)
@@ -60,7 +60,7 @@ class Grid(RunDirectory, Generic[H]):
         """
         if not (path / file).is_file():
             raise RunFileError(f"{path} holds no {file}: it is not the directory of such a command")
-        return cls(path, decode_version((path / file).read_bytes(), kind, version, str(path / file)))
+        return cls(path, read_version(path / file, kind, version))
 
     def done(self, name: str, kind: type[R], **settings: Any) -> R | None:
         """The record of a cell; None where it is not done.
@@ -85,12 +85,6 @@ class Grid(RunDirectory, Generic[H]):
             if found != wanted:
                 raise RunFileError(f"{file}: its {field} is {found}, and this cell's is {wanted}. {_AGAIN}")
         return record
-
-    def add(self, name: str, record: R) -> R:
-        """Write the record of a cell, whole or not at all; the record as it is read back."""
-        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-        self.write(name, record)
-        return decode(encode(record), type(record), name)
 
     @contextlib.contextmanager
     def building(self, name: str) -> Iterator[RunDirectory]:

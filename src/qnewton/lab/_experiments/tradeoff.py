@@ -19,6 +19,7 @@ from ..._optim.correction import Correction
 from ..._optim.line_search import LineSearch
 from ..._optim.newton import newton
 from ..._solvers.quantum.queries import jennings2023v1
+from .._runfile import TradeoffSetting
 from .tasks.base import Task
 
 _BASIS = (Rotate(strict=False), WhitenOutputs(strict=False))
@@ -77,7 +78,7 @@ def tradeoff(
     warmup: int = 5,
     steps: int = 10,
     tell: Callable[[str], None] = lambda _: None,
-) -> list[dict[str, Any]]:
+) -> tuple[TradeoffSetting, ...]:
     """One record per setting.
 
     The blocks are the Gauss-Newton blocks per tensor after `warmup` un-pruned steps; each number is the median over
@@ -107,16 +108,16 @@ def tradeoff(
             trained = _trained(objective, params, batch, setting.conditioners, steps)
             loss = float(objective(trained, batch))
         records.append(
-            {
-                "method": setting.method,
-                "setting": setting.label,
+            TradeoffSetting(
+                method=setting.method,
+                setting=setting.label,
                 **{name: float(np.median([row[name] for row in rows])) for name in rows[0] if name != "indefinite"},
-                "indefinite": float(np.mean([row["indefinite"] for row in rows])),
-                "blocks": len(rows),
-                "training_loss": loss,
-            }
+                indefinite=float(np.mean([row["indefinite"] for row in rows])),
+                blocks=len(rows),
+                training_loss=loss,
+            )
         )
-    return records
+    return tuple(records)
 
 
 def _trained(

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .._runfile import REPRODUCTION_VERSION, FigureFile, RunFileError, decode_version, plain
+from .._runfile import REPRODUCTION_VERSION, FigureFile, RunFileError, plain, read_version
 from . import (
     reproduce_gates,
     reproduce_inversion,
@@ -94,7 +94,7 @@ def write_reproduction(files: Sequence[Path], target: Path) -> tuple[Path, list[
 
 
 def _read(file: Path) -> dict[str, Any]:
-    found = decode_version(file.read_bytes(), FigureFile, REPRODUCTION_VERSION, str(file))
+    found = read_version(file, FigureFile, REPRODUCTION_VERSION)
     if found.name not in _SECTIONS:
         raise RunFileError(f"{file}: the field 'name' must be one of {', '.join(_SECTIONS)}")
     return plain(found)

@@ -3,7 +3,16 @@
 Imports nothing of ours, and no jax: whoever reads a run need not wait for it.
 """
 
-from .base import COMPARE_VERSION, NOISE_VERSION, REPRODUCTION_VERSION, SCHEMA_VERSION, Record
+from .base import (
+    BREAKEVEN_VERSION,
+    COMPARE_VERSION,
+    NOISE_VERSION,
+    REPRODUCTION_VERSION,
+    SCHEMA_VERSION,
+    SPECTRUM_VERSION,
+    TRADEOFF_VERSION,
+    Record,
+)
 from .calibration import BlockSeconds, Calibration, KernelRecord, KernelSample, StageSeconds
 from .checkpoint import CheckpointAbout, CheckpointLine, Identity, ResumeLine, SetAside
 from .comparison import (
@@ -36,22 +45,39 @@ from .grid import (
     ReproductionHead,
 )
 from .lines import Lines, read_lines
-from .migrate import decode_version, migration_from
+from .migrate import migration_from, read_version
+from .results import (
+    BreakevenFile,
+    BreakevenPair,
+    BreakevenSingle,
+    SpectrumBlock,
+    SpectrumFile,
+    SpectrumSource,
+    TradeoffFile,
+    TradeoffSetting,
+    read_result,
+)
 from .run import Run, check_scheduled, read_calibration, read_config, read_run, read_summary
 from .step import STAGES, PredictedSchedule, PredictedSeconds, StepLine
 from .summary import Breakdown, GateTime, Summary
 from .system import AccessCosts, KindName, NumberKinds, SetDecision, SystemLine, TimedSolve, VerdictName
 
 __all__ = [
+    "BREAKEVEN_VERSION",
     "COMPARE_VERSION",
     "NOISE_VERSION",
     "REPRODUCTION_VERSION",
     "SCHEMA_VERSION",
+    "SPECTRUM_VERSION",
     "STAGES",
+    "TRADEOFF_VERSION",
     "AccessCosts",
     "BlockSeconds",
     "BlockSize",
     "Breakdown",
+    "BreakevenFile",
+    "BreakevenPair",
+    "BreakevenSingle",
     "Calibration",
     "CheckpointAbout",
     "CheckpointLine",
@@ -92,6 +118,9 @@ __all__ = [
     "SeedSpread",
     "SetAside",
     "SetDecision",
+    "SpectrumBlock",
+    "SpectrumFile",
+    "SpectrumSource",
     "StageSeconds",
     "StepLine",
     "Summary",
@@ -99,12 +128,13 @@ __all__ = [
     "TargetMethod",
     "TargetRecord",
     "TimedSolve",
+    "TradeoffFile",
+    "TradeoffSetting",
     "TrialRecord",
     "VerdictName",
     "check_scheduled",
     "clean_text",
     "decode",
-    "decode_version",
     "encode",
     "encode_indented",
     "migration_from",
@@ -112,8 +142,10 @@ __all__ = [
     "read_calibration",
     "read_config",
     "read_lines",
+    "read_result",
     "read_run",
     "read_summary",
+    "read_version",
     "typed",
     "untyped",
 ]

@@ -5,6 +5,7 @@ import msgspec
 SCHEMA_VERSION = 7
 """Of a run directory. Any change of a record of it takes the next number, and `migrate` gets a line."""
 COMPARE_VERSION, NOISE_VERSION, REPRODUCTION_VERSION = 1, 1, 2
+SPECTRUM_VERSION, TRADEOFF_VERSION, BREAKEVEN_VERSION = 1, 1, 1
 """Of the files of these commands, which are not migrated."""
 
 

@@ -5,10 +5,13 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from .base import Record
+from .decode import decode
 from .encode import encode, encode_indented
+
+R = TypeVar("R", bound=Record)
 
 
 class RunDirectory:
@@ -91,12 +94,18 @@ class RunDirectory:
         for name in names:
             (self.path / name).unlink(missing_ok=True)
 
-    def write(self, name: str, content: Record | dict[str, Any]) -> None:
+    def write(self, name: str, content: Record) -> None:
         """Write a JSON file, whole or not at all."""
         target = self.path / name
         scratch = target.with_suffix(".partial")
         scratch.write_bytes(encode_indented(content))
         os.replace(scratch, target)
+
+    def add(self, name: str, record: R) -> R:
+        """Write a record, whole or not at all; the record as it is read back."""
+        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+        self.write(name, record)
+        return decode(encode(record), type(record), name)
 
     def append(self, name: str, lines: Sequence[Record]) -> None:
         """Add lines to a JSON-lines file, all or none; a process that is killed afterwards does not lose them.

@@ -5,6 +5,7 @@ of a complete optimizer has a schedule.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .base import SCHEMA_VERSION
@@ -42,22 +43,21 @@ def migration_from(version: object, place: str) -> Migration:
     raise _other_version(version, f"{SCHEMA_VERSION}, and 6, which it migrates", place)
 
 
-def decode_version(raw: bytes, kind: type[T], version: int, place: str) -> T:
-    """One JSON object of a file that is read in one schema only; which it has is asked before anything else.
+def read_version(file: Path, kind: type[T], version: int) -> T:
+    """A file of one JSON object that is read in one schema only; which it has is asked before anything else.
 
     Args:
-        raw: UTF-8.
+        file: that is there.
         kind: of the record.
         version: that is read.
-        place: file.
 
     Raises:
         RunFileError: for another schema, naming both, and for what is no such record.
     """
-    content = untyped(raw, place)
+    content = untyped(file.read_bytes(), str(file))
     if isinstance(content, dict) and content.get("schema_version") != version:
-        raise _other_version(content.get("schema_version"), str(version), place)
-    return typed(content, kind, place)
+        raise _other_version(content.get("schema_version"), str(version), str(file))
+    return typed(content, kind, str(file))
 
 
 def _other_version(found: object, read: str, place: str) -> RunFileError:
