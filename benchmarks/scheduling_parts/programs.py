@@ -41,7 +41,7 @@ def decisive(estimate: SystemEstimate) -> tuple[jax.Array, ...]:
 
 def recorded(plan: Any) -> tuple[jax.Array, ...]:
     """What a run keeps of a plan; the rest it has already."""
-    return plan.choice, plan.verdict, plan.predicted_seconds, plan.refusal, plan.expected_steps
+    return plan.choice, plan.verdict, plan.offers.seconds, plan.offers.refusal, plan.offers.expected_steps
 
 
 class Programs:

@@ -73,7 +73,7 @@ def test_a_block_that_fails_takes_its_gradient_and_the_others_their_newton_step(
     np.testing.assert_allclose(problem.vector(updates), expected, rtol=1e-3, atol=1e-4)
     if scheduled and value == 0.0:
         # An infinite condition number shuts out the quantum candidate; LU is always allowed to try.
-        assert not bool(state.info.blocks[0].plan.feasible[0, 1])
+        assert not bool(state.info.blocks[0].plan.offers.feasible[0, 1])
     assert statuses(state) == [status, q.Status.OK]
     assert np.isfinite(problem.vector(params)).all()
 

@@ -286,8 +286,8 @@ def test_the_scheduler_charges_every_set():
     )
     matrix = jnp.asarray(symmetric_with_spectrum(np.geomspace(1, 60, 12)), "float32")
     plan = jax.jit(hybrid.plan)(System.of(matrix, symmetric=True))
-    assert plan.feasible.all()
-    assert plan.predicted_seconds.dtype == jnp.float32
+    assert plan.offers.feasible.all()
+    assert plan.offers.seconds.dtype == jnp.float32
     found = plan.estimate
     host = Problem(
         n=12,
@@ -301,7 +301,7 @@ def test_the_scheduler_charges_every_set():
     for row, assumed in enumerate(hybrid.assumptions):
         expected = charge_of(assumed, host)
         # Code distances and bits are integers and may fall on the other side in single precision.
-        assert float(plan.predicted_seconds[row, 1]) == pytest.approx(float(expected.seconds), rel=0.1)
-        assert float(plan.queries[row, 1]) == pytest.approx(float(expected.queries), rel=0.02)
-        assert float(plan.copies[row, 1]) == pytest.approx(float(expected.copies), rel=0.02)
-    np.testing.assert_array_equal(plan.copies[:, 0], 0)
+        assert float(plan.offers.seconds[row, 1]) == pytest.approx(float(expected.seconds), rel=0.1)
+        assert float(plan.offers.queries[row, 1]) == pytest.approx(float(expected.queries), rel=0.02)
+        assert float(plan.offers.copies[row, 1]) == pytest.approx(float(expected.copies), rel=0.02)
+    np.testing.assert_array_equal(plan.offers.copies[:, 0], 0)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import qnewton as q
+from qnewton._core.status import Refusal, Verdict
 from qnewton._hardware import KernelTimes
 from qnewton.testing import symmetric_with_spectrum
 
@@ -32,7 +33,7 @@ def block_diagonal(n: int, degree: int, kappa: float) -> np.ndarray:
 
 def boundary(plan: q.scheduling.Plan, gate_time_s: float) -> float:
     """The gate time at which both take equally long, from a plan at another."""
-    quantum, classical = np.asarray(plan.predicted_seconds[0], np.float64)
+    quantum, classical = np.asarray(plan.offers.seconds[0], np.float64)
     return gate_time_s * classical / quantum
 
 
@@ -92,13 +93,11 @@ def test_ties_and_costs_that_are_no_numbers(seconds, threshold):
         assert int(choice.verdict) == 1
 
 
-def test_where_nobody_can_take_it_the_message_says_what_each_broke():
+def test_where_nobody_can_take_it_the_plan_says_what_each_broke():
     hybrid = q.Hybrid(
         [q.Cholesky(), q.QLSA()],
         classical=q.ClassicalMachine("by hand", "float32", (("cholesky", KernelTimes(1.0, 0.0, 0.0)),)),
     )
     plan = hybrid.init(lx.MatrixLinearOperator(jnp.diag(jnp.asarray([1.0, -1.0, 0.0])), lx.symmetric_tag), {}).plan
-    said = plan.complaint(hybrid.names)
-    assert "nobody can take the system of 3 rows" in said
-    assert "Cholesky: needs a positive definite matrix" in said
-    assert "QLSA(jennings2023v1): the condition number is infinite" in said
+    assert int(plan.verdict[0]) == Verdict.NOBODY
+    assert plan.offers.refusal[0].tolist() == [Refusal.NOT_DEFINITE, Refusal.NO_CONDITION_NUMBER]

@@ -110,11 +110,11 @@ def _solve_with_each(candidates, block, vector, exact):
     plan = None
     for index, solver in enumerate(candidates):
         value, result, plan = solve(jnp.asarray(vector, jnp.float32), jnp.asarray(index, jnp.int32))
-        assert int(plan.choice[0]) == index, plan.refusal[0, index]
+        assert int(plan.choice[0]) == index, plan.offers.refusal[0, index]
         assert result == lx.RESULTS.successful, solver
         assert np.linalg.norm(value - exact) <= TOLERANCE * np.linalg.norm(exact), solver
         # Everything that can be charged is, and by a positive number.
-        assert 0 < float(plan.predicted_seconds[0, index]) < np.inf
+        assert 0 < float(plan.offers.seconds[0, index]) < np.inf
     assert plan is not None
     return plan
 
@@ -281,4 +281,4 @@ def test_a_walk_for_definite_matrices_is_offered_those_alone():
     hybrid = q.Hybrid([q.EmulatedWalk(definite=True)], classical=q.ClassicalMachine("by hand", "float32", ()))
     for sign, feasible in ((1.0, True), (-1.0, False)):
         plan = hybrid.plan(q.curvature.System.of(jnp.diag(jnp.asarray([1.0, sign * 0.5])), symmetric=True))
-        assert bool(plan.feasible[0, 0]) == feasible
+        assert bool(plan.offers.feasible[0, 0]) == feasible

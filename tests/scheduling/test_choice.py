@@ -40,7 +40,7 @@ def test_seconds_are_the_workload_times_the_machine(dtype):
         1e-6 + 2e-10 * moved + 3e-11 * (n**3 / 3 + 2 * n**2),
         2e-6 + 1e-10 * moved + 4e-11 * (2 * n**3 / 3 + 2 * n**2),
     ]
-    np.testing.assert_allclose(plan.predicted_seconds[0, :2], expected, rtol=1e-5)
+    np.testing.assert_allclose(plan.offers.seconds[0, :2], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kappa", [1.0, 7.0, 400.0])
@@ -56,9 +56,9 @@ def test_the_choice_flips_where_the_gate_time_is_classical_seconds_over_queries(
         hybrid = q.Hybrid(classical=machine, quantum=q.QuantumMachine(boundary * factor))
         plan = plan_of(hybrid, matrix)
         assert chosen(hybrid, plan) == expected
-        np.testing.assert_allclose(plan.predicted_seconds[0, 2], classical * factor, rtol=1e-4)
-        np.testing.assert_allclose(plan.queries[0], [0, 0, queries_of(kappa)], rtol=1e-4)
-        assert bool(plan.feasible[0, 0]) is definite
+        np.testing.assert_allclose(plan.offers.seconds[0, 2], classical * factor, rtol=1e-4)
+        np.testing.assert_allclose(plan.offers.queries[0], [0, 0, queries_of(kappa)], rtol=1e-4)
+        assert bool(plan.offers.feasible[0, 0]) is definite
 
 
 @functools.cache
@@ -88,7 +88,7 @@ def test_the_choice_is_the_least_of_numpys_predictions(queries_of, log_kappa, ne
     expected = 2 if quantum < classical else 0 if eigenvalues[0] > 0 else 1
     assert int(plan.choice[0]) == expected
     # A query count depends on the condition number: scaling the matrix, as above, must not matter.
-    np.testing.assert_allclose(plan.queries[0, 2], queries_of(kappa), rtol=1e-2)
+    np.testing.assert_allclose(plan.offers.queries[0, 2], queries_of(kappa), rtol=1e-2)
 
 
 def test_an_indefinite_matrix_never_goes_to_cholesky_not_even_for_free(machine_of):
@@ -145,8 +145,8 @@ def test_ties_go_to_the_candidate_that_is_named_first(machine_of):
 def test_an_infinite_condition_number_refuses_the_quantum_candidate(machine_of):
     hybrid = q.Hybrid([q.QLSA(), q.LU()], classical=machine_of(), quantum=q.QuantumMachine(1e-30))
     plan = plan_of(hybrid, np.diag([1.0, 0.0]))
-    assert plan.feasible[0].tolist() == [False, True]
-    assert np.isinf(plan.predicted_seconds[0, 0])
+    assert plan.offers.feasible[0].tolist() == [False, True]
+    assert np.isinf(plan.offers.seconds[0, 0])
     assert chosen(hybrid, plan) == "LU"
 
 
@@ -175,10 +175,10 @@ def test_every_assumption_set_is_recorded_and_the_first_acts(machine_of, queries
         plan = plan_of(hybrid, np.eye(3))
         assert int(plan.choice[0]) == acting
         assert sorted(plan.choice.tolist()) == [0, 2]
-        ratio = plan.predicted_seconds[:, 2] / plan.predicted_seconds[0, 2]
+        ratio = plan.offers.seconds[:, 2] / plan.offers.seconds[0, 2]
         np.testing.assert_allclose(ratio, [1, 10] if acting == 2 else [1, 0.1], rtol=1e-5)
         # The classical seconds are the same under both.
-        assert np.ptp(plan.predicted_seconds[:, :2], axis=0).tolist() == [0, 0]
+        assert np.ptp(plan.offers.seconds[:, :2], axis=0).tolist() == [0, 0]
 
 
 def test_a_stated_floor_is_what_the_estimate_rests_on(machine_of):

@@ -123,8 +123,8 @@ def test_set_up_that_serves_several_solves_is_charged_once(machine_of):
         # the matrix and five operations on vectors, each of which reads two and writes one but for the inner products.
         iteration = 1e-6 + 2e-10 * (square + 12 * n * 4) + 3e-11 * (2 * n**2 + 10 * n)
         expected.append(1e-6 + 2e-10 * n * 4 + 14 * iteration)
-        np.testing.assert_allclose(plan.predicted_seconds[0], expected, rtol=1e-5)
-        assert plan.expected_steps.tolist() == [0, 0, 14]
+        np.testing.assert_allclose(plan.offers.seconds[0], expected, rtol=1e-5)
+        assert plan.offers.expected_steps.tolist() == [0, 0, 14]
         # The second estimate is kept beside, and nothing rests on it: its bound would let expect far more steps.
         assert float(plan.estimate.condition_number) == pytest.approx(10, rel=1e-4)
         assert plan.second is not None
@@ -143,12 +143,12 @@ def test_observed_iterations_correct_the_next_prediction(machine_of):
     for _ in range(10):
         assert turn.factors is not None
         plan = plan_of(turn)
-        expected.append(float(plan.expected_steps[0]))
+        expected.append(float(plan.offers.expected_steps[0]))
         factors = hybrid.observed(turn.factors, plan, jnp.asarray(7))
         turn = q.scheduling.Turn(turn.last, turn.share, factors)
     assert expected[0] > 14
     assert expected[-1] == pytest.approx(7, rel=0.02)
-    assert plan.expected_steps[1] == 0
+    assert plan.offers.expected_steps[1] == 0
     # A solver that was not chosen, or does not iterate, teaches nothing.
     assert hybrid.observed(factors, plan, jnp.asarray(0)).tolist() == factors.tolist()
 
@@ -159,7 +159,7 @@ def test_the_next_factor_is_the_geometric_mean_of_the_last_and_the_right_one(mac
     system = q.curvature.System.of(jnp.asarray(matrix, jnp.float32), symmetric=True, eigenvalue_floor=jnp.float32(0.99))
     turn = hybrid.first_turn(1.0, jnp.dtype("float32"))
     plan = jax.jit(lambda turn: hybrid.plan(system, turn=turn))(turn)
-    expected = float(plan.expected_steps[0])
+    expected = float(plan.offers.expected_steps[0])
     for last, taken in ((1.0, 9), (3.0, 100), (0.5, 20)):
         # Expected steps hold the last factor already; without it they would have been this many.
         right = taken / (expected / last)
@@ -187,16 +187,18 @@ def test_a_preconditioner_that_may_help_gets_a_try_and_is_then_taken_at_its_coun
     system = q.curvature.System.of(jnp.asarray(matrix, jnp.float32), symmetric=True, eigenvalue_floor=jnp.float32(0.99))
     turn = hybrid.first_turn(1.0, jnp.dtype("float32"))
     alone = hybrid.plan(system)
-    assert alone.expected_steps[0] == alone.expected_steps[1], "nothing would put right what a single solve hopes for"
+    assert alone.offers.expected_steps[0] == alone.offers.expected_steps[1], (
+        "nothing would put right what a single solve hopes for"
+    )
     plan = hybrid.plan(system, turn=turn)
-    bare, hoped = (float(steps) for steps in plan.expected_steps)
+    bare, hoped = (float(steps) for steps in plan.offers.expected_steps)
     assert hoped == pytest.approx(bare / 4)
     assert plan.choice[0] == 1
     assert turn.factors is not None
     # It was no help at all: one look is enough to be charged for what it takes, and the tie goes to the first.
     factors = hybrid.observed(turn.factors, plan, jnp.asarray(int(bare) + 1))
     after = hybrid.plan(system, turn=q.scheduling.Turn(turn.last, turn.share, factors))
-    assert float(after.expected_steps[1]) == pytest.approx(int(bare) + 1)
+    assert float(after.offers.expected_steps[1]) == pytest.approx(int(bare) + 1)
     assert after.choice[0] == 0
     with pytest.raises(ValueError, match=r"prior of CG\(Hopeful\) is 1.5"):
         q.Hybrid([q.CG(1e-4, preconditioner=Hopeful(1.5))])
@@ -222,7 +224,7 @@ def test_a_training_learns_its_counts_in_one_compilation(problem):
     for _ in range(5):
         params, state = step(params, state)
     (info,) = state.info.blocks
-    assert float(info.plan.expected_steps[0]) == pytest.approx(int(info.iterations), rel=0.35)
+    assert float(info.plan.offers.expected_steps[0]) == pytest.approx(int(info.iterations), rel=0.35)
     assert len(traces) == 1
 
 

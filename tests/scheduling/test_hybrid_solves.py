@@ -174,12 +174,12 @@ def test_no_feasible_candidate_gives_nan_and_no_other_number(machine_of):
 
     value, plan = solve(jnp.asarray([[1.0, 2.0], [2.0, 1.0]]))
     assert np.isnan(value).all()
-    assert not plan.feasible.any()
-    assert np.isinf(plan.predicted_seconds).all()
+    assert not plan.offers.feasible.any()
+    assert np.isinf(plan.offers.seconds).all()
     # The same compiled function on a definite matrix does solve.
     value, plan = solve(jnp.asarray([[2.0, 1.0], [1.0, 2.0]]))
     np.testing.assert_allclose(value, [1 / 3, 1 / 3], rtol=1e-6)
-    assert plan.feasible.all()
+    assert plan.offers.feasible.all()
 
 
 # Systems that the only candidate would turn into numbers, had it been allowed to.
@@ -194,7 +194,7 @@ def test_what_a_refused_candidate_would_have_returned_is_not_passed_off(solver, 
     operator = lx.MatrixLinearOperator(jnp.asarray(matrix, jnp.float32))
     hybrid = q.Hybrid([solver], classical=machine_of())
     solution = lx.linear_solve(operator, jnp.ones(2), solver=hybrid, throw=False)
-    assert not solution.stats["plan"].feasible.any()
+    assert not solution.stats["plan"].offers.feasible.any()
     assert np.isnan(solution.value).all()
 
 
@@ -203,7 +203,7 @@ def test_a_system_that_is_not_finite_is_refused_by_every_candidate(bad, machine_
     matrix = jnp.asarray([[1.0, bad], [bad, 1.0]])
     operator = lx.MatrixLinearOperator(matrix, lx.symmetric_tag)
     solution = lx.linear_solve(operator, jnp.ones(2), solver=q.Hybrid(classical=machine_of()), throw=False)
-    assert not solution.stats["plan"].feasible.any()
+    assert not solution.stats["plan"].offers.feasible.any()
     assert np.isnan(solution.value).all()
 
 

@@ -45,7 +45,7 @@ def run():
         assert result == lx.RESULTS.successful
         expected = np.linalg.solve(matrix, vector)
         assert np.linalg.norm(value - expected) <= 1e-3 * np.linalg.norm(expected)
-        return CANDIDATES[int(plan.choice[0])].name, np.asarray(plan.predicted_seconds[0]), len(traces)
+        return CANDIDATES[int(plan.choice[0])].name, np.asarray(plan.offers.seconds[0]), len(traces)
 
     return run
 
@@ -68,7 +68,7 @@ def test_the_choice_follows_the_condition_number_without_compiling_anew(run):
 def test_a_matrix_that_is_not_symmetric_is_refused_to_those_that_need_it():
     system = System.of(jnp.asarray(np.triu(with_kappa(2.0)), jnp.float32), symmetric=False)
     plan = q.Hybrid(CANDIDATES, estimator=q.estimators.Exact(), classical=MACHINE).plan(system)
-    assert np.array_equal(plan.feasible[0], [False, True, False, False, False])
+    assert np.array_equal(plan.offers.feasible[0], [False, True, False, False, False])
 
 
 def test_calibration_counts_the_steps_that_were_taken(monkeypatch):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from qnewton._scheduling.makespan import Jobs, Machine, Schedule, problem_of, reschedule, schedule, schedule_step
+from qnewton._scheduling.makespan import Jobs, Machine, Schedule, problem_of, schedule, schedule_step
 from qnewton._scheduling.makespan.bound import lower_bound
 from qnewton._scheduling.makespan.exact import exact
 from qnewton._scheduling.makespan.heuristic import heuristic
@@ -224,12 +224,6 @@ BAD = {
         "machine 'cpu': unknown candidate 'Cholesk': did you mean 'Cholesky'",
     ),
     "columns": (lambda: problem_of(np.ones((2, 2)), ["LU"], [Machine("cpu", ("LU",))]), "1 candidates"),
-    "vanished, unknown": (lambda: reschedule(schedule(Jobs.of([[1.0]])), ["worker 1"]), "did you mean 'worker 0'"),
-    "all vanished": (lambda: reschedule(schedule(Jobs.of([[1.0]])), ["worker 0"]), "nobody is left"),
-    "only the vanished could": (
-        lambda: reschedule(schedule(Jobs.of([[1.0, math.inf], [1.0, 1.0]])), ["worker 0"]),
-        "no worker can take 'job 0'",
-    ),
 }
 
 
@@ -237,37 +231,6 @@ BAD = {
 def test_bad_input_says_what_is_wrong(make, message):
     with pytest.raises(ValueError, match=message):
         make()
-
-
-@hypothesis.given(problem=problems(8, 2, all_can=True), at_s=st.sampled_from([0.0, 1.0, 3.0]), data=st.data())
-def test_what_a_vanished_worker_had_goes_to_those_that_remain(problem, at_s, data):
-    width = len(problem.workers)
-    gone = data.draw(st.integers(0, width - 1))
-    others = [i for i in range(width) if i != gone]
-    before = schedule(problem)
-    after = reschedule(before, [problem.workers[gone]], at_s=at_s)
-    assert "vanished" in after.notes[-1]
-    assert problem.workers[gone] in after.notes[-1]
-    starts = before.starts_s
-    for j, (old, new) in enumerate(zip(before.assignment, after.assignment, strict=True)):
-        ended = starts[j] + problem.seconds[j, old]
-        if ended <= at_s or (starts[j] < at_s and old != gone):
-            assert new == old
-        else:
-            assert new != gone
-    assert sorted(j for mine in after.order for j in mine) == list(range(len(problem.jobs)))
-    # Carried out in order, and nothing new before it vanished, everything ends when it says.
-    for i in others:
-        clock = problem.ready_s[i]
-        for j in after.order[i]:
-            if not (before.assignment[j] == i and starts[j] < at_s) and not (
-                before.assignment[j] == i and starts[j] + problem.seconds[j, i] <= at_s
-            ):
-                clock = max(clock, at_s)
-            clock += problem.seconds[j, i]
-        if after.order[i]:
-            assert after.finish_s[i] == pytest.approx(clock)
-    assert after.lower_bound_s <= after.makespan_s * (1 + 1e-9)
 
 
 def test_machines_run_the_fastest_of_their_candidates():

@@ -223,19 +223,16 @@ def test_the_threshold_acts_inside_the_scheduler_and_is_recorded(kappa, expected
     plan = plan_of(hybrid, [1.0, kappa])
     assert hybrid.names[int(plan.choice[0])] == expected
     # What the policy says is no matter of what the candidate can do.
-    assert bool(plan.feasible[0, 2])
-    assert int(plan.refusal[0, 2]) == (Refusal.NONE if kappa < 100 else Refusal.ABOVE_THRESHOLD)
-    assert plan.complaint(hybrid.names) == ""
+    assert bool(plan.offers.feasible[0, 2])
+    assert int(plan.offers.refusal[0, 2]) == (Refusal.NONE if kappa < 100 else Refusal.ABOVE_THRESHOLD)
+    assert int(plan.verdict[0]) == Verdict.CHOSEN
 
 
-def test_where_nobody_can_the_message_names_what_each_broke(machine_of):
+def test_where_nobody_can_the_plan_says_what_each_broke(machine_of):
     hybrid = q.Hybrid([q.Cholesky(), q.QLSA()], classical=machine_of(), policy=q.scheduling.KappaThreshold(100.0))
     plan = plan_of(hybrid, [-1.0, 200.0])
     assert int(plan.verdict[0]) == Verdict.NOBODY
-    said = plan.complaint(hybrid.names)
-    assert "2 rows" in said
-    assert "Cholesky: needs a positive definite matrix" in said
-    assert "QLSA(jennings2023v1): the policy keeps condition numbers above its threshold classical" in said
+    assert plan.offers.refusal[0].tolist() == [Refusal.NOT_DEFINITE, Refusal.ABOVE_THRESHOLD]
     # And inside the solve it is NaN, not somebody else's solution.
     operator = lx.MatrixLinearOperator(jnp.asarray(symmetric_with_spectrum([-1.0, 200.0]), jnp.float32))
     solution = lx.linear_solve(operator, jnp.ones(2), solver=hybrid, throw=False)
@@ -245,5 +242,5 @@ def test_where_nobody_can_the_message_names_what_each_broke(machine_of):
 def test_a_prediction_that_is_not_finite_is_a_reason(machine_of):
     machine = machine_of(lu=math.inf)
     plan = plan_of(q.Hybrid([q.LU(), q.Cholesky()], classical=machine), [1.0, 2.0])
-    assert int(plan.refusal[0, 0]) == Refusal.NO_PREDICTION
+    assert int(plan.offers.refusal[0, 0]) == Refusal.NO_PREDICTION
     assert int(plan.choice[0]) == 1

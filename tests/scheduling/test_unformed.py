@@ -117,7 +117,7 @@ def test_every_candidate_solves_like_numpy_in_one_compilation(names, x64):
         value, result, stats = run(index, NETWORK.weights, jnp.asarray(vector))
         assert result == lx.RESULTS.successful, name
         assert np.linalg.norm(value - expected) <= 1e-8 * np.linalg.norm(expected), name
-        assert stats["plan"].feasible.all()
+        assert stats["plan"].offers.feasible.all()
         assert (int(stats["num_steps"]) > 0) == name.startswith(("CG", "MINRES")), name
     assert len(traces) == 1
 
@@ -243,13 +243,13 @@ def solution_of(hybrid: qn.Hybrid, make: Callable[[], Any], vector: Any, floor: 
 def test_a_step_costs_the_operators_product_and_a_matrix_its_forming():
     solvers = [qn.CG(1e-3), qn.LU(), qn.Dual(), qn.QLSA()]
     plan = plan_of(lambda: NETWORK.operator("a", "float32", qn.GaussNewton()), solvers, abacus("float32", forming=1.0))
-    seconds = np.asarray(plan.predicted_seconds[0], np.float64)
+    seconds = np.asarray(plan.offers.seconds[0], np.float64)
     n, b, i, o = 20, 9, 5, 4
     # x forward and back, the curvature between them with one division, and the shift.
     product = 4 * b * i * o + 2 * b * o**2 + b * o + 2 * n
     assert float(plan.estimate.access.product.flops) == product
     trace = np.trace(NETWORK.block("a")[0]) + n * SHIFT
-    steps = float(plan.expected_steps[0])
+    steps = float(plan.offers.expected_steps[0])
     assert 1 <= steps <= np.ceil(np.sqrt(trace / SHIFT) / 2 * np.log(2e3))
     np.testing.assert_allclose(seconds[0], steps * (product + 10 * n), rtol=1e-5)
     # The triangle's products, from examples to entries, are what forming is made of; LU's own operations come on top.
@@ -259,7 +259,7 @@ def test_a_step_costs_the_operators_product_and_a_matrix_its_forming():
     assert int(plan.estimate.access.rows) == 9 * 3
     assert seconds[2] > 27**3 / 3
     # A quantum solve pays what its assumption set says, which loads for nothing.
-    assert seconds[3] == pytest.approx(float(plan.queries[0, 3]) * 50e-9, rel=1e-5)
+    assert seconds[3] == pytest.approx(float(plan.offers.queries[0, 3]) * 50e-9, rel=1e-5)
 
 
 def test_a_matrix_at_hand_is_charged_to_nobody(x64):
@@ -267,7 +267,7 @@ def test_a_matrix_at_hand_is_charged_to_nobody(x64):
     plan = plan_of(
         lambda: lx.MatrixLinearOperator(jnp.asarray(matrix), lx.symmetric_tag), [qn.LU()], abacus(forming=1.0)
     )
-    assert float(plan.predicted_seconds[0, 0]) == pytest.approx(2 / 3 * 20**3 + 2 * 20**2)
+    assert float(plan.offers.seconds[0, 0]) == pytest.approx(2 / 3 * 20**3 + 2 * 20**2)
 
 
 def test_the_default_estimate_is_close_and_products_give_the_norms(x64):
@@ -302,7 +302,7 @@ def test_decisions_are_the_same_with_and_without_jit(x64):
 
         eager, jitted = plan(jnp.asarray(SHIFT)), jax.jit(plan)(jnp.asarray(SHIFT))
         assert eager.choice == jitted.choice
-        np.testing.assert_allclose(eager.predicted_seconds, jitted.predicted_seconds, rtol=1e-9)
+        np.testing.assert_allclose(eager.offers.seconds, jitted.offers.seconds, rtol=1e-9)
         if rates:
             (fastest,) = rates
             assert solvers[int(eager.choice[0])].name.lower() == fastest
@@ -343,9 +343,9 @@ def test_what_an_operator_lacks_makes_a_candidate_infeasible_with_the_reason(sol
     hybrid = qn.Hybrid([solver, qn.MINRES(1e-5)], classical=abacus("float32"))
     value, _, stats = solution_of(hybrid, make, jnp.ones(4), 1.0)
     plan = stats["plan"]
-    assert int(plan.refusal[0, 0]) == refusal
-    assert not plan.feasible[0, 0]
-    assert np.isinf(plan.predicted_seconds[0, 0])
+    assert int(plan.offers.refusal[0, 0]) == refusal
+    assert not plan.offers.feasible[0, 0]
+    assert np.isinf(plan.offers.seconds[0, 0])
     assert np.isfinite(value).all() == (refusal != Refusal.NOT_FINITE)
     assert refusal.reason
 
@@ -357,7 +357,7 @@ def test_nobody_left_gives_nan_and_no_exception():
     )
     assert np.isnan(value).all()
     assert result == lx.RESULTS.breakdown
-    assert not stats["plan"].feasible.any()
+    assert not stats["plan"].offers.feasible.any()
 
 
 def test_a_floor_that_fails_for_this_batch_refuses_those_that_need_it():
@@ -367,7 +367,7 @@ def test_a_floor_that_fails_for_this_batch_refuses_those_that_need_it():
         abacus("float32"),
         -jnp.inf,
     )
-    assert list(plan.refusal[0]) == [Refusal.NOT_DEFINITE, Refusal.NONE]
+    assert list(plan.offers.refusal[0]) == [Refusal.NOT_DEFINITE, Refusal.NONE]
 
 
 @pytest.mark.parametrize(
@@ -400,7 +400,7 @@ def test_an_exact_hessian_by_products_is_never_formed(x64):
     matrix = np.asarray(jax.jit(lambda: jax.vmap(make().mv)(jnp.eye(39)))())
     expected = np.linalg.solve(matrix, NETWORK.gradient)
     assert np.linalg.norm(value - expected) <= 1e-6 * np.linalg.norm(expected)
-    assert list(stats["plan"].refusal[0]) == [Refusal.NONE, Refusal.NO_ROOT]
+    assert list(stats["plan"].offers.refusal[0]) == [Refusal.NONE, Refusal.NO_ROOT]
 
 
 def test_calibration_measures_what_operators_take():

@@ -17,7 +17,6 @@ from jax.extend import source_info_util
 from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtyping import PyTree
 
-from .batch import example_count, leads
 from .coupling_rules import free_step, is_map, scan_sizes, step
 from .example_axis import Free, Mixed, OneExample, PerExample, State, everywhere
 from .own_rows import paired
@@ -72,27 +71,6 @@ def place(meeting: Mixed) -> str:
     layer = f" in `{source.name_stack}`" if str(source.name_stack) else ""
     where = source_info_util.summarize(source)
     return f"`{meeting.equation.primitive}` {meeting.how}{layer}" + (f" at {where}" if where else "")
-
-
-def refuse_coupling(predict: Callable[[PyTree, PyTree], PyTree], params: PyTree, inputs: PyTree) -> None:
-    """Refuse a model whose examples are not shown to be independent by its program; `qnewton` itself asks for less.
-
-    Args:
-        predict: `(params, inputs) -> outputs` on batches.
-        params: arrays or `jax.ShapeDtypeStruct`.
-        inputs: of a batch.
-
-    Raises:
-        ValueError: naming the operation at which the proof fails and where it stands in the model's code.
-    """
-    closed, _ = traced(predict, params, inputs)
-    per_example = [False] * len(jax.tree.leaves(params)) + leads(inputs)
-    met = first_meeting(closed, per_example, example_count(inputs))
-    if met is not None:
-        raise ValueError(
-            f"predict couples the examples of a batch, or cannot be shown not to: {place(met)}. What is made of single "
-            "examples needs layer or group normalisation, or batch normalisation in inference mode"
-        )
 
 
 def walk(closed: jex.ClosedJaxpr, given: Sequence[State], count: int) -> list[State]:

@@ -46,7 +46,7 @@ def assign(
     choices = np.stack([np.asarray(last) for last in state.choices])
     acting: StepSchedule | None = None
     for row in range(len(hybrid.assumptions)):
-        seconds = np.stack([plan.predicted_seconds[row] for plan in plans])
+        seconds = np.stack([plan.offers.seconds[row] for plan in plans])
         found = schedule_step(seconds, hybrid.names, machines, tolerance=tolerance)
         choices[:, row] = found.candidates
         acting = found if acting is None else acting

@@ -7,6 +7,7 @@ end_to_end     error correction, read-out with its length, and the load of the m
 """
 
 import abc
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,9 @@ import equinox as eqx
 import numpy as np
 
 from .._core.arrays import floating, quiet
-from .._core.records import Encoding
+from .._core.conditions import Condition, met
+from .._core.gates import GateCost
+from .._core.records import Encoding, QuantumWorkload
 from .._hardware import AbstractLayout, QuantumMachine, Sequential
 from .._solvers.quantum.encoding import (
     FABLE,
@@ -40,7 +43,6 @@ from .circuit import circuit_of, stacked_encodings
 from .clock import Clock
 from .readout import WithLength
 from .solver import CountedSolver
-from .task import Task
 
 ENTRIES_PER_S = 0.65 * 204.8e9 / 8
 """Matrix entries of 8 bytes that a server processor's memory delivers in a second (`amd-epyc-7702` in
@@ -92,7 +94,7 @@ class Assumptions(AbstractAssumptions):
     the whole step is invalid in every set. The failure probability is halved between read-out and error correction; the
     latter's half is shared out evenly over the runs.
 
-    How long that takes on a machine: `Task.on`.
+    How long that takes on a machine: `Clock.run`.
 
     Attributes:
         label: the set's name.
@@ -160,18 +162,29 @@ class Assumptions(AbstractAssumptions):
         *,
         readout_precision: Any = None,
     ) -> Charge:
-        return self.task(solver, numbers, precision, readout_precision=readout_precision).on(clock)
+        return self.charges(solver, numbers, precision, [clock], readout_precision=readout_precision)[0]
 
     @quiet
-    def task(self, solver: CountedSolver, numbers: Numbers, precision: Any, *, readout_precision: Any = None) -> Task:
-        """What one solve asks of any machine; arguments as of `charge`."""
+    def charges(
+        self,
+        solver: CountedSolver,
+        numbers: Numbers,
+        precision: Any,
+        clocks: Sequence[Clock],
+        *,
+        readout_precision: Any = None,
+    ) -> list[Charge]:
+        """What one solve is charged on each machine; other arguments as of `charge`.
+
+        What it asks of a machine is the same for all of them and counted once.
+        """
         encodings = self.encodings_for(solver)
         xp, n, precision, given, _ = floating(numbers.n, precision, readout_precision, numbers.log_condition_number)
         encoding = self._encode(xp, encodings, numbers)
         share, gate_share = self._shares
         asked = share * (precision / n if self.sparsity else precision)
         workload = solver.count(encoding, asked * (1 - gate_share))
-        conditions = list(workload.conditions)
+        conditions = workload.conditions
         if self.sparsity or share * (1 - gate_share) < 1:
             conditions += solver.count(encoding, precision).conditions
         tries = 1.0 if self.repetitions else workload.success_probability
@@ -188,18 +201,59 @@ class Assumptions(AbstractAssumptions):
             preparation_gates=self.preparation_gates,
         )
         reading = self._read(solver, encoding, n, (1 - share) * precision if given is None else given)
-        return Task(
-            workload=workload,
-            queries=queries,
-            circuit=circuit,
-            query_layers=query_layers,
-            reading=reading,
-            fixed_seconds=self._loaded(xp, encodings, numbers, reading) / self.entries_per_s,
-            layout=self.error_correction,
-            failure_probability=self.failure_probability / 2,
-            repetitions=workload.repetitions if self.repetitions else xp.ones_like(queries),
-            conditions=tuple(conditions),
-        )
+        fixed_seconds = self._loaded(xp, encodings, numbers, reading) / self.entries_per_s
+        workload = replace(workload, queries=queries, conditions=conditions)
+        return [self._on(clock, workload, circuit, query_layers, reading, fixed_seconds) for clock in clocks]
+
+    def _on(
+        self,
+        clock: Clock,
+        workload: QuantumWorkload,
+        circuit: GateCost,
+        query_layers: Any,
+        reading: ReadoutCost,
+        fixed_seconds: Any,
+    ) -> Charge:
+        """The charge at a pace. Arrays have an axis for the encodings before all others.
+
+        Args:
+            clock: the machine's.
+            workload: the count, its queries as far as they are charged.
+            circuit: the gates of one run.
+            query_layers: the part of its layers of T gates that queries take.
+            reading: how many runs there are.
+            fixed_seconds: of what no quantum clock scales.
+        """
+        xp, gate_time_s, runs, layers = floating(clock.gate_time_s, reading.applications, circuit.t_depth)
+        failure = self.failure_probability / 2 / xp.maximum(runs, 1.0)
+        run_s, qubits, corrected = clock.run(circuit, self.error_correction, failure)
+        seconds = runs * run_s + fixed_seconds
+        # Where there is no count, what follows from it fails as well and is not the reason.
+        counted = met(workload.conditions)
+        finite = Condition(xp.isfinite(seconds), "seconds inside the floating-point range")
+        followed = [*circuit.conditions, *reading.conditions, *corrected, finite]
+        demands = [*workload.conditions, *(Condition(one.holds | ~counted, one.words) for one in followed)]
+        numbers = {
+            "seconds": seconds,
+            "fixed_seconds": fixed_seconds,
+            "queries": workload.queries,
+            "repetitions": workload.repetitions if self.repetitions else xp.ones_like(workload.queries),
+            "copies": runs,
+            "rounds": reading.rounds,
+            "t_count": runs * circuit.t_count,
+            "t_depth": runs * layers,
+            "qubits": qubits,
+            "logical_qubits": circuit.qubits,
+        }
+        factors = {
+            "queries": workload.queries,
+            "encoding": query_layers / workload.queries,
+            "right-hand side": layers / query_layers,
+            "error correction": run_s / (layers * gate_time_s),
+            "read-out": runs,
+            "loading": seconds / (runs * run_s),
+        }
+        return Charge.cheapest(xp, demands, numbers, workload, factors)
 
     @property
     def _shares(self) -> tuple[float, float]:

@@ -1,10 +1,16 @@
 """The record of what one quantum solve is charged."""
 
+import functools
+import operator
+from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import equinox as eqx
+import numpy as np
 
 from .._core.conditions import Condition, broken, met
+from .._core.records import QuantumWorkload
 
 
 class Charge(eqx.Module):
@@ -57,3 +63,44 @@ class Charge(eqx.Module):
     def reason(self, index: tuple[int, ...] = ()) -> str:
         """Why there is no number for one entry; empty where there is. Not under jit."""
         return broken(self.conditions, index)
+
+    @classmethod
+    def cheapest(
+        cls,
+        xp: ModuleType,
+        demands: Sequence[Condition],
+        numbers: Mapping[str, Any],
+        workload: QuantumWorkload,
+        factors: Mapping[str, Any],
+    ) -> "Charge":
+        """By the encoding that takes the fewest seconds; by the first where none can be used.
+
+        Args:
+            xp: numpy or `jax.numpy`.
+            demands: all arrays of this and of what follows have an axis for the encodings before all others.
+            numbers: fields of the charge that are infinite where a demand is not met.
+            workload: the query count.
+            factors: as in the charge.
+        """
+        arrays = [*(condition.holds for condition in demands), *numbers.values(), *factors.values()]
+        shape = np.broadcast_shapes(*(np.shape(array) for array in arrays))
+        holds = [xp.broadcast_to(condition.holds, shape) for condition in demands]
+        valid = functools.reduce(operator.and_, holds)
+        best = xp.argmin(xp.where(valid, numbers["seconds"], xp.inf), axis=0)
+
+        def chosen(value: Any) -> Any:
+            return xp.take_along_axis(xp.broadcast_to(xp.asarray(value), shape), best[None], axis=0)[0]
+
+        def number(value: Any, otherwise: float = np.inf) -> Any:
+            return chosen(xp.where(valid, value, otherwise))
+
+        return cls(
+            encoding=best,
+            **{name: number(value) for name, value in numbers.items()},
+            success_probability=number(workload.success_probability, 0.0),
+            clamped=chosen(workload.clamped),
+            extrapolated=chosen(workload.extrapolated),
+            factors={name: number(value, np.nan) for name, value in factors.items()},
+            conditions=tuple(Condition(chosen(held), one.words) for held, one in zip(holds, demands, strict=True)),
+            assumed=workload.assumed,
+        )

@@ -4,7 +4,17 @@ from typing import Any
 
 import equinox as eqx
 
-from .._hardware import QuantumMachine, QuantumProfile
+from .._core.arrays import floating
+from .._core.conditions import Condition
+from .._core.gates import GateCost
+from .._hardware import AbstractLayout, OverheadStatus, QuantumMachine, QuantumProfile, physical_cost
+from .._hardware.distillation import MAX_DISTANCE
+
+_OVERHEAD = {
+    OverheadStatus.BAD_INPUT: "finite gate counts",
+    OverheadStatus.TOO_LONG: f"a code distance of at most {MAX_DISTANCE}",
+    OverheadStatus.TOO_MANY_T_GATES: "T states with no smaller error than four rounds of distillation reach",
+}
 
 
 class Clock(eqx.Module):
@@ -29,5 +39,37 @@ class Clock(eqx.Module):
     @property
     def time_scale(self) -> Any:
         """How many times slower than its profile the machine is."""
-        assert self.profile is not None
+        assert self.profile is not None, "AbstractAssumptions.check comes first"
         return self.gate_time_s / self.profile.two_qubit_time_s
+
+    def run(
+        self, circuit: GateCost, layout: AbstractLayout | None, failure_probability: Any
+    ) -> tuple[Any, Any, list[Condition]]:
+        """Seconds and qubits of one run of a circuit, and what error correction demands.
+
+        Without error correction a layer of T gates takes one physical operation. With it a run is never faster than
+        that, whatever the profile says.
+
+        Args:
+            circuit: its gates.
+            layout: of the error-corrected machine; None: gates are taken for perfect.
+            failure_probability: of error correction.
+        """
+        xp, gate_time_s, layers = floating(self.gate_time_s, circuit.t_depth)
+        cycle_s = self.logical_cycle_s
+        bare_s = layers * (gate_time_s if cycle_s is None else cycle_s)
+        if layout is None:
+            return bare_s, circuit.qubits, []
+        assert self.profile is not None, "AbstractAssumptions.check comes first"
+        cost = physical_cost(
+            self.profile,
+            qubits=circuit.qubits,
+            t_count=circuit.t_count,
+            t_depth=layers,
+            cycles=xp.maximum(circuit.t_count, layers),
+            failure_probability=failure_probability,
+            layout=layout,
+            time_scale=self.time_scale,
+        )
+        seconds = xp.maximum(cost.seconds, bare_s) if cycle_s is None else cost.logical_cycles * cycle_s
+        return seconds, cost.qubits, [Condition(cost.status != code, words) for code, words in _OVERHEAD.items()]

@@ -7,8 +7,8 @@ from jaxtyping import Array, Bool, Float, Int
 class Offers(eqx.Module):
     """What candidates ask for systems; candidates on the last axis, assumption sets, systems or a sweep before it.
 
-    Arrays of JAX inside a step, of numpy on paper and in a replay. A policy reads the first five fields alone, so a
-    recorded training needs no others.
+    Arrays of JAX inside a step, of numpy on paper and in a replay. A policy reads the first five fields alone, so what
+    it sees of a set, and a recorded training, have no others: there they are None.
 
     Attributes:
         names: of the candidates.
@@ -31,13 +31,13 @@ class Offers(eqx.Module):
     seconds: Float[Array, "*systems candidates"]
     feasible: Bool[Array, "*systems candidates"]
     log_condition_number: Float[Array, "*systems"]
-    fixed_seconds: Float[Array, "*systems candidates"] | None = None
-    refusal: Int[Array, "*systems candidates"] | None = None
-    queries: Float[Array, "*systems candidates"] | None = None
-    copies: Float[Array, "*systems candidates"] | None = None
-    success_probability: Float[Array, "*systems candidates"] | None = None
-    clamped: Bool[Array, "*systems candidates"] | None = None
-    expected_steps: Float[Array, " candidates"] | None = None
+    fixed_seconds: Float[Array, "*systems candidates"] = eqx.field(default=None)
+    refusal: Int[Array, "*systems candidates"] = eqx.field(default=None)
+    queries: Float[Array, "*systems candidates"] = eqx.field(default=None)
+    copies: Float[Array, "*systems candidates"] = eqx.field(default=None)
+    success_probability: Float[Array, "*systems candidates"] = eqx.field(default=None)
+    clamped: Bool[Array, "*systems candidates"] = eqx.field(default=None)
+    expected_steps: Float[Array, " candidates"] = eqx.field(default=None)
 
     @property
     def able(self) -> Bool[Array, "*systems candidates"]:

@@ -84,10 +84,10 @@ def charged(
     numbers, precision = lifted_numbers(problem.numbers, axes), lifted(problem.precision, axes)
     for group in groups_of(problem, axes):
         for assumed in (with_levels(one, problem) for one in sets):
-            # What is asked of a machine is the same for all of them.
-            task = assumed.task(group.solver, numbers, precision, readout_precision=readout_precision)
-            for name, clock in clocks:
-                yield Charged(group, assumed, name, task.on(clock))
+            on_each = [clock for _, clock in clocks]
+            charges = assumed.charges(group.solver, numbers, precision, on_each, readout_precision=readout_precision)
+            for (name, _), charge in zip(clocks, charges, strict=True):
+                yield Charged(group, assumed, name, charge)
 
 
 def predicted(problem: Problem, hosts: Sequence[ClassicalHost]) -> Iterator[Predicted]:

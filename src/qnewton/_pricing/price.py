@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -19,8 +20,8 @@ from .solver import CountedSolver
 
 NO_ENCODING = Encoding(condition_number=1.0, subnormalisation=1.0)
 
-# Seconds, their fixed part, refusal, queries, copies, success probability, whether kappa was clamped, and steps.
-_Column = tuple[Any, ...]
+_Reasons = list[tuple[Refusal, Bool[Array, ""]]]
+"""Why a candidate cannot take a system, and where that is so; the first that holds is the reason."""
 
 
 def price(
@@ -52,40 +53,29 @@ def price(
     Raises:
         TypeError: for a classical candidate that states no classical workload.
     """
-    dtype = estimate.max_entry.dtype
     finite = jnp.isfinite(estimate.frobenius_norm)
-    columns: list[list[_Column]] = []
+    columns: list[list[dict[str, Array]]] = []
     for i, (candidate, known) in enumerate(zip(candidates, refusals, strict=True)):
         reasons = [(Refusal.NOT_FINITE, ~finite), *_reasons(candidate, estimate, known)]
         if is_charged(candidate):
-            own = [_quantum(candidate, estimate, assumed, quantum, reasons) for assumed in sets]
+            columns.append([_quantum(candidate, estimate, assumed, quantum, reasons) for assumed in sets])
         else:
             factor = None if factors is None else factors[i]
             # No assumption set changes what a classical solve takes.
-            own = [_classical(candidate, estimate, classical, reasons, formed, factor, solves)] * len(sets)
-        columns.append([_settled(column, dtype) for column in own])
-    rows = [tuple(jnp.stack(field) for field in zip(*row, strict=True)) for row in zip(*columns, strict=True)]
-    seconds, fixed, refusal, queries, copies, success, clamped, steps = (jnp.stack(f) for f in zip(*rows, strict=True))
+            own = _classical(candidate, estimate, classical, reasons, formed, factor, solves)
+            columns.append([own] * len(sets))
+    table = _stacked([_stacked(row) for row in zip(*columns, strict=True)])
     return Offers(
         names=tuple(candidate.name for candidate in candidates),
         quantum=tuple(candidate.capabilities.quantum for candidate in candidates),
-        seconds=seconds,
-        feasible=refusal == Refusal.NONE,
+        feasible=table["refusal"] == Refusal.NONE,
         log_condition_number=estimate.log_condition_number,
-        fixed_seconds=fixed,
-        refusal=refusal,
-        queries=queries,
-        copies=copies,
-        success_probability=success,
-        clamped=clamped,
-        expected_steps=steps[0],
+        **{**table, "expected_steps": table["expected_steps"][0]},
     )
 
 
-def _reasons(
-    candidate: AbstractSolver, estimate: SystemEstimate, known: Refusal
-) -> list[tuple[Refusal, Bool[Array, ""]]]:
-    """Why a candidate cannot take a system whose numbers are finite; the first that holds is the reason."""
+def _reasons(candidate: AbstractSolver, estimate: SystemEstimate, known: Refusal) -> _Reasons:
+    """Why a candidate cannot take a system whose numbers are finite."""
     able, found = candidate.capabilities, [] if known == Refusal.NONE else [(known, jnp.asarray(True))]
     if able.needs_definite:
         definite = estimate.presumed_definite if able.notices_indefinite else estimate.definite
@@ -119,8 +109,8 @@ def _quantum(
     estimate: SystemEstimate,
     assumed: AbstractAssumptions,
     machine: QuantumMachine,
-    reasons: Sequence[tuple[Refusal, Any]],
-) -> _Column:
+    reasons: _Reasons,
+) -> dict[str, Array]:
     # A candidate that promises a condition number is charged at that one, since its circuit is built for it.
     built_for = candidate.built_for(estimate)
     counted = CountedSolver(candidate.count, candidate.counts_sparse_access, candidate.known_norm)
@@ -130,36 +120,56 @@ def _quantum(
         (Refusal.NO_CONDITION_NUMBER, ~jnp.isfinite(jnp.exp(built_for.log_condition_number))),
         (Refusal.OUT_OF_RANGE, ~charge.valid),
     ]
-    numbers = charge.queries, charge.copies, charge.success_probability, charge.clamped
-    return charge.seconds, charge.fixed_seconds, refused, *numbers, 0.0
+    own = ("seconds", "fixed_seconds", "queries", "copies", "success_probability", "clamped")
+    return _settled(refused, estimate, **{name: getattr(charge, name) for name in own})
 
 
 def _classical(
     candidate: AbstractSolver,
     estimate: SystemEstimate,
     machine: ClassicalMachine,
-    reasons: Sequence[tuple[Refusal, Any]],
+    reasons: _Reasons,
     formed: bool,
     factor: Any,
     solves: int,
-) -> _Column:
+) -> dict[str, Array]:
     workload = classical_workload(candidate, estimate)
     if candidate.capabilities.iterative and factor is not None:
         workload = dataclasses.replace(workload, steps=jnp.maximum(workload.steps * factor, 1))
     seconds = machine.seconds(workload.amortised(solves), formed=formed)
     if not (formed or candidate.capabilities.matrix_free):
         seconds = seconds + machine.seconds(forming(estimate)) / solves
-    return seconds, 0.0, list(reasons), 0.0, 0.0, 1.0, False, workload.steps
+    return _settled(reasons, estimate, seconds=seconds, expected_steps=workload.steps)
 
 
-def _settled(column: _Column, dtype: Any) -> _Column:
-    seconds, fixed, reasons, queries, copies, success, clamped, steps = column
+def _settled(
+    reasons: _Reasons,
+    estimate: SystemEstimate,
+    *,
+    seconds: Any,
+    fixed_seconds: Any = 0.0,
+    queries: Any = 0.0,
+    copies: Any = 0.0,
+    success_probability: Any = 1.0,
+    clamped: Any = False,
+    expected_steps: Any = 0.0,
+) -> dict[str, Array]:
+    """A candidate's column of the table under one set; by default that of a classical one that does not iterate."""
     # Not `jnp.select`, which looks for the first by a reduction: a kernel each, where all of this is one.
     refusal = jnp.int32(Refusal.NONE)
     for code, holds in reversed([*reasons, (Refusal.NO_PREDICTION, ~jnp.isfinite(seconds))]):
         refusal = jnp.where(holds, jnp.int32(code), refusal)
-    seconds, fixed, queries, copies, success, steps = (
-        jnp.asarray(number, dtype) for number in (seconds, fixed, queries, copies, success, steps)
-    )
-    seconds = jnp.where(refusal == Refusal.NONE, seconds, jnp.inf)
-    return seconds, fixed, refusal, queries, copies, success, jnp.asarray(clamped, bool), steps
+    numbers = {
+        "seconds": jnp.where(refusal == Refusal.NONE, seconds, jnp.inf),
+        "fixed_seconds": fixed_seconds,
+        "queries": queries,
+        "copies": copies,
+        "success_probability": success_probability,
+        "expected_steps": expected_steps,
+    }
+    column = {name: jnp.asarray(number, estimate.max_entry.dtype) for name, number in numbers.items()}
+    return {**column, "refusal": refusal, "clamped": jnp.asarray(clamped, bool)}
+
+
+def _stacked(columns: Sequence[dict[str, Array]]) -> dict[str, Array]:
+    return jax.tree.map(lambda *numbers: jnp.stack(numbers), *columns)

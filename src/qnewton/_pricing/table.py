@@ -90,7 +90,8 @@ def table(
     for _, of_group in itertools.groupby(charged(problem, clocks, sets), lambda one: one.group.models):
         first, *others = of_group
         # What the queries come to before a set adds anything.
-        bare = paper().task(first.group.solver, lifted_numbers(problem.numbers), lifted(problem.precision)).queries[0]
+        numbers, precision = lifted_numbers(problem.numbers), lifted(problem.precision)
+        bare = paper().charge(first.group.solver, numbers, precision, Clock(1.0)).queries
         rows += [row for one in (first, *others) for row in _quantum_rows(problem, one, bare)]
     return rows + [_classical_row(problem, one) for one in predicted(problem, hosts)]
 

@@ -23,10 +23,10 @@ from .._pricing.price import price
 from .._solvers import LU, QLSA, AbstractSolver, Cholesky
 from .._solvers.flat import dtype_of, without_tags
 from .._solvers.verified import Care
+from .branches import set_up, solve, solve_once, switch, union_of
 from .calibration import rated_once
 from .candidates import check_candidate
-from .plan import Executed, Plan, make_plan
-from .union import StateUnion
+from .plan import Plan, make_plan
 
 
 def _listed(solvers: Any) -> tuple[Any, ...]:
@@ -71,7 +71,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
     A curvature block (`_core.operators.AbstractCurvatureOperator`, alone or `Shifted`) stays unformed if a candidate is
     `matrix_free` and the estimator does without the matrix: the chosen branch alone forms it, and only if its candidate
     needs it, for which that candidate was charged. Candidates then set up in `compute`, as often as that is called. One
-    that needs a structure which the operator does not have is infeasible (`Plan.refusal`). Everything else, `QLSA`'s
+    that needs a structure which the operator does not have is infeasible (`Offers.refusal`). Everything else, `QLSA`'s
     stand-in included, is formed once.
 
     Mark the operator with `lineax.symmetric_tag` or `lineax.positive_semidefinite_tag` where it has that property. The
@@ -177,7 +177,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             iterations: as the solver reports them; 0 of one that does not iterate.
         """
         choice = plan.choice[0]
-        expected = plan.expected_steps[choice]
+        expected = plan.offers.expected_steps[choice]
         seen = (iterations > 0) & (expected > 0) & (plan.verdict[0] != Verdict.NOBODY)
         right = jnp.where(seen, iterations, 1).astype(factors.dtype) / jnp.where(seen, expected, 1)
         priors = jnp.asarray(self._priors, factors.dtype)[choice]
@@ -256,11 +256,12 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         plan = self.plan(system, **known)
         if options.get("once", False):
             return HybridState(plan, (), system.operator, *structures, symmetric, False, care)
-        union = self._union(matrix, symmetric, plan.estimate, care)
+        union = union_of(self.solvers, matrix, symmetric, plan.estimate, care)
         branches = [
-            lambda m, e, i=i: union.pack(i, self._init(i, m, symmetric, e, care)) for i in range(len(self.solvers))
+            lambda m, e, i=i, one=one: union.pack(i, set_up(one, m, symmetric, e, care))
+            for i, one in enumerate(self.solvers)
         ]
-        slots = _switch(plan.choice[0], branches, matrix, plan.estimate)
+        slots = switch(plan.choice[0], branches, matrix, plan.estimate)
         return HybridState(plan, slots, None, *structures, symmetric, False, care)
 
     def compute(
@@ -276,24 +277,18 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         if state.operator is not None:
             # Closed over: an operator of functions that are being traced cannot be an operand of the switch.
             branches = [
-                partial(self._solve_once, i, state.operator, state.symmetric, state.plan.estimate, state.care)
-                for i in range(len(self.solvers))
+                partial(solve_once, one, state.operator, state.symmetric, state.plan.estimate, state.care)
+                for one in self.solvers
             ]
-            value, result, steps, executed = _switch(state.plan.choice[0], branches, flat)
+            value, result, steps, executed = switch(state.plan.choice[0], branches, flat)
         else:
             matrix = jax.ShapeDtypeStruct((flat.size, flat.size), flat.dtype)
-            union = self._union(matrix, state.symmetric, state.plan.estimate, state.care)
-
-            def solve(i: int, slots: Sequence[Array], b: Float[Array, " n"]) -> _Solved:
-                inner, inner_options = union.unpack(i, slots), {}
-                if inner is None:
-                    return _not_solved(b)
-                if state.transposed:
-                    inner, inner_options = self.solvers[i].transpose(inner, inner_options)
-                return _solved(*self.solvers[i].compute(inner, b, inner_options))
-
-            branches = [lambda slots, b, i=i: solve(i, slots, b) for i in range(len(self.solvers))]
-            value, result, steps, executed = _switch(state.plan.choice[0], branches, state.slots, flat)
+            union = union_of(self.solvers, matrix, state.symmetric, state.plan.estimate, state.care)
+            branches = [
+                lambda slots, b, i=i, one=one: solve(one, union.unpack(i, slots), state.transposed, b)
+                for i, one in enumerate(self.solvers)
+            ]
+            value, result, steps, executed = switch(state.plan.choice[0], branches, state.slots, flat)
         # No candidate could take it: say so by NaN rather than pass off whatever the first one returned.
         nobody = state.plan.verdict[0] == Verdict.NOBODY
         value = jnp.where(nobody, jnp.nan, value)
@@ -329,77 +324,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             return Refusal.NOT_SYMMETRIC
         return self.solvers[i].refuses(system.operator)
 
-    def _tag(self, i: int, symmetric: bool) -> object:
-        # Tags are static and the choice is not: each branch claims what its solver needs, and the plan admits a solver
-        # that needs definiteness only where the estimate found it, and one that needs symmetry only where it is.
-        needs = self.solvers[i].capabilities
-        if needs.needs_definite:
-            return lx.positive_semidefinite_tag
-        return lx.symmetric_tag if symmetric or needs.needs_symmetric else ()
-
-    def _init(self, i: int, matrix: Float[Array, "n n"], symmetric: bool, estimate: SystemEstimate, care: Care) -> Any:
-        """State of a candidate for a matrix; None where it would not know what to do with one."""
-        operator = lx.MatrixLinearOperator(matrix, self._tag(i, symmetric))
-        if self.solvers[i].refuses(operator):
-            return None
-        # Emulated circuits are built for the numbers that are estimated, not for those that are true.
-        return self.solvers[i].init(operator, {"estimate": estimate, **care._asdict()})
-
-    def _solve_once(
-        self,
-        i: int,
-        operator: lx.AbstractLinearOperator,
-        symmetric: bool,
-        estimate: SystemEstimate,
-        care: Care,
-        vector: Float[Array, " n"],
-    ) -> "_Solved":
-        solver, tag = self.solvers[i], self._tag(i, symmetric)
-        if solver.refuses(operator):
-            return _not_solved(vector)
-        if solver.capabilities.matrix_free and not isinstance(operator, lx.MatrixLinearOperator):
-            tagged = lx.TaggedLinearOperator(operator, tag)
-        else:
-            tagged = lx.MatrixLinearOperator(operator.as_matrix(), tag)
-        return _solved(*solver.compute(solver.init(tagged, {"estimate": estimate, **care._asdict()}), vector, {}))
-
-    def _union(
-        self,
-        matrix: jax.ShapeDtypeStruct | Float[Array, "n n"],
-        symmetric: bool,
-        estimate: SystemEstimate,
-        care: Care,
-    ) -> StateUnion:
-        like = jax.ShapeDtypeStruct(matrix.shape, matrix.dtype)
-        return StateUnion(
-            [
-                eqx.filter_eval_shape(lambda m, e, i=i: self._init(i, m, symmetric, e, care), like, estimate)
-                for i in range(len(self.solvers))
-            ]
-        )
-
 
 def scheduler_in(solver: lx.AbstractLinearSolver) -> Hybrid | None:
     """The solver where it is a scheduler, which wants to know a system's place in the training; else None."""
     return solver if isinstance(solver, Hybrid) else None
-
-
-_Solved = tuple[Float[Array, " n"], lx.RESULTS, Int[Array, ""], Executed]
-
-
-def _solved(value: Float[Array, " n"], result: lx.RESULTS, stats: dict[str, Any]) -> _Solved:
-    executed = Executed(
-        queries=jnp.asarray(stats.get("queries", 0.0), value.dtype),
-        success_probability=jnp.asarray(stats.get("success_probability", 1.0), value.dtype),
-        outcome=jnp.asarray(stats.get("outcome", 0), jnp.int32),
-    )
-    return value, result, jnp.asarray(stats.get("num_steps", 0), jnp.int32), executed
-
-
-def _not_solved(vector: Float[Array, " n"]) -> _Solved:
-    """What a candidate that cannot even be set up returns: the plan never chooses it over one that can."""
-    return _solved(jnp.full_like(vector, jnp.nan), lx.RESULTS.breakdown, {})
-
-
-def _switch(index: Array, branches: list, *operands: Any) -> Any:
-    return branches[0](*operands) if len(branches) == 1 else jax.lax.switch(index, branches, *operands)

@@ -6,5 +6,4 @@ from .machines import problem_of as problem_of
 from .machines import schedule_step as schedule_step
 from .problem import Jobs as Jobs
 from .schedule import Schedule as Schedule
-from .schedule import reschedule as reschedule
 from .schedule import schedule as schedule

@@ -1,15 +1,13 @@
 """Which worker takes which job, and how far that can be from the shortest schedule there is."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..._core.suggest import unknown
 from .bound import lower_bound
 from .exact import exact
 from .heuristic import heuristic, refine
-from .problem import Jobs, finish_of, listed
+from .problem import Jobs, finish_of
 
 EXACT_UP_TO = 64
 
@@ -44,15 +42,6 @@ class Schedule:
     def gap(self) -> float:
         """Makespan over lower bound, less 1: no schedule is shorter by more than this."""
         return self.makespan_s / self.lower_bound_s - 1 if self.lower_bound_s > 0 else 0.0
-
-    @property
-    def starts_s(self) -> np.ndarray:
-        """`[jobs]`, when each begins."""
-        starts = np.zeros(len(self.assignment))
-        for worker, mine in enumerate(self.order):
-            taken = self.problem.seconds[list(mine), worker]
-            starts[list(mine)] = self.problem.ready_s[worker] + np.concatenate([[0.0], np.cumsum(taken)])[: len(mine)]
-        return starts
 
 
 def schedule(
@@ -90,67 +79,6 @@ def schedule(
         else:
             assignment = refine(problem, assignment, bound * (1 + tolerance))
     return _schedule(problem, assignment, bound)
-
-
-def reschedule(
-    previous: Schedule, vanished: Collection[str], *, at_s: float = 0.0, tolerance: float = 0.01
-) -> Schedule:
-    """What remains, on the workers that remain, after some have vanished.
-
-    Jobs that were done by then stay done, and those that a remaining worker is at stay with it. Everything else, what
-    the vanished were at included, is scheduled anew.
-
-    Args:
-        previous: the schedule that was being carried out.
-        vanished: names of workers.
-        at_s: when they vanished, in seconds from the start of `previous`.
-        tolerance: as in `schedule`.
-
-    Returns:
-        A schedule of all jobs on all workers, in seconds from the start of `previous`; its notes say who vanished and
-        how many jobs were lost.
-
-    Raises:
-        ValueError: for an unknown name, if nobody is left, or if nobody who is left can take a job.
-    """
-    problem = previous.problem
-    for name in vanished:
-        if name not in problem.workers:
-            raise ValueError(unknown("worker", name, problem.workers))
-    gone = np.asarray([name in vanished for name in problem.workers])
-    if gone.all():
-        raise ValueError(f"all workers have vanished ({', '.join(problem.workers)}): nobody is left to reschedule on")
-    starts = previous.starts_s
-    worker = previous.assignment
-    rows = np.arange(len(worker))
-    ends = starts + problem.seconds[rows, worker]
-    kept = (ends <= at_s) | ((starts < at_s) & ~gone[worker])
-    ready = np.maximum(problem.ready_s, at_s)
-    np.maximum.at(ready, worker[kept], ends[kept])
-    open_jobs, left = np.flatnonzero(~kept), np.flatnonzero(~gone)
-    rest = schedule(
-        Jobs.of(
-            problem.seconds[np.ix_(open_jobs, left)],
-            ready[left],
-            jobs=[problem.jobs[j] for j in open_jobs],
-            workers=[problem.workers[i] for i in left],
-        ),
-        tolerance=tolerance,
-    )
-    assignment = worker.copy()
-    assignment[open_jobs] = left[rest.assignment]
-    finish = np.zeros(len(gone))
-    np.maximum.at(finish, worker[kept], ends[kept])
-    finish[left] = np.maximum(finish[left], rest.finish_s)
-    anew = {int(i): [int(open_jobs[k]) for k in mine] for i, mine in zip(left, rest.order, strict=True)}
-    order = tuple((*(j for j in mine if kept[j]), *anew.get(i, [])) for i, mine in enumerate(previous.order))
-    lost = np.flatnonzero(gone[worker] & ~kept)
-    note = (
-        f"{listed(problem.workers, np.flatnonzero(gone))} vanished after {at_s:g} s with {len(lost)} jobs to do: "
-        f"{len(open_jobs)} jobs were scheduled anew on {', '.join(rest.problem.workers)}"
-    )
-    bound = max(rest.lower_bound_s, float(finish[gone].max(initial=0.0)), float(ends[kept].max(initial=0.0)))
-    return Schedule(problem, assignment, order, finish, bound, (*previous.notes, note))
 
 
 def _makespan(problem: Jobs, assignment: np.ndarray) -> float:

@@ -143,7 +143,7 @@ def _matrix(command: CircuitCommand) -> tuple[str, np.ndarray]:
         return f"random-{n}", (matrix + matrix.T) / 2
     if not command.file.is_file():
         raise FileNotFoundError(f"{command.file} is not a file: name one that ends in .npy, .npz or .mtx")
-    from .._experiments.spectrum import read_matrices
+    from .._experiments.matrix_files import read_matrices
 
     found = read_matrices(command.file)
     if command.array is None and len(found) > 1:

@@ -95,7 +95,7 @@ def problem_of(options: ProblemOptions) -> "tuple[Problem, tuple[str, ...]]":
         if options.source.is_dir():
             found = _of_run(options.source, options.block)
         else:
-            from ..._pricing.matrix import numbers_of_file
+            from .._experiments.matrix_files import numbers_of_file
 
             found = numbers_of_file(options.source)
     elif options.n is None or options.kappa is None:

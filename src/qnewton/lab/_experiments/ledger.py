@@ -123,7 +123,7 @@ class Ledger:
             plan = block.plan
             assert plan is not None, "the runner always schedules"
             kappa = plan.estimate.log_condition_number
-            seen = plan.predicted_seconds[0], plan.feasible[0], kappa, plan.fixed_seconds[0]
+            seen = plan.offers.seconds[0], plan.offers.feasible[0], kappa, plan.offers.fixed_seconds[0]
             self._seen.append(tuple(np.asarray(part) for part in seen))
         return step, lines
 
@@ -160,7 +160,7 @@ class Ledger:
             iterations=int(info.iterations),
             expected_iterations={
                 name: float(steps)
-                for name, steps in zip(self._hybrid.names, np.asarray(plan.expected_steps), strict=True)
+                for name, steps in zip(self._hybrid.names, np.asarray(plan.offers.expected_steps), strict=True)
                 if steps > 0
             },
             damping=float(info.damping),
@@ -203,19 +203,19 @@ class Ledger:
 
     def _assumed(self, row: int, plan: Plan) -> SetDecision:
         names = self._hybrid.names
-        feasible, refusal = np.asarray(plan.feasible[row]), np.asarray(plan.refusal[row])
+        feasible, refusal = np.asarray(plan.offers.feasible[row]), np.asarray(plan.offers.refusal[row])
         # Scheduling is in the dtype of the system; the ledger works in float64 from there on.
-        seconds = np.asarray(plan.predicted_seconds[row], np.float64)
-        queries = np.asarray(plan.queries[row], np.float64)
-        copies = np.asarray(plan.copies[row], np.float64)
-        success = np.asarray(plan.success_probability[row], np.float64)
+        seconds = np.asarray(plan.offers.seconds[row], np.float64)
+        queries = np.asarray(plan.offers.queries[row], np.float64)
+        copies = np.asarray(plan.offers.copies[row], np.float64)
+        success = np.asarray(plan.offers.success_probability[row], np.float64)
         quantum = [i for i, name in enumerate(names) if self._quantum[name]]
         classical = np.asarray([not self._quantum[name] for name in names])
         best, able = fastest(seconds, feasible & classical)
         unaided = float(seconds[best]) if able else math.inf
         choice = names[int(plan.choice[row])]
         # Seconds of a quantum solve are a part that no quantum clock scales, and gate times.
-        fixed = np.where(np.isfinite(seconds), np.asarray(plan.fixed_seconds[row], np.float64), 0.0)
+        fixed = np.where(np.isfinite(seconds), np.asarray(plan.offers.fixed_seconds[row], np.float64), 0.0)
         now = self._hybrid.quantum.gate_time_s
         return SetDecision(
             choice=choice,
@@ -227,7 +227,7 @@ class Ledger:
             queries={names[i]: float(queries[i]) for i in quantum},
             copies={names[i]: float(copies[i]) for i in quantum},
             success_probability={names[i]: float(success[i]) for i in quantum},
-            clamped={names[i]: bool(plan.clamped[row, i]) for i in quantum},
+            clamped={names[i]: bool(plan.offers.clamped[row, i]) for i in quantum},
             break_even_gate_time_s={
                 names[i]: float(break_even_gate_time(unaided, seconds[i], fixed[i], now)) for i in quantum
             },

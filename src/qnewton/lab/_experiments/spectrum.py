@@ -10,9 +10,9 @@ from ..._core.limits import EXACT_UP_TO
 from ..._core.records import System
 from ..._estimation import BlockSpectrum, block_spectrum
 from ..._optim.spectra import spectrum
-from ..._pricing.matrix import read_matrices, symmetric_part
 from .._runfile import read_config
 from . import build
+from .matrix_files import read_matrices, symmetric_part
 from .saved import train_options
 from .tasks import make_task
 from .tasks.base import batches

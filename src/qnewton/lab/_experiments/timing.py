@@ -67,7 +67,7 @@ class SolveTimer:
             able = [
                 i
                 for i, solver in enumerate(self._hybrid.solvers)
-                if not solver.capabilities.quantum and bool(info.plan.feasible[0, i])
+                if not solver.capabilities.quantum and bool(info.plan.offers.feasible[0, i])
             ]
             scale = jnp.asarray(info.damping_scale)
             base = None

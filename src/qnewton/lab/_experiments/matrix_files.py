@@ -69,7 +69,7 @@ def numbers_of_file(path: Path) -> dict[str, Any]:
     """
     import jax.numpy as jnp
 
-    from .._solvers.quantum.encoding import DyadicLevels
+    from ..._solvers.quantum.encoding import DyadicLevels
 
     found = read_matrices(path)
     if len(found) > 1:

@@ -1,0 +1,115 @@
+"""What a branch of the scheduler's switch does: it sets one candidate up, and solves with it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+from jaxtyping import Array, Float, Int
+
+from .._core.records import SystemEstimate
+from .._solvers import AbstractSolver
+from .._solvers.verified import Care
+from .union import StateUnion
+
+
+class Executed(eqx.Module):
+    """What the circuits of an emulated candidate did; nothing, and 1, for any other.
+
+    Attributes:
+        queries: of the block encoding, copies and repetitions included.
+        success_probability: of one application.
+        outcome: an `Outcome` of the solvers, which has the remedy.
+    """
+
+    queries: Float[Array, ""]
+    success_probability: Float[Array, ""]
+    outcome: Int[Array, ""]
+
+
+Solved = tuple[Float[Array, " n"], lx.RESULTS, Int[Array, ""], Executed]
+
+
+def set_up(
+    solver: AbstractSolver, matrix: Float[Array, "n n"], symmetric: bool, estimate: SystemEstimate, care: Care
+) -> Any:
+    """State of a candidate for a matrix; None where it would not know what to do with one."""
+    operator = lx.MatrixLinearOperator(matrix, _tag(solver, symmetric))
+    if solver.refuses(operator):
+        return None
+    # Emulated circuits are built for the numbers that are estimated, not for those that are true.
+    return solver.init(operator, {"estimate": estimate, **care._asdict()})
+
+
+def solve(solver: AbstractSolver, state: Any, transposed: bool, vector: Float[Array, " n"]) -> Solved:
+    """From what `set_up` returned."""
+    if state is None:
+        return _not_solved(vector)
+    state, options = solver.transpose(state, {}) if transposed else (state, {})
+    return _solved(*solver.compute(state, vector, options))
+
+
+def solve_once(
+    solver: AbstractSolver,
+    operator: lx.AbstractLinearOperator,
+    symmetric: bool,
+    estimate: SystemEstimate,
+    care: Care,
+    vector: Float[Array, " n"],
+) -> Solved:
+    """Set up and solve; formed only for a candidate that needs a matrix."""
+    tag = _tag(solver, symmetric)
+    if solver.refuses(operator):
+        return _not_solved(vector)
+    if solver.capabilities.matrix_free and not isinstance(operator, lx.MatrixLinearOperator):
+        tagged = lx.TaggedLinearOperator(operator, tag)
+    else:
+        tagged = lx.MatrixLinearOperator(operator.as_matrix(), tag)
+    return _solved(*solver.compute(solver.init(tagged, {"estimate": estimate, **care._asdict()}), vector, {}))
+
+
+def union_of(
+    solvers: Sequence[AbstractSolver],
+    matrix: jax.ShapeDtypeStruct | Float[Array, "n n"],
+    symmetric: bool,
+    estimate: SystemEstimate,
+    care: Care,
+) -> StateUnion:
+    """What holds the state of any candidate for a matrix of that shape."""
+    like = jax.ShapeDtypeStruct(matrix.shape, matrix.dtype)
+    return StateUnion(
+        [
+            eqx.filter_eval_shape(lambda m, e, one=one: set_up(one, m, symmetric, e, care), like, estimate)
+            for one in solvers
+        ]
+    )
+
+
+def switch(index: Array, branches: list, *operands: Any) -> Any:
+    """`jax.lax.switch`, where there is a choice."""
+    return branches[0](*operands) if len(branches) == 1 else jax.lax.switch(index, branches, *operands)
+
+
+def _tag(solver: AbstractSolver, symmetric: bool) -> object:
+    # Tags are static and the choice is not: each branch claims what its solver needs, and the plan admits a solver
+    # that needs definiteness only where the estimate found it, and one that needs symmetry only where it is.
+    needs = solver.capabilities
+    if needs.needs_definite:
+        return lx.positive_semidefinite_tag
+    return lx.symmetric_tag if symmetric or needs.needs_symmetric else ()
+
+
+def _solved(value: Float[Array, " n"], result: lx.RESULTS, stats: dict[str, Any]) -> Solved:
+    executed = Executed(
+        queries=jnp.asarray(stats.get("queries", 0.0), value.dtype),
+        success_probability=jnp.asarray(stats.get("success_probability", 1.0), value.dtype),
+        outcome=jnp.asarray(stats.get("outcome", 0), jnp.int32),
+    )
+    return value, result, jnp.asarray(stats.get("num_steps", 0), jnp.int32), executed
+
+
+def _not_solved(vector: Float[Array, " n"]) -> Solved:
+    """What a candidate that cannot even be set up returns: the plan never chooses it over one that can."""
+    return _solved(jnp.full_like(vector, jnp.nan), lx.RESULTS.breakdown, {})
