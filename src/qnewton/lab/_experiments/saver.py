@@ -12,6 +12,7 @@ from .._runfile import CheckpointLine, Identity, RunDirectory, StepLine, SystemL
 from .checkpoints import Checkpoint, write_checkpoint
 from .loop import Loop
 from .packing import named, packed, unnamed, unpacked
+from .prepare import AnyLedger
 
 SECONDS = 30.0
 """Between two checkpoints, where no number of steps is asked for."""
@@ -68,7 +69,11 @@ class Saver:
 
 
 def restore(
-    checkpoint: Checkpoint, loop: Loop, ledger: Any, steps: Sequence[StepLine], blocks: Sequence[SystemLine]
+    checkpoint: Checkpoint,
+    loop: Loop,
+    ledger: AnyLedger,
+    steps: Sequence[StepLine],
+    blocks: Sequence[SystemLine],
 ) -> None:
     """Put a training where it was when the checkpoint was made.
 
