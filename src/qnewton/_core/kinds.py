@@ -1,10 +1,9 @@
 """Refuse arguments of the wrong kind, each with one sentence that says what to write instead."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 
-def check_kind(value: Any, kind: type | tuple[type, ...], name: str, example: str) -> None:
+def check_kind(value: object, kind: type | tuple[type, ...], name: str, example: str) -> None:
     """Refuse a value that is no instance of a class.
 
     Args:
@@ -24,7 +23,7 @@ def check_kind(value: Any, kind: type | tuple[type, ...], name: str, example: st
     raise TypeError(f"{name} is {said(value)}: give {example}")
 
 
-def check_kinds(values: Any, kind: type, name: str, example: str) -> None:
+def check_kinds(values: object, kind: type, name: str, example: str) -> None:
     """Refuse what is no sequence of instances of a class, one instance by itself included.
 
     Args:
@@ -44,7 +43,7 @@ def check_kinds(values: Any, kind: type, name: str, example: str) -> None:
         check_kind(value, kind, f"a member of {name}", example)
 
 
-def check_function(value: Any, name: str, example: str) -> Callable[..., Any]:
+def check_function(value: object, name: str, example: str) -> Callable:
     """Refuse what cannot be called.
 
     Returns:
@@ -58,7 +57,7 @@ def check_function(value: Any, name: str, example: str) -> Callable[..., Any]:
     return value
 
 
-def said(value: Any) -> str:
+def said(value: object) -> str:
     """A short word for a value: itself where it is short, else its class."""
     if isinstance(value, str | int | float | bool | None):
         return repr(value)

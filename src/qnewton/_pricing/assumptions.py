@@ -166,7 +166,8 @@ class Assumptions(AbstractAssumptions):
     def task(self, solver: CountedSolver, numbers: Numbers, precision: Any, *, readout_precision: Any = None) -> Task:
         """What one solve asks of any machine; arguments as of `charge`."""
         encodings = self.encodings_for(solver)
-        xp, n, precision, given, _ = floating(numbers.n, precision, readout_precision, numbers.log_condition_number)
+        given = precision if readout_precision is None else readout_precision
+        xp, n, precision, given, _ = floating(numbers.n, precision, given, numbers.log_condition_number)
         encoding = self._encode(xp, encodings, numbers)
         share, gate_share = self._shares
         asked = share * (precision / n if self.sparsity else precision)
@@ -187,7 +188,7 @@ class Assumptions(AbstractAssumptions):
             encoding_gates=self.encoding_gates,
             preparation_gates=self.preparation_gates,
         )
-        reading = self._read(solver, encoding, n, (1 - share) * precision if given is None else given)
+        reading = self._read(solver, encoding, n, (1 - share) * precision if readout_precision is None else given)
         return Task(
             workload=workload,
             queries=queries,
@@ -224,7 +225,7 @@ class Assumptions(AbstractAssumptions):
         bare = _without_alpha(xp, encoding)
         if not self.sparsity:
             return bare
-        degree = floating(numbers.degree, bare.subnormalisation)[1]
+        _, degree, _ = floating(numbers.degree, bare.subnormalisation)
         return eqx.tree_at(lambda e: e.subnormalisation, bare, degree * bare.subnormalisation)
 
     def _read(self, solver: CountedSolver, encoding: Encoding, n: Any, precision: Any) -> ReadoutCost:

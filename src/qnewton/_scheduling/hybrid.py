@@ -21,6 +21,7 @@ from .._pricing.assumptions import AbstractAssumptions, paper
 from .._pricing.policies import AbstractPolicy, Fastest, Turn
 from .._pricing.price import price
 from .._solvers import LU, QLSA, AbstractSolver, Cholesky
+from .._solvers.base import Stats
 from .._solvers.flat import dtype_of, without_tags
 from .._solvers.verified import Care
 from .calibration import calibrate_once
@@ -29,13 +30,13 @@ from .plan import Executed, Plan, make_plan
 from .union import StateUnion
 
 
-def _listed(solvers: Any) -> tuple[Any, ...]:
+def _listed(solvers: object) -> tuple[Any, ...]:
     if not isinstance(solvers, Iterable):
         raise TypeError(f"Hybrid takes a list of candidates and got one {type(solvers).__name__}: write Hybrid([...])")
     return (solvers,) if isinstance(solvers, str) else tuple(solvers)
 
 
-def _sets(assumptions: Any) -> tuple[Any, ...]:
+def _sets(assumptions: Sequence[AbstractAssumptions]) -> tuple[AbstractAssumptions, ...]:
     check_kinds(assumptions, AbstractAssumptions, "Hybrid: assumptions", "paper()")
     return tuple(assumptions)
 
@@ -54,8 +55,8 @@ class HybridState(eqx.Module):
     plan: Plan
     slots: tuple[Array, ...]
     operator: lx.AbstractLinearOperator | None
-    in_structure: Any = eqx.field(static=True)
-    out_structure: Any = eqx.field(static=True)
+    in_structure: PyTree[jax.ShapeDtypeStruct] = eqx.field(static=True)
+    out_structure: PyTree[jax.ShapeDtypeStruct] = eqx.field(static=True)
     symmetric: bool = eqx.field(static=True)
     transposed: bool = eqx.field(static=True)
     care: Care = eqx.field(static=True, default=Care())
@@ -337,7 +338,9 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             return lx.positive_semidefinite_tag
         return lx.symmetric_tag if symmetric or needs.needs_symmetric else ()
 
-    def _init(self, i: int, matrix: Float[Array, "n n"], symmetric: bool, estimate: SystemEstimate, care: Care) -> Any:
+    def _init(
+        self, i: int, matrix: Float[Array, "n n"], symmetric: bool, estimate: SystemEstimate, care: Care
+    ) -> PyTree:
         """State of a candidate for a matrix; None where it would not know what to do with one."""
         operator = lx.MatrixLinearOperator(matrix, self._tag(i, symmetric))
         if self.solvers[i].refuses(operator):
@@ -387,7 +390,7 @@ def scheduler_in(solver: lx.AbstractLinearSolver) -> Hybrid | None:
 _Solved = tuple[Float[Array, " n"], lx.RESULTS, Int[Array, ""], Executed]
 
 
-def _solved(value: Float[Array, " n"], result: lx.RESULTS, stats: dict[str, Any]) -> _Solved:
+def _solved(value: Float[Array, " n"], result: lx.RESULTS, stats: Stats) -> _Solved:
     executed = Executed(
         queries=jnp.asarray(stats.get("queries", 0.0), value.dtype),
         success_probability=jnp.asarray(stats.get("success_probability", 1.0), value.dtype),
@@ -401,5 +404,5 @@ def _not_solved(vector: Float[Array, " n"]) -> _Solved:
     return _solved(jnp.full_like(vector, jnp.nan), lx.RESULTS.breakdown, {})
 
 
-def _switch(index: Array, branches: list, *operands: Any) -> Any:
+def _switch(index: Array, branches: list, *operands: PyTree) -> PyTree:
     return branches[0](*operands) if len(branches) == 1 else jax.lax.switch(index, branches, *operands)
