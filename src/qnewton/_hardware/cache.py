@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import equinox as eqx
 
@@ -29,7 +29,7 @@ MEASURE_HERE = (
 _LIBRARIES = ("qnewton", "jax", "jaxlib", "lineax", "equinox", "numpy", "scipy")
 
 
-Environment: TypeAlias = dict[str, object]
+Environment: TypeAlias = dict[str, Any]
 """What a calibration holds for, by `calibration_environment`: plain values, as JSON has them."""
 
 

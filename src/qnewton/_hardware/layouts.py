@@ -17,19 +17,15 @@ class AbstractLayout(eqx.Module):
         """The name used in tables."""
 
     @abc.abstractmethod
-    def log_volume(self, xp: ModuleType, demand: "Demand", syndromes_per_reaction: NumberArray) -> NumberArray:
+    def log_volume(self, xp: ModuleType, demand: "Demand", syndromes_per_reaction: Number) -> NumberArray:
         """Natural logarithm of tiles times logical cycles, an upper bound over all code distances."""
 
     @abc.abstractmethod
-    def tiles(
-        self, xp: ModuleType, demand: "Demand", syndromes_per_reaction: NumberArray, distance: Number
-    ) -> NumberArray:
+    def tiles(self, xp: ModuleType, demand: "Demand", syndromes_per_reaction: Number, distance: Number) -> NumberArray:
         """Logical qubits that are laid out."""
 
     @abc.abstractmethod
-    def cycles(
-        self, xp: ModuleType, demand: "Demand", syndromes_per_reaction: NumberArray, distance: Number
-    ) -> NumberArray:
+    def cycles(self, xp: ModuleType, demand: "Demand", syndromes_per_reaction: Number, distance: Number) -> NumberArray:
         """Logical cycles, of `distance` rounds of syndrome extraction each."""
 
 

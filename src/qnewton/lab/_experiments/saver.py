@@ -12,7 +12,6 @@ from .._runfile import CheckpointLine, Identity, RunDirectory, StepLine, SystemL
 from .checkpoints import Checkpoint, write_checkpoint
 from .loop import Loop
 from .packing import named, packed, unnamed, unpacked
-from .prepare import AnyLedger
 
 SECONDS = 30.0
 """Between two checkpoints, where no number of steps is asked for."""
@@ -71,7 +70,7 @@ class Saver:
 def restore(
     checkpoint: Checkpoint,
     loop: Loop,
-    ledger: AnyLedger,
+    ledger: Any,
     steps: Sequence[StepLine],
     blocks: Sequence[SystemLine],
 ) -> None:
