@@ -17,7 +17,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
-from .._core.arrays import NumberArray
+from .._core.arrays import Number, NumberArray
 from .factory_files import packaged_tables, table_key
 from .quantum_profile import QuantumProfile
 

@@ -3,12 +3,12 @@
 For run files, reproductions and reports, so numpy alone computes here.
 """
 
+from typing import Any
+
 import numpy as np
 
 
-def at_gate_time(
-    seconds: np.ndarray, fixed_seconds: np.ndarray, gate_time_s: float, asked_s: float | np.ndarray
-) -> np.ndarray:
+def at_gate_time(seconds: Any, fixed_seconds: Any, gate_time_s: float, asked_s: float | np.ndarray) -> np.ndarray:
     """Seconds at another gate time.
 
     Args:
@@ -21,7 +21,7 @@ def at_gate_time(
 
 
 def break_even_gate_time(
-    classical_seconds: float | np.ndarray, seconds: np.ndarray, fixed_seconds: np.ndarray, gate_time_s: float
+    classical_seconds: float | np.ndarray, seconds: Any, fixed_seconds: Any, gate_time_s: float
 ) -> np.ndarray:
     """The gate time below which the quantum solve is faster, in seconds; 0 where none is fast enough.
 
@@ -36,6 +36,6 @@ def break_even_gate_time(
         return room / _gates(seconds, fixed_seconds, gate_time_s)
 
 
-def _gates(seconds: np.ndarray, fixed_seconds: np.ndarray, gate_time_s: float) -> np.ndarray:
+def _gates(seconds: Any, fixed_seconds: Any, gate_time_s: float) -> np.ndarray:
     """Gate times that the solve takes."""
     return (seconds - fixed_seconds) / gate_time_s
