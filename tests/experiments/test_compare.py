@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -109,42 +110,45 @@ def test_every_method_is_charged_for_its_own_candidates() -> None:
     assert answer._modelled(METHODS["adam"], step(), [], "paper") == (None, 0)
 
 
-def curve(*points: tuple[int, float]) -> dict[str, Any]:
-    return {
-        "curve": [
-            {
-                "step": at,
-                "measured_seconds": at / 10,
-                "modelled_seconds": {"paper": 2.0 * at, "end_to_end": 3.0 * at},
-                "test_loss": loss,
-                "test_accuracy": 1 - loss,
-            }
+def of(**fields: Any) -> Any:
+    """The fields of a record that are read."""
+    return SimpleNamespace(**fields)
+
+
+def curve(*points: tuple[int, float]) -> Any:
+    return of(
+        curve=[
+            of(
+                step=at,
+                measured_seconds=at / 10,
+                modelled_seconds={"paper": 2.0 * at, "end_to_end": 3.0 * at},
+                test_loss=loss,
+                test_accuracy=1 - loss,
+            )
             for at, loss in points
         ]
-    }
+    )
 
 
 def test_a_target_is_met_by_the_median_seed() -> None:
     runs = [curve((1, 0.5), (2, 0.2)), curve((1, 0.2), (2, 0.1)), curve((1, 0.9), (2, 0.8))]
-    found = answer._to_target({"runs": runs, "measured": True}, "test_loss", 0.2)
-    assert (found["reached"], found["of"], found["steps"], found["measured_seconds"]) == (2, 3, 2, 0.2)
-    assert found["modelled_seconds"] == {"paper": 4.0, "end_to_end": 6.0}
-    found = answer._to_target({"runs": runs, "measured": False}, "test_accuracy", 0.85)
-    assert (found["reached"], found["steps"], found["measured_seconds"]) == (1, None, None)
+    found = answer._to_target(of(name="sgd", runs=runs, measured=True), "test_loss", 0.2)
+    assert (found.reached, found.of, found.steps, found.measured_seconds) == (2, 3, 2, 0.2)
+    assert found.modelled_seconds == {"paper": 4.0, "end_to_end": 6.0}
+    found = answer._to_target(of(name="sgd", runs=runs, measured=False), "test_accuracy", 0.85)
+    assert (found.reached, found.steps, found.measured_seconds) == (1, None, None)
 
 
 def test_targets_of_the_reference_are_what_half_of_its_seeds_reach() -> None:
-    runs: list[dict[str, Any]] = [
-        {"test_accuracy": a, "lowest_test_loss": low, "test_loss": low} for a, low in ((0.9123, 0.2001), (0.95, 0.3))
-    ]
-    found = answer._of_reference({"label": "SGD", "runs": runs}, judged=True)
+    runs = [of(test_accuracy=a, lowest_test_loss=low, test_loss=low) for a, low in ((0.9123, 0.2001), (0.95, 0.3))]
+    found = answer._of_reference(of(label="SGD", runs=runs), judged=True)
     assert [(field, value) for field, value, _ in found] == [
         ("test_accuracy", pytest.approx(0.912)),
         ("test_loss", pytest.approx(0.3)),
     ]
-    runs[0]["test_loss"] = None
+    runs[0].test_loss = None
     with pytest.raises(ValueError, match="SGD sets the targets, and one of its seeds diverged"):
-        answer._of_reference({"label": "SGD", "runs": runs}, judged=False)
+        answer._of_reference(of(label="SGD", runs=runs), judged=False)
 
 
 def test_what_is_too_large_is_predicted_and_then_left_out() -> None:

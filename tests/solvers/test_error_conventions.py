@@ -17,7 +17,7 @@ def test_states_at_an_angle(angle):
     true, found = np.array([1.0, 0.0]), np.array([math.cos(angle), math.sin(angle)])
     distance = np.linalg.norm(true - found)
     trace = abs(true[0] * found[1] - true[1] * found[0])
-    assert float(convert(distance, STATE, TRACE)) == pytest.approx(trace, rel=1e-9)
+    assert float(convert(float(distance), STATE, TRACE)) == pytest.approx(trace, rel=1e-9)
     assert float(convert(trace, TRACE, STATE)) == pytest.approx(distance, rel=1e-9)
 
 

@@ -8,7 +8,7 @@ precision.
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,17 +16,23 @@ import numpy as np
 
 _State = TypeVar("_State")
 
+NumberArray: TypeAlias = np.ndarray | jax.Array
+"""Numbers in an array of numpy or JAX, traced or not: what a formula computes with and returns."""
+
+Number: TypeAlias = float | NumberArray
+"""What a formula takes: a number of Python, or an array of them."""
+
 quiet = np.errstate(all="ignore")
 """Decorator of formulas whose ends are meant: numpy warns where a number overflows, JAX does not."""
 
 
-def namespace(*values: Any) -> ModuleType:
-    """`jax.numpy` where any of the values is a JAX array or a tracer, else `numpy`. None counts for nothing."""
+def namespace(*values: object) -> ModuleType:
+    """`jax.numpy` where any of the values is a JAX array or a tracer, else `numpy`."""
     return jnp if any(isinstance(value, jax.Array) for value in values) else np
 
 
-def floating(*values: Any) -> tuple[Any, ...]:
-    """The namespace, then the values as arrays of one floating-point type; None stays None.
+def floating(*values: Number) -> tuple[ModuleType, *tuple[NumberArray, ...]]:
+    """The namespace, then the values as arrays of one floating-point type.
 
     numpy computes in double precision, JAX in the widest type among its arrays; Python numbers do not widen it.
 
@@ -34,22 +40,21 @@ def floating(*values: Any) -> tuple[Any, ...]:
         `xp, kappa, precision = floating(kappa, precision)`
     """
     xp = namespace(*values)
-    given = [value for value in values if value is not None]
-    dtype = np.float64 if xp is np else jnp.result_type(*given, float)
-    return (xp, *(None if value is None else xp.asarray(value, dtype) for value in values))
+    dtype = np.float64 if xp is np else jnp.result_type(*values, float)
+    return (xp, *(xp.asarray(value, dtype) for value in values))
 
 
-def ceil(xp: ModuleType, value: Any) -> Any:
+def ceil(xp: ModuleType, value: NumberArray) -> NumberArray:
     """The next integer, whose derivative is that of the value: a count is nearly as smooth as what it rounds."""
     return _rounded(xp, xp.ceil, value)
 
 
-def floor(xp: ModuleType, value: Any) -> Any:
+def floor(xp: ModuleType, value: NumberArray) -> NumberArray:
     """The last integer, whose derivative is that of the value."""
     return _rounded(xp, xp.floor, value)
 
 
-def _rounded(xp: ModuleType, rounding: Callable[[Any], Any], value: Any) -> Any:
+def _rounded(xp: ModuleType, rounding: Callable[[NumberArray], NumberArray], value: NumberArray) -> NumberArray:
     if xp is np:
         return rounding(value)
     # The difference is 0 unless the value is not finite, and then it must not make an infinity into no number.

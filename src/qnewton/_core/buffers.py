@@ -1,9 +1,8 @@
 """Memory that no plan of the compiler contains, from a traced function."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import jax.extend.core as jex
+
+from .jaxprs import aval, everywhere
 
 
 def library_bytes(closed: jex.ClosedJaxpr) -> int:
@@ -13,34 +12,15 @@ def library_bytes(closed: jex.ClosedJaxpr) -> int:
     vectors of `[m, n]`, `m >= n`, `?gesdd` takes at least `4 n^2 + 7 n` numbers and `8 n` integers (LWORK and LIWORK in
     the routines' own documentation). One runs at a time, so the largest counts.
     """
-    return max((_workspace(equation) for equation in _everywhere(closed.jaxpr)), default=0)
+    return max((_workspace(equation) for equation in everywhere(closed.jaxpr)), default=0)
 
 
-def _workspace(equation: Any) -> int:
+def _workspace(equation: jex.JaxprEqn) -> int:
     name = equation.primitive.name
     if name not in ("eigh", "svd"):
         return 0
-    aval = equation.invars[0].aval
-    n = min(aval.shape[-2:])
+    of = aval(equation.invars[0])
+    n = min(of.shape[-2:])
     if name == "eigh":
-        return (1 + 6 * n + 2 * n**2) * aval.dtype.itemsize + 4 * (3 + 5 * n)
-    return (4 * n**2 + 7 * n) * aval.dtype.itemsize + 4 * 8 * n
-
-
-def _inner(equation: Any) -> list[Any]:
-    """The jaxprs that an equation calls."""
-    found = []
-    for value in equation.params.values():
-        for part in value if isinstance(value, (tuple, list)) else (value,):
-            if isinstance(part, jex.ClosedJaxpr):
-                found.append(part.jaxpr)
-            elif isinstance(part, jex.Jaxpr):
-                found.append(part)
-    return found
-
-
-def _everywhere(jaxpr: Any) -> Iterator[Any]:
-    for equation in jaxpr.eqns:
-        yield equation
-        for inner in _inner(equation):
-            yield from _everywhere(inner)
+        return (1 + 6 * n + 2 * n**2) * of.dtype.itemsize + 4 * (3 + 5 * n)
+    return (4 * n**2 + 7 * n) * of.dtype.itemsize + 4 * 8 * n

@@ -6,14 +6,11 @@ from collections.abc import Sequence
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
-from .arrays import namespace
+from .arrays import Number, NumberArray, namespace
 
-Number = float | Float[Array, "..."] | Float[np.ndarray, "..."]
-"""What a formula takes: a number, or an array of them from numpy or JAX."""
-
-Demand = tuple[bool | Bool[Array, "..."] | Bool[np.ndarray, "..."], str]
+Demand = tuple[bool | Bool[NumberArray, "..."], str]
 """Where it is met, and its words, e.g. `a precision in (0, 1)`."""
 
 
@@ -25,11 +22,13 @@ class Condition(eqx.Module):
         words: the demand, e.g. `a finite condition number`.
     """
 
-    holds: Bool[Array, "*shape"]
+    holds: Bool[NumberArray, "*shape"]
     words: str = eqx.field(static=True)
 
 
-def settle(demands: Sequence[Demand], *numbers: Number) -> tuple[tuple[Condition, ...], list[Float[Array, "*shape"]]]:
+def settle(
+    demands: Sequence[Demand], *numbers: Number
+) -> tuple[tuple[Condition, ...], list[Float[NumberArray, "*shape"]]]:
     """Demands and numbers on their common shape; a number is infinite where a demand is not met.
 
     One more demand is made: that the numbers are finite, which they are not where a count overflows.
@@ -47,7 +46,7 @@ def settle(demands: Sequence[Demand], *numbers: Number) -> tuple[tuple[Condition
     return conditions, [xp.where(met, value, xp.inf) for value in values]
 
 
-def met(conditions: Sequence[Condition]) -> Bool[Array, "*shape"]:
+def met(conditions: Sequence[Condition]) -> Bool[NumberArray, "*shape"]:
     """Whether the formula holds."""
     return functools.reduce(operator.and_, (condition.holds for condition in conditions))
 

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jax.core import ShapedArray
+from jax.extend import core as jex
+from jaxtyping import Array, Float, PyTree
+
+from .jaxprs import aval, inner
 
 
 class Cost(eqx.Module):
@@ -28,7 +31,7 @@ class Cost(eqx.Module):
         return Cost(self.flops * times, self.bytes * times)
 
 
-def cost_of(function: Callable, *args: Any) -> Cost:
+def cost_of(function: Callable, *args: PyTree) -> Cost:
     """Count a function's work without running it.
 
     Matrix products and convolutions count two operations per multiplication, and read and write their arrays;
@@ -53,25 +56,25 @@ _FREE = {
 }
 
 
-def _of_jaxpr(jaxpr: Any) -> Cost:
+def _of_jaxpr(jaxpr: jex.Jaxpr) -> Cost:
     total = Cost(0.0, 0.0)
     for equation in jaxpr.eqns:
         total = total + _of_equation(equation)
     return total
 
 
-def _of_equation(equation: Any) -> Cost:
+def _of_equation(equation: jex.JaxprEqn) -> Cost:
     name, params = equation.primitive.name, equation.params
-    inner = [_of_jaxpr(jaxpr) for jaxpr in _inner(params)]
+    held = [_of_jaxpr(jaxpr) for jaxpr in inner(equation)]
     if name == "cond":
-        return max(inner, key=lambda cost: (cost.flops, cost.bytes))
-    if inner:
-        return sum(inner[1:], inner[0]) * params.get("length", 1)
+        return max(held, key=lambda cost: (cost.flops, cost.bytes))
+    if held:
+        return sum(held[1:], held[0]) * params.get("length", 1)
     if name in _FREE:
         return Cost(0.0, 0.0)
-    results = [variable.aval for variable in equation.outvars]
-    operands = [variable.aval for variable in equation.invars]
-    entries = sum(math.prod(aval.shape) for aval in results)
+    results = [aval(variable) for variable in equation.outvars]
+    operands = [aval(atom) for atom in equation.invars]
+    entries = sum(math.prod(one.shape) for one in results)
     if name == "dot_general":
         contracted, _ = params["dimension_numbers"][0]
         return Cost(
@@ -87,19 +90,9 @@ def _of_equation(equation: Any) -> Cost:
         per_entry = {"cholesky": rows / 3, "eigh": 9.0 * rows, "triangular_solve": float(rows)}[name]
         return Cost(per_entry * math.prod(results[0].shape), _bytes(results, operands))
     if name.startswith("reduce") or name in ("cumsum", "argmax", "argmin", "sort"):
-        return Cost(float(sum(math.prod(aval.shape) for aval in operands)), _bytes(results, operands))
+        return Cost(float(sum(math.prod(one.shape) for one in operands)), _bytes(results, operands))
     return Cost(float(entries), _bytes(results))
 
 
-def _inner(params: dict[str, Any]) -> list[Any]:
-    """The jaxprs that an equation holds: of a call, a loop or branches."""
-    found = []
-    for value in jax.tree.leaves(params, is_leaf=lambda leaf: hasattr(leaf, "eqns") or hasattr(leaf, "jaxpr")):
-        jaxpr = getattr(value, "jaxpr", value)
-        if hasattr(jaxpr, "eqns"):
-            found.append(jaxpr)
-    return found
-
-
-def _bytes(*groups: list[Any]) -> float:
+def _bytes(*groups: list[ShapedArray]) -> float:
     return float(sum(math.prod(a.shape) * np.dtype(a.dtype).itemsize for group in groups for a in group))

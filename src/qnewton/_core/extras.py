@@ -3,14 +3,14 @@
 import importlib
 import re
 from importlib.metadata import PackageNotFoundError, distribution
-from typing import Any
+from types import ModuleType
 
 
 class MissingExtraError(ModuleNotFoundError):
     """A package of an extra is not installed; the message says which extra to install."""
 
 
-def optional(module: str, extra: str, purpose: str) -> Any:
+def optional(module: str, extra: str, purpose: str) -> ModuleType:
     """A module of an extra, loaded where it is needed.
 
     Args:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
-from .arrays import floating, quiet
-from .conditions import Condition, Demand, Number, broken, in_words, met, settle
+from .arrays import Number, NumberArray, floating, quiet
+from .conditions import Condition, Demand, broken, in_words, met, settle
 
 
 class GateCost(eqx.Module):
@@ -22,13 +22,13 @@ class GateCost(eqx.Module):
         conditions: what the formula demands, and where that is met.
     """
 
-    t_count: Float[Array, "*shape"]
-    t_depth: Float[Array, "*shape"]
-    qubits: Float[Array, "*shape"]
+    t_count: Float[NumberArray, "*shape"]
+    t_depth: Float[NumberArray, "*shape"]
+    qubits: Float[NumberArray, "*shape"]
     conditions: tuple[Condition, ...]
 
     @property
-    def valid(self) -> Bool[Array, "*shape"]:
+    def valid(self) -> Bool[NumberArray, "*shape"]:
         """Whether the formula holds."""
         return met(self.conditions)
 

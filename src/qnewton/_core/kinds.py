@@ -10,7 +10,7 @@ import numpy as np
 from jax import core
 
 
-def check_kind(value: Any, kind: type | tuple[type, ...], name: str, example: str) -> None:
+def check_kind(value: object, kind: type | tuple[type, ...], name: str, example: str) -> None:
     """Refuse a value that is no instance of a class.
 
     Args:
@@ -30,7 +30,7 @@ def check_kind(value: Any, kind: type | tuple[type, ...], name: str, example: st
     raise TypeError(f"{name} is {said(value)}: give {example}")
 
 
-def check_kinds(values: Any, kind: type, name: str, example: str) -> None:
+def check_kinds(values: object, kind: type, name: str, example: str) -> None:
     """Refuse what is no sequence of instances of a class, one instance by itself included.
 
     Args:
@@ -59,7 +59,7 @@ def check_sequence(values: Any, kind: type | tuple[()], name: str, example: str)
         raise TypeError(f"{name} is {said(values)}: give a sequence, e.g. ({example},)")
 
 
-def check_function(value: Any, name: str, example: str) -> Callable[..., Any]:
+def check_function(value: object, name: str, example: str) -> Callable:
     """Refuse what cannot be called.
 
     Returns:

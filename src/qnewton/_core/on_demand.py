@@ -19,12 +19,11 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from importlib.abc import InspectLoader
-from typing import Any
 
 
 def on_demand(
     package: str, listed_in: str | None = None
-) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+) -> tuple[Callable[[str], object], Callable[[], list[str]], list[str]]:
     """`__getattr__`, `__dir__` and `__all__` of a folder.
 
     Args:
@@ -36,7 +35,7 @@ def on_demand(
     """
     homes = {name: (module, inside) for module, inside, name in _listed(listed_in or package)}
 
-    def load(name: str) -> Any:
+    def load(name: str) -> object:
         if name == "__path__":
             return []  # Python asks for it where something inside a namespace is imported (`_moved_modules`)
         if name not in homes:

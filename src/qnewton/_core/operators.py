@@ -3,13 +3,12 @@
 import abc
 import enum
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from .costs import Cost, cost_of
 from .layout import Layout
@@ -248,13 +247,13 @@ def access_of(operator: lx.AbstractLinearOperator) -> Access:
     # As arguments: where jax evaluates at compile time, what depends on none is computed at once, and not counted.
     arrays, rest = eqx.partition(operator, eqx.is_array)
 
-    def product(arrays: Any, vector: Float[Array, " n"]) -> Float[Array, " n"]:
+    def product(arrays: PyTree, vector: Float[Array, " n"]) -> Float[Array, " n"]:
         return eqx.combine(arrays, rest).mv(vector)
 
-    def matrix(arrays: Any) -> Float[Array, "n n"]:
+    def matrix(arrays: PyTree) -> Float[Array, "n n"]:
         return eqx.combine(arrays, rest).as_matrix()
 
-    def gram(arrays: Any) -> Float[Array, "rows rows"]:
+    def gram(arrays: PyTree) -> Float[Array, "rows rows"]:
         block = block_of(eqx.combine(arrays, rest))
         root = None if block is None else block.root()
         assert root is not None

@@ -6,7 +6,6 @@ leaves estimation, a workload leaves a solver, seconds leave the hardware.
 
 import dataclasses
 import enum
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -15,6 +14,7 @@ import lineax as lx
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
+from .arrays import Number, NumberArray
 from .conditions import Condition, broken, in_words, met
 from .coordinates import AbstractCoordinates, Standard
 from .costs import Cost
@@ -281,9 +281,7 @@ class SystemEstimate(eqx.Module):
 
 
 class Encoding(eqx.Module):
-    """What a quantum solver's query count depends on, with alpha in one place.
-
-    Scalars or arrays that broadcast, of Python, numpy or JAX.
+    """What a quantum solver's query count depends on, with alpha in one place; the numbers broadcast.
 
     Attributes:
         condition_number: `||A|| / sigma_min` of the matrix itself.
@@ -294,9 +292,9 @@ class Encoding(eqx.Module):
         rectangular: whether a rectangular factor is encoded: then only a formula that applies the pseudo-inverse holds.
     """
 
-    condition_number: Any
-    subnormalisation: Any
-    smallest_solution_norm: Any = 1.0
+    condition_number: Number
+    subnormalisation: Number
+    smallest_solution_norm: Number = 1.0
     rectangular: bool = eqx.field(static=True, default=False)
 
 
@@ -317,13 +315,13 @@ class ClassicalWorkload(eqx.Module):
     """
 
     kernel: str = eqx.field(static=True)
-    flops: Float[Array, ""] | float
-    bytes: Float[Array, ""] | float
-    steps: Float[Array, ""] | float = 0.0
-    step_flops: Float[Array, ""] | float = 0.0
-    step_bytes: Float[Array, ""] | float = 0.0
-    setup_flops: Float[Array, ""] | float = 0.0
-    setup_bytes: Float[Array, ""] | float = 0.0
+    flops: Number
+    bytes: Number
+    steps: Number = 0.0
+    step_flops: Number = 0.0
+    step_bytes: Number = 0.0
+    setup_flops: Number = 0.0
+    setup_bytes: Number = 0.0
 
     def amortised(self, solves: float) -> "ClassicalWorkload":
         """What one solve takes where as many share the set-up."""
@@ -337,12 +335,12 @@ class ClassicalWorkload(eqx.Module):
         )
 
     @property
-    def total_flops(self) -> Float[Array, ""] | float:
+    def total_flops(self) -> Number:
         """Floating-point operations, all steps included."""
         return self.flops + self.steps * self.step_flops
 
     @property
-    def total_bytes(self) -> Float[Array, ""] | float:
+    def total_bytes(self) -> Number:
         """Memory traffic in bytes, all steps included."""
         return self.bytes + self.steps * self.step_bytes
 
@@ -363,16 +361,16 @@ class QuantumWorkload(eqx.Module):
         assumed: what was not given and stands at its worst case, in words.
     """
 
-    queries: Float[Array, "*shape"]
-    state_preparations: Float[Array, "*shape"]
-    success_probability: Float[Array, "*shape"]
+    queries: Float[NumberArray, "*shape"]
+    state_preparations: Float[NumberArray, "*shape"]
+    success_probability: Float[NumberArray, "*shape"]
     conditions: tuple[Condition, ...] = ()
-    clamped: Bool[Array, "*shape"] | bool = False
-    extrapolated: Bool[Array, "*shape"] | bool = False
+    clamped: Bool[NumberArray, "*shape"] | bool = False
+    extrapolated: Bool[NumberArray, "*shape"] | bool = False
     assumed: tuple[str, ...] = eqx.field(static=True, default=())
 
     @property
-    def valid(self) -> Bool[Array, "*shape"]:
+    def valid(self) -> Bool[NumberArray, "*shape"]:
         """Whether the formula holds for this system."""
         return met(self.conditions)
 
@@ -382,7 +380,7 @@ class QuantumWorkload(eqx.Module):
         return in_words(self.conditions)
 
     @property
-    def repetitions(self) -> Float[Array, "*shape"]:
+    def repetitions(self) -> Float[NumberArray, "*shape"]:
         """How often one run is carried out until it succeeds; `queries` includes them."""
         return 1 / self.success_probability
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +17,7 @@ def leaf_names(tree: PyTree) -> list[str]:
     return [jax.tree_util.keystr(path, simple=True, separator=".") or "params" for path in paths]
 
 
-def struct_of(shape: Sequence[int], leaf: Any) -> jax.ShapeDtypeStruct:
+def struct_of(shape: Sequence[int], leaf: Array | jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
     """A shape with the dtype that jax gives a leaf: float32 for numpy's float64, unless `jax_enable_x64` is set.
 
     Newer versions of jax warn where a float64 is asked for that they do not have.
@@ -130,7 +129,7 @@ def ravel(leaves: Sequence[Float[Array, "..."]]) -> Float[Array, " n"]:
     return jnp.concatenate([jnp.ravel(leaf) for leaf in leaves])
 
 
-def unravel(vector: Float[Array, " n"], like: Sequence[Any]) -> list[Float[Array, "..."]]:
+def unravel(vector: Float[Array, " n"], like: Sequence[Array | jax.ShapeDtypeStruct]) -> list[Float[Array, "..."]]:
     """Undo `ravel`, for leaves of the shapes of `like` (arrays or `jax.ShapeDtypeStruct`)."""
     leaves, start = [], 0
     for leaf in like:

@@ -6,12 +6,12 @@ parameters themselves too: what is clipped by a statistic of the batch may not b
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, PyTree
+from jaxtyping import Array, Bool, Key, PyTree
 
 _SEED = 0xA6EE
 _SPREAD = 0.1
@@ -58,7 +58,7 @@ def _random_like(tree: PyTree, number: int, around: PyTree | None = None) -> PyT
     leaves, structure = jax.tree.flatten(tree)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(_SEED), number), len(leaves))
 
-    def draw(key: Any, leaf: Array) -> Array:
+    def draw(key: Key[Array, ""], leaf: Array) -> Array:
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
             return leaf if around is not None else cast(Array, np.zeros(leaf.shape, jax.dtypes.float0))
         noise = jax.random.normal(key, leaf.shape, leaf.dtype)
@@ -77,7 +77,7 @@ def random_batch(tree: PyTree) -> PyTree:
     leaves, structure = jax.tree.flatten(tree)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(_SEED), 3), len(leaves))
 
-    def draw(key: Any, leaf: Any) -> Array:
+    def draw(key: Key[Array, ""], leaf: Array) -> Array:
         if jnp.issubdtype(leaf.dtype, jnp.inexact):
             return jax.random.normal(key, leaf.shape, leaf.dtype)
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):

@@ -82,7 +82,7 @@ class OutputRows:
 
     structure: Any
     shapes: tuple[tuple[int, ...], ...]
-    dtypes: tuple[Any, ...]
+    dtypes: tuple[jnp.dtype, ...]
 
     @classmethod
     def of(cls, outputs: PyTree) -> "OutputRows":
@@ -137,7 +137,7 @@ _HALF_WORD = 16
 """Bits of an integer that every floating dtype of 32 bits or more holds exactly."""
 
 
-def _parts(dtype: Any) -> int:
+def _parts(dtype: jnp.dtype) -> int:
     """Numbers that stand for one entry: integers fall into half words, since a float does not hold all of them."""
     if jnp.issubdtype(dtype, jnp.inexact) or dtype == jnp.bool_:
         return 1
@@ -153,7 +153,7 @@ def _split(leaf: Array) -> list[Array]:
     return [jnp.bitwise_and(word, 2**_HALF_WORD - 1) for word in words]
 
 
-def _joined(parts: list[Array], dtype: Any) -> Array:
+def _joined(parts: list[Array], dtype: jnp.dtype) -> Array:
     if jnp.issubdtype(dtype, jnp.inexact):
         return parts[0].astype(dtype)
     whole = [jnp.round(jax.lax.stop_gradient(part)).astype(dtype) for part in parts]

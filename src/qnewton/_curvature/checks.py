@@ -1,18 +1,18 @@
 """Batches that cannot be right, refused in words before anything is computed from them."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jaxtyping import Array, PyTree
 
 from .._core.trees import leaf_names
 from .batch import leads
 
 
-def check_batch(batch: Any) -> None:
+def check_batch(batch: object) -> None:
     """Refuse a batch without examples, or whose arrays do not agree on how many there are.
 
     Scalars, single keys and what is `Shared` have no axis for the examples, and are let through.
@@ -43,7 +43,7 @@ def check_batch(batch: Any) -> None:
         )
 
 
-def check_labels(loss: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> None:
+def check_labels(loss: Callable[[PyTree, PyTree], PyTree], outputs: PyTree, targets: PyTree) -> None:
     """Refuse class labels that no output stands for, where their values are known.
 
     An index above the last class makes such a loss NaN, and one below zero counts from the end, in silence. Integers
@@ -73,7 +73,7 @@ def check_labels(loss: Callable[[Any, Any], Any], outputs: Any, targets: Any) ->
     with jax.ensure_compile_time_eval():
         logits = jax.random.normal(jax.random.key(0), jnp.shape(outputs), outputs.dtype)
 
-        def of(given: Any) -> Any:
+        def of(given: Array) -> Array:
             values = loss(logits, jax.tree.unflatten(jax.tree.structure(targets), [given]))
             return values[0] * values[1] if isinstance(values, tuple) else values
 
@@ -90,7 +90,7 @@ def check_labels(loss: Callable[[Any, Any], Any], outputs: Any, targets: Any) ->
         )
 
 
-def _told(batch: Any) -> str:
+def _told(batch: PyTree) -> str:
     if hasattr(batch, "shape"):
         return f"one array of shape {batch.shape}"
     return type(batch).__name__ + (f" of length {len(batch)}" if isinstance(batch, (tuple, list)) else "")

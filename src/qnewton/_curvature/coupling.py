@@ -6,7 +6,6 @@ maximum over the batch is such a place, and so is a primitive that it has no rul
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +14,11 @@ from jax.core import Tracer
 from jax.extend import core as jex
 from jax.extend import source_info_util
 from jax.interpreters.partial_eval import dce_jaxpr
+from jax.typing import ArrayLike
 from jaxtyping import PyTree
 
+from .._core.jaxprs import Atom, aval
+from .batch import example_count, leads
 from .coupling_rules import free_step, is_map, scan_sizes, step
 from .example_axis import Free, Mixed, OneExample, PerExample, State, everywhere
 from .own_rows import paired
@@ -50,15 +52,15 @@ def first_meeting(closed: jex.ClosedJaxpr, per_example: Sequence[bool], count: i
     if count == 1:
         return None
     given: list[State] = [
-        PerExample(0) if leads else Free(frozenset(a for a, size in enumerate(variable.aval.shape) if size == 1))
-        for leads, variable in zip(per_example, closed.jaxpr.invars, strict=True)
+        PerExample(0) if led else Free(frozenset(a for a, size in enumerate(aval(variable).shape) if size == 1))
+        for led, variable in zip(per_example, closed.jaxpr.invars, strict=True)
     ]
     for state, variable in zip(walk(closed, given, count), closed.jaxpr.outvars, strict=True):
         if isinstance(state, Mixed):
             return state
         if isinstance(state, Free) and 0 not in state.uniform:
             return Mixed(None, "returns what differs from one position of the batch to another")
-        if isinstance(state, PerExample) and (state != PerExample(0) or variable.aval.shape[0] != count):
+        if isinstance(state, PerExample) and (state != PerExample(0) or aval(variable).shape[0] != count):
             return Mixed(None, "returns the examples along another axis than the first")
     return None
 
@@ -73,13 +75,34 @@ def place(meeting: Mixed) -> str:
     return f"`{meeting.equation.primitive}` {meeting.how}{layer}" + (f" at {where}" if where else "")
 
 
+def refuse_coupling(predict: Callable[[PyTree, PyTree], PyTree], params: PyTree, inputs: PyTree) -> None:
+    """Refuse a model whose examples are not shown to be independent by its program; `qnewton` itself asks for less.
+
+    Args:
+        predict: `(params, inputs) -> outputs` on batches.
+        params: arrays or `jax.ShapeDtypeStruct`.
+        inputs: of a batch.
+
+    Raises:
+        ValueError: naming the operation at which the proof fails and where it stands in the model's code.
+    """
+    closed, _ = traced(predict, params, inputs)
+    per_example = [False] * len(jax.tree.leaves(params)) + leads(inputs)
+    met = first_meeting(closed, per_example, example_count(inputs))
+    if met is not None:
+        raise ValueError(
+            f"predict couples the examples of a batch, or cannot be shown not to: {place(met)}. What is made of single "
+            "examples needs layer or group normalisation, or batch normalisation in inference mode"
+        )
+
+
 def walk(closed: jex.ClosedJaxpr, given: Sequence[State], count: int) -> list[State]:
     """The states of a jaxpr's results, from those of its arguments."""
     jaxpr = closed.jaxpr
-    known: dict[Any, State] = dict(zip(jaxpr.invars, given, strict=True))
+    known: dict[jex.Var, State] = dict(zip(jaxpr.invars, given, strict=True))
     known.update((v, _of_constant(c)) for v, c in zip(jaxpr.constvars, closed.consts, strict=True))
 
-    def state_of(atom: Any) -> State:
+    def state_of(atom: Atom) -> State:
         return everywhere(0) if isinstance(atom, jex.Literal) else known[atom]
 
     for equation in jaxpr.eqns:
@@ -88,7 +111,7 @@ def walk(closed: jex.ClosedJaxpr, given: Sequence[State], count: int) -> list[St
     return [state_of(atom) for atom in jaxpr.outvars]
 
 
-def _results(equation: Any, states: Sequence[State], count: int) -> Sequence[State]:
+def _results(equation: jex.JaxprEqn, states: Sequence[State], count: int) -> Sequence[State]:
     mixed = next((state for state in states if isinstance(state, Mixed)), None)
     if mixed is not None:
         return [mixed] * len(equation.outvars)
@@ -114,7 +137,7 @@ def _results(equation: Any, states: Sequence[State], count: int) -> Sequence[Sta
     return step(equation, states, count)
 
 
-def _is_of_jax(function: Any) -> bool:
+def _is_of_jax(function: jex.ClosedJaxpr) -> bool:
     """Whether a function with a derivative rule of its own is jax's, such as `relu`.
 
     Anybody else's rule does what the program does not show, and so does that of `custom_root`, which calls the user's
@@ -124,7 +147,7 @@ def _is_of_jax(function: Any) -> bool:
     return f" at {_JAX}" in source and "custom_root" not in source
 
 
-def _placed(state: State, call: Any) -> State:
+def _placed(state: State, call: jex.JaxprEqn) -> State:
     # What jax jits itself (a sort, say) has no place in the user's code; the call of it has.
     if not isinstance(state, Mixed) or state.equation is None:
         return state
@@ -133,7 +156,7 @@ def _placed(state: State, call: Any) -> State:
     return Mixed(state.equation.replace(source_info=call.source_info), state.how)
 
 
-def _scan(equation: Any, states: Sequence[State], count: int) -> list[State]:
+def _scan(equation: jex.JaxprEqn, states: Sequence[State], count: int) -> list[State]:
     params = equation.params
     consts, carries = scan_sizes(equation)
     fixed, carry, sequences = states[:consts], list(states[consts : consts + carries]), states[consts + carries :]
@@ -150,7 +173,7 @@ def _scan(equation: Any, states: Sequence[State], count: int) -> list[State]:
     sliced = [
         OneExample() if found else _shifted(state, -1) for found, state in zip(by_example, sequences, strict=True)
     ]
-    shapes = [atom.aval.shape for atom in equation.invars[consts : consts + carries]]
+    shapes = [aval(atom).shape for atom in equation.invars[consts : consts + carries]]
 
     def body(carry: Sequence[State]) -> list[State]:
         return walk(params["jaxpr"], [*fixed, *carry, *sliced], count)
@@ -169,7 +192,7 @@ def _settled(
     carry: Sequence[State],
     shapes: Sequence[tuple[int, ...]],
     count: int,
-    equation: Any,
+    equation: jex.JaxprEqn,
 ) -> tuple[list[State], list[State]]:
     """What holds of a loop's carry before and after every pass, and what its body returns then."""
     # What starts the same for all examples may be each example's own: a weaker claim, under which zeros pass for a
@@ -195,12 +218,12 @@ def _settled(
     return now, results
 
 
-def _while(equation: Any, states: Sequence[State], count: int) -> list[State]:
+def _while(equation: jex.JaxprEqn, states: Sequence[State], count: int) -> list[State]:
     params = equation.params
     of_condition, of_body = params["cond_nconsts"], params["body_nconsts"]
     condition, body = states[:of_condition], states[of_condition : of_condition + of_body]
     carry = list(states[of_condition + of_body :])
-    shapes = [atom.aval.shape for atom in equation.invars[of_condition + of_body :]]
+    shapes = [aval(atom).shape for atom in equation.invars[of_condition + of_body :]]
     carry, _ = _settled(
         lambda carry: walk(params["body_jaxpr"], [*body, *carry], count), carry, shapes, count, equation
     )
@@ -213,7 +236,7 @@ def _while(equation: Any, states: Sequence[State], count: int) -> list[State]:
     return carry
 
 
-def _cond(equation: Any, states: Sequence[State], count: int) -> list[State]:
+def _cond(equation: jex.JaxprEqn, states: Sequence[State], count: int) -> list[State]:
     index, *operands = states
     if not isinstance(index, Free | OneExample):
         return [Mixed(equation, "branches on the examples")] * len(equation.outvars)
@@ -227,7 +250,7 @@ def _cond(equation: Any, states: Sequence[State], count: int) -> list[State]:
     return results
 
 
-def _met(one: State, other: State, equation: Any) -> State:
+def _met(one: State, other: State, equation: jex.JaxprEqn) -> State:
     """What holds of a value that is one or the other."""
     if one == other:
         return one
@@ -252,7 +275,7 @@ def _shifted(state: State, by: int) -> State:
     return state
 
 
-def _of_constant(value: Any) -> Free:
+def _of_constant(value: ArrayLike) -> Free:
     """Along which axes a closed-over array is constant; of a tracer nothing is known but its axes of size 1."""
     shape, dtype = np.shape(value), getattr(value, "dtype", None)
     if isinstance(value, Tracer) or dtype is None or not jnp.issubdtype(dtype, np.number):

@@ -5,9 +5,10 @@ joins the examples with positions (`[batch, time, width]` to `[batch * time, wid
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from jax.extend.core import JaxprEqn
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,18 @@ class Mixed:
     """Examples may have met.
 
     Attributes:
-        equation: where, an equation of a jaxpr, or None.
+        equation: where, None: of no single equation.
         how: what it does with the examples, a predicate for a message.
     """
 
-    equation: Any
+    equation: JaxprEqn | None
     how: str
 
 
 State = Free | PerExample | OneExample | Mixed
+
+Rule = Callable[[JaxprEqn, Sequence[State], int], Sequence[State] | None]
+"""Of a primitive: the states of an equation's results, from those of its operands and the number of examples."""
 
 
 def everywhere(rank: int) -> Free:
@@ -89,7 +93,7 @@ def _reshaped_free(state: Free, old: Sequence[int], new: Sequence[int]) -> Free:
     return Free(frozenset(kept | ones))
 
 
-def joined(states: Iterable[State], ranks: Iterable[int], equation: Any) -> State:
+def joined(states: Iterable[State], ranks: Iterable[int], equation: JaxprEqn) -> State:
     """What holds of a value that is computed entry by entry from several of one shape.
 
     Args:
@@ -114,3 +118,14 @@ def joined(states: Iterable[State], ranks: Iterable[int], equation: Any) -> Stat
     if isinstance(found, PerExample) and any(found.axis not in one.uniform for one in free):
         return Mixed(equation, "takes in an array that differs from one position of the batch to another")
     return found
+
+
+def mixes(equation: JaxprEqn) -> Sequence[State]:
+    """The states where an equation works along the axis of the examples."""
+    return [Mixed(equation, "works along their axis")] * len(equation.outvars)
+
+
+def only(states: Sequence[State]) -> PerExample | None:
+    """The state of the first operand, where it alone depends on the examples."""
+    first, *others = states
+    return first if isinstance(first, PerExample) and all(isinstance(state, Free) for state in others) else None

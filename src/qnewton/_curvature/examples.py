@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -141,10 +140,10 @@ def examples_of(
     def outputs_of(params: PyTree, x: PyTree) -> Float[Array, " c"]:
         return views.rows.ravel(views.alone(params, jax.tree.map(lambda leaf: leaf[None], x)))[0]
 
-    def loss_of(z: Float[Array, " c"], y: Any) -> Float[Array, ""]:
+    def loss_of(z: Float[Array, " c"], y: PyTree) -> Float[Array, ""]:
         return views.terms_alone(z, y)[0][0]
 
-    def weight_of(z: Float[Array, " c"], y: Any) -> Float[Array, ""]:
+    def weight_of(z: Float[Array, " c"], y: PyTree) -> Float[Array, ""]:
         weights = views.terms_alone(z, y)[1]
         return jnp.ones((), z.dtype) if weights is None else weights[0]
 

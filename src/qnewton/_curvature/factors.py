@@ -1,7 +1,6 @@
 """Kronecker factors of layers from one backward pass per probe."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 from jax.extend import core as jex
 from jaxtyping import Array, Float, Key, PyTree
 
+from .._core.jaxprs import Atom, aval
 from .._core.layout import Layout
 from .._core.operators import KroneckerFactors
 from .._core.trees import ravel
@@ -260,11 +260,11 @@ def _entry_by_entry(linear: Callable[[Array], Array], argument: Array) -> bool:
     return _only_entries(jaxpr, [True], argument.size) == [True]
 
 
-def _only_entries(jaxpr: Any, depends: list[bool], size: int) -> list[bool] | None:
+def _only_entries(jaxpr: jex.Jaxpr, depends: list[bool], size: int) -> list[bool] | None:
     """Which results depend on the argument entry by entry (the others not at all); None if one does otherwise."""
     known = dict(zip(jaxpr.invars, depends, strict=True))
 
-    def enters(atom: Any) -> bool:
+    def enters(atom: Atom) -> bool:
         return not isinstance(atom, jex.Literal) and known.get(atom, False)
 
     for equation in jaxpr.eqns:
@@ -275,7 +275,7 @@ def _only_entries(jaxpr: Any, depends: list[bool], size: int) -> list[bool] | No
             found = _only_entries(inner.jaxpr, given, size)
         elif any(given) and equation.primitive.name not in _ENTRY_BY_ENTRY | _RESHAPES:
             found = None
-        if found is None or any(d and o.aval.size != size for d, o in zip(found, equation.outvars, strict=True)):
+        if found is None or any(d and aval(o).size != size for d, o in zip(found, equation.outvars, strict=True)):
             return None
         known.update(zip(equation.outvars, found, strict=True))
     return [enters(atom) for atom in jaxpr.outvars]

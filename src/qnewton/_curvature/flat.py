@@ -1,12 +1,13 @@
 """Losses without curvature in the model's outputs, seen in their program, and what stands in for Gauss-Newton there."""
 
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax.extend import core as jex
 from jaxtyping import Array, Float, Key, PyTree
 
+from .._core.jaxprs import Atom
 from .base import AbstractCurvature
 from .hessian import Hessian
 from .layer_operator import LayerOperator
@@ -40,7 +41,7 @@ def linear_in_outputs(objective: Objective, params: PyTree, batch: Batch, key: K
     does not tell.
     """
 
-    def bent(slope: Any, outputs: PyTree, cotangent: PyTree) -> PyTree:
+    def bent(slope: Callable[[PyTree], PyTree], outputs: PyTree, cotangent: PyTree) -> PyTree:
         return jax.vjp(slope, outputs)[1](cotangent)[0]
 
     return not _depends(objective, params, batch, key, bent)
@@ -49,7 +50,7 @@ def linear_in_outputs(objective: Objective, params: PyTree, batch: Batch, key: K
 def quadratic_in_outputs(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> bool:
     """Whether the loss's Hessian in the outputs has no slope, as that of squares (and, piece by piece, of Huber's)."""
 
-    def twisted(slope: Any, outputs: PyTree, cotangent: PyTree) -> PyTree:
+    def twisted(slope: Callable[[PyTree], PyTree], outputs: PyTree, cotangent: PyTree) -> PyTree:
         def bent(z: PyTree) -> PyTree:
             return jax.vjp(slope, z)[1](outputs)[0]
 
@@ -58,10 +59,12 @@ def quadratic_in_outputs(objective: Objective, params: PyTree, batch: Batch, key
     return not _depends(objective, params, batch, key, twisted)
 
 
-def _depends(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None, derivative: Any) -> bool:
+def _depends(
+    objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None, derivative: Callable[..., PyTree]
+) -> bool:
     """Whether a linear function of a cotangent like the outputs is seen to depend on it."""
 
-    def read(outputs: PyTree, targets: Any, cotangent: PyTree) -> PyTree:
+    def read(outputs: PyTree, targets: PyTree, cotangent: PyTree) -> PyTree:
         def total(z: PyTree) -> Float[Array, ""]:
             return jnp.sum(objective.terms(z, targets)[0])
 
@@ -76,11 +79,11 @@ def _depends(objective: Objective, params: PyTree, batch: Batch, key: Key[Array,
     return any(_reached(jaxpr, marks))
 
 
-def _reached(jaxpr: Any, marks: list[bool]) -> list[bool]:
+def _reached(jaxpr: jex.Jaxpr, marks: list[bool]) -> list[bool]:
     """Which results are computed from the marked arguments."""
     known = dict(zip(jaxpr.invars, marks, strict=True))
 
-    def marked(atom: Any) -> bool:
+    def marked(atom: Atom) -> bool:
         return not isinstance(atom, jex.Literal) and known.get(atom, False)
 
     for equation in jaxpr.eqns:

@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
+import jax.numpy as jnp
 from jax.extend import core as jex
+from jaxtyping import Array
+
+from .._core.jaxprs import Atom, aval
 
 # Primitives that only rename what another jaxpr computes. Derivative rules of one's own (custom_jvp_call) stay whole,
 # and so do loops and branches.
@@ -16,6 +20,10 @@ class Slot:
     """A variable of the flattened program."""
 
     number: int
+
+
+Operand: TypeAlias = Slot | Array
+"""What an equation takes: a variable, or a constant."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,15 +40,15 @@ class Equation:
         result_shapes: of the outputs.
     """
 
-    primitive: Any
+    primitive: jex.Primitive
     params: dict[str, Any]
-    inputs: tuple[Any, ...]
+    inputs: tuple[Operand, ...]
     shapes: tuple[tuple[int, ...], ...]
-    dtypes: tuple[Any, ...]
+    dtypes: tuple[jnp.dtype, ...]
     outputs: tuple[int, ...]
     result_shapes: tuple[tuple[int, ...], ...]
 
-    def evaluate(self, operands: Sequence[Any], **changed: Any) -> list[Any]:
+    def evaluate(self, operands: Sequence[Array], **changed: object) -> list[Array]:
         """The results, with some of the primitive's parameters changed."""
         params = self.primitive.get_bind_params({**self.params, **changed})
         results = self.primitive.bind(*operands, **params)
@@ -66,10 +74,10 @@ class Flattened:
         self._count += 1
         return Slot(self._count - 1)
 
-    def _open(self, jaxpr: Any, constants: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
+    def _open(self, jaxpr: jex.Jaxpr, constants: Sequence[Operand], arguments: Sequence[Operand]) -> list[Operand]:
         environment = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*constants, *arguments], strict=True))
 
-        def operand(atom: Any) -> Any:
+        def operand(atom: Atom) -> Operand:
             return atom.val if isinstance(atom, jex.Literal) else environment[atom]
 
         for equation in jaxpr.eqns:
@@ -85,10 +93,10 @@ class Flattened:
                         primitive=equation.primitive,
                         params=equation.params,
                         inputs=tuple(operands),
-                        shapes=tuple(atom.aval.shape for atom in equation.invars),
-                        dtypes=tuple(atom.aval.dtype for atom in equation.invars),
+                        shapes=tuple(aval(atom).shape for atom in equation.invars),
+                        dtypes=tuple(aval(atom).dtype for atom in equation.invars),
                         outputs=tuple(slot.number for slot in outputs),
-                        result_shapes=tuple(atom.aval.shape for atom in equation.outvars),
+                        result_shapes=tuple(aval(atom).shape for atom in equation.outvars),
                     )
                 )
             environment.update(zip(equation.outvars, outputs, strict=True))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +9,7 @@ from jax.core import Tracer
 from jax.extend import core as jex
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from .._core.jaxprs import everywhere
 from .._core.status import Code
 from .._core.trees import struct_of
 from .agreement import agree, random_batch
@@ -114,7 +114,7 @@ class Views:
             inputs = (inputs, jax.random.split(self.key, self.count))
         return inputs, mapped(self.targets, self.count)
 
-    def alone(self, params: PyTree, x: PyTree) -> Any:
+    def alone(self, params: PyTree, x: PyTree) -> PyTree:
         """The model's outputs for one example of `data`, leading axes of 1 included."""
         x, keys = x if self.keyed else (x, None)
         inputs = batch_of(leads(self.inputs), x)
@@ -238,7 +238,7 @@ def losses_agree(views: Views, rows: Float[Array, "batch c"]) -> Bool[Array, ""]
 def _alone(views: Views, params: PyTree) -> jex.ClosedJaxpr | None:
     """The program of a batch of one; None where the model fails on it, or returns something else than one output."""
 
-    def outputs(params: PyTree, x: PyTree) -> Any:
+    def outputs(params: PyTree, x: PyTree) -> PyTree:
         return views.alone(params, x) if views.keyed else views.objective.outputs(params, x, views.key)
 
     # It has just run on the whole batch: an exception here is about the size of the batch, and hides nothing.
@@ -300,17 +300,9 @@ def reverse_only(function: Callable[..., PyTree], *arguments: PyTree) -> bool:
     return _has(jax.make_jaxpr(function)(*arguments).jaxpr, "custom_vjp_call")
 
 
-def _has(jaxpr: Any, name: str) -> bool:
+def _has(jaxpr: jex.Jaxpr, name: str) -> bool:
     """Whether a primitive whose name starts so stands in a jaxpr, at any depth."""
-    for equation in jaxpr.eqns:
-        if equation.primitive.name.startswith(name):
-            return True
-        for value in equation.params.values():
-            for part in value if isinstance(value, tuple | list) else [value]:
-                inner = part.jaxpr if isinstance(part, jex.ClosedJaxpr) else part
-                if hasattr(inner, "eqns") and _has(inner, name):
-                    return True
-    return False
+    return any(equation.primitive.name.startswith(name) for equation in everywhere(jaxpr))
 
 
 def independence(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> Coupling:

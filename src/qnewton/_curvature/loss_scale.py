@@ -1,13 +1,13 @@
 """A loss seen in its own unit, so that what an optimizer does is the same whether nats or millionths are counted."""
 
 from dataclasses import replace
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from .._core.arrays import Number
 from .objective import Batch, Objective
 
 
@@ -30,7 +30,7 @@ class LossScale(eqx.Module):
     lift: Float[Array, ""]
 
     @classmethod
-    def unknown(cls, dtype: Any) -> "LossScale":
+    def unknown(cls, dtype: jnp.dtype) -> "LossScale":
         """Before the first batch."""
         return cls(jnp.zeros((), dtype), jnp.zeros((), dtype))
 
@@ -78,7 +78,9 @@ class LossScale(eqx.Module):
         return cls._measured(largest, steepest, size, heaviest, outputs.dtype)
 
     @classmethod
-    def _measured(cls, curvature: Array, slope: Array, outputs: Array, heaviest: Any, dtype: Any) -> "LossScale":
+    def _measured(
+        cls, curvature: Array, slope: Array, outputs: Array, heaviest: Number, dtype: jnp.dtype
+    ) -> "LossScale":
         """The unit from the largest entries of all three."""
         curvature, slope, size = (value.astype(dtype) for value in (curvature, slope, outputs))
         flat = curvature == 0
@@ -113,7 +115,7 @@ class LossScale(eqx.Module):
     def applied(self, objective: Objective) -> Objective:
         """The objective in units, without l2 and without the lift."""
 
-        def loss(outputs: PyTree, targets: Any) -> Any:
+        def loss(outputs: PyTree, targets: PyTree) -> PyTree:
             pair = objective.loss(outputs, targets)
             values = pair[0] if isinstance(pair, tuple) else pair
             values = values / self.divisor.astype(values.dtype)

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -43,8 +42,8 @@ class Objective(eqx.Module):
     loss in the outputs, Jacobian of the outputs in the parameters.
     """
 
-    predict: Callable[..., Any]
-    loss: Callable[[Any, Any], Any]
+    predict: Callable[..., PyTree]
+    loss: Callable[[PyTree, PyTree], PyTree]
     l2: float = eqx.field(static=True, converter=plain, default=0.0)
     has_state: bool = eqx.field(static=True, converter=plain, default=False)
     whole_batch: bool = eqx.field(static=True, converter=plain, default=False)
@@ -115,7 +114,7 @@ class Objective(eqx.Module):
         """A key where the model does not run without one, for uses to which noise does not matter."""
         return jax.random.key(0) if self.needs_key else None
 
-    def outputs(self, params: PyTree, inputs: PyTree, key: Key[Array, ""] | None = None) -> Any:
+    def outputs(self, params: PyTree, inputs: PyTree, key: Key[Array, ""] | None = None) -> PyTree:
         """The model's outputs for a batch; with a key, each example under a key of its own."""
         if not self._one_by_one(key):
             return self.batch_outputs(params, inputs, key)
@@ -123,18 +122,18 @@ class Objective(eqx.Module):
         count = example_count(inputs)
         counts = leads(inputs)
 
-        def single(x: PyTree, example_key: Key[Array, ""]) -> Any:
+        def single(x: PyTree, example_key: Key[Array, ""]) -> PyTree:
             alone = batch_of(counts, jax.tree.map(lambda leaf: leaf[None], x))
             return jax.tree.map(lambda leaf: leaf[0], self.batch_outputs(params, alone, example_key))
 
         return jax.vmap(single)(mapped(inputs, count), jax.random.split(key, count))
 
-    def batch_outputs(self, params: PyTree, inputs: PyTree, key: Key[Array, ""] | None = None) -> Any:
+    def batch_outputs(self, params: PyTree, inputs: PyTree, key: Key[Array, ""] | None = None) -> PyTree:
         """What the model returns for a batch that it sees at once, under the one key; without its state."""
         found = self._called(params, inputs, key)
         return found[0] if self.has_state else found
 
-    def terms(self, outputs: Any, targets: Any) -> tuple[Float[Array, " batch"], Float[Array, " batch"] | None]:
+    def terms(self, outputs: PyTree, targets: PyTree) -> tuple[Float[Array, " batch"], Float[Array, " batch"] | None]:
         """Each example's weighted sum of losses, and its sum of weights; None for the latter where all are 1."""
         leaves = jax.tree.leaves(outputs)
         if not leaves or any(jnp.ndim(leaf) == 0 for leaf in leaves):
@@ -162,7 +161,7 @@ class Objective(eqx.Module):
             )
         return jnp.asarray(values), None
 
-    def _mean(self, params: PyTree, outputs: Any, targets: Any) -> Float[Array, ""]:
+    def _mean(self, params: PyTree, outputs: PyTree, targets: PyTree) -> Float[Array, ""]:
         values, weights = self.terms(outputs, targets)
         mean = jnp.mean(values) if weights is None else jnp.sum(values) / jnp.sum(weights)
         if self.l2 == 0:
@@ -172,7 +171,7 @@ class Objective(eqx.Module):
     def _one_by_one(self, key: Key[Array, ""] | None) -> bool:
         return key is not None and self.takes_key and not self.whole_batch
 
-    def _called(self, params: PyTree, inputs: PyTree, key: Key[Array, ""] | None) -> Any:
+    def _called(self, params: PyTree, inputs: PyTree, key: Key[Array, ""] | None) -> PyTree:
         found = (
             self.predict(params, inputs, key=key)
             if key is not None and self.takes_key
@@ -185,7 +184,7 @@ class Objective(eqx.Module):
         return found
 
 
-def check_objective(objective: Any, who: str) -> None:
+def check_objective(objective: object, who: str) -> None:
     """Refuse what is no objective.
 
     Args:

@@ -6,13 +6,15 @@ is compared, operation by operation and number by number.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.extend import core as jex
+from jax.typing import ArrayLike
 
+from .._core.arrays import NumberArray
+from .._core.jaxprs import aval
 from .coupling_rules import is_map, understood
 
 # These give arrays another shape and compute nothing; which of them a program has depends on sizes.
@@ -34,7 +36,7 @@ def same_program(many: jex.ClosedJaxpr, one: jex.ClosedJaxpr) -> bool:
     return list(_operations(many.jaxpr)) == list(_operations(one.jaxpr))
 
 
-def _operations(jaxpr: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
+def _operations(jaxpr: jex.Jaxpr) -> Iterator[tuple[str, tuple[object, ...]]]:
     for equation in jaxpr.eqns:
         numbers = tuple(_number(atom.val) for atom in equation.invars if isinstance(atom, jex.Literal))
         name = equation.primitive.name
@@ -57,14 +59,14 @@ def _operations(jaxpr: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
                     yield from _operations(closed)
 
 
-def _settings(equation: Any) -> tuple[Any, ...]:
+def _settings(equation: jex.JaxprEqn) -> tuple[object, ...]:
     """What an operation is told besides its operands: exponents, passes, and the sizes that enter its result.
 
     The sizes of what is summed, cut out or counted are numbers like any other: a sum of ones over the batch is one.
     """
-    params, shapes = equation.params, [atom.aval.shape for atom in equation.invars]
+    params, shapes = equation.params, [aval(atom).shape for atom in equation.invars]
     first = shapes[0] if shapes else params.get("shape", ())
-    told: list[Any] = [params[key] for key in ("y", "k") if isinstance(params.get(key), int | float)]
+    told: list[object] = [params[key] for key in ("y", "k") if isinstance(params.get(key), int | float)]
     if equation.primitive.name == "scan" and not is_map(equation):
         told.append(params["length"])
     if "axes" in params:
@@ -90,7 +92,7 @@ def _settings(equation: Any) -> tuple[Any, ...]:
     return (*told, *_extents(equation, shapes))
 
 
-def _extents(equation: Any, shapes: list[tuple[int, ...]]) -> list[Any]:
+def _extents(equation: jex.JaxprEqn, shapes: list[tuple[int, ...]]) -> list[object]:
     """The sizes of what an operation sums over that no parameter of its own says."""
     name, params = equation.primitive.name, equation.params
     if name.startswith("reduce_window"):
@@ -110,12 +112,12 @@ def _extents(equation: Any, shapes: list[tuple[int, ...]]) -> list[Any]:
     return [] if understood(equation) or name in _WALKED else list(shapes)
 
 
-def _number(value: Any) -> Any:
+def _number(value: ArrayLike) -> object:
     # NaN differs from itself, and would from the other program's.
     return value.item() if isinstance(value, np.generic) and value == value else repr(value)
 
 
-def _same_array(many: Any, one: Any) -> bool:
+def _same_array(many: NumberArray, one: NumberArray) -> bool:
     if many is one:
         return True
     if isinstance(many, Tracer) or isinstance(one, Tracer) or np.ndim(many) != np.ndim(one):

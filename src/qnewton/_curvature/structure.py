@@ -13,13 +13,13 @@ with respect to those outputs are taken.
 import math
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from .._core.jaxprs import aval
 from .._core.trees import struct_of
 from .flatten import Equation, Flattened, Slot
 from .uses import Use, View, bias, linear_use
@@ -52,14 +52,14 @@ class Program:
         self._equations = flattened.equations
         self._arguments = [slot.number for slot in flattened.arguments]
         (self._output,) = flattened.outputs
-        shapes = [closed.jaxpr.invars[k].aval.shape for k in range(len(jax.tree.leaves(params)))]
+        shapes = [aval(closed.jaxpr.invars[k]).shape for k in range(len(jax.tree.leaves(params)))]
         self.uses = self._recognise(shapes)
 
     def run(
         self, params: PyTree, example: PyTree, perturbations: dict[Use, Float[Array, "t o"]]
     ) -> tuple[Float[Array, " c"], dict[Use, Float[Array, "t i"]]]:
         """The raveled outputs of one example with a perturbation added to each use's output, and each use's x."""
-        environment: dict[int, Any] = dict(
+        environment: dict[int, Array] = dict(
             zip(self._arguments, [*jax.tree.leaves(params), *jax.tree.leaves(example)], strict=True)
         )
         by_equation = {use.equation: use for use in perturbations}
@@ -137,7 +137,7 @@ def trace(outputs: Callable[[PyTree, PyTree], Array], params: PyTree, inputs: Py
         inputs: of the batch, with a leading axis that counts the examples; only shapes and dtypes matter.
     """
 
-    def without_axis(leaf: Any) -> jax.ShapeDtypeStruct:
+    def without_axis(leaf: Array) -> jax.ShapeDtypeStruct:
         return struct_of(leaf.shape[1:], leaf)
 
     return Program(outputs, params, jax.tree.map(without_axis, inputs))

@@ -1,7 +1,6 @@
 """How many eigenvalues lie in an interval, from Lanczos quadrature, and how far that can be from the truth."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -47,7 +46,7 @@ def share_within(
 
 
 def _sure(
-    found: Quadrature, inside: Array, distance: Float[Array, " k"], *, outer: tuple[Any, Any]
+    found: Quadrature, inside: Array, distance: Float[Array, " k"], *, outer: tuple[Array | bool, Array | bool]
 ) -> Float[Array, ""]:
     """What a part of the axis holds at least; `outer`: whether it has another part below, and above."""
     weights = jnp.where(inside, found.weights, 0)

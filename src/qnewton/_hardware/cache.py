@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import equinox as eqx
 
@@ -43,6 +43,10 @@ _SHAPE = {
 _LIBRARIES = ("qnewton", "jax", "jaxlib", "lineax", "equinox", "numpy", "scipy")
 
 
+Environment: TypeAlias = dict[str, Any]
+"""What a calibration holds for, by `calibration_environment`: plain values, as JSON has them."""
+
+
 class StoredCalibration(eqx.Module):
     """A calibration and what it belongs to.
 
@@ -55,7 +59,7 @@ class StoredCalibration(eqx.Module):
     """
 
     machine: ClassicalMachine = eqx.field(static=True)
-    environment: dict[str, Any] = eqx.field(static=True)
+    environment: Environment = eqx.field(static=True)
     measured_at: str = eqx.field(static=True)
     path: Path = eqx.field(static=True)
     learned: tuple[tuple[str, float], ...] = eqx.field(static=True, default=())
@@ -66,7 +70,7 @@ class StoredCalibration(eqx.Module):
         return self.machine.corrected(dict(self.learned))
 
 
-def calibration_environment(dtype: str, blas_threads: int) -> dict[str, Any]:
+def calibration_environment(dtype: str, blas_threads: int) -> Environment:
     """What a calibration that is made now holds for: processor, cores, device, number type, threads and versions."""
     described = describe_machine()
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else described["cores"]
@@ -88,7 +92,7 @@ def calibration_directory() -> Path:
     return user_data_path("qnewton", appauthor=False) / "calibrations"
 
 
-def check_environment(found: dict[str, Any], here: dict[str, Any], what: str, remedy: str = MEASURE_HERE) -> None:
+def check_environment(found: Environment, here: Environment, what: str, remedy: str = MEASURE_HERE) -> None:
     """Refuse a calibration of another machine, number type, thread count or set of versions.
 
     Args:
@@ -107,7 +111,7 @@ def check_environment(found: dict[str, Any], here: dict[str, Any], what: str, re
 
 def store_calibration(
     machine: ClassicalMachine,
-    environment: dict[str, Any],
+    environment: Environment,
     directory: Path | None = None,
     learned: Mapping[str, float] | None = None,
 ) -> StoredCalibration:
@@ -156,7 +160,7 @@ def store_calibration(
 
 
 def load_calibration(
-    environment: dict[str, Any], kernels: Iterable[str] = (), directory: Path | None = None
+    environment: Environment, kernels: Iterable[str] = (), directory: Path | None = None
 ) -> StoredCalibration | None:
     """The newest calibration that was measured in this environment and has these kernels, or None.
 
@@ -208,5 +212,5 @@ def read_calibration(path: Path) -> StoredCalibration:
     return StoredCalibration(machine, record["environment"], record["measured_at"], path, learned)
 
 
-def _key(environment: dict[str, Any]) -> str:
+def _key(environment: Environment) -> str:
     return hashlib.sha256(json.dumps(environment, sort_keys=True).encode()).hexdigest()[:16]

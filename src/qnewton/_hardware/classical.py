@@ -4,13 +4,12 @@ import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import ModuleType
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Array, Float
 
-from .._core.arrays import floating
+from .._core.arrays import Number, NumberArray, floating
 from .._core.records import ClassicalWorkload
 from .._core.suggest import unknown
 
@@ -41,7 +40,7 @@ class KernelTimes(eqx.Module):
         call, byte, flop = (c * factor for c in (self.seconds_per_call, self.seconds_per_byte, self.seconds_per_flop))
         return KernelTimes(call, byte, flop, self.samples, self.bends)
 
-    def seconds(self, workload: ClassicalWorkload) -> Float[Array, ""] | float:
+    def seconds(self, workload: ClassicalWorkload) -> Number:
         """Predicted seconds of one call; traced where the workload's steps are."""
         moved, done = workload.total_bytes, workload.total_flops
         started = 1 + workload.steps
@@ -52,7 +51,7 @@ class KernelTimes(eqx.Module):
         bent = line * xp.exp(self._log_factor(xp, xp.log(xp.maximum(each, 1.0))))
         return bent.item() if xp is np and np.ndim(bent) == 0 else bent.astype(line.dtype)
 
-    def _log_factor(self, xp: Any, position: Any) -> Any:
+    def _log_factor(self, xp: ModuleType, position: NumberArray) -> Number:
         # A sum over the bends. `jnp.interp` searches in a loop, which took longer than a small system's solve.
         total = self.bends[0][1]
         for (start, before), (end, after) in itertools.pairwise(self.bends):
@@ -145,7 +144,7 @@ class ClassicalMachine(eqx.Module):
         unformed = unformed_kernel(workload.kernel)
         return unformed if not formed and unformed in dict(self.kernels) else workload.kernel
 
-    def seconds(self, workload: ClassicalWorkload, *, formed: bool = True) -> Float[Array, ""] | float:
+    def seconds(self, workload: ClassicalWorkload, *, formed: bool = True) -> Number:
         """Predicted seconds of the workload; traced where its steps are.
 
         Args:

@@ -10,12 +10,14 @@ its factory up (`FactoryTable.lookup`).
 
 import functools
 import itertools
+from types import ModuleType
 from typing import Any
 
 import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
+from .._core.arrays import Number, NumberArray
 from .factory_files import packaged_tables, table_key
 from .quantum_profile import QuantumProfile
 
@@ -57,7 +59,7 @@ class FactoryTable(eqx.Module):
     seconds: np.ndarray
     least_log_error: np.ndarray
 
-    def lookup(self, xp: Any, distance: Any, log_error: Any) -> tuple[Any, Any]:
+    def lookup(self, xp: ModuleType, distance: Any, log_error: Number) -> tuple[NumberArray, NumberArray]:
         """Qubits and seconds of the factory with the least volume for a largest distance and error.
 
         Args:
@@ -74,7 +76,7 @@ class FactoryTable(eqx.Module):
             low, high = xp.where(enough | (low >= high), low, middle + 1), xp.where(enough, middle, high)
         return xp.asarray(self.qubits)[low], xp.asarray(self.seconds)[low]
 
-    def least_distance(self, xp: Any, log_error: Any) -> Any:
+    def least_distance(self, xp: ModuleType, log_error: Number) -> NumberArray:
         """The smallest code distance with which some factory reaches the error; above `MAX_DISTANCE` if none does."""
         rows = xp.searchsorted(xp.asarray(-self.least_log_error), -log_error)
         return xp.where(rows < len(self.least_log_error), 2 * rows + 1, MAX_DISTANCE + 2)

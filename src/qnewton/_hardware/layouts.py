@@ -1,9 +1,11 @@
 """How a fault-tolerant machine lays out its logical qubits, and at what pace it consumes T states."""
 
 import abc
-from typing import Any
+from types import ModuleType
 
 import equinox as eqx
+
+from .._core.arrays import Number, NumberArray
 
 
 class AbstractLayout(eqx.Module):
@@ -15,15 +17,15 @@ class AbstractLayout(eqx.Module):
         """The name used in tables."""
 
     @abc.abstractmethod
-    def log_volume(self, xp: Any, demand: "Demand", syndromes_per_reaction: Any) -> Any:
+    def log_volume(self, xp: ModuleType, demand: "Demand", syndromes_per_reaction: Number) -> NumberArray:
         """Natural logarithm of tiles times logical cycles, an upper bound over all code distances."""
 
     @abc.abstractmethod
-    def tiles(self, xp: Any, demand: "Demand", syndromes_per_reaction: Any, distance: Any) -> Any:
+    def tiles(self, xp: ModuleType, demand: "Demand", syndromes_per_reaction: Number, distance: Number) -> NumberArray:
         """Logical qubits that are laid out."""
 
     @abc.abstractmethod
-    def cycles(self, xp: Any, demand: "Demand", syndromes_per_reaction: Any, distance: Any) -> Any:
+    def cycles(self, xp: ModuleType, demand: "Demand", syndromes_per_reaction: Number, distance: Number) -> NumberArray:
         """Logical cycles, of `distance` rounds of syndrome extraction each."""
 
 
@@ -37,10 +39,10 @@ class Demand(eqx.Module):
         cycles: T gates, rotations and measurements, where they are done one after the other.
     """
 
-    qubits: Any
-    t_count: Any
-    t_depth: Any
-    cycles: Any
+    qubits: NumberArray
+    t_count: NumberArray
+    t_depth: NumberArray
+    cycles: NumberArray
 
 
 class Sequential(AbstractLayout):

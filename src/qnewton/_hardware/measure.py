@@ -7,11 +7,11 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 from jax import core
+from jaxtyping import Array, PyTree
 
 
 @contextlib.contextmanager
@@ -27,7 +27,7 @@ def at_once() -> Iterator[None]:
 
 
 @at_once()
-def median_seconds(run: Callable[[], Any], repeats: int = 5, budget_seconds: float = 0.3) -> float:
+def median_seconds(run: Callable[[], PyTree[Array]], repeats: int = 5, budget_seconds: float = 0.3) -> float:
     """Median wall-clock seconds of `run`, its result waited for; one call before the measurement warms it up.
 
     Args:
@@ -47,7 +47,7 @@ def median_seconds(run: Callable[[], Any], repeats: int = 5, budget_seconds: flo
 PROBE_ROWS = 384
 
 
-def gemm_probe(dtype: str = "float32", n: int = PROBE_ROWS) -> Callable[[], Any]:
+def gemm_probe(dtype: str = "float32", n: int = PROBE_ROWS) -> Callable[[], PyTree[Array]]:
     """A product of two random `n` by `n` matrices: how long it takes is how fast this machine is at the moment.
 
     On the CPU by numpy, whose BLAS has the threads that factorisations have, elsewhere on jax's device.
@@ -61,7 +61,10 @@ def gemm_probe(dtype: str = "float32", n: int = PROBE_ROWS) -> Callable[[], Any]
 
 @at_once()
 def interleaved_seconds(
-    runs: Sequence[Callable[[], Any]], probe: Callable[[], Any], repeats: int = 5, budget_seconds: float = 0.3
+    runs: Sequence[Callable[[], PyTree[Array]]],
+    probe: Callable[[], PyTree[Array]],
+    repeats: int = 5,
+    budget_seconds: float = 0.3,
 ) -> tuple[list[float], float]:
     """Seconds of each run, all at one speed of the machine, and the probe's at that speed.
 
@@ -89,7 +92,7 @@ def interleaved_seconds(
     return [typical * statistics.median(quotient) for quotient in quotients], typical
 
 
-def _seconds(run: Callable[[], Any]) -> float:
+def _seconds(run: Callable[[], PyTree[Array]]) -> float:
     start = time.perf_counter()
     jax.block_until_ready(run())
     return time.perf_counter() - start

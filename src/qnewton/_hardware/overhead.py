@@ -5,12 +5,13 @@ it; with the layout `Sequential` both agree (tests/hardware/test_overhead_qdk.py
 """
 
 import enum
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import NamedTuple
 
 import equinox as eqx
 import numpy as np
 
-from .._core.arrays import floating, quiet
+from .._core.arrays import Number, NumberArray, floating, quiet
 from .distillation import LEAST_LOG_ERROR, MAX_DISTANCE, factory_table
 from .layouts import AbstractLayout, Demand, Sequential
 from .quantum_profile import QuantumProfile
@@ -56,18 +57,18 @@ class PhysicalCost(eqx.Module):
         status: an `OverheadStatus`.
     """
 
-    qubits: Any
-    seconds: Any
-    code_distance: Any
-    logical_qubits: Any
-    logical_cycles: Any
-    logical_cycle_s: Any
-    factories: Any
-    factory_qubits: Any
-    status: Any
+    qubits: NumberArray
+    seconds: NumberArray
+    code_distance: NumberArray
+    logical_qubits: NumberArray
+    logical_cycles: NumberArray
+    logical_cycle_s: NumberArray
+    factories: NumberArray
+    factory_qubits: NumberArray
+    status: NumberArray
 
     @property
-    def valid(self) -> Any:
+    def valid(self) -> NumberArray:
         """Whether the estimate holds."""
         return self.status == OverheadStatus.OK
 
@@ -85,14 +86,14 @@ class PhysicalCost(eqx.Module):
 def physical_cost(
     profile: QuantumProfile,
     *,
-    qubits: Any,
-    t_count: Any,
-    t_depth: Any = None,
-    cycles: Any = None,
-    failure_probability: Any = 1e-3,
-    t_share: Any = 0.5,
+    qubits: Number,
+    t_count: Number,
+    t_depth: Number | None = None,
+    cycles: Number | None = None,
+    failure_probability: Number = 1e-3,
+    t_share: Number = 0.5,
     layout: AbstractLayout = Sequential(),
-    time_scale: Any = 1.0,
+    time_scale: Number = 1.0,
 ) -> PhysicalCost:
     """Physical qubits and seconds of one run of an algorithm.
 
@@ -128,7 +129,7 @@ def physical_cost(
     tiles = layout.tiles(xp, demand, syndromes_per_reaction, distance)
     status = xp.where(sane, _status(xp, has_t, chosen), int(OverheadStatus.BAD_INPUT))
 
-    def masked(value: Any) -> Any:
+    def masked(value: Number) -> NumberArray:
         return xp.where(status == 0, value, xp.inf)
 
     return PhysicalCost(
@@ -144,7 +145,16 @@ def physical_cost(
     )
 
 
-def _sane(xp: Any, qubits: Any, t_count: Any, t_depth: Any, cycles: Any, failure: Any, t_share: Any, scale: Any) -> Any:
+def _sane(
+    xp: ModuleType,
+    qubits: NumberArray,
+    t_count: NumberArray,
+    t_depth: NumberArray,
+    cycles: NumberArray,
+    failure: NumberArray,
+    t_share: NumberArray,
+    scale: NumberArray,
+) -> tuple[NumberArray, Demand, NumberArray, NumberArray, NumberArray]:
     """What is a run at all; and the demand, the logarithm of its failure probability, T share and time scale.
 
     What is not sane is computed as something that is, so that no NaN reaches a gradient; the caller masks it.
@@ -172,16 +182,18 @@ class _Chosen(NamedTuple):
         too_many: whether T states do.
     """
 
-    distance: Any
-    patch: Any
-    cycle_s: Any
-    factory: Any
-    run_s: Any
-    too_long: Any
-    too_many: Any
+    distance: NumberArray
+    patch: NumberArray
+    cycle_s: NumberArray
+    factory: NumberArray
+    run_s: NumberArray
+    too_long: NumberArray
+    too_many: NumberArray
 
 
-def _code_and_factory(xp: Any, profile: QuantumProfile, log_logical: Any, log_t_error: Any, scale: Any) -> _Chosen:
+def _code_and_factory(
+    xp: ModuleType, profile: QuantumProfile, log_logical: NumberArray, log_t_error: NumberArray, scale: NumberArray
+) -> _Chosen:
     distance = _distance(xp, profile, log_logical)
     too_long = distance > MAX_DISTANCE
     table = factory_table(profile)
@@ -197,7 +209,9 @@ def _code_and_factory(xp: Any, profile: QuantumProfile, log_logical: Any, log_t_
     return _Chosen(distance, patch, cycle_s, factory, run_s, too_long, too_many)
 
 
-def _paced(xp: Any, demand: Demand, cycles: Any, chosen: _Chosen) -> tuple[Any, Any, Any]:
+def _paced(
+    xp: ModuleType, demand: Demand, cycles: NumberArray, chosen: _Chosen
+) -> tuple[NumberArray, NumberArray, NumberArray]:
     """Logical cycles, seconds and factories of a run that the layout gives `cycles`."""
     has_t = demand.t_count > 0
     # A run that is over before the first T state is there waits for it.
@@ -208,12 +222,12 @@ def _paced(xp: Any, demand: Demand, cycles: Any, chosen: _Chosen) -> tuple[Any, 
     return cycles, seconds, xp.where(has_t, xp.ceil(demand.t_count / runs), 0.0)
 
 
-def _status(xp: Any, has_t: Any, chosen: _Chosen) -> Any:
+def _status(xp: ModuleType, has_t: NumberArray, chosen: _Chosen) -> NumberArray:
     status = xp.where(chosen.too_long, int(OverheadStatus.TOO_LONG), int(OverheadStatus.OK))
     return xp.where(has_t & chosen.too_many, int(OverheadStatus.TOO_MANY_T_GATES), status)
 
 
-def _distance(xp: Any, profile: QuantumProfile, log_logical: Any) -> Any:
+def _distance(xp: ModuleType, profile: QuantumProfile, log_logical: NumberArray) -> NumberArray:
     """The smallest odd distance whose logical error per cycle is at most `exp(log_logical)`."""
     code = profile.error_correction
     decades = np.log(code.threshold / profile.physical_error_rate)
@@ -221,7 +235,7 @@ def _distance(xp: Any, profile: QuantumProfile, log_logical: Any) -> Any:
     return xp.maximum(2 * xp.floor(least / 2) + 1, 1)
 
 
-def t_gates_per_rotation(rotations: Any, failure_probability: Any) -> Any:
+def t_gates_per_rotation(rotations: Number, failure_probability: Number) -> NumberArray:
     """T gates that one of so many arbitrary rotations is synthesised from, in the mean.
 
     `ceil(0.53 log2(R / failure) + 4.86)` (Kliuchnikov et al., arXiv 2203.10064, as `qdk` 1.33.1 has it).

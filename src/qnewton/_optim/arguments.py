@@ -1,7 +1,6 @@
 """What `newton` refuses before it starts: arguments of the wrong kind, values out of range, and pairs that clash."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import optax
 from jax import core
@@ -25,7 +24,7 @@ def check_arguments(
     correction: Correction | None,
     adaptation: AbstractAdaptation | None,
     step: AbstractStepRule | None,
-    where: Callable[..., Any] | None,
+    where: Callable | None,
 ) -> None:
     """Refuse arguments of the wrong kind; each is described with `newton`.
 
@@ -40,7 +39,7 @@ def check_arguments(
     check_rate(learning_rate, "newton: learning_rate")
     if conditioning is not None:
         check_kinds(conditioning, AbstractConditioner, "newton: conditioning", "Damp(5e-3)")
-    kinds: tuple[tuple[str, Any, type, str], ...] = (
+    kinds: tuple[tuple[str, object, type, str], ...] = (
         ("curvature", curvature, AbstractCurvature, "GaussNewton()"),
         ("metric", metric, AbstractMetric, "Marquardt()"),
         ("correction", correction, Correction, "Correction(0.99)"),

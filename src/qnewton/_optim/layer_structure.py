@@ -1,7 +1,6 @@
 """Which layers an optimizer's state has factors for, known from the model's shapes before the first batch is seen."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 from jaxtyping import Array, PyTree
@@ -91,7 +90,7 @@ def _program(objective: Objective, params: PyTree, inputs: PyTree) -> Program:
         ) from error
 
 
-def _lengths(leaves: Sequence[Any]) -> list[int]:
+def _lengths(leaves: Sequence[Array]) -> list[int]:
     return sorted({length for leaf in leaves for length in leaf.shape})
 
 
@@ -112,7 +111,7 @@ def _refusal(objective: Objective, params: PyTree, inputs: jax.ShapeDtypeStruct)
     return ValueError(f"predict returned outputs of shape {outputs} for inputs of shape {inputs.shape}")
 
 
-def _progress(predict: Callable[..., Any], error: Exception) -> int:
+def _progress(predict: Callable[..., PyTree], error: Exception) -> int:
     """How far into the model's own code an exception was raised: the last instruction of it that was reached."""
     code, reached, frame = getattr(predict, "__code__", None), -1, error.__traceback__
     while frame is not None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import optax
+from jax.stages import Traced
 from jaxtyping import Array, Key, PyTree
 
 from .._core.buffers import library_bytes
@@ -179,11 +180,11 @@ def memory_estimate(
 
 def _traced(
     optimizer: optax.GradientTransformation, objective: Objective, shapes: tuple[PyTree, Batch, PyTree], state: PyTree
-) -> Any:
+) -> Traced:
     """A step as users write it, traced. It returns the loss, without which the compiler may plan a tenth less."""
     transformation = optax.with_extra_args_support(optimizer)
 
-    def step(params: PyTree, state: Any, batch: Batch, key: PyTree) -> tuple[PyTree, Any, Array]:
+    def step(params: PyTree, state: PyTree, batch: Batch, key: PyTree) -> tuple[PyTree, PyTree, Array]:
         value, gradients = jax.value_and_grad(objective)(params, batch, key)
         updates, state = transformation.update(gradients, state, params, batch=batch, key=key, value=value)
         return optax.apply_updates(params, updates), state, value

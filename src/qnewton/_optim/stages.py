@@ -1,7 +1,5 @@
 """One block's way through the stages, as functions that can also be run and timed one by one."""
 
-from typing import Any
-
 import equinox as eqx
 import jax.numpy as jnp
 import lineax as lx
@@ -16,6 +14,7 @@ from .._curvature.layer_operator import LayerOperator
 from .._pricing.policies import Turn
 from .._scheduling import Executed, Plan, scheduler_in
 from .._solvers import capabilities_of
+from .._solvers.base import Options
 from .correction import Correction, corrected, proven_decrease
 from .reduction import solve_on_support
 
@@ -148,7 +147,7 @@ def solve_block(
     gradient = gradient / unit
     start = None if start is None else start / unit
     # The residual is judged below.
-    options: dict[str, Any] = {"verify": False, "scale": False}
+    options: Options = {"verify": False, "scale": False}
     if system.eigenvalue_floor is not None:
         options["eigenvalue_floor"] = system.eigenvalue_floor
     if estimate is not None:
@@ -241,7 +240,7 @@ def _solve_unformed(
     solver: lx.AbstractLinearSolver,
     operator: lx.AbstractLinearOperator,
     vector: Float[Array, " n"],
-    options: dict[str, Any],
+    options: Options,
 ) -> tuple[Float[Array, " n"], Int[Array, ""]]:
     # A solver that needs definiteness gets the benefit of the doubt: it finds negative curvature on its way, and the
     # residual tells. An operator that was not formed closes over what is being traced, which lineax's own primitive

@@ -179,7 +179,8 @@ class Assumptions(AbstractAssumptions):
         What it asks of a machine is the same for all of them and counted once.
         """
         encodings = self.encodings_for(solver)
-        xp, n, precision, given, _ = floating(numbers.n, precision, readout_precision, numbers.log_condition_number)
+        given = precision if readout_precision is None else readout_precision
+        xp, n, precision, given, _ = floating(numbers.n, precision, given, numbers.log_condition_number)
         encoding = self._encode(xp, encodings, numbers)
         share, gate_share = self._shares
         asked = share * (precision / n if self.sparsity else precision)
@@ -200,7 +201,7 @@ class Assumptions(AbstractAssumptions):
             encoding_gates=self.encoding_gates,
             preparation_gates=self.preparation_gates,
         )
-        reading = self._read(solver, encoding, n, (1 - share) * precision if given is None else given)
+        reading = self._read(solver, encoding, n, (1 - share) * precision if readout_precision is None else given)
         fixed_seconds = self._loaded(xp, encodings, numbers, reading) / self.entries_per_s
         workload = replace(workload, queries=queries, conditions=conditions)
         return [self._on(clock, workload, circuit, query_layers, reading, fixed_seconds) for clock in clocks]
@@ -278,7 +279,7 @@ class Assumptions(AbstractAssumptions):
         bare = _without_alpha(xp, encoding)
         if not self.sparsity:
             return bare
-        degree = floating(numbers.degree, bare.subnormalisation)[1]
+        _, degree, _ = floating(numbers.degree, bare.subnormalisation)
         return eqx.tree_at(lambda e: e.subnormalisation, bare, degree * bare.subnormalisation)
 
     def _read(self, solver: CountedSolver, encoding: Encoding, n: Any, precision: Any) -> ReadoutCost:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
+from .._core.arrays import Number, NumberArray
 from .._core.conditions import Condition
 from .._core.gates import GateCost
 from .._core.records import Encoding
@@ -21,12 +21,12 @@ def circuit_of(
     preparation: AbstractPreparation,
     numbers: Numbers,
     *,
-    queries: Any,
-    preparations: Any,
-    error: Any,
+    queries: Number,
+    preparations: Number,
+    error: Number,
     encoding_gates: bool,
     preparation_gates: bool,
-) -> tuple[GateCost, Any]:
+) -> tuple[GateCost, NumberArray]:
     """What so many queries and preparations take, and the layers of T gates among them that are the queries'.
 
     Arrays with an axis for the encodings before all others.
@@ -47,7 +47,7 @@ def circuit_of(
     each = xp.minimum(error / xp.maximum(calls, 1.0), 0.5)
     shape = np.broadcast_shapes(np.shape(calls)[1:], np.shape(numbers.n))
 
-    def gates(costs: list[GateCost]) -> tuple[Any, Any, Any, tuple[Condition, ...]]:
+    def gates(costs: list[GateCost]) -> tuple[NumberArray, NumberArray, NumberArray, tuple[Condition, ...]]:
         columns = ([getattr(cost, field) for cost in costs] for field in ("t_count", "t_depth", "qubits"))
         count, depth, qubits = (_stacked(xp, column, shape) for column in columns)
         return count, depth, qubits, _merged(xp, [cost.conditions for cost in costs], shape)
@@ -84,7 +84,7 @@ def stacked_encodings(xp: ModuleType, encodings: Sequence[AbstractEncoding], num
     return Encoding(kappa, alpha, norm, rectangular=found[0].rectangular)
 
 
-def _stacked(xp: ModuleType, values: Sequence[Any], shape: tuple[int, ...]) -> Any:
+def _stacked(xp: ModuleType, values: Sequence[Number], shape: tuple[int, ...]) -> NumberArray:
     return xp.stack([xp.broadcast_to(xp.asarray(value), shape) for value in values])
 
 

@@ -1,9 +1,14 @@
 """Who is fastest: the arithmetic of the choice, in one place for traced decisions, the ledger and the report."""
 
-from typing import Any
+from typing import TypeVar
+
+import jax
+import numpy as np
+
+Arrays = TypeVar("Arrays", np.ndarray, jax.Array)
 
 
-def fastest(seconds: Any, allowed: Any) -> tuple[Any, Any]:
+def fastest(seconds: Arrays, allowed: Arrays) -> tuple[Arrays, Arrays]:
     """The candidate with the least seconds among those allowed, the first of them on a tie.
 
     Args:

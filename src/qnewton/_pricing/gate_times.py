@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 
-def at_gate_time(seconds: Any, fixed_seconds: Any, gate_time_s: float, asked_s: Any) -> Any:
+def at_gate_time(seconds: Any, fixed_seconds: Any, gate_time_s: float, asked_s: float | np.ndarray) -> np.ndarray:
     """Seconds at another gate time.
 
     Args:
@@ -20,7 +20,9 @@ def at_gate_time(seconds: Any, fixed_seconds: Any, gate_time_s: float, asked_s: 
     return fixed_seconds + _gates(seconds, fixed_seconds, gate_time_s) * asked_s
 
 
-def break_even_gate_time(classical_seconds: Any, seconds: Any, fixed_seconds: Any, gate_time_s: float) -> Any:
+def break_even_gate_time(
+    classical_seconds: float | np.ndarray, seconds: Any, fixed_seconds: Any, gate_time_s: float
+) -> np.ndarray:
     """The gate time below which the quantum solve is faster, in seconds; 0 where none is fast enough.
 
     Args:
@@ -34,6 +36,6 @@ def break_even_gate_time(classical_seconds: Any, seconds: Any, fixed_seconds: An
         return room / _gates(seconds, fixed_seconds, gate_time_s)
 
 
-def _gates(seconds: Any, fixed_seconds: Any, gate_time_s: float) -> Any:
+def _gates(seconds: Any, fixed_seconds: Any, gate_time_s: float) -> np.ndarray:
     """Gate times that the solve takes."""
     return (seconds - fixed_seconds) / gate_time_s

@@ -1,9 +1,7 @@
 """A read-out with everything a step needs: direction, length and sign."""
 
-from typing import Any
-
-from .._core.arrays import floating
-from .._core.conditions import Condition, Number
+from .._core.arrays import Number, NumberArray, floating
+from .._core.conditions import Condition
 from .._core.evidence import Evidence
 from .._solvers.quantum.readout import AbstractNorm, AbstractReadout, ReadoutCost
 
@@ -23,7 +21,7 @@ class WithLength(AbstractReadout):
 
     readout: AbstractReadout
     norm: AbstractNorm
-    amplitude: Any
+    amplitude: Number
     norm_share: float
 
     @property
@@ -44,7 +42,7 @@ class WithLength(AbstractReadout):
         length = self.norm.copies(self.amplitude**2, self.norm_share * precision, failure / 2)
         applications = direction.copies + 0 * length.copies
 
-        def whole(value: Any) -> Any:
+        def whole(value: NumberArray) -> NumberArray:
             return xp.broadcast_to(value, applications.shape)
 
         return ReadoutCost(

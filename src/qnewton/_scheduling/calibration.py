@@ -1,8 +1,7 @@
 """Calibration: measure every classical candidate on this machine and fit its times."""
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
 
 import equinox as eqx
 import jax
@@ -91,7 +90,7 @@ def _with_values(solver: AbstractSolver) -> AbstractSolver:
     Iterations are counted while they are measured, so the seconds of each depend on shapes alone.
     """
 
-    def value(leaf: Any) -> Any:
+    def value(leaf: object) -> object:
         return jnp.ones(leaf.shape, leaf.dtype) if isinstance(leaf, core.Tracer) else leaf
 
     return jax.tree.map(value, solver)
@@ -105,7 +104,7 @@ class _Once:
     """
 
     def __init__(self):
-        self._found: dict[Any, ClassicalMachine] = {}
+        self._found: dict[Hashable, ClassicalMachine] = {}
 
     def __call__(self, solvers: tuple[AbstractSolver, ...], dtype: str) -> ClassicalMachine:
         leaves, structure = jax.tree.flatten(solvers)
@@ -258,7 +257,7 @@ class _Sample:
 
         @jax.jit
         def several(arrays: PyTree, vector: Float[Array, " n"]) -> PyTree:
-            def again(_: Any, carry: Any) -> Any:
+            def again(_: Array, carry: PyTree) -> PyTree:
                 # Depends on what came before, so that nothing is hoisted out of the loop. A matrix that is only
                 # multiplied by is left alone: its copy would take as long as some of the iterations.
                 zero = 0 * carry[0][0]

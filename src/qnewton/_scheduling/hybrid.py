@@ -29,13 +29,13 @@ from .candidates import check_candidate
 from .plan import Plan, make_plan
 
 
-def _listed(solvers: Any) -> tuple[Any, ...]:
+def _listed(solvers: object) -> tuple[Any, ...]:
     if not isinstance(solvers, Iterable):
         raise TypeError(f"Hybrid takes a list of candidates and got one {type(solvers).__name__}: write Hybrid([...])")
     return (solvers,) if isinstance(solvers, str) else tuple(solvers)
 
 
-def _sets(assumptions: Any) -> tuple[Any, ...]:
+def _sets(assumptions: Sequence[AbstractAssumptions]) -> tuple[AbstractAssumptions, ...]:
     check_kinds(assumptions, AbstractAssumptions, "Hybrid: assumptions", "paper()")
     return tuple(assumptions)
 
@@ -54,8 +54,8 @@ class HybridState(eqx.Module):
     plan: Plan
     slots: tuple[Array, ...]
     operator: lx.AbstractLinearOperator | None
-    in_structure: Any = eqx.field(static=True)
-    out_structure: Any = eqx.field(static=True)
+    in_structure: PyTree[jax.ShapeDtypeStruct] = eqx.field(static=True)
+    out_structure: PyTree[jax.ShapeDtypeStruct] = eqx.field(static=True)
     symmetric: bool = eqx.field(static=True)
     transposed: bool = eqx.field(static=True)
     care: Care = eqx.field(static=True, default=Care())

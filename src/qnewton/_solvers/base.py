@@ -1,12 +1,13 @@
 """The interface of a solver: a lineax solver that also states its workload."""
 
 import abc
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeGuard
 
 import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Int, PyTree
 
+from .._core.arrays import Number
 from .._core.records import Encoding, QuantumWorkload, SystemEstimate, Workload
 from .._core.status import Refusal
 from .capabilities import Capabilities
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
     from typing import ClassVar as AbstractClassVar
 else:
     from equinox import AbstractClassVar
+
+
+Options: TypeAlias = dict[str, Any]
+"""What a linear solve is given besides operator and vector, as lineax has it: each solver names the keys it reads."""
+
+Stats: TypeAlias = dict[str, Any]
+"""What a linear solve tells of itself besides value and result, as lineax has it: each solver names its keys."""
 
 
 class AbstractSolver(lx.AbstractLinearSolver):
@@ -118,7 +126,7 @@ class AbstractQuantumSolver(AbstractSolver):
     counts_sparse_access: AbstractClassVar[bool]
 
     @abc.abstractmethod
-    def count(self, encoding: Encoding, precision: Any) -> QuantumWorkload:
+    def count(self, encoding: Encoding, precision: Number) -> QuantumWorkload:
         """What one solve takes whose state may err by `precision`, in the 2-norm."""
 
     def built_for(self, estimate: SystemEstimate) -> Any:
@@ -139,10 +147,10 @@ class Charged(Protocol):
     def known_norm(self) -> float | None: ...
     @property
     def counts_sparse_access(self) -> bool: ...
-    def count(self, encoding: Encoding, precision: Any) -> QuantumWorkload: ...
+    def count(self, encoding: Encoding, precision: Number) -> QuantumWorkload: ...
     def built_for(self, estimate: SystemEstimate) -> Any: ...
 
 
-def is_charged(solver: Any) -> TypeGuard[Charged]:
+def is_charged(solver: AbstractSolver) -> TypeGuard[Charged]:
     """Whether a solver is charged by its count of queries, as its capabilities say."""
     return solver.capabilities.quantum

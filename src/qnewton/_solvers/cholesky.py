@@ -9,6 +9,7 @@ import lineax as lx
 from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Float, Inexact, PyTree
 
+from .._core.arrays import Number
 from .._core.operators import AbstractCurvatureOperator, Shifted
 from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .base import AbstractSolver
@@ -121,7 +122,7 @@ class Cholesky(AbstractSolver):
         return True
 
 
-def cholesky_workload(n: Any, itemsize: int) -> ClassicalWorkload:
+def cholesky_workload(n: Number, itemsize: int) -> ClassicalWorkload:
     """`1/3 n^3` operations for the factor, `2 n^2` for the substitutions (Golub and Van Loan, 4.2)."""
     return dense_workload("cholesky", n, 1 / 3 * n**3, itemsize)
 

@@ -8,6 +8,7 @@ import lineax as lx
 from jax.scipy.linalg import lu_factor, lu_solve
 from jaxtyping import Array, Inexact, Int, PyTree
 
+from .._core.arrays import Number
 from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .base import AbstractSolver
 from .capabilities import Capabilities
@@ -77,12 +78,12 @@ class LU(AbstractSolver):
         return True
 
 
-def lu_workload(n: Any, itemsize: int) -> ClassicalWorkload:
+def lu_workload(n: Number, itemsize: int) -> ClassicalWorkload:
     """`2/3 n^3` operations for the factor, `2 n^2` for the substitutions (Golub and Van Loan, 3.2)."""
     return dense_workload("lu", n, 2 / 3 * n**3, itemsize)
 
 
-def dense_workload(kernel: str, n: int, factoring: float, itemsize: int) -> ClassicalWorkload:
+def dense_workload(kernel: str, n: Number, factoring: Number, itemsize: int) -> ClassicalWorkload:
     """The workload of a factorisation, of so many operations, and of its two substitutions."""
     # The matrix is copied into the factor, which is read once more by the substitutions.
     matrix = n**2 * itemsize

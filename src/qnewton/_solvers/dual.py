@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from .._core.operators import AbstractCurvatureOperator, AbstractRoot, Shifted, block_of
 from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .._core.status import Refusal
-from .base import AbstractSolver
+from .base import AbstractSolver, Stats
 from .capabilities import Capabilities
 from .flat import check_dense, check_real, without_tags
 from .verified import Care, Check, at_scale, one_norm
@@ -136,7 +136,7 @@ class Dual(AbstractSolver):
         b: Float[Array, " n"],
         found: lx.RESULTS,
         refined: Callable[[Float[Array, " n"]], Float[Array, " n"]],
-    ) -> tuple[Float[Array, " n"], lx.RESULTS, dict[str, Any]]:
+    ) -> tuple[Float[Array, " n"], lx.RESULTS, Stats]:
         """Refine until the solution is what it claims to be, or gets no better."""
 
         def judged(x: Float[Array, " n"]) -> tuple[lx.RESULTS, Float[Array, ""]]:

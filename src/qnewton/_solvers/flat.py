@@ -29,7 +29,7 @@ def flatten(tree: PyTree[Array]) -> Float[Array, " n"]:
     return ravel(jax.tree.leaves(tree))
 
 
-def unflatten(vector: Float[Array, " n"], like: PyTree[Any]) -> PyTree[Array]:
+def unflatten(vector: Float[Array, " n"], like: PyTree) -> PyTree[Array]:
     """Undo `flatten`, in the structure, shapes and dtypes of `like`."""
     leaves, tree = jax.tree.flatten(like)
     parts = unravel(vector, leaves)
@@ -45,7 +45,7 @@ class Structure(NamedTuple):
     tree: Any
 
     @classmethod
-    def of(cls, like: PyTree[Any]) -> "Structure":
+    def of(cls, like: PyTree) -> "Structure":
         """That of `like`."""
         leaves, tree = jax.tree.flatten(like)
         return cls(tuple(leaves), tree)

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float, Inexact, Int, PyTree
 
+from .._core.arrays import Number
 from .._core.powers_of_two import lost_below, norm, normalised, unit_of
 from .._core.records import ClassicalWorkload, Encoding, QuantumWorkload, SystemEstimate, Workload
 from .._core.status import Refusal
-from .base import AbstractSolver, Charged, is_charged
+from .base import AbstractSolver, Charged, Stats, is_charged
 from .capabilities import Capabilities
 from .flat import Product, dtype_of, flatten, product, unflatten
 from .refusals import check_solver
@@ -24,14 +25,14 @@ class RefineState(eqx.Module):
     """The operator, for residuals, and the inner solver's state."""
 
     operator: lx.AbstractLinearOperator
-    inner: Any
+    inner: PyTree
 
 
 class _Round(eqx.Module):
     x: Inexact[Array, " n"]
     residual: Inexact[Array, " n"]
     norm: Float[Array, ""]
-    result: Any
+    result: lx.RESULTS
     growth: Float[Array, ""]
     count: Int[Array, ""]
     products: Int[Array, ""]
@@ -120,7 +121,7 @@ class Refine(AbstractSolver):
         b, exponent = normalised(b)
         size = jnp.linalg.norm(b)
 
-        def solve(residual: Inexact[Array, " n"]) -> tuple[Inexact[Array, " n"], lx.RESULTS, dict[str, Any]]:
+        def solve(residual: Inexact[Array, " n"]) -> tuple[Inexact[Array, " n"], lx.RESULTS, Stats]:
             unit = unit_of(residual)
             answer, result, stats = self.inner.compute(state.inner, unflatten(residual / unit, vector), options)
             return flatten(answer) * unit, result, stats
@@ -143,7 +144,7 @@ class Refine(AbstractSolver):
 
     def _in_rounds(
         self,
-        solve: Callable[[Inexact[Array, " n"]], tuple[Inexact[Array, " n"], lx.RESULTS, dict[str, Any]]],
+        solve: Callable[[Inexact[Array, " n"]], tuple[Inexact[Array, " n"], lx.RESULTS, Stats]],
         apply: Product,
         b: Inexact[Array, " n"],
         size: Float[Array, ""],
@@ -230,7 +231,7 @@ class Refine(AbstractSolver):
         """Likewise."""
         return self._charged.built_for(estimate)
 
-    def count(self, encoding: Encoding, precision: Any) -> QuantumWorkload:
+    def count(self, encoding: Encoding, precision: Number) -> QuantumWorkload:
         """`rounds` times the inner solver's, the most that it may take."""
         return _times(self.rounds, self._charged.count(encoding, precision))
 

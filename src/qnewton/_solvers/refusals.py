@@ -1,7 +1,5 @@
 """Refuse, by name and in one sentence, what is handed over as a solver and is none."""
 
-from typing import Any
-
 import lineax as lx
 
 from .base import AbstractSolver
@@ -21,7 +19,7 @@ _INSTEAD = {
 }
 
 
-def check_solver(solver: Any, role: str, why: str) -> None:
+def check_solver(solver: object, role: str, why: str) -> None:
     """Refuse what is no solver of ours.
 
     Args:
@@ -45,7 +43,7 @@ def check_solver(solver: Any, role: str, why: str) -> None:
     )
 
 
-def check_linear_solver(solver: Any, role: str) -> None:
+def check_linear_solver(solver: object, role: str) -> None:
     """Refuse what is no lineax solver, of ours or not.
 
     Raises:
@@ -57,12 +55,12 @@ def check_linear_solver(solver: Any, role: str) -> None:
     raise TypeError(f"{_said(solver)} is no {role}: use one of qnewton's, e.g. LU() or Hybrid(), or of lineax's")
 
 
-def _refuse_class(solver: Any, role: str) -> None:
+def _refuse_class(solver: object, role: str) -> None:
     if isinstance(solver, type):
         raise TypeError(f"{solver.__name__} is a class and no {role}: make one, {solver.__name__}()")
 
 
-def _said(solver: Any) -> str:
+def _said(solver: object) -> str:
     if isinstance(solver, str | int | float | bool | None):
         return repr(solver)
     return f"{type(solver).__module__.partition('.')[0]}.{type(solver).__name__}"

@@ -26,7 +26,7 @@ right-hand side has its largest entry near 1 already, as training's has for all 
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -35,6 +35,7 @@ import lineax as lx
 from jaxtyping import Array, Bool, Float, Inexact, Int
 
 from .._core.powers_of_two import lost_below, normalised, restored
+from .base import Options, Stats
 from .flat import product
 
 BACKWARD_RATIO = 30
@@ -52,7 +53,7 @@ class Care(NamedTuple):
     scale: bool = True
 
     @classmethod
-    def of(cls, options: dict[str, Any]) -> "Care":
+    def of(cls, options: Options) -> "Care":
         """By the linear-solve options of these names."""
         return cls(*(bool(options.get(name, True)) for name in cls._fields))
 
@@ -75,7 +76,7 @@ class Check(eqx.Module):
     care: Care = eqx.field(static=True, default=Care())
 
     @classmethod
-    def of(cls, matrix: Inexact[Array, "n n"], options: dict[str, Any]) -> "Check":
+    def of(cls, matrix: Inexact[Array, "n n"], options: Options) -> "Check":
         """For a formed matrix, which is let go of where the caller verifies."""
         care = Care.of(options)
         return cls(matrix if care.verify else None, care=care)
@@ -94,7 +95,7 @@ class Check(eqx.Module):
         result: lx.RESULTS = lx.RESULTS.successful,
         size: Float[Array, ""] | None = None,
         image: Inexact[Array, " n"] | None = None,
-    ) -> tuple[lx.RESULTS, dict[str, Any]]:
+    ) -> tuple[lx.RESULTS, Stats]:
         """Judge a solution that claims to be exact up to rounding.
 
         Args:
@@ -126,7 +127,11 @@ class Check(eqx.Module):
         """Of the conjugate system."""
         return self._turned(jnp.conj, lx.conj)
 
-    def _turned(self, of_matrix: Callable[[Array], Array], of_operator: Callable[[Any], Any]) -> "Check":
+    def _turned(
+        self,
+        of_matrix: Callable[[Array], Array],
+        of_operator: Callable[[lx.AbstractLinearOperator], lx.AbstractLinearOperator],
+    ) -> "Check":
         matrix = None if self.matrix is None else of_matrix(self.matrix)
         return Check(matrix, None if self.operator is None else of_operator(self.operator), self.care)
 

@@ -91,7 +91,7 @@ def test_executed_queries_are_those_that_are_charged_for_the_same_norm_and_error
     _, _, stats = solve(jnp.asarray(matrix), jnp.asarray(b), solver)
     assert float(stats["queries"]) == pytest.approx(float(charged.queries), rel=1e-5)
     _, _, repeated = solve(jnp.asarray(matrix), jnp.asarray(b), EmulatedQSVT(1e-6, amplification=Repeated()))
-    degree = inverse_degree(30.0, absolute)
+    degree = inverse_degree(30.0, float(absolute))
     assert float(repeated["queries"]) == pytest.approx(degree / float(repeated["success_probability"]), rel=1e-5)
     # Where the amplitude is the least there can be, the schedule makes what is charged for an unknown norm.
     first = np.linalg.eigh(matrix @ matrix)[1][:, -1]

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float, Inexact, Int, PyTree
 
+from ..._core.arrays import Number
 from ..._core.powers_of_two import lost_below, norm, scaled_by, unit_of
 from ..._core.records import ClassicalWorkload, SystemEstimate
 from ..._core.status import Refusal
-from ..base import AbstractSolver
+from ..base import AbstractSolver, Options
 from ..capabilities import Capabilities
 from ..flat import Product, check_square, dtype_of, flatten, is_complex, product, unflatten
 from ..preconditioners import AbstractPreconditioner
@@ -35,7 +36,7 @@ class KrylovState(eqx.Module):
     """
 
     operator: lx.AbstractLinearOperator
-    preconditioner: Any
+    preconditioner: PyTree[Array]
     care: Care = eqx.field(static=True)
 
 
@@ -168,7 +169,7 @@ class AbstractKrylov(AbstractSolver):
         """The best iterate, the number of steps, and `RUNNING`, `BREAKDOWN` or `SINGULAR`."""
 
     @abc.abstractmethod
-    def steps(self, estimate: SystemEstimate) -> Float[Array, ""]:
+    def steps(self, estimate: SystemEstimate) -> Number:
         """Iterations to be expected: from the Lanczos iteration behind the estimate where there is one.
 
         Never more than the bound for the worst spectrum with this condition number, which is all that is known without.
@@ -295,7 +296,7 @@ class AbstractKrylov(AbstractSolver):
     def assume_full_rank(self) -> bool:
         return True
 
-    def _precondition(self, state: KrylovState, options: dict[str, Any]) -> Product:
+    def _precondition(self, state: KrylovState, options: Options) -> Product:
         given = options.get("preconditioner")
         if given is None:
             return lambda vector: self.preconditioner.apply(state.preconditioner, vector)

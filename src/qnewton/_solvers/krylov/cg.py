@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, Inexact, Int
 
+from ..._core.arrays import Number
 from ..._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from ..preconditioners import AbstractPreconditioner, Identity
 from .base import BREAKDOWN, RUNNING, SINGULAR, AbstractKrylov, Best, KrylovSystem, norm_of
@@ -71,7 +72,7 @@ class CG(AbstractKrylov):
         last = jax.lax.while_loop(proceed, lambda step: _advance(problem, step), first)
         return last.best, last.count, last.status
 
-    def steps(self, estimate: SystemEstimate) -> Float[Array, ""]:
+    def steps(self, estimate: SystemEstimate) -> Number:
         kappa = estimate.condition_number
         return expected_steps(estimate, self.rtol, cg_steps(kappa, self.rtol), 2 / jnp.sqrt(kappa), minimal=False)
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, Inexact, Int
 
+from ..._core.arrays import Number
 from ..._core.powers_of_two import root_of_product
 from ..._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from ..flat import check_symmetric
@@ -111,7 +112,7 @@ class MINRES(AbstractKrylov):
         last = jax.lax.while_loop(proceed, lambda step: _advance(problem, step), first)
         return last.best, last.count, last.status
 
-    def steps(self, estimate: SystemEstimate) -> Float[Array, ""]:
+    def steps(self, estimate: SystemEstimate) -> Number:
         kappa = estimate.condition_number
         definite = estimate.definite
         bound = jnp.where(definite, definite_minres_steps(kappa, self.rtol), minres_steps(kappa, self.rtol))

@@ -11,17 +11,16 @@ not hold.
 """
 
 import math
-from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..._core.arrays import floating
+from ..._core.arrays import Number, NumberArray, floating
 from ..._core.costs import Cost
 from ..._core.records import ClassicalWorkload, SystemEstimate
 
 
-def cg_steps(condition_number: Any, tolerance: Any) -> Any:
+def cg_steps(condition_number: Number, tolerance: Number) -> NumberArray:
     """`sqrt(kappa) / 2 ln(2 sqrt(kappa) / tolerance)`: the Chebyshev bound of CG.
 
     `||e_k||_A <= 2 ((sqrt(kappa) - 1) / (sqrt(kappa) + 1))^k ||e_0||_A` (Saad 2003, theorem 6.29) in the norm of the
@@ -32,21 +31,21 @@ def cg_steps(condition_number: Any, tolerance: Any) -> Any:
     return root / 2 * xp.log(2 * root / tolerance)
 
 
-def definite_minres_steps(condition_number: Any, tolerance: Any) -> Any:
+def definite_minres_steps(condition_number: Number, tolerance: Number) -> NumberArray:
     """`sqrt(kappa) / 2 ln(2 / tolerance)`: MINRES, whose residual is the least, for a positive spectrum."""
     xp, kappa, tolerance = floating(condition_number, tolerance)
     return xp.sqrt(kappa) / 2 * xp.log(2 / tolerance)
 
 
-def minres_steps(condition_number: Any, tolerance: Any) -> Any:
+def minres_steps(condition_number: Number, tolerance: Number) -> NumberArray:
     """`kappa ln(2 / tolerance)`: for two intervals of equal length around zero (Greenbaum 1997, section 3.1)."""
     xp, kappa, tolerance = floating(condition_number, tolerance)
     return kappa * xp.log(2 / tolerance)
 
 
 def expected_steps(
-    estimate: SystemEstimate, tolerance: float, bound: Float[Array, ""], pace: Float[Array, ""], *, minimal: bool
-) -> Float[Array, ""]:
+    estimate: SystemEstimate, tolerance: float, bound: Number, pace: Float[Array, ""], *, minimal: bool
+) -> Number:
     """As the estimate's Lanczos iteration went and would have gone on, and no more than the bound.
 
     Its first vector is random, and stands for the right-hand side. Without one the bound is all that is known.
@@ -64,7 +63,12 @@ def expected_steps(
 
 
 def krylov_workload(
-    kernel: str, n: Any, itemsize: int, product: Cost, steps: Any, preconditioner: tuple[float, float] = (0.0, 0.0)
+    kernel: str,
+    n: Number,
+    itemsize: int,
+    product: Cost,
+    steps: Number,
+    preconditioner: tuple[float, float] = (0.0, 0.0),
 ) -> ClassicalWorkload:
     """A product with the operator, five inner products or vector updates, and the preconditioner in each step.
 

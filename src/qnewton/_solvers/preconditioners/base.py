@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from ..._core.status import Refusal
 from ..flat import mean_magnitude
@@ -51,7 +51,7 @@ class AbstractPreconditioner(eqx.Module):
         """
 
     @abc.abstractmethod
-    def apply(self, state: Any, vector: Float[Array, " n"]) -> Float[Array, " n"]:
+    def apply(self, state: PyTree[Array], vector: Float[Array, " n"]) -> Float[Array, " n"]:
         """The approximate inverse times a vector.
 
         Args:

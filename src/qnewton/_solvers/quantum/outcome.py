@@ -1,7 +1,5 @@
 """What became of a quantum solve, emulated or by a circuit, and what to do about it."""
 
-from typing import Any
-
 import lineax as lx
 from jaxtyping import Array, Int
 
@@ -54,7 +52,7 @@ class CannotBuildError(ValueError):
         self.outcome = outcome
 
 
-def result_of(outcome: Int[Array, ""]) -> Any:
+def result_of(outcome: Int[Array, ""]) -> lx.RESULTS:
     """The lineax result that comes closest."""
     result = lx.RESULTS.where(outcome == Outcome.SOLVED, lx.RESULTS.successful, lx.RESULTS.singular)
     result = lx.RESULTS.where(outcome == Outcome.TOO_LONG, lx.RESULTS.max_steps_reached, result)

@@ -1,11 +1,10 @@
 """What "error epsilon" means: three conventions of the literature, the way between them, and who may spend how much."""
 
 import enum
-from typing import Any
 
 import equinox as eqx
 
-from ..._core.arrays import floating, quiet
+from ..._core.arrays import Number, NumberArray, floating, quiet
 
 
 class ErrorConvention(enum.StrEnum):
@@ -34,7 +33,7 @@ def check_state_error(name: str, value: float) -> None:
 
 
 @quiet
-def convert(error: Any, given: ErrorConvention, wanted: ErrorConvention, encoded_norm: Any = 1.0) -> Any:
+def convert(error: Number, given: ErrorConvention, wanted: ErrorConvention, encoded_norm: Number = 1.0) -> NumberArray:
     """The largest error in the wanted convention that guarantees the given one.
 
     Between pure states at the angle phi the 2-norm is `2 sin(phi / 2)` and the trace distance `sin(phi)`. An absolute
@@ -74,11 +73,11 @@ class ErrorBudget(eqx.Module):
         readout: 2-norm error of the vector that is read from copies of it.
     """
 
-    solver: Any
-    readout: Any
+    solver: NumberArray
+    readout: NumberArray
 
     @classmethod
-    def split(cls, total: Any, solver_share: float = 0.1) -> "ErrorBudget":
+    def split(cls, total: Number, solver_share: float = 0.1) -> "ErrorBudget":
         """A share for the solver, the rest for the read-out.
 
         A tenth by default, as in arXiv 2211.12489 (known from one transcription): copies grow like 1/error^2, queries
@@ -95,6 +94,6 @@ class ErrorBudget(eqx.Module):
         return cls(solver=solver_share * total, readout=(1 - solver_share) * total)
 
     @property
-    def total(self) -> Any:
+    def total(self) -> NumberArray:
         """Bound on the error of both together."""
         return self.solver + self.readout

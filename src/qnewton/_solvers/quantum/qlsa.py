@@ -1,10 +1,11 @@
 """A quantum linear solver algorithm as a candidate of the scheduler, at fidelity `model`."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import lineax as lx
 
+from ..._core.arrays import Number
 from ..._core.records import Encoding, QuantumWorkload
 from ..._core.status import Refusal
 from ..base import AbstractDelegate, AbstractQuantumSolver, AbstractSolver
@@ -98,6 +99,6 @@ class QLSA(AbstractDelegate, AbstractQuantumSolver):
     def counts_sparse_access(self) -> bool:
         return self.queries.unit is Unit.SPARSE_ACCESS
 
-    def count(self, encoding: Encoding, precision: Any) -> QuantumWorkload:
+    def count(self, encoding: Encoding, precision: Number) -> QuantumWorkload:
         """The published count."""
         return self.queries(encoding, precision, self.solution_norm)

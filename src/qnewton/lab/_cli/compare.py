@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -13,6 +13,8 @@ from .._experiments.options import TaskOptions
 from .._experiments.task_options import TASK_OPTIONS
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from .._runfile import ComparisonFile
 
 BUDGETS = {"digits-mlp": 1.0, "digits28": 2.0}
@@ -174,18 +176,16 @@ def _replot(arguments: Sequence[str]) -> int:
     return _show(found, directory)
 
 
-def _show(record: "ComparisonFile", directory: Path) -> int:
+def _show(found: "ComparisonFile", directory: Path) -> int:
     from .._report import write_comparison
-    from .._runfile import plain
 
-    found = plain(record)
     page = write_comparison(found, directory)
     _print_tables(found)
     print(f"numbers: {directory / 'compare.json'}\npage: {page}")
     return 0
 
 
-def _print_tables(found: dict[str, Any]) -> None:
+def _print_tables(found: "ComparisonFile") -> None:
     from rich.console import Console
 
     from .._report import comparison_notes, comparison_tables
@@ -199,7 +199,7 @@ def _print_tables(found: dict[str, Any]) -> None:
         console.print(note, markup=False, highlight=False)
 
 
-def _print_table(console: Any, title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _print_table(console: "Console", title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
 
     table = Table(*heads, title=title, title_justify="left")

@@ -9,6 +9,8 @@ import tyro
 from .problem_options import SETS, HardwareOptions, ProblemOptions, Set, machines_of, problem_of, sets_of
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ..._pricing.problem import Problem
     from ..._pricing.table import Row
     from ..._pricing.verdict import Verdict
@@ -114,7 +116,7 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join([first, *(name.removeprefix(first) for name in rest)])
 
 
-def _verdicts(found: "Sequence[Verdict]") -> Any:
+def _verdicts(found: "Sequence[Verdict]") -> "Table":
     from rich.table import Table
 
     best = found[0].classical if found else None
@@ -198,7 +200,7 @@ def _classical_table(rows: "Sequence[Row]") -> Any:
     return made
 
 
-def _sources(rows: "Sequence[Row]") -> Any:
+def _sources(rows: "Sequence[Row]") -> "Table":
     from rich.table import Table
 
     made = Table("solver", "source", "version", "evidence", "error", "holds for", box=None)

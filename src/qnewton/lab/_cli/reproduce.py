@@ -1,11 +1,11 @@
 """`qnewton reproduce NAME`."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -151,7 +151,7 @@ class PieceProgress:
 class _Piece:
     """Watches one training."""
 
-    def __init__(self, show: Any, steps: int):
+    def __init__(self, show: Callable[[str], None], steps: int):
         self._show, self._steps = show, steps
 
     def stage(self, what: str) -> None:

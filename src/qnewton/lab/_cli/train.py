@@ -15,6 +15,7 @@ from ..._core.suggest import unknown
 from .._experiments.options import TaskOptions, TrainOptions
 from .._experiments.presets import PRESETS, preset_for
 from .._experiments.task_options import TASK_OPTIONS
+from .._runfile import RunDirectory
 
 if TYPE_CHECKING:
     from .._runfile import Summary
@@ -76,7 +77,7 @@ def train(arguments: Sequence[str]) -> int:
     return INTERRUPTED
 
 
-def _directory(command: TrainCommand) -> Any:
+def _directory(command: TrainCommand) -> "RunDirectory":
     """Where the run is, or is to be; options that cannot work are refused before there is a directory."""
     from .._experiments.checks import check
     from .._experiments.tasks import check_task
@@ -139,7 +140,7 @@ def _parse_resume(arguments: Sequence[str], path: Path) -> TrainCommand:
     return command
 
 
-def _options(group: Any) -> Iterator[tuple[str, Any]]:
+def _options(group: Any) -> Iterator[tuple[str, object]]:
     for field in dataclasses.fields(group):
         value = getattr(group, field.name)
         if dataclasses.is_dataclass(value):

@@ -4,7 +4,7 @@ Their learning rate lives in the state, so that trainings which differ in nothin
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -86,7 +86,7 @@ def _rate(state: BaselineState, schedule: optax.Schedule | None) -> Float[Array,
 
 
 def _seen(
-    loss: Callable[[PyTree], Float[Array, ""]], params: PyTree, gradient: PyTree, value: Array | None, searched: Any
+    loss: Callable[[PyTree], Float[Array, ""]], params: PyTree, gradient: PyTree, value: Array | None, searched: PyTree
 ) -> tuple[Array, PyTree]:
     """Loss and gradient here; with a line search's state of the same batch those that the search ended with."""
     if searched is not None:

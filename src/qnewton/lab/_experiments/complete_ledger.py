@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
+from ..._core.arrays import NumberArray
 from ..._core.status import Status
 from ..._optim.dual import DualNewtonInfo
 from ..._optim.fisher_newton import FisherNewtonInfo
@@ -63,7 +64,7 @@ class CompleteLedger:
         self.steps.append(step)
         return step, []
 
-    def evaluated(self, values: dict[str, Any]) -> StepLine:
+    def evaluated(self, values: dict[str, float | None]) -> StepLine:
         """Put what an evaluation found into the newest step's line, and return that."""
         self.steps[-1] = replace(self.steps[-1], **values)
         return self.steps[-1]
@@ -92,5 +93,5 @@ class CompleteLedger:
         }
 
 
-def _counted(status: Any) -> dict[str, int]:
+def _counted(status: NumberArray) -> dict[str, int]:
     return dict(Counter(Status(int(code)).label for code in np.ravel(status)))

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 from msgspec.structs import asdict
 
 from ..._core.costs import Cost
@@ -32,7 +32,7 @@ def stacked_estimate(lines: Sequence[SystemLine], dtype: str) -> SystemEstimate:
         dtype: of the run's systems. Its numbers are in the lines with all their digits, so nothing is rounded.
     """
 
-    def array(name: str, missing: float) -> Any:
+    def array(name: str, missing: float) -> Array:
         return jnp.asarray([_number(getattr(line, name), missing) for line in lines], dtype)
 
     def cost(name: str) -> Cost:

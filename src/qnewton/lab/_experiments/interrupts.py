@@ -4,7 +4,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
-from typing import Any
+from types import FrameType
 
 
 @contextlib.contextmanager
@@ -19,7 +19,7 @@ def finish_before_interrupt() -> Iterator[None]:
         return
     asked = False
 
-    def remember(number: int, frame: Any) -> None:
+    def remember(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         asked = True
 

@@ -136,7 +136,7 @@ class Ledger:
         ]
         return self.blocks[first:]
 
-    def evaluated(self, values: dict[str, Any]) -> StepLine:
+    def evaluated(self, values: dict[str, float | None]) -> StepLine:
         """Put what an evaluation found into the newest step's line, and return that."""
         self.steps[-1] = replace(self.steps[-1], **values)
         return self.steps[-1]

@@ -26,7 +26,9 @@ class Loop:
         params, state: present parameters, and state of the optimizer.
     """
 
-    def __init__(self, task: Task, prepared: Prepared, options: TrainOptions, params: PyTree, state: Any, held: Held):
+    def __init__(
+        self, task: Task, prepared: Prepared, options: TrainOptions, params: PyTree, state: PyTree, held: Held
+    ):
         """Compile, at the initial parameters and the optimizer's state for them, what is not held already."""
         optimizer: Any = prepared.optimizer
         self._task, self._options, self._deal, self._timer = task, options, prepared.deal, prepared.timer
@@ -35,7 +37,7 @@ class Loop:
         self.params, self.state = params, state
         self.done, self._spent, self._evaluated = 0, 0.0, 0.0
 
-        def step(params: PyTree, state: Any, batch: Batch) -> tuple[PyTree, Any]:
+        def step(params: PyTree, state: PyTree, batch: Batch) -> tuple[PyTree, PyTree]:
             # First-order methods and `fisher_newton` need the loss for their records alone. Newton steps compare it
             # with that of a trial, and find both alike.
             value, gradients = jax.value_and_grad(task.objective)(params, batch)
@@ -47,9 +49,7 @@ class Loop:
             return *losses, None if task.accuracy is None else mean(task.accuracy, params, test)
 
         first = jax.device_put(next(batches(task.train, self._size, options.training.seed)))
-        self._step: Any = held.alike(
-            "step", options, lambda: jax.jit(step).lower(self.params, self.state, first).compile()
-        )
+        self._step = held.alike("step", options, lambda: jax.jit(step).lower(self.params, self.state, first).compile())
         self._evaluate: Callable = held.of_task(
             "evaluation",
             task.name,
@@ -71,7 +71,7 @@ class Loop:
             return True
         return training.seconds is not None and self._spent >= training.seconds and self.done >= training.least_steps
 
-    def go_on(self, params: PyTree, state: Any, done: int, spent: float) -> None:
+    def go_on(self, params: PyTree, state: PyTree, done: int, spent: float) -> None:
         """Go on after `done` steps, which took `spent` seconds, as a training would that had just taken them.
 
         Compiled is what the initial state led to, so the program is the one that took them.

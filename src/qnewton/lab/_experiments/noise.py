@@ -13,9 +13,11 @@ import numpy as np
 import optax
 import scipy.linalg  # noqa: F401  # threadpoolctl sees only libraries that are loaded
 import threadpoolctl
+from jaxtyping import PyTree
 from msgspec import structs
 
 from ..._conditioning import Damp
+from ..._curvature.batch import Batch
 from ..._hardware import ClassicalMachine
 from ..._optim.newton import newton
 from ..._scheduling import Hybrid
@@ -127,19 +129,25 @@ def _run_grid(options: dict[str, Any], directory: Grid[GridHead], tell: Callable
     return records
 
 
+_Held = tuple[tuple[float | None, int | None], optax.GradientTransformationExtraArgs, Callable]
+"""Epsilon and shots of a solver, and its program."""
+
+
 class _Trainer:
     """Trainings of one task; the program of a solver is compiled once for its seeds."""
 
     def __init__(self, task: Task, options: dict[str, Any]):
         self._task, self._options = task, options
-        self._held: tuple[Any, Any, Callable] | None = None
+        self._held: tuple[tuple[float | None, int | None], optax.GradientTransformationExtraArgs, Callable] | None = (
+            None
+        )
 
         accuracy = task.accuracy
         if accuracy is None:
             raise ValueError(f"the grid compares accuracies, and {task.name} has none: take a task that classifies")
 
         @jax.jit
-        def evaluate(params: Any) -> tuple:
+        def evaluate(params: PyTree) -> tuple:
             losses = (mean(task.objective, params, data.batch) for data in (task.train, task.test))
             return *losses, mean(accuracy, params, task.test.batch)
 
@@ -181,7 +189,7 @@ class _Trainer:
             transformation = self._transformation(cell)
 
             @jax.jit
-            def step(params: Any, state: Any, batch: Any) -> tuple[Any, Any]:
+            def step(params: PyTree, state: PyTree, batch: Batch) -> tuple[PyTree, PyTree]:
                 gradients = jax.grad(self._task.objective)(params, batch)
                 updates, state = transformation.update(gradients, state, params, batch=batch)
                 return optax.apply_updates(params, updates), state

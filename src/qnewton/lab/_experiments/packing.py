@@ -1,7 +1,5 @@
 """Pytrees as a few arrays, and back: what a checkpoint holds of parameters and optimizer."""
 
-from typing import Any
-
 import jax
 import numpy as np
 from jaxtyping import PyTree
@@ -44,7 +42,7 @@ def unpacked(arrays: dict[str, np.ndarray], like: PyTree) -> PyTree:
     Raises:
         ValueError: for another tree.
     """
-    leaves: list[Any] = [np.asarray(leaf) for leaf in jax.device_get(jax.tree.leaves(like))]
+    leaves: list[np.ndarray] = [np.asarray(leaf) for leaf in jax.device_get(jax.tree.leaves(like))]
     needed: dict[str, int] = {}
     for leaf in leaves:
         needed[str(leaf.dtype)] = needed.get(str(leaf.dtype), 0) + leaf.size

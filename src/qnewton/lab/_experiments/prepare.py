@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeAlias
 
 import jax.numpy as jnp
 import optax
@@ -36,11 +36,15 @@ class Deal:
     hybrid: Hybrid
     workers: Workers | None
 
-    def __call__(self, state: Any, next_step: int) -> Any:
+    def __call__(self, state: PyTree, next_step: int) -> PyTree:
         """The optimizer's state with the choices of that step in it."""
         if self.workers is None:
             return state
         return assign(state, self.hybrid, self.workers.at(next_step))[0]
+
+
+AnyLedger: TypeAlias = Ledger | CompleteLedger
+"""Of a scheduled optimizer, or of a complete one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Prepared:
 
     name: str
     optimizer: optax.GradientTransformationExtraArgs
-    ledger: Ledger | CompleteLedger
+    ledger: AnyLedger
     blocks: Sequence[Block] = ()
     calibration: Calibration | None = None
     deal: Deal | None = None

@@ -3,13 +3,14 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
+from ..._core.records import SystemEstimate
 from ..._core.status import Refusal, Verdict
 from ..._hardware import ClassicalMachine, ClassicalProfile, QuantumProfile, load_profile
 from ..._pricing.assumptions import AbstractAssumptions
@@ -201,8 +202,10 @@ def _anew(
         )
 
         @eqx.filter_jit
-        def seconds(estimates: Any, steps: Any, refusals: Any = refusals, formed: bool = formed) -> Any:
-            def one(estimate: Any, steps: Any) -> Any:
+        def seconds(
+            estimates: SystemEstimate, steps: Array, refusals: tuple[Refusal, ...] = refusals, formed: bool = formed
+        ) -> Array:
+            def one(estimate: SystemEstimate, steps: Array) -> Array:
                 # The ratio of what was expected then to what the estimate alone lets expect.
                 factors = [
                     jnp.where(taken > 0, taken / classical_workload(solver, estimate).steps, 1)

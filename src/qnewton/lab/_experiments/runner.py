@@ -33,7 +33,7 @@ from .held import Held
 from .interrupts import finish_before_interrupt
 from .loop import Loop
 from .options import TrainOptions
-from .prepare import Prepared, prepare, prepare_complete
+from .prepare import AnyLedger, Prepared, prepare, prepare_complete
 from .provenance import provenance
 from .resume import Halted, check_data, read_halted, resumable, set_aside
 from .room import check_room, tree_bytes
@@ -227,7 +227,7 @@ def _config(task: Task, options: TrainOptions, prepared: Prepared, params: PyTre
     )
 
 
-def _go_on(halted: Halted, loop: Loop, ledger: Any, directory: RunDirectory, watcher: Watcher) -> float:
+def _go_on(halted: Halted, loop: Loop, ledger: AnyLedger, directory: RunDirectory, watcher: Watcher) -> float:
     """Put the loop and the files where the checkpoint is; the compilation seconds of the processes before."""
     before = 0.0
     for note in halted.notes:
@@ -244,7 +244,12 @@ def _go_on(halted: Halted, loop: Loop, ledger: Any, directory: RunDirectory, wat
 
 
 def _steps(
-    loop: Loop, ledger: Any, options: TrainOptions, directory: RunDirectory, saver: Saver, watcher: Watcher
+    loop: Loop,
+    ledger: AnyLedger,
+    options: TrainOptions,
+    directory: RunDirectory,
+    saver: Saver,
+    watcher: Watcher,
 ) -> Literal["finished", "interrupted"]:
     """All steps that are left; the status that the run ends with."""
     written = loop.done
@@ -289,7 +294,7 @@ def _writing(directory: RunDirectory) -> Iterator[None]:
 
 def _summary(
     config: Config,
-    ledger: Any,
+    ledger: AnyLedger,
     status: Literal["finished", "interrupted"],
     final: dict[str, Any],
     compiling: float,

@@ -68,7 +68,11 @@ class Saver:
 
 
 def restore(
-    checkpoint: Checkpoint, loop: Loop, ledger: Any, steps: Sequence[StepLine], blocks: Sequence[SystemLine]
+    checkpoint: Checkpoint,
+    loop: Loop,
+    ledger: Any,
+    steps: Sequence[StepLine],
+    blocks: Sequence[SystemLine],
 ) -> None:
     """Put a training where it was when the checkpoint was made.
 

@@ -60,7 +60,7 @@ class SolveTimer:
             batch: that it saw.
             infos: what it reported.
         """
-        runs: list[Callable[[], Any]] = []
+        runs: list[Callable[[], PyTree]] = []
         places: list[tuple[int, str, int | None, Any]] = []
         for k, info in enumerate(infos):
             assert info.plan is not None, "the runner always schedules"
@@ -105,7 +105,7 @@ class SolveTimer:
             gradient = block.take(jax.grad(self._objective)(params, batch))
             return system, gradient / unit_of(gradient)
 
-        def arrays(params: PyTree, batch: Batch, scale: Float[Array, ""]) -> Any:
+        def arrays(params: PyTree, batch: Batch, scale: Float[Array, ""]) -> PyTree:
             system, gradient = system_of(params, batch, scale)
             if self._unformed:
                 return jax.tree.leaves(eqx.filter(system, eqx.is_array)), gradient
@@ -119,7 +119,7 @@ class SolveTimer:
                 solver, lx.MatrixLinearOperator(matrix, _tag(solver)), gradient
             )
 
-        def whole(params: PyTree, batch: Batch, scale: Float[Array, ""]) -> Any:
+        def whole(params: PyTree, batch: Batch, scale: Float[Array, ""]) -> PyTree:
             system, gradient = system_of(params, batch, scale)
             if solver.capabilities.matrix_free:
                 return solve_trusting(solver, lx.TaggedLinearOperator(system.operator, _tag(solver)), gradient)

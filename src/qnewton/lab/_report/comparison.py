@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
+from msgspec.structs import asdict
+
+from .._runfile.comparison import ComparedMethod, ComparisonFile, SeedSpread, TargetRecord, TrialRecord
 from .comparison_figures import CLOCKS, QUANTITIES, clock_words, draw_curves, draw_race
 from .markup import Clock, Column, definitions, escape, figure, figures, paragraph, section, table
 from .page import SECURITY
@@ -17,7 +19,7 @@ Table = tuple[str, list[str], list[list[str]]]
 _OPTIONS = {"learning_rate": "rate", "damping_scale": "damping scale", "memory": "memory"}
 
 
-def write_comparison(found: dict[str, Any], directory: Path) -> Path:
+def write_comparison(found: ComparisonFile, directory: Path) -> Path:
     """Write `compare.html`: what was found at a glance, the curves, the tables, and where all of it comes from.
 
     Args:
@@ -37,18 +39,18 @@ def write_comparison(found: dict[str, Any], directory: Path) -> Path:
     return page
 
 
-def comparison_tables(found: dict[str, Any]) -> list[Table]:
+def comparison_tables(found: ComparisonFile) -> list[Table]:
     """Title, headings and rows: what everyone reached, and when each target was met."""
-    return [_reached(found), *(_to_target(found, target) for target in found["targets"])]
+    return [_reached(found), *(_to_target(found, target) for target in found.targets)]
 
 
-def comparison_notes(found: dict[str, Any]) -> list[str]:
+def comparison_notes(found: ComparisonFile) -> list[str]:
     """How the numbers are to be read."""
-    options = found["options"]
+    options = found.options
     budget = f"{options['steps']} steps"
     if options["seconds"] is not None:
         budget = f"{options['seconds']:g} measured seconds (and {options['least_steps']} steps at least)"
-    counts = {len(method["trials"]) for method in found["methods"] if method["tuned"] is not None}
+    counts = {len(method.trials) for method in found.methods if method.tuned is not None}
     trials = " to ".join(str(count) for count in sorted({min(counts), max(counts)})) if counts else "no"
     notes = [
         f"Effort: {trials} trials of {budget} for every tuned method, on seed {options['tuning_seed']}, judged by the "
@@ -59,106 +61,106 @@ def comparison_notes(found: dict[str, Any]) -> list[str]:
         "predicted from one calibration of this machine, and for a quantum solve what the assumption set charges. "
         "Of a method that nothing is predicted for (*) they are the measured ones.",
     ]
-    for method in found["methods"]:
-        if method["steps_of"] is not None:
-            other = next(m["label"] for m in found["methods"] if m["name"] == method["steps_of"])
+    for method in found.methods:
+        if method.steps_of is not None:
+            other = next(m.label for m in found.methods if m.name == method.steps_of)
             notes.append(
-                f"{method['label']} was not run: its seconds are predicted for the steps that {other} took, since a "
-                f"dense solve of {found['model']['rows']:,} rows takes too long here."
+                f"{method.label} was not run: its seconds are predicted for the steps that {other} took, since a "
+                f"dense solve of {found.model.rows:,} rows takes too long here."
             )
-        if method["on_the_edge"]:
-            notes.append(f"{method['label']}: the best value still lies on the edge of what was tried.")
-        if method["summary"]["diverged"]:
-            notes.append(f"{method['label']}: {method['summary']['diverged']} of its seeds diverged.")
-        if method["note"]:
-            notes.append(f"{method['label']}: {method['note']}.")
+        if method.on_the_edge:
+            notes.append(f"{method.label}: the best value still lies on the edge of what was tried.")
+        if method.summary.diverged:
+            notes.append(f"{method.label}: {method.summary.diverged} of its seeds diverged.")
+        if method.note:
+            notes.append(f"{method.label}: {method.note}.")
     shares = [
-        (name, share["median"])
-        for method in found["methods"]
-        if method["name"] == "hybrid"
-        for name, share in method["summary"]["quantum_share"].items()
+        (name, share.median)
+        for method in found.methods
+        if method.name == "hybrid"
+        for name, share in method.summary.quantum_share.items()
         if share is not None
     ]
     if shares:
         given = ", ".join(f"{percent(share, 0)} under {name}" for name, share in shares)
         notes.append(f"hybrid Newton gave to the quantum solver: {given} (fidelity model: a classical solve ran).")
-    notes += [f"{name} is left out: {reason}." for name, reason in found["left_out"].items()]
+    notes += [f"{name} is left out: {reason}." for name, reason in found.left_out.items()]
     return notes
 
 
-def _reached(found: dict[str, Any]) -> Table:
-    judged = any(method["summary"]["test_accuracy"] is not None for method in found["methods"])
+def _reached(found: ComparisonFile) -> Table:
+    judged = any(method.summary.test_accuracy is not None for method in found.methods)
     heads = ["method", "tuned", "steps", "least loss", "last loss"]
     heads += ["accuracy"] if judged else []
-    heads += ["measured", *(f"modelled, {name}" for name in found["assumptions"])]
+    heads += ["measured", *(f"modelled, {name}" for name in found.assumptions)]
     rows = []
-    for method in found["methods"]:
-        summary = method["summary"]
+    for method in found.methods:
+        summary = method.summary
         row = [
             _label(method),
             _tuned(method),
-            _median(summary["steps"], lambda value: f"{value:.0f}"),
-            _spread(summary["lowest_test_loss"], number),
-            _median(summary["test_loss"], number),
+            _median(summary.steps, lambda value: f"{value:.0f}"),
+            _spread(summary.lowest_test_loss, number),
+            _median(summary.test_loss, number),
         ]
-        row += [_spread(summary["test_accuracy"], lambda value: f"{value:.3f}")] if judged else []
-        row.append(_median(summary["measured_seconds"], seconds) if method["measured"] else "not run")
-        row += [_median(summary["modelled_seconds"][name], seconds) for name in found["assumptions"]]
+        row += [_spread(summary.test_accuracy, lambda value: f"{value:.3f}")] if judged else []
+        row.append(_median(summary.measured_seconds, seconds) if method.measured else "not run")
+        row += [_median(summary.modelled_seconds[name], seconds) for name in found.assumptions]
         rows.append(row)
     return "What everyone reached", heads, rows
 
 
-def _to_target(found: dict[str, Any], target: dict[str, Any]) -> Table:
-    heads = ["method", "reached", "steps", "measured", *(f"modelled, {name}" for name in found["assumptions"])]
+def _to_target(found: ComparisonFile, target: TargetRecord) -> Table:
+    heads = ["method", "reached", "steps", "measured", *(f"modelled, {name}" for name in found.assumptions)]
     rows = []
-    for entry in target["methods"]:
-        method = next(method for method in found["methods"] if method["name"] == entry["name"])
+    for entry in target.methods:
+        method = next(method for method in found.methods if method.name == entry.name)
         late = "not reached"
         rows.append(
             [
                 _label(method),
-                f"{entry['reached']} of {entry['of']}",
-                late if entry["steps"] is None else f"{entry['steps']:.0f}",
-                "not run" if not method["measured"] else _or(entry["measured_seconds"], late),
-                *(_or(entry["modelled_seconds"][name], late) for name in found["assumptions"]),
+                f"{entry.reached} of {entry.of}",
+                late if entry.steps is None else f"{entry.steps:.0f}",
+                "not run" if not method.measured else _or(entry.measured_seconds, late),
+                *(_or(entry.modelled_seconds[name], late) for name in found.assumptions),
             ]
         )
     return _title(target), heads, rows
 
 
-def _title(target: dict[str, Any]) -> str:
-    what, sign = QUANTITIES[target["quantity"]], ">=" if target["quantity"] == "test_accuracy" else "<="
-    return f"To {what} {sign} {target['value']:g} ({target['source']})"
+def _title(target: TargetRecord) -> str:
+    what, sign = QUANTITIES[target.quantity], ">=" if target.quantity == "test_accuracy" else "<="
+    return f"To {what} {sign} {target.value:g} ({target.source})"
 
 
-def _label(method: dict[str, Any]) -> str:
-    return method["label"] if method["predicted"] else f"{method['label']} *"
+def _label(method: ComparedMethod) -> str:
+    return method.label if method.predicted else f"{method.label} *"
 
 
-def _tuned(method: dict[str, Any]) -> str:
-    return "untuned" if method["tuned"] is None else f"{_OPTIONS[method['tuned']]} {method['value']:g}"
+def _tuned(method: ComparedMethod) -> str:
+    return "untuned" if method.tuned is None else f"{_OPTIONS[method.tuned]} {method.value:g}"
 
 
-def _spread(spread: dict[str, float] | None, shown: Any) -> str:
+def _spread(spread: SeedSpread | None, shown: Callable[[float], str]) -> str:
     if spread is None:
         return MISSING
-    if spread["least"] == spread["greatest"]:
-        return shown(spread["median"])
-    return f"{shown(spread['median'])} ({shown(spread['least'])}-{shown(spread['greatest'])})"
+    if spread.least == spread.greatest:
+        return shown(spread.median)
+    return f"{shown(spread.median)} ({shown(spread.least)}-{shown(spread.greatest)})"
 
 
-def _median(spread: dict[str, float] | None, shown: Any) -> str:
-    return MISSING if spread is None else shown(spread["median"])
+def _median(spread: SeedSpread | None, shown: Callable[[float], str]) -> str:
+    return MISSING if spread is None else shown(spread.median)
 
 
 def _or(value: float | None, otherwise: str) -> str:
     return otherwise if value is None else seconds(value)
 
 
-def _page(found: dict[str, Any]) -> str:
-    options, model = found["options"], found["model"]
-    title = f"{options['task']}: {len(found['methods'])} optimizers at equal tuning effort"
-    about = f"{model['description']} ({model['parameters']:,} parameters); {found['data']['description']}"
+def _page(found: ComparisonFile) -> str:
+    options, model = found.options, found.model
+    title = f"{options['task']}: {len(found.methods)} optimizers at equal tuning effort"
+    about = f"{model.description} ({model.parameters:,} parameters); {found.data.description}"
     body = [
         f"<header><h1>{escape(title)}</h1>{paragraph(about, 'quiet')}</header>",
         comparison_sections(found),
@@ -173,7 +175,7 @@ def _page(found: dict[str, Any]) -> str:
     )
 
 
-def comparison_sections(found: dict[str, Any], prefix: str = "") -> str:
+def comparison_sections(found: ComparisonFile, prefix: str = "") -> str:
     """The sections of the page, as HTML that another page may hold too.
 
     Args:
@@ -181,7 +183,7 @@ def comparison_sections(found: dict[str, Any], prefix: str = "") -> str:
         prefix: of every id, where a page holds several.
     """
     parts = []
-    for place, target in enumerate(found["targets"]):
+    for place, target in enumerate(found.targets):
         parts.append(section(f"{prefix}target{place}", _title(target), figures(_races(found, target, prefix, place))))
     parts.append(section(f"{prefix}numbers", "In numbers", "".join(_html_table(*t) for t in comparison_tables(found))))
     curves = "".join(_curves(found, clock, prefix) for clock in CLOCKS)
@@ -192,25 +194,25 @@ def comparison_sections(found: dict[str, Any], prefix: str = "") -> str:
     return "".join(parts)
 
 
-def _races(found: dict[str, Any], target: dict[str, Any], prefix: str, place: int) -> str:
+def _races(found: ComparisonFile, target: TargetRecord, prefix: str, place: int) -> str:
     shown = []
     for clock in CLOCKS:
         name = f"{prefix}race{place}-{clock}"
         caption = "Median over the seeds; a row without a mark did not get there within its budget."
         if clock == "modelled":
             caption += " Hollow: measured seconds, since nothing is predicted."
-        height = 0.9 + 0.27 * len(found["methods"])
+        height = 0.9 + 0.27 * len(found.methods)
         words = f"{clock_words(clock)} to the target"
         shown.append(figure(name, words, caption, height, draw_race, found, target, clock, clock=_tag(clock)))
     return "".join(shown)
 
 
-def _curves(found: dict[str, Any], clock: str, prefix: str) -> str:
+def _curves(found: ComparisonFile, clock: str, prefix: str) -> str:
     shown = []
-    sets = found["assumptions"] if clock == "modelled" else [None]
+    sets = found.assumptions if clock == "modelled" else [None]
     for assumed in sets:
         for field, words in QUANTITIES.items():
-            if all(run[field] is None for method in found["methods"] for run in method["runs"]):
+            if all(getattr(run, field) is None for method in found.methods for run in method.runs):
                 continue
             name = f"{prefix}curve-{clock}-{assumed or 'all'}-{field}"
             under = f", {assumed}" if assumed else ""
@@ -228,21 +230,21 @@ def _tag(clock: str) -> Clock | None:
     return {"measured": "measured", "modelled": "predicted"}.get(clock)  # pyright: ignore[reportReturnType]
 
 
-def _tuning(found: dict[str, Any]) -> Table:
+def _tuning(found: ComparisonFile) -> Table:
     heads = ["method", "option", "values tried, and the lowest held-out loss of each", "chosen"]
     rows = []
-    for method in found["methods"]:
-        tried = sorted(method["trials"], key=lambda trial: trial["value"])
-        words = [f"{trial['value']:g}: {_score(trial)}" for trial in tried]
-        option = MISSING if method["tuned"] is None else _OPTIONS[method["tuned"]]
-        chosen = MISSING if method["tuned"] is None else f"{method['value']:g}"
-        rows.append([method["label"], option, "; ".join(words) or "untuned", chosen])
+    for method in found.methods:
+        tried = sorted(method.trials, key=lambda trial: trial.value)
+        words = [f"{trial.value:g}: {_score(trial)}" for trial in tried]
+        option = MISSING if method.tuned is None else _OPTIONS[method.tuned]
+        chosen = MISSING if method.tuned is None else f"{method.value:g}"
+        rows.append([method.label, option, "; ".join(words) or "untuned", chosen])
     return "Trials", heads, rows
 
 
-def _score(trial: dict[str, Any]) -> str:
-    further = f" (round {trial['round']})" if trial["round"] else ""
-    return ("diverged" if trial["status"] != "finished" else number(trial["lowest_test_loss"])) + further
+def _score(trial: TrialRecord) -> str:
+    further = f" (round {trial.round})" if trial.round else ""
+    return ("diverged" if trial.status != "finished" else number(trial.lowest_test_loss)) + further
 
 
 def _html_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -250,16 +252,16 @@ def _html_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]])
     return table(title, columns, rows)
 
 
-def _provenance(found: dict[str, Any]) -> list[tuple[str, str]]:
-    options = found["options"]
+def _provenance(found: ComparisonFile) -> list[tuple[str, str]]:
+    options = found.options
     return [
-        ("assumption sets", ", ".join(found["assumptions"])),
-        ("quantum hardware", f"{found['hardware']}, {seconds(options['gate_time_s'])} per gate"),
-        ("machine", ", ".join(f"{key}: {value}" for key, value in sorted(found["machine"].items()))),
-        ("versions", ", ".join(f"{key} {value}" for key, value in sorted(found["versions"].items()))),
+        ("assumption sets", ", ".join(found.assumptions)),
+        ("quantum hardware", f"{found.hardware}, {seconds(options['gate_time_s'])} per gate"),
+        ("machine", ", ".join(f"{key}: {value}" for key, value in sorted(asdict(found.machine).items()))),
+        ("versions", ", ".join(f"{key} {value}" for key, value in sorted(found.versions.items()))),
         ("seeds", f"{', '.join(map(str, options['seeds']))}; tuned on {options['tuning_seed']}"),
-        ("commit", found["commit"] or "not recorded"),
-        ("started (UTC)", found["started"]),
+        ("commit", found.commit or "not recorded"),
+        ("started (UTC)", found.started),
         ("options", ", ".join(f"{key} {value}" for key, value in sorted(options.items()))),
         ("read from", "compare.json, which is made from the run directories under cells/"),
     ]

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from .._runfile.comparison import (
+    ComparedMethod,
+    ComparedRun,
+    ComparisonFile,
+    CurvePoint,
+    TargetMethod,
+    TargetRecord,
+)
 from .axes import LINE_STYLES, log_seconds_axis
 from .svg import color
 from .units import short_seconds
@@ -25,22 +33,22 @@ def clock_words(clock: str) -> str:
     return clock if clock == "steps" else f"{clock} seconds"
 
 
-def draw_race(figure: Figure, found: dict[str, Any], target: dict[str, Any], clock: str) -> None:
+def draw_race(figure: Figure, found: ComparisonFile, target: TargetRecord, clock: str) -> None:
     """One row per method, a mark where its median seed met the target; hollow where a clock stands in for the other."""
     from matplotlib.lines import Line2D
 
     axes = figure.subplots()
-    sets = found["assumptions"] if clock == "modelled" else [None]
+    sets = found.assumptions if clock == "modelled" else [None]
     values = []
-    for row, entry in enumerate(target["methods"]):
-        method = _named(found, entry["name"])
+    for row, entry in enumerate(target.methods):
+        method = _named(found, entry.name)
         # Without predictions all sets are one.
-        for place, assumed in enumerate(sets if method["predicted"] else sets[:1]):
-            value = _value(entry, clock, assumed)
+        for place, assumed in enumerate(sets if method.predicted else sets[:1]):
+            value = _when(entry, clock, assumed)
             if value is None:
                 continue
             values.append(value)
-            filled = clock != "modelled" or method["predicted"]
+            filled = clock != "modelled" or method.predicted
             ink = color("ink")
             style = {"markerfacecolor": ink if filled else "none", "markeredgecolor": ink, "markersize": 7}
             axes.plot(value, row, _SETS[place % 2], **style, linestyle="", zorder=3)
@@ -53,13 +61,13 @@ def draw_race(figure: Figure, found: dict[str, Any], target: dict[str, Any], clo
                     va="center",
                     fontsize=8,
                 )
-        if entry["steps"] is None or (clock == "measured" and not method["measured"]):
-            words = "not reached" if entry["steps"] is None else "not run"
+        if entry.steps is None or (clock == "measured" and not method.measured):
+            words = "not reached" if entry.steps is None else "not run"
             axes.annotate(
                 words, (0.02, row), xycoords=axes.get_yaxis_transform(), va="center", fontsize=8, color=color("muted")
             )
-    axes.set_yticks(range(len(target["methods"])), [_named(found, e["name"])["label"] for e in target["methods"]])
-    axes.set_ylim(len(target["methods"]) - 0.4, -0.6)
+    axes.set_yticks(range(len(target.methods)), [_named(found, e.name).label for e in target.methods])
+    axes.set_ylim(len(target.methods) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     _axis(axes, clock, values)
     # Room for the number beside the mark.
@@ -74,19 +82,19 @@ def draw_race(figure: Figure, found: dict[str, Any], target: dict[str, Any], clo
         figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
 
 
-def draw_curves(figure: Figure, found: dict[str, Any], field: str, clock: str, assumed: str | None) -> None:
+def draw_curves(figure: Figure, found: ComparisonFile, field: str, clock: str, assumed: str | None) -> None:
     """Median over the seeds of one quantity, a line per method; what Newton's method does, drawn thicker."""
     axes = figure.subplots()
     everything: list[float] = []
-    for index, method in enumerate(found["methods"]):
-        if clock == "measured" and not method["measured"]:
+    for index, method in enumerate(found.methods):
+        if clock == "measured" and not method.measured:
             continue
-        points = _median_curve(method["runs"], field, clock, assumed)
+        points = _median_curve(method.runs, field, clock, assumed)
         if not points:
             continue
         everything += [x for x, _ in points]
         line = color(f"line{index % 8}")
-        newton = method["predicted"]
+        newton = method.predicted
         hollow = clock == "modelled" and not newton
         axes.plot(
             [x for x, _ in points],
@@ -98,11 +106,11 @@ def draw_curves(figure: Figure, found: dict[str, Any], field: str, clock: str, a
             markevery=(index % 4, max(1, len(points) // 6)),
             markersize=4.5,
             markerfacecolor="none" if hollow else line,
-            label=method["label"],
+            label=method.label,
         )
-    for target in found["targets"]:
-        if target["quantity"] == field:
-            axes.axhline(target["value"], color=color("ink"), linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
+    for target in found.targets:
+        if target.quantity == field:
+            axes.axhline(target.value, color=color("ink"), linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
     _axis(axes, clock, everything)
     axes.set_xlabel(clock_words(clock))
     axes.set_ylabel(QUANTITIES[field])
@@ -134,11 +142,15 @@ def _log_loss(axes: Axes) -> None:
 
 
 def _median_curve(
-    runs: Sequence[dict[str, Any]], field: str, clock: str, assumed: str | None
+    runs: Sequence[ComparedRun], field: str, clock: str, assumed: str | None
 ) -> list[tuple[float, float]]:
     """The median seed's value at every moment at which some seed was evaluated and all had been before."""
     curves = [
-        [(x, point[field]) for point in run["curve"] if (x := _x(point, clock, assumed)) and point[field] is not None]
+        [
+            (x, y)
+            for point in run.curve
+            if (x := _when(point, clock, assumed)) and (y := getattr(point, field)) is not None
+        ]
         for run in runs
     ]
     if not all(curves):
@@ -156,17 +168,12 @@ def _median_curve(
     return found
 
 
-def _x(point: dict[str, Any], clock: str, assumed: str | None) -> float | None:
+def _when(what: CurvePoint | TargetMethod, clock: str, assumed: str | None) -> float | None:
+    """An evaluation, or a target that was met, on a clock; `assumed` is None unless seconds are modelled."""
     if clock == "steps":
-        return point["step"]
-    return point["measured_seconds"] if clock == "measured" else point["modelled_seconds"][assumed]
+        return what.step if isinstance(what, CurvePoint) else what.steps
+    return what.measured_seconds if assumed is None else what.modelled_seconds[assumed]
 
 
-def _value(entry: dict[str, Any], clock: str, assumed: str | None) -> float | None:
-    if clock == "steps":
-        return entry["steps"]
-    return entry["measured_seconds"] if clock == "measured" else entry["modelled_seconds"][assumed]
-
-
-def _named(found: dict[str, Any], name: str) -> dict[str, Any]:
-    return next(method for method in found["methods"] if method["name"] == name)
+def _named(found: ComparisonFile, name: str) -> ComparedMethod:
+    return next(method for method in found.methods if method.name == name)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._runfile import NoiseCell
 from .svg import PALETTE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 INK, MUTED = PALETTE["ink"][0], PALETTE["muted"][0]
 # Told apart without colour: by marker, by dashes and by how dark they are.
@@ -60,7 +63,7 @@ def write_noise_figure(records: Sequence[NoiseCell], found: dict[str, Any], path
 
 
 def _line(
-    axes: Any,
+    axes: Axes,
     records: Sequence[NoiseCell],
     field: str,
     epsilon: float,

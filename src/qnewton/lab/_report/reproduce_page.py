@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from .._runfile import REPRODUCTION_VERSION, FigureFile, RunFileError, plain, read_version
+from msgspec.structs import asdict
+
+from .._runfile import REPRODUCTION_VERSION, FigureFile, RunFileError, read_version
 from . import (
     reproduce_gates,
     reproduce_inversion,
@@ -82,7 +83,7 @@ def write_reproduction(files: Sequence[Path], target: Path) -> tuple[Path, list[
         RunFileError: for a file that is not one of them.
     """
     records = [_read(Path(file)) for file in files]
-    answers = [(record["question"], _SECTIONS[record["name"]].answer(record["numbers"])) for record in records]
+    answers = [(record.question, _SECTIONS[record.name].answer(record.numbers)) for record in records]
     page = _render(records, [answer for _, answer in answers])
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.html")
     try:
@@ -93,22 +94,22 @@ def write_reproduction(files: Sequence[Path], target: Path) -> tuple[Path, list[
     return target, answers
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> FigureFile:
     found = read_version(file, FigureFile, REPRODUCTION_VERSION)
     if found.name not in _SECTIONS:
         raise RunFileError(f"{file}: the field 'name' must be one of {', '.join(_SECTIONS)}")
-    return plain(found)
+    return found
 
 
-def _render(records: list[dict[str, Any]], answers: list[Answer]) -> str:
+def _render(records: list[FigureFile], answers: list[Answer]) -> str:
     title = "Q-Newton's evaluation, and the honest one beside it"
     body = [f"<header><h1>{escape(title)}</h1>{paragraph(_about(records), 'quiet')}</header>"]
     if len(records) > 1:
         body.append(_glance(records, answers))
     body.append(_reading(records))
     for record, answer in zip(records, answers, strict=True):
-        inside = f"{_answer(answer)}{_SECTIONS[record['name']].body(record['numbers'])}"
-        body.append(section(record["name"], record["question"], inside + _source(record)))
+        inside = f"{_answer(answer)}{_SECTIONS[record.name].body(record.numbers)}"
+        body.append(section(record.name, record.question, inside + _source(record)))
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{SECURITY}">'
@@ -118,8 +119,8 @@ def _render(records: list[dict[str, Any]], answers: list[Answer]) -> str:
     )
 
 
-def _about(records: list[dict[str, Any]]) -> str:
-    options = records[0]["options"]
+def _about(records: list[FigureFile]) -> str:
+    options = records[0].options
     return (
         f"The evaluations of arXiv 2405.00252 by qnewton reproduce, size {options['size']}. Each is answered twice: "
         "under the paper's assumptions and end to end."
@@ -134,9 +135,9 @@ def _answer(answer: Answer) -> str:
     )
 
 
-def _glance(records: list[dict[str, Any]], answers: list[Answer]) -> str:
+def _glance(records: list[FigureFile], answers: list[Answer]) -> str:
     rows = "".join(
-        f'<div><div><h3><a href="#{record["name"]}">{escape(record["question"])}</a></h3>'
+        f'<div><div><h3><a href="#{record.name}">{escape(record.question)}</a></h3>'
         f"<p>{escape(answer.besides)}</p></div>"
         f"<p><b>Under paper</b>{escape(answer.paper)}</p><p><b>End to end</b>{escape(answer.end_to_end)}</p></div>"
         for record, answer in zip(records, answers, strict=True)
@@ -144,7 +145,7 @@ def _glance(records: list[dict[str, Any]], answers: list[Answer]) -> str:
     return f'<section class="glance" id="glance"><h2>At a glance</h2>{rows}</section>'
 
 
-def _reading(records: list[dict[str, Any]]) -> str:
+def _reading(records: list[FigureFile]) -> str:
     lines = [
         f"{tag('measured')}wall clock of what ran on this machine. {tag('predicted')}what decisions compare: classical "
         "seconds calibrated on this machine, quantum seconds modelled by a published query count. Where a figure holds "
@@ -152,39 +153,39 @@ def _reading(records: list[dict[str, Any]]) -> str:
         "No quantum circuit ran: a classical solve stood in for every quantum one (fidelity <code>model</code>), so "
         "the trainings of all assumption sets are the same and only their costs differ.",
     ]
-    shown = [name for name in _SETS if name != "paper-sparse" or any(r["name"] == "inversion-time" for r in records)]
+    shown = [name for name in _SETS if name != "paper-sparse" or any(r.name == "inversion-time" for r in records)]
     lines += [f"Set <code>{name}</code>: {escape(_SETS[name])}." for name in shown]
     return '<ul class="reading">' + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
 
 
-def _source(record: dict[str, Any]) -> str:
+def _source(record: FigureFile) -> str:
     """One line under every section."""
-    options = record["options"]
-    versions = ", ".join(f"{name} {record['versions'].get(name)}" for name in ("qnewton", "jax", "lineax"))
+    options = record.options
+    versions = ", ".join(f"{name} {record.versions.get(name)}" for name in ("qnewton", "jax", "lineax"))
     parts = [
         "sets paper, end_to_end",
         f"quantum machine {options['hardware']} at {short_seconds(options['gate_time_s'])} per gate",
         f"error {options['precision']:g}",
         "query count jennings2023v1",
-        f"classical: {record['machine'].get('processor')}",
+        f"classical: {record.machine.processor}",
         versions,
         f"seed {options['seed']}",
-        f"commit {record['commit'] or 'not recorded'}",
-        f"from {', '.join(record['files']) or 'the calibration alone'}",
+        f"commit {record.commit or 'not recorded'}",
+        f"from {', '.join(record.files) or 'the calibration alone'}",
     ]
     return f'<p class="source">{escape("; ".join(parts))}</p>'
 
 
-def _provenance(record: dict[str, Any]) -> str:
+def _provenance(record: FigureFile) -> str:
     from .markup import definitions
 
-    machine = ", ".join(f"{key}: {value}" for key, value in sorted(record["machine"].items()))
-    versions = ", ".join(f"{key} {value}" for key, value in sorted(record["versions"].items()))
+    machine = ", ".join(f"{key}: {value}" for key, value in sorted(asdict(record.machine).items()))
+    versions = ", ".join(f"{key} {value}" for key, value in sorted(record.versions.items()))
     entries = [
         ("machine", machine),
         ("versions", versions),
-        ("commit", record["commit"] or "not recorded"),
-        ("started (UTC)", record["started"]),
-        ("options", json.dumps(record["options"], ensure_ascii=False)),
+        ("commit", record.commit or "not recorded"),
+        ("started (UTC)", record.started),
+        ("options", json.dumps(record.options, ensure_ascii=False)),
     ]
     return f'<footer id="provenance"><h2>Where this comes from</h2>{definitions(entries)}</footer>'

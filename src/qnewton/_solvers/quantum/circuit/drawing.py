@@ -5,12 +5,12 @@ post-selected.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ...._core.extras import optional
 from .build import QUERIES, GateSequence, Purpose
-from .sdk import pennylane
+from .sdk import Operation, pennylane
 
 _LABELS = {Purpose.PREPARE: "b", Purpose.ENCODE: "U", Purpose.DECODE: "U†"}
 
@@ -45,7 +45,7 @@ def _names(circuit: GateSequence) -> list[str]:
     return ["real", "flag", *rows, *(["control"] if circuit.wires.control is not None else [])]
 
 
-def _tape(circuit: GateSequence, shown: int) -> Any:
+def _tape(circuit: GateSequence, shown: int) -> Operation:
     qml = pennylane()
 
     class Box(qml.operation.Operation):
@@ -53,17 +53,17 @@ def _tape(circuit: GateSequence, shown: int) -> Any:
 
         num_params = 0
 
-        def __init__(self, name: str, wires: Any):
+        def __init__(self, name: str, wires: Sequence[int]):
             self.text = name
             super().__init__(wires=wires)
 
-        def label(self, decimals: Any = None, base_label: Any = None, cache: Any = None) -> str:
+        def label(self, decimals: object = None, base_label: object = None, cache: object = None) -> str:
             return self.text
 
     everything = list(range(circuit.wires.count))
     first, last = _cut(circuit, shown)
     left_out = sum(part in QUERIES for part, _ in circuit.stretches[first:last])
-    operations: list[Any] = []
+    operations: list[Operation] = []
     for place, (part, stretch) in enumerate(circuit.stretches):
         if place == first and left_out:
             operations.append(Box(f"… {left_out} queries …", everything))

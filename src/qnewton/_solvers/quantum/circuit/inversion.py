@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import math
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -91,7 +90,7 @@ class CircuitInversion:
             log_condition_number=math.log(kappa),
             definite=False,
         )
-        said: Any = encoding.encode(numbers)
+        said = encoding.encode(numbers)
         subnormalisation = float(said.subnormalisation)
         alpha = subnormalisation * spectral
         if not largest <= alpha * (1 + 1e-12):

@@ -1,6 +1,7 @@
 """PennyLane, loaded when a circuit is built and not before: it takes seconds."""
 
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ...._core.extras import optional
 Operation = Any
 
 
-def pennylane() -> Any:
+def pennylane() -> ModuleType:
     """The module.
 
     Raises:

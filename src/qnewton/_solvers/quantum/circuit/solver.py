@@ -4,10 +4,12 @@ import dataclasses
 from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
 import lineax as lx
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from ...._core.arrays import Number
 from ...._core.extras import optional
 from ...._core.powers_of_two import normalised
 from ...._core.records import Encoding, QuantumWorkload
@@ -30,7 +32,7 @@ class CircuitState(eqx.Module):
     """The formed matrix, and the structure of its vectors."""
 
     matrix: Float[Array, "n n"]
-    structure: Any = eqx.field(static=True)
+    structure: PyTree[jax.ShapeDtypeStruct] = eqx.field(static=True)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -104,7 +106,7 @@ class CircuitQSVT(AbstractExecuted):
     def runs_as(self) -> str:
         return f"{self.level.name} circuit on {self.device}"
 
-    def count(self, encoding: Encoding, precision: Any) -> QuantumWorkload:
+    def count(self, encoding: Encoding, precision: Number) -> QuantumWorkload:
         """The published count of one state. Read-out is the assumption set's to charge."""
         return sunderhauf2025(encoding, precision)
 

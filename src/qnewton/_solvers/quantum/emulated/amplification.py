@@ -1,13 +1,12 @@
 """What is done about runs that fail."""
 
 import abc
-from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from ...._core.arrays import floating
+from ...._core.arrays import NumberArray, floating
 from ..queries.amplification import amplify_known, amplify_unknown, postselect
 
 # At which the worst case is looked for.
@@ -22,15 +21,15 @@ class Attempts(eqx.Module):
         coherent: applications that follow each other without a measurement, in the attempt that succeeds.
     """
 
-    applications: Float[Array, ""]
-    coherent: Float[Array, ""]
+    applications: Float[NumberArray, ""]
+    coherent: Float[NumberArray, ""]
 
 
 class AbstractAmplification(eqx.Module):
     """A way from a small amplitude of success to a success."""
 
     @abc.abstractmethod
-    def attempts(self, amplitude: Float[Array, ""], least: Float[Array, ""]) -> Attempts:
+    def attempts(self, amplitude: NumberArray, least: NumberArray) -> Attempts:
         """What one success takes.
 
         Args:
@@ -38,29 +37,29 @@ class AbstractAmplification(eqx.Module):
             least: lower bound on it that is known beforehand.
         """
 
-    def worst(self, least: Any) -> Any:
-        """Most applications that any amplitude from `least` to 1 takes; arrays of numpy or JAX."""
+    def worst(self, least: NumberArray) -> NumberArray:
+        """Most applications that any amplitude from `least` to 1 takes."""
         return self.attempts(least, least).applications
 
 
 class Repeated(AbstractAmplification):
     """Run and post-select, `1 / p` times."""
 
-    def attempts(self, amplitude: Float[Array, ""], least: Float[Array, ""]) -> Attempts:
+    def attempts(self, amplitude: NumberArray, least: NumberArray) -> Attempts:
         return Attempts(postselect(amplitude**2), jnp.ones_like(amplitude))
 
-    def worst(self, least: Any) -> Any:
+    def worst(self, least: NumberArray) -> NumberArray:
         return postselect(least**2)
 
 
 class KnownAmplitude(AbstractAmplification):
     """Amplitude amplification tuned to the amplitude, as if it were known (`queries.amplification.amplify_known`)."""
 
-    def attempts(self, amplitude: Float[Array, ""], least: Float[Array, ""]) -> Attempts:
+    def attempts(self, amplitude: NumberArray, least: NumberArray) -> Attempts:
         applications, chance = amplify_known(amplitude)
         return Attempts(applications, jnp.round(applications * chance))
 
-    def worst(self, least: Any) -> Any:
+    def worst(self, least: NumberArray) -> NumberArray:
         # More steps for every amplitude that is smaller.
         return amplify_known(least)[0]
 
@@ -71,11 +70,11 @@ class UnknownAmplitude(AbstractAmplification):
     The attempt that succeeds is one of many lengths; for noise it counts as long as all of them together.
     """
 
-    def attempts(self, amplitude: Float[Array, ""], least: Float[Array, ""]) -> Attempts:
+    def attempts(self, amplitude: NumberArray, least: NumberArray) -> Attempts:
         applications = jnp.maximum(amplify_unknown(amplitude, least), 1)
         return Attempts(applications, applications)
 
-    def worst(self, least: Any) -> Any:
+    def worst(self, least: NumberArray) -> NumberArray:
         # The schedule is as long for a large amplitude, which it turns too far, and may take more than for the least.
         xp, least = floating(least)
         amplitudes = least[..., None] ** xp.linspace(1.0, 0.0, _AMPLITUDES)

@@ -10,10 +10,12 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from ...._core.arrays import Number, NumberArray
 from ...._core.operators import AbstractRoot, Shifted, block_of
 from ...._core.powers_of_two import lost_below, normalised, restored, scaled_by
 from ...._core.records import Encoding, QuantumWorkload, SystemEstimate
 from ...._core.status import Refusal
+from ...base import Options, Stats
 from ...capabilities import Capabilities
 from ...flat import Product, check_square_and_real, flatten, product, unflatten, without_tags
 from ..executed import AbstractExecuted
@@ -43,7 +45,7 @@ class EmulatedState(eqx.Module):
     encoded: Encoded
     root: AbstractRoot | None
     shift: Float[Array, ""] | None
-    basis: Any
+    basis: PyTree[Array]
 
 
 class EncodedSystem(eqx.Module):
@@ -77,9 +79,9 @@ class IdealRun(eqx.Module):
 
     solution: Float[Array, " n"]
     amplitude: Float[Array, ""]
-    scale: Float[Array, ""]
+    scale: NumberArray
     error: Float[Array, ""]
-    queries: Float[Array, ""]
+    queries: NumberArray
     attempts: Attempts
     products: Array
 
@@ -127,7 +129,7 @@ class AbstractEmulated(AbstractExecuted):
         return self.queries
 
     @abc.abstractmethod
-    def plan(self, encoded: Encoded) -> tuple[Any, Float[Array, ""]]:
+    def plan(self, encoded: Encoded) -> tuple[PyTree, NumberArray]:
         """The circuit's numbers, which do not depend on the right-hand side, and its queries in one application.
 
         Args:
@@ -135,10 +137,10 @@ class AbstractEmulated(AbstractExecuted):
         """
 
     @abc.abstractmethod
-    def run(self, plan: Any, basis: Any, problem: EncodedSystem, key: Array) -> IdealRun:
+    def run(self, plan: PyTree, basis: PyTree, problem: EncodedSystem, key: Array) -> IdealRun:
         """The state that the circuit leaves."""
 
-    def decompose(self, operator: lx.AbstractLinearOperator) -> Any:
+    def decompose(self, operator: lx.AbstractLinearOperator) -> PyTree[Array]:
         """What `run` wants to know of the matrix besides its products."""
         return None
 
@@ -161,7 +163,7 @@ class AbstractEmulated(AbstractExecuted):
         block = block_of(operator) if isinstance(without_tags(operator), Shifted) else None
         return Refusal.NONE if block is not None and block.root_rows else Refusal.NO_ROOT
 
-    def count(self, encoding: Encoding, precision: Any) -> QuantumWorkload:
+    def count(self, encoding: Encoding, precision: Number) -> QuantumWorkload:
         """Expected queries of one state that may err by `precision`, in the 2-norm."""
         return self.queries(encoding, precision, None)
 
@@ -220,8 +222,8 @@ class AbstractEmulated(AbstractExecuted):
         size: Float[Array, ""],
         run: IdealRun,
         keys: tuple[Array, Array],
-        able: tuple[Bool[Array, ""], Bool[Array, ""]],
-    ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
+        able: tuple[Bool[Array, ""], Bool[NumberArray, ""]],
+    ) -> tuple[PyTree[Array], lx.RESULTS, Stats]:
         norm = jnp.linalg.norm(b)
         long = jnp.linalg.norm(run.solution)
         direction = run.solution / jnp.where(long > 0, long, 1)
@@ -287,7 +289,7 @@ class AbstractEmulated(AbstractExecuted):
         return root, bare.shift
 
     def _problem(
-        self, state: EmulatedState, b: Float[Array, " n"], exponent: Int[Array, ""], options: dict[str, Any]
+        self, state: EmulatedState, b: Float[Array, " n"], exponent: Int[Array, ""], options: Options
     ) -> tuple[EncodedSystem, Float[Array, ""]]:
         alpha = state.encoded.alpha
         if state.root is None or state.shift is None:

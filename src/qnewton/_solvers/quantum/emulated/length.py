@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
+from ...._core.arrays import NumberArray
 from ..readout import SuccessAmplitude
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Measured(eqx.Module):
     vector: Float[Array, " n"]
     definite: bool = eqx.field(static=True)
     amplitude: Float[Array, ""]
-    scale: Float[Array, ""]
+    scale: NumberArray
 
 
 class Found(eqx.Module):

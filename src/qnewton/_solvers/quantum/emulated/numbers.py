@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ...._core.decompositions import singular_values
 from ...._core.records import Encoding, Kind, SystemEstimate
+from ...base import Options
 from ...flat import dtype_of
 from ..encoding import AbstractEncoding
 
@@ -91,7 +91,7 @@ class Promise:
     kappa: float | None
     norm: float | None
 
-    def spectrum(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> Spectrum:
+    def spectrum(self, operator: lx.AbstractLinearOperator, options: Options) -> Spectrum:
         """What is promised; the rest from the linear-solve option `estimate`, or else from the matrix."""
         if self.kappa is not None and self.norm is not None:
             definite = jnp.asarray(lx.is_positive_semidefinite(operator))

@@ -1,12 +1,12 @@
 """Inversion by quantum singular value transformation, emulated."""
 
 import dataclasses
-from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
+from ...._core.arrays import NumberArray
 from ...._core.records import QuantumWorkload
 from ..encoding import AbstractEncoding, Ideal
 from ..polynomials import apply_pseudo_inverse
@@ -52,8 +52,8 @@ class EmulatedPolynomial(eqx.Module):
     """The polynomial of a system: its error, degree, and largest value on [-1, 1]."""
 
     error: Float[Array, ""]
-    degree: Float[Array, ""]
-    maximum: Float[Array, ""]
+    degree: Float[NumberArray, ""]
+    maximum: Float[NumberArray, ""]
 
 
 class EmulatedQSVT(AbstractEmulated):
@@ -101,13 +101,13 @@ class EmulatedQSVT(AbstractEmulated):
         count = WorstCase(self.amplification)
         return dataclasses.replace(sunderhauf2025, name="sunderhauf2025_carried_out", count=count)
 
-    def plan(self, encoded: Encoded) -> tuple[EmulatedPolynomial, Float[Array, ""]]:
+    def plan(self, encoded: Encoded) -> tuple[EmulatedPolynomial, NumberArray]:
         # A solution of the least length there can be turns the most for an absolute error.
         error = convert(self.precision, ErrorConvention.STATE, ErrorConvention.ABSOLUTE, encoded.smallest_norm)
         found = optimal_polynomial(encoded.kappa, error)
         return EmulatedPolynomial(jnp.asarray(error, encoded.kappa.dtype), found.degree, found.maximum), found.degree
 
-    def run(self, plan: Any, basis: Any, problem: EncodedSystem, key: Array) -> IdealRun:
+    def run(self, plan: PyTree, basis: PyTree, problem: EncodedSystem, key: Array) -> IdealRun:
         kappa, count = problem.encoded.kappa, plan.degree.astype(jnp.int32)
         solution = apply_pseudo_inverse(problem.matvec, problem.transpose, problem.vector, kappa, count)
         amplitude = jnp.minimum(jnp.linalg.norm(solution) / plan.maximum, 1)

@@ -1,13 +1,14 @@
 """Kernel reflection, the shortcut to a quantum linear solver, emulated."""
 
 import math
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
+from ...._core.arrays import Number
+from ...._core.records import Encoding, QuantumWorkload
 from ..encoding import AbstractEncoding, Ideal
 from ..precision import ErrorConvention, convert
 from ..queries import QueryModel, dalzell2024_eq118, dalzell2024_known_norm
@@ -80,7 +81,7 @@ class EmulatedReflection(AbstractEmulated):
     def queries(self) -> QueryModel:
         return dalzell2024_eq118 if self.solution_norm is None else dalzell2024_known_norm
 
-    def count(self, encoding: Any, precision: Any) -> Any:
+    def count(self, encoding: Encoding, precision: Number) -> QuantumWorkload:
         return self.queries(encoding, precision, self.solution_norm)
 
     def plan(self, encoded: Encoded) -> tuple[Reflections, Float[Array, ""]]:
@@ -96,7 +97,7 @@ class EmulatedReflection(AbstractEmulated):
         plan = Reflections(half_degree(kappa, coarse), half_degree(kappa, jnp.minimum(fine, 1.0)), 1 / kappa)
         return plan, 2 * (plan.reflecting + plan.projecting)
 
-    def run(self, plan: Any, basis: Any, problem: EncodedSystem, key: Array) -> IdealRun:
+    def run(self, plan: PyTree, basis: PyTree, problem: EncodedSystem, key: Array) -> IdealRun:
         if self.solution_norm is None:
             return self._search(plan, problem, key)
         # The right-hand side is a unit vector and the matrix divided by alpha.

@@ -2,14 +2,15 @@
 
 import dataclasses
 import math
-from typing import Any
+from types import ModuleType
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
+from ...._core.arrays import NumberArray
 from ...._core.records import QuantumWorkload
 from ...capabilities import Capabilities
 from ...flat import check_symmetric
@@ -33,8 +34,8 @@ _SMALLEST_KAPPA = 1.01
 class Walk(eqx.Module):
     """Steps of the walk, an even number; half the degree of the filter; the condition number."""
 
-    steps: Float[Array, ""]
-    half_degree: Float[Array, ""]
+    steps: NumberArray
+    half_degree: NumberArray
     kappa: Float[Array, ""]
 
 
@@ -52,7 +53,9 @@ class WholeSteps:
 
     walk: AdiabaticWalk
 
-    def plan(self, xp: Any, kappa: Any, precision: Any) -> tuple[Any, Any, Any]:
+    def plan(
+        self, xp: ModuleType, kappa: NumberArray, precision: NumberArray
+    ) -> tuple[NumberArray, NumberArray, NumberArray]:
         """Steps of the walk, half the degree of the filter, and expected repetitions."""
         error = self.walk.best_error(xp, precision)
         steps = 2 * xp.ceil(self.walk.constant * kappa / error / 2)
@@ -151,14 +154,14 @@ class EmulatedWalk(AbstractEmulated):
         values, vectors = jnp.linalg.eigh(operator.as_matrix())
         return values, vectors
 
-    def plan(self, encoded: Encoded) -> tuple[Walk, Float[Array, ""]]:
+    def plan(self, encoded: Encoded) -> tuple[Walk, NumberArray]:
         kappa = jnp.maximum(encoded.kappa, _SMALLEST_KAPPA)
         count = self.queries.count
         assert isinstance(count, WholeSteps)
         steps, half_degree, _ = count.plan(jnp, kappa, jnp.asarray(self.precision, kappa.dtype))
         return Walk(steps, half_degree, kappa), steps + 2 * half_degree
 
-    def run(self, plan: Any, basis: Any, problem: EncodedSystem, key: Array) -> IdealRun:
+    def run(self, plan: PyTree, basis: PyTree, problem: EncodedSystem, key: Array) -> IdealRun:
         values, vectors = basis
         values = values / problem.encoded.alpha
         b = vectors.T @ problem.vector

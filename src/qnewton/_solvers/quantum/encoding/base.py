@@ -4,10 +4,10 @@ import abc
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import equinox as eqx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool
 
-from ...._core.arrays import floating, quiet
-from ...._core.conditions import Demand, Number
+from ...._core.arrays import Number, NumberArray, floating, quiet
+from ...._core.conditions import Demand
 from ...._core.evidence import Evidence
 from ...._core.gates import GateCost
 from ...._core.records import Encoding
@@ -35,7 +35,7 @@ class Numbers(Protocol):
     @property
     def log_condition_number(self) -> Number: ...
     @property
-    def definite(self) -> bool | Bool[Array, "..."]: ...
+    def definite(self) -> bool | Bool[NumberArray, "..."]: ...
 
 
 class AbstractEncoding(eqx.Module):
@@ -78,10 +78,10 @@ class AbstractEncoding(eqx.Module):
         """
 
     @abc.abstractmethod
-    def entries(self, estimate: Numbers) -> Float[Array, "..."]:
+    def entries(self, estimate: Numbers) -> NumberArray:
         """Classical numbers that have to be loaded before the first query."""
 
-    def amplitudes(self, estimate: Numbers) -> Float[Array, "..."]:
+    def amplitudes(self, estimate: Numbers) -> NumberArray:
         """Entries of the right-hand side that has to be prepared as a state."""
         _, n = floating(estimate.n)
         return n

@@ -3,10 +3,8 @@
 from typing import ClassVar
 
 import equinox as eqx
-from jaxtyping import Array, Float
 
-from ...._core.arrays import floating, quiet
-from ...._core.conditions import Number
+from ...._core.arrays import Number, NumberArray, floating, quiet
 from ...._core.evidence import Evidence
 from ...._core.gates import GateCost
 from ...._core.records import Encoding
@@ -49,7 +47,7 @@ class FABLE(AbstractEncoding):
         t_count = rotations * rotation_t_count(xp, precision / rotations)
         return GateCost.under(demands(n, precision), t_count=t_count, t_depth=t_count, qubits=2 * q + 1 + 0 * precision)
 
-    def entries(self, estimate: Numbers) -> Float[Array, "..."]:
+    def entries(self, estimate: Numbers) -> NumberArray:
         """`n^2`."""
         _, n = floating(estimate.n)
         return n**2

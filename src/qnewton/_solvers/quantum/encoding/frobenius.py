@@ -4,10 +4,7 @@ import math
 from types import ModuleType
 from typing import ClassVar
 
-from jaxtyping import Array, Float
-
-from ...._core.arrays import floating, quiet
-from ...._core.conditions import Number
+from ...._core.arrays import Number, NumberArray, floating, quiet
 from ...._core.evidence import Evidence
 from ...._core.gates import GateCost
 from ...._core.records import Encoding
@@ -40,7 +37,7 @@ class Frobenius(AbstractEncoding):
         xp, n, precision = floating(estimate.n, precision)
         return min_count(xp, n, precision)
 
-    def entries(self, estimate: Numbers) -> Float[Array, "..."]:
+    def entries(self, estimate: Numbers) -> NumberArray:
         """`n^2`."""
         _, n = floating(estimate.n)
         return n**2
@@ -77,7 +74,7 @@ class FrobeniusShallow(AbstractEncoding):
             qubits=4 * entries + 0 * precision,
         )
 
-    def entries(self, estimate: Numbers) -> Float[Array, "..."]:
+    def entries(self, estimate: Numbers) -> NumberArray:
         """`n^2`."""
         _, n = floating(estimate.n)
         return n**2
@@ -91,7 +88,7 @@ def min_count(xp: ModuleType, n: Number, precision: Number) -> GateCost:
     return GateCost.under(demands(n, precision), t_count=t_count, t_depth=t_depth, qubits=qubits)
 
 
-def angles(xp: ModuleType, q: Number, precision: Number) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+def angles(xp: ModuleType, q: Number, precision: Number) -> tuple[NumberArray, NumberArray]:
     """Bits t of an angle and T gates R of a rotation, with `pi q 2^-t + 4 t q delta <= precision` (equation 41)."""
     levels = xp.maximum(q, 1.0)
     bits = xp.maximum(ceil_log2(xp, 2 * math.pi * levels / precision), 1.0)

@@ -2,10 +2,7 @@
 
 from typing import ClassVar
 
-from jaxtyping import Array, Float
-
-from ...._core.arrays import floating, quiet
-from ...._core.conditions import Number
+from ...._core.arrays import Number, NumberArray, floating, quiet
 from ...._core.evidence import Evidence
 from ...._core.gates import GateCost
 from ...._core.records import Encoding
@@ -30,7 +27,7 @@ class Ideal(AbstractEncoding):
         zero = 0 * precision
         return GateCost.under(demands(n, precision), t_count=zero, t_depth=zero + 1, qubits=zero + ceil_log2(xp, n) + 1)
 
-    def entries(self, estimate: Numbers) -> Float[Array, "..."]:
+    def entries(self, estimate: Numbers) -> NumberArray:
         """Nothing is loaded."""
         _, n = floating(estimate.n)
         return 0 * n

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...._core.arrays import floating, quiet
-from ...._core.conditions import Number
+from ...._core.arrays import Number, NumberArray, floating, quiet
 from ...._core.evidence import Evidence
 from ...._core.gates import GateCost
 from ...._core.records import Encoding
@@ -35,8 +34,8 @@ class DyadicLevels(AbstractEncoding):
     """
 
     diagonal: Number | None = None
-    degrees: Float[Array, "levels ..."] | Float[np.ndarray, "levels ..."] | None = None
-    magnitudes: Float[Array, "levels ..."] | Float[np.ndarray, "levels ..."] | None = None
+    degrees: Float[NumberArray, "levels ..."] | None = None
+    magnitudes: Float[NumberArray, "levels ..."] | None = None
     name: ClassVar[str] = "dyadic levels"
     source: ClassVar[str] = "ours; lookups of arXiv 1805.03662"
     evidence: ClassVar[Evidence] = Evidence.DERIVED
@@ -112,7 +111,7 @@ class DyadicLevels(AbstractEncoding):
             qubits=xp.max(xp.maximum(qubits, 2 * ceil_log2(xp, n) + 1 + bits), axis=0) + xp.log2(weights),
         )
 
-    def entries(self, estimate: Numbers) -> Float[Array, "..."]:
+    def entries(self, estimate: Numbers) -> NumberArray:
         """The diagonal, and every level's rows."""
         _, degrees, _ = self._measured(estimate)
         xp, n, degrees = floating(estimate.n, degrees)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import equinox as eqx
 
-from ...._core.arrays import floating, quiet
-from ...._core.conditions import Number
+from ...._core.arrays import Number, floating, quiet
 from ...._core.evidence import Evidence
 from ...._core.gates import GateCost
 from .base import demands

@@ -5,10 +5,8 @@ from types import ModuleType
 from typing import ClassVar
 
 import equinox as eqx
-from jaxtyping import Array, Float
 
-from ...._core.arrays import floating, quiet
-from ...._core.conditions import Number
+from ...._core.arrays import Number, NumberArray, floating, quiet
 from ...._core.evidence import Evidence
 from ...._core.gates import GateCost
 from ...._core.records import Encoding
@@ -56,13 +54,13 @@ class SparseAccess(AbstractEncoding):
             qubits=qubits,
         )
 
-    def entries(self, estimate: Numbers) -> Float[Array, "..."]:
+    def entries(self, estimate: Numbers) -> NumberArray:
         """`n d`, by label."""
         _, n, degree = floating(estimate.n, estimate.degree)
         return n * degree
 
 
-def angle_bits(xp: ModuleType, precision: Number) -> Float[Array, "..."]:
+def angle_bits(xp: ModuleType, precision: Number) -> NumberArray:
     """Least t with `pi 2^-t <= precision / 2`."""
     return ceil_log2(xp, 2 * math.pi / precision)
 
@@ -74,7 +72,7 @@ def sparse_gates(
     bits: Number,
     rotation: Number,
     computed_positions: bool,
-) -> tuple[Float[Array, "..."], Float[Array, "..."], Float[Array, "..."]]:
+) -> tuple[NumberArray, NumberArray, NumberArray]:
     """T gates, T layers and qubits of one controlled call.
 
     Args:

@@ -3,10 +3,8 @@
 from typing import ClassVar
 
 import equinox as eqx
-from jaxtyping import Array, Float
 
-from ...._core.arrays import floating, quiet
-from ...._core.conditions import Number
+from ...._core.arrays import Number, NumberArray, floating, quiet
 from ...._core.evidence import Evidence
 from ...._core.gates import GateCost
 from ...._core.records import Encoding
@@ -70,14 +68,14 @@ class SquareRoot(AbstractEncoding):
     def encode(self, estimate: Numbers) -> Encoding:
         """The factor's condition number; infinite where the matrix is not known to be definite."""
         xp, trace, n, entry, frobenius, spectral, log_kappa = floating(
-            self.trace,
+            0.0 if self.trace is None else self.trace,
             estimate.n,
             estimate.max_entry,
             estimate.frobenius_norm,
             estimate.spectral_norm,
             estimate.log_condition_number,
         )
-        if trace is None:
+        if self.trace is None:
             trace = xp.minimum(xp.minimum(n * entry, n**0.5 * frobenius), n * spectral)
         return Encoding(
             condition_number=xp.where(xp.asarray(estimate.definite), xp.exp(log_kappa / 2), xp.inf),
@@ -103,19 +101,19 @@ class SquareRoot(AbstractEncoding):
             qubits=gates.qubits,
         )
 
-    def entries(self, estimate: Numbers) -> Float[Array, "..."]:
+    def entries(self, estimate: Numbers) -> NumberArray:
         """`rows` times the entries of a row; the identity below them is not loaded."""
         _, n = floating(estimate.n)
         return self.rows * (n if self.row_entries is None else self.row_entries + 0 * n)
 
-    def amplitudes(self, estimate: Numbers) -> Float[Array, "..."]:
+    def amplitudes(self, estimate: Numbers) -> NumberArray:
         """The vector b has an entry per row of `M^(1/2) J`; the rest of it is zero."""
         _, n = floating(estimate.n)
         return self.rows + 0 * n
 
 
 @quiet
-def factor_overlap(descent: Number, right_hand_side_norm: Number) -> Float[Array, "..."]:
+def factor_overlap(descent: Number, right_hand_side_norm: Number) -> NumberArray:
     """`||L L^+ b|| / ||b|| = sqrt(g.x) / ||b||`, since `||L x||^2 = x.(H + lambda I) x = g.x` at the solution x.
 
     Args:
@@ -127,7 +125,7 @@ def factor_overlap(descent: Number, right_hand_side_norm: Number) -> Float[Array
 
 
 @quiet
-def factor_solution_norm(spectral_norm: Number, step_norm: Number, right_hand_side_norm: Number) -> Float[Array, "..."]:
+def factor_solution_norm(spectral_norm: Number, step_norm: Number, right_hand_side_norm: Number) -> NumberArray:
     """`||L^+ b||` for `||L|| = ||b|| = 1`, the overlap contained: `sqrt(||H + lambda I||) ||x|| / ||b||`.
 
     Args:

@@ -2,12 +2,10 @@
 
 from types import ModuleType
 
-from jaxtyping import Array, Float
-
-from ...._core.conditions import Number
+from ...._core.arrays import Number, NumberArray
 
 
-def ceil_log2(xp: ModuleType, number: Number) -> Float[Array, "..."]:
+def ceil_log2(xp: ModuleType, number: Number) -> NumberArray:
     """The least integer q with `2^q >= number`, e.g. the qubits that index so many entries.
 
     From the number's exponent, since XLA's log2(8) need not be 3.
@@ -19,14 +17,14 @@ def ceil_log2(xp: ModuleType, number: Number) -> Float[Array, "..."]:
     return xp.where(xp.isfinite(number), bits, number)
 
 
-def power(xp: ModuleType, bits: Number) -> Float[Array, "..."]:
+def power(xp: ModuleType, bits: Number) -> NumberArray:
     """`2^bits`, exact: XLA's exp2 need not be."""
     finite = xp.isfinite(bits)
     whole = xp.asarray(xp.where(finite, bits, 0.0), "int32")
     return xp.where(finite, xp.ldexp(xp.ones_like(bits), whole), bits)
 
 
-def lookup_layers(xp: ModuleType, entries: Number) -> Float[Array, "..."]:
+def lookup_layers(xp: ModuleType, entries: Number) -> NumberArray:
     """Temporary ANDs of a controlled table lookup by unary iteration, one after another: `L - 1`.
 
     Each takes 4 T gates in one layer: 4 L - 4 T gates (Babbush et al., arXiv 1805.03662, section III; from memory).
@@ -38,7 +36,7 @@ T_PER_AND = 4.0
 """T gates of a temporary AND; its erasure is measured (Gidney, arXiv 1709.06648; from memory)."""
 
 
-def rotation_t_count(xp: ModuleType, error: Number) -> Float[Array, "..."]:
+def rotation_t_count(xp: ModuleType, error: Number) -> NumberArray:
     """T gates, and layers of them, that approximate one rotation to `error`: `3 log2(1 / error)`.
 
     The leading term (Ross and Selinger, arXiv 1403.2975); the next is of order log log(1 / error).

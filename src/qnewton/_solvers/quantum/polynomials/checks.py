@@ -2,10 +2,10 @@
 
 import math
 import operator
-from typing import Any
+from typing import SupportsFloat, SupportsIndex
 
 
-def check_kappa(kappa: Any) -> float:
+def check_kappa(kappa: SupportsFloat) -> float:
     """`kappa` as a float; raises where it is below 1 or not finite."""
     value = float(kappa)
     if not (math.isfinite(value) and value >= 1):
@@ -16,7 +16,7 @@ def check_kappa(kappa: Any) -> float:
     return value
 
 
-def check_degree(degree: Any) -> int:
+def check_degree(degree: SupportsIndex) -> int:
     """`degree` as an int; raises where it is not odd and positive."""
     value = operator.index(degree)
     if value < 1 or value % 2 == 0:

@@ -6,11 +6,10 @@ Each function gives expected applications of the algorithm or its inverse. Succe
 import math
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
-from ...._core.arrays import floating, floor, quiet, repeat
+from ...._core.arrays import Number, NumberArray, floating, floor, quiet, repeat
 
 _GROWTH = 1.2
 # 1 + 2 m applications reach an angle of 66.8 degrees, where applications per success are fewest: tan(x) = 2 x.
@@ -35,21 +34,21 @@ _STEPS, _LOST, _LOST_STEPS = _sums()
 
 
 @quiet
-def postselect(probability: Any) -> Any:
+def postselect(probability: Number) -> NumberArray:
     """Applications without amplification: `1 / p`."""
     _, probability = floating(probability)
     return 1 / probability
 
 
 @quiet
-def rotations(amplitude: Any) -> Any:
+def rotations(amplitude: Number) -> NumberArray:
     """`m = floor(pi / (4 asin a))`, the published number of amplification steps for a known amplitude `a`."""
     xp, amplitude = floating(amplitude)
     return floor(xp, math.pi / (4 * xp.arcsin(amplitude)))
 
 
 @quiet
-def amplify_known(amplitude: Any) -> tuple[Any, Any]:
+def amplify_known(amplitude: Number) -> tuple[NumberArray, NumberArray]:
     """Amplitude amplification (Brassard, Hoyer, Mosca and Tapp, quant-ph/0005055) with a known amplitude.
 
     After `m` steps, `2 m + 1` applications, success has probability `sin^2((2 m + 1) asin a)`. A failed attempt is
@@ -74,7 +73,7 @@ def amplify_known(amplitude: Any) -> tuple[Any, Any]:
 
 
 @quiet
-def amplify_unknown(amplitude: Any, least_amplitude: Any) -> Any:
+def amplify_unknown(amplitude: Number, least_amplitude: Number) -> NumberArray:
     """Amplitude amplification without knowing the probability (Boyer, Brassard, Hoyer and Tapp, quant-ph/9605034).
 
     Stage `k = 1, 2, ...` makes a random number of steps up to `m_k = floor(min(1.2^k, 1 / sqrt(p0)))`, and
@@ -104,7 +103,7 @@ def amplify_unknown(amplitude: Any, least_amplitude: Any) -> Any:
 
     failure = _failure_of(xp, angle)
 
-    def stage(carried: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+    def stage(carried: tuple[NumberArray, NumberArray, NumberArray]) -> tuple[NumberArray, NumberArray, NumberArray]:
         applications, reached, growing = carried
         growing = xp.minimum(growing * _GROWTH, longest)
         steps = floor(xp, growing)
@@ -119,19 +118,19 @@ def amplify_unknown(amplitude: Any, least_amplitude: Any) -> Any:
     return scale * (applications + reached * left)
 
 
-def _stages_before(xp: ModuleType, steps: Any) -> Any:
+def _stages_before(xp: ModuleType, steps: Number) -> NumberArray:
     stages = xp.log(steps) / math.log(_GROWTH)
     # An amplitude that is not a number makes the count none, and would make an index none either.
     return xp.clip(xp.floor(xp.where(xp.isnan(stages), 0.0, stages)), 0, len(_STEPS) - 1)
 
 
-def _failure_of(xp: ModuleType, angle: Any) -> Callable[[Any], Any]:
+def _failure_of(xp: ModuleType, angle: Number) -> Callable[[NumberArray], NumberArray]:
     """The probability that a stage of up to so many steps fails."""
     # sin(spread * angle) / (spread * sin(2 angle)) tends to -1/2 where the angle is a right one.
     right = angle > math.pi / 2 - 1e-6
     slope = 1 / xp.where(right, 1.0, xp.sin(2 * angle))
 
-    def failure(steps: Any) -> Any:
+    def failure(steps: Number) -> NumberArray:
         spread = 4 * (steps + 1)
         return xp.where(right, 0.0, 0.5 + xp.sin(spread * angle) * slope / spread)
 

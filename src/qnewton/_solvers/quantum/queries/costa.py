@@ -2,9 +2,9 @@
 
 import dataclasses
 import math
-from typing import Any
+from types import ModuleType
 
-from ...._core.arrays import floating, quiet
+from ...._core.arrays import Number, NumberArray, floating, quiet
 from ...._core.records import QuantumWorkload
 from .model import CountInputs, Evidence, Matrices, QueryModel, Unit
 from .search import argmin
@@ -15,7 +15,7 @@ _TIMES = 48
 
 
 @quiet
-def filter_length(kappa: Any, filter_error: Any) -> Any:
+def filter_length(kappa: Number, filter_error: Number) -> NumberArray:
     """Steps of the Dolph-Chebyshev filter, `arccosh(1 / e) / arccosh(1 / cos(1 / kappa))`, at most `kappa ln(2 / e)`.
 
     Source: arXiv 2111.08152, one transcription. `asinh(tan(1 / kappa))` is the denominator without its cancellation.
@@ -24,7 +24,9 @@ def filter_length(kappa: Any, filter_error: Any) -> Any:
     return xp.arccosh(1 / filter_error) / xp.arcsinh(xp.tan(1 / kappa))
 
 
-def steps_per_kappa(xp: Any, walk_constant: float, precision: Any, walk_error: Any) -> tuple[Any, Any]:
+def steps_per_kappa(
+    xp: ModuleType, walk_constant: float, precision: Number, walk_error: Number
+) -> tuple[NumberArray, NumberArray]:
     """Expected walk steps over kappa where the walk is stopped at a 2-norm error `Delta`, and the repetitions `S`.
 
         delta = Delta^2 - Delta^4 / 4                 infidelity after the walk
@@ -66,12 +68,12 @@ class AdiabaticWalk:
             if not 0 < value < math.inf:
                 raise ValueError(f"{name} is {value}: it must be a positive number")
 
-    def best_error(self, xp: Any, precision: Any) -> Any:
+    def best_error(self, xp: ModuleType, precision: Number) -> NumberArray:
         """`Delta`, the error at which the walk is stopped."""
         low = xp.full_like(precision, math.log(_LEAST_ERROR))
         high = xp.full_like(precision, math.log(_LARGEST_ERROR))
 
-        def cost(log_error: Any) -> Any:
+        def cost(log_error: Number) -> NumberArray:
             return steps_per_kappa(xp, self.constant, precision, xp.exp(log_error))[0]
 
         return xp.exp(argmin(xp, cost, low, high, _TIMES))

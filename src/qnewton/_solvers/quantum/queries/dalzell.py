@@ -7,9 +7,8 @@ Errors are trace distances.
 import dataclasses
 import math
 from types import ModuleType
-from typing import Any
 
-from ...._core.arrays import ceil
+from ...._core.arrays import Number, NumberArray, ceil
 from ...._core.records import QuantumWorkload
 from ..precision import ErrorConvention
 from .model import CountInputs, Evidence, QueryModel
@@ -19,7 +18,7 @@ _MU = 0.25
 _BEST_FILTER_ERROR = 0.07601002854290594
 
 
-def _degree(xp: ModuleType, kappa: Any, error: Any) -> Any:
+def _degree(xp: ModuleType, kappa: Number, error: Number) -> NumberArray:
     # An error of 1 asks for nothing that is not there already.
     return 2 * ceil(xp, kappa * xp.log(2 / xp.minimum(error, 1.0)) / 2)
 

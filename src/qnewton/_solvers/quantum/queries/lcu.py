@@ -6,9 +6,8 @@
 import dataclasses
 import math
 from types import ModuleType
-from typing import Any
 
-from ...._core.arrays import ceil, floating, floor, quiet, repeat
+from ...._core.arrays import Number, NumberArray, ceil, floating, floor, quiet, repeat
 from ...._core.records import QuantumWorkload
 from .model import CountInputs
 from .qsvt import truncated_inverse
@@ -22,7 +21,7 @@ _EULER_MACLAURIN = (1 / 12, 3 / 720, 15 / 30240, 105 / 1209600, 945 / 47900160)
 
 
 @quiet
-def fourier_weight(kappa: Any, precision: Any, log_base: float = 2.0) -> Any:
+def fourier_weight(kappa: Number, precision: Number, log_base: float = 2.0) -> NumberArray:
     """`alpha_F = 4 sqrt(pi) kappa / (kappa + 1) sum_{l=1}^{L} l h exp(-(l h)^2 / 2)`, the combination's weight.
 
     With `ell = log(1 + 8 kappa / epsilon)`: `h = 2 pi / ((kappa + 1) sqrt(ell))`, `L = floor((kappa + 1) ell / pi)`.
@@ -36,8 +35,8 @@ def fourier_weight(kappa: Any, precision: Any, log_base: float = 2.0) -> Any:
     return 4 * math.sqrt(math.pi) * kappa / (kappa + 1) * total
 
 
-def _sum(xp: ModuleType, spacing: Any, terms: Any) -> Any:
-    def add(carried: tuple[Any, Any]) -> tuple[Any, Any]:
+def _sum(xp: ModuleType, spacing: Number, terms: Number) -> NumberArray:
+    def add(carried: tuple[NumberArray, NumberArray]) -> tuple[NumberArray, NumberArray]:
         index, total = carried
         z = index * spacing
         return index + 1, total + xp.where(index <= terms, z * xp.exp(-(z**2) / 2), 0.0)
@@ -45,7 +44,7 @@ def _sum(xp: ModuleType, spacing: Any, terms: Any) -> Any:
     return repeat(xp, add, (xp.ones_like(spacing), xp.zeros_like(spacing)), _SUMMED)[1]
 
 
-def _long_sum(xp: ModuleType, spacing: Any, terms: Any) -> Any:
+def _long_sum(xp: ModuleType, spacing: Number, terms: Number) -> NumberArray:
     end = terms * spacing
     last = xp.exp(-(end**2) / 2)
     total = (1 - last) / spacing + end * last / 2 + spacing / 12 * (1 - end**2) * last
@@ -106,8 +105,8 @@ class SparseInversion:
         queries = 4 * rectangle + 4 * (2 * terms + 1)
         return amplified(problem, queries, 2 * kappa, (1 - precision / 2) / (2 * kappa))
 
-    def _rectangle(self, xp: ModuleType, encoded: Any, error: Any) -> Any:
-        def log(value: Any) -> Any:
+    def _rectangle(self, xp: ModuleType, encoded: Number, error: Number) -> NumberArray:
+        def log(value: Number) -> NumberArray:
             return xp.log(value) / math.log(self.log_base)
 
         error = math.sqrt(math.pi) * error * encoded / 16

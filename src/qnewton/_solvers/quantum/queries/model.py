@@ -4,13 +4,13 @@ import dataclasses
 import enum
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Float
 
-from ...._core.arrays import floating, quiet
-from ...._core.conditions import Condition, met
+from ...._core.arrays import Number, NumberArray, floating, quiet
+from ...._core.conditions import Condition, Demand, met
 from ...._core.evidence import Evidence
 from ...._core.records import Encoding, QuantumWorkload
 from ..precision import ErrorConvention, convert
@@ -52,16 +52,16 @@ class CountInputs(NamedTuple):
         known: whether the norm was given.
     """
 
-    xp: Any
-    kappa: Any
-    alpha: Any
-    encoded: Any
-    precision: Any
-    norm: Any
+    xp: ModuleType
+    kappa: NumberArray
+    alpha: NumberArray
+    encoded: NumberArray
+    precision: NumberArray
+    norm: NumberArray
     known: bool
 
     @property
-    def encoded_norm(self) -> Any:
+    def encoded_norm(self) -> NumberArray:
         """Length of the solution of `(A / alpha) x = b`."""
         return self.alpha * self.norm
 
@@ -115,8 +115,8 @@ class QueryModel:
     def __call__(
         self,
         encoding: Encoding,
-        precision: float | Float[Array, "..."],
-        solution_norm: float | Float[Array, "..."] | None = None,
+        precision: Number,
+        solution_norm: Number | None = None,
         *,
         convention: ErrorConvention = ErrorConvention.STATE,
     ) -> QuantumWorkload:
@@ -134,15 +134,14 @@ class QueryModel:
             The workload, in double precision unless a JAX array came in. Never a number where a demand of the formula
             is not met: infinite there, with the reason.
         """
+        known = solution_norm is not None
         xp, kappa, alpha, error, least, norm = floating(
             encoding.condition_number,
             encoding.subnormalisation,
             precision,
             encoding.smallest_solution_norm,
-            solution_norm,
+            solution_norm if known else encoding.smallest_solution_norm,
         )
-        known = norm is not None
-        norm = least if norm is None else norm
         shape = np.broadcast_shapes(*(v.shape for v in (kappa, alpha, error, least, norm)))
         own = convert(error, convention, self.convention, alpha * norm)
         ranged = kappa if self.takes_subnormalisation else kappa * alpha
@@ -172,10 +171,10 @@ class QueryModel:
         )
 
     def _demand_range(
-        self, encoding: Encoding, kappa: Any, least: Any, norm: Any | None, ranged: Any
-    ) -> list[tuple[Any, str]]:
+        self, encoding: Encoding, kappa: NumberArray, least: NumberArray, norm: NumberArray | None, ranged: NumberArray
+    ) -> list[Demand]:
         """What the formula asks of the system: its norm (None: not given), and the condition number that it is for."""
-        demands: list[tuple[Any, str]] = []
+        demands: list[Demand] = []
         if encoding.rectangular:
             demands.append((self.rectangular, "a square matrix: it does not apply the pseudo-inverse of a factor"))
             demands.append(((least > 0) & (least <= 1), "a least solution norm in (0, 1]"))
@@ -190,7 +189,9 @@ class QueryModel:
             demands.append((ranged <= self.largest_kappa, f"a condition number{of} <= {self.largest_kappa:g}"))
         return demands
 
-    def _demand_precision(self, xp: Any, precision: Any, own: Any, convention: ErrorConvention) -> tuple[Any, str]:
+    def _demand_precision(
+        self, xp: ModuleType, precision: NumberArray, own: NumberArray, convention: ErrorConvention
+    ) -> tuple[NumberArray, str]:
         # An absolute error may exceed 1 where the solution is long.
         inside = (precision > 0) & xp.isfinite(precision) & ((convention is ErrorConvention.ABSOLUTE) | (precision < 1))
         if self.largest_precision < 1:
@@ -203,7 +204,14 @@ class QueryModel:
         return inside, "0 < precision < 1"
 
     def _problem(
-        self, xp: Any, kappa: Any, alpha: Any, own: Any, norm: Any, known: bool, demands: list[tuple[Any, str]]
+        self,
+        xp: ModuleType,
+        kappa: NumberArray,
+        alpha: NumberArray,
+        own: NumberArray,
+        norm: NumberArray,
+        known: bool,
+        demands: list[tuple[NumberArray, str]],
     ) -> CountInputs:
         # Numbers in range stand in for those that are not, so that no derivative comes from outside.
         kappa_in, alpha_in, precision_in = (holds for holds, _ in demands)

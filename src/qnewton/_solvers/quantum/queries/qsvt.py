@@ -8,9 +8,9 @@ import dataclasses
 import math
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ...._core.arrays import ceil, floating, quiet
+from ...._core.arrays import Number, NumberArray, ceil, floating, quiet
 from ...._core.records import QuantumWorkload
 from ..precision import ErrorConvention
 from .amplification import amplify_known, amplify_unknown, postselect
@@ -29,12 +29,12 @@ class OddPolynomial(NamedTuple):
         maximum: of its absolute value on [-1, 1].
     """
 
-    degree: Any
-    maximum: Any
+    degree: NumberArray
+    maximum: NumberArray
 
 
 @quiet
-def optimal_polynomial(kappa: Any, error: Any) -> OddPolynomial:
+def optimal_polynomial(kappa: Number, error: Number) -> OddPolynomial:
     """The odd polynomial of least degree within `error` of 1/x on [1/kappa, 1].
 
     With `a = 1 / kappa` degree `2 n - 1` reaches `(1 - a)^n / (a (1 + a)^(n - 1))` and no less (arXiv 2507.15537,
@@ -60,11 +60,11 @@ def optimal_polynomial(kappa: Any, error: Any) -> OddPolynomial:
     return OddPolynomial(2 * n - 1, kappa * xp.maximum(height(t), 1.0))
 
 
-def _height_of(xp: ModuleType, a: Any, n: Any) -> Callable[[Any], Any]:
+def _height_of(xp: ModuleType, a: Number, n: Number) -> Callable[[NumberArray], NumberArray]:
     """`a P(a t)` as a function of t in (0, 1]; what does not depend on t is computed once."""
     c, rest, slope = (1 - a) / (1 + a), 2 * a / (1 + a), a / xp.sqrt(1 - a**2)
 
-    def scaled(phi: Any) -> Any:
+    def scaled(phi: Number) -> NumberArray:
         # |L_n(-cosh phi)| exp(-n phi) 2, from 1 - c exp(-phi) and 1 - c exp(phi).
         grown = xp.expm1(phi)
         return rest + c * grown / (1 + grown) + xp.exp(-2 * n * phi) * (rest - c * grown)
@@ -72,7 +72,7 @@ def _height_of(xp: ModuleType, a: Any, n: Any) -> Callable[[Any], Any]:
     origin = 2 * xp.arcsinh(slope)
     at_origin = scaled(origin)
 
-    def height(t: Any) -> Any:
+    def height(t: Number) -> NumberArray:
         here = 2 * xp.arcsinh(slope * xp.sqrt(xp.maximum(1 - t**2, 0.0)))
         return (1 - xp.exp(n * (here - origin)) * scaled(here) / at_origin) / t
 
@@ -80,7 +80,7 @@ def _height_of(xp: ModuleType, a: Any, n: Any) -> Callable[[Any], Any]:
 
 
 @quiet
-def truncated_inverse(kappa: Any, error: Any, log_base: float = math.e) -> tuple[Any, Any]:
+def truncated_inverse(kappa: Number, error: Number, log_base: float = math.e) -> tuple[NumberArray, NumberArray]:
     """`sqrt(b)` and `D` of the polynomial of Childs, Kothari and Somma (arXiv 1511.02306, Lemmas 17 to 19).
 
     `b = ceil(kappa^2 log(kappa / error))`, `D = ceil(sqrt(b log(4 b / error)))`; its terms go up to degree `2 D + 1`.
@@ -96,7 +96,7 @@ def truncated_inverse(kappa: Any, error: Any, log_base: float = math.e) -> tuple
 
 
 @quiet
-def truncated_polynomial(kappa: Any, error: Any) -> OddPolynomial:
+def truncated_polynomial(kappa: Number, error: Number) -> OddPolynomial:
     """The truncated Chebyshev series of `(1 - (1 - x^2)^b) / x`, as in arXiv 2105.02859, natural logarithms.
 
     Two errors of `error` each are made, `b` and the truncation; several libraries ask half of each. Its maximum is
@@ -110,7 +110,7 @@ def truncated_polynomial(kappa: Any, error: Any) -> OddPolynomial:
     vast = root > 1e6
     some = xp.where(vast, 2e6, root)
 
-    def height(u: Any) -> Any:
+    def height(u: Number) -> NumberArray:
         """The polynomial at `x = u / sqrt(b)`, over `sqrt(b)`."""
         exponent = xp.where(vast, -(u**2), some**2 * xp.log1p(-((u / some) ** 2)))
         return -xp.expm1(exponent) / u
@@ -130,7 +130,7 @@ class PolynomialCount:
             schedule for an unknown one at its least value otherwise) or merely repeated.
     """
 
-    polynomial: Callable[[Any, Any], OddPolynomial]
+    polynomial: Callable[[NumberArray, NumberArray], OddPolynomial]
     amplified: bool = True
 
     def __call__(self, problem: CountInputs) -> QuantumWorkload:

@@ -2,23 +2,24 @@
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from ...._core.arrays import repeat
+from ...._core.arrays import NumberArray, repeat
 
 _RATIO = (5**0.5 - 1) / 2
 
 
-def argmin(xp: ModuleType, function: Callable[[Any], Any], low: Any, high: Any, times: int) -> Any:
+def argmin(
+    xp: ModuleType, function: Callable[[NumberArray], NumberArray], low: NumberArray, high: NumberArray, times: int
+) -> NumberArray:
     """Where a unimodal function is least between two arrays, to about `0.618^times` of their distance: golden section.
 
     The result counts as a constant in derivatives: at a minimum inside, that of the least value is the partial one.
     """
 
-    def step(carried: tuple[Any, ...]) -> tuple[Any, ...]:
+    def step(carried: tuple[NumberArray, ...]) -> tuple[NumberArray, ...]:
         # Of the two points inside, one is inside the next interval too: one evaluation a step.
         low, high, left, right, at_left, at_right = carried
         leftward = at_left < at_right

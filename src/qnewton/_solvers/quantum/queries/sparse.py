@@ -5,9 +5,9 @@ that is the only way in which the two enter. One source: the author's own code, 
 """
 
 import math
-from typing import Any
+from collections.abc import Callable
 
-from ...._core.arrays import ceil, floating, quiet
+from ...._core.arrays import Number, NumberArray, ceil, floating, quiet
 from ...._core.conditions import Condition
 from ...._core.records import QuantumWorkload
 from .amplification import amplify_unknown
@@ -20,7 +20,7 @@ KNOWN_FROM = (
 
 
 @quiet
-def simulation_queries(subnormalisation: Any, time: Any, precision: Any) -> Any:
+def simulation_queries(subnormalisation: Number, time: Number, precision: Number) -> NumberArray:
     """Queries that simulate the matrix for a time, by qubitization (Lemma 12).
 
     `48 r` with `t' = d ||A||_max t`, and `r = ceil(e t')` where `t' >= ln(1/epsilon) / e`, else
@@ -33,7 +33,7 @@ def simulation_queries(subnormalisation: Any, time: Any, precision: Any) -> Any:
     return 48 * xp.where(scaled >= log / math.e, long, short)
 
 
-def amplified(problem: CountInputs, queries: Any, weight: Any, least: Any = None) -> QuantumWorkload:
+def amplified(problem: CountInputs, queries: Number, weight: Number, least: Number | None = None) -> QuantumWorkload:
     """The count where one application takes `queries` and succeeds with amplitude `norm / weight`.
 
     Args:
@@ -44,14 +44,15 @@ def amplified(problem: CountInputs, queries: Any, weight: Any, least: Any = None
     """
     xp = problem.xp
     amplitude = xp.minimum(problem.norm / weight, 1.0)
-    least = xp.minimum(1 / weight if least is None else least, amplitude)
-    applications = amplify_unknown(amplitude, least)
+    applications = amplify_unknown(amplitude, xp.minimum(1 / weight if least is None else least, amplitude))
     # The least precision that the derivations have in mind: they ask for far less than 1 / kappa.
     coarse = Condition(problem.precision * problem.kappa < 1, "a precision below 1 / kappa")
     return QuantumWorkload(applications * queries, applications, xp.ones_like(applications), (coarse,))
 
 
-def sparse_access_model(name: str, lemma: str, count: Any, known_from: str = KNOWN_FROM) -> QueryModel:
+def sparse_access_model(
+    name: str, lemma: str, count: Callable[[CountInputs], QuantumWorkload], known_from: str = KNOWN_FROM
+) -> QueryModel:
     """A solver of arXiv 2503.21420."""
     return QueryModel(
         name=name,

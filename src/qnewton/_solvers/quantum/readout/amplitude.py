@@ -5,8 +5,7 @@ from typing import ClassVar
 
 import equinox as eqx
 
-from ...._core.arrays import floating, quiet
-from ...._core.conditions import Number
+from ...._core.arrays import Number, floating, quiet
 from ...._core.evidence import Evidence
 from .base import AbstractReadout, ReadoutCost, demands
 

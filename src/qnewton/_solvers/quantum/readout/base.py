@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import equinox as eqx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
-from ...._core.arrays import floating
+from ...._core.arrays import NumberArray, floating
 from ...._core.conditions import Condition, Demand, Number, broken, in_words, met, settle
 from ...._core.evidence import Evidence
 
@@ -32,21 +32,21 @@ class ReadoutCost(eqx.Module):
             and a success probability p costs `1 / sqrt(p)` by amplification and not `1 / p` by repetition.
     """
 
-    copies: Float[Array, "*shape"]
-    controlled_applications: Float[Array, "*shape"]
-    rounds: Float[Array, "*shape"]
-    precision: Float[Array, "*shape"]
-    products: Float[Array, "*shape"]
+    copies: Float[NumberArray, "*shape"]
+    controlled_applications: Float[NumberArray, "*shape"]
+    rounds: Float[NumberArray, "*shape"]
+    precision: Float[NumberArray, "*shape"]
+    products: Float[NumberArray, "*shape"]
     conditions: tuple[Condition, ...]
     coherent: bool = eqx.field(static=True, default=False)
 
     @property
-    def applications(self) -> Float[Array, "*shape"]:
+    def applications(self) -> Float[NumberArray, "*shape"]:
         """Runs of the solver in all."""
         return self.copies + self.controlled_applications
 
     @property
-    def valid(self) -> Bool[Array, "*shape"]:
+    def valid(self) -> Bool[NumberArray, "*shape"]:
         """Whether the formula holds."""
         return met(self.conditions)
 
@@ -72,7 +72,7 @@ class ReadoutCost(eqx.Module):
     ) -> "ReadoutCost":
         """One round; the numbers where the demands are met."""
         conditions, (copies, controlled) = settle(demands, copies, controlled_applications)
-        xp, precision = floating(precision, copies)[:2]
+        xp, precision, _ = floating(precision, copies)
         one = xp.ones_like(copies)
         return cls(
             copies=copies,

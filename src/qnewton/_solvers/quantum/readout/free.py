@@ -2,8 +2,7 @@
 
 from typing import ClassVar
 
-from ...._core.arrays import floating, quiet
-from ...._core.conditions import Number
+from ...._core.arrays import Number, floating, quiet
 from ...._core.evidence import Evidence
 from .base import AbstractReadout, ReadoutCost, demands
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import equinox as eqx
 
-from ...._core.arrays import floating, quiet
-from ...._core.conditions import Demand, Number
+from ...._core.arrays import Number, floating, quiet
+from ...._core.conditions import Demand
 from .base import ReadoutCost, probability_demands
 
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ import operator
 
 import jax
 
-from ...._core.arrays import floating, quiet, repeat
-from ...._core.conditions import Number
+from ...._core.arrays import Number, floating, quiet, repeat
 from ...._core.evidence import Evidence
 from .base import AbstractReadout, ReadoutCost, demands
 

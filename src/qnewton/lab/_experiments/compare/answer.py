@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,15 @@ from ..._runfile import (
     read_config,
     read_run,
     typed,
+)
+from ..._runfile.comparison import (
+    ComparedMethod,
+    ComparedRun,
+    ComparedSummary,
+    CurvePoint,
+    SeedSpread,
+    TargetMethod,
+    TrialRecord,
 )
 from ..estimates import seconds_of
 from ..provenance import provenance
@@ -46,9 +55,9 @@ def compare_records(
         ValueError: for an accuracy where the task has none, and where the reference diverged and sets no target.
     """
     methods = [_method(comparison, entry) for entry in tuned["methods"]]
-    reference = next((name for name in REFERENCES if any(m["name"] == name for m in methods)), methods[0]["name"])
-    found = next(method for method in methods if method["name"] == reference)
-    judged = any(method["summary"]["test_accuracy"] is not None for method in methods)
+    reference = next((name for name in REFERENCES if any(m.name == name for m in methods)), methods[0].name)
+    found = next(method for method in methods if method.name == reference)
+    judged = any(method.summary.test_accuracy is not None for method in methods)
     if accuracies and not judged:
         raise ValueError(
             f"--target-accuracies is {' '.join(f'{a:g}' for a in accuracies)}, and {comparison.task} has no accuracy: "
@@ -63,11 +72,11 @@ def compare_records(
             "quantity": field,
             "value": value,
             "source": source,
-            "methods": [{"name": method["name"], **_to_target(method, field, value)} for method in methods],
+            "methods": [_to_target(method, field, value) for method in methods],
         }
         for field, value, source in targets
     ]
-    some_run = comparison.directory.path / methods[0]["runs"][0]["directory"]
+    some_run = comparison.directory.path / methods[0].runs[0].directory
     config = read_config(some_run)
     content = plain(
         {
@@ -100,43 +109,43 @@ def compare_records(
     return typed(content, ComparisonFile, "compare.json")
 
 
-def _of_reference(found: dict[str, Any], *, judged: bool) -> list[tuple[str, float, str]]:
+def _of_reference(found: ComparedMethod, *, judged: bool) -> list[tuple[str, float, str]]:
     """What at least half of its seeds reached: rounded to three digits, since no other seed repeats the last one."""
-    label, runs = found["label"], found["runs"]
-    if any(run["lowest_test_loss"] is None or run["test_loss"] is None for run in runs):
+    label, runs = found.label, found.runs
+    if any(run.lowest_test_loss is None or run.test_loss is None for run in runs):
         raise ValueError(f"{label} sets the targets, and one of its seeds diverged: name --target-losses")
     targets = []
     if judged:
-        accuracy = statistics.median_low(run["test_accuracy"] for run in runs)
+        accuracy = statistics.median_low(run.test_accuracy for run in runs if run.test_accuracy is not None)
         targets.append(("test_accuracy", _rounded("test_accuracy", accuracy), f"{label} at the end of its budget"))
-    loss = statistics.median_high(run["lowest_test_loss"] for run in runs)
+    loss = statistics.median_high(run.lowest_test_loss for run in runs if run.lowest_test_loss is not None)
     return [*targets, ("test_loss", _rounded("test_loss", loss), f"the lowest of {label}")]
 
 
-def _method(comparison: Comparison, entry: dict[str, Any]) -> dict[str, Any]:
+def _method(comparison: Comparison, entry: dict[str, Any]) -> ComparedMethod:
     method = METHODS[entry["name"]]
     ran = method.name if entry["trained"] else STAND_IN
     runs = []
     for seed in comparison.seeds:
         runs.append(_run(comparison, method, Cell(ran, entry["value"], seed), trained=entry["trained"]))
-    return {
-        "name": method.name,
-        "label": method.label,
-        "note": method.note,
-        "tuned": method.tuned,
-        "value": entry["value"],
-        "on_the_edge": entry["on_the_edge"],
-        "trials": entry["trials"],
+    return ComparedMethod(
+        name=method.name,
+        label=method.label,
+        note=method.note,
+        tuned=method.tuned,
+        value=entry["value"],
+        on_the_edge=entry["on_the_edge"],
+        trials=tuple(TrialRecord(**trial) for trial in entry["trials"]),
         # Which clock its seconds are of: nothing else was measured, or nothing else can be predicted.
-        "measured": entry["trained"],
-        "predicted": method.scheduled,
-        "steps_of": None if entry["trained"] else STAND_IN,
-        "runs": runs,
-        "summary": _summary(runs),
-    }
+        measured=entry["trained"],
+        predicted=method.scheduled,
+        steps_of=None if entry["trained"] else STAND_IN,
+        runs=tuple(runs),
+        summary=_summary(runs),
+    )
 
 
-def _run(comparison: Comparison, method: Method, cell: Cell, *, trained: bool) -> dict[str, Any]:
+def _run(comparison: Comparison, method: Method, cell: Cell, *, trained: bool) -> ComparedRun:
     """One seed: its curve, and totals."""
     record, path = comparison.done(cell), comparison.cell_path(cell)
     if record is None:
@@ -157,30 +166,30 @@ def _run(comparison: Comparison, method: Method, cell: Cell, *, trained: bool) -
         systems += len(blocks.get(step.step, []))
         if step.test_loss is not None:
             curve.append(
-                {
-                    "step": step.step + 1,
-                    "measured_seconds": measured if trained else None,
-                    "modelled_seconds": dict(modelled),
-                    "train_loss": step.train_loss,
-                    "test_loss": step.test_loss,
-                    "test_accuracy": step.test_accuracy,
-                }
+                CurvePoint(
+                    step=step.step + 1,
+                    measured_seconds=measured if trained else None,
+                    modelled_seconds={**modelled},
+                    train_loss=step.train_loss,
+                    test_loss=step.test_loss,
+                    test_accuracy=step.test_accuracy,
+                )
             )
-    last = curve[-1] if curve else {"train_loss": None, "test_loss": None, "test_accuracy": None}
-    return {
-        "seed": record.seed,
-        "directory": str(path.relative_to(comparison.directory.path)),
-        "status": record.status,
-        "steps": len(steps),
-        "measured_seconds": measured if trained else None,
-        "modelled_seconds": modelled,
-        "quantum_share": {name: quantum[name] / systems if systems else 0.0 for name in SETS},
-        "train_loss": last["train_loss"],
-        "test_loss": last["test_loss"],
-        "test_accuracy": last["test_accuracy"],
-        "lowest_test_loss": record.lowest_test_loss,
-        "curve": curve,
-    }
+    last = curve[-1] if curve else None
+    return ComparedRun(
+        seed=record.seed,
+        directory=str(path.relative_to(comparison.directory.path)),
+        status=record.status,
+        steps=len(steps),
+        measured_seconds=measured if trained else None,
+        modelled_seconds={**modelled},
+        quantum_share={name: quantum[name] / systems if systems else 0.0 for name in SETS},
+        train_loss=last and last.train_loss,
+        test_loss=last and last.test_loss,
+        test_accuracy=last and last.test_accuracy,
+        lowest_test_loss=record.lowest_test_loss,
+        curve=tuple(curve),
+    )
 
 
 def _modelled(method: Method, step: StepLine, blocks: Sequence[SystemLine], assumed: str) -> tuple[float | None, int]:
@@ -215,44 +224,48 @@ def _modelled(method: Method, step: StepLine, blocks: Sequence[SystemLine], assu
     return total, to_quantum
 
 
-def _summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _summary(runs: Sequence[ComparedRun]) -> ComparedSummary:
     """Median, least and greatest over the seeds."""
     fields = ("steps", "train_loss", "test_loss", "test_accuracy", "lowest_test_loss", "measured_seconds")
-    summary: dict[str, Any] = {field: _spread([run[field] for run in runs]) for field in fields}
-    for group in ("modelled_seconds", "quantum_share"):
-        summary[group] = {name: _spread([run[group][name] for run in runs]) for name in SETS}
-    summary["diverged"] = sum(run["status"] == "diverged" for run in runs)
-    return summary
+    spreads = {field: _spread([getattr(run, field) for run in runs]) for field in fields}
+    return ComparedSummary(
+        **spreads,
+        modelled_seconds={name: _spread([run.modelled_seconds[name] for run in runs]) for name in SETS},
+        quantum_share={name: _spread([run.quantum_share[name] for run in runs]) for name in SETS},
+        diverged=sum(run.status == "diverged" for run in runs),
+    )
 
 
-def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
+def _spread(values: Sequence[float | None]) -> SeedSpread | None:
     known = [value for value in values if value is not None]
     if len(known) < len(values) or not known:
         return None
-    return {"median": statistics.median(known), "least": min(known), "greatest": max(known)}
+    return SeedSpread(median=statistics.median(known), least=min(known), greatest=max(known))
 
 
-def _to_target(method: dict[str, Any], field: str, value: float) -> dict[str, Any]:
+def _to_target(method: ComparedMethod, field: str, value: float) -> TargetMethod:
     """When the median seed was there for the first time; a seed that never was counts as later than all others."""
-    firsts = [_first(run["curve"], field, value) for run in method["runs"]]
+    firsts = [_first(run.curve, field, value) for run in method.runs]
     reached = [first for first in firsts if first is not None]
 
-    def median(get: Any) -> float | None:
+    def median(get: Callable[[CurvePoint], Any]) -> float | None:
         middle = statistics.median(math.inf if first is None else get(first) for first in firsts)
         return middle if math.isfinite(middle) else None
 
-    return {
-        "reached": len(reached),
-        "of": len(firsts),
-        "steps": median(lambda point: point["step"]),
-        "measured_seconds": median(lambda point: point["measured_seconds"]) if method["measured"] else None,
-        "modelled_seconds": {name: median(lambda point, name=name: point["modelled_seconds"][name]) for name in SETS},
-    }
+    return TargetMethod(
+        name=method.name,
+        reached=len(reached),
+        of=len(firsts),
+        steps=median(lambda point: point.step),
+        measured_seconds=median(lambda point: point.measured_seconds) if method.measured else None,
+        modelled_seconds={name: median(lambda point, name=name: point.modelled_seconds[name]) for name in SETS},
+    )
 
 
-def _first(curve: Sequence[dict[str, Any]], field: str, value: float) -> dict[str, Any] | None:
+def _first(curve: Sequence[CurvePoint], field: str, value: float) -> CurvePoint | None:
     for point in curve:
-        if point[field] is not None and (point[field] >= value if field == "test_accuracy" else point[field] <= value):
+        found = getattr(point, field)
+        if found is not None and (found >= value if field == "test_accuracy" else found <= value):
             return point
     return None
 

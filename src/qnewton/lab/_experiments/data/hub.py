@@ -1,10 +1,9 @@
 """Data sets from the Hugging Face hub, through the optional library `datasets`."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 
-def load_hub(name: str, splits: Sequence[Sequence[str]], columns: Sequence[Sequence[str]]) -> list[list[list[Any]]]:
+def load_hub(name: str, splits: Sequence[Sequence[str]], columns: Sequence[Sequence[str]]) -> list[list[list]]:
     """Columns of a data set: `result[split][column][example]`.
 
     Args:
@@ -33,7 +32,7 @@ def load_hub(name: str, splits: Sequence[Sequence[str]], columns: Sequence[Seque
     return [[list(part[_first("column", name, names, part.column_names)]) for names in columns] for part in chosen]
 
 
-def _first(what: str, name: str, wanted: Sequence[str], available: Any) -> str:
+def _first(what: str, name: str, wanted: Sequence[str], available: Iterable[str]) -> str:
     there = [candidate for candidate in wanted if candidate in available]
     if not there:
         raise ValueError(f"--hub is {name}: it has the {what}s {', '.join(available)}, and needs {' or '.join(wanted)}")

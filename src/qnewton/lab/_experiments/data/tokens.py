@@ -5,6 +5,7 @@ import itertools
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,7 @@ def co_occurrence_embeddings(tokens: np.ndarray, vocabulary: int, width: int) ->
     return table / max(np.sqrt(np.mean(table**2)), 1e-12) / np.sqrt(width)
 
 
-def _sentencepiece() -> Any:
+def _sentencepiece() -> ModuleType:
     with warnings.catch_warnings():
         # Its generated bindings lack a `__module__`, of which newer Pythons warn.
         warnings.simplefilter("ignore", DeprecationWarning)

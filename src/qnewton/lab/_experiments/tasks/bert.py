@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -73,13 +72,13 @@ class Bert(eqx.Module):
         head: to logits; apart from the embedding, so that this may be frozen.
     """
 
-    embedding: Any
+    embedding: Callable[[Array], Array]
     positions: eqx.nn.Embedding
     norm: eqx.nn.LayerNorm
     layers: list[BertLayer]
     head: eqx.nn.Linear
 
-    def __init__(self, options: BertOptions, embed: Callable[[Array], Any], key: Array):
+    def __init__(self, options: BertOptions, embed: Callable[[Array], Callable[[Array], Array]], key: Array):
         tokens, positions, head, *keys = jax.random.split(key, 3 + options.layers)
         width, length = options.hidden, options.text.length
         self.embedding = embed(tokens)

@@ -1,7 +1,6 @@
 """`gpt-tiny`: a next-token language model in the form of Mistral (Jiang et al. 2023)."""
 
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -77,12 +76,12 @@ class Gpt(eqx.Module):
         head: to logits; apart from the embedding, as in Mistral.
     """
 
-    embedding: Any
+    embedding: Callable[[Array], Array]
     layers: list[GptLayer]
     norm: eqx.nn.RMSNorm
     head: eqx.nn.Linear
 
-    def __init__(self, options: GptOptions, embed: Callable[[Array], Any], key: Array):
+    def __init__(self, options: GptOptions, embed: Callable[[Array], Callable[[Array], Array]], key: Array):
         tokens, head, *keys = jax.random.split(key, 2 + options.layers)
         self.embedding = embed(tokens)
         self.layers = [GptLayer(options, k) for k in keys]

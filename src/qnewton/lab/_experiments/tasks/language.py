@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -73,7 +72,7 @@ class FrozenEmbedding(eqx.Module):
         return self.lookup(token)
 
 
-def make_embedding(corpus: Corpus, kind: str, width: int, dtype: str) -> Callable[[Array], Any]:
+def make_embedding(corpus: Corpus, kind: str, width: int, dtype: str) -> Callable[[Array], Callable[[Array], Array]]:
     """Key to the module that embeds a token: trained, or `frozen` at the co-occurrences of the training text."""
     if kind == "frozen":
         table = co_occurrence_embeddings(corpus.stream, corpus.vocabulary, width).astype(dtype)

@@ -1,7 +1,6 @@
 """Equinox modules as tasks have them: parameters and a function of them."""
 
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,7 +9,7 @@ from jaxtyping import Array, Float, PyTree
 
 
 def network(
-    make: Callable[[Array], Any], dtype: str
+    make: Callable[[Array], PyTree], dtype: str
 ) -> tuple[Callable[[Array], PyTree], Callable[[PyTree, Array], Array]]:
     """What a task needs of a module that maps one example to its outputs.
 
@@ -34,11 +33,11 @@ def network(
     return init, predict
 
 
-def _is_parameter(leaf: Any) -> bool:
+def _is_parameter(leaf: object) -> bool:
     return isinstance(leaf, jax.ShapeDtypeStruct) and jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
-def hits(outputs: Float[Array, "batch classes"], labels: Any) -> Float[Array, " batch"]:
+def hits(outputs: Float[Array, "batch classes"], labels: Array) -> Float[Array, " batch"]:
     """1 where the largest output is the label's, else 0: accuracy as the loss of an objective."""
     return (jnp.argmax(outputs, axis=-1) == labels).astype(outputs.dtype)
 

@@ -1,0 +1,30 @@
+"""Reading traced programs: what is known of an equation's operands, and which programs it holds."""
+
+from collections.abc import Iterator
+from typing import TypeAlias, cast
+
+import jax
+from jax.core import ShapedArray
+from jax.extend import core as jex
+
+Atom: TypeAlias = jex.Var | jex.Literal
+"""An operand of an equation."""
+
+
+def aval(atom: Atom) -> ShapedArray:
+    """Shape and type of an array in a program; jax's own annotation leaves open that it is an array."""
+    return cast(ShapedArray, atom.aval)
+
+
+def inner(equation: jex.JaxprEqn) -> list[jex.Jaxpr]:
+    """The programs that an equation holds: of a call, a loop or branches."""
+    held = jax.tree.leaves(equation.params, is_leaf=lambda leaf: hasattr(leaf, "eqns") or hasattr(leaf, "jaxpr"))
+    return [found for found in (getattr(value, "jaxpr", value) for value in held) if hasattr(found, "eqns")]
+
+
+def everywhere(jaxpr: jex.Jaxpr) -> Iterator[jex.JaxprEqn]:
+    """All equations, at any depth."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for program in inner(equation):
+            yield from everywhere(program)
