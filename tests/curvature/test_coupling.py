@@ -3,7 +3,6 @@
 A model is one row of `COUPLED` or `INDEPENDENT`: a function that returns parameters and `predict`, and its inputs.
 """
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +14,7 @@ import pytest
 from flax import nnx
 from jaxtyping import Array, PyTree
 
-from qnewton._curvature.batch import example_count, leads
-from qnewton._curvature.coupling import first_meeting, place, traced
+from qnewton._curvature.coupling import refuse_coupling
 
 BATCH, WIDTH, LENGTH = 6, 4, 3
 VECTORS = jnp.linspace(-1, 1, BATCH * WIDTH).reshape(BATCH, WIDTH)
@@ -30,14 +28,6 @@ KERNEL = jnp.linspace(-1, 1, WIDTH * WIDTH).reshape(WIDTH, WIDTH)
 
 Predict = Callable[[PyTree, Any], Array]
 Case = tuple[Callable[[], tuple[PyTree, Predict]], Array]
-
-
-def meeting(predict: Predict, params: PyTree, inputs: PyTree) -> str:
-    """Where the examples of a batch meet, or the proof that they do not fails; empty where it holds."""
-    closed, _ = traced(predict, params, inputs)
-    per_example = [False] * len(jax.tree.leaves(params)) + leads(inputs)
-    met = first_meeting(closed, per_example, example_count(inputs))
-    return "" if met is None else place(met)
 
 
 def plain(predict: Predict, params: PyTree = KERNEL) -> Callable[[], tuple[PyTree, Predict]]:
@@ -159,13 +149,15 @@ COUPLED: dict[str, tuple[Case, str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("case", "operation", "where"), COUPLED.values(), ids=COUPLED)
+@pytest.mark.parametrize(("case", "operation", "place"), COUPLED.values(), ids=COUPLED)
 def test_a_model_that_couples_examples_is_refused_with_operation_and_place(
-    case: Case, operation: str, where: str
+    case: Case, operation: str, place: str
 ) -> None:
     make, inputs = case
     params, predict = make()
-    assert re.search(rf"`{operation}` works along their axis.*{where}", meeting(predict, params, inputs))
+    message = rf"predict couples the examples of a batch, or .*`{operation}` works along their axis.*{place}.*layer or"
+    with pytest.raises(ValueError, match=message):
+        refuse_coupling(predict, params, inputs)
 
 
 def map_in_a_map(then: Callable[[Array], Array]) -> Predict:
@@ -198,7 +190,8 @@ UNPROVEN: dict[str, tuple[Predict, str]] = {
 
 @pytest.mark.parametrize(("predict", "how"), UNPROVEN.values(), ids=UNPROVEN)
 def test_what_the_proof_cannot_show_is_not_let_through(predict: Predict, how: str) -> None:
-    assert how in meeting(predict, KERNEL, VECTORS)
+    with pytest.raises(ValueError, match=how):
+        refuse_coupling(predict, KERNEL, VECTORS)
 
 
 def layer_norm(p: PyTree, x: Array) -> Array:
@@ -330,7 +323,7 @@ INDEPENDENT: dict[str, Case] = {
 def test_a_model_of_independent_examples_passes(case: Case) -> None:
     make, inputs = case
     params, predict = make()
-    assert meeting(predict, params, inputs) == ""
+    refuse_coupling(predict, params, inputs)
     if inputs.shape[0] > 1 and jnp.issubdtype(inputs.dtype, jnp.floating):
         # The row is right: one example changes, and the outputs of the others do not.
         run = jax.jit(predict)

@@ -233,6 +233,9 @@ def test_where_nobody_can_the_plan_says_what_each_broke(machine_of):
     plan = plan_of(hybrid, [-1.0, 200.0])
     assert int(plan.verdict[0]) == Verdict.NOBODY
     assert plan.offers.refusal[0].tolist() == [Refusal.NOT_DEFINITE, Refusal.ABOVE_THRESHOLD]
+    said = plan.complaint(hybrid.names)
+    assert said.startswith("nobody can take the system of 2 rows. Cholesky: ")
+    assert f"; {hybrid.names[1]}: {Refusal.ABOVE_THRESHOLD.reason}" in said
     # And inside the solve it is NaN, not somebody else's solution.
     operator = lx.MatrixLinearOperator(jnp.asarray(symmetric_with_spectrum([-1.0, 200.0]), jnp.float32))
     solution = lx.linear_solve(operator, jnp.ones(2), solver=hybrid, throw=False)
@@ -244,3 +247,11 @@ def test_a_prediction_that_is_not_finite_is_a_reason(machine_of):
     plan = plan_of(q.Hybrid([q.LU(), q.Cholesky()], classical=machine), [1.0, 2.0])
     assert int(plan.offers.refusal[0, 0]) == Refusal.NO_PREDICTION
     assert int(plan.choice[0]) == 1
+
+
+def test_what_a_plan_had_itself_is_read_from_its_offers_and_says_so(machine_of):
+    plan = plan_of(q.Hybrid([q.LU()], classical=machine_of()), [1.0, 2.0])
+    with pytest.warns(DeprecationWarning, match=r"plan\.predicted_seconds is plan\.offers\.seconds now"):
+        assert plan.predicted_seconds is plan.offers.seconds
+    with pytest.raises(AttributeError, match="Plan has no attribute 'price'"):
+        plan.price

@@ -30,7 +30,7 @@ def check_kind(value: object, kind: type | tuple[type, ...], name: str, example:
     raise TypeError(f"{name} is {said(value)}: give {example}")
 
 
-def check_kinds(values: object, kind: type, name: str, example: str) -> None:
+def check_kinds(values: Any, kind: type, name: str, example: str) -> None:
     """Refuse what is no sequence of instances of a class, one instance by itself included.
 
     Args:

@@ -1,5 +1,7 @@
 """What a system would cost on every candidate, and the choice: the record between estimation and the solve."""
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 
 import equinox as eqx
@@ -7,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from .._core.records import SystemEstimate
+from .._core.status import Refusal, Verdict
 from .._pricing.offers import Offers
 from .._pricing.policies import AbstractPolicy, Turn
 
@@ -27,6 +30,48 @@ class Plan(eqx.Module):
     choice: Int[Array, " sets"]
     verdict: Int[Array, " sets"]
     second: SystemEstimate | None = None
+
+    def complaint(self, names: Sequence[str], row: int = 0) -> str:
+        """In words, on the host: what each candidate broke where nobody could be chosen; empty where somebody was.
+
+        Args:
+            names: of the candidates, `Hybrid.names`.
+            row: which assumption set.
+        """
+        if int(self.verdict[row]) != Verdict.NOBODY:
+            return ""
+        pairs = zip(names, self.offers.refusal[row], strict=True)
+        broken = "; ".join(f"{name}: {Refusal(int(code)).reason}" for name, code in pairs)
+        return f"nobody can take the system of {self.estimate.n} rows. {broken}"
+
+    def __getattr__(self, name: str) -> Array:
+        """What `offers` has, by its old name."""
+        if name not in _OFFERED:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        warnings.warn(
+            f"plan.{name} is plan.offers.{_OFFERED[name]} now; the old name goes with the next release",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return getattr(self.offers, _OFFERED[name])
+
+
+_OFFERED = {
+    "predicted_seconds": "seconds",
+    **{
+        name: name
+        for name in (
+            "fixed_seconds",
+            "feasible",
+            "refusal",
+            "queries",
+            "copies",
+            "success_probability",
+            "expected_steps",
+            "clamped",
+        )
+    },
+}
 
 
 def make_plan(

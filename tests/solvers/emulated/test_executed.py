@@ -153,5 +153,5 @@ def test_a_promised_condition_number_is_charged_in_a_circuit_as_well():
         for solver in (q.CircuitQSVT(1e-2), q.CircuitQSVT(1e-2, kappa=30.0))
     )
     expected = q.CircuitQSVT(1e-2).count(Encoding(30.0, 1.0), 1e-2).queries
-    assert float(promised.plan(system).queries[0, 0]) == pytest.approx(float(expected), rel=1e-6)
-    assert float(bare.plan(system).queries[0, 0]) < float(expected) / 10
+    assert float(promised.plan(system).offers.queries[0, 0]) == pytest.approx(float(expected), rel=1e-6)
+    assert float(bare.plan(system).offers.queries[0, 0]) < float(expected) / 10
