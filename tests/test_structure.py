@@ -118,4 +118,5 @@ def test_every_test_that_is_left_to_the_night_is_there() -> None:
         if name:
             file, _, inside = name.partition("::")
             function = inside.rpartition("::")[2]
-            assert f"def {function}(" in (tests / file).read_text(encoding="utf-8"), f"nightly.txt has {line}"
+            found = function == "*" or f"def {function}(" in (tests / file).read_text(encoding="utf-8")
+            assert found, f"nightly.txt has {line}"

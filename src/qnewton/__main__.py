@@ -1,5 +1,6 @@
 """The command `qnewton`, also as `python -m qnewton`. The extra `lab` brings it; without that, one sentence says so."""
 
+import os
 import sys
 
 from ._core.extras import MissingExtraError
@@ -12,7 +13,16 @@ def main() -> int:
     except MissingExtraError as error:
         print(f"qnewton: {error}", file=sys.stderr)
         return 2
+    _keep_what_is_compiled()
     return command_line()
+
+
+def _keep_what_is_compiled() -> None:
+    """In the user's cache, for the next command. JAX reads this when it is imported; who has set it himself is heard."""
+    from platformdirs import user_cache_path
+
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(user_cache_path("qnewton", appauthor=False) / "compiled"))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 
 if __name__ == "__main__":

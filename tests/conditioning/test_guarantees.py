@@ -373,9 +373,9 @@ def test_spectral_and_trace_damping_are_what_they_say(matrix: np.ndarray) -> Non
 
 BAD = {
     "kappa-below-one": (lambda: c.DampTo(0.9), "target condition number is 0.9: it must be above 1"),
-    "kappa-one": (lambda: c.DampTo(1), "target condition number is 1.0: it must be above 1"),
+    "kappa-one": (lambda: c.DampTo(1), "target condition number is 1: it must be above 1"),
     "kappa-nan": (lambda: c.DampTo(math.nan), "target condition number is nan"),
-    "negative-spectral": (lambda: c.DampSpectral(-1), "relative damping is -1.0"),
+    "negative-spectral": (lambda: c.DampSpectral(-1), "relative damping is -1"),
     "no-steps": (lambda: c.DampSpectral(steps=0), "steps is 0"),
     "trace-inf": (lambda: c.DampTrace(math.inf), "relative damping is inf"),
     "tau": (lambda: c.Threshold(1.0), "tau is 1.0: it must lie in [0, 1)"),

@@ -186,7 +186,9 @@ def options_of() -> Callable[..., TrainOptions]:
 
     def make(preset: str = "default", **changes: Any) -> TrainOptions:
         options = PRESETS[preset]
-        changes = {"steps": 2, "batch_size": 16, "calibration": "measure", **changes}
+        changes = {"steps": 2, "batch_size": 16, **changes}
+        if changes.get("optimizer", options.optimizer) == "newton":
+            changes = {"calibration": "measure", **changes}
         for group in ("training", "step", "conditioning", "scheduling", "policy"):
             part = getattr(options, group)
             mine = {key: changes.pop(key) for key in list(changes) if hasattr(part, key)}

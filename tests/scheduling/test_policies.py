@@ -254,4 +254,4 @@ def test_what_a_plan_had_itself_is_read_from_its_offers_and_says_so(machine_of):
     with pytest.warns(DeprecationWarning, match=r"plan\.predicted_seconds is plan\.offers\.seconds now"):
         assert plan.predicted_seconds is plan.offers.seconds
     with pytest.raises(AttributeError, match="Plan has no attribute 'price'"):
-        plan.price
+        assert plan.price

@@ -128,7 +128,7 @@ def test_a_quantum_candidate_may_be_stood_in_for_without_a_matrix(x64):
     value, _, stats = solution_of(hybrid, lambda: NETWORK.operator("a", "float64", qn.GaussNewton()), vector)
     expected = np.linalg.solve(matrix + SHIFT * np.eye(20), vector)
     assert np.linalg.norm(value - expected) <= 1e-8 * np.linalg.norm(expected)
-    assert float(stats["plan"].queries[0, 0]) > 0
+    assert float(stats["plan"].offers.queries[0, 0]) > 0
     assert hybrid.never_forms(floor=True)
 
 
