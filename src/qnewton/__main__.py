@@ -18,7 +18,7 @@ def main() -> int:
 
 
 def _keep_what_is_compiled() -> None:
-    """In the user's cache, for the next command. JAX reads this when it is imported; who has set it himself is heard."""
+    """In the user's cache, for the next command. JAX reads it when it is imported; what the user has set stays."""
     from platformdirs import user_cache_path
 
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(user_cache_path("qnewton", appauthor=False) / "compiled"))

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax
@@ -12,9 +13,11 @@ from jaxtyping import Array, Float, Int
 from .._core.operators import Path
 from .._core.records import System
 from .._curvature import Point
-from .._estimation import Remembered
 from .._pricing.policies import Turn
 from .stages import BlockInfo, stackable
+
+if TYPE_CHECKING:
+    from .._estimation import Remembered
 
 
 class Given(eqx.Module):
@@ -34,7 +37,7 @@ class Given(eqx.Module):
     params: Float[Array, " n"]
     scale: Float[Array, ""]
     start: Float[Array, " n"] | None
-    remembered: Remembered | None
+    remembered: "Remembered | None"
     turn: Turn | None
     metric: Float[Array, "k n"] | None = None
 
@@ -53,7 +56,7 @@ class SolvedBlock(eqx.Module):
 
     direction: Float[Array, " n"]
     start: Float[Array, " n"] | None
-    remembered: Remembered | None
+    remembered: "Remembered | None"
     predicted: Float[Array, ""]
     info: BlockInfo
     metric: Float[Array, "k n"] | None = None

@@ -9,13 +9,14 @@ import optax
 from jax.stages import Traced
 from jaxtyping import Array, Key, PyTree
 
+from .. import _scheduling
 from .._core.buffers import library_bytes
 from .._core.kinds import said
 from .._core.memory import available_bytes, readable, suspended_checks
 from .._core.trees import check_params
 from .._curvature import Batch, Block, GaussNewton, Objective, selected, whole
 from .._curvature.objective import check_objective
-from .._scheduling import Hybrid, scheduler_in
+from .._scheduling import scheduler_in
 from .._solvers import capabilities_of
 from .newton import newton
 
@@ -216,7 +217,7 @@ def _allowed(planned: int) -> int:
 
 def _blocks(params: PyTree, options: Mapping[str, Any]) -> tuple[BlockMemory, ...]:
     curvature = options.get("curvature") or GaussNewton()
-    solver = options.get("solver") or Hybrid()
+    solver = options.get("solver") or _scheduling.Hybrid()
     scheduler = scheduler_in(solver)
     matrix_free = capabilities_of(solver).matrix_free or (
         scheduler is not None and scheduler.never_forms(floor=curvature.semidefinite)

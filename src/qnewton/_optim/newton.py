@@ -11,6 +11,7 @@ import lineax as lx
 import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from .. import _estimation, _scheduling
 from .._conditioning import AbstractConditioner, AbstractMetric, condition
 from .._core.constants import unfolded
 from .._core.kinds import flag, numbers
@@ -24,10 +25,9 @@ from .._curvature import AbstractCurvature, Batch, Block, GaussNewton, Objective
 from .._curvature.checks import check_batch
 from .._curvature.flat import StandInHessian, linear_in_outputs
 from .._curvature.loss_scale import LossScale
-from .._estimation import Reuse
 from .._pricing.policies import Turn
 from .._pricing.policies.base import remembered as chosen_last
-from .._scheduling import Executed, Hybrid, Plan, scheduler_in
+from .._scheduling import Executed, Plan, scheduler_in
 from .._solvers import capabilities_of
 from .._solvers.refusals import check_linear_solver
 from .adaptation import AbstractAdaptation, LevenbergMarquardt
@@ -135,7 +135,7 @@ def newton(
     )
     check_numbers(refresh, clip, weight_decay, residual_tolerance)
     curvature = GaussNewton() if curvature is None else curvature
-    solver = Hybrid() if solver is None else solver
+    solver = _scheduling.Hybrid() if solver is None else solver
     check_linear_solver(solver, "solver for newton")
     adaptation = LevenbergMarquardt() if adaptation is None else adaptation
     if where is not None and (step is not None or adaptation.tries):
@@ -148,7 +148,9 @@ def newton(
         raise ValueError(
             f"warm_start=True, and the solver {type(solver).__name__} takes no first guess: use CG or MINRES"
         )
-    reuse = scheduler.estimator if scheduler is not None and isinstance(scheduler.estimator, Reuse) else None
+    reuse = (
+        scheduler.estimator if scheduler is not None and isinstance(scheduler.estimator, _estimation.Reuse) else None
+    )
     remembers = scheduler is not None and scheduler.policy.remembers
     counts = scheduler is not None and scheduler.iterates
     never_forms = able.matrix_free or (scheduler is not None and scheduler.never_forms(floor=curvature.semidefinite))

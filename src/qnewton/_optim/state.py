@@ -1,14 +1,16 @@
 """What `newton` keeps from step to step, and what it reports."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import equinox as eqx
 from jaxtyping import Array, Bool, Float, Int
 
 from .._core.records import System
 from .._curvature.loss_scale import LossScale
-from .._estimation import Remembered
 from .stages import BlockInfo
+
+if TYPE_CHECKING:
+    from .._estimation import Remembered
 
 
 class StepInfo(eqx.Module):
@@ -66,7 +68,7 @@ class NewtonState(NamedTuple):
     last: Float[Array, " n"]
     systems: tuple[System, ...]
     starts: tuple[Float[Array, " n"], ...]
-    estimates: tuple[Remembered, ...]
+    estimates: "tuple[Remembered, ...]"
     choices: tuple[Int[Array, " sets"], ...]
     factors: tuple[Float[Array, " candidates"], ...]
     metrics: tuple[Float[Array, "k n"], ...]

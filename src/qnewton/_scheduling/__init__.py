@@ -6,11 +6,11 @@ if TYPE_CHECKING:
     from .branches import Executed as Executed
     from .calibration import calibrate as calibrate
     from .hybrid import Hybrid as Hybrid
-    from .hybrid import scheduler_in as scheduler_in
     from .makespan import Machine as Machine
     from .makespan import StepSchedule as StepSchedule
     from .makespan import schedule_step as schedule_step
     from .plan import Plan as Plan
+    from .recognised import scheduler_in as scheduler_in
     from .replay import decide as decide
     from .replay import decide_makespan as decide_makespan
 else:

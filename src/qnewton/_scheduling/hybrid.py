@@ -323,8 +323,3 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         if self.solvers[i].capabilities.needs_symmetric and not system.symmetric:
             return Refusal.NOT_SYMMETRIC
         return self.solvers[i].refuses(system.operator)
-
-
-def scheduler_in(solver: lx.AbstractLinearSolver) -> Hybrid | None:
-    """The solver where it is a scheduler, which wants to know a system's place in the training; else None."""
-    return solver if isinstance(solver, Hybrid) else None

@@ -1,0 +1,17 @@
+"""Whether a solver is the scheduler, without loading it."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import lineax as lx
+
+if TYPE_CHECKING:
+    from .hybrid import Hybrid
+
+
+def scheduler_in(solver: lx.AbstractLinearSolver) -> "Hybrid | None":
+    """The solver where it is a scheduler, which wants to know a system's place in the training; else None."""
+    # Nobody has made one as long as its module was not loaded, and loading that takes a tenth of `import qnewton`.
+    module: Any = sys.modules.get(f"{__package__}.hybrid")
+    found: Any = solver if module is not None and isinstance(solver, module.Hybrid) else None
+    return found
