@@ -81,7 +81,9 @@ def test_every_candidate_solves_without_a_calibration(cold):
     plans = [_solve_with_each(candidates, block, vector, exact) for candidates in groups]
     # A refined quantum solver is charged for as many solves as it may take.
     columns = {solver.name: i for i, solver in enumerate(groups[0])}
-    once, several = (float(plans[0].queries[0, columns[n]]) for n in (q.QLSA().name, "Refine(QLSA(jennings2023v1))"))
+    once, several = (
+        float(plans[0].offers.queries[0, columns[n]]) for n in (q.QLSA().name, "Refine(QLSA(jennings2023v1))")
+    )
     assert several == pytest.approx(8 * once, rel=1e-5)
 
 

@@ -42,7 +42,7 @@ def test_the_circuit_is_built_for_the_estimate_and_reports_what_it_executed(mach
     assert float(executed.queries) == pytest.approx(float(alone.stats["queries"]), rel=0.05)
     assert float(executed.success_probability) == pytest.approx(float(alone.stats["success_probability"]), rel=0.05)
     # Charged for the worst right-hand side.
-    assert float(executed.queries) <= float(solution.stats["plan"].queries[0, 1])
+    assert float(executed.queries) <= float(solution.stats["plan"].offers.queries[0, 1])
 
 
 def test_a_circuit_for_a_given_condition_number_is_charged_for_that_one():

@@ -138,7 +138,7 @@ def test_hybrid_charges_for_the_circuit_that_it_builds():
         def solve(matrix, vector, hybrid=hybrid):
             operator = lx.MatrixLinearOperator(matrix, lx.symmetric_tag)
             stats = lx.linear_solve(operator, vector, hybrid, throw=False).stats
-            return stats["executed"].queries, stats["plan"].queries[0, 0]
+            return stats["executed"].queries, stats["plan"].offers.queries[0, 0]
 
         found = np.asarray([solve(m, b) for m, b in zip(matrices[:6], vectors[:6], strict=True)])
         assert (found[:, 0] <= found[:, 1]).all()
