@@ -30,6 +30,9 @@ os.environ.setdefault(
     + (" --xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else ""),
 )
 
+# Two workers on two cores: threads of one's BLAS would wait for the other's. Read when BLAS is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 NIGHTLY = Path(__file__).parent / "nightly.txt"
 
 # Tracing makes objects by the hundred thousand, few of them in cycles.
