@@ -49,7 +49,13 @@ def test_another_cpu_has_the_proportions_of_the_one_that_was_measured(on):
 
 
 @pytest.mark.parametrize(
-    ("device", "sheet"), [("NVIDIA H200", "nvidia-h100-sxm"), ("NVIDIA A100-SXM4-40GB", "nvidia-a100-sxm")]
+    ("device", "sheet"),
+    [
+        ("NVIDIA H200", "nvidia-h100-sxm"),
+        ("NVIDIA GH200 480GB", "nvidia-h100-sxm"),
+        ("NVIDIA A100-SXM4-40GB", "nvidia-a100-sxm"),
+        ("NVIDIA THOR", "nvidia-a100-sxm"),
+    ],
 )
 def test_an_accelerator_has_the_roofline_of_a_data_sheet(on, device, sheet):
     on("AMD EPYC", "gpu", device)
@@ -72,6 +78,12 @@ def test_a_kernel_that_no_profile_has_goes_by_the_data_sheet(on):
     machine = rated_machine(KERNELS, "float32", 1e-3)
     assert "profile measured on AMD EPYC; data sheet of AMD EPYC 7702" in machine.basis
     assert seconds(machine, "of_a_user") > 0
+
+
+def test_a_profile_that_knows_none_of_the_kernels_is_not_named(on):
+    on("AMD EPYC")
+    for kernels in (("of_a_user",), ()):
+        assert rated_machine(kernels, "float32", 1e-3).basis.startswith("data sheet of AMD EPYC 7702")
 
 
 def test_the_probe_takes_a_fifth_of_a_second_at_most(monkeypatch):

@@ -13,6 +13,7 @@ solvers is taken does not depend on the minute.
 """
 
 import functools
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +50,8 @@ def rated_machine(kernels: Iterable[str], dtype: str, probe_seconds: float | Non
     profile = _profile(str(here["processor"]), dtype) if here["backend"] == "cpu" else None
     if profile is not None and profile.machine.gemm_seconds is not None:
         known = {name: line for name, line in profile.machine.kernels if name in times}
-        basis = f"profile measured on {profile.machine.name}" + (f"; {basis}" if len(known) < len(times) else "")
+        if known:
+            basis = f"profile measured on {profile.machine.name}" + (f"; {basis}" if len(known) < len(times) else "")
         # Without the samples, which nobody measured here.
         times |= {
             name: replace(line, samples=()).scaled(probe_seconds / profile.machine.gemm_seconds)
@@ -66,8 +68,8 @@ def rated_machine(kernels: Iterable[str], dtype: str, probe_seconds: float | Non
 
 def _sheet(backend: str, device: str) -> ClassicalProfile:
     """The data sheet of the device, or of the one of its kind that is nearest by name."""
-    name = "amd-epyc-7702" if backend == "cpu" else "nvidia-h100-sxm" if "H" in device else "nvidia-a100-sxm"
-    sheet = load_profile(name)
+    accelerator = "nvidia-h100-sxm" if re.search(r"\bG?H\d", device) else "nvidia-a100-sxm"
+    sheet = load_profile("amd-epyc-7702" if backend == "cpu" else accelerator)
     assert isinstance(sheet, ClassicalProfile)
     return sheet
 
