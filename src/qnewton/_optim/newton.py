@@ -15,7 +15,6 @@ from .. import _estimation, _scheduling
 from .._conditioning import AbstractConditioner, AbstractMetric, condition
 from .._core.constants import unfolded
 from .._core.kinds import flag, numbers
-from .._core.layout import Layout
 from .._core.memory import check_block_fits
 from .._core.operators import Path, path_of
 from .._core.records import System
@@ -33,6 +32,7 @@ from .._solvers.refusals import check_linear_solver
 from .adaptation import AbstractAdaptation, LevenbergMarquardt
 from .arguments import check_arguments, check_numbers
 from .assembly import check_partition, joined, plain
+from .blank import blank_system, stand_in
 from .blocks import Given, SolvedBlock, solve_blocks
 from .by_rule import by_rule, flagged, or_coupled, seen_in_units, stands_for
 from .correction import Correction
@@ -84,8 +84,8 @@ def newton(
             with the other. `clip` and `weight_decay` stay in the parameters' own units.
         correction: of what conditioning left out or put in its place, by conjugate gradients on the exact damped
             system; None takes the conditioned system's solution as it is.
-        solver: default `Hybrid()`, which needs about a second for calibration when first traced; any lineax solver
-            serves.
+        solver: default `Hybrid()`, which probes the machine for a tenth of a second when first traced; any lineax
+            solver serves.
         adaptation: of the damping; default `LevenbergMarquardt()`, `Fixed()` for constant rules.
         step: how far to go along the direction, in the place of `learning_rate` and `adaptation`: `QuadraticModel()`
             takes learning rate and momentum from the exact two-dimensional model, and its damping is the factor on
@@ -172,7 +172,8 @@ def newton(
         scale = jnp.full(shape, adaptation.initial() if step is None else step.damping, dtype)
         radius = jnp.asarray(jnp.inf if step is None else step.radius, dtype)
         last = jnp.zeros(0 if step is None else sum(block.n for block in blocks), dtype)
-        systems = () if refresh == 1 else tuple(blank_system(block, dtype) for block in blocks)
+        known = curvature.semidefinite
+        systems = () if refresh == 1 else tuple(blank_system(block, dtype, semidefinite=known) for block in blocks)
         starts = tuple(jnp.zeros(block.n, dtype) for block in blocks) if warm_start else ()
         estimates = () if reuse is None else tuple(reuse.init(dtype) for _ in blocks)
         turns = [turn for turn in first_turns(blocks, dtype) if turn is not None]
@@ -191,22 +192,14 @@ def newton(
         rows = sum(block.n for block in blocks)
         return [scheduler.first_turn(block.n / rows, dtype) for block in blocks]
 
-    def blank_system(block: Block, dtype: jnp.dtype) -> System:
-        floor = jnp.zeros((), dtype) if curvature.semidefinite else None
-        return System.of(jnp.zeros((block.n, block.n), dtype), symmetric=True, eigenvalue_floor=floor)
-
-    def stand_in(block: Block, dtype: jnp.dtype) -> System:
-        # Which layers there are is only seen with a batch at hand; they change no shape of what a step reports.
-        system = blank_system(block, dtype)
-        return dataclasses.replace(system, layout=Layout(block.n, (), ((0, block.n),)))
-
     def formed(curvature: AbstractCurvature, point: Point, block: Block) -> System:
         return dataclasses.replace(curvature.system(point, block).formed(), layout=None)
 
     def blank_info(damping: Damping, blocks: Sequence[Block], dtype: jnp.dtype) -> StepInfo:
         # The state must have one structure from the first step on, or the user's jit compiles twice.
         def plan_of(block: Block) -> Plan | None:
-            conditioned = condition(damping.conditioning, stand_in(block, dtype), jnp.ones((), dtype))
+            blank = stand_in(block, dtype, semidefinite=curvature.semidefinite)
+            conditioned = condition(damping.conditioning, blank, jnp.ones((), dtype))
             estimate = None if reuse is None else reuse.after(conditioned, reuse.init(dtype))[0]
             vector = jnp.zeros(block.n, dtype)
             return solve_block(solver, conditioned, vector, residual_tolerance, estimate=estimate)[1].plan
