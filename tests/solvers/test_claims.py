@@ -270,6 +270,23 @@ def test_who_judges_the_residual_himself_need_not_scale(name, scale):
     np.testing.assert_array_equal(unscaled[scale], unscaled[1.0])
 
 
+@pytest.mark.parametrize("solver", [qn.CG(1e-3), qn.MINRES(1e-3)], ids=lambda solver: solver.name)
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+def test_a_first_guess_and_a_complex_system_need_no_scale_either(solver, dtype):
+    rng = np.random.default_rng(1)
+    half = rng.standard_normal((N, N)) + (1j * rng.standard_normal((N, N)) if dtype == "complex64" else 0)
+    matrix = (half @ half.conj().T / N + np.eye(N)).astype(dtype)
+    vector = rng.standard_normal(N).astype(dtype)
+    operator, solution = matrix_operator(jnp.asarray(matrix)), np.linalg.solve(matrix, vector)
+    state = solver.init(operator, {"verify": False})
+    for scale in (1e-25, 1e25):
+        guess = jnp.asarray((0.5 * solution * scale).astype(dtype))
+        value, result, stats = solver.compute(state, jnp.asarray((vector * scale).astype(dtype)), {"y0": guess})
+        assert result == lx.RESULTS.successful
+        assert int(stats["num_steps"]) <= 1, "the multiple of the guess is the solution"
+        np.testing.assert_allclose(np.asarray(value) / scale, solution, rtol=0, atol=3e-3)
+
+
 def test_an_iteration_that_drifted_off_starts_anew_from_the_true_residual():
     """The recursion's residual was 1e-3 where the true one was 3e-2, at kappa 1e5 in single precision."""
     rng = np.random.default_rng(3)
