@@ -14,7 +14,7 @@ import lineax as lx
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-from .arrays import Number, NumberArray
+from .arrays import Number, NumberArray, namespace
 from .conditions import Condition, broken, in_words, met
 from .coordinates import AbstractCoordinates, Standard
 from .costs import Cost
@@ -272,12 +272,12 @@ class SystemEstimate(eqx.Module):
     @property
     def condition_number(self) -> Float[Array, ""]:
         """`exp(log_condition_number)`; infinite above the floating-point range."""
-        return jnp.exp(self.log_condition_number)
+        return namespace(self.log_condition_number).exp(self.log_condition_number)
 
     @property
     def smallest_singular_value(self) -> Float[Array, ""]:
         """`spectral_norm / condition_number`; 0 where that is infinite."""
-        return self.spectral_norm * jnp.exp(-self.log_condition_number)
+        return self.spectral_norm * namespace(self.log_condition_number).exp(-self.log_condition_number)
 
 
 class Encoding(eqx.Module):

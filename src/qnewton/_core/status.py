@@ -54,7 +54,7 @@ class Verdict(Code):
 
 
 class Refusal(enum.IntEnum):
-    """Why a candidate of the scheduler cannot take a system, or why the policy passed it over (the last three).
+    """Why a candidate of the scheduler cannot take a system, or why the policy passed it over (the last four).
 
     `NOT_SYMMETRIC`, `NO_ROOT` and `NO_LAYERS` are known before anything is computed.
     """
@@ -71,6 +71,7 @@ class Refusal(enum.IntEnum):
     ABOVE_THRESHOLD = 9
     NOT_NAMED = 10
     OVER_BUDGET = 11
+    UNDERCUT = 12
 
     @property
     def reason(self) -> str:
@@ -93,4 +94,5 @@ _REASONS = {
     Refusal.ABOVE_THRESHOLD: "the policy keeps condition numbers above its threshold classical",
     Refusal.NOT_NAMED: "the policy names another candidate",
     Refusal.OVER_BUDGET: "the policy's budget is smaller than what it would spend",
+    Refusal.UNDERCUT: "even its least cost exceeds what another candidate is sure to do it for",
 }

@@ -28,26 +28,31 @@ PROBE_BUDGET_SECONDS = 0.1
 _MEASURED = Path(__file__).parent / "profiles" / "measured"
 
 
-def rated_machine(kernels: Iterable[str], dtype: str, probe_seconds: float | None = None) -> ClassicalMachine:
+def rated_machine(
+    kernels: Iterable[str], dtype: str, probe_seconds: float | None = None, *, probe: bool = True
+) -> ClassicalMachine:
     """The machine that this process runs on, without a calibration.
 
     Args:
         kernels: names of the kernels that workloads will ask for.
         dtype: of the systems, `float32` or `float64`.
         probe_seconds: of `measure.gemm_probe` here; None: measured, in less than a fifth of a second.
+        probe: False takes the source as it is, at once: for comparisons that no speed of this machine could turn.
 
     Returns:
         Its `basis` says what it rests on.
     """
     here = describe_machine()
-    if probe_seconds is None:
-        probe_seconds = median_seconds(gemm_probe(dtype), 15, PROBE_BUDGET_SECONDS)
     sheet = _sheet(str(here["backend"]), str(here["device"]))
     roofline = dict(sheet.machine(kernels, dtype).kernels)
     product = 2.0 * PROBE_ROWS**3 / (sheet.efficiency * sheet.flops_per_s(dtype))
+    profile = _profile(str(here["processor"]), dtype) if here["backend"] == "cpu" else None
+    if probe_seconds is None and probe:
+        probe_seconds = median_seconds(gemm_probe(dtype), 15, PROBE_BUDGET_SECONDS)
+    if probe_seconds is None:
+        probe_seconds = product if profile is None else profile.machine.gemm_seconds or product
     times = {kernel: line.scaled(probe_seconds / product) for kernel, line in roofline.items()}
     basis = f"data sheet of {sheet.description}"
-    profile = _profile(str(here["processor"]), dtype) if here["backend"] == "cpu" else None
     if profile is not None and profile.machine.gemm_seconds is not None:
         known = {name: line for name, line in profile.machine.kernels if name in times}
         if known:
@@ -62,7 +67,7 @@ def rated_machine(kernels: Iterable[str], dtype: str, probe_seconds: float | Non
         dtype=dtype,
         kernels=tuple(sorted(times.items())),
         gemm_seconds=probe_seconds,
-        basis=f"{basis}; scaled by a probe",
+        basis=f"{basis}; {'scaled by a probe' if probe else 'as it stands'}",
     )
 
 

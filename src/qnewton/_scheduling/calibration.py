@@ -106,11 +106,11 @@ class _Once:
     def __init__(self):
         self._found: dict[Hashable, ClassicalMachine] = {}
 
-    def __call__(self, solvers: tuple[AbstractSolver, ...], dtype: str) -> ClassicalMachine:
+    def __call__(self, solvers: tuple[AbstractSolver, ...], dtype: str, *, probe: bool = True) -> ClassicalMachine:
         leaves, structure = jax.tree.flatten(solvers)
-        key = structure, dtype, tuple((leaf.shape, str(leaf.dtype)) if eqx.is_array(leaf) else leaf for leaf in leaves)
+        key = structure, dtype, probe, tuple((leaf.shape, str(leaf.dtype)) if eqx.is_array(leaf) else leaf for leaf in leaves)
         if key not in self._found:
-            self._found[key] = _rated([_with_values(solver) for solver in solvers], dtype)
+            self._found[key] = _rated([_with_values(solver) for solver in solvers], dtype, probe)
         return self._found[key]
 
     def cache_clear(self) -> None:
@@ -122,9 +122,11 @@ rated_once = _Once()
 
 
 @at_once()
-def _rated(solvers: Sequence[AbstractSolver], dtype: str) -> ClassicalMachine:
+def _rated(solvers: Sequence[AbstractSolver], dtype: str, probe: bool) -> ClassicalMachine:
     kernels = {kernel for solver in _measured_once(solvers, dtype) for kernel in _yardsticks_of(solver, dtype)}
-    return rated_machine([*kernels, *(["forming"] if _forming_counts(solvers) else [])], dtype)
+    applied = {solver.applied_as for solver in solvers if solver.applied_as is not None}
+    forming = ["forming"] if _forming_counts(solvers) else []
+    return rated_machine([*kernels, *applied, *forming], dtype, probe=probe)
 
 
 @at_once()

@@ -1,8 +1,10 @@
 """Decided elsewhere, for all blocks of a step at once."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import jax.numpy as jnp
+import numpy as np
 
 from .base import AbstractPolicy, Choice, Offers, Turn, fastest_of, nobody_passed_over
 
@@ -17,6 +19,10 @@ class Assigned(AbstractPolicy):
     """
 
     remembers: ClassVar[bool] = True
+
+    def contenders(self, names: Sequence[str], least: np.ndarray, most: np.ndarray) -> tuple[int, ...]:
+        # Who is assigned is decided elsewhere, and later.
+        return tuple(range(len(names)))
 
     def choose(self, offers: Offers, turn: Turn) -> Choice:
         best = fastest_of(offers, nobody_passed_over(offers))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ..._core.status import Refusal, Verdict
@@ -86,6 +87,20 @@ class AbstractPolicy(eqx.Module):
         Raises:
             ValueError: when traced, for a policy that does not fit the candidates.
         """
+
+
+    def contenders(self, names: Sequence[str], least: np.ndarray, most: np.ndarray) -> tuple[int, ...]:
+        """Who may still be chosen, known what every candidate asks at least and at most; on the host.
+
+        Here: whoever might ask less than what another one is sure to do it for, as is right for every policy that takes
+        the fastest, or the fastest but for quantum candidates or expensive ones.
+
+        Args:
+            names: of the candidates.
+            least: seconds that each asks at least `[candidates]`; infinite where it cannot take the systems.
+            most: that it asks at most, infinite where nothing is known.
+        """
+        return tuple(i for i in range(len(names)) if least[i] < np.min(most) or i == int(np.argmin(most)))
 
 
 def fastest_of(offers: Offers, passed_over: Int[Array, " candidates"]) -> Choice:

@@ -1,9 +1,11 @@
 """One candidate for everything."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 
 from ..._core.status import Refusal
 from ..._core.suggest import unknown
@@ -19,6 +21,11 @@ class FixedCandidate(AbstractPolicy):
 
     name: str = eqx.field(static=True)
     remembers: ClassVar[bool] = False
+
+    def contenders(self, names: Sequence[str], least: np.ndarray, most: np.ndarray) -> tuple[int, ...]:
+        if self.name not in names:
+            raise ValueError(unknown("candidate", self.name, names))
+        return (list(names).index(self.name),)
 
     def choose(self, offers: Offers, turn: Turn) -> Choice:
         if self.name not in offers.names:

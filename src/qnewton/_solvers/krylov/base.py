@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float, Inexact, Int, PyTree
 
-from ..._core.arrays import Number
+from ..._core.arrays import Number, namespace
 from ..._core.powers_of_two import lost_below, norm, scaled_by, unit_of
 from ..._core.records import ClassicalWorkload, SystemEstimate
 from ..._core.status import Refusal
@@ -100,8 +100,8 @@ class AbstractKrylov(AbstractSolver):
     judged like one (`_solvers.verified`). A caller that passes the linear-solve option `verify=False` gets the
     recursion's word.
 
-    It takes the linear-solve options `y0`, a first guess in the structure of the solution, and `preconditioner`, a
-    positive definite operator that goes before the solver's own. Of the guess the multiple with the least residual is
+    It takes the linear-solve options `y0`, a first guess in the structure of the solution; `rtol`, in the place of its
+    own; and `preconditioner`, a positive definite operator that goes before the solver's own. Of the guess the multiple with the least residual is
     taken, which costs one product more.
 
     Attributes:
@@ -152,6 +152,10 @@ class AbstractKrylov(AbstractSolver):
     def prior(self) -> float:
         """`AbstractPreconditioner.prior`."""
         return self.preconditioner.prior
+
+    @property
+    def stops_at(self) -> float | None:
+        return self.rtol
 
     def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
         return self.preconditioner.refuses(operator)
@@ -213,7 +217,7 @@ class AbstractKrylov(AbstractSolver):
             b,
             start,
             residual,
-            self.rtol * length,
+            options.get("rtol", self.rtol) * length,
             jnp.asarray(max_steps, jnp.int32),
         )
         best, num_steps, result = self._verified(problem) if state.care.verify else self._trusted(problem)
@@ -321,8 +325,10 @@ class AbstractKrylov(AbstractSolver):
         n, itemsize = estimate.n, estimate.max_entry.dtype.itemsize
         # Rounding takes an ill-conditioned system far beyond the n steps of exact arithmetic.
         limit = 10 * n if self.max_steps is None else self.max_steps
+        steps = self.steps(estimate)
+        xp = namespace(steps)
         # An estimate without a finite condition number gives the limit.
-        steps = jnp.maximum(jnp.fmin(jnp.ceil(self.steps(estimate)), limit), 1)
+        steps = xp.maximum(xp.fmin(xp.ceil(steps), limit), 1)
         return krylov_workload(kernel, n, itemsize, estimate.access.product, steps, self.preconditioner.flops(n))
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, Inexact, Int
 
-from ..._core.arrays import Number
+from ..._core.arrays import Number, namespace
 from ..._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from ..preconditioners import AbstractPreconditioner, Identity
 from .base import BREAKDOWN, RUNNING, SINGULAR, AbstractKrylov, Best, KrylovSystem, norm_of
@@ -74,7 +74,7 @@ class CG(AbstractKrylov):
 
     def steps(self, estimate: SystemEstimate) -> Number:
         kappa = estimate.condition_number
-        return expected_steps(estimate, self.rtol, cg_steps(kappa, self.rtol), 2 / jnp.sqrt(kappa), minimal=False)
+        return expected_steps(estimate, self.rtol, cg_steps(kappa, self.rtol), 2 / namespace(kappa).sqrt(kappa), minimal=False)
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
         """As many products with the operator as the estimate's Ritz values let expect, at most `max_steps`.

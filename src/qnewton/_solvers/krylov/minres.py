@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, Inexact, Int
 
-from ..._core.arrays import Number
+from ..._core.arrays import Number, namespace
 from ..._core.powers_of_two import root_of_product
 from ..._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from ..flat import check_symmetric
@@ -115,9 +115,10 @@ class MINRES(AbstractKrylov):
     def steps(self, estimate: SystemEstimate) -> Number:
         kappa = estimate.condition_number
         definite = estimate.definite
-        bound = jnp.where(definite, definite_minres_steps(kappa, self.rtol), minres_steps(kappa, self.rtol))
+        xp = namespace(kappa)
+        bound = xp.where(definite, definite_minres_steps(kappa, self.rtol), minres_steps(kappa, self.rtol))
         return expected_steps(
-            estimate, self.rtol, bound, jnp.where(definite, 2 / jnp.sqrt(kappa), 1 / kappa), minimal=True
+            estimate, self.rtol, bound, xp.where(definite, 2 / xp.sqrt(kappa), 1 / kappa), minimal=True
         )
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:

@@ -1,0 +1,137 @@
+"""One candidate's column in a table of offers: traced inside a step, with numpy before one is traced."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from .._core.arrays import NumberArray, namespace
+from .._core.records import SystemEstimate
+from .._core.status import Refusal
+from .._hardware import QuantumMachine
+from .._solvers import AbstractSolver
+from .._solvers.base import Charged
+from .assumptions import AbstractAssumptions
+from .clock import Clock
+from .offers import Offers
+from .solver import CountedSolver
+
+Reasons = list[tuple[Refusal, Bool[NumberArray, "..."]]]
+"""Why a candidate cannot take a system, and where that is so; the first that holds is the reason."""
+
+Column = dict[str, NumberArray]
+"""What one candidate asks under one set, by the fields of `Offers`."""
+
+
+def reasons_of(candidate: AbstractSolver, estimate: SystemEstimate, known: Refusal) -> Reasons:
+    """Why a candidate cannot take a system.
+
+    Args:
+        candidate: a solver.
+        estimate: the system's numbers.
+        known: what its structure tells.
+    """
+    xp, able = namespace(estimate.frobenius_norm), candidate.capabilities
+    found = [(Refusal.NOT_FINITE, ~xp.isfinite(estimate.frobenius_norm))]
+    if known != Refusal.NONE:
+        found.append((known, xp.asarray(True)))
+    if able.needs_definite:
+        definite = estimate.presumed_definite if able.notices_indefinite else estimate.definite
+        found.append((Refusal.NOT_DEFINITE, ~definite))
+    return found
+
+
+def quantum_column(
+    candidate: Charged,
+    estimate: SystemEstimate,
+    assumed: AbstractAssumptions,
+    machine: QuantumMachine,
+    reasons: Reasons,
+    *,
+    times: float = 1.0,
+    precision: Any = None,
+) -> Column:
+    """Of a candidate that is charged by its count of queries.
+
+    Args:
+        candidate: the solver.
+        estimate: the system's numbers.
+        assumed: what it is charged for.
+        machine: the modelled machine.
+        reasons: why it cannot take the system.
+        times: solves that the seconds are of, all of them alike.
+        precision: 2-norm error of the step, in the place of what the candidate asks for.
+    """
+    # A candidate that promises a condition number is charged at that one, since its circuit is built for it.
+    built_for = candidate.built_for(estimate)
+    counted = CountedSolver(candidate.count, candidate.counts_sparse_access, candidate.known_norm)
+    asked = candidate.asked_precision if precision is None else precision
+    charge = assumed.charge(counted, built_for, asked, Clock.of(machine))
+    xp = namespace(built_for.log_condition_number)
+    refused = [
+        *reasons,
+        (Refusal.NO_CONDITION_NUMBER, ~xp.isfinite(xp.exp(built_for.log_condition_number))),
+        (Refusal.OUT_OF_RANGE, ~charge.valid),
+    ]
+    own = ("queries", "copies", "success_probability", "clamped")
+    spent = {name: getattr(charge, name) * times for name in ("seconds", "fixed_seconds")}
+    return settled(refused, estimate, **spent, **{name: getattr(charge, name) for name in own})
+
+
+def settled(
+    reasons: Reasons,
+    estimate: SystemEstimate,
+    *,
+    seconds: Any,
+    fixed_seconds: Any = 0.0,
+    queries: Any = 0.0,
+    copies: Any = 0.0,
+    success_probability: Any = 1.0,
+    clamped: Any = False,
+    expected_steps: Any = 0.0,
+) -> Column:
+    """A candidate's column of the table under one set; by default that of a classical one that does not iterate."""
+    xp = namespace(estimate.max_entry, seconds)
+    # Not `select`, which looks for the first by a reduction: a kernel each, where all of this is one.
+    refusal = xp.int32(Refusal.NONE)
+    for code, holds in reversed([*reasons, (Refusal.NO_PREDICTION, ~xp.isfinite(seconds))]):
+        refusal = xp.where(holds, xp.int32(code), refusal)
+    numbers = {
+        "seconds": xp.where(refusal == Refusal.NONE, seconds, np.inf),
+        "fixed_seconds": fixed_seconds,
+        "queries": queries,
+        "copies": copies,
+        "success_probability": success_probability,
+        "expected_steps": expected_steps,
+    }
+    shape = np.shape(seconds)
+    column = {name: xp.asarray(number, estimate.max_entry.dtype) for name, number in numbers.items()}
+    column |= {"refusal": refusal, "clamped": xp.asarray(clamped, bool)}
+    return {name: xp.broadcast_to(number, shape) for name, number in column.items()}
+
+
+def table(
+    candidates: Sequence[AbstractSolver], estimate: SystemEstimate, columns: Sequence[Sequence[Column]]
+) -> Offers:
+    """The offers `[sets, candidates]`.
+
+    Args:
+        candidates: solvers.
+        estimate: the system's numbers.
+        columns: per candidate, what it asks under each set.
+    """
+    rows = [_stacked(row) for row in zip(*columns, strict=True)]
+    whole = _stacked(rows)
+    return Offers(
+        names=tuple(candidate.name for candidate in candidates),
+        quantum=tuple(candidate.capabilities.quantum for candidate in candidates),
+        feasible=whole["refusal"] == Refusal.NONE,
+        log_condition_number=estimate.log_condition_number,
+        **{**whole, "expected_steps": whole["expected_steps"][0]},
+    )
+
+
+def _stacked(columns: Sequence[Column]) -> Column:
+    xp = namespace(columns[0]["seconds"])
+    return {name: xp.stack([column[name] for column in columns]) for name in columns[0]}

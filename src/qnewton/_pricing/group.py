@@ -1,0 +1,202 @@
+"""Equal systems of a step, and what they cost: as shapes alone tell, and with the numbers of their matrices."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .._core.arrays import quiet
+from .._core.costs import Cost
+from .._core.records import Access, ClassicalWorkload, Kind, Kinds, SystemEstimate
+from .._core.status import Refusal
+from .._hardware import ClassicalMachine, QuantumMachine
+from .._solvers import AbstractSolver
+from .._solvers.base import is_charged
+from .assumptions import AbstractAssumptions
+from .columns import Column, quantum_column, reasons_of, settled, table
+from .need import NEED, residual_for, state_error_for, steps_factor
+from .offers import Offers
+from .price import classical_workload
+
+_KAPPAS = np.linspace(0.0, np.log(1e12), 257)
+"""Logarithms of condition numbers among which a quantum candidate's least cost is looked for.
+
+Some counts dip below their value at 1, so that is no lower bound. They grow with kappa beyond the dip."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Equal systems of a step: positive definite, dense, of one size.
+
+    Attributes:
+        name: what they are, in words.
+        factors: rows of each Kronecker factor; one number for a system that is no Kronecker product.
+        count: of the systems.
+        vectors: right-hand sides of each in a step.
+        serves: steps that one set-up serves.
+        dtype: of the systems.
+        need: relative error in the energy norm that the step bears, `need.NEED`.
+    """
+
+    name: str
+    factors: tuple[int, ...]
+    count: int
+    vectors: int = 1
+    serves: int = 1
+    dtype: str = "float32"
+    need: float = NEED
+
+    @property
+    def rows(self) -> int:
+        """Of one system."""
+        return math.prod(self.factors)
+
+    @property
+    def product(self) -> Cost:
+        """One product with a system: every factor times the vector as a matrix of so many columns."""
+        itemsize = np.dtype(self.dtype).itemsize
+        flops = sum(2.0 * self.rows * n for n in self.factors)
+        return Cost(flops, sum(float(n) ** 2 for n in self.factors) * itemsize)
+
+
+def price_group(
+    group: Group,
+    estimate: SystemEstimate,
+    candidates: Sequence[AbstractSolver],
+    sets: Sequence[AbstractAssumptions],
+    classical: ClassicalMachine,
+    quantum: QuantumMachine,
+    *,
+    least: bool = False,
+) -> Offers:
+    """What every candidate asks for all systems of a group in one step: `[sets, candidates]`.
+
+    A direct solver sets every factor up once for `serves` steps, and solves with each for as many columns as the
+    others have rows. An iterative one multiplies by the whole product. A quantum one prepares every right-hand side and
+    step anew; of a Kronecker product it makes the solves coherently, one within the other's preparation, so that the
+    condition numbers and subnormalisations multiply and the solution is read out once.
+
+    Args:
+        group: the systems.
+        estimate: of the worst of them, as one matrix; arrays of numpy or JAX.
+        candidates: solvers.
+        sets: what a quantum solve is charged for.
+        classical: the machine of the classical candidates.
+        quantum: the modelled machine.
+        least: whether an iterative one takes a single step.
+
+    Raises:
+        KeyError: for a classical candidate that the machine was not calibrated for.
+    """
+    log_kappa = estimate.log_condition_number
+    columns: list[list[Column]] = []
+    for candidate in candidates:
+        reasons = reasons_of(candidate, estimate, Refusal.NONE)
+        if is_charged(candidate):
+            times = float(group.count * group.vectors)
+            # A circuit that is carried out has the precision that it was built for.
+            asked = state_error_for(group.need, log_kappa) if candidate.fidelity == "model" else None
+            asking = {"times": times, "precision": asked}
+            columns.append([quantum_column(candidate, estimate, one, quantum, reasons, **asking) for one in sets])
+            continue
+        seconds, steps = _classical(group, candidate, estimate, classical, least)
+        columns.append([settled(reasons, estimate, seconds=seconds, expected_steps=steps)] * len(sets))
+    return table(candidates, estimate, columns)
+
+
+@quiet
+def bounds(
+    group: Group,
+    candidates: Sequence[AbstractSolver],
+    sets: Sequence[AbstractAssumptions],
+    classical: ClassicalMachine,
+    quantum: QuantumMachine,
+) -> tuple[Offers, np.ndarray]:
+    """What every candidate asks at least, and what at most, before anything is computed.
+
+    Direct solvers ask the same whatever the numbers. An iterative one takes at least one step, a quantum one at least
+    its least over all condition numbers, at subnormalisation 1; how much more is not known.
+
+    Args:
+        group: the systems.
+        candidates: as of `price_group`, as are the others.
+        sets: likewise.
+        classical: likewise.
+        quantum: likewise.
+
+    Returns:
+        The least, and the most `[sets, candidates]`, infinite where nothing bounds it.
+    """
+    exact = np.array([not (is_charged(one) or one.capabilities.iterative) for one in candidates])
+    every = price_group(group, nominal(group, _KAPPAS), candidates, sets, classical, quantum, least=True)
+    best = np.argmin(every.seconds, axis=-1)
+
+    def at_best(values: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(values, best[..., None], axis=-1)[..., 0]
+
+    fields = ("seconds", "feasible", "fixed_seconds", "refusal", "queries", "copies", "success_probability", "clamped")
+    least = dataclasses.replace(
+        every,
+        log_condition_number=np.full((), np.nan),
+        expected_steps=every.expected_steps[:, 0],
+        **{field: at_best(getattr(every, field)) for field in fields},
+    )
+    return least, np.where(exact & least.feasible, least.seconds, np.inf)
+
+
+def nominal(group: Group, log_condition_number: Any = 0.0) -> SystemEstimate:
+    """A system of that shape with the numbers that cost least: every norm 1, as if it were the identity.
+
+    Args:
+        group: whose shape.
+        log_condition_number: one or many.
+    """
+    like, log_kappa = np.dtype(group.dtype), np.asarray(log_condition_number, float)
+    one, nothing = np.ones(log_kappa.shape, like), Cost(0.0, 0.0)
+    return SystemEstimate(
+        n=group.rows,
+        degree=np.ones(log_kappa.shape, int),
+        max_entry=one,
+        frobenius_norm=one,
+        spectral_norm=one,
+        log_condition_number=log_kappa,
+        definite=np.ones(log_kappa.shape, bool),
+        presumed_definite=np.ones(log_kappa.shape, bool),
+        matvecs=np.zeros((), int),
+        access=Access(group.product, nothing, nothing, np.zeros((), int)),
+        formed=np.ones((), bool),
+        formed_kinds=Kinds.all(Kind.BOUND),
+    )
+
+
+def _classical(
+    group: Group, candidate: AbstractSolver, estimate: SystemEstimate, machine: ClassicalMachine, least: bool
+) -> tuple[Any, Any]:
+    """Seconds in one step, and the iterations of one solve."""
+    if candidate.capabilities.matrix_free:
+        workload = classical_workload(candidate, estimate)
+        log_kappa = estimate.log_condition_number
+        factor = steps_factor(candidate.stops_at, residual_for(group.need, log_kappa), log_kappa)
+        workload = dataclasses.replace(workload, steps=1.0 if least else workload.steps * factor)
+        times = group.count * group.vectors
+        return times * machine.seconds(workload) + 0.0 * estimate.max_entry, workload.steps
+    seconds = 0.0
+    for n in group.factors:
+        alone = nominal(dataclasses.replace(group, factors=(n,)))
+        applied_as = candidate.applied_as if candidate.applied_as in dict(machine.kernels) else None
+        once, each = _parts(classical_workload(candidate, alone), applied_as)
+        columns = group.vectors * group.rows // n
+        itemsize = np.dtype(group.dtype).itemsize
+        many = dataclasses.replace(each, flops=each.flops * columns, bytes=each.bytes + 2.0 * columns * n * itemsize)
+        seconds += machine.seconds(once) / group.serves + machine.seconds(many)
+    return group.count * seconds + 0.0 * estimate.max_entry, 0.0
+
+
+def _parts(workload: ClassicalWorkload, applied_as: str | None) -> tuple[ClassicalWorkload, ClassicalWorkload]:
+    """What a system takes once, and what one right-hand side does."""
+    kernel, flops, moved = workload.kernel, workload.setup_flops, workload.setup_bytes
+    once = ClassicalWorkload(kernel=kernel, flops=flops, bytes=moved)
+    each = ClassicalWorkload(kernel=applied_as or kernel, flops=workload.flops - flops, bytes=workload.bytes - moved)
+    return once, each

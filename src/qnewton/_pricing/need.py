@@ -1,0 +1,77 @@
+"""What accuracy a training step bears, and what that asks of a solver.
+
+A Gauss-Newton step with the relative error e in the energy norm, `|y - x|_A = e |x|_A`, keeps at least `1 - e^2` of the
+decrease that its quadratic model predicts. Solvers count their errors otherwise; each formula here is the largest error
+in their way of counting that keeps e. With kappa the condition number of A:
+
+    relative residual r                e^2 <= kappa r^2          ours: `r.A^-1 r <= |r|^2 / lambda_min`
+    relative 2-norm error d            e^2 <= kappa d^2          ours: `d.A d <= lambda_max |d|^2`
+    2-norm error, equal in all         E e^2 = R d^2,            ours: `E d.A d = (tr A / n) E |d|^2`
+    directions                         R = (tr A / n) |x|^2 / (x.A x)
+
+The last one is for read-out alone: its errors have no direction of their own. Those of a polynomial lie where the
+spectrum puts them, and count at their worst.
+"""
+
+import numpy as np
+
+from .._core.arrays import Number, NumberArray, floating, quiet
+
+NEED = 0.3
+"""Relative error in the energy norm that a step bears: 9 % of the decrease, and next to no more steps
+(docs/one-newton.md)."""
+LARGEST = 0.5
+"""No solver is asked for less: a state that is further off is hardly a solution, whatever the norm."""
+
+
+@quiet
+def residual_for(need: Number, log_condition_number: Number) -> NumberArray:
+    """Largest relative residual, `need / sqrt(kappa)`.
+
+    Args:
+        need: relative error in the energy norm, in (0, 1).
+        log_condition_number: natural logarithm of kappa.
+    """
+    xp, need, log_kappa = floating(need, log_condition_number)
+    return xp.minimum(need * xp.exp(-log_kappa / 2), LARGEST)
+
+
+def state_error_for(need: Number, log_condition_number: Number) -> NumberArray:
+    """Largest relative 2-norm error in the worst direction: as large as the residual may be.
+
+    Args:
+        need: as of `residual_for`, as is the other.
+        log_condition_number: likewise.
+    """
+    return residual_for(need, log_condition_number)
+
+
+@quiet
+def readout_error_for(need: Number, mean_eigenvalue: Number, square_length: Number, energy: Number) -> NumberArray:
+    """2-norm error of a read-out, in the mean over its directions: `need / sqrt(R)`.
+
+    Args:
+        need: as of `residual_for`.
+        mean_eigenvalue: `tr A / n`.
+        square_length: `|x|^2` of the solution, or of the last one.
+        energy: `x.A x` of the same vector.
+    """
+    xp, need, mean, square, energy = floating(need, mean_eigenvalue, square_length, energy)
+    return xp.minimum(need * xp.sqrt(energy / (mean * square)), LARGEST)
+
+
+@quiet
+def steps_factor(stops_at: Number | None, wanted: Number, log_condition_number: Number) -> NumberArray:
+    """By how much another residual changes the steps of CG: the ratio of the logarithms in its Chebyshev bound.
+
+    Args:
+        stops_at: relative residual that its steps were counted for; None: as wanted.
+        wanted: relative residual.
+        log_condition_number: natural logarithm of kappa.
+    """
+    xp, wanted, log_kappa = floating(wanted, log_condition_number)
+    if stops_at is None:
+        return xp.ones_like(wanted)
+    # `ln(2 sqrt(kappa) / tolerance)`, as `cg_steps` has it.
+    largest = np.log(2.0) + log_kappa / 2
+    return (largest - xp.log(wanted)) / (largest - np.log(stops_at))
