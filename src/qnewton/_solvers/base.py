@@ -41,12 +41,15 @@ class AbstractSolver(lx.AbstractLinearSolver):
             ran on a simulator or a device.
         prior: share of its iterations, in (0, 1], that is expected before any was observed; see
             `AbstractPreconditioner.prior`.
+        applied_as: kernel that one application of a set-up system runs as, where that is another than the set-up's;
+            `product` is a matrix product.
     """
 
     capabilities: AbstractClassVar[Capabilities]
     name: AbstractClassVar[str]
     fidelity: ClassVar[str | None] = None
     prior: ClassVar[float] = 1.0
+    applied_as: ClassVar[str | None] = None
 
     @property
     def runs_as(self) -> str:
