@@ -40,6 +40,7 @@ __all__ = [
     "GaussNewton",
     "Hessian",
     "Hybrid",
+    "Inverse",
     "Jacobi",
     "KLClip",
     "Levenberg",

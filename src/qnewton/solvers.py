@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ._solvers import EmulatedReflection as EmulatedReflection
     from ._solvers import EmulatedWalk as EmulatedWalk
     from ._solvers import Identity as Identity
+    from ._solvers import Inverse as Inverse
     from ._solvers import Jacobi as Jacobi
     from ._solvers import Nystrom as Nystrom
     from ._solvers import Refine as Refine

@@ -108,6 +108,7 @@ def test_the_words_of_solvers_are_the_objects():
     expected = {
         "cholesky": q.Cholesky(fallback=True),
         "lu": q.LU(),
+        "inverse": q.Inverse(),
         "eigh": q.Eigh(),
         "cg": q.CG(1e-5, preconditioner=q.EKFAC()),
         "minres": q.MINRES(1e-5, preconditioner=q.EKFAC()),
@@ -339,7 +340,7 @@ ALLOWED = {
     "CG on pruned matrices": ("default", {"solvers": ("cg",), "keep": 0.5}),
     "everything on operators": (
         "default",
-        {"solvers": ("cholesky", "lu", "eigh", "cg", "minres", "dual", "qlsa"), "preconditioner": "ekfac"},
+        {"solvers": ("cholesky", "lu", "inverse", "eigh", "cg", "minres", "dual", "qlsa"), "preconditioner": "ekfac"},
     ),
     "MINRES with K-FAC on the Hessian": (
         "paper",

@@ -31,6 +31,7 @@ CANDIDATES = (
     q.CG(1e-5, preconditioner=q.EKFAC()),
     q.MINRES(1e-5),
     q.MINRES(1e-5, preconditioner=q.KFAC()),
+    q.Inverse(),
     q.Eigh(),
     q.SaddleFree(),
     q.Dual(),

@@ -23,6 +23,7 @@ CANDIDATES = {
     "LU": qn.LU(),
     "QLSA": qn.QLSA(),
     "QLSA on CG": qn.QLSA(precision=2e-2, stand_in=qn.CG(1e-10)),
+    "Inverse": qn.Inverse(),
     "Eigh": qn.Eigh(),
     "CG": qn.CG(1e-10),
     "CG-KFAC": qn.CG(1e-10, preconditioner=qn.KFAC()),
@@ -31,7 +32,7 @@ CANDIDATES = {
     "MINRES-Nystrom": qn.MINRES(1e-10, preconditioner=qn.Nystrom(5)),
     "Dual": qn.Dual(),
 }
-KERNELS = ("cg", "cholesky", "dual", "eigh", "forming", "lu", "minres")
+KERNELS = ("cg", "cholesky", "dual", "eigh", "forming", "inverse", "lu", "minres")
 
 
 class Pinned(qn.scheduling.AbstractPolicy):

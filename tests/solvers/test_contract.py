@@ -27,6 +27,7 @@ from qnewton._solvers import (
     EmulatedQSVT,
     EmulatedReflection,
     EmulatedWalk,
+    Inverse,
     Refine,
     SaddleFree,
 )
@@ -104,6 +105,10 @@ CASES = {
         True,
         {"kernel": "cholesky", "flops": 144.0, "bytes": 864.0},
         "definite",
+    ),
+    # 10/3 6^3 + 2 6^2 operations, 7 + 1 arrays.
+    "inverse": Case(
+        Inverse(), "Inverse", "Inverse", None, True, {"kernel": "inverse", "flops": 792.0, "bytes": 2304.0}, "definite"
     ),
     "qlsa": Case(QLSA(), "QLSA(jennings2023v1)", "LU", "model", False, _JENNINGS),
     "qlsa_on_cholesky": Case(

@@ -28,7 +28,8 @@ from .union import StateUnion
 
 BEYOND_DOUBT = 100.0
 """Ratio of seconds that no machine's speed turns: the classical ones rest on a profile of another machine then."""
-_CARE = Care(verify=False, scale=True)
+_UNSCALED = Care(verify=False, scale=False)
+_SCALED = Care(verify=False, scale=True)
 
 Factors = tuple[Float[Array, "count n n"], ...]
 
@@ -295,7 +296,7 @@ def _state(
     if solver.capabilities.matrix_free and not solver.capabilities.quantum:
         return factors
     known = [None] * len(factors) if estimates is None else estimates
-    return tuple(set_up(solver, one, True, estimate, _CARE) for one, estimate in zip(factors, known, strict=True))
+    return tuple(set_up(solver, one, True, estimate, _UNSCALED) for one, estimate in zip(factors, known, strict=True))
 
 
 def _iterated(
@@ -305,7 +306,7 @@ def _iterated(
     if len(factors) == 1:
         like = jax.ShapeDtypeStruct(vectors.shape[:1], vectors.dtype)
         operator = lx.FunctionLinearOperator(lambda v: factors[0] @ v, like, lx.positive_semidefinite_tag)
-        state = solver.init(operator, _CARE._asdict())
+        state = solver.init(operator, _SCALED._asdict())
         return jax.vmap(lambda b: solver.compute(state, b, {"rtol": residual})[0], in_axes=1, out_axes=1)(vectors)
     left, right = factors
 
@@ -314,7 +315,7 @@ def _iterated(
 
     like = jax.ShapeDtypeStruct((vectors.size,), vectors.dtype)
     operator = lx.FunctionLinearOperator(product, like, lx.positive_semidefinite_tag)
-    state = solver.init(operator, _CARE._asdict())
+    state = solver.init(operator, _SCALED._asdict())
     return solver.compute(state, vectors.reshape(-1), {"rtol": residual})[0].reshape(vectors.shape)
 
 

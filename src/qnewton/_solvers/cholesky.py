@@ -15,7 +15,7 @@ from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .base import AbstractSolver
 from .capabilities import Capabilities
 from .direct import dense_workload
-from .flat import Structure, check_dense, flatten, split_shift, without_tags
+from .flat import Structure, check_definite, check_dense, flatten, split_shift, without_tags
 from .verified import Care, Check, at_scale
 
 
@@ -75,11 +75,7 @@ class Cholesky(AbstractSolver):
                 factorisations.
         """
         check_dense(operator, self.name)
-        if not lx.is_positive_semidefinite(operator):
-            raise ValueError(
-                "Cholesky may only be used for operators that are known to be positive or negative definite, and takes "
-                "the positive ones: tag the operator with lineax.positive_semidefinite_tag, or use LU"
-            )
+        check_definite(operator, self.name)
         like, care = Structure.of(operator.in_structure()), Care.of(options)
         if _is_block(operator):
             return CholeskyState(None, Check(operator=operator, care=care), like)

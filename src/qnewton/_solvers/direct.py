@@ -83,14 +83,22 @@ def lu_workload(n: Number, itemsize: int) -> ClassicalWorkload:
     return dense_workload("lu", n, 2 / 3 * n**3, itemsize)
 
 
-def dense_workload(kernel: str, n: Number, factoring: Number, itemsize: int) -> ClassicalWorkload:
-    """The workload of a factorisation, of so many operations, and of its two substitutions."""
-    # The matrix is copied into the factor, which is read once more by the substitutions.
+def dense_workload(kernel: str, n: Number, factoring: Number, itemsize: int, arrays: float = 2.0) -> ClassicalWorkload:
+    """The workload of a factorisation, and of one solve with it: two substitutions, or one product with an inverse.
+
+    Args:
+        kernel: the name under which it is calibrated.
+        n: rows.
+        factoring: operations of the factorisation.
+        itemsize: bytes of an entry.
+        arrays: how many arrays of `n x n` the factorisation reads or writes.
+    """
+    # The matrix is copied into the factor, which is read once more by the solve.
     matrix = n**2 * itemsize
     return ClassicalWorkload(
         kernel=kernel,
         flops=factoring + 2.0 * n**2,
-        bytes=3.0 * matrix,
+        bytes=(arrays + 1.0) * matrix,
         setup_flops=factoring,
-        setup_bytes=2.0 * matrix,
+        setup_bytes=arrays * matrix,
     )

@@ -151,6 +151,19 @@ def check_symmetric(operator: lx.AbstractLinearOperator, name: str) -> None:
         )
 
 
+def check_definite(operator: lx.AbstractLinearOperator, name: str) -> None:
+    """Refuse an operator that is not known to be positive definite.
+
+    Raises:
+        ValueError: if it is not; says which tag to set.
+    """
+    if not lx.is_positive_semidefinite(operator):
+        raise ValueError(
+            f"{name} may only be used for operators that are known to be positive or negative definite, and takes "
+            "the positive ones: tag the operator with lineax.positive_semidefinite_tag, or use LU"
+        )
+
+
 def mean_magnitude(values: Float[Array, "..."]) -> Float[Array, ""]:
     """Mean of `|values|`, or 1 where that is 0 or not finite: a positive scale to fall back on."""
     mean = jnp.mean(jnp.abs(values))

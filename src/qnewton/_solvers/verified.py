@@ -15,6 +15,9 @@ is exact up to rounding claims two things:
   `eps^(-2/3)`, 4e4 and 3e10, whatever the right-hand side, and up to about ten times that for a random one. Beyond,
   less than a third of the digits may mean anything, and the result is `RESULTS.singular`.
 
+An explicit inverse cannot claim the first: its residual may be as large as `30 eps (||A||_1 ||A^-1||_1 + 1) ||b||_1`
+(Higham 2002, 14.1), where `||A^-1||_1 ||b||_1 >= ||x||_1`. It claims that, and the second as it is.
+
 Subnormal entries of a matrix count as zero in arithmetic, so what they might contribute is added to the residual: a
 system whose largest entry is below about `n tiny / (30 eps)`, n times 3e-33 and 3e-294, is `RESULTS.singular`: scale it
 up. A right-hand side of any scale is solved at its own.
@@ -95,6 +98,7 @@ class Check(eqx.Module):
         result: lx.RESULTS = lx.RESULTS.successful,
         size: Float[Array, ""] | None = None,
         image: Inexact[Array, " n"] | None = None,
+        length: Float[Array, ""] | None = None,
     ) -> tuple[lx.RESULTS, Stats]:
         """Judge a solution that claims to be exact up to rounding.
 
@@ -104,6 +108,7 @@ class Check(eqx.Module):
             result: what the solver found itself; a failure stays one.
             size: 1-norm of the system, or a bound on it; None: the formed matrix's own.
             image: what is compared with `b`; None: `A x`.
+            length: bound on the 1-norm of `x` that rounding is relative to; None: its own.
 
         Returns:
             The result, and `residual`, `||b - A x||_2 / ||b||_2`; none where nothing is verified.
@@ -114,7 +119,7 @@ class Check(eqx.Module):
         if size is None:
             assert self.matrix is not None
             size = one_norm(self.matrix)
-        good, relative = judge(residual, x, b, size)
+        good, relative = judge(residual, x, b, size, length)
         return lx.RESULTS.where((result == lx.RESULTS.successful) & ~good, lx.RESULTS.singular, result), {
             "residual": relative
         }
@@ -142,7 +147,11 @@ def one_norm(matrix: Inexact[Array, "n n"]) -> Float[Array, ""]:
 
 
 def judge(
-    residual: Inexact[Array, " n"], x: Inexact[Array, " n"], b: Inexact[Array, " n"], size: Float[Array, ""]
+    residual: Inexact[Array, " n"],
+    x: Inexact[Array, " n"],
+    b: Inexact[Array, " n"],
+    size: Float[Array, ""],
+    length: Float[Array, ""] | None = None,
 ) -> tuple[Bool[Array, ""], Float[Array, ""]]:
     """Whether a residual is what rounding leaves of an exact solution (see the module), and the relative residual.
 
@@ -151,13 +160,14 @@ def judge(
         x: the solution.
         b: the right-hand side, zero or with its largest entry near 1 (`_core.powers_of_two.normalised`).
         size: `||A||_1`.
+        length: what stands for `||x||_1`; None: that itself.
     """
     eps, lost = jnp.finfo(x.dtype).eps, lost_below(x)
     # NaN fails both comparisons, and so does an overflow of the residual.
-    left, length = jnp.sqrt(jnp.vdot(residual, residual).real), jnp.sqrt(jnp.vdot(b, b).real)
-    rounding = BACKWARD_RATIO * eps * (size * _sum(x) + _sum(b))
-    good = (_sum(residual) + lost <= rounding) & (left + lost <= eps ** (1 / 3) * length)
-    return good & jnp.isfinite(left), left / jnp.where(length > 0, length, 1)
+    left, given = jnp.sqrt(jnp.vdot(residual, residual).real), jnp.sqrt(jnp.vdot(b, b).real)
+    rounding = BACKWARD_RATIO * eps * (size * (_sum(x) if length is None else length) + _sum(b))
+    good = (_sum(residual) + lost <= rounding) & (left + lost <= eps ** (1 / 3) * given)
+    return good & jnp.isfinite(left), left / jnp.where(given > 0, given, 1)
 
 
 def at_scale(

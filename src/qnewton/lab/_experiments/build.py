@@ -60,6 +60,7 @@ from ..._solvers import (
     Eigh,
     EmulatedQSVT,
     Identity,
+    Inverse,
     Jacobi,
 )
 from ..._solvers.quantum.emulated import Infinite, LineFit, Shots
@@ -138,6 +139,7 @@ def _known_solvers(options: SchedulingOptions) -> dict[SolverName, AbstractSolve
     return {
         "cholesky": Cholesky(fallback=True),
         "lu": LU(),
+        "inverse": Inverse(),
         "eigh": Eigh(),
         "cg": CG(options.rtol, preconditioner=preconditioner),
         "minres": MINRES(options.rtol, preconditioner=preconditioner),

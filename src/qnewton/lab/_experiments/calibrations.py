@@ -145,7 +145,15 @@ def kernels_of(solvers: Sequence[AbstractSolver]) -> tuple[str, ...]:
     return tuple(sorted(names | ({"forming"} if any(free) and not all(free) else set())))
 
 
-KERNELS = {"Cholesky": "cholesky", "LU": "lu", "Eigh": "eigh", "CG": "cg", "MINRES": "minres", "Dual": "dual"}
+KERNELS = {
+    "Cholesky": "cholesky",
+    "LU": "lu",
+    "Inverse": "inverse",
+    "Eigh": "eigh",
+    "CG": "cg",
+    "MINRES": "minres",
+    "Dual": "dual",
+}
 
 
 def learn(saved: SavedRun, directory: Path | None = None) -> tuple[StoredCalibration, dict[str, int]]:
