@@ -5,11 +5,13 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import lineax as lx
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from .._core.constants import unfolded
 from .._core.kinds import check_kind, numbers
+from .._core.layout import Layout
 from .._core.operators import KroneckerFactors
 from .._core.renamed import renamed
 from .._core.status import Status
@@ -19,7 +21,9 @@ from .._curvature.factors import estimate_factors
 from .._curvature.loss_scale import LossScale
 from .._curvature.objective import Batch, Objective, check_objective
 from .._curvature.point import Point
-from .kronecker_inverse import KroneckerInverse
+from .._scheduling.families import scheduler_of
+from .._scheduling.groups import GroupPlan
+from .kronecker_solves import KroneckerSolves, LayerSystems
 from .layer_structure import layers_and_layout, program_of_inputs
 from .step_rules import AbstractStepRule, QuadraticModel, Situation
 
@@ -40,6 +44,7 @@ class KFACInfo(eqx.Module):
         accepted: False where the update is zero: the step would have raised the loss, or something is not finite.
         staleness: steps since the factors were refreshed; 0 in the step that refreshes them, -1 before the first.
         status: a `Status` for each recognised layer, in the layout's order, and one for the rest.
+        systems: of each group of layers of equal shape, what its systems cost and who solves them.
     """
 
     loss: Float[Array, ""]
@@ -53,6 +58,7 @@ class KFACInfo(eqx.Module):
     accepted: Bool[Array, ""]
     staleness: Int[Array, ""]
     status: Int[Array, " blocks"]
+    systems: tuple[GroupPlan, ...]
 
 
 class KFACState(NamedTuple):
@@ -65,7 +71,7 @@ class KFACState(NamedTuple):
         scale: the loss's unit.
         age: steps since the factors were refreshed, -1 before the first refresh.
         factors: running averages, in units of the loss; their `layout` says which parameters belong to which layer.
-        inverses: of the damped factors, as of the last refresh.
+        solves: of the damped factors, as of the last refresh.
         last: the last step that was taken `[n]`, raveled parameters.
         info: of the last step; zeros before the first.
     """
@@ -76,7 +82,7 @@ class KFACState(NamedTuple):
     scale: LossScale
     age: Int[Array, ""]
     factors: KroneckerFactors
-    inverses: KroneckerInverse
+    solves: KroneckerSolves
     last: Float[Array, " n"]
     info: KFACInfo
 
@@ -90,6 +96,7 @@ def kfac(
     average: float = 0.5,
     probes: int = 1,
     example: PyTree | None = None,
+    solver: lx.AbstractLinearSolver | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """K-FAC as a complete optimizer: it sets direction, length, momentum and damping (Martens and Grosse 2015).
 
@@ -116,6 +123,8 @@ def kfac(
         example: the model's inputs, arrays or `jax.ShapeDtypeStruct` with a leading axis, for `init` to lay out its
             state; only shapes and dtypes are read. Not needed for a model of `[batch, features]`, whose width its
             parameters tell.
+        solver: of the layers' systems: a `Hybrid`, which chooses among its candidates at each refresh, or one solver of
+            ours for all. None: direct solvers and a quantum one at all its costs.
 
     Returns:
         The transformation. Its state is a `KFACState` whose `info` reports on the last step. A layer whose factors
@@ -138,6 +147,10 @@ def kfac(
     if not (isinstance(probes, int) and probes >= 1):
         raise ValueError(f"probes is {probes}: backward passes per refresh, an integer of at least 1")
     rule = QuadraticModel() if step is None else step
+    scheduler = scheduler_of(solver, "kfac")
+
+    def systems(layout: Layout, dtype: jnp.dtype) -> LayerSystems:
+        return LayerSystems.of(layout, scheduler, refresh, dtype)
 
     def init(params: PyTree) -> KFACState:
         check_params(params)
@@ -149,9 +162,12 @@ def kfac(
             tuple(jnp.zeros((a, a), dtype) for _, a in layout.shapes),
             jnp.zeros(sum(size for _, size in layout.rest), dtype),
         )
-        inverses = KroneckerInverse.blank(factors)
+        solves = systems(layout, dtype).blank(factors)
+        plans = tuple(group.plan for group in solves.groups)
         zero, never = jnp.zeros((), dtype), jnp.full((), -1, jnp.int32)
-        info = KFACInfo(zero, zero, zero, zero, zero, zero, zero, zero, jnp.zeros((), bool), never, inverses.status)
+        info = KFACInfo(
+            zero, zero, zero, zero, zero, zero, zero, zero, jnp.zeros((), bool), never, solves.status, plans
+        )
         return KFACState(
             count=jnp.zeros((), jnp.int32),
             damping=jnp.asarray(rule.damping, dtype),
@@ -159,14 +175,14 @@ def kfac(
             scale=LossScale.unknown(dtype),
             age=never,
             factors=factors,
-            inverses=inverses,
+            solves=solves,
             last=jnp.zeros(layout.n, dtype),
             info=info,
         )
 
     def refreshed(
         state: KFACState, params: PyTree, batch: Batch, key: Key[Array, ""] | None
-    ) -> tuple[LossScale, KroneckerFactors, KroneckerInverse]:
+    ) -> tuple[LossScale, KroneckerFactors, KroneckerSolves]:
         point = Point.of(objective, params, batch, key).singly("K-FAC")
         layers, layout = layers_and_layout(point.program, params)
         if layout != state.factors.layout:
@@ -179,14 +195,14 @@ def kfac(
         fresh, scale = estimate_factors(point, layers, layout, state.scale, probes, noise)
         weight = jnp.where(state.age < 0, 0, average).astype(state.damping.dtype)
         mixed = jax.tree.map(lambda old, new: weight * old + (1 - weight) * new, state.factors, fresh)
-        inverses = KroneckerInverse.of(mixed, state.damping + scale.penalty(objective))
+        solves = systems(layout, state.damping.dtype).set_up(mixed, state.damping + scale.penalty(objective))
         if point.examples.good is not None:
-            status = jnp.where(point.examples.good, inverses.status, jnp.int32(Status.COUPLED))
-            inverses = eqx.tree_at(lambda inverse: inverse.status, inverses, status)
+            status = jnp.where(point.examples.good, solves.status, jnp.int32(Status.COUPLED))
+            solves = eqx.tree_at(lambda all_of: all_of.status, solves, status)
         # A batch that overflows must not poison the averages for good. Asked once of all factors together.
         sound = jnp.all(jnp.isfinite(ravel(jax.tree.leaves(mixed))))
         kept = jax.tree.map(lambda old, new: jnp.where(sound, new, old), state.factors, mixed)
-        return scale, kept, inverses
+        return scale, kept, solves
 
     def update(
         updates: PyTree,
@@ -205,12 +221,13 @@ def kfac(
         gradient = ravel(jax.tree.leaves(updates))
         finite = jnp.all(jnp.isfinite(gradient))
         due = finite & ((state.age < 0) | (state.age >= refresh - 1))
-        scale, factors, inverses = jax.lax.cond(
-            due, lambda: refreshed(state, params, batch, key), lambda: (state.scale, state.factors, state.inverses)
+        scale, factors, solves = jax.lax.cond(
+            due, lambda: refreshed(state, params, batch, key), lambda: (state.scale, state.factors, state.solves)
         )
         gradient = gradient / scale.divisor
         age = jnp.where(due, 0, jnp.where(state.age < 0, -1, state.age + 1)).astype(jnp.int32)
-        direction = -inverses.apply(factors.layout, gradient)
+        solution, solved = systems(factors.layout, gradient.dtype).solve(solves, gradient)
+        direction = -solution
         situation = Situation(
             objective=objective,
             params=params,
@@ -227,7 +244,7 @@ def kfac(
         outcome = rule.take(situation).of_loss(scale)
         finite = finite & jnp.isfinite(outcome.loss)
         accepted = outcome.accepted & finite
-        status = jnp.where(scale.flat, Status.NO_CURVATURE, inverses.status)
+        status = jnp.where(scale.flat, Status.NO_CURVATURE, solved)
         step = jnp.where(accepted, outcome.step, 0)
         info = KFACInfo(
             loss=outcome.loss,
@@ -241,11 +258,12 @@ def kfac(
             accepted=accepted,
             staleness=age,
             status=jnp.where(finite, status, Status.NOT_FINITE).astype(jnp.int32),
+            systems=tuple(group.plan for group in solves.groups),
         )
         last = jnp.where(accepted, step, state.last)
         damping = jnp.where(finite, outcome.damping, state.damping)
         radius = jnp.where(finite, outcome.radius, state.radius)
-        following = KFACState(state.count + 1, damping, radius, scale, age, factors, inverses, last, info)
+        following = KFACState(state.count + 1, damping, radius, scale, age, factors, solves, last, info)
         return situation.tree(step), following
 
     # optax's types know states made of arrays alone; this one holds equinox modules.

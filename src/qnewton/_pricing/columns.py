@@ -12,6 +12,7 @@ from .._core.status import Refusal
 from .._hardware import QuantumMachine
 from .._solvers import AbstractSolver
 from .._solvers.base import Charged
+from .._solvers.quantum.encoding import Numbers
 from .assumptions import AbstractAssumptions
 from .clock import Clock
 from .offers import Offers
@@ -44,7 +45,7 @@ def reasons_of(candidate: AbstractSolver, estimate: SystemEstimate, known: Refus
 
 def quantum_column(
     candidate: Charged,
-    estimate: SystemEstimate,
+    estimate: Numbers,
     assumed: AbstractAssumptions,
     machine: QuantumMachine,
     reasons: Reasons,
@@ -81,7 +82,7 @@ def quantum_column(
 
 def settled(
     reasons: Reasons,
-    estimate: SystemEstimate,
+    estimate: Numbers,
     *,
     seconds: Any,
     fixed_seconds: Any = 0.0,
@@ -92,7 +93,7 @@ def settled(
     expected_steps: Any = 0.0,
 ) -> Column:
     """A candidate's column of the table under one set; by default that of a classical one that does not iterate."""
-    xp = namespace(estimate.max_entry, seconds)
+    xp, dtype = namespace(estimate.max_entry, seconds), estimate.max_entry.dtype
     # Not `select`, which looks for the first by a reduction: a kernel each, where all of this is one.
     refusal = xp.int32(Refusal.NONE)
     for code, holds in reversed([*reasons, (Refusal.NO_PREDICTION, ~xp.isfinite(seconds))]):
@@ -106,7 +107,7 @@ def settled(
         "expected_steps": expected_steps,
     }
     shape = np.shape(seconds)
-    column = {name: xp.asarray(number, estimate.max_entry.dtype) for name, number in numbers.items()}
+    column = {name: xp.asarray(number, dtype) for name, number in numbers.items()}
     column |= {"refusal": refusal, "clamped": xp.asarray(clamped, bool)}
     return {name: xp.broadcast_to(number, shape) for name, number in column.items()}
 

@@ -13,14 +13,15 @@ from .._core.records import Access, ClassicalWorkload, Kind, Kinds, SystemEstima
 from .._core.status import Refusal
 from .._hardware import ClassicalMachine, QuantumMachine
 from .._solvers import AbstractSolver
-from .._solvers.base import is_charged
+from .._solvers.base import Charged, is_charged
 from .assumptions import AbstractAssumptions
 from .columns import Column, quantum_column, reasons_of, settled, table
 from .need import NEED, residual_for, state_error_for, steps_factor
 from .offers import Offers
 from .price import classical_workload
+from .problem import MatrixNumbers
 
-_KAPPAS = np.linspace(0.0, np.log(1e12), 257)
+_KAPPAS = np.linspace(0.0, np.log(1e12), 129)
 """Logarithms of condition numbers among which a quantum candidate's least cost is looked for.
 
 Some counts dip below their value at 1, so that is no lower bound. They grow with kappa beyond the dip."""
@@ -68,8 +69,6 @@ def price_group(
     sets: Sequence[AbstractAssumptions],
     classical: ClassicalMachine,
     quantum: QuantumMachine,
-    *,
-    least: bool = False,
 ) -> Offers:
     """What every candidate asks for all systems of a group in one step: `[sets, candidates]`.
 
@@ -85,7 +84,6 @@ def price_group(
         sets: what a quantum solve is charged for.
         classical: the machine of the classical candidates.
         quantum: the modelled machine.
-        least: whether an iterative one takes a single step.
 
     Raises:
         KeyError: for a classical candidate that the machine was not calibrated for.
@@ -101,69 +99,90 @@ def price_group(
             asking = {"times": times, "precision": asked}
             columns.append([quantum_column(candidate, estimate, one, quantum, reasons, **asking) for one in sets])
             continue
-        seconds, steps = _classical(group, candidate, estimate, classical, least)
+        seconds, steps = _classical(group, candidate, estimate, classical, least=False)
         columns.append([settled(reasons, estimate, seconds=seconds, expected_steps=steps)] * len(sets))
     return table(candidates, estimate, columns)
 
 
 @quiet
 def bounds(
-    group: Group,
+    groups: Sequence[Group],
     candidates: Sequence[AbstractSolver],
     sets: Sequence[AbstractAssumptions],
     classical: ClassicalMachine,
     quantum: QuantumMachine,
-) -> tuple[Offers, np.ndarray]:
-    """What every candidate asks at least, and what at most, before anything is computed.
+) -> list[tuple[Offers, np.ndarray]]:
+    """What every candidate asks of each group at least, and what at most, before anything is computed.
 
     Direct solvers ask the same whatever the numbers. An iterative one takes at least one step, a quantum one at least
     its least over all condition numbers, at subnormalisation 1; how much more is not known.
 
     Args:
-        group: the systems.
+        groups: the systems.
         candidates: as of `price_group`, as are the others.
         sets: likewise.
         classical: likewise.
         quantum: likewise.
 
     Returns:
-        The least, and the most `[sets, candidates]`, infinite where nothing bounds it.
+        Of each group the least, and the most `[sets, candidates]`, infinite where nothing bounds it.
     """
+    columns: list[list[list[Column]]] = [[] for _ in groups]
+    for candidate in candidates:
+        if is_charged(candidate):
+            for own, column in zip(columns, _least_quantum(groups, candidate, sets, quantum), strict=True):
+                own.append(column)
+            continue
+        for own, group in zip(columns, groups, strict=True):
+            system = nominal(group)
+            seconds, steps = _classical(group, candidate, system, classical, least=True)
+            own.append([settled([], system, seconds=seconds, expected_steps=steps)] * len(sets))
     exact = np.array([not (is_charged(one) or one.capabilities.iterative) for one in candidates])
-    every = price_group(group, nominal(group, _KAPPAS), candidates, sets, classical, quantum, least=True)
-    best = np.argmin(every.seconds, axis=-1)
-
-    def at_best(values: np.ndarray) -> np.ndarray:
-        return np.take_along_axis(values, best[..., None], axis=-1)[..., 0]
-
-    fields = ("seconds", "feasible", "fixed_seconds", "refusal", "queries", "copies", "success_probability", "clamped")
-    least = dataclasses.replace(
-        every,
-        log_condition_number=np.full((), np.nan),
-        expected_steps=every.expected_steps[:, 0],
-        **{field: at_best(getattr(every, field)) for field in fields},
-    )
-    return least, np.where(exact & least.feasible, least.seconds, np.inf)
+    found = []
+    for group, own in zip(groups, columns, strict=True):
+        least = dataclasses.replace(
+            table(candidates, nominal(group), own), log_condition_number=np.full((), np.nan, group.dtype)
+        )
+        found.append((least, np.where(exact & least.feasible, least.seconds, np.inf)))
+    return found
 
 
-def nominal(group: Group, log_condition_number: Any = 0.0) -> SystemEstimate:
-    """A system of that shape with the numbers that cost least: every norm 1, as if it were the identity.
+def _least_quantum(
+    groups: Sequence[Group], candidate: Charged, sets: Sequence[AbstractAssumptions], machine: QuantumMachine
+) -> list[list[Column]]:
+    """Of each group and set, the column at the condition number that costs least; all of them at once."""
+    rows = np.array([float(group.rows) for group in groups])[:, None]
+    one = np.ones((len(groups), len(_KAPPAS)))
+    numbers = MatrixNumbers(rows * one, one, one, one, one, _KAPPAS * one, definite=True)
+    need = np.array([group.need for group in groups])[:, None]
+    times = np.array([float(group.count * group.vectors) for group in groups])[:, None]
+    asked = state_error_for(need, _KAPPAS) if candidate.fidelity == "model" else None
+    found: list[list[Column]] = [[] for _ in groups]
+    for assumed in sets:
+        column = quantum_column(candidate, numbers, assumed, machine, [], times=times, precision=asked)
+        best = np.argmin(column["seconds"], axis=1)
+        for k, (own, group) in enumerate(zip(found, groups, strict=True)):
+            own.append(
+                {
+                    name: np.asarray(values[k, best[k]], group.dtype if values.dtype.kind == "f" else values.dtype)
+                    for name, values in column.items()
+                }
+            )
+    return found
 
-    Args:
-        group: whose shape.
-        log_condition_number: one or many.
-    """
-    like, log_kappa = np.dtype(group.dtype), np.asarray(log_condition_number, float)
-    one, nothing = np.ones(log_kappa.shape, like), Cost(0.0, 0.0)
+
+def nominal(group: Group) -> SystemEstimate:
+    """A system of that shape with the numbers that cost least: every norm 1, as if it were the identity."""
+    one, nothing = np.ones((), group.dtype), Cost(0.0, 0.0)
     return SystemEstimate(
         n=group.rows,
-        degree=np.ones(log_kappa.shape, int),
+        degree=np.ones((), int),
         max_entry=one,
         frobenius_norm=one,
         spectral_norm=one,
-        log_condition_number=log_kappa,
-        definite=np.ones(log_kappa.shape, bool),
-        presumed_definite=np.ones(log_kappa.shape, bool),
+        log_condition_number=0 * one,
+        definite=np.ones((), bool),
+        presumed_definite=np.ones((), bool),
         matvecs=np.zeros((), int),
         access=Access(group.product, nothing, nothing, np.zeros((), int)),
         formed=np.ones((), bool),
@@ -172,7 +191,7 @@ def nominal(group: Group, log_condition_number: Any = 0.0) -> SystemEstimate:
 
 
 def _classical(
-    group: Group, candidate: AbstractSolver, estimate: SystemEstimate, machine: ClassicalMachine, least: bool
+    group: Group, candidate: AbstractSolver, estimate: SystemEstimate, machine: ClassicalMachine, *, least: bool
 ) -> tuple[Any, Any]:
     """Seconds in one step, and the iterations of one solve."""
     if candidate.capabilities.matrix_free:

@@ -107,8 +107,7 @@ class _Once:
         self._found: dict[Hashable, ClassicalMachine] = {}
 
     def __call__(self, solvers: tuple[AbstractSolver, ...], dtype: str, *, probe: bool = True) -> ClassicalMachine:
-        leaves, structure = jax.tree.flatten(solvers)
-        key = structure, dtype, probe, tuple((leaf.shape, str(leaf.dtype)) if eqx.is_array(leaf) else leaf for leaf in leaves)
+        key = identity_of(solvers), dtype, probe
         if key not in self._found:
             self._found[key] = _rated([_with_values(solver) for solver in solvers], dtype, probe)
         return self._found[key]
@@ -119,6 +118,12 @@ class _Once:
 
 
 rated_once = _Once()
+
+
+def identity_of(tree: PyTree) -> Hashable:
+    """The same for two trees that differ in nothing but the numbers in their arrays."""
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, tuple((leaf.shape, str(leaf.dtype)) if eqx.is_array(leaf) else leaf for leaf in leaves)
 
 
 @at_once()
@@ -211,19 +216,19 @@ def _of_solver(solver: AbstractSolver, dtype: str, sizes: Sequence[int]) -> "dic
 def _nominal(operator: lx.AbstractLinearOperator) -> tuple[SystemEstimate, Encoding]:
     # Costs but for the steps, which are measured, depend on the access and on n and the dtype alone.
     like = operator.in_structure()
-    one = jnp.ones((), like.dtype)
+    one = np.ones((), like.dtype)
     estimate = SystemEstimate(
         n=like.shape[0],
-        degree=jnp.asarray(like.shape[0]),
+        degree=np.asarray(like.shape[0]),
         max_entry=one,
         frobenius_norm=one,
         spectral_norm=one,
         log_condition_number=one,
-        definite=jnp.asarray(True),
-        presumed_definite=jnp.asarray(True),
-        matvecs=jnp.asarray(0),
+        definite=np.ones((), bool),
+        presumed_definite=np.ones((), bool),
+        matvecs=np.zeros((), int),
         access=access_of(operator),
-        formed=jnp.asarray(True),
+        formed=np.ones((), bool),
         formed_kinds=Kinds.all(Kind.EXACT),
     )
     return estimate, Encoding(condition_number=one, subnormalisation=one)

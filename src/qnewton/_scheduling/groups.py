@@ -1,6 +1,6 @@
 """Equal systems under one scheduler: who could win is known before tracing, who does by the systems' numbers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -11,8 +11,8 @@ import lineax as lx
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from .._core.records import Access, Kind, Kinds, System, SystemEstimate
 from .._core.costs import Cost
+from .._core.records import Access, Kind, Kinds, System, SystemEstimate
 from .._core.status import Refusal, Verdict
 from .._hardware import ClassicalMachine
 from .._pricing.group import Group, bounds, price_group
@@ -22,7 +22,7 @@ from .._pricing.policies.base import NONE_YET, Turn
 from .._solvers import AbstractSolver
 from .._solvers.verified import Care
 from .branches import set_up
-from .calibration import rated_once
+from .calibration import identity_of, rated_once
 from .hybrid import Hybrid
 from .union import StateUnion
 
@@ -78,35 +78,21 @@ class GroupSolver:
     Attributes:
         scheduler: candidates, machines, assumption sets and policy.
         group: the systems.
+        machine: that runs the classical candidates.
+        least: what every candidate asks at least.
+        most: what it asks at most `[sets, candidates]`, infinite where nothing is known.
     """
 
     scheduler: Hybrid
     group: Group
-
-    @cached_property
-    def machine(self) -> ClassicalMachine:
-        """That runs the classical candidates."""
-        if self.scheduler.classical is not None:
-            return self.scheduler.classical
-        unscaled = rated_once(self.scheduler.solvers, self.group.dtype, probe=False)
-        least, most = bounds(self.group, *self._asked(unscaled))
-        known = np.min(np.where(least.quantum, np.inf, most[0]))
-        rivals = np.where(least.quantum, least.seconds[0], np.inf)
-        if np.all(rivals >= BEYOND_DOUBT * known):
-            return unscaled
-        return rated_once(self.scheduler.solvers, self.group.dtype)
-
-    @cached_property
-    def least(self) -> Offers:
-        """What every candidate asks at least."""
-        return self._bounds[0]
+    machine: ClassicalMachine
+    least: Offers
+    most: np.ndarray
 
     @cached_property
     def kept(self) -> tuple[int, ...]:
         """The candidates that are compiled: those of which the acting set's choice may be one."""
-        least, most = self._bounds
-        found = self.scheduler.policy.contenders(self.scheduler.names, least.seconds[0], most[0])
-        return found
+        return self.scheduler.policy.contenders(self.scheduler.names, self.least.seconds[0], self.most[0])
 
     @property
     def estimates(self) -> bool:
@@ -118,39 +104,25 @@ class GroupSolver:
         """The candidates that are compiled."""
         return tuple(self.scheduler.solvers[i] for i in self.kept)
 
-    @cached_property
-    def _bounds(self) -> tuple[Offers, np.ndarray]:
-        return bounds(self.group, *self._asked(self.machine))
-
-    def _asked(self, machine: ClassicalMachine) -> tuple:
-        return self.scheduler.solvers, self.scheduler.assumptions, machine, self.scheduler.quantum
-
-    @cached_property
+    @property
     def settled(self) -> GroupPlan:
         """The plan where nothing is estimated: constants."""
-        least, most = self._bounds
-        dtype = jnp.dtype(self.group.dtype)
-        exact = np.isfinite(most)
+        # Not kept: an array that is made while a step is traced belongs to its trace.
+        return jax.tree.map(jnp.asarray, self._settled)
+
+    @cached_property
+    def _settled(self) -> GroupPlan:
+        least, dtype, rows = self.least, np.dtype(self.group.dtype), np.arange(len(self.most))
         kept = np.isin(np.arange(len(self.scheduler.solvers)), self.kept)
-        rows = np.arange(len(most))
         # Under another set the bounds may leave it open.
         best = np.argmin(np.where(least.feasible, least.seconds, np.inf), axis=1)
-        choice = np.where(exact[rows, best], best, NONE_YET)
+        choice = np.where(np.isfinite(self.most[rows, best]), best, NONE_YET).astype(np.int32)
         choice[0] = self.kept[0]
-        refusal = np.where(least.feasible & ~kept, Refusal.UNDERCUT, least.refusal)
-        offers = replace(
-            least,
-            refusal=jnp.asarray(refusal, jnp.int32),
-            feasible=jnp.asarray(refusal == Refusal.NONE),
-            log_condition_number=jnp.full((), jnp.nan, dtype),
-            clamped=jnp.asarray(least.clamped),
-            **{
-                name: jnp.asarray(getattr(least, name), dtype)
-                for name in ("seconds", "fixed_seconds", "queries", "copies", "success_probability", "expected_steps")
-            },
-        )
-        verdict = jnp.full(len(most), Verdict.CHOSEN, jnp.int32)
-        return GroupPlan(self.group, offers, jnp.asarray(choice, jnp.int32), verdict, False)
+        refusal = np.where(least.feasible & ~kept, Refusal.UNDERCUT, least.refusal).astype(np.int32)
+        offers = replace(least, refusal=refusal, feasible=refusal == Refusal.NONE)
+        offers = jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.dtype.kind == "f" else leaf, offers)
+        verdict = np.full(len(rows), Verdict.CHOSEN, np.int32)
+        return GroupPlan(self.group, offers, choice, verdict, False)
 
     def blank(self) -> GroupState:
         """Before the first set-up: zeros in its shapes."""
@@ -168,8 +140,7 @@ class GroupSolver:
             floors: proven lower bounds on the factors' eigenvalues.
         """
         if not self.estimates:
-            slots = _each(lambda one: self._union(one, None).pack(0, _state(self.solvers[0], one, None)), factors)
-            return self._state(self.settled, slots, jnp.zeros_like(floors[0]))
+            return set_up_all([self], [(factors, floors)])[0]
         estimates = _each(lambda pair: self._estimate(*pair), (factors, floors))
         plan, index = self._planned(estimates)
         given = factors, estimates
@@ -182,6 +153,12 @@ class GroupSolver:
 
         slots = _switch(index, [branch(k) for k in range(len(self.kept))], given)
         return self._state(plan, slots, sum(e.log_condition_number for e in estimates))
+
+    def settled_state(self, states: tuple[object, ...]) -> GroupState:
+        """Where one candidate is left: from its states of each factor, those of all systems stacked."""
+        dtype, count = jnp.dtype(self.group.dtype), self.group.count
+        shapes = tuple(jax.ShapeDtypeStruct((n, n), dtype) for n in self.group.factors)
+        return self._state(self.settled, self._union(shapes, None).pack(0, states), jnp.zeros(count, dtype))
 
     def solve(
         self, state: GroupState, vectors: Float[Array, "count a b"]
@@ -287,6 +264,92 @@ class GroupSolver:
         places = np.zeros(len(self.scheduler.solvers), np.int32)
         places[list(self.kept)] = np.arange(len(self.kept))
         return jnp.asarray(places)[plan.choice[0]]
+
+
+class _Contests:
+    """Who competes for which groups, priced once per process: an optimizer is traced many times."""
+
+    def __init__(self):
+        self._found: dict[Hashable, list[GroupSolver]] = {}
+
+    def __call__(self, scheduler: Hybrid, groups: Sequence[Group]) -> list[GroupSolver]:
+        """One solver of groups for each group.
+
+        Args:
+            scheduler: of all of them.
+            groups: of one number type.
+
+        Raises:
+            ValueError: where the scheduler's machine was calibrated for another number type.
+        """
+        if not groups:
+            return []
+        key = identity_of(scheduler), tuple(groups)
+        if key not in self._found:
+            machine, priced = _priced(scheduler, groups)
+            self._found[key] = [
+                GroupSolver(scheduler, group, machine, least, most)
+                for group, (least, most) in zip(groups, priced, strict=True)
+            ]
+        return self._found[key]
+
+    def cache_clear(self) -> None:
+        """Forget all of them."""
+        self._found.clear()
+
+
+contests = _Contests()
+
+
+def _priced(scheduler: Hybrid, groups: Sequence[Group]) -> tuple[ClassicalMachine, list[tuple[Offers, np.ndarray]]]:
+    dtype = groups[0].dtype
+    solvers, sets, quantum = scheduler.solvers, scheduler.assumptions, scheduler.quantum
+    if scheduler.classical is not None:
+        if scheduler.classical.dtype != dtype:
+            raise ValueError(
+                f"the systems are {dtype} and the classical machine was calibrated for {scheduler.classical.dtype}: "
+                f"calibrate with qnewton.calibrate(solvers, dtype={dtype!r})"
+            )
+        return scheduler.classical, bounds(groups, solvers, sets, scheduler.classical, quantum)
+    machine = rated_once(solvers, dtype, probe=False)
+    priced = bounds(groups, solvers, sets, machine, quantum)
+    for least, most in priced:
+        rivals = np.where(least.quantum, least.seconds[0], np.inf)
+        if np.any(rivals < BEYOND_DOUBT * np.min(most[0])):
+            machine = rated_once(solvers, dtype)
+            return machine, bounds(groups, solvers, sets, machine, quantum)
+    return machine, priced
+
+
+def set_up_all(
+    solvers: Sequence[GroupSolver], given: Sequence[tuple[Factors, tuple[Float[Array, " count"], ...]]]
+) -> list[GroupState]:
+    """Every group set up; equal factors of different groups by one program, where nothing is estimated.
+
+    Args:
+        solvers: of the groups.
+        given: of each, what its `set_up` takes.
+    """
+    together: dict[tuple[AbstractSolver, int], list[tuple[int, int]]] = {}
+    for k, (solver, (factors, _)) in enumerate(zip(solvers, given, strict=True)):
+        if not solver.estimates:
+            for side, stack in enumerate(factors):
+                together.setdefault((solver.solvers[0], stack.shape[-1]), []).append((k, side))
+    states: dict[tuple[int, int], object] = {}
+    for (chosen, _), places in together.items():
+        stacks = [given[k][0][side] for k, side in places]
+        joint = _each(lambda one, chosen=chosen: _state(chosen, one, None)[0], (jnp.concatenate(stacks),))
+        ends = np.cumsum([len(stack) for stack in stacks])
+        for place, end, stack in zip(places, ends, stacks, strict=True):
+            part = slice(end - len(stack), end)
+            states[place] = jax.tree.map(lambda leaf, part=part: leaf[part] if eqx.is_array(leaf) else leaf, joint)
+    found = []
+    for k, (solver, (factors, floors)) in enumerate(zip(solvers, given, strict=True)):
+        if solver.estimates:
+            found.append(solver.set_up(factors, floors))
+        else:
+            found.append(solver.settled_state(tuple(states[k, side] for side in range(len(factors)))))
+    return found
 
 
 def _state(

@@ -88,7 +88,6 @@ class AbstractPolicy(eqx.Module):
             ValueError: when traced, for a policy that does not fit the candidates.
         """
 
-
     def contenders(self, names: Sequence[str], least: np.ndarray, most: np.ndarray) -> tuple[int, ...]:
         """Who may still be chosen, known what every candidate asks at least and at most; on the host.
 

@@ -101,8 +101,8 @@ class AbstractKrylov(AbstractSolver):
     recursion's word.
 
     It takes the linear-solve options `y0`, a first guess in the structure of the solution; `rtol`, in the place of its
-    own; and `preconditioner`, a positive definite operator that goes before the solver's own. Of the guess the multiple with the least residual is
-    taken, which costs one product more.
+    own; and `preconditioner`, a positive definite operator that goes before the solver's own. Of the guess the multiple
+    with the least residual is taken, which costs one product more.
 
     Attributes:
         rtol: stop where `||r||_2 <= rtol ||b||_2`.

@@ -74,7 +74,9 @@ class CG(AbstractKrylov):
 
     def steps(self, estimate: SystemEstimate) -> Number:
         kappa = estimate.condition_number
-        return expected_steps(estimate, self.rtol, cg_steps(kappa, self.rtol), 2 / namespace(kappa).sqrt(kappa), minimal=False)
+        return expected_steps(
+            estimate, self.rtol, cg_steps(kappa, self.rtol), 2 / namespace(kappa).sqrt(kappa), minimal=False
+        )
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
         """As many products with the operator as the estimate's Ritz values let expect, at most `max_steps`.

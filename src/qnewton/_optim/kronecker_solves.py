@@ -1,0 +1,125 @@
+"""The Kronecker systems of a network's layers: set up by the scheduler's choice, and solved in every step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from .._core.layout import Layout
+from .._core.operators import KroneckerFactors
+from .._core.status import Status
+from .._core.traces import trace
+from .._pricing.group import Group
+from .._scheduling.groups import GroupSolver, GroupState, contests, set_up_all
+from .._scheduling.hybrid import Hybrid
+
+
+class KroneckerSolves(eqx.Module):
+    """What serves the steps until the next refresh.
+
+    Attributes:
+        groups: layers of equal shape, set up together.
+        rest: reciprocals of the damped diagonal of what belongs to no layer.
+        status: a `Status` per layer, and one for the rest, as far as the factors tell.
+    """
+
+    groups: tuple[GroupState, ...]
+    rest: Float[Array, " rest"]
+    status: Int[Array, " blocks"]
+
+
+@dataclass(frozen=True)
+class LayerSystems:
+    """`(A_u + pi_u r I) kron (G_u + r / pi_u I)` per layer with `r = sqrt(damping)`, and `d + damping` for the rest.
+
+    A layer is one system, of tensor structure; layers of equal shape are a group, with one choice among them.
+
+    Attributes:
+        layout: where the layers' matrices lie.
+        solvers: of the groups.
+        members: of each group, its layers.
+    """
+
+    layout: Layout
+    solvers: tuple[GroupSolver, ...]
+    members: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, layout: Layout, scheduler: Hybrid, serves: int, dtype: jnp.dtype) -> "LayerSystems":
+        """Who competes for which layers.
+
+        Args:
+            layout: of the network.
+            scheduler: of all its systems.
+            serves: steps from one refresh to the next.
+            dtype: of the factors.
+        """
+        shapes = layout.shapes
+        kinds = list(dict.fromkeys(shapes))
+        members = tuple(tuple(k for k, shape in enumerate(shapes) if shape == kind) for kind in kinds)
+        groups = [
+            Group(f"layers of {i} x {a}", (i, a), len(own), serves=serves, dtype=str(dtype))
+            for (i, a), own in zip(kinds, members, strict=True)
+        ]
+        return cls(layout, tuple(contests(scheduler, groups)), members)
+
+    def set_up(self, factors: KroneckerFactors, damping: Float[Array, ""]) -> KroneckerSolves:
+        """Choose and set up, the damping split by `pi` (Martens and Grosse 2015, section 6.3).
+
+        Args:
+            factors: of all layers.
+            damping: added to the curvature, positive.
+        """
+        root = jnp.sqrt(damping)
+        status, given = [], []
+        for own in self.members:
+            shares = jnp.stack([split(factors.inputs[k], factors.outputs[k]) for k in own])
+            shifts = shares * root, root / shares
+            sides = [factors.inputs[k] for k in own], [factors.outputs[k] for k in own]
+            given.append((tuple(_damped(side, shift) for side, shift in zip(sides, shifts, strict=True)), shifts))
+        groups = set_up_all(self.solvers, given)
+        # A factor with NaN or infinity anywhere has it on the diagonal, too, being a sum of squares there.
+        for a, g in zip(factors.inputs, factors.outputs, strict=True):
+            status.append(jnp.where(jnp.isfinite(trace(a)) & jnp.isfinite(trace(g)), Status.OK, Status.NOT_FINITE))
+        finite = jnp.all(jnp.isfinite(factors.rest))
+        rest = jnp.where(finite, 1 / (jnp.maximum(factors.rest, 0) + damping), 1)
+        status.append(jnp.where(finite, Status.OK, Status.NOT_FINITE))
+        return KroneckerSolves(tuple(groups), rest, jnp.stack(status).astype(jnp.int32))
+
+    def blank(self, factors: KroneckerFactors) -> KroneckerSolves:
+        """Zeros in the shapes of `set_up(factors, ...)`."""
+        shapes = eqx.filter_eval_shape(self.set_up, factors, jax.ShapeDtypeStruct((), factors.rest.dtype))
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+    def solve(
+        self, solves: KroneckerSolves, vector: Float[Array, " n"]
+    ) -> tuple[Float[Array, " n"], Int[Array, " blocks"]]:
+        """The solution for a raveled right-hand side, and a `Status` per layer and for the rest.
+
+        A layer that is not solved takes its part of the right-hand side for a solution.
+        """
+        matrices, rest = self.layout.split(vector)
+        solved, status = list(matrices), list(solves.status)
+        for solver, state, own in zip(self.solvers, solves.groups, self.members, strict=True):
+            # The block maps V to A V G, so its inverse maps V to A^-1 V G^-1.
+            values, good = solver.solve(state, jnp.stack([matrices[k] for k in own]))
+            for place, k in enumerate(own):
+                solved[k] = values[place]
+                failed = (status[k] == Status.OK) & ~good[place]
+                status[k] = jnp.where(failed, jnp.int32(Status.NOT_SOLVED), status[k])
+        return self.layout.merge(solved, solves.rest * rest), jnp.stack(status)
+
+
+def split(a: Float[Array, "i i"], g: Float[Array, "a a"]) -> Float[Array, ""]:
+    """`pi = sqrt((tr A / dim A) / (tr G / dim G))`, 1 where there is no trace to compare."""
+    ratio = (trace(a) / a.shape[0]) / (trace(g) / g.shape[0])
+    usable = (ratio > 0) & jnp.isfinite(ratio)
+    return jnp.sqrt(jnp.where(usable, ratio, 1))
+
+
+def _damped(matrices: Sequence[Float[Array, "n n"]], shifts: Float[Array, " count"]) -> Float[Array, "count n n"]:
+    eye = jnp.eye(matrices[0].shape[0], dtype=matrices[0].dtype)
+    return jnp.stack([matrix + shift * eye for matrix, shift in zip(matrices, shifts, strict=True)])

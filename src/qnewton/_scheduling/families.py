@@ -1,0 +1,51 @@
+"""The scheduler of an optimizer's own systems, where the user names none."""
+
+import functools
+
+import lineax as lx
+
+from .._core.kinds import check_kind
+from .._hardware import QuantumMachine
+from .._hardware.profile_files import load_profile
+from .._hardware.quantum_profile import QuantumProfile
+from .._pricing.assumptions import end_to_end, paper
+from .._solvers import LU, QLSA, AbstractSolver, Cholesky, Inverse
+from .hybrid import Hybrid
+
+PROFILE = "superconducting"
+"""The quantum machine of a scheduler that nobody named another for."""
+
+
+def scheduler_of(solver: lx.AbstractLinearSolver | None, user: str) -> Hybrid:
+    """The scheduler that was named, or the default one; a single solver is the only candidate of one.
+
+    Args:
+        solver: a `Hybrid`, a solver of ours, or None.
+        user: whose argument it is, for the message.
+
+    Raises:
+        TypeError: for anything else.
+    """
+    if solver is None:
+        return default_scheduler()
+    check_kind(solver, (Hybrid, AbstractSolver), f"{user}: solver", "Hybrid([Cholesky(), QLSA()])")
+    if isinstance(solver, Hybrid):
+        return solver
+    assert isinstance(solver, AbstractSolver)
+    return Hybrid([solver], assumptions=[paper()])
+
+
+@functools.cache
+def default_scheduler() -> Hybrid:
+    """Direct solvers, and a quantum one at all its costs, which act; what the paper charges is recorded beside.
+
+    Conjugate gradients are no candidate unless they are named: whether they win depends on the condition number, and to
+    find it takes longer than to solve systems of this size.
+    """
+    profile = load_profile(PROFILE)
+    assert isinstance(profile, QuantumProfile)
+    return Hybrid(
+        (Inverse(), Cholesky(), LU(), QLSA()),
+        quantum=QuantumMachine(profile.two_qubit_time_s, profile),
+        assumptions=(end_to_end(), paper()),
+    )
