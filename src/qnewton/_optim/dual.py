@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import lineax as lx
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
@@ -18,7 +19,10 @@ from .._curvature.checks import check_batch
 from .._curvature.independence import independence
 from .._curvature.objective import Batch, check_objective
 from .._curvature.point import Point
+from .._scheduling.families import scheduler_of
+from .._scheduling.groups import GroupPlan
 from .dual_sample import Sampling, part_of
+from .dual_systems import blank_plan
 from .dual_trials import Options, Tried, try_two
 from .metrics import is_fit
 from .rounding import lowered
@@ -44,6 +48,8 @@ class DualNewtonInfo(NamedTuple):
         relative_residual: of the better trial's solve in the rows, `||(K + m I) u - b|| / ||b||`; near the smallest
             dampings it may be large where the step is good all the same, which the trial decides.
         examples: that the trials were computed from, the whole batch or a part of it; both are judged on all of it.
+        systems: what the two dual systems cost and who solves them; their size is zero where the steps come from
+            singular values, since residuals outnumber parameters.
         status: a `Status`; `NO_CURVATURE` where the step follows the gradient, as the loss has no curvature in the
             outputs; with the others but `OK` the parameters stay where they are.
     """
@@ -57,6 +63,7 @@ class DualNewtonInfo(NamedTuple):
     relative_residual: Float[Array, ""]
     examples: Int[Array, ""]
     status: Int[Array, ""]
+    systems: tuple[GroupPlan, ...]
 
 
 class DualNewtonState(NamedTuple):
@@ -85,6 +92,7 @@ def dual_newton(
     acceleration: float | None = 0.75,
     sample: int | None = 3,
     metric: AbstractMetric | None = None,
+    solver: lx.AbstractLinearSolver | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Gauss-Newton steps damped after Levenberg and Marquardt, solved in the residuals, bent along the geodesic.
 
@@ -129,6 +137,8 @@ def dual_newton(
         metric: what the damping is a multiple of: `Levenberg()`, the identity, or `Marquardt()`, the curvature's
             diagonal, for which the whole Jacobian is formed. None: `Marquardt(sizes=3e-3)` for a fit, `Levenberg()`
             for more parameters.
+        solver: of the two dual systems: a `Hybrid`, which chooses among its candidates in every step, or one solver of
+            ours. None: direct solvers and a quantum one at all its costs.
 
     Returns:
         The transformation. Its state is a `DualNewtonState` whose `info` reports on the last step: `Status.NOT_FINITE`
@@ -156,17 +166,20 @@ def dual_newton(
     if sample is not None and not (isinstance(sample, int) and sample >= 2):
         raise ValueError(f"sample is {sample}: give the number of parts, at least 2, or None for the whole batch")
 
+    scheduler = scheduler_of(solver, "dual_newton")
+
     def options_for(params: PyTree, *, reverse_only: bool = False) -> Options:
         default = Marquardt(sizes=SIZES) if is_fit(params) else Levenberg()
         # A second derivative along the step takes forward mode twice.
         bending = None if reverse_only else acceleration
-        return Options(damping, bending, default if metric is None else metric)
+        return Options(damping, bending, default if metric is None else metric, scheduler)
 
     def init(params: PyTree) -> DualNewtonState:
         check_params(params)
         dtype = jax.tree.leaves(params)[0].dtype
         zero, number = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
-        info = DualNewtonInfo(zero, zero, number, zero, jnp.zeros((), bool), zero, zero, number, number)
+        systems = (blank_plan(scheduler, dtype),)
+        info = DualNewtonInfo(zero, zero, number, zero, jnp.zeros((), bool), zero, zero, number, number, systems)
         (block,) = whole(params)
         memory = options_for(params).metric.init(block.n, dtype)
         return DualNewtonState(number, zero, Sampling.start(dtype), memory, info)
@@ -239,6 +252,7 @@ def dual_newton(
             relative_residual=best.residual,
             examples=examples,
             status=_status(finite, solved, found.unit.flat),
+            systems=(found.plan,),
         )
         # Which of two losses is the lower says nothing where rounding decides.
         following = jnp.where(accepted, best.damping, GROW * found.damping)

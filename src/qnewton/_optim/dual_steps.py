@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Bool, Float
 
 from .._core.decompositions import svd
+from .._scheduling.groups import GroupPlan
+from .._scheduling.hybrid import Hybrid
 from .dual_rows import Rows
+from .dual_systems import opened_pair
 
 Outputs = Callable[[Float[Array, " n"]], Float[Array, "batch c"]]
 
@@ -102,26 +104,20 @@ class Wide(NamedTuple):
         return vectors if self.units is None else self.units * vectors
 
 
-def solve_wide(wide: Wide, outputs: Outputs, w: Float[Array, " n"], damped: Damped) -> Trials:
-    """Both steps from one factorisation each.
+def solve_wide(
+    wide: Wide, outputs: Outputs, w: Float[Array, " n"], damped: Damped, scheduler: Hybrid
+) -> tuple[Trials, GroupPlan]:
+    """Both steps from one set-up each, and who solved them.
 
     Args:
         wide: the equations.
         outputs: of all examples, as a function of the parameters.
         w: parameters.
         damped: how.
+        scheduler: of the systems.
     """
     rows, shifts, l2 = wide.rows[0], wide.shifts, damped.l2
-    # Call by call rather than batched, which would run the two one after the other; only lower triangles are read.
-    identity = jnp.eye(rows.residual.size, dtype=w.dtype)
-    factors = [
-        jax.lax.linalg.cholesky(gram + m * identity, symmetrize_input=False)
-        for gram, m in zip(wide.grams, shifts, strict=True)
-    ]
-
-    def solve(right: Float[Array, "2 rows"]) -> Float[Array, "2 rows"]:
-        return jnp.stack([cho_solve((factor, True), b) for factor, b in zip(factors, right, strict=True)])
-
+    plan, solve = opened_pair(wide.grams, shifts, 1 if damped.acceleration is None else 2, scheduler)
     right = jnp.broadcast_to(rows.residual, (2, *rows.residual.shape))
     if l2 is not None:
         # The gradient R^T r + l2 w leaves the span of the rows, and the Woodbury identity takes its last term there.
@@ -154,14 +150,14 @@ def solve_wide(wide: Wide, outputs: Outputs, w: Float[Array, " n"], damped: Damp
 
     if damped.acceleration is None:
         moved = wide.push(direction)
-        return trials(direction, moved, moved, _Bend.none(shifts))
+        return trials(direction, moved, moved, _Bend.none(shifts)), plan
     first, second = jax.vmap(lambda d: _derivatives(rows, outputs, w, d))(wide.back(direction))
     dual_bend = solve(second)
     bent = -wide.pull(dual_bend) / 2
     bend = _Bend.of(bent, direction, damped)
     # R a = -K v / 2 with (K + m I) v = r'': no further product.
     moved = first - bend.factor * (second - shifts[:, None] * dual_bend) / 2
-    return trials(direction + bend.factor * bent, moved, first, bend)
+    return trials(direction + bend.factor * bent, moved, first, bend), plan
 
 
 def solve_tall(rows: Rows, outputs: Outputs, w: Float[Array, " n"], damped: Damped) -> Trials:

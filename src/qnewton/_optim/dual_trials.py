@@ -10,8 +10,11 @@ from .._core.traces import trace
 from .._curvature.loss_scale import LossScale
 from .._curvature.partition import Block
 from .._curvature.point import Point
+from .._scheduling.groups import GroupPlan
+from .._scheduling.hybrid import Hybrid
 from .dual_rows import rows_of
 from .dual_steps import Damped, Trials, Wide, solve_tall, solve_wide
+from .dual_systems import blank_plan
 from .metrics import FEW
 
 TRIED = (0.4, 2.5)
@@ -31,6 +34,7 @@ class Tried(NamedTuple):
         unit: what the loss was counted in.
         level: mean diagonal entry of the Gram matrix; not finite where a residual or the curvature is not.
         memory: of the metric, from here on.
+        plan: who solved the systems; of none where the steps come from singular values.
     """
 
     trials: Trials
@@ -38,6 +42,7 @@ class Tried(NamedTuple):
     unit: LossScale
     level: Float[Array, ""]
     memory: Float[Array, "k n"]
+    plan: GroupPlan
 
 
 class Options(NamedTuple):
@@ -47,11 +52,13 @@ class Options(NamedTuple):
         start: first damping relative to the mean diagonal entry of `K`.
         acceleration: bound on `2 |a| / |d|`, or None for no acceleration.
         metric: what the damping is a multiple of.
+        scheduler: of the dual systems.
     """
 
     start: float
     acceleration: float | None
     metric: AbstractMetric
+    scheduler: Hybrid
 
 
 def try_two(
@@ -103,7 +110,7 @@ def try_two(
         return point.outputs(v, block)
 
     if tall:
-        trials = solve_tall(rows, outputs, w, damped)
+        trials, plan = solve_tall(rows, outputs, w, damped), blank_plan(options.scheduler, w.dtype)
     else:
-        trials = solve_wide(Wide.of(rows, gram, damped), outputs, w, damped)
-    return Tried(trials, damping, rows.scale, scale, memory)
+        trials, plan = solve_wide(Wide.of(rows, gram, damped), outputs, w, damped, options.scheduler)
+    return Tried(trials, damping, rows.scale, scale, memory, plan)

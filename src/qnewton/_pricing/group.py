@@ -38,7 +38,9 @@ class Group:
         vectors: right-hand sides of each in a step.
         serves: steps that one set-up serves.
         dtype: of the systems.
-        need: relative error in the energy norm that the step bears, `need.NEED`.
+        need: relative error that the step bears, `need.NEED`, in the energy norm or the one that `power` says.
+        power: 1 where the norm that counts is the energy norm of the systems; 2 of dual systems `K + m`, whose step
+            `-R^T u` has the norm of `K (K + m)` (`_pricing.need`).
     """
 
     name: str
@@ -48,6 +50,7 @@ class Group:
     serves: int = 1
     dtype: str = "float32"
     need: float = NEED
+    power: int = 1
 
     @property
     def rows(self) -> int:
@@ -95,7 +98,7 @@ def price_group(
         if is_charged(candidate):
             times = float(group.count * group.vectors)
             # A circuit that is carried out has the precision that it was built for.
-            asked = state_error_for(group.need, log_kappa) if candidate.fidelity == "model" else None
+            asked = state_error_for(group.need, log_kappa, group.power) if candidate.fidelity == "model" else None
             asking = {"times": times, "precision": asked}
             columns.append([quantum_column(candidate, estimate, one, quantum, reasons, **asking) for one in sets])
             continue
@@ -156,7 +159,8 @@ def _least_quantum(
     numbers = MatrixNumbers(rows * one, one, one, one, one, _KAPPAS * one, definite=True)
     need = np.array([group.need for group in groups])[:, None]
     times = np.array([float(group.count * group.vectors) for group in groups])[:, None]
-    asked = state_error_for(need, _KAPPAS) if candidate.fidelity == "model" else None
+    power = np.array([group.power for group in groups])[:, None]
+    asked = state_error_for(need, _KAPPAS, power) if candidate.fidelity == "model" else None
     found: list[list[Column]] = [[] for _ in groups]
     for assumed in sets:
         column = quantum_column(candidate, numbers, assumed, machine, [], times=times, precision=asked)
@@ -197,7 +201,7 @@ def _classical(
     if candidate.capabilities.matrix_free:
         workload = classical_workload(candidate, estimate)
         log_kappa = estimate.log_condition_number
-        factor = steps_factor(candidate.stops_at, residual_for(group.need, log_kappa), log_kappa)
+        factor = steps_factor(candidate.stops_at, residual_for(group.need, log_kappa, group.power), log_kappa)
         workload = dataclasses.replace(workload, steps=1.0 if least else workload.steps * factor)
         times = group.count * group.vectors
         return times * machine.seconds(workload) + 0.0 * estimate.max_entry, workload.steps

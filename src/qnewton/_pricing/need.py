@@ -6,11 +6,15 @@ in their way of counting that keeps e. With kappa the condition number of A:
 
     relative residual r                e^2 <= kappa r^2          ours: `r.A^-1 r <= |r|^2 / lambda_min`
     relative 2-norm error d            e^2 <= kappa d^2          ours: `d.A d <= lambda_max |d|^2`
+    residual of a dual system          e^2 <= r^2 / q            ours: `r.(K + m)^-1 K r <= |r|^2`
+    K + m, norm of K (K + m)           q = b.K (K + m)^-1 b / |b|^2
     2-norm error, equal in all         E e^2 = R d^2,            ours: `E d.A d = (tr A / n) E |d|^2`
     directions                         R = (tr A / n) |x|^2 / (x.A x)
 
-The last one is for read-out alone: its errors have no direction of their own. Those of a polynomial lie where the
-spectrum puts them, and count at their worst.
+The step of a dual system is `-R^T u`, so the norm that counts is that of `K (K + m)`: an error of 0.3 in the norm of
+`K + m` may leave nothing of the decrease. Before the right-hand side is at hand `1 / kappa^2` stands for q. The last
+line is for read-out alone: its errors have no direction of their own. Those of a polynomial lie where the spectrum puts
+them, and count at their worst.
 """
 
 import numpy as np
@@ -25,25 +29,27 @@ LARGEST = 0.5
 
 
 @quiet
-def residual_for(need: Number, log_condition_number: Number) -> NumberArray:
-    """Largest relative residual, `need / sqrt(kappa)`.
+def residual_for(need: Number, log_condition_number: Number, power: Number = 1) -> NumberArray:
+    """Largest relative residual, `need / kappa^(power / 2)`; with `power` 2 for dual systems (see the module).
 
     Args:
-        need: relative error in the energy norm, in (0, 1).
+        need: relative error in the norm that counts, in (0, 1).
         log_condition_number: natural logarithm of kappa.
+        power: 1, or 2.
     """
     xp, need, log_kappa = floating(need, log_condition_number)
-    return xp.minimum(need * xp.exp(-log_kappa / 2), LARGEST)
+    return xp.minimum(need * xp.exp(-log_kappa * power / 2), LARGEST)
 
 
-def state_error_for(need: Number, log_condition_number: Number) -> NumberArray:
+def state_error_for(need: Number, log_condition_number: Number, power: Number = 1) -> NumberArray:
     """Largest relative 2-norm error in the worst direction: as large as the residual may be.
 
     Args:
         need: as of `residual_for`, as is the other.
         log_condition_number: likewise.
+        power: likewise.
     """
-    return residual_for(need, log_condition_number)
+    return residual_for(need, log_condition_number, power)
 
 
 @quiet

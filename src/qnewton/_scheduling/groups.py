@@ -11,6 +11,7 @@ import lineax as lx
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from .._core.arrays import Number
 from .._core.costs import Cost
 from .._core.records import Access, Kind, Kinds, System, SystemEstimate
 from .._core.status import Refusal, Verdict
@@ -38,7 +39,8 @@ class GroupPlan(eqx.Module):
     """What a group of equal systems costs in a step, and who solves them.
 
     Attributes:
-        group: the systems.
+        name: what the systems are, in words.
+        size: of one system in rows, how many there are, their right-hand sides, and the steps that a set-up serves.
         offers: of all candidates, `[sets, candidates]`, for the whole group and one step, classical set-ups shared out
             over the steps that they serve. Of one that was refused as `UNDERCUT` the seconds are the least it might
             take.
@@ -48,11 +50,33 @@ class GroupPlan(eqx.Module):
             choice of the acting set, which is the first.
     """
 
-    group: Group = eqx.field(static=True)
+    name: str = eqx.field(static=True)
+    size: Int[Array, "4"]
     offers: Offers
     choice: Int[Array, " sets"]
     verdict: Int[Array, " sets"]
-    estimated: bool = eqx.field(static=True)
+    estimated: Bool[Array, ""]
+
+    @classmethod
+    def blank(cls, scheduler: Hybrid, name: str, dtype: jnp.dtype) -> "GroupPlan":
+        """Of no systems."""
+        shape = (len(scheduler.assumptions), len(scheduler.solvers))
+        numbers, none = jnp.zeros(shape, dtype), jnp.zeros(shape, jnp.int32)
+        offers = Offers(
+            names=scheduler.names,
+            quantum=tuple(solver.capabilities.quantum for solver in scheduler.solvers),
+            seconds=numbers,
+            feasible=jnp.zeros(shape, bool),
+            log_condition_number=jnp.zeros((), dtype),
+            fixed_seconds=numbers,
+            refusal=none,
+            queries=numbers,
+            copies=numbers,
+            success_probability=numbers,
+            clamped=jnp.zeros(shape, bool),
+            expected_steps=numbers[0],
+        )
+        return cls(name, jnp.zeros(4, jnp.int32), offers, none[:, 0], none[:, 0], jnp.zeros((), bool))
 
 
 class GroupState(eqx.Module):
@@ -105,6 +129,11 @@ class GroupSolver:
         return tuple(self.scheduler.solvers[i] for i in self.kept)
 
     @property
+    def _size(self) -> np.ndarray:
+        group = self.group
+        return np.array([group.rows, group.count, group.vectors, group.serves], np.int32)
+
+    @property
     def settled(self) -> GroupPlan:
         """The plan where nothing is estimated: constants."""
         # Not kept: an array that is made while a step is traced belongs to its trace.
@@ -122,7 +151,7 @@ class GroupSolver:
         offers = replace(least, refusal=refusal, feasible=refusal == Refusal.NONE)
         offers = jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.dtype.kind == "f" else leaf, offers)
         verdict = np.full(len(rows), Verdict.CHOSEN, np.int32)
-        return GroupPlan(self.group, offers, choice, verdict, False)
+        return GroupPlan(self.group.name, self._size, offers, choice, verdict, np.zeros((), bool))
 
     def blank(self) -> GroupState:
         """Before the first set-up: zeros in its shapes."""
@@ -160,6 +189,34 @@ class GroupSolver:
         shapes = tuple(jax.ShapeDtypeStruct((n, n), dtype) for n in self.group.factors)
         return self._state(self.settled, self._union(shapes, None).pack(0, states), jnp.zeros(count, dtype))
 
+    def opened(
+        self, systems: Sequence[Float[Array, "n n"]], floors: Float[Array, " count"]
+    ) -> tuple[GroupPlan, Callable[[Float[Array, "count n"]], Float[Array, "count n"]]]:
+        """Plain systems that serve one step: the plan, and the solve, which may be called several times.
+
+        Where nothing is estimated every system has a program of its own, so that they may run at once.
+
+        Args:
+            systems: symmetric, damping included.
+            floors: proven lower bounds on their eigenvalues.
+        """
+        if self.estimates or self.solvers[0].capabilities.matrix_free:
+            state = self.set_up((jnp.stack(systems),), (floors,))
+            return state.plan, lambda right: self.solve(state, right[:, :, None])[0][:, :, 0]
+        states = [_state(self.solvers[0], (system,), None)[0] for system in systems]
+
+        def solve(right: Float[Array, "count n"]) -> Float[Array, "count n"]:
+            pairs = zip(states, right, strict=True)
+            return jnp.stack([self.solvers[0].compute(state, b, {})[0] for state, b in pairs])
+
+        return self.settled, solve
+
+    @property
+    def reads(self) -> str | None:
+        """The triangle that is enough for every candidate that is compiled; None where one reads both."""
+        found = {solver.triangle for solver in self.solvers} if not self.estimates else {None}
+        return found.pop() if len(found) == 1 else None
+
     def solve(
         self, state: GroupState, vectors: Float[Array, "count a b"]
     ) -> tuple[Float[Array, "count a b"], Bool[Array, " count"]]:
@@ -192,7 +249,9 @@ class GroupSolver:
         shapes = tuple(jax.ShapeDtypeStruct((n, n), dtype) for n in self.group.factors)
         state = self._union(shapes, self._abstract_estimates).unpack(k, slots)
         if solver.capabilities.matrix_free and not solver.capabilities.quantum:
-            return _iterated(solver, state, vectors, residual_for(self.group.need, log_kappa))
+            # Of a system that nobody estimated the solver's own tolerance is all there is.
+            wanted = residual_for(self.group.need, log_kappa, self.group.power) if self.estimates else solver.stops_at
+            return _iterated(solver, state, vectors, wanted)
 
         def columns(state: object, right: Float[Array, "n k"]) -> Float[Array, "n k"]:
             return jax.vmap(lambda b: solver.compute(state, b, {})[0], in_axes=1, out_axes=1)(right)
@@ -256,7 +315,8 @@ class GroupSolver:
         passed_over = jnp.stack([choice.refusal for choice in choices])
         offers = replace(offers, refusal=jnp.where(offers.feasible, passed_over, offers.refusal))
         choice = jnp.stack([choice.index for choice in choices]).astype(jnp.int32)
-        plan = GroupPlan(self.group, offers, choice, jnp.stack([one.verdict for one in choices]), True)
+        verdict, size = jnp.stack([one.verdict for one in choices]), jnp.asarray(self._size)
+        plan = GroupPlan(self.group.name, size, offers, choice, verdict, jnp.ones((), bool))
         return plan, self._place(plan)
 
     def _place(self, plan: GroupPlan) -> Int[Array, ""]:
@@ -363,14 +423,15 @@ def _state(
 
 
 def _iterated(
-    solver: AbstractSolver, factors: tuple[Array, ...], vectors: Float[Array, "a b"], residual: Float[Array, ""]
+    solver: AbstractSolver, factors: tuple[Array, ...], vectors: Float[Array, "a b"], residual: Number | None
 ) -> Float[Array, "a b"]:
     """By products alone, to the residual that the step bears."""
+    options = {} if residual is None else {"rtol": residual}
     if len(factors) == 1:
         like = jax.ShapeDtypeStruct(vectors.shape[:1], vectors.dtype)
         operator = lx.FunctionLinearOperator(lambda v: factors[0] @ v, like, lx.positive_semidefinite_tag)
         state = solver.init(operator, _SCALED._asdict())
-        return jax.vmap(lambda b: solver.compute(state, b, {"rtol": residual})[0], in_axes=1, out_axes=1)(vectors)
+        return jax.vmap(lambda b: solver.compute(state, b, options)[0], in_axes=1, out_axes=1)(vectors)
     left, right = factors
 
     def product(v: Float[Array, " n"]) -> Float[Array, " n"]:
@@ -379,7 +440,7 @@ def _iterated(
     like = jax.ShapeDtypeStruct((vectors.size,), vectors.dtype)
     operator = lx.FunctionLinearOperator(product, like, lx.positive_semidefinite_tag)
     state = solver.init(operator, _SCALED._asdict())
-    return solver.compute(state, vectors.reshape(-1), {"rtol": residual})[0].reshape(vectors.shape)
+    return solver.compute(state, vectors.reshape(-1), options)[0].reshape(vectors.shape)
 
 
 def _product(group: Group, factors: Sequence[SystemEstimate]) -> SystemEstimate:

@@ -43,6 +43,7 @@ class AbstractSolver(lx.AbstractLinearSolver):
             `AbstractPreconditioner.prior`.
         applied_as: kernel that one application of a system that was set up runs as, where that is another than the
             set-up's; `product` is a matrix product.
+        triangle: `upper` or `lower` where only that one of a formed matrix is read; None: both are.
     """
 
     capabilities: AbstractClassVar[Capabilities]
@@ -50,6 +51,7 @@ class AbstractSolver(lx.AbstractLinearSolver):
     fidelity: ClassVar[str | None] = None
     prior: ClassVar[float] = 1.0
     applied_as: ClassVar[str | None] = None
+    triangle: ClassVar[str | None] = None
 
     @property
     def stops_at(self) -> float | None:

@@ -41,6 +41,7 @@ class Inverse(AbstractSolver):
     capabilities: ClassVar[Capabilities] = Capabilities(needs_symmetric=True, needs_definite=True)
     name: ClassVar[str] = "Inverse"
     applied_as: ClassVar[str | None] = "product"
+    triangle: ClassVar[str | None] = "lower"
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
         """`10/3 n^3` operations for the inverse, see `inverse_workload`, and `2 n^2` for the product."""

@@ -1,0 +1,48 @@
+"""The two systems `(K + m I) u = b` of a step of `dual_newton`, under its scheduler."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._pricing.group import Group
+from .._scheduling.groups import GroupPlan, contests
+from .._scheduling.hybrid import Hybrid
+
+NAME = "residuals"
+"""What the systems are made of."""
+
+Solve = Callable[[Float[Array, "2 rows"]], Float[Array, "2 rows"]]
+
+
+def opened_pair(
+    grams: tuple[Float[Array, "rows rows"], Float[Array, "rows rows"]],
+    shifts: Float[Array, "2"],
+    vectors: int,
+    scheduler: Hybrid,
+) -> tuple[GroupPlan, Solve]:
+    """Who solves the two systems, and the solve.
+
+    Args:
+        grams: their lower triangles; what stands above has no meaning.
+        shifts: `m` of each, positive.
+        vectors: right-hand sides of each in a step.
+        scheduler: of both.
+    """
+    rows = grams[0].shape[0]
+    group = Group(NAME, (rows,), 2, vectors, dtype=str(grams[0].dtype), power=2)
+    (solver,) = contests(scheduler, [group])
+    identity = jnp.eye(rows, dtype=grams[0].dtype)
+    systems = []
+    for gram, m in zip(grams, shifts, strict=True):
+        if solver.reads is None:
+            below = jnp.tril(gram, -1)
+            gram = jnp.tril(gram) + below.T
+        damped = gram + m * identity
+        systems.append(damped.T if solver.reads == "upper" else damped)
+    return solver.opened(systems, shifts)
+
+
+def blank_plan(scheduler: Hybrid, dtype: jnp.dtype) -> GroupPlan:
+    """Of no systems, in the structure of those of `opened_pair`."""
+    return GroupPlan.blank(scheduler, NAME, dtype)
