@@ -14,7 +14,12 @@ from qnewton._core.operators import KroneckerFactors
 from qnewton._core.status import Status
 from qnewton._curvature import factors as estimation
 from qnewton._curvature.point import Point
-from qnewton._optim.kronecker_inverse import KroneckerInverse
+from qnewton._optim.kronecker_solves import LayerSystems
+from qnewton._scheduling.families import scheduler_of
+
+
+def layer_systems(layout, dtype, solver=None):
+    return LayerSystems.of(layout, scheduler_of(solver, "kfac"), 5, jnp.dtype(dtype))
 
 
 def run(optimizer, objective, params, batch, steps, key=None):
@@ -77,13 +82,27 @@ def test_one_linear_layer_is_solved_in_one_newton_step(linear, dtype):
 
     @jax.jit
     def solved(gradient):
-        return KroneckerInverse.of(factors, jnp.asarray(1e-16, dtype)).apply(factors.layout, gradient)
+        systems = layer_systems(factors.layout, dtype)
+        return systems.solve(systems.set_up(factors, jnp.asarray(1e-16, dtype)), gradient)[0]
 
     direction = -solved(jnp.ravel(jax.grad(objective)(params, (x, y))["w"]))
     np.testing.assert_allclose(direction.reshape(3, 2), expected, rtol=1e-3 if dtype == jnp.float32 else 1e-6)
 
 
-def test_inverse_is_that_of_the_dense_split_matrix(x64):
+CANDIDATES = {
+    "default": None,
+    "Inverse": q.Inverse(),
+    "Cholesky": q.Cholesky(),
+    "LU": q.LU(),
+    "Eigh": q.Eigh(),
+    "CG": q.CG(rtol=1e-12),
+    "stand-in": q.QLSA(),
+    "chosen": q.Hybrid([q.LU(), q.Inverse(), q.QLSA()]),
+}
+
+
+@pytest.mark.parametrize("solver", CANDIDATES.values(), ids=list(CANDIDATES))
+def test_every_candidate_solves_the_dense_split_matrix(solver, x64):
     rng = np.random.default_rng(1)
     layout = Layout(14, ((Piece(0, 3, 2), Piece(6, 1, 2)), (Piece(10, 2, 2, transposed=True),)), ((8, 2),))
     inputs, outputs = ([m @ m.T for m in (rng.standard_normal((s, s)) for s in sizes)] for sizes in ((4, 2), (2, 2)))
@@ -91,7 +110,8 @@ def test_inverse_is_that_of_the_dense_split_matrix(x64):
     factors = KroneckerFactors(
         layout, tuple(map(jnp.asarray, inputs)), tuple(map(jnp.asarray, outputs)), jnp.asarray(rest)
     )
-    inverse = KroneckerInverse.of(factors, jnp.asarray(damping))
+    systems = layer_systems(layout, jnp.float64, solver)
+    solution, status = jax.jit(lambda v: systems.solve(systems.set_up(factors, jnp.asarray(damping)), v))(vector)
 
     matrices = [np.concatenate([vector[:6].reshape(3, 2), vector[6:8].reshape(1, 2)]), vector[10:].reshape(2, 2).T]
     solved = []
@@ -100,17 +120,19 @@ def test_inverse_is_that_of_the_dense_split_matrix(x64):
         damped = np.kron(a + pi * np.sqrt(damping) * np.eye(len(a)), g + np.sqrt(damping) / pi * np.eye(len(g)))
         solved.append(np.linalg.solve(damped, v.reshape(-1)).reshape(v.shape))
     expected = np.concatenate([solved[0].reshape(-1), vector[8:10] / (rest + damping), solved[1].T.reshape(-1)])
-    np.testing.assert_allclose(inverse.apply(layout, jnp.asarray(vector)), expected, rtol=1e-9)
-    np.testing.assert_array_equal(inverse.status, [Status.OK] * 3)
+    np.testing.assert_allclose(solution, expected, rtol=1e-9)
+    np.testing.assert_array_equal(status, [Status.OK] * 3)
 
 
 def test_a_factor_that_cannot_be_inverted_leaves_the_gradient():
     layout = Layout(4, ((Piece(0, 2, 1),), (Piece(2, 2, 1),)))
     good, one = jnp.eye(2), jnp.ones((1, 1))
     for bad, status in ((jnp.diag(jnp.array([1.0, -5.0])), Status.NOT_SOLVED), (jnp.nan * good, Status.NOT_FINITE)):
-        inverse = KroneckerInverse.of(KroneckerFactors(layout, (good, bad), (one, one), jnp.zeros(0)), jnp.float32(0.1))
-        np.testing.assert_array_equal(inverse.status, [Status.OK, status, Status.OK])
-        np.testing.assert_array_equal(inverse.apply(layout, jnp.arange(4.0))[2:], [2, 3])
+        factors = KroneckerFactors(layout, (good, bad), (one, one), jnp.zeros(0))
+        systems = layer_systems(layout, jnp.float32)
+        solution, found = systems.solve(systems.set_up(factors, jnp.float32(0.1)), jnp.arange(4.0))
+        np.testing.assert_array_equal(found, [Status.OK, status, Status.OK])
+        np.testing.assert_array_equal(solution[2:], [2, 3])
 
 
 @pytest.mark.parametrize("loss", [squares, optax.softmax_cross_entropy], ids=["diagonal", "root"])

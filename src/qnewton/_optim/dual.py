@@ -1,7 +1,8 @@
 """Levenberg-Marquardt in the residuals, with geodesic acceleration."""
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
@@ -33,7 +34,7 @@ GROW = 4.0
 """Factor on the damping after a step that no trial was good enough for."""
 
 
-class DualNewtonInfo(NamedTuple):
+class DualNewtonInfo(eqx.Module):
     """What happened in one step; diagnostics only, the next step does not read it.
 
     Attributes:
@@ -48,10 +49,11 @@ class DualNewtonInfo(NamedTuple):
         relative_residual: of the better trial's solve in the rows, `||(K + m I) u - b|| / ||b||`; near the smallest
             dampings it may be large where the step is good all the same, which the trial decides.
         examples: that the trials were computed from, the whole batch or a part of it; both are judged on all of it.
-        systems: what the two dual systems cost and who solves them; their size is zero where the steps come from
-            singular values, since residuals outnumber parameters.
         status: a `Status`; `NO_CURVATURE` where the step follows the gradient, as the loss has no curvature in the
             outputs; with the others but `OK` the parameters stay where they are.
+        systems: what the two dual systems cost and who solves them; their size is zero where the steps come from
+            singular values, since residuals outnumber parameters.
+        because: why `newton` chose this family; empty where the user did.
     """
 
     loss: Float[Array, ""]
@@ -64,6 +66,8 @@ class DualNewtonInfo(NamedTuple):
     examples: Int[Array, ""]
     status: Int[Array, ""]
     systems: tuple[GroupPlan, ...]
+    because: str = eqx.field(static=True, default="")
+    family: ClassVar[str] = "dual"
 
 
 class DualNewtonState(NamedTuple):

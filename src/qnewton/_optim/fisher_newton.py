@@ -1,6 +1,6 @@
 """Newton's method with the empirical Fisher matrix of each unit, for language models and other noisy batches."""
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -32,6 +32,7 @@ class FisherNewtonInfo(eqx.Module):
         accepted: False where the loss or the gradient is not finite, and nothing moves.
         staleness: steps since the blocks were refreshed; 0 in the step that refreshes them, -1 before the first.
         status: a `Status` for each tensor.
+        because: why `newton` chose this family; empty where the user did.
     """
 
     loss: Float[Array, ""]
@@ -41,6 +42,8 @@ class FisherNewtonInfo(eqx.Module):
     accepted: Bool[Array, ""]
     staleness: Int[Array, ""]
     status: Int[Array, " tensors"]
+    because: str = eqx.field(static=True, default="")
+    family: ClassVar[str] = "fisher"
 
 
 class FisherNewtonState(NamedTuple):

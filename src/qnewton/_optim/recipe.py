@@ -1,26 +1,13 @@
 """Which complete optimizer suits a problem, by its shape and its loss."""
 
-import jax
 import optax
 from jaxtyping import PyTree
 
 from .._core.kinds import flag
 from .._core.trees import check_params
 from .._curvature.checks import check_batch
-from .._curvature.flat import linear_in_outputs, quadratic_in_outputs
-from .._curvature.hessian import Hessian
-from .._curvature.independence import Independence, independence
 from .._curvature.objective import Batch, Objective, check_objective
-from .._solvers import CG, SaddleFree
-from .dual import dual_newton
-from .fisher_newton import fisher_newton
-from .kfac import kfac
-from .metrics import is_fit
 from .newton import newton
-from .step_rules import KLClip
-
-MOST_ROWS = 1500
-"""Residuals up to which a step of `dual_newton` is affordable: it factors matrices of so many rows."""
 
 
 def recipe(
@@ -62,23 +49,6 @@ def recipe(
     check_objective(objective, "recipe")
     check_params(params)
     check_batch(batch)
-    minibatch = None if minibatch is None else flag(minibatch, "recipe: minibatch")
-    key = objective.any_key()
-    verdict = independence(objective, params, batch, key)
-    outputs = jax.eval_shape(lambda p, x: objective.outputs(p, x, key), params, batch[0])
-    rows = sum(leaf.size for leaf in jax.tree.leaves(outputs))
-    scalars = sum(leaf.size for leaf in jax.tree.leaves(params))
-    if linear_in_outputs(objective, params, batch, key):
-        if scalars <= MOST_ROWS and not minibatch:
-            return newton(objective, curvature=Hessian(), solver=SaddleFree())
-        return fisher_newton(objective)
-    few, squares = rows <= min(scalars, MOST_ROWS), quadratic_in_outputs(objective, params, batch, key)
-    if minibatch is None:
-        minibatch = few and not squares
-    if (few or (squares and is_fit(params))) and not minibatch:
-        return dual_newton(objective)
-    if not (verdict.model and verdict.loss) and verdict.kind is not Independence.UNDECIDED:
-        return newton(objective, solver=CG(rtol=0.1), residual_tolerance=0.5)
-    if minibatch:
-        return kfac(objective, step=KLClip(), refresh=10, average=0.95, example=batch[0])
-    return kfac(objective, example=batch[0])
+    return newton(
+        objective, example=batch, minibatch=None if minibatch is None else flag(minibatch, "recipe: minibatch")
+    )

@@ -1,6 +1,6 @@
 """What `newton` keeps from step to step, and what it reports."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import equinox as eqx
 from jaxtyping import Array, Bool, Float, Int
@@ -27,6 +27,7 @@ class StepInfo(eqx.Module):
         accepted: False where the update is zero: the trial step raised the loss, or the loss is not finite.
         staleness: steps since the curvature was computed; 0 where it is this step's own.
         blocks: one entry per block, in the partition's order.
+        because: why `newton` chose this family; empty where the user did.
     """
 
     loss: Float[Array, ""]
@@ -38,6 +39,8 @@ class StepInfo(eqx.Module):
     accepted: Bool[Array, ""]
     staleness: Int[Array, ""]
     blocks: tuple[BlockInfo, ...]
+    because: str = eqx.field(static=True, default="")
+    family: ClassVar[str] = "blocks"
 
 
 class NewtonState(NamedTuple):

@@ -1,0 +1,76 @@
+"""What `kfac` keeps from step to step, and what it reports."""
+
+from typing import ClassVar, NamedTuple
+
+import equinox as eqx
+from jaxtyping import Array, Bool, Float, Int
+
+from .._core.operators import KroneckerFactors
+from .._curvature.loss_scale import LossScale
+from .._scheduling.groups import GroupPlan
+from .kronecker_solves import KroneckerSolves
+from .new_batches import Reached
+
+
+class KFACInfo(eqx.Module):
+    """What happened in one step; diagnostics only, the next step does not read it.
+
+    Attributes:
+        loss: mean loss of the batch before the step, l2 included.
+        damping: that this step was taken with, in units of the loss (`LossScale`).
+        radius: longest step that was trusted; infinite without a trust region.
+        learning_rate: coefficient of the K-FAC direction.
+        momentum: coefficient of the last step.
+        predicted_decrease, actual_decrease: of the loss on the step's own batch; NaN under a rule that does not look.
+        reduction_ratio: actual over predicted decrease.
+        accepted: False where the update is zero: the step would have raised the loss, or something is not finite.
+        staleness: steps since the factors were refreshed; 0 in the step that refreshes them, -1 before the first.
+        noisy: whether another batch than the last step's was noticed, now or before, and acted upon.
+        status: a `Status` for each recognised layer, in the layout's order, and one for the rest.
+        systems: of each group of layers of equal shape, what its systems cost and who solves them.
+        because: why `newton` chose this family; empty where the user did.
+    """
+
+    loss: Float[Array, ""]
+    damping: Float[Array, ""]
+    radius: Float[Array, ""]
+    learning_rate: Float[Array, ""]
+    momentum: Float[Array, ""]
+    predicted_decrease: Float[Array, ""]
+    actual_decrease: Float[Array, ""]
+    reduction_ratio: Float[Array, ""]
+    accepted: Bool[Array, ""]
+    staleness: Int[Array, ""]
+    noisy: Bool[Array, ""]
+    status: Int[Array, " blocks"]
+    systems: tuple[GroupPlan, ...]
+    because: str = eqx.field(static=True, default="")
+    family: ClassVar[str] = "kfac"
+
+
+class KFACState(NamedTuple):
+    """State of `kfac`.
+
+    Attributes:
+        count: steps taken.
+        damping: for the next step, in units of the loss.
+        radius: longest step that is trusted; infinite without a trust region.
+        scale: the loss's unit.
+        reached: the loss that the last step ended at, by which a new batch is noticed.
+        age: steps since the factors were refreshed, -1 before the first refresh.
+        factors: running averages, in units of the loss; their `layout` says which parameters belong to which layer.
+        solves: of the damped factors, as of the last refresh.
+        last: the last step that was taken `[n]`, raveled parameters.
+        info: of the last step; zeros before the first.
+    """
+
+    count: Int[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]  # optax's name for it
+    damping: Float[Array, ""]
+    radius: Float[Array, ""]
+    scale: LossScale
+    reached: Reached
+    age: Int[Array, ""]
+    factors: KroneckerFactors
+    solves: KroneckerSolves
+    last: Float[Array, " n"]
+    info: KFACInfo

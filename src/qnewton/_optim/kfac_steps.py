@@ -1,0 +1,254 @@
+"""The steps of `kfac`: factors refreshed now and then, every layer's system scheduled, the length left to a rule."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key, PyTree
+
+from .._core.constants import unfolded
+from .._core.layout import Layout
+from .._core.operators import KroneckerFactors
+from .._core.status import Status
+from .._core.trees import check_gradients, check_params, ravel
+from .._curvature.checks import check_batch
+from .._curvature.factors import estimate_factors
+from .._curvature.loss_scale import LossScale
+from .._curvature.objective import Batch, Objective
+from .._curvature.point import Point
+from .._scheduling.hybrid import Hybrid
+from .kfac_state import KFACInfo, KFACState
+from .kronecker_solves import KroneckerSolves, LayerSystems
+from .layer_structure import layers_and_layout, program_of_inputs
+from .new_batches import Reached
+from .step_rules import AbstractStepRule, KLClip, Situation, StepOutcome
+
+_PROBES = 0xFAC
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How factors follow the training.
+
+    Attributes:
+        refresh: steps from one refresh of factors and set-ups to the next.
+        average: weight of the old factors in the running average.
+    """
+
+    refresh: int
+    average: float
+
+
+@dataclass(frozen=True)
+class NoisyBatches:
+    """What takes over once a step finds another loss than the last one left behind.
+
+    The two-dimensional model follows a small batch's own loss, and stalls.
+
+    Attributes:
+        rule: how far to go.
+        pace: of the refreshes.
+    """
+
+    rule: AbstractStepRule = field(default_factory=KLClip)
+    pace: Pace = Pace(10, 0.95)
+
+
+class _Refreshed(NamedTuple):
+    scale: LossScale
+    factors: KroneckerFactors
+    solves: KroneckerSolves
+
+
+@dataclass(frozen=True)
+class KFACSteps:
+    """`init` and `update` of an optax transformation.
+
+    Attributes:
+        objective: what is minimised.
+        rule: how far to go.
+        pace: of the refreshes; None: as the layers' shapes suggest.
+        noisy: what takes the place of both once a new batch is noticed; None: nothing does.
+        probes: backward passes per refresh.
+        example: the model's inputs, arrays or shapes, for `init`; None: plain features.
+        scheduler: of the layers' systems.
+    """
+
+    objective: Objective
+    rule: AbstractStepRule
+    pace: Pace | None
+    noisy: NoisyBatches | None
+    probes: int
+    example: PyTree | None
+    scheduler: Hybrid
+
+    def init(self, params: PyTree) -> KFACState:
+        """The state before the first step."""
+        check_params(params)
+        dtype = jax.tree.leaves(params)[0].dtype
+        _, layout = layers_and_layout(program_of_inputs(self.objective, params, self.example), params)
+        factors = KroneckerFactors(
+            layout,
+            tuple(jnp.zeros((i, i), dtype) for i, _ in layout.shapes),
+            tuple(jnp.zeros((a, a), dtype) for _, a in layout.shapes),
+            jnp.zeros(sum(size for _, size in layout.rest), dtype),
+        )
+        solves = self._systems(layout, dtype).blank(factors)
+        plans = tuple(group.plan for group in solves.groups)
+        zero, never, no = jnp.zeros((), dtype), jnp.full((), -1, jnp.int32), jnp.zeros((), bool)
+        info = KFACInfo(zero, zero, zero, zero, zero, zero, zero, zero, no, never, no, solves.status, plans)
+        return KFACState(
+            count=jnp.zeros((), jnp.int32),
+            damping=jnp.asarray(self.rule.damping, dtype),
+            radius=jnp.asarray(self.rule.radius, dtype),
+            scale=LossScale.unknown(dtype),
+            reached=Reached.nowhere(dtype),
+            age=never,
+            factors=factors,
+            solves=solves,
+            last=jnp.zeros(layout.n, dtype),
+            info=info,
+        )
+
+    def update(
+        self,
+        updates: PyTree,
+        state: KFACState,
+        params: PyTree | None = None,
+        *,
+        batch: Batch | None = None,
+        key: Key[Array, ""] | None = None,
+        **_: Any,
+    ) -> tuple[PyTree, KFACState]:
+        """The step, and the state after it."""
+        if params is None or batch is None:
+            raise ValueError("kfac needs update(grads, state, params, batch=(inputs, targets))")
+        params, batch, key = unfolded((params, batch, key))
+        check_batch(batch)
+        check_gradients(updates, params)
+        gradient = ravel(jax.tree.leaves(updates))
+        finite = jnp.all(jnp.isfinite(gradient))
+        pace = self._pace(state.factors.layout)
+        reached, refresh, average = state.reached, jnp.int32(pace.refresh), pace.average
+        if self.noisy is not None:
+            loss = self.objective(params, batch, key).astype(gradient.dtype)
+            reached = state.reached.compared(loss, state.scale)
+            turned = reached.noisy & ~state.reached.noisy
+            # A new rule has a damping of its own, and no use for a step that another one made.
+            state = state._replace(
+                damping=jnp.where(turned, self.noisy.rule.damping, state.damping).astype(gradient.dtype),
+                last=jnp.where(turned, 0, state.last),
+                age=jnp.where(turned, pace.refresh, state.age),
+            )
+            refresh = jnp.where(reached.noisy, self.noisy.pace.refresh, refresh)
+            average = jnp.where(reached.noisy & ~turned, self.noisy.pace.average, average)
+        due = finite & ((state.age < 0) | (state.age >= refresh - 1))
+        scale, factors, solves = jax.lax.cond(
+            due,
+            lambda: self._refreshed(state, params, batch, key, average),
+            lambda: _Refreshed(state.scale, state.factors, state.solves),
+        )
+        gradient = gradient / scale.divisor
+        age = jnp.where(due, 0, jnp.where(state.age < 0, -1, state.age + 1)).astype(jnp.int32)
+        solution, solved = self._systems(factors.layout, gradient.dtype).solve(solves, gradient)
+        situation = Situation(
+            objective=self.objective,
+            params=params,
+            batch=batch,
+            key=key,
+            scale=scale,
+            gradient=gradient,
+            direction=-solution,
+            last=state.last,
+            damping=state.damping,
+            shift=state.damping,
+            radius=state.radius,
+        )
+        outcome = self._taken(situation, reached.noisy).of_loss(scale)
+        finite = finite & jnp.isfinite(outcome.loss)
+        accepted = outcome.accepted & finite
+        status = jnp.where(scale.flat, Status.NO_CURVATURE, solved)
+        step = jnp.where(accepted, outcome.step, 0)
+        info = KFACInfo(
+            loss=outcome.loss,
+            damping=state.damping,
+            radius=state.radius,
+            learning_rate=outcome.learning_rate,
+            momentum=outcome.momentum,
+            predicted_decrease=outcome.predicted_decrease,
+            actual_decrease=outcome.actual_decrease,
+            reduction_ratio=outcome.reduction_ratio,
+            accepted=accepted,
+            staleness=age,
+            noisy=reached.noisy,
+            status=jnp.where(finite, status, Status.NOT_FINITE).astype(jnp.int32),
+            systems=tuple(group.plan for group in solves.groups),
+        )
+        following = KFACState(
+            count=state.count + 1,
+            damping=jnp.where(finite, outcome.damping, state.damping),
+            radius=jnp.where(finite, outcome.radius, state.radius),
+            scale=scale,
+            reached=reached.after(outcome.loss, outcome.actual_decrease, accepted),
+            age=age,
+            factors=factors,
+            solves=solves,
+            last=jnp.where(accepted, step, state.last),
+            info=info,
+        )
+        return situation.tree(step), following
+
+    def _pace(self, layout: Layout) -> Pace:
+        return Pace(affordable(layout), 0.5) if self.pace is None else self.pace
+
+    def _systems(self, layout: Layout, dtype: jnp.dtype) -> LayerSystems:
+        return LayerSystems.of(layout, self.scheduler, self._pace(layout).refresh, dtype)
+
+    def _taken(self, situation: Situation, noisy: Bool[Array, ""]) -> StepOutcome:
+        if self.noisy is None:
+            return self.rule.take(situation)
+        clipped = self.noisy.rule
+        return jax.lax.cond(noisy, lambda: clipped.take(situation), lambda: self.rule.take(situation))
+
+    def _refreshed(
+        self,
+        state: KFACState,
+        params: PyTree,
+        batch: Batch,
+        key: Key[Array, ""] | None,
+        average: Float[Array, ""] | float,
+    ) -> _Refreshed:
+        point = Point.of(self.objective, params, batch, key).singly("K-FAC")
+        layers, layout = layers_and_layout(point.program, params)
+        if layout != state.factors.layout:
+            raise ValueError(
+                "the layers of the model on this batch are not those that the state was laid out for: pass "
+                "example=inputs to kfac, with the shapes and dtypes of a batch's inputs"
+            )
+        # New probes each time, or the average would repeat one sample's error.
+        noise = jax.random.fold_in(jax.random.key(_PROBES) if key is None else key, state.count)
+        fresh, scale = estimate_factors(point, layers, layout, state.scale, self.probes, noise)
+        weight = jnp.where(state.age < 0, 0, average).astype(state.damping.dtype)
+        mixed = jax.tree.map(lambda old, new: weight * old + (1 - weight) * new, state.factors, fresh)
+        damping = state.damping + scale.penalty(self.objective)
+        solves = self._systems(layout, state.damping.dtype).set_up(mixed, damping)
+        if point.examples.good is not None:
+            status = jnp.where(point.examples.good, solves.status, jnp.int32(Status.COUPLED))
+            solves = eqx.tree_at(lambda all_of: all_of.status, solves, status)
+        # A batch that overflows must not poison the averages for good. Asked once of all factors together.
+        sound = jnp.all(jnp.isfinite(ravel(jax.tree.leaves(mixed))))
+        kept = jax.tree.map(lambda old, new: jnp.where(sound, new, old), state.factors, mixed)
+        return _Refreshed(scale, kept, solves)
+
+
+def affordable(layout: Layout) -> int:
+    """Steps between two refreshes, so that refreshing takes about a third of the time, between 5 and 20.
+
+    Counted in operations for each example: a step's passes take some `14 i a` in a layer of i inputs and a outputs (a
+    gradient, two directions, one loss more), a refresh `6 i a` and the products `2 (i^2 + a^2)` of its factors.
+    """
+    step = sum(14 * i * a for i, a in layout.shapes)
+    refresh = sum(6 * i * a + 2 * (i**2 + a**2) for i, a in layout.shapes)
+    return max(5, min(20, round(2 * refresh / max(step, 1))))

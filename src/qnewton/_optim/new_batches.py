@@ -1,0 +1,51 @@
+"""Whether a step sees the batch that the last one saw: then it begins at the loss that was reached there."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from .._curvature.loss_scale import LossScale
+
+SAME = 1e-4
+"""Relative difference of two losses that rounding, in programs that are compiled differently, may make."""
+UNITS = 256
+"""Rounding units of the loss's own unit that a loss near zero may be off by."""
+
+
+class Reached(eqx.Module):
+    """Where the last step ended.
+
+    Attributes:
+        loss: after it, on its own batch; NaN before the first step, and where nobody looked.
+        noisy: whether another batch has been noticed. It stays so: steps for noisy batches do not look where they end.
+    """
+
+    loss: Float[Array, ""]
+    noisy: Bool[Array, ""]
+
+    @classmethod
+    def nowhere(cls, dtype: jnp.dtype) -> "Reached":
+        """Before the first step."""
+        return cls(jnp.full((), jnp.nan, dtype), jnp.zeros((), bool))
+
+    def compared(self, loss: Float[Array, ""], scale: LossScale) -> "Reached":
+        """Once the loss before the next step is known.
+
+        Args:
+            loss: on that step's batch.
+            scale: the loss's unit.
+        """
+        slack = SAME * jnp.abs(self.loss) + UNITS * jnp.finfo(loss.dtype).eps * scale.divisor
+        # False where either is not finite.
+        other = jnp.abs(loss - self.loss) > slack
+        return Reached(self.loss, self.noisy | (other & jnp.isfinite(loss) & jnp.isfinite(self.loss)))
+
+    def after(self, loss: Float[Array, ""], decrease: Float[Array, ""], accepted: Bool[Array, ""]) -> "Reached":
+        """Once the step is taken, or not.
+
+        Args:
+            loss: before it.
+            decrease: that was seen; NaN where nobody looked.
+            accepted: whether it is taken.
+        """
+        return Reached(jnp.where(accepted, loss - decrease, loss).astype(self.loss.dtype), self.noisy)
