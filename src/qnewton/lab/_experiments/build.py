@@ -41,7 +41,8 @@ from ..._hardware import ClassicalMachine, QuantumMachine, QuantumProfile, load_
 from ..._optim.adaptation import AbstractAdaptation, Fixed, LevenbergMarquardt
 from ..._optim.dual import dual_newton
 from ..._optim.fisher_newton import fisher_newton
-from ..._optim.kfac import KFACState, kfac
+from ..._optim.kfac import kfac
+from ..._optim.kfac_state import KFACState
 from ..._optim.recipe import recipe
 from ..._pricing.assumptions import ASSUMPTION_SETS
 from ..._pricing.policies import AbstractPolicy, Assigned, Budget, Fastest, FixedCandidate, Hysteresis, KappaThreshold

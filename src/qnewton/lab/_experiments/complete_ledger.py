@@ -11,7 +11,7 @@ from ..._core.arrays import NumberArray
 from ..._core.status import Status
 from ..._optim.dual import DualNewtonInfo
 from ..._optim.fisher_newton import FisherNewtonInfo
-from ..._optim.kfac import KFACInfo
+from ..._optim.kfac_state import KFACInfo
 from .._runfile import StepLine, SystemLine
 from .baselines import BaselineInfo
 
