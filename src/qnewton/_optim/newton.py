@@ -133,7 +133,7 @@ def newton(
     minibatch = None if minibatch is None else flag(minibatch, "newton: minibatch")
     if family is not None and family not in list(Family):
         raise ValueError(unknown("family", str(family), [str(one) for one in Family]))
-    blocks = {
+    blocks: dict[str, Any] = {
         name: value
         for name, value, default in (
             ("learning_rate", learning_rate, 1.0),
