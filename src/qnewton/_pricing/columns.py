@@ -93,7 +93,8 @@ def settled(
     expected_steps: Any = 0.0,
 ) -> Column:
     """A candidate's column of the table under one set; by default that of a classical one that does not iterate."""
-    xp, dtype = namespace(estimate.max_entry, seconds), np.result_type(estimate.max_entry)
+    entry: Any = estimate.max_entry
+    xp, dtype = namespace(entry, seconds), entry.dtype
     # Not `select`, which looks for the first by a reduction: a kernel each, where all of this is one.
     refusal = xp.int32(Refusal.NONE)
     for code, holds in reversed([*reasons, (Refusal.NO_PREDICTION, ~xp.isfinite(seconds))]):
