@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float
 
+from .._core.arrays import filled
 from .._core.coordinates import Composed, Scaled
 from .._core.kinds import check_scalars, plain
 from .._core.records import System
@@ -61,7 +62,7 @@ class Levenberg(AbstractMetric):
     fixed: ClassVar[bool] = True
 
     def init(self, n: int, dtype: jnp.dtype) -> Float[Array, "k n"]:
-        return jnp.zeros((0, n), dtype)
+        return filled((0, n), 0, dtype)
 
     def follow(
         self, memory: Float[Array, "k n"], diagonal: Float[Array, " n"], params: Float[Array, " n"]
@@ -104,7 +105,7 @@ class Marquardt(AbstractMetric):
             )
 
     def init(self, n: int, dtype: jnp.dtype) -> Float[Array, "k n"]:
-        return jnp.zeros((2, n), dtype)
+        return filled((2, n), 0, dtype)
 
     def follow(
         self, memory: Float[Array, "k n"], diagonal: Float[Array, " n"], params: Float[Array, " n"]
@@ -117,11 +118,13 @@ class Marquardt(AbstractMetric):
         if self.sizes:
             influence = root * size
             some = influence > 0
-            top, least = jnp.max(influence), jnp.min(jnp.where(some, influence, jnp.inf))
+            # The least as well, by one reduction.
+            extremes = jnp.max(jnp.stack([influence, jnp.where(some, -influence, -jnp.inf)]), axis=1)
+            top, least = extremes[0], -extremes[1]
             # Of a parameter that was always zero, the size with which its influence would be the least.
             size = jnp.where((size == 0) & (root > 0), least / jnp.where(root > 0, root, 1), size)
             floor = math.sqrt(self.sizes) * top / jnp.where(size > 0, size, jnp.inf)
-            root = jnp.where(jnp.any(some), jnp.maximum(root, floor), root)
+            root = jnp.where(top > 0, jnp.maximum(root, floor), root)
         usable = (root > 0) & jnp.isfinite(root)
         return jnp.where(usable, root, 1)
 

@@ -11,7 +11,7 @@ from .._core.operators import AbstractRoot
 from .kronecker import Layer
 from .partition import Block
 from .point import Point
-from .roots import batched_root, curvature_and_terms
+from .roots import LossDerivatives, batched_root, largest_terms
 
 
 class GramRoot(AbstractRoot):
@@ -41,8 +41,11 @@ class GramRoot(AbstractRoot):
     ) -> "GramRoot":
         """Factor the curvature in the outputs."""
         examples = point.examples
-        curvature, _, terms = curvature_and_terms(examples, point.outputs_of_all())
-        half = batched_root(curvature, terms) / jnp.sqrt(jnp.asarray(examples.total, curvature.dtype))
+        outputs = point.outputs_of_all()
+        found = LossDerivatives.of(examples, outputs)
+        sizes = jnp.max(found.trace_at_zero), jnp.max(found.slope_at_zero), jnp.max(jnp.abs(outputs))
+        root = batched_root(found.curvature, largest_terms(*sizes))
+        half = root / jnp.sqrt(jnp.asarray(examples.total, root.dtype))
         return cls(half, push, pull, point, block, layers)
 
     @property

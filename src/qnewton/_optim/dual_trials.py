@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._conditioning import AbstractMetric
+from .._core.one_kernel import in_one_kernel
 from .._core.traces import trace
 from .._curvature.loss_scale import LossScale
 from .._curvature.partition import Block
@@ -93,17 +94,22 @@ def try_two(
         assert rows.matrix is not None
         scale = jnp.sum(rows.matrix**2) / rows.residual.size
     limits = jnp.finfo(w.dtype)
-    # The rounding of the Gram matrix is as large as the lower limit; tiny, for rows that are all zero.
-    lowest = limits.eps * scale + limits.tiny
-    damping = jnp.where(damping > 0, damping, options.start * scale)
-    damping = jnp.clip(damping, lowest, jnp.maximum(lowest, LARGEST * scale))
-    damped = Damped(damping * jnp.asarray(TRIED, damping.dtype), factors, l2, options.acceleration)
+
+    def dampings() -> tuple[Float[Array, ""], Float[Array, "2"]]:
+        # The rounding of the Gram matrix is as large as the lower limit; tiny, for rows that are all zero.
+        lowest = limits.eps * scale + limits.tiny
+        chosen = jnp.where(damping > 0, damping, options.start * scale)
+        chosen = jnp.clip(chosen, lowest, jnp.maximum(lowest, LARGEST * scale))
+        return chosen, chosen * jnp.asarray(TRIED, chosen.dtype)
+
+    around, both = in_one_kernel(dampings)
+    damped = Damped(both, factors, l2, options.acceleration)
 
     def outputs(v: Float[Array, " n"]) -> Float[Array, "batch c"]:
         return point.outputs(v, block)
 
     if tall:
-        trials = solve_tall(rows, outputs, w, damped)
+        trials = solve_tall(rows, scale, outputs, w, damped)
     else:
         trials = solve_wide(Wide.of(rows, gram, damped), outputs, w, damped)
-    return Tried(trials, damping, rows.scale, scale, memory)
+    return Tried(trials, around, rows.scale, scale, memory)

@@ -1,0 +1,36 @@
+"""Bookkeeping with a few numbers, compiled as one function."""
+
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+Results = TypeVar("Results", bound=PyTree)
+
+
+def in_one_kernel(function: Callable[[], Results]) -> Results:
+    """What the function returns, for a function of scalars and pairs that it closes over.
+
+    Compiling a step takes XLA about as long for a scalar's `where` as for a matrix: each result becomes a kernel of its
+    own, 10 ms on a CPU. A loop whose body touches less than 1 kB is one kernel there, whatever it holds, so this is a
+    loop of one pass. Larger functions are computed as well, and gain nothing.
+
+    Args:
+        function: pure; its results have shapes that do not depend on numbers.
+    """
+    closed, shapes = jax.make_jaxpr(function, return_shape=True)()
+    structure = jax.tree.structure(shapes)
+
+    def once(_: tuple[Array, list[Array]]) -> tuple[Array, list[Array]]:
+        return jnp.ones((), bool), jax.core.eval_jaxpr(closed.jaxpr, closed.consts)
+
+    # XLA undoes a loop that it sees to have one pass; it does not look through the barrier.
+    done = jax.lax.optimization_barrier(jnp.zeros((), bool))
+    # Never read. Not all the same, which would be a kernel that fills an array.
+    start = [np.arange(math.prod(aval.shape))[::-1].reshape(aval.shape).astype(aval.dtype) for aval in closed.out_avals]
+    _, results = jax.lax.while_loop(lambda state: ~state[0], once, (done, start))
+    return jax.tree.unflatten(structure, results)
