@@ -11,6 +11,7 @@ import math
 from typing import ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float
@@ -118,9 +119,13 @@ class Marquardt(AbstractMetric):
         if self.sizes:
             influence = root * size
             some = influence > 0
-            # The least as well, by one reduction.
-            extremes = jnp.max(jnp.stack([influence, jnp.where(some, -influence, -jnp.inf)]), axis=1)
-            top, least = extremes[0], -extremes[1]
+            # By one reduction: each is compiled on its own.
+            top, least = jax.lax.reduce(
+                (influence, jnp.where(some, influence, jnp.inf)),
+                (jnp.zeros((), influence.dtype), jnp.full((), jnp.inf, influence.dtype)),
+                lambda one, other: (jnp.maximum(one[0], other[0]), jnp.minimum(one[1], other[1])),
+                (0,),
+            )
             # Of a parameter that was always zero, the size with which its influence would be the least.
             size = jnp.where((size == 0) & (root > 0), least / jnp.where(root > 0, root, 1), size)
             floor = math.sqrt(self.sizes) * top / jnp.where(size > 0, size, jnp.inf)

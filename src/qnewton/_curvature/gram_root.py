@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from .._core.operators import AbstractRoot
+from .._core.traces import trace
 from .kronecker import Layer
 from .partition import Block
 from .point import Point
@@ -43,8 +44,9 @@ class GramRoot(AbstractRoot):
         examples = point.examples
         outputs = point.outputs_of_all()
         found = LossDerivatives.of(examples, outputs)
-        sizes = jnp.max(found.trace_at_zero), jnp.max(found.slope_at_zero), jnp.max(jnp.abs(outputs))
-        root = batched_root(found.curvature, largest_terms(*sizes))
+        sizes = (found.trace_at_zero, found.slope_at_zero, jnp.abs(outputs))
+        traces = jnp.max(trace(found.curvature)), largest_terms(*(jnp.max(size) for size in sizes))
+        root = batched_root(found.curvature, jnp.stack(traces))
         half = root / jnp.sqrt(jnp.asarray(examples.total, root.dtype))
         return cls(half, push, pull, point, block, layers)
 

@@ -94,7 +94,9 @@ class LossScale(eqx.Module):
         """The unit from the largest entries of all three.
 
         Args:
-            curvature, slope, outputs: of the largest example.
+            curvature: of the largest example.
+            slope: likewise.
+            outputs: likewise.
             heaviest: largest weight of an example.
             dtype: of the result.
         """

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._core.traces import trace
@@ -15,7 +16,7 @@ UNROLLED = 3
 
 
 def batched_root(
-    matrices: Float[Array, "batch c c"], elsewhere: Float[Array, ""] | None = None
+    matrices: Float[Array, "batch c c"], traces: Float[Array, "2"] | None = None
 ) -> Float[Array, "batch c c"]:
     """Lower triangular `L` with `L L^T = D + delta I`, `delta` of the order of rounding, for semidefinite `D`.
 
@@ -25,39 +26,42 @@ def batched_root(
 
     Args:
         matrices: `D`, in any unit.
-        elsewhere: the largest trace that `D` has at other outputs, as of `largest_terms`. Where the softmax of
-            the whole batch has saturated none of its own is as large as the rounding, and a root that fails is tried
-            again with a `delta` of that; None leaves NaN.
+        traces: the largest of `D`, and the largest that it has at other outputs, as of `largest_terms`. Where the
+            softmax of the whole batch has saturated none of its own is as large as the rounding, and a root that fails
+            is tried again with a `delta` of the latter; None leaves NaN.
     """
     size = matrices.shape[-1]
     limits, identity = jnp.finfo(matrices.dtype), jnp.eye(size, dtype=matrices.dtype)
     rounding = 8 * size * limits.eps
-    own = jnp.zeros((), matrices.dtype) if size == 1 else rounding * jnp.max(trace(matrices)) + limits.tiny
-    wider = None if elsewhere is None else rounding * elsewhere.astype(own.dtype)
+    # One output has no rounding of others.
+    least = np.asarray([0 if size == 1 else limits.tiny, 0], matrices.dtype)
+    shares = np.asarray([0 if size == 1 else rounding, rounding], matrices.dtype)
+    tried = shares * (jnp.max(trace(matrices)) if traces is None else traces.astype(matrices.dtype)) + least
     if size <= UNROLLED:
         # Both of them at once, which costs less than to ask whether the second one is needed.
-        tried = own if wider is None else jnp.stack([own, wider])[:, None, None, None]
-        shifted = matrices + tried * identity
+        shifted = matrices + tried[:, None, None, None] * identity
         entries = [[jnp.sqrt(shifted[..., 0, 0])]] if size == 1 else _entries(shifted)
-        if wider is not None:
-            good = jnp.isfinite(sum(entry[0] for row in entries for entry in row))
+        good = jnp.isfinite(sum(entry[0] for row in entries for entry in row))
+        if traces is not None:
             entries = [[jnp.where(good, entry[0], entry[1]) for entry in row] for row in entries]
+        else:
+            entries = [[entry[0] for entry in row] for row in entries]
         return _triangular(entries)
 
     def root_with(delta: Float[Array, ""]) -> Float[Array, "batch c c"]:
         return factors(matrices + delta * identity)
 
-    if wider is None:
-        return root_with(own)
+    if traces is None:
+        return root_with(tried[0])
 
     def proceed(state: tuple[Float[Array, "batch c c"], Int[Array, ""]]) -> Bool[Array, ""]:
-        root, tried = state
-        return (tried == 0) | (tried == 1) & ~jnp.all(jnp.isfinite(root))
+        root, count = state
+        return (count == 0) | (count == 1) & ~jnp.all(jnp.isfinite(root))
 
     def attempt(state: tuple[Float[Array, "batch c c"], Int[Array, ""]]) -> tuple[Array, Array]:
-        root, tried = state
-        again = root_with(jnp.where(tried == 0, own, wider))
-        return jnp.where(jnp.isfinite(jnp.sum(root, axis=(1, 2), keepdims=True)), root, again), tried + 1
+        root, count = state
+        again = root_with(tried[count])
+        return jnp.where(jnp.isfinite(jnp.sum(root, axis=(1, 2), keepdims=True)), root, again), count + 1
 
     # A loop, so that the factorisation is compiled once.
     start = jnp.full_like(matrices, jnp.nan), jnp.zeros((), jnp.int32)
@@ -92,9 +96,8 @@ class LossDerivatives(NamedTuple):
         (curvature, at_zero), (slope, slope_at_zero) = both(
             jnp.stack([outputs, jnp.zeros_like(outputs)]), examples.batch[1]
         )
-        terms = jnp.stack([trace(at_zero), jnp.max(jnp.abs(slope_at_zero), axis=1)])
-        terms = jnp.where(jnp.isfinite(terms), terms, 0)
-        return cls(curvature, slope, terms[0], terms[1])
+        terms = trace(at_zero), jnp.max(jnp.abs(slope_at_zero), axis=1)
+        return cls(curvature, slope, *(jnp.where(jnp.isfinite(term), term, 0) for term in terms))
 
 
 def largest_terms(
@@ -106,7 +109,8 @@ def largest_terms(
     outputs, whichever is more: far out on a loss with tails (`sqrt(1 + r^2)`) there is no curvature at zero, either.
 
     Args:
-        trace_at_zero, slope_at_zero: largest of `LossDerivatives`.
+        trace_at_zero: the largest of `LossDerivatives`.
+        slope_at_zero: likewise.
         size: of the outputs, the largest.
     """
     steepness = slope_at_zero / jnp.where(size > 0, size, 1)

@@ -221,7 +221,7 @@ def dual_newton(
         sums_of_part = None if part is None else jnp.sum(values[:, part.chosen], axis=1)
         products = gram(points)
 
-        def judged() -> tuple[Int[Array, ""], Float[Array, ""], Sampling, DualNewtonInfo]:
+        def judged() -> tuple[Bool[Array, ""], Int[Array, ""], Float[Array, ""], Sampling, DualNewtonInfo]:
             squares = jnp.diagonal(products)
             penalties = objective.l2 / 2 * squares
             losses = sums / total + penalties
@@ -258,12 +258,12 @@ def dual_newton(
                 ends = jnp.stack([jnp.zeros_like(winner), 1 + winner])
                 following_sampling = sampling.after(losses[ends], own[ends], accepted, parts)
                 sampling = jax.tree.map(lambda new, old: jnp.where(finite, new, old), following_sampling, sampling)
-            return finite, jnp.where(finite, following, state.damping), sampling, info
+            return finite, state.count + 1, jnp.where(finite, following, state.damping), sampling, info
 
-        finite, damping, sampling, info = in_one_kernel(judged)
+        finite, following, damping, sampling, info = in_one_kernel(judged)
         step = block.put(params, jnp.where(info.accepted, found.trials.step[info.winner], 0))
         memory = jnp.where(finite, found.memory, state.metric)
-        return step, DualNewtonState(state.count + 1, damping, sampling, memory, info)
+        return step, DualNewtonState(following, damping, sampling, memory, info)
 
     # optax's types know states made of arrays alone; this one holds a record.
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PyTree
 
 from .._core.memory import available_bytes, checks_suspended
 from .._core.one_kernel import in_one_kernel
+from .._core.traces import trace
 from .._curvature.gram_root import GramRoot
 from .._curvature.kronecker import Layer, layout_of
 from .._curvature.linear_pair import linear_pair
@@ -147,22 +148,25 @@ def _output_root(
     examples = point.examples
     found = LossDerivatives.of(examples, z)
     reach = jnp.sum(jnp.abs(found.curvature), axis=2)
-    terms = jnp.stack([jnp.max(jnp.abs(z), axis=1), found.trace_at_zero, found.slope_at_zero])
+    sizes = LossScale.sizes(z, found.slope, reach, examples.channels)
+    terms = [jnp.max(jnp.abs(z), axis=1), trace(found.curvature), found.trace_at_zero, found.slope_at_zero]
     # By one reduction, for the reason that `in_one_kernel` gives.
-    largest = jnp.max(jnp.concatenate([LossScale.sizes(z, found.slope, reach, examples.channels), terms]), axis=1)
+    largest = jnp.max(jnp.concatenate([sizes, jnp.stack(terms)]), axis=1)
 
     def units() -> tuple[LossScale, Array, Array, Array]:
-        curvature, slope, outputs, size, trace_at_zero, slope_at_zero = largest
-        scale = LossScale.measured(curvature, slope, outputs, examples.heaviest, z.dtype)
-        one = scale.divisor * jnp.asarray(examples.heaviest, z.dtype)
-        return scale, one, scale.lift / one, largest_terms(trace_at_zero, slope_at_zero, size) / one
+        heaviest = jnp.asarray(examples.heaviest, z.dtype)
+        scale = LossScale.measured(*largest[:3], heaviest, z.dtype)
+        one = scale.divisor * heaviest
+        lift = scale.lift / one
+        traces = largest[4] / one + examples.width * lift * heaviest, largest_terms(*largest[5:], largest[3]) / one
+        return scale, one, lift, jnp.stack(traces)
 
-    scale, one, lift, elsewhere = in_one_kernel(units)
+    scale, one, lift, traces = in_one_kernel(units)
     lift = (lift * examples.own_weights(z)).astype(z.dtype).reshape(-1, 1, 1)
     slope, curvature = found.slope / one, found.curvature / one + lift * jnp.eye(examples.width, dtype=z.dtype)
     # Where a loss has slope but no curvature (the tails of Huber's, a saturated softmax) a tiny root keeps the slope:
     # products of r and R are what counts, and in them its size cancels.
-    root = batched_root(curvature, elsewhere)
+    root = batched_root(curvature, traces)
     if examples.width == 1:
         root = jnp.maximum(root, jnp.sqrt(jnp.finfo(root.dtype).tiny).astype(root.dtype))
     return scale, root, solved(root, slope)

@@ -196,17 +196,18 @@ def solve_tall(rows: Rows, level: Float[Array, ""], outputs: Outputs, w: Float[A
     # nothing: it enters by its gradient.
     flat = jnp.abs(residual) > jnp.finfo(w.dtype).tiny ** -0.25
     # Together, since a product with one vector is no call of a library.
-    parts = jnp.stack([jnp.where(flat, residual, 0), residual, jnp.where(flat, 0, residual)])
+    parts = jnp.stack([jnp.where(flat, residual, 0), jnp.where(flat, 0, residual)])
     slopes = parts @ matrix
-    gradient, seen = slopes[1:2], (parts @ left)[2]
-    direction = -(shrunk * seen + (slopes @ right.T)[0] / damped_squares) @ right
+    bulk, slope = (parts @ left)[1], (slopes @ right.T)[0]
+    direction = -(shrunk * bulk + slope / damped_squares) @ right
+    gradient = jnp.sum(slopes, axis=0, keepdims=True)
     excess = gradient + (direction @ matrix.T) @ matrix + m[:, None] * direction
     if damped.acceleration is None:
         bent = jnp.zeros_like(direction)
     else:
         _, second = jax.vmap(lambda d: _derivatives(rows, outputs, w, d))(factors * direction)
         second = jnp.pad(second, ((0, 0), (0, residual.size - rows.residual.size)))
-        bent = -((shrunk * (second @ left)) @ right) / 2
+        bent = (-shrunk / 2 * (second @ left)) @ right
     lengths = gram(jnp.concatenate([gradient, excess, bent, direction]))
 
     def sizes() -> tuple[Float[Array, "2"], "_Bend"]:
@@ -218,8 +219,9 @@ def solve_tall(rows: Rows, level: Float[Array, ""], outputs: Outputs, w: Float[A
     error, bend = in_one_kernel(sizes)
     step = direction + bend.factor * bent
     moved = step @ matrix.T
-    products = gram(jnp.concatenate([moved, residual[None]]))
-    decrease = -(products[:2, 2] + products.reshape(9)[:8:4] / 2)
+    # -(R d . r + |R d|^2 / 2)
+    products = jnp.matmul(moved, (moved + 2 * residual).T, precision=jax.lax.Precision.HIGHEST)
+    decrease = jnp.diagonal(products) / -2
     return Trials(m, factors * step, decrease, bend.ratio, error, bend.trusted)
 
 

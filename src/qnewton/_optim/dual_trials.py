@@ -89,20 +89,21 @@ def try_two(
     # the parameters' own units.
     gram = None if tall or (l2 is not None and factors is not None) else rows.gram()
     if gram is not None:
-        scale = trace(gram) / gram.shape[0]
+        total, count = trace(gram), gram.shape[0]
     else:
         assert rows.matrix is not None
-        scale = jnp.sum(rows.matrix**2) / rows.residual.size
+        total, count = jnp.sum(rows.matrix**2), rows.residual.size
     limits = jnp.finfo(w.dtype)
 
-    def dampings() -> tuple[Float[Array, ""], Float[Array, "2"]]:
+    def dampings() -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, "2"]]:
+        scale = total / count
         # The rounding of the Gram matrix is as large as the lower limit; tiny, for rows that are all zero.
         lowest = limits.eps * scale + limits.tiny
         chosen = jnp.where(damping > 0, damping, options.start * scale)
         chosen = jnp.clip(chosen, lowest, jnp.maximum(lowest, LARGEST * scale))
-        return chosen, chosen * jnp.asarray(TRIED, chosen.dtype)
+        return scale, chosen, chosen * jnp.asarray(TRIED, chosen.dtype)
 
-    around, both = in_one_kernel(dampings)
+    scale, around, both = in_one_kernel(dampings)
     damped = Damped(both, factors, l2, options.acceleration)
 
     def outputs(v: Float[Array, " n"]) -> Float[Array, "batch c"]:
