@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from .._core.arrays import filled
 from .._core.coordinates import Composed, Scaled
 from .._core.kinds import check_scalars, plain
+from .._core.one_kernel import paired
 from .._core.records import System
 from .._core.scaled import scaled_block
 from .basis import rebased
@@ -111,7 +112,7 @@ class Marquardt(AbstractMetric):
     def follow(
         self, memory: Float[Array, "k n"], diagonal: Float[Array, " n"], params: Float[Array, " n"]
     ) -> Float[Array, "k n"]:
-        seen = jnp.abs(jnp.stack([diagonal, params])).astype(memory.dtype)
+        seen = jnp.abs(paired(diagonal, params)).astype(memory.dtype)
         return jnp.maximum(memory, jnp.where(jnp.isfinite(seen), seen, 0))
 
     def roots(self, memory: Float[Array, "k n"]) -> Float[Array, " n"]:

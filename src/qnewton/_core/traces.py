@@ -14,6 +14,12 @@ def trace(matrices: Float[Array, "*batch n n"]) -> Float[Array, "*batch"]:
     return jnp.sum(matrices.reshape(*matrices.shape[:-2], n * n)[..., :: n + 1], axis=-1)
 
 
+def diagonal(matrix: Float[Array, "n n"]) -> Float[Array, " n"]:
+    """A slice; `jnp.diagonal` masks the whole matrix."""
+    n = matrix.shape[0]
+    return matrix.reshape(n * n)[:: n + 1]
+
+
 def gram(vectors: Float[Array, "k n"]) -> Float[Array, "k k"]:
     """Inner products of a few vectors, in full precision.
 

@@ -118,7 +118,7 @@ def largest_terms(
 
 
 def factors(matrices: Float[Array, "batch c c"]) -> Float[Array, "batch c c"]:
-    """Cholesky factors, one matrix after the other; NaN where a matrix is not definite.
+    """Cholesky factors, one matrix after the other; NaN where a matrix is not definite, the last entry at least.
 
     Not `jnp.linalg.cholesky` of the batch: that shares its work among threads, and where two of them run at once on
     fewer threads than they ask for, jaxlib 0.10.2 waits for ever. One by one costs a third more at worst.
@@ -129,7 +129,7 @@ def factors(matrices: Float[Array, "batch c c"]) -> Float[Array, "batch c c"]:
 
 
 def _entries(matrices: Float[Array, "... c c"]) -> list[list[Float[Array, "..."]]]:
-    """The factors' rows, each up to the diagonal."""
+    """The factors' rows, each up to the diagonal; a column that fails leaves its NaN in every later one."""
     rows: list[list[Array]] = []
     for i in range(matrices.shape[-1]):
         row: list[Array] = []
@@ -141,9 +141,7 @@ def _entries(matrices: Float[Array, "... c c"]) -> list[list[Float[Array, "..."]
                 left = left - row[k] * above[k]
             row.append(left / above[j] if i > j else jnp.sqrt(jnp.where(left > 0, left, jnp.nan)))
         rows.append(row)
-    # A column that fails leaves its NaN in every later one.
-    defined = ~jnp.isnan(rows[-1][-1])
-    return [[jnp.where(defined, entry, jnp.nan) for entry in row] for row in rows]
+    return rows
 
 
 def _triangular(rows: list[list[Float[Array, "..."]]]) -> Float[Array, "... c c"]:

@@ -14,7 +14,7 @@ from .._core.kinds import check_kind, numbers
 from .._core.one_kernel import in_one_kernel
 from .._core.renamed import renamed
 from .._core.status import Status
-from .._core.traces import gram
+from .._core.traces import diagonal, gram
 from .._core.trees import check_gradients, check_params
 from .._curvature import Objective, whole
 from .._curvature.checks import check_batch
@@ -222,7 +222,7 @@ def dual_newton(
         products = gram(points)
 
         def judged() -> tuple[Bool[Array, ""], Int[Array, ""], Float[Array, ""], Sampling, DualNewtonInfo]:
-            squares = jnp.diagonal(products)
+            squares = diagonal(products)
             penalties = objective.l2 / 2 * squares
             losses = sums / total + penalties
             loss = losses[0]

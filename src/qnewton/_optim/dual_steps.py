@@ -9,8 +9,8 @@ from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Bool, Float
 
 from .._core.decompositions import svd
-from .._core.one_kernel import in_one_kernel
-from .._core.traces import gram
+from .._core.one_kernel import in_one_kernel, paired
+from .._core.traces import diagonal, gram
 from .dual_rows import Rows
 
 Outputs = Callable[[Float[Array, " n"]], Float[Array, "batch c"]]
@@ -196,7 +196,7 @@ def solve_tall(rows: Rows, level: Float[Array, ""], outputs: Outputs, w: Float[A
     # nothing: it enters by its gradient.
     flat = jnp.abs(residual) > jnp.finfo(w.dtype).tiny ** -0.25
     # Together, since a product with one vector is no call of a library.
-    parts = jnp.stack([jnp.where(flat, residual, 0), jnp.where(flat, 0, residual)])
+    parts = paired(jnp.where(flat, residual, 0), jnp.where(flat, 0, residual))
     slopes = parts @ matrix
     bulk, slope = (parts @ left)[1], (slopes @ right.T)[0]
     direction = -(shrunk * bulk + slope / damped_squares) @ right
@@ -208,20 +208,20 @@ def solve_tall(rows: Rows, level: Float[Array, ""], outputs: Outputs, w: Float[A
         _, second = jax.vmap(lambda d: _derivatives(rows, outputs, w, d))(factors * direction)
         second = jnp.pad(second, ((0, 0), (0, residual.size - rows.residual.size)))
         bent = (-shrunk / 2 * (second @ left)) @ right
-    lengths = gram(jnp.concatenate([gradient, excess, bent, direction]))
+    lengths = [gram(vectors) for vectors in (slopes, excess, bent, direction)]
 
     def sizes() -> tuple[Float[Array, "2"], "_Bend"]:
-        squares = jnp.diagonal(lengths)
-        size, excess = jnp.sqrt(squares[0]), jnp.sqrt(squares[1:3])
-        bend = _Bend.none(m) if damped.acceleration is None else _Bend.of_squares(squares[3:5], squares[5:7], damped)
-        return excess / jnp.where(size > 0, size, 1), bend
+        size = jnp.sqrt(jnp.sum(lengths[0]))
+        excess, bent, direction = (diagonal(products) for products in lengths[1:])
+        bend = _Bend.none(m) if damped.acceleration is None else _Bend.of_squares(bent, direction, damped)
+        return jnp.sqrt(excess) / jnp.where(size > 0, size, 1), bend
 
     error, bend = in_one_kernel(sizes)
     step = direction + bend.factor * bent
     moved = step @ matrix.T
     # -(R d . r + |R d|^2 / 2)
     products = jnp.matmul(moved, (moved + 2 * residual).T, precision=jax.lax.Precision.HIGHEST)
-    decrease = jnp.diagonal(products) / -2
+    decrease = diagonal(products) / -2
     return Trials(m, factors * step, decrease, bend.ratio, error, bend.trusted)
 
 
