@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend import core as jex
 from jaxtyping import Array, PyTree
 
 Results = TypeVar("Results", bound=PyTree)
@@ -23,15 +24,17 @@ def in_one_kernel(function: Callable[[], Results]) -> Results:
         function: pure; its results have shapes that do not depend on numbers.
     """
     closed, shapes = jax.make_jaxpr(function, return_shape=True)()
-    structure = jax.tree.structure(shapes)
+    structure, run = jax.tree.structure(shapes), jex.jaxpr_as_fun(closed)
 
     def once(_: tuple[Array, list[Array]]) -> tuple[Array, list[Array]]:
-        return jnp.ones((), bool), jax.core.eval_jaxpr(closed.jaxpr, closed.consts)
+        return jnp.ones((), bool), run()
 
     # XLA undoes a loop that it sees to have one pass; it does not look through the barrier.
     done = jax.lax.optimization_barrier(jnp.zeros((), bool))
     # Never read. Not all the same, which would be a kernel that fills an array.
-    start = [np.arange(math.prod(aval.shape))[::-1].reshape(aval.shape).astype(aval.dtype) for aval in closed.out_avals]
+    start: list[Any] = [
+        np.arange(math.prod(aval.shape))[::-1].reshape(aval.shape).astype(aval.dtype) for aval in closed.out_avals
+    ]
     _, results = jax.lax.while_loop(lambda state: ~state[0], once, (done, start))
     return jax.tree.unflatten(structure, results)
 

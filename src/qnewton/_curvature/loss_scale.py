@@ -1,5 +1,6 @@
 """A loss seen in its own unit, so that what an optimizer does is the same whether nats or millionths are counted."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import equinox as eqx
@@ -53,7 +54,7 @@ class LossScale(eqx.Module):
         slope, curved, weights = jax.jvp(jax.grad(total, has_aux=True), (outputs,), (tangents,), has_aux=True)
         heaviest = 1.0 if weights is None else jnp.max(weights)
         curvature, steepest, size = (_size(tree) for tree in (curved, slope, outputs))
-        return cls.measured(curvature, steepest, size, heaviest, jax.tree.leaves(params)[0].dtype)
+        return cls.measured((curvature, steepest, size), heaviest, jax.tree.leaves(params)[0].dtype)
 
     @classmethod
     def seen(
@@ -74,7 +75,7 @@ class LossScale(eqx.Module):
             heaviest: largest weight of an example.
         """
         sizes = cls.sizes(outputs, slope, curvature, channels)
-        return cls.measured(*jnp.max(sizes, axis=1), heaviest, outputs.dtype)
+        return cls.measured(jnp.max(sizes, axis=1), heaviest, outputs.dtype)
 
     @staticmethod
     def sizes(
@@ -88,19 +89,15 @@ class LossScale(eqx.Module):
         return jnp.sum(jnp.max(by_position, axis=3), axis=2)
 
     @classmethod
-    def measured(
-        cls, curvature: Array, slope: Array, outputs: Array, heaviest: Number, dtype: jnp.dtype
-    ) -> "LossScale":
+    def measured(cls, largest: Sequence[Array] | Float[Array, "3"], heaviest: Number, dtype: jnp.dtype) -> "LossScale":
         """The unit from the largest entries of all three.
 
         Args:
-            curvature: of the largest example.
-            slope: likewise.
-            outputs: likewise.
+            largest: curvature, slope and outputs, of the largest example each.
             heaviest: largest weight of an example.
             dtype: of the result.
         """
-        curvature, slope, size = (value.astype(dtype) for value in (curvature, slope, outputs))
+        curvature, slope, size = (value.astype(dtype) for value in largest)
         flat = curvature == 0
         size = jnp.where(size > 0, size, 1)
         heaviest = jnp.asarray(heaviest, dtype)

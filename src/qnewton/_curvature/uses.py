@@ -8,6 +8,7 @@ move entries). It returns the use `z[t, o] = sum_i x[t, i] W[i, o]`, or None whe
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +53,8 @@ class Use:
         """For each entry of the equation's output, its number in the order `[t, o]`."""
         size = self.positions * self.index.shape[1]
         # By methods that arrays of numpy and jax share, so that nothing is compiled.
-        return np.asarray(self.place(np.arange(size, dtype=np.int32).reshape(self.positions, -1)))
+        numbers = np.arange(size, dtype=np.int32).reshape(self.positions, -1)
+        return np.asarray(self.place(cast(Array, numbers)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -254,6 +254,7 @@ def dual_newton(
             following = jnp.where(drowned & solved, found.damping, following) * unit
             sampling = state.sampling
             if part is not None:
+                assert sums_of_part is not None
                 own = sums_of_part / total * (count / part.examples.count) + penalties
                 ends = jnp.stack([jnp.zeros_like(winner), 1 + winner])
                 following_sampling = sampling.after(losses[ends], own[ends], accepted, parts)

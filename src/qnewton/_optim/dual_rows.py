@@ -155,10 +155,11 @@ def _output_root(
 
     def units() -> tuple[LossScale, Array, Array, Array]:
         heaviest = jnp.asarray(examples.heaviest, z.dtype)
-        scale = LossScale.measured(*largest[:3], heaviest, z.dtype)
+        scale = LossScale.measured(largest[:3], heaviest, z.dtype)
         one = scale.divisor * heaviest
         lift = scale.lift / one
-        traces = largest[4] / one + examples.width * lift * heaviest, largest_terms(*largest[5:], largest[3]) / one
+        elsewhere = largest_terms(trace_at_zero=largest[5], slope_at_zero=largest[6], size=largest[3])
+        traces = largest[4] / one + examples.width * lift * heaviest, elsewhere / one
         return scale, one, lift, jnp.stack(traces)
 
     scale, one, lift, traces = in_one_kernel(units)
