@@ -3,8 +3,9 @@
 The problem is README's first example: 48 parameters, 100 examples of 2 outputs, squared loss. Every optimizer runs in
 fresh interpreters without a compilation cache, the contestants in turn, `--repeats` times; imports are done and the
 data is made before the clock starts. `traced` counts `init` and what Python does until the program of the step is given
-to XLA, `compiled` XLA's part, `ran` the first call. The ratios are of the medians of `seconds`. `mean_squares` is Adam
-on the same mean without a `qn.Objective`, which says what that adds to the gradient.
+to XLA, `compiled` XLA's part, `ran` the first call, and `cpu` the process's own time, all threads together, which other
+work on the machine disturbs less. The ratios are of the medians of `seconds`. `mean_squares` is Adam on the same mean
+without a `qn.Objective`, which says what that adds to the gradient.
 
     .venv/bin/python benchmarks/first_step.py
 
@@ -27,7 +28,7 @@ import optax
 import qnewton as qn
 from qnewton._hardware import describe_machine
 
-PARTS = ("seconds", "traced", "compiled", "ran")
+PARTS = ("seconds", "traced", "compiled", "ran", "cpu")
 
 
 def predict(params, inputs):
@@ -60,7 +61,7 @@ def child(name: str) -> dict[str, float]:
     for constructor in (qn.dual_newton, qn.kfac, qn.newton, qn.Cholesky):
         assert callable(constructor)  # loads its module
 
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     differentiated, optimizer = CONTESTANTS[name](objective)
 
     @jax.jit
@@ -75,8 +76,8 @@ def child(name: str) -> dict[str, float]:
     compiled = lowered.compile()
     ready = time.perf_counter()
     jax.block_until_ready(compiled(params, state, batch))
-    done = time.perf_counter()
-    return dict(zip(PARTS, (done - started, traced - started, ready - traced, done - ready), strict=True))
+    done, cpu = time.perf_counter(), time.process_time() - cpu
+    return dict(zip(PARTS, (done - started, traced - started, ready - traced, done - ready, cpu), strict=True))
 
 
 def fresh(name: str) -> dict[str, float]:
