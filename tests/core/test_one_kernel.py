@@ -46,6 +46,7 @@ def test_it_has_forward_derivatives():
 def test_the_processor_gets_one_kernel_for_all_of_it():
     # What it is for: if a new XLA compiles the loop as any other, first steps are slow again.
     text = jax.jit(together).lower(jnp.float32(3.7)).compile().as_text()
+    assert text is not None
     assert "xla_cpu_small_call" in text
 
 
