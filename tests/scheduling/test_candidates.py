@@ -198,7 +198,7 @@ class Weighted(q.solvers.AbstractPreconditioner):
 def test_a_candidate_that_holds_arrays_is_rated_once_for_its_shapes(cold, monkeypatch):
     rated, calls = calibration.rated_machine, []
     monkeypatch.setattr(
-        calibration, "rated_machine", lambda kernels, dtype: calls.append(dtype) or rated(kernels, dtype)
+        calibration, "rated_machine", lambda kernels, dtype, **_: calls.append(dtype) or rated(kernels, dtype)
     )
     operator = lx.MatrixLinearOperator(2 * jnp.eye(2), lx.positive_semidefinite_tag)
 

@@ -18,14 +18,14 @@ from qnewton._scheduling.families import default_scheduler, scheduler_of
 from qnewton.testing import symmetric_with_spectrum
 
 SOLVERS = (q.Inverse(), q.Cholesky(), q.LU(), q.CG(), q.QLSA())
-KERNELS = {"inverse": 8.0, "cholesky": 2.0, "lu": 4.0, "cg": 1.0, "product": 0.2}
+KERNELS = {"inverse": 8.0, "cholesky": 2.0, "lu": 4.0, "cg": 30.0, "product": 0.2}
 
 
 def machine(**faster: float) -> q.ClassicalMachine:
     """Kernels that take so many times 1e-10 seconds for an operation, in a ratio that measurements have."""
     kernels = KERNELS | faster
     return q.ClassicalMachine(
-        "test", "float32", tuple((name, KernelTimes(1e-6, 0.0, s * 1e-10)) for name, s in kernels.items())
+        "test", "float32", tuple((name, KernelTimes(s * 1e-7, 0.0, s * 1e-10)) for name, s in kernels.items())
     )
 
 
@@ -106,7 +106,7 @@ def test_the_choice_follows_the_machines(winner, shape):
     assert solver.scheduler.solvers.index(hybrid.solvers[int(plan.choice[0])]) in solver.kept
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     rows=st.integers(2, 400),
     serves=st.integers(1, 20),
@@ -142,9 +142,9 @@ def test_the_least_of_a_quantum_candidate_lies_below_every_condition_number(name
     for model in q.queries.QUERY_MODELS.values():
         asked = (q.QLSA(model),), (ASSUMPTION_SETS[name],), machine(), quantum
         ((least, _),) = bounds([group], *asked)
-        for log_kappa in np.linspace(0.0, 9.0, 41) + 0.013:
+        for log_kappa in np.linspace(0.0, 9.0, 13) + 0.013:
             system = dataclasses.replace(nominal(group), log_condition_number=np.float32(log_kappa))
-            assert price_group(group, system, *asked).seconds[0, 0] >= least.seconds[0, 0] * 0.99
+            assert price_group(group, system, *asked).seconds[0, 0] >= least.seconds[0, 0]
 
 
 def test_where_bounds_decide_nothing_is_estimated_and_one_candidate_is_compiled():
@@ -169,7 +169,7 @@ def test_policies_keep_what_they_may_choose():
     assert q.scheduling.Hysteresis().contenders(names, least, most) == (0, 2)
     assert q.scheduling.FixedCandidate("b").contenders(names, least, most) == (1,)
     assert q.scheduling.Assigned().contenders(names, least, most) == (0, 1, 2)
-    with pytest.raises(ValueError, match="'d' is no candidate"):
+    with pytest.raises(ValueError, match="unknown candidate 'd'. Valid: a, b, c"):
         q.scheduling.FixedCandidate("d").contenders(names, least, most)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._core.arrays import quiet
+from .._core.arrays import namespace, quiet
 from .._core.costs import Cost
 from .._core.records import Access, ClassicalWorkload, SystemEstimate
 from .._core.status import Refusal
@@ -25,6 +25,8 @@ _KAPPAS = np.linspace(0.0, np.log(1e12), 129)
 """Logarithms of condition numbers among which a quantum candidate's least cost is looked for.
 
 Some counts dip below their value at 1, so that is no lower bound. They grow with kappa beyond the dip."""
+_BETWEEN = 0.5
+"""Of the least that is found there: between two of them code distances and rounds step, which makes up to a tenth."""
 
 _NO_ROWS: Any = np.zeros((), int)
 
@@ -168,12 +170,9 @@ def _least_quantum(
         column = quantum_column(candidate, numbers, assumed, machine, [], times=times, precision=asked)
         best = np.argmin(column["seconds"], axis=1)
         for k, (own, group) in enumerate(zip(found, groups, strict=True)):
-            own.append(
-                {
-                    name: np.asarray(values[k, best[k]], group.dtype if values.dtype.kind == "f" else values.dtype)
-                    for name, values in column.items()
-                }
-            )
+            at_best = {name: np.asarray(values[k, best[k]]) for name, values in column.items()}
+            at_best |= {name: _BETWEEN * at_best[name] for name in ("seconds", "fixed_seconds")}
+            own.append({name: v.astype(group.dtype) if v.dtype.kind == "f" else v for name, v in at_best.items()})
     return found
 
 
@@ -191,7 +190,8 @@ def _classical(
         workload = classical_workload(candidate, estimate)
         log_kappa = estimate.log_condition_number
         factor = steps_factor(candidate.stops_at, residual_for(group.need, log_kappa, group.power), log_kappa)
-        workload = dataclasses.replace(workload, steps=1.0 if least else workload.steps * factor)
+        steps = 1.0 if least else namespace(factor).maximum(workload.steps * factor, 1.0)
+        workload = dataclasses.replace(workload, steps=steps)
         times = group.count * group.vectors
         return times * machine.seconds(workload) + 0.0 * estimate.max_entry, workload.steps
     seconds = 0.0
