@@ -32,6 +32,7 @@ CANDIDATES = (
     q.MINRES(1e-5),
     q.MINRES(1e-5, preconditioner=q.KFAC()),
     q.Inverse(),
+    q.GaussJordan(),
     q.Eigh(),
     q.SaddleFree(),
     q.Dual(),
