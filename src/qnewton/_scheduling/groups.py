@@ -495,5 +495,5 @@ def _each(function: Callable, given: PyTree[Array]) -> Any:
     return jax.lax.map(function, given)
 
 
-def _switch(index: Int[Array, ""], branches: list[Callable], given: tuple) -> tuple:
+def _switch(index: Int[Array, ""], branches: list[Callable], given: tuple) -> Any:
     return branches[0](given) if len(branches) == 1 else jax.lax.switch(index, branches, given)

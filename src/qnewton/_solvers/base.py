@@ -43,7 +43,7 @@ class AbstractSolver(lx.AbstractLinearSolver):
         prior: share of its iterations, in (0, 1], that is expected before any was observed; see
             `AbstractPreconditioner.prior`.
         applied_as: kernel that one application of a system that was set up runs as, where that is another than the
-            set-up's; `product` is a matrix product.
+            set-up's; `product` is a matrix product, `substitution` two triangular solves.
         triangle: `upper` or `lower` where only that one of a formed matrix is read; None: both are.
         many: whether `init_many` works on all its matrices in one program, which takes less than one after the other;
             a calibration then measures what one of many takes.
