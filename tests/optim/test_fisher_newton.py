@@ -292,6 +292,19 @@ def test_settings_out_of_range_name_themselves(settings: Any, message: str) -> N
         qn.fisher_newton(problem(jnp.float32)[0], **settings)
 
 
+def test_half_precision_is_solved_in_single() -> None:
+    objective = qn.Objective(lambda w, x: x @ w, lambda z, y: jnp.sum((z - y) ** 2, -1))
+    optimizer: Any = qn.fisher_newton(objective)
+    steps = []
+    for dtype in (jnp.bfloat16, jnp.float32):
+        params, batch = jnp.ones((4, 2), dtype), (jnp.ones((3, 4), dtype), jnp.zeros((3, 2), dtype))
+        step, state = optimizer.update(jax.grad(objective)(params, batch), optimizer.init(params), params, batch=batch)
+        assert step.dtype == dtype
+        assert state.info.systems[0].offers.seconds.dtype == jnp.float32
+        steps.append(np.asarray(step, np.float32))
+    np.testing.assert_allclose(steps[0], steps[1], rtol=0.1)
+
+
 def test_a_solver_of_ours_is_needed() -> None:
     with pytest.raises(TypeError, match="fisher_newton: solver"):
         qn.fisher_newton(problem(jnp.float32)[0], solver=cast(Any, "CG"))

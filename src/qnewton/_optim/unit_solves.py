@@ -67,9 +67,10 @@ class UnitSystems:
             units: of each tensor.
             scheduler: of all of them.
             serves: steps from one refresh to the next.
-            dtype: of the blocks.
+            dtype: of the blocks; what is narrower than single precision is solved in it.
             damping: relative to each block's mean diagonal entry, positive.
         """
+        dtype = jnp.promote_types(dtype, jnp.float32)
         sizes = sorted({size for _, size in units})
         members = tuple(tuple(k for k, (_, size) in enumerate(units) if size == own) for own in sizes)
         groups = [
@@ -84,6 +85,7 @@ class UnitSystems:
         Args:
             moments: the blocks of each tensor.
         """
+        moments = [moment.astype(jnp.promote_types(moment.dtype, jnp.float32)) for moment in moments]
         given, scales, reciprocals = [], [], []
         for own in self.members:
             eye = jnp.eye(moments[own[0]].shape[1], dtype=moments[0].dtype)
@@ -118,12 +120,14 @@ class UnitSystems:
         for solver, state, scale, reciprocal, own in parts:
             vectors = jnp.concatenate([leaves[k].reshape(self.units[k]) for k in own])
             # What is not solved comes back as it went in.
-            solved, fine = solver.solve(state, vectors[:, :, None])
+            solved, fine = solver.solve(state, vectors[:, :, None].astype(scale.dtype))
             direction = solved[:, :, 0] * (scale * jnp.where(fine, 1, reciprocal))[:, None]
             length = jnp.sqrt(jnp.mean(direction**2, axis=1, keepdims=True))
             found.append(direction * jnp.minimum(1, bound / jnp.where(length > 0, length, 1)))
             good.append(fine)
-        directions = [one.reshape(leaf.shape) for one, leaf in zip(self._by_tensor(found), leaves, strict=True)]
+        directions = [
+            one.reshape(leaf.shape).astype(leaf.dtype) for one, leaf in zip(self._by_tensor(found), leaves, strict=True)
+        ]
         parts = zip(solves.status, self._by_tensor(good), strict=True)
         return directions, jnp.stack([_told(status, one) for status, one in parts])
 
