@@ -150,7 +150,12 @@ def _mix(average: Params, params: Params) -> Params:
 
 
 def _contestant() -> Contestant:
-    dampings = {"digits": (0.01, 0.1, 1.0), "autoencoder": (0.01, 0.1, 1.0), "poisson": (1e-3, 0.1, 10.0)}
+    dampings = {
+        "digits": (0.01, 0.1, 1.0),
+        "digits28": (0.01, 0.1, 1.0),
+        "autoencoder": (0.01, 0.1, 1.0),
+        "poisson": (1e-3, 0.1, 10.0),
+    }
     grid = {
         name: product(static={"curvature_update_period": (1, 5)}, initial_damping=values)
         for name, values in dampings.items()

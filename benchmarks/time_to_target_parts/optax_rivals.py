@@ -87,7 +87,7 @@ def _lbfgs() -> Contestant:
     def build(problem: Problem, static: dict[str, Any]) -> Fused:
         return Fused(problem, lbfgs_rule(problem, **static), points[0])
 
-    names = ("digits", "autoencoder", "poisson", "autoencoder_minibatch")
+    names = ("digits", "digits28", "autoencoder", "poisson", "autoencoder_minibatch")
     return Contestant("lbfgs", "quasi-newton", dict.fromkeys(names, points), build)
 
 
@@ -97,6 +97,7 @@ OPTAX_RIVALS = (
         sgd,
         {
             "digits": product(momentum=(0.9, 0.95), rate=(0.1, 0.2, 0.4), horizon=(NEVER,)),
+            "digits28": product(momentum=(0.9, 0.95), rate=(0.02, 0.05, 0.1), horizon=(NEVER,)),
             "autoencoder": product(momentum=(0.9, 0.95), rate=(0.01, 0.02, 0.03), horizon=(NEVER,)),
             "poisson": product(momentum=(0.98, 0.99), rate=(3e-4, 1e-3, 2e-3), horizon=(NEVER,)),
             "autoencoder_minibatch": product(momentum=(0.9, 0.95), rate=(0.01, 0.02, 0.03), horizon=(NEVER,)),
@@ -107,6 +108,7 @@ OPTAX_RIVALS = (
         adam,
         {
             "digits": product(rate=(0.01, 0.02, 0.04), horizon=(300.0, NEVER)),
+            "digits28": product(rate=(3e-3, 6e-3, 1.2e-2), horizon=(300.0, NEVER)),
             "autoencoder": product(rate=(3e-3, 6e-3, 1.2e-2), horizon=(2000.0, 4000.0)),
             "poisson": product(rate=(5e-3, 1e-2, 2e-2), horizon=(4000.0, 12000.0)),
             "autoencoder_minibatch": product(rate=(1e-3, 2e-3, 4e-3), horizon=(4000.0, NEVER)),
@@ -117,6 +119,7 @@ OPTAX_RIVALS = (
         adamw,
         {
             "digits": product(rate=(0.01, 0.02, 0.04), horizon=(300.0, NEVER)),
+            "digits28": product(rate=(3e-3, 6e-3, 1.2e-2), horizon=(300.0, NEVER)),
             "autoencoder": product(rate=(3e-3, 6e-3, 1.2e-2), horizon=(2000.0, 4000.0)),
             "poisson": product(rate=(5e-3, 1e-2, 2e-2), horizon=(4000.0, 12000.0)),
             "autoencoder_minibatch": product(rate=(1e-3, 2e-3, 4e-3), horizon=(4000.0, NEVER)),
@@ -127,6 +130,7 @@ OPTAX_RIVALS = (
         muon,
         {
             "digits": product(rate=(0.02, 0.05, 0.1), horizon=(150.0, NEVER)),
+            "digits28": product(rate=(0.05, 0.1, 0.2), horizon=(150.0, NEVER)),
             "autoencoder": product(rate=(0.03, 0.05, 0.08), horizon=(800.0, 1500.0)),
             "poisson": product(rate=(1e-2, 2e-2, 5e-2), horizon=(1000.0, 4000.0)),
             "autoencoder_minibatch": product(rate=(0.02, 0.04, 0.08), horizon=(1200.0, NEVER)),

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import jax
+
 import qnewton as qn
 
 from .contestants import Configuration, Contestant, product
@@ -40,7 +42,7 @@ def _resolve(static: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ours(name: str, grid: dict[str, tuple[Configuration, ...]], reason: str = "does not apply") -> Contestant:
-    attribute = getattr(qn, name, None)
+    attribute = getattr(qn, name.removesuffix("()"), None)
 
     def build(problem: Problem, static: dict[str, Any]) -> Fused:
         arguments = _resolve(static)
@@ -48,6 +50,10 @@ def _ours(name: str, grid: dict[str, tuple[Configuration, ...]], reason: str = "
         def make(**hyper: Any) -> Any:
             if name == "recipe":
                 return qn.recipe(problem.objective, problem.init(0), problem.batch)
+            if name == "newton()":
+                # Nothing said but what a batch looks like: full or not, it has to find out.
+                few = jax.tree.map(lambda leaf: leaf[: problem.batch_size], problem.batch)
+                return qn.newton(problem.objective, example=few)
             return attribute(problem.objective, **arguments, **hyper)
 
         return Fused(problem, optax_rule(problem, make), grid[problem.name][0])
@@ -62,17 +68,23 @@ DEFAULTS = (Configuration(),)
 
 QUADRATIC = product(static={"step": tuple(name for name in OBJECTS if name.startswith("QuadraticModel"))})
 
+ALL = ("digits", "digits28", "autoencoder", "poisson", "autoencoder_minibatch")
+
 OURS = (
-    _ours("recipe", dict.fromkeys(("digits", "autoencoder", "poisson"), DEFAULTS), reason="for full batches"),
+    _ours("newton()", dict.fromkeys(ALL, DEFAULTS)),
+    _ours(
+        "recipe", dict.fromkeys(("digits", "digits28", "autoencoder", "poisson"), DEFAULTS), reason="for full batches"
+    ),
     _ours(
         "kfac",
         {
             "digits": QUADRATIC,
+            "digits28": QUADRATIC,
             "autoencoder": QUADRATIC,
             "autoencoder_minibatch": product(
                 static={
                     "step": tuple(name for name in OBJECTS if name.startswith("KLClip")),
-                    "period": (10,),
+                    "refresh": (10,),
                     "average": (0.95,),
                 }
             ),
@@ -81,7 +93,7 @@ OURS = (
     ),
     _ours(
         "dual_newton",
-        {"poisson": product(static={"start": (1e-2, 1e-1, 1.0), "acceleration": (0.75, None)})},
+        {"poisson": product(static={"damping": (1e-2, 1e-1, 1.0), "acceleration": (0.75, None)})},
         reason="for fewer residuals than parameters",
     ),
     _ours(

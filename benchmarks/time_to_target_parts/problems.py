@@ -1,4 +1,4 @@
-"""The four problems: data, plain models, targets, and the clock's settings.
+"""The five problems: data, plain models, targets, and the clock's settings.
 
 Models are plain functions of a list of `{"weight", "bias"}` dicts; the loss of one example goes through `qn.Objective`,
 so that every optimizer, ours and the rivals', is given the same function.
@@ -95,25 +95,41 @@ def half_square(outputs: jax.Array, targets: jax.Array) -> jax.Array:
 
 def digits() -> Problem:
     """Classification of the 8x8 digits, full batch."""
+    return _digits("digits", 8, 0.0015, 1.5)
+
+
+def digits28() -> Problem:
+    """The same images at the size of MNIST's, whose first layer has most of the parameters."""
+    return _digits("digits28", 28, 0.01, 3.0)
+
+
+def _digits(name: str, side: int, granularity_seconds: float, timeout_seconds: float) -> Problem:
     task = make_task("digits-mlp", "float32")
     objective = qn.Objective(lambda p, x: apply(p, x, jax.nn.relu), optax.softmax_cross_entropy_with_integer_labels)
-    train, test = jax.tree.map(jnp.asarray, (task.train.batch, task.test.batch))
+
+    def sized(batch: tuple[Any, Any]) -> tuple[jax.Array, jax.Array]:
+        images, labels = (jnp.asarray(part) for part in batch)
+        if side != 8:
+            images = jax.image.resize(images.reshape(-1, 8, 8), (len(images), side, side), "linear")
+        return images.reshape(len(images), -1), labels
+
+    train, test = sized(task.train.batch), sized(task.test.batch)
 
     def evaluate(params: Params) -> dict[str, jax.Array]:
         guesses = jnp.argmax(objective.predict(params, test[0]), axis=-1)
         return {"loss": objective(params, train), "accuracy": jnp.mean(guesses == test[1])}
 
     return Problem(
-        name="digits",
-        description="MLP 64-16-16-10, ReLU, cross-entropy, 1,437 digits, full batch, float32",
+        name=name,
+        description=f"MLP {side**2}-16-16-10, ReLU, cross-entropy, 1,437 digits of {side}x{side}, full batch, float32",
         objective=objective,
         kind="softmax",
-        init=lambda seed: perceptron((64, 16, 16, 10), seed, 2.0, jnp.float32),
+        init=lambda seed: perceptron((side**2, 16, 16, 10), seed, 2.0, jnp.float32),
         batch=train,
         evaluate=jax.jit(evaluate),
         targets=(Target("accuracy", 0.95), Target("loss", 0.01), Target("loss", 1e-3)),
-        granularity_seconds=0.0015,
-        timeout_seconds=1.5,
+        granularity_seconds=granularity_seconds,
+        timeout_seconds=timeout_seconds,
     )
 
 
@@ -210,6 +226,7 @@ def poisson() -> Problem:
 
 PROBLEMS = {
     "digits": digits,
+    "digits28": digits28,
     "autoencoder": autoencoder,
     "poisson": poisson,
     "autoencoder_minibatch": autoencoder_minibatch,

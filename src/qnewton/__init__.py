@@ -37,6 +37,7 @@ __all__ = [
     "EmulatedReflection",
     "EmulatedWalk",
     "Fixed",
+    "GaussJordan",
     "GaussNewton",
     "Hessian",
     "Hybrid",

@@ -65,6 +65,7 @@ from ._solvers import Eigh as Eigh
 from ._solvers import EmulatedQSVT as EmulatedQSVT
 from ._solvers import EmulatedReflection as EmulatedReflection
 from ._solvers import EmulatedWalk as EmulatedWalk
+from ._solvers import GaussJordan as GaussJordan
 from ._solvers import Inverse as Inverse
 from ._solvers import Jacobi as Jacobi
 from ._solvers import Nystrom as Nystrom

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ._solvers import EmulatedQSVT as EmulatedQSVT
     from ._solvers import EmulatedReflection as EmulatedReflection
     from ._solvers import EmulatedWalk as EmulatedWalk
+    from ._solvers import GaussJordan as GaussJordan
     from ._solvers import Identity as Identity
     from ._solvers import Inverse as Inverse
     from ._solvers import Jacobi as Jacobi

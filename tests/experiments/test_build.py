@@ -109,6 +109,7 @@ def test_the_words_of_solvers_are_the_objects():
         "cholesky": q.Cholesky(fallback=True),
         "lu": q.LU(),
         "inverse": q.Inverse(),
+        "gauss-jordan": q.GaussJordan(),
         "eigh": q.Eigh(),
         "cg": q.CG(1e-5, preconditioner=q.EKFAC()),
         "minres": q.MINRES(1e-5, preconditioner=q.EKFAC()),
@@ -340,7 +341,10 @@ ALLOWED = {
     "CG on pruned matrices": ("default", {"solvers": ("cg",), "keep": 0.5}),
     "everything on operators": (
         "default",
-        {"solvers": ("cholesky", "lu", "inverse", "eigh", "cg", "minres", "dual", "qlsa"), "preconditioner": "ekfac"},
+        {
+            "solvers": ("cholesky", "lu", "inverse", "gauss-jordan", "eigh", "cg", "minres", "dual", "qlsa"),
+            "preconditioner": "ekfac",
+        },
     ),
     "MINRES with K-FAC on the Hessian": (
         "paper",

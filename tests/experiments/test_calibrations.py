@@ -129,7 +129,16 @@ def test_the_kernels_that_predictions_ask_for():
     assert kernels_of([b.LU(), b.QLSA()]) == ("lu",)
     assert kernels_of([b.LU(), b.CG()]) == ("cg", "forming", "lu")
     assert kernels_of([b.CG(), b.MINRES()]) == ("cg", "minres")
-    assert set(calibrations.KERNELS.values()) == {"cholesky", "lu", "inverse", "eigh", "cg", "minres", "dual"}
+    assert set(calibrations.KERNELS.values()) == {
+        "cholesky",
+        "lu",
+        "inverse",
+        "gauss-jordan",
+        "eigh",
+        "cg",
+        "minres",
+        "dual",
+    }
 
 
 def test_a_run_replays_with_the_snapshot_that_it_had(timed):

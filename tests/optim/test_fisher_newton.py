@@ -10,7 +10,10 @@ import pytest
 
 import qnewton as qn
 from qnewton._core.status import Status
-from qnewton._optim.unit_fisher import UNSEEN, UnitInverse, units_of
+from qnewton._hardware import KernelTimes
+from qnewton._optim.unit_fisher import units_of
+from qnewton._optim.unit_solves import UNSEEN, UnitSystems
+from qnewton._scheduling.families import scheduler_of, scheduler_of_many
 
 DAMPING, MOMENTUM, AVERAGE, DECAY, RATE, BOUND = 0.2, 0.7, 0.6, 0.05, 0.1, 0.7
 
@@ -174,17 +177,86 @@ def test_a_batch_that_is_not_finite_moves_nothing_and_is_forgotten() -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), one, other)
 
 
-def test_a_unit_without_gradient_stays_and_one_that_fails_is_scaled() -> None:
+BROKEN = (
+    None,
+    qn.Cholesky(),
+    qn.Hybrid([qn.GaussJordan(), qn.QLSA()], policy=qn.scheduling.FixedCandidate("GaussJordan")),
+)
+
+
+@pytest.mark.parametrize("solver", BROKEN, ids=["default", "Cholesky", "named"])
+def test_a_unit_without_gradient_stays_and_one_that_fails_is_scaled(solver: Any) -> None:
     broken = -jnp.eye(2)  # no second moment, but what rounding can make of one is indefinite too
     blocks = jnp.stack([jnp.zeros((2, 2)), jnp.eye(2), broken.at[0, 0].set(2.0)])
-    inverse = UnitInverse.of([blocks, jnp.zeros((1, 2, 2))], 0.1)
-    direction, nothing = inverse.apply([jnp.ones((3, 2)), jnp.ones(2)], np.inf)
+    scheduler = scheduler_of(solver, "test", scheduler_of_many)
+    systems = UnitSystems.of([(3, 2), (1, 1), (1, 2)], scheduler, 3, jnp.dtype("float32"), 0.1)
+    moments = [blocks, jnp.full((1, 1, 1), 4.0), jnp.zeros((1, 2, 2))]
+    solves = systems.set_up(moments)
+    gradient = [jnp.ones((3, 2)), jnp.ones(()), jnp.ones(2)]
+    (direction, single, nothing), status = systems.solve(solves, gradient, np.inf)
     np.testing.assert_allclose(direction[0], 0)
     np.testing.assert_allclose(direction[1], 1, rtol=1e-3)
-    assert np.all(np.isfinite(direction[2]))
-    assert np.all(direction[2] > 0)
+    # `t` is 1/2, and the damping 0.1 / 2 and a trace of the tensor's mean, which is 1/2 as well.
+    np.testing.assert_allclose(direction[2], 1.1 * np.sqrt(0.5) / (0.5 + 0.05 + UNSEEN * 0.5), rtol=1e-5)
+    np.testing.assert_allclose(single, 1 / 2, rtol=1e-3)
     np.testing.assert_allclose(nothing, 0)
-    assert inverse.status.tolist() == [Status.NOT_SOLVED, Status.OK]
+    assert solves.status.tolist() == status.tolist() == [Status.NOT_SOLVED, Status.OK, Status.OK]
+
+
+def test_units_of_one_size_are_a_group_with_one_choice() -> None:
+    objective, params, given = problem(jnp.float32)
+    _, state, infos = trained(made(objective), objective, params, given[:1])
+    # Units of 2 (four rows of `b`), of 3 (four rows of a weight) and of 4 (a bias).
+    sizes = [plan.size.tolist() for plan in infos[0].systems]
+    assert sizes == [[2, 4, 1, 2], [3, 4, 1, 2], [4, 1, 1, 2]]
+    for plan in infos[0].systems:
+        assert plan.offers.names[0] == "GaussJordan"
+        assert not bool(plan.estimated)
+        # Of tiny systems whoever sweeps over all at once is the fastest, also for the quantum solver at all its costs.
+        assert plan.offers.names[int(plan.choice[0])] == "GaussJordan"
+        assert bool(np.all(plan.offers.seconds[0, -1] > 1e3 * plan.offers.seconds[0, 0]))
+    together = UnitSystems.of([(3, 2), (5, 2), (1, 1)], scheduler_of_many(), 1, jnp.dtype("float32"), 0.1)
+    assert [(solver.group.rows, solver.group.count) for solver in together.solvers] == [(1, 1), (2, 8)]
+    assert jax.tree.structure(state) == jax.tree.structure(made(objective).init(params))
+
+
+# One second per operation: sweeps of 4 rows take 2 4^3 / 2 + 2 4^2 of them, CG 72 in one step, and how many is open.
+ABACUS = qn.ClassicalMachine(
+    "abacus", "float32", tuple((kernel, KernelTimes(0.0, 0.0, 1.0)) for kernel in ("cg", "gauss-jordan"))
+)
+ACTING = qn.Hybrid([qn.Inverse(), qn.Cholesky(), qn.LU(), qn.CG(), qn.QLSA()])
+CHOSEN = {
+    # What is iterated stops where the step bears it.
+    "the paper's assumptions": (ACTING, 2e-2, [True, True, True]),
+    "sweeps where the numbers decide": (
+        qn.Hybrid([qn.GaussJordan(), qn.CG()], classical=ABACUS),
+        1e-4,
+        [False, False, True],
+    ),
+    "one": (qn.Cholesky(), 1e-4, [False, False, False]),
+    "one that iterates": (qn.CG(1e-6), 1e-3, [False, False, False]),
+}
+
+
+@pytest.mark.parametrize(("solver", "tolerance", "estimated"), CHOSEN.values(), ids=CHOSEN.keys())
+def test_whoever_solves_the_steps_are_the_same(solver: Any, tolerance: float, estimated: list) -> None:
+    objective, params, given = problem(jnp.float32)
+    expected, _, _ = trained(made(objective), objective, params, given[:3])
+    optimizer = made(objective, solver=solver)
+
+    def step(carry: Any, batch: Any) -> Any:
+        params, state = carry
+        updates, state = optimizer.update(jax.grad(objective)(params, batch), state, params, batch=batch)
+        return (optax.apply_updates(params, updates), state), state.info
+
+    batches = jax.tree.map(lambda *leaves: jnp.stack(leaves), *given[:3])
+    (found, _), infos = jax.jit(lambda carry: jax.lax.scan(step, carry, batches))((params, optimizer.init(params)))
+    assert not np.any(infos.status)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+    assert [bool(np.all(plan.estimated)) for plan in infos.systems] == estimated
+    if solver is not ACTING:
+        assert all(np.all(plan.choice == 0) for plan in infos.systems)
 
 
 @pytest.mark.parametrize(
@@ -218,6 +290,24 @@ def test_units(shape: tuple[int, ...], largest: int, expected: tuple[int, int]) 
 def test_settings_out_of_range_name_themselves(settings: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         qn.fisher_newton(problem(jnp.float32)[0], **settings)
+
+
+def test_half_precision_is_solved_in_single() -> None:
+    objective = qn.Objective(lambda w, x: x @ w, lambda z, y: jnp.sum((z - y) ** 2, -1))
+    optimizer: Any = qn.fisher_newton(objective)
+    steps = []
+    for dtype in (jnp.bfloat16, jnp.float32):
+        params, batch = jnp.ones((4, 2), dtype), (jnp.ones((3, 4), dtype), jnp.zeros((3, 2), dtype))
+        step, state = optimizer.update(jax.grad(objective)(params, batch), optimizer.init(params), params, batch=batch)
+        assert step.dtype == dtype
+        assert state.info.systems[0].offers.seconds.dtype == jnp.float32
+        steps.append(np.asarray(step, np.float32))
+    np.testing.assert_allclose(steps[0], steps[1], rtol=0.1)
+
+
+def test_a_solver_of_ours_is_needed() -> None:
+    with pytest.raises(TypeError, match="fisher_newton: solver"):
+        qn.fisher_newton(problem(jnp.float32)[0], solver=cast(Any, "CG"))
 
 
 def test_a_batch_is_needed() -> None:

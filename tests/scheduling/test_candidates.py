@@ -32,6 +32,7 @@ CANDIDATES = (
     q.MINRES(1e-5),
     q.MINRES(1e-5, preconditioner=q.KFAC()),
     q.Inverse(),
+    q.GaussJordan(),
     q.Eigh(),
     q.SaddleFree(),
     q.Dual(),
@@ -94,7 +95,9 @@ def test_every_classical_candidate_is_measured_by_the_kernel_that_it_is_rated_by
             machine(tuple(candidates))
             for machine in (lambda s: q.calibrate(s, **SMALL), lambda s: calibration.rated_once(s, "float32"))
         )
-        assert [name for name, _ in measured.kernels] == [name for name, _ in rated.kernels]
+        # An application of what is set up has times of its own in profiles alone.
+        applied = {solver.applied_as for solver in candidates}
+        assert [name for name, _ in measured.kernels] == [name for name, _ in rated.kernels if name not in applied]
         assert (measured.basis, rated.basis != "measured") == ("measured", True)
 
 
@@ -198,7 +201,7 @@ class Weighted(q.solvers.AbstractPreconditioner):
 def test_a_candidate_that_holds_arrays_is_rated_once_for_its_shapes(cold, monkeypatch):
     rated, calls = calibration.rated_machine, []
     monkeypatch.setattr(
-        calibration, "rated_machine", lambda kernels, dtype, **_: calls.append(dtype) or rated(kernels, dtype)
+        calibration, "rated_machine", lambda kernels, dtype, **kw: calls.append(dtype) or rated(kernels, dtype, **kw)
     )
     operator = lx.MatrixLinearOperator(2 * jnp.eye(2), lx.positive_semidefinite_tag)
 

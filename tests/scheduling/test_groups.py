@@ -169,7 +169,7 @@ def test_policies_keep_what_they_may_choose():
     assert q.scheduling.Hysteresis().contenders(names, least, most) == (0, 2)
     assert q.scheduling.FixedCandidate("b").contenders(names, least, most) == (1,)
     assert q.scheduling.Assigned().contenders(names, least, most) == (0, 1, 2)
-    with pytest.raises(ValueError, match="unknown candidate 'd'. Valid: a, b, c"):
+    with pytest.raises(ValueError, match=r"unknown candidate 'd'\. Valid: a, b, c"):
         q.scheduling.FixedCandidate("d").contenders(names, least, most)
 
 

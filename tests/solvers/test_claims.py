@@ -55,6 +55,7 @@ ROWS = {
     "cholesky": Row(lambda dtype: qn.Cholesky(), indefinite=False),
     "fallback": Row(lambda dtype: qn.Cholesky(fallback=True)),
     "inverse": Row(lambda dtype: qn.Inverse(), indefinite=False),
+    "gauss_jordan": Row(lambda dtype: qn.GaussJordan(), indefinite=False),
     "eigh": Row(lambda dtype: qn.Eigh()),
     "saddle_free": Row(lambda dtype: qn.SaddleFree(), indefinite=False),
     "qlsa": Row(lambda dtype: qn.QLSA()),
@@ -246,7 +247,9 @@ def test_the_claim_of_an_exact_solver_is_the_rule_that_is_documented():
 
 
 @pytest.mark.parametrize(
-    "solver", [qn.LU(), qn.Cholesky(), qn.Inverse(), qn.Eigh(), qn.QLSA()], ids=lambda solver: solver.name
+    "solver",
+    [qn.LU(), qn.Cholesky(), qn.Inverse(), qn.GaussJordan(), qn.Eigh(), qn.QLSA()],
+    ids=lambda solver: solver.name,
 )
 def test_who_judges_the_residual_himself_is_spared_the_product(solver: qn.solvers.AbstractSolver):
     matrix = jnp.asarray(symmetric_with_spectrum([0.0, *np.linspace(1, 2, N - 1)]), "float32")
@@ -332,6 +335,7 @@ COMPLEX = {
     "cholesky": qn.Cholesky(),
     "fallback": qn.Cholesky(fallback=True),
     "inverse": qn.Inverse(),
+    "gauss_jordan": qn.GaussJordan(),
     "eigh": qn.Eigh(),
     "saddle_free": qn.SaddleFree(),
     "qlsa": qn.QLSA(),
@@ -396,7 +400,8 @@ def test_a_complex_matrix_that_is_only_tagged_symmetric_is_no_hermitian_one():
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_is_factorised_by_none_and_iterated_by_some(dtype):
     matrix, vector = jnp.asarray([[2.0, 1.0], [1.0, 3.0]], dtype), jnp.asarray([1.0, 2.0], dtype)
-    for solver in (qn.LU(), qn.Cholesky(), qn.Inverse(), qn.Eigh(), qn.SaddleFree(), qn.QLSA(), qn.Refine(qn.LU())):
+    inverses = qn.Inverse(), qn.GaussJordan()
+    for solver in (qn.LU(), qn.Cholesky(), *inverses, qn.Eigh(), qn.SaddleFree(), qn.QLSA(), qn.Refine(qn.LU())):
         with pytest.raises(ValueError, match=f"got {dtype}: cast the operator and the right-hand side to float32"):
             lx.linear_solve(matrix_operator(matrix), vector, solver)
     block = Shifted(DenseBlock.of_root(matrix), jnp.ones((), dtype))

@@ -27,6 +27,7 @@ from qnewton._solvers import (
     EmulatedQSVT,
     EmulatedReflection,
     EmulatedWalk,
+    GaussJordan,
     Inverse,
     Refine,
     SaddleFree,
@@ -109,6 +110,16 @@ CASES = {
     # 10/3 6^3 + 2 6^2 operations, 7 + 1 arrays.
     "inverse": Case(
         Inverse(), "Inverse", "Inverse", None, True, {"kernel": "inverse", "flops": 792.0, "bytes": 2304.0}, "definite"
+    ),
+    # 2 6^3 + 2 6^2 operations, 12 + 1 arrays.
+    "gauss_jordan": Case(
+        GaussJordan(),
+        "GaussJordan",
+        "GaussJordan",
+        None,
+        True,
+        {"kernel": "gauss-jordan", "flops": 504.0, "bytes": 3744.0},
+        "definite",
     ),
     "qlsa": Case(QLSA(), "QLSA(jennings2023v1)", "LU", "model", False, _JENNINGS),
     "qlsa_on_cholesky": Case(

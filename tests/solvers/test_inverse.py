@@ -102,4 +102,5 @@ def test_the_inverse_is_shared_and_the_product_is_not():
 
 def test_only_solvers_that_are_applied_otherwise_than_set_up_say_as_what():
     assert Inverse.applied_as == "product"
-    assert all(solver.applied_as is None for solver in (qn.Cholesky(), qn.LU(), qn.Eigh(), qn.CG(), qn.QLSA()))
+    assert qn.Cholesky.applied_as == qn.LU.applied_as == "substitution"
+    assert all(solver.applied_as is None for solver in (qn.Eigh(), qn.CG(), qn.QLSA()))

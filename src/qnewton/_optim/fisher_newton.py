@@ -5,6 +5,7 @@ from typing import Any, ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import lineax as lx
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
@@ -18,7 +19,10 @@ from .._curvature.independence import independence
 from .._curvature.loss_scale import LossScale
 from .._curvature.objective import Batch, Objective, check_objective
 from .._curvature.point import Point
-from .unit_fisher import UnitInverse, second_moments, units_of
+from .._scheduling.families import scheduler_of, scheduler_of_many
+from .._scheduling.groups import GroupPlan
+from .unit_fisher import second_moments, units_of
+from .unit_solves import UnitSolves, UnitSystems
 
 
 class FisherNewtonInfo(eqx.Module):
@@ -32,6 +36,7 @@ class FisherNewtonInfo(eqx.Module):
         accepted: False where the loss or the gradient is not finite, and nothing moves.
         staleness: steps since the blocks were refreshed; 0 in the step that refreshes them, -1 before the first.
         status: a `Status` for each tensor.
+        systems: of each group of units of equal size, what their systems cost and who solves them.
         because: why `newton` chose this family; empty where the user did.
     """
 
@@ -42,6 +47,7 @@ class FisherNewtonInfo(eqx.Module):
     accepted: Bool[Array, ""]
     staleness: Int[Array, ""]
     status: Int[Array, " tensors"]
+    systems: tuple[GroupPlan, ...]
     because: str = eqx.field(static=True, default="")
     family: ClassVar[str] = "fisher"
 
@@ -57,7 +63,7 @@ class FisherNewtonState(NamedTuple):
         momentum: sum of past gradients in units, each weighted by `momentum` to the power of its age.
         weights: the sum of those weights.
         moments: running averages of the blocks, in squared units, one stack for each tensor `[units, d, d]`.
-        inverses: of the damped blocks, as of the last refresh.
+        solves: of the damped blocks, as of the last refresh.
         info: of the last step; zeros before the first.
     """
 
@@ -68,7 +74,7 @@ class FisherNewtonState(NamedTuple):
     momentum: PyTree
     weights: Float[Array, ""]
     moments: tuple[Float[Array, "units d d"], ...]
-    inverses: UnitInverse
+    solves: UnitSolves
     info: FisherNewtonInfo
 
 
@@ -84,6 +90,7 @@ def fisher_newton(
     bound: float = 1.0,
     weight_decay: float = 0.01,
     largest: int = 128,
+    solver: lx.AbstractLinearSolver | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Newton steps with the empirical Fisher matrix of each unit, kept as a running average; made for small batches.
 
@@ -117,6 +124,8 @@ def fisher_newton(
         bound: largest root mean square of a unit's direction, positive; infinity does not bound.
         weight_decay: decoupled, at least 0.
         largest: most parameters of a unit; a tensor whose units have more gets one variance per parameter. At least 1.
+        solver: of the units' systems: a `Hybrid`, which chooses among its candidates at each refresh, for all units of
+            one size together, or one solver of ours for all. None: direct solvers and a quantum one at all its costs.
 
     Returns:
         The transformation. Its state is a `FisherNewtonState` whose `info` reports on the last step. A unit whose block
@@ -160,22 +169,28 @@ def fisher_newton(
     if not 0 <= weight_decay < float("inf"):
         raise ValueError(f"weight_decay is {weight_decay}: it must be finite and at least 0")
 
+    scheduler = scheduler_of(solver, "fisher_newton", scheduler_of_many)
+
     def units(params: PyTree) -> list[tuple[int, int]]:
         return [units_of(leaf.shape, largest) for leaf in jax.tree.leaves(params)]
+
+    def systems(params: PyTree, dtype: jnp.dtype) -> UnitSystems:
+        return UnitSystems.of(units(params), scheduler, refresh, dtype, damping)
 
     def init(params: PyTree) -> FisherNewtonState:
         check_params(params)
         dtype = jax.tree.leaves(params)[0].dtype
         moments = tuple(jnp.zeros((count, size, size), dtype) for count, size in units(params))
-        inverses = UnitInverse.blank(moments)
+        solves = systems(params, dtype).blank(moments)
+        plans = tuple(group.plan for group in solves.groups)
         zero, number, never = jnp.zeros((), dtype), jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32)
-        info = FisherNewtonInfo(zero, zero, zero, zero, jnp.zeros((), bool), never, inverses.status)
+        info = FisherNewtonInfo(zero, zero, zero, zero, jnp.zeros((), bool), never, solves.status, plans)
         past = jax.tree.map(jnp.zeros_like, params)
-        return FisherNewtonState(number, number, never, zero, past, zero, moments, inverses, info)
+        return FisherNewtonState(number, number, never, zero, past, zero, moments, solves, info)
 
     def refreshed(
         state: FisherNewtonState, params: PyTree, point: Point
-    ) -> tuple[tuple[Array, ...], UnitInverse, Int[Array, ""]]:
+    ) -> tuple[tuple[Array, ...], UnitSolves, Int[Array, ""]]:
         point = point.singly("fisher_newton")
         fresh = second_moments(point, units(params))
         done = state.refreshes.astype(state.weights.dtype)
@@ -184,11 +199,11 @@ def fisher_newton(
         # A batch that overflows must not poison the averages for good.
         finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(moment)) for moment in mixed]))
         kept = tuple(jnp.where(finite, new, old) for old, new in zip(state.moments, mixed, strict=True))
-        inverses = UnitInverse.of(kept, damping)
+        solves = systems(params, kept[0].dtype).set_up(kept)
         if point.examples.good is not None:
-            status = jnp.where(point.examples.good, inverses.status, jnp.int32(Status.COUPLED))
-            inverses = eqx.tree_at(lambda inverse: inverse.status, inverses, status)
-        return kept, inverses, state.refreshes + finite
+            status = jnp.where(point.examples.good, solves.status, jnp.int32(Status.COUPLED))
+            solves = eqx.tree_at(lambda all_of: all_of.status, solves, status)
+        return kept, solves, state.refreshes + finite
 
     def update(
         updates: PyTree,
@@ -217,10 +232,10 @@ def fisher_newton(
         verdict = independence(objective, params, batch, key)
         point = Point.of(scale.applied(objective), params, batch, key, verdict)
         due = finite & ((state.age < 0) | (state.age >= refresh - 1))
-        moments, inverses, refreshes = jax.lax.cond(
+        moments, solves, refreshes = jax.lax.cond(
             due,
             lambda: refreshed(state, params, point),
-            lambda: (state.moments, state.inverses, state.refreshes),
+            lambda: (state.moments, state.solves, state.refreshes),
         )
         age = jnp.where(due, 0, jnp.where(state.age < 0, -1, state.age + 1)).astype(jnp.int32)
 
@@ -233,7 +248,8 @@ def fisher_newton(
         rate = jnp.asarray(learning_rate(state.count) if callable(learning_rate) else learning_rate)
         rate = rate.astype(weights.dtype)
         leaves, structure = jax.tree.flatten(past)
-        directions = jax.tree.unflatten(structure, inverses.apply([leaf / count for leaf in leaves], bound))
+        found, solved = systems(params, weights.dtype).solve(solves, [leaf / count for leaf in leaves], bound)
+        directions = jax.tree.unflatten(structure, found)
         step = jax.tree.map(
             lambda direction, w: jnp.where(finite, -rate * (direction + weight_decay * w), 0), directions, params
         )
@@ -244,9 +260,10 @@ def fisher_newton(
             reduction_ratio=jnp.full_like(rate, jnp.nan),
             accepted=finite,
             staleness=age,
-            status=jnp.where(finite, inverses.status, Status.NOT_FINITE).astype(jnp.int32),
+            status=jnp.where(finite, solved, Status.NOT_FINITE).astype(jnp.int32),
+            systems=tuple(group.plan for group in solves.groups),
         )
-        following = FisherNewtonState(state.count + 1, refreshes, age, unit, past, weights, moments, inverses, info)
+        following = FisherNewtonState(state.count + 1, refreshes, age, unit, past, weights, moments, solves, info)
         return step, following
 
     # optax's types know states made of arrays alone; this one holds equinox modules.

@@ -208,9 +208,18 @@ def _of_solver(solver: AbstractSolver, dtype: str, sizes: Sequence[int]) -> "dic
         for operator in (yardstick(n, dtype) for n in sizes):
             workload = solver.workload(*_nominal(operator))
             assert isinstance(workload, ClassicalWorkload)
-            run = functools.partial(solve_trusting, solver)
-            found[kernel].append(_Sample(run, operator, workload, multiplied=multiplied))
+            run = functools.partial(_one_of_many if solver.many else solve_trusting, solver)
+            found[kernel].append(_Sample(run, operator, workload, multiplied=multiplied, together=solver.many))
     return found
+
+
+def _one_of_many(
+    solver: AbstractSolver, matrices: lx.AbstractLinearOperator, vector: Float[Array, " n"]
+) -> tuple[Float[Array, "count n"], Int[Array, ""]]:
+    """The solutions of equal systems, set up by one program; their matrices are stacked in the operator."""
+    assert isinstance(matrices, lx.MatrixLinearOperator)
+    states = solver.init_many(matrices.matrix, {"verify": False, "scale": False})
+    return jax.vmap(lambda state: solver.compute(state, vector, {})[0])(states), jnp.int32(0)
 
 
 def _nominal(operator: lx.AbstractLinearOperator) -> tuple[SystemEstimate, Encoding]:
@@ -238,14 +247,34 @@ class _Sample:
     """
 
     def __init__(
-        self, run: _Run, operator: lx.AbstractLinearOperator, workload: ClassicalWorkload, *, multiplied: bool = False
+        self,
+        run: _Run,
+        operator: lx.AbstractLinearOperator,
+        workload: ClassicalWorkload,
+        *,
+        multiplied: bool = False,
+        together: bool = False,
     ):
+        """Compile it.
+
+        Args:
+            run: does it.
+            operator: of the system.
+            workload: of doing it once.
+            multiplied: whether the matrix is multiplied by and nothing else.
+            together: whether `run` takes all `loops` systems at once, stacked, in the place of one after the other.
+        """
         like = operator.in_structure()
         self.n = like.shape[0]
         self._workload, self._steps = workload, 0.0
         vector = jnp.asarray(np.random.default_rng(self.n + 1).standard_normal(self.n), like.dtype)
         self.loops = loops = max(1, int(_LOOPED_FLOPS // max(float(workload.total_flops), 100.0)))
         arrays, rest = eqx.partition(operator, eqx.is_array)
+        if together:
+            arrays = jax.tree.map(lambda leaf: jnp.tile(leaf, (loops, *[1] * leaf.ndim)), arrays)
+            at_once = jax.jit(lambda arrays, vector: run(eqx.combine(arrays, rest), vector))
+            self._several = lambda: at_once(arrays, vector)
+            return
 
         @jax.jit
         def several(arrays: PyTree, vector: Float[Array, " n"]) -> PyTree:

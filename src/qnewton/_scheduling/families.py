@@ -1,6 +1,7 @@
 """The scheduler of an optimizer's own systems, where the user names none."""
 
 import functools
+from collections.abc import Callable
 
 import lineax as lx
 
@@ -9,25 +10,28 @@ from .._hardware import QuantumMachine
 from .._hardware.profile_files import load_profile
 from .._hardware.quantum_profile import QuantumProfile
 from .._pricing.assumptions import end_to_end, paper
-from .._solvers import LU, QLSA, AbstractSolver, Cholesky, Inverse
+from .._solvers import LU, QLSA, AbstractSolver, Cholesky, GaussJordan, Inverse
 from .hybrid import Hybrid
 
 PROFILE = "superconducting"
 """The quantum machine of a scheduler that nobody named another for."""
 
 
-def scheduler_of(solver: lx.AbstractLinearSolver | None, user: str) -> Hybrid:
+def scheduler_of(
+    solver: lx.AbstractLinearSolver | None, user: str, default: Callable[[], Hybrid] | None = None
+) -> Hybrid:
     """The scheduler that was named, or the default one; a single solver is the only candidate of one.
 
     Args:
         solver: a `Hybrid`, a solver of ours, or None.
         user: whose argument it is, for the message.
+        default: makes the one that None stands for; None: `default_scheduler`.
 
     Raises:
         TypeError: for anything else.
     """
     if solver is None:
-        return default_scheduler()
+        return (default or default_scheduler)()
     check_kind(solver, (Hybrid, AbstractSolver), f"{user}: solver", "Hybrid([Cholesky(), QLSA()])")
     if isinstance(solver, Hybrid):
         return solver
@@ -42,10 +46,20 @@ def default_scheduler() -> Hybrid:
     Conjugate gradients are no candidate unless they are named: whether they win depends on the condition number, and to
     find it takes longer than to solve systems of this size.
     """
+    return _at_all_its_costs(Inverse(), Cholesky(), LU(), QLSA())
+
+
+@functools.cache
+def scheduler_of_many() -> Hybrid:
+    """The same for systems that come by the thousand, with a candidate that sets them up all at once."""
+    return _at_all_its_costs(GaussJordan(), Inverse(), Cholesky(), LU(), QLSA())
+
+
+def _at_all_its_costs(*solvers: AbstractSolver) -> Hybrid:
     profile = load_profile(PROFILE)
     assert isinstance(profile, QuantumProfile)
     return Hybrid(
-        (Inverse(), Cholesky(), LU(), QLSA()),
+        solvers,
         quantum=QuantumMachine(profile.two_qubit_time_s, profile),
         assumptions=(end_to_end(), paper()),
     )

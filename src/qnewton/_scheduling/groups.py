@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import lineax as lx
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._core.arrays import Number
 from .._core.costs import Cost
@@ -134,8 +134,17 @@ class GroupSolver:
         given = factors, estimates
 
         def branch(k: int) -> Callable:
+            solver = self.solvers[k]
+
+            def one_by_one(given: tuple) -> tuple[Array, ...]:
+                return _each(lambda one: self._union(*one).pack(k, _state(solver, *one)), given)
+
             def all_of(given: tuple) -> tuple[Array, ...]:
-                return _each(lambda one: self._union(*one).pack(k, _state(self.solvers[k], *one)), given)
+                if not solver.many:
+                    return one_by_one(given)
+                states = tuple(_states(solver, stack) for stack in given[0])
+                shapes = tuple(jax.ShapeDtypeStruct(stack.shape[1:], stack.dtype) for stack in given[0])
+                return jax.vmap(partial(self._union(shapes, self._abstract_estimates).pack, k))(states)
 
             return all_of
 
@@ -303,7 +312,7 @@ def set_up_all(
     states: dict[tuple[int, int], object] = {}
     for (chosen, _), places in together.items():
         stacks = [given[k][0][side] for k, side in places]
-        joint = _each(lambda one, chosen=chosen: _state(chosen, one, None)[0], (jnp.concatenate(stacks),))
+        joint = _states(chosen, jnp.concatenate(stacks))
         ends = np.cumsum([len(stack) for stack in stacks])
         for place, end, stack in zip(places, ends, stacks, strict=True):
             part = slice(end - len(stack), end)
@@ -315,6 +324,13 @@ def set_up_all(
         else:
             found.append(solver.settled_state(tuple(states[k, side] for side in range(len(factors)))))
     return found
+
+
+def _states(solver: AbstractSolver, stack: Float[Array, "count n n"]) -> object:
+    """What a candidate keeps of many equal matrices of which nothing is known, its arrays stacked."""
+    if solver.many:
+        return solver.init_many(stack, _UNSCALED._asdict())
+    return _each(lambda one: _state(solver, (one,), None)[0], stack)
 
 
 def _state(
@@ -372,11 +388,14 @@ def _product(group: Group, factors: Sequence[SystemEstimate]) -> SystemEstimate:
     )
 
 
-def _each(function: Callable, given: tuple) -> Any:
-    """Of every system, by one program; never a batch of factorisations, see `_curvature.roots.factors`."""
+def _each(function: Callable, given: PyTree[Array]) -> Any:
+    """Of every system, by one program; on CPUs never a batch of factorisations, see `_curvature.roots.factors`."""
     if jax.tree.leaves(given)[0].shape[0] == 1:
         alone = function(jax.tree.map(lambda leaf: leaf[0], given))
         return jax.tree.map(lambda leaf: leaf[None], alone)
+    if jax.default_backend() != "cpu":
+        # An accelerator takes as long for one small system as for hundreds.
+        return jax.vmap(function)(given)
     return jax.lax.map(function, given)
 
 

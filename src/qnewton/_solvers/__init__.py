@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .dual import Dual as Dual
     from .eigh import Eigh as Eigh
     from .eigh import SaddleFree as SaddleFree
+    from .gauss_jordan import GaussJordan as GaussJordan
     from .inverse import Inverse as Inverse
     from .krylov import CG as CG
     from .krylov import MINRES as MINRES

@@ -3,9 +3,10 @@
 import abc
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeGuard
 
+import jax
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from .._core.arrays import Number
 from .._core.records import Encoding, QuantumWorkload, SystemEstimate, Workload
@@ -42,8 +43,10 @@ class AbstractSolver(lx.AbstractLinearSolver):
         prior: share of its iterations, in (0, 1], that is expected before any was observed; see
             `AbstractPreconditioner.prior`.
         applied_as: kernel that one application of a system that was set up runs as, where that is another than the
-            set-up's; `product` is a matrix product.
+            set-up's; `product` is a matrix product, `substitution` two triangular solves.
         triangle: `upper` or `lower` where only that one of a formed matrix is read; None: both are.
+        many: whether `init_many` works on all its matrices in one program, which takes less than one after the other;
+            a calibration then measures what one of many takes.
     """
 
     capabilities: AbstractClassVar[Capabilities]
@@ -52,6 +55,7 @@ class AbstractSolver(lx.AbstractLinearSolver):
     prior: ClassVar[float] = 1.0
     applied_as: ClassVar[str | None] = None
     triangle: ClassVar[str | None] = None
+    many: ClassVar[bool] = False
 
     @property
     def stops_at(self) -> float | None:
@@ -71,6 +75,22 @@ class AbstractSolver(lx.AbstractLinearSolver):
     def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
         """What the solver misses in this operator, as far as its structure tells; `init` would raise then."""
         return Refusal.NONE
+
+    def init_many(self, matrices: Float[Array, "count n n"], options: Options) -> Any:
+        """States of `init` for many matrices, their arrays stacked.
+
+        Unless the solver does better (`many`), one after the other: a batch of LAPACK's factorisations may wait for
+        ever, see `_curvature.roots.factors`.
+
+        Args:
+            matrices: what the solver's capabilities ask for, without being tagged.
+            options: as those of `init`.
+        """
+        needs = self.capabilities
+        tag = (
+            lx.positive_semidefinite_tag if needs.needs_definite else lx.symmetric_tag if needs.needs_symmetric else ()
+        )
+        return jax.lax.map(lambda one: self.init(lx.MatrixLinearOperator(one, tag), options), matrices)
 
     @abc.abstractmethod
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> Workload:

@@ -51,6 +51,7 @@ class Cholesky(AbstractSolver):
 
     fallback: bool = eqx.field(static=True, default=False)
     name: ClassVar[str] = "Cholesky"
+    applied_as: ClassVar[str | None] = "substitution"
     triangle: ClassVar[str | None] = "upper"
 
     def __check_init__(self):

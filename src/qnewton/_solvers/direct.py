@@ -36,6 +36,7 @@ class LU(AbstractSolver):
 
     capabilities: ClassVar[Capabilities] = Capabilities()
     name: ClassVar[str] = "LU"
+    applied_as: ClassVar[str | None] = "substitution"
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
         """`2/3 n^3` operations for the factor and `2 n^2` for the two substitutions (Golub and Van Loan, 3.2)."""
@@ -83,7 +84,7 @@ def lu_workload(n: Number, itemsize: int) -> ClassicalWorkload:
     return dense_workload("lu", n, 2 / 3 * n**3, itemsize)
 
 
-def dense_workload(kernel: str, n: Number, factoring: Number, itemsize: int, arrays: float = 2.0) -> ClassicalWorkload:
+def dense_workload(kernel: str, n: Number, factoring: Number, itemsize: int, arrays: Number = 2.0) -> ClassicalWorkload:
     """The workload of a factorisation, and of one solve with it: two substitutions, or one product with an inverse.
 
     Args:

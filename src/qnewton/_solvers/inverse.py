@@ -62,26 +62,36 @@ class Inverse(AbstractSolver):
     def compute(
         self, state: InverseState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
-        b, exponent = state.check.care.near_one(flatten(vector))
-        x = jnp.matmul(state.inverse, b, precision=jax.lax.Precision.HIGHEST)
-        failed = jnp.any(jnp.isnan(x)) & jnp.all(jnp.isfinite(b))
-        result = lx.RESULTS.where(failed, lx.RESULTS.singular, lx.RESULTS.successful)
-        length = one_norm(state.inverse) * jnp.sum(jnp.abs(b)) if state.check.care.verify else None
-        result, stats = state.check(x, b, result, length=length)
-        value, result = at_scale(x, exponent, result)
-        return state.like.unflatten(value), result, stats
+        return multiplied(state, vector)
 
     def transpose(self, state: InverseState, options: dict[str, Any]) -> tuple[InverseState, dict[str, Any]]:
         # Of a Hermitian matrix that is the conjugate.
         return self.conj(state, options)
 
     def conj(self, state: InverseState, options: dict[str, Any]) -> tuple[InverseState, dict[str, Any]]:
-        if not jnp.iscomplexobj(state.inverse):
-            return state, options
-        return InverseState(state.check.conj(), state.inverse.conj(), state.like), options
+        return conjugate(state), options
 
     def assume_full_rank(self) -> bool:
         return True
+
+
+def multiplied(state: InverseState, vector: PyTree[Array]) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
+    """What a solver returns for a right-hand side whose inverse is known, its residual judged as an inverse's."""
+    b, exponent = state.check.care.near_one(flatten(vector))
+    x = jnp.matmul(state.inverse, b, precision=jax.lax.Precision.HIGHEST)
+    failed = jnp.any(jnp.isnan(x)) & jnp.all(jnp.isfinite(b))
+    result = lx.RESULTS.where(failed, lx.RESULTS.singular, lx.RESULTS.successful)
+    length = one_norm(state.inverse) * jnp.sum(jnp.abs(b)) if state.check.care.verify else None
+    result, stats = state.check(x, b, result, length=length)
+    value, result = at_scale(x, exponent, result)
+    return state.like.unflatten(value), result, stats
+
+
+def conjugate(state: InverseState) -> InverseState:
+    """Of the conjugate matrix, which a real one is itself."""
+    if not jnp.iscomplexobj(state.inverse):
+        return state
+    return InverseState(state.check.conj(), state.inverse.conj(), state.like)
 
 
 def inverted(matrix: Inexact[Array, "n n"]) -> Inexact[Array, "n n"]:

@@ -18,7 +18,11 @@ class CalibrateCommand:
     --learn it is corrected by what a run's solves really took, which `qnewton train --calibration kept` predicts with.
     """
 
-    solvers: tuple[Literal["cholesky", "lu", "inverse", "cg", "eigh", "minres", "dual"], ...] = ("cholesky", "lu", "cg")
+    solvers: tuple[Literal["cholesky", "lu", "inverse", "gauss-jordan", "cg", "eigh", "minres", "dual"], ...] = (
+        "cholesky",
+        "lu",
+        "cg",
+    )
     """Solvers to measure."""
     dtype: Literal["float32", "float64"] = "float32"
     """Floating-point type of the systems."""
@@ -73,6 +77,7 @@ def _calibrate(command: CalibrateCommand) -> int:
         "cholesky": candidates.Cholesky(),
         "lu": candidates.LU(),
         "inverse": candidates.Inverse(),
+        "gauss-jordan": candidates.GaussJordan(),
         "cg": candidates.CG(),
         "eigh": candidates.Eigh(),
         "minres": candidates.MINRES(),

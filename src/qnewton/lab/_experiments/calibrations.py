@@ -149,6 +149,7 @@ KERNELS = {
     "Cholesky": "cholesky",
     "LU": "lu",
     "Inverse": "inverse",
+    "GaussJordan": "gauss-jordan",
     "Eigh": "eigh",
     "CG": "cg",
     "MINRES": "minres",

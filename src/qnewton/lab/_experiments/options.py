@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-SolverName = Literal["cholesky", "lu", "inverse", "eigh", "cg", "minres", "dual", "qlsa"]
+SolverName = Literal["cholesky", "lu", "inverse", "gauss-jordan", "eigh", "cg", "minres", "dual", "qlsa"]
 
 
 def _require(ok: bool, option: str, value: object, rule: str) -> None:
