@@ -1,8 +1,8 @@
 """Wall-clock seconds to fixed losses and accuracies: ours against tuned rivals, on five problems.
 
-Problems: classification of digits, at 8x8 and at 28x28, a deep tanh autoencoder (full batch, and batches of 512), a physics-informed network
-for a 2-D Poisson equation in float64. Rivals: SGD with momentum, Adam, AdamW, Muon, optax's L-BFGS, kfac-jax, and the
-least-squares solvers of optimistix and scipy.
+Problems: classification of digits, at 8x8 and at 28x28, a deep tanh autoencoder (full batch, and batches of 512), a
+physics-informed network for a 2-D Poisson equation in float64. Rivals: SGD with momentum, Adam, AdamW, Muon, optax's
+L-BFGS, kfac-jax, and the least-squares solvers of optimistix and scipy.
 
 Method. Every contestant gets the same number of configurations, run on seed 0; for each target the one that met it
 first is then run on three fresh seeds, all contestants on one seed before any on the next, so that a machine that

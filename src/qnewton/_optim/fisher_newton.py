@@ -20,7 +20,7 @@ from .._curvature.loss_scale import LossScale
 from .._curvature.objective import Batch, Objective, check_objective
 from .._curvature.point import Point
 from .._scheduling.families import scheduler_of, scheduler_of_many
-from .._scheduling.groups import GroupPlan
+from .._scheduling.group_plan import GroupPlan
 from .unit_fisher import second_moments, units_of
 from .unit_solves import UnitSolves, UnitSystems
 

@@ -193,7 +193,7 @@ class _Asked:
         if family == Family.FISHER:
             from .fisher_newton import fisher_newton
 
-            return fisher_newton(objective, **given)
+            return fisher_newton(objective, solver=solver, **given)
         if family == Family.BLOCKS:
             if because == NO_CURVATURE:
                 return block_newton(objective, curvature=Hessian(), solver=SaddleFree())
