@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._runfile import GroupDecision, GroupLine, GroupTotals, Run, group_totals
 from .markup import Column, folded, paragraph, section, table
-from .units import MISSING, count, from_log10, number, percent, seconds
+from .units import MISSING, count, from_log10, percent, seconds
 
 
 def groups_section(run: Run) -> str:
@@ -15,8 +15,13 @@ def groups_section(run: Run) -> str:
         return ""
     body = paragraph(_about(run))
     if groups:
-        listing = table(_caption(groups), _columns(groups), [_row(group, groups) for group in groups], "predicted")
-        body += folded("Systems of a step", listing, len(groups))
+        listing = table(
+            "Systems of a step, and the seconds of each candidate",
+            _columns(groups),
+            [_row(group, groups) for group in groups],
+            "predicted",
+        )
+        body += folded("Systems of a step", listing, len(groups)) + paragraph(_legend(groups), "quiet")
     return section("groups", "Who solves the systems of a step?", body + _totals_table(totals))
 
 
@@ -24,33 +29,40 @@ def _about(run: Run) -> str:
     family = run.config.family
     if family is None:
         return ""
-    why = f" (chosen because of {family.because})" if family.because else ""
-    changed = sum(step.systems is not None for step in run.steps[1:])
-    as_of = (
-        "The table holds for every step."
-        if not changed
-        else f"The table is of the last step; it changed {changed} times."
-    )
-    bears = ""
+    later = run.steps[1:]
+    changed = sum(step.systems is not None for step in later)
+    said = [
+        f"Family {family.name}" + (f": {family.because}." if family.because else "."),
+        f"The table is of the last step; it changed in {changed} of the {len(later)} steps after the first."
+        if changed
+        else "The table holds for every step.",
+    ]
+    if family.gate_time_s is not None:
+        said.append(f"A gate takes {seconds(family.gate_time_s, 2)}.")
     if family.relative_error is not None:
-        bears = (
-            f" A solve may err by {number(family.relative_error)} in the energy norm, which costs "
+        said.append(
+            f"A solve may err by {family.relative_error:g} in the energy norm, at "
             f"{percent(family.relative_error**2, 0)} of the step's predicted decrease; no candidate is asked for more."
         )
-    return f"Family {family.name}{why}. {as_of}{bears}"
+    return " ".join(said)
 
 
-def _caption(groups: tuple[GroupLine, ...]) -> str:
-    text = (
-        "Systems of a step. Seconds are of all systems of a row in one step, a set-up shared out over the steps that "
-        "it serves: predicted for classical candidates, modelled for quantum ones."
-    )
+def _legend(groups: tuple[GroupLine, ...]) -> str:
+    said = [
+        "Seconds are of all systems of a row in one step, a set-up shared out over the steps that it serves: predicted "
+        "for classical candidates, modelled for quantum ones."
+    ]
     entries = [entry for group in groups for entry in group.assumptions.values()]
     if any(entry.at_least for entry in entries):
-        text += " At least: the least over all condition numbers; the true seconds may be more."
+        said.append("At least: the least over all condition numbers, or steps of an iteration.")
     if any(entry.verdict == "open" for entry in entries):
-        text += " Open: bounds alone do not tell, and no condition number was found, since the acting set needed none."
-    return text
+        said.append(
+            "Open: bounds do not tell whether a candidate so bounded would be the fastest, and no condition number was "
+            "found, since the set that acted needed none."
+        )
+    named = {_short(name, groups): name for name in _candidates(groups)}
+    said += [f"{short} is {name}." for short, name in named.items() if short != name]
+    return " ".join(said)
 
 
 def _columns(groups: tuple[GroupLine, ...]) -> list[Column]:
@@ -64,13 +76,13 @@ def _columns(groups: tuple[GroupLine, ...]) -> list[Column]:
         found.append(Column("κ, worst"))
     sets = list(groups[0].assumptions)
     found += [
-        Column(f"solved under {name}{' (carried out)' if place == 0 else ''}", words=True)
+        Column(f"solved under {name}{', carried out' if place == 0 else ''}", words=True)
         for place, name in enumerate(sets)
     ]
     for candidate, name in _priced(groups):
         clock = "modelled" if candidate in groups[0].assumptions[sets[0]].modelled_seconds else "predicted"
-        under = f", {name}" if name else ""
-        found.append(Column(f"{candidate}: {clock}{under}"))
+        under = f" under {name}" if name else ""
+        found.append(Column(f"{_short(candidate, groups)}, {clock}{under}"))
     return found
 
 
@@ -78,7 +90,7 @@ def _priced(groups: tuple[GroupLine, ...]) -> list[tuple[str, str]]:
     """Candidates, and the set that a column is of; "" where all sets say the same of all groups."""
     sets = list(groups[0].assumptions)
     found = []
-    for candidate in groups[0].assumptions[sets[0]].seconds:
+    for candidate in _candidates(groups):
         same = all(
             _cell(entry, candidate) == _cell(group.assumptions[sets[0]], candidate)
             for group in groups
@@ -98,12 +110,28 @@ def _row(group: GroupLine, groups: tuple[GroupLine, ...]) -> list[str]:
     if any(one.estimated for one in groups):
         cells.append(from_log10(group.log10_condition_number))
     sets = list(group.assumptions)
-    cells += [_choice(entry) for entry in group.assumptions.values()]
+    cells += [_choice(entry, groups) for entry in group.assumptions.values()]
     return cells + [_cell(group.assumptions[name or sets[0]], candidate) for candidate, name in _priced(groups)]
 
 
-def _choice(entry: GroupDecision) -> str:
-    return entry.verdict if entry.choice is None else entry.choice
+def _choice(entry: GroupDecision, groups: tuple[GroupLine, ...]) -> str:
+    if entry.choice is not None:
+        return _short(entry.choice, groups)
+    known = {name: value for name, value in entry.seconds.items() if value is not None}
+    sure = min((value for name, value in known.items() if name not in entry.at_least), default=None)
+    perhaps = [name for name in entry.at_least if name in known and (sure is None or known[name] < sure)]
+    listed = " or ".join(_short(name, groups) for name in perhaps)
+    return f"open, perhaps {listed}" if entry.verdict == "open" and listed else entry.verdict
+
+
+def _candidates(groups: tuple[GroupLine, ...]) -> list[str]:
+    return list(next(iter(groups[0].assumptions.values())).seconds)
+
+
+def _short(candidate: str, groups: tuple[GroupLine, ...]) -> str:
+    """Without the variant in parentheses, where no other candidate is called so."""
+    short = candidate.partition("(")[0]
+    return short if [name.partition("(")[0] for name in _candidates(groups)].count(short) == 1 else candidate
 
 
 def _cell(entry: GroupDecision, candidate: str) -> str:
@@ -116,7 +144,7 @@ def _cell(entry: GroupDecision, candidate: str) -> str:
 def _totals_table(totals: dict[str, GroupTotals]) -> str:
     rows = [
         [
-            name if place else f"{name} (carried out)",
+            name if place else f"{name}, carried out",
             ", ".join(f"{solver} {count(systems)}" for solver, systems in own.solved_by.items()) or "none",
             count(own.open),
             seconds(own.predicted_seconds),
