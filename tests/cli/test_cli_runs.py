@@ -83,7 +83,8 @@ def test_a_complete_optimizer_runs_and_reports_without_a_scheduler(preset, ran, 
     outcome = call("train", "tiny", "--preset", preset, "--steps", "6", "--out", "run")
     assert outcome.status == 0, outcome.err
     assert f"finished: 6 steps of {ran}, training loss" in outcome.out
-    assert "predicted nothing" in outcome.out
+    assert "systems   under `end_to_end`: " in outcome.out
+    assert "          under `paper`: " in outcome.out
     assert "calibrating" not in outcome.err
     directory = tmp_path / "run"
     names = {"config.json", "steps.jsonl", "summary.json", "report.html"}
@@ -103,6 +104,7 @@ def test_a_complete_optimizer_runs_and_reports_without_a_scheduler(preset, ran, 
     for absent in ("quantum share", "as scheduled", "break-even", ">calibration</"):
         assert absent not in page, absent
     assert 'id="f-loss"' in page
+    assert 'id="groups"' in page
     (directory / "report.html").unlink()
     assert call("report", "run").status == 0
     assert (directory / "report.html").read_text("utf-8") == page
