@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from ._optim.fisher_newton import FisherNewtonInfo as FisherNewtonInfo
     from ._optim.fisher_newton import FisherNewtonState as FisherNewtonState
     from ._optim.fisher_newton import fisher_newton as fisher_newton
+    from ._optim.kfac import kfac as kfac
     from ._optim.kfac_state import KFACInfo as KFACInfo
     from ._optim.kfac_state import KFACState as KFACState
-    from ._optim.kfac import kfac as kfac
     from ._optim.line_search import LineSearch as LineSearch
     from ._optim.memory import BlockMemory as BlockMemory
     from ._optim.memory import MemoryEstimate as MemoryEstimate

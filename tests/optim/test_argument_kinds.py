@@ -103,7 +103,7 @@ def test_an_argument_of_the_wrong_kind_elsewhere(make: Any, sentence: str) -> No
 
 # Of each owner what it needs besides, and good values where it has no default, or none that is a number.
 OWNERS: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {
-    "newton": (qn.newton, (OBJECTIVE,), {"clip": 0.5}),
+    "newton": (qn.newton, (OBJECTIVE,), {"clip": 0.5, "minibatch": False}),
     "kfac": (qn.kfac, (OBJECTIVE,), {}),
     "dual_newton": (qn.dual_newton, (OBJECTIVE,), {}),
     "fisher_newton": (qn.fisher_newton, (OBJECTIVE,), {}),

@@ -21,7 +21,7 @@ from .._curvature.independence import independence
 from .._curvature.objective import Batch, check_objective
 from .._curvature.point import Point
 from .._scheduling.families import scheduler_of
-from .._scheduling.groups import GroupPlan
+from .._scheduling.group_plan import GroupPlan
 from .dual_sample import Sampling, part_of
 from .dual_systems import blank_plan
 from .dual_trials import Options, Tried, try_two

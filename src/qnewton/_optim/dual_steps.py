@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._core.decompositions import svd
-from .._scheduling.groups import GroupPlan
+from .._scheduling.group_plan import GroupPlan
 from .._scheduling.hybrid import Hybrid
 from .dual_rows import Rows
 from .dual_systems import opened_pair

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._pricing.group import Group
-from .._scheduling.groups import GroupPlan, contests
+from .._scheduling.contests import contests
+from .._scheduling.group_plan import GroupPlan
 from .._scheduling.hybrid import Hybrid
 
 NAME = "residuals"

@@ -10,7 +10,7 @@ from .._core.traces import trace
 from .._curvature.loss_scale import LossScale
 from .._curvature.partition import Block
 from .._curvature.point import Point
-from .._scheduling.groups import GroupPlan
+from .._scheduling.group_plan import GroupPlan
 from .._scheduling.hybrid import Hybrid
 from .dual_rows import rows_of
 from .dual_steps import Damped, Trials, Wide, solve_tall, solve_wide

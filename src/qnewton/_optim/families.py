@@ -1,7 +1,6 @@
 """Which family of Newton steps suits a problem, by its shapes."""
 
-import enum
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 from jaxtyping import PyTree
@@ -12,6 +11,7 @@ from .._curvature.checks import check_batch
 from .._curvature.flat import linear_in_outputs, quadratic_in_outputs
 from .._curvature.independence import Independence, independence
 from .._curvature.objective import Batch, Objective
+from .family import NO_CURVATURE, Family
 from .layer_structure import layers_and_layout, program_of_inputs
 from .metrics import is_fit
 
@@ -19,26 +19,11 @@ MOST_ROWS = 1500
 """Residuals up to which a step of `dual_newton` is affordable: it factors matrices of so many rows."""
 COVERED = 0.5
 """Least part of the parameters that must belong to recognised layers for K-FAC to see the network."""
-NO_CURVATURE = "the loss has no curvature in the outputs, and parameters are few: their exact Hessian has"
 LARGEST_FACTOR = 4096
 """Rows of the largest Kronecker factor that a refresh can afford; beyond it lie tables of tokens."""
 
 
-class Family(enum.StrEnum):
-    """How a step's direction comes about, and hence which systems it solves."""
-
-    BLOCKS = "blocks"
-    """Gauss-Newton or Hessian blocks of parameters, dense or left to products."""
-    DUAL = "dual"
-    """Levenberg-Marquardt in the residuals, at two dampings."""
-    KFAC = "kfac"
-    """Kronecker factors of the layers."""
-    FISHER = "fisher"
-    """The empirical Fisher matrix of each unit."""
-
-
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(NamedTuple):
     """A family, and on what grounds.
 
     Attributes:

@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._core.operators import KroneckerFactors
 from .._curvature.loss_scale import LossScale
-from .._scheduling.groups import GroupPlan
+from .._scheduling.group_plan import GroupPlan
 from .kronecker_solves import KroneckerSolves
 from .new_batches import Reached
 

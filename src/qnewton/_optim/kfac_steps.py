@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import lineax as lx
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._core.constants import unfolded
@@ -18,12 +19,13 @@ from .._curvature.factors import estimate_factors
 from .._curvature.loss_scale import LossScale
 from .._curvature.objective import Batch, Objective
 from .._curvature.point import Point
+from .._scheduling.families import scheduler_of
 from .._scheduling.hybrid import Hybrid
 from .kfac_state import KFACInfo, KFACState
 from .kronecker_solves import KroneckerSolves, LayerSystems
 from .layer_structure import layers_and_layout, program_of_inputs
 from .new_batches import Reached
-from .step_rules import AbstractStepRule, KLClip, Situation, StepOutcome
+from .step_rules import AbstractStepRule, KLClip, QuadraticModel, Situation, StepOutcome
 
 _PROBES = 0xFAC
 
@@ -83,6 +85,27 @@ class KFACSteps:
     probes: int
     example: PyTree | None
     scheduler: Hybrid
+
+    @classmethod
+    def for_batches(
+        cls,
+        objective: Objective,
+        minibatch: bool | None,
+        example: PyTree | None,
+        solver: lx.AbstractLinearSolver | None,
+    ) -> "KFACSteps":
+        """As `newton` takes them.
+
+        Args:
+            objective: what is minimised.
+            minibatch: whether a batch is a part of the data; None: new batches are noticed.
+            example: as in the attribute.
+            solver: of the systems.
+        """
+        noisy, scheduler = NoisyBatches(), scheduler_of(solver, "newton")
+        if minibatch:
+            return cls(objective, noisy.rule, noisy.pace, None, 1, example, scheduler)
+        return cls(objective, QuadraticModel(), None, noisy if minibatch is None else None, 1, example, scheduler)
 
     def init(self, params: PyTree) -> KFACState:
         """The state before the first step."""

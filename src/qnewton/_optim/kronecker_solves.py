@@ -13,7 +13,8 @@ from .._core.operators import KroneckerFactors
 from .._core.status import Status
 from .._core.traces import trace
 from .._pricing.group import Group
-from .._scheduling.groups import GroupSolver, GroupState, contests, set_up_all
+from .._scheduling.contests import contests
+from .._scheduling.groups import GroupSolver, GroupState, set_up_all
 from .._scheduling.hybrid import Hybrid
 
 

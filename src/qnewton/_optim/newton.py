@@ -13,17 +13,12 @@ from .._core.kinds import flag
 from .._core.suggest import unknown
 from .._curvature import AbstractCurvature, Block, Hessian, Partition, whole
 from .._curvature.objective import Batch, Objective, check_objective
-from .._scheduling.families import scheduler_of
 from .._solvers import CG, SaddleFree
 from .adaptation import AbstractAdaptation
 from .block_newton import block_newton
 from .correction import Correction
-from .dual import DualNewtonState, dual_newton
-from .families import NO_CURVATURE, Chosen, Family, family_for
-from .fisher_newton import FisherNewtonState, fisher_newton
-from .kfac_state import KFACState
-from .kfac_steps import KFACSteps, NoisyBatches
-from .step_rules import AbstractStepRule, QuadraticModel
+from .family import NO_CURVATURE, Family
+from .step_rules import AbstractStepRule
 
 
 def newton(
@@ -133,7 +128,7 @@ def newton(
     minibatch = None if minibatch is None else flag(minibatch, "newton: minibatch")
     if family is not None and family not in list(Family):
         raise ValueError(unknown("family", str(family), [str(one) for one in Family]))
-    blocks = {
+    blocks: dict[str, Any] = {
         name: value
         for name, value, default in (
             ("learning_rate", learning_rate, 1.0),
@@ -151,7 +146,7 @@ def newton(
             ("warm_start", warm_start, False),
             ("where", where, None),
         )
-        if value is not default and not (isinstance(value, float | int) and value == default)
+        if not _left_out(value, default)
     }
     if family is None and (blocks or solver is not None):
         family = Family.BLOCKS
@@ -174,43 +169,46 @@ class _Asked:
     solver: lx.AbstractLinearSolver | None
     given: dict[str, Any]
 
+    # A family is loaded once it is chosen: blocks need none of the others.
+
     def init(self, params: PyTree) -> Any:
-        if self.family is None:
-            chosen = family_for(self.objective, params, self.example, self.minibatch)
-        else:
-            chosen = Chosen(self.family, "")
-        return _because(self._steps(chosen).init(params), chosen.because)
+        if self.family is not None:
+            return self._steps(self.family, "").init(params)
+        from .families import family_for
+
+        chosen = family_for(self.objective, params, self.example, self.minibatch)
+        return _because(self._steps(*chosen).init(params), chosen.because)
 
     def update(self, updates: PyTree, state: Any, params: PyTree | None = None, **extra: Any) -> tuple[PyTree, Any]:
-        # The state's structure is the family's; only blocks come in several kinds, which the reason tells apart.
-        known = {KFACState: Family.KFAC, DualNewtonState: Family.DUAL, FisherNewtonState: Family.FISHER}
-        family, because = known.get(type(state), Family.BLOCKS), state.info.because
-        moved, after = self._steps(Chosen(family, because)).update(updates, state, params, **extra)
+        because = state.info.because
+        moved, after = self._steps(state.info.family, because).update(updates, state, params, **extra)
         return moved, _because(after, because)
 
-    def _steps(self, chosen: Chosen) -> optax.GradientTransformationExtraArgs:
+    def _steps(self, family: str, because: str) -> optax.GradientTransformationExtraArgs:
         objective, solver, given = self.objective, self.solver, self.given
-        inputs = None if self.example is None else self.example[0]
-        if chosen.family is Family.DUAL:
+        if family == Family.DUAL:
+            from .dual import dual_newton
+
             return dual_newton(objective, solver=solver, **given)
-        if chosen.family is Family.FISHER:
+        if family == Family.FISHER:
+            from .fisher_newton import fisher_newton
+
             return fisher_newton(objective, **given)
-        if chosen.family is Family.BLOCKS:
-            if chosen.because == NO_CURVATURE:
+        if family == Family.BLOCKS:
+            if because == NO_CURVATURE:
                 return block_newton(objective, curvature=Hessian(), solver=SaddleFree())
             return block_newton(objective, solver=CG(rtol=0.1), residual_tolerance=0.5)
-        noisy = NoisyBatches()
-        rule, pace = (noisy.rule, noisy.pace) if self.minibatch else (QuadraticModel(), None)
-        steps = KFACSteps(
-            objective,
-            rule,
-            pace,
-            noisy=noisy if self.minibatch is None else None,
-            probes=1,
-            example=inputs,
-            scheduler=scheduler_of(solver, "newton"),
-        )
+        from .kfac_steps import KFACSteps
+
+        inputs = None if self.example is None else self.example[0]
+        steps = KFACSteps.for_batches(objective, self.minibatch, inputs, solver)
         return optax.GradientTransformationExtraArgs(steps.init, steps.update)  # pyright: ignore[reportArgumentType]
+
+
+def _left_out(value: Any, default: Any) -> bool:
+    """Whether an argument stands at its default; True is no number."""
+    equal = isinstance(value, float | int) and isinstance(value, bool) == isinstance(default, bool) and value == default
+    return value is default or equal
 
 
 _TAKEN = {

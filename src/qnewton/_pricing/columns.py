@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from .._core.arrays import NumberArray, namespace
+from .._core.arrays import Number, NumberArray, namespace
 from .._core.records import SystemEstimate
 from .._core.status import Refusal
 from .._hardware import QuantumMachine
@@ -45,19 +45,19 @@ def reasons_of(candidate: AbstractSolver, estimate: SystemEstimate, known: Refus
 
 def quantum_column(
     candidate: Charged,
-    estimate: Numbers,
+    estimate: Any,
     assumed: AbstractAssumptions,
     machine: QuantumMachine,
     reasons: Reasons,
     *,
-    times: float = 1.0,
+    times: Number = 1.0,
     precision: Any = None,
 ) -> Column:
     """Of a candidate that is charged by its count of queries.
 
     Args:
         candidate: the solver.
-        estimate: the system's numbers.
+        estimate: the system's numbers, a `SystemEstimate` or arrays of them (`encoding.Numbers`).
         assumed: what it is charged for.
         machine: the modelled machine.
         reasons: why it cannot take the system.
@@ -93,7 +93,8 @@ def settled(
     expected_steps: Any = 0.0,
 ) -> Column:
     """A candidate's column of the table under one set; by default that of a classical one that does not iterate."""
-    xp, dtype = namespace(estimate.max_entry, seconds), estimate.max_entry.dtype
+    entry: Any = estimate.max_entry
+    xp, dtype = namespace(entry, seconds), entry.dtype
     # Not `select`, which looks for the first by a reduction: a kernel each, where all of this is one.
     refusal = xp.int32(Refusal.NONE)
     for code, holds in reversed([*reasons, (Refusal.NO_PREDICTION, ~xp.isfinite(seconds))]):

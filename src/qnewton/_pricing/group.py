@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core.arrays import quiet
 from .._core.costs import Cost
-from .._core.records import Access, ClassicalWorkload, Kind, Kinds, SystemEstimate
+from .._core.records import Access, ClassicalWorkload, SystemEstimate
 from .._core.status import Refusal
 from .._hardware import ClassicalMachine, QuantumMachine
 from .._solvers import AbstractSolver
@@ -25,6 +25,8 @@ _KAPPAS = np.linspace(0.0, np.log(1e12), 129)
 """Logarithms of condition numbers among which a quantum candidate's least cost is looked for.
 
 Some counts dip below their value at 1, so that is no lower bound. They grow with kappa beyond the dip."""
+
+_NO_ROWS: Any = np.zeros((), int)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,21 +179,8 @@ def _least_quantum(
 
 def nominal(group: Group) -> SystemEstimate:
     """A system of that shape with the numbers that cost least: every norm 1, as if it were the identity."""
-    one, nothing = np.ones((), group.dtype), Cost(0.0, 0.0)
-    return SystemEstimate(
-        n=group.rows,
-        degree=np.ones((), int),
-        max_entry=one,
-        frobenius_norm=one,
-        spectral_norm=one,
-        log_condition_number=0 * one,
-        definite=np.ones((), bool),
-        presumed_definite=np.ones((), bool),
-        matvecs=np.zeros((), int),
-        access=Access(group.product, nothing, nothing, np.zeros((), int)),
-        formed=np.ones((), bool),
-        formed_kinds=Kinds.all(Kind.BOUND),
-    )
+    nothing = Cost(0.0, 0.0)
+    return SystemEstimate.nominal(group.rows, Access(group.product, nothing, nothing, _NO_ROWS), group.dtype)
 
 
 def _classical(

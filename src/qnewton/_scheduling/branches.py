@@ -33,7 +33,7 @@ Solved = tuple[Float[Array, " n"], lx.RESULTS, Int[Array, ""], Executed]
 
 
 def set_up(
-    solver: AbstractSolver, matrix: Float[Array, "n n"], symmetric: bool, estimate: SystemEstimate, care: Care
+    solver: AbstractSolver, matrix: Float[Array, "n n"], symmetric: bool, estimate: SystemEstimate | None, care: Care
 ) -> Any:
     """State of a candidate for a matrix; None where it would not know what to do with one."""
     operator = lx.MatrixLinearOperator(matrix, _tag(solver, symmetric))

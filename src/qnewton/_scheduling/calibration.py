@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from .._core.kinds import check_sequence, number
 from .._core.operators import access_of
-from .._core.records import ClassicalWorkload, Encoding, Kind, Kinds, SystemEstimate
+from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .._core.status import Refusal
 from .._hardware import (
     ClassicalMachine,
@@ -25,7 +25,7 @@ from .._hardware import (
 )
 from .._hardware.measure import at_once
 from .._hardware.steady import settled_seconds
-from .._pricing.price import forming
+from .._pricing.price import NO_ENCODING, forming
 from .._solvers import AbstractSolver
 from .._solvers.base import solve_trusting
 from .candidates import check_candidate
@@ -216,22 +216,7 @@ def _of_solver(solver: AbstractSolver, dtype: str, sizes: Sequence[int]) -> "dic
 def _nominal(operator: lx.AbstractLinearOperator) -> tuple[SystemEstimate, Encoding]:
     # Costs but for the steps, which are measured, depend on the access and on n and the dtype alone.
     like = operator.in_structure()
-    one = np.ones((), like.dtype)
-    estimate = SystemEstimate(
-        n=like.shape[0],
-        degree=np.asarray(like.shape[0]),
-        max_entry=one,
-        frobenius_norm=one,
-        spectral_norm=one,
-        log_condition_number=one,
-        definite=np.ones((), bool),
-        presumed_definite=np.ones((), bool),
-        matvecs=np.zeros((), int),
-        access=access_of(operator),
-        formed=np.ones((), bool),
-        formed_kinds=Kinds.all(Kind.EXACT),
-    )
-    return estimate, Encoding(condition_number=one, subnormalisation=one)
+    return SystemEstimate.nominal(like.shape[0], access_of(operator), str(like.dtype)), NO_ENCODING
 
 
 _Run = Callable[[lx.AbstractLinearOperator, Float[Array, " n"]], tuple[Float[Array, " n"], Int[Array, ""]]]

@@ -1,8 +1,11 @@
 """Equal systems under one scheduler: who could win is known before tracing, who does by the systems' numbers."""
 
-from collections.abc import Callable, Hashable, Sequence
+import functools
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -16,67 +19,21 @@ from .._core.costs import Cost
 from .._core.records import Access, Kind, Kinds, System, SystemEstimate
 from .._core.status import Refusal, Verdict
 from .._hardware import ClassicalMachine
-from .._pricing.group import Group, bounds, price_group
+from .._pricing.group import Group, price_group
 from .._pricing.need import residual_for
 from .._pricing.offers import Offers
 from .._pricing.policies.base import NONE_YET, Turn
 from .._solvers import AbstractSolver
 from .._solvers.verified import Care
 from .branches import set_up
-from .calibration import identity_of, rated_once
+from .group_plan import GroupPlan
 from .hybrid import Hybrid
 from .union import StateUnion
 
-BEYOND_DOUBT = 100.0
-"""Ratio of seconds that no machine's speed turns: the classical ones rest on a profile of another machine then."""
 _UNSCALED = Care(verify=False, scale=False)
 _SCALED = Care(verify=False, scale=True)
 
 Factors = tuple[Float[Array, "count n n"], ...]
-
-
-class GroupPlan(eqx.Module):
-    """What a group of equal systems costs in a step, and who solves them.
-
-    Attributes:
-        name: what the systems are, in words.
-        size: of one system in rows, how many there are, their right-hand sides, and the steps that a set-up serves.
-        offers: of all candidates, `[sets, candidates]`, for the whole group and one step, classical set-ups shared out
-            over the steps that they serve. Of one that was refused as `UNDERCUT` the seconds are the least it might
-            take.
-        choice: column chosen under each set; -1 where the bounds leave it open and nothing was estimated.
-        verdict: a `Verdict` on each.
-        estimated: whether the condition number was looked at; where it was not, no number of it would have changed the
-            choice of the acting set, which is the first.
-    """
-
-    name: str = eqx.field(static=True)
-    size: Int[Array, "4"]
-    offers: Offers
-    choice: Int[Array, " sets"]
-    verdict: Int[Array, " sets"]
-    estimated: Bool[Array, ""]
-
-    @classmethod
-    def blank(cls, scheduler: Hybrid, name: str, dtype: jnp.dtype) -> "GroupPlan":
-        """Of no systems."""
-        shape = (len(scheduler.assumptions), len(scheduler.solvers))
-        numbers, none = jnp.zeros(shape, dtype), jnp.zeros(shape, jnp.int32)
-        offers = Offers(
-            names=scheduler.names,
-            quantum=tuple(solver.capabilities.quantum for solver in scheduler.solvers),
-            seconds=numbers,
-            feasible=jnp.zeros(shape, bool),
-            log_condition_number=jnp.zeros((), dtype),
-            fixed_seconds=numbers,
-            refusal=none,
-            queries=numbers,
-            copies=numbers,
-            success_probability=numbers,
-            clamped=jnp.zeros(shape, bool),
-            expected_steps=numbers[0],
-        )
-        return cls(name, jnp.zeros(4, jnp.int32), offers, none[:, 0], none[:, 0], jnp.zeros((), bool))
 
 
 class GroupState(eqx.Module):
@@ -116,7 +73,8 @@ class GroupSolver:
     @cached_property
     def kept(self) -> tuple[int, ...]:
         """The candidates that are compiled: those of which the acting set's choice may be one."""
-        return self.scheduler.policy.contenders(self.scheduler.names, self.least.seconds[0], self.most[0])
+        least = np.asarray(self.least.seconds[0])
+        return self.scheduler.policy.contenders(self.scheduler.names, least, self.most[0])
 
     @property
     def estimates(self) -> bool:
@@ -151,7 +109,8 @@ class GroupSolver:
         offers = replace(least, refusal=refusal, feasible=refusal == Refusal.NONE)
         offers = jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.dtype.kind == "f" else leaf, offers)
         verdict = np.full(len(rows), Verdict.CHOSEN, np.int32)
-        return GroupPlan(self.group.name, self._size, offers, choice, verdict, np.zeros((), bool))
+        fields: Any = (self._size, offers, choice, verdict, np.zeros((), bool))
+        return GroupPlan(self.group.name, *fields)
 
     def blank(self) -> GroupState:
         """Before the first set-up: zeros in its shapes."""
@@ -181,7 +140,8 @@ class GroupSolver:
             return all_of
 
         slots = _switch(index, [branch(k) for k in range(len(self.kept))], given)
-        return self._state(plan, slots, sum(e.log_condition_number for e in estimates))
+        log_kappas = functools.reduce(operator.add, [one.log_condition_number for one in estimates])
+        return self._state(plan, slots, log_kappas)
 
     def settled_state(self, states: tuple[object, ...]) -> GroupState:
         """Where one candidate is left: from its states of each factor, those of all systems stacked."""
@@ -288,7 +248,7 @@ class GroupSolver:
         )
 
     def _planned(self, estimates: tuple[SystemEstimate, ...]) -> tuple[GroupPlan, Int[Array, ""]]:
-        worst = jnp.argmax(sum(estimate.log_condition_number for estimate in estimates))
+        worst = jnp.argmax(functools.reduce(operator.add, [one.log_condition_number for one in estimates]))
         product = _product(self.group, [jax.tree.map(lambda leaf: leaf[worst], one) for one in estimates])
         priced = price_group(
             self.group, product, self.solvers, self.scheduler.assumptions, self.machine, self.scheduler.quantum
@@ -324,61 +284,6 @@ class GroupSolver:
         places = np.zeros(len(self.scheduler.solvers), np.int32)
         places[list(self.kept)] = np.arange(len(self.kept))
         return jnp.asarray(places)[plan.choice[0]]
-
-
-class _Contests:
-    """Who competes for which groups, priced once per process: an optimizer is traced many times."""
-
-    def __init__(self):
-        self._found: dict[Hashable, list[GroupSolver]] = {}
-
-    def __call__(self, scheduler: Hybrid, groups: Sequence[Group]) -> list[GroupSolver]:
-        """One solver of groups for each group.
-
-        Args:
-            scheduler: of all of them.
-            groups: of one number type.
-
-        Raises:
-            ValueError: where the scheduler's machine was calibrated for another number type.
-        """
-        if not groups:
-            return []
-        key = identity_of(scheduler), tuple(groups)
-        if key not in self._found:
-            machine, priced = _priced(scheduler, groups)
-            self._found[key] = [
-                GroupSolver(scheduler, group, machine, least, most)
-                for group, (least, most) in zip(groups, priced, strict=True)
-            ]
-        return self._found[key]
-
-    def cache_clear(self) -> None:
-        """Forget all of them."""
-        self._found.clear()
-
-
-contests = _Contests()
-
-
-def _priced(scheduler: Hybrid, groups: Sequence[Group]) -> tuple[ClassicalMachine, list[tuple[Offers, np.ndarray]]]:
-    dtype = groups[0].dtype
-    solvers, sets, quantum = scheduler.solvers, scheduler.assumptions, scheduler.quantum
-    if scheduler.classical is not None:
-        if scheduler.classical.dtype != dtype:
-            raise ValueError(
-                f"the systems are {dtype} and the classical machine was calibrated for {scheduler.classical.dtype}: "
-                f"calibrate with qnewton.calibrate(solvers, dtype={dtype!r})"
-            )
-        return scheduler.classical, bounds(groups, solvers, sets, scheduler.classical, quantum)
-    machine = rated_once(solvers, dtype, probe=False)
-    priced = bounds(groups, solvers, sets, machine, quantum)
-    for least, most in priced:
-        rivals = np.where(least.quantum, least.seconds[0], np.inf)
-        if np.any(rivals < BEYOND_DOUBT * np.min(most[0])):
-            machine = rated_once(solvers, dtype)
-            return machine, bounds(groups, solvers, sets, machine, quantum)
-    return machine, priced
 
 
 def set_up_all(
@@ -429,8 +334,8 @@ def _iterated(
     options = {} if residual is None else {"rtol": residual}
     if len(factors) == 1:
         like = jax.ShapeDtypeStruct(vectors.shape[:1], vectors.dtype)
-        operator = lx.FunctionLinearOperator(lambda v: factors[0] @ v, like, lx.positive_semidefinite_tag)
-        state = solver.init(operator, _SCALED._asdict())
+        system = lx.FunctionLinearOperator(lambda v: factors[0] @ v, like, lx.positive_semidefinite_tag)
+        state = solver.init(system, _SCALED._asdict())
         return jax.vmap(lambda b: solver.compute(state, b, options)[0], in_axes=1, out_axes=1)(vectors)
     left, right = factors
 
@@ -438,8 +343,8 @@ def _iterated(
         return (left @ v.reshape(vectors.shape) @ right).reshape(-1)
 
     like = jax.ShapeDtypeStruct((vectors.size,), vectors.dtype)
-    operator = lx.FunctionLinearOperator(product, like, lx.positive_semidefinite_tag)
-    state = solver.init(operator, _SCALED._asdict())
+    system = lx.FunctionLinearOperator(product, like, lx.positive_semidefinite_tag)
+    state = solver.init(system, _SCALED._asdict())
     return solver.compute(state, vectors.reshape(-1), options)[0].reshape(vectors.shape)
 
 
@@ -467,7 +372,7 @@ def _product(group: Group, factors: Sequence[SystemEstimate]) -> SystemEstimate:
     )
 
 
-def _each(function: Callable, given: tuple) -> tuple:
+def _each(function: Callable, given: tuple) -> Any:
     """Of every system, by one program; never a batch of factorisations, see `_curvature.roots.factors`."""
     if jax.tree.leaves(given)[0].shape[0] == 1:
         alone = function(jax.tree.map(lambda leaf: leaf[0], given))
@@ -475,5 +380,5 @@ def _each(function: Callable, given: tuple) -> tuple:
     return jax.lax.map(function, given)
 
 
-def _switch(index: Int[Array, ""], branches: list[Callable], given: tuple) -> tuple:
+def _switch(index: Int[Array, ""], branches: list[Callable], given: tuple) -> Any:
     return branches[0](given) if len(branches) == 1 else jax.lax.switch(index, branches, given)
