@@ -17,8 +17,9 @@ from qnewton._pricing.assumptions import end_to_end, paper
 from qnewton._pricing.group import Group
 from qnewton._pricing.need import NEED
 from qnewton._pricing.offers import Offers
+from qnewton._scheduling.contests import contests
 from qnewton._scheduling.families import default_scheduler
-from qnewton._scheduling.groups import GroupPlan, contests
+from qnewton._scheduling.group_plan import GroupPlan
 from qnewton.lab._experiments import tasks
 from qnewton.lab._experiments.complete_ledger import CompleteLedger
 from qnewton.lab._experiments.group_lines import group_lines
@@ -110,19 +111,15 @@ SCHEDULER = q.Hybrid(
 )
 
 
-def plan(seconds: Any, refusal: Any, choice: list[int], *, estimated: bool, log_kappa: float = math.nan) -> GroupPlan:
+def plan(seconds: Any, refusal: Any, choice: Any, *, estimated: Any, log_kappa: float = math.nan) -> GroupPlan:
     """Of three systems; what is not said is nothing to the lines."""
-    refused = np.asarray(refusal, np.int32)
-    offers: Any = Offers(
-        names=SCHEDULER.names,
-        quantum=(False, False, True),
-        seconds=np.asarray(seconds, np.float32),
-        feasible=refused == Refusal.NONE,
-        log_condition_number=np.float32(log_kappa),
-        refusal=refused,
-    )
-    numbers: Any = np.asarray([7, 3, 2, 5], np.int32), np.asarray(choice, np.int32), np.zeros(2, np.int32)
-    return GroupPlan("things", numbers[0], offers, numbers[1], numbers[2], np.asarray(estimated))  # pyright: ignore[reportArgumentType]
+    refused: Any = np.asarray(refusal, np.int32)
+    size: Any = np.asarray([7, 3, 2, 5], np.int32)
+    verdict: Any = np.full(2, Verdict.CHOSEN, np.int32)
+    kappa: Any = np.float32(log_kappa)
+    quantum, feasible = (False, False, True), refused == Refusal.NONE
+    offers = Offers(SCHEDULER.names, quantum, np.asarray(seconds, np.float32), feasible, kappa, refusal=refused)  # pyright: ignore[reportArgumentType]
+    return GroupPlan("things", size, offers, np.asarray(choice), verdict, np.asarray(estimated))  # pyright: ignore[reportArgumentType]
 
 
 def entries(made: GroupPlan) -> dict[str, Any]:
@@ -174,7 +171,8 @@ class TestBounds:
 
 def recorded(ledger: CompleteLedger, made: GroupPlan) -> Any:
     zero, no, status = np.zeros(()), np.zeros((), bool), np.zeros(1, int)
-    info: Any = KFACInfo(*[zero] * 8, no, zero, no, status, (made,))  # pyright: ignore[reportArgumentType]
+    numbers: Any = (*[zero] * 8, no, zero, no, status, (made,))
+    info: Any = KFACInfo(*numbers)
     return ledger.record(info, epoch=0.0, measured_seconds=1.0)[0]
 
 

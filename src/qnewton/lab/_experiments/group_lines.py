@@ -8,7 +8,7 @@ import numpy as np
 from ..._core.status import Refusal, Verdict
 from ..._pricing.need import NEED
 from ..._scheduling import Hybrid
-from ..._scheduling.groups import GroupPlan
+from ..._scheduling.group_plan import GroupPlan
 from .._runfile import FamilyRecord, GroupDecision, GroupLine
 
 

@@ -44,7 +44,8 @@ from .grid import (
     NoiseFile,
     ReproductionHead,
 )
-from .group import FamilyRecord, GroupDecision, GroupLine, GroupTotals, GroupVerdictName, group_totals, groups_by_step
+from .group import FamilyRecord, GroupDecision, GroupLine, GroupTotals, GroupVerdictName
+from .group_sums import group_totals, groups_by_step
 from .lines import Lines, read_lines
 from .migrate import migration_from, read_version
 from .results import (

@@ -10,7 +10,8 @@ from .calibration import Calibration
 from .config import Config
 from .decode import Upgrade, decode, typed, untyped
 from .errors import RunFileError
-from .group import GroupLine, groups_by_step
+from .group import GroupLine
+from .group_sums import groups_by_step
 from .lines import Lines, read_lines
 from .migrate import migration_from
 from .step import StepLine
