@@ -108,6 +108,8 @@ def test_a_complete_optimizer_runs_and_reports_without_a_scheduler(preset, ran, 
     (directory / "report.html").unlink()
     assert call("report", "run").status == 0
     assert (directory / "report.html").read_text("utf-8") == page
+    assert ", 6 steps: unchanged, " in call("replay", "run").out
+    assert "end_to_end\n" in call("explain", "run", "--step", "-1").out
 
 
 def test_candidates_that_take_operators_are_scheduled_and_reported(call, tmp_path):

@@ -23,6 +23,9 @@ from qnewton._scheduling.group_plan import GroupPlan
 from qnewton.lab._experiments import tasks
 from qnewton.lab._experiments.complete_ledger import CompleteLedger
 from qnewton.lab._experiments.group_lines import group_lines
+from qnewton.lab._experiments.options import PolicyOptions
+from qnewton.lab._experiments.replay import Question
+from qnewton.lab._experiments.replay_groups import quantum_bounds, replay_groups
 from qnewton.lab._runfile import group_totals, groups_by_step
 from qnewton.lab._runfile import read_run as read_records
 
@@ -102,6 +105,41 @@ class TestRun:
         assert [step["systems"] for step in files.steps] == [[], []]
         assert files.summary["systems"] == {}
         assert files.summary["statuses"] == {"ok": 2}
+
+
+class TestReplay:
+    def test_with_nothing_changed_everything_is_as_it_was(self, files) -> None:
+        _, found = replay_groups(files.path, Question())
+        assert [(one.assumed, one.outcome, one.steps) for one in found] == [
+            (name, "unchanged", 3) for name in SETS for _ in range(2)
+        ]
+
+    def test_the_bounds_that_it_finds_are_those_of_the_run(self, files) -> None:
+        run, _ = replay_groups(files.path, Question())
+        for line in run.groups[0]:
+            for name in SETS:
+                made = quantum_bounds(line, name, default_scheduler().quantum, "float32", dual=False)
+                assert made == pytest.approx(line.assumptions[name].modelled_seconds, rel=1e-5)
+
+    def test_a_fast_machine_leaves_it_open_and_an_ordinary_one_does_not(self, files) -> None:
+        _, fast = replay_groups(files.path, Question(gate_time_s=1e-18, assumptions=("paper",)))
+        assert {(one.outcome, one.choice, one.rivals[-1]) for one in fast} == {("open", None, "QLSA(jennings2023v1)")}
+        _, slow = replay_groups(files.path, Question(gate_time_s=1e-6, assumptions=("logical", "paper")))
+        assert [one.outcome for one in slow] == ["new"] * 2 + ["unchanged"] * 2
+        assert {one.rivals for one in slow} == {()}
+
+    @pytest.mark.parametrize(
+        ("question", "message"),
+        [
+            (Question(classical="nvidia-h100-sxm"), "--classical is nvidia-h100-sxm"),
+            (Question(policy=PolicyOptions()), "--policy"),
+            (Question(hardware="nvidia-h100-sxm"), "a classical machine"),
+        ],
+        ids=["classical", "policy", "hardware"],
+    )
+    def test_what_bounds_cannot_answer_is_refused(self, files, question, message) -> None:
+        with pytest.raises(ValueError, match=message):
+            replay_groups(files.path, question)
 
 
 SCHEDULER = q.Hybrid(
