@@ -3,9 +3,32 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jaxtyping import Array, Float
 
-from qnewton._curvature.roots import batched_root
+from qnewton._curvature.roots import batched_root, factors, solved
+
+
+def largest(curvature: Float[Array, "batch c c"]) -> Float[Array, ""]:
+    return jnp.max(jnp.trace(curvature, axis1=1, axis2=2))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_factors_and_solutions_are_those_of_lapack_written_out_or_not(size):
+    rng = np.random.default_rng(size)
+    half = rng.standard_normal((30, size, size + 1))
+    matrices, right = half @ half.transpose(0, 2, 1), rng.standard_normal((30, size))
+    exact = np.linalg.cholesky(matrices)
+    found = factors(jnp.asarray(matrices, jnp.float32))
+    np.testing.assert_allclose(found, exact, atol=2e-4)
+    np.testing.assert_array_equal(np.asarray(found), np.tril(found))
+    solution = solved(jnp.asarray(exact, jnp.float32), jnp.asarray(right, jnp.float32))
+    np.testing.assert_allclose(solution, np.linalg.solve(exact, right[..., None])[..., 0], rtol=2e-3, atol=2e-4)
+    # Neither indefinite nor singular matrices have a factor, and no other one loses its own.
+    spoilt = matrices.copy()
+    spoilt[3], spoilt[5] = -matrices[3], 0
+    finite = np.isfinite(np.asarray(factors(jnp.asarray(spoilt, jnp.float32)))).all(axis=(1, 2))
+    assert np.flatnonzero(~finite).tolist() == [3, 5]
 
 
 def test_a_saturated_softmax_has_a_root_although_rounding_made_it_indefinite():
@@ -40,13 +63,13 @@ def test_a_batch_of_which_every_softmax_has_saturated_has_a_root():
 
     curvature = jax.vmap(jax.hessian(loss))(jnp.asarray(logits, jnp.float32))
     assert not np.isfinite(np.asarray(batched_root(curvature))).all(), "there was nothing to repair"
-    root = np.float64(batched_root(curvature, jnp.float32(3 / 4)))
+    root = np.float64(batched_root(curvature, jnp.asarray([largest(curvature), 3 / 4])))
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     odds /= odds.sum(axis=1, keepdims=True)
     exact = np.einsum("na,ab->nab", odds, np.eye(4)) - np.einsum("na,nb->nab", odds, odds)
     np.testing.assert_allclose(np.einsum("nab,ncb->nac", root, root), exact, atol=4e-6)
     concave = jnp.asarray([np.eye(2), np.diag([1.0, -1e-3])], jnp.float32)
-    assert np.isnan(np.asarray(batched_root(concave, jnp.float32(2)))[1]).any()
+    assert np.isnan(np.asarray(batched_root(concave, jnp.asarray([2.0, 2.0])))[1]).any()
 
 
 def test_far_out_in_the_tails_of_a_loss_of_one_output_its_rounding_is_no_concavity():
@@ -58,5 +81,5 @@ def test_far_out_in_the_tails_of_a_loss_of_one_output_its_rounding_is_no_concavi
     curvature = jax.vmap(jax.hessian(loss))(jnp.zeros((60, 1)), jnp.asarray(targets, jnp.float32))
     assert not np.isfinite(np.asarray(batched_root(curvature))).all(), "there was nothing to repair"
     # The slope there is 1.
-    root = np.asarray(batched_root(curvature, jnp.float32(1)), np.float64)
+    root = np.asarray(batched_root(curvature, jnp.asarray([largest(curvature), 1.0])), np.float64)
     np.testing.assert_allclose(root[:, 0, 0] ** 2, 1e-6 / (1e-6 + targets**2) ** 1.5, atol=2e-6)

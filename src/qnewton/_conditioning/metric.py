@@ -11,12 +11,15 @@ import math
 from typing import ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float
 
+from .._core.arrays import filled
 from .._core.coordinates import Composed, Scaled
 from .._core.kinds import check_scalars, plain
+from .._core.one_kernel import paired
 from .._core.records import System
 from .._core.scaled import scaled_block
 from .basis import rebased
@@ -61,7 +64,7 @@ class Levenberg(AbstractMetric):
     fixed: ClassVar[bool] = True
 
     def init(self, n: int, dtype: jnp.dtype) -> Float[Array, "k n"]:
-        return jnp.zeros((0, n), dtype)
+        return filled((0, n), 0, dtype)
 
     def follow(
         self, memory: Float[Array, "k n"], diagonal: Float[Array, " n"], params: Float[Array, " n"]
@@ -104,12 +107,12 @@ class Marquardt(AbstractMetric):
             )
 
     def init(self, n: int, dtype: jnp.dtype) -> Float[Array, "k n"]:
-        return jnp.zeros((2, n), dtype)
+        return filled((2, n), 0, dtype)
 
     def follow(
         self, memory: Float[Array, "k n"], diagonal: Float[Array, " n"], params: Float[Array, " n"]
     ) -> Float[Array, "k n"]:
-        seen = jnp.abs(jnp.stack([diagonal, params])).astype(memory.dtype)
+        seen = jnp.abs(paired(diagonal, params)).astype(memory.dtype)
         return jnp.maximum(memory, jnp.where(jnp.isfinite(seen), seen, 0))
 
     def roots(self, memory: Float[Array, "k n"]) -> Float[Array, " n"]:
@@ -117,11 +120,17 @@ class Marquardt(AbstractMetric):
         if self.sizes:
             influence = root * size
             some = influence > 0
-            top, least = jnp.max(influence), jnp.min(jnp.where(some, influence, jnp.inf))
+            # By one reduction: each is compiled on its own.
+            top, least = jax.lax.reduce(
+                (influence, jnp.where(some, influence, jnp.inf)),
+                (jnp.zeros((), influence.dtype), jnp.full((), jnp.inf, influence.dtype)),
+                lambda one, other: (jnp.maximum(one[0], other[0]), jnp.minimum(one[1], other[1])),
+                (0,),
+            )
             # Of a parameter that was always zero, the size with which its influence would be the least.
             size = jnp.where((size == 0) & (root > 0), least / jnp.where(root > 0, root, 1), size)
             floor = math.sqrt(self.sizes) * top / jnp.where(size > 0, size, jnp.inf)
-            root = jnp.where(jnp.any(some), jnp.maximum(root, floor), root)
+            root = jnp.where(top > 0, jnp.maximum(root, floor), root)
         usable = (root > 0) & jnp.isfinite(root)
         return jnp.where(usable, root, 1)
 

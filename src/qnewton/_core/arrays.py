@@ -6,13 +6,14 @@ than a query count at a condition number of 1e30 needs. So numbers that no JAX a
 precision.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 _State = TypeVar("_State")
 
@@ -72,3 +73,8 @@ def repeat(xp: ModuleType, step: Callable[[_State], _State], state: _State, time
     for _ in range(times):
         state = step(state)
     return state
+
+
+def filled(shape: Sequence[int], value: float, dtype: DTypeLike) -> jax.Array:
+    """`jnp.full`, but for an initial state: outside of a trace it is copied to the device, and nothing is compiled."""
+    return jax.device_put(np.full(shape, value, dtype))

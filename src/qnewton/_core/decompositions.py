@@ -15,9 +15,14 @@ class SVD(NamedTuple):
     right: Inexact[Array, "k n"]
 
 
-def svd(matrix: Inexact[Array, "m n"]) -> SVD:
-    """The reduced singular value decomposition; NaN of a matrix that is not finite."""
-    sound = _is_finite(matrix)
+def svd(matrix: Inexact[Array, "m n"], sound: Bool[Array, ""] | None = None) -> SVD:
+    """The reduced singular value decomposition; NaN of a matrix that is not finite.
+
+    Args:
+        matrix: to be decomposed.
+        sound: whether it is finite, where that is known; None looks at every entry.
+    """
+    sound = _is_finite(matrix) if sound is None else sound
     found = SVD(*jnp.linalg.svd(jnp.where(sound, matrix, 1), full_matrices=False))
     return jax.tree.map(lambda part: jnp.where(sound, part, jnp.nan), found)
 

@@ -1,5 +1,6 @@
-"""Traces of matrices that a step has at hand."""
+"""Traces of matrices, and inner products of vectors, that a step has at hand."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -11,3 +12,17 @@ def trace(matrices: Float[Array, "*batch n n"]) -> Float[Array, "*batch"]:
     """
     n = matrices.shape[-1]
     return jnp.sum(matrices.reshape(*matrices.shape[:-2], n * n)[..., :: n + 1], axis=-1)
+
+
+def diagonal(matrix: Float[Array, "n n"]) -> Float[Array, " n"]:
+    """A slice; `jnp.diagonal` masks the whole matrix."""
+    n = matrix.shape[0]
+    return matrix.reshape(n * n)[:: n + 1]
+
+
+def gram(vectors: Float[Array, "k n"]) -> Float[Array, "k k"]:
+    """Inner products of a few vectors, in full precision.
+
+    One call of a library where sums of squares are kernels of their own, each of which has to be compiled.
+    """
+    return jnp.matmul(vectors, vectors.T, precision=jax.lax.Precision.HIGHEST)

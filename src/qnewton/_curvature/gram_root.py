@@ -8,10 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from .._core.operators import AbstractRoot
+from .._core.traces import trace
 from .kronecker import Layer
 from .partition import Block
 from .point import Point
-from .roots import batched_root, curvature_and_terms
+from .roots import LossDerivatives, batched_root, largest_terms
 
 
 class GramRoot(AbstractRoot):
@@ -41,8 +42,12 @@ class GramRoot(AbstractRoot):
     ) -> "GramRoot":
         """Factor the curvature in the outputs."""
         examples = point.examples
-        curvature, _, terms = curvature_and_terms(examples, point.outputs_of_all())
-        half = batched_root(curvature, terms) / jnp.sqrt(jnp.asarray(examples.total, curvature.dtype))
+        outputs = point.outputs_of_all()
+        found = LossDerivatives.of(examples, outputs)
+        sizes = (found.trace_at_zero, found.slope_at_zero, jnp.abs(outputs))
+        traces = jnp.max(trace(found.curvature)), largest_terms(*(jnp.max(size) for size in sizes))
+        root = batched_root(found.curvature, jnp.stack(traces))
+        half = root / jnp.sqrt(jnp.asarray(examples.total, root.dtype))
         return cls(half, push, pull, point, block, layers)
 
     @property

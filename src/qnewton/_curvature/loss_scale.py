@@ -1,5 +1,6 @@
 """A loss seen in its own unit, so that what an optimizer does is the same whether nats or millionths are counted."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import equinox as eqx
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
-from .._core.arrays import Number
+from .._core.arrays import Number, filled
 from .objective import Batch, Objective
 
 
@@ -32,7 +33,7 @@ class LossScale(eqx.Module):
     @classmethod
     def unknown(cls, dtype: jnp.dtype) -> "LossScale":
         """Before the first batch."""
-        return cls(jnp.zeros((), dtype), jnp.zeros((), dtype))
+        return cls(filled((), 0, dtype), filled((), 0, dtype))
 
     @classmethod
     def of(cls, objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> "LossScale":
@@ -53,7 +54,7 @@ class LossScale(eqx.Module):
         slope, curved, weights = jax.jvp(jax.grad(total, has_aux=True), (outputs,), (tangents,), has_aux=True)
         heaviest = 1.0 if weights is None else jnp.max(weights)
         curvature, steepest, size = (_size(tree) for tree in (curved, slope, outputs))
-        return cls._measured(curvature, steepest, size, heaviest, jax.tree.leaves(params)[0].dtype)
+        return cls.measured((curvature, steepest, size), heaviest, jax.tree.leaves(params)[0].dtype)
 
     @classmethod
     def seen(
@@ -73,16 +74,30 @@ class LossScale(eqx.Module):
             channels: entries of one position; an example's positions are summed.
             heaviest: largest weight of an example.
         """
+        sizes = cls.sizes(outputs, slope, curvature, channels)
+        return cls.measured(jnp.max(sizes, axis=1), heaviest, outputs.dtype)
+
+    @staticmethod
+    def sizes(
+        outputs: Float[Array, "batch c"],
+        slope: Float[Array, "batch c"],
+        curvature: Float[Array, "batch c"],
+        channels: int,
+    ) -> Float[Array, "3 batch"]:
+        """Of every example's curvature, slope and outputs, for arguments as of `seen`; `measured` takes the largest."""
         by_position = jnp.abs(jnp.stack([curvature, slope, outputs])).reshape(3, outputs.shape[0], -1, channels)
-        largest, steepest, size = jnp.max(jnp.sum(jnp.max(by_position, axis=3), axis=2), axis=1)
-        return cls._measured(largest, steepest, size, heaviest, outputs.dtype)
+        return jnp.sum(jnp.max(by_position, axis=3), axis=2)
 
     @classmethod
-    def _measured(
-        cls, curvature: Array, slope: Array, outputs: Array, heaviest: Number, dtype: jnp.dtype
-    ) -> "LossScale":
-        """The unit from the largest entries of all three."""
-        curvature, slope, size = (value.astype(dtype) for value in (curvature, slope, outputs))
+    def measured(cls, largest: Sequence[Array] | Float[Array, "3"], heaviest: Number, dtype: jnp.dtype) -> "LossScale":
+        """The unit from the largest entries of all three.
+
+        Args:
+            largest: curvature, slope and outputs, of the largest example each.
+            heaviest: largest weight of an example.
+            dtype: of the result.
+        """
+        curvature, slope, size = (value.astype(dtype) for value in largest)
         flat = curvature == 0
         size = jnp.where(size > 0, size, 1)
         heaviest = jnp.asarray(heaviest, dtype)

@@ -1,15 +1,22 @@
 """Square roots of the curvature in the outputs, for all examples at once."""
 
+from functools import partial
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._core.traces import trace
 from .examples import Examples
 
+UNROLLED = 3
+"""Outputs up to which a factorisation is written out entry by entry: faster to run, and to compile, than a loop."""
+
 
 def batched_root(
-    matrices: Float[Array, "batch c c"], elsewhere: Float[Array, ""] | None = None
+    matrices: Float[Array, "batch c c"], traces: Float[Array, "2"] | None = None
 ) -> Float[Array, "batch c c"]:
     """Lower triangular `L` with `L L^T = D + delta I`, `delta` of the order of rounding, for semidefinite `D`.
 
@@ -19,66 +26,141 @@ def batched_root(
 
     Args:
         matrices: `D`, in any unit.
-        elsewhere: the largest trace that `D` has at other outputs, as of `curvature_and_terms`. Where the softmax of
-            the whole batch has saturated none of its own is as large as the rounding, and a root that fails is tried
-            again with a `delta` of that; None leaves NaN.
+        traces: the largest of `D`, and the largest that it has at other outputs, as of `largest_terms`. Where the
+            softmax of the whole batch has saturated none of its own is as large as the rounding, and a root that fails
+            is tried again with a `delta` of the latter; None leaves NaN.
     """
     size = matrices.shape[-1]
     limits, identity = jnp.finfo(matrices.dtype), jnp.eye(size, dtype=matrices.dtype)
     rounding = 8 * size * limits.eps
-    own = jnp.zeros((), matrices.dtype) if size == 1 else rounding * jnp.max(trace(matrices)) + limits.tiny
+    # One output has no rounding of others.
+    least = np.asarray([0 if size == 1 else limits.tiny, 0], matrices.dtype)
+    shares = np.asarray([0 if size == 1 else rounding, rounding], matrices.dtype)
+    tried = shares * (jnp.max(trace(matrices)) if traces is None else traces.astype(matrices.dtype)) + least
+    if size <= UNROLLED:
+        # Both of them at once, which costs less than to ask whether the second one is needed.
+        shifted = matrices + tried[:, None, None, None] * identity
+        entries = [[jnp.sqrt(shifted[..., 0, 0])]] if size == 1 else _entries(shifted)
+        good = jnp.isfinite(sum(entry[0] for row in entries for entry in row))
+        if traces is not None:
+            entries = [[jnp.where(good, entry[0], entry[1]) for entry in row] for row in entries]
+        else:
+            entries = [[entry[0] for entry in row] for row in entries]
+        return _triangular(entries)
 
     def root_with(delta: Float[Array, ""]) -> Float[Array, "batch c c"]:
-        shifted = matrices + delta * identity
-        return jnp.sqrt(shifted) if size == 1 else factors(shifted)
+        return factors(matrices + delta * identity)
 
-    if elsewhere is None:
-        return root_with(own)
-    wider = rounding * elsewhere.astype(own.dtype)
+    if traces is None:
+        return root_with(tried[0])
 
     def proceed(state: tuple[Float[Array, "batch c c"], Int[Array, ""]]) -> Bool[Array, ""]:
-        root, tried = state
-        return (tried == 0) | (tried == 1) & ~jnp.all(jnp.isfinite(root))
+        root, count = state
+        return (count == 0) | (count == 1) & ~jnp.all(jnp.isfinite(root))
 
     def attempt(state: tuple[Float[Array, "batch c c"], Int[Array, ""]]) -> tuple[Array, Array]:
-        root, tried = state
-        again = root_with(jnp.where(tried == 0, own, wider))
-        return jnp.where(jnp.isfinite(jnp.sum(root, axis=(1, 2), keepdims=True)), root, again), tried + 1
+        root, count = state
+        again = root_with(tried[count])
+        return jnp.where(jnp.isfinite(jnp.sum(root, axis=(1, 2), keepdims=True)), root, again), count + 1
 
     # A loop, so that the factorisation is compiled once.
     start = jnp.full_like(matrices, jnp.nan), jnp.zeros((), jnp.int32)
     return jax.lax.while_loop(proceed, attempt, start)[0]
 
 
-def curvature_and_terms(
-    examples: Examples, outputs: Float[Array, "batch c"]
-) -> tuple[Float[Array, "batch c c"], Float[Array, "batch c"], Float[Array, ""]]:
-    """Hessian and slope of every example's loss in its outputs, and how large the terms are that make up the former.
+class LossDerivatives(NamedTuple):
+    """Of every example's loss in its outputs.
 
-    They may be large however little their difference leaves of them here. The largest trace where the outputs are zero
-    and no softmax has saturated, or the slope there over the size of the outputs, whichever is more: far out on a loss
-    with tails (`sqrt(1 + r^2)`) there is no curvature at zero, either. Zero where the loss is not defined there.
+    Attributes:
+        curvature: Hessian at the outputs.
+        slope: there.
+        trace_at_zero: of the Hessian where the outputs are zero; 0 where the loss is not defined there.
+        slope_at_zero: its largest entry there; 0 likewise.
     """
 
-    def slopes(z: Float[Array, " c"], y: PyTree) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
-        slope = jax.grad(examples.loss)(z, y)
-        return slope, slope
+    curvature: Float[Array, "batch c c"]
+    slope: Float[Array, "batch c"]
+    trace_at_zero: Float[Array, " batch"]
+    slope_at_zero: Float[Array, " batch"]
 
-    # At both outputs by one program: two would compile the same twice.
-    both = jax.vmap(jax.vmap(jax.jacfwd(slopes, has_aux=True)), in_axes=(0, None))
-    (curvature, at_zero), (slope, slope_at_zero) = both(
-        jnp.stack([outputs, jnp.zeros_like(outputs)]), examples.batch[1]
-    )
-    size = jnp.max(jnp.abs(outputs))
-    steepness = jnp.max(jnp.abs(slope_at_zero), axis=1) / jnp.where(size > 0, size, 1)
-    terms = jnp.stack([trace(at_zero), steepness])
-    return curvature, slope, jnp.max(jnp.where(jnp.isfinite(terms), terms, 0))
+    @classmethod
+    def of(cls, examples: Examples, outputs: Float[Array, "batch c"]) -> "LossDerivatives":
+        """At the outputs, and at zero."""
+
+        def slopes(z: Float[Array, " c"], y: PyTree) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
+            slope = jax.grad(examples.loss)(z, y)
+            return slope, slope
+
+        # At both outputs by one program: two would compile the same twice.
+        both = jax.vmap(jax.vmap(jax.jacfwd(slopes, has_aux=True)), in_axes=(0, None))
+        (curvature, at_zero), (slope, slope_at_zero) = both(
+            jnp.stack([outputs, jnp.zeros_like(outputs)]), examples.batch[1]
+        )
+        terms = trace(at_zero), jnp.max(jnp.abs(slope_at_zero), axis=1)
+        return cls(curvature, slope, *(jnp.where(jnp.isfinite(term), term, 0) for term in terms))
+
+
+def largest_terms(
+    trace_at_zero: Float[Array, ""], slope_at_zero: Float[Array, ""], size: Float[Array, ""]
+) -> Float[Array, ""]:
+    """How large the terms are that make up a Hessian in the outputs, however little their difference leaves of them.
+
+    The largest trace where the outputs are zero and no softmax has saturated, or the slope there over the size of the
+    outputs, whichever is more: far out on a loss with tails (`sqrt(1 + r^2)`) there is no curvature at zero, either.
+
+    Args:
+        trace_at_zero: the largest of `LossDerivatives`.
+        slope_at_zero: likewise.
+        size: of the outputs, the largest.
+    """
+    steepness = slope_at_zero / jnp.where(size > 0, size, 1)
+    return jnp.maximum(trace_at_zero, jnp.where(jnp.isfinite(steepness), steepness, 0))
 
 
 def factors(matrices: Float[Array, "batch c c"]) -> Float[Array, "batch c c"]:
-    """Cholesky factors, one matrix after the other; NaN where a matrix is not definite.
+    """Cholesky factors, one matrix after the other; NaN where a matrix is not definite, the last entry at least.
 
     Not `jnp.linalg.cholesky` of the batch: that shares its work among threads, and where two of them run at once on
     fewer threads than they ask for, jaxlib 0.10.2 waits for ever. One by one costs a third more at worst.
     """
-    return jax.lax.map(jnp.linalg.cholesky, matrices)
+    if matrices.shape[-1] > UNROLLED:
+        return jax.lax.map(jnp.linalg.cholesky, matrices)
+    return _triangular(_entries(matrices))
+
+
+def _entries(matrices: Float[Array, "... c c"]) -> list[list[Float[Array, "..."]]]:
+    """The factors' rows, each up to the diagonal; a column that fails leaves its NaN in every later one."""
+    rows: list[list[Array]] = []
+    for i in range(matrices.shape[-1]):
+        row: list[Array] = []
+        for j in range(i + 1):
+            # The mean of both triangles, as `jnp.linalg.cholesky` takes it.
+            left = (matrices[..., i, j] + matrices[..., j, i]) / 2
+            above = row if i == j else rows[j]
+            for k in range(j):
+                left = left - row[k] * above[k]
+            row.append(left / above[j] if i > j else jnp.sqrt(jnp.where(left > 0, left, jnp.nan)))
+        rows.append(row)
+    return rows
+
+
+def _triangular(rows: list[list[Float[Array, "..."]]]) -> Float[Array, "... c c"]:
+    size, zero = len(rows), jnp.zeros_like(rows[0][0])
+    entries = jnp.stack([entry for row in rows for entry in row + [zero] * (size - len(row))], axis=-1)
+    return entries.reshape(*zero.shape, size, size)
+
+
+def solved(root: Float[Array, "batch c c"], right: Float[Array, "batch c"]) -> Float[Array, "batch c"]:
+    """`L^-1 b` for every example, `L` lower triangular."""
+    size = root.shape[-1]
+    if size > UNROLLED:
+        # One by one for the reason that `factors` gives.
+        solve = partial(jax.lax.linalg.triangular_solve, left_side=True, lower=True)
+        return jax.lax.map(lambda pair: solve(pair[0], pair[1][:, None])[:, 0], (root, right))
+    found: list[Array] = []
+    for i in range(size):
+        left = right[:, i]
+        for j, known in enumerate(found):
+            left = left - root[:, i, j] * known
+        found.append(left / root[:, i, i])
+    return jnp.stack(found, axis=1)

@@ -152,7 +152,27 @@ def _only_moves(equation: Equation) -> bool:
 
 
 def _moved(equation: Equation, entries: np.ndarray) -> list[np.ndarray]:
-    if equation.primitive.name == "convert_element_type":
-        return [entries]
+    """What an equation of `_MOVES` or `_SLICES` makes of an array; by numpy, for which nothing is compiled."""
+    params = equation.params
+    match equation.primitive.name:
+        case "convert_element_type" | "copy":
+            return [entries]
+        case "transpose":
+            return [entries.transpose(params["permutation"])]
+        case "squeeze" | "expand_dims":
+            return [entries.reshape(equation.result_shapes[0])]
+        case "reshape" if params["dimensions"] is None:
+            return [entries.reshape(params["new_sizes"])]
+        case "broadcast_in_dim":
+            placed = dict(zip(params["broadcast_dimensions"], entries.shape, strict=True))
+            shape = [placed.get(axis, 1) for axis in range(len(params["shape"]))]
+            return [np.broadcast_to(entries.reshape(shape), params["shape"])]
+        case "slice":
+            ends = zip(
+                params["start_indices"], params["limit_indices"], params["strides"] or [1] * entries.ndim, strict=True
+            )
+            return [entries[tuple(slice(*end) for end in ends)]]
+        case "split":
+            return np.split(entries, np.cumsum(params["sizes"])[:-1], axis=params["axis"])
     with jax.ensure_compile_time_eval():
         return [np.asarray(part) for part in equation.evaluate([jnp.asarray(entries)])]

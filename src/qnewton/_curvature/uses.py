@@ -8,6 +8,7 @@ move entries). It returns the use `z[t, o] = sum_i x[t, i] W[i, o]`, or None whe
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -51,8 +52,9 @@ class Use:
     def output_order(self) -> np.ndarray:
         """For each entry of the equation's output, its number in the order `[t, o]`."""
         size = self.positions * self.index.shape[1]
-        with jax.ensure_compile_time_eval():
-            return np.asarray(self.place(jnp.arange(size, dtype=jnp.int32).reshape(self.positions, -1)))
+        # By methods that arrays of numpy and jax share, so that nothing is compiled.
+        numbers = np.arange(size, dtype=np.int32).reshape(self.positions, -1)
+        return np.asarray(self.place(cast(Array, numbers)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +159,7 @@ def _convolution(equation: Equation, side: int, entries: np.ndarray) -> _Found |
         return jnp.transpose(patches, [0, *(1 + axis for axis in taken)]).reshape(-1, index.shape[0])
 
     def place(perturbation: Float[Array, "t o"]) -> Array:
-        return jnp.transpose(perturbation.reshape(shape), back)
+        return perturbation.reshape(shape).transpose(back)
 
     return index, math.prod(shape[:-1]), read, place
 
@@ -194,7 +196,7 @@ def _lookup(equation: Equation, side: int, entries: np.ndarray) -> _Found | None
         return jax.nn.one_hot(found.reshape(-1), rows, dtype=table.dtype)
 
     def place(perturbation: Float[Array, "t o"]) -> Array:
-        return jnp.transpose(perturbation.reshape(shape), back)
+        return perturbation.reshape(shape).transpose(back)
 
     return index, positions, read, place
 
@@ -253,7 +255,7 @@ def bias(number: int, equation: Equation, side: int, view: View, product: tuple[
         return jnp.ones((count, 1), operands[side].dtype)
 
     def place(perturbation: Float[Array, "t o"]) -> Array:
-        return jnp.ravel(perturbation)[number_of].reshape(shape)
+        return perturbation.reshape(-1)[number_of].reshape(shape)
 
     # A bias is added to something that may well depend on other parameters, but its x is the constant 1.
     return Use(view.leaf, view.size, number, index, count, frozenset(), read, place, carrier)

@@ -1,5 +1,6 @@
 """Levenberg-Marquardt in the residuals, with geodesic acceleration."""
 
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -10,10 +11,13 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from .._conditioning import AbstractMetric, Levenberg, Marquardt
+from .._core.arrays import filled
 from .._core.constants import unfolded
 from .._core.kinds import check_kind, numbers
+from .._core.one_kernel import in_one_kernel
 from .._core.renamed import renamed
 from .._core.status import Status
+from .._core.traces import diagonal, gram
 from .._core.trees import check_gradients, check_params
 from .._curvature import Objective, whole
 from .._curvature.checks import check_batch
@@ -181,9 +185,9 @@ def dual_newton(
     def init(params: PyTree) -> DualNewtonState:
         check_params(params)
         dtype = jax.tree.leaves(params)[0].dtype
-        zero, number = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
+        zero, number = filled((), 0, dtype), filled((), 0, jnp.int32)
         systems = (blank_plan(scheduler, dtype),)
-        info = DualNewtonInfo(zero, zero, number, zero, jnp.zeros((), bool), zero, zero, number, number, systems)
+        info = DualNewtonInfo(zero, zero, number, zero, filled((), False, bool), zero, zero, number, number, systems)
         (block,) = whole(params)
         memory = options_for(params).metric.init(block.n, dtype)
         return DualNewtonState(number, zero, Sampling.start(dtype), memory, info)
@@ -230,47 +234,57 @@ def dual_newton(
         # The three losses by one program: compiled once, and with one rounding.
         points = jnp.concatenate([w[None], w + found.trials.step])
         values, weights = jax.vmap(lambda v: _terms(objective, block.put(params, v), batch, key))(points)
-        total = jnp.sum(weights, axis=1)
-        penalties = objective.l2 / 2 * jnp.sum(points**2, axis=1)
-        losses = jnp.sum(values, axis=1) / total + penalties
-        loss = losses[0]
-        judged = jnp.where(jnp.isfinite(losses[1:]) & found.trials.trusted, losses[1:], jnp.inf)
-        winner = jnp.argmin(judged).astype(jnp.int32)
-        best = jax.tree.map(lambda leaf: leaf[winner], found.trials)
-        decrease = loss - judged[winner]
+        sums = jnp.sum(values, axis=1)
+        total = values.shape[1] if weights is None else jnp.sum(weights, axis=1)
+        sums_of_part = None if part is None else jnp.sum(values[:, part.chosen], axis=1)
+        products = gram(points)
 
-        finite, solved = jnp.isfinite(loss) & jnp.isfinite(found.level), jnp.all(jnp.isfinite(best.step))
-        predicted = best.predicted * found.unit.divisor
-        unit = found.unit.divisor if options.metric.fixed else jnp.ones_like(found.unit.divisor)
-        # False for a trial whose loss is not finite, too.
-        better, drowned = lowered(loss, decrease, predicted)
-        accepted = finite & solved & better
-        ratio = decrease / predicted
-        info = DualNewtonInfo(
-            loss=loss.astype(w.dtype),
-            damping=best.damping * unit,
-            winner=winner,
-            reduction_ratio=jnp.where(jnp.isfinite(ratio) & (predicted > 0), ratio, jnp.nan).astype(w.dtype),
-            accepted=accepted,
-            acceleration_ratio=best.acceleration_ratio,
-            relative_residual=best.residual,
-            examples=examples,
-            status=_status(finite, solved, found.unit.flat),
-            systems=(found.plan,),
-        )
-        # Which of two losses is the lower says nothing where rounding decides.
-        following = jnp.where(accepted, best.damping, GROW * found.damping)
-        following = jnp.where(drowned & solved, found.damping, following) * unit
-        sampling = state.sampling
-        if part is not None:
-            own = jnp.sum(values[:, part.chosen], axis=1) / total * (count / part.examples.count) + penalties
-            ends = jnp.stack([jnp.zeros_like(winner), 1 + winner])
-            following_sampling = sampling.after(losses[ends], own[ends], accepted, parts)
-            sampling = jax.tree.map(lambda new, old: jnp.where(finite, new, old), following_sampling, sampling)
-        step = block.put(params, jnp.where(accepted, best.step, 0))
+        def judged() -> tuple[Bool[Array, ""], Int[Array, ""], Float[Array, ""], Sampling, DualNewtonInfo]:
+            squares = diagonal(products)
+            penalties = objective.l2 / 2 * squares
+            losses = sums / total + penalties
+            loss = losses[0]
+            judged = jnp.where(jnp.isfinite(losses[1:]) & found.trials.trusted, losses[1:], jnp.inf)
+            winner = jnp.argmin(judged).astype(jnp.int32)
+            best = jax.tree.map(lambda leaf: leaf[winner], found.trials._replace(step=squares[1:]))
+            decrease = loss - judged[winner]
+
+            finite, solved = jnp.isfinite(loss) & jnp.isfinite(found.level), jnp.isfinite(best.step)
+            predicted = best.predicted * found.unit.divisor
+            unit = found.unit.divisor if options.metric.fixed else jnp.ones_like(found.unit.divisor)
+            # False for a trial whose loss is not finite, too.
+            better, drowned = lowered(loss, decrease, predicted)
+            accepted = finite & solved & better
+            ratio = decrease / predicted
+            info = DualNewtonInfo(
+                loss=loss.astype(w.dtype),
+                damping=best.damping * unit,
+                winner=winner,
+                reduction_ratio=jnp.where(jnp.isfinite(ratio) & (predicted > 0), ratio, jnp.nan).astype(w.dtype),
+                accepted=accepted,
+                acceleration_ratio=best.acceleration_ratio,
+                relative_residual=best.residual,
+                examples=examples,
+                status=_status(finite, solved, found.unit.flat),
+                systems=(),
+            )
+            # Which of two losses is the lower says nothing where rounding decides.
+            following = jnp.where(accepted, best.damping, GROW * found.damping)
+            following = jnp.where(drowned & solved, found.damping, following) * unit
+            sampling = state.sampling
+            if part is not None:
+                assert sums_of_part is not None
+                own = sums_of_part / total * (count / part.examples.count) + penalties
+                ends = jnp.stack([jnp.zeros_like(winner), 1 + winner])
+                following_sampling = sampling.after(losses[ends], own[ends], accepted, parts)
+                sampling = jax.tree.map(lambda new, old: jnp.where(finite, new, old), following_sampling, sampling)
+            return finite, state.count + 1, jnp.where(finite, following, state.damping), sampling, info
+
+        finite, following, damping, sampling, info = in_one_kernel(judged)
+        info = replace(info, systems=(found.plan,))
+        step = block.put(params, jnp.where(info.accepted, found.trials.step[info.winner], 0))
         memory = jnp.where(finite, found.memory, state.metric)
-        damping = jnp.where(finite, following, state.damping)
-        return step, DualNewtonState(state.count + 1, damping, sampling, memory, info)
+        return step, DualNewtonState(following, damping, sampling, memory, info)
 
     # optax's types know states made of arrays alone; this one holds a record.
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
@@ -283,7 +297,6 @@ def _status(finite: Bool[Array, ""], solved: Bool[Array, ""], flat: Bool[Array, 
 
 def _terms(
     objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None
-) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
-    """Weighted loss and weight of every example."""
-    values, weights = objective.terms(objective.outputs(params, batch[0], key), batch[1])
-    return values, jnp.ones_like(values) if weights is None else weights
+) -> tuple[Float[Array, " batch"], Float[Array, " batch"] | None]:
+    """Weighted loss and weight of every example; None for the latter where all are 1."""
+    return objective.terms(objective.outputs(params, batch[0], key), batch[1])

@@ -2,20 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from .._core.memory import available_bytes, checks_suspended
+from .._core.one_kernel import in_one_kernel
+from .._core.traces import trace
 from .._curvature.gram_root import GramRoot
 from .._curvature.kronecker import Layer, layout_of
 from .._curvature.linear_pair import linear_pair
 from .._curvature.loss_scale import LossScale
 from .._curvature.partition import Block
 from .._curvature.point import Point
-from .._curvature.roots import batched_root, curvature_and_terms
+from .._curvature.roots import UNROLLED, LossDerivatives, batched_root, largest_terms, solved
 
 COPIES = 2
 """Arrays `[rows, rows]` without which nothing is solved: the Gram matrix and its factor. The least, not the peak."""
@@ -72,6 +73,8 @@ class Rows:
 
     def weighted(self, outputs: Float[Array, "batch c"]) -> Float[Array, " rows"]:
         """Tangents of the outputs as tangents of the residuals: `L^T z / sqrt(total)`."""
+        if outputs.shape[1] <= UNROLLED:
+            return jnp.ravel(jnp.sum(self.half * outputs[:, :, None], axis=1))
         return jnp.ravel(jnp.einsum("nca,nc->na", self.half, outputs))
 
 
@@ -143,20 +146,31 @@ def _output_root(
 ) -> tuple[LossScale, Float[Array, "batch c c"], Float[Array, "batch c"]]:
     """The unit, and in it `L_n` and `r_n` with `L_n L_n^T = D_n` and `L_n r_n = g_n`, for weights of at most 1."""
     examples = point.examples
-    curvature, slope, terms = curvature_and_terms(examples, z)
-    scale = LossScale.seen(z, slope, jnp.sum(jnp.abs(curvature), axis=2), examples.channels, examples.heaviest)
-    one = scale.divisor * jnp.asarray(examples.heaviest, z.dtype)
-    lift = (scale.lift / one * examples.own_weights(z)).astype(z.dtype).reshape(-1, 1, 1)
-    slope, curvature = slope / one, curvature / one + lift * jnp.eye(examples.width, dtype=z.dtype)
+    found = LossDerivatives.of(examples, z)
+    reach = jnp.sum(jnp.abs(found.curvature), axis=2)
+    sizes = LossScale.sizes(z, found.slope, reach, examples.channels)
+    terms = [jnp.max(jnp.abs(z), axis=1), trace(found.curvature), found.trace_at_zero, found.slope_at_zero]
+    # By one reduction, for the reason that `in_one_kernel` gives.
+    largest = jnp.max(jnp.concatenate([sizes, jnp.stack(terms)]), axis=1)
+
+    def units() -> tuple[LossScale, Array, Array, Array]:
+        heaviest = jnp.asarray(examples.heaviest, z.dtype)
+        scale = LossScale.measured(largest[:3], heaviest, z.dtype)
+        one = scale.divisor * heaviest
+        lift = scale.lift / one
+        elsewhere = largest_terms(trace_at_zero=largest[5], slope_at_zero=largest[6], size=largest[3])
+        traces = largest[4] / one + examples.width * lift * heaviest, elsewhere / one
+        return scale, one, lift, jnp.stack(traces)
+
+    scale, one, lift, traces = in_one_kernel(units)
+    lift = (lift * examples.own_weights(z)).astype(z.dtype).reshape(-1, 1, 1)
+    slope, curvature = found.slope / one, found.curvature / one + lift * jnp.eye(examples.width, dtype=z.dtype)
     # Where a loss has slope but no curvature (the tails of Huber's, a saturated softmax) a tiny root keeps the slope:
     # products of r and R are what counts, and in them its size cancels.
-    root = batched_root(curvature, terms / one)
+    root = batched_root(curvature, traces)
     if examples.width == 1:
         root = jnp.maximum(root, jnp.sqrt(jnp.finfo(root.dtype).tiny).astype(root.dtype))
-        return scale, root, slope / root[:, :, 0]
-    # One by one for the reason that `_curvature.roots.factors` gives.
-    solve = partial(jax.lax.linalg.triangular_solve, left_side=True, lower=True)
-    return scale, root, jax.lax.map(lambda pair: solve(pair[0], pair[1][:, None])[:, 0], (root, slope))
+    return scale, root, solved(root, slope)
 
 
 def _jacobian(point: Point, half: Float[Array, "batch c c"]) -> Float[Array, "rows n"]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from .._core.arrays import filled
 from .._curvature.examples import Examples
 
 SMALLEST = 100
@@ -30,7 +31,7 @@ class Sampling(NamedTuple):
     @classmethod
     def start(cls, dtype: jnp.dtype) -> "Sampling":
         """Before the first step."""
-        return cls(jnp.ones((), bool), jnp.zeros(2, dtype))
+        return cls(filled((), True, bool), filled((2,), 0, dtype))
 
     def after(
         self,

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._core.decompositions import svd
+from .._core.one_kernel import in_one_kernel, paired
+from .._core.traces import diagonal, gram
 from .._scheduling.group_plan import GroupPlan
 from .._scheduling.hybrid import Hybrid
 from .dual_rows import Rows
@@ -160,7 +162,7 @@ def solve_wide(
     return trials(direction + bend.factor * bent, moved, first, bend), plan
 
 
-def solve_tall(rows: Rows, outputs: Outputs, w: Float[Array, " n"], damped: Damped) -> Trials:
+def solve_tall(rows: Rows, level: Float[Array, ""], outputs: Outputs, w: Float[Array, " n"], damped: Damped) -> Trials:
     """Both steps of least squares `|R d + r|^2 + m |d|^2`, from one singular value decomposition.
 
     Solved in the rows, what is left of the residuals at a minimum would be divided by the damping, and its rounding
@@ -169,6 +171,7 @@ def solve_tall(rows: Rows, outputs: Outputs, w: Float[Array, " n"], damped: Damp
 
     Args:
         rows: with their matrix, in the metric's units.
+        level: mean square of its entries, or a multiple of that.
         outputs: of all examples, as a function of the parameters.
         w: parameters.
         damped: how.
@@ -176,37 +179,46 @@ def solve_tall(rows: Rows, outputs: Outputs, w: Float[Array, " n"], damped: Damp
     matrix, residual, m = rows.matrix, rows.residual, damped.dampings
     assert matrix is not None
     factors = jnp.ones_like(w) if damped.factors is None else damped.factors
+    sound = jnp.isfinite(level)
     if damped.l2 is not None:
+        sound = None
         root = jnp.sqrt(damped.l2).astype(w.dtype)
         matrix = jnp.concatenate([matrix, root * jnp.diag(factors)])
         residual = jnp.concatenate([residual, root * w])
-    left, values, right = svd(matrix)
-    shrunk = values / (values**2 + m[:, None])
-
-    def solve(vectors: Float[Array, "2 rows"]) -> Float[Array, "2 n"]:
-        return (shrunk * (vectors @ left)) @ right
-
-    def trials(step: Float[Array, "2 n"], bend: "_Bend") -> Trials:
-        moved = step @ matrix.T
-        decrease = -(moved @ residual + jnp.sum(moved**2, axis=1) / 2)
-        return Trials(m, factors * step, decrease, bend.ratio, error, bend.trusted)
-
+    left, values, right = svd(matrix, sound)
+    damped_squares = values**2 + m[:, None]
+    shrunk = values / damped_squares
     # A residual that has slope and no curvature is huge beside a row that is tiny, of which the decomposition keeps
     # nothing: it enters by its gradient.
     flat = jnp.abs(residual) > jnp.finfo(w.dtype).tiny ** -0.25
-    slope = jnp.where(flat, residual, 0) @ matrix
-    direction = -solve(jnp.broadcast_to(jnp.where(flat, 0, residual), (2, residual.size)))
-    direction = direction - (right @ slope / (values**2 + m[:, None])) @ right
-    gradient = residual @ matrix
-    size = jnp.linalg.norm(gradient)
+    # Together, since a product with one vector is no call of a library.
+    parts = paired(jnp.where(flat, residual, 0), jnp.where(flat, 0, residual))
+    slopes = parts @ matrix
+    bulk, slope = (parts @ left)[1], (slopes @ right.T)[0]
+    direction = -(shrunk * bulk + slope / damped_squares) @ right
+    gradient = jnp.sum(slopes, axis=0, keepdims=True)
     excess = gradient + (direction @ matrix.T) @ matrix + m[:, None] * direction
-    error = jnp.linalg.norm(excess, axis=1) / jnp.where(size > 0, size, 1)
     if damped.acceleration is None:
-        return trials(direction, _Bend.none(m))
-    _, second = jax.vmap(lambda d: _derivatives(rows, outputs, w, d))(factors * direction)
-    bent = -solve(jnp.pad(second, ((0, 0), (0, residual.size - rows.residual.size)))) / 2
-    bend = _Bend.of(bent, direction, damped)
-    return trials(direction + bend.factor * bent, bend)
+        bent = jnp.zeros_like(direction)
+    else:
+        _, second = jax.vmap(lambda d: _derivatives(rows, outputs, w, d))(factors * direction)
+        second = jnp.pad(second, ((0, 0), (0, residual.size - rows.residual.size)))
+        bent = (-shrunk / 2 * (second @ left)) @ right
+    lengths = [gram(vectors) for vectors in (slopes, excess, bent, direction)]
+
+    def sizes() -> tuple[Float[Array, "2"], "_Bend"]:
+        size = jnp.sqrt(jnp.sum(lengths[0]))
+        excess, bent, direction = (diagonal(products) for products in lengths[1:])
+        bend = _Bend.none(m) if damped.acceleration is None else _Bend.of_squares(bent, direction, damped)
+        return jnp.sqrt(excess) / jnp.where(size > 0, size, 1), bend
+
+    error, bend = in_one_kernel(sizes)
+    step = direction + bend.factor * bent
+    moved = step @ matrix.T
+    # -(R d . r + |R d|^2 / 2)
+    products = jnp.matmul(moved, (moved + 2 * residual).T, precision=jax.lax.Precision.HIGHEST)
+    decrease = diagonal(products) / -2
+    return Trials(m, factors * step, decrease, bend.ratio, error, bend.trusted)
 
 
 class _Bend(NamedTuple):
@@ -222,8 +234,13 @@ class _Bend(NamedTuple):
 
     @classmethod
     def of(cls, bent: Float[Array, "2 n"], direction: Float[Array, "2 n"], damped: Damped) -> "_Bend":
+        return cls.of_squares(jnp.sum(bent**2, axis=1), jnp.sum(direction**2, axis=1), damped)
+
+    @classmethod
+    def of_squares(cls, bent: Float[Array, "2"], direction: Float[Array, "2"], damped: Damped) -> "_Bend":
+        """From the squared lengths of accelerations and directions."""
         assert damped.acceleration is not None
-        short, long = (jnp.linalg.norm(vectors, axis=1) for vectors in (bent, direction))
+        short, long = jnp.sqrt(bent), jnp.sqrt(direction)
         ratio = short / jnp.where(long > 0, long, 1)
         factor = jnp.minimum(1, damped.acceleration / 2 / jnp.where(ratio > 0, ratio, 1))[:, None]
         trusted = jnp.ones_like(ratio, bool)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._conditioning import AbstractMetric
+from .._core.one_kernel import in_one_kernel
 from .._core.traces import trace
 from .._curvature.loss_scale import LossScale
 from .._curvature.partition import Block
@@ -95,22 +96,28 @@ def try_two(
     # the parameters' own units.
     gram = None if tall or (l2 is not None and factors is not None) else rows.gram()
     if gram is not None:
-        scale = trace(gram) / gram.shape[0]
+        total, count = trace(gram), gram.shape[0]
     else:
         assert rows.matrix is not None
-        scale = jnp.sum(rows.matrix**2) / rows.residual.size
+        total, count = jnp.sum(rows.matrix**2), rows.residual.size
     limits = jnp.finfo(w.dtype)
-    # The rounding of the Gram matrix is as large as the lower limit; tiny, for rows that are all zero.
-    lowest = limits.eps * scale + limits.tiny
-    damping = jnp.where(damping > 0, damping, options.start * scale)
-    damping = jnp.clip(damping, lowest, jnp.maximum(lowest, LARGEST * scale))
-    damped = Damped(damping * jnp.asarray(TRIED, damping.dtype), factors, l2, options.acceleration)
+
+    def dampings() -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, "2"]]:
+        scale = total / count
+        # The rounding of the Gram matrix is as large as the lower limit; tiny, for rows that are all zero.
+        lowest = limits.eps * scale + limits.tiny
+        chosen = jnp.where(damping > 0, damping, options.start * scale)
+        chosen = jnp.clip(chosen, lowest, jnp.maximum(lowest, LARGEST * scale))
+        return scale, chosen, chosen * jnp.asarray(TRIED, chosen.dtype)
+
+    scale, around, both = in_one_kernel(dampings)
+    damped = Damped(both, factors, l2, options.acceleration)
 
     def outputs(v: Float[Array, " n"]) -> Float[Array, "batch c"]:
         return point.outputs(v, block)
 
     if tall:
-        trials, plan = solve_tall(rows, outputs, w, damped), blank_plan(options.scheduler, w.dtype)
+        trials, plan = solve_tall(rows, scale, outputs, w, damped), blank_plan(options.scheduler, w.dtype)
     else:
         trials, plan = solve_wide(Wide.of(rows, gram, damped), outputs, w, damped, options.scheduler)
-    return Tried(trials, damping, rows.scale, scale, memory, plan)
+    return Tried(trials, around, rows.scale, scale, memory, plan)

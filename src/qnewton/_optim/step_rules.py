@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._core.kinds import check_scalars, plain
+from .._core.one_kernel import in_one_kernel
 from .._core.trees import ravel, unravel
 from .._curvature.loss_scale import LossScale
 from .._curvature.objective import Batch, Objective
@@ -174,29 +175,39 @@ class QuadraticModel(AbstractStepRule):
         if shift.ndim:
             metric, shift = shift, jnp.ones((), shift.dtype)
         plane = situation.plane(situation.direction, situation.last, metric)
-        coefficients, bounded = plane.minimiser(shift)
-        predicted = plane.decrease(coefficients, shift)
+
+        def minimum() -> tuple[Float[Array, "2"], Bool[Array, ""], Float[Array, ""]]:
+            coefficients, bounded = plane.minimiser(shift)
+            return coefficients, bounded, plane.decrease(coefficients, shift)
+
+        coefficients, bounded, predicted = in_one_kernel(minimum)
         step = coefficients[0] * situation.direction + coefficients[1] * situation.last
-        before = situation.loss()
-        actual = before - situation.loss_after(step)
-        ratio = actual / predicted
-        solved = bounded & jnp.all(jnp.isfinite(step)) & jnp.isfinite(before)
-        better, drowned = lowered(before, actual, predicted)
-        accepted = solved & better
-        still = ~jnp.isfinite(before) | (solved & drowned)
-        return StepOutcome(
-            step=jnp.where(accepted, step, 0),
-            damping=jnp.where(still, situation.damping, self._adapt(situation.damping, ratio, accepted)),
-            radius=situation.radius,
-            loss=before,
-            learning_rate=coefficients[0],
-            momentum=coefficients[1],
-            predicted_decrease=predicted,
-            actual_decrease=actual,
-            reduction_ratio=ratio,
-            accepted=accepted,
-            solved=solved,
-        )
+        before, after = situation.loss(), situation.loss_after(step)
+        finite = jnp.all(jnp.isfinite(step))
+
+        def judged() -> StepOutcome:
+            actual = before - after
+            ratio = actual / predicted
+            solved = bounded & finite & jnp.isfinite(before)
+            better, drowned = lowered(before, actual, predicted)
+            accepted = solved & better
+            still = ~jnp.isfinite(before) | (solved & drowned)
+            return StepOutcome(
+                step=jnp.zeros(0, step.dtype),
+                damping=jnp.where(still, situation.damping, self._adapt(situation.damping, ratio, accepted)),
+                radius=situation.radius,
+                loss=before,
+                learning_rate=coefficients[0],
+                momentum=coefficients[1],
+                predicted_decrease=predicted,
+                actual_decrease=actual,
+                reduction_ratio=ratio,
+                accepted=accepted,
+                solved=solved,
+            )
+
+        outcome = in_one_kernel(judged)
+        return eqx.tree_at(lambda outcome: outcome.step, outcome, jnp.where(outcome.accepted, step, 0))
 
     def _adapt(self, damping: Float[Array, ""], ratio: Float[Array, ""], accepted: Bool[Array, ""]) -> Float[Array, ""]:
         factor = jnp.select(
