@@ -62,7 +62,7 @@ def replay_groups(path: Path, question: Question) -> tuple[Run, tuple[GroupAnswe
     """
     run = read_run(path)
     if not any(run.groups):
-        raise RunFileError(f"{path / 'steps.jsonl'} holds no systems: the run ended before its first step")
+        raise RunFileError(f"{path / 'steps.jsonl'} holds no systems: no step of the run has any that is priced")
     if question.classical is not None:
         raise ValueError(
             f"--classical is {question.classical}: the run recorded what its systems take here, and not what their "
