@@ -120,6 +120,12 @@ def test_the_totals_of_the_page_are_those_of_the_summary(complete, write_run) ->
     assert found["paper"] == [f"{QLSA} 8", "8", "0 s", "4.00 µs"]
 
 
+def test_a_sum_over_nothing_is_not_shown_as_free(complete, write_run) -> None:
+    complete["steps"][0]["systems"] = [SURE]
+    found = rows(section_of(write_report(write_run(complete)).read_text("utf-8")))
+    assert found["paper"] == ["none", "8", "–", "–"]
+
+
 def test_a_run_without_groups_has_no_such_section(complete, write_run) -> None:
     for step in complete["steps"]:
         step["systems"] = []

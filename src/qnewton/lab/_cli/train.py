@@ -216,8 +216,9 @@ def _print_systems(summary: "Summary") -> None:
         print("predicted nothing: none of its systems is priced")
     for place, (name, own) in enumerate(summary.systems.items()):
         solved = ", ".join(f"{solver} {systems}" for solver, systems in own.solved_by.items()) or "none"
-        left = f"; {own.open} open" if own.open else ""
+        left = f", {own.open} open" if own.open else ""
+        taken = f"; predicted {own.predicted_seconds:.3g} s, modelled {own.modelled_seconds:.3g} s"
         print(
-            f"{'systems   ' if place == 0 else '          '}under `{name}`: {solved}{left}; predicted "
-            f"{own.predicted_seconds:.3g} s, modelled {own.modelled_seconds:.3g} s"
+            f"{'systems   ' if place == 0 else '          '}under `{name}`: {solved}{left}"
+            f"{taken if own.solved_by else ''}"
         )

@@ -41,7 +41,7 @@ def _about(run: Run) -> str:
         said.append(f"A gate takes {seconds(family.gate_time_s, 2)}.")
     if family.relative_error is not None:
         said.append(
-            f"A solve may err by {family.relative_error:g} in the energy norm, at "
+            f"A solve may err by {family.relative_error:g} in the energy norm of the step, at "
             f"{percent(family.relative_error**2, 0)} of the step's predicted decrease; no candidate is asked for more."
         )
     return " ".join(said)
@@ -147,8 +147,8 @@ def _totals_table(totals: dict[str, GroupTotals]) -> str:
             name if place else f"{name}, carried out",
             ", ".join(f"{solver} {count(systems)}" for solver, systems in own.solved_by.items()) or "none",
             count(own.open),
-            seconds(own.predicted_seconds),
-            seconds(own.modelled_seconds),
+            # A sum over nothing would read as free.
+            *(seconds(value if own.solved_by else None) for value in (own.predicted_seconds, own.modelled_seconds)),
         ]
         for place, (name, own) in enumerate(totals.items())
     ]
