@@ -94,6 +94,7 @@ CONFIG = Record(
     commit=or_null(text),
     model=Record(description=text, parameters=integer, blocks=items(Record(name=text, n=integer))),
     data=Record(description=text, train=integer, test=integer, batch=integer),
+    family=lambda value: value is None,
 )
 KERNEL = Record(
     seconds_per_call=seconds,
@@ -147,6 +148,7 @@ STEP = Record(
     predicted_schedule=every(
         Record(makespan_s=seconds, lower_bound_s=seconds, finish_s=every(seconds), notes=items(text))
     ),
+    systems=lambda value: value == [],
 )
 ASSUMPTION = Record(
     choice=text,
@@ -247,6 +249,7 @@ SUMMARY = Record(
     solved_by=every(integer),
     fidelity=or_null(one_of("model", "emulated")),
     statuses=every(integer),
+    systems=lambda value: value == {},
 )
 
 

@@ -248,7 +248,9 @@ def test_a_complete_optimizer_has_no_decisions(tmp_path: Path, said: Callable[..
     assert len(found) == 1, found
     [(status, text)] = found
     assert status == 2
-    assert "run is a run of kfac, a complete optimizer, which schedules nothing: there are no decisions in it" in text
+    assert (
+        "run is a run of kfac, a complete optimizer, which has no blocks: there are no decisions on them in it" in text
+    )
 
 
 def test_a_calibration_that_cannot_be_read_is_named(run: Path, said: Callable[..., Any]) -> None:

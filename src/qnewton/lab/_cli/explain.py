@@ -10,19 +10,19 @@ import tyro
 if TYPE_CHECKING:
     from .._report import Explanation
 
-_MARKS = {"chosen": "->", "slower": "", "passed over": "-", "refused": "x"}
+_MARKS = {"chosen": "->", "slower": "", "passed over": "-", "refused": "x", "open": "?"}
 
 
 @dataclass(frozen=True)
 class ExplainCommand:
-    """Say of every block of a step what each candidate was predicted to take, and why the winner won."""
+    """Say of every system of a step what each candidate was predicted to take, and why the winner won."""
 
     path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Directory of a run."""
     step: int = 0
     """Which step; -1 is the last one."""
     block: str | None = None
-    """Name or number of one block; None: all."""
+    """Name or number of one block or group; None: all."""
     set: str | None = None
     """Assumption set; None: the one whose choices were carried out."""
     json: bool = False
@@ -54,14 +54,15 @@ def _print(one: "Explanation") -> None:
     print(
         f"step {one.step}, {one.name}: n = {one.n}, condition number {one.condition_number}; {one.assumptions}{carried}"
     )
-    print(f"  {one.choice or 'nobody'}: {one.why}")
+    nobody = "open" if any(candidate.outcome == "open" for candidate in one.candidates) else "nobody"
+    print(f"  {one.choice or nobody}: {one.why}")
     if one.acting and one.fidelity == "model":
         print(f"  fidelity model: {one.ran} ran in its place, only the cost is quantum")
     elif one.acting and one.fidelity is not None:
         print(f"  fidelity {one.fidelity}: {one.ran} left the state that was read out")
     if one.acting and one.executed_outcome not in (None, "solved"):
         print(f"  {one.executed_outcome}: {Outcome[one.executed_outcome.upper()].remedy}")
-    if one.acting and one.status != "ok":
+    if one.acting and one.status not in ("ok", ""):
         print(f"  status {one.status}")
     width = max(len(candidate.name) for candidate in one.candidates)
     for candidate in one.candidates:

@@ -12,7 +12,8 @@ import tyro
 from .._experiments.options import PolicyOptions, SolverName
 
 if TYPE_CHECKING:
-    from .._experiments.replay import Replayed
+    from .._experiments.replay import Question, Replayed
+    from .._experiments.replay_groups import GroupAnswer
     from .._experiments.saved import SavedRun
 
 
@@ -75,14 +76,18 @@ def replay(arguments: Sequence[str]) -> int:
     from .._experiments.saved import train_options
     from .._runfile import encode_indented, read_config
 
-    begun = train_options(command.path, read_config(command.path))
+    config = read_config(command.path)
+    begun = train_options(command.path, config)
+    policy = _policy(command, begun.policy)
     question = Question(
         hardware=command.hardware,
         gate_time_s=command.gate_time_s,
         assumptions=command.assumptions,
         classical=command.classical,
-        policy=_policy(command, begun.policy),
+        policy=policy,
     )
+    if config.family is not None and config.family.acting is not None:
+        return _of_groups(command, dataclasses.replace(question, policy=None if policy == begun.policy else policy))
     saved, found = decide(command.path, question)
     if command.json:
         print(encode_indented([_record(saved, one) for one in found]).decode(), end="")
@@ -92,6 +97,43 @@ def replay(arguments: Sequence[str]) -> int:
     for one in found:
         _print(saved, one)
     return 0
+
+
+def _of_groups(command: ReplayCommand, question: "Question") -> int:
+    """Of a complete optimizer, whose groups are decided on as far as bounds go."""
+    from .._experiments.replay_groups import replay_groups
+    from .._runfile import encode_indented
+
+    run, found = replay_groups(command.path, question)
+    if command.json:
+        print(encode_indented([_group_record(one) for one in found]).decode(), end="")
+        return 0
+    for note in run.notes:
+        print(f"note: {note}")
+    for one in found:
+        where = f"{one.assumed}: {one.group.name} (n = {one.group.rows}, systems: {one.group.count})"
+        took = one.choice or "nobody"
+        if one.rivals:
+            why = "" if one.group.estimated else ", and the run did not look at it"
+            took = f"{' or '.join(one.rivals)}: only a condition number would tell{why}"
+        print(f"{where}, {one.steps} {'step' if one.steps == 1 else 'steps'}: {one.outcome}, {took}")
+        if one.outcome == "changed" and one.before is not None:
+            print(f"  {one.before.choice or 'nobody'} before")
+    return 0
+
+
+def _group_record(one: "GroupAnswer") -> dict[str, Any]:
+    return {
+        "assumptions": one.assumed,
+        "name": one.group.name,
+        "rows": one.group.rows,
+        "count": one.group.count,
+        "steps": one.steps,
+        "outcome": one.outcome,
+        "before": None if one.before is None else one.before.choice,
+        "choice": one.choice,
+        "open_among": one.rivals,
+    }
 
 
 def _policy(command: ReplayCommand, own: PolicyOptions) -> PolicyOptions:

@@ -192,7 +192,7 @@ def _print_summary(summary: "Summary") -> None:
     )
     acting, classical = summary.acting, summary.predicted_seconds_all_classical
     if acting is None:
-        print("predicted nothing: a complete optimizer has no systems to schedule")
+        _print_systems(summary)
         return
     alone = (
         f"{classical:.2f} s with classical solves alone"
@@ -208,3 +208,17 @@ def _print_summary(summary: "Summary") -> None:
         f"gate; {alone}\n"
         f"quantum   {summary.quantum_share:.0%} of the systems{meaning.get(summary.fidelity or '', '')}"
     )
+
+
+def _print_systems(summary: "Summary") -> None:
+    """Who solves the systems of a complete optimizer, one line per assumption set."""
+    if not summary.systems:
+        print("predicted nothing: none of its systems is priced")
+    for place, (name, own) in enumerate(summary.systems.items()):
+        solved = ", ".join(f"{solver} {systems}" for solver, systems in own.solved_by.items()) or "none"
+        left = f", {own.open} open" if own.open else ""
+        taken = f"; predicted {own.predicted_seconds:.3g} s, modelled {own.modelled_seconds:.3g} s"
+        print(
+            f"{'systems   ' if place == 0 else '          '}under `{name}`: {solved}{left}"
+            f"{taken if own.solved_by else ''}"
+        )

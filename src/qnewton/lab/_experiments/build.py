@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import optax
 from jaxtyping import PyTree
 
@@ -42,7 +41,6 @@ from ..._optim.adaptation import AbstractAdaptation, Fixed, LevenbergMarquardt
 from ..._optim.dual import dual_newton
 from ..._optim.fisher_newton import fisher_newton
 from ..._optim.kfac import kfac
-from ..._optim.kfac_state import KFACState
 from ..._optim.recipe import recipe
 from ..._pricing.assumptions import ASSUMPTION_SETS
 from ..._pricing.policies import AbstractPolicy, Assigned, Budget, Fastest, FixedCandidate, Hysteresis, KappaThreshold
@@ -109,6 +107,8 @@ COMPLETE: dict[str, Complete] = {
     "kfac": lambda objective, params, batch, part: kfac(objective, example=batch[0]),
     "dual-newton": lambda objective, params, batch, part: dual_newton(objective),
 }
+# A family of `newton` to the name of the optimizer in `config.json`.
+NAMES = {"kfac": "kfac", "dual": "dual_newton", "fisher": "fisher_newton", "blocks": "block_newton"}
 BASELINES = tuple(RATES)
 # Linear layers inside the transformers of bert-tiny and gpt-tiny.
 LINEAR = frozenset({"query", "key", "value", "out", "gate", "up", "down"})
@@ -306,8 +306,3 @@ def never_forms(options: TrainOptions) -> bool:
     """Whether no block is ever formed, so that it may be larger than memory."""
     floor = CURVATURES[options.step.curvature].semidefinite
     return keeps_unformed(options) and make_hybrid(options.scheduling).never_forms(floor=floor)
-
-
-def name_of(optimizer: optax.GradientTransformationExtraArgs, params: PyTree) -> str:
-    """Which complete optimizer it is, `kfac` or `dual_newton`: `recipe` picks one of them."""
-    return "kfac" if isinstance(jax.eval_shape(optimizer.init, params), KFACState) else "dual_newton"

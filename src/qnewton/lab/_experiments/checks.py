@@ -58,7 +58,7 @@ def _check_complete(options: TrainOptions) -> None:
             value = getattr(group, field.name)
             if value != field.default and field.name not in read:
                 shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
-                why = "sets direction, length and damping itself and schedules nothing"
+                why = "sets direction, length and damping itself, and who solves its systems"
                 if options.optimizer in BASELINES:
                     why = "solves no systems"
                 raise ValueError(

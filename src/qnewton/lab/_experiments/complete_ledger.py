@@ -1,8 +1,8 @@
-"""From what a complete optimizer reports to the lines of the run files: nothing was scheduled, nothing predicted."""
+"""From what a complete optimizer reports to the lines of the run files: systems in groups, and no blocks."""
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from msgspec.structs import replace
@@ -12,8 +12,13 @@ from ..._core.status import Status
 from ..._optim.dual import DualNewtonInfo
 from ..._optim.fisher_newton import FisherNewtonInfo
 from ..._optim.kfac_state import KFACInfo
-from .._runfile import StepLine, SystemLine
+from ..._optim.state import StepInfo
+from ..._scheduling import Hybrid
+from .._runfile import GroupLine, StepLine, SystemLine, group_totals
 from .baselines import BaselineInfo
+from .group_lines import group_lines
+
+CompleteInfo: TypeAlias = KFACInfo | DualNewtonInfo | FisherNewtonInfo | StepInfo | BaselineInfo
 
 
 class CompleteLedger:
@@ -21,16 +26,23 @@ class CompleteLedger:
 
     Attributes:
         steps: records of `steps.jsonl` so far.
-        blocks: always empty, since there are no systems to schedule.
+        blocks: always empty, since no block has a line of its own.
     """
 
-    def __init__(self):
+    def __init__(self, scheduler: Hybrid | None = None):
+        """An empty one.
+
+        Args:
+            scheduler: of the optimizer's systems; None where they are not priced.
+        """
+        self._scheduler = scheduler
+        self._groups: tuple[GroupLine, ...] | None = None
         self.steps: list[StepLine] = []
         self.blocks: list[SystemLine] = []
 
     def record(
         self,
-        info: KFACInfo | DualNewtonInfo | FisherNewtonInfo | BaselineInfo,
+        info: CompleteInfo,
         *,
         epoch: float,
         measured_seconds: float,
@@ -43,6 +55,7 @@ class CompleteLedger:
             measured_seconds: wall clock of the jitted step.
         """
         first_order = isinstance(info, BaselineInfo)
+        untried = isinstance(info, BaselineInfo | FisherNewtonInfo)
         step = StepLine(
             step=len(self.steps),
             epoch=epoch,
@@ -52,17 +65,26 @@ class CompleteLedger:
             test_accuracy=None,
             # Levenberg-Marquardt takes its step whole.
             learning_rate=1.0 if isinstance(info, DualNewtonInfo) else float(info.learning_rate),
-            damping_scale=None if first_order else float(info.damping),
-            reduction_ratio=None if first_order or isinstance(info, FisherNewtonInfo) else float(info.reduction_ratio),
+            damping_scale=_damping(info),
+            reduction_ratio=None if untried else float(info.reduction_ratio),
             accepted=first_order or bool(info.accepted),
-            statuses={} if first_order else _counted(info.status),
+            statuses=_statuses(info),
             measured_seconds=measured_seconds,
             measured_evaluation_seconds=0.0,
             predicted_seconds={},
             predicted_schedule={},
+            systems=self._systems(info),
         )
         self.steps.append(step)
         return step, []
+
+    def _systems(self, info: CompleteInfo) -> tuple[GroupLine, ...] | None:
+        """The groups of the step; None where they are those of the step before, as settled ones always are."""
+        if self._scheduler is None:
+            return ()
+        found, before = group_lines(getattr(info, "systems", ()), self._scheduler), self._groups
+        self._groups = found
+        return None if found == before else found
 
     def evaluated(self, values: dict[str, float | None]) -> StepLine:
         """Put what an evaluation found into the newest step's line, and return that."""
@@ -76,6 +98,7 @@ class CompleteLedger:
     def restore(self, steps: Sequence[StepLine], blocks: Sequence[SystemLine], arrays: dict[str, np.ndarray]) -> None:
         """Go on after the steps of these lines, as read back from their file."""
         self.steps, self.blocks = list(steps), list(blocks)
+        self._groups = next((step.systems for step in reversed(self.steps) if step.systems is not None), None)
 
     def totals(self) -> dict[str, Any]:
         """The fields of `summary.json` that follow from the records."""
@@ -90,7 +113,20 @@ class CompleteLedger:
             "solved_by": {},
             "fidelity": None,
             "statuses": dict(statuses),
+            "systems": group_totals(self.steps),
         }
+
+
+def _damping(info: CompleteInfo) -> float | None:
+    if isinstance(info, BaselineInfo):
+        return None
+    return float(info.damping_scale if isinstance(info, StepInfo) else info.damping)
+
+
+def _statuses(info: CompleteInfo) -> dict[str, int]:
+    if isinstance(info, BaselineInfo):
+        return {}
+    return _counted(np.stack([block.status for block in info.blocks]) if isinstance(info, StepInfo) else info.status)
 
 
 def _counted(status: NumberArray) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax.numpy as jnp
 import optax
@@ -13,10 +13,12 @@ from ..._curvature import Block
 from ..._optim.assign import assign
 from ..._optim.newton import newton
 from ..._scheduling import Hybrid
-from .._runfile import Calibration, StageSeconds
+from ..._scheduling.families import default_scheduler
+from .._runfile import Calibration, FamilyRecord, StageSeconds
 from . import build
 from .calibrations import Snapshot, frozen_snapshot, snapshot
 from .complete_ledger import CompleteLedger
+from .group_lines import family_record
 from .held import Held
 from .ledger import Ledger
 from .options import TrainOptions
@@ -59,6 +61,7 @@ class Prepared:
         calibration: for `calibration.json`; None where nothing is predicted.
         deal: between two steps; None of a complete optimizer.
         timer: of solves; None where none are timed.
+        family: of the systems of a complete optimizer that has a family; otherwise None.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Prepared:
     calibration: Calibration | None = None
     deal: Deal | None = None
     timer: SolveTimer | None = None
+    family: FamilyRecord | None = None
 
 
 def prepare_complete(task: Task, options: TrainOptions, params: PyTree) -> Prepared | None:
@@ -77,12 +81,17 @@ def prepare_complete(task: Task, options: TrainOptions, params: PyTree) -> Prepa
         optimizer = build.make_baseline(options, task.objective, repeats=repeats)
         return Prepared(options.optimizer, optimizer, CompleteLedger())
     if options.optimizer == "fisher-newton":
-        return Prepared("fisher_newton", build.make_fisher_newton(options, task.objective), CompleteLedger())
-    if options.optimizer not in build.COMPLETE:
+        optimizer = build.make_fisher_newton(options, task.objective)
+    elif options.optimizer in build.COMPLETE:
+        batch = next(batches(task.train, options.training.batch_size, options.training.seed))
+        optimizer = build.COMPLETE[options.optimizer](task.objective, params, batch, not repeats)
+    else:
         return None
-    batch = next(batches(task.train, options.training.batch_size, options.training.seed))
-    optimizer = build.COMPLETE[options.optimizer](task.objective, params, batch, not repeats)
-    return Prepared(build.name_of(optimizer, params), optimizer, CompleteLedger())
+    # Of the numbers themselves: from shapes alone a network whose examples may influence each other looks different.
+    info: Any = optimizer.init(params).info  # pyright: ignore[reportAttributeAccessIssue]
+    scheduler = default_scheduler() if getattr(info, "systems", ()) else None
+    family = family_record(info.family, info.because, scheduler)
+    return Prepared(build.NAMES[info.family], optimizer, CompleteLedger(scheduler), family=family)
 
 
 def prepare(

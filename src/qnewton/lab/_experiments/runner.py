@@ -224,6 +224,7 @@ def _config(task: Task, options: TrainOptions, prepared: Prepared, params: PyTre
             test=len(task.test),
             batch=min(options.training.batch_size, len(task.train)),
         ),
+        family=prepared.family,
     )
 
 

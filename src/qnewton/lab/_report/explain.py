@@ -2,65 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..._core.suggest import unknown
 from .._runfile import Run, RunFileError, SetDecision, SystemLine, check_scheduled
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One candidate of one system.
-
-    Attributes:
-        name: e.g. `LU`.
-        predicted_seconds: None where it cannot take the system.
-        evidence: what the seconds are: `calibrated` on the run's machine, or `modelled` from a published count.
-        outcome: `chosen`, `slower`, `passed over` by the policy, or `refused`.
-        why: in words.
-    """
-
-    name: str
-    predicted_seconds: float | None
-    evidence: str
-    outcome: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """One system's decision under one assumption set.
-
-    Attributes:
-        step, block, name, n: of the system.
-        assumptions: the set.
-        acting: whether its choice was carried out.
-        condition_number: in words, with how sure it is.
-        choice: None where nobody could take it.
-        ran, fidelity, executed_outcome, status: as in `blocks.jsonl`.
-        why: of the winner, in words.
-        candidates: the fastest first, those without a number last.
-    """
-
-    step: int
-    block: int
-    name: str
-    n: int
-    assumptions: str
-    acting: bool
-    condition_number: str
-    choice: str | None
-    ran: str
-    fidelity: str | None
-    executed_outcome: str | None
-    status: str
-    why: str
-    candidates: tuple[Candidate, ...]
-
-    def record(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+from .explain_groups import explain_groups
+from .explanation import Candidate, Explanation
 
 
 def explain(run: Run, step: int, assumptions: str | None = None, block: str | None = None) -> list[Explanation]:
@@ -70,11 +17,13 @@ def explain(run: Run, step: int, assumptions: str | None = None, block: str | No
         run: as `read_run` has it.
         step: its number; negative ones count from the end.
         assumptions: the set; None: the one that acted.
-        block: name or number; None: all.
+        block: name or number, of a complete optimizer those of a group; None: all.
 
     Raises:
         ValueError: for a run without decisions, or a step, set or block that is not there.
     """
+    if any(run.groups):
+        return explain_groups(run, step, assumptions, block)
     check_scheduled(run.path, run.config)
     numbers = sorted({one.step for one in run.blocks})
     if not numbers:

@@ -164,15 +164,29 @@ def fidelities(run: Run) -> list[str]:
     return sorted(found)
 
 
+def _reading_complete(run: Run) -> str:
+    sets = [name for groups in run.groups for group in groups for name in group.assumptions]
+    rest = "Its systems have a section of their own, and nothing else of a step is predicted."
+    lines = [
+        f"{tag('measured')}wall clock of what ran on this machine. The optimizer "
+        f"<code>{escape(run.config.optimizer)}</code> is complete by itself. "
+        f"{rest if sets else 'None of its systems is priced, so nothing is predicted.'}"
+    ]
+    if sets:
+        lines.append(
+            f"{tag('predicted')}what the choices compare: predictions for this machine's classical candidates, and "
+            "modelled seconds for quantum ones, in columns of their own."
+        )
+    for name in dict.fromkeys(sets):
+        meaning = ASSUMPTIONS.get(name, "an assumption set of this run")
+        lines.append(f"Assumption set <code>{escape(name)}</code>: {escape(meaning)}.")
+    return '<ul class="reading">' + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
+
+
 def reading(run: Run) -> str:
     """How to read the page: the two clocks, the fidelity, the assumption sets."""
     if not run.config.scheduled:
-        line = (
-            f"{tag('measured')}wall clock of what ran on this machine. The optimizer "
-            f"<code>{escape(run.config.optimizer)}</code> is complete by itself: it has no systems to schedule, so "
-            "nothing is predicted."
-        )
-        return f'<ul class="reading"><li>{line}</li></ul>'
+        return _reading_complete(run)
     acting = derive.acting_set(run)
     lines = [
         f"{tag('measured')}wall clock of what ran on this machine. {tag('predicted')}what the choices compare: "

@@ -6,6 +6,7 @@ from .._runfile import Run
 from .headline import headline, notes, reading
 from .markup import escape, paragraph
 from .provenance import provenance
+from .section_groups import groups_section
 from .section_seconds import gate_time_section, measured_section, predicted_section
 from .section_systems import choices_section, systems_section, training_section
 from .style import stylesheet
@@ -28,7 +29,7 @@ def render(run: Run) -> str:
         reading(run),
     ]
     if run.steps:
-        body.append(training_section(run))
+        body += [training_section(run), groups_section(run)]
     if run.blocks:
         body += [systems_section(run), choices_section(run)]
     if run.steps:

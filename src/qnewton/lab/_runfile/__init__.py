@@ -44,6 +44,8 @@ from .grid import (
     NoiseFile,
     ReproductionHead,
 )
+from .group import FamilyRecord, GroupDecision, GroupLine, GroupTotals, GroupVerdictName
+from .group_sums import group_totals, groups_by_step
 from .lines import Lines, read_lines
 from .migrate import migration_from, read_version
 from .results import (
@@ -91,9 +93,14 @@ __all__ = [
     "CurvePoint",
     "DataRecord",
     "Failure",
+    "FamilyRecord",
     "FigureFile",
     "GateTime",
     "GridHead",
+    "GroupDecision",
+    "GroupLine",
+    "GroupTotals",
+    "GroupVerdictName",
     "Identity",
     "KernelRecord",
     "KernelSample",
@@ -137,6 +144,8 @@ __all__ = [
     "decode",
     "encode",
     "encode_indented",
+    "group_totals",
+    "groups_by_step",
     "migration_from",
     "plain",
     "read_calibration",

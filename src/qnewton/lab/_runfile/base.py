@@ -3,7 +3,8 @@
 import msgspec
 
 SCHEMA_VERSION = 7
-"""Of a run directory. Any change of a record of it takes the next number, and `migrate` gets a line."""
+"""Of a run directory. A change of a record of it takes the next number, and `migrate` gets a line. A field that is
+added with a default does not: what is written without it is read as if it had that."""
 COMPARE_VERSION, NOISE_VERSION, REPRODUCTION_VERSION = 1, 1, 2
 SPECTRUM_VERSION, TRADEOFF_VERSION, BREAKEVEN_VERSION = 1, 1, 1
 """Of the files of these commands, which are not migrated."""

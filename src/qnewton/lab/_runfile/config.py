@@ -3,6 +3,7 @@
 from typing import Any
 
 from .base import Record
+from .group import FamilyRecord
 
 
 class MachineRecord(Record, frozen=True):
@@ -73,8 +74,8 @@ class Config(Record, frozen=True):
         schema_version: of all files of the run.
         task: what was trained.
         preset: where the options started from.
-        optimizer: `newton`, or the complete optimizer that ran: `kfac`, `dual_newton`, `fisher_newton` or a baseline.
-            `recipe` is written as the one that it picked.
+        optimizer: `newton`, or the complete optimizer that ran: `kfac`, `dual_newton`, `fisher_newton`,
+            `block_newton` (`recipe` alone picks it) or a baseline. `recipe` is written as the one that it picked.
         options: every option as given, by the preset or by the user; see below.
         seed: of the parameters and of the order of the batches.
         started: ISO 8601, UTC.
@@ -82,6 +83,7 @@ class Config(Record, frozen=True):
         machine: see below.
         commit: of the package's checkout, with `-dirty` where it was changed; null of an installed package.
         model, data: see below.
+        family: of a complete optimizer that is no baseline, see below; otherwise null.
     """
 
     schema_version: int
@@ -96,6 +98,7 @@ class Config(Record, frozen=True):
     commit: str | None
     model: ModelRecord
     data: DataRecord
+    family: FamilyRecord | None = None
 
     @property
     def scheduled(self) -> bool:

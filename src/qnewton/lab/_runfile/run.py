@@ -10,6 +10,8 @@ from .calibration import Calibration
 from .config import Config
 from .decode import Upgrade, decode, typed, untyped
 from .errors import RunFileError
+from .group import GroupLine
+from .group_sums import groups_by_step
 from .lines import Lines, read_lines
 from .migrate import migration_from
 from .step import StepLine
@@ -47,6 +49,11 @@ class Run:
             RunFileError: if it is not there, or not what was written.
         """
         return read_calibration(self.path)
+
+    @functools.cached_property
+    def groups(self) -> tuple[tuple[GroupLine, ...], ...]:
+        """For each step the groups of equal systems of a complete optimizer; empty where it has none."""
+        return groups_by_step(self.steps)
 
     @functools.cached_property
     def decided(self) -> tuple[tuple[SystemLine, ...], ...]:
@@ -158,8 +165,8 @@ def check_scheduled(path: Path, config: Config) -> None:
     """
     if not config.scheduled:
         raise RunFileError(
-            f"{path} is a run of {config.optimizer}, a complete optimizer, which schedules nothing: there are no "
-            "decisions in it"
+            f"{path} is a run of {config.optimizer}, a complete optimizer, which has no blocks: there are no decisions "
+            "on them in it"
         )
 
 

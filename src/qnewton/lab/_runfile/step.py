@@ -1,6 +1,7 @@
 """`steps.jsonl`: one line per training step."""
 
 from .base import Record
+from .group import GroupLine
 
 STAGES = ("gradient", "curvature", "conditioning", "estimation", "solve_classical", "solve_quantum")
 """The parts of a step's predicted seconds."""
@@ -63,6 +64,8 @@ class StepLine(Record, frozen=True):
         measured_evaluation_seconds: wall clock of the evaluation after it.
         predicted_seconds: assumption set to seconds of each stage; see below.
         predicted_schedule: of `--policy makespan`, assumption set to its schedule, see below; otherwise empty.
+        systems: of `kfac` and `dual_newton`, the groups of equal systems of the step, see below; null: as in the step
+            before; otherwise empty.
     """
 
     step: int
@@ -80,3 +83,4 @@ class StepLine(Record, frozen=True):
     measured_evaluation_seconds: float
     predicted_seconds: dict[str, PredictedSeconds]
     predicted_schedule: dict[str, PredictedSchedule]
+    systems: tuple[GroupLine, ...] | None = ()

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from .base import Record
+from .group import GroupTotals
 
 
 class Breakdown(Record, frozen=True):
@@ -59,6 +60,8 @@ class Summary(Record, frozen=True):
         solved_by: choice to number of systems.
         fidelity: of the quantum solves: `model` or `emulated`; null where there was none.
         statuses: as in `steps.jsonl`, over all steps.
+        systems: of a complete optimizer whose systems are priced, assumption set to its totals, see below; otherwise
+            empty.
     """
 
     schema_version: int
@@ -81,3 +84,4 @@ class Summary(Record, frozen=True):
     solved_by: dict[str, int]
     fidelity: str | None
     statuses: dict[str, int]
+    systems: dict[str, GroupTotals] = field(default_factory=dict)

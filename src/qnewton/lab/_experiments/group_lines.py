@@ -1,0 +1,99 @@
+"""From the plans that a complete optimizer reports to the lines of the run files."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..._core.status import Refusal, Verdict
+from ..._pricing.need import NEED
+from ..._scheduling import Hybrid
+from ..._scheduling.group_plan import GroupPlan
+from .._runfile import FamilyRecord, GroupDecision, GroupLine
+
+
+def family_record(name: str, because: str, scheduler: Hybrid | None) -> FamilyRecord:
+    """What holds for all systems of a training.
+
+    Args:
+        name: of the family.
+        because: why it was chosen.
+        scheduler: of its systems; None where they are not priced.
+    """
+    if scheduler is None:
+        return FamilyRecord(name=name, because=because, acting=None, gate_time_s=None, relative_error=None)
+    return FamilyRecord(
+        name=name,
+        because=because,
+        acting=scheduler.assumptions[0].name,
+        gate_time_s=scheduler.quantum.gate_time_s,
+        relative_error=NEED,
+    )
+
+
+def group_lines(plans: Sequence[GroupPlan], scheduler: Hybrid) -> tuple[GroupLine, ...]:
+    """The groups of a step; one of no systems is none.
+
+    Args:
+        plans: on the host.
+        scheduler: whose plans they are.
+    """
+    return tuple(_line(plan, scheduler) for plan in plans if plan.size[1] > 0)
+
+
+def _line(plan: GroupPlan, scheduler: Hybrid) -> GroupLine:
+    rows, count, vectors, serves = (int(number) for number in plan.size)
+    log_kappa = float(plan.offers.log_condition_number)
+    return GroupLine(
+        name=plan.name,
+        rows=rows,
+        count=count,
+        vectors=vectors,
+        serves=serves,
+        estimated=bool(plan.estimated),
+        log10_condition_number=log_kappa / math.log(10) if plan.estimated and math.isfinite(log_kappa) else None,
+        assumptions={
+            assumed.name: _decision(plan, scheduler, row) for row, assumed in enumerate(scheduler.assumptions)
+        },
+    )
+
+
+def _decision(plan: GroupPlan, scheduler: Hybrid, row: int) -> GroupDecision:
+    names, quantum = plan.offers.names, np.asarray(plan.offers.quantum)
+    seconds = np.asarray(plan.offers.seconds[row], np.float64)
+    refusals = [Refusal(int(code)) for code in plan.offers.refusal[row]]
+    undercut = np.asarray([code is Refusal.UNDERCUT for code in refusals])
+    bounds = _open_ended(scheduler) & np.isfinite(seconds)
+    if plan.estimated:
+        # Only what the acting set could have chosen was compiled, and only that was asked with the numbers.
+        bounds &= undercut
+    # Who could be the choice under this set: the plan's own choices are made among what was compiled.
+    rivals = scheduler.policy.contenders(names, seconds, np.where(bounds, np.inf, seconds))
+    if plan.estimated:
+        choice, verdict = int(plan.choice[row]), Verdict(int(plan.verdict[row])).label
+        settled = row == 0 or not any(undercut[i] for i in rivals)
+    else:
+        choice, verdict, settled = rivals[0], Verdict.CHOSEN.label, len(rivals) == 1
+    verdict = verdict if settled else "open"
+    named = {name: _known(value) for name, value in zip(names, seconds, strict=True)}
+    return GroupDecision(
+        choice=names[choice] if verdict in ("chosen", "over_budget") else None,
+        verdict=verdict,  # pyright: ignore[reportArgumentType]
+        predicted_seconds={name: named[name] for name, modelled in zip(names, quantum, strict=True) if not modelled},
+        modelled_seconds={name: named[name] for name, modelled in zip(names, quantum, strict=True) if modelled},
+        at_least=tuple(name for name, bound in zip(names, bounds, strict=True) if bound),
+        refused={
+            name: code.reason
+            for i, (name, code) in enumerate(zip(names, refusals, strict=True))
+            if code is not Refusal.NONE and not (code is Refusal.UNDERCUT and i in rivals)
+        },
+    )
+
+
+def _open_ended(scheduler: Hybrid) -> np.ndarray:
+    """The candidates whose seconds depend on the numbers of a system."""
+    return np.asarray([one.capabilities.iterative or one.capabilities.quantum for one in scheduler.solvers])
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

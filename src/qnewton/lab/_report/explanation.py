@@ -1,0 +1,61 @@
+"""A saved decision in numbers and words."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One candidate of one system.
+
+    Attributes:
+        name: e.g. `LU`.
+        predicted_seconds: None where it cannot take the system.
+        evidence: what the seconds are: `calibrated` on the run's machine, `predicted` for one like it, or `modelled`
+            from a published count.
+        outcome: `chosen`, `slower`, `passed over` by the policy, `refused`, or `open` where bounds leave it so.
+        why: in words.
+    """
+
+    name: str
+    predicted_seconds: float | None
+    evidence: str
+    outcome: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The decision on one system, or on a group of equal ones, under one assumption set.
+
+    Attributes:
+        step, block, name, n: of the system; the number of a group is its place in the step.
+        assumptions: the set.
+        acting: whether its choice was carried out.
+        condition_number: in words, with how sure it is.
+        choice: None where nobody could take it, and where bounds leave it open.
+        ran, fidelity, executed_outcome, status: as in `blocks.jsonl`; empty of a group.
+        why: of the winner, in words.
+        candidates: the fastest first, those without a number last.
+    """
+
+    step: int
+    block: int
+    name: str
+    n: int
+    assumptions: str
+    acting: bool
+    condition_number: str
+    choice: str | None
+    ran: str
+    fidelity: str | None
+    executed_outcome: str | None
+    status: str
+    why: str
+    candidates: tuple[Candidate, ...]
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)

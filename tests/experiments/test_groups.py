@@ -1,0 +1,243 @@
+"""What a complete optimizer's run files say of its systems: who solves them, what each candidate would take, totals."""
+
+import dataclasses
+import math
+from collections import Counter
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import qnewton as q
+from qnewton._core.status import Refusal, Verdict
+from qnewton._optim.kfac_state import KFACInfo
+from qnewton._pricing.assumptions import end_to_end, paper
+from qnewton._pricing.group import Group
+from qnewton._pricing.need import NEED
+from qnewton._pricing.offers import Offers
+from qnewton._scheduling.contests import contests
+from qnewton._scheduling.families import default_scheduler
+from qnewton._scheduling.group_plan import GroupPlan
+from qnewton.lab._experiments import tasks
+from qnewton.lab._experiments.complete_ledger import CompleteLedger
+from qnewton.lab._experiments.group_lines import group_lines
+from qnewton.lab._experiments.options import PolicyOptions
+from qnewton.lab._experiments.replay import Question
+from qnewton.lab._experiments.replay_groups import quantum_bounds, replay_groups
+from qnewton.lab._runfile import group_totals, groups_by_step
+from qnewton.lab._runfile import read_run as read_records
+
+from .conftest import tiny
+
+SETS = ["end_to_end", "paper"]
+
+
+@pytest.fixture(scope="module")
+def files(run, options_of, tmp_path_factory):
+    """Three steps of K-FAC, whose refreshes serve several steps."""
+    return run(options_of("kfac", steps=3), tmp_path_factory.mktemp("kfac"))
+
+
+class TestRun:
+    def test_a_line_has_the_seconds_that_the_contest_has(self, files) -> None:
+        # Of the hidden layer four inputs and the bias, of the last one three inputs.
+        shapes = {"layers of 5 x 3": (5, 3), "layers of 3 x 3": (3, 3)}
+        scheduler, lines = default_scheduler(), files.steps[0]["systems"]
+        assert {line["name"] for line in lines} == set(shapes)
+        for line in lines:
+            group = Group(line["name"], shapes[line["name"]], 1, serves=line["serves"])
+            least: Any = contests(scheduler, [group])[0].least
+            assert (line["rows"], line["count"], line["vectors"]) == (math.prod(group.factors), 1, 1)
+            assert list(line["assumptions"]) == SETS
+            for row, name in enumerate(SETS):
+                entry = line["assumptions"][name]
+                seconds = entry["predicted_seconds"] | entry["modelled_seconds"]
+                assert list(seconds) == list(least.names)
+                assert list(seconds.values()) == pytest.approx(least.seconds[row], rel=1e-6)
+                assert list(entry["modelled_seconds"]) == entry["at_least"] == ["QLSA(jennings2023v1)"]
+                assert entry["choice"] == least.names[int(np.argmin(least.seconds[row]))]
+
+    def test_settled_groups_are_written_once_and_read_for_every_step(self, files) -> None:
+        assert [step["systems"] is None for step in files.steps] == [False, True, True]
+        run = read_records(files.path)
+        assert len(run.groups) == 3
+        assert run.groups[0] == run.groups[2] == run.steps[0].systems
+
+    def test_the_totals_are_the_sums_over_the_steps(self, files) -> None:
+        lines = files.steps[0]["systems"]
+        for name in SETS:
+            entries = [line["assumptions"][name] for line in lines]
+            taken = sum(entry["predicted_seconds"][entry["choice"]] for entry in entries)
+            counts = Counter(entry["choice"] for entry in entries)
+            total = files.summary["systems"][name]
+            assert total["predicted_seconds"] == pytest.approx(3 * taken)
+            assert total["solved_by"] == {choice: 3 * count for choice, count in counts.items()}
+            assert (total["modelled_seconds"], total["open"]) == (0, 0)
+
+    def test_the_family_stands_in_the_config(self, files) -> None:
+        assert files.config["family"] == {
+            "name": "kfac",
+            "because": "",
+            "acting": "end_to_end",
+            "gate_time_s": 50e-9,
+            "relative_error": NEED,
+        }
+
+    def test_recipe_says_why_and_may_find_no_layers(self, run, options_of, tmp_path, monkeypatch) -> None:
+        small = tiny("float32")
+
+        def predict(params: Any, x: Any) -> jax.Array:
+            return jnp.tanh(x @ params["weight"]) * jnp.sum(jnp.sin(params["gains"]))
+
+        def init(key: jax.Array) -> Any:
+            return {"weight": jax.random.normal(key, (4, 3)) / 2, "gains": jnp.linspace(0.1, 0.2, 120)}
+
+        objective = q.Objective(predict, small.objective.loss)
+        odd = dataclasses.replace(small, init=init, objective=objective, accuracy=None)
+        monkeypatch.setitem(tasks.TASKS, "tiny", lambda dtype: odd)
+        files = run(options_of("recipe"), tmp_path / "run")
+        assert files.config["optimizer"] == "block_newton"
+        assert files.config["family"]["name"] == "blocks"
+        assert "layers hold only 9% of the parameters" in files.config["family"]["because"]
+        assert files.config["family"]["acting"] is None
+        assert [step["systems"] for step in files.steps] == [[], []]
+        assert files.summary["systems"] == {}
+        assert files.summary["statuses"] == {"ok": 2}
+
+
+class TestReplay:
+    def test_with_nothing_changed_everything_is_as_it_was(self, files) -> None:
+        _, found = replay_groups(files.path, Question())
+        assert [(one.assumed, one.outcome, one.steps) for one in found] == [
+            (name, "unchanged", 3) for name in SETS for _ in range(2)
+        ]
+
+    def test_the_bounds_that_it_finds_are_those_of_the_run(self, files) -> None:
+        run, _ = replay_groups(files.path, Question())
+        for line in run.groups[0]:
+            for name in SETS:
+                made = quantum_bounds(line, name, default_scheduler().quantum, "float32", dual=False)
+                assert made == pytest.approx(line.assumptions[name].modelled_seconds, rel=1e-5)
+
+    def test_a_fast_machine_leaves_it_open_and_an_ordinary_one_does_not(self, files) -> None:
+        _, fast = replay_groups(files.path, Question(gate_time_s=1e-18, assumptions=("paper",)))
+        assert {(one.outcome, one.choice, one.rivals[-1]) for one in fast} == {("open", None, "QLSA(jennings2023v1)")}
+        _, slow = replay_groups(files.path, Question(gate_time_s=1e-6, assumptions=("logical", "paper")))
+        assert [one.outcome for one in slow] == ["new"] * 2 + ["unchanged"] * 2
+        assert {one.rivals for one in slow} == {()}
+
+    @pytest.mark.parametrize(
+        ("question", "message"),
+        [
+            (Question(classical="nvidia-h100-sxm"), "--classical is nvidia-h100-sxm"),
+            (Question(policy=PolicyOptions()), "--policy"),
+            (Question(hardware="nvidia-h100-sxm"), "a classical machine"),
+        ],
+        ids=["classical", "policy", "hardware"],
+    )
+    def test_what_bounds_cannot_answer_is_refused(self, files, question, message) -> None:
+        with pytest.raises(ValueError, match=message):
+            replay_groups(files.path, question)
+
+
+SCHEDULER = q.Hybrid(
+    [q.solvers.Cholesky(), q.solvers.CG(), q.solvers.QLSA()],
+    quantum=default_scheduler().quantum,
+    assumptions=[end_to_end(), paper()],
+)
+
+
+def plan(seconds: Any, refusal: Any, choice: Any, *, estimated: Any, log_kappa: float = math.nan) -> GroupPlan:
+    """Of three systems; what is not said is nothing to the lines."""
+    refused: Any = np.asarray(refusal, np.int32)
+    size: Any = np.asarray([7, 3, 2, 5], np.int32)
+    verdict: Any = np.full(2, Verdict.CHOSEN, np.int32)
+    kappa: Any = np.float32(log_kappa)
+    quantum, feasible = (False, False, True), refused == Refusal.NONE
+    offers = Offers(SCHEDULER.names, quantum, np.asarray(seconds, np.float32), feasible, kappa, refusal=refused)  # pyright: ignore[reportArgumentType]
+    return GroupPlan("things", size, offers, np.asarray(choice), verdict, np.asarray(estimated))  # pyright: ignore[reportArgumentType]
+
+
+def entries(made: GroupPlan) -> dict[str, Any]:
+    (line,) = group_lines([made], SCHEDULER)
+    assert (line.rows, line.count, line.vectors, line.serves) == (7, 3, 2, 5)
+    return line.assumptions
+
+
+OUT = int(Refusal.UNDERCUT)
+
+
+class TestBounds:
+    def test_a_bound_below_the_sure_candidate_leaves_the_choice_open(self) -> None:
+        found = entries(plan([[1.0, 2.0, 9.0], [1.0, 2.0, 0.5]], [[0, OUT, OUT]] * 2, [0, -1], estimated=False))
+        assert (found["end_to_end"].choice, found["end_to_end"].verdict) == ("Cholesky", "chosen")
+        assert (found["paper"].choice, found["paper"].verdict) == (None, "open")
+        assert found["paper"].at_least == ("CG", "QLSA(jennings2023v1)")
+        # Undercut it is under the set that acts alone.
+        assert set(found["end_to_end"].refused) == {"CG", "QLSA(jennings2023v1)"}
+        assert set(found["paper"].refused) == {"CG"}
+
+    def test_a_choice_among_what_was_compiled_is_none_where_a_bound_of_another_is_below(self) -> None:
+        seconds = [[1.0, 0.8, 9.0], [1.0, 0.8, 0.5]]
+        made = plan(seconds, [[0, 0, OUT]] * 2, [1, 1], estimated=True, log_kappa=math.log(1e4))
+        found = entries(made)
+        assert (found["end_to_end"].choice, found["end_to_end"].verdict) == ("CG", "chosen")
+        assert (found["paper"].choice, found["paper"].verdict) == (None, "open")
+        assert found["paper"].at_least == ("QLSA(jennings2023v1)",)
+        (line,) = group_lines([made], SCHEDULER)
+        assert line.estimated
+        assert line.log10_condition_number == pytest.approx(4)
+
+    def test_infinite_seconds_are_null_and_the_reason_is_said(self) -> None:
+        refusal = [[0, int(Refusal.NOT_DEFINITE), int(Refusal.OUT_OF_RANGE)]] * 2
+        found = entries(plan([[1.0, math.inf, math.inf]] * 2, refusal, [0, 0], estimated=True))
+        assert found["paper"].predicted_seconds == {"Cholesky": 1.0, "CG": None}
+        assert found["paper"].modelled_seconds == {"QLSA(jennings2023v1)": None}
+        assert found["paper"].refused["CG"] == "needs a positive definite matrix"
+        assert found["paper"].at_least == ()
+
+    def test_nobody_is_no_choice(self) -> None:
+        made = plan([[math.inf] * 3] * 2, [[int(Refusal.NOT_FINITE)] * 3] * 2, [0, 0], estimated=True)
+        made = dataclasses.replace(made, verdict=np.full(2, Verdict.NOBODY, np.int32))  # pyright: ignore[reportArgumentType]
+        assert {(one.choice, one.verdict) for one in entries(made).values()} == {(None, "nobody")}
+
+    def test_a_group_of_no_systems_is_none(self) -> None:
+        assert group_lines([GroupPlan.blank(SCHEDULER, "things", jnp.dtype("float32"))], SCHEDULER) == ()
+
+
+def recorded(ledger: CompleteLedger, made: GroupPlan) -> Any:
+    zero, no, status = np.zeros(()), np.zeros((), bool), np.zeros(1, int)
+    numbers: Any = (*[zero] * 8, no, zero, no, status, (made,))
+    info: Any = KFACInfo(*numbers)
+    return ledger.record(info, epoch=0.0, measured_seconds=1.0)[0]
+
+
+class TestLedger:
+    sure = plan([[1.0, 2.0, 9.0], [1.0, 2.0, 0.5]], [[0, OUT, OUT]] * 2, [0, -1], estimated=False)
+    quantum = plan([[1.0, 2.0, 0.25]] * 2, [[0, OUT, 0]] * 2, [2, 2], estimated=True)
+
+    def test_it_writes_what_changed_and_the_reader_fills_in(self) -> None:
+        ledger = CompleteLedger(SCHEDULER)
+        steps = [recorded(ledger, made) for made in (self.sure, self.sure, self.quantum, self.sure)]
+        assert [step.systems is None for step in steps] == [False, True, False, False]
+        found = groups_by_step(steps)
+        assert found[0] == found[1] == found[3] != found[2]
+
+    def test_one_that_goes_on_writes_nothing_that_stands_there(self) -> None:
+        first = CompleteLedger(SCHEDULER)
+        steps = [recorded(first, made) for made in (self.sure, self.sure)]
+        second = CompleteLedger(SCHEDULER)
+        second.restore(steps, [], {})
+        assert recorded(second, self.sure).systems is None
+        assert second.totals()["systems"]["end_to_end"].solved_by == {"Cholesky": 9}
+
+    def test_predicted_and_modelled_seconds_are_summed_apart(self) -> None:
+        ledger = CompleteLedger(SCHEDULER)
+        steps = [recorded(ledger, made) for made in (self.sure, self.quantum, self.quantum)]
+        found = group_totals(steps)
+        assert (found["end_to_end"].predicted_seconds, found["end_to_end"].modelled_seconds) == (1.0, 0.5)
+        assert found["end_to_end"].solved_by == {"Cholesky": 3, "QLSA(jennings2023v1)": 6}
+        assert (found["paper"].predicted_seconds, found["paper"].modelled_seconds) == (0.0, 0.5)
+        assert found["paper"].open == 3
