@@ -56,11 +56,20 @@ def block_newton(
     known = KnownSolver.of(solver)
     kept = KeptCurvature(curvature, refresh, known.able.needs_root)
     shifted = objective.l2 + curvature.shift > 0
-    predicts = step is None and adaptation.tries
+    tried = step is None and adaptation.tries
     follows = step is not None or adaptation.tries
-    block = BlockSolve(known, residual_tolerance, correction, clip, weight_decay, shifted, follows, predicts)
     steps = BlockSteps(
-        objective, learning_rate, kept, partition, where, metric, conditioning, block, adaptation, step, warm_start
+        objective=objective,
+        learning_rate=learning_rate,
+        curvature=kept,
+        partition=partition,
+        where=where,
+        metric=metric,
+        conditioning=conditioning,
+        one_block=BlockSolve(known, residual_tolerance, correction, clip, weight_decay, shifted, follows, tried),
+        adaptation=adaptation,
+        step=step,
+        warm_start=warm_start,
     )
     # optax's types know states made of arrays alone; this one holds an equinox module.
     return optax.GradientTransformationExtraArgs(steps.init, steps.update)  # pyright: ignore[reportArgumentType]

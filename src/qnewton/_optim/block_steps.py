@@ -47,7 +47,7 @@ class BlockSteps:
         where: which blocks get a system; None: all of them.
         metric: what the damping is a multiple of; None: the default for the parameters.
         conditioning: of the systems; None: the default for the metric.
-        block: how each one is solved.
+        one_block: how each is solved.
         adaptation: of the damping, without a step rule.
         step: how far to go; None: as the learning rate says.
         warm_start: whether a solve starts from the block's last solution.
@@ -60,7 +60,7 @@ class BlockSteps:
     where: Callable[[Block], bool] | None
     metric: AbstractMetric | None
     conditioning: Sequence[AbstractConditioner] | None
-    block: BlockSolve
+    one_block: BlockSolve
     adaptation: AbstractAdaptation
     step: AbstractStepRule | None
     warm_start: bool
@@ -74,7 +74,7 @@ class BlockSteps:
         self._check_sizes(blocks, dtype)
         each = (len(blocks),) if self.step is None and scales_each(self.adaptation) else ()
         scale = self.adaptation.initial() if self.step is None else self.step.damping
-        reuse, scheduler = self.block.known.reuse, self.block.known.scheduler
+        reuse, scheduler = self.one_block.known.reuse, self.one_block.known.scheduler
         turns = first_turns(scheduler, blocks, dtype)
         return NewtonState(
             count=jnp.zeros((), jnp.int32),
@@ -108,13 +108,13 @@ class BlockSteps:
         check_batch(batch)
         check_gradients(updates, params)
         start = self._start(updates, state, params, batch, key)
-        blocks, known = start.blocks, self.block.known
+        blocks, known = start.blocks, self.one_block.known
         curvature = self.curvature.on(self.objective, params, batch, key)
         kept = self.curvature.refreshed(curvature, start.point, blocks, state.systems, start.age)
         builds = self.curvature.builds(curvature, blocks, kept)
         scales = jnp.broadcast_to(state.damping_scale, len(blocks))
         givens = self._givens(start, scales)
-        solve = partial(self.block.solve, start.damping, start.rate)
+        solve = partial(self.one_block.solve, start.damping, start.rate)
         solved = solve_blocks(start.point, builds, givens, solve, known.solver)
         infos = recorded(solved, scales, start.point)
         following = self._following(state, kept, solved, infos)
@@ -130,19 +130,19 @@ class BlockSteps:
         return selected(self.partition(params), self.where)
 
     def _damping(self, params: PyTree) -> Damping:
-        adapted = self.step is None and self.adaptation.tries and not needs_layers(self.block.known.solver)
+        adapted = self.step is None and self.adaptation.tries and not needs_layers(self.one_block.known.solver)
         return damping_of(params, self.metric, self.conditioning, adapted)
 
     def _check_sizes(self, blocks: Sequence[Block], dtype: jnp.dtype) -> None:
         """Refuse blocks that will be formed and do not fit into memory."""
-        never_forms = self.block.known.never_forms(floor=self.curvature.curvature.semidefinite)
+        never_forms = self.one_block.known.never_forms(floor=self.curvature.curvature.semidefinite)
         for block in () if never_forms and self.curvature.refresh == 1 else blocks:
             check_block_fits(block.name, block.n, dtype.itemsize)
 
     def _blank_info(self, damping: Damping, blocks: Sequence[Block], dtype: jnp.dtype) -> StepInfo:
-        semidefinite, block = self.curvature.curvature.semidefinite, self.block
+        semidefinite, one = self.curvature.curvature.semidefinite, self.one_block
         plans = plan_shapes(
-            block.known, damping.conditioning, block.residual_tolerance, blocks, dtype, semidefinite=semidefinite
+            one.known, damping.conditioning, one.residual_tolerance, blocks, dtype, semidefinite=semidefinite
         )
         return blank_info(plans, blocks, dtype)
 
@@ -162,7 +162,7 @@ class BlockSteps:
     def _givens(self, start: StepStart, scales: Float[Array, " blocks"]) -> list[Given]:
         """What each block's solve is given besides its curvature; None of what the state does not keep."""
         state, blocks, none = start.state, start.blocks, [None] * len(start.blocks)
-        turns = turns_of(self.block.known.scheduler, blocks, state, start.gradients[0].dtype)
+        turns = turns_of(self.one_block.known.scheduler, blocks, state, start.gradients[0].dtype)
         kept = zip(state.starts or none, state.estimates or none, turns, state.metrics or none, strict=True)
         return [
             Given(gradient, block.take(start.params), scales[k], *of_block)
@@ -173,7 +173,7 @@ class BlockSteps:
         self, state: NewtonState, kept: tuple[System, ...], solved: Sequence[SolvedBlock], infos: Sequence[BlockInfo]
     ) -> NewtonState:
         """The next step's state, as far as the solves decide it."""
-        scheduler = self.block.known.scheduler
+        scheduler = self.one_block.known.scheduler
         choices = choices_after(scheduler, infos, state.choices)
         factors = factors_after(scheduler, infos, state.factors)
         return state._replace(
@@ -188,7 +188,7 @@ class BlockSteps:
 
     def _moved(self, start: StepStart, directions: Sequence[Float[Array, " n"]]) -> PyTree:
         """The step of the learning rate, like the parameters; without a system, along the gradient."""
-        rate, decay, moved = start.rate, self.block.weight_decay, start.params
+        rate, decay, moved = start.rate, self.one_block.weight_decay, start.params
         if self.where is not None:
             moved = jax.tree.map(lambda g, w: -rate * plain(g, w, decay), start.updates, start.params)
         return joined(moved, start.blocks, [-rate * direction for direction in directions])
