@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Sequence
 
+import lineax as lx
 import optax
 from jax import core
 
 from .._conditioning import AbstractConditioner, AbstractMetric
-from .._core.kinds import check_function, check_kind, check_kinds, check_rate
-from .._curvature import AbstractCurvature, Objective, Partition
+from .._core.kinds import check_function, check_kind, check_kinds, check_rate, numbers
+from .._curvature import AbstractCurvature, Block, Objective, Partition
 from .._curvature.objective import check_objective
+from .._solvers import capabilities_of
 from .adaptation import AbstractAdaptation
 from .correction import Correction
 from .step_rules import AbstractStepRule
@@ -24,7 +26,7 @@ def check_arguments(
     correction: Correction | None,
     adaptation: AbstractAdaptation | None,
     step: AbstractStepRule | None,
-    where: Callable | None,
+    where: Callable[[Block], bool] | None,
 ) -> None:
     """Refuse arguments of the wrong kind; each is described with `newton`.
 
@@ -57,12 +59,23 @@ def check_arguments(
         )
 
 
-def check_numbers(refresh: int, clip: float | None, weight_decay: float, residual_tolerance: float) -> None:
-    """Refuse numbers out of range; each is described with `newton`.
+def checked_numbers(
+    refresh: int, clip: float | None, weight_decay: float, residual_tolerance: float
+) -> tuple[int, float | None, float, float]:
+    """Plain numbers of what was given for them; each is described with `newton`.
 
     Raises:
+        TypeError: for what is no number; names the argument.
         ValueError: with the number and its range.
     """
+    refresh, clip, weight_decay, residual_tolerance = numbers(
+        "newton",
+        ("clip",),
+        refresh=refresh,
+        clip=clip,
+        weight_decay=weight_decay,
+        residual_tolerance=residual_tolerance,
+    )
     if clip is not None and not clip > 0:
         raise ValueError(f"clip is {clip}: it bounds the entries of the direction and must be positive, or None")
     if not (isinstance(refresh, int) and refresh >= 1):
@@ -71,3 +84,28 @@ def check_numbers(refresh: int, clip: float | None, weight_decay: float, residua
         raise ValueError(f"weight_decay is {weight_decay}: it must be finite and at least 0")
     if not residual_tolerance > 0:
         raise ValueError(f"residual_tolerance is {residual_tolerance}: it must be positive, e.g. 0.1")
+    return refresh, clip, weight_decay, residual_tolerance
+
+
+def check_together(
+    solver: lx.AbstractLinearSolver,
+    adaptation: AbstractAdaptation,
+    step: AbstractStepRule | None,
+    where: Callable[[Block], bool] | None,
+    *,
+    warm_start: bool,
+) -> None:
+    """Refuse arguments that are right alone and clash with another, or with another's default.
+
+    Raises:
+        ValueError: names both, and what to give.
+    """
+    if where is not None and (step is not None or adaptation.tries):
+        raise ValueError(
+            "newton got where=..., and the damping follows the decrease that a step predicts: blocks without a system "
+            "predict none. Use adaptation=Fixed(), without a step rule"
+        )
+    if warm_start and not capabilities_of(solver).warm_start:
+        raise ValueError(
+            f"warm_start=True, and the solver {type(solver).__name__} takes no first guess: use CG or MINRES"
+        )

@@ -1,0 +1,81 @@
+"""The blocks' curvature: taken anew in every step, or formed in one step and kept for the next ones."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, Key, PyTree
+
+from .._core.operators import Path, path_of
+from .._core.records import System
+from .._curvature import AbstractCurvature, Batch, Block, GaussNewton, Objective, Point
+from .._curvature.flat import StandInHessian, linear_in_outputs
+from .blank import blank_system
+from .blocks import Build
+
+
+@dataclass(frozen=True)
+class KeptCurvature:
+    """A curvature, and how many steps one of its matrices serves.
+
+    Attributes:
+        curvature: that the user chose.
+        refresh: steps that one formed block serves; with 1 nothing is kept, nor formed before its solver asks.
+        needs_root: whether the solver reads the square root of a block.
+    """
+
+    curvature: AbstractCurvature
+    refresh: int
+    needs_root: bool
+
+    def blank(self, blocks: Sequence[Block], dtype: jnp.dtype) -> tuple[System, ...]:
+        """What is kept before the first step."""
+        if self.refresh == 1:
+            return ()
+        return tuple(blank_system(block, dtype, semidefinite=self.curvature.semidefinite) for block in blocks)
+
+    def on(self, objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None) -> AbstractCurvature:
+        """The curvature for a batch: in the place of a Gauss-Newton matrix that is zero, the Hessian."""
+        # A Hessian has no square root.
+        if isinstance(self.curvature, GaussNewton) and not self.needs_root:
+            return StandInHessian() if linear_in_outputs(objective, params, batch, key) else self.curvature
+        return self.curvature
+
+    def refreshed(
+        self,
+        taken: AbstractCurvature,
+        point: Point,
+        blocks: Sequence[Block],
+        kept: tuple[System, ...],
+        age: Int[Array, ""],
+    ) -> tuple[System, ...]:
+        """What is kept from this step on.
+
+        Args:
+            taken: the curvature for this batch.
+            point: where it is taken, if it is.
+            blocks: with a system.
+            kept: from the steps before.
+            age: steps since then; 0 where this step's own curvature is due.
+        """
+        if self.refresh == 1:
+            return kept
+        return jax.lax.cond(age == 0, lambda: tuple(_formed(taken, point, block) for block in blocks), lambda: kept)
+
+    def builds(self, taken: AbstractCurvature, blocks: Sequence[Block], kept: tuple[System, ...]) -> list[Build]:
+        """For each block, what makes its system at a point: the one that is kept, where one is."""
+        return [partial(_built, taken, block, kept[k] if self.refresh > 1 else None) for k, block in enumerate(blocks)]
+
+
+def _formed(curvature: AbstractCurvature, point: Point, block: Block) -> System:
+    return dataclasses.replace(curvature.system(point, block).formed(), layout=None)
+
+
+def _built(curvature: AbstractCurvature, block: Block, kept: System | None, point: Point) -> tuple[System, Path]:
+    system = curvature.system(point, block)
+    path = path_of(system.operator)
+    # The layers are no part of the state: they are the same in every step, and not known before the first.
+    return (system if kept is None else dataclasses.replace(kept, layout=system.layout)), path

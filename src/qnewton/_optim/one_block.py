@@ -1,0 +1,115 @@
+"""One block's way from its system to its part of the step."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from .._conditioning import condition
+from .._core.operators import Path
+from .._core.records import System, SystemEstimate
+from .._core.status import Status
+from .blocks import Given, SolvedBlock
+from .correction import Correction
+from .known_solver import KnownSolver
+from .metrics import Damping, measure
+from .stages import BlockInfo, gradient_rate, leaves_unformed, quadratic_decrease, solve_block
+
+if TYPE_CHECKING:
+    from .._estimation import Remembered
+
+
+@dataclass(frozen=True)
+class BlockSolve:
+    """How every block of a step is solved.
+
+    Attributes:
+        known: solver of the systems.
+        residual_tolerance: largest relative residual that counts as solved.
+        correction: of what conditioning left out, if any.
+        clip: largest entry of a direction; None: any.
+        weight_decay: multiple of the parameters that is added to a direction.
+        shifted: whether a multiple of the identity is part of the curvature.
+        follows: whether the damping follows the steps, so that it bounds a gradient that stands in for a solution.
+        predicts: whether the decrease of the loss is predicted of each block alone.
+    """
+
+    known: KnownSolver
+    residual_tolerance: float
+    correction: Correction | None
+    clip: float | None
+    weight_decay: float
+    shifted: bool
+    follows: bool
+    predicts: bool
+
+    def solve(
+        self, damping: Damping, rate: Float[Array, ""], system: System, path: Path | Int[Array, ""], given: Given
+    ) -> SolvedBlock:
+        """Condition and solve one block.
+
+        Args:
+            damping: of the step.
+            rate: learning rate of the step.
+            system: as curvature leaves it.
+            path: how it is computed.
+            given: what else is known of the block.
+        """
+        system = system if leaves_unformed(self.known.solver, system) else system.formed()
+        measured, fallback, memory = self._measured(damping, system, given)
+        conditioned = condition(damping.conditioning, measured, given.scale)
+        estimate, remembered = self._estimated(conditioned, given)
+        value, info = solve_block(
+            self.known.solver,
+            conditioned,
+            given.gradient,
+            self.residual_tolerance,
+            path,
+            given.start,
+            estimate,
+            self.correction,
+            given.turn,
+            fallback,
+        )
+        value = self._bounded(value, info, fallback, given)
+        direction = self._direction(value, given)
+        predicted = jnp.zeros_like(rate)
+        if self.predicts:
+            predicted = quadratic_decrease(system, given.gradient, -rate * direction)
+        # The gradient that stands in for a solution is no guess at one.
+        start = None if given.start is None else jnp.where(info.status == Status.OK, value, 0)
+        return SolvedBlock(direction, start, remembered, predicted, info, memory)
+
+    def _measured(
+        self, damping: Damping, system: System, given: Given
+    ) -> tuple[System, Float[Array, " n"], Float[Array, "k n"] | None]:
+        """The system in the metric's units, the direction of a block without a solution, and the metric's memory."""
+        if given.metric is None:
+            return system, given.gradient, None
+        memory, roots, measured = measure(damping.metric, given.metric, system, given.params, self.shifted)
+        return measured, given.gradient / roots / roots, memory
+
+    def _estimated(self, conditioned: System, given: Given) -> "tuple[SystemEstimate | None, Remembered | None]":
+        """The estimate of an estimator that remembers, and its memory; any other is left to the scheduler."""
+        if self.known.reuse is None or given.remembered is None:
+            return None, None
+        return self.known.reuse.after(conditioned, given.remembered)
+
+    def _bounded(
+        self, value: Float[Array, " n"], info: BlockInfo, fallback: Float[Array, " n"], given: Given
+    ) -> Float[Array, " n"]:
+        """The solution; what stands in for one shortened, where a larger damping shortens it further."""
+        if not self.follows:
+            return value
+        shorter = gradient_rate(info.damping, given.scale, fallback, given.params)
+        return jnp.where(info.status == Status.OK, value, shorter * value)
+
+    def _direction(self, value: Float[Array, " n"], given: Given) -> Float[Array, " n"]:
+        """The solution, clipped and with weight decay."""
+        direction = value if self.clip is None else jnp.clip(value, -self.clip, self.clip)
+        if self.weight_decay:
+            # A block whose gradient is not finite stays where it is.
+            decay = jnp.where(jnp.all(jnp.isfinite(given.gradient)), self.weight_decay, 0)
+            direction = direction + decay * given.params
+        return direction

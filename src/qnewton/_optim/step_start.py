@@ -1,0 +1,44 @@
+"""What a step of `newton` starts from."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from .._curvature import Batch, Block, Objective, Point
+from .metrics import Damping
+from .state import NewtonState
+
+
+@dataclass(frozen=True)
+class StepStart:
+    """What `update` was given, taken apart; lives while a step is traced.
+
+    Attributes:
+        objective: what is minimised.
+        updates: gradients, like `params`.
+        state: before the step.
+        params, batch, key: as in `update`.
+        blocks: with a system.
+        damping: of the blocks.
+        point: where curvature is taken.
+        gradients: of each block `[n]`.
+        rate: learning rate.
+        age: steps since curvature was computed; 0 where it is due.
+    """
+
+    objective: Objective
+    updates: PyTree
+    state: NewtonState
+    params: PyTree
+    batch: Batch
+    key: Key[Array, ""] | None
+    blocks: tuple[Block, ...]
+    damping: Damping
+    point: Point
+    gradients: list[Float[Array, " n"]]
+    rate: Float[Array, ""]
+    age: Int[Array, ""]
+
+    def loss(self, params: PyTree) -> Float[Array, ""]:
+        """The objective on this step's batch."""
+        return self.objective(params, self.batch, self.key)
