@@ -19,7 +19,7 @@ from qnewton._pricing.need import NEED
 from qnewton._pricing.offers import Offers
 from qnewton._scheduling.contests import contests
 from qnewton._scheduling.families import default_scheduler
-from qnewton._scheduling.group_plan import GroupPlan
+from qnewton._scheduling.group_plan import GroupPlan, PackedPlans
 from qnewton.lab._experiments import tasks
 from qnewton.lab._experiments.complete_ledger import CompleteLedger
 from qnewton.lab._experiments.group_lines import group_lines
@@ -156,7 +156,20 @@ def plan(seconds: Any, refusal: Any, choice: Any, *, estimated: Any, log_kappa: 
     verdict: Any = np.full(2, Verdict.CHOSEN, np.int32)
     kappa: Any = np.float32(log_kappa)
     quantum, feasible = (False, False, True), refused == Refusal.NONE
-    offers = Offers(SCHEDULER.names, quantum, np.asarray(seconds, np.float32), feasible, kappa, refusal=refused)  # pyright: ignore[reportArgumentType]
+    found: Any = np.asarray(seconds, np.float32)
+    none, no = np.zeros_like(found), np.zeros(found.shape, bool)
+    rest: Any = dict.fromkeys(("fixed_seconds", "queries", "copies", "success_probability"), none)
+    offers = Offers(
+        SCHEDULER.names,
+        quantum,
+        found,
+        feasible,
+        kappa,
+        refusal=refused,
+        clamped=no,
+        expected_steps=none[0],
+        **rest,  # pyright: ignore[reportArgumentType]
+    )
     return GroupPlan("things", size, offers, np.asarray(choice), verdict, np.asarray(estimated))  # pyright: ignore[reportArgumentType]
 
 
@@ -171,21 +184,23 @@ OUT = int(Refusal.UNDERCUT)
 
 class TestBounds:
     def test_a_bound_below_the_sure_candidate_leaves_the_choice_open(self) -> None:
-        found = entries(plan([[1.0, 2.0, 9.0], [1.0, 2.0, 0.5]], [[0, OUT, OUT]] * 2, [0, -1], estimated=False))
+        found = entries(
+            plan([[1.0, 2.0, 9.0], [1.0, 2.0, 0.5]], [[0, OUT, OUT], [0, OUT, 0]], [0, -1], estimated=False)
+        )
         assert (found["end_to_end"].choice, found["end_to_end"].verdict) == ("Cholesky", "chosen")
         assert (found["paper"].choice, found["paper"].verdict) == (None, "open")
         assert found["paper"].at_least == ("CG", "QLSA(jennings2023v1)")
-        # Undercut it is under the set that acts alone.
+        # Undercut by what is sure, under each set by its own bounds.
         assert set(found["end_to_end"].refused) == {"CG", "QLSA(jennings2023v1)"}
         assert set(found["paper"].refused) == {"CG"}
 
-    def test_a_choice_among_what_was_compiled_is_none_where_a_bound_of_another_is_below(self) -> None:
+    def test_what_was_estimated_has_no_bounds_and_a_choice_under_every_set(self) -> None:
         seconds = [[1.0, 0.8, 9.0], [1.0, 0.8, 0.5]]
-        made = plan(seconds, [[0, 0, OUT]] * 2, [1, 1], estimated=True, log_kappa=math.log(1e4))
+        made = plan(seconds, [[0, 0, OUT], [0, 0, 0]], [1, 2], estimated=True, log_kappa=math.log(1e4))
         found = entries(made)
         assert (found["end_to_end"].choice, found["end_to_end"].verdict) == ("CG", "chosen")
-        assert (found["paper"].choice, found["paper"].verdict) == (None, "open")
-        assert found["paper"].at_least == ("QLSA(jennings2023v1)",)
+        assert (found["paper"].choice, found["paper"].verdict) == ("QLSA(jennings2023v1)", "chosen")
+        assert found["paper"].at_least == found["end_to_end"].at_least == ()
         (line,) = group_lines([made], SCHEDULER)
         assert line.estimated
         assert line.log10_condition_number == pytest.approx(4)
@@ -204,12 +219,13 @@ class TestBounds:
         assert {(one.choice, one.verdict) for one in entries(made).values()} == {(None, "nobody")}
 
     def test_a_group_of_no_systems_is_none(self) -> None:
-        assert group_lines([GroupPlan.blank(SCHEDULER, "things", jnp.dtype("float32"))], SCHEDULER) == ()
+        blank = PackedPlans.blank(SCHEDULER, ["things"], jnp.dtype("float32"))
+        assert group_lines(blank.plans, SCHEDULER) == ()
 
 
 def recorded(ledger: CompleteLedger, made: GroupPlan) -> Any:
     zero, no, status = np.zeros(()), np.zeros((), bool), np.zeros(1, int)
-    numbers: Any = (*[zero] * 8, no, zero, no, status, (made,))
+    numbers: Any = (*[zero] * 8, no, zero, no, status, PackedPlans.of(SCHEDULER, [made], jnp.dtype("float32")))
     info: Any = KFACInfo(*numbers)
     return ledger.record(info, epoch=0.0, measured_seconds=1.0)[0]
 

@@ -191,7 +191,7 @@ def test_a_unit_without_gradient_stays_and_one_that_fails_is_scaled(solver: Any)
     scheduler = scheduler_of(solver, "test", scheduler_of_many)
     systems = UnitSystems.of([(3, 2), (1, 1), (1, 2)], scheduler, 3, jnp.dtype("float32"), 0.1)
     moments = [blocks, jnp.full((1, 1, 1), 4.0), jnp.zeros((1, 2, 2))]
-    solves = systems.set_up(moments)
+    solves, _ = systems.set_up(moments)
     gradient = [jnp.ones((3, 2)), jnp.ones(()), jnp.ones(2)]
     (direction, single, nothing), status = systems.solve(solves, gradient, np.inf)
     np.testing.assert_allclose(direction[0], 0)

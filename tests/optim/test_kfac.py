@@ -83,7 +83,7 @@ def test_one_linear_layer_is_solved_in_one_newton_step(linear, dtype):
     @jax.jit
     def solved(gradient):
         systems = layer_systems(factors.layout, dtype)
-        return systems.solve(systems.set_up(factors, jnp.asarray(1e-16, dtype)), gradient)[0]
+        return systems.solve(systems.set_up(factors, jnp.asarray(1e-16, dtype))[0], gradient)[0]
 
     direction = -solved(jnp.ravel(jax.grad(objective)(params, (x, y))["w"]))
     np.testing.assert_allclose(direction.reshape(3, 2), expected, rtol=1e-3 if dtype == jnp.float32 else 1e-6)
@@ -111,7 +111,7 @@ def test_every_candidate_solves_the_dense_split_matrix(solver, x64):
         layout, tuple(map(jnp.asarray, inputs)), tuple(map(jnp.asarray, outputs)), jnp.asarray(rest)
     )
     systems = layer_systems(layout, jnp.float64, solver)
-    solution, status = jax.jit(lambda v: systems.solve(systems.set_up(factors, jnp.asarray(damping)), v))(vector)
+    solution, status = jax.jit(lambda v: systems.solve(systems.set_up(factors, jnp.asarray(damping))[0], v))(vector)
 
     matrices = [np.concatenate([vector[:6].reshape(3, 2), vector[6:8].reshape(1, 2)]), vector[10:].reshape(2, 2).T]
     solved = []
@@ -130,7 +130,7 @@ def test_a_factor_that_cannot_be_inverted_leaves_the_gradient():
     for bad, status in ((jnp.diag(jnp.array([1.0, -5.0])), Status.NOT_SOLVED), (jnp.nan * good, Status.NOT_FINITE)):
         factors = KroneckerFactors(layout, (good, bad), (one, one), jnp.zeros(0))
         systems = layer_systems(layout, jnp.float32)
-        solution, found = systems.solve(systems.set_up(factors, jnp.float32(0.1)), jnp.arange(4.0))
+        solution, found = systems.solve(systems.set_up(factors, jnp.float32(0.1))[0], jnp.arange(4.0))
         np.testing.assert_array_equal(found, [Status.OK, status, Status.OK])
         np.testing.assert_array_equal(solution[2:], [2, 3])
 

@@ -25,9 +25,9 @@ from .._curvature.independence import independence
 from .._curvature.objective import Batch, check_objective
 from .._curvature.point import Point
 from .._scheduling.families import scheduler_of
-from .._scheduling.group_plan import GroupPlan
+from .._scheduling.group_plan import GroupPlan, PackedPlans
 from .dual_sample import Sampling, part_of
-from .dual_systems import blank_plan
+from .dual_systems import blank_plans
 from .dual_trials import Options, Tried, try_two
 from .metrics import is_fit
 from .rounding import lowered
@@ -55,8 +55,7 @@ class DualNewtonInfo(eqx.Module):
         examples: that the trials were computed from, the whole batch or a part of it; both are judged on all of it.
         status: a `Status`; `NO_CURVATURE` where the step follows the gradient, as the loss has no curvature in the
             outputs; with the others but `OK` the parameters stay where they are.
-        systems: what the two dual systems cost and who solves them; their size is zero where the steps come from
-            singular values, since residuals outnumber parameters.
+        packed: the plans of `systems`.
         because: why `newton` chose this family; empty where the user did.
     """
 
@@ -69,9 +68,17 @@ class DualNewtonInfo(eqx.Module):
     relative_residual: Float[Array, ""]
     examples: Int[Array, ""]
     status: Int[Array, ""]
-    systems: tuple[GroupPlan, ...]
+    packed: PackedPlans
     because: str = eqx.field(static=True, default="")
     family: ClassVar[str] = "dual"
+
+    @property
+    def systems(self) -> tuple[GroupPlan, ...]:
+        """What the two dual systems cost and who solves them, as one group.
+
+        Its size is zero where the steps come from singular values, since residuals outnumber parameters.
+        """
+        return self.packed.plans
 
 
 class DualNewtonState(NamedTuple):
@@ -186,8 +193,8 @@ def dual_newton(
         check_params(params)
         dtype = jax.tree.leaves(params)[0].dtype
         zero, number = filled((), 0, dtype), filled((), 0, jnp.int32)
-        systems = (blank_plan(scheduler, dtype),)
-        info = DualNewtonInfo(zero, zero, number, zero, filled((), False, bool), zero, zero, number, number, systems)
+        packed = blank_plans(scheduler, dtype)
+        info = DualNewtonInfo(zero, zero, number, zero, filled((), False, bool), zero, zero, number, number, packed)
         (block,) = whole(params)
         memory = options_for(params).metric.init(block.n, dtype)
         return DualNewtonState(number, zero, Sampling.start(dtype), memory, info)
@@ -266,7 +273,7 @@ def dual_newton(
                 relative_residual=best.residual,
                 examples=examples,
                 status=_status(finite, solved, found.unit.flat),
-                systems=(),
+                packed=state.info.packed,
             )
             # Which of two losses is the lower says nothing where rounding decides.
             following = jnp.where(accepted, best.damping, GROW * found.damping)
@@ -281,7 +288,7 @@ def dual_newton(
             return finite, state.count + 1, jnp.where(finite, following, state.damping), sampling, info
 
         finite, following, damping, sampling, info = in_one_kernel(judged)
-        info = replace(info, systems=(found.plan,))
+        info = replace(info, packed=found.packed)
         step = block.put(params, jnp.where(info.accepted, found.trials.step[info.winner], 0))
         memory = jnp.where(finite, found.memory, state.metric)
         return step, DualNewtonState(following, damping, sampling, memory, info)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 from .._core.decompositions import svd
 from .._core.one_kernel import in_one_kernel, paired
 from .._core.traces import diagonal, gram
-from .._scheduling.group_plan import GroupPlan
+from .._scheduling.group_plan import PackedPlans
 from .._scheduling.hybrid import Hybrid
 from .dual_rows import Rows
 from .dual_systems import opened_pair
@@ -108,7 +108,7 @@ class Wide(NamedTuple):
 
 def solve_wide(
     wide: Wide, outputs: Outputs, w: Float[Array, " n"], damped: Damped, scheduler: Hybrid
-) -> tuple[Trials, GroupPlan]:
+) -> tuple[Trials, PackedPlans]:
     """Both steps from one set-up each, and who solved them.
 
     Args:
@@ -119,7 +119,7 @@ def solve_wide(
         scheduler: of the systems.
     """
     rows, shifts, l2 = wide.rows[0], wide.shifts, damped.l2
-    plan, solve = opened_pair(wide.grams, shifts, 1 if damped.acceleration is None else 2, scheduler)
+    packed, solve = opened_pair(wide.grams, shifts, 1 if damped.acceleration is None else 2, scheduler)
     right = jnp.broadcast_to(rows.residual, (2, *rows.residual.shape))
     if l2 is not None:
         # The gradient R^T r + l2 w leaves the span of the rows, and the Woodbury identity takes its last term there.
@@ -152,14 +152,14 @@ def solve_wide(
 
     if damped.acceleration is None:
         moved = wide.push(direction)
-        return trials(direction, moved, moved, _Bend.none(shifts)), plan
+        return trials(direction, moved, moved, _Bend.none(shifts)), packed
     first, second = jax.vmap(lambda d: _derivatives(rows, outputs, w, d))(wide.back(direction))
     dual_bend = solve(second)
     bent = -wide.pull(dual_bend) / 2
     bend = _Bend.of(bent, direction, damped)
     # R a = -K v / 2 with (K + m I) v = r'': no further product.
     moved = first - bend.factor * (second - shifts[:, None] * dual_bend) / 2
-    return trials(direction + bend.factor * bent, moved, first, bend), plan
+    return trials(direction + bend.factor * bent, moved, first, bend), packed
 
 
 def solve_tall(rows: Rows, level: Float[Array, ""], outputs: Outputs, w: Float[Array, " n"], damped: Damped) -> Trials:

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from .._pricing.group import Group
 from .._scheduling.contests import contests
-from .._scheduling.group_plan import GroupPlan
+from .._scheduling.group_plan import PackedPlans
 from .._scheduling.hybrid import Hybrid
 
 NAME = "residuals"
@@ -21,7 +21,7 @@ def opened_pair(
     shifts: Float[Array, "2"],
     vectors: int,
     scheduler: Hybrid,
-) -> tuple[GroupPlan, Solve]:
+) -> tuple[PackedPlans, Solve]:
     """Who solves the two systems, and the solve.
 
     Args:
@@ -41,9 +41,10 @@ def opened_pair(
             gram = jnp.tril(gram) + below.T
         damped = gram + m * identity
         systems.append(damped.T if solver.reads == "upper" else damped)
-    return solver.opened(systems, shifts)
+    plan, solve = solver.opened(systems, shifts)
+    return PackedPlans.of(scheduler, [plan], grams[0].dtype), solve
 
 
-def blank_plan(scheduler: Hybrid, dtype: jnp.dtype) -> GroupPlan:
+def blank_plans(scheduler: Hybrid, dtype: jnp.dtype) -> PackedPlans:
     """Of no systems, in the structure of those of `opened_pair`."""
-    return GroupPlan.blank(scheduler, NAME, dtype)
+    return PackedPlans.blank(scheduler, [NAME], dtype)

@@ -11,11 +11,11 @@ from .._core.traces import trace
 from .._curvature.loss_scale import LossScale
 from .._curvature.partition import Block
 from .._curvature.point import Point
-from .._scheduling.group_plan import GroupPlan
+from .._scheduling.group_plan import PackedPlans
 from .._scheduling.hybrid import Hybrid
 from .dual_rows import rows_of
 from .dual_steps import Damped, Trials, Wide, solve_tall, solve_wide
-from .dual_systems import blank_plan
+from .dual_systems import blank_plans
 from .metrics import FEW
 
 TRIED = (0.4, 2.5)
@@ -35,7 +35,7 @@ class Tried(NamedTuple):
         unit: what the loss was counted in.
         level: mean diagonal entry of the Gram matrix; not finite where a residual or the curvature is not.
         memory: of the metric, from here on.
-        plan: who solved the systems; of none where the steps come from singular values.
+        packed: who solved the systems; of none where the steps come from singular values.
     """
 
     trials: Trials
@@ -43,7 +43,7 @@ class Tried(NamedTuple):
     unit: LossScale
     level: Float[Array, ""]
     memory: Float[Array, "k n"]
-    plan: GroupPlan
+    packed: PackedPlans
 
 
 class Options(NamedTuple):
@@ -117,7 +117,7 @@ def try_two(
         return point.outputs(v, block)
 
     if tall:
-        trials, plan = solve_tall(rows, scale, outputs, w, damped), blank_plan(options.scheduler, w.dtype)
+        trials, packed = solve_tall(rows, scale, outputs, w, damped), blank_plans(options.scheduler, w.dtype)
     else:
-        trials, plan = solve_wide(Wide.of(rows, gram, damped), outputs, w, damped, options.scheduler)
-    return Tried(trials, around, rows.scale, scale, memory, plan)
+        trials, packed = solve_wide(Wide.of(rows, gram, damped), outputs, w, damped, options.scheduler)
+    return Tried(trials, around, rows.scale, scale, memory, packed)

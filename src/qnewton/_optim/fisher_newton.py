@@ -20,7 +20,7 @@ from .._curvature.loss_scale import LossScale
 from .._curvature.objective import Batch, Objective, check_objective
 from .._curvature.point import Point
 from .._scheduling.families import scheduler_of, scheduler_of_many
-from .._scheduling.group_plan import GroupPlan
+from .._scheduling.group_plan import GroupPlan, PackedPlans
 from .unit_fisher import second_moments, units_of
 from .unit_solves import UnitSolves, UnitSystems
 
@@ -36,7 +36,7 @@ class FisherNewtonInfo(eqx.Module):
         accepted: False where the loss or the gradient is not finite, and nothing moves.
         staleness: steps since the blocks were refreshed; 0 in the step that refreshes them, -1 before the first.
         status: a `Status` for each tensor.
-        systems: of each group of units of equal size, what their systems cost and who solves them.
+        packed: the plans of `systems`.
         because: why `newton` chose this family; empty where the user did.
     """
 
@@ -47,9 +47,14 @@ class FisherNewtonInfo(eqx.Module):
     accepted: Bool[Array, ""]
     staleness: Int[Array, ""]
     status: Int[Array, " tensors"]
-    systems: tuple[GroupPlan, ...]
+    packed: PackedPlans
     because: str = eqx.field(static=True, default="")
     family: ClassVar[str] = "fisher"
+
+    @property
+    def systems(self) -> tuple[GroupPlan, ...]:
+        """Of each group of units of equal size, what their systems cost and who solves them."""
+        return self.packed.plans
 
 
 class FisherNewtonState(NamedTuple):
@@ -181,16 +186,15 @@ def fisher_newton(
         check_params(params)
         dtype = jax.tree.leaves(params)[0].dtype
         moments = tuple(jnp.zeros((count, size, size), dtype) for count, size in units(params))
-        solves = systems(params, dtype).blank(moments)
-        plans = tuple(group.plan for group in solves.groups)
+        solves, packed = systems(params, dtype).blank(moments)
         zero, number, never = jnp.zeros((), dtype), jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32)
-        info = FisherNewtonInfo(zero, zero, zero, zero, jnp.zeros((), bool), never, solves.status, plans)
+        info = FisherNewtonInfo(zero, zero, zero, zero, jnp.zeros((), bool), never, solves.status, packed)
         past = jax.tree.map(jnp.zeros_like, params)
         return FisherNewtonState(number, number, never, zero, past, zero, moments, solves, info)
 
     def refreshed(
         state: FisherNewtonState, params: PyTree, point: Point
-    ) -> tuple[tuple[Array, ...], UnitSolves, Int[Array, ""]]:
+    ) -> tuple[tuple[Array, ...], UnitSolves, PackedPlans, Int[Array, ""]]:
         point = point.singly("fisher_newton")
         fresh = second_moments(point, units(params))
         done = state.refreshes.astype(state.weights.dtype)
@@ -199,11 +203,11 @@ def fisher_newton(
         # A batch that overflows must not poison the averages for good.
         finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(moment)) for moment in mixed]))
         kept = tuple(jnp.where(finite, new, old) for old, new in zip(state.moments, mixed, strict=True))
-        solves = systems(params, kept[0].dtype).set_up(kept)
+        solves, packed = systems(params, kept[0].dtype).set_up(kept)
         if point.examples.good is not None:
             status = jnp.where(point.examples.good, solves.status, jnp.int32(Status.COUPLED))
             solves = eqx.tree_at(lambda all_of: all_of.status, solves, status)
-        return kept, solves, state.refreshes + finite
+        return kept, solves, packed, state.refreshes + finite
 
     def update(
         updates: PyTree,
@@ -232,10 +236,10 @@ def fisher_newton(
         verdict = independence(objective, params, batch, key)
         point = Point.of(scale.applied(objective), params, batch, key, verdict)
         due = finite & ((state.age < 0) | (state.age >= refresh - 1))
-        moments, solves, refreshes = jax.lax.cond(
+        moments, solves, packed, refreshes = jax.lax.cond(
             due,
             lambda: refreshed(state, params, point),
-            lambda: (state.moments, state.solves, state.refreshes),
+            lambda: (state.moments, state.solves, state.info.packed, state.refreshes),
         )
         age = jnp.where(due, 0, jnp.where(state.age < 0, -1, state.age + 1)).astype(jnp.int32)
 
@@ -261,7 +265,7 @@ def fisher_newton(
             accepted=finite,
             staleness=age,
             status=jnp.where(finite, solved, Status.NOT_FINITE).astype(jnp.int32),
-            systems=tuple(group.plan for group in solves.groups),
+            packed=packed,
         )
         following = FisherNewtonState(state.count + 1, refreshes, age, unit, past, weights, moments, solves, info)
         return step, following

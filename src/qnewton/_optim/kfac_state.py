@@ -7,13 +7,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._core.operators import KroneckerFactors
 from .._curvature.loss_scale import LossScale
-from .._scheduling.group_plan import GroupPlan
+from .._scheduling.group_plan import GroupPlan, PackedPlans
 from .kronecker_solves import KroneckerSolves
 from .new_batches import Reached
 
 
 class KFACInfo(eqx.Module):
-    """What happened in one step; diagnostics only, the next step does not read it.
+    """What happened in one step; diagnostics, of which the next step reads nothing but the plans.
 
     Attributes:
         loss: mean loss of the batch before the step, l2 included.
@@ -27,7 +27,7 @@ class KFACInfo(eqx.Module):
         staleness: steps since the factors were refreshed; 0 in the step that refreshes them, -1 before the first.
         noisy: whether another batch than the last step's was noticed, now or before, and acted upon.
         status: a `Status` for each recognised layer, in the layout's order, and one for the rest.
-        systems: of each group of layers of equal shape, what its systems cost and who solves them.
+        packed: the plans of `systems`.
         because: why `newton` chose this family; empty where the user did.
     """
 
@@ -43,9 +43,14 @@ class KFACInfo(eqx.Module):
     staleness: Int[Array, ""]
     noisy: Bool[Array, ""]
     status: Int[Array, " blocks"]
-    systems: tuple[GroupPlan, ...]
+    packed: PackedPlans
     because: str = eqx.field(static=True, default="")
     family: ClassVar[str] = "kfac"
+
+    @property
+    def systems(self) -> tuple[GroupPlan, ...]:
+        """Of each group of layers of equal shape, what its systems cost and who solves them."""
+        return self.packed.plans
 
 
 class KFACState(NamedTuple):

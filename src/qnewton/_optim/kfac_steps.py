@@ -20,6 +20,7 @@ from .._curvature.loss_scale import LossScale
 from .._curvature.objective import Batch, Objective
 from .._curvature.point import Point
 from .._scheduling.families import scheduler_of
+from .._scheduling.group_plan import PackedPlans
 from .._scheduling.hybrid import Hybrid
 from .kfac_state import KFACInfo, KFACState
 from .kronecker_solves import KroneckerSolves, LayerSystems
@@ -62,6 +63,7 @@ class _Refreshed(NamedTuple):
     scale: LossScale
     factors: KroneckerFactors
     solves: KroneckerSolves
+    packed: PackedPlans
 
 
 @dataclass(frozen=True)
@@ -118,10 +120,9 @@ class KFACSteps:
             tuple(jnp.zeros((a, a), dtype) for _, a in layout.shapes),
             jnp.zeros(sum(size for _, size in layout.rest), dtype),
         )
-        solves = self._systems(layout, dtype).blank(factors)
-        plans = tuple(group.plan for group in solves.groups)
+        solves, packed = self._systems(layout, dtype).blank(factors)
         zero, never, no = jnp.zeros((), dtype), jnp.full((), -1, jnp.int32), jnp.zeros((), bool)
-        info = KFACInfo(zero, zero, zero, zero, zero, zero, zero, zero, no, never, no, solves.status, plans)
+        info = KFACInfo(zero, zero, zero, zero, zero, zero, zero, zero, no, never, no, solves.status, packed)
         return KFACState(
             count=jnp.zeros((), jnp.int32),
             damping=jnp.asarray(self.rule.damping, dtype),
@@ -168,10 +169,10 @@ class KFACSteps:
             refresh = jnp.where(reached.noisy, self.noisy.pace.refresh, refresh)
             average = jnp.where(reached.noisy & ~turned, self.noisy.pace.average, average)
         due = finite & ((state.age < 0) | (state.age >= refresh - 1))
-        scale, factors, solves = jax.lax.cond(
+        scale, factors, solves, packed = jax.lax.cond(
             due,
             lambda: self._refreshed(state, params, batch, key, average),
-            lambda: _Refreshed(state.scale, state.factors, state.solves),
+            lambda: _Refreshed(state.scale, state.factors, state.solves, state.info.packed),
         )
         gradient = gradient / scale.divisor
         age = jnp.where(due, 0, jnp.where(state.age < 0, -1, state.age + 1)).astype(jnp.int32)
@@ -207,7 +208,7 @@ class KFACSteps:
             staleness=age,
             noisy=reached.noisy,
             status=jnp.where(finite, status, Status.NOT_FINITE).astype(jnp.int32),
-            systems=tuple(group.plan for group in solves.groups),
+            packed=packed,
         )
         following = KFACState(
             count=state.count + 1,
@@ -256,14 +257,14 @@ class KFACSteps:
         weight = jnp.where(state.age < 0, 0, average).astype(state.damping.dtype)
         mixed = jax.tree.map(lambda old, new: weight * old + (1 - weight) * new, state.factors, fresh)
         damping = state.damping + scale.penalty(self.objective)
-        solves = self._systems(layout, state.damping.dtype).set_up(mixed, damping)
+        solves, packed = self._systems(layout, state.damping.dtype).set_up(mixed, damping)
         if point.examples.good is not None:
             status = jnp.where(point.examples.good, solves.status, jnp.int32(Status.COUPLED))
             solves = eqx.tree_at(lambda all_of: all_of.status, solves, status)
         # A batch that overflows must not poison the averages for good. Asked once of all factors together.
         sound = jnp.all(jnp.isfinite(ravel(jax.tree.leaves(mixed))))
         kept = jax.tree.map(lambda old, new: jnp.where(sound, new, old), state.factors, mixed)
-        return _Refreshed(scale, kept, solves)
+        return _Refreshed(scale, kept, solves, packed)
 
 
 def affordable(layout: Layout) -> int:

@@ -8,12 +8,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from .._core.arrays import filled
 from .._core.layout import Layout
 from .._core.operators import KroneckerFactors
 from .._core.status import Status
 from .._core.traces import trace
 from .._pricing.group import Group
 from .._scheduling.contests import contests
+from .._scheduling.group_plan import PackedPlans
 from .._scheduling.groups import GroupSolver, GroupState, set_up_all
 from .._scheduling.hybrid import Hybrid
 
@@ -40,11 +42,13 @@ class LayerSystems:
 
     Attributes:
         layout: where the layers' matrices lie.
+        scheduler: of all the systems.
         solvers: of the groups.
         members: of each group, its layers.
     """
 
     layout: Layout
+    scheduler: Hybrid
     solvers: tuple[GroupSolver, ...]
     members: tuple[tuple[int, ...], ...]
 
@@ -65,10 +69,10 @@ class LayerSystems:
             Group(f"layers of {i} x {a}", (i, a), len(own), serves=serves, dtype=str(dtype))
             for (i, a), own in zip(kinds, members, strict=True)
         ]
-        return cls(layout, tuple(contests(scheduler, groups)), members)
+        return cls(layout, scheduler, tuple(contests(scheduler, groups)), members)
 
-    def set_up(self, factors: KroneckerFactors, damping: Float[Array, ""]) -> KroneckerSolves:
-        """Choose and set up, the damping split by `pi` (Martens and Grosse 2015, section 6.3).
+    def set_up(self, factors: KroneckerFactors, damping: Float[Array, ""]) -> tuple[KroneckerSolves, PackedPlans]:
+        """Choose, set up and record, the damping split by `pi` (Martens and Grosse 2015, section 6.3).
 
         Args:
             factors: of all layers.
@@ -81,19 +85,20 @@ class LayerSystems:
             shifts = shares * root, root / shares
             sides = [factors.inputs[k] for k in own], [factors.outputs[k] for k in own]
             given.append((tuple(_damped(side, shift) for side, shift in zip(sides, shifts, strict=True)), shifts))
-        groups = set_up_all(self.solvers, given)
+        groups, plans = set_up_all(self.solvers, given)
         # A factor with NaN or infinity anywhere has it on the diagonal, too, being a sum of squares there.
         for a, g in zip(factors.inputs, factors.outputs, strict=True):
             status.append(jnp.where(jnp.isfinite(trace(a)) & jnp.isfinite(trace(g)), Status.OK, Status.NOT_FINITE))
         finite = jnp.all(jnp.isfinite(factors.rest))
         rest = jnp.where(finite, 1 / (jnp.maximum(factors.rest, 0) + damping), 1)
         status.append(jnp.where(finite, Status.OK, Status.NOT_FINITE))
-        return KroneckerSolves(tuple(groups), rest, jnp.stack(status).astype(jnp.int32))
+        solves = KroneckerSolves(tuple(groups), rest, jnp.stack(status).astype(jnp.int32))
+        return solves, PackedPlans.of(self.scheduler, plans, rest.dtype)
 
-    def blank(self, factors: KroneckerFactors) -> KroneckerSolves:
+    def blank(self, factors: KroneckerFactors) -> tuple[KroneckerSolves, PackedPlans]:
         """Zeros in the shapes of `set_up(factors, ...)`."""
         shapes = eqx.filter_eval_shape(self.set_up, factors, jax.ShapeDtypeStruct((), factors.rest.dtype))
-        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        return jax.tree.map(lambda leaf: filled(leaf.shape, 0, leaf.dtype), shapes)
 
     def solve(
         self, solves: KroneckerSolves, vector: Float[Array, " n"]

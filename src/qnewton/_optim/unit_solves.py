@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from .._core.arrays import filled
 from .._core.status import Status
 from .._core.traces import trace
 from .._pricing.group import Group
 from .._scheduling.contests import contests
+from .._scheduling.group_plan import PackedPlans
 from .._scheduling.groups import GroupSolver, GroupState, set_up_all
 from .._scheduling.hybrid import Hybrid
 
@@ -48,12 +50,14 @@ class UnitSystems:
 
     Attributes:
         units: how many of what size each tensor has, as `unit_fisher.units_of` has them.
+        scheduler: of all the systems.
         solvers: of the groups.
         members: of each group, its tensors.
         damping: relative to each block's mean diagonal entry, positive.
     """
 
     units: tuple[tuple[int, int], ...]
+    scheduler: Hybrid
     solvers: tuple[GroupSolver, ...]
     members: tuple[tuple[int, ...], ...]
     damping: float
@@ -78,10 +82,10 @@ class UnitSystems:
             Group(f"units of {size}", (size,), sum(units[k][0] for k in own), serves=serves, dtype=str(dtype))
             for size, own in zip(sizes, members, strict=True)
         ]
-        return cls(tuple(units), tuple(contests(scheduler, groups)), members, damping)
+        return cls(tuple(units), scheduler, tuple(contests(scheduler, groups)), members, damping)
 
-    def set_up(self, moments: Sequence[Float[Array, "units d d"]]) -> UnitSolves:
-        """Damp, choose and set up.
+    def set_up(self, moments: Sequence[Float[Array, "units d d"]]) -> tuple[UnitSolves, PackedPlans]:
+        """Damp, choose, set up and record.
 
         Args:
             moments: the blocks of each tensor.
@@ -96,15 +100,16 @@ class UnitSystems:
             given.append(((jnp.concatenate(blocks),), (shift,)))
             scales.append((1 + self.damping) * jnp.sqrt(mean))
             reciprocals.append(1 / (mean + shift))
-        groups = tuple(set_up_all(self.solvers, given))
+        groups, plans = set_up_all(self.solvers, given)
         good = self._by_tensor([group.sound for group in groups])
         status = jnp.stack([_told(jnp.int32(Status.OK), one) for one in good])
-        return UnitSolves(groups, tuple(scales), tuple(reciprocals), status)
+        solves = UnitSolves(tuple(groups), tuple(scales), tuple(reciprocals), status)
+        return solves, PackedPlans.of(self.scheduler, plans, scales[0].dtype)
 
-    def blank(self, moments: Sequence[Float[Array, "units d d"]]) -> UnitSolves:
+    def blank(self, moments: Sequence[Float[Array, "units d d"]]) -> tuple[UnitSolves, PackedPlans]:
         """Zeros in the shapes of `set_up(moments)`."""
         shapes = eqx.filter_eval_shape(self.set_up, moments)
-        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        return jax.tree.map(lambda leaf: filled(leaf.shape, 0, leaf.dtype), shapes)
 
     def solve(
         self, solves: UnitSolves, leaves: Sequence[Array], bound: float

@@ -1,11 +1,18 @@
-"""What a group of equal systems costs in a step, and who solves them: the record of it."""
+"""What groups of equal systems cost in a step, and who solves them."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
 
+from .._core.arrays import NumberArray, filled, namespace
 from .._pricing.offers import Offers
 from .hybrid import Hybrid
+
+_NUMBERS = ("seconds", "fixed_seconds", "queries", "copies", "success_probability", "expected_steps")
 
 
 class GroupPlan(eqx.Module):
@@ -15,8 +22,8 @@ class GroupPlan(eqx.Module):
         name: what the systems are, in words.
         size: of one system in rows, how many there are, their right-hand sides, and the steps that a set-up serves.
         offers: of all candidates, `[sets, candidates]`, for the whole group and one step, classical set-ups shared out
-            over the steps that they serve. Of one that was refused as `UNDERCUT` the seconds are the least it might
-            take.
+            over the steps that they serve. Where nothing was estimated the seconds of iterative and quantum candidates
+            are the least that they might take.
         choice: column chosen under each set; -1 where the bounds leave it open and nothing was estimated.
         verdict: a `Verdict` on each.
         estimated: whether the condition number was looked at; where it was not, no number of it would have changed the
@@ -24,29 +31,104 @@ class GroupPlan(eqx.Module):
     """
 
     name: str = eqx.field(static=True)
-    size: Int[Array, "4"]
+    size: Int[NumberArray, "4"]
     offers: Offers
-    choice: Int[Array, " sets"]
-    verdict: Int[Array, " sets"]
-    estimated: Bool[Array, ""]
+    choice: Int[NumberArray, " sets"]
+    verdict: Int[NumberArray, " sets"]
+    estimated: Bool[NumberArray, ""]
+
+
+class PackedPlans(eqx.Module):
+    """The plans of all groups of a step, as two arrays: a step that returns dozens of small ones takes longer.
+
+    Attributes:
+        numbers: of each group.
+        codes: of each group, what is an integer or a truth.
+        names: of the groups.
+        candidates: of the scheduler.
+        quantum: which of them are charged on the quantum machine.
+        sets: how many assumption sets there are.
+    """
+
+    numbers: Float[Array, "groups f"]
+    codes: Int[Array, "groups i"]
+    names: tuple[str, ...] = eqx.field(static=True)
+    candidates: tuple[str, ...] = eqx.field(static=True)
+    quantum: tuple[bool, ...] = eqx.field(static=True)
+    sets: int = eqx.field(static=True)
 
     @classmethod
-    def blank(cls, scheduler: Hybrid, name: str, dtype: jnp.dtype) -> "GroupPlan":
-        """Of no systems."""
-        shape = (len(scheduler.assumptions), len(scheduler.solvers))
-        numbers, none = jnp.zeros(shape, dtype), jnp.zeros(shape, jnp.int32)
-        offers = Offers(
-            names=scheduler.names,
-            quantum=tuple(solver.capabilities.quantum for solver in scheduler.solvers),
-            seconds=numbers,
-            feasible=jnp.zeros(shape, bool),
-            log_condition_number=jnp.zeros((), dtype),
-            fixed_seconds=numbers,
-            refusal=none,
-            queries=numbers,
-            copies=numbers,
-            success_probability=numbers,
-            clamped=jnp.zeros(shape, bool),
-            expected_steps=numbers[0],
+    def of(cls, scheduler: Hybrid, plans: Sequence[GroupPlan], dtype: jnp.dtype) -> "PackedPlans":
+        """From the plans under one scheduler.
+
+        Args:
+            scheduler: of all of them.
+            plans: of numpy where nothing was estimated.
+            dtype: of the numbers.
+        """
+        numbers = [_joined([getattr(one.offers, name) for name in _NUMBERS] + [_kappa(one)]) for one in plans]
+        codes = [_joined([one.size, *_codes(one.offers), one.choice, one.verdict, one.estimated]) for one in plans]
+        like = cls.blank(scheduler, [one.name for one in plans], dtype)
+        if not plans:
+            return like
+        return eqx.tree_at(
+            lambda packed: (packed.numbers, packed.codes),
+            like,
+            (jnp.asarray(_stack(numbers), dtype), jnp.asarray(_stack(codes), jnp.int32)),
         )
-        return cls(name, jnp.zeros(4, jnp.int32), offers, none[:, 0], none[:, 0], jnp.zeros((), bool))
+
+    @classmethod
+    def blank(cls, scheduler: Hybrid, names: Sequence[str], dtype: jnp.dtype) -> "PackedPlans":
+        """Of groups without systems."""
+        sets, quantum = len(scheduler.assumptions), tuple(one.capabilities.quantum for one in scheduler.solvers)
+        each = sets * len(quantum)
+        numbers = filled((len(names), 5 * each + len(quantum) + 1), 0, dtype)
+        codes = filled((len(names), 4 + 3 * each + 2 * sets + 1), 0, jnp.int32)
+        return cls(numbers, codes, tuple(names), scheduler.names, quantum, sets)
+
+    @property
+    def plans(self) -> tuple[GroupPlan, ...]:
+        """One for each group."""
+        return tuple(self._plan(k) for k in range(len(self.names)))
+
+    def _plan(self, k: int) -> GroupPlan:
+        shape = (self.sets, len(self.candidates))
+        numbers, codes = _Reader(self.numbers[..., k, :]), _Reader(self.codes[..., k, :])
+        size = codes.take(4)
+        found: dict[str, Any] = {name: numbers.take(*shape) for name in _NUMBERS[:-1]}
+        found["expected_steps"] = numbers.take(shape[1])
+        found["log_condition_number"] = numbers.take()
+        found["refusal"] = codes.take(*shape)
+        found |= {name: codes.take(*shape) != 0 for name in ("feasible", "clamped")}
+        offers = Offers(names=self.candidates, quantum=self.quantum, **found)
+        return GroupPlan(self.names[k], size, offers, codes.take(self.sets), codes.take(self.sets), codes.take() != 0)
+
+
+class _Reader:
+    """Takes one array after the other off the last axis of a record."""
+
+    def __init__(self, record: Array):
+        self._record, self._place = record, 0
+
+    def take(self, *shape: int) -> Array:
+        size = int(np.prod(shape, dtype=int))
+        part = self._record[..., self._place : self._place + size]
+        self._place += size
+        return part.reshape((*part.shape[:-1], *shape))
+
+
+def _kappa(plan: GroupPlan) -> Any:
+    return plan.offers.log_condition_number
+
+
+def _codes(offers: Offers) -> list[Any]:
+    return [offers.refusal, offers.feasible, offers.clamped]
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    xp = namespace(*parts)
+    return xp.concatenate([xp.ravel(xp.asarray(part)).astype(xp.result_type(parts[0])) for part in parts])
+
+
+def _stack(rows: Sequence[Any]) -> Any:
+    return namespace(*rows).stack(rows)

@@ -10,13 +10,11 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import lineax as lx
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int
 
-from .._core.arrays import Number
-from .._core.costs import Cost
-from .._core.records import Access, Kind, Kinds, System, SystemEstimate
+from .._core.arrays import filled
+from .._core.records import System, SystemEstimate
 from .._core.status import Refusal, Verdict
 from .._hardware import ClassicalMachine
 from .._pricing.group import Group, price_group
@@ -24,14 +22,11 @@ from .._pricing.need import residual_for
 from .._pricing.offers import Offers
 from .._pricing.policies.base import NONE_YET, Turn
 from .._solvers import AbstractSolver
-from .._solvers.verified import Care
-from .branches import set_up
+from .branches import switch
 from .group_plan import GroupPlan
 from .hybrid import Hybrid
+from .one_system import each_of, iterated, product_of, state_of, states_of
 from .union import StateUnion
-
-_UNSCALED = Care(verify=False, scale=False)
-_SCALED = Care(verify=False, scale=True)
 
 Factors = tuple[Float[Array, "count n n"], ...]
 
@@ -40,15 +35,14 @@ class GroupState(eqx.Module):
     """A group that is set up: it serves the steps until the next refresh.
 
     Attributes:
-        plan: who solves.
         slots: states of the chosen candidate, one for each system, in the arrays of the union.
-        log_condition_numbers: of the systems as estimated; 0 where nothing was.
+        chosen: which of the compiled candidates that is, and the logarithms of the systems' condition numbers as
+            estimated; None where one candidate is left, and nothing was estimated.
         sound: of each system, whether everything in its state is finite.
     """
 
-    plan: GroupPlan
     slots: tuple[Array, ...]
-    log_condition_numbers: Float[Array, " count"]
+    chosen: tuple[Int[Array, ""], Float[Array, " count"]] | None
     sound: Bool[Array, " count"]
 
 
@@ -91,45 +85,41 @@ class GroupSolver:
         group = self.group
         return np.array([group.rows, group.count, group.vectors, group.serves], np.int32)
 
-    @property
-    def settled(self) -> GroupPlan:
-        """The plan where nothing is estimated: constants."""
-        # Not kept: an array that is made while a step is traced belongs to its trace.
-        return jax.tree.map(jnp.asarray, self._settled)
-
     @cached_property
-    def _settled(self) -> GroupPlan:
-        least, dtype, rows = self.least, np.dtype(self.group.dtype), np.arange(len(self.most))
-        kept = np.isin(np.arange(len(self.scheduler.solvers)), self.kept)
+    def settled(self) -> GroupPlan:
+        """The plan where nothing is estimated; of numpy."""
+        least, names, rows = self.least, self.scheduler.names, range(len(self.most))
         # Under another set the bounds may leave it open.
-        best = np.argmin(np.where(least.feasible, least.seconds, np.inf), axis=1)
-        choice = np.where(np.isfinite(self.most[rows, best]), best, NONE_YET).astype(np.int32)
+        kept = [self.scheduler.policy.contenders(names, np.asarray(least.seconds[r]), self.most[r]) for r in rows]
+        known = [len(own) == 1 and np.isfinite(self.most[r, own[0]]) for r, own in zip(rows, kept, strict=True)]
+        choice = np.array([own[0] if sure else NONE_YET for own, sure in zip(kept, known, strict=True)], np.int32)
         choice[0] = self.kept[0]
-        refusal = np.where(least.feasible & ~kept, Refusal.UNDERCUT, least.refusal).astype(np.int32)
-        offers = replace(least, refusal=refusal, feasible=refusal == Refusal.NONE)
-        offers = jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.dtype.kind == "f" else leaf, offers)
-        verdict = np.full(len(rows), Verdict.CHOSEN, np.int32)
-        fields: Any = (self._size, offers, choice, verdict, np.zeros((), bool))
-        return GroupPlan(self.group.name, *fields)
+        beaten = np.array([[i not in own for i in range(len(names))] for own in kept])
+        feasible = np.asarray(least.feasible)
+        refusal = np.where(feasible & beaten, Refusal.UNDERCUT, np.asarray(least.refusal)).astype(np.int32)
+        fields: Any = {"refusal": refusal, "feasible": refusal == Refusal.NONE}
+        verdict = np.full(len(kept), Verdict.CHOSEN, np.int32)
+        return GroupPlan(self.group.name, self._size, replace(least, **fields), choice, verdict, np.zeros((), bool))
 
     def blank(self) -> GroupState:
         """Before the first set-up: zeros in its shapes."""
         count, dtype = self.group.count, jnp.dtype(self.group.dtype)
         factors = tuple(jax.ShapeDtypeStruct((count, n, n), dtype) for n in self.group.factors)
         floors = tuple(jax.ShapeDtypeStruct((count,), dtype) for _ in self.group.factors)
-        shapes = eqx.filter_eval_shape(self.set_up, factors, floors)
-        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        shapes = eqx.filter_eval_shape(lambda *given: self.set_up(*given)[0], factors, floors)
+        return jax.tree.map(lambda leaf: filled(leaf.shape, 0, leaf.dtype), shapes)
 
-    def set_up(self, factors: Factors, floors: tuple[Float[Array, " count"], ...]) -> GroupState:
-        """Choose, and set the chosen candidate up for every system.
+    def set_up(self, factors: Factors, floors: tuple[Float[Array, " count"], ...]) -> tuple[GroupState, GroupPlan]:
+        """Choose, and set the chosen candidate up for every system; and the record of it.
 
         Args:
             factors: the systems' matrices, symmetric, damping included.
             floors: proven lower bounds on the factors' eigenvalues.
         """
         if not self.estimates:
-            return set_up_all([self], [(factors, floors)])[0]
-        estimates = _each(lambda pair: self._estimate(*pair), (factors, floors))
+            states, plans = set_up_all([self], [(factors, floors)])
+            return states[0], plans[0]
+        estimates = each_of(lambda pair: self._estimate(*pair), (factors, floors))
         plan, index = self._planned(estimates)
         given = factors, estimates
 
@@ -137,26 +127,26 @@ class GroupSolver:
             solver = self.solvers[k]
 
             def one_by_one(given: tuple) -> tuple[Array, ...]:
-                return _each(lambda one: self._union(*one).pack(k, _state(solver, *one)), given)
+                return each_of(lambda one: self._union(*one).pack(k, state_of(solver, *one)), given)
 
             def all_of(given: tuple) -> tuple[Array, ...]:
                 if not solver.many:
                     return one_by_one(given)
-                states = tuple(_states(solver, stack) for stack in given[0])
+                states = tuple(states_of(solver, stack) for stack in given[0])
                 shapes = tuple(jax.ShapeDtypeStruct(stack.shape[1:], stack.dtype) for stack in given[0])
                 return jax.vmap(partial(self._union(shapes, self._abstract_estimates).pack, k))(states)
 
             return all_of
 
-        slots = _switch(index, [branch(k) for k in range(len(self.kept))], given)
+        slots = switch(index, [branch(k) for k in range(len(self.kept))], given)
         log_kappas = functools.reduce(operator.add, [one.log_condition_number for one in estimates])
-        return self._state(plan, slots, log_kappas)
+        return self._state(slots, (index, log_kappas)), plan
 
     def settled_state(self, states: tuple[object, ...]) -> GroupState:
         """Where one candidate is left: from its states of each factor, those of all systems stacked."""
-        dtype, count = jnp.dtype(self.group.dtype), self.group.count
+        dtype = jnp.dtype(self.group.dtype)
         shapes = tuple(jax.ShapeDtypeStruct((n, n), dtype) for n in self.group.factors)
-        return self._state(self.settled, self._union(shapes, None).pack(0, states), jnp.zeros(count, dtype))
+        return self._state(self._union(shapes, None).pack(0, states), None)
 
     def opened(
         self, systems: Sequence[Float[Array, "n n"]], floors: Float[Array, " count"]
@@ -170,9 +160,9 @@ class GroupSolver:
             floors: proven lower bounds on their eigenvalues.
         """
         if self.estimates or self.solvers[0].capabilities.matrix_free:
-            state = self.set_up((jnp.stack(systems),), (floors,))
-            return state.plan, lambda right: self.solve(state, right[:, :, None])[0][:, :, 0]
-        states = [_state(self.solvers[0], (system,), None)[0] for system in systems]
+            state, plan = self.set_up((jnp.stack(systems),), (floors,))
+            return plan, lambda right: self.solve(state, right[:, :, None])[0][:, :, 0]
+        states = [state_of(self.solvers[0], (system,), None)[0] for system in systems]
 
         def solve(right: Float[Array, "count n"]) -> Float[Array, "count n"]:
             pairs = zip(states, right, strict=True)
@@ -200,14 +190,15 @@ class GroupSolver:
         def branch(k: int) -> Callable:
             def all_of(given: tuple) -> Float[Array, "count a b"]:
                 solver = self.solvers[k]
-                each = jax.vmap if solver.applied_as == "product" else (lambda f: partial(_each, f))
+                each = jax.vmap if solver.applied_as == "product" else (lambda f: partial(each_of, f))
                 return each(lambda one: self._solve_one(k, *one))(given)
 
             return all_of
 
-        given = state.slots, state.log_condition_numbers, vectors
-        index = self._place(state.plan)
-        solved = _switch(index, [branch(k) for k in range(len(self.kept))], given)
+        none = jnp.zeros((), jnp.int32), jnp.zeros(self.group.count, vectors.dtype)
+        index, log_kappas = none if state.chosen is None else state.chosen
+        given = state.slots, log_kappas, vectors
+        solved = switch(index, [branch(k) for k in range(len(self.kept))], given)
         good = state.sound & jnp.all(jnp.isfinite(solved), axis=(1, 2))
         return jnp.where(good[:, None, None], solved, vectors), good
 
@@ -220,7 +211,7 @@ class GroupSolver:
         if solver.capabilities.matrix_free and not solver.capabilities.quantum:
             # Of a system that nobody estimated the solver's own tolerance is all there is.
             wanted = residual_for(self.group.need, log_kappa, self.group.power) if self.estimates else solver.stops_at
-            return _iterated(solver, state, vectors, wanted)
+            return iterated(solver, state, vectors, wanted)
 
         def columns(state: object, right: Float[Array, "n k"]) -> Float[Array, "n k"]:
             return jax.vmap(lambda b: solver.compute(state, b, {})[0], in_axes=1, out_axes=1)(right)
@@ -229,17 +220,19 @@ class GroupSolver:
             return columns(state[0], vectors)
         return columns(state[1], columns(state[0], vectors).T).T
 
-    def _state(self, plan: GroupPlan, slots: tuple[Array, ...], log_kappas: Float[Array, " count"]) -> GroupState:
+    def _state(
+        self, slots: tuple[Array, ...], chosen: tuple[Int[Array, ""], Float[Array, " count"]] | None
+    ) -> GroupState:
         sound = jnp.ones(self.group.count, bool)
         for slot in slots:
             if jnp.issubdtype(slot.dtype, jnp.floating):
                 # One sum instead of as many comparisons: what is not finite stays so.
                 sound &= jnp.isfinite(jnp.sum(jnp.abs(slot).reshape(self.group.count, -1), axis=1))
-        return GroupState(plan, slots, log_kappas, sound)
+        return GroupState(slots, chosen, sound)
 
     def _union(self, factors: tuple, estimates: tuple[SystemEstimate, ...] | None) -> StateUnion:
         like = tuple(jax.ShapeDtypeStruct(one.shape, one.dtype) for one in factors)
-        return StateUnion([eqx.filter_eval_shape(partial(_state, one), like, estimates) for one in self.solvers])
+        return StateUnion([eqx.filter_eval_shape(partial(state_of, one), like, estimates) for one in self.solvers])
 
     @cached_property
     def _abstract_estimates(self) -> tuple[SystemEstimate, ...] | None:
@@ -258,47 +251,34 @@ class GroupSolver:
 
     def _planned(self, estimates: tuple[SystemEstimate, ...]) -> tuple[GroupPlan, Int[Array, ""]]:
         worst = jnp.argmax(functools.reduce(operator.add, [one.log_condition_number for one in estimates]))
-        product = _product(self.group, [jax.tree.map(lambda leaf: leaf[worst], one) for one in estimates])
-        priced = price_group(
-            self.group, product, self.solvers, self.scheduler.assumptions, self.machine, self.scheduler.quantum
-        )
-        # One table for all candidates: what was not compiled asks at least what its bound says.
-        settled = self.settled.offers
-        merged = {
-            name: getattr(settled, name).at[..., np.asarray(self.kept)].set(getattr(priced, name))
-            for name in (
-                "seconds",
-                "feasible",
-                "fixed_seconds",
-                "refusal",
-                "queries",
-                "copies",
-                "success_probability",
-                "clamped",
-                "expected_steps",
-            )
-        }
-        offers = replace(settled, log_condition_number=product.log_condition_number, **merged)
-        turn = Turn.first(len(offers.seconds), [1.0] * len(offers.names), 1.0, offers.seconds.dtype)
-        choices = [self.scheduler.policy.choose(offers.under(row), turn.under(row)) for row in range(len(turn.last))]
+        product = product_of(self.group, [jax.tree.map(lambda leaf: leaf[worst], one) for one in estimates])
+        policy, sets = self.scheduler.policy, self.scheduler.assumptions
+        offers = price_group(self.group, product, self.scheduler.solvers, sets, self.machine, self.scheduler.quantum)
+        # What was not compiled cannot be chosen by the acting set, and would not be but for rounding.
+        left = jnp.asarray(np.isin(np.arange(len(offers.names)), self.kept, invert=True)) & offers.feasible[0]
+        acting = jnp.where(left, jnp.int32(Refusal.UNDERCUT), offers.refusal[0])
+        able = offers.feasible.at[0].set(offers.feasible[0] & ~left)
+        offers = replace(offers, feasible=able, refusal=offers.refusal.at[0].set(acting))
+        turn = Turn.first(len(sets), [1.0] * len(offers.names), 1.0, offers.seconds.dtype)
+        choices = [policy.choose(offers.under(row), turn.under(row)) for row in range(len(sets))]
         passed_over = jnp.stack([choice.refusal for choice in choices])
         offers = replace(offers, refusal=jnp.where(offers.feasible, passed_over, offers.refusal))
         choice = jnp.stack([choice.index for choice in choices]).astype(jnp.int32)
-        verdict, size = jnp.stack([one.verdict for one in choices]), jnp.asarray(self._size)
-        plan = GroupPlan(self.group.name, size, offers, choice, verdict, jnp.ones((), bool))
-        return plan, self._place(plan)
+        verdict = jnp.stack([one.verdict for one in choices])
+        plan = GroupPlan(self.group.name, self._size, offers, choice, verdict, np.ones((), bool))
+        return plan, self._place(choice[0])
 
-    def _place(self, plan: GroupPlan) -> Int[Array, ""]:
+    def _place(self, choice: Int[Array, ""]) -> Int[Array, ""]:
         """Of the acting choice among the candidates that are compiled."""
         places = np.zeros(len(self.scheduler.solvers), np.int32)
         places[list(self.kept)] = np.arange(len(self.kept))
-        return jnp.asarray(places)[plan.choice[0]]
+        return jnp.asarray(places)[choice]
 
 
 def set_up_all(
     solvers: Sequence[GroupSolver], given: Sequence[tuple[Factors, tuple[Float[Array, " count"], ...]]]
-) -> list[GroupState]:
-    """Every group set up; equal factors of different groups by one program, where nothing is estimated.
+) -> tuple[list[GroupState], list[GroupPlan]]:
+    """Every group set up, and their records; equal factors by one program, where nothing is estimated.
 
     Args:
         solvers: of the groups.
@@ -312,92 +292,18 @@ def set_up_all(
     states: dict[tuple[int, int], object] = {}
     for (chosen, _), places in together.items():
         stacks = [given[k][0][side] for k, side in places]
-        joint = _states(chosen, jnp.concatenate(stacks))
+        joint = states_of(chosen, jnp.concatenate(stacks))
         ends = np.cumsum([len(stack) for stack in stacks])
         for place, end, stack in zip(places, ends, stacks, strict=True):
             part = slice(end - len(stack), end)
             states[place] = jax.tree.map(lambda leaf, part=part: leaf[part] if eqx.is_array(leaf) else leaf, joint)
-    found = []
+    found, plans = [], []
     for k, (solver, (factors, floors)) in enumerate(zip(solvers, given, strict=True)):
         if solver.estimates:
-            found.append(solver.set_up(factors, floors))
+            state, plan = solver.set_up(factors, floors)
         else:
-            found.append(solver.settled_state(tuple(states[k, side] for side in range(len(factors)))))
-    return found
-
-
-def _states(solver: AbstractSolver, stack: Float[Array, "count n n"]) -> object:
-    """What a candidate keeps of many equal matrices of which nothing is known, its arrays stacked."""
-    if solver.many:
-        return solver.init_many(stack, _UNSCALED._asdict())
-    return _each(lambda one: _state(solver, (one,), None)[0], stack)
-
-
-def _state(
-    solver: AbstractSolver, factors: tuple[Array, ...], estimates: tuple[SystemEstimate, ...] | None
-) -> tuple[object, ...]:
-    """What a candidate keeps of one system: the factors themselves where it only multiplies."""
-    if solver.capabilities.matrix_free and not solver.capabilities.quantum:
-        return factors
-    known = [None] * len(factors) if estimates is None else estimates
-    return tuple(set_up(solver, one, True, estimate, _UNSCALED) for one, estimate in zip(factors, known, strict=True))
-
-
-def _iterated(
-    solver: AbstractSolver, factors: tuple[Array, ...], vectors: Float[Array, "a b"], residual: Number | None
-) -> Float[Array, "a b"]:
-    """By products alone, to the residual that the step bears."""
-    options = {} if residual is None else {"rtol": residual}
-    if len(factors) == 1:
-        like = jax.ShapeDtypeStruct(vectors.shape[:1], vectors.dtype)
-        system = lx.FunctionLinearOperator(lambda v: factors[0] @ v, like, lx.positive_semidefinite_tag)
-        state = solver.init(system, _SCALED._asdict())
-        return jax.vmap(lambda b: solver.compute(state, b, options)[0], in_axes=1, out_axes=1)(vectors)
-    left, right = factors
-
-    def product(v: Float[Array, " n"]) -> Float[Array, " n"]:
-        return (left @ v.reshape(vectors.shape) @ right).reshape(-1)
-
-    like = jax.ShapeDtypeStruct((vectors.size,), vectors.dtype)
-    system = lx.FunctionLinearOperator(product, like, lx.positive_semidefinite_tag)
-    state = solver.init(system, _SCALED._asdict())
-    return solver.compute(state, vectors.reshape(-1), options)[0].reshape(vectors.shape)
-
-
-def _product(group: Group, factors: Sequence[SystemEstimate]) -> SystemEstimate:
-    """The numbers of a Kronecker product: norms, entries, degrees and condition numbers multiply."""
-    if len(factors) == 1:
-        return factors[0]
-    first, second = factors
-    like = first.max_entry.dtype
-    return replace(
-        first,
-        n=group.rows,
-        degree=first.degree * second.degree,
-        max_entry=first.max_entry * second.max_entry,
-        frobenius_norm=first.frobenius_norm * second.frobenius_norm,
-        spectral_norm=first.spectral_norm * second.spectral_norm,
-        log_condition_number=first.log_condition_number + second.log_condition_number,
-        definite=first.definite & second.definite,
-        presumed_definite=first.presumed_definite & second.presumed_definite,
-        matvecs=first.matvecs + second.matvecs,
-        access=Access.of(group.product, Cost(0.0, 0.0), Cost(0.0, 0.0), 0, like),
-        formed_kinds=Kinds.all(Kind.ESTIMATE),
-        recurrence=None,
-        kind_index=None,
-    )
-
-
-def _each(function: Callable, given: PyTree[Array]) -> Any:
-    """Of every system, by one program; on CPUs never a batch of factorisations, see `_curvature.roots.factors`."""
-    if jax.tree.leaves(given)[0].shape[0] == 1:
-        alone = function(jax.tree.map(lambda leaf: leaf[0], given))
-        return jax.tree.map(lambda leaf: leaf[None], alone)
-    if jax.default_backend() != "cpu":
-        # An accelerator takes as long for one small system as for hundreds.
-        return jax.vmap(function)(given)
-    return jax.lax.map(function, given)
-
-
-def _switch(index: Int[Array, ""], branches: list[Callable], given: tuple) -> Any:
-    return branches[0](given) if len(branches) == 1 else jax.lax.switch(index, branches, given)
+            both = tuple(states[k, side] for side in range(len(factors)))
+            state, plan = solver.settled_state(both), solver.settled
+        found.append(state)
+        plans.append(plan)
+    return found, plans

@@ -62,19 +62,10 @@ def _decision(plan: GroupPlan, scheduler: Hybrid, row: int) -> GroupDecision:
     names, quantum = plan.offers.names, np.asarray(plan.offers.quantum)
     seconds = np.asarray(plan.offers.seconds[row], np.float64)
     refusals = [Refusal(int(code)) for code in plan.offers.refusal[row]]
-    undercut = np.asarray([code is Refusal.UNDERCUT for code in refusals])
-    bounds = _open_ended(scheduler) & np.isfinite(seconds)
-    if plan.estimated:
-        # Only what the acting set could have chosen was compiled, and only that was asked with the numbers.
-        bounds &= undercut
-    # Who could be the choice under this set: the plan's own choices are made among what was compiled.
-    rivals = scheduler.policy.contenders(names, seconds, np.where(bounds, np.inf, seconds))
-    if plan.estimated:
-        choice, verdict = int(plan.choice[row]), Verdict(int(plan.verdict[row])).label
-        settled = row == 0 or not any(undercut[i] for i in rivals)
-    else:
-        choice, verdict, settled = rivals[0], Verdict.CHOSEN.label, len(rivals) == 1
-    verdict = verdict if settled else "open"
+    # What was estimated was priced by its numbers, for all candidates.
+    bounds = _open_ended(scheduler) & np.isfinite(seconds) & ~np.asarray(plan.estimated)
+    choice = int(plan.choice[row])
+    verdict = "open" if choice < 0 else Verdict(int(plan.verdict[row])).label
     named = {name: _known(value) for name, value in zip(names, seconds, strict=True)}
     return GroupDecision(
         choice=names[choice] if verdict in ("chosen", "over_budget") else None,
@@ -82,11 +73,7 @@ def _decision(plan: GroupPlan, scheduler: Hybrid, row: int) -> GroupDecision:
         predicted_seconds={name: named[name] for name, modelled in zip(names, quantum, strict=True) if not modelled},
         modelled_seconds={name: named[name] for name, modelled in zip(names, quantum, strict=True) if modelled},
         at_least=tuple(name for name, bound in zip(names, bounds, strict=True) if bound),
-        refused={
-            name: code.reason
-            for i, (name, code) in enumerate(zip(names, refusals, strict=True))
-            if code is not Refusal.NONE and not (code is Refusal.UNDERCUT and i in rivals)
-        },
+        refused={name: code.reason for name, code in zip(names, refusals, strict=True) if code is not Refusal.NONE},
     )
 
 
