@@ -157,7 +157,8 @@ def plan(seconds: Any, refusal: Any, choice: Any, *, estimated: Any, log_kappa: 
     kappa: Any = np.float32(log_kappa)
     quantum, feasible = (False, False, True), refused == Refusal.NONE
     found: Any = np.asarray(seconds, np.float32)
-    none, no = np.zeros_like(found), np.zeros(found.shape, bool)
+    none: Any = np.zeros_like(found)
+    no: Any = np.zeros(found.shape, bool)
     rest: Any = dict.fromkeys(("fixed_seconds", "queries", "copies", "success_probability"), none)
     offers = Offers(
         SCHEDULER.names,

@@ -160,14 +160,14 @@ class KFACSteps:
             loss = self.objective(params, batch, key).astype(gradient.dtype)
             reached = state.reached.compared(loss, state.scale)
             turned = reached.noisy & ~state.reached.noisy
-            # A new rule has a damping of its own, and no use for a step that another one made.
+            # A new rule has a damping of its own, and begins anew: no use for another one's last step and averages.
             state = state._replace(
                 damping=jnp.where(turned, self.noisy.rule.damping, state.damping).astype(gradient.dtype),
                 last=jnp.where(turned, 0, state.last),
-                age=jnp.where(turned, pace.refresh, state.age),
+                age=jnp.where(turned, -1, state.age),
             )
             refresh = jnp.where(reached.noisy, self.noisy.pace.refresh, refresh)
-            average = jnp.where(reached.noisy & ~turned, self.noisy.pace.average, average)
+            average = jnp.where(reached.noisy, self.noisy.pace.average, average)
         due = finite & ((state.age < 0) | (state.age >= refresh - 1))
         scale, factors, solves, packed = jax.lax.cond(
             due,

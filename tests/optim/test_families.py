@@ -1,0 +1,197 @@
+"""One optimizer: which family it chooses, on what grounds, and what it does with batches that change."""
+
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import qnewton as q
+from qnewton._curvature.loss_scale import LossScale
+from qnewton._optim.family import Family
+from qnewton._optim.kfac_steps import affordable
+from qnewton._optim.layer_structure import layers_and_layout, program_of_inputs
+from qnewton._optim.new_batches import Reached
+
+from .conftest import squares
+
+
+def network(sizes: tuple[int, ...]) -> Any:
+    rng = np.random.default_rng(0)
+    return [
+        {"w": jnp.asarray(rng.standard_normal((a, b)) / a**0.5, jnp.float32), "b": jnp.zeros(b)}
+        for a, b in itertools.pairwise(sizes)
+    ]
+
+
+def predict(params: Any, x: jax.Array) -> jax.Array:
+    for layer in params[:-1]:
+        x = jnp.tanh(x @ layer["w"] + layer["b"])
+    return x @ params[-1]["w"] + params[-1]["b"]
+
+
+def coupled(params: Any, x: jax.Array) -> jax.Array:
+    z = predict(params, x)
+    return z - jnp.mean(z, axis=0)
+
+
+def gains(params: Any, x: jax.Array) -> jax.Array:
+    """Most parameters outside of layers."""
+    return jnp.tanh(x @ params["w"]) * jnp.sum(jnp.sin(params["gains"]))
+
+
+def batch(examples: int, inputs: int, outputs: int, seed: int = 1) -> Any:
+    rng = np.random.default_rng(seed)
+    return tuple(jnp.asarray(rng.standard_normal((examples, n)), jnp.float32) for n in (inputs, outputs))
+
+
+REGRESSION = q.Objective(predict, squares)
+CLASSES = q.Objective(predict, optax.softmax_cross_entropy)
+FIT, NET = network((3, 4, 2)), network((6, 16, 8, 3))
+GAINS = {"w": jnp.ones((4, 3)) / 2, "gains": jnp.linspace(0.1, 0.2, 120)}
+
+CHOICES = {
+    "a fit without an example": (REGRESSION, FIT, None, None, "dual", "at most 100 parameters"),
+    "a fit": (REGRESSION, FIT, batch(200, 3, 2), None, "dual", "a fit of squares"),
+    "few residuals": (REGRESSION, NET, batch(20, 6, 3), None, "dual", "60 residuals"),
+    "few residuals of a part": (REGRESSION, NET, batch(20, 6, 3), True, "kfac", "60 residuals"),
+    "few of a classifier": (CLASSES, NET, batch(20, 6, 3), None, "kfac", "60 residuals"),
+    "few of a classifier, all of them": (CLASSES, NET, batch(20, 6, 3), False, "dual", "60 residuals"),
+    "many residuals": (REGRESSION, NET, batch(500, 6, 3), None, "kfac", "1500 residuals"),
+    "a network without an example": (REGRESSION, NET, None, None, "kfac", "without an example nothing else is known"),
+    "examples that influence each other": (
+        q.Objective(coupled, squares), NET, batch(500, 6, 3), None, "blocks", "influence each other",
+    ),
+    "parameters outside of layers": (
+        q.Objective(gains, squares), GAINS, batch(500, 4, 3), None, "blocks", "only 9% of the parameters",
+    ),
+    "no curvature": (
+        q.Objective(predict, lambda z, t: jnp.sum(jnp.abs(z - t), axis=-1)), NET, batch(50, 6, 3), None, "blocks",
+        "no curvature in the outputs",
+    ),
+    "no curvature, of a part": (
+        q.Objective(predict, lambda z, t: jnp.sum(jnp.abs(z - t), axis=-1)), NET, batch(50, 6, 3), True, "fisher",
+        "no curvature in the outputs",
+    ),
+    "a layer too large": (
+        REGRESSION, network((5000, 2, 2)), batch(20_000, 5000, 2), None, "fisher", "more than 4096",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CHOICES.values(), ids=list(CHOICES))
+def test_the_family_is_chosen_by_shapes_and_says_why(case: Any) -> None:
+    objective, params, example, minibatch, family, because = case
+    if example is not None and example[0].size > 1e6:
+        example = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), example)
+    init = q.newton(objective, example=example, minibatch=minibatch).init
+    # Only where a program does not show whether examples influence each other are numbers read.
+    state = init(params) if "influence" in because else jax.eval_shape(init, params)
+    assert state.info.family == family
+    assert because in state.info.because
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_a_family_that_is_named_is_taken_and_keeps_its_structure_in_a_scan(family: Family) -> None:
+    optimizer, data = q.newton(REGRESSION, family=str(family), example=batch(40, 6, 3)), batch(40, 6, 3)
+
+    def step(carry: Any, _: None) -> Any:
+        params, state = carry
+        loss, gradients = jax.value_and_grad(REGRESSION)(params, data)
+        updates, state = optimizer.update(gradients, state, params, batch=data)
+        return (optax.apply_updates(params, updates), state), loss
+
+    first = optimizer.init(NET)
+    (_, state), losses = jax.jit(lambda: jax.lax.scan(step, (NET, first), None, length=8))()
+    assert state.info.family == family
+    assert state.info.because == ""
+    assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"family": "lbfgs"}, "unknown family 'lbfgs'. Valid: blocks, dual, fisher, kfac"),
+        ({"family": "kfac", "clip": 0.5}, "newton got family='kfac' and clip=0.5, which that family does not read"),
+        ({"family": "dual", "weight_decay": 0.1}, "call qnewton.dual_newton, which has arguments of its own"),
+    ],
+)
+def test_what_is_no_family_or_another_ones_is_refused(given: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words.replace(".", r"\.")):
+        q.newton(REGRESSION, **given)
+
+
+def test_arguments_of_blocks_and_a_solver_name_that_family() -> None:
+    for given in ({"learning_rate": 0.5}, {"curvature": q.Hessian()}, {"solver": q.LU()}, {"refresh": 2}):
+        state = jax.eval_shape(q.newton(REGRESSION, **given).init, NET)
+        assert (state.info.family, state.info.because) == ("blocks", "")
+
+
+def trained(optimizer: Any, objective: q.Objective, batches: list[Any], params: Any = NET) -> Any:
+    @jax.jit
+    def step(params: Any, state: Any, batch: Any) -> Any:
+        gradients = jax.grad(objective)(params, batch)
+        updates, state = optimizer.update(gradients, state, params, batch=batch)
+        return optax.apply_updates(params, updates), state
+
+    infos, state = [], optimizer.init(params)
+    for one in batches:
+        params, state = step(params, state, one)
+        infos.append(jax.device_get(state.info))
+    return params, infos
+
+
+def test_a_new_batch_is_noticed_and_the_same_one_is_not() -> None:
+    same, parts = [batch(64, 6, 3)] * 12, [batch(64, 6, 3, seed) for seed in range(12)]
+    _, calm = trained(q.newton(CLASSES), CLASSES, [(x, jax.nn.softmax(y)) for x, y in same])
+    assert not any(info.noisy for info in calm)
+    assert all(np.isfinite(info.reduction_ratio) for info in calm)
+    _, noisy = trained(q.newton(CLASSES), CLASSES, [(x, jax.nn.softmax(y)) for x, y in parts])
+    assert [bool(info.noisy) for info in noisy] == [False] + [True] * 11
+    # From there on as `KLClip` does: no trial, refreshed at once and then every ten steps.
+    assert all(np.isnan(info.reduction_ratio) for info in noisy[1:])
+    assert [int(info.staleness) for info in noisy[1:]] == [*range(10), 0]
+
+
+def test_noise_that_is_told_takes_the_steps_of_its_preset() -> None:
+    parts = [(x, jax.nn.softmax(y)) for x, y in (batch(64, 6, 3, seed) for seed in range(6))]
+    told, _ = trained(q.newton(CLASSES, minibatch=True), CLASSES, parts)
+    preset = q.kfac(CLASSES, step=q.KLClip(), refresh=10, average=0.95)
+    named, _ = trained(preset, CLASSES, parts)
+    for one, other in zip(jax.tree.leaves(told), jax.tree.leaves(named), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_on_one_batch_steps_are_those_of_the_presets() -> None:
+    many, few = batch(500, 6, 3), batch(20, 6, 3)
+    for made, preset, data in (
+        (q.newton(REGRESSION), q.kfac(REGRESSION), many),
+        (q.recipe(REGRESSION, NET, many), q.kfac(REGRESSION), many),
+        (q.newton(REGRESSION, example=few), q.dual_newton(REGRESSION), few),
+        (q.recipe(REGRESSION, NET, few), q.dual_newton(REGRESSION), few),
+    ):
+        ours, theirs = (trained(one, REGRESSION, [data] * 10)[1] for one in (made, preset))
+        np.testing.assert_allclose([i.loss for i in ours], [i.loss for i in theirs], rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e20])
+def test_rounding_is_no_new_batch_whatever_the_unit(scale: float) -> None:
+    unit = LossScale(jnp.float32(scale), jnp.float32(0))
+    reached = Reached(jnp.float32(2.0 * scale), jnp.zeros((), bool))
+    for loss, new in ((2.0, False), (2.00005, False), (2.01, True), (np.nan, False)):
+        assert bool(reached.compared(jnp.float32(loss * scale), unit).noisy) == new
+    near_zero = Reached(jnp.float32(1e-9 * scale), jnp.zeros((), bool))
+    assert not bool(near_zero.compared(jnp.float32(2e-9 * scale), unit).noisy)
+
+
+def test_wide_layers_are_refreshed_less_often() -> None:
+    found = []
+    for sizes in ((6, 16, 8, 3), (400, 16, 8, 3), (2000, 4, 3)):
+        params = network(sizes)
+        _, layout = layers_and_layout(program_of_inputs(REGRESSION, params, None), params)
+        found.append(affordable(layout))
+    assert found[0] == 5
+    assert found[0] < found[1] <= found[2] == 20
