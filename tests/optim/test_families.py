@@ -12,6 +12,7 @@ import pytest
 import qnewton as q
 from qnewton._curvature.loss_scale import LossScale
 from qnewton._optim.family import Family
+from qnewton._optim.kept_families import WINDOW, Watch
 from qnewton._optim.kfac_steps import affordable
 from qnewton._optim.layer_structure import layers_and_layout, program_of_inputs
 from qnewton._optim.new_batches import Reached
@@ -195,3 +196,48 @@ def test_wide_layers_are_refreshed_less_often() -> None:
         found.append(affordable(layout))
     assert found[0] == 5
     assert found[0] < found[1] <= found[2] == 20
+
+
+def test_a_wrong_family_is_corrected_late_and_the_record_says_so() -> None:
+    """The unit Fisher's short steps against what fits a smooth function in a few dozen."""
+    data, steps = batch(20, 6, 3), 110
+    optimizer = q.newton(REGRESSION, family=("fisher", "dual"), example=data)
+
+    def step(carry: Any, _: None) -> Any:
+        params, state = carry
+        gradients = jax.grad(REGRESSION)(params, data)
+        updates, state = optimizer.update(gradients, state, params, batch=data)
+        return (optax.apply_updates(params, updates), state), state.info
+
+    _, info = jax.jit(lambda: jax.lax.scan(step, (NET, optimizer.init(NET)), None, length=steps))()
+    acting, loss = np.asarray(info.acting), np.asarray(info.loss)
+    turns = np.flatnonzero(np.diff(acting))
+    # Once, after three windows; the trial is said, and so is that it stayed.
+    assert turns.tolist() == [3 * WINDOW]
+    assert np.flatnonzero(info.trying).tolist() == list(range(turns[0] + 1, turns[0] + 1 + WINDOW + 1))
+    assert info.corrections[-1] == 1
+    assert loss[-1] < 1e-3 * loss[turns[0]]
+    assert info.families == ("fisher", "dual")
+
+
+def test_a_right_family_comes_back_from_a_trial_and_waits_longer() -> None:
+    watch, acting = Watch.start(jnp.dtype("float32")), []
+    loss = 1.0
+    after = jax.jit(lambda watch, loss: watch.after(loss, 2))
+    for _ in range(300):
+        acting.append(int(watch.acting))
+        watch = after(watch, jnp.float32(loss))
+        # The first family takes a hundredth off the loss in each step, the second one a thousandth.
+        loss *= 0.99 if acting[-1] == 0 else 0.999
+    trials = np.flatnonzero(np.diff(acting) == 1)
+    assert watch.corrections == 0
+    assert np.sum(acting) == WINDOW * len(trials) + len(trials)
+    assert len(trials) == 2
+    assert trials[1] - trials[0] > 1.8 * trials[0]
+
+
+def test_losses_that_are_not_finite_end_no_window() -> None:
+    watch = Watch.start(jnp.dtype("float32"))
+    for _ in range(3 * WINDOW):
+        watch = watch.after(jnp.float32(np.nan), 3)
+    assert int(watch.acting) == 0

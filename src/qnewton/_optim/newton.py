@@ -25,7 +25,7 @@ def newton(
     objective: Objective,
     learning_rate: optax.ScalarOrSchedule = 1.0,
     *,
-    family: str | None = None,
+    family: str | Sequence[str] | None = None,
     example: Batch | None = None,
     minibatch: bool | None = None,
     solver: lx.AbstractLinearSolver | None = None,
@@ -67,7 +67,9 @@ def newton(
     Args:
         objective: what is minimised; supplies the curvature.
         learning_rate: of `blocks` and `fisher`: factor on the direction, or a schedule of the step count.
-        family: `blocks`, `dual`, `kfac` or `fisher`. None: by shapes.
+        family: `blocks`, `dual`, `kfac` or `fisher`. None: by shapes. Several: the first one begins, and the others are
+            kept, each with its state and its part of the compiled step; after 60 steps, 120 more and so on, or where
+            the loss stalls, the next one is tried for 20 and stays if the loss falls faster (`info.corrections`).
         example: a batch `(inputs, targets)` of the size that training will use, arrays or `jax.ShapeDtypeStruct`, by
             which `init` chooses. None: what the parameters tell has to do, and `info.because` says so.
         minibatch: whether a batch is a part of the data, another one at each step. None: it is noticed.
@@ -126,8 +128,10 @@ def newton(
     """
     check_objective(objective, "newton")
     minibatch = None if minibatch is None else flag(minibatch, "newton: minibatch")
-    if family is not None and family not in list(Family):
-        raise ValueError(unknown("family", str(family), [str(one) for one in Family]))
+    named = () if family is None else (family,) if isinstance(family, str) else tuple(family)
+    for one in named:
+        if one not in list(Family):
+            raise ValueError(unknown("family", str(one), [str(known) for known in Family]))
     blocks: dict[str, Any] = {
         name: value
         for name, value, default in (
@@ -148,14 +152,17 @@ def newton(
         )
         if not _left_out(value, default)
     }
-    if family is None and (blocks or solver is not None):
-        family = Family.BLOCKS
-    if family == Family.BLOCKS:
+    if named == (Family.BLOCKS,) or (not named and (blocks or solver is not None)):
         return block_newton(objective, solver=solver, **blocks)
-    if family is not None:
-        _check_taken(Family(family), blocks)
-    asked = _Asked(objective, None if family is None else Family(family), example, minibatch, solver, blocks)
-    return optax.GradientTransformationExtraArgs(asked.init, asked.update)
+    for one in named:
+        _check_taken(Family(one), blocks)
+    if len(named) < 2:
+        asked = _Asked(objective, Family(named[0]) if named else None, example, minibatch, solver, blocks)
+        return optax.GradientTransformationExtraArgs(asked.init, asked.update)
+    from .kept_families import KeptFamilies
+
+    kept = KeptFamilies(named, [_Asked(objective, Family(one), example, minibatch, solver, blocks) for one in named])
+    return optax.GradientTransformationExtraArgs(kept.init, kept.update)  # pyright: ignore[reportArgumentType]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,6 +219,7 @@ def _left_out(value: Any, default: Any) -> bool:
 
 
 _TAKEN = {
+    Family.BLOCKS: (),
     Family.KFAC: (),
     Family.DUAL: ("metric",),
     Family.FISHER: ("learning_rate", "refresh", "weight_decay"),
@@ -227,7 +235,12 @@ def _check_taken(family: Family, given: dict[str, Any]) -> None:
         )
 
 
-_OWN = {Family.KFAC: "qnewton.kfac", Family.DUAL: "qnewton.dual_newton", Family.FISHER: "qnewton.fisher_newton"}
+_OWN = {
+    Family.BLOCKS: "newton with that family alone",
+    Family.KFAC: "qnewton.kfac",
+    Family.DUAL: "qnewton.dual_newton",
+    Family.FISHER: "qnewton.fisher_newton",
+}
 
 
 def _because(state: Any, because: str) -> Any:

@@ -1,0 +1,221 @@
+"""What scheduling costs inside an optimizer, whether it chooses well, and whether the choice follows the machines.
+
+Three questions, each within this run, in medians, after warm-up, waited for:
+
+`overhead`  a step of `kfac`, `dual_newton` and `fisher_newton` with the default scheduler over a step with the solver
+            that it chose as the only one; and with a scheduler whose choice bounds leave open (`open`), refreshed every
+            five steps, over the same. Microseconds and ratios, per step, refreshes included.
+`regret`    measured seconds of a step with the chosen candidate over those with the best of the candidates.
+`winners`   under machines that make LU, Cholesky, CG, the explicit inverse or a quantum solver the fastest: who solves,
+            and the steps to a loss, which must not grow by more than 15 %.
+
+Predicted and modelled seconds decide here; only measured ones are reported, but for the names of who was chosen.
+
+    python benchmarks/one_newton.py [--repeats 7] [--steps 20] [--only overhead regret winners]
+
+Progress goes to stderr; the last line of stdout is one JSON object.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+import scipy.linalg  # noqa: F401  # jax factorises through it, and threadpoolctl sees only what is loaded
+import threadpoolctl
+from time_to_target_parts.problems import Problem, digits, digits28
+
+import qnewton as qn
+from qnewton.hardware import KernelTimes
+
+CANDIDATES = {"Inverse": qn.Inverse(), "Cholesky": qn.Cholesky(), "LU": qn.LU()}
+SECONDS_PER_FLOP = {
+    "inverse": 8e-10,
+    "cholesky": 2e-10,
+    "lu": 4e-10,
+    "cg": 3e-9,
+    "product": 2e-11,
+    "substitution": 2e-10,
+}
+WINNERS = {
+    "Inverse": {"inverse": 0.1},
+    "Cholesky": {},
+    "LU": {"lu": 0.1},
+    "CG": {"cg": 1e-3},
+    "QLSA(jennings2023v1)": {"gate": 1e-18},
+}
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+class Training:
+    """A step of an optimizer on a problem, compiled; many of them are one call."""
+
+    def __init__(self, problem: Problem, optimizer: Any, steps: int, part: int | None = None):
+        batch = problem.batch if part is None else jax.tree.map(lambda leaf: leaf[:part], problem.batch)
+        objective = problem.objective
+
+        def several(params: Any, state: Any, batch: Any) -> Any:
+            def body(carry: Any, _: None) -> Any:
+                params, state = carry
+                loss, gradients = jax.value_and_grad(objective)(params, batch)
+                updates, state = optimizer.update(gradients, state, params, batch=batch)
+                return (optax.apply_updates(params, updates), state), loss
+
+            return jax.lax.scan(body, (params, state), None, length=steps)
+
+        self.steps, self.batch, self.start = steps, batch, problem.init(1)
+        self.state = optimizer.init(self.start)
+        self.run: Callable = jax.jit(several)
+        (_, self.last), losses = jax.block_until_ready(self.run(self.start, self.state, batch))
+        self.losses = np.asarray(losses)
+
+    def seconds(self) -> float:
+        """Of one step."""
+        began = time.perf_counter()
+        jax.block_until_ready(self.run(self.start, self.state, self.batch))
+        return (time.perf_counter() - began) / self.steps
+
+    @property
+    def chosen(self) -> list[str]:
+        """Who solves each group under the acting set."""
+        return [plan.offers.names[int(plan.choice[0])] for plan in self.last.info.systems]
+
+
+def medians(trainings: dict[str, Training], repeats: int) -> dict[str, float]:
+    """Seconds of a step of each, all of them taking turns."""
+    found: dict[str, list[float]] = {name: [] for name in trainings}
+    for _ in range(repeats):
+        for name, training in trainings.items():
+            found[name].append(training.seconds())
+    return {name: statistics.median(seconds) for name, seconds in found.items()}
+
+
+def kfac(solver: Any) -> Callable[[Problem], Any]:
+    return lambda problem: qn.kfac(problem.objective, solver=solver)
+
+
+def dual(solver: Any) -> Callable[[Problem], Any]:
+    return lambda problem: qn.dual_newton(problem.objective, solver=solver, sample=None)
+
+
+def fisher(solver: Any) -> Callable[[Problem], Any]:
+    return lambda problem: qn.fisher_newton(problem.objective, solver=solver, refresh=5)
+
+
+# Of a problem the examples that a family is for.
+FAMILIES = {"kfac": (kfac, None), "dual": (dual, 40), "fisher": (fisher, 256)}
+
+
+def overhead(problems: list[Problem], repeats: int, steps: int) -> dict[str, Any]:
+    found = {}
+    for problem in problems:
+        for family, (make, part) in FAMILIES.items():
+            default = Training(problem, make(None)(problem), steps, part)
+            names = set(default.chosen)
+            trainings = {"scheduled": default}
+            if len(names) == 1:
+                only = {
+                    "Inverse": qn.Inverse(),
+                    "Cholesky": qn.Cholesky(),
+                    "LU": qn.LU(),
+                    "GaussJordan": qn.GaussJordan(),
+                }
+                trainings["fixed"] = Training(problem, make(only[names.pop()])(problem), steps, part)
+            # Nobody's least is above another one's most: kappa is estimated at each refresh.
+            both = qn.Hybrid([qn.Inverse(), qn.QLSA()], quantum=qn.QuantumMachine(1e-12))
+            trainings["open"] = Training(problem, make(both)(problem), steps, part)
+            trainings["open, fixed"] = Training(problem, make(qn.Inverse())(problem), steps, part)
+            seconds = medians(trainings, repeats)
+            entry: dict[str, Any] = {
+                "chosen": default.chosen,
+                "measured_us": {name: round(1e6 * value, 1) for name, value in seconds.items()},
+            }
+            for one, other in (("scheduled", "fixed"), ("open", "open, fixed")):
+                if other in seconds:
+                    entry[f"{one}_over_fixed"] = round(seconds[one] / seconds[other], 3)
+                    entry[f"{one}_minus_fixed_us"] = round(1e6 * (seconds[one] - seconds[other]), 1)
+            found[f"{family}, {problem.name}"] = entry
+            say(f"overhead {family}, {problem.name}: {entry}")
+    return found
+
+
+def regret(problems: list[Problem], repeats: int, steps: int) -> dict[str, Any]:
+    found = {}
+    for problem in problems:
+        for family, (make, part) in FAMILIES.items():
+            trainings = {name: Training(problem, make(one)(problem), steps, part) for name, one in CANDIDATES.items()}
+            trainings["scheduled"] = Training(problem, make(None)(problem), steps, part)
+            seconds = medians(trainings, repeats)
+            best = min(CANDIDATES, key=lambda name: seconds[name])
+            entry = {
+                "chosen": trainings["scheduled"].chosen,
+                "best": best,
+                "regret": round(seconds["scheduled"] / seconds[best], 3),
+                "measured_us": {name: round(1e6 * value, 1) for name, value in seconds.items()},
+            }
+            found[f"{family}, {problem.name}"] = entry
+            say(f"regret {family}, {problem.name}: {entry}")
+    return found
+
+
+def machine(changed: dict[str, float]) -> tuple[qn.ClassicalMachine, qn.QuantumMachine]:
+    flops = {kernel: seconds * changed.get(kernel, 1.0) for kernel, seconds in SECONDS_PER_FLOP.items()}
+    kernels = tuple((name, KernelTimes(1e3 * seconds, 0.0, seconds)) for name, seconds in sorted(flops.items()))
+    return qn.ClassicalMachine("made up", "float32", kernels), qn.QuantumMachine(changed.get("gate", 1e-3))
+
+
+def winners(problem: Problem, targets: dict[str, float], steps: int) -> dict[str, Any]:
+    found = {}
+    for family, (make, part) in FAMILIES.items():
+        if family == "fisher":
+            continue
+        exact = Training(problem, make(None)(problem), steps, part)
+        goal = steps_to(exact.losses, targets[family])
+        for winner, changed in WINNERS.items():
+            classical, quantum = machine(changed)
+            solvers = [qn.Inverse(), qn.Cholesky(), qn.LU(), qn.CG(), qn.QLSA()]
+            hybrid = qn.Hybrid(solvers, classical=classical, quantum=quantum)
+            training = Training(problem, make(hybrid)(problem), steps, part)
+            taken = steps_to(training.losses, targets[family])
+            entry = {"chosen": training.chosen, "steps": taken, "steps_exact": goal, "loss": targets[family]}
+            entry["follows"] = set(training.chosen) == {winner}
+            found[f"{family}, {winner}"] = entry
+            say(f"winners {family}, {winner}: {entry}")
+    return found
+
+
+def steps_to(losses: np.ndarray, target: float) -> int | None:
+    below = np.flatnonzero(losses <= target)
+    return int(below[0]) if below.size else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=20, help="steps of one measurement, refreshes included")
+    parser.add_argument("--only", nargs="+", choices=("overhead", "regret", "winners"))
+    options = parser.parse_args()
+    asked = options.only or ["overhead", "regret", "winners"]
+    result: dict[str, Any] = {"repeats": options.repeats, "steps": options.steps, "seconds": "measured"}
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        problems = [digits(), digits28()] if {"overhead", "regret"} & set(asked) else []
+        if "overhead" in asked:
+            result["overhead"] = overhead(problems, options.repeats, options.steps)
+        if "regret" in asked:
+            result["regret"] = regret(problems, options.repeats, options.steps)
+        if "winners" in asked:
+            result["winners"] = winners(digits(), {"kfac": 0.01, "dual": 1e-3}, 60)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Several families kept for one training: the first one begins, and is corrected late and rarely by what it achieves.
+
+Which family is right is told by shapes, and shapes may be wrong. Every family that is kept is compiled and holds state,
+one of them acts. Steps are counted in windows. At the end of the third window, and of the one after twice as many, and
+so on, the next family is given one window; it stays where the loss fell faster in it than in the window before, and the
+other one comes back where not. A window in which the loss hardly fell at all is followed by such a trial at once.
+
+Losses and counts decide, never seconds: a run decides the same on a busy machine, and resumes to the same bits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from .._core.arrays import filled
+
+WINDOW = 20
+"""Steps of a window."""
+FIRST = 3
+"""Windows before the first trial; each next one waits twice as long."""
+STALLED = 0.01
+"""Part of the loss that a window must take off it, or another family is tried at once."""
+
+
+class Watch(eqx.Module):
+    """What the correction remembers.
+
+    Attributes:
+        acting: which family takes the steps.
+        steps: of this window so far.
+        begun: the loss at its beginning.
+        before: the part of the loss that the window before a trial took off; NaN where there is no trial.
+        wait: windows until the next trial.
+        pause: windows that the trial after that waits.
+        corrections: how often a family was replaced for good.
+    """
+
+    acting: Int[Array, ""]
+    steps: Int[Array, ""]
+    begun: Float[Array, ""]
+    before: Float[Array, ""]
+    wait: Int[Array, ""]
+    pause: Int[Array, ""]
+    corrections: Int[Array, ""]
+
+    @classmethod
+    def start(cls, dtype: jnp.dtype) -> "Watch":
+        """Before the first step."""
+        none, loss = filled((), 0, jnp.int32), filled((), float("nan"), dtype)
+        return cls(none, none, loss, loss, filled((), FIRST, jnp.int32), filled((), 2 * FIRST, jnp.int32), none)
+
+    def after(self, loss: Float[Array, ""], families: int) -> "Watch":
+        """Once the loss before a step is known; the family acts from the next step on.
+
+        Args:
+            loss: before the step; one that is not finite ends no window.
+            families: how many there are.
+        """
+        loss = loss.astype(self.begun.dtype)
+        begun = jnp.where(self.steps == 0, loss, self.begun)
+        over = (self.steps >= WINDOW) & jnp.isfinite(loss)
+        fall = (begun - loss) / jnp.where(begun != 0, jnp.abs(begun), 1)
+        trying = jnp.isfinite(self.before)
+        worse = trying & ~(fall > self.before)
+        due = ~trying & ((self.wait <= 1) | (fall < STALLED))
+        turn = jnp.where(worse, families - 1, jnp.where(due, 1, 0))
+        ended = Watch(
+            acting=(self.acting + turn) % families,
+            # The step that ends a window begins the next one, unless another family does.
+            steps=jnp.where(turn > 0, 0, 1).astype(jnp.int32),
+            begun=loss,
+            before=jnp.where(due, fall, jnp.nan),
+            wait=jnp.where(due, self.pause, jnp.maximum(self.wait - 1, 1)).astype(jnp.int32),
+            pause=jnp.where(due, 2 * self.pause, self.pause).astype(jnp.int32),
+            corrections=self.corrections + (trying & ~worse),
+        )
+        going = Watch(self.acting, self.steps + 1, begun, self.before, self.wait, self.pause, self.corrections)
+        return jax.tree.map(lambda new, old: jnp.where(over, new, old), ended, going)
+
+
+class KeptInfo(eqx.Module):
+    """What happened in one step.
+
+    Attributes:
+        loss: before the step.
+        acting: which of `families` took it.
+        trying: whether that one is on trial.
+        corrections: how often a family was replaced for good so far.
+        infos: of each family, its last one.
+        families: their names.
+        because: why they are kept.
+    """
+
+    loss: Float[Array, ""]
+    acting: Int[Array, ""]
+    trying: Bool[Array, ""]
+    corrections: Int[Array, ""]
+    infos: tuple[Any, ...]
+    families: tuple[str, ...] = eqx.field(static=True)
+    because: str = eqx.field(static=True, default="")
+
+    @property
+    def family(self) -> str:
+        """The one that took the step; on the host."""
+        return self.families[int(self.acting)]
+
+
+class KeptState(NamedTuple):
+    """State of a training with several families.
+
+    Attributes:
+        watch: what the correction remembers.
+        states: of each family; one that does not act stands where it begins.
+        info: of the last step.
+    """
+
+    watch: Watch
+    states: tuple[Any, ...]
+    info: KeptInfo
+
+
+@dataclass(frozen=True)
+class KeptFamilies:
+    """`init` and `update` of an optax transformation.
+
+    Attributes:
+        names: of the families, the first one begins.
+        members: their transformations.
+    """
+
+    names: tuple[str, ...]
+    members: Sequence[optax.GradientTransformationExtraArgs]
+
+    def init(self, params: PyTree) -> KeptState:
+        """The state before the first step."""
+        states: tuple[Any, ...] = tuple(member.init(params) for member in self.members)
+        dtype = jax.tree.leaves(params)[0].dtype
+        none, no = filled((), 0, jnp.int32), filled((), False, bool)
+        infos = tuple(state.info for state in states)
+        return KeptState(Watch.start(dtype), states, KeptInfo(filled((), 0, dtype), none, no, none, infos, self.names))
+
+    def update(
+        self, updates: PyTree, state: KeptState, params: PyTree | None = None, **extra: Any
+    ) -> tuple[PyTree, KeptState]:
+        """The acting family's step, and the state after it."""
+
+        def act(k: int) -> tuple[PyTree, tuple[Any, ...]]:
+            step, after = self.members[k].update(updates, state.states[k], params, **extra)
+            return step, tuple(after if i == k else one for i, one in enumerate(state.states))
+
+        branches = [lambda k=k: act(k) for k in range(len(self.members))]
+        step, states = jax.lax.switch(state.watch.acting, branches)
+        loss = jnp.stack([one.info.loss.astype(state.info.loss.dtype) for one in states])[state.watch.acting]
+        watch = state.watch.after(loss, len(self.members))
+        infos = tuple(one.info for one in states)
+        trying = jnp.isfinite(state.watch.before)
+        info = KeptInfo(loss, state.watch.acting, trying, watch.corrections, infos, self.names, state.info.because)
+        # Whoever takes over begins anew: dampings and last steps belong to the parameters that they were found at.
+        turned = watch.acting != state.watch.acting
+        fresh = self.init(params).states
+        states = jax.tree.map(lambda new, old: jnp.where(turned, new, old), fresh, tuple(states))
+        return step, KeptState(watch, states, info)
