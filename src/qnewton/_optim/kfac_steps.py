@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from .._core.arrays import filled
 from .._core.constants import unfolded
 from .._core.layout import Layout
 from .._core.operators import KroneckerFactors
@@ -116,23 +117,23 @@ class KFACSteps:
         _, layout = layers_and_layout(program_of_inputs(self.objective, params, self.example), params)
         factors = KroneckerFactors(
             layout,
-            tuple(jnp.zeros((i, i), dtype) for i, _ in layout.shapes),
-            tuple(jnp.zeros((a, a), dtype) for _, a in layout.shapes),
-            jnp.zeros(sum(size for _, size in layout.rest), dtype),
+            tuple(filled((i, i), 0, dtype) for i, _ in layout.shapes),
+            tuple(filled((a, a), 0, dtype) for _, a in layout.shapes),
+            filled((sum(size for _, size in layout.rest),), 0, dtype),
         )
         solves, packed = self._systems(layout, dtype).blank(factors)
-        zero, never, no = jnp.zeros((), dtype), jnp.full((), -1, jnp.int32), jnp.zeros((), bool)
+        zero, never, no = filled((), 0, dtype), filled((), -1, jnp.int32), filled((), False, bool)
         info = KFACInfo(zero, zero, zero, zero, zero, zero, zero, zero, no, never, no, solves.status, packed)
         return KFACState(
-            count=jnp.zeros((), jnp.int32),
-            damping=jnp.asarray(self.rule.damping, dtype),
-            radius=jnp.asarray(self.rule.radius, dtype),
+            count=filled((), 0, jnp.int32),
+            damping=filled((), self.rule.damping, dtype),
+            radius=filled((), self.rule.radius, dtype),
             scale=LossScale.unknown(dtype),
             reached=Reached.nowhere(dtype),
             age=never,
             factors=factors,
             solves=solves,
-            last=jnp.zeros(layout.n, dtype),
+            last=filled((layout.n,), 0, dtype),
             info=info,
         )
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from .._core.arrays import filled
 from .._core.layout import Layout
+from .._core.one_kernel import in_one_kernel
 from .._core.operators import KroneckerFactors
 from .._core.status import Status
 from .._core.traces import trace
@@ -78,21 +79,26 @@ class LayerSystems:
             factors: of all layers.
             damping: added to the curvature, positive.
         """
-        root = jnp.sqrt(damping)
-        status, given = [], []
-        for own in self.members:
-            shares = jnp.stack([split(factors.inputs[k], factors.outputs[k]) for k in own])
-            shifts = shares * root, root / shares
-            sides = [factors.inputs[k] for k in own], [factors.outputs[k] for k in own]
-            given.append((tuple(_damped(side, shift) for side, shift in zip(sides, shifts, strict=True)), shifts))
-        groups, plans = set_up_all(self.solvers, given)
         # A factor with NaN or infinity anywhere has it on the diagonal, too, being a sum of squares there.
-        for a, g in zip(factors.inputs, factors.outputs, strict=True):
-            status.append(jnp.where(jnp.isfinite(trace(a)) & jnp.isfinite(trace(g)), Status.OK, Status.NOT_FINITE))
-        finite = jnp.all(jnp.isfinite(factors.rest))
-        rest = jnp.where(finite, 1 / (jnp.maximum(factors.rest, 0) + damping), 1)
-        status.append(jnp.where(finite, Status.OK, Status.NOT_FINITE))
-        solves = KroneckerSolves(tuple(groups), rest, jnp.stack(status).astype(jnp.int32))
+        traces = [(trace(a), trace(g)) for a, g in zip(factors.inputs, factors.outputs, strict=True)]
+        whole = jnp.all(jnp.isfinite(factors.rest))
+
+        def bookkeeping() -> tuple[list[tuple[Array, Array]], Array]:
+            root, shapes = jnp.sqrt(damping), self.layout.shapes
+            shares = [split(a / i, g / o) for (a, g), (i, o) in zip(traces, shapes, strict=True)]
+            finite = [jnp.isfinite(a) & jnp.isfinite(g) for a, g in traces]
+            status = [jnp.where(good, Status.OK, Status.NOT_FINITE) for good in [*finite, whole]]
+            return [(share * root, root / share) for share in shares], jnp.stack(status).astype(jnp.int32)
+
+        shifts, status = in_one_kernel(bookkeeping)
+        given = []
+        for own in self.members:
+            sides = [factors.inputs[k] for k in own], [factors.outputs[k] for k in own]
+            both = tuple(jnp.stack(side) for side in zip(*(shifts[k] for k in own), strict=True))
+            given.append((tuple(_damped(side, shift) for side, shift in zip(sides, both, strict=True)), both))
+        groups, plans = set_up_all(self.solvers, given)
+        rest = jnp.where(whole, 1 / (jnp.maximum(factors.rest, 0) + damping), 1)
+        solves = KroneckerSolves(tuple(groups), rest, status)
         return solves, PackedPlans.of(self.scheduler, plans, rest.dtype)
 
     def blank(self, factors: KroneckerFactors) -> tuple[KroneckerSolves, PackedPlans]:
@@ -119,9 +125,14 @@ class LayerSystems:
         return self.layout.merge(solved, solves.rest * rest), jnp.stack(status)
 
 
-def split(a: Float[Array, "i i"], g: Float[Array, "a a"]) -> Float[Array, ""]:
-    """`pi = sqrt((tr A / dim A) / (tr G / dim G))`, 1 where there is no trace to compare."""
-    ratio = (trace(a) / a.shape[0]) / (trace(g) / g.shape[0])
+def split(a: Float[Array, ""], g: Float[Array, ""]) -> Float[Array, ""]:
+    """`pi = sqrt((tr A / dim A) / (tr G / dim G))`, 1 where there is nothing to compare.
+
+    Args:
+        a: mean diagonal entry of A.
+        g: of G.
+    """
+    ratio = a / g
     usable = (ratio > 0) & jnp.isfinite(ratio)
     return jnp.sqrt(jnp.where(usable, ratio, 1))
 

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from .._core.arrays import filled
 from .._curvature.loss_scale import LossScale
 
 SAME = 1e-4
@@ -26,7 +27,7 @@ class Reached(eqx.Module):
     @classmethod
     def nowhere(cls, dtype: jnp.dtype) -> "Reached":
         """Before the first step."""
-        return cls(jnp.full((), jnp.nan, dtype), jnp.zeros((), bool))
+        return cls(filled((), float("nan"), dtype), filled((), False, bool))
 
     def compared(self, loss: Float[Array, ""], scale: LossScale) -> "Reached":
         """Once the loss before the next step is known.
