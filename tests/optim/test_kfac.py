@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -334,3 +335,28 @@ def test_what_is_missing_is_asked_for(problem_of):
     with pytest.raises(TypeError, match="convolution requires") as raised:
         q.kfac(images).init(params)
     assert any("Pass example=inputs" in note for note in raised.value.__notes__)
+
+
+def test_factors_that_no_parameter_changes_are_found_once_and_change_with_the_batch():
+    rng = np.random.default_rng(5)
+    params = {"w": jnp.asarray(rng.standard_normal((150, 3)) / 12, jnp.float32), "v": jnp.ones((3, 2))}
+    objective = q.Objective(lambda p, x: jnp.tanh(x @ p["w"]) @ p["v"], squares)
+    first, second = (
+        tuple(jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((40, 150), (40, 2))) for _ in range(2)
+    )
+    optimizer, wide = q.kfac(objective, refresh=1, average=0.0), 1  # the leaves' order
+
+    @jax.jit
+    def step(params, state, batch):
+        updates, state = optimizer.update(jax.grad(objective)(params, batch), state, params, batch=batch)
+        return optax.apply_updates(params, updates), state
+
+    state = optimizer.init(params)
+    for batch in (first, first, second, second, first):
+        params, state = step(params, state, batch)
+        expected = np.asarray(batch[0], float).T @ np.asarray(batch[0], float) / 40
+        np.testing.assert_allclose(state.factors.inputs[wide], expected, atol=1e-5)
+    # A factor that is wrong but for the fingerprint stays, so nothing was computed.
+    wrong = state._replace(factors=eqx.tree_at(lambda f: f.inputs[wide], state.factors, jnp.eye(150)))
+    _, after = step(params, wrong, first)
+    np.testing.assert_array_equal(after.factors.inputs[wide], np.eye(150))

@@ -1,12 +1,13 @@
 """Kronecker factors of layers from one backward pass per probe."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.extend import core as jex
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._core.jaxprs import Atom, aval
 from .._core.layout import Layout
@@ -23,6 +24,13 @@ _PROBES = 0xFAC
 # Of a linear function, these compute each entry of the result from the same entry of the argument, in the same order.
 _ENTRY_BY_ENTRY = {"add", "add_any", "sub", "neg", "mul", "div", "convert_element_type", "copy", "select_n"}
 _RESHAPES = {"reshape", "squeeze", "expand_dims", "broadcast_in_dim"}
+
+
+class KnownInputs(NamedTuple):
+    """An input factor that was found before, and whether the layer's inputs are still the same."""
+
+    factor: Float[Array, "i i"]
+    holds: Bool[Array, ""]
 
 
 class Signals(eqx.Module):
@@ -43,19 +51,26 @@ class Signals(eqx.Module):
     total: Float[Array, ""] | float
     scale: LossScale | None
 
-    def factors(self, diagonal: Callable[[], Float[Array, " n"]]) -> KroneckerFactors:
+    def factors(
+        self, diagonal: Callable[[], Float[Array, " n"]], known: Mapping[int, "KnownInputs"] | None = None
+    ) -> KroneckerFactors:
         """`A = mean over examples of sum_t x_t x_t^T`, `G = sum over examples of mean_t delta_t delta_t^T / total`.
 
         For positions that share a weight this takes positions to be independent (KFC: Grosse and Martens 2016, 3.1).
 
         Args:
             diagonal: of the whole block; asked only where parameters lie outside of layers.
+            known: by layer, the input factor as it was found before, and whether it still holds.
         """
         count = self.inputs[0].shape[0]
         inputs, outputs = [], []
-        for x, delta in zip(self.inputs, self.backward, strict=True):
+        for k, (x, delta) in enumerate(zip(self.inputs, self.backward, strict=True)):
             rows = x.reshape(-1, x.shape[-1])
-            inputs.append(rows.T @ rows / count)
+            found = None if known is None else known.get(k)
+            if found is None:
+                inputs.append(rows.T @ rows / count)
+            else:
+                inputs.append(jax.lax.cond(found.holds, lambda f=found: f.factor, lambda r=rows: r.T @ r / count))
             columns = delta.reshape(-1, delta.shape[-1])
             outputs.append(columns.T @ columns / (self.total * delta.shape[0] * delta.shape[2]))
         rest = self.layout.split(diagonal())[1] if self.layout.rest else jnp.zeros(0, self.inputs[0].dtype)
@@ -216,6 +231,7 @@ def estimate_factors(
     known: LossScale,
     probes: int = 1,
     key: Key[Array, ""] | None = None,
+    inputs: Mapping[int, KnownInputs] | None = None,
 ) -> tuple[KroneckerFactors, LossScale]:
     """Factors of the layers and a probed diagonal of the rest, without any derivative per output.
 
@@ -226,6 +242,7 @@ def estimate_factors(
         known: the loss's unit so far.
         probes: number of random vectors per example.
         key: of the probes; None takes always the same.
+        inputs: of layers whose inputs may be those of before, see `Signals.factors`.
 
     Returns:
         The factors in the loss's unit, and that unit.
@@ -246,7 +263,7 @@ def estimate_factors(
     for start, size in layout.rest:
         in_place = in_place.at[start : start + size].set(rest[position : position + size])
         position += size
-    return signals.factors(lambda: in_place), signals.scale
+    return signals.factors(lambda: in_place, inputs), signals.scale
 
 
 def _signs(key: Key[Array, ""] | None, probes: int, outputs: Float[Array, "batch c"]) -> Float[Array, "probes batch c"]:

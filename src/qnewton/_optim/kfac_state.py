@@ -3,7 +3,7 @@
 from typing import ClassVar, NamedTuple
 
 import equinox as eqx
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from .._core.operators import KroneckerFactors
 from .._curvature.loss_scale import LossScale
@@ -63,6 +63,8 @@ class KFACState(NamedTuple):
         scale: the loss's unit.
         reached: the loss that the last step ended at, by which a new batch is noticed.
         age: steps since the factors were refreshed, -1 before the first refresh.
+        inputs: fingerprint of the batch's inputs where the factors are of that batch alone, else 0: where it is the
+            same again, factors that no parameter changes need not be found anew.
         factors: running averages, in units of the loss; their `layout` says which parameters belong to which layer.
         solves: of the damped factors, as of the last refresh.
         last: the last step that was taken `[n]`, raveled parameters.
@@ -75,6 +77,7 @@ class KFACState(NamedTuple):
     scale: LossScale
     reached: Reached
     age: Int[Array, ""]
+    inputs: UInt32[Array, "2"]
     factors: KroneckerFactors
     solves: KroneckerSolves
     last: Float[Array, " n"]

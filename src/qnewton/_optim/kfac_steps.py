@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, Bool, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key, PyTree, UInt32
 
 from .._core.arrays import filled
 from .._core.constants import unfolded
@@ -16,7 +16,8 @@ from .._core.operators import KroneckerFactors
 from .._core.status import Status
 from .._core.trees import check_gradients, check_params, ravel
 from .._curvature.checks import check_batch
-from .._curvature.factors import estimate_factors
+from .._curvature.factors import KnownInputs, estimate_factors
+from .._curvature.fingerprint import fingerprint
 from .._curvature.loss_scale import LossScale
 from .._curvature.objective import Batch, Objective
 from .._curvature.point import Point
@@ -30,6 +31,8 @@ from .new_batches import Reached
 from .step_rules import AbstractStepRule, KLClip, QuadraticModel, Situation, StepOutcome
 
 _PROBES = 0xFAC
+WIDE = 128
+"""Inputs of a layer from which on its factor takes longer to find than to see that the batch is the same."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class _Refreshed(NamedTuple):
     factors: KroneckerFactors
     solves: KroneckerSolves
     packed: PackedPlans
+    inputs: UInt32[Array, "2"]
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,7 @@ class KFACSteps:
             scale=LossScale.unknown(dtype),
             reached=Reached.nowhere(dtype),
             age=never,
+            inputs=filled((2,), 0, jnp.uint32),
             factors=factors,
             solves=solves,
             last=filled((layout.n,), 0, dtype),
@@ -170,10 +175,10 @@ class KFACSteps:
             refresh = jnp.where(reached.noisy, self.noisy.pace.refresh, refresh)
             average = jnp.where(reached.noisy, self.noisy.pace.average, average)
         due = finite & ((state.age < 0) | (state.age >= refresh - 1))
-        scale, factors, solves, packed = jax.lax.cond(
+        scale, factors, solves, packed, inputs = jax.lax.cond(
             due,
             lambda: self._refreshed(state, params, batch, key, average),
-            lambda: _Refreshed(state.scale, state.factors, state.solves, state.info.packed),
+            lambda: _Refreshed(state.scale, state.factors, state.solves, state.info.packed, state.inputs),
         )
         gradient = gradient / scale.divisor
         age = jnp.where(due, 0, jnp.where(state.age < 0, -1, state.age + 1)).astype(jnp.int32)
@@ -218,6 +223,7 @@ class KFACSteps:
             scale=scale,
             reached=reached.after(outcome.loss, outcome.actual_decrease, accepted),
             age=age,
+            inputs=inputs,
             factors=factors,
             solves=solves,
             last=jnp.where(accepted, step, state.last),
@@ -254,8 +260,18 @@ class KFACSteps:
             )
         # New probes each time, or the average would repeat one sample's error.
         noise = jax.random.fold_in(jax.random.key(_PROBES) if key is None else key, state.count)
-        fresh, scale = estimate_factors(point, layers, layout, state.scale, self.probes, noise)
         weight = jnp.where(state.age < 0, 0, average).astype(state.damping.dtype)
+        constant = [
+            k for k, layer in enumerate(layers) if not layer.lead.upstream and layer.shape[0] >= WIDE and key is None
+        ]
+        known, inputs = {}, state.inputs
+        if constant:
+            # By all of a batch's inputs, since nothing tells which of them a layer reads.
+            seen = fingerprint(batch[0])
+            same = jnp.all(seen == state.inputs) & jnp.any(seen != 0)
+            known = {k: KnownInputs(state.factors.inputs[k], same) for k in constant}
+            inputs = jnp.where(same | (weight == 0), seen, 0)
+        fresh, scale = estimate_factors(point, layers, layout, state.scale, self.probes, noise, known)
         mixed = jax.tree.map(lambda old, new: weight * old + (1 - weight) * new, state.factors, fresh)
         damping = state.damping + scale.penalty(self.objective)
         solves, packed = self._systems(layout, state.damping.dtype).set_up(mixed, damping)
@@ -265,7 +281,7 @@ class KFACSteps:
         # A batch that overflows must not poison the averages for good. Asked once of all factors together.
         sound = jnp.all(jnp.isfinite(ravel(jax.tree.leaves(mixed))))
         kept = jax.tree.map(lambda old, new: jnp.where(sound, new, old), state.factors, mixed)
-        return _Refreshed(scale, kept, solves, packed)
+        return _Refreshed(scale, kept, solves, packed, jnp.where(sound, inputs, 0))
 
 
 def affordable(layout: Layout) -> int:
