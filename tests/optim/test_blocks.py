@@ -19,7 +19,7 @@ from qnewton._optim import blocks as blocks_module
 
 newton: Any = qn.newton
 # The package's attribute of this name is the function.
-newton_module: Any = importlib.import_module("qnewton._optim.newton")
+newton_module: Any = importlib.import_module("qnewton._optim.one_block")
 
 WIDTH, HIDDEN = 6, 3
 

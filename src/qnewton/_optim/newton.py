@@ -165,6 +165,22 @@ def newton(
     return optax.GradientTransformationExtraArgs(kept.init, kept.update)  # pyright: ignore[reportArgumentType]
 
 
+def newton_of(
+    objective: Objective, family: str, because: str, example: Batch, minibatch: bool | None
+) -> optax.GradientTransformationExtraArgs:
+    """`newton` with a family that was chosen before `init`.
+
+    Args:
+        objective: as of `newton`.
+        family: its name.
+        because: why.
+        example: as of `newton`, as is the last one.
+        minibatch: likewise.
+    """
+    asked = _Asked(objective, Family(family), example, minibatch, None, {}, because)
+    return optax.GradientTransformationExtraArgs(asked.init, asked.update)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Asked:
     """What `newton` was asked for, and the transformation that it becomes at `init`."""
@@ -175,12 +191,13 @@ class _Asked:
     minibatch: bool | None
     solver: lx.AbstractLinearSolver | None
     given: dict[str, Any]
+    because: str = ""
 
     # A family is loaded once it is chosen: blocks need none of the others.
 
     def init(self, params: PyTree) -> Any:
         if self.family is not None:
-            return self._steps(self.family, "").init(params)
+            return _because(self._steps(self.family, self.because).init(params), self.because)
         from .families import family_for
 
         chosen = family_for(self.objective, params, self.example, self.minibatch)

@@ -1,19 +1,18 @@
-"""Which complete optimizer suits a problem, by its shape and its loss."""
+"""The family of `newton` that suits a problem, chosen before `init`."""
 
 import optax
 from jaxtyping import PyTree
 
 from .._core.kinds import flag
-from .._core.trees import check_params
-from .._curvature.checks import check_batch
 from .._curvature.objective import Batch, Objective, check_objective
-from .newton import newton
+from .families import family_for
+from .newton import newton_of
 
 
 def recipe(
     objective: Objective, params: PyTree, batch: Batch, *, minibatch: bool | None = None
 ) -> optax.GradientTransformationExtraArgs:
-    """The complete optimizer for a problem: `dual_newton`, or `kfac` for full batches or for mini-batches.
+    """`newton` with the family that suits a problem, chosen here and now by its shapes and its loss.
 
     | | |
     |---|---|
@@ -28,7 +27,8 @@ def recipe(
     residuals there are. Steps that minimise each batch's own loss so far follow its noise, so they are not for batches
     that are part of the data. Where examples influence each other (batch normalisation in training mode,
     in-batch negatives) K-FAC has no single examples to go by: then it is `newton` with conjugate gradients on the whole
-    batch's curvature. To choose otherwise, call these yourself.
+    batch's curvature; so it is where layers hold less than half of the parameters. To choose otherwise, call these
+    yourself.
 
     Args:
         objective: what is minimised.
@@ -36,8 +36,8 @@ def recipe(
             influence each other.
         batch: `(inputs, targets)` of the size that training will use; likewise.
         minibatch: whether that is a part of the data, another one at each step. One batch does not tell, so say it
-            where you can. None guesses: True for few residuals of a loss that is not a sum of squares (a classifier
-            with fewer numbers to fit than parameters is hardly ever trained on all of its data at once), else False.
+            where you can. None: `kfac` notices it, and of few residuals only a sum of squares goes to `dual_newton` (a
+            classifier with fewer numbers to fit than parameters is hardly ever trained on all of its data at once).
 
     Returns:
         The transformation; `update` takes `batch=` as that of `newton`.
@@ -47,8 +47,6 @@ def recipe(
             arrays differ in length.
     """
     check_objective(objective, "recipe")
-    check_params(params)
-    check_batch(batch)
-    return newton(
-        objective, example=batch, minibatch=None if minibatch is None else flag(minibatch, "recipe: minibatch")
-    )
+    minibatch = None if minibatch is None else flag(minibatch, "recipe: minibatch")
+    chosen = family_for(objective, params, batch, minibatch)
+    return newton_of(objective, chosen.family, chosen.because, batch, minibatch)

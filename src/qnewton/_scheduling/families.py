@@ -55,6 +55,11 @@ def scheduler_of_many() -> Hybrid:
     return _at_all_its_costs(GaussJordan(), Inverse(), Cholesky(), LU(), QLSA())
 
 
+def scheduler_for(family: str) -> Hybrid:
+    """The one that a family's systems have where the user names none."""
+    return scheduler_of_many() if family == "fisher" else default_scheduler()
+
+
 def _at_all_its_costs(*solvers: AbstractSolver) -> Hybrid:
     profile = load_profile(PROFILE)
     assert isinstance(profile, QuantumProfile)

@@ -13,7 +13,7 @@ from ..._curvature import Block
 from ..._optim.assign import assign
 from ..._optim.newton import newton
 from ..._scheduling import Hybrid
-from ..._scheduling.families import default_scheduler
+from ..._scheduling.families import scheduler_for
 from .._runfile import Calibration, FamilyRecord, StageSeconds
 from . import build
 from .calibrations import Snapshot, frozen_snapshot, snapshot
@@ -89,7 +89,7 @@ def prepare_complete(task: Task, options: TrainOptions, params: PyTree) -> Prepa
         return None
     # Of the numbers themselves: from shapes alone a network whose examples may influence each other looks different.
     info: Any = optimizer.init(params).info  # pyright: ignore[reportAttributeAccessIssue]
-    scheduler = default_scheduler() if getattr(info, "systems", ()) else None
+    scheduler = scheduler_for(info.family) if getattr(info, "systems", ()) else None
     family = family_record(info.family, info.because, scheduler)
     return Prepared(build.NAMES[info.family], optimizer, CompleteLedger(scheduler), family=family)
 
