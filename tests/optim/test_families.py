@@ -166,16 +166,20 @@ def test_noise_that_is_told_takes_the_steps_of_its_preset() -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_on_one_batch_steps_are_those_of_the_presets() -> None:
-    many, few = batch(500, 6, 3), batch(20, 6, 3)
-    for made, preset, data in (
-        (q.newton(REGRESSION), q.kfac(REGRESSION), many),
-        (q.recipe(REGRESSION, NET, many), q.kfac(REGRESSION), many),
-        (q.newton(REGRESSION, example=few), q.dual_newton(REGRESSION), few),
-        (q.recipe(REGRESSION, NET, few), q.dual_newton(REGRESSION), few),
-    ):
-        ours, theirs = (trained(one, REGRESSION, [data] * 10)[1] for one in (made, preset))
-        np.testing.assert_allclose([i.loss for i in ours], [i.loss for i in theirs], rtol=1e-5)
+MANY, FEW = batch(500, 6, 3), batch(20, 6, 3)
+PRESETS = {
+    "kfac": (q.newton(REGRESSION), q.kfac(REGRESSION), MANY),
+    "dual": (q.newton(REGRESSION, example=FEW), q.dual_newton(REGRESSION), FEW),
+    "recipe of many": (q.recipe(REGRESSION, NET, MANY), q.kfac(REGRESSION), MANY),
+    "recipe of few": (q.recipe(REGRESSION, NET, FEW), q.dual_newton(REGRESSION), FEW),
+}
+
+
+@pytest.mark.parametrize("case", PRESETS.values(), ids=list(PRESETS))
+def test_on_one_batch_steps_are_those_of_the_presets(case: Any) -> None:
+    made, preset, data = case
+    ours, theirs = (trained(one, REGRESSION, [data] * 10)[1] for one in (made, preset))
+    np.testing.assert_allclose([i.loss for i in ours], [i.loss for i in theirs], rtol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [1e-20, 1.0, 1e20])
