@@ -47,6 +47,7 @@ def mean_of_squares(params, batch):
 CONTESTANTS: dict[str, Callable] = {
     "adam": lambda objective: (objective, optax.with_extra_args_support(optax.adam(1e-3))),
     "mean_squares": lambda objective: (mean_of_squares, optax.with_extra_args_support(optax.adam(1e-3))),
+    "newton()": lambda objective: (objective, qn.newton(objective)),
     "dual_newton": lambda objective: (objective, qn.dual_newton(objective)),
     "kfac": lambda objective: (objective, qn.kfac(objective)),
     "newton_cholesky": lambda objective: (objective, qn.newton(objective, solver=qn.Cholesky())),

@@ -12,7 +12,7 @@ import pytest
 import qnewton as q
 from qnewton._core.layout import Layout, Piece
 from qnewton._core.operators import KroneckerFactors
-from qnewton._core.status import Status
+from qnewton._core.status import Status, Verdict
 from qnewton._curvature import factors as estimation
 from qnewton._curvature.point import Point
 from qnewton._optim.kronecker_solves import LayerSystems
@@ -360,3 +360,20 @@ def test_factors_that_no_parameter_changes_are_found_once_and_change_with_the_ba
     wrong = state._replace(factors=eqx.tree_at(lambda f: f.inputs[wide], state.factors, jnp.eye(150)))
     _, after = step(params, wrong, first)
     np.testing.assert_array_equal(after.factors.inputs[wide], np.eye(150))
+
+
+def test_what_nobody_can_take_follows_the_gradient_and_says_so():
+    """A count that holds up to a condition number, and layers beyond it."""
+    layout = Layout(6, ((Piece(0, 3, 1),), (Piece(3, 3, 1),)))
+    one, far = jnp.ones((1, 1)), jnp.diag(jnp.array([1.0, 1.0, 1e5]))
+    factors = KroneckerFactors(layout, (jnp.eye(3), far), (one, one), jnp.zeros(0))
+    alone = q.Hybrid([q.QLSA()], policy=q.scheduling.KappaThreshold(1e4))
+    for solver, refused in ((alone, [Status.NO_CANDIDATE] * 2), (q.Hybrid([q.QLSA()]), [Status.OK] * 2)):
+        systems = layer_systems(layout, jnp.float32, solver)
+        solves, plans = systems.set_up(factors, jnp.float32(1e-8))
+        solution, status = systems.solve(solves, jnp.arange(6.0))
+        # Layers of equal shape are one group, with one choice by the worst of them.
+        np.testing.assert_array_equal(status[:2], refused)
+        assert (int(plans.plans[0].verdict[0]) == Verdict.NOBODY) == (refused[0] == Status.NO_CANDIDATE)
+        if refused[0] == Status.NO_CANDIDATE:
+            np.testing.assert_array_equal(solution, np.arange(6.0))

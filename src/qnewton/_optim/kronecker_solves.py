@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .._core.arrays import filled
 from .._core.layout import Layout
 from .._core.one_kernel import in_one_kernel
 from .._core.operators import KroneckerFactors
-from .._core.status import Status
+from .._core.status import Status, Verdict
 from .._core.traces import trace
 from .._pricing.group import Group
 from .._scheduling.contests import contests
@@ -97,6 +98,14 @@ class LayerSystems:
             both = tuple(jnp.stack(side) for side in zip(*(shifts[k] for k in own), strict=True))
             given.append((tuple(_damped(side, shift) for side, shift in zip(sides, both, strict=True)), both))
         groups, plans = set_up_all(self.solvers, given)
+        for own, plan in zip(self.members, plans, strict=True):
+            if isinstance(plan.verdict, np.ndarray) and plan.verdict[0] != Verdict.NOBODY:
+                continue
+            nobody = jnp.asarray(plan.verdict[0] == Verdict.NOBODY)
+            places = np.asarray(own)
+            # A factor that is not finite is nobody's to take, and says more.
+            without = nobody & (status[places] == Status.OK)
+            status = status.at[places].set(jnp.where(without, jnp.int32(Status.NO_CANDIDATE), status[places]))
         rest = jnp.where(whole, 1 / (jnp.maximum(factors.rest, 0) + damping), 1)
         solves = KroneckerSolves(tuple(groups), rest, status)
         return solves, PackedPlans.of(self.scheduler, plans, rest.dtype)

@@ -98,7 +98,9 @@ class GroupSolver:
         feasible = np.asarray(least.feasible)
         refusal = np.where(feasible & beaten, Refusal.UNDERCUT, np.asarray(least.refusal)).astype(np.int32)
         fields: Any = {"refusal": refusal, "feasible": refusal == Refusal.NONE}
-        verdict = np.full(len(kept), Verdict.CHOSEN, np.int32)
+        able = np.any(feasible, axis=1)
+        able[0] = feasible[0, self.kept[0]]
+        verdict = np.where(able, Verdict.CHOSEN, Verdict.NOBODY).astype(np.int32)
         return GroupPlan(self.group.name, self._size, replace(least, **fields), choice, verdict, np.zeros((), bool))
 
     def blank(self) -> GroupState:
@@ -140,20 +142,21 @@ class GroupSolver:
 
         slots = switch(index, [branch(k) for k in range(len(self.kept))], given)
         log_kappas = functools.reduce(operator.add, [one.log_condition_number for one in estimates])
-        return self._state(slots, (index, log_kappas)), plan
+        return self._state(slots, (index, log_kappas), plan), plan
 
     def settled_state(self, states: tuple[object, ...]) -> GroupState:
         """Where one candidate is left: from its states of each factor, those of all systems stacked."""
         dtype = jnp.dtype(self.group.dtype)
         shapes = tuple(jax.ShapeDtypeStruct((n, n), dtype) for n in self.group.factors)
-        return self._state(self._union(shapes, None).pack(0, states), None)
+        return self._state(self._union(shapes, None).pack(0, states), None, self.settled)
 
     def opened(
         self, systems: Sequence[Float[Array, "n n"]], floors: Float[Array, " count"]
     ) -> tuple[GroupPlan, Callable[[Float[Array, "count n"]], Float[Array, "count n"]]]:
         """Plain systems that serve one step: the plan, and the solve, which may be called several times.
 
-        Where nothing is estimated every system has a program of its own, so that they may run at once.
+        Where nothing is estimated every system has a program of its own, so that they may run at once. What cannot be
+        solved is NaN.
 
         Args:
             systems: symmetric, damping included.
@@ -161,7 +164,12 @@ class GroupSolver:
         """
         if self.estimates or self.solvers[0].capabilities.matrix_free:
             state, plan = self.set_up((jnp.stack(systems),), (floors,))
-            return plan, lambda right: self.solve(state, right[:, :, None])[0][:, :, 0]
+
+            def solved(right: Float[Array, "count n"]) -> Float[Array, "count n"]:
+                values, good = self.solve(state, right[:, :, None])
+                return jnp.where(good[:, None], values[:, :, 0], jnp.nan)
+
+            return plan, solved
         states = [state_of(self.solvers[0], (system,), None)[0] for system in systems]
 
         def solve(right: Float[Array, "count n"]) -> Float[Array, "count n"]:
@@ -221,9 +229,10 @@ class GroupSolver:
         return columns(state[1], columns(state[0], vectors).T).T
 
     def _state(
-        self, slots: tuple[Array, ...], chosen: tuple[Int[Array, ""], Float[Array, " count"]] | None
+        self, slots: tuple[Array, ...], chosen: tuple[Int[Array, ""], Float[Array, " count"]] | None, plan: GroupPlan
     ) -> GroupState:
-        sound = jnp.ones(self.group.count, bool)
+        # What nobody can take is not solved, whoever stands in for whom.
+        sound = jnp.broadcast_to(jnp.asarray(plan.verdict[0] != Verdict.NOBODY), self.group.count)
         for slot in slots:
             if jnp.issubdtype(slot.dtype, jnp.floating):
                 # One sum instead of as many comparisons: what is not finite stays so.
