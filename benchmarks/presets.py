@@ -61,7 +61,7 @@ def adam(rate: float) -> Callable[[qn.Objective], optax.GradientTransformationEx
 
 
 CONTESTANTS = (
-    Contestant("default", lambda objective: qn.newton(objective), 60),
+    Contestant("default", lambda objective: qn.newton(objective, family="blocks"), 60),
     Contestant("default, r 0.05", lambda objective: qn.newton(objective, conditioning=damped(0.05)), 60),
     Contestant("per layer", lambda objective: qn.newton(objective, partition=qn.per_layer), 120),
     Contestant("per tensor", lambda objective: qn.newton(objective, partition=qn.per_tensor), 120),
