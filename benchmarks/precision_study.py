@@ -8,17 +8,19 @@ exactly `error` times that of the solution. The norms:
                all its right-hand sides, and the other factor's solves are exact. In the coordinates in which `A kron G`
                is the identity that adds Q times the solution, whatever G is: the relative error is `error` exactly.
 `dual_newton`  the norm of `K (K + m)`, which is the energy norm of the step `-R^T u` under `R^T R + m`. The solver
-               sees `K + m` alone and takes its smallest eigenvalue for m (K is singular but for rounding; `m_taken`
-               says how far that is from m). The error lies evenly, in that norm, over the eigenvectors of K above 1e-10
-               of the largest. Both dampings and the geodesic's solve err, each in a direction of its own.
+               sees `K + m` alone and takes its smallest eigenvalue for m, since K is nearly singular (`least_over_m`
+               is the largest ratio of K's smallest eigenvalue to m, looked at on the whole batch every tenth step).
+               The error lies evenly, in that norm, over the eigenvectors of K above 1e-10 of the largest. Both
+               dampings and the geodesic's solve err, each in a direction of its own.
 
-Directions are drawn anew for every right-hand side, so they are as for a read-out; a polynomial or a truncated iteration
-errs systematically. That is what `emulated` is for: `kfac` on digits with the exact state of an inversion polynomial
-for all layers whose factors have at most 17 rows, in double precision, the first layer (65 rows) by Cholesky.
+Directions are drawn anew for every right-hand side, so they are as for a read-out; a polynomial or a truncated
+iteration errs systematically. That is what `emulated` is for: `kfac` on digits with the exact state of an inversion
+polynomial for every factor of every layer, in double precision, without and with read-out noise. Every column is read
+out alone; a circuit would solve the product at once. `largest_kappa` is of the worst factor and of the worst product.
 
 Medians of the seeds; a training that did not get there within its limit counts as infinitely long (null).
 
-    python benchmarks/precision_study.py [--seeds 3] [--errors 0 0.3 0.5 0.7] [--only digits autoencoder poisson emulated]
+    python benchmarks/precision_study.py [--seeds 3] [--errors 0 0.3 0.5 0.7] [--only digits poisson]
 
 Progress goes to stderr; the last line of stdout is one JSON object.
 """
@@ -47,7 +49,6 @@ import qnewton as qn
 from qnewton._solvers.quantum.emulated.keys import key_for
 
 LIMITS = {"digits": 100, "autoencoder": 700, "poisson": 400}
-SMALL = 17
 RESOLVED = 1e-10
 
 
@@ -131,30 +132,24 @@ class InStep(_Study):
         return basis @ found, lx.RESULTS.successful, {}
 
 
-class Small(_Study):
-    """The exact state of an inversion polynomial for at most `SMALL` rows, else Cholesky."""
+class Polynomial(_Study):
+    """The exact state of an inversion polynomial, read out; which pricing takes for Cholesky all the same."""
 
     precision: float = eqx.field(static=True)
     shots: int | None = eqx.field(static=True)
-    name: ClassVar[str] = "Small"
+    name: ClassVar[str] = "Polynomial"
 
     @property
     def emulated(self) -> qn.EmulatedQSVT:
-        # Its length by a fit, as a read-out has it.
-        reading = {} if self.shots is None else {"measurement": qn.emulation.Shots(self.shots)}
-        return qn.EmulatedQSVT(precision=self.precision, **reading)
+        reading = qn.emulation.Infinite() if self.shots is None else qn.emulation.Shots(self.shots)
+        return qn.EmulatedQSVT(precision=self.precision, measurement=reading)
 
-    def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> tuple[Any, Any]:
+    def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> Any:
         # Without an estimate it is built for the matrix's own condition number.
-        if operator.in_size() <= SMALL:
-            return self.emulated.init(operator, {}), None
-        return None, qn.Cholesky().init(operator, options)
+        return self.emulated.init(operator, {})
 
-    def compute(self, state: tuple[Any, Any], vector: jax.Array, options: dict[str, Any]) -> Any:
-        few, many = state
-        if many is None:
-            return self.emulated.compute(few, vector, {})
-        return qn.Cholesky().compute(many, vector, {})
+    def compute(self, state: Any, vector: jax.Array, options: dict[str, Any]) -> Any:
+        return self.emulated.compute(state, vector, {})
 
 
 class Trainings:
@@ -171,17 +166,17 @@ class Trainings:
 
         self.step: Callable = jax.jit(step)
 
-    def steps(self, params: Any, watch: Callable[[Any], None] = lambda state: None) -> list[int | None]:
+    def steps(self, params: Any, watch: Callable[[Any, Any], None] = lambda params, state: None) -> list[int | None]:
         """To each target, from these parameters.
 
         Args:
             params: to start from.
-            watch: is shown the state after each step.
+            watch: is shown parameters and state after each step.
         """
         state, found = self.optimizer.init(params), dict.fromkeys(self.problem.targets)
         for taken in range(1, self.limit + 1):
             params, state, measured = self.step(params, state, self.problem.batch)
-            watch(state)
+            watch(params, state)
             measured = {name: float(value) for name, value in measured.items()}
             for target in self.problem.targets:
                 if found[target] is None and target.met(measured):
@@ -204,37 +199,62 @@ def injected(name: str, errors: list[float], seeds: int) -> dict[str, Any]:
     found = {}
     with jax.enable_x64(name in FLOAT64):
         problem = PROBLEMS[name]()
+        least = Least(problem) if name == "poisson" else None
         for error in errors:
-            if name == "poisson":
+            if least is not None:
                 optimizer = qn.dual_newton(problem.objective, solver=InStep(error))
             else:
                 optimizer = qn.kfac(problem.objective, solver=InEnergy(error))
             trainings = Trainings(problem, optimizer, LIMITS[name])
-            runs = [trainings.steps(problem.init(seed)) for seed in range(1, seeds + 1)]
+            watch = {} if least is None else {"watch": least}
+            runs = [trainings.steps(problem.init(seed), **watch) for seed in range(1, seeds + 1)]
             found[f"{error:g}"] = summary(problem, runs)
             say(f"{name}, injected {error:g}: {found[f'{error:g}']}")
-    return found
+    return found if least is None else found | {"least_over_m": float(f"{least.ratio:.2g}")}
+
+
+class Least:
+    """Watches how far the smallest eigenvalue of `K + m` is from m."""
+
+    def __init__(self, problem: Problem):
+        self.ratio, self.problem = 0.0, problem
+
+        def smallest(params: Any) -> jax.Array:
+            rows = jax.jacrev(lambda p: problem.objective.predict(p, problem.batch[0]))(params)
+            matrix = jnp.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(rows)], axis=1)
+            # The loss is a mean over the examples.
+            return jnp.linalg.eigvalsh(matrix @ matrix.T / len(matrix))[0]
+
+        self.smallest = jax.jit(smallest)
+
+    def __call__(self, params: Any, state: Any) -> None:
+        if int(state.count) % 10 == 0:
+            self.ratio = max(self.ratio, float(self.smallest(params)) / float(state.info.damping))
 
 
 def emulated(precisions: list[float], shots: list[int | None], seeds: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"largest_rows": SMALL}
+    found: dict[str, Any] = {}
     with jax.enable_x64(True):
         problem = doubled(PROBLEMS["digits"]())
         for precision in precisions:
             for number in shots:
-                kappas: list[float] = []
-                optimizer = qn.kfac(problem.objective, solver=Small(precision, number))
+                kappas: list[tuple[float, float]] = []
+                optimizer = qn.kfac(problem.objective, solver=Polynomial(precision, number))
                 trainings = Trainings(problem, optimizer, LIMITS["digits"])
-                watch = lambda state, kappas=kappas: kappas.append(largest_kappa(state))  # noqa: E731
+                watch = lambda params, state, kappas=kappas: kappas.append(largest_kappa(state))  # noqa: E731
                 runs = [trainings.steps(double(problem.init(seed)), watch) for seed in range(1, seeds + 1)]
-                entry = summary(problem, runs) | {"largest_kappa": float(f"{max(kappas):.3g}")}
+                largest = [float(f"{max(each):.3g}") for each in zip(*kappas, strict=True)]
+                entry = summary(problem, runs) | {"largest_kappa": largest}
                 found[f"epsilon {precision:g}, {'no read-out noise' if number is None else f'{number} shots'}"] = entry
                 say(f"digits, emulated, epsilon {precision:g}, shots {number}: {entry}")
     return found
 
 
 def double(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf.astype(jnp.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree)
+    def one(leaf: jax.Array) -> jax.Array:
+        return leaf.astype(jnp.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+    return jax.tree.map(one, tree)
 
 
 def doubled(problem: Problem) -> Problem:
@@ -243,16 +263,24 @@ def doubled(problem: Problem) -> Problem:
     return Problem(**fields | {"batch": double(problem.batch)})
 
 
-def largest_kappa(state: Any) -> float:
-    """Of all damped factors that a polynomial inverts."""
-    factors, root, found = state.factors, float(state.damping) ** 0.5, 1.0
+def largest_kappa(state: Any) -> tuple[float, float]:
+    """Of all damped factors, and of all layers."""
+    factors, root, found = state.factors, float(state.damping) ** 0.5, []
     for a, g in zip(factors.inputs, factors.outputs, strict=True):
         a, g = np.asarray(a), np.asarray(g)
         share = math.sqrt(np.trace(a) / len(a) / (np.trace(g) / len(g)))
-        for matrix, shift in ((a, share * root), (g, root / share)):
-            if len(matrix) <= SMALL:
-                found = max(found, float(np.linalg.cond(matrix + shift * np.eye(len(matrix)))))
-    return found
+        pair = ((a, share * root), (g, root / share))
+        found.append([float(np.linalg.cond(matrix + shift * np.eye(len(matrix)))) for matrix, shift in pair])
+    return max(max(pair) for pair in found), max(math.prod(pair) for pair in found)
+
+
+def solved(solver: Any, matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """For the columns of `right`, as `kfac` has them solved."""
+    state = solver.init(lx.MatrixLinearOperator(jnp.asarray(matrix), lx.positive_semidefinite_tag), {})
+    if right.ndim == 1:
+        return np.asarray(solver.compute(state, jnp.asarray(right), {})[0])
+    each = jax.vmap(lambda b: solver.compute(state, b, {})[0], in_axes=1, out_axes=1)
+    return np.asarray(each(jnp.asarray(right)))
 
 
 def checked(errors: list[float]) -> dict[str, float]:
@@ -261,25 +289,16 @@ def checked(errors: list[float]) -> dict[str, float]:
     with jax.enable_x64(True):
         for error in errors:
             a, g = (np.cov(rng.standard_normal((n, 3 * n))) + 1e-3 * np.eye(n) for n in (12, 5))
-            v, solver = rng.standard_normal((12, 5)), InEnergy(error)
-
-            def columns(matrix: np.ndarray, right: jax.Array, solver: Any = solver) -> jax.Array:
-                operator = lx.MatrixLinearOperator(jnp.asarray(matrix), lx.positive_semidefinite_tag)
-                state = solver.init(operator, {})
-                return jax.vmap(lambda b: solver.compute(state, b, {})[0], in_axes=1, out_axes=1)(right)
-
+            v = rng.standard_normal((12, 5))
             right = np.linalg.solve(a, v) @ np.linalg.inv(g)
-            wrong = np.asarray(columns(g, columns(a, jnp.asarray(v)).T).T) - right
+            wrong = solved(InEnergy(error), g, solved(InEnergy(error), a, v).T).T - right
             share = math.sqrt(np.trace(wrong.T @ a @ wrong @ g) / np.trace(right.T @ a @ right @ g))
             off["InEnergy"] = max(off["InEnergy"], abs(share - error))
-            rows, m = rng.standard_normal((9, 6)), 1e-2
-            k, b = rows @ rows.T, rng.standard_normal(9)
-            operator = lx.MatrixLinearOperator(jnp.asarray(k + m * np.eye(9)), lx.positive_semidefinite_tag)
-            step = InStep(error)
-            value = np.asarray(step.compute(step.init(operator, {}), jnp.asarray(b), {})[0])
-            right = np.linalg.solve(k + m * np.eye(9), b)
-            wrong, norm = value - right, k @ (k + m * np.eye(9))
-            share = math.sqrt((wrong @ norm @ wrong) / (right @ norm @ right))
+            rows, m, b = rng.standard_normal((9, 6)), 1e-2, rng.standard_normal(9)
+            k, damped = rows @ rows.T, rows @ rows.T + m * np.eye(9)
+            right = np.linalg.solve(damped, b)
+            wrong = solved(InStep(error), damped, b) - right
+            share = math.sqrt((wrong @ k @ damped @ wrong) / (right @ k @ damped @ right))
             off["InStep"] = max(off["InStep"], abs(share - error))
     return {name: float(f"{value:.2g}") for name, value in off.items()}
 
@@ -299,7 +318,7 @@ def main() -> None:
             if name in asked:
                 result[name] = injected(name, options.errors, options.seeds)
         if "emulated" in asked:
-            result["digits_emulated"] = emulated([1e-2, 0.3], [None], options.seeds)
+            result["digits_emulated"] = emulated([1e-2, 0.1, 0.5], [None, 100_000, 1000], options.seeds)
     print(json.dumps(result))
 
 
