@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._pricing.group import Group
+from .._pricing.need import DUAL_NEED
 from .._scheduling.contests import contests
 from .._scheduling.group_plan import PackedPlans
 from .._scheduling.hybrid import Hybrid
@@ -31,7 +32,7 @@ def opened_pair(
         scheduler: of both.
     """
     rows = grams[0].shape[0]
-    group = Group(NAME, (rows,), 2, vectors, dtype=str(grams[0].dtype), power=2)
+    group = Group(NAME, (rows,), 2, vectors, dtype=str(grams[0].dtype), power=2, need=DUAL_NEED)
     (solver,) = contests(scheduler, [group])
     identity = jnp.eye(rows, dtype=grams[0].dtype)
     systems = []

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..._core.status import Refusal, Verdict
-from ..._pricing.need import NEED
+from ..._pricing.need import DUAL_NEED, NEED
 from ..._scheduling import Hybrid
 from ..._scheduling.group_plan import GroupPlan
 from .._runfile import FamilyRecord, GroupDecision, GroupLine
@@ -27,7 +27,7 @@ def family_record(name: str, because: str, scheduler: Hybrid | None) -> FamilyRe
         because=because,
         acting=scheduler.assumptions[0].name,
         gate_time_s=scheduler.quantum.gate_time_s,
-        relative_error=NEED,
+        relative_error=DUAL_NEED if name == "dual" else NEED,
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from ..._hardware import ClassicalMachine, QuantumMachine, QuantumProfile, load_profile
 from ..._pricing.assumptions import ASSUMPTION_SETS
 from ..._pricing.group import Group, bounds
+from ..._pricing.need import DUAL_NEED, NEED
 from ..._scheduling.families import default_scheduler
 from .._runfile import GroupDecision, GroupLine, Run, RunFileError, read_run
 from .replay import Question
@@ -142,7 +143,8 @@ def quantum_bounds(
     solvers = [one for one in default_scheduler().solvers if one.name in wanted]
     if len(solvers) < len(wanted):
         raise RunFileError(f"the candidates {', '.join(wanted)} are not those that this version has")
-    shape = Group(group.name, (group.rows,), group.count, group.vectors, group.serves, dtype, power=2 if dual else 1)
+    power, need = (2, DUAL_NEED) if dual else (1, NEED)
+    shape = Group(group.name, (group.rows,), group.count, group.vectors, group.serves, dtype, need, power)
     nowhere = ClassicalMachine("no classical candidate is asked", dtype, ())
     ((least, _),) = bounds([shape], solvers, [ASSUMPTION_SETS[name]], nowhere, machine)
     return {one: float(value) for one, value in zip(least.names, least.seconds[0], strict=True)}
