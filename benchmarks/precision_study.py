@@ -13,8 +13,8 @@ exactly `error` times that of the solution. The norms:
                Both dampings and the geodesic's solve err, each in a direction of its own, which lies
                `poisson`        as a residual does that is the same in all directions: what it makes of the step is
                                 spread over the eigenvectors of K above m;
-               `poisson_evenly` evenly, in that norm, over the eigenvectors above 1e-10 of the largest eigenvalue. Most
-                                of them lie below m, where the step is all but blind and errors are long.
+               `poisson_evenly` evenly, in that norm, over the eigenvectors above 1e-10 of the largest eigenvalue,
+                                those below m included, where the model sees little and errors are long.
                Every step sees the whole batch in `poisson_whole`; in `poisson_straight` it is besides not bent by the
                geodesic acceleration. Both have the errors of `poisson`.
 
@@ -249,7 +249,8 @@ class Least:
 
     def __call__(self, params: Any, state: Any) -> None:
         if int(state.count) % 10 == 0:
-            self.ratio = max(self.ratio, float(self.smallest(params)) / float(state.info.damping))
+            # Rounding may leave it below zero.
+            self.ratio = max(self.ratio, abs(float(self.smallest(params))) / float(state.info.damping))
 
 
 def emulated(precisions: list[float], shots: list[int | None], seeds: int) -> dict[str, Any]:

@@ -74,8 +74,9 @@ def newton(
             which `init` chooses. None: what the parameters tell has to do, and `info.because` says so.
         minibatch: whether a batch is a part of the data, another one at each step. None: it is noticed.
         solver: of the systems: a `Hybrid`, which gives each to the candidate that it predicts to finish soonest, or any
-            other solver for all of them. None: `Hybrid()` for blocks; direct solvers and a quantum one at all its costs
-            for the other families. Unless a family is named, a solver names `blocks`.
+            other solver for all of them. None: `Hybrid()` for blocks that are named, conjugate gradients or
+            `SaddleFree` for those that shapes choose; direct solvers and a quantum one at all its costs for the other
+            families. Unless a family is named, a solver names `blocks`.
         curvature: default `GaussNewton()`.
         partition: which parameters share a system: `whole`, `per_layer`, `per_tensor` or any function of `params` that
             returns blocks.

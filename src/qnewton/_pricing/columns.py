@@ -52,6 +52,7 @@ def quantum_column(
     *,
     times: Number = 1.0,
     precision: Any = None,
+    promised: bool = True,
 ) -> Column:
     """Of a candidate that is charged by its count of queries.
 
@@ -63,9 +64,10 @@ def quantum_column(
         reasons: why it cannot take the system.
         times: solves that the seconds are of, all of them alike.
         precision: 2-norm error of the step, in the place of what the candidate asks for.
+        promised: whether numbers that the candidate promises take the place of the system's; False for a lower bound.
     """
     # A candidate that promises a condition number is charged at that one, since its circuit is built for it.
-    built_for = candidate.built_for(estimate)
+    built_for = candidate.built_for(estimate) if promised else estimate
     counted = CountedSolver(candidate.count, candidate.counts_sparse_access, candidate.known_norm)
     asked = candidate.asked_precision if precision is None else precision
     charge = assumed.charge(counted, built_for, asked, Clock.of(machine))

@@ -167,7 +167,7 @@ def _least_quantum(
     asked = state_error_for(need, _KAPPAS, power) if candidate.fidelity == "model" else None
     found: list[list[Column]] = [[] for _ in groups]
     for assumed in sets:
-        column = quantum_column(candidate, numbers, assumed, machine, [], times=times, precision=asked)
+        column = quantum_column(candidate, numbers, assumed, machine, [], times=times, precision=asked, promised=False)
         best = np.argmin(column["seconds"], axis=1)
         for k, (own, group) in enumerate(zip(found, groups, strict=True)):
             at_best = {name: np.asarray(values[k, best[k]]) for name, values in column.items()}
