@@ -90,8 +90,8 @@ def agree(printed: str, told: str) -> bool:
 
 
 def check_readme(names: dict[str, Any]) -> None:
-    assert names["info"].family == "kfac"
-    assert sorted(int(plan.size[0]) for plan in names["info"].systems) == [32 * 2, 4 * 32]
+    assert names["info"].family == "dual"
+    assert sorted(int(plan.size[0]) for plan in names["state"].info.systems) == [8 * 2, 4 * 8]
     # Which candidate is fastest on a system this small is for the machine to say.
     np.testing.assert_allclose(names["solution"].value, [0.2, 0.6], rtol=1e-5)
     assert float(names["objective"](names["params"], names["batch"])) < 2.0
