@@ -90,7 +90,7 @@ def test_the_family_is_chosen_by_shapes_and_says_why(case: Any) -> None:
         example = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), example)
     init = q.newton(objective, example=example, minibatch=minibatch).init
     # Only where a program does not show whether examples influence each other are numbers read.
-    state = init(params) if "influence" in because else jax.eval_shape(init, params)
+    state: Any = init(params) if "influence" in because else jax.eval_shape(init, params)
     assert state.info.family == family
     assert because in state.info.because
 
@@ -126,7 +126,8 @@ def test_what_is_no_family_or_another_ones_is_refused(given: Any, words: str) ->
 
 
 def test_arguments_of_blocks_and_a_solver_name_that_family() -> None:
-    for given in ({"learning_rate": 0.5}, {"curvature": q.Hessian()}, {"solver": q.LU()}, {"refresh": 2}):
+    alone: Any = ({"learning_rate": 0.5}, {"curvature": q.Hessian()}, {"solver": q.LU()}, {"refresh": 2})
+    for given in alone:
         state = jax.eval_shape(q.newton(REGRESSION, **given).init, NET)
         assert (state.info.family, state.info.because) == ("blocks", "")
 
@@ -205,7 +206,7 @@ def test_wide_layers_are_refreshed_less_often() -> None:
 def test_a_wrong_family_is_corrected_late_and_the_record_says_so() -> None:
     """The unit Fisher's short steps against what fits a smooth function in a few dozen."""
     data, steps = batch(20, 6, 3), 110
-    optimizer = q.newton(REGRESSION, family=("fisher", "dual"), example=data)
+    optimizer: Any = q.newton(REGRESSION, family=("fisher", "dual"), example=data)
 
     def step(carry: Any, _: None) -> Any:
         params, state = carry
@@ -213,7 +214,8 @@ def test_a_wrong_family_is_corrected_late_and_the_record_says_so() -> None:
         updates, state = optimizer.update(gradients, state, params, batch=data)
         return (optax.apply_updates(params, updates), state), state.info
 
-    _, info = jax.jit(lambda: jax.lax.scan(step, (NET, optimizer.init(NET)), None, length=steps))()
+    _, found = jax.jit(lambda: jax.lax.scan(step, (NET, optimizer.init(NET)), None, length=steps))()
+    info: Any = found
     acting, loss = np.asarray(info.acting), np.asarray(info.loss)
     turns = np.flatnonzero(np.diff(acting))
     # Once, after three windows; the trial is said, and so is that it stayed.

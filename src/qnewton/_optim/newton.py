@@ -162,7 +162,8 @@ def newton(
         return optax.GradientTransformationExtraArgs(asked.init, asked.update)
     from .kept_families import KeptFamilies
 
-    kept = KeptFamilies(named, [_Asked(objective, Family(one), example, minibatch, solver, blocks) for one in named])
+    members = [_Asked(objective, Family(one), example, minibatch, solver, blocks) for one in named]
+    kept = KeptFamilies(named, [optax.GradientTransformationExtraArgs(one.init, one.update) for one in members])
     return optax.GradientTransformationExtraArgs(kept.init, kept.update)  # pyright: ignore[reportArgumentType]
 
 
