@@ -39,7 +39,7 @@ SECONDS_PER_FLOP = {
     "inverse": 8e-10,
     "cholesky": 2e-10,
     "lu": 4e-10,
-    "cg": 3e-9,
+    "cg": 3e-7,
     "product": 2e-11,
     "substitution": 2e-10,
 }
@@ -47,7 +47,7 @@ WINNERS = {
     "Inverse": {"inverse": 0.1},
     "Cholesky": {},
     "LU": {"lu": 0.1},
-    "CG": {"cg": 1e-3},
+    "CG": {"cg": 1e-6},
     "QLSA(jennings2023v1)": {"gate": 1e-18},
 }
 
