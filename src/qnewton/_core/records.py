@@ -6,13 +6,11 @@ leaves estimation, a workload leaves a solver, seconds leave the hardware.
 
 import dataclasses
 import enum
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
-import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
@@ -243,20 +241,6 @@ class SystemEstimate(eqx.Module):
     failure: float = eqx.field(static=True, default=0.0)
     recurrence: Recurrence | None = None
     kind_index: Int[Array, ""] | None = None
-
-    @classmethod
-    def nominal(cls, n: int, access: Access, dtype: str) -> "SystemEstimate":
-        """A definite system whose norms are all 1, as if it were the identity; in numpy, before anything is traced.
-
-        Args:
-            n: rows.
-            access: what using it takes.
-            dtype: of the system.
-        """
-        one: Any = np.ones((), dtype)
-        yes: Any = np.ones((), bool)
-        none: Any = np.zeros((), int)
-        return cls(n, none + 1, one, one, one, 0 * one, yes, yes, none, access, yes, Kinds.all(Kind.BOUND))
 
     @property
     def kind(self) -> Kind:

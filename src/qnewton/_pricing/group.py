@@ -17,6 +17,7 @@ from .._solvers.base import Charged, is_charged
 from .assumptions import AbstractAssumptions
 from .columns import Column, quantum_column, reasons_of, settled, table
 from .need import NEED, residual_for, state_error_for, steps_factor
+from .nominal import nominal_estimate
 from .offers import Offers
 from .price import classical_workload
 from .problem import MatrixNumbers
@@ -179,7 +180,7 @@ def _least_quantum(
 def nominal(group: Group) -> SystemEstimate:
     """A system of that shape with the numbers that cost least: every norm 1, as if it were the identity."""
     nothing = Cost(0.0, 0.0)
-    return SystemEstimate.nominal(group.rows, Access(group.product, nothing, nothing, _NO_ROWS), group.dtype)
+    return nominal_estimate(group.rows, Access(group.product, nothing, nothing, _NO_ROWS), group.dtype)
 
 
 def _classical(

@@ -25,6 +25,7 @@ from .._hardware import (
 )
 from .._hardware.measure import at_once
 from .._hardware.steady import settled_seconds
+from .._pricing.nominal import nominal_estimate
 from .._pricing.price import NO_ENCODING, forming
 from .._solvers import AbstractSolver
 from .._solvers.base import solve_trusting
@@ -225,7 +226,7 @@ def _one_of_many(
 def _nominal(operator: lx.AbstractLinearOperator) -> tuple[SystemEstimate, Encoding]:
     # Costs but for the steps, which are measured, depend on the access and on n and the dtype alone.
     like = operator.in_structure()
-    return SystemEstimate.nominal(like.shape[0], access_of(operator), str(like.dtype)), NO_ENCODING
+    return nominal_estimate(like.shape[0], access_of(operator), str(like.dtype)), NO_ENCODING
 
 
 _Run = Callable[[lx.AbstractLinearOperator, Float[Array, " n"]], tuple[Float[Array, " n"], Int[Array, ""]]]
