@@ -255,3 +255,11 @@ def test_blocks_without_a_system_cost_nothing() -> None:
 def test_parameters_without_floats_are_refused() -> None:
     with pytest.raises(TypeError, match="`a` is int32"):
         estimate(q.CG(), params={**PARAMS, "a": jax.ShapeDtypeStruct((OUT, WIDTH), jnp.int32)})
+
+
+def test_without_options_it_is_of_the_family_that_the_batch_suggests() -> None:
+    # 32 residuals and 252 parameters: no block, and far less than the matrix of all parameters.
+    found, whole = q.memory_estimate(OBJECTIVE, PARAMS, DATA), q.memory_estimate(OBJECTIVE, PARAMS, DATA, refresh=2)
+    assert found.blocks == ()
+    assert [block.n for block in whole.blocks] == [252]
+    assert found.peak_bytes < whole.peak_bytes

@@ -18,6 +18,7 @@ from .._curvature import Batch, Block, GaussNewton, Objective, selected, whole
 from .._curvature.objective import check_objective
 from .._scheduling import scheduler_in
 from .._solvers import capabilities_of
+from .family import Family
 from .newton import newton
 
 # The user's own step differs from the one planned here in what surrounds the update: by up to 2 % of the plan, in plans
@@ -140,7 +141,8 @@ def memory_estimate(
         params: the parameters, or their `jax.ShapeDtypeStruct`s.
         batch: `(inputs, targets)`, or their shapes.
         key: as of `update`; where the model needs one, one is made.
-        optimizer: None takes `newton(objective, **options)`; otherwise any transformation, e.g. `kfac(objective)`.
+        optimizer: None takes `newton(objective, **options)`, without options with the batch for an example; otherwise
+            any transformation, e.g. `kfac(objective)`.
         options: as of `newton`: `curvature`, `partition`, `conditioning`, `solver`, `refresh`, `where` and so on.
 
     Raises:
@@ -161,9 +163,13 @@ def memory_estimate(
     shapes: tuple[PyTree, Batch, PyTree] = jax.eval_shape(lambda *given: given, params, batch, key)
     available = available_bytes()
     with suspended_checks():
-        chosen = newton(objective, **options) if optimizer is None else optimizer
-        blocks = _blocks(shapes[0], options) if optimizer is None else ()
-        state = jax.eval_shape(chosen.init, shapes[0])
+        chosen = optimizer
+        if chosen is None:
+            chosen = newton(objective, **options) if options else newton(objective, example=shapes[1])
+        state: Any = jax.eval_shape(chosen.init, shapes[0])
+        # Other families than that of blocks have no block to list.
+        listed = optimizer is None and state.info.family == Family.BLOCKS
+        blocks = _blocks(shapes[0], options) if listed else ()
         traced = _traced(chosen, objective, shapes, state)
         planned = _planned(traced)
     return MemoryEstimate(
