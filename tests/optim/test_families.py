@@ -247,3 +247,63 @@ def test_losses_that_are_not_finite_end_no_window() -> None:
     for _ in range(3 * WINDOW):
         watch = watch.after(jnp.float32(np.nan), 3)
     assert int(watch.acting) == 0
+
+
+@pytest.mark.parametrize("double", [False, True], ids=["float32", "float64"])
+def test_penalties_weights_and_refused_steps_are_no_new_batch(double: bool, request: pytest.FixtureRequest) -> None:
+    if double:
+        request.getfixturevalue("x64")
+    dtype = jnp.float64 if double else jnp.float32
+    x, y = (leaf.astype(dtype) for leaf in batch(64, 6, 3))
+    params = jax.tree.map(lambda leaf: 3 * leaf.astype(dtype), NET)
+    weights = jnp.linspace(0.1, 2.0, 64, dtype=dtype)
+
+    def loss(z: jax.Array, targets: Any) -> Any:
+        return squares(z, targets[0]), targets[1]
+
+    objective = q.Objective(predict, loss, l2=1e-2)
+    _, infos = trained(q.newton(objective, family="kfac"), objective, [(x, (y, weights))] * 25, params)
+    assert not any(info.noisy for info in infos)
+
+
+def test_dropout_on_one_batch_is_noise() -> None:
+    def dropping(params: Any, x: jax.Array, key: jax.Array) -> jax.Array:
+        return predict(params, x * jax.random.bernoulli(key, 0.5, x.shape))
+
+    objective, data = q.Objective(dropping, squares), batch(64, 6, 3)
+    optimizer: Any = q.newton(objective, family="kfac", example=data)
+    params, state, found = NET, optimizer.init(NET), []
+    step = jax.jit(lambda p, s, k: optimizer.update(jax.grad(objective)(p, data, k), s, p, batch=data, key=k))
+    for seed in range(4):
+        updates, state = step(params, state, jax.random.key(seed))
+        params = optax.apply_updates(params, updates)
+        found.append(bool(state.info.noisy))
+    assert found == [False, True, True, True]
+
+
+def test_a_solver_is_for_every_family_that_is_kept() -> None:
+    kept: Any = q.newton(REGRESSION, family=("blocks", "kfac"), solver=q.Cholesky(), example=batch(40, 6, 3))
+    infos = jax.eval_shape(kept.init, NET).info.infos
+    assert infos[1].packed.candidates == ("Cholesky",)
+    text = str(jax.make_jaxpr(lambda s: kept.update(NET, s, NET, batch=batch(40, 6, 3))[0])(kept.init(NET)))
+    assert "cholesky" in text
+
+
+@pytest.mark.parametrize("family", ["dual", "kfac"])
+def test_a_step_can_be_differentiated_and_taken_for_an_ensemble(family: str, x64: None) -> None:
+    """Central differences know nothing of how the step is compiled."""
+    data = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), batch(30, 3, 2))
+    start = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), network((3, 4, 2)))
+    optimizer: Any = q.newton(REGRESSION, family=family, example=data)
+
+    def after(scale: jax.Array) -> jax.Array:
+        params = jax.tree.map(lambda leaf: scale * leaf, start)
+        gradients = jax.grad(REGRESSION)(params, data)
+        updates, _ = optimizer.update(gradients, optimizer.init(params), params, batch=data)
+        return REGRESSION(optax.apply_updates(params, updates), data)
+
+    compiled, one, small = jax.jit(after), jnp.ones(()), 1e-5
+    expected = (compiled(one + small) - compiled(one - small)) / (2 * small)
+    np.testing.assert_allclose(jax.jit(jax.grad(after))(one), expected, rtol=1e-4)
+    both = jax.jit(jax.vmap(after))(jnp.array([1.0, 1.1]))
+    np.testing.assert_allclose(both, [compiled(one), compiled(1.1 * one)], rtol=1e-8)

@@ -11,9 +11,8 @@ from jaxtyping import PyTree
 from .._conditioning import AbstractConditioner, AbstractMetric
 from .._core.kinds import flag
 from .._core.suggest import unknown
-from .._curvature import AbstractCurvature, Block, Hessian, Partition, whole
+from .._curvature import AbstractCurvature, Block, Partition, whole
 from .._curvature.objective import Batch, Objective, check_objective
-from .._solvers import CG, SaddleFree
 from .adaptation import AbstractAdaptation
 from .block_newton import block_newton
 from .correction import Correction
@@ -43,7 +42,7 @@ def newton(
     warm_start: bool = False,
     where: Callable[[Block], bool] | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Newton's method: one optimizer, whose family of systems fits the problem, and every system is scheduled.
+    """Newton's method: one optimizer, whose family of systems fits the problem, and a scheduler for these systems.
 
     Said nothing else, the family is chosen at `init` by shapes, and the training keeps it; `info.family` names it, and
     `info.because` says why:
@@ -221,9 +220,13 @@ class _Asked:
 
             return fisher_newton(objective, solver=solver, **given)
         if family == Family.BLOCKS:
+            from .._curvature import Hessian
+            from .._solvers import CG, SaddleFree
+
             if because == NO_CURVATURE:
                 return block_newton(objective, curvature=Hessian(), solver=SaddleFree())
-            return block_newton(objective, solver=CG(rtol=0.1), residual_tolerance=0.5)
+            loose = CG(rtol=0.1) if solver is None else solver
+            return block_newton(objective, solver=loose, residual_tolerance=0.5)
         from .kfac_steps import KFACSteps
 
         inputs = None if self.example is None else self.example[0]
