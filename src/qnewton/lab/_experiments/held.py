@@ -91,5 +91,5 @@ def _without_what_is_traced(options: TrainOptions) -> TrainOptions:
         step = dataclasses.replace(step, learning_rate=None)
     conditioning = dataclasses.replace(options.conditioning, damping_scale=1.0)
     return dataclasses.replace(
-        options, preset="default", out=None, training=training, step=step, conditioning=conditioning
+        options, preset="blocks", out=None, training=training, step=step, conditioning=conditioning
     )
