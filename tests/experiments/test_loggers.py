@@ -13,7 +13,7 @@ from qnewton._core.extras import MissingExtraError
 from qnewton.lab import RunFileError, read_params, read_run
 from qnewton.lab._experiments import loggers, runner
 from qnewton.lab._experiments.tasks import TASKS
-from qnewton.lab._runfile import RunDirectory
+from qnewton.lab._runfile import RunDirectory, write_params
 
 from .conftest import Silent
 
@@ -157,6 +157,16 @@ def test_a_run_leaves_its_last_parameters(options, tmp_path):
     params = jax.tree.unflatten(jax.tree.structure(initial), list(by_name.values()))
     # Its final loss is that of the last parameters on all training data.
     assert float(task.objective(params, task.train.batch)) == pytest.approx(summary.final_loss, rel=1e-5)
+
+
+def test_no_name_of_a_parameter_is_taken_for_an_argument(tmp_path):
+    arrays = {"file": np.ones(2), "allow_pickle": np.zeros((1, 3), np.float32), "a/b.c": np.arange(4.0)}
+    write_params(tmp_path, arrays)
+    found = read_params(tmp_path)
+    assert list(found) == list(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].dtype == array.dtype
 
 
 def test_a_run_without_them_says_so(tmp_path):

@@ -44,8 +44,8 @@ def read_params(run: str | Path) -> dict[str, np.ndarray]:
         run: its directory.
 
     Returns:
-        Names to arrays, in the order of the leaves, so that `jax.tree.unflatten(structure, list(arrays.values()))` makes
-        them the model's, with `structure` that of its initial ones.
+        Names to arrays, in the order of the leaves: with `structure` that of the initial ones,
+        `jax.tree.unflatten(structure, list(arrays.values()))` makes them the model's.
 
     Raises:
         RunFileError: if the run has none, or the file is damaged.
