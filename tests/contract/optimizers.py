@@ -21,7 +21,7 @@ EXAMPLES = 8
 
 def predict(params: PyTree, x: Array) -> Array:
     """A tanh network 3-5-2 of 30 parameters."""
-    return jnp.tanh(x @ params["hidden"]["w"] + params["hidden"]["b"]) @ params["out"]["w"]
+    return jnp.tanh(x @ params["hidden"]["w"] + params["hidden"]["b"][None]) @ params["out"]["w"]
 
 
 def objective() -> q.Objective:
