@@ -19,6 +19,8 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._core.arrays import filled
+from .._core.trees import distinct
+from .._core.widths import working_type
 
 WINDOW = 20
 """Steps of a window."""
@@ -78,7 +80,7 @@ class Watch(eqx.Module):
             before=jnp.where(due, fall, jnp.nan),
             wait=jnp.where(due, self.pause, jnp.maximum(self.wait - 1, 1)).astype(jnp.int32),
             pause=jnp.where(due, 2 * self.pause, self.pause).astype(jnp.int32),
-            corrections=self.corrections + (trying & ~worse),
+            corrections=self.corrections + (trying & ~worse).astype(jnp.int32),
         )
         going = Watch(self.acting, self.steps + 1, begun, self.before, self.wait, self.pause, self.corrections)
         return jax.tree.map(lambda new, old: jnp.where(over, new, old), ended, going)
@@ -140,10 +142,11 @@ class KeptFamilies:
     def init(self, params: PyTree) -> KeptState:
         """The state before the first step."""
         states: tuple[Any, ...] = tuple(member.init(params) for member in self.members)
-        dtype = jax.tree.leaves(params)[0].dtype
+        dtype = working_type(params)
         none, no = filled((), 0, jnp.int32), filled((), False, bool)
         infos = tuple(state.info for state in states)
-        return KeptState(Watch.start(dtype), states, KeptInfo(filled((), 0, dtype), none, no, none, infos, self.names))
+        info = KeptInfo(filled((), 0, dtype), none, no, none, infos, self.names)
+        return distinct(KeptState(Watch.start(dtype), states, info))
 
     def update(
         self, updates: PyTree, state: KeptState, params: PyTree | None = None, **extra: Any
