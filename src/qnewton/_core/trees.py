@@ -14,7 +14,6 @@ from jaxtyping import Array, Float, PyTree
 from .suggest import unknown
 from .widths import is_narrow
 
-
 Tree = TypeVar("Tree", bound=PyTree)
 
 
@@ -86,8 +85,7 @@ def check_gradients(gradients: PyTree, params: PyTree) -> None:
         summed = is_narrow(wanted) and jnp.issubdtype(given, jnp.floating) and not is_narrow(given)
         if given != wanted and not summed:
             raise TypeError(
-                f"the gradient of `{name}` is {given}, and the parameter {wanted}: "
-                "cast one to the other's dtype"
+                f"the gradient of `{name}` is {given}, and the parameter {wanted}: cast one to the other's dtype"
             )
 
 

@@ -10,6 +10,7 @@ from jax.extend import core as jex
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._core.jaxprs import everywhere
+from .._core.settings import own_promotion
 from .._core.status import Code
 from .._core.trees import struct_of
 from .agreement import agree, random_batch
@@ -305,6 +306,7 @@ def _has(jaxpr: jex.Jaxpr, name: str) -> bool:
     return any(equation.primitive.name.startswith(name) for equation in everywhere(jaxpr))
 
 
+@own_promotion()
 def independence(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> Coupling:
     """Whether the examples of a batch influence each other, how that is known, and where the proof failed.
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from .._core.constants import unfolded
 from .._core.kinds import check_function, check_scalars, plain, said
+from .._core.settings import own_promotion, users_promotion
 from .._core.widths import widened
 from .batch import Batch, batch_of, example_count, leads, mapped
 from .checks import check_batch, check_labels
@@ -57,6 +58,7 @@ class Objective(eqx.Module):
         if not 0 <= self.l2 < float("inf"):
             raise ValueError(f"l2 is {self.l2}: the factor on the squared parameters must be finite and at least 0")
 
+    @own_promotion()
     def __call__(self, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> Float[Array, ""]:
         """`sum(weights * values) / sum(weights)` over the batch `(inputs, targets)`, plus the l2 term.
 
@@ -71,6 +73,7 @@ class Objective(eqx.Module):
         check_labels(self.loss, outputs, labels)
         return self._mean(params, outputs, targets)
 
+    @own_promotion()
     def value_and_state(
         self, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None
     ) -> tuple[Float[Array, ""], PyTree]:
@@ -143,7 +146,9 @@ class Objective(eqx.Module):
                 f"predict returned {'a scalar' if leaves else 'no array'}: the leading axis of its outputs must count "
                 "the examples. Do not average inside predict; Objective takes the mean"
             )
-        values = widened(self.loss(outputs, widened(targets)))
+        with users_promotion():
+            values = self.loss(outputs, widened(targets))
+        values = widened(values)
         shapes = [leaf.shape for leaf in leaves]
         told = shapes[0] if len(shapes) == 1 else tuple(shapes)
         if isinstance(values, tuple):
@@ -175,11 +180,12 @@ class Objective(eqx.Module):
         return key is not None and self.takes_key and not self.whole_batch
 
     def _called(self, params: PyTree, inputs: PyTree, key: Key[Array, ""] | None) -> PyTree:
-        found = (
-            self.predict(params, inputs, key=key)
-            if key is not None and self.takes_key
-            else self.predict(params, inputs)
-        )
+        with users_promotion():
+            found = (
+                self.predict(params, inputs, key=key)
+                if key is not None and self.takes_key
+                else self.predict(params, inputs)
+            )
         if self.has_state and not (isinstance(found, tuple) and len(found) == 2):
             raise ValueError(
                 f"predict returned {type(found).__name__}: with has_state=True it must return (outputs, state)"

@@ -9,6 +9,7 @@ from jaxtyping import Array, Key, PyTree
 from .._conditioning import AbstractConditioner, condition
 from .._core.kinds import check_kind, check_kinds, numbers
 from .._core.limits import EXACT_UP_TO
+from .._core.settings import own_promotion
 from .._core.trees import check_params
 from .._core.widths import working_type
 from .._curvature import AbstractCurvature, Batch, GaussNewton, Objective, Partition, Point, whole
@@ -16,6 +17,7 @@ from .._curvature.objective import check_objective
 from .._estimation import BlockSpectrum, block_spectrum
 
 
+@own_promotion()
 def spectrum(
     objective: Objective,
     params: PyTree,

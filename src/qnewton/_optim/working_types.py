@@ -1,11 +1,16 @@
-"""An optimizer of parameters in any float types: what it computes and keeps is in one type, at least single precision."""
+"""An optimizer of parameters in any float types: it computes in one of them, at least single precision."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
+import equinox as eqx
+import jax.numpy as jnp
 import optax
+from jax.core import Tracer
 from jaxtyping import PyTree
 
+from .._core.settings import debugging, own_promotion, without_signs
 from .._core.trees import check_gradients, check_params, distinct
 from .._curvature.objective import Objective
 from .._curvature.stored import Widths
@@ -26,6 +31,8 @@ def in_working_types(
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation that users are given.
 
+    It computes under jax's default promotion, whatever the user has set (`_core.settings`).
+
     Parameters of 16 bits, or of several types, are handed on in the working type, and the model sees them rounded as
     they are stored. The step comes back in the parameters' types; the state is in the working one from `init` on, where
     no two arrays share a buffer.
@@ -35,12 +42,19 @@ def in_working_types(
         steps_for: the family's steps for an objective of parameters in the working type.
     """
 
+    @own_promotion()
     def init(params: PyTree) -> Any:
         check_params(params)
         widths = Widths.of(params)
         return distinct(steps_for(widths.objective(objective)).init(widths.widened(params)))
 
+    @own_promotion()
     def update(updates: PyTree, state: Any, params: PyTree | None = None, **extra: Any) -> tuple[PyTree, Any]:
+        # Only what a compiled program returns is looked at.
+        eager = debugging() and not isinstance(jnp.zeros(()), Tracer)
+        return (compiled if eager else reported)(updates, state, params, **extra)
+
+    def taken(updates: PyTree, state: Any, params: PyTree | None, **extra: Any) -> tuple[PyTree, Any]:
         if params is None:
             return steps_for(objective).update(updates, state, params, **extra)
         widths = Widths.of(params)
@@ -51,5 +65,18 @@ def in_working_types(
         moved, after = steps.update(updates, state, widths.widened(params), **extra)
         return widths.rounded(moved, params), after
 
+    def reported(*given: Any, **extra: Any) -> tuple[PyTree, Any]:
+        moved, after = taken(*given, **extra)
+        return moved, _reportable(after)
+
+    compiled = eqx.filter_jit(reported)
     # optax's types know states made of arrays alone; ours hold equinox modules.
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+
+
+def _reportable(state: Any) -> Any:
+    """A state that jax's debugging flags let pass, but for the loss: one that is not finite is what they are set for."""
+    if not debugging():
+        return state
+    found = without_signs(state)
+    return found._replace(info=replace(found.info, loss=state.info.loss))
