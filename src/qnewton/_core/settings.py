@@ -72,8 +72,8 @@ def debugging() -> bool:
 def without_signs(record: PyTree) -> PyTree:
     """A record without the NaN that says that nobody looked, and the infinity that says that there is no bound.
 
-    Where `jax_debug_nans` is set, 0 stands for the one, and where `jax_debug_infs` is, the largest number for the other:
-    jax takes them for mistakes in any result. Without these settings the record is handed back.
+    jax takes them for mistakes in any result: where `jax_debug_nans` is set, 0 stands for the one, and where
+    `jax_debug_infs` is, the largest number for the other. Without these settings the record is handed back.
 
     Args:
         record: pytree of arrays.

@@ -138,8 +138,9 @@ def distinct(tree: Tree) -> Tree:
         if not isinstance(leaf, jax.Array) or isinstance(leaf, Tracer):
             return leaf
         if id(leaf) in seen:
-            # By way of the host, for which nothing is compiled.
-            return jax.device_put(np.array(leaf))
+            # A number by way of the host, for which nothing is compiled.
+            plain = leaf.ndim == 0 and len(leaf.sharding.device_set) == 1 and leaf.dtype.kind in "biuf"
+            return jax.device_put(np.array(leaf)) if plain else leaf.copy()
         seen.add(id(leaf))
         return leaf
 

@@ -167,7 +167,9 @@ class KeptFamilies:
         loss = jnp.stack([one.info.loss.astype(state.info.loss.dtype) for one in states])[state.watch.acting]
         watch = state.watch.after(loss, len(self.members))
         infos = tuple(one.info for one in states)
-        info = KeptInfo(loss, state.watch.acting, state.watch.trying, watch.corrections, infos, self.names, state.info.because)
+        info = KeptInfo(
+            loss, state.watch.acting, state.watch.trying, watch.corrections, infos, self.names, state.info.because
+        )
         # Whoever takes over begins anew: dampings and last steps belong to the parameters that they were found at.
         turned = watch.acting != state.watch.acting
         fresh = self.init(params).states

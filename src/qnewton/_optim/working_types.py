@@ -67,7 +67,7 @@ def in_working_types(
 
     def reported(*given: Any, **extra: Any) -> tuple[PyTree, Any]:
         moved, after = taken(*given, **extra)
-        return moved, _reportable(after)
+        return moved, distinct(_reportable(after))
 
     compiled = eqx.filter_jit(reported)
     # optax's types know states made of arrays alone; ours hold equinox modules.
@@ -75,7 +75,7 @@ def in_working_types(
 
 
 def _reportable(state: Any) -> Any:
-    """A state that jax's debugging flags let pass, but for the loss: one that is not finite is what they are set for."""
+    """A state that jax's debugging flags let pass, but for a loss that is not finite: for that they are set."""
     if not debugging():
         return state
     found = without_signs(state)
