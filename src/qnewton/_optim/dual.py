@@ -1,7 +1,8 @@
 """Levenberg-Marquardt in the residuals, with geodesic acceleration."""
 
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple
+from functools import partial
+from typing import Any, ClassVar, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -31,6 +32,7 @@ from .dual_systems import blank_plans
 from .dual_trials import Options, Tried, try_two
 from .metrics import is_fit
 from .rounding import lowered
+from .working_types import Steps, in_working_types
 
 SIZES = 3e-3
 """`Marquardt.sizes` of a fit: more than `newton` needs, whose damping begins higher."""
@@ -200,6 +202,7 @@ def dual_newton(
         return DualNewtonState(number, zero, Sampling.start(dtype), memory, info)
 
     def update(
+        objective: Objective,
         updates: PyTree | None,
         state: DualNewtonState,
         params: PyTree | None = None,
@@ -293,8 +296,10 @@ def dual_newton(
         memory = jnp.where(finite, found.memory, state.metric)
         return step, DualNewtonState(following, damping, sampling, memory, info)
 
-    # optax's types know states made of arrays alone; this one holds a record.
-    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+    def steps_for(own: Objective) -> Steps:
+        return cast(Steps, optax.GradientTransformationExtraArgs(init, partial(update, own)))  # pyright: ignore[reportArgumentType]
+
+    return in_working_types(objective, steps_for)
 
 
 def _status(finite: Bool[Array, ""], solved: Bool[Array, ""], flat: Bool[Array, ""]) -> Int[Array, ""]:

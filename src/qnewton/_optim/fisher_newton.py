@@ -1,6 +1,7 @@
 """Newton's method with the empirical Fisher matrix of each unit, for language models and other noisy batches."""
 
-from typing import Any, ClassVar, NamedTuple
+from functools import partial
+from typing import Any, ClassVar, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -23,6 +24,7 @@ from .._scheduling.families import scheduler_of, scheduler_of_many
 from .._scheduling.group_plan import GroupPlan, PackedPlans
 from .unit_fisher import second_moments, units_of
 from .unit_solves import UnitSolves, UnitSystems
+from .working_types import Steps, in_working_types
 
 
 class FisherNewtonInfo(eqx.Module):
@@ -140,7 +142,7 @@ def fisher_newton(
     Raises:
         ValueError: for arguments out of range; from `init`, for parameters without entries; from `update`, without
             params or batch, or for a model that couples its examples.
-        TypeError: from `init`, for parameters that are not floating-point arrays of one dtype.
+        TypeError: from `init`, for parameters that are not floating-point arrays.
     """
     check_objective(objective, "fisher_newton")
     damping, momentum, refresh, average, bound, weight_decay, largest = numbers(
@@ -207,9 +209,10 @@ def fisher_newton(
         if point.examples.good is not None:
             status = jnp.where(point.examples.good, solves.status, jnp.int32(Status.COUPLED))
             solves = eqx.tree_at(lambda all_of: all_of.status, solves, status)
-        return kept, solves, packed, state.refreshes + finite
+        return kept, solves, packed, state.refreshes + finite.astype(jnp.int32)
 
     def update(
+        objective: Objective,
         updates: PyTree,
         state: FisherNewtonState,
         params: PyTree | None = None,
@@ -270,5 +273,7 @@ def fisher_newton(
         following = FisherNewtonState(state.count + 1, refreshes, age, unit, past, weights, moments, solves, info)
         return step, following
 
-    # optax's types know states made of arrays alone; this one holds equinox modules.
-    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+    def steps_for(own: Objective) -> Steps:
+        return cast(Steps, optax.GradientTransformationExtraArgs(init, partial(update, own)))  # pyright: ignore[reportArgumentType]
+
+    return in_working_types(objective, steps_for)

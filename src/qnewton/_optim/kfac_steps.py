@@ -18,6 +18,7 @@ from .._core.trees import check_gradients, check_params, ravel
 from .._curvature.checks import check_batch
 from .._curvature.factors import KnownInputs, estimate_factors
 from .._curvature.fingerprint import fingerprint
+from .._curvature.independence import Coupling, independence
 from .._curvature.loss_scale import LossScale
 from .._curvature.objective import Batch, Objective
 from .._curvature.point import Point
@@ -161,10 +162,12 @@ class KFACSteps:
         gradient = ravel(jax.tree.leaves(updates))
         finite = jnp.all(jnp.isfinite(gradient))
         pace = self._pace(state.factors.layout)
+        # Made here, because it traces the model, which a branch must not do.
+        verdict = independence(self.objective, params, batch, key)
         reached, refresh, average = state.reached, jnp.int32(pace.refresh), pace.average
         if self.noisy is not None:
             loss = self.objective(params, batch, key).astype(gradient.dtype)
-            reached = state.reached.compared(loss, state.scale)
+            reached = state.reached.compared(loss, state.scale, verdict.rounding)
             turned = reached.noisy & ~state.reached.noisy
             # A new rule has a damping of its own, and begins anew: no use for another one's last step and averages.
             state = state._replace(
@@ -177,7 +180,7 @@ class KFACSteps:
         due = finite & ((state.age < 0) | (state.age >= refresh - 1))
         scale, factors, solves, packed, inputs = jax.lax.cond(
             due,
-            lambda: self._refreshed(state, params, batch, key, average),
+            lambda: self._refreshed(state, params, batch, key, average, verdict),
             lambda: _Refreshed(state.scale, state.factors, state.solves, state.info.packed, state.inputs),
         )
         gradient = gradient / scale.divisor
@@ -250,8 +253,9 @@ class KFACSteps:
         batch: Batch,
         key: Key[Array, ""] | None,
         average: Float[Array, ""] | float,
+        verdict: Coupling,
     ) -> _Refreshed:
-        point = Point.of(self.objective, params, batch, key).singly("K-FAC")
+        point = Point.of(self.objective, params, batch, key, verdict).singly("K-FAC")
         layers, layout = layers_and_layout(point.program, params)
         if layout != state.factors.layout:
             raise ValueError(

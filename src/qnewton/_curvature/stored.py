@@ -1,0 +1,149 @@
+"""Parameters that are stored in types of their own, seen by Newton's method in the one type that it works in."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key, PyTree
+
+from .._core.jaxprs import coarsest_rounding
+from .._core.widths import COARSE, is_narrow, widened, working_type
+from .objective import Objective
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model as a function of parameters in the working type: it sees them rounded to the types they are stored in.
+
+    So it computes in its own types, as it does for the user's gradient, and a step is tried where it will lead.
+
+    Attributes:
+        predict: the user's.
+        dtypes: of the parameters' leaves.
+    """
+
+    predict: Callable[..., PyTree]
+    dtypes: tuple[jnp.dtype, ...]
+
+    def __call__(self, params: PyTree, inputs: PyTree, **key: Any) -> PyTree:
+        """The user's model."""
+        return self.predict(self.stored(params), inputs, **key)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self.predict)
+
+    def stored(self, params: PyTree) -> PyTree:
+        """The parameters, arrays or shapes, as the user's model sees them."""
+        leaves, structure = jax.tree.flatten(params)
+        rounded = [_in_type(leaf, dtype) for leaf, dtype in zip(leaves, self.dtypes, strict=True)]
+        return jax.tree.unflatten(structure, rounded)
+
+
+@dataclass(frozen=True)
+class Widths:
+    """The types of a training's parameters.
+
+    Attributes:
+        stored: of each leaf.
+        working: that of all of them in curvature, solves, dampings and steps.
+    """
+
+    stored: tuple[jnp.dtype, ...]
+    working: jnp.dtype
+
+    @classmethod
+    def of(cls, params: PyTree) -> "Widths":
+        """Of arrays or shapes."""
+        leaves = jax.tree.leaves(params)
+        own = tuple(jnp.dtype(jax.dtypes.canonicalize_dtype(leaf.dtype)) for leaf in leaves)
+        return cls(own, working_type(params))
+
+    @property
+    def differ(self) -> bool:
+        """Whether anything is stored in another type than the working one."""
+        return any(dtype != self.working for dtype in self.stored)
+
+    def objective(self, objective: Objective) -> Objective:
+        """The same objective for parameters in the working type."""
+        return replace(objective, predict=StoredModel(objective.predict, self.stored)) if self.differ else objective
+
+    def widened(self, tree: PyTree) -> PyTree:
+        """Parameters, gradients or shapes of them in the working type."""
+        return jax.tree.map(lambda leaf: _in_type(leaf, self.working), tree) if self.differ else tree
+
+    def rounded(self, step: PyTree, params: PyTree) -> PyTree:
+        """A step in the types of the parameters that leads to where the step, added to them and rounded, leads.
+
+        Args:
+            step: in the working type.
+            params: as they are stored.
+        """
+        if not self.differ:
+            return step
+
+        def of_leaf(move: Array, start: Array) -> Array:
+            if not is_narrow(start.dtype):
+                return move.astype(start.dtype)
+            wide = start.astype(self.working)
+            return ((wide + move).astype(start.dtype).astype(self.working) - wide).astype(start.dtype)
+
+        return jax.tree.map(of_leaf, step, params)
+
+
+@dataclass(frozen=True)
+class WideModel:
+    """A model whose inputs and parameters are handed to it in the working type, for curvature without 16 bits in it.
+
+    Attributes:
+        predict: the user's.
+    """
+
+    predict: Callable[..., PyTree]
+
+    def __call__(self, params: PyTree, inputs: PyTree, **key: Any) -> PyTree:
+        """The user's model."""
+        return self.predict(params, widened(inputs), **key)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self.predict)
+
+
+def computed_wide(objective: Objective, params: PyTree, inputs: PyTree, key: Key[Array, ""] | None) -> Objective:
+    """The same objective with a model that computes in the working type, where the user's does if it is given that.
+
+    A model that names its types (a state that is carried in 16 bits, a cast on the way) stays as it is.
+
+    Args:
+        objective: of parameters in the working type.
+        params: in it, arrays or shapes.
+        inputs: of the batch, likewise.
+        key: of the model, where it takes one.
+    """
+    if not isinstance(objective.predict, StoredModel):
+        return objective
+    wide = replace(objective, predict=WideModel(objective.predict.predict))
+    # It has run on its own types, or does so next: an exception here is about the types, and hides nothing.
+    try:
+        traced = jax.make_jaxpr(lambda p, x, k: wide.outputs(p, x, k))(params, inputs, key)
+    except Exception:
+        return objective
+    return objective if coarsest_rounding(traced.jaxpr) >= COARSE else wide
+
+
+def as_written(objective: Objective, params: PyTree) -> tuple[Objective, PyTree]:
+    """The user's objective and parameters, arrays or shapes, in the types that it was written for."""
+    model = objective.predict
+    if not isinstance(model, StoredModel):
+        return objective, params
+    return replace(objective, predict=model.predict), model.stored(params)
+
+
+def _in_type(leaf: Array | jax.ShapeDtypeStruct, dtype: jnp.dtype) -> Array | jax.ShapeDtypeStruct:
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        return jax.ShapeDtypeStruct(leaf.shape, dtype)
+    return jnp.asarray(leaf, dtype)
