@@ -9,7 +9,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._core.kinds import check_scalars, plain
+from .._core.kinds import check_scalars, known, plain, varies
 from .._core.renamed import renamed
 
 
@@ -36,7 +36,7 @@ class AbstractAdaptation(eqx.Module):
     def accept(self, decrease: Float[Array, ""]) -> Bool[Array, ""]:
         """Whether a step that lowered the batch loss by `decrease` (negative if it rose) is taken."""
 
-    def least(self, rows: int, dtype: jnp.dtype) -> float:
+    def least(self, rows: int, dtype: jnp.dtype) -> float | Float[Array, ""]:
         """The lower limit of the scale for a block of so many rows."""
         return 0.0
 
@@ -102,7 +102,7 @@ class LevenbergMarquardt(AbstractAdaptation):
 
     tries: ClassVar[bool] = True
 
-    damping: float = eqx.field(static=True, converter=plain, default=1.0)
+    damping: float = varies(default=1.0)
     shrink: float = eqx.field(static=True, converter=plain, default=0.3)
     grow: float = eqx.field(static=True, converter=plain, default=3.0)
     good: float = eqx.field(static=True, converter=plain, default=0.75)
@@ -114,7 +114,7 @@ class LevenbergMarquardt(AbstractAdaptation):
     def __check_init__(self):
         check_scalars(self)
         smallest = math.ulp(0.0) if self.smallest is None else self.smallest
-        if not 0 < smallest <= self.damping <= self.largest:
+        if known(self.damping) and not 0 < smallest <= self.damping <= self.largest:
             raise ValueError(
                 f"the damping starts at {self.damping} with limits {self.smallest} to {self.largest}: all must be "
                 "positive, in the order smallest <= damping <= largest. Damping is never negative"
@@ -138,5 +138,8 @@ class LevenbergMarquardt(AbstractAdaptation):
     def accept(self, decrease: Float[Array, ""]) -> Bool[Array, ""]:
         return decrease > 0
 
-    def least(self, rows: int, dtype: jnp.dtype) -> float:
-        return min(self.damping, rows * float(jnp.finfo(dtype).eps)) if self.smallest is None else self.smallest
+    def least(self, rows: int, dtype: jnp.dtype) -> float | Float[Array, ""]:
+        if self.smallest is not None:
+            return self.smallest
+        rounding = rows * float(jnp.finfo(dtype).eps)
+        return min(self.damping, rounding) if known(self.damping) else jnp.minimum(self.damping, rounding)

@@ -81,7 +81,7 @@ class BlockSteps:
             damping_scale=jnp.full(each, scale, dtype),
             radius=jnp.asarray(jnp.inf if self.step is None else self.step.radius, dtype),
             scale=LossScale.unknown(dtype),
-            last=jnp.zeros(0 if self.step is None else sum(block.n for block in blocks), dtype),
+            last=None if self.step is None else jnp.zeros(sum(block.n for block in blocks), dtype),
             systems=self.curvature.blank(blocks, dtype),
             starts=tuple(jnp.zeros(block.n, dtype) for block in blocks) if self.warm_start else (),
             estimates=() if reuse is None else tuple(reuse.init(dtype) for _ in blocks),

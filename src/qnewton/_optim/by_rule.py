@@ -74,6 +74,7 @@ def _seen_in_units(
         shifts: what was added to the diagonal of each block's curvature `[n]`.
         roots: diagonal of the metric's `D`, which the damping is a multiple of; None where it is the identity.
     """
+    assert start.state.last is not None
     scale = start.state.scale.after(LossScale.of(start.objective, start.params, start.batch, start.key))
     direction, shift = (
         ravel(jax.tree.leaves(joined(start.params, start.blocks, each))) for each in (directions, shifts)

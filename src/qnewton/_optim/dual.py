@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 from .._conditioning import AbstractMetric, Levenberg, Marquardt
 from .._core.arrays import filled
 from .._core.constants import unfolded
-from .._core.kinds import check_kind, numbers
+from .._core.kinds import check_kind, known, numbers, varying
 from .._core.one_kernel import in_one_kernel
 from .._core.renamed import renamed
 from .._core.status import Status
@@ -29,6 +29,7 @@ from .._scheduling.group_plan import GroupPlan, PackedPlans
 from .dual_sample import Sampling, part_of
 from .dual_systems import blank_plans
 from .dual_trials import Options, Tried, try_two
+from .inside_optax import inside_optax
 from .metrics import is_fit
 from .rounding import lowered
 
@@ -88,18 +89,19 @@ class DualNewtonState(NamedTuple):
         count: steps taken, refused ones included.
         damping: around which the next step tries two; 0 until a first batch has set the scale.
         sampling: whether the next step may do with a part of the batch.
-        metric: what the metric remembers `[k, n]`; without rows where the damping is a multiple of the identity.
+        metric: what the metric remembers `[k, n]`; None where the damping is a multiple of the identity.
         info: of the last step; zeros before the first.
     """
 
     count: Int[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]  # optax's name for it
     damping: Float[Array, ""]
     sampling: Sampling
-    metric: Float[Array, "k n"]
+    metric: Float[Array, "k n"] | None
     info: DualNewtonInfo
 
 
 @renamed(start="damping")
+@inside_optax
 def dual_newton(
     objective: Objective,
     *,
@@ -169,12 +171,11 @@ def dual_newton(
     check_objective(objective, "dual_newton")
     if metric is not None:
         check_kind(metric, AbstractMetric, "dual_newton: metric", "Marquardt()")
-    damping, acceleration, sample = numbers(
-        "dual_newton", ("acceleration", "sample"), damping=damping, acceleration=acceleration, sample=sample
-    )
-    if not 0 < damping < float("inf"):
+    damping, acceleration = varying("dual_newton", ("acceleration",), damping=damping, acceleration=acceleration)
+    (sample,) = numbers("dual_newton", ("sample",), sample=sample)
+    if known(damping) and not 0 < damping < float("inf"):
         raise ValueError(f"damping is {damping}: the first damping is relative to the curvature and must be positive")
-    if acceleration is not None and not acceleration > 0:
+    if acceleration is not None and known(acceleration) and not acceleration > 0:
         raise ValueError(
             f"acceleration is {acceleration}: it bounds 2 |a| / |d| and must be positive, or None for no acceleration"
         )
@@ -196,7 +197,8 @@ def dual_newton(
         packed = blank_plans(scheduler, dtype)
         info = DualNewtonInfo(zero, zero, number, zero, filled((), False, bool), zero, zero, number, number, packed)
         (block,) = whole(params)
-        memory = options_for(params).metric.init(block.n, dtype)
+        metric = options_for(params).metric
+        memory = None if metric.fixed else metric.init(block.n, dtype)
         return DualNewtonState(number, zero, Sampling.start(dtype), memory, info)
 
     def update(
@@ -290,7 +292,7 @@ def dual_newton(
         finite, following, damping, sampling, info = in_one_kernel(judged)
         info = replace(info, packed=found.packed)
         step = block.put(params, jnp.where(info.accepted, found.trials.step[info.winner], 0))
-        memory = jnp.where(finite, found.memory, state.metric)
+        memory = jax.tree.map(lambda new, old: jnp.where(finite, new, old), found.memory, state.metric)
         return step, DualNewtonState(following, damping, sampling, memory, info)
 
     # optax's types know states made of arrays alone; this one holds a record.

@@ -4,15 +4,17 @@ import lineax as lx
 import optax
 from jaxtyping import PyTree
 
-from .._core.kinds import check_kind, numbers
+from .._core.kinds import check_kind, known, numbers, varying
 from .._core.renamed import renamed
 from .._curvature.objective import Objective, check_objective
 from .._scheduling.families import scheduler_of
+from .inside_optax import inside_optax
 from .kfac_steps import KFACSteps, Pace
 from .step_rules import AbstractStepRule, QuadraticModel
 
 
 @renamed(period="refresh")
+@inside_optax
 def kfac(
     objective: Objective,
     *,
@@ -64,10 +66,11 @@ def kfac(
     check_objective(objective, "kfac")
     if step is not None:
         check_kind(step, AbstractStepRule, "kfac: step", "KLClip()")
-    refresh, average, probes = numbers("kfac", refresh=refresh, average=average, probes=probes)
-    if not (isinstance(refresh, int) and refresh >= 1):
+    refresh, average = varying("kfac", refresh=refresh, average=average)
+    (probes,) = numbers("kfac", probes=probes)
+    if known(refresh) and not (isinstance(refresh, int) and refresh >= 1):
         raise ValueError(f"refresh is {refresh}: steps between two refreshes of the factors, an integer of at least 1")
-    if not 0 <= average < 1:
+    if known(average) and not 0 <= average < 1:
         raise ValueError(f"average is {average}: the weight of the old factors must be in [0, 1)")
     if not (isinstance(probes, int) and probes >= 1):
         raise ValueError(f"probes is {probes}: backward passes per refresh, an integer of at least 1")

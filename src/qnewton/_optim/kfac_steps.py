@@ -1,6 +1,6 @@
 """The steps of `kfac`: factors refreshed now and then, every layer's system scheduled, the length left to a rule."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree, UInt32
 
 from .._core.arrays import filled
 from .._core.constants import unfolded
+from .._core.kinds import known
 from .._core.layout import Layout
 from .._core.operators import KroneckerFactors
 from .._core.status import Status
@@ -33,6 +34,8 @@ from .step_rules import AbstractStepRule, KLClip, QuadraticModel, Situation, Ste
 _PROBES = 0xFAC
 WIDE = 128
 """Inputs of a layer from which on its factor takes longer to find than to see that the batch is the same."""
+FEWEST = 5
+"""Steps between two refreshes of narrow layers' factors."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +126,9 @@ class KFACSteps:
             layout,
             tuple(filled((i, i), 0, dtype) for i, _ in layout.shapes),
             tuple(filled((a, a), 0, dtype) for _, a in layout.shapes),
-            filled((sum(size for _, size in layout.rest),), 0, dtype),
+            filled((sum(size for _, size in layout.rest),), 0, dtype) if layout.rest else None,
         )
-        solves, packed = self._systems(layout, dtype).blank(factors)
+        solves, packed = self._systems(layout, dtype).blank(factors, dtype)
         zero, never, no = filled((), 0, dtype), filled((), -1, jnp.int32), filled((), False, bool)
         info = KFACInfo(zero, zero, zero, zero, zero, zero, zero, zero, no, never, no, solves.status, packed)
         return KFACState(
@@ -235,7 +238,9 @@ class KFACSteps:
         return Pace(affordable(layout), 0.5) if self.pace is None else self.pace
 
     def _systems(self, layout: Layout, dtype: jnp.dtype) -> LayerSystems:
-        return LayerSystems.of(layout, self.scheduler, self._pace(layout).refresh, dtype)
+        refresh = self._pace(layout).refresh
+        # Who could win is decided while the program is made: for the usual number of steps, if theirs may change.
+        return LayerSystems.of(layout, self.scheduler, refresh if known(refresh) else FEWEST, dtype)
 
     def _taken(self, situation: Situation, noisy: Bool[Array, ""]) -> StepOutcome:
         if self.noisy is None:
@@ -272,6 +277,8 @@ class KFACSteps:
             known = {k: KnownInputs(state.factors.inputs[k], same) for k in constant}
             inputs = jnp.where(same | (weight == 0), seen, 0)
         fresh, scale = estimate_factors(point, layers, layout, state.scale, self.probes, noise, known)
+        # An array without entries is refused by what saves states.
+        fresh = fresh if layout.rest else replace(fresh, rest=None)
         mixed = jax.tree.map(lambda old, new: weight * old + (1 - weight) * new, state.factors, fresh)
         damping = state.damping + scale.penalty(self.objective)
         solves, packed = self._systems(layout, state.damping.dtype).set_up(mixed, damping)
@@ -292,4 +299,4 @@ def affordable(layout: Layout) -> int:
     """
     step = sum(14 * i * a for i, a in layout.shapes)
     refresh = sum(6 * i * a + 2 * (i**2 + a**2) for i, a in layout.shapes)
-    return max(5, min(20, round(2 * refresh / max(step, 1))))
+    return max(FEWEST, min(20, round(2 * refresh / max(step, 1))))

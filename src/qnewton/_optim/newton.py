@@ -17,9 +17,11 @@ from .adaptation import AbstractAdaptation
 from .block_newton import block_newton
 from .correction import Correction
 from .family import NO_CURVATURE, Family
+from .inside_optax import inside_optax
 from .step_rules import AbstractStepRule
 
 
+@inside_optax
 def newton(
     objective: Objective,
     learning_rate: optax.ScalarOrSchedule = 1.0,
@@ -166,6 +168,7 @@ def newton(
     return optax.GradientTransformationExtraArgs(kept.init, kept.update)  # pyright: ignore[reportArgumentType]
 
 
+@inside_optax
 def newton_of(
     objective: Objective, family: str, because: str, example: Batch, minibatch: bool | None
 ) -> optax.GradientTransformationExtraArgs:

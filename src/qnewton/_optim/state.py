@@ -51,7 +51,7 @@ class NewtonState(NamedTuple):
         damping_scale: factor on the damping for the next step, a scalar, or one per block `[blocks]`.
         radius: longest step that is trusted; infinite without a trust region.
         scale: the loss's unit, in which a step rule sees it; unknown without a step rule.
-        last: the last step `[n]`, raveled, for a step rule with momentum; empty without a step rule.
+        last: the last step `[n]`, raveled, for a step rule with momentum; None without a step rule.
         systems: the blocks' curvature, formed, where it is kept for several steps; otherwise empty.
         starts: the blocks' next first guesses `[n]` where iterative solves start warm; otherwise empty.
         estimates: what is remembered of each block's spectrum, where the scheduler's estimator is a `Reuse`; otherwise
@@ -68,7 +68,7 @@ class NewtonState(NamedTuple):
     damping_scale: Float[Array, "*blocks"]
     radius: Float[Array, ""]
     scale: LossScale
-    last: Float[Array, " n"]
+    last: Float[Array, " n"] | None
     systems: tuple[System, ...]
     starts: tuple[Float[Array, " n"], ...]
     estimates: "tuple[Remembered, ...]"
