@@ -50,11 +50,20 @@ def by_rule(
         outcome.reduction_ratio,
         outcome.accepted,
         start.age,
+        start.found.altered,
+        start.found.ratio.astype(outcome.loss.dtype),
         tuple(flagged(infos, outcome.loss)),
     )
     last = jnp.where(outcome.accepted, outcome.step, situation.last)
+    slope = -jnp.vdot(situation.gradient, outcome.step) * situation.scale.divisor
     following = following._replace(
-        damping_scale=outcome.damping, radius=outcome.radius, scale=situation.scale, last=last, info=info
+        damping_scale=outcome.damping,
+        scale_before=situation.damping,
+        radius=outcome.radius,
+        scale=situation.scale,
+        last=last,
+        left=start.left(outcome.step, slope, outcome.foretold),
+        info=info,
     )
     moved = situation.tree(outcome.step)
     return moved, following._replace(metrics=unless_lost(outcome.loss, following.metrics, start.state.metrics))

@@ -26,6 +26,7 @@ from .._curvature.objective import Batch, check_objective
 from .._curvature.point import Point
 from .._scheduling.families import scheduler_of
 from .._scheduling.group_plan import GroupPlan, PackedPlans
+from .applied import Left
 from .dual_sample import Sampling, part_of
 from .dual_systems import blank_plans
 from .dual_trials import Options, Tried, try_two
@@ -54,6 +55,9 @@ class DualNewtonInfo(eqx.Module):
         relative_residual: of the better trial's solve in the rows, `||(K + m I) u - b|| / ||b||`; near the smallest
             dampings it may be large where the step is good all the same, which the trial decides.
         examples: that the trials were computed from, the whole batch or a part of it; both are judged on all of it.
+        altered: whether the last step was not applied as it left: the parameters are not where it led.
+        applied_ratio: reduction ratio of the step that was taken in its place; NaN where there is none, or another
+            batch, on which nothing can be compared.
         status: a `Status`; `NO_CURVATURE` where the step follows the gradient, as the loss has no curvature in the
             outputs; with the others but `OK` the parameters stay where they are.
         packed: the plans of `systems`.
@@ -68,6 +72,8 @@ class DualNewtonInfo(eqx.Module):
     acceleration_ratio: Float[Array, ""]
     relative_residual: Float[Array, ""]
     examples: Int[Array, ""]
+    altered: Bool[Array, ""]
+    applied_ratio: Float[Array, ""]
     status: Int[Array, ""]
     packed: PackedPlans
     because: str = eqx.field(static=True, default="")
@@ -90,6 +96,7 @@ class DualNewtonState(NamedTuple):
         damping: around which the next step tries two; 0 until a first batch has set the scale.
         sampling: whether the next step may do with a part of the batch.
         metric: what the metric remembers `[k, n]`; None where the damping is a multiple of the identity.
+        left: by which the next step sees whether the last one was applied as it left.
         info: of the last step; zeros before the first.
     """
 
@@ -97,6 +104,7 @@ class DualNewtonState(NamedTuple):
     damping: Float[Array, ""]
     sampling: Sampling
     metric: Float[Array, "k n"] | None
+    left: Left
     info: DualNewtonInfo
 
 
@@ -195,11 +203,12 @@ def dual_newton(
         dtype = jax.tree.leaves(params)[0].dtype
         zero, number = filled((), 0, dtype), filled((), 0, jnp.int32)
         packed = blank_plans(scheduler, dtype)
-        info = DualNewtonInfo(zero, zero, number, zero, filled((), False, bool), zero, zero, number, number, packed)
+        no = filled((), False, bool)
+        info = DualNewtonInfo(zero, zero, number, zero, no, zero, zero, number, no, zero, number, packed)
         (block,) = whole(params)
         metric = options_for(params).metric
         memory = None if metric.fixed else metric.init(block.n, dtype)
-        return DualNewtonState(number, zero, Sampling.start(dtype), memory, info)
+        return DualNewtonState(number, zero, Sampling.start(dtype), memory, Left.nothing(dtype), info)
 
     def update(
         updates: PyTree | None,
@@ -248,7 +257,7 @@ def dual_newton(
         sums_of_part = None if part is None else jnp.sum(values[:, part.chosen], axis=1)
         products = gram(points)
 
-        def judged() -> tuple[Bool[Array, ""], Int[Array, ""], Float[Array, ""], Sampling, DualNewtonInfo]:
+        def judged() -> tuple[Bool[Array, ""], Float[Array, ""], Float[Array, ""], Sampling, DualNewtonInfo]:
             squares = diagonal(products)
             penalties = objective.l2 / 2 * squares
             losses = sums / total + penalties
@@ -274,6 +283,8 @@ def dual_newton(
                 acceleration_ratio=best.acceleration_ratio,
                 relative_residual=best.residual,
                 examples=examples,
+                altered=state.info.altered,
+                applied_ratio=state.info.applied_ratio,
                 status=_status(finite, solved, found.unit.flat),
                 packed=state.info.packed,
             )
@@ -287,13 +298,17 @@ def dual_newton(
                 ends = jnp.stack([jnp.zeros_like(winner), 1 + winner])
                 following_sampling = sampling.after(losses[ends], own[ends], accepted, parts)
                 sampling = jax.tree.map(lambda new, old: jnp.where(finite, new, old), following_sampling, sampling)
-            return finite, state.count + 1, jnp.where(finite, following, state.damping), sampling, info
+            foretold = jnp.where(accepted, predicted, jnp.nan)
+            return finite, jnp.where(finite, following, state.damping), foretold, sampling, info
 
-        finite, following, damping, sampling, info = in_one_kernel(judged)
-        info = replace(info, packed=found.packed)
-        step = block.put(params, jnp.where(info.accepted, found.trials.step[info.winner], 0))
+        finite, damping, foretold, sampling, info = in_one_kernel(judged)
+        last = state.left.found(w, batch, info.loss)
+        info = replace(info, packed=found.packed, altered=last.altered, applied_ratio=last.ratio.astype(w.dtype))
+        step = jnp.where(info.accepted, found.trials.step[info.winner], 0)
+        # At the minimum of its own model a step's slope promises twice what the model does.
+        left = state.left.after(last, w, step, info.loss, 2 * foretold, foretold)
         memory = jax.tree.map(lambda new, old: jnp.where(finite, new, old), found.memory, state.metric)
-        return step, DualNewtonState(following, damping, sampling, memory, info)
+        return block.put(params, step), DualNewtonState(state.count + 1, damping, sampling, memory, left, info)
 
     # optax's types know states made of arrays alone; this one holds a record.
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]

@@ -25,6 +25,7 @@ from .._curvature.point import Point
 from .._scheduling.families import scheduler_of
 from .._scheduling.group_plan import PackedPlans
 from .._scheduling.hybrid import Hybrid
+from .applied import Found, Left
 from .kfac_state import KFACInfo, KFACState
 from .kronecker_solves import KroneckerSolves, LayerSystems
 from .layer_structure import layers_and_layout, program_of_inputs
@@ -130,10 +131,11 @@ class KFACSteps:
         )
         solves, packed = self._systems(layout, dtype).blank(factors, dtype)
         zero, never, no = filled((), 0, dtype), filled((), -1, jnp.int32), filled((), False, bool)
-        info = KFACInfo(zero, zero, zero, zero, zero, zero, zero, zero, no, never, no, solves.status, packed)
+        info = KFACInfo(zero, zero, zero, zero, zero, zero, zero, zero, no, never, no, no, zero, solves.status, packed)
         return KFACState(
             count=filled((), 0, jnp.int32),
             damping=filled((), self.rule.damping, dtype),
+            damping_before=filled((), self.rule.damping, dtype),
             radius=filled((), self.rule.radius, dtype),
             scale=LossScale.unknown(dtype),
             reached=Reached.nowhere(dtype),
@@ -142,6 +144,7 @@ class KFACSteps:
             factors=factors,
             solves=solves,
             last=filled((layout.n,), 0, dtype),
+            left=Left.nothing(dtype),
             info=info,
         )
 
@@ -165,9 +168,11 @@ class KFACSteps:
         finite = jnp.all(jnp.isfinite(gradient))
         pace = self._pace(state.factors.layout)
         reached, refresh, average = state.reached, jnp.int32(pace.refresh), pace.average
+        loss, flat = self.objective(params, batch, key).astype(gradient.dtype), ravel(jax.tree.leaves(params))
+        found = state.left.found(flat, batch, loss)
+        state = state._replace(damping=self._revised(state, found, loss))
         if self.noisy is not None:
-            loss = self.objective(params, batch, key).astype(gradient.dtype)
-            reached = state.reached.compared(loss, state.scale)
+            reached = state.reached.compared(loss, state.scale, found)
             turned = reached.noisy & ~state.reached.noisy
             # A new rule has a damping of its own, and begins anew: no use for another one's last step and averages.
             state = state._replace(
@@ -216,12 +221,15 @@ class KFACSteps:
             accepted=accepted,
             staleness=age,
             noisy=reached.noisy,
+            altered=found.altered,
+            applied_ratio=found.ratio.astype(gradient.dtype),
             status=jnp.where(finite, status, Status.NOT_FINITE).astype(jnp.int32),
             packed=packed,
         )
         following = KFACState(
             count=state.count + 1,
             damping=jnp.where(finite, outcome.damping, state.damping),
+            damping_before=state.damping,
             radius=jnp.where(finite, outcome.radius, state.radius),
             scale=scale,
             reached=reached.after(outcome.loss, outcome.actual_decrease, accepted),
@@ -230,9 +238,21 @@ class KFACSteps:
             factors=factors,
             solves=solves,
             last=jnp.where(accepted, step, state.last),
+            left=state.left.after(
+                found, flat, step, outcome.loss, -jnp.vdot(gradient, step) * scale.divisor, outcome.foretold
+            ),
             info=info,
         )
         return situation.tree(step), following
+
+    def _revised(self, state: KFACState, found: Found, loss: Float[Array, ""]) -> Float[Array, ""]:
+        """The damping, by the ratio of the step that was taken where that is not the one that was tried."""
+        following = self.rule.revised(state.damping_before, found.ratio, found.decrease > 0)
+        if following is None:
+            return state.damping
+        # Once batches are noisy another rule steps, whose damping follows no ratio.
+        judges = found.judges(loss) & ~state.reached.noisy
+        return jnp.where(judges, following, state.damping).astype(state.damping.dtype)
 
     def _pace(self, layout: Layout) -> Pace:
         return Pace(affordable(layout), 0.5) if self.pace is None else self.pace

@@ -6,6 +6,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._core.arrays import filled
 from .._curvature.loss_scale import LossScale
+from .applied import Found
 
 SAME = 1e-4
 """Relative difference of two losses that rounding, in programs that are compiled differently, may make."""
@@ -29,17 +30,21 @@ class Reached(eqx.Module):
         """Before the first step."""
         return cls(filled((), float("nan"), dtype), filled((), False, bool))
 
-    def compared(self, loss: Float[Array, ""], scale: LossScale) -> "Reached":
+    def compared(self, loss: Float[Array, ""], scale: LossScale, found: Found | None = None) -> "Reached":
         """Once the loss before the next step is known.
 
         Args:
             loss: on that step's batch.
             scale: the loss's unit.
+            found: what has become of the last step. Where another one was applied, losses tell nothing, and the
+                batches themselves are compared. None: it was applied as it left.
         """
         slack = SAME * jnp.abs(self.loss) + UNITS * jnp.finfo(loss.dtype).eps * scale.divisor
         # False where either is not finite.
-        other = jnp.abs(loss - self.loss) > slack
-        return Reached(self.loss, self.noisy | (other & jnp.isfinite(loss) & jnp.isfinite(self.loss)))
+        other = (jnp.abs(loss - self.loss) > slack) & jnp.isfinite(loss) & jnp.isfinite(self.loss)
+        if found is not None:
+            other = jnp.where(found.altered, ~found.same, other)
+        return Reached(self.loss, self.noisy | other)
 
     def after(self, loss: Float[Array, ""], decrease: Float[Array, ""], accepted: Bool[Array, ""]) -> "Reached":
         """Once the step is taken, or not.

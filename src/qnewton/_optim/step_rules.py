@@ -107,6 +107,11 @@ class StepOutcome(eqx.Module):
     accepted: Bool[Array, ""]
     solved: Bool[Array, ""]
 
+    @property
+    def foretold(self) -> Float[Array, ""]:
+        """The predicted decrease of a step that is taken; NaN of one that is not."""
+        return jnp.where(self.accepted, self.predicted_decrease, jnp.nan)
+
     def of_loss(self, scale: LossScale) -> "StepOutcome":
         """The same with losses as the objective counts them."""
         losses = self.loss, self.predicted_decrease, self.actual_decrease
@@ -131,6 +136,18 @@ class AbstractStepRule(eqx.Module):
     @abc.abstractmethod
     def take(self, situation: Situation) -> StepOutcome:
         """The step from here."""
+
+    def revised(
+        self, damping: Float[Array, ""], ratio: Float[Array, ""], lower: Bool[Array, ""]
+    ) -> Float[Array, ""] | None:
+        """The next step's damping where another step than this rule's was applied; None leaves it as `take` had it.
+
+        Args:
+            damping: that the rule's step was taken with.
+            ratio: actual over predicted decrease of the other one.
+            lower: whether it lowered the loss.
+        """
+        return None
 
 
 class QuadraticModel(AbstractStepRule):
@@ -208,6 +225,11 @@ class QuadraticModel(AbstractStepRule):
 
         outcome = in_one_kernel(judged)
         return eqx.tree_at(lambda outcome: outcome.step, outcome, jnp.where(outcome.accepted, step, 0))
+
+    def revised(
+        self, damping: Float[Array, ""], ratio: Float[Array, ""], lower: Bool[Array, ""]
+    ) -> Float[Array, ""] | None:
+        return self._adapt(damping, ratio, lower)
 
     def _adapt(self, damping: Float[Array, ""], ratio: Float[Array, ""], accepted: Bool[Array, ""]) -> Float[Array, ""]:
         factor = jnp.select(
