@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnewton._core.trees import check_params, freeze, leaf_names, ravel, struct_of, unravel
+from qnewton._core.trees import check_params, distinct, freeze, leaf_names, ravel, struct_of, unravel
+from qnewton._core.widths import widened, working_type
 
 FLOAT = jnp.zeros(2)
 
@@ -89,10 +90,34 @@ def test_a_leaf_without_entries_is_named() -> None:
         check_params({"a": FLOAT, "b": [jnp.zeros((3, 0))]})
 
 
-def test_mixed_dtypes_are_named_with_a_leaf_of_each() -> None:
-    params = {"a": FLOAT, "b": {"w": jnp.zeros(3, jnp.bfloat16)}, "c": FLOAT}
-    with pytest.raises(TypeError, match=r"mixes the dtypes bfloat16 \(`b\.w`\), float32 \(`a`\): cast all leaves"):
-        check_params(params)
+def test_leaves_may_be_of_several_float_types() -> None:
+    check_params({"a": FLOAT, "b": {"w": jnp.zeros(3, jnp.bfloat16)}, "c": FLOAT})
+
+
+def test_the_working_type_is_the_widest_and_at_least_single() -> None:
+    half, single = jnp.zeros(2, jnp.float16), jnp.zeros(2)
+    assert working_type({"a": half, "b": jnp.zeros(2, jnp.bfloat16)}) == jnp.float32
+    assert working_type({"a": half, "b": single}) == jnp.float32
+    # What jax makes of numpy's doubles.
+    assert working_type([half, np.zeros(2)]) == jnp.float32
+    with jax.enable_x64(True):
+        assert working_type([half, single, np.zeros(2)]) == jnp.float64
+
+
+def test_what_is_narrow_is_widened_and_nothing_else() -> None:
+    tree = {"a": jnp.ones(2, jnp.float16), "b": np.ones(2, jnp.bfloat16), "c": jnp.arange(2), "d": FLOAT, "e": 1.0}
+    wide = widened(tree)
+    assert wide["a"].dtype == wide["b"].dtype == jnp.float32
+    assert all(wide[name] is tree[name] for name in "cde")
+
+
+def test_an_array_that_is_there_twice_gets_a_buffer_of_its_own() -> None:
+    number, vector = jnp.zeros(()), jnp.arange(3.0)
+    tree = distinct({"a": number, "b": number, "c": [vector, vector], "d": None})
+    leaves = jax.tree.leaves(tree)
+    assert len({leaf.unsafe_buffer_pointer() for leaf in leaves}) == len(leaves)
+    np.testing.assert_array_equal(tree["c"][1], vector)
+    assert tree["a"] is number
 
 
 @pytest.mark.parametrize("leaf", [np.ones(2), np.arange(2), np.ones(2, "float16"), jax.random.split(jax.random.key(0))])

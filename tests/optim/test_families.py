@@ -183,6 +183,13 @@ def test_on_one_batch_steps_are_those_of_the_presets(case: Any) -> None:
     np.testing.assert_allclose([i.loss for i in ours], [i.loss for i in theirs], rtol=1e-5)
 
 
+def test_rounding_to_sixteen_bits_is_no_new_batch() -> None:
+    unit, rounding = LossScale(jnp.float32(1), jnp.float32(0)), float(jnp.finfo(jnp.bfloat16).eps)
+    reached = Reached(jnp.float32(2.0), jnp.zeros((), bool))
+    for loss, new in ((2.0, False), (1.9, False), (1.5, True), (np.nan, False)):
+        assert bool(reached.compared(jnp.float32(loss), unit, rounding).noisy) == new
+
+
 @pytest.mark.parametrize("scale", [1e-20, 1.0, 1e20])
 def test_rounding_is_no_new_batch_whatever_the_unit(scale: float) -> None:
     unit = LossScale(jnp.float32(scale), jnp.float32(0))

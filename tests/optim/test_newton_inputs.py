@@ -25,11 +25,6 @@ BAD_PARAMS = {
     "booleans": ({"layer": [jnp.zeros(2, bool)]}, TypeError, r"`layer\.0` is bool"),
     "complex": ({"w": jnp.zeros(2, jnp.complex64)}, TypeError, "`w` is complex64"),
     "a Python number": ({"w": 1.0}, TypeError, "`w` is float"),
-    "two widths": (
-        {"w": jnp.zeros(2), "v": jnp.zeros(2, jnp.float16)},
-        TypeError,
-        r"mixes the dtypes float16 .*float32",
-    ),
 }
 
 

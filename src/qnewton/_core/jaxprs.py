@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TypeAlias, cast
 
 import jax
+import jax.numpy as jnp
 from jax.core import ShapedArray
 from jax.extend import core as jex
 
@@ -28,3 +29,10 @@ def everywhere(jaxpr: jex.Jaxpr) -> Iterator[jex.JaxprEqn]:
         yield equation
         for program in inner(equation):
             yield from everywhere(program)
+
+
+def coarsest_rounding(jaxpr: jex.Jaxpr) -> float:
+    """The rounding unit of the narrowest float that a program computes with, at any depth; 0 where it has no floats."""
+    results = (aval(atom) for equation in everywhere(jaxpr) for atom in equation.outvars)
+    found = {of.dtype for of in results if jnp.issubdtype(getattr(of, "dtype", None), jnp.inexact)}
+    return max((float(jnp.finfo(dtype).eps) for dtype in found), default=0.0)

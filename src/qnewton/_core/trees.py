@@ -3,12 +3,18 @@
 import math
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
 from .suggest import unknown
+from .widths import is_narrow
+
+Tree = TypeVar("Tree", bound=PyTree)
 
 
 def leaf_names(tree: PyTree) -> list[str]:
@@ -30,7 +36,7 @@ def check_params(params: PyTree) -> None:
 
     Raises:
         ValueError: if `params` holds no array, or an array without entries.
-        TypeError: if a leaf is not a real floating-point array, or not of the same dtype as the others.
+        TypeError: if a leaf is not a real floating-point array.
     """
     leaves = jax.tree.leaves(params)
     if not leaves:
@@ -38,7 +44,6 @@ def check_params(params: PyTree) -> None:
             f"params holds no arrays (got {params!r}): pass the pytree of trainable arrays, for an equinox model "
             "`eqx.filter(model, eqx.is_inexact_array)`"
         )
-    dtypes = {}
     for name, leaf in zip(leaf_names(params), leaves, strict=True):
         dtype = getattr(leaf, "dtype", None)
         if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
@@ -52,10 +57,6 @@ def check_params(params: PyTree) -> None:
             raise ValueError(
                 f"params leaf `{name}` has shape {leaf.shape}, no entries to train: leave it out of params"
             )
-        dtypes.setdefault(str(dtype), name)
-    if len(dtypes) > 1:
-        mixed = ", ".join(f"{dtype} (`{name}`)" for dtype, name in sorted(dtypes.items()))
-        raise TypeError(f"params mixes the dtypes {mixed}: cast all leaves to one of them")
 
 
 def check_gradients(gradients: PyTree, params: PyTree) -> None:
@@ -63,7 +64,7 @@ def check_gradients(gradients: PyTree, params: PyTree) -> None:
 
     Raises:
         ValueError: for another structure or a leaf of another shape.
-        TypeError: for a leaf of another dtype.
+        TypeError: for a leaf of another dtype; those of a 16-bit parameter may be summed in a wider one.
     """
     given, wanted = jax.tree.structure(gradients), jax.tree.structure(params)
     if given != wanted:
@@ -80,10 +81,11 @@ def check_gradients(gradients: PyTree, params: PyTree) -> None:
                 f"the gradient of `{name}` has shape {jnp.shape(leaf)}, and the parameter {jnp.shape(param)}: pass "
                 "jax.grad(objective)(params, batch) of the same params"
             )
-        if jnp.result_type(leaf) != jnp.result_type(param):
+        given, wanted = jnp.result_type(leaf), jnp.result_type(param)
+        summed = is_narrow(wanted) and jnp.issubdtype(given, jnp.floating) and not is_narrow(given)
+        if given != wanted and not summed:
             raise TypeError(
-                f"the gradient of `{name}` is {jnp.result_type(leaf)}, and the parameter {jnp.result_type(param)}: "
-                "cast one to the other's dtype"
+                f"the gradient of `{name}` is {given}, and the parameter {wanted}: cast one to the other's dtype"
             )
 
 
@@ -122,6 +124,27 @@ def freeze(params: PyTree, *patterns: str) -> tuple[PyTree, Callable[[PyTree], P
         return jax.tree.unflatten(structure, both)
 
     return jax.tree.unflatten(structure, trained), merge
+
+
+def distinct(tree: Tree) -> Tree:
+    """The same with every array in a buffer of its own, so that a jitted step may be donated all of them.
+
+    Args:
+        tree: pytree of arrays; what is traced gets its buffers where the program is run.
+    """
+    seen: set[int] = set()
+
+    def own(leaf: PyTree) -> PyTree:
+        if not isinstance(leaf, jax.Array) or isinstance(leaf, Tracer):
+            return leaf
+        if id(leaf) in seen:
+            # A number by way of the host, for which nothing is compiled.
+            plain = leaf.ndim == 0 and len(leaf.sharding.device_set) == 1 and leaf.dtype.kind in "biuf"
+            return jax.device_put(np.array(leaf)) if plain else leaf.copy()
+        seen.add(id(leaf))
+        return leaf
+
+    return jax.tree.map(own, tree)
 
 
 def ravel(leaves: Sequence[Float[Array, "..."]]) -> Float[Array, " n"]:

@@ -13,11 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Key, PyTree
 
+from .._core.jaxprs import coarsest_rounding
+
 _SEED = 0xA6EE
 _SPREAD = 0.1
 """Perturbation of the parameters relative to each entry; to the largest of its leaf, or 1, where that is 0."""
 _ROUNDINGS = 256
 """Differences up to so many roundings of the largest entry are no difference."""
+_COARSE_ROUNDINGS = 16
+"""The same of a model that computes with 16 bits on the way, where more of them would let everything pass."""
 
 
 def agree(together: Callable[[PyTree], PyTree], alone: Callable[[PyTree], PyTree], params: PyTree) -> Bool[Array, ""]:
@@ -32,10 +36,11 @@ def agree(together: Callable[[PyTree], PyTree], alone: Callable[[PyTree], PyTree
         params: pytree of arrays.
     """
     moved = _random_like(params, 0, around=params)
+    coarse = coarsest_rounding(jax.make_jaxpr(together)(params).jaxpr)
     with jax.default_matmul_precision("highest"):
         one, other = ((function(params), _products(function, moved)) for function in (together, alone))
     pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
-    return jnp.all(jnp.stack([_close(a, b) for a, b in pairs]))
+    return jnp.all(jnp.stack([_close(a, b, coarse) for a, b in pairs]))
 
 
 def _products(function: Callable[[PyTree], PyTree], params: PyTree) -> tuple[PyTree, PyTree]:
@@ -43,12 +48,13 @@ def _products(function: Callable[[PyTree], PyTree], params: PyTree) -> tuple[PyT
     return values, pullback(_random_like(values, 2))[0]
 
 
-def _close(one: Array, other: Array) -> Bool[Array, ""]:
+def _close(one: Array, other: Array, coarse: float) -> Bool[Array, ""]:
     if one.shape != other.shape:
         return jnp.zeros((), bool)
     if not jnp.issubdtype(one.dtype, jnp.inexact):
         return jnp.all(one == other)
-    tolerance = _ROUNDINGS * jnp.finfo(one.dtype).eps * jnp.max(jnp.abs(other), initial=0)
+    roundings = max(_ROUNDINGS * float(jnp.finfo(one.dtype).eps), _COARSE_ROUNDINGS * coarse)
+    tolerance = roundings * jnp.max(jnp.abs(other), initial=0)
     # What is not finite compares with nothing, and shows nothing.
     return jnp.all(jnp.abs(one - other) <= tolerance)
 

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from .._core.operators import AbstractCurvatureOperator, Shifted
 from .._core.records import System
+from .._core.settings import own_promotion
 from .._core.trees import check_params
 from .objective import Batch, Objective
 from .partition import Block
@@ -24,7 +25,7 @@ class AbstractCurvature(eqx.Module):
 
     @abc.abstractmethod
     def operator(self, point: Point, block: Block) -> AbstractCurvatureOperator:
-        """The block of the mean loss, not formed, in the dtype of the parameters."""
+        """The block of the mean loss, not formed, in the type of the point's parameters."""
 
     @property
     def shift(self) -> float:
@@ -51,6 +52,7 @@ class AbstractCurvature(eqx.Module):
         )
         return eqx.tree_at(lambda s: s.damping, system, jnp.asarray(self.shift, operator.like.dtype))
 
+    @own_promotion()
     def form(
         self,
         objective: Objective,
@@ -59,7 +61,7 @@ class AbstractCurvature(eqx.Module):
         block: Block,
         key: Key[Array, ""] | None = None,
     ) -> System:
-        """The dense block `[n, n]` at `params`, in the dtype of the parameters, exactly symmetric.
+        """The dense block `[n, n]` at `params`, in the parameters' working type, exactly symmetric.
 
         Raises:
             ValueError: for a batch or labels that cannot be right, and if the outputs have no axis that counts the

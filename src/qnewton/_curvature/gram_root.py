@@ -82,7 +82,8 @@ class GramRoot(AbstractRoot):
             zeros = [jnp.zeros((1, lead.index.shape[1]), dtype) for lead in leads]
             _, pullback, inputs = jax.vjp(outputs, zeros, has_aux=True)
             (signals,) = jax.vmap(pullback)(half.T)
-            return [layer.extend(x)[0] for layer, x in zip(layers, inputs, strict=True)], [s[:, 0] for s in signals]
+            extended = [layer.extend(x)[0].astype(dtype) for layer, x in zip(layers, inputs, strict=True)]
+            return extended, [s[:, 0] for s in signals]
 
         inputs, signals = jax.vmap(single)(self.point.examples.batch[0], self.half)
         total = jnp.zeros((self.rows, self.rows), dtype)

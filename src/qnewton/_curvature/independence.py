@@ -9,7 +9,8 @@ from jax.core import Tracer
 from jax.extend import core as jex
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
-from .._core.jaxprs import everywhere
+from .._core.jaxprs import coarsest_rounding, everywhere
+from .._core.settings import own_promotion
 from .._core.status import Code
 from .._core.trees import struct_of
 from .agreement import agree, random_batch
@@ -71,6 +72,8 @@ class Coupling:
         model, loss: whether single examples serve for the model's outputs, and for the losses.
         where: the operation at which the proof failed, and its place in the user's code; empty where it did not.
         reverse_only: whether the model has derivative rules for reverse mode alone (`jax.custom_vjp`).
+        rounding: unit of the narrowest float that the model computes with, to which outputs and losses can be told
+            apart.
     """
 
     kind: Independence
@@ -78,6 +81,7 @@ class Coupling:
     loss: bool
     where: str
     reverse_only: bool
+    rounding: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -305,6 +309,7 @@ def _has(jaxpr: jex.Jaxpr, name: str) -> bool:
     return any(equation.primitive.name.startswith(name) for equation in everywhere(jaxpr))
 
 
+@own_promotion()
 def independence(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> Coupling:
     """Whether the examples of a batch influence each other, how that is known, and where the proof failed.
 
@@ -323,7 +328,8 @@ def independence(objective: Objective, params: PyTree, batch: Batch, key: Key[Ar
     inputs, targets = batch
     model, outputs = traced(lambda p, x: objective.outputs(p, x, key), params, inputs)
     check_labels(objective.loss, outputs, targets)
-    return judge(_views(objective, outputs, batch, key), params, model)
+    found = judge(_views(objective, outputs, batch, key), params, model)
+    return replace(found, rounding=coarsest_rounding(model.jaxpr))
 
 
 def views_of(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None) -> Views:

@@ -10,6 +10,8 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from .._core.constants import unfolded
 from .._core.kinds import check_function, check_scalars, is_number, known, plain, said, typed
+from .._core.settings import own_promotion, users_promotion
+from .._core.widths import widened
 from .batch import Batch, batch_of, example_count, leads, mapped
 from .checks import check_batch, check_labels
 
@@ -27,7 +29,8 @@ class Objective(eqx.Module):
             Parameters that are not to be trained stay outside of `params`, closed over or in `qnewton.freeze`.
         loss: `loss(outputs, targets) -> values` of shape `[batch]`, one value per example; or `(values, weights)` of
             one shape `[batch, ...]`, one value and one weight of at least 0 per example or token. A mask is a weight
-            of 0; values under it must be finite.
+            of 0; values under it must be finite. It sees outputs and targets of 16 bits in single precision, and
+            everything is summed in that at least.
         l2: factor on `sum(params**2) / 2`, at least 0; enters value, gradient and curvature (decoupled weight decay is
             an argument of `newton`).
         has_state: whether `predict` returns `(outputs, state)`, as models with running means do; `value_and_state`
@@ -57,6 +60,7 @@ class Objective(eqx.Module):
         if known(self.l2) and not 0 <= self.l2 < float("inf"):
             raise ValueError(f"l2 is {self.l2}: the factor on the squared parameters must be finite and at least 0")
 
+    @own_promotion()
     def __call__(self, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> Float[Array, ""]:
         """`sum(weights * values) / sum(weights)` over the batch `(inputs, targets)`, plus the l2 term.
 
@@ -71,6 +75,7 @@ class Objective(eqx.Module):
         check_labels(self.loss, outputs, labels)
         return self._mean(params, outputs, targets)
 
+    @own_promotion()
     def value_and_state(
         self, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None
     ) -> tuple[Float[Array, ""], PyTree]:
@@ -148,7 +153,9 @@ class Objective(eqx.Module):
                 f"predict returned {'a scalar' if leaves else 'no array'}: the leading axis of its outputs must count "
                 "the examples. Do not average inside predict; Objective takes the mean"
             )
-        values = self.loss(outputs, targets)
+        with users_promotion():
+            values = self.loss(outputs, widened(targets))
+        values = widened(values)
         shapes = [leaf.shape for leaf in leaves]
         told = shapes[0] if len(shapes) == 1 else tuple(shapes)
         if isinstance(values, tuple):
@@ -173,22 +180,24 @@ class Objective(eqx.Module):
         mean = jnp.mean(values) if weights is None else jnp.sum(values) / jnp.sum(weights)
         if not self.penalised:
             return mean
-        return mean + typed(self.l2, mean.dtype) / 2 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params))
+        squares = [jnp.sum(leaf**2).astype(mean.dtype) for leaf in jax.tree.leaves(widened(params))]
+        return mean + typed(self.l2, mean.dtype) / 2 * sum(squares)
 
     def _one_by_one(self, key: Key[Array, ""] | None) -> bool:
         return key is not None and self.takes_key and not self.whole_batch
 
     def _called(self, params: PyTree, inputs: PyTree, key: Key[Array, ""] | None) -> PyTree:
-        found = (
-            self.predict(params, inputs, key=key)
-            if key is not None and self.takes_key
-            else self.predict(params, inputs)
-        )
+        with users_promotion():
+            found = (
+                self.predict(params, inputs, key=key)
+                if key is not None and self.takes_key
+                else self.predict(params, inputs)
+            )
         if self.has_state and not (isinstance(found, tuple) and len(found) == 2):
             raise ValueError(
                 f"predict returned {type(found).__name__}: with has_state=True it must return (outputs, state)"
             )
-        return found
+        return (widened(found[0]), found[1]) if self.has_state else widened(found)
 
 
 def check_objective(objective: object, who: str) -> None:

@@ -14,6 +14,7 @@ from .independence import Coupling, independence
 from .kronecker import Layer, find_layers
 from .objective import Batch, Objective
 from .partition import Block
+from .stored import Widths, as_written
 from .structure import Program, trace
 
 
@@ -44,7 +45,7 @@ class Point:
 
         Args:
             objective: what is minimised.
-            params: pytree of arrays.
+            params: pytree of arrays; the point has them in their working type.
             batch: `(inputs, targets)`.
             key: of the model, where it takes one.
             verdict: whether examples influence each other; None finds out.
@@ -52,6 +53,8 @@ class Point:
         Raises:
             ValueError: if the outputs have no axis that counts the examples.
         """
+        widths = Widths.of(params)
+        objective, params = widths.objective(objective), widths.widened(params)
         # Numbers are compared before they are hidden from the compiler.
         verdict = independence(objective, params, batch, key) if verdict is None else verdict
         params, batch, key = unfolded((params, batch, key))
@@ -60,7 +63,7 @@ class Point:
     @cached_property
     def program(self) -> Program:
         """The model's jaxpr for one example, with the linear uses of its parameters."""
-        return trace(self.examples.outputs, self.params, self.examples.batch[0])
+        return trace(self.examples.outputs, as_written(self.objective, self.params)[1], self.examples.batch[0])
 
     def after(self, finished: PyTree[Array]) -> "Point":
         """The same point, not to be worked on before `finished` is there.

@@ -52,15 +52,16 @@ class Program:
         self._equations = flattened.equations
         self._arguments = [slot.number for slot in flattened.arguments]
         (self._output,) = flattened.outputs
-        shapes = [aval(closed.jaxpr.invars[k]).shape for k in range(len(jax.tree.leaves(params)))]
-        self.uses = self._recognise(shapes)
+        parameters = [aval(closed.jaxpr.invars[k]) for k in range(len(jax.tree.leaves(params)))]
+        self._dtypes = [parameter.dtype for parameter in parameters]
+        self.uses = self._recognise([parameter.shape for parameter in parameters])
 
     def run(
         self, params: PyTree, example: PyTree, perturbations: dict[Use, Float[Array, "t o"]]
     ) -> tuple[Float[Array, " c"], dict[Use, Float[Array, "t i"]]]:
         """The raveled outputs of one example with a perturbation added to each use's output, and each use's x."""
         environment: dict[int, Array] = dict(
-            zip(self._arguments, [*jax.tree.leaves(params), *jax.tree.leaves(example)], strict=True)
+            zip(self._arguments, [*self._as_traced(params), *jax.tree.leaves(example)], strict=True)
         )
         by_equation = {use.equation: use for use in perturbations}
         inputs = {}
@@ -75,6 +76,11 @@ class Program:
             environment.update(zip(equation.outputs, results, strict=True))
         output = environment[self._output.number] if isinstance(self._output, Slot) else self._output
         return output, inputs
+
+    def _as_traced(self, params: PyTree) -> list[Array]:
+        """The parameters, which may be given in a wider type than the model takes them in."""
+        pairs = zip(jax.tree.leaves(params), self._dtypes, strict=True)
+        return [leaf if leaf.dtype == dtype else leaf.astype(dtype) for leaf, dtype in pairs]
 
     def _recognise(self, shapes: list[tuple[int, ...]]) -> dict[int, tuple[Use, ...]]:
         views: dict[int, View] = {}

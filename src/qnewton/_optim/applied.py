@@ -109,6 +109,7 @@ class Left(NamedTuple):
         loss: Float[Array, ""],
         slope: Float[Array, ""],
         predicted: Float[Array, ""],
+        stored: float,
     ) -> "Left":
         """Once the next step is known.
 
@@ -119,12 +120,14 @@ class Left(NamedTuple):
             loss: before it.
             slope: the loss's decrease along it to first order.
             predicted: decrease; NaN where nobody predicts one.
+            stored: unit of rounding of the parameters as they are stored (`stored_rounding`).
         """
         dtype = self.numbers.dtype
         moves = _weights(flat.size, dtype) @ step.astype(dtype)
         square = jnp.vdot(flat.astype(dtype), flat.astype(dtype))
         # Of a sum in the working precision, and of the parameters in theirs.
-        rounding = 4 * (jnp.finfo(flat.dtype).eps + jnp.finfo(dtype).eps * (1 + flat.size**0.5 / 16))
+        own = max(stored, float(jnp.finfo(flat.dtype).eps))
+        rounding = 4 * (own + float(jnp.finfo(dtype).eps) * (1 + flat.size**0.5 / 16))
 
         def numbers() -> Float[Array, "8"]:
             scalars = [rounding * jnp.sqrt(square), *(one.astype(dtype) for one in (loss, slope, predicted))]

@@ -1,6 +1,7 @@
 """Newton steps whose systems are blocks of parameters, dense or left to products."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import lineax as lx
 import optax
@@ -19,6 +20,7 @@ from .kept_curvature import KeptCurvature
 from .known_solver import KnownSolver
 from .one_block import BlockSolve
 from .step_rules import AbstractStepRule
+from .working_types import in_working_types
 
 
 @inside_optax
@@ -73,5 +75,4 @@ def block_newton(
         step=step,
         warm_start=warm_start,
     )
-    # optax's types know states made of arrays alone; this one holds an equinox module.
-    return optax.GradientTransformationExtraArgs(steps.init, steps.update)  # pyright: ignore[reportArgumentType]
+    return in_working_types(objective, lambda own: replace(steps, objective=own))

@@ -11,6 +11,7 @@ import optax
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._conditioning import AbstractConditioner, AbstractMetric
+from .._core.arrays import filled
 from .._core.constants import unfolded
 from .._core.memory import check_block_fits
 from .._core.records import System
@@ -81,7 +82,7 @@ class BlockSteps:
             count=jnp.zeros((), jnp.int32),
             damping_scale=jnp.full(each, scale, dtype),
             scale_before=jnp.full(each, scale, dtype),
-            radius=jnp.asarray(jnp.inf if self.step is None else self.step.radius, dtype),
+            radius=filled((), float("inf") if self.step is None else self.step.radius, dtype),
             scale=LossScale.unknown(dtype),
             last=None if self.step is None else jnp.zeros(sum(block.n for block in blocks), dtype),
             systems=self.curvature.blank(blocks, dtype),

@@ -1,7 +1,8 @@
 """Levenberg-Marquardt in the residuals, with geodesic acceleration."""
 
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple
+from functools import partial
+from typing import Any, ClassVar, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -24,6 +25,7 @@ from .._curvature.checks import check_batch
 from .._curvature.independence import independence
 from .._curvature.objective import Batch, check_objective
 from .._curvature.point import Point
+from .._curvature.stored import stored_rounding
 from .._scheduling.families import scheduler_of
 from .._scheduling.group_plan import GroupPlan, PackedPlans
 from .applied import Left
@@ -33,6 +35,7 @@ from .dual_trials import Options, Tried, try_two
 from .inside_optax import inside_optax
 from .metrics import is_fit
 from .rounding import lowered
+from .working_types import Steps, in_working_types
 
 SIZES = 3e-3
 """`Marquardt.sizes` of a fit: more than `newton` needs, whose damping begins higher."""
@@ -211,6 +214,7 @@ def dual_newton(
         return DualNewtonState(number, zero, Sampling.start(dtype), memory, Left.nothing(dtype), info)
 
     def update(
+        objective: Objective,
         updates: PyTree | None,
         state: DualNewtonState,
         params: PyTree | None = None,
@@ -306,12 +310,14 @@ def dual_newton(
         info = replace(info, packed=found.packed, altered=last.altered, applied_ratio=last.ratio.astype(w.dtype))
         step = jnp.where(info.accepted, found.trials.step[info.winner], 0)
         # At the minimum of its own model a step's slope promises twice what the model does.
-        left = state.left.after(last, w, step, info.loss, 2 * foretold, foretold)
+        left = state.left.after(last, w, step, info.loss, 2 * foretold, foretold, stored_rounding(objective))
         memory = jax.tree.map(lambda new, old: jnp.where(finite, new, old), found.memory, state.metric)
         return block.put(params, step), DualNewtonState(state.count + 1, damping, sampling, memory, left, info)
 
-    # optax's types know states made of arrays alone; this one holds a record.
-    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+    def steps_for(own: Objective) -> Steps:
+        return cast(Steps, optax.GradientTransformationExtraArgs(init, partial(update, own)))  # pyright: ignore[reportArgumentType]
+
+    return in_working_types(objective, steps_for)
 
 
 def _status(finite: Bool[Array, ""], solved: Bool[Array, ""], flat: Bool[Array, ""]) -> Int[Array, ""]:

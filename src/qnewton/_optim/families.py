@@ -6,6 +6,7 @@ import jax
 from jaxtyping import PyTree
 
 from .._core.layout import Layout
+from .._core.settings import own_promotion
 from .._core.trees import check_params
 from .._curvature.checks import check_batch
 from .._curvature.flat import linear_in_outputs, quadratic_in_outputs
@@ -36,6 +37,7 @@ class Chosen(NamedTuple):
     because: str
 
 
+@own_promotion()
 def family_for(objective: Objective, params: PyTree, example: Batch | None, minibatch: bool | None) -> Chosen:
     """The family that suits a problem.
 

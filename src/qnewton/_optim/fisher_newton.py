@@ -1,6 +1,7 @@
 """Newton's method with the empirical Fisher matrix of each unit, for language models and other noisy batches."""
 
-from typing import Any, ClassVar, NamedTuple
+from functools import partial
+from typing import Any, ClassVar, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -24,6 +25,7 @@ from .._scheduling.group_plan import GroupPlan, PackedPlans
 from .inside_optax import inside_optax
 from .unit_fisher import second_moments, units_of
 from .unit_solves import UnitSolves, UnitSystems
+from .working_types import Steps, in_working_types
 
 REFRESH = 20
 """Steps from one refresh of the blocks to the next."""
@@ -147,7 +149,7 @@ def fisher_newton(
     Raises:
         ValueError: for arguments out of range; from `init`, for parameters without entries; from `update`, without
             params or batch, or for a model that couples its examples.
-        TypeError: from `init`, for parameters that are not floating-point arrays of one dtype.
+        TypeError: from `init`, for parameters that are not floating-point arrays.
     """
     check_objective(objective, "fisher_newton")
     damping, momentum, refresh, average, bound, weight_decay = varying(
@@ -217,9 +219,10 @@ def fisher_newton(
         if point.examples.good is not None:
             status = jnp.where(point.examples.good, solves.status, jnp.int32(Status.COUPLED))
             solves = eqx.tree_at(lambda all_of: all_of.status, solves, status)
-        return kept, solves, packed, state.refreshes + finite
+        return kept, solves, packed, state.refreshes + finite.astype(jnp.int32)
 
     def update(
+        objective: Objective,
         updates: PyTree,
         state: FisherNewtonState,
         params: PyTree | None = None,
@@ -284,5 +287,7 @@ def fisher_newton(
         following = FisherNewtonState(state.count + 1, refreshes, age, unit, past, weights, moments, solves, info)
         return step, following
 
-    # optax's types know states made of arrays alone; this one holds equinox modules.
-    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+    def steps_for(own: Objective) -> Steps:
+        return cast(Steps, optax.GradientTransformationExtraArgs(init, partial(update, own)))  # pyright: ignore[reportArgumentType]
+
+    return in_working_types(objective, steps_for)

@@ -121,7 +121,7 @@ class _Edge:
 
     def _for(self, params: PyTree, whole: PyTree | None) -> optax.GradientTransformationExtraArgs:
         """The optimizer for an objective to which what is hidden is a constant."""
-        if isinstance(self.objective.predict, _Showing):
+        if _shows(self.objective.predict):
             return self.inner  # another one of ours, around this one, has seen to it
         shown = _Showing.of(self.name, self.objective.predict, params, whole)
         return self.again(replace(self.objective, predict=shown))
@@ -198,6 +198,15 @@ class _Showing:
             )
 
         return cls(predict, refuse)
+
+
+def _shows(model: Any) -> bool:
+    """Whether it is given what is hidden, under whatever else is laid around it."""
+    while not isinstance(model, _Showing):
+        model = getattr(model, "predict", None)
+        if model is None:
+            return False
+    return True
 
 
 def _shown_in(own: PyTree, shown: PyTree) -> PyTree:

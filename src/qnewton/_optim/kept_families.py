@@ -9,7 +9,7 @@ Losses and counts decide, never seconds: a run decides the same on a busy machin
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -19,6 +19,9 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._core.arrays import filled
+from .._core.settings import own_promotion
+from .._core.trees import distinct
+from .._core.widths import working_type
 
 WINDOW = 20
 """Steps of a window."""
@@ -35,7 +38,8 @@ class Watch(eqx.Module):
         acting: which family takes the steps.
         steps: of this window so far.
         begun: the loss at its beginning.
-        before: the part of the loss that the window before a trial took off; NaN where there is no trial.
+        trying: whether the acting family is on trial.
+        before: the part of the loss that the window before the trial took off; 0 where there is none.
         wait: windows until the next trial.
         pause: windows that the trial after that waits.
         corrections: how often a family was replaced for good.
@@ -44,6 +48,7 @@ class Watch(eqx.Module):
     acting: Int[Array, ""]
     steps: Int[Array, ""]
     begun: Float[Array, ""]
+    trying: Bool[Array, ""]
     before: Float[Array, ""]
     wait: Int[Array, ""]
     pause: Int[Array, ""]
@@ -52,8 +57,8 @@ class Watch(eqx.Module):
     @classmethod
     def start(cls, dtype: jnp.dtype) -> "Watch":
         """Before the first step."""
-        none, loss = filled((), 0, jnp.int32), filled((), float("nan"), dtype)
-        return cls(none, none, loss, loss, filled((), FIRST, jnp.int32), filled((), 2 * FIRST, jnp.int32), none)
+        none, loss, no = filled((), 0, jnp.int32), filled((), 0, dtype), filled((), False, bool)
+        return cls(none, none, loss, no, loss, filled((), FIRST, jnp.int32), filled((), 2 * FIRST, jnp.int32), none)
 
     def after(self, loss: Float[Array, ""], families: int) -> "Watch":
         """Once the loss before a step is known; the family acts from the next step on.
@@ -66,21 +71,21 @@ class Watch(eqx.Module):
         begun = jnp.where(self.steps == 0, loss, self.begun)
         over = (self.steps >= WINDOW) & jnp.isfinite(loss)
         fall = (begun - loss) / jnp.where(begun != 0, jnp.abs(begun), 1)
-        trying = jnp.isfinite(self.before)
-        worse = trying & ~(fall > self.before)
-        due = ~trying & ((self.wait <= 1) | (fall < STALLED))
+        worse = self.trying & ~(fall > self.before)
+        due = ~self.trying & ((self.wait <= 1) | (fall < STALLED))
         turn = jnp.where(worse, families - 1, jnp.where(due, 1, 0))
         ended = Watch(
             acting=(self.acting + turn) % families,
             # The step that ends a window begins the next one, unless another family does.
             steps=jnp.where(turn > 0, 0, 1).astype(jnp.int32),
             begun=loss,
-            before=jnp.where(due, fall, jnp.nan),
+            trying=due & jnp.isfinite(fall),
+            before=jnp.where(due & jnp.isfinite(fall), fall, 0),
             wait=jnp.where(due, self.pause, jnp.maximum(self.wait - 1, 1)).astype(jnp.int32),
             pause=jnp.where(due, 2 * self.pause, self.pause).astype(jnp.int32),
-            corrections=self.corrections + (trying & ~worse),
+            corrections=self.corrections + (self.trying & ~worse).astype(jnp.int32),
         )
-        going = Watch(self.acting, self.steps + 1, begun, self.before, self.wait, self.pause, self.corrections)
+        going = replace(self, steps=self.steps + 1, begun=begun)
         return jax.tree.map(lambda new, old: jnp.where(over, new, old), ended, going)
 
 
@@ -137,14 +142,17 @@ class KeptFamilies:
     names: tuple[str, ...]
     members: Sequence[optax.GradientTransformationExtraArgs]
 
+    @own_promotion()
     def init(self, params: PyTree) -> KeptState:
         """The state before the first step."""
         states: tuple[Any, ...] = tuple(member.init(params) for member in self.members)
-        dtype = jax.tree.leaves(params)[0].dtype
+        dtype = working_type(params)
         none, no = filled((), 0, jnp.int32), filled((), False, bool)
         infos = tuple(state.info for state in states)
-        return KeptState(Watch.start(dtype), states, KeptInfo(filled((), 0, dtype), none, no, none, infos, self.names))
+        info = KeptInfo(filled((), 0, dtype), none, no, none, infos, self.names)
+        return distinct(KeptState(Watch.start(dtype), states, info))
 
+    @own_promotion()
     def update(
         self, updates: PyTree, state: KeptState, params: PyTree | None = None, **extra: Any
     ) -> tuple[PyTree, KeptState]:
@@ -159,8 +167,9 @@ class KeptFamilies:
         loss = jnp.stack([one.info.loss.astype(state.info.loss.dtype) for one in states])[state.watch.acting]
         watch = state.watch.after(loss, len(self.members))
         infos = tuple(one.info for one in states)
-        trying = jnp.isfinite(state.watch.before)
-        info = KeptInfo(loss, state.watch.acting, trying, watch.corrections, infos, self.names, state.info.because)
+        info = KeptInfo(
+            loss, state.watch.acting, state.watch.trying, watch.corrections, infos, self.names, state.info.because
+        )
         # Whoever takes over begins anew: dampings and last steps belong to the parameters that they were found at.
         turned = watch.acting != state.watch.acting
         fresh = self.init(params).states

@@ -1,5 +1,7 @@
 """K-FAC as a complete optimizer: direction, length, momentum and damping."""
 
+from dataclasses import replace
+
 import lineax as lx
 import optax
 from jaxtyping import PyTree
@@ -11,6 +13,7 @@ from .._scheduling.families import scheduler_of
 from .inside_optax import inside_optax
 from .kfac_steps import KFACSteps, Pace
 from .step_rules import AbstractStepRule, QuadraticModel
+from .working_types import in_working_types
 
 
 @renamed(period="refresh")
@@ -61,7 +64,7 @@ def kfac(
     Raises:
         ValueError: for arguments out of range; from `init`, for parameters without entries, or where `example` is
             needed; from `update`, without params or batch, or where the batch does not fit the state.
-        TypeError: from `init`, for parameters that are not floating-point arrays of one dtype.
+        TypeError: from `init`, for parameters that are not floating-point arrays.
     """
     check_objective(objective, "kfac")
     if step is not None:
@@ -83,5 +86,4 @@ def kfac(
         example=example,
         scheduler=scheduler_of(solver, "kfac"),
     )
-    # optax's types know states made of arrays alone; this one holds equinox modules.
-    return optax.GradientTransformationExtraArgs(steps.init, steps.update)  # pyright: ignore[reportArgumentType]
+    return in_working_types(objective, lambda own: replace(steps, objective=own))

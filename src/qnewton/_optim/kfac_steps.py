@@ -19,9 +19,11 @@ from .._core.trees import check_gradients, check_params, ravel
 from .._curvature.checks import check_batch
 from .._curvature.factors import KnownInputs, estimate_factors
 from .._curvature.fingerprint import fingerprint
+from .._curvature.independence import Coupling, independence
 from .._curvature.loss_scale import LossScale
 from .._curvature.objective import Batch, Objective
 from .._curvature.point import Point
+from .._curvature.stored import stored_rounding
 from .._scheduling.families import scheduler_of
 from .._scheduling.group_plan import PackedPlans
 from .._scheduling.hybrid import Hybrid
@@ -167,12 +169,14 @@ class KFACSteps:
         gradient = ravel(jax.tree.leaves(updates))
         finite = jnp.all(jnp.isfinite(gradient))
         pace = self._pace(state.factors.layout)
+        # Made here, because it traces the model, which a branch must not do.
+        verdict = independence(self.objective, params, batch, key)
         reached, refresh, average = state.reached, jnp.int32(pace.refresh), pace.average
         loss, flat = self.objective(params, batch, key).astype(gradient.dtype), ravel(jax.tree.leaves(params))
         found = state.left.found(flat, batch, loss)
         state = state._replace(damping=self._revised(state, found, loss))
         if self.noisy is not None:
-            reached = state.reached.compared(loss, state.scale, found)
+            reached = state.reached.compared(loss, state.scale, verdict.rounding, found)
             turned = reached.noisy & ~state.reached.noisy
             # A new rule has a damping of its own, and begins anew: no use for another one's last step and averages.
             state = state._replace(
@@ -185,7 +189,7 @@ class KFACSteps:
         due = finite & ((state.age < 0) | (state.age >= refresh - 1))
         scale, factors, solves, packed, inputs = jax.lax.cond(
             due,
-            lambda: self._refreshed(state, params, batch, key, average),
+            lambda: self._refreshed(state, params, batch, key, average, verdict),
             lambda: _Refreshed(state.scale, state.factors, state.solves, state.info.packed, state.inputs),
         )
         gradient = gradient / scale.divisor
@@ -239,7 +243,13 @@ class KFACSteps:
             solves=solves,
             last=jnp.where(accepted, step, state.last),
             left=state.left.after(
-                found, flat, step, outcome.loss, -jnp.vdot(gradient, step) * scale.divisor, outcome.foretold
+                found,
+                flat,
+                step,
+                outcome.loss,
+                -jnp.vdot(gradient, step) * scale.divisor,
+                outcome.foretold,
+                stored_rounding(self.objective),
             ),
             info=info,
         )
@@ -275,8 +285,9 @@ class KFACSteps:
         batch: Batch,
         key: Key[Array, ""] | None,
         average: Float[Array, ""] | float,
+        verdict: Coupling,
     ) -> _Refreshed:
-        point = Point.of(self.objective, params, batch, key).singly("K-FAC")
+        point = Point.of(self.objective, params, batch, key, verdict).singly("K-FAC")
         layers, layout = layers_and_layout(point.program, params)
         if layout != state.factors.layout:
             raise ValueError(

@@ -12,6 +12,7 @@ from .._curvature.independence import SIZE_OF_THE_BATCH
 from .._curvature.kronecker import Layer, find_layers, layout_of
 from .._curvature.objective import Objective
 from .._curvature.partition import Block
+from .._curvature.stored import as_written
 from .._curvature.structure import Program, trace
 
 
@@ -42,6 +43,8 @@ def program_of_inputs(objective: Objective, params: PyTree, inputs: PyTree | Non
     Raises:
         ValueError: if no inputs are given and several widths fit.
     """
+    # A rounding between a parameter and its layer would hide the layer.
+    objective, params = as_written(objective, params)
     if inputs is not None:
         return _program(objective, params, inputs)
     fits, refusals = [], []

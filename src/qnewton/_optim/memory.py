@@ -14,6 +14,7 @@ from .._core.buffers import library_bytes
 from .._core.kinds import said
 from .._core.memory import available_bytes, readable, suspended_checks
 from .._core.trees import check_params
+from .._core.widths import working_type
 from .._curvature import Batch, Block, GaussNewton, Objective, selected, whole
 from .._curvature.objective import check_objective
 from .._scheduling import scheduler_in
@@ -228,7 +229,7 @@ def _blocks(params: PyTree, options: Mapping[str, Any]) -> tuple[BlockMemory, ..
     matrix_free = capabilities_of(solver).matrix_free or (
         scheduler is not None and scheduler.never_forms(floor=curvature.semidefinite)
     )
-    itemsize = jax.tree.leaves(params)[0].dtype.itemsize
+    itemsize = working_type(params).itemsize
 
     def described(block: Block) -> BlockMemory:
         dense = block.n**2 * itemsize

@@ -231,10 +231,11 @@ class _Asked:
             loose = CG(rtol=0.1) if solver is None else solver
             return block_newton(objective, solver=loose, residual_tolerance=0.5)
         from .kfac_steps import KFACSteps
+        from .working_types import in_working_types
 
         inputs = None if self.example is None else self.example[0]
         steps = KFACSteps.for_batches(objective, self.minibatch, inputs, solver)
-        return optax.GradientTransformationExtraArgs(steps.init, steps.update)  # pyright: ignore[reportArgumentType]
+        return in_working_types(objective, lambda own: dataclasses.replace(steps, objective=own))
 
 
 def _left_out(value: Any, default: Any) -> bool:

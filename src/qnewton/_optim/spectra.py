@@ -9,12 +9,15 @@ from jaxtyping import Array, Key, PyTree
 from .._conditioning import AbstractConditioner, condition
 from .._core.kinds import check_kind, check_kinds, numbers
 from .._core.limits import EXACT_UP_TO
+from .._core.settings import own_promotion
 from .._core.trees import check_params
+from .._core.widths import working_type
 from .._curvature import AbstractCurvature, Batch, GaussNewton, Objective, Partition, Point, whole
 from .._curvature.objective import check_objective
 from .._estimation import BlockSpectrum, block_spectrum
 
 
+@own_promotion()
 def spectrum(
     objective: Objective,
     params: PyTree,
@@ -55,7 +58,7 @@ def spectrum(
     key = objective.any_key() if key is None else key
     curvature = GaussNewton() if curvature is None else curvature
     scale, exact_up_to = numbers("spectrum", scale=scale, exact_up_to=exact_up_to)
-    factor = jnp.asarray(scale, jax.tree.leaves(params)[0].dtype)
+    factor = jnp.asarray(scale, working_type(params))
     spectra = []
     for block in partition(params):
         if block.n <= exact_up_to:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from .._curvature import Batch, Block, Objective, Point
+from .._curvature.stored import stored_rounding
 from .applied import Found, Left
 from .metrics import Damping
 from .state import NewtonState
@@ -52,4 +53,6 @@ class StepStart:
 
     def left(self, step: Float[Array, " n"], slope: Float[Array, ""], predicted: Float[Array, ""]) -> Left:
         """What the step, raveled, leaves behind; `slope` and `predicted` as of `Left.after`."""
-        return self.state.left.after(self.found, self.flat, step, self.before, slope, predicted)
+        return self.state.left.after(
+            self.found, self.flat, step, self.before, slope, predicted, stored_rounding(self.objective)
+        )

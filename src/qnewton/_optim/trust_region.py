@@ -82,7 +82,7 @@ class TrustRegion(AbstractStepRule):
         if roots is not None:
             # In the units in which the metric is the identity.
             gradient, direction = gradient / roots, direction * roots
-        first = jnp.isinf(radius)
+        first = radius >= jnp.finfo(radius.dtype).max
         size = ravel(jax.tree.leaves(situation.params))
         size = jnp.linalg.norm(size if roots is None else size * roots)
         if self.factor is not None:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from .._core.kinds import check_kind, check_kinds
 from .._core.operators import block_of
 from .._core.records import System, SystemEstimate
+from .._core.settings import own_promotion
 from .._core.status import Refusal, Verdict
 from .._core.trees import ravel, unravel
 from .._estimation import AbstractEstimator, Automatic
@@ -220,6 +221,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         second = None if self.second is None else self.second(system)
         return make_plan(estimate, offers, self.policy, turn, second)
 
+    @own_promotion()
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> HybridState:
         """Plan the system and factorise it with the chosen candidate.
 
@@ -264,6 +266,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         slots = switch(plan.choice[0], branches, matrix, plan.estimate)
         return HybridState(plan, slots, None, *structures, symmetric, False, care)
 
+    @own_promotion()
     def compute(
         self, state: HybridState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:

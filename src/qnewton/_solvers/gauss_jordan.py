@@ -87,9 +87,9 @@ def swept(matrices: Inexact[Array, "count n n"]) -> Inexact[Array, "count n n"]:
     def sweep(k: Int[Array, ""], carry: tuple[Array, Array]) -> tuple[Array, Array]:
         m, definite = carry
         pivot = m[k, k]
-        row, column = m[k] / pivot, m[:, k]
+        row, column = m[k] / pivot[None], m[:, k]
         m = m - column[:, None] * row[None]
-        m = m.at[k].set(row).at[:, k].set(-column / pivot).at[k, k].set(1 / pivot)
+        m = m.at[k].set(row).at[:, k].set(-column / pivot[None]).at[k, k].set(1 / pivot)
         return m, definite & (pivot.real > 0)
 
     # Matrices last, so that every operation runs along them.

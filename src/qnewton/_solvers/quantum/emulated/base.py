@@ -14,6 +14,7 @@ from ...._core.arrays import Number, NumberArray
 from ...._core.operators import AbstractRoot, Shifted, block_of
 from ...._core.powers_of_two import lost_below, normalised, restored, scaled_by
 from ...._core.records import Encoding, QuantumWorkload, SystemEstimate
+from ...._core.settings import own_promotion
 from ...._core.status import Refusal
 from ...base import Options, Stats
 from ...capabilities import Capabilities
@@ -171,6 +172,7 @@ class AbstractEmulated(AbstractExecuted):
         """The numbers that a circuit is built for which is handed an estimate, and hence charged for."""
         return Promise(self.kappa, self.norm).estimated(estimate)
 
+    @own_promotion()
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> EmulatedState:
         """Encode the system.
 
@@ -191,6 +193,7 @@ class AbstractEmulated(AbstractExecuted):
             ValueError: says which tag is missing.
         """
 
+    @own_promotion()
     def compute(
         self, state: EmulatedState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:

@@ -1,0 +1,40 @@
+"""The float types that Newton's method works in: at least single precision, whatever numbers are stored in."""
+
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import PyTree
+
+Tree = TypeVar("Tree", bound=PyTree)
+
+SINGLE = 32
+"""Bits of the narrowest type in which a factorisation exists, and a loss can be compared with the next one."""
+
+
+def at_least_single(dtype: DTypeLike) -> jnp.dtype:
+    """The type itself, as jax has it; single precision for a narrower float."""
+    own = jnp.dtype(jax.dtypes.canonicalize_dtype(dtype, allow_extended_dtype=True))
+    return jnp.dtype(jnp.float32) if is_narrow(own) else own
+
+
+def is_narrow(dtype: DTypeLike) -> bool:
+    """Whether it is a float of fewer than 32 bits."""
+    return bool(jnp.issubdtype(dtype, jnp.floating)) and jnp.finfo(dtype).bits < SINGLE
+
+
+def working_type(params: PyTree) -> jnp.dtype:
+    """The one type that a training with these parameters is computed in: the widest of theirs, at least single."""
+    own = {at_least_single(leaf.dtype) for leaf in jax.tree.leaves(params)}
+    return max(own, key=lambda dtype: jnp.finfo(dtype).bits)
+
+
+def widened(tree: Tree) -> Tree:
+    """The same with every float of fewer than 32 bits in single precision; other leaves are handed back."""
+
+    def wide(leaf: PyTree) -> PyTree:
+        dtype = getattr(leaf, "dtype", None)
+        return leaf.astype(jnp.float32) if dtype is not None and is_narrow(dtype) else leaf
+
+    return jax.tree.map(wide, tree)
