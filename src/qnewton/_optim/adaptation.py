@@ -9,7 +9,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._core.kinds import check_scalars, known, plain, varies
+from .._core.kinds import check_scalars, plain
 from .._core.renamed import renamed
 
 
@@ -36,7 +36,7 @@ class AbstractAdaptation(eqx.Module):
     def accept(self, decrease: Float[Array, ""]) -> Bool[Array, ""]:
         """Whether a step that lowered the batch loss by `decrease` (negative if it rose) is taken."""
 
-    def least(self, rows: int, dtype: jnp.dtype) -> float | Float[Array, ""]:
+    def least(self, rows: int, dtype: jnp.dtype) -> float:
         """The lower limit of the scale for a block of so many rows."""
         return 0.0
 
@@ -84,8 +84,8 @@ class Fixed(AbstractAdaptation):
 class LevenbergMarquardt(AbstractAdaptation):
     """Less damping while the quadratic model predicts well, more where it fails (Marquardt 1963; Martens 2010, 4.1).
 
-    A step that would raise the loss of its own batch is not taken; the next one is damped more. The trial needs the
-    update to be applied as it is, so `newton` must come last in an `optax.chain`.
+    A step that would raise the loss of its own batch is not taken; the next one is damped more. Where
+    something behind `newton` in an `optax.chain` changes the update, the ratio is that of the step that was taken.
 
     Attributes:
         damping: first factor on the damping of the conditioning, positive.
@@ -102,7 +102,7 @@ class LevenbergMarquardt(AbstractAdaptation):
 
     tries: ClassVar[bool] = True
 
-    damping: float = varies(default=1.0)
+    damping: float = eqx.field(static=True, converter=plain, default=1.0)
     shrink: float = eqx.field(static=True, converter=plain, default=0.3)
     grow: float = eqx.field(static=True, converter=plain, default=3.0)
     good: float = eqx.field(static=True, converter=plain, default=0.75)
@@ -114,7 +114,7 @@ class LevenbergMarquardt(AbstractAdaptation):
     def __check_init__(self):
         check_scalars(self)
         smallest = math.ulp(0.0) if self.smallest is None else self.smallest
-        if known(self.damping) and not 0 < smallest <= self.damping <= self.largest:
+        if not 0 < smallest <= self.damping <= self.largest:
             raise ValueError(
                 f"the damping starts at {self.damping} with limits {self.smallest} to {self.largest}: all must be "
                 "positive, in the order smallest <= damping <= largest. Damping is never negative"
@@ -138,8 +138,5 @@ class LevenbergMarquardt(AbstractAdaptation):
     def accept(self, decrease: Float[Array, ""]) -> Bool[Array, ""]:
         return decrease > 0
 
-    def least(self, rows: int, dtype: jnp.dtype) -> float | Float[Array, ""]:
-        if self.smallest is not None:
-            return self.smallest
-        rounding = rows * float(jnp.finfo(dtype).eps)
-        return min(self.damping, rounding) if known(self.damping) else jnp.minimum(self.damping, rounding)
+    def least(self, rows: int, dtype: jnp.dtype) -> float:
+        return min(self.damping, rows * float(jnp.finfo(dtype).eps)) if self.smallest is None else self.smallest

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree, UInt32
 
 from .._core.arrays import filled
@@ -64,7 +65,8 @@ class Left(NamedTuple):
 
     Attributes:
         numbers: sums over the parameters that it led to, two; the same of the step itself, two; the rounding of such a
-            sum; the loss before it; the decrease that the slope promised, and the one that was predicted.
+            sum; the loss before it; the decrease that the slope promised, and the one that was predicted, both 0 where
+            nobody predicts any.
         prints: of its batch, where the step before it was altered; else zeros.
     """
 
@@ -74,7 +76,10 @@ class Left(NamedTuple):
     @classmethod
     def nothing(cls, dtype: jnp.dtype) -> "Left":
         """Before the first step."""
-        return cls(filled((8,), float("nan"), jnp.promote_types(dtype, jnp.float32)), filled((2,), 0, jnp.uint32))
+        dtype = jnp.promote_types(dtype, jnp.float32)
+        numbers = np.zeros(8, dtype)
+        numbers[4] = jnp.finfo(dtype).max  # no sum differs by more
+        return cls(jax.device_put(numbers), filled((2,), 0, jnp.uint32))
 
     def found(self, flat: Float[Array, " n"], batch: PyTree, loss: Float[Array, ""]) -> Found:
         """What has become of it.
@@ -130,7 +135,8 @@ class Left(NamedTuple):
         rounding = 4 * (own + float(jnp.finfo(dtype).eps) * (1 + flat.size**0.5 / 16))
 
         def numbers() -> Float[Array, "8"]:
-            scalars = [rounding * jnp.sqrt(square), *(one.astype(dtype) for one in (loss, slope, predicted))]
+            told = [jnp.where(jnp.isfinite(predicted), one, 0) for one in (slope, predicted)]
+            scalars = [one.astype(dtype) for one in (rounding * jnp.sqrt(square), loss, *told)]
             return jnp.concatenate([found.sums + moves, moves, jnp.stack(scalars)])
 
         return Left(in_one_kernel(numbers), found.prints)

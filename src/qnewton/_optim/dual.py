@@ -148,8 +148,9 @@ def dual_newton(
     squared, and no matrix has more than n columns. `metric=Levenberg()` treats it as any other problem.
 
     `update(grads, state, params, batch=(inputs, targets), key=None)` is pure, can be jitted and scanned, and returns
-    the step itself. It does not read `grads`: under `jit` their computation is dropped, and zeros serve as well. The
-    transformation must come last in an `optax.chain`, since its step was tried as it is.
+    the step itself. It does not read `grads`: under `jit` their computation is dropped, and zeros serve as well. Where
+    something behind it in an `optax.chain` changes the update, the step that was tried is not the one that is taken, as
+    the next one notices (`info.altered`).
 
     On a CPU with few or shared cores, give BLAS one thread (`import scipy.linalg`, then
     `threadpoolctl.threadpool_limits(1, user_api="blas")`): its threads wait for XLA's, and a step takes twice as long.

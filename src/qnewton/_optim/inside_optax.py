@@ -189,15 +189,35 @@ class _Showing:
             for path, leaf in jax.tree_util.tree_leaves_with_path(masked, is_leaf=_is_hidden)
             if _is_hidden(leaf)
         ]
+        absent = _absent(
+            f"{name}: a mask hides the parameters {', '.join(hidden)}, and the model does not run without them: wrap "
+            "the whole optimizer, qnewton.optim.with_all_params(optimizer), or take them out of the parameters, "
+            "qnewton.freeze"
+        )
+        return cls(
+            predict,
+            lambda params: jax.tree.map(lambda own: absent() if _is_hidden(own) else own, params, is_leaf=_is_hidden),
+        )
 
-        def refuse(params: PyTree) -> PyTree:
-            raise HiddenParametersError(
-                f"{name}: a mask hides the parameters {', '.join(hidden)}, and the model does not run without them: "
-                "wrap the whole optimizer, qnewton.optim.with_all_params(optimizer), or take them out of the "
-                "parameters, qnewton.freeze"
-            )
 
-        return cls(predict, refuse)
+def _absent(said: str) -> type[optax.MaskedNode]:
+    """What stands for a hidden parameter that nobody shows: a model may carry it about, and not compute with it."""
+
+    def refuse(*_: Any) -> Any:
+        raise HiddenParametersError(said)
+
+    def missing(node: object, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        refuse()
+
+    both = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow")
+    names = ["getitem", "neg", "abs", "iter", "len", "lt", "le", "gt", "ge", *both, *(f"r{one}" for one in both)]
+    methods: dict[str, Any] = {f"__{one}__": refuse for one in names}
+    # What `jax.numpy` asks of whatever it is given.
+    asked = {"__jax_array__": property(refuse), "__getattr__": missing}
+    # Functions of `jax.lax` say the class and nothing else.
+    return type("hidden_by_a_mask_see_qnewton_optim_with_all_params", (optax.MaskedNode,), methods | asked)
 
 
 def _shows(model: Any) -> bool:

@@ -37,9 +37,10 @@ def kfac(
     `update(grads, state, params, batch=(inputs, targets), key=None)` returns the step, with `grads` those of
     `objective` (l2 included) on the batch. The loss's unit is taken from the first batch, so that multiples of a loss
     (with its l2) take the same steps. A loss without curvature in the outputs gets one that makes the step follow the
-    gradient, its length by the same trial, and `Status.NO_CURVATURE`. It is pure, can be jitted and scanned; it must
-    come last in an `optax.chain`, and `optax.MultiSteps` is not supported (it would show only the last batch). Compile
-    the gradient together with the update, so that they share the forward pass.
+    gradient, its length by the same trial, and `Status.NO_CURVATURE`. It is pure, can be jitted and scanned.
+    Compile the gradient together with the update, so that they share the forward pass. What changes the update behind
+    it in an `optax.chain` is noticed by the next step (`info.altered`), and under `optax.MultiSteps` the curvature is
+    that of the last batch.
 
     The default, `QuadraticModel()`, is for the full batch or large ones. For small random batches:
     `kfac(objective, step=KLClip(), refresh=10, average=0.95)`, judged by a running average of the parameters.
