@@ -34,5 +34,6 @@ def everywhere(jaxpr: jex.Jaxpr) -> Iterator[jex.JaxprEqn]:
 def coarsest_rounding(jaxpr: jex.Jaxpr) -> float:
     """The rounding unit of the narrowest float that a program computes with, at any depth; 0 where it has no floats."""
     results = (aval(atom) for equation in everywhere(jaxpr) for atom in equation.outvars)
-    found = {of.dtype for of in results if jnp.issubdtype(getattr(of, "dtype", None), jnp.inexact)}
+    dtypes = {of.dtype for of in results if hasattr(of, "dtype")}
+    found = [dtype for dtype in dtypes if jnp.issubdtype(dtype, jnp.inexact)]
     return max((float(jnp.finfo(dtype).eps) for dtype in found), default=0.0)

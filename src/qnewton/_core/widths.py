@@ -9,13 +9,15 @@ from jaxtyping import PyTree
 
 Tree = TypeVar("Tree", bound=PyTree)
 
+COARSE = 1e-6
+"""Rounding unit from which on a program computes with 16 bits, some of which hold no number below 6e-8."""
 SINGLE = 32
 """Bits of the narrowest type in which a factorisation exists, and a loss can be compared with the next one."""
 
 
 def at_least_single(dtype: DTypeLike) -> jnp.dtype:
     """The type itself, as jax has it; single precision for a narrower float."""
-    own = jnp.dtype(jax.dtypes.canonicalize_dtype(dtype, allow_extended_dtype=True))
+    own = jnp.dtype(jax.dtypes.canonicalize_dtype(dtype))
     return jnp.dtype(jnp.float32) if is_narrow(own) else own
 
 

@@ -58,7 +58,7 @@ class GramOperator(AbstractCurvatureOperator):
         """
         verdict = point.examples.verdict
         outputs, push, pull = linear_pair(
-            lambda w: point.outputs(w, block), block.take(point.params), verdict.reverse_only
+            lambda w: point.outputs(w, block), block.take(point.params), verdict.reverse_only, verdict.rounding
         )
 
         def root() -> GramRoot:

@@ -299,9 +299,10 @@ def _one_of(tree: PyTree) -> PyTree:
     return jax.tree.unflatten(structure, ones)
 
 
-def reverse_only(function: Callable[..., PyTree], *arguments: PyTree) -> bool:
-    """Whether a function holds derivative rules for reverse mode alone (`jax.custom_vjp`)."""
-    return _has(jax.make_jaxpr(function)(*arguments).jaxpr, "custom_vjp_call")
+def rules_and_rounding(function: Callable[..., PyTree], *arguments: PyTree) -> tuple[bool, float]:
+    """Whether a function holds derivative rules for reverse mode alone (`jax.custom_vjp`), and `Coupling.rounding`."""
+    jaxpr = jax.make_jaxpr(function)(*arguments).jaxpr
+    return _has(jaxpr, "custom_vjp_call"), coarsest_rounding(jaxpr)
 
 
 def _has(jaxpr: jex.Jaxpr, name: str) -> bool:

@@ -6,10 +6,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from .._core.powers_of_two import unit_of
+from .._core.trees import ravel
+from .._core.widths import COARSE
+
 Push = Callable[[PyTree], PyTree]
 
 
-def linear_pair(function: Callable[[PyTree], PyTree], at: PyTree, reverse_only: bool) -> tuple[PyTree, Push, Push]:
+def linear_pair(
+    function: Callable[[PyTree], PyTree], at: PyTree, reverse_only: bool, rounding: float = 0.0
+) -> tuple[PyTree, Push, Push]:
     """The value, `v -> J v` and `u -> J^T u` of a function, linearised once.
 
     Args:
@@ -17,6 +23,7 @@ def linear_pair(function: Callable[[PyTree], PyTree], at: PyTree, reverse_only: 
         at: the argument.
         reverse_only: whether there are rules for reverse mode alone (`jax.custom_vjp`). Then `J v` is the transpose of
             the backward pass, which is linear in `u`.
+        rounding: unit of the narrowest float in the function.
 
     Returns:
         Value and products. `J v` raises a ValueError that names the way out where a backward pass has no transpose.
@@ -24,7 +31,7 @@ def linear_pair(function: Callable[[PyTree], PyTree], at: PyTree, reverse_only: 
     if not reverse_only:
         value, push = jax.linearize(function, at)
         transpose = jax.linear_transpose(push, at)
-        return value, push, lambda u: transpose(u)[0]
+        return value, in_range(push, rounding), in_range(lambda u: transpose(u)[0], rounding)
     value, pullback = jax.vjp(function, at)
 
     def pull(cotangent: PyTree) -> PyTree:
@@ -40,7 +47,24 @@ def linear_pair(function: Callable[[PyTree], PyTree], at: PyTree, reverse_only: 
                 "LU(): Gauss-Newton blocks are formed in reverse mode. Or write the rule with jax.custom_jvp"
             ) from error
 
-    return value, push_through_transpose, pull
+    return value, in_range(push_through_transpose, rounding), in_range(pull, rounding)
+
+
+def in_range(product: Push, rounding: float) -> Push:
+    """A linear function that takes its argument near size 1 where it computes with 16 bits, and undoes that after it.
+
+    Args:
+        product: linear.
+        rounding: unit of the narrowest float in it.
+    """
+    if rounding < COARSE:
+        return product
+
+    def scaled(vector: PyTree) -> PyTree:
+        unit = unit_of(ravel(jax.tree.leaves(vector)))
+        return jax.tree.map(lambda leaf: leaf * unit, product(jax.tree.map(lambda leaf: leaf / unit, vector)))
+
+    return scaled
 
 
 def products_with_units(

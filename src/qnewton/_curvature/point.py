@@ -14,7 +14,7 @@ from .independence import Coupling, independence
 from .kronecker import Layer, find_layers
 from .objective import Batch, Objective
 from .partition import Block
-from .stored import Widths, as_written
+from .stored import Widths, as_written, computed_wide
 from .structure import Program, trace
 
 
@@ -58,6 +58,9 @@ class Point:
         # Numbers are compared before they are hidden from the compiler.
         verdict = independence(objective, params, batch, key) if verdict is None else verdict
         params, batch, key = unfolded((params, batch, key))
+        wide = computed_wide(objective, params, batch[0], key)
+        if wide is not objective:
+            objective, verdict = wide, replace(verdict, rounding=0.0)
         return cls(objective, params, examples_of(objective, params, batch, key, verdict))
 
     @cached_property

@@ -14,7 +14,7 @@ from .factors import block_signals
 from .formation import mirrored
 from .kronecker import Layer, Small, assemble, feed_each_other, layout_of, pairs
 from .layer_operator import LayerOperator
-from .linear_pair import products_with_units
+from .linear_pair import in_range, products_with_units
 from .partition import Block
 from .point import Point
 from .storage import stored_operator
@@ -55,7 +55,7 @@ class ProductOperator(AbstractCurvatureOperator):
             return jax.grad(lambda w: point.total_loss(point.outputs(w, block)))(vector)
 
         _, product = jax.linearize(gradient, block.take(point.params))
-        return cls(point, block, layers, chunk, chunk_bytes, product)
+        return cls(point, block, layers, chunk, chunk_bytes, in_range(product, point.examples.verdict.rounding))
 
     @property
     def path(self) -> Path:

@@ -7,9 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Key, PyTree
 
-from .._core.widths import is_narrow, working_type
+from .._core.jaxprs import coarsest_rounding
+from .._core.widths import COARSE, is_narrow, widened, working_type
 from .objective import Objective
 
 
@@ -97,6 +98,47 @@ class Widths:
             return ((wide + move).astype(start.dtype).astype(self.working) - wide).astype(start.dtype)
 
         return jax.tree.map(of_leaf, step, params)
+
+
+@dataclass(frozen=True)
+class WideModel:
+    """A model whose inputs and parameters are handed to it in the working type, for curvature without 16 bits in it.
+
+    Attributes:
+        predict: the user's.
+    """
+
+    predict: Callable[..., PyTree]
+
+    def __call__(self, params: PyTree, inputs: PyTree, **key: Any) -> PyTree:
+        """The user's model."""
+        return self.predict(params, widened(inputs), **key)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self.predict)
+
+
+def computed_wide(objective: Objective, params: PyTree, inputs: PyTree, key: Key[Array, ""] | None) -> Objective:
+    """The same objective with a model that computes in the working type, where the user's does if it is given that.
+
+    A model that names its types (a state that is carried in 16 bits, a cast on the way) stays as it is.
+
+    Args:
+        objective: of parameters in the working type.
+        params: in it, arrays or shapes.
+        inputs: of the batch, likewise.
+        key: of the model, where it takes one.
+    """
+    if not isinstance(objective.predict, StoredModel):
+        return objective
+    wide = replace(objective, predict=WideModel(objective.predict.predict))
+    # It has run on its own types, or does so next: an exception here is about the types, and hides nothing.
+    try:
+        traced = jax.make_jaxpr(lambda p, x, k: wide.outputs(p, x, k))(params, inputs, key)
+    except Exception:
+        return objective
+    return objective if coarsest_rounding(traced.jaxpr) >= COARSE else wide
 
 
 def as_written(objective: Objective, params: PyTree) -> tuple[Objective, PyTree]:

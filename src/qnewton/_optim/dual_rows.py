@@ -103,7 +103,7 @@ def rows_of(point: Point, block: Block, *, dense: bool = False, square: bool = T
 
     vector = block.take(point.params)
     verdict = point.examples.verdict
-    _, push, pull = linear_pair(lambda w: point.outputs(w, block), vector, verdict.reverse_only)
+    _, push, pull = linear_pair(lambda w: point.outputs(w, block), vector, verdict.reverse_only, verdict.rounding)
     implicit = GramRoot(half, push, pull, point, block, layers)
     return Rows(scale, residual, half, jax.vmap(implicit.mv), jax.vmap(implicit.transpose_mv), implicit.gram)
 

@@ -17,9 +17,10 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._core.trees import ravel
 from .._curvature.batch import OutputRows
-from .._curvature.independence import reverse_only
+from .._curvature.independence import rules_and_rounding
 from .._curvature.linear_pair import linear_pair
 from .._curvature.objective import Batch, Objective
+from .._curvature.stored import computed_wide
 
 
 class PlaneModel(eqx.Module):
@@ -60,13 +61,14 @@ class PlaneModel(eqx.Module):
             lift: added to the diagonal of the loss's Hessian in the outputs, for an example of weight 1.
         """
         inputs, targets = batch
+        objective = computed_wide(objective, params, inputs, key)
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *directions)
         rows = OutputRows.of(jax.eval_shape(lambda p: objective.outputs(p, inputs, key), params))
 
         def outputs_of(params: PyTree) -> Float[Array, "batch c"]:
             return rows.ravel(objective.outputs(params, inputs, key))
 
-        outputs, push, _ = linear_pair(outputs_of, params, reverse_only(outputs_of, params))
+        outputs, push, _ = linear_pair(outputs_of, params, *rules_and_rounding(outputs_of, params))
         moved = jax.vmap(push)(stacked)
 
         def total_loss(z: Float[Array, "batch c"]) -> tuple[Float[Array, ""], Array | None]:

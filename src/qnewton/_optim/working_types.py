@@ -21,9 +21,11 @@ class Steps(Protocol):
 
     def init(self, params: PyTree) -> Any:
         """The state before the first step."""
+        ...
 
     def update(self, updates: PyTree, state: Any, params: PyTree | None = None, **extra: Any) -> tuple[PyTree, Any]:
         """The step, and the state after it."""
+        ...
 
 
 def in_working_types(
