@@ -92,7 +92,7 @@ class Left(NamedTuple):
         sums = _weights(flat.size, self.numbers.dtype) @ flat.astype(self.numbers.dtype)
         altered = in_one_kernel(lambda: self._elsewhere(sums))
         # Only a batch that is needed is looked through.
-        prints = jax.lax.cond(altered, lambda: _prints(batch), lambda: jnp.zeros(2, jnp.uint32))
+        prints = jax.lax.cond(altered, lambda: _prints(batch, EXAMPLES), lambda: _prints(batch, 0))
 
         def judged() -> Found:
             moves, (before, slope, predicted) = self.numbers[2:4], self.numbers[5:]
@@ -146,8 +146,9 @@ class Left(NamedTuple):
         return jnp.any(gaps > self.numbers[4] + SEEN * jnp.abs(self.numbers[2:4]))
 
 
-def _prints(batch: PyTree) -> UInt32[Array, "2"]:
-    return fingerprint(jax.tree.map(lambda leaf: leaf[:EXAMPLES] if jnp.ndim(leaf) else leaf, batch))
+def _prints(batch: PyTree, examples: int) -> UInt32[Array, "2"]:
+    """Of the first examples; of none zeros, which are spread over devices as those are."""
+    return fingerprint([leaf[:examples] for leaf in jax.tree.leaves(batch) if jnp.ndim(leaf)])
 
 
 def _weights(n: int, dtype: jnp.dtype) -> Float[Array, "2 n"]:
