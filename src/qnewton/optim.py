@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ._optim.fisher_newton import FisherNewtonInfo as FisherNewtonInfo
     from ._optim.fisher_newton import FisherNewtonState as FisherNewtonState
     from ._optim.fisher_newton import fisher_newton as fisher_newton
+    from ._optim.inside_optax import with_all_params as with_all_params
     from ._optim.kfac import kfac as kfac
     from ._optim.kfac_state import KFACInfo as KFACInfo
     from ._optim.kfac_state import KFACState as KFACState

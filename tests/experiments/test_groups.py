@@ -228,7 +228,16 @@ class TestBounds:
 
 def recorded(ledger: CompleteLedger, made: GroupPlan) -> Any:
     zero, no, status = np.zeros(()), np.zeros((), bool), np.zeros(1, int)
-    numbers: Any = (*[zero] * 8, no, zero, no, status, PackedPlans.of(SCHEDULER, [made], jnp.dtype("float32")))
+    numbers: Any = (
+        *[zero] * 8,
+        no,
+        zero,
+        no,
+        no,
+        zero,
+        status,
+        PackedPlans.of(SCHEDULER, [made], jnp.dtype("float32")),
+    )
     info: Any = KFACInfo(*numbers)
     return ledger.record(info, epoch=0.0, measured_seconds=1.0)[0]
 

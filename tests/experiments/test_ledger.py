@@ -43,7 +43,17 @@ def info_of(hybrid, *matrices, status):
             )
         )
     return q.optim.StepInfo(
-        zero, zero, zero, zero, zero, nan, jnp.ones((), bool), jnp.zeros((), jnp.int32), tuple(blocks)
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        nan,
+        jnp.ones((), bool),
+        jnp.zeros((), jnp.int32),
+        jnp.zeros((), bool),
+        nan,
+        tuple(blocks),
     )
 
 

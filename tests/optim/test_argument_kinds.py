@@ -192,9 +192,11 @@ def test_a_learning_rate_beside_a_step_rule() -> None:
 
 
 def test_what_is_traced() -> None:
-    with pytest.raises(TypeError, match="newton: clip is traced, and decides what is compiled: give a number"):
-        jax.jit(lambda clip: qn.newton(OBJECTIVE, clip=clip).init(PARAMS))(1.0)
-    # A learning rate may be: it is but a factor.
+    with pytest.raises(TypeError, match="newton: refresh is traced, and decides what is compiled: give a number"):
+        jax.jit(lambda refresh: qn.newton(OBJECTIVE, refresh=refresh).init(PARAMS))(2)
+    # What is but a factor may be.
+    bounds: Any = jax.jit(lambda clip: qn.newton(OBJECTIVE, clip=clip, solver=lx.LU()).init(PARAMS))
+    assert bounds(1.0).count == 0
     rates: Any = jax.jit(lambda rate: qn.newton(OBJECTIVE, rate, solver=lx.LU()).init(PARAMS))
     assert rates(0.5).count == 0
     with pytest.raises(ValueError, match="newton got a step rule, LineSearch, and a learning rate"):

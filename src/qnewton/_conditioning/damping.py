@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float
 
-from .._core.kinds import check_scalars, plain
+from .._core.kinds import check_scalars, known, plain, typed, varies
 from .._core.operators import Shifted, max_entry
 from .._core.records import ExactSystem, System
 from .._core.renamed import renamed
@@ -29,14 +29,14 @@ class Damp(AbstractConditioner):
         offset: in units of the matrix, at least 0.
     """
 
-    relative: float = eqx.field(static=True, converter=plain, default=5e-3)
-    offset: float = eqx.field(static=True, converter=plain, default=0.0)
+    relative: float = varies(default=5e-3)
+    offset: float = varies(default=0.0)
 
     def __check_init__(self):
         check_scalars(self)
         for name in ("relative", "offset"):
             value = getattr(self, name)
-            if not 0 <= value < float("inf"):
+            if known(value) and not 0 <= value < float("inf"):
                 raise ValueError(
                     f"{name} damping is {value}: it must be a finite number of at least 0 (Q-Newton's usual value for "
                     "relative is 5e-3). Negative damping would make a definite block indefinite"
@@ -49,7 +49,8 @@ class Damp(AbstractConditioner):
     def __call__(self, system: System, scale: Float[Array, ""]) -> System:
         """Add `scale` times the damping to the diagonal."""
         largest = max_entry(system.operator)
-        return raised(system, scale.astype(largest.dtype) * self.relative * (largest + self.offset))
+        relative, offset = typed(self.relative, largest.dtype), typed(self.offset, largest.dtype)
+        return raised(system, scale.astype(largest.dtype) * relative * (largest + offset))
 
 
 @renamed(amount="offset")
@@ -60,11 +61,11 @@ class Shift(AbstractConditioner):
         offset: at least 0.
     """
 
-    offset: float = eqx.field(static=True, converter=plain)
+    offset: float = varies()
 
     def __check_init__(self):
         check_scalars(self)
-        if not 0 <= self.offset < float("inf"):
+        if known(self.offset) and not 0 <= self.offset < float("inf"):
             raise ValueError(f"the shift is {self.offset}: it must be a finite number of at least 0")
 
     @property
@@ -73,7 +74,8 @@ class Shift(AbstractConditioner):
 
     def __call__(self, system: System, scale: Float[Array, ""]) -> System:
         """Add `scale` times the offset to the diagonal."""
-        return raised(system, scale.astype(system.damping.dtype) * self.offset)
+        dtype = system.damping.dtype
+        return raised(system, scale.astype(dtype) * typed(self.offset, dtype))
 
 
 class DampSpectral(AbstractConditioner):
@@ -84,7 +86,7 @@ class DampSpectral(AbstractConditioner):
         steps: products with the block.
     """
 
-    relative: float = eqx.field(static=True, converter=plain, default=1e-3)
+    relative: float = varies(default=1e-3)
     steps: int = eqx.field(static=True, converter=plain, default=16)
 
     def __check_init__(self):
@@ -105,7 +107,7 @@ class DampSpectral(AbstractConditioner):
         """
         _check_symmetric(system, "DampSpectral")
         norm = jnp.max(jnp.abs(_ritz(system, self.steps)))
-        return raised(system, scale.astype(norm.dtype) * self.relative * norm)
+        return raised(system, scale.astype(norm.dtype) * typed(self.relative, norm.dtype) * norm)
 
 
 class DampTrace(AbstractConditioner):
@@ -115,7 +117,7 @@ class DampTrace(AbstractConditioner):
         relative: at least 0.
     """
 
-    relative: float = eqx.field(static=True, converter=plain, default=1e-1)
+    relative: float = varies(default=1e-1)
 
     def __check_init__(self):
         check_scalars(self)
@@ -128,7 +130,7 @@ class DampTrace(AbstractConditioner):
     def __call__(self, system: System, scale: Float[Array, ""]) -> System:
         """Add `scale` times the damping to the diagonal."""
         mean = jnp.abs(jnp.mean(lx.diagonal(system.operator)))
-        return raised(system, scale.astype(mean.dtype) * self.relative * mean)
+        return raised(system, scale.astype(mean.dtype) * typed(self.relative, mean.dtype) * mean)
 
 
 class DampTo(AbstractConditioner):
@@ -182,7 +184,7 @@ class DampTo(AbstractConditioner):
 
 
 def _check_relative(relative: float) -> None:
-    if not 0 <= relative < float("inf"):
+    if known(relative) and not 0 <= relative < float("inf"):
         raise ValueError(f"relative damping is {relative}: it must be a finite number of at least 0")
 
 

@@ -13,6 +13,7 @@ from typing import TypeAlias, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.typing import DTypeLike
 
 _State = TypeVar("_State")
@@ -77,4 +78,6 @@ def repeat(xp: ModuleType, step: Callable[[_State], _State], state: _State, time
 
 def filled(shape: Sequence[int], value: float, dtype: DTypeLike) -> jax.Array:
     """`jnp.full`, but for an initial state: outside of a trace it is copied to the device, and nothing is compiled."""
+    if isinstance(value, Tracer):
+        return jnp.full(shape, value, dtype)
     return jax.device_put(np.full(shape, value, dtype))

@@ -5,9 +5,12 @@ import typing
 from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import core
+
+_VARIES = "varies"
 
 
 def check_kind(value: object, kind: type | tuple[type, ...], name: str, example: str) -> None:
@@ -86,7 +89,10 @@ def number(value: Any, name: str) -> Any:
     if not is_number(value):
         raise TypeError(f"{name} is {said(value)}: give a number")
     if isinstance(value, core.Tracer):
-        raise TypeError(f"{name} is traced, and decides what is compiled: give a number, which is known before")
+        raise TypeError(
+            f"{name} is traced, and decides what is compiled: give a number, which is known before (under "
+            "optax.inject_hyperparams: name it in static_args)"
+        )
     return plain(value)
 
 
@@ -113,6 +119,23 @@ def numbers(owner: str, optional: Container[str] = (), /, **values: Any) -> Iter
     """
     for name, value in values.items():
         yield None if value is None and name in optional else number(value, f"{owner}: {name}")
+
+
+def varying(owner: str, optional: Container[str] = (), /, **values: Any) -> Iterator[Any]:
+    """As `numbers`, of arguments that may follow a schedule: a number that is traced is taken as it is."""
+    for name, value in values.items():
+        traced = is_number(value) and not known(value)
+        yield value if traced or (value is None and name in optional) else number(value, f"{owner}: {name}")
+
+
+def known(value: Any) -> bool:
+    """Whether a number is known while the program is made, so that its range can be checked and zero left out."""
+    return not isinstance(value, core.Tracer)
+
+
+def typed(value: Any, dtype: jnp.dtype) -> Any:
+    """A number in the computation's type; Python's take it by themselves."""
+    return value if known(value) else value.astype(dtype)
 
 
 def is_number(value: Any) -> bool:
@@ -144,17 +167,29 @@ def flag(value: Any, name: str) -> bool:
     return bool(value)
 
 
+def varies(**settings: Any) -> Any:
+    """A field for a number that may follow a schedule: no structure depends on it, so that it may be traced.
+
+    Args:
+        **settings: of the field, e.g. its default.
+    """
+    return eqx.field(converter=plain, metadata={_VARIES: True}, **settings)
+
+
 def check_scalars(module: Any) -> None:
-    """Refuse static fields of an equinox module that are declared as numbers or flags and hold something else.
+    """Refuse fields of an equinox module that are declared as numbers or flags, static or `varies`, and are neither.
 
     Raises:
         TypeError: with class, field and value.
     """
     for field in dataclasses.fields(module):
         value, kinds = getattr(module, field.name), typing.get_args(field.type) or (field.type,)
-        if not field.metadata.get("static") or (value is None and type(None) in kinds):
+        free = _VARIES in field.metadata
+        if not (free or field.metadata.get("static")) or (value is None and type(None) in kinds):
             continue
         name = f"{type(module).__name__}: {field.name}"
+        if free and is_number(value) and not known(value):
+            continue
         if bool in kinds:
             flag(value, name)
         elif int in kinds or float in kinds:

@@ -42,13 +42,13 @@ class KroneckerFactors(eqx.Module):
         layout: where the layers' matrices lie in the block.
         inputs: `A_u` `[i, i]`, the mean of `x x^T`; symmetric, positive semidefinite.
         outputs: `G_u` `[a, a]`, the mean curvature in the layer's outputs; symmetric.
-        rest: diagonal of the block where no layer is.
+        rest: diagonal of the block where no layer is; empty or None where layers are everywhere.
     """
 
     layout: Layout
     inputs: tuple[Float[Array, "i i"], ...]
     outputs: tuple[Float[Array, "a a"], ...]
-    rest: Float[Array, " rest"]
+    rest: Float[Array, " rest"] | None
 
 
 class AbstractRoot(eqx.Module):

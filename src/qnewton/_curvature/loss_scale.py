@@ -125,7 +125,7 @@ class LossScale(eqx.Module):
 
     def penalty(self, objective: Objective) -> Float[Array, ""] | float:
         """The objective's `l2` in units; the number 0 where it has none."""
-        return objective.l2 / self.divisor if objective.l2 else 0.0
+        return objective.l2 / self.divisor if objective.penalised else 0.0
 
     def applied(self, objective: Objective) -> Objective:
         """The objective in units, without l2 and without the lift."""

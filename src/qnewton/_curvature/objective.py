@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._core.constants import unfolded
-from .._core.kinds import check_function, check_scalars, plain, said
+from .._core.kinds import check_function, check_scalars, is_number, known, plain, said, typed
 from .._core.settings import own_promotion, users_promotion
 from .._core.widths import widened
 from .batch import Batch, batch_of, example_count, leads, mapped
@@ -47,7 +47,7 @@ class Objective(eqx.Module):
 
     predict: Callable[..., PyTree]
     loss: Callable[[PyTree, PyTree], PyTree]
-    l2: float = eqx.field(static=True, converter=plain, default=0.0)
+    l2: float = eqx.field(converter=plain, default=0.0)
     has_state: bool = eqx.field(static=True, converter=plain, default=False)
     whole_batch: bool = eqx.field(static=True, converter=plain, default=False)
 
@@ -55,7 +55,9 @@ class Objective(eqx.Module):
         check_scalars(self)
         check_function(self.predict, "Objective: predict", "a function of (params, inputs) that returns the outputs")
         check_function(self.loss, "Objective: loss", "a function of (outputs, targets): one value per example")
-        if not 0 <= self.l2 < float("inf"):
+        if not is_number(self.l2):
+            raise TypeError(f"Objective: l2 is {said(self.l2)}: give a number")
+        if known(self.l2) and not 0 <= self.l2 < float("inf"):
             raise ValueError(f"l2 is {self.l2}: the factor on the squared parameters must be finite and at least 0")
 
     @own_promotion()
@@ -97,6 +99,11 @@ class Objective(eqx.Module):
         outputs, state = self._called(params, inputs, key)
         check_labels(self.loss, outputs, labels)
         return self._mean(params, outputs, targets), state
+
+    @property
+    def penalised(self) -> bool:
+        """Whether there is an l2 term; of an l2 that is traced, and may be anything, there is."""
+        return not known(self.l2) or self.l2 > 0
 
     @property
     def takes_key(self) -> bool:
@@ -171,10 +178,10 @@ class Objective(eqx.Module):
     def _mean(self, params: PyTree, outputs: PyTree, targets: PyTree) -> Float[Array, ""]:
         values, weights = self.terms(outputs, targets)
         mean = jnp.mean(values) if weights is None else jnp.sum(values) / jnp.sum(weights)
-        if self.l2 == 0:
+        if not self.penalised:
             return mean
         squares = [jnp.sum(leaf**2).astype(mean.dtype) for leaf in jax.tree.leaves(widened(params))]
-        return mean + self.l2 / 2 * sum(squares)
+        return mean + typed(self.l2, mean.dtype) / 2 * sum(squares)
 
     def _one_by_one(self, key: Key[Array, ""] | None) -> bool:
         return key is not None and self.takes_key and not self.whole_batch

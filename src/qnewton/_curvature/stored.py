@@ -43,6 +43,12 @@ class StoredModel:
         return jax.tree.unflatten(structure, rounded)
 
 
+def stored_rounding(objective: Objective) -> float:
+    """Unit of rounding of the narrowest type that the parameters are stored in; 0 where it is the working one."""
+    model = objective.predict
+    return max(float(jnp.finfo(dtype).eps) for dtype in model.dtypes) if isinstance(model, StoredModel) else 0.0
+
+
 @dataclass(frozen=True)
 class Widths:
     """The types of a training's parameters.

@@ -84,8 +84,8 @@ class Fixed(AbstractAdaptation):
 class LevenbergMarquardt(AbstractAdaptation):
     """Less damping while the quadratic model predicts well, more where it fails (Marquardt 1963; Martens 2010, 4.1).
 
-    A step that would raise the loss of its own batch is not taken; the next one is damped more. The trial needs the
-    update to be applied as it is, so `newton` must come last in an `optax.chain`.
+    A step that would raise the loss of its own batch is not taken; the next one is damped more. Where
+    something behind `newton` in an `optax.chain` changes the update, the ratio is that of the step that was taken.
 
     Attributes:
         damping: first factor on the damping of the conditioning, positive.

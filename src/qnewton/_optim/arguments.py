@@ -4,10 +4,9 @@ from collections.abc import Callable, Sequence
 
 import lineax as lx
 import optax
-from jax import core
 
 from .._conditioning import AbstractConditioner, AbstractMetric
-from .._core.kinds import check_function, check_kind, check_kinds, check_rate, numbers
+from .._core.kinds import check_function, check_kind, check_kinds, check_rate, known, numbers, varying
 from .._curvature import AbstractCurvature, Block, Objective, Partition
 from .._curvature.objective import check_objective
 from .._solvers import capabilities_of
@@ -51,7 +50,7 @@ def check_arguments(
     for name, value, kind, example in kinds:
         if value is not None:
             check_kind(value, kind, f"newton: {name}", example)
-    given = callable(learning_rate) or isinstance(learning_rate, core.Tracer) or learning_rate != 1.0
+    given = callable(learning_rate) or not known(learning_rate) or learning_rate != 1.0
     if step is not None and (adaptation is not None or given):
         raise ValueError(
             f"newton got a step rule, {type(step).__name__}, and a learning rate or an adaptation: the rule stands in "
@@ -68,21 +67,17 @@ def checked_numbers(
         TypeError: for what is no number; names the argument.
         ValueError: with the number and its range.
     """
-    refresh, clip, weight_decay, residual_tolerance = numbers(
-        "newton",
-        ("clip",),
-        refresh=refresh,
-        clip=clip,
-        weight_decay=weight_decay,
-        residual_tolerance=residual_tolerance,
+    clip, weight_decay, residual_tolerance = varying(
+        "newton", ("clip",), clip=clip, weight_decay=weight_decay, residual_tolerance=residual_tolerance
     )
-    if clip is not None and not clip > 0:
+    (refresh,) = numbers("newton", refresh=refresh)
+    if clip is not None and known(clip) and not clip > 0:
         raise ValueError(f"clip is {clip}: it bounds the entries of the direction and must be positive, or None")
     if not (isinstance(refresh, int) and refresh >= 1):
         raise ValueError(f"refresh is {refresh}: steps that one curvature serves, an integer of at least 1")
-    if not 0 <= weight_decay < float("inf"):
+    if known(weight_decay) and not 0 <= weight_decay < float("inf"):
         raise ValueError(f"weight_decay is {weight_decay}: it must be finite and at least 0")
-    if not residual_tolerance > 0:
+    if known(residual_tolerance) and not residual_tolerance > 0:
         raise ValueError(f"residual_tolerance is {residual_tolerance}: it must be positive, e.g. 0.1")
     return refresh, clip, weight_decay, residual_tolerance
 

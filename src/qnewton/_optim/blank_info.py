@@ -70,5 +70,6 @@ def blank_info(plans: Mapping[int, Plan | None], blocks: Sequence[Block], dtype:
 
     zero = jnp.zeros((), dtype)
     infos = tuple(blank(block) for block in blocks)
-    empty = StepInfo(zero, zero, zero, zero, zero, zero, jnp.zeros((), bool), jnp.zeros((), jnp.int32), infos)
+    no, never = jnp.zeros((), bool), jnp.zeros((), jnp.int32)
+    empty = StepInfo(zero, zero, zero, zero, zero, zero, no, never, no, zero, infos)
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), empty)

@@ -15,6 +15,7 @@ from .adaptation import AbstractAdaptation, LevenbergMarquardt
 from .arguments import check_arguments, check_together, checked_numbers
 from .block_steps import BlockSteps
 from .correction import Correction
+from .inside_optax import inside_optax
 from .kept_curvature import KeptCurvature
 from .known_solver import KnownSolver
 from .one_block import BlockSolve
@@ -22,6 +23,7 @@ from .step_rules import AbstractStepRule
 from .working_types import in_working_types
 
 
+@inside_optax
 def block_newton(
     objective: Objective,
     learning_rate: optax.ScalarOrSchedule = 1.0,
@@ -57,7 +59,7 @@ def block_newton(
     check_together(solver, adaptation, step, where, warm_start=warm_start)
     known = KnownSolver.of(solver)
     kept = KeptCurvature(curvature, refresh, known.able.needs_root)
-    shifted = objective.l2 + curvature.shift > 0
+    shifted = objective.penalised or curvature.shift > 0
     tried = step is None and adaptation.tries
     follows = step is not None or adaptation.tries
     steps = BlockSteps(

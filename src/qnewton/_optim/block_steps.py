@@ -15,11 +15,12 @@ from .._core.arrays import filled
 from .._core.constants import unfolded
 from .._core.memory import check_block_fits
 from .._core.records import System
-from .._core.trees import check_gradients, check_params
+from .._core.trees import check_gradients, check_params, ravel
 from .._curvature import Batch, Block, Objective, Partition, Point, selected
 from .._curvature.checks import check_batch
 from .._curvature.loss_scale import LossScale
 from .adaptation import AbstractAdaptation
+from .applied import Found, Left
 from .assembly import check_partition, joined, plain
 from .blank_info import blank_info, plan_shapes
 from .block_records import recorded
@@ -80,15 +81,17 @@ class BlockSteps:
         return NewtonState(
             count=jnp.zeros((), jnp.int32),
             damping_scale=jnp.full(each, scale, dtype),
+            scale_before=jnp.full(each, scale, dtype),
             radius=filled((), float("inf") if self.step is None else self.step.radius, dtype),
             scale=LossScale.unknown(dtype),
-            last=jnp.zeros(0 if self.step is None else sum(block.n for block in blocks), dtype),
+            last=None if self.step is None else jnp.zeros(sum(block.n for block in blocks), dtype),
             systems=self.curvature.blank(blocks, dtype),
             starts=tuple(jnp.zeros(block.n, dtype) for block in blocks) if self.warm_start else (),
             estimates=() if reuse is None else tuple(reuse.init(dtype) for _ in blocks),
             choices=first_choices(scheduler, turns),
             factors=first_factors(scheduler, turns),
             metrics=() if damping.metric.fixed else tuple(damping.metric.init(block.n, dtype) for block in blocks),
+            left=Left.nothing(dtype),
             info=self._blank_info(damping, blocks, dtype),
         )
 
@@ -109,7 +112,7 @@ class BlockSteps:
         check_batch(batch)
         check_gradients(updates, params)
         start = self._start(updates, state, params, batch, key)
-        blocks, known = start.blocks, self.one_block.known
+        blocks, known, state = start.blocks, self.one_block.known, start.state
         curvature = self.curvature.on(self.objective, params, batch, key)
         kept = self.curvature.refreshed(curvature, start.point, blocks, state.systems, start.age)
         builds = self.curvature.builds(curvature, blocks, kept)
@@ -123,8 +126,7 @@ class BlockSteps:
         if self.step is not None:
             return by_rule(self.step, start, directions, givens, infos, following)
         predicted = [result.predicted for result in solved]
-        # Rounding of products does not grow with the rows as that of a factorisation does.
-        rows = [1 if known.able.matrix_free else block.n for block in blocks]
+        rows = self._rows(blocks)
         return by_adaptation(self.adaptation, start, self._moved(start, directions), predicted, rows, infos, following)
 
     def _blocks(self, params: PyTree) -> tuple[Block, ...]:
@@ -152,13 +154,51 @@ class BlockSteps:
     ) -> StepStart:
         blocks, damping = self._blocks(params), self._damping(params)
         point = Point.of(self.objective, params, batch, key)
+        before, flat = self.objective(params, batch, key), ravel(jax.tree.leaves(params))
+        found = state.left.found(flat, batch, before)
+        state = state._replace(damping_scale=self._revised(state, found, before, self._rows(blocks)))
         gradients = [block.take(updates) for block in blocks]
         rate = jnp.asarray(self.learning_rate(state.count) if callable(self.learning_rate) else self.learning_rate)
         rate = rate.astype(gradients[0].dtype)
         age = state.count % self.curvature.refresh
         return StepStart(
-            self.objective, updates, state, params, batch, key, blocks, damping, point, gradients, rate, age
+            self.objective,
+            updates,
+            state,
+            params,
+            batch,
+            key,
+            blocks,
+            damping,
+            point,
+            gradients,
+            rate,
+            age,
+            before,
+            flat,
+            found,
         )
+
+    def _rows(self, blocks: Sequence[Block]) -> list[int]:
+        """Of each block, as rounding in its solve grows with them; that of products does not."""
+        return [1 if self.one_block.known.able.matrix_free else block.n for block in blocks]
+
+    def _revised(
+        self, state: NewtonState, found: Found, before: Float[Array, ""], rows: Sequence[int]
+    ) -> Float[Array, "*blocks"]:
+        """The damping scale, by the ratio of the step that was taken where that is not the one that was tried."""
+        scale, ratio = state.scale_before, jnp.where(found.decrease > 0, found.ratio, -jnp.inf)
+        if self.step is not None:
+            following = self.step.revised(scale, found.ratio, found.decrease > 0)
+        elif not self.adaptation.tries:
+            return state.damping_scale
+        else:
+            adapted = jax.vmap(self.adaptation.adapt, (0, None)) if scale.ndim else self.adaptation.adapt
+            none = jnp.zeros(len(rows), bool)
+            following = self.adaptation.after_solves(scale, adapted(scale, ratio), none, rows)
+        if following is None:
+            return state.damping_scale
+        return jnp.where(found.judges(before), following, state.damping_scale).astype(scale.dtype)
 
     def _givens(self, start: StepStart, scales: Float[Array, " blocks"]) -> list[Given]:
         """What each block's solve is given besides its curvature; None of what the state does not keep."""

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 from .._core.status import Status
+from .._core.trees import ravel
 from .adaptation import AbstractAdaptation
 from .block_records import flagged
 from .metrics import unless_lost
@@ -60,7 +61,7 @@ def by_adaptation(
         following: the state, as far as the solves decide it.
     """
     state, rate = start.state, start.rate
-    loss = start.loss(start.params)
+    loss = start.before
     judged = _Judged(jnp.full_like(loss, jnp.nan), jnp.isfinite(loss), state.damping_scale, infos)
     if adaptation.tries:
         judged = _tried(adaptation, start, moved, loss, jnp.stack(predicted), rows, infos)
@@ -78,10 +79,23 @@ def by_adaptation(
         reduction_ratio=judged.ratio,
         accepted=judged.accepted,
         staleness=start.age,
+        altered=start.found.altered,
+        applied_ratio=start.found.ratio.astype(rate.dtype),
         blocks=infos,
     )
     metrics = unless_lost(loss, following.metrics, state.metrics)
-    return moved, following._replace(damping_scale=judged.scale, metrics=metrics, info=info)
+    step = ravel(jax.tree.leaves(moved))
+    slope = -jnp.vdot(ravel(jax.tree.leaves(start.updates)), step)
+    # Without a trial nothing is predicted.
+    sums = jnp.sum(jnp.stack(predicted)) if adaptation.tries else jnp.nan
+    foretold = jnp.where(judged.accepted, sums, jnp.nan)
+    return moved, following._replace(
+        damping_scale=judged.scale,
+        scale_before=state.damping_scale,
+        metrics=metrics,
+        left=start.left(step, slope, foretold),
+        info=info,
+    )
 
 
 def _tried(

@@ -50,11 +50,20 @@ def by_rule(
         outcome.reduction_ratio,
         outcome.accepted,
         start.age,
+        start.found.altered,
+        start.found.ratio.astype(outcome.loss.dtype),
         tuple(flagged(infos, outcome.loss)),
     )
     last = jnp.where(outcome.accepted, outcome.step, situation.last)
+    slope = -jnp.vdot(situation.gradient, outcome.step) * situation.scale.divisor
     following = following._replace(
-        damping_scale=outcome.damping, radius=outcome.radius, scale=situation.scale, last=last, info=info
+        damping_scale=outcome.damping,
+        scale_before=situation.damping,
+        radius=outcome.radius,
+        scale=situation.scale,
+        last=last,
+        left=start.left(outcome.step, slope, outcome.foretold),
+        info=info,
     )
     moved = situation.tree(outcome.step)
     return moved, following._replace(metrics=unless_lost(outcome.loss, following.metrics, start.state.metrics))
@@ -74,6 +83,7 @@ def _seen_in_units(
         shifts: what was added to the diagonal of each block's curvature `[n]`.
         roots: diagonal of the metric's `D`, which the damping is a multiple of; None where it is the identity.
     """
+    assert start.state.last is not None
     scale = start.state.scale.after(LossScale.of(start.objective, start.params, start.batch, start.key))
     direction, shift = (
         ravel(jax.tree.leaves(joined(start.params, start.blocks, each))) for each in (directions, shifts)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 from .._conditioning import AbstractMetric, Levenberg, Marquardt
 from .._core.arrays import filled
 from .._core.constants import unfolded
-from .._core.kinds import check_kind, numbers
+from .._core.kinds import check_kind, known, numbers, varying
 from .._core.one_kernel import in_one_kernel
 from .._core.renamed import renamed
 from .._core.status import Status
@@ -25,11 +25,14 @@ from .._curvature.checks import check_batch
 from .._curvature.independence import independence
 from .._curvature.objective import Batch, check_objective
 from .._curvature.point import Point
+from .._curvature.stored import stored_rounding
 from .._scheduling.families import scheduler_of
 from .._scheduling.group_plan import GroupPlan, PackedPlans
+from .applied import Left
 from .dual_sample import Sampling, part_of
 from .dual_systems import blank_plans
 from .dual_trials import Options, Tried, try_two
+from .inside_optax import inside_optax
 from .metrics import is_fit
 from .rounding import lowered
 from .working_types import Steps, in_working_types
@@ -55,6 +58,9 @@ class DualNewtonInfo(eqx.Module):
         relative_residual: of the better trial's solve in the rows, `||(K + m I) u - b|| / ||b||`; near the smallest
             dampings it may be large where the step is good all the same, which the trial decides.
         examples: that the trials were computed from, the whole batch or a part of it; both are judged on all of it.
+        altered: whether the last step was not applied as it left: the parameters are not where it led.
+        applied_ratio: reduction ratio of the step that was taken in its place; NaN where there is none, or another
+            batch, on which nothing can be compared.
         status: a `Status`; `NO_CURVATURE` where the step follows the gradient, as the loss has no curvature in the
             outputs; with the others but `OK` the parameters stay where they are.
         packed: the plans of `systems`.
@@ -69,6 +75,8 @@ class DualNewtonInfo(eqx.Module):
     acceleration_ratio: Float[Array, ""]
     relative_residual: Float[Array, ""]
     examples: Int[Array, ""]
+    altered: Bool[Array, ""]
+    applied_ratio: Float[Array, ""]
     status: Int[Array, ""]
     packed: PackedPlans
     because: str = eqx.field(static=True, default="")
@@ -90,18 +98,21 @@ class DualNewtonState(NamedTuple):
         count: steps taken, refused ones included.
         damping: around which the next step tries two; 0 until a first batch has set the scale.
         sampling: whether the next step may do with a part of the batch.
-        metric: what the metric remembers `[k, n]`; without rows where the damping is a multiple of the identity.
+        metric: what the metric remembers `[k, n]`; None where the damping is a multiple of the identity.
+        left: by which the next step sees whether the last one was applied as it left.
         info: of the last step; zeros before the first.
     """
 
     count: Int[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]  # optax's name for it
     damping: Float[Array, ""]
     sampling: Sampling
-    metric: Float[Array, "k n"]
+    metric: Float[Array, "k n"] | None
+    left: Left
     info: DualNewtonInfo
 
 
 @renamed(start="damping")
+@inside_optax
 def dual_newton(
     objective: Objective,
     *,
@@ -137,8 +148,9 @@ def dual_newton(
     squared, and no matrix has more than n columns. `metric=Levenberg()` treats it as any other problem.
 
     `update(grads, state, params, batch=(inputs, targets), key=None)` is pure, can be jitted and scanned, and returns
-    the step itself. It does not read `grads`: under `jit` their computation is dropped, and zeros serve as well. The
-    transformation must come last in an `optax.chain`, since its step was tried as it is.
+    the step itself. It does not read `grads`: under `jit` their computation is dropped, and zeros serve as well. Where
+    something behind it in an `optax.chain` changes the update, the step that was tried is not the one that is taken, as
+    the next one notices (`info.altered`).
 
     On a CPU with few or shared cores, give BLAS one thread (`import scipy.linalg`, then
     `threadpoolctl.threadpool_limits(1, user_api="blas")`): its threads wait for XLA's, and a step takes twice as long.
@@ -171,12 +183,11 @@ def dual_newton(
     check_objective(objective, "dual_newton")
     if metric is not None:
         check_kind(metric, AbstractMetric, "dual_newton: metric", "Marquardt()")
-    damping, acceleration, sample = numbers(
-        "dual_newton", ("acceleration", "sample"), damping=damping, acceleration=acceleration, sample=sample
-    )
-    if not 0 < damping < float("inf"):
+    damping, acceleration = varying("dual_newton", ("acceleration",), damping=damping, acceleration=acceleration)
+    (sample,) = numbers("dual_newton", ("sample",), sample=sample)
+    if known(damping) and not 0 < damping < float("inf"):
         raise ValueError(f"damping is {damping}: the first damping is relative to the curvature and must be positive")
-    if acceleration is not None and not acceleration > 0:
+    if acceleration is not None and known(acceleration) and not acceleration > 0:
         raise ValueError(
             f"acceleration is {acceleration}: it bounds 2 |a| / |d| and must be positive, or None for no acceleration"
         )
@@ -196,10 +207,12 @@ def dual_newton(
         dtype = jax.tree.leaves(params)[0].dtype
         zero, number = filled((), 0, dtype), filled((), 0, jnp.int32)
         packed = blank_plans(scheduler, dtype)
-        info = DualNewtonInfo(zero, zero, number, zero, filled((), False, bool), zero, zero, number, number, packed)
+        no = filled((), False, bool)
+        info = DualNewtonInfo(zero, zero, number, zero, no, zero, zero, number, no, zero, number, packed)
         (block,) = whole(params)
-        memory = options_for(params).metric.init(block.n, dtype)
-        return DualNewtonState(number, zero, Sampling.start(dtype), memory, info)
+        metric = options_for(params).metric
+        memory = None if metric.fixed else metric.init(block.n, dtype)
+        return DualNewtonState(number, zero, Sampling.start(dtype), memory, Left.nothing(dtype), info)
 
     def update(
         objective: Objective,
@@ -249,7 +262,7 @@ def dual_newton(
         sums_of_part = None if part is None else jnp.sum(values[:, part.chosen], axis=1)
         products = gram(points)
 
-        def judged() -> tuple[Bool[Array, ""], Int[Array, ""], Float[Array, ""], Sampling, DualNewtonInfo]:
+        def judged() -> tuple[Bool[Array, ""], Float[Array, ""], Float[Array, ""], Sampling, DualNewtonInfo]:
             squares = diagonal(products)
             penalties = objective.l2 / 2 * squares
             losses = sums / total + penalties
@@ -275,6 +288,8 @@ def dual_newton(
                 acceleration_ratio=best.acceleration_ratio,
                 relative_residual=best.residual,
                 examples=examples,
+                altered=state.info.altered,
+                applied_ratio=state.info.applied_ratio,
                 status=_status(finite, solved, found.unit.flat),
                 packed=state.info.packed,
             )
@@ -288,13 +303,17 @@ def dual_newton(
                 ends = jnp.stack([jnp.zeros_like(winner), 1 + winner])
                 following_sampling = sampling.after(losses[ends], own[ends], accepted, parts)
                 sampling = jax.tree.map(lambda new, old: jnp.where(finite, new, old), following_sampling, sampling)
-            return finite, state.count + 1, jnp.where(finite, following, state.damping), sampling, info
+            foretold = jnp.where(accepted, predicted, jnp.nan)
+            return finite, jnp.where(finite, following, state.damping), foretold, sampling, info
 
-        finite, following, damping, sampling, info = in_one_kernel(judged)
-        info = replace(info, packed=found.packed)
-        step = block.put(params, jnp.where(info.accepted, found.trials.step[info.winner], 0))
-        memory = jnp.where(finite, found.memory, state.metric)
-        return step, DualNewtonState(following, damping, sampling, memory, info)
+        finite, damping, foretold, sampling, info = in_one_kernel(judged)
+        last = state.left.found(w, batch, info.loss)
+        info = replace(info, packed=found.packed, altered=last.altered, applied_ratio=last.ratio.astype(w.dtype))
+        step = jnp.where(info.accepted, found.trials.step[info.winner], 0)
+        # At the minimum of its own model a step's slope promises twice what the model does.
+        left = state.left.after(last, w, step, info.loss, 2 * foretold, foretold, stored_rounding(objective))
+        memory = jax.tree.map(lambda new, old: jnp.where(finite, new, old), found.memory, state.metric)
+        return block.put(params, step), DualNewtonState(state.count + 1, damping, sampling, memory, left, info)
 
     def steps_for(own: Objective) -> Steps:
         return cast(Steps, optax.GradientTransformationExtraArgs(init, partial(update, own)))  # pyright: ignore[reportArgumentType]

@@ -34,7 +34,7 @@ class Tried(NamedTuple):
         damping: around which they were taken.
         unit: what the loss was counted in.
         level: mean diagonal entry of the Gram matrix; not finite where a residual or the curvature is not.
-        memory: of the metric, from here on.
+        memory: of the metric, from here on; None of the identity.
         packed: who solved the systems; of none where the steps come from singular values.
     """
 
@@ -42,7 +42,7 @@ class Tried(NamedTuple):
     damping: Float[Array, ""]
     unit: LossScale
     level: Float[Array, ""]
-    memory: Float[Array, "k n"]
+    memory: Float[Array, "k n"] | None
     packed: PackedPlans
 
 
@@ -66,7 +66,7 @@ def try_two(
     point: Point,
     block: Block,
     damping: Float[Array, ""],
-    memory: Float[Array, "k n"],
+    memory: Float[Array, "k n"] | None,
     options: Options,
 ) -> Tried:
     """Both steps at a point, from one factorisation each, or one singular value decomposition.
@@ -75,20 +75,21 @@ def try_two(
         point: whose examples give the residuals.
         block: of all parameters.
         damping: around which to try, in the metric's units; 0 to begin with `options.start`.
-        memory: of the metric, in the loss's own unit.
+        memory: of the metric, in the loss's own unit; None of the identity.
         options: for all steps.
     """
     w, metric = block.take(point.params), options.metric
     tall = not metric.fixed and block.n <= FEW and point.examples.count * point.examples.width > block.n
     rows = rows_of(point, block, dense=tall or not metric.fixed, square=not tall)
     unit = rows.scale.divisor
-    l2 = (point.objective.l2 / unit).astype(w.dtype) if point.objective.l2 else None
+    l2 = (point.objective.l2 / unit).astype(w.dtype) if point.objective.penalised else None
     # The identity has the loss's unit, and a metric that follows the loss leaves none to its damping.
     damping = damping / unit if metric.fixed else damping
     factors = None
     if not metric.fixed:
         assert rows.matrix is not None
         diagonal = jnp.sum(rows.matrix**2, axis=0)
+        assert memory is not None
         memory = metric.follow(memory, unit * (diagonal if l2 is None else diagonal + l2), w)
         factors = jnp.sqrt(unit) / metric.roots(memory)
         rows = rows.in_units(factors)

@@ -13,6 +13,7 @@ from .._curvature.flat import linear_in_outputs, quadratic_in_outputs
 from .._curvature.independence import Independence, independence
 from .._curvature.objective import Batch, Objective
 from .family import NO_CURVATURE, Family
+from .inside_optax import HiddenParametersError
 from .layer_structure import layers_and_layout, program_of_inputs
 from .metrics import is_fit
 
@@ -81,6 +82,8 @@ def _by_parameters(objective: Objective, params: PyTree) -> Chosen:
         return Chosen(Family.DUAL, "at most 100 parameters; without an example nothing else is known")
     try:
         _, layout = layers_and_layout(program_of_inputs(objective, params, None), params)
+    except HiddenParametersError:
+        raise
     except Exception:
         # What the model itself raises for guessed inputs it raises again, for the user's own, in the first update.
         return Chosen(Family.BLOCKS, "without an example no layers can be looked for")

@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from .._core.constants import unfolded
-from .._core.kinds import check_rate, number, numbers
+from .._core.kinds import check_rate, known, number, numbers, typed, varying
 from .._core.renamed import renamed
 from .._core.status import Status
 from .._core.trees import check_gradients, check_params
@@ -22,9 +22,13 @@ from .._curvature.objective import Batch, Objective, check_objective
 from .._curvature.point import Point
 from .._scheduling.families import scheduler_of, scheduler_of_many
 from .._scheduling.group_plan import GroupPlan, PackedPlans
+from .inside_optax import inside_optax
 from .unit_fisher import second_moments, units_of
 from .unit_solves import UnitSolves, UnitSystems
 from .working_types import Steps, in_working_types
+
+REFRESH = 20
+"""Steps from one refresh of the blocks to the next."""
 
 
 class FisherNewtonInfo(eqx.Module):
@@ -84,15 +88,18 @@ class FisherNewtonState(NamedTuple):
     solves: UnitSolves
     info: FisherNewtonInfo
 
+    like_params = ("momentum",)
+
 
 @renamed(period="refresh")
+@inside_optax
 def fisher_newton(
     objective: Objective,
     learning_rate: optax.ScalarOrSchedule = 0.01,
     *,
     damping: float = 0.1,
     momentum: float = 0.9,
-    refresh: int = 20,
+    refresh: int = REFRESH,
     average: float = 0.9,
     bound: float = 1.0,
     weight_decay: float = 0.01,
@@ -145,7 +152,7 @@ def fisher_newton(
         TypeError: from `init`, for parameters that are not floating-point arrays.
     """
     check_objective(objective, "fisher_newton")
-    damping, momentum, refresh, average, bound, weight_decay, largest = numbers(
+    damping, momentum, refresh, average, bound, weight_decay = varying(
         "fisher_newton",
         damping=damping,
         momentum=momentum,
@@ -153,27 +160,28 @@ def fisher_newton(
         average=average,
         bound=bound,
         weight_decay=weight_decay,
-        largest=largest,
     )
+    (largest,) = numbers("fisher_newton", largest=largest)
     check_rate(learning_rate, "fisher_newton: learning_rate")
-    if not callable(learning_rate) and not 0 < number(learning_rate, "fisher_newton: learning_rate") < float("inf"):
+    constant = not callable(learning_rate) and known(learning_rate)
+    if constant and not 0 < number(learning_rate, "fisher_newton: learning_rate") < float("inf"):
         raise ValueError(f"learning_rate is {learning_rate}: it must be positive and finite, e.g. 0.01, or a schedule")
-    if not 0 < damping < float("inf"):
+    if known(damping) and not 0 < damping < float("inf"):
         raise ValueError(
             f"damping is {damping}: blocks of few examples are singular, so it must be positive, e.g. 0.1, and finite"
         )
-    if not bound > 0:
+    if known(bound) and not bound > 0:
         raise ValueError(f"bound is {bound}: the largest root mean square of a unit's direction must be positive")
     for name, value in (("momentum", momentum), ("average", average)):
-        if not 0 <= value < 1:
+        if known(value) and not 0 <= value < 1:
             raise ValueError(f"{name} is {value}: the weight of the past must be in [0, 1)")
     for name, value, what in (
         ("refresh", refresh, "steps between two refreshes of the blocks"),
         ("largest", largest, "most parameters of a block"),
     ):
-        if not (isinstance(value, int) and value >= 1):
+        if known(value) and not (isinstance(value, int) and value >= 1):
             raise ValueError(f"{name} is {value}: {what}, an integer of at least 1")
-    if not 0 <= weight_decay < float("inf"):
+    if known(weight_decay) and not 0 <= weight_decay < float("inf"):
         raise ValueError(f"weight_decay is {weight_decay}: it must be finite and at least 0")
 
     scheduler = scheduler_of(solver, "fisher_newton", scheduler_of_many)
@@ -182,7 +190,9 @@ def fisher_newton(
         return [units_of(leaf.shape, largest) for leaf in jax.tree.leaves(params)]
 
     def systems(params: PyTree, dtype: jnp.dtype) -> UnitSystems:
-        return UnitSystems.of(units(params), scheduler, refresh, dtype, damping)
+        # Who could win is decided while the program is made: for the usual number of steps, if theirs may change.
+        serves = refresh if known(refresh) else REFRESH
+        return UnitSystems.of(units(params), scheduler, serves, dtype, typed(damping, dtype))
 
     def init(params: PyTree) -> FisherNewtonState:
         check_params(params)
@@ -200,7 +210,7 @@ def fisher_newton(
         point = point.singly("fisher_newton")
         fresh = second_moments(point, units(params))
         done = state.refreshes.astype(state.weights.dtype)
-        weight = jnp.minimum(average, done / (done + 1))
+        weight = jnp.minimum(typed(average, done.dtype), done / (done + 1))
         mixed = tuple(weight * old + (1 - weight) * new for old, new in zip(state.moments, fresh, strict=True))
         # A batch that overflows must not poison the averages for good.
         finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(moment)) for moment in mixed]))
@@ -247,7 +257,7 @@ def fisher_newton(
         age = jnp.where(due, 0, jnp.where(state.age < 0, -1, state.age + 1)).astype(jnp.int32)
 
         def mixed(old: Array, new: Array) -> Array:
-            return jnp.where(finite, momentum * old + new, old)
+            return jnp.where(finite, typed(momentum, old.dtype) * old + new, old)
 
         past = jax.tree.map(mixed, state.momentum, updates)
         weights = mixed(state.weights, jnp.ones_like(state.weights))
@@ -255,10 +265,14 @@ def fisher_newton(
         rate = jnp.asarray(learning_rate(state.count) if callable(learning_rate) else learning_rate)
         rate = rate.astype(weights.dtype)
         leaves, structure = jax.tree.flatten(past)
-        found, solved = systems(params, weights.dtype).solve(solves, [leaf / count for leaf in leaves], bound)
+        found, solved = systems(params, weights.dtype).solve(
+            solves, [leaf / count for leaf in leaves], typed(bound, rate.dtype)
+        )
         directions = jax.tree.unflatten(structure, found)
         step = jax.tree.map(
-            lambda direction, w: jnp.where(finite, -rate * (direction + weight_decay * w), 0), directions, params
+            lambda direction, w: jnp.where(finite, -rate * (direction + typed(weight_decay, w.dtype) * w), 0),
+            directions,
+            params,
         )
         info = FisherNewtonInfo(
             loss=loss,

@@ -6,16 +6,18 @@ import lineax as lx
 import optax
 from jaxtyping import PyTree
 
-from .._core.kinds import check_kind, numbers
+from .._core.kinds import check_kind, known, numbers, varying
 from .._core.renamed import renamed
 from .._curvature.objective import Objective, check_objective
 from .._scheduling.families import scheduler_of
+from .inside_optax import inside_optax
 from .kfac_steps import KFACSteps, Pace
 from .step_rules import AbstractStepRule, QuadraticModel
 from .working_types import in_working_types
 
 
 @renamed(period="refresh")
+@inside_optax
 def kfac(
     objective: Objective,
     *,
@@ -35,9 +37,10 @@ def kfac(
     `update(grads, state, params, batch=(inputs, targets), key=None)` returns the step, with `grads` those of
     `objective` (l2 included) on the batch. The loss's unit is taken from the first batch, so that multiples of a loss
     (with its l2) take the same steps. A loss without curvature in the outputs gets one that makes the step follow the
-    gradient, its length by the same trial, and `Status.NO_CURVATURE`. It is pure, can be jitted and scanned; it must
-    come last in an `optax.chain`, and `optax.MultiSteps` is not supported (it would show only the last batch). Compile
-    the gradient together with the update, so that they share the forward pass.
+    gradient, its length by the same trial, and `Status.NO_CURVATURE`. It is pure, can be jitted and scanned.
+    Compile the gradient together with the update, so that they share the forward pass. What changes the update behind
+    it in an `optax.chain` is noticed by the next step (`info.altered`), and under `optax.MultiSteps` the curvature is
+    that of the last batch.
 
     The default, `QuadraticModel()`, is for the full batch or large ones. For small random batches:
     `kfac(objective, step=KLClip(), refresh=10, average=0.95)`, judged by a running average of the parameters.
@@ -67,10 +70,11 @@ def kfac(
     check_objective(objective, "kfac")
     if step is not None:
         check_kind(step, AbstractStepRule, "kfac: step", "KLClip()")
-    refresh, average, probes = numbers("kfac", refresh=refresh, average=average, probes=probes)
-    if not (isinstance(refresh, int) and refresh >= 1):
+    refresh, average = varying("kfac", refresh=refresh, average=average)
+    (probes,) = numbers("kfac", probes=probes)
+    if known(refresh) and not (isinstance(refresh, int) and refresh >= 1):
         raise ValueError(f"refresh is {refresh}: steps between two refreshes of the factors, an integer of at least 1")
-    if not 0 <= average < 1:
+    if known(average) and not 0 <= average < 1:
         raise ValueError(f"average is {average}: the weight of the old factors must be in [0, 1)")
     if not (isinstance(probes, int) and probes >= 1):
         raise ValueError(f"probes is {probes}: backward passes per refresh, an integer of at least 1")

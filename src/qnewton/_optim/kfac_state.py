@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 from .._core.operators import KroneckerFactors
 from .._curvature.loss_scale import LossScale
 from .._scheduling.group_plan import GroupPlan, PackedPlans
+from .applied import Left
 from .kronecker_solves import KroneckerSolves
 from .new_batches import Reached
 
@@ -26,6 +27,9 @@ class KFACInfo(eqx.Module):
         accepted: False where the update is zero: the step would have raised the loss, or something is not finite.
         staleness: steps since the factors were refreshed; 0 in the step that refreshes them, -1 before the first.
         noisy: whether another batch than the last step's was noticed, now or before, and acted upon.
+        altered: whether the last step was not applied as it left: the parameters are not where it led.
+        applied_ratio: reduction ratio of the step that was taken in its place; NaN where there is none, or another
+            batch, on which nothing can be compared.
         status: a `Status` for each recognised layer, in the layout's order, and one for the rest.
         packed: the plans of `systems`.
         because: why `newton` chose this family; empty where the user did.
@@ -42,6 +46,8 @@ class KFACInfo(eqx.Module):
     accepted: Bool[Array, ""]
     staleness: Int[Array, ""]
     noisy: Bool[Array, ""]
+    altered: Bool[Array, ""]
+    applied_ratio: Float[Array, ""]
     status: Int[Array, " blocks"]
     packed: PackedPlans
     because: str = eqx.field(static=True, default="")
@@ -59,6 +65,7 @@ class KFACState(NamedTuple):
     Attributes:
         count: steps taken.
         damping: for the next step, in units of the loss.
+        damping_before: of the last step, from which it is found anew if another step was applied.
         radius: longest step that is trusted; infinite without a trust region.
         scale: the loss's unit.
         reached: the loss that the last step ended at, by which a new batch is noticed.
@@ -68,11 +75,13 @@ class KFACState(NamedTuple):
         factors: running averages, in units of the loss; their `layout` says which parameters belong to which layer.
         solves: of the damped factors, as of the last refresh.
         last: the last step that was taken `[n]`, raveled parameters.
+        left: by which the next step sees whether the last one was applied as it left.
         info: of the last step; zeros before the first.
     """
 
     count: Int[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]  # optax's name for it
     damping: Float[Array, ""]
+    damping_before: Float[Array, ""]
     radius: Float[Array, ""]
     scale: LossScale
     reached: Reached
@@ -81,4 +90,5 @@ class KFACState(NamedTuple):
     factors: KroneckerFactors
     solves: KroneckerSolves
     last: Float[Array, " n"]
+    left: Left
     info: KFACInfo

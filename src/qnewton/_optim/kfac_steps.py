@@ -1,6 +1,6 @@
 """The steps of `kfac`: factors refreshed now and then, every layer's system scheduled, the length left to a rule."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree, UInt32
 
 from .._core.arrays import filled
 from .._core.constants import unfolded
+from .._core.kinds import known
 from .._core.layout import Layout
 from .._core.operators import KroneckerFactors
 from .._core.status import Status
@@ -22,9 +23,11 @@ from .._curvature.independence import Coupling, independence
 from .._curvature.loss_scale import LossScale
 from .._curvature.objective import Batch, Objective
 from .._curvature.point import Point
+from .._curvature.stored import stored_rounding
 from .._scheduling.families import scheduler_of
 from .._scheduling.group_plan import PackedPlans
 from .._scheduling.hybrid import Hybrid
+from .applied import Found, Left
 from .kfac_state import KFACInfo, KFACState
 from .kronecker_solves import KroneckerSolves, LayerSystems
 from .layer_structure import layers_and_layout, program_of_inputs
@@ -34,6 +37,8 @@ from .step_rules import AbstractStepRule, KLClip, QuadraticModel, Situation, Ste
 _PROBES = 0xFAC
 WIDE = 128
 """Inputs of a layer from which on its factor takes longer to find than to see that the batch is the same."""
+FEWEST = 5
+"""Steps between two refreshes of narrow layers' factors."""
 
 
 @dataclass(frozen=True)
@@ -124,14 +129,15 @@ class KFACSteps:
             layout,
             tuple(filled((i, i), 0, dtype) for i, _ in layout.shapes),
             tuple(filled((a, a), 0, dtype) for _, a in layout.shapes),
-            filled((sum(size for _, size in layout.rest),), 0, dtype),
+            filled((sum(size for _, size in layout.rest),), 0, dtype) if layout.rest else None,
         )
-        solves, packed = self._systems(layout, dtype).blank(factors)
+        solves, packed = self._systems(layout, dtype).blank(factors, dtype)
         zero, never, no = filled((), 0, dtype), filled((), -1, jnp.int32), filled((), False, bool)
-        info = KFACInfo(zero, zero, zero, zero, zero, zero, zero, zero, no, never, no, solves.status, packed)
+        info = KFACInfo(zero, zero, zero, zero, zero, zero, zero, zero, no, never, no, no, zero, solves.status, packed)
         return KFACState(
             count=filled((), 0, jnp.int32),
             damping=filled((), self.rule.damping, dtype),
+            damping_before=filled((), self.rule.damping, dtype),
             radius=filled((), self.rule.radius, dtype),
             scale=LossScale.unknown(dtype),
             reached=Reached.nowhere(dtype),
@@ -140,6 +146,7 @@ class KFACSteps:
             factors=factors,
             solves=solves,
             last=filled((layout.n,), 0, dtype),
+            left=Left.nothing(dtype),
             info=info,
         )
 
@@ -165,9 +172,11 @@ class KFACSteps:
         # Made here, because it traces the model, which a branch must not do.
         verdict = independence(self.objective, params, batch, key)
         reached, refresh, average = state.reached, jnp.int32(pace.refresh), pace.average
+        loss, flat = self.objective(params, batch, key).astype(gradient.dtype), ravel(jax.tree.leaves(params))
+        found = state.left.found(flat, batch, loss)
+        state = state._replace(damping=self._revised(state, found, loss))
         if self.noisy is not None:
-            loss = self.objective(params, batch, key).astype(gradient.dtype)
-            reached = state.reached.compared(loss, state.scale, verdict.rounding)
+            reached = state.reached.compared(loss, state.scale, verdict.rounding, found)
             turned = reached.noisy & ~state.reached.noisy
             # A new rule has a damping of its own, and begins anew: no use for another one's last step and averages.
             state = state._replace(
@@ -216,12 +225,15 @@ class KFACSteps:
             accepted=accepted,
             staleness=age,
             noisy=reached.noisy,
+            altered=found.altered,
+            applied_ratio=found.ratio.astype(gradient.dtype),
             status=jnp.where(finite, status, Status.NOT_FINITE).astype(jnp.int32),
             packed=packed,
         )
         following = KFACState(
             count=state.count + 1,
             damping=jnp.where(finite, outcome.damping, state.damping),
+            damping_before=state.damping,
             radius=jnp.where(finite, outcome.radius, state.radius),
             scale=scale,
             reached=reached.after(outcome.loss, outcome.actual_decrease, accepted),
@@ -230,15 +242,35 @@ class KFACSteps:
             factors=factors,
             solves=solves,
             last=jnp.where(accepted, step, state.last),
+            left=state.left.after(
+                found,
+                flat,
+                step,
+                outcome.loss,
+                -jnp.vdot(gradient, step) * scale.divisor,
+                outcome.foretold,
+                stored_rounding(self.objective),
+            ),
             info=info,
         )
         return situation.tree(step), following
+
+    def _revised(self, state: KFACState, found: Found, loss: Float[Array, ""]) -> Float[Array, ""]:
+        """The damping, by the ratio of the step that was taken where that is not the one that was tried."""
+        following = self.rule.revised(state.damping_before, found.ratio, found.decrease > 0)
+        if following is None:
+            return state.damping
+        # Once batches are noisy another rule steps, whose damping follows no ratio.
+        judges = found.judges(loss) & ~state.reached.noisy
+        return jnp.where(judges, following, state.damping).astype(state.damping.dtype)
 
     def _pace(self, layout: Layout) -> Pace:
         return Pace(affordable(layout), 0.5) if self.pace is None else self.pace
 
     def _systems(self, layout: Layout, dtype: jnp.dtype) -> LayerSystems:
-        return LayerSystems.of(layout, self.scheduler, self._pace(layout).refresh, dtype)
+        refresh = self._pace(layout).refresh
+        # Who could win is decided while the program is made: for the usual number of steps, if theirs may change.
+        return LayerSystems.of(layout, self.scheduler, refresh if known(refresh) else FEWEST, dtype)
 
     def _taken(self, situation: Situation, noisy: Bool[Array, ""]) -> StepOutcome:
         if self.noisy is None:
@@ -276,6 +308,8 @@ class KFACSteps:
             known = {k: KnownInputs(state.factors.inputs[k], same) for k in constant}
             inputs = jnp.where(same | (weight == 0), seen, 0)
         fresh, scale = estimate_factors(point, layers, layout, state.scale, self.probes, noise, known)
+        # An array without entries is refused by what saves states.
+        fresh = fresh if layout.rest else replace(fresh, rest=None)
         mixed = jax.tree.map(lambda old, new: weight * old + (1 - weight) * new, state.factors, fresh)
         damping = state.damping + scale.penalty(self.objective)
         solves, packed = self._systems(layout, state.damping.dtype).set_up(mixed, damping)
@@ -296,4 +330,4 @@ def affordable(layout: Layout) -> int:
     """
     step = sum(14 * i * a for i, a in layout.shapes)
     refresh = sum(6 * i * a + 2 * (i**2 + a**2) for i, a in layout.shapes)
-    return max(5, min(20, round(2 * refresh / max(step, 1))))
+    return max(FEWEST, min(20, round(2 * refresh / max(step, 1))))

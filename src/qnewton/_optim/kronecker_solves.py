@@ -27,12 +27,12 @@ class KroneckerSolves(eqx.Module):
 
     Attributes:
         groups: layers of equal shape, set up together.
-        rest: reciprocals of the damped diagonal of what belongs to no layer.
+        rest: reciprocals of the damped diagonal of what belongs to no layer; None where everything belongs to one.
         status: a `Status` per layer, and one for the rest, as far as the factors tell.
     """
 
     groups: tuple[GroupState, ...]
-    rest: Float[Array, " rest"]
+    rest: Float[Array, " rest"] | None
     status: Int[Array, " blocks"]
 
 
@@ -82,7 +82,8 @@ class LayerSystems:
         """
         # A factor with NaN or infinity anywhere has it on the diagonal, too, being a sum of squares there.
         traces = [(trace(a), trace(g)) for a, g in zip(factors.inputs, factors.outputs, strict=True)]
-        whole = jnp.all(jnp.isfinite(factors.rest))
+        diagonal = factors.rest if self.layout.rest else None
+        whole = jnp.ones((), bool) if diagonal is None else jnp.all(jnp.isfinite(diagonal))
 
         def bookkeeping() -> tuple[list[tuple[Array, Array]], Array]:
             root, shapes = jnp.sqrt(damping), self.layout.shapes
@@ -106,13 +107,13 @@ class LayerSystems:
             # A factor that is not finite is nobody's to take, and says more.
             without = nobody & (status[places] == Status.OK)
             status = status.at[places].set(jnp.where(without, jnp.int32(Status.NO_CANDIDATE), status[places]))
-        rest = jnp.where(whole, 1 / (jnp.maximum(factors.rest, 0) + damping), 1)
+        rest = None if diagonal is None else jnp.where(whole, 1 / (jnp.maximum(diagonal, 0) + damping), 1)
         solves = KroneckerSolves(tuple(groups), rest, status)
-        return solves, PackedPlans.of(self.scheduler, plans, rest.dtype)
+        return solves, PackedPlans.of(self.scheduler, plans, damping.dtype)
 
-    def blank(self, factors: KroneckerFactors) -> tuple[KroneckerSolves, PackedPlans]:
-        """Zeros in the shapes of `set_up(factors, ...)`."""
-        shapes = eqx.filter_eval_shape(self.set_up, factors, jax.ShapeDtypeStruct((), factors.rest.dtype))
+    def blank(self, factors: KroneckerFactors, dtype: jnp.dtype) -> tuple[KroneckerSolves, PackedPlans]:
+        """Zeros in the shapes of `set_up(factors, damping)`, with a damping of the dtype."""
+        shapes = eqx.filter_eval_shape(self.set_up, factors, jax.ShapeDtypeStruct((), dtype))
         return jax.tree.map(lambda leaf: filled(leaf.shape, 0, leaf.dtype), shapes)
 
     def solve(
@@ -131,7 +132,8 @@ class LayerSystems:
                 solved[k] = values[place]
                 failed = (status[k] == Status.OK) & ~good[place]
                 status[k] = jnp.where(failed, jnp.int32(Status.NOT_SOLVED), status[k])
-        return self.layout.merge(solved, solves.rest * rest), jnp.stack(status)
+        rest = rest if solves.rest is None else solves.rest * rest
+        return self.layout.merge(solved, rest), jnp.stack(status)
 
 
 def split(a: Float[Array, ""], g: Float[Array, ""]) -> Float[Array, ""]:

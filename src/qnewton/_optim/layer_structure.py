@@ -14,6 +14,7 @@ from .._curvature.objective import Objective
 from .._curvature.partition import Block
 from .._curvature.stored import as_written
 from .._curvature.structure import Program, trace
+from .inside_optax import HiddenParametersError
 
 
 def layers_and_layout(program: Program, params: PyTree) -> tuple[list[Layer], Layout]:
@@ -105,6 +106,8 @@ def _refusal(objective: Objective, params: PyTree, inputs: jax.ShapeDtypeStruct)
     """What the model raises for inputs of a guessed shape; None where it runs."""
     try:
         outputs = jax.eval_shape(lambda p, x: objective.batch_outputs(p, x, objective.any_key()), params, inputs)
+    except HiddenParametersError:
+        raise  # no shape would help
     except Exception as error:
         # A model may refuse a shape in any way it likes, and its own mistakes come the same way: if no width fits, the
         # caller raises the one that got furthest.

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from .._core.kinds import check_scalars, plain
+from .._core.kinds import check_scalars, known, plain, varies
 from .rounding import lowered
 from .step_rules import AbstractStepRule, Situation, StepOutcome
 
@@ -32,7 +32,7 @@ class LineSearch(AbstractStepRule):
     shrink: float = eqx.field(static=True, converter=plain, default=0.5)
     slope: float = eqx.field(static=True, converter=plain, default=1e-4)
     tries: int = eqx.field(static=True, converter=plain, default=12)
-    damping: float = eqx.field(static=True, converter=plain, default=1.0)
+    damping: float = varies(default=1.0)
 
     def __check_init__(self):
         check_scalars(self)
@@ -41,7 +41,7 @@ class LineSearch(AbstractStepRule):
                 f"shrink is {self.shrink}, slope {self.slope}, tries {self.tries}: they must satisfy 0 < shrink < 1, "
                 "0 < slope < 1 and tries >= 1"
             )
-        if not 0 < self.damping < float("inf"):
+        if known(self.damping) and not 0 < self.damping < float("inf"):
             raise ValueError(f"damping is {self.damping}: it must be positive and finite")
 
     def take(self, situation: Situation) -> StepOutcome:

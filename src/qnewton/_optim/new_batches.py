@@ -6,6 +6,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._core.arrays import filled
 from .._curvature.loss_scale import LossScale
+from .applied import Found
 
 SAME = 1e-4
 """Relative difference of two losses that rounding, in programs that are compiled differently, may make."""
@@ -31,21 +32,27 @@ class Reached(eqx.Module):
         """Before the first step."""
         return cls(filled((), float("nan"), dtype), filled((), False, bool))
 
-    def compared(self, loss: Float[Array, ""], scale: LossScale, rounding: float = 0.0) -> "Reached":
+    def compared(
+        self, loss: Float[Array, ""], scale: LossScale, rounding: float = 0.0, found: Found | None = None
+    ) -> "Reached":
         """Once the loss before the next step is known.
 
         Args:
             loss: on that step's batch.
             scale: the loss's unit.
             rounding: unit of the narrowest float that the model computes with, or its parameters are stored in.
+            found: what has become of the last step. Where another one was applied, losses tell nothing, and the
+                batches themselves are compared. None: it was applied as it left.
         """
         coarse = COARSE * rounding
         # Of squares of outputs that are off by so much, something is left where the loss is zero.
         least = max(UNITS * float(jnp.finfo(loss.dtype).eps), coarse**2)
         slack = max(SAME, coarse) * jnp.abs(self.loss) + least * scale.divisor
         # False where either is not finite.
-        other = jnp.abs(loss - self.loss) > slack
-        return Reached(self.loss, self.noisy | (other & jnp.isfinite(loss) & jnp.isfinite(self.loss)))
+        other = (jnp.abs(loss - self.loss) > slack) & jnp.isfinite(loss) & jnp.isfinite(self.loss)
+        if found is not None:
+            other = jnp.where(found.altered, ~found.same, other)
+        return Reached(self.loss, self.noisy | other)
 
     def after(self, loss: Float[Array, ""], decrease: Float[Array, ""], accepted: Bool[Array, ""]) -> "Reached":
         """Once the step is taken, or not.

@@ -17,9 +17,11 @@ from .adaptation import AbstractAdaptation
 from .block_newton import block_newton
 from .correction import Correction
 from .family import NO_CURVATURE, Family
+from .inside_optax import inside_optax
 from .step_rules import AbstractStepRule
 
 
+@inside_optax
 def newton(
     objective: Objective,
     learning_rate: optax.ScalarOrSchedule = 1.0,
@@ -60,8 +62,9 @@ def newton(
     noisy batches (`KLClip`; average the parameters to judge them).
 
     `update(grads, state, params, batch=(inputs, targets), key=None)` returns the step, with `grads` those of
-    `objective(params, batch, key)`. It is pure and can be jitted; it must come last in an `optax.chain`, and
-    `optax.MultiSteps` is not supported (it would show only the last batch).
+    `objective(params, batch, key)`. It is pure and can be jitted. It had best come last in an `optax.chain`:
+    what changes the update behind it is noticed by the next step (`info.altered`), which judges what was taken instead.
+    Under `optax.MultiSteps` curvature and trial are those of the last batch.
 
     Args:
         objective: what is minimised; supplies the curvature.
@@ -166,6 +169,7 @@ def newton(
     return optax.GradientTransformationExtraArgs(kept.init, kept.update)  # pyright: ignore[reportArgumentType]
 
 
+@inside_optax
 def newton_of(
     objective: Objective,
     family: str,

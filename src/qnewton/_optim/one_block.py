@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from .._conditioning import condition
+from .._core.kinds import known, typed
 from .._core.operators import Path
 from .._core.records import System, SystemEstimate
 from .._core.status import Status
@@ -107,9 +108,10 @@ class BlockSolve:
 
     def _direction(self, value: Float[Array, " n"], given: Given) -> Float[Array, " n"]:
         """The solution, clipped and with weight decay."""
-        direction = value if self.clip is None else jnp.clip(value, -self.clip, self.clip)
-        if self.weight_decay:
+        clip = None if self.clip is None else typed(self.clip, value.dtype)
+        direction = value if clip is None else jnp.clip(value, -clip, clip)
+        if not known(self.weight_decay) or self.weight_decay:
             # A block whose gradient is not finite stays where it is.
-            decay = jnp.where(jnp.all(jnp.isfinite(given.gradient)), self.weight_decay, 0)
+            decay = jnp.where(jnp.all(jnp.isfinite(given.gradient)), typed(self.weight_decay, value.dtype), 0)
             direction = direction + decay * given.params
         return direction

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
-from .._core.kinds import check_scalars, plain
+from .._core.kinds import check_scalars, known, plain, typed, varies
 from .._core.one_kernel import in_one_kernel
 from .._core.trees import ravel, unravel
 from .._curvature.loss_scale import LossScale
@@ -107,6 +107,11 @@ class StepOutcome(eqx.Module):
     accepted: Bool[Array, ""]
     solved: Bool[Array, ""]
 
+    @property
+    def foretold(self) -> Float[Array, ""]:
+        """The predicted decrease of a step that is taken; NaN of one that is not."""
+        return jnp.where(self.accepted, self.predicted_decrease, jnp.nan)
+
     def of_loss(self, scale: LossScale) -> "StepOutcome":
         """The same with losses as the objective counts them."""
         losses = self.loss, self.predicted_decrease, self.actual_decrease
@@ -132,6 +137,18 @@ class AbstractStepRule(eqx.Module):
     def take(self, situation: Situation) -> StepOutcome:
         """The step from here."""
 
+    def revised(
+        self, damping: Float[Array, ""], ratio: Float[Array, ""], lower: Bool[Array, ""]
+    ) -> Float[Array, ""] | None:
+        """The next step's damping where another step than this rule's was applied; None leaves it as `take` had it.
+
+        Args:
+            damping: that the rule's step was taken with.
+            ratio: actual over predicted decrease of the other one.
+            lower: whether it lowered the loss.
+        """
+        return None
+
 
 class QuadraticModel(AbstractStepRule):
     """Learning rate and momentum from the exact quadratic model, damping by Levenberg and Marquardt's rule.
@@ -150,7 +167,7 @@ class QuadraticModel(AbstractStepRule):
     """
 
     radius: ClassVar[float] = math.inf
-    damping: float = eqx.field(static=True, converter=plain, default=0.03)
+    damping: float = varies(default=0.03)
     shrink: float = eqx.field(static=True, converter=plain, default=0.9)
     good: float = eqx.field(static=True, converter=plain, default=0.9)
     poor: float = eqx.field(static=True, converter=plain, default=0.25)
@@ -159,7 +176,7 @@ class QuadraticModel(AbstractStepRule):
 
     def __check_init__(self):
         check_scalars(self)
-        if not 0 < self.smallest <= self.damping <= self.largest < float("inf"):
+        if known(self.damping) and not 0 < self.smallest <= self.damping <= self.largest < float("inf"):
             raise ValueError(
                 f"the damping starts at {self.damping} with limits {self.smallest} to {self.largest}: all must be "
                 "positive and finite, in the order smallest <= damping <= largest"
@@ -209,6 +226,11 @@ class QuadraticModel(AbstractStepRule):
         outcome = in_one_kernel(judged)
         return eqx.tree_at(lambda outcome: outcome.step, outcome, jnp.where(outcome.accepted, step, 0))
 
+    def revised(
+        self, damping: Float[Array, ""], ratio: Float[Array, ""], lower: Bool[Array, ""]
+    ) -> Float[Array, ""] | None:
+        return self._adapt(damping, ratio, lower)
+
     def _adapt(self, damping: Float[Array, ""], ratio: Float[Array, ""], accepted: Bool[Array, ""]) -> Float[Array, ""]:
         factor = jnp.select(
             [~accepted, ratio > self.good, ratio >= self.poor], [self.shrink**-4, self.shrink, 1.0], 1 / self.shrink
@@ -236,26 +258,33 @@ class KLClip(AbstractStepRule):
     """
 
     radius: ClassVar[float] = math.inf
-    rate: float = eqx.field(static=True, converter=plain, default=0.1)
-    momentum: float = eqx.field(static=True, converter=plain, default=0.9)
-    clip: float = eqx.field(static=True, converter=plain, default=3e-3)
-    damping: float = eqx.field(static=True, converter=plain, default=1e-3)
+    rate: float = varies(default=0.1)
+    momentum: float = varies(default=0.9)
+    clip: float = varies(default=3e-3)
+    damping: float = varies(default=1e-3)
 
     def __check_init__(self):
         check_scalars(self)
-        if not (0 < self.rate < float("inf") and 0 <= self.momentum < 1 and self.clip > 0):
+        # Of what is traced nothing is known, so it stands at a value that is right.
+        rate, momentum, clip, damping = (
+            value if known(value) else 0.5 for value in (self.rate, self.momentum, self.clip, self.damping)
+        )
+        if not (0 < rate < float("inf") and 0 <= momentum < 1 and clip > 0):
             raise ValueError(
                 f"rate is {self.rate}, momentum {self.momentum}, clip {self.clip}: they must satisfy rate > 0, "
                 "0 <= momentum < 1 and clip > 0"
             )
-        if not 0 < self.damping < float("inf"):
-            raise ValueError(f"damping is {self.damping}: it must be positive and finite, e.g. 1e-3")
+        if not 0 < damping < float("inf"):
+            raise ValueError(f"damping is {damping}: it must be positive and finite, e.g. 1e-3")
 
     def take(self, situation: Situation) -> StepOutcome:
-        length = self.rate**2 * jnp.abs(jnp.vdot(situation.direction, situation.gradient))
-        factor = jnp.minimum(1, jnp.sqrt(self.clip / jnp.where(length > 0, length, 1)))
-        rate = self.rate * jnp.where(length > 0, factor, 1)
-        step = rate * situation.direction + self.momentum * situation.last
+        rate, momentum, clip = (
+            typed(value, situation.gradient.dtype) for value in (self.rate, self.momentum, self.clip)
+        )
+        length = rate**2 * jnp.abs(jnp.vdot(situation.direction, situation.gradient))
+        factor = jnp.minimum(1, jnp.sqrt(clip / jnp.where(length > 0, length, 1)))
+        rate = rate * jnp.where(length > 0, factor, 1)
+        step = rate * situation.direction + momentum * situation.last
         loss = situation.loss()
         solved = jnp.all(jnp.isfinite(step)) & jnp.isfinite(loss)
         unknown = jnp.full_like(rate, jnp.nan)
@@ -265,7 +294,7 @@ class KLClip(AbstractStepRule):
             radius=situation.radius,
             loss=loss,
             learning_rate=rate,
-            momentum=jnp.full_like(rate, self.momentum),
+            momentum=jnp.full_like(rate, momentum),
             predicted_decrease=unknown,
             actual_decrease=unknown,
             reduction_ratio=unknown,

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from .._curvature import Batch, Block, Objective, Point
+from .._curvature.stored import stored_rounding
+from .applied import Found, Left
 from .metrics import Damping
 from .state import NewtonState
 
@@ -24,6 +26,9 @@ class StepStart:
         gradients: of each block `[n]`.
         rate: learning rate.
         age: steps since curvature was computed; 0 where it is due.
+        before: the objective here.
+        flat: the parameters, raveled.
+        found: what has become of the last step.
     """
 
     objective: Objective
@@ -38,7 +43,16 @@ class StepStart:
     gradients: list[Float[Array, " n"]]
     rate: Float[Array, ""]
     age: Int[Array, ""]
+    before: Float[Array, ""]
+    flat: Float[Array, " n"]
+    found: Found
 
     def loss(self, params: PyTree) -> Float[Array, ""]:
         """The objective on this step's batch."""
         return self.objective(params, self.batch, self.key)
+
+    def left(self, step: Float[Array, " n"], slope: Float[Array, ""], predicted: Float[Array, ""]) -> Left:
+        """What the step, raveled, leaves behind; `slope` and `predicted` as of `Left.after`."""
+        return self.state.left.after(
+            self.found, self.flat, step, self.before, slope, predicted, stored_rounding(self.objective)
+        )

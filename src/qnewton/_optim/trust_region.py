@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._core.kinds import check_scalars, plain
+from .._core.kinds import check_scalars, known, plain, varies
 from .._core.trees import ravel
 from .rounding import lowered
 from .step_rules import AbstractStepRule, Situation, StepOutcome
@@ -48,7 +48,7 @@ class TrustRegion(AbstractStepRule):
     poor: float = eqx.field(static=True, converter=plain, default=0.25)
     smallest: float | None = eqx.field(static=True, converter=plain, default=None)
     largest: float | None = eqx.field(static=True, converter=plain, default=None)
-    damping: float = eqx.field(static=True, converter=plain, default=1.0)
+    damping: float = varies(default=1.0)
 
     def __post_init__(self):
         if self.radius is None:
@@ -74,7 +74,7 @@ class TrustRegion(AbstractStepRule):
                 f"shrink is {self.shrink}, grow {self.grow}, poor {self.poor}, good {self.good}: they must satisfy "
                 "0 < shrink < 1 < grow and 0 <= poor < good"
             )
-        if not 0 < self.damping < float("inf"):
+        if known(self.damping) and not 0 < self.damping < float("inf"):
             raise ValueError(f"damping is {self.damping}: it must be positive and finite")
 
     def take(self, situation: Situation) -> StepOutcome:

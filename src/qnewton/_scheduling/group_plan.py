@@ -42,8 +42,8 @@ class PackedPlans(eqx.Module):
     """The plans of all groups of a step, as two arrays: a step that returns dozens of small ones takes longer.
 
     Attributes:
-        numbers: of each group.
-        codes: of each group, what is an integer or a truth.
+        numbers: of each group; one row that means nothing where there is no group.
+        codes: of each group, what is an integer or a truth; likewise.
         names: of the groups.
         candidates: of the scheduler.
         quantum: which of them are charged on the quantum machine.
@@ -82,8 +82,10 @@ class PackedPlans(eqx.Module):
         """Of groups without systems."""
         sets, quantum = len(scheduler.assumptions), tuple(one.capabilities.quantum for one in scheduler.solvers)
         each = sets * len(quantum)
-        numbers = filled((len(names), 5 * each + len(quantum) + 1), 0, dtype)
-        codes = filled((len(names), 4 + 3 * each + 2 * sets + 1), 0, jnp.int32)
+        # At least one row: an array without entries is refused by what saves states.
+        rows = max(1, len(names))
+        numbers = filled((rows, 5 * each + len(quantum) + 1), 0, dtype)
+        codes = filled((rows, 4 + 3 * each + 2 * sets + 1), 0, jnp.int32)
         return cls(numbers, codes, tuple(names), scheduler.names, quantum, sets)
 
     @property

@@ -47,6 +47,7 @@ class EKFAC(AbstractPreconditioner):
             ValueError: if the operator has no Kronecker factors.
         """
         base, factors, shift = layered(operator, self.name)
+        assert factors.rest is not None
         bases = tuple((_basis(a), _basis(g)) for a, g in zip(factors.inputs, factors.outputs, strict=True))
         return EKFACState(
             layout=factors.layout,

@@ -51,6 +51,7 @@ class KFAC(AbstractPreconditioner):
             ValueError: if the operator has no Kronecker factors.
         """
         _, factors, shift = layered(operator, self.name)
+        assert factors.rest is not None
         pairs = [_damp(a, g, shift) for a, g in zip(factors.inputs, factors.outputs, strict=True)]
         return FactorInverses(
             layout=factors.layout,

@@ -1,0 +1,262 @@
+"""What optax's own wrappers ask of an optimizer: placeholders in `init`, and parameters that a mask hides.
+
+optax's optimizers map over leaves and mind neither. Ours lay their state out by shapes, and see the model.
+"""
+
+import functools
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Concatenate, NamedTuple, ParamSpec
+
+import jax
+import optax
+from jaxtyping import PyTree
+
+from .._core.saved import known_to_flax
+from .._core.trees import struct_of
+from .._curvature.objective import Objective
+
+Options = ParamSpec("Options")
+Make = Callable[[Objective], optax.GradientTransformationExtraArgs]
+
+_WHOLE: ContextVar[PyTree | None] = ContextVar("whole", default=None)
+"""All parameters, masked ones included, while `with_all_params` runs an `init`."""
+
+
+def inside_optax(
+    make: Callable[Concatenate[Objective, Options], optax.GradientTransformationExtraArgs],
+) -> Callable[Concatenate[Objective, Options], optax.GradientTransformationExtraArgs]:
+    """Let what a function of an objective makes serve inside `optax.masked` and `optax.tree.map_params`."""
+
+    @functools.wraps(make)
+    def made(
+        objective: Objective, *args: Options.args, **kwargs: Options.kwargs
+    ) -> optax.GradientTransformationExtraArgs:
+        def again(own: Objective) -> optax.GradientTransformationExtraArgs:
+            return make(own, *args, **kwargs)
+
+        edge = _Edge(make.__name__, objective, again(objective), again)
+        return optax.GradientTransformationExtraArgs(edge.init, edge.update)
+
+    return made
+
+
+def with_all_params(optimizer: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
+    """Show all parameters to the optimizers of ours that stand inside of `optax.masked` or `optax.partition`.
+
+    A mask hides parameters from what it wraps, and a model does not run without them. So wrap the whole optimizer,
+    `with_all_params(optax.partition({"a": newton(objective), "b": optax.adam(1e-3)}, labels))`: every update is then
+    given `all_params=params`, which our optimizers read, and `init` sees all of them, too. What is hidden is a constant
+    to our curvature, as it is behind `qnewton.freeze`.
+
+    Args:
+        optimizer: whatever optax makes.
+
+    Returns:
+        The transformation; its state is the optimizer's own.
+    """
+    inner = optax.with_extra_args_support(optimizer)
+
+    def init(params: PyTree) -> Any:
+        with _shown(params):
+            return inner.init(params)
+
+    def update(updates: PyTree, state: Any, params: PyTree | None = None, **extra: Any) -> tuple[PyTree, Any]:
+        return inner.update(updates, state, params, **{"all_params": params, **extra})
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+class HiddenParametersError(ValueError):
+    """A model was to be run of which a mask hides some parameters."""
+
+
+class AllHidden(NamedTuple):
+    """State of an optimizer whose parameters are all hidden by a mask: it has nothing to do."""
+
+
+@dataclass(frozen=True)
+class _Edge:
+    """`init` and `update` of an optimizer, as optax's wrappers call them.
+
+    Attributes:
+        name: of the function that made it.
+        objective: that it was made for.
+        inner: the optimizer.
+        again: makes it for another objective.
+        seen: what the last `init` was for; empty before.
+    """
+
+    name: str
+    objective: Objective
+    inner: optax.GradientTransformationExtraArgs
+    again: Make
+    seen: "list[_Seen]" = field(default_factory=list)
+
+    def init(self, params: PyTree) -> Any:
+        if type(params).__name__ == "_ParamsPlaceholder":
+            return self._with_placeholders(params)
+        if not _hides(params):
+            state = self.inner.init(params)
+        elif not jax.tree.leaves(params):
+            return AllHidden()
+        else:
+            state = self._for(params, _WHOLE.get()).init(params)
+        self._remember(_Seen.of(params, _WHOLE.get()))
+        known_to_flax(state)
+        return state
+
+    def update(
+        self, updates: PyTree, state: Any, params: PyTree | None = None, *, all_params: PyTree = None, **extra: Any
+    ) -> tuple[PyTree, Any]:
+        if isinstance(state, AllHidden):
+            return updates, state
+        inner = self.inner if params is None or not _hides(params) else self._for(params, all_params)
+        moved, after = inner.update(updates, state, params, **extra)
+        known_to_flax(after)
+        return moved, after
+
+    def _for(self, params: PyTree, whole: PyTree | None) -> optax.GradientTransformationExtraArgs:
+        """The optimizer for an objective to which what is hidden is a constant."""
+        if _shows(self.objective.predict):
+            return self.inner  # another one of ours, around this one, has seen to it
+        shown = _Showing.of(self.name, self.objective.predict, params, whole)
+        return self.again(replace(self.objective, predict=shown))
+
+    def _remember(self, seen: "_Seen") -> None:
+        self.seen[:] = [seen]
+        place = id(self.objective)
+        if place not in _SEEN:
+            weakref.finalize(self.objective, _SEEN.pop, place, None)
+        _SEEN[place] = seen
+
+    def _with_placeholders(self, placeholder: PyTree) -> Any:
+        """The state with a placeholder for whatever is laid out as the parameters are.
+
+        `optax.tree.map_params` does not say which parameters it is about: they are those of the last `init` of this
+        optimizer or, where `optax.inject_hyperparams` has made it anew, of one for the same objective.
+        """
+        seen = self.seen[0] if self.seen else _SEEN.get(id(self.objective))
+        if seen is None:
+            raise ValueError(
+                f"{self.name}: how its state is laid out is decided by init(params), which was not called yet: call it "
+                "first, with arrays or under jax.eval_shape"
+            )
+
+        def state(params: PyTree, whole: PyTree | None) -> Any:
+            with _shown(whole):
+                return self.init(params)
+
+        return _marked(jax.eval_shape(state, *seen), placeholder)
+
+
+class _Seen(NamedTuple):
+    """Shapes of the parameters of an `init`, and of all of them where it was shown those that a mask hides."""
+
+    params: PyTree
+    whole: PyTree | None
+
+    @classmethod
+    def of(cls, params: PyTree, whole: PyTree | None) -> "_Seen":
+        return cls(*jax.tree.map(lambda leaf: struct_of(leaf.shape, leaf), (params, whole)))
+
+
+_SEEN: dict[int, _Seen] = {}
+"""By the identity of an objective that still lives, what the last `init` for it was for."""
+
+
+class _Showing:
+    """A model that is given what a mask left of its parameters, and runs on all of them."""
+
+    def __init__(self, predict: Callable[..., PyTree], merge: Callable[[PyTree], PyTree]):
+        # Not after the call below: what takes a key is read from the signature.
+        functools.update_wrapper(self, predict, updated=())
+        self._predict, self._merge = predict, merge
+
+    def __call__(self, params: PyTree, *args: Any, **kwargs: Any) -> PyTree:
+        return self._predict(self._merge(params), *args, **kwargs)
+
+    @classmethod
+    def of(cls, name: str, predict: Callable[..., PyTree], masked: PyTree, whole: PyTree | None) -> "_Showing":
+        """With what `whole` has in the places that are hidden in `masked`."""
+        if whole is not None and not _hides(whole):
+            return cls(predict, lambda params: jax.tree.map(_shown_in, params, whole, is_leaf=_is_hidden))
+        hidden = [
+            jax.tree_util.keystr(path, simple=True, separator=".")
+            for path, leaf in jax.tree_util.tree_leaves_with_path(masked, is_leaf=_is_hidden)
+            if _is_hidden(leaf)
+        ]
+        absent = _absent(
+            f"{name}: a mask hides the parameters {', '.join(hidden)}, and the model does not run without them: wrap "
+            "the whole optimizer, qnewton.optim.with_all_params(optimizer), or take them out of the parameters, "
+            "qnewton.freeze"
+        )
+        return cls(
+            predict,
+            lambda params: jax.tree.map(lambda own: absent() if _is_hidden(own) else own, params, is_leaf=_is_hidden),
+        )
+
+
+def _absent(said: str) -> type[optax.MaskedNode]:
+    """What stands for a hidden parameter that nobody shows: a model may carry it about, and not compute with it."""
+
+    def refuse(*_: Any) -> Any:
+        raise HiddenParametersError(said)
+
+    def missing(node: object, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        refuse()
+
+    both = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow")
+    names = ["getitem", "neg", "abs", "iter", "len", "lt", "le", "gt", "ge", *both, *(f"r{one}" for one in both)]
+    methods: dict[str, Any] = {f"__{one}__": refuse for one in names}
+    # What `jax.numpy` asks of whatever it is given.
+    asked = {"__jax_array__": property(refuse), "__getattr__": missing}
+    # Functions of `jax.lax` say the class and nothing else.
+    return type("hidden_by_a_mask_see_qnewton_optim_with_all_params", (optax.MaskedNode,), methods | asked)
+
+
+def _shows(model: Any) -> bool:
+    """Whether it is given what is hidden, under whatever else is laid around it."""
+    while not isinstance(model, _Showing):
+        model = getattr(model, "predict", None)
+        if model is None:
+            return False
+    return True
+
+
+def _shown_in(own: PyTree, shown: PyTree) -> PyTree:
+    return jax.lax.stop_gradient(shown) if _is_hidden(own) else own
+
+
+def _is_hidden(node: object) -> bool:
+    return isinstance(node, optax.MaskedNode)
+
+
+def _hides(params: PyTree) -> bool:
+    return any(_is_hidden(leaf) for leaf in jax.tree.leaves(params, is_leaf=_is_hidden))
+
+
+@contextmanager
+def _shown(params: PyTree | None) -> Iterator[None]:
+    token = _WHOLE.set(params)
+    try:
+        yield
+    finally:
+        _WHOLE.reset(token)
+
+
+def _marked(state: Any, placeholder: PyTree) -> Any:
+    """The state of any of our optimizers, with the placeholder for the fields that its class names."""
+    if type(state) is tuple:
+        return tuple(_marked(part, placeholder) for part in state)
+    if not hasattr(state, "_fields"):
+        return state
+    like = getattr(state, "like_params", ())
+    named = zip(state._fields, state, strict=True)
+    parts = {name: placeholder if name in like else _marked(part, placeholder) for name, part in named}
+    return type(state)(**parts)
