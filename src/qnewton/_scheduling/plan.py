@@ -12,6 +12,7 @@ from .._core.records import SystemEstimate
 from .._core.status import Refusal, Verdict
 from .._pricing.offers import Offers
 from .._pricing.policies import AbstractPolicy, Turn
+from .own_systems import OwnSystem
 
 
 class Plan(eqx.Module):
@@ -23,6 +24,8 @@ class Plan(eqx.Module):
         choice: column chosen under each set.
         verdict: a `Verdict` on each; where it is `NOBODY`, nothing can solve the system under that set.
         second: another estimator's numbers, `Hybrid.second`, which nothing rests on; None where there is none.
+        own: of every candidate with conditioning of its own (`qnewton.solvers.Conditioned`), the system that it solves,
+            and what that costs it; its offers rest on that one.
     """
 
     estimate: SystemEstimate
@@ -30,6 +33,11 @@ class Plan(eqx.Module):
     choice: Int[Array, " sets"]
     verdict: Int[Array, " sets"]
     second: SystemEstimate | None = None
+    own: tuple[OwnSystem, ...] = ()
+
+    def estimate_for(self, place: int) -> SystemEstimate:
+        """Of the system that the candidate at that place solves."""
+        return next((one.estimate for one in self.own if one.place == place), self.estimate)
 
     def complaint(self, names: Sequence[str], row: int = 0) -> str:
         """In words, on the host: what each candidate broke where nobody could be chosen; empty where somebody was.
@@ -75,7 +83,12 @@ _OFFERED = {
 
 
 def make_plan(
-    estimate: SystemEstimate, offers: Offers, policy: AbstractPolicy, turn: Turn, second: SystemEstimate | None = None
+    estimate: SystemEstimate,
+    offers: Offers,
+    policy: AbstractPolicy,
+    turn: Turn,
+    second: SystemEstimate | None = None,
+    own: tuple[OwnSystem, ...] = (),
 ) -> Plan:
     """Choose under every assumption set.
 
@@ -85,6 +98,7 @@ def make_plan(
         policy: how predictions become a choice.
         turn: the system's place in the training.
         second: another estimator's numbers, to be kept beside.
+        own: systems of candidates with conditioning of their own.
     """
     choices = [policy.choose(offers.under(row), turn.under(row)) for row in range(len(offers.seconds))]
     passed_over = jnp.stack([choice.refusal for choice in choices])
@@ -94,4 +108,5 @@ def make_plan(
         choice=jnp.stack([choice.index for choice in choices]),
         verdict=jnp.stack([choice.verdict for choice in choices]),
         second=second,
+        own=own,
     )

@@ -1,0 +1,198 @@
+"""What candidates with conditioning of their own see: their systems' estimates, and what these cost."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from .._core.costs import Cost, cost_of
+from .._core.records import ClassicalWorkload, System, SystemEstimate
+from .._core.status import Refusal
+from .._hardware import ClassicalMachine
+from .._pricing.least import least_of
+from .._pricing.offers import Offers
+from .._pricing.price import Own, forming, price
+from .conditioned import Conditioned
+
+if TYPE_CHECKING:
+    from .hybrid import Hybrid
+
+KERNEL = "forming"
+"""Whose times conditioning and estimates are predicted with: passes over a matrix, and products."""
+
+
+class OwnSystem(eqx.Module):
+    """The system that one candidate alone solves, as its own conditioning leaves it.
+
+    Attributes:
+        place: the candidate's, in a plan's columns.
+        estimate: of its system; a placeholder where nothing was estimated.
+        estimated: whether it was: it is not where even the least that the candidate could ask exceeds what a classical
+            one does it for.
+        conditioning, estimation: operations and bytes of what is paid for, on the classical machine.
+        conditioning_seconds, estimation_seconds: predicted.
+        without: what its solver would ask for the system that the others solve `[sets, 1]`.
+    """
+
+    place: int = eqx.field(static=True)
+    estimate: SystemEstimate
+    estimated: Bool[Array, ""]
+    conditioning: Cost
+    estimation: Cost
+    conditioning_seconds: Float[Array, ""]
+    estimation_seconds: Float[Array, ""]
+    without: Offers
+
+
+def own_workload(cost: Cost) -> ClassicalWorkload:
+    """What conditioning or an estimate is predicted by."""
+    return ClassicalWorkload(kernel=KERNEL, flops=cost.flops, bytes=cost.bytes)
+
+
+def own_systems(
+    scheduler: "Hybrid",
+    system: System,
+    estimate: SystemEstimate,
+    classical: ClassicalMachine,
+    refusals: Sequence[Refusal],
+    factors: Float[Array, " candidates"] | None,
+) -> tuple[tuple[OwnSystem, ...], dict[int, Own]]:
+    """Of every candidate with conditioning of its own, the system and what pricing needs of it.
+
+    An estimate is made, in a branch of its own, where the candidate could win under one of the sets: where the least
+    that it asks over all condition numbers, conditioning and estimate included, is no more than what the classical
+    candidates ask that solve the system as it is. A policy that may pass over a classical candidate for being slow, or
+    that stays with a slower one, has all of them estimated.
+
+    Args:
+        scheduler: with the candidates.
+        system: that the others solve.
+        estimate: of that.
+        classical: the machine.
+        refusals: per candidate, what is known without computing anything.
+        factors: per candidate, observed iterations over expected ones.
+    """
+    places = [i for i, solver in enumerate(scheduler.solvers) if isinstance(solver, Conditioned)]
+    if not places:
+        return (), {}
+    best = _best_classical(scheduler, estimate, classical, refusals, factors, formed=system.is_formed)
+    found = [_own_system(scheduler, i, system, estimate, classical, refusals[i], best) for i in places]
+    return tuple(one for one, _ in found), {one.place: own for one, own in found}
+
+
+def _own_system(
+    scheduler: "Hybrid",
+    place: int,
+    system: System,
+    estimate: SystemEstimate,
+    classical: ClassicalMachine,
+    refusal: Refusal,
+    best: Float[Array, " sets"],
+) -> tuple[OwnSystem, Own]:
+    solver, dtype = scheduler.solvers[place], system.like.dtype
+    assert isinstance(solver, Conditioned)
+    sets, quantum = scheduler.assumptions, scheduler.quantum
+    formed = eqx.filter_eval_shape(lambda: system.formed())
+    none = Cost(0.0, 0.0)
+    conditioning, estimation, shaping, could = none, none, 0.0, jnp.zeros((), bool)
+    least = least_of(solver, system.like.shape[0], str(dtype), sets, classical, quantum, scheduler.solves)
+    if refusal == Refusal.NONE:
+        # Twice: once to estimate, once to solve.
+        conditioning = solver.conditioning_cost(formed) * 2.0
+        estimation = cost_of(scheduler.estimator, eqx.filter_eval_shape(solver.conditioned, formed))
+        shaping = 0.0 if system.is_formed else 2.0 * classical.seconds(forming(estimate))
+    conditioning_seconds = classical.seconds(own_workload(conditioning)) + shaping
+    estimation_seconds = classical.seconds(own_workload(estimation))
+    paid = conditioning_seconds + estimation_seconds
+    if refusal == Refusal.NONE:
+        floor = jnp.asarray(np.stack([column["seconds"] for column in least]), dtype)
+        wins = jnp.any(floor + paid / scheduler.solves <= best)
+        could = jnp.ones((), bool) if solver.always or not scheduler.policy.takes_fastest else wins
+        found = _estimated_where(could, scheduler, solver, system)
+    else:
+        found = _placeholder(eqx.filter_eval_shape(scheduler.estimator, formed))
+    without = price(
+        estimate,
+        [solver.inner],
+        sets,
+        classical,
+        quantum,
+        refusals=[refusal],
+        formed=system.is_formed,
+        solves=scheduler.solves,
+    )
+    own = OwnSystem(
+        place=place,
+        estimate=found,
+        estimated=could,
+        conditioning=jax.tree.map(lambda number: jnp.asarray(number, dtype), conditioning),
+        estimation=jax.tree.map(lambda number: jnp.asarray(number, dtype), estimation),
+        conditioning_seconds=jnp.asarray(conditioning_seconds, dtype),
+        estimation_seconds=jnp.asarray(estimation_seconds, dtype),
+        without=without,
+    )
+    return own, Own(found, could, paid, least)
+
+
+def _estimated_where(
+    could: Bool[Array, ""], scheduler: "Hybrid", solver: Conditioned, system: System
+) -> SystemEstimate:
+    """The estimate of the system as conditioning leaves it, in a branch: no other candidate waits for it."""
+
+    def estimated() -> SystemEstimate:
+        # Closed over: an operator of functions that are being traced cannot be an operand.
+        return scheduler.estimator(solver.conditioned(system))
+
+    shapes = eqx.filter_eval_shape(estimated)
+    arrays = jax.lax.cond(
+        could,
+        lambda: eqx.filter(estimated(), eqx.is_array),
+        lambda: eqx.filter(_placeholder(shapes), eqx.is_array),
+    )
+    return eqx.combine(arrays, eqx.filter(shapes, _is_shape, inverse=True))
+
+
+def _placeholder(shapes: SystemEstimate) -> SystemEstimate:
+    """Numbers with which every formula computes: all are 1, the condition number too."""
+    filled = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype) if _is_shape(leaf) else leaf, shapes)
+    log = filled.log_condition_number
+    return eqx.tree_at(lambda e: e.log_condition_number, filled, jnp.zeros_like(log))
+
+
+def _is_shape(leaf: object) -> bool:
+    return isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+def _best_classical(
+    scheduler: "Hybrid",
+    estimate: SystemEstimate,
+    classical: ClassicalMachine,
+    refusals: Sequence[Refusal],
+    factors: Float[Array, " candidates"] | None,
+    *,
+    formed: bool,
+) -> Float[Array, " sets"]:
+    """Under each set, what the fastest classical candidate asks that solves the system as it is; infinite: none."""
+    rivals = [
+        i
+        for i, solver in enumerate(scheduler.solvers)
+        if not (isinstance(solver, Conditioned) or solver.capabilities.quantum)
+    ]
+    if not rivals:
+        return jnp.full(len(scheduler.assumptions), jnp.inf, estimate.max_entry.dtype)
+    offers = price(
+        estimate,
+        [scheduler.solvers[i] for i in rivals],
+        scheduler.assumptions,
+        classical,
+        scheduler.quantum,
+        refusals=[refusals[i] for i in rivals],
+        formed=formed,
+        factors=None if factors is None else factors[np.array(rivals)],
+        solves=scheduler.solves,
+    )
+    return jnp.min(jnp.where(offers.able, offers.seconds, jnp.inf), axis=-1)
