@@ -25,15 +25,16 @@ class Own(NamedTuple):
 
     Attributes:
         estimate: of it.
-        estimated: whether that was made, and is not a placeholder.
         seconds: that conditioning and estimate take on the classical machine, for one set-up.
-        least: under each set, what the candidate asks at least without them; its offer where nothing was estimated.
+        estimated: whether the estimate was made, and is not a placeholder.
+        least: under each set, what the candidate asks at least without those seconds; its offer where nothing was
+            estimated. None: everything was.
     """
 
     estimate: SystemEstimate
-    estimated: Bool[NumberArray, ""]
     seconds: Number
-    least: Sequence[Column]
+    estimated: Bool[NumberArray, ""] | bool = True
+    least: Sequence[Column] | None = None
 
     @property
     def log_condition_number(self) -> Float[NumberArray, ""]:
@@ -87,25 +88,28 @@ def price(
             # No assumption set changes what a classical solve takes.
             column = [_classical(candidate, system, classical, reasons, at_hand, factor, solves)] * len(sets)
         if mine is not None:
-            paid = mine.seconds / solves
-            column = [_paying(*pair, mine.estimated, paid, scaled) for pair in zip(column, mine.least, strict=True)]
+            pairs = zip(column, mine.least or [None] * len(column), strict=True)
+            column = [_paying(*pair, mine.estimated, mine.seconds / solves, scaled) for pair in pairs]
         columns.append(column)
     return table(candidates, estimate, columns, {i: mine.log_condition_number for i, mine in own.items()})
 
 
-def _paying(column: Column, least: Column, estimated: Bool[NumberArray, ""], paid: Number, scaled: bool) -> Column:
+def _paying(
+    column: Column, least: Column | None, estimated: Bool[NumberArray, ""] | bool, paid: Number, scaled: bool
+) -> Column:
     """With the seconds of conditioning and estimate on top; the least that it would be where nothing was estimated.
 
     Args:
         column: what the candidate asks for its system.
-        least: what it asks at least.
+        least: what it asks at least; None where the first holds.
         estimated: whether the first holds.
         paid: seconds.
         scaled: whether a quantum clock scales the others, which these stay apart from.
     """
-    xp = namespace(column["seconds"])
-    undercut = {**least, "refusal": xp.int32(Refusal.UNDERCUT)}
-    found = {name: xp.where(estimated, value, undercut[name]).astype(value.dtype) for name, value in column.items()}
+    xp, found = namespace(column["seconds"]), dict(column)
+    if least is not None:
+        undercut = {**least, "refusal": xp.int32(Refusal.UNDERCUT)}
+        found = {name: xp.where(estimated, value, undercut[name]).astype(value.dtype) for name, value in column.items()}
     for name in ("seconds", "fixed_seconds") if scaled else ("seconds",):
         found[name] = (found[name] + paid).astype(column[name].dtype)
     return found

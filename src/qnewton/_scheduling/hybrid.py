@@ -27,7 +27,7 @@ from .branches import Known, set_up, solve, solve_once, switch, union_of
 from .calibration import rated_once
 from .candidates import check_candidate
 from .conditioned import Conditioned
-from .own_systems import own_systems
+from .own_systems import Setting, own_systems
 from .plan import Plan, make_plan
 from .union import StateUnion
 
@@ -209,7 +209,10 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         # Of a system that nobody comes back to, what a prior hopes for would never be put right.
         turn = self._turn([1.0] * len(self.solvers), 1.0, system.like.dtype) if turn is None else turn
         refusals = [self._refusal(i, system) for i in range(len(self.solvers))]
-        own, priced = own_systems(self, system, estimate, classical, refusals, turn.factors)
+        setting = Setting(
+            self.solvers, self.estimator, self.assumptions, classical, self.quantum, self.policy, self.solves
+        )
+        own, priced = own_systems(setting, system, estimate, refusals, turn.factors)
         offers = price(
             estimate,
             self.solvers,

@@ -1,7 +1,7 @@
 """What candidates with conditioning of their own see: their systems' estimates, and what these cost."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import equinox as eqx
 import jax
@@ -12,14 +12,15 @@ from jaxtyping import Array, Bool, Float
 from .._core.costs import Cost, cost_of
 from .._core.records import ClassicalWorkload, System, SystemEstimate
 from .._core.status import Refusal
-from .._hardware import ClassicalMachine
+from .._estimation import AbstractEstimator
+from .._hardware import ClassicalMachine, QuantumMachine
+from .._pricing.assumptions import AbstractAssumptions
 from .._pricing.least import least_of
 from .._pricing.offers import Offers
+from .._pricing.policies import AbstractPolicy
 from .._pricing.price import Own, forming, price
+from .._solvers import AbstractSolver
 from .conditioned import Conditioned
-
-if TYPE_CHECKING:
-    from .hybrid import Hybrid
 
 KERNEL = "forming"
 """Whose times conditioning and estimates are predicted with: passes over a matrix, and products."""
@@ -48,16 +49,38 @@ class OwnSystem(eqx.Module):
     without: Offers
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What prices rest on besides the system; as of `Hybrid`.
+
+    Attributes:
+        solvers: the candidates.
+        estimator: of their systems.
+        sets: what a quantum solve is charged for.
+        classical: the machine of classical work.
+        quantum: the modelled machine.
+        policy: that chooses.
+        solves: right-hand sides that one set-up serves.
+    """
+
+    solvers: tuple[AbstractSolver, ...]
+    estimator: AbstractEstimator
+    sets: tuple[AbstractAssumptions, ...]
+    classical: ClassicalMachine
+    quantum: QuantumMachine
+    policy: AbstractPolicy
+    solves: int
+
+
 def own_workload(cost: Cost) -> ClassicalWorkload:
     """What conditioning or an estimate is predicted by."""
     return ClassicalWorkload(kernel=KERNEL, flops=cost.flops, bytes=cost.bytes)
 
 
 def own_systems(
-    scheduler: "Hybrid",
+    setting: Setting,
     system: System,
     estimate: SystemEstimate,
-    classical: ClassicalMachine,
     refusals: Sequence[Refusal],
     factors: Float[Array, " candidates"] | None,
 ) -> tuple[tuple[OwnSystem, ...], dict[int, Own]]:
@@ -69,52 +92,50 @@ def own_systems(
     that stays with a slower one, has all of them estimated.
 
     Args:
-        scheduler: with the candidates.
+        setting: with the candidates.
         system: that the others solve.
         estimate: of that.
-        classical: the machine.
         refusals: per candidate, what is known without computing anything.
         factors: per candidate, observed iterations over expected ones.
     """
-    places = [i for i, solver in enumerate(scheduler.solvers) if isinstance(solver, Conditioned)]
+    places = [i for i, solver in enumerate(setting.solvers) if isinstance(solver, Conditioned)]
     if not places:
         return (), {}
-    best = _best_classical(scheduler, estimate, classical, refusals, factors, formed=system.is_formed)
-    found = [_own_system(scheduler, i, system, estimate, classical, refusals[i], best) for i in places]
+    best = _best_classical(setting, estimate, refusals, factors, formed=system.is_formed)
+    found = [_own_system(setting, i, system, estimate, refusals[i], best) for i in places]
     return tuple(one for one, _ in found), {one.place: own for one, own in found}
 
 
 def _own_system(
-    scheduler: "Hybrid",
+    setting: Setting,
     place: int,
     system: System,
     estimate: SystemEstimate,
-    classical: ClassicalMachine,
     refusal: Refusal,
     best: Float[Array, " sets"],
 ) -> tuple[OwnSystem, Own]:
-    solver, dtype = scheduler.solvers[place], system.like.dtype
+    solver, dtype = setting.solvers[place], system.like.dtype
     assert isinstance(solver, Conditioned)
-    sets, quantum = scheduler.assumptions, scheduler.quantum
+    sets, classical, quantum = setting.sets, setting.classical, setting.quantum
     formed = eqx.filter_eval_shape(lambda: system.formed())
     none = Cost(0.0, 0.0)
     conditioning, estimation, shaping, could = none, none, 0.0, jnp.zeros((), bool)
-    least = least_of(solver, system.like.shape[0], str(dtype), sets, classical, quantum, scheduler.solves)
+    least = least_of(solver, system.like.shape[0], str(dtype), sets, classical, quantum, setting.solves)
     if refusal == Refusal.NONE:
         # Twice: once to estimate, once to solve.
         conditioning = solver.conditioning_cost(formed) * 2.0
-        estimation = cost_of(scheduler.estimator, eqx.filter_eval_shape(solver.conditioned, formed))
+        estimation = cost_of(setting.estimator, eqx.filter_eval_shape(solver.conditioned, formed))
         shaping = 0.0 if system.is_formed else 2.0 * classical.seconds(forming(estimate))
     conditioning_seconds = classical.seconds(own_workload(conditioning)) + shaping
     estimation_seconds = classical.seconds(own_workload(estimation))
     paid = conditioning_seconds + estimation_seconds
     if refusal == Refusal.NONE:
         floor = jnp.asarray(np.stack([column["seconds"] for column in least]), dtype)
-        wins = jnp.any(floor + paid / scheduler.solves <= best)
-        could = jnp.ones((), bool) if solver.always or not scheduler.policy.takes_fastest else wins
-        found = _estimated_where(could, scheduler, solver, system)
+        wins = jnp.any(floor + paid / setting.solves <= best)
+        could = jnp.ones((), bool) if solver.always or not setting.policy.takes_fastest else wins
+        found = _estimated_where(could, setting.estimator, solver, system)
     else:
-        found = _placeholder(eqx.filter_eval_shape(scheduler.estimator, formed))
+        found = _placeholder(eqx.filter_eval_shape(setting.estimator, formed))
     without = price(
         estimate,
         [solver.inner],
@@ -123,7 +144,7 @@ def _own_system(
         quantum,
         refusals=[refusal],
         formed=system.is_formed,
-        solves=scheduler.solves,
+        solves=setting.solves,
     )
     own = OwnSystem(
         place=place,
@@ -135,17 +156,17 @@ def _own_system(
         estimation_seconds=jnp.asarray(estimation_seconds, dtype),
         without=without,
     )
-    return own, Own(found, could, paid, least)
+    return own, Own(found, paid, could, least)
 
 
 def _estimated_where(
-    could: Bool[Array, ""], scheduler: "Hybrid", solver: Conditioned, system: System
+    could: Bool[Array, ""], estimator: AbstractEstimator, solver: Conditioned, system: System
 ) -> SystemEstimate:
     """The estimate of the system as conditioning leaves it, in a branch: no other candidate waits for it."""
 
     def estimated() -> SystemEstimate:
         # Closed over: an operator of functions that are being traced cannot be an operand.
-        return scheduler.estimator(solver.conditioned(system))
+        return estimator(solver.conditioned(system))
 
     shapes = eqx.filter_eval_shape(estimated)
     arrays = jax.lax.cond(
@@ -168,9 +189,8 @@ def _is_shape(leaf: object) -> bool:
 
 
 def _best_classical(
-    scheduler: "Hybrid",
+    setting: Setting,
     estimate: SystemEstimate,
-    classical: ClassicalMachine,
     refusals: Sequence[Refusal],
     factors: Float[Array, " candidates"] | None,
     *,
@@ -179,20 +199,20 @@ def _best_classical(
     """Under each set, what the fastest classical candidate asks that solves the system as it is; infinite: none."""
     rivals = [
         i
-        for i, solver in enumerate(scheduler.solvers)
+        for i, solver in enumerate(setting.solvers)
         if not (isinstance(solver, Conditioned) or solver.capabilities.quantum)
     ]
     if not rivals:
-        return jnp.full(len(scheduler.assumptions), jnp.inf, estimate.max_entry.dtype)
+        return jnp.full(len(setting.sets), jnp.inf, estimate.max_entry.dtype)
     offers = price(
         estimate,
-        [scheduler.solvers[i] for i in rivals],
-        scheduler.assumptions,
-        classical,
-        scheduler.quantum,
+        [setting.solvers[i] for i in rivals],
+        setting.sets,
+        setting.classical,
+        setting.quantum,
         refusals=[refusals[i] for i in rivals],
         formed=formed,
         factors=None if factors is None else factors[np.array(rivals)],
-        solves=scheduler.solves,
+        solves=setting.solves,
     )
     return jnp.min(jnp.where(offers.able, offers.seconds, jnp.inf), axis=-1)
