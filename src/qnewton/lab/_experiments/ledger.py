@@ -276,14 +276,23 @@ class Ledger:
             "solve_classical": 0.0,
             "solve_quantum": 0.0,
         }
+        owned = 0.0
         for line in lines:
             entry = line.assumptions[assumed]
-            if not entry.nobody:
-                parts[f"solve_{entry.machine}"] += _known(entry.predicted_seconds[entry.choice])
+            if entry.nobody:
+                continue
+            parts[f"solve_{entry.machine}"] += _known(entry.predicted_seconds[entry.choice])
+            if own := line.own.get(entry.choice):
+                # Classical, whatever solves.
+                conditioning, estimation = own.predicted_conditioning_seconds, own.predicted_estimation_seconds
+                parts["conditioning"] += conditioning
+                parts["estimation"] += estimation
+                parts[f"solve_{entry.machine}"] -= conditioning + estimation
+                owned += conditioning + estimation
         total = sum(parts.values())
         if schedule is not None:
             # The workers are at it at the same time.
-            total += _known(schedule.makespan_s) - parts["solve_classical"] - parts["solve_quantum"]
+            total += _known(schedule.makespan_s) - parts["solve_classical"] - parts["solve_quantum"] - owned
         return PredictedSeconds(**parts, total=total)
 
     def totals(self) -> dict[str, Any]:
