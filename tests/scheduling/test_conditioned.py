@@ -292,9 +292,11 @@ def test_calibration_and_profile_know_its_kernel():
     assert float(plan.own[0].conditioning_seconds) > 0
 
 
+A_CLASS: Any = q.QLSA
+ONE: Any = q.Prune(0.5)
 BAD = {
-    "a class": (lambda: Conditioned(q.QLSA, [q.Prune(0.5)]), "inner solver of Conditioned"),
-    "one conditioner": (lambda: Conditioned(q.QLSA(), q.Prune(0.5)), r"is one Prune: give a sequence"),
+    "a class": (lambda: Conditioned(A_CLASS, [q.Prune(0.5)]), "inner solver of Conditioned"),
+    "one conditioner": (lambda: Conditioned(q.QLSA(), ONE), r"is one Prune: give a sequence"),
     "no conditioner": (lambda: Conditioned(q.QLSA(), []), r"no conditioner: name one, e.g. \[Prune\(0.5\)\]"),
     "itself": (lambda: Conditioned(Conditioned(q.LU(), [q.Shift(1.0)]), [q.Shift(1.0)]), "into one"),
     "a root": (lambda: Conditioned(q.Dual(), [q.Shift(1.0)]), "Dual is no inner solver of Conditioned"),

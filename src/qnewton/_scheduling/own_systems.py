@@ -16,37 +16,14 @@ from .._estimation import AbstractEstimator
 from .._hardware import ClassicalMachine, QuantumMachine
 from .._pricing.assumptions import AbstractAssumptions
 from .._pricing.least import least_of
-from .._pricing.offers import Offers
 from .._pricing.policies import AbstractPolicy
 from .._pricing.price import Own, forming, price
 from .._solvers import AbstractSolver
 from .conditioned import Conditioned
+from .plan import OwnSystem
 
 KERNEL = "forming"
 """Whose times conditioning and estimates are predicted with: passes over a matrix, and products."""
-
-
-class OwnSystem(eqx.Module):
-    """The system that one candidate alone solves, as its own conditioning leaves it.
-
-    Attributes:
-        place: the candidate's, in a plan's columns.
-        estimate: of its system; a placeholder where nothing was estimated.
-        estimated: whether it was: it is not where even the least that the candidate could ask exceeds what a classical
-            one does it for.
-        conditioning, estimation: operations and bytes of what is paid for, on the classical machine.
-        conditioning_seconds, estimation_seconds: predicted.
-        without: what its solver would ask for the system that the others solve `[sets, 1]`.
-    """
-
-    place: int = eqx.field(static=True)
-    estimate: SystemEstimate
-    estimated: Bool[Array, ""]
-    conditioning: Cost
-    estimation: Cost
-    conditioning_seconds: Float[Array, ""]
-    estimation_seconds: Float[Array, ""]
-    without: Offers
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,36 @@ from dataclasses import replace
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Float, Int
 
+from .._core.costs import Cost
 from .._core.records import SystemEstimate
 from .._core.status import Refusal, Verdict
 from .._pricing.offers import Offers
 from .._pricing.policies import AbstractPolicy, Turn
-from .own_systems import OwnSystem
+
+
+class OwnSystem(eqx.Module):
+    """The system that one candidate alone solves, as its own conditioning leaves it.
+
+    Attributes:
+        place: the candidate's, in a plan's columns.
+        estimate: of its system; a placeholder where nothing was estimated.
+        estimated: whether it was: it is not where even the least that the candidate could ask exceeds what a classical
+            one does it for.
+        conditioning, estimation: operations and bytes of what is paid for, on the classical machine.
+        conditioning_seconds, estimation_seconds: predicted.
+        without: what its solver would ask for the system that the others solve `[sets, 1]`.
+    """
+
+    place: int = eqx.field(static=True)
+    estimate: SystemEstimate
+    estimated: Bool[Array, ""]
+    conditioning: Cost
+    estimation: Cost
+    conditioning_seconds: Float[Array, ""]
+    estimation_seconds: Float[Array, ""]
+    without: Offers
 
 
 class Plan(eqx.Module):

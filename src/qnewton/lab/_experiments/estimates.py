@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 
 from ..._core.costs import Cost
 from ..._core.records import Access, Kind, Kinds, SystemEstimate
-from ..._scheduling.own_systems import OwnSystem
+from ..._scheduling.plan import OwnSystem
 from .._runfile import AccessCosts, NumberKinds, OwnLine, SetDecision, SystemLine, WithoutOwn
 
 _COSTS = ("product", "forming", "gram")
