@@ -15,7 +15,7 @@ from qnewton._core.costs import cost_of
 from qnewton._core.records import System
 from qnewton._core.status import Refusal, Status
 from qnewton._hardware import KernelTimes
-from qnewton.conditioning import PruneRows, Rotate, ScaleDiagonal, ShiftTo
+from qnewton.conditioning import PruneRows, Rotate, ScaleDiagonal, ShiftTo, WhitenOutputs
 from qnewton.estimators import Automatic, Exact
 from qnewton.scheduling import Fastest, FixedCandidate, KappaThreshold
 from qnewton.solvers import Conditioned
@@ -244,25 +244,48 @@ def test_in_newton_the_step_counts_where_the_shared_system_bears_it_out(keep):
 
 def test_a_block_that_is_not_formed_is_formed_for_it_alone_and_it_pays():
     objective, params, batch, curvature, gradient = regression()
-    own = Conditioned(q.QLSA(), [q.Prune(0.8), Rotate(strict=False)])
-    plans = {}
-    for name in ("CG", own.name):
-        hybrid = q.Hybrid([q.CG(1e-6), own], classical=machine(), policy=FixedCandidate(name))
-        assert hybrid.keeps_unformed(floor=True)
-        optimizer: Any = q.newton(
-            objective, family="blocks", solver=hybrid, conditioning=[q.Damp(0.1)], adaptation=q.Fixed()
-        )
-        step = jax.jit(lambda s, p, o=optimizer: o.update(jax.grad(objective)(p, batch), s, p, batch=batch))
-        updates, after = step(optimizer.init(params), params)
-        (info,) = after.info.blocks
-        plans[name] = info.plan
-        shared = curvature + 0.1 * np.max(np.abs(curvature)) * np.eye(6)
-        system = shared if name == "CG" else pruned(shared, 0.8)
-        np.testing.assert_allclose(updates["w"], -np.linalg.solve(system, gradient), rtol=2e-3, atol=1e-4)
+    own = Conditioned(q.QLSA(), [q.Prune(0.8)])
+    hybrid = q.Hybrid([q.CG(1e-6), own], classical=machine(), policy=FixedCandidate(own.name))
+    assert hybrid.keeps_unformed(floor=True)
+    optimizer: Any = q.newton(
+        objective, family="blocks", solver=hybrid, conditioning=[q.Damp(0.1)], adaptation=q.Fixed()
+    )
+    step = jax.jit(lambda s, p: optimizer.update(jax.grad(objective)(p, batch), s, p, batch=batch))
+    updates, after = step(optimizer.init(params), params)
+    shared = curvature + 0.1 * np.max(np.abs(curvature)) * np.eye(6)
+    np.testing.assert_allclose(updates["w"], -np.linalg.solve(pruned(shared, 0.8), gradient), rtol=2e-3, atol=1e-4)
     # Formed and conditioned twice, estimated once: calls of one kernel, which counts each once.
-    (seen,) = plans["CG"].own
+    (seen,) = after.info.blocks[0].plan.own
     assert float(seen.conditioning_seconds) == 3 * 2.0**-14
     assert float(seen.estimation_seconds) == 2.0**-14
+
+
+def test_equal_layers_share_a_body_and_each_is_taken_to_its_own_basis_and_back():
+    rng = np.random.default_rng(7)
+    x, y = (jnp.asarray(rng.standard_normal((10, 3)), jnp.float32) for _ in range(2))
+    params = {name: {"w": jnp.asarray(rng.standard_normal((3, 3)), jnp.float32)} for name in "ab"}
+
+    def predict(params: Any, x: Any) -> Any:
+        return jnp.tanh(x @ params["a"]["w"]) @ params["b"]["w"]
+
+    objective = q.Objective(predict, lambda output, target: jnp.sum((output - target) ** 2, axis=-1))
+    own = Conditioned(q.QLSA(), [Rotate(), WhitenOutputs()])
+    hybrid = q.Hybrid([q.Cholesky(), own], classical=machine(), policy=FixedCandidate(own.name))
+    how: dict[str, Any] = {"conditioning": [q.Damp(0.1)], "adaptation": q.Fixed(), "partition": q.per_layer}
+    optimizer: Any = q.newton(objective, family="blocks", solver=hybrid, **how)
+    step = jax.jit(lambda s, p: optimizer.update(jax.grad(objective)(p, (x, y)), s, p, batch=(x, y)))
+    updates, after = step(optimizer.init(params), params)
+    gradients = jax.grad(objective)(params, (x, y))
+    for name, info in zip("ab", after.info.blocks, strict=True):
+        jacobian = np.asarray(jax.jacobian(predict)(params, x)[name]["w"], float).reshape(30, 9)
+        matrix = 2 * jacobian.T @ jacobian / 10
+        matrix += 0.1 * np.max(np.abs(matrix)) * np.eye(9)
+        expected = -np.linalg.solve(matrix, np.asarray(gradients[name]["w"], float).ravel())
+        np.testing.assert_allclose(updates[name]["w"].ravel(), expected, rtol=1e-3, atol=1e-5)
+        assert int(info.status) == Status.OK
+        np.testing.assert_allclose(info.plan.estimate.condition_number, np.linalg.cond(matrix), rtol=1e-3)
+        # K-FAC's basis, whitened: better conditioned, and found with the layers that the block has.
+        assert float(info.plan.own[0].estimate.condition_number) < 0.8 * np.linalg.cond(matrix)
 
 
 def test_what_is_paid_for_is_counted():
