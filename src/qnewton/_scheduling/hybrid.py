@@ -76,9 +76,9 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
     that needs a structure which the operator does not have is infeasible (`Offers.refusal`). Everything else, `QLSA`'s
     stand-in included, is formed once.
 
-    A candidate with conditioning of its own (`qnewton.solvers.Conditioned`) solves another system than the others do, is
-    priced by an estimate of that one, and alone pays for both. It is handed a matrix, and its solution is judged by the
-    system of the others.
+    A candidate with conditioning of its own (`qnewton.solvers.Conditioned`) solves another system than the others do,
+    is priced by an estimate of that one, and alone pays for both. It is handed a matrix, and its solution is judged by
+    the system of the others.
 
     Mark the operator with `lineax.symmetric_tag` or `lineax.positive_semidefinite_tag` where it has that property. The
     linear-solve option `eigenvalue_floor` (scalar) states a proven lower bound on the smallest eigenvalue; `estimate`
@@ -238,8 +238,9 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         Args:
             operator: the system.
             options: `eigenvalue_floor`, `estimate` and `turn`, what is known of the system and its place in a training;
-                `layout`, where the matrices of layers lie in it, for candidates with conditioning of their own; `once`, that there will be one right-hand side, so that `compute` sets up and solves together: a state
-                that fits every candidate costs copies of the matrix, which show below a thousand rows.
+                `layout`, where the matrices of layers lie in it, for candidates with conditioning of their own; `once`,
+                that there will be one right-hand side, so that `compute` sets up and solves together: a state that fits
+                every candidate costs copies of the matrix, which show below a thousand rows.
         """
         if operator.in_size() != operator.out_size():
             raise ValueError(
