@@ -89,7 +89,7 @@ def test_a_complete_optimizer_runs_and_reports_without_a_scheduler(preset, ran, 
     assert ("          under `paper`: " in outcome.out) is priced
     assert "calibrating" not in outcome.err
     directory = tmp_path / "run"
-    names = {"config.json", "steps.jsonl", "summary.json", "report.html"}
+    names = {"config.json", "params.npz", "steps.jsonl", "summary.json", "report.html"}
     assert {path.name for path in directory.iterdir()} == names
     run = read_run(directory)
     assert run.notes == ()

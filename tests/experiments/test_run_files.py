@@ -444,6 +444,7 @@ class TestSchema:
             "calibration.json",
             "steps.jsonl",
             "blocks.jsonl",
+            "params.npz",
             "summary.json",
         }
 

@@ -85,6 +85,7 @@ def _without_what_is_traced(options: TrainOptions) -> TrainOptions:
         least_steps=defaults.least_steps,
         time_solves=defaults.time_solves,
         checkpoint_every=defaults.checkpoint_every,
+        log=defaults.log,
     )
     step = options.step
     if options.optimizer in BASELINES:

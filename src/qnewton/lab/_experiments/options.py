@@ -58,6 +58,10 @@ class TrainingOptions:
     """Steps between those whose solves run once more, alone, and are timed: every classical candidate that can take the
     block (0: none). `qnewton calibrate --learn` reads them. Costs compilation and these solves."""
 
+    log: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
+    """Services that get the numbers of every step, too, through their own clients (extras tensorboard, wandb, mlflow).
+    TensorBoard's files lie in the run's folder tensorboard; for the others their own environment variables act."""
+
     def __post_init__(self):
         _require(self.time_solves >= 0, "time-solves", self.time_solves, "it counts steps; 0 times nothing")
         _require(
