@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from ._core.records import Encoding as Encoding
     from ._core.records import QuantumWorkload as QuantumWorkload
     from ._core.status import Refusal as Refusal
+    from ._scheduling.conditioned import Conditioned as Conditioned
     from ._solvers import CG as CG
     from ._solvers import EKFAC as EKFAC
     from ._solvers import KFAC as KFAC

@@ -14,8 +14,10 @@ import pytest
 import scipy.optimize
 from jax.flatten_util import ravel_pytree
 
+from qnewton._conditioning import ScaleDiagonal
 from qnewton._core.operators import Shifted
 from qnewton._core.records import Access, ClassicalWorkload, Encoding, Kind, Kinds, QuantumWorkload, SystemEstimate
+from qnewton._scheduling.conditioned import Conditioned
 from qnewton._solvers import (
     CG,
     LU,
@@ -190,6 +192,15 @@ CASES = {
         False,
         {},
         claims=lambda kappa: kappa * 1e-12,
+    ),
+    # A change of basis is undone, so the solution is that of the system as it was handed over.
+    "conditioned": Case(
+        Conditioned(LU(), [ScaleDiagonal()]),
+        "Conditioned(LU, ScaleDiagonal())",
+        "Conditioned(LU, ScaleDiagonal())",
+        None,
+        False,
+        {"kernel": "lu", "flops": 216.0, "bytes": 864.0},
     ),
 }
 

@@ -2,6 +2,7 @@
 
 import abc
 from collections.abc import Sequence
+from typing import ClassVar
 
 import equinox as eqx
 from jaxtyping import Array, Float
@@ -11,7 +12,14 @@ from .guarantee import Guarantee
 
 
 class AbstractConditioner(eqx.Module):
-    """One change of a system's matrix; order matters, so conditioners compose as a sequence."""
+    """One change of a system's matrix; order matters, so conditioners compose as a sequence.
+
+    Attributes:
+        turns: about how often a loop goes round whose end depends on the numbers, such as a shift until a factorisation
+            succeeds. A candidate that pays for its own conditioning is charged for as many (`Conditioned`).
+    """
+
+    turns: ClassVar[int] = 4
 
     @property
     @abc.abstractmethod

@@ -1,6 +1,7 @@
 """Sparsification by magnitude: the paper's largest entries per row, and a threshold."""
 
 import math
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -14,6 +15,8 @@ from .guarantee import Conditioning, Definiteness, Guarantee
 from .sparsify import sparsified
 
 _ROWS_AT_ONCE = 8
+# Halvings that a row's threshold takes: it ends with the digits that tell its entries apart.
+_BISECTION = 24
 _PRUNED = Guarantee(
     "at most the largest sum of what left a row, in the 2-norm (Gershgorin)",
     Definiteness.LOST,
@@ -35,6 +38,7 @@ class Prune(AbstractConditioner):
     """
 
     keep: float = eqx.field(static=True, converter=plain)
+    turns: ClassVar[int] = _BISECTION
 
     def __check_init__(self):
         check_scalars(self)
@@ -63,6 +67,7 @@ class PruneRows(AbstractConditioner):
     """
 
     keep: float = eqx.field(static=True, converter=plain)
+    turns: ClassVar[int] = _BISECTION
 
     def __check_init__(self):
         check_scalars(self)

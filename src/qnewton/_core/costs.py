@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax
-import numpy as np
 from jax.core import ShapedArray
 from jax.extend import core as jex
 from jaxtyping import Array, Float, PyTree
@@ -31,22 +30,23 @@ class Cost(eqx.Module):
         return Cost(self.flops * times, self.bytes * times)
 
 
-def cost_of(function: Callable, *args: PyTree) -> Cost:
+def cost_of(function: Callable, *args: PyTree, turns: int = 1) -> Cost:
     """Count a function's work without running it.
 
     Matrix products and convolutions count two operations per multiplication, and read and write their arrays;
     factorisations count theirs. Everything else counts one operation per entry of its result, which it writes; what
     only moves or renames entries counts nothing, since XLA fuses it. A scan counts as often as it runs, of branches the
-    dearest, and a `while` whose turns nobody knows once.
+    dearest, and a `while`, whose turns nobody knows, as often as the caller says.
 
     Args:
         function: traced once more; may close over what is being traced, but not over its own arguments' values.
         args: arrays or `jax.ShapeDtypeStruct`.
+        turns: of every `while`.
 
     Returns:
         The cost, in Python's floats.
     """
-    return _of_jaxpr(jax.make_jaxpr(function)(*args).jaxpr)
+    return _of_jaxpr(jax.make_jaxpr(function)(*args).jaxpr, turns)
 
 
 # Each of them is fused into what reads or writes the array, or changes its shape alone.
@@ -56,20 +56,24 @@ _FREE = {
 }
 
 
-def _of_jaxpr(jaxpr: jex.Jaxpr) -> Cost:
+# Operations of a factorisation per row and entry: Golub and Van Loan, 3.2, 4.2, 8.3 and 8.6.
+_FACTORED = {"cholesky": 1 / 3, "lu": 2 / 3, "eigh": 9.0, "svd": 21.0, "triangular_solve": 1.0}
+
+
+def _of_jaxpr(jaxpr: jex.Jaxpr, turns: int) -> Cost:
     total = Cost(0.0, 0.0)
     for equation in jaxpr.eqns:
-        total = total + _of_equation(equation)
+        total = total + _of_equation(equation, turns)
     return total
 
 
-def _of_equation(equation: jex.JaxprEqn) -> Cost:
+def _of_equation(equation: jex.JaxprEqn, turns: int) -> Cost:
     name, params = equation.primitive.name, equation.params
-    held = [_of_jaxpr(jaxpr) for jaxpr in inner(equation)]
+    held = [_of_jaxpr(jaxpr, turns) for jaxpr in inner(equation)]
     if name == "cond":
         return max(held, key=lambda cost: (cost.flops, cost.bytes))
     if held:
-        return sum(held[1:], held[0]) * params.get("length", 1)
+        return sum(held[1:], held[0]) * (turns if name == "while" else params.get("length", 1))
     if name in _FREE:
         return Cost(0.0, 0.0)
     results = [aval(variable) for variable in equation.outvars]
@@ -84,15 +88,13 @@ def _of_equation(equation: jex.JaxprEqn) -> Cost:
         kernel = operands[1].shape
         channels = kernel[params["dimension_numbers"].rhs_spec[0]]
         return Cost(2.0 * entries * math.prod(kernel) / channels, _bytes(results, operands))
-    if name in ("cholesky", "eigh", "triangular_solve"):
-        rows = operands[0].shape[-1]
-        # Golub and Van Loan, 4.2 and 8.3; a substitution takes `rows` operations per entry of its result.
-        per_entry = {"cholesky": rows / 3, "eigh": 9.0 * rows, "triangular_solve": float(rows)}[name]
-        return Cost(per_entry * math.prod(results[0].shape), _bytes(results, operands))
+    if name in _FACTORED:
+        # A substitution takes `rows` operations per entry of its right-hand sides, the last operand.
+        return Cost(_FACTORED[name] * operands[0].shape[-1] * math.prod(operands[-1].shape), _bytes(results, operands))
     if name.startswith("reduce") or name in ("cumsum", "argmax", "argmin", "sort"):
         return Cost(float(sum(math.prod(one.shape) for one in operands)), _bytes(results, operands))
     return Cost(float(entries), _bytes(results))
 
 
 def _bytes(*groups: list[ShapedArray]) -> float:
-    return float(sum(math.prod(a.shape) * np.dtype(a.dtype).itemsize for group in groups for a in group))
+    return float(sum(math.prod(a.shape) * a.dtype.itemsize for group in groups for a in group))

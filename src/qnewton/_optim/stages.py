@@ -152,6 +152,8 @@ def solve_block(
         options["eigenvalue_floor"] = system.eigenvalue_floor
     if estimate is not None:
         options["estimate"] = estimate
+    if system.layout is not None:
+        options["layout"] = system.layout
     if turn is not None:
         options["turn"] = turn
     state, scheduler = None, scheduler_in(solver)

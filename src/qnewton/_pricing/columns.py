@@ -1,10 +1,10 @@
 """One candidate's column in a table of offers: traced inside a step, with numpy before one is traced."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from .._core.arrays import Number, NumberArray, namespace
 from .._core.records import SystemEstimate
@@ -116,7 +116,10 @@ def settled(
 
 
 def table(
-    candidates: Sequence[AbstractSolver], estimate: SystemEstimate, columns: Sequence[Sequence[Column]]
+    candidates: Sequence[AbstractSolver],
+    estimate: SystemEstimate,
+    columns: Sequence[Sequence[Column]],
+    own: Mapping[int, Float[NumberArray, "..."]] | None = None,
 ) -> Offers:
     """The offers `[sets, candidates]`.
 
@@ -124,14 +127,20 @@ def table(
         candidates: solvers.
         estimate: the system's numbers.
         columns: per candidate, what it asks under each set.
+        own: by their place, the logarithms of the condition numbers of candidates that do not solve this system.
     """
+    log_kappa = estimate.log_condition_number
+    if own:
+        xp = namespace(log_kappa)
+        seen = [own.get(i, log_kappa) for i in range(len(candidates))]
+        log_kappa = xp.stack(seen, axis=-1)
     rows = [_stacked(row) for row in zip(*columns, strict=True)]
     whole = _stacked(rows)
     return Offers(
         names=tuple(candidate.name for candidate in candidates),
         quantum=tuple(candidate.capabilities.quantum for candidate in candidates),
         feasible=whole["refusal"] == Refusal.NONE,
-        log_condition_number=estimate.log_condition_number,
+        log_condition_number=log_kappa,
         **{**whole, "expected_steps": whole["expected_steps"][0]},
     )
 

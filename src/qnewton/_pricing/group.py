@@ -16,18 +16,11 @@ from .._solvers import AbstractSolver
 from .._solvers.base import Charged, is_charged
 from .assumptions import AbstractAssumptions
 from .columns import Column, quantum_column, reasons_of, settled, table
+from .least import KAPPAS, least_quantum
 from .need import NEED, residual_for, state_error_for, steps_factor
 from .nominal import nominal_estimate
 from .offers import Offers
 from .price import classical_workload
-from .problem import MatrixNumbers
-
-_KAPPAS = np.linspace(0.0, np.log(1e12), 129)
-"""Logarithms of condition numbers among which a quantum candidate's least cost is looked for.
-
-Some counts dip below their value at 1, so that is no lower bound. They grow with kappa beyond the dip."""
-_BETWEEN = 0.5
-"""Of the least that is found there: between two of them code distances and rounds step, which makes up to a tenth."""
 
 _NO_ROWS: Any = np.zeros((), int)
 
@@ -159,22 +152,12 @@ def _least_quantum(
     groups: Sequence[Group], candidate: Charged, sets: Sequence[AbstractAssumptions], machine: QuantumMachine
 ) -> list[list[Column]]:
     """Of each group and set, the column at the condition number that costs least; all of them at once."""
-    rows = np.array([float(group.rows) for group in groups])[:, None]
-    one = np.ones((len(groups), len(_KAPPAS)))
-    numbers = MatrixNumbers(rows * one, one, one, one, one, _KAPPAS * one, definite=True)
     need = np.array([group.need for group in groups])[:, None]
     times = np.array([float(group.count * group.vectors) for group in groups])[:, None]
     power = np.array([group.power for group in groups])[:, None]
-    asked = state_error_for(need, _KAPPAS, power) if candidate.fidelity == "model" else None
-    found: list[list[Column]] = [[] for _ in groups]
-    for assumed in sets:
-        column = quantum_column(candidate, numbers, assumed, machine, [], times=times, precision=asked, promised=False)
-        best = np.argmin(column["seconds"], axis=1)
-        for k, (own, group) in enumerate(zip(found, groups, strict=True)):
-            at_best = {name: np.asarray(values[k, best[k]]) for name, values in column.items()}
-            at_best |= {name: _BETWEEN * at_best[name] for name in ("seconds", "fixed_seconds")}
-            own.append({name: v.astype(group.dtype) if v.dtype.kind == "f" else v for name, v in at_best.items()})
-    return found
+    asked = state_error_for(need, KAPPAS, power) if candidate.fidelity == "model" else None
+    rows, dtypes = [group.rows for group in groups], [group.dtype for group in groups]
+    return least_quantum(candidate, rows, dtypes, sets, machine, times=times, precision=asked)
 
 
 def nominal(group: Group) -> SystemEstimate:

@@ -15,7 +15,8 @@ class Offers(eqx.Module):
         quantum: which of them are charged on the quantum machine.
         seconds: predicted for a calibrated machine, modelled for any other; infinite where the candidate is refused.
         feasible: whether the candidate can take the system.
-        log_condition_number: natural logarithm, without the axis of the candidates; NaN where nothing is known.
+        log_condition_number: natural logarithm, without the axis of the candidates; NaN where nothing is known. With
+            that axis where a candidate has conditioning of its own: then of the system that each one solves.
         fixed_seconds: the part of the seconds that no quantum clock scales; 0 for classical candidates.
         refusal: a `Refusal`, why the candidate cannot take the system.
         queries: expected block-encoding queries of one run; 0 for classical candidates.
@@ -30,7 +31,7 @@ class Offers(eqx.Module):
     quantum: tuple[bool, ...] = eqx.field(static=True)
     seconds: Float[Array, "*systems candidates"]
     feasible: Bool[Array, "*systems candidates"]
-    log_condition_number: Float[Array, "*systems"]
+    log_condition_number: Float[Array, "*systems"] | Float[Array, "*systems candidates"]
     fixed_seconds: Float[Array, "*systems candidates"] = eqx.field(default=None)
     refusal: Int[Array, "*systems candidates"] = eqx.field(default=None)
     queries: Float[Array, "*systems candidates"] = eqx.field(default=None)

@@ -1,12 +1,13 @@
 """From estimate, candidates, assumption sets and clocks to the table of offers, without solving anything."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from jaxtyping import Float
+import numpy as np
+from jaxtyping import Bool, Float
 
-from .._core.arrays import NumberArray, namespace
+from .._core.arrays import Number, NumberArray, namespace
 from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .._core.status import Refusal
 from .._hardware import ClassicalMachine, QuantumMachine
@@ -17,6 +18,29 @@ from .columns import Column, Reasons, quantum_column, reasons_of, settled, table
 from .offers import Offers
 
 NO_ENCODING = Encoding(condition_number=1.0, subnormalisation=1.0)
+
+
+class Own(NamedTuple):
+    """The system that a candidate with conditioning of its own solves, formed.
+
+    Attributes:
+        estimate: of it.
+        seconds: that conditioning and estimate take on the classical machine, for one set-up.
+        estimated: whether the estimate was made, and is not a placeholder.
+        least: under each set, what the candidate asks at least without those seconds; its offer where nothing was
+            estimated. None: everything was.
+    """
+
+    estimate: SystemEstimate
+    seconds: Number
+    estimated: Bool[NumberArray, ""] | bool = True
+    least: Sequence[Column] | None = None
+
+    @property
+    def log_condition_number(self) -> Float[NumberArray, ""]:
+        """Infinite where nothing was estimated."""
+        found = self.estimate.log_condition_number
+        return namespace(found).where(self.estimated, found, np.inf).astype(found.dtype)
 
 
 def price(
@@ -30,6 +54,7 @@ def price(
     formed: bool,
     factors: Float[NumberArray, " candidates"] | None = None,
     solves: int = 1,
+    own: Mapping[int, Own] | None = None,
 ) -> Offers:
     """What every candidate asks under every assumption set: `[sets, candidates]`.
 
@@ -44,21 +69,50 @@ def price(
             forming it; quantum ones for what the assumption set charges them for.
         factors: per candidate, observed iterations over expected ones (`Turn.factors`); None: 1 for all.
         solves: right-hand sides that one set-up serves.
+        own: by their place, the systems of candidates that do not solve this one.
 
     Raises:
         TypeError: for a classical candidate that states no classical workload.
     """
     columns: list[list[Column]] = []
+    own = own or {}
     for i, (candidate, known) in enumerate(zip(candidates, refusals, strict=True)):
-        reasons = reasons_of(candidate, estimate, known)
+        mine = own.get(i)
+        system, at_hand = (estimate, formed) if mine is None else (mine.estimate, True)
+        reasons = reasons_of(candidate, system, known)
+        scaled = candidate.capabilities.quantum
         if is_charged(candidate):
-            columns.append([quantum_column(candidate, estimate, assumed, quantum, reasons) for assumed in sets])
+            column = [quantum_column(candidate, system, assumed, quantum, reasons) for assumed in sets]
         else:
             factor = None if factors is None else factors[i]
             # No assumption set changes what a classical solve takes.
-            own = _classical(candidate, estimate, classical, reasons, formed, factor, solves)
-            columns.append([own] * len(sets))
-    return table(candidates, estimate, columns)
+            column = [_classical(candidate, system, classical, reasons, at_hand, factor, solves)] * len(sets)
+        if mine is not None:
+            pairs = zip(column, mine.least or [None] * len(column), strict=True)
+            column = [_paying(*pair, mine.estimated, mine.seconds / solves, scaled) for pair in pairs]
+        columns.append(column)
+    return table(candidates, estimate, columns, {i: mine.log_condition_number for i, mine in own.items()})
+
+
+def _paying(
+    column: Column, least: Column | None, estimated: Bool[NumberArray, ""] | bool, paid: Number, scaled: bool
+) -> Column:
+    """With the seconds of conditioning and estimate on top; the least that it would be where nothing was estimated.
+
+    Args:
+        column: what the candidate asks for its system.
+        least: what it asks at least; None where the first holds.
+        estimated: whether the first holds.
+        paid: seconds.
+        scaled: whether a quantum clock scales the others, which these stay apart from.
+    """
+    xp, found = namespace(column["seconds"]), dict(column)
+    if least is not None:
+        undercut = {**least, "refusal": xp.int32(Refusal.UNDERCUT)}
+        found = {name: xp.where(estimated, value, undercut[name]).astype(value.dtype) for name, value in column.items()}
+    for name in ("seconds", "fixed_seconds") if scaled else ("seconds",):
+        found[name] = (found[name] + paid).astype(column[name].dtype)
+    return found
 
 
 def forming(estimate: SystemEstimate) -> ClassicalWorkload:

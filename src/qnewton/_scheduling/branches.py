@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, Int
 
+from .._core.layout import Layout
 from .._core.records import SystemEstimate
 from .._solvers import AbstractSolver
+from .._solvers.base import Options
 from .._solvers.verified import Care
 from .union import StateUnion
 
@@ -32,15 +34,37 @@ class Executed(eqx.Module):
 Solved = tuple[Float[Array, " n"], lx.RESULTS, Int[Array, ""], Executed]
 
 
-def set_up(
-    solver: AbstractSolver, matrix: Float[Array, "n n"], symmetric: bool, estimate: SystemEstimate | None, care: Care
-) -> Any:
+class Known(eqx.Module):
+    """What is known of a system besides its matrix.
+
+    Attributes:
+        symmetric: whether it is.
+        care: what is left to whoever solves it.
+        layout: where the matrices of layers lie; None where nobody asks.
+        eigenvalue_floor: below its eigenvalues; None where nobody asks, or none is known.
+    """
+
+    symmetric: bool = eqx.field(static=True)
+    care: Care = eqx.field(static=True)
+    layout: Layout | None = eqx.field(static=True, default=None)
+    eigenvalue_floor: Float[Array, ""] | None = None
+
+    def options(self, estimate: SystemEstimate | None) -> Options:
+        """Of the linear solve.
+
+        Args:
+            estimate: of the system that the candidate solves.
+        """
+        # Emulated circuits are built for the numbers that are estimated, not for those that are true.
+        asked = {"estimate": estimate, **self.care._asdict()}
+        own = {"layout": self.layout, "eigenvalue_floor": self.eigenvalue_floor}
+        return asked | {name: value for name, value in own.items() if value is not None}
+
+
+def set_up(solver: AbstractSolver, matrix: Float[Array, "n n"], known: Known, estimate: SystemEstimate | None) -> Any:
     """State of a candidate for a matrix; None where it would not know what to do with one."""
-    operator = lx.MatrixLinearOperator(matrix, _tag(solver, symmetric))
-    if solver.refuses(operator):
-        return None
-    # Emulated circuits are built for the numbers that are estimated, not for those that are true.
-    return solver.init(operator, {"estimate": estimate, **care._asdict()})
+    operator = lx.MatrixLinearOperator(matrix, _tag(solver, known.symmetric))
+    return None if solver.refuses(operator) else solver.init(operator, known.options(estimate))
 
 
 def solve(solver: AbstractSolver, state: Any, transposed: bool, vector: Float[Array, " n"]) -> Solved:
@@ -54,35 +78,33 @@ def solve(solver: AbstractSolver, state: Any, transposed: bool, vector: Float[Ar
 def solve_once(
     solver: AbstractSolver,
     operator: lx.AbstractLinearOperator,
-    symmetric: bool,
+    known: Known,
     estimate: SystemEstimate,
-    care: Care,
     vector: Float[Array, " n"],
 ) -> Solved:
     """Set up and solve; formed only for a candidate that needs a matrix."""
-    tag = _tag(solver, symmetric)
+    tag = _tag(solver, known.symmetric)
     if solver.refuses(operator):
         return _not_solved(vector)
     if solver.capabilities.matrix_free and not isinstance(operator, lx.MatrixLinearOperator):
         tagged = lx.TaggedLinearOperator(operator, tag)
     else:
         tagged = lx.MatrixLinearOperator(operator.as_matrix(), tag)
-    return _solved(*solver.compute(solver.init(tagged, {"estimate": estimate, **care._asdict()}), vector, {}))
+    return _solved(*solver.compute(solver.init(tagged, known.options(estimate)), vector, {}))
 
 
 def union_of(
     solvers: Sequence[AbstractSolver],
     matrix: jax.ShapeDtypeStruct | Float[Array, "n n"],
-    symmetric: bool,
-    estimate: SystemEstimate,
-    care: Care,
+    known: Known,
+    estimates: Sequence[SystemEstimate],
 ) -> StateUnion:
-    """What holds the state of any candidate for a matrix of that shape."""
+    """What holds the state of any candidate for a matrix of that shape, with an estimate of each one's system."""
     like = jax.ShapeDtypeStruct(matrix.shape, matrix.dtype)
     return StateUnion(
         [
-            eqx.filter_eval_shape(lambda m, e, one=one: set_up(one, m, symmetric, e, care), like, estimate)
-            for one in solvers
+            eqx.filter_eval_shape(lambda m, e, one=one: set_up(one, m, known, e), like, estimate)
+            for one, estimate in zip(solvers, estimates, strict=True)
         ]
     )
 

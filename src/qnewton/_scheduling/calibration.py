@@ -30,6 +30,7 @@ from .._pricing.price import NO_ENCODING, forming
 from .._solvers import AbstractSolver
 from .._solvers.base import solve_trusting
 from .candidates import check_candidate
+from .conditioned import Conditioned
 from .yardsticks import dense, layer
 
 DEFAULT_SIZES = (8, 32, 128, 384, 1024)
@@ -179,9 +180,13 @@ def _measured_once(solvers: Sequence[AbstractSolver], dtype: str) -> list[Abstra
 
 
 def _forming_counts(solvers: Sequence[AbstractSolver]) -> bool:
-    """Whether forming a block is a cost: it is left to a solver that needs a matrix, beside one that does not."""
+    """Whether forming a block is a cost: it is left to a solver that needs a matrix, beside one that does not.
+
+    Conditioning that a candidate has of its own is predicted by the same times.
+    """
     classical = [solver.capabilities.matrix_free for solver in solvers if not solver.capabilities.quantum]
-    return any(solver.capabilities.matrix_free for solver in solvers) and not all(classical)
+    own = any(isinstance(solver, Conditioned) for solver in solvers)
+    return own or (any(solver.capabilities.matrix_free for solver in solvers) and not all(classical))
 
 
 def _yardsticks_of(solver: AbstractSolver, dtype: str) -> "dict[str, Callable[[int, str], lx.AbstractLinearOperator]]":

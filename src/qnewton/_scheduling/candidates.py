@@ -1,8 +1,11 @@
 """What the scheduler needs of a candidate, and who lacks it."""
 
+from collections.abc import Iterator
 from typing import Any
 
+from .._solvers import AbstractSolver
 from .._solvers.refusals import check_solver
+from .conditioned import Conditioned
 
 
 def check_candidate(solver: Any) -> None:
@@ -14,6 +17,12 @@ def check_candidate(solver: Any) -> None:
     if type(solver).__name__ == "Hybrid":
         raise TypeError("Hybrid is no candidate of another Hybrid: name the inner one's candidates beside the others")
     check_solver(solver, "candidate of Hybrid", "which weighs candidates by the workload that they state")
+    for inside in _inside(solver):
+        if isinstance(inside, Conditioned):
+            raise TypeError(
+                f"{solver.name} is no candidate of Hybrid: conditioning inside of another solver is in no price. Put "
+                f"Conditioned outermost, around {type(solver).__name__}"
+            )
     quantum = solver.capabilities.quantum
     if (solver.fidelity is not None and not quantum) or (quantum and not hasattr(solver, "count")):
         raise TypeError(
@@ -21,3 +30,12 @@ def check_candidate(solver: Any) -> None:
             "it states no count of queries: subclass qnewton.solvers.AbstractQuantumSolver and say "
             "Capabilities(quantum=True), or let fidelity be None"
         )
+
+
+def _inside(solver: AbstractSolver) -> Iterator[AbstractSolver]:
+    """The solvers inside of one, at any depth."""
+    for name in ("inner", "stand_in"):
+        inside = getattr(solver, name, None)
+        if isinstance(inside, AbstractSolver):
+            yield inside
+            yield from _inside(inside)

@@ -11,6 +11,7 @@ from .._hardware.profile_files import load_profile
 from .._hardware.quantum_profile import QuantumProfile
 from .._pricing.assumptions import end_to_end, paper
 from .._solvers import LU, QLSA, AbstractSolver, Cholesky, GaussJordan, Inverse
+from .conditioned import Conditioned
 from .hybrid import Hybrid
 
 PROFILE = "superconducting"
@@ -28,15 +29,21 @@ def scheduler_of(
         default: makes the one that None stands for; None: `default_scheduler`.
 
     Raises:
-        TypeError: for anything else.
+        TypeError: for anything else, and for a candidate with conditioning of its own.
     """
     if solver is None:
         return (default or default_scheduler)()
     check_kind(solver, (Hybrid, AbstractSolver), f"{user}: solver", "Hybrid([Cholesky(), QLSA()])")
-    if isinstance(solver, Hybrid):
-        return solver
-    assert isinstance(solver, AbstractSolver)
-    return Hybrid([solver], assumptions=[paper()])
+    if isinstance(solver, AbstractSolver):
+        solver = Hybrid([solver], assumptions=[paper()])
+    assert isinstance(solver, Hybrid)
+    for candidate in solver.solvers:
+        if isinstance(candidate, Conditioned):
+            raise TypeError(
+                f"{user}: solver has the candidate {candidate.name}, and groups of equal systems go to every candidate "
+                f"as they are: give {candidate.inner.name} alone, or use newton(family='blocks')"
+            )
+    return solver
 
 
 @functools.cache

@@ -24,10 +24,13 @@ from .._pricing.price import price
 from .._solvers import LU, QLSA, AbstractSolver, Cholesky
 from .._solvers.flat import dtype_of, without_tags
 from .._solvers.verified import Care
-from .branches import set_up, solve, solve_once, switch, union_of
+from .branches import Known, set_up, solve, solve_once, switch, union_of
 from .calibration import rated_once
 from .candidates import check_candidate
+from .conditioned import Conditioned
+from .own_systems import Setting, own_systems
 from .plan import Plan, make_plan
+from .union import StateUnion
 
 
 def _listed(solvers: object) -> tuple[Any, ...]:
@@ -49,7 +52,7 @@ class HybridState(eqx.Module):
         slots: the chosen candidate's state, in the arrays of the union; empty where there is an operator.
         operator: that the chosen candidate sets up and solves in `compute`, since it was not formed or since there is
             to be one solve; None for a matrix that is factorised.
-        care: what is left to the chosen candidate.
+        known: what is known of the system besides its matrix, and what is left to the chosen candidate.
     """
 
     plan: Plan
@@ -57,9 +60,8 @@ class HybridState(eqx.Module):
     operator: lx.AbstractLinearOperator | None
     in_structure: PyTree[jax.ShapeDtypeStruct] = eqx.field(static=True)
     out_structure: PyTree[jax.ShapeDtypeStruct] = eqx.field(static=True)
-    symmetric: bool = eqx.field(static=True)
     transposed: bool = eqx.field(static=True)
-    care: Care = eqx.field(static=True, default=Care())
+    known: Known
 
 
 class Hybrid(lx.AbstractLinearSolver[HybridState]):
@@ -74,6 +76,10 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
     needs it, for which that candidate was charged. Candidates then set up in `compute`, as often as that is called. One
     that needs a structure which the operator does not have is infeasible (`Offers.refusal`). Everything else, `QLSA`'s
     stand-in included, is formed once.
+
+    A candidate with conditioning of its own (`qnewton.solvers.Conditioned`) solves another system than the others do,
+    is priced by an estimate of that one, and alone pays for both. It is handed a matrix, and its solution is judged by
+    the system of the others.
 
     Mark the operator with `lineax.symmetric_tag` or `lineax.positive_semidefinite_tag` where it has that property. The
     linear-solve option `eigenvalue_floor` (scalar) states a proven lower bound on the smallest eigenvalue; `estimate`
@@ -207,19 +213,25 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         estimate = self.estimator(system) if estimate is None else estimate
         # Of a system that nobody comes back to, what a prior hopes for would never be put right.
         turn = self._turn([1.0] * len(self.solvers), 1.0, system.like.dtype) if turn is None else turn
+        refusals = [self._refusal(i, system) for i in range(len(self.solvers))]
+        setting = Setting(
+            self.solvers, self.estimator, self.assumptions, classical, self.quantum, self.policy, self.solves
+        )
+        own, priced = own_systems(setting, system, estimate, refusals, turn.factors)
         offers = price(
             estimate,
             self.solvers,
             self.assumptions,
             classical,
             self.quantum,
-            refusals=[self._refusal(i, system) for i in range(len(self.solvers))],
+            refusals=refusals,
             formed=system.is_formed,
             factors=turn.factors,
             solves=self.solves,
+            own=priced,
         )
         second = None if self.second is None else self.second(system)
-        return make_plan(estimate, offers, self.policy, turn, second)
+        return make_plan(estimate, offers, self.policy, turn, second, own)
 
     @own_promotion()
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> HybridState:
@@ -228,8 +240,9 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         Args:
             operator: the system.
             options: `eigenvalue_floor`, `estimate` and `turn`, what is known of the system and its place in a training;
-                `once`, that there will be one right-hand side, so that `compute` sets up and solves together: a state
-                that fits every candidate costs copies of the matrix, which show below a thousand rows.
+                `layout`, where the matrices of layers lie in it, for candidates with conditioning of their own; `once`,
+                that there will be one right-hand side, so that `compute` sets up and solves together: a state that fits
+                every candidate costs copies of the matrix, which show below a thousand rows.
         """
         if operator.in_size() != operator.out_size():
             raise ValueError(
@@ -247,24 +260,26 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
                 "Hybrid got an eigenvalue_floor for an operator that is not known to be symmetric: tag the operator "
                 "with lineax.symmetric_tag, or leave the option away"
             )
-        structures, care = (operator.in_structure(), operator.out_structure()), Care.of(options)
-        known = {"estimate": options.get("estimate"), "turn": options.get("turn")}
+        structures = operator.in_structure(), operator.out_structure()
+        # Nobody else asks for them.
+        asked = any(isinstance(solver, Conditioned) for solver in self.solvers)
+        known = Known(symmetric, Care.of(options), *((options.get("layout"), floor) if asked else ()))
+        of_system = {"symmetric": symmetric, "eigenvalue_floor": floor, "layout": known.layout}
+        of_plan = options.get("estimate"), options.get("turn")
         if block_of(operator) is not None and self.keeps_unformed(floor=floor is not None):
             bare = without_tags(operator)
-            plan = self.plan(System.over(bare, symmetric=True, eigenvalue_floor=floor), **known)
-            return HybridState(plan, (), bare, *structures, True, False, care)
-        matrix = operator.as_matrix()
-        system = System.of(matrix, symmetric=symmetric, eigenvalue_floor=floor)
-        plan = self.plan(system, **known)
+            plan = self.plan(System.over(bare, **of_system), *of_plan)
+            return HybridState(plan, (), bare, *structures, False, known)
+        matrix = lx.MatrixLinearOperator(operator.as_matrix(), lx.symmetric_tag if symmetric else ())
+        plan = self.plan(System.over(matrix, **of_system), *of_plan)
         if options.get("once", False):
-            return HybridState(plan, (), system.operator, *structures, symmetric, False, care)
-        union = union_of(self.solvers, matrix, symmetric, plan.estimate, care)
+            return HybridState(plan, (), matrix, *structures, False, known)
+        union = self._union(matrix.matrix, known, plan)
         branches = [
-            lambda m, e, i=i, one=one: union.pack(i, set_up(one, m, symmetric, e, care))
-            for i, one in enumerate(self.solvers)
+            lambda m, e, i=i, one=one: union.pack(i, set_up(one, m, known, e[i])) for i, one in enumerate(self.solvers)
         ]
-        slots = switch(plan.choice[0], branches, matrix, plan.estimate)
-        return HybridState(plan, slots, None, *structures, symmetric, False, care)
+        slots = switch(plan.choice[0], branches, matrix.matrix, self._estimates(plan))
+        return HybridState(plan, slots, None, *structures, False, known)
 
     @own_promotion()
     def compute(
@@ -280,13 +295,13 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         if state.operator is not None:
             # Closed over: an operator of functions that are being traced cannot be an operand of the switch.
             branches = [
-                partial(solve_once, one, state.operator, state.symmetric, state.plan.estimate, state.care)
-                for one in self.solvers
+                partial(solve_once, one, state.operator, state.known, estimate)
+                for one, estimate in zip(self.solvers, self._estimates(state.plan), strict=True)
             ]
             value, result, steps, executed = switch(state.plan.choice[0], branches, flat)
         else:
             matrix = jax.ShapeDtypeStruct((flat.size, flat.size), flat.dtype)
-            union = union_of(self.solvers, matrix, state.symmetric, state.plan.estimate, state.care)
+            union = self._union(matrix, state.known, state.plan)
             branches = [
                 lambda slots, b, i=i, one=one: solve(one, union.unpack(i, slots), state.transposed, b)
                 for i, one in enumerate(self.solvers)
@@ -301,19 +316,24 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         return jax.tree.unflatten(structure, unravel(value, leaves)), result, stats
 
     def transpose(self, state: HybridState, options: dict[str, Any]) -> tuple[HybridState, dict[str, Any]]:
-        if state.operator is not None and not state.symmetric:
+        if state.operator is not None and not state.known.symmetric:
             raise ValueError("Hybrid got the option `once` for an unsymmetric operator, which keeps no transpose")
         # The transpose maps the other way, so its solutions have the structure of the vectors.
         ends = state.out_structure, state.in_structure
-        return HybridState(
-            state.plan, state.slots, state.operator, *ends, state.symmetric, not state.transposed, state.care
-        ), options
+        return HybridState(state.plan, state.slots, state.operator, *ends, not state.transposed, state.known), options
 
     def conj(self, state: HybridState, options: dict[str, Any]) -> tuple[HybridState, dict[str, Any]]:
         return state, options
 
     def assume_full_rank(self) -> bool:
         return True
+
+    def _estimates(self, plan: Plan) -> tuple[SystemEstimate, ...]:
+        """Of the system that each candidate solves."""
+        return tuple(plan.estimate_for(i) for i in range(len(self.solvers)))
+
+    def _union(self, matrix: Array | jax.ShapeDtypeStruct, known: Known, plan: Plan) -> StateUnion:
+        return union_of(self.solvers, matrix, known, self._estimates(plan))
 
     def _turn(self, factors: Sequence[float], share: float, dtype: jnp.dtype) -> Turn:
         return Turn.first(len(self.assumptions), factors, share, dtype)

@@ -14,10 +14,11 @@ from .._core.records import Access, Kind, Kinds, SystemEstimate
 from .._pricing.group import Group
 from .._solvers import AbstractSolver
 from .._solvers.verified import Care
-from .branches import set_up
+from .branches import Known, set_up
 
 _UNSCALED = Care(verify=False, scale=False)
 _SCALED = Care(verify=False, scale=True)
+_KNOWN = Known(True, _UNSCALED)
 
 
 def states_of(solver: AbstractSolver, stack: Float[Array, "count n n"]) -> object:
@@ -34,7 +35,7 @@ def state_of(
     if solver.capabilities.matrix_free and not solver.capabilities.quantum:
         return factors
     known = [None] * len(factors) if estimates is None else estimates
-    return tuple(set_up(solver, one, True, estimate, _UNSCALED) for one, estimate in zip(factors, known, strict=True))
+    return tuple(set_up(solver, one, _KNOWN, estimate) for one, estimate in zip(factors, known, strict=True))
 
 
 def iterated(

@@ -6,12 +6,36 @@ from dataclasses import replace
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Float, Int
 
+from .._core.costs import Cost
 from .._core.records import SystemEstimate
 from .._core.status import Refusal, Verdict
 from .._pricing.offers import Offers
 from .._pricing.policies import AbstractPolicy, Turn
+
+
+class OwnSystem(eqx.Module):
+    """The system that one candidate alone solves, as its own conditioning leaves it.
+
+    Attributes:
+        place: the candidate's, in a plan's columns.
+        estimate: of its system; a placeholder where nothing was estimated.
+        estimated: whether it was: it is not where even the least that the candidate could ask exceeds what a classical
+            one does it for.
+        conditioning, estimation: operations and bytes of what is paid for, on the classical machine.
+        conditioning_seconds, estimation_seconds: predicted.
+        without: what its solver would ask for the system that the others solve `[sets, 1]`.
+    """
+
+    place: int = eqx.field(static=True)
+    estimate: SystemEstimate
+    estimated: Bool[Array, ""]
+    conditioning: Cost
+    estimation: Cost
+    conditioning_seconds: Float[Array, ""]
+    estimation_seconds: Float[Array, ""]
+    without: Offers
 
 
 class Plan(eqx.Module):
@@ -23,6 +47,8 @@ class Plan(eqx.Module):
         choice: column chosen under each set.
         verdict: a `Verdict` on each; where it is `NOBODY`, nothing can solve the system under that set.
         second: another estimator's numbers, `Hybrid.second`, which nothing rests on; None where there is none.
+        own: of every candidate with conditioning of its own (`qnewton.solvers.Conditioned`), the system that it solves,
+            and what that costs it; its offers rest on that one.
     """
 
     estimate: SystemEstimate
@@ -30,6 +56,11 @@ class Plan(eqx.Module):
     choice: Int[Array, " sets"]
     verdict: Int[Array, " sets"]
     second: SystemEstimate | None = None
+    own: tuple[OwnSystem, ...] = ()
+
+    def estimate_for(self, place: int) -> SystemEstimate:
+        """Of the system that the candidate at that place solves."""
+        return next((one.estimate for one in self.own if one.place == place), self.estimate)
 
     def complaint(self, names: Sequence[str], row: int = 0) -> str:
         """In words, on the host: what each candidate broke where nobody could be chosen; empty where somebody was.
@@ -75,7 +106,12 @@ _OFFERED = {
 
 
 def make_plan(
-    estimate: SystemEstimate, offers: Offers, policy: AbstractPolicy, turn: Turn, second: SystemEstimate | None = None
+    estimate: SystemEstimate,
+    offers: Offers,
+    policy: AbstractPolicy,
+    turn: Turn,
+    second: SystemEstimate | None = None,
+    own: tuple[OwnSystem, ...] = (),
 ) -> Plan:
     """Choose under every assumption set.
 
@@ -85,6 +121,7 @@ def make_plan(
         policy: how predictions become a choice.
         turn: the system's place in the training.
         second: another estimator's numbers, to be kept beside.
+        own: systems of candidates with conditioning of their own.
     """
     choices = [policy.choose(offers.under(row), turn.under(row)) for row in range(len(offers.seconds))]
     passed_over = jnp.stack([choice.refusal for choice in choices])
@@ -94,4 +131,5 @@ def make_plan(
         choice=jnp.stack([choice.index for choice in choices]),
         verdict=jnp.stack([choice.verdict for choice in choices]),
         second=second,
+        own=own,
     )

@@ -14,7 +14,8 @@ from .._core.arrays import Number
 from .._core.powers_of_two import lost_below, norm, normalised, unit_of
 from .._core.records import ClassicalWorkload, Encoding, QuantumWorkload, SystemEstimate, Workload
 from .._core.status import Refusal
-from .base import AbstractSolver, Charged, Stats, is_charged
+from .around import AbstractAround
+from .base import AbstractSolver, Stats
 from .capabilities import Capabilities
 from .flat import Product, dtype_of, flatten, product, unflatten
 from .refusals import check_solver
@@ -40,7 +41,7 @@ class _Round(eqx.Module):
     moved: Bool[Array, ""]
 
 
-class Refine(AbstractSolver):
+class Refine(AbstractAround):
     """Solves for the residual again and again, and adds up what a coarse solver answers.
 
     Each round takes one product with the operator in its own float type, and one solve, whose relative error xi it
@@ -82,16 +83,8 @@ class Refine(AbstractSolver):
             warm_start=False,
         )
 
-    @property
-    def measured_as(self) -> AbstractSolver:
-        return self.inner.measured_as
-
     def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
         return self.inner.refuses(operator)
-
-    @property
-    def fidelity(self) -> str | None:
-        return self.inner.fidelity
 
     @property
     def name(self) -> str:
@@ -203,37 +196,9 @@ class Refine(AbstractSolver):
         inner, options = self.inner.conj(state.inner, options)
         return RefineState(lx.conj(state.operator), inner), options
 
-    def assume_full_rank(self) -> bool:
-        return self.inner.assume_full_rank()
-
-    @property
-    def _charged(self) -> Charged:
-        """The inner solver, of a quantum one; nobody asks a refinement of another for its count."""
-        assert is_charged(self.inner), "capabilities say that it is not quantum"
-        return self.inner
-
-    @property
-    def asked_precision(self) -> float:
-        """As `AbstractQuantumSolver` has it, where the inner solver is one."""
-        return self._charged.asked_precision
-
-    @property
-    def known_norm(self) -> float | None:
-        """Likewise."""
-        return self._charged.known_norm
-
-    @property
-    def counts_sparse_access(self) -> bool:
-        """Likewise."""
-        return self._charged.counts_sparse_access
-
-    def built_for(self, estimate: SystemEstimate) -> Any:
-        """Likewise."""
-        return self._charged.built_for(estimate)
-
     def count(self, encoding: Encoding, precision: Number) -> QuantumWorkload:
         """`rounds` times the inner solver's, the most that it may take."""
-        return _times(self.rounds, self._charged.count(encoding, precision))
+        return _times(self.rounds, self.charged.count(encoding, precision))
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> Workload:
         """`rounds` times the inner solver's, the most that it may take; a classical one's residuals included."""

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -70,9 +70,12 @@ class AbstractPolicy(eqx.Module):
 
     Attributes:
         remembers: whether it reads `Turn.last`: `newton` then carries each block's choice in its state.
+        takes_fastest: whether it never chooses a candidate that asks more than a classical one which is able: then
+            nothing need be known of it (`Conditioned`).
     """
 
     remembers: AbstractClassVar[bool]
+    takes_fastest: ClassVar[bool] = False
 
     @abc.abstractmethod
     def choose(self, offers: Offers, turn: Turn) -> Choice:

@@ -21,6 +21,7 @@ class KappaThreshold(AbstractPolicy):
 
     threshold: float = eqx.field(static=True, default=1e4)
     remembers: ClassVar[bool] = False
+    takes_fastest: ClassVar[bool] = True
 
     def __check_init__(self):
         if not 1 <= self.threshold < math.inf:

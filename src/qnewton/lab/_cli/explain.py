@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 if TYPE_CHECKING:
-    from .._report import Explanation
+    from .._report import Bought, Explanation
 
 _MARKS = {"chosen": "->", "slower": "", "passed over": "-", "refused": "x", "open": "?"}
 
@@ -69,3 +69,21 @@ def _print(one: "Explanation") -> None:
         seconds = "-" if candidate.predicted_seconds is None else f"{candidate.predicted_seconds:.3g} s"
         said = f"  {_MARKS[candidate.outcome]:<2} {candidate.name:<{width}}  {seconds:>10}  {candidate.evidence:<10}"
         print(f"{said}  {candidate.why}".rstrip())
+    for bought in one.bought:
+        _print_bought(bought)
+
+
+def _print_bought(one: "Bought") -> None:
+    """What conditioning of its own bought a candidate, before -> after."""
+
+    def pair(values: "tuple[float | None, float | None]", form: str) -> str:
+        return " -> ".join("-" if value is None else form.format(value) for value in values)
+
+    paid = one.predicted_conditioning_seconds, one.predicted_estimation_seconds
+    print(
+        f"  {one.name}, by conditioning of its own: condition number {pair(one.log10_condition_number, '10^{:.2f}')}, "
+        f"degree {pair(one.degree, '{}')}, queries {pair(one.queries, '{:.3g}')}"
+    )
+    print(f"    paid {paid[0]:.3g} s for conditioning and {paid[1]:.3g} s for the estimate, predicted, in its seconds")
+    beside = "its solver alone" if one.bare is None else f"the candidate {one.bare}"
+    print(f"    {beside} -> it: {pair(one.predicted_seconds, '{:.3g} s')}")

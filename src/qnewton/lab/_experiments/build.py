@@ -45,6 +45,7 @@ from ..._optim.newton import newton, newton_of
 from ..._pricing.assumptions import ASSUMPTION_SETS
 from ..._pricing.policies import AbstractPolicy, Assigned, Budget, Fastest, FixedCandidate, Hysteresis, KappaThreshold
 from ..._scheduling import Hybrid
+from ..._scheduling.conditioned import Conditioned
 from ..._solvers import (
     CG,
     EKFAC,
@@ -164,12 +165,17 @@ def make_policy(options: PolicyOptions, scheduling: SchedulingOptions) -> Abstra
 
 
 def make_quantum(options: SchedulingOptions) -> AbstractSolver:
-    """The quantum candidate, at the fidelity that the options ask for."""
+    """The quantum candidate, at the fidelity and with the conditioning of its own that the options ask for."""
     if options.fidelity == "model":
-        return QLSA(precision=options.precision)
-    measurement = Infinite() if options.shots is None else Shots(options.shots)
-    # By a fit even without shots, so that runs with and without them differ in the shots alone.
-    return EmulatedQSVT(options.precision, measurement=measurement, length=LineFit(), seed=options.noise_seed)
+        solver: AbstractSolver = QLSA(precision=options.precision)
+    else:
+        measurement = Infinite() if options.shots is None else Shots(options.shots)
+        # By a fit even without shots, so that runs with and without them differ in the shots alone.
+        solver = EmulatedQSVT(options.precision, measurement=measurement, length=LineFit(), seed=options.noise_seed)
+    keep, damping = options.quantum_keep, options.quantum_damping
+    own = ((Prune(keep),) if keep < 1 else ()) + ((Damp(damping),) if damping > 0 else ())
+    # At some of the gate times that are reported it could win, and a replay may ask for any other.
+    return Conditioned(solver, own, always=True) if own else solver
 
 
 def residual_tolerance(options: SchedulingOptions) -> float:

@@ -21,6 +21,7 @@ from ..._hardware import (
 from ..._pricing.price import classical_workload
 from ..._scheduling import calibrate
 from ..._scheduling.calibration import rated_once
+from ..._scheduling.conditioned import Conditioned
 from ..._solvers import AbstractSolver
 from .._runfile import Calibration, KernelRecord, KernelSample, StageSeconds
 from . import build
@@ -142,7 +143,8 @@ def kernels_of(solvers: Sequence[AbstractSolver]) -> tuple[str, ...]:
     classical = [solver for solver in solvers if not solver.capabilities.quantum]
     names = {KERNELS[type(solver).__name__] for solver in classical}
     free = [solver.capabilities.matrix_free for solver in classical]
-    return tuple(sorted(names | ({"forming"} if any(free) and not all(free) else set())))
+    own = any(isinstance(solver, Conditioned) for solver in solvers)
+    return tuple(sorted(names | ({"forming"} if own or (any(free) and not all(free)) else set())))
 
 
 KERNELS = {

@@ -209,6 +209,7 @@ def _check_scheduled(options: TrainOptions) -> None:
             "is: leave one of them away"
         )
     _check_fidelity(options.scheduling)
+    _check_own(options.scheduling)
     rows = options.conditioning.order == "damp-prune-rows" and options.conditioning.keep < 1
     pruned = options.conditioning.keep < 1
     symmetric_only = {"lanczos", "definite-determinant-norm"}
@@ -227,6 +228,21 @@ def _check_scheduled(options: TrainOptions) -> None:
                 f"--{option} {name} needs blocks that are semidefinite by construction: use it with --curvature "
                 "gauss-newton and --keep 1, or choose automatic"
             )
+
+
+def _check_own(scheduling: SchedulingOptions) -> None:
+    """Conditioning of its own is for a quantum candidate, whose estimator needs no floor where it prunes."""
+    keep, damping = scheduling.quantum_keep, scheduling.quantum_damping
+    given = [f"--quantum-keep is {keep}"] * (keep < 1) + [f"--quantum-damping is {damping}"] * (damping > 0)
+    if given and "qlsa" not in scheduling.solvers:
+        raise ValueError(
+            f"{given[0]}, and --solvers {' '.join(scheduling.solvers)} names no quantum solver: add qlsa, or omit it"
+        )
+    if keep < 1 and scheduling.estimator in _FLOORED:
+        raise ValueError(
+            f"{given[0]}, and --estimator {scheduling.estimator} needs a system that is semidefinite by construction, "
+            "which pruning does not leave: choose automatic, or omit it"
+        )
 
 
 def _check_fidelity(scheduling: SchedulingOptions) -> None:

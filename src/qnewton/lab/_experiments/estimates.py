@@ -1,5 +1,6 @@
 """A system's estimate in a line of `blocks.jsonl`, and back: every digit that a prediction depends on."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -10,7 +11,8 @@ from msgspec.structs import asdict
 
 from ..._core.costs import Cost
 from ..._core.records import Access, Kind, Kinds, SystemEstimate
-from .._runfile import AccessCosts, SetDecision, SystemLine
+from ..._scheduling.plan import OwnSystem
+from .._runfile import AccessCosts, NumberKinds, OwnLine, SetDecision, SystemLine, WithoutOwn
 
 _COSTS = ("product", "forming", "gram")
 
@@ -24,6 +26,49 @@ def access_record(access: Access) -> AccessCosts:
     return AccessCosts(**record, gram_rows=int(access.rows))
 
 
+def own_line(own: OwnSystem, sets: Sequence[str]) -> OwnLine:
+    """What a plan tells of the system that one candidate alone solves.
+
+    Args:
+        own: on the host.
+        sets: names of the assumption sets.
+    """
+    estimate, log_kappa = own.estimate, float(own.estimate.log_condition_number)
+    return OwnLine(
+        solver=own.without.names[0],
+        degree=int(estimate.degree),
+        max_entry=float(estimate.max_entry),
+        frobenius_norm=float(estimate.frobenius_norm),
+        spectral_norm=float(estimate.spectral_norm),
+        log10_condition_number=log_kappa / math.log(10),
+        log_condition_number=log_kappa,
+        condition_number_kind=estimate.kind.value,
+        kinds=number_kinds(estimate),
+        failure_probability=estimate.failure_probability,
+        matvecs=int(estimate.matvecs),
+        definite=bool(estimate.definite),
+        presumed_definite=bool(estimate.presumed_definite),
+        access=access_record(estimate.access),
+        conditioning_flops=float(own.conditioning.flops),
+        conditioning_bytes=float(own.conditioning.bytes),
+        estimation_flops=float(own.estimation.flops),
+        estimation_bytes=float(own.estimation.bytes),
+        predicted_conditioning_seconds=float(own.conditioning_seconds),
+        predicted_estimation_seconds=float(own.estimation_seconds),
+        without={
+            name: WithoutOwn(
+                predicted_seconds=float(own.without.seconds[row, 0]), queries=float(own.without.queries[row, 0])
+            )
+            for row, name in enumerate(sets)
+        },
+    )
+
+
+def number_kinds(estimate: SystemEstimate) -> NumberKinds:
+    """How sure each number of an estimate is."""
+    return NumberKinds(**{name: kind.value for name, kind in dataclasses.asdict(estimate.kinds).items()})
+
+
 def stacked_estimate(lines: Sequence[SystemLine], dtype: str) -> SystemEstimate:
     """The estimates of several systems of one size, as one with arrays `[lines]`.
 
@@ -31,32 +76,39 @@ def stacked_estimate(lines: Sequence[SystemLine], dtype: str) -> SystemEstimate:
         lines: of `blocks.jsonl`; all of one block.
         dtype: of the run's systems. Its numbers are in the lines with all their digits, so nothing is rounded.
     """
+    return _stacked(lines, lines[0].n, [line.formed for line in lines], dtype)
 
+
+def stacked_own(lines: Sequence[SystemLine], name: str, dtype: str) -> SystemEstimate:
+    """The same of the systems that a candidate with conditioning of its own solves."""
+    return _stacked([line.own[name] for line in lines], lines[0].n, [True] * len(lines), dtype)
+
+
+def _stacked(records: Sequence[SystemLine | OwnLine], n: int, formed: Sequence[bool], dtype: str) -> SystemEstimate:
     def array(name: str, missing: float) -> Array:
-        return jnp.asarray([_number(getattr(line, name), missing) for line in lines], dtype)
+        return jnp.asarray([_number(getattr(record, name), missing) for record in records], dtype)
 
     def cost(name: str) -> Cost:
-        each = [[getattr(line.access, f"{name}_{unit}") for line in lines] for unit in ("flops", "bytes")]
+        each = [[getattr(record.access, f"{name}_{unit}") for record in records] for unit in ("flops", "bytes")]
         return Cost(*(jnp.asarray(values, dtype) for values in each))
 
-    first = lines[0]
     return SystemEstimate(
-        n=first.n,
-        degree=jnp.asarray([line.degree for line in lines], jnp.int32),
+        n=n,
+        degree=jnp.asarray([record.degree for record in records], jnp.int32),
         max_entry=array("max_entry", math.nan),
         frobenius_norm=array("frobenius_norm", math.nan),
         spectral_norm=array("spectral_norm", math.nan),
         log_condition_number=array("log_condition_number", math.inf),
-        definite=jnp.asarray([line.definite for line in lines], bool),
-        presumed_definite=jnp.asarray([line.presumed_definite for line in lines], bool),
-        matvecs=jnp.asarray([line.matvecs for line in lines], jnp.int32),
+        definite=jnp.asarray([record.definite for record in records], bool),
+        presumed_definite=jnp.asarray([record.presumed_definite for record in records], bool),
+        matvecs=jnp.asarray([record.matvecs for record in records], jnp.int32),
         access=Access(
             *(cost(name) for name in _COSTS),
-            rows=jnp.asarray([line.access.gram_rows for line in lines], jnp.int32),
+            rows=jnp.asarray([record.access.gram_rows for record in records], jnp.int32),
         ),
-        formed=jnp.asarray([line.formed for line in lines], bool),
-        formed_kinds=Kinds(**{name: Kind(kind) for name, kind in asdict(first.kinds).items()}),
-        failure=max(line.failure_probability for line in lines),
+        formed=jnp.asarray(formed, bool),
+        formed_kinds=Kinds(**{name: Kind(kind) for name, kind in asdict(records[0].kinds).items()}),
+        failure=max(record.failure_probability for record in records),
     )
 
 

@@ -1,6 +1,5 @@
 """From what a step reports to the lines of the run files, and the totals."""
 
-import dataclasses
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -22,7 +21,6 @@ from ..._scheduling import Hybrid, Plan
 from ..._solvers.quantum.outcome import Outcome
 from .._runfile import (
     GateTime,
-    NumberKinds,
     PredictedSchedule,
     PredictedSeconds,
     SetDecision,
@@ -31,7 +29,7 @@ from .._runfile import (
     TimedSolve,
     VerdictName,
 )
-from .estimates import access_record
+from .estimates import access_record, number_kinds, own_line
 from .stages import StageSeconds
 from .workers import Workers, decisions, solve_seconds
 
@@ -122,8 +120,8 @@ class Ledger:
         for block in info.blocks:
             plan = block.plan
             assert plan is not None, "the runner always schedules"
-            kappa = plan.estimate.log_condition_number
-            seen = plan.offers.seconds[0], plan.offers.feasible[0], kappa, plan.offers.fixed_seconds[0]
+            offers = plan.offers
+            seen = offers.seconds[0], offers.feasible[0], offers.log_condition_number, offers.fixed_seconds[0]
             self._seen.append(tuple(np.asarray(part) for part in seen))
         return step, lines
 
@@ -180,7 +178,7 @@ class Ledger:
             if plan.second is None
             else float(plan.second.log_condition_number) / math.log(10),
             second_condition_number_kind=None if plan.second is None else plan.second.kind.value,
-            kinds=NumberKinds(**{name: kind.value for name, kind in dataclasses.asdict(estimate.kinds).items()}),
+            kinds=number_kinds(estimate),
             failure_probability=estimate.failure_probability,
             matvecs=int(estimate.matvecs),
             definite=bool(estimate.definite),
@@ -199,6 +197,10 @@ class Ledger:
             executed_success_probability=None if executed is None else float(executed.success_probability),
             executed_outcome=None if executed is None else Outcome(int(executed.outcome)).label,
             assumptions={a.name: self._assumed(row, plan) for row, a in enumerate(self._hybrid.assumptions)},
+            own={
+                self._hybrid.names[one.place]: own_line(one, [a.name for a in self._hybrid.assumptions])
+                for one in plan.own
+            },
         )
 
     def _assumed(self, row: int, plan: Plan) -> SetDecision:
@@ -274,14 +276,23 @@ class Ledger:
             "solve_classical": 0.0,
             "solve_quantum": 0.0,
         }
+        owned = 0.0
         for line in lines:
             entry = line.assumptions[assumed]
-            if not entry.nobody:
-                parts[f"solve_{entry.machine}"] += _known(entry.predicted_seconds[entry.choice])
+            if entry.nobody:
+                continue
+            parts[f"solve_{entry.machine}"] += _known(entry.predicted_seconds[entry.choice])
+            if own := line.own.get(entry.choice):
+                # Classical, whatever solves.
+                conditioning, estimation = own.predicted_conditioning_seconds, own.predicted_estimation_seconds
+                parts["conditioning"] += conditioning
+                parts["estimation"] += estimation
+                parts[f"solve_{entry.machine}"] -= conditioning + estimation
+                owned += conditioning + estimation
         total = sum(parts.values())
         if schedule is not None:
             # The workers are at it at the same time.
-            total += _known(schedule.makespan_s) - parts["solve_classical"] - parts["solve_quantum"]
+            total += _known(schedule.makespan_s) - parts["solve_classical"] - parts["solve_quantum"] - owned
         return PredictedSeconds(**parts, total=total)
 
     def totals(self) -> dict[str, Any]:
@@ -343,7 +354,7 @@ class Ledger:
             tuple(quantum.tolist()),
             jnp.asarray(as_seen.reshape(*shape, -1)),
             jnp.asarray(feasible.reshape(*shape, -1)),
-            jnp.asarray(log_condition_number.reshape(shape)),
+            jnp.asarray(log_condition_number.reshape(*shape, *log_condition_number.shape[1:])),
         )
         shares = jnp.asarray([block.n / rows for block in self._blocks], seconds.dtype)
         choice, verdict = decisions(self._hybrid.policy, self._workers, offers, shares)

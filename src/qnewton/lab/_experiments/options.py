@@ -216,6 +216,12 @@ class SchedulingOptions:
     """Gate times for which quantum seconds and shares are reported, besides the one above."""
     precision: float = 1e-2
     """Error of the normalised solution state asked of the quantum solver."""
+    quantum_keep: float = 1.0
+    """Ratio of each row's entries that qlsa keeps of the system that the other candidates solve as it is, in (0, 1];
+    1 does not prune. It pays for the pruning and for an estimate of its own system; `qnewton explain` says what that
+    bought. Its residual in the whole system decides whether the step counts."""
+    quantum_damping: float = 0.0
+    """r of a further regularisation r max|H| I that qlsa alone adds, after that pruning; 0 adds nothing."""
     fidelity: Literal["model", "emulated"] = "model"
     """Of qlsa. model: a classical solve stands in for the quantum state, and the published query count of Q-Newton is
     charged. emulated: the exact state of a circuit, the optimal inversion polynomial by singular value transformation,
@@ -250,6 +256,18 @@ class SchedulingOptions:
             "precision",
             self.precision,
             "it is the error of a normalised state and must lie in (0, 1)",
+        )
+        _require(
+            0 < self.quantum_keep <= 1,
+            "quantum-keep",
+            self.quantum_keep,
+            "it must lie in (0, 1]: the ratio of each row's entries that qlsa keeps (1 does not prune)",
+        )
+        _require(
+            math.isfinite(self.quantum_damping) and self.quantum_damping >= 0,
+            "quantum-damping",
+            self.quantum_damping,
+            "it must be a finite number of at least 0; 0 adds nothing",
         )
         _require(self.shots is None or self.shots >= 1, "shots", self.shots, "measure at least one copy, or None")
         _require(

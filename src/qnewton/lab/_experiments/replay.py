@@ -10,17 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ..._core.costs import Cost
 from ..._core.records import SystemEstimate
 from ..._core.status import Refusal, Verdict
 from ..._hardware import ClassicalMachine, ClassicalProfile, QuantumProfile, load_profile
 from ..._pricing.assumptions import AbstractAssumptions
 from ..._pricing.fastest import fastest
 from ..._pricing.offers import Offers
-from ..._pricing.price import classical_workload, price
+from ..._pricing.price import Own, classical_workload, price
 from ..._scheduling import Hybrid
+from ..._scheduling.own_systems import own_workload
 from .._runfile import SystemLine
 from . import build, checks
-from .estimates import seconds_of, stacked_estimate
+from .estimates import seconds_of, stacked_estimate, stacked_own
 from .options import PolicyOptions, SchedulingOptions
 from .saved import SavedRun, read_saved
 from .workers import decisions, solve_seconds
@@ -115,7 +117,7 @@ def _replay(saved: SavedRun, question: Question) -> tuple[Replayed, ...]:
     )
     quantum = np.asarray([solver.capabilities.quantum for solver in hybrid.solvers])
     dtype, blocks = saved.options.training.dtype, list(zip(*saved.steps, strict=True))
-    log_kappa = jnp.stack([stacked_estimate(lines, dtype).log_condition_number for lines in blocks], axis=1)
+    log_kappa = jnp.stack([_log_kappa(lines, hybrid, dtype) for lines in blocks], axis=1)
     rows = sum(line.n for line in saved.steps[0])
     shares = jnp.asarray([line.n / rows for line in saved.steps[0]], dtype)
     found = []
@@ -147,6 +149,13 @@ def _replay(saved: SavedRun, question: Question) -> tuple[Replayed, ...]:
             )
         )
     return tuple(found)
+
+
+def _log_kappa(lines: Sequence[SystemLine], hybrid: Hybrid, dtype: str) -> Array:
+    """Of one block's systems `[steps]`; `[steps, candidates]` where one has conditioning of its own."""
+    shared = stacked_estimate(lines, dtype).log_condition_number
+    own = {name: stacked_own(lines, name, dtype).log_condition_number for name in lines[0].own}
+    return jnp.stack([own.get(name, shared) for name in hybrid.names], axis=-1) if own else shared
 
 
 def _scheduling(saved: SavedRun, question: Question) -> SchedulingOptions:
@@ -201,11 +210,17 @@ def _anew(
             [[line.expected_iterations.get(name) or 0 for name in hybrid.names] for line in mine], dtype
         )
 
+        own = {hybrid.names.index(name): _own(mine, name, classical, dtype) for name in mine[0].own}
+
         @eqx.filter_jit
         def seconds(
-            estimates: SystemEstimate, steps: Array, refusals: tuple[Refusal, ...] = refusals, formed: bool = formed
+            estimates: SystemEstimate,
+            steps: Array,
+            own: dict[int, tuple[SystemEstimate, Array]],
+            refusals: tuple[Refusal, ...] = refusals,
+            formed: bool = formed,
         ) -> Array:
-            def one(estimate: SystemEstimate, steps: Array) -> Array:
+            def one(estimate: SystemEstimate, steps: Array, own: dict[int, tuple[SystemEstimate, Array]]) -> Array:
                 # The ratio of what was expected then to what the estimate alone lets expect.
                 factors = [
                     jnp.where(taken > 0, taken / classical_workload(solver, estimate).steps, 1)
@@ -223,13 +238,33 @@ def _anew(
                     formed=formed,
                     factors=jnp.stack(factors),
                     solves=hybrid.solves,
+                    own={place: Own(*system) for place, system in own.items()},
                 )
                 return offers.seconds[0]
 
-            return jax.vmap(one)(estimates, steps)
+            return jax.vmap(one)(estimates, steps, own)
 
-        found[positions] = np.asarray(seconds(estimates, steps), np.float64)
+        found[positions] = np.asarray(seconds(estimates, steps, own), np.float64)
     return found
+
+
+def _own(
+    lines: Sequence[SystemLine], name: str, classical: ClassicalMachine, dtype: str
+) -> tuple[SystemEstimate, Array]:
+    """The systems of a candidate with conditioning of its own, and the seconds of conditioning and estimates."""
+
+    def seconds(line: SystemLine) -> float:
+        own, forming = line.own[name], line.access
+        costs = [
+            Cost(own.conditioning_flops, own.conditioning_bytes),
+            Cost(own.estimation_flops, own.estimation_bytes),
+        ]
+        taken = sum(float(classical.seconds(own_workload(cost))) for cost in costs)
+        if line.formed:
+            return taken
+        return taken + 2 * float(classical.seconds(own_workload(Cost(forming.forming_flops, forming.forming_bytes))))
+
+    return stacked_own(lines, name, dtype), jnp.asarray([seconds(line) for line in lines], dtype)
 
 
 def _choices(saved: SavedRun, assumed: str) -> np.ndarray:

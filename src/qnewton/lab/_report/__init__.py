@@ -9,13 +9,14 @@ from .._runfile import read_run
 from .breakeven_figure import write_maps, write_tornado
 from .comparison import comparison_notes, comparison_sections, comparison_tables, write_comparison
 from .explain import explain
-from .explanation import Candidate, Explanation
+from .explanation import Bought, Candidate, Explanation
 from .noise_figure import write_noise_figure
 from .reproduce_page import write_reproduction
 from .spectrum_figure import write_spectrum_figure
 from .tradeoff_figure import write_tradeoff_figure
 
 __all__ = [
+    "Bought",
     "Candidate",
     "Explanation",
     "comparison_notes",

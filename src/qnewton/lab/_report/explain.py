@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..._core.suggest import unknown
-from .._runfile import Run, RunFileError, SetDecision, SystemLine, check_scheduled
+from .._runfile import OwnLine, Run, RunFileError, SetDecision, SystemLine, check_scheduled
 from .explain_groups import explain_groups
-from .explanation import Candidate, Explanation
+from .explanation import Bought, Candidate, Explanation
 
 
 def explain(run: Run, step: int, assumptions: str | None = None, block: str | None = None) -> list[Explanation]:
@@ -71,6 +71,21 @@ def _explain(run: Run, system: SystemLine, assumptions: str | None) -> Explanati
         status=system.status,
         why=_why(run, entry, seconds),
         candidates=candidates,
+        bought=tuple(_bought(name, own, system, entry, chosen_set) for name, own in system.own.items()),
+    )
+
+
+def _bought(name: str, own: OwnLine, system: SystemLine, entry: SetDecision, assumptions: str) -> Bought:
+    without = own.without[assumptions]
+    return Bought(
+        name=name,
+        log10_condition_number=(system.log10_condition_number, own.log10_condition_number),
+        degree=(system.degree, own.degree),
+        queries=(without.queries, entry.queries.get(name, 0.0)),
+        predicted_seconds=(without.predicted_seconds, entry.predicted_seconds[name]),
+        predicted_conditioning_seconds=own.predicted_conditioning_seconds,
+        predicted_estimation_seconds=own.predicted_estimation_seconds,
+        bare=own.solver if own.solver in entry.predicted_seconds else None,
     )
 
 

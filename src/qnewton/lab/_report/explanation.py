@@ -27,6 +27,30 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Bought:
+    """What conditioning of its own bought a candidate; each pair is before and after it.
+
+    Attributes:
+        name: of the candidate.
+        log10_condition_number: None where it is infinite or not known.
+        degree: largest number of nonzeros in a row.
+        queries: of one run; None where the formula does not hold, 0 of a classical solver.
+        predicted_seconds: what its solver would ask without, and what the candidate asks; None: it cannot take it.
+        predicted_conditioning_seconds, predicted_estimation_seconds: paid for it, within the latter.
+        bare: the candidate that is its solver without conditioning, where that is one too.
+    """
+
+    name: str
+    log10_condition_number: tuple[float | None, float | None]
+    degree: tuple[int, int]
+    queries: tuple[float | None, float | None]
+    predicted_seconds: tuple[float | None, float | None]
+    predicted_conditioning_seconds: float
+    predicted_estimation_seconds: float
+    bare: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """The decision on one system, or on a group of equal ones, under one assumption set.
 
@@ -39,6 +63,7 @@ class Explanation:
         ran, fidelity, executed_outcome, status: as in `blocks.jsonl`; empty of a group.
         why: of the winner, in words.
         candidates: the fastest first, those without a number last.
+        bought: by candidates with conditioning of their own.
     """
 
     step: int
@@ -55,6 +80,7 @@ class Explanation:
     status: str
     why: str
     candidates: tuple[Candidate, ...]
+    bought: tuple[Bought, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """For JSON."""

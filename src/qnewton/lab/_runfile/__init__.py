@@ -63,7 +63,17 @@ from .results import (
 from .run import Run, check_scheduled, read_calibration, read_config, read_run, read_summary
 from .step import STAGES, PredictedSchedule, PredictedSeconds, StepLine
 from .summary import Breakdown, GateTime, Summary
-from .system import AccessCosts, KindName, NumberKinds, SetDecision, SystemLine, TimedSolve, VerdictName
+from .system import (
+    AccessCosts,
+    KindName,
+    NumberKinds,
+    OwnLine,
+    SetDecision,
+    SystemLine,
+    TimedSolve,
+    VerdictName,
+    WithoutOwn,
+)
 
 __all__ = [
     "BREAKEVEN_VERSION",
@@ -115,6 +125,7 @@ __all__ = [
     "NoiseCell",
     "NoiseFile",
     "NumberKinds",
+    "OwnLine",
     "PredictedSchedule",
     "PredictedSeconds",
     "Record",
@@ -140,6 +151,7 @@ __all__ = [
     "TradeoffSetting",
     "TrialRecord",
     "VerdictName",
+    "WithoutOwn",
     "check_scheduled",
     "clean_text",
     "decode",

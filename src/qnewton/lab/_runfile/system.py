@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+import msgspec
+
 from .base import Record
 
 KindName = Literal["exact", "certified", "bound", "probabilistic", "estimate", "rough"]
@@ -55,6 +57,55 @@ class TimedSolve(Record, frozen=True):
 
     measured_seconds: float
     iterations: int
+
+
+class WithoutOwn(Record, frozen=True):
+    """What the solver would ask under one assumption set for the system that the others solve.
+
+    Attributes:
+        predicted_seconds: null where it could not take that system.
+        queries: of one run; 0 of a classical solver, null where the formula does not hold.
+    """
+
+    predicted_seconds: float | None
+    queries: float | None
+
+
+class OwnLine(Record, frozen=True):
+    """The system that one candidate alone solves, as conditioning of its own leaves it, formed.
+
+    Attributes:
+        solver: that solves it, without that conditioning, e.g. `QLSA(jennings2023v1)`.
+        degree, max_entry, frobenius_norm, spectral_norm, log10_condition_number, log_condition_number: of that system.
+        condition_number_kind, kinds, failure_probability, matvecs, definite, presumed_definite, access: of that system.
+        conditioning_flops, conditioning_bytes: of conditioning twice, to estimate and to solve, forming apart.
+        estimation_flops, estimation_bytes: of the estimate.
+        predicted_conditioning_seconds, predicted_estimation_seconds: what both take on the calibrated machine; with the
+            former is what forming the block takes, where it was not formed.
+        without: assumption set to what its solver would ask without that conditioning; see below.
+    """
+
+    solver: str
+    degree: int
+    max_entry: float | None
+    frobenius_norm: float | None
+    spectral_norm: float | None
+    log10_condition_number: float | None
+    log_condition_number: float | None
+    condition_number_kind: KindName
+    kinds: NumberKinds
+    failure_probability: float
+    matvecs: int
+    definite: bool
+    presumed_definite: bool
+    access: AccessCosts
+    conditioning_flops: float
+    conditioning_bytes: float
+    estimation_flops: float
+    estimation_bytes: float
+    predicted_conditioning_seconds: float
+    predicted_estimation_seconds: float
+    without: dict[str, WithoutOwn]
 
 
 class SetDecision(Record, frozen=True):
@@ -157,6 +208,8 @@ class SystemLine(Record, frozen=True):
         executed_outcome: what became of the emulated solve: `solved`, or what was wrong, e.g. `residual` where the
             condition number lies above the bound that the circuit was built for (`qnewton explain` says what to do).
         assumptions: assumption set to what it says; see below.
+        own: candidate with conditioning of its own (`--quantum-keep`, `--quantum-damping`) to the system that it solves
+            and what that costs it; see below.
     """
 
     step: int
@@ -202,6 +255,7 @@ class SystemLine(Record, frozen=True):
     executed_success_probability: float | None
     executed_outcome: str | None
     assumptions: dict[str, SetDecision]
+    own: dict[str, OwnLine] = msgspec.field(default_factory=dict)
 
     def __post_init__(self):
         if self.acting not in self.assumptions:

@@ -1,0 +1,195 @@
+"""What candidates with conditioning of their own see: their systems' estimates, and what these cost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from .._core.costs import Cost, cost_of
+from .._core.records import ClassicalWorkload, System, SystemEstimate
+from .._core.status import Refusal
+from .._estimation import AbstractEstimator
+from .._hardware import ClassicalMachine, QuantumMachine
+from .._pricing.assumptions import AbstractAssumptions
+from .._pricing.least import least_of
+from .._pricing.policies import AbstractPolicy
+from .._pricing.price import Own, forming, price
+from .._solvers import AbstractSolver
+from .conditioned import Conditioned
+from .plan import OwnSystem
+
+KERNEL = "forming"
+"""Whose times conditioning and estimates are predicted with: passes over a matrix, and products."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What prices rest on besides the system; as of `Hybrid`.
+
+    Attributes:
+        solvers: the candidates.
+        estimator: of their systems.
+        sets: what a quantum solve is charged for.
+        classical: the machine of classical work.
+        quantum: the modelled machine.
+        policy: that chooses.
+        solves: right-hand sides that one set-up serves.
+    """
+
+    solvers: tuple[AbstractSolver, ...]
+    estimator: AbstractEstimator
+    sets: tuple[AbstractAssumptions, ...]
+    classical: ClassicalMachine
+    quantum: QuantumMachine
+    policy: AbstractPolicy
+    solves: int
+
+
+def own_workload(cost: Cost) -> ClassicalWorkload:
+    """What conditioning or an estimate is predicted by."""
+    return ClassicalWorkload(kernel=KERNEL, flops=cost.flops, bytes=cost.bytes)
+
+
+def own_systems(
+    setting: Setting,
+    system: System,
+    estimate: SystemEstimate,
+    refusals: Sequence[Refusal],
+    factors: Float[Array, " candidates"] | None,
+) -> tuple[tuple[OwnSystem, ...], dict[int, Own]]:
+    """Of every candidate with conditioning of its own, the system and what pricing needs of it.
+
+    An estimate is made, in a branch of its own, where the candidate could win under one of the sets: where the least
+    that it asks over all condition numbers, conditioning and estimate included, is no more than what the classical
+    candidates ask that solve the system as it is. A policy that may pass over a classical candidate for being slow, or
+    that stays with a slower one, has all of them estimated.
+
+    Args:
+        setting: with the candidates.
+        system: that the others solve.
+        estimate: of that.
+        refusals: per candidate, what is known without computing anything.
+        factors: per candidate, observed iterations over expected ones.
+    """
+    places = [i for i, solver in enumerate(setting.solvers) if isinstance(solver, Conditioned)]
+    if not places:
+        return (), {}
+    best = _best_classical(setting, estimate, refusals, factors, formed=system.is_formed)
+    found = [_own_system(setting, i, system, estimate, refusals[i], best) for i in places]
+    return tuple(one for one, _ in found), {one.place: own for one, own in found}
+
+
+def _own_system(
+    setting: Setting,
+    place: int,
+    system: System,
+    estimate: SystemEstimate,
+    refusal: Refusal,
+    best: Float[Array, " sets"],
+) -> tuple[OwnSystem, Own]:
+    solver, dtype = setting.solvers[place], system.like.dtype
+    assert isinstance(solver, Conditioned)
+    sets, classical, quantum = setting.sets, setting.classical, setting.quantum
+    formed = eqx.filter_eval_shape(lambda: system.formed())
+    none = Cost(0.0, 0.0)
+    conditioning, estimation, shaping, could = none, none, 0.0, jnp.zeros((), bool)
+    least = least_of(solver, system.like.shape[0], str(dtype), sets, classical, quantum, setting.solves)
+    if refusal == Refusal.NONE:
+        # Twice: once to estimate, once to solve.
+        conditioning = solver.conditioning_cost(formed) * 2.0
+        estimation = cost_of(setting.estimator, eqx.filter_eval_shape(solver.conditioned, formed))
+        shaping = 0.0 if system.is_formed else 2.0 * classical.seconds(forming(estimate))
+    conditioning_seconds = classical.seconds(own_workload(conditioning)) + shaping
+    estimation_seconds = classical.seconds(own_workload(estimation))
+    paid = conditioning_seconds + estimation_seconds
+    if refusal == Refusal.NONE:
+        floor = jnp.asarray(np.stack([column["seconds"] for column in least]), dtype)
+        wins = jnp.any(floor + paid / setting.solves <= best)
+        could = jnp.ones((), bool) if solver.always or not setting.policy.takes_fastest else wins
+        found = _estimated_where(could, setting.estimator, solver, system)
+    else:
+        found = _placeholder(eqx.filter_eval_shape(setting.estimator, formed))
+    without = price(
+        estimate,
+        [solver.inner],
+        sets,
+        classical,
+        quantum,
+        refusals=[refusal],
+        formed=system.is_formed,
+        solves=setting.solves,
+    )
+    own = OwnSystem(
+        place=place,
+        estimate=found,
+        estimated=could,
+        conditioning=jax.tree.map(lambda number: jnp.asarray(number, dtype), conditioning),
+        estimation=jax.tree.map(lambda number: jnp.asarray(number, dtype), estimation),
+        conditioning_seconds=jnp.asarray(conditioning_seconds, dtype),
+        estimation_seconds=jnp.asarray(estimation_seconds, dtype),
+        without=without,
+    )
+    return own, Own(found, paid, could, least)
+
+
+def _estimated_where(
+    could: Bool[Array, ""], estimator: AbstractEstimator, solver: Conditioned, system: System
+) -> SystemEstimate:
+    """The estimate of the system as conditioning leaves it, in a branch: no other candidate waits for it."""
+
+    def estimated() -> SystemEstimate:
+        # Closed over: an operator of functions that are being traced cannot be an operand.
+        return estimator(solver.conditioned(system))
+
+    shapes = eqx.filter_eval_shape(estimated)
+    arrays = jax.lax.cond(
+        could,
+        lambda: eqx.filter(estimated(), eqx.is_array),
+        lambda: eqx.filter(_placeholder(shapes), eqx.is_array),
+    )
+    return eqx.combine(arrays, eqx.filter(shapes, _is_shape, inverse=True))
+
+
+def _placeholder(shapes: SystemEstimate) -> SystemEstimate:
+    """Numbers with which every formula computes: all are 1, the condition number too."""
+    filled = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype) if _is_shape(leaf) else leaf, shapes)
+    log = filled.log_condition_number
+    return eqx.tree_at(lambda e: e.log_condition_number, filled, jnp.zeros_like(log))
+
+
+def _is_shape(leaf: object) -> bool:
+    return isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+def _best_classical(
+    setting: Setting,
+    estimate: SystemEstimate,
+    refusals: Sequence[Refusal],
+    factors: Float[Array, " candidates"] | None,
+    *,
+    formed: bool,
+) -> Float[Array, " sets"]:
+    """Under each set, what the fastest classical candidate asks that solves the system as it is; infinite: none."""
+    rivals = [
+        i
+        for i, solver in enumerate(setting.solvers)
+        if not (isinstance(solver, Conditioned) or solver.capabilities.quantum)
+    ]
+    if not rivals:
+        return jnp.full(len(setting.sets), jnp.inf, estimate.max_entry.dtype)
+    offers = price(
+        estimate,
+        [setting.solvers[i] for i in rivals],
+        setting.sets,
+        setting.classical,
+        setting.quantum,
+        refusals=[refusals[i] for i in rivals],
+        formed=formed,
+        factors=None if factors is None else factors[np.array(rivals)],
+        solves=setting.solves,
+    )
+    return jnp.min(jnp.where(offers.able, offers.seconds, jnp.inf), axis=-1)
