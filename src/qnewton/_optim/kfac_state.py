@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from .._core.operators import KroneckerFactors
 from .._curvature.loss_scale import LossScale
+from .._curvature.network import Coverage
 from .._scheduling.group_plan import GroupPlan, PackedPlans
 from .kronecker_solves import KroneckerSolves
 from .new_batches import Reached
@@ -28,6 +29,7 @@ class KFACInfo(eqx.Module):
         noisy: whether another batch than the last step's was noticed, now or before, and acted upon.
         status: a `Status` for each recognised layer, in the layout's order, and one for the rest.
         packed: the plans of `systems`.
+        coverage: which parameters the recognised layers hold, by construct, and why others are in none; `print` it.
         because: why `newton` chose this family; empty where the user did.
     """
 
@@ -44,6 +46,7 @@ class KFACInfo(eqx.Module):
     noisy: Bool[Array, ""]
     status: Int[Array, " blocks"]
     packed: PackedPlans
+    coverage: Coverage = eqx.field(static=True, default=Coverage(0, (), ()))
     because: str = eqx.field(static=True, default="")
     family: ClassVar[str] = "kfac"
 

@@ -9,7 +9,8 @@ from .._core.layout import Layout
 from .._core.trees import struct_of
 from .._curvature.batch import OutputRows, batch_of, example_count, leads, mapped
 from .._curvature.independence import SIZE_OF_THE_BATCH
-from .._curvature.kronecker import Layer, find_layers, layout_of
+from .._curvature.kronecker import Layer, layout_of
+from .._curvature.network import network_layers
 from .._curvature.objective import Objective
 from .._curvature.partition import Block
 from .._curvature.structure import Program, trace
@@ -18,18 +19,14 @@ from .._curvature.structure import Program, trace
 def layers_and_layout(program: Program, params: PyTree) -> tuple[list[Layer], Layout]:
     """The layers of the whole network, and where their matrices lie in the raveled parameters.
 
-    A parameter that is not used linearly, used in part, or used more than once (shared weights) belongs to the
-    layout's rest, and to no layer.
+    A parameter that no layer holds belongs to the layout's rest.
     """
-    sizes = [leaf.size for leaf in jax.tree.leaves(params)]
-    uses = program.uses
-    once = [
-        leaf for leaf, size in enumerate(sizes) if len(uses.get(leaf, ())) == 1 and uses[leaf][0].index.size == size
-    ]
+    leaves = jax.tree.leaves(params)
+    sizes = [leaf.size for leaf in leaves]
+    layers = network_layers(program, sizes)
     block = Block("params", tuple(range(len(sizes))), sum(sizes))
-    layers = find_layers(program, Block("layers", tuple(once), sum(sizes[leaf] for leaf in once))) or []
     layout = layout_of(block, layers, sizes)
-    assert layout is not None, "every parameter of a layer is used once"
+    assert layout is not None, "no parameter is in two layers"
     return layers, layout
 
 
