@@ -22,7 +22,8 @@ def wide() -> Any:
 
 def of_linen(model: linen.Module, inputs: Any) -> Case:
     params = model.init(jax.random.key(0), inputs)
-    return Case(jax.tree.map(lambda leaf: leaf.astype(wide()), params), model.apply, inputs)
+    apply: Any = model.apply
+    return Case(jax.tree.map(lambda leaf: leaf.astype(wide()), params), apply, inputs)
 
 
 def images(channels: int = 2) -> Array:
@@ -59,8 +60,9 @@ def linen_seq2seq_lstm() -> Case:
         @linen.compact
         def __call__(self, words: tuple[Array, Array]) -> Array:
             source, target = (jax.nn.one_hot(one, WORDS, dtype=wide()) for one in words)
-            state, _ = linen.RNN(linen.LSTMCell(WIDTH), return_carry=True)(source)
-            return linen.Dense(WORDS)(linen.RNN(linen.LSTMCell(WIDTH))(target, initial_carry=state))
+            cells = [linen.LSTMCell(WIDTH, param_dtype=wide()) for _ in range(2)]
+            state, _ = linen.RNN(cells[0], return_carry=True)(source)
+            return linen.Dense(WORDS)(linen.RNN(cells[1])(target, initial_carry=state))
 
     draw = Draw()
     return of_linen(Model(), (draw.words(BATCH, LENGTH), draw.words(BATCH, LENGTH)))
@@ -104,7 +106,8 @@ def linen_optimised_lstm() -> Case:
     class Model(linen.Module):
         @linen.compact
         def __call__(self, x: Array) -> Array:
-            return linen.Dense(CLASSES)(linen.RNN(linen.OptimizedLSTMCell(WIDTH))(x)[:, -1])
+            seen: Any = linen.RNN(linen.OptimizedLSTMCell(WIDTH, param_dtype=wide()))(x)
+            return linen.Dense(CLASSES)(seen[:, -1])
 
     return of_linen(Model(), Draw()(BATCH, LENGTH, 8, fan=1))
 
@@ -152,7 +155,8 @@ def nnx_lstm() -> Case:
 
         def __call__(self, x: Array) -> Array:
             start = jnp.zeros((x.shape[0], WIDTH), x.dtype)
-            return self.head(self.rnn(x, initial_carry=(start, start))[:, -1])
+            seen: Any = self.rnn(x, initial_carry=(start, start))
+            return self.head(seen[:, -1])
 
     return of_nnx(Model(nnx.Rngs(0)), Draw()(BATCH, LENGTH, 8, fan=1))
 

@@ -230,8 +230,9 @@ def state_space_model() -> Case:
             return h, jnp.einsum("bds,bs->bd", h, c)
 
         first = jnp.zeros((x.shape[0], WIDTH, states), x.dtype)
-        along = [jnp.swapaxes(one, 0, 1) for one in (decay, (dt * u)[..., None] * b[:, :, None], c)]
-        y = jnp.swapaxes(lax.scan(turn, first, tuple(along))[1], 0, 1) + u * p["skip"]
+        added = (dt * u)[..., None] * b[:, :, None]
+        along = jnp.swapaxes(decay, 0, 1), jnp.swapaxes(added, 0, 1), jnp.swapaxes(c, 0, 1)
+        y = jnp.swapaxes(lax.scan(turn, first, along)[1], 0, 1) + u * p["skip"]
         return (y * jax.nn.silu(gate)) @ p["out"]
 
     return Case(params, predict, d(BATCH, LENGTH, 8, fan=1))

@@ -187,10 +187,9 @@ def slow_factors(construct: Construct, params: Params, inputs: Array) -> dict[st
     found: dict[str, dict[int, list]] = {}
     for x in inputs:
         deltas, given = signals(x)
-        for (name, copy, _), delta in deltas.items():
-            found.setdefault(name, {}).setdefault(copy, [])
-        for place, delta in deltas.items():
-            found[place[0]][place[1]].append((np.asarray(given[place]), np.asarray(delta)))
+        for (name, copy, use), delta in deltas.items():
+            pair = np.asarray(given[name, copy, use]), np.asarray(delta)
+            found.setdefault(name, {}).setdefault(copy, []).append(pair)
     result = {}
     for name, copies in found.items():
         a = np.stack([sum(np.outer(x, x) for x, _ in pairs) / BATCH for _, pairs in sorted(copies.items())])

@@ -186,6 +186,36 @@ def row_of_a_weight_as_a_scale(p: Params, x: Array) -> Array:
     return jnp.tanh(x @ p["w"][:, ::-1]) * p["w"][0]
 
 
+# Parameters that are joined
+
+
+@trap("w", "u", "v", "b", "c", w=(3, 2), u=(3, 3), v=(5, 2), b=(2,), c=(3,))
+def joined_columns(p: Params, x: Array) -> Array:
+    """Biases, too, and the whole is taken apart again."""
+    w, b = jnp.concatenate([p["w"], p["u"]], axis=1), jnp.concatenate([p["b"], p["c"]])
+    return jnp.tanh(x @ w + b)[:, ::-1] @ p["v"]
+
+
+@trap("w", "u", w=(3, 2), u=(2, 3))
+def joined_rows_within_a_loop(p: Params, x: Array) -> Array:
+    def turn(h: Array, _: None) -> tuple[Array, None]:
+        return jnp.tanh(jnp.concatenate([h, x**2], axis=1) @ jnp.concatenate([p["w"][:2], p["u"].T])), None
+
+    return jax.lax.scan(turn, x[:, :2], None, length=2)[0]
+
+
+@trap("w", "u", w=(2, 4), u=(2, 2))
+def joined_and_sliced_and_joined_again(p: Params, x: Array) -> Array:
+    both = jnp.concatenate([p["w"], p["u"]], axis=1)
+    return jnp.tanh(x[:, :2] @ jnp.concatenate([both[:, 3:], p["w"][:, :1]], axis=1))[:, ::2]
+
+
+@trap(w=(2, 3), u=(2, 3))
+def joined_in_a_corner(p: Params, x: Array) -> Array:
+    """Rows of the one beside rows of the other, which is no matrix of either."""
+    return jnp.tanh(x @ jnp.concatenate([p["w"], p["u"]], axis=1).reshape(3, 4))[:, :2]
+
+
 # Convolutions
 
 

@@ -1,6 +1,7 @@
 """Parameters followed through a flattened program, to the products and sums that consume them."""
 
 from collections import Counter
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 
 from .flatten import Equation, Flattened, Slot
 from .inside import BY_RULE, CARRIED, Recognised, uses_by_rule, uses_in_loop
+from .joined import join, split
 from .uses import Use, View, bias, itself, linear_use
 
 # Primitives that only move the entries of an array; their effect on a parameter is read off an array of positions.
@@ -17,6 +19,8 @@ _SLICES = {"slice", "split"}
 # What these make of an array is linear in it.
 _LINEAR = {"add", "concatenate", "conv_general_dilated", "convert_element_type", "dot_general", "gather", "mul", "neg"}
 _LINEAR |= {"div", "dynamic_slice", "pad", "reduce_sum", "select_n", "sub"}
+# Likewise in several at once.
+_SUMS = {"add", "concatenate", "select_n", "sub"}
 _OUTPUT = "is an output as it is"
 _MILD = {f"enters `{name}`" for name in _LINEAR} | {CARRIED, _OUTPUT}
 """Reasons to refuse a parameter as a matrix for which it may still be a scale."""
@@ -39,7 +43,7 @@ def recognise(program: Flattened, views: dict[int, View], depends: dict[int, fro
         search.visit(number, equation)
     for output in program.outputs:
         if isinstance(output, Slot) and output.number in search.views:
-            search.refuse(search.views[output.number].leaf, _OUTPUT)
+            search.refuse(search.views[output.number], _OUTPUT)
     mild = {leaf for leaf, why in search.refused.items() if why in _MILD}
     whole = {
         view.leaf: itself(view.leaf, view.entries.shape)
@@ -66,10 +70,11 @@ class _Search:
         # Outputs of products are followed like parameters, to the bias that is added to them.
         self._products: dict[int, tuple[Use, np.ndarray]] = {}
 
-    def refuse(self, leaf: int, why: str) -> None:
+    def refuse(self, view: View | int, why: str) -> None:
         """A reason for which a parameter may still be a scale does not hide one for which it may not."""
-        if leaf not in self.refused or self.refused[leaf] in _MILD:
-            self.refused[leaf] = why
+        for leaf in {view} if isinstance(view, int) else view.leaves:
+            if leaf not in self.refused or self.refused[leaf] in _MILD:
+                self.refused[leaf] = why
 
     def visit(self, number: int, equation: Equation) -> None:
         """What an equation does with the parameters among its operands."""
@@ -86,13 +91,20 @@ class _Search:
             return
         view = self.views[slots[sides[0]]]
         if _only_moves(equation) or equation.primitive.name in _SLICES:
-            parts = zip(equation.outputs, _moved(equation, view.entries), strict=True)
-            self.views.update((o, View(view.leaf, view.size, part)) for o, part in parts)
+            moved = zip(equation.outputs, _moved(equation, view.entries), strict=True)
+            self.views.update((o, replace(view, entries=entries)) for o, entries in moved)
             return
-        self.consumed.update({self.views[slots[side]].leaf for side in sides})
+        views = [self.views[slots[side]] for side in sides]
+        if equation.primitive.name == "concatenate" and len(sides) == len(slots):
+            self.views[equation.outputs[0]] = join(views, equation.params["dimension"])
+            return
+        self.consumed.update(set().union(*(one.leaves for one in views)))
         if equation.primitive.name == "scan" or equation.primitive.name in BY_RULE:
             open_up = uses_in_loop if equation.primitive.name == "scan" else uses_by_rule
-            found = open_up(number, equation, [self.views.get(slot) for slot in slots], below, recognise)
+            for joined in (one for one in views if one.parts):
+                self.refuse(joined, f"is joined with others for `{equation.primitive.name}`")
+            alone = [one if one is None or not one.parts else None for one in (self.views.get(slot) for slot in slots)]
+            found = open_up(number, equation, alone, below, recognise)
             self.uses += found.uses
             self.scales.update(found.scales)
             for leaf, why in found.refused.items():
@@ -100,33 +112,35 @@ class _Search:
             return
         own = self._own_uses(number, equation, slots, below, sides)
         if None in own:
-            for side in sides:
-                self.refuse(self.views[slots[side]].leaf, _entered(equation, sides))
-        self.uses += [use for use in own if use is not None]
+            for one in views:
+                self.refuse(one, _entered(equation, sides))
+        self.uses += [use for found in own if found is not None for use in found]
 
     def _own_uses(
         self, number: int, equation: Equation, slots: list[int], below: list[frozenset[int]], sides: list[int]
-    ) -> list[Use | None]:
-        """For each operand that is a parameter, its use by the equation itself."""
+    ) -> list[list[Use] | None]:
+        """For each operand that is a parameter, its uses by the equation itself: one of each that is joined."""
         views = [self.views[slots[side]] for side in sides]
         if equation.primitive.name == "add":
             other = slots[1 - sides[0]]
-            carrier = self._products.get(other) if self._consumers[other] == 1 else None
-            return [bias(number, equation, sides[0], views[0], carrier)] if len(sides) == 1 else [None]
+            carried = self._consumers[other] == 1 and not views[0].parts
+            carrier = self._products.get(other) if carried else None
+            added = bias(number, equation, sides[0], views[0], carrier) if len(sides) == 1 else None
+            return [None if added is None else split(added, views[0])]
         # Of a product of two parameters each is used, with the other for its x.
         own = [
             linear_use(number, equation, side, view, frozenset().union(*below[:side], *below[side + 1 :]))
             for side, view in zip(sides, views, strict=True)
         ]
-        if len(own) == 1 and own[0] is not None:
+        if len(own) == 1 and own[0] is not None and not views[0].parts:
             self._products[equation.outputs[0]] = own[0], own[0].output_order()
-        return own
+        return [None if use is None else split(use, view) for use, view in zip(own, views, strict=True)]
 
 
 def _entered(equation: Equation, sides: list[int]) -> str:
     """Why what an equation does with a parameter is none of the uses."""
     name = equation.primitive.name
-    if len(sides) > 1:
+    if len(sides) > 1 and name not in _SUMS:
         return f"meets another parameter in `{name}`"
     return "is a divisor" if name == "div" and sides != [0] else f"enters `{name}`"
 

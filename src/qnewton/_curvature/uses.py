@@ -102,14 +102,22 @@ class View:
     """A parameter as an equation sees it.
 
     Attributes:
-        leaf: position of the parameter in the flattened pytree.
+        leaf: position of the parameter in the flattened pytree; -1 of several that are joined.
         size: entries of the parameter.
         entries: for each entry of the operand, its position in the raveled parameter.
+        parts: of several that are joined, each of them as it was before; `entries` are then positions in these, raveled
+            one after the other.
     """
 
     leaf: int
     size: int
     entries: np.ndarray
+    parts: "tuple[View, ...]" = ()
+
+    @property
+    def leaves(self) -> set[int]:
+        """The parameters that it shows."""
+        return set().union(*(part.leaves for part in self.parts)) if self.parts else {self.leaf}
 
     @property
     def repeats(self) -> bool:
