@@ -185,14 +185,20 @@ def layout_of(block: Block, layers: Sequence[Layer], sizes: Sequence[int]) -> La
     used = [use.leaf for use in members]
     if len(set(used)) < len(used) or any(use.index.size != sizes[block.leaves.index(use.leaf)] for use in members):
         return None
-    pieces = tuple(tuple(_piece(use, starts[use.leaf]) for use, _ in layer.members) for layer in layers)
+    pieces = tuple(tuple(piece(use, starts[use.leaf]) for use, _ in layer.members) for layer in layers)
     rest = tuple(
         (starts[leaf], size) for leaf, size in zip(block.leaves, sizes, strict=True) if leaf not in used and size
     )
     return Layout(block.n, pieces, rest)
 
 
-def _piece(use: Use, start: int) -> Piece:
+def piece(use: Use, start: int) -> Piece:
+    """Where the entries of a use of a whole parameter lie.
+
+    Args:
+        use: of the parameter.
+        start: of the parameter in the block.
+    """
     rows, outputs = use.index.shape[-2:]
     if use.copies > 1:
         for axes in itertools.permutations(range(3), 3):

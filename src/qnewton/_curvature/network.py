@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .kronecker import Layer, find_layers
-from .partition import Block
+from .._core.layout import Layout, Piece
+from .kronecker import Layer, piece
 from .structure import Program, Use
 
 
@@ -43,22 +43,43 @@ class Coverage:
 
 
 def network_layers(program: Program, sizes: Sequence[int]) -> list[Layer]:
-    """The layers that a network's parameters are the matrices of, no parameter in two of them.
+    """The layers that a network's parameters are the matrices of, no entry in two of them.
 
-    A parameter that is used more than once is one layer, if every use is of all of it and they pair its entries in the
-    same way, or one takes the other's outputs for inputs. A small one that enters the model linearly in some other way,
-    as the gain of a normalisation does, is a layer of its own, with the constant 1 for its input.
+    Uses of the same entries are one layer, if they pair them in the same way, or one takes the other's outputs for
+    inputs; a parameter that is used in parts has a layer for each. A small one that enters the model linearly in some
+    other way, as the gain of a normalisation does, is a layer of its own, with the constant 1 for its input.
 
     Args:
         program: of the model.
         sizes: scalars in each parameter.
     """
-    whole = {leaf: uses for leaf, uses in program.uses.items() if all(use.index.size == sizes[leaf] for use in uses)}
-    once = tuple(leaf for leaf, uses in whole.items() if len(uses) == 1)
-    layers = find_layers(program, Block("layers", once, sum(sizes[leaf] for leaf in once))) or []
-    layers += _shared({leaf: uses for leaf, uses in whole.items() if len(uses) > 1 and _pair_alike(uses)})
+    kinds = [kind for leaf, uses in program.uses.items() for kind in _kinds(uses, sizes[leaf])]
+    by_uses = {frozenset(kind): kind for kind in kinds}
+    biases: dict[Use, list[tuple[Use, ...]]] = {}
+    for kind in kinds:
+        weight = by_uses.get(frozenset(use.carrier for use in kind if use.carrier is not None))
+        # Of a weight that is turned around in one of its uses no bias is a further row.
+        if weight is not None and len(weight) == len(kind) and all(_same(weight[0], use) for use in weight):
+            biases.setdefault(weight[0], []).append(kind)
+    joined = {use for kinds in biases.values() for kind in kinds for use in kind}
+    layers = []
+    for kind in kinds:
+        if kind[0] in joined:
+            continue
+        own = [use for bias in biases.get(kind[0], ()) for use in bias]
+        carried = [Layer(use, tuple(bias for bias in own if bias.carrier is use)) for use in kind]
+        layers.append(replace(carried[0], again=tuple(carried[1:])))
     owned = {use.leaf for layer in layers for use, _ in layer.members}
     return layers + [Layer(use, ()) for leaf, use in program.scales.items() if leaf not in owned]
+
+
+def network_layout(layers: Sequence[Layer], sizes: Sequence[int]) -> Layout:
+    """Where the layers' matrices lie in the raveled parameters, of which those in no layer make up the rest."""
+    starts = [0, *itertools.accumulate(sizes)]
+    pieces = tuple(tuple(_piece(use, starts[use.leaf], sizes) for use, _ in layer.members) for layer in layers)
+    owned = {use.leaf for layer in layers for use, _ in layer.members}
+    rest = tuple((starts[leaf], size) for leaf, size in enumerate(sizes) if leaf not in owned and size)
+    return Layout(starts[-1], pieces, rest)
 
 
 def coverage_of(program: Program, layers: Sequence[Layer], sizes: Sequence[int]) -> Coverage:
@@ -74,7 +95,7 @@ def coverage_of(program: Program, layers: Sequence[Layer], sizes: Sequence[int])
         name = layer.lead.construct if not layer.again else f"{layer.lead.construct}, used {len(layer.whole)} times"
         for use, _ in layer.members:
             owned.add(use.leaf)
-            constructs[name] += sizes[use.leaf]
+            constructs[name] += use.index.size
     for leaf, size in enumerate(sizes):
         if leaf in owned or not size:
             continue
@@ -83,30 +104,29 @@ def coverage_of(program: Program, layers: Sequence[Layer], sizes: Sequence[int])
     return Coverage(sum(sizes), tuple(constructs.most_common()), tuple(missing.most_common()))
 
 
-def _pair_alike(uses: Sequence[Use]) -> bool:
-    first = uses[0].index
-    return all(
-        np.array_equal(use.index, first) or (first.ndim == 2 and np.array_equal(use.index.T, first)) for use in uses
-    )
+def _kinds(uses: Sequence[Use], size: int) -> list[tuple[Use, ...]]:
+    """Uses of the same entries together; none where entries are used in other company elsewhere, or not at all."""
+    kinds: list[list[Use]] = []
+    for use in uses:
+        for kind in kinds:
+            if _same(kind[0], use) or (
+                use.copies == 1 == kind[0].copies and np.array_equal(kind[0].index, use.index.T)
+            ):
+                kind.append(use)
+                break
+        else:
+            kinds.append([use])
+    entries = np.concatenate([kind[0].index.reshape(-1) for kind in kinds])
+    once = entries.size == size == np.unique(entries).size
+    return [tuple(kind) for kind in kinds] if once else []
 
 
-def _shared(found: dict[int, tuple[Use, ...]]) -> list[Layer]:
-    """Layers of parameters that are used more than once; a bias joins its weight if it goes with every use of it."""
-    biases: dict[int, list[int]] = {}
-    for leaf, uses in found.items():
-        carriers = [use.carrier for use in uses]
-        weight = carriers[0].leaf if carriers[0] is not None else leaf
-        alike = weight in found and all(np.array_equal(a.index, b.index) for a, b in itertools.pairwise(found[weight]))
-        if weight != leaf and alike and set(carriers) == set(found[weight]) and len(carriers) == len(found[weight]):
-            biases.setdefault(weight, []).append(leaf)
-    joined = {leaf for leaves in biases.values() for leaf in leaves}
-    layers = []
-    for leaf, uses in found.items():
-        if leaf in joined:
-            continue
-        carried = [
-            Layer(use, tuple(one for bias in biases.get(leaf, ()) for one in found[bias] if one.carrier is use))
-            for use in uses
-        ]
-        layers.append(replace(carried[0], again=tuple(carried[1:])))
-    return layers
+def _same(one: Use, other: Use) -> bool:
+    return np.array_equal(one.index, other.index)
+
+
+def _piece(use: Use, start: int, sizes: Sequence[int]) -> Piece:
+    if use.index.size == sizes[use.leaf]:
+        return piece(use, start)
+    rows, outputs = use.index.shape[-2:]
+    return Piece(start, rows, outputs, copies=use.copies, places=tuple(use.index.reshape(-1).tolist()))

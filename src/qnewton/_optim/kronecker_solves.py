@@ -89,7 +89,8 @@ class LayerSystems:
         def bookkeeping() -> tuple[list[tuple[Array, Array]], Array]:
             root, shapes = jnp.sqrt(damping), self.layout.shapes
             shares = [split(a / i, g / o) for (a, g), (i, o) in zip(traces, shapes, strict=True)]
-            finite = [jnp.all(jnp.isfinite(a) & jnp.isfinite(g)) for a, g in traces]
+            finite = [jnp.isfinite(a) & jnp.isfinite(g) for a, g in traces]
+            finite = [jnp.all(one) if one.ndim else one for one in finite]
             status = [jnp.where(good, Status.OK, Status.NOT_FINITE) for good in [*finite, whole]]
             return [(share * root, root / share) for share in shares], jnp.stack(status).astype(jnp.int32)
 

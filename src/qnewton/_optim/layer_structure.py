@@ -9,10 +9,9 @@ from .._core.layout import Layout
 from .._core.trees import struct_of
 from .._curvature.batch import OutputRows, batch_of, example_count, leads, mapped
 from .._curvature.independence import SIZE_OF_THE_BATCH
-from .._curvature.kronecker import Layer, layout_of
-from .._curvature.network import network_layers
+from .._curvature.kronecker import Layer
+from .._curvature.network import network_layers, network_layout
 from .._curvature.objective import Objective
-from .._curvature.partition import Block
 from .._curvature.structure import Program, trace
 
 
@@ -21,13 +20,9 @@ def layers_and_layout(program: Program, params: PyTree) -> tuple[list[Layer], La
 
     A parameter that no layer holds belongs to the layout's rest.
     """
-    leaves = jax.tree.leaves(params)
-    sizes = [leaf.size for leaf in leaves]
+    sizes = [leaf.size for leaf in jax.tree.leaves(params)]
     layers = network_layers(program, sizes)
-    block = Block("params", tuple(range(len(sizes))), sum(sizes))
-    layout = layout_of(block, layers, sizes)
-    assert layout is not None, "no parameter is in two layers"
-    return layers, layout
+    return layers, network_layout(layers, sizes)
 
 
 def program_of_inputs(objective: Objective, params: PyTree, inputs: PyTree | None) -> Program:
