@@ -383,6 +383,21 @@ def copies_stacked_in_a_loop(p: Params, x: Array) -> Array:
     return pool(jax.lax.scan(layer, image(x), (p["w"], p["k"]))[0])
 
 
+@trap("v", w=(3, 3, 3), v=(3, 2))
+def looked_up_by_the_counter_of_a_loop(p: Params, x: Array) -> Array:
+    return jax.lax.fori_loop(0, 3, lambda k, h: jnp.tanh(h @ p["w"][k]), x) @ p["v"]
+
+
+@trap("w", "b", w=(3, 2), b=(1, 2))
+def noise_in_a_loop_of_one_turn(p: Params, x: Array) -> Array:
+    def turn(carry: tuple[Array, Array], b: Array) -> tuple[tuple[Array, Array], Array]:
+        h, key = carry
+        key, used = jax.random.split(key)
+        return (h, key), jnp.tanh(h @ p["w"] + b) * jax.random.normal(used, (2,))
+
+    return jax.lax.scan(turn, (x, jax.random.key(0)), p["b"])[1][0]
+
+
 @trap("v", w=(3, 3), v=(3, 2))
 def carried_by_a_loop(p: Params, x: Array) -> Array:
     (hidden, _), _ = jax.lax.scan(lambda c, _: ((jnp.tanh(c[0] @ c[1]), 2 * c[1]), None), (x, p["w"]), None, length=2)

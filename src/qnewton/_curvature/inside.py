@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array
 
 from .flatten import Equation, Flattened, Slot
-from .uses import ARGUMENT, Inside, Use, View
+from .uses import ARGUMENT, MATRICES, Inside, Use, View
 
 BY_RULE = {"custom_jvp_call", "custom_linear_solve"}
 """Equations whose derivative is not that of a program inside of them."""
@@ -110,6 +110,9 @@ def uses_in_loop(
         entries = np.arange(np.prod(shape, dtype=int), dtype=np.int32).reshape(shape)
         inner[body.arguments[k].number] = View(k, entries.size, entries)
     found = recognise(body, inner, _dependence(body, below, fixed, carried))
+    for use in found.uses:
+        if use.construct == MATRICES:
+            refused[cast(View, views[use.leaf]).leaf] = "is looked up in a loop, matrix by matrix"
     return _Wrapper(number, equation, body, views, fixed, tangent=False).outside(found, refused)
 
 
@@ -141,20 +144,32 @@ def _through_loop(
     within = {use: cast(Inside, use.inside) for use in perturbations}
     body = next(iter(within.values())).body
     taps = {at.use: _by_turn(perturbations[use], at, length) for use, at in within.items()}
-    # A literal has a dtype of its own.
-    start = [jnp.asarray(x, dtype) for x, dtype in zip(operands, equation.dtypes, strict=True)][fixed:stacked]
+    given = _arrays(equation, operands)
+    start = given[fixed:stacked]
 
-    def turn(carry: list[Array], given: tuple[list[Array], list[Array]]) -> tuple[list[Array], tuple]:
-        slices, added = given
+    def turn(carry: list[Array], own: tuple[list[Array], list[Array]]) -> tuple[list[Array], tuple]:
+        slices, added = own
         outputs, found = run(body, [*operands[:fixed], *carry, *slices], dict(zip(taps, added, strict=True)))
         return outputs[: len(start)], (outputs[len(start) :], [found[use] for use in taps])
 
-    sliced = [jnp.asarray(x) for x in operands[stacked:]], list(taps.values())
     end, (collected, read) = jax.lax.scan(
-        turn, start, sliced, length=length, reverse=params["reverse"], unroll=params["unroll"]
+        turn,
+        start,
+        (given[stacked:], list(taps.values())),
+        length=length,
+        reverse=params["reverse"],
+        unroll=params["unroll"],
     )
     by_use = dict(zip(taps, read, strict=True))
     return [*end, *collected], {use: _of_turns(by_use[at.use], at) for use, at in within.items()}
+
+
+def _arrays(equation: Equation, operands: Sequence[Array]) -> list[Array]:
+    """Operands of the types that the equation was traced with, which a literal by itself does not have."""
+    return [
+        x if isinstance(x, jax.Array) else jnp.asarray(x, dtype)
+        for x, dtype in zip(operands, equation.dtypes, strict=True)
+    ]
 
 
 def _by_turn(perturbation: Array, at: Inside, length: int) -> Array:
@@ -237,7 +252,7 @@ def _through_rule(
     within = {use: cast(Inside, use.inside) for use in perturbations}
     body = next(iter(within.values())).body
     results = equation.evaluate(operands)
-    given = [jnp.asarray(x, dtype) for x, dtype in zip(operands, equation.dtypes, strict=True)]
+    given = _arrays(equation, operands)
     still = [jnp.zeros_like(given[k]) for k in _inexact(equation.dtypes)]
     moved, found = run(body, [*given, *still], {at.use: perturbations[use] for use, at in within.items()})
     for k, tangent in zip(_inexact([result.dtype for result in results]), moved, strict=True):

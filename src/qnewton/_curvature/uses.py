@@ -25,6 +25,8 @@ Place = Callable[[Float[Array, "*c t o"]], Array]
 
 ARGUMENT = -1
 """Stands for the number of an equation where a use is the parameter itself, as the program takes it."""
+MATRICES = "look-up of matrices"
+"""The construct of a look-up whose rows have rows themselves, and so very many outputs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,7 +286,8 @@ def _lookup(equation: Equation, side: int, entries: np.ndarray) -> _Found | None
     def place(perturbation: Float[Array, "t o"]) -> Array:
         return perturbation.reshape(shape).transpose(back)
 
-    return index, positions, read, place, "look-up"
+    wide = sum(size > 1 for other, size in enumerate(entries.shape) if other != axis)
+    return index, positions, read, place, MATRICES if wide > 1 else "look-up"
 
 
 _PRODUCTS: dict[str, Callable[[Equation, int, np.ndarray], _Found | None]] = {
