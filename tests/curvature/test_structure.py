@@ -110,7 +110,7 @@ def several_positions_beside_a_parameter_without_use(p: Params, x: Array) -> Arr
     return jnp.prod(jnp.tanh(positions(x) @ p["w"]) + 2, axis=1)
 
 
-@trap("v", w=(3, 3), v=(3, 2))
+@trap("w", "v", w=(3, 3), v=(3, 2))
 def inside_a_loop(p: Params, x: Array) -> Array:
     hidden, _ = jax.lax.scan(lambda h, _: (jnp.tanh(h @ p["w"]), None), x, None, length=3)
     return hidden @ p["v"]
@@ -122,7 +122,7 @@ def inside_a_wrapper(p: Params, x: Array) -> Array:
     return jax.jit(jnp.matmul)(hidden, p["v"])
 
 
-@trap("v", w=(3, 3), v=(3, 2))
+@trap("w", "v", w=(3, 3), v=(3, 2))
 def inside_a_derivative_of_its_own(p: Params, x: Array) -> Array:
     """The rule is wrong on purpose: it must be obeyed, not seen through."""
 
@@ -153,7 +153,7 @@ def heads(p: Params, x: Array) -> Array:
     return jnp.einsum("bhk,hkd->bd", hidden, p["v"])
 
 
-@trap(w=(2, 3, 2))
+@trap("w", w=(2, 3, 2))
 def a_weight_for_each_head(p: Params, x: Array) -> Array:
     return jnp.sum(jnp.tanh(jnp.einsum("bhd,hdk->bhk", jnp.stack([x, x**2], axis=1), p["w"])), axis=1)
 
@@ -184,6 +184,36 @@ def slices_that_overlap_and_leave_out(p: Params, x: Array) -> Array:
 @trap(w=(3, 2))
 def row_of_a_weight_as_a_scale(p: Params, x: Array) -> Array:
     return jnp.tanh(x @ p["w"][:, ::-1]) * p["w"][0]
+
+
+# Parameters that are joined
+
+
+@trap("w", "u", "v", "b", "c", w=(3, 2), u=(3, 3), v=(5, 2), b=(2,), c=(3,))
+def joined_columns(p: Params, x: Array) -> Array:
+    """Biases, too, and the whole is taken apart again."""
+    w, b = jnp.concatenate([p["w"], p["u"]], axis=1), jnp.concatenate([p["b"], p["c"]])
+    return jnp.tanh(x @ w + b)[:, ::-1] @ p["v"]
+
+
+@trap("w", "u", w=(3, 2), u=(2, 3))
+def joined_rows_within_a_loop(p: Params, x: Array) -> Array:
+    def turn(h: Array, _: None) -> tuple[Array, None]:
+        return jnp.tanh(jnp.concatenate([h, x**2], axis=1) @ jnp.concatenate([p["w"][:2], p["u"].T])), None
+
+    return jax.lax.scan(turn, x[:, :2], None, length=2)[0]
+
+
+@trap("w", "u", w=(2, 4), u=(2, 2))
+def joined_and_sliced_and_joined_again(p: Params, x: Array) -> Array:
+    both = jnp.concatenate([p["w"], p["u"]], axis=1)
+    return jnp.tanh(x[:, :2] @ jnp.concatenate([both[:, 3:], p["w"][:, :1]], axis=1))[:, ::2]
+
+
+@trap(w=(2, 3), u=(2, 3))
+def joined_in_a_corner(p: Params, x: Array) -> Array:
+    """Rows of the one beside rows of the other, which is no matrix of either."""
+    return jnp.tanh(x @ jnp.concatenate([p["w"], p["u"]], axis=1).reshape(3, 4))[:, :2]
 
 
 # Convolutions
@@ -245,7 +275,7 @@ def kernel_flipped_and_transposed(p: Params, x: Array) -> Array:
     return pool(jax.lax.conv(image(x), jnp.swapaxes(p["w"][:, :, ::-1, ::-1], 0, 1), (1, 1), "VALID"))
 
 
-@trap(w=(4, 1, 2, 2))
+@trap("w", w=(4, 1, 2, 2))
 def convolution_in_groups(p: Params, x: Array) -> Array:
     return pool(jax.lax.conv_general_dilated(image(x), p["w"], (1, 1), "VALID", feature_group_count=2))
 
@@ -254,6 +284,192 @@ def convolution_in_groups(p: Params, x: Array) -> Array:
 def image_as_a_kernel(p: Params, x: Array) -> Array:
     kernels = image(x)[:, :1, :2, :2].reshape(-1, 1, 2, 2)
     return pool(jnp.moveaxis(jax.lax.conv(p["w"][None], kernels, (1, 1), "VALID"), 1, 0))
+
+
+@trap("w", "b", w=(2, 2, 1, 6), b=(6,))
+def convolution_depthwise_with_channels_last(p: Params, x: Array) -> Array:
+    """Three outputs for each channel, and places left out."""
+    z = jax.lax.conv_general_dilated(
+        jnp.moveaxis(image(x), 1, -1),
+        p["w"],
+        (1, 2),
+        ((1, 0), (0, 1)),
+        rhs_dilation=(2, 1),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=2,
+    )
+    return pool(z + p["b"])
+
+
+@trap("w", "b", w=(4, 2, 3), b=(4, 2))
+def a_kernel_for_each_place(p: Params, x: Array) -> Array:
+    """What a local convolution is: as many products as places."""
+    patches = jnp.stack([jnp.roll(image(x)[:, 0], k, axis=2) for k in range(2)], axis=2)
+    return pool(jnp.einsum("bsti,sti->bst", patches, p["w"]) + p["b"] + p["w"].shape[0])
+
+
+# Loops
+
+
+def cell(w: Array, u: Array, b: Array, h: Array, x: Array) -> Array:
+    gate, new = jnp.split(h @ w + (x @ u + b), 2, axis=-1)
+    return jax.nn.sigmoid(gate) * h + jnp.tanh(new)
+
+
+@trap("w", "u", "b", "v", w=(2, 4), u=(3, 4), b=(4,), v=(2, 2))
+def recurrence_over_a_sequence(p: Params, x: Array) -> Array:
+    sequence = jnp.stack([x, x**2, jnp.sin(x)])
+    start = jnp.zeros((x.shape[0], 2))
+    step = jax.checkpoint(lambda h, x: (cell(p["w"], p["u"], p["b"], h, x), h))
+    last, seen = jax.lax.scan(step, start, sequence, reverse=True)
+    return jnp.tanh(last + seen.sum(0)) @ p["v"]
+
+
+@trap("w", "b", w=(3, 3, 2, 3), b=(3, 3))
+def layers_stacked_in_a_loop(p: Params, x: Array) -> Array:
+    """Each turn has a weight of its own, of which each sees two views, and a bias."""
+
+    def layer(h: Array, given: tuple[Array, Array]) -> tuple[Array, Array]:
+        w, b = given
+        h = jnp.tanh(h @ w[:, 0] + b) + h @ w[:, 1].T
+        return h, h[:, 0]
+
+    hidden, seen = jax.lax.scan(layer, x, (p["w"], p["b"]))
+    return hidden[:, :2] + seen[1][:, None]
+
+
+@trap("w", "b", w=(3, 2, 3), b=(2, 3))
+def layers_stacked_on_the_middle_axis_and_shared_bias_by_layer(p: Params, x: Array) -> Array:
+    stacked = jnp.moveaxis(p["w"], 1, 0)
+    hidden, _ = jax.lax.scan(lambda h, given: (jnp.tanh(h @ given[0].T + given[1]), None), x, (stacked, p["b"]))
+    return hidden[:, :2]
+
+
+@trap("w", "b", w=(3, 3), b=(4, 3))
+def one_weight_and_a_bias_for_each_turn(p: Params, x: Array) -> Array:
+    hidden, _ = jax.lax.scan(lambda h, b: (jnp.tanh(h @ p["w"] + b), None), x, p["b"])
+    return hidden[:, :2]
+
+
+@trap("w", "u", w=(2, 3, 3), u=(3, 3))
+def loops_within_loops(p: Params, x: Array) -> Array:
+    """Two turns around three: the one weight is stacked outside and whole inside, the other whole in both."""
+
+    def outer(h: Array, w: Array) -> tuple[Array, None]:
+        return jax.lax.scan(lambda h, _: (jnp.sin(h @ w + jnp.sin(h) @ p["u"]), None), h, None, length=3)[0], None
+
+    return jax.lax.scan(outer, x, p["w"])[0][:, 1:]
+
+
+@trap("w", w=(2, 2, 3, 3))
+def stacks_of_stacks(p: Params, x: Array) -> Array:
+    def inner(h: Array, w: Array) -> tuple[Array, None]:
+        return jnp.tanh(h @ w), None
+
+    return jax.lax.scan(lambda h, w: (jax.lax.scan(inner, h, w)[0], None), x, p["w"])[0][:, 1:]
+
+
+@trap("w", "k", w=(2, 3, 4, 4), k=(2, 2, 1, 2, 2))
+def copies_stacked_in_a_loop(p: Params, x: Array) -> Array:
+    """Heads with weights of their own, and convolutions in groups, in stacked layers."""
+
+    def layer(z: Array, given: tuple[Array, Array]) -> tuple[Array, None]:
+        w, k = given
+        rows = jnp.einsum("bcij,ijk->bcik", jnp.moveaxis(z, 3, 2)[:, :, :3], w)
+        return z + jax.lax.conv_general_dilated(
+            jnp.tanh(jnp.moveaxis(rows, 2, 3)), k, (1, 1), "SAME", feature_group_count=2
+        ), None
+
+    return pool(jax.lax.scan(layer, image(x), (p["w"], p["k"]))[0])
+
+
+@trap("v", w=(3, 3, 3), v=(3, 2))
+def looked_up_by_the_counter_of_a_loop(p: Params, x: Array) -> Array:
+    return jax.lax.fori_loop(0, 3, lambda k, h: jnp.tanh(h @ p["w"][k]), x) @ p["v"]
+
+
+@trap("w", "b", w=(3, 2), b=(1, 2))
+def noise_in_a_loop_of_one_turn(p: Params, x: Array) -> Array:
+    def turn(carry: tuple[Array, Array], b: Array) -> tuple[tuple[Array, Array], Array]:
+        h, key = carry
+        key, used = jax.random.split(key)
+        return (h, key), jnp.tanh(h @ p["w"] + b) * jax.random.normal(used, (2,))
+
+    return jax.lax.scan(turn, (x, jax.random.key(0)), p["b"])[1][0]
+
+
+@trap("v", w=(3, 3), v=(3, 2))
+def carried_by_a_loop(p: Params, x: Array) -> Array:
+    (hidden, _), _ = jax.lax.scan(lambda c, _: ((jnp.tanh(c[0] @ c[1]), 2 * c[1]), None), (x, p["w"]), None, length=2)
+    return hidden @ p["v"]
+
+
+@trap("v", w=(3, 3), v=(3, 2))
+def scaled_in_a_loop(p: Params, x: Array) -> Array:
+    hidden, _ = jax.lax.scan(lambda h, _: (jnp.tanh(h @ p["w"]) * p["w"][0], None), x, None, length=2)
+    return hidden @ p["v"]
+
+
+# Derivatives of their own, and products of parameters
+
+
+@trap("w", "u", "b", w=(2, 2), u=(3, 2), b=(2,))
+def fixed_point_by_its_own_rule(p: Params, x: Array) -> Array:
+    """A deep equilibrium: found by iteration, differentiated by the implicit function theorem."""
+
+    def excess(z: Array) -> Array:
+        return jnp.tanh(z @ p["w"] / 8 + x @ p["u"] + p["b"]) - z
+
+    def solve(function: Callable, start: Array) -> Array:
+        return jax.lax.fori_loop(0, 30, lambda _, z: z + function(z), start)
+
+    def tangent(linear: Callable, y: Array) -> Array:
+        flat = jax.jacobian(lambda v: linear(v.reshape(y.shape)).ravel())(jnp.zeros(y.size))
+        return jnp.linalg.solve(flat, y.ravel()).reshape(y.shape)
+
+    return jax.lax.custom_root(excess, jnp.zeros((x.shape[0], 2)), solve, tangent)
+
+
+@trap("w", "b", "v", w=(3, 3), b=(3,), v=(3, 2))
+def derivative_of_its_own_in_a_loop(p: Params, x: Array) -> Array:
+    @jax.custom_jvp
+    def layer(h: Array, w: Array, b: Array) -> Array:
+        return jnp.tanh(h @ w + b)
+
+    @layer.defjvp
+    def _(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+        (h, w, _), (dh, dw, db) = primals, tangents
+        z = layer(*primals)
+        return z, 3 * (1 - z**2) * (dh @ w + h @ dw + db)
+
+    return jax.lax.scan(lambda h, _: (layer(h, p["w"], p["b"]), None), x, None, length=2)[0] @ p["v"]
+
+
+@trap("v", g=(3,), v=(3, 2))
+def scale_by_its_own_rule(p: Params, x: Array) -> Array:
+    @jax.custom_jvp
+    def scaled(x: Array, g: Array) -> Array:
+        return x * g
+
+    scaled.defjvp(lambda primals, tangents: (scaled(*primals), primals[0] * tangents[1] + tangents[0] * primals[1]))
+    return jnp.tanh(scaled(x, p["g"])) @ p["v"]
+
+
+@trap("a", "c", a=(3, 2), c=(2, 2))
+def product_of_two_parameters(p: Params, x: Array) -> Array:
+    return jnp.tanh(x @ (jnp.cos(jnp.arange(6.0)).reshape(3, 2) + p["a"] @ p["c"]))
+
+
+@trap("w", w=(3, 3))
+def product_of_a_parameter_with_itself(p: Params, x: Array) -> Array:
+    return jnp.tanh(x @ (p["w"] @ p["w"].T))[:, :2]
+
+
+@trap("w", "v", w=(3, 3), v=(3, 2))
+def a_use_that_no_derivative_passes(p: Params, x: Array) -> Array:
+    h = x @ p["w"]
+    nearest = jnp.argmin(jnp.sum((p["w"] ** 2)[None] + h[:, None], axis=-1), axis=-1)
+    return jnp.tanh(h + jax.lax.stop_gradient(jnp.sum(p["w"] ** 3))) @ p["v"] + nearest[:, None]
 
 
 # Rows taken from a table
@@ -418,7 +634,7 @@ def jacobian_through_uses(program: Program, params: Params, example: Array) -> d
     """The Jacobian of the outputs in the recognised parameters, by the chain rule through the uses."""
     names = sorted(params)
     uses = [use for found in program.uses.values() for use in found]
-    zeros = [jnp.zeros((use.positions, use.index.shape[1])) for use in uses]
+    zeros = [jnp.zeros(use.output_shape) for use in uses]
 
     def run(given: list[Array]) -> tuple[Array, list[Array]]:
         outputs, inputs = program.run(params, example, dict(zip(uses, given, strict=True)))
@@ -430,7 +646,7 @@ def jacobian_through_uses(program: Program, params: Params, example: Array) -> d
     for use, x in zip(uses, inputs, strict=True):
         # What is perturbed at the carrier of a bias is perturbed at the bias.
         cotangent = cotangents[uses.index(use.carrier if use.carrier in uses else use)]
-        part = jnp.einsum("ti,cto->cio", x, cotangent)
+        part = jnp.einsum("...ti,c...to->c...io", x, cotangent)
         result[names[use.leaf]] = result[names[use.leaf]].at[:, use.index].add(part)
     return result
 

@@ -83,6 +83,8 @@ class TestRun:
             "acting": "end_to_end",
             "gate_time_s": 50e-9,
             "relative_error": NEED,
+            "layers": {"matrix product": 1.0},
+            "outside": {},
         }
 
     def test_recipe_says_why_and_may_find_no_layers(self, run, options_of, tmp_path, monkeypatch) -> None:

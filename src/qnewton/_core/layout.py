@@ -14,6 +14,10 @@ class Piece(eqx.Module):
         rows, outputs: shape in the layer's matrix.
         transposed: whether the run lies as `[outputs, rows]`.
         order: where the run's entries go in `[rows, outputs]`, as indices into the run, if it is neither.
+        copies: matrices in the run; of several, `axes` says how they lie in it, and not `transposed`.
+        axes: the order of copies, rows and outputs (0, 1, 2) in the run.
+        places: of entries that are no run, where each lies from `start` on, in the order of the matrix. All pieces with
+            the same `start` together are one.
     """
 
     start: int = eqx.field(static=True)
@@ -21,20 +25,36 @@ class Piece(eqx.Module):
     outputs: int = eqx.field(static=True)
     transposed: bool = eqx.field(static=True, default=False)
     order: tuple[int, ...] | None = eqx.field(static=True, default=None)
+    copies: int = eqx.field(static=True, default=1)
+    axes: tuple[int, int, int] = eqx.field(static=True, default=(0, 1, 2))
+    places: tuple[int, ...] | None = eqx.field(static=True, default=None)
 
     @property
     def size(self) -> int:
         """Entries of the run."""
-        return self.rows * self.outputs
+        return self.copies * self.rows * self.outputs
 
-    def read(self, run: Float[Array, " size"]) -> Float[Array, "rows outputs"]:
-        """The run as rows of the layer's matrix."""
+    def run_of(self, vector: Float[Array, " n"]) -> Float[Array, " size"]:
+        """Its entries in a raveled block."""
+        if self.places is not None:
+            return vector[self.start + np.asarray(self.places)]
+        return vector[self.start : self.start + self.size]
+
+    def read(self, run: Float[Array, " size"]) -> Float[Array, "*c rows outputs"]:
+        """The run as rows of the layer's matrix, of several copies with a leading axis that counts them."""
+        if self.copies > 1:
+            shape = (self.copies, self.rows, self.outputs)
+            if self.order is not None:
+                return run[np.asarray(self.order)].reshape(shape)
+            return run.reshape([shape[axis] for axis in self.axes]).transpose(np.argsort(self.axes).tolist())
         if self.order is not None:
             return run[np.asarray(self.order)].reshape(self.rows, self.outputs)
         return run.reshape(self.outputs, self.rows).T if self.transposed else run.reshape(self.rows, self.outputs)
 
-    def write(self, rows: Float[Array, "rows outputs"]) -> Float[Array, " size"]:
+    def write(self, rows: Float[Array, "*c rows outputs"]) -> Float[Array, " size"]:
         """Undo `read`."""
+        if self.copies > 1 and self.order is None:
+            return rows.transpose(self.axes).reshape(-1)
         if self.order is not None:
             return rows.reshape(-1)[np.argsort(np.asarray(self.order))]
         return rows.T.reshape(-1) if self.transposed else rows.reshape(-1)
@@ -60,23 +80,35 @@ class Layout(eqx.Module):
         """Inputs (a bias is one more) and outputs of each layer."""
         return [(sum(piece.rows for piece in pieces), pieces[0].outputs) for pieces in self.layers]
 
-    def split(self, vector: Float[Array, " n"]) -> tuple[list[Float[Array, "i a"]], Float[Array, " rest"]]:
-        """The layers' matrices `[inputs, outputs]`, and what belongs to no layer."""
+    @property
+    def copies(self) -> list[int]:
+        """How many matrices each layer has."""
+        return [pieces[0].copies for pieces in self.layers]
+
+    def split(self, vector: Float[Array, " n"]) -> tuple[list[Float[Array, "*c i a"]], Float[Array, " rest"]]:
+        """The layers' matrices `[inputs, outputs]`, of several copies stacked, and what belongs to no layer."""
         matrices = [
-            jnp.concatenate([piece.read(vector[piece.start : piece.start + piece.size]) for piece in pieces])
-            for pieces in self.layers
+            jnp.concatenate([piece.read(piece.run_of(vector)) for piece in pieces], axis=-2) for pieces in self.layers
         ]
         runs = [vector[start : start + size] for start, size in self.rest]
         return matrices, jnp.concatenate(runs) if runs else vector[:0]
 
-    def merge(self, matrices: list[Float[Array, "i a"]], rest: Float[Array, " rest"]) -> Float[Array, " n"]:
+    def merge(self, matrices: list[Float[Array, "*c i a"]], rest: Float[Array, " rest"]) -> Float[Array, " n"]:
         """Undo `split`."""
         runs: dict[int, Array] = {}
+        scattered: dict[int, list[tuple[tuple[int, ...], Array]]] = {}
         for pieces, matrix in zip(self.layers, matrices, strict=True):
             row = 0
             for piece in pieces:
-                runs[piece.start] = piece.write(matrix[row : row + piece.rows])
+                run = piece.write(matrix[..., row : row + piece.rows, :])
                 row += piece.rows
+                if piece.places is None:
+                    runs[piece.start] = run
+                else:
+                    scattered.setdefault(piece.start, []).append((piece.places, run))
+        for start, parts in scattered.items():
+            order = np.argsort(np.concatenate([places for places, _ in parts]))
+            runs[start] = jnp.concatenate([run for _, run in parts])[order]
         position = 0
         for start, size in self.rest:
             runs[start] = rest[position : position + size]

@@ -40,14 +40,15 @@ class KroneckerFactors(eqx.Module):
 
     Attributes:
         layout: where the layers' matrices lie in the block.
-        inputs: `A_u` `[i, i]`, the mean of `x x^T`; symmetric, positive semidefinite.
-        outputs: `G_u` `[a, a]`, the mean curvature in the layer's outputs; symmetric.
+        inputs: `A_u` `[i, i]`, the mean of `x x^T`; symmetric, positive semidefinite. Of a layer with several copies
+            `[copies, i, i]`.
+        outputs: `G_u` `[a, a]`, or `[copies, a, a]`, the mean curvature in the layer's outputs; symmetric.
         rest: diagonal of the block where no layer is; empty or None where layers are everywhere.
     """
 
     layout: Layout
-    inputs: tuple[Float[Array, "i i"], ...]
-    outputs: tuple[Float[Array, "a a"], ...]
+    inputs: tuple[Float[Array, "*c i i"], ...]
+    outputs: tuple[Float[Array, "*c a a"], ...]
     rest: Float[Array, " rest"] | None
 
 

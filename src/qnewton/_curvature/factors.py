@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 from .._core.jaxprs import Atom, aval
 from .._core.layout import Layout
 from .._core.operators import KroneckerFactors
+from .._core.traces import trace
 from .._core.trees import ravel
 from .chunks import sum_over_chunks
 from .kronecker import Layer, layout_of
@@ -38,18 +39,21 @@ class Signals(eqx.Module):
 
     Attributes:
         layout: where the layers lie in the block.
-        inputs: `x` `[batch, t, i]` per layer, 1 for each bias included.
-        backward: `delta` `[probes, batch, t, a]` per layer; over random probes the mean of `delta delta^T` is the
-            example's curvature in the layer's outputs.
+        inputs: `x` `[batch, t, i]` per layer, 1 for each bias included; of several copies `[batch, copies, t, i]`. A
+            further use of the same parameters is so many more positions.
+        backward: `delta` `[probes, batch, t, a]` per layer, or `[probes, batch, copies, t, a]`; over random probes the
+            mean of `delta delta^T` is the example's curvature in the layer's outputs.
         total: what sums over the examples are divided by.
         scale: the loss's unit, in which `backward` is; None where it is in the loss's own.
+        turned: by layer, `x` and `delta` of uses that take its outputs for inputs.
     """
 
     layout: Layout
-    inputs: list[Float[Array, "batch t i"]]
-    backward: list[Float[Array, "probes batch t a"]]
+    inputs: list[Float[Array, "batch *c t i"]]
+    backward: list[Float[Array, "probes batch *c t a"]]
     total: Float[Array, ""] | float
     scale: LossScale | None
+    turned: dict[int, tuple[Float[Array, "batch t a"], Float[Array, "probes batch t i"]]]
 
     def factors(
         self, diagonal: Callable[[], Float[Array, " n"]], known: Mapping[int, "KnownInputs"] | None = None
@@ -62,19 +66,35 @@ class Signals(eqx.Module):
             diagonal: of the whole block; asked only where parameters lie outside of layers.
             known: by layer, the input factor as it was found before, and whether it still holds.
         """
-        count = self.inputs[0].shape[0]
         inputs, outputs = [], []
         for k, (x, delta) in enumerate(zip(self.inputs, self.backward, strict=True)):
-            rows = x.reshape(-1, x.shape[-1])
             found = None if known is None else known.get(k)
             if found is None:
-                inputs.append(rows.T @ rows / count)
+                a = self._of_inputs(x)
             else:
-                inputs.append(jax.lax.cond(found.holds, lambda f=found: f.factor, lambda r=rows: r.T @ r / count))
-            columns = delta.reshape(-1, delta.shape[-1])
-            outputs.append(columns.T @ columns / (self.total * delta.shape[0] * delta.shape[2]))
+                a = jax.lax.cond(found.holds, lambda f=found: f.factor, lambda x=x: self._of_inputs(x))
+            g = self._of_outputs(delta)
+            if k in self.turned:
+                x, delta = self.turned[k]
+                a, g = _summed((a, g), (self._of_outputs(delta), self._of_inputs(x)))
+            inputs.append(a)
+            outputs.append(g)
         rest = self.layout.split(diagonal())[1] if self.layout.rest else jnp.zeros(0, self.inputs[0].dtype)
         return KroneckerFactors(self.layout, tuple(inputs), tuple(outputs), rest)
+
+    def _of_inputs(self, x: Float[Array, "batch *c t i"]) -> Float[Array, "*c i i"]:
+        count = self.inputs[0].shape[0]
+        if x.ndim > 3:
+            return jnp.einsum("ncti,nctj->cij", x, x) / count
+        rows = x.reshape(-1, x.shape[-1])
+        return rows.T @ rows / count
+
+    def _of_outputs(self, delta: Float[Array, "probes batch *c t a"]) -> Float[Array, "*c a a"]:
+        shared = self.total * delta.shape[0] * delta.shape[-2]
+        if delta.ndim > 4:
+            return jnp.einsum("pncta,pnctb->cab", delta, delta) / shared
+        columns = delta.reshape(-1, delta.shape[-1])
+        return columns.T @ columns / shared
 
     def rotated_diagonal(
         self, bases: Sequence[tuple[Float[Array, "i i"], Float[Array, "a a"]]]
@@ -90,6 +110,17 @@ class Signals(eqx.Module):
                 gradients = jnp.einsum("nti,pnta->pnia", x, delta)
                 parts.append(jnp.sum(gradients**2, axis=(0, 1)) / (self.total * delta.shape[0]))
         return parts
+
+
+def _summed(
+    first: tuple[Float[Array, "i i"], Float[Array, "a a"]], second: tuple[Float[Array, "i i"], Float[Array, "a a"]]
+) -> tuple[Float[Array, "i i"], Float[Array, "a a"]]:
+    """One Kronecker product for the sum of two: that with the same partial traces, and the trace of the first `A`."""
+    (a, g), (b, h) = first, second
+    of_a, of_g, of_b, of_h = trace(a), trace(g), trace(b), trace(h)
+    unit, total = jnp.where(of_a > 0, of_a, 1), of_a * of_g + of_b * of_h
+    mixed = (a * of_g + b * of_h) * (unit / jnp.where(total > 0, total, 1))
+    return jnp.where(total > 0, mixed, a), jnp.where(total > 0, (g * of_a + h * of_b) / unit, g)
 
 
 def block_signals(point: Point, block: Block, layers: Sequence[Layer] | None) -> Signals | None:
@@ -119,23 +150,42 @@ def layer_signals(
         known: as of `probe`.
     """
     examples = point.examples
-    leads = [layer.lead for layer in layers]
+    every = [one for layer in layers for one in layer.whole]
+    leads = [one.lead for one in every]
     dtype = jax.tree.leaves(point.params)[0].dtype
     inputs_of = examples.batch[0]
 
-    def outputs(given: list[Array]) -> tuple[Float[Array, "batch c"], list[Float[Array, "batch t i"]]]:
+    def outputs(given: list[Array]) -> tuple[Float[Array, "batch c"], list[Float[Array, "batch *c t i"]]]:
         def single(x: PyTree, perturbation: list[Array]) -> tuple[Array, list[Array]]:
             z, inputs = point.program.run(point.params, x, dict(zip(leads, perturbation, strict=True)))
             return z, [inputs[lead] for lead in leads]
 
         return jax.vmap(single)(inputs_of, given)
 
-    zeros = [jnp.zeros((examples.count, lead.positions, lead.index.shape[1]), dtype) for lead in leads]
+    zeros = [jnp.zeros((examples.count, *lead.output_shape), dtype) for lead in leads]
     z, pullback, inputs = jax.vjp(outputs, zeros, has_aux=True)
     signals, scale = probe(point, z, _signs(key, probes, z), known)
     (backward,) = jax.vmap(pullback)(signals)
-    extended = [jax.vmap(layer.extend)(x.astype(dtype)) for layer, x in zip(layers, inputs, strict=True)]
-    return Signals(layout, extended, [delta.astype(dtype) for delta in backward], examples.total, scale)
+    extended = [jax.vmap(one.extend)(x.astype(dtype)) for one, x in zip(every, inputs, strict=True)]
+    sent = iter(zip(extended, [delta.astype(dtype) for delta in backward], strict=True))
+    merged, turned = [], {}
+    for k, layer in enumerate(layers):
+        by_way: dict[bool, list[tuple[Array, Array]]] = {}
+        for one in layer.whole:
+            by_way.setdefault(layer.turns(one), []).append(next(sent))
+        merged.append(_in_a_row(by_way[False]))
+        if True in by_way:
+            turned[k] = _in_a_row(by_way[True])
+    forward, back = zip(*merged, strict=True)
+    return Signals(layout, list(forward), list(back), examples.total, scale, turned)
+
+
+def _in_a_row(uses: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """Inputs and signals of several uses, one use's positions after the other's."""
+    if len(uses) == 1:
+        return uses[0]
+    forward, back = zip(*uses, strict=True)
+    return jnp.concatenate(forward, axis=-2), jnp.concatenate(back, axis=-2)
 
 
 def probe(

@@ -31,28 +31,40 @@ class Layer:
     Attributes:
         lead: the use whose output stands for that of all.
         biases: the others; each is one more input, the constant 1.
+        again: the same parameters, used once more. Kronecker factors take such uses to be independent; blocks, which
+            do not, have a layer for each.
     """
 
     lead: Use
     biases: tuple[Use, ...]
+    again: "tuple[Layer, ...]" = ()
 
     @property
     def shape(self) -> tuple[int, int]:
         """Inputs, those of the biases included, and outputs."""
-        inputs, outputs = self.lead.index.shape
+        inputs, outputs = self.lead.index.shape[-2:]
         return inputs + len(self.biases), outputs
 
     @property
     def members(self) -> list[tuple[Use, slice]]:
         """Each use and which of the inputs are its own."""
-        inputs = self.lead.index.shape[0]
+        inputs = self.lead.index.shape[-2]
         return [(self.lead, slice(0, inputs))] + [
             (bias, slice(inputs + k, inputs + k + 1)) for k, bias in enumerate(self.biases)
         ]
 
-    def extend(self, x: Float[Array, "t i"]) -> Float[Array, "t j"]:
+    @property
+    def whole(self) -> "list[Layer]":
+        """This use and the others of the same parameters."""
+        return [self, *self.again]
+
+    def turns(self, other: "Layer") -> bool:
+        """Whether another use takes this one's outputs for inputs, as the head of a tied embedding does."""
+        return not np.array_equal(other.lead.index, self.lead.index)
+
+    def extend(self, x: Float[Array, "*c t i"]) -> Float[Array, "*c t j"]:
         """The lead's inputs with a 1 for each bias."""
-        return jnp.concatenate([x, jnp.ones((x.shape[0], len(self.biases)), x.dtype)], axis=1)
+        return jnp.concatenate([x, jnp.ones((*x.shape[:-1], len(self.biases)), x.dtype)], axis=-1)
 
 
 # Curvature of one example in the outputs of the layers, `small[u, v]` of shape `[t, a, s, b]` for u <= v, and the
@@ -173,15 +185,26 @@ def layout_of(block: Block, layers: Sequence[Layer], sizes: Sequence[int]) -> La
     used = [use.leaf for use in members]
     if len(set(used)) < len(used) or any(use.index.size != sizes[block.leaves.index(use.leaf)] for use in members):
         return None
-    pieces = tuple(tuple(_piece(use, starts[use.leaf]) for use, _ in layer.members) for layer in layers)
+    pieces = tuple(tuple(piece(use, starts[use.leaf]) for use, _ in layer.members) for layer in layers)
     rest = tuple(
         (starts[leaf], size) for leaf, size in zip(block.leaves, sizes, strict=True) if leaf not in used and size
     )
     return Layout(block.n, pieces, rest)
 
 
-def _piece(use: Use, start: int) -> Piece:
-    rows, outputs = use.index.shape
+def piece(use: Use, start: int) -> Piece:
+    """Where the entries of a use of a whole parameter lie.
+
+    Args:
+        use: of the parameter.
+        start: of the parameter in the block.
+    """
+    rows, outputs = use.index.shape[-2:]
+    if use.copies > 1:
+        for axes in itertools.permutations(range(3), 3):
+            if _is_range(use.index.transpose(axes)):
+                return Piece(start, rows, outputs, copies=use.copies, axes=axes)
+        return Piece(start, rows, outputs, order=tuple(use.index.reshape(-1).tolist()), copies=use.copies)
     if _is_range(use.index):
         return Piece(start, rows, outputs)
     if _is_range(use.index.T):

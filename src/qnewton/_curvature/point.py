@@ -89,10 +89,11 @@ class Point:
     def layers(self, block: Block) -> list[Layer] | None:
         """The layers that the block's parameters are used in.
 
-        None where a parameter is not recognised, or examples influence each other: layers are found in the program of
-        one example.
+        None where a parameter is not recognised, or has copies, each of which would be a layer of its own; and where
+        examples influence each other: layers are found in the program of one example.
         """
-        return find_layers(self.program, block) if self.examples.independent else None
+        found = find_layers(self.program, block) if self.examples.independent else None
+        return None if found is None or any(layer.lead.copies > 1 for layer in found) else found
 
     def sizes(self, block: Block) -> list[int]:
         """Scalars in each leaf of the block."""

@@ -142,7 +142,7 @@ def layer_hessian(point: Point, layers: Sequence[Layer], example: PyTree) -> tup
 
 def _formed_from_layers(block: Block, layers: Sequence[Layer]) -> bool:
     """Whether the model is affine in the block, and the layers' outputs are fewer than the parameters."""
-    if feed_each_other(layers, block):
+    if feed_each_other(layers, block) or any(layer.lead.first_order for layer in layers):
         return False
     width = sum(layer.lead.positions * layer.shape[1] for layer in layers)
     return width < block.n or all(layer.lead.positions == 1 for layer in layers)

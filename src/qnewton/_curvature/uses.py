@@ -3,11 +3,14 @@
 Each function here looks at one equation and at the *view* of a parameter that it consumes: an array of the shape that
 the equation sees, holding for each entry its position in the raveled parameter (transposes, slices and the like only
 move entries). It returns the use `z[t, o] = sum_i x[t, i] W[i, o]`, or None where the equation is something else.
+
+One equation may hold many such products beside each other, as a grouped convolution or a batch of matrix products does.
+They are *copies* of one use: index, inputs and outputs then have a leading axis that counts them.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import jax
@@ -15,10 +18,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .flatten import Equation
+from .flatten import Equation, Flattened
 
-Read = Callable[[Sequence[Array]], Float[Array, "t i"]]
-Place = Callable[[Float[Array, "t o"]], Array]
+Read = Callable[[Sequence[Array]], Float[Array, "*c t i"]]
+Place = Callable[[Float[Array, "*c t o"]], Array]
+
+ARGUMENT = -1
+"""Stands for the number of an equation where a use is the parameter itself, as the program takes it."""
+MATRICES = "look-up of matrices"
+"""The construct of a look-up whose rows have rows themselves, and so very many outputs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +37,19 @@ class Use:
         leaf: position of the parameter in the flattened pytree.
         size: entries of the parameter.
         equation: number of the equation in the program.
-        index: `[inputs, outputs]`, where in the raveled parameter the entry `W[i, o]` lies. No entry occurs twice, but
-            where the model uses a slice of the parameter, the others do not occur.
+        index: `[inputs, outputs]`, where in the raveled parameter the entry `W[i, o]` lies; `[copies, inputs, outputs]`
+            of several copies. No entry occurs twice, but where the model uses a slice of the parameter, the others do
+            not occur.
         positions: t counts so many; 1 for a dense layer applied once per example.
         upstream: parameters that x depends on.
-        read: the equation's operands to x `[t, i]`.
-        place: perturbation `[t, o]` to the shape of the equation's output.
+        read: the equation's operands to x `[t, i]`, or `[copies, t, i]`.
+        place: perturbation `[t, o]` or `[copies, t, o]` to the shape of the equation's output.
         carrier: for a bias, the product that it is added to and nothing else is done with: a perturbation of the one is
             a perturbation of the other, with positions and outputs in the same order.
+        copies: products of the same shape beside each other, each with entries of its own.
+        construct: what kind of use it is, in words.
+        inside: where the product lies inside of the equation, which then is a loop or has a derivative rule of its own;
+            `read` and `place` are not asked then.
     """
 
     leaf: int
@@ -48,13 +61,42 @@ class Use:
     read: Read
     place: Place
     carrier: "Use | None" = None
+    copies: int = 1
+    construct: str = "matrix product"
+    inside: "Inside | None" = None
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Of a perturbation: `[t, o]`, or `[copies, t, o]`."""
+        return (*self.index.shape[:-2], self.positions, self.index.shape[-1])
+
+    @property
+    def first_order(self) -> bool:
+        """Whether the output follows a perturbation in first derivatives alone."""
+        return self.inside is not None and (self.inside.tangent or self.inside.use.first_order)
 
     def output_order(self) -> np.ndarray:
-        """For each entry of the equation's output, its number in the order `[t, o]`."""
-        size = self.positions * self.index.shape[1]
+        """For each entry of the equation's output, its number in the order of `output_shape`."""
         # By methods that arrays of numpy and jax share, so that nothing is compiled.
-        numbers = np.arange(size, dtype=np.int32).reshape(self.positions, -1)
+        numbers = np.arange(math.prod(self.output_shape), dtype=np.int32).reshape(self.output_shape)
         return np.asarray(self.place(cast(Array, numbers)))
+
+
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """Where in the program of an equation a use lies.
+
+    Attributes:
+        body: that program: what a loop does in each turn, or the derivative of the equation by its own rule.
+        use: in that program, of the argument that the parameter is.
+        stacked: of a loop, whether each turn has a slice of the parameter for itself.
+        tangent: whether the body is a derivative, in which a use is a use of the parameter's tangent.
+    """
+
+    body: Flattened
+    use: Use
+    stacked: bool
+    tangent: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,14 +104,22 @@ class View:
     """A parameter as an equation sees it.
 
     Attributes:
-        leaf: position of the parameter in the flattened pytree.
+        leaf: position of the parameter in the flattened pytree; -1 of several that are joined.
         size: entries of the parameter.
         entries: for each entry of the operand, its position in the raveled parameter.
+        parts: of several that are joined, each of them as it was before; `entries` are then positions in these, raveled
+            one after the other.
     """
 
     leaf: int
     size: int
     entries: np.ndarray
+    parts: "tuple[View, ...]" = ()
+
+    @property
+    def leaves(self) -> set[int]:
+        """The parameters that it shows."""
+        return set().union(*(part.leaves for part in self.parts)) if self.parts else {self.leaf}
 
     @property
     def repeats(self) -> bool:
@@ -93,49 +143,82 @@ def linear_use(number: int, equation: Equation, side: int, view: View, upstream:
     found = recognise(equation, side, view.entries)
     if found is None:
         return None
-    index, positions, read, place = found
-    return Use(view.leaf, view.size, number, index, positions, upstream, read, place)
+    index, positions, read, place, construct = found
+    copies = index.shape[0] if index.ndim == 3 else 1
+    use = Use(view.leaf, view.size, number, index, positions, upstream, read, place, copies=copies)
+    return replace(use, construct=construct)
 
 
-# index, positions, read and place of a use.
-_Found = tuple[np.ndarray, int, Read, Place]
+def itself(leaf: int, shape: tuple[int, ...]) -> Use:
+    """The use that a parameter is to whatever the model does with it: `z = 1 W`, with one output for each entry.
+
+    Args:
+        leaf: position of the parameter in the flattened pytree.
+        shape: of the parameter.
+    """
+    size = math.prod(shape)
+
+    def read(operands: Sequence[Array]) -> Float[Array, "t i"]:
+        return jnp.ones((1, 1), operands[0].dtype)
+
+    def place(perturbation: Float[Array, "t o"]) -> Array:
+        return perturbation.reshape(shape)
+
+    index = np.arange(size, dtype=np.int32)[None, :]
+    return Use(leaf, size, ARGUMENT, index, 1, frozenset(), read, place, construct="scale")
+
+
+# index, positions, read, place and construct of a use.
+_Found = tuple[np.ndarray, int, Read, Place, str]
 
 
 def _matrix_product(equation: Equation, side: int, entries: np.ndarray) -> _Found | None:
     contracting, batch = equation.params["dimension_numbers"]
-    if batch[0]:
-        return None  # as many independent uses as there are batches
     # Inputs in the order in which the parameter has them, here and below: placing its block is then a transposition.
     mine, other = _sorted_together(contracting[side], contracting[1 - side])
-    free = [axis for axis in range(entries.ndim) if axis not in mine]
-    index = _as_matrix(entries, mine, free)
+    # Each entry of the batch axes is a product of its own.
+    own, others = list(batch[side]), list(batch[1 - side])
+    beside = [entries.shape[axis] for axis in own]
+    lead = _copies(math.prod(beside))
+    free = [axis for axis in range(entries.ndim) if axis not in [*mine, *own]]
+    index = _as_matrix(entries, mine, free, own)
     outer = equation.shapes[1 - side]
-    kept = [axis for axis in range(len(outer)) if axis not in other]
+    kept = [axis for axis in range(len(outer)) if axis not in [*other, *others]]
     kept_shape, free_shape = [outer[axis] for axis in kept], [entries.shape[axis] for axis in free]
 
-    def read(operands: Sequence[Array]) -> Float[Array, "t i"]:
-        return jnp.transpose(operands[1 - side], [*kept, *other]).reshape(-1, index.shape[0])
+    def read(operands: Sequence[Array]) -> Float[Array, "*c t i"]:
+        return jnp.transpose(operands[1 - side], [*others, *kept, *other]).reshape(*lead, -1, index.shape[-2])
 
-    def place(perturbation: Float[Array, "t o"]) -> Array:
-        # dot_general puts the free axes of its left operand first.
+    def place(perturbation: Float[Array, "*c t o"]) -> Array:
+        # dot_general puts the batch axes first, and then the free axes of its left operand.
         if side == 0:
-            return perturbation.T.reshape(*free_shape, *kept_shape)
-        return perturbation.reshape(*kept_shape, *free_shape)
+            return perturbation.swapaxes(-1, -2).reshape(*beside, *free_shape, *kept_shape)
+        return perturbation.reshape(*beside, *kept_shape, *free_shape)
 
-    return index, math.prod(kept_shape), read, place
+    return index, math.prod(kept_shape), read, place, "batched product" if lead else "matrix product"
 
 
 def _convolution(equation: Equation, side: int, entries: np.ndarray) -> _Found | None:
-    """The kernel of a convolution: x are the patches, one position for each place of the kernel."""
+    """The kernel of a convolution: x are the patches, one position for each place of the kernel.
+
+    Groups of channels are copies, each with the patches of its own channels.
+    """
     params = equation.params
-    # Groups are as many independent uses.
-    if side != 1 or params["feature_group_count"] != 1 or params["batch_group_count"] != 1:
+    groups = params["feature_group_count"]
+    if side != 1 or params["batch_group_count"] != 1:
         return None
     x_axes, kernel_axes, out_axes = params["dimension_numbers"]
     window = [entries.shape[axis] for axis in kernel_axes[2:]]
     # Patches come as [window, channels].
     inputs, taken = _sorted_together([*kernel_axes[2:], kernel_axes[1]], range(len(window) + 1))
-    index = _as_matrix(entries, inputs, [kernel_axes[0]])
+    lead = _copies(groups)
+    if lead:
+        # The outputs of a group lie beside each other.
+        split = np.moveaxis(entries, kernel_axes[0], 0).reshape(groups, -1, *np.delete(entries.shape, kernel_axes[0]))
+        behind = [axis + 2 - (axis > kernel_axes[0]) for axis in inputs]
+        index = _as_matrix(split, behind, [1], [0])
+    else:
+        index = _as_matrix(entries, inputs, [kernel_axes[0]])
     out = equation.result_shapes[0]
     # The output as [examples, space, channels].
     order = [out_axes[0], *out_axes[2:], out_axes[1]]
@@ -143,7 +226,7 @@ def _convolution(equation: Equation, side: int, entries: np.ndarray) -> _Found |
     if 0 in shape:
         return None
 
-    def read(operands: Sequence[Array]) -> Float[Array, "t i"]:
+    def read(operands: Sequence[Array]) -> Float[Array, "*c t i"]:
         # Shifted copies rather than a convolution with the unit kernel: they are exact, and 9 times faster on a CPU.
         x = jnp.transpose(operands[0], [x_axes[0], *x_axes[2:], x_axes[1]])
         edges = zip(params["padding"], params["lhs_dilation"], strict=True)
@@ -155,13 +238,18 @@ def _convolution(equation: Equation, side: int, entries: np.ndarray) -> _Found |
             stride = params["window_strides"]
             stop = [k + s * (size - 1) + 1 for k, s, size in zip(start, stride, shape[1:-1], strict=True)]
             shifted.append(jax.lax.slice(x, [0, *start, 0], [x.shape[0], *stop, x.shape[-1]], [1, *stride, 1]))
-        patches = jnp.stack(shifted, axis=-2).reshape(-1, *window, x.shape[-1])
-        return jnp.transpose(patches, [0, *(1 + axis for axis in taken)]).reshape(-1, index.shape[0])
+        patches = jnp.stack(shifted, axis=-2)
+        if not lead:
+            patches = patches.reshape(-1, *window, x.shape[-1])
+            return jnp.transpose(patches, [0, *(1 + axis for axis in taken)]).reshape(-1, index.shape[0])
+        patches = jnp.moveaxis(patches.reshape(-1, *window, groups, x.shape[-1] // groups), -2, 0)
+        return jnp.transpose(patches, [0, 1, *(2 + axis for axis in taken)]).reshape(groups, -1, index.shape[-2])
 
-    def place(perturbation: Float[Array, "t o"]) -> Array:
-        return perturbation.reshape(shape).transpose(back)
+    def place(perturbation: Float[Array, "*c t o"]) -> Array:
+        together = perturbation.swapaxes(0, 1) if lead else perturbation
+        return together.reshape(shape).transpose(back)
 
-    return index, math.prod(shape[:-1]), read, place
+    return index, math.prod(shape[:-1]), read, place, "grouped convolution" if lead else "convolution"
 
 
 def _lookup(equation: Equation, side: int, entries: np.ndarray) -> _Found | None:
@@ -198,7 +286,8 @@ def _lookup(equation: Equation, side: int, entries: np.ndarray) -> _Found | None
     def place(perturbation: Float[Array, "t o"]) -> Array:
         return perturbation.reshape(shape).transpose(back)
 
-    return index, positions, read, place
+    wide = sum(size > 1 for other, size in enumerate(entries.shape) if other != axis)
+    return index, positions, read, place, MATRICES if wide > 1 else "look-up"
 
 
 _PRODUCTS: dict[str, Callable[[Equation, int, np.ndarray], _Found | None]] = {
@@ -214,10 +303,18 @@ def _sorted_together(axes: Sequence[int], others: Sequence[int]) -> tuple[list[i
     return [axes[k] for k in order], [others[k] for k in order]
 
 
-def _as_matrix(entries: np.ndarray, inputs: Sequence[int], outputs: Sequence[int]) -> np.ndarray:
+def _copies(count: int) -> tuple[int, ...]:
+    """The leading axis of a use's arrays: none where it is alone."""
+    return (count,) if count > 1 else ()
+
+
+def _as_matrix(
+    entries: np.ndarray, inputs: Sequence[int], outputs: Sequence[int], copies: Sequence[int] = ()
+) -> np.ndarray:
+    lead = _copies(math.prod(entries.shape[axis] for axis in copies))
     rows = math.prod(entries.shape[axis] for axis in inputs)
     columns = math.prod(entries.shape[axis] for axis in outputs)
-    return entries.transpose([*inputs, *outputs]).reshape(rows, columns)
+    return entries.transpose([*copies, *inputs, *outputs]).reshape(*lead, rows, columns)
 
 
 def bias(number: int, equation: Equation, side: int, view: View, product: tuple[Use, np.ndarray] | None) -> Use | None:
@@ -229,7 +326,7 @@ def bias(number: int, equation: Equation, side: int, view: View, product: tuple[
         side: which operand is the parameter.
         view: the parameter as this operand.
         product: the use whose output the other operand is, if nothing else consumes it, and for each entry of the
-            operand its number in the order `[t, o]` of that use.
+            operand its number in the order of that use's `output_shape`.
     """
     # `add` itself broadcasts axes of size 1.
     shape = equation.result_shapes[0]
@@ -240,22 +337,25 @@ def bias(number: int, equation: Equation, side: int, view: View, product: tuple[
     # Entries that broadcasting repeats are one output each, at several positions; by themselves, in any order.
     order = np.argsort(entries, axis=None, kind="stable").reshape(len(distinct), counts[0]).T
     index, number_of, carrier = distinct[None, :], np.argsort(order, axis=None), None
+    count, copies = int(counts[0]), 1
     if product is not None and equation.shapes[1 - side] == shape:
         use, numbers = product
-        outputs = use.index.shape[1]
         by_output = np.empty(numbers.size, entries.dtype)
-        if np.unique(numbers).size == numbers.size == use.positions * outputs:
+        if np.unique(numbers).size == numbers.size == math.prod(use.output_shape):
             by_output[numbers.reshape(-1)] = entries.reshape(-1)
-            by_output = by_output.reshape(use.positions, outputs)
-            if np.array_equal(by_output, np.broadcast_to(by_output[:1], by_output.shape)) and outputs == len(distinct):
-                index, number_of, carrier = by_output[:1], numbers.reshape(-1), use
-    count = int(counts[0])
+            by_output = by_output.reshape(use.output_shape)
+            alike = np.array_equal(by_output, np.broadcast_to(by_output[..., :1, :], by_output.shape))
+            if alike and by_output.size == len(distinct) * use.positions:
+                index, number_of, carrier = by_output[..., :1, :], numbers.reshape(-1), use
+                count, copies = use.positions, use.copies
 
-    def read(operands: Sequence[Array]) -> Float[Array, "t i"]:
-        return jnp.ones((count, 1), operands[side].dtype)
+    def read(operands: Sequence[Array]) -> Float[Array, "*c t i"]:
+        return jnp.ones((*index.shape[:-2], count, 1), operands[side].dtype)
 
-    def place(perturbation: Float[Array, "t o"]) -> Array:
+    def place(perturbation: Float[Array, "*c t o"]) -> Array:
         return perturbation.reshape(-1)[number_of].reshape(shape)
 
     # A bias is added to something that may well depend on other parameters, but its x is the constant 1.
-    return Use(view.leaf, view.size, number, index, count, frozenset(), read, place, carrier)
+    construct = "addition" if carrier is None else carrier.construct
+    found = Use(view.leaf, view.size, number, index, count, frozenset(), read, place, carrier, copies)
+    return replace(found, construct=construct)

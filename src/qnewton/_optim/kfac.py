@@ -31,8 +31,9 @@ def kfac(
     """K-FAC as a complete optimizer: it sets direction, length, momentum and damping (Martens and Grosse 2015).
 
     Layers are found in the model's jaxpr; each gets Kronecker factors of the Gauss-Newton matrix from one forward and
-    one backward pass per probe. Parameters that no layer owns (the scale of a layer norm, a weight used more than once)
-    get a diagonal, estimated from squared probe gradients.
+    one backward pass per probe. A weight that is used more than once, in a loop or by hand, has one pair of factors;
+    each of stacked layers, groups or experts has a pair of its own. Parameters that no layer owns get a diagonal,
+    estimated from squared probe gradients; `init(params).info.coverage` tells which, and why.
 
     `update(grads, state, params, batch=(inputs, targets), key=None)` returns the step, with `grads` those of
     `objective` (l2 included) on the batch. The loss's unit is taken from the first batch, so that multiples of a loss

@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from .._core.operators import KroneckerFactors
 from .._curvature.loss_scale import LossScale
+from .._curvature.network import Coverage
 from .._scheduling.group_plan import GroupPlan, PackedPlans
 from .applied import Left
 from .kronecker_solves import KroneckerSolves
@@ -32,6 +33,7 @@ class KFACInfo(eqx.Module):
             batch, on which nothing can be compared.
         status: a `Status` for each recognised layer, in the layout's order, and one for the rest.
         packed: the plans of `systems`.
+        coverage: which parameters the recognised layers hold, by construct, and why others are in none; `print` it.
         because: why `newton` chose this family; empty where the user did.
     """
 
@@ -50,6 +52,7 @@ class KFACInfo(eqx.Module):
     applied_ratio: Float[Array, ""]
     status: Int[Array, " blocks"]
     packed: PackedPlans
+    coverage: Coverage = eqx.field(static=True, default=Coverage(0, (), ()))
     because: str = eqx.field(static=True, default="")
     family: ClassVar[str] = "kfac"
 

@@ -21,6 +21,7 @@ from .._curvature.factors import KnownInputs, estimate_factors
 from .._curvature.fingerprint import fingerprint
 from .._curvature.independence import Coupling, independence
 from .._curvature.loss_scale import LossScale
+from .._curvature.network import coverage_of
 from .._curvature.objective import Batch, Objective
 from .._curvature.point import Point
 from .._curvature.stored import stored_rounding
@@ -124,16 +125,19 @@ class KFACSteps:
         """The state before the first step."""
         check_params(params)
         dtype = jax.tree.leaves(params)[0].dtype
-        _, layout = layers_and_layout(program_of_inputs(self.objective, params, self.example), params)
+        program = program_of_inputs(self.objective, params, self.example)
+        layers, layout = layers_and_layout(program, params)
+        coverage = coverage_of(program, layers, [leaf.size for leaf in jax.tree.leaves(params)])
+        lead = [(count,) if count > 1 else () for count in layout.copies]
         factors = KroneckerFactors(
             layout,
-            tuple(filled((i, i), 0, dtype) for i, _ in layout.shapes),
-            tuple(filled((a, a), 0, dtype) for _, a in layout.shapes),
+            tuple(filled((*c, i, i), 0, dtype) for c, (i, _) in zip(lead, layout.shapes, strict=True)),
+            tuple(filled((*c, a, a), 0, dtype) for c, (_, a) in zip(lead, layout.shapes, strict=True)),
             filled((sum(size for _, size in layout.rest),), 0, dtype) if layout.rest else None,
         )
         solves, packed = self._systems(layout, dtype).blank(factors, dtype)
         zero, never, no = filled((), 0, dtype), filled((), -1, jnp.int32), filled((), False, bool)
-        info = KFACInfo(zero, zero, zero, zero, zero, zero, zero, zero, no, never, no, no, zero, solves.status, packed)
+        info = KFACInfo(*(8 * (zero,)), no, never, no, no, zero, status=solves.status, packed=packed, coverage=coverage)
         return KFACState(
             count=filled((), 0, jnp.int32),
             damping=filled((), self.rule.damping, dtype),
@@ -229,6 +233,7 @@ class KFACSteps:
             applied_ratio=found.ratio.astype(gradient.dtype),
             status=jnp.where(finite, status, Status.NOT_FINITE).astype(jnp.int32),
             packed=packed,
+            coverage=state.info.coverage,
         )
         following = KFACState(
             count=state.count + 1,
@@ -298,7 +303,9 @@ class KFACSteps:
         noise = jax.random.fold_in(jax.random.key(_PROBES) if key is None else key, state.count)
         weight = jnp.where(state.age < 0, 0, average).astype(state.damping.dtype)
         constant = [
-            k for k, layer in enumerate(layers) if not layer.lead.upstream and layer.shape[0] >= WIDE and key is None
+            k
+            for k, layer in enumerate(layers)
+            if not any(one.lead.upstream for one in layer.whole) and layer.shape[0] >= WIDE and key is None
         ]
         known, inputs = {}, state.inputs
         if constant:
@@ -328,6 +335,7 @@ def affordable(layout: Layout) -> int:
     Counted in operations for each example: a step's passes take some `14 i a` in a layer of i inputs and a outputs (a
     gradient, two directions, one loss more), a refresh `6 i a` and the products `2 (i^2 + a^2)` of its factors.
     """
-    step = sum(14 * i * a for i, a in layout.shapes)
-    refresh = sum(6 * i * a + 2 * (i**2 + a**2) for i, a in layout.shapes)
+    shapes = list(zip(layout.copies, layout.shapes, strict=True))
+    step = sum(14 * c * i * a for c, (i, a) in shapes)
+    refresh = sum(c * (6 * i * a + 2 * (i**2 + a**2)) for c, (i, a) in shapes)
     return max(FEWEST, min(20, round(2 * refresh / max(step, 1))))

@@ -40,7 +40,8 @@ class KroneckerSolves(eqx.Module):
 class LayerSystems:
     """`(A_u + pi_u r I) kron (G_u + r / pi_u I)` per layer with `r = sqrt(damping)`, and `d + damping` for the rest.
 
-    A layer is one system, of tensor structure; layers of equal shape are a group, with one choice among them.
+    A layer is one system, of tensor structure, or one for each of its copies; layers of equal shape are a group, with
+    one choice among them.
 
     Attributes:
         layout: where the layers' matrices lie.
@@ -67,8 +68,9 @@ class LayerSystems:
         shapes = layout.shapes
         kinds = list(dict.fromkeys(shapes))
         members = tuple(tuple(k for k, shape in enumerate(shapes) if shape == kind) for kind in kinds)
+        copies = layout.copies
         groups = [
-            Group(f"layers of {i} x {a}", (i, a), len(own), serves=serves, dtype=str(dtype))
+            Group(f"layers of {i} x {a}", (i, a), sum(copies[k] for k in own), serves=serves, dtype=str(dtype))
             for (i, a), own in zip(kinds, members, strict=True)
         ]
         return cls(layout, scheduler, tuple(contests(scheduler, groups)), members)
@@ -89,6 +91,7 @@ class LayerSystems:
             root, shapes = jnp.sqrt(damping), self.layout.shapes
             shares = [split(a / i, g / o) for (a, g), (i, o) in zip(traces, shapes, strict=True)]
             finite = [jnp.isfinite(a) & jnp.isfinite(g) for a, g in traces]
+            finite = [jnp.all(one) if one.ndim else one for one in finite]
             status = [jnp.where(good, Status.OK, Status.NOT_FINITE) for good in [*finite, whole]]
             return [(share * root, root / share) for share in shares], jnp.stack(status).astype(jnp.int32)
 
@@ -96,8 +99,8 @@ class LayerSystems:
         given = []
         for own in self.members:
             sides = [factors.inputs[k] for k in own], [factors.outputs[k] for k in own]
-            both = tuple(jnp.stack(side) for side in zip(*(shifts[k] for k in own), strict=True))
-            given.append((tuple(_damped(side, shift) for side, shift in zip(sides, both, strict=True)), both))
+            both = tuple(self._stacked(side, own, 0) for side in zip(*(shifts[k] for k in own), strict=True))
+            given.append((tuple(self._damped(side, shift, own) for side, shift in zip(sides, both, strict=True)), both))
         groups, plans = set_up_all(self.solvers, given)
         for own, plan in zip(self.members, plans, strict=True):
             if isinstance(plan.verdict, np.ndarray) and plan.verdict[0] != Verdict.NOBODY:
@@ -127,13 +130,37 @@ class LayerSystems:
         solved, status = list(matrices), list(solves.status)
         for solver, state, own in zip(self.solvers, solves.groups, self.members, strict=True):
             # The block maps V to A V G, so its inverse maps V to A^-1 V G^-1.
-            values, good = solver.solve(state, jnp.stack([matrices[k] for k in own]))
-            for place, k in enumerate(own):
-                solved[k] = values[place]
-                failed = (status[k] == Status.OK) & ~good[place]
+            values, good = solver.solve(state, self._stacked([matrices[k] for k in own], own, 2))
+            place = 0
+            for k in own:
+                count = self.layout.copies[k]
+                its = slice(place, place + count) if count > 1 else place
+                solved[k] = values[its]
+                failed = (status[k] == Status.OK) & ~(jnp.all(good[its]) if count > 1 else good[its])
                 status[k] = jnp.where(failed, jnp.int32(Status.NOT_SOLVED), status[k])
+                place += count
         rest = rest if solves.rest is None else solves.rest * rest
         return self.layout.merge(solved, rest), jnp.stack(status)
+
+    def _stacked(self, parts: Sequence[Array], own: Sequence[int], axes: int) -> Array:
+        """One array of the systems of some layers, the copies of a layer after each other.
+
+        Args:
+            parts: of each layer, with a leading axis where it has copies.
+            own: the layers.
+            axes: of one system's part.
+        """
+        if max(self.layout.copies[k] for k in own) == 1:
+            return jnp.stack(parts)
+        return jnp.concatenate([part if part.ndim > axes else part[None] for part in parts])
+
+    def _damped(
+        self, matrices: Sequence[Float[Array, "*c n n"]], shifts: Float[Array, " count"], own: Sequence[int]
+    ) -> Float[Array, "count n n"]:
+        eye = jnp.eye(matrices[0].shape[-1], dtype=matrices[0].dtype)
+        if max(self.layout.copies[k] for k in own) > 1:
+            return self._stacked(matrices, own, 2) + shifts[:, None, None] * eye
+        return jnp.stack([matrix + shift * eye for matrix, shift in zip(matrices, shifts, strict=True)])
 
 
 def split(a: Float[Array, ""], g: Float[Array, ""]) -> Float[Array, ""]:
@@ -146,8 +173,3 @@ def split(a: Float[Array, ""], g: Float[Array, ""]) -> Float[Array, ""]:
     ratio = a / g
     usable = (ratio > 0) & jnp.isfinite(ratio)
     return jnp.sqrt(jnp.where(usable, ratio, 1))
-
-
-def _damped(matrices: Sequence[Float[Array, "n n"]], shifts: Float[Array, " count"]) -> Float[Array, "count n n"]:
-    eye = jnp.eye(matrices[0].shape[0], dtype=matrices[0].dtype)
-    return jnp.stack([matrix + shift * eye for matrix, shift in zip(matrices, shifts, strict=True)])

@@ -9,7 +9,8 @@ from .._core.layout import Layout
 from .._core.trees import struct_of
 from .._curvature.batch import OutputRows, batch_of, example_count, leads, mapped
 from .._curvature.independence import SIZE_OF_THE_BATCH
-from .._curvature.kronecker import Layer, find_layers, layout_of
+from .._curvature.kronecker import Layer
+from .._curvature.network import network_layers, network_layout
 from .._curvature.objective import Objective
 from .._curvature.partition import Block
 from .._curvature.stored import as_written
@@ -20,19 +21,11 @@ from .inside_optax import HiddenParametersError
 def layers_and_layout(program: Program, params: PyTree) -> tuple[list[Layer], Layout]:
     """The layers of the whole network, and where their matrices lie in the raveled parameters.
 
-    A parameter that is not used linearly, used in part, or used more than once (shared weights) belongs to the
-    layout's rest, and to no layer.
+    A parameter that no layer holds belongs to the layout's rest.
     """
     sizes = [leaf.size for leaf in jax.tree.leaves(params)]
-    uses = program.uses
-    once = [
-        leaf for leaf, size in enumerate(sizes) if len(uses.get(leaf, ())) == 1 and uses[leaf][0].index.size == size
-    ]
-    block = Block("params", tuple(range(len(sizes))), sum(sizes))
-    layers = find_layers(program, Block("layers", tuple(once), sum(sizes[leaf] for leaf in once))) or []
-    layout = layout_of(block, layers, sizes)
-    assert layout is not None, "every parameter of a layer is used once"
-    return layers, layout
+    layers = network_layers(program, sizes)
+    return layers, network_layout(layers, sizes)
 
 
 def program_of_inputs(objective: Objective, params: PyTree, inputs: PyTree | None) -> Program:

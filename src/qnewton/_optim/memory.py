@@ -16,6 +16,7 @@ from .._core.memory import available_bytes, readable, suspended_checks
 from .._core.trees import check_params
 from .._core.widths import working_type
 from .._curvature import Batch, Block, GaussNewton, Objective, selected, whole
+from .._curvature.network import Coverage
 from .._curvature.objective import check_objective
 from .._scheduling import scheduler_in
 from .._solvers import capabilities_of
@@ -61,6 +62,7 @@ class MemoryEstimate:
         output_bytes: a step's results, new parameters, state and loss. A step that donates its arguments needs less.
         held_bytes: of parameters and batch, what is on the device already and so not among what is free.
         available_bytes: free when this was made.
+        coverage: of an optimizer that is made of layers, as `kfac` is, which parameters they hold, by construct.
     """
 
     blocks: tuple[BlockMemory, ...]
@@ -72,6 +74,7 @@ class MemoryEstimate:
     output_bytes: int
     held_bytes: int
     available_bytes: float
+    coverage: Coverage | None = None
 
     @property
     def needed_bytes(self) -> float:
@@ -98,6 +101,8 @@ class MemoryEstimate:
             f"{readable(self.state_bytes)} of state and {readable(self.output_bytes)} of results; "
             f"{readable(self.available_bytes)} are free"
         )
+        if self.coverage is not None:
+            lines.append(str(self.coverage))
         if not self.fits:
             lines.append(f"This does not fit. {self._remedy()}")
         return "\n".join(lines)
@@ -183,6 +188,7 @@ def memory_estimate(
         output_bytes=_bytes(traced.out_info),
         held_bytes=_bytes([leaf for leaf in jax.tree.leaves((params, batch)) if isinstance(leaf, jax.Array)]),
         available_bytes=available,
+        coverage=getattr(getattr(state, "info", None), "coverage", None),
     )
 
 

@@ -6,28 +6,43 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..._core.status import Refusal, Verdict
+from ..._curvature.network import Coverage
 from ..._pricing.need import DUAL_NEED, NEED
 from ..._scheduling import Hybrid
 from ..._scheduling.group_plan import GroupPlan
 from .._runfile import FamilyRecord, GroupDecision, GroupLine
 
 
-def family_record(name: str, because: str, scheduler: Hybrid | None) -> FamilyRecord:
+def family_record(name: str, because: str, scheduler: Hybrid | None, coverage: Coverage | None = None) -> FamilyRecord:
     """What holds for all systems of a training.
 
     Args:
         name: of the family.
         because: why it was chosen.
         scheduler: of its systems; None where they are not priced.
+        coverage: of its layers; None where it has none.
     """
+    total = 1 if coverage is None else coverage.parameters
+    layers = {} if coverage is None else {kind: size / total for kind, size in coverage.constructs}
+    outside = {} if coverage is None else {reason: size / total for reason, size in coverage.missing}
     if scheduler is None:
-        return FamilyRecord(name=name, because=because, acting=None, gate_time_s=None, relative_error=None)
+        return FamilyRecord(
+            name=name,
+            because=because,
+            acting=None,
+            gate_time_s=None,
+            relative_error=None,
+            layers=layers,
+            outside=outside,
+        )
     return FamilyRecord(
         name=name,
         because=because,
         acting=scheduler.assumptions[0].name,
         gate_time_s=scheduler.quantum.gate_time_s,
         relative_error=DUAL_NEED if name == "dual" else NEED,
+        layers=layers,
+        outside=outside,
     )
 
 

@@ -87,7 +87,7 @@ def prepare_complete(task: Task, options: TrainOptions, params: PyTree) -> Prepa
     # Of the numbers themselves: from shapes alone a network whose examples may influence each other looks different.
     info: Any = optimizer.init(params).info  # pyright: ignore[reportAttributeAccessIssue]
     scheduler = (named or scheduler_for(info.family)) if getattr(info, "systems", ()) else None
-    family = family_record(info.family, info.because, scheduler)
+    family = family_record(info.family, info.because, scheduler, getattr(info, "coverage", None))
     return Prepared(build.NAMES[info.family], optimizer, CompleteLedger(scheduler), family=family)
 
 

@@ -37,6 +37,11 @@ def _about(run: Run) -> str:
         if changed
         else "The table holds for every step.",
     ]
+    if family.layers or family.outside:
+        said.append(
+            f"Layers hold {percent(sum(family.layers.values()), 1)} of the parameters: {_shares(family.layers)}."
+            + (f" In no layer, and with a diagonal: {_shares(family.outside)}." if family.outside else "")
+        )
     if family.gate_time_s is not None:
         said.append(f"A gate takes {seconds(family.gate_time_s, 2)}.")
     if family.relative_error is not None:
@@ -45,6 +50,10 @@ def _about(run: Run) -> str:
             f"{percent(family.relative_error**2, 0)} of the step's predicted decrease; no candidate is asked for more."
         )
     return " ".join(said)
+
+
+def _shares(parts: dict[str, float]) -> str:
+    return "; ".join(f"{name} {percent(share, 1)}" for name, share in parts.items()) or "none"
 
 
 def _legend(groups: tuple[GroupLine, ...]) -> str:

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+import msgspec
+
 from .base import Record
 
 GroupVerdictName = Literal["chosen", "nobody", "over_budget", "open"]
@@ -16,6 +18,8 @@ class FamilyRecord(Record, frozen=True):
         acting: the assumption set whose choices are carried out; null where the systems are not priced.
         gate_time_s: of the quantum machine that the modelled seconds are of; likewise.
         relative_error: what a step bears of every solve, in the energy norm (of `dual`, in that of the step); likewise.
+        layers: of `kfac`, kind of layer to the share of all parameters that is in such layers.
+        outside: likewise, reason why parameters are in no layer to their share.
     """
 
     name: str
@@ -23,6 +27,8 @@ class FamilyRecord(Record, frozen=True):
     acting: str | None
     gate_time_s: float | None
     relative_error: float | None
+    layers: dict[str, float] = msgspec.field(default_factory=dict)
+    outside: dict[str, float] = msgspec.field(default_factory=dict)
 
 
 class GroupDecision(Record, frozen=True):

@@ -1,0 +1,132 @@
+"""The layers of a whole network, each with one Kronecker product of factors, and what share of it they cover."""
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .._core.layout import Layout, Piece
+from .kronecker import Layer, piece
+from .structure import Program, Use
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Which parameters belong to recognised layers.
+
+    Attributes:
+        parameters: scalars in all.
+        constructs: kinds of layers, with the number of scalars in each; most first.
+        missing: reasons why parameters belong to no layer, with the number of scalars each is the reason for; most
+            first. Of these K-FAC has a diagonal.
+    """
+
+    parameters: int
+    constructs: tuple[tuple[str, int], ...]
+    missing: tuple[tuple[str, int], ...]
+
+    @property
+    def share(self) -> float:
+        """Of the parameters, the part that belongs to layers."""
+        return sum(size for _, size in self.constructs) / self.parameters if self.parameters else 0.0
+
+    def __str__(self) -> str:
+        def listed(parts: tuple[tuple[str, int], ...]) -> str:
+            return "; ".join(f"{name} {size / self.parameters:.1%}" for name, size in parts)
+
+        told = f"layers hold {self.share:.1%} of {self.parameters:,} parameters"
+        if self.constructs:
+            told += f" ({listed(self.constructs)})"
+        return f"{told}. In no layer: {listed(self.missing)}" if self.missing else told
+
+
+def network_layers(program: Program, sizes: Sequence[int]) -> list[Layer]:
+    """The layers that a network's parameters are the matrices of, no entry in two of them.
+
+    Uses of the same entries are one layer, if they pair them in the same way, or one takes the other's outputs for
+    inputs; a parameter that is used in parts has a layer for each. A small one that enters the model linearly in some
+    other way, as the gain of a normalisation does, is a layer of its own, with the constant 1 for its input.
+
+    Args:
+        program: of the model.
+        sizes: scalars in each parameter.
+    """
+    kinds = [kind for leaf, uses in program.uses.items() for kind in _kinds(uses, sizes[leaf])]
+    by_uses = {frozenset(kind): kind for kind in kinds}
+    biases: dict[Use, list[tuple[Use, ...]]] = {}
+    for kind in kinds:
+        weight = by_uses.get(frozenset(use.carrier for use in kind if use.carrier is not None))
+        # Of a weight that is turned around in one of its uses no bias is a further row.
+        if weight is not None and len(weight) == len(kind) and all(_same(weight[0], use) for use in weight):
+            biases.setdefault(weight[0], []).append(kind)
+    joined = {use for kinds in biases.values() for kind in kinds for use in kind}
+    layers = []
+    for kind in kinds:
+        if kind[0] in joined:
+            continue
+        own = [use for bias in biases.get(kind[0], ()) for use in bias]
+        carried = [Layer(use, tuple(bias for bias in own if bias.carrier is use)) for use in kind]
+        layers.append(replace(carried[0], again=tuple(carried[1:])))
+    owned = {use.leaf for layer in layers for use, _ in layer.members}
+    return layers + [Layer(use, ()) for leaf, use in program.scales.items() if leaf not in owned]
+
+
+def network_layout(layers: Sequence[Layer], sizes: Sequence[int]) -> Layout:
+    """Where the layers' matrices lie in the raveled parameters, of which those in no layer make up the rest."""
+    starts = [0, *itertools.accumulate(sizes)]
+    pieces = tuple(tuple(_piece(use, starts[use.leaf], sizes) for use, _ in layer.members) for layer in layers)
+    owned = {use.leaf for layer in layers for use, _ in layer.members}
+    rest = tuple((starts[leaf], size) for leaf, size in enumerate(sizes) if leaf not in owned and size)
+    return Layout(starts[-1], pieces, rest)
+
+
+def coverage_of(program: Program, layers: Sequence[Layer], sizes: Sequence[int]) -> Coverage:
+    """What the layers cover, and why not the rest.
+
+    Args:
+        program: that the layers were found in.
+        layers: of the network.
+        sizes: scalars in each parameter.
+    """
+    constructs, missing, owned = Counter(), Counter(), set()
+    for layer in layers:
+        name = layer.lead.construct if not layer.again else f"{layer.lead.construct}, used {len(layer.whole)} times"
+        for use, _ in layer.members:
+            owned.add(use.leaf)
+            constructs[name] += use.index.size
+    for leaf, size in enumerate(sizes):
+        if leaf in owned or not size:
+            continue
+        used = "used in part, or in several ways" if leaf in program.uses else "without influence on the outputs"
+        missing[program.refused.get(leaf, used)] += size
+    return Coverage(sum(sizes), tuple(constructs.most_common()), tuple(missing.most_common()))
+
+
+def _kinds(uses: Sequence[Use], size: int) -> list[tuple[Use, ...]]:
+    """Uses of the same entries together; none where entries are used in other company elsewhere, or not at all."""
+    kinds: list[list[Use]] = []
+    for use in uses:
+        for kind in kinds:
+            if _same(kind[0], use) or (
+                use.copies == 1 == kind[0].copies and np.array_equal(kind[0].index, use.index.T)
+            ):
+                kind.append(use)
+                break
+        else:
+            kinds.append([use])
+    entries = np.concatenate([kind[0].index.reshape(-1) for kind in kinds])
+    once = entries.size == size == np.unique(entries).size
+    return [tuple(kind) for kind in kinds] if once else []
+
+
+def _same(one: Use, other: Use) -> bool:
+    return np.array_equal(one.index, other.index)
+
+
+def _piece(use: Use, start: int, sizes: Sequence[int]) -> Piece:
+    if use.index.size == sizes[use.leaf]:
+        return piece(use, start)
+    rows, outputs = use.index.shape[-2:]
+    return Piece(start, rows, outputs, copies=use.copies, places=tuple(use.index.reshape(-1).tolist()))
