@@ -137,7 +137,24 @@ class KFACSteps:
         )
         solves, packed = self._systems(layout, dtype).blank(factors, dtype)
         zero, never, no = filled((), 0, dtype), filled((), -1, jnp.int32), filled((), False, bool)
-        info = KFACInfo(*(8 * (zero,)), no, never, no, no, zero, status=solves.status, packed=packed, coverage=coverage)
+        info = KFACInfo(
+            zero,
+            zero,
+            zero,
+            zero,
+            zero,
+            zero,
+            zero,
+            zero,
+            no,
+            never,
+            no,
+            no,
+            zero,
+            status=solves.status,
+            packed=packed,
+            coverage=coverage,
+        )
         return KFACState(
             count=filled((), 0, jnp.int32),
             damping=filled((), self.rule.damping, dtype),

@@ -12,7 +12,6 @@ from .._curvature.independence import SIZE_OF_THE_BATCH
 from .._curvature.kronecker import Layer
 from .._curvature.network import network_layers, network_layout
 from .._curvature.objective import Objective
-from .._curvature.partition import Block
 from .._curvature.stored import as_written
 from .._curvature.structure import Program, trace
 from .inside_optax import HiddenParametersError
