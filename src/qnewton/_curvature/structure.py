@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from .._core.jaxprs import aval
+from .._core.jaxprs import PLACEMENTS, aval
 from .._core.trees import struct_of
 from .flatten import Equation, Flattened, Slot
 from .uses import Use, View, bias, linear_use
@@ -27,7 +27,7 @@ from .uses import Use, View, bias, linear_use
 __all__ = ["Program", "Use", "trace"]
 
 # Primitives that only move the entries of an array; their effect on a parameter is read off an array of positions.
-_MOVES = {"transpose", "reshape", "squeeze", "broadcast_in_dim", "expand_dims", "copy", "rev"}
+_MOVES = {"transpose", "reshape", "squeeze", "broadcast_in_dim", "expand_dims", "copy", "rev", *PLACEMENTS}
 # These leave entries out besides. Of a parameter that is a use of the rest; the output of a product ends here.
 _SLICES = {"slice", "split"}
 
@@ -156,6 +156,8 @@ def _moved(equation: Equation, entries: np.ndarray) -> list[np.ndarray]:
     params = equation.params
     match equation.primitive.name:
         case "convert_element_type" | "copy":
+            return [entries]
+        case name if name in PLACEMENTS:
             return [entries]
         case "transpose":
             return [entries.transpose(params["permutation"])]

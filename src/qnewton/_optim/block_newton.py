@@ -9,10 +9,12 @@ from .. import _scheduling
 from .._conditioning import AbstractConditioner, AbstractMetric
 from .._core.kinds import flag
 from .._curvature import AbstractCurvature, Block, GaussNewton, Objective, Partition, whole
+from .._devices.mapped import AxisName
 from .._solvers.refusals import check_linear_solver
 from .adaptation import AbstractAdaptation, LevenbergMarquardt
 from .arguments import check_arguments, check_together, checked_numbers
 from .block_steps import BlockSteps
+from .border import transformation
 from .correction import Correction
 from .kept_curvature import KeptCurvature
 from .known_solver import KnownSolver
@@ -38,6 +40,7 @@ def block_newton(
     residual_tolerance: float = 0.1,
     warm_start: bool = False,
     where: Callable[[Block], bool] | None = None,
+    axis_name: AxisName = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Newton's method block by block: every block's system `A x = g` goes to a scheduler, or to one solver.
 
@@ -71,5 +74,4 @@ def block_newton(
         step=step,
         warm_start=warm_start,
     )
-    # optax's types know states made of arrays alone; this one holds an equinox module.
-    return optax.GradientTransformationExtraArgs(steps.init, steps.update)  # pyright: ignore[reportArgumentType]
+    return transformation("newton", objective, steps.init, steps.update, axis_name)

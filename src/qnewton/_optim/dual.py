@@ -24,8 +24,10 @@ from .._curvature.checks import check_batch
 from .._curvature.independence import independence
 from .._curvature.objective import Batch, check_objective
 from .._curvature.point import Point
+from .._devices.mapped import AxisName
 from .._scheduling.families import scheduler_of
 from .._scheduling.group_plan import GroupPlan, PackedPlans
+from .border import transformation
 from .dual_sample import Sampling, part_of
 from .dual_systems import blank_plans
 from .dual_trials import Options, Tried, try_two
@@ -108,6 +110,7 @@ def dual_newton(
     sample: int | None = 3,
     metric: AbstractMetric | None = None,
     solver: lx.AbstractLinearSolver | None = None,
+    axis_name: AxisName = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Gauss-Newton steps damped after Levenberg and Marquardt, solved in the residuals, bent along the geodesic.
 
@@ -154,6 +157,7 @@ def dual_newton(
             for more parameters.
         solver: of the two dual systems: a `Hybrid`, which chooses among its candidates in every step, or one solver of
             ours. None: direct solvers and a quantum one at all its costs.
+        axis_name: of the mapped axes that batches are spread over, as of `newton`.
 
     Returns:
         The transformation. Its state is a `DualNewtonState` whose `info` reports on the last step: `Status.NOT_FINITE`
@@ -293,8 +297,7 @@ def dual_newton(
         memory = jnp.where(finite, found.memory, state.metric)
         return step, DualNewtonState(following, damping, sampling, memory, info)
 
-    # optax's types know states made of arrays alone; this one holds a record.
-    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+    return transformation("dual_newton", objective, init, update, axis_name)
 
 
 def _status(finite: Bool[Array, ""], solved: Bool[Array, ""], flat: Bool[Array, ""]) -> Int[Array, ""]:

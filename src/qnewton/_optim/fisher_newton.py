@@ -19,8 +19,10 @@ from .._curvature.independence import independence
 from .._curvature.loss_scale import LossScale
 from .._curvature.objective import Batch, Objective, check_objective
 from .._curvature.point import Point
+from .._devices.mapped import AxisName
 from .._scheduling.families import scheduler_of, scheduler_of_many
 from .._scheduling.group_plan import GroupPlan, PackedPlans
+from .border import transformation
 from .unit_fisher import second_moments, units_of
 from .unit_solves import UnitSolves, UnitSystems
 
@@ -96,6 +98,7 @@ def fisher_newton(
     weight_decay: float = 0.01,
     largest: int = 128,
     solver: lx.AbstractLinearSolver | None = None,
+    axis_name: AxisName = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Newton steps with the empirical Fisher matrix of each unit, kept as a running average; made for small batches.
 
@@ -131,6 +134,7 @@ def fisher_newton(
         largest: most parameters of a unit; a tensor whose units have more gets one variance per parameter. At least 1.
         solver: of the units' systems: a `Hybrid`, which chooses among its candidates at each refresh, for all units of
             one size together, or one solver of ours for all. None: direct solvers and a quantum one at all its costs.
+        axis_name: of the mapped axes that batches are spread over, as of `newton`.
 
     Returns:
         The transformation. Its state is a `FisherNewtonState` whose `info` reports on the last step. A unit whose block
@@ -270,5 +274,4 @@ def fisher_newton(
         following = FisherNewtonState(state.count + 1, refreshes, age, unit, past, weights, moments, solves, info)
         return step, following
 
-    # optax's types know states made of arrays alone; this one holds equinox modules.
-    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+    return transformation("fisher_newton", objective, init, update, axis_name)

@@ -7,7 +7,9 @@ from jaxtyping import PyTree
 from .._core.kinds import check_kind, numbers
 from .._core.renamed import renamed
 from .._curvature.objective import Objective, check_objective
+from .._devices.mapped import AxisName
 from .._scheduling.families import scheduler_of
+from .border import transformation
 from .kfac_steps import KFACSteps, Pace
 from .step_rules import AbstractStepRule, QuadraticModel
 
@@ -22,6 +24,7 @@ def kfac(
     probes: int = 1,
     example: PyTree | None = None,
     solver: lx.AbstractLinearSolver | None = None,
+    axis_name: AxisName = None,
 ) -> optax.GradientTransformationExtraArgs:
     """K-FAC as a complete optimizer: it sets direction, length, momentum and damping (Martens and Grosse 2015).
 
@@ -50,6 +53,7 @@ def kfac(
             parameters tell.
         solver: of the layers' systems: a `Hybrid`, which chooses among its candidates at each refresh, or one solver of
             ours for all. None: direct solvers and a quantum one at all its costs.
+        axis_name: of the mapped axes that batches are spread over, as of `newton`.
 
     Returns:
         The transformation. Its state is a `KFACState` whose `info` reports on the last step. A layer whose factors
@@ -80,5 +84,4 @@ def kfac(
         example=example,
         scheduler=scheduler_of(solver, "kfac"),
     )
-    # optax's types know states made of arrays alone; this one holds equinox modules.
-    return optax.GradientTransformationExtraArgs(steps.init, steps.update)  # pyright: ignore[reportArgumentType]
+    return transformation("kfac", objective, steps.init, steps.update, axis_name)
