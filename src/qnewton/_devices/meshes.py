@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.core import Tracer
 from jax.experimental.shard_alike import shard_alike
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
@@ -118,9 +119,7 @@ def on_mesh_of(params: PyTree, state: PyTree) -> PyTree:
     assert mesh is not None
     if not isinstance(like, Tracer):
         everywhere = like.sharding.mesh
-        return jax.tree.map(
-            lambda leaf: leaf if _lies(leaf) else jax.device_put(leaf, _copies(leaf, everywhere)), state
-        )
+        return jax.tree.map(lambda leaf: leaf if _lies(leaf) else _copied(leaf, _copies(leaf, everywhere)), state)
     if not mesh.explicit_axes:
         return state
     return jax.tree.map(lambda leaf: leaf if _lies(leaf) else _laid(leaf, leaf, mesh), state)
@@ -143,6 +142,14 @@ def _automatic(leaf: Any) -> Any:
     if mesh is None or not mesh.explicit_axes:
         return leaf
     return jax.sharding.reshard(leaf, PartitionSpec(*[None] * leaf.ndim))
+
+
+def _copied(leaf: jax.Array, everywhere: NamedSharding) -> jax.Array:
+    if everywhere.is_fully_addressable:
+        return jax.device_put(leaf, everywhere)
+    # Each process has the same numbers and gives its part. `device_put` would have them compared, and NaN is no equal.
+    numbers = np.asarray(leaf)
+    return jax.make_array_from_callback(leaf.shape, everywhere, lambda part: numbers[part])
 
 
 def _copies(leaf: jax.Array, mesh: Mesh | AbstractMesh) -> NamedSharding:

@@ -11,12 +11,15 @@ from typing import Any
 
 import jax
 import optax
+from jax.core import Tracer
 from jaxtyping import PyTree
 
+from .._core.memory import checks_suspended
 from .._curvature.batch import leads
 from .._curvature.objective import Objective
 from .._devices.mapped import AxisName, check_unmapped, checked_axis_name, gathered
 from .._devices.meshes import check_devices, explicit_mesh, laid_alike, on_mesh_of, spread, under_automatic_axes
+from .._devices.processes import check_agreed, several
 
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
 """Whether another optimizer's border lies around this one."""
@@ -54,7 +57,11 @@ class _Border:
     def init(self, params: PyTree) -> Any:
         """The state before the first step, where the parameters are."""
         state = self.inner_init(params)
-        return state if _inside.get() else on_mesh_of(params, state)
+        if _inside.get():
+            return state
+        if several() and not checks_suspended() and _of_all_processes(params):
+            check_agreed(self.user, (self.inner_init, params, state))
+        return on_mesh_of(params, state)
 
     def update(self, updates: PyTree, state: Any, params: PyTree | None = None, **extra: Any) -> tuple[PyTree, Any]:
         """The step, laid out as the parameters, and the state, laid out as before."""
@@ -98,3 +105,9 @@ class _Border:
 
         found = under_automatic_axes(mesh, body, leaves, replaced)
         return jax.tree.unflatten(outward[0], found)
+
+
+def _of_all_processes(params: PyTree) -> bool:
+    """Whether the parameters are those of one program on all processes; what this one alone holds is its own affair."""
+    leaves = [leaf for leaf in jax.tree.leaves(params) if isinstance(leaf, jax.Array)]
+    return any(isinstance(leaf, Tracer) or not leaf.is_fully_addressable for leaf in leaves)
