@@ -35,7 +35,7 @@ def loss(outputs, targets):
     return jnp.sum((outputs - targets) ** 2, axis=-1)
 
 
-OBJECTIVE = qn.Objective(predict, loss, l2=1e-3)
+OBJECTIVE = qn.Objective(predict, loss, l2=0.05)
 RANDOM = np.random.default_rng(0)
 PARAMS = {
     "w": RANDOM.normal(size=(8, 16)).astype("f") / 3,

@@ -13,8 +13,10 @@ import jax
 import numpy as np
 from jax.core import Tracer
 from jax.experimental.shard_alike import shard_alike
-from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
+
+from .._core.placement import automatic_axes, closed_over, explicit_mesh_of
 
 Leaves = list[Any]
 """Of a pytree: arrays, traced or not, and whatever else stands in it."""
@@ -48,6 +50,25 @@ def explicit_mesh(user: str, **trees: PyTree) -> AbstractMesh | None:
                 )
             found = found or (name, mesh)
     return None if found is None else found[1]
+
+
+def check_closures(user: str, **functions: object) -> None:
+    """Refuse functions that hold arrays on explicit axes, which nobody can bring under automatic ones.
+
+    Args:
+        user: who calls them, for the message.
+        functions: by name.
+
+    Raises:
+        ValueError: names what is closed over, and says what to do.
+    """
+    for name, function in functions.items():
+        for variable, value in closed_over(function):
+            if any(explicit_mesh_of(leaf) is not None for leaf in jax.tree.leaves(value)):
+                raise ValueError(
+                    f"{user}: {name} closes over an array on explicit mesh axes ({variable}): hand it over in the "
+                    "inputs as qnewton.Shared(array), or set it aside with qnewton.freeze"
+                )
 
 
 def check_devices(user: str, **trees: PyTree) -> None:
@@ -86,9 +107,8 @@ def under_automatic_axes(
         replaced: for each leaf that the body returns, the array whose sharding it gets; one that lies on no mesh gets
             a copy on every device.
     """
-    automatic = mesh.update_axis_types(dict.fromkeys(mesh.explicit_axes, AxisType.Auto))
-    with jax.sharding.use_abstract_mesh(automatic):
-        found = body([_automatic(leaf) for leaf in leaves])
+    with automatic_axes(leaves) as inner:
+        found = body(inner)
     return [_laid(leaf, like, mesh) for leaf, like in zip(found, replaced, strict=True)]
 
 
@@ -135,13 +155,6 @@ def _mesh(leaf: object) -> AbstractMesh | None:
 
 def _lies(leaf: object) -> bool:
     return not isinstance(leaf, jax.Array) or _mesh(leaf) is not None
-
-
-def _automatic(leaf: Any) -> Any:
-    mesh = _mesh(leaf)
-    if mesh is None or not mesh.explicit_axes:
-        return leaf
-    return jax.sharding.reshard(leaf, PartitionSpec(*[None] * leaf.ndim))
 
 
 def _copied(leaf: jax.Array, everywhere: NamedSharding) -> jax.Array:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from .._conditioning import AbstractConditioner, AbstractMetric
 from .._core.constants import unfolded
 from .._core.memory import check_block_fits
+from .._core.placement import in_context
 from .._core.records import System
 from .._core.trees import check_gradients, check_params
 from .._curvature import Batch, Block, Objective, Partition, Point, selected
@@ -152,7 +153,8 @@ class BlockSteps:
         blocks, damping = self._blocks(params), self._damping(params)
         point = Point.of(self.objective, params, batch, key)
         gradients = [block.take(updates) for block in blocks]
-        rate = jnp.asarray(self.learning_rate(state.count) if callable(self.learning_rate) else self.learning_rate)
+        rate = self.learning_rate(state.count) if callable(self.learning_rate) else self.learning_rate
+        rate = jnp.asarray(in_context(rate))
         rate = rate.astype(gradients[0].dtype)
         age = state.count % self.curvature.refresh
         return StepStart(

@@ -18,7 +18,15 @@ from .._core.memory import checks_suspended
 from .._curvature.batch import leads
 from .._curvature.objective import Objective
 from .._devices.mapped import AxisName, check_unmapped, checked_axis_name, gathered
-from .._devices.meshes import check_devices, explicit_mesh, laid_alike, on_mesh_of, spread, under_automatic_axes
+from .._devices.meshes import (
+    check_closures,
+    check_devices,
+    explicit_mesh,
+    laid_alike,
+    on_mesh_of,
+    spread,
+    under_automatic_axes,
+)
 from .._devices.processes import check_agreed, several
 
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
@@ -56,9 +64,11 @@ class _Border:
 
     def init(self, params: PyTree) -> Any:
         """The state before the first step, where the parameters are."""
-        state = self.inner_init(params)
         if _inside.get():
-            return state
+            return self.inner_init(params)
+        if explicit_mesh(self.user, parameters=params) is not None:
+            self._check_closures()
+        state = self.inner_init(params)
         if several() and not checks_suspended() and _of_all_processes(params):
             check_agreed(self.user, (self.inner_init, params, state))
         return on_mesh_of(params, state)
@@ -84,6 +94,9 @@ class _Border:
         finally:
             _inside.reset(token)
 
+    def _check_closures(self) -> None:
+        check_closures(self.user, predict=self.objective.predict, loss=self.objective.loss)
+
     def _on_meshes(self, updates: PyTree, state: Any, params: PyTree, extra: dict[str, Any]) -> tuple[PyTree, Any]:
         given = (updates, state, params, extra)
         mesh = explicit_mesh(self.user, parameters=params, batch=extra["batch"], gradients=updates, state=state)
@@ -94,6 +107,7 @@ class _Border:
             found = self.inner_update(updates, state, params, **extra)
             leaves, structure = jax.tree.flatten(found)
             return jax.tree.unflatten(structure, laid_alike(leaves, replaced))
+        self._check_closures()
         leaves, structure = jax.tree.flatten(given)
         outward: list[Any] = []
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from .._core.constants import unfolded
 from .._core.kinds import check_rate, number, numbers
+from .._core.placement import in_context
 from .._core.renamed import renamed
 from .._core.status import Status
 from .._core.trees import check_gradients, check_params
@@ -253,7 +254,7 @@ def fisher_newton(
         past = jax.tree.map(mixed, state.momentum, updates)
         weights = mixed(state.weights, jnp.ones_like(state.weights))
         count = jnp.where(weights > 0, weights, 1)
-        rate = jnp.asarray(learning_rate(state.count) if callable(learning_rate) else learning_rate)
+        rate = jnp.asarray(in_context(learning_rate(state.count) if callable(learning_rate) else learning_rate))
         rate = rate.astype(weights.dtype)
         leaves, structure = jax.tree.flatten(past)
         found, solved = systems(params, weights.dtype).solve(solves, [leaf / count for leaf in leaves], bound)
