@@ -76,9 +76,14 @@ def apart(one, other):
 
 
 def replicas_apart(tree):
-    return max(
-        apart(leaf.addressable_data(0), part.data) for leaf in jax.tree.leaves(tree) for part in leaf.addressable_shards
-    )
+    parts = [
+        (leaf.addressable_data(0), part.data) for leaf in jax.tree.leaves(tree) for part in leaf.addressable_shards
+    ]
+    return max(apart(first, other) for first, other in parts)
+
+
+def member(tree, k):
+    return jax.tree.map(lambda leaf: leaf[k], tree)
 
 
 def said(run):
@@ -96,7 +101,8 @@ def eager():
     params, batch = spread(EXPLICIT)
     with jax.set_mesh(EXPLICIT):
         after = steps(PLAIN, qn.kfac(PLAIN), 2)(params, batch)
-    alike = all(a.sharding.is_equivalent_to(b.sharding, a.ndim) for a, b in zip(*map(jax.tree.leaves, (after, params))))
+    pairs = zip(jax.tree.leaves(after), jax.tree.leaves(params), strict=True)
+    alike = all(a.sharding.is_equivalent_to(b.sharding, a.ndim) for a, b in pairs)
     return apart(after, steps(PLAIN, qn.kfac(PLAIN), 2)(PARAMS, (X, Y))) if alike else "moved"
 
 
@@ -136,7 +142,7 @@ def keyed():
     """Each example under a key of its own, in the objective and in the step."""
 
     def noisy(params, x, key):
-        return predict(params, x) + 0.1 * jax.random.normal(key, x.shape[:1] + (4,))
+        return predict(params, x) + 0.1 * jax.random.normal(key, (*x.shape[:1], 4))
 
     objective = qn.Objective(noisy, squares)
     optimizer = qn.newton(objective, solver=qn.Cholesky())
@@ -230,8 +236,8 @@ def mapped(name, check=True, names="d", mesh=AUTO, batch_spec=P("d"), transforme
         updates, state = optimizer.update(transformed(objective)(params, batch), state, params, batch=batch)
         return optax.apply_updates(params, updates), state
 
-    mapping = dict(mesh=mesh, in_specs=(P(), P(), batch_spec), out_specs=(P(), P()), check_vma=check)
-    step = jax.jit(jax.shard_map(step, **mapping))
+    step = jax.shard_map(step, mesh=mesh, in_specs=(P(), P(), batch_spec), out_specs=(P(), P()), check_vma=check)
+    step = jax.jit(step)
     params, state = PARAMS, optimizer.init(PARAMS)
     for _ in range(3):
         params, state = step(params, state, batch)
@@ -269,15 +275,11 @@ def ensemble():
     members = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf, 3 * leaf, 4 * leaf]), PARAMS)
 
     def run(params):
-        return jax.tree.map(
-            lambda leaf: leaf[None], steps(PLAIN, optimizer)(jax.tree.map(lambda leaf: leaf[0], params), (X, Y))
-        )
+        return jax.tree.map(lambda leaf: leaf[None], steps(PLAIN, optimizer)(member(params, 0), (X, Y)))
 
     found = jax.jit(jax.shard_map(run, mesh=AUTO, in_specs=P("d"), out_specs=P("d"), check_vma=False))(members)
-    alone = [
-        steps(PLAIN, qn.fisher_newton(PLAIN))(jax.tree.map(lambda leaf: leaf[k], members), (X, Y)) for k in range(4)
-    ]
-    return max(apart(jax.tree.map(lambda leaf: leaf[k], found), alone[k]) for k in range(4))
+    alone = steps(PLAIN, qn.fisher_newton(PLAIN))
+    return max(apart(member(found, k), alone(member(members, k), (X, Y))) for k in range(4))
 
 
 def vmapped(**given):
@@ -287,10 +289,8 @@ def vmapped(**given):
 
 
 def in_vmap():
-    found = vmapped(axis_name="d")
-    return max(
-        apart(jax.tree.map(lambda leaf: leaf[k], found), steps(PLAIN, qn.kfac(PLAIN))(PARAMS, (X, Y))) for k in range(4)
-    )
+    found, alone = vmapped(axis_name="d"), steps(PLAIN, qn.kfac(PLAIN))(PARAMS, (X, Y))
+    return max(apart(member(found, k), alone) for k in range(4))
 
 
 def unnamed_pmap():
@@ -334,7 +334,7 @@ CASES = {
     "unnamed in pmap": unnamed_pmap,
     "wrong name": lambda: said(lambda: mapped("newton", axis_name="data")),
     "no axis": lambda: said(lambda: steps(PLAIN, qn.fisher_newton(PLAIN, axis_name="d"))(PARAMS, (X, Y))),
-    "no name": lambda: said(lambda: qn.kfac(PLAIN, axis_name=3)),
+    "no name": lambda: said(lambda: qn.kfac(PLAIN, axis_name=3)),  # pyright: ignore[reportArgumentType]
     "noise apart": noise_apart,
     **{f"equal {name} {check}": partial(equal, name, check) for name in OPTIMIZERS for check in (True, False)},
 }

@@ -34,7 +34,7 @@ def loss(outputs, targets):
 
 
 EXPLICIT = False
-OBJECTIVE = qn.Objective(predict, loss, l2=1e-3)
+OBJECTIVE = qn.Objective(predict, loss, l2=0.05)
 KEYS = jax.random.split(jax.random.key(0), 4)
 PARAMS = {
     "w": jax.random.normal(KEYS[0], (8, 16)) / 3,
@@ -71,12 +71,12 @@ def trained(optimizer, params, batch):
         updates, state = optimizer.update(gradient, state, params, batch=batch)
         return optax.apply_updates(params, updates), state, value, updates
 
-    losses, laid = [], [laid_out(state)]
+    losses, laid, updates = [], [laid_out(state)], None
     for _ in range(STEPS):
         params, state, value, updates = step(params, state, batch)
         losses.append(float(value))
         laid.append(laid_out(state))
-    return losses, params, updates, laid, step._cache_size()
+    return losses, params, updates, laid, step._cache_size()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def laid_out(tree):

@@ -1,13 +1,14 @@
 """Arrays on a mesh with explicit axes, met where these axes are automatic."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FunctionType, MethodType
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import jax
-from jax.sharding import AbstractMesh, AxisType, PartitionSpec
+from jax.core import Tracer
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree
 
 Tree = TypeVar("Tree")
@@ -60,6 +61,32 @@ def automatic_axes(tree: Tree) -> Iterator[Tree]:
         return
     with jax.sharding.use_abstract_mesh(mesh.update_axis_types(dict.fromkeys(mesh.explicit_axes, AxisType.Auto))):
         yield in_context(tree)
+
+
+def automatically(function: Callable[..., Tree], *given: PyTree) -> Tree:
+    """What a function returns under automatic axes; with a copy on every device where it was given explicit ones.
+
+    Args:
+        function: of the trees.
+        given: trees of arrays.
+    """
+    explicit = [leaf for leaf in jax.tree.leaves(given) if isinstance(leaf, jax.Array) and explicit_mesh_of(leaf)]
+    if not explicit:
+        return function(*given)
+    with automatic_axes(given) as inner:
+        found = function(*inner)
+    first = explicit[0]
+    mesh = jax.typeof(first).sharding.mesh if isinstance(first, Tracer) else cast(NamedSharding, first.sharding).mesh
+    put = jax.sharding.reshard if isinstance(first, Tracer) else jax.device_put
+    return jax.tree.map(lambda leaf: put(leaf, copies_on(mesh, leaf)) if isinstance(leaf, jax.Array) else leaf, found)
+
+
+def copies_on(mesh: Mesh | AbstractMesh, leaf: Array) -> NamedSharding:
+    """The sharding that gives an array a copy on every device.
+
+    Written as jax writes that of what a compiled program returns, which is found again for equal writings only.
+    """
+    return NamedSharding(mesh, PartitionSpec(*[None] * leaf.ndim) if mesh.explicit_axes else PartitionSpec())
 
 
 def sharded_alike(leaves: list[Array]) -> list[Array]:

@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.experimental.shard_alike import shard_alike
-from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import PyTree
+from jax.sharding import AbstractMesh, NamedSharding
+from jaxtyping import Array, PyTree
 
-from .._core.placement import automatic_axes, closed_over, explicit_mesh_of
+from .._core.placement import automatic_axes, closed_over, copies_on, explicit_mesh_of
 
 Leaves = list[Any]
 """Of a pytree: arrays, traced or not, and whatever else stands in it."""
@@ -123,6 +124,21 @@ def laid_alike(found: Sequence[Any], replaced: Sequence[Any]) -> Leaves:
     ]
 
 
+def put(leaf: Array | np.ndarray, sharding: NamedSharding) -> Array:
+    """An array laid out anew, over devices of several processes as well, all of which have the same one.
+
+    `jax.device_put` would have the numbers compared across processes, and NaN is no equal.
+    """
+    if sharding.is_fully_addressable:
+        return jax.device_put(leaf, sharding)
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        assert isinstance(leaf, jax.Array)
+        data = put(jax.random.key_data(leaf), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    numbers = np.asarray(leaf)
+    return jax.make_array_from_callback(leaf.shape, sharding, lambda part: numbers[part])
+
+
 def on_mesh_of(params: PyTree, state: PyTree) -> PyTree:
     """A first state where its parameters are: what lies on no mesh yet gets a copy on each device of theirs.
 
@@ -139,7 +155,7 @@ def on_mesh_of(params: PyTree, state: PyTree) -> PyTree:
     assert mesh is not None
     if not isinstance(like, Tracer):
         everywhere = like.sharding.mesh
-        return jax.tree.map(lambda leaf: leaf if _lies(leaf) else _copied(leaf, _copies(leaf, everywhere)), state)
+        return jax.tree.map(lambda leaf: leaf if _lies(leaf) else put(leaf, copies_on(everywhere, leaf)), state)
     if not mesh.explicit_axes:
         return state
     return jax.tree.map(lambda leaf: leaf if _lies(leaf) else _laid(leaf, leaf, mesh), state)
@@ -157,25 +173,12 @@ def _lies(leaf: object) -> bool:
     return not isinstance(leaf, jax.Array) or _mesh(leaf) is not None
 
 
-def _copied(leaf: jax.Array, everywhere: NamedSharding) -> jax.Array:
-    if everywhere.is_fully_addressable:
-        return jax.device_put(leaf, everywhere)
-    # Each process has the same numbers and gives its part. `device_put` would have them compared, and NaN is no equal.
-    numbers = np.asarray(leaf)
-    return jax.make_array_from_callback(leaf.shape, everywhere, lambda part: numbers[part])
-
-
-def _copies(leaf: jax.Array, mesh: Mesh | AbstractMesh) -> NamedSharding:
-    # As jax writes it for what a compiled program returns: a compiled program is found again for equal writings only.
-    return NamedSharding(mesh, PartitionSpec(*[None] * leaf.ndim) if mesh.explicit_axes else PartitionSpec())
-
-
 def _laid(leaf: Any, like: Any, mesh: AbstractMesh) -> Any:
     if not isinstance(leaf, jax.Array):
         return leaf
     known = _mesh(like) is not None and leaf.shape == like.shape
     if isinstance(leaf, Tracer):
-        laid = NamedSharding(mesh, jax.typeof(like).sharding.spec) if known else _copies(leaf, mesh)
+        laid = NamedSharding(mesh, jax.typeof(like).sharding.spec) if known else copies_on(mesh, leaf)
         return jax.sharding.reshard(leaf, laid)
     return jax.device_put(leaf, like.sharding) if known else leaf
 
