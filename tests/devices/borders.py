@@ -56,6 +56,28 @@ def spread(mesh, batch=(X, Y)):
     return jax.device_put((PARAMS, batch), (NamedSharding(mesh, P()), NamedSharding(mesh, P("d"))))
 
 
+def wrong_axis():
+    return said(lambda: qn.devices.shard_batch((X, Y), AUTO, "data"))
+
+
+def no_divisor():
+    return said(lambda: qn.devices.shard_batch((X[:14], Y[:14]), AUTO, "d"))
+
+
+def helped():
+    """Shared arrays and scalars get copies, examples are spread."""
+    inputs = {"x": X, "shared": qn.Shared(jnp.ones(3)), "scale": jnp.ones(())}
+    (placed, targets), params = qn.devices.shard_batch((inputs, Y), AUTO, "d"), qn.devices.replicate(PARAMS, AUTO)
+    laid = [leaf.sharding.spec for leaf in (placed["x"], placed["shared"].value, placed["scale"], targets, params["w"])]
+    return 0.0 if laid == [P("d"), P(), P(), P("d"), P()] else str(laid)
+
+
+def spectra():
+    params, batch = spread(EXPLICIT)
+    found, alone = qn.spectrum(PLAIN, params, batch), qn.spectrum(PLAIN, PARAMS, (X, Y))
+    return apart(found[0].eigenvalues, alone[0].eigenvalues)
+
+
 def steps(objective, optimizer, count=3):
     def step(params, state, batch):
         updates, state = optimizer.update(jax.grad(objective)(params, batch), state, params, batch=batch)
@@ -293,10 +315,10 @@ def in_vmap():
     return max(apart(member(found, k), alone) for k in range(4))
 
 
-def unnamed_pmap():
+def unnamed_pmap(**named):
     pieces = jax.tree.map(lambda leaf: leaf.reshape(4, 4, *leaf.shape[1:]), (X, Y))
     run = steps(PLAIN, qn.kfac(PLAIN))
-    return said(lambda: jax.pmap(lambda batch: run(PARAMS, batch), axis_name="d")(pieces))
+    return said(lambda: jax.pmap(lambda batch: run(PARAMS, batch), **named)(pieces))
 
 
 def noise_apart():
@@ -318,6 +340,10 @@ CASES = {
     "keyed": keyed,
     "constrained": constrained,
     "recipe": recipe,
+    "helped": helped,
+    "spectra": spectra,
+    "wrong axis": wrong_axis,
+    "no divisor": no_divisor,
     "named inside": named_inside,
     "asked inside": asked_inside,
     "injected": injected,
@@ -331,7 +357,8 @@ CASES = {
     "unnamed": lambda: said(lambda: mapped("kfac")),
     "unnamed, not tracked": lambda: said(lambda: mapped("dual_newton", False)),
     "unnamed in vmap": lambda: said(vmapped),
-    "unnamed in pmap": unnamed_pmap,
+    "unnamed in pmap": partial(unnamed_pmap, axis_name="d"),
+    "pmap without a name": unnamed_pmap,
     "wrong name": lambda: said(lambda: mapped("newton", axis_name="data")),
     "no axis": lambda: said(lambda: steps(PLAIN, qn.fisher_newton(PLAIN, axis_name="d"))(PARAMS, (X, Y))),
     "no name": lambda: said(lambda: qn.kfac(PLAIN, axis_name=3)),  # pyright: ignore[reportArgumentType]

@@ -60,7 +60,7 @@ def test_trainings_are_those_of_one_device(devices: int, cases: tuple[str, ...])
         assert found["compiled"] == 1, case
 
 
-SMALL = ("eager", "scanned", "frozen", "keyed", "constrained", "recipe", "asked inside", "injected")
+SMALL = ("eager", "scanned", "frozen", "keyed", "constrained", "recipe", "asked inside", "injected", "spectra")
 MAPPED_SMALL = ("two axes", "one of two axes", "batch everywhere", "ensemble", "in vmap")
 EQUAL = tuple(
     f"equal {name} {check}"
@@ -77,11 +77,14 @@ SAID = {
     "unnamed in vmap": "pass axis_name='d' to kfac",
     "unnamed in pmap": "pass axis_name='d' to kfac",
     "wrong name": "newton got axis_name='data', which no axis that it is mapped over has ('d')",
+    "pmap without a name": "kfac is mapped by jax.pmap over an axis without a name, and its replicas would drift apart",
+    "wrong axis": "shard_batch: the mesh has no axis 'data', its axes are 'd'",
+    "no divisor": "shard_batch: 14 examples do not divide among the 4 devices along 'd': take 12, or fill up",
     "no axis": "fisher_newton got axis_name='d', which no axis that it is mapped over has (there are none)",
     "no name": "kfac: axis_name is 3: give the name of a mapped axis",
     "noise apart": "it must be the same on all replicas",
 }
-QUICK = ("scanned", "asked inside", "keyed", "equal kfac True", "equal dual_newton False", *SAID)
+QUICK = ("helped", "scanned", "asked inside", "keyed", "equal kfac True", "equal dual_newton False", *SAID)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,9 @@ from jaxtyping import Array, PyTree
 AxisName: TypeAlias = str | Sequence[str] | None
 """Of the mapped axes that a batch is spread over; none of them for replicas that train alone."""
 
+_UNNAMED = "_internal_pmap_axis_name"
+"""What jax calls the axis of a `pmap` without a name."""
+
 
 def checked_axis_name(axis_name: object, user: str) -> tuple[str, ...] | None:
     """The names as a tuple; None where none was given.
@@ -54,6 +57,11 @@ def check_unmapped(user: str, params: PyTree, batch: PyTree) -> None:
         names = [*names, *vmapped]
     if not names:
         return
+    if _UNNAMED in names:
+        raise ValueError(
+            f"{user} is mapped by jax.pmap over an axis without a name, and its replicas would drift apart: name it "
+            f"(axis_name='data' of pmap and of {user}), or pass axis_name=() to {user} where each replica trains alone"
+        )
     said = f"{names[0]!r}" if len(names) == 1 else f"{tuple(names)!r}"
     raise ValueError(
         f"{user} is mapped over the axis {said} without being told whether its batch is spread over it, and replicas "
