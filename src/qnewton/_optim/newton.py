@@ -174,7 +174,13 @@ def newton(
 
 
 def newton_of(
-    objective: Objective, family: str, because: str, example: Batch, minibatch: bool | None, axis_name: AxisName
+    objective: Objective,
+    family: str,
+    because: str,
+    example: Batch,
+    minibatch: bool | None,
+    solver: lx.AbstractLinearSolver | None = None,
+    axis_name: AxisName = None,
 ) -> optax.GradientTransformationExtraArgs:
     """`newton` with a family that was chosen before `init`.
 
@@ -182,11 +188,12 @@ def newton_of(
         objective: as of `newton`.
         family: its name.
         because: why.
-        example: as of `newton`.
+        example: as of `newton`, as are the last three.
         minibatch: likewise.
+        solver: likewise; it names no family here.
         axis_name: likewise.
     """
-    asked = _Asked(objective, Family(family), example, minibatch, None, {}, because)
+    asked = _Asked(objective, Family(family), example, minibatch, solver, {}, because)
     return transformation("recipe", objective, asked.init, asked.update, axis_name)
 
 

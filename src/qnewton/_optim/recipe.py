@@ -51,4 +51,4 @@ def recipe(
     check_objective(objective, "recipe")
     minibatch = None if minibatch is None else flag(minibatch, "recipe: minibatch")
     chosen = family_for(objective, params, batch, minibatch)
-    return newton_of(objective, chosen.family, chosen.because, batch, minibatch, axis_name)
+    return newton_of(objective, chosen.family, chosen.because, batch, minibatch, axis_name=axis_name)
