@@ -49,13 +49,16 @@ def check_trainings(*names: str) -> None:
 
 
 def test_trainings_calibrations_and_optimizers_that_differ() -> None:
-    lines, started, errors = together("kfac", "calibrations", "unlike")
+    lines, started, errors = together("first", "kfac", "calibrations", "unlike")
     assert [process.returncode for process in started] == [0, 0], errors
-    for training, calibrated, refused in lines:
+    assert lines[0][0]["failed"] == "OSError: nothing to read"
+    assert lines[1][0]["failed"] == "RuntimeError: process 0 failed at a failure: nothing to read"
+    for first, training, calibrated, refused in lines:
+        assert first["made"] == 10
         assert training["losses"] < 1e-5
         # To process 0 Cholesky is a million times slower, to process 1 LU.
         assert calibrated["choice"] == calibrated["kernels"].index("lu")
-        assert calibrated["losses"] == lines[0][1]["losses"]
+        assert calibrated["losses"] == lines[0][2]["losses"]
         assert "process 1 has made another optimizer than process 0" in refused["error"]
         assert "Cholesky" in refused["error"]
         assert refused["seconds"] < 60

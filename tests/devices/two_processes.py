@@ -1,7 +1,7 @@
 """Trainings by two processes: run as `two_processes.py PROCESS PORT WHAT...`, prints one line of JSON for each.
 
-WHAT is an optimizer, whose training is compared with that of process 0 alone, or one of `calibrations` (both measured
-apart), `unlike` (optimizers that differ) and `killed` (process 1 ends itself after a step).
+WHAT is an optimizer, whose training is compared with that of process 0 alone, or one of `first` (numbers of process 0),
+`calibrations` (measured apart), `unlike` (optimizers that differ) and `killed` (process 1 ends itself after a step).
 """
 
 import json
@@ -23,6 +23,8 @@ from jax.sharding import AxisType, NamedSharding  # noqa: E402
 from jax.sharding import PartitionSpec as P  # noqa: E402
 
 import qnewton as qn  # noqa: E402
+from qnewton._devices.processes import of_first  # noqa: E402
+from qnewton._hardware import rated_machine  # noqa: E402
 
 STEPS = 10
 
@@ -91,11 +93,10 @@ def compared(name):
 
 def calibrations():
     """To each process another solver is the fastest; what a step takes is the choice of process 0."""
-    measured = qn.calibrate([qn.Cholesky(), qn.LU()], sizes=(4, 8, 16), repeats=1)
+    rated = rated_machine(["cholesky", "lu"], "float32", probe=False)
+    kernels = [name for name, _ in rated.kernels]
     slower = {"cholesky": 1e6 if PROCESS == 0 else 1.0, "lu": 1.0 if PROCESS == 0 else 1e6}
-    kernels = [name for name, _ in measured.kernels]
-    factors = {name: factor for name in kernels for key, factor in slower.items() if key in name}
-    scheduler = qn.Hybrid([qn.Cholesky(), qn.LU()], classical=measured.corrected(factors))
+    scheduler = qn.Hybrid([qn.Cholesky(), qn.LU()], classical=rated.corrected(slower))
     losses, state = together(qn.newton(OBJECTIVE, solver=scheduler), steps=2)
     plan = state.info.blocks[0].plan
     return {
@@ -103,6 +104,19 @@ def calibrations():
         "choice": int(np.asarray(plan.choice.addressable_data(0))[0]),
         "losses": losses,
     }
+
+
+def first():
+    """What process 0 makes is everybody's, and so is its failure."""
+
+    def fails():
+        raise OSError("nothing to read")
+
+    try:
+        failed = of_first("a failure", fails)
+    except (OSError, RuntimeError) as error:
+        failed = f"{type(error).__name__}: {error}"
+    return {"made": of_first("a number", lambda: 10 + PROCESS), "failed": failed}
 
 
 def unlike():
@@ -128,7 +142,7 @@ def killed():
 
 
 if __name__ == "__main__":
-    special = {"calibrations": calibrations, "unlike": unlike, "killed": killed}
+    special = {"first": first, "calibrations": calibrations, "unlike": unlike, "killed": killed}
     for what in sys.argv[3:]:
         found = special[what]() if what in special else compared(what)
         print(json.dumps({"what": what, **found}), flush=True)

@@ -53,16 +53,24 @@ def of_first(what: str, make: Callable[[], Value]) -> Value:
         make: called on process 0 alone.
 
     Raises:
-        RuntimeError: where process 0 does not come to it.
+        RuntimeError: where process 0 fails at it, or does not come to it.
     """
     if not several():
         return make()
     key = _met.at(what)
-    if jax.process_index() == 0:
-        made = make()
-        _store().key_value_set_bytes(key, pickle.dumps(made))
+    if jax.process_index() > 0:
+        failure, made = pickle.loads(_awaited(key, 0, what))
+        if failure is not None:
+            raise RuntimeError(f"process 0 failed at {what}: {failure}")
         return made
-    return pickle.loads(_awaited(key, 0, what))
+    try:
+        made = make()
+    except Exception as error:
+        # Or the others would wait in vain.
+        _store().key_value_set_bytes(key, pickle.dumps((str(error), None)))
+        raise
+    _store().key_value_set_bytes(key, pickle.dumps((None, made)))
+    return made
 
 
 def check_agreed(user: str, made: object) -> None:
