@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from types import FunctionType, MethodType
 from typing import TypeVar, cast
 
 import jax
@@ -106,24 +104,3 @@ def sharded_alike(leaves: list[Array]) -> list[Array]:
 
     known = {id(leaf) for leaf in spread}
     return [leaf if id(leaf) in known else laid(leaf) for leaf in leaves]
-
-
-def closed_over(function: object, depth: int = 4) -> Iterator[tuple[str, PyTree]]:
-    """What a user's function closes over, by name, with what functions in it close over; ours mind the context."""
-    if depth == 0 or str(getattr(function, "__module__", "")).startswith("qnewton."):
-        return
-    if isinstance(function, partial):
-        held: dict[str, object] = {"an argument of a partial": (function.args, function.keywords)}
-        yield from closed_over(function.func, depth - 1)
-    elif isinstance(function, MethodType):
-        held = {"self": function.__self__}
-    elif isinstance(function, FunctionType):
-        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-        held = {name: cell.cell_contents for name, cell in cells}
-    else:
-        held = {type(function).__name__: function}
-    for name, value in held.items():
-        if isinstance(value, partial | MethodType | FunctionType):
-            yield from closed_over(value, depth - 1)
-        else:
-            yield name, value

@@ -17,7 +17,8 @@ from jax.experimental.shard_alike import shard_alike
 from jax.sharding import AbstractMesh, NamedSharding
 from jaxtyping import Array, PyTree
 
-from .._core.placement import automatic_axes, closed_over, copies_on, explicit_mesh_of
+from .._core.closures import closed_over
+from .._core.placement import automatic_axes, copies_on, explicit_mesh_of
 
 Leaves = list[Any]
 """Of a pytree: arrays, traced or not, and whatever else stands in it."""

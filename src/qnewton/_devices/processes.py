@@ -9,13 +9,15 @@ needs no device, runs while a program is traced, and gives up after a while; a c
 import dataclasses
 import enum
 import pickle
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from types import FunctionType, MethodType
 from typing import Protocol, TypeVar, cast
 
 import jax
 import numpy as np
+
+from .._core.closures import cells
 
 Value = TypeVar("Value")
 
@@ -152,7 +154,7 @@ def _lines(made: object, at: str, depth: int = 8) -> Iterator[str]:
         yield f"{at}: {made.__qualname__}"  # pyright: ignore[reportAttributeAccessIssue]
         parts = _held(made)
     else:
-        yield f"{at}: {re.sub('0x[0-9a-f]+', '', type(made).__name__)}"
+        yield f"{at}: {type(made).__name__}"
     for name, part in parts.items():
         if name not in _MADE_BY_HAND:
             yield from _lines(part, f"{at}.{name}" if at else name, depth - 1)
@@ -160,11 +162,6 @@ def _lines(made: object, at: str, depth: int = 8) -> Iterator[str]:
 
 def _held(function: object) -> dict[str, object]:
     """What a method's object is, and what a function closes over."""
-    held: dict[str, object] = {}
-    if not isinstance(getattr(function, "__self__", None), type(None) | type):
-        held["self"] = function.__self__  # pyright: ignore[reportAttributeAccessIssue]
-    code, cells = getattr(function, "__code__", None), getattr(function, "__closure__", None)
-    if code is not None and cells is not None:
-        for name, cell in zip(code.co_freevars, cells, strict=True):
-            held[name] = cell.cell_contents
-    return held
+    if isinstance(function, MethodType):
+        return {"self": function.__self__}
+    return cells(function) if isinstance(function, FunctionType) else {}

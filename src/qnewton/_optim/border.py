@@ -76,21 +76,22 @@ class _Border:
     def update(self, updates: PyTree, state: Any, params: PyTree | None = None, **extra: Any) -> tuple[PyTree, Any]:
         """The step, laid out as the parameters, and the state, laid out as before."""
         batch = extra.get("batch")
-        if _inside.get() or params is None or not (isinstance(batch, tuple) and len(batch) == 2):
+        if _inside.get() or params is None or not (isinstance(batch, tuple | list) and len(batch) == 2):
             return self.inner_update(updates, state, params, **extra)
+        batch = tuple(batch)
         token = _inside.set(True)
         try:
             if self.axis_name:
                 batch = gathered(
                     self.axis_name, [*leads(batch[0]), *leads(batch[1])], batch, extra.get("key"), self.user
                 )
-                extra = {**extra, "batch": batch, "value": None}
+                extra = {**extra, "value": None}
                 # Each replica's own gradient is that of its piece, or a mean over pieces that may weigh differently.
                 updates = jax.grad(self.objective)(params, batch, extra.get("key"))
             elif self.axis_name is None:
                 check_unmapped(self.user, params, batch)
             check_devices(self.user, parameters=params, batch=batch)
-            return self._on_meshes(updates, state, params, extra)
+            return self._on_meshes(updates, state, params, {**extra, "batch": batch})
         finally:
             _inside.reset(token)
 
