@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.experimental.shard_alike import shard_alike
 from jax.sharding import AbstractMesh, NamedSharding
 from jaxtyping import Array, PyTree
 
@@ -119,6 +118,10 @@ def laid_alike(found: Sequence[Any], replaced: Sequence[Any]) -> Leaves:
 
     Otherwise it might lay them out anew, and the next step were compiled once more for its new arguments.
     """
+    try:
+        from jax.experimental.shard_alike import shard_alike
+    except ImportError:  # jax 0.12 has nothing like it
+        return list(found)
     return [
         shard_alike(leaf, like)[0] if _traced_alike(leaf, like) else leaf
         for leaf, like in zip(found, replaced, strict=True)
