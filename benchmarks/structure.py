@@ -28,12 +28,13 @@ LONGEST_FUNCTION = 60
 
 STAGES = {"core", "curvature", "conditioning", "estimation", "solvers", "hardware"}
 PRICING = {"core", "solvers", "hardware", "pricing"}
-SCHEDULING = STAGES | {"pricing", "scheduling"}
+SCHEDULING = STAGES | {"devices", "pricing", "scheduling"}
 OPTIM = SCHEDULING | {"optim"}
 EXPERIMENTS = OPTIM | {"experiments", "runfile"}
 MAY_IMPORT: dict[str, set[str]] = {
     "core": {"core"},
     **{stage: {"core", stage} for stage in STAGES},
+    "devices": {"core", "devices"},
     "pricing": PRICING,
     "scheduling": SCHEDULING,
     "optim": OPTIM,

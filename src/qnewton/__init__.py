@@ -65,6 +65,7 @@ __all__ = [
     "calibrate",
     "conditioning",
     "curvature",
+    "devices",
     "dual_newton",
     "emulation",
     "encodings",

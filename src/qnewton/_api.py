@@ -3,6 +3,7 @@
 from . import assumptions as assumptions
 from . import conditioning as conditioning
 from . import curvature as curvature
+from . import devices as devices
 from . import emulation as emulation
 from . import encodings as encodings
 from . import estimators as estimators

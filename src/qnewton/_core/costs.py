@@ -9,7 +9,7 @@ from jax.core import ShapedArray
 from jax.extend import core as jex
 from jaxtyping import Array, Float, PyTree
 
-from .jaxprs import aval, inner
+from .jaxprs import PLACEMENTS, aval, inner
 
 
 class Cost(eqx.Module):
@@ -53,6 +53,7 @@ def cost_of(function: Callable, *args: PyTree, turns: int = 1) -> Cost:
 _FREE = {
     *("reshape", "squeeze", "expand_dims", "broadcast_in_dim", "convert_element_type", "copy", "stop_gradient"),
     *("transpose", "slice", "concatenate", "pad", "iota", "rev", "optimization_barrier"),
+    *PLACEMENTS,
 }
 
 

@@ -11,6 +11,9 @@ from jax.extend import core as jex
 Atom: TypeAlias = jex.Var | jex.Literal
 """An operand of an equation."""
 
+PLACEMENTS = frozenset({"reshard", "sharding_constraint", "layout_constraint"})
+"""Primitives that say where an array is, and change nothing in it."""
+
 
 def aval(atom: Atom) -> ShapedArray:
     """Shape and type of an array in a program; jax's own annotation leaves open that it is an array."""

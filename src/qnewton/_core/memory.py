@@ -42,8 +42,8 @@ def checks_suspended() -> bool:
 
 
 def available_bytes() -> float:
-    """Free memory of the default device; where that shares the host's, what host, container and process limit leave."""
-    stats = jax.devices()[0].memory_stats() or {}
+    """Free memory of this process's first device; where that is the host's, what host, container and limit leave."""
+    stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
     import psutil

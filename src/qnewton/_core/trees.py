@@ -11,6 +11,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
+from .placement import in_context
 from .suggest import unknown
 from .widths import is_narrow
 
@@ -120,7 +121,7 @@ def freeze(params: PyTree, *patterns: str) -> tuple[PyTree, Callable[[PyTree], P
     def merge(tree: PyTree) -> PyTree:
         # Not the leaves where None counts as one: params may hold None themselves, as equinox leaves it.
         given = structure.flatten_up_to(tree)
-        both = [kept if new is None else new for new, kept in zip(given, leaves, strict=True)]
+        both = [in_context(kept) if new is None else new for new, kept in zip(given, leaves, strict=True)]
         return jax.tree.unflatten(structure, both)
 
     return jax.tree.unflatten(structure, trained), merge

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._core.operators import AbstractCurvatureOperator, Shifted
+from .._core.placement import automatically
 from .._core.records import System
 from .._core.settings import own_promotion
 from .._core.trees import check_params
@@ -69,4 +70,8 @@ class AbstractCurvature(eqx.Module):
             TypeError: if a parameter is not of a real floating-point dtype.
         """
         check_params(params)
-        return self.system(Point.of(objective, params, batch, key), block).formed()
+
+        def formed(params: PyTree, batch: Batch) -> System:
+            return self.system(Point.of(objective, params, batch, key), block).formed()
+
+        return automatically(formed, params, batch)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.extend import core as jex
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
-from .._core.jaxprs import Atom, aval
+from .._core.jaxprs import PLACEMENTS, Atom, aval
 from .._core.layout import Layout
 from .._core.operators import KroneckerFactors
 from .._core.traces import trace
@@ -24,7 +24,7 @@ from .roots import batched_root
 _PROBES = 0xFAC
 # Of a linear function, these compute each entry of the result from the same entry of the argument, in the same order.
 _ENTRY_BY_ENTRY = {"add", "add_any", "sub", "neg", "mul", "div", "convert_element_type", "copy", "select_n"}
-_RESHAPES = {"reshape", "squeeze", "expand_dims", "broadcast_in_dim"}
+_RESHAPES = {"reshape", "squeeze", "expand_dims", "broadcast_in_dim", *PLACEMENTS}
 
 
 class KnownInputs(NamedTuple):

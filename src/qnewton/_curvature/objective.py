@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from .._core.constants import unfolded
 from .._core.kinds import check_function, check_scalars, is_number, known, plain, said, typed
+from .._core.placement import sharded_alike
 from .._core.settings import own_promotion, users_promotion
 from .._core.widths import widened
 from .batch import Batch, batch_of, example_count, leads, mapped
@@ -138,7 +139,8 @@ class Objective(eqx.Module):
             alone = batch_of(counts, jax.tree.map(lambda leaf: leaf[None], x))
             return jax.tree.map(lambda leaf: leaf[0], self.batch_outputs(params, alone, example_key))
 
-        return jax.vmap(single)(mapped(inputs, count), jax.random.split(key, count))
+        together, structure = jax.tree.flatten((mapped(inputs, count), jax.random.split(key, count)))
+        return jax.vmap(single)(*jax.tree.unflatten(structure, sharded_alike(together)))
 
     def batch_outputs(self, params: PyTree, inputs: PyTree, key: Key[Array, ""] | None = None) -> PyTree:
         """What the model returns for a batch that it sees at once, under the one key; without its state."""

@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._core.jaxprs import PLACEMENTS
 from .flatten import Equation, Flattened, Slot
 from .inside import BY_RULE, CARRIED, Recognised, uses_by_rule, uses_in_loop
 from .joined import join, split
 from .uses import Use, View, bias, itself, linear_use
 
 # Primitives that only move the entries of an array; their effect on a parameter is read off an array of positions.
-_MOVES = {"transpose", "reshape", "squeeze", "broadcast_in_dim", "expand_dims", "copy", "rev"}
+_MOVES = {"transpose", "reshape", "squeeze", "broadcast_in_dim", "expand_dims", "copy", "rev", *PLACEMENTS}
 # These leave entries out besides. Of a parameter that is a use of the rest; the output of a product ends here.
 _SLICES = {"slice", "split"}
 # What these make of an array is linear in it.
@@ -175,6 +176,8 @@ def _moved(equation: Equation, entries: np.ndarray) -> list[np.ndarray]:
     params = equation.params
     match equation.primitive.name:
         case "convert_element_type" | "copy":
+            return [entries]
+        case name if name in PLACEMENTS:
             return [entries]
         case "transpose":
             return [entries.transpose(params["permutation"])]

@@ -14,11 +14,19 @@ from jax.extend import core as jex
 from jax.typing import ArrayLike
 
 from .._core.arrays import NumberArray
-from .._core.jaxprs import aval
+from .._core.jaxprs import PLACEMENTS, aval
 from .coupling_rules import is_map, understood
 
 # These give arrays another shape and compute nothing; which of them a program has depends on sizes.
-_SHAPES = {"broadcast_in_dim", "expand_dims", "reshape", "squeeze", "transpose", "copy", "convert_element_type"}
+_SHAPES = {
+    "broadcast_in_dim",
+    "expand_dims",
+    "reshape",
+    "squeeze",
+    "transpose",
+    "copy",
+    "convert_element_type",
+} | PLACEMENTS
 _INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr", "body_jaxpr", "cond_jaxpr", "branches", "jaxprs")
 # Their programs are compared; the sizes of their operands are what these programs work on.
 _WALKED = {"scan", "while", "cond", "custom_jvp_call", "custom_vjp_call", "custom_linear_solve"}

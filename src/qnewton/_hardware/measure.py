@@ -100,7 +100,7 @@ def _seconds(run: Callable[[], PyTree[Array]]) -> float:
 
 def describe_machine() -> dict[str, str | int]:
     """Platform, processor, cores and the jax device, for provenance."""
-    device = jax.devices()[0]
+    device = jax.local_devices()[0]
     return {
         "platform": platform.platform(terse=True),
         "processor": _processor(),

@@ -10,10 +10,12 @@ from .. import _scheduling
 from .._conditioning import AbstractConditioner, AbstractMetric
 from .._core.kinds import flag
 from .._curvature import AbstractCurvature, Block, GaussNewton, Objective, Partition, whole
+from .._devices.mapped import AxisName
 from .._solvers.refusals import check_linear_solver
 from .adaptation import AbstractAdaptation, LevenbergMarquardt
 from .arguments import check_arguments, check_together, checked_numbers
 from .block_steps import BlockSteps
+from .border import transformation
 from .correction import Correction
 from .inside_optax import inside_optax
 from .kept_curvature import KeptCurvature
@@ -42,6 +44,7 @@ def block_newton(
     residual_tolerance: float = 0.1,
     warm_start: bool = False,
     where: Callable[[Block], bool] | None = None,
+    axis_name: AxisName = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Newton's method block by block: every block's system `A x = g` goes to a scheduler, or to one solver.
 
@@ -75,4 +78,5 @@ def block_newton(
         step=step,
         warm_start=warm_start,
     )
-    return in_working_types(objective, lambda own: replace(steps, objective=own))
+    inner = in_working_types(objective, lambda own: replace(steps, objective=own))
+    return transformation("newton", objective, inner.init, inner.update, axis_name)

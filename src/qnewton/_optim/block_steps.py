@@ -14,6 +14,7 @@ from .._conditioning import AbstractConditioner, AbstractMetric
 from .._core.arrays import filled
 from .._core.constants import unfolded
 from .._core.memory import check_block_fits
+from .._core.placement import in_context
 from .._core.records import System
 from .._core.trees import check_gradients, check_params, ravel
 from .._curvature import Batch, Block, Objective, Partition, Point, selected
@@ -158,7 +159,8 @@ class BlockSteps:
         found = state.left.found(flat, batch, before)
         state = state._replace(damping_scale=self._revised(state, found, before, self._rows(blocks)))
         gradients = [block.take(updates) for block in blocks]
-        rate = jnp.asarray(self.learning_rate(state.count) if callable(self.learning_rate) else self.learning_rate)
+        rate = self.learning_rate(state.count) if callable(self.learning_rate) else self.learning_rate
+        rate = jnp.asarray(in_context(rate))
         rate = rate.astype(gradients[0].dtype)
         age = state.count % self.curvature.refresh
         return StepStart(

@@ -26,9 +26,11 @@ from .._curvature.independence import independence
 from .._curvature.objective import Batch, check_objective
 from .._curvature.point import Point
 from .._curvature.stored import stored_rounding
+from .._devices.mapped import AxisName
 from .._scheduling.families import scheduler_of
 from .._scheduling.group_plan import GroupPlan, PackedPlans
 from .applied import Left
+from .border import transformation
 from .dual_sample import Sampling, part_of
 from .dual_systems import blank_plans
 from .dual_trials import Options, Tried, try_two
@@ -121,6 +123,7 @@ def dual_newton(
     sample: int | None = 3,
     metric: AbstractMetric | None = None,
     solver: lx.AbstractLinearSolver | None = None,
+    axis_name: AxisName = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Gauss-Newton steps damped after Levenberg and Marquardt, solved in the residuals, bent along the geodesic.
 
@@ -168,6 +171,7 @@ def dual_newton(
             for more parameters.
         solver: of the two dual systems: a `Hybrid`, which chooses among its candidates in every step, or one solver of
             ours. None: direct solvers and a quantum one at all its costs.
+        axis_name: of the mapped axes that batches are spread over, as of `newton`.
 
     Returns:
         The transformation. Its state is a `DualNewtonState` whose `info` reports on the last step: `Status.NOT_FINITE`
@@ -318,7 +322,8 @@ def dual_newton(
     def steps_for(own: Objective) -> Steps:
         return cast(Steps, optax.GradientTransformationExtraArgs(init, partial(update, own)))  # pyright: ignore[reportArgumentType]
 
-    return in_working_types(objective, steps_for)
+    inner = in_working_types(objective, steps_for)
+    return transformation("dual_newton", objective, inner.init, inner.update, axis_name)
 
 
 def _status(finite: Bool[Array, ""], solved: Bool[Array, ""], flat: Bool[Array, ""]) -> Int[Array, ""]:

@@ -6,6 +6,7 @@ import jax
 from jaxtyping import PyTree
 
 from .._core.layout import Layout
+from .._core.placement import automatic_axes
 from .._core.settings import own_promotion
 from .._core.trees import check_params
 from .._curvature.checks import check_batch
@@ -53,9 +54,15 @@ def family_for(objective: Objective, params: PyTree, example: Batch | None, mini
             arrays differ in length.
     """
     check_params(params)
-    if example is None:
-        return _by_parameters(objective, params)
-    check_batch(example)
+    if example is not None:
+        check_batch(example)
+    with automatic_axes((params, example)) as (params, example):
+        if example is None:
+            return _by_parameters(objective, params)
+        return _by_example(objective, params, example, minibatch)
+
+
+def _by_example(objective: Objective, params: PyTree, example: Batch, minibatch: bool | None) -> Chosen:
     key = objective.any_key()
     verdict = independence(objective, params, example, key)
     outputs = jax.eval_shape(lambda p, x: objective.outputs(p, x, key), params, example[0])

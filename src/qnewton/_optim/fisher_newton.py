@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from .._core.constants import unfolded
 from .._core.kinds import check_rate, known, number, numbers, typed, varying
+from .._core.placement import in_context
 from .._core.renamed import renamed
 from .._core.status import Status
 from .._core.trees import check_gradients, check_params
@@ -20,8 +21,10 @@ from .._curvature.independence import independence
 from .._curvature.loss_scale import LossScale
 from .._curvature.objective import Batch, Objective, check_objective
 from .._curvature.point import Point
+from .._devices.mapped import AxisName
 from .._scheduling.families import scheduler_of, scheduler_of_many
 from .._scheduling.group_plan import GroupPlan, PackedPlans
+from .border import transformation
 from .inside_optax import inside_optax
 from .unit_fisher import second_moments, units_of
 from .unit_solves import UnitSolves, UnitSystems
@@ -105,6 +108,7 @@ def fisher_newton(
     weight_decay: float = 0.01,
     largest: int = 128,
     solver: lx.AbstractLinearSolver | None = None,
+    axis_name: AxisName = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Newton steps with the empirical Fisher matrix of each unit, kept as a running average; made for small batches.
 
@@ -140,6 +144,7 @@ def fisher_newton(
         largest: most parameters of a unit; a tensor whose units have more gets one variance per parameter. At least 1.
         solver: of the units' systems: a `Hybrid`, which chooses among its candidates at each refresh, for all units of
             one size together, or one solver of ours for all. None: direct solvers and a quantum one at all its costs.
+        axis_name: of the mapped axes that batches are spread over, as of `newton`.
 
     Returns:
         The transformation. Its state is a `FisherNewtonState` whose `info` reports on the last step. A unit whose block
@@ -262,7 +267,7 @@ def fisher_newton(
         past = jax.tree.map(mixed, state.momentum, updates)
         weights = mixed(state.weights, jnp.ones_like(state.weights))
         count = jnp.where(weights > 0, weights, 1)
-        rate = jnp.asarray(learning_rate(state.count) if callable(learning_rate) else learning_rate)
+        rate = jnp.asarray(in_context(learning_rate(state.count) if callable(learning_rate) else learning_rate))
         rate = rate.astype(weights.dtype)
         leaves, structure = jax.tree.flatten(past)
         found, solved = systems(params, weights.dtype).solve(
@@ -290,4 +295,5 @@ def fisher_newton(
     def steps_for(own: Objective) -> Steps:
         return cast(Steps, optax.GradientTransformationExtraArgs(init, partial(update, own)))  # pyright: ignore[reportArgumentType]
 
-    return in_working_types(objective, steps_for)
+    inner = in_working_types(objective, steps_for)
+    return transformation("fisher_newton", objective, inner.init, inner.update, axis_name)

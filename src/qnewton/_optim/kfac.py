@@ -9,7 +9,9 @@ from jaxtyping import PyTree
 from .._core.kinds import check_kind, known, numbers, varying
 from .._core.renamed import renamed
 from .._curvature.objective import Objective, check_objective
+from .._devices.mapped import AxisName
 from .._scheduling.families import scheduler_of
+from .border import transformation
 from .inside_optax import inside_optax
 from .kfac_steps import KFACSteps, Pace
 from .step_rules import AbstractStepRule, QuadraticModel
@@ -27,6 +29,7 @@ def kfac(
     probes: int = 1,
     example: PyTree | None = None,
     solver: lx.AbstractLinearSolver | None = None,
+    axis_name: AxisName = None,
 ) -> optax.GradientTransformationExtraArgs:
     """K-FAC as a complete optimizer: it sets direction, length, momentum and damping (Martens and Grosse 2015).
 
@@ -57,6 +60,7 @@ def kfac(
             parameters tell.
         solver: of the layers' systems: a `Hybrid`, which chooses among its candidates at each refresh, or one solver of
             ours for all. None: direct solvers and a quantum one at all its costs.
+        axis_name: of the mapped axes that batches are spread over, as of `newton`.
 
     Returns:
         The transformation. Its state is a `KFACState` whose `info` reports on the last step. A layer whose factors
@@ -88,4 +92,5 @@ def kfac(
         example=example,
         scheduler=scheduler_of(solver, "kfac"),
     )
-    return in_working_types(objective, lambda own: replace(steps, objective=own))
+    inner = in_working_types(objective, lambda own: replace(steps, objective=own))
+    return transformation("kfac", objective, inner.init, inner.update, axis_name)

@@ -6,6 +6,7 @@ import jax
 from jaxtyping import Array, PyTree
 
 from .._core.layout import Layout
+from .._core.placement import automatic_axes
 from .._core.trees import struct_of
 from .._curvature.batch import OutputRows, batch_of, example_count, leads, mapped
 from .._curvature.independence import SIZE_OF_THE_BATCH
@@ -38,8 +39,11 @@ def program_of_inputs(objective: Objective, params: PyTree, inputs: PyTree | Non
     """
     # A rounding between a parameter and its layer would hide the layer.
     objective, params = as_written(objective, params)
-    if inputs is not None:
-        return _program(objective, params, inputs)
+    with automatic_axes((params, inputs)) as (params, inputs):
+        return _guessed(objective, params) if inputs is None else _program(objective, params, inputs)
+
+
+def _guessed(objective: Objective, params: PyTree) -> Program:
     fits, refusals = [], []
     for width in _lengths(jax.tree.leaves(params)):
         refusal = _refusal(objective, params, _features(params, width))

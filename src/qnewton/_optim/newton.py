@@ -13,8 +13,10 @@ from .._core.kinds import flag
 from .._core.suggest import unknown
 from .._curvature import AbstractCurvature, Block, Partition, whole
 from .._curvature.objective import Batch, Objective, check_objective
+from .._devices.mapped import AxisName
 from .adaptation import AbstractAdaptation
 from .block_newton import block_newton
+from .border import transformation
 from .correction import Correction
 from .family import NO_CURVATURE, Family
 from .inside_optax import inside_optax
@@ -43,6 +45,7 @@ def newton(
     residual_tolerance: float = 0.1,
     warm_start: bool = False,
     where: Callable[[Block], bool] | None = None,
+    axis_name: AxisName = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Newton's method: one optimizer, whose family of systems fits the problem, and a scheduler for these systems.
 
@@ -110,6 +113,10 @@ def newton(
             for a direction, as embeddings and norms do in Q-Newton's language models. None: every block has. For
             constant damping alone, since a step that is partly without curvature predicts no decrease.
 
+        axis_name: of the mapped axis or axes (`jax.shard_map`, `jax.pmap`, `jax.vmap`) that batches are spread over:
+            the step is that of the whole batch, on every replica the same. None: a step inside of a mapped axis is
+            refused. `()`: each replica trains alone.
+
     Returns:
         The transformation. Its state is that of the family, for blocks a `NewtonState`, and its `info` reports on the
         last step. A block that cannot be
@@ -156,17 +163,17 @@ def newton(
         if not _left_out(value, default)
     }
     if named == (Family.BLOCKS,) or (not named and (blocks or solver is not None)):
-        return block_newton(objective, solver=solver, **blocks)
+        return block_newton(objective, solver=solver, axis_name=axis_name, **blocks)
     for one in named:
         _check_taken(Family(one), blocks)
     if len(named) < 2:
         asked = _Asked(objective, Family(named[0]) if named else None, example, minibatch, solver, blocks)
-        return optax.GradientTransformationExtraArgs(asked.init, asked.update)
+        return transformation("newton", objective, asked.init, asked.update, axis_name)
     from .kept_families import KeptFamilies
 
     members = [_Asked(objective, Family(one), example, minibatch, solver, blocks) for one in named]
     kept = KeptFamilies(named, [optax.GradientTransformationExtraArgs(one.init, one.update) for one in members])
-    return optax.GradientTransformationExtraArgs(kept.init, kept.update)  # pyright: ignore[reportArgumentType]
+    return transformation("newton", objective, kept.init, kept.update, axis_name)
 
 
 @inside_optax
@@ -177,6 +184,7 @@ def newton_of(
     example: Batch,
     minibatch: bool | None,
     solver: lx.AbstractLinearSolver | None = None,
+    axis_name: AxisName = None,
 ) -> optax.GradientTransformationExtraArgs:
     """`newton` with a family that was chosen before `init`.
 
@@ -184,12 +192,13 @@ def newton_of(
         objective: as of `newton`.
         family: its name.
         because: why.
-        example: as of `newton`, as are the last two.
+        example: as of `newton`, as are the last three.
         minibatch: likewise.
         solver: likewise; it names no family here.
+        axis_name: likewise.
     """
     asked = _Asked(objective, Family(family), example, minibatch, solver, {}, because)
-    return optax.GradientTransformationExtraArgs(asked.init, asked.update)
+    return transformation("recipe", objective, asked.init, asked.update, axis_name)
 
 
 @dataclasses.dataclass(frozen=True)

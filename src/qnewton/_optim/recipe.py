@@ -5,12 +5,13 @@ from jaxtyping import PyTree
 
 from .._core.kinds import flag
 from .._curvature.objective import Batch, Objective, check_objective
+from .._devices.mapped import AxisName
 from .families import family_for
 from .newton import newton_of
 
 
 def recipe(
-    objective: Objective, params: PyTree, batch: Batch, *, minibatch: bool | None = None
+    objective: Objective, params: PyTree, batch: Batch, *, minibatch: bool | None = None, axis_name: AxisName = None
 ) -> optax.GradientTransformationExtraArgs:
     """`newton` with the family that suits a problem, chosen here and now by its shapes and its loss.
 
@@ -38,6 +39,7 @@ def recipe(
         minibatch: whether that is a part of the data, another one at each step. One batch does not tell, so say it
             where you can. None: `kfac` notices it, and of few residuals only a sum of squares goes to `dual_newton` (a
             classifier with fewer numbers to fit than parameters is hardly ever trained on all of its data at once).
+        axis_name: of the mapped axes that batches are spread over, as of `newton`.
 
     Returns:
         The transformation; `update` takes `batch=` as that of `newton`.
@@ -49,4 +51,4 @@ def recipe(
     check_objective(objective, "recipe")
     minibatch = None if minibatch is None else flag(minibatch, "recipe: minibatch")
     chosen = family_for(objective, params, batch, minibatch)
-    return newton_of(objective, chosen.family, chosen.because, batch, minibatch)
+    return newton_of(objective, chosen.family, chosen.because, batch, minibatch, axis_name=axis_name)

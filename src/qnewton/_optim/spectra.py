@@ -9,6 +9,7 @@ from jaxtyping import Array, Key, PyTree
 from .._conditioning import AbstractConditioner, condition
 from .._core.kinds import check_kind, check_kinds, numbers
 from .._core.limits import EXACT_UP_TO
+from .._core.placement import automatically
 from .._core.settings import own_promotion
 from .._core.trees import check_params
 from .._core.widths import working_type
@@ -59,13 +60,17 @@ def spectrum(
     curvature = GaussNewton() if curvature is None else curvature
     scale, exact_up_to = numbers("spectrum", scale=scale, exact_up_to=exact_up_to)
     factor = jnp.asarray(scale, working_type(params))
-    spectra = []
-    for block in partition(params):
-        if block.n <= exact_up_to:
-            form = jax.jit(lambda p, b, block=block: curvature.form(objective, p, b, block, key))
-            system = form(params, batch)
-        else:
-            system = curvature.system(Point.of(objective, params, batch, key), block)
-        conditioned = condition(conditioning, system, factor)
-        spectra.append(block_spectrum(conditioned, block.name, exact_up_to=exact_up_to))
-    return tuple(spectra)
+
+    def all_of(params: PyTree, batch: Batch) -> tuple[BlockSpectrum, ...]:
+        spectra = []
+        for block in partition(params):
+            if block.n <= exact_up_to:
+                form = jax.jit(lambda p, b, block=block: curvature.form(objective, p, b, block, key))
+                system = form(params, batch)
+            else:
+                system = curvature.system(Point.of(objective, params, batch, key), block)
+            conditioned = condition(conditioning, system, factor)
+            spectra.append(block_spectrum(conditioned, block.name, exact_up_to=exact_up_to))
+        return tuple(spectra)
+
+    return automatically(all_of, params, batch)

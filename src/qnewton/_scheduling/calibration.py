@@ -15,6 +15,7 @@ from .._core.kinds import check_sequence, number
 from .._core.operators import access_of
 from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .._core.status import Refusal
+from .._devices.processes import of_first, several
 from .._hardware import (
     ClassicalMachine,
     KernelTimes,
@@ -82,7 +83,8 @@ def calibrate(
         raise ValueError(f"dtype is {name}: systems are float32 or float64")
     if name == "float64" and not jax.config.read("jax_enable_x64"):
         raise ValueError("dtype float64 is not available: switch on jax's x64 mode, or calibrate for float32")
-    return _measure([_with_values(solver) for solver in solvers], name, sorted(set(sizes)), repeats)
+    concrete, what = [_with_values(one) for one in solvers], f"calibrate({[one.name for one in solvers]}, {name})"
+    return of_first(what, lambda: _measure(concrete, name, sorted(set(sizes)), repeats))
 
 
 @at_once()
@@ -111,7 +113,8 @@ class _Once:
     def __call__(self, solvers: tuple[AbstractSolver, ...], dtype: str, *, probe: bool = True) -> ClassicalMachine:
         key = identity_of(solvers), dtype, probe
         if key not in self._found:
-            self._found[key] = _rated([_with_values(solver) for solver in solvers], dtype, probe)
+            what = f"the rating of {', '.join(solver.name for solver in solvers)}, {dtype}, {probe}"
+            self._found[key] = of_first(what, lambda: _rated([_with_values(one) for one in solvers], dtype, probe))
         return self._found[key]
 
     def cache_clear(self) -> None:
@@ -120,6 +123,24 @@ class _Once:
 
 
 rated_once = _Once()
+
+
+class _Agreed:
+    """A calibration that was given, or that of process 0 in its place: processes that measured apart decide alike."""
+
+    def __init__(self):
+        self._found: dict[ClassicalMachine, ClassicalMachine] = {}
+
+    def __call__(self, machine: ClassicalMachine, solvers: Sequence[AbstractSolver]) -> ClassicalMachine:
+        if not several():
+            return machine
+        if machine not in self._found:
+            what = f"the calibration for {', '.join(solver.name for solver in solvers)}, {machine.dtype}"
+            self._found[machine] = of_first(what, lambda: machine)
+        return self._found[machine]
+
+
+agreed = _Agreed()
 
 
 def identity_of(tree: PyTree) -> Hashable:

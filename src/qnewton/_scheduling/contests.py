@@ -7,7 +7,7 @@ import numpy as np
 from .._hardware import ClassicalMachine
 from .._pricing.group import Group, bounds
 from .._pricing.offers import Offers
-from .calibration import identity_of, rated_once
+from .calibration import agreed, identity_of, rated_once
 from .groups import GroupSolver
 from .hybrid import Hybrid
 
@@ -59,7 +59,8 @@ def _priced(scheduler: Hybrid, groups: Sequence[Group]) -> tuple[ClassicalMachin
                 f"the systems are {dtype} and the classical machine was calibrated for {scheduler.classical.dtype}: "
                 f"calibrate with qnewton.calibrate(solvers, dtype={dtype!r})"
             )
-        return scheduler.classical, bounds(groups, solvers, sets, scheduler.classical, quantum)
+        given = agreed(scheduler.classical, solvers)
+        return given, bounds(groups, solvers, sets, given, quantum)
     machine = rated_once(solvers, dtype, probe=False)
     priced = bounds(groups, solvers, sets, machine, quantum)
     for least, most in priced:

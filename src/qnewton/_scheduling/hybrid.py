@@ -25,7 +25,7 @@ from .._solvers import LU, QLSA, AbstractSolver, Cholesky
 from .._solvers.flat import dtype_of, without_tags
 from .._solvers.verified import Care
 from .branches import Known, set_up, solve, solve_once, switch, union_of
-from .calibration import rated_once
+from .calibration import agreed, rated_once
 from .candidates import check_candidate
 from .conditioned import Conditioned
 from .own_systems import Setting, own_systems
@@ -204,7 +204,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
                 candidates.
         """
         dtype = str(system.like.dtype)
-        classical = rated_once(self.solvers, dtype) if self.classical is None else self.classical
+        classical = self._machine(dtype)
         if classical.dtype != dtype:
             raise ValueError(
                 f"the system is {dtype} and the classical machine was calibrated for {classical.dtype}: calibrate with "
@@ -232,6 +232,11 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         )
         second = None if self.second is None else self.second(system)
         return make_plan(estimate, offers, self.policy, turn, second, own)
+
+    def _machine(self, dtype: str) -> ClassicalMachine:
+        if self.classical is None:
+            return rated_once(self.solvers, dtype)
+        return agreed(self.classical, self.solvers)
 
     @own_promotion()
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> HybridState:
