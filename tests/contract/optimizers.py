@@ -61,7 +61,9 @@ OPTIMIZERS: dict[str, Make] = {
     "newton-layers": lambda objective, batch: q.newton(
         objective, solver=q.LU(), partition=q.per_layer, refresh=2, weight_decay=1e-3
     ),
-    "newton-model": lambda objective, batch: q.newton(objective, solver=q.Cholesky(), step=q.QuadraticModel()),
+    "newton-model": lambda objective, batch: q.newton(
+        objective, solver=q.Cholesky(), conditioning=[q.Shift(1.0)], step=q.QuadraticModel()
+    ),
     "kfac": lambda objective, batch: q.kfac(objective),
     "kfac-clip": lambda objective, batch: q.kfac(objective, step=q.KLClip(), refresh=2),
     "dual_newton": lambda objective, batch: q.dual_newton(objective),
