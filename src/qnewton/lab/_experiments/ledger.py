@@ -21,6 +21,7 @@ from ..._scheduling import Hybrid, Plan
 from ..._solvers.quantum.outcome import Outcome
 from .._runfile import (
     GateTime,
+    OwnLine,
     PredictedSchedule,
     PredictedSeconds,
     SetDecision,
@@ -197,11 +198,12 @@ class Ledger:
             executed_success_probability=None if executed is None else float(executed.success_probability),
             executed_outcome=None if executed is None else Outcome(int(executed.outcome)).label,
             assumptions={a.name: self._assumed(row, plan) for row, a in enumerate(self._hybrid.assumptions)},
-            own={
-                self._hybrid.names[one.place]: own_line(one, [a.name for a in self._hybrid.assumptions])
-                for one in plan.own
-            },
+            own=self._own(plan),
         )
+
+    def _own(self, plan: Plan) -> dict[str, OwnLine]:
+        sets = [assumed.name for assumed in self._hybrid.assumptions]
+        return {self._hybrid.names[one.place]: own_line(one, sets) for one in plan.own}
 
     def _assumed(self, row: int, plan: Plan) -> SetDecision:
         names = self._hybrid.names
