@@ -264,6 +264,18 @@ def test_a_changed_update_is_noticed_and_an_unchanged_one_is_not(name: str) -> N
         assert bool(step(other, state)[1].info.altered) == altered
 
 
+def test_rounding_to_sixteen_bits_is_no_change() -> None:
+    start, data = params(jnp.bfloat16), batch(jnp.bfloat16)
+    optimizer = OPTIMIZERS["dual_newton"](OWN, data)
+    now, state = start, optimizer.init(start)
+    step = jax.jit(lambda now, state: optimizer.update(jax.grad(OWN)(now, data), state, now, batch=data))
+    for _ in range(4):
+        updates, state = step(now, state)
+        assert not bool(state.info.altered)
+        now = optax.apply_updates(now, updates)
+    assert bool(step(jax.tree.map(lambda leaf: leaf / 2, now), state)[1].info.altered)
+
+
 @pytest.mark.parametrize("name", ["newton-cholesky", "newton-model", "kfac"])
 def test_the_ratio_is_that_of_the_step_that_was_taken(name: str) -> None:
     """Of a quadratic loss each model is exact but for its damping, at any length of the step."""
