@@ -74,7 +74,8 @@ def of_scalar(make: Callable[[q.Objective, float], Any]) -> Callable[..., Any]:
             return made(obj_fn).update(updates, state, params, batch=(jnp.zeros((1, 1)), jnp.zeros(1)))
 
         shapes_alone: Any = made(lambda params: jnp.zeros(())).init
-        return optax.GradientTransformationExtraArgs(shapes_alone, update)
+        # optax's types know no argument that must be given.
+        return optax.GradientTransformationExtraArgs(shapes_alone, update)  # pyright: ignore[reportArgumentType]
 
     return factory
 
