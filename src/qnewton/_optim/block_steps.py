@@ -15,7 +15,6 @@ from .._core.arrays import filled
 from .._core.constants import unfolded
 from .._core.memory import check_block_fits
 from .._core.placement import in_context
-from .._core.records import System
 from .._core.trees import check_gradients, check_params, ravel
 from .._curvature import Batch, Block, Objective, Partition, Point, selected
 from .._curvature.checks import check_batch
@@ -28,7 +27,7 @@ from .block_records import recorded
 from .blocks import Given, SolvedBlock, solve_blocks
 from .by_adaptation import by_adaptation, scales_each
 from .by_rule import by_rule
-from .kept_curvature import KeptCurvature
+from .kept_curvature import KeptBlock, KeptCurvature
 from .metrics import Damping, damping_of, needs_layers
 from .one_block import BlockSolve
 from .stages import BlockInfo
@@ -213,7 +212,7 @@ class BlockSteps:
         ]
 
     def _following(
-        self, state: NewtonState, kept: tuple[System, ...], solved: Sequence[SolvedBlock], infos: Sequence[BlockInfo]
+        self, state: NewtonState, kept: tuple[KeptBlock, ...], solved: Sequence[SolvedBlock], infos: Sequence[BlockInfo]
     ) -> NewtonState:
         """The next step's state, as far as the solves decide it."""
         scheduler = self.one_block.known.scheduler

@@ -71,12 +71,12 @@ def by_adaptation(
     infos = tuple(flagged(judged.infos, loss))
     shared = jnp.full_like(rate, jnp.nan) if scales_each(adaptation) else state.damping_scale
     info = StepInfo(
-        loss=loss,
+        loss=loss.astype(rate.dtype),
         learning_rate=rate,
         momentum=jnp.zeros_like(rate),
         damping_scale=shared,
         radius=state.radius,
-        reduction_ratio=judged.ratio,
+        reduction_ratio=judged.ratio.astype(rate.dtype),
         accepted=judged.accepted,
         staleness=start.age,
         altered=start.found.altered,

@@ -280,7 +280,7 @@ def fisher_newton(
             params,
         )
         info = FisherNewtonInfo(
-            loss=loss,
+            loss=loss.astype(rate.dtype),
             learning_rate=rate,
             damping=jnp.full_like(rate, damping),
             reduction_ratio=jnp.full_like(rate, jnp.nan),

@@ -1,20 +1,49 @@
 """The blocks' curvature: taken anew in every step, or formed in one step and kept for the next ones."""
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
+from .._core.layout import Layout
 from .._core.operators import Path, path_of
 from .._core.records import System
 from .._curvature import AbstractCurvature, Batch, Block, GaussNewton, Objective, Point
 from .._curvature.flat import StandInHessian, linear_in_outputs
 from .blank import blank_system
 from .blocks import Build
+
+
+class KeptBlock(NamedTuple):
+    """A formed block between two steps: its numbers alone, since tags and layers do not survive being saved.
+
+    Attributes:
+        matrix: symmetric.
+        eigenvalue_floor: as of `System`.
+        damping: likewise.
+    """
+
+    matrix: Float[Array, "n n"]
+    eigenvalue_floor: Float[Array, ""] | None
+    damping: Float[Array, ""]
+
+    @classmethod
+    def of(cls, system: System) -> "KeptBlock":
+        """Of a system as curvature leaves it."""
+        return cls(system.matrix, system.eigenvalue_floor, system.damping)
+
+    def system(self, layout: Layout | None) -> System:
+        """The same system again.
+
+        Args:
+            layout: of the block's layers, which is the same in every step, and not known before the first.
+        """
+        system = System.of(self.matrix, symmetric=True, eigenvalue_floor=self.eigenvalue_floor)
+        return replace(system, damping=self.damping, layout=layout)
 
 
 @dataclass(frozen=True)
@@ -31,11 +60,12 @@ class KeptCurvature:
     refresh: int
     needs_root: bool
 
-    def blank(self, blocks: Sequence[Block], dtype: jnp.dtype) -> tuple[System, ...]:
+    def blank(self, blocks: Sequence[Block], dtype: jnp.dtype) -> tuple[KeptBlock, ...]:
         """What is kept before the first step."""
         if self.refresh == 1:
             return ()
-        return tuple(blank_system(block, dtype, semidefinite=self.curvature.semidefinite) for block in blocks)
+        blank = partial(blank_system, dtype=dtype, semidefinite=self.curvature.semidefinite)
+        return tuple(KeptBlock.of(blank(block)) for block in blocks)
 
     def on(self, objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None) -> AbstractCurvature:
         """The curvature for a batch: in the place of a Gauss-Newton matrix that is zero, the Hessian."""
@@ -49,9 +79,9 @@ class KeptCurvature:
         taken: AbstractCurvature,
         point: Point,
         blocks: Sequence[Block],
-        kept: tuple[System, ...],
+        kept: tuple[KeptBlock, ...],
         age: Int[Array, ""],
-    ) -> tuple[System, ...]:
+    ) -> tuple[KeptBlock, ...]:
         """What is kept from this step on.
 
         Args:
@@ -65,17 +95,16 @@ class KeptCurvature:
             return kept
         return jax.lax.cond(age == 0, lambda: tuple(_formed(taken, point, block) for block in blocks), lambda: kept)
 
-    def builds(self, taken: AbstractCurvature, blocks: Sequence[Block], kept: tuple[System, ...]) -> list[Build]:
+    def builds(self, taken: AbstractCurvature, blocks: Sequence[Block], kept: tuple[KeptBlock, ...]) -> list[Build]:
         """For each block, what makes its system at a point: the one that is kept, where one is."""
         return [partial(_built, taken, block, kept[k] if self.refresh > 1 else None) for k, block in enumerate(blocks)]
 
 
-def _formed(curvature: AbstractCurvature, point: Point, block: Block) -> System:
-    return dataclasses.replace(curvature.system(point, block).formed(), layout=None)
+def _formed(curvature: AbstractCurvature, point: Point, block: Block) -> KeptBlock:
+    return KeptBlock.of(curvature.system(point, block).formed())
 
 
-def _built(curvature: AbstractCurvature, block: Block, kept: System | None, point: Point) -> tuple[System, Path]:
+def _built(curvature: AbstractCurvature, block: Block, kept: KeptBlock | None, point: Point) -> tuple[System, Path]:
     system = curvature.system(point, block)
     path = path_of(system.operator)
-    # The layers are no part of the state: they are the same in every step, and not known before the first.
-    return (system if kept is None else dataclasses.replace(kept, layout=system.layout)), path
+    return (system if kept is None else kept.system(system.layout)), path

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import equinox as eqx
 from jaxtyping import Array, Bool, Float, Int
 
-from .._core.records import System
 from .._curvature.loss_scale import LossScale
 from .applied import Left
 from .stages import BlockInfo
 
 if TYPE_CHECKING:
     from .._estimation import Remembered
+    from .kept_curvature import KeptBlock
 
 
 class StepInfo(eqx.Module):
@@ -78,7 +78,7 @@ class NewtonState(NamedTuple):
     radius: Float[Array, ""]
     scale: LossScale
     last: Float[Array, " n"] | None
-    systems: tuple[System, ...]
+    systems: "tuple[KeptBlock, ...]"
     starts: tuple[Float[Array, " n"], ...]
     estimates: "tuple[Remembered, ...]"
     choices: tuple[Int[Array, " sets"], ...]
