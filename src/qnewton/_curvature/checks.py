@@ -1,6 +1,7 @@
 """Batches that cannot be right, refused in words before anything is computed from them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -58,9 +59,10 @@ def check_labels(loss: Callable[[PyTree, PyTree], PyTree], outputs: PyTree, targ
         ValueError: with the labels that were found and those that would do.
     """
     leaves = jax.tree.leaves(targets)
-    if len(leaves) != 1 or isinstance(leaves[0], Tracer) or not hasattr(outputs, "shape"):
+    unknown = len(leaves) != 1 or isinstance(leaves[0], Tracer | jax.ShapeDtypeStruct)
+    if unknown or not hasattr(outputs, "shape"):
         return
-    labels = leaves[0]
+    labels: Any = leaves[0]
     if not getattr(labels, "is_fully_addressable", True):
         return  # spread over processes: no one sees all of them
     integers = hasattr(labels, "dtype") and jnp.issubdtype(labels.dtype, jnp.integer)
