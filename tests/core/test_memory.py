@@ -105,7 +105,9 @@ def test_available_is_the_device_s_or_else_the_host_s(
     monkeypatch: pytest.MonkeyPatch, stats: dict[str, int] | None, expected: int
 ) -> None:
     devices: list[Any] = [Device(stats), Device({"bytes_limit": 1})]
-    monkeypatch.setattr(jax, "devices", lambda: devices)
+    monkeypatch.setattr(jax, "local_devices", lambda: devices)
+    # The first of all devices may be another process's.
+    monkeypatch.setattr(jax, "devices", lambda: [Device({"bytes_limit": 2}), *devices])
     monkeypatch.setattr(psutil, "virtual_memory", Host)
     assert available_bytes() == expected
 

@@ -128,6 +128,13 @@ def eager():
     return apart(after, steps(PLAIN, qn.kfac(PLAIN), 2)(PARAMS, (X, Y))) if alike else "moved"
 
 
+def plain_in_context():
+    """Arrays that lie on no mesh, outside of jit, where a mesh with explicit axes is set."""
+    with jax.set_mesh(EXPLICIT):
+        found = steps(PLAIN, qn.fisher_newton(PLAIN))(PARAMS, (X, Y))
+    return apart(found, steps(PLAIN, qn.fisher_newton(PLAIN))(PARAMS, (X, Y)))
+
+
 def scanned():
     """State and parameters keep their types, or `scan` refuses."""
     optimizer = qn.fisher_newton(PLAIN)
@@ -334,6 +341,7 @@ def noise_apart():
 
 CASES = {
     "eager": eager,
+    "plain in context": plain_in_context,
     "scanned": scanned,
     "frozen": frozen,
     "closed over": closed_over,

@@ -63,7 +63,18 @@ def test_trainings_are_those_of_one_device(devices: int, cases: tuple[str, ...])
         assert found["compiled"] <= (1 if "explicit" in case else 2), case
 
 
-SMALL = ("eager", "scanned", "frozen", "keyed", "constrained", "recipe", "asked inside", "injected", "spectra")
+SMALL = (
+    "eager",
+    "plain in context",
+    "scanned",
+    "frozen",
+    "keyed",
+    "constrained",
+    "recipe",
+    "asked inside",
+    "injected",
+    "spectra",
+)
 MAPPED_SMALL = ("two axes", "one of two axes", "batch everywhere", "ensemble", "in vmap")
 EQUAL = tuple(
     f"equal {name} {check}"

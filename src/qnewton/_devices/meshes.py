@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.sharding import AbstractMesh, NamedSharding
+from jax.sharding import AbstractMesh, Mesh, NamedSharding
 from jaxtyping import Array, PyTree
 
 from .._core.closures import closed_over
@@ -108,9 +108,14 @@ def under_automatic_axes(
         replaced: for each leaf that the body returns, the array whose sharding it gets; one that lies on no mesh gets
             a copy on every device.
     """
+    # Outside of a trace arrays are put on a mesh of devices, of which the type of an array says nothing.
+    real = [
+        leaf.sharding.mesh for leaf in leaves if explicit_mesh_of(leaf) is not None and not isinstance(leaf, Tracer)
+    ]
+    around = real[0] if real else mesh
     with automatic_axes(leaves) as inner:
         found = body(inner)
-    return [_laid(leaf, like, mesh) for leaf, like in zip(found, replaced, strict=True)]
+    return [_laid(leaf, like, around) for leaf, like in zip(found, replaced, strict=True)]
 
 
 def laid_alike(found: Sequence[Any], replaced: Sequence[Any]) -> Leaves:
@@ -177,14 +182,16 @@ def _lies(leaf: object) -> bool:
     return not isinstance(leaf, jax.Array) or _mesh(leaf) is not None
 
 
-def _laid(leaf: Any, like: Any, mesh: AbstractMesh) -> Any:
+def _laid(leaf: Any, like: Any, mesh: Mesh | AbstractMesh) -> Any:
     if not isinstance(leaf, jax.Array):
         return leaf
     known = _mesh(like) is not None and leaf.shape == like.shape
     if isinstance(leaf, Tracer):
         laid = NamedSharding(mesh, jax.typeof(like).sharding.spec) if known else copies_on(mesh, leaf)
         return jax.sharding.reshard(leaf, laid)
-    return jax.device_put(leaf, like.sharding) if known else leaf
+    if known:
+        return jax.device_put(leaf, like.sharding)
+    return leaf if _mesh(leaf) is None else jax.device_put(leaf, copies_on(mesh, leaf))
 
 
 def _traced_alike(leaf: object, like: object) -> bool:
