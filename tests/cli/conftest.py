@@ -81,4 +81,4 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tm
 @pytest.fixture
 def quick() -> tuple[str, ...]:
     """Options with which nothing is calibrated and little is compiled."""
-    return ("--steps", "2", "--batch-size", "8", "--solvers", "qlsa")
+    return ("--preset", "blocks", "--steps", "2", "--batch-size", "8", "--solvers", "qlsa")

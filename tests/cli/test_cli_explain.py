@@ -17,8 +17,8 @@ def kept(tmp_path):
 
 @pytest.fixture
 def run(call, kept, tmp_path):
-    how = ("--steps", "2", "--batch-size", "8", "--solvers", "lu", "qlsa", "--calibration", kept, "--out", "run")
-    outcome = call("train", "tiny", *how)
+    how = ("--preset", "blocks", "--steps", "2", "--batch-size", "8", "--solvers", "lu", "qlsa")
+    outcome = call("train", "tiny", *how, "--calibration", kept, "--out", "run")
     assert outcome.status == 0, outcome.err
     return tmp_path / "run"
 

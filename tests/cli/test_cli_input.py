@@ -65,7 +65,10 @@ RANGES = {
         ["--kappa-threshold", "10"],
         ["--kappa-threshold is 10", "--policy fastest does not read it", "--policy kappa-threshold"],
     ),
-    "not read": (["--preset", "kfac", "--damping", "0.1"], ["--damping is 0.1, and --optimizer kfac", "newton"]),
+    "not read": (
+        ["--preset", "kfac", "--damping", "0.1"],
+        ["--damping is 0.1, and --optimizer kfac", "--preset blocks"],
+    ),
     "dual and Hessian": (["--solvers", "dual", "--curvature", "hessian"], ["--solvers names dual", "leave dual away"]),
     "a solver twice": (["--solvers", "lu", "lu"], ["--solvers is lu lu", "twice"]),
     "no solvers": (["--solvers"], ["--solvers is empty"]),
@@ -97,7 +100,8 @@ def test_an_unknown_name_gets_the_nearest_valid_one(arguments, words, call, tmp_
 
 @pytest.mark.parametrize(("arguments", "words"), RANGES.values(), ids=RANGES.keys())
 def test_a_value_out_of_range_is_named_with_its_option_and_its_rule(arguments, words, call, tmp_path):
-    check(call("train", "tiny", *arguments), words)
+    preset = () if "--preset" in arguments else ("--preset", "blocks")
+    check(call("train", "tiny", *preset, *arguments), words)
     assert not list(tmp_path.iterdir()), "a run that cannot start leaves no directory"
 
 

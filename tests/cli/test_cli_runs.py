@@ -25,7 +25,7 @@ def test_two_steps_end_with_a_report_that_can_be_made_again(call, tmp_path):
     assert "[2/2] loss" in outcome.err
     assert "accuracy" in outcome.err
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert f"finished: 2 steps of newton, training loss {summary['final_loss']:.4g}" in outcome.out
+    assert f"finished: 2 steps of kfac, training loss {summary['final_loss']:.4g}" in outcome.out
     assert f"test accuracy {summary['test_accuracy']:.4f}" in outcome.out
     assert "measured" in outcome.out
     assert "predicted" in outcome.out
@@ -47,11 +47,11 @@ def test_two_steps_end_with_a_report_that_can_be_made_again(call, tmp_path):
 
 
 def test_without_a_name_runs_are_numbered(call, quick, tmp_path):
-    (tmp_path / "runs" / "tiny-default-001").mkdir(parents=True)
+    (tmp_path / "runs" / "tiny-blocks-001").mkdir(parents=True)
     outcome = call("train", "tiny", *quick)
     assert outcome.status == 0
-    assert f"report: {Path('runs') / 'tiny-default-002' / 'report.html'}" in outcome.out
-    assert read_run(tmp_path / "runs" / "tiny-default-002").config.preset == "default"
+    assert f"report: {Path('runs') / 'tiny-blocks-002' / 'report.html'}" in outcome.out
+    assert read_run(tmp_path / "runs" / "tiny-blocks-002").config.preset == "blocks"
     # Nothing classical was there to compare with, which is not to say that it would be infinitely slow.
     assert "quantum   100% of the systems" in outcome.out
     assert "inf s" not in outcome.out
@@ -89,7 +89,7 @@ def test_a_complete_optimizer_runs_and_reports_without_a_scheduler(preset, ran, 
     assert ("          under `paper`: " in outcome.out) is priced
     assert "calibrating" not in outcome.err
     directory = tmp_path / "run"
-    names = {"config.json", "steps.jsonl", "summary.json", "report.html"}
+    names = {"config.json", "params.npz", "steps.jsonl", "summary.json", "report.html"}
     assert {path.name for path in directory.iterdir()} == names
     run = read_run(directory)
     assert run.notes == ()
@@ -197,7 +197,7 @@ def test_the_digits_train_in_a_process_of_their_own(tmp_path):
         [
             *(sys.executable, "-c", "import sys; from qnewton.lab._cli import main; sys.exit(main())"),
             *("train", "digits-mlp", "--width", "4", "--depth", "1", "--steps", "2", "--batch-size", "16"),
-            *("--seed", "3", "--solvers", "qlsa", "--out", "run"),
+            *("--preset", "blocks", "--seed", "3", "--solvers", "qlsa", "--out", "run"),
         ],
         cwd=tmp_path,
         capture_output=True,

@@ -79,7 +79,10 @@ BAD = {
     "length": (["gpt-tiny", "--length", "1"], ["--length is 1", "at least 2"]),
     "points": (["poisson-pinn", "--interior", "0"], ["--interior is 0", "at least 4"]),
     "option of another task": (["digits28", "--channels", "4"], ["--channels"]),
-    "behind an option": (["--decay", "cnn"], ["the task cnn stands behind an option", "qnewton train cnn"]),
+    "behind an option": (
+        ["--preset", "blocks", "--decay", "cnn"],
+        ["the task cnn stands behind an option", "qnewton train cnn"],
+    ),
     "nearest": (["gpt-tyni"], ["unknown task 'gpt-tyni'", "did you mean 'gpt-tiny'"]),
 }
 

@@ -184,10 +184,10 @@ def read_run() -> Callable[[Path], Files]:
 def options_of() -> Callable[..., TrainOptions]:
     """`options_of(preset, steps=..., keep=...)`: the preset, calibrated, with any option of any group replaced."""
 
-    def make(preset: str = "default", **changes: Any) -> TrainOptions:
+    def make(preset: str = "blocks", **changes: Any) -> TrainOptions:
         options = PRESETS[preset]
         changes = {"steps": 2, "batch_size": 16, **changes}
-        if changes.get("optimizer", options.optimizer) == "newton":
+        if changes.get("optimizer", options.optimizer) == "newton" and options.family == "blocks":
             changes = {"calibration": "measure", **changes}
         for group in ("training", "step", "conditioning", "scheduling", "policy"):
             part = getattr(options, group)

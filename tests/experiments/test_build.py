@@ -147,7 +147,7 @@ def test_the_paper_preset_of_a_language_model_is_the_published_one(task, rate):
     assert [block.name for block in build.systems(paper, params)] == ["up"]
     with pytest.raises(ValueError, match=r"none of the blocks norm \(32\): "):
         build.systems(paper, {"norm": params["norm"]})
-    assert preset_for("default", task) is PRESETS["default"]
+    assert preset_for("blocks", task) is PRESETS["blocks"]
     assert checks.check(preset_for("fisher-newton", task)) is None
 
 
@@ -221,7 +221,7 @@ def test_every_word_of_an_option_stands_for_something():
         (SchedulingOptions, "estimator", build.ESTIMATORS),
         (SchedulingOptions, "assumptions", build.ASSUMPTION_SETS),
         (SchedulingOptions, "preconditioner", build.PRECONDITIONERS),
-        (TrainOptions, "optimizer", {"newton", "fisher-newton", *build.COMPLETE, *build.BASELINES}),
+        (TrainOptions, "optimizer", {"newton", *build.COMPLETE, *build.BASELINES}),
         (TrainOptions, "preset", PRESETS),
     ):
         words = cls.__dataclass_fields__[field].type.__args__
@@ -293,7 +293,7 @@ EXCLUSIVE = {
     "rows and Lanczos": ("paper-code", {"estimator": "lanczos"}, "lanczos needs symmetric.*automatic"),
     "rows and definite": ("paper-code", {"estimator": "definite-determinant-norm"}, "definite-determinant-norm needs"),
     "dual and a second estimator's matrix": (
-        "default",
+        "blocks",
         {"solvers": ("lu", "dual"), "second_estimator": "exact"},
         "--second-estimator exact needs the matrix: use --second-estimator lanczos, or None",
     ),
@@ -305,9 +305,9 @@ EXCLUSIVE = {
         "--solvers names cg, minres, and --order",
     ),
     "dual and Hessian": ("paper", {"solvers": ("lu", "dual")}, "dual.*no square root.*gauss-newton"),
-    "dual and pruning": ("default", {"solvers": ("dual",), "keep": 0.5}, "dual.*--keep 0.5 prunes.*use --keep 1"),
+    "dual and pruning": ("blocks", {"solvers": ("dual",), "keep": 0.5}, "dual.*--keep 0.5 prunes.*use --keep 1"),
     "dual and a matrix's estimator": (
-        "default",
+        "blocks",
         {"solvers": ("lu", "dual"), "estimator": "exact"},
         "--solvers dual.*--estimator exact needs the matrix.*automatic",
     ),
@@ -317,15 +317,23 @@ EXCLUSIVE = {
         "--preconditioner kfac.*--estimator automatic needs.*use --estimator lanczos",
     ),
     "a preconditioner for nobody": (
-        "default",
+        "blocks",
         {"preconditioner": "jacobi"},
         "--preconditioner is jacobi.*--solvers cholesky lu qlsa.*add cg or minres",
     ),
-    "K-FAC and damping": ("kfac", {"damping": 0.1}, "--damping is 0.1.*--optimizer kfac does not read it.*newton"),
+    "K-FAC and damping": (
+        "kfac",
+        {"damping": 0.1},
+        "--damping is 0.1.*--optimizer kfac does not read it.*--preset blocks",
+    ),
     "dual-newton and curvature": ("dual-newton", {"curvature": "hessian"}, "--curvature is hessian.*dual-newton"),
-    "recipe and solvers": ("recipe", {"solvers": ("cg", "dual")}, "--solvers is cg dual.*--optimizer recipe"),
+    "recipe and pruning": ("recipe", {"keep": 0.5}, "--keep is 0.5.*--optimizer recipe does not read it"),
+    "a family and a policy": ("default", {"policy": "budget"}, "--policy is budget.*--family automatic.*fastest"),
+    "a family and a rate": ("default", {"learning_rate": 0.1}, "--learning-rate is 0.1.*--family automatic"),
+    "a family and dual solves": ("default", {"solvers": ("lu", "dual")}, "names dual.*--family automatic have none"),
+    "shots of no circuit": ("default", {"shots": 5}, "--shots is 5.*--fidelity emulated"),
     "certified and Hessian": ("paper", {"estimator": "certified"}, "certified.*gauss-newton"),
-    "certified and pruning": ("default", {"estimator": "certified", "keep": 0.5}, "certified.*--keep 1"),
+    "certified and pruning": ("blocks", {"estimator": "certified", "keep": 0.5}, "certified.*--keep 1"),
 }
 
 
@@ -336,11 +344,11 @@ def test_options_that_exclude_each_other_are_refused(preset, changes, message, o
 
 
 ALLOWED = {
-    "certified on Gauss-Newton": ("default", {"estimator": "certified"}),
+    "certified on Gauss-Newton": ("blocks", {"estimator": "certified"}),
     "rows without pruning": ("paper-code", {"solvers": ("cholesky", "lu"), "keep": 1.0}),
-    "CG on pruned matrices": ("default", {"solvers": ("cg",), "keep": 0.5}),
+    "CG on pruned matrices": ("blocks", {"solvers": ("cg",), "keep": 0.5}),
     "everything on operators": (
-        "default",
+        "blocks",
         {
             "solvers": ("cholesky", "lu", "inverse", "gauss-jordan", "eigh", "cg", "minres", "dual", "qlsa"),
             "preconditioner": "ekfac",

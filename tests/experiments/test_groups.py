@@ -120,7 +120,9 @@ class TestReplay:
         run, _ = replay_groups(files.path, Question())
         for line in run.groups[0]:
             for name in SETS:
-                made = quantum_bounds(line, name, default_scheduler().quantum, "float32", dual=False)
+                made = quantum_bounds(
+                    line, name, default_scheduler(), default_scheduler().quantum, "float32", dual=False
+                )
                 assert made == pytest.approx(line.assumptions[name].modelled_seconds, rel=1e-5)
 
     def test_a_fast_machine_leaves_it_open_and_an_ordinary_one_does_not(self, files) -> None:
@@ -260,3 +262,28 @@ class TestLedger:
         assert found["end_to_end"].solved_by == {"Cholesky": 3, "QLSA(jennings2023v1)": 6}
         assert (found["paper"].predicted_seconds, found["paper"].modelled_seconds) == (0.0, 0.5)
         assert found["paper"].open == 3
+
+
+class TestNamedCandidates:
+    """What a user says of the scheduler acts on the systems of a family."""
+
+    def test_a_fast_quantum_machine_takes_every_layer_and_replay_agrees(self, run, options_of, tmp_path) -> None:
+        options = options_of("default", solvers=("lu", "qlsa"), assumptions=("paper",), gate_time_s=1e-18)
+        files = run(options, tmp_path / "run")
+        assert files.config["options"]["family"] == "automatic"
+        assert (files.config["optimizer"], files.config["family"]["acting"]) == ("kfac", "paper")
+        lines = [line for step in files.steps for line in step["systems"] or ()]
+        assert {line["assumptions"]["paper"]["choice"] for line in lines} == {"QLSA(jennings2023v1)"}
+        _, found = replay_groups(files.path, Question())
+        assert {one.outcome for one in found} == {"unchanged"}
+
+    def test_one_solver_is_the_only_candidate(self, run, options_of, tmp_path) -> None:
+        files = run(options_of("default", solvers=("cholesky",)), tmp_path / "run")
+        assert files.summary["systems"]["end_to_end"]["solved_by"] == {"Cholesky": 4}
+        assert set(files.summary["systems"]) == {"end_to_end", "paper"}
+
+    def test_a_family_is_named(self, run, options_of, tmp_path) -> None:
+        options = dataclasses.replace(options_of("default", learning_rate=0.02), family="fisher")
+        files = run(options, tmp_path / "run")
+        assert files.config["family"]["name"] == "fisher"
+        assert files.steps[0]["learning_rate"] == pytest.approx(0.02)

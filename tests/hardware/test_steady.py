@@ -73,6 +73,12 @@ def test_what_two_measurements_say_is_believed(machine):
     assert len(asked) == 2
 
 
+def test_what_the_last_attempt_confirms_is_believed(machine):
+    asked = machine([1.0], [{"lu": 20.0, "cg": 3.0}, {"lu": 8.0}, {"lu": 70.0}, {"lu": 71.0}])
+    assert settled(lambda seconds: [2.1, 3.1]) == ([71.0, 3.0], 1.0)
+    assert len(asked) == 4
+
+
 def test_what_is_different_every_time_is_refused(machine):
     machine([1.0], [{"lu": 20.0, "cg": 3.0}, {"lu": 8.0}, {"lu": 70.0}, {"lu": 20.0}])
     with pytest.raises(OSError, match=r"lu of 256 rows took 0\.29 times as long the next time: wait until other"):

@@ -95,6 +95,17 @@ def test_the_family_is_chosen_by_shapes_and_says_why(case: Any) -> None:
     assert because in state.info.because
 
 
+@pytest.mark.parametrize("rows", [50, 4], ids=["many", "few"])
+def test_labels_may_be_shapes_too(rows: int) -> None:
+    """Of an example that is shapes no label has a value that could be out of range."""
+    objective = q.Objective(predict, optax.softmax_cross_entropy_with_integer_labels)
+    example = jax.ShapeDtypeStruct((rows, 6), jnp.float32), jax.ShapeDtypeStruct((rows,), jnp.int32)
+    numbers = jnp.ones((rows, 6)), jnp.zeros(rows, jnp.int32)
+    chosen = [q.newton(objective, example=one).init(NET).info for one in (example, numbers)]
+    assert chosen[0].family == chosen[1].family
+    assert chosen[0].because == chosen[1].because
+
+
 @pytest.mark.parametrize("family", list(Family))
 def test_a_family_that_is_named_is_taken_and_keeps_its_structure_in_a_scan(family: Family) -> None:
     optimizer, data = q.newton(REGRESSION, family=str(family), example=batch(40, 6, 3)), batch(40, 6, 3)

@@ -58,7 +58,8 @@ def check_labels(loss: Callable[[PyTree, PyTree], PyTree], outputs: PyTree, targ
         ValueError: with the labels that were found and those that would do.
     """
     leaves = jax.tree.leaves(targets)
-    if len(leaves) != 1 or isinstance(leaves[0], Tracer) or not hasattr(outputs, "shape"):
+    unknown = len(leaves) != 1 or isinstance(leaves[0], Tracer | jax.ShapeDtypeStruct)
+    if unknown or not hasattr(outputs, "shape"):
         return
     labels = leaves[0]
     if not getattr(labels, "is_fully_addressable", True):

@@ -59,21 +59,23 @@ def settled_seconds(
     """
     seconds, probe = steady_seconds(runs, dtype, repeats)
     confirmed: set[int] = set()
-    differing: list[str] = []
-    for _ in range(ATTEMPTS):
+    ratios: dict[int, float] = {}
+    for attempt in range(ATTEMPTS + 1):
         expected = fitted(seconds)
         doubted = [
             i for i in range(len(runs)) if i not in confirmed and _apart(seconds[i], expected[i]) > 1 + MOST_ERROR
         ]
         if not doubted:
-            return seconds, probe
+            break
+        if attempt == ATTEMPTS:
+            differing = [f"{names[i]} took {ratios.get(i, 1.0):.2g} times as long the next time" for i in doubted]
+            raise OSError(f"this machine is too busy to be measured: {'; '.join(differing)}: {_REMEDY}")
         again, speed = steady_seconds([runs[i] for i in doubted], dtype, repeats)
         found = {i: second * probe / speed for i, second in zip(doubted, again, strict=True)}
-        confirmed |= {i for i, second in found.items() if _apart(seconds[i], second) <= 1 + MOST_ERROR}
-        ratios = {names[i]: second / seconds[i] for i, second in found.items() if i not in confirmed}
-        differing = [f"{name} took {ratio:.2g} times as long the next time" for name, ratio in ratios.items()]
+        ratios |= {i: second / seconds[i] for i, second in found.items()}
+        confirmed |= {i for i in found if _apart(ratios[i], 1.0) <= 1 + MOST_ERROR}
         seconds = [found.get(i, second) for i, second in enumerate(seconds)]
-    raise OSError(f"this machine is too busy to be measured: {'; '.join(differing)}: {_REMEDY}")
+    return seconds, probe
 
 
 def _apart(one: float, other: float) -> float:

@@ -167,7 +167,12 @@ def newton(
 
 
 def newton_of(
-    objective: Objective, family: str, because: str, example: Batch, minibatch: bool | None
+    objective: Objective,
+    family: str,
+    because: str,
+    example: Batch,
+    minibatch: bool | None,
+    solver: lx.AbstractLinearSolver | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """`newton` with a family that was chosen before `init`.
 
@@ -175,10 +180,11 @@ def newton_of(
         objective: as of `newton`.
         family: its name.
         because: why.
-        example: as of `newton`, as is the last one.
+        example: as of `newton`, as are the last two.
         minibatch: likewise.
+        solver: likewise; it names no family here.
     """
-    asked = _Asked(objective, Family(family), example, minibatch, None, {}, because)
+    asked = _Asked(objective, Family(family), example, minibatch, solver, {}, because)
     return optax.GradientTransformationExtraArgs(asked.init, asked.update)
 
 

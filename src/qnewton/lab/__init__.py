@@ -9,6 +9,7 @@ require_extra("lab", "qnewton.lab, the command line included,")
 if TYPE_CHECKING:
     from ._runfile import Run as Run
     from ._runfile import RunFileError as RunFileError
+    from ._runfile import read_params as read_params
     from ._runfile import read_result as read_result
     from ._runfile import read_run as read_run
 else:

@@ -41,6 +41,7 @@ def train(arguments: Sequence[str]) -> int:
     command = parse(arguments)
     print("starting ...", file=sys.stderr, flush=True)
     # Only now: the modules behind these imports take seconds, which `--help` and a misspelt option should not.
+    from .._experiments.loggers import Logged
     from .._experiments.runner import NotWritten, TrainingFailed
     from .._experiments.runner import resume as go_on
     from .._experiments.runner import train as run
@@ -50,11 +51,15 @@ def train(arguments: Sequence[str]) -> int:
     options = command.options
     directory = _directory(command)
     try:
-        with Progress(command.task, options.training.steps, directory.path) as progress:
+        with (
+            Progress(command.task, options.training.steps, directory.path) as progress,
+            Logged(options.training.log, directory.path, progress) as watcher,
+        ):
             if command.resume is None:
-                summary = run(command.task, options, directory, progress)
+                summary = run(command.task, options, directory, watcher)
             else:
-                summary = go_on(directory.path, progress)
+                summary = go_on(directory.path, watcher)
+            watcher.over(summary)
     except TrainingFailed as error:
         print(f"qnewton: {error}\nreport: {write_report(directory.path)}", file=sys.stderr)
         return FAILED
@@ -80,6 +85,7 @@ def train(arguments: Sequence[str]) -> int:
 def _directory(command: TrainCommand) -> "RunDirectory":
     """Where the run is, or is to be; options that cannot work are refused before there is a directory."""
     from .._experiments.checks import check
+    from .._experiments.loggers import check_loggers
     from .._experiments.tasks import check_task
     from .._runfile import RunDirectory
 
@@ -87,6 +93,7 @@ def _directory(command: TrainCommand) -> "RunDirectory":
         return RunDirectory(command.resume)
     check_task(command.task)
     check(command.options)
+    check_loggers(command.options.training.log)
     _check_place(command)
     return RunDirectory.create(command.options.out, f"{command.task}-{command.options.preset}")
 

@@ -1,8 +1,8 @@
 """From options, which are words and numbers, to the objects that they stand for."""
 
-import dataclasses
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import optax
@@ -39,9 +39,9 @@ from ..._estimation import (
 from ..._hardware import ClassicalMachine, QuantumMachine, QuantumProfile, load_profile
 from ..._optim.adaptation import AbstractAdaptation, Fixed, LevenbergMarquardt
 from ..._optim.dual import dual_newton
-from ..._optim.fisher_newton import fisher_newton
+from ..._optim.families import family_for
 from ..._optim.kfac import kfac
-from ..._optim.recipe import recipe
+from ..._optim.newton import newton, newton_of
 from ..._pricing.assumptions import ASSUMPTION_SETS
 from ..._pricing.policies import AbstractPolicy, Assigned, Budget, Fastest, FixedCandidate, Hysteresis, KappaThreshold
 from ..._scheduling import Hybrid
@@ -73,6 +73,7 @@ from .options import (
     StepOptions,
     TrainOptions,
 )
+from .presets import FAMILY_SCHEDULING, PRESETS
 from .workers import Workers
 
 CURVATURES: dict[str, AbstractCurvature] = {
@@ -100,13 +101,8 @@ PRECONDITIONERS: dict[str, AbstractPreconditioner] = {
     "kfac": KFAC(),
     "ekfac": EKFAC(),
 }
-Complete = Callable[[Objective, PyTree, Batch, bool], optax.GradientTransformationExtraArgs]
-# The last argument: whether a batch is a part of the data.
-COMPLETE: dict[str, Complete] = {
-    "recipe": lambda objective, params, batch, part: recipe(objective, params, batch, minibatch=part),
-    "kfac": lambda objective, params, batch, part: kfac(objective, example=batch[0]),
-    "dual-newton": lambda objective, params, batch, part: dual_newton(objective),
-}
+# Optimizers that set direction, length and damping themselves, and schedule systems of their own.
+COMPLETE = ("recipe", "kfac", "dual-newton", "fisher-newton")
 # A family of `newton` to the name of the optimizer in `config.json`.
 NAMES = {"kfac": "kfac", "dual": "dual_newton", "fisher": "fisher_newton", "blocks": "block_newton"}
 BASELINES = tuple(RATES)
@@ -237,7 +233,7 @@ def make_baseline(
     """
     step, schedule = options.step, None
     if step.warmup_steps or step.decay:
-        schedule = make_schedule(dataclasses.replace(step, learning_rate=1.0), options.training.steps)
+        schedule = make_schedule(replace(step, learning_rate=1.0), options.training.steps)
     return baseline(
         options.optimizer,
         objective,
@@ -286,14 +282,47 @@ def systems(options: TrainOptions, params: PyTree) -> tuple[Block, ...]:
     return selected(blocks, has_system(options))
 
 
-def make_fisher_newton(options: TrainOptions, objective: Objective) -> optax.GradientTransformationExtraArgs:
-    """`fisher_newton` with the options' learning rate and schedule."""
-    step = options.step
+def make_complete(
+    options: TrainOptions, objective: Objective, params: PyTree, batch: Batch, *, repeats: bool
+) -> tuple[optax.GradientTransformationExtraArgs, Hybrid | None]:
+    """The complete optimizer that the options name, and the scheduler that they name; None: the family's own.
+
+    Args:
+        options: checked.
+        objective: what is minimised.
+        params: the initial ones.
+        batch: of the size of the training's.
+        repeats: whether every step sees the same batch.
+    """
+    scheduler = named_scheduler(options.scheduling)
+    if options.optimizer == "kfac":
+        return kfac(objective, example=batch[0], solver=scheduler), scheduler
+    if options.optimizer == "dual-newton":
+        return dual_newton(objective, solver=scheduler), scheduler
+    family = "fisher" if options.optimizer == "fisher-newton" else options.family
+    if family in ("automatic", "blocks"):
+        chosen = family_for(objective, params, batch, not repeats)
+        return newton_of(objective, *chosen, batch, not repeats, scheduler), scheduler
+    rates: dict[str, Any] = {}
+    if (rate := _fisher_rate(options.step, options.training.steps)) is not None:
+        rates["learning_rate"] = rate
+    made = newton(objective, family=family, example=batch, minibatch=not repeats, solver=scheduler, **rates)
+    return made, scheduler
+
+
+def named_scheduler(scheduling: SchedulingOptions) -> Hybrid | None:
+    """The scheduler of a complete optimizer; None where the presets stand: the family's own."""
+    own = (FAMILY_SCHEDULING.solvers, PRESETS["fisher-newton"].scheduling.solvers)
+    untouched = scheduling.solvers in own and replace(scheduling, solvers=own[0]) == FAMILY_SCHEDULING
+    return None if untouched else make_hybrid(scheduling)
+
+
+def _fisher_rate(step: StepOptions, steps: int) -> optax.Schedule | None:
+    """Of the family `fisher`, which alone reads one; None: its own."""
     if step.learning_rate is None and not (step.warmup_steps or step.decay):
-        return fisher_newton(objective)
+        return None
     rate = FISHER_RATE if step.learning_rate is None else step.learning_rate
-    schedule = make_schedule(dataclasses.replace(step, learning_rate=rate), options.training.steps)
-    return fisher_newton(objective, schedule)
+    return make_schedule(replace(step, learning_rate=rate), steps)
 
 
 def keeps_unformed(options: TrainOptions) -> bool:

@@ -4,12 +4,19 @@ import dataclasses
 
 from ..._core.suggest import unknown
 from ..._solvers.quantum.queries import jennings2023v1
-from .build import BASELINES, keeps_unformed, make_hybrid, make_workers
+from .build import BASELINES, COMPLETE, keeps_unformed, make_hybrid, make_workers
 from .options import BaselineOptions, PolicyOptions, SchedulingOptions, TrainOptions
+from .presets import PRESETS
 from .task_options import BertOptions, GptOptions
 
 # Who reads which of the options of single optimizers.
 _BASELINE_READS = {"momentum": ("momentum",), "weight_decay": ("adamw", "newton"), "memory": ("lbfgs",)}
+_RATES = ("learning_rate", "warmup_steps", "decay")
+# What acts on the systems of complete optimizers.
+_SCHEDULED = (
+    *("solvers", "assumptions", "hardware", "gate_time_s"),
+    *("fidelity", "precision", "shots", "noise_seed", "rtol"),
+)
 # They rest on an eigenvalue floor.
 _FLOORED = {"bracket", "certified", "probabilistic"}
 # What each policy reads, besides its name.
@@ -30,7 +37,7 @@ def check(options: TrainOptions) -> None:
         ValueError: with what to change.
     """
     _check_baseline(options)
-    if options.optimizer != "newton":
+    if options.optimizer != "newton" or options.family != "blocks":
         _check_complete(options)
         return
     _check_scheduled(options)
@@ -50,21 +57,51 @@ def _check_baseline(options: TrainOptions) -> None:
 
 
 def _check_complete(options: TrainOptions) -> None:
-    """A complete optimizer reads none of the groups below: whoever sets one of them expects what does not happen."""
-    scheduled = options.optimizer in BASELINES or options.optimizer == "fisher-newton"
-    read = ("learning_rate", "warmup_steps", "decay") if scheduled else ()
+    """Whoever sets an option that a complete optimizer does not read expects what does not happen."""
+    if options.optimizer != "newton" and options.family != "blocks":
+        _check_family(options)
+    read, why, instead = _read_by(options)
+    usual = PRESETS["default"].scheduling if options.optimizer in BASELINES else SchedulingOptions()
     for group in (options.step, options.conditioning, options.scheduling, options.policy):
         for field in dataclasses.fields(group):
             value = getattr(group, field.name)
-            if value != field.default and field.name not in read:
-                shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
-                why = "sets direction, length and damping itself, and who solves its systems"
-                if options.optimizer in BASELINES:
-                    why = "solves no systems"
-                raise ValueError(
-                    f"--{field.name.replace('_', '-')} is {shown}, and --optimizer {options.optimizer} does not read "
-                    f"it: it {why}. Leave the option (or the preset that sets it) away, or use --optimizer newton"
-                )
+            if value in (field.default, getattr(usual, field.name, field.default)) or field.name in read:
+                continue
+            shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+            raise ValueError(
+                f"--{field.name.replace('_', '-')} is {shown}, and {_chosen(options)} does not read it: it {why}. "
+                f"Leave the option (or the preset that sets it) away, or use {instead}"
+            )
+    if options.optimizer in BASELINES:
+        return
+    if "dual" in options.scheduling.solvers:
+        raise ValueError(
+            f"--solvers names dual, which solves blocks through their root, and the systems of {_chosen(options)} have "
+            "none: leave it away, or use --preset blocks"
+        )
+    _check_fidelity(options.scheduling)
+
+
+def _check_family(options: TrainOptions) -> None:
+    if options.family != PRESETS["default"].family or options.optimizer in COMPLETE:
+        raise ValueError(
+            f"--family is {options.family}, and --optimizer {options.optimizer} has its own: leave one of them away"
+        )
+
+
+def _chosen(options: TrainOptions) -> str:
+    if options.optimizer == "newton":
+        return f"--family {options.family}"
+    return f"--optimizer {options.optimizer}"
+
+
+def _read_by(options: TrainOptions) -> tuple[tuple[str, ...], str, str]:
+    """What a complete optimizer reads of the groups below, why no more, and who would read the rest."""
+    if options.optimizer in BASELINES:
+        return _RATES, "solves no systems", "--preset blocks"
+    rates = _RATES if "fisher" in (options.family, options.optimizer.removesuffix("-newton")) else ()
+    why = "sets direction, length and damping itself, and gives every system to the fastest candidate"
+    return (*rates, *_SCHEDULED), why, "--preset blocks"
 
 
 def check_policy(chosen: PolicyOptions, scheduling: SchedulingOptions) -> None:
@@ -171,23 +208,7 @@ def _check_scheduled(options: TrainOptions) -> None:
             f"--damping-scale is {options.conditioning.damping_scale}, and --no-adapt-damping keeps the damping as it "
             "is: leave one of them away"
         )
-    scheduling = options.scheduling
-    precision, largest = scheduling.precision, jennings2023v1.largest_precision
-    modelled = scheduling.fidelity == "model"
-    if not modelled and "qlsa" not in scheduling.solvers:
-        raise ValueError(
-            f"--fidelity is {scheduling.fidelity}, and --solvers {' '.join(scheduling.solvers)} names no quantum "
-            "solver: add qlsa, or omit it"
-        )
-    if modelled and scheduling.shots is not None:
-        raise ValueError(
-            f"--shots is {scheduling.shots}, and at --fidelity model there is no state to measure: use --fidelity "
-            "emulated, or omit it"
-        )
-    if "qlsa" in scheduling.solvers and modelled and precision > largest:
-        raise ValueError(
-            f"--precision is {precision}, and the query count of qlsa holds up to {largest}: ask for that or less"
-        )
+    _check_fidelity(options.scheduling)
     rows = options.conditioning.order == "damp-prune-rows" and options.conditioning.keep < 1
     pruned = options.conditioning.keep < 1
     symmetric_only = {"lanczos", "definite-determinant-norm"}
@@ -206,3 +227,22 @@ def _check_scheduled(options: TrainOptions) -> None:
                 f"--{option} {name} needs blocks that are semidefinite by construction: use it with --curvature "
                 "gauss-newton and --keep 1, or choose automatic"
             )
+
+
+def _check_fidelity(scheduling: SchedulingOptions) -> None:
+    precision, largest = scheduling.precision, jennings2023v1.largest_precision
+    modelled = scheduling.fidelity == "model"
+    if not modelled and "qlsa" not in scheduling.solvers:
+        raise ValueError(
+            f"--fidelity is {scheduling.fidelity}, and --solvers {' '.join(scheduling.solvers)} names no quantum "
+            "solver: add qlsa, or omit it"
+        )
+    if modelled and scheduling.shots is not None:
+        raise ValueError(
+            f"--shots is {scheduling.shots}, and at --fidelity model there is no state to measure: use --fidelity "
+            "emulated, or omit it"
+        )
+    if "qlsa" in scheduling.solvers and modelled and precision > largest:
+        raise ValueError(
+            f"--precision is {precision}, and the query count of qlsa holds up to {largest}: ask for that or less"
+        )

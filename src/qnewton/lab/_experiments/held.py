@@ -85,11 +85,12 @@ def _without_what_is_traced(options: TrainOptions) -> TrainOptions:
         least_steps=defaults.least_steps,
         time_solves=defaults.time_solves,
         checkpoint_every=defaults.checkpoint_every,
+        log=defaults.log,
     )
     step = options.step
     if options.optimizer in BASELINES:
         step = dataclasses.replace(step, learning_rate=None)
     conditioning = dataclasses.replace(options.conditioning, damping_scale=1.0)
     return dataclasses.replace(
-        options, preset="default", out=None, training=training, step=step, conditioning=conditioning
+        options, preset="blocks", out=None, training=training, step=step, conditioning=conditioning
     )

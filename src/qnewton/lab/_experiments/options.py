@@ -58,6 +58,10 @@ class TrainingOptions:
     """Steps between those whose solves run once more, alone, and are timed: every classical candidate that can take the
     block (0: none). `qnewton calibrate --learn` reads them. Costs compilation and these solves."""
 
+    log: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
+    """Services that get the numbers of every step, too, through their own clients (extras tensorboard, wandb, mlflow).
+    TensorBoard's files lie in the run's folder tensorboard; for the others their own environment variables act."""
+
     def __post_init__(self):
         _require(self.time_solves >= 0, "time-solves", self.time_solves, "it counts steps; 0 times nothing")
         _require(
@@ -323,23 +327,28 @@ class PolicyOptions:
 class TrainOptions:
     """Train a task with Newton's method, every Newton system given to the solver predicted to finish it soonest."""
 
-    preset: Literal["default", "paper", "paper-code", "recipe", "kfac", "dual-newton", "fisher-newton"] = "default"
-    """Starting point of all options below; the values shown are the preset's. default: the scheduler on what trains
-    best under it. paper: faithful to Q-Newton (exact Hessian per tensor, LU against QLSA, published schedule).
-    paper-code: with the order of regularisation and pruning, and the unsymmetric rows, of its published code. recipe,
-    kfac, dual-newton, fisher-newton: the optimizer of that name, which schedules its systems itself or has none."""
+    preset: Literal["default", "blocks", "paper", "paper-code", "recipe", "kfac", "dual-newton", "fisher-newton"] = (
+        "blocks"
+    )
+    """Starting point of all options below; the values shown are the preset's. default: the family of systems that suits
+    the task, every system scheduled. blocks: one joint Gauss-Newton system, which all groups of options act on. paper:
+    faithful to Q-Newton (exact Hessian per tensor, LU against QLSA, published schedule). paper-code: with the order of
+    regularisation and pruning, and the unsymmetric rows, of its published code. recipe, kfac, dual-newton,
+    fisher-newton: the optimizer of that name."""
     optimizer: Literal[
         "newton", "recipe", "kfac", "dual-newton", "fisher-newton", "sgd", "momentum", "adam", "adamw", "muon", "lbfgs"
     ] = "newton"
-    """newton: systems go to the scheduler, and all options below act. The others are complete: they set direction,
-    length and damping themselves, and only the options of the training act; the systems of kfac and dual-newton go to
-    the fastest of inverse, cholesky, lu and qlsa under end_to_end, and what paper would choose is recorded. kfac: K-FAC
-    with momentum, for large batches. dual-newton: Levenberg-Marquardt in the residuals, for examples times outputs up
-    to about 1,500. recipe: dual-newton where there are so few and no more than parameters, else kfac, which takes
-    clipped steps where the batch is a part of the data. fisher-newton: the empirical Fisher matrix of each unit, for
-    language models and other noisy batches. sgd, momentum (Nesterov's), adam, adamw, muon (matrices; all else by Adam)
-    and lbfgs (with a line search) are optax's, baselines to compare with: they and fisher-newton also read
-    --learning-rate, --warmup-steps and --decay."""
+    """newton: by the systems of --family, each given to the scheduler. kfac: K-FAC with momentum, for large batches.
+    dual-newton: Levenberg-Marquardt in the residuals, for examples times outputs up to about 1,500. fisher-newton: the
+    empirical Fisher matrix of each unit, for language models and other noisy batches. recipe: newton with the family by
+    shapes. These are complete: they set direction, length and damping themselves, and read the options of the training
+    and of the scheduler's candidates. sgd, momentum (Nesterov's), adam, adamw, muon (matrices; all else by Adam) and
+    lbfgs (with a line search) are optax's, baselines to compare with: they and fisher-newton also read --learning-rate,
+    --warmup-steps and --decay."""
+    family: Literal["automatic", "blocks", "dual", "kfac", "fisher"] = "blocks"
+    """Of newton: what its systems are made of. automatic: what suits the task by its shapes, which config.json says.
+    dual, kfac, fisher: of the residuals, of each layer, of each unit; complete, as the optimizers above. blocks: of
+    blocks of parameters; all options below act."""
     out: Path | None = None
     """Directory of the run; must not exist or be empty. None: a new one under runs/."""
     task: TaskOptions = field(default_factory=TaskOptions)

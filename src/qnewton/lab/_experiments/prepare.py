@@ -80,16 +80,13 @@ def prepare_complete(task: Task, options: TrainOptions, params: PyTree) -> Prepa
     if options.optimizer in build.BASELINES:
         optimizer = build.make_baseline(options, task.objective, repeats=repeats)
         return Prepared(options.optimizer, optimizer, CompleteLedger())
-    if options.optimizer == "fisher-newton":
-        optimizer = build.make_fisher_newton(options, task.objective)
-    elif options.optimizer in build.COMPLETE:
-        batch = next(batches(task.train, options.training.batch_size, options.training.seed))
-        optimizer = build.COMPLETE[options.optimizer](task.objective, params, batch, not repeats)
-    else:
+    if options.optimizer not in build.COMPLETE and options.family == "blocks":
         return None
+    batch = next(batches(task.train, options.training.batch_size, options.training.seed))
+    optimizer, named = build.make_complete(options, task.objective, params, batch, repeats=repeats)
     # Of the numbers themselves: from shapes alone a network whose examples may influence each other looks different.
     info: Any = optimizer.init(params).info  # pyright: ignore[reportAttributeAccessIssue]
-    scheduler = scheduler_for(info.family) if getattr(info, "systems", ()) else None
+    scheduler = (named or scheduler_for(info.family)) if getattr(info, "systems", ()) else None
     family = family_record(info.family, info.because, scheduler, getattr(info, "coverage", None))
     return Prepared(build.NAMES[info.family], optimizer, CompleteLedger(scheduler), family=family)
 

@@ -13,8 +13,19 @@ from .options import (
 )
 from .task_options import BertOptions, GptOptions
 
-# What the measurements favour: one joint Gauss-Newton system, Levenberg-Marquardt damping (benchmarks/presets.py).
-_DEFAULT = TrainOptions()
+# Who may solve the systems of a family, as the library has it where nobody is named.
+FAMILY_SCHEDULING = SchedulingOptions(
+    solvers=("inverse", "cholesky", "lu", "qlsa"), assumptions=("end_to_end", "paper")
+)
+
+# For as many steps as the digits need (docs/one-newton.md).
+_DEFAULT = TrainOptions(
+    preset="default", family="automatic", training=TrainingOptions(steps=30), scheduling=FAMILY_SCHEDULING
+)
+
+# Of blocks, what the measurements favour: one joint Gauss-Newton system, Levenberg-Marquardt damping
+# (benchmarks/presets.py).
+_BLOCKS = TrainOptions()
 
 # Q-Newton, arXiv 2405.00252, as published for its MLP: exact Hessian per tensor, symmetric pruning, r = 5e-3, condition
 # numbers from determinant and norm, LU against QLSA, directions clipped to +-100, learning rate 1e-2 with 20 warm-up
@@ -47,12 +58,12 @@ _PAPER_CODE = replace(
     scheduling=SchedulingOptions(solvers=("lu", "qlsa"), gate_time_s=1e-9),
 )
 
-# Complete optimizers with their own defaults, for as many steps as the digits need (docs/design.md, time to target).
-_RECIPE = TrainOptions(preset="recipe", optimizer="recipe", training=TrainingOptions(steps=30))
+# Complete optimizers with their own defaults.
+_RECIPE = replace(_DEFAULT, preset="recipe", optimizer="recipe", family="blocks")
 _KFAC = replace(_RECIPE, preset="kfac", optimizer="kfac")
 # Every step factors matrices with a row per example and output; 128 examples of ten classes are 1,280.
-_DUAL_NEWTON = TrainOptions(
-    preset="dual-newton", optimizer="dual-newton", training=TrainingOptions(steps=30, batch_size=128)
+_DUAL_NEWTON = replace(
+    _RECIPE, preset="dual-newton", optimizer="dual-newton", training=TrainingOptions(steps=30, batch_size=128)
 )
 
 # Small batches: see benchmarks/language.py.
@@ -61,11 +72,11 @@ _FISHER_NEWTON = TrainOptions(
     optimizer="fisher-newton",
     training=TrainingOptions(steps=300, batch_size=32, evaluate_every=20),
     step=StepOptions(learning_rate=0.02, warmup_steps=30, decay=True),
+    scheduling=replace(FAMILY_SCHEDULING, solvers=("gauss-jordan", *FAMILY_SCHEDULING.solvers)),
 )
 
-PRESETS = {
-    preset.preset: preset for preset in (_DEFAULT, _PAPER, _PAPER_CODE, _RECIPE, _KFAC, _DUAL_NEWTON, _FISHER_NEWTON)
-}
+_ALL = (_DEFAULT, _BLOCKS, _PAPER, _PAPER_CODE, _RECIPE, _KFAC, _DUAL_NEWTON, _FISHER_NEWTON)
+PRESETS = {preset.preset: preset for preset in _ALL}
 
 # Of Q-Newton's language models, and what benchmarks/language.py found best.
 _PAPER_RATES: dict[type[TaskOptions], float] = {BertOptions: 0.05, GptOptions: 0.1}

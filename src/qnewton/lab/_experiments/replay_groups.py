@@ -15,8 +15,11 @@ from ..._hardware import ClassicalMachine, QuantumMachine, QuantumProfile, load_
 from ..._pricing.assumptions import ASSUMPTION_SETS
 from ..._pricing.group import Group, bounds
 from ..._pricing.need import DUAL_NEED, NEED
+from ..._scheduling import Hybrid
 from ..._scheduling.families import default_scheduler
 from .._runfile import GroupDecision, GroupLine, Run, RunFileError, read_run
+from . import build
+from .options import SchedulingOptions
 from .replay import Question
 from .saved import train_options
 
@@ -71,13 +74,14 @@ def replay_groups(path: Path, question: Question) -> tuple[Run, tuple[GroupAnswe
         )
     if question.policy is not None:
         raise ValueError("--policy and its options: complete optimizers give every system to the fastest candidate")
+    options = train_options(run.path, run.config)
     anew = question.hardware is not None or question.gate_time_s is not None
     counted = Counter(group for groups in run.groups for group in map(_Key, groups))
     sets = question.assumptions or tuple(next(iter(counted)).group.assumptions)
-    dtype = train_options(run.path, run.config).training.dtype
-    machine = _machine(question, run)
+    dtype, machine = options.training.dtype, _machine(question, run, options.scheduling)
+    scheduler = build.named_scheduler(options.scheduling) or default_scheduler()
     return run, tuple(
-        _answer(key.group, steps, name, machine, dtype, anew=anew, dual=_dual(run))
+        _answer(key.group, steps, name, scheduler, machine, dtype, anew=anew, dual=_dual(run))
         for name in sets
         for key, steps in counted.items()
     )
@@ -97,10 +101,10 @@ def _dual(run: Run) -> bool:
     return run.config.family is not None and run.config.family.name == "dual"
 
 
-def _machine(question: Question, run: Run) -> QuantumMachine:
-    own = default_scheduler().quantum
-    profile, family = own.profile, run.config.family
-    recorded = own.gate_time_s if family is None or family.gate_time_s is None else family.gate_time_s
+def _machine(question: Question, run: Run, scheduling: SchedulingOptions) -> QuantumMachine:
+    profile, family = load_profile(scheduling.hardware), run.config.family
+    assert isinstance(profile, QuantumProfile), "its options name quantum profiles only"
+    recorded = scheduling.gate_time_s if family is None or family.gate_time_s is None else family.gate_time_s
     if question.hardware is not None:
         found = load_profile(question.hardware)
         if not isinstance(found, QuantumProfile):
@@ -110,39 +114,48 @@ def _machine(question: Question, run: Run) -> QuantumMachine:
 
 
 def _answer(
-    group: GroupLine, steps: int, name: str, machine: QuantumMachine, dtype: str, *, anew: bool, dual: bool
+    group: GroupLine,
+    steps: int,
+    name: str,
+    scheduler: Hybrid,
+    machine: QuantumMachine,
+    dtype: str,
+    *,
+    anew: bool,
+    dual: bool,
 ) -> GroupAnswer:
     before = group.assumptions.get(name)
     if before is not None and not anew:
         return GroupAnswer(name, group, steps, before, before.choice, _open(before))
     # Classical seconds are the same under every set.
     recorded = next(iter(group.assumptions.values()))
-    least = dict(recorded.predicted_seconds) | quantum_bounds(group, name, machine, dtype, dual=dual)
+    least = dict(recorded.predicted_seconds) | quantum_bounds(group, name, scheduler, machine, dtype, dual=dual)
     sure = [one for one in recorded.predicted_seconds if one not in recorded.at_least]
     names = tuple(least)
     seconds = np.asarray([np.inf if value is None else value for value in least.values()])
     most = np.where([one in sure for one in names], seconds, np.inf)
-    rivals = tuple(names[i] for i in default_scheduler().policy.contenders(names, seconds, most))
+    rivals = tuple(names[i] for i in scheduler.policy.contenders(names, seconds, most))
     alone = len(rivals) == 1
     return GroupAnswer(name, group, steps, before, rivals[0] if alone else None, () if alone else rivals)
 
 
 def quantum_bounds(
-    group: GroupLine, name: str, machine: QuantumMachine, dtype: str, *, dual: bool
+    group: GroupLine, name: str, scheduler: Hybrid, machine: QuantumMachine, dtype: str, *, dual: bool
 ) -> dict[str, float | None]:
     """The least modelled seconds of the quantum candidates, over all condition numbers.
 
     Args:
         group: as recorded.
         name: of the assumption set.
+        scheduler: whose candidates they are.
         machine: the modelled one.
         dtype: of the systems.
         dual: whether they are dual systems, which bear another error.
     """
     wanted = next(iter(group.assumptions.values())).modelled_seconds
-    solvers = [one for one in default_scheduler().solvers if one.name in wanted]
+    solvers = [one for one in scheduler.solvers if one.name in wanted]
     if len(solvers) < len(wanted):
-        raise RunFileError(f"the candidates {', '.join(wanted)} are not those that this version has")
+        raise RunFileError(f"{', '.join(wanted)}: not the candidates of the run's own --solvers in config.json")
     power, need = (2, DUAL_NEED) if dual else (1, NEED)
     shape = Group(group.name, (group.rows,), group.count, group.vectors, group.serves, dtype, need, power)
     nowhere = ClassicalMachine("no classical candidate is asked", dtype, ())

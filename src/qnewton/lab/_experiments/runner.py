@@ -26,6 +26,7 @@ from .._runfile import (
     StepLine,
     Summary,
     SystemLine,
+    write_params,
 )
 from . import build, checks
 from .checkpoints import identity_of
@@ -33,6 +34,7 @@ from .held import Held
 from .interrupts import finish_before_interrupt
 from .loop import Loop
 from .options import TrainOptions
+from .packing import named
 from .prepare import AnyLedger, Prepared, prepare, prepare_complete
 from .provenance import provenance
 from .resume import Halted, check_data, read_halted, resumable, set_aside
@@ -168,6 +170,8 @@ def _train(
         compiling += _go_on(halted, loop, prepared.ledger, directory, watcher)
     saver = Saver(directory, identity_of(config), options.training.checkpoint_every, compiling, loop.done)
     status = _steps(loop, prepared.ledger, options, directory, saver, watcher)
+    with _writing(directory):
+        write_params(directory.path, named(loop.params))
     final = loop.evaluate()
     summary = _summary(config, prepared.ledger, status, final, compiling, calibrating)
     with _writing(directory):

@@ -41,7 +41,7 @@ class PerceptronOptions(TaskOptions):
 class Digits28Options(PerceptronOptions):
     """Task: a multilayer perceptron with ReLU on the digits of scikit-learn at the size of MNIST's, 28x28."""
 
-    preset: ClassVar[str] = "recipe"
+    preset: ClassVar[str] = "default"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class ImageOptions:
 class MnistOptions(PerceptronOptions):
     """Task: a multilayer perceptron with ReLU on MNIST, which has to be given: --data or --hub."""
 
-    preset: ClassVar[str] = "recipe"
+    preset: ClassVar[str] = "default"
 
     images: ImageOptions = field(default_factory=ImageOptions)
 
@@ -71,7 +71,7 @@ class MnistOptions(PerceptronOptions):
 class AutoencoderOptions(TaskOptions):
     """Task: a deep tanh autoencoder of images, half the squared error per image."""
 
-    preset: ClassVar[str] = "recipe"
+    preset: ClassVar[str] = "default"
 
     hidden: tuple[int, ...] = (128, 64, 32)
     """Units of the encoder's hidden layers; the decoder mirrors them."""
@@ -89,7 +89,7 @@ class AutoencoderOptions(TaskOptions):
 class ResNetOptions(TaskOptions):
     """Task: a small residual network with group normalisation, on 28x28 images."""
 
-    preset: ClassVar[str] = "recipe"
+    preset: ClassVar[str] = "default"
     batch_size: ClassVar[int] = 256
 
     channels: int = 8
@@ -207,7 +207,7 @@ class GptOptions(TaskOptions):
 class PoissonOptions(TaskOptions):
     """Task: physics-informed network for a Poisson equation on the unit square."""
 
-    preset: ClassVar[str] = "recipe"
+    preset: ClassVar[str] = "default"
 
     width: int = 32
     """Units of a hidden layer."""

@@ -48,6 +48,7 @@ from .group import FamilyRecord, GroupDecision, GroupLine, GroupTotals, GroupVer
 from .group_sums import group_totals, groups_by_step
 from .lines import Lines, read_lines
 from .migrate import migration_from, read_version
+from .params import read_params, write_params
 from .results import (
     BreakevenFile,
     BreakevenPair,
@@ -151,10 +152,12 @@ __all__ = [
     "read_calibration",
     "read_config",
     "read_lines",
+    "read_params",
     "read_result",
     "read_run",
     "read_summary",
     "read_version",
     "typed",
     "untyped",
+    "write_params",
 ]

@@ -14,7 +14,7 @@ class FamilyRecord(Record, frozen=True):
 
     Attributes:
         name: `kfac`, `dual`, `fisher` or `blocks`.
-        because: why `recipe` chose it; empty where `--optimizer` names it.
+        because: why it was chosen; empty where `--family` or `--optimizer` names it.
         acting: the assumption set whose choices are carried out; null where the systems are not priced.
         gate_time_s: of the quantum machine that the modelled seconds are of; likewise.
         relative_error: what a step bears of every solve, in the energy norm (of `dual`, in that of the step); likewise.

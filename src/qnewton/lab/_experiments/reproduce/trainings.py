@@ -48,7 +48,7 @@ def newton_with_lu(options: Reproduction) -> Training:
 
 def newton_default(options: Reproduction) -> Training:
     """Our own default beside the published one: one joint Gauss-Newton system, Levenberg-Marquardt damping."""
-    ours = PRESETS["default"]
+    ours = PRESETS["blocks"]
     steps = min(options.mlp.steps, 30)
     scheduling = dataclasses.replace(
         ours.scheduling,
