@@ -179,6 +179,12 @@ CONSTRUCTS = {
     "experts": Construct(experts, experts_by_hand, {"w": (2, 3, 2), "b": (2, 2)}, (TURNS, 3)),
     "used twice": Construct(twice, twice_by_hand, {"w": (3, 3), "b": (3,)}, (3,)),
     "used in parts": Construct(parts, parts_by_hand, {"w": (2, 4), "b": (4,)}, (TURNS, 2)),
+    "rows used in parts": Construct(
+        lambda p, x: parts(p | {"w": p["w"].T}, x),
+        lambda p, x, tap: parts_by_hand(p | {"w": p["w"].T}, x, tap),
+        {"w": (4, 2), "b": (4,)},
+        (TURNS, 2),
+    ),
     "custom_jvp": Construct(own_rule, own_rule_by_hand, {"w": (3, 2)}, (3,)),
 }
 
