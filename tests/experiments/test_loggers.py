@@ -144,6 +144,18 @@ def test_a_client_that_is_missing_is_named_with_its_extra(monkeypatch):
         loggers.check_loggers(("wandb",))
 
 
+def test_of_blocks_the_predictions_are_told_too(options_of, hand_made, tmp_path):
+    with hand_made():
+        train(options_of(solvers=("lu",), adapt_damping=False), tmp_path / "run", ("tensorboard",))
+    run = read_run(tmp_path / "run")
+    step, lines = run.steps[-1], run.blocks[-len(run.config.model.blocks) :]
+    values = loggers.step_values(step, lines)
+    assert values["seconds/predicted_paper"] == step.predicted_seconds["paper"].total
+    assert values["systems/log10_condition_number"] == lines[-1].log10_condition_number
+    told = [v.tag for e in events(tmp_path / "run" / "tensorboard") for v in e.summary.value]
+    assert set(values) <= set(told)
+
+
 def test_numbers_that_are_not_finite_are_left_out():
     assert loggers._finite({"a": 1.0, "b": None, "c": float("nan"), "d": float("inf")}) == {"a": 1.0}
 

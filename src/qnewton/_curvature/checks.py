@@ -1,6 +1,7 @@
 """Batches that cannot be right, refused in words before anything is computed from them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +62,7 @@ def check_labels(loss: Callable[[PyTree, PyTree], PyTree], outputs: PyTree, targ
     unknown = len(leaves) != 1 or isinstance(leaves[0], Tracer | jax.ShapeDtypeStruct)
     if unknown or not hasattr(outputs, "shape"):
         return
-    labels = leaves[0]
+    labels: Any = leaves[0]
     if not getattr(labels, "is_fully_addressable", True):
         return  # spread over processes: no one sees all of them
     integers = hasattr(labels, "dtype") and jnp.issubdtype(labels.dtype, jnp.integer)

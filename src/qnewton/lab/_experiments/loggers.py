@@ -189,7 +189,7 @@ def step_values(step: StepLine, blocks: Sequence[SystemLine]) -> dict[str, float
         "step/reduction_ratio": step.reduction_ratio,
         "step/accepted": float(step.accepted),
         "seconds/measured_step": step.measured_seconds,
-        **{f"seconds/predicted_{name}": value for name, value in step.predicted_seconds.items()},
+        **{f"seconds/predicted_{name}": value.total for name, value in step.predicted_seconds.items()},
     }
     kappas = [line.log10_condition_number for line in blocks if line.log10_condition_number is not None]
     if kappas:
