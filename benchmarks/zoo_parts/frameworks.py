@@ -132,12 +132,18 @@ def of_nnx(model: nnx.Module, inputs: Any) -> Case:
     return Case(pure, lambda p, x: nnx.merge(graph, p, rest)(x), inputs)
 
 
+def attend(query: Array, key: Array, value: Array, **_: object) -> Array:
+    """As flax does, whose softmax is in float32 whatever its inputs are."""
+    scores = jnp.einsum("bshi,bthi->bhst", query, key) / jnp.sqrt(query.shape[-1])
+    return jnp.einsum("bhst,bthi->bshi", jax.nn.softmax(scores), value)
+
+
 def nnx_attention() -> Case:
     class Model(nnx.Module):
         def __init__(self, rngs: nnx.Rngs) -> None:
             self.embed = nnx.Embed(WORDS, WIDTH, dtype=wide(), rngs=rngs)
             self.norm = nnx.LayerNorm(WIDTH, rngs=rngs)
-            self.attention = nnx.MultiHeadAttention(2, WIDTH, decode=False, rngs=rngs)
+            self.attention = nnx.MultiHeadAttention(2, WIDTH, decode=False, attention_fn=attend, rngs=rngs)
             self.head = nnx.Linear(WIDTH, CLASSES, rngs=rngs)
 
         def __call__(self, words: Array) -> Array:

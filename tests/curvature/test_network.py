@@ -179,6 +179,12 @@ CONSTRUCTS = {
     "experts": Construct(experts, experts_by_hand, {"w": (2, 3, 2), "b": (2, 2)}, (TURNS, 3)),
     "used twice": Construct(twice, twice_by_hand, {"w": (3, 3), "b": (3,)}, (3,)),
     "used in parts": Construct(parts, parts_by_hand, {"w": (2, 4), "b": (4,)}, (TURNS, 2)),
+    "rows used in parts": Construct(
+        lambda p, x: parts(p | {"w": p["w"].T}, x),
+        lambda p, x, tap: parts_by_hand(p | {"w": p["w"].T}, x, tap),
+        {"w": (4, 2), "b": (4,)},
+        (TURNS, 2),
+    ),
     "custom_jvp": Construct(own_rule, own_rule_by_hand, {"w": (3, 2)}, (3,)),
 }
 
@@ -212,6 +218,13 @@ def slow_factors(construct: Construct, params: Params, inputs: Array) -> dict[st
             found.setdefault(name, {}).setdefault(copy, []).append(pair)
     result = {}
     for name, copies in found.items():
+        if len(copies) > 1 and len(copies[0][0][1]) == 1:
+            # Of one output the gradient is a vector, and the block is known exactly.
+            positions = len(copies[0]) // BATCH
+            gradients = np.stack([[x * d for x, d in pairs] for _, pairs in sorted(copies.items())])
+            gradients = gradients.reshape(len(copies), BATCH, positions, -1).sum(2)
+            result[name] = np.einsum("cni,cnj->cij", gradients, gradients) / BATCH, np.ones((len(copies), 1, 1))
+            continue
         a = np.stack([sum(np.outer(x, x) for x, _ in pairs) / BATCH for _, pairs in sorted(copies.items())])
         g = np.stack([sum(np.outer(d, d) for _, d in pairs) / len(pairs) for _, pairs in sorted(copies.items())])
         result[name] = a, g

@@ -114,6 +114,18 @@ def test_a_row_says_who_solves_under_either_set_and_what_each_would_take(complet
     assert "MEASURED" not in section
 
 
+def test_what_the_layers_hold_is_said_if_it_is_known(complete, write_run) -> None:
+    told = "Layers hold 87.5 % of the parameters: matrix product, inside scan 75.0 %; scale 12.5 %."
+    complete["config"]["family"] |= {
+        "layers": {"matrix product, inside scan": 0.75, "scale": 0.125},
+        "outside": {"enters `exp`": 0.125},
+    }
+    section = section_of(write_report(write_run(complete)).read_text("utf-8"))
+    assert f"{told} In no layer, and with a diagonal: enters `exp` 12.5 %." in section
+    complete["config"]["family"] |= {"layers": {}, "outside": {}}
+    assert "Layers hold" not in section_of(write_report(write_run(complete)).read_text("utf-8"))
+
+
 def test_the_totals_of_the_page_are_those_of_the_summary(complete, write_run) -> None:
     found = rows(section_of(write_report(write_run(complete)).read_text("utf-8")))
     assert found["end_to_end, carried out"] == ["Cholesky 16", "0", "92.0 µs", "0 s"]

@@ -16,8 +16,8 @@ class Piece(eqx.Module):
         order: where the run's entries go in `[rows, outputs]`, as indices into the run, if it is neither.
         copies: matrices in the run; of several, `axes` says how they lie in it, and not `transposed`.
         axes: the order of copies, rows and outputs (0, 1, 2) in the run.
-        places: of entries that are no run, where each lies from `start` on, in the order of the matrix. All pieces with
-            the same `start` together are one.
+        places: of entries that are no run, where each lies from `start` on, in the order of the matrix; the bytes of an
+            int32 array, which are hashed faster than a tuple. All pieces with the same `start` together are one.
     """
 
     start: int = eqx.field(static=True)
@@ -27,7 +27,7 @@ class Piece(eqx.Module):
     order: tuple[int, ...] | None = eqx.field(static=True, default=None)
     copies: int = eqx.field(static=True, default=1)
     axes: tuple[int, int, int] = eqx.field(static=True, default=(0, 1, 2))
-    places: tuple[int, ...] | None = eqx.field(static=True, default=None)
+    places: bytes | None = eqx.field(static=True, default=None)
 
     @property
     def size(self) -> int:
@@ -37,7 +37,7 @@ class Piece(eqx.Module):
     def run_of(self, vector: Float[Array, " n"]) -> Float[Array, " size"]:
         """Its entries in a raveled block."""
         if self.places is not None:
-            return vector[self.start + np.asarray(self.places)]
+            return vector[self.start + np.frombuffer(self.places, np.int32)]
         return vector[self.start : self.start + self.size]
 
     def read(self, run: Float[Array, " size"]) -> Float[Array, "*c rows outputs"]:
@@ -96,7 +96,7 @@ class Layout(eqx.Module):
     def merge(self, matrices: list[Float[Array, "*c i a"]], rest: Float[Array, " rest"]) -> Float[Array, " n"]:
         """Undo `split`."""
         runs: dict[int, Array] = {}
-        scattered: dict[int, list[tuple[tuple[int, ...], Array]]] = {}
+        scattered: dict[int, list[tuple[bytes, Array]]] = {}
         for pieces, matrix in zip(self.layers, matrices, strict=True):
             row = 0
             for piece in pieces:
@@ -107,7 +107,7 @@ class Layout(eqx.Module):
                 else:
                     scattered.setdefault(piece.start, []).append((piece.places, run))
         for start, parts in scattered.items():
-            order = np.argsort(np.concatenate([places for places, _ in parts]))
+            order = np.argsort(np.concatenate([np.frombuffer(places, np.int32) for places, _ in parts]))
             runs[start] = jnp.concatenate([run for _, run in parts])[order]
         position = 0
         for start, size in self.rest:

@@ -61,6 +61,7 @@ class Signals(eqx.Module):
         """`A = mean over examples of sum_t x_t x_t^T`, `G = sum over examples of mean_t delta_t delta_t^T / total`.
 
         For positions that share a weight this takes positions to be independent (KFC: Grosse and Martens 2016, 3.1).
+        Copies with one output, as those of a depthwise convolution, need not: `A` is their block, and `G` is 1.
 
         Args:
             diagonal: of the whole block; asked only where parameters lie outside of layers.
@@ -74,6 +75,8 @@ class Signals(eqx.Module):
             else:
                 a = jax.lax.cond(found.holds, lambda f=found: f.factor, lambda x=x: self._of_inputs(x))
             g = self._of_outputs(delta)
+            if x.ndim > 3 and delta.shape[-1] == 1:
+                a, g = self._of_gradients(x, delta), jnp.ones_like(g)
             if k in self.turned:
                 x, delta = self.turned[k]
                 a, g = _summed((a, g), (self._of_outputs(delta), self._of_inputs(x)))
@@ -95,6 +98,12 @@ class Signals(eqx.Module):
             return jnp.einsum("pncta,pnctb->cab", delta, delta) / shared
         columns = delta.reshape(-1, delta.shape[-1])
         return columns.T @ columns / shared
+
+    def _of_gradients(
+        self, x: Float[Array, "batch c t i"], delta: Float[Array, "probes batch c t 1"]
+    ) -> Float[Array, "c i i"]:
+        gradients = jnp.einsum("ncti,pncta->pnci", x, delta)
+        return jnp.einsum("pnci,pncj->cij", gradients, gradients) / (self.total * delta.shape[0])
 
     def rotated_diagonal(
         self, bases: Sequence[tuple[Float[Array, "i i"], Float[Array, "a a"]]]

@@ -193,11 +193,11 @@ def layout_of(block: Block, layers: Sequence[Layer], sizes: Sequence[int]) -> La
 
 
 def piece(use: Use, start: int) -> Piece:
-    """Where the entries of a use of a whole parameter lie.
+    """Where the entries of a use lie that are a run.
 
     Args:
-        use: of the parameter.
-        start: of the parameter in the block.
+        use: of all entries that the run has.
+        start: of the run in the block.
     """
     rows, outputs = use.index.shape[-2:]
     if use.copies > 1:

@@ -76,8 +76,19 @@ def network_layers(program: Program, sizes: Sequence[int]) -> list[Layer]:
 def network_layout(layers: Sequence[Layer], sizes: Sequence[int]) -> Layout:
     """Where the layers' matrices lie in the raveled parameters, of which those in no layer make up the rest."""
     starts = [0, *itertools.accumulate(sizes)]
-    pieces = tuple(tuple(_piece(use, starts[use.leaf], sizes) for use, _ in layer.members) for layer in layers)
-    owned = {use.leaf for layer in layers for use, _ in layer.members}
+    members = [[use for use, _ in layer.members] for layer in layers]
+    scattered = {use.leaf for uses in members for use in uses if not _in_one_run(use)}
+
+    def piece_of(use: Use) -> Piece:
+        if use.leaf not in scattered:
+            first = int(np.min(use.index))
+            return piece(replace(use, index=use.index - first), starts[use.leaf] + first)
+        rows, outputs = use.index.shape[-2:]
+        places = np.asarray(use.index, np.int32).tobytes()
+        return Piece(starts[use.leaf], rows, outputs, copies=use.copies, places=places)
+
+    pieces = tuple(tuple(piece_of(use) for use in uses) for uses in members)
+    owned = {use.leaf for uses in members for use in uses}
     rest = tuple((starts[leaf], size) for leaf, size in enumerate(sizes) if leaf not in owned and size)
     return Layout(starts[-1], pieces, rest)
 
@@ -125,8 +136,6 @@ def _same(one: Use, other: Use) -> bool:
     return np.array_equal(one.index, other.index)
 
 
-def _piece(use: Use, start: int, sizes: Sequence[int]) -> Piece:
-    if use.index.size == sizes[use.leaf]:
-        return piece(use, start)
-    rows, outputs = use.index.shape[-2:]
-    return Piece(start, rows, outputs, copies=use.copies, places=tuple(use.index.reshape(-1).tolist()))
+def _in_one_run(use: Use) -> bool:
+    """Whether the entries of a use lie beside each other; those of a whole parameter do."""
+    return int(np.max(use.index)) - int(np.min(use.index)) == use.index.size - 1
