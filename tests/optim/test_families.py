@@ -101,7 +101,8 @@ def test_labels_may_be_shapes_too(rows: int) -> None:
     objective = q.Objective(predict, optax.softmax_cross_entropy_with_integer_labels)
     example = jax.ShapeDtypeStruct((rows, 6), jnp.float32), jax.ShapeDtypeStruct((rows,), jnp.int32)
     numbers = jnp.ones((rows, 6)), jnp.zeros(rows, jnp.int32)
-    chosen = [q.newton(objective, example=one).init(NET).info for one in (example, numbers)]
+    made: list[Any] = [q.newton(objective, example=one).init(NET) for one in (example, numbers)]
+    chosen = [state.info for state in made]
     assert chosen[0].family == chosen[1].family
     assert chosen[0].because == chosen[1].because
 

@@ -7,7 +7,6 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
@@ -139,9 +138,8 @@ def distinct(tree: Tree) -> Tree:
         if not isinstance(leaf, jax.Array) or isinstance(leaf, Tracer):
             return leaf
         if id(leaf) in seen:
-            # A number by way of the host, for which nothing is compiled.
-            plain = leaf.ndim == 0 and len(leaf.sharding.device_set) == 1 and leaf.dtype.kind in "biuf"
-            return jax.device_put(np.array(leaf)) if plain else leaf.copy()
+            # Where it lies, whatever mesh the user has set, and without a program to compile.
+            return jax.device_put(leaf, leaf.sharding, may_alias=False)
         seen.add(id(leaf))
         return leaf
 

@@ -9,7 +9,7 @@ import optax
 from jaxtyping import PyTree
 
 from ..._core.memory import check_block_fits
-from ..._curvature import Block
+from ..._curvature import Block, Objective
 from ..._optim.assign import assign
 from ..._optim.newton import newton
 from ..._scheduling import Hybrid
@@ -109,7 +109,6 @@ def prepare(
     """
     objective, dtype = task.objective, options.training.dtype
     curvature = build.CURVATURES[options.step.curvature]
-    partition = build.PARTITIONS[options.step.partition]
     conditioning = build.make_conditioning(options.conditioning)
     adaptation = build.make_adaptation(options.conditioning)
     blocks = build.systems(options, params)
@@ -119,19 +118,7 @@ def prepare(
     policy = build.make_policy(options.policy, options.scheduling)
     hybrid = build.make_hybrid(options.scheduling, policy, frozen.corrected)
     workers = build.make_workers(options.policy, hybrid)
-    optimizer = newton(
-        objective,
-        build.make_schedule(options.step, options.training.steps),
-        curvature=curvature,
-        partition=partition,
-        conditioning=conditioning,
-        solver=hybrid,
-        adaptation=adaptation,
-        clip=options.step.clip,
-        where=build.has_system(options),
-        weight_decay=build.weight_decay(options),
-        residual_tolerance=build.residual_tolerance(options.scheduling),
-    )
+    optimizer = _optimizer(objective, options, hybrid)
     unformed = build.keeps_unformed(options)
     if calibration is None:
         batch = next(batches(task.train, options.training.batch_size, options.training.seed))
@@ -158,6 +145,22 @@ def prepare(
     if options.training.time_solves:
         timer = SolveTimer(objective, curvature, conditioning, blocks, hybrid, dtype, unformed=unformed)
     return Prepared("newton", optimizer, ledger, blocks, calibration, Deal(hybrid, workers), timer)
+
+
+def _optimizer(objective: Objective, options: TrainOptions, hybrid: Hybrid) -> optax.GradientTransformationExtraArgs:
+    return newton(
+        objective,
+        build.make_schedule(options.step, options.training.steps),
+        curvature=build.CURVATURES[options.step.curvature],
+        partition=build.PARTITIONS[options.step.partition],
+        conditioning=build.make_conditioning(options.conditioning),
+        solver=hybrid,
+        adaptation=build.make_adaptation(options.conditioning),
+        clip=options.step.clip,
+        where=build.has_system(options),
+        weight_decay=build.weight_decay(options),
+        residual_tolerance=build.residual_tolerance(options.scheduling),
+    )
 
 
 def _measured(options: TrainOptions, blocks: Sequence[Block]) -> Snapshot:
