@@ -285,3 +285,10 @@ def test_solves_under_the_settings_at_once(name: str) -> None:
 def test_the_problem_is_what_it_says() -> None:
     inputs, hidden, outputs = WIDTHS
     assert sum(leaf.size for leaf in jax.tree.leaves(params())) == inputs * hidden + hidden + hidden * outputs
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_state_is_bound_to_no_device(name: str) -> None:
+    """Committed to one, it would take parameters with it, which could then meet none of another device."""
+    state = OPTIMIZERS[name](objective(), batch()).init(params())
+    assert not [leaf for leaf in jax.tree.leaves(state) if isinstance(leaf, jax.Array) and leaf.committed]

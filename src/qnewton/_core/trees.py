@@ -138,8 +138,8 @@ def distinct(tree: Tree) -> Tree:
         if not isinstance(leaf, jax.Array) or isinstance(leaf, Tracer):
             return leaf
         if id(leaf) in seen:
-            # Where it lies, whatever mesh the user has set, and without a program to compile.
-            return jax.device_put(leaf, leaf.sharding, may_alias=False)
+            # Where it lies, bound to no device that it was not bound to, and without a program to compile.
+            return jax.device_put(leaf, may_alias=False)
         seen.add(id(leaf))
         return leaf
 
