@@ -15,8 +15,6 @@ from .._curvature import AbstractCurvature, Block, Partition, whole
 from .._curvature.objective import Batch, Objective, check_objective
 from .._devices.mapped import AxisName
 from .adaptation import AbstractAdaptation
-from .block_newton import block_newton
-from .border import transformation
 from .correction import Correction
 from .family import NO_CURVATURE, Family
 from .inside_optax import inside_optax
@@ -163,7 +161,11 @@ def newton(
         if not _left_out(value, default)
     }
     if named == (Family.BLOCKS,) or (not named and (blocks or solver is not None)):
+        from .block_newton import block_newton
+
         return block_newton(objective, solver=solver, axis_name=axis_name, **blocks)
+    from .border import transformation
+
     for one in named:
         _check_taken(Family(one), blocks)
     if len(named) < 2:
@@ -197,6 +199,8 @@ def newton_of(
         solver: likewise; it names no family here.
         axis_name: likewise.
     """
+    from .border import transformation
+
     asked = _Asked(objective, Family(family), example, minibatch, solver, {}, because)
     return transformation("recipe", objective, asked.init, asked.update, axis_name)
 
@@ -241,6 +245,7 @@ class _Asked:
         if family == Family.BLOCKS:
             from .._curvature import Hessian
             from .._solvers import CG, SaddleFree
+            from .block_newton import block_newton
 
             if because == NO_CURVATURE:
                 return block_newton(objective, curvature=Hessian(), solver=SaddleFree())
