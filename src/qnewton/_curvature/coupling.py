@@ -36,7 +36,11 @@ def traced(function: Callable[..., PyTree], *arguments: PyTree) -> tuple[jex.Clo
 
     It is to be looked at, and not run: what picks by position is written otherwise (`_curvature.own_rows`).
     """
-    closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+    looked_at = function
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(function)):
+        # A method of an objective with a traced number: jax would remember it, and compare it with the next one's.
+        looked_at = lambda *given: function(*given)  # noqa: E731
+    closed, shapes = jax.make_jaxpr(looked_at, return_shape=True)(*arguments)
     jaxpr, _ = dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars), instantiate=True)
     return jex.ClosedJaxpr(paired(jaxpr), closed.consts), shapes
 
