@@ -292,3 +292,15 @@ def test_a_state_is_bound_to_no_device(name: str) -> None:
     """Committed to one, it would take parameters with it, which could then meet none of another device."""
     state = OPTIMIZERS[name](objective(), batch()).init(params())
     assert not [leaf for leaf in jax.tree.leaves(state) if isinstance(leaf, jax.Array) and leaf.committed]
+
+
+@pytest.mark.parametrize("solver", [q.Cholesky(), q.LU(), q.Eigh(), q.CG(rtol=1e-6), q.MINRES(rtol=1e-6)])
+@pytest.mark.parametrize("double", [False, True], ids=["single", "double"])
+def test_complex_systems_are_solved_under_all_settings(solver: Any, double: bool) -> None:
+    """Their norms and scales are real, which strict promotion does not mix with them."""
+    matrix, vector = np.array([[3, 1j], [-1j, 2]]), np.array([1 + 1j, 2])
+    with jax.enable_x64(double), at_once():
+        dtype = jnp.complex128 if double else jnp.complex64
+        operator = lx.MatrixLinearOperator(jnp.asarray(matrix, dtype), lx.positive_semidefinite_tag)
+        value = np.asarray(lx.linear_solve(operator, jnp.asarray(vector, dtype), solver=solver).value)
+    np.testing.assert_allclose(value, np.linalg.solve(matrix, vector), atol=1e-12 if double else 2e-6)

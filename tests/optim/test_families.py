@@ -105,6 +105,12 @@ def test_labels_may_be_shapes_too(rows: int) -> None:
     chosen = [state.info for state in made]
     assert chosen[0].family == chosen[1].family
     assert chosen[0].because == chosen[1].because
+    for family in Family:
+        named: Any = q.newton(objective, example=example, family=str(family)).init(NET)
+        assert named.info.family == family
+    preset: Any = q.recipe(objective, NET, example).init(NET)
+    assert preset.info.family == chosen[0].family
+    assert q.memory_estimate(objective, NET, example).peak_bytes > 0
 
 
 @pytest.mark.parametrize("family", list(Family))

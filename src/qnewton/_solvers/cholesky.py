@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Inexact, PyTree
 from .._core.arrays import Number
 from .._core.operators import AbstractCurvatureOperator, Shifted
 from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
+from .._core.settings import own_promotion
 from .base import AbstractSolver
 from .capabilities import Capabilities
 from .direct import dense_workload
@@ -69,6 +70,7 @@ class Cholesky(AbstractSolver):
         """`1/3 n^3` operations for the factor and `2 n^2` for the two substitutions (Golub and Van Loan, 4.2)."""
         return cholesky_workload(estimate.n, estimate.max_entry.dtype.itemsize)
 
+    @own_promotion()
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> CholeskyState:
         """Factor the matrix.
 
@@ -84,6 +86,7 @@ class Cholesky(AbstractSolver):
         matrix = operator.as_matrix()
         return CholeskyState(_factor(matrix), Check(matrix if care.verify or self.fallback else None, care=care), like)
 
+    @own_promotion()
     def compute(
         self, state: CholeskyState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:

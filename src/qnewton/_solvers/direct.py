@@ -10,6 +10,7 @@ from jaxtyping import Array, Inexact, Int, PyTree
 
 from .._core.arrays import Number
 from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
+from .._core.settings import own_promotion
 from .base import AbstractSolver
 from .capabilities import Capabilities
 from .flat import Structure, check_dense, flatten
@@ -42,6 +43,7 @@ class LU(AbstractSolver):
         """`2/3 n^3` operations for the factor and `2 n^2` for the two substitutions (Golub and Van Loan, 3.2)."""
         return lu_workload(estimate.n, estimate.max_entry.dtype.itemsize)
 
+    @own_promotion()
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> LUState:
         """Form and factor the matrix.
 
@@ -56,6 +58,7 @@ class LU(AbstractSolver):
         like, like_transposed = Structure.of(operator.in_structure()), Structure.of(operator.out_structure())
         return LUState(Check.of(matrix, options), factors, pivots, like, like_transposed)
 
+    @own_promotion()
     def compute(
         self, state: LUState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:

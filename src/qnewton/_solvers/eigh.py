@@ -9,6 +9,7 @@ import lineax as lx
 from jaxtyping import Array, Float, Inexact, PyTree
 
 from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
+from .._core.settings import own_promotion
 from .base import AbstractSolver
 from .capabilities import Capabilities
 from .flat import Structure, check_dense, check_symmetric, flatten
@@ -52,6 +53,7 @@ class AbstractEigh(AbstractSolver):
     def name(self) -> str:
         return type(self).__name__
 
+    @own_promotion()
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> EighState:
         """Form the matrix and decompose it.
 
@@ -65,6 +67,7 @@ class AbstractEigh(AbstractSolver):
         values, vectors = jnp.linalg.eigh(matrix)
         return EighState(Check.of(matrix, options), values, vectors, Structure.of(operator.in_structure()))
 
+    @own_promotion()
     def compute(
         self, state: EighState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Inexact, Int, PyTree
 from ..._core.arrays import Number, namespace
 from ..._core.powers_of_two import lost_below, norm, scaled_by, unit_of
 from ..._core.records import ClassicalWorkload, SystemEstimate
+from ..._core.settings import own_promotion
 from ..._core.status import Refusal
 from ..base import AbstractSolver, Options
 from ..capabilities import Capabilities
@@ -179,6 +180,7 @@ class AbstractKrylov(AbstractSolver):
         Never more than the bound for the worst spectrum with this condition number, which is all that is known without.
         """
 
+    @own_promotion()
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> KrylovState:
         """Set up the preconditioner.
 
@@ -192,6 +194,7 @@ class AbstractKrylov(AbstractSolver):
         built = None if "preconditioner" in options else self.preconditioner.init(linear)
         return KrylovState(linear, built, Care.of(options))
 
+    @own_promotion()
     def compute(
         self, state: KrylovState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
