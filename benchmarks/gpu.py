@@ -13,8 +13,8 @@ Seconds are measured, compilation apart, which is reported beside them.
     .venv/bin/python benchmarks/gpu.py [--size small|full] [--seconds 60]
 
 The last line of the output is one JSON object. `--size full` is laid out for less than 9 minutes on a
-data-centre GPU, and was not run on one yet; `--size small` takes about two minutes on two cores, and shows that the script
-runs, and nothing about speed.
+data-centre GPU, and was not run on one yet; `--size small` takes about two minutes on two cores, and shows that the
+script runs, and nothing about speed.
 """
 
 import argparse
