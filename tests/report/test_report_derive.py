@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qnewton.lab._report import derive, units
-from qnewton.lab._report.axes import block_labels, spread_out
+from qnewton.lab._report.labels import block_labels, spread_out
 from qnewton.lab._report.sweep import from_blocks, sweeps
 from qnewton.lab._runfile import read_run
 

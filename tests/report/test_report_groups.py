@@ -121,7 +121,7 @@ def test_what_the_layers_hold_is_said_if_it_is_known(complete, write_run) -> Non
         "outside": {"enters `exp`": 0.125},
     }
     section = section_of(write_report(write_run(complete)).read_text("utf-8"))
-    assert f"{told} In no layer, and with a diagonal: enters `exp` 12.5 %." in section
+    assert f"{told} In no layer, and with a diagonal: enters <code>exp</code> 12.5 %." in section
     complete["config"]["family"] |= {"layers": {}, "outside": {}}
     assert "Layers hold" not in section_of(write_report(write_run(complete)).read_text("utf-8"))
 

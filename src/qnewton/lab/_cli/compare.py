@@ -193,8 +193,8 @@ def _print_tables(found: "ComparisonFile") -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)
-    for title, heads, rows in comparison_tables(found):
-        _print_table(console, title, heads, rows)
+    for table in comparison_tables(found):
+        _print_table(console, table.caption, [column.heading for column in table.columns], table.rows)
     for note in comparison_notes(found):
         console.print(note, markup=False, highlight=False)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from .._runfile import read_run
@@ -47,15 +46,8 @@ def write_report(run_directory: Path) -> Path:
     Raises:
         RunFileError: a file is not what the schema says; the message names the file, the line and the field.
     """
-    from .page import render
+    from .page import run_page
+    from .render import write_page
 
     run_directory = Path(run_directory)
-    page = render(read_run(run_directory))
-    target = run_directory / "report.html"
-    temporary = run_directory / f".report.{os.getpid()}.html"
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
+    return write_page(run_page(read_run(run_directory)), run_directory / "report.html")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec.structs import asdict
 
 from .._runfile.comparison import ComparedMethod, ComparisonFile, SeedSpread, TargetRecord, TrialRecord
-from .comparison_figures import CLOCKS, QUANTITIES, clock_words, draw_curves, draw_race
-from .markup import Clock, Column, definitions, escape, figure, figures, paragraph, section, table
-from .page import SECURITY
-from .style import stylesheet
-from .units import MISSING, number, percent, seconds
+from .comparison_figures import CLOCKS, QUANTITIES, curve_charts, race_chart
+from .parts import Column, Figures, Listing, Page, Section, Table, columns
+from .render import write_page
+from .units import MISSING, count, number, percent, seconds
 
-Table = tuple[str, list[str], list[list[str]]]
 _OPTIONS = {"learning_rate": "rate", "damping_scale": "damping scale", "memory": "memory"}
 
 
@@ -29,18 +26,20 @@ def write_comparison(found: ComparisonFile, directory: Path) -> Path:
     Returns:
         The path of the page. It fetches nothing and runs no script.
     """
-    page = directory / "compare.html"
-    scratch = directory / f".compare.{os.getpid()}.html"
-    try:
-        scratch.write_text(_page(found), encoding="utf-8")
-        os.replace(scratch, page)
-    finally:
-        scratch.unlink(missing_ok=True)
-    return page
+    options, model = found.options, found.model
+    title = f"{options['task']}: {len(found.methods)} optimizers at equal tuning effort"
+    page = Page(
+        tab=f"qnewton compare: {title}",
+        title=title,
+        about=f"{model.description} ({count(model.parameters)} parameters); {found.data.description}",
+        parts=comparison_sections(found),
+        facts=_facts(found),
+    )
+    return write_page(page, directory / "compare.html")
 
 
 def comparison_tables(found: ComparisonFile) -> list[Table]:
-    """Title, headings and rows: what everyone reached, and when each target was met."""
+    """What everyone reached, and when each target was met."""
     return [_reached(found), *(_to_target(found, target) for target in found.targets)]
 
 
@@ -107,7 +106,7 @@ def _reached(found: ComparisonFile) -> Table:
         row.append(_median(summary.measured_seconds, seconds) if method.measured else "not run")
         row += [_median(summary.modelled_seconds[name], seconds) for name in found.assumptions]
         rows.append(row)
-    return "What everyone reached", heads, rows
+    return Table("What everyone reached", columns(*heads), rows)
 
 
 def _to_target(found: ComparisonFile, target: TargetRecord) -> Table:
@@ -125,7 +124,7 @@ def _to_target(found: ComparisonFile, target: TargetRecord) -> Table:
                 *(_or(entry.modelled_seconds[name], late) for name in found.assumptions),
             ]
         )
-    return _title(target), heads, rows
+    return Table(_title(target), columns(*heads), rows)
 
 
 def _title(target: TargetRecord) -> str:
@@ -157,81 +156,32 @@ def _or(value: float | None, otherwise: str) -> str:
     return otherwise if value is None else seconds(value)
 
 
-def _page(found: ComparisonFile) -> str:
-    options, model = found.options, found.model
-    title = f"{options['task']}: {len(found.methods)} optimizers at equal tuning effort"
-    about = f"{model.description} ({model.parameters:,} parameters); {found.data.description}"
-    body = [
-        f"<header><h1>{escape(title)}</h1>{paragraph(about, 'quiet')}</header>",
-        comparison_sections(found),
-        f'<footer id="provenance"><h2>Where this comes from</h2>{definitions(_provenance(found))}</footer>',
-    ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{SECURITY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>qnewton compare: {escape(title)}</title><style>{stylesheet()}</style></head>\n"
-        f"<body><main>{''.join(body[:2])}</main>\n{body[2]}</body></html>\n"
-    )
-
-
-def comparison_sections(found: ComparisonFile, prefix: str = "") -> str:
-    """The sections of the page, as HTML that another page may hold too.
+def comparison_sections(found: ComparisonFile, prefix: str = "") -> list[Section]:
+    """The sections of the page, which another page may hold too.
 
     Args:
         found: the content of `compare.json`.
         prefix: of every id, where a page holds several.
     """
-    parts = []
-    for place, target in enumerate(found.targets):
-        parts.append(section(f"{prefix}target{place}", _title(target), figures(_races(found, target, prefix, place))))
-    parts.append(section(f"{prefix}numbers", "In numbers", "".join(_html_table(*t) for t in comparison_tables(found))))
-    curves = "".join(_curves(found, clock, prefix) for clock in CLOCKS)
-    parts.append(section(f"{prefix}curves", "The way there", figures(curves)))
-    parts.append(section(f"{prefix}tuning", "How they were tuned", _html_table(*_tuning(found))))
-    notes = "".join(f"<li>{escape(note)}</li>" for note in comparison_notes(found))
-    parts.append(section(f"{prefix}reading", "How to read it", f'<ul class="reading">{notes}</ul>'))
-    return "".join(parts)
-
-
-def _races(found: ComparisonFile, target: TargetRecord, prefix: str, place: int) -> str:
-    shown = []
-    for clock in CLOCKS:
-        name = f"{prefix}race{place}-{clock}"
-        caption = "Median over the seeds; a row without a mark did not get there within its budget."
-        if clock == "modelled":
-            caption += " Hollow: measured seconds, since nothing is predicted."
-        height = 0.9 + 0.27 * len(found.methods)
-        words = f"{clock_words(clock)} to the target"
-        shown.append(figure(name, words, caption, height, draw_race, found, target, clock, clock=_tag(clock)))
-    return "".join(shown)
-
-
-def _curves(found: ComparisonFile, clock: str, prefix: str) -> str:
-    shown = []
-    sets = found.assumptions if clock == "modelled" else [None]
-    for assumed in sets:
-        for field, words in QUANTITIES.items():
-            if all(getattr(run, field) is None for method in found.methods for run in method.runs):
-                continue
-            name = f"{prefix}curve-{clock}-{assumed or 'all'}-{field}"
-            under = f", {assumed}" if assumed else ""
-            caption = "Median over the seeds, at their evaluations."
-            if clock == "modelled":
-                caption += " Hollow markers: measured seconds, since nothing is predicted."
-            title = f"{words} against {clock_words(clock)}{under}"
-            shown.append(
-                figure(name, title, caption, 4.3, draw_curves, found, field, clock, assumed, clock=_tag(clock))
-            )
-    return "".join(shown)
-
-
-def _tag(clock: str) -> Clock | None:
-    return {"measured": "measured", "modelled": "predicted"}.get(clock)  # pyright: ignore[reportReturnType]
+    races = [
+        Section(
+            f"{prefix}target{place}",
+            _title(target),
+            [Figures([race_chart(found, target, clock, f"{prefix}race{place}") for clock in CLOCKS])],
+        )
+        for place, target in enumerate(found.targets)
+    ]
+    curves = [curve for clock in CLOCKS for curve in curve_charts(found, clock, prefix)]
+    return [
+        *races,
+        Section(f"{prefix}numbers", "In numbers", comparison_tables(found)),
+        Section(f"{prefix}curves", "The way there", [Figures(curves)]),
+        Section(f"{prefix}tuning", "How they were tuned", [_tuning(found)]),
+        Section(f"{prefix}reading", "How to read it", [Listing([(None, note) for note in comparison_notes(found)])]),
+    ]
 
 
 def _tuning(found: ComparisonFile) -> Table:
-    heads = ["method", "option", "values tried, and the lowest held-out loss of each", "chosen"]
     rows = []
     for method in found.methods:
         tried = sorted(method.trials, key=lambda trial: trial.value)
@@ -239,7 +189,8 @@ def _tuning(found: ComparisonFile) -> Table:
         option = MISSING if method.tuned is None else _OPTIONS[method.tuned]
         chosen = MISSING if method.tuned is None else f"{method.value:g}"
         rows.append([method.label, option, "; ".join(words) or "untuned", chosen])
-    return "Trials", heads, rows
+    values = Column("values tried, and the lowest held-out loss of each", wraps=True)
+    return Table("Trials", [*columns("method", "option"), values, Column("chosen")], rows)
 
 
 def _score(trial: TrialRecord) -> str:
@@ -247,12 +198,7 @@ def _score(trial: TrialRecord) -> str:
     return ("diverged" if trial.status != "finished" else number(trial.lowest_test_loss)) + further
 
 
-def _html_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    columns = [Column(head, words=place == 0, wraps="values" in head) for place, head in enumerate(heads)]
-    return table(title, columns, rows)
-
-
-def _provenance(found: ComparisonFile) -> list[tuple[str, str]]:
+def _facts(found: ComparisonFile) -> list[tuple[str, str]]:
     options = found.options
     return [
         ("assumption sets", ", ".join(found.assumptions)),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from .._runfile.comparison import (
     ComparedMethod,
@@ -14,77 +14,85 @@ from .._runfile.comparison import (
     TargetMethod,
     TargetRecord,
 )
-from .axes import LINE_STYLES, log_seconds_axis
-from .svg import color
+from .chart import DOTTED, Chart, Clock, Key, Line, Mark, Note, Panel, Rule, Scale, Style, rows
+from .styles import dotted
 from .units import short_seconds
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 CLOCKS = ("steps", "measured", "modelled")
 QUANTITIES = {"test_accuracy": "held-out accuracy", "test_loss": "held-out loss"}
-_MARKERS = "osD^vPX<>*"
-_SETS = ("o", "X")  # of the assumption sets, in a race
+_TAGS: dict[str, Clock | None] = {"steps": None, "measured": "measured", "modelled": "predicted"}
+_SET_MARKERS = ("o", "X")
 
 
-def clock_words(clock: str) -> str:
-    """What stands on the axis."""
-    return clock if clock == "steps" else f"{clock} seconds"
+def race_chart(found: ComparisonFile, target: TargetRecord, clock: str, name: str) -> Chart:
+    """One row per method, a mark where its median seed met the target; hollow where a clock stands in for the other.
 
-
-def draw_race(figure: Figure, found: ComparisonFile, target: TargetRecord, clock: str) -> None:
-    """One row per method, a mark where its median seed met the target; hollow where a clock stands in for the other."""
-    from matplotlib.lines import Line2D
-
-    axes = figure.subplots()
+    Args:
+        found: the content of `compare.json`.
+        target: one of its targets.
+        clock: one of `CLOCKS`.
+        name: begins the identifier of the figure.
+    """
+    marks: list[Mark] = []
     sets = found.assumptions if clock == "modelled" else [None]
     values = []
     for row, entry in enumerate(target.methods):
         method = _named(found, entry.name)
         # Without predictions all sets are one.
-        for place, assumed in enumerate(sets if method.predicted else sets[:1]):
-            value = _when(entry, clock, assumed)
-            if value is None:
-                continue
-            values.append(value)
-            filled = clock != "modelled" or method.predicted
-            ink = color("ink")
-            style = {"markerfacecolor": ink if filled else "none", "markeredgecolor": ink, "markersize": 7}
-            axes.plot(value, row, _SETS[place % 2], **style, linestyle="", zorder=3)
-            if place == 0:
-                axes.annotate(
-                    f"{value:.0f}" if clock == "steps" else short_seconds(float(f"{value:.2g}")),
-                    (value, row),
-                    xytext=(7, 0),
-                    textcoords="offset points",
-                    va="center",
-                    fontsize=8,
-                )
+        met = [_when(entry, clock, assumed) for assumed in (sets if method.predicted else sets[:1])]
+        hollow = clock == "modelled" and not method.predicted
+        marks += [Line([(x, row)], _of_set(place, hollow)) for place, x in enumerate(met) if x is not None]
+        known = [x for x in met if x is not None]
+        if known:
+            words = (f"{x:.0f}" if clock == "steps" else short_seconds(float(f"{x:.2g}")) for x in known)
+            marks.append(Note(row, ", ".join(dict.fromkeys(words)), x=max(known), shift=(7, 0), size=8.0))
+        values += known
         if entry.steps is None or (clock == "measured" and not method.measured):
             words = "not reached" if entry.steps is None else "not run"
-            axes.annotate(
-                words, (0.02, row), xycoords=axes.get_yaxis_transform(), va="center", fontsize=8, color=color("muted")
-            )
-    axes.set_yticks(range(len(target.methods)), [_named(found, e.name).label for e in target.methods])
-    axes.set_ylim(len(target.methods) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    _axis(axes, clock, values)
-    # Room for the number beside the mark.
-    low, high = axes.get_xlim()
-    axes.set_xlim(low, high * (high / low) ** 0.18)
-    axes.set_xlabel(clock_words(clock))
+            marks.append(Note(row, words, start=True, color="muted", size=8.0))
     if clock == "modelled":
-        handles = [
-            Line2D([], [], marker=_SETS[place % 2], linestyle="", color=color("ink"), label=name)
-            for place, name in enumerate(sets)
-        ]
-        figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
+        marks += [Key(str(assumed), _of_set(place)) for place, assumed in enumerate(sets)]
+    caption = "Median over the seeds; a row without a mark did not get there within its budget."
+    if clock == "modelled":
+        caption += " Hollow: measured seconds, since nothing is predicted."
+    labels = [_named(found, entry.name).label for entry in target.methods]
+    panel = Panel(replace(_axis(clock, values), room=0.18 if len(sets) == 1 else 0.3), rows(labels), marks)
+    title, height = f"{_words(clock)} to the target", 0.9 + 0.27 * len(found.methods)
+    return Chart(f"{name}-{clock}", title, caption, [panel], height, _TAGS[clock], keys=max(1, len(sets)))
 
 
-def draw_curves(figure: Figure, found: ComparisonFile, field: str, clock: str, assumed: str | None) -> None:
+def _of_set(place: int, hollow: bool = False) -> Style:
+    return Style("ink", "none", marker=_SET_MARKERS[place % 2], size=7.0, hollow=hollow, above=True)
+
+
+def curve_charts(found: ComparisonFile, clock: str, prefix: str = "") -> Iterator[Chart]:
+    """Each quantity against a clock, a line per method; for modelled seconds a figure per assumption set.
+
+    Args:
+        found: the content of `compare.json`.
+        clock: one of `CLOCKS`.
+        prefix: of every identifier.
+    """
+    for assumed in found.assumptions if clock == "modelled" else [None]:
+        for field, words in QUANTITIES.items():
+            if all(getattr(run, field) is None for method in found.methods for run in method.runs):
+                continue
+            caption = "Median over the seeds, at their evaluations."
+            if clock == "modelled":
+                caption += " Hollow markers: measured seconds, since nothing is predicted."
+            yield Chart(
+                f"{prefix}curve-{clock}-{assumed or 'all'}-{field}",
+                f"{words} against {_words(clock)}{f', {assumed}' if assumed else ''}",
+                caption,
+                [_curves(found, field, clock, assumed)],
+                height=4.3,
+                clock=_TAGS[clock],
+            )
+
+
+def _curves(found: ComparisonFile, field: str, clock: str, assumed: str | None) -> Panel:
     """Median over the seeds of one quantity, a line per method; what Newton's method does, drawn thicker."""
-    axes = figure.subplots()
+    marks: list[Mark] = []
     everything: list[float] = []
     for index, method in enumerate(found.methods):
         if clock == "measured" and not method.measured:
@@ -93,52 +101,27 @@ def draw_curves(figure: Figure, found: ComparisonFile, field: str, clock: str, a
         if not points:
             continue
         everything += [x for x, _ in points]
-        line = color(f"line{index % 8}")
-        newton = method.predicted
-        hollow = clock == "modelled" and not newton
-        axes.plot(
-            [x for x, _ in points],
-            [y for _, y in points],
-            color=line,
-            linestyle=LINE_STYLES[index % len(LINE_STYLES)],
-            linewidth=2.0 if newton else 1.1,
-            marker=_MARKERS[index % len(_MARKERS)],
-            markevery=(index % 4, max(1, len(points) // 6)),
-            markersize=4.5,
-            markerfacecolor="none" if hollow else line,
-            label=method.label,
+        style = replace(
+            dotted(index, size=4.5, every=(index % 4, max(1, len(points) // 6))),
+            width=2.0 if method.predicted else 1.1,
+            hollow=clock == "modelled" and not method.predicted,
         )
-    for target in found.targets:
-        if target.quantity == field:
-            axes.axhline(target.value, color=color("ink"), linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
-    _axis(axes, clock, everything)
-    axes.set_xlabel(clock_words(clock))
-    axes.set_ylabel(QUANTITIES[field])
-    if field == "test_loss":
-        _log_loss(axes)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2, handlelength=3.2)
+        marks.append(Line(points, style, method.label, whole=True))
+    marks += [
+        Rule("y", target.value, Style(dashes=DOTTED, width=0.9)) for target in found.targets if target.quantity == field
+    ]
+    y = Scale("log ticks" if field == "test_loss" else "number", QUANTITIES[field])
+    return Panel(_axis(clock, everything), y, marks)
 
 
-def _axis(axes: Axes, clock: str, values: Sequence[float]) -> None:
-    positive = [value for value in values if value > 0] or [1.0]
-    if clock == "steps":
-        from matplotlib.ticker import FuncFormatter, NullFormatter
-
-        axes.set_xscale("log")
-        axes.set_xlim(min(positive) / 1.3, max(positive) * 1.3)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        return
-    log_seconds_axis(axes, "x", positive)
+def _axis(clock: str, values: Sequence[float]) -> Scale:
+    kind = "log ticks" if clock == "steps" else "log seconds"
+    return Scale(kind, _words(clock), values=[value for value in values if value > 0] or [1.0])
 
 
-def _log_loss(axes: Axes) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+def _words(clock: str) -> str:
+    """What stands on the axis."""
+    return clock if clock == "steps" else f"{clock} seconds"
 
 
 def _median_curve(

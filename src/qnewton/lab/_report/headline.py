@@ -6,7 +6,8 @@ from msgspec.structs import asdict
 
 from .._runfile import Run
 from . import derive
-from .markup import Tile, escape, tag, tiles
+from .chart import Clock
+from .parts import Groups, Listing, Tile, Tiles, Warnings
 from .units import count, number, percent, seconds
 
 ASSUMPTIONS = {
@@ -29,8 +30,8 @@ ASSUMPTIONS = {
 }
 
 
-def notes(run: Run) -> str:
-    """What the files do not hold; empty for a run that finished."""
+def notes(run: Run) -> Warnings | None:
+    """What the files do not hold; None for a run that finished."""
     found = list(run.notes)
     if run.summary is not None and run.summary.status == "interrupted":
         found.insert(0, f"The run was interrupted after {run.summary.steps} steps; the totals are those of them.")
@@ -53,9 +54,7 @@ def notes(run: Run) -> str:
                     f"The predicted seconds of set {name} are {seconds(value)} in summary.json, "
                     f"but the steps in steps.jsonl add up to {seconds(summed)}."
                 )
-    if not found:
-        return ""
-    return '<div class="notes" role="note"><ul>' + "".join(f"<li>{escape(text)}</li>" for text in found) + "</ul></div>"
+    return Warnings(found) if found else None
 
 
 def statuses(run: Run) -> dict[str, int]:
@@ -68,13 +67,12 @@ def statuses(run: Run) -> dict[str, int]:
     return found
 
 
-def headline(run: Run) -> str:
+def headline(run: Run) -> Groups:
     """Three groups of tiles: the training, the measured clock, the predicted clock."""
-    groups = _from_summary(run) if run.summary is not None else _from_steps(run)
-    return f'<div class="groups">{groups}</div>'
+    return Groups(_from_summary(run) if run.summary is not None else _from_steps(run))
 
 
-def _from_summary(run: Run) -> str:
+def _from_summary(run: Run) -> list[Tiles]:
     summary = run.summary
     assert summary is not None
     epochs = run.steps[-1].epoch if run.steps else None
@@ -100,7 +98,7 @@ def _from_summary(run: Run) -> str:
         ),
     ]
     if summary.acting is None:
-        return tiles("Training", training) + tiles("seconds", measured, clock="measured")
+        return [Tiles("Training", training), Tiles("seconds", measured, "measured")]
     acting = summary.predicted_seconds.get(summary.acting)
     classical = summary.predicted_seconds_all_classical
     gain = f"{number(classical / acting)} times the first" if acting and classical else ""
@@ -115,14 +113,14 @@ def _from_summary(run: Run) -> str:
             f"of the systems, at a gate time of {seconds(summary.gate_time_s, 2)}",
         ),
     ]
-    return (
-        tiles("Training", training)
-        + tiles("seconds", measured, clock="measured")
-        + tiles("seconds and choices", predicted, clock="predicted")
-    )
+    return [
+        Tiles("Training", training),
+        Tiles("seconds", measured, "measured"),
+        Tiles("seconds and choices", predicted, "predicted"),
+    ]
 
 
-def _from_steps(run: Run) -> str:
+def _from_steps(run: Run) -> list[Tiles]:
     evaluated = [step for step in run.steps if step.test_accuracy is not None]
     last = evaluated[-1] if evaluated else None
     when = f"at step {last.step}, the last evaluated" if last else "never evaluated"
@@ -141,7 +139,7 @@ def _from_steps(run: Run) -> str:
         Tile("measured_evaluations", "evaluations", of_evaluations, seconds(of_evaluations), "wall clock"),
     ]
     if not run.config.scheduled:
-        return tiles("Training so far", training) + tiles("seconds", measured, clock="measured")
+        return [Tiles("Training so far", training), Tiles("seconds", measured, "measured")]
     acting = derive.acting_set(run)
     total = derive.predicted_total(run, acting) if acting else None
     share = derive.quantum_share(run, acting) if acting else None
@@ -151,11 +149,11 @@ def _from_steps(run: Run) -> str:
         ),
         Tile("quantum_share", "quantum share", share, percent(share), "of the systems written"),
     ]
-    return (
-        tiles("Training so far", training)
-        + tiles("seconds", measured, clock="measured")
-        + tiles("seconds and choices", predicted, clock="predicted")
-    )
+    return [
+        Tiles("Training so far", training),
+        Tiles("seconds", measured, "measured"),
+        Tiles("seconds and choices", predicted, "predicted"),
+    ]
 
 
 def fidelities(run: Run) -> list[str]:
@@ -164,47 +162,65 @@ def fidelities(run: Run) -> list[str]:
     return sorted(found)
 
 
-def _reading_complete(run: Run) -> str:
-    sets = [name for groups in run.groups for group in groups for name in group.assumptions]
+def reading(run: Run) -> Listing:
+    """How to read the page: the two clocks, how quantum solves were run, the assumption sets."""
+    return Listing(_reading_scheduled(run) if run.config.scheduled else _reading_complete(run))
+
+
+def _reading_complete(run: Run) -> list[tuple[Clock | None, str]]:
+    sets = list(dict.fromkeys(name for groups in run.groups for group in groups for name in group.assumptions))
     rest = "Its systems have a section of their own, and nothing else of a step is predicted."
-    lines = [
-        f"{tag('measured')}wall clock of what ran on this machine. The optimizer "
-        f"<code>{escape(run.config.optimizer)}</code> is complete by itself. "
-        f"{rest if sets else 'None of its systems is priced, so nothing is predicted.'}"
+    lines: list[tuple[Clock | None, str]] = [
+        (
+            "measured",
+            f"wall clock of what ran on this machine. The optimizer `{run.config.optimizer}` is complete by itself. "
+            f"{rest if sets else 'None of its systems is priced, so nothing is predicted.'}",
+        )
     ]
     if sets:
         lines.append(
-            f"{tag('predicted')}what the choices compare: predictions for this machine's classical candidates, and "
-            "modelled seconds for quantum ones, in columns of their own."
+            (
+                "predicted",
+                "what the choices compare: predictions for this machine's classical candidates, and modelled seconds "
+                "for quantum ones, in columns of their own.",
+            )
         )
-    for name in dict.fromkeys(sets):
-        meaning = ASSUMPTIONS.get(name, "an assumption set of this run")
-        lines.append(f"Assumption set <code>{escape(name)}</code>: {escape(meaning)}.")
-    return '<ul class="reading">' + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
+    return lines + [(None, _meaning(name, "an assumption set of this run")) for name in sets]
 
 
-def reading(run: Run) -> str:
-    """How to read the page: the two clocks, the fidelity, the assumption sets."""
-    if not run.config.scheduled:
-        return _reading_complete(run)
+def _reading_scheduled(run: Run) -> list[tuple[Clock | None, str]]:
     acting = derive.acting_set(run)
-    lines = [
-        f"{tag('measured')}wall clock of what ran on this machine. {tag('predicted')}what the choices compare: "
-        "calibrated predictions for everything classical, and modelled seconds for a quantum solver. "
-        "The two never share an axis or a column."
+    lines: list[tuple[Clock | None, str]] = [
+        ("measured", "wall clock of what ran on this machine."),
+        (
+            "predicted",
+            "what the choices compare: calibrated predictions for everything classical, and modelled seconds for a "
+            "quantum solver. The two never share an axis or a column.",
+        ),
     ]
     if "model" in fidelities(run):
         lines.append(
-            "Quantum solves at fidelity <code>model</code> are classical solves standing in for the quantum state; "
-            "only their cost is quantum."
+            (
+                None,
+                "Quantum solves at fidelity `model` are classical solves standing in for the quantum state; only their "
+                "cost is quantum.",
+            )
         )
     if "emulated" in fidelities(run):
         lines.append(
-            "Quantum solves at fidelity <code>emulated</code> have the exact state that an ideal circuit leaves, read "
-            "out with the noise that the options ask for; no circuit ran."
+            (
+                None,
+                "Quantum solves at fidelity `emulated` have the exact state that an ideal circuit leaves, read out "
+                "with the noise that the options ask for; no circuit ran.",
+            )
         )
     for name in derive.assumption_sets(run):
-        meaning = ASSUMPTIONS.get(name, "an assumption set of this run; its definition is in the options")
         role = "Its choices were carried out." if name == acting else "Reported beside it; its choices were not run."
-        lines.append(f"Assumption set <code>{escape(name)}</code>: {escape(meaning)}. {role}")
-    return '<ul class="reading">' + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
+        lines.append(
+            (None, f"{_meaning(name, 'an assumption set of this run; its definition is in the options')} {role}")
+        )
+    return lines
+
+
+def _meaning(name: str, otherwise: str) -> str:
+    return f"Assumption set `{name}`: {ASSUMPTIONS.get(name, otherwise)}."

@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 
 from .._runfile import Run, clean_text
 from . import derive, headline
-from .markup import Column, definitions, folded, table
+from .parts import Column, Table
 from .units import MISSING, count, seconds
 
 _OF_A_SCHEDULE = (
@@ -20,8 +20,8 @@ _OF_A_SCHEDULE = (
 )
 
 
-def provenance(run: Run) -> str:
-    """Assumption set, machine, versions, seed, commit, options."""
+def facts(run: Run) -> list[tuple[str, str]]:
+    """Assumption set, machine, versions, seed, commit."""
     config, summary = run.config, run.summary
     status = summary.status if summary else "no summary.json"
     systems = f"blocks.jsonl ({len(run.blocks)} lines), " if config.scheduled else ""
@@ -46,10 +46,14 @@ def provenance(run: Run) -> str:
     ]
     if not config.scheduled:
         entries = [entry for entry in entries if entry[0] not in _OF_A_SCHEDULE]
-    options = [[name, value] for name, value in _flat(config.options)]
-    listing = table("Options that acted", [Column("option", words=True), Column("value", wraps=True)], options)
-    body = definitions(entries) + folded("Options", listing, len(options), most=0)
-    return f'<footer id="provenance"><h2>Where this comes from</h2>{body}</footer>'
+    return entries
+
+
+def options(run: Run) -> Table:
+    """The options that acted."""
+    rows = [[name, value] for name, value in _flat(run.config.options)]
+    heads = [Column("option", words=True), Column("value", wraps=True)]
+    return Table("Options that acted", heads, rows, folded="Options", most=0)
 
 
 def _flat(options: dict[str, object], prefix: str = "") -> list[tuple[str, str]]:

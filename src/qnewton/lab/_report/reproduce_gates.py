@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-from .axes import block_labels, log_seconds_axis
-from .markup import Column, figure, figures, folded, table
-from .reproduce_parts import Answer, Numbers, far_seconds, faster, legend_above, set_style
-from .svg import color
-from .units import percent, seconds, short_seconds
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .chart import Chart, Fill, Line, Mark, Panel, Rule, Scale, Span, Style, rows, shares
+from .labels import block_labels
+from .parts import Answered, Column, Figures, Part, Table, columns
+from .reproduce_parts import Numbers
+from .styles import of_set
+from .units import faster, percent, seconds, short_seconds
 
 _MARKERS = {"paper": "o", "end_to_end": "s"}
 
 
-def answer(found: Numbers) -> Answer:
+def answer(found: Numbers) -> Answered:
     """Where blocks change sides, and what the fastest machine of the sweep would bring."""
     said = []
     for one in found["sets"]:
@@ -37,95 +35,74 @@ def answer(found: Numbers) -> Answer:
                 f"{faster(gain, 'by LU')}."
             )
     paper, end = said
-    return Answer(paper, end, "What is around the solves stays classical, and bounds what any gate time can bring.")
+    return Answered(paper, end, "What is around the solves stays classical, and bounds what any gate time can bring.")
 
 
-def body(found: Numbers) -> str:
+def body(found: Numbers) -> list[Part]:
     """Figures and table."""
-    charts = figure(
-        "f-gates-sweep",
-        "Training time and quantum share by gate time",
-        "The systems of one training, decided anew at every gate time. Quantum seconds are modelled, the rest is "
-        "calibrated on this machine.",
-        4.4,
-        _draw,
-        found,
-        clock="predicted",
-    )
-    charts += figure(
-        "f-gates-break-even",
-        "Gate time at which each block changes sides",
-        "Left of its mark the quantum solver beats LU. Mark: median over the steps, bar: range; no mark: it never "
-        "does.",
-        1.2 + 0.36 * len(found["sets"][0]["blocks"]),
-        _draw_break_even,
-        found,
-        clock="predicted",
-    )
-    return figures(charts) + _table(found)
+    return [Figures([_sweep(found), _break_even(found)]), _table(found)]
 
 
-def _draw(figure: Figure, found: Numbers) -> None:
-    whole, share = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+def _sweep(found: Numbers) -> Chart:
     gates = [row["gate_time_s"] for row in found["sets"][0]["rows"]]
     classical = found["classical"]["predicted_seconds"]
-    whole.axhline(classical, color=color("ink"), linewidth=1.2, linestyle="-", label="all by LU")
+    whole: list[Mark] = [Rule("y", classical, Style(width=1.2), "all by LU")]
+    share: list[Mark] = []
     totals = [classical]
     for one in found["sets"]:
-        style = {**set_style(one["set"]), "marker": _MARKERS[one["set"]], "markersize": 4.5, "markevery": 2}
-        seconds_ = [row["predicted_seconds"] for row in one["rows"]]
-        totals += seconds_
-        whole.plot(gates, seconds_, **style, label=f"hybrid, set {one['set']}")
-        share.plot(gates, [100 * row["quantum_share"] for row in one["rows"]], **style)
-    whole.set_ylim(0, 1.12 * max(totals))
-    whole.set_ylabel("predicted s\nof the training")
-    share.set_ylim(-8, 108)
-    share.set_yticks([0, 50, 100], ["0 %", "50 %", "100 %"])
-    share.set_ylabel("quantum\nshare")
-    log_seconds_axis(share, "x", gates)
-    share.set_xlabel("gate time")
-    figure.align_ylabels()
-    legend_above(figure, whole)
+        style = replace(of_set(one["set"]), marker=_MARKERS[one["set"]], size=4.5, every=(0, 2))
+        own = [row["predicted_seconds"] for row in one["rows"]]
+        totals += own
+        whole.append(Line(list(zip(gates, own, strict=True)), style, f"hybrid, set {one['set']}"))
+        share.append(Line([(row["gate_time_s"], 100 * row["quantum_share"]) for row in one["rows"]], style))
+    x = Scale("log seconds", "gate time", values=gates)
+    panels = [
+        Panel(x, Scale(label="predicted s\nof the training", limits=(0, 1.12 * max(totals))), whole, 3.0),
+        Panel(x, shares(0, 50, 100), share, 2.0),
+    ]
+    caption = (
+        "The systems of one training, decided anew at every gate time. Quantum seconds are modelled, the rest is "
+        "calibrated on this machine."
+    )
+    title = "Training time and quantum share by gate time"
+    return Chart("f-gates-sweep", title, caption, panels, 4.4, "predicted")
 
 
-def _draw_break_even(figure: Figure, found: Numbers) -> None:
-    axes = figure.subplots()
-    blocks = found["sets"][0]["blocks"]
-    names = block_labels({k: block["name"] for k, block in enumerate(blocks)})
-    values = [found["sets"][0]["rows"][0]["gate_time_s"]]
+def _break_even(found: Numbers) -> Chart:
+    blocks, swept = found["sets"][0]["blocks"], found["sets"][0]["rows"]
+    first, last = swept[0]["gate_time_s"], swept[-1]["gate_time_s"]
+    marks: list[Mark] = [Span("x", last, first, Fill("grid", alpha=0.5), "the sweep")]
+    values = [first]
     for offset, one in zip((-0.14, 0.14), found["sets"], strict=True):
-        style = set_style(one["set"])
-        label = f"set {one['set']}"
+        color, marker = of_set(one["set"]).color, _MARKERS[one["set"]]
         for k, block in enumerate(one["blocks"]):
             low, median, high = block["break_even_gate_time_s"]
             if median <= 0:
                 continue
-            values += [max(low, median / 1e3), high]
-            axes.plot([max(low, median / 1e3), high], [k + offset] * 2, color=style["color"], linewidth=3, alpha=0.4)
-            axes.plot(median, k + offset, _MARKERS[one["set"]], color=style["color"], markersize=6, label=label)
-            label = None
-    far_seconds(axes, "x", values)
-    axes.axvspan(
-        found["sets"][0]["rows"][-1]["gate_time_s"], found["sets"][0]["rows"][0]["gate_time_s"],
-        color=color("grid"), alpha=0.5, linewidth=0, label="the sweep",
-    )  # fmt: skip
-    axes.set_yticks(
-        range(len(blocks)), [f"{names[k]}, N = {b['rows']}" for k, b in enumerate(blocks)], parse_math=False
+            low = max(low, median / 1e3)
+            values += [low, high]
+            marks += [
+                Line([(low, k + offset), (high, k + offset)], Style(color, width=3.0, alpha=0.4)),
+                Line([(median, k + offset)], Style(color, "none", marker=marker, size=6.0), f"set {one['set']}"),
+            ]
+    names = block_labels({k: block["name"] for k, block in enumerate(blocks)})
+    labels = [f"{names[k]}, N = {block['rows']}" for k, block in enumerate(blocks)]
+    caption = (
+        "Left of its mark the quantum solver beats LU. Mark: median over the steps, bar: range; no mark: it never does."
     )
-    axes.set_ylim(len(blocks) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("gate time")
-    legend_above(figure, axes, columns=3)
+    panel = Panel(Scale("log seconds", "gate time", values=values), rows(labels), marks)
+    title, height = "Gate time at which each block changes sides", 1.2 + 0.36 * len(blocks)
+    return Chart("f-gates-break-even", title, caption, [panel], height, "predicted", keys=3)
 
 
-def _table(found: Numbers) -> str:
-    columns = [Column("gate time")]
+def _table(found: Numbers) -> Table:
+    heads = [Column("gate time")]
     for one in found["sets"]:
-        columns += [Column(f"predicted seconds, set {one['set']}"), Column(f"quantum share, set {one['set']}")]
-    rows = []
+        heads += columns(f"predicted seconds, set {one['set']}", f"quantum share, set {one['set']}", words=0)
+    lines = []
     for pair in zip(*(one["rows"] for one in found["sets"]), strict=True):
         cells = [short_seconds(pair[0]["gate_time_s"])]
         for row in pair:
             cells += [seconds(row["predicted_seconds"]), percent(row["quantum_share"], 0)]
-        rows.append(cells)
-    return folded("By gate time", table("By gate time", columns, rows, clock="predicted"), len(rows))
+        lines.append(cells)
+    return Table("By gate time", heads, lines, "predicted", folded="By gate time")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .markup import Column, figure, figures, folded, table
-from .reproduce_parts import Answer, Numbers, far_seconds, legend_above, log_axis, marked, plain, times
-from .svg import color
-from .units import count, power_of_ten, short_seconds
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from .chart import Chart, Line, Mark, Panel, Scale, Style
+from .parts import Answered, Figures, Part, Table, columns
+from .reproduce_parts import Numbers, marked
+from .units import count, plain, power_of_ten, short_seconds, times
 
 
-def answer(found: Numbers) -> Answer:
+def answer(found: Numbers) -> Answered:
     """From which size on the quantum solver is faster, at the least and the greatest condition number."""
     gate, rows = short_seconds(found["gate_time_s"]), found["rows"]
     of = {name: [row for row in found["by_kappa"] if row["set"] == name] for name in ("paper", "end_to_end")}
@@ -26,7 +22,7 @@ def answer(found: Numbers) -> Answer:
             said[name] = f"Never faster than LU up to N = {plain(rows[-1])}: it takes at least {times(least)} as long."
         else:
             said[name] = f"Faster than LU {', '.join(_where(row, rows[0]) for row in ends)}, at {gate} per gate."
-    return Answer(said["paper"], said["end_to_end"])
+    return Answered(said["paper"], said["end_to_end"])
 
 
 def _where(row: dict[str, Any], smallest: float) -> str:
@@ -38,59 +34,45 @@ def _where(row: dict[str, Any], smallest: float) -> str:
     return f"from N = {count(round(row['faster_from_rows']))} on for {kappa}"
 
 
-def body(found: Numbers) -> str:
+def body(found: Numbers) -> list[Part]:
     """Figures and table."""
-    caption = (
-        "Squares: LU measured here. Solid line: LU as predicted from them, beyond the last square extrapolated, as if "
-        "memory were no limit. All other lines: the quantum solver, modelled."
-    )
-    charts = ""
+    charts = []
     for name in ("paper", "end_to_end"):
         rows = [row for row in found["by_kappa"] if row["set"] == name]
         lines = [(f"κ = {plain(row['kappa'])}", row["modelled_seconds"]) for row in rows]
-        charts += figure(
-            f"f-inversion-kappa-{name}", f"By condition number, set {name}", caption, 3.6, _draw, found, lines
-        )
-    kappa = plain(found["kappa"])
+        charts.append(_chart(found, f"kappa-{name}", f"By condition number, set {name}", lines))
     for name in ("paper-sparse", "end_to_end"):
         rows = [row for row in found["by_sparsity"] if row["set"] == name]
         lines = [(_sparsity(row["sparsity"]), row["modelled_seconds"]) for row in rows]
-        title = f"By nonzeros in a row (κ = {kappa}), set {name}"
-        charts += figure(f"f-inversion-sparsity-{name}", title, caption, 3.6, _draw, found, lines)
-    return figures(charts) + _table(found)
+        title = f"By nonzeros in a row (κ = {plain(found['kappa'])}), set {name}"
+        charts.append(_chart(found, f"sparsity-{name}", title, lines))
+    return [Figures(charts), _table(found)]
 
 
 def _sparsity(degree: int | None) -> str:
     return "d = N" if degree is None else f"d = {degree}"
 
 
-def _draw(figure: Figure, found: Numbers, lines: list[tuple[str, list[float | None]]]) -> None:
-    axes: Axes = figure.subplots()
+def _chart(found: Numbers, name: str, title: str, lines: list[tuple[str, list[float | None]]]) -> Chart:
     rows = found["rows"]
     everything = [row["modelled_seconds"] for row in (*found["by_kappa"], *found["by_sparsity"])]
+    # The same axis in all four figures, so that they compare at a glance.
     values = [value for part in (*everything, found["lu_predicted_seconds"]) for value in part if value]
-    log_axis(axes, "x", rows)
-    # The same axis in all four, so that they compare at a glance.
-    far_seconds(axes, "y", values)
-    axes.plot(rows, found["lu_predicted_seconds"], color=color("ink"), linewidth=2.2, label="LU, predicted")
-    sizes, measured = zip(*((one["rows"], one["measured_seconds"]) for one in found["lu_measured"]), strict=True)
-    inside = [k for k, size in enumerate(sizes) if size >= rows[0]]
-    axes.plot(
-        [sizes[k] for k in inside],
-        [measured[k] for k in inside],
-        "s",
-        color=color("ink"),
-        markersize=5.5,
-        label="LU, measured",
+    measured = [(one["rows"], one["measured_seconds"]) for one in found["lu_measured"] if one["rows"] >= rows[0]]
+    marks: list[Mark] = [
+        Line(list(zip(rows, found["lu_predicted_seconds"], strict=True)), Style(width=2.2), "LU, predicted"),
+        Line(measured, Style("ink", "none", marker="s", size=5.5, every=(0, 1)), "LU, measured"),
+        *(marked(rows, own, index, f"quantum, {label}", 4, 4.5) for index, (label, own) in enumerate(lines)),
+    ]
+    caption = (
+        "Squares: LU measured here. Solid line: LU as predicted from them, beyond the last square extrapolated, as if "
+        "memory were no limit. All other lines: the quantum solver, modelled."
     )
-    for index, (label, modelled) in enumerate(lines):
-        marked(axes, rows, modelled, index, f"quantum, {label}", markevery=4)
-    axes.set_xlabel("rows N")
-    axes.set_ylabel("seconds of one inversion")
-    legend_above(figure, axes)
+    x, y = Scale("log", "rows N", values=rows), Scale("log seconds", "seconds of one inversion", values=values)
+    return Chart(f"f-inversion-{name}", title, caption, [Panel(x, y, marks)], height=3.6)
 
 
-def _table(found: Numbers) -> str:
+def _table(found: Numbers) -> Table:
     rows = [
         [
             row["set"],
@@ -101,14 +83,9 @@ def _table(found: Numbers) -> str:
         ]
         for row in (*found["by_kappa"], *({"kappa": found["kappa"], **row} for row in found["by_sparsity"]))
     ]
-    columns = [
-        Column("set", words=True),
-        Column("κ"),
-        Column("nonzeros in a row"),
-        Column("quantum faster from N"),
-        Column("quantum over LU, at best"),
-    ]
-    title = (
-        f"Where the quantum solver is faster than LU, N up to {power_of_ten(len(str(round(found['rows'][-1]))) - 1)}"
+    heads = columns(
+        *("set", "κ", "nonzeros in a row", "quantum faster from N", "quantum over LU, at best"),
     )
-    return folded(title, table(title, columns, rows, clock="predicted"), len(rows), most=0)
+    largest = power_of_ten(len(str(round(found["rows"][-1]))) - 1)
+    title = f"Where the quantum solver is faster than LU, N up to {largest}"
+    return Table(title, heads, rows, "predicted", folded=title, most=0)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
-from .axes import BINNED, MOST_POINTS, NAN, Style, block_labels, curve, line_style, step_axis
-from .markup import figure, figures
-from .reproduce_parts import MARKERS, Answer, Numbers, legend_above, log10_ticks, of_systems, set_style
-from .units import from_log10, percent, short_seconds
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from .chart import BINNED, MOST_POINTS, Chart, Line, Panel, Scale, Style, or_gap, over_steps, shares
+from .labels import block_labels
+from .parts import Answered, Figures, Part
+from .reproduce_parts import Numbers
+from .styles import dotted, of_set
+from .units import from_log10, of_systems, percent, short_seconds
 
 
-def answer(found: Numbers) -> Answer:
+def answer(found: Numbers) -> Answered:
     """The quantum share under each set, and between what the condition numbers lie."""
     gate = short_seconds(found["gate_time_s"])
     paper, end, capped = _share(found, "paper"), _share(found, "end_to_end"), _share(found, "paper", limited=True)
@@ -25,70 +24,55 @@ def answer(found: Numbers) -> Answer:
     besides = ""
     if known:
         besides = f"Condition numbers lie between {from_log10(min(known))} and {from_log10(max(known))}."
-    return Answer(f"{said}.", f"It takes {of_systems(end['quantum_share'])}.", besides)
+    return Answered(f"{said}.", f"It takes {of_systems(end['quantum_share'])}.", besides)
 
 
 def _share(found: Numbers, name: str, limited: bool = False) -> dict[str, Any]:
     return next(row for row in found["shares"] if row["set"] == name and (row["kappa_limit"] is not None) == limited)
 
 
-def body(found: Numbers) -> str:
+def body(found: Numbers) -> list[Part]:
     """Figures."""
-    many = BINNED if len(found["blocks"][0]["log10_kappa"]) > MOST_POINTS else ""
-    charts = figure(
-        "f-kappa-blocks",
-        "Condition number of each block",
-        "After regularisation, as estimated in the run." + many,
-        3.8,
-        _draw_kappa,
-        found,
-    )
-    charts += figure(
-        "f-kappa-share",
-        "Share of the systems that the quantum solver is predicted to finish first",
-        "Of each step. Third version of the paper: systems of κ > 10⁴ stay classical." + many,
-        3.1,
-        _draw_share,
-        found,
-        clock="predicted",
-    )
-    return figures(charts)
+    return [Figures([_kappa(found), _shares(found)])]
 
 
-def _draw_kappa(figure: Figure, found: Numbers) -> None:
-    axes = figure.subplots()
+def _kappa(found: Numbers) -> Chart:
     names = block_labels({k: block["name"] for k, block in enumerate(found["blocks"])})
+    marks = []
     for k, block in enumerate(found["blocks"]):
-        points = [(float(x), NAN if y is None else y) for x, y in enumerate(block["log10_kappa"])]
-        _line(axes, points, line_style(k), MARKERS[k % len(MARKERS)], f"{names[k]}, N = {block['rows']}")
-    log10_ticks(axes, (value for block in found["blocks"] for value in block["log10_kappa"] if value is not None))
-    axes.set_ylabel("condition number κ")
-    step_axis(axes, range(len(found["blocks"][0]["log10_kappa"])))
-    legend_above(figure, axes)
+        values = block["log10_kappa"]
+        style = dotted(k, size=4.5, every=_every(values))
+        label = f"{names[k]}, N = {block['rows']}"
+        marks.append(Line([(float(x), or_gap(y)) for x, y in enumerate(values)], style, label))
+    known = [value for block in found["blocks"] for value in block["log10_kappa"] if value is not None]
+    panel = Panel(_steps(found), Scale("log10", "condition number κ", values=known), marks)
+    caption = "After regularisation, as estimated in the run." + _grouped(found)
+    return Chart("f-kappa-blocks", "Condition number of each block", caption, [panel], height=3.8)
 
 
-def _draw_share(figure: Figure, found: Numbers) -> None:
-    axes = figure.subplots()
+def _shares(found: Numbers) -> Chart:
+    marks = []
     for name, limited in (("paper", False), ("paper", True), ("end_to_end", False)):
-        row = _share(found, name, limited)
-        points = [(float(x), 100 * y) for x, y in enumerate(row["by_step"])]
+        values = _share(found, name, limited)["by_step"]
         marker = "^" if limited else "o" if name == "paper" else "s"
-        _line(axes, points, set_style("paper-sparse" if limited else name), marker, _label(name, limited))
-    axes.set_ylim(-6, 106)
-    axes.set_yticks([0, 25, 50, 75, 100], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-    axes.set_ylabel("quantum share")
-    step_axis(axes, range(len(found["shares"][0]["by_step"])))
-    legend_above(figure, axes)
+        style: Style = replace(
+            of_set("paper-sparse" if limited else name), marker=marker, size=4.5, every=_every(values)
+        )
+        label = f"set {name}{', third version' if limited else ''}"
+        marks.append(Line([(float(x), 100 * y) for x, y in enumerate(values)], style, label))
+    caption = "Of each step. Third version of the paper: systems of κ > 10⁴ stay classical." + _grouped(found)
+    y = replace(shares(0, 25, 50, 75, 100), label="quantum share")
+    title = "Share of the systems that the quantum solver is predicted to finish first"
+    return Chart("f-kappa-share", title, caption, [Panel(_steps(found), y, marks)], 3.1, "predicted")
 
 
-def _line(axes: Axes, points: list[tuple[float, float]], style: Style, marker: str, label: str) -> None:
-    """With some markers, or for a long training as median and range of groups of steps."""
-    if len(points) > MOST_POINTS:
-        curve(axes, points, {**style, "label": label})
-        return
-    marks = {"marker": marker, "markersize": 4.5, "markevery": max(1, len(points) // 8)}
-    axes.plot([x for x, _ in points], [y for _, y in points], **style, **marks, label=label)
+def _steps(found: Numbers) -> Scale:
+    return over_steps(range(len(found["shares"][0]["by_step"])))
 
 
-def _label(name: str, limited: bool) -> str:
-    return f"set {name}{', third version' if limited else ''}"
+def _every(values: list[Any]) -> tuple[int, int]:
+    return 0, max(1, len(values) // 8)
+
+
+def _grouped(found: Numbers) -> str:
+    return BINNED if len(found["blocks"][0]["log10_kappa"]) > MOST_POINTS else ""

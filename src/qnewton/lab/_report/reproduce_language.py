@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .markup import Column, figure, figures, paragraph, table
-from .reproduce_parts import Answer, Numbers, dots, of_systems, times
-from .units import count, from_log10, number, percent, seconds, short_seconds
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .parts import Answered, Column, Figures, Part, Table, Text, columns
+from .reproduce_parts import Numbers, dots
+from .units import count, from_log10, number, of_systems, percent, seconds, short_seconds, times
 
 _LN10 = 2.302585092994046
 
 
-def answer(found: Numbers) -> Answer:
+def answer(found: Numbers) -> Answered:
     """How the hybrid compares with LU, and both with SGD and AdamW."""
     lu, paper, end, free = found["newton"]
     steps, gate = count(found["steps"]), short_seconds(found["gate_time_s"])
@@ -24,7 +21,7 @@ def answer(found: Numbers) -> Answer:
         for row in (paper, end)
     ]
     if found["target"] is None:
-        return Answer(said[0], said[1], "SGD left the floating-point range at every rate.")
+        return Answered(said[0], said[1], "SGD left the floating-point range at every rate.")
     sgd, *others = found["measured"]
     besides = (
         f"{steps} steps of tuned SGD were measured to take {seconds(sgd['measured_step_seconds'])} and end at a "
@@ -37,7 +34,7 @@ def answer(found: Numbers) -> Answer:
         besides += (
             f" {steps} published Newton steps with every solve free are predicted to take {times(ratio)} as long."
         )
-    return Answer(said[0], said[1], besides)
+    return Answered(said[0], said[1], besides)
 
 
 def _named(label: str) -> str:
@@ -52,51 +49,43 @@ def _reached(row: dict[str, Any]) -> str:
     return f"is there after {count(row['steps_to_target'])} and {seconds(row['measured_seconds_to_target'])}"
 
 
-def body(name: str, found: Numbers) -> str:
+def body(name: str, found: Numbers) -> list[Part]:
     """Figures and tables."""
-    steps = count(found["steps"])
-    measured = [
-        (row["label"], row["measured_seconds_to_target"], row["measured_step_seconds"]) for row in found["measured"]
+    steps, task = count(found["steps"]), found["task"]
+    charts = [
+        dots(
+            f"f-{name}-measured",
+            f"{steps} steps on this machine",
+            "Dot: the held-out loss that tuned SGD ends with; square: all steps. Wall clock of the steps, compilation "
+            "and evaluation aside.",
+            "measured",
+            [
+                _dot(row["label"], row["measured_seconds_to_target"], row["measured_step_seconds"])
+                for row in found["measured"]
+            ],
+        ),
+        dots(
+            f"f-{name}-predicted",
+            f"{steps} Newton steps as published: LU, and the hybrid under both sets",
+            "One step was timed and is taken for all: one block of each size formed, regularised and estimated here, "
+            "LU predicted from the calibration, the quantum solver modelled.",
+            "predicted",
+            [_dot(row["label"], None, row["predicted_seconds"]) for row in found["newton"]],
+        ),
     ]
-    predicted = [(row["label"], None, row["predicted_seconds"]) for row in found["newton"]]
-    charts = figure(
-        f"f-{name}-measured",
-        f"{steps} steps on this machine",
-        "Dot: the held-out loss that tuned SGD ends with; square: all steps. Wall clock of the steps, compilation and "
-        "evaluation aside.",
-        0.9 + 0.33 * len(measured),
-        _draw,
-        measured,
-        "measured seconds",
-        clock="measured",
-    )
-    charts += figure(
-        f"f-{name}-predicted",
-        f"{steps} Newton steps as published: LU, and the hybrid under both sets",
-        "One step was timed and is taken for all: one block of each size formed, regularised and estimated here, LU "
-        "predicted from the calibration, the quantum solver modelled.",
-        0.9 + 0.33 * len(predicted),
-        _draw,
-        predicted,
-        "predicted seconds",
-        clock="predicted",
-    )
-    task = found["task"]
     about = (
         f"{task['model']} ({count(task['parameters'])} parameters); {task['data']}; {task['batch']} sequences a step. "
         "Empirical Fisher matrix per tensor of the linear layers, damped with r = 0.005 and the floor of 0.001, at the "
         "initial parameters; embeddings, gains and the head keep their raw gradient."
     )
-    return figures(charts) + paragraph(about) + _tables(found)
+    return [Figures(charts), Text(about), *_tables(found)]
 
 
-def _draw(figure: Figure, rows: list[tuple[str, float | None, float | None]], label: str) -> None:
-    axes = figure.subplots()
-    dots(axes, [(name, at, total, seconds(at or total, 2)) for name, at, total in rows])
-    axes.set_xlabel(label)
+def _dot(label: str, at: float | None, total: float | None) -> tuple[str, float | None, float | None, str]:
+    return label, at, total, seconds(at or total, 2)
 
 
-def _tables(found: Numbers) -> str:
+def _tables(found: Numbers) -> list[Table]:
     sizes = [
         [
             row["name"],
@@ -109,7 +98,7 @@ def _tables(found: Numbers) -> str:
         ]
         for row in found["sizes"]
     ]
-    columns = ("block that was timed", "rows", "blocks of that size", "κ", "forming", "regularising", "estimating κ")
+    of_sizes = ("block that was timed", "rows", "blocks of that size", "κ", "forming", "regularising", "estimating κ")
     newton = [
         [
             row["label"],
@@ -135,11 +124,10 @@ def _tables(found: Numbers) -> str:
         [row["optimizer"], number(row["rate"]), row["failure"] or "finished", number(row["test_loss"])]
         for row in found["rates"]
     ]
-    end = Column("end", words=True, wraps=True)
-    names = (Column("optimizer", words=True), Column("rate"), end, Column("final held-out loss"))
-    return (
-        table("Measured", [Column(n, words=k == 0) for k, n in enumerate(heads)], trained, clock="measured")
-        + table("Predicted", [Column(n, words=k == 0) for k, n in enumerate(further)], newton, clock="predicted")
-        + table("One block of each size", [Column(n, words=k == 0) for k, n in enumerate(columns)], sizes, "measured")
-        + table("Rates that were tried", names, rates)
-    )
+    names = (*columns("optimizer", "rate"), Column("end", wraps=True), Column("final held-out loss"))
+    return [
+        Table("Measured", columns(*heads), trained, "measured"),
+        Table("Predicted", columns(*further), newton, "predicted"),
+        Table("One block of each size", columns(*of_sizes), sizes, "measured"),
+        Table("Rates that were tried", names, rates),
+    ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,34 +19,34 @@ from . import (
     reproduce_sweeps,
     reproduce_training,
 )
-from .markup import escape, paragraph, section, tag
-from .page import SECURITY
-from .reproduce_parts import Answer, Numbers
-from .style import stylesheet
+from .chart import Clock
+from .parts import Answered, Glance, Listing, Page, Part, Section, Text
+from .render import write_page
+from .reproduce_parts import Numbers
 from .units import short_seconds
 
 
 @dataclass(frozen=True)
-class _Section:
-    answer: Callable[[Numbers], Answer]
-    body: Callable[[Numbers], str]
+class _Evaluation:
+    answer: Callable[[Numbers], Answered]
+    body: Callable[[Numbers], list[Part]]
 
 
-def _language(name: str) -> _Section:
-    return _Section(reproduce_language.answer, partial(reproduce_language.body, name))
+def _language(name: str) -> _Evaluation:
+    return _Evaluation(reproduce_language.answer, partial(reproduce_language.body, name))
 
 
-def _sweep(name: str) -> _Section:
-    return _Section(partial(reproduce_sweeps.answer, name), partial(reproduce_sweeps.body, name))
+def _sweep(name: str) -> _Evaluation:
+    return _Evaluation(partial(reproduce_sweeps.answer, name), partial(reproduce_sweeps.body, name))
 
 
 _SECTIONS = {
-    "inversion-time": _Section(reproduce_inversion.answer, reproduce_inversion.body),
-    "training-time-mlp": _Section(reproduce_training.answer, reproduce_training.body),
+    "inversion-time": _Evaluation(reproduce_inversion.answer, reproduce_inversion.body),
+    "training-time-mlp": _Evaluation(reproduce_training.answer, reproduce_training.body),
     "training-time-bert": _language("training-time-bert"),
     "training-time-gpt": _language("training-time-gpt"),
-    "kappa-share": _Section(reproduce_kappa.answer, reproduce_kappa.body),
-    "gate-times": _Section(reproduce_gates.answer, reproduce_gates.body),
+    "kappa-share": _Evaluation(reproduce_kappa.answer, reproduce_kappa.body),
+    "gate-times": _Evaluation(reproduce_gates.answer, reproduce_gates.body),
     "keep-ratio": _sweep("keep-ratio"),
     "regularisation": _sweep("regularisation"),
 }
@@ -58,18 +57,9 @@ _SETS = {
     "direction and length, and the load of the matrix in each step",
     "paper-sparse": "the complexity of the paper's abstract, in which alone the sparsity counts",
 }
-_STYLE = (
-    ".answer{max-width:80ch;border-left:5px solid var(--ink);padding-left:.8rem;margin:.6rem 0 1rem}"
-    ".answer p{margin:.25rem 0}.source{font-size:.8rem;color:var(--muted);max-width:110ch}"
-    ".glance>div{display:grid;grid-template-columns:1fr 1fr 1fr;gap:.2rem 1.4rem;border-top:1px solid var(--grid);"
-    "padding:.5rem 0}.glance p{margin:0;font-size:.92rem}"
-    ".glance div div p{color:var(--muted);font-size:.82rem}"
-    ".glance p b{display:block;font-size:.78rem;color:var(--muted)}"
-    ".glance a{color:inherit}@media(max-width:700px){.glance>div{grid-template-columns:1fr}}"
-)
 
 
-def write_reproduction(files: Sequence[Path], target: Path) -> tuple[Path, list[tuple[str, Answer]]]:
+def write_reproduction(files: Sequence[Path], target: Path) -> tuple[Path, list[tuple[str, Answered]]]:
     """Write one page of the evaluations, replacing an older one in one move.
 
     Args:
@@ -83,15 +73,17 @@ def write_reproduction(files: Sequence[Path], target: Path) -> tuple[Path, list[
         RunFileError: for a file that is not one of them.
     """
     records = [_read(Path(file)) for file in files]
-    answers = [(record.question, _SECTIONS[record.name].answer(record.numbers)) for record in records]
-    page = _render(records, [answer for _, answer in answers])
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.html")
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target, answers
+    answers = [(record, _SECTIONS[record.name].answer(record.numbers)) for record in records]
+    title = "Q-Newton's evaluation, and the honest one beside it"
+    parts: list[Part | Section] = []
+    if len(records) > 1:
+        parts.append(Glance([(record.name, record.question, answer) for record, answer in answers]))
+    parts.append(_reading(records))
+    for record, answer in answers:
+        body = _SECTIONS[record.name].body(record.numbers)
+        parts.append(Section(record.name, record.question, [answer, *body, Text(_source(record), "source")]))
+    page = Page(title, title, _about(records), parts, _facts(records[0]))
+    return write_page(page, target), [(record.question, answer) for record, answer in answers]
 
 
 def _read(file: Path) -> FigureFile:
@@ -99,24 +91,6 @@ def _read(file: Path) -> FigureFile:
     if found.name not in _SECTIONS:
         raise RunFileError(f"{file}: the field 'name' must be one of {', '.join(_SECTIONS)}")
     return found
-
-
-def _render(records: list[FigureFile], answers: list[Answer]) -> str:
-    title = "Q-Newton's evaluation, and the honest one beside it"
-    body = [f"<header><h1>{escape(title)}</h1>{paragraph(_about(records), 'quiet')}</header>"]
-    if len(records) > 1:
-        body.append(_glance(records, answers))
-    body.append(_reading(records))
-    for record, answer in zip(records, answers, strict=True):
-        inside = f"{_answer(answer)}{_SECTIONS[record.name].body(record.numbers)}"
-        body.append(section(record.name, record.question, inside + _source(record)))
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{SECURITY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{stylesheet()}{_STYLE}</style></head>\n"
-        f"<body><main>{''.join(body)}</main>\n{_provenance(records[0])}</body></html>\n"
-    )
 
 
 def _about(records: list[FigureFile]) -> str:
@@ -127,35 +101,22 @@ def _about(records: list[FigureFile]) -> str:
     )
 
 
-def _answer(answer: Answer) -> str:
-    besides = f"<p>{escape(answer.besides)}</p>" if answer.besides else ""
-    return (
-        f'<div class="answer"><p><b>Under <code>paper</code>.</b> {escape(answer.paper)}</p>'
-        f"<p><b>End to end.</b> {escape(answer.end_to_end)}</p>{besides}</div>"
-    )
-
-
-def _glance(records: list[FigureFile], answers: list[Answer]) -> str:
-    rows = "".join(
-        f'<div><div><h3><a href="#{record.name}">{escape(record.question)}</a></h3>'
-        f"<p>{escape(answer.besides)}</p></div>"
-        f"<p><b>Under paper</b>{escape(answer.paper)}</p><p><b>End to end</b>{escape(answer.end_to_end)}</p></div>"
-        for record, answer in zip(records, answers, strict=True)
-    )
-    return f'<section class="glance" id="glance"><h2>At a glance</h2>{rows}</section>'
-
-
-def _reading(records: list[FigureFile]) -> str:
-    lines = [
-        f"{tag('measured')}wall clock of what ran on this machine. {tag('predicted')}what decisions compare: classical "
-        "seconds calibrated on this machine, quantum seconds modelled by a published query count. Where a figure holds "
-        "both clocks, every line says which it is.",
-        "No quantum circuit ran: a classical solve stood in for every quantum one (fidelity <code>model</code>), so "
-        "the trainings of all assumption sets are the same and only their costs differ.",
+def _reading(records: list[FigureFile]) -> Listing:
+    lines: list[tuple[Clock | None, str]] = [
+        ("measured", "wall clock of what ran on this machine."),
+        (
+            "predicted",
+            "what decisions compare: classical seconds calibrated on this machine, quantum seconds modelled by a "
+            "published query count. Where a figure holds both clocks, every line says which it is.",
+        ),
+        (
+            None,
+            "No quantum circuit ran: a classical solve stood in for every quantum one (fidelity `model`), so the "
+            "trainings of all assumption sets are the same and only their costs differ.",
+        ),
     ]
     shown = [name for name in _SETS if name != "paper-sparse" or any(r.name == "inversion-time" for r in records)]
-    lines += [f"Set <code>{name}</code>: {escape(_SETS[name])}." for name in shown]
-    return '<ul class="reading">' + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
+    return Listing([*lines, *((None, f"Set `{name}`: {_SETS[name]}.") for name in shown)])
 
 
 def _source(record: FigureFile) -> str:
@@ -173,19 +134,16 @@ def _source(record: FigureFile) -> str:
         f"commit {record.commit or 'not recorded'}",
         f"from {', '.join(record.files) or 'the calibration alone'}",
     ]
-    return f'<p class="source">{escape("; ".join(parts))}</p>'
+    return "; ".join(parts)
 
 
-def _provenance(record: FigureFile) -> str:
-    from .markup import definitions
-
+def _facts(record: FigureFile) -> list[tuple[str, str]]:
     machine = ", ".join(f"{key}: {value}" for key, value in sorted(asdict(record.machine).items()))
     versions = ", ".join(f"{key} {value}" for key, value in sorted(record.versions.items()))
-    entries = [
+    return [
         ("machine", machine),
         ("versions", versions),
         ("commit", record.commit or "not recorded"),
         ("started (UTC)", record.started),
         ("options", json.dumps(record.options, ensure_ascii=False)),
     ]
-    return f'<footer id="provenance"><h2>Where this comes from</h2>{definitions(entries)}</footer>'

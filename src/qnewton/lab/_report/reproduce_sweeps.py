@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
-from .axes import log_seconds_axis
-from .markup import Column, figure, figures, table
-from .reproduce_parts import MARKERS, Answer, Numbers, legend_above, log10_ticks, log_axis, set_style
-from .svg import color
-from .units import from_log10, number, percent, seconds
+from .chart import Chart, Line, Mark, Note, Panel, Ranges, Scale, Style
+from .parts import Answered, Figures, Part, Table, columns
+from .reproduce_parts import Numbers
+from .styles import dotted, of_set
+from .units import MISSING, from_log10, number, percent, seconds
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-LABELS = {"keep-ratio": "share of each row's entries kept", "regularisation": "regularisation r"}
+_LABELS = {"keep-ratio": "share of each row's entries kept", "regularisation": "regularisation r"}
 _POINT = 0.01
 
 
-def answer(name: str, found: Numbers) -> Answer:
+def answer(name: str, found: Numbers) -> Answered:
     """The best value, those nearly as good, and the quantum share under each set."""
     rows = found["rows"]
     good = [row for row in rows if row["test_accuracy"] is not None]
     said = [_quantum(name, [row for row in rows if row["sets"]], one) for one in ("paper", "end_to_end")]
     if not good:
-        return Answer(
+        return Answered(
             said[0], said[1], "Every training left the floating-point range: no value of this sweep can be used."
         )
     best = max(good, key=lambda row: row["test_accuracy"])
@@ -39,7 +37,7 @@ def answer(name: str, found: Numbers) -> Answer:
     diverged = [row["value"] for row in rows if row["failure"] is not None]
     if diverged:
         besides += f" Training left the floating-point range at {_listed(diverged)}."
-    return Answer(said[0], said[1], besides)
+    return Answered(said[0], said[1], besides)
 
 
 def _quantum(name: str, rows: list[dict[str, Any]], of: str) -> str:
@@ -68,95 +66,69 @@ def _listed(values: list[float]) -> str:
     return ", ".join(map(_value, values))
 
 
-def body(name: str, found: Numbers) -> str:
+def body(name: str, found: Numbers) -> list[Part]:
     """Figures and table."""
-    charts = figure(
-        f"f-{name}-accuracy",
-        "Test accuracy after the last step",
-        "On all held-out images. Cross at the bottom: training left the floating-point range.",
-        2.7,
-        _draw_accuracy,
-        found,
-        LABELS[name],
-    )
-    charts += figure(
-        f"f-{name}-seconds",
-        "Seconds of all solves",
-        "LU calibrated on this machine, quantum solves modelled; each system to whoever is predicted to be faster.",
-        3.0,
-        _draw_seconds,
-        found,
-        LABELS[name],
-        clock="predicted",
-    )
-    charts += figure(
-        f"f-{name}-kappa",
-        "Condition number of the systems",
-        "Of all systems of the training: median and range.",
-        2.7,
-        _draw_kappa,
-        found,
-        LABELS[name],
-    )
-    return figures(charts) + _table(name, found)
+    charts = [_accuracy(name, found), _seconds(name, found), _kappa(name, found)]
+    return [Figures(charts), _table(name, found)]
 
 
-def _draw_accuracy(figure: Figure, found: Numbers, label: str) -> None:
-    axes = figure.subplots()
+def _accuracy(name: str, found: Numbers) -> Chart:
     rows = found["rows"]
     good = [(row["value"], 100 * row["test_accuracy"]) for row in rows if row["test_accuracy"] is not None]
-    axes.plot(*zip(*good, strict=True), color=color("ink"), marker="o", markersize=6) if good else None
-    failed = [row["value"] for row in rows if row["failure"] is not None]
-    axes.plot(failed, [2.0] * len(failed), "x", color=color("ink"), markersize=8, markeredgewidth=2)
+    failed = [(row["value"], 2.0) for row in rows if row["failure"] is not None]
+    marks: list[Mark] = [
+        Line(good, Style(marker="o", size=6.0)),
+        Line(failed, Style("ink", "none", marker="x", size=8.0)),
+    ]
     for value, accuracy in good:
         below = accuracy > 85
-        place = {"xytext": (0, -7 if below else 7), "va": "top" if below else "bottom", "ha": "center"}
-        axes.annotate(f"{accuracy:.1f}", (value, accuracy), textcoords="offset points", fontsize=8.5, **place)
-    _value_axis(axes, rows, label)
-    axes.set_ylim(-3, 103)
-    axes.set_ylabel("test accuracy, %")
+        shift = (0, -7 if below else 7)
+        marks.append(Note(accuracy, f"{accuracy:.1f}", x=value, shift=shift, side="center", above=not below))
+    caption = "On all held-out images. Cross at the bottom: training left the floating-point range."
+    panel = Panel(_values(name, found), Scale(label="test accuracy, %", limits=(-3, 103)), marks)
+    return Chart(f"f-{name}-accuracy", "Test accuracy after the last step", caption, [panel], height=2.7)
 
 
-def _value_axis(axes: Any, rows: list[dict[str, Any]], label: str) -> None:
-    values = [row["value"] for row in rows]
-    log_axis(axes, "x", values)
-    if max(values) / min(values) < 1e3:
-        axes.set_xticks(values, [f"{value:g}" for value in values])
-    axes.set_xlabel(label)
-
-
-def _draw_seconds(figure: Figure, found: Numbers, label: str) -> None:
-    axes = figure.subplots()
+def _seconds(name: str, found: Numbers) -> Chart:
     rows = [row for row in found["rows"] if row["sets"]]
     lines: list[tuple[str | None, str, list[float]]] = [
         (None, "all by LU", [row["classical"]["predicted_solve_seconds"] for row in rows])
     ]
-    for name in ("paper", "end_to_end"):
-        lines.append((name, f"hybrid, set {name}", [_of(row, name)["predicted_solve_seconds"] for row in rows]))
-    per_step = [max(1, row["steps"]) for row in rows]
-    shown = [(name, words, [s / n for s, n in zip(values, per_step, strict=True)]) for name, words, values in lines]
-    for k, (name, words, values) in enumerate(shown):
-        style = {"marker": MARKERS[k], "markersize": 8 - 2 * k, "linewidth": 3 - 0.8 * k}
-        axes.plot([row["value"] for row in rows], values, **{**set_style(name), **style}, label=words)
-    log_seconds_axis(axes, "y", [value for *_, values in shown for value in values if value > 0] or [1.0])
-    _value_axis(axes, found["rows"], label)
-    axes.set_ylabel("predicted s per step")
-    legend_above(figure, axes)
+    for one in ("paper", "end_to_end"):
+        lines.append((one, f"hybrid, set {one}", [_of(row, one)["predicted_solve_seconds"] for row in rows]))
+    marks: list[Mark] = []
+    everything = []
+    for k, (one, words, values) in enumerate(lines):
+        per_step = [value / max(1, row["steps"]) for value, row in zip(values, rows, strict=True)]
+        everything += [value for value in per_step if value > 0]
+        style = replace(of_set(one), marker=dotted(k).marker, size=8.0 - 2 * k, width=3 - 0.8 * k, every=(0, 1))
+        marks.append(Line([(row["value"], y) for row, y in zip(rows, per_step, strict=True)], style, words))
+    caption = (
+        "LU calibrated on this machine, quantum solves modelled; each system to whoever is predicted to be faster."
+    )
+    panel = Panel(_values(name, found), Scale("log seconds", "predicted s per step", values=everything), marks)
+    return Chart(f"f-{name}-seconds", "Seconds of all solves", caption, [panel], 3.0, "predicted")
 
 
-def _draw_kappa(figure: Figure, found: Numbers, label: str) -> None:
-    axes = figure.subplots()
-    rows = [row for row in found["rows"] if row["log10_kappa"] is not None]
-    low, middle, high = zip(*(row["log10_kappa"] for row in rows), strict=True) if rows else ((), (), ())
-    values = [row["value"] for row in rows]
-    axes.vlines(values, low, high, color=color("muted"), linewidth=5, alpha=0.5)
-    axes.plot(values, middle, color=color("ink"), marker="o", markersize=5)
-    log10_ticks(axes, (*low, *high))
-    _value_axis(axes, found["rows"], label)
-    axes.set_ylabel("condition number κ")
+def _kappa(name: str, found: Numbers) -> Chart:
+    known = [(row["value"], *row["log10_kappa"]) for row in found["rows"] if row["log10_kappa"] is not None]
+    marks: list[Mark] = [
+        Ranges([(value, low, high) for value, low, _, high in known], Style("muted", width=5.0, alpha=0.5)),
+        Line([(value, middle) for value, _, middle, _ in known], Style(marker="o", size=5.0)),
+    ]
+    ends = [end for _, low, _, high in known for end in (low, high)]
+    panel = Panel(_values(name, found), Scale("log10", "condition number κ", values=ends), marks)
+    caption = "Of all systems of the training: median and range."
+    return Chart(f"f-{name}-kappa", "Condition number of the systems", caption, [panel], height=2.7)
 
 
-def _table(name: str, found: Numbers) -> str:
+def _values(name: str, found: Numbers) -> Scale:
+    values = [row["value"] for row in found["rows"]]
+    few = max(values) < 1e3 * min(values)
+    return Scale("log", _LABELS[name], values, ticks=[(value, f"{value:g}") for value in values] if few else ())
+
+
+def _table(name: str, found: Numbers) -> Table:
     rows = []
     for row in found["rows"]:
         kappa, residual = row["log10_kappa"], row["residual"]
@@ -168,26 +140,21 @@ def _table(name: str, found: Numbers) -> str:
                 from_log10(kappa[1] if kappa else None),
                 number(residual[1] if residual else None, 2),
                 *(
-                    percent(_of(row, one)["quantum_share"], 0) if row["sets"] else "–"
+                    percent(_of(row, one)["quantum_share"], 0) if row["sets"] else MISSING
                     for one in ("paper", "end_to_end")
                 ),
                 seconds(row["classical"]["predicted_solve_seconds"] if row["classical"] else None),
                 *(
-                    seconds(_of(row, one)["predicted_solve_seconds"]) if row["sets"] else "–"
+                    seconds(_of(row, one)["predicted_solve_seconds"]) if row["sets"] else MISSING
                     for one in ("paper", "end_to_end")
                 ),
             ]
         )
-    columns = [
-        Column("keep ratio" if name == "keep-ratio" else "r"),
-        Column("test accuracy"),
-        Column("training loss"),
-        Column("κ, median"),
-        Column("residual of the exact system, median"),
-        Column("quantum share, paper"),
-        Column("quantum share, end_to_end"),
-        Column("predicted solves, LU"),
-        Column("predicted solves, paper"),
-        Column("predicted solves, end_to_end"),
-    ]
-    return table("By value", columns, rows)
+    heads = columns(
+        "keep ratio" if name == "keep-ratio" else "r",
+        *("test accuracy", "training loss", "κ, median", "residual of the exact system, median"),
+        *("quantum share, paper", "quantum share, end_to_end"),
+        *("predicted solves, LU", "predicted solves, paper", "predicted solves, end_to_end"),
+        words=0,
+    )
+    return Table("By value", heads, rows)

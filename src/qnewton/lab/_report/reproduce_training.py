@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .axes import labels_beside, log_seconds_axis
-from .markup import Column, figure, figures, table
-from .reproduce_parts import Answer, Numbers, dots, faster, legend_above, marked, of_systems, times
-from .units import count, number, percent, seconds, short_seconds
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .chart import DOTTED, Chart, Mark, Panel, Rule, Scale, Style
+from .parts import Answered, Column, Figures, Part, Table, columns
+from .reproduce_parts import Numbers, dots, marked
+from .units import count, faster, number, of_systems, percent, seconds, short_seconds, times
 
 
-def answer(found: Numbers) -> Answer:
+def answer(found: Numbers) -> Answered:
     """How the hybrid compares with LU, and both with SGD."""
     sgd, *rivals = found["measured"]
     lu, paper, end, free = found["predicted"]
@@ -34,7 +31,7 @@ def answer(found: Numbers) -> Answer:
             f" Even with every solve free, the published Newton steps are predicted to take {seconds(at)}: "
             f"{_against_sgd(at / by_sgd)} what SGD was measured to take."
         )
-    return Answer(said[0], said[1], besides)
+    return Answered(said[0], said[1], besides)
 
 
 def _against_sgd(ratio: float) -> str:
@@ -47,72 +44,55 @@ def _reached(row: dict[str, Any]) -> str:
     return f"{count(row['steps_to_target'])} steps and {seconds(row['measured_seconds_to_target'])}"
 
 
-def body(found: Numbers) -> str:
+def body(found: Numbers) -> list[Part]:
     """Figures and tables."""
-    reach = f"the accuracy of tuned SGD, {percent(found['target'])}"
-    caption = f"Dot: {reach} (to half a point); square: all steps. "
-    measured = [
-        (row["label"], row["measured_seconds_to_target"], row["measured_step_seconds"]) for row in found["measured"]
+    caption = f"Dot: the accuracy of tuned SGD, {percent(found['target'])} (to half a point); square: all steps. "
+    charts = [
+        dots(
+            "f-training-time-mlp-measured",
+            "Seconds on this machine",
+            caption + "Wall clock of the steps, compilation and evaluation aside.",
+            "measured",
+            [
+                _dot(row["label"], row["measured_seconds_to_target"], row["measured_step_seconds"])
+                for row in found["measured"]
+            ],
+        ),
+        dots(
+            "f-training-time-mlp-predicted",
+            "Newton as published: LU, and the hybrid under both sets",
+            caption + "Stages calibrated on this machine, quantum solves modelled; the training itself is the same.",
+            "predicted",
+            [
+                _dot(row["label"], row["predicted_seconds_to_target"], row["predicted_seconds"])
+                for row in found["predicted"]
+            ],
+        ),
+        _curves(found),
     ]
-    predicted = [
-        (row["label"], row["predicted_seconds_to_target"], row["predicted_seconds"]) for row in found["predicted"]
-    ]
-    charts = figure(
-        "f-training-time-mlp-measured",
-        "Seconds on this machine",
-        caption + "Wall clock of the steps, compilation and evaluation aside.",
-        0.9 + 0.33 * len(measured),
-        _draw_dots,
-        measured,
-        "measured seconds",
-        clock="measured",
-    )
-    charts += figure(
-        "f-training-time-mlp-predicted",
-        "Newton as published: LU, and the hybrid under both sets",
-        caption + "Stages calibrated on this machine, quantum solves modelled; the training itself is the same.",
-        0.9 + 0.33 * len(predicted),
-        _draw_dots,
-        predicted,
-        "predicted seconds",
-        clock="predicted",
-    )
-    charts += figure(
-        "f-training-time-mlp-curve",
-        "Test accuracy against seconds",
-        "Each point an evaluation on all held-out data.",
-        3.1,
-        _draw_curves,
-        found,
-        clock="measured",
-    )
-    return figures(charts) + _tables(found)
+    return [Figures(charts), *_tables(found)]
 
 
-def _draw_dots(figure: Figure, rows: list[tuple[str, float | None, float | None]], label: str) -> None:
-    axes = figure.subplots()
-    dots(axes, [(name, at, total, seconds(at if at is not None else total, 2)) for name, at, total in rows])
-    axes.set_xlabel(label)
+def _dot(label: str, at: float | None, total: float | None) -> tuple[str, float | None, float | None, str]:
+    return label, at, total, seconds(at if at is not None else total, 2)
 
 
-def _draw_curves(figure: Figure, found: Numbers) -> None:
-    axes = figure.subplots()
+def _curves(found: Numbers) -> Chart:
     curves = [(row["label"], row["curve"]) for row in found["measured"] if row["curve"]]
-    times_s = [point[1] for _, curve in curves for point in curve if point[1] > 0]
-    log_seconds_axis(axes, "x", times_s or [1.0])
+    marks: list[Mark] = []
     for index, (label, curve) in enumerate(curves):
-        marked(
-            axes, [point[1] for point in curve], [point[2] for point in curve], index, label, markersize=3.5,
-            markevery=max(1, len(curve) // 8),
-        )  # fmt: skip
-    axes.axhline(found["target"], color="#808080", linewidth=0.9, linestyle=(0, (2, 2)))
-    axes.set_xlabel("measured seconds since the first step")
-    axes.set_ylabel("test accuracy")
-    legend_above(figure, axes)
-    labels_beside(axes, [(found["target"], "tuned SGD", "#808080")])
+        every = max(1, len(curve) // 8)
+        marks.append(marked([point[1] for point in curve], [point[2] for point in curve], index, label, every, 3.5))
+    marks.append(Rule("y", found["target"], Style("line7", DOTTED, 0.9), beside="tuned SGD"))
+    after = [point[1] for _, curve in curves for point in curve if point[1] > 0]
+    panel = Panel(
+        Scale("log seconds", "measured seconds since the first step", values=after), Scale(label="test accuracy"), marks
+    )
+    caption = "Each point an evaluation on all held-out data."
+    return Chart("f-training-time-mlp-curve", "Test accuracy against seconds", caption, [panel], 3.1, "measured")
 
 
-def _tables(found: Numbers) -> str:
+def _tables(found: Numbers) -> list[Table]:
     metric = "final test accuracy"
     measured = [
         [
@@ -146,12 +126,9 @@ def _tables(found: Numbers) -> str:
     rates = [
         [number(row["rate"]), row["failure"] or "finished", percent(row["test_accuracy"])] for row in found["rates"]
     ]
-    return (
-        table("Measured", [Column(n, words=k == 0) for k, n in enumerate(names)], measured, clock="measured")
-        + table("Predicted", [Column(n, words=k == 0) for k, n in enumerate(further)], predicted, clock="predicted")
-        + table(
-            "Rates of SGD that were tried",
-            [Column("rate"), Column("end", words=True, wraps=True), Column(metric)],
-            rates,
-        )
-    )
+    of_rates = [Column("rate"), Column("end", wraps=True), Column(metric)]
+    return [
+        Table("Measured", columns(*names), measured, "measured"),
+        Table("Predicted", columns(*further), predicted, "predicted"),
+        Table("Rates of SGD that were tried", of_rates, rates),
+    ]

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from .._runfile import GroupDecision, GroupLine, GroupTotals, Run, group_totals
-from .markup import Column, folded, paragraph, section, table
+from .parts import Column, Part, Section, Table, Text, columns
 from .units import MISSING, count, from_log10, percent, seconds
 
 
-def groups_section(run: Run) -> str:
-    """The groups of the last step in one table, and below it the totals of all steps."""
+def groups_section(run: Run) -> Section | None:
+    """The groups of the last step in one table, and below it the totals of all steps; None for a run without any."""
     groups = run.groups[-1] if run.groups else ()
     totals = group_totals(run.steps)
     if not totals:
-        return ""
-    body = paragraph(_about(run))
+        return None
+    parts: list[Part] = [Text(_about(run))]
     if groups:
-        listing = table(
+        listing = Table(
             "Systems of a step, and the seconds of each candidate",
             _columns(groups),
             [_row(group, groups) for group in groups],
             "predicted",
+            folded="Systems of a step",
         )
-        body += folded("Systems of a step", listing, len(groups)) + paragraph(_legend(groups), "quiet")
-    return section("groups", "Who solves the systems of a step?", body + _totals_table(totals))
+        parts += [listing, Text(_legend(groups), "quiet")]
+    return Section("groups", "Who solves the systems of a step?", [*parts, _totals_table(totals)])
 
 
 def _about(run: Run) -> str:
@@ -150,7 +151,7 @@ def _cell(entry: GroupDecision, candidate: str) -> str:
     return f"at least {seconds(value)}" if candidate in entry.at_least else seconds(value)
 
 
-def _totals_table(totals: dict[str, GroupTotals]) -> str:
+def _totals_table(totals: dict[str, GroupTotals]) -> Table:
     rows = [
         [
             name if place else f"{name}, carried out",
@@ -161,11 +162,9 @@ def _totals_table(totals: dict[str, GroupTotals]) -> str:
         ]
         for place, (name, own) in enumerate(totals.items())
     ]
-    columns = [
-        Column("set", words=True),
-        Column("systems solved by", words=True),
-        Column("systems left open"),
-        Column("predicted seconds, classical candidates"),
-        Column("modelled seconds, quantum candidates"),
-    ]
-    return table("All steps; open systems are in no sum", columns, rows, "predicted")
+    heads = columns(
+        *("set", "systems solved by", "systems left open"),
+        *("predicted seconds, classical candidates", "modelled seconds, quantum candidates"),
+        words=2,
+    )
+    return Table("All steps; open systems are in no sum", heads, rows, "predicted")

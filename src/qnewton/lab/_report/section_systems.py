@@ -1,33 +1,25 @@
-"""Sections of the page: did it train, what were the systems, who solved them."""
+"""Sections of the page: what were the systems, and who solved them."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 from .._runfile import Run
-from . import derive, systems, training
-from .axes import BINNED, MOST_POINTS
-from .markup import Column, figure, figures, folded, section, table
+from . import derive
+from .condition import condition_chart
+from .parts import Column, Figures, Section, Table, columns
+from .strips import choices_chart
 from .units import MISSING, count, from_log10, number, percent
 
-
-def training_section(run: Run) -> str:
-    """The loss and the accuracy."""
-    caption = "Batch loss before each step; training and test loss over all data, where evaluated."
-    if len(run.steps) > MOST_POINTS:
-        caption += BINNED
-    rejected = sum(not step.accepted for step in run.steps)
-    if rejected:
-        caption += f" Rejected steps ({rejected}): the trial raised the loss and the parameters stayed."
-    charts = figure("f-loss", "Loss", caption, 3.0, training.draw_loss, run)
-    if any(step.test_accuracy is not None for step in run.steps):
-        caption = "On the held-out data, where evaluated."
-        charts += figure("f-accuracy", "Test accuracy", caption, 3.0, training.draw_accuracy, run)
-    return section("training", "Did it train?", figures(charts))
+_MOST_REFUSALS = 200
 
 
-def systems_section(run: Run) -> str:
+def systems_section(run: Run) -> Section:
     """The condition numbers, and a table of the systems."""
+    return Section("systems", "What were the systems?", [Figures([condition_chart(run)]), _systems_table(run)])
+
+
+def _systems_table(run: Run) -> Table:
     rows = []
     for index, blocks in derive.by_block(run).items():
         kappa = derive.spread(block.log10_condition_number for block in blocks)
@@ -53,70 +45,33 @@ def systems_section(run: Run) -> str:
                 percent(sum(block.definite for block in blocks) / len(blocks), 0),
             ]
         )
-    columns = [
-        Column("block"),
-        Column("name", words=True),
-        Column("rows n"),
-        Column("κ, median"),
-        Column("κ, range"),
-        Column("kind of κ (systems)", words=True),
-        Column("nonzeros per row d"),
-        Column("entries kept"),
-        Column("relative change by pruning"),
-        Column("residual in the system as it was"),
-        Column("damping"),
-        Column("definite systems"),
+    heads = [
+        *columns("block", words=0),
+        *columns("name", "rows n", "κ, median", "κ, range"),
+        *columns("kind of κ (systems)", "nonzeros per row d", "entries kept", "relative change by pruning"),
+        *columns("residual in the system as it was", "damping", "definite systems", words=0),
     ]
-    unknown = sum(block.log10_condition_number is None for block in run.blocks)
-    caption = "Condition number κ of each block after damping and pruning. A certified value is a rigorous upper bound."
-    meaningless = sum(block.exact_residual is not None and block.exact_residual > 1 for block in run.blocks)
-    if meaningless:
-        caption += (
-            f" {meaningless} solutions left a residual above 1 in the system as it was before pruning: no step at all "
-            "would have been closer."
-        )
-    if unknown:
-        caption += f" Systems without a number ({unknown}) are gaps."
-    if len(rows) > systems.MOST_LINES and systems.cells_stand_for_several_steps(run):
-        caption += " A cell is the median over the steps it stands for."
-    if len(rows) <= systems.MOST_LINES and len(run.steps) > MOST_POINTS:
-        caption += BINNED
-    chart = figure(
-        "f-kappa",
-        "Condition number per block",
-        caption,
-        systems.condition_height(run),
-        systems.draw_condition_numbers,
-        run,
-    )
-    listing = table("The Newton systems: medians over all steps", columns, rows)
-    return section(
-        "systems", "What were the systems?", figures(chart) + folded("Table of the systems", listing, len(rows))
-    )
+    caption = "The Newton systems: medians over all steps"
+    return Table(caption, heads, rows, folded="Table of the systems")
 
 
-def choices_section(run: Run) -> str:
+def choices_section(run: Run) -> Section:
     """The choices of every assumption set, and what was carried out."""
-    acting = derive.acting_set(run)
-    charts = []
-    for index, name in enumerate(derive.assumption_sets(run)):
-        if not any(name in block.assumptions for block in run.blocks):
-            continue
-        title = f"Choice per block, set {name} ({'carried out' if name == acting else 'not carried out'})"
-        share = percent(derive.quantum_share(run, name))
-        caption = f"{share} of all systems to a quantum solver; right of each strip: the share of that block."
-        if systems.cells_stand_for_several_steps(run):
-            caption += " A cell shows the most frequent choice of the steps it stands for."
-        charts.append(
-            figure(f"f-choice{index}", title, caption, systems.strip_height(run), systems.draw_choices, run, name)
-        )
+    charts = [
+        choices_chart(run, index, name)
+        for index, name in enumerate(derive.assumption_sets(run))
+        if any(name in block.assumptions for block in run.blocks)
+    ]
+    refused = _refusals(run)
+    return Section("choices", "Who solved what?", [Figures(charts), _carried_out(run), *([refused] if refused else [])])
+
+
+def _carried_out(run: Run) -> Table:
     carried = Counter(
         (block.solver, block.assumptions[block.acting].machine, block.ran, block.fidelity) for block in run.blocks
     )
     rows = []
-    for (solver, machine, ran, fidelity), systems_solved in sorted(
-        carried.items(), key=lambda item: (-item[1], str(item[0]))
-    ):
+    for (solver, machine, ran, fidelity), systems in sorted(carried.items(), key=lambda item: (-item[1], str(item[0]))):
         residuals = derive.spread(
             block.relative_residual
             for block in run.blocks
@@ -124,44 +79,30 @@ def choices_section(run: Run) -> str:
         )
         rows.append(
             [
-                solver,
-                machine,
-                ran,
-                fidelity or MISSING,
-                count(systems_solved),
-                percent(systems_solved / len(run.blocks)),
+                *(solver, machine, ran, fidelity or MISSING),
+                *(count(systems), percent(systems / len(run.blocks))),
                 number(residuals.median if residuals else None, 2),
                 number(residuals.high if residuals else None, 2),
             ]
         )
-    columns = [
-        Column("choice", words=True),
-        Column("machine of the choice", words=True),
-        Column("what ran", words=True),
-        Column("fidelity", words=True),
-        Column("systems"),
-        Column("share"),
-        Column("relative residual, median"),
-        Column("relative residual, worst"),
-    ]
-    body = figures("".join(charts)) + table(f"Choices that were carried out (set {acting})", columns, rows)
-    return section("choices", "Who solved what?", body + _refusals(run))
+    heads = columns(
+        *("choice", "machine of the choice", "what ran", "fidelity", "systems", "share"),
+        *("relative residual, median", "relative residual, worst"),
+        words=4,
+    )
+    return Table(f"Choices that were carried out (set {derive.acting_set(run)})", heads, rows)
 
 
-def _refusals(run: Run) -> str:
+def _refusals(run: Run) -> Table | None:
     rows = [
-        [name, candidate, reason, count(systems_refused)]
+        [name, candidate, reason, count(systems)]
         for name in derive.assumption_sets(run)
-        for candidate, reason, systems_refused in derive.refusals(run, name)
+        for candidate, reason, systems in derive.refusals(run, name)
     ]
     if not rows:
-        return ""
-    columns = [
-        Column("set", words=True),
-        Column("candidate", words=True),
-        Column("reason", wraps=True),
-        Column("systems"),
-    ]
-    shown = rows[:200]
-    caption = "Candidates that could not take a system" + (f" (first 200 of {len(rows)})" if len(rows) > 200 else "")
-    return folded("Refused candidates", table(caption, columns, shown), len(shown), most=8)
+        return None
+    heads = [*columns("set", "candidate", words=2), Column("reason", wraps=True), Column("systems")]
+    most = _MOST_REFUSALS
+    first = f" (first {most} of {len(rows)})" if len(rows) > most else ""
+    caption = f"Candidates that could not take a system{first}"
+    return Table(caption, heads, rows[:most], folded="Refused candidates", most=8)

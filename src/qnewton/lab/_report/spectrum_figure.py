@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from .._runfile import SpectrumBlock
-from .svg import PALETTE
+from .chart import Bars, Chart, Fill, Mark, Note, Panel, Rule, Scale, Span, Style
+from .svg import save_figure
 
-MOST_BLOCKS = 12
+_MOST_BLOCKS = 12
 _BINS_PER_DECADE = 4
 _DECADES = 12
 _PANEL_INCHES = 1.7
@@ -27,23 +27,17 @@ def write_spectrum_figure(blocks: Sequence[SpectrumBlock], path: Path) -> None:
         blocks: of `spectrum.json`; after the first 12 the rest is left out, and said.
         path: of the figure.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    shown = blocks[:MOST_BLOCKS]
+    shown = blocks[:_MOST_BLOCKS]
     edges = _edges(shown)
-    with matplotlib.rc_context({"font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "spectrum"}):
-        figure = Figure(figsize=(7.0, 0.8 + _PANEL_INCHES * len(shown)), layout="constrained")
-        panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
-        handles: dict[str, Any] = {}
-        for axes, block in zip(panels, shown, strict=True):
-            _panel(axes, block, edges)
-            handles.update(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-        left_out = f" (the first {len(shown)} of {len(blocks)} blocks)" if len(blocks) > len(shown) else ""
-        panels[-1].set_xlabel(f"magnitude of the eigenvalue{left_out}")
-        if handles:
-            figure.legend(handles.values(), handles.keys(), frameon=False, loc="outside upper left", ncols=len(handles))
-        figure.savefig(path, format="svg", metadata={"Date": None})
+    left_out = f" (the first {len(shown)} of {len(blocks)} blocks)" if len(blocks) > len(shown) else ""
+    x = Scale("log", f"magnitude of the eigenvalue{left_out}", limits=(10 ** edges[0], 10 ** edges[-1]))
+    panels = [
+        # A count below one is an atom of the quadrature that stands for less than one eigenvalue.
+        Panel(x, Scale("log", "eigenvalues", limits=(0.3, 2 * block.n)), _marks(block, edges), title=_caption(block))
+        for block in shown
+    ]
+    height = 0.8 + _PANEL_INCHES * len(shown)
+    save_figure(Chart("spectrum", "", "", panels, height, keys=4, width=7.0), path)
 
 
 def _edges(blocks: Sequence[SpectrumBlock]) -> np.ndarray:
@@ -58,33 +52,27 @@ def _edges(blocks: Sequence[SpectrumBlock]) -> np.ndarray:
     return np.arange(first, last + 1) / _BINS_PER_DECADE
 
 
-def _panel(axes: Any, block: SpectrumBlock, edges: np.ndarray) -> None:
+def _marks(block: SpectrumBlock, edges: np.ndarray) -> list[Mark]:
     values, weights = np.asarray(block.eigenvalues), np.asarray(block.weights)
-    axes.set_title(_caption(block), fontsize=9, loc="left", parse_math=False)
-    axes.set_ylabel("eigenvalues")
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlim(10 ** edges[0], 10 ** edges[-1])
-    # A count below one is an atom of the quadrature that stands for less than one eigenvalue.
-    axes.set_ylim(0.3, 2 * block.n)
     if not values.any():
-        axes.text(0.5, 0.5, "all eigenvalues are zero", ha="center", transform=axes.transAxes)
-        return
+        middle = float(10 ** edges.mean())
+        return [Note(1.0, "all eigenvalues are zero", x=middle, side="center")]
+    marks: list[Mark] = []
     if block.rounding > 10 ** edges[0]:
-        axes.axvspan(10 ** edges[0], block.rounding, color=PALETTE["grid"][0], label="may be rounding")
+        marks.append(Span("x", float(10 ** edges[0]), block.rounding, Fill("grid"), "may be rounding"))
     magnitudes = np.log10(np.clip(np.abs(values), 10 ** edges[0], None))
     signs = [(values >= 0, "positive or zero", "line0"), (values < 0, "negative", "line1")]
     signs = [sign for sign in signs if sign[0].any()]
     # Side by side in a bin: neither sign may hide the other.
     width = np.diff(edges) * 0.9 / len(signs)
-    for place, (chosen, label, colour) in enumerate(signs):
+    for place, (chosen, label, color) in enumerate(signs):
         counts, _ = np.histogram(magnitudes[chosen], edges, weights=weights[chosen])
         left, right = edges[:-1] + place * width, edges[:-1] + (place + 1) * width
-        axes.bar(10**left, counts, 10**right - 10**left, align="edge", color=PALETTE[colour][0], label=label)
+        bars = list(zip((10**left).tolist(), (10**right).tolist(), counts.tolist(), strict=True))
+        marks.append(Bars(bars, Fill(color), label))
     if block.damping > 0:
-        axes.axvline(block.damping, color=PALETTE["muted"][0], linewidth=1.2, linestyle="--", label="damping")
+        marks.append(Rule("x", block.damping, Style("muted", "--", 1.2), "damping"))
+    return marks
 
 
 def _caption(block: SpectrumBlock) -> str:

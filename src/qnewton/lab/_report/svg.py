@@ -1,4 +1,4 @@
-"""Draws a matplotlib figure into an SVG element that takes its colours and its font from the page."""
+"""Draws a chart into an SVG element that takes its colours and its font from the page, or into a file."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import io
 import re
 import warnings
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .chart import Chart
+from .draw import Paint, draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-WIDTH_INCHES = 5.0  # 360 SVG units: 9-point text then stays readable on a phone
 
 PALETTE: dict[str, tuple[str, str]] = {  # name of the CSS variable: (on light paper, on dark paper)
     "ink": ("#1a1d21", "#e8eaed"),
@@ -72,36 +75,57 @@ def palette_css(column: int) -> str:
     return "".join(f"--{name}:{pair[column]};" for name, pair in PALETTE.items())
 
 
-def inline_svg(name: str, label: str, height_inches: float, draw: Callable[[Figure], None]) -> str:
-    """Lets `draw` fill an empty figure and returns it as an `<svg>` element.
+def inline_svg(chart: Chart) -> str:
+    """Draws a chart as an `<svg>` element: no fixed size, no namespace declaration, no metadata.
 
     Args:
-        name: prefix of every id in the element, unique in the page.
-        label: what a screen reader says.
-        height_inches: of a figure that is `WIDTH_INCHES` wide.
-        draw: adds the axes. Text from files must be drawn with `parse_math=False`.
+        chart: as declared; its name, unique in the page, begins every id in the element.
 
     Returns:
-        The element: no fixed size, no namespace declaration, no metadata, the same text for the same input.
+        The element, the same text for the same chart.
     """
+    target = io.StringIO()
+    with _empty_figure(chart, color) as figure:
+        draw(figure, chart, color)
+        figure.savefig(target, format="svg", transparent=True, metadata={"Date": None})
+    return _page_element(target.getvalue(), chart.name, f"Figure: {chart.title}. {chart.caption}")
+
+
+def save_figure(chart: Chart, path: Path) -> None:
+    """Writes a chart into a file of its own, in the colours for light paper.
+
+    Args:
+        chart: as declared.
+        path: ends in `.svg` or `.png`.
+    """
+    metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+    with _empty_figure(chart, light) as figure:
+        draw(figure, chart, light)
+        figure.savefig(path, format=path.suffix[1:], dpi=140, metadata=metadata)
+
+
+def light(name: str) -> str:
+    """The colour on light paper."""
+    return PALETTE[name][0]
+
+
+@contextmanager
+def _empty_figure(chart: Chart, paint: Paint) -> Iterator[Figure]:
+    """A figure of the chart's size, with our settings of matplotlib while it is drawn and saved."""
     import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    target = io.StringIO()
     with warnings.catch_warnings(), matplotlib.rc_context():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the browser has the glyph
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_settings(name))
+        matplotlib.rcParams.update(_settings(chart.name, paint))
         layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03)
-        figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout=layout)
-        draw(figure)
-        figure.savefig(target, format="svg", transparent=True, metadata={"Date": None})
-    return _page_element(target.getvalue(), name, label)
+        yield Figure(figsize=(chart.width, chart.height), layout=layout)
 
 
-def _settings(name: str) -> dict[Any, Any]:
-    ink, muted = color("ink"), color("muted")
+def _settings(name: str, paint: Paint) -> dict[Any, Any]:
+    ink, muted = paint("ink"), paint("muted")
     return {
         "svg.fonttype": "none",
         "svg.hashsalt": name,
@@ -120,14 +144,13 @@ def _settings(name: str) -> dict[Any, Any]:
         "axes.grid": True,
         "axes.axisbelow": True,
         "axes.facecolor": "none",
-        "grid.color": color("grid"),
+        "grid.color": paint("grid"),
         "grid.linewidth": 0.6,
         "xtick.color": muted,
         "ytick.color": muted,
         "xtick.labelcolor": ink,
         "ytick.labelcolor": ink,
         "legend.frameon": False,
-        "legend.handlelength": 2.2,
         "legend.columnspacing": 1.2,
         "legend.borderaxespad": 0.2,
         "hatch.linewidth": 0.6,

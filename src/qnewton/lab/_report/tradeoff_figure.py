@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from .._runfile import TradeoffSetting
-from .svg import PALETTE
+from .chart import Chart, Line, Mark, Panel, Scale
+from .styles import dotted
+from .svg import save_figure
 
-_AXES = (
+_COSTS = (
     ("degree", "d, nonzeros per row"),
     ("encoded_condition_number", "encoded condition number"),
     ("queries", "queries of one solve"),
 )
-_MARKERS = "osD^vPX"
 
 
 def write_tradeoff_figure(settings: Sequence[TradeoffSetting], path: Path) -> None:
@@ -26,40 +27,30 @@ def write_tradeoff_figure(settings: Sequence[TradeoffSetting], path: Path) -> No
         settings: of `tradeoff.json`.
         path: of the figure.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    rows = [("model_decrease", "model decrease, of the best")]
+    lines = [("model_decrease", Scale(label="model decrease, of the best"))]
     if any(one.training_loss is not None for one in settings):
-        rows.append(("training_loss", "training loss"))
-    methods = list(dict.fromkeys(one.method for one in settings))
-    with matplotlib.rc_context({"font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "tradeoff"}):
-        figure = Figure(figsize=(9.0, 0.8 + 2.6 * len(rows)), layout="constrained")
-        panels = figure.subplots(len(rows), len(_AXES), squeeze=False, sharey="row", sharex="col")
-        for (quality, label), line in zip(rows, panels, strict=True):
-            for (cost, below), axes in zip(_AXES, line, strict=True):
-                for index, method in enumerate(methods):
-                    own = [one for one in settings if one.method == method]
-                    _curve(axes, own, cost, quality, index, method)
-                axes.set_xscale("log")
-                if quality == "training_loss":
-                    axes.set_yscale("log")
-                    axes.set_xlabel(below)
-                elif len(rows) == 1:
-                    axes.set_xlabel(below)
-                for side in ("top", "right"):
-                    axes.spines[side].set_visible(False)
-            line[0].set_ylabel(label)
-        handles, labels = panels[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, frameon=False, loc="outside upper left", ncols=len(labels))
-        figure.savefig(path, format="svg", metadata={"Date": None})
+        lines.append(("training_loss", Scale("log ticks", "training loss")))
+    panels = []
+    for place, (quality, y) in enumerate(lines):
+        for column, (cost, below) in enumerate(_COSTS):
+            x = Scale("log ticks", below if place == len(lines) - 1 else "")
+            panels.append(Panel(x, y if column == 0 else replace(y, label=""), _marks(settings, cost, quality)))
+    height, methods = 0.8 + 2.6 * len(lines), len({one.method for one in settings})
+    chart = Chart("tradeoff", "", "", panels, height, keys=max(1, methods), columns=len(_COSTS), width=9.0)
+    save_figure(chart, path)
 
 
-def _curve(axes: Any, settings: list[TradeoffSetting], cost: str, quality: str, index: int, label: str) -> None:
-    points = [(getattr(one, cost), getattr(one, quality), one.indefinite) for one in settings]
-    shown = [(x, y, indefinite) for x, y, indefinite in points if x is not None and y is not None]
-    colour, marker = PALETTE[f"line{index % 8}"][0], _MARKERS[index % len(_MARKERS)]
-    axes.plot([x for x, _, _ in shown], [y for _, y, _ in shown], color=colour, marker=marker, label=label)
-    hollow = [(x, y) for x, y, indefinite in shown if indefinite > 0]
-    style = {"color": colour, "marker": marker, "markerfacecolor": PALETTE["paper"][0], "linestyle": ""}
-    axes.plot([x for x, _ in hollow], [y for _, y in hollow], **style)
+def _marks(settings: Sequence[TradeoffSetting], cost: str, quality: str) -> list[Mark]:
+    marks: list[Mark] = []
+    for index, method in enumerate(dict.fromkeys(one.method for one in settings)):
+        points = [
+            (getattr(one, cost), getattr(one, quality), one.indefinite) for one in settings if one.method == method
+        ]
+        shown = [(x, y, indefinite) for x, y, indefinite in points if x is not None and y is not None]
+        style = dotted(index, size=6.0, every=(0, 1))
+        hollow = replace(style, dashes="none", hollow=True)
+        marks += [
+            Line([(x, y) for x, y, _ in shown], replace(style, dashes="-"), method),
+            Line([(x, y) for x, y, indefinite in shown if indefinite > 0], hollow),
+        ]
+    return marks

@@ -1,4 +1,4 @@
-"""Numbers as text: SI prefixes, powers of ten, percentages."""
+"""Numbers as text, all in one place: SI prefixes, powers of ten, percentages, factors."""
 
 from __future__ import annotations
 
@@ -64,6 +64,15 @@ def from_log10(value: float | None) -> str:
     return f"1.0×{power_of_ten(exponent + 1)}" if mantissa == "10.0" else f"{mantissa}×{power_of_ten(exponent)}"
 
 
+def tick(value: float) -> str:
+    """A tick at 1, 2 or 5 of a decade: `0.02`, `500`, `2×10⁵`."""
+    exponent = math.floor(math.log10(value) + 1e-9)
+    if -4 <= exponent < 4:
+        return f"{value:g}"
+    digit = round(value / 10.0**exponent)
+    return power_of_ten(exponent) if digit == 1 else f"{digit}×{power_of_ten(exponent)}"
+
+
 def percent(value: float | None, digits: int = 1) -> str:
     """`12.3 %` from a fraction."""
     return MISSING if value is None else f"{100 * value:.{digits}f} %"
@@ -82,3 +91,55 @@ def shorten(name: str, length: int = 18) -> str:
 def abbreviate(name: str, length: int = 40) -> str:
     """The start of a long name (which says what it is) before an ellipsis."""
     return name if len(name) <= length else name[: length - 1] + "…"
+
+
+def times(value: float) -> str:
+    """`3.2 times`, or `10¹² times` where nobody counts."""
+    if value < 1e4:
+        return f"{significant(value, 2)} times"
+    return f"{power_of_ten(math.floor(math.log10(value)))} times"
+
+
+def plain(value: float) -> str:
+    """`1 000` or `10⁶`: a whole number as one reads it."""
+    return (
+        power_of_ten(round(math.log10(value)))
+        if value >= 1e5 and math.log10(value) % 1 == 0
+        else significant_whole(value)
+    )
+
+
+def significant_whole(value: float) -> str:
+    """Whole numbers with their digits grouped, others to two digits."""
+    return count(round(value)) if value >= 10 else significant(value, 2).removesuffix(".0")
+
+
+def faster(ratio: float, than: str) -> str:
+    """`12 % faster than by LU`, `3.2 times as fast as by LU`: how one training compares with another."""
+    if ratio >= 2:
+        return f"{times(ratio)} as fast as {than}"
+    if ratio <= 0.5:
+        return f"{times(1 / ratio)} as slow as {than}"
+    change = round(100 * abs(ratio - 1))
+    if change == 0:
+        return f"as fast as {than}"
+    return f"{change} % {'faster' if ratio > 1 else 'slower'} than {than}"
+
+
+def of_systems(share: float) -> str:
+    """`none`, `38 %` or `all` of the systems."""
+    return {0.0: "none", 1.0: "all"}.get(share, percent(share, 0)) + " of the systems"
+
+
+def of_unit(value: float, unit: str) -> str:
+    """`1e-9 s`: three digits and a unit, as one types a number."""
+    return f"{_exponent(f'{value:.3g}')} {unit}".strip()
+
+
+def whole(value: int) -> str:
+    """`100` or `1e6`: a round whole number as one types it."""
+    return _exponent(f"{value:.0e}") if value >= 1000 else str(value)
+
+
+def _exponent(text: str) -> str:
+    return text.replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")

@@ -1,0 +1,91 @@
+"""Puts a declared page into HTML by the templates beside this file, and writes it in one move."""
+
+from __future__ import annotations
+
+import functools
+import os
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .chart import Chart
+from .parts import Page
+from .svg import inline_svg, palette_css
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+SECURITY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def html(page: Page) -> str:
+    """The whole page as text; the same text for the same page. It fetches nothing and runs no script."""
+    return _environment().get_template("page.html").render(page=page)
+
+
+def write_page(page: Page, target: Path) -> Path:
+    """Writes a page, replacing an older one in one move.
+
+    Args:
+        page: as declared.
+        target: of the file.
+
+    Returns:
+        The target.
+    """
+    scratch = target.with_name(f".{target.stem}.{os.getpid()}.html")
+    try:
+        scratch.write_text(html(page), encoding="utf-8")
+        os.replace(scratch, target)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return target
+
+
+@functools.cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader(__package__ or "", "templates"),
+        autoescape=True,  # names and texts come from files
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"svg": _svg, "prose": _prose}
+    environment.globals |= {
+        "security": SECURITY,
+        "stylesheet": _stylesheet(),
+        "pairs": functools.partial(zip, strict=True),
+    }
+    return environment
+
+
+def _svg(chart: Chart) -> Markup:
+    from markupsafe import Markup
+
+    return Markup(inline_svg(chart))
+
+
+def _prose(text: str) -> Markup:
+    """Plain text in which `this` becomes code."""
+    from markupsafe import Markup, escape
+
+    pieces = [str(escape(piece)) for piece in text.split("`")]
+    if len(pieces) % 2 == 0:  # a single one is no pair
+        return escape(text)
+    inside = [f"<code>{piece}</code>" if place % 2 else piece for place, piece in enumerate(pieces)]
+    return Markup("".join(inside))
+
+
+def _stylesheet() -> Markup:
+    from markupsafe import Markup
+
+    rules = files(__package__ or "").joinpath("templates", "style.css").read_text("utf-8").replace("\n", "")
+    colors = (
+        f":root{{color-scheme:light dark;{palette_css(0)}}}"
+        f"@media screen and (prefers-color-scheme:dark){{:root{{{palette_css(1)}}}}}"
+    )
+    return Markup(colors + rules)
