@@ -94,16 +94,16 @@ def test_a_line_of_many_points_is_the_median_and_the_range_of_groups() -> None:
     axes = drawn(Panel(Scale(), Scale(), [Line(points, Style(marker="o"))])).axes[0]
     (line,), (band,) = axes.lines, axes.collections
     groups = np.array([y for _, y in points]).reshape(100, 10)
-    np.testing.assert_allclose(line.get_ydata(), np.median(groups, axis=1))
+    np.testing.assert_allclose(np.asarray(line.get_ydata(), float), np.median(groups, axis=1))
     assert line.get_marker() == "None"
-    heights = band.get_paths()[0].vertices[:, 1]
+    heights = np.asarray(band.get_paths()[0].vertices)[:, 1]
     assert (heights.min(), heights.max()) == (groups.min(), groups.max())
 
 
 def test_rectangles_that_touch_become_one() -> None:
     cells = Cells([(0, 0.0, 1.0), (0, 1.0, 2.0), (1, 1.0, 2.0)], Fill("ink"))
     (patch,) = drawn(Panel(Scale(), rows(["a", "b"]), [cells])).axes[0].patches
-    assert len(patch.get_path().vertices) == 2 * 5
+    assert len(np.asarray(patch.get_path().vertices)) == 2 * 5
 
 
 def test_shades_end_where_lines_are() -> None:
