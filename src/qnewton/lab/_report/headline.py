@@ -158,9 +158,9 @@ def _from_steps(run: Run) -> str:
     )
 
 
-def fidelities(run: Run) -> list[str]:
-    """The fidelities of the quantum solves that were carried out."""
-    found = {block.fidelity for block in run.blocks if block.fidelity is not None}
+def executions(run: Run) -> list[str]:
+    """How the quantum solves were carried out."""
+    found = {block.execution for block in run.blocks if block.execution is not None}
     return sorted(found)
 
 
@@ -184,7 +184,7 @@ def _reading_complete(run: Run) -> str:
 
 
 def reading(run: Run) -> str:
-    """How to read the page: the two clocks, the fidelity, the assumption sets."""
+    """How to read the page: the two clocks, the executions, the assumption sets."""
     if not run.config.scheduled:
         return _reading_complete(run)
     acting = derive.acting_set(run)
@@ -193,15 +193,15 @@ def reading(run: Run) -> str:
         "calibrated predictions for everything classical, and modelled seconds for a quantum solver. "
         "The two never share an axis or a column."
     ]
-    if "model" in fidelities(run):
+    if "modelled" in executions(run):
         lines.append(
-            "Quantum solves at fidelity <code>model</code> are classical solves standing in for the quantum state; "
-            "only their cost is quantum."
+            "Quantum solves whose execution is <code>modelled</code> are classical solves standing in for the quantum "
+            "state; only their cost is quantum."
         )
-    if "emulated" in fidelities(run):
+    if "emulated" in executions(run):
         lines.append(
-            "Quantum solves at fidelity <code>emulated</code> have the exact state that an ideal circuit leaves, read "
-            "out with the noise that the options ask for; no circuit ran."
+            "Quantum solves whose execution is <code>emulated</code> have the exact state that an ideal circuit "
+            "leaves, read out with the noise that the options ask for; no circuit ran."
         )
     for name in derive.assumption_sets(run):
         meaning = ASSUMPTIONS.get(name, "an assumption set of this run; its definition is in the options")

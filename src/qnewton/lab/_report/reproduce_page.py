@@ -150,8 +150,8 @@ def _reading(records: list[FigureFile]) -> str:
         f"{tag('measured')}wall clock of what ran on this machine. {tag('predicted')}what decisions compare: classical "
         "seconds calibrated on this machine, quantum seconds modelled by a published query count. Where a figure holds "
         "both clocks, every line says which it is.",
-        "No quantum circuit ran: a classical solve stood in for every quantum one (fidelity <code>model</code>), so "
-        "the trainings of all assumption sets are the same and only their costs differ.",
+        "No quantum circuit ran: a classical solve stood in for every quantum one (execution <code>modelled</code>), "
+        "so the trainings of all assumption sets are the same and only their costs differ.",
     ]
     shown = [name for name in _SETS if name != "paper-sparse" or any(r.name == "inversion-time" for r in records)]
     lines += [f"Set <code>{name}</code>: {escape(_SETS[name])}." for name in shown]

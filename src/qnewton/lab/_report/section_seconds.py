@@ -14,9 +14,7 @@ from .units import count, percent, seconds, short_seconds
 
 def measured_section(run: Run) -> str:
     """The measured clock: per step, cumulative, and where it went."""
-    caption = (
-        "What ran on this machine; a quantum solve at fidelity model costs here what its classical stand-in costs."
-    )
+    caption = "What ran on this machine; a modelled quantum solve costs here what its classical stand-in costs."
     if len(run.steps) > MOST_POINTS:
         caption += BINNED
     charts = figure(

@@ -111,23 +111,23 @@ def choices_section(run: Run) -> str:
             figure(f"f-choice{index}", title, caption, systems.strip_height(run), systems.draw_choices, run, name)
         )
     carried = Counter(
-        (block.solver, block.assumptions[block.acting].machine, block.ran, block.fidelity) for block in run.blocks
+        (block.solver, block.assumptions[block.acting].machine, block.ran, block.execution) for block in run.blocks
     )
     rows = []
-    for (solver, machine, ran, fidelity), systems_solved in sorted(
+    for (solver, machine, ran, execution), systems_solved in sorted(
         carried.items(), key=lambda item: (-item[1], str(item[0]))
     ):
         residuals = derive.spread(
             block.relative_residual
             for block in run.blocks
-            if (block.solver, block.ran, block.fidelity) == (solver, ran, fidelity)
+            if (block.solver, block.ran, block.execution) == (solver, ran, execution)
         )
         rows.append(
             [
                 solver,
                 machine,
                 ran,
-                fidelity or MISSING,
+                execution or MISSING,
                 count(systems_solved),
                 percent(systems_solved / len(run.blocks)),
                 number(residuals.median if residuals else None, 2),
@@ -138,7 +138,7 @@ def choices_section(run: Run) -> str:
         Column("choice", words=True),
         Column("machine of the choice", words=True),
         Column("what ran", words=True),
-        Column("fidelity", words=True),
+        Column("execution", words=True),
         Column("systems"),
         Column("share"),
         Column("relative residual, median"),
