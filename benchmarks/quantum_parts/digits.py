@@ -17,7 +17,7 @@ def runs() -> list[dict[str, Any]]:
     for name, (shots, steps) in RUNS.items():
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-c", "import sys; from qnewton.lab._cli import main; sys.exit(main())"]
-            command += ["train", "digits-mlp", "--solvers", "qlsa", "--fidelity", "emulated", "--steps", str(steps)]
+            command += ["train", "digits-mlp", "--solvers", "qlsa", "--execution", "emulated", "--steps", str(steps)]
             command += ["--precision", str(PRECISION), "--out", folder]
             command += [] if shots is None else ["--shots", str(shots)]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

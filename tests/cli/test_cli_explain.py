@@ -31,7 +31,7 @@ def test_a_run_is_explained_and_decided_anew(call, run):
     first, winner, *rows = outcome.out.splitlines()
     assert first.startswith("step 1, params: n = 24, condition number 10^")
     assert winner.startswith(f"  {entry['choice']}: the fastest of 2")
-    rows = [row for row in rows if "fidelity" not in row]
+    rows = [row for row in rows if "execution" not in row]
     assert [row.split()[-1] == "calibrated" or "calibrated" in row for row in rows if " LU " in row] == [True]
     assert ["modelled" in row for row in rows if "QLSA" in row] == [True]
     assert [row.startswith("  ->") for row in rows] == [True, False]
@@ -45,7 +45,7 @@ def test_a_run_is_explained_and_decided_anew(call, run):
     outcome = call("replay", "run", "--gate-time", "1e-18", "--assumptions", "paper", "end_to_end")
     assert "QLSA(jennings2023v1) 2 (quantum 100%)" in outcome.out
     assert "end_to_end: the run had no such set" in outcome.out
-    (found,) = json.loads(call("replay", "run", "--policy", "fixed", "--fixed-solver", "lu", "--json").out)
+    (found,) = json.loads(call("replay", "run", "--policy", "fixed-candidate(lu)", "--json").out)
     assert [row["choice"] for row in found["decisions"]] == ["LU", "LU"]
     assert [row["before"] for row in found["decisions"]] == [entry["choice"]] * 2
     assert found["predictions"] == "recorded"
@@ -66,9 +66,9 @@ BAD = {
     "replay run --hardware majorama": "did you mean 'majorana'",
     "replay run --gate-time-s 0": "--gate-time-s is 0.0",
     "replay run --assumptions paper paper": "name each set once",
-    "replay run --policy fixed": "needs --fixed-solver",
-    "replay run --policy fastest --budget 3": "--policy fastest does not read it",
-    "replay run --policy fastest --kappa-threshold 0.1": "--kappa-threshold is 0.1",
+    "replay run --policy fixed-candidate": "fixed-candidate needs name",
+    "replay run --policy fastest(3)": "fastest takes 0 parameters, and got 1",
+    "replay run --policy kappa-threshold(0.1)": "--policy kappa-threshold(threshold=0.1): threshold is 0.1",
     "calibrate --learn run": "timed no solve",
     "calibrate --learn nowhere": "holds no config.json",
     "calibrate --learn run --forget": "exclude each other",
@@ -99,7 +99,7 @@ def test_what_runs_teach_is_kept_and_forgotten(call, kept, tmp_path):
 def test_an_emulated_solve_says_what_became_of_it(call, kept, tmp_path):
     # Almost no damping, so that the circuit would be longer than emulation allows.
     how = ("--steps", "1", "--batch-size", "8", "--solvers", "qlsa", "--calibration", kept, "--out", "emulated")
-    outcome = call("train", "tiny", *how, "--fidelity", "emulated", "--damping", "1e-5")
+    outcome = call("train", "tiny", *how, "--execution", "emulated", "--damping", "1e-5")
     assert outcome.status == 0, outcome.err
     (line,) = map(json.loads, (tmp_path / "emulated" / "blocks.jsonl").read_text().splitlines())
     assert line["executed_outcome"] == "too_long"

@@ -77,7 +77,7 @@ def test_a_preset_is_the_starting_point_and_options_change_it(call, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("preset", "ran"), [("recipe", "kfac"), ("kfac", "kfac"), ("dual-newton", "dual_newton")], ids=str
+    ("preset", "ran"), [("default", "kfac"), ("kfac", "kfac"), ("dual-newton", "dual_newton")], ids=str
 )
 def test_a_complete_optimizer_runs_and_reports_without_a_scheduler(preset, ran, call, tmp_path):
     outcome = call("train", "tiny", "--preset", preset, "--steps", "6", "--out", "run")
@@ -117,9 +117,7 @@ def test_a_complete_optimizer_runs_and_reports_without_a_scheduler(preset, ran, 
 
 
 def test_candidates_that_take_operators_are_scheduled_and_reported(call, tmp_path):
-    outcome = call(
-        "train", "tiny", "--steps", "2", "--solvers", "cg", "dual", "--preconditioner", "kfac", "--out", "run"
-    )
+    outcome = call("train", "tiny", "--steps", "2", "--solvers", "cg(preconditioner=kfac)", "dual", "--out", "run")
     assert outcome.status == 0, outcome.err
     calibration = json.loads((tmp_path / "run" / "calibration.json").read_text())
     assert sorted(calibration["kernels"]) == ["cg", "dual"]

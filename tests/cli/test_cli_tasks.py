@@ -45,7 +45,7 @@ def test_every_task_trains_and_leaves_its_report(task, sizes, call, tmp_path):
 @pytest.mark.parametrize(("task", "rate"), [("bert-tiny", 0.05), ("gpt-tiny", 0.1)])
 def test_paper_is_the_empirical_fisher_matrix_of_each_tensor_on_a_language_model(task, rate):
     step = parse([task, "--preset", "paper"]).options.step
-    assert (step.curvature, step.partition) == ("empirical-fisher-published", "per-tensor")
+    assert (step.curvature, step.partition) == ("empirical-fisher(damping_floor=0)", "per-tensor")
     assert (step.learning_rate, step.largest) == (rate, "published")
 
 

@@ -38,12 +38,12 @@ def test_digits_train_with_emulated_solves(tmp_path, monkeypatch, capsys):
     from qnewton.lab._cli import main
 
     assert main(example.arguments(["--out", str(tmp_path / "run")])) == 0
-    assert "fidelity emulated: the circuits' exact states" in capsys.readouterr().out
+    assert "execution emulated: the circuits' exact states" in capsys.readouterr().out
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert summary["fidelity"] == "emulated"
+    assert summary["execution"] == "emulated"
     assert summary["test_accuracy"] > 0.7
     lines = [json.loads(line) for line in (tmp_path / "run" / "blocks.jsonl").read_text().splitlines()]
-    assert {line["fidelity"] for line in lines} == {"emulated"}
+    assert {line["execution"] for line in lines} == {"emulated"}
     for line in lines:
         assert 0 < line["executed_success_probability"] <= 1
         # A million copies and as many controlled runs of a circuit of as many queries as there were products, at least.
@@ -55,8 +55,8 @@ def test_digits_train_with_emulated_solves(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--solvers", "lu", "--fidelity", "emulated"], "names no quantum solver: add qlsa"),
-        (["--fidelity", "model", "--shots", "10"], "there is no state to measure"),
+        (["--solvers", "lu", "--execution", "emulated"], "names no quantum solver: add qlsa"),
+        (["--execution", "modelled", "--shots", "10"], "there is no state to measure"),
     ],
 )
 def test_options_that_exclude_each_other_are_refused(given, message, capsys):

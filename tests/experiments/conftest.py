@@ -189,7 +189,7 @@ def options_of() -> Callable[..., TrainOptions]:
         changes = {"steps": 2, "batch_size": 16, **changes}
         if changes.get("optimizer", options.optimizer) == "newton" and options.family == "blocks":
             changes = {"calibration": "measure", **changes}
-        for group in ("training", "step", "conditioning", "scheduling", "policy"):
+        for group in ("training", "step", "conditioning", "scheduling"):
             part = getattr(options, group)
             mine = {key: changes.pop(key) for key in list(changes) if hasattr(part, key)}
             options = replace(options, **{group: replace(part, **mine)})

@@ -23,7 +23,6 @@ from qnewton._scheduling.group_plan import GroupPlan, PackedPlans
 from qnewton.lab._experiments import tasks
 from qnewton.lab._experiments.complete_ledger import CompleteLedger
 from qnewton.lab._experiments.group_lines import group_lines
-from qnewton.lab._experiments.options import PolicyOptions
 from qnewton.lab._experiments.replay import Question
 from qnewton.lab._experiments.replay_groups import quantum_bounds, replay_groups
 from qnewton.lab._runfile import group_totals, groups_by_step
@@ -99,7 +98,7 @@ class TestRun:
         objective = q.Objective(predict, small.objective.loss)
         odd = dataclasses.replace(small, init=init, objective=objective, accuracy=None)
         monkeypatch.setitem(tasks.TASKS, "tiny", lambda dtype: odd)
-        files = run(options_of("recipe"), tmp_path / "run")
+        files = run(options_of("default"), tmp_path / "run")
         assert files.config["optimizer"] == "block_newton"
         assert files.config["family"]["name"] == "blocks"
         assert "layers hold only 9% of the parameters" in files.config["family"]["because"]
@@ -136,7 +135,7 @@ class TestReplay:
         ("question", "message"),
         [
             (Question(classical="nvidia-h100-sxm"), "--classical is nvidia-h100-sxm"),
-            (Question(policy=PolicyOptions()), "--policy"),
+            (Question(policy="fastest"), "--policy"),
             (Question(hardware="nvidia-h100-sxm"), "a classical machine"),
         ],
         ids=["classical", "policy", "hardware"],

@@ -32,8 +32,7 @@ def owned(run, options_of, tmp_path_factory):
         quantum_keep=0.4,
         quantum_damping=0.3,
         calibration="profile",
-        policy="fixed",
-        fixed_solver="qlsa",
+        policy="fixed-candidate(qlsa)",
     )
     return run(options, tmp_path_factory.mktemp("owned"))
 
@@ -121,7 +120,7 @@ def test_only_the_quantum_candidate_is_conditioned_and_the_paper_stays_as_it_is(
     paper = PRESETS["paper"]
     assert [solver.name for solver in build.make_solvers(paper.scheduling)] == ["LU", BARE]
     assert paper.conditioning.keep == 0.5
-    emulated = SchedulingOptions(solvers=("lu", "qlsa"), fidelity="emulated", quantum_damping=0.5)
+    emulated = SchedulingOptions(solvers=("lu", "qlsa"), execution="emulated", quantum_damping=0.5)
     assert build.make_solvers(emulated)[1].name == "Conditioned(EmulatedQSVT(ideal), Damp(0.5))"
 
 

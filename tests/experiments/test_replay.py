@@ -6,7 +6,6 @@ import shutil
 import numpy as np
 import pytest
 
-from qnewton.lab._experiments.options import PolicyOptions
 from qnewton.lab._experiments.replay import Question, replay
 from qnewton.lab._experiments.saved import read_saved
 
@@ -53,10 +52,10 @@ def test_another_gate_time_is_the_sweep_of_the_summary(mixed):
 
 def test_other_policies_by_hand(mixed):
     saved, own, _ = replayed(mixed.path)
-    _, one, names = replayed(mixed.path, policy=PolicyOptions(policy="fixed", fixed_solver="lu"))
+    _, one, names = replayed(mixed.path, policy="fixed-candidate(lu)")
     assert set(names) == {"LU"}
     assert one.changed == sum(name != "LU" for name in choices_of(mixed))
-    _, _, names = replayed(mixed.path, policy=PolicyOptions(policy="hysteresis", hysteresis=3.0))
+    _, _, names = replayed(mixed.path, policy="hysteresis(3.0)")
     last: dict[int, int | None] = dict.fromkeys(range(own.seconds.shape[1]))
     expected = []
     for step in own.seconds:
@@ -69,7 +68,7 @@ def test_other_policies_by_hand(mixed):
     assert names == expected
     found = [line.condition_number or np.inf for lines in saved.steps for line in lines]
     limit = float(np.median(found))
-    _, _, names = replayed(mixed.path, policy=PolicyOptions(policy="kappa-threshold", kappa_threshold=limit))
+    _, _, names = replayed(mixed.path, policy=f"kappa-threshold({limit!r})")
     above = [value > limit for value in found]
     assert not any(name == QUANTUM and high for name, high in zip(names, above, strict=True))
 
@@ -95,10 +94,7 @@ def dealt(run, options_of, tmp_path_factory):
         steps=3,
         gate_time_s=1e-9,
         gate_times_s=(1e-9,),
-        policy="makespan",
-        classical_workers=2,
-        transfer_s=2.0**-13,
-        vanish=("quantum 0@2",),
+        policy=f"makespan(classical_workers=2, transfer_s={2.0**-13}, vanish='quantum 0@2')",
     )
     return run(options, tmp_path_factory.mktemp("dealt"))
 
@@ -135,9 +131,9 @@ def test_a_dealt_run_is_replayed_exactly_and_without_its_worker(dealt):
     assert names == choices_of(dealt)
     spans = [step["predicted_schedule"]["paper"]["makespan_s"] for step in dealt.steps]
     assert one.solve_seconds == pytest.approx(sum(spans))
-    policy = PolicyOptions(policy="makespan", quantum_workers=0)
+    policy = "makespan(quantum_workers=0)"
     with pytest.raises(ValueError, match="no worker"):
-        replayed(dealt.path, policy=PolicyOptions(policy="makespan", classical_workers=0, quantum_workers=0))
+        replayed(dealt.path, policy="makespan(classical_workers=0, quantum_workers=0)")
     _, _, names = replayed(dealt.path, policy=policy)
     # The first step is the fastest's, before anything was predicted.
     assert set(names[3:]) == {"Cholesky"}
@@ -158,7 +154,7 @@ BROKEN = {
     "of another version": (
         "config.json",
         rewrite(schema_version=3),
-        "schema_version is 3, and this version of qnewton reads 7",
+        "schema_version is 3, and this version of qnewton reads 8",
     ),
     "of a complete optimizer": ("config.json", rewrite(optimizer="kfac"), "complete optimizer.*no decisions"),
     "without a step": ("blocks.jsonl", lambda file: file.write_text(""), "no whole step"),
@@ -187,14 +183,14 @@ BAD = {
     "a classical machine": ({"hardware": "nvidia-h100-sxm"}, "classical machine"),
     "a quantum one": ({"classical": "superconducting"}, "quantum machine"),
     "an unknown one": ({"hardware": "supercondukting"}, "did you mean 'superconducting'"),
-    "a policy without its option": ({"policy": PolicyOptions(policy="budget")}, "needs --budget"),
-    "no such candidate": ({"policy": PolicyOptions(policy="fixed", fixed_solver="cg")}, "unknown candidate 'cg'"),
+    "a policy without its option": ({"policy": "budget"}, "budget needs limit"),
+    "no such candidate": ({"policy": "fixed-candidate(cg)"}, "unknown candidate 'cg'"),
     "everybody vanishes": (
-        {"policy": PolicyOptions(policy="makespan", vanish=("quantum 0@1", "classical 0@3"))},
+        {"policy": "makespan(vanish=('quantum 0@1', 'classical 0@3'))"},
         "every worker",
     ),
-    "nobody of that name": ({"policy": PolicyOptions(policy="makespan", vanish=("qpu@1",))}, "unknown worker 'qpu'"),
-    "no step": ({"policy": PolicyOptions(policy="makespan", vanish=("quantum 0",))}, "first step"),
+    "nobody of that name": ({"policy": "makespan(vanish='qpu@1')"}, "unknown worker 'qpu'"),
+    "no step": ({"policy": "makespan(vanish='quantum 0')"}, "first step"),
 }
 
 

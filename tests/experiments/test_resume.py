@@ -12,8 +12,7 @@ from typing import Any
 import jax
 import pytest
 
-import qnewton as q
-from qnewton.lab._experiments import build, calibrations, checkpoints, prepare, resume, room, runner
+from qnewton.lab._experiments import calibrations, checkpoints, prepare, resume, room, runner
 from qnewton.lab._experiments.checkpoints import (
     DamagedCheckpoint,
     checkpoint_steps,
@@ -22,6 +21,7 @@ from qnewton.lab._experiments.checkpoints import (
 from qnewton.lab._experiments.saver import restore
 from qnewton.lab._experiments.tasks import TASKS, make_task
 from qnewton.lab._runfile import RunDirectory, RunFileError, plain
+from qnewton.lab._runfile import read_run as records
 
 STEPS, EVERY = 6, 2
 
@@ -81,10 +81,9 @@ def noisy(dtype: str) -> Any:
 
 @pytest.fixture(scope="module", autouse=True)
 def _made_for_this():
-    """A task with random batches, and an estimator that remembers, on the command line called `exact`."""
+    """A task with random batches."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(TASKS, "noisy", noisy)
-        patch.setitem(build.ESTIMATORS, "exact", q.estimators.Reuse(q.estimators.Exact(), max_age=3))
         yield
 
 
@@ -102,20 +101,19 @@ def whole(options_of, run, tmp_path_factory):
 @pytest.fixture(scope="module")
 def base(whole):
     """What most tests stop: its damping is adapted, its policy and its estimator remember."""
-    return whole(policy="hysteresis", estimator="exact", solvers=("lu", "qlsa"))
+    return whole(policy="hysteresis", estimator="reuse(exact, 3)", solvers=("lu", "qlsa"))
 
 
 CASES = {
     "makespan in float64": (
         "tiny",
         {
-            "policy": "makespan",
-            "vanish": ("classical 0@3",),
+            "policy": "makespan(vanish='classical 0@3')",
             "dtype": "float64",
             "solvers": ("lu", "qlsa"),
             "gate_time_s": 4e-8,
             "gate_times_s": (4e-8,),
-            "estimator": "exact",
+            "estimator": "reuse(exact, 3)",
         },
     ),
     "kfac on random batches": ("noisy", {"preset": "kfac"}),
@@ -127,7 +125,7 @@ CASES = {
 def test_a_run_that_was_killed_ends_as_the_one_that_was_not(task, changes, whole, read_run, tmp_path, monkeypatch):
     files = whole(task, **changes)
     again = check_resume(files, read_run, tmp_path, monkeypatch)
-    if "vanish" in changes:
+    if "vanish" in changes.get("policy", ""):
         workers = {(line["step"], line["assumptions"]["paper"]["worker"]) for line in again.blocks}
         assert {worker for step, worker in workers if step >= 3} == {"quantum 0"}, "the other one has vanished"
 
@@ -285,6 +283,48 @@ def change(path, name, **changes):
     (path / name).write_text(json.dumps(content))
 
 
+def as_schema_7(path, *, step):
+    """A run as that schema had it: `fidelity`, and the options of all policies in a group of their own."""
+
+    def older(options):
+        scheduling = options["scheduling"]
+        scheduling["fidelity"] = {"modelled": "model"}[scheduling.pop("execution")]
+        scheduling |= {"preconditioner": "none", "rtol": 1e-3}
+        assert scheduling.pop("policy") == "hysteresis"
+        options["policy"] = {"policy": "hysteresis", "hysteresis": 1.25, "budget": None, "kappa_threshold": 1e4}
+
+    config = json.loads((path / "config.json").read_text())
+    config["schema_version"] = 7
+    older(config["options"])
+    (path / "config.json").write_text(json.dumps(config))
+    file = path / "checkpoints" / str(step) / "about.json"
+    about = json.loads(file.read_text())
+    about["identity"] |= {"schema_version": 7, "options": config["options"]}
+    file.write_text(json.dumps(about))
+    *lines, last = (path / "blocks.jsonl").read_text().splitlines()
+    older_lines = []
+    for line in map(json.loads, lines):
+        execution = line.pop("execution")
+        older_lines.append(json.dumps(line | {"fidelity": "model" if execution == "modelled" else execution}))
+    (path / "blocks.jsonl").write_text("\n".join([*older_lines, last]))
+
+
+def test_a_run_of_schema_7_goes_on(base, hand_made, read_run, tmp_path):
+    target = killed(base.path, 4, tmp_path / "run")
+    as_schema_7(target, step=4)
+    hears = Hears()
+    with hand_made():
+        runner.resume(target, hears)
+    assert hears.steps == [4, 5]
+    again = read_run(target)
+    assert [line["loss"] for line in again.steps] == [line["loss"] for line in base.steps]
+    found = records(target)
+    assert found.config.schema_version == 7
+    assert [line.solver for line in found.blocks] == [line["solver"] for line in base.blocks]
+    assert [line.execution for line in found.blocks] == [line["execution"] for line in base.blocks]
+    assert found.summary.execution == base.summary["execution"]
+
+
 REFUSED = {
     "version": (
         "config.json",
@@ -294,7 +334,7 @@ REFUSED = {
     "schema": (
         "config.json",
         {"schema_version": 3},
-        r"schema_version is 3, and this version of qnewton reads 7, and 6",
+        r"schema_version is 3, and this version of qnewton reads 8, and 6 and 7",
     ),
     "jax": ("config.json", {"versions.jax": "0.9"}, r"version of jax '0.9' \(here .*go on where it began"),
     "machine": ("config.json", {"machine.processor": "Z80"}, r"processor 'Z80' \(here .*two machines"),

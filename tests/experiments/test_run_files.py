@@ -82,7 +82,7 @@ def pair(value: Any) -> bool:
 
 MACHINE = Record(platform=text, processor=text, cores=integer, backend=text, device=text)
 CONFIG = Record(
-    schema_version=lambda value: value == 7,
+    schema_version=lambda value: value == 8,
     task=text,
     preset=one_of("blocks", "paper", "paper-code"),
     optimizer=one_of("newton"),
@@ -245,7 +245,7 @@ BLOCK = Record(
     acting=text,
     solver=text,
     ran=text,
-    fidelity=or_null(text),
+    execution=or_null(text),
     executed_queries=or_null(seconds),
     executed_success_probability=or_null(seconds),
     executed_outcome=or_null(one_of(*(outcome.label for outcome in Outcome))),
@@ -253,7 +253,7 @@ BLOCK = Record(
     own=every(OWN),
 )
 SUMMARY = Record(
-    schema_version=lambda value: value == 7,
+    schema_version=lambda value: value == 8,
     task=text,
     preset=text,
     optimizer=one_of("newton"),
@@ -273,7 +273,7 @@ SUMMARY = Record(
         Record(gate_time_s=seconds, quantum_share=seconds, predicted_seconds=seconds, predicted_solve_seconds=seconds)
     ),
     solved_by=every(integer),
-    fidelity=or_null(one_of("model", "emulated")),
+    execution=or_null(one_of("modelled", "emulated")),
     statuses=every(integer),
     systems=lambda value: value == {},
 )
@@ -417,7 +417,7 @@ class TestSchema:
             )
             assert line["solver"] == entry["choice"]
             assert entry["machine"] == ("quantum" if entry["choice"] in quantum else "classical")
-            assert line["fidelity"] == ("model" if entry["machine"] == "quantum" else None)
+            assert line["execution"] == ("modelled" if entry["machine"] == "quantum" else None)
             assert line["status"] == "ok"
             assert line["ran"] == ("LU" if entry["machine"] == "quantum" else entry["choice"])
             for name in quantum:

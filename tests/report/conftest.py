@@ -114,7 +114,7 @@ def system(step: int, index: int, name: str, n: int, steps: int, rng: random.Ran
         "acting": "paper",
         "solver": chosen["choice"],
         "ran": "LU" if quantum else chosen["choice"],
-        "fidelity": "model" if quantum else None,
+        "execution": "modelled" if quantum else None,
         "executed_queries": None,
         "executed_success_probability": None,
         "executed_outcome": None,
@@ -187,7 +187,7 @@ def summarise(steps: list[RunFiles], systems: list[RunFiles], gate_time_s: float
     names = [entry["solver"] for entry in systems]
     statuses = [entry["status"] for entry in systems]
     return {
-        "schema_version": 7,
+        "schema_version": 8,
         "task": "digits-mlp",
         "preset": "paper",
         "optimizer": "newton",
@@ -210,7 +210,7 @@ def summarise(steps: list[RunFiles], systems: list[RunFiles], gate_time_s: float
         "quantum_share": sum(entry["machine"] == "quantum" for entry in acting) / max(1, len(acting)),
         "by_gate_time": sweep,
         "solved_by": {name: names.count(name) for name in sorted(set(names))},
-        "fidelity": "model",
+        "execution": "modelled",
         "statuses": {name: statuses.count(name) for name in sorted(set(statuses))},
     }
 
@@ -227,7 +227,7 @@ def build(steps: int = 40, blocks: int = 6, gate_time_s: float = 1e-12, seed: in
     ]
     rows = [training_step(step, steps, systems[step * blocks : (step + 1) * blocks], rng) for step in range(steps)]
     config = {
-        "schema_version": 7,
+        "schema_version": 8,
         "task": "digits-mlp",
         "preset": "paper",
         "optimizer": "newton",

@@ -75,7 +75,7 @@ def complete(make_run: Callable[..., Any]) -> dict[str, Any]:
     files["config"]["model"]["blocks"] = []
     for step in files["steps"]:
         step |= {"predicted_seconds": {}, "systems": [SURE, SEEN] if step["step"] == 0 else None}
-    nothing = dict.fromkeys(("predicted_seconds_all_classical", "acting", "gate_time_s", "quantum_share", "fidelity"))
+    nothing = dict.fromkeys(("predicted_seconds_all_classical", "acting", "gate_time_s", "quantum_share", "execution"))
     empty: dict[str, Any] = {"predicted_seconds": {}, "by_gate_time": [], "solved_by": {}}
     files["summary"] |= {"optimizer": "kfac", "systems": TOTALS} | nothing | empty
     files["blocks"] = None

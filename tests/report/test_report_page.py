@@ -257,7 +257,7 @@ def test_a_run_without_newton_systems(make_run, page_of):
 
 def test_all_classical(make_run, page_of):
     files = make_run(steps=4, gate_time_s=1.0)
-    assert {block["fidelity"] for block in files["blocks"]} == {None}
+    assert {block["execution"] for block in files["blocks"]} == {None}
     page = page_of(files)
     assert page.values["quantum_share"] == "0.0"
     assert "standing in for the quantum state" not in page.source
@@ -287,7 +287,7 @@ def test_null_wherever_a_number_may_be_missing(make_run, page_of):
             for rows in entry["predicted_quantum_seconds_by_gate_time"].values():
                 rows[0][1] = None
     files["summary"].update(test_accuracy=None, test_loss=None, final_loss=None, measured_seconds=None)
-    files["summary"].update(predicted_seconds_all_classical=None, fidelity=None)
+    files["summary"].update(predicted_seconds_all_classical=None, execution=None)
     page = page_of(files)
     assert "Systems without a number (30) are gaps" in page.text("f-kappa")
     assert page.values["final_loss"] == ""

@@ -10,11 +10,16 @@ from typing import Any
 import pytest
 
 from qnewton.lab._cli import main
-from qnewton.lab._runfile import SCHEMA_VERSION, read_run
+from qnewton.lab._runfile import SCHEMA_VERSION, read_config, read_run
 
 # Written by the commits at which schema 6 began and ended, by `qnewton train digits-mlp --width 2 --depth 1 --steps 3`;
 # `complete` with `--preset kfac`, the others with `--preset paper`.
 SCHEMA_6 = Path(__file__).parent / "schema6"
+# Written by the last commit of schema 7, with `--preset blocks --partition per-tensor --no-adapt-damping`. `scheduled`:
+# `--solvers lu cg qlsa --preconditioner jacobi --rtol 1e-4 --policy kappa-threshold --kappa-threshold 100 --estimator
+# probabilistic --precision 0.05 --gate-time-s 1e-12`. `emulated`: `--solvers cholesky qlsa --fidelity emulated --shots
+# 1000 --quantum-damping 0.5 --policy fixed --fixed-solver qlsa --curvature empirical-fisher-published --damping 1`.
+SCHEMA_7 = Path(__file__).parent / "schema7"
 # Of all of the lines, and of `config.json` alone.
 READERS = {
     "report": ("report", "RUN"),
@@ -56,9 +61,17 @@ def run(tmp_path: Path) -> Path:
     changed(path / "config.json", lambda content: content["options"]["scheduling"].update(second_estimator=None))
     new = {"independence": None, "second_log10_condition_number": None, "second_condition_number_kind": None}
     (path / "blocks.jsonl").write_text(
-        "".join(json.dumps(line | new) + "\n" for line in lines_of(path / "blocks.jsonl"))
+        "".join(json.dumps(renamed(line) | new) + "\n" for line in lines_of(path / "blocks.jsonl"))
     )
+    changed(path / "summary.json", renamed)
     return path
+
+
+def renamed(content: Any) -> Any:
+    """With `execution` for `fidelity`."""
+    execution = content.pop("fidelity")
+    content["execution"] = "modelled" if execution == "model" else execution
+    return content
 
 
 @pytest.fixture
@@ -97,6 +110,32 @@ def test_a_torn_run_is_read_as_far_as_it_goes(name: str, run: Path, said: Callab
         assert f"{file}: the last line ({line}) is cut off and was left out" in " ".join(shown.split())
 
 
+NOW = {"fidelity": "execution"}
+
+
+@pytest.mark.parametrize("which", ["scheduled", "emulated"])
+@pytest.mark.parametrize("name", [name for name in READERS if name != "breakeven"])
+def test_a_run_of_schema_7_opens(name: str, which: str, tmp_path: Path, said: Callable[..., Any]) -> None:
+    status, words = said(name, shutil.copytree(SCHEMA_7 / which, tmp_path / "run"))
+    assert status == 0, words
+    if name == "replay":
+        assert "all 12 decisions are the run's" in words
+
+
+def test_the_options_of_schema_7_are_the_present_ones() -> None:
+    from qnewton.lab._experiments.saved import train_options
+
+    options = {one: train_options(SCHEMA_7 / one, read_config(SCHEMA_7 / one)) for one in ("scheduled", "emulated")}
+    scheduled, emulated = (options[one].scheduling for one in ("scheduled", "emulated"))
+    assert scheduled.solvers == ("lu", "cg(preconditioner=jacobi, rtol=0.0001)", "qlsa")
+    assert scheduled.policy == "kappa-threshold(threshold=100.0)"
+    assert scheduled.estimator == "probabilistic-lanczos"
+    assert (scheduled.execution, emulated.execution) == ("modelled", "emulated")
+    assert emulated.policy == "fixed-candidate(name=qlsa)"
+    assert options["emulated"].step.curvature == "empirical-fisher(damping_floor=0)"
+    assert {line.execution for line in read_run(SCHEMA_7 / "emulated").blocks} == {"emulated"}
+
+
 # `breakeven` reads as `plan` does, and takes its time.
 @pytest.mark.parametrize("which", ["first", "last"])
 @pytest.mark.parametrize("name", [name for name in READERS if name != "breakeven"])
@@ -119,7 +158,7 @@ def test_a_run_of_schema_6_keeps_every_number() -> None:
             for line, record in zip(lines_of(SCHEMA_6 / which / name), records, strict=True):
                 for field, value in line.items():
                     if not isinstance(value, dict | list):
-                        assert getattr(record, field) == value
+                        assert getattr(record, NOW.get(field, field)) == {"model": "modelled"}.get(value, value)
     complete = read_run(SCHEMA_6 / "complete")
     assert [step.predicted_schedule for step in complete.steps] == [{}] * 3
     assert {line.independence for line in read_run(SCHEMA_6 / "first").blocks} == {None}
@@ -129,7 +168,7 @@ def test_a_run_of_schema_6_keeps_every_number() -> None:
 def test_a_run_of_schema_6_is_not_gone_on_with(tmp_path: Path, said: Callable[..., Any]) -> None:
     status, words = said("resume", shutil.copytree(SCHEMA_6 / "last", tmp_path / "run"))
     assert status == 2
-    assert "the run was written by another version (schema_version 6, here 7)" in words
+    assert "the run was written by another version (schema_version 6, here 8)" in words
 
 
 def schema(number: object) -> Callable[[Path], None]:
@@ -149,11 +188,12 @@ def unknown(run: Path) -> None:
 
 
 READ = (
-    "and this version of qnewton reads 7, and 6, which it migrates: open it with the qnewton that its 'versions' name"
+    "and this version of qnewton reads 8, and 6 and 7, which it migrates: open it with the qnewton that its 'versions' "
+    "name"
 )
 CONFIG = {
     "schema 5": (schema(5), f"run/config.json: schema_version is 5, {READ}"),
-    "schema 8": (schema(8), f"run/config.json: schema_version is 8, {READ}"),
+    "schema 9": (schema(9), f"run/config.json: schema_version is 9, {READ}"),
     "no schema": (schema(None), f"run/config.json: schema_version is None, {READ}"),
     "missing": (
         lambda run: (run / "config.json").unlink(),

@@ -217,7 +217,7 @@ def test_a_candidate_that_holds_arrays_is_rated_once_for_its_shapes(cold, monkey
 class Unpriced(q.LU):
     """Quantum by its own account, without a count."""
 
-    fidelity: ClassVar[str] = "model"
+    execution: ClassVar[str] = "modelled"
     name: ClassVar[str] = "Unpriced"
 
 

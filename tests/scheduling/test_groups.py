@@ -75,7 +75,7 @@ def test_every_candidate_solves_every_system(one, shape):
         if len(shape) == 2:
             expected = np.linalg.solve(np.asarray(factors[1][k], float), expected.T).T
         # An iterative one stops where the step needs no more.
-        loose = one.capabilities.iterative or one.fidelity == "emulated"
+        loose = one.capabilities.iterative or one.execution == "emulated"
         np.testing.assert_allclose(values[k], expected, rtol=1e-4, atol=0.1 * np.abs(expected).max() if loose else 1e-5)
     assert plan.choice[0] == 0
 

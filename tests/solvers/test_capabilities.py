@@ -64,7 +64,7 @@ def test_quantum_is_whoever_states_a_count():
         if isinstance(solver, q.solvers.AbstractSolver):
             workload = solver.workload(estimate(), q.solvers.Encoding(5.0, 1.0))
             assert isinstance(workload, q.solvers.QuantumWorkload) == solver.capabilities.quantum
-            assert solver.capabilities.quantum == (solver.fidelity is not None)
+            assert solver.capabilities.quantum == (solver.execution is not None)
 
 
 def estimate():

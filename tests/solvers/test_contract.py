@@ -76,7 +76,7 @@ class Case(NamedTuple):
     solver: AbstractSolver
     name: str
     runs_as: str
-    fidelity: str | None
+    execution: str | None
     needs_definite: bool
     cost: Mapping[str, Any]
     solves: str = "general"
@@ -429,7 +429,7 @@ def test_right_hand_side_of_zero(case):
 @each
 def test_says_what_it_is(case):
     solver = case.solver
-    assert (solver.name, solver.runs_as, solver.fidelity) == (case.name, case.runs_as, case.fidelity)
+    assert (solver.name, solver.runs_as, solver.execution) == (case.name, case.runs_as, case.execution)
     assert solver.capabilities.needs_definite is case.needs_definite
     assert solver.capabilities.needs_symmetric is (case.solves != "general")
     assert solver.assume_full_rank() is case.full_rank
@@ -462,7 +462,7 @@ def _estimate(n, dtype="float64", kappa=10.0):
 @double
 def test_workload(case):
     workload = case.solver.workload(*_estimate(6))
-    assert isinstance(workload, ClassicalWorkload if case.fidelity is None else QuantumWorkload)
+    assert isinstance(workload, ClassicalWorkload if case.execution is None else QuantumWorkload)
     for field, expected in case.cost.items():
         found = getattr(workload, field)
         if isinstance(expected, str):
@@ -481,7 +481,7 @@ def test_workload_is_positive_finite_and_the_same_twice(case, n, dtype):
     assert eqx.tree_equal(first, again)
     numbers = (
         ("total_flops", "total_bytes")
-        if case.fidelity is None
+        if case.execution is None
         else ("queries", "state_preparations", "success_probability")
     )
     for field in numbers:

@@ -35,6 +35,16 @@ class AbstractEstimator(eqx.Module):
         """
         return True
 
+    @property
+    def needs_floor(self) -> bool:
+        """Whether it rests on a proven eigenvalue floor, and refuses a system without one."""
+        return False
+
+    @property
+    def needs_symmetric(self) -> bool:
+        """Whether it refuses a system that is not symmetric."""
+        return False
+
 
 class Norms(NamedTuple):
     """What one pass over a matrix gives, or a few products where there is no matrix.

@@ -68,6 +68,10 @@ class Bracket(AbstractEstimator):
     def needs_matrix(self, *, floor: bool) -> bool:
         return False
 
+    @property
+    def needs_floor(self) -> bool:
+        return True
+
     def __call__(self, system: System) -> SystemEstimate:
         """The estimate; infinite where a formed block is singular, or one that is not formed has no positive floor.
 

@@ -18,6 +18,10 @@ class Certified(AbstractEstimator):
     def needs_matrix(self, *, floor: bool) -> bool:
         return False
 
+    @property
+    def needs_floor(self) -> bool:
+        return True
+
     def __call__(self, system: System) -> SystemEstimate:
         """The bound; infinite where the floor does not exceed the rounding allowance.
 

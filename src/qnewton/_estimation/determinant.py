@@ -72,6 +72,10 @@ class DefiniteDeterminantNorm(AbstractEstimator):
     fails the condition number is infinite, since the bound does not hold.
     """
 
+    @property
+    def needs_symmetric(self) -> bool:
+        return True
+
     def __call__(self, system: System) -> SystemEstimate:
         """The bound.
 

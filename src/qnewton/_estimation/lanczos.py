@@ -49,6 +49,10 @@ class Lanczos(AbstractEstimator):
     def needs_matrix(self, *, floor: bool) -> bool:
         return False
 
+    @property
+    def needs_symmetric(self) -> bool:
+        return True
+
     def __call__(self, system: System) -> SystemEstimate:
         """The estimate.
 

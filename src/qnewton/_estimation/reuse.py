@@ -54,6 +54,14 @@ class Reuse(AbstractEstimator):
     def needs_matrix(self, *, floor: bool) -> bool:
         return self.estimator.needs_matrix(floor=floor)
 
+    @property
+    def needs_floor(self) -> bool:
+        return self.estimator.needs_floor
+
+    @property
+    def needs_symmetric(self) -> bool:
+        return self.estimator.needs_symmetric
+
     def __call__(self, system: System) -> SystemEstimate:
         """The estimator's own answer, of its own kind."""
         return self.estimator(system)

@@ -96,7 +96,7 @@ def price_group(
         if is_charged(candidate):
             times = float(group.count * group.vectors)
             # A circuit that is carried out has the precision that it was built for.
-            asked = state_error_for(group.need, log_kappa, group.power) if candidate.fidelity == "model" else None
+            asked = state_error_for(group.need, log_kappa, group.power) if candidate.execution == "modelled" else None
             asking = {"times": times, "precision": asked}
             columns.append([quantum_column(candidate, estimate, one, quantum, reasons, **asking) for one in sets])
             continue
@@ -155,7 +155,7 @@ def _least_quantum(
     need = np.array([group.need for group in groups])[:, None]
     times = np.array([float(group.count * group.vectors) for group in groups])[:, None]
     power = np.array([group.power for group in groups])[:, None]
-    asked = state_error_for(need, KAPPAS, power) if candidate.fidelity == "model" else None
+    asked = state_error_for(need, KAPPAS, power) if candidate.execution == "modelled" else None
     rows, dtypes = [group.rows for group in groups], [group.dtype for group in groups]
     return least_quantum(candidate, rows, dtypes, sets, machine, times=times, precision=asked)
 

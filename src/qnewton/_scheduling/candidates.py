@@ -24,11 +24,11 @@ def check_candidate(solver: Any) -> None:
                 f"Conditioned outermost, around {type(solver).__name__}"
             )
     quantum = solver.capabilities.quantum
-    if (solver.fidelity is not None and not quantum) or (quantum and not hasattr(solver, "count")):
+    if (solver.execution is not None and not quantum) or (quantum and not hasattr(solver, "count")):
         raise TypeError(
-            f"{solver.name} is no candidate of Hybrid: its fidelity is {solver.fidelity!r}, so it is quantum, and "
+            f"{solver.name} is no candidate of Hybrid: its execution is {solver.execution!r}, so it is quantum, and "
             "it states no count of queries: subclass qnewton.solvers.AbstractQuantumSolver and say "
-            "Capabilities(quantum=True), or let fidelity be None"
+            "Capabilities(quantum=True), or let execution be None"
         )
 
 

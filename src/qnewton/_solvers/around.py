@@ -24,8 +24,8 @@ class AbstractAround(AbstractSolver):
         return self.inner.measured_as
 
     @property
-    def fidelity(self) -> str | None:
-        return self.inner.fidelity
+    def execution(self) -> str | None:
+        return self.inner.execution
 
     @property
     def charged(self) -> Charged:

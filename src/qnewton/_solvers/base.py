@@ -1,6 +1,7 @@
 """The interface of a solver: a lineax solver that also states its workload."""
 
 import abc
+import warnings
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeGuard
 
 import jax
@@ -27,6 +28,15 @@ Stats: TypeAlias = dict[str, Any]
 """What a linear solve tells of itself besides value and result, as lineax has it: each solver names its keys."""
 
 
+def _warn_of_fidelity(what: str) -> None:
+    warnings.warn(
+        f"{what}: how a quantum solve is carried out is `execution` now (modelled, emulated, circuit), since fidelity "
+        "is a property of states; `fidelity` is understood for one release",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+
+
 class AbstractSolver(lx.AbstractLinearSolver):
     """A `lineax.AbstractLinearSolver` that a scheduler can weigh.
 
@@ -37,9 +47,9 @@ class AbstractSolver(lx.AbstractLinearSolver):
     Attributes:
         capabilities: what the solver is and what it needs; a class attribute, or a property where it depends on fields.
         name: how records and reports call this solver, e.g. `LU` or `QLSA(jennings2023v1)`.
-        fidelity: None for a classical solver; of a quantum one where its numbers come from. `model`: a classical solve
-            stands in for the state. `emulated`: the circuit's exact state, and its read-out. `circuit`: a circuit that
-            ran on a simulator or a device.
+        execution: None for a classical solver; of a quantum one where its numbers come from. `modelled`: a classical
+            solve stands in for the state. `emulated`: the circuit's exact state, and its read-out. `circuit`: a
+            circuit that ran on a simulator or a device.
         prior: share of its iterations, in (0, 1], that is expected before any was observed; see
             `AbstractPreconditioner.prior`.
         applied_as: kernel that one application of a system that was set up runs as, where that is another than the
@@ -51,11 +61,27 @@ class AbstractSolver(lx.AbstractLinearSolver):
 
     capabilities: AbstractClassVar[Capabilities]
     name: AbstractClassVar[str]
-    fidelity: ClassVar[str | None] = None
+    execution: ClassVar[str | None] = None
     prior: ClassVar[float] = 1.0
     applied_as: ClassVar[str | None] = None
     triangle: ClassVar[str | None] = None
     many: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **arguments: Any):
+        super().__init_subclass__(**arguments)
+        if "fidelity" in vars(cls):
+            found = vars(cls)["fidelity"]
+            _warn_of_fidelity(f"{cls.__name__}.fidelity is {found!r}")
+            if "execution" not in vars(cls):
+                cls.execution = "modelled" if found == "model" else found
+            # So that the property below answers.
+            del cls.fidelity  # pyright: ignore[reportAttributeAccessIssue]
+
+    @property
+    def fidelity(self) -> str | None:
+        """The name of `execution` in version 0.1, with its word for `modelled`; it warns for one release."""
+        _warn_of_fidelity(f"{type(self).__name__}.fidelity was read")
+        return "model" if self.execution == "modelled" else self.execution
 
     @property
     def stops_at(self) -> float | None:
@@ -172,7 +198,7 @@ class Charged(Protocol):
     """What an assumption set reads of a quantum candidate; the fields are those of `AbstractQuantumSolver`."""
 
     @property
-    def fidelity(self) -> str | None: ...
+    def execution(self) -> str | None: ...
     @property
     def asked_precision(self) -> float: ...
     @property

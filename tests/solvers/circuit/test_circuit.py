@@ -268,7 +268,7 @@ def test_numbers_keep_their_width_in_whatever_thread_the_callback_runs(dtype):
 
 def test_what_it_says_about_itself():
     solver = CircuitQSVT(level=Elementary(), device="lightning.qubit", encoding=Frobenius())
-    assert solver.fidelity == "circuit"
+    assert solver.execution == "circuit"
     assert solver.name == "CircuitQSVT(Frobenius, fewest T)"
     assert solver.runs_as == "elementary circuit on lightning.qubit"
     assert solver.capabilities == Capabilities(quantum=True)

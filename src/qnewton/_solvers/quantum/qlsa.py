@@ -1,4 +1,4 @@
-"""A quantum linear solver algorithm as a candidate of the scheduler, at fidelity `model`."""
+"""A quantum linear solver algorithm as a candidate of the scheduler, whose execution is `modelled`."""
 
 from typing import ClassVar
 
@@ -19,8 +19,8 @@ from .queries import Matrices, QueryModel, Unit, jennings2023v1
 class QLSA(AbstractDelegate, AbstractQuantumSolver):
     """A quantum linear solver: its cost is a published query count, its solution comes from a classical stand-in.
 
-    This is the fidelity `model` of every public Q-Newton result: the stand-in gives the exact solution, so nothing of
-    a real machine's error is in it. Records and reports say so.
+    This is the execution `modelled` of every public Q-Newton result: the stand-in gives the exact solution, so
+    nothing of a real machine's error is in it. Records and reports say so.
 
     Attributes:
         queries: the query count, e.g. `jennings2023v1`; `qnewton.queries.QUERY_MODELS` has them all.
@@ -35,15 +35,15 @@ class QLSA(AbstractDelegate, AbstractQuantumSolver):
     precision: float = eqx.field(static=True, default=1e-2)
     stand_in: AbstractSolver = LU()
     solution_norm: float | None = eqx.field(static=True, default=None)
-    fidelity: ClassVar[str] = "model"
+    execution: ClassVar[str] = "modelled"
 
     def __check_init__(self):
         check_state_error("precision", self.precision)
         check_solver(self.stand_in, "stand-in of QLSA", "which states its stand-in's needs and name")
-        if self.stand_in.fidelity is not None:
+        if self.stand_in.execution is not None:
             raise TypeError(
-                f"{self.stand_in.name} is no stand-in of QLSA: it is quantum itself, of fidelity "
-                f"{self.stand_in.fidelity!r}, and records would call its numbers a classical solver's: use LU(), or "
+                f"{self.stand_in.name} is no stand-in of QLSA: it is quantum itself, whose execution is "
+                f"{self.stand_in.execution!r}, and records would call its numbers a classical solver's: use LU(), or "
                 f"{type(self.stand_in).__name__} alone"
             )
         if not isinstance(self.queries, QueryModel):

@@ -7,6 +7,8 @@ from typing import Literal
 
 import tyro
 
+from .._experiments.parts import make, part
+
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -18,12 +20,8 @@ class CalibrateCommand:
     --learn it is corrected by what a run's solves really took, which `qnewton train --calibration kept` predicts with.
     """
 
-    solvers: tuple[Literal["cholesky", "lu", "inverse", "gauss-jordan", "cg", "eigh", "minres", "dual"], ...] = (
-        "cholesky",
-        "lu",
-        "cg",
-    )
-    """Solvers to measure."""
+    solvers: tuple[str, ...] = ("cholesky", "lu", "cg")
+    """Solvers to measure, as `qnewton train` has them."""
     dtype: Literal["float32", "float64"] = "float32"
     """Floating-point type of the systems."""
     sizes: tuple[int, ...] = SIZES
@@ -51,6 +49,8 @@ class CalibrateCommand:
             raise ValueError("--learn, --forget and --again exclude each other: give one of them")
         if not self.solvers:
             raise ValueError("--solvers is empty: name at least one")
+        for text in self.solvers:
+            part("solver", text, "solvers")
 
 
 def calibrate(arguments: Sequence[str]) -> int:
@@ -69,34 +69,24 @@ def calibrate(arguments: Sequence[str]) -> int:
 
 
 def _calibrate(command: CalibrateCommand) -> int:
-    from ... import _solvers as candidates
     from ..._hardware import calibration_environment, load_calibration, store_calibration
     from ..._scheduling import calibrate as measure
 
-    known = {
-        "cholesky": candidates.Cholesky(),
-        "lu": candidates.LU(),
-        "inverse": candidates.Inverse(),
-        "gauss-jordan": candidates.GaussJordan(),
-        "cg": candidates.CG(),
-        "eigh": candidates.Eigh(),
-        "minres": candidates.MINRES(),
-        "dual": candidates.Dual(),
-    }
     if command.learn is not None:
         return _learn(command.learn, command.directory)
     here = calibration_environment(command.dtype, command.blas_threads)
+    kernels = [part("solver", text, "solvers").word for text in command.solvers]
     if command.forget:
-        known_one = load_calibration(here, command.solvers, command.directory)
+        known_one = load_calibration(here, kernels, command.directory)
         if known_one is None:
             raise ValueError("--forget: no calibration of this machine and these versions is kept, so none learned")
         stored = store_calibration(known_one.machine, here, command.directory)
         print(f"as it was measured, without any correction: {stored.path}")
         return 0
-    stored = None if command.again else load_calibration(here, command.solvers, command.directory)
+    stored = None if command.again else load_calibration(here, kernels, command.directory)
     if stored is None:
         machine = measure(
-            [known[name] for name in command.solvers],
+            [make("solver", text, "solvers") for text in command.solvers],
             dtype=command.dtype,
             sizes=command.sizes,
             repeats=command.repeats,

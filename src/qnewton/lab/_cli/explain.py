@@ -56,10 +56,10 @@ def _print(one: "Explanation") -> None:
     )
     nobody = "open" if any(candidate.outcome == "open" for candidate in one.candidates) else "nobody"
     print(f"  {one.choice or nobody}: {one.why}")
-    if one.acting and one.fidelity == "model":
-        print(f"  fidelity model: {one.ran} ran in its place, only the cost is quantum")
-    elif one.acting and one.fidelity is not None:
-        print(f"  fidelity {one.fidelity}: {one.ran} left the state that was read out")
+    if one.acting and one.execution == "modelled":
+        print(f"  execution modelled: {one.ran} ran in its place, only the cost is quantum")
+    elif one.acting and one.execution is not None:
+        print(f"  execution {one.execution}: {one.ran} left the state that was read out")
     if one.acting and one.executed_outcome not in (None, "solved"):
         print(f"  {one.executed_outcome}: {Outcome[one.executed_outcome.upper()].remedy}")
     if one.acting and one.status not in ("ok", ""):

@@ -10,6 +10,7 @@ from .circuit import circuit
 from .compare import compare
 from .explain import explain
 from .noise import noise
+from .parts import parts
 from .plan import plan
 from .replay import replay
 from .report import report
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "breakeven": breakeven,
     "calibrate": calibrate,
     "circuit": circuit,
+    "parts": parts,
 }
 USAGE = """usage: qnewton train TASK [options]   train a task with Newton's method
        qnewton compare TASK           optimizers at equal tuning effort, against measured and modelled seconds
@@ -46,6 +48,7 @@ USAGE = """usage: qnewton train TASK [options]   train a task with Newton's meth
        qnewton breakeven [RUN|FILE]   what would have to change for both to be equally fast
        qnewton calibrate              measure this machine once, for predictions
        qnewton circuit [FILE]         draw, count and export the circuit that inverts a matrix
+       qnewton parts [KIND]           the solvers, estimators, policies ... that options name, with their parameters
 
 `qnewton train --help` explains every option.
 """

@@ -93,7 +93,7 @@ class Progress:
 def _short(line: SystemLine) -> str:
     if line.status != "ok":
         return line.status
-    return line.solver if line.fidelity is None else f"{line.solver}, {line.fidelity}"
+    return line.solver if line.execution is None else f"{line.solver}, {line.execution}"
 
 
 def _number(value: float | None) -> float:

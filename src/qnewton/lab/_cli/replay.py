@@ -1,6 +1,5 @@
 """`qnewton replay RUN`."""
 
-import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from .._experiments.options import PolicyOptions, SolverName
+from .._experiments.older import present_arguments
+from .._experiments.parts import part
 
 if TYPE_CHECKING:
     from .._experiments.replay import Question, Replayed
@@ -35,41 +35,21 @@ class ReplayCommand:
     """Classical machine by its data sheet, e.g. nvidia-h100-sxm, in the place of the run's calibration."""
     assumptions: tuple[Literal["paper", "paper-sparse", "logical", "end_to_end"], ...] | None = None
     """What a quantum solve is charged for; each set decides for itself."""
-    policy: Literal["fastest", "kappa-threshold", "fixed", "hysteresis", "budget", "makespan"] | None = None
-    """How predictions become a choice; the options below are those of `qnewton train`."""
-    kappa_threshold: float | None = None
-    """Of kappa-threshold."""
-    fixed_solver: SolverName | None = None
-    """Of fixed."""
-    hysteresis: float | None = None
-    """Of hysteresis."""
-    budget: float | None = None
-    """Of budget."""
-    classical_rate: float | None = None
-    """Of budget."""
-    quantum_rate: float | None = None
-    """Of budget."""
-    classical_workers: int | None = None
-    """Of makespan."""
-    quantum_workers: int | None = None
-    """Of makespan."""
-    queue_s: float | None = None
-    """Of makespan."""
-    transfer_s: float | None = None
-    """Of makespan."""
-    vanish: tuple[str, ...] | None = None
-    """Of makespan."""
+    policy: str | None = None
+    """How predictions become a choice, as `qnewton train` has it: `qnewton parts policy`."""
     json: bool = False
     """Print every decision as JSON."""
 
 
 def replay(arguments: Sequence[str]) -> int:
     """Parse, decide anew and print what came out."""
-    command = tyro.cli(ReplayCommand, prog="qnewton replay", args=arguments)
+    command = tyro.cli(ReplayCommand, prog="qnewton replay", args=present_arguments(arguments))
     if command.gate_time_s is not None and not 1e-30 <= command.gate_time_s <= 1:
         raise ValueError(f"--gate-time-s is {command.gate_time_s}: it must be a number of seconds from 1e-30 to 1")
     if command.assumptions is not None and len(set(command.assumptions)) < max(len(command.assumptions), 1):
         raise ValueError(f"--assumptions is {' '.join(command.assumptions) or 'empty'}: name each set once, e.g. paper")
+    if command.policy is not None:
+        part("policy", command.policy, "policy")
     # Only now: the modules behind these imports take a second.
     from .._experiments.replay import Question
     from .._experiments.replay import replay as decide
@@ -77,17 +57,16 @@ def replay(arguments: Sequence[str]) -> int:
     from .._runfile import encode_indented, read_config
 
     config = read_config(command.path)
-    begun = train_options(command.path, config)
-    policy = _policy(command, begun.policy)
+    begun = train_options(command.path, config).scheduling.policy
     question = Question(
         hardware=command.hardware,
         gate_time_s=command.gate_time_s,
         assumptions=command.assumptions,
         classical=command.classical,
-        policy=policy,
+        policy=None if command.policy == begun else command.policy,
     )
     if config.family is not None and config.family.acting is not None:
-        return _of_groups(command, dataclasses.replace(question, policy=None if policy == begun.policy else policy))
+        return _of_groups(command, question)
     saved, found = decide(command.path, question)
     if command.json:
         print(encode_indented([_record(saved, one) for one in found]).decode(), end="")
@@ -134,18 +113,6 @@ def _group_record(one: "GroupAnswer") -> dict[str, Any]:
         "choice": one.choice,
         "open_among": one.rivals,
     }
-
-
-def _policy(command: ReplayCommand, own: PolicyOptions) -> PolicyOptions:
-    """The run's policy with what was given; of another policy, its defaults."""
-    given: dict[str, Any] = {
-        field.name: getattr(command, field.name)
-        for field in dataclasses.fields(PolicyOptions)
-        if getattr(command, field.name) is not None
-    }
-    if given.get("policy", own.policy) != own.policy:
-        return PolicyOptions(**given)
-    return dataclasses.replace(own, **given)
 
 
 def _record(saved: "SavedRun", one: "Replayed") -> dict[str, Any]:

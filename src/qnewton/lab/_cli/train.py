@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from ..._core.suggest import unknown
+from .._experiments.older import present_arguments
 from .._experiments.options import TaskOptions, TrainOptions
 from .._experiments.presets import PRESETS, preset_for
 from .._experiments.task_options import TASK_OPTIONS
@@ -110,6 +111,7 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
         OSError: if there is no such run.
         SystemExit: for an unknown option, after printing the nearest valid one.
     """
+    arguments = present_arguments(arguments)
     path = _value(arguments, "--resume", "")
     if path:
         return _parse_resume(arguments, Path(path))
@@ -207,13 +209,13 @@ def _print_summary(summary: "Summary") -> None:
         else "some had no classical candidate"
     )
     meaning = {
-        "model": " (fidelity model: a classical solve stood in for the state, only the cost is quantum)",
-        "emulated": " (fidelity emulated: the circuits' exact states, with the read-out noise that was asked for)",
+        "modelled": " (execution modelled: a classical solve stood in for the state, only the cost is quantum)",
+        "emulated": " (execution emulated: the circuits' exact states, with the read-out noise that was asked for)",
     }
     print(
         f"predicted {summary.predicted_seconds[acting]:.2f} s under `{acting}` at {summary.gate_time_s:g} s per "
         f"gate; {alone}\n"
-        f"quantum   {summary.quantum_share:.0%} of the systems{meaning.get(summary.fidelity or '', '')}"
+        f"quantum   {summary.quantum_share:.0%} of the systems{meaning.get(summary.execution or '', '')}"
     )
 
 

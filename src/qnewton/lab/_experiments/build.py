@@ -9,32 +9,17 @@ import optax
 from jaxtyping import PyTree
 
 from ..._conditioning import AbstractConditioner, Damp, Prune, PruneRows
+from ..._core.suggest import unknown
 from ..._curvature import (
     AbstractCurvature,
     Batch,
     Block,
-    EmpiricalFisher,
-    GaussNewton,
-    Hessian,
     Objective,
     Partition,
     per_layer,
     per_tensor,
     selected,
     whole,
-)
-from ..._estimation import (
-    AbstractEstimator,
-    Automatic,
-    Bracket,
-    Certified,
-    DefiniteDeterminantNorm,
-    DeterminantNorm,
-    Exact,
-    HagerHigham,
-    InverseLanczos,
-    Lanczos,
-    ProbabilisticLanczos,
 )
 from ..._hardware import ClassicalMachine, QuantumMachine, QuantumProfile, load_profile
 from ..._optim.adaptation import AbstractAdaptation, Fixed, LevenbergMarquardt
@@ -43,70 +28,30 @@ from ..._optim.families import family_for
 from ..._optim.kfac import kfac
 from ..._optim.newton import newton, newton_of
 from ..._pricing.assumptions import ASSUMPTION_SETS
-from ..._pricing.policies import AbstractPolicy, Assigned, Budget, Fastest, FixedCandidate, Hysteresis, KappaThreshold
+from ..._pricing.policies import AbstractPolicy, FixedCandidate
 from ..._scheduling import Hybrid
 from ..._scheduling.conditioned import Conditioned
-from ..._solvers import (
-    CG,
-    EKFAC,
-    KFAC,
-    LU,
-    MINRES,
-    QLSA,
-    AbstractPreconditioner,
-    AbstractSolver,
-    Cholesky,
-    Dual,
-    Eigh,
-    EmulatedQSVT,
-    GaussJordan,
-    Identity,
-    Inverse,
-    Jacobi,
-)
+from ..._solvers import QLSA, AbstractSolver, EmulatedQSVT
 from ..._solvers.quantum.emulated import Infinite, LineFit, Shots
 from .baselines import RATES, baseline
 from .options import (
     ConditioningOptions,
-    PolicyOptions,
     SchedulingOptions,
-    SolverName,
     StepOptions,
     TrainOptions,
 )
+from .parts import make, part
 from .presets import FAMILY_SCHEDULING, PRESETS
-from .workers import Workers
+from .workers import Makespan, Workers
 
-CURVATURES: dict[str, AbstractCurvature] = {
-    "gauss-newton": GaussNewton(),
-    "hessian": Hessian(),
-    "empirical-fisher": EmpiricalFisher(),
-    "empirical-fisher-published": EmpiricalFisher(damping_floor=0.0),
-}
 PARTITIONS: dict[str, Partition] = {"whole": whole, "per-layer": per_layer, "per-tensor": per_tensor}
-ESTIMATORS: dict[str, AbstractEstimator] = {
-    "automatic": Automatic(),
-    "exact": Exact(),
-    "bracket": Bracket(),
-    "certified": Certified(),
-    "probabilistic": ProbabilisticLanczos(),
-    "lanczos": Lanczos(),
-    "inverse-lanczos": InverseLanczos(),
-    "hager-higham": HagerHigham(),
-    "determinant-norm": DeterminantNorm(),
-    "definite-determinant-norm": DefiniteDeterminantNorm(),
-}
-PRECONDITIONERS: dict[str, AbstractPreconditioner] = {
-    "none": Identity(),
-    "jacobi": Jacobi(),
-    "kfac": KFAC(),
-    "ekfac": EKFAC(),
-}
 # Optimizers that set direction, length and damping themselves, and schedule systems of their own.
-COMPLETE = ("recipe", "kfac", "dual-newton", "fisher-newton")
+COMPLETE = ("kfac", "dual-newton", "fisher-newton")
 # A family of `newton` to the name of the optimizer in `config.json`.
 NAMES = {"kfac": "kfac", "dual": "dual_newton", "fisher": "fisher_newton", "blocks": "block_newton"}
 BASELINES = tuple(RATES)
+# The candidate that the options of quantum solves make.
+QUANTUM = "qlsa"
 # Linear layers inside the transformers of bert-tiny and gpt-tiny.
 LINEAR = frozenset({"query", "key", "value", "out", "gate", "up", "down"})
 # Of fisher-newton with a schedule and no rate of its own.
@@ -129,44 +74,35 @@ def make_adaptation(options: ConditioningOptions) -> AbstractAdaptation:
 
 def make_solvers(options: SchedulingOptions) -> tuple[AbstractSolver, ...]:
     """The scheduler's candidates."""
-    known = _known_solvers(options)
-    return tuple(known[name] for name in options.solvers)
+    return tuple(
+        make_quantum(options) if text == QUANTUM else make("solver", text, "solvers") for text in options.solvers
+    )
 
 
-def _known_solvers(options: SchedulingOptions) -> dict[SolverName, AbstractSolver]:
-    preconditioner = PRECONDITIONERS[options.preconditioner]
-    return {
-        "cholesky": Cholesky(fallback=True),
-        "lu": LU(),
-        "inverse": Inverse(),
-        "gauss-jordan": GaussJordan(),
-        "eigh": Eigh(),
-        "cg": CG(options.rtol, preconditioner=preconditioner),
-        "minres": MINRES(options.rtol, preconditioner=preconditioner),
-        "dual": Dual(),
-        "qlsa": make_quantum(options),
-    }
+def make_policy(options: SchedulingOptions) -> AbstractPolicy:
+    """The scheduler's policy.
+
+    Raises:
+        ValueError: for a candidate that is none of the solvers.
+    """
+    policy = make("policy", options.policy, "policy")
+    if not isinstance(policy, FixedCandidate):
+        return policy
+    # Of the names of candidates, which hold their parameters, nobody need know more than the word.
+    names = {part("solver", text, "solvers").word: text for text in reversed(options.solvers)}
+    if policy.name not in names:
+        raise ValueError(f"--policy {options.policy}: {unknown('candidate', policy.name, names)} (of --solvers)")
+    return FixedCandidate(make_solvers(replace(options, solvers=(names[policy.name],)))[0].name)
 
 
-def make_policy(options: PolicyOptions, scheduling: SchedulingOptions) -> AbstractPolicy:
-    """The scheduler's policy; the options must have been checked."""
-    if options.policy == "fixed" and options.fixed_solver is not None:
-        return FixedCandidate(_known_solvers(scheduling)[options.fixed_solver].name)
-    if options.policy == "budget" and options.budget is not None:
-        return Budget(options.budget, options.classical_rate, options.quantum_rate)
-    without: dict[str, AbstractPolicy] = {
-        "fastest": Fastest(),
-        "kappa-threshold": KappaThreshold(options.kappa_threshold),
-        "hysteresis": Hysteresis(options.hysteresis),
-        # Between two steps the host deals the blocks out.
-        "makespan": Assigned(),
-    }
-    return without[options.policy]
+def make_curvature(options: StepOptions) -> AbstractCurvature:
+    """The curvature matrix."""
+    return make("curvature", options.curvature, "curvature")
 
 
 def make_quantum(options: SchedulingOptions) -> AbstractSolver:
-    """The quantum candidate, at the fidelity and with the conditioning of its own that the options ask for."""
-    if options.fidelity == "model":
+    """The quantum candidate, with the execution and the conditioning of its own that the options ask for."""
+    if options.execution == "modelled":
         solver: AbstractSolver = QLSA(precision=options.precision)
     else:
         measurement = Infinite() if options.shots is None else Shots(options.shots)
@@ -180,33 +116,28 @@ def make_quantum(options: SchedulingOptions) -> AbstractSolver:
 
 def residual_tolerance(options: SchedulingOptions) -> float:
     """Of a solve that counts. Read-out noise makes residuals that mean little: the fitted length always descends."""
-    return 0.1 if options.fidelity == "model" else math.inf
+    return 0.1 if options.execution == "modelled" else math.inf
 
 
-def make_workers(options: PolicyOptions, hybrid: Hybrid) -> Workers | None:
-    """Who works at once under `makespan`; None under every other policy."""
-    if options.policy != "makespan":
+def make_workers(hybrid: Hybrid) -> Workers | None:
+    """Who works at once under `Makespan`; None under every other policy."""
+    if not isinstance(hybrid.policy, Makespan):
         return None
-    return Workers.of(options, hybrid.names, [solver.capabilities.quantum for solver in hybrid.solvers])
+    return Workers.of(hybrid.policy, hybrid.names, [solver.capabilities.quantum for solver in hybrid.solvers])
 
 
-def make_hybrid(
-    options: SchedulingOptions, policy: AbstractPolicy | None = None, classical: ClassicalMachine | None = None
-) -> Hybrid:
-    """The scheduler, by default with `Fastest()`.
-
-    Without a machine it can say what it forms, and no more.
-    """
-    profile = load_profile(options.hardware)
+def make_hybrid(options: SchedulingOptions, classical: ClassicalMachine | None = None) -> Hybrid:
+    """The scheduler. Without a machine it can say what it forms, and no more."""
+    profile, second = load_profile(options.hardware), options.second_estimator
     assert isinstance(profile, QuantumProfile), "its options name quantum profiles only"
     return Hybrid(
         make_solvers(options),
-        estimator=ESTIMATORS[options.estimator],
+        estimator=make("estimator", options.estimator, "estimator"),
         classical=classical,
         quantum=QuantumMachine(options.gate_time_s, profile),
         assumptions=tuple(ASSUMPTION_SETS[name] for name in options.assumptions),
-        policy=Fastest() if policy is None else policy,
-        second=None if options.second_estimator is None else ESTIMATORS[options.second_estimator],
+        policy=make_policy(options),
+        second=None if second is None else make("estimator", second, "second-estimator"),
     )
 
 
@@ -333,11 +264,11 @@ def _fisher_rate(step: StepOptions, steps: int) -> optax.Schedule | None:
 
 def keeps_unformed(options: TrainOptions) -> bool:
     """Whether blocks reach the scheduler as operators."""
-    floor = CURVATURES[options.step.curvature].semidefinite
+    floor = make_curvature(options.step).semidefinite
     return options.conditioning.keep == 1 and make_hybrid(options.scheduling).keeps_unformed(floor=floor)
 
 
 def never_forms(options: TrainOptions) -> bool:
     """Whether no block is ever formed, so that it may be larger than memory."""
-    floor = CURVATURES[options.step.curvature].semidefinite
+    floor = make_curvature(options.step).semidefinite
     return keeps_unformed(options) and make_hybrid(options.scheduling).never_forms(floor=floor)

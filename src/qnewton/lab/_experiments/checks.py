@@ -1,33 +1,27 @@
 """Refuses options that exclude each other, before anything is computed."""
 
 import dataclasses
+from typing import TypeAlias
 
-from ..._core.suggest import unknown
+from ..._solvers import AbstractSolver
 from ..._solvers.quantum.queries import jennings2023v1
-from .build import BASELINES, COMPLETE, keeps_unformed, make_hybrid, make_workers
-from .options import BaselineOptions, PolicyOptions, SchedulingOptions, TrainOptions
+from . import build
+from .build import BASELINES, COMPLETE, QUANTUM
+from .options import BaselineOptions, SchedulingOptions, TrainOptions
+from .parts import make
 from .presets import PRESETS
 from .task_options import BertOptions, GptOptions
 
+Candidates: TypeAlias = dict[str, AbstractSolver]
+"""As `--solvers` names them."""
 # Who reads which of the options of single optimizers.
 _BASELINE_READS = {"momentum": ("momentum",), "weight_decay": ("adamw", "newton"), "memory": ("lbfgs",)}
 _RATES = ("learning_rate", "warmup_steps", "decay")
 # What acts on the systems of complete optimizers.
 _SCHEDULED = (
     *("solvers", "assumptions", "hardware", "gate_time_s"),
-    *("fidelity", "precision", "shots", "noise_seed", "rtol"),
+    *("execution", "precision", "shots", "noise_seed"),
 )
-# They rest on an eigenvalue floor.
-_FLOORED = {"bracket", "certified", "probabilistic"}
-# What each policy reads, besides its name.
-_READ = {
-    "fastest": (),
-    "kappa-threshold": ("kappa_threshold",),
-    "fixed": ("fixed_solver",),
-    "hysteresis": ("hysteresis",),
-    "budget": ("budget", "classical_rate", "quantum_rate"),
-    "makespan": ("classical_workers", "quantum_workers", "queue_s", "transfer_s", "vanish"),
-}
 
 
 def check(options: TrainOptions) -> None:
@@ -40,9 +34,11 @@ def check(options: TrainOptions) -> None:
     if options.optimizer != "newton" or options.family != "blocks":
         _check_complete(options)
         return
-    _check_scheduled(options)
-    check_policy(options.policy, options.scheduling)
-    _check_unformed(options)
+    scheduling = options.scheduling
+    solvers = dict(zip(scheduling.solvers, build.make_solvers(scheduling), strict=True))
+    _check_scheduled(options, solvers)
+    build.make_workers(build.make_hybrid(scheduling))
+    _check_unformed(options, solvers)
 
 
 def _check_baseline(options: TrainOptions) -> None:
@@ -62,24 +58,26 @@ def _check_complete(options: TrainOptions) -> None:
         _check_family(options)
     read, why, instead = _read_by(options)
     usual = PRESETS["default"].scheduling if options.optimizer in BASELINES else SchedulingOptions()
-    for group in (options.step, options.conditioning, options.scheduling, options.policy):
+    for group in (options.step, options.conditioning, options.scheduling):
         for field in dataclasses.fields(group):
             value = getattr(group, field.name)
             if value in (field.default, getattr(usual, field.name, field.default)) or field.name in read:
                 continue
             shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
             raise ValueError(
-                f"--{field.name.replace('_', '-')} is {shown}, and {_chosen(options)} does not read it: it {why}. "
+                f"--{field.name.replace('_', '-')} is {shown}, and {chosen(options)} does not read it: it {why}. "
                 f"Leave the option (or the preset that sets it) away, or use {instead}"
             )
     if options.optimizer in BASELINES:
         return
-    if "dual" in options.scheduling.solvers:
+    made = build.make_solvers(options.scheduling)
+    rooted = [text for text, one in zip(options.scheduling.solvers, made, strict=True) if one.capabilities.needs_root]
+    if rooted:
         raise ValueError(
-            f"--solvers names dual, which solves blocks through their root, and the systems of {_chosen(options)} have "
-            "none: leave it away, or use --preset blocks"
+            f"--solvers names {rooted[0]}, which solves blocks through their root, and the systems of "
+            f"{chosen(options)} have none: leave it away, or use --preset blocks"
         )
-    _check_fidelity(options.scheduling)
+    _check_execution(options.scheduling)
 
 
 def _check_family(options: TrainOptions) -> None:
@@ -89,7 +87,8 @@ def _check_family(options: TrainOptions) -> None:
         )
 
 
-def _chosen(options: TrainOptions) -> str:
+def chosen(options: TrainOptions) -> str:
+    """What makes the optimizer complete, as the command line has it."""
     if options.optimizer == "newton":
         return f"--family {options.family}"
     return f"--optimizer {options.optimizer}"
@@ -104,81 +103,29 @@ def _read_by(options: TrainOptions) -> tuple[tuple[str, ...], str, str]:
     return (*rates, *_SCHEDULED), why, "--preset blocks"
 
 
-def check_policy(chosen: PolicyOptions, scheduling: SchedulingOptions) -> None:
-    """Refuse options that the chosen policy does not read, or needs and has not got.
-
-    Raises:
-        ValueError: with what to change.
-    """
-    readers = {name: policy for policy, names in _READ.items() for name in names}
-    for field in dataclasses.fields(chosen):
-        value = getattr(chosen, field.name)
-        if field.name in readers and field.name not in _READ[chosen.policy] and value != field.default:
-            shown = " ".join(value) if isinstance(value, tuple) else value
-            raise ValueError(
-                f"--{field.name.replace('_', '-')} is {shown}, and --policy {chosen.policy} does not read it: leave it "
-                f"away, or use --policy {readers[field.name]}"
-            )
-    candidates = scheduling.solvers
-    if chosen.policy == "fixed" and chosen.fixed_solver is None:
+def _check_unformed(options: TrainOptions, solvers: Candidates) -> None:
+    """Solvers that could take no system at all, since every block is formed before they see it."""
+    rooted = [text for text, solver in solvers.items() if solver.capabilities.needs_root]
+    if rooted and not build.make_curvature(options.step).semidefinite:
         raise ValueError(
-            f"--policy fixed needs --fixed-solver: which of --solvers {' '.join(candidates)} takes every system"
+            f"--solvers names {rooted[0]}, and --curvature {options.step.curvature} has no square root: use "
+            f"--curvature gauss-newton, or leave {rooted[0]} away"
         )
-    if chosen.fixed_solver is not None and chosen.fixed_solver not in candidates:
-        raise ValueError(f"--fixed-solver: {unknown('candidate', chosen.fixed_solver, candidates)} (of --solvers)")
-    if chosen.policy == "budget" and chosen.budget is None:
-        raise ValueError("--policy budget needs --budget: what a step may spend, in the unit of the two rates")
-    if chosen.policy == "makespan":
-        _check_workers(chosen, scheduling)
-
-
-def _check_workers(chosen: PolicyOptions, scheduling: SchedulingOptions) -> None:
-    """A step needs somebody who works, whoever has vanished by then."""
-    workers = make_workers(chosen, make_hybrid(scheduling))
-    assert workers is not None, "the policy is makespan"
-    names = [machine.name for machine in workers.machines]
-    if not names:
-        raise ValueError(
-            f"--policy makespan has no worker for --solvers {' '.join(scheduling.solvers)}: --classical-workers is "
-            f"{chosen.classical_workers} and --quantum-workers {chosen.quantum_workers}; one of them must be at least 1"
-        )
-    for name in workers.gone:
-        if name not in names:
-            raise ValueError(f"--vanish: {unknown('worker', name, names)}")
-    if set(workers.gone) == set(names):
-        raise ValueError(f"--vanish names every worker ({', '.join(names)}): nobody would be left")
-
-
-def _check_unformed(options: TrainOptions) -> None:
-    """Solvers and preconditioners that could take no system at all, since every block is formed before they see it."""
-    scheduling = options.scheduling
-    iterative = [name for name in scheduling.solvers if name in ("cg", "minres")]
-    if scheduling.preconditioner != "none" and not iterative:
-        raise ValueError(
-            f"--preconditioner is {scheduling.preconditioner}, and --solvers {' '.join(scheduling.solvers)} names "
-            "nobody who takes one: add cg or minres, or omit it"
-        )
-    if "dual" in scheduling.solvers and options.step.curvature == "hessian":
-        raise ValueError(
-            "--solvers names dual, and the exact Hessian has no square root: use --curvature gauss-newton, or leave "
-            "dual away"
-        )
-    wanting = ["--solvers dual"] if "dual" in scheduling.solvers else []
-    if iterative and scheduling.preconditioner in ("kfac", "ekfac"):
-        wanting.append(f"--preconditioner {scheduling.preconditioner}")
-    if not wanting or keeps_unformed(options):
+    wanting = [text for text, solver in solvers.items() if text in rooted or solver.capabilities.needs_layers]
+    if not wanting or build.keeps_unformed(options):
         return
-    keep, second = options.conditioning.keep, scheduling.second_estimator
+    scheduling, keep = options.scheduling, options.conditioning.keep
+    second = scheduling.second_estimator
     alone = dataclasses.replace(options, scheduling=dataclasses.replace(scheduling, second_estimator=None))
     formed = f"--estimator {scheduling.estimator} needs"
     instead = "use --estimator lanczos (or, with --curvature gauss-newton, automatic)"
     if keep < 1:
         formed, instead = f"--keep {keep} prunes", "use --keep 1"
-    elif keeps_unformed(alone):
+    elif build.keeps_unformed(alone):
         formed, instead = f"--second-estimator {second} needs", "use --second-estimator lanczos, or None"
     raise ValueError(
-        f"{' and '.join(wanting)}: only for blocks that are not formed, and {formed} the matrix: {instead}, or leave "
-        "it away"
+        f"--solvers {' '.join(wanting)}: only for blocks that are not formed, and {formed} the matrix: {instead}, or "
+        "leave it away"
     )
 
 
@@ -201,31 +148,33 @@ def _check_largest(options: TrainOptions) -> None:
         )
 
 
-def _check_scheduled(options: TrainOptions) -> None:
+def _check_scheduled(options: TrainOptions, solvers: Candidates) -> None:
     _check_largest(options)
     if options.conditioning.damping_scale != 1 and not options.conditioning.adapt_damping:
         raise ValueError(
             f"--damping-scale is {options.conditioning.damping_scale}, and --no-adapt-damping keeps the damping as it "
             "is: leave one of them away"
         )
-    _check_fidelity(options.scheduling)
+    _check_execution(options.scheduling)
     _check_own(options.scheduling)
-    rows = options.conditioning.order == "damp-prune-rows" and options.conditioning.keep < 1
     pruned = options.conditioning.keep < 1
-    symmetric_only = {"lanczos", "definite-determinant-norm"}
-    estimator = options.scheduling.estimator
-    symmetric = [name for name in options.scheduling.solvers if name not in ("lu", "qlsa")]
+    rows = options.conditioning.order == "damp-prune-rows" and pruned
+    symmetric = [text for text, solver in solvers.items() if solver.capabilities.needs_symmetric]
     if rows and symmetric:
         raise ValueError(
             f"--solvers names {', '.join(symmetric)}, and --order damp-prune-rows makes the systems unsymmetric: use "
             "--solvers lu qlsa"
         )
-    for option, name in (("estimator", estimator), ("second-estimator", options.scheduling.second_estimator)):
-        if rows and name in symmetric_only:
-            raise ValueError(f"--{option} {name} needs symmetric systems: use automatic or inverse-lanczos")
-        if name in _FLOORED and (pruned or options.step.curvature == "hessian"):
+    scheduling = options.scheduling
+    for option, text in (("estimator", scheduling.estimator), ("second-estimator", scheduling.second_estimator)):
+        estimator = None if text is None else make("estimator", text, option)
+        if estimator is None:
+            continue
+        if rows and estimator.needs_symmetric:
+            raise ValueError(f"--{option} {text} needs symmetric systems: use automatic or inverse-lanczos")
+        if estimator.needs_floor and (pruned or not build.make_curvature(options.step).semidefinite):
             raise ValueError(
-                f"--{option} {name} needs blocks that are semidefinite by construction: use it with --curvature "
+                f"--{option} {text} needs blocks that are semidefinite by construction: use it with --curvature "
                 "gauss-newton and --keep 1, or choose automatic"
             )
 
@@ -234,31 +183,31 @@ def _check_own(scheduling: SchedulingOptions) -> None:
     """Conditioning of its own is for a quantum candidate, whose estimator needs no floor where it prunes."""
     keep, damping = scheduling.quantum_keep, scheduling.quantum_damping
     given = [f"--quantum-keep is {keep}"] * (keep < 1) + [f"--quantum-damping is {damping}"] * (damping > 0)
-    if given and "qlsa" not in scheduling.solvers:
+    if given and QUANTUM not in scheduling.solvers:
         raise ValueError(
             f"{given[0]}, and --solvers {' '.join(scheduling.solvers)} names no quantum solver: add qlsa, or omit it"
         )
-    if keep < 1 and scheduling.estimator in _FLOORED:
+    if keep < 1 and make("estimator", scheduling.estimator, "estimator").needs_floor:
         raise ValueError(
             f"{given[0]}, and --estimator {scheduling.estimator} needs a system that is semidefinite by construction, "
             "which pruning does not leave: choose automatic, or omit it"
         )
 
 
-def _check_fidelity(scheduling: SchedulingOptions) -> None:
+def _check_execution(scheduling: SchedulingOptions) -> None:
     precision, largest = scheduling.precision, jennings2023v1.largest_precision
-    modelled = scheduling.fidelity == "model"
-    if not modelled and "qlsa" not in scheduling.solvers:
+    modelled = scheduling.execution == "modelled"
+    if not modelled and QUANTUM not in scheduling.solvers:
         raise ValueError(
-            f"--fidelity is {scheduling.fidelity}, and --solvers {' '.join(scheduling.solvers)} names no quantum "
+            f"--execution is {scheduling.execution}, and --solvers {' '.join(scheduling.solvers)} names no quantum "
             "solver: add qlsa, or omit it"
         )
     if modelled and scheduling.shots is not None:
         raise ValueError(
-            f"--shots is {scheduling.shots}, and at --fidelity model there is no state to measure: use --fidelity "
+            f"--shots is {scheduling.shots}, and at --execution modelled there is no state to measure: use --execution "
             "emulated, or omit it"
         )
-    if "qlsa" in scheduling.solvers and modelled and precision > largest:
+    if QUANTUM in scheduling.solvers and modelled and precision > largest:
         raise ValueError(
             f"--precision is {precision}, and the query count of qlsa holds up to {largest}: ask for that or less"
         )

@@ -111,7 +111,7 @@ class CompleteLedger:
             "quantum_share": None,
             "by_gate_time": (),
             "solved_by": {},
-            "fidelity": None,
+            "execution": None,
             "statuses": dict(statuses),
             "systems": group_totals(self.steps),
         }

@@ -147,7 +147,7 @@ class Ledger:
         chosen = self._hybrid.solvers[int(plan.choice[0])]
         solved = int(info.status) == Status.OK
         log10_kappa = float(estimate.log_condition_number) / math.log(10)
-        executed = info.executed if chosen.fidelity == "emulated" else None
+        executed = info.executed if chosen.execution == "emulated" else None
         return SystemLine(
             step=step,
             block=index,
@@ -193,7 +193,7 @@ class Ledger:
             acting=self._hybrid.assumptions[0].name,
             solver=chosen.name,
             ran=chosen.runs_as if solved else "gradient step",
-            fidelity=chosen.fidelity if solved else None,
+            execution=chosen.execution if solved else None,
             executed_queries=None if executed is None else float(executed.queries),
             executed_success_probability=None if executed is None else float(executed.success_probability),
             executed_outcome=None if executed is None else Outcome(int(executed.outcome)).label,
@@ -313,7 +313,7 @@ class Ledger:
             "quantum_share": _share([_goes_to_quantum(entry) for entry in systems]),
             "by_gate_time": tuple(self._at_gate_time(gate) for gate in self._gate_times),
             "solved_by": dict(Counter(line.solver for line in self.blocks if line.status == "ok")),
-            "fidelity": next((line.fidelity for line in self.blocks if line.fidelity is not None), None),
+            "execution": next((line.execution for line in self.blocks if line.execution is not None), None),
             "statuses": dict(Counter(line.status for line in self.blocks)),
         }
 

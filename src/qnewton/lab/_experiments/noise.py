@@ -202,7 +202,7 @@ class _Trainer:
         tolerance = 0.1
         if cell.epsilon is not None:
             scheduling = SchedulingOptions(
-                solvers=("qlsa",), precision=cell.epsilon, fidelity="emulated", shots=cell.shots
+                solvers=("qlsa",), precision=cell.epsilon, execution="emulated", shots=cell.shots
             )
             # Of a single candidate nothing is compared, so no machine need be measured.
             nobody = ClassicalMachine("none", self._options["dtype"], ())

@@ -6,9 +6,16 @@ The docstring under each field is its `--help` text. No imports of jax here: par
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-SolverName = Literal["cholesky", "lu", "inverse", "gauss-jordan", "eigh", "cg", "minres", "dual", "qlsa"]
+import tyro
+
+from .parts import catalogue, part
+
+
+def _named(kind: str) -> Any:
+    """How help shows an option that takes a part: by the words that there are."""
+    return tyro.conf.arg(metavar="{" + ",".join(catalogue()[kind]) + "}")
 
 
 def _require(ok: bool, option: str, value: object, rule: str) -> None:
@@ -84,10 +91,10 @@ class TrainingOptions:
 class StepOptions:
     """The Newton step."""
 
-    curvature: Literal["gauss-newton", "hessian", "empirical-fisher", "empirical-fisher-published"] = "gauss-newton"
+    curvature: Annotated[str, _named("curvature")] = "gauss-newton"
     """Curvature matrix: generalised Gauss-Newton; the exact Hessian (Q-Newton's MLP); the empirical Fisher matrix, a
-    sequence being one example, with an absolute damping of 1e-3; the same without (Q-Newton's language models), whose
-    steps grow like 1/|g|."""
+    sequence being one example, with an absolute damping of 1e-3. empirical-fisher(damping_floor=0) is that of
+    Q-Newton's language models, whose steps grow like 1/|g|."""
     partition: Literal["whole", "per-layer", "per-tensor"] = "whole"
     """Parameters that share a system."""
     largest: int | Literal["published"] | None = None
@@ -104,6 +111,7 @@ class StepOptions:
     """Largest absolute entry of the Newton direction; None does not clip."""
 
     def __post_init__(self):
+        part("curvature", self.curvature, "curvature")
         _require(
             self.learning_rate is None or (math.isfinite(self.learning_rate) and self.learning_rate > 0),
             "learning-rate",
@@ -171,35 +179,23 @@ class ConditioningOptions:
         )
 
 
-EstimatorName = Literal[
-    "automatic",
-    "exact",
-    "bracket",
-    "certified",
-    "probabilistic",
-    "lanczos",
-    "inverse-lanczos",
-    "hager-higham",
-    "determinant-norm",
-    "definite-determinant-norm",
-]
-
-
 @dataclass(frozen=True)
 class SchedulingOptions:
     """Who may solve a system, and what a quantum solve is charged for."""
 
-    solvers: tuple[SolverName, ...] = ("cholesky", "lu", "qlsa")
-    """Candidates of the scheduler; the first wins a tie. With cg, minres or dual among them, blocks are formed only for
-    a candidate that needs the matrix, wherever the estimator does without it."""
-    preconditioner: Literal["none", "jacobi", "kfac", "ekfac"] = "none"
-    """Of cg and minres; kfac and ekfac need blocks that are not formed, with recognised layers."""
-    rtol: float = 1e-3
-    """Relative residual at which cg and minres stop."""
-    estimator: EstimatorName = "automatic"
-    """How the condition number is found; certified and probabilistic bound it, determinant-norm is the paper's, right
-    but exponentially loose."""
-    second_estimator: EstimatorName | None = None
+    solvers: Annotated[tuple[str, ...], _named("solver")] = ("cholesky", "lu", "qlsa")
+    """Candidates of the scheduler, each a word or a word with parameters, e.g. 'cg(rtol=1e-5, preconditioner=kfac)'
+    (`qnewton parts solver`); the first wins a tie. With cg, minres or dual among them, blocks are formed only for a
+    candidate that needs the matrix, wherever the estimator does without it. qlsa alone is what the options below make
+    it."""
+    policy: Annotated[str, _named("policy")] = "fastest"
+    """How predictions become a choice, e.g. 'budget(limit=0.1, quantum_rate=25e3)' (`qnewton parts policy`). fastest:
+    least predicted seconds (Q-Newton). kappa-threshold: the same, but classical above a condition number (its third
+    version). fixed-candidate(lu): one of --solvers for every system."""
+    estimator: Annotated[str, _named("estimator")] = "automatic"
+    """How the condition number is found; certified and probabilistic-lanczos bound it, determinant-norm is the paper's,
+    right but exponentially loose."""
+    second_estimator: Annotated[str | None, _named("estimator")] = None
     """Another one, whose condition number is recorded beside the first one's and decides nothing; each step takes as
     much longer. None: there is none."""
     assumptions: tuple[Literal["paper", "paper-sparse", "logical", "end_to_end"], ...] = ("paper",)
@@ -222,11 +218,11 @@ class SchedulingOptions:
     bought. Its residual in the whole system decides whether the step counts."""
     quantum_damping: float = 0.0
     """r of a further regularisation r max|H| I that qlsa alone adds, after that pruning; 0 adds nothing."""
-    fidelity: Literal["model", "emulated"] = "model"
-    """Of qlsa. model: a classical solve stands in for the quantum state, and the published query count of Q-Newton is
-    charged. emulated: the exact state of a circuit, the optimal inversion polynomial by singular value transformation,
-    is read out, and its queries are charged; as many products with the block as the circuit makes queries, so keep
-    condition numbers low, e.g. by --damping."""
+    execution: Literal["modelled", "emulated"] = "modelled"
+    """How the solves of qlsa are carried out. modelled: a classical solve stands in for the quantum state, and the
+    published query count of Q-Newton is charged. emulated: the exact state of a circuit, the optimal inversion
+    polynomial by singular value transformation, is read out, and its queries are charged; as many products with the
+    block as the circuit makes queries, so keep condition numbers low, e.g. by --damping."""
     shots: int | None = None
     """Copies of an emulated state that are measured for the magnitudes of the solution, and as many for the signs;
     None: infinitely many, without read-out noise. The length is fitted by one classical product."""
@@ -240,6 +236,12 @@ class SchedulingOptions:
     def __post_init__(self):
         _require(len(self.solvers) > 0, "solvers", "empty", "name at least one candidate")
         _require(len(set(self.solvers)) == len(self.solvers), "solvers", " ".join(self.solvers), "it names one twice")
+        for text in self.solvers:
+            part("solver", text, "solvers")
+        part("policy", self.policy, "policy")
+        part("estimator", self.estimator, "estimator")
+        if self.second_estimator is not None:
+            part("estimator", self.second_estimator, "second-estimator")
         _require(len(self.assumptions) > 0, "assumptions", "empty", "name at least one set, e.g. paper")
         _require(
             len(set(self.assumptions)) == len(self.assumptions),
@@ -247,7 +249,6 @@ class SchedulingOptions:
             " ".join(self.assumptions),
             "it names one twice",
         )
-        _require(0 < self.rtol < 1, "rtol", self.rtol, "it is relative to the right-hand side and must lie in (0, 1)")
         for option, value in [("gate-time-s", self.gate_time_s), *(("gate-times-s", v) for v in self.gate_times_s)]:
             # The limits keep seconds inside single precision: queries go up to 1e38.
             _require(1e-30 <= value <= 1, option, value, "it must be a number of seconds from 1e-30 to 1")
@@ -276,93 +277,25 @@ class SchedulingOptions:
 
 
 @dataclass(frozen=True)
-class PolicyOptions:
-    """How the scheduler's predictions become a choice."""
-
-    policy: Literal["fastest", "kappa-threshold", "fixed", "hysteresis", "budget", "makespan"] = "fastest"
-    """fastest: least predicted seconds (Q-Newton). kappa-threshold: the same, but classical above a condition number
-    (its third version). fixed: one candidate for every system. hysteresis: a block stays with its last choice unless
-    the fastest is faster by a factor. budget: the fastest that keeps inside what a step may spend, else the least
-    expensive. makespan: the blocks of a step are dealt out among workers that work at once, so that the last is done
-    soonest; a step's predicted seconds are then those of that schedule."""
-    kappa_threshold: float = 1e4
-    """Of kappa-threshold: largest condition number that a quantum candidate may take."""
-    fixed_solver: SolverName | None = None
-    """Of fixed: one of --solvers."""
-    hysteresis: float = 1.25
-    """Of hysteresis: by which factor another candidate must be faster."""
-    budget: float | None = None
-    """Of budget: what a step may spend, in the unit of the two rates; split among the blocks by their rows."""
-    classical_rate: float = 1.0
-    """Of budget: spent per predicted second of a classical solve (1 for a budget in seconds, watts for one in joules, a
-    price per second for one in money)."""
-    quantum_rate: float = 1.0
-    """Of budget: spent per predicted second of a quantum solve."""
-    classical_workers: int = 1
-    """Of makespan: classical workers, each as fast as the calibrated machine."""
-    quantum_workers: int = 1
-    """Of makespan: quantum workers."""
-    queue_s: float = 0.0
-    """Of makespan: seconds that a quantum worker waits before its first block of a step."""
-    transfer_s: float = 0.0
-    """Of makespan: seconds that taking a block to a quantum worker, and its solution back, adds."""
-    vanish: tuple[str, ...] = ()
-    """Of makespan: workers that vanish, each with the first step that it is not there for, e.g. 'quantum 0@5'."""
-
-    def __post_init__(self):
-        _require(
-            1 <= self.kappa_threshold < math.inf,
-            "kappa-threshold",
-            self.kappa_threshold,
-            "a condition number is at least 1: give a finite number from 1 on (the paper's is 1e4)",
-        )
-        _require(
-            1 <= self.hysteresis < math.inf,
-            "hysteresis",
-            self.hysteresis,
-            "it is a factor, finite and at least 1, e.g. 1.25",
-        )
-        _require(
-            self.budget is None or 0 < self.budget < math.inf,
-            "budget",
-            self.budget,
-            "what a step may spend must be positive and finite",
-        )
-        for option in ("classical_workers", "quantum_workers"):
-            value = getattr(self, option)
-            _require(value >= 0, option.replace("_", "-"), value, "it is a number of workers, at least 0")
-        for option in ("queue_s", "transfer_s"):
-            value = getattr(self, option)
-            _require(0 <= value < math.inf, option.replace("_", "-"), value, "seconds are finite and at least 0")
-        for option in ("classical_rate", "quantum_rate"):
-            value = getattr(self, option)
-            _require(
-                0 <= value < math.inf, option.replace("_", "-"), value, "a second costs a finite number of at least 0"
-            )
-
-
-@dataclass(frozen=True)
 class TrainOptions:
     """Train a task with Newton's method, every Newton system given to the solver predicted to finish it soonest."""
 
-    preset: Literal["default", "blocks", "paper", "paper-code", "recipe", "kfac", "dual-newton", "fisher-newton"] = (
-        "blocks"
-    )
+    preset: Literal["default", "blocks", "paper", "paper-code", "kfac", "dual-newton", "fisher-newton"] = "blocks"
     """Starting point of all options below; the values shown are the preset's. default: the family of systems that suits
     the task, every system scheduled. blocks: one joint Gauss-Newton system, which all groups of options act on. paper:
     faithful to Q-Newton (exact Hessian per tensor, LU against QLSA, published schedule). paper-code: with the order of
-    regularisation and pruning, and the unsymmetric rows, of its published code. recipe, kfac, dual-newton,
-    fisher-newton: the optimizer of that name."""
+    regularisation and pruning, and the unsymmetric rows, of its published code. kfac, dual-newton, fisher-newton: the
+    optimizer of that name."""
     optimizer: Literal[
-        "newton", "recipe", "kfac", "dual-newton", "fisher-newton", "sgd", "momentum", "adam", "adamw", "muon", "lbfgs"
+        "newton", "kfac", "dual-newton", "fisher-newton", "sgd", "momentum", "adam", "adamw", "muon", "lbfgs"
     ] = "newton"
     """newton: by the systems of --family, each given to the scheduler. kfac: K-FAC with momentum, for large batches.
     dual-newton: Levenberg-Marquardt in the residuals, for examples times outputs up to about 1,500. fisher-newton: the
-    empirical Fisher matrix of each unit, for language models and other noisy batches. recipe: newton with the family by
-    shapes. These are complete: they set direction, length and damping themselves, and read the options of the training
-    and of the scheduler's candidates. sgd, momentum (Nesterov's), adam, adamw, muon (matrices; all else by Adam) and
-    lbfgs (with a line search) are optax's, baselines to compare with: they and fisher-newton also read --learning-rate,
-    --warmup-steps and --decay."""
+    empirical Fisher matrix of each unit, for language models and other noisy batches. These are complete: they set
+    direction, length and damping themselves, and read the options of the training and of the scheduler's candidates.
+    sgd, momentum (Nesterov's), adam, adamw, muon (matrices; all else by Adam) and lbfgs (with a line search) are
+    optax's, baselines to compare with: they and fisher-newton also read --learning-rate, --warmup-steps and
+    --decay."""
     family: Literal["automatic", "blocks", "dual", "kfac", "fisher"] = "blocks"
     """Of newton: what its systems are made of. automatic: what suits the task by its shapes, which config.json says.
     dual, kfac, fisher: of the residuals, of each layer, of each unit; complete, as the optimizers above. blocks: of
@@ -375,4 +308,3 @@ class TrainOptions:
     baseline: BaselineOptions = field(default_factory=BaselineOptions)
     conditioning: ConditioningOptions = field(default_factory=ConditioningOptions)
     scheduling: SchedulingOptions = field(default_factory=SchedulingOptions)
-    policy: PolicyOptions = field(default_factory=PolicyOptions)

@@ -108,16 +108,15 @@ def prepare(
         ValueError, OSError, MemoryError: for a calibration that does not fit, or a block that does not.
     """
     objective, dtype = task.objective, options.training.dtype
-    curvature = build.CURVATURES[options.step.curvature]
+    curvature = build.make_curvature(options.step)
     conditioning = build.make_conditioning(options.conditioning)
     adaptation = build.make_adaptation(options.conditioning)
     blocks = build.systems(options, params)
     for block in () if build.never_forms(options) else blocks:
         check_block_fits(block.name, block.n, jnp.dtype(dtype).itemsize)
     frozen = _measured(options, blocks) if calibration is None else frozen_snapshot(calibration)
-    policy = build.make_policy(options.policy, options.scheduling)
-    hybrid = build.make_hybrid(options.scheduling, policy, frozen.corrected)
-    workers = build.make_workers(options.policy, hybrid)
+    hybrid = build.make_hybrid(options.scheduling, frozen.corrected)
+    workers = build.make_workers(hybrid)
     optimizer = _optimizer(objective, options, hybrid)
     unformed = build.keeps_unformed(options)
     if calibration is None:
@@ -151,7 +150,7 @@ def _optimizer(objective: Objective, options: TrainOptions, hybrid: Hybrid) -> o
     return newton(
         objective,
         build.make_schedule(options.step, options.training.steps),
-        curvature=build.CURVATURES[options.step.curvature],
+        curvature=build.make_curvature(options.step),
         partition=build.PARTITIONS[options.step.partition],
         conditioning=build.make_conditioning(options.conditioning),
         solver=hybrid,

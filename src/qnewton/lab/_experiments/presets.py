@@ -59,11 +59,10 @@ _PAPER_CODE = replace(
 )
 
 # Complete optimizers with their own defaults.
-_RECIPE = replace(_DEFAULT, preset="recipe", optimizer="recipe", family="blocks")
-_KFAC = replace(_RECIPE, preset="kfac", optimizer="kfac")
+_KFAC = replace(_DEFAULT, preset="kfac", optimizer="kfac", family="blocks")
 # Every step factors matrices with a row per example and output; 128 examples of ten classes are 1,280.
 _DUAL_NEWTON = replace(
-    _RECIPE, preset="dual-newton", optimizer="dual-newton", training=TrainingOptions(steps=30, batch_size=128)
+    _KFAC, preset="dual-newton", optimizer="dual-newton", training=TrainingOptions(steps=30, batch_size=128)
 )
 
 # Small batches: see benchmarks/language.py.
@@ -75,7 +74,7 @@ _FISHER_NEWTON = TrainOptions(
     scheduling=replace(FAMILY_SCHEDULING, solvers=("gauss-jordan", *FAMILY_SCHEDULING.solvers)),
 )
 
-_ALL = (_DEFAULT, _BLOCKS, _PAPER, _PAPER_CODE, _RECIPE, _KFAC, _DUAL_NEWTON, _FISHER_NEWTON)
+_ALL = (_DEFAULT, _BLOCKS, _PAPER, _PAPER_CODE, _KFAC, _DUAL_NEWTON, _FISHER_NEWTON)
 PRESETS = {preset.preset: preset for preset in _ALL}
 
 # Of Q-Newton's language models, and what benchmarks/language.py found best.
@@ -100,7 +99,7 @@ def preset_for(name: str, task: type[TaskOptions]) -> TrainOptions:
     step = replace(found.step, learning_rate=rates[task])
     if name == "fisher-newton":
         return replace(found, step=step)
-    step = replace(step, curvature="empirical-fisher-published", warmup_steps=1000, largest="published")
+    step = replace(step, curvature="empirical-fisher(damping_floor=0)", warmup_steps=1000, largest="published")
     # Of these runs it is the damping that follows the pruning, and those of the released code keep everything.
     keep = 1.0 if name == "paper-code" else found.conditioning.keep
     conditioning = replace(found.conditioning, order="prune-damp", keep=keep)

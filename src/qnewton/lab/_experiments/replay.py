@@ -21,9 +21,9 @@ from ..._pricing.price import Own, classical_workload, price
 from ..._scheduling import Hybrid
 from ..._scheduling.own_systems import own_workload
 from .._runfile import SystemLine
-from . import build, checks
+from . import build
 from .estimates import seconds_of, stacked_estimate, stacked_own
-from .options import PolicyOptions, SchedulingOptions
+from .options import SchedulingOptions
 from .saved import SavedRun, read_saved
 from .workers import decisions, solve_seconds
 
@@ -40,14 +40,14 @@ class Question:
         gate_time_s: of the quantum machine; with another `hardware` and None, that profile's own.
         assumptions: sets.
         classical: classical data-sheet profile, in the place of the run's calibration.
-        policy: options; without a `policy` of its own, of the run's.
+        policy: as `--policy` names it.
     """
 
     hardware: str | None = None
     gate_time_s: float | None = None
     assumptions: tuple[str, ...] | None = None
     classical: str | None = None
-    policy: PolicyOptions | None = None
+    policy: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,11 +105,9 @@ def replay(path: Path, question: Question) -> tuple[SavedRun, tuple[Replayed, ..
 
 def _replay(saved: SavedRun, question: Question) -> tuple[Replayed, ...]:
     scheduling = _scheduling(saved, question)
-    policy = saved.options.policy if question.policy is None else question.policy
-    checks.check_policy(policy, scheduling)
     classical = saved.classical if question.classical is None else _by_data_sheet(question.classical, saved)
-    hybrid = build.make_hybrid(scheduling, build.make_policy(policy, scheduling), classical)
-    workers = build.make_workers(policy, hybrid)
+    hybrid = build.make_hybrid(scheduling, classical)
+    workers = build.make_workers(hybrid)
     own = saved.options.scheduling
     same_machines = question.classical is None and (scheduling.hardware, scheduling.gate_time_s) == (
         own.hardware,
@@ -173,6 +171,8 @@ def _scheduling(saved: SavedRun, question: Question) -> SchedulingOptions:
         changes["gate_time_s"] = question.gate_time_s
     if question.assumptions is not None:
         changes["assumptions"] = question.assumptions
+    if question.policy is not None:
+        changes["policy"] = question.policy
     return dataclasses.replace(own, **changes)
 
 

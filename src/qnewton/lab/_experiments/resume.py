@@ -22,6 +22,7 @@ from .._runfile import (
     SetAside,
     StepLine,
     SystemLine,
+    migration_from,
     plain,
     read_calibration,
     read_config,
@@ -95,7 +96,9 @@ def resumable(path: Path) -> tuple[Config, TrainOptions]:
     """
     config = read_config(path)
     options = train_options(path, config)
-    _check_version(path, "schema_version", config.schema_version, SCHEMA_VERSION)
+    # What schema 7 calls otherwise changes nothing of what is computed.
+    if config.schema_version != 7:
+        _check_version(path, "schema_version", config.schema_version, SCHEMA_VERSION)
     _check_version(path, "qnewton", config.versions.get("qnewton"), versions()["qnewton"])
     if _finished(path / "summary.json"):
         raise ValueError(
@@ -144,7 +147,11 @@ def read_halted(path: Path, config: Config, options: TrainOptions) -> Halted:
     width = len(config.model.blocks)
     steps = _in_order(path / "steps.jsonl", StepLine, lambda line, i: line.step == i, notes)
     blocks = _in_order(
-        path / "blocks.jsonl", SystemLine, lambda line, i: (line.step, line.block) == divmod(i, width), notes
+        path / "blocks.jsonl",
+        SystemLine,
+        lambda line, i: (line.step, line.block) == divmod(i, width),
+        notes,
+        migration_from(config.schema_version, str(path)).system,
     )
     whole = min(len(steps.records), len(blocks.records) // width) if width else len(steps.records)
     checkpoint = _newest(path, identity_of(config), whole, notes)
@@ -249,9 +256,15 @@ def _calibration(path: Path, options: TrainOptions, *, begun: bool) -> Calibrati
     return found
 
 
-def _in_order(path: Path, kind: type[T], fits: Callable[[T, int], bool], notes: list[str]) -> Lines[T]:
+def _in_order(
+    path: Path,
+    kind: type[T],
+    fits: Callable[[T, int], bool],
+    notes: list[str],
+    upgrade: Callable[[Any], None] | None = None,
+) -> Lines[T]:
     """The lines up to the first that is cut off, not what it should be, or not the one that belongs there."""
-    lines: Lines[T] = read_lines(path, kind)
+    lines: Lines[T] = read_lines(path, kind, upgrade)
     if lines.broken is not None:
         notes.append(f"{lines.broken}: the lines from there on are set aside")
     count = next((i for i, line in enumerate(lines.records) if not fits(line, i)), len(lines.records))

@@ -184,10 +184,10 @@ def _train(
 
 def _smaller(options: TrainOptions) -> str:
     """What to do about a step that does not fit."""
-    if options.optimizer in ("recipe", "kfac", "dual-newton"):
+    if options.optimizer in ("kfac", "dual-newton") or options.family in ("automatic", "kfac", "dual"):
         # One needs the curvature in an example's outputs, the other a row for each of them.
         return (
-            f"--optimizer {options.optimizer} works on all outputs of an example at once, which for a language model "
+            f"{checks.chosen(options)} works on all outputs of an example at once, which for a language model "
             "are its tokens times the vocabulary. Use --preset fisher-newton, or a smaller --batch-size"
         )
     return "ask for a smaller --batch-size, or a smaller model"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..._hardware import ClassicalMachine, KernelTimes
 from .._runfile import Calibration, Config, Run, SystemLine, check_scheduled, read_run, typed
+from .older import present_options
 from .options import TaskOptions, TrainOptions
 from .task_options import TASK_OPTIONS
 
@@ -59,7 +60,7 @@ def train_options(path: Path, config: Config) -> TrainOptions:
     Raises:
         RunFileError: for options that this version does not have; names the first.
     """
-    place, given = str(path / "config.json"), dict(config.options)
+    place, given = str(path / "config.json"), present_options(config.options)
     task = typed(given.get("task"), TASK_OPTIONS.get(config.task, TaskOptions), place, "options.task")
     # What the task has of its own is another class for each.
     return dataclasses.replace(typed(given | {"task": {}}, TrainOptions, place, "options"), task=task)

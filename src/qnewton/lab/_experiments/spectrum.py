@@ -46,7 +46,7 @@ def of_run(path: Path, *, conditioned: bool, exact_up_to: int) -> tuple[BlockSpe
             task.objective,
             task.init(jax.random.key(options.training.seed)),
             next(batches(task.train, options.training.batch_size, options.training.seed)),
-            curvature=build.CURVATURES[options.step.curvature],
+            curvature=build.make_curvature(options.step),
             # Of what has no system in the run, neither.
             partition=lambda params: build.systems(options, params),
             conditioning=build.make_conditioning(options.conditioning) if conditioned else (),

@@ -1,16 +1,49 @@
-"""The machines that `--policy makespan` deals blocks out to, step by step."""
+"""The machines that the policy `makespan` deals blocks out to, step by step."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ..._core.suggest import unknown
 from ..._pricing.offers import Offers
-from ..._pricing.policies import AbstractPolicy
+from ..._pricing.policies import AbstractPolicy, Assigned
 from ..._scheduling import Machine, StepSchedule, decide, decide_makespan, schedule_step
-from .options import PolicyOptions
+
+
+class Makespan(Assigned):
+    """The blocks of a step are dealt out among workers that work at once, so that the last is done soonest.
+
+    A step's predicted seconds are then those of that schedule. Between two steps the host deals the blocks out.
+
+    Attributes:
+        classical_workers: each as fast as the calibrated machine.
+        quantum_workers: likewise quantum ones.
+        queue_s: seconds that a quantum worker waits before its first block of a step.
+        transfer_s: seconds that taking a block to a quantum worker, and its solution back, adds.
+        vanish: workers that vanish, each with the first step that it is not there for, e.g. 'quantum 0@5'.
+    """
+
+    classical_workers: int = eqx.field(static=True, default=1)
+    quantum_workers: int = eqx.field(static=True, default=1)
+    queue_s: float = eqx.field(static=True, default=0.0)
+    transfer_s: float = eqx.field(static=True, default=0.0)
+    vanish: tuple[str, ...] = eqx.field(static=True, default=())
+    remembers: ClassVar[bool] = True
+
+    def __check_init__(self):
+        for name in ("classical_workers", "quantum_workers"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}: it is a number of workers, at least 0")
+        for name in ("queue_s", "transfer_s"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}: seconds are finite and at least 0")
+        vanishing(self.vanish)
 
 
 @dataclass(frozen=True)
@@ -26,25 +59,48 @@ class Workers:
     gone: dict[str, int]
 
     @classmethod
-    def of(cls, options: PolicyOptions, names: Sequence[str], quantum: Sequence[bool]) -> "Workers":
-        """What the options ask for.
+    def of(cls, policy: Makespan, names: Sequence[str], quantum: Sequence[bool]) -> "Workers":
+        """Those of a policy.
 
         Args:
-            options: checked.
+            policy: that deals blocks out to them.
             names: of the candidates.
             quantum: which of them run on a quantum worker.
+
+        Raises:
+            ValueError: if there is nobody, or nobody would be left.
         """
         classical = tuple(name for name, modelled in zip(names, quantum, strict=True) if not modelled)
         modelled = tuple(name for name in names if name not in classical)
         machines = []
         if classical:
-            machines += [Machine(f"classical {k}", classical) for k in range(options.classical_workers)]
+            machines += [Machine(f"classical {k}", classical) for k in range(policy.classical_workers)]
         if modelled:
             machines += [
-                Machine(f"quantum {k}", modelled, queue_s=options.queue_s, transfer_s=options.transfer_s)
-                for k in range(options.quantum_workers)
+                Machine(f"quantum {k}", modelled, queue_s=policy.queue_s, transfer_s=policy.transfer_s)
+                for k in range(policy.quantum_workers)
             ]
-        return cls(tuple(machines), vanishing(options.vanish))
+        made = cls(tuple(machines), vanishing(policy.vanish))
+        made.check(policy)
+        return made
+
+    def check(self, policy: Makespan) -> None:
+        """A step needs somebody who works, whoever has vanished by then.
+
+        Raises:
+            ValueError: otherwise.
+        """
+        names = [machine.name for machine in self.machines]
+        if not names:
+            raise ValueError(
+                f"makespan has no worker for the candidates: classical_workers is {policy.classical_workers} and "
+                f"quantum_workers {policy.quantum_workers}; one of them must be at least 1"
+            )
+        for name in self.gone:
+            if name not in names:
+                raise ValueError(f"makespan, vanish: {unknown('worker', name, names)}")
+        if set(self.gone) == set(names):
+            raise ValueError(f"makespan, vanish names every worker ({', '.join(names)}): nobody would be left")
 
     def at(self, step: int) -> tuple[Machine, ...]:
         """Who is there for a step."""
@@ -79,7 +135,7 @@ def vanishing(words: Sequence[str]) -> dict[str, int]:
         name, _, step = word.rpartition("@")
         if not name or not step.isdigit():
             raise ValueError(
-                f"--vanish is {word!r}: name a worker and the first step that it is not there for, e.g. 'quantum 0@5'"
+                f"vanish is {word!r}: name a worker and the first step that it is not there for, e.g. 'quantum 0@5'"
             )
         found[name] = int(step)
     return found
@@ -91,7 +147,7 @@ def decisions(
     """What a training with these predictions would have decided, `[steps, blocks]`: candidates, and a `Verdict` each.
 
     Args:
-        policy: `Assigned()` where there are workers.
+        policy: a `Makespan` where there are workers.
         workers: that the blocks are dealt out to; None where the policy decides by itself.
         offers: what was predicted, as of `_scheduling.decide`.
         shares: of the blocks, likewise.

@@ -82,7 +82,7 @@ def comparison_notes(found: ComparisonFile) -> list[str]:
     ]
     if shares:
         given = ", ".join(f"{percent(share, 0)} under {name}" for name, share in shares)
-        notes.append(f"hybrid Newton gave to the quantum solver: {given} (fidelity model: a classical solve ran).")
+        notes.append(f"hybrid Newton gave to the quantum solver: {given} (execution modelled: a classical solve ran).")
     notes += [f"{name} is left out: {reason}." for name, reason in found.left_out.items()]
     return notes
 

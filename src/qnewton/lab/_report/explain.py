@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..._core.suggest import unknown
 from .._runfile import OwnLine, Run, RunFileError, SetDecision, SystemLine, check_scheduled
 from .explain_groups import explain_groups
@@ -66,7 +64,7 @@ def _explain(run: Run, system: SystemLine, assumptions: str | None) -> Explanati
         condition_number=_condition_number(system),
         choice=None if entry.nobody else entry.choice,
         ran=system.ran,
-        fidelity=system.fidelity,
+        execution=system.execution,
         executed_outcome=system.executed_outcome,
         status=system.status,
         why=_why(run, entry, seconds),
@@ -114,15 +112,23 @@ def _candidate(name: str, seconds: float | None, entry: SetDecision) -> Candidat
     return Candidate(name, seconds, evidence, "slower", compared)
 
 
+def _policy(run: Run) -> str:
+    """As `--policy` names it; up to schema 7 the options of all policies stood in a group of their own."""
+    options = run.config.options
+    older, scheduling = options.get("policy"), options.get("scheduling")
+    if isinstance(older, dict):
+        name = str(older.get("policy", "fastest"))
+        return f"hysteresis(factor={older.get('hysteresis', 1.25)})" if name == "hysteresis" else name
+    return str(scheduling.get("policy", "fastest")) if isinstance(scheduling, dict) else "fastest"
+
+
 def _why(run: Run, entry: SetDecision, seconds: dict[str, float]) -> str:
     if entry.nobody:
         broken = "; ".join(f"{name}: {reason}" for name, reason in entry.refused.items())
         return f"nobody can take it, so the block took its gradient. {broken}"
     best = seconds[entry.choice]
-    policy = run.config.options.get("policy")
-    named: dict[str, Any] = policy if isinstance(policy, dict) else {}
-    rule = named.get("policy", "fastest")
-    if rule == "fixed":
+    rule = _policy(run)
+    if rule.startswith("fixed"):
         return "the policy names it for every system"
     if entry.verdict == "over_budget":
         return "no candidate keeps inside the budget, and it is the least expensive"
@@ -136,9 +142,8 @@ def _why(run: Run, entry: SetDecision, seconds: dict[str, float]) -> str:
     if not others:
         return f"the only one that can take it{passed}"
     if others[0] < best:
-        if rule == "hysteresis":
-            factor = named.get("hysteresis", 1.25)
-            return f"its last choice, which the fastest does not beat by the factor {factor:g}{passed}"
+        if rule.startswith("hysteresis"):
+            return f"its last choice, which the fastest does not beat by the factor of {rule}{passed}"
         return f"chosen by the policy {rule}, though another is faster{passed}"
     if others[0] == best:
         return f"as fast as another, and named first{passed}"

@@ -53,7 +53,7 @@ def _explain(step: int, number: int, group: GroupLine, assumptions: str | None) 
         condition_number=said,
         choice=entry.choice,
         ran="",
-        fidelity=None,
+        execution=None,
         executed_outcome=None,
         status="",
         why=_why(entry),

@@ -60,7 +60,7 @@ class Explanation:
         acting: whether its choice was carried out.
         condition_number: in words, with how sure it is.
         choice: None where nobody could take it, and where bounds leave it open.
-        ran, fidelity, executed_outcome, status: as in `blocks.jsonl`; empty of a group.
+        ran, execution, executed_outcome, status: as in `blocks.jsonl`; empty of a group.
         why: of the winner, in words.
         candidates: the fastest first, those without a number last.
         bought: by candidates with conditioning of their own.
@@ -75,7 +75,7 @@ class Explanation:
     condition_number: str
     choice: str | None
     ran: str
-    fidelity: str | None
+    execution: str | None
     executed_outcome: str | None
     status: str
     why: str

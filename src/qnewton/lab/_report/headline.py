@@ -156,9 +156,9 @@ def _from_steps(run: Run) -> list[Tiles]:
     ]
 
 
-def fidelities(run: Run) -> list[str]:
-    """The fidelities of the quantum solves that were carried out."""
-    found = {block.fidelity for block in run.blocks if block.fidelity is not None}
+def executions(run: Run) -> list[str]:
+    """How the quantum solves were carried out."""
+    found = {block.execution for block in run.blocks if block.execution is not None}
     return sorted(found)
 
 
@@ -198,20 +198,20 @@ def _reading_scheduled(run: Run) -> list[tuple[Clock | None, str]]:
             "quantum solver. The two never share an axis or a column.",
         ),
     ]
-    if "model" in fidelities(run):
+    if "modelled" in executions(run):
         lines.append(
             (
                 None,
-                "Quantum solves at fidelity `model` are classical solves standing in for the quantum state; only their "
-                "cost is quantum.",
+                "Quantum solves whose execution is `modelled` are classical solves standing in for the quantum state; "
+                "only their cost is quantum.",
             )
         )
-    if "emulated" in fidelities(run):
+    if "emulated" in executions(run):
         lines.append(
             (
                 None,
-                "Quantum solves at fidelity `emulated` have the exact state that an ideal circuit leaves, read out "
-                "with the noise that the options ask for; no circuit ran.",
+                "Quantum solves whose execution is `emulated` have the exact state that an ideal circuit leaves, read "
+                "out with the noise that the options ask for; no circuit ran.",
             )
         )
     for name in derive.assumption_sets(run):

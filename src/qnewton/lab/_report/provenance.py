@@ -15,7 +15,7 @@ _OF_A_SCHEDULE = (
     "assumption set that acted",
     "assumption sets reported",
     "gate time of the choices",
-    "fidelity of quantum solves",
+    "execution of quantum solves",
     "blocks of the model",
 )
 
@@ -32,7 +32,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("assumption set that acted", derive.acting_set(run) or MISSING),
         ("assumption sets reported", ", ".join(derive.assumption_sets(run)) or MISSING),
         ("gate time of the choices", seconds(summary.gate_time_s) if summary else "in the options below"),
-        ("fidelity of quantum solves", ", ".join(headline.fidelities(run)) or "no quantum solve"),
+        ("execution of quantum solves", ", ".join(headline.executions(run)) or "no quantum solve"),
         ("machine", ", ".join(f"{key}: {_plain(value)}" for key, value in sorted(asdict(config.machine).items()))),
         ("versions", ", ".join(f"{key} {value}" for key, value in sorted(config.versions.items()))),
         ("seed", str(config.seed)),

@@ -111,8 +111,8 @@ def _reading(records: list[FigureFile]) -> Listing:
         ),
         (
             None,
-            "No quantum circuit ran: a classical solve stood in for every quantum one (fidelity `model`), so the "
-            "trainings of all assumption sets are the same and only their costs differ.",
+            "No quantum circuit ran: a classical solve stood in for every quantum one (execution `modelled`), so "
+            "the trainings of all assumption sets are the same and only their costs differ.",
         ),
     ]
     shown = [name for name in _SETS if name != "paper-sparse" or any(r.name == "inversion-time" for r in records)]

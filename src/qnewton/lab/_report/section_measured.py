@@ -26,9 +26,7 @@ def measured_section(run: Run) -> Section:
 
 def _per_step(run: Run) -> Chart:
     """Wall clock of every step, and of the evaluations after it."""
-    caption = (
-        "What ran on this machine; a quantum solve at fidelity model costs here what its classical stand-in costs."
-    )
+    caption = "What ran on this machine; a modelled quantum solve costs here what its classical stand-in costs."
     if len(run.steps) > MOST_POINTS:
         caption += BINNED
     own = [(float(step.step), or_gap(step.measured_seconds)) for step in run.steps]

@@ -68,25 +68,27 @@ def choices_section(run: Run) -> Section:
 
 def _carried_out(run: Run) -> Table:
     carried = Counter(
-        (block.solver, block.assumptions[block.acting].machine, block.ran, block.fidelity) for block in run.blocks
+        (block.solver, block.assumptions[block.acting].machine, block.ran, block.execution) for block in run.blocks
     )
     rows = []
-    for (solver, machine, ran, fidelity), systems in sorted(carried.items(), key=lambda item: (-item[1], str(item[0]))):
+    for (solver, machine, ran, execution), systems in sorted(
+        carried.items(), key=lambda item: (-item[1], str(item[0]))
+    ):
         residuals = derive.spread(
             block.relative_residual
             for block in run.blocks
-            if (block.solver, block.ran, block.fidelity) == (solver, ran, fidelity)
+            if (block.solver, block.ran, block.execution) == (solver, ran, execution)
         )
         rows.append(
             [
-                *(solver, machine, ran, fidelity or MISSING),
+                *(solver, machine, ran, execution or MISSING),
                 *(count(systems), percent(systems / len(run.blocks))),
                 number(residuals.median if residuals else None, 2),
                 number(residuals.high if residuals else None, 2),
             ]
         )
     heads = columns(
-        *("choice", "machine of the choice", "what ran", "fidelity", "systems", "share"),
+        *("choice", "machine of the choice", "what ran", "execution", "systems", "share"),
         *("relative residual, median", "relative residual, worst"),
         words=4,
     )

@@ -1,7 +1,7 @@
-"""From schema 6 to the present one: the fields that its runs did not always write.
+"""From schemas 6 and 7 to the present one: fields that their runs did not always write, and one with another name.
 
 Schema 6 grew while it stood. Its first runs have no second estimator and do not say why single examples served; no run
-of a complete optimizer has a schedule.
+of a complete optimizer has a schedule. Up to schema 7 `execution` was called `fidelity`, and `modelled` was `model`.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,16 @@ from .errors import RunFileError
 class Migration:
     """What brings the files of a run to the present schema; None: they are of it.
 
+    What is of it already stays as it is, since a run that went on has lines of both.
+
     Attributes:
-        config, step, system: of the objects of these files.
+        config, step, system, summary: of the objects of these files.
     """
 
     config: Upgrade | None = None
     step: Upgrade | None = None
     system: Upgrade | None = None
+    summary: Upgrade | None = None
 
 
 def migration_from(version: object, place: str) -> Migration:
@@ -36,11 +39,10 @@ def migration_from(version: object, place: str) -> Migration:
     Raises:
         RunFileError: for a schema that this version does not read.
     """
-    if version == SCHEMA_VERSION and not isinstance(version, bool):
-        return Migration()
-    if version == 6 and not isinstance(version, bool):
-        return Migration(_config, _step, _system)
-    raise _other_version(version, f"{SCHEMA_VERSION}, and 6, which it migrates", place)
+    known = {SCHEMA_VERSION: Migration(), 7: _FROM_7, 6: _FROM_6}
+    if isinstance(version, int) and not isinstance(version, bool) and version in known:
+        return known[version]
+    raise _other_version(version, f"{SCHEMA_VERSION}, and 6 and 7, which it migrates", place)
 
 
 def read_version(file: Path, kind: type[T], version: int) -> T:
@@ -82,3 +84,14 @@ def _system(line: Any) -> None:
     if isinstance(line, dict):
         for name in ("independence", "second_log10_condition_number", "second_condition_number_kind"):
             line.setdefault(name, None)
+    _execution(line)
+
+
+def _execution(line: Any) -> None:
+    if isinstance(line, dict) and "fidelity" in line:
+        found = line.pop("fidelity")
+        line["execution"] = "modelled" if found == "model" else found
+
+
+_FROM_7 = Migration(system=_execution, summary=_execution)
+_FROM_6 = Migration(_config, _step, _system, _execution)

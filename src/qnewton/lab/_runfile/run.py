@@ -153,7 +153,9 @@ def read_summary(path: Path) -> Summary:
     file = Path(path) / "summary.json"
     content = untyped(file.read_bytes(), str(file))
     if isinstance(content, dict):
-        migration_from(content.get("schema_version"), str(file))
+        upgrade = migration_from(content.get("schema_version"), str(file)).summary
+        if upgrade is not None:
+            upgrade(content)
     return typed(content, Summary, str(file))
 
 

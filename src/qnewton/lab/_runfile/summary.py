@@ -58,7 +58,7 @@ class Summary(Record, frozen=True):
         quantum_share: fraction of the systems that the acting set gave to a quantum solver.
         by_gate_time: for each reported gate time; see below.
         solved_by: choice to number of systems.
-        fidelity: of the quantum solves: `model` or `emulated`; null where there was none.
+        execution: of the quantum solves: `modelled` or `emulated`; null where there was none.
         statuses: as in `steps.jsonl`, over all steps.
         systems: of a complete optimizer whose systems are priced, assumption set to its totals, see below; otherwise
             empty.
@@ -82,6 +82,6 @@ class Summary(Record, frozen=True):
     quantum_share: float | None
     by_gate_time: tuple[GateTime, ...]
     solved_by: dict[str, int]
-    fidelity: str | None
+    execution: str | None
     statuses: dict[str, int]
     systems: dict[str, GroupTotals] = field(default_factory=dict)

@@ -200,8 +200,8 @@ class SystemLine(Record, frozen=True):
         acting: the assumption set whose choice was carried out, one of those under `assumptions`.
         solver: the choice of the acting set, e.g. `Cholesky` or `QLSA(jennings2023v1)`.
         ran: the solver that produced the numbers, e.g. `LU`.
-        fidelity: null for a classical choice; `model`: `ran` stood in for the quantum state, only its cost is quantum;
-            `emulated`: the circuit's exact state, with the read-out noise that was asked for.
+        execution: null for a classical choice; `modelled`: `ran` stood in for the quantum state, only its cost is
+            quantum; `emulated`: the circuit's exact state, with the read-out noise that was asked for.
         executed_queries: block-encoding queries that the emulated circuits made, copies and repetitions included; null
             for any other choice.
         executed_success_probability: of one application of them, before amplification.
@@ -250,7 +250,7 @@ class SystemLine(Record, frozen=True):
     acting: str
     solver: str
     ran: str
-    fidelity: str | None
+    execution: str | None
     executed_queries: float | None
     executed_success_probability: float | None
     executed_outcome: str | None

@@ -89,7 +89,7 @@ class CircuitQSVT(AbstractExecuted):
     max_queries: int = eqx.field(static=True, default=2**14)
     seed: int = eqx.field(static=True, default=0)
     capabilities: ClassVar[Capabilities] = Capabilities(quantum=True)
-    fidelity: ClassVar[str] = "circuit"
+    execution: ClassVar[str] = "circuit"
 
     def __check_init__(self):
         if self.encoding.rectangular:

@@ -113,7 +113,7 @@ class AbstractEmulated(AbstractExecuted):
     length: eqx.AbstractVar[AbstractLength]
     depolarising: eqx.AbstractVar[float]
     seed: eqx.AbstractVar[int]
-    fidelity: ClassVar[str] = "emulated"
+    execution: ClassVar[str] = "emulated"
 
     def __check_init__(self):
         if not 0 <= self.depolarising < 1:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...._core.suggest import unknown
-from ..options import ConditioningOptions, PolicyOptions, SchedulingOptions, SolverName, TrainOptions
+from ..options import ConditioningOptions, SchedulingOptions, TrainOptions
 
 SETS = ("paper", "end_to_end")
 """What quantum solves are charged for, side by side; the first set's choices are carried out."""
@@ -73,10 +73,10 @@ class Method:
 
     name: str
     label: str
-    optimizer: Literal["newton", "recipe", "sgd", "momentum", "adam", "adamw", "muon", "lbfgs"]
+    optimizer: Literal["newton", "sgd", "momentum", "adam", "adamw", "muon", "lbfgs"]
     tuned: Tuned | None
     grid: Grid = Grid(1.0, 10.0)
-    candidates: tuple[SolverName, ...] = ()
+    candidates: tuple[str, ...] = ()
     note: str = ""
 
     @property
@@ -92,7 +92,8 @@ class Method:
             gate_time_s: of the quantum machine.
         """
         if not self.scheduled:
-            return TrainOptions(optimizer=self.optimizer)
+            family = "automatic" if self.optimizer == "newton" else "blocks"
+            return TrainOptions(optimizer=self.optimizer, family=family)
         return _newton(self.candidates, largest, gate_time_s)
 
     def with_value(self, options: TrainOptions, value: float | None) -> TrainOptions:
@@ -139,7 +140,7 @@ METHODS: dict[str, Method] = {
         Method("newton-lu", "Newton, LU", "newton", "damping_scale", _DAMPING, ("lu",)),
         Method("newton-classical", "Newton, best classical", "newton", "damping_scale", _DAMPING, ("cholesky", "lu")),
         Method("hybrid", "hybrid Newton", "newton", "damping_scale", _DAMPING, ("cholesky", "lu", "qlsa")),
-        Method("recipe", "recipe", "recipe", None, note="untuned: it has no number to tune"),
+        Method("recipe", "recipe", "newton", None, note="untuned: it has no number to tune"),
     )
 }
 UNTUNED = tuple(name for name, method in METHODS.items() if method.tuned is None)
@@ -167,7 +168,7 @@ def missing(name: str, largest: int) -> str | None:
     return None
 
 
-def _newton(candidates: tuple[SolverName, ...], largest: int, gate_time_s: float) -> TrainOptions:
+def _newton(candidates: tuple[str, ...], largest: int, gate_time_s: float) -> TrainOptions:
     """One Gauss-Newton system for the whole network.
 
     Where a dense solve would take minutes, conjugate gradients with a K-FAC preconditioner take every step, the other
@@ -179,11 +180,13 @@ def _newton(candidates: tuple[SolverName, ...], largest: int, gate_time_s: float
         sets = SETS if "qlsa" in candidates else SETS[:1]
         return TrainOptions(scheduling=dataclasses.replace(scheduling, solvers=candidates, assumptions=sets))
     # The same for all: they compile once, and differ in whose predictions count.
-    solvers: tuple[SolverName, ...] = ("cg",) if largest > LARGEST_PREDICTED else ("cg", "lu", "qlsa")
-    policy = PolicyOptions() if solvers == ("cg",) else PolicyOptions(policy="fixed", fixed_solver="cg")
+    others = () if largest > LARGEST_PREDICTED else ("lu", "qlsa")
     return TrainOptions(
         # The least scale of the damping is 1e-3, below which float32 proves no system definite.
         conditioning=ConditioningOptions(damping=2.0),
-        scheduling=dataclasses.replace(scheduling, solvers=solvers, preconditioner="kfac", rtol=0.1),
-        policy=policy,
+        scheduling=dataclasses.replace(
+            scheduling,
+            solvers=("cg(rtol=0.1, preconditioner=kfac)", *others),
+            policy="fixed-candidate(cg)" if others else "fastest",
+        ),
     )

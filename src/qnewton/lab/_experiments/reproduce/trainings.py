@@ -6,7 +6,6 @@ from pathlib import Path
 
 from ..options import (
     ConditioningOptions,
-    PolicyOptions,
     StepOptions,
     TaskOptions,
     TrainingOptions,
@@ -123,9 +122,9 @@ def _solved(options: Reproduction, trained: TrainOptions) -> TrainOptions:
     # Of a network of ReLU and convex loss, the exact Hessian of one tensor is its Gauss-Newton matrix, which has a
     # floor, so that no factor is needed for its condition number.
     return _with(
-        dataclasses.replace(trained, policy=PolicyOptions(policy="fixed", fixed_solver="cg")),
+        trained,
         step={"curvature": "gauss-newton"},
-        scheduling={"solvers": ("cg", "lu", "qlsa"), "rtol": 1e-6},
+        scheduling={"solvers": ("cg(rtol=1e-6)", "lu", "qlsa"), "policy": "fixed-candidate(cg)"},
     )
 
 
