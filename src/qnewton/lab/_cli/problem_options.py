@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ..._pricing.problem import Problem
 
 DEFAULT_EPSILON = 1e-3
-Set = Literal["paper", "paper-sparse", "logical", "end_to_end"]
-SETS: tuple[Set, ...] = ("paper", "paper-sparse", "logical", "end_to_end")
+Set = Literal["paper", "paper-best", "paper-sparse", "logical", "end_to_end"]
+SETS: tuple[Set, ...] = ("paper", "paper-best", "paper-sparse", "logical", "end_to_end")
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _this_machine(options: HardwareOptions) -> "ClassicalHost | None":
     import psutil
 
     from ..._hardware import calibration_directory, calibration_environment, load_calibration
-    from ..._pricing.classical import ROUNDOFF, ClassicalHost
+    from ..._pricing.classical import DISK_BYTES_PER_S, ROUNDOFF, ClassicalHost
 
     directory = options.calibrations or calibration_directory()
     if not directory.is_dir():
@@ -164,9 +164,8 @@ def _this_machine(options: HardwareOptions) -> "ClassicalHost | None":
     if not stored:
         return None
     sizes = [sample[0] for machine in stored.values() for _, times in machine.kernels for sample in times.samples]
-    return ClassicalHost(
-        "this machine", "calibrated", stored, float(psutil.virtual_memory().total), max(sizes, default=None)
-    )
+    memory = float(psutil.virtual_memory().total)
+    return ClassicalHost("this machine", "calibrated", stored, memory, DISK_BYTES_PER_S, max(sizes, default=None))
 
 
 def sets_of(options: HardwareOptions, names: tuple[Set, ...]) -> "list[Assumptions]":
