@@ -18,6 +18,8 @@ class ClassicalProfile(eqx.Module):
         bytes_per_s: peak memory traffic.
         memory_bytes: that a system can lie in.
         efficiency: the part of either that is reached, in (0, 1].
+        link_bytes_per_s: peak of the bus over which what lies beyond that memory is streamed; the default is a disk on
+            four lanes of PCI Express 3.0.
     """
 
     name: str = eqx.field(static=True)
@@ -27,9 +29,10 @@ class ClassicalProfile(eqx.Module):
     bytes_per_s: float = eqx.field(static=True)
     memory_bytes: float = eqx.field(static=True)
     efficiency: float = eqx.field(static=True)
+    link_bytes_per_s: float = eqx.field(static=True, default=3.5e9)
 
     def __check_init__(self):
-        for field in ("float32_flops_per_s", "float64_flops_per_s", "bytes_per_s"):
+        for field in ("float32_flops_per_s", "float64_flops_per_s", "bytes_per_s", "link_bytes_per_s"):
             check_positive(field, getattr(self, field), "per second")
         check_positive("memory_bytes", self.memory_bytes, "of bytes")
         if not 0 < self.efficiency <= 1:

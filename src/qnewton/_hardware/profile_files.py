@@ -1,7 +1,7 @@
 """Profile files: hardware as data, with every field checked by name."""
 
 import tomllib
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,8 @@ def _build(name: str, values: dict[str, Any]) -> QuantumProfile | ClassicalProfi
     for field in values:
         if field not in types:
             raise ValueError(unknown("field", field, types))
-    missing = [field for field in types if field not in values]
+    missing = [field.name for field in fields(KINDS[kind]) if field.name in types and field.default is MISSING]
+    missing = [field for field in missing if field not in values]
     if missing:
         raise ValueError(f"{'field is' if len(missing) == 1 else 'fields are'} missing: {', '.join(missing)}")
     for field, value in values.items():

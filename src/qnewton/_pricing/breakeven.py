@@ -14,8 +14,9 @@ from .._hardware import QuantumMachine
 from .assumptions import Assumptions
 from .classical import ClassicalHost
 from .clock import Clock
-from .paper import charged, is_count, predicted, takes
+from .paper import charged, counts_for, is_count, predicted, takes
 from .problem import Problem
+from .verdict import PROVEN
 
 _COARSE, _FINE, _ROUNDS = 241, 41, 3
 PAIR_POINTS = 33
@@ -123,9 +124,9 @@ def present_of(question: Question, variable: Variable) -> float | None:
 
 @quiet
 def orders(question: Question, changes: Mapping[str, Any]) -> Float[np.ndarray, "..."]:
-    """`log10(quantum / classical)`, the fastest of each, with some numbers changed; NaN where either has none.
+    """`log10(quantum / classical)`, as a verdict has it, with some numbers changed; NaN where either has none.
 
-    Where no classical machine holds the matrix, the fastest one on paper counts.
+    Points that no matrix can be at are NaN.
 
     Args:
         question: everything else.
@@ -135,7 +136,7 @@ def orders(question: Question, changes: Mapping[str, Any]) -> Float[np.ndarray, 
     shape = np.broadcast_shapes(*(np.shape(value) for value in changes.values()), ())
     with np.errstate(all="ignore"):
         ratio = np.log10(_quantum(question, problem, changes)) - np.log10(_classical(question, problem))
-    return np.broadcast_to(np.where(np.isfinite(ratio), ratio, np.nan), shape)
+    return np.broadcast_to(np.where(np.isfinite(ratio) & problem.possible, ratio, np.nan), shape)
 
 
 def _changed(problem: Problem, changes: Mapping[str, Any]) -> Problem:
@@ -159,7 +160,7 @@ def _changed(problem: Problem, changes: Mapping[str, Any]) -> Problem:
 
 
 def _quantum(question: Question, problem: Problem, changes: Mapping[str, Any]) -> Any:
-    """Seconds of the fastest solver on the machine."""
+    """Seconds of the fastest solver on the machine by a proven count; by any where none of those holds."""
     clock = Clock(
         changes.get("gate_time_s", question.machine.gate_time_s),
         question.machine.profile,
@@ -167,21 +168,27 @@ def _quantum(question: Question, problem: Problem, changes: Mapping[str, Any]) -
     )
     axes = max((np.ndim(value) for value in changes.values()), default=0)
     precision = changes.get("readout_precision")
-    best: Any = np.inf
+    proven: Any = np.inf
+    counted: Any = np.inf
     for one in charged(problem, [("", clock)], [question.assumed], axes=axes, readout_precision=precision):
-        able = [takes(model, problem) and is_count(model.evidence) for model in one.group.models]
-        best = np.minimum(best, np.min(one.charge.seconds[np.flatnonzero(able)], axis=0))
-    return best
+        models = [
+            (place, model.evidence)
+            for place, model in enumerate(one.group.models)
+            if takes(model, problem) and is_count(model.evidence) and counts_for(question.assumed, model)
+        ]
+        for place, evidence in models:
+            counted = np.minimum(counted, one.charge.seconds[place])
+            if evidence in PROVEN:
+                proven = np.minimum(proven, one.charge.seconds[place])
+    return np.where(np.isfinite(proven), proven, counted)
 
 
 def _classical(question: Question, problem: Problem) -> Any:
-    """Seconds of the fastest solver that holds the matrix, of the fastest on paper where none does."""
-    held: Any = np.inf
-    paper: Any = np.inf
+    """Seconds of the fastest solver."""
+    best: Any = np.inf
     for one in predicted(problem, question.hosts):
-        held = np.minimum(held, np.where(one.fits, one.seconds, np.inf))
-        paper = np.minimum(paper, np.where(one.able, one.seconds, np.inf))
-    return np.where(np.isfinite(held), held, paper)
+        best = np.minimum(best, np.where(one.found.valid, one.found.seconds, np.inf))
+    return best
 
 
 def single(question: Question, variable: Variable) -> Single:

@@ -13,7 +13,7 @@ from .._core.evidence import Evidence
 from .._solvers.quantum.queries import QUERY_MODELS, Matrices, QueryModel, Unit
 from .assumptions import Assumptions
 from .charge import Charge
-from .classical import RIVALS, ClassicalHost, Rival, predict
+from .classical import RIVALS, ClassicalHost, Prediction, Rival, predict
 from .clock import Clock
 from .problem import MatrixNumbers, Problem
 from .solver import CountedSolver
@@ -50,18 +50,12 @@ class Predicted(NamedTuple):
 
     Attributes:
         rival, host: who, and where.
-        seconds: as if the memory were large enough.
-        able: whether all demands but that of the memory are met.
-        fits: whether the memory is large enough, too.
-        demands: met where True.
+        found: its prediction there.
     """
 
     rival: Rival
     host: ClassicalHost
-    seconds: Any
-    able: Any
-    fits: Any
-    demands: list[tuple[Any, str]]
+    found: Prediction
 
 
 def charged(
@@ -95,15 +89,17 @@ def predicted(problem: Problem, hosts: Sequence[ClassicalHost]) -> Iterator[Pred
     for host in hosts:
         for rival in RIVALS:
             if rival.definite is None or rival.definite == problem.definite:
-                seconds, fits, demands = predict(rival, host, problem)
-                *others, _ = (holds for holds, _ in demands)
-                able = np.logical_and.reduce(np.broadcast_arrays(*others))
-                yield Predicted(rival, host, seconds, able, fits, demands)
+                yield Predicted(rival, host, predict(rival, host, problem))
 
 
 def takes(model: QueryModel, problem: Problem) -> bool:
     """Whether a query model is for such a matrix."""
     return model.matrices is not Matrices.DEFINITE or problem.definite
+
+
+def counts_for(assumed: Assumptions, model: QueryModel) -> bool:
+    """Whether a set answers by this query model."""
+    return assumed.counts is None or model.name in assumed.counts
 
 
 def is_count(evidence: str) -> bool:

@@ -8,6 +8,11 @@ import numpy as np
 
 from .._solvers.quantum.encoding import DyadicLevels, SquareRoot
 
+MOST_ROWS = 1e12
+"""Rows up to which formulas are evaluated on paper."""
+_SLACK = 1 + 1e-4
+"""Of inequalities between numbers that were rounded."""
+
 
 class MatrixNumbers(eqx.Module):
     """What encodings read of a matrix (`encoding.Numbers`); arrays of numpy, in double precision."""
@@ -50,7 +55,9 @@ class Problem:
     levels: DyadicLevels | None = None
 
     def __post_init__(self) -> None:
-        _refuse(np.isfinite(self.n) & (np.asarray(self.n) >= 1), "n", self.n, "a system has at least one row")
+        rows = np.asarray(self.n)
+        _refuse(np.isfinite(rows) & (rows >= 1), "n", rows, "a system has at least one row")
+        _refuse(rows <= MOST_ROWS, "n", rows, f"plans go up to {MOST_ROWS:g} rows")
         kappa = np.asarray(self.condition_number)
         _refuse(np.isfinite(kappa) & (kappa >= 1), "kappa", kappa, "a condition number is finite and at least 1")
         precision = np.asarray(self.precision)
@@ -84,14 +91,67 @@ class Problem:
             )
         numbers = self.numbers
         entry, frobenius, spectral = numbers.max_entry, numbers.frobenius_norm, numbers.spectral_norm
-        slack = 1 + 1e-4
-        _refuse(entry <= spectral * slack, "max-entry", entry, f"no entry exceeds the spectral norm, {spectral}")
+        _refuse(entry <= spectral * _SLACK, "max-entry", entry, f"no entry exceeds the spectral norm, {spectral}")
         _refuse(
-            (spectral <= frobenius * slack) & (frobenius <= spectral * np.sqrt(self.n) * slack),
+            (spectral <= frobenius * _SLACK) & (frobenius <= spectral * np.sqrt(self.n) * _SLACK),
             "frobenius-norm",
             frobenius,
             f"it lies between the spectral norm, {spectral}, and sqrt(n) times that",
         )
+
+    @property
+    def inequalities(self) -> tuple[tuple[Any, str, Any, str], ...]:
+        """What holds between the numbers of any matrix: whether it does, whose number breaks it, that number, the rule.
+
+        Sweeps leave out points that break one; `check_possible` raises.
+        """
+        numbers = self.numbers
+        n, degree, kappa = numbers.n, numbers.degree, np.asarray(self.condition_number, float)
+        entry, frobenius, spectral = numbers.max_entry, numbers.frobenius_norm, numbers.spectral_norm
+        # All singular values are at least the spectral norm over kappa.
+        least_frobenius = spectral * np.sqrt(1 + (n - 1) / kappa**2)
+        least_entry = spectral * (1 + (n - 1) / kappa) / n
+        return (
+            ((n > 1) | (kappa == 1), "kappa", kappa, "the condition number of a single number is 1"),
+            (
+                spectral <= degree * entry * _SLACK,
+                "max-entry",
+                entry,
+                f"the spectral norm, {spectral}, is at most sparsity x max-entry = {degree * entry}",
+            ),
+            (
+                frobenius <= np.sqrt(n * degree) * entry * _SLACK,
+                "frobenius-norm",
+                frobenius,
+                f"it is at most sqrt(n x sparsity) x max-entry = {np.sqrt(n * degree) * entry}",
+            ),
+            (
+                frobenius * _SLACK >= least_frobenius,
+                "frobenius-norm",
+                frobenius,
+                f"with that kappa and spectral norm it is at least {least_frobenius}",
+            ),
+            (
+                (not self.definite) | (entry * _SLACK >= least_entry),
+                "max-entry",
+                entry,
+                f"the diagonal of a definite matrix adds up to its eigenvalues: some entry is at least {least_entry}",
+            ),
+        )
+
+    @property
+    def possible(self) -> Any:
+        """Whether there is such a matrix, as far as `inequalities` tell."""
+        return np.logical_and.reduce(np.broadcast_arrays(*(holds for holds, *_ in self.inequalities)))
+
+    def check_possible(self) -> None:
+        """Refuse numbers that no matrix has.
+
+        Raises:
+            ValueError: names the inequality that they break.
+        """
+        for holds, option, value, rule in self.inequalities:
+            _refuse(holds, option, value, rule)
 
     @property
     def numbers(self) -> MatrixNumbers:

@@ -14,7 +14,7 @@ from .assumptions import Assumptions, paper
 from .charge import Charge
 from .classical import ClassicalHost
 from .clock import Clock
-from .paper import Charged, Group, Predicted, charged, lifted, lifted_numbers, predicted, takes
+from .paper import Charged, Group, Predicted, charged, counts_for, lifted, lifted_numbers, predicted, takes
 from .problem import Problem
 
 
@@ -40,8 +40,7 @@ class Row:
         seconds: modelled for a quantum row and a data sheet, predicted for a calibrated machine; never measured.
         dominant: what contributes the largest factor.
         factors: all of them.
-        seconds_without_limits: of a classical row whose only fault is that the matrix does not fit.
-        notes: clamped, extrapolated, assumed.
+        notes: clamped, extrapolated, assumed; refined, streamed.
     """
 
     kind: str
@@ -67,7 +66,6 @@ class Row:
     seconds: float | None
     dominant: str | None
     factors: dict[str, float]
-    seconds_without_limits: float | None
     notes: tuple[str, ...]
 
 
@@ -80,8 +78,9 @@ def table(
     """All rows, quantum ones first.
 
     Raises:
-        ValueError: if a set cannot charge a machine.
+        ValueError: if a set cannot charge a machine, or no matrix has such numbers.
     """
+    problem.check_possible()
     for assumed in sets:
         for _, machine in machines:
             assumed.check(machine)
@@ -101,6 +100,8 @@ def _quantum_rows(problem: Problem, one: Charged, bare: Any) -> Iterator[Row]:
     encodings = assumed.encodings_for(group.solver)
     gated = assumed.encoding_gates or assumed.preparation_gates
     for index, model in enumerate(group.models):
+        if not counts_for(assumed, model):
+            continue
         reason = broken(charge.conditions, (index,))
         if not takes(model, problem):
             reason = "needs a positive definite matrix"
@@ -135,7 +136,6 @@ def _quantum_rows(problem: Problem, one: Charged, bare: Any) -> Iterator[Row]:
             seconds=number("seconds"),
             dominant=max(factors, key=lambda name: factors[name]) if factors else None,
             factors=factors,
-            seconds_without_limits=None,
             notes=_notes(model, problem, charge, index, group),
         )
 
@@ -156,8 +156,7 @@ def _notes(model: QueryModel, problem: Problem, charge: Charge, index: int, grou
     if bool(charge.clamped[index]):
         notes.append(f"kappa raised to the theorem's smallest, {model.smallest_kappa:.3g}")
     if bool(charge.extrapolated[index]) and model.measured_kappa is not None:
-        low, high = model.measured_kappa
-        notes.append(f"its constant was measured at kappa {low:g} to {high:g} and is extrapolated")
+        notes.append(f"measured at {_measured(model.measured_kappa)}, extrapolated")
     if model.uses_norm and (problem.solution_norm is None or group.suffix) and not model.needs_norm:
         notes.append("||x|| at its least")
     if group.suffix and problem.factor is not None:
@@ -176,7 +175,7 @@ def validity_of(model: QueryModel) -> str:
     if model.largest_precision < 1:
         words.append(f"epsilon to {model.largest_precision:g}")
     if model.measured_kappa is not None:
-        words.append("measured at kappa {:g} to {:g}".format(*model.measured_kappa))
+        words.append(f"measured at {_measured(model.measured_kappa)}")
     if model.needs_norm:
         words.append("||x|| known")
     if model.unit is Unit.SPARSE_ACCESS and model.uses_norm:
@@ -184,13 +183,33 @@ def validity_of(model: QueryModel) -> str:
     return ", ".join(words) or "any kappa and epsilon"
 
 
+def _measured(kappa: tuple[float, float]) -> str:
+    low, high = kappa
+    return f"kappa {low:g}" if low == high else f"kappa {low:g} to {high:g}"
+
+
 def _classical_row(problem: Problem, one: Predicted) -> Row:
-    rival, host, seconds, valid = one.rival, one.host, float(one.seconds), bool(one.fits)
-    missing = [words for holds, words in one.demands if not np.all(holds)]
-    only_memory = bool(one.able) and not valid
+    rival, host, found = one.rival, one.host, one.found
+    seconds, valid, rounds, beyond = (
+        float(found.seconds),
+        bool(found.valid),
+        int(found.rounds),
+        float(found.beyond_bytes),
+    )
+    missing = [words for holds, words in found.demands if not np.all(holds)]
     notes = []
     if host.largest_measured is not None and float(problem.numbers.n) > host.largest_measured:
         notes.append(f"extrapolated: the largest system measured has {host.largest_measured} rows")
+    if valid and rounds:
+        notes.append(
+            f"double precision does not resolve {float(problem.precision):g} at kappa "
+            f"{float(problem.condition_number):g}: rounds of refinement in twice that precision: {rounds}"
+        )
+    if valid and beyond:
+        notes.append(
+            f"{beyond:.2g} bytes more than the memory holds ({host.memory_bytes:.2g}), streamed at "
+            f"{host.link_bytes_per_s:.2g} bytes a second"
+        )
     return Row(
         kind="classical",
         solver=rival.name,
@@ -215,6 +234,5 @@ def _classical_row(problem: Problem, one: Predicted) -> Row:
         seconds=seconds if valid else None,
         dominant=None,
         factors={},
-        seconds_without_limits=seconds if only_memory and np.isfinite(seconds) else None,
         notes=tuple(notes),
     )

@@ -24,7 +24,7 @@ class CircuitCommand:
     """
 
     file: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[FILE]")] = None
-    """A square matrix in a .npy, .npz or .mtx file. None: a random symmetric one."""
+    """A square matrix in a .npy, .npz, .mtx or .mtx.gz file. None: a random symmetric one."""
     array: str | None = None
     """Which array of a .npz file that holds several."""
     n: int | None = None
@@ -142,8 +142,8 @@ def _matrix(command: CircuitCommand) -> tuple[str, np.ndarray]:
         matrix = (basis * values) @ basis.T
         return f"random-{n}", (matrix + matrix.T) / 2
     if not command.file.is_file():
-        raise FileNotFoundError(f"{command.file} is not a file: name one that ends in .npy, .npz or .mtx")
-    from .._experiments.matrix_files import read_matrices
+        raise FileNotFoundError(f"{command.file} is not a file: name one that ends in .npy, .npz, .mtx or .mtx.gz")
+    from .._experiments.matrices.files import dense, read_matrices
 
     found = read_matrices(command.file)
     if command.array is None and len(found) > 1:
@@ -153,7 +153,7 @@ def _matrix(command: CircuitCommand) -> tuple[str, np.ndarray]:
         from ..._core.suggest import unknown
 
         raise ValueError(unknown("array", name, found))
-    return name, found[name].astype(np.float64)
+    return name, dense(found[name], f"{command.file.name}: {name}").astype(np.float64)
 
 
 def _numbers(

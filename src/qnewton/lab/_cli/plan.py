@@ -65,13 +65,13 @@ def _print(
         "all seconds are modelled or predicted, none is measured\n",
         markup=False,
     )
-    console.print(_verdicts(found))
+    console.print(_verdicts(found, rows))
     classical = [row for row in rows if row.kind == "classical"]
     quantum = [row for row in rows if row.kind == "quantum"]
     shown = quantum if everything else list(_fastest(quantum))
     console.print(_quantum_table(shown if everything else _merged(shown), found[0] if found else None, console.width))
     console.print(_classical_table(classical if everything else list(_classical_best(classical))))
-    shown = [*shown, *(one.proven for one in found if one.proven is not None)]
+    shown = [*shown, *(one.quantum for one in found if one.quantum is not None)]
     for line in _remarks(shown, assumed):
         console.print(line, markup=False, soft_wrap=True)
     console.print(_sources(shown))
@@ -89,15 +89,14 @@ def _fastest(rows: "Sequence[Row]") -> "Iterator[Row]":
 
 
 def _classical_best(rows: "Sequence[Row]") -> "Iterator[Row]":
-    """The fastest solver of each machine, and the sampling one where it is fastest."""
+    """The fastest solver of each machine, or a reason why there is none, and the fastest sampling one."""
     from ..._pricing.classical import SAMPLING
-    from ..._pricing.verdict import best_classical
+    from ..._pricing.verdict import fastest
 
     for machine in dict.fromkeys(row.hardware for row in rows):
-        best, _ = best_classical([row for row in rows if row.hardware == machine])
-        if best is not None:
-            yield best
-    sampling, _ = best_classical([row for row in rows if row.solver == SAMPLING])
+        own = [row for row in rows if row.hardware == machine]
+        yield fastest(own) or own[0]
+    sampling = fastest([row for row in rows if row.solver == SAMPLING])
     if sampling is not None:
         yield sampling
 
@@ -116,28 +115,42 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join([first, *(name.removeprefix(first) for name in rest)])
 
 
-def _verdicts(found: "Sequence[Verdict]") -> "Table":
+def _verdicts(found: "Sequence[Verdict]", rows: "Sequence[Row]") -> "Table":
     from rich.table import Table
 
     best = found[0].classical if found else None
-    against = "none" if best is None else f"{best.solver} on {best.hardware}, {_any_seconds(best)} ({_clock(best)})"
-    if found and found[0].on_paper:
-        against += "; on paper only: no machine here holds the matrix"
+    against = f"none: {next((row.reason for row in rows if row.kind == 'classical'), 'no machine was given')}"
+    if best is not None:
+        against = f"{best.solver} on {best.hardware}, {_seconds(best)} ({_clock(best)})"
+        against += "".join(f"; {note}" for note in best.notes)
     against += "\norders: log10 of quantum over classical seconds, positive where quantum loses; * see the notes"
     lines = Table(box=None, show_header=True, title=f"Against the fastest classical solver: {against}")
     lines.title_justify, lines.title_style = "left", "bold"
-    for column in ("assumptions", "verdict", "fastest quantum solver", "fastest proven one"):
+    for column in (
+        "assumptions",
+        "verdict, by the fastest proven count",
+        "that solver takes",
+        "faster, but not proven",
+    ):
         lines.add_column(column, overflow="fold")
     for one in found:
-        proven = "-" if one.proven is None else f"{one.proven.solver} {_orders(one.proven_orders)}"
-        lines.add_row(one.assumptions, one.sentence, _winner(one.quantum), proven)
+        lines.add_row(one.assumptions, one.sentence, _winner(one.quantum), _other(one))
     return lines
 
 
 def _winner(row: "Row | None") -> str:
     if row is None:
         return "-"
-    return f"{row.solver}{'*' if row.notes else ''} on {row.hardware}, {_seconds(row)}"
+    return f"{_seconds(row)} on {row.hardware}"
+
+
+def _other(verdict: "Verdict") -> str:
+    """The solver, how far it moves the verdict, and what its constant rests on."""
+    row = verdict.other
+    if row is None:
+        return "-"
+    known = " ".join([row.evidence, *(note.removeprefix("measured ") for note in row.notes if "extrapolated" in note)])
+    return f"{row.solver} {_orders(verdict.other_orders)} ({known})"
 
 
 def _quantum_table(rows: "Sequence[Row]", verdict: "Verdict | None", width: int) -> Any:
@@ -196,7 +209,7 @@ def _classical_table(rows: "Sequence[Row]") -> Any:
     made.add_column("rests on")
     made.add_column("why not, or how far to trust it")
     for row in rows:
-        made.add_row(row.hardware, row.solver, _any_seconds(row), _clock(row), row.reason or "; ".join(row.notes))
+        made.add_row(row.hardware, row.solver, _seconds(row), _clock(row), row.reason or "; ".join(row.notes))
     return made
 
 
@@ -229,12 +242,6 @@ def _clock(row: "Row") -> str:
 
 def _seconds(row: "Row") -> str:
     return "-" if row.seconds is None else _time(row.seconds)
-
-
-def _any_seconds(row: "Row") -> str:
-    """In brackets where the matrix does not fit."""
-    limitless = row.seconds_without_limits
-    return _seconds(row) if limitless is None else f"({_time(limitless)})"
 
 
 def _time(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from ..._pricing.problem import Problem
 
 DEFAULT_EPSILON = 1e-3
-Set = Literal["paper", "paper-sparse", "logical", "end_to_end"]
-SETS: tuple[Set, ...] = ("paper", "paper-sparse", "logical", "end_to_end")
+Set = Literal["paper", "paper-best", "paper-sparse", "logical", "end_to_end"]
+SETS: tuple[Set, ...] = ("paper", "paper-best", "paper-sparse", "logical", "end_to_end")
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class ProblemOptions:
     """A symmetric system. What is not given stands at its worst case, and the output says so."""
 
     source: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[RUN|FILE]")] = None
-    """A run directory, or a symmetric matrix in a .npy, .npz or .mtx file; leave it out and give --n and --kappa."""
+    """A run directory, or a Hermitian matrix in a .npy, .npz, .mtx or .mtx.gz file; without it, --n and --kappa."""
     n: float | None = None
     """Rows; up to 1e12 on paper."""
     kappa: float | None = None
@@ -95,11 +96,13 @@ def problem_of(options: ProblemOptions) -> "tuple[Problem, tuple[str, ...]]":
         if options.source.is_dir():
             found = _of_run(options.source, options.block)
         else:
-            from .._experiments.matrix_files import numbers_of_file
+            from .._experiments.matrices.numbers import numbers_of_file
 
-            found = numbers_of_file(options.source)
+            found = numbers_of_file(options.source, lambda said: print(said, file=sys.stderr, flush=True))
     elif options.n is None or options.kappa is None:
-        raise ValueError("say what to plan for: --n and --kappa, a matrix file (.npy, .npz, .mtx) or a run directory")
+        raise ValueError(
+            "say what to plan for: --n and --kappa, a matrix file (.npy, .npz, .mtx, .mtx.gz) or a run directory"
+        )
     for name, value in given.items():
         if name == "definite" and options.source is not None:
             continue
@@ -148,7 +151,7 @@ def _this_machine(options: HardwareOptions) -> "ClassicalHost | None":
     import psutil
 
     from ..._hardware import calibration_directory, calibration_environment, load_calibration
-    from ..._pricing.classical import ROUNDOFF, ClassicalHost
+    from ..._pricing.classical import DISK_BYTES_PER_S, ROUNDOFF, ClassicalHost
 
     directory = options.calibrations or calibration_directory()
     if not directory.is_dir():
@@ -161,9 +164,8 @@ def _this_machine(options: HardwareOptions) -> "ClassicalHost | None":
     if not stored:
         return None
     sizes = [sample[0] for machine in stored.values() for _, times in machine.kernels for sample in times.samples]
-    return ClassicalHost(
-        "this machine", "calibrated", stored, float(psutil.virtual_memory().total), max(sizes, default=None)
-    )
+    memory = float(psutil.virtual_memory().total)
+    return ClassicalHost("this machine", "calibrated", stored, memory, DISK_BYTES_PER_S, max(sizes, default=None))
 
 
 def sets_of(options: HardwareOptions, names: tuple[Set, ...]) -> "list[Assumptions]":

@@ -20,7 +20,7 @@ class SpectrumCommand:
 
     path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN|FILE")]
     """Directory of a run, whose blocks are computed again at its initial parameters; or a symmetric matrix in a .npy,
-    .npz or .mtx file."""
+    .npz, .mtx or .mtx.gz file."""
     out: Path | None = None
     """Directory for spectrum.json and spectrum.svg; must not exist or be empty. None: a new one under runs/."""
     raw: bool = False

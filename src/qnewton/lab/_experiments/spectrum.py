@@ -12,7 +12,7 @@ from ..._estimation import BlockSpectrum, block_spectrum
 from ..._optim.spectra import spectrum
 from .._runfile import read_config
 from . import build
-from .matrix_files import read_matrices, symmetric_part
+from .matrices.files import dense, read_matrices, symmetric_part
 from .saved import train_options
 from .tasks import make_task
 from .tasks.base import batches
@@ -22,7 +22,8 @@ def spectra(path: Path, *, conditioned: bool = True, exact_up_to: int = EXACT_UP
     """Of a run directory, rebuilt at its initial parameters and first batch, or of a file.
 
     Args:
-        path: a run directory, or a `.npy`, `.npz` (dense arrays, or one sparse matrix of scipy's) or `.mtx` file.
+        path: a run directory, or a `.npy`, `.npz` (dense arrays, or one sparse matrix of scipy's), `.mtx` or `.mtx.gz`
+            file.
         conditioned: whether the blocks of a run are pruned and damped as in its first step.
         exact_up_to: rows up to which all eigenvalues are computed.
 
@@ -32,7 +33,8 @@ def spectra(path: Path, *, conditioned: bool = True, exact_up_to: int = EXACT_UP
     if path.is_dir():
         return of_run(path, conditioned=conditioned, exact_up_to=exact_up_to)
     return tuple(
-        _of_matrix(matrix, name, f"{path.name}: {name}", exact_up_to) for name, matrix in read_matrices(path).items()
+        _of_matrix(dense(matrix, f"{path.name}: {name}"), name, f"{path.name}: {name}", exact_up_to)
+        for name, matrix in read_matrices(path).items()
     )
 
 

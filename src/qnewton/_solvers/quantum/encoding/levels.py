@@ -4,7 +4,7 @@ from typing import ClassVar, Self
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ...._core.arrays import Number, NumberArray, floating, quiet
 from ...._core.evidence import Evidence
@@ -73,6 +73,43 @@ class DyadicLevels(AbstractEncoding):
             degrees=jnp.where(merge, jnp.where(single, degree, 0), degrees),
             magnitudes=jnp.where(merge, jnp.where(single, largest, 0), magnitudes),
         )
+
+    @classmethod
+    def of_rows(
+        cls,
+        starts: Int[np.ndarray, " n+1"],
+        columns: Int[np.ndarray, " z"],
+        sizes: Float[np.ndarray, " z"],
+        levels: int = 8,
+    ) -> Self:
+        """Measure a sparse matrix by its rows, on the host; as `of` does for a dense one.
+
+        Args:
+            starts: where each row begins among the entries, and where the last one ends.
+            columns: of each entry.
+            sizes: magnitude of each entry, without stored zeros.
+            levels: that entries are sorted into.
+        """
+        rows = len(starts) - 1
+        row = np.repeat(np.arange(rows), np.diff(starts))
+        on = row == columns
+        diagonal = float(sizes[on].max(initial=0.0))
+        row, off = row[~on], sizes[~on]
+        largest = float(off.max(initial=0.0))
+        mantissas, exponents = np.frexp(off)
+        mantissa, exponent = np.frexp(largest)
+        level = np.clip(exponent - exponents - (mantissas > mantissa), 0, levels - 1)
+        degrees, magnitudes = np.zeros(levels), np.zeros(levels)
+        for place in range(levels):
+            own = level == place
+            if own.any():
+                degrees[place] = np.bincount(row[own], minlength=rows).max()
+                magnitudes[place] = off[own].max()
+        degree = float(np.bincount(row, minlength=rows).max(initial=0))
+        if degree * largest < np.sum(degrees * magnitudes):
+            degrees, magnitudes = np.zeros(levels), np.zeros(levels)
+            degrees[0], magnitudes[0] = degree, largest
+        return cls(diagonal=np.float64(diagonal), degrees=degrees, magnitudes=magnitudes)
 
     @property
     def assumed(self) -> tuple[str, ...]:

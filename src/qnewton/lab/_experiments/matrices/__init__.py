@@ -1,0 +1,1 @@
+"""Matrices in files: read strictly, and their numbers for a plan."""

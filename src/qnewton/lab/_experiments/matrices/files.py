@@ -1,0 +1,101 @@
+"""The matrices in a file: dense arrays, or sparse ones, which stay sparse."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse
+
+from .market import read_matrix_market
+
+SUFFIXES = (".npy", ".npz", ".mtx", ".mtx.gz")
+NAMED = ", ".join(SUFFIXES[:-1]) + f" or {SUFFIXES[-1]}"
+Matrix = np.ndarray | scipy.sparse.csr_array
+_DENSE_ROWS = 20_000
+"""A dense array of so many rows takes 3 GB."""
+
+
+def read_matrices(path: Path) -> dict[str, Matrix]:
+    """The square matrices in a file, by name.
+
+    Raises:
+        ValueError: for another kind of file, or one that holds no square matrix.
+        OSError: if there is none, or it cannot be read.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist: name a run directory or a file that ends in {NAMED}")
+    name = path.name.removesuffix(".gz").rpartition(".")[0]
+    try:
+        if path.name.endswith(".npy"):
+            found: dict[str, Matrix] = {name: np.load(path, allow_pickle=False)}
+        elif path.name.endswith(".npz"):
+            found = _read_npz(path, name)
+        elif path.name.endswith((".mtx", ".mtx.gz")):
+            found = {name: read_matrix_market(path)}
+        else:
+            raise ValueError(f"its name does not end in {NAMED}")
+    except (ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"{path} cannot be read as a matrix: {error}") from error
+    for name, matrix in found.items():
+        shape = shape_of(matrix)
+        if len(shape) != 2 or shape[0] != shape[1] or 0 in shape:
+            raise ValueError(f"{path}: {name} has the shape {shape}, and a square matrix is asked for")
+        if matrix.dtype.kind not in "fiuc":
+            raise ValueError(f"{path}: {name} has entries of type {matrix.dtype}: numbers are asked for")
+    return found
+
+
+def shape_of(matrix: Matrix) -> tuple[int, ...]:
+    """The shape, which scipy's stubs do not promise."""
+    shape = matrix.shape
+    assert shape is not None
+    return tuple(shape)
+
+
+def dense(matrix: Matrix, what: str) -> np.ndarray:
+    """The matrix as an array of real numbers.
+
+    Raises:
+        ValueError: for a sparse matrix that is too large for that, or a complex one.
+    """
+    if matrix.dtype.kind == "c":
+        raise ValueError(f"{what} is complex: only qnewton plan and breakeven take complex matrices")
+    if isinstance(matrix, np.ndarray):
+        return matrix
+    rows = shape_of(matrix)[0]
+    if rows > _DENSE_ROWS:
+        raise ValueError(
+            f"{what} is sparse and has {rows} rows: as a dense array it would take {8e-9 * rows**2:.3g} GB. Only "
+            "qnewton plan and breakeven take it as it is"
+        )
+    return matrix.toarray()
+
+
+def symmetric_part(matrix: np.ndarray, what: str) -> np.ndarray:
+    """The matrix, its rounding aside exactly symmetric; of a complex one, Hermitian.
+
+    Raises:
+        ValueError: if it is not finite or not symmetric.
+    """
+    matrix = matrix if matrix.dtype.kind in "fc" and matrix.dtype.itemsize >= 4 else matrix.astype(np.float64)
+    if not np.all(np.isfinite(matrix)):
+        raise ValueError(f"{what} holds NaN or infinity: it has no spectrum")
+    other = matrix.conj().T
+    gap = np.abs(matrix - other)
+    if gap.max() > np.sqrt(np.finfo(matrix.dtype).eps) * np.abs(matrix).max():
+        row, column = np.unravel_index(np.argmax(gap), gap.shape)
+        raise ValueError(
+            f"{what} is not {'Hermitian' if matrix.dtype.kind == 'c' else 'symmetric'}: its entries ({row}, {column}) "
+            f"and ({column}, {row}) are {matrix[row, column]:g} and {matrix[column, row]:g}"
+        )
+    return matrix / 2 + other / 2
+
+
+def _read_npz(path: Path, name: str) -> dict[str, Matrix]:
+    with np.load(path, allow_pickle=False) as archive:
+        if "format" in archive.files:
+            return {name: scipy.sparse.csr_array(scipy.sparse.load_npz(path))}
+        arrays = {key: archive[key] for key in archive.files}
+    if not arrays:
+        raise ValueError("it holds no array")
+    return arrays

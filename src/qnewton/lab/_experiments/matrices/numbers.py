@@ -1,0 +1,179 @@
+"""The numbers of a matrix that a plan needs: all of them exact, or of a large sparse one by products with it."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from ...._core.memory import available_bytes, readable
+from .files import read_matrices, shape_of, symmetric_part
+from .lanczos import Ends, both_ends
+
+_EXACT_ROWS = 3000
+"""Up to so many rows all eigenvalues of a sparse matrix are computed: seconds, and 0.2 GB."""
+_TOLERANCE = 0.01
+_MOST_PRODUCTS = 4000
+
+
+def numbers_of_file(path: Path, tell: Callable[[str], None] = lambda said: None) -> dict[str, Any]:
+    """Arguments of `Problem` from the only matrix of a file.
+
+    Args:
+        path: of the file.
+        tell: is called with what a large matrix will take, before it is taken.
+
+    Returns:
+        The arguments, and `notes` on how they were found.
+
+    Raises:
+        ValueError: for a file with several matrices, or one that is not square, Hermitian, finite or not singular.
+        MemoryError: if the work needs more memory than there is.
+        OSError: if it cannot be read.
+    """
+    found = read_matrices(path)
+    if len(found) > 1:
+        raise ValueError(f"{path} holds {len(found)} matrices ({', '.join(found)}): a plan is for one of them")
+    ((name, matrix),) = found.items()
+    what = f"{path.name}: {name}"
+    if isinstance(matrix, np.ndarray):
+        return _of_dense(matrix, what)
+    if shape_of(matrix)[0] <= _EXACT_ROWS:
+        return _of_dense(matrix.toarray(), what)
+    return _of_sparse(matrix, what, tell)
+
+
+def _of_dense(matrix: np.ndarray, what: str) -> dict[str, Any]:
+    matrix = symmetric_part(matrix, what)
+    matrix = _scaled(matrix.astype(np.complex128 if matrix.dtype.kind == "c" else np.float64))
+    eigenvalues = np.linalg.eigvalsh(matrix)
+    largest, smallest = np.abs(eigenvalues).max(), np.abs(eigenvalues).min()
+    if smallest <= largest * len(matrix) * np.finfo(np.float64).eps:
+        raise ValueError(f"{what} is singular to rounding: no solver takes it, damp it first")
+    return {
+        **_entries(scipy.sparse.csr_array(matrix)),
+        "condition_number": float(largest / smallest),
+        "spectral_norm": float(largest),
+        "definite": bool(eigenvalues.min() > 0),
+        "notes": ("the condition number of the file's matrix is exact but for rounding",),
+    }
+
+
+def _of_sparse(matrix: scipy.sparse.csr_array, what: str, tell: Callable[[str], None]) -> dict[str, Any]:
+    needed = _needed_bytes(matrix)
+    tell(f"{what}: {shape_of(matrix)[0]:,} rows, {matrix.nnz:,} entries; its numbers take about {readable(needed)}")
+    free = available_bytes()
+    if needed > free:
+        raise MemoryError(f"{what} takes about {readable(needed)}, and {readable(free)} are free")
+    matrix = _hermitian(matrix, what)
+    matrix = _scaled(matrix)
+    ends = _spectrum(matrix, what)
+    low, high = min(abs(ends.least), abs(ends.greatest)), max(abs(ends.least), abs(ends.greatest))
+    definite = ends.least > 0
+    if not definite:
+        # The smallest magnitude lies inside the spectrum: that of the square is at its end.
+        squared = _squared(matrix, what)
+        low = math.sqrt(squared.least)
+        error, products = squared.least_error / (2 * squared.least), ends.products + 2 * squared.products
+    else:
+        error, products = ends.least_error / ends.least, ends.products
+    return {
+        **_entries(matrix),
+        "condition_number": high / low,
+        "spectral_norm": high,
+        "definite": definite,
+        "notes": (
+            f"the condition number of the file's matrix is an estimate from {products} products, off by at most "
+            f"{100 * (error + max(ends.greatest_error, 0.0) / high):.1g} % with the Ritz values' residuals",
+        ),
+    }
+
+
+def _spectrum(matrix: scipy.sparse.csr_array, what: str) -> Ends:
+    def settled(ends: Ends) -> bool:
+        high = max(abs(ends.least), abs(ends.greatest))
+        sign_known = ends.least_error < abs(ends.least)
+        near = ends.least < 0 or ends.least_error <= _TOLERANCE * abs(ends.least)
+        return sign_known and near and ends.greatest_error <= _TOLERANCE * high
+
+    ends = both_ends(lambda v: matrix @ v, shape_of(matrix)[0], matrix.dtype, settled, _MOST_PRODUCTS)
+    if not settled(ends):
+        raise ValueError(_unresolved(what, max(abs(ends.least), abs(ends.greatest)), ends.least_error, ends.products))
+    return ends
+
+
+def _squared(matrix: scipy.sparse.csr_array, what: str) -> Ends:
+    def settled(ends: Ends) -> bool:
+        return ends.least > 0 and ends.least_error <= 2 * _TOLERANCE * ends.least
+
+    squared = both_ends(
+        lambda v: matrix @ (matrix @ v), shape_of(matrix)[0], matrix.dtype, settled, _MOST_PRODUCTS // 2
+    )
+    if not settled(squared):
+        least = math.sqrt(max(squared.least, 0.0) + squared.least_error)
+        raise ValueError(_unresolved(what, math.sqrt(squared.greatest), least, 2 * squared.products))
+    return squared
+
+
+def _unresolved(what: str, largest: float, smallest: float, products: int) -> str:
+    least = largest / smallest if smallest > 0 else math.inf
+    return (
+        f"{what}: its condition number is not resolved after {products} products; it is about {least:.2g} or more. "
+        "Give --n, --kappa and --sparsity in place of the file, or damp the matrix"
+    )
+
+
+def _hermitian(matrix: scipy.sparse.csr_array, what: str) -> scipy.sparse.csr_array:
+    """The matrix in double precision, without stored zeros, its rounding aside exactly Hermitian."""
+    matrix = scipy.sparse.csr_array(matrix, dtype=np.complex128 if matrix.dtype.kind == "c" else np.float64)
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    if not np.all(np.isfinite(matrix.data)):
+        raise ValueError(f"{what} holds NaN or infinity: it has no spectrum")
+    gap = scipy.sparse.coo_array(matrix - matrix.conj().T)
+    if gap.nnz and np.abs(gap.data).max() > np.sqrt(np.finfo(np.float64).eps) * np.abs(matrix.data).max():
+        place = int(np.argmax(np.abs(gap.data)))
+        row, column = int(gap.coords[0][place]), int(gap.coords[1][place])
+        kind = "Hermitian" if matrix.dtype.kind == "c" else "symmetric"
+        raise ValueError(
+            f"{what} is not {kind}: its entries ({row}, {column}) and ({column}, {row}) are {matrix[row, column]:g} "
+            f"and {matrix[column, row]:g}"
+        )
+    if not matrix.nnz:
+        raise ValueError(f"{what} is singular to rounding: no solver takes it, damp it first")
+    return matrix
+
+
+def _scaled(matrix: Any) -> Any:
+    """The matrix over a power of two near its largest entry.
+
+    No square then leaves the floating-point range, and the scale of a system cancels in all that a plan says.
+    """
+    data = matrix.data if scipy.sparse.issparse(matrix) else matrix
+    exponent = int(np.frexp(np.abs(data).max())[1])
+    half = exponent // 2
+    # In two steps: 2^1074 is no double.
+    return matrix * 2.0**-half * 2.0 ** (half - exponent)
+
+
+def _entries(matrix: scipy.sparse.csr_array) -> dict[str, Any]:
+    """Rows, degree, largest entry, Frobenius norm and the magnitudes of the entries."""
+    from ...._solvers.quantum.encoding import DyadicLevels
+
+    matrix.eliminate_zeros()
+    size = np.abs(matrix.data)
+    return {
+        "n": shape_of(matrix)[0],
+        "degree": int(np.diff(matrix.indptr).max()),
+        "max_entry": float(size.max()),
+        "frobenius_norm": float(np.linalg.norm(size)),
+        "levels": DyadicLevels.of_rows(matrix.indptr, matrix.indices, size),
+    }
+
+
+def _needed_bytes(matrix: scipy.sparse.csr_array) -> float:
+    """The matrix, its transpose and their difference, and some vectors."""
+    itemsize = 16 if matrix.dtype.kind == "c" else 8
+    return 4.0 * matrix.nnz * (itemsize + 8) + 8.0 * shape_of(matrix)[0] * itemsize
