@@ -51,7 +51,7 @@ def test_paper_is_the_empirical_fisher_matrix_of_each_tensor_on_a_language_model
 
 @pytest.mark.parametrize("task", TASK_OPTIONS)
 def test_the_help_of_a_task_has_its_sizes_and_their_defaults(task, call):
-    said = call("train", task, "--help").said
+    said = call("train", task, "--help", "all").said
     options = TASK_OPTIONS[task]()
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)

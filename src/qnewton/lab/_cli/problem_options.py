@@ -195,8 +195,12 @@ def _of_run(path: Path, block: str | None) -> dict[str, Any]:
         raise ValueError(f"{path}: the condition number of {chosen.name} is not finite there: choose a --block")
     kind = chosen.condition_number_kind
     article = "an" if kind[0] in "ae" else "a"
+    numbers = {name: getattr(chosen, name) for name in ("n", "degree", "max_entry", "frobenius_norm", "spectral_norm")}
+    if numbers["frobenius_norm"] is not None and numbers["spectral_norm"] is not None:
+        # Of a block that was not formed it is an estimate by a few probes, which can fall below its least value.
+        numbers["frobenius_norm"] = max(numbers["frobenius_norm"], numbers["spectral_norm"])
     return {
-        **{name: getattr(chosen, name) for name in ("n", "degree", "max_entry", "frobenius_norm", "spectral_norm")},
+        **numbers,
         "condition_number": max(chosen.condition_number, 1.0),
         "definite": chosen.definite,
         "precision": train_options(path, run.config).scheduling.precision,

@@ -45,6 +45,7 @@ def tradeoff(arguments: Sequence[str]) -> int:
     command = tyro.cli(TradeoffCommand, prog="qnewton tradeoff", args=arguments)
     import jax
 
+    from .._experiments.own_task import short
     from .._experiments.provenance import provenance
     from .._experiments.tasks import check_task, make_task
     from .._experiments.tradeoff import settings
@@ -53,7 +54,7 @@ def tradeoff(arguments: Sequence[str]) -> int:
     from .._runfile import TRADEOFF_VERSION, RunDirectory, TradeoffFile
 
     check_task(command.task)
-    directory = RunDirectory.create(command.out, f"tradeoff-{command.task}")
+    directory = RunDirectory.create(command.out, f"tradeoff-{short(command.task)}")
     with jax.enable_x64(command.dtype == "float64"):
         found = compare(
             make_task(command.task, command.dtype),

@@ -34,6 +34,7 @@ from .held import Held
 from .interrupts import finish_before_interrupt
 from .loop import Loop
 from .options import TrainOptions
+from .own_task import digest
 from .packing import named
 from .prepare import AnyLedger, Prepared, prepare, prepare_complete
 from .provenance import provenance
@@ -229,6 +230,7 @@ def _config(task: Task, options: TrainOptions, prepared: Prepared, params: PyTre
             batch=min(options.training.batch_size, len(task.train)),
         ),
         family=prepared.family,
+        task_digest=digest(task.name),
     )
 
 

@@ -143,7 +143,6 @@ METHODS: dict[str, Method] = {
         Method("recipe", "recipe", "newton", None, note="untuned: it has no number to tune"),
     )
 }
-UNTUNED = tuple(name for name, method in METHODS.items() if method.tuned is None)
 
 
 def check_methods(names: Sequence[str]) -> None:
