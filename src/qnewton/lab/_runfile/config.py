@@ -75,7 +75,7 @@ class Config(Record, frozen=True):
         task: what was trained; of a function in a file the whole path and its name.
         preset: where the options started from.
         optimizer: `newton`, or the complete optimizer that ran: `kfac`, `dual_newton`, `fisher_newton`,
-            `block_newton` (`recipe` alone picks it) or a baseline. `recipe` is written as the one that it picked.
+            `block_newton` (`--family automatic` picks it) or a baseline.
         options: every option as given, by the preset or by the user; see below.
         seed: of the parameters and of the order of the batches.
         started: ISO 8601, UTC.
