@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from .._experiments.options import AssumptionSet
+
 if TYPE_CHECKING:
     from ..._hardware import QuantumMachine
     from ..._pricing.assumptions import Assumptions
@@ -15,8 +17,7 @@ if TYPE_CHECKING:
     from ..._pricing.problem import Problem
 
 DEFAULT_EPSILON = 1e-3
-Set = Literal["paper", "paper-sparse", "logical", "end_to_end"]
-SETS: tuple[Set, ...] = ("paper", "paper-sparse", "logical", "end_to_end")
+SETS: tuple[AssumptionSet, ...] = ("paper", "paper-sparse", "logical", "end_to_end")
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ def _this_machine(options: HardwareOptions) -> "ClassicalHost | None":
     )
 
 
-def sets_of(options: HardwareOptions, names: tuple[Set, ...]) -> "list[Assumptions]":
+def sets_of(options: HardwareOptions, names: tuple[AssumptionSet, ...]) -> "list[Assumptions]":
     """The sets by name, with the options' layout and failure probability."""
     from ..._hardware import ReactionLimited
     from ..._pricing.assumptions import ASSUMPTION_SETS
