@@ -32,7 +32,10 @@ UNKNOWN = {
         ["train", "tiny", "--estimator", "lanczos(stepps=3)"],
         ["--estimator lanczos: unknown parameter 'stepps'", "did you mean 'steps'"],
     ),
-    "optimizer": (["train", "tiny", "--optimizer", "adadelta"], ["adadelta", "--optimizer", "newton", "dual-newton"]),
+    "optimizer": (
+        ["train", "tiny", "--optimizer", "adadelta"],
+        ["--optimizer: unknown optimizer 'adadelta'", "newton", "dual-newton"],
+    ),
     "preset of an optimizer": (["train", "tiny", "--preset", "dual"], ["unknown preset 'dual'", "dual-newton"]),
     "policy": (
         ["train", "tiny", "--policy", "hysteresys"],

@@ -54,11 +54,11 @@ class Limited:
 
     def __post_init__(self) -> None:
         for name, limits in _limits(type(self)):
-            value: Any = getattr(self, name)
+            value = getattr(self, name)
             for limit in limits if value is not None else ():
                 several = isinstance(value, tuple) and not limit.whole
-                for one in value if several else (value,):
-                    option = f"--{self.option_prefix}{name.replace('_', '-')} {'holds' if several else 'is'}"
+                option = f"--{self.option_prefix}{name.replace('_', '-')} {'holds' if several else 'is'}"
+                for one in value if isinstance(value, tuple) and several else (value,):
                     require(limit.allows(one), option, one, limit.rule)
 
 

@@ -107,20 +107,10 @@ class StepOptions(Limited):
     """Steps over which the learning rate rises linearly to its value (0: none)."""
     decay: bool = False
     """Let the learning rate fall linearly to 0 at the last step."""
+    weight_decay: Annotated[float, finite("it is finite and at least 0")] = 0.0
+    """Decoupled weight decay of newton, times the learning rate."""
     clip: Annotated[float | None, Limit(lambda value: value > 0, "it must be positive, or None")] = None
     """Largest absolute entry of the Newton direction; None does not clip."""
-
-
-@dataclass(frozen=True)
-class BaselineOptions(Limited):
-    """What single optimizers have besides a learning rate."""
-
-    momentum: Annotated[float, Limit(lambda value: 0 <= value < 1, "it must lie in [0, 1)")] = 0.9
-    """Of momentum."""
-    weight_decay: Annotated[float | None, finite("it is finite and at least 0")] = None
-    """Of adamw and newton: decoupled, times the learning rate. None: 1e-4 of adamw, 0 of newton."""
-    memory: Annotated[int, at_least(1, "it counts steps, at least 1")] = 20
-    """Of lbfgs: pairs of steps and gradients that it remembers."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +189,7 @@ class SchedulingOptions(Limited):
 
 
 @dataclass(frozen=True)
-class TrainOptions:
+class TrainOptions(Limited):
     """Train a task with Newton's method, every Newton system given to the solver predicted to finish it soonest."""
 
     preset: Literal["default", "blocks", "paper", "paper-code", "kfac", "dual-newton", "fisher-newton"] = "blocks"
@@ -208,16 +198,14 @@ class TrainOptions:
     faithful to Q-Newton (exact Hessian per tensor, LU against QLSA, published schedule). paper-code: with the order of
     regularisation and pruning, and the unsymmetric rows, of its published code. kfac, dual-newton, fisher-newton: the
     optimizer of that name."""
-    optimizer: Literal[
-        "newton", "kfac", "dual-newton", "fisher-newton", "sgd", "momentum", "adam", "adamw", "muon", "lbfgs"
-    ] = "newton"
+    optimizer: Annotated[str, _named("optimizer"), _part("optimizer", "optimizer")] = "newton"
     """newton: by the systems of --family, each given to the scheduler. kfac: K-FAC with momentum, for large batches.
     dual-newton: Levenberg-Marquardt in the residuals, for examples times outputs up to about 1,500. fisher-newton: the
     empirical Fisher matrix of each unit, for language models and other noisy batches. These are complete: they set
     direction, length and damping themselves, and read the options of the training and of the scheduler's candidates.
     sgd, momentum (Nesterov's), adam, adamw, muon (matrices; all else by Adam) and lbfgs (with a line search) are
-    optax's, baselines to compare with: they and fisher-newton also read --learning-rate, --warmup-steps and
-    --decay."""
+    optax's, baselines to compare with, e.g. 'lbfgs(memory=40)' (`qnewton parts optimizer`): they and fisher-newton also
+    read --learning-rate, --warmup-steps and --decay."""
     family: Literal["automatic", "blocks", "dual", "kfac", "fisher"] = "blocks"
     """Of newton: what its systems are made of. automatic: what suits the task by its shapes, which config.json says.
     dual, kfac, fisher: of the residuals, of each layer, of each unit; complete, as the optimizers above. blocks: of
@@ -227,6 +215,10 @@ class TrainOptions:
     task: TaskOptions = field(default_factory=TaskOptions)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     step: StepOptions = field(default_factory=StepOptions)
-    baseline: BaselineOptions = field(default_factory=BaselineOptions)
     conditioning: ConditioningOptions = field(default_factory=ConditioningOptions)
     scheduling: SchedulingOptions = field(default_factory=SchedulingOptions)
+
+    @property
+    def optimizer_word(self) -> str:
+        """The optimizer without its parameters."""
+        return part("optimizer", self.optimizer, "optimizer").word

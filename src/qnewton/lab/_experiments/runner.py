@@ -179,13 +179,13 @@ def _train(
         directory.write("summary.json", summary)
     if not math.isfinite(final["train_loss"]):
         where = "over all training data after the last step"
-        raise TrainingFailed(_diverged(where, final["train_loss"], options.optimizer))
+        raise TrainingFailed(_diverged(where, final["train_loss"], options.optimizer_word))
     return summary
 
 
 def _smaller(options: TrainOptions) -> str:
     """What to do about a step that does not fit."""
-    if options.optimizer in ("kfac", "dual-newton") or options.family in ("automatic", "kfac", "dual"):
+    if options.optimizer_word in ("kfac", "dual-newton") or options.family in ("automatic", "kfac", "dual"):
         # One needs the curvature in an example's outputs, the other a row for each of them.
         return (
             f"{checks.chosen(options)} works on all outputs of an example at once, which for a language model "
@@ -272,7 +272,7 @@ def _steps(
                     if saver.due(loop.done):
                         saver.save(loop, ledger)
             watcher.step(step, blocks)
-            _check_finite(step, options.optimizer)
+            _check_finite(step, options.optimizer_word)
     except KeyboardInterrupt:
         with finish_before_interrupt(), _writing(directory):
             # Ctrl-C can come between a step's record and its lines, most likely while it is evaluated.

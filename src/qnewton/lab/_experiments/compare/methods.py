@@ -103,7 +103,7 @@ class Method:
         if self.tuned == "learning_rate":
             return dataclasses.replace(options, step=dataclasses.replace(options.step, learning_rate=value))
         if self.tuned == "memory":
-            return dataclasses.replace(options, baseline=dataclasses.replace(options.baseline, memory=int(value)))
+            return dataclasses.replace(options, optimizer=f"lbfgs(memory={int(value)})")
         conditioning = dataclasses.replace(options.conditioning, damping_scale=value)
         return dataclasses.replace(options, conditioning=conditioning)
 
