@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": STAGES | {"testing"},
     # What the user gets by `import qnewton`.
     PACKAGE: OPTIM | {PACKAGE, "testing"},
-    "lab": {"core", "lab", "runfile"},
+    "lab": {"core", "lab", "runfile", "experiments"},
 }
 """The import rule of CONTRIBUTING.md: which folders the files of a folder may import."""
 

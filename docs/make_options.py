@@ -29,7 +29,8 @@ from qnewton._solvers.quantum.emulated.length import AbstractLength
 from qnewton._solvers.quantum.emulated.measurement import AbstractMeasurement
 from qnewton._solvers.quantum.encoding import AbstractEncoding
 from qnewton._solvers.quantum.readout import AbstractReadout
-from qnewton.lab._experiments import workers
+from qnewton.lab._experiments import baselines, workers
+from qnewton.lab._experiments.baselines import AbstractBaseline
 
 FILE = Path(__file__).parents[1] / "src/qnewton/lab/_experiments/catalogue.json"
 
@@ -45,11 +46,24 @@ KINDS: dict[str, type] = {
     "length": AbstractLength,
     "amplification": AbstractAmplification,
     "level": AbstractLevel,
+    "optimizer": AbstractBaseline,
     "readout": AbstractReadout,
 }
 """Kind of a part to its base class."""
 
-PUBLIC = (qnewton, solvers, estimators, scheduling, curvature, conditioning, emulation, encodings, readouts, workers)
+PUBLIC = (
+    qnewton,
+    solvers,
+    estimators,
+    scheduling,
+    curvature,
+    conditioning,
+    emulation,
+    encodings,
+    readouts,
+    workers,
+    baselines,
+)
 """Where the classes are looked for."""
 
 NOT_ALONE = {"Assigned", "Hybrid"}
@@ -64,6 +78,13 @@ def catalogue() -> dict[str, dict[str, Any]]:
         name.replace("_", "-"): {"class": f"{home}:{name}", "summary": model.source, "parameters": {}}
         for name, model in queries.QUERY_MODELS.items()
     }
+    for name in ("newton", "kfac", "dual-newton", "fisher-newton"):
+        own = getattr(qnewton, name.replace("-", "_"))
+        found["optimizer"][name] = {
+            "class": f"{own.__module__}:{own.__name__}",
+            "summary": (inspect.getdoc(own) or "").split("\n\n")[0].replace("\n", " "),
+            "parameters": {},
+        }
     return found
 
 

@@ -1,10 +1,8 @@
 """The page of the command line, from the dataclasses that the commands themselves are parsed with."""
 
-import ast
 import dataclasses
 import inspect
 import re
-import textwrap
 import types
 import typing
 from collections.abc import Iterator
@@ -16,7 +14,9 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from qnewton.lab._cli.help import texts
 from qnewton.lab._cli.main import COMMANDS
+from qnewton.lab._experiments.parts import catalogue, signature
 from qnewton.lab._experiments.task_options import TASK_OPTIONS
 
 _WORDS: dict[Any, str] = {int: "INT", float: "FLOAT", str: "TEXT", Path: "PATH"}
@@ -95,7 +95,8 @@ def _head(field: dataclasses.Field, hint: Any, value: Any, prefix: str) -> str:
     bare = _bare(hint)
     if bare is bool:
         return f"`--{name}`, `--{prefix}no-{field.name.replace('_', '-')}` ({'on' if value else 'off'})"
-    words = f"`--{name} {_type(bare)}`"
+    metavar = next((one.metavar for one in getattr(hint, "__metadata__", ()) if getattr(one, "metavar", None)), None)
+    words = f"`--{name} {metavar or _type(bare)}`"
     return words if value in (None, (), dataclasses.MISSING) else f"{words} ({_shown(value)})"
 
 
@@ -141,14 +142,7 @@ def _value(field: dataclasses.Field, default: Any) -> Any:
 
 def _helps(kind: type) -> dict[str, str]:
     """The docstring under each field, as `--help` has it."""
-    found = {}
-    for base in reversed(kind.__mro__[:-1]):
-        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
-        assert isinstance(tree, ast.ClassDef)
-        for field, text in zip(tree.body, tree.body[1:], strict=False):
-            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-                found[ast.unparse(field.target)] = _marked(" ".join(str(text.value.value).split()))
-    return found
+    return {name: _marked(text) for name, text in texts(kind).items()}
 
 
 def _text(kind: type) -> list[str]:
@@ -160,12 +154,23 @@ def _marked(text: str) -> str:
     return re.sub(r"`[^`]*`|--[a-z][\w-]*", lambda match: match[0] if match[0][0] == "`" else f"`{match[0]}`", text)
 
 
+def parts(kind: str) -> Iterator[str]:
+    """The words of a kind of part in Markdown."""
+    yield from (f"### {kind}", "")
+    for word, about in catalogue()[kind].items():
+        yield from (f"`{signature(word, about)}`", f": {about['summary']}")
+        for name, parameter in about["parameters"].items():
+            yield f"  `{name}`: {parameter['meaning']}"
+        yield ""
+
+
 class Commands(SphinxDirective):
     """`{commands}`: all of them."""
 
     def run(self) -> list[nodes.Node]:
         """The parsed Markdown."""
         lines = [line for name in COMMANDS for line in command(name)]
+        lines += ["## Words of options", "", *(line for kind in catalogue() for line in parts(kind))]
         return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
 
 

@@ -131,8 +131,8 @@ BAD = {
     "budgets": (("tiny", "--steps", "2", "--seconds", "1"), "one of them is the budget"),
     "seconds": (("tiny", "--seconds", "nan"), "--seconds is nan: it must be positive"),
     "trials": (("tiny", "--trials", "0"), "--trials is 0: it must be at least 1"),
-    "accuracy": (("tiny", "--target-accuracies", "95"), "--target-accuracies holds 95: an accuracy is a fraction"),
-    "loss": (("tiny", "--target-losses", "-1"), "--target-losses holds -1: a loss"),
+    "accuracy": (("tiny", "--target-accuracies", "95"), "--target-accuracies holds 95.0: an accuracy is a fraction"),
+    "loss": (("tiny", "--target-losses", "-1"), "--target-losses holds -1.0: a loss"),
     "replot nothing": (("--replot", "nowhere"), "compare.json is not there: nowhere holds no finished comparison"),
     "replot and more": (("--replot", "nowhere", "--steps", "3"), "--replot takes the directory of a comparison"),
 }

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import inspect
+import math
 import pkgutil
 import re
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from qnewton.__main__ import main as entry
-from qnewton.lab._cli.main import USAGE
+from qnewton.lab._cli.main import COMMANDS, USAGE
 from qnewton.lab._experiments import options
 from qnewton.lab._experiments.options import TrainOptions
 from qnewton.lab._experiments.presets import PRESETS
@@ -47,7 +48,7 @@ def letters(text: str) -> str:
 
 @pytest.fixture
 def train_help(call) -> str:
-    outcome = call("train", "--help")
+    outcome = call("train", "--help", "all")
     assert outcome.status == 0
     assert outcome.err == ""
     return outcome.out
@@ -72,8 +73,39 @@ def test_the_help_names_the_command_the_task_and_the_choices(train_help):
 
 @pytest.mark.parametrize(("preset", "steps"), [(name, preset.training.steps) for name, preset in PRESETS.items()])
 def test_the_help_of_a_preset_shows_its_values(preset, steps, call):
-    said = call("train", "--preset", preset, "--help").said
+    said = call("train", "--preset", preset, "--help", "training").said
     assert f"Training steps. (default: {steps})" in said
+    assert f"--steps {steps} " in call("train", "--preset", preset, "--help").said
+
+
+TWO_SCREENS = 90
+
+
+def height(text: str) -> int:
+    """Lines of 100 columns that a terminal shows."""
+    return sum(max(1, math.ceil(len(line.rstrip()) / 100)) for line in text.splitlines())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_fits_on_two_screens(command, call):
+    outcome = call(command, "--help")
+    assert outcome.status == 0
+    assert height(outcome.out) <= TWO_SCREENS
+
+
+@pytest.mark.parametrize("command", ["train", "reproduce"])
+def test_a_group_is_explained_by_itself_and_every_option_has_its_line(command, call):
+    whole, short = (call(command, "--help", *word).out for word in (["all"], []))
+    options = set(re.findall(r"^│ --(?:no-)?([a-z][\w.-]*)", whole, flags=re.MULTILINE))
+    shown = set(re.findall(r"^  --(?:\[no-\])?([a-z][\w.-]*)", short, flags=re.MULTILINE))
+    groups = re.findall(r"^([a-z-]+): ", short, flags=re.MULTILINE)[1:]
+    assert len(groups) >= 4
+    # Those of the command itself stand in the text.
+    assert options - shown <= {"resume", "out", "replot"}
+    for group in groups:
+        out = call(command, "--help", group).out
+        assert height(out) <= TWO_SCREENS
+        assert f"{group} options" in out.replace("_", "-")
 
 
 @pytest.mark.parametrize("arguments", [["-h"], ["--help"]], ids=str)

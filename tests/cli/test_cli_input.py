@@ -32,7 +32,10 @@ UNKNOWN = {
         ["train", "tiny", "--estimator", "lanczos(stepps=3)"],
         ["--estimator lanczos: unknown parameter 'stepps'", "did you mean 'steps'"],
     ),
-    "optimizer": (["train", "tiny", "--optimizer", "adadelta"], ["adadelta", "--optimizer", "newton", "dual-newton"]),
+    "optimizer": (
+        ["train", "tiny", "--optimizer", "adadelta"],
+        ["--optimizer: unknown optimizer 'adadelta'", "newton", "dual-newton"],
+    ),
     "preset of an optimizer": (["train", "tiny", "--preset", "dual"], ["unknown preset 'dual'", "dual-newton"]),
     "policy": (
         ["train", "tiny", "--policy", "hysteresys"],
@@ -67,7 +70,7 @@ RANGES = {
     "gate time 0": (["--gate-time-s", "0"], ["--gate-time-s is 0", "seconds"]),
     "gate time negative": (["--gate-time-s", "-1e-9"], ["--gate-time-s is -1e-09", "seconds"]),
     "gate time 1e-50": (["--gate-time-s", "1e-50"], ["--gate-time-s is 1e-50", "from 1e-30"]),
-    "one of the gate times": (["--gate-times-s", "1e-9", "0"], ["--gate-times-s is 0", "seconds"]),
+    "one of the gate times": (["--gate-times-s", "1e-9", "0"], ["--gate-times-s holds 0", "seconds"]),
     "precision 1": (["--precision", "1"], ["--precision is 1", "(0, 1)"]),
     "rtol 2": (["--solvers", "cg(rtol=2)"], ["--solvers cg(rtol=2.0): rtol is 2", "(0, 1)"]),
     "threshold 0": (["--policy", "kappa-threshold(0)"], ["--policy kappa-threshold(threshold=0.0)", "from 1 on"]),

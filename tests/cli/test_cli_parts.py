@@ -59,7 +59,7 @@ def test_every_word_that_needs_nothing_makes_its_object(kind):
         if all(one["default"] is not None for one in about["parameters"].values()):
             made = make(kind, word, "option")
             name = about["class"].partition(":")[2]
-            assert name in (type(made).__name__, getattr(made, "name", None))
+            assert name in (type(made).__name__, getattr(made, "name", None), getattr(made, "__name__", None))
 
 
 OBJECTS = {
@@ -127,6 +127,9 @@ OLDER = {
         ["--solvers", "lu", "cg(preconditioner=kfac, rtol=1e-2)"],
     ),
     "execution": (["--fidelity", "model"], ["--execution", "modelled"]),
+    "momentum": (["--optimizer", "momentum", "--momentum", "0.8"], ["--optimizer", "momentum(momentum=0.8)"]),
+    "decay": (["--optimizer", "adamw", "--weight-decay", "0.1"], ["--optimizer", "adamw(weight_decay=0.1)"]),
+    "memory": (["--optimizer", "lbfgs", "--memory", "9"], ["--optimizer", "lbfgs(memory=9)"]),
     "recipe": (["--preset", "recipe"], ["--preset", "default"]),
     "optimizer": (["--optimizer", "recipe"], ["--family", "automatic"]),
 }
@@ -139,6 +142,11 @@ def test_an_older_spelling_is_understood_with_a_warning(older, present, capsys):
     assert "older spelling" in said
     assert present[0] in said
     assert present_arguments(["tiny", *present]) == ["tiny", *present]
+    assert capsys.readouterr().err == ""
+
+
+def test_weight_decay_is_an_option_of_newton(capsys):
+    assert present_arguments(["tiny", "--weight-decay", "0.1"]) == ["tiny", "--weight-decay", "0.1"]
     assert capsys.readouterr().err == ""
 
 

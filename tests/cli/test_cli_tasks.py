@@ -51,7 +51,7 @@ def test_paper_is_the_empirical_fisher_matrix_of_each_tensor_on_a_language_model
 
 @pytest.mark.parametrize("task", TASK_OPTIONS)
 def test_the_help_of_a_task_has_its_sizes_and_their_defaults(task, call):
-    said = call("train", task, "--help").said
+    said = call("train", task, "--help", "all").said
     options = TASK_OPTIONS[task]()
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
@@ -67,7 +67,7 @@ BAD = {
     "no text": (["gpt-tiny", "--data", "nowhere.txt"], ["--data is nowhere.txt: there is no such file"]),
     "two sources": (["bert-tiny", "--data", "a", "--hub", "b"], ["--data is a and --hub is b", "leave one"]),
     "width 0": (["digits28", "--width", "0"], ["--width is 0", "at least 1"]),
-    "hidden 0": (["autoencoder", "--hidden", "8", "0"], ["--hidden is 8 0", "at least 1"]),
+    "hidden 0": (["autoencoder", "--hidden", "8", "0"], ["--hidden holds 0", "at least 1"]),
     "heads": (["bert-tiny", "--hidden", "10"], ["--hidden is 10", "multiple of --heads, 4"]),
     "shared": (["gpt-tiny", "--key-value-heads", "3"], ["--heads is 4", "multiple of --key-value-heads, 3"]),
     "odd": (["gpt-tiny", "--hidden", "12"], ["--hidden is 12", "must be even"]),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 import qnewton as q
 from qnewton.lab._experiments import build, checks
 from qnewton.lab._experiments.baselines import RATES, BaselineState, baseline
-from qnewton.lab._experiments.options import BaselineOptions, StepOptions, TrainingOptions, TrainOptions
+from qnewton.lab._experiments.options import StepOptions, TrainingOptions, TrainOptions
 from qnewton.lab._experiments.presets import preset_for
 from qnewton.lab._experiments.runner import TrainingFailed, train
 from qnewton.lab._experiments.task_options import BertOptions
@@ -29,7 +30,7 @@ PLAIN: dict[str, Any] = {
     "muon": optax.contrib.muon(RATE),
     "lbfgs": optax.lbfgs(RATE, memory_size=3),
 }
-SETTINGS = BaselineOptions(momentum=0.8, weight_decay=0.3, memory=3)
+WORDS = {"momentum": "momentum(0.8)", "adamw": "adamw(weight_decay=0.3)", "lbfgs": "lbfgs(memory=3)"}
 
 
 def problem() -> tuple[q.Objective, Any, list[Any]]:
@@ -60,7 +61,7 @@ def test_each_is_plain_optax(name: str, repeats: bool) -> None:
     objective, params, given = problem()
     batches = [given[0]] * 6 if repeats else given * 3
     found, losses, state = follow(
-        baseline(name, objective, RATE, settings=SETTINGS, repeats=repeats), objective, params, batches
+        baseline(WORDS.get(name, name), objective, RATE, repeats=repeats), objective, params, batches
     )
 
     expected: Any = params
@@ -134,18 +135,13 @@ def test_a_schedule_multiplies_the_rate() -> None:
 
 
 REFUSED = {
-    "momentum": (
-        TrainOptions(optimizer="adam", baseline=BaselineOptions(momentum=0.5)),
-        "--momentum is 0.5.*adam does",
-    ),
-    "memory": (TrainOptions(baseline=BaselineOptions(memory=3)), "--memory is 3.*newton does not.*--optimizer lbfgs"),
     "weight decay": (
-        TrainOptions(optimizer="sgd", baseline=BaselineOptions(weight_decay=0.1)),
-        "--weight-decay is 0.1.*sgd does not.*--optimizer adamw or newton",
+        TrainOptions(optimizer="sgd", step=StepOptions(weight_decay=0.1)),
+        "--weight-decay is 0.1.*sgd does not",
     ),
     "weight decay of a preset": (
         dataclasses.replace(preset_for("paper", BertOptions), optimizer="sgd"),
-        r"--weight-decay is 0.01.*leave the option \(or the preset that sets it\) away, or use --optimizer adamw",
+        r"--curvature is empirical-fisher.*Leave the option .or the preset that sets it. away, or use --preset",
     ),
     "clip": (TrainOptions(optimizer="sgd", step=StepOptions(clip=1.0)), "--clip is 1.0.*solves no systems"),
     "kfac's rate": (
@@ -162,15 +158,16 @@ def test_what_is_not_read_is_refused(options: TrainOptions, message: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("momentum", 1.0), ("momentum", -0.1), ("weight_decay", -1.0), ("memory", 0)]
+    "text", ["momentum(momentum=1.0)", "momentum(momentum=-0.1)", "adamw(weight_decay=-1.0)", "lbfgs(memory=0)"]
 )
-def test_settings_out_of_range_name_themselves(field: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"^--{field.replace('_', '-')} is {value}: "):
-        BaselineOptions(**{field: value})
+def test_settings_out_of_range_name_themselves(text: str) -> None:
+    name, value = text.removesuffix(")").partition("(")[2].split("=")
+    with pytest.raises(ValueError, match=rf"^--optimizer {re.escape(text)}: .*{name.replace('_', '-')} is {value}: "):
+        checks.check(TrainOptions(optimizer=text))
 
 
 def test_an_unknown_baseline_names_the_nearest() -> None:
-    with pytest.raises(ValueError, match=r"unknown baseline 'adamm'.*'adam"):
+    with pytest.raises(ValueError, match=r"unknown optimizer 'adamm'.*'adam"):
         baseline("adamm", problem()[0])
 
 

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+import qnewton as q
 from qnewton._hardware import (
     calibration_environment,
     load_calibration,
@@ -88,7 +89,7 @@ def test_what_was_measured_elsewhere_is_refused(timed, tmp_path, made, run, quic
     here = calibration_environment("float32", 1)
     elsewhere = store_calibration(made.machine("float32"), here | {"processor": "another"}, tmp_path)
     how = {"dtype": "float32", "blas_threads": 1, "sizes": (1, 2, 4)}
-    solvers = [calibrations.build.LU()]
+    solvers = [q.LU()]
     with pytest.raises(ValueError, match=r"measured elsewhere: processor 'another' \(here"):
         snapshot(str(elsewhere.path), solvers, **how)
     stored = store_calibration(made.machine("float32"), here, tmp_path, {"lu": 2.0})
@@ -96,7 +97,7 @@ def test_what_was_measured_elsewhere_is_refused(timed, tmp_path, made, run, quic
     assert frozen.source == str(stored.path)
     assert dict(frozen.corrected.kernels)["lu"].seconds_per_call == 2 * made.lu
     with pytest.raises(ValueError, match=r"lacks eigh"):
-        snapshot(str(stored.path), [calibrations.build.Eigh()], **how)
+        snapshot(str(stored.path), [q.Eigh()], **how)
     stored.path.write_text("{}")
     with pytest.raises(ValueError, match="schema_version is None, and this version of qnewton reads 2: measure again"):
         snapshot(str(stored.path), solvers, **how)
@@ -116,7 +117,7 @@ def test_what_is_kept_is_asked_for_by_name(monkeypatch, tmp_path, made):
         calibrations, "load_calibration", lambda here, kernels: load_calibration(here, kernels, tmp_path)
     )
     how = {"dtype": "float32", "blas_threads": 1, "sizes": (1, 2, 4)}
-    solvers = [calibrations.build.LU(), calibrations.build.CG()]
+    solvers = [q.LU(), q.CG()]
     said = re.escape("qnewton calibrate --solvers cg lu --dtype float32 --blas-threads 1")
     with pytest.raises(ValueError, match=said):
         snapshot("kept", solvers, **how)
@@ -125,10 +126,9 @@ def test_what_is_kept_is_asked_for_by_name(monkeypatch, tmp_path, made):
 
 
 def test_the_kernels_that_predictions_ask_for():
-    b = calibrations.build
-    assert kernels_of([b.LU(), b.QLSA()]) == ("lu",)
-    assert kernels_of([b.LU(), b.CG()]) == ("cg", "forming", "lu")
-    assert kernels_of([b.CG(), b.MINRES()]) == ("cg", "minres")
+    assert kernels_of([q.LU(), q.QLSA()]) == ("lu",)
+    assert kernels_of([q.LU(), q.CG()]) == ("cg", "forming", "lu")
+    assert kernels_of([q.CG(), q.MINRES()]) == ("cg", "minres")
     assert set(calibrations.KERNELS.values()) == {
         "cholesky",
         "lu",

@@ -322,6 +322,7 @@ def test_a_run_of_schema_7_goes_on(base, hand_made, read_run, tmp_path):
     assert found.config.schema_version == 7
     assert [line.solver for line in found.blocks] == [line["solver"] for line in base.blocks]
     assert [line.execution for line in found.blocks] == [line["execution"] for line in base.blocks]
+    assert found.summary is not None
     assert found.summary.execution == base.summary["execution"]
 
 

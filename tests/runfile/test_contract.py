@@ -110,7 +110,7 @@ def test_a_torn_run_is_read_as_far_as_it_goes(name: str, run: Path, said: Callab
         assert f"{file}: the last line ({line}) is cut off and was left out" in " ".join(shown.split())
 
 
-NOW = {"fidelity": "execution"}
+NOW: dict[str, str] = {"fidelity": "execution"}
 
 
 @pytest.mark.parametrize("which", ["scheduled", "emulated"])
@@ -158,7 +158,9 @@ def test_a_run_of_schema_6_keeps_every_number() -> None:
             for line, record in zip(lines_of(SCHEMA_6 / which / name), records, strict=True):
                 for field, value in line.items():
                     if not isinstance(value, dict | list):
-                        assert getattr(record, NOW.get(field, field)) == {"model": "modelled"}.get(value, value)
+                        assert getattr(record, NOW.get(str(field), str(field))) == {"model": "modelled"}.get(
+                            value, value
+                        )
     complete = read_run(SCHEMA_6 / "complete")
     assert [step.predicted_schedule for step in complete.steps] == [{}] * 3
     assert {line.independence for line in read_run(SCHEMA_6 / "first").blocks} == {None}

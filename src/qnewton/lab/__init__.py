@@ -7,6 +7,8 @@ from .._core.extras import require_extra
 require_extra("lab", "qnewton.lab, the command line included,")
 
 if TYPE_CHECKING:
+    from ._experiments.tasks.base import Data as Data
+    from ._experiments.tasks.base import Task as Task
     from ._runfile import Run as Run
     from ._runfile import RunFileError as RunFileError
     from ._runfile import read_params as read_params

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from .problem_options import HardwareOptions, ProblemOptions, Set, machines_of, problem_of, sets_of
+from .problem_options import AssumptionSet, HardwareOptions, ProblemOptions, machines_of, problem_of, sets_of
 
 if TYPE_CHECKING:
     from ..._pricing.breakeven import Question, Variable
@@ -23,7 +23,7 @@ class BreakevenCommand:
 
     problem: Annotated[ProblemOptions, tyro.conf.arg(name="")] = field(default_factory=ProblemOptions)
     machines: Annotated[HardwareOptions, tyro.conf.arg(name="")] = field(default_factory=HardwareOptions)
-    assumptions: Set = "end_to_end"
+    assumptions: AssumptionSet = "end_to_end"
     """What a quantum solve is charged for."""
     out: Path | None = None
     """Directory for breakeven.json, tornado.png and maps.png; must not exist or be empty. None: a new one under

@@ -3,32 +3,33 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
+from .._experiments.limits import COUNT, SOME, Limited
 from .._experiments.parts import make, part
 
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 @dataclass(frozen=True)
-class CalibrateCommand:
+class CalibrateCommand(Limited):
     """Measure how long the classical solvers take on this machine, and keep the fit for this machine and its versions.
 
     A calibration that is there already is shown, not measured again; with --again a new one is kept beside it. With
     --learn it is corrected by what a run's solves really took, which `qnewton train --calibration kept` predicts with.
     """
 
-    solvers: tuple[str, ...] = ("cholesky", "lu", "cg")
+    solvers: Annotated[tuple[str, ...], SOME] = ("cholesky", "lu", "cg")
     """Solvers to measure, as `qnewton train` has them."""
     dtype: Literal["float32", "float64"] = "float32"
     """Floating-point type of the systems."""
     sizes: tuple[int, ...] = SIZES
     """Rows of the measured systems; larger ones are extrapolated by their operation count."""
-    repeats: int = 15
+    repeats: Annotated[int, COUNT] = 15
     """Measurements of each size, of which the median counts."""
-    blas_threads: int = 1
+    blas_threads: Annotated[int, COUNT] = 1
     """Threads for dense factorisations on the CPU."""
     directory: Path | None = None
     """Where calibrations are kept. None: the user's data directory."""
@@ -42,13 +43,9 @@ class CalibrateCommand:
     """Keep the newest calibration once more, without anything that it learned."""
 
     def __post_init__(self):
-        for option in ("repeats", "blas_threads"):
-            if getattr(self, option) < 1:
-                raise ValueError(f"--{option.replace('_', '-')} is {getattr(self, option)}: it must be at least 1")
+        super().__post_init__()
         if sum((self.learn is not None, self.forget, self.again)) > 1:
             raise ValueError("--learn, --forget and --again exclude each other: give one of them")
-        if not self.solvers:
-            raise ValueError("--solvers is empty: name at least one")
         for text in self.solvers:
             part("solver", text, "solvers")
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import tyro
 
+from .._experiments.limits import Limit, Limited, at_least, finite
+
 if TYPE_CHECKING:
     from ..._solvers.quantum.circuit import AbstractLevel, CircuitInversion, GateSequence
 
@@ -17,7 +19,7 @@ ROWS, KAPPA = 4, 10.0
 
 
 @dataclass(frozen=True)
-class CircuitCommand:
+class CircuitCommand(Limited):
     """The circuit that inverts a matrix by quantum singular value transformation: drawn, counted, exported.
 
     Of a matrix in a file, or of a random one with a given condition number. The right-hand side is random.
@@ -27,13 +29,13 @@ class CircuitCommand:
     """A square matrix in a .npy, .npz, .mtx or .mtx.gz file. None: a random symmetric one."""
     array: str | None = None
     """Which array of a .npz file that holds several."""
-    n: int | None = None
+    n: Annotated[int | None, at_least(1, "a matrix has at least one row")] = None
     """Rows of the random matrix. (default: 4)"""
-    kappa: float | None = None
+    kappa: Annotated[float | None, finite("a condition number is finite and at least 1", least=1)] = None
     """Condition number of the random matrix (default: 10); of a file's, a bound that replaces its own."""
     definite: bool = False
     """Make the random matrix positive definite; else about half of its eigenvalues are negative."""
-    epsilon: float = 1e-2
+    epsilon: Annotated[float, Limit(lambda value: 0 < value < 1, "it is relative and must lie in (0, 1)")] = 1e-2
     """2-norm error of the solution relative to its length."""
     encoding: Literal["ideal", "frobenius"] = "ideal"
     """What the matrix is divided by: its 2-norm, or its Frobenius norm, which costs queries."""
@@ -41,9 +43,9 @@ class CircuitCommand:
     """Gates on one and two qubits, or one dense unitary for each query."""
     max_rows: int | None = None
     """Largest matrix that is taken. None: 16 in elementary gates, else 256."""
-    max_queries: int = 2**14
+    max_queries: Annotated[int, at_least(1, "allow at least one query")] = 2**14
     """Longest circuit that is built."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Of the random matrix and of the right-hand side."""
     draw: Path | None = None
     """Write the drawing to this PNG file, too; must not exist."""
@@ -53,20 +55,11 @@ class CircuitCommand:
     """Print one JSON object instead of drawing and table."""
 
     def __post_init__(self):
+        super().__post_init__()
         if self.file is not None and (self.n is not None or self.definite):
             raise ValueError("--n and --definite are of the random matrix: leave them away, or the file")
         if self.array is not None and self.file is None:
             raise ValueError("--array names an array of a .npz file, and no file is given")
-        if self.n is not None and self.n < 1:
-            raise ValueError(f"--n is {self.n}: a matrix has at least one row")
-        if self.kappa is not None and not 1 <= self.kappa < float("inf"):
-            raise ValueError(f"--kappa is {self.kappa}: a condition number is finite and at least 1")
-        if not 0 < self.epsilon < 1:
-            raise ValueError(f"--epsilon is {self.epsilon}: it is relative and must lie in (0, 1)")
-        if self.max_queries < 1:
-            raise ValueError(f"--max-queries is {self.max_queries}: allow at least one query")
-        if self.seed < 0:
-            raise ValueError(f"--seed is {self.seed}: it must be at least 0")
         if self.qasm is not None and self.level != "elementary":
             raise ValueError(
                 "--qasm takes gates on one and two qubits, since OpenQASM has no dense unitaries: leave --level at "

@@ -1,6 +1,5 @@
 """`qnewton compare TASK`."""
 
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from .._experiments.limits import COUNT, DISTINCT, SEED, SOME, Limit, Limited, positive
 from .._experiments.options import TaskOptions
 from .._experiments.task_options import TASK_OPTIONS
 
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 BUDGETS = {"digits-mlp": 1.0, "digits28": 2.0}
 """Measured seconds of every training, where neither seconds nor steps are asked for; of any other task 5."""
 
+_FRACTION = Limit(lambda value: 0 < value <= 1, "an accuracy is a fraction in (0, 1], e.g. 0.95")
+
 
 @dataclass(frozen=True)
-class CompareOptions:
+class CompareOptions(Limited):
     """Optimizers at equal tuning effort: loss and accuracy against measured and against modelled seconds."""
 
-    methods: tuple[str, ...] = (
+    methods: Annotated[tuple[str, ...], DISTINCT] = (
         "sgd",
         "momentum",
         "adam",
@@ -39,20 +41,20 @@ class CompareOptions:
     )
     """Who takes part. hybrid: Newton with classical solvers and a quantum one, under paper and under end_to_end.
     newton-classical: with the classical ones. newton-lu: with LU alone; predicted where a step would take minutes."""
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: Annotated[tuple[int, ...], SOME, DISTINCT, SEED] = (0, 1, 2)
     """Seeds that are reported; everyone is tuned on another one."""
-    seconds: float | None = None
+    seconds: Annotated[float | None, positive("it must be positive and finite")] = None
     """Measured seconds of the steps of every training, in tuning too (by default 1 to 5 for the task's size); everyone
     takes 12 steps at least."""
-    steps: int | None = None
+    steps: Annotated[int | None, COUNT] = None
     """Steps of every training, in the place of seconds."""
-    trials: int = 5
+    trials: Annotated[int, COUNT] = 5
     """Trainings of each method in tuning, before grids with their best value on the edge are extended."""
-    batch_size: int = 2048
+    batch_size: Annotated[int, COUNT] = 2048
     """Examples per step; at most the whole training set is used."""
-    target_accuracies: tuple[float, ...] = ()
+    target_accuracies: Annotated[tuple[float, ...], DISTINCT, _FRACTION] = ()
     """Held-out accuracies to be reached. Without any target: what tuned SGD reaches."""
-    target_losses: tuple[float, ...] = ()
+    target_losses: Annotated[tuple[float, ...], DISTINCT, positive("a loss to be reached is positive and finite")] = ()
     """Held-out losses to be reached."""
     gate_time_s: float = 50e-9
     """Seconds of a physical gate of the quantum machine; under paper that is what a query takes."""
@@ -64,29 +66,9 @@ class CompareOptions:
     task: TaskOptions = TaskOptions()  # noqa: RUF009
 
     def __post_init__(self):
-        for name in ("methods", "seeds", "target_accuracies", "target_losses"):
-            values = getattr(self, name)
-            if len(set(values)) < len(values):
-                raise ValueError(f"--{name.replace('_', '-')} is {' '.join(map(str, values))}: it names one twice")
-        if not self.seeds:
-            raise ValueError("--seeds is empty: name at least one")
-        for seed in self.seeds:
-            if not 0 <= seed < 2**63:
-                raise ValueError(f"--seeds holds {seed}: it must be an integer from 0 to 2^63 - 1")
+        super().__post_init__()
         if self.seconds is not None and self.steps is not None:
             raise ValueError(f"--seconds is {self.seconds:g} and --steps {self.steps}: one of them is the budget")
-        if self.seconds is not None and not 0 < self.seconds < math.inf:
-            raise ValueError(f"--seconds is {self.seconds}: it must be positive and finite")
-        for name in ("steps", "trials", "batch_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"--{name.replace('_', '-')} is {value}: it must be at least 1")
-        for value in self.target_accuracies:
-            if not 0 < value <= 1:
-                raise ValueError(f"--target-accuracies holds {value:g}: an accuracy is a fraction in (0, 1], e.g. 0.95")
-        for value in self.target_losses:
-            if not 0 < value < math.inf:
-                raise ValueError(f"--target-losses holds {value:g}: a loss to be reached is positive and finite")
 
 
 @dataclass(frozen=True)

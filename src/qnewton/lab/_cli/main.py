@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..._core.suggest import unknown
+from .._experiments.own_task import raised_there
 from .breakeven import breakeven
 from .calibrate import calibrate
 from .circuit import circuit
@@ -35,7 +36,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "circuit": circuit,
     "parts": parts,
 }
-USAGE = """usage: qnewton train TASK [options]   train a task with Newton's method
+USAGE = """usage: qnewton train TASK [options]   train a task, or your own (my_task.py:task), with Newton's method
        qnewton compare TASK           optimizers at equal tuning effort, against measured and modelled seconds
        qnewton report RUN             write the report of a run directory again
        qnewton explain RUN --step K   why each block of a step went to whom
@@ -73,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[command](rest)
     except (ValueError, OSError, MemoryError) as error:
+        if raised_there(error):
+            raise
         return _fail(str(error))
     except KeyboardInterrupt:
         # Before the first step or after the last: the training itself turns Ctrl-C into an interrupted run.

@@ -10,9 +10,16 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from .._experiments.limits import COUNT, DISTINCT, SEED, SOME, STATE_ERROR, Limit, Limited, positive
+
+_SHOTS = Limit(
+    lambda value: value >= 1 and (math.isinf(value) or value == int(value)),
+    "measure a whole number of copies, at least 1, or inf",
+)
+
 
 @dataclass(frozen=True)
-class NoiseCommand:
+class NoiseCommand(Limited):
     """What precision Newton training needs: learning curves with emulated quantum solves of a grid of errors and shots.
 
     Every cell of the grid is a training, compared with that by exact classical solves. A cell is written when it is
@@ -21,48 +28,24 @@ class NoiseCommand:
 
     task: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK")]
     """What to train: digits-mlp."""
-    epsilons: tuple[float, ...] = (0.5, 0.1, 0.01)
+    epsilons: Annotated[tuple[float, ...], SOME, DISTINCT, STATE_ERROR] = (0.5, 0.1, 0.01)
     """Errors of the normalised solution state that the circuits are built for."""
-    shots: tuple[float, ...] = (100, 1000, 10_000, math.inf)
+    shots: Annotated[tuple[float, ...], SOME, DISTINCT, _SHOTS] = (100, 1000, 10_000, math.inf)
     """Copies of a state that are measured for the magnitudes, and as many for the signs; inf: no read-out noise."""
-    seeds: tuple[int, ...] = (0,)
+    seeds: Annotated[tuple[int, ...], SOME, DISTINCT, SEED] = (0,)
     """Seeds of the initial parameters and of the order of the batches; the table shows means over them."""
-    steps: int = 8
+    steps: Annotated[int, COUNT] = 8
     """Newton steps of each training."""
-    batch_size: int = 2048
+    batch_size: Annotated[int, COUNT] = 2048
     """Examples per step; at most the whole training set is used."""
     partition: Literal["whole", "per-layer", "per-tensor"] = "whole"
     """Parameters that share a system."""
-    damping: float = 0.5
+    damping: Annotated[float, positive("it must be positive and finite, e.g. 0.5")] = 0.5
     """r of the regularisation H + r max|H| I, from which Levenberg-Marquardt's rule starts."""
     dtype: Literal["float32", "float64"] = "float32"
     """Floating-point type of parameters, data and systems."""
     out: Path | None = None
     """Directory of the grid, new or of this very grid; None: a new one under runs/."""
-
-    def __post_init__(self):
-        for name in ("epsilons", "shots", "seeds"):
-            values = getattr(self, name)
-            if not values:
-                raise ValueError(f"--{name} is empty: name at least one value")
-            if len(set(values)) < len(values):
-                raise ValueError(f"--{name} is {' '.join(f'{value:g}' for value in values)}: it names one twice")
-        for epsilon in self.epsilons:
-            if not 0 < epsilon < 1:
-                raise ValueError(
-                    f"--epsilons holds {epsilon}: it is the error of a normalised state and must lie in (0, 1)"
-                )
-        for number in self.shots:
-            if not (number >= 1 and (math.isinf(number) or number == int(number))):
-                raise ValueError(f"--shots holds {number}: measure a whole number of copies, at least 1, or inf")
-        for seed in self.seeds:
-            if not 0 <= seed < 2**63:
-                raise ValueError(f"--seeds holds {seed}: it must be an integer from 0 to 2^63 - 1")
-        for name in ("steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}: it must be at least 1")
-        if not (self.damping > 0 and math.isfinite(self.damping)):
-            raise ValueError(f"--damping is {self.damping}: it must be positive and finite, e.g. 0.5")
 
 
 def noise(arguments: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from .problem_options import SETS, HardwareOptions, ProblemOptions, Set, machines_of, problem_of, sets_of
+from .problem_options import SETS, AssumptionSet, HardwareOptions, ProblemOptions, machines_of, problem_of, sets_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,7 +25,7 @@ class PlanCommand:
 
     problem: Annotated[ProblemOptions, tyro.conf.arg(name="")] = field(default_factory=ProblemOptions)
     machines: Annotated[HardwareOptions, tyro.conf.arg(name="")] = field(default_factory=HardwareOptions)
-    assumptions: tuple[Set, ...] = SETS
+    assumptions: tuple[AssumptionSet, ...] = SETS
     """What a quantum solve is charged for."""
     all: bool = False
     """Print every row, not only the fastest solver of each machine and set."""

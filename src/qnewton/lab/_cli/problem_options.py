@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from .._experiments.options import AssumptionSet
+
 if TYPE_CHECKING:
     from ..._hardware import QuantumMachine
     from ..._pricing.assumptions import Assumptions
@@ -16,8 +18,7 @@ if TYPE_CHECKING:
     from ..._pricing.problem import Problem
 
 DEFAULT_EPSILON = 1e-3
-Set = Literal["paper", "paper-best", "paper-sparse", "logical", "end_to_end"]
-SETS: tuple[Set, ...] = ("paper", "paper-best", "paper-sparse", "logical", "end_to_end")
+SETS: tuple[AssumptionSet, ...] = ("paper", "paper-best", "paper-sparse", "logical", "end_to_end")
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def _this_machine(options: HardwareOptions) -> "ClassicalHost | None":
     return ClassicalHost("this machine", "calibrated", stored, memory, DISK_BYTES_PER_S, max(sizes, default=None))
 
 
-def sets_of(options: HardwareOptions, names: tuple[Set, ...]) -> "list[Assumptions]":
+def sets_of(options: HardwareOptions, names: tuple[AssumptionSet, ...]) -> "list[Assumptions]":
     """The sets by name, with the options' layout and failure probability."""
     from ..._hardware import ReactionLimited
     from ..._pricing.assumptions import ASSUMPTION_SETS
@@ -197,8 +198,12 @@ def _of_run(path: Path, block: str | None) -> dict[str, Any]:
         raise ValueError(f"{path}: the condition number of {chosen.name} is not finite there: choose a --block")
     kind = chosen.condition_number_kind
     article = "an" if kind[0] in "ae" else "a"
+    numbers = {name: getattr(chosen, name) for name in ("n", "degree", "max_entry", "frobenius_norm", "spectral_norm")}
+    if numbers["frobenius_norm"] is not None and numbers["spectral_norm"] is not None:
+        # Of a block that was not formed it is an estimate by a few probes, which can fall below its least value.
+        numbers["frobenius_norm"] = max(numbers["frobenius_norm"], numbers["spectral_norm"])
     return {
-        **{name: getattr(chosen, name) for name in ("n", "degree", "max_entry", "frobenius_norm", "spectral_norm")},
+        **numbers,
         "condition_number": max(chosen.condition_number, 1.0),
         "definite": chosen.definite,
         "precision": train_options(path, run.config).scheduling.precision,

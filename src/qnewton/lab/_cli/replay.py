@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from .._experiments.older import present_arguments
+from .._experiments.options import AssumptionSet
 from .._experiments.parts import part
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class ReplayCommand:
     """Seconds of a physical gate of the quantum machine."""
     classical: str | None = None
     """Classical machine by its data sheet, e.g. nvidia-h100-sxm, in the place of the run's calibration."""
-    assumptions: tuple[Literal["paper", "paper-sparse", "logical", "end_to_end"], ...] | None = None
+    assumptions: tuple[AssumptionSet, ...] | None = None
     """What a quantum solve is charged for; each set decides for itself."""
     policy: str | None = None
     """How predictions become a choice, as `qnewton train` has it: `qnewton parts policy`."""

@@ -11,6 +11,7 @@ import tyro
 
 from ..._core.suggest import unknown
 from .._experiments.reproduce.options import SIZES, Reproduction
+from .help import show_help
 
 if TYPE_CHECKING:
     from .._experiments.reproduce.base import Evaluation
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from .._runfile import StepLine, SystemLine
 
 PAGE = "report.html"
+_ABOUT = """Reproduce an evaluation of the Q-Newton paper, under its assumptions and end to end, side by side. NAME is
+inversion-time, training-time-mlp, training-time-bert, training-time-gpt, kappa-share, gate-times, keep-ratio,
+regularisation, or all. --out DIR names the directory, and goes on there; --replot DIR draws its figures again."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ def _parse(arguments: Sequence[str]) -> ReproduceCommand:
             size = argument.partition("=")[2]
     if size not in SIZES:
         raise ValueError(unknown("size", size, SIZES))
+    if show_help("qnewton reproduce NAME", _ABOUT, arguments, SIZES[size], prefixed=True):
+        raise SystemExit(0)
     default = ReproduceCommand(name=tyro.MISSING, options=SIZES[size])
     return tyro.cli(ReproduceCommand, prog="qnewton reproduce", args=arguments, default=default)
 

@@ -1,6 +1,5 @@
 """`qnewton tradeoff TASK`."""
 
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,35 +8,32 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from .._experiments.limits import Limited, at_least, positive
+
 if TYPE_CHECKING:
     from .._runfile import TradeoffSetting
 
+_NOT_NEGATIVE = at_least(0, "it cannot be negative")
+
 
 @dataclass(frozen=True)
-class TradeoffCommand:
+class TradeoffCommand(Limited):
     """Step quality and training loss against sparsity, encoded condition number and queries, per conditioning."""
 
     task: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK")]
     """What to train, at its default size; `qnewton train --help` names the tasks."""
-    damping: float = 5e-3
+    damping: Annotated[float, positive("it must be positive and finite, e.g. 5e-3")] = 5e-3
     """r of the regularisation H + r max|H| I of the system that every step is judged by."""
-    warmup: int = 5
+    warmup: Annotated[int, _NOT_NEGATIVE] = 5
     """Un-pruned steps before the blocks are taken."""
-    steps: int = 10
+    steps: Annotated[int, _NOT_NEGATIVE] = 10
     """Steps of each training from there; 0 compares the steps alone, which is quicker by far."""
-    seed: int = 0
+    seed: Annotated[int, _NOT_NEGATIVE] = 0
     """Seed of the initial parameters."""
     dtype: Literal["float32", "float64"] = "float64"
     """Floating-point type."""
     out: Path | None = None
     """Directory for tradeoff.json and tradeoff.svg; must not exist or be empty. None: a new one under runs/."""
-
-    def __post_init__(self):
-        for name in ("warmup", "steps", "seed"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"--{name} is {getattr(self, name)}: it cannot be negative")
-        if not (self.damping > 0 and math.isfinite(self.damping)):
-            raise ValueError(f"--damping is {self.damping}: it must be positive and finite, e.g. 5e-3")
 
 
 def tradeoff(arguments: Sequence[str]) -> int:
@@ -45,6 +41,7 @@ def tradeoff(arguments: Sequence[str]) -> int:
     command = tyro.cli(TradeoffCommand, prog="qnewton tradeoff", args=arguments)
     import jax
 
+    from .._experiments.own_task import short
     from .._experiments.provenance import provenance
     from .._experiments.tasks import check_task, make_task
     from .._experiments.tradeoff import settings
@@ -53,7 +50,7 @@ def tradeoff(arguments: Sequence[str]) -> int:
     from .._runfile import TRADEOFF_VERSION, RunDirectory, TradeoffFile
 
     check_task(command.task)
-    directory = RunDirectory.create(command.out, f"tradeoff-{command.task}")
+    directory = RunDirectory.create(command.out, f"tradeoff-{short(command.task)}")
     with jax.enable_x64(command.dtype == "float64"):
         found = compare(
             make_task(command.task, command.dtype),

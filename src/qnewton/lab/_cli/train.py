@@ -14,14 +14,21 @@ import tyro
 from ..._core.suggest import unknown
 from .._experiments.older import present_arguments
 from .._experiments.options import TaskOptions, TrainOptions
+from .._experiments.own_task import located, short
 from .._experiments.presets import PRESETS, preset_for
 from .._experiments.task_options import TASK_OPTIONS
 from .._runfile import RunDirectory
+from .help import show_help
 
 if TYPE_CHECKING:
     from .._runfile import Summary
 
 FAILED, INTERRUPTED = 1, 130
+_ABOUT = (
+    "Train a task with Newton's method; every Newton system goes to the solver predicted to finish it soonest. TASK is "
+    f"{', '.join(TASK_OPTIONS)}, or a function of your own, my_task.py:task. `qnewton train --resume RUN` goes on with "
+    "a run that was stopped. --out DIR names the directory."
+)
 
 
 @dataclass(frozen=True)
@@ -29,8 +36,8 @@ class TrainCommand:
     """Train a task with Newton's method; every Newton system goes to the solver predicted to finish it soonest."""
 
     task: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK")]
-    """What to train: digits-mlp, digits28, mnist-mlp, autoencoder, cnn, bert-tiny, gpt-tiny, poisson-pinn. With a task,
-    --help shows its own options too."""
+    """What to train: digits-mlp, digits28, mnist-mlp, autoencoder, cnn, bert-tiny, gpt-tiny, poisson-pinn; or a
+    function of your own, my_task.py:task. With a task, --help shows its own options too."""
     options: Annotated[TrainOptions, tyro.conf.arg(name="")]
     resume: Path | None = None
     """Directory of a run that was stopped: go on with it from its newest checkpoint, exactly as if it had not been. Its
@@ -67,7 +74,7 @@ def train(arguments: Sequence[str]) -> int:
     except NotWritten as error:
         print(f"qnewton: {error}", file=sys.stderr)
         return FAILED
-    except (ValueError, OSError, MemoryError):
+    except Exception:
         directory.discard()
         raise
     except KeyboardInterrupt:
@@ -96,7 +103,7 @@ def _directory(command: TrainCommand) -> "RunDirectory":
     check(command.options)
     check_loggers(command.options.training.log)
     _check_place(command)
-    return RunDirectory.create(command.options.out, f"{command.task}-{command.options.preset}")
+    return RunDirectory.create(command.options.out, f"{short(command.task)}-{command.options.preset}")
 
 
 def _how_to_go_on(path: Path) -> str:
@@ -121,7 +128,10 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
     if not isinstance(options.task, kind):
         options = replace(options, task=kind())
     training = replace(options.training, batch_size=min(options.training.batch_size, kind.batch_size))
-    return _parse(arguments, TrainCommand(task=tyro.MISSING, options=replace(options, training=training)))
+    options = replace(options, training=training)
+    if show_help("qnewton train TASK", _ABOUT, arguments, options):
+        raise SystemExit(0)
+    return _parse(arguments, TrainCommand(task=tyro.MISSING, options=options))
 
 
 def _parse(arguments: Sequence[str], default: TrainCommand) -> TrainCommand:
@@ -137,7 +147,7 @@ def _parse_resume(arguments: Sequence[str], path: Path) -> TrainCommand:
     config, options = resumable(path)
     begun = TrainCommand(task=config.task, options=options, resume=path)
     command = _parse(arguments, begun)
-    if command.task != begun.task:
+    if located(command.task) != begun.task:
         raise ValueError(f"--resume {path}: the task is {command.task}, and the run's is {begun.task}: leave it away")
     for (name, asked), (_, own) in zip(_options(command.options), _options(options), strict=True):
         if asked != own:

@@ -3,8 +3,10 @@
 Their learning rate lives in the state, so that trainings which differ in nothing else share one compiled step.
 """
 
+import abc
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
 
 import equinox as eqx
 import jax
@@ -12,10 +14,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-from ..._core.suggest import unknown
 from ..._core.trees import check_params
 from ..._curvature import Batch, Objective
-from .options import BaselineOptions
+from .limits import COUNT, Limit, Limited, finite
+from .parts import part
 
 
 class BaselineInfo(eqx.Module):
@@ -46,23 +48,79 @@ class BaselineState(NamedTuple):
     info: BaselineInfo
 
 
-# Of adamw.
-_WEIGHT_DECAY = 1e-4
+class AbstractBaseline(Limited, abc.ABC):
+    """One of optax's optimizers, with what it has besides a learning rate."""
 
-Make = Callable[[Array | float, BaselineOptions], optax.GradientTransformation]
+    @abc.abstractmethod
+    def __call__(self, rate: Array | float) -> optax.GradientTransformation:
+        """The optimizer at a learning rate."""
 
-_MAKE: dict[str, Make] = {
-    "sgd": lambda rate, settings: optax.sgd(rate),
-    "momentum": lambda rate, settings: optax.sgd(rate, momentum=settings.momentum, nesterov=True),
-    "adam": lambda rate, settings: optax.adam(rate),
-    "adamw": lambda rate, settings: optax.adamw(
-        rate, weight_decay=_WEIGHT_DECAY if settings.weight_decay is None else settings.weight_decay
-    ),
-    # Matrices by Newton-Schulz iteration; everything else by Adam at the same rate, which is optax's own split.
-    "muon": lambda rate, settings: optax.contrib.muon(rate),
-    # With optax's default search along the direction, which asks for the strong Wolfe conditions.
-    "lbfgs": lambda rate, settings: optax.lbfgs(rate, memory_size=settings.memory),
-}
+
+@dataclass(frozen=True)
+class SGD(AbstractBaseline):
+    """Stochastic gradient descent."""
+
+    def __call__(self, rate: Array | float) -> optax.GradientTransformation:
+        return optax.sgd(rate)
+
+
+@dataclass(frozen=True)
+class Momentum(AbstractBaseline):
+    """Stochastic gradient descent with Nesterov's momentum.
+
+    Attributes:
+        momentum: in [0, 1).
+    """
+
+    momentum: Annotated[float, Limit(lambda value: 0 <= value < 1, "it must lie in [0, 1)")] = 0.9
+
+    def __call__(self, rate: Array | float) -> optax.GradientTransformation:
+        return optax.sgd(rate, momentum=self.momentum, nesterov=True)
+
+
+@dataclass(frozen=True)
+class Adam(AbstractBaseline):
+    """Adam."""
+
+    def __call__(self, rate: Array | float) -> optax.GradientTransformation:
+        return optax.adam(rate)
+
+
+@dataclass(frozen=True)
+class Adamw(AbstractBaseline):
+    """Adam with decoupled weight decay.
+
+    Attributes:
+        weight_decay: times the learning rate; finite, at least 0.
+    """
+
+    weight_decay: Annotated[float, finite("it is finite and at least 0")] = 1e-4
+
+    def __call__(self, rate: Array | float) -> optax.GradientTransformation:
+        return optax.adamw(rate, weight_decay=self.weight_decay)
+
+
+@dataclass(frozen=True)
+class Muon(AbstractBaseline):
+    """Matrices by Newton-Schulz iteration; everything else by Adam at the same rate, which is optax's own split."""
+
+    def __call__(self, rate: Array | float) -> optax.GradientTransformation:
+        return optax.contrib.muon(rate)
+
+
+@dataclass(frozen=True)
+class Lbfgs(AbstractBaseline):
+    """L-BFGS, with optax's default search along the direction, which asks for the strong Wolfe conditions.
+
+    Attributes:
+        memory: pairs of steps and gradients that it remembers, at least 1.
+    """
+
+    memory: Annotated[int, COUNT] = 20
+
+    def __call__(self, rate: Array | float) -> optax.GradientTransformation:
+        return optax.lbfgs(rate, memory_size=self.memory)
+
 
 RATES: dict[str, float] = {"sgd": 0.1, "momentum": 0.03, "adam": 3e-3, "adamw": 3e-3, "muon": 0.02, "lbfgs": 1.0}
 """Learning rates that nobody has tuned, and baselines to what they belong to; of `lbfgs` the first trial along the
@@ -101,7 +159,6 @@ def baseline(
     learning_rate: float | None = None,
     *,
     schedule: optax.Schedule | None = None,
-    settings: BaselineOptions = BaselineOptions(),
     repeats: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """One of optax's optimizers, as a transformation whose state reports on the step.
@@ -113,11 +170,10 @@ def baseline(
     `lbfgs` with the zoom line search.
 
     Args:
-        name: one of `RATES`.
+        name: one of `RATES`, with parameters or without.
         objective: what is minimised; the line search of `lbfgs` evaluates it.
         learning_rate: positive; None takes that of `RATES`.
         schedule: factor on it by step; None: 1.
-        settings: the rest.
         repeats: whether every step sees the same batch. Then `lbfgs` goes on from the loss and the gradient that its
             search ended with; it does not read `grads`, whose computation is dropped under `jit`.
 
@@ -125,15 +181,16 @@ def baseline(
         The transformation; its state is a `BaselineState`.
 
     Raises:
-        ValueError: for an unknown name, with the nearest one; from `init`, for parameters that are empty.
+        ValueError: for an unknown name, with the nearest one, and what is wrong with its settings; from `init`, for
+            parameters that are empty.
         TypeError: from `init`, for parameters that are not floating-point.
     """
-    if name not in _MAKE:
-        raise ValueError(unknown("baseline", name, _MAKE))
-    make, first = _MAKE[name], RATES[name] if learning_rate is None else learning_rate
+    named = part("optimizer", name, "optimizer")
+    make: AbstractBaseline = named.make("optimizer")
+    first = RATES[named.word] if learning_rate is None else learning_rate
 
     def init(params: PyTree) -> BaselineState:
-        return _initial(params, first, lambda rate: make(rate, settings))
+        return _initial(params, first, make)
 
     def update(
         updates: PyTree,
@@ -148,8 +205,10 @@ def baseline(
             return objective(at, batch, key)
 
         rate = _rate(state, schedule)
-        value, updates = _seen(loss, params, updates, value, state.inner if name == "lbfgs" and repeats else None)
-        searched = optax.with_extra_args_support(make(rate, settings))
+        value, updates = _seen(
+            loss, params, updates, value, state.inner if isinstance(make, Lbfgs) and repeats else None
+        )
+        searched = optax.with_extra_args_support(make(rate))
         # Only a line search reads what else is given.
         steps, inner = searched.update(updates, state.inner, params, value=value, grad=updates, value_fn=loss)
         return steps, BaselineState(state.count + 1, state.learning_rate, inner, BaselineInfo(value, rate))

@@ -152,12 +152,6 @@ def make_schedule(options: StepOptions, steps: int) -> optax.Schedule:
     return optax.join_schedules([optax.linear_schedule(rate / warmup, rate, max(1, warmup - 1)), after], [warmup])
 
 
-def weight_decay(options: TrainOptions) -> float:
-    """Of the scheduled optimizer."""
-    asked = options.baseline.weight_decay
-    return 0.0 if asked is None else asked
-
-
 def make_baseline(
     options: TrainOptions, objective: Objective, *, repeats: bool
 ) -> optax.GradientTransformationExtraArgs:
@@ -176,7 +170,6 @@ def make_baseline(
         objective,
         step.learning_rate,
         schedule=schedule,
-        settings=options.baseline,
         repeats=repeats,
     )
 
@@ -232,11 +225,11 @@ def make_complete(
         repeats: whether every step sees the same batch.
     """
     scheduler = named_scheduler(options.scheduling)
-    if options.optimizer == "kfac":
+    if options.optimizer_word == "kfac":
         return kfac(objective, example=batch[0], solver=scheduler), scheduler
-    if options.optimizer == "dual-newton":
+    if options.optimizer_word == "dual-newton":
         return dual_newton(objective, solver=scheduler), scheduler
-    family = "fisher" if options.optimizer == "fisher-newton" else options.family
+    family = "fisher" if options.optimizer_word == "fisher-newton" else options.family
     if family in ("automatic", "blocks"):
         chosen = family_for(objective, params, batch, not repeats)
         return newton_of(objective, *chosen, batch, not repeats, scheduler), scheduler

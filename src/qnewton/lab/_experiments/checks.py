@@ -7,15 +7,13 @@ from ..._solvers import AbstractSolver
 from ..._solvers.quantum.queries import jennings2023v1
 from . import build
 from .build import BASELINES, COMPLETE, QUANTUM
-from .options import BaselineOptions, SchedulingOptions, TrainOptions
+from .options import SchedulingOptions, TrainOptions
 from .parts import make
 from .presets import PRESETS
 from .task_options import BertOptions, GptOptions
 
 Candidates: TypeAlias = dict[str, AbstractSolver]
 """As `--solvers` names them."""
-# Who reads which of the options of single optimizers.
-_BASELINE_READS = {"momentum": ("momentum",), "weight_decay": ("adamw", "newton"), "memory": ("lbfgs",)}
 _RATES = ("learning_rate", "warmup_steps", "decay")
 # What acts on the systems of complete optimizers.
 _SCHEDULED = (
@@ -30,8 +28,9 @@ def check(options: TrainOptions) -> None:
     Raises:
         ValueError: with what to change.
     """
-    _check_baseline(options)
-    if options.optimizer != "newton" or options.family != "blocks":
+    if options.optimizer_word in BASELINES:
+        make("optimizer", options.optimizer, "optimizer")
+    if options.optimizer_word != "newton" or options.family != "blocks":
         _check_complete(options)
         return
     scheduling = options.scheduling
@@ -41,23 +40,12 @@ def check(options: TrainOptions) -> None:
     _check_unformed(options, solvers)
 
 
-def _check_baseline(options: TrainOptions) -> None:
-    """What single optimizers have is nothing to any other."""
-    for field in dataclasses.fields(BaselineOptions):
-        value, readers = getattr(options.baseline, field.name), _BASELINE_READS[field.name]
-        if value != field.default and options.optimizer not in readers:
-            raise ValueError(
-                f"--{field.name.replace('_', '-')} is {value}, and --optimizer {options.optimizer} does not read it: "
-                f"leave the option (or the preset that sets it) away, or use --optimizer {' or '.join(readers)}"
-            )
-
-
 def _check_complete(options: TrainOptions) -> None:
     """Whoever sets an option that a complete optimizer does not read expects what does not happen."""
-    if options.optimizer != "newton" and options.family != "blocks":
+    if options.optimizer_word != "newton" and options.family != "blocks":
         _check_family(options)
     read, why, instead = _read_by(options)
-    usual = PRESETS["default"].scheduling if options.optimizer in BASELINES else SchedulingOptions()
+    usual = PRESETS["default"].scheduling if options.optimizer_word in BASELINES else SchedulingOptions()
     for group in (options.step, options.conditioning, options.scheduling):
         for field in dataclasses.fields(group):
             value = getattr(group, field.name)
@@ -68,7 +56,7 @@ def _check_complete(options: TrainOptions) -> None:
                 f"--{field.name.replace('_', '-')} is {shown}, and {chosen(options)} does not read it: it {why}. "
                 f"Leave the option (or the preset that sets it) away, or use {instead}"
             )
-    if options.optimizer in BASELINES:
+    if options.optimizer_word in BASELINES:
         return
     made = build.make_solvers(options.scheduling)
     rooted = [text for text, one in zip(options.scheduling.solvers, made, strict=True) if one.capabilities.needs_root]
@@ -81,7 +69,7 @@ def _check_complete(options: TrainOptions) -> None:
 
 
 def _check_family(options: TrainOptions) -> None:
-    if options.family != PRESETS["default"].family or options.optimizer in COMPLETE:
+    if options.family != PRESETS["default"].family or options.optimizer_word in COMPLETE:
         raise ValueError(
             f"--family is {options.family}, and --optimizer {options.optimizer} has its own: leave one of them away"
         )
@@ -89,16 +77,16 @@ def _check_family(options: TrainOptions) -> None:
 
 def chosen(options: TrainOptions) -> str:
     """What makes the optimizer complete, as the command line has it."""
-    if options.optimizer == "newton":
+    if options.optimizer_word == "newton":
         return f"--family {options.family}"
     return f"--optimizer {options.optimizer}"
 
 
 def _read_by(options: TrainOptions) -> tuple[tuple[str, ...], str, str]:
     """What a complete optimizer reads of the groups below, why no more, and who would read the rest."""
-    if options.optimizer in BASELINES:
+    if options.optimizer_word in BASELINES:
         return _RATES, "solves no systems", "--preset blocks"
-    rates = _RATES if "fisher" in (options.family, options.optimizer.removesuffix("-newton")) else ()
+    rates = _RATES if "fisher" in (options.family, options.optimizer_word.removesuffix("-newton")) else ()
     why = "sets direction, length and damping itself, and gives every system to the fastest candidate"
     return (*rates, *_SCHEDULED), why, "--preset blocks"
 

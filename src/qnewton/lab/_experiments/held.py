@@ -88,7 +88,7 @@ def _without_what_is_traced(options: TrainOptions) -> TrainOptions:
         log=defaults.log,
     )
     step = options.step
-    if options.optimizer in BASELINES:
+    if options.optimizer_word in BASELINES:
         step = dataclasses.replace(step, learning_rate=None)
     conditioning = dataclasses.replace(options.conditioning, damping_scale=1.0)
     return dataclasses.replace(

@@ -26,6 +26,7 @@ from .._runfile import NOISE_VERSION, GridHead, NoiseCell, NoiseFile, plain
 from .build import PARTITIONS, make_quantum, residual_tolerance
 from .grid import Grid
 from .options import SchedulingOptions
+from .own_task import short
 from .provenance import provenance
 from .tasks import make_task
 from .tasks.base import Task, batches
@@ -69,7 +70,7 @@ def open_grid(path: Path | None, options: dict[str, Any]) -> Grid[GridHead]:
         FileExistsError: for a directory of something else.
     """
     head = GridHead(schema_version=NOISE_VERSION, options=options, **provenance())
-    return Grid.open(path, f"noise-{options['task']}", "options.json", head)
+    return Grid.open(path, f"noise-{short(options['task'])}", "options.json", head)
 
 
 def finish(directory: Grid[GridHead], records: Sequence[NoiseCell], found: dict[str, Any]) -> None:

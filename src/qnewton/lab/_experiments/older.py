@@ -34,6 +34,13 @@ POLICIES = {
 }
 """An option of a policy to that, and to its parameter."""
 
+BASELINES = {
+    "momentum": ("momentum", "momentum"),
+    "weight_decay": ("adamw", "weight_decay"),
+    "memory": ("lbfgs", "memory"),
+}
+"""Likewise of an optimizer; `weight_decay` is an option of newton, too."""
+
 KRYLOV = {"preconditioner", "rtol"}
 """Options that are parameters of `cg` and `minres` now."""
 
@@ -59,7 +66,13 @@ def present_options(options: Any) -> Any:
             chosen = _word("policy", policy.get("policy", "fastest"))
             own = {parameter: policy[name] for name, (of, parameter) in POLICIES.items() if of == chosen}
             scheduling["policy"] = called(chosen, {name: value for name, value in own.items() if value is not None})
-    if found.get("optimizer") == "recipe":
+    baseline, optimizer = found.pop("baseline", None), found.get("optimizer")
+    if isinstance(baseline, dict):
+        own = {parameter: baseline.get(name) for name, (of, parameter) in BASELINES.items() if of == optimizer}
+        found["optimizer"] = called(str(optimizer), {name: value for name, value in own.items() if value is not None})
+        if isinstance(found.get("step"), dict):
+            found["step"]["weight_decay"] = baseline.get("weight_decay") or 0.0 if optimizer == "newton" else 0.0
+    if optimizer == "recipe":
         found |= {"optimizer": "newton", "family": "automatic"}
     for group in (found, scheduling, found.get("step")):
         if isinstance(group, dict):
@@ -75,12 +88,16 @@ def present_arguments(arguments: Sequence[str]) -> list[str]:
     """
     groups = _grouped(arguments)
     policy: dict[str, Any] = {}
+    baseline: dict[str, Any] = {}
+    optimizer = _chosen(groups, "--optimizer", "newton")
     krylov: dict[str, str] = {}
     kept: list[tuple[str, list[str]]] = []
     for option, values in groups:
         name = option.removeprefix("--").replace("-", "_")
         if name in POLICIES and values:
             policy[name] = tuple(values) if name == "vanish" else values[0]
+        elif name in BASELINES and values and (name != "weight_decay" or optimizer == "adamw"):
+            baseline[name] = values[0]
         elif name in KRYLOV and values:
             krylov[name] = _word(name, values[0])
         elif name == "fidelity":
@@ -92,7 +109,9 @@ def present_arguments(arguments: Sequence[str]) -> list[str]:
         else:
             kept.append((option, values))
     if policy:
-        kept = _policy(kept, policy)
+        kept = _called(kept, "--policy", "fastest", policy, POLICIES)
+    if baseline:
+        kept = _called(kept, "--optimizer", "newton", baseline, BASELINES)
     if krylov:
         kept = _krylov(kept, krylov)
     return [word for option, values in kept for word in ([option] if option else []) + values]
@@ -118,19 +137,26 @@ def _grouped(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
     return found
 
 
-def _policy(kept: list[tuple[str, list[str]]], given: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    chosen = next((values[0] for option, values in kept if option == "--policy" and values), "fastest")
-    for name, value in given.items():
-        own, parameter = POLICIES[name]
+def _chosen(groups: list[tuple[str, list[str]]], name: str, usual: str) -> str:
+    return next((values[0] for option, values in groups if option == name and values), usual)
+
+
+def _called(
+    kept: list[tuple[str, list[str]]], name: str, usual: str, given: dict[str, Any], owners: dict[str, tuple[str, str]]
+) -> list[tuple[str, list[str]]]:
+    """With the options that are parameters of another one's word in there."""
+    chosen = _chosen(kept, name, usual)
+    for one, value in given.items():
+        own, parameter = owners[one]
         if own != chosen:
             raise ValueError(
-                f"--{name.replace('_', '-')} is {value}, and --policy {chosen} does not read it: leave it away, or use "
-                f"--policy '{own}({parameter}={value})'"
+                f"--{one.replace('_', '-')} is {value}, and {name} {chosen} does not read it: leave it away, or use "
+                f"{name} '{own}({parameter}={value})'"
             )
-    text = called(chosen, {POLICIES[name][1]: value for name, value in given.items()})
-    older = " ".join(f"--{name.replace('_', '-')}" for name in given)
-    _warn(f"--policy {chosen} with {older}", f"--policy '{text}'")
-    return [(option, [text] if option == "--policy" else values) for option, values in kept]
+    text = called(chosen, {owners[one][1]: value for one, value in given.items()})
+    older = " ".join(f"--{one.replace('_', '-')}" for one in given)
+    _warn(f"{name} {chosen} with {older}", f"{name} '{text}'")
+    return [(option, [text] if option == name else values) for option, values in kept]
 
 
 def _krylov(kept: list[tuple[str, list[str]]], given: dict[str, str]) -> list[tuple[str, list[str]]]:

@@ -3,14 +3,16 @@
 The docstring under each field is its `--help` text. No imports of jax here: parsing must be quick.
 """
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
+from .limits import COUNT, DISTINCT, GATE_TIME, SEED, STATE_ERROR, Limit, Limited, at_least, finite, positive
 from .parts import catalogue, part
+
+AssumptionSet = Literal["paper", "paper-best", "paper-sparse", "logical", "end_to_end"]
 
 
 def _named(kind: str) -> Any:
@@ -18,13 +20,28 @@ def _named(kind: str) -> Any:
     return tyro.conf.arg(metavar="{" + ",".join(catalogue()[kind]) + "}")
 
 
-def _require(ok: bool, option: str, value: object, rule: str) -> None:
-    if not ok:
-        raise ValueError(f"--{option} is {value}: {rule}")
+def _part(kind: str, option: str) -> Limit:
+    """Of the text of a part; `part` says what is wrong with it."""
+    return Limit(lambda text: part(kind, text, option) is not None, "")
+
+
+_RATE = positive("it must be a positive number (1 is the full Newton step), or None")
+_LARGEST = Limit(lambda value: isinstance(value, str) or value >= 1, "it must be at least 1")
+_DAMPING = finite(
+    "it must be a finite number of at least 0 (Q-Newton's usual value is 5e-3); negative damping would make a definite "
+    "system indefinite"
+)
+_KEEP = Limit(
+    lambda value: 0 < value <= 1,
+    "it must lie in (0, 1]: the ratio of each row's entries that are kept (1 does not prune)",
+)
+_CANDIDATES = Limit(lambda values: len(values) > 0, "name at least one candidate", whole=True)
+_SETS = Limit(lambda values: len(values) > 0, "name at least one set, e.g. paper", whole=True)
+_SECONDS = positive("it must be positive and finite, or None")
 
 
 @dataclass(frozen=True)
-class TaskOptions:
+class TaskOptions(Limited):
     """Sizes and data of a task: none, unless it has some of its own (`task_options.TASK_OPTIONS`).
 
     Attributes:
@@ -37,31 +54,31 @@ class TaskOptions:
 
 
 @dataclass(frozen=True)
-class TrainingOptions:
+class TrainingOptions(Limited):
     """Length of the training."""
 
-    steps: int = 12
+    steps: Annotated[int, COUNT] = 12
     """Training steps."""
-    batch_size: int = 2048
+    batch_size: Annotated[int, COUNT] = 2048
     """Examples per step; at most the whole training set is used."""
-    evaluate_every: int = 1
+    evaluate_every: Annotated[int, COUNT] = 1
     """Steps between evaluations on all training and test data (the last step is always evaluated)."""
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     """Seed of the initial parameters and of the order of the batches."""
     dtype: Literal["float32", "float64"] = "float32"
     """Floating-point type of parameters, data and systems."""
-    blas_threads: int = 1
+    blas_threads: Annotated[int, COUNT] = 1
     """Threads for dense factorisations on the CPU; on few or shared cores one is usually fastest."""
-    checkpoint_every: int = 0
+    checkpoint_every: Annotated[int, at_least(0, "it counts steps; 0: by the clock")] = 0
     """Steps between checkpoints, of which the newest three are kept: a run that is killed loses no more than these
     (0: every 30 seconds, or less often where saving would take more than 5 % of the time). Ctrl-C saves in any case."""
-    seconds: float | None = None
+    seconds: Annotated[float | None, _SECONDS] = None
     """Measured seconds of steps after which no further one begins, fewer than --steps if need be; None: no limit."""
-    least_steps: int = 1
+    least_steps: Annotated[int, COUNT] = 1
     """Steps that are taken whatever --seconds says."""
-    evaluate_seconds: float | None = None
+    evaluate_seconds: Annotated[float | None, _SECONDS] = None
     """Measured seconds of steps between evaluations, in the place of --evaluate-every; None: that counts."""
-    time_solves: int = 0
+    time_solves: Annotated[int, at_least(0, "it counts steps; 0 times nothing")] = 0
     """Steps between those whose solves run once more, alone, and are timed: every classical candidate that can take the
     block (0: none). `qnewton calibrate --learn` reads them. Costs compilation and these solves."""
 
@@ -69,215 +86,110 @@ class TrainingOptions:
     """Services that get the numbers of every step, too, through their own clients (extras tensorboard, wandb, mlflow).
     TensorBoard's files lie in the run's folder tensorboard; for the others their own environment variables act."""
 
-    def __post_init__(self):
-        _require(self.time_solves >= 0, "time-solves", self.time_solves, "it counts steps; 0 times nothing")
-        _require(
-            self.checkpoint_every >= 0,
-            "checkpoint-every",
-            self.checkpoint_every,
-            "it counts steps; 0: by the clock",
-        )
-        for option in ("steps", "batch_size", "evaluate_every", "blas_threads", "least_steps"):
-            value = getattr(self, option)
-            _require(value >= 1, option.replace("_", "-"), value, "it must be at least 1")
-        for option in ("seconds", "evaluate_seconds"):
-            value = getattr(self, option)
-            shown = option.replace("_", "-")
-            _require(value is None or 0 < value < math.inf, shown, value, "it must be positive and finite, or None")
-        _require(0 <= self.seed < 2**63, "seed", self.seed, "it must be an integer from 0 to 2^63 - 1")
-
 
 @dataclass(frozen=True)
-class StepOptions:
+class StepOptions(Limited):
     """The Newton step."""
 
-    curvature: Annotated[str, _named("curvature")] = "gauss-newton"
+    curvature: Annotated[str, _named("curvature"), _part("curvature", "curvature")] = "gauss-newton"
     """Curvature matrix: generalised Gauss-Newton; the exact Hessian (Q-Newton's MLP); the empirical Fisher matrix, a
     sequence being one example, with an absolute damping of 1e-3. empirical-fisher(damping_floor=0) is that of
     Q-Newton's language models, whose steps grow like 1/|g|."""
     partition: Literal["whole", "per-layer", "per-tensor"] = "whole"
     """Parameters that share a system."""
-    largest: int | Literal["published"] | None = None
+    largest: Annotated[int | Literal["published"] | None, _LARGEST] = None
     """Most parameters of a system: a tensor (or layer) with more keeps its raw gradient for a direction. published, of
     the language models: 4 x hidden x intermediate + 4 x hidden, and embeddings, norms and head have none. None: no
     limit. With --no-adapt-damping alone."""
-    learning_rate: float | None = None
+    learning_rate: Annotated[float | None, _RATE] = None
     """Factor on the Newton direction (None: 1, the whole step); the learning rate of a baseline (None: its own)."""
-    warmup_steps: int = 0
+    warmup_steps: Annotated[int, at_least(0)] = 0
     """Steps over which the learning rate rises linearly to its value (0: none)."""
     decay: bool = False
     """Let the learning rate fall linearly to 0 at the last step."""
-    clip: float | None = None
+    weight_decay: Annotated[float, finite("it is finite and at least 0")] = 0.0
+    """Decoupled weight decay of newton, times the learning rate."""
+    clip: Annotated[float | None, Limit(lambda value: value > 0, "it must be positive, or None")] = None
     """Largest absolute entry of the Newton direction; None does not clip."""
 
-    def __post_init__(self):
-        part("curvature", self.curvature, "curvature")
-        _require(
-            self.learning_rate is None or (math.isfinite(self.learning_rate) and self.learning_rate > 0),
-            "learning-rate",
-            self.learning_rate,
-            "it must be a positive number (1 is the full Newton step), or None",
-        )
-        _require(
-            not isinstance(self.largest, int) or self.largest >= 1, "largest", self.largest, "it must be at least 1"
-        )
-        _require(self.warmup_steps >= 0, "warmup-steps", self.warmup_steps, "it must be at least 0")
-        _require(self.clip is None or self.clip > 0, "clip", self.clip, "it must be positive, or None")
-
 
 @dataclass(frozen=True)
-class BaselineOptions:
-    """What single optimizers have besides a learning rate."""
-
-    momentum: float = 0.9
-    """Of momentum."""
-    weight_decay: float | None = None
-    """Of adamw and newton: decoupled, times the learning rate. None: 1e-4 of adamw, 0 of newton."""
-    memory: int = 20
-    """Of lbfgs: pairs of steps and gradients that it remembers."""
-
-    def __post_init__(self):
-        _require(0 <= self.momentum < 1, "momentum", self.momentum, "it must lie in [0, 1)")
-        _require(
-            self.weight_decay is None or 0 <= self.weight_decay < math.inf,
-            "weight-decay",
-            self.weight_decay,
-            "it is finite and at least 0",
-        )
-        _require(self.memory >= 1, "memory", self.memory, "it counts steps, at least 1")
-
-
-@dataclass(frozen=True)
-class ConditioningOptions:
+class ConditioningOptions(Limited):
     """Regularisation and pruning of each system."""
 
-    damping: float = 0.5
+    damping: Annotated[float, _DAMPING] = 0.5
     """r of the regularisation H + r max|H| I; the first one where it is adapted."""
     adapt_damping: bool = True
     """Scale the damping by Levenberg-Marquardt's rule, and refuse steps that raise the batch loss."""
-    damping_scale: float = 1.0
+    damping_scale: Annotated[float, Limit(lambda value: 1e-3 <= value <= 1e6, "it starts from 1e-3 to 1e6")] = 1.0
     """First factor on that damping where it is adapted, from 1e-3 to 1e6."""
-    keep: float = 1.0
+    keep: Annotated[float, _KEEP] = 1.0
     """Ratio of each row's entries that pruning keeps, in (0, 1]; 1 does not prune."""
     order: Literal["prune-damp", "damp-prune-rows"] = "prune-damp"
     """Prune symmetrically, then damp; or, as Q-Newton's published code has it, damp and then prune each row alone."""
 
-    def __post_init__(self):
-        _require(
-            math.isfinite(self.damping) and self.damping >= 0,
-            "damping",
-            self.damping,
-            "it must be a finite number of at least 0 (Q-Newton's usual value is 5e-3); negative damping would "
-            "make a definite system indefinite",
-        )
-        _require(1e-3 <= self.damping_scale <= 1e6, "damping-scale", self.damping_scale, "it starts from 1e-3 to 1e6")
-        _require(
-            0 < self.keep <= 1,
-            "keep",
-            self.keep,
-            "it must lie in (0, 1]: the ratio of each row's entries that pruning keeps (1 does not prune)",
-        )
-
 
 @dataclass(frozen=True)
-class SchedulingOptions:
+class SchedulingOptions(Limited):
     """Who may solve a system, and what a quantum solve is charged for."""
 
-    solvers: Annotated[tuple[str, ...], _named("solver")] = ("cholesky", "lu", "qlsa")
+    solvers: Annotated[tuple[str, ...], _named("solver"), _CANDIDATES, DISTINCT, _part("solver", "solvers")] = (
+        "cholesky",
+        "lu",
+        "qlsa",
+    )
     """Candidates of the scheduler, each a word or a word with parameters, e.g. 'cg(rtol=1e-5, preconditioner=kfac)'
     (`qnewton parts solver`); the first wins a tie. With cg, minres or dual among them, blocks are formed only for a
     candidate that needs the matrix, wherever the estimator does without it. qlsa alone is what the options below make
     it."""
-    policy: Annotated[str, _named("policy")] = "fastest"
+    policy: Annotated[str, _named("policy"), _part("policy", "policy")] = "fastest"
     """How predictions become a choice, e.g. 'budget(limit=0.1, quantum_rate=25e3)' (`qnewton parts policy`). fastest:
     least predicted seconds (Q-Newton). kappa-threshold: the same, but classical above a condition number (its third
     version). fixed-candidate(lu): one of --solvers for every system."""
-    estimator: Annotated[str, _named("estimator")] = "automatic"
+    estimator: Annotated[str, _named("estimator"), _part("estimator", "estimator")] = "automatic"
     """How the condition number is found; certified and probabilistic-lanczos bound it, determinant-norm is the paper's,
     right but exponentially loose."""
-    second_estimator: Annotated[str | None, _named("estimator")] = None
+    second_estimator: Annotated[str | None, _named("estimator"), _part("estimator", "second-estimator")] = None
     """Another one, whose condition number is recorded beside the first one's and decides nothing; each step takes as
     much longer. None: there is none."""
-    assumptions: tuple[Literal["paper", "paper-sparse", "logical", "end_to_end"], ...] = ("paper",)
+    assumptions: Annotated[tuple[AssumptionSet, ...], _SETS, DISTINCT] = ("paper",)
     """What a quantum solve is charged for: the choices of the first set are carried out, those of all are recorded
     (`paper end_to_end` for both sides; end_to_end takes a few seconds more to compile)."""
     hardware: Literal[
         "superconducting", "superconducting-e4", "trapped-ion", "trapped-ion-e4", "majorana", "majorana-e6"
     ] = "superconducting"
     """Error rates and code of the quantum machine, for end_to_end."""
-    gate_time_s: float = 50e-9
+    gate_time_s: Annotated[float, GATE_TIME] = 50e-9
     """Seconds of a physical gate, with which all operations of the machine scale (50e-9: superconducting); under paper
     that is what a query takes."""
-    gate_times_s: tuple[float, ...] = (50e-9, 1e-9, 1e-12, 1e-15, 1e-18)
+    gate_times_s: Annotated[tuple[float, ...], GATE_TIME] = (50e-9, 1e-9, 1e-12, 1e-15, 1e-18)
     """Gate times for which quantum seconds and shares are reported, besides the one above."""
-    precision: float = 1e-2
+    precision: Annotated[float, STATE_ERROR] = 1e-2
     """Error of the normalised solution state asked of the quantum solver."""
-    quantum_keep: float = 1.0
+    quantum_keep: Annotated[float, _KEEP] = 1.0
     """Ratio of each row's entries that qlsa keeps of the system that the other candidates solve as it is, in (0, 1];
     1 does not prune. It pays for the pruning and for an estimate of its own system; `qnewton explain` says what that
     bought. Its residual in the whole system decides whether the step counts."""
-    quantum_damping: float = 0.0
+    quantum_damping: Annotated[float, finite("it must be a finite number of at least 0; 0 adds nothing")] = 0.0
     """r of a further regularisation r max|H| I that qlsa alone adds, after that pruning; 0 adds nothing."""
     execution: Literal["modelled", "emulated"] = "modelled"
     """How the solves of qlsa are carried out. modelled: a classical solve stands in for the quantum state, and the
     published query count of Q-Newton is charged. emulated: the exact state of a circuit, the optimal inversion
     polynomial by singular value transformation, is read out, and its queries are charged; as many products with the
     block as the circuit makes queries, so keep condition numbers low, e.g. by --damping."""
-    shots: int | None = None
+    shots: Annotated[int | None, at_least(1, "measure at least one copy, or None")] = None
     """Copies of an emulated state that are measured for the magnitudes of the solution, and as many for the signs;
     None: infinitely many, without read-out noise. The length is fitted by one classical product."""
-    noise_seed: int = 0
+    noise_seed: Annotated[int, Limit(lambda value: 0 <= value < 2**31, "it must be an integer from 0 to 2^31 - 1")] = 0
     """Seed of the shots."""
     calibration: str = "profile"
     """What classical predictions rest on, frozen for the run. profile: the times of a processor, published or
     measured, at the speed that a probe of a tenth of a second finds here. measure: this machine, kernel by kernel, now.
     kept: what `qnewton calibrate` measured and learned here last. Or a file of it, which must be of this machine."""
 
-    def __post_init__(self):
-        _require(len(self.solvers) > 0, "solvers", "empty", "name at least one candidate")
-        _require(len(set(self.solvers)) == len(self.solvers), "solvers", " ".join(self.solvers), "it names one twice")
-        for text in self.solvers:
-            part("solver", text, "solvers")
-        part("policy", self.policy, "policy")
-        part("estimator", self.estimator, "estimator")
-        if self.second_estimator is not None:
-            part("estimator", self.second_estimator, "second-estimator")
-        _require(len(self.assumptions) > 0, "assumptions", "empty", "name at least one set, e.g. paper")
-        _require(
-            len(set(self.assumptions)) == len(self.assumptions),
-            "assumptions",
-            " ".join(self.assumptions),
-            "it names one twice",
-        )
-        for option, value in [("gate-time-s", self.gate_time_s), *(("gate-times-s", v) for v in self.gate_times_s)]:
-            # The limits keep seconds inside single precision: queries go up to 1e38.
-            _require(1e-30 <= value <= 1, option, value, "it must be a number of seconds from 1e-30 to 1")
-        _require(
-            0 < self.precision < 1,
-            "precision",
-            self.precision,
-            "it is the error of a normalised state and must lie in (0, 1)",
-        )
-        _require(
-            0 < self.quantum_keep <= 1,
-            "quantum-keep",
-            self.quantum_keep,
-            "it must lie in (0, 1]: the ratio of each row's entries that qlsa keeps (1 does not prune)",
-        )
-        _require(
-            math.isfinite(self.quantum_damping) and self.quantum_damping >= 0,
-            "quantum-damping",
-            self.quantum_damping,
-            "it must be a finite number of at least 0; 0 adds nothing",
-        )
-        _require(self.shots is None or self.shots >= 1, "shots", self.shots, "measure at least one copy, or None")
-        _require(
-            0 <= self.noise_seed < 2**31, "noise-seed", self.noise_seed, "it must be an integer from 0 to 2^31 - 1"
-        )
-
 
 @dataclass(frozen=True)
-class TrainOptions:
+class TrainOptions(Limited):
     """Train a task with Newton's method, every Newton system given to the solver predicted to finish it soonest."""
 
     preset: Literal["default", "blocks", "paper", "paper-code", "kfac", "dual-newton", "fisher-newton"] = "blocks"
@@ -286,16 +198,14 @@ class TrainOptions:
     faithful to Q-Newton (exact Hessian per tensor, LU against QLSA, published schedule). paper-code: with the order of
     regularisation and pruning, and the unsymmetric rows, of its published code. kfac, dual-newton, fisher-newton: the
     optimizer of that name."""
-    optimizer: Literal[
-        "newton", "kfac", "dual-newton", "fisher-newton", "sgd", "momentum", "adam", "adamw", "muon", "lbfgs"
-    ] = "newton"
+    optimizer: Annotated[str, _named("optimizer"), _part("optimizer", "optimizer")] = "newton"
     """newton: by the systems of --family, each given to the scheduler. kfac: K-FAC with momentum, for large batches.
     dual-newton: Levenberg-Marquardt in the residuals, for examples times outputs up to about 1,500. fisher-newton: the
     empirical Fisher matrix of each unit, for language models and other noisy batches. These are complete: they set
     direction, length and damping themselves, and read the options of the training and of the scheduler's candidates.
     sgd, momentum (Nesterov's), adam, adamw, muon (matrices; all else by Adam) and lbfgs (with a line search) are
-    optax's, baselines to compare with: they and fisher-newton also read --learning-rate, --warmup-steps and
-    --decay."""
+    optax's, baselines to compare with, e.g. 'lbfgs(memory=40)' (`qnewton parts optimizer`): they and fisher-newton also
+    read --learning-rate, --warmup-steps and --decay."""
     family: Literal["automatic", "blocks", "dual", "kfac", "fisher"] = "blocks"
     """Of newton: what its systems are made of. automatic: what suits the task by its shapes, which config.json says.
     dual, kfac, fisher: of the residuals, of each layer, of each unit; complete, as the optimizers above. blocks: of
@@ -305,6 +215,10 @@ class TrainOptions:
     task: TaskOptions = field(default_factory=TaskOptions)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     step: StepOptions = field(default_factory=StepOptions)
-    baseline: BaselineOptions = field(default_factory=BaselineOptions)
     conditioning: ConditioningOptions = field(default_factory=ConditioningOptions)
     scheduling: SchedulingOptions = field(default_factory=SchedulingOptions)
+
+    @property
+    def optimizer_word(self) -> str:
+        """The optimizer without its parameters."""
+        return part("optimizer", self.optimizer, "optimizer").word

@@ -93,24 +93,20 @@ def make(kind: str, text: str, option: str) -> Any:
     return part(kind, text, option).make(option)
 
 
-def words(kind: str) -> str:
-    """The words of a kind, each with the parameters that it needs or takes: for help."""
-    return ", ".join(_signature(word, about) for word, about in catalogue()[kind].items())
+def signature(word: str, about: dict[str, Any]) -> str:
+    """A word with the parameters that it takes, and their defaults."""
+    inside = (
+        name if one["default"] is None else f"{name}={one['default']}" for name, one in about["parameters"].items()
+    )
+    return f"{word}({', '.join(inside)})" if about["parameters"] else word
 
 
 def described(kind: str) -> Iterator[str]:
     """Lines that explain every word of a kind."""
     for word, about in catalogue()[kind].items():
-        yield f"{_signature(word, about)}: {about['summary']}"
+        yield f"{signature(word, about)}: {about['summary']}"
         for name, parameter in about["parameters"].items():
             yield f"    {name}: {parameter['meaning']}"
-
-
-def _signature(word: str, about: dict[str, Any]) -> str:
-    inside = (
-        name if one["default"] is None else f"{name}={one['default']}" for name, one in about["parameters"].items()
-    )
-    return f"{word}({', '.join(inside)})" if about["parameters"] else word
 
 
 def _part(kind: str, node: ast.expr, option: str) -> Part:

@@ -77,10 +77,10 @@ class Prepared:
 def prepare_complete(task: Task, options: TrainOptions, params: PyTree) -> Prepared | None:
     """The complete optimizer that the options name; None where they name the scheduled one."""
     repeats = options.training.batch_size >= len(task.train) and task.train.fresh is None
-    if options.optimizer in build.BASELINES:
+    if options.optimizer_word in build.BASELINES:
         optimizer = build.make_baseline(options, task.objective, repeats=repeats)
-        return Prepared(options.optimizer, optimizer, CompleteLedger())
-    if options.optimizer not in build.COMPLETE and options.family == "blocks":
+        return Prepared(options.optimizer_word, optimizer, CompleteLedger())
+    if options.optimizer_word not in build.COMPLETE and options.family == "blocks":
         return None
     batch = next(batches(task.train, options.training.batch_size, options.training.seed))
     optimizer, named = build.make_complete(options, task.objective, params, batch, repeats=repeats)
@@ -157,7 +157,7 @@ def _optimizer(objective: Objective, options: TrainOptions, hybrid: Hybrid) -> o
         adaptation=build.make_adaptation(options.conditioning),
         clip=options.step.clip,
         where=build.has_system(options),
-        weight_decay=build.weight_decay(options),
+        weight_decay=options.step.weight_decay,
         residual_tolerance=build.residual_tolerance(options.scheduling),
     )
 

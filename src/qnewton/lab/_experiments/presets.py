@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from .options import (
-    BaselineOptions,
     ConditioningOptions,
     SchedulingOptions,
     StepOptions,
@@ -99,7 +98,9 @@ def preset_for(name: str, task: type[TaskOptions]) -> TrainOptions:
     step = replace(found.step, learning_rate=rates[task])
     if name == "fisher-newton":
         return replace(found, step=step)
-    step = replace(step, curvature="empirical-fisher(damping_floor=0)", warmup_steps=1000, largest="published")
+    step = replace(
+        step, curvature="empirical-fisher(damping_floor=0)", warmup_steps=1000, largest="published", weight_decay=0.01
+    )
     # Of these runs it is the damping that follows the pruning, and those of the released code keep everything.
     keep = 1.0 if name == "paper-code" else found.conditioning.keep
     conditioning = replace(found.conditioning, order="prune-damp", keep=keep)
@@ -107,7 +108,6 @@ def preset_for(name: str, task: type[TaskOptions]) -> TrainOptions:
     return replace(
         found,
         task=task(embeddings="frozen"),  # pyright: ignore[reportCallIssue]
-        baseline=BaselineOptions(weight_decay=0.01),
         step=step,
         conditioning=conditioning,
         training=training,

@@ -38,6 +38,7 @@ from .checkpoints import (
     read_checkpoint,
 )
 from .options import TrainOptions
+from .own_task import check_unchanged
 from .provenance import commit, now, versions
 from .saved import train_options
 from .tasks.base import Task
@@ -100,6 +101,7 @@ def resumable(path: Path) -> tuple[Config, TrainOptions]:
     if config.schema_version != 7:
         _check_version(path, "schema_version", config.schema_version, SCHEMA_VERSION)
     _check_version(path, "qnewton", config.versions.get("qnewton"), versions()["qnewton"])
+    check_unchanged(path, config.task, config.task_digest)
     if _finished(path / "summary.json"):
         raise ValueError(
             f"--resume {path}: the run is finished. It is not made "

@@ -34,6 +34,7 @@ from .held import Held
 from .interrupts import finish_before_interrupt
 from .loop import Loop
 from .options import TrainOptions
+from .own_task import digest
 from .packing import named
 from .prepare import AnyLedger, Prepared, prepare, prepare_complete
 from .provenance import provenance
@@ -178,13 +179,13 @@ def _train(
         directory.write("summary.json", summary)
     if not math.isfinite(final["train_loss"]):
         where = "over all training data after the last step"
-        raise TrainingFailed(_diverged(where, final["train_loss"], options.optimizer))
+        raise TrainingFailed(_diverged(where, final["train_loss"], options.optimizer_word))
     return summary
 
 
 def _smaller(options: TrainOptions) -> str:
     """What to do about a step that does not fit."""
-    if options.optimizer in ("kfac", "dual-newton") or options.family in ("automatic", "kfac", "dual"):
+    if options.optimizer_word in ("kfac", "dual-newton") or options.family in ("automatic", "kfac", "dual"):
         # One needs the curvature in an example's outputs, the other a row for each of them.
         return (
             f"{checks.chosen(options)} works on all outputs of an example at once, which for a language model "
@@ -229,6 +230,7 @@ def _config(task: Task, options: TrainOptions, prepared: Prepared, params: PyTre
             batch=min(options.training.batch_size, len(task.train)),
         ),
         family=prepared.family,
+        task_digest=digest(task.name),
     )
 
 
@@ -270,7 +272,7 @@ def _steps(
                     if saver.due(loop.done):
                         saver.save(loop, ledger)
             watcher.step(step, blocks)
-            _check_finite(step, options.optimizer)
+            _check_finite(step, options.optimizer_word)
     except KeyboardInterrupt:
         with finish_before_interrupt(), _writing(directory):
             # Ctrl-C can come between a step's record and its lines, most likely while it is evaluated.

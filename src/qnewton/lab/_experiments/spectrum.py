@@ -13,6 +13,7 @@ from ..._optim.spectra import spectrum
 from .._runfile import read_config
 from . import build
 from .matrices.files import dense, read_matrices, symmetric_part
+from .own_task import check_unchanged
 from .saved import train_options
 from .tasks import make_task
 from .tasks.base import batches
@@ -42,6 +43,7 @@ def of_run(path: Path, *, conditioned: bool, exact_up_to: int) -> tuple[BlockSpe
     """The blocks of a run's first step."""
     config = read_config(path)
     options = train_options(path, config)
+    check_unchanged(path, config.task, config.task_digest)
     with jax.enable_x64(options.training.dtype == "float64"):
         task = make_task(config.task, options.training.dtype, options.task)
         return spectrum(

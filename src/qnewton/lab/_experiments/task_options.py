@@ -5,16 +5,10 @@ The docstring under each field is its `--help` text. No imports of jax here: par
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
+from .limits import COUNT, Limited, at_least, require
 from .options import TaskOptions
-
-
-def _at_least(options: object, least: int, *names: str) -> None:
-    for name in names:
-        value = getattr(options, name)
-        if value < least:
-            raise ValueError(f"--{name.replace('_', '-')} is {value}: it must be at least {least}")
 
 
 def _one_source(data: Path | None, hub: str | None) -> None:
@@ -28,13 +22,10 @@ def _one_source(data: Path | None, hub: str | None) -> None:
 class PerceptronOptions(TaskOptions):
     """Task: a multilayer perceptron with ReLU on the digits that ship with scikit-learn."""
 
-    width: int = 16
+    width: Annotated[int, COUNT] = 16
     """Units of a hidden layer."""
-    depth: int = 2
+    depth: Annotated[int, COUNT] = 2
     """Hidden layers."""
-
-    def __post_init__(self):
-        _at_least(self, 1, "width", "depth")
 
 
 @dataclass(frozen=True)
@@ -45,7 +36,7 @@ class Digits28Options(PerceptronOptions):
 
 
 @dataclass(frozen=True)
-class ImageOptions:
+class ImageOptions(Limited):
     """Where images come from; config.json and the report say which were taken."""
 
     data: Path | None = None
@@ -55,6 +46,7 @@ class ImageOptions:
     """Data set on the Hugging Face hub, e.g. ylecun/mnist; needs the extra `hub`."""
 
     def __post_init__(self):
+        super().__post_init__()
         _one_source(self.data, self.hub)
 
 
@@ -73,16 +65,11 @@ class AutoencoderOptions(TaskOptions):
 
     preset: ClassVar[str] = "default"
 
-    hidden: tuple[int, ...] = (128, 64, 32)
+    hidden: Annotated[tuple[int, ...], at_least(1, "every layer must have at least 1 unit")] = (128, 64, 32)
     """Units of the encoder's hidden layers; the decoder mirrors them."""
-    code: int = 8
+    code: Annotated[int, COUNT] = 8
     """Units in the middle."""
     images: ImageOptions = field(default_factory=ImageOptions)
-
-    def __post_init__(self):
-        _at_least(self, 1, "code")
-        if min(self.hidden, default=1) < 1:
-            raise ValueError(f"--hidden is {' '.join(map(str, self.hidden))}: every layer must have at least 1 unit")
 
 
 @dataclass(frozen=True)
@@ -92,20 +79,17 @@ class ResNetOptions(TaskOptions):
     preset: ClassVar[str] = "default"
     batch_size: ClassVar[int] = 256
 
-    channels: int = 8
+    channels: Annotated[int, COUNT] = 8
     """Channels of the first stage; every further stage doubles them and halves the image."""
-    stages: int = 3
+    stages: Annotated[int, COUNT] = 3
     """Stages."""
-    blocks: int = 1
+    blocks: Annotated[int, COUNT] = 1
     """Residual blocks per stage."""
     images: ImageOptions = field(default_factory=ImageOptions)
 
-    def __post_init__(self):
-        _at_least(self, 1, "channels", "stages", "blocks")
-
 
 @dataclass(frozen=True)
-class TextOptions:
+class TextOptions(Limited):
     """Where text comes from, and how it is cut; config.json and the report say which text was taken."""
 
     data: Path | None = None
@@ -114,25 +98,21 @@ class TextOptions:
     hub: str | None = None
     """Data set on the Hugging Face hub, NAME or NAME:CONFIG, e.g. Salesforce/wikitext:wikitext-2-raw-v1; needs the
     extra `hub`."""
-    vocabulary: int = 1024
+    vocabulary: Annotated[int, at_least(16)] = 1024
     """Tokens; the tokenizer is trained on the training text."""
-    length: int = 64
+    length: Annotated[int, at_least(2)] = 64
     """Tokens of a sequence."""
-    sequences: int | None = None
+    sequences: Annotated[int | None, COUNT] = None
     """Training sequences at most (a quarter as many held out); None takes all."""
 
     def __post_init__(self):
+        super().__post_init__()
         _one_source(self.data, self.hub)
-        _at_least(self, 16, "vocabulary")
-        _at_least(self, 2, "length")
-        if self.sequences is not None:
-            _at_least(self, 1, "sequences")
 
 
 def _check_transformer(options: "BertOptions | GptOptions") -> None:
-    _at_least(options, 1, "layers", "hidden", "heads", "intermediate")
-    if options.hidden % options.heads:
-        raise ValueError(f"--hidden is {options.hidden}: it must be a multiple of --heads, {options.heads}")
+    rule = f"it must be a multiple of --heads, {options.heads}"
+    require(options.hidden % options.heads == 0, "--hidden is", options.hidden, rule)
     if options.embeddings == "frozen" and options.hidden > options.text.vocabulary:
         raise ValueError(
             f"--hidden is {options.hidden} and --vocabulary {options.text.vocabulary}: frozen embeddings are "
@@ -150,19 +130,20 @@ class BertOptions(TaskOptions):
     preset: ClassVar[str] = "fisher-newton"
     batch_size: ClassVar[int] = 128
 
-    layers: int = 3
+    layers: Annotated[int, COUNT] = 3
     """Transformer layers."""
-    hidden: int = 64
+    hidden: Annotated[int, COUNT] = 64
     """Width of the residual stream."""
-    heads: int = 4
+    heads: Annotated[int, COUNT] = 4
     """Attention heads."""
-    intermediate: int = 256
+    intermediate: Annotated[int, COUNT] = 256
     """Units inside a feed-forward layer."""
     embeddings: _EMBEDDINGS = "learned"
     """learned, or frozen: eigenvectors of the co-occurrence of tokens in the training text, not trained."""
     text: TextOptions = field(default_factory=TextOptions)
 
     def __post_init__(self):
+        super().__post_init__()
         _check_transformer(self)
 
 
@@ -173,29 +154,27 @@ class GptOptions(TaskOptions):
     preset: ClassVar[str] = "fisher-newton"
     batch_size: ClassVar[int] = 128
 
-    layers: int = 3
+    layers: Annotated[int, COUNT] = 3
     """Transformer layers."""
-    hidden: int = 64
+    hidden: Annotated[int, COUNT] = 64
     """Width of the residual stream."""
-    heads: int = 4
+    heads: Annotated[int, COUNT] = 4
     """Query heads."""
-    key_value_heads: int = 2
+    key_value_heads: Annotated[int, COUNT] = 2
     """Heads of keys and values, each shared by a group of query heads."""
-    intermediate: int = 256
+    intermediate: Annotated[int, COUNT] = 256
     """Units inside a feed-forward layer."""
-    window: int = 32
+    window: Annotated[int, COUNT] = 32
     """Positions that a token attends to, itself among them."""
     embeddings: _EMBEDDINGS = "learned"
     """learned, or frozen: eigenvectors of the co-occurrence of tokens in the training text, not trained."""
     text: TextOptions = field(default_factory=TextOptions)
 
     def __post_init__(self):
+        super().__post_init__()
         _check_transformer(self)
-        _at_least(self, 1, "key_value_heads", "window")
-        if self.heads % self.key_value_heads:
-            raise ValueError(
-                f"--heads is {self.heads}: it must be a multiple of --key-value-heads, {self.key_value_heads}"
-            )
+        rule = f"it must be a multiple of --key-value-heads, {self.key_value_heads}"
+        require(self.heads % self.key_value_heads == 0, "--heads is", self.heads, rule)
         if self.hidden // self.heads % 2:
             raise ValueError(
                 f"--hidden is {self.hidden} and --heads {self.heads}: the rotary embedding turns pairs of numbers, so "
@@ -209,18 +188,14 @@ class PoissonOptions(TaskOptions):
 
     preset: ClassVar[str] = "default"
 
-    width: int = 32
+    width: Annotated[int, COUNT] = 32
     """Units of a hidden layer."""
-    depth: int = 2
+    depth: Annotated[int, COUNT] = 2
     """Hidden layers."""
-    interior: int = 400
+    interior: Annotated[int, at_least(4)] = 400
     """Collocation points inside (half as many held out)."""
-    boundary: int = 80
+    boundary: Annotated[int, at_least(4)] = 80
     """Points on the boundary (half as many held out)."""
-
-    def __post_init__(self):
-        _at_least(self, 1, "width", "depth")
-        _at_least(self, 4, "interior", "boundary")
 
 
 TASK_OPTIONS: dict[str, type[TaskOptions]] = {

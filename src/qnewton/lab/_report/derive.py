@@ -79,7 +79,7 @@ def assumption_sets(run: Run) -> list[str]:
     names = {name for step in run.steps for name in step.predicted_seconds}
     names |= {name for block in run.blocks for name in block.assumptions}
     acting = acting_set(run)
-    known = [name for name in ("paper", "paper-sparse", "logical", "end_to_end") if name in names]
+    known = [name for name in ("paper", "paper-best", "paper-sparse", "logical", "end_to_end") if name in names]
     return sorted(known + sorted(names - set(known)), key=lambda name: name != acting)
 
 

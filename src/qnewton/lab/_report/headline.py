@@ -15,6 +15,7 @@ ASSUMPTIONS = {
         "the query count of arXiv:2305.11352v1 times the gate time; loading the matrix and reading the solution out "
         "are free, and the subnormalisation is 1"
     ),
+    "paper-best": "as paper, with whichever published query count is lowest",
     "paper-sparse": (
         "as paper, with the abstract's complexity of arXiv:2405.00252: the nonzeros per row multiply the condition "
         "number, the rows divide the precision"

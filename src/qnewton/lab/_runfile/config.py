@@ -72,10 +72,10 @@ class Config(Record, frozen=True):
 
     Attributes:
         schema_version: of all files of the run.
-        task: what was trained.
+        task: what was trained; of a function in a file the whole path and its name.
         preset: where the options started from.
         optimizer: `newton`, or the complete optimizer that ran: `kfac`, `dual_newton`, `fisher_newton`,
-            `block_newton` (`recipe` alone picks it) or a baseline. `recipe` is written as the one that it picked.
+            `block_newton` (`--family automatic` picks it) or a baseline.
         options: every option as given, by the preset or by the user; see below.
         seed: of the parameters and of the order of the batches.
         started: ISO 8601, UTC.
@@ -84,6 +84,7 @@ class Config(Record, frozen=True):
         commit: of the package's checkout, with `-dirty` where it was changed; null of an installed package.
         model, data: see below.
         family: of a complete optimizer that is no baseline, see below; otherwise null.
+        task_digest: SHA-256 of the file of such a function; otherwise null.
     """
 
     schema_version: int
@@ -99,6 +100,7 @@ class Config(Record, frozen=True):
     model: ModelRecord
     data: DataRecord
     family: FamilyRecord | None = None
+    task_digest: str | None = None
 
     @property
     def scheduled(self) -> bool:

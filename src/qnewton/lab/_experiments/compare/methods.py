@@ -103,7 +103,7 @@ class Method:
         if self.tuned == "learning_rate":
             return dataclasses.replace(options, step=dataclasses.replace(options.step, learning_rate=value))
         if self.tuned == "memory":
-            return dataclasses.replace(options, baseline=dataclasses.replace(options.baseline, memory=int(value)))
+            return dataclasses.replace(options, optimizer=f"lbfgs(memory={int(value)})")
         conditioning = dataclasses.replace(options.conditioning, damping_scale=value)
         return dataclasses.replace(options, conditioning=conditioning)
 
@@ -143,7 +143,6 @@ METHODS: dict[str, Method] = {
         Method("recipe", "recipe", "newton", None, note="untuned: it has no number to tune"),
     )
 }
-UNTUNED = tuple(name for name, method in METHODS.items() if method.tuned is None)
 
 
 def check_methods(names: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from .. import build, checks
 from ..grid import Grid
 from ..held import Held
 from ..options import TaskOptions, TrainOptions
+from ..own_task import short
 from ..provenance import provenance
 from ..runner import TrainingFailed, train
 from ..task_options import options_of
@@ -119,7 +120,7 @@ def open_comparison(path: Path | None, options: dict[str, Any], task_options: Ta
     task_options = options_of(options["task"], task_options)
     sizes = {f"task {name}": value for name, value in vars(task_options).items()}
     head = GridHead(schema_version=COMPARE_VERSION, options=options | sizes, **provenance())
-    directory = Grid.open(path, f"compare-{options['task']}", "options.json", head)
+    directory = Grid.open(path, f"compare-{short(options['task'])}", "options.json", head)
     (directory.path / "cells").mkdir(exist_ok=True)
     return Comparison(directory=directory, task_options=task_options, **options)
 

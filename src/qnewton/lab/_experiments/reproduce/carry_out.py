@@ -78,7 +78,7 @@ def check(chosen: Sequence[Evaluation], options: Reproduction) -> None:
         check_task(training.task)
         checks.check(training.options)
         trained = training.options
-        if trained.optimizer != "newton":
+        if trained.optimizer_word != "newton":
             continue
         task = _task(training.task, trained.task)
         params = jax.eval_shape(task.init, jax.random.key(0))

@@ -3,31 +3,33 @@
 The docstring under each field is its `--help` text. No imports of jax here: parsing must be quick.
 """
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
+
+from ..limits import COUNT, DISTINCT, GATE_TIME, SEED, Limit, Limited, at_least, finite, positive, require
 
 
-def _require(ok: bool, option: str, value: object, rule: str) -> None:
-    if not ok:
-        shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
-        raise ValueError(f"--{option} is {shown if shown != '' else 'empty'}: {rule}")
+def _several(least: int) -> Limit:
+    rule = f"name at least {least} value{'s' if least > 1 else ''}"
+    return Limit(lambda values: len(values) >= least, rule, whole=True)
 
 
-def _series(values: tuple, option: str, least: int = 1) -> None:
-    _require(len(values) >= least, option, values, f"name at least {least} value{'s' if least > 1 else ''}")
-    _require(len(set(values)) == len(values), option, values, "it names one twice")
-
-
-def _rates(values: tuple[float, ...], option: str) -> None:
-    _series(values, option)
-    _require(all(0 < rate < math.inf for rate in values), option, values, "a learning rate is positive and finite")
+_RATES = positive("a learning rate is positive and finite")
+_DAMPING = positive("r is positive and finite")
+_ROWS = at_least(1, "a system has at least one row")
+_NONZEROS = at_least(1, "a row has at least one nonzero")
+_KEEP = Limit(lambda value: 0 < value <= 1, "a ratio lies in (0, 1]")
+# Beyond that the query count of Q-Newton does not hold.
+_PRECISION = Limit(lambda value: 0 < value <= 0.24, "an error from above 0 to 0.24")
+_KAPPA = finite("a condition number is finite and at least 1", least=1)
 
 
 @dataclass(frozen=True)
-class MlpOptions:
+class MlpOptions(Limited):
     """The multilayer perceptron, for every figure but those of the language models."""
+
+    option_prefix: ClassVar[str] = "mlp."
 
     task: str = "digits-mlp"
     """What is trained: digits-mlp (64-16-16-10), digits28 (784-16-16-10, the size of the paper) or mnist-mlp, which
@@ -36,166 +38,151 @@ class MlpOptions:
     """Of mnist-mlp: folder with the four IDX files."""
     hub: str | None = None
     """Of mnist-mlp: data set on the Hugging Face hub, e.g. ylecun/mnist; needs the extra `hub`."""
-    width: int = 16
+    width: Annotated[int, COUNT] = 16
     """Units of a hidden layer (the paper: 16, and 30 to 54)."""
-    steps: int = 120
+    steps: Annotated[int, COUNT] = 120
     """Newton steps (the paper: 600, 20 epochs of MNIST)."""
-    batch_size: int = 2048
+    batch_size: Annotated[int, COUNT] = 2048
     """Examples per step; at most the whole training set is used."""
     solve: Literal["lu", "cg"] = "lu"
     """Who solves while the networks of training-time, kappa-share and gate-times train. lu: the published way, every
     block formed. cg: the same steps to rounding by conjugate gradients on blocks that are not formed, which makes the
     paper's size a matter of minutes; the seconds of LU are then predicted."""
 
-    def __post_init__(self):
-        for name in ("width", "steps", "batch_size"):
-            _require(getattr(self, name) >= 1, f"mlp.{name.replace('_', '-')}", getattr(self, name), "at least 1")
-
 
 @dataclass(frozen=True)
-class SweepOptions:
+class SweepOptions(Limited):
     """Of keep-ratio and regularisation, which train the perceptron once per value."""
 
-    steps: int = 60
-    """Newton steps of each training (the paper: 600)."""
-    keep: tuple[float, ...] = (0.025, 0.1, 0.25, 0.5, 1.0)
-    """Of keep-ratio: share of each row's entries that pruning keeps."""
-    damping: tuple[float, ...] = (1e-3, 1e-2, 1.0, 1e2, 1e4)
-    """Of regularisation: r of H + r max|H| I."""
+    option_prefix: ClassVar[str] = "sweeps."
 
-    def __post_init__(self):
-        _require(self.steps >= 1, "sweeps.steps", self.steps, "at least 1")
-        _series(self.keep, "sweeps.keep", 2)
-        _series(self.damping, "sweeps.damping", 2)
-        _require(all(0 < k <= 1 for k in self.keep), "sweeps.keep", self.keep, "a ratio lies in (0, 1]")
-        _require(
-            all(0 < r < math.inf for r in self.damping), "sweeps.damping", self.damping, "r is positive and finite"
-        )
+    steps: Annotated[int, COUNT] = 60
+    """Newton steps of each training (the paper: 600)."""
+    keep: Annotated[tuple[float, ...], _several(2), DISTINCT, _KEEP] = (0.025, 0.1, 0.25, 0.5, 1.0)
+    """Of keep-ratio: share of each row's entries that pruning keeps."""
+    damping: Annotated[tuple[float, ...], _several(2), DISTINCT, _DAMPING] = (
+        1e-3,
+        1e-2,
+        1.0,
+        1e2,
+        1e4,
+    )
+    """Of regularisation: r of H + r max|H| I."""
 
 
 @dataclass(frozen=True)
-class LanguageOptions:
+class LanguageOptions(Limited):
     """The language models, bert-tiny and gpt-tiny, for training-time-bert and training-time-gpt."""
 
-    layers: int = 3
+    option_prefix: ClassVar[str] = "language."
+
+    layers: Annotated[int, COUNT] = 3
     """Transformer layers."""
-    hidden: int = 32
+    hidden: Annotated[int, COUNT] = 32
     """Width of the residual stream (the paper: 64)."""
-    heads: int = 4
+    heads: Annotated[int, COUNT] = 4
     """Attention heads."""
-    intermediate: int = 64
+    intermediate: Annotated[int, COUNT] = 64
     """Units inside a feed-forward layer (the paper: 256)."""
-    vocabulary: int = 512
+    vocabulary: Annotated[int, COUNT] = 512
     """Tokens."""
-    length: int = 32
+    length: Annotated[int, COUNT] = 32
     """Tokens of a sequence."""
     text: Path | None = None
     """A text file, or the folder of a WikiText. None: the English documentation inside CPython."""
     text_hub: str | None = None
     """Data set on the Hugging Face hub, e.g. Salesforce/wikitext:wikitext-2-raw-v1; needs the extra `hub`."""
-    steps: int = 300
+    steps: Annotated[int, COUNT] = 300
     """Steps of the training: SGD and AdamW take them, those of Newton's method are predicted from one."""
-    rates: tuple[float, ...] = (0.3, 1.0)
+    rates: Annotated[tuple[float, ...], _several(1), DISTINCT, _RATES] = (0.3, 1.0)
     """Learning rates of SGD that are tried; the best one counts."""
-    adamw_rates: tuple[float, ...] = (0.003, 0.01)
+    adamw_rates: Annotated[tuple[float, ...], _several(1), DISTINCT, _RATES] = (0.003, 0.01)
     """Likewise of AdamW."""
-    batch_size: int = 128
+    batch_size: Annotated[int, COUNT] = 128
     """Sequences per step."""
 
-    def __post_init__(self):
-        for name in ("layers", "hidden", "heads", "intermediate", "vocabulary", "length", "steps", "batch_size"):
-            _require(getattr(self, name) >= 1, f"language.{name.replace('_', '-')}", getattr(self, name), "at least 1")
-        _rates(self.rates, "language.rates")
-        _rates(self.adamw_rates, "language.adamw-rates")
-
 
 @dataclass(frozen=True)
-class FirstOrderOptions:
+class FirstOrderOptions(Limited):
     """SGD on the perceptron, with which training-time-mlp compares."""
 
-    steps: int = 2000
-    """Steps of each training."""
-    rates: tuple[float, ...] = (0.1, 0.3, 1.0)
-    """Learning rates that are tried; the best one counts."""
+    option_prefix: ClassVar[str] = "first-order."
 
-    def __post_init__(self):
-        _require(self.steps >= 1, "first-order.steps", self.steps, "at least 1")
-        _rates(self.rates, "first-order.rates")
+    steps: Annotated[int, COUNT] = 2000
+    """Steps of each training."""
+    rates: Annotated[tuple[float, ...], _several(1), DISTINCT, _RATES] = (0.1, 0.3, 1.0)
+    """Learning rates that are tried; the best one counts."""
 
 
 @dataclass(frozen=True)
-class InversionOptions:
+class InversionOptions(Limited):
     """Of inversion-time: one system, over its size, condition number and sparsity."""
 
-    measured: tuple[int, ...] = (16, 64, 256, 512, 1024, 2048)
+    option_prefix: ClassVar[str] = "inversion."
+
+    measured: Annotated[tuple[int, ...], _several(3), DISTINCT, _ROWS] = (
+        16,
+        64,
+        256,
+        512,
+        1024,
+        2048,
+    )
     """Rows of the systems that LU is measured on; every prediction of this reproduction rests on them."""
     largest: float = 1e6
     """Rows up to which seconds are predicted and modelled."""
-    kappas: tuple[float, ...] = (10.0, 100.0, 1e3, 1e4)
+    kappas: Annotated[tuple[float, ...], _several(1), DISTINCT, _KAPPA] = (10.0, 100.0, 1e3, 1e4)
     """Condition numbers."""
-    kappa: float = 1e3
+    kappa: Annotated[float, _KAPPA] = 1e3
     """Condition number while the sparsity varies."""
-    sparsities: tuple[int, ...] = (2, 16, 128)
+    sparsities: Annotated[tuple[int, ...], _several(1), DISTINCT, _NONZEROS] = (
+        2,
+        16,
+        128,
+    )
     """Nonzeros of a row; a dense matrix is drawn beside them."""
 
     def __post_init__(self):
-        _series(self.measured, "inversion.measured", 3)
-        _require(min(self.measured) >= 1, "inversion.measured", self.measured, "a system has at least one row")
-        _series(self.kappas, "inversion.kappas")
-        _series(self.sparsities, "inversion.sparsities")
-        for option, values in (("kappas", self.kappas), ("kappa", (self.kappa,))):
-            _require(
-                all(1 <= k < math.inf for k in values),
-                f"inversion.{option}",
-                values,
-                "a condition number is finite and at least 1",
-            )
-        _require(min(self.sparsities) >= 1, "inversion.sparsities", self.sparsities, "a row has at least one nonzero")
-        _require(
-            max(self.measured) <= self.largest <= 1e15,
-            "inversion.largest",
-            self.largest,
-            "from the largest measured size to 1e15",
-        )
+        super().__post_init__()
+        rule = "from the largest measured size to 1e15"
+        require(max(self.measured) <= self.largest <= 1e15, "--inversion.largest is", self.largest, rule)
 
 
 @dataclass(frozen=True)
-class GateTimeOptions:
+class GateTimeOptions(Limited):
     """Of gate-times."""
+
+    option_prefix: ClassVar[str] = "gate-times."
 
     slowest: float = 1e-7
     """Longest gate time, seconds."""
     fastest: float = 1e-18
     """Shortest gate time, seconds (the paper: attoseconds, which no machine offers)."""
-    per_decade: int = 3
+    per_decade: Annotated[int, Limit(lambda value: 1 <= value <= 100, "from 1 to 100")] = 3
     """Gate times per factor of ten."""
 
     def __post_init__(self):
-        _require(
-            1e-30 <= self.fastest < self.slowest <= 1,
-            "gate-times.fastest",
-            self.fastest,
-            f"seconds from 1e-30 up to below --gate-times.slowest, {self.slowest}",
-        )
-        _require(1 <= self.per_decade <= 100, "gate-times.per-decade", self.per_decade, "from 1 to 100")
+        super().__post_init__()
+        rule = f"seconds from 1e-30 up to below --gate-times.slowest, {self.slowest}"
+        require(1e-30 <= self.fastest < self.slowest <= 1, "--gate-times.fastest is", self.fastest, rule)
 
 
 @dataclass(frozen=True)
-class Reproduction:
+class Reproduction(Limited):
     """What is reproduced, and how large."""
 
     size: Literal["default", "paper"] = "default"
     """Starting point of all options below; the values shown are the size's. default: minutes on two cores. paper: the
     sizes of the paper; hours, of the two sweeps days."""
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     """Of the initial parameters and of the order of the batches."""
-    gate_time_s: float = 1e-9
+    gate_time_s: Annotated[float, GATE_TIME] = 1e-9
     """Seconds of a physical gate of the quantum machine, wherever gate times are not what varies."""
     hardware: Literal[
         "superconducting", "superconducting-e4", "trapped-ion", "trapped-ion-e4", "majorana", "majorana-e6"
     ] = "superconducting"
     """Error rates and code of the quantum machine, for end_to_end."""
-    precision: float = 1e-2
+    precision: Annotated[float, _PRECISION] = 1e-2
     """Error of the step that is asked of the quantum solver."""
     mlp: MlpOptions = field(default_factory=MlpOptions)
     sweeps: SweepOptions = field(default_factory=SweepOptions)
@@ -203,12 +190,6 @@ class Reproduction:
     first_order: FirstOrderOptions = field(default_factory=FirstOrderOptions)
     inversion: InversionOptions = field(default_factory=InversionOptions)
     gate_times: GateTimeOptions = field(default_factory=GateTimeOptions)
-
-    def __post_init__(self):
-        _require(0 <= self.seed < 2**63, "seed", self.seed, "an integer from 0 to 2^63 - 1")
-        _require(1e-30 <= self.gate_time_s <= 1, "gate-time-s", self.gate_time_s, "seconds from 1e-30 to 1")
-        # Beyond that the query count of Q-Newton does not hold.
-        _require(0 < self.precision <= 0.24, "precision", self.precision, "an error from above 0 to 0.24")
 
 
 SIZES = {

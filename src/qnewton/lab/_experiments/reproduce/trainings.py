@@ -152,6 +152,6 @@ def _mlp(options: Reproduction) -> TaskOptions:
 
 def rests_on(trained: TrainOptions, calibration: Path) -> TrainOptions:
     """With predictions from a calibration; a first-order method predicts nothing."""
-    if trained.optimizer != "newton":
+    if trained.optimizer_word != "newton":
         return trained
     return _with(trained, scheduling={"calibration": str(calibration)})

@@ -1,8 +1,10 @@
 """The registry of tasks: name to a function that builds the task."""
 
+import dataclasses
 from collections.abc import Callable
 
 from ...._core.suggest import unknown
+from .. import own_task
 from ..options import TaskOptions
 from ..task_options import TASK_OPTIONS, options_of
 from .autoencoder import autoencoder
@@ -27,12 +29,14 @@ TASKS: dict[str, Callable[..., Task]] = {
 
 
 def check_task(name: str) -> None:
-    """Refuse a name that is not registered.
+    """Refuse a name that is neither registered nor that of a function in a file.
 
     Raises:
-        ValueError: with the nearest valid name.
+        ValueError: with the nearest valid name, or what is wrong with the file.
     """
-    if name not in TASKS:
+    if own_task.is_own(name):
+        own_task.load(name)
+    elif name not in TASKS:
         raise ValueError(unknown("task", name, TASKS))
 
 
@@ -40,7 +44,7 @@ def make_task(name: str, dtype: str, options: TaskOptions | None = None) -> Task
     """Build a task by name, its data in `dtype`.
 
     Args:
-        name: in the registry.
+        name: in the registry, or of a function in a file.
         dtype: of parameters and data.
         options: of that task; None takes its defaults.
 
@@ -49,5 +53,16 @@ def make_task(name: str, dtype: str, options: TaskOptions | None = None) -> Task
         ValueError, OSError: for data that are not there or not what they should be.
     """
     check_task(name)
+    if own_task.is_own(name):
+        return _own(name, dtype)
     options = options_of(name, TaskOptions() if options is None else options)
     return TASKS[name](dtype, options) if name in TASK_OPTIONS else TASKS[name](dtype)
+
+
+def _own(name: str, dtype: str) -> Task:
+    made = own_task.load(name)(dtype)
+    if not isinstance(made, Task):
+        raise ValueError(
+            f"{own_task.located(name)} returned {made!r}: it must return a qnewton.lab.Task, whatever dtype it is given"
+        )
+    return dataclasses.replace(made, name=own_task.located(name))
