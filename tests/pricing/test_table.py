@@ -16,7 +16,7 @@ from qnewton._pricing.breakeven import Question, orders
 from qnewton._pricing.classical import RIVALS, ClassicalHost, predict, rival_named
 from qnewton._pricing.paper import predicted
 from qnewton._pricing.problem import Problem
-from qnewton._pricing.table import table, validity_of
+from qnewton._pricing.table import Row, table, validity_of
 from qnewton._pricing.verdict import verdicts
 from qnewton._solvers.quantum.encoding import SquareRoot
 from qnewton.testing import symmetric_with_spectrum
@@ -35,6 +35,12 @@ def host_of(name: str) -> ClassicalHost:
 
 H100 = host_of("nvidia-h100-sxm")
 HOSTS = [H100, host_of("amd-epyc-7702")]
+
+
+def seconds_of(row: Row) -> float:
+    """Of a row that has some."""
+    assert row.seconds is not None
+    return row.seconds
 
 
 def rows_of(problem=PROBLEM, hosts=(H100,)):
@@ -154,11 +160,12 @@ def test_verdicts_are_those_of_their_own_table_and_costs_only_add_up(n, kappa, e
     classical = [row.seconds for row in rows if row.kind == "classical" and row.seconds is not None]
     for verdict in verdicts(rows):
         own = [row for row in rows if row.assumptions == verdict.assumptions and row.seconds is not None]
-        proven = [row.seconds for row in own if row.evidence == "proven"]
-        counted = proven or [row.seconds for row in own if row.evidence != "asymptotic"]
+        proven = [seconds_of(row) for row in own if row.evidence == "proven"]
+        counted = proven or [seconds_of(row) for row in own if row.evidence != "asymptotic"]
         if not counted or not classical:
             assert verdict.orders is None
             continue
+        assert verdict.orders is not None
         assert verdict.orders == pytest.approx(math.log10(min(counted) / min(classical)), abs=1e-9)
         if abs(verdict.orders) >= 0.05:
             assert ("classical wins" in verdict.sentence) == (min(counted) > min(classical))
@@ -198,7 +205,7 @@ def test_the_verdict_is_the_quotient_of_the_fastest():
     (verdict,) = (v for v in verdicts(rows) if v.assumptions == "logical")
     # The abstract's growth has no constant, so it cannot win.
     counted = [r for r in rows if r.solver != "qnewton2024_abstract" and r.assumptions == "logical" and r.seconds]
-    quantum = min(r.seconds for r in counted if r.evidence == "proven")
+    quantum = min(seconds_of(r) for r in counted if r.evidence == "proven")
     classical = min(r.seconds for r in rows if r.kind == "classical" and r.seconds)
     assert verdict.orders == pytest.approx(math.log10(quantum / classical))
     assert verdict.quantum is not None
@@ -209,7 +216,7 @@ def test_the_verdict_is_the_quotient_of_the_fastest():
     said |= {-0.04: "a draw", -0.5: "quantum wins by 3.2 times", -2.34: "quantum wins by 2.3 orders"}
     for by_orders, words in said.items():
         assert dataclasses.replace(verdict, orders=by_orders).sentence == words + by
-    fastest = min(r.seconds for r in counted)
+    fastest = min(seconds_of(r) for r in counted)
     assert (verdict.other is None) == (fastest == quantum)
     assert verdict.other is None or verdict.other.seconds == fastest
 
