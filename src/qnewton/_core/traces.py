@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .one_kernel import paired
+
 
 def trace(matrices: Float[Array, "*batch n n"]) -> Float[Array, "*batch"]:
     """Of every matrix, from its diagonal alone.
@@ -18,6 +20,16 @@ def diagonal(matrix: Float[Array, "n n"]) -> Float[Array, " n"]:
     """A slice; `jnp.diagonal` masks the whole matrix."""
     n = matrix.shape[0]
     return matrix.reshape(n * n)[:: n + 1]
+
+
+def inner(first: Float[Array, " n"], second: Float[Array, " n"]) -> Float[Array, ""]:
+    """Inner product of two vectors, in full precision: one kernel, where that of `jnp.vdot` are three or four."""
+    return gram(paired(first, second))[0, 1]
+
+
+def lengths(first: Float[Array, " n"], second: Float[Array, " n"]) -> Float[Array, "2"]:
+    """2-norms of two vectors whose squares are representable."""
+    return jnp.sqrt(diagonal(gram(paired(first, second))))
 
 
 def gram(vectors: Float[Array, "k n"]) -> Float[Array, "k k"]:

@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from .._conditioning import AbstractMetric, Levenberg, Marquardt
-from .._core.arrays import filled
+from .._core.arrays import filled, first_of
 from .._core.constants import unfolded
 from .._core.kinds import check_kind, known, numbers, varying
 from .._core.one_kernel import in_one_kernel
@@ -307,15 +307,13 @@ def dual_newton(
                 ends = jnp.stack([jnp.zeros_like(winner), 1 + winner])
                 following_sampling = sampling.after(losses[ends], own[ends], accepted, parts)
                 sampling = jax.tree.map(lambda new, old: jnp.where(finite, new, old), following_sampling, sampling)
-            foretold = jnp.where(accepted, predicted, jnp.nan)
-            return finite, jnp.where(finite, following, state.damping), foretold, sampling, info
+            return finite, jnp.where(finite, following, state.damping), predicted, sampling, info
 
-        finite, damping, foretold, sampling, info = in_one_kernel(judged)
+        finite, damping, predicted, sampling, info = in_one_kernel(judged)
         last = state.left.found(w, batch, info.loss)
         info = replace(info, packed=found.packed, altered=last.altered, applied_ratio=last.ratio.astype(w.dtype))
         step = jnp.where(info.accepted, found.trials.step[info.winner], 0)
-        # At the minimum of its own model a step's slope promises twice what the model does.
-        left = state.left.after(last, w, step, info.loss, 2 * foretold, foretold, stored_rounding(objective))
+        left = state.left.after(last, step, info.accepted, info.loss, predicted, stored_rounding(objective))
         memory = jax.tree.map(lambda new, old: jnp.where(finite, new, old), found.memory, state.metric)
         return block.put(params, step), DualNewtonState(state.count + 1, damping, sampling, memory, left, info)
 
@@ -328,7 +326,7 @@ def dual_newton(
 
 def _status(finite: Bool[Array, ""], solved: Bool[Array, ""], flat: Bool[Array, ""]) -> Int[Array, ""]:
     codes = [jnp.int32(code) for code in (Status.NOT_FINITE, Status.NOT_SOLVED, Status.NO_CURVATURE, Status.OK)]
-    return jnp.select([~finite, ~solved, flat], codes[:3], codes[3])
+    return first_of([~finite, ~solved, flat], codes[:3], codes[3])
 
 
 def _terms(

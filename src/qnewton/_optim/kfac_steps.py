@@ -13,6 +13,7 @@ from .._core.arrays import filled
 from .._core.constants import unfolded
 from .._core.kinds import known
 from .._core.layout import Layout
+from .._core.one_kernel import in_one_kernel
 from .._core.operators import KroneckerFactors
 from .._core.status import Status
 from .._core.trees import check_gradients, check_params, ravel
@@ -195,7 +196,7 @@ class KFACSteps:
         reached, refresh, average = state.reached, jnp.int32(pace.refresh), pace.average
         loss, flat = self.objective(params, batch, key).astype(gradient.dtype), ravel(jax.tree.leaves(params))
         found = state.left.found(flat, batch, loss)
-        state = state._replace(damping=self._revised(state, found, loss))
+        state = state._replace(damping=self._revised(state, found))
         if self.noisy is not None:
             reached = state.reached.compared(loss, state.scale, verdict.rounding, found)
             turned = reached.noisy & ~state.reached.noisy
@@ -266,25 +267,30 @@ class KFACSteps:
             last=jnp.where(accepted, step, state.last),
             left=state.left.after(
                 found,
-                flat,
                 step,
+                accepted,
                 outcome.loss,
-                -jnp.vdot(gradient, step) * scale.divisor,
-                outcome.foretold,
+                outcome.predicted_decrease,
                 stored_rounding(self.objective),
+                gradient,
+                scale.divisor,
             ),
             info=info,
         )
         return situation.tree(step), following
 
-    def _revised(self, state: KFACState, found: Found, loss: Float[Array, ""]) -> Float[Array, ""]:
+    def _revised(self, state: KFACState, found: Found) -> Float[Array, ""]:
         """The damping, by the ratio of the step that was taken where that is not the one that was tried."""
-        following = self.rule.revised(state.damping_before, found.ratio, found.decrease > 0)
-        if following is None:
-            return state.damping
-        # Once batches are noisy another rule steps, whose damping follows no ratio.
-        judges = found.judges(loss) & ~state.reached.noisy
-        return jnp.where(judges, following, state.damping).astype(state.damping.dtype)
+
+        def revised() -> Float[Array, ""]:
+            following = self.rule.revised(state.damping_before, found.ratio, found.lower)
+            if following is None:
+                return state.damping
+            # Once batches are noisy another rule steps, whose damping follows no ratio.
+            judges = found.judges & ~state.reached.noisy
+            return jnp.where(judges, following, state.damping).astype(state.damping.dtype)
+
+        return in_one_kernel(revised)
 
     def _pace(self, layout: Layout) -> Pace:
         return Pace(affordable(layout), 0.5) if self.pace is None else self.pace
