@@ -76,6 +76,20 @@ def repeat(xp: ModuleType, step: Callable[[_State], _State], state: _State, time
     return state
 
 
+def first_of(
+    conditions: Sequence[jax.Array], values: Sequence[jax.typing.ArrayLike], otherwise: jax.typing.ArrayLike
+) -> jax.Array:
+    """`jnp.select`: the value of the first condition that holds.
+
+    One comparison within another, which become part of what computes the conditions, where `jnp.select` looks for the
+    first one by a reduction: a kernel of its own, which has to be compiled.
+    """
+    chosen = otherwise
+    for condition, value in zip(reversed(conditions), reversed(values), strict=True):
+        chosen = jnp.where(condition, value, chosen)
+    return jnp.asarray(chosen)
+
+
 def filled(shape: Sequence[int], value: float, dtype: DTypeLike) -> jax.Array:
     """`jnp.full`, but for an initial state: outside of a trace it is copied to the device, and nothing is compiled."""
     if isinstance(value, Tracer):

@@ -2,10 +2,34 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PyTree, UInt32
 
 _PRIMES = (2654435761, 2246822519)
 """Odd, so that multiplying by them loses no bit; of the golden ratio, and of a widely used hash."""
+
+
+_PLACES = 8
+"""Entries of each array that stand for all of them."""
+
+
+def scattered(tree: PyTree) -> list[Array]:
+    """A few entries of each array, which lie all over it: enough to tell batches apart that were drawn.
+
+    Args:
+        tree: arrays of any type, or keys.
+    """
+    return [_few(jnp.asarray(leaf)) for leaf in jax.tree.leaves(tree)]
+
+
+def _few(leaf: Array) -> Array:
+    if leaf.size <= _PLACES:
+        return leaf
+    # One in each of as many parts of equal length, never in step with rows: their first entry might be the same in all.
+    parts = np.arange(_PLACES, dtype=np.uint64) * np.uint64(leaf.size)
+    within = np.arange(1, _PLACES + 1, dtype=np.uint64) * np.uint64(_PRIMES[0]) % np.uint64(leaf.size // _PLACES)
+    places = np.unravel_index((parts // np.uint64(_PLACES) + within).astype(np.int64), leaf.shape)
+    return leaf[places]
 
 
 def fingerprint(tree: PyTree) -> UInt32[Array, "2"]:

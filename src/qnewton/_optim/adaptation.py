@@ -9,6 +9,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from .._core.arrays import first_of
 from .._core.kinds import check_scalars, plain
 from .._core.renamed import renamed
 
@@ -129,7 +130,7 @@ class LevenbergMarquardt(AbstractAdaptation):
         return self.damping
 
     def adapt(self, scale: Float[Array, ""], ratio: Float[Array, ""]) -> Float[Array, ""]:
-        factor = jnp.select(
+        factor = first_of(
             [ratio > self.good, ratio >= self.poor, ratio > 0], [self.shrink, 1.0, self.grow], self.grow**2
         )
         smallest = jnp.finfo(scale.dtype).eps if self.smallest is None else self.smallest

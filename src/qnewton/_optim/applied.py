@@ -5,6 +5,7 @@ the step is then of a step that nobody took. Parameters tell: they are not where
 would cost as much memory as they do, so two numbers of them are kept, sums with weights that look random.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -13,16 +14,17 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree, UInt32
 
 from .._core.arrays import filled
-from .._core.one_kernel import in_one_kernel
-from .._curvature.fingerprint import fingerprint
+from .._core.one_kernel import in_one_kernel, paired
+from .._core.traces import gram
+from .._curvature.fingerprint import fingerprint, scattered
 from .rounding import lowered
 
 SEEN = 0.01
 """Part of a step by which another one must differ from it to count as another."""
 UNIFORM = 0.05
 """Relative difference of the two sums' own factors up to which a step was only made longer or shorter."""
-EXAMPLES = 64
-"""Of a batch these many tell it from others."""
+MANY = 4
+"""Of so many vectors of weights on either side the sums tell about how large the parameters are."""
 
 
 class Found(NamedTuple):
@@ -31,33 +33,22 @@ class Found(NamedTuple):
     Attributes:
         altered: whether the parameters are not where it led.
         same: whether it was taken on the same batch, as far as is known; True where it was not altered.
-        decrease: of the loss since, on that batch; NaN where it was not altered, or the batch is another.
-        predicted: that its own model has for the step that was taken: of a step that was made longer or shorter that
-            for the length that it has, else the whole one's.
-        sums: over the parameters at present.
-        prints: of this batch where it was altered, else zeros.
+        lower: whether the loss is lower since, on that batch; False where it was not altered, or the batch is another.
+        ratio: actual over predicted decrease of the step that was taken, NaN where it is that which was tried. The
+            prediction is the last step's own model's: of a step that was made longer or shorter that for the length
+            that it has, else the whole one's.
+        judges: whether the ratio says more than rounding.
+        sums: over the parameters at present, two, and about their length.
+        prints: of this batch.
     """
 
     altered: Bool[Array, ""]
     same: Bool[Array, ""]
-    decrease: Float[Array, ""]
-    predicted: Float[Array, ""]
-    sums: Float[Array, "2"]
+    lower: Bool[Array, ""]
+    ratio: Float[Array, ""]
+    judges: Bool[Array, ""]
+    sums: Float[Array, "3"]
     prints: UInt32[Array, "2"]
-
-    @property
-    def ratio(self) -> Float[Array, ""]:
-        """Actual over predicted decrease of the step that was taken; NaN where it is that which was tried."""
-        usable = jnp.isfinite(self.decrease) & (self.predicted > 0)
-        return jnp.where(usable, self.decrease / jnp.where(usable, self.predicted, 1), jnp.nan)
-
-    def judges(self, loss: Float[Array, ""]) -> Bool[Array, ""]:
-        """Whether the ratio says more than rounding.
-
-        Args:
-            loss: at present.
-        """
-        return jnp.isfinite(self.ratio) & ~lowered(loss, self.decrease, self.predicted)[1]
 
 
 class Left(NamedTuple):
@@ -67,7 +58,7 @@ class Left(NamedTuple):
         numbers: sums over the parameters that it led to, two; the same of the step itself, two; the rounding of such a
             sum; the loss before it; the decrease that the slope promised, and the one that was predicted, both 0 where
             nobody predicts any.
-        prints: of its batch, where the step before it was altered; else zeros.
+        prints: of its batch; zeros before the first step.
     """
 
     numbers: Float[Array, "8"]
@@ -89,72 +80,141 @@ class Left(NamedTuple):
             batch: of the next step.
             loss: at present, on that batch.
         """
-        sums = _weights(flat.size, self.numbers.dtype) @ flat.astype(self.numbers.dtype)
-        altered = in_one_kernel(lambda: self._elsewhere(sums))
-        # Only a batch that is needed is looked through.
-        prints = jax.lax.cond(altered, lambda: _prints(batch, EXAMPLES), lambda: _prints(batch, 0))
+        (sums,), prints = sums_over(flat[None], self.numbers.dtype, MANY), prints_of(batch)
 
-        def judged() -> Found:
-            moves, (before, slope, predicted) = self.numbers[2:4], self.numbers[5:]
-            lengths = 1 + (sums - self.numbers[:2]) / moves
-            length = (lengths[0] + lengths[1]) / 2
-            uniform = jnp.abs(lengths[0] - lengths[1]) <= UNIFORM * jnp.abs(length)
-            shorter = length * slope - length**2 * (slope - predicted)
-            same = ~altered | jnp.all(self.prints == 0) | jnp.all(self.prints == prints)
-            decrease = jnp.where(altered & same, before - loss.astype(before.dtype), jnp.nan)
-            return Found(altered, same, decrease, jnp.where(uniform, shorter, predicted), sums, prints)
+        def found() -> Found:
+            # Of a sum of n numbers, each times two weights of mean square 1/3, the mean square is |w|^2 / 9.
+            return self.seen(sums, 3 * jnp.sqrt(jnp.mean(sums**2)), prints, loss)
 
-        return in_one_kernel(judged)
+        return in_one_kernel(found)
+
+    def seen(
+        self, sums: Float[Array, "k k"], size: Float[Array, ""], prints: UInt32[Array, "2"], loss: Float[Array, ""]
+    ) -> Found:
+        """`found` from `sums_over` the parameters, their length and `prints_of` the batch: for `in_one_kernel`."""
+        sums = _two(sums)
+        expected, moves, rounding = self.numbers[:2], self.numbers[2:4], self.numbers[4]
+        before, slope, predicted = self.numbers[5:]
+        altered = jnp.any(jnp.abs(sums - expected) > rounding + SEEN * jnp.abs(moves))
+        lengths = 1 + (sums - expected) / moves
+        length = (lengths[0] + lengths[1]) / 2
+        uniform = jnp.abs(lengths[0] - lengths[1]) <= UNIFORM * jnp.abs(length)
+        shorter = length * slope - length**2 * (slope - predicted)
+        same = ~altered | jnp.all(self.prints == 0) | jnp.all(self.prints == prints)
+        now = loss.astype(before.dtype)
+        decrease = jnp.where(altered & same, before - now, jnp.nan)
+        predicted = jnp.where(uniform, shorter, predicted)
+        usable = jnp.isfinite(decrease) & (predicted > 0)
+        ratio = jnp.where(usable, decrease / jnp.where(usable, predicted, 1), jnp.nan)
+        judges = jnp.isfinite(ratio) & ~lowered(now, decrease, predicted)[1]
+        return Found(altered, same, decrease > 0, ratio, judges, jnp.append(sums, size.astype(sums.dtype)), prints)
 
     def after(
         self,
         found: Found,
-        flat: Float[Array, " n"],
         step: Float[Array, " n"],
+        accepted: Bool[Array, ""],
         loss: Float[Array, ""],
-        slope: Float[Array, ""],
         predicted: Float[Array, ""],
         stored: float,
+        gradient: Float[Array, " n"],
+        unit: Float[Array, ""] | float = 1.0,
     ) -> "Left":
         """Once the next step is known.
 
         Args:
             found: of the last one.
-            flat: the parameters.
-            step: that is to be added to them.
+            step: that is to be added to the parameters where it is accepted.
+            accepted: whether it is; else they stay.
             loss: before it.
-            slope: the loss's decrease along it to first order.
             predicted: decrease; NaN where nobody predicts one.
             stored: unit of rounding of the parameters as they are stored (`stored_rounding`).
+            gradient: at the parameters.
+            unit: what the loss was counted in when the gradient was taken.
         """
-        dtype = self.numbers.dtype
-        moves = _weights(flat.size, dtype) @ step.astype(dtype)
-        square = jnp.vdot(flat.astype(dtype), flat.astype(dtype))
-        # Of a sum in the working precision, and of the parameters in theirs.
-        own = max(stored, float(jnp.finfo(flat.dtype).eps))
-        rounding = 4 * (own + float(jnp.finfo(dtype).eps) * (1 + flat.size**0.5 / 16))
+        vectors = paired(step, gradient)
+        sums, products = sums_over(vectors, self.numbers.dtype), gram(vectors)
 
-        def numbers() -> Float[Array, "8"]:
-            told = [jnp.where(jnp.isfinite(predicted), one, 0) for one in (slope, predicted)]
-            scalars = [one.astype(dtype) for one in (rounding * jnp.sqrt(square), loss, *told)]
-            return jnp.concatenate([found.sums + moves, moves, jnp.stack(scalars)])
+        def left() -> Left:
+            slope = -products[0, 1] * unit
+            rounding = rounding_of(step, self.numbers.dtype, stored)
+            return self.leaving(found, sums[0], accepted, loss, slope, predicted, rounding)
 
-        return Left(in_one_kernel(numbers), found.prints)
+        return in_one_kernel(left)
 
-    def _elsewhere(self, sums: Float[Array, "2"]) -> Bool[Array, ""]:
-        gaps = jnp.abs(sums - self.numbers[:2])
-        return jnp.any(gaps > self.numbers[4] + SEEN * jnp.abs(self.numbers[2:4]))
+    def leaving(
+        self,
+        found: Found,
+        sums: Float[Array, "k k"],
+        accepted: Bool[Array, ""],
+        loss: Float[Array, ""],
+        slope: Float[Array, ""],
+        predicted: Float[Array, ""],
+        rounding: float,
+    ) -> "Left":
+        """`after` from `sums_over` the step, its slope and `rounding_of` the parameters: scalars alone."""
+        moves = jnp.where(accepted, _two(sums), 0)
+        told = [jnp.where(accepted & jnp.isfinite(predicted), one, 0) for one in (slope, predicted)]
+        scalars = [one.astype(moves.dtype) for one in (rounding * found.sums[2], loss, *told)]
+        return Left(jnp.concatenate([found.sums[:2] + moves, moves, jnp.stack(scalars)]), found.prints)
 
 
-def _prints(batch: PyTree, examples: int) -> UInt32[Array, "2"]:
-    """Of the first examples; of none zeros, which are spread over devices as those are."""
-    return fingerprint([leaf[:examples] for leaf in jax.tree.leaves(batch) if jnp.ndim(leaf)])
+def rounding_of(flat: Float[Array, " n"], dtype: jnp.dtype, stored: float) -> float:
+    """Of a sum over the parameters relative to their length: of the sum's own type, and of theirs.
+
+    Args:
+        flat: the parameters.
+        dtype: of the sum.
+        stored: unit of rounding of the parameters as they are stored (`stored_rounding`).
+    """
+    own = max(stored, float(jnp.finfo(flat.dtype).eps))
+    return 4 * (own + float(jnp.finfo(dtype).eps) * (1 + flat.size**0.5 / 16))
 
 
-def _weights(n: int, dtype: jnp.dtype) -> Float[Array, "2 n"]:
-    """Weights between -1 and 1 that do not repeat: both halves of a mixed count."""
-    mixed = jnp.arange(1, n + 1, dtype=jnp.uint32) * jnp.uint32(2654435761)
-    mixed = (mixed ^ (mixed >> 15)) * jnp.uint32(2246822519)
+def prints_of(batch: PyTree) -> UInt32[Array, "2"]:
+    """By which batches are told apart."""
+    return fingerprint(scattered(batch))
+
+
+def sums_over(vectors: Float[Array, "v n"], dtype: jnp.dtype, side: int = 2) -> Float[Array, "v side side"]:
+    """Sums over each vector, with weights that are products of one for the row and one for the column of a matrix.
+
+    Weights for each entry would be as large as the parameters.
+
+    Args:
+        vectors: each of which becomes a matrix.
+        dtype: of the sums.
+        side: vectors of weights on either side of it.
+    """
+    count, n = vectors.shape
+    rows, columns = _sides(n)
+    padded = jnp.pad(vectors.astype(dtype), ((0, 0), (0, rows * columns - n)))
+    left, right = _weights(rows, side, False, dtype), _weights(columns, side, True, dtype)
+    highest = jax.lax.Precision.HIGHEST
+    inward = jnp.matmul(padded.reshape(count * rows, columns), right, precision=highest)
+    # One product of two matrices, which a library computes.
+    outward = jnp.matmul(np.kron(np.eye(count, dtype=dtype), left.T), inward, precision=highest)
+    return outward.reshape(count, side, side)
+
+
+def _sides(n: int) -> tuple[int, int]:
+    """Of a matrix that is about square and has as many entries, or a few more where no such numbers divide n."""
+    root = math.isqrt(n)
+    for rows in range(root, root // 2, -1):
+        if n % rows == 0:
+            return rows, n // rows
+    return root + 1, -(-n // (root + 1))
+
+
+def _two(sums: Float[Array, "k k"]) -> Float[Array, "2"]:
+    """Those of them that share no weights."""
+    return jnp.stack([sums[0, 0], sums[1, 1]])
+
+
+def _weights(n: int, side: int, right: bool, dtype: jnp.dtype) -> np.ndarray:
+    """Weights `[n, side]` between -1 and 1, mixed counts; the first columns are the same for any side."""
+    places = 2 * MANY * np.arange(n, dtype=np.uint32)[:, None] + np.arange(side, dtype=np.uint32) + MANY * right + 1
+    mixed = places.astype(np.uint32) * np.uint32(2654435761)
+    mixed = (mixed ^ (mixed >> 15)) * np.uint32(2246822519)
     mixed = mixed ^ (mixed >> 13)
-    halves = jnp.stack([mixed >> 16, mixed & 0xFFFF])
-    return halves.astype(dtype) / 2**15 - 1
+    return ((mixed >> 16) / 2**15 - 1).astype(dtype)

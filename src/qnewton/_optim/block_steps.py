@@ -14,6 +14,7 @@ from .._conditioning import AbstractConditioner, AbstractMetric
 from .._core.arrays import filled
 from .._core.constants import unfolded
 from .._core.memory import check_block_fits
+from .._core.one_kernel import in_one_kernel
 from .._core.placement import in_context
 from .._core.trees import check_gradients, check_params, ravel
 from .._curvature import Batch, Block, Objective, Partition, Point, selected
@@ -79,14 +80,14 @@ class BlockSteps:
         reuse, scheduler = self.one_block.known.reuse, self.one_block.known.scheduler
         turns = first_turns(scheduler, blocks, dtype)
         return NewtonState(
-            count=jnp.zeros((), jnp.int32),
-            damping_scale=jnp.full(each, scale, dtype),
-            scale_before=jnp.full(each, scale, dtype),
+            count=filled((), 0, jnp.int32),
+            damping_scale=filled(each, scale, dtype),
+            scale_before=filled(each, scale, dtype),
             radius=filled((), float("inf") if self.step is None else self.step.radius, dtype),
             scale=LossScale.unknown(dtype),
-            last=None if self.step is None else jnp.zeros(sum(block.n for block in blocks), dtype),
+            last=None if self.step is None else filled((sum(block.n for block in blocks),), 0, dtype),
             systems=self.curvature.blank(blocks, dtype),
-            starts=tuple(jnp.zeros(block.n, dtype) for block in blocks) if self.warm_start else (),
+            starts=tuple(filled((block.n,), 0, dtype) for block in blocks) if self.warm_start else (),
             estimates=() if reuse is None else tuple(reuse.init(dtype) for _ in blocks),
             choices=first_choices(scheduler, turns),
             factors=first_factors(scheduler, turns),
@@ -156,7 +157,7 @@ class BlockSteps:
         point = Point.of(self.objective, params, batch, key)
         before, flat = self.objective(params, batch, key), ravel(jax.tree.leaves(params))
         found = state.left.found(flat, batch, before)
-        state = state._replace(damping_scale=self._revised(state, found, before, self._rows(blocks)))
+        state = state._replace(damping_scale=self._revised(state, found, self._rows(blocks)))
         gradients = [block.take(updates) for block in blocks]
         rate = self.learning_rate(state.count) if callable(self.learning_rate) else self.learning_rate
         rate = jnp.asarray(in_context(rate))
@@ -184,22 +185,24 @@ class BlockSteps:
         """Of each block, as rounding in its solve grows with them; that of products does not."""
         return [1 if self.one_block.known.able.matrix_free else block.n for block in blocks]
 
-    def _revised(
-        self, state: NewtonState, found: Found, before: Float[Array, ""], rows: Sequence[int]
-    ) -> Float[Array, "*blocks"]:
+    def _revised(self, state: NewtonState, found: Found, rows: Sequence[int]) -> Float[Array, "*blocks"]:
         """The damping scale, by the ratio of the step that was taken where that is not the one that was tried."""
-        scale, ratio = state.scale_before, jnp.where(found.decrease > 0, found.ratio, -jnp.inf)
-        if self.step is not None:
-            following = self.step.revised(scale, found.ratio, found.decrease > 0)
-        elif not self.adaptation.tries:
+        if self.step is None and not self.adaptation.tries:
             return state.damping_scale
-        else:
-            adapted = jax.vmap(self.adaptation.adapt, (0, None)) if scale.ndim else self.adaptation.adapt
-            none = jnp.zeros(len(rows), bool)
-            following = self.adaptation.after_solves(scale, adapted(scale, ratio), none, rows)
-        if following is None:
-            return state.damping_scale
-        return jnp.where(found.judges(before), following, state.damping_scale).astype(scale.dtype)
+
+        def revised() -> Float[Array, "*blocks"]:
+            scale, ratio = state.scale_before, jnp.where(found.lower, found.ratio, -jnp.inf)
+            if self.step is not None:
+                following = self.step.revised(scale, found.ratio, found.lower)
+            else:
+                adapted = jax.vmap(self.adaptation.adapt, (0, None)) if scale.ndim else self.adaptation.adapt
+                none = jnp.zeros(len(rows), bool)
+                following = self.adaptation.after_solves(scale, adapted(scale, ratio), none, rows)
+            if following is None:
+                return state.damping_scale
+            return jnp.where(found.judges, following, state.damping_scale).astype(scale.dtype)
+
+        return in_one_kernel(revised)
 
     def _givens(self, start: StepStart, scales: Float[Array, " blocks"]) -> list[Given]:
         """What each block's solve is given besides its curvature; None of what the state does not keep."""

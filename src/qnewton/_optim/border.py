@@ -14,6 +14,7 @@ import optax
 from jax.core import Tracer
 from jaxtyping import PyTree
 
+from .._core.lapack import load_lapack
 from .._core.memory import checks_suspended
 from .._curvature.batch import leads
 from .._curvature.objective import Objective
@@ -66,6 +67,7 @@ class _Border:
         """The state before the first step, where the parameters are."""
         if _inside.get():
             return self.inner_init(params)
+        load_lapack()
         if explicit_mesh(self.user, parameters=params) is not None:
             self._check_closures()
         state = self.inner_init(params)

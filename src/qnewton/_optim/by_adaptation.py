@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
+from .._core.one_kernel import in_one_kernel
 from .._core.status import Status
 from .._core.trees import ravel
 from .adaptation import AbstractAdaptation
@@ -67,7 +68,6 @@ def by_adaptation(
         judged = _tried(adaptation, start, moved, loss, jnp.stack(predicted), rows, infos)
     else:
         judged = judged._replace(scale=adaptation.adapt(state.damping_scale, judged.ratio))
-    moved = jax.tree.map(lambda leaf: jnp.where(judged.accepted, leaf, 0), moved)
     infos = tuple(flagged(judged.infos, loss))
     shared = jnp.full_like(rate, jnp.nan) if scales_each(adaptation) else state.damping_scale
     info = StepInfo(
@@ -84,16 +84,16 @@ def by_adaptation(
         blocks=infos,
     )
     metrics = unless_lost(loss, following.metrics, state.metrics)
-    step = ravel(jax.tree.leaves(moved))
-    slope = -jnp.vdot(ravel(jax.tree.leaves(start.updates)), step)
+    step, gradient = (ravel(jax.tree.leaves(tree)) for tree in (moved, start.updates))
     # Without a trial nothing is predicted.
-    sums = jnp.sum(jnp.stack(predicted)) if adaptation.tries else jnp.nan
-    foretold = jnp.where(judged.accepted, sums, jnp.nan)
+    foretold = jnp.sum(jnp.stack(predicted)) if adaptation.tries else jnp.full_like(loss, jnp.nan)
+    left = start.left(step, judged.accepted, foretold, gradient)
+    moved = jax.tree.map(lambda leaf: jnp.where(judged.accepted, leaf, 0), moved)
     return moved, following._replace(
         damping_scale=judged.scale,
         scale_before=state.damping_scale,
         metrics=metrics,
-        left=start.left(step, slope, foretold),
+        left=left,
         info=info,
     )
 
@@ -112,9 +112,13 @@ def _tried(
         trial = try_blocks(start.loss, start.params, moved, loss, predictions, start.blocks, start.gradients)
     else:
         trial = try_whole(start.loss, start.params, moved, loss, predictions)
-    ratio, accepted = trial.ratio, trial.accepted(adaptation)
-    failed = [(info.status == Status.NOT_SOLVED) & (info.damping > 0) for info in infos]
-    following = trial.adapted(adaptation, scale, accepted)
-    following = adaptation.after_solves(scale, following, jnp.stack(failed), rows)
+
+    def judged() -> tuple[Float[Array, ""], Bool[Array, ""], Float[Array, "*blocks"]]:
+        accepted = trial.accepted(adaptation)
+        failed = [(info.status == Status.NOT_SOLVED) & (info.damping > 0) for info in infos]
+        following = trial.adapted(adaptation, scale, accepted)
+        return trial.ratio, accepted, adaptation.after_solves(scale, following, jnp.stack(failed), rows)
+
+    ratio, accepted, following = in_one_kernel(judged)
     infos = [dataclasses.replace(info, reduction_ratio=own) for info, own in zip(infos, trial.ratios, strict=True)]
     return _Judged(ratio, accepted, following, infos)

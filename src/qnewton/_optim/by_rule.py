@@ -55,14 +55,14 @@ def by_rule(
         tuple(flagged(infos, outcome.loss)),
     )
     last = jnp.where(outcome.accepted, outcome.step, situation.last)
-    slope = -jnp.vdot(situation.gradient, outcome.step) * situation.scale.divisor
+    gradient, unit = situation.gradient, situation.scale.divisor
     following = following._replace(
         damping_scale=outcome.damping,
         scale_before=situation.damping,
         radius=outcome.radius,
         scale=situation.scale,
         last=last,
-        left=start.left(outcome.step, slope, outcome.foretold),
+        left=start.left(outcome.step, outcome.accepted, outcome.predicted_decrease, gradient, unit),
         info=info,
     )
     moved = situation.tree(outcome.step)

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._core.kinds import check_scalars, plain
 from .._core.records import System
+from .._core.traces import inner
 
 Solve = Callable[[Float[Array, " n"]], Float[Array, " n"]]
 
@@ -64,7 +65,7 @@ def proven_decrease(
         residual: `gradient - A step` with the exact `A`, in the system's coordinates.
     """
     # g.x - x.A x / 2 with A x = g - r.
-    attained = (jnp.vdot(gradient, step) + jnp.vdot(residual, step)) / 2
+    attained = inner(gradient + residual, step) / 2
     missed = _missed(residual, system.unrepaired.eigenvalue_floor)
     # Both bounds hold. In the user's coordinates the floor is the damping itself, which a change of basis blurs.
     missed = jnp.minimum(missed, _missed(system.coordinates.out_of(residual), system.user_floor))

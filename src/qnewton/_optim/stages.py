@@ -5,11 +5,13 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, Int
 
+from .._core.arrays import first_of
 from .._core.coordinates import AbstractCoordinates, Composed, Scaled, Standard
 from .._core.operators import Path, Shifted, path_of
 from .._core.powers_of_two import unit_of
 from .._core.records import System, SystemEstimate
 from .._core.status import Status, Verdict
+from .._core.traces import inner, lengths
 from .._curvature.layer_operator import LayerOperator
 from .._pricing.policies import Turn
 from .._scheduling import Executed, Plan, scheduler_in
@@ -186,11 +188,11 @@ def solve_block(
         value, iterations = solve_on_support(operator, gradient, solve, every, start)
         plan, executed = None, None
 
-    norm = jnp.linalg.norm(gradient)
     # One product tells both: the residual, and, where there is no solution, whether the block itself is finite.
     product = operator.mv(jnp.where(jnp.isfinite(value), value, 1))
     left = gradient - product
-    residual = jnp.where(norm > 0, jnp.linalg.norm(left) / norm, 0)
+    norm, missed = lengths(gradient, left)
+    residual = jnp.where(norm > 0, missed / norm, 0)
     residual = jnp.where(jnp.all(jnp.isfinite(value)), residual, jnp.nan)
     finite = jnp.isfinite(norm) & jnp.all(jnp.isfinite(product))
     no_candidate = jnp.zeros((), bool) if plan is None else plan.verdict[0] == Verdict.NOBODY
@@ -203,15 +205,15 @@ def solve_block(
         )
         # No step at all where the conditioned solution was no direction of descent.
         solved = solved & (jnp.any(value != 0) | (norm == 0))
-    status = jnp.select(
+    status = first_of(
         [~finite, no_candidate, ~solved],
         [jnp.int32(Status.NOT_FINITE), jnp.int32(Status.NO_CANDIDATE), jnp.int32(Status.NOT_SOLVED)],
         jnp.int32(Status.OK),
     )
     if system.exact is not None or correction is not None:
         left = gradient - system.unrepaired.operator.mv(value)
-    user_norm = jnp.linalg.norm(user_gradient / unit)
-    exact_residual = jnp.linalg.norm(system.coordinates.out_of(left)) / jnp.where(user_norm > 0, user_norm, 1)
+    user_norm, missed = lengths(user_gradient / unit, system.coordinates.out_of(left))
+    exact_residual = missed / jnp.where(user_norm > 0, user_norm, 1)
     # The gradient of a batch that is not finite would poison the parameters for good: no step at all then.
     fallback = user_gradient if fallback is None else fallback
     fallback = jnp.where(jnp.all(jnp.isfinite(user_gradient) & jnp.isfinite(fallback)), fallback, 0)
@@ -257,7 +259,7 @@ def quadratic_decrease(system: System, gradient: Float[Array, " n"], update: Flo
 
     `-(g.u + u.H u / 2)`, with `H` the curvature before conditioning.
     """
-    return -(jnp.vdot(gradient, update) + jnp.vdot(update, system.operator.mv(update)) / 2)
+    return -inner(gradient + system.operator.mv(update) / 2, update)
 
 
 def gradient_rate(

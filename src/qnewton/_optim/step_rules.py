@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from .._core.arrays import first_of
 from .._core.kinds import check_scalars, known, plain, typed, varies
 from .._core.one_kernel import in_one_kernel
 from .._core.trees import ravel, unravel
@@ -106,11 +107,6 @@ class StepOutcome(eqx.Module):
     reduction_ratio: Float[Array, ""]
     accepted: Bool[Array, ""]
     solved: Bool[Array, ""]
-
-    @property
-    def foretold(self) -> Float[Array, ""]:
-        """The predicted decrease of a step that is taken; NaN of one that is not."""
-        return jnp.where(self.accepted, self.predicted_decrease, jnp.nan)
 
     def of_loss(self, scale: LossScale) -> "StepOutcome":
         """The same with losses as the objective counts them."""
@@ -232,7 +228,7 @@ class QuadraticModel(AbstractStepRule):
         return self._adapt(damping, ratio, lower)
 
     def _adapt(self, damping: Float[Array, ""], ratio: Float[Array, ""], accepted: Bool[Array, ""]) -> Float[Array, ""]:
-        factor = jnp.select(
+        factor = first_of(
             [~accepted, ratio > self.good, ratio >= self.poor], [self.shrink**-4, self.shrink, 1.0], 1 / self.shrink
         )
         return jnp.clip(damping * factor.astype(damping.dtype), self.smallest, self.largest)

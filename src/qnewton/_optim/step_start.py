@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from .._curvature import Batch, Block, Objective, Point
 from .._curvature.stored import stored_rounding
@@ -51,8 +51,14 @@ class StepStart:
         """The objective on this step's batch."""
         return self.objective(params, self.batch, self.key)
 
-    def left(self, step: Float[Array, " n"], slope: Float[Array, ""], predicted: Float[Array, ""]) -> Left:
-        """What the step, raveled, leaves behind; `slope` and `predicted` as of `Left.after`."""
-        return self.state.left.after(
-            self.found, self.flat, step, self.before, slope, predicted, stored_rounding(self.objective)
-        )
+    def left(
+        self,
+        step: Float[Array, " n"],
+        accepted: Bool[Array, ""],
+        predicted: Float[Array, ""],
+        gradient: Float[Array, " n"],
+        unit: Float[Array, ""] | float = 1.0,
+    ) -> Left:
+        """What the step, raveled, leaves behind; the arguments are those of `Left.after`."""
+        stored = stored_rounding(self.objective)
+        return self.state.left.after(self.found, step, accepted, self.before, predicted, stored, gradient, unit)

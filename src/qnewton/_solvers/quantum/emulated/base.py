@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ...._core.arrays import Number, NumberArray
+from ...._core.arrays import Number, NumberArray, first_of
 from ...._core.operators import AbstractRoot, Shifted, block_of
 from ...._core.powers_of_two import lost_below, normalised, restored, scaled_by
 from ...._core.records import Encoding, QuantumWorkload, SystemEstimate
@@ -246,7 +246,7 @@ class AbstractEmulated(AbstractExecuted):
         bounded, short = able
         finite = jnp.isfinite(norm) & jnp.isfinite(residual)
         positive = found.sound & (jnp.ones((), bool) if state.shift is None else state.shift > 0)
-        outcome = jnp.select(
+        outcome = first_of(
             [~jnp.isfinite(norm), ~positive, ~bounded, ~short, ~finite | ~held | (residual + lost > allowed)],
             [
                 jnp.int32(code)
