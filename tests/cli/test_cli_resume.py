@@ -106,7 +106,7 @@ def test_an_interrupt_before_the_first_step_says_how_to_go_on_too(call, monkeypa
 def test_a_run_that_takes_no_more_says_so_and_does_not_claim_a_report(call, monkeypatch, tmp_path):
     from qnewton.lab._experiments import checkpoints
 
-    def no_room(path, arrays):
+    def no_room(path, step, arrays):
         raise OSError(28, os.strerror(28), str(path))
 
     monkeypatch.setattr(checkpoints, "_save_arrays", no_room)
