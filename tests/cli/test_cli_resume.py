@@ -57,6 +57,10 @@ CONTRADICTIONS = {
     "an option": (["--steps", "5"], "--steps is 5, and the run in run has 4"),
     "a preset": (["--preset", "kfac"], "--preset is kfac, and the run in run has dual-newton"),
     "a directory": (["--out", "other"], "--out is other, and the run in run has run"),
+    "a number of processes": (
+        ["--processes", "2"],
+        "--processes is 2, and the run in run has 1: one that goes on keeps",
+    ),
     "a task": (["digits-mlp"], "the task is digits-mlp, and the run's is tiny: leave it away"),
 }
 

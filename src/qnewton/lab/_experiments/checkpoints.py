@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._runfile import CheckpointAbout, Config, Identity, RunDirectory, RunFileError, decode, plain
+from .together import first, reading_alone
 
 if TYPE_CHECKING:
     import orbax.checkpoint as orbax
@@ -67,7 +68,7 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> int:
         checkpoint: of a step that has none yet.
 
     Returns:
-        Its bytes on disk.
+        Its bytes on disk; 0 of several processes but the first.
 
     Raises:
         OSError: if it could not be written; those before it are untouched.
@@ -75,6 +76,8 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> int:
     target = run / FOLDER / str(checkpoint.step)
     try:
         _save_arrays(run, checkpoint.step, checkpoint.arrays)
+        if not first():
+            return 0
         about = CheckpointAbout(
             step=checkpoint.step,
             identity=checkpoint.identity,
@@ -122,6 +125,7 @@ def _manager(run: Path, *, writes: bool = False) -> "orbax.CheckpointManager":
     """Of the run's checkpoints; one that does not write changes nothing."""
     import orbax.checkpoint as orbax  # half a second, which only a run that saves pays
 
+    who = orbax.options.MultiprocessingOptions(**({} if writes else reading_alone()))
     options = orbax.CheckpointManagerOptions(
         preservation_policy=orbax.checkpoint_managers.LatestN(KEPT),
         create=writes,
@@ -129,6 +133,7 @@ def _manager(run: Path, *, writes: bool = False) -> "orbax.CheckpointManager":
         # A checkpoint counts when it is on disk.
         enable_async_checkpointing=False,
         save_root_metadata=False,
+        multiprocessing_options=who,
     )
     return orbax.CheckpointManager((run / FOLDER).absolute(), options=options)
 

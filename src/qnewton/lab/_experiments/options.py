@@ -58,6 +58,9 @@ class TrainingOptions:
     """Steps between those whose solves run once more, alone, and are timed: every classical candidate that can take the
     block (0: none). `qnewton calibrate --learn` reads them. Costs compilation and these solves."""
 
+    processes: int = 1
+    """Processes on this machine that train together, each on its part of every batch; a cluster that starts several
+    decides by itself."""
     log: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
     """Services that get the numbers of every step, too, through their own clients (extras tensorboard, wandb, mlflow).
     TensorBoard's files lie in the run's folder tensorboard; for the others their own environment variables act."""
@@ -70,7 +73,7 @@ class TrainingOptions:
             self.checkpoint_every,
             "it counts steps; 0: by the clock",
         )
-        for option in ("steps", "batch_size", "evaluate_every", "blas_threads", "least_steps"):
+        for option in ("steps", "batch_size", "evaluate_every", "blas_threads", "least_steps", "processes"):
             value = getattr(self, option)
             _require(value >= 1, option.replace("_", "-"), value, "it must be at least 1")
         for option in ("seconds", "evaluate_seconds"):

@@ -31,7 +31,7 @@ from .._runfile import (
 from . import build, checks
 from .checkpoints import identity_of
 from .held import Held
-from .interrupts import finish_before_interrupt
+from .interrupts import remembered
 from .loop import Loop
 from .options import TrainOptions
 from .packing import named
@@ -43,6 +43,7 @@ from .saver import Saver, restore
 from .task_options import options_of
 from .tasks import check_task, make_task
 from .tasks.base import Task
+from .together import Together, directory_at, first, meet
 
 
 class Watcher(Protocol):
@@ -111,10 +112,12 @@ def resume(path: Path, watcher: Watcher) -> Summary:
         MemoryError, TrainingFailed, NotWritten: as `train`.
     """
     config, options = resumable(path)
-    directory = RunDirectory(path)
+    directory = directory_at(path)
     with directory.locked(), _numerics(options):
         directory.probe()
-        return _train(config.task, options, directory, watcher, Held(), read_halted(path, config, options))
+        halted = read_halted(path, config, options)
+        meet()  # before anything is changed that another process reads
+        return _train(config.task, options, directory, watcher, Held(), halted)
 
 
 @contextlib.contextmanager
@@ -137,6 +140,8 @@ def _train(
         check_data(halted, task)
     params = task.init(jax.random.key(options.training.seed))
     prepared, calibrating = _prepared(task, options, params, held, halted, watcher)
+    together = Together()
+    params = together.everywhere(params)
     state = prepared.optimizer.init(params)
     training = options.training
     # Of a training by the clock nobody knows how many steps it will be.
@@ -158,7 +163,7 @@ def _train(
 
     watcher.stage("compiling the step")
     compiling = time.perf_counter()
-    loop = Loop(task, prepared, options, params, state, held)
+    loop = Loop(task, prepared, options, params, state, held, together)
     compiling = time.perf_counter() - compiling
     try:
         check_step_fits(loop.planned_bytes, _smaller(options))
@@ -169,9 +174,11 @@ def _train(
     if halted is not None:
         compiling += _go_on(halted, loop, prepared.ledger, directory, watcher)
     saver = Saver(directory, identity_of(config), options.training.checkpoint_every, compiling, loop.done)
-    status = _steps(loop, prepared.ledger, options, directory, saver, watcher)
+    status = _steps(loop, prepared.ledger, options, directory, saver, watcher, together)
+    ended = named(loop.params)
     with _writing(directory):
-        write_params(directory.path, named(loop.params))
+        if first():
+            write_params(directory.path, ended)
     final = loop.evaluate()
     summary = _summary(config, prepared.ledger, status, final, compiling, calibrating)
     with _writing(directory):
@@ -255,33 +262,37 @@ def _steps(
     directory: RunDirectory,
     saver: Saver,
     watcher: Watcher,
+    together: Together,
 ) -> Literal["finished", "interrupted"]:
     """All steps that are left; the status that the run ends with."""
     written = loop.done
-    try:
-        while not loop.over:
-            with finish_before_interrupt():
+    with remembered() as asked:
+        try:
+            while not loop.over:
                 step, blocks = loop.advance(ledger)
                 with _writing(directory):
                     if blocks:
                         directory.append("blocks.jsonl", blocks)
                     directory.append("steps.jsonl", [step])
                     written = len(ledger.steps)
-                    if saver.due(loop.done):
+                    due, stops = together.decided(saver.due(loop.done), together.any(asked()))
+                    if due:
                         saver.save(loop, ledger)
-            watcher.step(step, blocks)
-            _check_finite(step, options.optimizer)
-    except KeyboardInterrupt:
-        with finish_before_interrupt(), _writing(directory):
-            # Ctrl-C can come between a step's record and its lines, most likely while it is evaluated.
-            if written < len(ledger.steps):
-                blocks = [line for line in ledger.blocks if line.step >= written]
-                if blocks:
-                    directory.append("blocks.jsonl", blocks)
-                directory.append("steps.jsonl", ledger.steps[written:])
-            if loop.done:
-                saver.save(loop, ledger)
-        return "interrupted"
+                watcher.step(step, blocks)
+                _check_finite(step, options.optimizer)
+                if stops:
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            with _writing(directory):
+                # A watcher's interrupt can come between a step's record and its lines.
+                if written < len(ledger.steps):
+                    blocks = [line for line in ledger.blocks if line.step >= written]
+                    if blocks:
+                        directory.append("blocks.jsonl", blocks)
+                    directory.append("steps.jsonl", ledger.steps[written:])
+                if loop.done:
+                    saver.save(loop, ledger)
+            return "interrupted"
     return "finished"
 
 

@@ -1,0 +1,70 @@
+"""Trainings of the lab by two processes that a cluster has started.
+
+Run as a module, `tests.experiments.two_trainings FOLDER`. Into FOLDER go the runs `default`, `blocks`, whose processes
+are calibrated apart, and `killed`, in whose fifth step process 1 is killed.
+"""
+
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from qnewton._hardware import ClassicalMachine
+from qnewton.lab._experiments import calibrations, prepare, runner
+from qnewton.lab._experiments.cluster import joined
+from qnewton.lab._experiments.presets import PRESETS
+from qnewton.lab._experiments.tasks import TASKS
+from qnewton.lab._experiments.together import directory_at
+
+from .conftest import Made, Silent, tiny
+
+STEPS, KILLED = 10, 5
+TASK = "tiny of 47"
+
+
+def odd(dtype: str) -> Any:
+    """The usual small task with a number of examples that two devices do not divide."""
+    task = tiny(dtype)
+    inputs, targets = task.train.batch
+    return replace(task, name=TASK, train=replace(task.train, inputs=inputs[:47], targets=targets[:47]))
+
+
+def options(preset: str, **training: Any) -> Any:
+    begun = PRESETS[preset]
+    length = replace(begun.training, steps=STEPS, batch_size=47, processes=2, **training)
+    scheduling = replace(begun.scheduling, calibration="measure") if preset == "blocks" else begun.scheduling
+    return replace(begun, preset=preset, training=length, scheduling=scheduling)
+
+
+def calibrated(made: Made, process: int) -> Any:
+    """To process 0 Cholesky is the faster one, to process 1 LU."""
+
+    def calibrate(solvers: Any, *, dtype: str, sizes: Any) -> ClassicalMachine:
+        return made.machine(dtype).corrected({"lu" if process == 0 else "cholesky": 1e6})
+
+    return calibrate
+
+
+class Kills(Silent):
+    def step(self, step: Any, blocks: Any) -> None:
+        if step.step == KILLED - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    folder, made = Path(sys.argv[1]), Made()
+    TASKS[TASK] = odd
+    with joined() as place:
+        assert place is not None
+        calibrations.calibrate = calibrated(made, place.index)
+        prepare.measure_stages = lambda *of, tries, unformed: made.stages(of[4])
+        for preset in ("default", "blocks"):
+            runner.train(TASK, options(preset), directory_at(folder / preset), Silent())
+        watcher = Kills() if place.index else Silent()
+        runner.train(TASK, options("default", checkpoint_every=2), directory_at(folder / "killed"), watcher)
+
+
+if __name__ == "__main__":
+    main()
