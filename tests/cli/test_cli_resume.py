@@ -59,7 +59,7 @@ CONTRADICTIONS = {
     "a directory": (["--out", "other"], "--out is other, and the run in run has run"),
     "a number of processes": (
         ["--processes", "2"],
-        "--processes is 2, and the run in run has 1: one that goes on keeps",
+        "--processes is 2, and the run in run has 1: one that",
     ),
     "a task": (["digits-mlp"], "the task is digits-mlp, and the run's is tiny: leave it away"),
 }

@@ -1,7 +1,7 @@
 """Trainings of the lab by two processes that a cluster has started.
 
-Run as a module, `tests.experiments.two_trainings FOLDER`. Into FOLDER go the runs `default`, `blocks`, whose processes
-are calibrated apart, and `killed`, in whose fifth step process 1 is killed.
+Run as a module, `tests.experiments.two_trainings FOLDER NAME...`. Into FOLDER go the runs NAME: `default`, `blocks`,
+whose processes are calibrated apart, and `killed`, by gradient steps, after whose fifth process 1 is killed.
 """
 
 import os
@@ -31,11 +31,14 @@ def odd(dtype: str) -> Any:
     return replace(task, name=TASK, train=replace(task.train, inputs=inputs[:47], targets=targets[:47]))
 
 
-def options(preset: str, **training: Any) -> Any:
-    begun = PRESETS[preset]
-    length = replace(begun.training, steps=STEPS, batch_size=47, processes=2, **training)
-    scheduling = replace(begun.scheduling, calibration="measure") if preset == "blocks" else begun.scheduling
-    return replace(begun, preset=preset, training=length, scheduling=scheduling)
+def options(name: str, processes: int = 2) -> Any:
+    begun = PRESETS["blocks" if name == "blocks" else "default"]
+    length = replace(begun.training, steps=STEPS, batch_size=47, checkpoint_every=2, processes=processes)
+    if name == "blocks":
+        begun = replace(begun, scheduling=replace(begun.scheduling, calibration="measure"))
+    if name == "killed":
+        begun = replace(begun, optimizer="sgd", family="blocks")
+    return replace(begun, training=length)
 
 
 def calibrated(made: Made, process: int) -> Any:
@@ -60,10 +63,9 @@ def main() -> None:
         assert place is not None
         calibrations.calibrate = calibrated(made, place.index)
         prepare.measure_stages = lambda *of, tries, unformed: made.stages(of[4])
-        for preset in ("default", "blocks"):
-            runner.train(TASK, options(preset), directory_at(folder / preset), Silent())
-        watcher = Kills() if place.index else Silent()
-        runner.train(TASK, options("default", checkpoint_every=2), directory_at(folder / "killed"), watcher)
+        for name in sys.argv[2:]:
+            watcher = Kills() if place.index and name == "killed" else Silent()
+            runner.train(TASK, options(name), directory_at(folder / name), watcher)
 
 
 if __name__ == "__main__":

@@ -47,8 +47,8 @@ class Cell:
 class Progress:
     """How far a training is, with loss, accuracy, damping, condition number, and who solved.
 
-    In a terminal that is one line with a bar; inside of a notebook's kernel, an output that is updated; elsewhere, as in
-    a pipe, a line per stage, about ten per run, and one after `SILENT_SECONDS` without any.
+    In a terminal that is one line with a bar; inside of a notebook's kernel, an output that is updated; elsewhere, such
+    as in a pipe, a line per stage, about ten per run, and one after `SILENT_SECONDS` without any.
     """
 
     def __init__(self, task: str, steps: int, directory: Path):

@@ -15,6 +15,7 @@ from jaxtyping import PyTree
 from msgspec.structs import replace
 
 from ..._core.memory import check_step_fits
+from ..._devices.meshes import on_mesh_of
 from .._runfile import (
     SCHEMA_VERSION,
     BlockSize,
@@ -142,7 +143,8 @@ def _train(
     prepared, calibrating = _prepared(task, options, params, held, halted, watcher)
     together = Together()
     params = together.everywhere(params)
-    state = prepared.optimizer.init(params)
+    # What optax makes anew, a count for example, lies on one device.
+    state = on_mesh_of(params, prepared.optimizer.init(params))
     training = options.training
     # Of a training by the clock nobody knows how many steps it will be.
     most = training.steps if training.seconds is None else min(training.steps, training.least_steps)
