@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 
 from ..._core.suggest import unknown
 from .breakeven import breakeven
@@ -47,7 +48,7 @@ USAGE = """usage: qnewton train TASK [options]   train a task with Newton's meth
        qnewton calibrate              measure this machine once, for predictions
        qnewton circuit [FILE]         draw, count and export the circuit that inverts a matrix
 
-`qnewton train --help` explains every option.
+`qnewton train --help` explains every option; `qnewton --version` says which version this is.
 """
 
 
@@ -64,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE, end="")
         return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(f"qnewton {version('qnewton')}")
+        return 0
     command, rest = arguments[0], arguments[1:]
     if command not in COMMANDS:
         return _fail(unknown("command", command, COMMANDS))

@@ -86,6 +86,7 @@ def joined() -> Iterator[Place | None]:
                 heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
                 coordinator_bind_address=found.coordinator if found.coordinator.startswith("127.") else None,
             )
+        _connect()
         yield found
     except KeyboardInterrupt:
         leave(_INTERRUPTED, "interrupted")
@@ -99,6 +100,21 @@ def joined() -> Iterator[Place | None]:
         traceback.print_exc()
         leave(_FAILED)
     jax.distributed.shutdown()
+
+
+def _connect() -> None:
+    """Let the devices meet once: Gloo says on standard output that they have, which is the run's."""
+    from jax.experimental.multihost_utils import sync_global_devices
+
+    sys.stdout.flush()
+    output = os.dup(1)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        sync_global_devices("qnewton: joined")
+    finally:
+        os.dup2(output, 1)
+        os.close(output)
 
 
 def leave(status: int, why: str = "") -> NoReturn:
