@@ -20,7 +20,7 @@ from qnewton.lab._experiments.tasks import TASKS
 from qnewton.lab._runfile import RunDirectory
 
 from .conftest import Silent
-from .two_trainings import KILLED, STEPS, TASK, calibrated, odd, options
+from .two_trainings import ASKED, KILLED, STEPS, TASK, calibrated, odd, options
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,10 +88,10 @@ def test_two_processes_take_the_steps_of_one(read_run, hand_made, made, tmp_path
             np.testing.assert_allclose(ended[key], array, rtol=1e-3, atol=1e-4)
 
 
-def test_when_a_process_is_killed_the_other_ends_with_an_error_and_the_run_can_go_on(
+def test_a_process_that_is_asked_to_stop_stops_both_and_one_that_is_killed_ends_the_other(
     read_run, hand_made, made, tmp_path, monkeypatch
 ):
-    statuses, said, seconds = together(tmp_path, "killed")
+    statuses, said, seconds = together(tmp_path, "asked", "killed")
     assert statuses == [1, -signal.SIGKILL], said
     assert seconds < 60
     assert "qnewton: " in said
@@ -107,6 +107,12 @@ def test_when_a_process_is_killed_the_other_ends_with_an_error_and_the_run_can_g
     (tmp_path / "one").mkdir()
     by_one("killed", tmp_path / "one", hand_made, made, monkeypatch)
     one = read_run(tmp_path / "one")
+    asked = read_run(tmp_path / "asked")
+    assert asked.summary["status"] == "interrupted", "though process 0 got no signal"
+    # Process 0 hears of it in the next step, or in the one after that.
+    assert len(asked.steps) in (ASKED + 1, ASKED + 2)
+    assert checkpoint_steps(tmp_path / "asked")[0] == len(asked.steps)
+    assert set(read_params(tmp_path / "asked")) == {"hidden.bias", "hidden.weight", "out.weight"}
     assert losses(two) == pytest.approx(losses(one)[: len(two.steps)], rel=1e-5, abs=1e-5)
     assert losses(one)[-1] < losses(one)[0]
 

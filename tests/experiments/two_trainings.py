@@ -1,7 +1,8 @@
 """Trainings of the lab by two processes that a cluster has started.
 
 Run as a module, `tests.experiments.two_trainings FOLDER NAME...`. Into FOLDER go the runs NAME: `default`, `blocks`,
-whose processes are calibrated apart, and `killed`, by gradient steps, after whose fifth process 1 is killed.
+whose processes are calibrated apart, and two by gradient steps: `killed`, after whose fifth process 1 is killed, and
+`asked`, after whose third process 1 alone gets SIGTERM.
 """
 
 import os
@@ -20,7 +21,7 @@ from qnewton.lab._experiments.together import directory_at
 
 from .conftest import Made, Silent, tiny
 
-STEPS, KILLED = 10, 5
+STEPS, KILLED, ASKED = 10, 5, 3
 TASK = "tiny of 47"
 
 
@@ -36,7 +37,7 @@ def options(name: str, processes: int = 2) -> Any:
     length = replace(begun.training, steps=STEPS, batch_size=47, checkpoint_every=2, processes=processes)
     if name == "blocks":
         begun = replace(begun, scheduling=replace(begun.scheduling, calibration="measure"))
-    if name == "killed":
+    if name in ("killed", "asked"):
         begun = replace(begun, optimizer="sgd", family="blocks")
     return replace(begun, training=length)
 
@@ -51,9 +52,15 @@ def calibrated(made: Made, process: int) -> Any:
 
 
 class Kills(Silent):
+    def __init__(self, after: int, which: signal.Signals):
+        self.after, self.which = after, which
+
     def step(self, step: Any, blocks: Any) -> None:
-        if step.step == KILLED - 1:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if step.step == self.after - 1:
+            os.kill(os.getpid(), self.which)
+
+
+KILLS = {"killed": Kills(KILLED, signal.SIGKILL), "asked": Kills(ASKED, signal.SIGTERM)}
 
 
 def main() -> None:
@@ -64,7 +71,7 @@ def main() -> None:
         calibrations.calibrate = calibrated(made, place.index)
         prepare.measure_stages = lambda *of, tries, unformed: made.stages(of[4])
         for name in sys.argv[2:]:
-            watcher = Kills() if place.index and name == "killed" else Silent()
+            watcher = KILLS.get(name, Silent()) if place.index else Silent()
             runner.train(TASK, options(name), directory_at(folder / name), watcher)
 
 

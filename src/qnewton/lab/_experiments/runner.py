@@ -148,13 +148,14 @@ def _train(
     training = options.training
     # Of a training by the clock nobody knows how many steps it will be.
     most = training.steps if training.seconds is None else min(training.steps, training.least_steps)
-    check_room(
-        directory.path,
-        state_bytes=tree_bytes((params, state)),
-        steps=max(most - (0 if halted is None else halted.done), 0),
-        blocks=len(prepared.blocks),
-        sets=len(options.scheduling.assumptions),
-    )
+    if first():
+        check_room(
+            directory.path,
+            state_bytes=tree_bytes((params, state)),
+            steps=max(most - (0 if halted is None else halted.done), 0),
+            blocks=len(prepared.blocks),
+            sets=len(options.scheduling.assumptions),
+        )
     if halted is None:
         config = _config(task, options, prepared, params)
         directory.write("config.json", config)
@@ -176,11 +177,12 @@ def _train(
     if halted is not None:
         compiling += _go_on(halted, loop, prepared.ledger, directory, watcher)
     saver = Saver(directory, identity_of(config), options.training.checkpoint_every, compiling, loop.done)
-    status = _steps(loop, prepared.ledger, options, directory, saver, watcher, together)
-    ended = named(loop.params)
-    with _writing(directory):
-        if first():
-            write_params(directory.path, ended)
+    try:
+        status = _steps(loop, prepared.ledger, options, directory, saver, watcher, together)
+    except TrainingFailed:
+        _write_params(loop, directory)
+        raise
+    _write_params(loop, directory)
     final = loop.evaluate()
     summary = _summary(config, prepared.ledger, status, final, compiling, calibrating)
     with _writing(directory):
@@ -189,6 +191,14 @@ def _train(
         where = "over all training data after the last step"
         raise TrainingFailed(_diverged(where, final["train_loss"], options.optimizer))
     return summary
+
+
+def _write_params(loop: Loop, directory: RunDirectory) -> None:
+    """Keep the parameters that the run ended with, however it did."""
+    ended = named(loop.params)
+    with _writing(directory):
+        if first():
+            write_params(directory.path, ended)
 
 
 def _smaller(options: TrainOptions) -> str:

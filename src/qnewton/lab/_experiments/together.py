@@ -71,6 +71,7 @@ class Together:
         """Of all devices."""
         self._several, self._asked = several(), False
         if self._several:
+            self._asked_key = f"{_PREFIX}/asked/{next(_count)}/"
             mesh = jax.make_mesh((jax.device_count(),), (_AXIS,), axis_types=(AxisType.Auto,))
             self._copies, self._parts = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), (_AXIS,)))
 
@@ -117,8 +118,8 @@ class Together:
             return asked
         if asked and not self._asked:
             self._asked = True
-            _store().key_value_set_bytes(f"{_PREFIX}/asked/{jax.process_index()}", b"1")
-        return first() and (asked or bool(_store().key_value_dir_get_bytes(f"{_PREFIX}/asked/")))
+            _store().key_value_set_bytes(f"{self._asked_key}{jax.process_index()}", b"1")
+        return first() and (asked or bool(_store().key_value_dir_get_bytes(self._asked_key)))
 
 
 def _put_as(leaf: Any, like: jax.Array) -> jax.Array:
