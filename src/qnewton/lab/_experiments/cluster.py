@@ -6,12 +6,14 @@ reads them imports no jax.
 
 import os
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn
 
+from ..._core.extras import MissingExtraError
 from .options import TrainOptions
 
 COORDINATOR, PROCESSES, PROCESS = "QNEWTON_COORDINATOR", "QNEWTON_PROCESSES", "QNEWTON_PROCESS"
@@ -19,6 +21,8 @@ HEARTBEAT_SECONDS = 30
 """After which a process that says nothing counts as dead, and ends the others."""
 # What `jax.distributed` takes for a step of Slurm.
 _SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
+_ITS_WORD_SECONDS = 1
+"""In which process 0 says by itself why it failed, and ends first."""
 _FAILED, _BAD_INPUT, _INTERRUPTED = 1, 2, 130
 
 
@@ -92,11 +96,13 @@ def joined() -> Iterator[Place | None]:
         leave(_INTERRUPTED, "interrupted")
     except SystemExit as exit_:
         leave(exit_.code if isinstance(exit_.code, int) else _BAD_INPUT)
-    except (ValueError, OSError, MemoryError) as error:
+    except (ValueError, OSError, MemoryError, MissingExtraError) as error:
         leave(_BAD_INPUT, str(error))
-    except RuntimeError as error:  # what jax says of processes that are gone, and of process 0's failures
+    except jax.errors.JaxRuntimeError as error:  # another process is gone
         leave(_FAILED, str(error))
-    except BaseException:
+    except BaseException as error:
+        if str(error).startswith("process 0 failed at "):
+            time.sleep(_ITS_WORD_SECONDS)
         traceback.print_exc()
         leave(_FAILED)
     jax.distributed.shutdown()
