@@ -89,7 +89,7 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> int:
         folder.sync(ABOUT)
     except Exception as error:  # orbax and tensorstore raise a full disk as errors of their own
         # What there is of it takes room that the run has not.
-        for left in (target, *target.parent.glob(f"{target.name}.*")):
+        for left in (target, *target.parent.glob(f"{target.name}.*")) if first() else ():
             shutil.rmtree(left, ignore_errors=True)
         reason = str(error).partition(" [tensorstore_spec")[0]
         raise OSError(f"{target} could not be written: {reason}") from error
