@@ -20,7 +20,6 @@ _LINES = 200
 """Of what a process but the first said as errors, the last ones, which are shown if it fails."""
 _GRACE_SECONDS = 2
 """In which the others may end by themselves, and say why, after one has failed."""
-
 _ALIKE = (2, 130)
 """Bad input and an interrupt: all processes say the same of these."""
 

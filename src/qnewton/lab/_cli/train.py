@@ -125,9 +125,8 @@ def _of_all(command: TrainCommand, place: Place | None) -> TrainCommand:
     if command.resume is not None:
         raise ValueError(
             f"--resume {command.resume}: the run was begun by {own} process{'es' * (own > 1)}, and this is one of "
-            f"{place.count}: one "
-            f"that goes on keeps their number, since other parts of a batch sum up to other digits. Start {own}, or "
-            "train anew"
+            f"{place.count}: one that goes on keeps their number, since other parts of a batch sum up to other digits. "
+            f"Start {own}, or train anew"
         )
     if own != 1:
         raise ValueError(f"--processes is {own}, and this is one of {place.count} that were started: omit the option")
