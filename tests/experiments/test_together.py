@@ -115,6 +115,8 @@ def test_a_process_that_is_asked_to_stop_stops_both_and_one_that_is_killed_ends_
     assert set(read_params(tmp_path / "asked")) == {"hidden.bias", "hidden.weight", "out.weight"}
     assert losses(two) == pytest.approx(losses(one)[: len(two.steps)], rel=1e-5, abs=1e-5)
     assert losses(one)[-1] < losses(one)[0]
+    for name in ("train_loss", "test_loss", "test_accuracy"):
+        assert [s[name] for s in two.steps] == pytest.approx([s[name] for s in one.steps[: len(two.steps)]], rel=1e-5)
 
 
 def test_a_run_whose_process_was_killed_goes_on_as_if_it_had_not_been(read_run, tmp_path):

@@ -53,8 +53,8 @@ class Loop:
             return optax.apply_updates(params, updates), state
 
         def evaluate(params: PyTree, train: Batch, test: Batch) -> tuple:
-            losses = (mean(task.objective, params, data) for data in (train, test))
-            return *losses, None if task.accuracy is None else mean(task.accuracy, params, test)
+            losses = (mean(task.objective, params, data, together.divided) for data in (train, test))
+            return *losses, None if task.accuracy is None else mean(task.accuracy, params, test, together.divided)
 
         first = together.placed(next(batches(task.train, self._size, options.training.seed)))
         jitted = jax.jit(step, out_shardings=together.laid_as((params, state)))
