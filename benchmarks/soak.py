@@ -98,7 +98,7 @@ class Soak:
         self.found["kills"] += 1
         self.found["killed_at_start"] += at_start
         partial = run / "checkpoints"
-        self.found["killed_while_saving"] += partial.is_dir() and any(partial.glob(".partial-*"))
+        self.found["killed_while_saving"] += partial.is_dir() and any(partial.glob("*-tmp*"))
         print(f"kill {self.found['kills']}: {lines(run)} lines of steps", flush=True)
         # The last moments of a process are after the run's: what they write is the report, and no resume is due.
         return not finished(run)

@@ -154,3 +154,9 @@ def test_help_and_mistakes_load_neither_data_nor_figures():
     loaded = done.stdout.strip().splitlines()[-1].split()
     assert loaded[0] == "HEAVY", done.stderr
     assert not {"sklearn", "matplotlib"} & set(loaded)
+
+
+def test_the_version_is_that_of_the_project(call):
+    project = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text("utf-8"))["project"]
+    outcome = call("--version")
+    assert (outcome.status, outcome.out, outcome.err) == (0, f"qnewton {project['version']}\n", "")

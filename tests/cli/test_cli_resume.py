@@ -57,6 +57,10 @@ CONTRADICTIONS = {
     "an option": (["--steps", "5"], "--steps is 5, and the run in run has 4"),
     "a preset": (["--preset", "kfac"], "--preset is kfac, and the run in run has dual-newton"),
     "a directory": (["--out", "other"], "--out is other, and the run in run has run"),
+    "a number of processes": (
+        ["--processes", "2"],
+        "--processes is 2, and the run in run has 1: one that",
+    ),
     "a task": (["digits-mlp"], "the task is digits-mlp, and the run's is tiny: leave it away"),
 }
 
@@ -106,7 +110,7 @@ def test_an_interrupt_before_the_first_step_says_how_to_go_on_too(call, monkeypa
 def test_a_run_that_takes_no_more_says_so_and_does_not_claim_a_report(call, monkeypatch, tmp_path):
     from qnewton.lab._experiments import checkpoints
 
-    def no_room(path, arrays):
+    def no_room(path, step, arrays):
         raise OSError(28, os.strerror(28), str(path))
 
     monkeypatch.setattr(checkpoints, "_save_arrays", no_room)

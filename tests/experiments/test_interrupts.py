@@ -1,4 +1,4 @@
-"""Ctrl-C waits for the step to end."""
+"""Ctrl-C and SIGTERM wait for the step to end."""
 
 import os
 import signal
@@ -6,41 +6,36 @@ import threading
 
 import pytest
 
-from qnewton.lab._experiments.interrupts import finish_before_interrupt
+from qnewton.lab._experiments.interrupts import remembered
 
 
-def test_an_interrupt_inside_is_raised_after_the_last_line():
-    done = []
-    before = signal.getsignal(signal.SIGINT)
-
-    def step() -> None:
-        with finish_before_interrupt():
-            os.kill(os.getpid(), signal.SIGINT)
-            done.append("the rest of the step")
-
-    with pytest.raises(KeyboardInterrupt):
-        step()
-    assert done == ["the rest of the step"]
-    assert signal.getsignal(signal.SIGINT) is before
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_inside_is_remembered_and_nothing_else(which):
+    before = signal.getsignal(which)
+    with remembered() as asked:
+        assert not asked()
+        os.kill(os.getpid(), which)
+        done = ["the rest of the step"]
+        assert asked()
+    assert done
+    assert signal.getsignal(which) is before
 
 
 def test_an_error_inside_is_not_hidden():
-    def step() -> None:
-        with finish_before_interrupt():
-            raise ValueError("mine")
-
-    with pytest.raises(ValueError, match="mine"):
-        step()
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(ValueError, match="mine"), remembered():
+        raise ValueError("mine")
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_outside_the_main_thread_it_does_nothing():
     seen = []
 
     def work() -> None:
-        with finish_before_interrupt():
-            seen.append(True)
+        with remembered() as asked:
+            seen.append(asked())
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert seen == [True]
+    assert seen == [False]

@@ -219,7 +219,9 @@ def test_killed_between_config_and_calibration_it_calibrates(base, tmp_path):
 
 def test_killed_while_it_saves_it_goes_on_from_the_checkpoint_before(base, tmp_path, monkeypatch):
     path = killed(base.path, 4, tmp_path / "run")
-    (path / "checkpoints" / "4").rename(path / "checkpoints" / ".partial-4")
+    # As orbax calls what it has not completed, and as it is complete before it says whose it is.
+    shutil.copytree(path / "checkpoints" / "4", path / "checkpoints" / "4.orbax-checkpoint-tmp")
+    (path / "checkpoints" / "4" / "about.json").unlink()
     assert halted(path).done == 2
 
 
@@ -465,6 +467,8 @@ class Full(RunDirectory):
         super().append(name, lines)
 
 
+# Coroutines of orbax that fail are left behind.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_disk_that_fills_up_ends_the_run_and_leaves_what_there_is(options_of, read_run, tmp_path, monkeypatch):
     options = options_of("dual-newton", steps=STEPS, checkpoint_every=2)
     directory = Full.create(tmp_path / "run", "unused")
@@ -473,13 +477,21 @@ def test_a_disk_that_fills_up_ends_the_run_and_leaves_what_there_is(options_of, 
     assert [step["step"] for step in read_run(directory.path).steps] == [0, 1, 2]
     assert checkpoint_steps(directory.path) == [2]
 
-    def no_room(path, arrays):
-        path.mkdir(parents=True)
-        raise ValueError("RESOURCE_EXHAUSTED: No space left on device")
+    save_arrays = checkpoints._save_arrays
+
+    def no_room(*of):
+        # The system refuses to write more than so many bytes to a file, in the midst of what orbax writes.
+        resource = pytest.importorskip("resource")
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+        try:
+            save_arrays(*of)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "_save_arrays", no_room)
-        with pytest.raises(runner.NotWritten, match=r"checkpoints/4 could not be written: .*No space left"):
+        with pytest.raises(runner.NotWritten, match=r"checkpoints/4 could not be written: (.|\n)*File too large"):
             runner.resume(directory.path, Hears())
     assert sorted(path.name for path in (directory.path / "checkpoints").iterdir()) == ["2"]
     assert runner.resume(directory.path, Hears()).status == "finished"

@@ -1,11 +1,14 @@
 """How a run ends, and that it is the same one when it is run again."""
 
+import os
+import signal
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
+from qnewton.lab import read_params
 from qnewton.lab._experiments import runner
 from qnewton.lab._experiments.runner import TrainingFailed
 from qnewton.lab._experiments.tasks import make_task
@@ -52,6 +55,23 @@ def test_ctrl_c_keeps_every_step_and_writes_a_summary(run, quick, tmp_path):
     assert files.summary["statuses"] == {"ok": 3}
 
 
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_after_the_step_in_which_it_comes(which, hand_made, quick, read_run, tmp_path):
+    class Signals(RunDirectory):
+        def append(self, name, lines: Any):
+            super().append(name, lines)
+            if name == "blocks.jsonl" and lines[0].step == 1:
+                os.kill(os.getpid(), which)
+
+    with hand_made():
+        summary = runner.train("tiny", quick(steps=9), Signals(tmp_path), Stops(at=-1))
+    files = read_run(tmp_path)
+    assert (summary.status, summary.steps) == ("interrupted", 2)
+    assert [step["step"] for step in files.steps] == [0, 1]
+    assert list((tmp_path / "checkpoints").iterdir()) == [tmp_path / "checkpoints" / "2"]
+    assert set(read_params(tmp_path)) == {"hidden.bias", "hidden.weight", "out.weight"}
+
+
 def test_ctrl_c_between_a_step_and_its_lines_loses_no_line(hand_made, quick, read_run, tmp_path):
     directory = Stalls(tmp_path)
     directory.at = 1
@@ -90,6 +110,8 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_keeps_the_files(hand_ma
     assert files.config is not None
     assert files.calibration is not None
     assert files.summary is None
+    # The step on the poisoned batch was refused, so these are the last ones that mean anything.
+    assert all(np.isfinite(array).all() for array in read_params(tmp_path).values())
 
 
 def position_of_poison(seed: int) -> int:

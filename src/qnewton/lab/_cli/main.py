@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 
 from ..._core.suggest import unknown
 from .._experiments.own_task import raised_there
@@ -51,7 +52,7 @@ USAGE = """usage: qnewton train TASK [options]   train a task, or your own (my_t
        qnewton circuit [FILE]         draw, count and export the circuit that inverts a matrix
        qnewton parts [KIND]           the solvers, estimators, policies ... that options name, with their parameters
 
-`qnewton train --help` explains every option.
+`qnewton train --help` explains every option; `qnewton --version` says which version this is.
 """
 
 
@@ -68,6 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE, end="")
         return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(f"qnewton {version('qnewton')}")
+        return 0
     command, rest = arguments[0], arguments[1:]
     if command not in COMMANDS:
         return _fail(unknown("command", command, COMMANDS))

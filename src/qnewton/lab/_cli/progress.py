@@ -1,6 +1,8 @@
-"""The progress of a run in the terminal."""
+"""The progress of a run, in a terminal, a notebook or a pipe."""
 
+import importlib
 import math
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +15,40 @@ from rich.progress import Progress as RichProgress
 from ..._core.status import Status
 from .._runfile import StepLine, SystemLine
 
+SILENT_SECONDS = 30.0
+"""After which a pipe hears of the next step, whichever it is."""
+
+
+class Cell:
+    """An output of a notebook that shows the newest state of something, in place of the one before."""
+
+    INTERVAL_SECONDS = 0.2
+
+    def __init__(self, shown: object):
+        """Show nothing yet.
+
+        Args:
+            shown: that IPython can display.
+        """
+        self._shown, self._handle = shown, None
+        self._next = 0.0
+
+    def show(self, *, at_once: bool) -> None:
+        """Show what it is now, a few times a second at most unless `at_once`."""
+        if not at_once and time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + self.INTERVAL_SECONDS
+        if self._handle is None:
+            self._handle = importlib.import_module("IPython.display").display(self._shown, display_id=True)
+        else:
+            self._handle.update(self._shown)
+
 
 class Progress:
-    """A line with a bar that says how far the training is: loss, accuracy, damping, condition number, who solved.
+    """How far a training is, with loss, accuracy, damping, condition number, and who solved.
 
-    Where the output is no terminal, one line per stage and about ten lines per run take its place.
+    In a terminal that is one line with a bar; inside of a notebook's kernel, an output that is updated; elsewhere, such
+    as in a pipe, a line per stage, about ten per run, and one after `SILENT_SECONDS` without any.
     """
 
     def __init__(self, task: str, steps: int, directory: Path):
@@ -34,14 +65,20 @@ class Progress:
             console=self._console,
         )
         self._row: TaskID | None = None
+        # What rich itself shows in a notebook needs ipywidgets.
+        self._cell = Cell(self._bar) if self._console.is_jupyter else None
+        self._said = time.monotonic()
         self._console.print(f"{task} -> {directory}", markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if self._cell is None:
+            self._bar.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._bar.stop()
+        if self._cell is not None:
+            self._cell.show(at_once=True)
 
     def stage(self, what: str) -> None:
         """Say what is being prepared."""
@@ -80,14 +117,33 @@ class Progress:
         self._show(text, always=self._done == self._steps or self._done % max(1, self._steps // 10) == 0)
 
     def _show(self, text: str, *, always: bool) -> None:
-        if not self._console.is_terminal:
-            if always:
+        if self._cell is None and not self._console.is_terminal:
+            if always or time.monotonic() - self._said >= SILENT_SECONDS:
+                self._said = time.monotonic()
                 line = f"[{self._done}/{self._steps}] {text}"
                 self._console.print(line, markup=False, highlight=False, soft_wrap=True)
             return
         if self._row is None:
             self._row = self._bar.add_task(text, total=self._steps)
         self._bar.update(self._row, description=text, completed=self._done)
+        if self._cell is not None:
+            self._cell.show(at_once=always)
+
+
+class Quiet:
+    """Says nothing: of several processes another one does."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def stage(self, what: str) -> None:
+        """A new stage of the preparation begins."""
+
+    def step(self, step: StepLine, blocks: Sequence[SystemLine]) -> None:
+        """A step is done and recorded."""
 
 
 def _short(line: SystemLine) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from ..._core.suggest import unknown
+from .._experiments.cluster import Place, check_processes, joined, leave
 from .._experiments.older import present_arguments
 from .._experiments.options import TaskOptions, TrainOptions
 from .._experiments.own_task import located, short
@@ -19,6 +20,7 @@ from .._experiments.presets import PRESETS, preset_for
 from .._experiments.task_options import TASK_OPTIONS
 from .._runfile import RunDirectory
 from .help import show_help
+from .launch import launch
 
 if TYPE_CHECKING:
     from .._runfile import Summary
@@ -46,32 +48,44 @@ class TrainCommand:
 
 def train(arguments: Sequence[str]) -> int:
     """Parse, train, write the report, and say where everything is."""
-    command = parse(arguments)
-    print("starting ...", file=sys.stderr, flush=True)
+    with joined() as place:
+        command = _of_all(parse(arguments), place)
+        if place is None and command.options.training.processes > 1:
+            check_processes(command.options)
+            return launch(arguments, command.options.training.processes)
+        return _train(command, talks=place is None or place.index == 0)
+
+
+def _train(command: TrainCommand, *, talks: bool) -> int:
+    """Train, write the report, and say where everything is; of several processes one talks."""
+    if talks:
+        print("starting ...", file=sys.stderr, flush=True)
     # Only now: the modules behind these imports take seconds, which `--help` and a misspelt option should not.
     from .._experiments.loggers import Logged
     from .._experiments.runner import NotWritten, TrainingFailed
     from .._experiments.runner import resume as go_on
     from .._experiments.runner import train as run
+    from .._experiments.together import several
     from .._report import write_report
-    from .progress import Progress
+    from .progress import Progress, Quiet
 
     options = command.options
     directory = _directory(command)
+    shown = Progress(command.task, options.training.steps, directory.path) if talks else Quiet()
     try:
-        with (
-            Progress(command.task, options.training.steps, directory.path) as progress,
-            Logged(options.training.log, directory.path, progress) as watcher,
-        ):
+        with shown, Logged(options.training.log if talks else (), directory.path, shown) as watcher:
             if command.resume is None:
                 summary = run(command.task, options, directory, watcher)
             else:
                 summary = go_on(directory.path, watcher)
             watcher.over(summary)
     except TrainingFailed as error:
-        print(f"qnewton: {error}\nreport: {write_report(directory.path)}", file=sys.stderr)
+        if talks:
+            print(f"qnewton: {error}\nreport: {write_report(directory.path)}", file=sys.stderr)
         return FAILED
     except NotWritten as error:
+        if several():
+            leave(FAILED, str(error))
         print(f"qnewton: {error}", file=sys.stderr)
         return FAILED
     except Exception:
@@ -82,28 +96,50 @@ def train(arguments: Sequence[str]) -> int:
         if (directory.path / "config.json").exists():
             print(_how_to_go_on(directory.path), file=sys.stderr)
         raise
-    _print_summary(summary)
-    print(f"report: {write_report(directory.path)}")
-    if summary.status != "interrupted":
-        return 0
-    print(_how_to_go_on(directory.path))
-    return INTERRUPTED
+    if talks:
+        _print_summary(summary)
+        print(f"report: {write_report(directory.path)}")
+        if summary.status == "interrupted":
+            print(_how_to_go_on(directory.path))
+    return INTERRUPTED if summary.status == "interrupted" else 0
 
 
 def _directory(command: TrainCommand) -> "RunDirectory":
     """Where the run is, or is to be; options that cannot work are refused before there is a directory."""
+    from ..._devices.processes import of_first
     from .._experiments.checks import check
     from .._experiments.loggers import check_loggers
     from .._experiments.tasks import check_task
+    from .._experiments.together import directory_at
     from .._runfile import RunDirectory
 
     if command.resume is not None:
-        return RunDirectory(command.resume)
+        return directory_at(command.resume)
     check_task(command.task)
     check(command.options)
+    check_processes(command.options)
     check_loggers(command.options.training.log)
     _check_place(command)
-    return RunDirectory.create(command.options.out, f"{short(command.task)}-{command.options.preset}")
+    prefix = f"{short(command.task)}-{command.options.preset}"
+    made = of_first("the directory of the run", lambda: RunDirectory.create(command.options.out, prefix).path)
+    return directory_at(made)
+
+
+def _of_all(command: TrainCommand, place: Place | None) -> TrainCommand:
+    """The command, its number of processes that of those which were started."""
+    own = command.options.training.processes
+    if place is None or own == place.count:
+        return command
+    if command.resume is not None:
+        raise ValueError(
+            f"--resume {command.resume}: the run was begun by {own} process{'es' * (own > 1)}, and this is one of "
+            f"{place.count}: one that goes on keeps their number, since other parts of a batch sum up to other digits. "
+            f"Start {own}, or train anew"
+        )
+    if own != 1:
+        raise ValueError(f"--processes is {own}, and this is one of {place.count} that were started: omit the option")
+    training = replace(command.options.training, processes=place.count)
+    return replace(command, options=replace(command.options, training=training))
 
 
 def _how_to_go_on(path: Path) -> str:

@@ -1,21 +1,25 @@
-"""The checkpoints of a run on disk: the newest few, each whole or not there at all.
+"""The checkpoints of a run, which orbax's `CheckpointManager` keeps: the newest few, each whole or not there at all.
 
-A checkpoint is a folder `checkpoints/STEP`: `arrays`, which orbax writes, and `about.json`, which says whose they are
-and holds a digest of each file. It is written under another name and renamed when it is complete.
+The manager names a checkpoint `checkpoints/STEP`, writes it under another name until it is complete, takes away what a
+killed process left and what is beyond the newest few. What it does not promise is `about.json`, written last: whose
+checkpoint this is, and a digest of each file. A checkpoint without it was not complete.
 """
 
 import hashlib
-import os
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._runfile import CheckpointAbout, Config, Identity, RunFileError, decode, encode_indented, plain
+from .._runfile import CheckpointAbout, Config, Identity, RunDirectory, RunFileError, decode, plain
+from .together import first, reading_alone
 
-FOLDER = "checkpoints"
+if TYPE_CHECKING:
+    import orbax.checkpoint as orbax
+
+FOLDER, ARRAYS, ABOUT = "checkpoints", "arrays", "about.json"
 KEPT = 3
 """Checkpoints that stay: one that cannot be read costs the steps since the one before, not the run."""
 
@@ -64,42 +68,38 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> int:
         checkpoint: of a step that has none yet.
 
     Returns:
-        Its bytes on disk.
+        Its bytes on disk; 0 of several processes but the first.
 
     Raises:
         OSError: if it could not be written; those before it are untouched.
     """
-    folder = run / FOLDER
-    partial, target = folder / f".partial-{checkpoint.step}", folder / str(checkpoint.step)
+    target = run / FOLDER / str(checkpoint.step)
     try:
-        folder.mkdir(exist_ok=True)
-        _sweep(folder)
-        _save_arrays(partial / "arrays", checkpoint.arrays)
+        _save_arrays(run, checkpoint.step, checkpoint.arrays)
+        if not first():
+            return 0
         about = CheckpointAbout(
             step=checkpoint.step,
             identity=checkpoint.identity,
             compilation_seconds=checkpoint.compilation_seconds,
-            files=_digests(partial / "arrays"),
+            files=_digests(target / ARRAYS),
         )
-        with (partial / "about.json").open("wb") as file:
-            file.write(encode_indented(about))
-            file.flush()
-            os.fsync(file.fileno())
-        size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
-        os.replace(partial, target)
+        folder = RunDirectory(target)
+        folder.write(ABOUT, about)
+        folder.sync(ABOUT)
     except Exception as error:  # orbax and tensorstore raise a full disk as errors of their own
-        shutil.rmtree(partial, ignore_errors=True)
-        raise OSError(f"{target} could not be written: {error}") from error
-    for step in checkpoint_steps(run)[KEPT:]:
-        _remove(folder, step)
-    return size
+        # What there is of it takes room that the run has not.
+        for left in (target, *target.parent.glob(f"{target.name}.*")) if first() else ():
+            shutil.rmtree(left, ignore_errors=True)
+        reason = str(error).partition(" [tensorstore_spec")[0]
+        raise OSError(f"{target} could not be written: {reason}") from error
+    return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
 
 
 def checkpoint_steps(run: Path) -> list[int]:
     """Steps that have a checkpoint, the newest first; none of them is known to be readable."""
-    folder = run / FOLDER
-    names = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
-    return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
+    with _manager(run) as manager:
+        return sorted(manager.all_steps(), reverse=True)
 
 
 def read_checkpoint(run: Path, step: int) -> Checkpoint:
@@ -110,44 +110,49 @@ def read_checkpoint(run: Path, step: int) -> Checkpoint:
     """
     path = run / FOLDER / str(step)
     try:
-        about = decode((path / "about.json").read_bytes(), CheckpointAbout, "about.json")
+        about = decode((path / ABOUT).read_bytes(), CheckpointAbout, ABOUT)
     except (OSError, RunFileError) as error:
         raise DamagedCheckpoint(f"{path} cannot be read ({error})") from error
-    found = _digests(path / "arrays")
+    found = _digests(path / ARRAYS)
     damaged = sorted(set(found.items()) ^ set(about.files.items()))
     if damaged:
-        raise DamagedCheckpoint(f"{path} is not what was written (arrays/{damaged[0][0]} has another digest)")
-    arrays = _load_arrays(path / "arrays")
+        raise DamagedCheckpoint(f"{path} is not what was written ({ARRAYS}/{damaged[0][0]} has another digest)")
+    arrays = _load_arrays(run, step)
     return Checkpoint(about.step, about.identity, about.compilation_seconds, arrays)
 
 
-def _sweep(folder: Path) -> None:
-    """Take away what a process that was killed left half-written or half-removed."""
-    for path in folder.iterdir():
-        if re.fullmatch(r"\.(partial|removed)-\d+", path.name):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _remove(folder: Path, step: int) -> None:
-    # Renamed first: a checkpoint that is half gone must not look like one.
-    removed = folder / f".removed-{step}"
-    os.replace(folder / str(step), removed)
-    shutil.rmtree(removed, ignore_errors=True)
-
-
-def _save_arrays(path: Path, arrays: Arrays) -> None:
+def _manager(run: Path, *, writes: bool = False) -> "orbax.CheckpointManager":
+    """Of the run's checkpoints; one that does not write changes nothing."""
     import orbax.checkpoint as orbax  # half a second, which only a run that saves pays
 
-    filled = {group: {name: array for name, array in own.items() if array.size} for group, own in arrays.items()}
-    with orbax.PyTreeCheckpointer() as checkpointer:
-        checkpointer.save(path.absolute(), {group: own for group, own in filled.items() if own})
+    who = orbax.options.MultiprocessingOptions(**({} if writes else reading_alone()))
+    options = orbax.CheckpointManagerOptions(
+        preservation_policy=orbax.checkpoint_managers.LatestN(KEPT),
+        create=writes,
+        cleanup_tmp_directories=writes,
+        # A checkpoint counts when it is on disk.
+        enable_async_checkpointing=False,
+        save_root_metadata=False,
+        multiprocessing_options=who,
+    )
+    return orbax.CheckpointManager((run / FOLDER).absolute(), options=options)
 
 
-def _load_arrays(path: Path) -> Arrays:
+def _save_arrays(run: Path, step: int, arrays: Arrays) -> None:
     import orbax.checkpoint as orbax
 
-    with orbax.PyTreeCheckpointer() as checkpointer:
-        found = checkpointer.restore(path.absolute())
+    filled = {group: {name: array for name, array in own.items() if array.size} for group, own in arrays.items()}
+    whole = orbax.args.PyTreeSave({group: own for group, own in filled.items() if own})
+    with _manager(run, writes=True) as manager:
+        manager.save(step, args=orbax.args.Composite(**{ARRAYS: whole}), force=True)
+
+
+def _load_arrays(run: Path, step: int) -> Arrays:
+    import orbax.checkpoint as orbax
+
+    whole = orbax.args.PyTreeRestore()
+    with _manager(run) as manager:
+        found = manager.restore(step, args=orbax.args.Composite(**{ARRAYS: whole}))[ARRAYS]
     return {group: {name: np.asarray(array) for name, array in own.items()} for group, own in found.items()}
 
 

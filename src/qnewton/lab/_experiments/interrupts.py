@@ -1,21 +1,22 @@
-"""Ctrl-C between steps, never inside one."""
+"""Ctrl-C and SIGTERM between steps, never inside one."""
 
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 
 @contextlib.contextmanager
-def finish_before_interrupt() -> Iterator[None]:
-    """Hold back Ctrl-C until the block is done, then raise `KeyboardInterrupt`.
+def remembered() -> Iterator[Callable[[], bool]]:
+    """Hold back Ctrl-C and SIGTERM inside of the block; yields what says whether one came.
 
     A step's parameters and its records belong together: an interrupt between the two would leave one without the other.
-    Outside the main thread, where Python delivers no signals, it does nothing.
+    Several processes must stop after the same step besides. Outside the main thread, where Python delivers no signals,
+    nothing is held back.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: False
         return
     asked = False
 
@@ -23,10 +24,9 @@ def finish_before_interrupt() -> Iterator[None]:
         nonlocal asked
         asked = True
 
-    before = signal.signal(signal.SIGINT, remember)
+    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield lambda: asked
     finally:
-        signal.signal(signal.SIGINT, before)
-    if asked:
-        raise KeyboardInterrupt
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 
@@ -16,6 +15,7 @@ from .options import TrainOptions
 from .prepare import Prepared
 from .tasks.base import Task, batches
 from .tasks.evaluation import mean
+from .together import Together, fetched
 
 
 class Loop:
@@ -27,17 +27,25 @@ class Loop:
     """
 
     def __init__(
-        self, task: Task, prepared: Prepared, options: TrainOptions, params: PyTree, state: PyTree, held: Held
+        self,
+        task: Task,
+        prepared: Prepared,
+        options: TrainOptions,
+        params: PyTree,
+        state: PyTree,
+        held: Held,
+        together: Together,
     ):
         """Compile, at the initial parameters and the optimizer's state for them, what is not held already."""
         optimizer: Any = prepared.optimizer
         self._task, self._options, self._deal, self._timer = task, options, prepared.deal, prepared.timer
         self._size = min(options.training.batch_size, len(task.train))
         self._batches = batches(task.train, self._size, options.training.seed)
-        self.params, self.state = params, state
+        self.params, self.state, self._together = params, state, together
         self.done, self._spent, self._evaluated = 0, 0.0, 0.0
 
         def step(params: PyTree, state: PyTree, batch: Batch) -> tuple[PyTree, PyTree]:
+            batch = together.divided(batch)
             # First-order methods and `fisher_newton` need the loss for their records alone. Newton steps compare it
             # with that of a trial, and find both alike.
             value, gradients = jax.value_and_grad(task.objective)(params, batch)
@@ -45,11 +53,12 @@ class Loop:
             return optax.apply_updates(params, updates), state
 
         def evaluate(params: PyTree, train: Batch, test: Batch) -> tuple:
-            losses = (mean(task.objective, params, data) for data in (train, test))
-            return *losses, None if task.accuracy is None else mean(task.accuracy, params, test)
+            losses = (mean(task.objective, params, data, together.divided) for data in (train, test))
+            return *losses, None if task.accuracy is None else mean(task.accuracy, params, test, together.divided)
 
-        first = jax.device_put(next(batches(task.train, self._size, options.training.seed)))
-        self._step = held.alike("step", options, lambda: jax.jit(step).lower(self.params, self.state, first).compile())
+        first = together.placed(next(batches(task.train, self._size, options.training.seed)))
+        jitted = jax.jit(step, out_shardings=together.laid_as((params, state)))
+        self._step = held.alike("step", options, lambda: jitted.lower(self.params, self.state, first).compile())
         self._evaluate: Callable = held.of_task(
             "evaluation",
             task.name,
@@ -76,18 +85,18 @@ class Loop:
 
         Compiled is what the initial state led to, so the program is the one that took them.
         """
-        self.params, self.state = jax.tree.map(jnp.asarray, (params, state))
+        self.params, self.state = self._together.put_as((params, state), (self.params, self.state))
         self.done, self._spent, self._evaluated = done, spent, spent
         self._batches = batches(self._task.train, self._size, self._options.training.seed, start=done)
 
     def advance(self, ledger: Any) -> tuple[StepLine, list[SystemLine]]:
         """One step, recorded and, when its turn has come, evaluated."""
         # Where the data come from is no part of a step.
-        batch, before = jax.block_until_ready(jax.device_put(next(self._batches))), self.params
+        batch, before = jax.block_until_ready(self._together.placed(next(self._batches))), self.params
         start = time.perf_counter()
         self.params, self.state = jax.block_until_ready(self._step(self.params, self.state, batch))
-        seconds = time.perf_counter() - start
-        info = jax.device_get(self.state.info)
+        (seconds,) = self._together.decided(time.perf_counter() - start)
+        info = fetched(self.state.info)
         epoch = self.done * self._size / len(self._task.train)
         step, blocks = ledger.record(info, epoch=epoch, measured_seconds=seconds)
         if self._timer is not None and self.done % self._options.training.time_solves == 0:
@@ -95,7 +104,7 @@ class Loop:
         self.done += 1
         self._spent += seconds
         if self._deal is not None and not self.over:
-            self.state = self._deal(self.state, self.done)
+            self.state = self._together.put_as(self._deal(self.state, self.done), self.state)
         if self.over or self._due():
             step = ledger.evaluated(self.evaluate())
         return step, blocks

@@ -82,6 +82,9 @@ class TrainingOptions(Limited):
     """Steps between those whose solves run once more, alone, and are timed: every classical candidate that can take the
     block (0: none). `qnewton calibrate --learn` reads them. Costs compilation and these solves."""
 
+    processes: Annotated[int, COUNT] = 1
+    """Processes on this machine that train together, each on its part of every batch; a cluster that starts several
+    decides by itself."""
     log: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
     """Services that get the numbers of every step, too, through their own clients (extras tensorboard, wandb, mlflow).
     TensorBoard's files lie in the run's folder tensorboard; for the others their own environment variables act."""

@@ -5,11 +5,12 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ..._core.trees import leaf_names
+from .together import fetched
 
 
 def named(params: PyTree) -> dict[str, np.ndarray]:
     """Parameters by their names, for whoever wants to read them elsewhere."""
-    leaves = jax.device_get(jax.tree.leaves(params))
+    leaves = fetched(jax.tree.leaves(params))
     return {name: np.asarray(leaf) for name, leaf in zip(leaf_names(params), leaves, strict=True)}
 
 
@@ -30,7 +31,7 @@ def unnamed(arrays: dict[str, np.ndarray], like: PyTree) -> PyTree:
 def packed(tree: PyTree) -> dict[str, np.ndarray]:
     """All leaves of a tree, one after the other, as one array per dtype: an optimizer's state has hundreds."""
     groups: dict[str, list[np.ndarray]] = {}
-    for leaf in jax.device_get(jax.tree.leaves(tree)):
+    for leaf in fetched(jax.tree.leaves(tree)):
         array = np.asarray(leaf)
         groups.setdefault(str(array.dtype), []).append(array.ravel())
     return {dtype: np.concatenate(leaves) for dtype, leaves in groups.items()}
@@ -42,7 +43,7 @@ def unpacked(arrays: dict[str, np.ndarray], like: PyTree) -> PyTree:
     Raises:
         ValueError: for another tree.
     """
-    leaves: list[np.ndarray] = [np.asarray(leaf) for leaf in jax.device_get(jax.tree.leaves(like))]
+    leaves = jax.tree.leaves(jax.eval_shape(lambda: like))
     needed: dict[str, int] = {}
     for leaf in leaves:
         needed[str(leaf.dtype)] = needed.get(str(leaf.dtype), 0) + leaf.size
@@ -54,6 +55,6 @@ def unpacked(arrays: dict[str, np.ndarray], like: PyTree) -> PyTree:
     for leaf in leaves:
         dtype, start = str(leaf.dtype), position[str(leaf.dtype)]
         position[dtype] = start + leaf.size
-        flat = arrays[dtype][start : start + leaf.size] if leaf.size else leaf.ravel()
+        flat = arrays[dtype][start : start + leaf.size] if leaf.size else np.empty(0, leaf.dtype)
         made.append(flat.reshape(leaf.shape))
     return jax.tree.unflatten(jax.tree.structure(like), made)

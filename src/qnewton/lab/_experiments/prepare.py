@@ -4,12 +4,14 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 
 from ..._core.memory import check_block_fits
 from ..._curvature import Block, Objective
+from ..._devices.processes import of_first
 from ..._optim.assign import assign
 from ..._optim.newton import newton
 from ..._scheduling import Hybrid
@@ -114,17 +116,21 @@ def prepare(
     blocks = build.systems(options, params)
     for block in () if build.never_forms(options) else blocks:
         check_block_fits(block.name, block.n, jnp.dtype(dtype).itemsize)
-    frozen = _measured(options, blocks) if calibration is None else frozen_snapshot(calibration)
+    if calibration is None:
+        frozen = of_first("the calibration of the run", lambda: _measured(options, blocks))
+    else:
+        frozen = frozen_snapshot(calibration)
     hybrid = build.make_hybrid(options.scheduling, frozen.corrected)
     workers = build.make_workers(hybrid)
     optimizer = _optimizer(objective, options, hybrid)
     unformed = build.keeps_unformed(options)
     if calibration is None:
         batch = next(batches(task.train, options.training.batch_size, options.training.seed))
-        stages, shared = held.measured(
-            task.name,
-            options,
-            lambda: measure_stages(
+        # A process has its part of the batch.
+        batch = jax.tree.map(lambda leaf: leaf[: -(-len(leaf) // options.training.processes)], batch)
+
+        def stages_measured() -> StageSeconds:
+            return measure_stages(
                 objective,
                 curvature,
                 conditioning,
@@ -134,8 +140,9 @@ def prepare(
                 batch,
                 tries=adaptation.tries,
                 unformed=unformed,
-            ),
-        )
+            )
+
+        stages, shared = held.measured(task.name, options, lambda: of_first("the stages of the run", stages_measured))
         calibration = frozen.record(stages, shared=shared)
     else:
         stages = calibration.stages

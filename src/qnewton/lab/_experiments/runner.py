@@ -15,6 +15,7 @@ from jaxtyping import PyTree
 from msgspec.structs import replace
 
 from ..._core.memory import check_step_fits
+from ..._devices.meshes import on_mesh_of
 from .._runfile import (
     SCHEMA_VERSION,
     BlockSize,
@@ -31,7 +32,7 @@ from .._runfile import (
 from . import build, checks
 from .checkpoints import identity_of
 from .held import Held
-from .interrupts import finish_before_interrupt
+from .interrupts import remembered
 from .loop import Loop
 from .options import TrainOptions
 from .own_task import digest
@@ -44,6 +45,7 @@ from .saver import Saver, restore
 from .task_options import options_of
 from .tasks import check_task, make_task
 from .tasks.base import Task
+from .together import Together, directory_at, first, meet
 
 
 class Watcher(Protocol):
@@ -112,10 +114,12 @@ def resume(path: Path, watcher: Watcher) -> Summary:
         MemoryError, TrainingFailed, NotWritten: as `train`.
     """
     config, options = resumable(path)
-    directory = RunDirectory(path)
+    directory = directory_at(path)
     with directory.locked(), _numerics(options):
         directory.probe()
-        return _train(config.task, options, directory, watcher, Held(), read_halted(path, config, options))
+        halted = read_halted(path, config, options)
+        meet()  # before anything is changed that another process reads
+        return _train(config.task, options, directory, watcher, Held(), halted)
 
 
 @contextlib.contextmanager
@@ -138,17 +142,21 @@ def _train(
         check_data(halted, task)
     params = task.init(jax.random.key(options.training.seed))
     prepared, calibrating = _prepared(task, options, params, held, halted, watcher)
-    state = prepared.optimizer.init(params)
+    together = Together()
+    params = together.everywhere(params)
+    # What optax makes anew, a count for example, lies on one device.
+    state = on_mesh_of(params, prepared.optimizer.init(params))
     training = options.training
     # Of a training by the clock nobody knows how many steps it will be.
     most = training.steps if training.seconds is None else min(training.steps, training.least_steps)
-    check_room(
-        directory.path,
-        state_bytes=tree_bytes((params, state)),
-        steps=max(most - (0 if halted is None else halted.done), 0),
-        blocks=len(prepared.blocks),
-        sets=len(options.scheduling.assumptions),
-    )
+    if first():
+        check_room(
+            directory.path,
+            state_bytes=tree_bytes((params, state)),
+            steps=max(most - (0 if halted is None else halted.done), 0),
+            blocks=len(prepared.blocks),
+            sets=len(options.scheduling.assumptions),
+        )
     if halted is None:
         config = _config(task, options, prepared, params)
         directory.write("config.json", config)
@@ -159,7 +167,7 @@ def _train(
 
     watcher.stage("compiling the step")
     compiling = time.perf_counter()
-    loop = Loop(task, prepared, options, params, state, held)
+    loop = Loop(task, prepared, options, params, state, held, together)
     compiling = time.perf_counter() - compiling
     try:
         check_step_fits(loop.planned_bytes, _smaller(options))
@@ -170,9 +178,12 @@ def _train(
     if halted is not None:
         compiling += _go_on(halted, loop, prepared.ledger, directory, watcher)
     saver = Saver(directory, identity_of(config), options.training.checkpoint_every, compiling, loop.done)
-    status = _steps(loop, prepared.ledger, options, directory, saver, watcher)
-    with _writing(directory):
-        write_params(directory.path, named(loop.params))
+    try:
+        status = _steps(loop, prepared.ledger, options, directory, saver, watcher, together)
+    except TrainingFailed:
+        _write_params(loop, directory)
+        raise
+    _write_params(loop, directory)
     final = loop.evaluate()
     summary = _summary(config, prepared.ledger, status, final, compiling, calibrating)
     with _writing(directory):
@@ -181,6 +192,14 @@ def _train(
         where = "over all training data after the last step"
         raise TrainingFailed(_diverged(where, final["train_loss"], options.optimizer_word))
     return summary
+
+
+def _write_params(loop: Loop, directory: RunDirectory) -> None:
+    """Keep the parameters that the run ended with, however it did."""
+    ended = named(loop.params)
+    with _writing(directory):
+        if first():
+            write_params(directory.path, ended)
 
 
 def _smaller(options: TrainOptions) -> str:
@@ -257,33 +276,37 @@ def _steps(
     directory: RunDirectory,
     saver: Saver,
     watcher: Watcher,
+    together: Together,
 ) -> Literal["finished", "interrupted"]:
     """All steps that are left; the status that the run ends with."""
     written = loop.done
-    try:
-        while not loop.over:
-            with finish_before_interrupt():
+    with remembered() as asked:
+        try:
+            while not loop.over:
                 step, blocks = loop.advance(ledger)
                 with _writing(directory):
                     if blocks:
                         directory.append("blocks.jsonl", blocks)
                     directory.append("steps.jsonl", [step])
                     written = len(ledger.steps)
-                    if saver.due(loop.done):
+                    due, stops = together.decided(saver.due(loop.done), together.any(asked()))
+                    if due:
                         saver.save(loop, ledger)
-            watcher.step(step, blocks)
-            _check_finite(step, options.optimizer_word)
-    except KeyboardInterrupt:
-        with finish_before_interrupt(), _writing(directory):
-            # Ctrl-C can come between a step's record and its lines, most likely while it is evaluated.
-            if written < len(ledger.steps):
-                blocks = [line for line in ledger.blocks if line.step >= written]
-                if blocks:
-                    directory.append("blocks.jsonl", blocks)
-                directory.append("steps.jsonl", ledger.steps[written:])
-            if loop.done:
-                saver.save(loop, ledger)
-        return "interrupted"
+                watcher.step(step, blocks)
+                _check_finite(step, options.optimizer_word)
+                if stops:
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            with _writing(directory):
+                # A watcher's interrupt can come between a step's record and its lines.
+                if written < len(ledger.steps):
+                    blocks = [line for line in ledger.blocks if line.step >= written]
+                    if blocks:
+                        directory.append("blocks.jsonl", blocks)
+                    directory.append("steps.jsonl", ledger.steps[written:])
+                if loop.done:
+                    saver.save(loop, ledger)
+            return "interrupted"
     return "finished"
 
 

@@ -29,7 +29,7 @@ from .comparison import (
 )
 from .config import BlockSize, Config, DataRecord, MachineRecord, ModelRecord
 from .decode import decode, typed, untyped
-from .directory import RunDirectory
+from .directory import Elsewhere, RunDirectory
 from .encode import encode, encode_indented, plain
 from .errors import RunFileError, clean_text
 from .grid import (
@@ -103,6 +103,7 @@ __all__ = [
     "Config",
     "CurvePoint",
     "DataRecord",
+    "Elsewhere",
     "Failure",
     "FamilyRecord",
     "FigureFile",

@@ -132,6 +132,33 @@ class RunDirectory:
                     os.fsync(file.fileno())
 
 
+class Elsewhere(RunDirectory):
+    """The directory of a run into which another process writes: everything that would be written is left to that."""
+
+    def probe(self) -> None:
+        """Not this one's affair."""
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nothing to keep others from."""
+        yield
+
+    def discard(self) -> None:
+        """Not this one's affair."""
+
+    def take_back(self, *names: str) -> None:
+        """Nothing was written."""
+
+    def write(self, name: str, content: Record) -> None:
+        """Left to the other."""
+
+    def append(self, name: str, lines: Sequence[Record]) -> None:
+        """Left to the other."""
+
+    def sync(self, *names: str) -> None:
+        """Left to the other."""
+
+
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:

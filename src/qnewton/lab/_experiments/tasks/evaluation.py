@@ -12,23 +12,29 @@ _WHOLE, _PIECE = 2048, 256
 _BYTES = 2**26
 
 
-def mean(function: Callable[[PyTree, Batch], Float[Array, ""]], params: PyTree, batch: Batch) -> Float[Array, ""]:
+def mean(
+    function: Callable[[PyTree, Batch], Float[Array, ""]],
+    params: PyTree,
+    batch: Batch,
+    divided: Callable[[Batch], Batch] = lambda batch: batch,
+) -> Float[Array, ""]:
     """`function(params, batch)`; of an objective the same mean, summed piece by piece where there is much of it.
 
     Args:
         function: an objective, or any other function, which is called with all of the batch.
         params: of the model.
         batch: with a leading axis of examples.
+        divided: has devices share what is looked at together.
     """
     if not isinstance(function, Objective):
-        return function(params, batch)
+        return function(params, divided(batch))
     count = jax.tree.leaves(batch)[0].shape[0]
     outputs = jax.eval_shape(function.outputs, params, batch[0])
     if count <= _WHOLE and outputs.size * outputs.dtype.itemsize <= _BYTES:
-        return function(params, batch)
+        return function(params, divided(batch))
 
     def sums(piece: Batch) -> tuple[Array, Array]:
-        inputs, targets = piece
+        inputs, targets = divided(piece)
         values, weights = function.terms(function.outputs(params, inputs), targets)
         return jnp.sum(values), jnp.asarray(len(values), values.dtype) if weights is None else jnp.sum(weights)
 
