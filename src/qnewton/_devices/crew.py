@@ -12,18 +12,19 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.extend import core as jex
 from jax.sharding import AbstractMesh, Mesh, PartitionSpec
 from jaxtyping import Array, PyTree
 
-from .mapped import tracked
+from .mapped import mapped_by_mesh, tracked
 
 EVERYONE = -1
 """The owner of a task that every device does."""
 
-Task = Callable[[], PyTree]
+Task = tuple[Callable[..., PyTree], tuple[PyTree, ...]]
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,23 @@ class Crew:
     count: int
     mesh: Mesh | AbstractMesh | None
 
+    @classmethod
+    def along(cls, names: tuple[str, ...]) -> "Crew | None":
+        """Those along mapped axes, from inside; None where they are one, or no devices but a `vmap`'s."""
+        count = math.prod(jax.lax.axis_size(name) for name in names)
+        return cls(names, count, None) if count > 1 and set(names) <= set(mapped_by_mesh()) else None
+
     @property
     def place(self) -> Array:
         """Which of the devices this one is; only where each runs the step itself."""
         return jax.lax.axis_index(self.names)
+
+    def run(self, body: Callable[..., PyTree], *given: PyTree) -> PyTree:
+        """What a function returns that every device calls itself, on copies of what it is given."""
+        if self.mesh is None:
+            return body(*given)
+        alike = PartitionSpec()
+        return jax.shard_map(body, mesh=self.mesh, in_specs=alike, out_specs=alike, check_vma=False)(*given)
 
     def gathered(self, part: Array) -> Array:
         """Every device's array, along a new leading axis, the same on all of them."""
@@ -79,44 +93,39 @@ def dealt(devices: Crew, tasks: Sequence[Task], owners: Sequence[int]) -> list[P
 
     Args:
         devices: that take the step.
-        tasks: functions without arguments, of arrays around them, that return arrays; each is traced once.
+        tasks: functions of arrays that return arrays, each with what it is given; each is traced once. Around them
+            there are no other arrays that lie on a mesh.
         owners: of each task, a device, or `EVERYONE`.
     """
     shared = [k for k, owner in enumerate(owners) if owner != EVERYONE]
-    results: dict[int, PyTree] = {k: tasks[k]() for k in range(len(tasks)) if k not in shared}
+    results = {k: function(*given) for k, (function, given) in enumerate(tasks) if k not in shared}
     if shared:
         structures: list[Any] = []
 
-        def body() -> list[Array]:
+        def body(arrays: list[PyTree]) -> list[Array]:
             with with_crew(None):
-                traced = [_Traced.of(tasks[k]) for k in shared]
+                whole = [eqx.combine(one, rest) for one, rest in zip(arrays, others, strict=True)]
+                traced = [_Traced.of(tasks[k][0], given) for k, given in zip(shared, whole, strict=True)]
             structures.extend(one.structure for one in traced)
             return _exchanged(devices, traced, [owners[k] for k in shared])
 
-        leaves = iter(_on_all(devices, body))
-        results |= {
-            k: jax.tree.unflatten(structure, [next(leaves) for _ in range(structure.num_leaves)])
-            for k, structure in zip(shared, structures, strict=True)
-        }
+        arrays, others = zip(*(eqx.partition(tasks[k][1], eqx.is_array) for k in shared), strict=True)
+        leaves = iter(devices.run(body, list(arrays)))
+        for k, structure in zip(shared, structures, strict=True):
+            results[k] = jax.tree.unflatten(structure, [next(leaves) for _ in range(structure.num_leaves)])
     return [results[k] for k in range(len(tasks))]
-
-
-def _on_all(devices: Crew, body: Callable[[], list[Array]]) -> list[Array]:
-    if devices.mesh is None:
-        return body()
-    spread = jax.shard_map(body, mesh=devices.mesh, in_specs=(), out_specs=PartitionSpec(), check_vma=False)
-    # Outside of a trace a mesh without devices is told by the arrays that are closed over, for which there must be one.
-    return jax.jit(spread)()
 
 
 @dataclass(frozen=True)
 class _Traced:
+    """A task as a program."""
+
     program: jex.ClosedJaxpr
     structure: Any
 
     @classmethod
-    def of(cls, task: Task) -> "_Traced":
-        program, shapes = jax.make_jaxpr(task, return_shape=True)()
+    def of(cls, function: Callable[..., PyTree], given: Sequence[PyTree]) -> "_Traced":
+        program, shapes = jax.make_jaxpr(lambda: function(*given), return_shape=True)()
         return cls(program, jax.tree.structure(shapes))
 
     def __call__(self) -> list[Array]:
@@ -128,15 +137,15 @@ class _Traced:
 
 
 def _exchanged(devices: Crew, traced: Sequence[_Traced], owners: Sequence[int]) -> list[Array]:
-    """The leaves of all tasks, on all devices."""
-    places: dict[int, list[tuple[jnp.dtype, int]]] = {}
+    """The leaves of all tasks, on all devices; where each of them runs."""
+    places: list[list[tuple[jnp.dtype, int]]] = []
     ends: dict[tuple[int, jnp.dtype], int] = {}
-    for k, (one, owner) in enumerate(zip(traced, owners, strict=True)):
-        places[k] = []
+    for one, owner in zip(traced, owners, strict=True):
+        places.append([])
         for leaf in one.types:
             kind = _carried(leaf.dtype)
             start = ends.get((owner, kind), 0)
-            places[k].append((kind, start))
+            places[-1].append((kind, start))
             ends[owner, kind] = start + math.prod(leaf.shape)
     kinds = sorted({kind for _, kind in ends}, key=str)
     lengths = {kind: max(ends.get((d, kind), 0) for d in range(devices.count)) for kind in kinds}
@@ -156,8 +165,8 @@ def _exchanged(devices: Crew, traced: Sequence[_Traced], owners: Sequence[int]) 
     everywhere = {kind: devices.gathered(part) for kind, part in zip(kinds, here, strict=True)}
     return [
         everywhere[kind][owner, start : start + math.prod(leaf.shape)].reshape(leaf.shape).astype(leaf.dtype)
-        for k, (one, owner) in enumerate(zip(traced, owners, strict=True))
-        for leaf, (kind, start) in zip(one.types, places[k], strict=True)
+        for one, owner, its in zip(traced, owners, places, strict=True)
+        for leaf, (kind, start) in zip(one.types, its, strict=True)
     ]
 
 

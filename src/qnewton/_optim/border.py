@@ -17,10 +17,12 @@ from jaxtyping import PyTree
 from .._core.memory import checks_suspended
 from .._curvature.batch import leads
 from .._curvature.objective import Objective
+from .._devices.crew import Crew, with_crew
 from .._devices.mapped import AxisName, check_unmapped, checked_axis_name, gathered
 from .._devices.meshes import (
     check_closures,
     check_devices,
+    crew_on,
     explicit_mesh,
     laid_alike,
     on_mesh_of,
@@ -91,7 +93,8 @@ class _Border:
             elif self.axis_name is None:
                 check_unmapped(self.user, params, batch)
             check_devices(self.user, parameters=params, batch=batch)
-            return self._on_meshes(updates, state, params, {**extra, "batch": batch})
+            with with_crew(Crew.along(self.axis_name) if self.axis_name else crew_on((params, batch))):
+                return self._on_meshes(updates, state, params, {**extra, "batch": batch})
         finally:
             _inside.reset(token)
 

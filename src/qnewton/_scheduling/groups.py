@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .._core.arrays import filled
 from .._core.records import System, SystemEstimate
 from .._core.status import Refusal, Verdict
+from .._devices.crew import EVERYONE
 from .._hardware import ClassicalMachine
 from .._pricing.group import Group, price_group
 from .._pricing.need import residual_for
@@ -85,6 +86,10 @@ class GroupSolver:
         group = self.group
         return np.array([group.rows, group.count, group.vectors, group.serves], np.int32)
 
+    @property
+    def _by_everyone(self) -> np.ndarray:
+        return np.full((len(self.group.factors), self.group.count), EVERYONE, np.int32)
+
     @cached_property
     def settled(self) -> GroupPlan:
         """The plan where nothing is estimated; of numpy."""
@@ -101,7 +106,10 @@ class GroupSolver:
         able = np.any(feasible, axis=1)
         able[0] = feasible[0, self.kept[0]]
         verdict = np.where(able, Verdict.CHOSEN, Verdict.NOBODY).astype(np.int32)
-        return GroupPlan(self.group.name, self._size, replace(least, **fields), choice, verdict, np.zeros((), bool))
+        estimated = np.zeros((), bool)
+        return GroupPlan(
+            self.group.name, self._size, replace(least, **fields), choice, verdict, estimated, self._by_everyone
+        )
 
     def blank(self) -> GroupState:
         """Before the first set-up: zeros in its shapes."""
@@ -119,8 +127,8 @@ class GroupSolver:
             floors: proven lower bounds on the factors' eigenvalues.
         """
         if not self.estimates:
-            states, plans = set_up_all([self], [(factors, floors)])
-            return states[0], plans[0]
+            states = tuple(states_of(self.solvers[0], stack) for stack in factors)
+            return self.settled_state(states), self.settled
         estimates = each_of(lambda pair: self._estimate(*pair), (factors, floors))
         plan, index = self._planned(estimates)
         given = factors, estimates
@@ -203,7 +211,7 @@ class GroupSolver:
 
             return all_of
 
-        none = jnp.zeros((), jnp.int32), jnp.zeros(self.group.count, vectors.dtype)
+        none = jnp.zeros((), jnp.int32), jnp.zeros(vectors.shape[0], vectors.dtype)
         index, log_kappas = none if state.chosen is None else state.chosen
         given = state.slots, log_kappas, vectors
         solved = switch(index, [branch(k) for k in range(len(self.kept))], given)
@@ -274,7 +282,8 @@ class GroupSolver:
         offers = replace(offers, refusal=jnp.where(offers.feasible, passed_over, offers.refusal))
         choice = jnp.stack([choice.index for choice in choices]).astype(jnp.int32)
         verdict = jnp.stack([one.verdict for one in choices])
-        plan = GroupPlan(self.group.name, self._size, offers, choice, verdict, np.ones((), bool))
+        estimated = np.ones((), bool)
+        plan = GroupPlan(self.group.name, self._size, offers, choice, verdict, estimated, self._by_everyone)
         return plan, self._place(choice[0])
 
     def _place(self, choice: Int[Array, ""]) -> Int[Array, ""]:
@@ -282,37 +291,3 @@ class GroupSolver:
         places = np.zeros(len(self.scheduler.solvers), np.int32)
         places[list(self.kept)] = np.arange(len(self.kept))
         return jnp.asarray(places)[choice]
-
-
-def set_up_all(
-    solvers: Sequence[GroupSolver], given: Sequence[tuple[Factors, tuple[Float[Array, " count"], ...]]]
-) -> tuple[list[GroupState], list[GroupPlan]]:
-    """Every group set up, and their records; equal factors by one program, where nothing is estimated.
-
-    Args:
-        solvers: of the groups.
-        given: of each, what its `set_up` takes.
-    """
-    together: dict[tuple[AbstractSolver, int], list[tuple[int, int]]] = {}
-    for k, (solver, (factors, _)) in enumerate(zip(solvers, given, strict=True)):
-        if not solver.estimates:
-            for side, stack in enumerate(factors):
-                together.setdefault((solver.solvers[0], stack.shape[-1]), []).append((k, side))
-    states: dict[tuple[int, int], object] = {}
-    for (chosen, _), places in together.items():
-        stacks = [given[k][0][side] for k, side in places]
-        joint = states_of(chosen, jnp.concatenate(stacks))
-        ends = np.cumsum([len(stack) for stack in stacks])
-        for place, end, stack in zip(places, ends, stacks, strict=True):
-            part = slice(end - len(stack), end)
-            states[place] = jax.tree.map(lambda leaf, part=part: leaf[part] if eqx.is_array(leaf) else leaf, joint)
-    found, plans = [], []
-    for k, (solver, (factors, floors)) in enumerate(zip(solvers, given, strict=True)):
-        if solver.estimates:
-            state, plan = solver.set_up(factors, floors)
-        else:
-            both = tuple(states[k, side] for side in range(len(factors)))
-            state, plan = solver.settled_state(both), solver.settled
-        found.append(state)
-        plans.append(plan)
-    return found, plans

@@ -1,0 +1,75 @@
+"""What it takes devices to exchange their results: measured, not looked up."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array
+
+from .measure import at_once
+
+_REPEATS = 7
+# Bytes on each device. Between them the line is right; beyond, the larger one sets the growth.
+_SMALL, _LARGE = 2**8, 2**20
+
+
+@dataclass(frozen=True)
+class Link:
+    """Devices and what is between them.
+
+    Attributes:
+        devices: how many exchange.
+        seconds_per_call: of an exchange of next to nothing.
+        seconds_per_byte: of what every device has afterwards.
+        basis: `measured`.
+    """
+
+    devices: int
+    seconds_per_call: float
+    seconds_per_byte: float
+    basis: str = "measured"
+
+    def seconds(self, nbytes: float) -> float:
+        """Until every device has so many bytes, of which each had its part."""
+        return self.seconds_per_call + self.seconds_per_byte * nbytes
+
+
+@at_once()
+def measured_link(devices: Sequence[jax.Device]) -> Link:
+    """Time two gatherings, the median of as many on every process: all of them must come here.
+
+    Args:
+        devices: of this process, or all of all processes.
+    """
+    mesh = Mesh(np.asarray(devices), ("link",))
+    small, large = (_gathering_seconds(mesh, each) for each in (_SMALL, _LARGE))
+    per_byte = max(large - small, 0.0) / ((_LARGE - _SMALL) * len(devices))
+    return Link(len(devices), small, per_byte)
+
+
+def _gathering_seconds(mesh: Mesh, each: int) -> float:
+    count, entries = mesh.size, each // 4
+    laid = NamedSharding(mesh, PartitionSpec("link"))
+    part = jax.make_array_from_callback((count, entries), laid, lambda _: np.zeros((1, entries), np.float32))
+    everyone = PartitionSpec()
+    gather: Callable[[Array], Array] = jax.jit(
+        jax.shard_map(
+            lambda own: jax.lax.all_gather(jnp.ravel(own), "link"),
+            mesh=mesh,
+            in_specs=PartitionSpec("link"),
+            out_specs=everyone,
+            check_vma=False,
+        )
+    )
+    jax.block_until_ready(gather(part))
+    taken = []
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        jax.block_until_ready(gather(part))
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
