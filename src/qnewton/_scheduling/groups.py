@@ -16,9 +16,9 @@ from jaxtyping import Array, Bool, Float, Int
 from .._core.arrays import filled
 from .._core.records import System, SystemEstimate
 from .._core.status import Refusal, Verdict
-from .._devices.crew import EVERYONE
+from .._devices.crew import EVERYONE, crew, dealt
 from .._hardware import ClassicalMachine
-from .._pricing.group import Group, price_group
+from .._pricing.group import Group, direct_seconds, price_group
 from .._pricing.need import residual_for
 from .._pricing.offers import Offers
 from .._pricing.policies.base import NONE_YET, Turn
@@ -27,6 +27,7 @@ from .branches import switch
 from .group_plan import GroupPlan
 from .hybrid import Hybrid
 from .one_system import each_of, iterated, product_of, state_of, states_of
+from .owners import Deal, Job, deal_out
 from .union import StateUnion
 
 Factors = tuple[Float[Array, "count n n"], ...]
@@ -111,6 +112,23 @@ class GroupSolver:
             self.group.name, self._size, replace(least, **fields), choice, verdict, estimated, self._by_everyone
         )
 
+    def settled_at(self, deal: Deal, owners: np.ndarray) -> GroupPlan:
+        """The plan where nothing is estimated and several devices may share the set-ups.
+
+        The seconds of the candidate that is taken hold the exchange, and not what it spares.
+
+        Args:
+            deal: of all set-ups of the step.
+            owners: of this group's.
+        """
+        plan = replace(self.settled, owners=owners)
+        if not deal.shared or not self.solvers[0].capabilities.direct:
+            return plan
+        once = sum(pair[0] for pair in direct_seconds(self.group, self.solvers[0], self.machine))
+        seconds = np.array(plan.offers.seconds)
+        seconds[:, self.kept[0]] -= (1 - deal.factor) * self.group.count * once / self.group.serves
+        return replace(plan, offers=replace(plan.offers, seconds=seconds))
+
     def blank(self) -> GroupState:
         """Before the first set-up: zeros in its shapes."""
         count, dtype = self.group.count, jnp.dtype(self.group.dtype)
@@ -178,13 +196,18 @@ class GroupSolver:
                 return jnp.where(good[:, None], values[:, :, 0], jnp.nan)
 
             return plan, solved
-        states = [state_of(self.solvers[0], (system,), None)[0] for system in systems]
+        one, devices = self.solvers[0], crew()
+        once = sum(pair[0] for pair in direct_seconds(self.group, one, self.machine))
+        nbytes = systems[0].size * systems[0].dtype.itemsize
+        deal = deal_out([Job(once, nbytes)] * len(systems), devices)
+        tasks = [(partial(_alone, one), (system,)) for system in systems]
+        states = [run(*given) for run, given in tasks] if devices is None else dealt(devices, tasks, deal.owners)
 
         def solve(right: Float[Array, "count n"]) -> Float[Array, "count n"]:
             pairs = zip(states, right, strict=True)
-            return jnp.stack([self.solvers[0].compute(state, b, {})[0] for state, b in pairs])
+            return jnp.stack([one.compute(state, b, {})[0] for state, b in pairs])
 
-        return self.settled, solve
+        return self.settled_at(deal, np.asarray([deal.owners], np.int32)), solve
 
     @property
     def reads(self) -> str | None:
@@ -291,3 +314,7 @@ class GroupSolver:
         places = np.zeros(len(self.scheduler.solvers), np.int32)
         places[list(self.kept)] = np.arange(len(self.kept))
         return jnp.asarray(places)[choice]
+
+
+def _alone(solver: AbstractSolver, system: Float[Array, "n n"]) -> object:
+    return state_of(solver, (system,), None)[0]

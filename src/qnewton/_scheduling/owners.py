@@ -9,13 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import jax
+import lineax as lx
 import numpy as np
 
 from .._devices.crew import EVERYONE, Crew
 from .._devices.processes import check_agreed, of_first, several
 from .._hardware.link import Link, measured_link
+from .._pricing.group import Group, direct_seconds
+from .._solvers import LU, AbstractSolver
+from .calibration import agreed, rated_once
 from .makespan.heuristic import heuristic
 from .makespan.problem import Jobs, finish_of
+from .recognised import scheduler_in
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,25 @@ def deal_out(jobs: Sequence[Job], devices: Crew | None) -> Deal:
     owners = np.full(len(jobs), EVERYONE)
     owners[pays] = assignment
     return replace(nobody, owners=tuple(owners.tolist()), seconds=together, exchanged_bytes=exchanged)
+
+
+def solving_seconds(solver: lx.AbstractLinearSolver, n: int, dtype: str) -> float:
+    """Predicted, of setting up one dense system and solving it; of a solver that states no work, by LU.
+
+    Args:
+        solver: a scheduler or a direct solver.
+        n: rows.
+        dtype: of the system; what is narrower than single precision is solved in it.
+    """
+    dtype = str(np.promote_types(dtype, np.float32))
+    scheduler = scheduler_in(solver)
+    candidates = [solver] if scheduler is None else scheduler.solvers
+    direct = tuple(one for one in candidates if isinstance(one, AbstractSolver) and not one.capabilities.quantum)
+    direct = direct or (LU(),)
+    given = None if scheduler is None else scheduler.classical
+    machine = rated_once(direct, dtype) if given is None else agreed(given, direct)
+    group = Group("a block", (n,), 1, dtype=dtype)
+    return min(sum(map(sum, direct_seconds(group, one, machine))) for one in direct)
 
 
 def _measured(count: int) -> Link | None:

@@ -49,13 +49,15 @@ def set_up_all(
         made_by |= {(k, side): np.repeat(by, solvers[k].group.count) for side in (0, 1)}
     found, plans = [], []
     for k, (solver, (factors, _)) in enumerate(zip(solvers, given, strict=True)):
+        by = np.stack([made_by[k, side] for side in range(len(factors))])
         if k in estimated:
             state, plan = estimated[k]
+            plan = replace(plan, owners=by)
         else:
             both = tuple(states[k, side] for side in range(len(factors)))
-            state, plan = solver.settled_state(both), _at_their_price(solver, deal)
+            state, plan = solver.settled_state(both), solver.settled_at(deal, by)
         found.append(state)
-        plans.append(replace(plan, owners=np.stack([made_by[k, side] for side in range(len(factors))])))
+        plans.append(plan)
     return found, plans
 
 
@@ -129,7 +131,7 @@ def _stacks(solvers: Sequence[GroupSolver], given: Sequence[tuple[Factors, Floor
     for (chosen, _), places in together.items():
         stacks = [given[k][0][side] for k, side in places]
         first, side = places[0]
-        each = direct_seconds(solvers[first].group, chosen, solvers[first].machine)[side][0] if _direct(chosen) else 0.0
+        each = direct_seconds(solvers[first].group, chosen, solvers[first].machine)[side][0] if chosen.capabilities.direct else 0.0
         counts = tuple(len(stack) for stack in stacks)
         found.append(_Stack(chosen, jnp.concatenate(stacks), tuple(places), counts, float(each)))
     return found
@@ -162,12 +164,8 @@ def _solving(solver: GroupSolver, state: GroupState, vectors: Float[Array, "coun
     return _Work(len(vectors), min(each, default=0.0), lambda: nbytes, run, given)
 
 
-def _direct(solver: AbstractSolver) -> bool:
-    return not (solver.capabilities.quantum or solver.capabilities.matrix_free)
-
-
 def _directs(solver: GroupSolver) -> list[AbstractSolver]:
-    return [one for one in solver.solvers if _direct(one)]
+    return [one for one in solver.solvers if one.capabilities.direct]
 
 
 def _shared_out(works: Sequence[_Work]) -> tuple[Deal, list[np.ndarray], list[Any]]:
@@ -221,18 +219,6 @@ def picked(stack: Array, which: np.ndarray) -> Array:
     runs = np.split(which, ends)
     slices = [stack[run[0] : run[-1] + 1] for run in runs]
     return slices[0] if len(slices) == 1 else jnp.concatenate(slices)
-
-
-def _at_their_price(solver: GroupSolver, deal: Deal) -> GroupPlan:
-    """The plan of a group whose candidate is settled, the exchange and what it spares in the seconds of that one."""
-    plan, chosen = solver.settled, solver.kept[0]
-    if not deal.shared or not _direct(solver.solvers[0]):
-        return plan
-    once = sum(pair[0] for pair in direct_seconds(solver.group, solver.solvers[0], solver.machine))
-    spared = (1 - deal.factor) * solver.group.count * once / solver.group.serves
-    seconds = np.array(plan.offers.seconds)
-    seconds[:, chosen] -= spared
-    return replace(plan, offers=replace(plan.offers, seconds=seconds))
 
 
 def _bytes_of(shapes: Any) -> int:
