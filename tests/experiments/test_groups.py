@@ -175,7 +175,8 @@ def plan(seconds: Any, refusal: Any, choice: Any, *, estimated: Any, log_kappa: 
         expected_steps=none[0],
         **rest,  # pyright: ignore[reportArgumentType]
     )
-    return GroupPlan("things", size, offers, np.asarray(choice), verdict, np.asarray(estimated))  # pyright: ignore[reportArgumentType]
+    owners = np.full((1, 3), -1, np.int32)
+    return GroupPlan("things", size, offers, np.asarray(choice), verdict, np.asarray(estimated), owners)  # pyright: ignore[reportArgumentType]
 
 
 def entries(made: GroupPlan) -> dict[str, Any]:

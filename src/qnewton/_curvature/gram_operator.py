@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PyTree
 
 from .._core.layout import Layout
 from .._core.operators import AbstractCurvatureOperator, AbstractRoot, KroneckerFactors, Path
+from .._core.pieces import own
 from .chunks import sum_over_chunks
 from .factors import block_signals
 from .formation import mirrored
@@ -196,7 +197,7 @@ def layer_jacobians(
     """Outputs of one example, their derivatives in the outputs of the layers, and the inputs of each layer's lead."""
     leads = [layer.lead for layer in layers]
     dtype = jax.tree.leaves(point.params)[0].dtype
-    perturbations = [jnp.zeros((lead.positions, lead.index.shape[1]), dtype) for lead in leads]
+    perturbations = own([jnp.zeros((lead.positions, lead.index.shape[1]), dtype) for lead in leads])
 
     def outputs(given: list[Float[Array, "t a"]]) -> tuple[Float[Array, " c"], list[Float[Array, "t i"]]]:
         z, inputs = point.program.run(point.params, x, dict(zip(leads, given, strict=True)))

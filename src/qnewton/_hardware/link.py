@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +41,7 @@ class Link:
 
 
 @at_once()
-def measured_link(devices: Sequence[jax.Device]) -> Link:
+def measured_link(devices: Sequence[Any]) -> Link:
     """Time two gatherings, the median of as many on every process: all of them must come here.
 
     Args:

@@ -183,9 +183,7 @@ def _classical(
     return group.count * seconds + 0.0 * estimate.max_entry, 0.0
 
 
-def direct_seconds(
-    group: Group, candidate: AbstractSolver, machine: ClassicalMachine
-) -> list[tuple[float, float]]:
+def direct_seconds(group: Group, candidate: AbstractSolver, machine: ClassicalMachine) -> list[tuple[float, float]]:
     """Of each factor of one system, what a direct solver takes to set it up, and to solve with it in one step."""
     found = []
     for n in group.factors:

@@ -84,7 +84,7 @@ class PackedPlans(eqx.Module):
         return eqx.tree_at(
             lambda packed: (packed.numbers, packed.codes, packed.owners),
             like,
-            (jnp.asarray(_stack(numbers), dtype), jnp.asarray(_stack(codes), jnp.int32), jnp.asarray(owners, jnp.int32)),
+            tuple(map(jnp.asarray, (_stack(numbers), _stack(codes), owners), (dtype, jnp.int32, jnp.int32))),
         )
 
     @classmethod

@@ -131,7 +131,10 @@ def _stacks(solvers: Sequence[GroupSolver], given: Sequence[tuple[Factors, Floor
     for (chosen, _), places in together.items():
         stacks = [given[k][0][side] for k, side in places]
         first, side = places[0]
-        each = direct_seconds(solvers[first].group, chosen, solvers[first].machine)[side][0] if chosen.capabilities.direct else 0.0
+        parts = (
+            direct_seconds(solvers[first].group, chosen, solvers[first].machine) if chosen.capabilities.direct else []
+        )
+        each = parts[side][0] if parts else 0.0
         counts = tuple(len(stack) for stack in stacks)
         found.append(_Stack(chosen, jnp.concatenate(stacks), tuple(places), counts, float(each)))
     return found
