@@ -86,7 +86,7 @@ def trained(step, state, params, batch):
     MADE.clear()
     losses, owners = [], None
     for _ in range(STEPS):
-        params, state, value = step(params, state, batch)
+        params, state, _ = step(params, state, batch)
         losses.append(float(OBJECTIVE(jax.device_get(params), BATCH)))
         owners = owners or owners_of(state.info)
     jax.effects_barrier()

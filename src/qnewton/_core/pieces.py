@@ -153,7 +153,7 @@ def at_hand(make: Callable[[int], Array], count: int, axis: int) -> Array:
     return jnp.moveaxis(pieces.own(jnp.moveaxis(whole, axis, 0)), 0, axis)
 
 
-def own(tree: Tree) -> Tree:
+def as_own(tree: Tree) -> Tree:
     """New arrays, with which the examples at hand are worked on: to be differentiated by, or carried through a loop."""
     pieces = _within.get()
     return tree if pieces is None else pieces.varying(tree)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 from .._core.jaxprs import PLACEMENTS, Atom, aval
 from .._core.layout import Layout
 from .._core.operators import KroneckerFactors
-from .._core.pieces import all_examples, at_hand, over_all, own, piece
+from .._core.pieces import all_examples, as_own, at_hand, over_all, piece
 from .._core.traces import trace
 from .._core.trees import ravel
 from .chunks import sum_over_chunks
@@ -172,7 +172,7 @@ def layer_signals(
 
         return jax.vmap(single)(inputs_of, given)
 
-    zeros = own([jnp.zeros((examples.count, *lead.output_shape), dtype) for lead in leads])
+    zeros = as_own([jnp.zeros((examples.count, *lead.output_shape), dtype) for lead in leads])
     z, pullback, inputs = jax.vjp(outputs, zeros, has_aux=True)
     signals, scale = probe(point, z, _signs(key, probes, z), known)
     (backward,) = jax.vmap(pullback)(signals)
