@@ -1,7 +1,8 @@
 """Trainings on many host devices against the same on one: run as `one_process.py DEVICES CASE...`, prints JSON.
 
 A case is `OPTIMIZER/AXES/LAYOUT`: axes `auto` or `explicit`, layout `copies` (parameters on every device), `rows` or
-`columns` (weights split along their first or second axis).
+`columns` (weights split along their first or second axis). The link counts as free, so that systems of this size have
+owners.
 """
 
 import json
@@ -18,7 +19,10 @@ from jax.sharding import AxisType, NamedSharding  # noqa: E402
 from jax.sharding import PartitionSpec as P  # noqa: E402
 
 import qnewton as qn  # noqa: E402
+from qnewton._hardware.link import Link  # noqa: E402
+from qnewton._scheduling.owners import links  # noqa: E402
 
+links.set(Link(DEVICES, 0.0, 0.0))
 STEPS = 10
 KINDS = {"auto": AxisType.Auto, "explicit": AxisType.Explicit}
 
@@ -49,6 +53,7 @@ OPTIMIZERS = {
     "blocks": lambda: qn.newton(OBJECTIVE, family="blocks"),
     "hybrid": lambda: qn.newton(OBJECTIVE, solver=qn.Hybrid(), partition=qn.per_tensor),
     "cholesky": lambda: qn.newton(OBJECTIVE, solver=qn.Cholesky()),
+    "tensors": lambda: qn.newton(OBJECTIVE, solver=qn.Cholesky(), partition=qn.per_tensor),
     "cg": lambda: qn.newton(OBJECTIVE, solver=qn.CG()),
     "rule": lambda: qn.newton(OBJECTIVE, solver=qn.CG(), step=qn.QuadraticModel()),
     "kfac": lambda: qn.kfac(OBJECTIVE),

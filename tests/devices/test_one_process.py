@@ -1,36 +1,18 @@
-"""Sharded arrays in one process, and mapped axes: trainings and single points, each kind of device count one program.
+"""Sharded arrays in one process, and mapped axes: trainings and single points, each kind of device count one program."""
 
-The number of devices must be set before jax starts, so the programs run as processes of their own.
-"""
-
-import json
-import os
-import subprocess
-import sys
-from functools import cache
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-HERE = Path(__file__).parent
-ALONE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-@cache
-def printed(program: str, *arguments: str) -> dict[str, Any]:
-    given = {**os.environ, "JAX_PLATFORMS": "cpu", **dict.fromkeys(ALONE, "1")}
-    run = [sys.executable, str(HERE / program), *arguments]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=1500, env=given)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
-
+Printed = Callable[..., dict[str, Any]]
 
 OPTIMIZERS = (
     "newton",
     "blocks",
     "hybrid",
     "cholesky",
+    "tensors",
     "cg",
     "rule",
     "kfac",
@@ -53,7 +35,7 @@ SOME = ("cg/explicit/rows", "dual/auto/copies", "hybrid/explicit/copies")
     [(1, ("fisher/explicit/copies",)), (4, BY_DAY), (4, SOME), (2, tuple(EVERY)), (8, tuple(EVERY))],
     ids=["1", "4", "4 more", "2 all", "8 all"],
 )
-def test_trainings_are_those_of_one_device(devices: int, cases: tuple[str, ...]) -> None:
+def test_trainings_are_those_of_one_device(printed: Printed, devices: int, cases: tuple[str, ...]) -> None:
     for case, found in printed("one_process.py", str(devices), *cases).items():
         assert found["losses"] < 1e-5, case
         assert found["falls"], case
@@ -102,7 +84,7 @@ QUICK = ("helped", "scanned", "equal fisher_newton True", *SAID)
 
 
 @pytest.fixture(scope="module")
-def quick() -> dict[str, Any]:
+def quick(printed: Printed) -> dict[str, Any]:
     return printed("borders.py", *QUICK)
 
 
@@ -118,7 +100,7 @@ def test_points(quick: dict[str, Any], case: str) -> None:
 
 
 @pytest.mark.parametrize("cases", [SMALL, (*MAPPED_SMALL, *EQUAL)], ids=["meshes", "mapped axes"])
-def test_all_points(cases: tuple[str, ...]) -> None:
+def test_all_points(printed: Printed, cases: tuple[str, ...]) -> None:
     for found in printed("borders.py", *cases).values():
         check_small(found)
 

@@ -1,0 +1,47 @@
+"""Every factorisation is made by one device, and no step changes by that."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Printed = Callable[..., dict[str, Any]]
+
+DAY = ("fisher/mesh", "kfac/tracked", "priced")
+NIGHT = [
+    f"{name}/{where}"
+    for name in ("kfac", "fisher", "cholesky", "lu", "eigh", "dual")
+    for where in ("mesh", "tracked", "untracked")
+]
+
+
+@pytest.fixture(scope="module")
+def day(printed: Printed) -> dict[str, Any]:
+    return printed("owning.py", "4", *DAY)
+
+
+@pytest.mark.parametrize("case", DAY[:-1])
+def test_made_once(day: dict[str, Any], case: str) -> None:
+    check_once(day[case], 4)
+
+
+def test_an_exchange_that_takes_longer_than_the_work_is_left_out(day: dict[str, Any]) -> None:
+    found = day["priced"]
+    assert set(found["owners"]) == {-1}
+    assert found["losses"] < 1e-5
+    # Then the counter sees every device.
+    assert found["together"] == {name: 4 * count for name, count in found["alone"].items()}
+
+
+@pytest.mark.parametrize("devices", [2, 8])
+def test_all_are_made_once(printed: Printed, devices: int) -> None:
+    for found in printed("owning.py", str(devices), *NIGHT).values():
+        check_once(found, devices)
+
+
+def check_once(found: dict[str, Any], devices: int) -> None:
+    assert found["losses"] < 1e-5, found
+    assert found["falls"]
+    assert sum(found["together"].values()) == sum(found["alone"].values()) > 0, found
+    assert -1 not in found["owners"]
+    assert len(set(found["owners"])) == min(devices, len(found["owners"])), found
