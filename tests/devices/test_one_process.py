@@ -1,4 +1,4 @@
-"""Sharded arrays in one process, and mapped axes: trainings and single points, each kind of device count one program."""
+"""Sharded arrays in one process, and mapped axes: trainings and single points; one program for each device count."""
 
 from collections.abc import Callable
 from typing import Any

@@ -111,6 +111,7 @@ def owners_of(state):
 
 def link():
     found = links(2)
+    assert found is not None
     return {"call": found.seconds_per_call, "byte": found.seconds_per_byte, "basis": found.basis}
 
 
