@@ -25,7 +25,8 @@ from .roots import batched_root
 _PROBES = 0xFAC
 # Of a linear function, these compute each entry of the result from the same entry of the argument, in the same order.
 _ENTRY_BY_ENTRY = {"add", "add_any", "sub", "neg", "mul", "div", "convert_element_type", "copy", "select_n"}
-_RESHAPES = {"reshape", "squeeze", "expand_dims", "broadcast_in_dim", *PLACEMENTS}
+# Of as many numbers as before, which is asked for: a sum is then over axes of one entry.
+_RESHAPES = {"reshape", "squeeze", "expand_dims", "broadcast_in_dim", "reduce_sum", *PLACEMENTS}
 
 
 class KnownInputs(NamedTuple):
