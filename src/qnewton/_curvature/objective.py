@@ -83,26 +83,6 @@ class Objective(eqx.Module):
         return self._mean(params, outputs, targets)
 
     @own_promotion()
-    def gradient(self, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> PyTree:
-        """Of the value, like the parameters; by all replicas together where they divide the examples."""
-        check_batch(batch)
-        inputs, targets = batch
-        pieces = self._pieces(inputs, key)
-        if pieces is None:
-            with dividing(None):
-                return jax.grad(self)(params, batch, key)
-        sums = self._own_sums(pieces, inputs, targets)
-        found, weight = pieces.total(in_piece(pieces, lambda own: widened(jax.grad(sums, has_aux=True)(own)), params))
-
-        def mean(slope: Array, own: Array) -> Array:
-            slope = slope / weight
-            if self.penalised:
-                slope = slope + typed(self.l2, slope.dtype) * own
-            return slope.astype(own.dtype)
-
-        return jax.tree.map(mean, found, params)
-
-    @own_promotion()
     def value_and_state(
         self, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None
     ) -> tuple[Float[Array, ""], PyTree]:
@@ -243,6 +223,27 @@ class Objective(eqx.Module):
                 f"predict returned {type(found).__name__}: with has_state=True it must return (outputs, state)"
             )
         return (widened(found[0]), found[1]) if self.has_state else widened(found)
+
+
+@own_promotion()
+def gradient_of(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> PyTree:
+    """Gradient of an objective, like the parameters; by all replicas together where they divide the examples."""
+    check_batch(batch)
+    inputs, targets = batch
+    pieces = objective._pieces(inputs, key)
+    if pieces is None:
+        with dividing(None):
+            return jax.grad(objective)(params, batch, key)
+    sums = objective._own_sums(pieces, inputs, targets)
+    found, weight = pieces.total(in_piece(pieces, lambda own: widened(jax.grad(sums, has_aux=True)(own)), params))
+
+    def mean(slope: Array, own: Array) -> Array:
+        slope = slope / weight
+        if objective.penalised:
+            slope = slope + typed(objective.l2, slope.dtype) * own
+        return slope.astype(own.dtype)
+
+    return jax.tree.map(mean, found, params)
 
 
 def check_objective(objective: object, who: str) -> None:

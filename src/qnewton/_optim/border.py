@@ -18,7 +18,7 @@ from .._core.memory import checks_suspended
 from .._core.pieces import Pieces, dividing
 from .._curvature.batch import Batch, leads
 from .._curvature.independence import Independence, independence
-from .._curvature.objective import Objective
+from .._curvature.objective import Objective, gradient_of
 from .._devices.crew import Crew, with_crew
 from .._devices.mapped import AxisName, check_unmapped, checked_axis_name, gathered, tracked
 from .._devices.meshes import (
@@ -93,7 +93,7 @@ class _Border:
                 pieces = self._pieces(params, batch, extra.get("key"))
                 with dividing(pieces):
                     # Each replica's own gradient is that of its piece, or a mean over pieces that may weigh otherwise.
-                    updates = self.objective.gradient(params, batch, extra.get("key"))
+                    updates = gradient_of(self.objective, params, batch, extra.get("key"))
             elif self.axis_name is None:
                 check_unmapped(self.user, params, batch)
             check_devices(self.user, parameters=params, batch=batch)
