@@ -79,6 +79,10 @@ class _Links:
         """Take this for what is between as many devices."""
         self._found[link.devices] = link
 
+    def cache_clear(self) -> None:
+        """Forget what was measured."""
+        self._found.clear()
+
 
 links = _Links()
 
