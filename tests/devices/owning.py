@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections import Counter
+from functools import partial
 
 DEVICES = int(sys.argv[1])
 os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES}"
@@ -69,6 +70,7 @@ OPTIMIZERS = {
     "cholesky": lambda **own: qn.newton(OBJECTIVE, solver=qn.Cholesky(), partition=qn.per_tensor, **own),
     "lu": lambda **own: qn.newton(OBJECTIVE, solver=qn.LU(), partition=qn.per_tensor, **own),
     "eigh": lambda **own: qn.newton(OBJECTIVE, solver=qn.Eigh(), partition=qn.per_tensor, **own),
+    "cg": lambda **own: qn.newton(OBJECTIVE, solver=qn.CG(), **own),
     "dual": lambda **own: qn.dual_newton(OBJECTIVE, solver=qn.Cholesky(), **own),
 }
 
@@ -128,6 +130,23 @@ def compared(name, where):
     }
 
 
+def work(name):
+    """Operations of one replica's step inside of mapped axes over those of one device with the whole batch."""
+    batch = jax.tree.map(lambda leaf: jnp.tile(leaf, (32, 1)), BATCH)
+
+    def operations(optimizer, around):
+        state = optimizer.init(PARAMS)
+        return around(lambda *given: step_of(optimizer)(*given)[:2], state)
+
+    def counted_in(step, state):
+        return jax.jit(step).lower(PARAMS, state, batch).cost_analysis()["flops"]
+
+    def mapped(step, state):
+        return counted_in(jax.shard_map(step, mesh=MESH, in_specs=(P(), P(), P("d")), out_specs=(P(), P())), state)
+
+    return operations(OPTIMIZERS[name](axis_name="d"), mapped) / operations(OPTIMIZERS[name](), counted_in)
+
+
 def priced():
     """With a link that is slow nothing is exchanged, and every device makes everything."""
     links.set(Link(DEVICES, 1.0, 1e-3))
@@ -136,6 +155,10 @@ def priced():
     return found
 
 
+def outcome(what, *of):
+    return {"priced": priced, "work": work}.get(what, partial(compared, what))(*of)
+
+
 if __name__ == "__main__":
     links.set(Link(DEVICES, 0.0, 0.0))
-    print(json.dumps({case: priced() if case == "priced" else compared(*case.split("/")) for case in sys.argv[2:]}))
+    print(json.dumps({case: outcome(*case.split("/")) for case in sys.argv[2:]}))

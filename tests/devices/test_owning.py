@@ -7,7 +7,8 @@ import pytest
 
 Printed = Callable[..., dict[str, Any]]
 
-DAY = ("fisher/mesh", "kfac/tracked", "priced")
+DAY = ("fisher/mesh", "kfac/tracked")
+WORK = tuple(f"work/{name}" for name in ("kfac", "fisher", "cholesky", "cg"))
 NIGHT = [
     f"{name}/{where}"
     for name in ("kfac", "fisher", "cholesky", "lu", "eigh", "dual")
@@ -17,10 +18,15 @@ NIGHT = [
 
 @pytest.fixture(scope="module")
 def day(printed: Printed) -> dict[str, Any]:
-    return printed("owning.py", "4", *DAY)
+    return printed("owning.py", "4", *DAY, "priced", *WORK)
 
 
-@pytest.mark.parametrize("case", DAY[:-1])
+@pytest.mark.parametrize("case", WORK)
+def test_a_replica_of_four_does_a_quarter_of_the_work_and_a_little(day: dict[str, Any], case: str) -> None:
+    assert 0.15 < day[case] < 0.35
+
+
+@pytest.mark.parametrize("case", DAY)
 def test_made_once(day: dict[str, Any], case: str) -> None:
     check_once(day[case], 4)
 
