@@ -1,8 +1,8 @@
 """Trainings on many host devices against the same on one: run as `one_process.py DEVICES CASE...`, prints JSON.
 
-A case is `OPTIMIZER/AXES/LAYOUT`: axes `auto` or `explicit`, or `mapped` for `shard_map` and `axis_name=`; layout `copies`
-(parameters on every device), `rows` or `columns` (weights split along their first or second axis). The link counts as
-free, so that systems of this size have owners.
+A case is `OPTIMIZER/AXES/LAYOUT`: axes `auto` or `explicit`, or `mapped` for `shard_map` and `axis_name=`; layout
+`copies` (parameters on every device), `rows` or `columns` (weights split along their first or second axis). The link
+counts as free, so that systems of this size have owners.
 """
 
 import json

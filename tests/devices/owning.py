@@ -6,6 +6,7 @@ counted where it happens: a callback in each factorisation, which runs as often 
 
 import json
 import os
+import re
 import sys
 from collections import Counter
 from functools import partial
@@ -139,7 +140,9 @@ def work(name):
         return around(lambda *given: step_of(optimizer)(*given)[:2], state)
 
     def counted_in(step, state):
-        return jax.jit(step).lower(PARAMS, state, batch).cost_analysis()["flops"]
+        costs = jax.jit(step).lower(PARAMS, state, batch).cost_analysis()
+        assert costs is not None
+        return costs["flops"]
 
     def mapped(step, state):
         return counted_in(jax.shard_map(step, mesh=MESH, in_specs=(P(), P(), P("d")), out_specs=(P(), P())), state)
@@ -155,8 +158,19 @@ def priced():
     return found
 
 
+def moved(name):
+    """What the compiled step on a mesh moves between devices other than sums, and how many sums there are."""
+    optimizer = OPTIMIZERS[name]()
+    params = jax.device_put(PARAMS, NamedSharding(MESH, P()))
+    batch = jax.device_put(BATCH, NamedSharding(MESH, P("d")))
+    step = jax.jit(lambda *given: step_of(optimizer)(*given)[:2])
+    text = step.lower(params, optimizer.init(params), batch).compile().as_text()
+    others = re.findall(r" (all-gather|all-to-all|collective-permute)(?:-start)?\(", text)
+    return {"others": others, "sums": len(re.findall(r" all-reduce(?:-start)?\(", text))}
+
+
 def outcome(what, *of):
-    return {"priced": priced, "work": work}.get(what, partial(compared, what))(*of)
+    return {"priced": priced, "work": work, "moved": moved}.get(what, partial(compared, what))(*of)
 
 
 if __name__ == "__main__":

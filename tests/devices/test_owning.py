@@ -7,7 +7,7 @@ import pytest
 
 Printed = Callable[..., dict[str, Any]]
 
-DAY = ("fisher/mesh", "kfac/tracked")
+DAY = ("kfac/tracked",)
 WORK = tuple(f"work/{name}" for name in ("kfac", "fisher", "cholesky", "cg"))
 NIGHT = [
     f"{name}/{where}"
@@ -37,6 +37,12 @@ def test_an_exchange_that_takes_longer_than_the_work_is_left_out(day: dict[str, 
     assert found["losses"] < 1e-5
     # Then the counter sees every device.
     assert found["together"] == {name: 4 * count for name, count in found["alone"].items()}
+
+
+def test_products_of_conjugate_gradients_are_shared_out_by_examples(printed: Printed) -> None:
+    found = printed("owning.py", "4", "moved/cg")["moved/cg"]
+    assert found["others"] == []
+    assert found["sums"] > 0
 
 
 @pytest.mark.parametrize("devices", [2, 8])

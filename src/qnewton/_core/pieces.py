@@ -60,8 +60,14 @@ class Pieces:
         return jax.tree.map(lambda leaf: jax.lax.psum(leaf, self.names), self.varying(tree))
 
     def largest(self, tree: Tree) -> Tree:
-        """Largest entries over all replicas."""
-        return jax.tree.map(lambda leaf: jax.lax.pmax(leaf, self.names), self.varying(tree))
+        """Largest entries over all replicas; NaN where one has it, which a collective may lose."""
+
+        def of_all(leaf: Array) -> Array:
+            lost = jnp.isnan(leaf)
+            most = jax.lax.pmax(jnp.where(lost, -jnp.inf, leaf), self.names)
+            return jnp.where(jax.lax.psum(lost.astype(jnp.int32), self.names) > 0, jnp.nan, most)
+
+        return jax.tree.map(of_all, self.varying(tree))
 
     def whole(self, tree: Tree) -> Tree:
         """All examples' results, from those of each replica's own."""
