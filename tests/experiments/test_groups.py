@@ -225,7 +225,7 @@ class TestBounds:
         assert {(one.choice, one.verdict) for one in entries(made).values()} == {(None, "nobody")}
 
     def test_a_group_of_no_systems_is_none(self) -> None:
-        blank = PackedPlans.blank(SCHEDULER, ["things"], jnp.dtype("float32"))
+        blank = PackedPlans.blank(SCHEDULER, ["things"], jnp.dtype("float32"), [(1, 3)])
         assert group_lines(blank.plans, SCHEDULER) == ()
 
 
