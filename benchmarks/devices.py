@@ -8,8 +8,9 @@ For an autoencoder and for a transformer layer, both trained by `kfac` with the 
 
 A speed-up is the seconds of one process over those of two. The host is shared, so two bare processes, each with one
 thread and nothing to exchange, are timed in the same rounds: how much more they do than one is what can be had, and
-each speed-up is given as a share of it. Every process has one BLAS and one XLA thread. Medians of interleaved rounds;
-all seconds are measured.
+each speed-up is given as a share of it. `factorised` counts the matrices that one process factorises in a set-up, and
+that two do together: none twice, where both are the same. Every process has one BLAS and one XLA thread. Medians of
+interleaved rounds; all seconds are measured.
 
     python benchmarks/devices.py [--rounds 7] [--tasks autoencoder transformer]
 
@@ -61,6 +62,9 @@ class Worker:
     def seconds(self) -> float:
         return float(self._answer()["seconds"])
 
+    def made(self) -> int:
+        return int(self._answer()["made"])
+
     def end(self) -> None:
         assert self._running.stdin is not None
         self._running.stdin.close()
@@ -103,6 +107,9 @@ def timed(task: str, rounds: int) -> dict[str, Any]:
             for phase in PHASES:
                 alone, pair = together(bare[:1], "bare"), together(bare, "bare")
                 taken[phase].append((together(one, phase), together(two, phase), 2 * alone / pair))
+        for worker in (*one, *two):
+            worker.ask("count")
+        factorised = {"one": sum(worker.made() for worker in one), "two": sum(worker.made() for worker in two)}
         for worker in (*one, *two, *bare):
             worker.end()
     finally:
@@ -115,6 +122,8 @@ def timed(task: str, rounds: int) -> dict[str, Any]:
         "owners": owners,
         "made by every device": sum(owner < 0 for owner in owners),
         "set-ups": len(owners),
+        "factorised": factorised,
+        "none twice": factorised["one"] == factorised["two"] and min(owners) >= 0,
     }
 
 

@@ -36,7 +36,7 @@ def bare() -> dict[str, Callable[[], Any]]:
 
 
 def main() -> None:
-    owners = None
+    owners, counting = None, None
     if PROCESSES == 0:
         runs = bare()
     else:
@@ -44,9 +44,12 @@ def main() -> None:
 
         mesh = jax.make_mesh((PROCESSES,), ("d",), axis_types=(AxisType.Auto,))
         phases = Phases(TASKS[TASK](), mesh)
-        runs, owners = phases.runs, phases.owners
+        runs, owners, counting = phases.runs, phases.owners, phases.counting
     print(json.dumps({"ready": True, "owners": owners}), flush=True)
     for line in sys.stdin:
+        if line.strip() == "count" and counting is not None:
+            print(json.dumps({"made": counting()}), flush=True)
+            continue
         run = runs[line.strip()]
         start = time.perf_counter()
         jax.block_until_ready(run())
