@@ -75,10 +75,11 @@ class Worker:
 
     def _answer(self) -> dict[str, Any]:
         assert self._running.stdout is not None
-        line = self._running.stdout.readline()
-        if not line:
-            raise RuntimeError("a process ended before it answered")
-        return json.loads(line)
+        for line in self._running.stdout:
+            # Libraries of collectives greet on standard output.
+            if line.startswith("{"):
+                return json.loads(line)
+        raise RuntimeError("a process ended before it answered")
 
 
 def together(workers: list[Worker], what: str) -> float:
