@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from jaxtyping import Array, Float
 
+from qnewton._curvature.factors import probe
+from qnewton._curvature.objective import Objective
+from qnewton._curvature.point import Point
 from qnewton._curvature.roots import batched_root, factors, solved
 
 
@@ -83,3 +86,29 @@ def test_far_out_in_the_tails_of_a_loss_of_one_output_its_rounding_is_no_concavi
     # The slope there is 1.
     root = np.asarray(batched_root(curvature, jnp.asarray([largest(curvature), 1.0])), np.float64)
     np.testing.assert_allclose(root[:, 0, 0] ** 2, 1e-6 / (1e-6 + targets**2) ** 1.5, atol=2e-6)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_loss_that_sums_over_positions_needs_no_matrix_for_an_example(weighted):
+    rng = np.random.default_rng(0)
+    inputs, targets = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((5, 6, 3), (5, 6, 4)))
+
+    def loss(outputs, targets):
+        values = jnp.cosh(outputs - targets)
+        return (values / 6, jnp.full_like(values, 0.5)) if weighted else jnp.mean(values, axis=(1, 2))
+
+    objective = Objective(lambda params, x: x @ params, loss)
+
+    def signals(params):
+        point = Point.of(objective, params, (inputs, targets))
+        outputs = point.outputs_of_all()
+        return probe(point, outputs, jnp.ones((1, *outputs.shape)))[0]
+
+    params = jnp.ones((3, 4))
+    program = jax.make_jaxpr(signals)(params)
+    largest_array = max(v.aval.size for eqn in program.eqns for v in eqn.outvars)
+    assert largest_array < 5 * 24 * 24
+    # The second derivative of cosh(z) / (count of its divisor).
+    share = 0.5 / 6 if weighted else 1 / 24
+    exact = np.sqrt(share * np.cosh(np.asarray(inputs @ params - targets))).reshape(5, 24)
+    np.testing.assert_allclose(signals(params)[0], exact, rtol=1e-5)

@@ -1,7 +1,8 @@
 """Trainings on many host devices against the same on one: run as `one_process.py DEVICES CASE...`, prints JSON.
 
-A case is `OPTIMIZER/AXES/LAYOUT`: axes `auto` or `explicit`, layout `copies` (parameters on every device), `rows` or
-`columns` (weights split along their first or second axis).
+A case is `OPTIMIZER/AXES/LAYOUT`: axes `auto` or `explicit`, or `mapped` for `shard_map` and `axis_name=`; layout
+`copies` (parameters on every device), `rows` or `columns` (weights split along their first or second axis). The link
+counts as free, so that systems of this size have owners.
 """
 
 import json
@@ -18,7 +19,10 @@ from jax.sharding import AxisType, NamedSharding  # noqa: E402
 from jax.sharding import PartitionSpec as P  # noqa: E402
 
 import qnewton as qn  # noqa: E402
+from qnewton._hardware.link import Link  # noqa: E402
+from qnewton._scheduling.owners import links  # noqa: E402
 
+links.set(Link(DEVICES, 0.0, 0.0))
 STEPS = 10
 KINDS = {"auto": AxisType.Auto, "explicit": AxisType.Explicit}
 
@@ -45,27 +49,29 @@ BATCH = (jax.random.normal(KEYS[2], (64, 8)), jax.random.normal(KEYS[3], (64, 8)
 LAYOUTS = {"copies": None, "rows": P("d", None), "columns": P(None, "d")}
 
 OPTIMIZERS = {
-    "newton": lambda: qn.newton(OBJECTIVE),
-    "blocks": lambda: qn.newton(OBJECTIVE, family="blocks"),
-    "hybrid": lambda: qn.newton(OBJECTIVE, solver=qn.Hybrid(), partition=qn.per_tensor),
-    "cholesky": lambda: qn.newton(OBJECTIVE, solver=qn.Cholesky()),
-    "cg": lambda: qn.newton(OBJECTIVE, solver=qn.CG()),
-    "rule": lambda: qn.newton(OBJECTIVE, solver=qn.CG(), step=qn.QuadraticModel()),
-    "kfac": lambda: qn.kfac(OBJECTIVE),
-    "clip": lambda: qn.kfac(OBJECTIVE, step=qn.KLClip()),
-    "dual": lambda: qn.dual_newton(OBJECTIVE),
-    "fisher": lambda: qn.fisher_newton(OBJECTIVE, refresh=3),
-    "kept": lambda: qn.newton(OBJECTIVE, family=("kfac", "fisher")),
-    "recipe": lambda: qn.recipe(OBJECTIVE, PARAMS, BATCH),
-    "adam": lambda: optax.with_extra_args_support(optax.adam(1e-2)),
+    "newton": lambda **own: qn.newton(OBJECTIVE, **own),
+    "blocks": lambda **own: qn.newton(OBJECTIVE, family="blocks", **own),
+    "hybrid": lambda **own: qn.newton(OBJECTIVE, solver=qn.Hybrid(), partition=qn.per_tensor, **own),
+    "cholesky": lambda **own: qn.newton(OBJECTIVE, solver=qn.Cholesky(), **own),
+    "tensors": lambda **own: qn.newton(OBJECTIVE, solver=qn.Cholesky(), partition=qn.per_tensor, **own),
+    "cg": lambda **own: qn.newton(OBJECTIVE, solver=qn.CG(), **own),
+    "rule": lambda **own: qn.newton(OBJECTIVE, solver=qn.CG(), step=qn.QuadraticModel(), **own),
+    "kfac": lambda **own: qn.kfac(OBJECTIVE, **own),
+    "clip": lambda **own: qn.kfac(OBJECTIVE, step=qn.KLClip(), **own),
+    "dual": lambda **own: qn.dual_newton(OBJECTIVE, **own),
+    "fisher": lambda **own: qn.fisher_newton(OBJECTIVE, refresh=3, **own),
+    "kept": lambda **own: qn.newton(OBJECTIVE, family=("kfac", "fisher"), **own),
+    "recipe": lambda **own: qn.recipe(OBJECTIVE, PARAMS, BATCH, **own),
+    "adam": lambda **own: optax.with_extra_args_support(optax.adam(1e-2)),
 }
 
 
-def trained(optimizer, params, batch):
+def trained(optimizer, params, batch, around=lambda step: step):
     """Losses, the last parameters and states, and how often the step was compiled."""
     state = optimizer.init(params)
 
     @jax.jit
+    @around
     def step(params, state, batch):
         value, gradient = jax.value_and_grad(OBJECTIVE)(params, batch)
         updates, state = optimizer.update(gradient, state, params, batch=batch)
@@ -92,10 +98,33 @@ def difference(one, other):
     return max(abs(a - b) / max(1.0, abs(a)) for a, b in zip(one, other, strict=True))
 
 
+def apart(one, other):
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return max(float(jnp.max(jnp.abs(jax.device_get(a) - jax.device_get(b)))) for a, b in pairs)
+
+
+def falls(losses):
+    return losses[-1] < losses[0]
+
+
+def mapped(step):
+    """Each replica's own examples; the value is the mean of theirs."""
+
+    def spread(params, state, batch):
+        params, state, value, updates = step(params, state, batch)
+        return params, state, jax.lax.pmean(value, "d"), updates
+
+    mesh = jax.make_mesh((DEVICES,), ("d",), axis_types=(AxisType.Auto,))
+    return jax.shard_map(spread, mesh=mesh, in_specs=(P(), P(), P("d")), out_specs=P())
+
+
 def compared(optimizer, axes, layout):
     global EXPLICIT
     EXPLICIT = False
     expected, last, *_ = trained(OPTIMIZERS[optimizer](), PARAMS, BATCH)
+    if axes == "mapped":
+        losses, after, *_ = trained(OPTIMIZERS[optimizer](axis_name="d"), PARAMS, BATCH, mapped)
+        return {"losses": difference(expected, losses), "parameters": apart(last, after), "falls": falls(losses)}
     mesh = jax.make_mesh((DEVICES,), ("d",), axis_types=(KINDS[axes],))
     # As jax itself writes that an array is not divided; otherwise the second step is compiled anew, with any optimizer.
     undivided = (lambda ndim: P(*[None] * ndim)) if axes == "explicit" else (lambda ndim: P())
@@ -112,11 +141,8 @@ def compared(optimizer, axes, layout):
     ]
     return {
         "losses": difference(expected, losses),
-        "parameters": max(
-            float(jnp.max(jnp.abs(jax.device_get(a) - jax.device_get(b))))
-            for a, b in zip(jax.tree.leaves(last), jax.tree.leaves(after), strict=True)
-        ),
-        "falls": losses[-1] < losses[0],
+        "parameters": apart(last, after),
+        "falls": falls(losses),
         "compiled": compiled,
         "parameters stay where they were": all(kept),
         "state stays where it was": all(alike(one, laid[0]) for one in laid),

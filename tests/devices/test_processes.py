@@ -38,7 +38,7 @@ def together(*what: str) -> tuple[list[list[dict[str, Any]]], list[subprocess.Po
     return lines, started, [errors for _, errors in ends]
 
 
-def check_trainings(*names: str) -> None:
+def check_trainings(*names: str) -> list[dict[str, Any]]:
     lines, started, errors = together(*names)
     assert [process.returncode for process in started] == [0, 0], errors
     for of_process in lines:
@@ -46,26 +46,36 @@ def check_trainings(*names: str) -> None:
         for line in of_process:
             assert line["losses"] < 1e-5, line
             assert line["falls"], line
+    return [line for of_process in lines for line in of_process]
 
 
 def test_trainings_calibrations_and_optimizers_that_differ() -> None:
-    lines, started, errors = together("first", "kfac", "calibrations", "unlike")
+    lines, started, errors = together("first", "link", "kfac", "calibrations", "unlike")
     assert [process.returncode for process in started] == [0, 0], errors
     assert lines[0][0]["failed"] == "OSError: nothing to read"
     assert lines[1][0]["failed"] == "RuntimeError: process 0 failed at a failure: nothing to read"
-    for first, training, calibrated, refused in lines:
+    # One link, whoever measured it.
+    assert lines[0][1] == lines[1][1]
+    assert lines[0][1]["call"] > 0
+    for first, _, training, calibrated, refused in lines:
         assert first["made"] == 10
         assert training["losses"] < 1e-5
+        assert set(training["owners"]) == {0, 1}
         # To process 0 Cholesky is a million times slower, to process 1 LU.
         assert calibrated["choice"] == calibrated["kernels"].index("lu")
-        assert calibrated["losses"] == lines[0][2]["losses"]
+        assert calibrated["losses"] == lines[0][3]["losses"]
         assert "process 1 has made another optimizer than process 0" in refused["error"]
         assert "Cholesky" in refused["error"]
         assert refused["seconds"] < 60
 
 
 def test_all_trainings() -> None:
-    check_trainings("newton", "hybrid", "cg", "cholesky", "dual", "fisher")
+    check_trainings("newton", "hybrid", "cg", "cholesky", "rule", "clip", "kept", "recipe")
+
+
+def test_all_trainings_whose_systems_have_owners() -> None:
+    for line in check_trainings("tensors", "dual", "fisher"):
+        assert set(line["owners"]) == {0, 1}, line
 
 
 def test_when_a_process_dies_the_other_ends_with_an_error() -> None:

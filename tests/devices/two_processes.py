@@ -1,7 +1,9 @@
 """Trainings by two processes: run as `two_processes.py PROCESS PORT WHAT...`, prints one line of JSON for each.
 
 WHAT is an optimizer, whose training is compared with that of process 0 alone, or one of `first` (numbers of process 0),
-`calibrations` (measured apart), `unlike` (optimizers that differ) and `killed` (process 1 ends itself after a step).
+`calibrations` (measured apart), `link` (measured together, before anything else), `unlike` (optimizers that differ) and
+`killed` (process 1 ends itself after a step). In trainings the link counts as free, so that systems of this size have
+owners.
 """
 
 import json
@@ -25,6 +27,8 @@ from jax.sharding import PartitionSpec as P  # noqa: E402
 import qnewton as qn  # noqa: E402
 from qnewton._devices.processes import of_first  # noqa: E402
 from qnewton._hardware import rated_machine  # noqa: E402
+from qnewton._hardware.link import Link  # noqa: E402
+from qnewton._scheduling.owners import links  # noqa: E402
 
 STEPS = 10
 
@@ -52,7 +56,12 @@ OPTIMIZERS = {
     "hybrid": lambda: qn.newton(OBJECTIVE, solver=qn.Hybrid()),
     "cg": lambda: qn.newton(OBJECTIVE, solver=qn.CG()),
     "cholesky": lambda: qn.newton(OBJECTIVE, solver=qn.Cholesky()),
+    "tensors": lambda: qn.newton(OBJECTIVE, solver=qn.Cholesky(), partition=qn.per_tensor),
+    "rule": lambda: qn.newton(OBJECTIVE, solver=qn.CG(), step=qn.QuadraticModel()),
     "kfac": lambda: qn.kfac(OBJECTIVE),
+    "clip": lambda: qn.kfac(OBJECTIVE, step=qn.KLClip()),
+    "kept": lambda: qn.newton(OBJECTIVE, family=("kfac", "fisher")),
+    "recipe": lambda: qn.recipe(OBJECTIVE, PARAMS, BATCH),
     "dual": lambda: qn.dual_newton(OBJECTIVE),
     "fisher": lambda: qn.fisher_newton(OBJECTIVE, refresh=3),
 }
@@ -85,10 +94,25 @@ def together(optimizer, steps=STEPS):
 
 
 def compared(name):
-    losses, _ = together(OPTIMIZERS[name]())
+    links.set(Link(2, 0.0, 0.0))
+    losses, state = together(OPTIMIZERS[name]())
     alone, _ = trained(OPTIMIZERS[name](), jax.tree.map(jnp.asarray, PARAMS), jax.tree.map(jnp.asarray, BATCH))
     worst = max(abs(a - b) / max(1.0, abs(a)) for a, b in zip(alone, losses, strict=True))
-    return {"losses": worst, "falls": losses[-1] < losses[0]}
+    return {"losses": worst, "falls": losses[-1] < losses[0], "owners": owners_of(state)}
+
+
+def owners_of(state):
+    """Of all set-ups of the last refresh."""
+    groups = getattr(getattr(state, "info", None), "systems", ())
+    blocks = [block.owner for block in getattr(getattr(state, "info", None), "blocks", ())]
+    found = [np.ravel(owner.addressable_data(0)) for owner in (*(group.owners for group in groups), *blocks)]
+    return np.concatenate(found).tolist() if found else []
+
+
+def link():
+    found = links(2)
+    assert found is not None
+    return {"call": found.seconds_per_call, "byte": found.seconds_per_byte, "basis": found.basis}
 
 
 def calibrations():
@@ -142,7 +166,7 @@ def killed():
 
 
 if __name__ == "__main__":
-    special = {"first": first, "calibrations": calibrations, "unlike": unlike, "killed": killed}
+    special = {"first": first, "link": link, "calibrations": calibrations, "unlike": unlike, "killed": killed}
     for what in sys.argv[3:]:
         found = special[what]() if what in special else compared(what)
         print(json.dumps({"what": what, **found}), flush=True)

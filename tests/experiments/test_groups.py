@@ -174,7 +174,8 @@ def plan(seconds: Any, refusal: Any, choice: Any, *, estimated: Any, log_kappa: 
         expected_steps=none[0],
         **rest,  # pyright: ignore[reportArgumentType]
     )
-    return GroupPlan("things", size, offers, np.asarray(choice), verdict, np.asarray(estimated))  # pyright: ignore[reportArgumentType]
+    owners = np.full((1, 3), -1, np.int32)
+    return GroupPlan("things", size, offers, np.asarray(choice), verdict, np.asarray(estimated), owners)  # pyright: ignore[reportArgumentType]
 
 
 def entries(made: GroupPlan) -> dict[str, Any]:
@@ -223,7 +224,7 @@ class TestBounds:
         assert {(one.choice, one.verdict) for one in entries(made).values()} == {(None, "nobody")}
 
     def test_a_group_of_no_systems_is_none(self) -> None:
-        blank = PackedPlans.blank(SCHEDULER, ["things"], jnp.dtype("float32"))
+        blank = PackedPlans.blank(SCHEDULER, ["things"], jnp.dtype("float32"), [(1, 3)])
         assert group_lines(blank.plans, SCHEDULER) == ()
 
 

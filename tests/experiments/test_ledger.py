@@ -40,6 +40,7 @@ def info_of(hybrid, *matrices, status):
                 perturbation=zero,
                 damping_scale=zero + 1,
                 reduction_ratio=nan,
+                owner=jnp.full((), -1, jnp.int32),
             )
         )
     return q.optim.StepInfo(

@@ -11,6 +11,7 @@ from .._core.placement import automatically
 from .._core.records import System
 from .._core.settings import own_promotion
 from .._core.trees import check_params
+from .divided import DividedOperator
 from .objective import Batch, Objective
 from .partition import Block
 from .point import Point
@@ -42,7 +43,7 @@ class AbstractCurvature(eqx.Module):
 
     def system(self, point: Point, block: Block) -> System:
         """The block as the record that conditioning takes, with the objective's l2 term; not formed."""
-        operator, floor = self.operator(point, block), self.floor(point, block)
+        operator, floor = self._divided(point, block), self.floor(point, block)
         shift = jnp.asarray(self.shift + point.objective.l2, operator.like.dtype)
         shifted = Shifted(operator, shift, definite=floor is not None)
         system = System.over(
@@ -52,6 +53,13 @@ class AbstractCurvature(eqx.Module):
             layout=operator.arrangement(),
         )
         return eqx.tree_at(lambda s: s.damping, system, jnp.asarray(self.shift, operator.like.dtype))
+
+    def _divided(self, point: Point, block: Block) -> AbstractCurvatureOperator:
+        """The block, made by all replicas together where there are some."""
+        pieces = point.pieces
+        if pieces is None:
+            return self.operator(point, block)
+        return DividedOperator.of(point, block, self.operator, pieces, semidefinite=self.semidefinite)
 
     @own_promotion()
     def form(

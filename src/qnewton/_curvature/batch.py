@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from .._core.pieces import Pieces
+
 Batch = tuple[PyTree[Array], PyTree[Array]]
 """Inputs and targets, the leading axis of whose arrays counts the examples."""
 
@@ -36,6 +38,13 @@ def leads(tree: PyTree) -> list[bool]:
         else:
             flat.append(jnp.ndim(node) > 0)
     return flat
+
+
+def own_examples(pieces: Pieces, tree: PyTree) -> PyTree:
+    """One replica's examples of a batch's inputs or targets, and what all share."""
+    leaves, structure = jax.tree.flatten(tree)
+    parts = [pieces.own(leaf) if counts else leaf for leaf, counts in zip(leaves, leads(tree), strict=True)]
+    return jax.tree.unflatten(structure, pieces.varying(parts))
 
 
 def example_count(inputs: PyTree) -> int:

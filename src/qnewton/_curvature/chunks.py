@@ -5,6 +5,8 @@ from collections.abc import Callable
 import jax
 from jaxtyping import PyTree
 
+from .._core.pieces import as_own
+
 
 def sum_over_chunks(
     add: Callable[[PyTree, PyTree], PyTree], zero: PyTree, examples: PyTree, bytes_per_example: int, chunk_bytes: int
@@ -21,7 +23,7 @@ def sum_over_chunks(
     count = jax.tree.leaves(examples)[0].shape[0]
     chunk = _chunk_size(count, chunk_bytes // max(1, bytes_per_example))
     whole, left_over = divmod(count, chunk)
-    total = zero
+    total = as_own(zero)
     if whole == 1:
         total = add(total, jax.tree.map(lambda a: a[:chunk], examples))
     else:

@@ -61,6 +61,10 @@ class Examples:
             return self.together.outputs(params)
         return jax.vmap(lambda x: self.outputs(params, x))(self.batch[0])
 
+    def part(self, batch: Batch) -> "Examples":
+        """Some of the examples, under the divisor of all, so that what is made of parts adds up."""
+        return replace(self, batch=batch, count=jax.tree.leaves(batch)[0].shape[0])
+
     def total_loss(self, outputs: Float[Array, "batch c"]) -> Float[Array, ""]:
         """Sum of the examples' losses as a function of their outputs."""
         if not self.verdict.loss:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 from .._core.jaxprs import PLACEMENTS, Atom, aval
 from .._core.layout import Layout
 from .._core.operators import KroneckerFactors
+from .._core.pieces import all_examples, as_own, at_hand, over_all, piece
 from .._core.traces import trace
 from .._core.trees import ravel
 from .chunks import sum_over_chunks
@@ -24,7 +25,8 @@ from .roots import batched_root
 _PROBES = 0xFAC
 # Of a linear function, these compute each entry of the result from the same entry of the argument, in the same order.
 _ENTRY_BY_ENTRY = {"add", "add_any", "sub", "neg", "mul", "div", "convert_element_type", "copy", "select_n"}
-_RESHAPES = {"reshape", "squeeze", "expand_dims", "broadcast_in_dim", *PLACEMENTS}
+# Of as many numbers as before, which is asked for: a sum is then over axes of one entry.
+_RESHAPES = {"reshape", "squeeze", "expand_dims", "broadcast_in_dim", "reduce_sum", *PLACEMENTS}
 
 
 class KnownInputs(NamedTuple):
@@ -86,24 +88,24 @@ class Signals(eqx.Module):
         return KroneckerFactors(self.layout, tuple(inputs), tuple(outputs), rest)
 
     def _of_inputs(self, x: Float[Array, "batch *c t i"]) -> Float[Array, "*c i i"]:
-        count = self.inputs[0].shape[0]
+        count = all_examples(self.inputs[0].shape[0])
         if x.ndim > 3:
-            return jnp.einsum("ncti,nctj->cij", x, x) / count
+            return over_all(jnp.einsum("ncti,nctj->cij", x, x)) / count
         rows = x.reshape(-1, x.shape[-1])
-        return rows.T @ rows / count
+        return over_all(rows.T @ rows) / count
 
     def _of_outputs(self, delta: Float[Array, "probes batch *c t a"]) -> Float[Array, "*c a a"]:
         shared = self.total * delta.shape[0] * delta.shape[-2]
         if delta.ndim > 4:
-            return jnp.einsum("pncta,pnctb->cab", delta, delta) / shared
+            return over_all(jnp.einsum("pncta,pnctb->cab", delta, delta)) / shared
         columns = delta.reshape(-1, delta.shape[-1])
-        return columns.T @ columns / shared
+        return over_all(columns.T @ columns) / shared
 
     def _of_gradients(
         self, x: Float[Array, "batch c t i"], delta: Float[Array, "probes batch c t 1"]
     ) -> Float[Array, "c i i"]:
         gradients = jnp.einsum("ncti,pncta->pnci", x, delta)
-        return jnp.einsum("pnci,pncj->cij", gradients, gradients) / (self.total * delta.shape[0])
+        return over_all(jnp.einsum("pnci,pncj->cij", gradients, gradients)) / (self.total * delta.shape[0])
 
     def rotated_diagonal(
         self, bases: Sequence[tuple[Float[Array, "i i"], Float[Array, "a a"]]]
@@ -171,7 +173,7 @@ def layer_signals(
 
         return jax.vmap(single)(inputs_of, given)
 
-    zeros = [jnp.zeros((examples.count, *lead.output_shape), dtype) for lead in leads]
+    zeros = as_own([jnp.zeros((examples.count, *lead.output_shape), dtype) for lead in leads])
     z, pullback, inputs = jax.vjp(outputs, zeros, has_aux=True)
     signals, scale = probe(point, z, _signs(key, probes, z), known)
     (backward,) = jax.vmap(pullback)(signals)
@@ -280,7 +282,7 @@ def probed_diagonal(
     zero = jnp.zeros(size, given[0].dtype)
     data = (point.examples.batch[0], jnp.swapaxes(signals, 0, 1))
     total = sum_over_chunks(add, zero, data, probes * size * zero.dtype.itemsize, chunk_bytes)
-    return total / (probes * point.examples.total), scale
+    return over_all(total) / (probes * point.examples.total), scale
 
 
 def estimate_factors(
@@ -306,6 +308,10 @@ def estimate_factors(
     Returns:
         The factors in the loss's unit, and that unit.
     """
+    pieces = point.pieces
+    if pieces is not None:
+        with piece(pieces):
+            return estimate_factors(point.piece(pieces), layers, layout, known, probes, key, inputs)
     leaves = jax.tree.leaves(point.params)
     owned = {use.leaf for layer in layers for use, _ in layer.members}
     outside = [leaf for leaf in range(len(leaves)) if leaf not in owned]
@@ -327,7 +333,8 @@ def estimate_factors(
 
 def _signs(key: Key[Array, ""] | None, probes: int, outputs: Float[Array, "batch c"]) -> Float[Array, "probes batch c"]:
     key = jax.random.key(_PROBES) if key is None else key
-    return jax.random.rademacher(key, (probes, *outputs.shape), outputs.dtype)
+    count, width = outputs.shape
+    return at_hand(lambda examples: jax.random.rademacher(key, (probes, examples, width), outputs.dtype), count, 1)
 
 
 def _entry_by_entry(linear: Callable[[Array], Array], argument: Array) -> bool:

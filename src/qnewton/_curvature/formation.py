@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._core.layout import Layout, Piece
+from .._core.pieces import as_own
 
 _WORTH_TILING = 64
 _TILE = 128
@@ -64,7 +65,7 @@ def upper_triangle(
         ),
         key=lambda part: part[0].start,
     )
-    matrix = jnp.zeros((layout.n, layout.n), curvature.dtype)
+    matrix = as_own(jnp.zeros((layout.n, layout.n), curvature.dtype))
     for row, (piece, x, _, start) in enumerate(pieces):
         for other, y, curved, _ in pieces[row:]:
             own = curved[:, start : start + piece.outputs, :]

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PyTree
 
 from .._core.layout import Layout
 from .._core.operators import AbstractCurvatureOperator, AbstractRoot, KroneckerFactors, Path
+from .._core.pieces import as_own
 from .chunks import sum_over_chunks
 from .factors import block_signals
 from .formation import mirrored
@@ -163,7 +164,7 @@ class GramOperator(AbstractCurvatureOperator):
 
         def by_parameters(x: PyTree) -> tuple[Float[Array, " c"], Float[Array, "c n"]]:
             z, pullback = jax.vjp(lambda w: point.examples.outputs(block.put(point.params, w), x), vector)
-            return z, jax.vmap(lambda row: pullback(row)[0])(jnp.eye(point.examples.width, dtype=z.dtype))
+            return z, jax.vmap(lambda row: pullback(row)[0])(as_own(jnp.eye(point.examples.width, dtype=z.dtype)))
 
         def by_layers(x: PyTree) -> tuple[Float[Array, " c"], Float[Array, "c n"]]:
             assert layers is not None
@@ -196,14 +197,14 @@ def layer_jacobians(
     """Outputs of one example, their derivatives in the outputs of the layers, and the inputs of each layer's lead."""
     leads = [layer.lead for layer in layers]
     dtype = jax.tree.leaves(point.params)[0].dtype
-    perturbations = [jnp.zeros((lead.positions, lead.index.shape[1]), dtype) for lead in leads]
+    perturbations = as_own([jnp.zeros((lead.positions, lead.index.shape[1]), dtype) for lead in leads])
 
     def outputs(given: list[Float[Array, "t a"]]) -> tuple[Float[Array, " c"], list[Float[Array, "t i"]]]:
         z, inputs = point.program.run(point.params, x, dict(zip(leads, given, strict=True)))
         return z, [inputs[lead] for lead in leads]
 
     z, pullback, inputs = jax.vjp(outputs, perturbations, has_aux=True)
-    (jacobians,) = jax.vmap(pullback)(jnp.eye(point.examples.width, dtype=z.dtype))
+    (jacobians,) = jax.vmap(pullback)(as_own(jnp.eye(point.examples.width, dtype=z.dtype)))
     return z, jacobians, inputs
 
 

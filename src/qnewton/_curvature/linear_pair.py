@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from .._core.pieces import as_own
 from .._core.powers_of_two import unit_of
 from .._core.trees import ravel
 from .._core.widths import COARSE
@@ -85,7 +86,7 @@ def products_with_units(
 
     def row(position: Array) -> Array:
         # Made here: all unit vectors at once would be a matrix as large as the block.
-        unit = (positions == position).astype(like.dtype)
+        unit = as_own((positions == position).astype(like.dtype))
         return read(product(unit), unit)
 
     return jax.lax.map(row, positions, batch_size=min(chunk, like.shape[0]))

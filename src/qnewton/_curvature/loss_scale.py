@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._core.arrays import Number, filled
+from .._core.pieces import largest_of_all
 from .._core.traces import over_last
 from .objective import Batch, Objective
 
@@ -76,7 +77,7 @@ class LossScale(eqx.Module):
             heaviest: largest weight of an example.
         """
         sizes = cls.sizes(outputs, slope, curvature, channels)
-        return cls.measured(jnp.max(sizes, axis=1), heaviest, outputs.dtype)
+        return cls.measured(largest_of_all(jnp.max(sizes, axis=1)), heaviest, outputs.dtype)
 
     @staticmethod
     def sizes(

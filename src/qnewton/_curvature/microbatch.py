@@ -1,7 +1,6 @@
 """Curvature of a batch that does not fit in memory at once."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import equinox as eqx
 import jax
@@ -105,7 +104,6 @@ class MicrobatchOperator(AbstractCurvatureOperator):
 
         def add(total: Array, batch: PyTree) -> Array:
             # The parts share the divisor of the whole, so that their operators add up.
-            part = replace(examples, batch=batch, count=jax.tree.leaves(batch)[0].shape[0])
-            return total + read(self.make(self.point.on(part), self.block))
+            return total + read(self.make(self.point.on(examples.part(batch)), self.block))
 
         return sum_over_chunks(add, zero, examples.batch, 1, self.size)

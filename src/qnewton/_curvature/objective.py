@@ -10,10 +10,11 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from .._core.constants import unfolded
 from .._core.kinds import check_function, check_scalars, is_number, known, plain, said, typed
+from .._core.pieces import Pieces, dividing, in_piece, pieces_of
 from .._core.placement import sharded_alike
 from .._core.settings import own_promotion, users_promotion
 from .._core.widths import widened
-from .batch import Batch, batch_of, example_count, leads, mapped
+from .batch import Batch, batch_of, example_count, leads, mapped, own_examples
 from .checks import check_batch, check_labels
 
 __all__ = ["Batch", "Objective", "check_objective"]
@@ -72,6 +73,11 @@ class Objective(eqx.Module):
         check_batch(batch)
         labels = batch[1]
         params, (inputs, targets), key = unfolded((params, batch, key))
+        pieces = self._pieces(inputs, key)
+        if pieces is not None:
+            # Not to be differentiated: that would be wrong across the sums.
+            value, weight = pieces.total(in_piece(pieces, self._own_sums(pieces, inputs, targets), params))
+            return self._with_penalty(params, value / weight)
         outputs = self.outputs(params, inputs, key)
         check_labels(self.loss, outputs, labels)
         return self._mean(params, outputs, targets)
@@ -177,9 +183,26 @@ class Objective(eqx.Module):
             )
         return jnp.asarray(values), None
 
+    def _own_sums(self, pieces: Pieces, inputs: PyTree, targets: PyTree) -> Callable[[PyTree], tuple[Array, Array]]:
+        """Sums of values and of weights over one replica's examples, as a function of the parameters."""
+        own_inputs, own_targets = own_examples(pieces, inputs), own_examples(pieces, targets)
+
+        def sums(params: PyTree) -> tuple[Array, Array]:
+            values, weights = self.terms(self.outputs(params, own_inputs), own_targets)
+            return jnp.sum(values), jnp.asarray(len(values), values.dtype) if weights is None else jnp.sum(weights)
+
+        return sums
+
+    def _pieces(self, inputs: PyTree, key: Key[Array, ""] | None) -> Pieces | None:
+        # Keys of single examples are split off one for the whole batch.
+        return None if key is not None and self.takes_key else pieces_of(example_count(inputs))
+
     def _mean(self, params: PyTree, outputs: PyTree, targets: PyTree) -> Float[Array, ""]:
         values, weights = self.terms(outputs, targets)
         mean = jnp.mean(values) if weights is None else jnp.sum(values) / jnp.sum(weights)
+        return self._with_penalty(params, mean)
+
+    def _with_penalty(self, params: PyTree, mean: Float[Array, ""]) -> Float[Array, ""]:
         if not self.penalised:
             return mean
         squares = [jnp.sum(leaf**2).astype(mean.dtype) for leaf in jax.tree.leaves(widened(params))]
@@ -200,6 +223,27 @@ class Objective(eqx.Module):
                 f"predict returned {type(found).__name__}: with has_state=True it must return (outputs, state)"
             )
         return (widened(found[0]), found[1]) if self.has_state else widened(found)
+
+
+@own_promotion()
+def gradient_of(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> PyTree:
+    """Gradient of an objective, like the parameters; by all replicas together where they divide the examples."""
+    check_batch(batch)
+    inputs, targets = batch
+    pieces = objective._pieces(inputs, key)
+    if pieces is None:
+        with dividing(None):
+            return jax.grad(objective)(params, batch, key)
+    sums = objective._own_sums(pieces, inputs, targets)
+    found, weight = pieces.total(in_piece(pieces, lambda own: widened(jax.grad(sums, has_aux=True)(own)), params))
+
+    def mean(slope: Array, own: Array) -> Array:
+        slope = slope / weight
+        if objective.penalised:
+            slope = slope + typed(objective.l2, slope.dtype) * own
+        return slope.astype(own.dtype)
+
+    return jax.tree.map(mean, found, params)
 
 
 def check_objective(objective: object, who: str) -> None:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._core.constants import unfolded
+from .._core.pieces import Pieces, piece, pieces_of
 from .._core.trees import struct_of
 from .examples import Examples, examples_of
 from .independence import Coupling, independence
@@ -80,6 +81,16 @@ class Point:
         """The same point on other examples of the same kind."""
         return self._sharing(replace(self, examples=examples))
 
+    @property
+    def pieces(self) -> Pieces | None:
+        """Among whom the examples may be divided; None where they are not, or influence each other."""
+        return pieces_of(self.examples.count) if self.examples.independent and self.examples.good is None else None
+
+    def piece(self, pieces: Pieces) -> "Point":
+        """The same point with one replica's examples and parameters of its own; inside of `pieces.piece`."""
+        part = self.examples.part(pieces.own(self.examples.batch))
+        return self._sharing(replace(self, params=pieces.varying(self.params), examples=part))
+
     def _sharing(self, other: "Point") -> "Point":
         # The program is traced from the shapes of one example alone, on which a model may not run.
         if self.examples.independent:
@@ -109,8 +120,14 @@ class Point:
         return self.examples.all_outputs(block.put(self.params, vector))
 
     def outputs_of_all(self) -> Float[Array, "batch c"]:
-        """Raveled outputs of every example."""
-        return self.examples.all_outputs(self.params)
+        """Raveled outputs of every example; not to be differentiated."""
+        pieces = self.pieces
+        if pieces is None:
+            return self.examples.all_outputs(self.params)
+        with piece(pieces):
+            own = self.piece(pieces)
+            found = own.examples.all_outputs(own.params)
+        return pieces.whole(found)
 
     def total_loss(self, outputs: Float[Array, "batch c"]) -> Float[Array, ""]:
         """Sum of the examples' losses as a function of their outputs."""

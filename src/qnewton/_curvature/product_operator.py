@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PyTree
 
 from .._core.layout import Layout
 from .._core.operators import AbstractCurvatureOperator, AbstractRoot, KroneckerFactors, Path
+from .._core.pieces import as_own
 from .factors import block_signals
 from .formation import mirrored
 from .kronecker import Layer, Small, assemble, feed_each_other, layout_of, pairs
@@ -132,7 +133,7 @@ def layer_hessian(point: Point, layers: Sequence[Layer], example: PyTree) -> tup
         z, inputs = point.program.run(point.params, x, dict(zip(leads, given, strict=True)))
         return point.examples.loss(z, y), [inputs[lead] for lead in leads]
 
-    hessian, inputs = jax.hessian(run, has_aux=True)(jnp.zeros(starts[-1], dtype))
+    hessian, inputs = jax.hessian(run, has_aux=True)(as_own(jnp.zeros(starts[-1], dtype)))
     small = {
         (u, v): hessian[starts[u] : starts[u + 1], starts[v] : starts[v + 1]].reshape(*shapes[u], *shapes[v])
         for u, v in pairs(layers)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from .._core.pieces import largest_of_all
 from .._core.traces import over_last, trace
 from .examples import Examples
 
@@ -36,7 +37,9 @@ def batched_root(
     # One output has no rounding of others.
     least = np.asarray([0 if size == 1 else limits.tiny, 0], matrices.dtype)
     shares = np.asarray([0 if size == 1 else rounding, rounding], matrices.dtype)
-    tried = shares * (jnp.max(trace(matrices)) if traces is None else traces.astype(matrices.dtype)) + least
+    tried = (
+        shares * (largest_of_all(jnp.max(trace(matrices))) if traces is None else traces.astype(matrices.dtype)) + least
+    )
     if size <= UNROLLED:
         # Both of them at once, which costs less than to ask whether the second one is needed.
         shifted = matrices + tried[:, None, None, None] * identity

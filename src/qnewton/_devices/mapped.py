@@ -50,7 +50,7 @@ def check_unmapped(user: str, params: PyTree, batch: PyTree) -> None:
         ValueError: says that `axis_name` is missing.
     """
     manual = mapped_by_mesh()
-    names: Sequence[str] = [name for name in manual if not _tracked(name)]
+    names: Sequence[str] = [name for name in manual if not tracked(name)]
     names = [*names, *((_varying(batch) - _varying(params)) & set(manual))]
     vmapped = [str(name) for name in _names_of_vmap() if name not in manual and isinstance(name, str)]
     if vmapped and not _batched(params):
@@ -115,12 +115,12 @@ def _whole(leaf: Array, names: tuple[str, ...], manual: Iterable[str]) -> Array:
     for name in reversed(names):
         if name not in manual:
             leaf = jax.lax.all_gather(leaf, name, axis=0, tiled=True)
-        elif not _tracked(name) or name in _varying([leaf]):
+        elif not tracked(name) or name in _varying([leaf]):
             leaf = jax.lax.all_gather(leaf, name, axis=0, tiled=True, to="invarying")
     return leaf
 
 
-def _tracked(name: str) -> bool:
+def tracked(name: str) -> bool:
     """Whether `shard_map` keeps book of what varies along an axis."""
     return name in _varying([jax.lax.axis_index(name)])
 

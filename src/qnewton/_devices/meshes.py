@@ -13,11 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.sharding import AbstractMesh, Mesh, NamedSharding
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jaxtyping import Array, PyTree
 
 from .._core.closures import closed_over
 from .._core.placement import automatic_axes, copies_on, explicit_mesh_of
+from .crew import Crew
 
 Leaves = list[Any]
 """Of a pytree: arrays, traced or not, and whatever else stands in it."""
@@ -26,6 +27,27 @@ Leaves = list[Any]
 def spread(tree: PyTree) -> bool:
     """Whether any array lies on a mesh; False for all that one device holds."""
     return any(_mesh(leaf) is not None for leaf in jax.tree.leaves(tree))
+
+
+def crew_on(tree: PyTree) -> Crew | None:
+    """The devices of the mesh that arrays lie on, as a step is to see them; None where that is one device.
+
+    Args:
+        tree: of arrays, traced or not; over automatic axes, or about to be.
+    """
+    lying = [leaf for leaf in jax.tree.leaves(tree) if _mesh(leaf) is not None]
+    if not lying:
+        return None
+    mesh = _mesh(lying[0])
+    assert mesh is not None
+    if mesh.manual_axes or mesh.size == 1:
+        return None
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree)):
+        axes = dict.fromkeys(mesh.axis_names, AxisType.Auto)
+        return Crew(mesh.axis_names, mesh.size, mesh.update_axis_types(axes))
+    # Outside of a trace only a mesh of devices tells where to run.
+    real = lying[0].sharding.mesh
+    return Crew(real.axis_names, real.size, Mesh(real.devices, real.axis_names))
 
 
 def explicit_mesh(user: str, **trees: PyTree) -> AbstractMesh | None:

@@ -67,7 +67,7 @@ def blank_info(plans: Mapping[int, Plan | None], blocks: Sequence[Block], dtype:
         plan, status = plans.get(block.n), filled((), 0, jnp.int32)
         executed = None if plan is None else Executed(zero, zero, status)
         counts = status, executed, status
-        return BlockInfo(plan, status, zero, *counts, zero, zero, status, status, zero, zero, zero, zero, zero)
+        return BlockInfo(plan, status, zero, *counts, zero, zero, status, status, zero, zero, zero, zero, zero, status)
 
     zero = filled((), 0, dtype)
     infos = tuple(blank(block) for block in blocks)

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._conditioning import AbstractConditioner, AbstractMetric
@@ -20,6 +20,7 @@ from .._core.trees import check_gradients, check_params, ravel
 from .._curvature import Batch, Block, Objective, Partition, Point, selected
 from .._curvature.checks import check_batch
 from .._curvature.loss_scale import LossScale
+from .._devices.crew import crew
 from .adaptation import AbstractAdaptation
 from .applied import Found, Left
 from .assembly import check_partition, joined, plain
@@ -119,8 +120,9 @@ class BlockSteps:
         builds = self.curvature.builds(curvature, blocks, kept)
         scales = jnp.broadcast_to(state.damping_scale, len(blocks))
         givens = self._givens(start, scales)
-        solve = partial(self.one_block.solve, start.damping, start.rate)
-        solved = solve_blocks(start.point, builds, givens, solve, known.solver)
+        solve = Partial(self.one_block.solve, start.damping, start.rate)
+        devices = None if self.one_block.traced else crew()
+        solved = solve_blocks(start.point, builds, givens, solve, known.solver, devices)
         infos = recorded(solved, scales, start.point)
         following = self._following(state, kept, solved, infos)
         directions = [result.direction for result in solved]

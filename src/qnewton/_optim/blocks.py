@@ -8,12 +8,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
+from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
 from .._core.operators import Path
 from .._core.records import System
 from .._curvature import Point
+from .._devices.crew import EVERYONE, Crew, dealt
 from .._pricing.policies import Turn
+from .._scheduling import scheduler_in
+from .._scheduling.owners import Job, deal_out, solving_seconds
+from .._solvers import capabilities_of
 from .stages import BlockInfo, stackable
 
 if TYPE_CHECKING:
@@ -63,17 +68,26 @@ class SolvedBlock(eqx.Module):
 
 
 Build = Callable[[Point], tuple[System, Path]]
-Solve = Callable[[System, Path | Int[Array, ""], Given], SolvedBlock]
 Arrays = Callable[[], tuple[System | None, Path]]
 
 # Of the curvature of all blocks that wait for their turn stacked, in a step.
 _STACKED_BYTES = 2**24
+_OWNED_BYTES = 2**30
+# Of a block's length that a solve returns: its direction, a start, and what a metric remembers.
+_VECTORS = 3
 
 
 def solve_blocks(
-    point: Point, builds: Sequence[Build], givens: Sequence[Given], solve: Solve, solver: lx.AbstractLinearSolver
+    point: Point,
+    builds: Sequence[Build],
+    givens: Sequence[Given],
+    solve: Partial,
+    solver: lx.AbstractLinearSolver,
+    devices: Crew | None = None,
 ) -> list[SolvedBlock]:
     """Build and solve every block; one of them is formed at a time.
+
+    Where several devices take the step, formed blocks that pay for it are solved by one device each (`owned_blocks`).
 
     Blocks whose systems differ in nothing but their numbers are stacked, not formed where they need not be, and go
     through one body under `lax.map`, so that conditioning, formation and solve are compiled once for them. Which blocks
@@ -84,11 +98,12 @@ def solve_blocks(
         point: where the curvature is taken.
         builds: for each block, its system at a point, not necessarily formed, and how it is computed.
         givens: for each block, what else its solve is given.
-        solve: one block; traced once per group.
+        solve: one block, from system, path and what else it is given; traced once per group.
         solver: that `solve` uses.
+        devices: that take the step; None for one.
     """
-    results: dict[int, SolvedBlock] = {}
-    groups = _groups(point, builds, givens, solver)
+    results = owned_blocks(point, builds, givens, solve, solver, devices)
+    groups = _groups(point, builds, givens, solver, set(results))
     for first in range(len(builds)):
         if first in results:
             continue
@@ -103,14 +118,55 @@ def solve_blocks(
     return [results[k] for k in range(len(builds))]
 
 
+def owned_blocks(
+    point: Point,
+    builds: Sequence[Build],
+    givens: Sequence[Given],
+    solve: Partial,
+    solver: lx.AbstractLinearSolver,
+    devices: Crew | None,
+) -> dict[int, SolvedBlock]:
+    """The blocks that one device each solves for all, by their place; none that a solver would take as an operator.
+
+    They are formed by all devices together, each with its part of the batch, and are there all at once, so their
+    matrices are limited to 1 GiB.
+    """
+    able = capabilities_of(solver)
+    if devices is None or able.matrix_free or able.needs_root:
+        return {}
+    scheduler = scheduler_in(solver)
+    if scheduler is not None and any(one.capabilities.matrix_free for one in scheduler.solvers):
+        return {}
+    jobs, room, dtype = [], _OWNED_BYTES, givens[0].gradient.dtype
+    for given in givens:
+        n = given.gradient.size
+        room -= n * n * dtype.itemsize
+        seconds = solving_seconds(solver, n, str(dtype)) if room >= 0 else 0.0
+        jobs.append(Job(seconds, _VECTORS * n * dtype.itemsize))
+    deal = deal_out(jobs, devices)
+    owned = [k for k, owner in enumerate(deal.owners) if owner != EVERYONE]
+    systems = {k: builds[k](point) for k in owned}
+    tasks = [(_solved, (solve, systems[k][0].formed(), systems[k][1], givens[k])) for k in owned]
+    owners = [deal.owners[k] for k in owned]
+    found = dealt(devices, tasks, owners)
+    return {
+        k: eqx.tree_at(lambda block: block.info.owner, block, jnp.int32(owner))
+        for k, block, owner in zip(owned, found, owners, strict=True)
+    }
+
+
+def _solved(solve: Partial, system: System, path: Path | Int[Array, ""], given: Given) -> SolvedBlock:
+    return solve(system, path, given)
+
+
 def _groups(
-    point: Point, builds: Sequence[Build], givens: Sequence[Given], solver: lx.AbstractLinearSolver
+    point: Point, builds: Sequence[Build], givens: Sequence[Given], solver: lx.AbstractLinearSolver, done: set[int]
 ) -> dict[int, dict[int, Arrays]]:
     """By their first block, the groups that share a body, each block with what makes its system of arrays."""
-    sizes = [given.gradient.size for given in givens]
+    sizes = [0 if k in done else given.gradient.size for k, given in enumerate(givens)]
     kinds: dict[tuple[int, object, object], dict[int, Arrays]] = {}
     for k, build in enumerate(builds):
-        if sizes.count(sizes[k]) == 1:
+        if k in done or sizes.count(sizes[k]) == 1:
             continue
 
         def arrays(build: Build = build) -> tuple[System | None, Path]:
@@ -134,7 +190,7 @@ def _groups(
 
 
 def _by_one_body(
-    arrays: Sequence[tuple[System | None, Path]], givens: Sequence[Given], solve: Solve
+    arrays: Sequence[tuple[System | None, Path]], givens: Sequence[Given], solve: Partial
 ) -> list[SolvedBlock]:
     systems, paths = zip(*arrays, strict=True)
     turns = systems, [jnp.asarray(path, jnp.int32) for path in paths], givens

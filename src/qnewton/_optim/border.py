@@ -16,12 +16,16 @@ from jaxtyping import PyTree
 
 from .._core.lapack import load_lapack
 from .._core.memory import checks_suspended
-from .._curvature.batch import leads
-from .._curvature.objective import Objective
-from .._devices.mapped import AxisName, check_unmapped, checked_axis_name, gathered
+from .._core.pieces import Pieces, dividing
+from .._curvature.batch import Batch, leads
+from .._curvature.independence import Independence, independence
+from .._curvature.objective import Objective, gradient_of
+from .._devices.crew import Crew, with_crew
+from .._devices.mapped import AxisName, check_unmapped, checked_axis_name, gathered, tracked
 from .._devices.meshes import (
     check_closures,
     check_devices,
+    crew_on,
     explicit_mesh,
     laid_alike,
     on_mesh_of,
@@ -80,7 +84,7 @@ class _Border:
         batch = extra.get("batch")
         if _inside.get() or params is None or not (isinstance(batch, tuple | list) and len(batch) == 2):
             return self.inner_update(updates, state, params, **extra)
-        batch = tuple(batch)
+        batch, pieces = tuple(batch), None
         token = _inside.set(True)
         try:
             if self.axis_name:
@@ -88,14 +92,28 @@ class _Border:
                     self.axis_name, [*leads(batch[0]), *leads(batch[1])], batch, extra.get("key"), self.user
                 )
                 extra = {**extra, "value": None}
-                # Each replica's own gradient is that of its piece, or a mean over pieces that may weigh differently.
-                updates = jax.grad(self.objective)(params, batch, extra.get("key"))
+                pieces = self._pieces(params, batch, extra.get("key"))
+                with dividing(pieces):
+                    # Each replica's own gradient is that of its piece, or a mean over pieces that may weigh otherwise.
+                    updates = gradient_of(self.objective, params, batch, extra.get("key"))
             elif self.axis_name is None:
                 check_unmapped(self.user, params, batch)
             check_devices(self.user, parameters=params, batch=batch)
-            return self._on_meshes(updates, state, params, {**extra, "batch": batch})
+            devices = Crew.along(self.axis_name) if self.axis_name else crew_on((params, batch))
+            with with_crew(devices), dividing(pieces):
+                return self._on_meshes(updates, state, params, {**extra, "batch": batch})
         finally:
             _inside.reset(token)
+
+    def _pieces(self, params: PyTree, batch: Batch, key: Any) -> Pieces | None:
+        """Among whom the examples are divided: the replicas, where no example influences another one."""
+        assert self.axis_name is not None
+        devices = Crew.along(self.axis_name)
+        if devices is None:
+            return None
+        kind = independence(self.objective, params, batch, key).kind
+        alone = kind in (Independence.PROVEN, Independence.SEEN)
+        return Pieces(devices.names, devices.count, tracked(devices.names[0])) if alone else None
 
     def _check_closures(self) -> None:
         check_closures(self.user, predict=self.objective.predict, loss=self.objective.loss)

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PyTree
 
 from .._core.memory import available_bytes, checks_suspended
 from .._core.one_kernel import in_one_kernel
+from .._core.pieces import piece
 from .._core.traces import begun, over_last, trace
 from .._curvature.gram_root import GramRoot
 from .._curvature.kronecker import Layer, layout_of
@@ -176,6 +177,12 @@ def _output_root(
 
 
 def _jacobian(point: Point, half: Float[Array, "batch c c"]) -> Float[Array, "rows n"]:
+    pieces = point.pieces
+    if pieces is not None:
+        # Every replica needs all rows, which each makes for its own examples.
+        with piece(pieces):
+            own = _jacobian(point.piece(pieces), pieces.own(half))
+        return pieces.whole(own)
     examples, params = point.examples, point.params
 
     def single(x: PyTree, half: Float[Array, "c c"]) -> PyTree:

@@ -48,4 +48,4 @@ def opened_pair(
 
 def blank_plans(scheduler: Hybrid, dtype: jnp.dtype) -> PackedPlans:
     """Of no systems, in the structure of those of `opened_pair`."""
-    return PackedPlans.blank(scheduler, [NAME], dtype)
+    return PackedPlans.blank(scheduler, [NAME], dtype, [(1, 2)])

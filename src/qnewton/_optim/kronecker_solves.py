@@ -18,8 +18,9 @@ from .._core.traces import trace
 from .._pricing.group import Group
 from .._scheduling.contests import contests
 from .._scheduling.group_plan import PackedPlans
-from .._scheduling.groups import GroupSolver, GroupState, set_up_all
+from .._scheduling.groups import GroupSolver, GroupState
 from .._scheduling.hybrid import Hybrid
+from .._scheduling.together import set_up_all, solve_all
 
 
 class KroneckerSolves(eqx.Module):
@@ -128,9 +129,10 @@ class LayerSystems:
         """
         matrices, rest = self.layout.split(vector)
         solved, status = list(matrices), list(solves.status)
-        for solver, state, own in zip(self.solvers, solves.groups, self.members, strict=True):
-            # The block maps V to A V G, so its inverse maps V to A^-1 V G^-1.
-            values, good = solver.solve(state, self._stacked([matrices[k] for k in own], own, 2))
+        # The block maps V to A V G, so its inverse maps V to A^-1 V G^-1.
+        vectors = [self._stacked([matrices[k] for k in own], own, 2) for own in self.members]
+        found = solve_all(self.solvers, solves.groups, vectors)
+        for own, (values, good) in zip(self.members, found, strict=True):
             place = 0
             for k in own:
                 count = self.layout.copies[k]

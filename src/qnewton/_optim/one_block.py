@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from .._conditioning import condition
@@ -44,6 +46,11 @@ class BlockSolve:
     shifted: bool
     follows: bool
     predicts: bool
+
+    @property
+    def traced(self) -> bool:
+        """Whether a number of it is being traced, as `optax.inject_hyperparams` has them."""
+        return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((vars(self), self.known.solver)))
 
     def solve(
         self, damping: Damping, rate: Float[Array, ""], system: System, path: Path | Int[Array, ""], given: Given

@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from .._core.pieces import in_piece, pieces_of
 from .._core.trees import ravel
-from .._curvature.batch import OutputRows
+from .._curvature.batch import OutputRows, example_count, own_examples
 from .._curvature.independence import rules_and_rounding
 from .._curvature.linear_pair import linear_pair
 from .._curvature.objective import Batch, Objective
@@ -63,26 +64,18 @@ class PlaneModel(eqx.Module):
         inputs, targets = batch
         objective = computed_wide(objective, params, inputs, key)
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *directions)
-        rows = OutputRows.of(jax.eval_shape(lambda p: objective.outputs(p, inputs, key), params))
+        pieces = None if key is not None and objective.takes_key else pieces_of(example_count(inputs))
+        if pieces is None:
+            products, total = _products(objective, params, batch, stacked, key, lift)
+        else:
+            own = own_examples(pieces, inputs), own_examples(pieces, targets)
 
-        def outputs_of(params: PyTree) -> Float[Array, "batch c"]:
-            return rows.ravel(objective.outputs(params, inputs, key))
+            def here(params: PyTree, stacked: PyTree) -> tuple[Array, Array]:
+                return _products(objective, params, own, stacked, key, lift)
 
-        outputs, push, _ = linear_pair(outputs_of, params, *rules_and_rounding(outputs_of, params))
-        moved = jax.vmap(push)(stacked)
-
-        def total_loss(z: Float[Array, "batch c"]) -> tuple[Float[Array, ""], Array | None]:
-            values, weights = objective.terms(rows.unravel(z), targets)
-            return jnp.sum(values), weights
-
-        _, curve, weights = jax.linearize(jax.grad(total_loss, has_aux=True), outputs, has_aux=True)
-        total = outputs.shape[0] if weights is None else jnp.sum(weights)
-        lifts = jnp.asarray(lift if weights is None else lift * weights, outputs.dtype).reshape(-1, 1)
-        k = len(directions)
-        curved = (jax.vmap(curve)(moved) + lifts * moved).reshape(k, -1)
-        moved = moved.reshape(k, -1)
+            products, total = pieces.total(in_piece(pieces, here, params, stacked))
+        curvature = (products / total).astype(gradient.dtype)
         flat = jax.vmap(lambda tree: ravel(jax.tree.leaves(tree)))(stacked)
-        curvature = (moved @ curved.T / total).astype(gradient.dtype)
         weighted = flat if metric is None else flat * metric
         return cls(flat @ gradient, (curvature + curvature.T) / 2, weighted @ flat.T)
 
@@ -112,3 +105,42 @@ class PlaneModel(eqx.Module):
         """Decrease of the objective that the model with `shift` on the diagonal predicts at the coefficients."""
         q = self.curvature + shift * self.squares
         return -(self.slopes @ coefficients + coefficients @ q @ coefficients / 2)
+
+
+def _products(
+    objective: Objective,
+    params: PyTree,
+    batch: Batch,
+    stacked: PyTree,
+    key: Key[Array, ""] | None,
+    lift: Float[Array, ""] | float,
+) -> tuple[Float[Array, "k k"], Float[Array, ""]]:
+    """`U^T J^T (D + lift) J U` over the examples at hand, and the sum of their weights.
+
+    Args:
+        objective: what is modelled.
+        params: where.
+        batch: `(inputs, targets)`.
+        stacked: the directions, along a leading axis.
+        key: of the model.
+        lift: for an example of weight 1.
+    """
+    inputs, targets = batch
+    rows = OutputRows.of(jax.eval_shape(lambda p: objective.outputs(p, inputs, key), params))
+
+    def outputs_of(params: PyTree) -> Float[Array, "batch c"]:
+        return rows.ravel(objective.outputs(params, inputs, key))
+
+    outputs, push, _ = linear_pair(outputs_of, params, *rules_and_rounding(outputs_of, params))
+    moved = jax.vmap(push)(stacked)
+
+    def total_loss(z: Float[Array, "batch c"]) -> tuple[Float[Array, ""], Array | None]:
+        values, weights = objective.terms(rows.unravel(z), targets)
+        return jnp.sum(values), weights
+
+    _, curve, weights = jax.linearize(jax.grad(total_loss, has_aux=True), outputs, has_aux=True)
+    total = jnp.asarray(outputs.shape[0], outputs.dtype) if weights is None else jnp.sum(weights)
+    lifts = jnp.asarray(lift if weights is None else lift * weights, outputs.dtype).reshape(-1, 1)
+    k = moved.shape[0]
+    curved = (jax.vmap(curve)(moved) + lifts * moved).reshape(k, -1)
+    return moved.reshape(k, -1) @ curved.T, total

@@ -13,6 +13,7 @@ from .._core.records import System, SystemEstimate
 from .._core.status import Status, Verdict
 from .._core.traces import inner, lengths
 from .._curvature.layer_operator import LayerOperator
+from .._devices.crew import EVERYONE
 from .._pricing.policies import Turn
 from .._scheduling import Executed, Plan, scheduler_in
 from .._solvers import capabilities_of
@@ -40,6 +41,7 @@ class BlockInfo(eqx.Module):
         damping, kept_fraction, perturbation: as in `System`.
         damping_scale: factor on the damping that this step was taken with.
         reduction_ratio: of the block's own part of the step; NaN where it has no damping scale of its own.
+        owner: the device that solved it for all; -1 where every device did.
     """
 
     plan: Plan | None
@@ -57,6 +59,7 @@ class BlockInfo(eqx.Module):
     perturbation: Float[Array, ""]
     damping_scale: Float[Array, ""]
     reduction_ratio: Float[Array, ""]
+    owner: Int[Array, ""]
 
 
 def in_units_only(coordinates: AbstractCoordinates) -> bool:
@@ -236,6 +239,7 @@ def solve_block(
         # Not a solve's to know.
         damping_scale=jnp.full_like(residual, jnp.nan),
         reduction_ratio=jnp.full_like(residual, jnp.nan),
+        owner=jnp.full((), EVERYONE, jnp.int32),
     )
     return direction, info
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, PyTree
 
+from .._core.pieces import dividing
 from .._curvature import Block
 from .adaptation import AbstractAdaptation
 from .rounding import lowered, rounding
@@ -119,7 +120,8 @@ def try_blocks(
         blocks: of the partition.
         gradients: before the step, each block's.
     """
-    after, slopes = jax.value_and_grad(objective)(optax.apply_updates(params, moved))
+    with dividing(None):
+        after, slopes = jax.value_and_grad(objective)(optax.apply_updates(params, moved))
     decrease = loss - after
     ends = jnp.stack(
         [

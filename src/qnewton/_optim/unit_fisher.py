@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from .._core.pieces import piece
 from .._curvature.chunks import sum_over_chunks
 from .._curvature.point import Point
 
@@ -31,6 +32,10 @@ def second_moments(point: Point, units: Sequence[tuple[int, int]]) -> list[Float
         point: where the gradients are taken.
         units: of each leaf of the parameters, as `units_of` has them.
     """
+    pieces = point.pieces
+    if pieces is not None:
+        with piece(pieces):
+            return pieces.total(second_moments(point.piece(pieces), units))
     scored, params = point.scored().examples, point.params
 
     def rows(example: PyTree) -> list[Array]:

@@ -15,8 +15,9 @@ from .._core.traces import trace
 from .._pricing.group import Group
 from .._scheduling.contests import contests
 from .._scheduling.group_plan import PackedPlans
-from .._scheduling.groups import GroupSolver, GroupState, set_up_all
+from .._scheduling.groups import GroupSolver, GroupState
 from .._scheduling.hybrid import Hybrid
+from .._scheduling.together import set_up_all, solve_all
 
 UNSEEN = 1e-4
 """Damping in units of the tensor's mean curvature: bounds the steps of units that hardly any gradient reached."""
@@ -122,11 +123,13 @@ class UnitSystems:
             bound: largest root mean square over the entries of a unit; longer ones are shortened.
         """
         found, good = [], []
-        parts = zip(self.solvers, solves.groups, solves.scales, solves.reciprocals, self.members, strict=True)
-        for solver, state, scale, reciprocal, own in parts:
-            vectors = jnp.concatenate([leaves[k].reshape(self.units[k]) for k in own])
-            # What is not solved comes back as it went in.
-            solved, fine = solver.solve(state, vectors[:, :, None].astype(scale.dtype))
+        vectors = [
+            jnp.concatenate([leaves[k].reshape(self.units[k]) for k in own])[:, :, None].astype(scale.dtype)
+            for own, scale in zip(self.members, solves.scales, strict=True)
+        ]
+        # What is not solved comes back as it went in.
+        each = solve_all(self.solvers, solves.groups, vectors)
+        for (solved, fine), scale, reciprocal in zip(each, solves.scales, solves.reciprocals, strict=True):
             direction = solved[:, :, 0] * (scale * jnp.where(fine, 1, reciprocal))[:, None]
             length = jnp.sqrt(jnp.mean(direction**2, axis=1, keepdims=True))
             found.append(direction * jnp.minimum(1, bound / jnp.where(length > 0, length, 1)))

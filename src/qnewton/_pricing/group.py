@@ -178,7 +178,14 @@ def _classical(
         workload = dataclasses.replace(workload, steps=steps)
         times = group.count * group.vectors
         return times * machine.seconds(workload) + 0.0 * estimate.max_entry, workload.steps
-    seconds = 0.0
+    parts = direct_seconds(group, candidate, machine)
+    seconds = sum(once / group.serves + many for once, many in parts)
+    return group.count * seconds + 0.0 * estimate.max_entry, 0.0
+
+
+def direct_seconds(group: Group, candidate: AbstractSolver, machine: ClassicalMachine) -> list[tuple[float, float]]:
+    """Of each factor of one system, what a direct solver takes to set it up, and to solve with it in one step."""
+    found = []
     for n in group.factors:
         alone = nominal(dataclasses.replace(group, factors=(n,)))
         applied_as = candidate.applied_as if candidate.applied_as in dict(machine.kernels) else None
@@ -186,8 +193,8 @@ def _classical(
         columns = group.vectors * group.rows // n
         itemsize = np.dtype(group.dtype).itemsize
         many = dataclasses.replace(each, flops=each.flops * columns, bytes=each.bytes + 2.0 * columns * n * itemsize)
-        seconds += machine.seconds(once) / group.serves + machine.seconds(many)
-    return group.count * seconds + 0.0 * estimate.max_entry, 0.0
+        found.append((machine.seconds(once), machine.seconds(many)))
+    return found
 
 
 def _parts(workload: ClassicalWorkload, applied_as: str | None) -> tuple[ClassicalWorkload, ClassicalWorkload]:

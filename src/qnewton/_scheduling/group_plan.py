@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .._core.arrays import NumberArray, filled, namespace
+from .._devices.crew import EVERYONE
 from .._pricing.offers import Offers
 from .hybrid import Hybrid
 
@@ -28,6 +29,8 @@ class GroupPlan(eqx.Module):
         verdict: a `Verdict` on each.
         estimated: whether the condition number was looked at; where it was not, no number of it would have changed the
             choice of the acting set, which is the first.
+        owners: of each factor and system, the device that sets it up for all in the last refresh; -1 where every device
+            does.
     """
 
     name: str = eqx.field(static=True)
@@ -36,6 +39,7 @@ class GroupPlan(eqx.Module):
     choice: Int[NumberArray, " sets"]
     verdict: Int[NumberArray, " sets"]
     estimated: Bool[NumberArray, ""]
+    owners: Int[NumberArray, "factors count"]
 
 
 class PackedPlans(eqx.Module):
@@ -44,18 +48,22 @@ class PackedPlans(eqx.Module):
     Attributes:
         numbers: of each group; one row that means nothing where there is no group.
         codes: of each group, what is an integer or a truth; likewise.
+        owners: of each group's factors and systems, as of `GroupPlan`, those of one group after those of another.
         names: of the groups.
         candidates: of the scheduler.
         quantum: which of them are charged on the quantum machine.
         sets: how many assumption sets there are.
+        setups: of each group, how many factors a system has, and how many systems there are.
     """
 
     numbers: Float[Array, "groups f"]
     codes: Int[Array, "groups i"]
+    owners: Int[Array, " setups"]
     names: tuple[str, ...] = eqx.field(static=True)
     candidates: tuple[str, ...] = eqx.field(static=True)
     quantum: tuple[bool, ...] = eqx.field(static=True)
     sets: int = eqx.field(static=True)
+    setups: tuple[tuple[int, int], ...] = eqx.field(static=True)
 
     @classmethod
     def of(cls, scheduler: Hybrid, plans: Sequence[GroupPlan], dtype: jnp.dtype) -> "PackedPlans":
@@ -68,25 +76,37 @@ class PackedPlans(eqx.Module):
         """
         numbers = [_joined([getattr(one.offers, name) for name in _NUMBERS] + [_kappa(one)]) for one in plans]
         codes = [_joined([one.size, *_codes(one.offers), one.choice, one.verdict, one.estimated]) for one in plans]
-        like = cls.blank(scheduler, [one.name for one in plans], dtype)
+        setups = [(one.owners.shape[0], one.owners.shape[1]) for one in plans]
+        like = cls.blank(scheduler, [one.name for one in plans], dtype, setups)
         if not plans:
             return like
+        owners = np.concatenate([np.ravel(np.asarray(one.owners)) for one in plans])
         return eqx.tree_at(
-            lambda packed: (packed.numbers, packed.codes),
+            lambda packed: (packed.numbers, packed.codes, packed.owners),
             like,
-            (jnp.asarray(_stack(numbers), dtype), jnp.asarray(_stack(codes), jnp.int32)),
+            tuple(map(jnp.asarray, (_stack(numbers), _stack(codes), owners), (dtype, jnp.int32, jnp.int32))),
         )
 
     @classmethod
-    def blank(cls, scheduler: Hybrid, names: Sequence[str], dtype: jnp.dtype) -> "PackedPlans":
-        """Of groups without systems."""
+    def blank(
+        cls, scheduler: Hybrid, names: Sequence[str], dtype: jnp.dtype, setups: Sequence[tuple[int, int]]
+    ) -> "PackedPlans":
+        """Of groups of which nothing is set up.
+
+        Args:
+            scheduler: of all of them.
+            names: of the groups.
+            dtype: of the numbers.
+            setups: of each group, its factors and systems.
+        """
         sets, quantum = len(scheduler.assumptions), tuple(one.capabilities.quantum for one in scheduler.solvers)
         each = sets * len(quantum)
         # At least one row: an array without entries is refused by what saves states.
         rows = max(1, len(names))
         numbers = filled((rows, 5 * each + len(quantum) + 1), 0, dtype)
         codes = filled((rows, 4 + 3 * each + 2 * sets + 1), 0, jnp.int32)
-        return cls(numbers, codes, tuple(names), scheduler.names, quantum, sets)
+        owners = filled((max(1, sum(sides * count for sides, count in setups)),), EVERYONE, jnp.int32)
+        return cls(numbers, codes, owners, tuple(names), scheduler.names, quantum, sets, tuple(setups))
 
     @property
     def plans(self) -> tuple[GroupPlan, ...]:
@@ -103,7 +123,18 @@ class PackedPlans(eqx.Module):
         found["refusal"] = codes.take(*shape)
         found |= {name: codes.take(*shape) != 0 for name in ("feasible", "clamped")}
         offers = Offers(names=self.candidates, quantum=self.quantum, **found)
-        return GroupPlan(self.names[k], size, offers, codes.take(self.sets), codes.take(self.sets), codes.take() != 0)
+        before, own = (int(np.prod(one, dtype=int)) for one in self.setups[:k]), self.setups[k]
+        start = sum(before)
+        owners = self.owners[..., start : start + own[0] * own[1]]
+        return GroupPlan(
+            self.names[k],
+            size,
+            offers,
+            codes.take(self.sets),
+            codes.take(self.sets),
+            codes.take() != 0,
+            owners.reshape((*owners.shape[:-1], *own)),
+        )
 
 
 class _Reader:

@@ -16,8 +16,9 @@ from jaxtyping import Array, Bool, Float, Int
 from .._core.arrays import filled
 from .._core.records import System, SystemEstimate
 from .._core.status import Refusal, Verdict
+from .._devices.crew import EVERYONE, crew, dealt
 from .._hardware import ClassicalMachine
-from .._pricing.group import Group, price_group
+from .._pricing.group import Group, direct_seconds, price_group
 from .._pricing.need import residual_for
 from .._pricing.offers import Offers
 from .._pricing.policies.base import NONE_YET, Turn
@@ -26,6 +27,7 @@ from .branches import switch
 from .group_plan import GroupPlan
 from .hybrid import Hybrid
 from .one_system import each_of, iterated, product_of, state_of, states_of
+from .owners import Deal, Job, deal_out
 from .union import StateUnion
 
 Factors = tuple[Float[Array, "count n n"], ...]
@@ -85,6 +87,10 @@ class GroupSolver:
         group = self.group
         return np.array([group.rows, group.count, group.vectors, group.serves], np.int32)
 
+    @property
+    def _by_everyone(self) -> np.ndarray:
+        return np.full((len(self.group.factors), self.group.count), EVERYONE, np.int32)
+
     @cached_property
     def settled(self) -> GroupPlan:
         """The plan where nothing is estimated; of numpy."""
@@ -101,7 +107,27 @@ class GroupSolver:
         able = np.any(feasible, axis=1)
         able[0] = feasible[0, self.kept[0]]
         verdict = np.where(able, Verdict.CHOSEN, Verdict.NOBODY).astype(np.int32)
-        return GroupPlan(self.group.name, self._size, replace(least, **fields), choice, verdict, np.zeros((), bool))
+        estimated = np.zeros((), bool)
+        return GroupPlan(
+            self.group.name, self._size, replace(least, **fields), choice, verdict, estimated, self._by_everyone
+        )
+
+    def settled_at(self, deal: Deal, owners: np.ndarray) -> GroupPlan:
+        """The plan where nothing is estimated and several devices may share the set-ups.
+
+        The seconds of the candidate that is taken hold the exchange, and not what it spares.
+
+        Args:
+            deal: of all set-ups of the step.
+            owners: of this group's.
+        """
+        plan = replace(self.settled, owners=owners)
+        if not deal.shared or not self.solvers[0].capabilities.direct:
+            return plan
+        once = sum(pair[0] for pair in direct_seconds(self.group, self.solvers[0], self.machine))
+        seconds = np.array(plan.offers.seconds)
+        seconds[:, self.kept[0]] -= (1 - deal.factor) * self.group.count * once / self.group.serves
+        return replace(plan, offers=replace(plan.offers, seconds=seconds))
 
     def blank(self) -> GroupState:
         """Before the first set-up: zeros in its shapes."""
@@ -119,8 +145,8 @@ class GroupSolver:
             floors: proven lower bounds on the factors' eigenvalues.
         """
         if not self.estimates:
-            states, plans = set_up_all([self], [(factors, floors)])
-            return states[0], plans[0]
+            states = tuple(states_of(self.solvers[0], stack) for stack in factors)
+            return self.settled_state(states), self.settled
         estimates = each_of(lambda pair: self._estimate(*pair), (factors, floors))
         plan, index = self._planned(estimates)
         given = factors, estimates
@@ -170,13 +196,18 @@ class GroupSolver:
                 return jnp.where(good[:, None], values[:, :, 0], jnp.nan)
 
             return plan, solved
-        states = [state_of(self.solvers[0], (system,), None)[0] for system in systems]
+        one, devices = self.solvers[0], crew()
+        once = sum(pair[0] for pair in direct_seconds(self.group, one, self.machine))
+        nbytes = systems[0].size * systems[0].dtype.itemsize
+        deal = deal_out([Job(once, nbytes)] * len(systems), devices)
+        tasks = [(partial(_alone, one), (system,)) for system in systems]
+        states = [run(*given) for run, given in tasks] if devices is None else dealt(devices, tasks, deal.owners)
 
         def solve(right: Float[Array, "count n"]) -> Float[Array, "count n"]:
             pairs = zip(states, right, strict=True)
-            return jnp.stack([self.solvers[0].compute(state, b, {})[0] for state, b in pairs])
+            return jnp.stack([one.compute(state, b, {})[0] for state, b in pairs])
 
-        return self.settled, solve
+        return self.settled_at(deal, np.asarray([deal.owners], np.int32)), solve
 
     @property
     def reads(self) -> str | None:
@@ -203,7 +234,7 @@ class GroupSolver:
 
             return all_of
 
-        none = jnp.zeros((), jnp.int32), jnp.zeros(self.group.count, vectors.dtype)
+        none = jnp.zeros((), jnp.int32), jnp.zeros(vectors.shape[0], vectors.dtype)
         index, log_kappas = none if state.chosen is None else state.chosen
         given = state.slots, log_kappas, vectors
         solved = switch(index, [branch(k) for k in range(len(self.kept))], given)
@@ -274,7 +305,8 @@ class GroupSolver:
         offers = replace(offers, refusal=jnp.where(offers.feasible, passed_over, offers.refusal))
         choice = jnp.stack([choice.index for choice in choices]).astype(jnp.int32)
         verdict = jnp.stack([one.verdict for one in choices])
-        plan = GroupPlan(self.group.name, self._size, offers, choice, verdict, np.ones((), bool))
+        estimated = np.ones((), bool)
+        plan = GroupPlan(self.group.name, self._size, offers, choice, verdict, estimated, self._by_everyone)
         return plan, self._place(choice[0])
 
     def _place(self, choice: Int[Array, ""]) -> Int[Array, ""]:
@@ -284,35 +316,5 @@ class GroupSolver:
         return jnp.asarray(places)[choice]
 
 
-def set_up_all(
-    solvers: Sequence[GroupSolver], given: Sequence[tuple[Factors, tuple[Float[Array, " count"], ...]]]
-) -> tuple[list[GroupState], list[GroupPlan]]:
-    """Every group set up, and their records; equal factors by one program, where nothing is estimated.
-
-    Args:
-        solvers: of the groups.
-        given: of each, what its `set_up` takes.
-    """
-    together: dict[tuple[AbstractSolver, int], list[tuple[int, int]]] = {}
-    for k, (solver, (factors, _)) in enumerate(zip(solvers, given, strict=True)):
-        if not solver.estimates:
-            for side, stack in enumerate(factors):
-                together.setdefault((solver.solvers[0], stack.shape[-1]), []).append((k, side))
-    states: dict[tuple[int, int], object] = {}
-    for (chosen, _), places in together.items():
-        stacks = [given[k][0][side] for k, side in places]
-        joint = states_of(chosen, jnp.concatenate(stacks))
-        ends = np.cumsum([len(stack) for stack in stacks])
-        for place, end, stack in zip(places, ends, stacks, strict=True):
-            part = slice(end - len(stack), end)
-            states[place] = jax.tree.map(lambda leaf, part=part: leaf[part] if eqx.is_array(leaf) else leaf, joint)
-    found, plans = [], []
-    for k, (solver, (factors, floors)) in enumerate(zip(solvers, given, strict=True)):
-        if solver.estimates:
-            state, plan = solver.set_up(factors, floors)
-        else:
-            both = tuple(states[k, side] for side in range(len(factors)))
-            state, plan = solver.settled_state(both), solver.settled
-        found.append(state)
-        plans.append(plan)
-    return found, plans
+def _alone(solver: AbstractSolver, system: Float[Array, "n n"]) -> object:
+    return state_of(solver, (system,), None)[0]

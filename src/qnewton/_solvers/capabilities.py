@@ -36,6 +36,11 @@ class Capabilities:
     notices_indefinite: bool = False
     warm_start: bool = False
 
+    @property
+    def direct(self) -> bool:
+        """Whether it is set up for a matrix, on this machine."""
+        return not (self.quantum or self.matrix_free)
+
     def __post_init__(self):
         if self.needs_definite and not self.needs_symmetric:
             raise ValueError(

@@ -1,0 +1,1 @@
+"""What `benchmarks/devices.py` runs in its processes."""
