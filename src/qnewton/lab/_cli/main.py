@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ..._core.suggest import unknown
 from .breakeven import breakeven
 from .calibrate import calibrate
 from .circuit import circuit
 from .compare import compare
+from .completion import completion
 from .explain import explain
 from .noise import noise
 from .plan import plan
@@ -33,6 +35,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "calibrate": calibrate,
     "circuit": circuit,
 }
+COMMANDS["completion"] = partial(completion, commands=dict(COMMANDS))
 USAGE = """usage: qnewton train TASK [options]   train a task with Newton's method
        qnewton compare TASK           optimizers at equal tuning effort, against measured and modelled seconds
        qnewton report RUN             write the report of a run directory again
@@ -46,6 +49,7 @@ USAGE = """usage: qnewton train TASK [options]   train a task with Newton's meth
        qnewton breakeven [RUN|FILE]   what would have to change for both to be equally fast
        qnewton calibrate              measure this machine once, for predictions
        qnewton circuit [FILE]         draw, count and export the circuit that inverts a matrix
+       qnewton completion bash|zsh    a script by which the shell completes all of these and their options
 
 `qnewton train --help` explains every option.
 """
