@@ -90,6 +90,18 @@ def all_of(params: PyTree) -> PyTree:
     return params if whole is None else whole
 
 
+def needs_batch(name: str) -> str:
+    """What an update without a batch is told.
+
+    Args:
+        name: of the optimizer.
+    """
+    return (
+        f"{name} needs update(grads, state, params, batch=(inputs, targets)); where a wrapper drops that, as "
+        "optax.lookahead does, wrap the whole optimizer: qnewton.optim.with_all_params(optimizer)"
+    )
+
+
 class HiddenParametersError(ValueError):
     """A model was to be run of which a mask hides some parameters."""
 

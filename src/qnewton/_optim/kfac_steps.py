@@ -29,6 +29,7 @@ from .._scheduling.families import scheduler_of
 from .._scheduling.group_plan import PackedPlans
 from .._scheduling.hybrid import Hybrid
 from .applied import Found, Left
+from .inside_optax import needs_batch
 from .kfac_state import KFACInfo, KFACState
 from .kronecker_solves import KroneckerSolves, LayerSystems
 from .layer_structure import layers_and_layout, program_of_inputs
@@ -183,7 +184,7 @@ class KFACSteps:
     ) -> tuple[PyTree, KFACState]:
         """The step, and the state after it."""
         if params is None or batch is None:
-            raise ValueError("kfac needs update(grads, state, params, batch=(inputs, targets))")
+            raise ValueError(needs_batch("kfac"))
         params, batch, key = unfolded((params, batch, key))
         check_batch(batch)
         check_gradients(updates, params)
