@@ -276,12 +276,13 @@ def test_models_with_parameters_outside_of_layers_are_trained(name, rule):
     optimizer = q.kfac(objective, step=step, example=jax.ShapeDtypeStruct(inputs, jnp.float32))
 
     @jax.jit
-    def train(params, state, batch):
-        def body(carry, _):
+    def train(params, state: Any, batch):
+        def body(carry: Any, _):
             params, state = carry
             loss, gradients = jax.value_and_grad(objective)(params, batch)
-            updates, state = optimizer.update(gradients, state, params, batch=batch)
-            return (optax.apply_updates(params, updates), state), (loss, state.info.status)
+            after: Any
+            updates, after = optimizer.update(gradients, state, params, batch=batch)
+            return (optax.apply_updates(params, updates), after), (loss, after.info.status)
 
         return jax.lax.scan(body, (params, state), None, length=15)[1]
 
