@@ -150,6 +150,14 @@ def source_of(given: str, folder: Path) -> Path:
     return folder / "src"
 
 
+def described(given: str) -> str:
+    """The commit, with `-dirty` where a checkout holds more than that."""
+    where, what = (given, []) if Path(given).is_dir() else (str(CHECKOUT), [given])
+    dirty = [] if what else ["--dirty"]
+    command = ["git", "-C", where, "describe", "--always", "--exclude=*", *dirty, *what]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or given
+
+
 def measured(sources: dict[str, Path], ways: list[str], rounds: int) -> dict[str, Figures]:
     """Of every tree its figures, the trees in turn."""
     figures: dict[str, Figures] = {name: {} for name in sources}
@@ -245,7 +253,8 @@ def compared(options: argparse.Namespace) -> dict[str, Any]:
         figures = {name: one["figures"] for name, one in kept.items()} | measured(sources, ways, options.rounds)
     if options.save:
         names = ("jax", "jaxlib", "optax", "lineax", "numpy")
-        about = {"commit": options.new, "machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+        about: dict[str, Any] = {"commit": described(options.new), "load": round(os.getloadavg()[0], 1)}
+        about |= {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}
         about |= {"python": platform.python_version(), "versions": {name: version(name) for name in names}}
         text = json.dumps({**about, "date": time.strftime("%Y-%m-%d"), "figures": figures["new"]}, indent=1)
         options.save.write_text(text + "\n", encoding="utf-8")

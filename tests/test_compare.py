@@ -56,7 +56,7 @@ def test_two_results_of_any_benchmark_are_compared_number_by_number(tmp_path: Pa
 
 def test_the_kept_baseline_says_what_it_was_measured_on(compare: Any) -> None:
     kept = compare.last_object(BASELINE)
-    assert {"commit", "machine", "cores", "python", "versions", "date"} <= set(kept)
+    assert {"commit", "load", "machine", "cores", "python", "versions", "date"} <= set(kept)
     assert set(kept["figures"]) <= set(compare.WAYS)
     assert all(set(of_way) == set(compare.MEASURES) for of_way in kept["figures"].values())
     assert compare.in_yardsticks(kept["figures"])

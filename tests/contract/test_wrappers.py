@@ -332,9 +332,6 @@ AROUND: dict[str, Callable[[Any], Any]] = {
     "searched": lambda own: optax.chain(own, optax.scale_by_backtracking_linesearch(5)),
     "snapshot": lambda own: optax.chain(optax.snapshot("gradient", lambda updates, *_, **__: updates), own),
     "before": lambda own: optax.chain(optax.clip(1.0), optax.zero_nans(), optax.centralize(), own),
-    "injected": lambda own: optax.inject_stateful_hyperparams(lambda rate: optax.chain(own, optax.scale(rate)))(
-        rate=0.5
-    ),
     "schedule free": lambda own: optax.contrib.schedule_free(own, learning_rate=1.0),
     "mechanized": lambda own: optax.contrib.mechanize(own, s_init=0.1),
     "split": lambda own: q.optim.with_all_params(optax.contrib.split_real_and_imaginary(own)),
