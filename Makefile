@@ -23,13 +23,14 @@ $(VENV)/train $(VENV)/test: new-environment
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-all docs clean new-environment
+.PHONY: help train test test-all coverage docs clean new-environment
 .NOTPARALLEL:
 
 help:
 	@echo 'make train   train the MLP on the digits with a hybrid Newton step; options in ARGS="..."'
 	@echo 'make test    ruff, pyright and pytest (its options in ARGS="...")'
 	@echo 'make test-all  the same with the long sweeps, for the night and before a release'
+	@echo 'make coverage  which lines and branches of src the tests run, in build/coverage'
 	@echo 'make docs    the documentation as a site, checked strictly, in build/docs'
 	@echo 'make clean   remove .venv and the caches; runs/ stays'
 	@echo 'They set up .venv first where needed. It takes python3 (3.11 or newer); PYTHON=python3.12 names another.'
@@ -45,6 +46,14 @@ test: $(VENV)/test
 
 test-all: $(VENV)/test
 	@$(MAKE) test ARGS='-m "nightly or not nightly" $(ARGS)'
+
+coverage: $(VENV)/test
+	$(PIP) install '.[dev]' --constraint constraints.txt
+	$(VENV)/bin/coverage erase
+	$(VENV)/bin/coverage run -m pytest $(ARGS)
+	$(VENV)/bin/coverage combine --quiet
+	$(VENV)/bin/coverage html --quiet --directory build/coverage
+	$(VENV)/bin/coverage report
 
 docs: $(VENV)/test
 	$(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going docs build/docs

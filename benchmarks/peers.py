@@ -6,18 +6,22 @@ optax's wheel has its tests; lineax's are in its repository, of which a checkout
 optax's test class is told that one of ours is the optimizer `sophia`, the one that its tests hand the objective, and
 lineax's table of solvers is replaced by ours before its tests are collected.
 
-The last line of the output is one JSON object: of each of our optimizers and of lineax's tests the outcome of every
-test, `passed`, `skipped`, or the first line of what was raised.
+The last line of the output is one JSON object: of each of our optimizers and of lineax's files of tests the outcome of
+every test: `passed`, `skipped`, `refused: ` and why, where what was raised is what should be, or the first line of what
+was raised. The exit status is 1 if there is any of the last kind.
 """
 
 import argparse
+import functools
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import unittest
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +39,32 @@ OF_SCALARS: dict[str, Callable[[q.Objective, float], Any]] = {
 }
 """Optimizers whose state needs no model, as the test has none to give when it asks for the state."""
 
+WRAPPERS: dict[str, dict[str, Any]] = {"schedule_free": {"learning_rate": 1.0}, "mechanize": {"weight_decay": 0.0}}
+"""Of `optax.contrib`, with their arguments; its tests hand the objective to no optimizer in `reduce_on_plateau`."""
+
+LINEAX_FILES = (
+    "test_well_posed.py",
+    "test_transpose.py",
+    "test_jvp.py",
+    "test_vmap.py",
+    "test_vmap_jvp.py",
+    "test_vmap_vmap.py",
+    "test_jvp_jvp1.py",
+)
+"""Those that read the table of solvers; of `test_jvp_jvp2.py`, which has the same test, one half is enough."""
+
+REFUSED = (
+    (
+        r"(MINRES|Eigh) needs a Hermitian operator",
+        "complex128 with symmetric_tag is A = A^T in lineax, whose eigenvalues are not real",
+    ),
+    (
+        r"may only be used for operators that are known to be positive or negative definite|needs a symmetric operator",
+        "an untagged general matrix, from which the test excepts lineax's own CG and Cholesky by class",
+    ),
+)
+"""What a solver rightly says of what a test gives it, and why."""
+
 PLUGIN = """
 import importlib
 
@@ -47,15 +77,25 @@ def pytest_sessionstart():
 
     helpers = importlib.import_module("tests.helpers")
     tight = helpers.tol
+    positive, negative, symmetric = (
+        lx.positive_semidefinite_tag, lx.negative_semidefinite_tag, lx.symmetric_tag
+    )
     table = [
-        (q.Cholesky(), lx.positive_semidefinite_tag, False),
-        (q.CG(rtol=tight), lx.positive_semidefinite_tag, False),
-        (q.MINRES(rtol=tight), lx.symmetric_tag, False),
-        (q.Eigh(), lx.symmetric_tag, False),
+        (q.LU(), (), False),
+        (q.Cholesky(), positive, False),
+        (q.Cholesky(), negative, False),
+        (q.Cholesky(fallback=True), positive, False),
+        (q.CG(rtol=tight), positive, False),
+        (q.CG(rtol=tight), negative, False),
+        (q.MINRES(rtol=tight), symmetric, False),
+        (q.MINRES(rtol=tight), positive, False),
+        (q.Eigh(), symmetric, False),
+        (q.Eigh(), positive, False),
     ]
     helpers.solvers_tags_pseudoinverse[:] = table
     helpers.solvers_tags[:] = [row[:2] for row in table]
     helpers.solvers[:] = [row[0] for row in table]
+    # Not even Eigh, a pseudo-inverse: singular matrices are drawn without symmetry.
     helpers.pseudosolvers_tags[:] = []
 """
 
@@ -87,27 +127,42 @@ def said(trace: str) -> str:
 
 
 def optax_on(make: Callable[[q.Objective, float], Any], only: str) -> dict[str, str]:
-    """Outcome of each of optax's tests for one optimizer of ours."""
+    """Outcome of each of optax's tests for one optimizer of ours, alone and inside of `WRAPPERS`."""
     tests: Any = importlib.import_module("optax.contrib._common_test")
     tests._get_opt_factory = lambda name: of_scalar(make)
     known = tests.ContribTest._test_params_reprs
-    names = [
-        name for name, told in known.items() if "'sophia'" in told and "wrapper_name=None" in told and only in name
-    ]
     outcomes = {}
-    for name in names:
+
+    def note(name: str, case: unittest.TestCase) -> None:
         result = unittest.TestResult()
-        tests.ContribTest(name).run(result)
+        case.run(result)
         wrong = [trace for _, trace in (*result.errors, *result.failures)]
-        outcomes[f"{name} {known[name]}"] = said(wrong[0]) if wrong else "skipped" if result.skipped else "passed"
-        print(name, outcomes[f"{name} {known[name]}"], flush=True)
+        outcomes[name] = said(wrong[0]) if wrong else "skipped" if result.skipped else "passed"
+        print(name, outcomes[name], flush=True)
+
+    for name, told in known.items():
+        if only not in name or "'sophia'" not in told or "wrapper_name=None" not in told:
+            continue
+        note(f"{name} {told}", tests.ContribTest(name))
+        for wrapper, given in WRAPPERS.items():
+            if "wrap=False" in told or "learning_rate_schedule" in name:
+                continue
+
+            class Wrapped(tests.ContribTest):
+                """The same test, told that the optimizer stands in a wrapper."""
+
+            # The test's own function, under the decorator that hands it its arguments.
+            test: Any = getattr(tests.ContribTest, name)
+            cells = dict(zip(test.__code__.co_freevars, (cell.cell_contents for cell in test.__closure__), strict=True))
+            arguments = {**cells["testcase_params"], "wrapper_name": wrapper, "wrapper_kwargs": given}
+            setattr(Wrapped, name, functools.partialmethod(cells["test_method"], **arguments))
+            note(f"{wrapper}: {name} {told}", Wrapped(name))
     return outcomes
 
 
 def lineax_on(checkout: Path, only: str) -> dict[str, str]:
     """Outcome of each of lineax's tests that reads its table of solvers."""
-    files = ["test_well_posed.py", "test_jvp.py", "test_transpose.py", "test_vmap.py", "test_adjoint.py"]
-    chosen = [str(checkout / "tests" / name) for name in files if (checkout / "tests" / name).exists()]
+    chosen = [str(checkout / "tests" / name) for name in LINEAX_FILES]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "peers_plugin.py").write_text(PLUGIN)
         report = Path(folder) / "report.xml"
@@ -125,11 +180,12 @@ def lineax_on(checkout: Path, only: str) -> dict[str, str]:
             wrong = next((part for part in case if part.tag in ("failure", "error", "skipped")), None)
             name = f"{case.get('classname')}.{case.get('name')}"
             told = "passed" if wrong is None else "skipped" if wrong.tag == "skipped" else wrong.get("message", "")
-            outcomes[name] = told.splitlines()[0][:200] if told else "failed"
+            why = next((reason for pattern, reason in REFUSED if re.search(pattern, told)), None)
+            outcomes[name] = f"refused: {why}" if why else told.splitlines()[0][:200] if told else "failed"
     return outcomes
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lineax", type=Path, help="a checkout of lineax's repository")
     parser.add_argument("--only", default="", help="part of the names of tests to run")
@@ -141,12 +197,15 @@ def main() -> None:
         outcomes[f"optax {name}"] = optax_on(OF_SCALARS[name], options.only)
     if options.lineax is not None:
         outcomes["lineax"] = lineax_on(options.lineax.resolve(), options.only)
-    counts = {
-        of: {"passed": sum(v == "passed" for v in all_of.values()), "of": len(all_of)}
-        for of, all_of in outcomes.items()
-    }
+    counts = {of: dict(Counter(kind(one) for one in all_of.values())) for of, all_of in outcomes.items()}
     print(json.dumps({"counts": counts, "outcomes": outcomes}))
+    return int(any("failed" in count for count in counts.values()))
+
+
+def kind(outcome: str) -> str:
+    """One word for an outcome."""
+    return outcome.partition(":")[0] if outcome.startswith(("passed", "skipped", "refused:")) else "failed"
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

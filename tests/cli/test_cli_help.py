@@ -160,3 +160,22 @@ def test_the_version_is_that_of_the_project(call):
     project = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text("utf-8"))["project"]
     outcome = call("--version")
     assert (outcome.status, outcome.out, outcome.err) == (0, f"qnewton {project['version']}\n", "")
+
+
+def test_a_shell_completes_commands_and_their_options(tmp_path: Path) -> None:
+    """By a script that the shell itself runs, as it does when a key is pressed."""
+    script = tmp_path / "qnewton.bash"
+    with script.open("w", encoding="utf-8") as file:
+        subprocess.run([sys.executable, "-m", "qnewton", "completion", "bash"], stdout=file, check=True)
+
+    def completed(*words: str) -> list[str]:
+        pressed = (
+            f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _qnewton; printf '%s\\n' ${{COMPREPLY[@]}}"
+        )
+        done = subprocess.run(["bash", "-c", f"source {script}; {pressed}"], capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    assert completed("qnewton", "tra") == ["train", "tradeoff"]
+    assert completed("qnewton", "plan", "--kap") == ["--kappa"]
+    assert completed("qnewton", "train", "digits-mlp", "--ste") == ["--steps"]
+    assert completed("qnewton", "nothing", "--ste") == []

@@ -312,7 +312,8 @@ def test_a_changed_update_is_no_new_batch_and_new_batches_are_seen_all_the_same(
     assert bool(state[0].info.noisy)
 
 
-BEHIND: dict[str, Callable[[Any], Any]] = {
+# Each as a user would write it, around any optimizer; what drops arguments stands inside of `with_all_params`.
+AROUND: dict[str, Callable[[Any], Any]] = {
     "scaled": lambda own: optax.chain(own, optax.scale(0.5)),
     "clipped": lambda own: optax.chain(own, optax.clip_by_global_norm(0.1)),
     "decayed": lambda own: optax.chain(
@@ -321,24 +322,92 @@ BEHIND: dict[str, Callable[[Any], Any]] = {
     "plateau": lambda own: optax.chain(own, optax.contrib.reduce_on_plateau(patience=2)),
     "finite": lambda own: optax.apply_if_finite(own, 3),
     "several": lambda own: optax.MultiSteps(own, 2),
+    "several, skipping": lambda own: optax.MultiSteps(own, 2, should_skip_update_fn=optax.skip_not_finite),
     "conditional": lambda own: optax.conditionally_mask(own, lambda step, **_: jnp.asarray(step != 1)),
+    "transformed": lambda own: optax.conditionally_transform(own, lambda step, **_: jnp.asarray(step != 1)),
+    "named": lambda own: optax.named_chain(("first", optax.clip(1.0)), ("own", own)),
+    "every": lambda own: optax.chain(own, optax.apply_every(2)),
+    "averaged": lambda own: optax.chain(own, optax.ema(0.5), optax.trace(0.1)),
+    "noisy": lambda own: optax.chain(own, optax.add_noise(1e-6, 0.55, 0)),
+    "searched": lambda own: optax.chain(own, optax.scale_by_backtracking_linesearch(5)),
+    "snapshot": lambda own: optax.chain(optax.snapshot("gradient", lambda updates, *_, **__: updates), own),
+    "before": lambda own: optax.chain(optax.clip(1.0), optax.zero_nans(), optax.centralize(), own),
+    "schedule free": lambda own: optax.contrib.schedule_free(own, learning_rate=1.0),
+    "mechanized": lambda own: optax.contrib.mechanize(own, s_init=0.1),
+    "split": lambda own: q.optim.with_all_params(optax.contrib.split_real_and_imaginary(own)),
+    "flattened": lambda own: q.optim.with_all_params(optax.flatten(own)),
+    "lookahead": lambda own: q.optim.with_all_params(optax.lookahead(own, 2, 0.5)),
+    "sharpness": lambda own: q.optim.with_all_params(
+        optax.contrib.sam(own, optax.chain(optax.contrib.normalize(), optax.sgd(0.01)), 2, opaque_mode=True)
+    ),
 }
+WRAPPED = ("newton-cholesky", "kfac", "dual_newton", "fisher_newton")
 
 
-@pytest.mark.parametrize("wrapper", BEHIND)
-@pytest.mark.parametrize("name", ["newton-cholesky", "kfac", "dual_newton", "fisher_newton"])
+def pairs() -> list[Any]:
+    """Every wrapper around every optimizer; by day each wrapper around one, and the four in turn."""
+    by_day = {wrapper: WRAPPED[k % len(WRAPPED)] for k, wrapper in enumerate(AROUND)}
+    return [
+        pytest.param(name, wrapper, marks=() if by_day[wrapper] == name else pytest.mark.nightly)
+        for wrapper in AROUND
+        for name in NAMES
+    ]
+
+
+@pytest.mark.parametrize(("name", "wrapper"), pairs())
 def test_training_goes_on_inside_wrappers(name: str, wrapper: str) -> None:
-    optimizer = BEHIND[wrapper](made(name))
-    step = jax.jit(
-        lambda now, state: optimizer.update(jax.grad(OWN)(now, DATA), state, now, batch=DATA, value=OWN(now, DATA))
-    )
-    now, state = START, optimizer.init(START)
-    shapes = jax.tree.map(jnp.shape, state)
+    optimizer, two = AROUND[wrapper](made(name)), wrapper == "lookahead"
+
+    def loss(now: PyTree, batch: Any = DATA) -> Any:
+        return OWN(now.fast if two else now, batch)
+
+    def step(now: PyTree, state: Any) -> tuple[PyTree, Any]:
+        value, gradient = jax.value_and_grad(loss)(now)
+        own = gradient.fast if two else gradient
+        extra: dict[str, Any] = {"value": value}
+        if wrapper == "searched":
+            extra |= {"value_fn": loss, "grad": own}
+        if wrapper == "sharpness":
+            extra["grad_fn"] = lambda moved, _: jax.grad(loss)(moved)
+        updates, state = optimizer.update(own, state, now, batch=DATA, **extra)
+        return optax.apply_updates(now, updates), state
+
+    start = optax.LookaheadParams.init_synced(START) if two else START
+    now, state = start, optimizer.init(start)
+    kinds = jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), state)
+    compiled = jax.jit(step)
     for _ in range(4):
-        updates, state = step(now, state)
-        now = optax.apply_updates(now, updates)
-    assert jax.tree.map(jnp.shape, state) == shapes
-    assert float(OWN(now, DATA)) < float(OWN(START, DATA))
+        now, state = compiled(now, state)
+    # So that a step can be scanned.
+    assert jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), state) == kinds
+    assert float(loss(now)) < float(loss(start))
+
+
+@pytest.mark.parametrize("name", ["newton-cholesky", "kfac", "dual_newton", "fisher_newton"])
+def test_what_a_wrapper_drops_is_asked_for(name: str) -> None:
+    optimizer = optax.lookahead(made(name), 2, 0.5)
+    start = optax.LookaheadParams.init_synced(START)
+    with pytest.raises(
+        ValueError, match=r"needs update\(grads, state, params, batch=\(inputs, targets\)\); where a wrap"
+    ):
+        optimizer.update(jax.grad(OWN)(START, DATA), optimizer.init(start), start)  # pyright: ignore
+
+
+def test_arguments_of_an_update_are_gone_after_it() -> None:
+    inner = made("dual_newton")
+    outer = q.optim.with_all_params(optax.lookahead(inner, 2, 0.5))
+    start = optax.LookaheadParams.init_synced(START)
+    gradient = jax.grad(OWN)(START, DATA)
+    outer.update(gradient, outer.init(start), start, batch=DATA)
+    with pytest.raises(ValueError, match="dual_newton needs update"):
+        inner.update(gradient, inner.init(START), START)
+
+
+def test_flattened_parameters_take_the_steps_that_they_take_as_a_tree() -> None:
+    flat, _ = trained(q.optim.with_all_params(optax.flatten(made("newton-cholesky"))), OWN, START, DATA, 3)
+    tree, _ = trained(made("newton-cholesky"), OWN, START, DATA, 3)
+    for one, other in zip(*map(jax.tree.leaves, (flat, tree)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 # ---- Saving

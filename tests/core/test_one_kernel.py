@@ -69,3 +69,15 @@ def test_inner_products_and_their_diagonal():
     vectors = jnp.asarray(np.random.default_rng(0).standard_normal((3, 50)), jnp.float32)
     np.testing.assert_allclose(gram(vectors), np.asarray(vectors) @ np.asarray(vectors).T, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(diagonal(gram(vectors)), np.diagonal(gram(vectors)))
+
+
+@pytest.mark.parametrize("around", [lambda f: f, lambda f: lambda x: jax.vmap(f)(jnp.ones(3) * x)], ids=["jit", "vmap"])
+def test_nothing_of_a_trace_outlives_it(around) -> None:
+    """Which the rule for derivatives would, if it held what the function closes over."""
+
+    def step(x):
+        a, b = 2 * x, x + 1
+        return in_one_kernel(lambda: (jnp.where(a > b, a, b), a - b))
+
+    with jax.checking_leaks():
+        jax.jit(around(step))(1.0)

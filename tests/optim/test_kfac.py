@@ -264,17 +264,39 @@ MODELS = {
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("rule", ["quadratic", "clip"])
 def test_models_with_parameters_outside_of_layers_are_trained(name, rule):
+    """In the median of draws: how far 15 steps lead from one start is luck.
+
+    Of 40 draws of the second model, the median of what is left of the loss was 0.23 (quadratic) and 0.34 (clip) while
+    its shared weight and its gain had a diagonal, and 0.14 and 0.42 since they are layers; single draws went either way
+    by a factor of three.
+    """
     predict, shapes, inputs, layers = MODELS[name]
-    rng = np.random.default_rng(4)
-    params = {k: jnp.asarray(rng.standard_normal(s) * 0.5, jnp.float32) for k, s in shapes.items()}
-    batch = jnp.asarray(rng.standard_normal(inputs), jnp.float32), jnp.asarray(rng.integers(0, 3, inputs[0]))
     objective = q.Objective(predict, optax.softmax_cross_entropy_with_integer_labels)
     step = q.KLClip(clip=0.01) if rule == "clip" else q.QuadraticModel()
     optimizer = q.kfac(objective, step=step, example=jax.ShapeDtypeStruct(inputs, jnp.float32))
-    assert len(start(optimizer, params).factors.inputs) == layers
-    _, _, losses, infos, _ = run(optimizer, objective, params, batch, 20)
-    assert losses[-1] < 0.7 * losses[0]
-    np.testing.assert_array_equal(infos.status, Status.OK)
+
+    @jax.jit
+    def train(params, state: Any, batch):
+        def body(carry: Any, _):
+            params, state = carry
+            loss, gradients = jax.value_and_grad(objective)(params, batch)
+            after: Any
+            updates, after = optimizer.update(gradients, state, params, batch=batch)
+            return (optax.apply_updates(params, updates), after), (loss, after.info.status)
+
+        return jax.lax.scan(body, (params, state), None, length=15)[1]
+
+    left = []
+    for seed in range(4, 13):
+        rng = np.random.default_rng(seed)
+        params = {k: jnp.asarray(rng.standard_normal(s) * 0.5, jnp.float32) for k, s in shapes.items()}
+        batch = jnp.asarray(rng.standard_normal(inputs), jnp.float32), jnp.asarray(rng.integers(0, 3, inputs[0]))
+        state = start(optimizer, params)
+        assert len(state.factors.inputs) == layers
+        losses, status = train(params, state, batch)
+        np.testing.assert_array_equal(status, Status.OK)
+        left.append(losses[-1] / losses[0])
+    assert np.median(left) < 0.6
 
 
 def test_clip_and_momentum_by_hand(x64):

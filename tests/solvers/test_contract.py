@@ -295,6 +295,19 @@ def test_symmetric_without_definiteness(case):
     assert_solves(case, solution.value, np.linalg.solve(matrix, _vector(7)), 1e-10)
 
 
+@double
+@pytest.mark.parametrize(
+    "solver", [Cholesky(), Cholesky(fallback=True), CG(rtol=1e-12), MINRES(rtol=1e-12), Eigh()], ids=repr
+)
+def test_a_negative_definite_operator_is_solved_with_its_derivatives(solver):
+    matrix, vector = -_definite(7), jnp.asarray(_vector(7))
+    operator = lx.MatrixLinearOperator(jnp.asarray(matrix), lx.negative_semidefinite_tag)
+    value, gradient = jax.value_and_grad(lambda b: jnp.sum(lx.linear_solve(operator, b, solver).value ** 2))(vector)
+    expected = np.linalg.solve(matrix, _vector(7))
+    np.testing.assert_allclose(value, np.sum(expected**2), rtol=1e-9)
+    np.testing.assert_allclose(gradient, np.linalg.solve(matrix.T, 2 * expected), rtol=1e-8, atol=1e-10)
+
+
 @takers_of_matrices
 @double
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Reading traced programs: what is known of an equation's operands, and which programs it holds."""
 
-from collections.abc import Iterator
-from typing import TypeAlias, cast
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,20 @@ def inner(equation: jex.JaxprEqn) -> list[jex.Jaxpr]:
     """The programs that an equation holds: of a call, a loop or branches."""
     held = jax.tree.leaves(equation.params, is_leaf=lambda leaf: hasattr(leaf, "eqns") or hasattr(leaf, "jaxpr"))
     return [found for found in (getattr(value, "jaxpr", value) for value in held) if hasattr(found, "eqns")]
+
+
+def scan_sizes(params: Mapping[str, Any]) -> tuple[int, int]:
+    """The number of constants and of carries of a `scan`, which are its first operands, in this order.
+
+    They are parameters of their own up to jax 0.10; from jax 0.11 on the operands stand in three groups instead.
+
+    Args:
+        params: of the equation.
+    """
+    if "ft_in" in params:
+        constants, carries, _ = params["ft_in"].unpack()
+        return len(constants), len(carries)
+    return params["num_consts"], params["num_carry"]
 
 
 def everywhere(jaxpr: jex.Jaxpr) -> Iterator[jex.JaxprEqn]:

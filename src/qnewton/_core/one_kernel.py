@@ -24,10 +24,13 @@ def in_one_kernel(function: Callable[[], Results]) -> Results:
         function: pure; its results have shapes that do not depend on numbers.
     """
     closed, shapes = jax.make_jaxpr(function, return_shape=True)()
-    jaxpr = closed.jaxpr
+    # What the function closes over are its arguments here: from jax 0.11 on a program holds its constants, and the rule
+    # below, which outlives the trace, would hold the trace's.
+    program = closed.jaxpr.replace(constvars=[], invars=list(closed.jaxpr.constvars))
+    avals = closed.out_avals
 
     def plainly(*given: Array) -> list[Array]:
-        return jex.jaxpr_as_fun(jex.ClosedJaxpr(jaxpr, given))()
+        return jex.jaxpr_as_fun(jex.ClosedJaxpr(program, ()))(*given)
 
     @jax.custom_jvp
     def looped(*given: Array) -> list[Array]:
@@ -38,7 +41,7 @@ def in_one_kernel(function: Callable[[], Results]) -> Results:
         done = jax.lax.optimization_barrier(jnp.zeros((), bool))
         # Never read. Not all the same, which would be a kernel that fills an array.
         start: list[Any] = [
-            np.arange(math.prod(aval.shape))[::-1].reshape(aval.shape).astype(aval.dtype) for aval in closed.out_avals
+            np.arange(math.prod(aval.shape))[::-1].reshape(aval.shape).astype(aval.dtype) for aval in avals
         ]
         return jax.lax.while_loop(lambda state: ~state[0], once, (done, start))[1]
 

@@ -17,9 +17,9 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from jax.typing import ArrayLike
 from jaxtyping import PyTree
 
-from .._core.jaxprs import Atom, aval
+from .._core.jaxprs import Atom, aval, scan_sizes
 from .batch import example_count, leads
-from .coupling_rules import free_step, is_map, scan_sizes, step
+from .coupling_rules import free_step, is_map, step
 from .example_axis import Free, Mixed, OneExample, PerExample, State, everywhere
 from .own_rows import paired
 
@@ -162,7 +162,7 @@ def _placed(state: State, call: jex.JaxprEqn) -> State:
 
 def _scan(equation: jex.JaxprEqn, states: Sequence[State], count: int) -> list[State]:
     params = equation.params
-    consts, carries = scan_sizes(equation)
+    consts, carries = scan_sizes(equation.params)
     fixed, carry, sequences = states[:consts], list(states[consts : consts + carries]), states[consts + carries :]
     by_example = [isinstance(state, PerExample) and state.axis == 0 for state in sequences]
     if any(by_example):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from jax.extend.core import JaxprEqn
 
-from .._core.jaxprs import aval
+from .._core.jaxprs import aval, scan_sizes
 from .example_axis import Free, Mixed, OneExample, PerExample, Rule, State, everywhere, joined, mixes, only, reshaped
 from .picking_rules import PICKING_RULES
 
@@ -61,20 +61,9 @@ def entry_by_entry(equation: JaxprEqn) -> bool:
     return name in ENTRY_BY_ENTRY
 
 
-def scan_sizes(scan: JaxprEqn) -> tuple[int, int]:
-    """The number of constants and of carries of a `scan`, which are its first operands, in this order.
-
-    They are parameters of their own up to jax 0.10; from jax 0.11 on the operands stand in three groups instead.
-    """
-    if "ft_in" in scan.params:
-        constants, carries, _ = scan.params["ft_in"].unpack()
-        return len(constants), len(carries)
-    return scan.params["num_consts"], scan.params["num_carry"]
-
-
 def is_map(scan: JaxprEqn) -> bool:
     """Whether a `scan` hands nothing on: what it carries is returned as it came, so that every pass finds the same."""
-    (first, carries), body = scan_sizes(scan), scan.params["jaxpr"].jaxpr
+    (first, carries), body = scan_sizes(scan.params), scan.params["jaxpr"].jaxpr
     pairs = zip(body.outvars[:carries], body.invars[first : first + carries], strict=True)
     return all(after is before for after, before in pairs)
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from .._core.jaxprs import scan_sizes
 from .flatten import Equation, Flattened, Slot
 from .uses import ARGUMENT, MATRICES, Inside, Use, View
 
@@ -97,7 +98,7 @@ def uses_in_loop(
         recognise: what finds the uses in the loop's body.
     """
     body = Flattened(equation.params["jaxpr"])
-    fixed, carried = equation.params["num_consts"], equation.params["num_carry"]
+    fixed, carried = scan_sizes(equation.params)
     stacked = fixed + carried
     refused, inner = {}, {}
     for k, view in enumerate(views):
@@ -140,7 +141,8 @@ def _through_loop(
     equation: Equation, operands: Sequence[Array], perturbations: Perturbations
 ) -> tuple[list[Array], dict[Use, Array]]:
     params = equation.params
-    length, fixed, stacked = params["length"], params["num_consts"], params["num_consts"] + params["num_carry"]
+    length, (fixed, carried) = params["length"], scan_sizes(params)
+    stacked = fixed + carried
     within = {use: cast(Inside, use.inside) for use in perturbations}
     body = next(iter(within.values())).body
     taps = {at.use: _by_turn(perturbations[use], at, length) for use, at in within.items()}

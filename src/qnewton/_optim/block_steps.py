@@ -29,6 +29,7 @@ from .block_records import recorded
 from .blocks import Given, SolvedBlock, solve_blocks
 from .by_adaptation import by_adaptation, scales_each
 from .by_rule import by_rule
+from .inside_optax import needs_batch
 from .kept_curvature import KeptBlock, KeptCurvature
 from .metrics import Damping, damping_of, needs_layers
 from .one_block import BlockSolve
@@ -109,7 +110,7 @@ class BlockSteps:
     ) -> tuple[PyTree, NewtonState]:
         """The step, and the state after it."""
         if params is None or batch is None:
-            raise ValueError("newton needs update(grads, state, params, batch=(inputs, targets))")
+            raise ValueError(needs_batch("newton"))
         params, batch, key = unfolded((params, batch, key))
         check_batch(batch)
         check_gradients(updates, params)

@@ -33,7 +33,7 @@ from .border import transformation
 from .dual_sample import Sampling, part_of
 from .dual_systems import blank_plans
 from .dual_trials import Options, Tried, try_two
-from .inside_optax import inside_optax
+from .inside_optax import inside_optax, needs_batch
 from .metrics import is_fit
 from .rounding import lowered
 from .working_types import Steps, in_working_types
@@ -228,7 +228,7 @@ def dual_newton(
         **_: Any,
     ) -> tuple[PyTree, DualNewtonState]:
         if params is None or batch is None:
-            raise ValueError("dual_newton needs update(grads, state, params, batch=(inputs, targets))")
+            raise ValueError(needs_batch("dual_newton"))
         params, batch, key = unfolded((params, batch, key))
         check_batch(batch)
         if updates is not None:  # the rows give the gradient

@@ -25,7 +25,7 @@ from .._devices.mapped import AxisName
 from .._scheduling.families import scheduler_of, scheduler_of_many
 from .._scheduling.group_plan import GroupPlan, PackedPlans
 from .border import transformation
-from .inside_optax import inside_optax
+from .inside_optax import inside_optax, needs_batch
 from .unit_fisher import second_moments, units_of
 from .unit_solves import UnitSolves, UnitSystems
 from .working_types import Steps, in_working_types
@@ -238,7 +238,7 @@ def fisher_newton(
         **_: Any,
     ) -> tuple[PyTree, FisherNewtonState]:
         if params is None or batch is None:
-            raise ValueError("fisher_newton needs update(grads, state, params, batch=(inputs, targets))")
+            raise ValueError(needs_batch("fisher_newton"))
         params, batch, key = unfolded((params, batch, key))
         check_batch(batch)
         check_gradients(updates, params)

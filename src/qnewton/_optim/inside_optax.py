@@ -1,9 +1,10 @@
-"""What optax's own wrappers ask of an optimizer: placeholders in `init`, and parameters that a mask hides.
+"""What optax's own wrappers ask of an optimizer: placeholders in `init`, hidden parameters, arguments that are dropped.
 
 optax's optimizers map over leaves and mind neither. Ours lay their state out by shapes, and see the model.
 """
 
 import functools
+import inspect
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,11 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Concatenate, NamedTuple, ParamSpec
 
 import jax
+import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 
 from .._core.saved import known_to_flax
-from .._core.trees import struct_of
+from .._core.trees import struct_of, unravel
 from .._curvature.objective import Objective
 
 Options = ParamSpec("Options")
@@ -24,6 +26,9 @@ Make = Callable[[Objective], optax.GradientTransformationExtraArgs]
 
 _WHOLE: ContextVar[PyTree | None] = ContextVar("whole", default=None)
 """All parameters, masked ones included, while `with_all_params` runs an `init`."""
+
+_GIVEN: ContextVar[dict[str, Any] | None] = ContextVar("given", default=None)
+"""What an update was given besides, while `with_all_params` runs one."""
 
 
 def inside_optax(
@@ -45,12 +50,16 @@ def inside_optax(
 
 
 def with_all_params(optimizer: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
-    """Show all parameters to the optimizers of ours that stand inside of `optax.masked` or `optax.partition`.
+    """Show all parameters and arguments to our optimizers, inside of what hides, flattens or drops them.
 
-    A mask hides parameters from what it wraps, and a model does not run without them. So wrap the whole optimizer,
-    `with_all_params(optax.partition({"a": newton(objective), "b": optax.adam(1e-3)}, labels))`: every update is then
-    given `all_params=params`, which our optimizers read, and `init` sees all of them, too. What is hidden is a constant
-    to our curvature, as it is behind `qnewton.freeze`.
+    `optax.masked` and `optax.partition` hide parameters from what they wrap, and a model does not run without them. So
+    wrap the whole optimizer, `with_all_params(optax.partition({"a": newton(objective), "b": optax.adam(1e-3)},
+    labels))`: every update is then given `all_params=params`, which our optimizers read, and `init` sees all of them,
+    too. What is hidden is a constant to our curvature, as it is behind `qnewton.freeze`.
+
+    `optax.lookahead`, `optax.contrib.sam` and other wrappers call the optimizer that they wrap without the arguments
+    that they do not know, `batch` and `key` among them. Around them, as in `with_all_params(optax.lookahead(optimizer,
+    5, 0.5))`, our optimizers find what they were not given among the arguments of the whole update.
 
     Args:
         optimizer: whatever optax makes.
@@ -59,15 +68,38 @@ def with_all_params(optimizer: optax.GradientTransformation) -> optax.GradientTr
         The transformation; its state is the optimizer's own.
     """
     inner = optax.with_extra_args_support(optimizer)
+    takes = inspect.signature(inner.update).parameters.values()
+    known = None if any(one.kind is one.VAR_KEYWORD for one in takes) else {one.name for one in takes}
 
     def init(params: PyTree) -> Any:
-        with _shown(params):
+        with _held(_WHOLE, params):
             return inner.init(params)
 
     def update(updates: PyTree, state: Any, params: PyTree | None = None, **extra: Any) -> tuple[PyTree, Any]:
-        return inner.update(updates, state, params, **{"all_params": params, **extra})
+        extra = {"all_params": params, **extra}
+        with _held(_GIVEN, extra):
+            passed = {name: value for name, value in extra.items() if known is None or name in known}
+            return inner.update(updates, state, params, **passed)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def all_of(params: PyTree) -> PyTree:
+    """In an `init`, the parameters that `with_all_params` shows; without it, those that are given."""
+    whole = _WHOLE.get()
+    return params if whole is None else whole
+
+
+def needs_batch(name: str) -> str:
+    """What an update without a batch is told.
+
+    Args:
+        name: of the optimizer.
+    """
+    return (
+        f"{name} needs update(grads, state, params, batch=(inputs, targets)); where a wrapper drops that, as "
+        "optax.lookahead does, wrap the whole optimizer: qnewton.optim.with_all_params(optimizer)"
+    )
 
 
 class HiddenParametersError(ValueError):
@@ -99,28 +131,26 @@ class _Edge:
     def init(self, params: PyTree) -> Any:
         if type(params).__name__ == "_ParamsPlaceholder":
             return self._with_placeholders(params)
-        if not _hides(params):
-            state = self.inner.init(params)
-        elif not jax.tree.leaves(params):
+        whole = _WHOLE.get()
+        if _hides(params) and not jax.tree.leaves(params):
             return AllHidden()
-        else:
-            state = self._for(params, _WHOLE.get()).init(params)
-        self._remember(_Seen.of(params, _WHOLE.get()))
+        state = (self._for(params, whole) if _altered(params, whole) else self.inner).init(params)
+        self._remember(_Seen.of(params, whole))
         known_to_flax(state)
         return state
 
-    def update(
-        self, updates: PyTree, state: Any, params: PyTree | None = None, *, all_params: PyTree = None, **extra: Any
-    ) -> tuple[PyTree, Any]:
+    def update(self, updates: PyTree, state: Any, params: PyTree | None = None, **extra: Any) -> tuple[PyTree, Any]:
         if isinstance(state, AllHidden):
             return updates, state
-        inner = self.inner if params is None or not _hides(params) else self._for(params, all_params)
+        extra = (_GIVEN.get() or {}) | extra
+        all_params = extra.pop("all_params", None)
+        inner = self._for(params, all_params) if _altered(params, all_params) else self.inner
         moved, after = inner.update(updates, state, params, **extra)
         known_to_flax(after)
         return moved, after
 
     def _for(self, params: PyTree, whole: PyTree | None) -> optax.GradientTransformationExtraArgs:
-        """The optimizer for an objective to which what is hidden is a constant."""
+        """The optimizer for an objective of the parameters as it is given them; what is hidden is a constant."""
         if _shows(self.objective.predict):
             return self.inner  # another one of ours, around this one, has seen to it
         shown = _Showing.of(self.name, self.objective.predict, params, whole)
@@ -147,7 +177,7 @@ class _Edge:
             )
 
         def state(params: PyTree, whole: PyTree | None) -> Any:
-            with _shown(whole):
+            with _held(_WHOLE, whole):
                 return self.init(params)
 
         return _marked(jax.eval_shape(state, *seen), placeholder)
@@ -181,7 +211,10 @@ class _Showing:
 
     @classmethod
     def of(cls, name: str, predict: Callable[..., PyTree], masked: PyTree, whole: PyTree | None) -> "_Showing":
-        """With what `whole` has in the places that are hidden in `masked`."""
+        """With what `whole` has in the places that are hidden in `masked`, or in its structure."""
+        if _flattened(masked, whole):
+            leaves, structure = jax.tree.flatten(whole)
+            return cls(predict, lambda params: jax.tree.unflatten(structure, unravel(params, leaves)))
         if whole is not None and not _hides(whole):
             return cls(predict, lambda params: jax.tree.map(_shown_in, params, whole, is_leaf=_is_hidden))
         hidden = [
@@ -237,17 +270,29 @@ def _is_hidden(node: object) -> bool:
     return isinstance(node, optax.MaskedNode)
 
 
+def _altered(params: PyTree, whole: PyTree | None) -> bool:
+    """Whether these are not the parameters as the model takes them."""
+    return _hides(params) or _flattened(params, whole)
+
+
+def _flattened(params: PyTree, whole: PyTree | None) -> bool:
+    """Whether `optax.flatten` has made one vector of all parameters."""
+    if jax.tree.structure(params) != jax.tree.structure(0) or jax.tree.structure(whole) == jax.tree.structure(0):
+        return False
+    return jnp.shape(params) == (sum(jnp.size(leaf) for leaf in jax.tree.leaves(whole)),)
+
+
 def _hides(params: PyTree) -> bool:
     return any(_is_hidden(leaf) for leaf in jax.tree.leaves(params, is_leaf=_is_hidden))
 
 
 @contextmanager
-def _shown(params: PyTree | None) -> Iterator[None]:
-    token = _WHOLE.set(params)
+def _held(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+    token = variable.set(value)
     try:
         yield
     finally:
-        _WHOLE.reset(token)
+        variable.reset(token)
 
 
 def _marked(state: Any, placeholder: PyTree) -> Any:

@@ -30,6 +30,7 @@ from .._scheduling.families import scheduler_of
 from .._scheduling.group_plan import PackedPlans
 from .._scheduling.hybrid import Hybrid
 from .applied import Left
+from .inside_optax import needs_batch
 from .kfac_pace import Begun, NoisyBatches, Pace
 from .kfac_state import KFACInfo, KFACState
 from .kronecker_solves import KroneckerSolves, LayerSystems
@@ -170,7 +171,7 @@ class KFACSteps:
     ) -> tuple[PyTree, KFACState]:
         """The step, and the state after it."""
         if params is None or batch is None:
-            raise ValueError("kfac needs update(grads, state, params, batch=(inputs, targets))")
+            raise ValueError(needs_batch("kfac"))
         params, batch, key = unfolded((params, batch, key))
         check_batch(batch)
         check_gradients(updates, params)

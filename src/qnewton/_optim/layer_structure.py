@@ -15,7 +15,7 @@ from .._curvature.network import network_layers, network_layout
 from .._curvature.objective import Objective
 from .._curvature.stored import as_written
 from .._curvature.structure import Program, trace
-from .inside_optax import HiddenParametersError
+from .inside_optax import HiddenParametersError, all_of
 
 
 def layers_and_layout(program: Program, params: PyTree) -> tuple[list[Layer], Layout]:
@@ -45,7 +45,7 @@ def program_of_inputs(objective: Objective, params: PyTree, inputs: PyTree | Non
 
 def _guessed(objective: Objective, params: PyTree) -> Program:
     fits, refusals = [], []
-    for width in _lengths(jax.tree.leaves(params)):
+    for width in _lengths(jax.tree.leaves(all_of(params))):
         refusal = _refusal(objective, params, _features(params, width))
         if refusal is None:
             fits.append(width)

@@ -16,7 +16,7 @@ from .._core.settings import own_promotion
 from .base import AbstractSolver
 from .capabilities import Capabilities
 from .direct import dense_workload
-from .flat import Structure, check_definite, check_dense, flatten, split_shift, without_tags
+from .flat import Structure, check_dense, flatten, made_positive, split_shift, without_tags
 from .verified import Care, Check, at_scale
 
 
@@ -27,15 +27,19 @@ class CholeskyState(eqx.Module):
         factor: lower triangular `[n, n]`; None where the block was not formed.
         check: what judges a solution, and solves the system by LU where the factorisation broke down.
         like: structure of the solution.
+        negated: whether both are those of the negated system.
     """
 
     factor: Inexact[Array, "n n"] | None
     check: Check
     like: Structure = eqx.field(static=True)
+    negated: bool = eqx.field(static=True, default=False)
 
 
 class Cholesky(AbstractSolver):
-    """Cholesky factorisation, for positive definite matrices, real or Hermitian; half the operations of LU.
+    """Cholesky factorisation, for definite matrices, real or Hermitian; half the operations of LU.
+
+    Of one that is tagged negative semidefinite the negative is factored.
 
     A matrix that is not positive definite gives NaN and `RESULTS.singular`. So does, with a value, one that is
     numerically singular, or whose triangles differ, of which only the upper one is factored (see `_solvers.verified`);
@@ -75,22 +79,24 @@ class Cholesky(AbstractSolver):
         """Factor the matrix.
 
         Raises:
-            ValueError: if the operator is not square, not tagged as positive semidefinite, or of a float type without
-                factorisations.
+            ValueError: if the operator is not square, not tagged as positive or negative semidefinite, or of a float
+                type without factorisations.
         """
         check_dense(operator, self.name)
-        check_definite(operator, self.name)
+        operator, negated = made_positive(operator, self.name, "LU")
         like, care = Structure.of(operator.in_structure()), Care.of(options)
         if _is_block(operator):
             return CholeskyState(None, Check(operator=operator, care=care), like)
         matrix = operator.as_matrix()
-        return CholeskyState(_factor(matrix), Check(matrix if care.verify or self.fallback else None, care=care), like)
+        check = Check(matrix if care.verify or self.fallback else None, care=care)
+        return CholeskyState(_factor(matrix), check, like, negated)
 
     @own_promotion()
     def compute(
         self, state: CholeskyState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
-        (b, exponent), size = state.check.care.near_one(flatten(vector)), None
+        given = flatten(vector)
+        (b, exponent), size = state.check.care.near_one(-given if state.negated else given), None
         if state.factor is not None:
             x = cho_solve((state.factor, True), b)
             if self.fallback:
@@ -117,7 +123,7 @@ class Cholesky(AbstractSolver):
     def conj(self, state: CholeskyState, options: dict[str, Any]) -> tuple[CholeskyState, dict[str, Any]]:
         if state.factor is None or not jnp.iscomplexobj(state.factor):
             return state, options
-        return CholeskyState(state.factor.conj(), state.check.conj(), state.like), options
+        return CholeskyState(state.factor.conj(), state.check.conj(), state.like, state.negated), options
 
     def assume_full_rank(self) -> bool:
         return True

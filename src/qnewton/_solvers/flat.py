@@ -164,6 +164,29 @@ def check_definite(operator: lx.AbstractLinearOperator, name: str) -> None:
         )
 
 
+def made_positive(
+    operator: lx.AbstractLinearOperator, name: str, otherwise: str
+) -> tuple[lx.AbstractLinearOperator, bool]:
+    """A definite operator, negated where it is the negative kind, and whether it was.
+
+    Args:
+        operator: of the system.
+        name: of the solver.
+        otherwise: the solver that takes others.
+
+    Raises:
+        ValueError: if it is not known to be definite; says which tag to set.
+    """
+    if lx.is_positive_semidefinite(operator):
+        return operator, False
+    if lx.is_negative_semidefinite(operator):
+        return -operator, True
+    raise ValueError(
+        f"{name} may only be used for operators that are known to be positive or negative definite: tag the operator "
+        f"with lineax.positive_semidefinite_tag, or use {otherwise}"
+    )
+
+
 def mean_magnitude(values: Float[Array, "..."]) -> Float[Array, ""]:
     """Mean of `|values|`, or 1 where that is 0 or not finite: a positive scale to fall back on."""
     mean = jnp.mean(jnp.abs(values))

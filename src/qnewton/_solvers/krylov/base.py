@@ -33,12 +33,13 @@ RUNNING, BREAKDOWN, SINGULAR, STAGNATION = 0, 1, 2, 3
 class KrylovState(eqx.Module):
     """The operator, linearised, and what its preconditioner computed; None where the caller brings one.
 
-    `care` is what is left to the solver.
+    `care` is what is left to the solver, and `negated` whether the operator is that of the negated system.
     """
 
     operator: lx.AbstractLinearOperator
     preconditioner: PyTree[Array]
     care: Care = eqx.field(static=True)
+    negated: bool = eqx.field(static=True, default=False)
 
 
 class KrylovSystem(eqx.Module):
@@ -162,8 +163,11 @@ class AbstractKrylov(AbstractSolver):
         return self.preconditioner.refuses(operator)
 
     @abc.abstractmethod
-    def admit(self, operator: lx.AbstractLinearOperator) -> None:
+    def admit(self, operator: lx.AbstractLinearOperator) -> tuple[lx.AbstractLinearOperator, bool]:
         """Refuse an operator that is not tagged as the method needs it.
+
+        Returns:
+            The operator of the system that is solved, and whether that is the negated one.
 
         Raises:
             ValueError: says which tag is missing.
@@ -189,10 +193,10 @@ class AbstractKrylov(AbstractSolver):
                 from.
         """
         check_square(operator, self._kind)
-        self.admit(operator)
+        operator, negated = self.admit(operator)
         linear = lx.linearise(operator)
         built = None if "preconditioner" in options else self.preconditioner.init(linear)
-        return KrylovState(linear, built, Care.of(options))
+        return KrylovState(linear, built, Care.of(options), negated)
 
     @own_promotion()
     def compute(
@@ -207,7 +211,8 @@ class AbstractKrylov(AbstractSolver):
         """
         apply = product(state.operator)
         # Squares of the entries stay inside the floating-point range.
-        b, exponent = state.care.near_one(flatten(vector).astype(dtype_of(state.operator)))
+        given = flatten(vector).astype(dtype_of(state.operator))
+        b, exponent = state.care.near_one(-given if state.negated else given)
         length = norm_of(b)
         start, residual = jnp.zeros_like(b), b
         if "y0" in options:
@@ -298,7 +303,7 @@ class AbstractKrylov(AbstractSolver):
         built = jax.tree.map(lambda leaf: leaf.conj() if eqx.is_inexact_array(leaf) else leaf, state.preconditioner)
         if "preconditioner" in options:
             options = options | {"preconditioner": lx.conj(options["preconditioner"])}
-        return KrylovState(lx.conj(state.operator), built, state.care), options
+        return KrylovState(lx.conj(state.operator), built, state.care, state.negated), options
 
     def assume_full_rank(self) -> bool:
         return True

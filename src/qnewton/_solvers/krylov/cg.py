@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Inexact, Int
 
 from ..._core.arrays import Number, namespace
 from ..._core.records import ClassicalWorkload, Encoding, SystemEstimate
+from ..flat import made_positive
 from ..preconditioners import AbstractPreconditioner, Identity
 from .base import BREAKDOWN, RUNNING, SINGULAR, AbstractKrylov, Best, KrylovSystem, norm_of
 from .steps import cg_steps, expected_steps
@@ -27,12 +28,12 @@ class _CGStep(eqx.Module):
 
 
 class CG(AbstractKrylov):
-    """Conjugate gradients for positive definite operators (Hestenes and Stiefel 1952), preconditioned.
+    """Conjugate gradients for definite operators (Hestenes and Stiefel 1952), preconditioned.
 
     Stops where `||r||_2 <= rtol ||b||_2`, the plain norm with every preconditioner. One product per iteration, and one
     at the end: the residual of the recursion falls on where the true one stays at about `eps ||A|| ||x||`; at kappa 4e3
     in single precision its 1e-6 was a true 1.5e-4. Where `p.Ap <= 0` shows that the operator is not positive definite,
-    it stops with `RESULTS.breakdown`. An operator that is tagged negative semidefinite is not taken: negate it.
+    it stops with `RESULTS.breakdown`. Of an operator that is tagged negative semidefinite the negated system is solved.
 
     Attributes:
         rtol: relative residual at which to stop, in (0, 1).
@@ -45,12 +46,8 @@ class CG(AbstractKrylov):
     preconditioner: AbstractPreconditioner = Identity()
     needs_definite: ClassVar[bool] = True
 
-    def admit(self, operator: lx.AbstractLinearOperator) -> None:
-        if not lx.is_positive_semidefinite(operator):
-            raise ValueError(
-                "CG may only be used for operators that are known to be positive or negative definite, and takes the "
-                "positive ones: tag the operator with lineax.positive_semidefinite_tag, or use MINRES"
-            )
+    def admit(self, operator: lx.AbstractLinearOperator) -> tuple[lx.AbstractLinearOperator, bool]:
+        return made_positive(operator, self._kind, "MINRES")
 
     def iterate(self, problem: KrylovSystem) -> tuple[Best, Int[Array, ""], Int[Array, ""]]:
         norm = norm_of(problem.residual)

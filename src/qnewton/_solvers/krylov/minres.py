@@ -73,8 +73,9 @@ class MINRES(AbstractKrylov):
     preconditioner: AbstractPreconditioner = Identity()
     needs_definite: ClassVar[bool] = False
 
-    def admit(self, operator: lx.AbstractLinearOperator) -> None:
+    def admit(self, operator: lx.AbstractLinearOperator) -> tuple[lx.AbstractLinearOperator, bool]:
         check_symmetric(operator, self._kind)
+        return operator, False
 
     def iterate(self, problem: KrylovSystem) -> tuple[Best, Int[Array, ""], Int[Array, ""]]:
         residual = problem.residual

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 
 from ..._core.suggest import unknown
@@ -10,6 +11,7 @@ from .breakeven import breakeven
 from .calibrate import calibrate
 from .circuit import circuit
 from .compare import compare
+from .completion import completion
 from .explain import explain
 from .noise import noise
 from .parts import parts
@@ -37,6 +39,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "circuit": circuit,
     "parts": parts,
 }
+COMMANDS["completion"] = partial(completion, commands=dict(COMMANDS))
 USAGE = """usage: qnewton train TASK [options]   train a task, or your own (my_task.py:task), with Newton's method
        qnewton compare TASK           optimizers at equal tuning effort, against measured and modelled seconds
        qnewton report RUN             write the report of a run directory again
@@ -51,6 +54,7 @@ USAGE = """usage: qnewton train TASK [options]   train a task, or your own (my_t
        qnewton calibrate              measure this machine once, for predictions
        qnewton circuit [FILE]         draw, count and export the circuit that inverts a matrix
        qnewton parts [KIND]           the solvers, estimators, policies ... that options name, with their parameters
+       qnewton completion bash|zsh    a script by which the shell completes all of these and their options
 
 `qnewton train --help` explains every option; `qnewton --version` says which version this is.
 """
