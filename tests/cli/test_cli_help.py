@@ -141,12 +141,14 @@ def test_help_and_mistakes_load_neither_data_nor_figures():
     program = (
         "import sys\n"
         "from qnewton.lab._cli import main\n"
-        "for arguments in (['parts', 'policy'], ['replay', '.', '--policy', 'x('], ['train', '--help'], ['train', 'digits-mlp', '--stpes', '2']):\n"
+        "for arguments in (['parts', 'policy'], ['replay', '.', '--policy', 'x('], ['train', '--help'],\n"
+        "                  ['train', 'digits-mlp', '--stpes', '2']):\n"
         "    try:\n"
         "        main(arguments)\n"
         "    except SystemExit:\n"
         "        pass\n"
-        "heavy = [name for name in ('jax', 'equinox', 'sklearn', 'matplotlib', 'scipy', 'matfree') if name in sys.modules]\n"
+        "names = ('jax', 'equinox', 'sklearn', 'matplotlib', 'scipy', 'matfree')\n"
+        "heavy = [name for name in names if name in sys.modules]\n"
         "print('HEAVY', *heavy)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
