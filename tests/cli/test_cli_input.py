@@ -43,7 +43,7 @@ UNKNOWN = {
     ),
     "candidate": (
         ["train", "tiny", "--preset", "blocks", "--policy", "fixed-candidate(lo)"],
-        ["--policy fixed-candidate(lo): unknown candidate 'lo'", "did you mean 'lu'", "of --solvers"],
+        ["--policy fixed-candidate(name=lo): unknown candidate 'lo'", "did you mean 'lu'", "of --solvers"],
     ),
     "second task": (["train", "tiny", "tiny"], ["Unrecognized", "tiny"]),
     "option of report": (["report", ".", "--stpes", "2"], ["--stpes"]),
@@ -72,10 +72,10 @@ RANGES = {
     "gate time 1e-50": (["--gate-time-s", "1e-50"], ["--gate-time-s is 1e-50", "from 1e-30"]),
     "one of the gate times": (["--gate-times-s", "1e-9", "0"], ["--gate-times-s holds 0", "seconds"]),
     "precision 1": (["--precision", "1"], ["--precision is 1", "(0, 1)"]),
-    "rtol 2": (["--solvers", "cg(rtol=2)"], ["--solvers cg(rtol=2.0): rtol is 2", "(0, 1)"]),
-    "threshold 0": (["--policy", "kappa-threshold(0)"], ["--policy kappa-threshold(threshold=0.0)", "from 1 on"]),
+    "rtol 2": (["--solvers", "cg(rtol=2)"], ["--solvers cg(rtol=2): rtol is 2", "(0, 1)"]),
+    "threshold 0": (["--policy", "kappa-threshold(0)"], ["--policy kappa-threshold(threshold=0)", "from 1 on"]),
     "hysteresis 0.5": (["--policy", "hysteresis(0.5)"], ["factor is 0.5", "at least 1"]),
-    "budget 0": (["--policy", "budget(0)"], ["--policy budget(limit=0.0): limit is 0", "positive"]),
+    "budget 0": (["--policy", "budget(0)"], ["--policy budget(limit=0): limit is 0", "positive"]),
     "rate -1": (["--policy", "budget(1, quantum_rate=-1)"], ["quantum_rate is -1", "at least 0"]),
     "fixed without": (["--policy", "fixed-candidate"], ["--policy fixed-candidate needs name"]),
     "fixed on nobody": (

@@ -88,6 +88,19 @@ def test_words_are_the_objects_and_are_read_as_they_are_written(kind, text, expe
     assert part(kind, str(found), "option") == found
 
 
+def test_options_keep_words_in_one_form(capsys):
+    one, other = (
+        parse(["digits-mlp", "--preset", "blocks", "--solvers", "lu", solver, "--policy", policy]).options
+        for solver, policy in (("cg(1e-5)", "budget(3)"), (" cg( rtol = 0.00001 ) ", "budget(limit=3.0)"))
+    )
+    assert one == other
+    assert one.scheduling.solvers == ("lu", "cg(rtol=1e-05)")
+    assert one.scheduling.policy == "budget(limit=3)"
+    with pytest.raises(SystemExit):
+        parse(["digits-mlp", "--preset", "blocks", "--solvers", "cg(1e-5)", "cg(rtol=0.00001)"])
+    assert "it names one twice" in capsys.readouterr().err
+
+
 WRONG = {
     "parameter twice": ("policy", "hysteresis(2, factor=3, 4)", "give a word"),
     "too many": ("policy", "hysteresis(2, 3)", "takes 1 parameters, and got 2"),

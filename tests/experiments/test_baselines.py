@@ -162,7 +162,8 @@ def test_what_is_not_read_is_refused(options: TrainOptions, message: str) -> Non
 )
 def test_settings_out_of_range_name_themselves(text: str) -> None:
     name, value = text.removesuffix(")").partition("(")[2].split("=")
-    with pytest.raises(ValueError, match=rf"^--optimizer {re.escape(text)}: .*{name.replace('_', '-')} is {value}: "):
+    shown = re.escape(text.replace(".0", ""))
+    with pytest.raises(ValueError, match=rf"^--optimizer {shown}: .*{name.replace('_', '-')} is {value}: "):
         checks.check(TrainOptions(optimizer=text))
 
 

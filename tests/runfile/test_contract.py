@@ -128,7 +128,7 @@ def test_the_options_of_schema_7_are_the_present_ones() -> None:
     options = {one: train_options(SCHEMA_7 / one, read_config(SCHEMA_7 / one)) for one in ("scheduled", "emulated")}
     scheduled, emulated = (options[one].scheduling for one in ("scheduled", "emulated"))
     assert scheduled.solvers == ("lu", "cg(preconditioner=jacobi, rtol=0.0001)", "qlsa")
-    assert scheduled.policy == "kappa-threshold(threshold=100.0)"
+    assert scheduled.policy == "kappa-threshold(threshold=100)"
     assert scheduled.estimator == "probabilistic-lanczos"
     assert (scheduled.execution, emulated.execution) == ("modelled", "emulated")
     assert emulated.policy == "fixed-candidate(name=qlsa)"

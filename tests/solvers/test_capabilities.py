@@ -1,5 +1,7 @@
 """What solvers say of themselves, against what they do with an operator and a guess."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import lineax as lx
@@ -88,3 +90,16 @@ def test_a_subclass_of_a_lineax_solver_is_what_its_parent_is(kind):
     made = type("Mine", (kind,), {})(1e-6, 1e-6)
     assert capabilities_of(made) == capabilities_of(kind(1e-6, 1e-6))
     assert capabilities_of(made).warm_start
+
+
+def test_the_older_name_of_execution_is_understood():
+    with pytest.warns(DeprecationWarning, match=r"Older\.fidelity is 'model'.*`execution` now"):
+
+        class Older(q.QLSA):
+            fidelity: ClassVar[str] = "model"  # pyright: ignore[reportIncompatibleMethodOverride]
+
+    assert Older().execution == "modelled"
+    with pytest.warns(DeprecationWarning, match="understood for one release"):
+        assert q.QLSA().fidelity == "model"
+    with pytest.warns(DeprecationWarning, match="understood for one release"):
+        assert q.EmulatedQSVT().fidelity == "emulated"

@@ -13,26 +13,25 @@ from typing import Any
 
 import tyro
 
+HELP = frozenset({"-h", "--help"})
 ALL = "all"
 _FULL_STOP = re.compile(r"(?<!e\.g)\.\s")
 
 
 def show_help(prog: str, about: str, arguments: Sequence[str], options: Any, *, prefixed: bool = False) -> bool:
-    """Print the help that is asked for, unless it is that of everything, which the parser prints.
+    """Print help, unless that of everything is asked for, which the parser prints.
 
     Args:
         prog: command, e.g. `qnewton train`.
         about: what it does.
-        arguments: of the command.
+        arguments: of the command, one of `HELP` among them.
         options: with the values that are shown.
         prefixed: whether the options of a group have its name before theirs.
 
     Returns:
         Whether something was printed.
     """
-    place = next((k for k, argument in enumerate(arguments) if argument in ("-h", "--help")), None)
-    if place is None:
-        return False
+    place = next(k for k, argument in enumerate(arguments) if argument in HELP)
     after = arguments[place + 1] if place + 1 < len(arguments) else ""
     groups = _groups(options)
     if after == ALL:

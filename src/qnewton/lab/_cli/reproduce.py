@@ -11,7 +11,7 @@ import tyro
 
 from ..._core.suggest import unknown
 from .._experiments.reproduce.options import SIZES, Reproduction
-from .help import show_help
+from .help import HELP, show_help
 
 if TYPE_CHECKING:
     from .._experiments.reproduce.base import Evaluation
@@ -82,7 +82,9 @@ def _parse(arguments: Sequence[str]) -> ReproduceCommand:
             size = argument.partition("=")[2]
     if size not in SIZES:
         raise ValueError(unknown("size", size, SIZES))
-    if show_help("qnewton reproduce NAME", _ABOUT, arguments, SIZES[size], prefixed=True):
+    if HELP.intersection(arguments) and show_help(
+        "qnewton reproduce NAME", _ABOUT, arguments, SIZES[size], prefixed=True
+    ):
         raise SystemExit(0)
     default = ReproduceCommand(name=tyro.MISSING, options=SIZES[size])
     return tyro.cli(ReproduceCommand, prog="qnewton reproduce", args=arguments, default=default)

@@ -19,7 +19,7 @@ from .._experiments.own_task import located, short
 from .._experiments.presets import PRESETS, preset_for
 from .._experiments.task_options import TASK_OPTIONS
 from .._runfile import RunDirectory
-from .help import show_help
+from .help import HELP, show_help
 from .launch import launch
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
         options = replace(options, task=kind())
     training = replace(options.training, batch_size=min(options.training.batch_size, kind.batch_size))
     options = replace(options, training=training)
-    if show_help("qnewton train TASK", _ABOUT, arguments, options):
+    if HELP.intersection(arguments) and show_help("qnewton train TASK", _ABOUT, arguments, options):
         raise SystemExit(0)
     return _parse(arguments, TrainCommand(task=tyro.MISSING, options=options))
 

@@ -181,8 +181,7 @@ def baseline(
         The transformation; its state is a `BaselineState`.
 
     Raises:
-        ValueError: for an unknown name, with the nearest one, and what is wrong with its settings; from `init`, for
-            parameters that are empty.
+        ValueError: for an unknown name or setting, with the nearest one; from `init`, for parameters that are empty.
         TypeError: from `init`, for parameters that are not floating-point.
     """
     named = part("optimizer", name, "optimizer")

@@ -16,11 +16,13 @@ class Limit:
         allows: whether a value keeps it.
         rule: in words, as the end of a sentence about the option.
         whole: whether it is about all values together.
+        normal: what a value is written as, so that equal ones are the same; None leaves it.
     """
 
     allows: Callable[[Any], bool]
     rule: str
     whole: bool = False
+    normal: Callable[[Any], Any] | None = None
 
 
 def at_least(least: int, rule: str = "") -> Limit:
@@ -54,12 +56,19 @@ class Limited:
 
     def __post_init__(self) -> None:
         for name, limits in _limits(type(self)):
-            value = getattr(self, name)
-            for limit in limits if value is not None else ():
-                several = isinstance(value, tuple) and not limit.whole
-                option = f"--{self.option_prefix}{name.replace('_', '-')} {'holds' if several else 'is'}"
-                for one in value if isinstance(value, tuple) and several else (value,):
-                    require(limit.allows(one), option, one, limit.rule)
+            for limit in limits if getattr(self, name) is not None else ():
+                self._keep(name, limit)
+
+    def _keep(self, name: str, limit: Limit) -> None:
+        value = getattr(self, name)
+        several = isinstance(value, tuple) and not limit.whole
+        option = f"--{self.option_prefix}{name.replace('_', '-')} {'holds' if several else 'is'}"
+        parts = value if isinstance(value, tuple) and several else (value,)
+        for one in parts:
+            require(limit.allows(one), option, one, limit.rule)
+        if limit.normal is not None:
+            written = tuple(map(limit.normal, parts))
+            object.__setattr__(self, name, written if several else written[0])
 
 
 def require(ok: bool, what: str, value: object, rule: str) -> None:

@@ -21,8 +21,8 @@ def _named(kind: str) -> Any:
 
 
 def _part(kind: str, option: str) -> Limit:
-    """Of the text of a part; `part` says what is wrong with it."""
-    return Limit(lambda text: part(kind, text, option) is not None, "")
+    """Of the text of a part, which is kept in one form; `part` says what is wrong with it."""
+    return Limit(lambda text: True, "", normal=lambda text: str(part(kind, text, option)))
 
 
 _RATE = positive("it must be a positive number (1 is the full Newton step), or None")
@@ -136,7 +136,7 @@ class ConditioningOptions(Limited):
 class SchedulingOptions(Limited):
     """Who may solve a system, and what a quantum solve is charged for."""
 
-    solvers: Annotated[tuple[str, ...], _named("solver"), _CANDIDATES, DISTINCT, _part("solver", "solvers")] = (
+    solvers: Annotated[tuple[str, ...], _named("solver"), _CANDIDATES, _part("solver", "solvers"), DISTINCT] = (
         "cholesky",
         "lu",
         "qlsa",

@@ -19,6 +19,7 @@ from ..._core.suggest import unknown
 
 # Of a word, which Python's grammar takes with underscores; what stands in quotes is left alone.
 _HYPHEN = re.compile(r"""('[^']*'|"[^"]*")|(?<=[A-Za-z0-9])-(?=[A-Za-z])""")
+_PLAIN = re.compile(r"[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*")
 _FORM = "give a word, or a word with its parameters, e.g. cg(rtol=1e-5, preconditioner=kfac)"
 # Where a word alone does not stand for the class's own default: of blocks, rounding may make one indefinite.
 _USUAL: dict[tuple[str, str], dict[str, Any]] = {("solver", "cholesky"): {"fallback": True}}
@@ -165,8 +166,10 @@ def _written(value: Any) -> str:
     if isinstance(value, tuple):
         return f"({', '.join(map(_written, value))}{',' if len(value) == 1 else ''})"
     if isinstance(value, float):
-        return f"{value!r}".replace("inf", "1e999")
-    return f"{value!r}" if isinstance(value, str) else str(value)
+        return f"{value!r}".removesuffix(".0").replace("inf", "1e999")
+    if isinstance(value, str):
+        return value if _PLAIN.fullmatch(value) else f"{value!r}"
+    return str(value)
 
 
 def _made(value: Any, option: str) -> Any:
