@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections import Counter
-from functools import partial
+from functools import cache, partial
 
 DEVICES = int(sys.argv[1])
 os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES}"
@@ -102,10 +102,15 @@ def owners_of(info):
     return [int(owner) for group in info.systems for owner in np.ravel(jax.device_get(group.owners))]
 
 
+@cache
+def alone_of(name):
+    optimizer = OPTIMIZERS[name]()
+    return trained(jax.jit(step_of(optimizer)), optimizer.init(PARAMS), PARAMS, BATCH)
+
+
 def compared(name, where):
     """Alone, and by all devices: on a mesh, or in `shard_map` with and without its book of what varies."""
-    optimizer = OPTIMIZERS[name]()
-    alone = trained(jax.jit(step_of(optimizer)), optimizer.init(PARAMS), PARAMS, BATCH)
+    alone, optimizer = alone_of(name), OPTIMIZERS[name]()
     if where == "mesh":
         params = jax.device_put(PARAMS, NamedSharding(MESH, P()))
         batch = jax.device_put(BATCH, NamedSharding(MESH, P("d")))
