@@ -341,14 +341,22 @@ AROUND: dict[str, Callable[[Any], Any]] = {
         optax.contrib.sam(own, optax.chain(optax.contrib.normalize(), optax.sgd(0.01)), 2, opaque_mode=True)
     ),
 }
-WRAPPED = ("newton-cholesky", "kfac", "dual_newton", "fisher_newton")
+BY_DAY = {
+    "clipped": "newton-cholesky",
+    "plateau": "dual_newton",
+    "finite": "fisher_newton",
+    "several": "kfac",
+    "schedule free": "fisher_newton",
+    "flattened": "kfac",
+    "lookahead": "dual_newton",
+    "sharpness": "fisher_newton",
+}
 
 
 def pairs() -> list[Any]:
-    """Every wrapper around every optimizer; by day each wrapper around one, and the four in turn."""
-    by_day = {wrapper: WRAPPED[k % len(WRAPPED)] for k, wrapper in enumerate(AROUND)}
+    """Every wrapper around every optimizer; by day those that ask something of their own, around one."""
     return [
-        pytest.param(name, wrapper, marks=() if by_day[wrapper] == name else pytest.mark.nightly)
+        pytest.param(name, wrapper, marks=() if BY_DAY.get(wrapper) == name else pytest.mark.nightly)
         for wrapper in AROUND
         for name in NAMES
     ]
