@@ -108,7 +108,7 @@ def test_of_a_run_only_blocks_that_have_a_system(call, quick):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda p: None, "does not exist: name a run directory or a file that ends in .npy, .npz or .mtx"),
+        (lambda p: None, "does not exist: name a run directory or a file that ends in .npy, .npz, .mtx or .mtx.gz"),
         (lambda p: broken(p), "holds no config.json: it is not the directory of a run"),
         (lambda p: broken(p, "{}"), "schema_version is None, and this version of qnewton reads 8"),
         (lambda p: p.write_text("nothing"), "cannot be read as a matrix: its name does not end in"),
@@ -125,9 +125,9 @@ def test_what_is_no_run_and_no_file_is_refused(call, make, message, tmp_path):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.ones((2, 3)), "h has the shape (2, 3), and a spectrum is of a square matrix"),
+        (np.ones((2, 3)), "h has the shape (2, 3), and a square matrix is asked for"),
         (np.ones((0, 0)), "h has the shape (0, 0)"),
-        (np.eye(2) * 1j, "h has entries of type complex128: real numbers"),
+        (np.eye(2) * 1j, "h is complex: only qnewton plan and breakeven"),
         (np.array([[1.0, np.nan], [0, 1]]), "holds NaN or infinity"),
         (np.array([[1.0, 2.0], [3.0, 1.0]]), "is not symmetric: its entries (0, 1) and (1, 0) are 2 and 3"),
     ],

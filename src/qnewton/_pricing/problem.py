@@ -109,7 +109,7 @@ class Problem:
         n, degree, kappa = numbers.n, numbers.degree, np.asarray(self.condition_number, float)
         entry, frobenius, spectral = numbers.max_entry, numbers.frobenius_norm, numbers.spectral_norm
         # All singular values are at least the spectral norm over kappa.
-        least_frobenius = spectral * np.sqrt(1 + (n - 1) / kappa**2)
+        least_frobenius = spectral * np.sqrt(1 + (n - 1) / kappa / kappa)
         least_entry = spectral * (1 + (n - 1) / kappa) / n
         return (
             ((n > 1) | (kappa == 1), "kappa", kappa, "the condition number of a single number is 1"),

@@ -78,9 +78,8 @@ def table(
     """All rows, quantum ones first.
 
     Raises:
-        ValueError: if a set cannot charge a machine, or no matrix has such numbers.
+        ValueError: if a set cannot charge a machine.
     """
-    problem.check_possible()
     for assumed in sets:
         for _, machine in machines:
             assumed.check(machine)

@@ -119,6 +119,9 @@ def problem_of(options: ProblemOptions) -> "tuple[Problem, tuple[str, ...]]":
         factor = SquareRoot(rows=options.rows, overlap=options.overlap, row_entries=options.row_entries)
     notes = found.pop("notes", ())
     problem = Problem(**found, solution_norm=options.solution_norm, factor=factor)
+    if options.source is None:
+        # Those of a run or a large file are estimates, which need not fit each other to the last digit.
+        problem.check_possible()
     if options.source is None and options.definite:
         notes = (*notes, "the matrix is positive definite, as a damped Gauss-Newton matrix is (--no-definite)")
     return problem, (*notes, *problem.assumed)
