@@ -20,11 +20,14 @@ def svd(matrix: Inexact[Array, "m n"], sound: Bool[Array, ""] | None = None) -> 
 
     Args:
         matrix: to be decomposed.
-        sound: whether it is finite, where that is known; None looks at every entry.
+        sound: for a matrix that is finite whatever it says: False makes NaN of the results. None looks at every entry.
     """
-    sound = _is_finite(matrix) if sound is None else sound
-    found = SVD(*jnp.linalg.svd(jnp.where(sound, matrix, 1), full_matrices=False))
-    return jax.tree.map(lambda part: jnp.where(sound, part, jnp.nan), found)
+    if sound is None:
+        sound = _is_finite(matrix)
+        matrix = jnp.where(sound, matrix, 1)
+    # Of the transpose, whose columns, as LAPACK wants them, are the rows that lie in memory: nothing is copied.
+    right, values, left = jnp.linalg.svd(matrix.T, full_matrices=False)
+    return jax.tree.map(lambda part: jnp.where(sound, part, jnp.nan), SVD(left.T, values, right.T))
 
 
 def singular_values(matrix: Inexact[Array, "m n"]) -> Float[Array, " k"]:

@@ -1,10 +1,18 @@
-"""Traces of matrices, and inner products of vectors, that a step has at hand."""
+"""Traces, sums and inner products that a step has at hand, by few kernels: each is compiled on its own."""
+
+import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .one_kernel import paired
+
+WRITTEN_OUT = 3
+"""Entries up to which a sum is written out."""
+SPLIT = 32
+"""Entries up to which XLA's CPU compiler makes one kernel of a reduction."""
 
 
 def trace(matrices: Float[Array, "*batch n n"]) -> Float[Array, "*batch"]:
@@ -13,13 +21,40 @@ def trace(matrices: Float[Array, "*batch n n"]) -> Float[Array, "*batch"]:
     A slice and a short sum, one kernel: `jnp.trace` masks the whole matrix, in two kernels or three.
     """
     n = matrices.shape[-1]
-    return jnp.sum(matrices.reshape(*matrices.shape[:-2], n * n)[..., :: n + 1], axis=-1)
+    return over_last(jnp.add, matrices.reshape(*matrices.shape[:-2], n * n)[..., :: n + 1])
 
 
 def diagonal(matrix: Float[Array, "n n"]) -> Float[Array, " n"]:
     """A slice; `jnp.diagonal` masks the whole matrix."""
     n = matrix.shape[0]
     return matrix.reshape(n * n)[:: n + 1]
+
+
+def over_last(combine: Callable[[Array, Array], Array], array: Float[Array, "*shape n"]) -> Float[Array, "*shape"]:
+    """`jnp.add` or `jnp.maximum` of all entries along the last axis.
+
+    Of a few entries written out: then it is part of what else is computed from them.
+    """
+    if array.shape[-1] <= WRITTEN_OUT:
+        return functools.reduce(combine, [array[..., k] for k in range(array.shape[-1])])
+    return {jnp.add: jnp.sum, jnp.maximum: jnp.max}[combine](array, axis=-1)
+
+
+def begun(combine: Callable[[Array, Array], Array], array: Float[Array, "*shape n"]) -> Float[Array, "*shape k"]:
+    """Partial results along the last axis, at most 32 of them, which `in_one_kernel` can combine.
+
+    XLA splits a longer reduction in the same way, into kernels that are not part of what computes the entries.
+
+    Args:
+        combine: `jnp.add`, or `jnp.maximum` of numbers that are not negative.
+        array: at least one entry long.
+    """
+    *shape, n = array.shape
+    parts = -(-n // SPLIT)
+    if parts > SPLIT:
+        return over_last(combine, array)[..., None]
+    padded = jnp.pad(array, [(0, 0)] * len(shape) + [(0, parts * SPLIT - n)])
+    return over_last(combine, padded.reshape(*shape, parts, SPLIT))
 
 
 def inner(first: Float[Array, " n"], second: Float[Array, " n"]) -> Float[Array, ""]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._core.arrays import Number, filled
+from .._core.traces import over_last
 from .objective import Batch, Objective
 
 
@@ -85,8 +86,8 @@ class LossScale(eqx.Module):
         channels: int,
     ) -> Float[Array, "3 batch"]:
         """Of every example's curvature, slope and outputs, for arguments as of `seen`; `measured` takes the largest."""
-        by_position = jnp.abs(jnp.stack([curvature, slope, outputs])).reshape(3, outputs.shape[0], -1, channels)
-        return jnp.sum(jnp.max(by_position, axis=3), axis=2)
+        by_position = [jnp.abs(one).reshape(len(one), -1, channels) for one in (curvature, slope, outputs)]
+        return jnp.stack([over_last(jnp.add, over_last(jnp.maximum, one)) for one in by_position])
 
     @classmethod
     def measured(cls, largest: Sequence[Array] | Float[Array, "3"], heaviest: Number, dtype: jnp.dtype) -> "LossScale":

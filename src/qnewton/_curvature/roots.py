@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._core.traces import trace
+from .._core.traces import over_last, trace
 from .examples import Examples
 
 UNROLLED = 3
@@ -96,7 +96,7 @@ class LossDerivatives(NamedTuple):
         (curvature, at_zero), (slope, slope_at_zero) = both(
             jnp.stack([outputs, jnp.zeros_like(outputs)]), examples.batch[1]
         )
-        terms = trace(at_zero), jnp.max(jnp.abs(slope_at_zero), axis=1)
+        terms = trace(at_zero), over_last(jnp.maximum, jnp.abs(slope_at_zero))
         return cls(curvature, slope, *(jnp.where(jnp.isfinite(term), term, 0) for term in terms))
 
 

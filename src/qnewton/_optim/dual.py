@@ -1,6 +1,5 @@
 """Levenberg-Marquardt in the residuals, with geodesic acceleration."""
 
-from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -18,7 +17,7 @@ from .._core.kinds import check_kind, known, numbers, varying
 from .._core.one_kernel import in_one_kernel
 from .._core.renamed import renamed
 from .._core.status import Status
-from .._core.traces import diagonal, gram
+from .._core.traces import begun, diagonal, gram
 from .._core.trees import check_gradients, check_params
 from .._curvature import Objective, whole
 from .._curvature.checks import check_batch
@@ -236,18 +235,18 @@ def dual_newton(
             check_gradients(updates, params)
         (block,) = whole(params)
         w = block.take(params)
-        verdict = independence(objective, params, batch, key)
-        point = Point.of(objective, params, batch, key, verdict)
+        known_of = independence(objective, params, batch, key)
+        point = Point.of(objective, params, batch, key, known_of)
         count, independent = point.examples.count, point.examples.independent
         if not independent:
             # Parts of a batch would be another objective; the rows are those of the whole one.
             point = point.as_one()
-        options = options_for(params, reverse_only=verdict.reverse_only)
+        options = options_for(params, reverse_only=known_of.reverse_only)
         # A fit's steps cost so little that there is nothing to spare.
         parts = 1 if sample is None or not options.metric.fixed or not independent else sample
 
         def tried(point: Point) -> Tried:
-            return try_two(point, block, state.damping, state.metric, options)
+            return try_two(point, block, state.damping, state.metric, options, state.info.packed)
 
         part = part_of(point.examples, parts, state.count)
         if part is None:
@@ -261,13 +260,13 @@ def dual_newton(
         # The three losses by one program: compiled once, and with one rounding.
         points = jnp.concatenate([w[None], w + found.trials.step])
         values, weights = jax.vmap(lambda v: _terms(objective, block.put(params, v), batch, key))(points)
-        sums = jnp.sum(values, axis=1)
+        parts_of_sums = begun(jnp.add, values)
         total = values.shape[1] if weights is None else jnp.sum(weights, axis=1)
         sums_of_part = None if part is None else jnp.sum(values[:, part.chosen], axis=1)
         products = gram(points)
 
-        def judged() -> tuple[Bool[Array, ""], Float[Array, ""], Float[Array, ""], Sampling, DualNewtonInfo]:
-            squares = diagonal(products)
+        def judged() -> _Judged:
+            squares, sums = diagonal(products), jnp.sum(parts_of_sums, axis=1)
             penalties = objective.l2 / 2 * squares
             losses = sums / total + penalties
             loss = losses[0]
@@ -283,20 +282,16 @@ def dual_newton(
             better, drowned = lowered(loss, decrease, predicted)
             accepted = finite & solved & better
             ratio = decrease / predicted
-            info = DualNewtonInfo(
-                loss=loss.astype(w.dtype),
-                damping=best.damping * unit,
-                winner=winner,
-                reduction_ratio=jnp.where(jnp.isfinite(ratio) & (predicted > 0), ratio, jnp.nan).astype(w.dtype),
-                accepted=accepted,
-                acceleration_ratio=best.acceleration_ratio,
-                relative_residual=best.residual,
-                examples=examples,
-                altered=state.info.altered,
-                applied_ratio=state.info.applied_ratio,
-                status=_status(finite, solved, found.unit.flat),
-                packed=state.info.packed,
-            )
+            info = {
+                "loss": loss.astype(w.dtype),
+                "damping": best.damping * unit,
+                "winner": winner,
+                "reduction_ratio": jnp.where(jnp.isfinite(ratio) & (predicted > 0), ratio, jnp.nan).astype(w.dtype),
+                "accepted": accepted,
+                "acceleration_ratio": best.acceleration_ratio,
+                "relative_residual": best.residual,
+                "status": _status(finite, solved, found.unit.flat),
+            }
             # Which of two losses is the lower says nothing where rounding decides.
             following = jnp.where(accepted, best.damping, GROW * found.damping)
             following = jnp.where(drowned & solved, found.damping, following) * unit
@@ -307,21 +302,41 @@ def dual_newton(
                 ends = jnp.stack([jnp.zeros_like(winner), 1 + winner])
                 following_sampling = sampling.after(losses[ends], own[ends], accepted, parts)
                 sampling = jax.tree.map(lambda new, old: jnp.where(finite, new, old), following_sampling, sampling)
-            return finite, jnp.where(finite, following, state.damping), predicted, sampling, info
+            damping = jnp.where(finite, following, state.damping)
+            return _Judged(finite, state.count + 1, damping, predicted, sampling, info)
 
-        finite, damping, predicted, sampling, info = in_one_kernel(judged)
-        last = state.left.found(w, batch, info.loss)
-        info = replace(info, packed=found.packed, altered=last.altered, applied_ratio=last.ratio.astype(w.dtype))
-        step = jnp.where(info.accepted, found.trials.step[info.winner], 0)
-        left = state.left.after(last, step, info.accepted, info.loss, predicted, stored_rounding(objective))
-        memory = jax.tree.map(lambda new, old: jnp.where(finite, new, old), found.memory, state.metric)
-        return block.put(params, step), DualNewtonState(state.count + 1, damping, sampling, memory, left, info)
+        verdict = in_one_kernel(judged)
+        loss, accepted = verdict.info["loss"], verdict.info["accepted"]
+        last = state.left.found(w, batch, loss)
+        info = DualNewtonInfo(
+            **verdict.info,
+            examples=examples,
+            altered=last.altered,
+            applied_ratio=last.ratio.astype(w.dtype),
+            packed=found.packed,
+        )
+        step = jnp.where(accepted, found.trials.step[info.winner], 0)
+        left = state.left.after(last, step, accepted, loss, verdict.predicted, stored_rounding(objective))
+        memory = jax.tree.map(lambda new, old: jnp.where(verdict.finite, new, old), found.memory, state.metric)
+        following = DualNewtonState(verdict.count, verdict.damping, verdict.sampling, memory, left, info)
+        return block.put(params, step), following
 
     def steps_for(own: Objective) -> Steps:
         return cast(Steps, optax.GradientTransformationExtraArgs(init, partial(update, own)))  # pyright: ignore[reportArgumentType]
 
     inner = in_working_types(objective, steps_for)
     return transformation("dual_newton", objective, inner.init, inner.update, axis_name)
+
+
+class _Judged(NamedTuple):
+    """What the losses say: the state's scalars, and those of the info by name."""
+
+    finite: Bool[Array, ""]
+    count: Int[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]
+    damping: Float[Array, ""]
+    predicted: Float[Array, ""]
+    sampling: Sampling
+    info: dict[str, Array]
 
 
 def _status(finite: Bool[Array, ""], solved: Bool[Array, ""], flat: Bool[Array, ""]) -> Int[Array, ""]:

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PyTree
 
 from .._core.memory import available_bytes, checks_suspended
 from .._core.one_kernel import in_one_kernel
-from .._core.traces import trace
+from .._core.traces import begun, over_last, trace
 from .._curvature.gram_root import GramRoot
 from .._curvature.kronecker import Layer, layout_of
 from .._curvature.linear_pair import linear_pair
@@ -147,24 +147,26 @@ def _output_root(
     """The unit, and in it `L_n` and `r_n` with `L_n L_n^T = D_n` and `L_n r_n = g_n`, for weights of at most 1."""
     examples = point.examples
     found = LossDerivatives.of(examples, z)
-    reach = jnp.sum(jnp.abs(found.curvature), axis=2)
+    reach = over_last(jnp.add, jnp.abs(found.curvature))
     sizes = LossScale.sizes(z, found.slope, reach, examples.channels)
-    terms = [jnp.max(jnp.abs(z), axis=1), trace(found.curvature), found.trace_at_zero, found.slope_at_zero]
+    terms = [over_last(jnp.maximum, jnp.abs(z)), trace(found.curvature), found.trace_at_zero, found.slope_at_zero]
     # By one reduction, for the reason that `in_one_kernel` gives.
-    largest = jnp.max(jnp.concatenate([sizes, jnp.stack(terms)]), axis=1)
+    parts = begun(jnp.maximum, jnp.concatenate([sizes, jnp.stack(terms)]))
 
     def units() -> tuple[LossScale, Array, Array, Array]:
+        largest = jnp.max(parts, axis=1)
         heaviest = jnp.asarray(examples.heaviest, z.dtype)
         scale = LossScale.measured(largest[:3], heaviest, z.dtype)
         one = scale.divisor * heaviest
         lift = scale.lift / one
         elsewhere = largest_terms(trace_at_zero=largest[5], slope_at_zero=largest[6], size=largest[3])
         traces = largest[4] / one + examples.width * lift * heaviest, elsewhere / one
-        return scale, one, lift, jnp.stack(traces)
+        return scale, 1 / one, lift, jnp.stack(traces)
 
-    scale, one, lift, traces = in_one_kernel(units)
+    # Multiplied with an inverse, which is part of what comes next: a quotient would be a kernel.
+    scale, inverse, lift, traces = in_one_kernel(units)
     lift = (lift * examples.own_weights(z)).astype(z.dtype).reshape(-1, 1, 1)
-    slope, curvature = found.slope / one, found.curvature / one + lift * jnp.eye(examples.width, dtype=z.dtype)
+    slope, curvature = found.slope * inverse, found.curvature * inverse + lift * jnp.eye(examples.width, dtype=z.dtype)
     # Where a loss has slope but no curvature (the tails of Huber's, a saturated softmax) a tiny root keeps the slope:
     # products of r and R are what counts, and in them its size cancels.
     root = batched_root(curvature, traces)

@@ -180,8 +180,9 @@ def solve_tall(rows: Rows, level: Float[Array, ""], outputs: Outputs, w: Float[A
     assert matrix is not None
     factors = jnp.ones_like(w) if damped.factors is None else damped.factors
     sound = jnp.isfinite(level)
+    # Neither LAPACK nor what follows sees what is not finite; the decomposition's NaN makes the steps NaN.
+    matrix = jnp.where(sound, matrix, 1)
     if damped.l2 is not None:
-        sound = None
         root = jnp.sqrt(damped.l2).astype(w.dtype)
         matrix = jnp.concatenate([matrix, root * jnp.diag(factors)])
         residual = jnp.concatenate([residual, root * w])
@@ -196,7 +197,7 @@ def solve_tall(rows: Rows, level: Float[Array, ""], outputs: Outputs, w: Float[A
     slopes = parts @ matrix
     bulk, slope = (parts @ left)[1], (slopes @ right.T)[0]
     direction = -(shrunk * bulk + slope / damped_squares) @ right
-    gradient = jnp.sum(slopes, axis=0, keepdims=True)
+    gradient = slopes[:1] + slopes[1:]
     excess = gradient + (direction @ matrix.T) @ matrix + m[:, None] * direction
     if damped.acceleration is None:
         bent = jnp.zeros_like(direction)
@@ -217,8 +218,7 @@ def solve_tall(rows: Rows, level: Float[Array, ""], outputs: Outputs, w: Float[A
     moved = step @ matrix.T
     # -(R d . r + |R d|^2 / 2)
     products = jnp.matmul(moved, (moved + 2 * residual).T, precision=jax.lax.Precision.HIGHEST)
-    decrease = diagonal(products) / -2
-    return Trials(m, factors * step, decrease, bend.ratio, error, bend.trusted)
+    return Trials(m, factors * step, diagonal(products) / -2, bend.ratio, error, bend.trusted)
 
 
 class _Bend(NamedTuple):

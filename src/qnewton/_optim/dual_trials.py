@@ -7,7 +7,8 @@ from jaxtyping import Array, Float
 
 from .._conditioning import AbstractMetric
 from .._core.one_kernel import in_one_kernel
-from .._core.traces import trace
+from .._core.traces import begun, diagonal, trace
+from .._core.traces import gram as products
 from .._curvature.loss_scale import LossScale
 from .._curvature.partition import Block
 from .._curvature.point import Point
@@ -15,7 +16,6 @@ from .._scheduling.group_plan import PackedPlans
 from .._scheduling.hybrid import Hybrid
 from .dual_rows import rows_of
 from .dual_steps import Damped, Trials, Wide, solve_tall, solve_wide
-from .dual_systems import blank_plans
 from .metrics import FEW
 
 TRIED = (0.4, 2.5)
@@ -68,6 +68,7 @@ def try_two(
     damping: Float[Array, ""],
     memory: Float[Array, "k n"] | None,
     options: Options,
+    blank: PackedPlans,
 ) -> Tried:
     """Both steps at a point, from one factorisation each, or one singular value decomposition.
 
@@ -77,6 +78,7 @@ def try_two(
         damping: around which to try, in the metric's units; 0 to begin with `options.start`.
         memory: of the metric, in the loss's own unit; None of the identity.
         options: for all steps.
+        blank: plans of no systems, as long as there are none.
     """
     w, metric = block.take(point.params), options.metric
     tall = not metric.fixed and block.n <= FEW and point.examples.count * point.examples.width > block.n
@@ -85,26 +87,29 @@ def try_two(
     l2 = (point.objective.l2 / unit).astype(w.dtype) if point.objective.penalised else None
     # The identity has the loss's unit, and a metric that follows the loss leaves none to its damping.
     damping = damping / unit if metric.fixed else damping
-    factors = None
+    factors = squares = None
     if not metric.fixed:
         assert rows.matrix is not None
-        diagonal = jnp.sum(rows.matrix**2, axis=0)
+        # Of a few columns all inner products are one call of a library.
+        squares = diagonal(products(rows.matrix.T)) if tall else jnp.sum(rows.matrix**2, axis=0)
         assert memory is not None
-        memory = metric.follow(memory, unit * (diagonal if l2 is None else diagonal + l2), w)
+        memory = metric.follow(memory, unit * (squares if l2 is None else squares + l2), w)
         factors = jnp.sqrt(unit) / metric.roots(memory)
         rows = rows.in_units(factors)
     # With l2 each damping has a Gram matrix of its own in a metric: the penalty is a multiple of the identity only in
     # the parameters' own units.
     gram = None if tall or (l2 is not None and factors is not None) else rows.gram()
     if gram is not None:
-        total, count = trace(gram), gram.shape[0]
+        parts = trace(gram)
+    elif factors is not None and squares is not None:
+        parts = begun(jnp.add, squares * factors * factors)
     else:
         assert rows.matrix is not None
-        total, count = jnp.sum(rows.matrix**2), rows.residual.size
+        parts = jnp.sum(rows.matrix**2)
     limits = jnp.finfo(w.dtype)
 
     def dampings() -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, "2"]]:
-        scale = total / count
+        scale = jnp.sum(parts) / rows.residual.size
         # The rounding of the Gram matrix is as large as the lower limit; tiny, for rows that are all zero.
         lowest = limits.eps * scale + limits.tiny
         chosen = jnp.where(damping > 0, damping, options.start * scale)
@@ -118,7 +123,7 @@ def try_two(
         return point.outputs(v, block)
 
     if tall:
-        trials, packed = solve_tall(rows, scale, outputs, w, damped), blank_plans(options.scheduler, w.dtype)
+        trials, packed = solve_tall(rows, scale, outputs, w, damped), blank
     else:
         trials, packed = solve_wide(Wide.of(rows, gram, damped), outputs, w, damped, options.scheduler)
     return Tried(trials, around, rows.scale, scale, memory, packed)
