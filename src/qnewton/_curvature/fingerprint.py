@@ -9,7 +9,7 @@ _PRIMES = (2654435761, 2246822519)
 """Odd, so that multiplying by them loses no bit; of the golden ratio, and of a widely used hash."""
 
 
-_PLACES = 32
+_PLACES = 8
 """Entries of each array that stand for all of them."""
 
 

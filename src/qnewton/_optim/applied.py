@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, PyTree, UInt32
 
 from .._core.arrays import filled
 from .._core.one_kernel import in_one_kernel, paired
-from .._core.traces import diagonal, gram
+from .._core.traces import gram
 from .._curvature.fingerprint import fingerprint, scattered
 from .rounding import lowered
 
@@ -23,8 +23,8 @@ SEEN = 0.01
 """Part of a step by which another one must differ from it to count as another."""
 UNIFORM = 0.05
 """Relative difference of the two sums' own factors up to which a step was only made longer or shorter."""
-SIDE = 4
-"""Vectors of weights on either side of the parameters as a matrix: 16 sums, which also tell how large these are."""
+MANY = 4
+"""Of so many vectors of weights on either side the sums tell about how large the parameters are."""
 
 
 class Found(NamedTuple):
@@ -80,34 +80,34 @@ class Left(NamedTuple):
             batch: of the next step.
             loss: at present, on that batch.
         """
-        products = _sums(flat[None], self.numbers.dtype)
-        prints = fingerprint(scattered(batch))
+        (sums,), prints = sums_over(flat[None], self.numbers.dtype, MANY), prints_of(batch)
 
-        def judged() -> Found:
+        def found() -> Found:
             # Of a sum of n numbers, each times two weights of mean square 1/3, the mean square is |w|^2 / 9.
-            size = 3 * jnp.sqrt(jnp.mean(products**2))
-            sums = diagonal(products)[:2]
-            expected, moves, rounding, (before, slope, predicted) = (
-                self.numbers[:2],
-                self.numbers[2:4],
-                self.numbers[4],
-                self.numbers[5:],
-            )
-            altered = jnp.any(jnp.abs(sums - expected) > rounding + SEEN * jnp.abs(moves))
-            lengths = 1 + (sums - expected) / moves
-            length = (lengths[0] + lengths[1]) / 2
-            uniform = jnp.abs(lengths[0] - lengths[1]) <= UNIFORM * jnp.abs(length)
-            shorter = length * slope - length**2 * (slope - predicted)
-            same = ~altered | jnp.all(self.prints == 0) | jnp.all(self.prints == prints)
-            now = loss.astype(before.dtype)
-            decrease = jnp.where(altered & same, before - now, jnp.nan)
-            predicted = jnp.where(uniform, shorter, predicted)
-            usable = jnp.isfinite(decrease) & (predicted > 0)
-            ratio = jnp.where(usable, decrease / jnp.where(usable, predicted, 1), jnp.nan)
-            judges = jnp.isfinite(ratio) & ~lowered(now, decrease, predicted)[1]
-            return Found(altered, same, decrease > 0, ratio, judges, jnp.append(sums, size), prints)
+            return self.seen(sums, 3 * jnp.sqrt(jnp.mean(sums**2)), prints, loss)
 
-        return in_one_kernel(judged)
+        return in_one_kernel(found)
+
+    def seen(
+        self, sums: Float[Array, "k k"], size: Float[Array, ""], prints: UInt32[Array, "2"], loss: Float[Array, ""]
+    ) -> Found:
+        """`found` from `sums_over` the parameters, their length and `prints_of` the batch: for `in_one_kernel`."""
+        sums = _two(sums)
+        expected, moves, rounding = self.numbers[:2], self.numbers[2:4], self.numbers[4]
+        before, slope, predicted = self.numbers[5:]
+        altered = jnp.any(jnp.abs(sums - expected) > rounding + SEEN * jnp.abs(moves))
+        lengths = 1 + (sums - expected) / moves
+        length = (lengths[0] + lengths[1]) / 2
+        uniform = jnp.abs(lengths[0] - lengths[1]) <= UNIFORM * jnp.abs(length)
+        shorter = length * slope - length**2 * (slope - predicted)
+        same = ~altered | jnp.all(self.prints == 0) | jnp.all(self.prints == prints)
+        now = loss.astype(before.dtype)
+        decrease = jnp.where(altered & same, before - now, jnp.nan)
+        predicted = jnp.where(uniform, shorter, predicted)
+        usable = jnp.isfinite(decrease) & (predicted > 0)
+        ratio = jnp.where(usable, decrease / jnp.where(usable, predicted, 1), jnp.nan)
+        judges = jnp.isfinite(ratio) & ~lowered(now, decrease, predicted)[1]
+        return Found(altered, same, decrease > 0, ratio, judges, jnp.append(sums, size.astype(sums.dtype)), prints)
 
     def after(
         self,
@@ -117,7 +117,7 @@ class Left(NamedTuple):
         loss: Float[Array, ""],
         predicted: Float[Array, ""],
         stored: float,
-        gradient: Float[Array, " n"] | None = None,
+        gradient: Float[Array, " n"],
         unit: Float[Array, ""] | float = 1.0,
     ) -> "Left":
         """Once the next step is known.
@@ -129,47 +129,84 @@ class Left(NamedTuple):
             loss: before it.
             predicted: decrease; NaN where nobody predicts one.
             stored: unit of rounding of the parameters as they are stored (`stored_rounding`).
-            gradient: at the parameters; None for a step to the minimum of its own model, whose slope promises twice what
-                the model does.
+            gradient: at the parameters.
             unit: what the loss was counted in when the gradient was taken.
         """
-        dtype = self.numbers.dtype
-        vectors = step[None] if gradient is None else paired(step, gradient)
-        products = _sums(vectors, dtype)
-        slopes = None if gradient is None else gram(vectors)
-        # Of a sum in the working precision, and of the parameters in theirs.
-        own = max(stored, float(jnp.finfo(step.dtype).eps))
-        rounding = 4 * (own + float(jnp.finfo(dtype).eps) * (1 + step.size**0.5 / 16))
+        vectors = paired(step, gradient)
+        (sums, _), products = sums_over(vectors, self.numbers.dtype), gram(vectors)
 
-        def numbers() -> Float[Array, "8"]:
-            moves = jnp.where(accepted, diagonal(products)[:2], 0)
-            slope = 2 * predicted if slopes is None else -slopes[0, 1] * unit
-            told = [jnp.where(accepted & jnp.isfinite(predicted), one, 0) for one in (slope, predicted)]
-            scalars = [one.astype(dtype) for one in (rounding * found.sums[2], loss, *told)]
-            return jnp.concatenate([found.sums[:2] + moves, moves, jnp.stack(scalars)])
+        def left() -> Left:
+            slope = -products[0, 1] * unit
+            rounding = rounding_of(step, self.numbers.dtype, stored)
+            return self.leaving(found, sums, accepted, loss, slope, predicted, rounding)
 
-        return Left(in_one_kernel(numbers), found.prints)
+        return in_one_kernel(left)
+
+    def leaving(
+        self,
+        found: Found,
+        sums: Float[Array, "k k"],
+        accepted: Bool[Array, ""],
+        loss: Float[Array, ""],
+        slope: Float[Array, ""],
+        predicted: Float[Array, ""],
+        rounding: float,
+    ) -> "Left":
+        """`after` from `sums_over` the step, its slope and `rounding_of` the parameters: scalars alone."""
+        moves = jnp.where(accepted, _two(sums), 0)
+        told = [jnp.where(accepted & jnp.isfinite(predicted), one, 0) for one in (slope, predicted)]
+        scalars = [one.astype(moves.dtype) for one in (rounding * found.sums[2], loss, *told)]
+        return Left(jnp.concatenate([found.sums[:2] + moves, moves, jnp.stack(scalars)]), found.prints)
 
 
-def _sums(vectors: Float[Array, "v n"], dtype: jnp.dtype) -> Float[Array, "k k"]:
-    """Sums over the first vector with weights that are products of one for the row and one for the column of a matrix.
+def rounding_of(flat: Float[Array, " n"], dtype: jnp.dtype, stored: float) -> float:
+    """Of a sum over the parameters relative to their length: of the sum's own type, and of theirs.
 
-    Weights for each entry would be as large as the parameters. The other vectors are there for what else is made of all.
+    Args:
+        flat: the parameters.
+        dtype: of the sum.
+        stored: unit of rounding of the parameters as they are stored (`stored_rounding`).
+    """
+    own = max(stored, float(jnp.finfo(flat.dtype).eps))
+    return 4 * (own + float(jnp.finfo(dtype).eps) * (1 + flat.size**0.5 / 16))
+
+
+def prints_of(batch: PyTree) -> UInt32[Array, "2"]:
+    """By which batches are told apart."""
+    return fingerprint(scattered(batch))
+
+
+def sums_over(vectors: Float[Array, "v n"], dtype: jnp.dtype, side: int = 2) -> Float[Array, "v side side"]:
+    """Sums over each vector, with weights that are products of one for the row and one for the column of a matrix.
+
+    Weights for each entry would be as large as the parameters.
+
+    Args:
+        vectors: each of which becomes a matrix.
+        dtype: of the sums.
+        side: vectors of weights on either side of it.
     """
     count, n = vectors.shape
     rows = math.isqrt(n - 1) + 1
     columns = -(-n // rows)
     padded = jnp.pad(vectors.astype(dtype), ((0, 0), (0, rows * columns - n)))
-    left, right = _weights(rows, 0, dtype), _weights(columns, rows * SIDE, dtype)
-    left = np.concatenate([left, np.zeros(((count - 1) * rows, SIDE), dtype)])
+    left, right = _weights(rows, side, False, dtype), _weights(columns, side, True, dtype)
     highest = jax.lax.Precision.HIGHEST
     inward = jnp.matmul(padded.reshape(count * rows, columns), right, precision=highest)
-    return jnp.matmul(left.T, inward, precision=highest)
+    # One product of two matrices, which a library computes.
+    outward = jnp.matmul(np.kron(np.eye(count, dtype=dtype), left.T), inward, precision=highest)
+    return outward.reshape(count, side, side)
 
 
-def _weights(n: int, begin: int, dtype: jnp.dtype) -> np.ndarray:
-    """Weights `[n, k]` between -1 and 1 that do not repeat: a mixed count."""
-    mixed = np.arange(begin + 1, begin + n * SIDE + 1, dtype=np.uint32) * np.uint32(2654435761)
+def _two(sums: Float[Array, "k k"]) -> Float[Array, "2"]:
+    """Those of them that share no weights."""
+    return jnp.stack([sums[0, 0], sums[1, 1]])
+
+
+def _weights(n: int, side: int, right: bool, dtype: jnp.dtype) -> np.ndarray:
+    """Weights `[n, side]` between -1 and 1, mixed counts; the first columns are the same for any side."""
+    places = 2 * MANY * np.arange(n, dtype=np.uint32)[:, None] + np.arange(side, dtype=np.uint32) + MANY * right + 1
+    mixed = places.astype(np.uint32) * np.uint32(2654435761)
     mixed = (mixed ^ (mixed >> 15)) * np.uint32(2246822519)
     mixed = mixed ^ (mixed >> 13)
-    return ((mixed >> 16) / 2**15 - 1).astype(dtype).reshape(n, SIDE)
+    return ((mixed >> 16) / 2**15 - 1).astype(dtype)

@@ -28,7 +28,7 @@ from .._curvature.stored import stored_rounding
 from .._devices.mapped import AxisName
 from .._scheduling.families import scheduler_of
 from .._scheduling.group_plan import GroupPlan, PackedPlans
-from .applied import Left
+from .applied import Left, prints_of, rounding_of, sums_over
 from .border import transformation
 from .dual_sample import Sampling, part_of
 from .dual_systems import blank_plans
@@ -263,7 +263,9 @@ def dual_newton(
         parts_of_sums = begun(jnp.add, values)
         total = values.shape[1] if weights is None else jnp.sum(weights, axis=1)
         sums_of_part = None if part is None else jnp.sum(values[:, part.chosen], axis=1)
-        products = gram(points)
+        products, stored = gram(points), stored_rounding(objective)
+        places, prints = sums_over(points, state.left.numbers.dtype), prints_of(batch)
+        rounding = rounding_of(w, places.dtype, stored)
 
         def judged() -> _Judged:
             squares, sums = diagonal(products), jnp.sum(parts_of_sums, axis=1)
@@ -306,17 +308,19 @@ def dual_newton(
             return _Judged(finite, state.count + 1, damping, predicted, sampling, info)
 
         verdict = in_one_kernel(judged)
-        loss, accepted = verdict.info["loss"], verdict.info["accepted"]
-        last = state.left.found(w, batch, loss)
-        info = DualNewtonInfo(
-            **verdict.info,
-            examples=examples,
-            altered=last.altered,
-            applied_ratio=last.ratio.astype(w.dtype),
-            packed=found.packed,
-        )
-        step = jnp.where(accepted, found.trials.step[info.winner], 0)
-        left = state.left.after(last, step, accepted, loss, verdict.predicted, stored_rounding(objective))
+        info = verdict.info
+
+        def noticed() -> tuple[Left, Bool[Array, ""], Float[Array, ""]]:
+            last = state.left.seen(places[0], jnp.sqrt(products[0, 0]), prints, info["loss"])
+            # At the minimum of its own model a step's slope promises twice what the model does.
+            told = 2 * verdict.predicted, verdict.predicted, rounding
+            moves = places[1 + info["winner"]] - places[0]
+            left = state.left.leaving(last, moves, info["accepted"], info["loss"], *told)
+            return left, last.altered, last.ratio.astype(w.dtype)
+
+        left, altered, ratio = in_one_kernel(noticed)
+        info = DualNewtonInfo(**info, examples=examples, altered=altered, applied_ratio=ratio, packed=found.packed)
+        step = jnp.where(info.accepted, found.trials.step[info.winner], 0)
         memory = jax.tree.map(lambda new, old: jnp.where(verdict.finite, new, old), found.memory, state.metric)
         following = DualNewtonState(verdict.count, verdict.damping, verdict.sampling, memory, left, info)
         return block.put(params, step), following
