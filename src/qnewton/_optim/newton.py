@@ -2,23 +2,26 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lineax as lx
 import optax
 from jaxtyping import PyTree
 
-from .._conditioning import AbstractConditioner, AbstractMetric
 from .._core.kinds import flag
 from .._core.suggest import unknown
-from .._curvature import AbstractCurvature, Block, Partition, whole
 from .._curvature.objective import Batch, Objective, check_objective
+from .._curvature.partition import Block, Partition, whole
 from .._devices.mapped import AxisName
-from .adaptation import AbstractAdaptation
-from .correction import Correction
 from .family import NO_CURVATURE, Family
 from .inside_optax import inside_optax
-from .step_rules import AbstractStepRule
+
+if TYPE_CHECKING:  # what a call names is loaded by who names it
+    from .._conditioning import AbstractConditioner, AbstractMetric
+    from .._curvature import AbstractCurvature
+    from .adaptation import AbstractAdaptation
+    from .correction import Correction
+    from .step_rules import AbstractStepRule
 
 
 @inside_optax
@@ -30,13 +33,13 @@ def newton(
     example: Batch | None = None,
     minibatch: bool | None = None,
     solver: lx.AbstractLinearSolver | None = None,
-    curvature: AbstractCurvature | None = None,
+    curvature: "AbstractCurvature | None" = None,
     partition: Partition = whole,
-    conditioning: Sequence[AbstractConditioner] | None = None,
-    metric: AbstractMetric | None = None,
-    correction: Correction | None = None,
-    adaptation: AbstractAdaptation | None = None,
-    step: AbstractStepRule | None = None,
+    conditioning: "Sequence[AbstractConditioner] | None" = None,
+    metric: "AbstractMetric | None" = None,
+    correction: "Correction | None" = None,
+    adaptation: "AbstractAdaptation | None" = None,
+    step: "AbstractStepRule | None" = None,
     refresh: int = 1,
     clip: float | None = None,
     weight_decay: float = 0.0,
