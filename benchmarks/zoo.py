@@ -6,17 +6,19 @@ Blocks: the Gauss-Newton block of every parameter of at most 1,200 entries, as `
 against the dense `sum_n J_n^T J_n / batch` by jax's own derivatives of the whole model; the largest difference relative
 to the block's largest entry. Left out with `--no-blocks`.
 
-Compile time (`--compile`): measured seconds of the first step of `qn.newton(objective, example=batch)`, gradient
-included, over those of `optax.adam`; each is compiled once, in float32. On a machine with other work these are not
-to be trusted beyond their order.
+Compile time (`--compile`): seconds of the processor to trace, lower and compile a step, gradient included, of
+`qn.newton(objective, example=batch)` over those of `optax.adam`, in float32; jax's caches are cleared before each, and
+other work on the machine disturbs the processor's seconds less than the clock. `--within` ends the list of models after
+so many seconds; the median says of how many it is.
 
 Prints one JSON object as its last line.
 
-    .venv/bin/python benchmarks/zoo.py [--only seq2seq] [--no-blocks] [--compile]
+    .venv/bin/python benchmarks/zoo.py [--only seq2seq] [--no-blocks] [--compile] [--within 300]
 """
 
 import argparse
 import json
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -83,20 +85,28 @@ def disagreement(make: Callable[[], Case]) -> float:
     return max(worst)
 
 
-def first_step(case: Case, optimizer: Any) -> float:
-    """Measured seconds to compile and run one step, the gradient included."""
-    batch = case.batch
+def compile_seconds(case: Case, optimizer: Any) -> float:
+    """Of the processor, for one step with its gradient."""
+    state = optimizer.init(case.params)
 
-    @jax.jit
-    def step(params: Any, state: Any) -> Any:
+    def step(params: Any, state: Any, batch: Any) -> Any:
         gradients = jax.grad(case.objective)(params, batch)
         updates, state = optimizer.update(gradients, state, params, batch=batch)
         return optax.apply_updates(params, updates), state
 
-    state = optimizer.init(case.params)
-    start = time.perf_counter()
-    jax.block_until_ready(step(case.params, state))
-    return time.perf_counter() - start
+    jax.clear_caches()
+    start = time.process_time()
+    jax.jit(step).lower(case.params, state, case.batch).compile()
+    return time.process_time() - start
+
+
+def compile_times(case: Case) -> dict[str, float | str]:
+    """Of both optimizers, and the family that newton chose."""
+    newton = qn.newton(case.objective, example=case.batch)
+    adam = compile_seconds(case, optax.with_extra_args_support(optax.adam(1e-3)))
+    ours = compile_seconds(case, newton)
+    family = jax.eval_shape(newton.init, case.params).info.family
+    return {"adam_s": adam, "newton_s": ours, "times_adam": ours / adam, "family": family}
 
 
 def main() -> None:
@@ -104,25 +114,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", default="", help="models whose names hold this text")
     parser.add_argument("--no-blocks", action="store_true", help="leave the dense blocks out")
-    parser.add_argument("--compile", action="store_true", help="measure the first steps of newton and Adam")
+    parser.add_argument("--compile", action="store_true", help="measure what newton's and Adam's steps take to compile")
+    parser.add_argument("--within", type=float, default=float("inf"), help="seconds after which no model is begun")
     options = parser.parse_args()
-    results = {}
+    results, begun = {}, time.perf_counter()
     for name, make in (frameworks.CASES | plain.CASES).items():
-        if options.only not in name:
+        if options.only not in name or time.perf_counter() - begun > options.within:
             continue
         case = make()
         found = coverage(case)
         if not options.no_blocks:
             found["worst_block"] = disagreement(make)
         if options.compile:
-            adam = first_step(case, optax.with_extra_args_support(optax.adam(1e-3)))
-            found["adam_s"], found["newton_s"] = adam, first_step(case, qn.newton(case.objective, example=case.batch))
-            found["times_adam"] = found["newton_s"] / adam
+            found |= compile_times(case)
         results[name] = found
         numbers = " ".join(f"{key} {value:.3g}" for key, value in found.items() if isinstance(value, float))
         print(f"{name:40} {numbers} {found['layers']} {found['outside'] or ''}", flush=True)
     low = sorted(name for name, found in results.items() if found["covered"] < LEAST)
-    print(json.dumps({"models": results, "least": min(f["covered"] for f in results.values()), "below": low}))
+    answer = {"models": results, "least": min(f["covered"] for f in results.values()), "below": low}
+    if options.compile:
+        ratios = [found["times_adam"] for found in results.values()]
+        answer["compile"] = {"median_times_adam": statistics.median(ratios), "most": max(ratios), "of": len(ratios)}
+    print(json.dumps(answer))
 
 
 if __name__ == "__main__":

@@ -187,8 +187,7 @@ def sums_over(vectors: Float[Array, "v n"], dtype: jnp.dtype, side: int = 2) -> 
         side: vectors of weights on either side of it.
     """
     count, n = vectors.shape
-    rows = math.isqrt(n - 1) + 1
-    columns = -(-n // rows)
+    rows, columns = _sides(n)
     padded = jnp.pad(vectors.astype(dtype), ((0, 0), (0, rows * columns - n)))
     left, right = _weights(rows, side, False, dtype), _weights(columns, side, True, dtype)
     highest = jax.lax.Precision.HIGHEST
@@ -196,6 +195,15 @@ def sums_over(vectors: Float[Array, "v n"], dtype: jnp.dtype, side: int = 2) -> 
     # One product of two matrices, which a library computes.
     outward = jnp.matmul(np.kron(np.eye(count, dtype=dtype), left.T), inward, precision=highest)
     return outward.reshape(count, side, side)
+
+
+def _sides(n: int) -> tuple[int, int]:
+    """Of a matrix that is about square and has as many entries, or a few more where no such numbers divide n."""
+    root = math.isqrt(n)
+    for rows in range(root, root // 2, -1):
+        if n % rows == 0:
+            return rows, n // rows
+    return root + 1, -(-n // (root + 1))
 
 
 def _two(sums: Float[Array, "k k"]) -> Float[Array, "2"]:
