@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from ._curvature import Microbatched as Microbatched
     from ._curvature import Objective as Objective
     from ._curvature import Shared as Shared
-    from ._curvature.independence import independence as independence
     from ._curvature import per_layer as per_layer
     from ._curvature import per_tensor as per_tensor
     from ._curvature import whole as whole
+    from ._curvature.independence import independence as independence
     from ._curvature.objective import Batch as Batch
     from ._curvature.partition import Partition as Partition
     from ._curvature.point import Point as Point

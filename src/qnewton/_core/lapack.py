@@ -14,9 +14,9 @@ def load_lapack() -> None:
     """Give jaxlib its LAPACK, which it would else look for when it first lowers a factorisation.
 
     It imports two modules of `scipy.linalg`, and with them the whole of that package, some 150 modules, 0.2 s of a
-    first step. The two need none of the others, so they are loaded by their paths. Afterwards they are forgotten, so that
-    whoever imports `scipy.linalg` finds it as ever. Where anything is not as expected nothing is done, and jaxlib does
-    what it would have done.
+    first step. The two need none of the others, so they are loaded by their paths. Afterwards they are forgotten, so
+    that whoever imports `scipy.linalg` finds it as ever. Where anything is not as expected nothing is done, and jaxlib
+    does what it would have done.
     """
     if "scipy.linalg" in sys.modules:
         return

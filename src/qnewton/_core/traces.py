@@ -35,7 +35,7 @@ def over_last(combine: Callable[[Array, Array], Array], array: Float[Array, "*sh
 
     Of a few entries written out: then it is part of what else is computed from them.
     """
-    if array.shape[-1] <= WRITTEN_OUT:
+    if 0 < array.shape[-1] <= WRITTEN_OUT:
         return functools.reduce(combine, [array[..., k] for k in range(array.shape[-1])])
     return {jnp.add: jnp.sum, jnp.maximum: jnp.max}[combine](array, axis=-1)
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from .._conditioning import AbstractConditioner, condition
+from .._core.arrays import filled
 from .._curvature import Block
 from .._scheduling import Executed, Plan
 from .blank import stand_in
@@ -63,13 +64,13 @@ def blank_info(plans: Mapping[int, Plan | None], blocks: Sequence[Block], dtype:
     """
 
     def blank(block: Block) -> BlockInfo:
-        plan, status = plans.get(block.n), jnp.zeros((), jnp.int32)
+        plan, status = plans.get(block.n), filled((), 0, jnp.int32)
         executed = None if plan is None else Executed(zero, zero, status)
         counts = status, executed, status
         return BlockInfo(plan, status, zero, *counts, zero, zero, status, status, zero, zero, zero, zero, zero)
 
-    zero = jnp.zeros((), dtype)
+    zero = filled((), 0, dtype)
     infos = tuple(blank(block) for block in blocks)
-    no, never = jnp.zeros((), bool), jnp.zeros((), jnp.int32)
+    no, never = filled((), False, bool), filled((), 0, jnp.int32)
     empty = StepInfo(zero, zero, zero, zero, zero, zero, no, never, no, zero, infos)
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), empty)
+    return jax.tree.map(lambda leaf: filled(leaf.shape, 0, leaf.dtype), empty)

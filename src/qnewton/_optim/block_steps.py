@@ -80,14 +80,14 @@ class BlockSteps:
         reuse, scheduler = self.one_block.known.reuse, self.one_block.known.scheduler
         turns = first_turns(scheduler, blocks, dtype)
         return NewtonState(
-            count=jnp.zeros((), jnp.int32),
-            damping_scale=jnp.full(each, scale, dtype),
-            scale_before=jnp.full(each, scale, dtype),
+            count=filled((), 0, jnp.int32),
+            damping_scale=filled(each, scale, dtype),
+            scale_before=filled(each, scale, dtype),
             radius=filled((), float("inf") if self.step is None else self.step.radius, dtype),
             scale=LossScale.unknown(dtype),
-            last=None if self.step is None else jnp.zeros(sum(block.n for block in blocks), dtype),
+            last=None if self.step is None else filled((sum(block.n for block in blocks),), 0, dtype),
             systems=self.curvature.blank(blocks, dtype),
-            starts=tuple(jnp.zeros(block.n, dtype) for block in blocks) if self.warm_start else (),
+            starts=tuple(filled((block.n,), 0, dtype) for block in blocks) if self.warm_start else (),
             estimates=() if reuse is None else tuple(reuse.init(dtype) for _ in blocks),
             choices=first_choices(scheduler, turns),
             factors=first_factors(scheduler, turns),
