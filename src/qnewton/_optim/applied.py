@@ -133,12 +133,12 @@ class Left(NamedTuple):
             unit: what the loss was counted in when the gradient was taken.
         """
         vectors = paired(step, gradient)
-        (sums, _), products = sums_over(vectors, self.numbers.dtype), gram(vectors)
+        sums, products = sums_over(vectors, self.numbers.dtype), gram(vectors)
 
         def left() -> Left:
             slope = -products[0, 1] * unit
             rounding = rounding_of(step, self.numbers.dtype, stored)
-            return self.leaving(found, sums, accepted, loss, slope, predicted, rounding)
+            return self.leaving(found, sums[0], accepted, loss, slope, predicted, rounding)
 
         return in_one_kernel(left)
 

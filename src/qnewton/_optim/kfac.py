@@ -13,7 +13,8 @@ from .._devices.mapped import AxisName
 from .._scheduling.families import scheduler_of
 from .border import transformation
 from .inside_optax import inside_optax
-from .kfac_steps import KFACSteps, Pace
+from .kfac_pace import Pace
+from .kfac_steps import KFACSteps
 from .step_rules import AbstractStepRule, QuadraticModel
 from .working_types import in_working_types
 

@@ -1,13 +1,13 @@
 """The steps of `kfac`: factors refreshed now and then, every layer's system scheduled, the length left to a rule."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, Bool, Float, Key, PyTree, UInt32
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt32
 
 from .._core.arrays import filled
 from .._core.constants import unfolded
@@ -29,12 +29,13 @@ from .._curvature.stored import stored_rounding
 from .._scheduling.families import scheduler_of
 from .._scheduling.group_plan import PackedPlans
 from .._scheduling.hybrid import Hybrid
-from .applied import Found, Left
+from .applied import Left
+from .kfac_pace import Begun, NoisyBatches, Pace
 from .kfac_state import KFACInfo, KFACState
 from .kronecker_solves import KroneckerSolves, LayerSystems
 from .layer_structure import layers_and_layout, program_of_inputs
 from .new_batches import Reached
-from .step_rules import AbstractStepRule, KLClip, QuadraticModel, Situation, StepOutcome
+from .step_rules import AbstractStepRule, QuadraticModel, Situation, StepOutcome
 
 _PROBES = 0xFAC
 WIDE = 128
@@ -43,40 +44,25 @@ FEWEST = 5
 """Steps between two refreshes of narrow layers' factors."""
 
 
-@dataclass(frozen=True)
-class Pace:
-    """How factors follow the training.
-
-    Attributes:
-        refresh: steps from one refresh of factors and set-ups to the next.
-        average: weight of the old factors in the running average.
-    """
-
-    refresh: int
-    average: float
-
-
-@dataclass(frozen=True)
-class NoisyBatches:
-    """What takes over once a step finds another loss than the last one left behind.
-
-    The two-dimensional model follows a small batch's own loss, and stalls.
-
-    Attributes:
-        rule: how far to go.
-        pace: of the refreshes.
-    """
-
-    rule: AbstractStepRule = field(default_factory=KLClip)
-    pace: Pace = Pace(10, 0.95)
-
-
 class _Refreshed(NamedTuple):
     scale: LossScale
     factors: KroneckerFactors
     solves: KroneckerSolves
     packed: PackedPlans
     inputs: UInt32[Array, "2"]
+
+
+class _Ended(NamedTuple):
+    """Scalars after the step: of the state and the info, and whether everything is finite."""
+
+    count: Int[Array, ""]  # pyright: ignore[reportIncompatibleMethodOverride]
+    age: Int[Array, ""]
+    sound: Bool[Array, ""]
+    accepted: Bool[Array, ""]
+    damping: Float[Array, ""]
+    radius: Float[Array, ""]
+    reached: Reached
+    applied_ratio: Float[Array, ""]
 
 
 @dataclass(frozen=True)
@@ -193,29 +179,20 @@ class KFACSteps:
         pace = self._pace(state.factors.layout)
         # Made here, because it traces the model, which a branch must not do.
         verdict = independence(self.objective, params, batch, key)
-        reached, refresh, average = state.reached, jnp.int32(pace.refresh), pace.average
         loss, flat = self.objective(params, batch, key).astype(gradient.dtype), ravel(jax.tree.leaves(params))
         found = state.left.found(flat, batch, loss)
-        state = state._replace(damping=self._revised(state, found))
+        begun = Begun.of(state, found, loss, finite, verdict.rounding, pace, self.rule, self.noisy)
+        reached, average, due = begun.reached, begun.average, begun.due
+        state = state._replace(damping=begun.damping, age=begun.age)
         if self.noisy is not None:
-            reached = state.reached.compared(loss, state.scale, verdict.rounding, found)
-            turned = reached.noisy & ~state.reached.noisy
-            # A new rule has a damping of its own, and begins anew: no use for another one's last step and averages.
-            state = state._replace(
-                damping=jnp.where(turned, self.noisy.rule.damping, state.damping).astype(gradient.dtype),
-                last=jnp.where(turned, 0, state.last),
-                age=jnp.where(turned, -1, state.age),
-            )
-            refresh = jnp.where(reached.noisy, self.noisy.pace.refresh, refresh)
-            average = jnp.where(reached.noisy, self.noisy.pace.average, average)
-        due = finite & ((state.age < 0) | (state.age >= refresh - 1))
+            # A new rule has no use for another one's last step.
+            state = state._replace(last=jnp.where(begun.turned, 0, state.last))
         scale, factors, solves, packed, inputs = jax.lax.cond(
             due,
             lambda: self._refreshed(state, params, batch, key, average, verdict),
             lambda: _Refreshed(state.scale, state.factors, state.solves, state.info.packed, state.inputs),
         )
         gradient = gradient / scale.divisor
-        age = jnp.where(due, 0, jnp.where(state.age < 0, -1, state.age + 1)).astype(jnp.int32)
         solution, solved = self._systems(factors.layout, gradient.dtype).solve(solves, gradient)
         situation = Situation(
             objective=self.objective,
@@ -231,9 +208,25 @@ class KFACSteps:
             radius=state.radius,
         )
         outcome = self._taken(situation, reached.noisy).of_loss(scale)
-        finite = finite & jnp.isfinite(outcome.loss)
-        accepted = outcome.accepted & finite
-        status = jnp.where(scale.flat, Status.NO_CURVATURE, solved)
+
+        def ended() -> _Ended:
+            sound = finite & jnp.isfinite(outcome.loss)
+            accepted = outcome.accepted & sound
+            age = jnp.where(due, 0, jnp.where(state.age < 0, -1, state.age + 1)).astype(jnp.int32)
+            return _Ended(
+                count=state.count + 1,
+                age=age,
+                sound=sound,
+                accepted=accepted,
+                damping=jnp.where(sound, outcome.damping, state.damping),
+                radius=jnp.where(sound, outcome.radius, state.radius),
+                reached=reached.after(outcome.loss, outcome.actual_decrease, accepted),
+                applied_ratio=found.ratio.astype(gradient.dtype),
+            )
+
+        end = in_one_kernel(ended)
+        age, accepted = end.age, end.accepted
+        status = jnp.where(end.sound, jnp.where(scale.flat, Status.NO_CURVATURE, solved), Status.NOT_FINITE)
         step = jnp.where(accepted, outcome.step, 0)
         info = KFACInfo(
             loss=outcome.loss,
@@ -248,18 +241,18 @@ class KFACSteps:
             staleness=age,
             noisy=reached.noisy,
             altered=found.altered,
-            applied_ratio=found.ratio.astype(gradient.dtype),
-            status=jnp.where(finite, status, Status.NOT_FINITE).astype(jnp.int32),
+            applied_ratio=end.applied_ratio,
+            status=status.astype(jnp.int32),
             packed=packed,
             coverage=state.info.coverage,
         )
         following = KFACState(
-            count=state.count + 1,
-            damping=jnp.where(finite, outcome.damping, state.damping),
+            count=end.count,
+            damping=end.damping,
             damping_before=state.damping,
-            radius=jnp.where(finite, outcome.radius, state.radius),
+            radius=end.radius,
             scale=scale,
-            reached=reached.after(outcome.loss, outcome.actual_decrease, accepted),
+            reached=end.reached,
             age=age,
             inputs=inputs,
             factors=factors,
@@ -278,19 +271,6 @@ class KFACSteps:
             info=info,
         )
         return situation.tree(step), following
-
-    def _revised(self, state: KFACState, found: Found) -> Float[Array, ""]:
-        """The damping, by the ratio of the step that was taken where that is not the one that was tried."""
-
-        def revised() -> Float[Array, ""]:
-            following = self.rule.revised(state.damping_before, found.ratio, found.lower)
-            if following is None:
-                return state.damping
-            # Once batches are noisy another rule steps, whose damping follows no ratio.
-            judges = found.judges & ~state.reached.noisy
-            return jnp.where(judges, following, state.damping).astype(state.damping.dtype)
-
-        return in_one_kernel(revised)
 
     def _pace(self, layout: Layout) -> Pace:
         return Pace(affordable(layout), 0.5) if self.pace is None else self.pace
