@@ -1,7 +1,6 @@
 """Traces, sums and inner products that a step has at hand, by few kernels: each is compiled on its own."""
 
 import functools
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +20,7 @@ def trace(matrices: Float[Array, "*batch n n"]) -> Float[Array, "*batch"]:
     A slice and a short sum, one kernel: `jnp.trace` masks the whole matrix, in two kernels or three.
     """
     n = matrices.shape[-1]
-    return over_last(jnp.add, matrices.reshape(*matrices.shape[:-2], n * n)[..., :: n + 1])
+    return over_last(matrices.reshape(*matrices.shape[:-2], n * n)[..., :: n + 1])
 
 
 def diagonal(matrix: Float[Array, "n n"]) -> Float[Array, " n"]:
@@ -30,31 +29,31 @@ def diagonal(matrix: Float[Array, "n n"]) -> Float[Array, " n"]:
     return matrix.reshape(n * n)[:: n + 1]
 
 
-def over_last(combine: Callable[[Array, Array], Array], array: Float[Array, "*shape n"]) -> Float[Array, "*shape"]:
-    """`jnp.add` or `jnp.maximum` of all entries along the last axis.
+def over_last(array: Float[Array, "*shape n"], largest: bool = False) -> Float[Array, "*shape"]:
+    """The sum of all entries along the last axis, or the largest one.
 
     Of a few entries written out: then it is part of what else is computed from them.
     """
     if 0 < array.shape[-1] <= WRITTEN_OUT:
-        return functools.reduce(combine, [array[..., k] for k in range(array.shape[-1])])
-    return {jnp.add: jnp.sum, jnp.maximum: jnp.max}[combine](array, axis=-1)
+        return functools.reduce(jnp.maximum if largest else jnp.add, [array[..., k] for k in range(array.shape[-1])])
+    return jnp.max(array, axis=-1) if largest else jnp.sum(array, axis=-1)
 
 
-def begun(combine: Callable[[Array, Array], Array], array: Float[Array, "*shape n"]) -> Float[Array, "*shape k"]:
+def begun(array: Float[Array, "*shape n"], largest: bool = False) -> Float[Array, "*shape k"]:
     """Partial results along the last axis, at most 32 of them, which `in_one_kernel` can combine.
 
     XLA splits a longer reduction in the same way, into kernels that are not part of what computes the entries.
 
     Args:
-        combine: `jnp.add`, or `jnp.maximum` of numbers that are not negative.
         array: at least one entry long.
+        largest: whether the largest entry is wanted, of numbers that are not negative, and not the sum.
     """
     *shape, n = array.shape
     parts = -(-n // SPLIT)
     if parts > SPLIT:
-        return over_last(combine, array)[..., None]
+        return over_last(array, largest)[..., None]
     padded = jnp.pad(array, [(0, 0)] * len(shape) + [(0, parts * SPLIT - n)])
-    return over_last(combine, padded.reshape(*shape, parts, SPLIT))
+    return over_last(padded.reshape(*shape, parts, SPLIT), largest)
 
 
 def inner(first: Float[Array, " n"], second: Float[Array, " n"]) -> Float[Array, ""]:

@@ -87,7 +87,7 @@ class LossScale(eqx.Module):
     ) -> Float[Array, "3 batch"]:
         """Of every example's curvature, slope and outputs, for arguments as of `seen`; `measured` takes the largest."""
         by_position = [jnp.abs(one).reshape(len(one), -1, channels) for one in (curvature, slope, outputs)]
-        return jnp.stack([over_last(jnp.add, over_last(jnp.maximum, one)) for one in by_position])
+        return jnp.stack([over_last(over_last(one, largest=True)) for one in by_position])
 
     @classmethod
     def measured(cls, largest: Sequence[Array] | Float[Array, "3"], heaviest: Number, dtype: jnp.dtype) -> "LossScale":

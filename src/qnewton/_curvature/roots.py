@@ -96,7 +96,7 @@ class LossDerivatives(NamedTuple):
         (curvature, at_zero), (slope, slope_at_zero) = both(
             jnp.stack([outputs, jnp.zeros_like(outputs)]), examples.batch[1]
         )
-        terms = trace(at_zero), over_last(jnp.maximum, jnp.abs(slope_at_zero))
+        terms = trace(at_zero), over_last(jnp.abs(slope_at_zero), largest=True)
         return cls(curvature, slope, *(jnp.where(jnp.isfinite(term), term, 0) for term in terms))
 
 

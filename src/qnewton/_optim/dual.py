@@ -260,7 +260,7 @@ def dual_newton(
         # The three losses by one program: compiled once, and with one rounding.
         points = jnp.concatenate([w[None], w + found.trials.step])
         values, weights = jax.vmap(lambda v: _terms(objective, block.put(params, v), batch, key))(points)
-        parts_of_sums = begun(jnp.add, values)
+        parts_of_sums = begun(values)
         total = values.shape[1] if weights is None else jnp.sum(weights, axis=1)
         sums_of_part = None if part is None else jnp.sum(values[:, part.chosen], axis=1)
         products, stored = gram(points), stored_rounding(objective)
@@ -308,18 +308,17 @@ def dual_newton(
             return _Judged(finite, state.count + 1, damping, predicted, sampling, info)
 
         verdict = in_one_kernel(judged)
-        info = verdict.info
+        told = verdict.info
 
         def noticed() -> tuple[Left, Bool[Array, ""], Float[Array, ""]]:
-            last = state.left.seen(places[0], jnp.sqrt(products[0, 0]), prints, info["loss"])
+            last = state.left.seen(places[0], jnp.sqrt(products[0, 0]), prints, told["loss"])
             # At the minimum of its own model a step's slope promises twice what the model does.
-            told = 2 * verdict.predicted, verdict.predicted, rounding
-            moves = places[1 + info["winner"]] - places[0]
-            left = state.left.leaving(last, moves, info["accepted"], info["loss"], *told)
+            slope, moves = 2 * verdict.predicted, places[1 + told["winner"]] - places[0]
+            left = state.left.leaving(last, moves, told["accepted"], told["loss"], slope, verdict.predicted, rounding)
             return left, last.altered, last.ratio.astype(w.dtype)
 
         left, altered, ratio = in_one_kernel(noticed)
-        info = DualNewtonInfo(**info, examples=examples, altered=altered, applied_ratio=ratio, packed=found.packed)
+        info = DualNewtonInfo(**told, examples=examples, altered=altered, applied_ratio=ratio, packed=found.packed)
         step = jnp.where(info.accepted, found.trials.step[info.winner], 0)
         memory = jax.tree.map(lambda new, old: jnp.where(verdict.finite, new, old), found.memory, state.metric)
         following = DualNewtonState(verdict.count, verdict.damping, verdict.sampling, memory, left, info)
@@ -340,7 +339,7 @@ class _Judged(NamedTuple):
     damping: Float[Array, ""]
     predicted: Float[Array, ""]
     sampling: Sampling
-    info: dict[str, Array]
+    info: dict[str, Any]
 
 
 def _status(finite: Bool[Array, ""], solved: Bool[Array, ""], flat: Bool[Array, ""]) -> Int[Array, ""]:

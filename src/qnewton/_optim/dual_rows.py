@@ -147,11 +147,11 @@ def _output_root(
     """The unit, and in it `L_n` and `r_n` with `L_n L_n^T = D_n` and `L_n r_n = g_n`, for weights of at most 1."""
     examples = point.examples
     found = LossDerivatives.of(examples, z)
-    reach = over_last(jnp.add, jnp.abs(found.curvature))
+    reach = over_last(jnp.abs(found.curvature))
     sizes = LossScale.sizes(z, found.slope, reach, examples.channels)
-    terms = [over_last(jnp.maximum, jnp.abs(z)), trace(found.curvature), found.trace_at_zero, found.slope_at_zero]
+    terms = [over_last(jnp.abs(z), largest=True), trace(found.curvature), found.trace_at_zero, found.slope_at_zero]
     # By one reduction, for the reason that `in_one_kernel` gives.
-    parts = begun(jnp.maximum, jnp.concatenate([sizes, jnp.stack(terms)]))
+    parts = begun(jnp.concatenate([sizes, jnp.stack(terms)]), largest=True)
 
     def units() -> tuple[LossScale, Array, Array, Array]:
         largest = jnp.max(parts, axis=1)

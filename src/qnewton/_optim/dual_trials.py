@@ -14,7 +14,7 @@ from .._curvature.partition import Block
 from .._curvature.point import Point
 from .._scheduling.group_plan import PackedPlans
 from .._scheduling.hybrid import Hybrid
-from .dual_rows import rows_of
+from .dual_rows import Rows, rows_of
 from .dual_steps import Damped, Trials, Wide, solve_tall, solve_wide
 from .metrics import FEW
 
@@ -99,13 +99,7 @@ def try_two(
     # With l2 each damping has a Gram matrix of its own in a metric: the penalty is a multiple of the identity only in
     # the parameters' own units.
     gram = None if tall or (l2 is not None and factors is not None) else rows.gram()
-    if gram is not None:
-        parts = trace(gram)
-    elif factors is not None and squares is not None:
-        parts = begun(jnp.add, squares * factors * factors)
-    else:
-        assert rows.matrix is not None
-        parts = jnp.sum(rows.matrix**2)
+    parts = _squares(rows, gram, None if factors is None or squares is None else squares * factors * factors)
     limits = jnp.finfo(w.dtype)
 
     def dampings() -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, "2"]]:
@@ -127,3 +121,15 @@ def try_two(
     else:
         trials, packed = solve_wide(Wide.of(rows, gram, damped), outputs, w, damped, options.scheduler)
     return Tried(trials, around, rows.scale, scale, memory, packed)
+
+
+def _squares(
+    rows: Rows, gram: Float[Array, "rows rows"] | None, of_columns: Float[Array, " n"] | None
+) -> Float[Array, "*parts"]:
+    """The sum of the squares of all entries, or parts of it, from what is at hand."""
+    if gram is not None:
+        return trace(gram)
+    if of_columns is not None:
+        return begun(of_columns)
+    assert rows.matrix is not None
+    return jnp.sum(rows.matrix**2)
