@@ -152,12 +152,23 @@ def test_names_are_loaded_when_asked_for(fresh_import: dict) -> None:
 
 def test_importing_loads_neither_experiments_nor_report_nor_testing(fresh_import: dict) -> None:
     assert {name.split(".")[1].removeprefix("_") for name in fresh_import["ours"]} == (
-        # Systems are estimated, priced and solved once there is a family, and a machine is needed with a scheduler.
-        OPTIM - {"estimation", "hardware", "pricing", "scheduling", "solvers"} | {"moved_modules"}
+        # Systems are conditioned, estimated, priced and solved once there is a family; a scheduler needs a machine.
+        OPTIM - {"conditioning", "estimation", "hardware", "pricing", "scheduling", "solvers"} | {"moved_modules"}
     )
 
 
-@pytest.mark.parametrize("part", ["_solvers.quantum.emulated", "_solvers.quantum.circuit", "_optim.kfac", "_api"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "_solvers.quantum.emulated",
+        "_solvers.quantum.circuit",
+        "_optim.kfac",
+        "_optim.step_rules",
+        "_curvature.point",
+        "_curvature.independence",
+        "_api",
+    ],
+)
 def test_newton_leaves_alone_what_it_may_never_need(fresh_import: dict, part: str) -> None:
     assert [name for name in fresh_import["ours"] if name.startswith(f"qnewton.{part}.")] == []
     assert f"qnewton.{part}" not in fresh_import["ours"]
