@@ -360,7 +360,7 @@ def test_a_training_that_another_process_is_at_is_left_to_it(
         (("all", "--size", "papr"), "unknown size 'papr': did you mean 'paper'?"),
         (("keep-ratio", "--language.hidden", "64"), "--language.hidden is 64, and keep-ratio does not read it"),
         (("inversion-time", "--mlp.width", "8"), "and inversion-time does not read it"),
-        (("keep-ratio", "--sweeps.keep", "0", "1"), "--sweeps.keep is 0.0 1.0: a ratio lies in (0, 1]"),
+        (("keep-ratio", "--sweeps.keep", "0", "1"), "--sweeps.keep holds 0.0: a ratio lies in (0, 1]"),
         (("keep-ratio", "--sweeps.keep", "1"), "name at least 2 values"),
         (("regularisation", "--sweeps.damping", "0", "1"), "r is positive and finite"),
         (("kappa-share", "--mlp.task", "digit-mlp"), "unknown task 'digit-mlp': did you mean 'digits-mlp'?"),
