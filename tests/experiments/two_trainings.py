@@ -1,4 +1,4 @@
-"""Trainings of the lab by two processes that a cluster has started.
+"""Trainings of the lab by two processes that a cluster has started, or by one alone.
 
 Run as a module, `tests.experiments.two_trainings FOLDER NAME...`. Into FOLDER go the runs NAME: `default`, `blocks`,
 whose processes are calibrated apart, and two by gradient steps: `killed`, after whose fifth process 1 is killed, and
@@ -67,12 +67,12 @@ def main() -> None:
     folder, made = Path(sys.argv[1]), Made()
     TASKS[TASK] = odd
     with joined() as place:
-        assert place is not None
-        calibrations.calibrate = calibrated(made, place.index)
+        index, count = (0, 1) if place is None else (place.index, place.count)
+        calibrations.calibrate = calibrated(made, index)
         prepare.measure_stages = lambda *of, tries, unformed: made.stages(of[4])
         for name in sys.argv[2:]:
-            watcher = KILLS.get(name, Silent()) if place.index else Silent()
-            runner.train(TASK, options(name), directory_at(folder / name), watcher)
+            watcher = KILLS.get(name, Silent()) if index else Silent()
+            runner.train(TASK, options(name, count), directory_at(folder / name), watcher)
 
 
 if __name__ == "__main__":
