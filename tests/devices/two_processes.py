@@ -57,7 +57,7 @@ OPTIMIZERS = {
     "cg": lambda: qn.newton(OBJECTIVE, solver=qn.CG()),
     "cholesky": lambda: qn.newton(OBJECTIVE, solver=qn.Cholesky()),
     "tensors": lambda: qn.newton(OBJECTIVE, solver=qn.Cholesky(), partition=qn.per_tensor),
-    "rule": lambda: qn.newton(OBJECTIVE, solver=qn.CG(), step=qn.QuadraticModel()),
+    "rule": lambda: qn.newton(OBJECTIVE, solver=qn.CG(rtol=1e-5), step=qn.QuadraticModel()),
     "kfac": lambda: qn.kfac(OBJECTIVE),
     "clip": lambda: qn.kfac(OBJECTIVE, step=qn.KLClip()),
     "kept": lambda: qn.newton(OBJECTIVE, family=("kfac", "fisher")),
