@@ -54,9 +54,10 @@ class Verdict(Code):
 
 
 class Refusal(enum.IntEnum):
-    """Why a candidate of the scheduler cannot take a system, or why the policy passed it over (the last four).
+    """Why a candidate of the scheduler cannot take a system, or why the policy passed it over (`ABOVE_THRESHOLD` to
+    `UNDERCUT`).
 
-    `NOT_SYMMETRIC`, `NO_ROOT` and `NO_LAYERS` are known before anything is computed.
+    `NOT_SYMMETRIC`, `NO_ROOT`, `NO_LAYERS` and `SQUARED` are known before anything is computed.
     """
 
     NONE = 0
@@ -72,6 +73,7 @@ class Refusal(enum.IntEnum):
     NOT_NAMED = 10
     OVER_BUDGET = 11
     UNDERCUT = 12
+    SQUARED = 13
 
     @property
     def reason(self) -> str:
@@ -94,5 +96,7 @@ _REASONS = {
     Refusal.ABOVE_THRESHOLD: "the policy keeps condition numbers above its threshold classical",
     Refusal.NOT_NAMED: "the policy names another candidate",
     Refusal.OVER_BUDGET: "the policy's budget is smaller than what it would spend",
+    Refusal.SQUARED: "forms the square of the root, whose condition number this precision does not resolve at the least "
+    "damping",
     Refusal.UNDERCUT: "even its least cost exceeds what another candidate is sure to do it for",
 }

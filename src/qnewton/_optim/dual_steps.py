@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._core.decompositions import svd
 from .._core.one_kernel import in_one_kernel, paired
 from .._core.traces import diagonal, gram
 from .._scheduling.group_plan import PackedPlans
 from .._scheduling.hybrid import Hybrid
 from .dual_rows import Rows
-from .dual_systems import opened_pair
+from .dual_systems import opened_fit, opened_pair
 
 Outputs = Callable[[Float[Array, " n"]], Float[Array, "batch c"]]
 
@@ -162,12 +161,20 @@ def solve_wide(
     return trials(direction + bend.factor * bent, moved, first, bend), packed
 
 
-def solve_tall(rows: Rows, level: Float[Array, ""], outputs: Outputs, w: Float[Array, " n"], damped: Damped) -> Trials:
-    """Both steps of least squares `|R d + r|^2 + m |d|^2`, from one singular value decomposition.
+def solve_tall(
+    rows: Rows,
+    level: Float[Array, ""],
+    outputs: Outputs,
+    w: Float[Array, " n"],
+    damped: Damped,
+    scheduler: Hybrid,
+) -> tuple[Trials, PackedPlans]:
+    """Both steps of least squares `|R d + r|^2 + m |d|^2`, and who solved them.
 
     Solved in the rows, what is left of the residuals at a minimum would be divided by the damping, and its rounding
-    would drown a step that is small beside it; here neither that nor the square of a condition number occurs (Golub and
-    Van Loan 2013, section 6.1.4). The l2 term is n residuals more.
+    would drown a step that is small beside it. From the singular values of `R` neither that nor the square of a
+    condition number occurs (Golub and Van Loan 2013, section 6.1.4); who forms `R^T R` competes where the precision
+    resolves it. The l2 term is n residuals more.
 
     Args:
         rows: with their matrix, in the metric's units.
@@ -175,6 +182,7 @@ def solve_tall(rows: Rows, level: Float[Array, ""], outputs: Outputs, w: Float[A
         outputs: of all examples, as a function of the parameters.
         w: parameters.
         damped: how.
+        scheduler: of the systems.
     """
     matrix, residual, m = rows.matrix, rows.residual, damped.dampings
     assert matrix is not None
@@ -185,17 +193,14 @@ def solve_tall(rows: Rows, level: Float[Array, ""], outputs: Outputs, w: Float[A
         root = jnp.sqrt(damped.l2).astype(w.dtype)
         matrix = jnp.concatenate([matrix, root * jnp.diag(factors)])
         residual = jnp.concatenate([residual, root * w])
-    left, values, right = svd(matrix, sound)
-    damped_squares = values**2 + m[:, None]
-    shrunk = values / damped_squares
+    packed, solve = opened_fit(matrix, m, sound, 1 if damped.acceleration is None else 2, scheduler)
     # A residual that has slope and no curvature is huge beside a row that is tiny, of which the decomposition keeps
     # nothing: it enters by its gradient.
     flat = jnp.abs(residual) > jnp.finfo(w.dtype).tiny ** -0.25
     # Together, since a product with one vector is no call of a library.
     parts = paired(jnp.where(flat, residual, 0), jnp.where(flat, 0, residual))
     slopes = parts @ matrix
-    bulk, slope = (parts @ left)[1], (slopes @ right.T)[0]
-    direction = -(shrunk * bulk + slope / damped_squares) @ right
+    direction = -solve(jnp.stack([parts[1], parts[1]]), jnp.stack([slopes[0], slopes[0]]))
     gradient = jnp.sum(slopes, axis=0, keepdims=True)
     excess = gradient + (direction @ matrix.T) @ matrix + m[:, None] * direction
     if damped.acceleration is None:
@@ -203,7 +208,7 @@ def solve_tall(rows: Rows, level: Float[Array, ""], outputs: Outputs, w: Float[A
     else:
         _, second = jax.vmap(lambda d: _derivatives(rows, outputs, w, d))(factors * direction)
         second = jnp.pad(second, ((0, 0), (0, residual.size - rows.residual.size)))
-        bent = (-shrunk / 2 * (second @ left)) @ right
+        bent = -solve(second, None) / 2
     lengths = [gram(vectors) for vectors in (slopes, excess, bent, direction)]
 
     def sizes() -> tuple[Float[Array, "2"], "_Bend"]:
@@ -218,7 +223,7 @@ def solve_tall(rows: Rows, level: Float[Array, ""], outputs: Outputs, w: Float[A
     # -(R d . r + |R d|^2 / 2)
     products = jnp.matmul(moved, (moved + 2 * residual).T, precision=jax.lax.Precision.HIGHEST)
     decrease = diagonal(products) / -2
-    return Trials(m, factors * step, decrease, bend.ratio, error, bend.trusted)
+    return Trials(m, factors * step, decrease, bend.ratio, error, bend.trusted), packed
 
 
 class _Bend(NamedTuple):

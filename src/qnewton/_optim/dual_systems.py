@@ -1,13 +1,16 @@
-"""The two systems `(K + m I) u = b` of a step of `dual_newton`, under its scheduler."""
+"""The two systems of a step of `dual_newton` under its scheduler: `(K + m I) u = b`, or those of a fit."""
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from .._pricing.group import Group
 from .._pricing.need import DUAL_NEED
 from .._scheduling.contests import contests
+from .._scheduling.fits import Fit
+from .._scheduling.fits import Solve as FitSolve
 from .._scheduling.group_plan import PackedPlans
 from .._scheduling.hybrid import Hybrid
 
@@ -44,6 +47,41 @@ def opened_pair(
         systems.append(damped.T if solver.reads == "upper" else damped)
     plan, solve = solver.opened(systems, shifts)
     return PackedPlans.of(scheduler, [plan], grams[0].dtype), solve
+
+
+def opened_fit(
+    root: Float[Array, "rows n"],
+    dampings: Float[Array, "2"],
+    sound: Bool[Array, ""] | None,
+    vectors: int,
+    scheduler: Hybrid,
+) -> tuple[PackedPlans, FitSolve]:
+    """Who solves the damped least squares of both dampings where residuals outnumber parameters, and the solve.
+
+    Args:
+        root: `R`, in the metric's units.
+        dampings: `m` of each, positive.
+        sound: whether the root is finite, where that is known.
+        vectors: right-hand sides of each in a step.
+        scheduler: of both.
+    """
+    rows, n = root.shape
+    # A narrow root's square is resolved in the wide type.
+    wide = jax.config.read("jax_enable_x64") and root.dtype == jnp.float32
+    squared_in = jnp.dtype(jnp.float64 if wide else root.dtype)
+    group = Group(
+        NAME,
+        (n,),
+        2,
+        vectors,
+        dtype=str(root.dtype),
+        need=DUAL_NEED,
+        root_rows=rows,
+        squared_in=str(squared_in),
+    )
+    (solver,) = contests(scheduler, [group])
+    plan, solve = Fit(root, dampings, sound, squared_in).opened(solver)
+    return PackedPlans.of(scheduler, [plan], root.dtype), solve
 
 
 def blank_plans(scheduler: Hybrid, dtype: jnp.dtype) -> PackedPlans:

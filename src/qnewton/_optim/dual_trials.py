@@ -15,7 +15,6 @@ from .._scheduling.group_plan import PackedPlans
 from .._scheduling.hybrid import Hybrid
 from .dual_rows import rows_of
 from .dual_steps import Damped, Trials, Wide, solve_tall, solve_wide
-from .dual_systems import blank_plans
 from .metrics import FEW
 
 TRIED = (0.4, 2.5)
@@ -35,7 +34,7 @@ class Tried(NamedTuple):
         unit: what the loss was counted in.
         level: mean diagonal entry of the Gram matrix; not finite where a residual or the curvature is not.
         memory: of the metric, from here on; None of the identity.
-        packed: who solved the systems; of none where the steps come from singular values.
+        packed: who solved the systems.
     """
 
     trials: Trials
@@ -53,7 +52,7 @@ class Options(NamedTuple):
         start: first damping relative to the mean diagonal entry of `K`.
         acceleration: bound on `2 |a| / |d|`, or None for no acceleration.
         metric: what the damping is a multiple of.
-        scheduler: of the dual systems.
+        scheduler: of the systems.
     """
 
     start: float
@@ -69,7 +68,7 @@ def try_two(
     memory: Float[Array, "k n"] | None,
     options: Options,
 ) -> Tried:
-    """Both steps at a point, from one factorisation each, or one singular value decomposition.
+    """Both steps at a point, each from what the scheduler chose to solve its system.
 
     Args:
         point: whose examples give the residuals.
@@ -118,7 +117,7 @@ def try_two(
         return point.outputs(v, block)
 
     if tall:
-        trials, packed = solve_tall(rows, scale, outputs, w, damped), blank_plans(options.scheduler, w.dtype)
+        trials, packed = solve_tall(rows, scale, outputs, w, damped, options.scheduler)
     else:
         trials, packed = solve_wide(Wide.of(rows, gram, damped), outputs, w, damped, options.scheduler)
     return Tried(trials, around, rows.scale, scale, memory, packed)

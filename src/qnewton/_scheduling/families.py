@@ -11,6 +11,7 @@ from .._hardware.profile_files import load_profile
 from .._hardware.quantum_profile import QuantumProfile
 from .._pricing.assumptions import end_to_end, paper
 from .._solvers import LU, QLSA, AbstractSolver, Cholesky, GaussJordan, Inverse
+from .._solvers.svd import SVD
 from .conditioned import Conditioned
 from .hybrid import Hybrid
 
@@ -60,6 +61,12 @@ def default_scheduler() -> Hybrid:
 def scheduler_of_many() -> Hybrid:
     """The same for systems that come by the thousand, with a candidate that sets them up all at once."""
     return _at_all_its_costs(GaussJordan(), Inverse(), Cholesky(), LU(), QLSA())
+
+
+@functools.cache
+def scheduler_of_fits() -> Hybrid:
+    """The same for fits, with a candidate that squares nothing where residuals outnumber parameters."""
+    return _at_all_its_costs(Inverse(), Cholesky(), LU(), SVD(), QLSA())
 
 
 def scheduler_for(family: str) -> Hybrid:

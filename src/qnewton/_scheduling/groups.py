@@ -121,8 +121,8 @@ class GroupSolver:
         if not self.estimates:
             states, plans = set_up_all([self], [(factors, floors)])
             return states[0], plans[0]
-        estimates = each_of(lambda pair: self._estimate(*pair), (factors, floors))
-        plan, index = self._planned(estimates)
+        estimates = each_of(lambda pair: self.estimate(*pair), (factors, floors))
+        plan, index = self.planned(estimates)
         given = factors, estimates
 
         def branch(k: int) -> Callable:
@@ -250,15 +250,21 @@ class GroupSolver:
         dtype = jnp.dtype(self.group.dtype)
         factors = tuple(jax.ShapeDtypeStruct((n, n), dtype) for n in self.group.factors)
         floors = tuple(jax.ShapeDtypeStruct((), dtype) for _ in factors)
-        return eqx.filter_eval_shape(self._estimate, factors, floors)
+        return eqx.filter_eval_shape(self.estimate, factors, floors)
 
-    def _estimate(self, factors: tuple[Array, ...], floors: tuple[Array, ...]) -> tuple[SystemEstimate, ...]:
+    def estimate(self, factors: tuple[Array, ...], floors: tuple[Array, ...]) -> tuple[SystemEstimate, ...]:
+        """Of each factor of one system."""
         return tuple(
             self.scheduler.estimator(System.of(one, symmetric=True, eigenvalue_floor=floor))
             for one, floor in zip(factors, floors, strict=True)
         )
 
-    def _planned(self, estimates: tuple[SystemEstimate, ...]) -> tuple[GroupPlan, Int[Array, ""]]:
+    def planned(self, estimates: tuple[SystemEstimate, ...]) -> tuple[GroupPlan, Int[Array, ""]]:
+        """The plan, and the acting choice among the candidates that are compiled.
+
+        Args:
+            estimates: of each factor, those of all systems stacked.
+        """
         worst = jnp.argmax(functools.reduce(operator.add, [one.log_condition_number for one in estimates]))
         product = product_of(self.group, [jax.tree.map(lambda leaf: leaf[worst], one) for one in estimates])
         policy, sets = self.scheduler.policy, self.scheduler.assumptions
