@@ -175,7 +175,7 @@ def plan(seconds: Any, refusal: Any, choice: Any, *, estimated: Any, log_kappa: 
         expected_steps=none[0],
         **rest,  # pyright: ignore[reportArgumentType]
     )
-    return GroupPlan("things", size, offers, np.asarray(choice), verdict, np.asarray(estimated))  # pyright: ignore[reportArgumentType]
+    return GroupPlan("things", size, offers, np.asarray(choice), verdict, np.asarray(estimated), np.asarray(np.nan))  # pyright: ignore[reportArgumentType]
 
 
 def entries(made: GroupPlan) -> dict[str, Any]:

@@ -151,7 +151,8 @@ def dual_newton(
     acceleration is more than twice the bound is refused, which holds it back where no unit does. Every step sees the
     whole batch. Where residuals outnumber the parameters, its systems are the damped least squares `|R d + r|^2 +
     m |d|^2` in the parameters: by the singular values of `R`, where nothing is squared, or by way of `R^T R` where the
-    precision resolves that (`solver=None`; a solver that is named solves by way of `R^T R`). `metric=Levenberg()` treats it as any other problem.
+    precision resolves that (`solver=None`; a solver that is named solves by way of `R^T R`). `metric=Levenberg()`
+    treats it as any other problem.
 
     `update(grads, state, params, batch=(inputs, targets), key=None)` is pure, can be jitted and scanned, and returns
     the step itself. It does not read `grads`: under `jit` their computation is dropped, and zeros serve as well. Where
@@ -250,7 +251,7 @@ def dual_newton(
         parts = 1 if sample is None or not options.metric.fixed or not independent else sample
 
         def tried(point: Point) -> Tried:
-            return try_two(point, block, state.damping, state.metric, options)
+            return try_two(point, block, state.damping, state.metric, options, state.info.packed)
 
         part = part_of(point.examples, parts, state.count)
         if part is None:

@@ -106,7 +106,12 @@ class Wide(NamedTuple):
 
 
 def solve_wide(
-    wide: Wide, outputs: Outputs, w: Float[Array, " n"], damped: Damped, scheduler: Hybrid
+    wide: Wide,
+    outputs: Outputs,
+    w: Float[Array, " n"],
+    damped: Damped,
+    scheduler: Hybrid,
+    before: PackedPlans,
 ) -> tuple[Trials, PackedPlans]:
     """Both steps from one set-up each, and who solved them.
 
@@ -116,9 +121,10 @@ def solve_wide(
         w: parameters.
         damped: how.
         scheduler: of the systems.
+        before: the plan of the last step.
     """
     rows, shifts, l2 = wide.rows[0], wide.shifts, damped.l2
-    packed, solve = opened_pair(wide.grams, shifts, 1 if damped.acceleration is None else 2, scheduler)
+    packed, solve = opened_pair(wide.grams, shifts, 1 if damped.acceleration is None else 2, scheduler, before)
     right = jnp.broadcast_to(rows.residual, (2, *rows.residual.shape))
     if l2 is not None:
         # The gradient R^T r + l2 w leaves the span of the rows, and the Woodbury identity takes its last term there.
@@ -168,6 +174,7 @@ def solve_tall(
     w: Float[Array, " n"],
     damped: Damped,
     scheduler: Hybrid,
+    before: PackedPlans,
 ) -> tuple[Trials, PackedPlans]:
     """Both steps of least squares `|R d + r|^2 + m |d|^2`, and who solved them.
 
@@ -183,6 +190,7 @@ def solve_tall(
         w: parameters.
         damped: how.
         scheduler: of the systems.
+        before: the plan of the last step.
     """
     matrix, residual, m = rows.matrix, rows.residual, damped.dampings
     assert matrix is not None
@@ -193,7 +201,7 @@ def solve_tall(
         root = jnp.sqrt(damped.l2).astype(w.dtype)
         matrix = jnp.concatenate([matrix, root * jnp.diag(factors)])
         residual = jnp.concatenate([residual, root * w])
-    packed, solve = opened_fit(matrix, m, sound, 1 if damped.acceleration is None else 2, scheduler)
+    packed, solve = opened_fit(matrix, m, sound, 1 if damped.acceleration is None else 2, scheduler, before)
     # A residual that has slope and no curvature is huge beside a row that is tiny, of which the decomposition keeps
     # nothing: it enters by its gradient.
     flat = jnp.abs(residual) > jnp.finfo(w.dtype).tiny ** -0.25

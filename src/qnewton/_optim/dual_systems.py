@@ -25,6 +25,7 @@ def opened_pair(
     shifts: Float[Array, "2"],
     vectors: int,
     scheduler: Hybrid,
+    before: PackedPlans,
 ) -> tuple[PackedPlans, Solve]:
     """Who solves the two systems, and the solve.
 
@@ -33,6 +34,7 @@ def opened_pair(
         shifts: `m` of each, positive.
         vectors: right-hand sides of each in a step.
         scheduler: of both.
+        before: the plan of the last step.
     """
     rows = grams[0].shape[0]
     group = Group(NAME, (rows,), 2, vectors, dtype=str(grams[0].dtype), power=2, need=DUAL_NEED)
@@ -45,7 +47,7 @@ def opened_pair(
             gram = jnp.tril(gram) + below.T
         damped = gram + m * identity
         systems.append(damped.T if solver.reads == "upper" else damped)
-    plan, solve = solver.opened(systems, shifts)
+    plan, solve = solver.opened(systems, shifts, before.last_choices(0))
     return PackedPlans.of(scheduler, [plan], grams[0].dtype), solve
 
 
@@ -55,6 +57,7 @@ def opened_fit(
     sound: Bool[Array, ""] | None,
     vectors: int,
     scheduler: Hybrid,
+    before: PackedPlans,
 ) -> tuple[PackedPlans, FitSolve]:
     """Who solves the damped least squares of both dampings where residuals outnumber parameters, and the solve.
 
@@ -64,6 +67,7 @@ def opened_fit(
         sound: whether the root is finite, where that is known.
         vectors: right-hand sides of each in a step.
         scheduler: of both.
+        before: the plan of the last step.
     """
     rows, n = root.shape
     # A narrow root's square is resolved in the wide type.
@@ -80,7 +84,7 @@ def opened_fit(
         squared_in=str(squared_in),
     )
     (solver,) = contests(scheduler, [group])
-    plan, solve = Fit(root, dampings, sound, squared_in).opened(solver)
+    plan, solve = Fit(root, dampings, sound, squared_in).opened(solver, before.last_choices(0))
     return PackedPlans.of(scheduler, [plan], root.dtype), solve
 
 

@@ -67,6 +67,7 @@ def try_two(
     damping: Float[Array, ""],
     memory: Float[Array, "k n"] | None,
     options: Options,
+    before: PackedPlans,
 ) -> Tried:
     """Both steps at a point, each from what the scheduler chose to solve its system.
 
@@ -76,6 +77,7 @@ def try_two(
         damping: around which to try, in the metric's units; 0 to begin with `options.start`.
         memory: of the metric, in the loss's own unit; None of the identity.
         options: for all steps.
+        before: the plan of the last step, of which a policy with memory sees the choice.
     """
     w, metric = block.take(point.params), options.metric
     tall = not metric.fixed and block.n <= FEW and point.examples.count * point.examples.width > block.n
@@ -117,7 +119,7 @@ def try_two(
         return point.outputs(v, block)
 
     if tall:
-        trials, packed = solve_tall(rows, scale, outputs, w, damped, options.scheduler)
+        trials, packed = solve_tall(rows, scale, outputs, w, damped, options.scheduler, before)
     else:
-        trials, packed = solve_wide(Wide.of(rows, gram, damped), outputs, w, damped, options.scheduler)
+        trials, packed = solve_wide(Wide.of(rows, gram, damped), outputs, w, damped, options.scheduler, before)
     return Tried(trials, around, rows.scale, scale, memory, packed)

@@ -1,5 +1,7 @@
 """One block's way through the stages, as functions that can also be run and timed one by one."""
 
+from typing import TYPE_CHECKING
+
 import equinox as eqx
 import jax.numpy as jnp
 import lineax as lx
@@ -17,6 +19,9 @@ from .._solvers import capabilities_of
 from .._solvers.base import Options
 from .correction import Correction, corrected, proven_decrease
 from .reduction import solve_on_support
+
+if TYPE_CHECKING:
+    from .._scheduling.group_plan import PackedPlans
 
 
 class BlockInfo(eqx.Module):
@@ -38,6 +43,7 @@ class BlockInfo(eqx.Module):
         damping, kept_fraction, perturbation: as in `System`.
         damping_scale: factor on the damping that this step was taken with.
         reduction_ratio: of the block's own part of the step; NaN where it has no damping scale of its own.
+        packed: the plan of a block whose solver shapes chose; None where the user's schedules it, or is alone.
     """
 
     plan: Plan | None
@@ -55,6 +61,7 @@ class BlockInfo(eqx.Module):
     perturbation: Float[Array, ""]
     damping_scale: Float[Array, ""]
     reduction_ratio: Float[Array, ""]
+    packed: "PackedPlans | None" = None
 
 
 def in_units_only(coordinates: AbstractCoordinates) -> bool:

@@ -39,8 +39,8 @@ class Group:
         need: relative error that the step bears, `need.NEED`, in the energy norm or the one that `power` says.
         power: 1 where the norm that counts is the energy norm of the systems; 2 of dual systems `K + m`, whose step
             `-R^T u` has the norm of `K (K + m)` (`_pricing.need`).
-        root_rows: rows of the root `R` `[root_rows, rows]`, at hand, that all of the systems `R^T R + m I` share; 0 where
-            they have none.
+        root_rows: rows of the root `R` `[root_rows, rows]`, at hand, that all of the systems `R^T R + m I` share; 0
+            where they have none.
         squared_in: number type in which `R^T R` is formed and factored by who does so; empty: that of the systems.
     """
 

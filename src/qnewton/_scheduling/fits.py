@@ -8,7 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from .._core.status import Verdict
 from .._pricing.need import residual_for
@@ -39,13 +39,14 @@ class Fit:
     sound: Bool[Array, ""] | None
     squared_in: jnp.dtype
 
-    def opened(self, solver: GroupSolver) -> tuple[GroupPlan, Solve]:
+    def opened(self, solver: GroupSolver, last: Int[Array, " sets"] | None = None) -> tuple[GroupPlan, Solve]:
         """The plan, and the solve `(R^T R + m I)^-1 (R^T u + v)` for each damping, which may be called several times.
 
         What nobody can take is NaN.
 
         Args:
             solver: of the group, whose `root_rows` are those of the root.
+            last: its last choice under each set; None before the first.
         """
         if not solver.estimates:
             only = solver.solvers[0]
@@ -53,14 +54,14 @@ class Fit:
             return solver.settled, lambda along, slopes: self._solve(only, state, along, slopes, only.stops_at)
         systems = self._systems(self.dampings.dtype)
         estimates = each_of(lambda pair: solver.estimate(*pair), ((systems,), (self.dampings,)))
-        plan, index = solver.planned(estimates)
+        second = solver.second_of((systems,), (self.dampings,))
+        plan, index = solver.planned(estimates, last, second)
         shapes = [eqx.filter_eval_shape(partial(self._set_up, one), estimates) for one in solver.solvers]
         union = StateUnion(shapes)
-        slots = switch(
-            index,
-            [lambda given, k=k, one=one: union.pack(k, self._set_up(one, given)) for k, one in enumerate(solver.solvers)],
-            estimates,
-        )
+        packs = [
+            lambda given, k=k, one=one: union.pack(k, self._set_up(one, given)) for k, one in enumerate(solver.solvers)
+        ]
+        slots = switch(index, packs, estimates)
         nobody = plan.verdict[0] == Verdict.NOBODY
         group = solver.group
         wanted = residual_for(group.need, estimates[0].log_condition_number, group.power)

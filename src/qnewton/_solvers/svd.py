@@ -30,8 +30,8 @@ class SVDState(eqx.Module):
 class SVD(AbstractSolver):
     """The solution by singular values (Golub and Van Loan 2013, section 5.5).
 
-    What makes it a candidate are systems `(R^T R + m I) x = R^T u` whose root `R` is at hand: it decomposes `R`, once for
-    all dampings `m`, so that neither the square of a condition number nor rounding relative to the damping occurs.
+    What makes it a candidate are systems `(R^T R + m I) x = R^T u` whose root `R` is at hand: it decomposes `R`, once
+    for all dampings `m`, so that neither the square of a condition number nor rounding relative to the damping occurs.
     Handed a square matrix it solves that; a numerically singular one is `RESULTS.singular`.
     """
 

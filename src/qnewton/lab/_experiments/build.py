@@ -300,7 +300,7 @@ def make_complete(
         batch: of the size of the training's.
         repeats: whether every step sees the same batch.
     """
-    scheduler = named_scheduler(options.scheduling)
+    scheduler = named_scheduler(options.scheduling, options.policy)
     if options.optimizer == "kfac":
         return kfac(objective, example=batch[0], solver=scheduler), scheduler
     if options.optimizer == "dual-newton":
@@ -316,11 +316,13 @@ def make_complete(
     return made, scheduler
 
 
-def named_scheduler(scheduling: SchedulingOptions) -> Hybrid | None:
+def named_scheduler(scheduling: SchedulingOptions, policy: PolicyOptions) -> Hybrid | None:
     """The scheduler of a complete optimizer; None where the presets stand: the family's own."""
     own = (FAMILY_SCHEDULING.solvers, PRESETS["fisher-newton"].scheduling.solvers)
     untouched = scheduling.solvers in own and replace(scheduling, solvers=own[0]) == FAMILY_SCHEDULING
-    return None if untouched else make_hybrid(scheduling)
+    if untouched and policy == PolicyOptions():
+        return None
+    return make_hybrid(scheduling, make_policy(policy, scheduling))
 
 
 def _fisher_rate(step: StepOptions, steps: int) -> optax.Schedule | None:

@@ -16,6 +16,7 @@ _RATES = ("learning_rate", "warmup_steps", "decay")
 _SCHEDULED = (
     *("solvers", "assumptions", "hardware", "gate_time_s"),
     *("fidelity", "precision", "shots", "noise_seed", "rtol"),
+    *("policy", "kappa_threshold", "fixed_solver", "hysteresis", "budget", "classical_rate", "quantum_rate"),
 )
 # They rest on an eigenvalue floor.
 _FLOORED = {"bracket", "certified", "probabilistic"}
@@ -80,6 +81,12 @@ def _check_complete(options: TrainOptions) -> None:
             "none: leave it away, or use --preset blocks"
         )
     _check_fidelity(options.scheduling)
+    if options.policy.policy == "makespan":
+        raise ValueError(
+            f"--policy is makespan, which deals out blocks, and {_chosen(options)} chooses for groups of systems: leave "
+            "it away, or use --preset blocks"
+        )
+    check_policy(options.policy, options.scheduling)
 
 
 def _check_family(options: TrainOptions) -> None:
@@ -100,7 +107,7 @@ def _read_by(options: TrainOptions) -> tuple[tuple[str, ...], str, str]:
     if options.optimizer in BASELINES:
         return _RATES, "solves no systems", "--preset blocks"
     rates = _RATES if "fisher" in (options.family, options.optimizer.removesuffix("-newton")) else ()
-    why = "sets direction, length and damping itself, and gives every system to the fastest candidate"
+    why = "sets direction, length and damping itself, and schedules its systems in groups"
     return (*rates, *_SCHEDULED), why, "--preset blocks"
 
 

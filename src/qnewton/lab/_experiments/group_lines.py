@@ -78,7 +78,7 @@ def _decision(plan: GroupPlan, scheduler: Hybrid, row: int) -> GroupDecision:
     seconds = np.asarray(plan.offers.seconds[row], np.float64)
     refusals = [Refusal(int(code)) for code in plan.offers.refusal[row]]
     # What was estimated was priced by its numbers, for all candidates.
-    bounds = _open_ended(scheduler) & np.isfinite(seconds) & ~np.asarray(plan.estimated)
+    bounds = _bounded(plan) & np.isfinite(seconds) & ~np.asarray(plan.estimated)
     choice = int(plan.choice[row])
     verdict = "open" if choice < 0 else Verdict(int(plan.verdict[row])).label
     named = {name: _known(value) for name, value in zip(names, seconds, strict=True)}
@@ -92,9 +92,12 @@ def _decision(plan: GroupPlan, scheduler: Hybrid, row: int) -> GroupDecision:
     )
 
 
-def _open_ended(scheduler: Hybrid) -> np.ndarray:
-    """The candidates whose seconds depend on the numbers of a system."""
-    return np.asarray([one.capabilities.iterative or one.capabilities.quantum for one in scheduler.solvers])
+def _bounded(plan: GroupPlan) -> np.ndarray:
+    """The candidates whose seconds are a bound where nothing was estimated: of quantum ones, and of one iteration.
+
+    Of more iterations they are what is expected (`_scheduling.by_shape`).
+    """
+    return np.asarray(plan.offers.quantum) | (np.asarray(plan.offers.expected_steps) == 1)
 
 
 def _known(value: float) -> float | None:
