@@ -14,7 +14,8 @@ from .._core.records import Access, ClassicalWorkload, System, SystemEstimate
 from .._core.status import Refusal, Verdict
 from .._hardware import ClassicalMachine
 from .._pricing.columns import Column, settled, table
-from .._pricing.least import least_quantum
+from .._pricing.least import KAPPAS, least_quantum
+from .._pricing.need import NEED, state_error_for
 from .._pricing.nominal import nominal_estimate
 from .._pricing.offers import Offers
 from .._pricing.policies.base import NONE_YET
@@ -74,7 +75,9 @@ def by_shape(scheduler: Hybrid, system: System) -> tuple[AbstractSolver, GroupPl
     columns: list[list[Column]] = []
     for i, one in enumerate(scheduler.solvers):
         if is_charged(one):
-            columns.append(least_quantum(one, [n], [dtype], scheduler.assumptions, scheduler.quantum)[0])
+            asked = state_error_for(NEED, KAPPAS[None]) if one.fidelity == "model" else None
+            sets, machines = scheduler.assumptions, scheduler.quantum
+            columns.append(least_quantum(one, [n], [dtype], sets, machines, precision=asked)[0])
             continue
         needs = one.capabilities
         seconds = alone[i] if needs.matrix_free else alone[i] + forming

@@ -83,8 +83,8 @@ def _check_complete(options: TrainOptions) -> None:
     _check_fidelity(options.scheduling)
     if options.policy.policy == "makespan":
         raise ValueError(
-            f"--policy is makespan, which deals out blocks, and {_chosen(options)} chooses for groups of systems: leave "
-            "it away, or use --preset blocks"
+            f"--policy is makespan, which deals out blocks, and {_chosen(options)} chooses for groups of systems: "
+            "leave it away, or use --preset blocks"
         )
     check_policy(options.policy, options.scheduling)
 
