@@ -392,9 +392,9 @@ def test_where_a_certificate_is_enough_it_pays_for_itself():
         classical=rated_machine(["cholesky", "forming"], "float32", probe=False),
         quantum=q.QuantumMachine(1e-9),
     )
-    plan = eqx.filter_jit(
-        lambda a: hybrid.plan(System.of(a, symmetric=True, eigenvalue_floor=jnp.float32(floor)))
-    )(matrix)
+    plan = eqx.filter_jit(lambda a: hybrid.plan(System.of(a, symmetric=True, eigenvalue_floor=jnp.float32(floor))))(
+        matrix
+    )
     (seen,) = plan.own
     cholesky, bare, conditioned = (float(one) for one in plan.offers.seconds[0])
     assert int(plan.choice[0]) == 2
