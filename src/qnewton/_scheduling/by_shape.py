@@ -63,15 +63,12 @@ def by_shape(scheduler: Hybrid, system: System) -> tuple[AbstractSolver, GroupPl
     alone = {
         i: _solving(one, system, machine, nominal) for i, one in enumerate(scheduler.solvers) if not is_charged(one)
     }
-    free = [seconds for i, seconds in alone.items() if scheduler.solvers[i].capabilities.matrix_free]
-    # Forming is counted by tracing it, which is spared where the factorisation alone decides.
-    direct = [seconds for i, seconds in alone.items() if not scheduler.solvers[i].capabilities.matrix_free]
-    could = bool(direct) and bool(free) and min(direct) < min(free)
+    free = any(one.capabilities.matrix_free for one in scheduler.solvers)
     fits = checks_suspended() or COPIES * n**2 * like.dtype.itemsize <= available_bytes()
-    forming = 0.0
-    if not system.is_formed and could and fits:
-        cost = _forming(system)
-        forming = float(machine.seconds(ClassicalWorkload(kernel="forming", flops=cost.flops, bytes=cost.bytes)))
+    # As many products as rows, which is how a block without layers is formed. To trace that would take as long as to
+    # trace the step.
+    flops, moved = n * access.product.flops, n * access.product.bytes
+    forming = machine.seconds(ClassicalWorkload("forming", flops, moved)) if free and not system.is_formed else 0.0
     columns: list[list[Column]] = []
     for i, one in enumerate(scheduler.solvers):
         if is_charged(one):
@@ -130,12 +127,6 @@ def _product(system: System) -> Cost:
         return Cost(2.0 * n**2, 1.0 * n**2 * like.dtype.itemsize)
     arrays, rest = eqx.partition(system.operator, eqx.is_array)
     return cost_of(lambda arrays, vector: eqx.combine(arrays, rest).mv(vector), arrays, like)
-
-
-def _forming(system: System) -> Cost:
-    # As arguments, for the reason that `access_of` gives.
-    arrays, rest = eqx.partition(system.operator, eqx.is_array)
-    return cost_of(lambda arrays: eqx.combine(arrays, rest).as_matrix(), arrays)
 
 
 def _machine(scheduler: Hybrid, dtype: str) -> ClassicalMachine:
