@@ -201,7 +201,7 @@ def steps_to(losses: np.ndarray, target: float) -> int | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--steps", type=int, default=20, help="steps of one measurement, refreshes included")
     parser.add_argument("--only", nargs="+", choices=("overhead", "regret", "winners"))

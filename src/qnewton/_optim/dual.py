@@ -32,7 +32,7 @@ from .._scheduling.group_plan import GroupPlan, PackedPlans
 from .applied import Left
 from .border import transformation
 from .dual_sample import Sampling, part_of
-from .dual_systems import blank_plans
+from .dual_systems import Scheduled, blank_plans
 from .dual_trials import Options, Tried, try_two
 from .inside_optax import inside_optax
 from .metrics import is_fit
@@ -204,21 +204,22 @@ def dual_newton(
 
     schedulers = {fit: scheduler_of(solver, "dual_newton", default) for fit, default in _DEFAULTS.items()}
 
-    def options_for(params: PyTree, *, reverse_only: bool = False) -> Options:
+    def options_for(params: PyTree, before: PackedPlans, *, reverse_only: bool = False) -> Options:
         default = Marquardt(sizes=SIZES) if is_fit(params) else Levenberg()
         # A second derivative along the step takes forward mode twice.
         bending = None if reverse_only else acceleration
-        return Options(damping, bending, default if metric is None else metric, schedulers[is_fit(params)])
+        scheduled = Scheduled(schedulers[is_fit(params)], before)
+        return Options(damping, bending, default if metric is None else metric, scheduled)
 
     def init(params: PyTree) -> DualNewtonState:
         check_params(params)
         dtype = jax.tree.leaves(params)[0].dtype
         zero, number = filled((), 0, dtype), filled((), 0, jnp.int32)
-        packed = blank_plans(options_for(params).scheduler, dtype)
+        packed = blank_plans(schedulers[is_fit(params)], dtype)
         no = filled((), False, bool)
         info = DualNewtonInfo(zero, zero, number, zero, no, zero, zero, number, no, zero, number, packed)
         (block,) = whole(params)
-        metric = options_for(params).metric
+        metric = options_for(params, packed).metric
         memory = None if metric.fixed else metric.init(block.n, dtype)
         return DualNewtonState(number, zero, Sampling.start(dtype), memory, Left.nothing(dtype), info)
 
@@ -246,12 +247,12 @@ def dual_newton(
         if not independent:
             # Parts of a batch would be another objective; the rows are those of the whole one.
             point = point.as_one()
-        options = options_for(params, reverse_only=verdict.reverse_only)
+        options = options_for(params, state.info.packed, reverse_only=verdict.reverse_only)
         # A fit's steps cost so little that there is nothing to spare.
         parts = 1 if sample is None or not options.metric.fixed or not independent else sample
 
         def tried(point: Point) -> Tried:
-            return try_two(point, block, state.damping, state.metric, options, state.info.packed)
+            return try_two(point, block, state.damping, state.metric, options)
 
         part = part_of(point.examples, parts, state.count)
         if part is None:

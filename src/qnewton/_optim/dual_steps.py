@@ -10,9 +10,8 @@ from jaxtyping import Array, Bool, Float
 from .._core.one_kernel import in_one_kernel, paired
 from .._core.traces import diagonal, gram
 from .._scheduling.group_plan import PackedPlans
-from .._scheduling.hybrid import Hybrid
 from .dual_rows import Rows
-from .dual_systems import opened_fit, opened_pair
+from .dual_systems import Scheduled, opened_fit, opened_pair
 
 Outputs = Callable[[Float[Array, " n"]], Float[Array, "batch c"]]
 
@@ -110,8 +109,7 @@ def solve_wide(
     outputs: Outputs,
     w: Float[Array, " n"],
     damped: Damped,
-    scheduler: Hybrid,
-    before: PackedPlans,
+    scheduled: Scheduled,
 ) -> tuple[Trials, PackedPlans]:
     """Both steps from one set-up each, and who solved them.
 
@@ -120,11 +118,10 @@ def solve_wide(
         outputs: of all examples, as a function of the parameters.
         w: parameters.
         damped: how.
-        scheduler: of the systems.
-        before: the plan of the last step.
+        scheduled: by whom.
     """
     rows, shifts, l2 = wide.rows[0], wide.shifts, damped.l2
-    packed, solve = opened_pair(wide.grams, shifts, 1 if damped.acceleration is None else 2, scheduler, before)
+    packed, solve = opened_pair(wide.grams, shifts, 1 if damped.acceleration is None else 2, scheduled)
     right = jnp.broadcast_to(rows.residual, (2, *rows.residual.shape))
     if l2 is not None:
         # The gradient R^T r + l2 w leaves the span of the rows, and the Woodbury identity takes its last term there.
@@ -173,15 +170,12 @@ def solve_tall(
     outputs: Outputs,
     w: Float[Array, " n"],
     damped: Damped,
-    scheduler: Hybrid,
-    before: PackedPlans,
+    scheduled: Scheduled,
 ) -> tuple[Trials, PackedPlans]:
     """Both steps of least squares `|R d + r|^2 + m |d|^2`, and who solved them.
 
-    Solved in the rows, what is left of the residuals at a minimum would be divided by the damping, and its rounding
-    would drown a step that is small beside it. From the singular values of `R` neither that nor the square of a
-    condition number occurs (Golub and Van Loan 2013, section 6.1.4); who forms `R^T R` competes where the precision
-    resolves it. The l2 term is n residuals more.
+    In the rows, rounding of what is left at a minimum would drown a step that is small beside it. By the singular
+    values of `R` neither that nor the square of a condition number occurs (Golub and Van Loan 2013, section 6.1.4).
 
     Args:
         rows: with their matrix, in the metric's units.
@@ -189,19 +183,17 @@ def solve_tall(
         outputs: of all examples, as a function of the parameters.
         w: parameters.
         damped: how.
-        scheduler: of the systems.
-        before: the plan of the last step.
+        scheduled: by whom.
     """
     matrix, residual, m = rows.matrix, rows.residual, damped.dampings
     assert matrix is not None
     factors = jnp.ones_like(w) if damped.factors is None else damped.factors
-    sound = jnp.isfinite(level)
+    sound = jnp.isfinite(level) if damped.l2 is None else None
     if damped.l2 is not None:
-        sound = None
-        root = jnp.sqrt(damped.l2).astype(w.dtype)
+        root = jnp.sqrt(damped.l2).astype(w.dtype)  # as n residuals more
         matrix = jnp.concatenate([matrix, root * jnp.diag(factors)])
         residual = jnp.concatenate([residual, root * w])
-    packed, solve = opened_fit(matrix, m, sound, 1 if damped.acceleration is None else 2, scheduler, before)
+    packed, solve = opened_fit(matrix, m, sound, 1 if damped.acceleration is None else 2, scheduled)
     # A residual that has slope and no curvature is huge beside a row that is tiny, of which the decomposition keeps
     # nothing: it enters by its gradient.
     flat = jnp.abs(residual) > jnp.finfo(w.dtype).tiny ** -0.25

@@ -1,6 +1,7 @@
 """The two systems of a step of `dual_newton` under its scheduler: `(K + m I) u = b`, or those of a fit."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,12 +21,23 @@ NAME = "residuals"
 Solve = Callable[[Float[Array, "2 rows"]], Float[Array, "2 rows"]]
 
 
+class Scheduled(NamedTuple):
+    """Who schedules the systems.
+
+    Attributes:
+        scheduler: of both.
+        before: the plan of the last step, of which a policy with memory sees the choice.
+    """
+
+    scheduler: Hybrid
+    before: PackedPlans
+
+
 def opened_pair(
     grams: tuple[Float[Array, "rows rows"], Float[Array, "rows rows"]],
     shifts: Float[Array, "2"],
     vectors: int,
-    scheduler: Hybrid,
-    before: PackedPlans,
+    scheduled: Scheduled,
 ) -> tuple[PackedPlans, Solve]:
     """Who solves the two systems, and the solve.
 
@@ -33,12 +45,11 @@ def opened_pair(
         grams: their lower triangles; what stands above has no meaning.
         shifts: `m` of each, positive.
         vectors: right-hand sides of each in a step.
-        scheduler: of both.
-        before: the plan of the last step.
+        scheduled: by whom, and what was chosen before.
     """
     rows = grams[0].shape[0]
     group = Group(NAME, (rows,), 2, vectors, dtype=str(grams[0].dtype), power=2, need=DUAL_NEED)
-    (solver,) = contests(scheduler, [group])
+    (solver,) = contests(scheduled.scheduler, [group])
     identity = jnp.eye(rows, dtype=grams[0].dtype)
     systems = []
     for gram, m in zip(grams, shifts, strict=True):
@@ -47,8 +58,8 @@ def opened_pair(
             gram = jnp.tril(gram) + below.T
         damped = gram + m * identity
         systems.append(damped.T if solver.reads == "upper" else damped)
-    plan, solve = solver.opened(systems, shifts, before.last_choices(0))
-    return PackedPlans.of(scheduler, [plan], grams[0].dtype), solve
+    plan, solve = solver.opened(systems, shifts, scheduled.before.last_choices(0))
+    return PackedPlans.of(scheduled.scheduler, [plan], grams[0].dtype), solve
 
 
 def opened_fit(
@@ -56,8 +67,7 @@ def opened_fit(
     dampings: Float[Array, "2"],
     sound: Bool[Array, ""] | None,
     vectors: int,
-    scheduler: Hybrid,
-    before: PackedPlans,
+    scheduled: Scheduled,
 ) -> tuple[PackedPlans, FitSolve]:
     """Who solves the damped least squares of both dampings where residuals outnumber parameters, and the solve.
 
@@ -66,12 +76,11 @@ def opened_fit(
         dampings: `m` of each, positive.
         sound: whether the root is finite, where that is known.
         vectors: right-hand sides of each in a step.
-        scheduler: of both.
-        before: the plan of the last step.
+        scheduled: by whom, and what was chosen before.
     """
     rows, n = root.shape
-    # A narrow root's square is resolved in the wide type.
-    wide = jax.config.read("jax_enable_x64") and root.dtype == jnp.float32
+    # A narrow root's square is resolved in the wide type; by what a penalty adds to the root nothing is bounded.
+    wide = jax.config.read("jax_enable_x64") and root.dtype == jnp.float32 and sound is not None
     squared_in = jnp.dtype(jnp.float64 if wide else root.dtype)
     group = Group(
         NAME,
@@ -83,9 +92,9 @@ def opened_fit(
         root_rows=rows,
         squared_in=str(squared_in),
     )
-    (solver,) = contests(scheduler, [group])
-    plan, solve = Fit(root, dampings, sound, squared_in).opened(solver, before.last_choices(0))
-    return PackedPlans.of(scheduler, [plan], root.dtype), solve
+    (solver,) = contests(scheduled.scheduler, [group])
+    plan, solve = Fit(root, dampings, sound, squared_in).opened(solver, scheduled.before.last_choices(0))
+    return PackedPlans.of(scheduled.scheduler, [plan], root.dtype), solve
 
 
 def blank_plans(scheduler: Hybrid, dtype: jnp.dtype) -> PackedPlans:

@@ -12,9 +12,9 @@ from .._curvature.loss_scale import LossScale
 from .._curvature.partition import Block
 from .._curvature.point import Point
 from .._scheduling.group_plan import PackedPlans
-from .._scheduling.hybrid import Hybrid
 from .dual_rows import rows_of
 from .dual_steps import Damped, Trials, Wide, solve_tall, solve_wide
+from .dual_systems import Scheduled
 from .metrics import FEW
 
 TRIED = (0.4, 2.5)
@@ -52,13 +52,13 @@ class Options(NamedTuple):
         start: first damping relative to the mean diagonal entry of `K`.
         acceleration: bound on `2 |a| / |d|`, or None for no acceleration.
         metric: what the damping is a multiple of.
-        scheduler: of the systems.
+        scheduled: by whom.
     """
 
     start: float
     acceleration: float | None
     metric: AbstractMetric
-    scheduler: Hybrid
+    scheduled: Scheduled
 
 
 def try_two(
@@ -67,7 +67,6 @@ def try_two(
     damping: Float[Array, ""],
     memory: Float[Array, "k n"] | None,
     options: Options,
-    before: PackedPlans,
 ) -> Tried:
     """Both steps at a point, each from what the scheduler chose to solve its system.
 
@@ -76,8 +75,7 @@ def try_two(
         block: of all parameters.
         damping: around which to try, in the metric's units; 0 to begin with `options.start`.
         memory: of the metric, in the loss's own unit; None of the identity.
-        options: for all steps.
-        before: the plan of the last step, of which a policy with memory sees the choice.
+        options: of the step.
     """
     w, metric = block.take(point.params), options.metric
     tall = not metric.fixed and block.n <= FEW and point.examples.count * point.examples.width > block.n
@@ -119,7 +117,7 @@ def try_two(
         return point.outputs(v, block)
 
     if tall:
-        trials, packed = solve_tall(rows, scale, outputs, w, damped, options.scheduler, before)
+        trials, packed = solve_tall(rows, scale, outputs, w, damped, options.scheduled)
     else:
-        trials, packed = solve_wide(Wide.of(rows, gram, damped), outputs, w, damped, options.scheduler, before)
+        trials, packed = solve_wide(Wide.of(rows, gram, damped), outputs, w, damped, options.scheduled)
     return Tried(trials, around, rows.scale, scale, memory, packed)

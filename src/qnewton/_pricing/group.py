@@ -23,6 +23,8 @@ from .offers import Offers
 from .price import classical_workload
 
 _NO_ROWS: Any = np.zeros((), int)
+LEAST_DAMPING = 0.4
+"""Of a fit, in rounding units of the mean square of a residual's row; `_optim.dual_trials` tries no less."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +66,13 @@ class Group:
     def resolves_squares(self) -> bool:
         """Whether a solution by way of `R^T R` errs by no more than `need`, whatever the root is.
 
-        The damping of a fit is at least a rounding unit of the mean square of a residual's row, so that the condition
-        number of `R^T R + m I` is at most `1 + root_rows / eps`. Forming and factoring err by at most
+        The damping of a fit is at least 0.4 rounding units of the mean square of a residual's row, so the condition
+        number of `R^T R + m I` is at most `1 + 2.5 root_rows / eps`. Forming and factoring err by at most
         `(root_rows + rows^2) eps tr(R^T R)` (Higham 2002, 3.5 and 10.1.1), and a backward error E by `|E| / m` in the
         energy norm.
         """
         own, working = np.finfo(self.dtype).eps, np.finfo(self.squared_in or self.dtype).eps
-        return (self.root_rows + self.rows**2) * working * self.root_rows / own <= self.need
+        return bool((self.root_rows + self.rows**2) * working * self.root_rows / (LEAST_DAMPING * own) <= self.need)
 
     @property
     def product(self) -> Cost:
@@ -155,7 +157,7 @@ def bounds(
             system = nominal(group)
             seconds, steps = _classical(group, candidate, system, classical, least=True)
             known = _known(group, candidate, candidates)
-            reasons = [] if known == Refusal.NONE else [(known, np.ones((), bool))]
+            reasons: Any = [] if known == Refusal.NONE else [(known, np.ones((), bool))]
             own.append([settled(reasons, system, seconds=seconds, expected_steps=steps)] * len(sets))
     exact = np.array([not (is_charged(one) or one.capabilities.iterative) for one in candidates])
     found = []

@@ -58,7 +58,8 @@ def by_shape(scheduler: Hybrid, system: System) -> tuple[AbstractSolver, GroupPl
     like = system.like
     n, dtype = like.shape[0], str(like.dtype)
     machine = _machine(scheduler, dtype)
-    access = Access(_product(system), Cost(0.0, 0.0), Cost(0.0, 0.0), np.zeros((), int))
+    no_rows: Any = np.zeros((), int)
+    access = Access(_product(system), Cost(0.0, 0.0), Cost(0.0, 0.0), no_rows)
     nominal = nominal_estimate(n, access, dtype)
     alone = {
         i: _solving(one, system, machine, nominal) for i, one in enumerate(scheduler.solvers) if not is_charged(one)
@@ -78,7 +79,7 @@ def by_shape(scheduler: Hybrid, system: System) -> tuple[AbstractSolver, GroupPl
             continue
         needs = one.capabilities
         seconds = alone[i] if needs.matrix_free else alone[i] + forming
-        reasons = []
+        reasons: Any = []
         if needs.needs_definite and system.eigenvalue_floor is None:
             reasons.append((Refusal.NOT_DEFINITE, np.ones((), bool)))
         if not (needs.matrix_free or fits) and free:

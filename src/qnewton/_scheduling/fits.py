@@ -68,7 +68,7 @@ class Fit:
 
         def solve(along: Float[Array, "k rows"], slopes: Float[Array, "k n"] | None) -> Float[Array, "k n"]:
             branches = [
-                lambda given, k=k, one=one: self._solve(one, union.unpack(k, given[0]), *given[1:], wanted)
+                lambda given, k=k, one=one: self._solve(one, union.unpack(k, given[0]), given[1], given[2], wanted)
                 for k, one in enumerate(solver.solvers)
             ]
             return jnp.where(nobody, jnp.nan, switch(index, branches, (slots, along, slopes)))

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float, Inexact, PyTree
 
-from .._core.arrays import Number
 from .._core.costs import Cost
 from .._core.decompositions import SVD as Decomposed
 from .._core.decompositions import svd
@@ -52,7 +51,7 @@ class SVD(AbstractSolver):
         )
 
     @staticmethod
-    def decomposing(rows: Number, n: Number, itemsize: int) -> Cost:
+    def decomposing(rows: int, n: int, itemsize: int) -> Cost:
         """What the decomposition of a root `[rows, n]` takes, `rows >= n`."""
         return Cost(6.0 * rows * n**2 + 20.0 * n**3, 3.0 * rows * n * itemsize)
 

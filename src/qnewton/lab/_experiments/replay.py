@@ -214,7 +214,6 @@ def _anew(
         steps = jnp.asarray(
             [[line.expected_iterations.get(name) or 0 for name in hybrid.names] for line in mine], dtype
         )
-
         own = {hybrid.names.index(name): _own(mine, name, None if same else classical, dtype) for name in mine[0].own}
 
         @eqx.filter_jit
