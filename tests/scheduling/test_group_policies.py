@@ -54,20 +54,25 @@ def test_whoever_a_policy_chooses_was_kept(policy, least, above, up, quantum, sh
     assert int(policy.choose(offers, turn).index) in kept
 
 
+def planner(solver: Any) -> Any:
+    return jax.jit(lambda *given: solver.set_up(*given)[1])
+
+
 def test_a_group_stays_with_its_last_choice_where_the_policy_does():
     """Near the gate time at which both take as long hysteresis keeps whoever was there; the fastest is taken else."""
     group = Group("test", (24,), 1)
     factors, floors = matrices(group, 10.0), (jnp.full(1, 0.5, jnp.float32),)
     hybrid = q.Hybrid([q.Cholesky(), q.QLSA()], classical=machine(), quantum=q.QuantumMachine(1e-12))
     (solver,) = contests(hybrid, [group])
-    _, plan = solver.set_up(factors, floors)
+    plan = planner(solver)(factors, floors)
     classical, quantum = (float(one) for one in plan.offers.seconds[0])
     even = q.QuantumMachine(1e-12 * classical / quantum / 1.1)
     for policy, expected in ((Hysteresis(1.5), [0, 1]), (Fastest(), [1, 1])):
         (solver,) = contests(
             q.Hybrid([q.Cholesky(), q.QLSA()], classical=machine(), quantum=even, policy=policy), [group]
         )
-        chosen = [int(solver.set_up(factors, floors, jnp.full(1, last, jnp.int32))[1].choice[0]) for last in (0, 1)]
+        made = planner(solver)
+        chosen = [int(made(factors, floors, jnp.full(1, last, jnp.int32)).choice[0]) for last in (0, 1)]
         assert chosen == expected
     packed = PackedPlans.of(hybrid, [plan], jnp.dtype("float32"))
     assert packed.last_choices(0).tolist() == [int(plan.choice[0])]
@@ -123,7 +128,7 @@ def test_the_second_estimator_is_recorded_and_decides_nothing():
     both = dataclasses.replace(plain, second=Exact())
     (without,), (with_it,) = contests(plain, [group]), contests(both, [group])
     assert np.isnan(without.settled.second)
-    _, plan = with_it.set_up(factors, floors)
+    plan = planner(with_it)(factors, floors)
     np.testing.assert_allclose(np.exp(plan.second), 49.0, rtol=1e-3)
     np.testing.assert_allclose(plan.offers.seconds, without.settled.offers.seconds, rtol=1e-6)
 
