@@ -12,6 +12,7 @@ Three questions, each within this run, in medians, after warm-up, waited for:
 Predicted and modelled seconds decide here; only measured ones are reported, but for the names of who was chosen.
 
     python benchmarks/one_newton.py [--repeats 7] [--steps 20] [--only overhead regret winners]
+        [--problems digits digits28] [--families kfac dual fisher]
 
 Progress goes to stderr; the last line of stdout is one JSON object.
 """
@@ -35,6 +36,8 @@ import qnewton as qn
 from qnewton.hardware import KernelTimes
 
 CANDIDATES = {"Inverse": qn.Inverse(), "Cholesky": qn.Cholesky(), "LU": qn.LU()}
+# Of systems by the thousand, besides.
+MANY = {"GaussJordan": qn.GaussJordan()}
 SECONDS_PER_FLOP = {
     "inverse": 8e-10,
     "cholesky": 2e-10,
@@ -115,21 +118,19 @@ def fisher(solver: Any) -> Callable[[Problem], Any]:
 FAMILIES = {"kfac": (kfac, None), "dual": (dual, 40), "fisher": (fisher, 256)}
 
 
-def overhead(problems: list[Problem], repeats: int, steps: int) -> dict[str, Any]:
+PROBLEMS = {"digits": digits, "digits28": digits28}
+
+
+def overhead(problems: list[Problem], families: dict[str, Any], repeats: int, steps: int) -> dict[str, Any]:
     found = {}
     for problem in problems:
-        for family, (make, part) in FAMILIES.items():
+        for family, (make, part) in families.items():
             default = Training(problem, make(None)(problem), steps, part)
             names = set(default.chosen)
             trainings = {"scheduled": default}
             if len(names) == 1:
-                only = {
-                    "Inverse": qn.Inverse(),
-                    "Cholesky": qn.Cholesky(),
-                    "LU": qn.LU(),
-                    "GaussJordan": qn.GaussJordan(),
-                }
-                trainings["fixed"] = Training(problem, make(only[names.pop()])(problem), steps, part)
+                only = (CANDIDATES | MANY)[names.pop()]
+                trainings["fixed"] = Training(problem, make(only)(problem), steps, part)
             # Nobody's least is above another one's most: kappa is estimated at each refresh.
             both = qn.Hybrid([qn.Inverse(), qn.QLSA()], quantum=qn.QuantumMachine(1e-12))
             trainings["open"] = Training(problem, make(both)(problem), steps, part)
@@ -148,14 +149,15 @@ def overhead(problems: list[Problem], repeats: int, steps: int) -> dict[str, Any
     return found
 
 
-def regret(problems: list[Problem], repeats: int, steps: int) -> dict[str, Any]:
+def regret(problems: list[Problem], families: dict[str, Any], repeats: int, steps: int) -> dict[str, Any]:
     found = {}
     for problem in problems:
-        for family, (make, part) in FAMILIES.items():
-            trainings = {name: Training(problem, make(one)(problem), steps, part) for name, one in CANDIDATES.items()}
+        for family, (make, part) in families.items():
+            candidates = CANDIDATES | (MANY if family == "fisher" else {})
+            trainings = {name: Training(problem, make(one)(problem), steps, part) for name, one in candidates.items()}
             trainings["scheduled"] = Training(problem, make(None)(problem), steps, part)
             seconds = medians(trainings, repeats)
-            best = min(CANDIDATES, key=lambda name: seconds[name])
+            best = min(candidates, key=lambda name: seconds[name])
             entry = {
                 "chosen": trainings["scheduled"].chosen,
                 "best": best,
@@ -199,19 +201,22 @@ def steps_to(losses: np.ndarray, target: float) -> int | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--steps", type=int, default=20, help="steps of one measurement, refreshes included")
     parser.add_argument("--only", nargs="+", choices=("overhead", "regret", "winners"))
+    parser.add_argument("--problems", nargs="+", choices=tuple(PROBLEMS), default=list(PROBLEMS))
+    parser.add_argument("--families", nargs="+", choices=tuple(FAMILIES), default=list(FAMILIES))
     options = parser.parse_args()
+    families = {name: FAMILIES[name] for name in options.families}
     asked = options.only or ["overhead", "regret", "winners"]
     result: dict[str, Any] = {"repeats": options.repeats, "steps": options.steps, "seconds": "measured"}
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
-        problems = [digits(), digits28()] if {"overhead", "regret"} & set(asked) else []
+        problems = [PROBLEMS[name]() for name in options.problems] if {"overhead", "regret"} & set(asked) else []
         if "overhead" in asked:
-            result["overhead"] = overhead(problems, options.repeats, options.steps)
+            result["overhead"] = overhead(problems, families, options.repeats, options.steps)
         if "regret" in asked:
-            result["regret"] = regret(problems, options.repeats, options.steps)
+            result["regret"] = regret(problems, families, options.repeats, options.steps)
         if "winners" in asked:
             result["winners"] = winners(digits(), {"kfac": 0.01, "dual": 1e-3}, 60)
     print(json.dumps(result))

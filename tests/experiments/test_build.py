@@ -310,11 +310,7 @@ EXCLUSIVE = {
         "--damping is 0.1.*--optimizer kfac does not read it.*--preset blocks",
     ),
     "dual-newton and curvature": ("dual-newton", {"curvature": "hessian"}, "--curvature is hessian.*dual-newton"),
-    "a family and a policy": (
-        "default",
-        {"policy": "budget(1)"},
-        "--policy is budget.limit=1.*--family automatic.*fastest",
-    ),
+    "a family and makespan": ("default", {"policy": "makespan"}, "--policy is makespan.*--family automatic.*groups"),
     "a family and a rate": ("default", {"learning_rate": 0.1}, "--learning-rate is 0.1.*--family automatic"),
     "a family and dual solves": ("default", {"solvers": ("lu", "dual")}, "names dual.*--family automatic have none"),
     "shots of no circuit": ("default", {"shots": 5}, "--shots is 5.*--execution emulated"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from qnewton.lab._experiments import build, checks
 from qnewton.lab._experiments.compare import answer, tuning
 from qnewton.lab._experiments.compare.methods import (
     LARGEST_DENSE,
@@ -174,3 +175,9 @@ def test_every_method_has_options_that_may_be_used() -> None:
                 options = method.options(largest, 1e-9)
                 for value in method.grid.first(5):
                     checks.check(method.with_value(options, value))
+
+
+def test_the_recipe_has_the_scheduler_of_its_family_and_not_that_of_blocks():
+    options = METHODS["recipe"].options(13_000, 5e-8)
+    checks.check(options)
+    assert build.named_scheduler(options.scheduling) is None

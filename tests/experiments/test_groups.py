@@ -102,9 +102,16 @@ class TestRun:
         assert files.config["optimizer"] == "block_newton"
         assert files.config["family"]["name"] == "blocks"
         assert "layers hold only 9% of the parameters" in files.config["family"]["because"]
-        assert files.config["family"]["acting"] is None
-        assert [step["systems"] for step in files.steps] == [[], []]
-        assert files.summary["systems"] == {}
+        assert files.config["family"]["acting"] == "end_to_end"
+        (line,) = files.steps[0]["systems"]
+        assert line["name"].startswith("block of ")
+        assert list(line["assumptions"]["end_to_end"]["predicted_seconds"]) == ["CG", "Cholesky", "LU"]
+        # What is expected of many iterations is no bound.
+        assert line["assumptions"]["end_to_end"]["at_least"] == ["QLSA(jennings2023v1)"]
+        assert files.steps[1]["systems"] is None
+        assert sum(files.summary["systems"]["end_to_end"]["solved_by"].values()) == 2
+        _, found = replay_groups(files.path, Question())
+        assert {one.outcome for one in found} == {"unchanged", "open"}
         assert files.summary["statuses"] == {"ok": 2}
 
 
@@ -131,11 +138,21 @@ class TestReplay:
         assert [one.outcome for one in slow] == ["new"] * 2 + ["unchanged"] * 2
         assert {one.rivals for one in slow} == {()}
 
+    def test_another_policy_decides_otherwise(self, files) -> None:
+        _, found = replay_groups(files.path, Question(policy="fixed(lu)"))
+        assert {(one.choice, one.rivals) for one in found} == {("LU", ())}
+        assert {one.outcome for one in found if one.assumed == SETS[0]} == {"changed"}
+        # As much as nothing costs nobody can keep inside of, and then the cheapest is taken.
+        _, broke = replay_groups(files.path, Question(policy="budget(1e-30)"))
+        assert {one.choice for one in broke if one.assumed == "end_to_end"} == {
+            one.before.choice for one in found if one.before is not None and one.assumed == "end_to_end"
+        }
+
     @pytest.mark.parametrize(
         ("question", "message"),
         [
             (Question(classical="nvidia-h100-sxm"), "--classical is nvidia-h100-sxm"),
-            (Question(policy="fastest"), "--policy"),
+            (Question(policy="makespan"), "--policy is makespan"),
             (Question(hardware="nvidia-h100-sxm"), "a classical machine"),
         ],
         ids=["classical", "policy", "hardware"],
@@ -174,8 +191,9 @@ def plan(seconds: Any, refusal: Any, choice: Any, *, estimated: Any, log_kappa: 
         expected_steps=none[0],
         **rest,  # pyright: ignore[reportArgumentType]
     )
-    owners = np.full((1, 3), -1, np.int32)
-    return GroupPlan("things", size, offers, np.asarray(choice), verdict, np.asarray(estimated), owners)  # pyright: ignore[reportArgumentType]
+    estimated = np.asarray(estimated)
+    owners, second = np.full((1, 3), -1, np.int32), np.asarray(np.nan)
+    return GroupPlan("things", size, offers, np.asarray(choice), verdict, estimated, owners, second)  # pyright: ignore[reportArgumentType]
 
 
 def entries(made: GroupPlan) -> dict[str, Any]:

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 import qnewton as q
-from qnewton._core.costs import cost_of
+from qnewton._core.costs import cost_of, total_of
 from qnewton._core.records import System
 from qnewton._core.status import Refusal, Status
 from qnewton._hardware import KernelTimes
+from qnewton._hardware.rated import rated_machine
 from qnewton.conditioning import PruneRows, Rotate, ScaleDiagonal, ShiftTo, WhitenOutputs
-from qnewton.estimators import Automatic, Exact
+from qnewton.estimators import Automatic, Certified, Exact
 from qnewton.scheduling import Fastest, FixedCandidate, KappaThreshold
 from qnewton.solvers import Conditioned
 from qnewton.testing import symmetric_with_spectrum
@@ -297,10 +298,10 @@ def test_what_is_paid_for_is_counted():
     counts = []
     for n in (32, 64):
         system = System.of(jnp.ones((n, n), jnp.float32), symmetric=True)
-        shift = Conditioned(q.LU(), [q.Shift(1.0)]).conditioning_cost(system)
+        shift = total_of(Conditioned(q.LU(), [q.Shift(1.0)]).conditioning_costs(system))
         # The identity, by comparing numbers of rows and columns, its multiple and the sum.
         assert n**2 <= shift.flops <= 5 * n**2
-        counts.append(Conditioned(q.LU(), [q.Prune(0.5)]).conditioning_cost(system).flops)
+        counts.append(total_of(Conditioned(q.LU(), [q.Prune(0.5)]).conditioning_costs(system)).flops)
     # Two dozen passes over the matrix.
     assert counts[0] > 24 * 32**2
     assert counts[1] == pytest.approx(4 * counts[0], rel=0.2)
@@ -374,3 +375,55 @@ def test_groups_refuse_it_in_one_sentence(optimizer):
     hybrid = q.Hybrid([q.Cholesky(), Conditioned(q.QLSA(), [q.Prune(0.5)])])
     with pytest.raises(TypeError, match=f"{optimizer}: solver has the candidate .*family='blocks'"):
         getattr(q, optimizer)(objective, solver=hybrid)
+
+
+def test_where_a_certificate_is_enough_it_pays_for_itself():
+    """By the measured profile of a processor, on a modelled machine of one nanosecond a query.
+
+    A shift leaves a proven floor, so that bounds on the other end certify the condition number in two passes over the
+    matrix, which is less than Cholesky's factor from some hundred rows on. The bare solver's queries take longer.
+    """
+    n, floor, shift = 512, 1.0, 300.0
+    matrix = jnp.asarray(symmetric_with_spectrum(np.geomspace(floor, 1e4, n), seed=1), jnp.float32)
+    own = Conditioned(q.QLSA(), [q.Shift(shift)])
+    hybrid = q.Hybrid(
+        [q.Cholesky(fallback=True), q.QLSA(), own],
+        estimator=Certified(),
+        classical=rated_machine(["cholesky", "forming"], "float32", probe=False),
+        quantum=q.QuantumMachine(1e-9),
+    )
+    plan = eqx.filter_jit(lambda a: hybrid.plan(System.of(a, symmetric=True, eigenvalue_floor=jnp.float32(floor))))(
+        matrix
+    )
+    (seen,) = plan.own
+    cholesky, bare, conditioned = (float(one) for one in plan.offers.seconds[0])
+    assert int(plan.choice[0]) == 2
+    assert bool(seen.estimated)
+    assert conditioned < cholesky < bare
+    paid = float(seen.conditioning_seconds + seen.estimation_seconds)
+    assert paid < conditioned
+    # What it bought: the queries of a condition number that is certified for the shifted matrix.
+    truth = (1e4 + shift) / (floor + shift)
+    spectrum = np.geomspace(floor, 1e4, n) + shift
+    assert truth <= float(seen.estimate.condition_number) <= 1.01 * np.linalg.norm(spectrum) / (floor + shift)
+    assert float(seen.without.queries[0, 0]) > 20 * float(plan.offers.queries[0, 2])
+    np.testing.assert_allclose(seen.without.seconds[0, 0], bare, rtol=1e-6)
+    # Nobody else sees the shift.
+    assert float(plan.estimate.condition_number) > 20 * truth
+
+
+def test_estimates_are_predicted_by_the_kernels_that_they_run():
+    """A factorisation that is a hundred times slower makes the estimate slower by what that takes, and nothing else."""
+    matrix = jnp.asarray(definite(80), jnp.float32)
+    own = Conditioned(q.QLSA(), [q.Prune(0.5)], always=True)
+    seconds = []
+    for slower in (1.0, 100.0):
+        kernels = {"lu": 1e-9, "cholesky": 1e-9, "forming": 1e-9}
+        kernels["lu"] *= slower
+        machine = q.ClassicalMachine("test", "float32", tuple((k, KernelTimes(0, 0, s)) for k, s in kernels.items()))
+        (seen,) = planned(q.Hybrid([q.LU(), own], classical=machine), matrix).own
+        seconds.append(float(seen.estimation_seconds))
+    # One factor of 2/3 n^3 operations in the search for the smallest singular value.
+    factors = (seconds[1] - seconds[0]) / (99 * 1e-9 * 2 / 3 * 80**3)
+    assert factors == pytest.approx(round(factors), rel=1e-3)
+    assert round(factors) >= 1

@@ -1,7 +1,7 @@
 """What a function would cost to run: operations and memory traffic, counted in its jaxpr."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 import equinox as eqx
 import jax
@@ -46,7 +46,29 @@ def cost_of(function: Callable, *args: PyTree, turns: int = 1) -> Cost:
     Returns:
         The cost, in Python's floats.
     """
+    return total_of(costs_by_kernel(function, *args, turns=turns))
+
+
+def costs_by_kernel(function: Callable, *args: PyTree, turns: int = 1) -> dict[str, Cost]:
+    """The same, apart by who does it: factorisations under the names of `KERNELS`, all else under the empty one.
+
+    Args:
+        function: as of `cost_of`, as are the others.
+        args: likewise.
+        turns: likewise.
+    """
     return _of_jaxpr(jax.make_jaxpr(function)(*args).jaxpr, turns)
+
+
+def total_of(costs: Mapping[str, Cost]) -> Cost:
+    """All of them together."""
+    return sum(costs.values(), Cost(0.0, 0.0))
+
+
+KERNELS = ("cholesky", "lu", "eigh", "svd")
+"""Factorisations that have times of their own, by the name that jax and the kernel share.
+
+Substitutions with single vectors have not: the kernel of that name says five times too long for them."""
 
 
 # Each of them is fused into what reads or writes the array, or changes its shape alone.
@@ -61,20 +83,30 @@ _FREE = {
 _FACTORED = {"cholesky": 1 / 3, "lu": 2 / 3, "eigh": 9.0, "svd": 21.0, "triangular_solve": 1.0}
 
 
-def _of_jaxpr(jaxpr: jex.Jaxpr, turns: int) -> Cost:
-    total = Cost(0.0, 0.0)
-    for equation in jaxpr.eqns:
-        total = total + _of_equation(equation, turns)
-    return total
+def _of_jaxpr(jaxpr: jex.Jaxpr, turns: int) -> dict[str, Cost]:
+    return _joined([_of_equation(equation, turns) for equation in jaxpr.eqns])
 
 
-def _of_equation(equation: jex.JaxprEqn, turns: int) -> Cost:
+def _joined(parts: Iterable[Mapping[str, Cost]], times: float = 1.0) -> dict[str, Cost]:
+    found: dict[str, Cost] = {}
+    for part in parts:
+        for kernel, cost in part.items():
+            found[kernel] = found.get(kernel, Cost(0.0, 0.0)) + cost * times
+    return found
+
+
+def _of_equation(equation: jex.JaxprEqn, turns: int) -> dict[str, Cost]:
     name, params = equation.primitive.name, equation.params
     held = [_of_jaxpr(jaxpr, turns) for jaxpr in inner(equation)]
     if name == "cond":
-        return max(held, key=lambda cost: (cost.flops, cost.bytes))
+        return max(held, key=lambda costs: (total_of(costs).flops, total_of(costs).bytes))
     if held:
-        return sum(held[1:], held[0]) * (turns if name == "while" else params.get("length", 1))
+        return _joined(held, turns if name == "while" else params.get("length", 1))
+    return {name if name in KERNELS else "": _of_primitive(equation)}
+
+
+def _of_primitive(equation: jex.JaxprEqn) -> Cost:
+    name, params = equation.primitive.name, equation.params
     if name in _FREE:
         return Cost(0.0, 0.0)
     results = [aval(variable) for variable in equation.outvars]

@@ -54,9 +54,10 @@ class Verdict(Code):
 
 
 class Refusal(enum.IntEnum):
-    """Why a candidate of the scheduler cannot take a system, or why the policy passed it over (the last four).
+    """Why a candidate of the scheduler cannot take a system, or why the policy passed it over.
 
-    `NOT_SYMMETRIC`, `NO_ROOT` and `NO_LAYERS` are known before anything is computed.
+    The latter are `ABOVE_THRESHOLD` to `UNDERCUT`. Known before anything is computed are `NOT_SYMMETRIC`, `NO_ROOT`,
+    `NO_LAYERS`, `SQUARED` and `NO_MEMORY`.
     """
 
     NONE = 0
@@ -72,6 +73,8 @@ class Refusal(enum.IntEnum):
     NOT_NAMED = 10
     OVER_BUDGET = 11
     UNDERCUT = 12
+    SQUARED = 13
+    NO_MEMORY = 14
 
     @property
     def reason(self) -> str:
@@ -94,5 +97,8 @@ _REASONS = {
     Refusal.ABOVE_THRESHOLD: "the policy keeps condition numbers above its threshold classical",
     Refusal.NOT_NAMED: "the policy names another candidate",
     Refusal.OVER_BUDGET: "the policy's budget is smaller than what it would spend",
+    Refusal.SQUARED: "forms the square of the root, whose condition number this precision does not resolve at the "
+    "least damping",
+    Refusal.NO_MEMORY: "would form the block, for which there is no memory",
     Refusal.UNDERCUT: "even its least cost exceeds what another candidate is sure to do it for",
 }

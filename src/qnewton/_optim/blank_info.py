@@ -54,10 +54,13 @@ def plan_shapes(
     return {n: jax.eval_shape(lambda block=block: plan_of(block)) for n, block in one_of_a_size.items()}
 
 
-def blank_info(plans: Mapping[int, Plan | None], blocks: Sequence[Block], dtype: jnp.dtype) -> StepInfo:
+def blank_info(
+    known: KnownSolver, plans: Mapping[int, Plan | None], blocks: Sequence[Block], dtype: jnp.dtype
+) -> StepInfo:
     """Zeros in the place of a step's record.
 
     Args:
+        known: solver of the systems.
         plans: by size, as `plan_shapes` finds them.
         blocks: with a system.
         dtype: of the systems.
@@ -67,7 +70,9 @@ def blank_info(plans: Mapping[int, Plan | None], blocks: Sequence[Block], dtype:
         plan, status = plans.get(block.n), filled((), 0, jnp.int32)
         executed = None if plan is None else Executed(zero, zero, status)
         counts = status, executed, status
-        return BlockInfo(plan, status, zero, *counts, zero, zero, status, status, zero, zero, zero, zero, zero, status)
+        packed = known.blank_plan(block.n, dtype)
+        last = (zero, zero, zero, zero, zero, status, packed)
+        return BlockInfo(plan, status, zero, *counts, zero, zero, status, status, *last)
 
     zero = filled((), 0, dtype)
     infos = tuple(blank(block) for block in blocks)

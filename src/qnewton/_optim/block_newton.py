@@ -45,10 +45,12 @@ def block_newton(
     warm_start: bool = False,
     where: Callable[[Block], bool] | None = None,
     axis_name: AxisName = None,
+    contest: "_scheduling.Hybrid | None" = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Newton's method block by block: every block's system `A x = g` goes to a scheduler, or to one solver.
 
-    The family `blocks` of `newton`, where its arguments are described; None stands for the defaults told there.
+    The family `blocks` of `newton`, where its arguments are described; None stands for the defaults told there. In the
+    place of `solver`, `contest` has candidates among which the shapes of each block choose.
     """
     check_arguments(
         objective, learning_rate, curvature, partition, conditioning, metric, correction, adaptation, step, where
@@ -56,11 +58,13 @@ def block_newton(
     warm_start = flag(warm_start, "newton: warm_start")
     refresh, clip, weight_decay, residual_tolerance = checked_numbers(refresh, clip, weight_decay, residual_tolerance)
     curvature = GaussNewton() if curvature is None else curvature
-    solver = _scheduling.Hybrid() if solver is None else solver
+    if solver is None:
+        # Who is listed first is what the rest of a step goes by: candidates of one contest differ in no state.
+        solver = _scheduling.Hybrid() if contest is None else contest.solvers[0]
     check_linear_solver(solver, "solver for newton")
     adaptation = LevenbergMarquardt() if adaptation is None else adaptation
     check_together(solver, adaptation, step, where, warm_start=warm_start)
-    known = KnownSolver.of(solver)
+    known = KnownSolver.of(solver, contest)
     kept = KeptCurvature(curvature, refresh, known.able.needs_root)
     shifted = objective.penalised or curvature.shift > 0
     tried = step is None and adaptation.tries

@@ -151,7 +151,7 @@ class BlockSteps:
         plans = plan_shapes(
             one.known, damping.conditioning, one.residual_tolerance, blocks, dtype, semidefinite=semidefinite
         )
-        return blank_info(plans, blocks, dtype)
+        return blank_info(one.known, plans, blocks, dtype)
 
     def _start(
         self, updates: PyTree, state: NewtonState, params: PyTree, batch: Batch, key: Key[Array, ""] | None

@@ -26,12 +26,12 @@ from .._curvature.objective import Batch, check_objective
 from .._curvature.point import Point
 from .._curvature.stored import stored_rounding
 from .._devices.mapped import AxisName
-from .._scheduling.families import scheduler_of
+from .._scheduling.families import default_scheduler, scheduler_of, scheduler_of_fits
 from .._scheduling.group_plan import GroupPlan, PackedPlans
 from .applied import Left, prints_of, rounding_of, sums_over
 from .border import transformation
 from .dual_sample import Sampling, part_of
-from .dual_systems import blank_plans
+from .dual_systems import Scheduled, blank_plans
 from .dual_trials import Options, Tried, try_two
 from .inside_optax import inside_optax, needs_batch
 from .metrics import is_fit
@@ -42,6 +42,8 @@ SIZES = 3e-3
 """`Marquardt.sizes` of a fit: more than `newton` needs, whose damping begins higher."""
 GROW = 4.0
 """Factor on the damping after a step that no trial was good enough for."""
+_DEFAULTS = {False: default_scheduler, True: scheduler_of_fits}
+"""By whether the problem is a fit."""
 
 
 class DualNewtonInfo(eqx.Module):
@@ -85,9 +87,9 @@ class DualNewtonInfo(eqx.Module):
 
     @property
     def systems(self) -> tuple[GroupPlan, ...]:
-        """What the two dual systems cost and who solves them, as one group.
+        """What the two systems cost and who solves them, as one group.
 
-        Its size is zero where the steps come from singular values, since residuals outnumber parameters.
+        Where the residuals of a fit outnumber its parameters they are the damped least squares in the parameters.
         """
         return self.packed.plans
 
@@ -146,8 +148,10 @@ def dual_newton(
     A **fit** is a problem of at most 100 parameters, each of which may have a unit of its own. Its damping is a
     multiple of Marquardt's diagonal rather than of the identity, so that the units make no difference. A step whose
     acceleration is more than twice the bound is refused, which holds it back where no unit does. Every step sees the
-    whole batch. Where residuals outnumber the parameters, its steps come from the singular values of `R`: nothing is
-    squared, and no matrix has more than n columns. `metric=Levenberg()` treats it as any other problem.
+    whole batch. Where residuals outnumber the parameters, its systems are the damped least squares `|R d + r|^2 +
+    m |d|^2` in the parameters: by the singular values of `R`, where nothing is squared, or by way of `R^T R` where the
+    precision resolves that (`solver=None`; a solver that is named solves by way of `R^T R`). `metric=Levenberg()`
+    treats it as any other problem.
 
     `update(grads, state, params, batch=(inputs, targets), key=None)` is pure, can be jitted and scanned, and returns
     the step itself. It does not read `grads`: under `jit` their computation is dropped, and zeros serve as well. Where
@@ -168,7 +172,7 @@ def dual_newton(
         metric: what the damping is a multiple of: `Levenberg()`, the identity, or `Marquardt()`, the curvature's
             diagonal, for which the whole Jacobian is formed. None: `Marquardt(sizes=3e-3)` for a fit, `Levenberg()`
             for more parameters.
-        solver: of the two dual systems: a `Hybrid`, which chooses among its candidates in every step, or one solver of
+        solver: of the two systems: a `Hybrid`, which chooses among its candidates in every step, or one solver of
             ours. None: direct solvers and a quantum one at all its costs.
         axis_name: of the mapped axes that batches are spread over, as of `newton`.
 
@@ -197,23 +201,24 @@ def dual_newton(
     if sample is not None and not (isinstance(sample, int) and sample >= 2):
         raise ValueError(f"sample is {sample}: give the number of parts, at least 2, or None for the whole batch")
 
-    scheduler = scheduler_of(solver, "dual_newton")
+    schedulers = {fit: scheduler_of(solver, "dual_newton", default) for fit, default in _DEFAULTS.items()}
 
-    def options_for(params: PyTree, *, reverse_only: bool = False) -> Options:
+    def options_for(params: PyTree, before: PackedPlans, *, reverse_only: bool = False) -> Options:
         default = Marquardt(sizes=SIZES) if is_fit(params) else Levenberg()
         # A second derivative along the step takes forward mode twice.
         bending = None if reverse_only else acceleration
-        return Options(damping, bending, default if metric is None else metric, scheduler)
+        scheduled = Scheduled(schedulers[is_fit(params)], before)
+        return Options(damping, bending, default if metric is None else metric, scheduled)
 
     def init(params: PyTree) -> DualNewtonState:
         check_params(params)
         dtype = jax.tree.leaves(params)[0].dtype
         zero, number = filled((), 0, dtype), filled((), 0, jnp.int32)
-        packed = blank_plans(scheduler, dtype)
+        packed = blank_plans(schedulers[is_fit(params)], dtype)
         no = filled((), False, bool)
         info = DualNewtonInfo(zero, zero, number, zero, no, zero, zero, number, no, zero, number, packed)
         (block,) = whole(params)
-        metric = options_for(params).metric
+        metric = options_for(params, packed).metric
         memory = None if metric.fixed else metric.init(block.n, dtype)
         return DualNewtonState(number, zero, Sampling.start(dtype), memory, Left.nothing(dtype), info)
 
@@ -241,12 +246,12 @@ def dual_newton(
         if not independent:
             # Parts of a batch would be another objective; the rows are those of the whole one.
             point = point.as_one()
-        options = options_for(params, reverse_only=known_of.reverse_only)
+        options = options_for(params, state.info.packed, reverse_only=known_of.reverse_only)
         # A fit's steps cost so little that there is nothing to spare.
         parts = 1 if sample is None or not options.metric.fixed or not independent else sample
 
         def tried(point: Point) -> Tried:
-            return try_two(point, block, state.damping, state.metric, options, state.info.packed)
+            return try_two(point, block, state.damping, state.metric, options)
 
         part = part_of(point.examples, parts, state.count)
         if part is None:

@@ -7,13 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._core.decompositions import svd
 from .._core.one_kernel import in_one_kernel, paired
 from .._core.traces import diagonal, gram
 from .._scheduling.group_plan import PackedPlans
-from .._scheduling.hybrid import Hybrid
 from .dual_rows import Rows
-from .dual_systems import opened_pair
+from .dual_systems import Scheduled, opened_fit, opened_pair
 
 Outputs = Callable[[Float[Array, " n"]], Float[Array, "batch c"]]
 
@@ -107,7 +105,11 @@ class Wide(NamedTuple):
 
 
 def solve_wide(
-    wide: Wide, outputs: Outputs, w: Float[Array, " n"], damped: Damped, scheduler: Hybrid
+    wide: Wide,
+    outputs: Outputs,
+    w: Float[Array, " n"],
+    damped: Damped,
+    scheduled: Scheduled,
 ) -> tuple[Trials, PackedPlans]:
     """Both steps from one set-up each, and who solved them.
 
@@ -116,10 +118,10 @@ def solve_wide(
         outputs: of all examples, as a function of the parameters.
         w: parameters.
         damped: how.
-        scheduler: of the systems.
+        scheduled: by whom.
     """
     rows, shifts, l2 = wide.rows[0], wide.shifts, damped.l2
-    packed, solve = opened_pair(wide.grams, shifts, 1 if damped.acceleration is None else 2, scheduler)
+    packed, solve = opened_pair(wide.grams, shifts, 1 if damped.acceleration is None else 2, scheduled)
     right = jnp.broadcast_to(rows.residual, (2, *rows.residual.shape))
     if l2 is not None:
         # The gradient R^T r + l2 w leaves the span of the rows, and the Woodbury identity takes its last term there.
@@ -162,12 +164,18 @@ def solve_wide(
     return trials(direction + bend.factor * bent, moved, first, bend), packed
 
 
-def solve_tall(rows: Rows, level: Float[Array, ""], outputs: Outputs, w: Float[Array, " n"], damped: Damped) -> Trials:
-    """Both steps of least squares `|R d + r|^2 + m |d|^2`, from one singular value decomposition.
+def solve_tall(
+    rows: Rows,
+    level: Float[Array, ""],
+    outputs: Outputs,
+    w: Float[Array, " n"],
+    damped: Damped,
+    scheduled: Scheduled,
+) -> tuple[Trials, PackedPlans]:
+    """Both steps of least squares `|R d + r|^2 + m |d|^2`, and who solved them.
 
-    Solved in the rows, what is left of the residuals at a minimum would be divided by the damping, and its rounding
-    would drown a step that is small beside it; here neither that nor the square of a condition number occurs (Golub and
-    Van Loan 2013, section 6.1.4). The l2 term is n residuals more.
+    In the rows, rounding of what is left at a minimum would drown a step that is small beside it. By the singular
+    values of `R` neither that nor the square of a condition number occurs (Golub and Van Loan 2013, section 6.1.4).
 
     Args:
         rows: with their matrix, in the metric's units.
@@ -175,6 +183,7 @@ def solve_tall(rows: Rows, level: Float[Array, ""], outputs: Outputs, w: Float[A
         outputs: of all examples, as a function of the parameters.
         w: parameters.
         damped: how.
+        scheduled: by whom.
     """
     matrix, residual, m = rows.matrix, rows.residual, damped.dampings
     assert matrix is not None
@@ -186,17 +195,16 @@ def solve_tall(rows: Rows, level: Float[Array, ""], outputs: Outputs, w: Float[A
         root = jnp.sqrt(damped.l2).astype(w.dtype)
         matrix = jnp.concatenate([matrix, root * jnp.diag(factors)])
         residual = jnp.concatenate([residual, root * w])
-    left, values, right = svd(matrix, sound)
-    damped_squares = values**2 + m[:, None]
-    shrunk = values / damped_squares
+    vectors = 1 if damped.acceleration is None else 2
+    packed, solve = opened_fit(matrix, m, sound, vectors, scheduled, penalised=damped.l2 is not None)
     # A residual that has slope and no curvature is huge beside a row that is tiny, of which the decomposition keeps
     # nothing: it enters by its gradient.
     flat = jnp.abs(residual) > jnp.finfo(w.dtype).tiny ** -0.25
     # Together, since a product with one vector is no call of a library.
     parts = paired(jnp.where(flat, residual, 0), jnp.where(flat, 0, residual))
     slopes = parts @ matrix
-    bulk, slope = (parts @ left)[1], (slopes @ right.T)[0]
-    direction = -(shrunk * bulk + slope / damped_squares) @ right
+    # The same right-hand side for both dampings.
+    direction = -solve(parts[1:], slopes[:1])
     gradient = slopes[:1] + slopes[1:]
     excess = gradient + (direction @ matrix.T) @ matrix + m[:, None] * direction
     if damped.acceleration is None:
@@ -204,7 +212,7 @@ def solve_tall(rows: Rows, level: Float[Array, ""], outputs: Outputs, w: Float[A
     else:
         _, second = jax.vmap(lambda d: _derivatives(rows, outputs, w, d))(factors * direction)
         second = jnp.pad(second, ((0, 0), (0, residual.size - rows.residual.size)))
-        bent = (-shrunk / 2 * (second @ left)) @ right
+        bent = -solve(second, None) / 2
     lengths = [gram(vectors) for vectors in (slopes, excess, bent, direction)]
 
     def sizes() -> tuple[Float[Array, "2"], "_Bend"]:
@@ -218,7 +226,7 @@ def solve_tall(rows: Rows, level: Float[Array, ""], outputs: Outputs, w: Float[A
     moved = step @ matrix.T
     # -(R d . r + |R d|^2 / 2)
     products = jnp.matmul(moved, (moved + 2 * residual).T, precision=jax.lax.Precision.HIGHEST)
-    return Trials(m, factors * step, diagonal(products) / -2, bend.ratio, error, bend.trusted)
+    return Trials(m, factors * step, diagonal(products) / -2, bend.ratio, error, bend.trusted), packed
 
 
 class _Bend(NamedTuple):

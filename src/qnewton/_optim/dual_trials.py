@@ -13,9 +13,9 @@ from .._curvature.loss_scale import LossScale
 from .._curvature.partition import Block
 from .._curvature.point import Point
 from .._scheduling.group_plan import PackedPlans
-from .._scheduling.hybrid import Hybrid
 from .dual_rows import Rows, rows_of
 from .dual_steps import Damped, Trials, Wide, solve_tall, solve_wide
+from .dual_systems import Scheduled
 from .metrics import FEW
 
 TRIED = (0.4, 2.5)
@@ -35,7 +35,7 @@ class Tried(NamedTuple):
         unit: what the loss was counted in.
         level: mean diagonal entry of the Gram matrix; not finite where a residual or the curvature is not.
         memory: of the metric, from here on; None of the identity.
-        packed: who solved the systems; of none where the steps come from singular values.
+        packed: who solved the systems.
     """
 
     trials: Trials
@@ -53,13 +53,13 @@ class Options(NamedTuple):
         start: first damping relative to the mean diagonal entry of `K`.
         acceleration: bound on `2 |a| / |d|`, or None for no acceleration.
         metric: what the damping is a multiple of.
-        scheduler: of the dual systems.
+        scheduled: by whom.
     """
 
     start: float
     acceleration: float | None
     metric: AbstractMetric
-    scheduler: Hybrid
+    scheduled: Scheduled
 
 
 def try_two(
@@ -68,17 +68,15 @@ def try_two(
     damping: Float[Array, ""],
     memory: Float[Array, "k n"] | None,
     options: Options,
-    blank: PackedPlans,
 ) -> Tried:
-    """Both steps at a point, from one factorisation each, or one singular value decomposition.
+    """Both steps at a point, each from what the scheduler chose to solve its system.
 
     Args:
         point: whose examples give the residuals.
         block: of all parameters.
         damping: around which to try, in the metric's units; 0 to begin with `options.start`.
         memory: of the metric, in the loss's own unit; None of the identity.
-        options: for all steps.
-        blank: plans of no systems, as long as there are none.
+        options: of the step.
     """
     w, metric = block.take(point.params), options.metric
     tall = not metric.fixed and block.n <= FEW and point.examples.count * point.examples.width > block.n
@@ -117,9 +115,9 @@ def try_two(
         return point.outputs(v, block)
 
     if tall:
-        trials, packed = solve_tall(rows, scale, outputs, w, damped), blank
+        trials, packed = solve_tall(rows, scale, outputs, w, damped, options.scheduled)
     else:
-        trials, packed = solve_wide(Wide.of(rows, gram, damped), outputs, w, damped, options.scheduler)
+        trials, packed = solve_wide(Wide.of(rows, gram, damped), outputs, w, damped, options.scheduled)
     return Tried(trials, around, rows.scale, scale, memory, packed)
 
 

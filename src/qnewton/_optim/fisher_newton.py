@@ -220,7 +220,7 @@ def fisher_newton(
         # A batch that overflows must not poison the averages for good.
         finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(moment)) for moment in mixed]))
         kept = tuple(jnp.where(finite, new, old) for old, new in zip(state.moments, mixed, strict=True))
-        solves, packed = systems(params, kept[0].dtype).set_up(kept)
+        solves, packed = systems(params, kept[0].dtype).set_up(kept, state.info.packed)
         if point.examples.good is not None:
             status = jnp.where(point.examples.good, solves.status, jnp.int32(Status.COUPLED))
             solves = eqx.tree_at(lambda all_of: all_of.status, solves, status)

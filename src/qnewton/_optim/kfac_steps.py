@@ -323,7 +323,7 @@ class KFACSteps:
         fresh = fresh if layout.rest else replace(fresh, rest=None)
         mixed = jax.tree.map(lambda old, new: weight * old + (1 - weight) * new, state.factors, fresh)
         damping = state.damping + scale.penalty(self.objective)
-        solves, packed = self._systems(layout, state.damping.dtype).set_up(mixed, damping)
+        solves, packed = self._systems(layout, state.damping.dtype).set_up(mixed, damping, state.info.packed)
         if point.examples.good is not None:
             status = jnp.where(point.examples.good, solves.status, jnp.int32(Status.COUPLED))
             solves = eqx.tree_at(lambda all_of: all_of.status, solves, status)

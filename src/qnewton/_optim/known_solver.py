@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import jax.numpy as jnp
 import lineax as lx
 
 from .. import _estimation
+from .._core.records import System
 from .._scheduling import scheduler_in
 from .._solvers import capabilities_of
 from .._solvers.capabilities import Capabilities
@@ -13,6 +15,7 @@ from .._solvers.capabilities import Capabilities
 if TYPE_CHECKING:
     from .._estimation import Reuse
     from .._scheduling import Hybrid
+    from .._scheduling.group_plan import PackedPlans
 
 
 @dataclass(frozen=True)
@@ -23,16 +26,41 @@ class KnownSolver:
         solver: any lineax solver.
         able: what it takes and needs.
         scheduler: the solver itself where it chooses among candidates; None where it does not.
+        contest: candidates among which the shapes of a block choose, the solver being the first; None: it is alone.
     """
 
     solver: lx.AbstractLinearSolver
     able: Capabilities
     scheduler: "Hybrid | None"
+    contest: "Hybrid | None" = None
 
     @classmethod
-    def of(cls, solver: lx.AbstractLinearSolver) -> "KnownSolver":
+    def of(cls, solver: lx.AbstractLinearSolver, contest: "Hybrid | None" = None) -> "KnownSolver":
         """Ask the solver."""
-        return cls(solver, capabilities_of(solver), scheduler_in(solver))
+        return cls(solver, capabilities_of(solver), scheduler_in(solver), contest)
+
+    def for_system(self, system: System) -> "tuple[lx.AbstractLinearSolver, PackedPlans | None]":
+        """Who solves a system, and the record where shapes chose among several.
+
+        Args:
+            system: as curvature leaves it.
+        """
+        if self.contest is None:
+            return self.solver, None
+        from .._scheduling.by_shape import by_shape
+        from .._scheduling.group_plan import PackedPlans
+
+        chosen, plan = by_shape(self.contest, system)
+        return chosen, PackedPlans.of(self.contest, [plan], system.like.dtype)
+
+    def blank_plan(self, n: int, dtype: jnp.dtype) -> "PackedPlans | None":
+        """The structure of such a record for a block of n parameters."""
+        if self.contest is None:
+            return None
+        from .._scheduling.by_shape import block_name
+        from .._scheduling.group_plan import PackedPlans
+
+        return PackedPlans.blank(self.contest, [block_name(n)], dtype, [(1, 1)])
 
     @property
     def reuse(self) -> "Reuse | None":

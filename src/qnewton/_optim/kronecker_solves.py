@@ -76,12 +76,15 @@ class LayerSystems:
         ]
         return cls(layout, scheduler, tuple(contests(scheduler, groups)), members)
 
-    def set_up(self, factors: KroneckerFactors, damping: Float[Array, ""]) -> tuple[KroneckerSolves, PackedPlans]:
+    def set_up(
+        self, factors: KroneckerFactors, damping: Float[Array, ""], before: PackedPlans | None = None
+    ) -> tuple[KroneckerSolves, PackedPlans]:
         """Choose, set up and record, the damping split by `pi` (Martens and Grosse 2015, section 6.3).
 
         Args:
             factors: of all layers.
             damping: added to the curvature, positive.
+            before: the plans of the last refresh; None before the first.
         """
         # A factor with NaN or infinity anywhere has it on the diagonal, too, being a sum of squares there.
         traces = [(trace(a), trace(g)) for a, g in zip(factors.inputs, factors.outputs, strict=True)]
@@ -102,7 +105,7 @@ class LayerSystems:
             sides = [factors.inputs[k] for k in own], [factors.outputs[k] for k in own]
             both = tuple(self._stacked(side, own, 0) for side in zip(*(shifts[k] for k in own), strict=True))
             given.append((tuple(self._damped(side, shift, own) for side, shift in zip(sides, both, strict=True)), both))
-        groups, plans = set_up_all(self.solvers, given)
+        groups, plans = set_up_all(self.solvers, given, before)
         for own, plan in zip(self.members, plans, strict=True):
             if isinstance(plan.verdict, np.ndarray) and plan.verdict[0] != Verdict.NOBODY:
                 continue

@@ -80,9 +80,9 @@ def newton(
             which `init` chooses. None: what the parameters tell has to do, and `info.because` says so.
         minibatch: whether a batch is a part of the data, another one at each step. None: it is noticed.
         solver: of the systems: a `Hybrid`, which gives each to the candidate that it predicts to finish soonest, or any
-            other solver for all of them. None: `Hybrid()` for blocks that are named, conjugate gradients or
-            `SaddleFree` for those that shapes choose; direct solvers and a quantum one at all its costs for the other
-            families. Unless a family is named, a solver names `blocks`.
+            other solver for all of them. None: `Hybrid()` for blocks that are named; for those that shapes choose the
+            one among several that shapes predict to finish soonest (`info.systems`); direct solvers and a quantum one
+            at all its costs for the other families. Unless a family is named, a solver names `blocks`.
         curvature: default `GaussNewton()`.
         partition: which parameters share a system: `whole`, `per_layer`, `per_tensor` or any function of `params` that
             returns blocks.
@@ -247,13 +247,14 @@ class _Asked:
             return fisher_newton(objective, solver=solver, **given)
         if family == Family.BLOCKS:
             from .._curvature import Hessian
-            from .._solvers import CG, SaddleFree
+            from .._scheduling.families import scheduler_of_blocks, scheduler_of_saddles
             from .block_newton import block_newton
 
             if because == NO_CURVATURE:
-                return block_newton(objective, curvature=Hessian(), solver=SaddleFree())
-            loose = CG(rtol=0.1) if solver is None else solver
-            return block_newton(objective, solver=loose, residual_tolerance=0.5)
+                contest = scheduler_of_saddles() if solver is None else None
+                return block_newton(objective, curvature=Hessian(), solver=solver, contest=contest)
+            contest = scheduler_of_blocks() if solver is None else None
+            return block_newton(objective, solver=solver, contest=contest, residual_tolerance=0.5)
         from .kfac_steps import KFACSteps
         from .working_types import in_working_types
 

@@ -1,6 +1,6 @@
 """One block's way from its system to its part of the step."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import jax
@@ -64,12 +64,13 @@ class BlockSolve:
             path: how it is computed.
             given: what else is known of the block.
         """
-        system = system if leaves_unformed(self.known.solver, system) else system.formed()
+        solver, packed = self.known.for_system(system)
+        system = system if leaves_unformed(solver, system) else system.formed()
         measured, fallback, memory = self._measured(damping, system, given)
         conditioned = condition(damping.conditioning, measured, given.scale)
         estimate, remembered = self._estimated(conditioned, given)
         value, info = solve_block(
-            self.known.solver,
+            solver,
             conditioned,
             given.gradient,
             self.residual_tolerance,
@@ -80,6 +81,7 @@ class BlockSolve:
             given.turn,
             fallback,
         )
+        info = info if packed is None else replace(info, packed=packed)
         value = self._bounded(value, info, fallback, given)
         direction = self._direction(value, given)
         predicted = jnp.zeros_like(rate)

@@ -1,5 +1,7 @@
 """One block's way through the stages, as functions that can also be run and timed one by one."""
 
+from typing import TYPE_CHECKING
+
 import equinox as eqx
 import jax.numpy as jnp
 import lineax as lx
@@ -20,6 +22,9 @@ from .._solvers import capabilities_of
 from .._solvers.base import Options
 from .correction import Correction, corrected, proven_decrease
 from .reduction import solve_on_support
+
+if TYPE_CHECKING:
+    from .._scheduling.group_plan import PackedPlans
 
 
 class BlockInfo(eqx.Module):
@@ -42,6 +47,7 @@ class BlockInfo(eqx.Module):
         damping_scale: factor on the damping that this step was taken with.
         reduction_ratio: of the block's own part of the step; NaN where it has no damping scale of its own.
         owner: the device that solved it for all; -1 where every device did.
+        packed: the plan of a block whose solver shapes chose; None where the user's schedules it, or is alone.
     """
 
     plan: Plan | None
@@ -60,6 +66,7 @@ class BlockInfo(eqx.Module):
     damping_scale: Float[Array, ""]
     reduction_ratio: Float[Array, ""]
     owner: Int[Array, ""]
+    packed: "PackedPlans | None" = None
 
 
 def in_units_only(coordinates: AbstractCoordinates) -> bool:

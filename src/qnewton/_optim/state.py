@@ -11,6 +11,7 @@ from .stages import BlockInfo
 
 if TYPE_CHECKING:
     from .._estimation import Remembered
+    from .._scheduling.group_plan import GroupPlan
     from .kept_curvature import KeptBlock
 
 
@@ -47,6 +48,11 @@ class StepInfo(eqx.Module):
     blocks: tuple[BlockInfo, ...]
     because: str = eqx.field(static=True, default="")
     family: ClassVar[str] = "blocks"
+
+    @property
+    def systems(self) -> "tuple[GroupPlan, ...]":
+        """Who solves each block where shapes chose; empty where a scheduler has a plan in each of `blocks`."""
+        return tuple(plan for block in self.blocks if block.packed is not None for plan in block.packed.plans)
 
 
 class NewtonState(NamedTuple):

@@ -85,11 +85,14 @@ class UnitSystems:
         ]
         return cls(tuple(units), scheduler, tuple(contests(scheduler, groups)), members, damping)
 
-    def set_up(self, moments: Sequence[Float[Array, "units d d"]]) -> tuple[UnitSolves, PackedPlans]:
+    def set_up(
+        self, moments: Sequence[Float[Array, "units d d"]], before: PackedPlans | None = None
+    ) -> tuple[UnitSolves, PackedPlans]:
         """Damp, choose, set up and record.
 
         Args:
             moments: the blocks of each tensor.
+            before: the plans of the last refresh; None before the first.
         """
         moments = [moment.astype(jnp.promote_types(moment.dtype, jnp.float32)) for moment in moments]
         given, scales, reciprocals = [], [], []
@@ -101,7 +104,7 @@ class UnitSystems:
             given.append(((jnp.concatenate(blocks),), (shift,)))
             scales.append((1 + self.damping) * jnp.sqrt(mean))
             reciprocals.append(1 / (mean + shift))
-        groups, plans = set_up_all(self.solvers, given)
+        groups, plans = set_up_all(self.solvers, given, before)
         good = self._by_tensor([group.sound for group in groups])
         status = jnp.stack([_told(jnp.int32(Status.OK), one) for one in good])
         solves = UnitSolves(tuple(groups), tuple(scales), tuple(reciprocals), status)

@@ -13,7 +13,7 @@ from .._core.records import Access, ClassicalWorkload, SystemEstimate
 from .._core.status import Refusal
 from .._hardware import ClassicalMachine, QuantumMachine
 from .._solvers import AbstractSolver
-from .._solvers.base import Charged, is_charged
+from .._solvers.base import Charged, LeastSquares, is_charged, is_least_squares
 from .assumptions import AbstractAssumptions
 from .columns import Column, quantum_column, reasons_of, settled, table
 from .least import KAPPAS, least_quantum
@@ -23,6 +23,8 @@ from .offers import Offers
 from .price import classical_workload
 
 _NO_ROWS: Any = np.zeros((), int)
+LEAST_DAMPING = 0.4
+"""Of a fit, in rounding units of the mean square of a residual's row; `_optim.dual_trials` tries no less."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,9 @@ class Group:
         need: relative error that the step bears, `need.NEED`, in the energy norm or the one that `power` says.
         power: 1 where the norm that counts is the energy norm of the systems; 2 of dual systems `K + m`, whose step
             `-R^T u` has the norm of `K (K + m)` (`_pricing.need`).
+        root_rows: rows of the root `R` `[root_rows, rows]`, at hand, that all of the systems `R^T R + m I` share; 0
+            where they have none.
+        squared_in: number type in which `R^T R` is formed and factored by who does so; empty: that of the systems.
     """
 
     name: str
@@ -49,11 +54,25 @@ class Group:
     dtype: str = "float32"
     need: float = NEED
     power: int = 1
+    root_rows: int = 0
+    squared_in: str = ""
 
     @property
     def rows(self) -> int:
         """Of one system."""
         return math.prod(self.factors)
+
+    @property
+    def resolves_squares(self) -> bool:
+        """Whether a solution by way of `R^T R` errs by no more than `need`, whatever the root is.
+
+        The damping of a fit is at least 0.4 rounding units of the mean square of a residual's row, so the condition
+        number of `R^T R + m I` is at most `1 + 2.5 root_rows / eps`. Forming and factoring err by at most
+        `(root_rows + rows^2) eps tr(R^T R)` (Higham 2002, 3.5 and 10.1.1), and a backward error E by `|E| / m` in the
+        energy norm.
+        """
+        own, working = np.finfo(self.dtype).eps, np.finfo(self.squared_in or self.dtype).eps
+        return bool((self.root_rows + self.rows**2) * working * self.root_rows / (LEAST_DAMPING * own) <= self.need)
 
     @property
     def product(self) -> Cost:
@@ -92,7 +111,7 @@ def price_group(
     log_kappa = estimate.log_condition_number
     columns: list[list[Column]] = []
     for candidate in candidates:
-        reasons = reasons_of(candidate, estimate, Refusal.NONE)
+        reasons = reasons_of(candidate, estimate, _known(group, candidate, candidates))
         if is_charged(candidate):
             times = float(group.count * group.vectors)
             # A circuit that is carried out has the precision that it was built for.
@@ -137,7 +156,9 @@ def bounds(
         for own, group in zip(columns, groups, strict=True):
             system = nominal(group)
             seconds, steps = _classical(group, candidate, system, classical, least=True)
-            own.append([settled([], system, seconds=seconds, expected_steps=steps)] * len(sets))
+            known = _known(group, candidate, candidates)
+            reasons: Any = [] if known == Refusal.NONE else [(known, np.ones((), bool))]
+            own.append([settled(reasons, system, seconds=seconds, expected_steps=steps)] * len(sets))
     exact = np.array([not (is_charged(one) or one.capabilities.iterative) for one in candidates])
     found = []
     for group, own in zip(groups, columns, strict=True):
@@ -160,6 +181,18 @@ def _least_quantum(
     return least_quantum(candidate, rows, dtypes, sets, machine, times=times, precision=asked)
 
 
+def _known(group: Group, candidate: AbstractSolver, candidates: Sequence[AbstractSolver]) -> Refusal:
+    """What is known of a candidate before anything is computed.
+
+    Who squares the root of a fit is refused where that is not resolved and somebody does without.
+    """
+    without = any(is_least_squares(one) for one in candidates)
+    squares = not (is_charged(candidate) or is_least_squares(candidate))
+    if group.root_rows and without and squares and not group.resolves_squares:
+        return Refusal.SQUARED
+    return Refusal.NONE
+
+
 def nominal(group: Group) -> SystemEstimate:
     """A system of that shape with the numbers that cost least: every norm 1, as if it were the identity."""
     nothing = Cost(0.0, 0.0)
@@ -170,6 +203,9 @@ def _classical(
     group: Group, candidate: AbstractSolver, estimate: SystemEstimate, machine: ClassicalMachine, *, least: bool
 ) -> tuple[Any, Any]:
     """Seconds in one step, and the iterations of one solve."""
+    if group.root_rows and is_least_squares(candidate):
+        return _by_root(group, candidate, machine) + 0.0 * estimate.max_entry, 0.0
+    squaring = _squaring(group, candidate, machine) if group.root_rows else 0.0
     if candidate.capabilities.matrix_free:
         workload = classical_workload(candidate, estimate)
         log_kappa = estimate.log_condition_number
@@ -177,10 +213,10 @@ def _classical(
         steps = 1.0 if least else namespace(factor).maximum(workload.steps * factor, 1.0)
         workload = dataclasses.replace(workload, steps=steps)
         times = group.count * group.vectors
-        return times * machine.seconds(workload) + 0.0 * estimate.max_entry, workload.steps
+        return times * machine.seconds(workload) + squaring + 0.0 * estimate.max_entry, workload.steps
     parts = direct_seconds(group, candidate, machine)
     seconds = sum(once / group.serves + many for once, many in parts)
-    return group.count * seconds + 0.0 * estimate.max_entry, 0.0
+    return group.count * seconds + squaring + 0.0 * estimate.max_entry, 0.0
 
 
 def direct_seconds(group: Group, candidate: AbstractSolver, machine: ClassicalMachine) -> list[tuple[float, float]]:
@@ -195,6 +231,37 @@ def direct_seconds(group: Group, candidate: AbstractSolver, machine: ClassicalMa
         many = dataclasses.replace(each, flops=each.flops * columns, bytes=each.bytes + 2.0 * columns * n * itemsize)
         found.append((machine.seconds(once), machine.seconds(many)))
     return found
+
+
+def _by_root(group: Group, candidate: LeastSquares, machine: ClassicalMachine) -> float:
+    """Seconds of a candidate that decomposes the root once for all dampings."""
+    solver: Any = candidate
+    rows, n, itemsize = group.root_rows, group.rows, np.dtype(group.dtype).itemsize
+    cost = candidate.decomposing(rows, n, itemsize)
+    kernel = classical_workload(solver, nominal(group)).kernel
+    applied = solver.applied_as if solver.applied_as in dict(machine.kernels) else kernel
+    once = ClassicalWorkload(kernel=kernel, flops=cost.flops, bytes=cost.bytes)
+    columns = group.count * group.vectors
+    each = ClassicalWorkload(
+        kernel=applied,
+        flops=columns * (2.0 * rows * n + 4.0 * n**2),
+        bytes=(rows * n + columns * (rows + n)) * itemsize,
+    )
+    return float(machine.seconds(once) + machine.seconds(each))
+
+
+def _squaring(group: Group, candidate: AbstractSolver, machine: ClassicalMachine) -> float:
+    """Seconds of `R^T R`, once for all dampings, and of `R^T u` for each right-hand side."""
+    rows, n = group.root_rows, group.rows
+    itemsize = np.dtype(group.squared_in or group.dtype).itemsize
+    twice = itemsize / np.dtype(group.dtype).itemsize
+    own = classical_workload(candidate, nominal(group)).kernel
+    kernel = "product" if "product" in dict(machine.kernels) else own
+    columns = n + group.count * group.vectors
+    work = ClassicalWorkload(
+        kernel=kernel, flops=2.0 * rows * n * columns * twice, bytes=(rows * n + n * columns) * itemsize
+    )
+    return float(machine.seconds(work))
 
 
 def _parts(workload: ClassicalWorkload, applied_as: str | None) -> tuple[ClassicalWorkload, ClassicalWorkload]:

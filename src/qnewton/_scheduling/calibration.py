@@ -35,6 +35,8 @@ from .conditioned import Conditioned
 from .yardsticks import dense, layer
 
 DEFAULT_SIZES = (8, 32, 128, 384, 1024)
+# Factorisations that estimates make (`_core.costs.KERNELS`).
+_ESTIMATES = ("cholesky", "eigh", "lu")
 # About a millisecond, beside which the start of a jitted function does not count.
 _LOOPED_FLOPS = 5_000_000
 
@@ -154,7 +156,8 @@ def _rated(solvers: Sequence[AbstractSolver], dtype: str, probe: bool) -> Classi
     kernels = {kernel for solver in _measured_once(solvers, dtype) for kernel in _yardsticks_of(solver, dtype)}
     applied = {solver.applied_as for solver in solvers if solver.applied_as is not None}
     forming = ["forming"] if _forming_counts(solvers) else []
-    return rated_machine([*kernels, *applied, *forming], dtype, probe=probe)
+    own = _ESTIMATES if any(isinstance(solver, Conditioned) for solver in solvers) else ()
+    return rated_machine([*kernels, *applied, *forming, *own], dtype, probe=probe)
 
 
 @at_once()

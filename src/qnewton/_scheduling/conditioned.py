@@ -12,7 +12,7 @@ from .._conditioning import AbstractConditioner, condition
 from .._conditioning.guarantee import Definiteness
 from .._core.arrays import Number
 from .._core.coordinates import AbstractCoordinates, Standard
-from .._core.costs import Cost, cost_of
+from .._core.costs import Cost, costs_by_kernel
 from .._core.kinds import check_kinds, plain
 from .._core.powers_of_two import lost_below
 from .._core.records import Encoding, QuantumWorkload, System, SystemEstimate, Workload
@@ -53,7 +53,8 @@ class Conditioned(AbstractAround):
     added to its price alone, while the other candidates solve the system as it is. In `newton` that is after the shared
     conditioning.
 
-    **What is paid for**, on the classical machine, as the kernel `forming`: conditioning twice, once to estimate and
+    **What is paid for**, on the classical machine, factorisations as their own kernels and all else as the kernel
+    `forming`: conditioning twice, once to estimate and
     once to solve, so that no candidate holds a matrix of its own; the estimate, factorisations and products with the
     matrix; and forming the block as often as conditioning, where it was not formed. Operations and traffic are counted
     in the traced program. Loops whose end depends on the numbers count `AbstractConditioner.turns` rounds. A change of
@@ -141,21 +142,23 @@ class Conditioned(AbstractAround):
             )
         return left
 
-    def conditioning_cost(self, system: System) -> Cost:
-        """Of conditioning once, by shapes.
+    def conditioning_costs(self, system: System) -> dict[str, Cost]:
+        """Of conditioning once, by shapes; apart by kernel, as of `costs_by_kernel`.
 
         Args:
             system: formed; shapes serve.
         """
-        total, one = Cost(0.0, 0.0), jnp.ones((), system.like.dtype)
+        found: dict[str, Cost] = {}
+        one = jnp.ones((), system.like.dtype)
         for conditioner in self.conditioning:
 
             def apply(before: System, conditioner: AbstractConditioner = conditioner) -> System:
                 return conditioner(before, one).formed()
 
-            total = total + cost_of(apply, system, turns=conditioner.turns)
+            for kernel, cost in costs_by_kernel(apply, system, turns=conditioner.turns).items():
+                found[kernel] = found.get(kernel, Cost(0.0, 0.0)) + cost
             system = eqx.filter_eval_shape(apply, system)
-        return total
+        return found
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> ConditionedState:
         """Form and condition the matrix, and set the inner solver up.

@@ -36,8 +36,9 @@ class _Contests:
         key = identity_of(scheduler), tuple(groups)
         if key not in self._found:
             machine, priced = _priced(scheduler, groups)
+            rows = sum(group.rows * group.count for group in groups)
             self._found[key] = [
-                GroupSolver(scheduler, group, machine, least, most)
+                GroupSolver(scheduler, group, machine, least, most, group.rows * group.count / rows)
                 for group, (least, most) in zip(groups, priced, strict=True)
             ]
         return self._found[key]

@@ -1,7 +1,7 @@
 """The scheduler of an optimizer's own systems, where the user names none."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import lineax as lx
 
@@ -10,7 +10,9 @@ from .._hardware import QuantumMachine
 from .._hardware.profile_files import load_profile
 from .._hardware.quantum_profile import QuantumProfile
 from .._pricing.assumptions import end_to_end, paper
-from .._solvers import LU, QLSA, AbstractSolver, Cholesky, GaussJordan, Inverse
+from .._pricing.policies import Assigned
+from .._solvers import CG, LU, QLSA, AbstractSolver, Cholesky, GaussJordan, Inverse, SaddleFree
+from .._solvers.svd import SVD
 from .conditioned import Conditioned
 from .hybrid import Hybrid
 
@@ -30,6 +32,7 @@ def scheduler_of(
 
     Raises:
         TypeError: for anything else, and for a candidate with conditioning of its own.
+        ValueError: for what has no meaning for a group of equal systems: the policy `Assigned`, and `solves`.
     """
     if solver is None:
         return (default or default_scheduler)()
@@ -37,6 +40,16 @@ def scheduler_of(
     if isinstance(solver, AbstractSolver):
         solver = Hybrid([solver], assumptions=[paper()])
     assert isinstance(solver, Hybrid)
+    if isinstance(solver.policy, Assigned):
+        raise ValueError(
+            f"{user}: solver has the policy Assigned, which the host fills between two steps, block by block, and the "
+            "systems here are chosen for in groups while the step runs: take another policy, or newton(family='blocks')"
+        )
+    if solver.solves != 1:
+        raise ValueError(
+            f"{user}: solver has solves={solver.solves}, and how many right-hand sides and steps one set-up serves is "
+            "known of these systems and priced so: leave it out"
+        )
     for candidate in solver.solvers:
         if isinstance(candidate, Conditioned):
             raise TypeError(
@@ -62,9 +75,41 @@ def scheduler_of_many() -> Hybrid:
     return _at_all_its_costs(GaussJordan(), Inverse(), Cholesky(), LU(), QLSA())
 
 
-def scheduler_for(family: str) -> Hybrid:
-    """The one that a family's systems have where the user names none."""
-    return scheduler_of_many() if family == "fisher" else default_scheduler()
+@functools.cache
+def scheduler_of_fits() -> Hybrid:
+    """The same for fits, with a candidate that squares nothing where residuals outnumber parameters."""
+    return _at_all_its_costs(Inverse(), Cholesky(), LU(), SVD(), QLSA())
+
+
+@functools.cache
+def scheduler_of_blocks() -> Hybrid:
+    """The same for blocks that shapes choose, with the candidate that never forms them.
+
+    All of them solve the damped Gauss-Newton system: a direct one exactly, conjugate gradients to a residual of 0.1.
+    """
+    return _at_all_its_costs(CG(rtol=0.1), Cholesky(fallback=True), LU(), QLSA())
+
+
+@functools.cache
+def scheduler_of_saddles() -> Hybrid:
+    """For exact Hessians, which may have negative eigenvalues: candidates whose answer is `|H|^-1 g`, and no others."""
+    return _at_all_its_costs(SaddleFree(), QLSA(stand_in=SaddleFree()))
+
+
+def scheduler_with(candidates: Sequence[str]) -> Hybrid:
+    """The one among these that has just those candidates: whose plans have such columns, where the user names none.
+
+    Args:
+        candidates: their names, in order.
+
+    Raises:
+        ValueError: where there is none.
+    """
+    every = (default_scheduler, scheduler_of_many, scheduler_of_fits, scheduler_of_blocks, scheduler_of_saddles)
+    for known in every:
+        if known().names == tuple(candidates):
+            return known()
+    raise ValueError(f"no family's own scheduler has the candidates {', '.join(candidates)}")
 
 
 def _at_all_its_costs(*solvers: AbstractSolver) -> Hybrid:

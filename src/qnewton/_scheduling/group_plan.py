@@ -9,8 +9,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .._core.arrays import NumberArray, filled, namespace
+from .._core.status import Verdict
 from .._devices.crew import EVERYONE
 from .._pricing.offers import Offers
+from .._pricing.policies.base import NONE_YET
 from .hybrid import Hybrid
 
 _NUMBERS = ("seconds", "fixed_seconds", "queries", "copies", "success_probability", "expected_steps")
@@ -31,6 +33,8 @@ class GroupPlan(eqx.Module):
             choice of the acting set, which is the first.
         owners: of each factor and system, the device that sets it up for all in the last refresh; -1 where every device
             does.
+        second: logarithm of the condition number by `Hybrid.second`, of the worst of the systems; NaN where there is no
+            such estimator. Nothing rests on it.
     """
 
     name: str = eqx.field(static=True)
@@ -40,6 +44,7 @@ class GroupPlan(eqx.Module):
     verdict: Int[NumberArray, " sets"]
     estimated: Bool[NumberArray, ""]
     owners: Int[NumberArray, "factors count"]
+    second: Float[NumberArray, ""]
 
 
 class PackedPlans(eqx.Module):
@@ -74,7 +79,7 @@ class PackedPlans(eqx.Module):
             plans: of numpy where nothing was estimated.
             dtype: of the numbers.
         """
-        numbers = [_joined([getattr(one.offers, name) for name in _NUMBERS] + [_kappa(one)]) for one in plans]
+        numbers = [_joined([getattr(one.offers, name) for name in _NUMBERS] + _kappas(one)) for one in plans]
         codes = [_joined([one.size, *_codes(one.offers), one.choice, one.verdict, one.estimated]) for one in plans]
         setups = [(one.owners.shape[0], one.owners.shape[1]) for one in plans]
         like = cls.blank(scheduler, [one.name for one in plans], dtype, setups)
@@ -103,7 +108,7 @@ class PackedPlans(eqx.Module):
         each = sets * len(quantum)
         # At least one row: an array without entries is refused by what saves states.
         rows = max(1, len(names))
-        numbers = filled((rows, 5 * each + len(quantum) + 1), 0, dtype)
+        numbers = filled((rows, 5 * each + len(quantum) + 2), 0, dtype)
         codes = filled((rows, 4 + 3 * each + 2 * sets + 1), 0, jnp.int32)
         owners = filled((max(1, sum(sides * count for sides, count in setups)),), EVERYONE, jnp.int32)
         return cls(numbers, codes, owners, tuple(names), scheduler.names, quantum, sets, tuple(setups))
@@ -113,28 +118,30 @@ class PackedPlans(eqx.Module):
         """One for each group."""
         return tuple(self._plan(k) for k in range(len(self.names)))
 
+    def last_choices(self, k: int) -> Int[Array, " sets"]:
+        """What a policy with memory sees of a group: its choice under each set, `NONE_YET` before the first."""
+        codes = self.codes[k]
+        first = 4 + 3 * self.sets * len(self.candidates)
+        choice, verdict = codes[first : first + self.sets], codes[first + self.sets : first + 2 * self.sets]
+        made = (codes[1] > 0) & (verdict != Verdict.NOBODY)
+        return jnp.where(made, choice, NONE_YET)
+
     def _plan(self, k: int) -> GroupPlan:
         shape = (self.sets, len(self.candidates))
         numbers, codes = _Reader(self.numbers[..., k, :]), _Reader(self.codes[..., k, :])
         size = codes.take(4)
         found: dict[str, Any] = {name: numbers.take(*shape) for name in _NUMBERS[:-1]}
         found["expected_steps"] = numbers.take(shape[1])
-        found["log_condition_number"] = numbers.take()
+        found["log_condition_number"], second = numbers.take(), numbers.take()
         found["refusal"] = codes.take(*shape)
         found |= {name: codes.take(*shape) != 0 for name in ("feasible", "clamped")}
         offers = Offers(names=self.candidates, quantum=self.quantum, **found)
+        choice, verdict, estimated = codes.take(self.sets), codes.take(self.sets), codes.take() != 0
         before, own = (int(np.prod(one, dtype=int)) for one in self.setups[:k]), self.setups[k]
         start = sum(before)
         owners = self.owners[..., start : start + own[0] * own[1]]
-        return GroupPlan(
-            self.names[k],
-            size,
-            offers,
-            codes.take(self.sets),
-            codes.take(self.sets),
-            codes.take() != 0,
-            owners.reshape((*owners.shape[:-1], *own)),
-        )
+        owners = owners.reshape((*owners.shape[:-1], *own))
+        return GroupPlan(self.names[k], size, offers, choice, verdict, estimated, owners, second)
 
 
 class _Reader:
@@ -150,8 +157,8 @@ class _Reader:
         return part.reshape((*part.shape[:-1], *shape))
 
 
-def _kappa(plan: GroupPlan) -> Any:
-    return plan.offers.log_condition_number
+def _kappas(plan: GroupPlan) -> list[Any]:
+    return [plan.offers.log_condition_number, plan.second]
 
 
 def _codes(offers: Offers) -> list[Any]:

@@ -58,6 +58,7 @@ class GroupSolver:
         machine: that runs the classical candidates.
         least: what every candidate asks at least.
         most: what it asks at most `[sets, candidates]`, infinite where nothing is known.
+        share: of the step's rows that are the group's, in (0, 1].
     """
 
     scheduler: Hybrid
@@ -65,17 +66,21 @@ class GroupSolver:
     machine: ClassicalMachine
     least: Offers
     most: np.ndarray
+    share: float = 1.0
 
     @cached_property
     def kept(self) -> tuple[int, ...]:
         """The candidates that are compiled: those of which the acting set's choice may be one."""
-        least = np.asarray(self.least.seconds[0])
-        return self.scheduler.policy.contenders(self.scheduler.names, least, self.most[0])
+        return self._contenders(0)
+
+    def _contenders(self, row: int) -> tuple[int, ...]:
+        least, quantum = np.asarray(self.least.seconds[row]), self.least.quantum
+        return self.scheduler.policy.contenders(self.scheduler.names, least, self.most[row], quantum, self.share)
 
     @property
     def estimates(self) -> bool:
-        """Whether the choice, or what is chosen, depends on the condition number."""
-        return len(self.kept) > 1 or self.solvers[0].capabilities.quantum
+        """Whether the choice, what is chosen, or what is recorded beside depends on the condition number."""
+        return len(self.kept) > 1 or self.solvers[0].capabilities.quantum or self.scheduler.second is not None
 
     @property
     def solvers(self) -> tuple[AbstractSolver, ...]:
@@ -96,7 +101,7 @@ class GroupSolver:
         """The plan where nothing is estimated; of numpy."""
         least, names, rows = self.least, self.scheduler.names, range(len(self.most))
         # Under another set the bounds may leave it open.
-        kept = [self.scheduler.policy.contenders(names, np.asarray(least.seconds[r]), self.most[r]) for r in rows]
+        kept = [self._contenders(row) for row in rows]
         known = [len(own) == 1 and np.isfinite(self.most[r, own[0]]) for r, own in zip(rows, kept, strict=True)]
         choice = np.array([own[0] if sure else NONE_YET for own, sure in zip(kept, known, strict=True)], np.int32)
         choice[0] = self.kept[0]
@@ -107,10 +112,13 @@ class GroupSolver:
         able = np.any(feasible, axis=1)
         able[0] = feasible[0, self.kept[0]]
         verdict = np.where(able, Verdict.CHOSEN, Verdict.NOBODY).astype(np.int32)
+        policy = self.scheduler.policy
+        if not (policy.takes_fastest or policy.remembers):
+            # What such a policy says of the choice, a budget for one.
+            verdict = np.array([self._verdict(row, i) if i >= 0 else verdict[row] for row, i in enumerate(choice)])
+        offers, none = replace(least, **fields), np.full((), np.nan, self.group.dtype)
         estimated = np.zeros((), bool)
-        return GroupPlan(
-            self.group.name, self._size, replace(least, **fields), choice, verdict, estimated, self._by_everyone
-        )
+        return GroupPlan(self.group.name, self._size, offers, choice, verdict, estimated, self._by_everyone, none)
 
     def settled_at(self, deal: Deal, owners: np.ndarray) -> GroupPlan:
         """The plan where nothing is estimated and several devices may share the set-ups.
@@ -129,6 +137,15 @@ class GroupSolver:
         seconds[:, self.kept[0]] -= (1 - deal.factor) * self.group.count * once / self.group.serves
         return replace(plan, offers=replace(plan.offers, seconds=seconds))
 
+    def _verdict(self, row: int, chosen: int) -> int:
+        """The policy's verdict where one candidate is left, whose seconds are known."""
+        offers = self.least.under(row)
+        alone = np.asarray(offers.feasible) & (np.arange(len(offers.names)) == chosen)
+        with jax.ensure_compile_time_eval():
+            turn = Turn.first(1, [1.0] * len(offers.names), self.share, jnp.dtype(self.group.dtype)).under(0)
+            offers = jax.tree.map(jnp.asarray, replace(offers, feasible=alone))
+            return int(self.scheduler.policy.choose(offers, turn).verdict)
+
     def blank(self) -> GroupState:
         """Before the first set-up: zeros in its shapes."""
         count, dtype = self.group.count, jnp.dtype(self.group.dtype)
@@ -137,18 +154,24 @@ class GroupSolver:
         shapes = eqx.filter_eval_shape(lambda *given: self.set_up(*given)[0], factors, floors)
         return jax.tree.map(lambda leaf: filled(leaf.shape, 0, leaf.dtype), shapes)
 
-    def set_up(self, factors: Factors, floors: tuple[Float[Array, " count"], ...]) -> tuple[GroupState, GroupPlan]:
+    def set_up(
+        self,
+        factors: Factors,
+        floors: tuple[Float[Array, " count"], ...],
+        last: Int[Array, " sets"] | None = None,
+    ) -> tuple[GroupState, GroupPlan]:
         """Choose, and set the chosen candidate up for every system; and the record of it.
 
         Args:
             factors: the systems' matrices, symmetric, damping included.
             floors: proven lower bounds on the factors' eigenvalues.
+            last: the group's last choice under each set, `PackedPlans.last_choices`; None before the first.
         """
         if not self.estimates:
             states = tuple(states_of(self.solvers[0], stack) for stack in factors)
             return self.settled_state(states), self.settled
-        estimates = each_of(lambda pair: self._estimate(*pair), (factors, floors))
-        plan, index = self._planned(estimates)
+        estimates = each_of(lambda pair: self.estimate(*pair), (factors, floors))
+        plan, index = self.planned(estimates, last, self.second_of(factors, floors))
         given = factors, estimates
 
         def branch(k: int) -> Callable:
@@ -177,7 +200,10 @@ class GroupSolver:
         return self._state(self._union(shapes, None).pack(0, states), None, self.settled)
 
     def opened(
-        self, systems: Sequence[Float[Array, "n n"]], floors: Float[Array, " count"]
+        self,
+        systems: Sequence[Float[Array, "n n"]],
+        floors: Float[Array, " count"],
+        last: Int[Array, " sets"] | None = None,
     ) -> tuple[GroupPlan, Callable[[Float[Array, "count n"]], Float[Array, "count n"]]]:
         """Plain systems that serve one step: the plan, and the solve, which may be called several times.
 
@@ -187,9 +213,10 @@ class GroupSolver:
         Args:
             systems: symmetric, damping included.
             floors: proven lower bounds on their eigenvalues.
+            last: as of `set_up`.
         """
         if self.estimates or self.solvers[0].capabilities.matrix_free:
-            state, plan = self.set_up((jnp.stack(systems),), (floors,))
+            state, plan = self.set_up((jnp.stack(systems),), (floors,), last)
 
             def solved(right: Float[Array, "count n"]) -> Float[Array, "count n"]:
                 values, good = self.solve(state, right[:, :, None])
@@ -281,15 +308,40 @@ class GroupSolver:
         dtype = jnp.dtype(self.group.dtype)
         factors = tuple(jax.ShapeDtypeStruct((n, n), dtype) for n in self.group.factors)
         floors = tuple(jax.ShapeDtypeStruct((), dtype) for _ in factors)
-        return eqx.filter_eval_shape(self._estimate, factors, floors)
+        return eqx.filter_eval_shape(self.estimate, factors, floors)
 
-    def _estimate(self, factors: tuple[Array, ...], floors: tuple[Array, ...]) -> tuple[SystemEstimate, ...]:
+    def estimate(self, factors: tuple[Array, ...], floors: tuple[Array, ...]) -> tuple[SystemEstimate, ...]:
+        """Of each factor of one system."""
         return tuple(
             self.scheduler.estimator(System.of(one, symmetric=True, eigenvalue_floor=floor))
             for one, floor in zip(factors, floors, strict=True)
         )
 
-    def _planned(self, estimates: tuple[SystemEstimate, ...]) -> tuple[GroupPlan, Int[Array, ""]]:
+    def second_of(self, factors: Factors, floors: tuple[Float[Array, " count"], ...]) -> Float[Array, ""] | None:
+        """The logarithm of the worst condition number by the scheduler's second estimator; None where it has none."""
+        second = self.scheduler.second
+        if second is None:
+            return None
+
+        def of_one(pair: tuple[Factors, tuple[Array, ...]]) -> Float[Array, ""]:
+            systems = [System.of(a, symmetric=True, eigenvalue_floor=f) for a, f in zip(*pair, strict=True)]
+            return functools.reduce(operator.add, [second(system).log_condition_number for system in systems])
+
+        return jnp.max(each_of(of_one, (factors, floors)))
+
+    def planned(
+        self,
+        estimates: tuple[SystemEstimate, ...],
+        last: Int[Array, " sets"] | None = None,
+        second: Float[Array, ""] | None = None,
+    ) -> tuple[GroupPlan, Int[Array, ""]]:
+        """The plan, and the acting choice among the candidates that are compiled.
+
+        Args:
+            estimates: of each factor, those of all systems stacked.
+            last: as of `set_up`.
+            second: as of `second_of`.
+        """
         worst = jnp.argmax(functools.reduce(operator.add, [one.log_condition_number for one in estimates]))
         product = product_of(self.group, [jax.tree.map(lambda leaf: leaf[worst], one) for one in estimates])
         policy, sets = self.scheduler.policy, self.scheduler.assumptions
@@ -299,14 +351,16 @@ class GroupSolver:
         acting = jnp.where(left, jnp.int32(Refusal.UNDERCUT), offers.refusal[0])
         able = offers.feasible.at[0].set(offers.feasible[0] & ~left)
         offers = replace(offers, feasible=able, refusal=offers.refusal.at[0].set(acting))
-        turn = Turn.first(len(sets), [1.0] * len(offers.names), 1.0, offers.seconds.dtype)
+        turn = Turn.first(len(sets), [1.0] * len(offers.names), self.share, offers.seconds.dtype)
+        turn = turn if last is None else Turn(last, turn.share)
         choices = [policy.choose(offers.under(row), turn.under(row)) for row in range(len(sets))]
         passed_over = jnp.stack([choice.refusal for choice in choices])
         offers = replace(offers, refusal=jnp.where(offers.feasible, passed_over, offers.refusal))
         choice = jnp.stack([choice.index for choice in choices]).astype(jnp.int32)
         verdict = jnp.stack([one.verdict for one in choices])
+        beside = jnp.full((), jnp.nan, offers.seconds.dtype) if second is None else second
         estimated = np.ones((), bool)
-        plan = GroupPlan(self.group.name, self._size, offers, choice, verdict, estimated, self._by_everyone)
+        plan = GroupPlan(self.group.name, self._size, offers, choice, verdict, estimated, self._by_everyone, beside)
         return plan, self._place(choice[0])
 
     def _place(self, choice: Int[Array, ""]) -> Int[Array, ""]:

@@ -1,6 +1,6 @@
 """What candidates with conditioning of their own see: their systems' estimates, and what these cost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from .._core.costs import Cost, cost_of
+from .._core.costs import Cost, costs_by_kernel, total_of
 from .._core.records import ClassicalWorkload, System, SystemEstimate
 from .._core.status import Refusal
 from .._estimation import AbstractEstimator
@@ -23,7 +23,7 @@ from .conditioned import Conditioned
 from .plan import OwnSystem
 
 KERNEL = "forming"
-"""Whose times conditioning and estimates are predicted with: passes over a matrix, and products."""
+"""Whose times conditioning and estimates are predicted with, but for factorisations: passes over a matrix, products."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,23 @@ class Setting:
     solves: int
 
 
-def own_workload(cost: Cost) -> ClassicalWorkload:
-    """What conditioning or an estimate is predicted by."""
-    return ClassicalWorkload(kernel=KERNEL, flops=cost.flops, bytes=cost.bytes)
+def own_workload(cost: Cost, kernel: str = "") -> ClassicalWorkload:
+    """What conditioning or an estimate is predicted by.
+
+    Args:
+        cost: of what one kernel does.
+        kernel: as of `costs_by_kernel`; empty: `KERNEL`.
+    """
+    return ClassicalWorkload(kernel=kernel or KERNEL, flops=cost.flops, bytes=cost.bytes)
+
+
+def _seconds(costs: Mapping[str, Cost], machine: ClassicalMachine) -> float:
+    """Predicted: factorisations by their own kernels, where the machine knows them."""
+    known, found = dict(machine.kernels), {"": Cost(0.0, 0.0)}
+    for kernel, cost in costs.items():
+        whose = kernel if kernel in known else ""
+        found[whose] = found.get(whose, Cost(0.0, 0.0)) + cost
+    return float(sum(machine.seconds(own_workload(cost, kernel)) for kernel, cost in found.items()))
 
 
 def own_systems(
@@ -96,15 +110,17 @@ def _own_system(
     sets, classical, quantum = setting.sets, setting.classical, setting.quantum
     formed = eqx.filter_eval_shape(lambda: system.formed())
     none = Cost(0.0, 0.0)
-    conditioning, estimation, shaping, could = none, none, 0.0, jnp.zeros((), bool)
+    conditioning: dict[str, Cost] = {"": none}
+    estimation: dict[str, Cost] = {"": none}
+    shaping, could = 0.0, jnp.zeros((), bool)
     least = least_of(solver, system.like.shape[0], str(dtype), sets, classical, quantum, setting.solves)
     if refusal == Refusal.NONE:
         # Twice: once to estimate, once to solve.
-        conditioning = solver.conditioning_cost(formed) * 2.0
-        estimation = cost_of(setting.estimator, eqx.filter_eval_shape(solver.conditioned, formed))
+        conditioning = {kernel: cost * 2.0 for kernel, cost in solver.conditioning_costs(formed).items()}
+        estimation = costs_by_kernel(setting.estimator, eqx.filter_eval_shape(solver.conditioned, formed))
         shaping = 0.0 if system.is_formed else 2.0 * classical.seconds(forming(estimate))
-    conditioning_seconds = classical.seconds(own_workload(conditioning)) + shaping
-    estimation_seconds = classical.seconds(own_workload(estimation))
+    conditioning_seconds = _seconds(conditioning, classical) + shaping
+    estimation_seconds = _seconds(estimation, classical)
     paid = conditioning_seconds + estimation_seconds
     if refusal == Refusal.NONE:
         floor = jnp.asarray(np.stack([column["seconds"] for column in least]), dtype)
@@ -127,8 +143,8 @@ def _own_system(
         place=place,
         estimate=found,
         estimated=could,
-        conditioning=jax.tree.map(lambda number: jnp.asarray(number, dtype), conditioning),
-        estimation=jax.tree.map(lambda number: jnp.asarray(number, dtype), estimation),
+        conditioning=jax.tree.map(lambda number: jnp.asarray(number, dtype), total_of(conditioning)),
+        estimation=jax.tree.map(lambda number: jnp.asarray(number, dtype), total_of(estimation)),
         conditioning_seconds=jnp.asarray(conditioning_seconds, dtype),
         estimation_seconds=jnp.asarray(estimation_seconds, dtype),
         without=without,

@@ -9,12 +9,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from .._devices.crew import EVERYONE, Task, crew, dealt
 from .._pricing.group import direct_seconds
 from .._solvers import AbstractSolver
-from .group_plan import GroupPlan
+from .group_plan import GroupPlan, PackedPlans
 from .groups import Factors, GroupSolver, GroupState
 from .one_system import states_of
 from .owners import Deal, Job, deal_out
@@ -26,17 +26,20 @@ Floors = tuple[Float[Array, " count"], ...]
 
 
 def set_up_all(
-    solvers: Sequence[GroupSolver], given: Sequence[tuple[Factors, Floors]]
+    solvers: Sequence[GroupSolver], given: Sequence[tuple[Factors, Floors]], before: PackedPlans | None = None
 ) -> tuple[list[GroupState], list[GroupPlan]]:
     """Every group set up, and their records; equal factors by one program, where nothing is estimated.
 
     Args:
         solvers: of the groups.
         given: of each, what its `set_up` takes.
+        before: the last plans of the same groups, of which policies with memory see the choices.
     """
     stacks = _stacks(solvers, given)
     whole = [k for k, solver in enumerate(solvers) if solver.estimates]
-    works = [stack.work() for stack in stacks] + [_whole(solvers[k], *given[k]) for k in whole]
+    works = [stack.work() for stack in stacks] + [
+        _whole(solvers[k], *given[k], None if before is None else before.last_choices(k)) for k in whole
+    ]
     deal, owners, results = _shared_out(works)
     states: dict[tuple[int, int], object] = {}
     made_by = {(k, side): np.full(solver.group.count, EVERYONE) for k, solver in enumerate(solvers) for side in (0, 1)}
@@ -140,15 +143,15 @@ def _stacks(solvers: Sequence[GroupSolver], given: Sequence[tuple[Factors, Floor
     return found
 
 
-def _whole(solver: GroupSolver, factors: Factors, floors: Floors) -> _Work:
-    def run(given: tuple[Factors, Floors]) -> Any:
+def _whole(solver: GroupSolver, factors: Factors, floors: Floors, last: Int[Array, " sets"] | None) -> _Work:
+    def run(given: Any) -> Any:
         return solver.set_up(*given)
 
     def nbytes() -> int:
-        return _bytes_of(eqx.filter_eval_shape(solver.set_up, factors, floors))
+        return _bytes_of(eqx.filter_eval_shape(solver.set_up, factors, floors, last))
 
     once = [sum(pair[0] for pair in direct_seconds(solver.group, one, solver.machine)) for one in _directs(solver)]
-    return _Work(1, solver.group.count * min(once, default=0.0), nbytes, run, (factors, floors), whole=True)
+    return _Work(1, solver.group.count * min(once, default=0.0), nbytes, run, (factors, floors, last), whole=True)
 
 
 def _solving(solver: GroupSolver, state: GroupState, vectors: Float[Array, "count a b"]) -> _Work:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeGuard
 import jax
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._core.arrays import Number
+from .._core.costs import Cost
 from .._core.records import Encoding, QuantumWorkload, SystemEstimate, Workload
 from .._core.status import Refusal
 from .capabilities import Capabilities
@@ -212,3 +213,22 @@ class Charged(Protocol):
 def is_charged(solver: AbstractSolver) -> TypeGuard[Charged]:
     """Whether a solver is charged by its count of queries, as its capabilities say."""
     return solver.capabilities.quantum
+
+
+class LeastSquares(Protocol):
+    """What a scheduler asks of a candidate that solves `(R^T R + m I) x = R^T u + v` from the root `R`."""
+
+    def decomposing(self, rows: int, n: int, itemsize: int) -> Cost: ...
+    def decomposed(self, root: Float[Array, "rows n"], sound: Bool[Array, ""] | None) -> Any: ...
+    def damped(
+        self,
+        parts: Any,
+        dampings: Float[Array, " k"],
+        along: Float[Array, "k rows"],
+        slopes: Float[Array, "k n"] | None = None,
+    ) -> Float[Array, "k n"]: ...
+
+
+def is_least_squares(solver: AbstractSolver) -> TypeGuard[LeastSquares]:
+    """Whether a solver works on the root of a system, as its capabilities say."""
+    return solver.capabilities.least_squares

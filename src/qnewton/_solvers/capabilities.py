@@ -23,6 +23,8 @@ class Capabilities:
         notices_indefinite: whether it may be handed a matrix that only rounding can have made indefinite: it notices,
             and solves the system otherwise.
         warm_start: whether it takes a first guess, the linear-solve option `y0`.
+        least_squares: whether it solves damped least squares from the rectangular root, without squaring that
+            (`base.LeastSquares`).
     """
 
     quantum: bool = False
@@ -35,6 +37,7 @@ class Capabilities:
     needs_definite: bool = False
     notices_indefinite: bool = False
     warm_start: bool = False
+    least_squares: bool = False
 
     @property
     def direct(self) -> bool:

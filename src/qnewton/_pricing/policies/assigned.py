@@ -20,7 +20,14 @@ class Assigned(AbstractPolicy):
 
     remembers: ClassVar[bool] = True
 
-    def contenders(self, names: Sequence[str], least: np.ndarray, most: np.ndarray) -> tuple[int, ...]:
+    def contenders(
+        self,
+        names: Sequence[str],
+        least: np.ndarray,
+        most: np.ndarray,
+        quantum: Sequence[bool] = (),
+        share: float = 1.0,
+    ) -> tuple[int, ...]:
         # Who is assigned is decided elsewhere, and later.
         return tuple(range(len(names)))
 

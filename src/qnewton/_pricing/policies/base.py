@@ -91,16 +91,25 @@ class AbstractPolicy(eqx.Module):
             ValueError: when traced, for a policy that does not fit the candidates.
         """
 
-    def contenders(self, names: Sequence[str], least: np.ndarray, most: np.ndarray) -> tuple[int, ...]:
+    def contenders(
+        self,
+        names: Sequence[str],
+        least: np.ndarray,
+        most: np.ndarray,
+        quantum: Sequence[bool] = (),
+        share: float = 1.0,
+    ) -> tuple[int, ...]:
         """Who may still be chosen, known what every candidate asks at least and at most; on the host.
 
         Here: whoever might ask less than what another one is sure to do it for, as is right for every policy that takes
-        the fastest, or the fastest but for quantum candidates or expensive ones.
+        the fastest, or the fastest but for quantum candidates.
 
         Args:
             names: of the candidates.
             least: seconds that each asks at least `[candidates]`; infinite where it cannot take the systems.
             most: that it asks at most, infinite where nothing is known.
+            quantum: which of them are charged on the quantum machine.
+            share: of the step's rows that the systems have.
         """
         return tuple(i for i in range(len(names)) if least[i] < np.min(most) or i == int(np.argmin(most)))
 

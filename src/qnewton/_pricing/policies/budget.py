@@ -1,10 +1,12 @@
 """The fastest that one can afford."""
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 
 from ..._core.status import Refusal, Verdict
 from ..fastest import fastest
@@ -41,6 +43,30 @@ class Budget(AbstractPolicy):
                     f"{name} is {getattr(self, name)}: what a second of the machine costs must be finite and at least "
                     "0 (1 for a budget in seconds, watts for one in joules, a price for one in money)"
                 )
+
+    def contenders(
+        self,
+        names: Sequence[str],
+        least: np.ndarray,
+        most: np.ndarray,
+        quantum: Sequence[bool] = (),
+        share: float = 1.0,
+    ) -> tuple[int, ...]:
+        rates = np.array([self.quantum_rate if one else self.classical_rate for one in quantum])
+        limit = self.limit * share
+        known, able = np.isfinite(most), np.isfinite(least)
+        # Nothing times infinity is nothing: at no rate whatever takes however long is inside.
+        spent_least = np.where(able, rates * np.where(able, least, 0), np.inf)
+        spent_most = np.where(known | (able & (rates == 0)), rates * np.where(known, most, 0), np.inf)
+        sure = spent_most <= limit
+        if np.any(sure & known):
+            best = int(np.argmin(np.where(sure, most, np.inf)))
+            inside = (spent_least <= limit) & (least < most[best])
+            return tuple(i for i in range(len(names)) if inside[i] or i == best)
+        # It may be that nobody keeps inside, and then the cheapest is taken.
+        cheapest = int(np.argmin(spent_most))
+        might = able & ((spent_least <= limit) | (spent_least < spent_most[cheapest]))
+        return tuple(i for i in range(len(names)) if might[i] or i == cheapest)
 
     def choose(self, offers: Offers, turn: Turn) -> Choice:
         rates = [self.quantum_rate if quantum else self.classical_rate for quantum in offers.quantum]

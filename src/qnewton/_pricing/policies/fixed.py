@@ -22,7 +22,14 @@ class FixedCandidate(AbstractPolicy):
     name: str = eqx.field(static=True)
     remembers: ClassVar[bool] = False
 
-    def contenders(self, names: Sequence[str], least: np.ndarray, most: np.ndarray) -> tuple[int, ...]:
+    def contenders(
+        self,
+        names: Sequence[str],
+        least: np.ndarray,
+        most: np.ndarray,
+        quantum: Sequence[bool] = (),
+        share: float = 1.0,
+    ) -> tuple[int, ...]:
         if self.name not in names:
             raise ValueError(unknown("candidate", self.name, names))
         return (list(names).index(self.name),)

@@ -243,8 +243,9 @@ def make_complete(
 def named_scheduler(scheduling: SchedulingOptions) -> Hybrid | None:
     """The scheduler of a complete optimizer; None where the presets stand: the family's own."""
     own = (FAMILY_SCHEDULING.solvers, PRESETS["fisher-newton"].scheduling.solvers)
-    untouched = scheduling.solvers in own and replace(scheduling, solvers=own[0]) == FAMILY_SCHEDULING
-    return None if untouched else make_hybrid(scheduling)
+    if scheduling.solvers in own and replace(scheduling, solvers=own[0]) == FAMILY_SCHEDULING:
+        return None
+    return make_hybrid(scheduling)
 
 
 def _fisher_rate(step: StepOptions, steps: int) -> optax.Schedule | None:

@@ -8,7 +8,7 @@ from ..._solvers.quantum.queries import jennings2023v1
 from . import build
 from .build import BASELINES, COMPLETE, QUANTUM
 from .options import SchedulingOptions, TrainOptions
-from .parts import make
+from .parts import make, part
 from .presets import PRESETS
 from .task_options import BertOptions, GptOptions
 
@@ -18,7 +18,7 @@ _RATES = ("learning_rate", "warmup_steps", "decay")
 # What acts on the systems of complete optimizers.
 _SCHEDULED = (
     *("solvers", "assumptions", "hardware", "gate_time_s"),
-    *("execution", "precision", "shots", "noise_seed"),
+    *("execution", "precision", "shots", "noise_seed", "policy"),
 )
 
 
@@ -66,6 +66,11 @@ def _check_complete(options: TrainOptions) -> None:
             f"{chosen(options)} have none: leave it away, or use --preset blocks"
         )
     _check_execution(options.scheduling)
+    if part("policy", options.scheduling.policy, "policy").word == "makespan":
+        raise ValueError(
+            f"--policy is makespan, which deals out blocks, and {chosen(options)} chooses for groups of systems: leave "
+            "it away, or use --preset blocks"
+        )
 
 
 def _check_family(options: TrainOptions) -> None:
@@ -87,7 +92,7 @@ def _read_by(options: TrainOptions) -> tuple[tuple[str, ...], str, str]:
     if options.optimizer_word in BASELINES:
         return _RATES, "solves no systems", "--preset blocks"
     rates = _RATES if "fisher" in (options.family, options.optimizer_word.removesuffix("-newton")) else ()
-    why = "sets direction, length and damping itself, and gives every system to the fastest candidate"
+    why = "sets direction, length and damping itself, and schedules its systems in groups"
     return (*rates, *_SCHEDULED), why, "--preset blocks"
 
 

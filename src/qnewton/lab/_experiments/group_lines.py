@@ -78,7 +78,7 @@ def _decision(plan: GroupPlan, scheduler: Hybrid, row: int) -> GroupDecision:
     seconds = np.asarray(plan.offers.seconds[row], np.float64)
     refusals = [Refusal(int(code)) for code in plan.offers.refusal[row]]
     # What was estimated was priced by its numbers, for all candidates.
-    bounds = _open_ended(scheduler) & np.isfinite(seconds) & ~np.asarray(plan.estimated)
+    bounds = _bounded(plan, scheduler) & np.isfinite(seconds) & ~np.asarray(plan.estimated)
     choice = int(plan.choice[row])
     verdict = "open" if choice < 0 else Verdict(int(plan.verdict[row])).label
     named = {name: _known(value) for name, value in zip(names, seconds, strict=True)}
@@ -92,9 +92,13 @@ def _decision(plan: GroupPlan, scheduler: Hybrid, row: int) -> GroupDecision:
     )
 
 
-def _open_ended(scheduler: Hybrid) -> np.ndarray:
-    """The candidates whose seconds depend on the numbers of a system."""
-    return np.asarray([one.capabilities.iterative or one.capabilities.quantum for one in scheduler.solvers])
+def _bounded(plan: GroupPlan, scheduler: Hybrid) -> np.ndarray:
+    """The candidates whose seconds are a bound where nothing was estimated: of quantum ones, and of one iteration.
+
+    Of more iterations they are what is expected (`_scheduling.by_shape`).
+    """
+    iterative = np.array([one.capabilities.iterative for one in scheduler.solvers])
+    return np.asarray(plan.offers.quantum) | (iterative & (np.asarray(plan.offers.expected_steps) <= 1))
 
 
 def _known(value: float) -> float | None:

@@ -15,7 +15,7 @@ from ..._devices.processes import of_first
 from ..._optim.assign import assign
 from ..._optim.newton import newton
 from ..._scheduling import Hybrid
-from ..._scheduling.families import scheduler_for
+from ..._scheduling.families import scheduler_with
 from .._runfile import Calibration, FamilyRecord, StageSeconds
 from . import build
 from .calibrations import Snapshot, frozen_snapshot, snapshot
@@ -88,7 +88,8 @@ def prepare_complete(task: Task, options: TrainOptions, params: PyTree) -> Prepa
     optimizer, named = build.make_complete(options, task.objective, params, batch, repeats=repeats)
     # Of the numbers themselves: from shapes alone a network whose examples may influence each other looks different.
     info: Any = optimizer.init(params).info  # pyright: ignore[reportAttributeAccessIssue]
-    scheduler = (named or scheduler_for(info.family)) if getattr(info, "systems", ()) else None
+    plans = getattr(info, "systems", ())
+    scheduler = (named or scheduler_with(plans[0].offers.names)) if plans else None
     family = family_record(info.family, info.because, scheduler, getattr(info, "coverage", None))
     return Prepared(build.NAMES[info.family], optimizer, CompleteLedger(scheduler), family=family)
 

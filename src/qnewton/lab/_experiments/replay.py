@@ -125,7 +125,10 @@ def _replay(saved: SavedRun, question: Question) -> tuple[Replayed, ...]:
         seconds = (
             np.stack([_as_recorded(lines, assumed.name, hybrid.names) for lines in blocks], axis=1)
             if recorded
-            else np.stack([_anew(lines, hybrid, assumed, classical, dtype) for lines in blocks], axis=1)
+            else np.stack(
+                [_anew(lines, hybrid, assumed, classical, dtype, same=question.classical is None) for lines in blocks],
+                axis=1,
+            )
         )
         as_seen = jnp.asarray(seconds, dtype)
         offers = Offers(hybrid.names, tuple(quantum.tolist()), as_seen, jnp.isfinite(as_seen), log_kappa)
@@ -193,6 +196,8 @@ def _anew(
     assumed: AbstractAssumptions,
     classical: ClassicalMachine,
     dtype: str,
+    *,
+    same: bool,
 ) -> np.ndarray:
     """One block's predictions `[steps, candidates]`, from its estimates."""
     found = np.zeros((len(lines), len(hybrid.names)))
@@ -209,8 +214,7 @@ def _anew(
         steps = jnp.asarray(
             [[line.expected_iterations.get(name) or 0 for name in hybrid.names] for line in mine], dtype
         )
-
-        own = {hybrid.names.index(name): _own(mine, name, classical, dtype) for name in mine[0].own}
+        own = {hybrid.names.index(name): _own(mine, name, None if same else classical, dtype) for name in mine[0].own}
 
         @eqx.filter_jit
         def seconds(
@@ -249,12 +253,17 @@ def _anew(
 
 
 def _own(
-    lines: Sequence[SystemLine], name: str, classical: ClassicalMachine, dtype: str
+    lines: Sequence[SystemLine], name: str, classical: ClassicalMachine | None, dtype: str
 ) -> tuple[SystemEstimate, Array]:
-    """The systems of a candidate with conditioning of its own, and the seconds of conditioning and estimates."""
+    """The systems of a candidate with conditioning of its own, and the seconds of conditioning and estimates.
+
+    As recorded, on the run's own machine (None); on another one as passes over the matrix, all of it.
+    """
 
     def seconds(line: SystemLine) -> float:
         own, forming = line.own[name], line.access
+        if classical is None:
+            return own.predicted_conditioning_seconds + own.predicted_estimation_seconds
         costs = [
             Cost(own.conditioning_flops, own.conditioning_bytes),
             Cost(own.estimation_flops, own.estimation_bytes),

@@ -20,6 +20,7 @@ from ..._scheduling.families import default_scheduler
 from .._runfile import GroupDecision, GroupLine, Run, RunFileError, read_run
 from . import build
 from .options import SchedulingOptions
+from .parts import part
 from .replay import Question
 from .saved import train_options
 
@@ -72,16 +73,20 @@ def replay_groups(path: Path, question: Question) -> tuple[Run, tuple[GroupAnswe
             f"--classical is {question.classical}: the run recorded what its systems take here, and not what their "
             "factors are, so that no other classical machine can be asked"
         )
-    if question.policy is not None:
-        raise ValueError("--policy and its options: complete optimizers give every system to the fastest candidate")
     options = train_options(run.path, run.config)
-    anew = question.hardware is not None or question.gate_time_s is not None
+    scheduling = options.scheduling
+    if question.policy is not None:
+        scheduling = dataclasses.replace(scheduling, policy=question.policy)
+    if part("policy", scheduling.policy, "policy").word == "makespan":
+        raise ValueError("--policy is makespan, which deals out blocks: the run's systems are chosen for in groups")
+    anew = any(one is not None for one in (question.hardware, question.gate_time_s, question.policy))
     counted = Counter(group for groups in run.groups for group in map(_Key, groups))
     sets = question.assumptions or tuple(next(iter(counted)).group.assumptions)
-    dtype, machine = options.training.dtype, _machine(question, run, options.scheduling)
-    scheduler = build.named_scheduler(options.scheduling) or default_scheduler()
+    dtype, machine = options.training.dtype, _machine(question, run, scheduling)
+    scheduler = build.named_scheduler(scheduling) or default_scheduler()
+    rows = max(sum(group.rows * group.count for group in groups) for groups in run.groups)
     return run, tuple(
-        _answer(key.group, steps, name, scheduler, machine, dtype, anew=anew, dual=_dual(run))
+        _answer(key.group, steps, name, scheduler, machine, dtype, rows, anew=anew, dual=_dual(run))
         for name in sets
         for key, steps in counted.items()
     )
@@ -120,6 +125,7 @@ def _answer(
     scheduler: Hybrid,
     machine: QuantumMachine,
     dtype: str,
+    rows: int,
     *,
     anew: bool,
     dual: bool,
@@ -134,7 +140,9 @@ def _answer(
     names = tuple(least)
     seconds = np.asarray([np.inf if value is None else value for value in least.values()])
     most = np.where([one in sure for one in names], seconds, np.inf)
-    rivals = tuple(names[i] for i in scheduler.policy.contenders(names, seconds, most))
+    quantum = [one in recorded.modelled_seconds for one in names]
+    share = group.rows * group.count / rows
+    rivals = tuple(names[i] for i in scheduler.policy.contenders(names, seconds, most, quantum, share))
     alone = len(rivals) == 1
     return GroupAnswer(name, group, steps, before, rivals[0] if alone else None, () if alone else rivals)
 

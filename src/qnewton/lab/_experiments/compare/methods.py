@@ -7,6 +7,7 @@ from typing import Literal
 
 from ...._core.suggest import unknown
 from ..options import ConditioningOptions, SchedulingOptions, TrainOptions
+from ..presets import FAMILY_SCHEDULING
 
 SETS = ("paper", "end_to_end")
 """What quantum solves are charged for, side by side; the first set's choices are carried out."""
@@ -91,9 +92,11 @@ class Method:
             largest: rows of the largest system, the whole network's.
             gate_time_s: of the quantum machine.
         """
+        if not self.scheduled and self.optimizer == "newton":
+            # With the scheduler that its family's systems have, and not the one of blocks.
+            return TrainOptions(optimizer=self.optimizer, family="automatic", scheduling=FAMILY_SCHEDULING)
         if not self.scheduled:
-            family = "automatic" if self.optimizer == "newton" else "blocks"
-            return TrainOptions(optimizer=self.optimizer, family=family)
+            return TrainOptions(optimizer=self.optimizer)
         return _newton(self.candidates, largest, gate_time_s)
 
     def with_value(self, options: TrainOptions, value: float | None) -> TrainOptions:
