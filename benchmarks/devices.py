@@ -66,8 +66,11 @@ class Worker:
         return int(self._answer()["made"])
 
     def end(self) -> None:
+        # Not waited for here: processes of one training end together.
         assert self._running.stdin is not None
         self._running.stdin.close()
+
+    def wait_for_end(self) -> None:
         self._running.wait(60)
 
     def kill(self) -> None:
@@ -113,6 +116,8 @@ def timed(task: str, rounds: int) -> dict[str, Any]:
         factorised = {"one": sum(worker.made() for worker in one), "two": sum(worker.made() for worker in two)}
         for worker in (*one, *two, *bare):
             worker.end()
+        for worker in (*one, *two, *bare):
+            worker.wait_for_end()
     finally:
         for worker in (*one, *two, *bare):
             worker.kill()
