@@ -3,9 +3,9 @@
 Every Newton system of a training step is a task that a scheduler gives to the solver that is predicted to finish it
 soonest: a classical one (calibrated seconds) or a quantum linear solver algorithm (modelled seconds).
 
-The public names are those of `__all__` and of the namespaces among them; everything whose name begins with an
-underscore is private. Each name is loaded when it is first asked for, so that a command which needs few of them
-(`qnewton plan`) does not wait for all.
+The public names are those of `__all__` and of the namespaces among them. Names that begin with an underscore are
+private. Each name is loaded on first access, so that a command that needs few of them (`qnewton plan`) does not wait
+for all.
 """
 
 from typing import TYPE_CHECKING

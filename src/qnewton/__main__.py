@@ -1,4 +1,7 @@
-"""The command `qnewton`, also as `python -m qnewton`. The extra `lab` brings it; without that, one sentence says so."""
+"""The command `qnewton`, also `python -m qnewton`.
+
+It needs the extra `lab`; without the extra, one sentence says so.
+"""
 
 import os
 import sys
@@ -18,7 +21,10 @@ def main() -> int:
 
 
 def _keep_what_is_compiled() -> None:
-    """In the user's cache, for the next command. JAX reads it when it is imported; what the user has set stays."""
+    """Keep compiled programs in the user's cache for the next command.
+
+    JAX reads the setting when it is imported; a value that the user has set stays.
+    """
     from platformdirs import user_cache_path
 
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(user_cache_path("qnewton", appauthor=False) / "compiled"))

@@ -1,4 +1,4 @@
-"""The flat names and the namespaces of `qnewton`, with the module that each is loaded from when it is asked for."""
+"""The flat names and namespaces of `qnewton`, with the module that each is loaded from on first access."""
 
 from . import assumptions as assumptions
 from . import conditioning as conditioning

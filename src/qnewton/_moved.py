@@ -1,4 +1,4 @@
-"""Flat names of version 0.1 that live in a namespace now; they warn for one release."""
+"""Flat names of version 0.1 that have moved to a namespace; they warn for one release."""
 
 import importlib
 import warnings
@@ -130,7 +130,7 @@ MOVED = {
 
 
 def moved(name: str) -> Any:
-    """The object that a flat name of version 0.1 stood for.
+    """Return the object behind a flat name of version 0.1.
 
     Raises:
         AttributeError: for a name that never was one.

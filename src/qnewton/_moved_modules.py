@@ -1,4 +1,4 @@
-"""Modules of version 0.1 that are private now: imported by their old path they are the same modules, and warn.
+"""Modules of version 0.1 that are private now: their old import path gives the same module, with a warning.
 
 `import qnewton` puts the finder in place. It answers for nothing but the old paths below, so that no other import
 waits for it.
@@ -37,12 +37,12 @@ STILL_THERE = {"curvature", "conditioning", "solvers", "hardware", "scheduling",
 
 
 class MovedModules(MetaPathFinder):
-    """Finds a module of ours by its old path."""
+    """Import finder for modules of qnewton by their old path."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """None, and the import goes on as without this, where there is no such module."""
+        """Return None, which lets the import go on unchanged, if there is no such module."""
         old = fullname.removeprefix(f"{PACKAGE}.")
         if old in STILL_THERE or not fullname.startswith(f"{PACKAGE}."):
             return None
@@ -54,7 +54,7 @@ class MovedModules(MetaPathFinder):
 
 
 class _Alias(Loader):
-    """Puts the module under its new name in the place of the one that Python made for the old."""
+    """Loader that replaces the module created for the old name by the module under its new name."""
 
     def __init__(self, new: str):
         self._new = new

@@ -1,4 +1,4 @@
-"""Assumption sets: which costs a quantum solve is charged for."""
+"""Assumption sets: the costs charged for a quantum solve."""
 
 from typing import TYPE_CHECKING
 

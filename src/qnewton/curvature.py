@@ -1,4 +1,4 @@
-"""Objectives, the curvature matrices of their blocks, and which parameters share a block."""
+"""Objectives, the curvature matrices of their blocks, and partitions of parameters into blocks."""
 
 from typing import TYPE_CHECKING
 

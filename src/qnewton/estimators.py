@@ -1,4 +1,4 @@
-"""Estimators of condition numbers and norms, what they give, and spectral sums."""
+"""Estimators of condition numbers and norms, their results, and spectral sums."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Optimizers: transformations, their arguments, and what a step reports."""
+"""Optimizers: transformations, their arguments, and the diagnostics of a step."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Quantum signal processing by itself: the polynomial that inverts, its phases, and what they are worth.
+"""Quantum signal processing alone: the polynomial that inverts, its phases, and their accuracy.
 
     from qnewton import qsp
 

@@ -52,7 +52,7 @@ def opened(hybrid: q.Hybrid, root: np.ndarray, dampings: Any, dtype: str, square
 
     @jax.jit
     def run(root: Any, dampings: Any, along: Any, slopes: Any) -> Any:
-        plan, solve = Fit(root, dampings, None, jnp.dtype(squared_in)).opened(solver)
+        plan, solve = Fit(root, dampings, jnp.ones((), bool), jnp.dtype(squared_in)).opened(solver)
         return plan.choice[0], solve(along, slopes), solve(along, None)
 
     rng = np.random.default_rng(4)

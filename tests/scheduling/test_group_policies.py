@@ -76,7 +76,7 @@ def test_a_group_stays_with_its_last_choice_where_the_policy_does():
         assert chosen == expected
     packed = PackedPlans.of(hybrid, [plan], jnp.dtype("float32"))
     assert packed.last_choices(0).tolist() == [int(plan.choice[0])]
-    assert PackedPlans.blank(hybrid, ["test"], jnp.dtype("float32")).last_choices(0).tolist() == [-1]
+    assert PackedPlans.blank(hybrid, ["test"], jnp.dtype("float32"), [(1, 1)]).last_choices(0).tolist() == [-1]
 
 
 def test_memory_goes_from_step_to_step_of_a_training():

@@ -1,4 +1,4 @@
-"""From a curvature block to the system that is solved: rotated, pruned, repaired, damped, and all that on record."""
+"""Conditioning: from a curvature block to the solved system, rotated, pruned, repaired and damped, with a record."""
 
 from typing import TYPE_CHECKING
 

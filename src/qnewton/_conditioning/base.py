@@ -24,7 +24,7 @@ class AbstractConditioner(eqx.Module):
     @property
     @abc.abstractmethod
     def guarantee(self) -> Guarantee:
-        """What is provable about the change."""
+        """Provable statements about the change."""
 
     @abc.abstractmethod
     def __call__(self, system: System, scale: Float[Array, ""]) -> System:

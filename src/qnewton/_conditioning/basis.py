@@ -1,4 +1,4 @@
-"""Changes of basis: nothing is lost, since the step undoes them, and what is left to condition is better behaved."""
+"""Changes of basis: lossless, since the step undoes them, and leaving a better behaved matrix to condition."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ from .guarantee import Conditioning, Definiteness, Guarantee
 class ScaleDiagonal(AbstractConditioner):
     """Jacobi's scaling: `R = diag(|a_ii|)^-1/2`, after which the diagonal is 1 (or -1, where it was negative).
 
-    Of a positive definite matrix every other entry is then below 1, so that the sparse-access subnormalisation is the
+    For a positive definite matrix every other entry is then below 1, so that the sparse-access subnormalisation is the
     degree. A zero on the diagonal stays as it is.
     """
 
@@ -75,7 +75,7 @@ class Rotate(AbstractConditioner):
 
 
 class WhitenOutputs(AbstractConditioner):
-    """Each output's block of inputs by inputs becomes the identity: `R = blockdiag_a(V_a |L_a|^-1/2)`.
+    """Whitening of outputs, `R = blockdiag_a(V_a |L_a|^-1/2)`: the block of each output becomes the identity.
 
     `V_a L_a V_a^T` is the diagonal block of output `a`. After `Rotate` that is the best basis we measured (a third to
     all of EKFAC's condition number); without it, one block per neuron. An eigenvalue of zero, which an undamped block
@@ -166,7 +166,10 @@ def _layout(system: System, name: str) -> Layout:
 
 
 def _layer_tensors(layout: Layout, matrix: Float[Array, "n n"]) -> list[Float[Array, "i a j b"]]:
-    """The part of the matrix that belongs to each layer alone, `[(i,a), (j,b)]` with `i, j` inputs, `a, b` outputs."""
+    """Return the part of the matrix that belongs to each layer alone.
+
+    Its indices are `[(i,a), (j,b)]` with `i, j` inputs, `a, b` outputs.
+    """
     rows = jax.vmap(lambda column: layout.split(column)[0], in_axes=1, out_axes=-1)(matrix)
     return [jax.vmap(jax.vmap(lambda row, k=k: layout.split(row)[0][k]))(part) for k, part in enumerate(rows)]
 

@@ -209,7 +209,7 @@ def _damped(amount: str) -> Guarantee:
 
 
 def raised(system: System, amount: Float[Array, ""], *, repair: bool = False) -> System:
-    """`amount` on the diagonal, with the record brought up to date.
+    """Add `amount` to the diagonal, and bring the record up to date.
 
     Args:
         system: any.

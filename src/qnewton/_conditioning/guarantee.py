@@ -1,11 +1,11 @@
-"""What a conditioner does to perturbation, definiteness and condition number, in a form that can be tested."""
+"""Effects of a conditioner on perturbation, definiteness and condition number, in a form that can be tested."""
 
 import enum
 from dataclasses import dataclass
 
 
 class Definiteness(enum.StrEnum):
-    """What becomes of it."""
+    """Effect of a conditioner on definiteness."""
 
     KEPT = "kept"
     """A positive definite matrix stays one."""
@@ -18,7 +18,7 @@ class Definiteness(enum.StrEnum):
 
 
 class Conditioning(enum.StrEnum):
-    """What becomes of the 2-norm condition number of a positive definite matrix."""
+    """Effect of a conditioner on the 2-norm condition number of a positive definite matrix."""
 
     SAME = "same"
     """Not changed."""
@@ -32,7 +32,7 @@ class Conditioning(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Guarantee:
-    """What is provable about a conditioner; every statement is a property test.
+    """Provable statements about a conditioner; every statement is a property test.
 
     Attributes:
         perturbation: how far the matrix moves, as a formula; `none` where the change is undone for the step.

@@ -1,4 +1,4 @@
-"""Making an indefinite system definite."""
+"""Conditioners that make an indefinite system definite."""
 
 import equinox as eqx
 import jax
@@ -17,7 +17,7 @@ _DOUBLINGS = 60
 
 
 class ShiftLowest(AbstractConditioner):
-    """`H + (1 + margin) |lambda_min| I` where the smallest eigenvalue is negative; nothing where it is not.
+    """Shift `H + (1 + margin) |lambda_min| I` where the smallest eigenvalue is negative; no change elsewhere.
 
     One policy for indefinite Hessians; the others are `SaddleFree()` among the solvers (absolute eigenvalues) and
     `GaussNewton()` in the Hessian's place. The eigenvalue is the smallest Ritz value of a few Lanczos steps, which lies

@@ -145,7 +145,7 @@ def greedy_matching(weights: Float[Array, "n n"], partners: int) -> Bool[Array, 
 
 @functools.partial(jax.jit, static_argnames="size")
 def greedy_cliques(weights: Float[Array, "n n"], size: int) -> Int[Array, " n"]:
-    """A label per row, the same for the members of a clique.
+    """Return a label per row, equal for the members of a clique.
 
     Args:
         weights: symmetric, positive where an entry may join two cliques, else 0 or less.

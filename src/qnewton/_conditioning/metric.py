@@ -1,4 +1,4 @@
-"""What damping is a multiple of: the identity, or a diagonal that follows the curvature's.
+"""Metrics: the matrix that damping is a multiple of, the identity or a diagonal that follows the curvature's.
 
 A metric is the square of a diagonal `D`. The damped system is `A + m D^2`, solved in the units in which `D` is the
 identity: `(D^-1 A D^-1 + m I) y = D^-1 g`, `x = D^-1 y`. So all that comes after, every estimate, tolerance and largest
@@ -26,7 +26,7 @@ from .basis import rebased
 
 
 class AbstractMetric(eqx.Module):
-    """Finds `D` for a block, from its diagonal and parameters in this step and before.
+    """A diagonal metric `D` of a block, from its diagonals and parameters in this step and earlier ones.
 
     Attributes:
         fixed: whether it is the identity, for which nothing is computed or kept.
@@ -36,13 +36,13 @@ class AbstractMetric(eqx.Module):
 
     @abc.abstractmethod
     def init(self, n: int, dtype: jnp.dtype) -> Float[Array, "k n"]:
-        """What is remembered before the first step."""
+        """Return the initial memory, before the first step."""
 
     @abc.abstractmethod
     def follow(
         self, memory: Float[Array, "k n"], diagonal: Float[Array, " n"], params: Float[Array, " n"]
     ) -> Float[Array, "k n"]:
-        """What is remembered after a step's curvature is known; numbers that are not finite leave no trace.
+        """Update the memory with a step's curvature; numbers that are not finite leave no trace.
 
         Args:
             memory: of the steps before.
@@ -76,7 +76,7 @@ class Levenberg(AbstractMetric):
 
 
 class Marquardt(AbstractMetric):
-    """The largest diagonal of the curvature so far (Marquardt 1963; More 1978), and a floor from the parameters' sizes.
+    """The curvature's largest diagonal so far (Marquardt 1963; More 1978), with a floor from the parameters' sizes.
 
     `D_i^2 = max(a_i, sizes * max_j(a_j s_j^2) / s_i^2)`, with `a_i` the largest `|A_ii|` and `s_i` the largest
     `|params_i|` so far. A fit then does not depend on the units of its parameters: where they are powers of two apart,
@@ -136,7 +136,7 @@ class Marquardt(AbstractMetric):
 
 
 def in_metric(system: System, roots: Float[Array, " n"], diagonal: Float[Array, " n"], shifted: bool) -> System:
-    """The system in the units in which the metric is the identity, formed only if it was.
+    """Return the system in the units in which the metric is the identity, formed only if it was formed before.
 
     Args:
         system: as curvature leaves it.
@@ -159,5 +159,5 @@ def in_metric(system: System, roots: Float[Array, " n"], diagonal: Float[Array, 
 
 
 def diagonal_of(system: System) -> Float[Array, " n"]:
-    """The diagonal of the system's operator, from the matrix where there is one."""
+    """Return the diagonal of the system's operator, from the matrix if it is formed."""
     return jnp.diagonal(system.matrix) if system.is_formed else lx.diagonal(system.operator)

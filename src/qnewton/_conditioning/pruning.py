@@ -27,7 +27,9 @@ _PRUNED = Guarantee(
 
 
 class Prune(AbstractConditioner):
-    """Keep the largest entries of every row, made symmetric: Q-Newton's pruning as its text has it (arXiv 2405.00252).
+    """Pruning that keeps the largest entries of every row, made symmetric.
+
+    This is Q-Newton's pruning as its text has it (arXiv 2405.00252).
 
     An entry stays if it is among the `ceil(keep n)` largest magnitudes of its row or of its column, so `(i, j)` and
     `(j, i)` stay or go together; the diagonal always stays. A row can end with more than `ceil(keep n)` entries; the
@@ -126,10 +128,11 @@ def _check_keep(keep: float) -> None:
 
 
 def _largest_per_row(matrix: Float[Array, "n n"], keep: float) -> Bool[Array, "n n"]:
-    """The `ceil(keep n)` largest magnitudes of each row; of equal ones the first.
+    """Return the mask of the `ceil(keep n)` largest magnitudes of each row; of equal ones, the first.
 
-    Not `jax.lax.top_k`, which sorts: bisection for the threshold over the bits of the magnitudes, which order as
-    integers do, reads a row from the cache until as many entries as asked for lie above, and is ten times as fast.
+    `jax.lax.top_k` sorts. This function instead finds the threshold by bisection over the bits of the magnitudes, which
+    order as integers do. It reads a row from the cache until as many entries as requested lie above, and is ten times
+    as fast.
     """
     n = matrix.shape[0]
     # Without the margin 0.07 * 100 = 7.000000000000001 would keep 8 entries.

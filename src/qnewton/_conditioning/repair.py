@@ -1,4 +1,4 @@
-"""Making a sparsified system definite again, by a provable amount."""
+"""Repairs that make a sparsified system definite again, by a provable amount."""
 
 import dataclasses
 from typing import Literal
@@ -54,7 +54,7 @@ class Compensate(AbstractConditioner):
 
 
 class ShiftTo(AbstractConditioner):
-    """`(A + t c I) / (1 + t)` with the least `t >= 0` that brings the smallest eigenvalue to `smallest` times `c`.
+    """Shift `(A + t c I) / (1 + t)`, least `t >= 0` that brings the smallest eigenvalue to `smallest` times `c`.
 
     `c` is the mean of the diagonal, which stays what it was; in a basis with unit diagonal this shrinks the
     off-diagonal entries towards the diagonal, which is EKFAC in K-FAC's, and the encoded condition number is at most

@@ -1,4 +1,4 @@
-"""Leaving entries out of a system, with what that did on record."""
+"""Sparsification: entries left out of a system, and the record of the effect."""
 
 import dataclasses
 

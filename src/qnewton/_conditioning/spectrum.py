@@ -1,4 +1,4 @@
-"""Ends of a formed matrix's spectrum that can be relied on: found by Lanczos, confirmed by Cholesky."""
+"""Reliable ends of a formed matrix's spectrum: found by Lanczos, confirmed by Cholesky."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ _SEED = 0
 # Compiled once per shape, also where conditioners are called one by one.
 @jax.jit
 def lowest_eigenvalue(matrix: Float[Array, "n n"], tolerance: float = 1e-2) -> Float[Array, ""]:
-    """A lower bound on the smallest eigenvalue that is close to it, of a matrix with entries of the order of 1.
+    """Return a close lower bound on the smallest eigenvalue of a matrix with entries of the order of 1.
 
     Ritz values lie above the truth. So the matrix is shifted until a Cholesky factorisation shows it definite, Lanczos
     on the inverse of that finds the smallest eigenvalue, and a second factorisation confirms that nothing lies below;
@@ -41,7 +41,7 @@ def lowest_eigenvalue(matrix: Float[Array, "n n"], tolerance: float = 1e-2) -> F
         return factor, jnp.all(jnp.isfinite(factor))
 
     def until_definite(shift: Float[Array, ""], margin: Float[Array, ""]) -> tuple[Array, Array]:
-        """The first shift of `shift + margin (1, 2, 4, ...)` with which the matrix is definite, and its factor."""
+        """Return the first shift `shift + margin (1, 2, 4, ...)` that makes the matrix definite, and the factor."""
 
         def failing(carry: tuple) -> Array:
             count, _, _, success = carry
@@ -63,7 +63,7 @@ def lowest_eigenvalue(matrix: Float[Array, "n n"], tolerance: float = 1e-2) -> F
 
 
 def gershgorin(matrix: Float[Array, "n n"]) -> Float[Array, ""]:
-    """`min_i (a_ii - sum_j |a_ij|)`, below every eigenvalue; exact for unit diagonals with one partner per row."""
+    """Return `min_i (a_ii - sum_j |a_ij|)`, at most every eigenvalue; exact for unit diagonals, one partner per row."""
     magnitudes = jnp.abs(matrix)
     diagonal = jnp.diagonal(matrix)
     return jnp.min(diagonal + jnp.abs(diagonal) - jnp.sum(magnitudes, axis=1))

@@ -1,1 +1,1 @@
-"""Records, status codes and pytree helpers: the words that the stages share. No mathematics, no imports of ours."""
+"""Records, status codes and pytree helpers that the stages share. No mathematics, no imports from other folders."""

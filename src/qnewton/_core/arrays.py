@@ -1,4 +1,4 @@
-"""One formula for numpy and for JAX: which of the two computes, and in which width.
+"""Formulas that work for numpy and JAX alike: the choice of namespace and of float width.
 
 A cost formula is called at a desk with Python floats, in a sweep with numpy arrays of doubles and inside a traced step
 with JAX arrays. Without jax's x64 mode a JAX array is single precision, which ends at 3e38 and keeps seven digits: less
@@ -47,12 +47,12 @@ def floating(*values: Number) -> tuple[ModuleType, *tuple[NumberArray, ...]]:
 
 
 def ceil(xp: ModuleType, value: NumberArray) -> NumberArray:
-    """The next integer, whose derivative is that of the value: a count is nearly as smooth as what it rounds."""
+    """Round up to an integer, with the derivative of the value: a count is nearly as smooth as what it rounds."""
     return _rounded(xp, xp.ceil, value)
 
 
 def floor(xp: ModuleType, value: NumberArray) -> NumberArray:
-    """The last integer, whose derivative is that of the value."""
+    """Round down to an integer, with the derivative of the value."""
     return _rounded(xp, xp.floor, value)
 
 
@@ -65,7 +65,7 @@ def _rounded(xp: ModuleType, rounding: Callable[[NumberArray], NumberArray], val
 
 
 def repeat(xp: ModuleType, step: Callable[[_State], _State], state: _State, times: int) -> _State:
-    """`step` applied `times` times: a Python loop in numpy, a loop that is compiled once in JAX.
+    """Apply `step` `times` times: a Python loop in numpy, a loop that is compiled once in JAX.
 
     The state is a pytree whose shapes and types `step` keeps. Reverse-mode derivatives pass through.
     """
@@ -77,7 +77,7 @@ def repeat(xp: ModuleType, step: Callable[[_State], _State], state: _State, time
 
 
 def first_of(
-    conditions: Sequence[jax.Array], values: Sequence[jax.typing.ArrayLike], otherwise: jax.typing.ArrayLike
+    conditions: Sequence[NumberArray], values: Sequence[jax.typing.ArrayLike], otherwise: jax.typing.ArrayLike
 ) -> jax.Array:
     """`jnp.select`: the value of the first condition that holds.
 
@@ -91,7 +91,10 @@ def first_of(
 
 
 def filled(shape: Sequence[int], value: float, dtype: DTypeLike) -> jax.Array:
-    """`jnp.full`, but for an initial state: outside of a trace it is copied to the device, and nothing is compiled."""
+    """Return `jnp.full` for an initial state.
+
+    Outside of a trace it is copied to the device, and nothing is compiled.
+    """
     if isinstance(value, Tracer):
         return jnp.full(shape, value, dtype)
     return jax.device_put(np.full(shape, value, dtype))

@@ -1,4 +1,4 @@
-"""Memory that no plan of the compiler contains, from a traced function."""
+"""Memory of a traced function that no plan of the compiler contains."""
 
 import jax.extend.core as jex
 
@@ -6,7 +6,7 @@ from .jaxprs import aval, everywhere
 
 
 def library_bytes(closed: jex.ClosedJaxpr) -> int:
-    """Bytes that decompositions in LAPACK allocate for themselves, which no plan of the compiler contains.
+    """Return the bytes that LAPACK decompositions allocate themselves, which no plan of the compiler contains.
 
     For all eigenvectors `?syevd` and `?heevd` take `1 + 6 n + 2 n^2` numbers and `3 + 5 n` integers; for the singular
     vectors of `[m, n]`, `m >= n`, `?gesdd` takes at least `4 n^2 + 7 n` numbers and `8 n` integers (LWORK and LIWORK in

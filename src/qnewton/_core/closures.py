@@ -1,4 +1,4 @@
-"""What functions hold besides their arguments."""
+"""Values that functions hold besides their arguments."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -8,7 +8,7 @@ from jaxtyping import PyTree
 
 
 def cells(function: FunctionType) -> dict[str, object]:
-    """The variables that a function closes over, by name; those that nothing was assigned to yet are left out."""
+    """Return the variables that a function closes over, by name, without those that nothing was assigned to yet."""
     held: dict[str, object] = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
@@ -19,7 +19,10 @@ def cells(function: FunctionType) -> dict[str, object]:
 
 
 def closed_over(function: object, depth: int = 4) -> Iterator[tuple[str, PyTree]]:
-    """What a user's function closes over, by name, with what functions in it close over; ours mind the context."""
+    """Yield the values that a user's function closes over, by name, functions among them searched too.
+
+    Functions of qnewton are left out: they handle the context themselves.
+    """
     if depth == 0 or str(getattr(function, "__module__", "")).startswith("qnewton."):
         return
     if isinstance(function, partial):

@@ -1,4 +1,4 @@
-"""What a formula demands of its numbers, and why it has none where that is not met."""
+"""Conditions of a formula, and the reason for a missing number where one is not met."""
 
 import functools
 import operator
@@ -15,7 +15,7 @@ Demand = tuple[bool | Bool[NumberArray, "..."], str]
 
 
 class Condition(eqx.Module):
-    """One demand of a formula, and where it is met.
+    """One condition of a formula, and where it is met.
 
     Attributes:
         holds: whether it is met, of the count's shape.
@@ -29,7 +29,7 @@ class Condition(eqx.Module):
 def settle(
     demands: Sequence[Demand], *numbers: Number
 ) -> tuple[tuple[Condition, ...], list[Float[NumberArray, "*shape"]]]:
-    """Demands and numbers on their common shape; a number is infinite where a demand is not met.
+    """Broadcast conditions and numbers to a common shape; a number is infinite where a condition is not met.
 
     One more demand is made: that the numbers are finite, which they are not where a count overflows.
     """
@@ -52,11 +52,11 @@ def met(conditions: Sequence[Condition]) -> Bool[NumberArray, "*shape"]:
 
 
 def in_words(conditions: Sequence[Condition]) -> str:
-    """All demands, each once."""
+    """Return all conditions in words, each once."""
     return f"needs {', '.join(dict.fromkeys(condition.words for condition in conditions))}"
 
 
 def broken(conditions: Sequence[Condition], index: tuple[int, ...] = ()) -> str:
-    """The demands that one entry does not meet; empty where it meets all. Not under jit."""
+    """Return the conditions that one entry does not meet; empty if it meets all. Not under jit."""
     words = [condition.words for condition in conditions if not bool(np.asarray(condition.holds)[index])]
     return f"needs {', '.join(dict.fromkeys(words))}" if words else ""

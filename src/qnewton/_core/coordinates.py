@@ -1,4 +1,4 @@
-"""Changes of coordinates: what conditioning does to a system and the step undoes."""
+"""Changes of coordinates, which conditioning applies to a system and the step undoes."""
 
 import abc
 
@@ -11,7 +11,9 @@ from .layout import Layout
 
 
 class AbstractCoordinates(eqx.Module):
-    """An invertible `R`: instead of `A x = g`, the system `(R^T A R) y = R^T g` is solved, and `x = R y` returned.
+    """An invertible change of coordinates `R`.
+
+    Instead of `A x = g`, the system `(R^T A R) y = R^T g` is solved, and `x = R y` returned.
 
     A congruence keeps the signs of all eigenvalues (Sylvester), and the decrease `g.x - x.A x / 2` of the quadratic
     model that a step attains does not depend on `R`.
@@ -30,13 +32,13 @@ class AbstractCoordinates(eqx.Module):
         """`R^-T r`: a gradient or residual in the user's coordinates; undoes `into`."""
 
     def congruence(self, matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
-        """`R^T A R`; exactly symmetric where `A` is, up to the order of summation, which the caller mends."""
+        """Return `R^T A R`, symmetric up to the order of summation where `A` is symmetric; the caller symmetrises."""
         half = jax.vmap(self.into, in_axes=1, out_axes=1)(matrix)
         return jax.vmap(self.into)(half)
 
 
 class Standard(AbstractCoordinates):
-    """The user's own."""
+    """The user's own coordinates."""
 
     def into(self, vector: Float[Array, " n"]) -> Float[Array, " n"]:
         return vector
@@ -71,7 +73,7 @@ class Scaled(AbstractCoordinates):
 
 
 class Kronecker(AbstractCoordinates):
-    """`R = Q_A kron Q_G` for each layer, the rest as it is: `V -> Q_A V Q_G^T` on a layer's `[inputs, outputs]`.
+    """Coordinates `R = Q_A kron Q_G` for each layer: `V -> Q_A V Q_G^T` on `[inputs, outputs]`; the rest is unchanged.
 
     Attributes:
         layout: where the layers lie.
@@ -130,7 +132,7 @@ class PerOutput(AbstractCoordinates):
 
 
 class Composed(AbstractCoordinates):
-    """`R = first second`: `second` are coordinates of what is already in those of `first`."""
+    """Composed coordinates `R = first second`: `second` acts within the coordinates of `first`."""
 
     first: AbstractCoordinates
     second: AbstractCoordinates

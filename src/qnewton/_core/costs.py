@@ -1,4 +1,4 @@
-"""What a function would cost to run: operations and memory traffic, counted in its jaxpr."""
+"""Cost of running a function: operations and memory traffic, counted in its jaxpr."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -34,9 +34,9 @@ def cost_of(function: Callable, *args: PyTree, turns: int = 1) -> Cost:
     """Count a function's work without running it.
 
     Matrix products and convolutions count two operations per multiplication, and read and write their arrays;
-    factorisations count theirs. Everything else counts one operation per entry of its result, which it writes; what
-    only moves or renames entries counts nothing, since XLA fuses it. A scan counts as often as it runs, of branches the
-    dearest, and a `while`, whose turns nobody knows, as often as the caller says.
+    factorisations count theirs. Everything else counts one operation per entry of its result, which it writes.
+    Operations that only move or rename entries count nothing, since XLA fuses them. A scan counts as often as it runs,
+    of branches the most expensive one, and a `while`, whose number of turns is unknown, as often as the caller states.
 
     Args:
         function: traced once more; may close over what is being traced, but not over its own arguments' values.

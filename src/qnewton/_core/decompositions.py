@@ -1,4 +1,4 @@
-"""Decompositions of matrices that may not be finite, of which LAPACK would complain on the standard error."""
+"""Decompositions of matrices that may not be finite, for which LAPACK would print messages to standard error."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Inexact
 
 
 class SVD(NamedTuple):
-    """`left diag(values) right`."""
+    """Singular value decomposition `left diag(values) right`."""
 
     left: Inexact[Array, "m k"]
     values: Float[Array, " k"]
@@ -16,7 +16,7 @@ class SVD(NamedTuple):
 
 
 def svd(matrix: Inexact[Array, "m n"], sound: Bool[Array, ""] | None = None) -> SVD:
-    """The reduced singular value decomposition; NaN of a matrix that is not finite.
+    """Return the reduced singular value decomposition; NaN for a matrix that is not finite.
 
     Args:
         matrix: to be decomposed.
@@ -31,7 +31,7 @@ def svd(matrix: Inexact[Array, "m n"], sound: Bool[Array, ""] | None = None) -> 
 
 
 def singular_values(matrix: Inexact[Array, "m n"]) -> Float[Array, " k"]:
-    """Descending; NaN of a matrix that is not finite."""
+    """Return the singular values, descending; NaN for a matrix that is not finite."""
     sound = _is_finite(matrix)
     return jnp.where(sound, jnp.linalg.svd(jnp.where(sound, matrix, 1), compute_uv=False), jnp.nan)
 

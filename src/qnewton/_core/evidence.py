@@ -1,10 +1,10 @@
-"""How sure a published number is."""
+"""Certainty of published numbers."""
 
 import enum
 
 
 class Evidence(enum.StrEnum):
-    """What stands behind a formula."""
+    """Kind of evidence for a formula."""
 
     PROVEN = "proven"
     """An upper bound that its source proves."""

@@ -1,4 +1,4 @@
-"""Packages that an extra of qnewton brings: who lacks one is told which extra to install."""
+"""Packages of qnewton's extras, and the message that names the extra to install."""
 
 import importlib
 import re
@@ -7,11 +7,11 @@ from types import ModuleType
 
 
 class MissingExtraError(ModuleNotFoundError):
-    """A package of an extra is not installed; the message says which extra to install."""
+    """Error for a missing package of an extra; the message names the extra to install."""
 
 
 def optional(module: str, extra: str, purpose: str) -> ModuleType:
-    """A module of an extra, loaded where it is needed.
+    """Import a module of an extra where it is needed.
 
     Args:
         module: dotted name.
@@ -31,9 +31,9 @@ def optional(module: str, extra: str, purpose: str) -> ModuleType:
 
 
 def require_extra(extra: str, whole: str) -> None:
-    """Refuse to go on where a package of an extra is not installed.
+    """Raise an error unless the packages of an extra are installed.
 
-    Which packages those are is read from the metadata of the installed qnewton, so that `pyproject.toml` alone says it.
+    The metadata of the installed qnewton lists these packages, so that `pyproject.toml` is their only source.
 
     Args:
         extra: of qnewton.
@@ -50,7 +50,7 @@ def require_extra(extra: str, whole: str) -> None:
 
 
 def _packages_of(extra: str) -> list[str]:
-    """Names of the distributions of an extra; none where qnewton runs from its source and is not installed."""
+    """Return the distributions of an extra; none if qnewton runs from source and is not installed."""
     try:
         requirements = distribution("qnewton").requires or []
     except PackageNotFoundError:

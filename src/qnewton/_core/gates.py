@@ -1,4 +1,4 @@
-"""The gates of a circuit, between the algorithms that need them and the hardware that runs them."""
+"""Gate counts of a circuit: the record between the algorithms that need gates and the hardware that runs them."""
 
 from collections.abc import Sequence
 
@@ -34,23 +34,23 @@ class GateCost(eqx.Module):
 
     @property
     def validity(self) -> str:
-        """All demands in words."""
+        """All conditions in words."""
         return in_words(self.conditions)
 
     def reason(self, index: tuple[int, ...] = ()) -> str:
-        """Why the formula does not hold for one entry; empty where it does. Not under jit."""
+        """Return why the formula does not hold for one entry; empty if it holds. Not under jit."""
         return broken(self.conditions, index)
 
     @classmethod
     def under(cls, demands: Sequence[Demand], *, t_count: Number, t_depth: Number, qubits: Number) -> "GateCost":
-        """The numbers where the demands are met, with a depth of at least a layer."""
+        """Return the numbers where the conditions are met, with a depth of at least one layer."""
         xp, depth = floating(t_depth)
         conditions, (t_count, t_depth, qubits) = settle(demands, t_count, xp.maximum(depth, 1.0), qubits)
         return cls(t_count, t_depth, qubits, conditions)
 
     @quiet
     def times(self, repetitions: Number) -> "GateCost":
-        """The circuit repeated, one after another on the same qubits.
+        """Return the circuit repeated in sequence on the same qubits.
 
         Args:
             repetitions: at least 0; need not be an integer, as an expected number is not.
@@ -71,7 +71,7 @@ class GateCost(eqx.Module):
         return GateCost(t_count, t_depth, qubits, self._spread(conditions) + other._spread(conditions) + conditions)
 
     def _spread(self, over: tuple[Condition, ...]) -> tuple[Condition, ...]:
-        """The conditions, on the shape of others."""
+        """Return the conditions, broadcast to the shape of others."""
         xp, *_ = floating(over[0].holds, self.t_count)
         shape = np.shape(over[0].holds)
         return tuple(Condition(xp.broadcast_to(one.holds, shape), one.words) for one in self.conditions)

@@ -1,4 +1,4 @@
-"""Reading traced programs: what is known of an equation's operands, and which programs it holds."""
+"""Inspection of traced programs: facts about an equation's operands, and the programs that an equation holds."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias, cast
@@ -27,9 +27,9 @@ def inner(equation: jex.JaxprEqn) -> list[jex.Jaxpr]:
 
 
 def scan_sizes(params: Mapping[str, Any]) -> tuple[int, int]:
-    """The number of constants and of carries of a `scan`, which are its first operands, in this order.
+    """Return the numbers of constants and of carries of a `scan`, which are its first operands, in this order.
 
-    They are parameters of their own up to jax 0.10; from jax 0.11 on the operands stand in three groups instead.
+    They are parameters of their own up to jax 0.10. From jax 0.11 on the operands form three groups instead.
 
     Args:
         params: of the equation.
@@ -49,7 +49,7 @@ def everywhere(jaxpr: jex.Jaxpr) -> Iterator[jex.JaxprEqn]:
 
 
 def coarsest_rounding(jaxpr: jex.Jaxpr) -> float:
-    """The rounding unit of the narrowest float that a program computes with, at any depth; 0 where it has no floats."""
+    """Return the rounding unit of the narrowest float that a program computes with, at any depth; 0 without floats."""
     results = (aval(atom) for equation in everywhere(jaxpr) for atom in equation.outvars)
     dtypes = {of.dtype for of in results if hasattr(of, "dtype")}
     found = [dtype for dtype in dtypes if jnp.issubdtype(dtype, jnp.inexact)]

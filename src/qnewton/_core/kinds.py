@@ -1,4 +1,4 @@
-"""Refuse arguments of the wrong kind, each with one sentence that says what to write instead."""
+"""Checks of the kinds of arguments, each refusal one sentence that says what to write instead."""
 
 import dataclasses
 import typing
@@ -14,7 +14,7 @@ _VARIES = "varies"
 
 
 def check_kind(value: object, kind: type | tuple[type, ...], name: str, example: str) -> None:
-    """Refuse a value that is no instance of a class.
+    """Refuse a value that is not an instance of a class.
 
     Args:
         value: as it was given.
@@ -34,7 +34,7 @@ def check_kind(value: object, kind: type | tuple[type, ...], name: str, example:
 
 
 def check_kinds(values: Any, kind: type, name: str, example: str) -> None:
-    """Refuse what is no sequence of instances of a class, one instance by itself included.
+    """Refuse a value that is not a sequence of instances of a class; a single instance is refused too.
 
     Args:
         values: as they were given.
@@ -51,7 +51,7 @@ def check_kinds(values: Any, kind: type, name: str, example: str) -> None:
 
 
 def check_sequence(values: Any, kind: type | tuple[()], name: str, example: str) -> None:
-    """Refuse what is no sequence, as `check_kinds` does; what its members are is not looked at.
+    """Refuse a value that is not a sequence, as `check_kinds` does, without checks of the members.
 
     Raises:
         TypeError: with the name, the value and the example.
@@ -63,7 +63,7 @@ def check_sequence(values: Any, kind: type | tuple[()], name: str, example: str)
 
 
 def check_function(value: object, name: str, example: str) -> Callable:
-    """Refuse what cannot be called.
+    """Refuse a value that cannot be called.
 
     Returns:
         The value.
@@ -77,7 +77,7 @@ def check_function(value: object, name: str, example: str) -> Callable:
 
 
 def number(value: Any, name: str) -> Any:
-    """Python's number in the place of numpy's, or of an array without axes.
+    """Return Python's number for a number of numpy or an array without axes.
 
     Args:
         value: as it was given; of an integer argument too, whose range is asked for elsewhere.
@@ -97,7 +97,7 @@ def number(value: Any, name: str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Python's number, True or False in the place of numpy's or of an array without axes; anything else as it is.
+    """Return Python's number or flag for one of numpy or an array without axes; other values unchanged.
 
     The converter of static fields, which are no place for arrays; `check_scalars` then refuses what is none of them.
     """
@@ -107,7 +107,7 @@ def plain(value: Any) -> Any:
 
 
 def numbers(owner: str, optional: Container[str] = (), /, **values: Any) -> Iterator[Any]:
-    """The same of several arguments of one function, in their order.
+    """Yield the result of `number` for several arguments of one function, in their order.
 
     Args:
         owner: the function, e.g. `newton`.
@@ -122,24 +122,24 @@ def numbers(owner: str, optional: Container[str] = (), /, **values: Any) -> Iter
 
 
 def varying(owner: str, optional: Container[str] = (), /, **values: Any) -> Iterator[Any]:
-    """As `numbers`, of arguments that may follow a schedule: a number that is traced is taken as it is."""
+    """Yield the result of `number` for arguments that may follow a schedule; a traced number is taken unchanged."""
     for name, value in values.items():
         traced = is_number(value) and not known(value)
         yield value if traced or (value is None and name in optional) else number(value, f"{owner}: {name}")
 
 
 def known(value: Any) -> bool:
-    """Whether a number is known while the program is made, so that its range can be checked and zero left out."""
+    """Return whether a number is known at trace time, so that its range can be checked and zero left out."""
     return not isinstance(value, core.Tracer)
 
 
 def typed(value: Any, dtype: jnp.dtype) -> Any:
-    """A number in the computation's type; Python's take it by themselves."""
+    """Return a number in the type of the computation; Python's numbers adopt it by themselves."""
     return value if known(value) else value.astype(dtype)
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a real number, be it Python's, numpy's or an array without axes, traced or not."""
+    """Return whether the value is a real number: Python's, numpy's or an array without axes, traced or not."""
     if isinstance(value, bool | int | float):
         return not isinstance(value, bool)
     if getattr(value, "shape", None) != ():
@@ -148,7 +148,7 @@ def is_number(value: Any) -> bool:
 
 
 def check_rate(value: Any, name: str) -> None:
-    """Refuse what is neither a number, which may be traced, nor a schedule.
+    """Refuse a value that is neither a number, which may be traced, nor a schedule.
 
     Raises:
         TypeError: with the name and the value.
@@ -168,7 +168,7 @@ def flag(value: Any, name: str) -> bool:
 
 
 def varies(**settings: Any) -> Any:
-    """A field for a number that may follow a schedule: no structure depends on it, so that it may be traced.
+    """Return a field for a number that may follow a schedule and be traced: no structure depends on it.
 
     Args:
         **settings: of the field, e.g. its default.
@@ -197,7 +197,7 @@ def check_scalars(module: Any) -> None:
 
 
 def said(value: Any) -> str:
-    """A short word for a value: itself where it is short, else its class."""
+    """Return a short text for a value: the value itself if it is short, else its class."""
     if isinstance(value, str | int | float | bool | None):
         return repr(value)
     if hasattr(value, "shape"):

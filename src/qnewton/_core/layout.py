@@ -1,4 +1,4 @@
-"""How the weights and biases of layers lie in the raveled parameters of a block."""
+"""Positions of the weights and biases of layers in the raveled parameters of a block."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -31,17 +31,17 @@ class Piece(eqx.Module):
 
     @property
     def size(self) -> int:
-        """Entries of the run."""
+        """Number of entries in the run."""
         return self.copies * self.rows * self.outputs
 
     def run_of(self, vector: Float[Array, " n"]) -> Float[Array, " size"]:
-        """Its entries in a raveled block."""
+        """Return the entries of the run in a raveled block."""
         if self.places is not None:
             return vector[self.start + np.frombuffer(self.places, np.int32)]
         return vector[self.start : self.start + self.size]
 
     def read(self, run: Float[Array, " size"]) -> Float[Array, "*c rows outputs"]:
-        """The run as rows of the layer's matrix, of several copies with a leading axis that counts them."""
+        """Return the run as rows of the layer's matrix; several copies have a leading axis that counts them."""
         if self.copies > 1:
             shape = (self.copies, self.rows, self.outputs)
             if self.order is not None:
@@ -82,11 +82,11 @@ class Layout(eqx.Module):
 
     @property
     def copies(self) -> list[int]:
-        """How many matrices each layer has."""
+        """Number of matrices of each layer."""
         return [pieces[0].copies for pieces in self.layers]
 
     def split(self, vector: Float[Array, " n"]) -> tuple[list[Float[Array, "*c i a"]], Float[Array, " rest"]]:
-        """The layers' matrices `[inputs, outputs]`, of several copies stacked, and what belongs to no layer."""
+        """Return the layers' matrices `[inputs, outputs]`, copies stacked, and the entries that belong to no layer."""
         matrices = [
             jnp.concatenate([piece.read(piece.run_of(vector)) for piece in pieces], axis=-2) for pieces in self.layers
         ]

@@ -1,4 +1,4 @@
-"""Will it fit? Answered before anything is allocated."""
+"""Memory checks: whether an allocation fits, before anything is allocated."""
 
 import contextlib
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _suspended: ContextVar[bool] = ContextVar("suspended", default=False)
 
 @contextlib.contextmanager
 def suspended_checks() -> Iterator[None]:
-    """Nothing is refused for its size inside: what is traced for its shapes alone is never allocated."""
+    """Suspend all memory checks inside: what is traced for its shapes alone is never allocated."""
     token = _suspended.set(True)
     try:
         yield
@@ -37,12 +37,15 @@ def suspended_checks() -> Iterator[None]:
 
 
 def checks_suspended() -> bool:
-    """Whether this is inside of `suspended_checks`."""
+    """Return whether the call is inside of `suspended_checks`."""
     return _suspended.get()
 
 
 def available_bytes() -> float:
-    """Free memory of this process's first device; where that is the host's, what host, container and limit leave."""
+    """Return the free memory of this process's first device.
+
+    If that is the host's, the limits of host, container and process count as well.
+    """
     stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
@@ -52,7 +55,7 @@ def available_bytes() -> float:
 
 
 def _process_bytes() -> float:
-    """What the limit on the process's address space leaves (`ulimit -v`); infinite where there is none."""
+    """Return what the process's address-space limit leaves (`ulimit -v`); infinite without a limit."""
     if resource is None:
         return float("inf")
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
@@ -64,12 +67,12 @@ def _process_bytes() -> float:
 
 
 def _container_bytes() -> float:
-    """The least that any control group around this process leaves; infinite where nothing is limited."""
+    """Return the least that any control group around this process leaves; infinite without a limit."""
     return min(map(_left_in_group, _control_groups()), default=float("inf"))
 
 
 def _control_groups() -> Iterator[Path]:
-    """Directories of the control groups that the process is in, in both versions of them, up to the outermost seen.
+    """Yield the directories of the process's control groups, of both versions, up to the outermost visible one.
 
     Inside a container the root is often the container's own group, and the path that Linux tells is one outside: what
     does not exist below the root is passed over.
@@ -89,7 +92,7 @@ def _control_groups() -> Iterator[Path]:
 
 
 def _left_in_group(group: Path) -> float:
-    """What one control group leaves, of version 2 or of version 1."""
+    """Return what one control group leaves, of version 2 or of version 1."""
     for limit_name, used_name in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
         try:
             limit, used, stat = ((group / name).read_text() for name in (limit_name, used_name, "memory.stat"))
@@ -134,7 +137,7 @@ def check_block_fits(name: str, n: int, itemsize: int, available: float | None =
 
 
 def check_step_fits(planned: float, advice: str, available: float | None = None) -> None:
-    """Refuse a compiled step that plans for more memory than there is.
+    """Refuse a compiled step that plans for more memory than is available.
 
     Args:
         planned: bytes of the compiler's plan, parameters and batch apart.

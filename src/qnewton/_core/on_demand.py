@@ -1,4 +1,4 @@
-"""Names that a folder offers, each loaded when it is first asked for.
+"""Lazy loading of the names that a folder offers.
 
 A folder lists its names once, as imports under `if TYPE_CHECKING`, which type checkers read and Python passes over:
 
@@ -55,7 +55,7 @@ def on_demand(
 
 @contextlib.contextmanager
 def _collector_paused() -> Iterator[None]:
-    """No garbage is collected inside: what modules make stays, and to look through it again and again takes a tenth."""
+    """Pause garbage collection inside: what modules create stays, and repeated scans of it take a tenth of the time."""
     running = gc.isenabled()
     gc.disable()
     try:
@@ -66,7 +66,10 @@ def _collector_paused() -> Iterator[None]:
 
 
 def _listed(listed_in: str) -> Iterator[tuple[str, str, str]]:
-    """Relative module, name inside it (empty for the module itself) and public name of every `from . import x as x`."""
+    """Yield relative module, name in it (empty for the module itself) and public name.
+
+    They come from every line `from . import x as x`.
+    """
     spec = importlib.util.find_spec(listed_in)
     source = spec.loader.get_source(listed_in) if spec and isinstance(spec.loader, InspectLoader) else None
     if source is None:

@@ -1,4 +1,4 @@
-"""Programs that take XLA less time to compile: bookkeeping as one function, short stacks without copies."""
+"""Programs that XLA compiles faster: scalar bookkeeping in one kernel, short stacks without copies."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Results = TypeVar("Results", bound=PyTree)
 
 
 def in_one_kernel(function: Callable[[], Results]) -> Results:
-    """What the function returns, for a function of scalars and pairs that it closes over.
+    """Return the results of a function of captured scalars and pairs, computed in one kernel.
 
     Compiling a step takes XLA about as long for a scalar's `where` as for a matrix: each result becomes a kernel of its
     own, 10 ms on a CPU. A loop whose body touches less than 1 kB is one kernel there, whatever it holds, so this is a
@@ -51,7 +51,7 @@ def in_one_kernel(function: Callable[[], Results]) -> Results:
 
 
 def paired(first: Array, second: Array) -> Array:
-    """`jnp.stack` of two arrays that are computed on the way: one loop that selects, not one for each."""
+    """Return `jnp.stack` of two computed arrays by one loop that selects, instead of one for each."""
     place = np.asarray([True, False]).reshape(2, *[1] * first.ndim)
     return jax.lax.select(
         jnp.broadcast_to(place, (2, *first.shape)), *(jnp.broadcast_to(one, (2, *one.shape)) for one in (first, second))

@@ -1,4 +1,4 @@
-"""Curvature blocks as operators: what solvers may ask of a block without forming it."""
+"""Curvature blocks as operators: the queries that solvers may make of a block without forming it."""
 
 import abc
 import enum
@@ -16,7 +16,7 @@ from .records import Access
 
 
 class Path(enum.IntEnum):
-    """How a curvature computes a block."""
+    """The way in which a curvature computes a block."""
 
     GIVEN = 0
     """As a matrix from outside."""
@@ -58,7 +58,7 @@ class AbstractRoot(eqx.Module):
     @property
     @abc.abstractmethod
     def rows(self) -> int:
-        """Rows of `R`: examples times outputs."""
+        """Number of rows of `R`, which is examples times outputs."""
 
     @abc.abstractmethod
     def mv(self, vector: Float[Array, " n"]) -> Float[Array, " rows"]:
@@ -98,7 +98,7 @@ class AbstractCurvatureOperator(lx.AbstractLinearOperator):
     @property
     @abc.abstractmethod
     def path(self) -> Path:
-        """How the block is computed, for records."""
+        """Way in which the block is computed, for records."""
 
     @property
     @abc.abstractmethod
@@ -111,11 +111,11 @@ class AbstractCurvatureOperator(lx.AbstractLinearOperator):
 
     @property
     def reductions(self) -> tuple[int, ...]:
-        """Sizes, ascending and less than n, that the block can be cut to where rows and columns of it are zero."""
+        """Sizes, ascending and below n, that the block can be reduced to if rows and columns of it are zero."""
         return ()
 
     def support(self) -> Int[Array, ""]:
-        """The least size of the block once the rows and columns that are known to be zero are left out."""
+        """Return the least size of the block without the rows and columns that are known to be zero."""
         return jnp.asarray(self.like.shape[0], jnp.int32)
 
     def reduced(self, size: int) -> "tuple[AbstractCurvatureOperator, Int[Array, ' size']]":
@@ -127,7 +127,7 @@ class AbstractCurvatureOperator(lx.AbstractLinearOperator):
         raise ValueError(f"this block has no reduction to {size} rows; it has {self.reductions}")
 
     def upper_triangle(self) -> Float[Array, "n n"]:
-        """The block with its upper triangle in place; what stands below the diagonal is not defined."""
+        """Return the block with its upper triangle in place; entries below the diagonal are undefined."""
         return self.as_matrix()
 
     @abc.abstractmethod
@@ -135,18 +135,18 @@ class AbstractCurvatureOperator(lx.AbstractLinearOperator):
         """Largest absolute entry."""
 
     def arrangement(self) -> Layout | None:
-        """Where the matrices of the block's layers lie; None where it has no recognised layer."""
+        """Return the positions of the matrices of the block's layers; None without recognised layers."""
         return None
 
     @abc.abstractmethod
     def kronecker(self) -> KroneckerFactors | None:
-        """Kronecker factors of the block's layers; None where it has no recognised layer."""
+        """Return the Kronecker factors of the block's layers; None without recognised layers."""
 
     @abc.abstractmethod
     def rotated_diagonal(
         self, bases: Sequence[tuple[Float[Array, "i i"], Float[Array, "a a"]]]
     ) -> list[Float[Array, "i a"]]:
-        """Diagonal of each layer's part of the block in the basis `U_A kron U_G` (EKFAC: George et al. 2018, eq. 9).
+        """Return the diagonal of each layer's block in the basis `U_A kron U_G` (EKFAC: George et al. 2018, eq. 9).
 
         Args:
             bases: `(U_A, U_G)` per layer of `kronecker()`, orthogonal, columns are the basis vectors.
@@ -158,13 +158,13 @@ class AbstractCurvatureOperator(lx.AbstractLinearOperator):
 
     @property
     def root_rows(self) -> int:
-        """Rows of `root()`, without computing it; 0 where there is none."""
+        """Number of rows of `root()` without computing it; 0 if there is none."""
         root = eqx.filter_eval_shape(self.root)
         return 0 if root is None else root.rows
 
     @property
     def has_layers(self) -> bool:
-        """Whether `kronecker()` has an answer, without computing it."""
+        """Whether `kronecker()` has a result, without computing it."""
         return eqx.filter_eval_shape(self.kronecker) is not None
 
     def transpose(self) -> "AbstractCurvatureOperator":
@@ -191,7 +191,7 @@ class Shifted(lx.AbstractLinearOperator):
     definite: bool = eqx.field(static=True, default=False)
 
     def mv(self, vector: Float[Array, " n"]) -> Float[Array, " n"]:
-        """One product with the base and one scaled addition."""
+        """Return the product: one product with the base and one scaled addition."""
         return self.base.mv(vector) + self.shift * vector
 
     def as_matrix(self) -> Float[Array, "n n"]:
@@ -212,10 +212,10 @@ class Shifted(lx.AbstractLinearOperator):
 
 
 def max_entry(operator: lx.AbstractLinearOperator) -> Float[Array, ""]:
-    """Largest absolute entry, without forming the operator where it knows a way.
+    """Return the largest absolute entry, without forming the operator if it offers a way.
 
-    Of a block with a shift it is the block's plus the shift: exact where the block's stands on the diagonal, as it does
-    in a semidefinite block, and an upper bound otherwise.
+    For a block with a shift it is the block's plus the shift. That is exact if the block's is on the diagonal, as in a
+    semidefinite block, and an upper bound otherwise.
     """
     if isinstance(operator, AbstractCurvatureOperator):
         return operator.max_entry()
@@ -225,7 +225,7 @@ def max_entry(operator: lx.AbstractLinearOperator) -> Float[Array, ""]:
 
 
 def block_of(operator: lx.AbstractLinearOperator) -> AbstractCurvatureOperator | None:
-    """The curvature block inside tags and shifts; None where there is no such block, as in a formed matrix."""
+    """Return the curvature block inside tags and shifts; None without such a block, as in a formed matrix."""
     if isinstance(operator, Shifted):
         return block_of(operator.base)
     if isinstance(operator, lx.TaggedLinearOperator):
@@ -234,13 +234,13 @@ def block_of(operator: lx.AbstractLinearOperator) -> AbstractCurvatureOperator |
 
 
 def path_of(operator: lx.AbstractLinearOperator) -> Path:
-    """How the operator's block is computed."""
+    """Return the way in which the operator's block is computed."""
     block = block_of(operator)
     return Path.GIVEN if block is None else block.path
 
 
 def access_of(operator: lx.AbstractLinearOperator) -> Access:
-    """What using the operator takes: counted for a block that was not formed, and a dense matrix's for all else."""
+    """Return the cost of using the operator: counted for a block that was not formed, else that of a dense matrix."""
     like, block = operator.in_structure(), block_of(operator)
     if block is None:
         return Access.dense(like.shape[0], like.dtype)

@@ -1,4 +1,4 @@
-"""Arrays on a mesh with explicit axes, met where these axes are automatic."""
+"""Arrays on a mesh with explicit axes, in code that needs automatic axes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ Tree = TypeVar("Tree")
 
 
 def explicit_mesh_of(leaf: object) -> AbstractMesh | None:
-    """The mesh of an array or a shape with a type that names explicit axes; None of anything else."""
+    """Return the mesh of an array or a shape whose type names explicit axes; None for anything else."""
     if isinstance(leaf, jax.ShapeDtypeStruct):
         mesh = getattr(leaf.sharding, "abstract_mesh", None) or getattr(leaf.sharding, "mesh", None)
         return None if mesh is None or mesh.empty or not mesh.explicit_axes else mesh
@@ -24,7 +24,7 @@ def explicit_mesh_of(leaf: object) -> AbstractMesh | None:
 
 
 def in_context(tree: Tree) -> Tree:
-    """Closed-over arrays as the code around them may use them: over automatic axes where it is traced under those.
+    """Return closed-over arrays in the form of the surrounding code: over automatic axes if it is traced under those.
 
     Args:
         tree: pytree of arrays, traced or not; other leaves are handed back.
@@ -47,7 +47,7 @@ def in_context(tree: Tree) -> Tree:
 
 @contextmanager
 def automatic_axes(tree: Tree) -> Iterator[Tree]:
-    """Inside, explicit axes are automatic; gives the tree as it is there.
+    """Make explicit axes automatic inside, and yield the tree in that form.
 
     Args:
         tree: of arrays or shapes; where none lies on explicit axes, those of the context count.
@@ -62,7 +62,9 @@ def automatic_axes(tree: Tree) -> Iterator[Tree]:
 
 
 def automatically(function: Callable[..., Tree], *given: PyTree) -> Tree:
-    """What a function returns under automatic axes; with a copy on every device where it was given explicit ones.
+    """Return the results of a function under automatic axes.
+
+    If an argument has explicit axes, every device gets a copy of the results.
 
     Args:
         function: of the trees.
@@ -80,7 +82,7 @@ def automatically(function: Callable[..., Tree], *given: PyTree) -> Tree:
 
 
 def copies_on(mesh: Mesh | AbstractMesh, leaf: Array) -> NamedSharding:
-    """The sharding that gives an array a copy on every device.
+    """Return the sharding that gives every device a copy of an array.
 
     Written as jax writes that of what a compiled program returns, which is found again for equal writings only.
     """
@@ -88,7 +90,7 @@ def copies_on(mesh: Mesh | AbstractMesh, leaf: Array) -> NamedSharding:
 
 
 def sharded_alike(leaves: list[Array]) -> list[Array]:
-    """Arrays that are to be mapped over together, all with the leading axis spread as the first one that is.
+    """Return arrays to be mapped over together, all with the leading axis sharded as that of the first sharded one.
 
     `vmap` takes no array over a mesh's explicit axis beside one that is not.
     """

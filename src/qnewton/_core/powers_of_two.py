@@ -1,4 +1,4 @@
-"""Powers of two as units: norms and inner products stay in range, and numbers below the normal range are not lost.
+"""Powers of two as units: norms and inner products stay in range, and subnormal numbers are kept.
 
 Times a power of two no digit changes, so a system is solved by the same steps at every scale. XLA's arithmetic on CPUs
 takes a subnormal number (below 1e-38 in single precision) for zero, comparisons and conversions included; its bits are
@@ -15,9 +15,11 @@ from jaxtyping import Array, Bool, Float, Inexact, Int
 
 
 def exponent_of(array: Inexact[Array, "*shape"]) -> Int[Array, ""]:
-    """The power of two next above the largest entry, subnormal ones seen; 0 where that is zero or not finite.
+    """Return the exponent of the power of two next above the largest entry.
 
-    Of a complex array that of the largest real or imaginary part.
+    Subnormal entries count; the result is 0 if the largest entry is zero or not finite.
+
+    For a complex array the largest real or imaginary part counts.
     """
     info = jnp.finfo(array.dtype)
     largest = reduce(lax.max, [jnp.max(_magnitude(part), initial=0) for part in _parts(array)])
@@ -30,7 +32,7 @@ def exponent_of(array: Inexact[Array, "*shape"]) -> Int[Array, ""]:
 
 
 def power_of_two(exponent: Int[Array, ""], dtype: jnp.dtype) -> Float[Array, ""]:
-    """`2^exponent`, exactly; 0 below the normal range, and the largest power above it."""
+    """Return `2^exponent` exactly; 0 below the normal range, and the largest power above it."""
     info = jnp.finfo(dtype)
     exponent = lax.convert_element_type(exponent, jnp.int32)
     biased = lax.clamp(jnp.int32(info.minexp - 1), exponent, jnp.int32(info.maxexp - 1)) - (info.minexp - 1)
@@ -38,7 +40,7 @@ def power_of_two(exponent: Int[Array, ""], dtype: jnp.dtype) -> Float[Array, ""]
 
 
 def shifted(value: Inexact[Array, "*shape"], exponent: Int[Array, "*shape"]) -> Inexact[Array, "*shape"]:
-    """`value 2^exponent`, of numbers in the normal range."""
+    """Return `value 2^exponent` for numbers in the normal range."""
     # In two steps, for of the power itself the float type need not hold the inverse.
     half, dtype = exponent >> 1, jnp.finfo(value.dtype).dtype
     return value * power_of_two(half, dtype) * power_of_two(exponent - half, dtype)
@@ -54,7 +56,7 @@ def unit_of(array: Inexact[Array, "*shape"]) -> Float[Array, ""]:
 
 
 def norm(array: Inexact[Array, "*shape"]) -> Float[Array, ""]:
-    """2-norm of all entries; of a matrix Frobenius' norm."""
+    """Return the 2-norm of all entries, for a matrix the Frobenius norm."""
     unit = unit_of(array)
     # A sum, which is fused with what makes its terms: a dot would have the scaled array written out.
     return unit * jnp.sqrt(jnp.sum(jnp.square(jnp.abs(array / unit))))
@@ -83,7 +85,7 @@ def normalised(vector: Inexact[Array, " n"]) -> tuple[Inexact[Array, " n"], Int[
 
 
 def scaled_by(vector: Inexact[Array, " n"], exponent: Int[Array, ""]) -> Inexact[Array, " n"]:
-    """`vector 2^exponent`, subnormal entries included; what comes out below the normal range is lost."""
+    """Return `vector 2^exponent`, subnormal entries included; results below the normal range are lost."""
     info = jnp.finfo(vector.dtype)
     fraction = (1 << info.nmant) - 1
 
@@ -102,7 +104,7 @@ def scaled_by(vector: Inexact[Array, " n"], exponent: Int[Array, ""]) -> Inexact
 
 
 def restored(scaled: Inexact[Array, " n"], exponent: Int[Array, ""]) -> tuple[Inexact[Array, " n"], Bool[Array, ""]]:
-    """`scaled 2^exponent`, and whether the float type holds that, but for entries that are negligible."""
+    """Return `scaled 2^exponent`, and whether the float type can hold it, negligible entries aside."""
     vector = shifted(scaled, exponent)
     left, largest = (jnp.max(jnp.abs(part), initial=0) for part in (shifted(vector, -exponent) - scaled, scaled))
     # NaN fails the comparison.
@@ -110,7 +112,7 @@ def restored(scaled: Inexact[Array, " n"], exponent: Int[Array, ""]) -> tuple[In
 
 
 def lost_below(x: Inexact[Array, " n"]) -> Float[Array, ""]:
-    """Most that subnormal entries of a matrix, which arithmetic takes for zero, can contribute to `A x`, in the 1-norm.
+    """Return a bound, in the 1-norm, on the part of `A x` from subnormal entries, which arithmetic treats as zero.
 
     Types of 16 bits are computed in a wider one.
     """

@@ -1,4 +1,4 @@
-"""The records that cross the borders between stages.
+"""Records that pass between stages.
 
 Each stage reads one of them and writes the next: a `System` leaves curvature and conditioning, a `SystemEstimate`
 leaves estimation, a workload leaves a solver, seconds leave the hardware.
@@ -23,7 +23,7 @@ from .recurrence import Recurrence
 
 
 class Kind(enum.StrEnum):
-    """How sure a number is."""
+    """Certainty of a number."""
 
     EXACT = "exact"
     """Computed from the whole spectrum; only rounding stands between it and the truth."""
@@ -40,13 +40,13 @@ class Kind(enum.StrEnum):
 
     @property
     def place(self) -> int:
-        """Position in the list of all kinds, which is what a traced record can hold of one."""
+        """Position in the list of all kinds, which is what a traced record can hold of a kind."""
         return list(Kind).index(self)
 
 
 @dataclasses.dataclass(frozen=True)
 class Kinds:
-    """How sure each number of a `SystemEstimate` is.
+    """Certainty of each number of a `SystemEstimate`.
 
     A bound lies on the side that makes the condition number large: below the smallest singular value, above everything
     else. Of `definite` only True is vouched for.
@@ -62,12 +62,12 @@ class Kinds:
 
     @classmethod
     def all(cls, kind: Kind) -> "Kinds":
-        """Every number as sure as every other."""
+        """Return the record with the same kind for every number."""
         return cls(**{field.name: kind for field in dataclasses.fields(cls)})
 
 
 class ExactSystem(eqx.Module):
-    """What a conditioned system is an approximation of, in the same coordinates and with the same damping.
+    """The exact system behind a conditioned one, in the same coordinates and with the same damping.
 
     Attributes:
         operator: as in `System`, before anything was left out of it or put in its place.
@@ -79,7 +79,7 @@ class ExactSystem(eqx.Module):
 
 
 class System(eqx.Module):
-    """One Newton system's operator, and what is known about it.
+    """Operator of one Newton system, with the facts known about it.
 
     Attributes:
         operator: real, on vectors `[n]`; a `lineax.MatrixLinearOperator` where the block is formed.
@@ -142,7 +142,7 @@ class System(eqx.Module):
 
     @property
     def matrix(self) -> Float[Array, "n n"]:
-        """`[n, n]`; formed on access where `operator` is not a matrix already."""
+        """Matrix `[n, n]`; formed on access unless `operator` is a matrix already."""
         return self.operator.as_matrix()
 
     @property
@@ -152,11 +152,11 @@ class System(eqx.Module):
 
     @property
     def is_formed(self) -> bool:
-        """Whether the matrix is at hand."""
+        """Whether the matrix is available."""
         return isinstance(self.operator, lx.MatrixLinearOperator)
 
     def formed(self) -> "System":
-        """The same system with its matrix at hand."""
+        """Return the same system with its matrix available."""
         if self.is_formed:
             return self
         matrix = lx.MatrixLinearOperator(self.matrix, lx.symmetric_tag if self.symmetric else ())
@@ -164,12 +164,12 @@ class System(eqx.Module):
 
     @property
     def unrepaired(self) -> ExactSystem:
-        """What this system is an approximation of, itself where it is none."""
+        """Exact system that this one approximates, or itself if it is exact."""
         return ExactSystem(self.operator, self.eigenvalue_floor) if self.exact is None else self.exact
 
 
 class Access(eqx.Module):
-    """What using a system's operator takes.
+    """Cost of using a system's operator.
 
     Attributes:
         product: one product with a vector.
@@ -185,7 +185,10 @@ class Access(eqx.Module):
 
     @classmethod
     def of(cls, product: Cost, forming: Cost, gram: Cost, rows: int, dtype: jnp.dtype) -> "Access":
-        """From numbers; all of them become arrays, since a record has one structure whatever was counted."""
+        """Return the record from numbers.
+
+        All become arrays, since a record has one structure whatever was counted.
+        """
 
         def array(cost: Cost) -> Cost:
             return Cost(jnp.asarray(cost.flops, dtype), jnp.asarray(cost.bytes, dtype))
@@ -194,7 +197,7 @@ class Access(eqx.Module):
 
     @classmethod
     def dense(cls, n: int, dtype: jnp.dtype) -> "Access":
-        """Of a matrix `[n, n]` that is at hand: a product reads it once."""
+        """Return the access cost of an available matrix `[n, n]`: a product reads it once."""
         nothing = Cost(0.0, 0.0)
         return cls.of(Cost(2.0 * n**2, 1.0 * n**2 * jnp.dtype(dtype).itemsize), nothing, nothing, 0, dtype)
 
@@ -244,7 +247,7 @@ class SystemEstimate(eqx.Module):
 
     @property
     def kind(self) -> Kind:
-        """How sure the condition number is; under a trace, how sure it is meant to be."""
+        """Certainty of the condition number; under a trace, the intended one."""
         index = self.kind_index
         if index is None or isinstance(index, Tracer | jax.ShapeDtypeStruct):
             return self.formed_kinds.condition_number
@@ -252,9 +255,9 @@ class SystemEstimate(eqx.Module):
 
     @property
     def kinds(self) -> Kinds:
-        """How sure each number is; on the host, since a record has one structure whatever came of it.
+        """Certainty of each number, on the host, since a record has one structure whatever was computed.
 
-        Of a system that is not formed, the largest entry is the diagonal's, and so the block's where the block is
+        For a system that is not formed, the largest entry is the diagonal's, which is the block's if the block is
         semidefinite.
         """
         kinds, kind = self.formed_kinds, self.kind
@@ -266,7 +269,7 @@ class SystemEstimate(eqx.Module):
 
     @property
     def failure_probability(self) -> float:
-        """Probability that a bound is none; 0 where no number came to be of the kind `probabilistic`. On the host."""
+        """Probability that a bound is wrong; 0 if no number is of the kind `probabilistic`. On the host."""
         return self.failure if Kind.PROBABILISTIC in (self.kind, self.formed_kinds.spectral_norm) else 0.0
 
     @property
@@ -281,7 +284,7 @@ class SystemEstimate(eqx.Module):
 
 
 class Encoding(eqx.Module):
-    """What a quantum solver's query count depends on, with alpha in one place; the numbers broadcast.
+    """The numbers that a quantum solver's query count depends on, with alpha in one place; they broadcast.
 
     Attributes:
         condition_number: `||A|| / sigma_min` of the matrix itself.
@@ -299,7 +302,7 @@ class Encoding(eqx.Module):
 
 
 class ClassicalWorkload(eqx.Module):
-    """What a classical solver does with a system; hardware turns it into seconds.
+    """Work of a classical solver for a system; hardware converts it into seconds.
 
     An iterative solver states what it does once, what it does in each step, and how many steps it expects.
 
@@ -324,7 +327,7 @@ class ClassicalWorkload(eqx.Module):
     setup_bytes: Number = 0.0
 
     def amortised(self, solves: float) -> "ClassicalWorkload":
-        """What one solve takes where as many share the set-up."""
+        """Return the work of one solve if `solves` of them share the set-up."""
         spared = 1 - 1 / solves
         return dataclasses.replace(
             self,
@@ -346,7 +349,7 @@ class ClassicalWorkload(eqx.Module):
 
 
 class QuantumWorkload(eqx.Module):
-    """What a quantum linear solver does with a system. Arrays of one shape, from numpy or JAX.
+    """Work of a quantum linear solver for a system. Arrays of one shape, from numpy or JAX.
 
     A formula fills in its numbers and its own demands; the query model that it belongs to adds what all share.
 
@@ -376,16 +379,16 @@ class QuantumWorkload(eqx.Module):
 
     @property
     def validity(self) -> str:
-        """All demands in words."""
+        """All conditions in words."""
         return in_words(self.conditions)
 
     @property
     def repetitions(self) -> Float[NumberArray, "*shape"]:
-        """How often one run is carried out until it succeeds; `queries` includes them."""
+        """Expected number of runs until one succeeds; `queries` includes them."""
         return 1 / self.success_probability
 
     def reason(self, index: tuple[int, ...] = ()) -> str:
-        """Why the formula does not hold for one system; empty where it does. Not under jit."""
+        """Return why the formula does not hold for one system; empty if it holds. Not under jit."""
         return broken(self.conditions, index)
 
 

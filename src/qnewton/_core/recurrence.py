@@ -1,4 +1,4 @@
-"""How conjugate gradients and minimal residuals will converge, from a Lanczos iteration that was run already."""
+"""Predicted convergence of conjugate gradients and minimal residuals, from an existing Lanczos iteration."""
 
 import equinox as eqx
 import jax
@@ -7,9 +7,9 @@ from jaxtyping import Array, Float, Int
 
 
 class Recurrence(eqx.Module):
-    """What conjugate gradients and minimal residuals would do with the first vector of a Lanczos iteration.
+    """Residuals of conjugate gradients and minimal residuals for the first vector of a Lanczos iteration.
 
-    Computed once for an estimate, and not anew by every candidate that is predicted from it.
+    They are computed once for an estimate, and not again for every candidate that is predicted from it.
 
     Attributes:
         log_cg: logarithm of CG's `||r_j|| / ||r_0||` after each step `[most]`; minus infinity from a breakdown on, NaN
@@ -24,7 +24,7 @@ class Recurrence(eqx.Module):
 
     @classmethod
     def of(cls, diagonal: Float[Array, " most"], beside: Float[Array, " most"], steps: Int[Array, ""]) -> "Recurrence":
-        """From the tridiagonal matrix.
+        """Return the residuals from the tridiagonal matrix.
 
         It holds all of the spectrum that an iteration of so many steps can see (its eigenvalues are the Ritz values),
         and therefore what both methods would do with the iteration's first vector for a right-hand side, to the digit:
@@ -57,7 +57,7 @@ class Recurrence(eqx.Module):
         return cls(log_cg, log_minres, steps)
 
     def steps_to(self, log_rtol: float, slowest: Float[Array, ""], *, minimal: bool) -> Float[Array, ""]:
-        """Steps after which the residual has fallen to a part of the first.
+        """Return the number of steps after which the residual has fallen to a given part of the first.
 
         Beyond what the iteration saw, the residual goes on falling as fast as over the second half of it, or as the
         condition number guarantees.

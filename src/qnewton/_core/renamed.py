@@ -1,4 +1,4 @@
-"""Arguments that were renamed: the old name still serves for one release, and warns."""
+"""Renamed arguments: the old name is accepted for one release, with a warning."""
 
 import functools
 import inspect
@@ -10,7 +10,7 @@ Named = TypeVar("Named", bound=Callable[..., Any])
 
 
 def renamed(**new_names: str) -> Callable[[Named], Named]:
-    """Let a function or a class take arguments by their old names as well, with a `DeprecationWarning`.
+    """Let a function or class accept arguments by their old names, with a `DeprecationWarning`.
 
     Args:
         **new_names: the present name of each old one.
@@ -42,7 +42,7 @@ def renamed(**new_names: str) -> Callable[[Named], Named]:
 
 
 def _taking(function: Callable[..., Any], owner: str, new_names: Mapping[str, str]) -> Callable[..., Any]:
-    """The function, which takes an old name too where it has the new one and nothing else goes by the old."""
+    """Return the function with old names accepted for its new ones, unless something else uses the old name."""
     own = inspect.signature(function).parameters
     names = {old: new for old, new in new_names.items() if new in own and old not in own}
 
@@ -64,7 +64,7 @@ def _taking(function: Callable[..., Any], owner: str, new_names: Mapping[str, st
 
 
 def _read(module: Any, *, old: str, new: str) -> Any:
-    """The field that `old` was the name of."""
+    """Return the field that used to be called `old`."""
     warnings.warn(
         f"{type(module).__name__}.{old} is called {new} now; the old name goes with the next release",
         DeprecationWarning,
@@ -74,7 +74,7 @@ def _read(module: Any, *, old: str, new: str) -> Any:
 
 
 def _levels() -> int:
-    """How far up the user's code is: beyond this file and equinox, which stands between a class and its `__init__`."""
+    """Return the stack level of the user's code, beyond this file and equinox's wrapper of `__init__`."""
     frame, level = inspect.currentframe(), 0
     while frame is not None and (frame.f_code.co_filename == __file__ or "equinox" in frame.f_globals["__name__"]):
         frame, level = frame.f_back, level + 1

@@ -62,7 +62,7 @@ def _iterated(matvec: Matvec, start: Float[Array, " n"], steps: int) -> "Krylov"
 
 
 class Krylov(eqx.Module):
-    """A Lanczos iteration that can be looked at and then taken further, which matfree's cannot.
+    """A Lanczos iteration that can be inspected and then continued, which matfree's cannot.
 
     Attributes:
         basis: orthonormal rows `[most + 1, n]`; zero where the iteration has not been, or broke down.
@@ -79,7 +79,7 @@ class Krylov(eqx.Module):
 
     @classmethod
     def start(cls, vector: Float[Array, " n"], most: int) -> "Krylov":
-        """Before the first product.
+        """Return the initial state, before the first product.
 
         Args:
             vector: to start from `[n]`, not zero.
@@ -90,7 +90,7 @@ class Krylov(eqx.Module):
         return cls(basis, empty, empty, jnp.zeros((), jnp.int32))
 
     def extended(self, matvec: Matvec, first: int, last: int, norm: Norm = jnp.linalg.norm) -> "Krylov":
-        """With the products from `first` to `last` done as well, each new vector made orthogonal to all before it.
+        """Continue with the products from `first` to `last`, each new vector made orthogonal to all before it.
 
         Args:
             matvec: the operator `[n] -> [n]`.
@@ -122,11 +122,14 @@ class Krylov(eqx.Module):
 
     @property
     def recurrence(self) -> Recurrence:
-        """The tridiagonal matrix so far."""
+        """Convergence that the tridiagonal matrix so far predicts."""
         return Recurrence.of(self.diagonal, jnp.maximum(self.beside, 0), self.steps)
 
     def tridiagonal(self, size: int) -> Float[Array, "size size"]:
-        """The projection on the first vectors; behind a breakdown the first diagonal entry stands, uncoupled."""
+        """Return the projection on the first vectors.
+
+        Rows after a breakdown hold the first diagonal entry, uncoupled.
+        """
         inside = self._inside(size)
         diagonal = jnp.where(inside, self.diagonal[:size], self.diagonal[0])
         beside = jnp.where(inside[1:], self.beside[: size - 1], 0)
@@ -154,7 +157,7 @@ class Krylov(eqx.Module):
         return Quadrature(values, vectors[0] ** 2, jnp.where(real, cut + rounding, jnp.inf))
 
     def _inside(self, size: int) -> Bool[Array, " size"]:
-        """The rows before any breakdown."""
+        """Return the mask of the rows before any breakdown."""
         return jnp.cumprod(jnp.concatenate([jnp.ones(1, bool), self.beside[: size - 1] > 0])).astype(bool)
 
 

@@ -1,4 +1,4 @@
-"""States that `flax.serialization` can save: it knows tuples and dictionaries, and no modules of equinox."""
+"""Support for `flax.serialization`, which handles tuples and dictionaries but no equinox modules."""
 
 import dataclasses
 import sys
@@ -10,7 +10,7 @@ from jaxtyping import PyTree
 
 
 def known_to_flax(tree: PyTree) -> None:
-    """Tell flax how to save the classes of all modules in a tree; nothing where flax is not loaded.
+    """Register the classes of all modules in a tree with flax; no effect if flax is not loaded.
 
     A module is saved as the dictionary of its fields that hold arrays; the others come from the module into which it
     is restored, as lengths of tuples do. Classes that flax knows already are left as they are.
@@ -42,7 +42,7 @@ def _modules(tree: PyTree) -> set[type]:
 
 
 def _parts(module: Any) -> dict[str, Any]:
-    """The fields that are no constants of the tree's structure."""
+    """Return the fields that are not constants of the tree's structure."""
     return {
         one.name: getattr(module, one.name)
         for one in dataclasses.fields(module)

@@ -1,4 +1,4 @@
-"""A block that was not formed, in units of its own for every parameter."""
+"""Unformed blocks in units of their own for every parameter."""
 
 from collections.abc import Sequence
 
@@ -46,7 +46,7 @@ class ScaledRoot(AbstractRoot):
 
 
 class ScaledBlock(AbstractCurvatureOperator):
-    """`F (H + shift I) F` with `F` diagonal, never formed unless asked.
+    """Block `F (H + shift I) F` with `F` diagonal, formed only on request.
 
     Attributes:
         base: `H`.
@@ -83,14 +83,14 @@ class ScaledBlock(AbstractCurvatureOperator):
         return self.own_diagonal
 
     def max_entry(self) -> Float[Array, ""]:
-        """On the diagonal, which holds for a semidefinite block; of an indefinite one it is a lower bound."""
+        """Return the largest entry of the diagonal: exact for a semidefinite block, else a lower bound."""
         return jnp.max(jnp.abs(self.own_diagonal))
 
     def arrangement(self) -> Layout | None:
         return self.base.arrangement()
 
     def kronecker(self) -> KroneckerFactors | None:
-        """None: with a unit for every parameter a layer's part has no Kronecker factors."""
+        """Return None: with a unit for every parameter, a layer's block has no Kronecker factors."""
         return None
 
     def rotated_diagonal(
@@ -124,7 +124,7 @@ class ScaledBlock(AbstractCurvatureOperator):
 def scaled_block(
     operator: lx.AbstractLinearOperator, factors: Float[Array, " n"], diagonal: Float[Array, " n"], shifted: bool
 ) -> ScaledBlock:
-    """A block that was not formed, as curvature hands it out, in other units.
+    """Return an unformed block, as curvature returns it, in other units.
 
     Args:
         operator: a block, or one with a shift.

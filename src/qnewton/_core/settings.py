@@ -1,8 +1,8 @@
-"""jax's settings: what a user forbids is forbidden to the user's own functions, and results of ours do not break it.
+"""Handling of jax's settings: the user's functions run under the user's settings, our code is unaffected.
 
-A user who lets jax refuse to broadcast ranks or to mix types looks for mistakes in a model; where code of ours
-broadcasts, none is to be found. Nothing global is set: the settings are those of the call, and the user's come back for
-as long as a model or a loss is called.
+A user who makes jax refuse to broadcast ranks or to mix types looks for mistakes in a model, and an error from
+qnewton's own broadcasting would mislead. Nothing global is set. The settings are those of the call, and the user's
+settings are restored while a model or a loss is called.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from jaxtyping import Array, PyTree
 
 
 class _Promotion(NamedTuple):
-    """How types and ranks are promoted."""
+    """Promotion settings of types and ranks."""
 
     dtypes: Any
     ranks: Any
@@ -40,7 +40,7 @@ _users: ContextVar[_Promotion | None] = ContextVar("_users", default=None)
 
 @contextmanager
 def own_promotion() -> Iterator[None]:
-    """Promotion as jax has it by default, within code of ours; also a decorator."""
+    """Use jax's default promotion within code of qnewton; also a decorator."""
     now = _Promotion.now()
     if now == _OURS:
         yield
@@ -55,7 +55,7 @@ def own_promotion() -> Iterator[None]:
 
 @contextmanager
 def users_promotion() -> Iterator[None]:
-    """Promotion as the user has set it, within code of ours that calls a function of the user's."""
+    """Restore the user's promotion settings within code of qnewton that calls a user's function."""
     users = _users.get()
     if users is None:
         yield
@@ -65,15 +65,15 @@ def users_promotion() -> Iterator[None]:
 
 
 def debugging() -> bool:
-    """Whether jax raises where a result holds NaN or an infinity."""
+    """Return whether jax raises an error for a result with NaN or an infinity."""
     return bool(jax.config.jax_debug_nans or jax.config.jax_debug_infs)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def without_signs(record: PyTree) -> PyTree:
-    """A record without the NaN that says that nobody looked, and the infinity that says that there is no bound.
+    """Return the record without sentinels: NaN for "not computed" and infinity for "no bound".
 
-    jax takes them for mistakes in any result: where `jax_debug_nans` is set, 0 stands for the one, and where
-    `jax_debug_infs` is, the largest number for the other. Without these settings the record is handed back.
+    jax treats both as mistakes in any result. If `jax_debug_nans` is set, 0 replaces NaN, and if `jax_debug_infs` is
+    set, the largest number replaces infinity. Without these settings the record is returned unchanged.
 
     Args:
         record: pytree of arrays.

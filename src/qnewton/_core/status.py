@@ -1,10 +1,10 @@
-"""Failure as data: what a block's solve came to, why a candidate was refused, and what to do about it."""
+"""Failure as data: outcome of a block's solve, reason for refusing a candidate, and remedy."""
 
 import enum
 
 
 class Code(enum.IntEnum):
-    """What compiled functions hand on as a number, and files and people read as a word."""
+    """An outcome that compiled functions return as a number, and files and messages show as a word."""
 
     @property
     def label(self) -> str:
@@ -24,7 +24,7 @@ class Status(Code):
 
     @property
     def remedy(self) -> str:
-        """What went wrong and what to do, in words."""
+        """Cause and the remedy in words."""
         return _REMEDIES[self]
 
 
@@ -46,7 +46,7 @@ _REMEDIES = {
 
 
 class Verdict(Code):
-    """What the scheduler's policy came to for one system."""
+    """Outcome of the scheduler's policy for one system."""
 
     CHOSEN = 0
     NOBODY = 1

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 def unknown(what: str, name: str, valid: Iterable[str]) -> str:
-    """`unknown task 'digit-mlp': did you mean 'digits-mlp'? Valid: ...`."""
+    """Return the message `unknown task 'digit-mlp': did you mean 'digits-mlp'? Valid: ...`."""
     valid = sorted(valid)
     near = difflib.get_close_matches(name, valid, n=1, cutoff=0.4)
     hint = f": did you mean {near[0]!r}?" if near else "."

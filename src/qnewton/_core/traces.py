@@ -15,7 +15,7 @@ SPLIT = 32
 
 
 def trace(matrices: Float[Array, "*batch n n"]) -> Float[Array, "*batch"]:
-    """Of every matrix, from its diagonal alone.
+    """Return the trace of every matrix, from its diagonal alone.
 
     A slice and a short sum, one kernel: `jnp.trace` masks the whole matrix, in two kernels or three.
     """
@@ -24,7 +24,7 @@ def trace(matrices: Float[Array, "*batch n n"]) -> Float[Array, "*batch"]:
 
 
 def diagonal(matrix: Float[Array, "n n"]) -> Float[Array, " n"]:
-    """A slice; `jnp.diagonal` masks the whole matrix."""
+    """Return the diagonal as a slice; `jnp.diagonal` masks the whole matrix."""
     n = matrix.shape[0]
     return matrix.reshape(n * n)[:: n + 1]
 

@@ -1,4 +1,4 @@
-"""Pytrees as vectors and back, with names for their leaves."""
+"""Conversion between pytrees and vectors, with names for the leaves."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -24,15 +24,15 @@ def leaf_names(tree: PyTree) -> list[str]:
 
 
 def struct_of(shape: Sequence[int], leaf: Array | jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-    """A shape with the dtype that jax gives a leaf: float32 for numpy's float64, unless `jax_enable_x64` is set.
+    """Return a shape with jax's dtype for a leaf: float32 for numpy's float64, unless `jax_enable_x64` is set.
 
-    Newer versions of jax warn where a float64 is asked for that they do not have.
+    Newer versions of jax warn if a float64 is requested that they do not have.
     """
     return jax.ShapeDtypeStruct(tuple(shape), jax.dtypes.canonicalize_dtype(leaf.dtype, allow_extended_dtype=True))
 
 
 def check_params(params: PyTree) -> None:
-    """Refuse what Newton's method cannot differentiate twice.
+    """Refuse parameters that Newton's method cannot differentiate twice.
 
     Raises:
         ValueError: if `params` holds no array, or an array without entries.
@@ -60,7 +60,7 @@ def check_params(params: PyTree) -> None:
 
 
 def check_gradients(gradients: PyTree, params: PyTree) -> None:
-    """Refuse gradients that are not in the form of the parameters.
+    """Refuse gradients that do not have the structure of the parameters.
 
     Raises:
         ValueError: for another structure or a leaf of another shape.
@@ -90,7 +90,7 @@ def check_gradients(gradients: PyTree, params: PyTree) -> None:
 
 
 def freeze(params: PyTree, *patterns: str) -> tuple[PyTree, Callable[[PyTree], PyTree]]:
-    """Set parameters aside that are not to be trained.
+    """Exclude parameters from training.
 
     Args:
         params: pytree of arrays.
@@ -127,7 +127,7 @@ def freeze(params: PyTree, *patterns: str) -> tuple[PyTree, Callable[[PyTree], P
 
 
 def distinct(tree: Tree) -> Tree:
-    """The same with every array in a buffer of its own, so that a jitted step may be donated all of them.
+    """Return the tree with every array in a buffer of its own, so that a jitted step may be donated all of them.
 
     Args:
         tree: pytree of arrays; what is traced gets its buffers where the program is run.

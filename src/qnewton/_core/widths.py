@@ -22,18 +22,18 @@ def at_least_single(dtype: DTypeLike) -> jnp.dtype:
 
 
 def is_narrow(dtype: DTypeLike) -> bool:
-    """Whether it is a float of fewer than 32 bits."""
+    """Return whether the type is a float of fewer than 32 bits."""
     return bool(jnp.issubdtype(dtype, jnp.floating)) and jnp.finfo(dtype).bits < SINGLE
 
 
 def working_type(params: PyTree) -> jnp.dtype:
-    """The one type that a training with these parameters is computed in: the widest of theirs, at least single."""
+    """Return the one type in which a training computes: the widest of the parameters, at least single precision."""
     own = {at_least_single(leaf.dtype) for leaf in jax.tree.leaves(params)}
     return max(own, key=lambda dtype: jnp.finfo(dtype).bits)
 
 
 def widened(tree: Tree) -> Tree:
-    """The same with every float of fewer than 32 bits in single precision; other leaves are handed back."""
+    """Return the tree with every float of fewer than 32 bits in single precision; other leaves are unchanged."""
 
     def wide(leaf: PyTree) -> PyTree:
         dtype = getattr(leaf, "dtype", None)

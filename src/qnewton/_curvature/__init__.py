@@ -1,4 +1,4 @@
-"""From an objective, parameters and a batch to one symmetric block per Newton system.
+"""Curvature: from an objective, parameters and a batch to one symmetric block per Newton system.
 
 `independence` is imported from the module of its name.
 """

@@ -1,4 +1,4 @@
-"""Whether examples depend on each other, by numbers: the batch against its examples one at a time.
+"""Numerical test of whether examples depend on each other: the batch against its examples one at a time.
 
 Outputs alone do not tell: behind a gain that starts at zero a coupled branch is silent, and its curvature is not. So
 the parameters are perturbed, and a random product with the Jacobian is compared as well. Outputs are compared at the
@@ -25,7 +25,7 @@ _COARSE_ROUNDINGS = 16
 
 
 def agree(together: Callable[[PyTree], PyTree], alone: Callable[[PyTree], PyTree], params: PyTree) -> Bool[Array, ""]:
-    """Whether two ways to compute the same for all examples agree at `params`, and near them with their derivatives.
+    """Return whether two computations for all examples agree at `params`, and nearby with their derivatives.
 
     Products with the transposed Jacobian are compared leaf by leaf, each by its own size: behind a leaf of large
     influence a coupled one would not be seen in the outputs, nor in their derivative along all leaves at once.
@@ -60,7 +60,7 @@ def _close(one: Array, other: Array, coarse: float) -> Bool[Array, ""]:
 
 
 def _random_like(tree: PyTree, number: int, around: PyTree | None = None) -> PyTree:
-    """Normal numbers of the size of each leaf of `around`, added to it; plain ones without."""
+    """Return normal numbers of the size of each leaf of `around`, added to it; standard ones without `around`."""
     leaves, structure = jax.tree.flatten(tree)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(_SEED), number), len(leaves))
 
@@ -79,7 +79,7 @@ def _random_like(tree: PyTree, number: int, around: PyTree | None = None) -> PyT
 
 
 def random_batch(tree: PyTree) -> PyTree:
-    """Numbers in the shapes of a batch: normal ones, and 0 or 1 where they are whole, which are classes of any loss."""
+    """Return random numbers in the shapes of a batch: normal floats, and integers 0 or 1, classes of any loss."""
     leaves, structure = jax.tree.flatten(tree)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(_SEED), 3), len(leaves))
 

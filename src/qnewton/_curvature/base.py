@@ -23,15 +23,15 @@ class AbstractCurvature(eqx.Module):
     @property
     @abc.abstractmethod
     def semidefinite(self) -> bool:
-        """Whether blocks carry an eigenvalue floor: 0 where semidefiniteness is known, minus infinity where not."""
+        """Whether blocks carry an eigenvalue floor, 0 if known to be semidefinite, else minus infinity."""
 
     @abc.abstractmethod
     def operator(self, point: Point, block: Block) -> AbstractCurvatureOperator:
-        """The block of the mean loss, not formed, in the type of the point's parameters."""
+        """Return the unformed block of the mean loss, in the type of the point's parameters."""
 
     @property
     def shift(self) -> float:
-        """What this curvature adds to the diagonal whatever the batch."""
+        """Constant that this curvature adds to the diagonal for every batch."""
         return 0.0
 
     def floor(self, point: Point, block: Block) -> Float[Array, ""] | None:
@@ -42,7 +42,7 @@ class AbstractCurvature(eqx.Module):
         return None
 
     def system(self, point: Point, block: Block) -> System:
-        """The block as the record that conditioning takes, with the objective's l2 term; not formed."""
+        """Return the unformed block with the objective's l2 term, as the record that conditioning takes."""
         operator, floor = self._divided(point, block), self.floor(point, block)
         shift = jnp.asarray(self.shift + point.objective.l2, operator.like.dtype)
         shifted = Shifted(operator, shift, definite=floor is not None)

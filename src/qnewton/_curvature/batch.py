@@ -1,4 +1,4 @@
-"""Batches of examples: what counts them, what they share, and the model's outputs as rows of numbers."""
+"""Batches of examples: the axis that counts them, the parts they share, and the model's outputs as rows of numbers."""
 
 import math
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Shared(eqx.Module):
 
 
 def leads(tree: PyTree) -> list[bool]:
-    """For each leaf, whether its leading axis counts the examples."""
+    """Return for each leaf whether its leading axis counts the examples."""
     flat: list[bool] = []
     for node in jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, Shared)):
         if isinstance(node, Shared):
@@ -48,7 +48,7 @@ def own_examples(pieces: Pieces, tree: PyTree) -> PyTree:
 
 
 def example_count(inputs: PyTree) -> int:
-    """Examples of a batch, from its inputs.
+    """Return the number of examples in a batch, from its inputs.
 
     Raises:
         ValueError: if no array has an axis for them.
@@ -63,7 +63,7 @@ def example_count(inputs: PyTree) -> int:
 
 
 def mapped(tree: PyTree, count: int) -> PyTree:
-    """The same with a leading axis of examples on every leaf: what is shared is repeated, which costs no memory."""
+    """Return the tree with a leading axis of examples on every leaf; shared parts are repeated, at no memory cost."""
     leaves, structure = jax.tree.flatten(tree)
     repeated = [
         leaf if counts else jnp.broadcast_to(leaf, (count, *jnp.shape(leaf)))
@@ -73,7 +73,7 @@ def mapped(tree: PyTree, count: int) -> PyTree:
 
 
 def batch_of(leaves_lead: Sequence[bool], tree: PyTree) -> PyTree:
-    """Of leaves with a leading axis on every one, as `mapped` makes them: the batch that the user's functions see."""
+    """Return the batch that the user's functions see, from leaves that all have a leading axis (see `mapped`)."""
     leaves, structure = jax.tree.flatten(tree)
     return jax.tree.unflatten(
         structure, [leaf if counts else leaf[0] for leaf, counts in zip(leaves, leaves_lead, strict=True)]
@@ -82,7 +82,7 @@ def batch_of(leaves_lead: Sequence[bool], tree: PyTree) -> PyTree:
 
 @dataclass(frozen=True)
 class OutputRows:
-    """How a model's outputs, any pytree with a leading axis of examples, are one row of numbers for each example.
+    """Conversion of a model's outputs, any pytree with a leading axis of examples, to one row of numbers per example.
 
     Attributes:
         structure: of the pytree.
@@ -95,12 +95,12 @@ class OutputRows:
 
     @classmethod
     def of(cls, outputs: PyTree) -> "OutputRows":
-        """Of a batch's outputs, arrays or shapes."""
+        """Return the conversion for a batch's outputs, arrays or shapes."""
         leaves, structure = jax.tree.flatten(outputs)
         return cls(structure, tuple(leaf.shape[1:] for leaf in leaves), tuple(leaf.dtype for leaf in leaves))
 
     def like(self, count: int) -> PyTree:
-        """Shapes and dtypes of the outputs of a batch of so many examples."""
+        """Return shapes and dtypes of the outputs of a batch of `count` examples."""
         leaves = [
             jax.ShapeDtypeStruct((count, *shape), dtype) for shape, dtype in zip(self.shapes, self.dtypes, strict=True)
         ]
@@ -128,7 +128,7 @@ class OutputRows:
         return jnp.concatenate(columns, axis=1)
 
     def unravel(self, rows: Float[Array, "batch c"]) -> PyTree:
-        """The outputs again; leaves that are not of a floating dtype are constants."""
+        """Return the outputs from their rows; leaves that are not of a floating dtype are constants."""
         count = rows.shape[0]
         if len(self.shapes) == 1:
             return jax.tree.unflatten(self.structure, [rows.reshape(count, *self.shapes[0])])
@@ -147,7 +147,7 @@ _HALF_WORD = 16
 
 
 def _parts(dtype: jnp.dtype) -> int:
-    """Numbers that stand for one entry: integers fall into half words, since a float does not hold all of them."""
+    """Return the floats per entry: integers are split into half words, since a float does not hold all of them."""
     if jnp.issubdtype(dtype, jnp.inexact) or dtype == jnp.bool_:
         return 1
     if not jnp.issubdtype(dtype, jnp.integer):

@@ -1,4 +1,4 @@
-"""Batches that cannot be right, refused in words before anything is computed from them."""
+"""Checks that refuse invalid batches in words before anything is computed from them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ from .batch import leads
 
 
 def check_batch(batch: object) -> None:
-    """Refuse a batch without examples, or whose arrays do not agree on how many there are.
+    """Refuse a batch without examples, or with arrays that disagree on the number of examples.
 
     Scalars, single keys and what is `Shared` have no axis for the examples, and are let through.
 
@@ -45,7 +45,7 @@ def check_batch(batch: object) -> None:
 
 
 def check_labels(loss: Callable[[PyTree, PyTree], PyTree], outputs: PyTree, targets: PyTree) -> None:
-    """Refuse class labels that no output stands for, where their values are known.
+    """Refuse class labels without a corresponding output, if their values are known.
 
     An index above the last class makes such a loss NaN, and one below zero counts from the end, in silence. Integers
     that are no labels are let through: only losses that are seen to do one of the two are refused.

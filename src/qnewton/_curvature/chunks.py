@@ -1,4 +1,4 @@
-"""Sums over the examples of a batch, some of them at a time."""
+"""Sums over the examples of a batch, in chunks."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Whether the examples of a batch meet in a traced program: a proof that they do not, by following their axis.
+"""Proof that the examples of a batch do not meet in a traced program, by following their axis.
 
 The walk proves independence. Where it loses track it says so by name and place, and proves nothing: a stop-gradiented
 maximum over the batch is such a place, and so is a primitive that it has no rule for.
@@ -32,7 +32,7 @@ _CARRY_ROUNDS = 4
 
 
 def traced(function: Callable[..., PyTree], *arguments: PyTree) -> tuple[jex.ClosedJaxpr, PyTree]:
-    """The jaxpr of a function, without what does not reach its results, and the shapes of these.
+    """Return the jaxpr of a function, without operations that do not reach its results, and the results' shapes.
 
     It is to be looked at, and not run: what picks by position is written otherwise (`_curvature.own_rows`).
     """
@@ -46,7 +46,7 @@ def traced(function: Callable[..., PyTree], *arguments: PyTree) -> tuple[jex.Clo
 
 
 def first_meeting(closed: jex.ClosedJaxpr, per_example: Sequence[bool], count: int) -> Mixed | None:
-    """Where examples may meet on their way to the results; None where they provably do not.
+    """Return where examples may meet on their way to the results; None if they provably do not.
 
     Args:
         closed: of a function of whole batches, from `traced`.
@@ -70,7 +70,7 @@ def first_meeting(closed: jex.ClosedJaxpr, per_example: Sequence[bool], count: i
 
 
 def place(meeting: Mixed) -> str:
-    """The operation and where it stands in the user's code, for a message."""
+    """Return the operation and its place in the user's code, for a message."""
     if meeting.equation is None:
         return f"it {meeting.how}"
     source = meeting.equation.source_info
@@ -80,7 +80,7 @@ def place(meeting: Mixed) -> str:
 
 
 def refuse_coupling(predict: Callable[[PyTree, PyTree], PyTree], params: PyTree, inputs: PyTree) -> None:
-    """Refuse a model whose examples are not shown to be independent by its program; `qnewton` itself asks for less.
+    """Refuse a model whose program does not show independent examples; `qnewton` itself requires less.
 
     Args:
         predict: `(params, inputs) -> outputs` on batches.
@@ -198,7 +198,7 @@ def _settled(
     count: int,
     equation: jex.JaxprEqn,
 ) -> tuple[list[State], list[State]]:
-    """What holds of a loop's carry before and after every pass, and what its body returns then."""
+    """Return the states of a loop's carry that hold before and after every pass, and those of its body's results."""
     # What starts the same for all examples may be each example's own: a weaker claim, under which zeros pass for a
     # state of the network.
     owned = [
@@ -255,7 +255,7 @@ def _cond(equation: jex.JaxprEqn, states: Sequence[State], count: int) -> list[S
 
 
 def _met(one: State, other: State, equation: jex.JaxprEqn) -> State:
-    """What holds of a value that is one or the other."""
+    """Return the state of a value that is one of two."""
     if one == other:
         return one
     if isinstance(one, Mixed) or isinstance(other, Mixed):
@@ -280,7 +280,7 @@ def _shifted(state: State, by: int) -> State:
 
 
 def _of_constant(value: ArrayLike) -> Free:
-    """Along which axes a closed-over array is constant; of a tracer nothing is known but its axes of size 1."""
+    """Return the axes along which a closed-over array is constant; for a tracer, only its axes of size 1."""
     shape, dtype = np.shape(value), getattr(value, "dtype", None)
     if isinstance(value, Tracer) or dtype is None or not jnp.issubdtype(dtype, np.number):
         return Free(frozenset(axis for axis, size in enumerate(shape) if size == 1))

@@ -1,4 +1,4 @@
-"""What the primitives of jax do with the axis of the examples.
+"""Rules for the effect of jax's primitives on the axis of the examples.
 
 A rule takes an equation, the states of its operands and the number of examples, and returns the states of its results.
 A primitive without a rule is not understood: then nothing is proven, and numbers decide (`_curvature.agreement`).
@@ -62,19 +62,22 @@ def entry_by_entry(equation: JaxprEqn) -> bool:
 
 
 def is_map(scan: JaxprEqn) -> bool:
-    """Whether a `scan` hands nothing on: what it carries is returned as it came, so that every pass finds the same."""
+    """Return whether a `scan` returns its carry unchanged, so that every pass sees the same."""
     (first, carries), body = scan_sizes(scan.params), scan.params["jaxpr"].jaxpr
     pairs = zip(body.outvars[:carries], body.invars[first : first + carries], strict=True)
     return all(after is before for after, before in pairs)
 
 
 def understood(equation: JaxprEqn) -> bool:
-    """Whether the proof knows what an equation does with the examples."""
+    """Return whether the proof has a rule for an equation."""
     return entry_by_entry(equation) or equation.primitive.name in _RULES
 
 
 def step(equation: JaxprEqn, states: Sequence[State], count: int) -> Sequence[State]:
-    """The states of an equation's results. No operand is `Mixed`, and one at least depends on the examples."""
+    """Return the states of an equation's results.
+
+    No operand is `Mixed`, and at least one depends on the examples.
+    """
     name = equation.primitive.name
     results = len(equation.outvars)
     if any(isinstance(state, OneExample) for state in states):
@@ -308,7 +311,7 @@ def _free_dot(equation: JaxprEqn, states: Sequence[Free]) -> Free:
 
 
 def free_step(equation: JaxprEqn, states: Sequence[Free]) -> list[Free]:
-    """Of an equation that no example enters: along which axes its results are constant."""
+    """Return the axes along which the results are constant, for an equation that no example enters."""
     name, results = equation.primitive.name, len(equation.outvars)
     ranks = [aval(atom).ndim for atom in equation.invars]
     if entry_by_entry(equation):

@@ -13,11 +13,11 @@ from .point import Point
 
 
 class EmpiricalFisher(AbstractCurvature):
-    """Uncentred second moment of the examples' gradients, `sum_n w_n g_n g_n^T / sum_n w_n + floor I`.
+    """Empirical Fisher matrix, the uncentred second moment `sum_n w_n g_n g_n^T / sum_n w_n + floor I`.
 
-    Not the Fisher matrix, whose labels are the model's own, and not an approximation of the Hessian away from a good
-    fit (Kunstner, Balles and Hennig 2019, section 3). As gradients vanish it vanishes quadratically, so that damping in
-    proportion to its entries lets steps grow without bound: an absolute floor keeps them finite.
+    It is not the Fisher matrix, whose labels are the model's own, and not an approximation of the Hessian away from a
+    good fit (Kunstner, Balles and Hennig 2019, section 3). As gradients vanish it vanishes quadratically, so that
+    damping in proportion to its entries lets steps grow without bound. An absolute floor keeps them finite.
 
     `g_n` is the gradient of example n's mean loss, `w_n` its weight; a sequence is one example.
 

@@ -1,4 +1,4 @@
-"""Where the examples of a batch are in an array of a traced program: what is known of one variable.
+"""State of one variable of a traced program: the position of the examples in its array.
 
 An example is followed by its axis. Along `axis`, entry `i` belongs to example `(i // inner) % count`: a reshape that
 joins the examples with positions (`[batch, time, width]` to `[batch * time, width]`) keeps track of them so.
@@ -13,7 +13,7 @@ from jax.extend.core import JaxprEqn
 
 @dataclass(frozen=True)
 class Free:
-    """The examples do not enter.
+    """State of an array that no example enters.
 
     Attributes:
         uniform: axes along which the array is known to be constant. Along the others it may tell one position of the
@@ -25,7 +25,7 @@ class Free:
 
 @dataclass(frozen=True)
 class PerExample:
-    """Every entry depends on one example, the one that it belongs to.
+    """State of an array in which every entry depends on one example, the one that it belongs to.
 
     Attributes:
         axis: that counts the examples.
@@ -38,12 +38,12 @@ class PerExample:
 
 @dataclass(frozen=True)
 class OneExample:
-    """Within a loop over the examples: the whole array depends on the one whose turn it is."""
+    """State of an array in a loop over the examples: the whole array depends on the current one."""
 
 
 @dataclass(frozen=True)
 class Mixed:
-    """Examples may have met.
+    """State of an array in which examples may have met.
 
     Attributes:
         equation: where, None: of no single equation.
@@ -61,12 +61,12 @@ Rule = Callable[[JaxprEqn, Sequence[State], int], Sequence[State] | None]
 
 
 def everywhere(rank: int) -> Free:
-    """What is constant along all of its axes."""
+    """Return the state of a value that is constant along all of its axes."""
     return Free(frozenset(range(rank)))
 
 
 def reshaped(state: State, old: Sequence[int], new: Sequence[int], count: int) -> State | None:
-    """What a reshape makes of a state; None where the examples are no longer along one axis."""
+    """Return the state after a reshape; None if the examples are no longer along one axis."""
     if isinstance(state, Free):
         return _reshaped_free(state, old, new)
     if not isinstance(state, PerExample):
@@ -94,7 +94,7 @@ def _reshaped_free(state: Free, old: Sequence[int], new: Sequence[int]) -> Free:
 
 
 def joined(states: Iterable[State], ranks: Iterable[int], equation: JaxprEqn) -> State:
-    """What holds of a value that is computed entry by entry from several of one shape.
+    """Return the state of a value that is computed entry by entry from several of one shape.
 
     Args:
         states: of the operands.
@@ -121,11 +121,11 @@ def joined(states: Iterable[State], ranks: Iterable[int], equation: JaxprEqn) ->
 
 
 def mixes(equation: JaxprEqn) -> Sequence[State]:
-    """The states where an equation works along the axis of the examples."""
+    """Return the states for an equation that operates along the axis of the examples."""
     return [Mixed(equation, "works along their axis")] * len(equation.outvars)
 
 
 def only(states: Sequence[State]) -> PerExample | None:
-    """The state of the first operand, where it alone depends on the examples."""
+    """Return the state of the first operand if it alone depends on the examples, else None."""
     first, *others = states
     return first if isinstance(first, PerExample) and all(isinstance(state, Free) for state in others) else None

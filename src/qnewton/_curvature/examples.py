@@ -1,4 +1,4 @@
-"""An objective seen through its examples: outputs raveled, loss as a function of them."""
+"""An objective as a function of its examples: raveled outputs, and the loss as a function of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from .objective import Objective
 
 @dataclass(frozen=True)
 class Examples:
-    """How to evaluate the examples of a batch. The objective is `sum_n loss_n / total`.
+    """Evaluation of the examples of a batch. The objective is `sum_n loss_n / total`.
 
     `outputs`, `loss` and `weight` see single examples. Where the verdict says that examples influence each
     other they are another model's or another loss's: `all_outputs` and `total_loss` are right everywhere.
@@ -51,7 +51,7 @@ class Examples:
 
     @property
     def independent(self) -> bool:
-        """Whether single examples serve for outputs and losses."""
+        """Whether outputs and losses may be computed from single examples."""
         return self.verdict.model and self.verdict.loss
 
     def all_outputs(self, params: PyTree) -> Float[Array, "batch c"]:
@@ -73,7 +73,7 @@ class Examples:
         return jnp.sum(jax.vmap(self.loss)(outputs, self.batch[1]))
 
     def own_weights(self, outputs: Float[Array, "batch c"]) -> Float[Array, " batch"] | float:
-        """Weight of every example; one number where they are the same by construction."""
+        """Return the weight of every example; one number if they are equal by construction."""
         return self.heaviest if isinstance(self.heaviest, float) else jax.vmap(self.weight)(outputs, self.batch[1])
 
     def as_one(self) -> "Examples":
@@ -99,10 +99,10 @@ class Examples:
         )
 
     def singly(self, params: PyTree, what: str) -> "Examples":
-        """The same for a use that is made of single examples.
+        """Return the examples for a use that requires single ones.
 
-        While a program is traced there may be no numbers to tell whether they serve: then they are taken, and `good`
-        says what the numbers say that come.
+        While a program is traced there may be no numbers to decide whether single examples suffice. They are then used,
+        and `good` states the decision of the numbers at run time.
 
         Args:
             params: where.
@@ -130,7 +130,7 @@ class Examples:
 def examples_of(
     objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None, verdict: Coupling
 ) -> Examples:
-    """Take the objective apart into examples.
+    """Split the objective into examples.
 
     Args:
         objective: to be taken apart.

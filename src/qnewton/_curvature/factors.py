@@ -30,14 +30,14 @@ _RESHAPES = {"reshape", "squeeze", "expand_dims", "broadcast_in_dim", "reduce_su
 
 
 class KnownInputs(NamedTuple):
-    """An input factor that was found before, and whether the layer's inputs are still the same."""
+    """An input factor that was found before, and whether the layer's inputs are unchanged."""
 
     factor: Float[Array, "i i"]
     holds: Bool[Array, ""]
 
 
 class Signals(eqx.Module):
-    """What every example sends through the layers, forward and back.
+    """The inputs and backward signals of every example in the layers.
 
     Attributes:
         layout: where the layers lie in the block.
@@ -126,7 +126,7 @@ class Signals(eqx.Module):
 def _summed(
     first: tuple[Float[Array, "i i"], Float[Array, "a a"]], second: tuple[Float[Array, "i i"], Float[Array, "a a"]]
 ) -> tuple[Float[Array, "i i"], Float[Array, "a a"]]:
-    """One Kronecker product for the sum of two: that with the same partial traces, and the trace of the first `A`."""
+    """Return one Kronecker product for a sum of two, with equal partial traces and the trace of the first `A`."""
     (a, g), (b, h) = first, second
     of_a, of_g, of_b, of_h = trace(a), trace(g), trace(b), trace(h)
     unit, total = jnp.where(of_a > 0, of_a, 1), of_a * of_g + of_b * of_h
@@ -135,7 +135,7 @@ def _summed(
 
 
 def block_signals(point: Point, block: Block, layers: Sequence[Layer] | None) -> Signals | None:
-    """The signals of a block's layers; None where they have no layout, or a parameter is not recognised."""
+    """Return the signals of a block's layers; None without a layout, or if a parameter is not recognised."""
     if layers is None:
         return None
     layout = layout_of(block, layers, point.sizes(block))
@@ -150,7 +150,7 @@ def layer_signals(
     key: Key[Array, ""] | None = None,
     known: LossScale | None = None,
 ) -> Signals:
-    """One forward pass, and one backward pass per probe from `D^{1/2} e` with `e` of random signs.
+    """Run one forward pass, and one backward pass per probe from `D^{1/2} e` with `e` of random signs.
 
     Args:
         point: where.
@@ -192,7 +192,7 @@ def layer_signals(
 
 
 def _in_a_row(uses: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
-    """Inputs and signals of several uses, one use's positions after the other's."""
+    """Return inputs and signals of several uses, the positions of one use after those of the other."""
     if len(uses) == 1:
         return uses[0]
     forward, back = zip(*uses, strict=True)
@@ -205,10 +205,10 @@ def probe(
     signs: Float[Array, "probes batch c"],
     known: LossScale | None = None,
 ) -> tuple[Float[Array, "probes batch c"], LossScale | None]:
-    """`D^{1/2} e` for every example and probe, without a factorisation where `D` is seen to be diagonal.
+    """Return `D^{1/2} e` for every example and probe, without a factorisation if `D` is shown to be diagonal.
 
-    For an example whose `D` is not positive semidefinite (that of cross-entropy is only up to rounding, which is all
-    that is left of it where a probability is nearly 1) the positive part of the diagonal stands for it.
+    For an example whose `D` is not positive semidefinite, the positive part of the diagonal replaces it. (That of
+    cross-entropy is semidefinite only up to rounding, which is all that is left of it where a probability is nearly 1.)
 
     Args:
         point: where.
@@ -249,7 +249,9 @@ def probed_diagonal(
     known: LossScale | None = None,
     chunk_bytes: int = 2**26,
 ) -> tuple[Float[Array, " rest"], LossScale | None]:
-    """Diagonal of some leaves' curvature, as the mean of squared probe gradients: `sum_n (J_n^T D_n^{1/2} e_n)^2`.
+    """Return the diagonal of some leaves' curvature, as the mean of squared probe gradients.
+
+    It is the mean over probes of `sum_n (J_n^T D_n^{1/2} e_n)^2`.
 
     Unbiased, and with one backward pass per probe instead of one per output.
 
@@ -338,13 +340,13 @@ def _signs(key: Key[Array, ""] | None, probes: int, outputs: Float[Array, "batch
 
 
 def _entry_by_entry(linear: Callable[[Array], Array], argument: Array) -> bool:
-    """Whether a linear function is seen, in its jaxpr, to multiply each entry of its argument by a number."""
+    """Return whether the jaxpr shows that a linear function multiplies each entry of its argument by a number."""
     jaxpr = jax.make_jaxpr(linear)(argument).jaxpr
     return _only_entries(jaxpr, [True], argument.size) == [True]
 
 
 def _only_entries(jaxpr: jex.Jaxpr, depends: list[bool], size: int) -> list[bool] | None:
-    """Which results depend on the argument entry by entry (the others not at all); None if one does otherwise."""
+    """Return which results depend on the argument entry by entry, the others not at all; None if one does otherwise."""
     known = dict(zip(jaxpr.invars, depends, strict=True))
 
     def enters(atom: Atom) -> bool:

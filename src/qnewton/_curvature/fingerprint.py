@@ -1,4 +1,4 @@
-"""Whether two batches are the same, without keeping one."""
+"""Test of whether two batches are the same, without keeping one."""
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ def _few(leaf: Array) -> Array:
 
 
 def fingerprint(tree: PyTree) -> UInt32[Array, "2"]:
-    """Two sums over all bits, each entry's weighted by its place: equal for equal arrays, and else all but never.
+    """Return two sums over all bits, each entry weighted by position: equal for equal arrays, else almost never.
 
     Entries that differ anywhere leave both sums the same with a chance of about 2^-64.
 

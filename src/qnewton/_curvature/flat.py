@@ -1,4 +1,4 @@
-"""Losses without curvature in the model's outputs, seen in their program, and what stands in for Gauss-Newton there."""
+"""Detection, in the program, of losses without curvature in the outputs, and the replacement for Gauss-Newton."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ _CALLS = ("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint")
 
 
 class StandInHessian(AbstractCurvature):
-    """The exact Hessian in the place of a Gauss-Newton matrix that is zero: nothing is known about its eigenvalues."""
+    """The exact Hessian in place of a Gauss-Newton matrix that is zero, with nothing known about its eigenvalues."""
 
     @property
     def semidefinite(self) -> bool:
@@ -35,10 +35,10 @@ class StandInHessian(AbstractCurvature):
 
 
 def linear_in_outputs(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> bool:
-    """Whether the loss's Hessian in the outputs is zero whatever the numbers: Gauss-Newton's matrix is, too.
+    """Return whether the loss's Hessian in the outputs is always zero; the Gauss-Newton matrix then is, too.
 
-    So for a model that returns its loss, a reward, hinges, absolute errors. Traced, not run; False where the program
-    does not tell.
+    This holds for a model that returns its loss, a reward, hinges, or absolute errors. The program is traced, not run;
+    the result is False if the program does not show it.
     """
 
     def bent(slope: Callable[[PyTree], PyTree], outputs: PyTree, cotangent: PyTree) -> PyTree:
@@ -48,7 +48,7 @@ def linear_in_outputs(objective: Objective, params: PyTree, batch: Batch, key: K
 
 
 def quadratic_in_outputs(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> bool:
-    """Whether the loss's Hessian in the outputs has no slope, as that of squares (and, piece by piece, of Huber's)."""
+    """Return whether the loss's Hessian in the outputs is constant, as for squares (and, piecewise, Huber's loss)."""
 
     def twisted(slope: Callable[[PyTree], PyTree], outputs: PyTree, cotangent: PyTree) -> PyTree:
         def bent(z: PyTree) -> PyTree:
@@ -62,7 +62,7 @@ def quadratic_in_outputs(objective: Objective, params: PyTree, batch: Batch, key
 def _depends(
     objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None, derivative: Callable[..., PyTree]
 ) -> bool:
-    """Whether a linear function of a cotangent like the outputs is seen to depend on it."""
+    """Return whether the program shows that a linear function of a cotangent depends on it."""
 
     def read(outputs: PyTree, targets: PyTree, cotangent: PyTree) -> PyTree:
         def total(z: PyTree) -> Float[Array, ""]:
@@ -80,7 +80,7 @@ def _depends(
 
 
 def _reached(jaxpr: jex.Jaxpr, marks: list[bool]) -> list[bool]:
-    """Which results are computed from the marked arguments."""
+    """Return which results are computed from the marked arguments."""
     known = dict(zip(jaxpr.invars, marks, strict=True))
 
     def marked(atom: Atom) -> bool:

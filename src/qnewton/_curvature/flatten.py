@@ -1,4 +1,4 @@
-"""A jaxpr as one flat list of equations, with the jaxprs that merely wrap others opened."""
+"""A jaxpr as one flat list of equations, with wrapper jaxprs inlined."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Forming a dense block from layers that are applied once per example, in large matrix products."""
+"""Formation of a dense block by large matrix products, from layers that are applied once per example."""
 
 import itertools
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ def _mirrored_at_once(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
 def upper_triangle(
     layout: Layout, inputs: Sequence[Float[Array, "batch i"]], curvature: Float[Array, "batch a b"]
 ) -> Float[Array, "n n"]:
-    """`sum_n x_n x_n^T kron D_n` in the order of the block; entries below the diagonal are not defined.
+    """Return `sum_n x_n x_n^T kron D_n` in the order of the block; entries below the diagonal are undefined.
 
     Where weights lie as [outputs, inputs] with many inputs, as they do in wide layers of most libraries, the block is
     made tile by tile: one matrix product `x^T diag(D_ab) y` per pair of outputs a <= b, whose operands fit the cache.
@@ -83,7 +83,7 @@ def _fill(
     *,
     same: bool,
 ) -> Float[Array, "n n"]:
-    """Write the products of one piece with another into their place; of a piece with itself the upper triangle."""
+    """Write the products of one piece with another into their place; with itself, the upper triangle."""
     wide = row.rows >= _WORTH_TILING and column.rows >= _WORTH_TILING
     if not (wide and row.transposed and column.transposed):
         return _fill_at_once(matrix, row, x, column, y, curvature)
@@ -122,5 +122,5 @@ def _fill_at_once(
 
 
 def _axes(piece: Piece, first: int) -> tuple[int, int]:
-    """Where the axes (outputs, inputs) of a piece go."""
+    """Return the positions of a piece's axes (outputs, inputs)."""
     return (first, first + 1) if piece.transposed else (first + 1, first)

@@ -61,14 +61,14 @@ class GaussNewton(AbstractCurvature):
         return GramOperator.of(point, block, layers, self.chunk_bytes)
 
     def floor(self, point: Point, block: Block) -> Float[Array, ""] | None:
-        """0 where every `D_n` is seen to be semidefinite; a floor of minus infinity says that nothing is known."""
+        """Return 0 if every `D_n` is shown to be semidefinite, else minus infinity, which means "unknown"."""
         if self.convex_loss is None:
             return jnp.where(_dominant(point), 0, -jnp.inf).astype(point.like(block).dtype)
         return jnp.zeros((), point.like(block).dtype) if self.convex_loss else None
 
 
 def _check_loss(point: Point) -> None:
-    """Refuse outputs that are not real; an exception of the loss's own passes, with a note on what it is for."""
+    """Refuse outputs that are not real; an exception of the loss passes with a note on its purpose."""
     outputs = jax.eval_shape(point.outputs_of_all)
     if not jnp.issubdtype(outputs.dtype, jnp.floating):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Blocks of the form `sum_n J_n^T D_n J_n`: applied by a pass forward and one back, formed from layers or Jacobians."""
+"""Blocks `sum_n J_n^T D_n J_n`: applied by one forward and one backward pass, formed from layers or Jacobians."""
 
 from collections.abc import Callable, Sequence
 
@@ -26,7 +26,7 @@ _UNITS = 64
 
 
 class GramOperator(AbstractCurvatureOperator):
-    """`v -> J^T D J v / total`, linearised once (Schraudolph 2002, section 4.2).
+    """Operator `v -> J^T D J v / total`, linearised once (Schraudolph 2002, section 4.2).
 
     Attributes:
         point, block: what is differentiated where, and in which parameters.
@@ -110,7 +110,7 @@ class GramOperator(AbstractCurvatureOperator):
         )
 
     def max_entry(self) -> Float[Array, ""]:
-        """On the diagonal, which holds for a semidefinite block; of an indefinite one it is a lower bound."""
+        """Return the largest entry of the diagonal: exact for a semidefinite block, else a lower bound."""
         return jnp.max(jnp.abs(self.diagonal()))
 
     def arrangement(self) -> Layout | None:
@@ -157,7 +157,7 @@ class GramOperator(AbstractCurvatureOperator):
         return sum_over_chunks(add, zero, examples.batch, bytes_per_example, self.chunk_bytes)
 
     def _jacobian_of(self) -> Callable[[PyTree], tuple[Float[Array, " c"], Float[Array, "c n"]]]:
-        """The outputs of one example and their Jacobian."""
+        """Return a function that gives the outputs of one example and their Jacobian."""
         point, block, layers = self.point, self.block, self.layers
         vector = block.take(point.params)
         layout = None if layers is None else layout_of(block, layers, point.sizes(block))
@@ -194,7 +194,7 @@ def layer_curvature(point: Point, layers: Sequence[Layer], example: PyTree) -> t
 def layer_jacobians(
     point: Point, layers: Sequence[Layer], x: PyTree
 ) -> tuple[Float[Array, " c"], list[Float[Array, "c t a"]], list[Float[Array, "t i"]]]:
-    """Outputs of one example, their derivatives in the outputs of the layers, and the inputs of each layer's lead."""
+    """Return outputs of one example, their derivatives in the layers' outputs, and inputs of each layer's lead."""
     leads = [layer.lead for layer in layers]
     dtype = jax.tree.leaves(point.params)[0].dtype
     perturbations = as_own([jnp.zeros((lead.positions, lead.index.shape[1]), dtype) for lead in leads])

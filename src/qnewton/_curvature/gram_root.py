@@ -16,7 +16,7 @@ from .roots import LossDerivatives, batched_root, largest_terms
 
 
 class GramRoot(AbstractRoot):
-    """`R = D^{1/2} J / sqrt(total)`, rows ordered by example, then output.
+    """Square root `R = D^{1/2} J / sqrt(total)`, rows ordered by example, then output.
 
     Attributes:
         half: `L` with `L L^T = D` `[batch, c, c]`, divided by `sqrt(total)`.
@@ -61,7 +61,9 @@ class GramRoot(AbstractRoot):
         return self.pull(jnp.einsum("nca,na->nc", self.half, vector.reshape(self.half.shape[:2])))
 
     def gram(self) -> Float[Array, "rows rows"]:
-        """From layers `sum_u (x_n.x_m) (s_n.s_m)`, with s the rows of `D^{1/2}` pulled back to the layers' outputs.
+        """Return `R R^T`, from layers `sum_u (x_n.x_m) (s_n.s_m)`.
+
+        The rows of `D^{1/2}`, pulled back to the layers' outputs, are `s`.
 
         The Jacobian is then never written out.
         """
@@ -94,7 +96,7 @@ class GramRoot(AbstractRoot):
         return total
 
     def _rows_together(self) -> Float[Array, "rows n"]:
-        """Row by row, for a model whose examples influence each other: all of them go back through the whole batch."""
+        """Return the rows one by one for a model whose examples influence each other, each through the whole batch."""
         width = self.half.shape[1]
 
         def row(number: Int[Array, ""]) -> Float[Array, " n"]:

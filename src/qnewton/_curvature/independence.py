@@ -1,4 +1,4 @@
-"""Whether a batch's examples influence each other, in the model or in the loss, and how that is known."""
+"""Independence of a batch's examples in the model and in the loss, and how it is known."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from .same_program import same_program
 
 
 class Independence(Code):
-    """Why curvature was taken from single examples (the first two), or from the whole batch."""
+    """Reason why curvature was taken from single examples (the first two), or from the whole batch."""
 
     PROVEN = 0
     """The traced program shows that no example enters what another one contributes."""
@@ -46,7 +46,7 @@ class Independence(Code):
 
     @property
     def reason(self) -> str:
-        """In words."""
+        """Reason in words."""
         return _REASONS[self]
 
 
@@ -65,7 +65,7 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class Coupling:
-    """What is known of an objective on a batch.
+    """Knowledge about the coupling of examples in an objective on a batch.
 
     Attributes:
         kind: how it is known.
@@ -86,7 +86,7 @@ class Coupling:
 
 @dataclass(frozen=True)
 class Views:
-    """An objective's two halves, on the whole batch and on single examples.
+    """The two parts of an objective, on the whole batch and on single examples.
 
     Attributes:
         objective, inputs, targets, key: as in `Objective.__call__`.
@@ -103,7 +103,7 @@ class Views:
 
     @property
     def keyed(self) -> bool:
-        """Whether each example has a key of its own, which makes the model see one at a time anyway."""
+        """Whether each example has a key of its own, so that the model sees one at a time anyway."""
         return self.key is not None and self.objective.takes_key and not self.objective.whole_batch
 
     def outputs(self, params: PyTree) -> Array:
@@ -178,12 +178,12 @@ SIZE_OF_THE_BATCH = (
 
 
 def examples_agree(views: Views, params: PyTree) -> Bool[Array, ""]:
-    """Whether single examples give the outputs, losses and derivatives of the whole batch, by numbers."""
+    """Return whether single examples numerically give the outputs, losses and derivatives of the whole batch."""
     return _model_agrees(views, params) & _loss_agrees(views, params)
 
 
 def _numbers(views: Views, params: PyTree, ask_model: bool, ask_loss: bool) -> tuple[bool, bool] | None:
-    """Whether single examples serve for model and loss; None where there are no numbers."""
+    """Return whether single examples suffice for model and loss; None without concrete numbers."""
     leaves = jax.tree.leaves((params, views.inputs, views.targets, views.key))
     if any(isinstance(leaf, Tracer | jax.ShapeDtypeStruct) for leaf in leaves):
         return None
@@ -230,7 +230,7 @@ def _loss_agrees(views: Views, params: PyTree) -> Bool[Array, ""]:
 
 
 def losses_agree(views: Views, rows: Float[Array, "batch c"]) -> Bool[Array, ""]:
-    """Whether single examples have the losses of the whole batch, and their derivatives, at the rows of its outputs."""
+    """Return whether single examples have the losses of the whole batch, and their derivatives, at given outputs."""
     _, targets = views.data()
 
     def alone(rows: Array) -> PyTree:
@@ -240,7 +240,7 @@ def losses_agree(views: Views, rows: Float[Array, "batch c"]) -> Bool[Array, ""]
 
 
 def _alone(views: Views, params: PyTree) -> jex.ClosedJaxpr | None:
-    """The program of a batch of one; None where the model fails on it, or returns something else than one output."""
+    """Return the program of a batch of one; None if the model fails on it, or returns more than one output."""
 
     def outputs(params: PyTree, x: PyTree) -> PyTree:
         return views.alone(params, x) if views.keyed else views.objective.outputs(params, x, views.key)
@@ -259,7 +259,7 @@ def _alone(views: Views, params: PyTree) -> jex.ClosedJaxpr | None:
 
 
 def _model_meeting(views: Views, params: PyTree, model: jex.ClosedJaxpr, one: jex.ClosedJaxpr) -> str | None:
-    """Where the proof for the model fails, or None."""
+    """Return where the proof for the model fails, or None."""
     per_example = [False] * len(jax.tree.leaves(params)) + leads(views.inputs)
     met = first_meeting(model, per_example, views.count)
     if met is not None:
@@ -268,7 +268,7 @@ def _model_meeting(views: Views, params: PyTree, model: jex.ClosedJaxpr, one: je
 
 
 def _loss_alone(views: Views) -> jex.ClosedJaxpr | None:
-    """The program of the loss on a batch of one; None where it fails on it."""
+    """Return the program of the loss on a batch of one; None if the loss fails on it."""
     try:
         return traced(views.objective.terms, views.rows.like(1), _one_of(views.targets))[0]
     except Exception:  # as in `_alone`
@@ -276,7 +276,7 @@ def _loss_alone(views: Views) -> jex.ClosedJaxpr | None:
 
 
 def _loss_meeting(views: Views, many: jex.ClosedJaxpr, one: jex.ClosedJaxpr | None) -> str | None:
-    """Where the proof for the loss fails, or None."""
+    """Return where the proof for the loss fails, or None."""
     if views.count == 1:
         return None
     per_example = [True] * len(views.rows.shapes) + leads(views.targets)
@@ -300,13 +300,13 @@ def _one_of(tree: PyTree) -> PyTree:
 
 
 def rules_and_rounding(function: Callable[..., PyTree], *arguments: PyTree) -> tuple[bool, float]:
-    """Whether a function holds derivative rules for reverse mode alone (`jax.custom_vjp`), and `Coupling.rounding`."""
+    """Return whether a function has reverse-mode derivative rules only (`jax.custom_vjp`), and `Coupling.rounding`."""
     jaxpr = jax.make_jaxpr(function)(*arguments).jaxpr
     return _has(jaxpr, "custom_vjp_call"), coarsest_rounding(jaxpr)
 
 
 def _has(jaxpr: jex.Jaxpr, name: str) -> bool:
-    """Whether a primitive whose name starts so stands in a jaxpr, at any depth."""
+    """Return whether a jaxpr contains, at any depth, a primitive whose name starts with `name`."""
     return any(equation.primitive.name.startswith(name) for equation in everywhere(jaxpr))
 
 
@@ -334,7 +334,7 @@ def independence(objective: Objective, params: PyTree, batch: Batch, key: Key[Ar
 
 
 def views_of(objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None) -> Views:
-    """The objective's halves on a batch."""
+    """Return the two parts of the objective on a batch."""
     outputs = jax.eval_shape(lambda p, x: objective.outputs(p, x, key), params, batch[0])
     return _views(objective, outputs, batch, key)
 

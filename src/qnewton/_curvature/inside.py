@@ -1,4 +1,4 @@
-"""Programs that run with perturbed uses, and uses that lie inside of an equation: of a loop, or of a derivative rule.
+"""Programs with perturbed uses, and uses inside of an equation: of a loop, or of a derivative rule.
 
 A loop (`lax.scan`) is run again with the perturbations as further inputs of its turns and the uses' inputs as further
 outputs, so that it stays one loop. A parameter that every turn sees whole is used at as many more positions; one that
@@ -31,7 +31,7 @@ Perturbations = Mapping[Use, Array]
 
 
 class Recognised(NamedTuple):
-    """What is made of the parameters of a program.
+    """The recognised uses of the parameters of a program.
 
     Attributes:
         uses: in the order of the equations.
@@ -120,7 +120,7 @@ def uses_in_loop(
 def _dependence(
     body: Flattened, below: Sequence[frozenset[int]], fixed: int, carried: int
 ) -> dict[int, frozenset[int]]:
-    """What the arguments of a turn depend on, after any number of turns."""
+    """Return the values that the arguments of a turn depend on, after any number of turns."""
     known = list(below)
     while True:
         depends = {slot.number: one for slot, one in zip(body.arguments, known, strict=True)}
@@ -167,7 +167,7 @@ def _through_loop(
 
 
 def _arrays(equation: Equation, operands: Sequence[Array]) -> list[Array]:
-    """Operands of the types that the equation was traced with, which a literal by itself does not have."""
+    """Return the operands in the types that the equation was traced with, which a literal by itself does not have."""
     return [
         x if isinstance(x, jax.Array) else jnp.asarray(x, dtype)
         for x, dtype in zip(operands, equation.dtypes, strict=True)
@@ -202,7 +202,7 @@ def uses_by_rule(
     below: Sequence[frozenset[int]],
     recognise: Recognise,
 ) -> Recognised:
-    """The uses of parameters in an equation with a derivative rule of its own, found in what the rule does.
+    """Return the uses of parameters in an equation with its own derivative rule, found in the rule's operations.
 
     Args:
         number: of the equation.
@@ -233,7 +233,7 @@ def _inexact(dtypes: Sequence[jnp.dtype]) -> list[int]:
 
 
 def _derivative(equation: Equation) -> Flattened:
-    """The program of operands and tangents of those that have any, to the tangents of the results that have any."""
+    """Return the program from operands and their tangents to the tangents of the results."""
     moved = _inexact(equation.dtypes)
 
     def tangents(operands: list[Array], given: list[Array]) -> list[Array]:
@@ -267,7 +267,7 @@ def _through_rule(
 
 @dataclasses.dataclass(frozen=True)
 class _Wrapper:
-    """What makes uses in a body uses by the equation that holds it.
+    """Conversion of uses in a body to uses by the equation that holds the body.
 
     Attributes:
         number: of the equation that holds the body.
@@ -286,7 +286,7 @@ class _Wrapper:
     tangent: bool
 
     def outside(self, found: Recognised, refused: dict[int, str]) -> Recognised:
-        """The uses as they look from outside."""
+        """Return the uses as seen from outside of the equation."""
         wrapped: dict[Use, Use] = {}
         # What carries a bias comes first.
         for use in found.uses:

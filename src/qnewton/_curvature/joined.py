@@ -1,4 +1,4 @@
-"""Parameters that a model joins before it uses them, as a cell does that multiplies all of its gates at once."""
+"""Parameters that a model concatenates before it uses them, such as a cell's gates multiplied at once."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from .uses import Use, View
 
 
 def join(views: Sequence[View], axis: int) -> View:
-    """The concatenation of parameters; its entries are positions in the raveled operands, one after the other."""
+    """Return the concatenation of parameters; its entries are positions in the raveled operands, in sequence."""
     start, numbered = 0, []
     for view in views:
         numbered.append(start + np.arange(view.entries.size, dtype=np.int32).reshape(view.entries.shape))
@@ -20,7 +20,7 @@ def join(views: Sequence[View], axis: int) -> View:
 
 
 def split(use: Use, view: View) -> list[Use] | None:
-    """A use of joined parameters as uses of each of them; None where they are not rows or columns of its matrix.
+    """Return the uses of each parameter in a use of joined ones; None unless they are rows or columns of its matrix.
 
     Args:
         use: as it is found in the view.

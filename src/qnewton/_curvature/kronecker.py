@@ -26,7 +26,7 @@ from .structure import Program, Use
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """Uses whose outputs are one and the same: a matrix product, and the biases that are added to it.
+    """Uses that share their outputs: a matrix product, and the biases that are added to it.
 
     Attributes:
         lead: the use whose output stands for that of all.
@@ -41,13 +41,13 @@ class Layer:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Inputs, those of the biases included, and outputs."""
+        """Number of inputs, those of the biases included, and of outputs."""
         inputs, outputs = self.lead.index.shape[-2:]
         return inputs + len(self.biases), outputs
 
     @property
     def members(self) -> list[tuple[Use, slice]]:
-        """Each use and which of the inputs are its own."""
+        """Each use, and which of the inputs are its own."""
         inputs = self.lead.index.shape[-2]
         return [(self.lead, slice(0, inputs))] + [
             (bias, slice(inputs + k, inputs + k + 1)) for k, bias in enumerate(self.biases)
@@ -59,7 +59,7 @@ class Layer:
         return [self, *self.again]
 
     def turns(self, other: "Layer") -> bool:
-        """Whether another use takes this one's outputs for inputs, as the head of a tied embedding does."""
+        """Return whether another use takes this one's outputs as inputs, as the head of a tied embedding does."""
         return not np.array_equal(other.lead.index, self.lead.index)
 
     def extend(self, x: Float[Array, "*c t i"]) -> Float[Array, "*c t j"]:
@@ -75,7 +75,7 @@ Products = dict[tuple[int, int], Float[Array, "i a j b"]]
 
 
 def find_layers(program: Program, block: Block) -> list[Layer] | None:
-    """The layers that the block's parameters are used in, or None where a parameter is not recognised."""
+    """Return the layers that use the block's parameters, or None if a parameter is not recognised."""
     if any(leaf not in program.uses for leaf in block.leaves):
         return None
     uses = [use for leaf in block.leaves for use in program.uses[leaf]]
@@ -84,7 +84,7 @@ def find_layers(program: Program, block: Block) -> list[Layer] | None:
 
 
 def feed_each_other(layers: Sequence[Layer], block: Block) -> bool:
-    """Whether one layer's inputs depend on a parameter of the block, so that the model is not affine in the block."""
+    """Return whether one layer's inputs depend on a parameter of the block, so that the model is not affine in it."""
     return any(layer.lead.upstream & set(block.leaves) for layer in layers)
 
 
@@ -96,7 +96,7 @@ def pairs(layers: Sequence[Layer]) -> list[tuple[int, int]]:
 def assemble(
     block: Block, layers: Sequence[Layer], inner: Inner, examples: PyTree, chunk_bytes: int, dtype: jnp.dtype
 ) -> Float[Array, "n n"]:
-    """The sum over the examples of the block, accumulated over chunks of them.
+    """Return the block's sum over the examples, accumulated in chunks.
 
     Args:
         block: whose rows and columns the result has.
@@ -150,7 +150,7 @@ def _place(block: Block, layers: Sequence[Layer], products: Products) -> Float[A
 
 
 def _ravelled(u: Use, v: Use, product: Float[Array, "i a j b"]) -> Float[Array, "nu nv"]:
-    """The product with rows and columns in the order of the ravelled parameters."""
+    """Return the product with rows and columns in the order of the raveled parameters."""
     axes = [0, 1, 2, 3]
     orders = []
     for use, (first, second) in ((u, (0, 1)), (v, (2, 3))):
@@ -173,7 +173,7 @@ def _ravelled(u: Use, v: Use, product: Float[Array, "i a j b"]) -> Float[Array, 
 
 
 def layout_of(block: Block, layers: Sequence[Layer], sizes: Sequence[int]) -> Layout | None:
-    """Where the layers' matrices lie in the block; None where a parameter is used more than once.
+    """Return the positions of the layers' matrices in the block; None if a parameter is used more than once.
 
     Args:
         block: whose layout it is.
@@ -193,7 +193,7 @@ def layout_of(block: Block, layers: Sequence[Layer], sizes: Sequence[int]) -> La
 
 
 def piece(use: Use, start: int) -> Piece:
-    """Where the entries of a use lie that are a run.
+    """Return the positions of a use's entries that are one run.
 
     Args:
         use: of all entries that the run has.

@@ -18,7 +18,7 @@ _SHARES = tuple(sixteenths / 16 for sixteenths in range(4, 16))
 
 
 class LayerOperator(AbstractCurvatureOperator):
-    """`H[(u,i,a), (v,j,b)] = sum_n x^u_{n,i} D^{uv}_{n,a,b} x^v_{n,j} / total`, never formed unless asked.
+    """Operator `H[(u,i,a), (v,j,b)] = sum_n x^u_{n,i} D^{uv}_{n,a,b} x^v_{n,j} / total`, formed only on request.
 
     For layers that are applied once per example. A product takes `4 batch inputs outputs` operations per layer for the
     two products with x, and `2 batch (sum of outputs)^2` between them.
@@ -104,7 +104,7 @@ class LayerOperator(AbstractCurvatureOperator):
         return jnp.sum(jnp.any(self.inputs[0] != 0, axis=0)).astype(jnp.int32) * self.layout.shapes[0][1]
 
     def reduced(self, size: int) -> "tuple[LayerOperator, Int[Array, ' size']]":
-        """An input that is zero in the whole batch has zero rows and columns: the others are gathered, exactly."""
+        """Remove, exactly, the zero rows and columns of inputs that are zero in the whole batch."""
         _, outputs = self.layout.shapes[0]
         (positions,), _ = self.layout.split(jnp.arange(self.layout.n, dtype=jnp.int32))
         (x,) = self.inputs
@@ -117,11 +117,11 @@ class LayerOperator(AbstractCurvatureOperator):
         return None if self.rooted is None else self.rooted()
 
     def rootless(self) -> "LayerOperator":
-        """The same block without its square root: arrays, and a layout that says where they belong."""
+        """Return the same block without its square root: arrays, and a layout with their positions."""
         return LayerOperator(self.layout, self.inputs, self.curvature, self.total)
 
     def semidefinite(self) -> Bool[Array, ""]:
-        """Whether every example's `D` is seen to be positive semidefinite, but for rounding; then the block is."""
+        """Return whether every example's `D` is semidefinite up to rounding, which makes the block semidefinite."""
         size = self.curvature.shape[-1]
         scale = jnp.max(jnp.abs(self.curvature), axis=(1, 2))
         limits = jnp.finfo(self.curvature.dtype)
@@ -129,7 +129,7 @@ class LayerOperator(AbstractCurvatureOperator):
         return jnp.all(jnp.isfinite(factors(self.curvature + slack)))
 
     def max_entry(self) -> Float[Array, ""]:
-        """Largest absolute entry; of a semidefinite block it stands on the diagonal."""
+        """Return the largest absolute entry, for a semidefinite block from the diagonal."""
         return jax.lax.cond(self.semidefinite(), lambda: jnp.max(self.diagonal()), lambda: self._search_max_entry())
 
     def _search_max_entry(self) -> Float[Array, ""]:

@@ -52,7 +52,7 @@ def linear_pair(
 
 
 def in_range(product: Push, rounding: float) -> Push:
-    """A linear function that takes its argument near size 1 where it computes with 16 bits, and undoes that after it.
+    """Return a linear function with its argument scaled near size 1 if it computes with 16 bits, then scaled back.
 
     Args:
         product: linear.

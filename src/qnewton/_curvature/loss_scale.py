@@ -1,4 +1,4 @@
-"""A loss seen in its own unit, so that what an optimizer does is the same whether nats or millionths are counted."""
+"""A loss in its own unit, so that an optimizer's behaviour does not depend on the loss's scale."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from .objective import Batch, Objective
 
 
 class LossScale(eqx.Module):
-    """The unit in which a loss is counted, and what stands in for the curvature that it does not have.
+    """The unit of a loss, and the replacement for curvature that the loss does not have.
 
     Everything that is divided by `unit` is the same for a loss and its multiples: to the last bit where the factor is a
     power of two, to rounding otherwise. Without it, dampings that are numbers would mean something else for each of
@@ -34,12 +34,12 @@ class LossScale(eqx.Module):
 
     @classmethod
     def unknown(cls, dtype: jnp.dtype) -> "LossScale":
-        """Before the first batch."""
+        """Return the unknown unit, before the first batch."""
         return cls(filled((), 0, dtype), filled((), 0, dtype))
 
     @classmethod
     def of(cls, objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None) -> "LossScale":
-        """Measured on a batch: one product with the Hessian in the outputs, besides the model's forward pass.
+        """Measure the unit on a batch: one product with the Hessian in the outputs, and the model's forward pass.
 
         Positions or tokens of one example (all axes of its outputs but the last) are summed, since a loss is a sum or
         a mean over them.
@@ -67,7 +67,7 @@ class LossScale(eqx.Module):
         channels: int,
         heaviest: Float[Array, ""] | float,
     ) -> "LossScale":
-        """From what a step computes anyway.
+        """Return the unit from quantities that a step computes anyway.
 
         Args:
             outputs: of every example.
@@ -86,7 +86,10 @@ class LossScale(eqx.Module):
         curvature: Float[Array, "batch c"],
         channels: int,
     ) -> Float[Array, "3 batch"]:
-        """Of every example's curvature, slope and outputs, for arguments as of `seen`; `measured` takes the largest."""
+        """Return the sizes of every example's curvature, slope and outputs, for arguments as in `seen`.
+
+        `measured` takes the largest.
+        """
         by_position = [jnp.abs(one).reshape(len(one), -1, channels) for one in (curvature, slope, outputs)]
         return jnp.stack([over_last(over_last(one, largest=True)) for one in by_position])
 
@@ -110,7 +113,7 @@ class LossScale(eqx.Module):
         return cls(jnp.where(usable, unit, 0), jnp.where(usable, lift, 0))
 
     def after(self, measured: "LossScale") -> "LossScale":
-        """The unit that was known first, and the new lift."""
+        """Return the unit that was known first, with the new lift."""
         dtype = self.unit.dtype
         unit = jnp.where(self.unit > 0, self.unit, measured.unit.astype(dtype))
         return LossScale(unit, measured.lift.astype(dtype))
@@ -122,7 +125,7 @@ class LossScale(eqx.Module):
 
     @property
     def flat(self) -> Bool[Array, ""]:
-        """Whether the loss had no curvature in the outputs, on the whole of the last batch."""
+        """Whether the loss had no curvature in the outputs on the whole of the last batch."""
         return self.lift > 0
 
     def penalty(self, objective: Objective) -> Float[Array, ""] | float:
@@ -142,7 +145,7 @@ class LossScale(eqx.Module):
 
 
 def _scattered(like: Array) -> Array:
-    """Numbers of both signs between a half and one and a half, in no order in which a loss's differences cancel.
+    """Return numbers of both signs, sizes 1/2 to 3/2, in an order in which a loss's differences do not cancel.
 
     Hashed indices rather than a random key's draws, whose program takes longer to compile than the rest of the step.
     """

@@ -1,4 +1,4 @@
-"""The layers of a whole network, each with one Kronecker product of factors, and what share of it they cover."""
+"""Layers of a whole network, each with one Kronecker product of factors, and the share of it that they cover."""
 
 import itertools
 from collections import Counter
@@ -14,7 +14,7 @@ from .structure import Program, Use
 
 @dataclass(frozen=True)
 class Coverage:
-    """Which parameters belong to recognised layers.
+    """The parameters that belong to recognised layers.
 
     Attributes:
         parameters: scalars in all.
@@ -29,7 +29,7 @@ class Coverage:
 
     @property
     def share(self) -> float:
-        """Of the parameters, the part that belongs to layers."""
+        """Share of the parameters that belongs to layers."""
         return sum(size for _, size in self.constructs) / self.parameters if self.parameters else 0.0
 
     def __str__(self) -> str:
@@ -43,7 +43,7 @@ class Coverage:
 
 
 def network_layers(program: Program, sizes: Sequence[int]) -> list[Layer]:
-    """The layers that a network's parameters are the matrices of, no entry in two of them.
+    """Return the layers whose matrices the network's parameters are, no entry in two of them.
 
     Uses of the same entries are one layer, if they pair them in the same way, or one takes the other's outputs for
     inputs; a parameter that is used in parts has a layer for each. A small one that enters the model linearly in some
@@ -74,7 +74,7 @@ def network_layers(program: Program, sizes: Sequence[int]) -> list[Layer]:
 
 
 def network_layout(layers: Sequence[Layer], sizes: Sequence[int]) -> Layout:
-    """Where the layers' matrices lie in the raveled parameters, of which those in no layer make up the rest."""
+    """Return the positions of the layers' matrices in the raveled parameters; entries in no layer make up the rest."""
     starts = [0, *itertools.accumulate(sizes)]
     members = [[use for use, _ in layer.members] for layer in layers]
     scattered = {use.leaf for uses in members for use in uses if not _in_one_run(use)}
@@ -94,7 +94,7 @@ def network_layout(layers: Sequence[Layer], sizes: Sequence[int]) -> Layout:
 
 
 def coverage_of(program: Program, layers: Sequence[Layer], sizes: Sequence[int]) -> Coverage:
-    """What the layers cover, and why not the rest.
+    """Return which parameters the layers cover, and why they do not cover the rest.
 
     Args:
         program: that the layers were found in.
@@ -116,7 +116,7 @@ def coverage_of(program: Program, layers: Sequence[Layer], sizes: Sequence[int])
 
 
 def _kinds(uses: Sequence[Use], size: int) -> list[tuple[Use, ...]]:
-    """Uses of the same entries together; none where entries are used in other company elsewhere, or not at all."""
+    """Return groups of uses of the same entries; none if entries have other uses elsewhere, or none at all."""
     kinds: list[list[Use]] = []
     for use in uses:
         for kind in kinds:
@@ -137,5 +137,5 @@ def _same(one: Use, other: Use) -> bool:
 
 
 def _in_one_run(use: Use) -> bool:
-    """Whether the entries of a use lie beside each other; those of a whole parameter do."""
+    """Return whether the entries of a use are adjacent; those of a whole parameter are."""
     return int(np.max(use.index)) - int(np.min(use.index)) == use.index.size - 1

@@ -1,4 +1,4 @@
-"""What is minimised, split so that curvature can see the network's outputs."""
+"""The minimised objective, split so that curvature can see the network's outputs."""
 
 import inspect
 from collections.abc import Callable
@@ -86,7 +86,7 @@ class Objective(eqx.Module):
     def value_and_state(
         self, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None
     ) -> tuple[Float[Array, ""], PyTree]:
-        """The value, and the state that the model returned besides, for `jax.value_and_grad(..., has_aux=True)`.
+        """Return the value and the model's returned state, for `jax.value_and_grad(..., has_aux=True)`.
 
         Raises:
             ValueError: if the objective was not made with `has_state=True`, or the model sees one example at a time.
@@ -109,7 +109,7 @@ class Objective(eqx.Module):
 
     @property
     def penalised(self) -> bool:
-        """Whether there is an l2 term; of an l2 that is traced, and may be anything, there is."""
+        """Whether there is an l2 term; a traced l2 counts as one."""
         return not known(self.l2) or self.l2 > 0
 
     @property
@@ -149,7 +149,7 @@ class Objective(eqx.Module):
         return jax.vmap(single)(*jax.tree.unflatten(structure, sharded_alike(together)))
 
     def batch_outputs(self, params: PyTree, inputs: PyTree, key: Key[Array, ""] | None = None) -> PyTree:
-        """What the model returns for a batch that it sees at once, under the one key; without its state."""
+        """Return the model's outputs for a batch that it sees at once, under the one key, without its state."""
         found = self._called(params, inputs, key)
         return found[0] if self.has_state else found
 
@@ -247,7 +247,7 @@ def gradient_of(objective: Objective, params: PyTree, batch: Batch, key: Key[Arr
 
 
 def check_objective(objective: object, who: str) -> None:
-    """Refuse what is no objective.
+    """Refuse a value that is not an objective.
 
     Args:
         objective: as it was given.

@@ -1,8 +1,8 @@
-"""Picking by position, `logits[arange(n), labels]`, written as what it is: from each row an entry of its own.
+"""Picking by position, `logits[arange(n), labels]`, rewritten as picking from each row an entry of its own.
 
-The index that counts the rows tells one position of the batch from another, and no proof follows what becomes of it. So
-the program that is looked at, not the one that runs, gets a gather that pairs rows with addresses, as `take_along_axis`
-has it, and the counting falls away.
+The index that counts the rows distinguishes the positions of the batch, and no proof follows it. The inspected program,
+not the one that runs, therefore gets a gather that pairs rows with addresses, as `take_along_axis` has it, and the
+counting disappears.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ Makers: TypeAlias = Mapping[jex.Var, jex.JaxprEqn]
 
 
 def paired(jaxpr: jex.Jaxpr) -> jex.Jaxpr:
-    """The jaxpr with every gather that picks by position paired with its rows, and without what that leaves unused."""
+    """Return the jaxpr with every gather that picks by position paired with its rows, unused equations removed."""
     if not any(equation.primitive.name == "iota" for equation in jaxpr.eqns):
         return jaxpr
     makers = {out: equation for equation in jaxpr.eqns for out in equation.outvars}
@@ -55,7 +55,7 @@ def _paired(gather: jex.JaxprEqn, makers: Makers) -> jex.JaxprEqn | None:
 
 
 def _counts(atom: Atom, size: int, makers: Makers) -> int | None:
-    """The axis along which an array is 0, 1, ... up to a size, and the same along every other; None where it is not."""
+    """Return the axis along which an array is 0, 1, ... and the same along every other; None if there is none."""
     equation = _maker(atom, makers)
     if equation is None:
         return None

@@ -1,4 +1,4 @@
-"""Which parameters share a Newton system."""
+"""Partition of the parameters into Newton systems."""
 
 import math
 from collections.abc import Callable
@@ -62,7 +62,7 @@ def per_tensor(params: PyTree) -> tuple[Block, ...]:
 
 
 def selected(blocks: tuple[Block, ...], where: Callable[[Block], bool] | None) -> tuple[Block, ...]:
-    """The blocks that a condition holds for; all of them where there is none.
+    """Return the blocks that satisfy a condition; all of them without one.
 
     Raises:
         ValueError: if it holds for none.

@@ -1,4 +1,4 @@
-"""What primitives that cut entries out of an array, or put them into one, do with the axis of the examples.
+"""Rules for primitives that extract entries from an array or insert them, on the axis of the examples.
 
 Whole batches out of several keep their order, and so do entries that addresses pick example by example; some of the
 examples do not. Rules as in `coupling_rules`.
@@ -106,7 +106,7 @@ def _scatter(equation: JaxprEqn, states: Sequence[State], count: int) -> Sequenc
 
 
 def _fits(state: State, axis: int, inner: int) -> bool:
-    """Whether entry by entry along an axis an array belongs to the examples, or does not tell them apart."""
+    """Return whether an array belongs to the examples entry by entry along an axis, or is constant along it."""
     return state == PerExample(axis, inner) or (isinstance(state, Free) and axis in state.uniform)
 
 

@@ -1,4 +1,4 @@
-"""Where curvature is taken: an objective at parameters and a batch, traced once for all blocks of a step."""
+"""Point at which curvature is taken: an objective at parameters and a batch, traced once for all blocks of a step."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,7 +21,7 @@ from .structure import Program, trace
 
 @dataclass(frozen=True)
 class Point:
-    """An objective at `params` on a batch; lives while a step is traced.
+    """An objective at `params` on a batch; it exists only while a step is traced.
 
     Attributes:
         objective: what is minimised.
@@ -42,7 +42,7 @@ class Point:
         key: Key[Array, ""] | None = None,
         verdict: Coupling | None = None,
     ) -> "Point":
-        """Take the objective apart.
+        """Split the objective into examples at a point.
 
         Args:
             objective: what is minimised.
@@ -70,7 +70,7 @@ class Point:
         return trace(self.examples.outputs, as_written(self.objective, self.params)[1], self.examples.batch[0])
 
     def after(self, finished: PyTree[Array]) -> "Point":
-        """The same point, not to be worked on before `finished` is there.
+        """Return the same point, used only after `finished` is computed.
 
         Blocks that are formed one after the other need memory for one of them only.
         """
@@ -98,7 +98,7 @@ class Point:
         return other
 
     def layers(self, block: Block) -> list[Layer] | None:
-        """The layers that the block's parameters are used in.
+        """Return the layers that use the block's parameters.
 
         None where a parameter is not recognised, or has copies, each of which would be a layer of its own; and where
         examples influence each other: layers are found in the program of one example.
@@ -107,7 +107,7 @@ class Point:
         return None if found is None or any(layer.lead.copies > 1 for layer in found) else found
 
     def sizes(self, block: Block) -> list[int]:
-        """Scalars in each leaf of the block."""
+        """Return the number of scalars in each leaf of the block."""
         leaves = jax.tree.leaves(self.params)
         return [leaves[i].size for i in block.leaves]
 
@@ -134,7 +134,7 @@ class Point:
         return self.examples.total_loss(outputs)
 
     def singly(self, what: str) -> "Point":
-        """The same point for a use that is made of single examples (`Examples.singly`).
+        """Return the point for a use that requires single examples (`Examples.singly`).
 
         Args:
             what: the use, for the message.
@@ -146,11 +146,11 @@ class Point:
         return self if examples is self.examples else Point(self.objective, self.params, examples)
 
     def as_one(self) -> "Point":
-        """The same point with the whole batch for its only example, which nothing else influences."""
+        """Return the same point with the whole batch as its only example, which nothing else influences."""
         return Point(self.objective, self.params, self.examples.as_one())
 
     def scored(self) -> "Point":
-        """The same point with each example's loss for its only output, and half its square for the loss.
+        """Return the same point with each example's loss as its only output, and half its square as the loss.
 
         Its Gauss-Newton matrix is the empirical Fisher matrix of this one: `sum_n w_n g_n g_n^T / sum_n w_n`, with
         `g_n` the gradient of example n's mean loss.

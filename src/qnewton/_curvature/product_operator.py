@@ -22,7 +22,7 @@ from .storage import stored_operator
 
 
 class ProductOperator(AbstractCurvatureOperator):
-    """`v -> H v`, the gradient linearised once (Pearlmutter 1994, section 2).
+    """Operator `v -> H v`, the gradient linearised once (Pearlmutter 1994, section 2).
 
     Attributes:
         point, block: what is differentiated where, and in which parameters.
@@ -43,7 +43,7 @@ class ProductOperator(AbstractCurvatureOperator):
     def of(
         cls, point: Point, block: Block, layers: list[Layer] | None, chunk: int, chunk_bytes: int
     ) -> "ProductOperator | LayerOperator":
-        """The operator that suits the block: from stored layer curvature where the model is affine in the block."""
+        """Return the operator that suits the block: stored layer curvature if the model is affine in it."""
         if layers is not None and _formed_from_layers(block, layers):
             single = all(layer.lead.positions == 1 for layer in layers)
             width = sum(layer.shape[1] for layer in layers)
@@ -90,18 +90,18 @@ class ProductOperator(AbstractCurvatureOperator):
         return mirrored(total / self.point.examples.total)
 
     def diagonal(self) -> Float[Array, " n"]:
-        """One product per entry, as many as forming the block takes."""
+        """Return the diagonal by one product per entry, as many as forming the block takes."""
         return self._over_units(lambda row, unit: jnp.vdot(row, unit)) / self.point.examples.total
 
     def max_entry(self) -> Float[Array, ""]:
-        """One product per row, none of them kept."""
+        """Return the largest absolute entry by one product per row, none of them kept."""
         return jnp.max(self._over_units(lambda row, unit: jnp.max(jnp.abs(row)))) / self.point.examples.total
 
     def arrangement(self) -> Layout | None:
         return None if self.layers is None else layout_of(self.block, self.layers, self.point.sizes(self.block))
 
     def kronecker(self) -> KroneckerFactors | None:
-        """Of the Gauss-Newton matrix: Kronecker factors are to be semidefinite, and precondition."""
+        """Return the Gauss-Newton matrix's Kronecker factors, which are semidefinite and precondition."""
         signals = block_signals(self.point, self.block, self.layers)
         return None if signals is None else signals.factors(self.diagonal)
 
@@ -121,7 +121,7 @@ class ProductOperator(AbstractCurvatureOperator):
 
 
 def layer_hessian(point: Point, layers: Sequence[Layer], example: PyTree) -> tuple[Small, list[Float[Array, "t i"]]]:
-    """The exact Hessian of one example's loss in the outputs of the layers, and the inputs of each layer's lead."""
+    """Return the exact Hessian of one example's loss in the layers' outputs, and inputs of each layer's lead."""
     x, y = example
     leads = [layer.lead for layer in layers]
     dtype = jax.tree.leaves(point.params)[0].dtype

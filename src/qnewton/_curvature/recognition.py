@@ -1,4 +1,4 @@
-"""Parameters followed through a flattened program, to the products and sums that consume them."""
+"""Search that follows parameters through a flattened program to the products and sums that consume them."""
 
 from collections import Counter
 from dataclasses import replace
@@ -60,7 +60,7 @@ def recognise(program: Flattened, views: dict[int, View], depends: dict[int, fro
 
 
 class _Search:
-    """Equations visited in their order, and what was found so far."""
+    """A search that visits equations in order, with the uses found so far."""
 
     def __init__(self, program: Flattened, views: dict[int, View], depends: dict[int, frozenset[int]]):
         self.views, self.uses = dict(views), list[Use]()
@@ -72,13 +72,13 @@ class _Search:
         self._products: dict[int, tuple[Use, np.ndarray]] = {}
 
     def refuse(self, view: View | int, why: str) -> None:
-        """A reason for which a parameter may still be a scale does not hide one for which it may not."""
+        """Record a refusal; a reason that leaves a parameter a possible scale does not hide a final one."""
         for leaf in {view} if isinstance(view, int) else view.leaves:
             if leaf not in self.refused or self.refused[leaf] in _MILD:
                 self.refused[leaf] = why
 
     def visit(self, number: int, equation: Equation) -> None:
-        """What an equation does with the parameters among its operands."""
+        """Record the uses of parameters among an equation's operands."""
         slots = [operand.number if isinstance(operand, Slot) else -1 for operand in equation.inputs]
         below = [self._depends.get(slot, frozenset()) for slot in slots]
         self._depends.update((o, frozenset().union(*below)) for o in equation.outputs)
@@ -120,7 +120,7 @@ class _Search:
     def _own_uses(
         self, number: int, equation: Equation, slots: list[int], below: list[frozenset[int]], sides: list[int]
     ) -> list[list[Use] | None]:
-        """For each operand that is a parameter, its uses by the equation itself: one of each that is joined."""
+        """Return, for each operand that is a parameter, its uses by the equation itself: one of each if joined."""
         views = [self.views[slots[side]] for side in sides]
         if equation.primitive.name == "add":
             other = slots[1 - sides[0]]
@@ -139,7 +139,7 @@ class _Search:
 
 
 def _entered(equation: Equation, sides: list[int]) -> str:
-    """Why what an equation does with a parameter is none of the uses."""
+    """Return why an equation's operation on a parameter is not one of the recognised uses."""
     name = equation.primitive.name
     if len(sides) > 1 and name not in _SUMS:
         return f"meets another parameter in `{name}`"
@@ -152,7 +152,7 @@ def _consumers(program: Flattened) -> Counter[int]:
 
 
 def _felt(program: Flattened) -> set[int]:
-    """Slots that the outputs feel a small change of."""
+    """Return the slots whose small changes reach the outputs."""
     felt = {output.number for output in program.outputs if isinstance(output, Slot)}
     for equation in reversed(program.equations):
         if equation.primitive.name in _FLAT or not felt.intersection(equation.outputs):
@@ -172,7 +172,7 @@ def _only_moves(equation: Equation) -> bool:
 
 
 def _moved(equation: Equation, entries: np.ndarray) -> list[np.ndarray]:
-    """What an equation of `_MOVES` or `_SLICES` makes of an array; by numpy, for which nothing is compiled."""
+    """Apply an equation of `_MOVES` or `_SLICES` to an array, by numpy, which compiles nothing."""
     params = equation.params
     match equation.primitive.name:
         case "convert_element_type" | "copy":

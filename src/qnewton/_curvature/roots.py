@@ -72,7 +72,7 @@ def batched_root(
 
 
 class LossDerivatives(NamedTuple):
-    """Of every example's loss in its outputs.
+    """Derivatives of every example's loss with respect to its outputs.
 
     Attributes:
         curvature: Hessian at the outputs.
@@ -88,7 +88,7 @@ class LossDerivatives(NamedTuple):
 
     @classmethod
     def of(cls, examples: Examples, outputs: Float[Array, "batch c"]) -> "LossDerivatives":
-        """At the outputs, and at zero."""
+        """Evaluate the derivatives at the outputs, and at zero."""
 
         def slopes(z: Float[Array, " c"], y: PyTree) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
             slope = jax.grad(examples.loss)(z, y)
@@ -106,7 +106,7 @@ class LossDerivatives(NamedTuple):
 def largest_terms(
     trace_at_zero: Float[Array, ""], slope_at_zero: Float[Array, ""], size: Float[Array, ""]
 ) -> Float[Array, ""]:
-    """How large the terms are that make up a Hessian in the outputs, however little their difference leaves of them.
+    """Return the size of the terms that make up a Hessian in the outputs, however small their difference is.
 
     The largest trace where the outputs are zero and no softmax has saturated, or the slope there over the size of the
     outputs, whichever is more: far out on a loss with tails (`sqrt(1 + r^2)`) there is no curvature at zero, either.
@@ -121,10 +121,10 @@ def largest_terms(
 
 
 def factors(matrices: Float[Array, "batch c c"]) -> Float[Array, "batch c c"]:
-    """Cholesky factors, one matrix after the other; NaN where a matrix is not definite, the last entry at least.
+    """Return Cholesky factors, one matrix after the other; at least the last entry is NaN for an indefinite matrix.
 
-    Not `jnp.linalg.cholesky` of the batch: that shares its work among threads, and where two of them run at once on
-    fewer threads than they ask for, jaxlib 0.10.2 waits for ever. One by one costs a third more at worst.
+    `jnp.linalg.cholesky` of the batch is avoided. It shares its work among threads, and if two of them run at once on
+    fewer threads than they request, jaxlib 0.10.2 waits forever. One by one costs a third more at worst.
     """
     if matrices.shape[-1] > UNROLLED:
         return jax.lax.map(jnp.linalg.cholesky, matrices)
@@ -132,7 +132,7 @@ def factors(matrices: Float[Array, "batch c c"]) -> Float[Array, "batch c c"]:
 
 
 def _entries(matrices: Float[Array, "... c c"]) -> list[list[Float[Array, "..."]]]:
-    """The factors' rows, each up to the diagonal; a column that fails leaves its NaN in every later one."""
+    """Return the factors' rows, each up to the diagonal; a failing column puts NaN into every later one."""
     rows: list[list[Array]] = []
     for i in range(matrices.shape[-1]):
         row: list[Array] = []

@@ -1,8 +1,8 @@
-"""Whether a function does the same to a batch of one as to a batch of many.
+"""Test of whether a function does the same to a batch of one as to a batch of many.
 
-A proof that examples do not meet within a batch says nothing of a model that divides by the number of examples, or
-draws as much noise as there are examples: alone, an example would be treated otherwise. So what both programs compute
-is compared, operation by operation and number by number.
+A proof that examples do not meet within a batch does not cover a model that divides by the number of examples, or draws
+as much noise as there are examples: such a model treats a single example differently. The operations and numbers of
+both programs are therefore compared one by one.
 """
 
 from collections.abc import Iterator
@@ -68,7 +68,7 @@ def _operations(jaxpr: jex.Jaxpr) -> Iterator[tuple[str, tuple[object, ...]]]:
 
 
 def _settings(equation: jex.JaxprEqn) -> tuple[object, ...]:
-    """What an operation is told besides its operands: exponents, passes, and the sizes that enter its result.
+    """Return the settings of an operation besides its operands: exponents, passes, sizes that enter its result.
 
     The sizes of what is summed, cut out or counted are numbers like any other: a sum of ones over the batch is one.
     """
@@ -101,7 +101,7 @@ def _settings(equation: jex.JaxprEqn) -> tuple[object, ...]:
 
 
 def _extents(equation: jex.JaxprEqn, shapes: list[tuple[int, ...]]) -> list[object]:
-    """The sizes of what an operation sums over that no parameter of its own says."""
+    """Return the sizes that an operation sums over and that none of its parameters holds."""
     name, params = equation.primitive.name, equation.params
     if name.startswith("reduce_window"):
         return [repr(params[key]) for key in ("window_dimensions", "window_strides", "padding")]

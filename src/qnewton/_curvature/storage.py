@@ -1,4 +1,4 @@
-"""Layer operators from what one pass over the batch stores."""
+"""Layer operators built from what one pass over the batch stores."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""Parameters that are stored in types of their own, seen by Newton's method in the one type that it works in."""
+"""Parameters in storage types of their own, converted to the one type that Newton's method works in."""
 
 import inspect
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from .objective import Objective
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model as a function of parameters in the working type: it sees them rounded to the types they are stored in.
+    """A model as a function of parameters in the working type, which it rounds to the types they are stored in.
 
     So it computes in its own types, as it does for the user's gradient, and a step is tried where it will lead.
 
@@ -29,7 +29,7 @@ class StoredModel:
     dtypes: tuple[jnp.dtype, ...]
 
     def __call__(self, params: PyTree, inputs: PyTree, **key: Any) -> PyTree:
-        """The user's model."""
+        """Call the user's model."""
         return self.predict(self.stored(params), inputs, **key)
 
     @property
@@ -44,7 +44,7 @@ class StoredModel:
 
 
 def stored_rounding(objective: Objective) -> float:
-    """Unit of rounding of the narrowest type that the parameters are stored in; 0 where it is the working one."""
+    """Return the rounding unit of the narrowest type that parameters are stored in; 0 if it is the working type."""
     model = objective.predict
     return max(float(jnp.finfo(dtype).eps) for dtype in model.dtypes) if isinstance(model, StoredModel) else 0.0
 
@@ -63,7 +63,7 @@ class Widths:
 
     @classmethod
     def of(cls, params: PyTree) -> "Widths":
-        """Of arrays or shapes."""
+        """Return the types of arrays or shapes."""
         leaves = jax.tree.leaves(params)
         own = tuple(jnp.dtype(jax.dtypes.canonicalize_dtype(leaf.dtype)) for leaf in leaves)
         return cls(own, working_type(params))
@@ -82,7 +82,7 @@ class Widths:
         return jax.tree.map(lambda leaf: _in_type(leaf, self.working), tree) if self.differ else tree
 
     def rounded(self, step: PyTree, params: PyTree) -> PyTree:
-        """A step in the types of the parameters that leads to where the step, added to them and rounded, leads.
+        """Return a step in the parameters' types with the same end point as the given step, added to them and rounded.
 
         Args:
             step: in the working type.
@@ -102,7 +102,7 @@ class Widths:
 
 @dataclass(frozen=True)
 class WideModel:
-    """A model whose inputs and parameters are handed to it in the working type, for curvature without 16 bits in it.
+    """A model that receives inputs and parameters in the working type, for curvature computed without 16-bit floats.
 
     Attributes:
         predict: the user's.
@@ -111,7 +111,7 @@ class WideModel:
     predict: Callable[..., PyTree]
 
     def __call__(self, params: PyTree, inputs: PyTree, **key: Any) -> PyTree:
-        """The user's model."""
+        """Call the user's model."""
         return self.predict(params, widened(inputs), **key)
 
     @property
@@ -120,7 +120,7 @@ class WideModel:
 
 
 def computed_wide(objective: Objective, params: PyTree, inputs: PyTree, key: Key[Array, ""] | None) -> Objective:
-    """The same objective with a model that computes in the working type, where the user's does if it is given that.
+    """Return the same objective with a model that computes in the working type, if the user's does when given it.
 
     A model that names its types (a state that is carried in 16 bits, a cast on the way) stays as it is.
 

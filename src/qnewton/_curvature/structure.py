@@ -1,4 +1,4 @@
-"""Which parameters a model uses linearly, found in its jaxpr.
+"""Linear uses of a model's parameters, found in its jaxpr.
 
 A dense layer computes `z = x W`: for fixed inputs x, the output is linear in W. Such a *use* of a parameter is what
 lets a curvature block be formed as `sum x x^T kron D` instead of one derivative per entry. Uses are found, not
@@ -59,13 +59,13 @@ class Program:
     def run(
         self, params: PyTree, example: PyTree, perturbations: dict[Use, Float[Array, "*c t o"]]
     ) -> tuple[Float[Array, " c"], dict[Use, Float[Array, "*c t i"]]]:
-        """The raveled outputs of one example with a perturbation added to each use's output, and each use's x."""
+        """Return the raveled outputs of one example, a perturbation added to each use's output, and each use's x."""
         arguments = [*self._as_traced(params), *jax.tree.leaves(example)]
         (output,), inputs = run(self._flattened, arguments, perturbations)
         return output, inputs
 
     def _as_traced(self, params: PyTree) -> list[Array]:
-        """The parameters, which may be given in a wider type than the model takes them in."""
+        """Return the parameters in the types of the model, which may be narrower than those given."""
         pairs = zip(jax.tree.leaves(params), self._dtypes, strict=True)
         return [leaf if leaf.dtype == dtype else leaf.astype(dtype) for leaf, dtype in pairs]
 
@@ -78,7 +78,7 @@ class Program:
 
 
 def trace(outputs: Callable[[PyTree, PyTree], Array], params: PyTree, inputs: PyTree) -> Program:
-    """The program of one example of a batch; traced once, it serves every block of a partition.
+    """Trace the program of one example of a batch; one trace is used for every block of a partition.
 
     Args:
         outputs: the raveled outputs `[c]` of one example, of parameters and its inputs.

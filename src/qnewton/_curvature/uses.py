@@ -67,16 +67,16 @@ class Use:
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Of a perturbation: `[t, o]`, or `[copies, t, o]`."""
+        """Shape of a perturbation, `[t, o]` or `[copies, t, o]`."""
         return (*self.index.shape[:-2], self.positions, self.index.shape[-1])
 
     @property
     def first_order(self) -> bool:
-        """Whether the output follows a perturbation in first derivatives alone."""
+        """Whether a perturbation changes the output in first derivatives alone."""
         return self.inside is not None and (self.inside.tangent or self.inside.use.first_order)
 
     def output_order(self) -> np.ndarray:
-        """For each entry of the equation's output, its number in the order of `output_shape`."""
+        """Number of each entry of the equation's output in the order of `output_shape`."""
         # By methods that arrays of numpy and jax share, so that nothing is compiled.
         numbers = np.arange(math.prod(self.output_shape), dtype=np.int32).reshape(self.output_shape)
         return np.asarray(self.place(cast(Array, numbers)))
@@ -84,7 +84,7 @@ class Use:
 
 @dataclass(frozen=True, eq=False)
 class Inside:
-    """Where in the program of an equation a use lies.
+    """Place of a use inside the program of an equation.
 
     Attributes:
         body: that program: what a loop does in each turn, or the derivative of the equation by its own rule.
@@ -118,7 +118,7 @@ class View:
 
     @property
     def leaves(self) -> set[int]:
-        """The parameters that it shows."""
+        """The parameters in the view."""
         return set().union(*(part.leaves for part in self.parts)) if self.parts else {self.leaf}
 
     @property
@@ -128,7 +128,7 @@ class View:
 
 
 def linear_use(number: int, equation: Equation, side: int, view: View, upstream: frozenset[int]) -> Use | None:
-    """The use that a product of the parameter with something else is, or None.
+    """Return the use in a product of the parameter with something else, or None.
 
     Args:
         number: of the equation.
@@ -150,7 +150,7 @@ def linear_use(number: int, equation: Equation, side: int, view: View, upstream:
 
 
 def itself(leaf: int, shape: tuple[int, ...]) -> Use:
-    """The use that a parameter is to whatever the model does with it: `z = 1 W`, with one output for each entry.
+    """Return the parameter as a use of its own: `z = 1 W`, with one output for each entry.
 
     Args:
         leaf: position of the parameter in the flattened pytree.
@@ -253,7 +253,7 @@ def _convolution(equation: Equation, side: int, entries: np.ndarray) -> _Found |
 
 
 def _lookup(equation: Equation, side: int, entries: np.ndarray) -> _Found | None:
-    """Rows taken from a table (an embedding): x is one-hot, and zero where an index out of bounds finds no row."""
+    """Return rows of a table (an embedding): x is one-hot, and zero for an index out of bounds."""
     sizes = equation.params["slice_sizes"]
     looked_up = [axis for axis, size in enumerate(sizes) if size != entries.shape[axis]]
     if side != 0 or len(looked_up) != 1 or sizes[looked_up[0]] != 1:
@@ -304,7 +304,7 @@ def _sorted_together(axes: Sequence[int], others: Sequence[int]) -> tuple[list[i
 
 
 def _copies(count: int) -> tuple[int, ...]:
-    """The leading axis of a use's arrays: none where it is alone."""
+    """Return the leading axis of a use's arrays; empty for a single copy."""
     return (count,) if count > 1 else ()
 
 
@@ -318,7 +318,7 @@ def _as_matrix(
 
 
 def bias(number: int, equation: Equation, side: int, view: View, product: tuple[Use, np.ndarray] | None) -> Use | None:
-    """The use that the addition of the parameter to something else is, or None.
+    """Return the use in the addition of the parameter to something else, or None.
 
     Args:
         number: of the equation.

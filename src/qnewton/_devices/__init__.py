@@ -1,1 +1,1 @@
-"""More than one device: arrays spread over meshes, mapped axes, and several processes."""
+"""Several devices: arrays spread over meshes, mapped axes, and several processes."""

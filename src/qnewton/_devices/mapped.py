@@ -1,4 +1,4 @@
-"""Axes that a step is mapped over (`shard_map`, `pmap`, `vmap` with a name): a batch in pieces made whole again."""
+"""Mapped axes of a step (`shard_map`, `pmap`, `vmap` with a name): the pieces of a batch are gathered."""
 
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
@@ -36,7 +36,7 @@ def checked_axis_name(axis_name: object, user: str) -> tuple[str, ...] | None:
 
 
 def check_unmapped(user: str, params: PyTree, batch: PyTree) -> None:
-    """Refuse a batch in pieces that nobody puts together: every replica would take a step of its own, and drift.
+    """Refuse a batch in pieces that are not gathered: every replica would take a step of its own, and drift.
 
     Replicas whose parameters differ as well train alone, and may. Where `shard_map` does not say what varies
     (`check_vma=False`, `pmap`), or a function was compiled inside of `vmap`, they cannot be told apart.

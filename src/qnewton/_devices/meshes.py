@@ -1,4 +1,4 @@
-"""Arrays spread over a mesh: work on them under automatic axes, and results that lie as what they replace.
+"""Arrays spread over a mesh: work on them under automatic axes, and results laid out as the arrays they replace.
 
 JAX types an array over explicit axes by its sharding and refuses an operation whose result's sharding it cannot tell
 (Newton steps are full of them: scatters into blocks, products over the batch, factorisations). Over automatic axes the
@@ -25,7 +25,7 @@ Leaves = list[Any]
 
 
 def spread(tree: PyTree) -> bool:
-    """Whether any array lies on a mesh; False for all that one device holds."""
+    """Return whether any array lies on a mesh; False if one device holds all."""
     return any(_mesh(leaf) is not None for leaf in jax.tree.leaves(tree))
 
 
@@ -76,7 +76,7 @@ def explicit_mesh(user: str, **trees: PyTree) -> AbstractMesh | None:
 
 
 def check_closures(user: str, **functions: object) -> None:
-    """Refuse functions that hold arrays on explicit axes, which nobody can bring under automatic ones.
+    """Refuse functions that close over arrays on explicit axes, which cannot be brought under automatic ones.
 
     Args:
         user: who calls them, for the message.
@@ -95,7 +95,7 @@ def check_closures(user: str, **functions: object) -> None:
 
 
 def check_devices(user: str, **trees: PyTree) -> None:
-    """Refuse arrays that are committed to different devices; of traced ones jax itself has made sure.
+    """Refuse arrays that are committed to different devices; for traced ones jax itself has made sure.
 
     Args:
         user: who asks, for the message.
@@ -121,7 +121,7 @@ def check_devices(user: str, **trees: PyTree) -> None:
 def under_automatic_axes(
     mesh: AbstractMesh, body: Callable[[Leaves], Leaves], leaves: Leaves, replaced: Sequence[Any]
 ) -> Leaves:
-    """What a function returns that knows nothing of explicit axes.
+    """Return the results of a function that does not handle explicit axes.
 
     Args:
         mesh: with explicit axes.
@@ -141,7 +141,7 @@ def under_automatic_axes(
 
 
 def laid_alike(found: Sequence[Any], replaced: Sequence[Any]) -> Leaves:
-    """Results of a traced function that the compiler shards as the arrays that they replace.
+    """Return results of a traced function, sharded by the compiler as the arrays that they replace.
 
     Otherwise it might lay them out anew, and the next step were compiled once more for its new arguments.
     """
@@ -156,7 +156,7 @@ def laid_alike(found: Sequence[Any], replaced: Sequence[Any]) -> Leaves:
 
 
 def put(leaf: Array | np.ndarray, sharding: NamedSharding) -> Array:
-    """An array laid out anew, over devices of several processes as well, all of which have the same one.
+    """Return an array in a new layout, also over devices of several processes that all hold the same one.
 
     `jax.device_put` would have the numbers compared across processes, and NaN is no equal.
     """
@@ -171,7 +171,7 @@ def put(leaf: Array | np.ndarray, sharding: NamedSharding) -> Array:
 
 
 def on_mesh_of(params: PyTree, state: PyTree) -> PyTree:
-    """A first state where its parameters are: what lies on no mesh yet gets a copy on each device of theirs.
+    """Return an initial state where its parameters are: arrays on no mesh are copied to each of their devices.
 
     Left on one device, the state's arrays would move with the first step, and the second were compiled anew.
 
@@ -193,7 +193,7 @@ def on_mesh_of(params: PyTree, state: PyTree) -> PyTree:
 
 
 def _mesh(leaf: object) -> AbstractMesh | None:
-    """The mesh that an array lies on; None where one device holds it, or inside of `shard_map` over all of its axes."""
+    """Return the mesh of an array; None if one device holds it, or inside of `shard_map` over all of its axes."""
     if not isinstance(leaf, jax.Array):
         return None
     mesh = jax.typeof(leaf).sharding.mesh

@@ -1,4 +1,4 @@
-"""Several processes of one program (`jax.distributed`): the same numbers in all of them, or an error, and no hang.
+"""Several processes of one program (`jax.distributed`): equal numbers in all, or an error, and no deadlock.
 
 A step is one program on all devices, so its processes must trace the same one. Two things could make them differ: what
 a process measured of its machine, and how the optimizer was made there. The first is taken from process 0. The second
@@ -29,7 +29,7 @@ _MADE_BY_HAND = {"objective", "classical"}
 
 
 class _Met:
-    """How often this process has come to each place at which processes meet."""
+    """Counter of this process's arrivals at each synchronisation point."""
 
     def __init__(self):
         self._counts: Counter[str] = Counter()
@@ -48,7 +48,7 @@ def several() -> bool:
 
 
 def of_first(what: str, make: Callable[[], Value]) -> Value:
-    """What process 0 makes, in every process; alone, what this one makes.
+    """Return process 0's value in every process; with one process, its own.
 
     Args:
         what: the value's name in words; the same on all processes, which ask for values of one name in the same order.
@@ -76,7 +76,7 @@ def of_first(what: str, make: Callable[[], Value]) -> Value:
 
 
 def check_agreed(user: str, made: object) -> None:
-    """Compare what the processes have made; nothing to do for one.
+    """Compare values across processes; no effect with one process.
 
     Args:
         user: the optimizer.
@@ -134,7 +134,7 @@ def _first_difference(one: str, other: str) -> tuple[str, str]:
 
 
 def _lines(made: object, at: str, depth: int = 8) -> Iterator[str]:
-    """What something is made of, one line each, without anything that belongs to one process alone."""
+    """Yield a description of a value, one line per part, without anything specific to one process."""
     if depth == 0:
         return
     parts: Mapping[str, object] = {}
@@ -161,7 +161,7 @@ def _lines(made: object, at: str, depth: int = 8) -> Iterator[str]:
 
 
 def _held(function: object) -> dict[str, object]:
-    """What a method's object is, and what a function closes over."""
+    """Return the object of a method, or the variables that a function closes over."""
     if isinstance(function, MethodType):
         return {"self": function.__self__}
     return cells(function) if isinstance(function, FunctionType) else {}

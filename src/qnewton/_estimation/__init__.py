@@ -1,4 +1,4 @@
-"""From a system to the numbers that its cost depends on, and how sure they are."""
+"""Estimation: from a system to the numbers that its cost depends on, with the certainty of each."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The default: the cheapest estimator that is right for the system at hand."""
+"""The default estimator: the cheapest one that is right for the given system."""
 
 import equinox as eqx
 
@@ -13,7 +13,7 @@ _STEPS = 16
 
 
 class Automatic(AbstractEstimator):
-    """All eigenvalues of small blocks (as `Exact`); of others `Bracket` where a floor is proven, else `InverseLanczos`.
+    """Default estimator: all eigenvalues of small blocks (`Exact`), else `Bracket` with a floor, else `InverseLanczos`.
 
     The choice depends on static facts alone, so it costs nothing at run time and never recompiles. With an eigenvalue
     floor a system stays unformed for the solvers; a small one is formed here all the same, which takes fewer products
@@ -29,7 +29,7 @@ class Automatic(AbstractEstimator):
         return not floor
 
     def __call__(self, system: System) -> SystemEstimate:
-        """Delegate; the estimate's `kind` says what was used."""
+        """Delegate to an estimator; the estimate's `kind` records which."""
         floor = system.eigenvalue_floor is not None
         if system.like.shape[0] <= self.small:
             return by_decomposition(system if floor else system.formed(), _STEPS if floor and system.symmetric else 0)

@@ -1,4 +1,4 @@
-"""The interface of estimation, and what every estimator reads off in one pass."""
+"""The interface of estimation, and the norms that every estimator reads in one pass."""
 
 import abc
 import math
@@ -21,14 +21,14 @@ class AbstractEstimator(eqx.Module):
 
     @abc.abstractmethod
     def __call__(self, system: System) -> SystemEstimate:
-        """Estimate; pure and jittable. A matrix that is not finite or singular gives an infinite condition number.
+        """Estimate; pure and jittable. A singular matrix or one that is not finite gives an infinite condition number.
 
         A system that was not formed stays so where products suffice, and is formed where they do not
         (`needs_matrix`).
         """
 
     def needs_matrix(self, *, floor: bool) -> bool:
-        """Whether a symmetric system has to be formed for it.
+        """Return whether a symmetric system has to be formed for the estimator.
 
         Args:
             floor: whether the system has an eigenvalue floor.
@@ -47,7 +47,7 @@ class AbstractEstimator(eqx.Module):
 
 
 class Norms(NamedTuple):
-    """What one pass over a matrix gives, or a few products where there is no matrix.
+    """Norms from one pass over a matrix, or from a few products without a matrix.
 
     Attributes:
         degree: largest number of nonzeros in a row; n without a matrix.
@@ -76,7 +76,7 @@ _PROBE_SEED = 0xF0
 
 
 def floor_of(system: System, estimator: AbstractEstimator) -> Float[Array, ""]:
-    """The eigenvalue floor that an estimator rests on.
+    """Return the eigenvalue floor that an estimator relies on.
 
     Raises:
         ValueError: if the system has none.
@@ -91,7 +91,7 @@ def floor_of(system: System, estimator: AbstractEstimator) -> Float[Array, ""]:
 
 
 def norms_of(system: System) -> Norms:
-    """Read a system's norms off; the diagonal and four products where it was not formed."""
+    """Return a system's norms, from the diagonal and four products if it was not formed."""
     if not system.is_formed:
         return _norms_by_products(system)
     matrix = system.matrix
@@ -195,14 +195,14 @@ def _formed_kinds(kind: Kind, ends: tuple[Kind, Kind] | None, sign: Kind) -> Kin
 
 
 def proven_definite(system: System, norms: Norms) -> Bool[Array, ""]:
-    """Whether the eigenvalue floor alone, less an allowance for rounding, shows the matrix positive definite."""
+    """Return whether the eigenvalue floor, less an allowance for rounding, proves the matrix positive definite."""
     if system.eigenvalue_floor is None:
         return jnp.zeros((), bool)
     return system.eigenvalue_floor > rounding(system, norms)
 
 
 def rounding(system: System, norms: Norms) -> Float[Array, ""]:
-    """Allowance for how far rounding in forming the matrix can move an eigenvalue: `eps sqrt(n) ||A||_F`.
+    """Return a bound on the change of an eigenvalue by rounding in forming the matrix: `eps sqrt(n) ||A||_F`.
 
     A perturbation moves no eigenvalue by more than its Frobenius norm (Weyl). Entries summed in floating point carry
     a relative error of a few ulp that grows no faster than the square root of the length in practice. Of a system that
@@ -214,7 +214,7 @@ def rounding(system: System, norms: Norms) -> Float[Array, ""]:
 
 
 def precision(dtype: jnp.dtype, largest: Float[Array, ""]) -> Float[Array, ""]:
-    """How far from the truth an eigenvalue comes out in practice: two units of rounding of the largest.
+    """Return the practical error of a computed eigenvalue: two units of rounding of the largest.
 
     For a Rayleigh quotient of a computed eigenvector, and a Cholesky factor (`tests/estimation/test_kinds.py`); the
     decomposition's own eigenvalues are several times farther off. Unlike `rounding` it proves nothing: it tells where
@@ -234,7 +234,9 @@ def told_or_bounded(
     kind: Kind = Kind.ESTIMATE,
     bound: Kind = Kind.CERTIFIED,
 ) -> tuple[Float[Array, ""], Int[Array, ""]]:
-    """The logarithm of the condition number, and its kind: an upper bound where the small end cannot be told.
+    """Return the logarithm of the condition number, and its kind.
+
+    It is an upper bound if the small end cannot be determined.
 
     Args:
         norms: of the system.
@@ -261,8 +263,8 @@ def told_or_bounded(
 def beyond_rounding(system: System, log_condition_number: Float[Array, ""]) -> Bool[Array, ""]:
     """Whether rounding alone cannot have made a singular matrix look regular: `kappa eps sqrt(n) < 1`.
 
-    A decomposition is exact for a matrix within a small multiple of `eps ||A||` of the one given, so neither a smallest
-    eigenvalue that comes out positive nor a Cholesky factorisation that succeeds shows anything above this kappa.
+    A decomposition is exact for a matrix within a small multiple of `eps ||A||` of the given one. Neither a positive
+    computed smallest eigenvalue nor a successful Cholesky factorisation therefore proves anything above this kappa.
     """
     like = system.like
     return log_condition_number < -math.log(jnp.finfo(like.dtype).eps * like.shape[0] ** 0.5)

@@ -1,4 +1,4 @@
-"""Both ends of a damped semidefinite spectrum, from inside by Ritz values and from outside by what is proven."""
+"""Both ends of a damped semidefinite spectrum: bounds from inside by Ritz values, from outside by proofs."""
 
 import itertools
 
@@ -73,7 +73,7 @@ class Bracket(AbstractEstimator):
         return True
 
     def __call__(self, system: System) -> SystemEstimate:
-        """The estimate; infinite where a formed block is singular, or one that is not formed has no positive floor.
+        """Estimate; infinite if a formed block is singular, or an unformed one has no positive floor.
 
         Raises:
             ValueError: if the system has no eigenvalue floor.
@@ -129,7 +129,7 @@ class Bracket(AbstractEstimator):
         least_entry: Float[Array, ""],
         largest_entry: Float[Array, ""],
     ) -> tuple[Float[Array, ""], Float[Array, ""], Bool[Array, ""], Recurrence]:
-        """Largest and smallest eigenvalue, whether the smallest was pinned down, and the iteration that told."""
+        """Return largest and smallest eigenvalue, whether the smallest is determined, and the iteration used."""
         n, half = system.like.shape[0], self.tolerance / 2
         stages = self._stages(n)
         enough = max(stages[0], n // _ROWS_PER_PRODUCT) if system.is_formed else stages[-1]
@@ -167,7 +167,7 @@ class Bracket(AbstractEstimator):
         smallest: Float[Array, ""],
         largest: Float[Array, ""],
     ) -> tuple[Float[Array, ""], Float[Array, ""], Array]:
-        """The smallest eigenvalue, its error and the number of solves; none where it is known already."""
+        """Return the smallest eigenvalue, its error and the number of solves; no solves if it is known already."""
         error = precision(system.like.dtype, largest)
 
         def factored() -> tuple[Array, Array, Array]:

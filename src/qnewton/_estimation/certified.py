@@ -7,7 +7,7 @@ from .base import AbstractEstimator, assemble, floor_of, norms_of, proven_defini
 
 
 class Certified(AbstractEstimator):
-    """`kappa <= min(||A||_F, ||A||_inf, tr A) / floor`, one pass over the matrix.
+    """Bound `kappa <= min(||A||_F, ||A||_inf, tr A) / floor`, from one pass over the matrix.
 
     The three norms bound the largest eigenvalue of a positive semidefinite matrix from above; the floor is what
     damping added to a block that is semidefinite by construction. Both ends give way to an allowance for rounding

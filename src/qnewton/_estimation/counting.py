@@ -1,4 +1,4 @@
-"""How many eigenvalues lie in an interval, from Lanczos quadrature, and how far that can be from the truth."""
+"""Number of eigenvalues in an interval, from Lanczos quadrature, with a bound on its error."""
 
 from collections.abc import Callable
 
@@ -48,7 +48,7 @@ def share_within(
 def _sure(
     found: Quadrature, inside: Array, distance: Float[Array, " k"], *, outer: tuple[Array | bool, Array | bool]
 ) -> Float[Array, ""]:
-    """What a part of the axis holds at least; `outer`: whether it has another part below, and above."""
+    """Return the least weight of a part of the axis; `outer` tells whether other parts lie below and above."""
     weights = jnp.where(inside, found.weights, 0)
     place, k = jnp.arange(weights.shape[0]), weights.shape[0]
     first, last = jnp.argmax(inside), k - 1 - jnp.argmax(inside[::-1])
@@ -67,7 +67,7 @@ def _sure(
 
 
 def counts(least: float, most: float, n: int, probes: int, confidence: float = CONFIDENCE) -> tuple[int, int]:
-    """The numbers of eigenvalues that agree with what random starts saw of an interval.
+    """Return the range of eigenvalue counts consistent with what random starts show of an interval.
 
     A start that is uniform on the sphere has a share of `Beta(m / 2, (n - m) / 2)` in a space of m dimensions. The mean
     of several is taken for a Beta distribution with its mean and variance, and the interval is that of Clopper and
@@ -103,7 +103,7 @@ def _tail(share: float, m: int, n: int, probes: int) -> float:
 
 
 def _first(holds: Callable[[int], bool], n: int) -> int:
-    """The least of `0 .. n` for which something holds that goes on holding; n where nothing does."""
+    """Return the least of `0 .. n` from which a monotone condition holds; n if it never does."""
     low, high = 0, n
     while low < high:
         middle = (low + high) // 2

@@ -16,7 +16,7 @@ from .base import AbstractEstimator, assemble, norms_of
 def log_bound_general(
     n: int, log_abs_determinant: Float[Array, ""], log_frobenius_norm: Float[Array, ""]
 ) -> Float[Array, ""]:
-    """`ln` of the best upper bound on kappa that n, determinant and Frobenius norm allow, for any square matrix.
+    """Return `ln` of the best upper bound on kappa from n, determinant and Frobenius norm, for any square matrix.
 
     With `y = (n / ||A||_F^2)^n |det A|^2`: `kappa <= (1 + sqrt(1 - y)) / sqrt(y)`, Merikoski, Urpala, Virtanen, Tam and
     Uhlig (1997), in a form without cancellation. Source: N. Higham, "Bounds for the Matrix Condition Number" (2021).
@@ -31,7 +31,7 @@ def log_bound_general(
 
 
 def log_bound_definite(n: int, log_determinant: Float[Array, ""], log_trace: Float[Array, ""]) -> Float[Array, ""]:
-    """`ln` of an upper bound on kappa for a positive definite matrix, as a rule far tighter.
+    """Return `ln` of an upper bound on kappa for a positive definite matrix, usually far tighter.
 
     With `z = (n / tr A)^n det A`: `kappa <= (1 + sqrt(1 - z))^2 / z`, Merikoski et al. (1997), without cancellation.
     Never above twice `log_bound_general`'s bound.
@@ -49,7 +49,7 @@ class DeterminantNorm(AbstractEstimator):
     """Upper bound for any nonsingular matrix from its determinant and Frobenius norm (`log_bound_general`)."""
 
     def __call__(self, system: System) -> SystemEstimate:
-        """The bound; says nothing about definiteness, so candidates that need it are not allowed."""
+        """Return the bound; definiteness stays unknown, so candidates that need it are not allowed."""
         system = system.formed()
         norms = norms_of(system)
         _, log_determinant = jnp.linalg.slogdet(system.matrix)
@@ -66,7 +66,7 @@ class DeterminantNorm(AbstractEstimator):
 
 
 class DefiniteDeterminantNorm(AbstractEstimator):
-    """Upper bound for a positive definite matrix from determinant and trace, as a rule tighter (`log_bound_definite`).
+    """Upper bound for a positive definite matrix from determinant and trace, usually tighter (`log_bound_definite`).
 
     Whether the matrix is definite is found by the Cholesky factorisation that also gives the determinant; where it
     fails the condition number is infinite, since the bound does not hold.

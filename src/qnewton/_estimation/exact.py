@@ -41,7 +41,7 @@ class Exact(AbstractEstimator):
 
 
 def by_decomposition(system: System, steps: int = 0) -> SystemEstimate:
-    """What `Exact` estimates, of a system that goes on record as it is, formed or not.
+    """Return the estimate of `Exact` for a system that stays as it is in the record, formed or not.
 
     Args:
         system: where it is not formed, its matrix is found by as many products as there are rows.

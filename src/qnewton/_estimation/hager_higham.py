@@ -17,7 +17,7 @@ _MOST_ROUNDS = 5
 
 
 def inverse_norm_1(solve: Solve, solve_transpose: Solve, like: jax.ShapeDtypeStruct) -> tuple[Array, Int[Array, ""]]:
-    """A lower bound on `||A^-1||_1` from solves with a factor of `A`, as a rule within a factor of 3.
+    """Return a lower bound on `||A^-1||_1` from solves with a factor of `A`, usually within a factor of 3.
 
     Hager (1984) as refined in N. Higham, "FORTRAN codes for estimating the one-norm of a real or complex matrix", ACM
     Trans. Math. Softw. 14 (1988), algorithm 4.1: the gradient of `||A^-1 x||_1` leads from unit vector to unit vector
@@ -60,7 +60,7 @@ def _signs(vector: Float[Array, " n"]) -> Float[Array, " n"]:
 
 
 class HagerHigham(AbstractEstimator):
-    """`||A||_1` times an estimate of `||A^-1||_1` from one factorisation: what LAPACK's condition estimators report.
+    """Estimate `||A||_1 ||A^-1||_1` from one factorisation, as LAPACK's condition estimators report it.
 
     A condition number in the 1-norm, which can differ from that in the 2-norm by a factor of n either way, and as a
     rule is a few times larger: an estimate of its order, at the price of a handful of solves once a factor exists
@@ -68,7 +68,7 @@ class HagerHigham(AbstractEstimator):
     """
 
     def __call__(self, system: System) -> SystemEstimate:
-        """The estimate; definite where the Cholesky factorisation succeeds and rounding cannot have made it."""
+        """Estimate; definite if the Cholesky factorisation succeeds beyond the effect of rounding."""
         system = system.formed()
         norms, like = norms_of(system), system.like
         scale = unit_of(system.matrix)

@@ -23,7 +23,7 @@ _CLOSE = 0.025
 
 
 def start_vector(system: System, seed: int) -> Float[Array, " n"]:
-    """A random direction `[n]`, uniform on the sphere but for its length."""
+    """Return a random vector `[n]` whose direction is uniform on the sphere."""
     # A fixed key: a run must give the same decisions twice. The vector is independent of the matrix all the same.
     return jax.random.normal(jax.random.key(seed), system.like.shape, system.like.dtype)
 

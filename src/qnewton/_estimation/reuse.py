@@ -1,4 +1,4 @@
-"""An estimate kept over several steps, for as long as it may be."""
+"""Reuse of an estimate over several steps."""
 
 import equinox as eqx
 import jax
@@ -12,7 +12,7 @@ from .base import AbstractEstimator, assemble, norms_of, proven_definite
 
 
 class Remembered(eqx.Module):
-    """What is kept of an estimate: both ends of the spectrum without the damping, and how old they are.
+    """Memory of an estimate: both ends of the spectrum without the damping, and their age.
 
     Attributes:
         largest, smallest: singular values, less the damping where the system has an eigenvalue floor; `smallest` is
@@ -28,15 +28,15 @@ class Remembered(eqx.Module):
 
 
 class Reuse(AbstractEstimator):
-    """Asks an estimator every `max_age` steps, and reuses its answer in between.
+    """Estimator that runs another one every `max_age` steps and reuses the result in between.
 
     `newton` does so when it is its scheduler's estimator, `Hybrid(estimator=Reuse())`, and keeps the memory in its
     state; elsewhere use `after`. Called like any other estimator it has no memory, and asks.
 
-    Damping changes from step to step while curvature drifts, so of blocks with an eigenvalue floor the ends of the
-    undamped spectrum are what is kept, and the present damping is added. Norms, degree and definiteness are always the
-    present system's. A condition number is an `estimate` in the step that finds it, if it was that or better, and
-    `rough` where it was only bounded, or is reused: nobody has looked at the present system's.
+    Damping changes from step to step while curvature drifts. For blocks with an eigenvalue floor, the ends of the
+    undamped spectrum are therefore kept, and the present damping is added. Norms, degree and definiteness are always
+    the present system's. A condition number is an `estimate` in the step that finds it, if it was that or better. It is
+    `rough` if it was only bounded, or if it is reused without a look at the present system.
 
     Attributes:
         estimator: asked when the answer has become too old.
@@ -63,18 +63,18 @@ class Reuse(AbstractEstimator):
         return self.estimator.needs_symmetric
 
     def __call__(self, system: System) -> SystemEstimate:
-        """The estimator's own answer, of its own kind."""
+        """Return the inner estimator's result, of its own kind."""
         return self.estimator(system)
 
     def init(self, dtype: jnp.dtype) -> Remembered:
-        """Nothing yet, for systems of this dtype; the first step asks."""
+        """Return an empty memory for systems of this dtype; the first step estimates."""
         zero = jnp.zeros((), dtype)
         return Remembered(zero, zero, jnp.full((), -1, jnp.int32), jnp.full((), Kind.ROUGH.place, jnp.int32))
 
     def after(self, system: System, remembered: Remembered) -> tuple[SystemEstimate, Remembered]:
-        """The estimate, and what to hand in at the next step; pure, one structure from the first step on.
+        """Return the estimate and the memory for the next step; pure, with one structure from the first step on.
 
-        A system that is not finite is not remembered: its estimate is infinite, and the next step asks again.
+        A system that is not finite is not remembered: its estimate is infinite, and the next step estimates again.
         """
         norms = norms_of(system)
         # Without a floor the smallest singular value need not move with the damping: it is kept as it is.

@@ -1,4 +1,4 @@
-"""A block's spectrum and what follows from it, for people rather than for the scheduler."""
+"""A block's spectrum and quantities derived from it, for inspection rather than for the scheduler."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -138,7 +138,7 @@ def _finite(system: System, name: str) -> np.ndarray:
 
 
 class _Found(NamedTuple):
-    """Eigenvalues and what follows from them, by whichever way.
+    """Eigenvalues and quantities derived from them, by either method.
 
     Attributes:
         kind: of the eigenvalues.
@@ -199,7 +199,7 @@ def _degrees(matrix: np.ndarray, thresholds: Sequence[float]) -> tuple[int, ...]
 
 
 def _condition_number(singular: np.ndarray, negligible: float) -> tuple[float, Kind]:
-    """From all of them, and its kind; infinite where the smallest is rounding."""
+    """Return the condition number from all singular values, and its kind; infinite if the smallest is rounding."""
     if singular.min() <= negligible:
         return np.inf, Kind.CERTIFIED
     largest, smallest = float(singular.max()), float(singular.min())
@@ -210,18 +210,18 @@ def _condition_number(singular: np.ndarray, negligible: float) -> tuple[float, K
 
 
 def _off(values: np.ndarray) -> float:
-    """How far from the truth an eigenvalue next to zero may come out."""
+    """Return the possible error of a computed eigenvalue next to zero."""
     return _OFF * float(np.finfo(np.float64).eps * np.abs(values).max())
 
 
 def _sharply(values: np.ndarray, signed: np.ndarray, threshold: float) -> tuple[float, float]:
-    """How many exceed the threshold, and how many are so near it that rounding decides."""
+    """Return how many eigenvalues exceed the threshold, and how many are so near it that rounding decides."""
     near = np.abs(signed - threshold) <= _off(values) if threshold > 0 else np.zeros_like(signed)
     return float(np.sum(signed > threshold)), float(np.sum(near))
 
 
 def _counted(found: Density, low: float, high: float) -> tuple[float, float]:
-    """How many eigenvalues lie in `[low, high]`, and how far off the truth is at most with the stated confidence."""
+    """Return the number of eigenvalues in `[low, high]`, and its largest error at the stated confidence."""
     probes = found.nodes.shape[0]
     least, most = (float(np.mean(np.asarray(share, np.float64))) for share in found.shares(low, high))
     middle = found.n * (least + most) / 2

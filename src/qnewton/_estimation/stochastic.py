@@ -47,7 +47,7 @@ def trace(matvec: Matvec, like: jax.ShapeDtypeStruct, *, samples: int, key: Key[
 
 
 def trace_plus_plus(matvec: Matvec, like: jax.ShapeDtypeStruct, *, samples: int, key: Key[Array, ""]) -> Stochastic:
-    """`tr A` by Hutch++: the dominant part exactly, Hutchinson's estimator for what is left.
+    """Estimate `tr A` by Hutch++: the dominant part exactly, the rest by Hutchinson's estimator.
 
     Meyer, Musco, Musco and Woodruff, "Hutch++: optimal stochastic trace estimation" (2021), algorithm 1: a third of the
     products finds a range `Q`, a third takes `tr Q^T A Q`, a third samples `(I - Q Q^T) A (I - Q Q^T)`. Far better than
@@ -75,7 +75,7 @@ def trace_plus_plus(matvec: Matvec, like: jax.ShapeDtypeStruct, *, samples: int,
 
 
 class Density(eqx.Module):
-    """A spectrum as seen by Lanczos quadrature: for each random start as many atoms as products.
+    """A spectral density from Lanczos quadrature, with one atom per random start and product.
 
     Attributes:
         nodes: `[probes, k]`, ascending in each row; inside the spectrum.
@@ -92,9 +92,9 @@ class Density(eqx.Module):
     residuals: Float[Array, "probes k"]
 
     def count(self, low: Float[Array, ""] | float, high: Float[Array, ""] | float = jnp.inf) -> Stochastic:
-        """How many eigenvalues lie in `[low, high)`.
+        """Return the number of eigenvalues in `[low, high)`.
 
-        The standard error is that of the random starts. An atom stands for what is near it, so that eigenvalues close
+        The standard error is that of the random starts. An atom represents the eigenvalues near it, so that those close
         to an end of the interval may be counted on its other side as well: `unresolved` bounds how many.
         """
         inside = (self.nodes >= low) & (self.nodes < high)
@@ -103,12 +103,12 @@ class Density(eqx.Module):
     def shares(
         self, low: Float[Array, ""] | float, high: Float[Array, ""] | float
     ) -> tuple[Float[Array, " probes"], Float[Array, " probes"]]:
-        """For each start the least and the most that its spectral measure has in `[low, high]` (`share_within`)."""
+        """Return, per start, the least and most that its spectral measure has in `[low, high]` (`share_within`)."""
         found = Quadrature(self.nodes, self.weights / self.n, self.residuals)
         return jax.vmap(lambda one: share_within(one, low, high))(found)
 
     def trace(self) -> Stochastic:
-        """Sum of the eigenvalues; as good as Hutchinson's with as many samples as there were starts."""
+        """Return the sum of the eigenvalues, as accurate as Hutchinson's with one sample per start."""
         return self._mean(jnp.sum(self.nodes * self.weights, axis=1))
 
     def _counted(self, inside: Array, least: Float[Array, " probes"], most: Float[Array, " probes"]) -> Stochastic:
@@ -150,7 +150,7 @@ def rank(
     steps: int,
     key: Key[Array, ""],
 ) -> Stochastic:
-    """How many eigenvalues exceed `threshold` in magnitude, by Lanczos quadrature of a step function.
+    """Return the number of eigenvalues above `threshold` in magnitude, by Lanczos quadrature of a step function.
 
     Ubaru and Saad, "Fast methods for estimating the numerical rank of large matrices" (2016). Reliable where the
     spectrum has a gap around the threshold, as in damped or truly low-rank blocks; `unresolved` tells.
@@ -161,7 +161,7 @@ def rank(
 
 
 class NegativeCurvature(eqx.Module):
-    """Signs of a spectrum's lower end.
+    """Indicators of negative curvature at a spectrum's lower end.
 
     Attributes:
         count: how many eigenvalues lie below minus the threshold.
@@ -182,7 +182,7 @@ def negative_curvature(
     steps: int,
     key: Key[Array, ""],
 ) -> NegativeCurvature:
-    """How many eigenvalues are negative, and how low the spectrum reaches.
+    """Return the number of negative eigenvalues, and the lower end of the spectrum.
 
     Args:
         matvec: the operator `[n] -> [n]`, symmetric.

@@ -1,4 +1,4 @@
-"""From a workload to seconds: calibrated for the machine at hand, modelled for a quantum one."""
+"""Hardware: from a workload to seconds, calibrated for the present machine, modelled for a quantum one."""
 
 from typing import TYPE_CHECKING
 

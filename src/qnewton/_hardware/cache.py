@@ -1,4 +1,4 @@
-"""Calibrations on disk: one file per measurement, found again by machine and versions, never overwritten.
+"""Calibrations on disk: one file per measurement, matched by machine and versions, never overwritten.
 
 A calibration holds for the machine, the number types and the libraries that it was measured with. The newest one that
 fits is used; older ones stay where they are, and so does every file that cannot be read.
@@ -48,7 +48,7 @@ Environment: TypeAlias = dict[str, Any]
 
 
 class StoredCalibration(eqx.Module):
-    """A calibration and what it belongs to.
+    """A calibration and the environment that it belongs to.
 
     Attributes:
         machine: the fitted times, as measured.
@@ -66,12 +66,15 @@ class StoredCalibration(eqx.Module):
 
     @property
     def corrected(self) -> ClassicalMachine:
-        """The machine that predictions use: what was measured, times what was learned."""
+        """Machine that predictions use, with measured seconds times learned factors."""
         return self.machine.corrected(dict(self.learned))
 
 
 def calibration_environment(dtype: str, blas_threads: int) -> Environment:
-    """What a calibration that is made now holds for: processor, cores, device, number type, threads and versions."""
+    """Return the environment of a calibration made now.
+
+    It holds processor, cores, device, number type, threads and versions.
+    """
     described = describe_machine()
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else described["cores"]
     return {
@@ -85,7 +88,7 @@ def calibration_environment(dtype: str, blas_threads: int) -> Environment:
 
 
 def calibration_directory() -> Path:
-    """Where calibrations of this user lie; it need not exist yet."""
+    """Return the directory of this user's calibrations; it need not exist yet."""
     from platformdirs import user_data_path
 
     # Data, not a cache: nobody should lose a calibration to a tidy-up.
@@ -115,7 +118,7 @@ def store_calibration(
     directory: Path | None = None,
     learned: Mapping[str, float] | None = None,
 ) -> StoredCalibration:
-    """Write a new file beside those that are there.
+    """Write a new file beside the existing ones.
 
     Args:
         machine: a calibration, as measured.
@@ -162,7 +165,7 @@ def store_calibration(
 def load_calibration(
     environment: Environment, kernels: Iterable[str] = (), directory: Path | None = None
 ) -> StoredCalibration | None:
-    """The newest calibration that was measured in this environment and has these kernels, or None.
+    """Return the newest calibration of this environment that has these kernels, or None.
 
     Args:
         environment: as `calibration_environment` describes it now.
@@ -186,7 +189,7 @@ def load_calibration(
 
 
 def read_calibration(path: Path) -> StoredCalibration:
-    """One file.
+    """Read one file.
 
     Raises:
         OSError: if it cannot be read.

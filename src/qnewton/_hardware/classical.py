@@ -15,7 +15,7 @@ from .._core.suggest import unknown
 
 
 class KernelTimes(eqx.Module):
-    """Seconds of one kernel: a linear model of its workload, bent to go through the measurements on one machine.
+    """Seconds of one kernel: a linear model of its workload, adjusted to fit one machine's measurements exactly.
 
     Caches, threads and block sizes set in at sizes of their own, so the line alone is off by up to three times between
     its ends. Between two measured sizes the factor on it is interpolated, in the logarithms of factor and operations;
@@ -36,7 +36,7 @@ class KernelTimes(eqx.Module):
     bends: tuple[tuple[float, float], ...] = eqx.field(static=True, default=())
 
     def scaled(self, factor: float) -> "KernelTimes":
-        """The same kernel, `factor` times as slow; the samples stay as they were measured and fitted."""
+        """Return the same kernel, `factor` times as slow; the samples stay as measured and fitted."""
         call, byte, flop = (c * factor for c in (self.seconds_per_call, self.seconds_per_byte, self.seconds_per_flop))
         return KernelTimes(call, byte, flop, self.samples, self.bends)
 
@@ -74,7 +74,7 @@ class KernelTimes(eqx.Module):
 
 
 def fit(workloads: list[ClassicalWorkload], sizes: list[int], measured_seconds: list[float]) -> KernelTimes:
-    """Least-squares fit of the coefficients, in relative error, none of them negative; then the bends.
+    """Fit the coefficients by least squares in relative error, none of them negative; then the bends.
 
     Relative, since the samples span five orders of magnitude and a scheduler compares ratios.
     """
@@ -104,7 +104,7 @@ def _log_operations(workload: ClassicalWorkload) -> float:
 
 
 def _ascending(bends: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-    """Bends in order; those of as many operations become their mean."""
+    """Return bends in ascending order; those with equal operations become their mean."""
     together: dict[float, list[float]] = {}
     for position, factor in bends:
         together.setdefault(position, []).append(factor)
@@ -135,12 +135,12 @@ class ClassicalMachine(eqx.Module):
     basis: str = eqx.field(static=True, default="measured")
 
     def corrected(self, factors: Mapping[str, float]) -> "ClassicalMachine":
-        """With each kernel as many times slower as its factor says; kernels without one stay as they are."""
+        """Return the machine with each kernel slowed down by its factor; kernels without one are unchanged."""
         kernels = tuple((name, times.scaled(factors.get(name, 1.0))) for name, times in self.kernels)
         return ClassicalMachine(self.name, self.dtype, kernels, self.gemm_seconds, self.basis)
 
     def kernel_of(self, workload: ClassicalWorkload, *, formed: bool) -> str:
-        """Whose times a workload is predicted by: those for operators where it is one, if they were measured."""
+        """Return the kernel whose times predict a workload: the one for operators, if it applies and was measured."""
         unformed = unformed_kernel(workload.kernel)
         return unformed if not formed and unformed in dict(self.kernels) else workload.kernel
 

@@ -1,4 +1,4 @@
-"""A classical machine by its data sheet."""
+"""Classical machines by their data sheets."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from .positive import check_positive
 
 
 class ClassicalProfile(eqx.Module):
-    """Published peaks of a processor, and the part of them that dense linear algebra reaches.
+    """Published peaks of a processor, and the fraction of them that dense linear algebra reaches.
 
     Attributes:
         name: of the profile.
@@ -39,7 +39,7 @@ class ClassicalProfile(eqx.Module):
             raise ValueError(f"efficiency is {self.efficiency}: it must be in (0, 1]")
 
     def machine(self, kernels: Iterable[str], dtype: str = "float32") -> ClassicalMachine:
-        """The machine on which every kernel runs at the stated part of the peaks, with no latency.
+        """Return the machine on which every kernel runs at the stated fraction of the peaks, with no latency.
 
         Operations and memory traffic are added up, which is at most twice as slow as if they overlapped.
 

@@ -1,4 +1,4 @@
-"""Error-correcting codes: how the distance of a patch sets its error, its clock and its size."""
+"""Error-correcting codes: error, clock and size of a patch as functions of its distance."""
 
 import equinox as eqx
 

@@ -1,4 +1,4 @@
-"""T factories: which chains of distillation reach which error, and what they take.
+"""T factories: chains of distillation, the error that they reach, and their cost.
 
 The model is that of Beverland et al., arXiv 2211.07629, Appendix C: up to four rounds of 15-to-1 distillation, each of
 one of two units and at a code distance no smaller than that of the round before; units are repeated until a round
@@ -41,7 +41,7 @@ def _unit_failure(error, clifford):
 
 
 class FactoryTable(eqx.Module):
-    """The factories of one machine that have the least volume for some error and code distance.
+    """The factories of one machine with the least volume for some error and code distance.
 
     Attributes:
         first, last: `[distances]`, the rows that belong to a largest distance of 1, 3, 5, ...; within them errors fall
@@ -77,7 +77,7 @@ class FactoryTable(eqx.Module):
         return xp.asarray(self.qubits)[low], xp.asarray(self.seconds)[low]
 
     def least_distance(self, xp: ModuleType, log_error: Number) -> NumberArray:
-        """The smallest code distance with which some factory reaches the error; above `MAX_DISTANCE` if none does."""
+        """Return the smallest distance at which a factory reaches the error; above `MAX_DISTANCE` if none does."""
         rows = xp.searchsorted(xp.asarray(-self.least_log_error), -log_error)
         return xp.where(rows < len(self.least_log_error), 2 * rows + 1, MAX_DISTANCE + 2)
 
@@ -90,7 +90,7 @@ def factory_table(profile: QuantumProfile) -> FactoryTable:
 
 
 def compute_table(profile: QuantumProfile) -> FactoryTable:
-    """The factories of a machine; takes some tenths of a second."""
+    """Compute the factories of a machine, in some tenths of a second."""
     error, distance, qubits, seconds = (np.concatenate(column) for column in zip(*_chains(profile), strict=True))
     volume = qubits * seconds
     order = np.lexsort((distance, volume))
@@ -117,7 +117,7 @@ def compute_table(profile: QuantumProfile) -> FactoryTable:
 
 
 def _chains(profile: QuantumProfile):
-    """For each number of rounds and choice of units: error, largest distance, qubits and seconds of every chain."""
+    """Yield error, largest distance, qubits and seconds of every chain, per number of rounds and choice of units."""
     code = profile.error_correction
     distances = np.arange(1, MAX_DISTANCE + 1, 2)
     clifford = code.logical_error_rate(profile.physical_error_rate, distances)
@@ -169,7 +169,7 @@ def _nondecreasing(count: int, rounds: int) -> np.ndarray:
 
 
 def _forward(error: float, cliffords: Float[np.ndarray, "chains rounds"]) -> tuple[np.ndarray, np.ndarray]:
-    """Errors before each round and after the last, and the failure probability of a unit in each round."""
+    """Return errors before each round and after the last, and each round's failure probability per unit."""
     errors, failures = [np.full(len(cliffords), error)], []
     for clifford in cliffords.T:
         failures.append(_unit_failure(errors[-1], clifford))
@@ -178,7 +178,7 @@ def _forward(error: float, cliffords: Float[np.ndarray, "chains rounds"]) -> tup
 
 
 def _every_distance_matters(error, picks, first_clifford, logical, errors, failures) -> np.ndarray:
-    """Whether a smaller distance in any one round would change anything; else that cheaper chain is listed anyway."""
+    """Return whether lowering any one distance changes the result; if not, the cheaper chain is listed anyway."""
     matters = np.ones(len(picks), bool)
     for i in range(picks.shape[1]):
         smaller = picks.copy()
@@ -193,7 +193,7 @@ def _every_distance_matters(error, picks, first_clifford, logical, errors, failu
 
 
 def _repetitions(needed: np.ndarray, failure: np.ndarray, allowed: float) -> np.ndarray:
-    """Units to run at once so that, but for a probability below `allowed`, at least `needed` of them succeed."""
+    """Return the units to run at once so that `needed` of them succeed, except with probability `allowed`."""
     from scipy.special import bdtr
 
     low, high = needed - 1, needed.copy()

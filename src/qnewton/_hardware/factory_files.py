@@ -1,4 +1,4 @@
-"""The factory tables of our own profiles, computed beforehand: half a second that `qnewton plan` does not wait.
+"""The precomputed factory tables of the packaged profiles, which save `qnewton plan` half a second.
 
 `factory_writing.write_packaged_tables()` makes the file anew; a test compares it with what is computed.
 """
@@ -17,7 +17,7 @@ _IRRELEVANT = ("name", "description", "reaction_time_s")
 
 
 def table_key(profile: QuantumProfile) -> str:
-    """All that a machine's factories depend on, in words."""
+    """Return a text with everything that a machine's factories depend on."""
     relevant = (f.name for f in dataclasses.fields(profile) if f.name not in _IRRELEVANT)
     return ", ".join(f"{name}={getattr(profile, name)!r}" for name in relevant)
 

@@ -1,4 +1,4 @@
-"""Makes the file of factory tables that comes with the package; run by hand when a profile of ours changes."""
+"""Writer of the packaged file of factory tables; run by hand when a packaged profile changes."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from .quantum_profile import QuantumProfile
 
 
 def write_packaged_tables() -> None:
-    """Compute the tables of all our profiles and replace the file."""
+    """Compute the tables of all packaged profiles and replace the file."""
     profiles = [profile for profile in map(load_profile, profile_names()) if isinstance(profile, QuantumProfile)]
     arrays: dict[str, np.ndarray] = {"keys": np.array([table_key(profile) for profile in profiles])}
     for index, profile in enumerate(profiles):

@@ -1,4 +1,4 @@
-"""JSON files of a known shape: what is wrong with one is said with its field, in the words of the run files.
+"""JSON files of a known shape; errors name the field, in the terms of the run files.
 
 The reader of the run files stands on msgspec, which the extra `lab` brings; kept calibrations are read without it.
 """
@@ -25,7 +25,7 @@ that has these fields and perhaps others; `{"*": shape}`, one with any names."""
 
 
 def read_shaped(path: Path, shape: Shape, version: int, remedy: str) -> Any:
-    """What a file holds.
+    """Return the content of a file.
 
     Args:
         path: of the file.
@@ -55,7 +55,7 @@ def read_shaped(path: Path, shape: Shape, version: int, remedy: str) -> Any:
 
 
 def mismatch(value: Any, shape: Shape, field: str = "") -> str | None:
-    """The first field that is not of its type, in a sentence; None where all are.
+    """Return a sentence on the first field that is not of its type; None if all are.
 
     Args:
         value: as JSON has it.

@@ -1,4 +1,4 @@
-"""How a fault-tolerant machine lays out its logical qubits, and at what pace it consumes T states."""
+"""Layouts of a fault-tolerant machine's logical qubits, and the rate at which each consumes T states."""
 
 import abc
 from types import ModuleType
@@ -9,7 +9,7 @@ from .._core.arrays import Number, NumberArray
 
 
 class AbstractLayout(eqx.Module):
-    """Tiles of the surface, and logical cycles, of a circuit of Clifford gates, T gates and measurements."""
+    """Layout that assigns tiles of the surface and logical cycles to a circuit of Clifford, T and measurement gates."""
 
     @property
     @abc.abstractmethod
@@ -18,7 +18,7 @@ class AbstractLayout(eqx.Module):
 
     @abc.abstractmethod
     def log_volume(self, xp: ModuleType, demand: "Demand", syndromes_per_reaction: Number) -> NumberArray:
-        """Natural logarithm of tiles times logical cycles, an upper bound over all code distances."""
+        """Return the logarithm of tiles times logical cycles, an upper bound over all code distances."""
 
     @abc.abstractmethod
     def tiles(self, xp: ModuleType, demand: "Demand", syndromes_per_reaction: Number, distance: Number) -> NumberArray:
@@ -30,7 +30,7 @@ class AbstractLayout(eqx.Module):
 
 
 class Demand(eqx.Module):
-    """What an algorithm asks of a fault-tolerant machine, per run.
+    """Resources that an algorithm requires of a fault-tolerant machine, per run.
 
     Attributes:
         qubits: logical qubits of the algorithm, at least 1.
@@ -46,7 +46,7 @@ class Demand(eqx.Module):
 
 
 class Sequential(AbstractLayout):
-    """One T gate or measurement per logical cycle: the layout of Beverland et al., arXiv 2211.07629, and of `qdk`.
+    """One T gate or measurement per logical cycle, the layout of `qdk` and of Beverland et al., arXiv 2211.07629.
 
     `2 Q + ceil(sqrt(8 Q)) + 1` tiles, Litinski's fast data block (arXiv 1808.02892). T depth does not enter, since
     gates become measurements of many qubits each, one after the other. A run takes at least one cycle.
@@ -68,7 +68,7 @@ class Sequential(AbstractLayout):
 
 
 class ReactionLimited(AbstractLayout):
-    """One layer of T gates per reaction time, the fastest that is known: a measurement decides what the next one is.
+    """One layer of T gates per reaction time, the fastest known layout: each measurement determines the next one.
 
     Time-optimal computation (Fowler, arXiv 1210.4626) in units as in Litinski, arXiv 1808.02892, section 5: a unit
     of `4 Q + 4 sqrt(Q) + 1` tiles prepares a layer in `T count / T depth + sqrt(Q) + 3` logical cycles, and so many

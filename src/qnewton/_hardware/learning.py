@@ -1,4 +1,4 @@
-"""What the measured seconds of runs teach about a calibration: one factor per kernel, bounded."""
+"""Learning from the measured seconds of runs: one bounded correction factor per kernel of a calibration."""
 
 import math
 import statistics

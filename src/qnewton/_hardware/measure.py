@@ -16,7 +16,7 @@ from jaxtyping import Array, PyTree
 
 @contextlib.contextmanager
 def at_once() -> Iterator[None]:
-    """Inside, jax computes at once and its numbers are numbers, whatever is being traced around it.
+    """Evaluate jax operations immediately inside, on concrete numbers, whatever trace is active.
 
     Everything that measures goes through this: a scheduler without a calibration measures when it is first traced, be
     it by `jit`, `grad`, `vmap`, a loop or `shard_map`. Not `jax.ensure_compile_time_eval`, under which a `shard_map`
@@ -28,7 +28,7 @@ def at_once() -> Iterator[None]:
 
 @at_once()
 def median_seconds(run: Callable[[], PyTree[Array]], repeats: int = 5, budget_seconds: float = 0.3) -> float:
-    """Median wall-clock seconds of `run`, its result waited for; one call before the measurement warms it up.
+    """Return the median wall-clock seconds of `run`, waiting for its result, after one warm-up call.
 
     Args:
         run: returns arrays; called at least twice.
@@ -48,7 +48,7 @@ PROBE_ROWS = 384
 
 
 def gemm_probe(dtype: str = "float32", n: int = PROBE_ROWS) -> Callable[[], PyTree[Array]]:
-    """A product of two random `n` by `n` matrices: how long it takes is how fast this machine is at the moment.
+    """Return a product of two random `n` by `n` matrices, whose time measures the machine's present speed.
 
     On the CPU by numpy, whose BLAS has the threads that factorisations have, elsewhere on jax's device.
     """

@@ -1,4 +1,4 @@
-"""From logical counts to physical qubits and seconds, by the published formulas.
+"""Conversion of logical counts to physical qubits and seconds, by the published formulas.
 
 Pure functions of arrays, in numpy or JAX. The model is that of Beverland et al., arXiv 2211.07629, as `qdk` 1.33.1 has
 it; with the layout `Sequential` both agree (tests/hardware/test_overhead_qdk.py has how closely).
@@ -18,7 +18,7 @@ from .quantum_profile import QuantumProfile
 
 
 class OverheadStatus(enum.IntEnum):
-    """Whether an estimate holds, and why not."""
+    """Validity of an estimate, with the reason if it does not hold."""
 
     OK = 0
     BAD_INPUT = 1
@@ -27,7 +27,7 @@ class OverheadStatus(enum.IntEnum):
 
     @property
     def reason(self) -> str:
-        """In words."""
+        """Reason in words."""
         return _REASONS[self]
 
 
@@ -43,7 +43,7 @@ _REASONS = {
 
 
 class PhysicalCost(eqx.Module):
-    """What one run takes on a physical machine. Arrays of one shape; infinite where `status` is not 0.
+    """Physical resources of one run. Arrays of one shape; infinite where `status` is not 0.
 
     Attributes:
         qubits: physical qubits, factories included.
@@ -74,7 +74,7 @@ class PhysicalCost(eqx.Module):
 
     @property
     def reason(self) -> str:
-        """Why it does not hold, in words, for a single estimate; empty where it does.
+        """Reason why a single estimate does not hold, in words; empty if it holds.
 
         Raises:
             TypeError: for an array of estimates.
@@ -155,7 +155,7 @@ def _sane(
     t_share: NumberArray,
     scale: NumberArray,
 ) -> tuple[NumberArray, Demand, NumberArray, NumberArray, NumberArray]:
-    """What is a run at all; and the demand, the logarithm of its failure probability, T share and time scale.
+    """Return whether the numbers describe a run, and demand, log failure probability, T share and time scale.
 
     What is not sane is computed as something that is, so that no NaN reaches a gradient; the caller masks it.
     """
@@ -236,7 +236,7 @@ def _distance(xp: ModuleType, profile: QuantumProfile, log_logical: NumberArray)
 
 
 def t_gates_per_rotation(rotations: Number, failure_probability: Number) -> NumberArray:
-    """T gates that one of so many arbitrary rotations is synthesised from, in the mean.
+    """Return the mean number of T gates to synthesise one of `rotations` arbitrary rotations.
 
     `ceil(0.53 log2(R / failure) + 4.86)` (Kliuchnikov et al., arXiv 2203.10064, as `qdk` 1.33.1 has it).
 

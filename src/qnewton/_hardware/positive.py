@@ -1,10 +1,10 @@
-"""Numbers of a machine that must be positive."""
+"""Checks that numbers of a machine are positive."""
 
 import math
 
 
 def check_positive(name: str, value: float, unit: str) -> None:
-    """Refuse what is no positive, finite number.
+    """Refuse a value that is not a positive, finite number.
 
     Args:
         name: of the number.

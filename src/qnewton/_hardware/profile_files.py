@@ -14,12 +14,12 @@ _PACKAGED = Path(__file__).parent / "profiles"
 
 
 def profile_names() -> list[str]:
-    """Names of the profiles that come with the package."""
+    """Return the names of the packaged profiles."""
     return sorted(path.stem for path in _PACKAGED.glob("*.toml"))
 
 
 def load_profile(name_or_path: str | Path) -> QuantumProfile | ClassicalProfile:
-    """Read a profile: one of ours by its name, or a file of your own by its path.
+    """Read a profile: a packaged one by its name, or a file of the user by its path.
 
     A file is TOML with `kind = "quantum"` or `"classical"` and the fields of `QuantumProfile` or `ClassicalProfile`;
     the name is the file's. Where the numbers of ours come from is in `_hardware/profiles/methodology.md`.

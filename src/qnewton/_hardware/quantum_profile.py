@@ -1,4 +1,4 @@
-"""Quantum machines, as published and at a clock of their own."""
+"""Quantum machines, as published and at other clocks."""
 
 from dataclasses import replace
 
@@ -58,7 +58,7 @@ class QuantumProfile(eqx.Module):
 
     @property
     def physical_error_rate(self) -> float:
-        """The rate that error correction works against: the larger of Clifford and read-out errors."""
+        """Rate that error correction starts from, the larger of Clifford and read-out errors."""
         return max(self.clifford_error_rate, self.readout_error_rate)
 
     @property
@@ -73,7 +73,7 @@ class QuantumProfile(eqx.Module):
         return QuantumMachine(gate_time_s=self.two_qubit_time_s, profile=self)
 
     def at_gate_time(self, gate_time_s: float) -> "QuantumProfile":
-        """The same machine with every physical operation faster or slower by one factor; hypothetical.
+        """Return a hypothetical machine with every physical operation scaled by one factor.
 
         Error rates stay, and so does the reaction time, which is a classical computer's. Q-Newton goes down to 1e-18 s,
         which no machine offers.
@@ -94,7 +94,7 @@ class QuantumProfile(eqx.Module):
 
 
 class QuantumMachine(eqx.Module):
-    """A quantum computer at a clock of its own.
+    """A quantum computer at a given clock.
 
     Attributes:
         gate_time_s: seconds of one physical two-qubit operation; all that the assumption sets without error correction

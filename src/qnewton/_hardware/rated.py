@@ -1,4 +1,4 @@
-"""A classical machine that nobody calibrated: published or measured times, at the speed that a short probe finds here.
+"""An uncalibrated classical machine: published or measured times, scaled by a short probe of its speed.
 
 Three sources, the first that there is:
 
@@ -81,7 +81,7 @@ def _sheet(backend: str, device: str) -> ClassicalProfile:
 
 @functools.cache
 def _profile(processor: str, dtype: str) -> StoredCalibration | None:
-    """The measured profile of this processor, else of any; None where there is none for the number type."""
+    """Return the measured profile of this processor, else of any; None without one for the number type."""
     found = [read_calibration(path) for path in sorted(_MEASURED.glob(f"*-{dtype}.json"))]
     own = [profile for profile in found if profile.machine.name == processor]
     return next(iter(own or found), None)

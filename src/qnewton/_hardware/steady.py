@@ -1,7 +1,7 @@
-"""Measured seconds that hold up: taken while the machine kept its speed, and confirmed where no fit expects them.
+"""Reliable measured seconds: taken at constant machine speed, and confirmed if a fit does not predict them.
 
-A calibration that was made on a busy machine misleads whoever relies on it: one such recorded LU at 256 rows ten times
-too slow, and a figure rested on it.
+A calibration that was made on a busy machine misleads its users: one such recorded LU at 256 rows ten times too slow,
+and a figure was based on it.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,7 +45,7 @@ def settled_seconds(
     dtype: str,
     repeats: int,
 ) -> tuple[list[float], float]:
-    """`steady_seconds`, measured again where a fit would not expect them, until two measurements say the same.
+    """Return `steady_seconds`, repeated for values that a fit does not predict until two measurements agree.
 
     Args:
         runs: return arrays.
@@ -79,5 +79,5 @@ def settled_seconds(
 
 
 def _apart(one: float, other: float) -> float:
-    """By which factor they differ, at least 1."""
+    """Return the factor by which two numbers differ, at least 1."""
     return max(one, other) / max(min(one, other), 1e-12)

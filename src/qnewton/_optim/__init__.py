@@ -1,4 +1,4 @@
-"""The stages wired into an `optax.GradientTransformationExtraArgs`.
+"""Optimizers: the stages combined into an `optax.GradientTransformationExtraArgs`.
 
-Names are imported from the modules of this folder, five of which bear the name of the function inside.
+Names are imported from the modules of this folder, five of which have the name of the function inside.
 """

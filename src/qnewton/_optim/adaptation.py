@@ -1,4 +1,4 @@
-"""How the damping follows the training."""
+"""Adaptation of the damping during training."""
 
 import abc
 import math
@@ -15,7 +15,7 @@ from .._core.renamed import renamed
 
 
 class AbstractAdaptation(eqx.Module):
-    """Turns the reduction ratio of a step into the damping scale of the next one.
+    """Rule that derives the damping scale of the next step from the reduction ratio of the last one.
 
     Attributes:
         tries: whether the step must be tried on its batch to know the ratio, one more evaluation of the loss.
@@ -31,14 +31,14 @@ class AbstractAdaptation(eqx.Module):
 
     @abc.abstractmethod
     def adapt(self, scale: Float[Array, ""], ratio: Float[Array, ""]) -> Float[Array, ""]:
-        """The next scale, from the actual over the predicted decrease of the loss (NaN where it is not known)."""
+        """Return the next scale, from the actual over the predicted decrease of the loss (NaN if unknown)."""
 
     @abc.abstractmethod
     def accept(self, decrease: Float[Array, ""]) -> Bool[Array, ""]:
-        """Whether a step that lowered the batch loss by `decrease` (negative if it rose) is taken."""
+        """Return whether to take a step that lowered the batch loss by `decrease` (negative if it rose)."""
 
     def least(self, rows: int, dtype: jnp.dtype) -> float:
-        """The lower limit of the scale for a block of so many rows."""
+        """Return the lower limit of the scale for a block of `rows` rows."""
         return 0.0
 
     def after_solves(
@@ -48,9 +48,10 @@ class AbstractAdaptation(eqx.Module):
         failed: Bool[Array, " blocks"],
         rows: Sequence[int],
     ) -> Float[Array, "*blocks"]:
-        """The next scale, once it is known which blocks could not be solved.
+        """Return the next scale, given the blocks that could not be solved.
 
-        A system that rounding made unsolvable was damped too little, however well its gradient did in its place.
+        A system that rounding made unsolvable was damped too little, however well the gradient that replaced its
+        solution did.
 
         Args:
             scale: of this step.
@@ -66,7 +67,7 @@ class AbstractAdaptation(eqx.Module):
 
 
 class Fixed(AbstractAdaptation):
-    """The damping stays what its rule says, and every step is taken: Q-Newton's way."""
+    """Constant damping as its rule states, with every step taken: Q-Newton's way."""
 
     tries: ClassVar[bool] = False
     per_block: ClassVar[bool] = False
@@ -83,7 +84,9 @@ class Fixed(AbstractAdaptation):
 
 @renamed(start="damping")
 class LevenbergMarquardt(AbstractAdaptation):
-    """Less damping while the quadratic model predicts well, more where it fails (Marquardt 1963; Martens 2010, 4.1).
+    """Levenberg-Marquardt adaptation by the quality of the quadratic model (Marquardt 1963; Martens 2010, 4.1).
+
+    Damping falls while the model predicts well, and rises where it fails.
 
     A step that would raise the loss of its own batch is not taken; the next one is damped more. Where
     something behind `newton` in an `optax.chain` changes the update, the ratio is that of the step that was taken.

@@ -1,7 +1,7 @@
-"""Whether a step was applied as it left, and what the loss says of the step that was taken instead.
+"""Detection of whether a step was applied unchanged, and the loss's verdict on the step that was taken instead.
 
-Whatever stands behind an optimizer in a chain may change its update: a factor, a clip, decayed weights. The trial of
-the step is then of a step that nobody took. Parameters tell: they are not where the step led. Keeping a copy of those
+A later transformation in a chain may change an optimizer's update: a factor, a clip, decayed weights. The trial of the
+step is then of a step that was never taken. The parameters show this: they are not where the step led. A copy of them
 would cost as much memory as they do, so two numbers of them are kept, sums with weights that look random.
 """
 
@@ -28,7 +28,7 @@ MANY = 4
 
 
 class Found(NamedTuple):
-    """What is seen of the last step before the next one.
+    """Findings about the last step, made before the next one.
 
     Attributes:
         altered: whether the parameters are not where it led.
@@ -52,7 +52,7 @@ class Found(NamedTuple):
 
 
 class Left(NamedTuple):
-    """What a step leaves behind for the next one to look at.
+    """Record that a step leaves for the next one.
 
     Attributes:
         numbers: sums over the parameters that it led to, two; the same of the step itself, two; the rounding of such a
@@ -66,14 +66,14 @@ class Left(NamedTuple):
 
     @classmethod
     def nothing(cls, dtype: jnp.dtype) -> "Left":
-        """Before the first step."""
+        """Return the initial record, before the first step."""
         dtype = jnp.promote_types(dtype, jnp.float32)
         numbers = np.zeros(8, dtype)
         numbers[4] = jnp.finfo(dtype).max  # no sum differs by more
         return cls(jax.device_put(numbers), filled((2,), 0, jnp.uint32))
 
     def found(self, flat: Float[Array, " n"], batch: PyTree, loss: Float[Array, ""]) -> Found:
-        """What has become of it.
+        """Return the findings about the step.
 
         Args:
             flat: the parameters at present.
@@ -120,7 +120,7 @@ class Left(NamedTuple):
         gradient: Float[Array, " n"],
         unit: Float[Array, ""] | float = 1.0,
     ) -> "Left":
-        """Once the next step is known.
+        """Return the record of the next step.
 
         Args:
             found: of the last one.

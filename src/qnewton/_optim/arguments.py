@@ -1,4 +1,4 @@
-"""What `newton` refuses before it starts: arguments of the wrong kind, values out of range, and pairs that clash."""
+"""Checks of `newton`'s arguments: wrong kinds, values out of range, and combinations that conflict."""
 
 from collections.abc import Callable, Sequence
 
@@ -61,7 +61,7 @@ def check_arguments(
 def checked_numbers(
     refresh: int, clip: float | None, weight_decay: float, residual_tolerance: float
 ) -> tuple[int, float | None, float, float]:
-    """Plain numbers of what was given for them; each is described with `newton`.
+    """Return plain numbers for the given values; each is described with `newton`.
 
     Raises:
         TypeError: for what is no number; names the argument.
@@ -90,7 +90,7 @@ def check_together(
     *,
     warm_start: bool,
 ) -> None:
-    """Refuse arguments that are right alone and clash with another, or with another's default.
+    """Refuse arguments that are valid alone and conflict with another, or with another's default.
 
     Raises:
         ValueError: names both, and what to give.

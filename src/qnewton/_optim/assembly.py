@@ -1,4 +1,4 @@
-"""Blocks and parameters: every leaf in one block, and the blocks' vectors put together again."""
+"""Conversion between blocks and parameters: every leaf in one block, and the blocks' vectors reassembled."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ def joined(params: PyTree, blocks: Sequence[Block], vectors: Sequence[Float[Arra
 
 
 def plain(gradient: Array, param: Array, weight_decay: float) -> Array:
-    """The direction of a tensor without a system; none where its gradient is not finite."""
+    """Return the direction of a tensor without a system; zero if its gradient is not finite."""
     return jnp.where(jnp.all(jnp.isfinite(gradient)), gradient + weight_decay * param, 0)
 
 

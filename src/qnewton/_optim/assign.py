@@ -1,4 +1,4 @@
-"""Between two steps of `newton`: the blocks are dealt out among machines that work at once."""
+"""Assignment of blocks to machines that work at once, between two steps of `newton`."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The record of a step before the first: zeros, laid out as every step will lay it out.
+"""The initial record of a step: zeros, laid out as every step's record.
 
 The state must have one structure from the first step on, or the user's jit compiles twice.
 """
@@ -27,9 +27,9 @@ def plan_shapes(
     *,
     semidefinite: bool,
 ) -> dict[int, Plan | None]:
-    """By size, what the plan of a block will look like; nothing of a solver that plans nothing.
+    """Return, by size, the structure of a block's plan; None for a solver without plans.
 
-    Also refuses, before any work, a solver that needs definiteness where nothing can be proven.
+    It also refuses, before any work, a solver that needs definiteness if nothing can be proven.
 
     Args:
         known: solver of the systems.

@@ -1,4 +1,4 @@
-"""Newton steps whose systems are blocks of parameters, dense or left to products."""
+"""Newton steps whose systems are blocks of parameters, dense or applied by products."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -47,7 +47,7 @@ def block_newton(
     axis_name: AxisName = None,
     contest: "_scheduling.Hybrid | None" = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Newton's method block by block: every block's system `A x = g` goes to a scheduler, or to one solver.
+    """Return the block-wise Newton optimizer: every block's system `A x = g` goes to a scheduler, or to one solver.
 
     The family `blocks` of `newton`, where its arguments are described; None stands for the defaults told there. In the
     place of `solver`, `contest` has candidates among which the shapes of each block choose.

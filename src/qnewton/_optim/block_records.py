@@ -1,4 +1,4 @@
-"""The blocks' records, with what no solve knows of: the step's damping, its batch and its loss."""
+"""The blocks' records, completed by facts that no solve has: the step's damping, its batch and its loss."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from .stages import BlockInfo
 
 
 def recorded(solved: Sequence[SolvedBlock], scales: Iterable[Float[Array, ""]], point: Point) -> list[BlockInfo]:
-    """The records of the solves, with the damping scale of each block and what is known of the batch's examples.
+    """Return the solves' records, with each block's damping scale and what is known of the batch's examples.
 
     Args:
         solved: each block.
@@ -33,7 +33,7 @@ def recorded(solved: Sequence[SolvedBlock], scales: Iterable[Float[Array, ""]], 
 
 
 def flagged(infos: Sequence[BlockInfo], loss: Float[Array, ""]) -> list[BlockInfo]:
-    """The blocks' records, which say so where the loss is not finite."""
+    """Return the blocks' records, marked if the loss is not finite."""
     finite = jnp.isfinite(loss)
     return [
         dataclasses.replace(info, status=jnp.where(finite, info.status, jnp.int32(Status.NOT_FINITE))) for info in infos
@@ -41,5 +41,5 @@ def flagged(infos: Sequence[BlockInfo], loss: Float[Array, ""]) -> list[BlockInf
 
 
 def _or_coupled(status: Int[Array, ""], good: Bool[Array, ""] | None) -> Int[Array, ""]:
-    """The status of a block, or `COUPLED` where this batch disproves what the verdict presumed."""
+    """Return the status of a block, or `COUPLED` if this batch disproves the presumed verdict."""
     return status if good is None else jnp.where(good, status, jnp.int32(Status.COUPLED))

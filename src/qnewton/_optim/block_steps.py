@@ -1,4 +1,4 @@
-"""The steps of `newton` on blocks: each block's system built, conditioned and solved, and how far to go."""
+"""The steps of `newton` on blocks: each block's system is built, conditioned and solved, then scaled."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -185,11 +185,11 @@ class BlockSteps:
         )
 
     def _rows(self, blocks: Sequence[Block]) -> list[int]:
-        """Of each block, as rounding in its solve grows with them; that of products does not."""
+        """Return each block's rows, which rounding in its solve grows with; 1 for a solve by products."""
         return [1 if self.one_block.known.able.matrix_free else block.n for block in blocks]
 
     def _revised(self, state: NewtonState, found: Found, rows: Sequence[int]) -> Float[Array, "*blocks"]:
-        """The damping scale, by the ratio of the step that was taken where that is not the one that was tried."""
+        """Return the damping scale, by the ratio of the step that was taken if that differs from the one tried."""
         if self.step is None and not self.adaptation.tries:
             return state.damping_scale
 
@@ -208,7 +208,7 @@ class BlockSteps:
         return in_one_kernel(revised)
 
     def _givens(self, start: StepStart, scales: Float[Array, " blocks"]) -> list[Given]:
-        """What each block's solve is given besides its curvature; None of what the state does not keep."""
+        """Return each block's solve arguments besides its curvature; None for what the state does not keep."""
         state, blocks, none = start.state, start.blocks, [None] * len(start.blocks)
         turns = turns_of(self.one_block.known.scheduler, blocks, state, start.gradients[0].dtype)
         kept = zip(state.starts or none, state.estimates or none, turns, state.metrics or none, strict=True)
@@ -220,7 +220,7 @@ class BlockSteps:
     def _following(
         self, state: NewtonState, kept: tuple[KeptBlock, ...], solved: Sequence[SolvedBlock], infos: Sequence[BlockInfo]
     ) -> NewtonState:
-        """The next step's state, as far as the solves decide it."""
+        """Return the next step's state, as far as the solves determine it."""
         scheduler = self.one_block.known.scheduler
         choices = choices_after(scheduler, infos, state.choices)
         factors = factors_after(scheduler, infos, state.factors)
@@ -235,7 +235,7 @@ class BlockSteps:
         )
 
     def _moved(self, start: StepStart, directions: Sequence[Float[Array, " n"]]) -> PyTree:
-        """The step of the learning rate, like the parameters; without a system, along the gradient."""
+        """Return the step of the learning rate, laid out as the parameters; without a system, along the gradient."""
         rate, decay, moved = start.rate, self.one_block.weight_decay, start.params
         if self.where is not None:
             moved = jax.tree.map(lambda g, w: -rate * plain(g, w, decay), start.updates, start.params)

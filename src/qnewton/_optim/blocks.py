@@ -1,4 +1,4 @@
-"""All blocks of a step: one after the other, and those of one kind by one compiled body."""
+"""Solution of all blocks of a step in sequence, those of one kind by one compiled body."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Given(eqx.Module):
-    """What a block's solve is given besides its curvature.
+    """Arguments of a block's solve besides its curvature.
 
     Attributes:
         gradient: `[n]`.
@@ -48,7 +48,7 @@ class Given(eqx.Module):
 
 
 class SolvedBlock(eqx.Module):
-    """What a block brings to the step.
+    """Contribution of a block to the step.
 
     Attributes:
         direction: to be subtracted, before the learning rate `[n]`.
@@ -85,7 +85,7 @@ def solve_blocks(
     solver: lx.AbstractLinearSolver,
     devices: Crew | None = None,
 ) -> list[SolvedBlock]:
-    """Build and solve every block; one of them is formed at a time.
+    """Build and solve every block; one at a time is formed.
 
     Where several devices take the step, formed blocks that pay for it are solved by one device each (`owned_blocks`).
 
@@ -162,7 +162,7 @@ def _solved(solve: Partial, system: System, path: Path | Int[Array, ""], given: 
 def _groups(
     point: Point, builds: Sequence[Build], givens: Sequence[Given], solver: lx.AbstractLinearSolver, done: set[int]
 ) -> dict[int, dict[int, Arrays]]:
-    """By their first block, the groups that share a body, each block with what makes its system of arrays."""
+    """Return the groups that share a body, by their first block, each block with the arrays that build its system."""
     sizes = [0 if k in done else given.gradient.size for k, given in enumerate(givens)]
     kinds: dict[tuple[int, object, object], dict[int, Arrays]] = {}
     for k, build in enumerate(builds):

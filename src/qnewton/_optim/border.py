@@ -1,4 +1,4 @@
-"""Where an optimizer of ours meets arrays on many devices: the one place at which they are made plain for it.
+"""The border between the optimizers and arrays on many devices: the one place that makes them plain.
 
 Inside of the border a step knows of no mesh with explicit axes and of no mapped axis. Around it, nothing is done for
 arrays that one device holds.
@@ -45,7 +45,7 @@ def transformation(
     update: Callable[..., tuple[PyTree, Any]],
     axis_name: AxisName = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """An optax transformation that takes arrays however they are spread over devices.
+    """Return an optax transformation that accepts arrays in any layout over devices.
 
     Args:
         user: name of the optimizer, for messages.
@@ -68,7 +68,7 @@ class _Border:
     axis_name: tuple[str, ...] | None
 
     def init(self, params: PyTree) -> Any:
-        """The state before the first step, where the parameters are."""
+        """Return the state before the first step, on the devices of the parameters."""
         if _inside.get():
             return self.inner_init(params)
         load_lapack()
@@ -143,6 +143,6 @@ class _Border:
 
 
 def _of_all_processes(params: PyTree) -> bool:
-    """Whether the parameters are those of one program on all processes; what this one alone holds is its own affair."""
+    """Return whether the parameters belong to one program on all processes, rather than to this process alone."""
     leaves = [leaf for leaf in jax.tree.leaves(params) if isinstance(leaf, jax.Array)]
     return any(isinstance(leaf, Tracer) or not leaf.is_fully_addressable for leaf in leaves)

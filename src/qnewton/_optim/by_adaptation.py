@@ -1,4 +1,4 @@
-"""`newton` without a step rule: the step of a learning rate, tried on its batch where the damping follows it."""
+"""`newton` without a step rule: the learning rate's step, tried on its batch if the damping adapts."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from .trial import try_blocks, try_whole
 
 
 class _Judged(NamedTuple):
-    """What the loss says of a step.
+    """The loss's verdict on a step.
 
     Attributes:
         ratio: actual over predicted decrease; NaN where the step was not tried.
@@ -50,7 +50,7 @@ def by_adaptation(
     infos: Sequence[BlockInfo],
     following: NewtonState,
 ) -> tuple[PyTree, NewtonState]:
-    """The step, zero where it is refused, and `following` with what is to be known after it.
+    """Return the step, zero if it is refused, and `following` completed by what is known after it.
 
     Args:
         adaptation: of the damping.

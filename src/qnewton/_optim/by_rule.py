@@ -1,4 +1,4 @@
-"""`newton` with a step rule: what the rule is shown, and what is kept and reported of its outcome."""
+"""`newton` with a step rule: the rule's input, and the kept and reported outcome."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ def by_rule(
     infos: Sequence[BlockInfo],
     following: NewtonState,
 ) -> tuple[PyTree, NewtonState]:
-    """The rule's step, and `following` with what is to be known after it.
+    """Return the rule's step, and `following` completed by what is known after it.
 
     Args:
         rule: how far to go.
@@ -75,7 +75,7 @@ def _seen_in_units(
     shifts: Sequence[Float[Array, " n"]],
     roots: Float[Array, " n"] | None,
 ) -> Situation:
-    """What a step rule is shown, in units of the loss.
+    """Return the input of a step rule, in units of the loss.
 
     Args:
         start: of the step.
@@ -107,6 +107,6 @@ def _seen_in_units(
 
 
 def _stands_for(info: BlockInfo, given: Given) -> Float[Array, " n"]:
-    """What the damping of a block adds to the diagonal; of one that was not solved, the inverse of its rate."""
+    """Return the diagonal added by a block's damping; for an unsolved block, the inverse of its rate."""
     rate = gradient_rate(info.damping, given.scale, given.gradient, given.params)
     return jnp.full_like(given.gradient, jnp.where(info.status == Status.OK, info.damping, 1 / rate))

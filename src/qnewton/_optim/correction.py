@@ -1,4 +1,4 @@
-"""The outer correction: a conditioned solve made exact by a few steps of conjugate gradients, with a certificate."""
+"""The outer correction: a conditioned solve refined to the exact one by conjugate gradients, with a certificate."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ Solve = Callable[[Float[Array, " n"]], Float[Array, " n"]]
 
 
 class Correction(eqx.Module):
-    """Conjugate gradients on the system before pruning and repair, the conditioned solve as their preconditioner.
+    """Conjugate gradients on the system before pruning and repair, preconditioned by the conditioned solve.
 
     Each step takes one solve of the conditioned system (for a quantum solver: one read-out) and one product with the
     exact one. The first only finds the best length along the conditioned step, so `max_steps=1` is a one-shot step of
@@ -56,7 +56,7 @@ class _Iterate(eqx.Module):
 def proven_decrease(
     system: System, gradient: Float[Array, " n"], step: Float[Array, " n"], residual: Float[Array, " n"]
 ) -> Float[Array, ""]:
-    """The fraction of the best decrease of the exact model that a step is proven to attain, in [0, 1].
+    """Return the fraction, in [0, 1], of the exact model's best decrease that a step provably attains.
 
     Args:
         system: conditioned.
@@ -78,7 +78,7 @@ def proven_decrease(
 def corrected(
     correction: Correction, system: System, gradient: Float[Array, " n"], first: Float[Array, " n"], solve: Solve
 ) -> tuple[Float[Array, " n"], Int[Array, ""]]:
-    """The corrected step and how many solves it took.
+    """Return the corrected step and the number of solves.
 
     Args:
         correction: when to stop.
@@ -124,7 +124,7 @@ def corrected(
 
 
 def _missed(residual: Float[Array, " n"], floor: Float[Array, ""] | None) -> Float[Array, ""]:
-    """At most what a step with this residual falls short of the best decrease."""
+    """Return a bound on the shortfall of a step with this residual from the best decrease."""
     if floor is None:
         return jnp.asarray(jnp.inf, residual.dtype)
     bound = jnp.vdot(residual, residual) / (2 * jnp.where(floor > 0, floor, 1))

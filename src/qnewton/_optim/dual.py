@@ -47,7 +47,7 @@ _DEFAULTS = {False: default_scheduler, True: scheduler_of_fits}
 
 
 class DualNewtonInfo(eqx.Module):
-    """What happened in one step; diagnostics only, the next step does not read it.
+    """Diagnostics of one step; the next step does not read them.
 
     Attributes:
         loss: objective on the batch before the step.
@@ -126,7 +126,7 @@ def dual_newton(
     solver: lx.AbstractLinearSolver | None = None,
     axis_name: AxisName = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Gauss-Newton steps damped after Levenberg and Marquardt, solved in the residuals, bent along the geodesic.
+    """Return a Gauss-Newton optimizer in the residuals: Levenberg-Marquardt damping, geodesic acceleration.
 
     For few residuals (examples times outputs, up to about 1,500) and at least as many parameters, where high accuracy
     is wanted: physics-informed networks, small regressions. Every step factors `K = R R^T` of the residuals at two

@@ -1,4 +1,4 @@
-"""The rows of a Gauss-Newton matrix: the residuals of the objective at a point, and products with their Jacobian."""
+"""The rows of a Gauss-Newton matrix: an objective's residuals at a point, and products with their Jacobian."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ LAYER_OVERHEAD = 64
 
 @dataclass(frozen=True)
 class Rows:
-    """`R = D^{1/2} J / sqrt(total)` with one row per example and output, and `r` with `R^T r` the gradient.
+    """Matrix `R = D^{1/2} J / sqrt(total)`, one row per example and output, and `r` with `R^T r` the gradient.
 
     For half squares `r` holds the residuals themselves, divided by `sqrt(total)` and times the roots of their weights.
     For another loss with gradient `g_n` and Hessian `D_n = L_n L_n^T` in the outputs, `L_n r_n = g_n`: its quadratic
@@ -62,13 +62,13 @@ class Rows:
         half: Float[Array, "batch c c"],
         matrix: Float[Array, "rows n"],
     ) -> "Rows":
-        """With `R` at hand."""
+        """Return the rows with `R` formed."""
         return cls(
             scale, residual, half, lambda v: v @ matrix.T, lambda u: u @ matrix, lambda: _lower_gram(matrix), matrix
         )
 
     def in_units(self, factors: Float[Array, " n"]) -> "Rows":
-        """`R F`: where every parameter counts in a unit of `F_i` old ones. Needs the matrix."""
+        """Return `R F`, in which every parameter has a unit of `F_i` old ones. Needs the matrix."""
         assert self.matrix is not None
         return self.dense(self.scale, self.residual, self.half, self.matrix * factors)
 
@@ -80,7 +80,7 @@ class Rows:
 
 
 def rows_of(point: Point, block: Block, *, dense: bool = False, square: bool = True) -> Rows:
-    """The rows in the parameters of one block: from the layers where that takes less work than the dense Jacobian.
+    """Return the rows in the parameters of one block, from the layers if that takes less work than a dense Jacobian.
 
     Args:
         point: whose examples they are.
@@ -145,7 +145,7 @@ def check_rows_fit(
 def _output_root(
     point: Point, z: Float[Array, "batch c"]
 ) -> tuple[LossScale, Float[Array, "batch c c"], Float[Array, "batch c"]]:
-    """The unit, and in it `L_n` and `r_n` with `L_n L_n^T = D_n` and `L_n r_n = g_n`, for weights of at most 1."""
+    """Return the unit, and in it `L_n` and `r_n` with `L_n L_n^T = D_n`, `L_n r_n = g_n`, for weights of at most 1."""
     examples = point.examples
     found = LossDerivatives.of(examples, z)
     reach = over_last(jnp.abs(found.curvature))
@@ -195,7 +195,7 @@ def _jacobian(point: Point, half: Float[Array, "batch c c"]) -> Float[Array, "ro
 
 
 def _lower_gram(matrix: Float[Array, "rows n"]) -> Float[Array, "rows rows"]:
-    """The lower triangle in two strips of equal work, which run side by side: 0.76 of the operations of the square.
+    """Return the lower triangle from two parallel strips of equal work: 0.76 of the operations of the square.
 
     More strips save more operations and cost more to compile than some hundred steps win back.
     """
@@ -208,7 +208,7 @@ def _lower_gram(matrix: Float[Array, "rows n"]) -> Float[Array, "rows rows"]:
 
 
 def _layers_that_pay(point: Point, block: Block) -> list[Layer] | None:
-    """The layers, where all parameters belong to one that is used once per example, and this is less work.
+    """Return the layers if all parameters belong to one that is used once per example, and this is less work.
 
     Entries of `R R^T` are then `sum_u (x_n.x_m) (s_n.s_m)`, work that grows with inputs plus outputs of a layer and
     not with their product.

@@ -1,4 +1,4 @@
-"""Steps taken from a part of the batch, for as long as they earn more than steps taken from all of it."""
+"""Steps on a part of the batch, for as long as they gain more per cost than steps on all of it."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -18,7 +18,7 @@ FADE = 0.5
 
 
 class Sampling(NamedTuple):
-    """Whether parts still pay, and on what grounds.
+    """State of the decision whether parts still pay, and the evidence for it.
 
     Attributes:
         active: whether the next step takes a part.
@@ -30,7 +30,7 @@ class Sampling(NamedTuple):
 
     @classmethod
     def start(cls, dtype: jnp.dtype) -> "Sampling":
-        """Before the first step."""
+        """Return the initial state, before the first step."""
         return cls(filled((), True, bool), filled((2,), 0, dtype))
 
     def after(
@@ -40,7 +40,7 @@ class Sampling(NamedTuple):
         accepted: Bool[Array, ""],
         parts: int,
     ) -> "Sampling":
-        """What a step says about the next.
+        """Update the decision with the outcome of a step.
 
         A step on everything would lower the whole loss about as much as a step on a part lowers the part's own, and
         costs at least `parts` times as much: parts pay while they earn a `parts`-th of that. Once they do not they are
@@ -74,7 +74,7 @@ class SamplePart(NamedTuple):
 
 
 def part_of(examples: Examples, parts: int, step: Int[Array, ""]) -> SamplePart | None:
-    """The examples of one step, other ones at each, in an order drawn once; None where a part would be too small."""
+    """Return the examples of one step, in an order drawn once; None if a part would be too small."""
     count = -(-examples.count // parts)
     if parts == 1 or count * examples.width < SMALLEST:
         return None

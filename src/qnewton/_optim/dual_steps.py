@@ -41,7 +41,7 @@ class Trials(NamedTuple):
 
 
 class Damped(NamedTuple):
-    """How both steps are damped.
+    """Damping of both steps.
 
     Attributes:
         dampings: in the metric's units.
@@ -73,7 +73,7 @@ class Wide(NamedTuple):
 
     @classmethod
     def of(cls, rows: Rows, gram: Float[Array, "rows rows"] | None, damped: Damped) -> "Wide":
-        """From rows in the metric's units, and their Gram matrix where it serves both dampings."""
+        """Return the equations from rows in the metric's units, and their Gram matrix if it serves both dampings."""
         m, factors, l2 = damped.dampings, damped.factors, damped.l2
         if gram is not None:
             units = None if factors is None else jnp.broadcast_to(factors, (2, factors.size))
@@ -100,7 +100,7 @@ class Wide(NamedTuple):
         return jnp.concatenate([first.pull(vectors[:1]), second.pull(vectors[1:])])
 
     def back(self, vectors: Float[Array, "2 n"]) -> Float[Array, "2 n"]:
-        """In the parameters' own units, where a gradient goes the same way."""
+        """Convert to the parameters' own units, where a gradient transforms the same way."""
         return vectors if self.units is None else self.units * vectors
 
 
@@ -111,7 +111,7 @@ def solve_wide(
     damped: Damped,
     scheduled: Scheduled,
 ) -> tuple[Trials, PackedPlans]:
-    """Both steps from one set-up each, and who solved them.
+    """Return both steps from one set-up each, and the plan with the chosen solvers.
 
     Args:
         wide: the equations.
@@ -230,7 +230,7 @@ def solve_tall(
 
 
 class _Bend(NamedTuple):
-    """What becomes of the acceleration: `|a| / |d|`, the factor on `a` `[2, 1]`, and whether the step is trusted."""
+    """Outcome of the acceleration: `|a| / |d|`, the factor on `a` `[2, 1]`, and whether the step is trusted."""
 
     ratio: Float[Array, "2"]
     factor: Float[Array, "2 1"]
@@ -246,7 +246,7 @@ class _Bend(NamedTuple):
 
     @classmethod
     def of_squares(cls, bent: Float[Array, "2"], direction: Float[Array, "2"], damped: Damped) -> "_Bend":
-        """From the squared lengths of accelerations and directions."""
+        """Return the outcome from the squared lengths of accelerations and directions."""
         assert damped.acceleration is not None
         short, long = jnp.sqrt(bent), jnp.sqrt(direction)
         ratio = short / jnp.where(long > 0, long, 1)

@@ -39,7 +39,7 @@ def opened_pair(
     vectors: int,
     scheduled: Scheduled,
 ) -> tuple[PackedPlans, Solve]:
-    """Who solves the two systems, and the solve.
+    """Return the plan with the chosen solvers for the two systems, and the solve.
 
     Args:
         grams: their lower triangles; what stands above has no meaning.
@@ -101,5 +101,5 @@ def opened_fit(
 
 
 def blank_plans(scheduler: Hybrid, dtype: jnp.dtype) -> PackedPlans:
-    """Of no systems, in the structure of those of `opened_pair`."""
+    """Return plans of no systems, in the structure of those of `opened_pair`."""
     return PackedPlans.blank(scheduler, [NAME], dtype, [(1, 2)])

@@ -27,7 +27,7 @@ Residuals 1e9 times what the parameters can move need about as much."""
 
 
 class Tried(NamedTuple):
-    """What a step computes from its examples.
+    """Results of a step's computation on its examples.
 
     Attributes:
         trials: both steps, in units of the loss.
@@ -47,7 +47,7 @@ class Tried(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What `dual_newton` was told.
+    """Options of `dual_newton`.
 
     Attributes:
         start: first damping relative to the mean diagonal entry of `K`.

@@ -1,4 +1,4 @@
-"""Which family of Newton steps suits a problem, by its shapes."""
+"""Choice of the family of Newton steps that suits a problem, by its shapes."""
 
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ LARGEST_FACTOR = 4096
 
 
 class Chosen(NamedTuple):
-    """A family, and on what grounds.
+    """A chosen family, and the reason for it.
 
     Attributes:
         family: that the training keeps.
@@ -40,7 +40,7 @@ class Chosen(NamedTuple):
 
 @own_promotion()
 def family_for(objective: Objective, params: PyTree, example: Batch | None, minibatch: bool | None) -> Chosen:
-    """The family that suits a problem.
+    """Choose the family that suits a problem.
 
     Args:
         objective: what is minimised.

@@ -7,7 +7,7 @@ NO_CURVATURE = "the loss has no curvature in the outputs, and parameters are few
 
 
 class Family(enum.StrEnum):
-    """How a step's direction comes about, and hence which systems it solves."""
+    """Family of a step's direction, which determines the systems that it solves."""
 
     BLOCKS = "blocks"
     """Gauss-Newton or Hessian blocks of parameters, dense or left to products."""

@@ -35,7 +35,7 @@ REFRESH = 20
 
 
 class FisherNewtonInfo(eqx.Module):
-    """What happened in one step; diagnostics only, the next step does not read it.
+    """Diagnostics of one step; the next step does not read them.
 
     Attributes:
         loss: mean loss of the batch before the step, l2 included.
@@ -62,7 +62,7 @@ class FisherNewtonInfo(eqx.Module):
 
     @property
     def systems(self) -> tuple[GroupPlan, ...]:
-        """Of each group of units of equal size, what their systems cost and who solves them."""
+        """Cost and choice of solver for each group of units of equal size."""
         return self.packed.plans
 
 
@@ -110,7 +110,7 @@ def fisher_newton(
     solver: lx.AbstractLinearSolver | None = None,
     axis_name: AxisName = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Newton steps with the empirical Fisher matrix of each unit, kept as a running average; made for small batches.
+    """Return an optimizer with the empirical Fisher matrix of each unit as a running average, for small batches.
 
     A unit is a row of a matrix (what feeds one output of a layer, or one token's embedding) or a whole vector. Its
     block `F = sum_n w_n g_n g_n^T / sum_n w_n` holds the gradients of single examples; for a sequence that is the

@@ -34,7 +34,7 @@ _GIVEN: ContextVar[dict[str, Any] | None] = ContextVar("given", default=None)
 def inside_optax(
     make: Callable[Concatenate[Objective, Options], optax.GradientTransformationExtraArgs],
 ) -> Callable[Concatenate[Objective, Options], optax.GradientTransformationExtraArgs]:
-    """Let what a function of an objective makes serve inside `optax.masked` and `optax.tree.map_params`."""
+    """Let the optimizer of a factory function work inside `optax.masked` and `optax.tree.map_params`."""
 
     @functools.wraps(make)
     def made(
@@ -103,11 +103,11 @@ def needs_batch(name: str) -> str:
 
 
 class HiddenParametersError(ValueError):
-    """A model was to be run of which a mask hides some parameters."""
+    """Error for a model that would run with parameters that a mask hides."""
 
 
 class AllHidden(NamedTuple):
-    """State of an optimizer whose parameters are all hidden by a mask: it has nothing to do."""
+    """State of an optimizer whose parameters are all hidden by a mask, so that it has no work."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class _Edge:
         _SEEN[place] = seen
 
     def _with_placeholders(self, placeholder: PyTree) -> Any:
-        """The state with a placeholder for whatever is laid out as the parameters are.
+        """Return the state with a placeholder for every part that is laid out as the parameters.
 
         `optax.tree.map_params` does not say which parameters it is about: they are those of the last `init` of this
         optimizer or, where `optax.inject_hyperparams` has made it anew, of one for the same objective.
@@ -184,7 +184,7 @@ class _Edge:
 
 
 class _Seen(NamedTuple):
-    """Shapes of the parameters of an `init`, and of all of them where it was shown those that a mask hides."""
+    """Shapes of the parameters of an `init`, and of all of them if hidden ones were shown to it."""
 
     params: PyTree
     whole: PyTree | None
@@ -199,7 +199,7 @@ _SEEN: dict[int, _Seen] = {}
 
 
 class _Showing:
-    """A model that is given what a mask left of its parameters, and runs on all of them."""
+    """A model that receives the parameters left by a mask, and runs on all of them."""
 
     def __init__(self, predict: Callable[..., PyTree], merge: Callable[[PyTree], PyTree]):
         # Not after the call below: what takes a key is read from the signature.
@@ -234,7 +234,7 @@ class _Showing:
 
 
 def _absent(said: str) -> type[optax.MaskedNode]:
-    """What stands for a hidden parameter that nobody shows: a model may carry it about, and not compute with it."""
+    """Return a placeholder for a hidden parameter: a model may pass it on, but not compute with it."""
 
     def refuse(*_: Any) -> Any:
         raise HiddenParametersError(said)
@@ -254,7 +254,7 @@ def _absent(said: str) -> type[optax.MaskedNode]:
 
 
 def _shows(model: Any) -> bool:
-    """Whether it is given what is hidden, under whatever else is laid around it."""
+    """Return whether a model receives the hidden parameters, at any depth of wrappers."""
     while not isinstance(model, _Showing):
         model = getattr(model, "predict", None)
         if model is None:
@@ -296,7 +296,7 @@ def _held(variable: ContextVar[Any], value: Any) -> Iterator[None]:
 
 
 def _marked(state: Any, placeholder: PyTree) -> Any:
-    """The state of any of our optimizers, with the placeholder for the fields that its class names."""
+    """Return the state of any qnewton optimizer, with the placeholder for the fields that its class names."""
     if type(state) is tuple:
         return tuple(_marked(part, placeholder) for part in state)
     if not hasattr(state, "_fields"):

@@ -1,4 +1,4 @@
-"""The blocks' curvature: taken anew in every step, or formed in one step and kept for the next ones."""
+"""The blocks' curvature: computed anew in every step, or formed in one step and kept for the next ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -33,11 +33,11 @@ class KeptBlock(NamedTuple):
 
     @classmethod
     def of(cls, system: System) -> "KeptBlock":
-        """Of a system as curvature leaves it."""
+        """Return the kept numbers of a system as curvature leaves it."""
         return cls(system.matrix, system.eigenvalue_floor, system.damping)
 
     def system(self, layout: Layout | None) -> System:
-        """The same system again.
+        """Return the system again.
 
         Args:
             layout: of the block's layers, which is the same in every step, and not known before the first.
@@ -48,7 +48,7 @@ class KeptBlock(NamedTuple):
 
 @dataclass(frozen=True)
 class KeptCurvature:
-    """A curvature, and how many steps one of its matrices serves.
+    """A curvature, and the number of steps for which one of its matrices is used.
 
     Attributes:
         curvature: that the user chose.
@@ -61,14 +61,14 @@ class KeptCurvature:
     needs_root: bool
 
     def blank(self, blocks: Sequence[Block], dtype: jnp.dtype) -> tuple[KeptBlock, ...]:
-        """What is kept before the first step."""
+        """Return the kept blocks before the first step."""
         if self.refresh == 1:
             return ()
         blank = partial(blank_system, dtype=dtype, semidefinite=self.curvature.semidefinite)
         return tuple(KeptBlock.of(blank(block)) for block in blocks)
 
     def on(self, objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None) -> AbstractCurvature:
-        """The curvature for a batch: in the place of a Gauss-Newton matrix that is zero, the Hessian."""
+        """Return the curvature for a batch: the Hessian in place of a Gauss-Newton matrix that is zero."""
         # A Hessian has no square root.
         if isinstance(self.curvature, GaussNewton) and not self.needs_root:
             return StandInHessian() if linear_in_outputs(objective, params, batch, key) else self.curvature
@@ -82,7 +82,7 @@ class KeptCurvature:
         kept: tuple[KeptBlock, ...],
         age: Int[Array, ""],
     ) -> tuple[KeptBlock, ...]:
-        """What is kept from this step on.
+        """Return the blocks to keep after this step.
 
         Args:
             taken: the curvature for this batch.
@@ -96,7 +96,7 @@ class KeptCurvature:
         return jax.lax.cond(age == 0, lambda: tuple(_formed(taken, point, block) for block in blocks), lambda: kept)
 
     def builds(self, taken: AbstractCurvature, blocks: Sequence[Block], kept: tuple[KeptBlock, ...]) -> list[Build]:
-        """For each block, what makes its system at a point: the one that is kept, where one is."""
+        """Return, for each block, the function that builds its system: from the kept block if there is one."""
         return [partial(_built, taken, block, kept[k] if self.refresh > 1 else None) for k, block in enumerate(blocks)]
 
 

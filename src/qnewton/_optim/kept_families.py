@@ -1,9 +1,9 @@
-"""Several families kept for one training: the first one begins, and is corrected late and rarely by what it achieves.
+"""Several families for one training: the first one starts, and its progress can replace it, late and rarely.
 
-Which family is right is told by shapes, and shapes may be wrong. Every family that is kept is compiled and holds state,
+The family is chosen by shapes, and that choice may be wrong. Every family that is kept is compiled and holds state, and
 one of them acts. Steps are counted in windows. At the end of the third window, and of the one after twice as many, and
-so on, the next family is given one window; it stays where the loss fell faster in it than in the window before, and the
-other one comes back where not. A window in which the loss hardly fell at all is followed by such a trial at once.
+so on, the next family is given one window. It stays if the loss fell faster in it than in the window before; if not,
+the other one returns. A window in which the loss hardly fell at all is followed by such a trial at once.
 
 Losses and counts decide, never seconds: a run decides the same on a busy machine, and resumes to the same bits.
 """
@@ -32,7 +32,7 @@ STALLED = 0.01
 
 
 class Watch(eqx.Module):
-    """What the correction remembers.
+    """Memory of the correction.
 
     Attributes:
         acting: which family takes the steps.
@@ -56,12 +56,12 @@ class Watch(eqx.Module):
 
     @classmethod
     def start(cls, dtype: jnp.dtype) -> "Watch":
-        """Before the first step."""
+        """Return the initial memory, before the first step."""
         none, loss, no = filled((), 0, jnp.int32), filled((), 0, dtype), filled((), False, bool)
         return cls(none, none, loss, no, loss, filled((), FIRST, jnp.int32), filled((), 2 * FIRST, jnp.int32), none)
 
     def after(self, loss: Float[Array, ""], families: int) -> "Watch":
-        """Once the loss before a step is known; the family acts from the next step on.
+        """Update the memory with the loss before a step; the family acts from the next step on.
 
         Args:
             loss: before the step; one that is not finite ends no window.
@@ -90,7 +90,7 @@ class Watch(eqx.Module):
 
 
 class KeptInfo(eqx.Module):
-    """What happened in one step.
+    """Diagnostics of one step.
 
     Attributes:
         loss: before the step.
@@ -112,7 +112,7 @@ class KeptInfo(eqx.Module):
 
     @property
     def family(self) -> str:
-        """The one that took the step; on the host."""
+        """The family that took the step; on the host."""
         return self.families[int(self.acting)]
 
 

@@ -1,4 +1,4 @@
-"""K-FAC as a complete optimizer: direction, length, momentum and damping."""
+"""K-FAC as a complete optimizer, which sets direction, length, momentum and damping."""
 
 from dataclasses import replace
 
@@ -32,12 +32,14 @@ def kfac(
     solver: lx.AbstractLinearSolver | None = None,
     axis_name: AxisName = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """K-FAC as a complete optimizer: it sets direction, length, momentum and damping (Martens and Grosse 2015).
+    """Return K-FAC as a complete optimizer (Martens and Grosse 2015).
 
-    Layers are found in the model's jaxpr; each gets Kronecker factors of the Gauss-Newton matrix from one forward and
+    It sets direction, length, momentum and damping.
+
+    Layers are found in the model's jaxpr. Each gets Kronecker factors of the Gauss-Newton matrix from one forward and
     one backward pass per probe. A weight that is used more than once, in a loop or by hand, has one pair of factors;
-    each of stacked layers, groups or experts has a pair of its own. Parameters that no layer owns get a diagonal,
-    estimated from squared probe gradients; `init(params).info.coverage` tells which, and why.
+    each of stacked layers, groups or experts has a pair of its own. Parameters that belong to no layer get a diagonal,
+    estimated from squared probe gradients; `init(params).info.coverage` lists them, with the reasons.
 
     `update(grads, state, params, batch=(inputs, targets), key=None)` returns the step, with `grads` those of
     `objective` (l2 included) on the batch. The loss's unit is taken from the first batch, so that multiples of a loss

@@ -15,7 +15,7 @@ from .step_rules import AbstractStepRule, KLClip
 
 @dataclass(frozen=True)
 class Pace:
-    """How factors follow the training.
+    """Refresh rate of the factors, and their running average.
 
     Attributes:
         refresh: steps from one refresh of factors and set-ups to the next.
@@ -28,7 +28,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class NoisyBatches:
-    """What takes over once a step finds another loss than the last one left behind.
+    """Settings that apply once a step's loss differs from the one that the last step ended with.
 
     The two-dimensional model follows a small batch's own loss, and stalls.
 
@@ -102,7 +102,7 @@ class Begun(NamedTuple):
 
 
 def _revised(rule: AbstractStepRule, state: KFACState, found: Found) -> Float[Array, ""]:
-    """The damping, by the ratio of the step that was taken where that is not the one that was tried."""
+    """Return the damping, by the ratio of the step that was taken if that differs from the one tried."""
     following = rule.revised(state.damping_before, found.ratio, found.lower)
     if following is None:
         return state.damping

@@ -1,4 +1,4 @@
-"""What `kfac` keeps from step to step, and what it reports."""
+"""State of `kfac` between steps, and its diagnostics."""
 
 from typing import ClassVar, NamedTuple
 
@@ -15,7 +15,7 @@ from .new_batches import Reached
 
 
 class KFACInfo(eqx.Module):
-    """What happened in one step; diagnostics, of which the next step reads nothing but the plans.
+    """Diagnostics of one step, of which the next step reads nothing but the plans.
 
     Attributes:
         loss: mean loss of the batch before the step, l2 included.
@@ -58,7 +58,7 @@ class KFACInfo(eqx.Module):
 
     @property
     def systems(self) -> tuple[GroupPlan, ...]:
-        """Of each group of layers of equal shape, what its systems cost and who solves them."""
+        """Cost and choice of solver for each group of layers of equal shape."""
         return self.packed.plans
 
 

@@ -1,4 +1,4 @@
-"""The steps of `kfac`: factors refreshed now and then, every layer's system scheduled, the length left to a rule."""
+"""The steps of `kfac`: factors refreshed periodically, every layer's system scheduled, the length set by a rule."""
 
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -96,7 +96,7 @@ class KFACSteps:
         example: PyTree | None,
         solver: lx.AbstractLinearSolver | None,
     ) -> "KFACSteps":
-        """As `newton` takes them.
+        """Return the steps with the settings that `newton` uses.
 
         Args:
             objective: what is minimised.
@@ -334,7 +334,7 @@ class KFACSteps:
 
 
 def affordable(layout: Layout) -> int:
-    """Steps between two refreshes, so that refreshing takes about a third of the time, between 5 and 20.
+    """Return the refresh interval, 5 to 20 steps, at which refreshing takes about a third of the time.
 
     Counted in operations for each example: a step's passes take some `14 i a` in a layer of i inputs and a outputs (a
     gradient, two directions, one loss more), a refresh `6 i a` and the products `2 (i^2 + a^2)` of its factors.

@@ -1,4 +1,4 @@
-"""What the steps of `newton` need to know of their solver, found out once."""
+"""Facts about a solver that the steps of `newton` need, determined once."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class KnownSolver:
-    """A solver of the blocks' systems, and what it is.
+    """A solver of the blocks' systems, and its capabilities.
 
     Attributes:
         solver: any lineax solver.
@@ -36,7 +36,7 @@ class KnownSolver:
 
     @classmethod
     def of(cls, solver: lx.AbstractLinearSolver, contest: "Hybrid | None" = None) -> "KnownSolver":
-        """Ask the solver."""
+        """Determine the solver's capabilities."""
         return cls(solver, capabilities_of(solver), scheduler_in(solver), contest)
 
     def for_system(self, system: System) -> "tuple[lx.AbstractLinearSolver, PackedPlans | None]":
@@ -64,7 +64,7 @@ class KnownSolver:
 
     @property
     def reuse(self) -> "Reuse | None":
-        """The scheduler's estimator, where it remembers a block's spectrum from step to step."""
+        """The scheduler's estimator if it remembers a block's spectrum between steps, else None."""
         estimator = None if self.scheduler is None else self.scheduler.estimator
         return estimator if estimator is not None and isinstance(estimator, _estimation.Reuse) else None
 

@@ -24,7 +24,7 @@ from .._scheduling.together import set_up_all, solve_all
 
 
 class KroneckerSolves(eqx.Module):
-    """What serves the steps until the next refresh.
+    """Solver states for the steps until the next refresh.
 
     Attributes:
         groups: layers of equal shape, set up together.
@@ -39,7 +39,7 @@ class KroneckerSolves(eqx.Module):
 
 @dataclass(frozen=True)
 class LayerSystems:
-    """`(A_u + pi_u r I) kron (G_u + r / pi_u I)` per layer with `r = sqrt(damping)`, and `d + damping` for the rest.
+    """Systems `(A_u + pi_u r I) kron (G_u + r / pi_u I)` per layer, `r = sqrt(damping)`, `d + damping` for the rest.
 
     A layer is one system, of tensor structure, or one for each of its copies; layers of equal shape are a group, with
     one choice among them.
@@ -58,7 +58,7 @@ class LayerSystems:
 
     @classmethod
     def of(cls, layout: Layout, scheduler: Hybrid, serves: int, dtype: jnp.dtype) -> "LayerSystems":
-        """Who competes for which layers.
+        """Return the systems with the candidates for each layer.
 
         Args:
             layout: of the network.
@@ -79,7 +79,7 @@ class LayerSystems:
     def set_up(
         self, factors: KroneckerFactors, damping: Float[Array, ""], before: PackedPlans | None = None
     ) -> tuple[KroneckerSolves, PackedPlans]:
-        """Choose, set up and record, the damping split by `pi` (Martens and Grosse 2015, section 6.3).
+        """Choose solvers, set up and record, the damping split by `pi` (Martens and Grosse 2015, section 6.3).
 
         Args:
             factors: of all layers.
@@ -148,7 +148,7 @@ class LayerSystems:
         return self.layout.merge(solved, rest), jnp.stack(status)
 
     def _stacked(self, parts: Sequence[Array], own: Sequence[int], axes: int) -> Array:
-        """One array of the systems of some layers, the copies of a layer after each other.
+        """Return one array of the systems of some layers, the copies of a layer in sequence.
 
         Args:
             parts: of each layer, with a leading axis where it has copies.

@@ -1,4 +1,4 @@
-"""Which layers an optimizer's state has factors for, known from the model's shapes before the first batch is seen."""
+"""Layers with factors in an optimizer's state, known from the model's shapes before the first batch."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,7 +19,7 @@ from .inside_optax import HiddenParametersError, all_of
 
 
 def layers_and_layout(program: Program, params: PyTree) -> tuple[list[Layer], Layout]:
-    """The layers of the whole network, and where their matrices lie in the raveled parameters.
+    """Return the layers of the whole network, and the positions of their matrices in the raveled parameters.
 
     A parameter that no layer holds belongs to the layout's rest.
     """
@@ -29,10 +29,10 @@ def layers_and_layout(program: Program, params: PyTree) -> tuple[list[Layer], La
 
 
 def program_of_inputs(objective: Objective, params: PyTree, inputs: PyTree | None) -> Program:
-    """The model's program from inputs with a leading axis, arrays or shapes; None looks for plain features.
+    """Return the model's program from inputs with a leading axis, arrays or shapes; None tries plain features.
 
-    Without inputs, a model that takes `[batch, features]` is recognised by the only width that fits its parameters.
-    What the model itself raises passes unchanged, with a note where a width was only guessed.
+    Without inputs, a model that takes `[batch, features]` is recognised by the only width that fits its parameters. The
+    model's own exceptions pass unchanged, with a note if a width was only guessed.
 
     Raises:
         ValueError: if no inputs are given and several widths fit.
@@ -99,7 +99,7 @@ def _features(params: PyTree, width: int) -> jax.ShapeDtypeStruct:
 
 
 def _refusal(objective: Objective, params: PyTree, inputs: jax.ShapeDtypeStruct) -> Exception | None:
-    """What the model raises for inputs of a guessed shape; None where it runs."""
+    """Return the model's exception for inputs of a guessed shape; None if it runs."""
     try:
         outputs = jax.eval_shape(lambda p, x: objective.batch_outputs(p, x, objective.any_key()), params, inputs)
     except HiddenParametersError:
@@ -114,7 +114,7 @@ def _refusal(objective: Objective, params: PyTree, inputs: jax.ShapeDtypeStruct)
 
 
 def _progress(predict: Callable[..., PyTree], error: Exception) -> int:
-    """How far into the model's own code an exception was raised: the last instruction of it that was reached."""
+    """Return the last instruction of the model's own code that was reached before an exception."""
     code, reached, frame = getattr(predict, "__code__", None), -1, error.__traceback__
     while frame is not None:
         if frame.tb_frame.f_code is code:

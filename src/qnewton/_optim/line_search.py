@@ -14,7 +14,7 @@ from .step_rules import AbstractStepRule, Situation, StepOutcome
 
 
 class LineSearch(AbstractStepRule):
-    """The first of the rates 1, `shrink`, `shrink^2`, ... that lowers the loss enough.
+    """Line search over the rates 1, `shrink`, `shrink^2`, ... for the first that lowers the loss enough.
 
     Armijo 1966; Nocedal and Wright 2006, algorithm 3.1. Enough is `slope` times what the gradient promises. Every rate
     costs one forward pass on the step's own batch. In the place of a direction that is not downhill, as an indefinite
@@ -87,7 +87,7 @@ class LineSearch(AbstractStepRule):
 
 
 def _downhill(situation: Situation) -> Float[Array, " n"]:
-    """The direction where it is downhill, else the steepest in the metric, as long as it."""
+    """Return the direction if it is downhill, else the steepest in the metric, with the same length."""
     direction, roots = situation.direction, 1 if situation.roots is None else situation.roots
     steepest = -situation.gradient / roots
     length, size = jnp.linalg.norm(roots * direction), jnp.linalg.norm(steepest)

@@ -1,4 +1,4 @@
-"""What a training step would need, before anything of it is allocated."""
+"""Memory that a training step would need, before any of it is allocated."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _QUICK = {"xla_backend_optimization_level": 0}
 
 @dataclass(frozen=True)
 class BlockMemory:
-    """One block's matrices; what else a step holds is in no single block's account.
+    """Memory of one block's matrices; the rest of a step's memory belongs to no single block.
 
     Attributes:
         name: of the block.
@@ -49,7 +49,7 @@ class BlockMemory:
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """What `memory_estimate` found; `print` it for a table.
+    """Result of `memory_estimate`; `print` it for a table.
 
     Attributes:
         blocks: in the partition's order; none for another optimizer than `newton`.
@@ -78,7 +78,7 @@ class MemoryEstimate:
 
     @property
     def needed_bytes(self) -> float:
-        """What a step still has to allocate: scratch, inputs and state that are not there yet, and its results.
+        """Memory that a step still has to allocate, for scratch, missing inputs and state, and results.
 
         The first step brings the runtime's own memory besides, for code and threads: some 10 MiB on a CPU, at any size.
         """
@@ -87,7 +87,7 @@ class MemoryEstimate:
 
     @property
     def fits(self) -> bool:
-        """Whether a step needs no more than what is free."""
+        """Whether a step needs no more than the free memory."""
         return self.needed_bytes <= self.available_bytes
 
     def __str__(self) -> str:
@@ -136,7 +136,7 @@ def memory_estimate(
     optimizer: optax.GradientTransformation | None = None,
     **options: Any,
 ) -> MemoryEstimate:
-    """Memory of one training step with its loss and gradient: of `newton`, or of any other optimizer.
+    """Estimate the memory of one training step with loss and gradient, of `newton` or another optimizer.
 
     The step is compiled for the shapes and not run. Its peak is the compiler's own plan, so it holds for every option,
     any number of blocks and blocks of any size. The answer takes as long as the first step would compile for, on a CPU
@@ -195,7 +195,7 @@ def memory_estimate(
 def _traced(
     optimizer: optax.GradientTransformation, objective: Objective, shapes: tuple[PyTree, Batch, PyTree], state: PyTree
 ) -> Traced:
-    """A step as users write it, traced. It returns the loss, without which the compiler may plan a tenth less."""
+    """Return a traced step as users write it, with its loss, without which the compiler may plan a tenth less."""
     transformation = optax.with_extra_args_support(optimizer)
 
     def step(params: PyTree, state: PyTree, batch: Batch, key: PyTree) -> tuple[PyTree, PyTree, Array]:
@@ -208,7 +208,7 @@ def _traced(
 
 
 def _planned(traced: Any) -> int | None:
-    """The compiler's plan in bytes; None where it refuses the step for its size, as compilers for accelerators do."""
+    """Return the compiler's plan in bytes; None if it refuses the step for its size, as for accelerators."""
     options = _QUICK if jax.default_backend() == "cpu" else None
     try:
         plan = traced.lower().compile(compiler_options=options).memory_analysis()

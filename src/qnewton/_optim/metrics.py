@@ -1,4 +1,4 @@
-"""Which metric `newton` and `dual_newton` damp in, and what damping it begins with."""
+"""Choice of the damping metric of `newton` and `dual_newton`, and of the initial damping."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ FEW = 100
 
 
 class Damping(NamedTuple):
-    """How the blocks of a step are damped.
+    """Damping of the blocks of a step.
 
     Attributes:
         metric: what the damping is a multiple of.
@@ -34,12 +34,12 @@ class Damping(NamedTuple):
 
 
 def is_fit(params: PyTree) -> bool:
-    """Whether the parameters are few enough to be those of a fit."""
+    """Return whether the parameters are few enough for a fit."""
     return sum(math.prod(jnp.shape(leaf)) for leaf in jax.tree.leaves(params)) <= FEW
 
 
 def needs_layers(solver: lx.AbstractLinearSolver) -> bool:
-    """Whether the solver is preconditioned through layers, of which a block in other units has none."""
+    """Return whether the solver is preconditioned through layers, which a block in other units does not have."""
     scheduler = scheduler_in(solver)
     if scheduler is not None:
         return any(candidate.capabilities.needs_layers for candidate in scheduler.solvers)
@@ -49,7 +49,7 @@ def needs_layers(solver: lx.AbstractLinearSolver) -> bool:
 def damping_of(
     params: PyTree, metric: AbstractMetric | None, conditioning: Sequence[AbstractConditioner] | None, adapted: bool
 ) -> Damping:
-    """What `newton` was told, and the defaults for the rest.
+    """Return the user's choices for `newton`, with defaults for the rest.
 
     Conditioners, step rules and constant damping that the user chose keep their meaning in the parameters' own units,
     unless a metric was chosen, too.
@@ -71,7 +71,7 @@ def damping_of(
 def measure(
     metric: AbstractMetric, memory: Float[Array, "k n"], system: System, params: Float[Array, " n"], shifted: bool
 ) -> tuple[Float[Array, "k n"], Float[Array, " n"], System]:
-    """What the metric remembers from here on, the diagonal of its `D`, and the system in its units.
+    """Return the metric's updated memory, the diagonal of its `D`, and the system in its units.
 
     Args:
         metric: not the identity.
@@ -98,5 +98,5 @@ def roots_of(
 def unless_lost(
     loss: Float[Array, ""], new: tuple[Float[Array, "k n"], ...], old: tuple[Float[Array, "k n"], ...]
 ) -> tuple[Float[Array, "k n"], ...]:
-    """What the metrics remember: nothing of a batch whose loss is not finite, since they never forget."""
+    """Return the metrics' new memory, or the old one if the batch's loss is not finite, since they never forget."""
     return tuple(jnp.where(jnp.isfinite(loss), n, o) for n, o in zip(new, old, strict=True))

@@ -1,4 +1,4 @@
-"""Whether a step sees the batch that the last one saw: then it begins at the loss that was reached there."""
+"""Detection of whether a step sees the last one's batch, by the loss that was reached there."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ UNITS = 256
 
 
 class Reached(eqx.Module):
-    """Where the last step ended.
+    """Loss at the end of the last step.
 
     Attributes:
         loss: after it, on its own batch; NaN before the first step, and where nobody looked.
@@ -29,13 +29,13 @@ class Reached(eqx.Module):
 
     @classmethod
     def nowhere(cls, dtype: jnp.dtype) -> "Reached":
-        """Before the first step."""
+        """Return the initial record, before the first step."""
         return cls(filled((), float("nan"), dtype), filled((), False, bool))
 
     def compared(
         self, loss: Float[Array, ""], scale: LossScale, rounding: float = 0.0, found: Found | None = None
     ) -> "Reached":
-        """Once the loss before the next step is known.
+        """Return the record updated with the loss before the next step.
 
         Args:
             loss: on that step's batch.
@@ -55,7 +55,7 @@ class Reached(eqx.Module):
         return Reached(self.loss, self.noisy | other)
 
     def after(self, loss: Float[Array, ""], decrease: Float[Array, ""], accepted: Bool[Array, ""]) -> "Reached":
-        """Once the step is taken, or not.
+        """Return the record after a step, taken or not.
 
         Args:
             loss: before it.

@@ -48,10 +48,10 @@ def newton(
     where: Callable[[Block], bool] | None = None,
     axis_name: AxisName = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Newton's method: one optimizer, whose family of systems fits the problem, and a scheduler for these systems.
+    """Return Newton's method as one optimizer: a family of systems that fits the problem, and their scheduler.
 
-    Said nothing else, the family is chosen at `init` by shapes, and the training keeps it; `info.family` names it, and
-    `info.because` says why:
+    By default the family is chosen at `init` by shapes, and the training keeps it; `info.family` names it, and
+    `info.because` gives the reason:
 
     | family | chosen for | systems |
     |---|---|---|
@@ -210,7 +210,7 @@ def newton_of(
 
 @dataclasses.dataclass(frozen=True)
 class _Asked:
-    """What `newton` was asked for, and the transformation that it becomes at `init`."""
+    """The arguments of `newton`, and the transformation that they give at `init`."""
 
     objective: Objective
     family: Family | None
@@ -264,7 +264,7 @@ class _Asked:
 
 
 def _left_out(value: Any, default: Any) -> bool:
-    """Whether an argument stands at its default; True is no number."""
+    """Return whether an argument has its default value; True is no number."""
     equal = isinstance(value, float | int) and isinstance(value, bool) == isinstance(default, bool) and value == default
     return value is default or equal
 

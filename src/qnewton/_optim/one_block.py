@@ -1,4 +1,4 @@
-"""One block's way from its system to its part of the step."""
+"""One block's computation from its system to its part of the step."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BlockSolve:
-    """How every block of a step is solved.
+    """Settings for the solution of every block of a step.
 
     Attributes:
         known: solver of the systems.
@@ -94,14 +94,14 @@ class BlockSolve:
     def _measured(
         self, damping: Damping, system: System, given: Given
     ) -> tuple[System, Float[Array, " n"], Float[Array, "k n"] | None]:
-        """The system in the metric's units, the direction of a block without a solution, and the metric's memory."""
+        """Return the system in the metric's units, the fallback direction of the block, and the metric's memory."""
         if given.metric is None:
             return system, given.gradient, None
         memory, roots, measured = measure(damping.metric, given.metric, system, given.params, self.shifted)
         return measured, given.gradient / roots / roots, memory
 
     def _estimated(self, conditioned: System, given: Given) -> "tuple[SystemEstimate | None, Remembered | None]":
-        """The estimate of an estimator that remembers, and its memory; any other is left to the scheduler."""
+        """Return estimate and memory of an estimator that remembers; any other is left to the scheduler."""
         if self.known.reuse is None or given.remembered is None:
             return None, None
         return self.known.reuse.after(conditioned, given.remembered)
@@ -109,7 +109,7 @@ class BlockSolve:
     def _bounded(
         self, value: Float[Array, " n"], info: BlockInfo, fallback: Float[Array, " n"], given: Given
     ) -> Float[Array, " n"]:
-        """The solution; what stands in for one shortened, where a larger damping shortens it further."""
+        """Return the solution; a fallback is shortened if a larger damping would shorten it further."""
         if not self.follows:
             return value
         shorter = gradient_rate(info.damping, given.scale, fallback, given.params)

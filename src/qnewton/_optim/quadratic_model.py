@@ -49,7 +49,7 @@ class PlaneModel(eqx.Module):
         metric: Float[Array, " n"] | None = None,
         lift: Float[Array, ""] | float = 0.0,
     ) -> "PlaneModel":
-        """One forward-mode pass for all directions; the forward pass is the one that the gradient needs anyway.
+        """Compute the model in one forward-mode pass for all directions, with the gradient's own forward pass.
 
         Args:
             objective: what is modelled.
@@ -80,7 +80,7 @@ class PlaneModel(eqx.Module):
         return cls(flat @ gradient, (curvature + curvature.T) / 2, weighted @ flat.T)
 
     def minimiser(self, shift: Float[Array, ""] | float) -> tuple[Float[Array, " k"], Bool[Array, ""]]:
-        """The coefficients `[k]` of the minimum with `shift` on the curvature's diagonal, and whether there is one.
+        """Return the minimum's coefficients `[k]` with `shift` on the diagonal, and whether there is a minimum.
 
         A second direction that is zero, or parallel to the first up to rounding, gets the coefficient 0. Where the
         curvature along the first direction is not positive the model has no minimum: the coefficients are then 0.
@@ -102,7 +102,7 @@ class PlaneModel(eqx.Module):
         return jnp.where(bounded, coefficients, 0), bounded
 
     def decrease(self, coefficients: Float[Array, " k"], shift: Float[Array, ""] | float) -> Float[Array, ""]:
-        """Decrease of the objective that the model with `shift` on the diagonal predicts at the coefficients."""
+        """Return the decrease of the objective that the model with `shift` on the diagonal predicts."""
         q = self.curvature + shift * self.squares
         return -(self.slopes @ coefficients + coefficients @ q @ coefficients / 2)
 

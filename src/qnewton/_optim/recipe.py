@@ -13,7 +13,7 @@ from .newton import newton_of
 def recipe(
     objective: Objective, params: PyTree, batch: Batch, *, minibatch: bool | None = None, axis_name: AxisName = None
 ) -> optax.GradientTransformationExtraArgs:
-    """`newton` with the family that suits a problem, chosen here and now by its shapes and its loss.
+    """Return `newton` with the family that suits a problem, chosen now by its shapes and its loss.
 
     | | |
     |---|---|

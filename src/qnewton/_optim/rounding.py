@@ -1,4 +1,4 @@
-"""What two losses that are nearly equal can say about a step."""
+"""The effect of rounding on comparisons of two losses that are nearly equal."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -17,8 +17,8 @@ def lowered(
 ) -> tuple[Bool[Array, ""], Bool[Array, ""]]:
     """Whether a step may be taken, and whether its reduction ratio is nothing but rounding.
 
-    Of a decrease that is predicted below the loss's own rounding the trial can say nothing, unless the loss rose by
-    more than that: the step is then taken on the model's word, and the ratio must count neither for nor against the
+    If a decrease is predicted below the loss's own rounding, the trial cannot judge it, unless the loss rose by more
+    than that. The step is then taken on the model's prediction, and the ratio must count neither for nor against the
     damping.
 
     Args:

@@ -1,4 +1,4 @@
-"""Batches and parameters put on a mesh, on one process or several, with what cannot be refused in a sentence."""
+"""Placement of batches and parameters on a mesh, with one process or several, and its error messages."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from .._devices.meshes import put
 
 
 def shard_batch(batch: Batch, mesh: Mesh, axis_name: str | Sequence[str] = "data", *, local: bool = False) -> Batch:
-    """Spread a batch over the devices of a mesh's axis, each of which gets as many examples.
+    """Spread a batch evenly over the devices of a mesh's axis.
 
     What examples share (scalars, single keys, `qnewton.Shared`) gets a copy on every device.
 

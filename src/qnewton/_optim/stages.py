@@ -1,4 +1,4 @@
-"""One block's way through the stages, as functions that can also be run and timed one by one."""
+"""The stages of one block's computation, as functions that can also be run and timed one by one."""
 
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class BlockInfo(eqx.Module):
-    """What happened to one block in one step.
+    """Diagnostics of one block in one step.
 
     Attributes:
         plan: the scheduler's predictions and choice; None where the solver is not a `Hybrid`.
@@ -70,14 +70,14 @@ class BlockInfo(eqx.Module):
 
 
 def in_units_only(coordinates: AbstractCoordinates) -> bool:
-    """Whether a change of coordinates is one of units, and no parameter is mixed with another."""
+    """Return whether a change of coordinates only rescales parameters, without mixing them."""
     if isinstance(coordinates, Composed):
         return in_units_only(coordinates.first) and in_units_only(coordinates.second)
     return isinstance(coordinates, (Scaled, Standard))
 
 
 def leaves_unformed(solver: lx.AbstractLinearSolver, system: System) -> bool:
-    """Whether the solver gets the block as an operator, and conditioning sees it as one."""
+    """Return whether the solver receives the block as an operator, and conditioning sees it as one."""
     scheduler = scheduler_in(solver)
     if scheduler is not None:
         return scheduler.keeps_unformed(floor=system.eigenvalue_floor is not None)
@@ -88,10 +88,10 @@ def leaves_unformed(solver: lx.AbstractLinearSolver, system: System) -> bool:
 
 
 def stackable(solver: lx.AbstractLinearSolver, system: System) -> System | None:
-    """The system as arrays alone, from which the solver takes the same steps; None where there is no such form.
+    """Return the system as arrays alone, if the solver's result is the same from them; else None.
 
-    Such systems can be stacked. An operator that is more than its arrays is formed where the solver would be handed a
-    matrix anyway.
+    Such systems can be stacked. An operator that is more than its arrays is formed if the solver would receive a matrix
+    anyway.
     """
     shifted = system.operator
     if isinstance(shifted, lx.MatrixLinearOperator):
@@ -107,7 +107,7 @@ def stackable(solver: lx.AbstractLinearSolver, system: System) -> System | None:
 
 
 def _layer_of(operator: lx.AbstractLinearOperator) -> LayerOperator | None:
-    """The single layer that a damped block is of, where it is of one."""
+    """Return the single layer of a damped block; None if it has more or none."""
     return operator.base if isinstance(operator, Shifted) and isinstance(operator.base, LayerOperator) else None
 
 
@@ -123,7 +123,7 @@ def solve_block(
     turn: Turn | None = None,
     fallback: Float[Array, " n"] | None = None,
 ) -> tuple[Float[Array, " n"], BlockInfo]:
-    """Solve the conditioned system, and go back to the user's coordinates.
+    """Solve the conditioned system, and transform back to the user's coordinates.
 
     A block that cannot be solved gets `fallback` instead, and the info says so.
 
@@ -276,7 +276,7 @@ def quadratic_decrease(system: System, gradient: Float[Array, " n"], update: Flo
 def gradient_rate(
     damping: Float[Array, ""], scale: Float[Array, ""], gradient: Float[Array, " n"], params: Float[Array, " n"]
 ) -> Float[Array, ""]:
-    """Rate of the gradient that stands in for a solution: what the damping alone would make of it, within bounds.
+    """Return the rate of the gradient step that replaces a solution: the damping's inverse, within bounds.
 
     The step is at most as long as the parameters (1 where they are zero) over the damping scale, in the largest entry:
     under a damping scale that grows with every refusal, some step is short enough.

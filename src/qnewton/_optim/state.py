@@ -1,4 +1,4 @@
-"""What `newton` keeps from step to step, and what it reports."""
+"""State of `newton` between steps, and its diagnostics."""
 
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class StepInfo(eqx.Module):
-    """What happened in one step; diagnostics only, the next step does not read it.
+    """Diagnostics of one step; the next step does not read them.
 
     Attributes:
         loss: mean loss of the batch before the step.

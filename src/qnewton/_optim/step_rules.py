@@ -1,4 +1,4 @@
-"""How far to go along a preconditioned direction: the exact quadratic model, or a clipped rate."""
+"""Length of the step along a preconditioned direction: the exact quadratic model, or a clipped rate."""
 
 import abc
 import math
@@ -22,7 +22,7 @@ from .rounding import lowered
 
 @dataclass(frozen=True)
 class Situation:
-    """Where a step is taken from; vectors are raveled parameters `[n]`.
+    """Starting point of a step; vectors are raveled parameters `[n]`.
 
     Attributes:
         objective, params, batch, key: as in `update`.
@@ -73,7 +73,7 @@ class Situation:
 
     @property
     def l2(self) -> Float[Array, ""] | float:
-        """The objective's, in units."""
+        """The objective's `l2`, in units."""
         return self.scale.penalty(self.objective)
 
     def _in_units(self, params: PyTree) -> Float[Array, ""]:
@@ -81,7 +81,7 @@ class Situation:
 
 
 class StepOutcome(eqx.Module):
-    """A step, and what was predicted and seen of it, in units of the loss; NaN where a rule does not look.
+    """A step with its predicted and observed effect, in units of the loss; NaN for what the rule does not compute.
 
     Attributes:
         step: the update `[n]`.
@@ -119,7 +119,7 @@ class StepOutcome(eqx.Module):
 
 
 class AbstractStepRule(eqx.Module):
-    """Turns a direction into a step.
+    """Rule that turns a direction into a step.
 
     Attributes:
         damping: of the first step, positive.
@@ -136,7 +136,7 @@ class AbstractStepRule(eqx.Module):
     def revised(
         self, damping: Float[Array, ""], ratio: Float[Array, ""], lower: Bool[Array, ""]
     ) -> Float[Array, ""] | None:
-        """The next step's damping where another step than this rule's was applied; None leaves it as `take` had it.
+        """Return the next step's damping if another step was applied; None keeps the value of `take`.
 
         Args:
             damping: that the rule's step was taken with.
@@ -147,12 +147,13 @@ class AbstractStepRule(eqx.Module):
 
 
 class QuadraticModel(AbstractStepRule):
-    """Learning rate and momentum from the exact quadratic model, damping by Levenberg and Marquardt's rule.
+    """Learning rate and momentum from the exact quadratic model, damping by the Levenberg-Marquardt rule.
 
     The coefficients minimise the damped model in the plane of the direction and the last step (Martens and Grosse 2015,
-    section 7); the damping follows the ratio of actual to predicted decrease (section 6.5; the prediction is the
-    damped model's). A decrease that is predicted below the rounding of the loss itself says nothing, and leaves the
-    damping as it is. For batches with little noise: on small random batches the model follows the batch, and stalls.
+    section 7). The damping follows the ratio of actual to predicted decrease (section 6.5; the prediction is the damped
+    model's). A decrease that is predicted below the rounding of the loss itself is no evidence, and leaves the damping
+    as it is. The rule is for batches with little noise: on small random batches the model follows the batch, and
+    stalls.
 
     Attributes:
         damping: first damping, in units of the largest curvature of the loss in the outputs on the first batch.
@@ -235,7 +236,7 @@ class QuadraticModel(AbstractStepRule):
 
 
 class KLClip(AbstractStepRule):
-    """A fixed rate with momentum, the step shortened where it would change the predictions too much; for mini-batches.
+    """A fixed rate with momentum for mini-batches; a step that would change the predictions too much is shortened.
 
     With `d` the preconditioned gradient, `v <- momentum v - rate min(1, sqrt(clip / (rate^2 d.g))) d`: `rate^2 d.g` is
     the squared length of the step in the metric of the curvature, twice the KL divergence for a Fisher matrix (Ba,

@@ -1,4 +1,4 @@
-"""What a step of `newton` starts from."""
+"""Inputs of a step of `newton`."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from .state import NewtonState
 
 @dataclass(frozen=True)
 class StepStart:
-    """What `update` was given, taken apart; lives while a step is traced.
+    """The arguments of `update`, taken apart; the object exists only while a step is traced.
 
     Attributes:
         objective: what is minimised.

@@ -1,4 +1,4 @@
-"""A step tried on its own batch: what it gained, and which blocks gained it."""
+"""Trial of a step on its own batch: the decrease of the loss, and each block's share of it."""
 
 from collections.abc import Callable, Sequence
 
@@ -42,7 +42,10 @@ class StepTrial(eqx.Module):
         return jnp.full_like(self.predictions, jnp.nan) if self.shares is None else self.shares / self.predictions
 
     def accepted(self, adaptation: AbstractAdaptation) -> Bool[Array, ""]:
-        """Whether the step is taken: never where a loss is not finite, and not against what rounding says."""
+        """Return whether the step is taken.
+
+        A loss that is not finite always refuses it; a difference within rounding does not.
+        """
         better, drowned = lowered(self.loss, self.decrease, self.predicted)
         finite = jnp.isfinite(self.loss) & jnp.isfinite(self.decrease)
         return finite & (adaptation.accept(self.decrease) | (drowned & better))

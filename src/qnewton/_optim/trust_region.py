@@ -1,4 +1,4 @@
-"""A step no longer than the model is trusted."""
+"""Trust region: a step no longer than the radius within which the model is trusted."""
 
 import math
 import sys
@@ -140,7 +140,9 @@ class TrustRegion(AbstractStepRule):
 def minimise_in_disc(
     slopes: Float[Array, "2"], curvature: Float[Array, "2 2"], radius: Float[Array, ""]
 ) -> tuple[Float[Array, "2"], Bool[Array, ""]]:
-    """The `c` with `|c| <= radius` that minimises `slopes.c + c.curvature c / 2`, and whether it lies on the rim.
+    """Minimise `slopes.c + c.curvature c / 2` over `|c| <= radius`.
+
+    Returns `c`, and whether it lies on the rim.
 
     More and Sorensen 1983: `(curvature + s I) c = -slopes` with `s >= 0` and a semidefinite matrix, and `s = 0` inside.
     On the rim `1 / |c|` is concave in s and nearly straight, so that Newton's method from below the solution climbs to

@@ -1,4 +1,4 @@
-"""A block's place in the training, as the scheduler is told it, and what is remembered of it for the next step."""
+"""A block's position in the training, as the scheduler reads it, and its memory for the next step."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -20,19 +20,19 @@ Factors = tuple[Float[Array, " candidates"], ...]
 
 
 def first_choices(scheduler: "Hybrid | None", turns: Sequence[Turn]) -> Choices:
-    """Each block's choice before the first; nothing where no policy asks for it."""
+    """Return each block's choice before the first; empty if no policy uses it."""
     return tuple(turn.last for turn in turns) if scheduler is not None and scheduler.policy.remembers else ()
 
 
 def first_factors(scheduler: "Hybrid | None", turns: Sequence[Turn]) -> Factors:
-    """Each block's `Turn.factors` before any iterations were seen; nothing where no candidate iterates."""
+    """Return each block's `Turn.factors` before any iterations were observed; empty without iterative candidates."""
     if scheduler is None or not scheduler.iterates:
         return ()
     return tuple(turn.factors for turn in turns if turn.factors is not None)
 
 
 def first_turns(scheduler: "Hybrid | None", blocks: Sequence[Block], dtype: jnp.dtype) -> list[Turn]:
-    """Each block's place in the first step; nothing without a scheduler."""
+    """Return each block's position in the first step; empty without a scheduler."""
     if scheduler is None:
         return []
     rows = sum(block.n for block in blocks)
@@ -42,7 +42,7 @@ def first_turns(scheduler: "Hybrid | None", blocks: Sequence[Block], dtype: jnp.
 def turns_of(
     scheduler: "Hybrid | None", blocks: Sequence[Block], state: NewtonState, dtype: jnp.dtype
 ) -> list[Turn] | list[None]:
-    """Each block's place in this step; None without a scheduler.
+    """Return each block's position in this step; None without a scheduler.
 
     Args:
         scheduler: of the blocks' systems.
@@ -61,7 +61,7 @@ def turns_of(
 
 
 def choices_after(scheduler: "Hybrid | None", infos: Sequence[BlockInfo], last: Choices) -> Choices:
-    """Each block's last choice for the next step, by what was planned in this one."""
+    """Return each block's last choice for the next step, from the plans of this one."""
     if scheduler is None or not scheduler.policy.remembers:
         return ()
     return tuple(
@@ -72,7 +72,7 @@ def choices_after(scheduler: "Hybrid | None", infos: Sequence[BlockInfo], last: 
 
 
 def factors_after(scheduler: "Hybrid | None", infos: Sequence[BlockInfo], last: Factors) -> Factors:
-    """Each block's `Turn.factors` for the next step, by the iterations that this one took."""
+    """Return each block's `Turn.factors` for the next step, from the iterations in this one."""
     if scheduler is None or not scheduler.iterates:
         return ()
     return tuple(

@@ -1,4 +1,4 @@
-"""The empirical Fisher matrix unit by unit: one block per output of a layer and per token of a table."""
+"""The empirical Fisher matrix by units: one block per output of a layer and per token of a table."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ CHUNK_BYTES = 2**26
 
 
 def units_of(shape: tuple[int, ...], largest: int) -> tuple[int, int]:
-    """How many blocks a tensor falls into, and their size.
+    """Return the number of blocks of a tensor, and their size.
 
     A matrix has one per row (what feeds one output; one token's embedding), so has a convolution kernel; a vector is
     one block. What would exceed `largest` falls into blocks of one.
@@ -26,7 +26,9 @@ def units_of(shape: tuple[int, ...], largest: int) -> tuple[int, int]:
 
 
 def second_moments(point: Point, units: Sequence[tuple[int, int]]) -> list[Float[Array, "units d d"]]:
-    """`sum_n w_n g_n g_n^T / sum_n w_n` within each unit of each tensor, `g_n` the gradient of example n's mean loss.
+    """Return `sum_n w_n g_n g_n^T / sum_n w_n` within each unit of each tensor.
+
+    The gradient of example n's mean loss is `g_n`.
 
     Args:
         point: where the gradients are taken.

@@ -1,4 +1,4 @@
-"""The systems `(F_u + lambda_u I) x = v` of the units: set up by the scheduler's choice, and solved in every step."""
+"""Systems `(F_u + lambda_u I) x = v` of the units: set up by the scheduler's choice, solved in every step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ UNSEEN = 1e-4
 
 
 class UnitSolves(eqx.Module):
-    """What serves the steps until the next refresh; of each group, the units of its tensors in their order.
+    """Solver states for the steps until the next refresh, per group the units of its tensors in order.
 
     Attributes:
         groups: units of equal size, set up together.
@@ -41,7 +41,7 @@ class UnitSolves(eqx.Module):
 
 @dataclass(frozen=True)
 class UnitSystems:
-    """`s_u (F_u + lambda_u I)^-1` for every unit u: a Newton direction in units of parameters.
+    """Operators `s_u (F_u + lambda_u I)^-1` for every unit u: a Newton direction in units of parameters.
 
     With `t_u = tr F_u / d` the mean square of an entry of a gradient, `lambda_u = damping t_u` (plus a trace of the
     tensor's mean) and `s_u = (1 + damping) sqrt(t_u)`: applied to a gradient it does not change with the scale of the
@@ -67,7 +67,7 @@ class UnitSystems:
     def of(
         cls, units: Sequence[tuple[int, int]], scheduler: Hybrid, serves: int, dtype: jnp.dtype, damping: float
     ) -> "UnitSystems":
-        """Who competes for which units.
+        """Return the systems with the candidates for each unit.
 
         Args:
             units: of each tensor.
@@ -88,7 +88,7 @@ class UnitSystems:
     def set_up(
         self, moments: Sequence[Float[Array, "units d d"]], before: PackedPlans | None = None
     ) -> tuple[UnitSolves, PackedPlans]:
-        """Damp, choose, set up and record.
+        """Damp, choose solvers, set up and record.
 
         Args:
             moments: the blocks of each tensor.
@@ -144,7 +144,7 @@ class UnitSystems:
         return directions, jnp.stack([_told(status, one) for status, one in parts])
 
     def _by_tensor(self, stacks: Sequence[Array]) -> list[Array]:
-        """What is there of every group, cut into the parts of the tensors."""
+        """Split each group's array into the parts of the tensors."""
         found: dict[int, Array] = {}
         for stack, own in zip(stacks, self.members, strict=True):
             ends = np.cumsum([self.units[k][0] for k in own])[:-1]
@@ -153,7 +153,7 @@ class UnitSystems:
 
 
 def _shift(moment: Float[Array, "units d d"], damping: float) -> tuple[Float[Array, " units"], Float[Array, " units"]]:
-    """`t` of every unit, and what is added to its diagonal."""
+    """Return `t` of every unit, and the shift of its diagonal."""
     mean = trace(moment) / moment.shape[1]
     shift = damping * mean + UNSEEN * jnp.mean(mean)
     # A tensor without any gradient has no direction either.
@@ -161,5 +161,5 @@ def _shift(moment: Float[Array, "units d d"], damping: float) -> tuple[Float[Arr
 
 
 def _told(status: Int[Array, ""], good: Array) -> Int[Array, ""]:
-    """The status, and where it was `OK` whether all units are solved."""
+    """Return the status, and for `OK` whether all units are solved."""
     return jnp.where((status == Status.OK) & ~jnp.all(good), jnp.int32(Status.NOT_SOLVED), status).astype(jnp.int32)

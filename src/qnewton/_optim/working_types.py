@@ -1,4 +1,4 @@
-"""An optimizer of parameters in any float types: it computes in one of them, at least single precision."""
+"""Optimizers of parameters in any float types, computing in one of them, at least single precision."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,13 +31,13 @@ class Steps(Protocol):
 def in_working_types(
     objective: Objective, steps_for: Callable[[Objective], Steps]
 ) -> optax.GradientTransformationExtraArgs:
-    """The transformation that users are given.
+    """Return the transformation that users receive.
 
     It computes under jax's default promotion, whatever the user has set (`_core.settings`).
 
-    Parameters of 16 bits, or of several types, are handed on in the working type, and the model sees them rounded as
-    they are stored. The step comes back in the parameters' types; the state is in the working one from `init` on, where
-    no two arrays share a buffer.
+    Parameters of 16 bits, or of several types, are converted to the working type, and the model sees them rounded as
+    they are stored. The step is returned in the parameters' types. The state is in the working type from `init` on, and
+    no two of its arrays share a buffer.
 
     Args:
         objective: as the user wrote it.
@@ -77,7 +77,7 @@ def in_working_types(
 
 
 def _reportable(state: Any) -> Any:
-    """A state that jax's debugging flags let pass, but for a loss that is not finite: for that they are set."""
+    """Return the state without values that jax's debugging flags stop at, except for a loss that is not finite."""
     if not debugging():
         return state
     found = without_signs(state)

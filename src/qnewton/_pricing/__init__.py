@@ -1,1 +1,1 @@
-"""What a quantum solve is charged for, and what follows: tables, verdicts and break-even points, without solving."""
+"""Charges of quantum solves, and tables, verdicts and break-even points derived from them, without solving."""

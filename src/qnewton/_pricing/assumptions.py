@@ -1,4 +1,4 @@
-"""What a quantum solve is charged for: sets of assumptions whose every term is a switch.
+"""Charges of a quantum solve: sets of assumptions whose every term is a switch.
 
 paper          queries at subnormalisation 1, each for one gate time (Q-Newton, arXiv 2405.00252)
 paper-best     the same by whichever published count takes the fewest queries
@@ -51,7 +51,7 @@ hardware/profiles/methodology.md). Writing them into a quantum memory is no fast
 
 
 class AbstractAssumptions(eqx.Module):
-    """How a quantum solver's query count becomes seconds."""
+    """Conversion of a quantum solver's query count to seconds."""
 
     @property
     @abc.abstractmethod
@@ -68,7 +68,7 @@ class AbstractAssumptions(eqx.Module):
         *,
         readout_precision: Any = None,
     ) -> Charge:
-        """What one solve is charged.
+        """Return the charge of one solve.
 
         Args:
             solver: the count.
@@ -87,7 +87,7 @@ class AbstractAssumptions(eqx.Module):
 
 
 class Assumptions(AbstractAssumptions):
-    """A set in which every term is a switch. `paper()`, `logical()` and `end_to_end()` are settings of it.
+    """An assumption set in which every term is a switch. `paper()`, `logical()` and `end_to_end()` are settings of it.
 
     The error of the step is shared out: `solver_share` of it to the solver's state, the rest to the read-out, or all to
     the solver where the read-out is free. Of the solver's, `gate_share` goes to the synthesis of gates where they are
@@ -177,9 +177,9 @@ class Assumptions(AbstractAssumptions):
         *,
         readout_precision: Any = None,
     ) -> list[Charge]:
-        """What one solve is charged on each machine; other arguments as of `charge`.
+        """Return the charge of one solve on each machine; other arguments as in `charge`.
 
-        What it asks of a machine is the same for all of them and counted once.
+        The requirements on a machine are the same for all of them and counted once.
         """
         encodings = self.encodings_for(solver)
         given = precision if readout_precision is None else readout_precision
@@ -218,7 +218,7 @@ class Assumptions(AbstractAssumptions):
         reading: ReadoutCost,
         fixed_seconds: Any,
     ) -> Charge:
-        """The charge at a pace. Arrays have an axis for the encodings before all others.
+        """Return the charge on one clock. Arrays have an axis for the encodings before all others.
 
         Args:
             clock: the machine's.
@@ -261,7 +261,7 @@ class Assumptions(AbstractAssumptions):
 
     @property
     def _shares(self) -> tuple[float, float]:
-        """Of the step's error to the solver, and of the solver's to the gates."""
+        """Solver's share of the step's error, and the gates' share of the solver's."""
         free = self.readout is None and self.norm is None
         gated = self.encoding_gates or self.preparation_gates
         return 1.0 if free else self.solver_share, self.gate_share if gated else 0.0
@@ -299,7 +299,7 @@ class Assumptions(AbstractAssumptions):
         return Refined(readout).copies(n, precision, failure)
 
     def _loaded(self, xp: Any, encodings: tuple[AbstractEncoding, ...], numbers: Numbers, reading: ReadoutCost) -> Any:
-        """Matrix entries that are moved: into the quantum memory once, and through the classical one per product."""
+        """Return the matrix entries that are moved: into quantum memory once, through classical memory per product."""
         if not self.loading:
             return 0.0 * reading.applications
         _, n, degree = floating(numbers.n, numbers.degree)
@@ -340,17 +340,23 @@ def paper_best() -> Assumptions:
 
 
 def paper_sparse() -> Assumptions:
-    """The complexity of Q-Newton's abstract, `O(d kappa log(N kappa / epsilon))`, with each solver's own constants."""
+    """Return the complexity in Q-Newton's abstract, with each solver's constants.
+
+    It is `O(d kappa log(N kappa / epsilon))`.
+    """
     return replace(paper(), label="paper-sparse", sparsity=True, counts=None)
 
 
 def logical() -> Assumptions:
-    """Block encoding and right-hand side with all their gates, on perfect ones; loading and read-out are free."""
+    """Return the model with all gates of block encoding and right-hand side.
+
+    Gates are perfect; loading and read-out are free.
+    """
     return Assumptions("logical", error_correction=None, readout=None, norm=None, loading=False)
 
 
 def end_to_end() -> Assumptions:
-    """All of it: gates, error correction, the read-out of direction and length, and the load of the matrix."""
+    """Return the model with all costs: gates, error correction, read-out of direction and length, matrix loading."""
     return Assumptions("end_to_end")
 
 

@@ -1,4 +1,4 @@
-"""The inverse question: which value of one number, or of two, makes quantum and classical equally fast."""
+"""The inverse question: the value of one number, or of two, at which quantum and classical are equally fast."""
 
 import dataclasses
 import itertools
@@ -24,7 +24,7 @@ PAIR_POINTS = 33
 
 @dataclasses.dataclass(frozen=True)
 class Variable:
-    """A number that may be moved.
+    """A number that may be varied.
 
     Attributes:
         name: in files.
@@ -59,7 +59,7 @@ class Question:
 
 @dataclasses.dataclass(frozen=True)
 class Single:
-    """What one variable alone can do.
+    """Effect of one variable alone.
 
     Attributes:
         variable: the one that is moved.
@@ -79,7 +79,7 @@ class Single:
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """What two variables can do together.
+    """Joint effect of two variables.
 
     Attributes:
         first, second: the ones that are moved.
@@ -95,7 +95,7 @@ class Pair:
 
 
 def variables(question: Question) -> list[Variable]:
-    """All that may be moved, with the range in which each is looked at."""
+    """Return all variables, with the range in which each is examined."""
     n = float(question.problem.numbers.n)
     return [
         Variable("gate_time_s", "gate time", "s", 1e-40, 1.0),
@@ -108,7 +108,7 @@ def variables(question: Question) -> list[Variable]:
 
 
 def present_of(question: Question, variable: Variable) -> float | None:
-    """Its value now; the logical clock and a free read-out's precision follow from others."""
+    """Return a variable's present value; the logical clock and a free read-out's precision follow from others."""
     problem, assumed = question.problem, question.assumed
     free = assumed.readout is None and assumed.norm is None
     found = {
@@ -192,7 +192,7 @@ def _classical(question: Question, problem: Problem) -> Any:
 
 
 def single(question: Question, variable: Variable) -> Single:
-    """Move one variable over its range, all others as they are."""
+    """Vary one number over its range, with all others fixed."""
     present = present_of(question, variable)
     x = np.geomspace(variable.low, variable.high, _COARSE)
     found = orders(question, {variable.name: x})
@@ -209,7 +209,7 @@ def single(question: Question, variable: Variable) -> Single:
 
 
 def pairs(question: Question) -> list[Pair]:
-    """All pairs; the gate time sets the logical clock, so these two are no pair."""
+    """Return all pairs, except gate time and logical clock, since the first sets the second."""
     found = []
     for first, second in itertools.combinations(variables(question), 2):
         if {first.name, second.name} == {"gate_time_s", "logical_cycle_s"}:

@@ -1,4 +1,4 @@
-"""The record of what one quantum solve is charged."""
+"""The record of one quantum solve's charge."""
 
 import functools
 import operator
@@ -61,7 +61,7 @@ class Charge(eqx.Module):
         return met(self.conditions)
 
     def reason(self, index: tuple[int, ...] = ()) -> str:
-        """Why there is no number for one entry; empty where there is. Not under jit."""
+        """Return why there is no number for one entry; empty if there is one. Not under jit."""
         return broken(self.conditions, index)
 
     @classmethod
@@ -73,7 +73,7 @@ class Charge(eqx.Module):
         workload: QuantumWorkload,
         factors: Mapping[str, Any],
     ) -> "Charge":
-        """By the encoding that takes the fewest seconds; by the first where none can be used.
+        """Return the charge by the encoding with the fewest seconds; by the first if none can be used.
 
         Args:
             xp: numpy or `jax.numpy`.

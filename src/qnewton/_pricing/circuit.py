@@ -27,7 +27,7 @@ def circuit_of(
     encoding_gates: bool,
     preparation_gates: bool,
 ) -> tuple[GateCost, NumberArray]:
-    """What so many queries and preparations take, and the layers of T gates among them that are the queries'.
+    """Return the cost of the queries and preparations, and the T layers that belong to the queries.
 
     Arrays with an axis for the encodings before all others.
 
@@ -73,7 +73,7 @@ def circuit_of(
 
 
 def stacked_encodings(xp: ModuleType, encodings: Sequence[AbstractEncoding], numbers: Numbers) -> Encoding:
-    """All of them as one record, on an axis before all others; all of a square matrix, or a single one."""
+    """Return all encodings as one record, on an axis before all others: all of a square matrix, or a single one."""
     found = [encoding.encode(numbers) for encoding in encodings]
     columns = [
         [getattr(one, field) for one in found]
@@ -89,7 +89,7 @@ def _stacked(xp: ModuleType, values: Sequence[Number], shape: tuple[int, ...]) -
 
 
 def _merged(xp: ModuleType, groups: Sequence[Sequence[Condition]], shape: tuple[int, ...]) -> tuple[Condition, ...]:
-    """Conditions of single encodings as conditions of all: one that an encoding does not make holds for it."""
+    """Return conditions of single encodings as conditions of all; a missing condition holds for its encoding."""
     words = dict.fromkeys(one.words for group in groups for one in group)
     merged = []
     for said in words:

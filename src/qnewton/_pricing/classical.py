@@ -1,4 +1,4 @@
-"""What a system takes on a classical machine: the rivals of every quantum row."""
+"""Cost of a system on a classical machine: the rivals of every quantum row."""
 
 import dataclasses
 from typing import Any
@@ -48,7 +48,7 @@ class ClassicalHost:
 
     @classmethod
     def of(cls, profile: ClassicalProfile) -> "ClassicalHost":
-        """By its data sheet."""
+        """Return the host by its data sheet."""
         kernels = {rival.kernel for rival in RIVALS}
         return cls(
             profile.name,
@@ -196,7 +196,7 @@ def _refinement(rival: Rival, problem: Problem) -> ClassicalWorkload:
 
 
 def rival_named(name: str) -> Rival:
-    """One of `RIVALS`.
+    """Return the rival of `RIVALS` with the given name.
 
     Raises:
         KeyError: for another name.
@@ -208,7 +208,7 @@ def rival_named(name: str) -> Rival:
 
 
 def _matrix_bytes(n: Any, degree: Any, itemsize: int) -> Any:
-    """As a dense array or by rows of values and column numbers, whichever is smaller."""
+    """Return the bytes of a dense array or of sparse rows with column numbers, whichever is smaller."""
     return np.minimum(n**2 * itemsize, n * degree * (itemsize + _INDEX_BYTES))
 
 
@@ -221,7 +221,10 @@ def _cholesky(problem: Problem, itemsize: int) -> ClassicalWorkload:
 
 
 def _iterations(problem: Problem, itemsize: int, steps: Any) -> ClassicalWorkload:
-    """With the sparse matrix. No fewer steps for few rows: rounding takes the iteration beyond n."""
+    """Return the workload of iterations with the sparse matrix.
+
+    Few rows do not limit the steps: rounding takes the iteration beyond n.
+    """
     n, degree = problem.numbers.n, problem.numbers.degree
     product = Cost(2 * n * degree, _matrix_bytes(n, degree, itemsize))
     return krylov_workload("cg", n, itemsize, product, np.maximum(np.ceil(steps), 1.0))
@@ -239,7 +242,10 @@ def _minres(problem: Problem, itemsize: int) -> ClassicalWorkload:
 
 
 def _kaczmarz(problem: Problem, itemsize: int) -> ClassicalWorkload:
-    """`2 kappa_F^2 ln(1 / epsilon)` projections on one row each, drawn by its norm: `kappa_F = ||A||_F ||A^-1||`."""
+    """Return the workload of `2 kappa_F^2 ln(1 / epsilon)` projections on single rows.
+
+    Rows are drawn by their norms, and `kappa_F = ||A||_F ||A^-1||`.
+    """
     numbers = problem.numbers
     spread = numbers.frobenius_norm / numbers.spectral_norm * np.asarray(problem.condition_number, float)
     return ClassicalWorkload(

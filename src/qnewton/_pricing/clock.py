@@ -1,4 +1,4 @@
-"""At what pace a quantum machine works."""
+"""Clock of a quantum machine."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ _OVERHEAD = {
 
 
 class Clock(eqx.Module):
-    """A machine's pace, as numbers or arrays that a sweep runs over.
+    """A machine's clock, as numbers or arrays for a sweep.
 
     Attributes:
         gate_time_s: of one physical two-qubit operation.
@@ -33,22 +33,22 @@ class Clock(eqx.Module):
 
     @classmethod
     def of(cls, machine: QuantumMachine) -> "Clock":
-        """The machine's own."""
+        """Return the machine's own clock."""
         return cls(machine.gate_time_s, machine.profile)
 
     @property
     def time_scale(self) -> Any:
-        """How many times slower than its profile the machine is."""
+        """Factor by which the machine is slower than its profile."""
         assert self.profile is not None, "AbstractAssumptions.check comes first"
         return self.gate_time_s / self.profile.two_qubit_time_s
 
     def run(
         self, circuit: GateCost, layout: AbstractLayout | None, failure_probability: Any
     ) -> tuple[Any, Any, list[Condition]]:
-        """Seconds and qubits of one run of a circuit, and what error correction demands.
+        """Return seconds and qubits of one run of a circuit, and the conditions of error correction.
 
-        Without error correction a layer of T gates takes one physical operation. With it a run is never faster than
-        that, whatever the profile says.
+        Without error correction a layer of T gates takes one physical operation. With error correction a run is never
+        faster than that, whatever the profile states.
 
         Args:
             circuit: its gates.

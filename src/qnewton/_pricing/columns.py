@@ -26,7 +26,7 @@ Column = dict[str, NumberArray]
 
 
 def reasons_of(candidate: AbstractSolver, estimate: SystemEstimate, known: Refusal) -> Reasons:
-    """Why a candidate cannot take a system.
+    """Return the reasons for which a candidate cannot take a system.
 
     Args:
         candidate: a solver.
@@ -54,7 +54,7 @@ def quantum_column(
     precision: Any = None,
     promised: bool = True,
 ) -> Column:
-    """Of a candidate that is charged by its count of queries.
+    """Return the column of a candidate that is charged by its count of queries.
 
     Args:
         candidate: the solver.
@@ -94,7 +94,7 @@ def settled(
     clamped: Any = False,
     expected_steps: Any = 0.0,
 ) -> Column:
-    """A candidate's column of the table under one set; by default that of a classical one that does not iterate."""
+    """Return a candidate's column under one set; by default that of a classical, non-iterative one."""
     entry: Any = estimate.max_entry
     xp, dtype = namespace(entry, seconds), entry.dtype
     # Not `select`, which looks for the first by a reduction: a kernel each, where all of this is one.

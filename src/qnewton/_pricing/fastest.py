@@ -1,4 +1,4 @@
-"""Who is fastest: the arithmetic of the choice, in one place for traced decisions, the ledger and the report."""
+"""The fastest candidate: the arithmetic of the choice, shared by traced decisions, the ledger and the report."""
 
 from typing import TypeVar
 

@@ -1,4 +1,4 @@
-"""How the seconds of a quantum solve move with the gate time: a part that no quantum clock scales, and gates.
+"""Dependence of a quantum solve's seconds on the gate time: a fixed part, and gates.
 
 For run files, reproductions and reports, so numpy alone computes here.
 """
@@ -23,7 +23,7 @@ def at_gate_time(seconds: Any, fixed_seconds: Any, gate_time_s: float, asked_s: 
 def break_even_gate_time(
     classical_seconds: float | np.ndarray, seconds: Any, fixed_seconds: Any, gate_time_s: float
 ) -> np.ndarray:
-    """The gate time below which the quantum solve is faster, in seconds; 0 where none is fast enough.
+    """Return the gate time in seconds below which the quantum solve is faster; 0 if none is fast enough.
 
     Args:
         classical_seconds: of the fastest classical candidate; infinite where there is none.

@@ -1,4 +1,4 @@
-"""Equal systems of a step, and what they cost: as shapes alone tell, and with the numbers of their matrices."""
+"""Equal systems of a step, and their cost, from shapes alone or with the numbers of their matrices."""
 
 import dataclasses
 import math
@@ -59,7 +59,7 @@ class Group:
 
     @property
     def rows(self) -> int:
-        """Of one system."""
+        """Rows of one system."""
         return math.prod(self.factors)
 
     @property
@@ -76,7 +76,7 @@ class Group:
 
     @property
     def product(self) -> Cost:
-        """One product with a system: every factor times the vector as a matrix of so many columns."""
+        """Cost of one product with a system, every factor times the vector reshaped to a matrix."""
         itemsize = np.dtype(self.dtype).itemsize
         flops = sum(2.0 * self.rows * n for n in self.factors)
         return Cost(flops, sum(float(n) ** 2 for n in self.factors) * itemsize)
@@ -90,7 +90,7 @@ def price_group(
     classical: ClassicalMachine,
     quantum: QuantumMachine,
 ) -> Offers:
-    """What every candidate asks for all systems of a group in one step: `[sets, candidates]`.
+    """Return every candidate's offer for all systems of a group in one step: `[sets, candidates]`.
 
     A direct solver sets every factor up once for `serves` steps, and solves with each for as many columns as the
     others have rows. An iterative one multiplies by the whole product. A quantum one prepares every right-hand side and
@@ -132,7 +132,7 @@ def bounds(
     classical: ClassicalMachine,
     quantum: QuantumMachine,
 ) -> list[tuple[Offers, np.ndarray]]:
-    """What every candidate asks of each group at least, and what at most, before anything is computed.
+    """Return bounds on every candidate's offer for each group, least and most, before anything is computed.
 
     Direct solvers ask the same whatever the numbers. An iterative one takes at least one step, a quantum one at least
     its least over all condition numbers, at subnormalisation 1; how much more is not known.
@@ -172,7 +172,7 @@ def bounds(
 def _least_quantum(
     groups: Sequence[Group], candidate: Charged, sets: Sequence[AbstractAssumptions], machine: QuantumMachine
 ) -> list[list[Column]]:
-    """Of each group and set, the column at the condition number that costs least; all of them at once."""
+    """Return each group's and set's column at the cheapest condition number, all of them at once."""
     need = np.array([group.need for group in groups])[:, None]
     times = np.array([float(group.count * group.vectors) for group in groups])[:, None]
     power = np.array([group.power for group in groups])[:, None]
@@ -194,7 +194,7 @@ def _known(group: Group, candidate: AbstractSolver, candidates: Sequence[Abstrac
 
 
 def nominal(group: Group) -> SystemEstimate:
-    """A system of that shape with the numbers that cost least: every norm 1, as if it were the identity."""
+    """Return a system of that shape with the cheapest numbers: every norm 1, as for the identity."""
     nothing = Cost(0.0, 0.0)
     return nominal_estimate(group.rows, Access(group.product, nothing, nothing, _NO_ROWS), group.dtype)
 
@@ -265,7 +265,7 @@ def _squaring(group: Group, candidate: AbstractSolver, machine: ClassicalMachine
 
 
 def _parts(workload: ClassicalWorkload, applied_as: str | None) -> tuple[ClassicalWorkload, ClassicalWorkload]:
-    """What a system takes once, and what one right-hand side does."""
+    """Return the work per system, done once, and the work per right-hand side."""
     kernel, flops, moved = workload.kernel, workload.setup_flops, workload.setup_bytes
     once = ClassicalWorkload(kernel=kernel, flops=flops, bytes=moved)
     each = ClassicalWorkload(kernel=applied_as or kernel, flops=workload.flops - flops, bytes=workload.bytes - moved)

@@ -1,4 +1,4 @@
-"""The least that a candidate could ask for a system of that shape, whatever its numbers; numpy, on the host."""
+"""The least cost of a candidate for a system of a given shape, whatever its numbers; numpy, on the host."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def least_quantum(
     times: Any = 1.0,
     precision: Any = None,
 ) -> list[list[Column]]:
-    """Of each system and set, the column at the condition number that costs least, at subnormalisation 1.
+    """Return each system's and set's column at the cheapest condition number, at subnormalisation 1.
 
     Args:
         candidate: the solver.
@@ -76,9 +76,9 @@ def least_of(
     quantum: QuantumMachine,
     solves: int = 1,
 ) -> list[Column]:
-    """Under each set, what a candidate asks at least for one solve with a formed matrix.
+    """Return a candidate's least offer, under each set, for one solve with a formed matrix.
 
-    A direct solver asks the same whatever the numbers, an iterative one for at least one step.
+    A direct solver costs the same whatever the numbers; an iterative one is charged for at least one step.
 
     Args:
         candidate: the solver.

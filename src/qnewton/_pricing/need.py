@@ -1,4 +1,4 @@
-"""What accuracy a training step bears, and what that asks of a solver.
+"""The accuracy that a training step needs, and the resulting tolerance of a solver.
 
 A Gauss-Newton step with the relative error e in the energy norm, `|y - x|_A = e |x|_A`, keeps at least `1 - e^2` of the
 decrease that its quadratic model predicts. Solvers count their errors otherwise; each formula here is the largest error
@@ -35,7 +35,7 @@ LARGEST = 0.5
 
 @quiet
 def residual_for(need: Number, log_condition_number: Number, power: Number = 1) -> NumberArray:
-    """Largest relative residual, `need / kappa^(power / 2)`; with `power` 2 for dual systems (see the module).
+    """Return the largest relative residual, `need / kappa^(power / 2)`; `power` 2 for dual systems (see the module).
 
     Args:
         need: relative error in the norm that counts, in (0, 1).
@@ -59,7 +59,7 @@ def state_error_for(need: Number, log_condition_number: Number, power: Number = 
 
 @quiet
 def readout_error_for(need: Number, mean_eigenvalue: Number, square_length: Number, energy: Number) -> NumberArray:
-    """2-norm error of a read-out, in the mean over its directions: `need / sqrt(R)`.
+    """Return the 2-norm error of a read-out, averaged over its directions: `need / sqrt(R)`.
 
     Args:
         need: as of `residual_for`.
@@ -73,7 +73,7 @@ def readout_error_for(need: Number, mean_eigenvalue: Number, square_length: Numb
 
 @quiet
 def steps_factor(stops_at: Number | None, wanted: Number, log_condition_number: Number) -> NumberArray:
-    """By how much another residual changes the steps of CG: the ratio of the logarithms in its Chebyshev bound.
+    """Return the factor on CG's steps for another residual: the ratio of logarithms in its Chebyshev bound.
 
     Args:
         stops_at: relative residual that its steps were counted for; None: as wanted.

@@ -1,4 +1,4 @@
-"""The numbers of a system before anything is known of it but its shape."""
+"""The numbers of a system of which only the shape is known."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from .._core.records import Access, Kind, Kinds, SystemEstimate
 
 
 def nominal_estimate(n: int, access: Access, dtype: str) -> SystemEstimate:
-    """A definite system whose norms are all 1, as if it were the identity, which costs least; in numpy.
+    """Return a definite system with all norms 1, as for the identity, which costs least; in numpy.
 
     Args:
         n: rows.

@@ -1,11 +1,11 @@
-"""The table of offers: what every candidate asks for a system, before anybody chooses."""
+"""The table of offers: every candidate's cost for a system, before the choice."""
 
 import equinox as eqx
 from jaxtyping import Array, Bool, Float, Int
 
 
 class Offers(eqx.Module):
-    """What candidates ask for systems; candidates on the last axis, assumption sets, systems or a sweep before it.
+    """Offers of candidates for systems; candidates on the last axis, assumption sets, systems or a sweep before it.
 
     Arrays of JAX inside a step, of numpy on paper and in a replay. A policy reads the first five fields alone, so what
     it sees of a set, and a recorded training, have no others: there they are None.
@@ -42,10 +42,10 @@ class Offers(eqx.Module):
 
     @property
     def able(self) -> Bool[Array, "*systems candidates"]:
-        """Who can take the system and has a finite prediction."""
+        """Mask of candidates that can take the system and have a finite prediction."""
         xp = self.seconds.__array_namespace__()
         return self.feasible & xp.isfinite(self.seconds)
 
     def under(self, row: int) -> "Offers":
-        """What a policy sees of the assumption set of that number."""
+        """Return the part of the offers that a policy sees, under one assumption set by its index."""
         return Offers(self.names, self.quantum, self.seconds[row], self.feasible[row], self.log_condition_number)

@@ -1,4 +1,4 @@
-"""Prices on paper: every published count on every machine, and every classical rival on every host.
+"""Modelled prices: every published count on every machine, and every classical rival on every host.
 
 A table shows each of them, and a break-even point looks for the least of either side; both ask here.
 """
@@ -37,7 +37,7 @@ class Group:
 
 
 class Charged(NamedTuple):
-    """A group of query models under one set on one machine; the models are the first axis of the charge."""
+    """A group of query models under one set on one machine; the models are the charge's first axis."""
 
     group: Group
     assumed: Assumptions
@@ -103,7 +103,10 @@ def counts_for(assumed: Assumptions, model: QueryModel) -> bool:
 
 
 def is_count(evidence: str) -> bool:
-    """Whether a formula is a count: a growth whose constant nobody published is none, and never the fastest."""
+    """Return whether a formula is a count.
+
+    A growth rate without a published constant is none, and is never the fastest.
+    """
     return evidence != Evidence.ASYMPTOTIC
 
 
@@ -125,7 +128,10 @@ def groups_of(problem: Problem, axes: int = 0) -> list[Group]:
 
 
 def lifted(value: Any, axes: int = 0) -> Any:
-    """With an axis for the models before all others, of which there are at least `axes`; None stays None."""
+    """Return the value with an axis for the models before all others, of which there are at least `axes`.
+
+    None stays None.
+    """
     if value is None:
         return None
     array = np.asarray(value, float)
@@ -133,7 +139,7 @@ def lifted(value: Any, axes: int = 0) -> Any:
 
 
 def lifted_numbers(numbers: MatrixNumbers, axes: int = 0) -> MatrixNumbers:
-    """All of them."""
+    """Return all numbers with an axis for the models."""
     fields = {field.name: lifted(getattr(numbers, field.name), axes) for field in dataclasses.fields(numbers)}
     return MatrixNumbers(**{**fields, "definite": numbers.definite})
 

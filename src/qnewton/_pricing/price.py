@@ -1,4 +1,4 @@
-"""From estimate, candidates, assumption sets and clocks to the table of offers, without solving anything."""
+"""Pricing: from estimate, candidates, assumption sets and clocks to the table of offers, without a solve."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ class Own(NamedTuple):
 
     @property
     def log_condition_number(self) -> Float[NumberArray, ""]:
-        """Infinite where nothing was estimated."""
+        """Logarithm of the condition number; infinite if nothing was estimated."""
         found = self.estimate.log_condition_number
         return namespace(found).where(self.estimated, found, np.inf).astype(found.dtype)
 
@@ -56,7 +56,7 @@ def price(
     solves: int = 1,
     own: Mapping[int, Own] | None = None,
 ) -> Offers:
-    """What every candidate asks under every assumption set: `[sets, candidates]`.
+    """Return every candidate's offer under every assumption set: `[sets, candidates]`.
 
     Args:
         estimate: the system's numbers.
@@ -97,7 +97,7 @@ def price(
 def _paying(
     column: Column, least: Column | None, estimated: Bool[NumberArray, ""] | bool, paid: Number, scaled: bool
 ) -> Column:
-    """With the seconds of conditioning and estimate on top; the least that it would be where nothing was estimated.
+    """Return a column with the seconds of conditioning and estimate added, or the least one without an estimate.
 
     Args:
         column: what the candidate asks for its system.
@@ -116,13 +116,13 @@ def _paying(
 
 
 def forming(estimate: SystemEstimate) -> ClassicalWorkload:
-    """Forming the matrix of a system that is not: what a classical candidate that needs it pays besides its own."""
+    """Return the workload of forming an unformed matrix, which a classical candidate that needs it pays as well."""
     cost = estimate.access.forming
     return ClassicalWorkload(kernel="forming", flops=cost.flops, bytes=cost.bytes)
 
 
 def classical_workload(candidate: AbstractSolver, estimate: SystemEstimate) -> ClassicalWorkload:
-    """What a classical candidate states.
+    """Return the workload that a classical candidate states.
 
     Raises:
         TypeError: where it states another kind of workload.

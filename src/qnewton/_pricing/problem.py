@@ -1,4 +1,4 @@
-"""The system that a plan is for: what is given of it, and the worst case of what is not."""
+"""The system of a plan: given numbers, and the worst case for those not given."""
 
 import dataclasses
 from typing import Any
@@ -15,7 +15,7 @@ _SLACK = 1 + 1e-4
 
 
 class MatrixNumbers(eqx.Module):
-    """What encodings read of a matrix (`encoding.Numbers`); arrays of numpy, in double precision."""
+    """Numbers of a matrix that encodings read (`encoding.Numbers`); arrays of numpy, in double precision."""
 
     n: Any
     degree: Any
@@ -155,7 +155,7 @@ class Problem:
 
     @property
     def numbers(self) -> MatrixNumbers:
-        """The numbers, those not given at their worst.
+        """Numbers, with the worst case for those not given.
 
         Worst is what makes a subnormalisation largest: the largest degree, entry and Frobenius norm that the others
         allow, over the smallest spectral norm. `max|A| <= ||A|| <= ||A||_F <= sqrt(n) ||A||` and
@@ -188,7 +188,7 @@ class Problem:
 
     @property
     def assumed(self) -> tuple[str, ...]:
-        """What was not given, and what stands in its place."""
+        """Assumptions made for numbers that were not given."""
         said = []
         if self.degree is None:
             said.append("d = n: no sparsity was given")

@@ -1,4 +1,4 @@
-"""A read-out with everything a step needs: direction, length and sign."""
+"""Read-out of everything that a step needs: direction, length and sign."""
 
 from .._core.arrays import Number, NumberArray, floating
 from .._core.conditions import Condition

@@ -1,4 +1,4 @@
-"""A quantum linear solver as far as its cost goes: a query count, and what it is a count for."""
+"""Quantum linear solvers reduced to their cost: a query count, and the matrix that it is for."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from .._solvers.quantum.queries import QueryModel, Unit
 
 
 class CountedSolver(eqx.Module):
-    """What is charged: a count, for the matrix or for the square root of it.
+    """The count that is charged, for the matrix or for its square root.
 
     Attributes:
         count: the workload for an encoding and a precision of the solver's state.
@@ -29,7 +29,10 @@ class CountedSolver(eqx.Module):
 
     @classmethod
     def of(cls, model: QueryModel, solution_norm: Any = None, factor: SquareRoot | None = None) -> "CountedSolver":
-        """A published count. The norm is the matrix's solution's; that of a factor stands at its least value."""
+        """Return a published count.
+
+        The norm is that of the matrix's solution; a factor's has its least value.
+        """
         norm = None if factor is not None else solution_norm
 
         def count(encoding: Encoding, precision: Any) -> QuantumWorkload:
@@ -41,7 +44,7 @@ class CountedSolver(eqx.Module):
     def all_of(
         cls, models: Sequence[QueryModel], solution_norm: Any = None, factor: SquareRoot | None = None
     ) -> "CountedSolver":
-        """Several counts of one unit as one, on the second axis after that of the encodings, which must be 1 long.
+        """Return several counts of one unit as one, on the second axis after the encodings', which must have length 1.
 
         What a table needs of all solvers is then computed once.
         """

@@ -1,4 +1,4 @@
-"""Every solver on every machine under every set of assumptions."""
+"""Table of every solver on every machine under every set of assumptions."""
 
 import dataclasses
 import itertools
@@ -140,7 +140,7 @@ def _quantum_rows(problem: Problem, one: Charged, bare: Any) -> Iterator[Row]:
 
 
 def _factors(charge: Charge, index: int, bare: float, assumed: Assumptions) -> dict[str, float]:
-    """What multiplies up to the seconds, per gate time; the queries apart from what the set adds to them."""
+    """Return the factors of the seconds per gate time, with the set's additions apart from the queries."""
     factors = {name: float(values[index]) for name, values in charge.factors.items()}
     queries = factors.pop("queries")
     if np.isfinite(bare):

@@ -1,4 +1,4 @@
-"""Who wins, and by how many orders of magnitude."""
+"""The winner, and its margin in orders of magnitude."""
 
 import dataclasses
 import math
@@ -59,7 +59,7 @@ def fastest(rows: Sequence[Row]) -> Row | None:
 
 
 def verdicts(rows: Sequence[Row]) -> list[Verdict]:
-    """One for each set of assumptions, over all machines."""
+    """Return one verdict for each set of assumptions, over all machines."""
     classical = fastest([row for row in rows if row.kind == "classical"])
     found = []
     for name in dict.fromkeys(row.assumptions for row in rows if row.kind == "quantum"):
@@ -74,7 +74,7 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
 
 
 def orders_between(quantum: Row | None, classical: Row | None) -> float | None:
-    """`log10` of the quotient of their seconds; None where either has none."""
+    """Return `log10` of the quotient of their seconds; None if either is missing."""
     if quantum is None or quantum.seconds is None or classical is None or classical.seconds is None:
         return None
     return math.log10(quantum.seconds / classical.seconds)

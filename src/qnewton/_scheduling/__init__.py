@@ -1,4 +1,4 @@
-"""Where solvers meet hardware: predictions, the choice, and the solver that carries it out."""
+"""Scheduling: predictions for solvers on hardware, the choice, and the solver that carries it out."""
 
 from typing import TYPE_CHECKING
 

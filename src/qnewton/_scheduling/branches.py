@@ -1,4 +1,4 @@
-"""What a branch of the scheduler's switch does: it sets one candidate up, and solves with it."""
+"""Branches of the scheduler's switch: set up one candidate, and solve with it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from .union import StateUnion
 
 
 class Executed(eqx.Module):
-    """What the circuits of an emulated candidate did; nothing, and 1, for any other.
+    """Results of an emulated candidate's circuits; zeros, and 1, for any other.
 
     Attributes:
         queries: of the block encoding, copies and repetitions included.
@@ -35,7 +35,7 @@ Solved = tuple[Float[Array, " n"], lx.RESULTS, Int[Array, ""], Executed]
 
 
 class Known(eqx.Module):
-    """What is known of a system besides its matrix.
+    """Facts about a system besides its matrix.
 
     Attributes:
         symmetric: whether it is.
@@ -50,7 +50,7 @@ class Known(eqx.Module):
     eigenvalue_floor: Float[Array, ""] | None = None
 
     def options(self, estimate: SystemEstimate | None) -> Options:
-        """Of the linear solve.
+        """Return the options of the linear solve.
 
         Args:
             estimate: of the system that the candidate solves.
@@ -62,13 +62,13 @@ class Known(eqx.Module):
 
 
 def set_up(solver: AbstractSolver, matrix: Float[Array, "n n"], known: Known, estimate: SystemEstimate | None) -> Any:
-    """State of a candidate for a matrix; None where it would not know what to do with one."""
+    """Return a candidate's state for a matrix; None if it cannot take one."""
     operator = lx.MatrixLinearOperator(matrix, _tag(solver, known.symmetric))
     return None if solver.refuses(operator) else solver.init(operator, known.options(estimate))
 
 
 def solve(solver: AbstractSolver, state: Any, transposed: bool, vector: Float[Array, " n"]) -> Solved:
-    """From what `set_up` returned."""
+    """Solve from the state that `set_up` returned."""
     if state is None:
         return _not_solved(vector)
     state, options = solver.transpose(state, {}) if transposed else (state, {})
@@ -99,7 +99,7 @@ def union_of(
     known: Known,
     estimates: Sequence[SystemEstimate],
 ) -> StateUnion:
-    """What holds the state of any candidate for a matrix of that shape, with an estimate of each one's system."""
+    """Return the union of the candidates' states for a matrix of that shape, with each one's estimate."""
     like = jax.ShapeDtypeStruct(matrix.shape, matrix.dtype)
     return StateUnion(
         [
@@ -110,7 +110,7 @@ def union_of(
 
 
 def switch(index: Array, branches: list, *operands: Any) -> Any:
-    """`jax.lax.switch`, where there is a choice."""
+    """Return `jax.lax.switch`, or the single branch if there is no choice."""
     return branches[0](*operands) if len(branches) == 1 else jax.lax.switch(index, branches, *operands)
 
 
@@ -133,5 +133,5 @@ def _solved(value: Float[Array, " n"], result: lx.RESULTS, stats: dict[str, Any]
 
 
 def _not_solved(vector: Float[Array, " n"]) -> Solved:
-    """What a candidate that cannot even be set up returns: the plan never chooses it over one that can."""
+    """Return the result of a candidate that cannot be set up: the plan prefers any candidate that can."""
     return _solved(jnp.full_like(vector, jnp.nan), lx.RESULTS.breakdown, {})

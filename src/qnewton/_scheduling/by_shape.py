@@ -74,7 +74,7 @@ def by_shape(scheduler: Hybrid, system: System) -> tuple[AbstractSolver, GroupPl
     columns: list[list[Column]] = []
     for i, one in enumerate(scheduler.solvers):
         if is_charged(one):
-            asked = state_error_for(NEED, KAPPAS[None]) if one.fidelity == "model" else None
+            asked = state_error_for(NEED, KAPPAS[None]) if one.execution == "modelled" else None
             sets, machines = scheduler.assumptions, scheduler.quantum
             columns.append(least_quantum(one, [n], [dtype], sets, machines, precision=asked)[0])
             continue

@@ -48,7 +48,7 @@ def calibrate(
     sizes: Sequence[int] = DEFAULT_SIZES,
     repeats: int = 5,
 ) -> ClassicalMachine:
-    """Measure how long the classical solvers among `solvers` take on this machine, inside a jitted function.
+    """Measure the times of the classical solvers among `solvers` on this machine, inside a jitted function.
 
     A solver that takes operators is measured on a dense matrix and on a layer's block that is not formed, or on the one
     of them that it takes; beside such a solver, forming a block is measured as well, for those that need a matrix.
@@ -91,7 +91,7 @@ def calibrate(
 
 @at_once()
 def _with_values(solver: AbstractSolver) -> AbstractSolver:
-    """The solver with ones in the place of arrays that are being traced, as all are inside `lineax.linear_solve`.
+    """Return the solver with ones in place of traced arrays, which all are inside `lineax.linear_solve`.
 
     Iterations are counted while they are measured, so the seconds of each depend on shapes alone.
     """
@@ -103,7 +103,7 @@ def _with_values(solver: AbstractSolver) -> AbstractSolver:
 
 
 class _Once:
-    """The machine that a scheduler without a calibration predicts with, once per process: it is traced many times.
+    """Cache of the machine that a scheduler without a calibration uses: one per process, for its many traces.
 
     No kernel is measured: see `rated_machine`. Candidates are the same where they differ in nothing but the numbers in
     their arrays.
@@ -120,7 +120,7 @@ class _Once:
         return self._found[key]
 
     def cache_clear(self) -> None:
-        """Forget how fast the machine was."""
+        """Forget the speed of the machine."""
         self._found.clear()
 
 
@@ -128,7 +128,7 @@ rated_once = _Once()
 
 
 class _Agreed:
-    """A calibration that was given, or that of process 0 in its place: processes that measured apart decide alike."""
+    """A given calibration, or process 0's in its place, so that processes with separate measurements decide alike."""
 
     def __init__(self):
         self._found: dict[ClassicalMachine, ClassicalMachine] = {}
@@ -146,7 +146,7 @@ agreed = _Agreed()
 
 
 def identity_of(tree: PyTree) -> Hashable:
-    """The same for two trees that differ in nothing but the numbers in their arrays."""
+    """Return a key that is equal for two trees that differ only in the numbers in their arrays."""
     leaves, structure = jax.tree.flatten(tree)
     return structure, tuple((leaf.shape, str(leaf.dtype)) if eqx.is_array(leaf) else leaf for leaf in leaves)
 
@@ -204,7 +204,7 @@ def _measured_once(solvers: Sequence[AbstractSolver], dtype: str) -> list[Abstra
 
 
 def _forming_counts(solvers: Sequence[AbstractSolver]) -> bool:
-    """Whether forming a block is a cost: it is left to a solver that needs a matrix, beside one that does not.
+    """Return whether forming a block counts: some solver needs a matrix, and another does not.
 
     Conditioning that a candidate has of its own is predicted by the same times.
     """
@@ -214,7 +214,7 @@ def _forming_counts(solvers: Sequence[AbstractSolver]) -> bool:
 
 
 def _yardsticks_of(solver: AbstractSolver, dtype: str) -> "dict[str, Callable[[int, str], lx.AbstractLinearOperator]]":
-    """The solver's kernel on matrices, and on operators that are not formed under a name of its own.
+    """Return the solver's kernel on matrices, and on unformed operators under a name of its own.
 
     A product with the one and with the other differ in more than their counts, and no curve goes through both. What
     takes only one of the two has one curve.
@@ -285,7 +285,7 @@ class _Sample:
         multiplied: bool = False,
         together: bool = False,
     ):
-        """Compile it.
+        """Compile the sample.
 
         Args:
             run: does it.
@@ -320,11 +320,11 @@ class _Sample:
         self._several = lambda: several(arrays, vector)
 
     def run(self) -> Array:
-        """Do it, `loops` times."""
+        """Run the sample `loops` times."""
         value, self._steps = self._several()
         return value
 
     @property
     def workload(self) -> ClassicalWorkload:
-        """Of doing it once, with the steps that it took rather than those that it expected."""
+        """Workload of one run, with observed steps in place of expected ones."""
         return eqx.tree_at(lambda w: w.steps, self._workload, float(self._steps))

@@ -1,4 +1,4 @@
-"""What the scheduler needs of a candidate, and who lacks it."""
+"""Requirements of the scheduler on a candidate, and errors for a solver that lacks one."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from .conditioned import Conditioned
 
 
 def check_candidate(solver: Any) -> None:
-    """Refuse what is no candidate, by its name.
+    """Refuse a solver that is not a candidate, by its name.
 
     Raises:
         TypeError: says what the solver lacks, and what to use.

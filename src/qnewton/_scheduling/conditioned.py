@@ -1,4 +1,4 @@
-"""A solver with conditioning of its own: pruning, basis and shift that nobody else wants."""
+"""A solver with conditioning of its own: pruning, basis and shift that apply to it alone."""
 
 import dataclasses
 from typing import Any
@@ -28,7 +28,7 @@ def _listed(conditioning: Any) -> Any:
 
 
 class ConditionedState(eqx.Module):
-    """What judges a solution, the inner solver's state, and the basis in which that one solves.
+    """Data for judging a solution, the inner solver's state, and the basis in which it solves.
 
     Attributes:
         check: the system as it was handed over.
@@ -45,7 +45,7 @@ class ConditionedState(eqx.Module):
 
 
 class Conditioned(AbstractAround):
-    """Solves the system as conditioners of its own leave it, and undoes their change of basis for the solution.
+    """Solver of the system as its own conditioners leave it; their change of basis is undone for the solution.
 
     What a quantum solver wants of a system, few entries in a row and a small condition number, costs the others
     accuracy. As a candidate of `Hybrid`, `Conditioned(QLSA(precision=1e-2), [Prune(0.5)])` is a triple of conditioning,
@@ -65,9 +65,9 @@ class Conditioned(AbstractAround):
     system too much. The inner solver's claim about its own system is not checked. In `newton` the residual in the
     shared system is on record (`relative_residual`), and `residual_tolerance` decides.
 
-    The matrix is formed, square and real. Linear-solve options: `estimate` is of the system as conditioning leaves it;
-    `eigenvalue_floor` and `layout` (a `Layout`, where the matrices of layers lie, which `Rotate` and `WhitenOutputs`
-    ask for) are of the one that is handed over. `stats` has the inner solver's, and `residual`. A damping of its own
+    The matrix is formed, square and real. Of the linear-solve options, `estimate` is of the system as conditioning
+    leaves it; `eigenvalue_floor` and `layout` (a `Layout`, the positions of the layers' matrices, which `Rotate` and
+    `WhitenOutputs` need) are of the given one. `stats` has the inner solver's, and `residual`. A damping of its own
     stays as it is stated, whatever factor `newton` has on the shared one.
 
     Attributes:
@@ -121,11 +121,11 @@ class Conditioned(AbstractAround):
         return self.inner.stops_at
 
     def count(self, encoding: Encoding, precision: Number) -> QuantumWorkload:
-        """The inner solver's, at the encoding of the system as conditioning leaves it."""
+        """Return the inner solver's count, at the encoding of the conditioned system."""
         return self.charged.count(encoding, precision)
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> Workload:
-        """The inner solver's on the system as conditioning leaves it, which estimate and encoding are of."""
+        """Return the inner solver's workload for the conditioned system, which estimate and encoding describe."""
         return self.inner.workload(estimate, encoding)
 
     def conditioned(self, system: System) -> System:
@@ -221,7 +221,10 @@ class Conditioned(AbstractAround):
         return state, options
 
     def _tag(self, left: System, definite: bool) -> object:
-        """What may be claimed of the conditioned system; who needs definiteness gets the benefit of the doubt."""
+        """Return the tag of the conditioned system.
+
+        Definiteness that cannot be excluded is assumed for an inner solver that needs it.
+        """
         sure = definite
         for conditioner in self.conditioning:
             kept = conditioner.guarantee.definiteness
@@ -237,7 +240,7 @@ class Conditioned(AbstractAround):
 
 
 def _said(conditioner: AbstractConditioner) -> str:
-    """Its name and what was said to it, e.g. `Prune(0.5)`."""
+    """Return a conditioner's name and arguments, e.g. `Prune(0.5)`."""
     parts = []
     for place, field in enumerate(dataclasses.fields(conditioner)):
         value = getattr(conditioner, field.name)

@@ -1,4 +1,4 @@
-"""Who competes for which groups of systems: priced on the host, before an optimizer is traced."""
+"""Contenders for groups of systems: priced on the host, before an optimizer is traced."""
 
 from collections.abc import Hashable, Sequence
 
@@ -16,7 +16,7 @@ BEYOND_DOUBT = 100.0
 
 
 class _Contests:
-    """Who competes for which groups, priced once per process: an optimizer is traced many times."""
+    """Cache of the contenders for groups: one pricing per process, for the many traces of an optimizer."""
 
     def __init__(self):
         self._found: dict[Hashable, list[GroupSolver]] = {}
@@ -44,7 +44,7 @@ class _Contests:
         return self._found[key]
 
     def cache_clear(self) -> None:
-        """Forget all of them."""
+        """Clear the cache."""
         self._found.clear()
 
 

@@ -1,4 +1,4 @@
-"""The scheduler of an optimizer's own systems, where the user names none."""
+"""Default scheduler of an optimizer's own systems."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ PROFILE = "superconducting"
 def scheduler_of(
     solver: lx.AbstractLinearSolver | None, user: str, default: Callable[[], Hybrid] | None = None
 ) -> Hybrid:
-    """The scheduler that was named, or the default one; a single solver is the only candidate of one.
+    """Return the given scheduler, or the default one; a single solver becomes the only candidate of one.
 
     Args:
         solver: a `Hybrid`, a solver of ours, or None.
@@ -61,7 +61,7 @@ def scheduler_of(
 
 @functools.cache
 def default_scheduler() -> Hybrid:
-    """Direct solvers, and a quantum one at all its costs, which act; what the paper charges is recorded beside.
+    """Return direct solvers and a quantum one at all its costs, which act; the paper's charges are only recorded.
 
     Conjugate gradients are no candidate unless they are named: whether they win depends on the condition number, and to
     find it takes longer than to solve systems of this size.
@@ -71,7 +71,7 @@ def default_scheduler() -> Hybrid:
 
 @functools.cache
 def scheduler_of_many() -> Hybrid:
-    """The same for systems that come by the thousand, with a candidate that sets them up all at once."""
+    """Return the same for systems in thousands, with a candidate that sets them up all at once."""
     return _at_all_its_costs(GaussJordan(), Inverse(), Cholesky(), LU(), QLSA())
 
 

@@ -1,4 +1,4 @@
-"""What groups of equal systems cost in a step, and who solves them."""
+"""Cost of groups of equal systems in a step, and the solvers chosen for them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ _NUMBERS = ("seconds", "fixed_seconds", "queries", "copies", "success_probabilit
 
 
 class GroupPlan(eqx.Module):
-    """What a group of equal systems costs in a step, and who solves them.
+    """Cost of a group of equal systems in a step, and the solver chosen for them.
 
     Attributes:
         name: what the systems are, in words.
@@ -48,7 +48,7 @@ class GroupPlan(eqx.Module):
 
 
 class PackedPlans(eqx.Module):
-    """The plans of all groups of a step, as two arrays: a step that returns dozens of small ones takes longer.
+    """Plans of all groups of a step in two arrays: returning dozens of small arrays takes longer.
 
     Attributes:
         numbers: of each group; one row that means nothing where there is no group.
@@ -72,7 +72,7 @@ class PackedPlans(eqx.Module):
 
     @classmethod
     def of(cls, scheduler: Hybrid, plans: Sequence[GroupPlan], dtype: jnp.dtype) -> "PackedPlans":
-        """From the plans under one scheduler.
+        """Return the packed form of plans under one scheduler.
 
         Args:
             scheduler: of all of them.
@@ -115,7 +115,7 @@ class PackedPlans(eqx.Module):
 
     @property
     def plans(self) -> tuple[GroupPlan, ...]:
-        """One for each group."""
+        """One plan for each group."""
         return tuple(self._plan(k) for k in range(len(self.names)))
 
     def last_choices(self, k: int) -> Int[Array, " sets"]:
@@ -145,7 +145,7 @@ class PackedPlans(eqx.Module):
 
 
 class _Reader:
-    """Takes one array after the other off the last axis of a record."""
+    """Reader that takes one array after the other off the last axis of a record."""
 
     def __init__(self, record: Array):
         self._record, self._place = record, 0

@@ -1,4 +1,4 @@
-"""Equal systems under one scheduler: who could win is known before tracing, who does by the systems' numbers."""
+"""Equal systems under one scheduler: contenders are known before tracing, the winner from the systems' numbers."""
 
 import functools
 import operator
@@ -34,7 +34,7 @@ Factors = tuple[Float[Array, "count n n"], ...]
 
 
 class GroupState(eqx.Module):
-    """A group that is set up: it serves the steps until the next refresh.
+    """A group that is set up, for the steps until the next refresh.
 
     Attributes:
         slots: states of the chosen candidate, one for each system, in the arrays of the union.
@@ -70,7 +70,7 @@ class GroupSolver:
 
     @cached_property
     def kept(self) -> tuple[int, ...]:
-        """The candidates that are compiled: those of which the acting set's choice may be one."""
+        """Candidates that are compiled, those that the acting set's choice may be."""
         return self._contenders(0)
 
     def _contenders(self, row: int) -> tuple[int, ...]:
@@ -98,7 +98,7 @@ class GroupSolver:
 
     @cached_property
     def settled(self) -> GroupPlan:
-        """The plan where nothing is estimated; of numpy."""
+        """Plan if nothing is estimated; in numpy."""
         least, names, rows = self.least, self.scheduler.names, range(len(self.most))
         # Under another set the bounds may leave it open.
         kept = [self._contenders(row) for row in rows]
@@ -147,7 +147,7 @@ class GroupSolver:
             return int(self.scheduler.policy.choose(offers, turn).verdict)
 
     def blank(self) -> GroupState:
-        """Before the first set-up: zeros in its shapes."""
+        """Return the state before the first set-up: zeros in its shapes."""
         count, dtype = self.group.count, jnp.dtype(self.group.dtype)
         factors = tuple(jax.ShapeDtypeStruct((count, n, n), dtype) for n in self.group.factors)
         floors = tuple(jax.ShapeDtypeStruct((count,), dtype) for _ in self.group.factors)
@@ -160,7 +160,7 @@ class GroupSolver:
         floors: tuple[Float[Array, " count"], ...],
         last: Int[Array, " sets"] | None = None,
     ) -> tuple[GroupState, GroupPlan]:
-        """Choose, and set the chosen candidate up for every system; and the record of it.
+        """Choose, set the chosen candidate up for every system, and record the choice.
 
         Args:
             factors: the systems' matrices, symmetric, damping included.
@@ -194,7 +194,7 @@ class GroupSolver:
         return self._state(slots, (index, log_kappas), plan), plan
 
     def settled_state(self, states: tuple[object, ...]) -> GroupState:
-        """Where one candidate is left: from its states of each factor, those of all systems stacked."""
+        """Return the state if one candidate is left, from its states of each factor, stacked over systems."""
         dtype = jnp.dtype(self.group.dtype)
         shapes = tuple(jax.ShapeDtypeStruct((n, n), dtype) for n in self.group.factors)
         return self._state(self._union(shapes, None).pack(0, states), None, self.settled)
@@ -205,7 +205,7 @@ class GroupSolver:
         floors: Float[Array, " count"],
         last: Int[Array, " sets"] | None = None,
     ) -> tuple[GroupPlan, Callable[[Float[Array, "count n"]], Float[Array, "count n"]]]:
-        """Plain systems that serve one step: the plan, and the solve, which may be called several times.
+        """Return plan and solve of plain systems for one step; the solve may be called several times.
 
         Where nothing is estimated every system has a program of its own, so that they may run at once. What cannot be
         solved is NaN.
@@ -238,14 +238,14 @@ class GroupSolver:
 
     @property
     def reads(self) -> str | None:
-        """The triangle that is enough for every candidate that is compiled; None where one reads both."""
+        """Triangle that is enough for every compiled candidate; None if one reads both."""
         found = {solver.triangle for solver in self.solvers} if not self.estimates else {None}
         return found.pop() if len(found) == 1 else None
 
     def solve(
         self, state: GroupState, vectors: Float[Array, "count a b"]
     ) -> tuple[Float[Array, "count a b"], Bool[Array, " count"]]:
-        """Every system's solution, and whether it is one.
+        """Return every system's solution, and whether it is valid.
 
         Args:
             state: as set up.
@@ -364,7 +364,7 @@ class GroupSolver:
         return plan, self._place(choice[0])
 
     def _place(self, choice: Int[Array, ""]) -> Int[Array, ""]:
-        """Of the acting choice among the candidates that are compiled."""
+        """Return the position of the acting choice among the compiled candidates."""
         places = np.zeros(len(self.scheduler.solvers), np.int32)
         places[list(self.kept)] = np.arange(len(self.kept))
         return jnp.asarray(places)[choice]

@@ -45,7 +45,7 @@ def _sets(assumptions: Sequence[AbstractAssumptions]) -> tuple[AbstractAssumptio
 
 
 class HybridState(eqx.Module):
-    """A plan, and the factorisation of the candidate that it chose; or the operator, where that was not formed.
+    """A plan, and the factorisation by the candidate that it chose; or the operator, if it was not formed.
 
     Attributes:
         plan: for the system.
@@ -65,7 +65,7 @@ class HybridState(eqx.Module):
 
 
 class Hybrid(lx.AbstractLinearSolver[HybridState]):
-    """Gives each system to the candidate that is predicted to finish it soonest.
+    """Scheduler that gives each system to the candidate with the least predicted seconds.
 
     A `lineax.AbstractLinearSolver`, so `lineax.linear_solve(operator, vector, solver=Hybrid())` schedules one system;
     the solution's `stats["plan"]` is its `Plan`. The choice is traced: one branch of a `lax.switch` runs, and nothing
@@ -77,9 +77,9 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
     that needs a structure which the operator does not have is infeasible (`Offers.refusal`). Everything else, `QLSA`'s
     stand-in included, is formed once.
 
-    A candidate with conditioning of its own (`qnewton.solvers.Conditioned`) solves another system than the others do,
-    is priced by an estimate of that one, and alone pays for both. It is handed a matrix, and its solution is judged by
-    the system of the others.
+    A candidate with conditioning of its own (`qnewton.solvers.Conditioned`) solves another system than the others do.
+    It is priced by an estimate of that system, and it alone pays for both. It receives a matrix, and its solution is
+    judged by the system of the others.
 
     Mark the operator with `lineax.symmetric_tag` or `lineax.positive_semidefinite_tag` where it has that property. The
     linear-solve option `eigenvalue_floor` (scalar) states a proven lower bound on the smallest eigenvalue; `estimate`
@@ -142,7 +142,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         return tuple(solver.name for solver in self.solvers)
 
     def keeps_unformed(self, *, floor: bool) -> bool:
-        """Whether a symmetric block is best handed over as an operator.
+        """Return whether a symmetric block is best passed as an operator.
 
         Args:
             floor: whether the system has an eigenvalue floor.
@@ -152,11 +152,11 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         return any(solver.capabilities.matrix_free for solver in self.solvers) and not needed
 
     def never_forms(self, *, floor: bool) -> bool:
-        """Whether no candidate needs a matrix either, so that blocks may be larger than memory."""
+        """Return whether no candidate needs a matrix, so that blocks may be larger than memory."""
         return self.keeps_unformed(floor=floor) and all(solver.capabilities.matrix_free for solver in self.solvers)
 
     def first_turn(self, share: float, dtype: jnp.dtype) -> Turn:
-        """A block's place in the first step.
+        """Return a block's position in the first step.
 
         Args:
             share: of the step's rows that are the block's.
@@ -166,17 +166,17 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
 
     @property
     def iterates(self) -> bool:
-        """Whether a candidate's cost depends on iterations, which observed counts correct from step to step."""
+        """Whether a candidate's cost depends on iterations, which observed counts correct between steps."""
         return any(solver.capabilities.iterative for solver in self.solvers)
 
     def observed(
         self, factors: Float[Array, " candidates"], plan: Plan, iterations: Int[Array, ""]
     ) -> Float[Array, " candidates"]:
-        """The next turn's `Turn.factors`, by the iterations that the acting choice took on this one.
+        """Return the next `Turn.factors`, from the acting choice's iterations in this turn.
 
-        Counts only, never seconds: a run decides the same on a busy machine. The new factor is the geometric mean of
-        the last one and of the one that would have been right, within a hundredfold; the latter alone in the place of
-        a prior that nothing was known about.
+        Only counts enter, never seconds, so that a run decides the same on a busy machine. The new factor is the
+        geometric mean of the last one and of the one that would have been right, within a hundredfold. If the last one
+        is an uninformed prior, the latter alone is used.
 
         Args:
             factors: of this turn.
@@ -334,7 +334,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         return True
 
     def _estimates(self, plan: Plan) -> tuple[SystemEstimate, ...]:
-        """Of the system that each candidate solves."""
+        """Return the estimate of each candidate's system."""
         return tuple(plan.estimate_for(i) for i in range(len(self.solvers)))
 
     def _union(self, matrix: Array | jax.ShapeDtypeStruct, known: Known, plan: Plan) -> StateUnion:

@@ -22,7 +22,7 @@ _KNOWN = Known(True, _UNSCALED)
 
 
 def states_of(solver: AbstractSolver, stack: Float[Array, "count n n"]) -> object:
-    """What a candidate keeps of many equal matrices of which nothing is known, its arrays stacked."""
+    """Return a candidate's state for many equal matrices without further facts, its arrays stacked."""
     if solver.many:
         return solver.init_many(stack, _UNSCALED._asdict())
     return each_of(lambda one: state_of(solver, (one,), None)[0], stack)
@@ -31,7 +31,7 @@ def states_of(solver: AbstractSolver, stack: Float[Array, "count n n"]) -> objec
 def state_of(
     solver: AbstractSolver, factors: tuple[Array, ...], estimates: tuple[SystemEstimate, ...] | None
 ) -> tuple[object, ...]:
-    """What a candidate keeps of one system: the factors themselves where it only multiplies."""
+    """Return a candidate's state for one system: the factors themselves if it only multiplies."""
     if solver.capabilities.matrix_free and not solver.capabilities.quantum:
         return factors
     known = [None] * len(factors) if estimates is None else estimates
@@ -41,7 +41,7 @@ def state_of(
 def iterated(
     solver: AbstractSolver, factors: tuple[Array, ...], vectors: Float[Array, "a b"], residual: Number | None
 ) -> Float[Array, "a b"]:
-    """By products alone, to the residual that the step bears."""
+    """Solve by products alone, to the residual that the step tolerates."""
     options = {} if residual is None else {"rtol": residual}
     if len(factors) == 1:
         like = jax.ShapeDtypeStruct(vectors.shape[:1], vectors.dtype)
@@ -84,7 +84,10 @@ def product_of(group: Group, factors: Sequence[SystemEstimate]) -> SystemEstimat
 
 
 def each_of(function: Callable, given: PyTree[Array]) -> Any:
-    """Of every system, by one program; on CPUs never a batch of factorisations, see `_curvature.roots.factors`."""
+    """Apply a function to every system in one program.
+
+    On CPUs it is never a batch of factorisations, see `_curvature.roots.factors`.
+    """
     if jax.tree.leaves(given)[0].shape[0] == 1:
         alone = function(jax.tree.map(lambda leaf: leaf[0], given))
         return jax.tree.map(lambda leaf: leaf[None], alone)

@@ -1,4 +1,4 @@
-"""What candidates with conditioning of their own see: their systems' estimates, and what these cost."""
+"""Systems of candidates with conditioning of their own: estimates, and their costs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ KERNEL = "forming"
 
 @dataclass(frozen=True)
 class Setting:
-    """What prices rest on besides the system; as of `Hybrid`.
+    """Inputs of prices besides the system; as in `Hybrid`.
 
     Attributes:
         solvers: the candidates.
@@ -50,7 +50,7 @@ class Setting:
 
 
 def own_workload(cost: Cost, kernel: str = "") -> ClassicalWorkload:
-    """What conditioning or an estimate is predicted by.
+    """Return the workload by which conditioning or an estimate is predicted.
 
     Args:
         cost: of what one kernel does.
@@ -75,12 +75,12 @@ def own_systems(
     refusals: Sequence[Refusal],
     factors: Float[Array, " candidates"] | None,
 ) -> tuple[tuple[OwnSystem, ...], dict[int, Own]]:
-    """Of every candidate with conditioning of its own, the system and what pricing needs of it.
+    """Return the own system of every candidate with its own conditioning, with its numbers for pricing.
 
-    An estimate is made, in a branch of its own, where the candidate could win under one of the sets: where the least
-    that it asks over all condition numbers, conditioning and estimate included, is no more than what the classical
-    candidates ask that solve the system as it is. A policy that may pass over a classical candidate for being slow, or
-    that stays with a slower one, has all of them estimated.
+    An estimate is made, in a branch of its own, if the candidate could win under one of the sets: if its least cost
+    over all condition numbers, conditioning and estimate included, is no more than that of the classical candidates
+    that solve the system as it is. A policy that may pass over a classical candidate for being slow, or that stays with
+    a slower one, has all of them estimated.
 
     Args:
         setting: with the candidates.
@@ -155,7 +155,7 @@ def _own_system(
 def _estimated_where(
     could: Bool[Array, ""], estimator: AbstractEstimator, solver: Conditioned, system: System
 ) -> SystemEstimate:
-    """The estimate of the system as conditioning leaves it, in a branch: no other candidate waits for it."""
+    """Return the estimate of the conditioned system, in a branch: no other candidate waits for it."""
 
     def estimated() -> SystemEstimate:
         # Closed over: an operator of functions that are being traced cannot be an operand.
@@ -171,7 +171,7 @@ def _estimated_where(
 
 
 def _placeholder(shapes: SystemEstimate) -> SystemEstimate:
-    """Numbers with which every formula computes: all are 1, the condition number too."""
+    """Return numbers for which every formula computes: all are 1, the condition number too."""
     filled = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype) if _is_shape(leaf) else leaf, shapes)
     log = filled.log_condition_number
     return eqx.tree_at(lambda e: e.log_condition_number, filled, jnp.zeros_like(log))
@@ -189,7 +189,10 @@ def _best_classical(
     *,
     formed: bool,
 ) -> Float[Array, " sets"]:
-    """Under each set, what the fastest classical candidate asks that solves the system as it is; infinite: none."""
+    """Return, under each set, the least offer of the classical candidates for the unconditioned system.
+
+    It is infinite if there is none.
+    """
     rivals = [
         i
         for i, solver in enumerate(setting.solvers)

@@ -1,4 +1,4 @@
-"""What a system would cost on every candidate, and the choice: the record between estimation and the solve."""
+"""Costs of a system on every candidate, and the choice: the record between estimation and the solve."""
 
 import warnings
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from .._pricing.policies import AbstractPolicy, Turn
 
 
 class OwnSystem(eqx.Module):
-    """The system that one candidate alone solves, as its own conditioning leaves it.
+    """The system of one candidate alone, as its own conditioning leaves it.
 
     Attributes:
         place: the candidate's, in a plan's columns.
@@ -59,11 +59,11 @@ class Plan(eqx.Module):
     own: tuple[OwnSystem, ...] = ()
 
     def estimate_for(self, place: int) -> SystemEstimate:
-        """Of the system that the candidate at that place solves."""
+        """Return the estimate of the system that the candidate at that place solves."""
         return next((one.estimate for one in self.own if one.place == place), self.estimate)
 
     def complaint(self, names: Sequence[str], row: int = 0) -> str:
-        """In words, on the host: what each candidate broke where nobody could be chosen; empty where somebody was.
+        """Return what each candidate lacked, in words, on the host; empty if one could be chosen.
 
         Args:
             names: of the candidates, `Hybrid.names`.
@@ -76,7 +76,7 @@ class Plan(eqx.Module):
         return f"nobody can take the system of {self.estimate.n} rows. {broken}"
 
     def __getattr__(self, name: str) -> Array:
-        """What `offers` has, by its old name."""
+        """Return a field of `offers` by its old name."""
         if name not in _OFFERED:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         warnings.warn(

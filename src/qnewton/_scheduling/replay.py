@@ -20,7 +20,7 @@ from .makespan import Machine, schedule_step
 def decide(
     policy: AbstractPolicy, offers: Offers, shares: Float[Array, " blocks"]
 ) -> tuple[Int[Array, "steps blocks"], Int[Array, "steps blocks"]]:
-    """What a policy chooses, step after step: as a training with these predictions would have.
+    """Return a policy's choices, step by step, as in a training with these predictions.
 
     Args:
         policy: any but `Assigned`, whose choices are not its own.
@@ -46,7 +46,7 @@ def decide(
 
 
 def decide_makespan(machines: Callable[[int], Sequence[Machine]], offers: Offers) -> tuple[np.ndarray, np.ndarray]:
-    """The same of a training whose blocks `assign` dealt out between the steps: under `Assigned()`, on the host.
+    """Return the choices of a training whose blocks `assign` scheduled: under `Assigned()`, on the host.
 
     Args:
         machines: who is there for a step, by its number.

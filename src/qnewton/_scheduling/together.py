@@ -28,7 +28,7 @@ Floors = tuple[Float[Array, " count"], ...]
 def set_up_all(
     solvers: Sequence[GroupSolver], given: Sequence[tuple[Factors, Floors]], before: PackedPlans | None = None
 ) -> tuple[list[GroupState], list[GroupPlan]]:
-    """Every group set up, and their records; equal factors by one program, where nothing is estimated.
+    """Set up every group, and return their records; equal factors use one program if nothing is estimated.
 
     Args:
         solvers: of the groups.

@@ -18,7 +18,7 @@ class StateUnion:
     """Packs and unpacks the states of several solvers; a trace-time helper, not a pytree."""
 
     def __init__(self, abstract_states: Sequence[PyTree]):
-        """From each solver's state with `jax.ShapeDtypeStruct` in place of arrays."""
+        """Make the union from each solver's state with `jax.ShapeDtypeStruct` in place of arrays."""
         self._slots: list[jax.ShapeDtypeStruct] = []
         self._layouts = [self._place(state) for state in abstract_states]
 
@@ -42,7 +42,7 @@ class StateUnion:
         return tuple(held[i] if i in held else jnp.zeros(slot.shape, slot.dtype) for i, slot in enumerate(self._slots))
 
     def unpack(self, index: int, slots: Sequence[Array]) -> PyTree:
-        """The state of solver `index` out of slots."""
+        """Return the state of solver `index` from slots."""
         taken, structure, static = self._layouts[index]
         return eqx.combine(jax.tree.unflatten(structure, [slots[i] for i in taken]), static)
 

@@ -1,4 +1,4 @@
-"""The systems that calibration measures on: a dense matrix, and a layer's block that is not formed."""
+"""The systems that calibration measures on: a dense matrix, and a layer's unformed block."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ def dense(n: int, dtype: str) -> lx.AbstractLinearOperator:
 
 
 def layer(n: int, dtype: str) -> lx.AbstractLinearOperator:
-    """A layer under squared loss, damped: about half as many examples times outputs as parameters."""
+    """Return a damped layer under squared loss: about half as many examples times outputs as parameters."""
     outputs = max(width for width in range(1, _WIDEST + 1) if n % width == 0 and width**2 <= n)
     inputs = n // outputs
     examples = min(_MOST_EXAMPLES, max(1, inputs // 2))

@@ -1,4 +1,4 @@
-"""Linear solvers: each solves, and states its workload for a system's estimate. None of them knows a clock."""
+"""Linear solvers: each solves, and states its workload for a system's estimate. None of them uses a clock."""
 
 from typing import TYPE_CHECKING
 

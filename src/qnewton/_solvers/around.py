@@ -1,4 +1,4 @@
-"""What solvers around another solver share: what they are is what the inner one is."""
+"""Common parts of solvers around another solver: their capabilities are those of the inner one."""
 
 from typing import Any
 
@@ -9,9 +9,10 @@ from .base import AbstractSolver, Charged, is_charged
 
 
 class AbstractAround(AbstractSolver):
-    """A solver around another one, whose kind, machine and evidence are its own.
+    """A solver around another one, with kind, machine and evidence of its own.
 
-    What only quantum solvers have it has of a quantum one; nobody asks a classical one for it.
+    Attributes that only quantum solvers have are those of a quantum inner solver; they are not read for a classical
+    one.
 
     Attributes:
         inner: the solver.
@@ -29,27 +30,27 @@ class AbstractAround(AbstractSolver):
 
     @property
     def charged(self) -> Charged:
-        """The inner solver, of a quantum one."""
+        """Inner solver, if quantum."""
         assert is_charged(self.inner), "capabilities say that it is not quantum"
         return self.inner
 
     @property
     def asked_precision(self) -> float:
-        """As `AbstractQuantumSolver` has it, where the inner solver is one."""
+        """Precision as in `AbstractQuantumSolver`, if the inner solver is one."""
         return self.charged.asked_precision
 
     @property
     def known_norm(self) -> float | None:
-        """Likewise."""
+        """Norm as in `AbstractQuantumSolver`, if the inner solver is one."""
         return self.charged.known_norm
 
     @property
     def counts_sparse_access(self) -> bool:
-        """Likewise."""
+        """Unit of the count as in `AbstractQuantumSolver`, if the inner solver is one."""
         return self.charged.counts_sparse_access
 
     def built_for(self, estimate: SystemEstimate) -> Any:
-        """Likewise."""
+        """Return the numbers as in `AbstractQuantumSolver`, if the inner solver is one."""
         return self.charged.built_for(estimate)
 
     def assume_full_rank(self) -> bool:

@@ -86,21 +86,21 @@ class AbstractSolver(lx.AbstractLinearSolver):
 
     @property
     def stops_at(self) -> float | None:
-        """Relative residual at which an iterative solver stops; the linear-solve option `rtol` takes its place."""
+        """Relative residual at which an iterative solver stops; the linear-solve option `rtol` overrides it."""
         return None
 
     @property
     def runs_as(self) -> str:
-        """The name of what produces the numbers; another solver's where that one stands in for this one."""
+        """Name of the solver that produces the numbers, which may be another one."""
         return self.name
 
     @property
     def measured_as(self) -> "AbstractSolver":
-        """The solver whose kernel a calibration measures; another one where that does this one's work."""
+        """Solver whose kernel a calibration measures, which may be another one that does the work."""
         return self
 
     def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
-        """What the solver misses in this operator, as far as its structure tells; `init` would raise then."""
+        """Return what the solver lacks in this operator, as far as its structure shows; `init` would raise then."""
         return Refusal.NONE
 
     def init_many(self, matrices: Float[Array, "count n n"], options: Options) -> Any:
@@ -121,7 +121,7 @@ class AbstractSolver(lx.AbstractLinearSolver):
 
     @abc.abstractmethod
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> Workload:
-        """What solving such a system once takes.
+        """Return the workload of solving such a system once.
 
         Args:
             estimate: the system's numbers.
@@ -132,7 +132,7 @@ class AbstractSolver(lx.AbstractLinearSolver):
 def solve_trusting(
     solver: AbstractSolver, operator: lx.AbstractLinearOperator, vector: PyTree[Array]
 ) -> tuple[PyTree[Array], Int[Array, ""]]:
-    """The solution as training takes it and benchmarks time it, nothing verified, and the number of its iterations.
+    """Return the solution without verification, as training and benchmarks use it, and the number of iterations.
 
     Args:
         solver: sets up and solves once.
@@ -144,7 +144,7 @@ def solve_trusting(
 
 
 class AbstractDelegate(AbstractSolver):
-    """A solver whose numbers another lineax solver produces."""
+    """A solver that delegates the computation to another lineax solver."""
 
     @property
     @abc.abstractmethod
@@ -170,7 +170,7 @@ class AbstractDelegate(AbstractSolver):
 
 
 class AbstractQuantumSolver(AbstractSolver):
-    """A quantum linear solver: an assumption set asks it for its count, and decides encoding and precision.
+    """A quantum linear solver: it states its count, and an assumption set decides encoding and precision.
 
     Attributes:
         asked_precision: error of the step that is asked for, 2-norm and relative, in (0, 1).
@@ -184,10 +184,10 @@ class AbstractQuantumSolver(AbstractSolver):
 
     @abc.abstractmethod
     def count(self, encoding: Encoding, precision: Number) -> QuantumWorkload:
-        """What one solve takes whose state may err by `precision`, in the 2-norm."""
+        """Return the count of one solve whose state may err by `precision`, in the 2-norm."""
 
     def built_for(self, estimate: SystemEstimate) -> Any:
-        """The numbers that its circuit is built for, and that it is hence charged at (`encoding.Numbers`)."""
+        """Return the numbers for which its circuit is built and charged (`encoding.Numbers`)."""
         return estimate
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> QuantumWorkload:
@@ -196,7 +196,7 @@ class AbstractQuantumSolver(AbstractSolver):
 
 
 class Charged(Protocol):
-    """What an assumption set reads of a quantum candidate; the fields are those of `AbstractQuantumSolver`."""
+    """Attributes of a quantum candidate that an assumption set reads, those of `AbstractQuantumSolver`."""
 
     @property
     def execution(self) -> str | None: ...
@@ -211,7 +211,7 @@ class Charged(Protocol):
 
 
 def is_charged(solver: AbstractSolver) -> TypeGuard[Charged]:
-    """Whether a solver is charged by its count of queries, as its capabilities say."""
+    """Return whether a solver is charged by its count of queries, as its capabilities state."""
     return solver.capabilities.quantum
 
 

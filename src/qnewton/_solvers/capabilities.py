@@ -1,4 +1,4 @@
-"""What a solver is and what it needs, for whoever chooses among solvers or prepares systems for them."""
+"""Capabilities and requirements of solvers, for code that chooses among them or prepares systems."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import lineax as lx
 
 @dataclasses.dataclass(frozen=True)
 class Capabilities:
-    """What a solver is and what it needs of a system.
+    """Capabilities of a solver, and its requirements on a system.
 
     Attributes:
         quantum: whether it is charged by its count of queries, on the quantum machine.
@@ -61,7 +61,7 @@ _OF_LINEAX: Mapping[type, Capabilities] = {
 
 
 def capabilities_of(solver: lx.AbstractLinearSolver) -> Capabilities:
-    """A solver's own; of lineax's solvers, which are handed formed matrices, those that are known of them.
+    """Return a solver's capabilities; for lineax's solvers, which receive formed matrices, the known ones.
 
     Args:
         solver: of ours, of lineax, or a third party's, which counts as a direct solver for any matrix where it says

@@ -21,7 +21,7 @@ from .verified import Care, Check, at_scale
 
 
 class CholeskyState(eqx.Module):
-    """A factor, or a block that is formed, factored and freed where the vector is known.
+    """A factor, or a block that is formed, factored and freed once the vector is known.
 
     Attributes:
         factor: lower triangular `[n, n]`; None where the block was not formed.
@@ -45,8 +45,8 @@ class Cholesky(AbstractSolver):
     numerically singular, or whose triangles differ, of which only the upper one is factored (see `_solvers.verified`);
     `stats["residual"]` is the relative residual.
 
-    Of a curvature block that was not formed only the upper triangle is, in `compute`; triangle and factor are gone when
-    it returns.
+    If a curvature block was not formed, `compute` forms only its upper triangle, and frees triangle and factor when it
+    returns.
 
     Attributes:
         fallback: whether a matrix on which the factorisation breaks down is solved by LU instead. A scheduler may then
@@ -148,7 +148,7 @@ def _factor(matrix: Inexact[Array, "n n"]) -> Inexact[Array, "n n"]:
 def _solve_shifted(
     base: AbstractCurvatureOperator, shift: Float[Array, ""], vector: Float[Array, " n"], judged: bool
 ) -> tuple[Float[Array, " n"], Float[Array, ""] | None]:
-    """The solution, and, to judge it by, the 1-norm of the block with its shift."""
+    """Return the solution, and, to judge it, the 1-norm of the block with its shift."""
     matrix = base.upper_triangle()
     rows = jnp.arange(vector.size)
     matrix = matrix.at[rows, rows].add(shift)
@@ -156,6 +156,6 @@ def _solve_shifted(
 
 
 def _one_norm(triangle: Float[Array, "n n"]) -> Float[Array, ""]:
-    """Of the symmetric matrix whose upper triangle this holds."""
+    """Return the 1-norm of the symmetric matrix with the given upper triangle."""
     upper = jnp.abs(jnp.triu(triangle))
     return jnp.max(jnp.sum(upper, axis=0) + jnp.sum(upper, axis=1) - jnp.diagonal(upper))

@@ -18,7 +18,7 @@ from .verified import Check, at_scale
 
 
 class LUState(eqx.Module):
-    """What judges a solution, the factors `[n, n]` in one and the rows' exchanges, and the solution's structures."""
+    """Data for judging a solution, factors `[n, n]` in one, the row exchanges, and the solution's structures."""
 
     check: Check
     factors: Inexact[Array, "n n"]
@@ -88,7 +88,7 @@ def lu_workload(n: Number, itemsize: int) -> ClassicalWorkload:
 
 
 def dense_workload(kernel: str, n: Number, factoring: Number, itemsize: int, arrays: Number = 2.0) -> ClassicalWorkload:
-    """The workload of a factorisation, and of one solve with it: two substitutions, or one product with an inverse.
+    """Return the workload of a factorisation, and of one solve with it: two substitutions, or an inverse's product.
 
     Args:
         kernel: the name under which it is calibrated.

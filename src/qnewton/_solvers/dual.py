@@ -23,7 +23,7 @@ _MOST = 30
 
 
 class DualState(eqx.Module):
-    """What judges a solution, the shift, the root `R`, and the lower Cholesky factor of `R R^T + shift I`.
+    """Data for judging a solution, the shift, the root `R`, and the lower Cholesky factor of `R R^T + shift I`.
 
     `size` is the 1-norm of `R R^T + shift I`, whose largest eigenvalue is the system's.
     """
@@ -44,7 +44,9 @@ class _Refined(eqx.Module):
 
 
 class Dual(AbstractSolver):
-    """Solves `(R^T R + s I) x = b` in the rows of `R`: `x = (b - R^T (R R^T + s I)^-1 R b) / s` (Woodbury 1950).
+    """Solver of `(R^T R + s I) x = b` in the rows of `R`.
+
+    It computes `x = (b - R^T (R R^T + s I)^-1 R b) / s` (Woodbury 1950).
 
     Exact, and fast where `R` has fewer rows (examples times outputs) than columns. It takes a
     `_core.operators.Shifted` whose base offers a `root()`, and needs no tag: such a sum is positive definite by
@@ -137,7 +139,7 @@ class Dual(AbstractSolver):
         found: lx.RESULTS,
         refined: Callable[[Float[Array, " n"]], Float[Array, " n"]],
     ) -> tuple[Float[Array, " n"], lx.RESULTS, Stats]:
-        """Refine until the solution is what it claims to be, or gets no better."""
+        """Refine until the solution meets its tolerance, or does not improve."""
 
         def judged(x: Float[Array, " n"]) -> tuple[lx.RESULTS, Float[Array, ""]]:
             result, stats = state.check(x, b, found, state.size)
@@ -175,7 +177,10 @@ class Dual(AbstractSolver):
         return True
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
-        """`R R^T`, `rows^3 / 3` operations for its factor, and `2 rows^2` and a product with `R^T R` in each solve."""
+        """Return the workload: `R R^T`, its factor, and the solves.
+
+        The factor takes `rows^3 / 3` operations, each solve `2 rows^2` and a product with `R^T R`.
+        """
         access, itemsize = estimate.access, estimate.max_entry.dtype.itemsize
         m = access.rows.astype(estimate.max_entry.dtype)
         solves, products = 1 + self.refinements, 1 + 2 * self.refinements

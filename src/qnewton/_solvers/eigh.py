@@ -17,7 +17,7 @@ from .verified import Check, at_scale
 
 
 class EighState(eqx.Module):
-    """What judges a solution, the eigenvalues, and the eigenvectors as columns."""
+    """Data for judging a solution, the eigenvalues, and the eigenvectors as columns."""
 
     check: Check
     values: Float[Array, " n"]
@@ -26,7 +26,7 @@ class EighState(eqx.Module):
 
 
 class AbstractEigh(AbstractSolver):
-    """Eigenvalues with `|lambda| <= cutoff max |lambda|` are dropped; the rest is up to the subclass.
+    """Eigendecomposition without eigenvalues `|lambda| <= cutoff max |lambda|`; subclasses apply the others.
 
     Attributes:
         cutoff: relative, at least 0 and below 1; None: rows times the rounding unit.
@@ -43,11 +43,11 @@ class AbstractEigh(AbstractSolver):
 
     @abc.abstractmethod
     def divisor(self, values: Float[Array, " n"]) -> Float[Array, " n"]:
-        """What a component is divided by, from its eigenvalue."""
+        """Return the divisor of a component, from its eigenvalue."""
 
     @abc.abstractmethod
     def preimage(self, state: EighState, x: Inexact[Array, " n"]) -> Inexact[Array, " n"]:
-        """What the matrix maps to the right-hand side where `x` is the solution that is claimed."""
+        """Return the vector that the matrix maps to the right-hand side if `x` is the claimed solution."""
 
     @property
     def name(self) -> str:
@@ -71,7 +71,7 @@ class AbstractEigh(AbstractSolver):
     def compute(
         self, state: EighState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
-        """Three steps in the eigenbasis.
+        """Solve by three steps in the eigenbasis.
 
         Returns:
             The value; `RESULTS.singular` where it does not solve the system; and `rank`, how many eigenvalues were
@@ -123,8 +123,8 @@ class AbstractEigh(AbstractSolver):
 class Eigh(AbstractEigh):
     """The solution of least norm, by the pseudo-inverse of a symmetric or Hermitian matrix.
 
-    A right-hand side with a part along the eigenvectors that are dropped has no solution: the value leaves that part
-    out, and the result is `RESULTS.singular` (see `_solvers.verified`), unless that is what `least_squares` asks for.
+    A right-hand side with a part along the dropped eigenvectors has no solution. The value then omits that part, and
+    the result is `RESULTS.singular` (see `_solvers.verified`), unless `least_squares` requests such a value.
 
     Attributes:
         cutoff: eigenvalues with `|lambda| <= cutoff max |lambda|` are dropped; None: rows times the rounding unit.
@@ -143,7 +143,7 @@ class Eigh(AbstractEigh):
 
 
 class SaddleFree(AbstractEigh):
-    """`|A|^-1 b`, the saddle-free Newton direction (Dauphin et al. 2014, algorithm 1): a descent direction always.
+    """Saddle-free Newton direction `|A|^-1 b`, always a descent direction (Dauphin et al. 2014, algorithm 1).
 
     It claims to solve `|A| x = b`, and its status is about that; `A x = b` it solves only where `A` is semidefinite.
     Derivatives by the matrix are those of `A^-1 b`: do not differentiate through it.

@@ -1,4 +1,4 @@
-"""Operators on pytrees, seen as maps of flat vectors."""
+"""Operators on pytrees as maps of flat vectors."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -46,7 +46,7 @@ class Structure(NamedTuple):
 
     @classmethod
     def of(cls, like: PyTree) -> "Structure":
-        """That of `like`."""
+        """Return the structure of `like`."""
         leaves, tree = jax.tree.flatten(like)
         return cls(tuple(leaves), tree)
 
@@ -101,7 +101,7 @@ def check_real(operator: lx.AbstractLinearOperator, name: str) -> None:
 
 
 def check_square_and_real(operator: lx.AbstractLinearOperator, name: str) -> None:
-    """Refuse what our quantum solvers cannot take.
+    """Refuse an operator that qnewton's quantum solvers cannot take.
 
     Raises:
         ValueError: if the operator is not square, or complex.
@@ -111,7 +111,7 @@ def check_square_and_real(operator: lx.AbstractLinearOperator, name: str) -> Non
 
 
 def check_dense(operator: lx.AbstractLinearOperator, name: str) -> None:
-    """Refuse what cannot be factorised.
+    """Refuse an operator that cannot be factorised.
 
     Raises:
         ValueError: if the operator is not square, or of a float type that LAPACK does not have.
@@ -131,7 +131,7 @@ def is_complex(operator: lx.AbstractLinearOperator) -> bool:
 
 
 def check_symmetric(operator: lx.AbstractLinearOperator, name: str) -> None:
-    """Refuse an operator that is not known to be symmetric; a complex one, to be Hermitian.
+    """Refuse an operator not known to be symmetric; for a complex one, Hermitian.
 
     Raises:
         ValueError: if it is not; says which tag to set.

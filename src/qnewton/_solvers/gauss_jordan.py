@@ -72,7 +72,7 @@ class GaussJordan(AbstractSolver):
 
 
 def swept(matrices: Inexact[Array, "count n n"]) -> Inexact[Array, "count n n"]:
-    """The inverses of positive definite matrices, all in one program; NaN where a pivot is not positive.
+    """Return the inverses of positive definite matrices, in one program; NaN if a pivot is not positive.
 
     Gauss-Jordan elimination in place, without pivoting (Higham 2002, 14.4): after sweep `k` the first `k` variables
     have changed sides.

@@ -18,7 +18,7 @@ from .verified import Check, at_scale, one_norm
 
 
 class InverseState(eqx.Module):
-    """What judges a solution, the inverse, and the structure of the solution."""
+    """Data for judging a solution, the inverse, and the structure of the solution."""
 
     check: Check
     inverse: Inexact[Array, "n n"]
@@ -76,7 +76,7 @@ class Inverse(AbstractSolver):
 
 
 def multiplied(state: InverseState, vector: PyTree[Array]) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
-    """What a solver returns for a right-hand side whose inverse is known, its residual judged as an inverse's."""
+    """Return a solver's result for a right-hand side from a known inverse, its residual judged accordingly."""
     b, exponent = state.check.care.near_one(flatten(vector))
     x = jnp.matmul(state.inverse, b, precision=jax.lax.Precision.HIGHEST)
     failed = jnp.any(jnp.isnan(x)) & jnp.all(jnp.isfinite(b))
@@ -88,7 +88,7 @@ def multiplied(state: InverseState, vector: PyTree[Array]) -> tuple[PyTree[Array
 
 
 def conjugate(state: InverseState) -> InverseState:
-    """Of the conjugate matrix, which a real one is itself."""
+    """Return the state of the conjugate matrix, which for a real matrix is the same."""
     if not jnp.iscomplexobj(state.inverse):
         return state
     return InverseState(state.check.conj(), state.inverse.conj(), state.like)
@@ -110,7 +110,7 @@ def inverted(matrix: Inexact[Array, "n n"]) -> Inexact[Array, "n n"]:
 
 
 def inverse_workload(n: Number, itemsize: int) -> ClassicalWorkload:
-    """`10/3 n^3` operations for the inverse, as they are executed, and `2 n^2` for one product with it.
+    """Return the `10/3 n^3` operations executed for the inverse, and `2 n^2` for one product with it.
 
     `1/3 n^3` for the factor, `n^3` for a triangular solve with the whole identity, and `2 n^3` for a product of
     matrices whose zeros are multiplied like other entries (Golub and Van Loan, 1.1, 3.1 and 4.2).

@@ -42,7 +42,7 @@ class _Round(eqx.Module):
 
 
 class Refine(AbstractAround):
-    """Solves for the residual again and again, and adds up what a coarse solver answers.
+    """Iterative refinement that adds up a coarse solver's solutions for successive residuals.
 
     Each round takes one product with the operator in its own float type, and one solve, whose relative error xi it
     leaves of the error before: `xi^k` after k rounds. So a quantum solver that is read out coarsely, for `1 / xi^2`
@@ -95,7 +95,7 @@ class Refine(AbstractAround):
         return f"Refine({self.inner.runs_as})"
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> RefineState:
-        """Set up the inner solver, which says what it needs."""
+        """Set up the inner solver, which states its requirements."""
         # The residual is taken here.
         inner = self.inner.init(operator, options | {"verify": False, "scale": False})
         return RefineState(lx.linearise(operator), inner)
@@ -142,7 +142,7 @@ class Refine(AbstractAround):
         b: Inexact[Array, " n"],
         size: Float[Array, ""],
     ) -> tuple[_Round, Bool[Array, ""]]:
-        """The last round, and whether only their number ended them."""
+        """Return the last round, and whether only the number of rounds ended them."""
         eps, zero, nothing = jnp.finfo(b.dtype).eps, jnp.zeros_like(size), jnp.zeros((), jnp.int32)
 
         def advance(last: _Round) -> _Round:
@@ -197,11 +197,11 @@ class Refine(AbstractAround):
         return RefineState(lx.conj(state.operator), inner), options
 
     def count(self, encoding: Encoding, precision: Number) -> QuantumWorkload:
-        """`rounds` times the inner solver's, the most that it may take."""
+        """Return `rounds` times the inner solver's count, the most that it may take."""
         return _times(self.rounds, self.charged.count(encoding, precision))
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> Workload:
-        """`rounds` times the inner solver's, the most that it may take; a classical one's residuals included."""
+        """Return `rounds` times the inner solver's workload, its maximum; a classical one includes the residuals."""
         once = self.inner.workload(estimate, encoding)
         k = self.rounds
         if not isinstance(once, ClassicalWorkload):

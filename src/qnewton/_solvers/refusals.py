@@ -1,4 +1,4 @@
-"""Refuse, by name and in one sentence, what is handed over as a solver and is none."""
+"""Checks that refuse, by name and in one sentence, an object given as a solver that is none."""
 
 import lineax as lx
 
@@ -20,7 +20,7 @@ _INSTEAD = {
 
 
 def check_solver(solver: object, role: str, why: str) -> None:
-    """Refuse what is no solver of ours.
+    """Refuse an object that is not a qnewton solver.
 
     Args:
         solver: as it was handed over.
@@ -44,7 +44,7 @@ def check_solver(solver: object, role: str, why: str) -> None:
 
 
 def check_linear_solver(solver: object, role: str) -> None:
-    """Refuse what is no lineax solver, of ours or not.
+    """Refuse an object that is not a lineax solver, of qnewton or another package.
 
     Raises:
         TypeError: says what to use.

@@ -1,4 +1,4 @@
-"""What a solve claims, and whether the true residual bears it out.
+"""Claim of a solve, and its check by the true residual.
 
 The result of every solver is `RESULTS.successful` only where the residual `b - A x`, by one product with the system
 that was handed over, is within what the solver claims. An approximate solver claims its `rtol` or `tolerance`. One that
@@ -46,7 +46,7 @@ BACKWARD_RATIO = 30
 
 
 class Care(NamedTuple):
-    """What the caller of a solver leaves to it.
+    """Tasks that a solver's caller leaves to it.
 
     Attributes:
         verify: whether it compares its true residual with what it claims.
@@ -58,16 +58,16 @@ class Care(NamedTuple):
 
     @classmethod
     def of(cls, options: Options) -> "Care":
-        """By the linear-solve options of these names."""
+        """Return the tasks from the linear-solve options of these names."""
         return cls(*(bool(options.get(name, True)) for name in cls._fields))
 
     def near_one(self, vector: Inexact[Array, " n"]) -> tuple[Inexact[Array, " n"], Int[Array, ""] | None]:
-        """A right-hand side with its largest entry near 1, and the exponent of its unit; None where it came so."""
+        """Return a right-hand side with its largest entry near 1, and its unit's exponent; None if not rescaled."""
         return normalised(vector) if self.scale else (vector, None)
 
 
 class Check(eqx.Module):
-    """The system as it was handed over, for the product that judges a solution.
+    """The original system, for the product that judges a solution.
 
     Attributes:
         matrix: of the system `[n, n]`; None where it was not formed or need not be kept.
@@ -81,7 +81,7 @@ class Check(eqx.Module):
 
     @classmethod
     def of(cls, matrix: Inexact[Array, "n n"], options: Options) -> "Check":
-        """For a formed matrix, which is let go of where the caller verifies."""
+        """Return the check for a formed matrix, which is dropped if the caller verifies."""
         care = Care.of(options)
         return cls(matrix if care.verify else None, care=care)
 
@@ -126,11 +126,11 @@ class Check(eqx.Module):
         }
 
     def transpose(self) -> "Check":
-        """Of the transposed system."""
+        """Return the check of the transposed system."""
         return self._turned(lambda matrix: matrix.T, lambda operator: operator.transpose())
 
     def conj(self) -> "Check":
-        """Of the conjugate system."""
+        """Return the check of the conjugate system."""
         return self._turned(jnp.conj, lx.conj)
 
     def _turned(
@@ -154,7 +154,7 @@ def judge(
     size: Float[Array, ""],
     length: Float[Array, ""] | None = None,
 ) -> tuple[Bool[Array, ""], Float[Array, ""]]:
-    """Whether a residual is what rounding leaves of an exact solution (see the module), and the relative residual.
+    """Return whether rounding explains a residual (see the module), and the relative residual.
 
     Args:
         residual: `b - A x`.
@@ -174,7 +174,7 @@ def judge(
 def at_scale(
     x: Inexact[Array, " n"], exponent: Int[Array, ""] | None, result: lx.RESULTS
 ) -> tuple[Inexact[Array, " n"], lx.RESULTS]:
-    """The solution for the right-hand side as it was handed over; one that the float type cannot hold is none.
+    """Return the solution for the original right-hand side; one that the float type cannot hold is none.
 
     Args:
         x: the solution for the one near 1.

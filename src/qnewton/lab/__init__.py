@@ -1,4 +1,4 @@
-"""The lab around the library, brought by the extra `lab`: tasks, trainings with their files, reports, command line."""
+"""The lab, an extra around the library: tasks, trainings with their files, reports, command line."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Matrices with a prescribed spectrum and slow oracles, for our tests and for those of third parties."""
+"""Matrices with a prescribed spectrum and slow oracles, for tests of qnewton and of other packages."""
 
 from .._core.operators import DenseRoot as DenseRoot
 from .blocks import DenseBlock as DenseBlock

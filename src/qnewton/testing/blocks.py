@@ -11,7 +11,7 @@ from .._core.operators import AbstractCurvatureOperator, DenseRoot, KroneckerFac
 
 
 class DenseBlock(AbstractCurvatureOperator):
-    """A block held as a matrix, with whatever structure it is said to have; nothing checks that the parts agree.
+    """A block held as a matrix, with separately given structure; nothing checks that the parts agree.
 
     Attributes:
         matrix: `[n, n]`, symmetric.

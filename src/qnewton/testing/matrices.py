@@ -1,4 +1,4 @@
-"""Matrices whose answers are known beforehand."""
+"""Matrices with known answers."""
 
 import numpy as np
 from numpy.typing import ArrayLike

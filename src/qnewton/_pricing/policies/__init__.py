@@ -1,4 +1,4 @@
-"""How predictions become a choice: one axis, one small class per policy."""
+"""Policies: the choice from predictions, with one small class per policy."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Decided elsewhere, for all blocks of a step at once."""
+"""A choice made elsewhere, for all blocks of a step at once."""
 
 from collections.abc import Sequence
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""What a policy sees besides the offers, what it says, and what one is."""
+"""The interface of policies: inputs besides the offers, and the result."""
 
 import abc
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ NONE_YET = -1
 
 
 class Turn(eqx.Module):
-    """A system's place in a training, which `newton` states and a single solve does not have.
+    """A system's position in a training, which `newton` provides and a single solve does not have.
 
     Attributes:
         last: the choice for the same block one step ago, `NONE_YET` before the first; a scalar for a policy, and
@@ -40,17 +40,17 @@ class Turn(eqx.Module):
 
     @classmethod
     def first(cls, sets: int, factors: Sequence[float], share: float, dtype: jnp.dtype) -> "Turn":
-        """Before anything was chosen."""
+        """Return the initial position, before any choice."""
         last = jnp.full(sets, NONE_YET, jnp.int32)
         return cls(last, jnp.asarray(share, dtype), jnp.asarray(factors, dtype))
 
     def under(self, row: int) -> "Turn":
-        """For the assumption set of that number."""
+        """Return the position under one assumption set, by its index."""
         return Turn(self.last[row], self.share)
 
 
 class Choice(eqx.Module):
-    """What a policy says about one system.
+    """Choice of a policy for one system.
 
     Attributes:
         index: of the chosen candidate; where the verdict is `NOBODY`, of one that cannot take the system or may not.
@@ -64,7 +64,7 @@ class Choice(eqx.Module):
 
 
 class AbstractPolicy(eqx.Module):
-    """Chooses among the candidates of one system; traced, so what it decides on are arrays.
+    """Choice among the candidates of one system; traced, so that its inputs are arrays.
 
     A new policy is one class and one row in `tests/scheduling/test_policies.py`.
 
@@ -79,7 +79,7 @@ class AbstractPolicy(eqx.Module):
 
     @abc.abstractmethod
     def choose(self, offers: Offers, turn: Turn) -> Choice:
-        """The choice, and why the others were passed over.
+        """Choose, and record why the others were passed over.
 
         Never a candidate that is infeasible or whose prediction is not finite, and the first listed on a tie.
 
@@ -99,7 +99,7 @@ class AbstractPolicy(eqx.Module):
         quantum: Sequence[bool] = (),
         share: float = 1.0,
     ) -> tuple[int, ...]:
-        """Who may still be chosen, known what every candidate asks at least and at most; on the host.
+        """Return the candidates that may still win, given bounds on every offer; on the host.
 
         Here: whoever might ask less than what another one is sure to do it for, as is right for every policy that takes
         the fastest, or the fastest but for quantum candidates.
@@ -115,7 +115,7 @@ class AbstractPolicy(eqx.Module):
 
 
 def fastest_of(offers: Offers, passed_over: Int[Array, " candidates"]) -> Choice:
-    """The fastest among those who are able and not passed over."""
+    """Choose the fastest of the candidates that are able and not passed over."""
     index, found = fastest(offers.seconds, offers.able & (passed_over == Refusal.NONE))
     return Choice(index.astype(jnp.int32), verdict_of(found), passed_over)
 
@@ -126,10 +126,10 @@ def verdict_of(found: Bool[Array, ""]) -> Int[Array, ""]:
 
 
 def nobody_passed_over(offers: Offers) -> Int[Array, " candidates"]:
-    """All were compared."""
+    """Return the refusals if all candidates were compared: none."""
     return jnp.full(len(offers.names), Refusal.NONE, jnp.int32)
 
 
 def remembered(choice: Int[Array, "*sets"], verdict: Int[Array, "*sets"], last: Int[Array, "*sets"]) -> Array:
-    """What the next turn's `last` is: a choice that nobody could carry out is none."""
+    """Return `last` for the next turn: a choice that no candidate could carry out does not count."""
     return jnp.where(verdict == Verdict.NOBODY, last, choice)

@@ -1,4 +1,4 @@
-"""The fastest that one can afford."""
+"""Policy of the fastest affordable candidate."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from .base import AbstractPolicy, Choice, Offers, Turn, fastest_of, verdict_of
 
 
 class Budget(AbstractPolicy):
-    """The fastest candidate that keeps inside a budget per step; the least expensive where none does.
+    """The fastest candidate within a budget per step; the least expensive if none is within it.
 
     What a solve spends is its predicted seconds times the rate of its machine: 1 for seconds, watts for joules, a price
     per second for money. A step's budget is split among its blocks by their rows, so that blocks which keep inside

@@ -13,7 +13,7 @@ from .base import AbstractPolicy, Choice, Offers, Turn, verdict_of
 
 
 class FixedCandidate(AbstractPolicy):
-    """Always the candidate of that name, and nobody where it cannot take the system; the others are predicted only.
+    """The candidate of a given name, or none if it cannot take the system; the others are only predicted.
 
     Attributes:
         name: of a candidate, e.g. `LU` (`Hybrid.names` lists them).

@@ -1,4 +1,4 @@
-"""Not to change horses for nothing."""
+"""Policy against frequent changes of candidate."""
 
 import math
 from typing import ClassVar
@@ -10,7 +10,7 @@ from .base import AbstractPolicy, Choice, Offers, Turn, fastest_of, nobody_passe
 
 
 class Hysteresis(AbstractPolicy):
-    """Stays with a block's last choice unless the fastest candidate is faster by a factor.
+    """Policy that keeps a block's last choice unless the fastest candidate is faster by a factor.
 
     Predictions that are close and noisy otherwise make a block change sides from step to step.
 

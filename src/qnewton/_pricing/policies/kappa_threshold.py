@@ -11,7 +11,7 @@ from .base import AbstractPolicy, Choice, Offers, Turn, fastest_of
 
 
 class KappaThreshold(AbstractPolicy):
-    """Systems with a condition number above a threshold are classical; the fastest candidate takes the others.
+    """Classical solvers for condition numbers above a threshold, the fastest candidate for the others.
 
     The rule of arXiv 2405.00252v3. A condition number that is not known counts as above.
 

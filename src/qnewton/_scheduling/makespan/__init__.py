@@ -1,4 +1,4 @@
-"""Blocks as jobs on machines that work at once: the shortest schedule, or one that is proven to be near it."""
+"""Blocks as jobs on parallel machines: the shortest schedule, or one with a proven gap to it."""
 
 from .machines import Machine as Machine
 from .machines import StepSchedule as StepSchedule

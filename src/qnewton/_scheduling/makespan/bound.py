@@ -14,7 +14,7 @@ _MOST_PROGRAMMES = 25
 
 
 def lower_bound(problem: Jobs, shortest_known: float) -> float:
-    """No schedule is shorter; proven by prices in float64 and not by the tolerance of a solver.
+    """Return a lower bound on the makespan, proven by prices in float64 rather than by a solver's tolerance.
 
     A pair of job and worker that alone would take longer than a schedule that is known is excluded first, which is what
     makes the relaxation strong (a job longer than the makespan cannot be split). The linear programme is solved over
@@ -71,7 +71,7 @@ def _relaxed(problem: Jobs, shortest_known: float, proven: float) -> float:
 def _programme(
     seconds: np.ndarray, ready: np.ndarray, counts: np.ndarray, chosen: np.ndarray
 ) -> tuple[np.ndarray, float] | None:
-    """Weights of the kinds, and the least makespan, over the chosen pairs alone; None where the solver has none."""
+    """Return weights of the kinds and the least makespan over the chosen pairs; None if the solver has none."""
     from scipy.optimize import linprog
     from scipy.sparse import csr_array
 

@@ -9,7 +9,7 @@ from .problem import Jobs
 
 @dataclass(frozen=True, eq=False)
 class SolverResult:
-    """What the solver came to.
+    """Result of the mixed-integer solver.
 
     Attributes:
         assignment: `[jobs]`; None where it found none in time.
@@ -21,7 +21,7 @@ class SolverResult:
 
 
 def exact(problem: Jobs, shortest_known: float, tolerance: float, time_limit_s: float) -> SolverResult:
-    """Solve it by HiGHS (`scipy.optimize.milp`).
+    """Solve the problem by HiGHS (`scipy.optimize.milp`).
 
     One binary per job and worker that could take it within the makespan known, one per worker that is not ready at
     once and may stay unused, and the makespan.

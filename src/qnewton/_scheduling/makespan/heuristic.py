@@ -36,12 +36,12 @@ def heuristic(problem: Jobs) -> np.ndarray:
 
 
 def alike(seconds: np.ndarray, ready_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Workers that differ in nothing: one column each with `ready_s` below, each worker's kind, how many there are."""
+    """Return distinct workers: one column each with `ready_s` below, each worker's kind, and the counts."""
     return np.unique(np.vstack([seconds, ready_s]), axis=1, return_inverse=True, return_counts=True)
 
 
 def _dealt(problem: Jobs, wanted: np.ndarray) -> np.ndarray:
-    """Longest job first, each to the wanted worker on which it would finish soonest.
+    """Assign the longest job first, each to the wanted worker that would finish it soonest.
 
     Args:
         problem: what is dealt out.

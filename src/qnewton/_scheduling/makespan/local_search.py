@@ -1,4 +1,4 @@
-"""Local search: take work off the worker that finishes last."""
+"""Local search that takes work off the worker that finishes last."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ _TURN = 20_000
 def improve(
     seconds: np.ndarray, ready_s: np.ndarray, assignment: np.ndarray, work: float, floor: float = 0.0
 ) -> tuple[np.ndarray, float]:
-    """Move a job, exchange two, or pass one on to a third worker, as long as the last finish comes sooner.
+    """Move a job, exchange two, or pass one on to a third worker, as long as the last finish becomes earlier.
 
     Each turn looks at every such change that takes time off the worker that finishes last, and makes the one after
     which the workers that it touches finish soonest.

@@ -1,4 +1,4 @@
-"""From the predictions of a step and the machines that there are to a problem, and from its solution to candidates."""
+"""Conversion of a step's predictions and machines to a problem, and of its solution to candidates."""
 
 import math
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ class Machine:
 
     @property
     def workers(self) -> tuple[str, ...]:
-        """Their names."""
+        """Workers' names."""
         return (self.name,) if self.count == 1 else tuple(f"{self.name} {i}" for i in range(self.count))
 
 
@@ -73,7 +73,7 @@ def problem_of(
     *,
     blocks: Sequence[str] | None = None,
 ) -> tuple[Jobs, np.ndarray]:
-    """The problem that a step's predictions pose to the machines.
+    """Return the problem of scheduling a step's predictions on the machines.
 
     Args:
         predicted_seconds: `[blocks, candidates]`; NaN or infinite where a candidate cannot take the block.
@@ -121,9 +121,9 @@ def schedule_step(
     blocks: Sequence[str] | None = None,
     tolerance: float = 0.01,
 ) -> StepSchedule:
-    """Deal the blocks of a step out among machines that work at once.
+    """Assign the blocks of a step to machines that work at once.
 
-    A block that nobody can take is left out and named in the notes: in a training it takes a gradient step.
+    A block that no worker can take is left out and named in the notes: in a training it takes a gradient step.
 
     Args:
         predicted_seconds: `[blocks, candidates]`; NaN or infinite where a candidate cannot take the block.

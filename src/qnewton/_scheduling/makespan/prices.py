@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Prices:
-    """Weights of the workers, the bound that they prove, and where the jobs went while they were found.
+    """Weights of the workers, the bound that they prove, and the jobs' workers while they were found.
 
     Attributes:
         weights: `[workers]`, at least 0, their sum 1.
@@ -29,7 +29,7 @@ class Prices:
 
 
 def bound_of(seconds: np.ndarray, ready_s: np.ndarray, counts: np.ndarray, weights: np.ndarray) -> float:
-    """What given weights prove; rounding is allowed for.
+    """Return the bound that given weights prove, with an allowance for rounding.
 
     Args:
         seconds: `[jobs, kinds]`, infinite where a pair is excluded.
@@ -45,7 +45,7 @@ def bound_of(seconds: np.ndarray, ready_s: np.ndarray, counts: np.ndarray, weigh
 
 
 def find_prices(seconds: np.ndarray, ready_s: np.ndarray, counts: np.ndarray, rounds: int) -> Prices:
-    """Weights by which the workers' time is priced so that all are busy for about as long.
+    """Return weights that price the workers' time so that all are busy for about as long.
 
     Args:
         seconds: `[jobs, kinds]`, infinite where a pair is excluded.

@@ -1,4 +1,4 @@
-"""Blocks as jobs on unrelated machines that work at once: the problem, as numbers."""
+"""Blocks as jobs on unrelated parallel machines: the problem, as numbers."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ MOST_NAMED = 5
 
 @dataclass(frozen=True, eq=False)
 class Jobs:
-    """Jobs that are to finish as soon as possible, each on one worker and without interruption.
+    """Jobs to finish as soon as possible, each on one worker and without interruption.
 
     A worker with jobs finishes at `ready_s` plus the sum of their seconds, one without at 0. In the usual notation
     R||Cmax with release times of the workers.
@@ -37,7 +37,7 @@ class Jobs:
         jobs: Sequence[str] | None = None,
         workers: Sequence[str] | None = None,
     ) -> "Jobs":
-        """Checked, with numbers for names where there are none.
+        """Return a checked problem, with numbers for missing names.
 
         Args:
             seconds: `[jobs, workers]`; NaN and infinity mean that the worker cannot take the job.
@@ -81,13 +81,13 @@ class Jobs:
 
 
 def listed(names: Sequence[str], which: Sequence[int] | np.ndarray) -> str:
-    """The first few names, and how many more there are."""
+    """Return the first few names, and the number of the others."""
     shown = ", ".join(repr(names[int(j)]) for j in which[:MOST_NAMED])
     return shown if len(which) <= MOST_NAMED else f"{shown} and {len(which) - MOST_NAMED} more"
 
 
 def finish_of(problem: Jobs, assignment: np.ndarray) -> np.ndarray:
-    """When each worker is done `[workers]`; 0 of one without jobs."""
+    """Return the finish time of each worker `[workers]`; 0 for one without jobs."""
     width = len(problem.workers)
     taken = problem.seconds[np.arange(len(assignment)), assignment]
     loads = np.bincount(assignment, weights=taken, minlength=width)

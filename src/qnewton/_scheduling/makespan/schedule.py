@@ -1,4 +1,4 @@
-"""Which worker takes which job, and how far that can be from the shortest schedule there is."""
+"""Assignment of jobs to workers, and a bound on its distance from the shortest schedule."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ EXACT_UP_TO = 64
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """Who does what, when it ends, and what no schedule could beat. All seconds are predicted.
+    """Assignment of jobs to workers, its finish times, and a lower bound on any schedule. All seconds are predicted.
 
     Attributes:
         problem: what was scheduled.
@@ -35,19 +35,19 @@ class Schedule:
 
     @property
     def makespan_s(self) -> float:
-        """When the last worker is done."""
+        """Finish time of the last worker."""
         return float(self.finish_s.max(initial=0.0))
 
     @property
     def gap(self) -> float:
-        """Makespan over lower bound, less 1: no schedule is shorter by more than this."""
+        """Makespan over lower bound, minus 1; no schedule is shorter by more than this fraction."""
         return self.makespan_s / self.lower_bound_s - 1 if self.lower_bound_s > 0 else 0.0
 
 
 def schedule(
     problem: Jobs, *, tolerance: float = 0.01, exact_up_to: int = EXACT_UP_TO, time_limit_s: float = 10.0
 ) -> Schedule:
-    """A schedule within `tolerance` of the shortest where that can be found, with a proven gap in any case.
+    """Return a schedule within `tolerance` of the shortest if possible, with a proven gap in any case.
 
     The heuristic first, then the bound. Where they lie further apart than asked, a few jobs go to the mixed-integer
     programme and many to iterated local search.

@@ -1,4 +1,4 @@
-"""Iterative solvers that see a matrix through its products only."""
+"""Iterative solvers that use a matrix through its products only."""
 
 from typing import TYPE_CHECKING
 

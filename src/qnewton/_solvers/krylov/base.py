@@ -1,4 +1,4 @@
-"""What CG and MINRES share: their state, the caller's options, and the frame around the iteration."""
+"""Common parts of CG and MINRES: state, the caller's options, and the loop around the iteration."""
 
 import abc
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ RUNNING, BREAKDOWN, SINGULAR, STAGNATION = 0, 1, 2, 3
 
 
 class KrylovState(eqx.Module):
-    """The operator, linearised, and what its preconditioner computed; None where the caller brings one.
+    """The operator, linearised, and its preconditioner's state; None if the caller brings a preconditioner.
 
     `care` is what is left to the solver, and `negated` whether the operator is that of the negated system.
     """
@@ -75,13 +75,13 @@ class Best(eqx.Module):
     norm: Float[Array, ""]
 
     def or_better(self, value: Inexact[Array, " n"], norm: Float[Array, ""], allowed: Bool[Array, ""]) -> "Best":
-        """The other iterate, where it is allowed and its residual is smaller."""
+        """Return the other iterate if it is allowed and has a smaller residual."""
         better = allowed & (norm < self.norm)
         return Best(jnp.where(better, value, self.value), jnp.where(better, norm, self.norm))
 
 
 class _Rounds(eqx.Module):
-    """Where one run of the iteration after the other has come to, by the true residual."""
+    """Progress over restarts of the iteration, by the true residual."""
 
     best: Best
     residual: Inexact[Array, " n"]
@@ -92,7 +92,7 @@ class _Rounds(eqx.Module):
 
 
 class AbstractKrylov(AbstractSolver):
-    """An iterative solver that sees the operator through products only.
+    """An iterative solver that uses the operator through products only.
 
     Real or Hermitian. What it claims is `rtol`, and the true residual decides, by one product where the iteration ends:
     its own, a recursion's, drifts off by rounding, in `MINRES` without bound. Where the true one is larger than
@@ -102,9 +102,9 @@ class AbstractKrylov(AbstractSolver):
     judged like one (`_solvers.verified`). A caller that passes the linear-solve option `verify=False` gets the
     recursion's word.
 
-    It takes the linear-solve options `y0`, a first guess in the structure of the solution; `rtol`, in the place of its
-    own; and `preconditioner`, a positive definite operator that goes before the solver's own. Of the guess the multiple
-    with the least residual is taken, which costs one product more.
+    It takes the linear-solve options `y0`, a first guess in the structure of the solution; `rtol`, which overrides its
+    own; and `preconditioner`, a positive definite operator that replaces the solver's own. For the guess, the multiple
+    with the least residual is used, which costs one more product.
 
     Attributes:
         rtol: stop where `||r||_2 <= rtol ||b||_2`.
@@ -164,7 +164,7 @@ class AbstractKrylov(AbstractSolver):
 
     @abc.abstractmethod
     def admit(self, operator: lx.AbstractLinearOperator) -> tuple[lx.AbstractLinearOperator, bool]:
-        """Refuse an operator that is not tagged as the method needs it.
+        """Refuse an operator without the tags that the method needs.
 
         Returns:
             The operator of the system that is solved, and whether that is the negated one.
@@ -179,7 +179,7 @@ class AbstractKrylov(AbstractSolver):
 
     @abc.abstractmethod
     def steps(self, estimate: SystemEstimate) -> Number:
-        """Iterations to be expected: from the Lanczos iteration behind the estimate where there is one.
+        """Return the expected iterations, from the Lanczos iteration behind the estimate if there is one.
 
         Never more than the bound for the worst spectrum with this condition number, which is all that is known without.
         """
@@ -202,7 +202,7 @@ class AbstractKrylov(AbstractSolver):
     def compute(
         self, state: KrylovState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
-        """Iterate.
+        """Solve by iteration.
 
         Returns:
             The iterate with the smallest residual; `RESULTS.successful`, `max_steps_reached`, `stagnation` (rounding
@@ -243,7 +243,7 @@ class AbstractKrylov(AbstractSolver):
         return best, count, _where_failed(status, result)
 
     def _verified(self, problem: KrylovSystem) -> tuple[Best, Int[Array, ""], lx.RESULTS]:
-        """Iterate from the true residual until that is as claimed, or falls no more."""
+        """Iterate, with the true residual recomputed, until it meets the tolerance or falls no more."""
         b = problem.vector
 
         def good(best: Best, residual: Inexact[Array, " n"]) -> Bool[Array, ""]:

@@ -76,10 +76,10 @@ class CG(AbstractKrylov):
         )
 
     def workload(self, estimate: SystemEstimate, encoding: Encoding) -> ClassicalWorkload:
-        """As many products with the operator as the estimate's Ritz values let expect, at most `max_steps`.
+        """Return the workload of the products that the estimate's Ritz values predict, at most `max_steps`.
 
-        Without any as many as the condition number allows (`krylov.steps`). Without credit for the preconditioner: what
-        was observed corrects that (`Turn.factors`).
+        Without Ritz values, they are as many as the condition number allows (`krylov.steps`). The preconditioner gets
+        no credit: observed counts correct that (`Turn.factors`).
         """
         return self._workload("cg", estimate)
 

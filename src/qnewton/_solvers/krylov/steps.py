@@ -1,4 +1,4 @@
-"""How many iterations conjugate gradients and minimal residuals take: the one cost model of each.
+"""Iteration counts of conjugate gradients and minimal residuals: the one cost model of each.
 
 All counts are for a relative tolerance in the 2-norm, `||r_k|| <= tolerance ||b||`. Formulas serve numpy and JAX.
 
@@ -21,7 +21,7 @@ from ..._core.records import ClassicalWorkload, SystemEstimate
 
 
 def cg_steps(condition_number: Number, tolerance: Number) -> NumberArray:
-    """`sqrt(kappa) / 2 ln(2 sqrt(kappa) / tolerance)`: the Chebyshev bound of CG.
+    """Return `sqrt(kappa) / 2 ln(2 sqrt(kappa) / tolerance)`, the Chebyshev bound of CG.
 
     `||e_k||_A <= 2 ((sqrt(kappa) - 1) / (sqrt(kappa) + 1))^k ||e_0||_A` (Saad 2003, theorem 6.29) in the norm of the
     matrix. In the 2-norm the residual and the error, each relative to the first one, may be `sqrt(kappa)` times that.
@@ -32,13 +32,13 @@ def cg_steps(condition_number: Number, tolerance: Number) -> NumberArray:
 
 
 def definite_minres_steps(condition_number: Number, tolerance: Number) -> NumberArray:
-    """`sqrt(kappa) / 2 ln(2 / tolerance)`: MINRES, whose residual is the least, for a positive spectrum."""
+    """Return `sqrt(kappa) / 2 ln(2 / tolerance)`, for MINRES, with the least residual, on a positive spectrum."""
     xp, kappa, tolerance = floating(condition_number, tolerance)
     return xp.sqrt(kappa) / 2 * xp.log(2 / tolerance)
 
 
 def minres_steps(condition_number: Number, tolerance: Number) -> NumberArray:
-    """`kappa ln(2 / tolerance)`: for two intervals of equal length around zero (Greenbaum 1997, section 3.1)."""
+    """Return `kappa ln(2 / tolerance)`, for two intervals of equal length around zero (Greenbaum 1997, section 3.1)."""
     xp, kappa, tolerance = floating(condition_number, tolerance)
     return kappa * xp.log(2 / tolerance)
 
@@ -46,9 +46,10 @@ def minres_steps(condition_number: Number, tolerance: Number) -> NumberArray:
 def expected_steps(
     estimate: SystemEstimate, tolerance: float, bound: Number, pace: Float[Array, ""], *, minimal: bool
 ) -> Number:
-    """As the estimate's Lanczos iteration went and would have gone on, and no more than the bound.
+    """Return the steps predicted from the estimate's Lanczos iteration, no more than the bound.
 
-    Its first vector is random, and stands for the right-hand side. Without one the bound is all that is known.
+    The iteration's first vector is random, and represents the right-hand side. Without an iteration only the bound is
+    known.
 
     Args:
         estimate: of the system.
@@ -70,7 +71,7 @@ def krylov_workload(
     steps: Number,
     preconditioner: tuple[float, float] = (0.0, 0.0),
 ) -> ClassicalWorkload:
-    """A product with the operator, five inner products or vector updates, and the preconditioner in each step.
+    """Return the workload of one product, five inner products or updates, and the preconditioner in each step.
 
     Args:
         kernel: whose calibration it is predicted with.

@@ -19,7 +19,7 @@ else:
 
 
 class AbstractPreconditioner(eqx.Module):
-    """An approximate inverse of a symmetric operator; the set-up is apart from the application.
+    """An approximate inverse of a symmetric operator; set-up and application are separate.
 
     `apply` must be a symmetric positive definite map, whatever the operator is: CG and MINRES measure lengths with it.
 
@@ -36,12 +36,12 @@ class AbstractPreconditioner(eqx.Module):
     needs_layers: ClassVar[bool] = False
 
     def refuses(self, operator: lx.AbstractLinearOperator) -> Refusal:
-        """What it misses in this operator, as far as the structure tells; `init` would raise then."""
+        """Return what the preconditioner lacks in this operator, by its structure; `init` would raise then."""
         return Refusal.NONE
 
     @abc.abstractmethod
     def init(self, operator: lx.AbstractLinearOperator) -> Any:
-        """Whatever can be computed once for an operator.
+        """Compute what can be computed once for an operator.
 
         Args:
             operator: real, symmetric; usually `_core.operators.Shifted`.
@@ -83,10 +83,10 @@ class Identity(AbstractPreconditioner):
 
 
 def usable(values: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Curvatures that may be divided by: those that are not positive are replaced by the mean magnitude of all.
+    """Return curvatures to divide by: those that are not positive are replaced by the mean magnitude of all.
 
-    A diagonal entry of an indefinite block can have either sign and says nothing about the scale there; a negative one
-    would make the preconditioner indefinite. Not finite counts as not positive.
+    A diagonal entry of an indefinite block can have either sign and does not show the scale there; a negative one would
+    make the preconditioner indefinite. Values that are not finite count as not positive.
     """
     floor = jnp.finfo(values.dtype).tiny
     return jnp.where((values > floor) & jnp.isfinite(values), values, mean_magnitude(values))

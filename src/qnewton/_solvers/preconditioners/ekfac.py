@@ -1,4 +1,4 @@
-"""Kronecker factors with their eigenvalues corrected."""
+"""Kronecker factors with corrected eigenvalues."""
 
 from typing import ClassVar
 
@@ -24,7 +24,9 @@ class EKFACState(eqx.Module):
 
 
 class EKFAC(AbstractPreconditioner):
-    """Divides by the block's true diagonal in K-FAC's eigenbasis, plus the shift (George et al. 2018, eq. 9).
+    """Preconditioner that divides by the block's true diagonal in K-FAC's eigenbasis, plus the shift.
+
+    Source: George et al. 2018, eq. 9.
 
     Entries of the rotated diagonal that are not positive after the shift are replaced by the mean magnitude. `flops`
     assumes one layer with as many inputs as outputs, and leaves the block's own pass for the diagonal out.

@@ -10,7 +10,7 @@ from .base import AbstractPreconditioner, usable
 
 
 class Jacobi(AbstractPreconditioner):
-    """Divides by the operator's diagonal (Jacobi); entries that are not positive are replaced by the mean magnitude.
+    """Division by the operator's diagonal (Jacobi); entries that are not positive become the mean magnitude.
 
     On damped blocks of the networks that we measured it costs iterations instead of saving them; it helps where
     parameters have very different scales.

@@ -26,7 +26,9 @@ class FactorInverses(eqx.Module):
 
 
 class KFAC(AbstractPreconditioner):
-    """Solves with `(A + pi sqrt(shift) I) kron (G + sqrt(shift) / pi I)` for each layer, and the diagonal for the rest.
+    """Preconditioner with `(A + pi sqrt(shift) I) kron (G + sqrt(shift) / pi I)` for each layer.
+
+    The rest is divided by its diagonal.
 
     Martens and Grosse 2015, section 6.3: `pi = sqrt((tr A / dim A) / (tr G / dim G))` splits the shift of a `Shifted`
     block between the two factors. A factor that is not positive definite after that is replaced by its mean

@@ -1,4 +1,4 @@
-"""What K-FAC and EKFAC share: the layers of a block, and the part that belongs to none."""
+"""Common parts of K-FAC and EKFAC: the layers of a block, and the part that belongs to none."""
 
 import lineax as lx
 from jaxtyping import Array, Float
@@ -11,7 +11,7 @@ from ..flat import split_shift
 def layered(
     operator: lx.AbstractLinearOperator, name: str
 ) -> tuple[AbstractCurvatureOperator, KroneckerFactors, Float[Array, ""]]:
-    """The block inside the operator, its Kronecker factors, and what was added to its diagonal.
+    """Return the block inside the operator, its Kronecker factors, and the shift of its diagonal.
 
     Raises:
         ValueError: if the block has no Kronecker factors.

@@ -21,7 +21,7 @@ class NystromState(eqx.Module):
 
 
 class Nystrom(AbstractPreconditioner):
-    """Flattens the largest eigenvalues of a positive semidefinite block (Frangella, Tropp and Udell 2021).
+    """Preconditioner that flattens the largest eigenvalues of a semidefinite block (Frangella, Tropp and Udell 2021).
 
     The block's randomised Nystrom approximation `U diag(l) U^T` (algorithm 2.1) gives, with shift `mu`,
     `P^-1 = (l_rank + mu) U (diag(l) + mu)^-1 U^T + (I - U U^T)` (equation 5.3). Its set-up takes `rank` products with

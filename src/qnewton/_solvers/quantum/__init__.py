@@ -1,1 +1,1 @@
-"""Quantum linear solver algorithms: published query counts, and solvers that carry them."""
+"""Quantum linear solver algorithms: published query counts, and solvers that use them."""

@@ -1,4 +1,4 @@
-"""What quantum solvers share that carry an algorithm out, by emulation or as a circuit."""
+"""Common parts of quantum solvers that execute an algorithm, by emulation or as a circuit."""
 
 import dataclasses
 import math
@@ -14,7 +14,7 @@ from .precision import check_state_error
 
 
 class AbstractExecuted(AbstractQuantumSolver):
-    """A quantum solver whose solution is read from the state that its algorithm leaves.
+    """A quantum solver whose solution is read from the final state of its algorithm.
 
     Attributes:
         precision: 2-norm error of the normalised state, in (0, 1).
@@ -53,7 +53,7 @@ class AbstractExecuted(AbstractQuantumSolver):
         return self.precision
 
     def built_for(self, estimate: SystemEstimate) -> Any:
-        """With the promised condition number, where one is."""
+        """Return the numbers with the promised condition number, if there is one."""
         if self.kappa is None:
             return estimate
         log = jnp.full_like(estimate.log_condition_number, math.log(self.kappa))

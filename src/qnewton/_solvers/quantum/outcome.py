@@ -1,4 +1,4 @@
-"""What became of a quantum solve, emulated or by a circuit, and what to do about it."""
+"""Outcomes of a quantum solve, emulated or by a circuit, and their remedies."""
 
 import lineax as lx
 from jaxtyping import Array, Int
@@ -7,7 +7,7 @@ from ..._core.status import Code
 
 
 class Outcome(Code):
-    """The `outcome` among a solution's stats; `RESULTS` of lineax have no room for the remedy."""
+    """Outcome among a solution's stats; lineax's `RESULTS` have no room for the remedy."""
 
     SOLVED = 0
     NOT_FINITE = 1
@@ -21,7 +21,7 @@ class Outcome(Code):
 
     @property
     def remedy(self) -> str:
-        """What went wrong and what to do, in words."""
+        """Cause and the remedy in words."""
         return _REMEDIES[self]
 
 
@@ -45,7 +45,7 @@ _REMEDIES = {
 
 
 class CannotBuildError(ValueError):
-    """There is no circuit for this system; the message is the outcome's remedy."""
+    """Error for a system without a circuit; the message is the outcome's remedy."""
 
     def __init__(self, outcome: Outcome):
         super().__init__(outcome.remedy)
@@ -53,7 +53,7 @@ class CannotBuildError(ValueError):
 
 
 def result_of(outcome: Int[Array, ""]) -> lx.RESULTS:
-    """The lineax result that comes closest."""
+    """Return the closest lineax result."""
     result = lx.RESULTS.where(outcome == Outcome.SOLVED, lx.RESULTS.successful, lx.RESULTS.singular)
     result = lx.RESULTS.where(outcome == Outcome.TOO_LONG, lx.RESULTS.max_steps_reached, result)
     result = lx.RESULTS.where(outcome == Outcome.NOT_DEFINITE, lx.RESULTS.breakdown, result)

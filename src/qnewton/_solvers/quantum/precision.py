@@ -1,4 +1,4 @@
-"""What "error epsilon" means: three conventions of the literature, the way between them, and who may spend how much."""
+"""Meanings of "error epsilon": three conventions of the literature, their conversion, and error budgets."""
 
 import enum
 
@@ -8,7 +8,7 @@ from ..._core.arrays import Number, NumberArray, floating, quiet
 
 
 class ErrorConvention(enum.StrEnum):
-    """In what a formula counts the error of the solution that it leaves behind."""
+    """Convention in which a formula counts the error of its solution."""
 
     STATE = "state 2-norm"
     """`|| |x~> - |x> ||` of the normalised states, phases aligned: what this package asks for everywhere."""
@@ -19,7 +19,7 @@ class ErrorConvention(enum.StrEnum):
 
 
 def check_state_error(name: str, value: float) -> None:
-    """Refuse what is no error of a normalised state.
+    """Refuse a value that is not an error of a normalised state.
 
     Args:
         name: of the number.
@@ -64,7 +64,7 @@ def convert(error: Number, given: ErrorConvention, wanted: ErrorConvention, enco
 
 
 class ErrorBudget(eqx.Module):
-    """Who may spend how much of the error of a step's direction: the solver's state, or reading it out.
+    """Budget for the error of a step's direction: the solver's state, and its read-out.
 
     The two add up to the whole by the triangle inequality.
 
@@ -78,7 +78,7 @@ class ErrorBudget(eqx.Module):
 
     @classmethod
     def split(cls, total: Number, solver_share: float = 0.1) -> "ErrorBudget":
-        """A share for the solver, the rest for the read-out.
+        """Split the error into a share for the solver and the rest for the read-out.
 
         A tenth by default, as in arXiv 2211.12489 (known from one transcription): copies grow like 1/error^2, queries
         only like its logarithm.

@@ -17,7 +17,7 @@ from .queries import Matrices, QueryModel, Unit, jennings2023v1
 
 
 class QLSA(AbstractDelegate, AbstractQuantumSolver):
-    """A quantum linear solver: its cost is a published query count, its solution comes from a classical stand-in.
+    """A quantum linear solver with the cost of a published query count, and a classical solver's solution.
 
     This is the execution `modelled` of every public Q-Newton result: the stand-in gives the exact solution, so
     nothing of a real machine's error is in it. Records and reports say so.

@@ -1,4 +1,4 @@
-"""`qnewton breakeven`."""
+"""The command `qnewton breakeven`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BreakevenCommand:
-    """Which gate time, logical clock, kappa, d, read-out precision or N makes quantum equal to the best classical one.
+    """Find the gate time, logical clock, kappa, d, read-out precision or N that makes quantum equal the best classical.
 
-    Each alone (a tornado chart) and in pairs (maps). Nothing is solved and nothing is measured.
+    Each is varied alone (a tornado chart) and in pairs (maps). Nothing is solved and nothing is measured.
     """
 
     problem: Annotated[ProblemOptions, tyro.conf.arg(name="")] = field(default_factory=ProblemOptions)
@@ -31,7 +31,7 @@ class BreakevenCommand:
 
 
 def breakeven(arguments: Sequence[str]) -> int:
-    """Parse, sweep, write the files, print what each variable alone does, and say where everything is."""
+    """Parse, sweep, write the files, print the effect of each variable, and print where everything is."""
     command = tyro.cli(BreakevenCommand, prog="qnewton breakeven", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
     from ..._pricing.breakeven import Question, orders
     from .._report import write_maps, write_tornado

@@ -1,4 +1,4 @@
-"""`qnewton calibrate`."""
+"""The command `qnewton calibrate`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 
 @dataclass(frozen=True)
 class CalibrateCommand(Limited):
-    """Measure how long the classical solvers take on this machine, and keep the fit for this machine and its versions.
+    """Measure the times of the classical solvers on this machine, and keep the fit for this machine and its versions.
 
     A calibration that is there already is shown, not measured again; with --again a new one is kept beside it. With
     --learn it is corrected by what a run's solves really took, which `qnewton train --calibration kept` predicts with.
@@ -51,7 +51,7 @@ class CalibrateCommand(Limited):
 
 
 def calibrate(arguments: Sequence[str]) -> int:
-    """Parse, measure unless that was done before, keep and print the calibration."""
+    """Parse, measure unless that was done before, save and print the calibration."""
     command = tyro.cli(CalibrateCommand, prog="qnewton calibrate", args=arguments)
     # Only now: `--help` should not wait for jax.
     import jax

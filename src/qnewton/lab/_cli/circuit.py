@@ -1,4 +1,4 @@
-"""`qnewton circuit`."""
+"""The command `qnewton circuit`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ ROWS, KAPPA = 4, 10.0
 
 @dataclass(frozen=True)
 class CircuitCommand(Limited):
-    """The circuit that inverts a matrix by quantum singular value transformation: drawn, counted, exported.
+    """Draw, count and export the circuit that inverts a matrix by quantum singular value transformation.
 
-    Of a matrix in a file, or of a random one with a given condition number. The right-hand side is random.
+    The matrix is read from a file, or is random with a given condition number. The right-hand side is random.
     """
 
     file: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[FILE]")] = None
@@ -73,7 +73,7 @@ class CircuitCommand(Limited):
 
 
 def circuit(arguments: Sequence[str]) -> int:
-    """Parse, build, write what is asked for, and print the drawing and the table, or the numbers."""
+    """Parse, build, write the requested files, and print the drawing and the table, or the numbers."""
     command = tyro.cli(CircuitCommand, prog="qnewton circuit", args=arguments)
     from ..._solvers.quantum.circuit import CircuitInversion, inversion_circuit
     from ..._solvers.quantum.circuit.drawing import draw_png, draw_text
@@ -125,7 +125,7 @@ def _level(command: CircuitCommand) -> "AbstractLevel":
 
 
 def _matrix(command: CircuitCommand) -> tuple[str, np.ndarray]:
-    """Its name, and the matrix in float64."""
+    """Return the matrix in float64, with its name."""
     if command.file is None:
         n, kappa = command.n or ROWS, command.kappa or KAPPA
         values = np.geomspace(1 / kappa, 1, n) if n > 1 else np.ones(1)

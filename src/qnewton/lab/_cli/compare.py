@@ -1,4 +1,4 @@
-"""`qnewton compare TASK`."""
+"""The command `qnewton compare TASK`."""
 
 import sys
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _FRACTION = Limit(lambda value: 0 < value <= 1, "an accuracy is a fraction in (0
 
 @dataclass(frozen=True)
 class CompareOptions(Limited):
-    """Optimizers at equal tuning effort: loss and accuracy against measured and against modelled seconds."""
+    """Compare optimizers at equal tuning effort: loss and accuracy against measured and against modelled seconds."""
 
     methods: Annotated[tuple[str, ...], DISTINCT] = (
         "sgd",
@@ -73,7 +73,7 @@ class CompareOptions(Limited):
 
 @dataclass(frozen=True)
 class CompareCommand:
-    """Optimizers at equal tuning effort: loss and accuracy against measured and against modelled seconds.
+    """Compare optimizers at equal tuning effort: loss and accuracy against measured and against modelled seconds.
 
     Every method is tuned by one number, with the same number of trials and the same budget, on a seed that is not
     reported, and judged by the lowest held-out loss; where a best value lies on the edge of its grid, everyone gets
@@ -87,7 +87,7 @@ class CompareCommand:
 
 
 def compare(arguments: Sequence[str]) -> int:
-    """Parse, train what is missing, write numbers and page, print the tables and say where everything is."""
+    """Parse, train what is missing, write numbers and page, print the tables and where everything is."""
     if arguments and arguments[0].partition("=")[0] == "--replot":
         return _replot(arguments)
     command = parse(arguments)

@@ -1,4 +1,4 @@
-"""`qnewton explain RUN --step K`."""
+"""The command `qnewton explain RUN --step K`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _MARKS = {"chosen": "->", "slower": "", "passed over": "-", "refused": "x", "ope
 
 @dataclass(frozen=True)
 class ExplainCommand:
-    """Say of every system of a step what each candidate was predicted to take, and why the winner won."""
+    """Print each candidate's prediction for every system of a step, and the reason for the choice."""
 
     path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Directory of a run."""
@@ -74,7 +74,7 @@ def _print(one: "Explanation") -> None:
 
 
 def _print_bought(one: "Bought") -> None:
-    """What conditioning of its own bought a candidate, before -> after."""
+    """Print the effect of a candidate's own conditioning, before -> after."""
 
     def pair(values: "tuple[float | None, float | None]", form: str) -> str:
         return " -> ".join("-" if value is None else form.format(value) for value in values)

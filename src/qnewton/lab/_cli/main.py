@@ -1,4 +1,4 @@
-"""The entry point: which command, and how it ended."""
+"""Entry point of the command line: selection of the command, and its exit status."""
 
 import sys
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""`qnewton noise TASK`."""
+"""The command `qnewton noise TASK`."""
 
 import dataclasses
 import math
@@ -20,7 +20,7 @@ _SHOTS = Limit(
 
 @dataclass(frozen=True)
 class NoiseCommand(Limited):
-    """What precision Newton training needs: learning curves with emulated quantum solves of a grid of errors and shots.
+    """Measure the precision that Newton training needs, by emulated quantum solves over a grid of errors and shots.
 
     Every cell of the grid is a training, compared with that by exact classical solves. A cell is written when it is
     done: the same command with the same --out goes on where it was stopped.
@@ -49,7 +49,7 @@ class NoiseCommand(Limited):
 
 
 def noise(arguments: Sequence[str]) -> int:
-    """Parse, train what is missing, write numbers and figure, print a table and say where everything is."""
+    """Parse, train what is missing, write numbers and figure, print a table and where everything is."""
     command = tyro.cli(NoiseCommand, prog="qnewton noise", args=arguments)
     from .._experiments.noise import answer, finish, open_grid, run_grid
     from .._experiments.tasks import check_task

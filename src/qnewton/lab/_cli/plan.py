@@ -1,4 +1,4 @@
-"""`qnewton plan`."""
+"""The command `qnewton plan`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlanCommand:
-    """What one system would cost: every quantum solver, machine and set of assumptions, against the classical ones.
+    """Predict the cost of one system: every quantum solver, machine and assumption set, against the classical ones.
 
     Nothing is solved and nothing is measured: seconds are modelled, or predicted by `qnewton calibrate`.
     """
@@ -102,7 +102,7 @@ def _classical_best(rows: "Sequence[Row]") -> "Iterator[Row]":
 
 
 def _merged(rows: "Sequence[Row]") -> "list[Row]":
-    """Machines whose best rows say the same share a line."""
+    """Merge machines whose best rows are equal into one line."""
     lines: dict[tuple, list[Row]] = {}
     for row in rows:
         lines.setdefault((row.assumptions, row.solver, row.reason, row.seconds, row.qubits), []).append(row)

@@ -1,4 +1,4 @@
-"""The system that `qnewton plan` and `qnewton breakeven` ask about: numbers, a matrix file or a run."""
+"""The system of `qnewton plan` and `qnewton breakeven`: numbers, a matrix file or a run."""
 
 import dataclasses
 import math
@@ -23,7 +23,7 @@ SETS: tuple[AssumptionSet, ...] = ("paper", "paper-best", "paper-sparse", "logic
 
 @dataclass(frozen=True)
 class ProblemOptions:
-    """A symmetric system. What is not given stands at its worst case, and the output says so."""
+    """A symmetric system. Numbers that are not given take their worst case, and the output states so."""
 
     source: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[RUN|FILE]")] = None
     """A run directory, or a Hermitian matrix in a .npy, .npz, .mtx or .mtx.gz file; without it, --n and --kappa."""
@@ -74,7 +74,7 @@ class HardwareOptions:
 
 
 def problem_of(options: ProblemOptions) -> "tuple[Problem, tuple[str, ...]]":
-    """The problem, and what was assumed of it.
+    """Return the problem, and the assumptions made for it.
 
     Raises:
         ValueError, OSError: for what is missing, contradicts itself or cannot be read.

@@ -81,7 +81,7 @@ class Progress:
             self._cell.show(at_once=True)
 
     def stage(self, what: str) -> None:
-        """Say what is being prepared."""
+        """Print the preparation stage."""
         self._show(f"{what} ...", always=True)
 
     def step(self, step: StepLine, blocks: Sequence[SystemLine]) -> None:

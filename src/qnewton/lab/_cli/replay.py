@@ -1,4 +1,4 @@
-"""`qnewton replay RUN`."""
+"""The command `qnewton replay RUN`."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class ReplayCommand:
     """Decide a saved run anew, under other hardware, assumptions or policies, without training again.
 
-    What is not given is as the run had it; with nothing given, its decisions come out exactly. All seconds are
-    predicted.
+    Options that are not given are those of the run; with none given, its decisions are reproduced exactly. All seconds
+    are predicted.
     """
 
     path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
@@ -43,7 +43,7 @@ class ReplayCommand:
 
 
 def replay(arguments: Sequence[str]) -> int:
-    """Parse, decide anew and print what came out."""
+    """Parse, decide anew and print the result."""
     command = tyro.cli(ReplayCommand, prog="qnewton replay", args=present_arguments(arguments))
     if command.gate_time_s is not None and not 1e-30 <= command.gate_time_s <= 1:
         raise ValueError(f"--gate-time-s is {command.gate_time_s}: it must be a number of seconds from 1e-30 to 1")
@@ -80,7 +80,7 @@ def replay(arguments: Sequence[str]) -> int:
 
 
 def _of_groups(command: ReplayCommand, question: "Question") -> int:
-    """Of a complete optimizer, whose groups are decided on as far as bounds go."""
+    """Replay a complete optimizer's decisions on its groups, as far as bounds determine them."""
     from .._experiments.replay_groups import replay_groups
     from .._runfile import encode_indented
 

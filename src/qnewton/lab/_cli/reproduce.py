@@ -1,4 +1,4 @@
-"""`qnewton reproduce NAME`."""
+"""The command `qnewton reproduce NAME`."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +43,7 @@ class ReproduceCommand:
 
 
 def reproduce(arguments: Sequence[str]) -> int:
-    """Parse, train what is missing, write numbers and page, and say what came out."""
+    """Parse, train what is missing, write numbers and page, and print the results."""
     command = _parse(arguments)
     # Only now: `--help` should not wait for jax.
     from .._experiments.reproduce.carry_out import carry_out, check
@@ -131,7 +131,7 @@ def _write(chosen: "list[Evaluation]", directory: "ReproductionDirectory") -> No
 
 
 class PieceProgress:
-    """One line per piece; on a terminal its stages and steps meanwhile."""
+    """Progress by piece, one line each; on a terminal its stages and steps meanwhile."""
 
     @contextmanager
     def piece(self, number: int, total: int, name: str, steps: int) -> Iterator["_Piece"]:
@@ -148,24 +148,24 @@ class PieceProgress:
             yield _Piece(lambda text: status.update(f"{head}: {text}"), steps)
 
     def note(self, number: int, total: int, name: str, what: str) -> None:
-        """Say something about a piece."""
+        """Print a note about a piece."""
         print(f"[{number}/{total}] {name}: {what}", file=sys.stderr, flush=True)
 
     def done(self, number: int, total: int, name: str, how: str) -> None:
-        """Say how it ended."""
+        """Print the end of a piece."""
         print(f"[{number}/{total}] {name}: {how}", file=sys.stderr, flush=True)
 
 
 class _Piece:
-    """Watches one training."""
+    """Watcher of one training."""
 
     def __init__(self, show: Callable[[str], None], steps: int):
         self._show, self._steps = show, steps
 
     def stage(self, what: str) -> None:
-        """A stage of the preparation."""
+        """Print a stage of the preparation."""
         self._show(what)
 
     def step(self, step: "StepLine", blocks: "Sequence[SystemLine]") -> None:
-        """A step is done."""
+        """Record a finished step."""
         self._show(f"step {step.step + 1} of {self._steps}, loss {step.loss:.3g}")

@@ -1,4 +1,4 @@
-"""`qnewton spectrum RUN|FILE`."""
+"""The command `qnewton spectrum RUN|FILE`."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SpectrumCommand:
-    """Eigenvalues, condition number, effective rank and degree of each block: of a run's first step, or of a file."""
+    """Compute each block's eigenvalues, condition number, effective rank and degree.
+
+    The source is a run's first step, or a file.
+    """
 
     path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN|FILE")]
     """Directory of a run, whose blocks are computed again at its initial parameters; or a symmetric matrix in a .npy,
@@ -30,7 +33,7 @@ class SpectrumCommand:
 
 
 def spectrum(arguments: Sequence[str]) -> int:
-    """Parse, compute, write both files, print a table and say where everything is."""
+    """Parse, compute, write both files, print a table and where everything is."""
     command = tyro.cli(SpectrumCommand, prog="qnewton spectrum", args=arguments)
     if command.exact_up_to < 0:
         raise ValueError(f"--exact-up-to is {command.exact_up_to}: it counts rows and cannot be negative")

@@ -1,4 +1,4 @@
-"""`qnewton tradeoff TASK`."""
+"""The command `qnewton tradeoff TASK`."""
 
 import sys
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _NOT_NEGATIVE = at_least(0, "it cannot be negative")
 
 @dataclass(frozen=True)
 class TradeoffCommand(Limited):
-    """Step quality and training loss against sparsity, encoded condition number and queries, per conditioning."""
+    """Compare conditionings: step quality and training loss against sparsity, encoded condition number and queries."""
 
     task: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK")]
     """What to train, at its default size; `qnewton train --help` names the tasks."""
@@ -37,7 +37,7 @@ class TradeoffCommand(Limited):
 
 
 def tradeoff(arguments: Sequence[str]) -> int:
-    """Parse, compare, write both files, print a table and say where everything is."""
+    """Parse, compare, write both files, print a table and where everything is."""
     command = tyro.cli(TradeoffCommand, prog="qnewton tradeoff", args=arguments)
     import jax
 

@@ -1,4 +1,4 @@
-"""`qnewton train TASK`."""
+"""The command `qnewton train TASK`."""
 
 import dataclasses
 import math
@@ -47,7 +47,7 @@ class TrainCommand:
 
 
 def train(arguments: Sequence[str]) -> int:
-    """Parse, train, write the report, and say where everything is."""
+    """Parse, train, write the report, and print where everything is."""
     with joined() as place:
         command = _of_all(parse(arguments), place)
         if place is None and command.options.training.processes > 1:
@@ -105,7 +105,7 @@ def _train(command: TrainCommand, *, talks: bool) -> int:
 
 
 def _directory(command: TrainCommand) -> "RunDirectory":
-    """Where the run is, or is to be; options that cannot work are refused before there is a directory."""
+    """Return the run's directory; options that cannot work are refused before it is created."""
     from ..._devices.processes import of_first
     from .._experiments.checks import check
     from .._experiments.loggers import check_loggers
@@ -147,7 +147,7 @@ def _how_to_go_on(path: Path) -> str:
 
 
 def parse(arguments: Sequence[str]) -> TrainCommand:
-    """The command, its options starting from the preset that the arguments name and from the task's own.
+    """Return the command, with defaults from the preset named in the arguments and from the task.
 
     Raises:
         ValueError: for an unknown preset, an option out of its range, or one that contradicts the run that is resumed.
@@ -177,7 +177,7 @@ def _parse(arguments: Sequence[str], default: TrainCommand) -> TrainCommand:
 
 
 def _parse_resume(arguments: Sequence[str], path: Path) -> TrainCommand:
-    """The command with which the run began; whatever else is given must agree with it."""
+    """Return the command with which the run began; other given options must agree with it."""
     from .._experiments.resume import resumable
 
     config, options = resumable(path)
@@ -228,7 +228,7 @@ def _preset(arguments: Sequence[str], default: str) -> str:
 
 
 def _value(arguments: Sequence[str], option: str, value: str) -> str:
-    """Of an option that is needed before the others can be parsed."""
+    """Return the value of an option that is needed before the others can be parsed."""
     for position, argument in enumerate(arguments):
         if argument == option and position + 1 < len(arguments):
             value = arguments[position + 1]
@@ -266,7 +266,7 @@ def _print_summary(summary: "Summary") -> None:
 
 
 def _print_systems(summary: "Summary") -> None:
-    """Who solves the systems of a complete optimizer, one line per assumption set."""
+    """Print the solvers of a complete optimizer's systems, one line per assumption set."""
     if not summary.systems:
         print("predicted nothing: none of its systems is priced")
     for place, (name, own) in enumerate(summary.systems.items()):

@@ -1,4 +1,4 @@
-"""The first-order methods and L-BFGS that Newton's method is compared with: optax's own, behind one interface.
+"""Baselines to compare with Newton's method: optax's first-order methods and L-BFGS, behind one interface.
 
 Their learning rate lives in the state, so that trainings which differ in nothing else share one compiled step.
 """
@@ -21,7 +21,7 @@ from .parts import part
 
 
 class BaselineInfo(eqx.Module):
-    """What a step reports.
+    """Diagnostics of a step.
 
     Attributes:
         loss: of the batch before the step.
@@ -130,7 +130,7 @@ direction, which the search starts from."""
 def _initial(
     params: PyTree, learning_rate: float, make: Callable[[Array], optax.GradientTransformation]
 ) -> BaselineState:
-    """Before the first step."""
+    """Return the state before the first step."""
     check_params(params)
     dtype = jax.tree.leaves(params)[0].dtype
     rate, zero = jnp.asarray(learning_rate, dtype), jnp.zeros((), dtype)
@@ -138,7 +138,7 @@ def _initial(
 
 
 def _rate(state: BaselineState, schedule: optax.Schedule | None) -> Float[Array, ""]:
-    """Of this step."""
+    """Return the rate of this step."""
     rate = state.learning_rate
     return rate if schedule is None else rate * jnp.asarray(schedule(state.count), rate.dtype)
 
@@ -146,7 +146,7 @@ def _rate(state: BaselineState, schedule: optax.Schedule | None) -> Float[Array,
 def _seen(
     loss: Callable[[PyTree], Float[Array, ""]], params: PyTree, gradient: PyTree, value: Array | None, searched: PyTree
 ) -> tuple[Array, PyTree]:
-    """Loss and gradient here; with a line search's state of the same batch those that the search ended with."""
+    """Return loss and gradient here; with a line search's state of the same batch, those at its end."""
     if searched is not None:
         found, gradient = optax.value_and_grad_from_state(loss)(params, state=searched)
         return jnp.asarray(found), gradient

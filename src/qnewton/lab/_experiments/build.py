@@ -1,4 +1,4 @@
-"""From options, which are words and numbers, to the objects that they stand for."""
+"""Conversion of options, which are words and numbers, to objects."""
 
 import math
 from collections.abc import Callable
@@ -61,7 +61,7 @@ PUBLISHED_OFFSET = 1e-6
 
 
 def make_conditioning(options: ConditioningOptions) -> tuple[AbstractConditioner, ...]:
-    """The conditioners, in the order that the options ask for."""
+    """Return the conditioners, in the order of the options."""
     if options.order == "damp-prune-rows":
         return (Damp(options.damping, offset=PUBLISHED_OFFSET), PruneRows(options.keep))
     return (Prune(options.keep), Damp(options.damping))
@@ -115,7 +115,10 @@ def make_quantum(options: SchedulingOptions) -> AbstractSolver:
 
 
 def residual_tolerance(options: SchedulingOptions) -> float:
-    """Of a solve that counts. Read-out noise makes residuals that mean little: the fitted length always descends."""
+    """Return the residual up to which a solve counts.
+
+    With read-out noise residuals mean little: the fitted length always descends.
+    """
     return 0.1 if options.execution == "modelled" else math.inf
 
 
@@ -175,7 +178,7 @@ def make_baseline(
 
 
 def has_system(options: TrainOptions) -> Callable[[Block], bool] | None:
-    """Whether a block has a system; None: every block has."""
+    """Return the predicate of blocks with a system; None if every block has one."""
     asked = options.step.largest
     if asked is None:
         return None
@@ -186,7 +189,7 @@ def has_system(options: TrainOptions) -> Callable[[Block], bool] | None:
 
 
 def published_systems(hidden: int, intermediate: int) -> Callable[[Block], bool]:
-    """Q-Newton's choice among the parameters of a language model: linear layers inside the transformer, up to a size.
+    """Return Q-Newton's choice of a language model's parameters: linear layers in the transformer, up to a size.
 
     Embeddings, norms and the head, which its vocabulary makes larger, keep their raw gradient.
     """
@@ -215,7 +218,7 @@ def systems(options: TrainOptions, params: PyTree) -> tuple[Block, ...]:
 def make_complete(
     options: TrainOptions, objective: Objective, params: PyTree, batch: Batch, *, repeats: bool
 ) -> tuple[optax.GradientTransformationExtraArgs, Hybrid | None]:
-    """The complete optimizer that the options name, and the scheduler that they name; None: the family's own.
+    """Return the complete optimizer of the options, and their scheduler; None: the family's own.
 
     Args:
         options: checked.
@@ -241,7 +244,7 @@ def make_complete(
 
 
 def named_scheduler(scheduling: SchedulingOptions) -> Hybrid | None:
-    """The scheduler of a complete optimizer; None where the presets stand: the family's own."""
+    """Return a complete optimizer's scheduler; None if its options are the presets', which mean the family's own."""
     own = (FAMILY_SCHEDULING.solvers, PRESETS["fisher-newton"].scheduling.solvers)
     if scheduling.solvers in own and replace(scheduling, solvers=own[0]) == FAMILY_SCHEDULING:
         return None
@@ -249,7 +252,7 @@ def named_scheduler(scheduling: SchedulingOptions) -> Hybrid | None:
 
 
 def _fisher_rate(step: StepOptions, steps: int) -> optax.Schedule | None:
-    """Of the family `fisher`, which alone reads one; None: its own."""
+    """Return the learning rate of the family `fisher`, the only one that reads it; None: its own."""
     if step.learning_rate is None and not (step.warmup_steps or step.decay):
         return None
     rate = FISHER_RATE if step.learning_rate is None else step.learning_rate

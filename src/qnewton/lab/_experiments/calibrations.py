@@ -1,4 +1,4 @@
-"""The snapshot that a run predicts with: where it comes from, how it is written down, and what it learns."""
+"""The calibration snapshot that a run predicts with: its source, its record, and its learned factors."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -48,11 +48,13 @@ class Snapshot:
 
     @property
     def corrected(self) -> ClassicalMachine:
-        """What predictions use."""
+        """Machine that predictions use."""
         return self.machine.corrected(self.learned)
 
     def record(self, stages: StageSeconds, *, shared: bool) -> Calibration:
-        """For `calibration.json`: every digit that a prediction depends on; what measuring took is added by the caller.
+        """Return the record for `calibration.json`, with every digit that a prediction depends on.
+
+        The caller adds the measuring time.
 
         Args:
             stages: measured seconds of everything but the solves.
@@ -122,7 +124,7 @@ def snapshot(
 
 
 def frozen_snapshot(record: Calibration) -> Snapshot:
-    """The snapshot in `calibration.json`: what `Snapshot.record` wrote, to the last digit."""
+    """Return the snapshot in `calibration.json`, as `Snapshot.record` wrote it, to the last digit."""
     return Snapshot(measured_machine(record), learned_factors(record), record.environment, record.source)
 
 
@@ -139,7 +141,7 @@ def _from_file(path: Path, here: dict[str, Any], kernels: Sequence[str]) -> Stor
 
 
 def kernels_of(solvers: Sequence[AbstractSolver]) -> tuple[str, ...]:
-    """Names of the kernels that predictions for these candidates ask for."""
+    """Return the kernels that predictions for these candidates need."""
     classical = [solver for solver in solvers if not solver.capabilities.quantum]
     names = {KERNELS[type(solver).__name__] for solver in classical}
     free = [solver.capabilities.matrix_free for solver in classical]
@@ -160,7 +162,7 @@ KERNELS = {
 
 
 def learn(saved: SavedRun, directory: Path | None = None) -> tuple[StoredCalibration, dict[str, int]]:
-    """The next snapshot: the run's own, corrected by what its timed solves took, and kept for runs to come.
+    """Return the next snapshot: the run's own, corrected by its timed solves and stored for later runs.
 
     Args:
         saved: a run of this machine with timed solves.
@@ -190,7 +192,7 @@ def learn(saved: SavedRun, directory: Path | None = None) -> tuple[StoredCalibra
 
 
 def _ratios(saved: SavedRun) -> dict[str, list[float]]:
-    """Kernel to measured over predicted seconds, with the iterations that were taken and at the calibration's speed."""
+    """Return, per kernel, measured over predicted seconds, for the iterations taken, at the calibration's speed."""
     solvers = {solver.name: solver for solver in build.make_solvers(saved.options.scheduling)}
     machine, found = saved.measured, {}
     for lines in saved.steps:

@@ -28,7 +28,7 @@ Arrays = dict[str, dict[str, np.ndarray]]
 
 
 class DamagedCheckpoint(Exception):
-    """A checkpoint that is not what was written; the message says in which way."""
+    """Error for a checkpoint that differs from what was written; the message says how."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Checkpoint:
 
 
 def identity_of(config: Config) -> Identity:
-    """What a checkpoint has in common with `config.json` of its run, and with no other's."""
+    """Return the fields that a checkpoint shares with its run's `config.json` alone."""
     return Identity(
         task=config.task,
         schema_version=config.schema_version,
@@ -61,7 +61,7 @@ def identity_of(config: Config) -> Identity:
 
 
 def write_checkpoint(run: Path, checkpoint: Checkpoint) -> int:
-    """Add a checkpoint, and take away those beyond the newest few.
+    """Add a checkpoint, and remove those beyond the newest few.
 
     Args:
         run: directory of the run.
@@ -97,13 +97,13 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> int:
 
 
 def checkpoint_steps(run: Path) -> list[int]:
-    """Steps that have a checkpoint, the newest first; none of them is known to be readable."""
+    """Return the steps with a checkpoint, the newest first; they are not verified to be readable."""
     with _manager(run) as manager:
         return sorted(manager.all_steps(), reverse=True)
 
 
 def read_checkpoint(run: Path, step: int) -> Checkpoint:
-    """Read a checkpoint, once it has been compared with its digests: orbax is not to see damaged files.
+    """Read a checkpoint after comparing its digests, so that orbax never reads damaged files.
 
     Raises:
         DamagedCheckpoint: if it is not what was written.
@@ -157,6 +157,6 @@ def _load_arrays(run: Path, step: int) -> Arrays:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """Of every file in a folder, by its path in there."""
+    """Return the digest of every file in a folder, by its relative path."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

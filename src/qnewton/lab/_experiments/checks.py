@@ -1,4 +1,4 @@
-"""Refuses options that exclude each other, before anything is computed."""
+"""Checks that refuse options that exclude each other, before anything is computed."""
 
 import dataclasses
 from typing import TypeAlias
@@ -41,7 +41,7 @@ def check(options: TrainOptions) -> None:
 
 
 def _check_complete(options: TrainOptions) -> None:
-    """Whoever sets an option that a complete optimizer does not read expects what does not happen."""
+    """Refuse an option that a complete optimizer does not read, since it would have no effect."""
     if options.optimizer_word != "newton" and options.family != "blocks":
         _check_family(options)
     read, why, instead = _read_by(options)
@@ -88,7 +88,7 @@ def chosen(options: TrainOptions) -> str:
 
 
 def _read_by(options: TrainOptions) -> tuple[tuple[str, ...], str, str]:
-    """What a complete optimizer reads of the groups below, why no more, and who would read the rest."""
+    """Return the option groups that a complete optimizer reads, why no more, and which optimizer reads the rest."""
     if options.optimizer_word in BASELINES:
         return _RATES, "solves no systems", "--preset blocks"
     rates = _RATES if "fisher" in (options.family, options.optimizer_word.removesuffix("-newton")) else ()
@@ -173,7 +173,7 @@ def _check_scheduled(options: TrainOptions, solvers: Candidates) -> None:
 
 
 def _check_own(scheduling: SchedulingOptions) -> None:
-    """Conditioning of its own is for a quantum candidate, whose estimator needs no floor where it prunes."""
+    """Refuse own conditioning except for a quantum candidate, whose estimator needs no floor if it prunes."""
     keep, damping = scheduling.quantum_keep, scheduling.quantum_damping
     given = [f"--quantum-keep is {keep}"] * (keep < 1) + [f"--quantum-damping is {damping}"] * (damping > 0)
     if given and QUANTUM not in scheduling.solvers:

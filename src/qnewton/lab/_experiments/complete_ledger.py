@@ -1,4 +1,4 @@
-"""From what a complete optimizer reports to the lines of the run files: systems in groups, and no blocks."""
+"""Conversion of a complete optimizer's diagnostics to lines of the run files: systems in groups, and no blocks."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ CompleteInfo: TypeAlias = KFACInfo | DualNewtonInfo | FisherNewtonInfo | StepInf
 
 
 class CompleteLedger:
-    """Builds each step's record and keeps the totals; holds no file. Has the methods of `Ledger`.
+    """Builder of each step's record, with the totals; it holds no file and has the methods of `Ledger`.
 
     Attributes:
         steps: records of `steps.jsonl` so far.
@@ -30,7 +30,7 @@ class CompleteLedger:
     """
 
     def __init__(self, scheduler: Hybrid | None = None):
-        """An empty one.
+        """Start an empty ledger.
 
         Args:
             scheduler: of the optimizer's systems; None where they are not priced.
@@ -79,7 +79,7 @@ class CompleteLedger:
         return step, []
 
     def _systems(self, info: CompleteInfo) -> tuple[GroupLine, ...] | None:
-        """The groups of the step; None where they are those of the step before, as settled ones always are."""
+        """Return the groups of the step; None if they equal those before, as settled ones always do."""
         if self._scheduler is None:
             return ()
         found, before = group_lines(getattr(info, "systems", ()), self._scheduler), self._groups
@@ -87,7 +87,7 @@ class CompleteLedger:
         return None if found == before else found
 
     def evaluated(self, values: dict[str, float | None]) -> StepLine:
-        """Put what an evaluation found into the newest step's line, and return that."""
+        """Add an evaluation's results to the newest step's line, and return the line."""
         self.steps[-1] = replace(self.steps[-1], **values)
         return self.steps[-1]
 
@@ -96,7 +96,7 @@ class CompleteLedger:
         return {}
 
     def restore(self, steps: Sequence[StepLine], blocks: Sequence[SystemLine], arrays: dict[str, np.ndarray]) -> None:
-        """Go on after the steps of these lines, as read back from their file."""
+        """Continue after the steps of these lines, as read from their file."""
         self.steps, self.blocks = list(steps), list(blocks)
         self._groups = next((step.systems for step in reversed(self.steps) if step.systems is not None), None)
 

@@ -1,4 +1,4 @@
-"""A system's estimate in a line of `blocks.jsonl`, and back: every digit that a prediction depends on."""
+"""Conversion between a system's estimate and a line of `blocks.jsonl`, exact to the digits that predictions use."""
 
 import dataclasses
 import math
@@ -18,7 +18,7 @@ _COSTS = ("product", "forming", "gram")
 
 
 def access_record(access: Access) -> AccessCosts:
-    """What using the operator takes: flops and bytes of each, and the rows of its root."""
+    """Return the cost of using the operator: flops and bytes of each use, and the rows of its root."""
     record: dict[str, float] = {}
     for name in _COSTS:
         cost = getattr(access, name)
@@ -27,7 +27,7 @@ def access_record(access: Access) -> AccessCosts:
 
 
 def own_line(own: OwnSystem, sets: Sequence[str]) -> OwnLine:
-    """What a plan tells of the system that one candidate alone solves.
+    """Return a plan's numbers for the system that one candidate alone solves.
 
     Args:
         own: on the host.
@@ -65,7 +65,7 @@ def own_line(own: OwnSystem, sets: Sequence[str]) -> OwnLine:
 
 
 def number_kinds(estimate: SystemEstimate) -> NumberKinds:
-    """How sure each number of an estimate is."""
+    """Return the certainty of each number of an estimate."""
     return NumberKinds(**{name: kind.value for name, kind in dataclasses.asdict(estimate.kinds).items()})
 
 
@@ -80,7 +80,7 @@ def stacked_estimate(lines: Sequence[SystemLine], dtype: str) -> SystemEstimate:
 
 
 def stacked_own(lines: Sequence[SystemLine], name: str, dtype: str) -> SystemEstimate:
-    """The same of the systems that a candidate with conditioning of its own solves."""
+    """Return the same for the systems of a candidate with conditioning of its own."""
     return _stacked([line.own[name] for line in lines], lines[0].n, [True] * len(lines), dtype)
 
 
@@ -113,7 +113,7 @@ def _stacked(records: Sequence[SystemLine | OwnLine], n: int, formed: Sequence[b
 
 
 def seconds_of(entry: SetDecision, names: Sequence[str]) -> np.ndarray:
-    """The predicted seconds of one system under one set `[candidates]`; infinite where the candidate is refused."""
+    """Return the predicted seconds of one system under one set `[candidates]`; infinite for refused candidates."""
     return np.asarray([_number(entry.predicted_seconds[name], math.inf) for name in names])
 
 

@@ -1,4 +1,4 @@
-"""A directory of many trainings that a stopped command takes up again: each finished cell is written once and stays."""
+"""A directory of many trainings that a stopped command resumes: each finished cell is written once and stays."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ _AGAIN = "Nothing is overwritten: delete it to have it made again"
 
 
 class Grid(RunDirectory, Generic[H]):
-    """What was asked for, one record per cell that is done, and what follows from all of them.
+    """A request, one record per finished cell, and results derived from all of them.
 
     Attributes:
         head: what was asked for; it decides what the cells are.
@@ -29,7 +29,7 @@ class Grid(RunDirectory, Generic[H]):
 
     @classmethod
     def open(cls, path: Path | None, prefix: str, file: str, asked: H) -> "Grid[H]":
-        """Make the directory, or take up the same grid again.
+        """Make the directory, or resume the same grid.
 
         Args:
             path: where; None takes the next free one under runs/.
@@ -53,7 +53,7 @@ class Grid(RunDirectory, Generic[H]):
 
     @classmethod
     def read(cls, path: Path, file: str, kind: type[H], version: int) -> "Grid[H]":
-        """One that is there.
+        """Read an existing grid.
 
         Raises:
             RunFileError: if there is none, another version wrote it, or it cannot be read.
@@ -88,9 +88,9 @@ class Grid(RunDirectory, Generic[H]):
 
     @contextlib.contextmanager
     def building(self, name: str) -> Iterator[RunDirectory]:
-        """The directory of a cell, made beside its place and moved there when it is whole.
+        """Yield a cell's directory, made beside its place and moved there when complete.
 
-        What a stopped process left of it is nobody's result.
+        A stopped process's remains count as no result.
 
         Raises:
             RunFileError: if there is something in its place, which is not whole.

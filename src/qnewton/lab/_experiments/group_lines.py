@@ -1,4 +1,4 @@
-"""From the plans that a complete optimizer reports to the lines of the run files."""
+"""Conversion of a complete optimizer's plans to lines of the run files."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from .._runfile import FamilyRecord, GroupDecision, GroupLine
 
 
 def family_record(name: str, because: str, scheduler: Hybrid | None, coverage: Coverage | None = None) -> FamilyRecord:
-    """What holds for all systems of a training.
+    """Return the facts that hold for all systems of a training.
 
     Args:
         name: of the family.
@@ -47,7 +47,7 @@ def family_record(name: str, because: str, scheduler: Hybrid | None, coverage: C
 
 
 def group_lines(plans: Sequence[GroupPlan], scheduler: Hybrid) -> tuple[GroupLine, ...]:
-    """The groups of a step; one of no systems is none.
+    """Return the groups of a step, without those of no systems.
 
     Args:
         plans: on the host.

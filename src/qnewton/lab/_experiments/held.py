@@ -1,4 +1,4 @@
-"""What trainings of one process leave for those that differ from them only in what no compiled step has inside."""
+"""Objects shared by trainings of one process that differ only in what no compiled step contains."""
 
 import dataclasses
 from collections.abc import Callable, Hashable
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class Held:
-    """Data, measured stages and compiled functions, kept as long as this object is."""
+    """Data, measured stages and compiled functions, kept as long as this object exists."""
 
     def __init__(self, stages: dict[Hashable, Any] | None = None):
-        """Empty, but for measured stages.
+        """Start empty, except for measured stages.
 
         Args:
             stages: what `measured` kept for other objects of this kind, and is to keep for them; None: nothing.
@@ -23,7 +23,7 @@ class Held:
         self._stages = {} if stages is None else stages
 
     def of_task(self, what: str, name: str, options: TrainOptions, make: Callable[[], T]) -> T:
-        """What all trainings of a task share.
+        """Return an object that all trainings of a task share.
 
         Args:
             what: is shared.
@@ -34,7 +34,7 @@ class Held:
         return self._once((what, name, options.training.dtype, options.task), make)
 
     def alike(self, what: str, options: TrainOptions, make: Callable[[], T]) -> T:
-        """What all trainings with alike options share.
+        """Return an object that all trainings with alike options share.
 
         Args:
             what: is shared.
@@ -44,7 +44,9 @@ class Held:
         return self._once((what, options.optimizer, _without_what_is_traced(options)), make)
 
     def measured(self, name: str, options: TrainOptions, make: Callable[[], T]) -> tuple[T, bool]:
-        """What all trainings share whose stages do the same work: that of sizes, not of numbers, so no r matters.
+        """Return measured stages, shared by trainings whose stages do the same work.
+
+        The work depends on sizes, not on numbers, so that r does not matter.
 
         Args:
             name: of the task.
@@ -74,7 +76,7 @@ class Held:
 
 
 def _without_what_is_traced(options: TrainOptions) -> TrainOptions:
-    """The options that a compiled step depends on: without seed, place, evaluation, and what is in the state."""
+    """Return the options on which a compiled step depends: without seed, place, evaluation and values in the state."""
     defaults = TrainingOptions()
     training = dataclasses.replace(
         options.training,

@@ -1,4 +1,4 @@
-"""From what a step reports to the lines of the run files, and the totals."""
+"""Conversion of a step's diagnostics to the lines of the run files, and the totals."""
 
 import math
 from collections import Counter
@@ -39,7 +39,7 @@ _SEEN = ("seconds", "feasible", "log_condition_number", "fixed_seconds")
 
 
 class Ledger:
-    """Builds each step's records and keeps the totals; holds no file.
+    """Builder of each step's records, with the totals; it holds no file.
 
     Attributes:
         steps: records of `steps.jsonl` so far.
@@ -54,7 +54,7 @@ class Ledger:
         gate_times_s: Sequence[float],
         workers: Workers | None = None,
     ):
-        """A ledger of one run.
+        """Start the ledger of one run.
 
         Args:
             hybrid: the scheduler.
@@ -75,11 +75,11 @@ class Ledger:
         self._seen: list[tuple[np.ndarray, ...]] = []
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What totals need beyond the lines, for a checkpoint; each `[systems, ...]`."""
+        """Return the arrays that totals need beyond the lines, for a checkpoint; each `[systems, ...]`."""
         return dict(zip(_SEEN, map(np.stack, zip(*self._seen, strict=True)), strict=True)) if self._seen else {}
 
     def restore(self, steps: Sequence[StepLine], blocks: Sequence[SystemLine], arrays: dict[str, np.ndarray]) -> None:
-        """Go on after the steps of these lines, as read back from their files, with the `arrays` of that moment."""
+        """Continue after the steps of these lines, as read from their files, with the `arrays` of that moment."""
         self.steps, self.blocks = list(steps), list(blocks)
         self._seen = list(zip(*(arrays[name] for name in _SEEN), strict=True)) if arrays else []
 
@@ -127,7 +127,7 @@ class Ledger:
         return step, lines
 
     def timed(self, timed: Sequence[dict[str, TimedSolve]], probe_seconds: float) -> list[SystemLine]:
-        """Put the seconds of the newest step's solves into its blocks' lines, and return these."""
+        """Add the seconds of the newest step's solves to its blocks' lines, and return these."""
         first = len(self.blocks) - len(timed)
         self.blocks[first:] = [
             replace(line, timed=own, probe_seconds=probe_seconds)
@@ -136,7 +136,7 @@ class Ledger:
         return self.blocks[first:]
 
     def evaluated(self, values: dict[str, float | None]) -> StepLine:
-        """Put what an evaluation found into the newest step's line, and return that."""
+        """Add an evaluation's results to the newest step's line, and return the line."""
         self.steps[-1] = replace(self.steps[-1], **values)
         return self.steps[-1]
 
@@ -244,7 +244,7 @@ class Ledger:
         )
 
     def _scheduled(self, number: int, lines: list[SystemLine]) -> tuple[list[SystemLine], dict[str, PredictedSchedule]]:
-        """The lines with each block's worker, and per assumption set who worked how long on the step."""
+        """Return the lines with each block's worker, and per assumption set the workers' times in the step."""
         if self._workers is None:
             return lines, {}
         found = {}
@@ -322,7 +322,7 @@ class Ledger:
         return len(self.steps) * (self._stages.gradient + block)
 
     def _classical_seconds(self) -> float:
-        """Of all solves, every system on its fastest classical candidate; infinite where none can take one."""
+        """Return the seconds of all solves on the fastest classical candidates; infinite if one has none."""
         if not self._seen:
             return 0.0
         seconds, feasible = (np.stack(part) for part in list(zip(*self._seen, strict=True))[:2])
@@ -335,7 +335,7 @@ class Ledger:
         return float(np.sum(solve_seconds(self._workers, self._hybrid.names, *taken)))
 
     def _at_gate_time(self, gate_time_s: float) -> GateTime:
-        """What the policy would have decided, had a query taken `gate_time_s`."""
+        """Return the policy's decisions if a query took `gate_time_s`."""
         if not self._seen:
             return GateTime(
                 gate_time_s=gate_time_s, quantum_share=0.0, predicted_seconds=0.0, predicted_solve_seconds=0.0
@@ -376,7 +376,7 @@ def _goes_to_quantum(entry: SetDecision) -> bool:
 
 
 def _known(value: float | None) -> float:
-    """A number of a line, also of one that was read back, where what is not finite is None."""
+    """Return a number of a line, in which None may stand for a number that is not finite."""
     return math.nan if value is None else value
 
 

@@ -1,4 +1,4 @@
-"""What a run tells to TensorBoard, Weights & Biases or MLflow, through their own clients.
+"""Logging of a run to TensorBoard, Weights & Biases or MLflow, through their own clients.
 
 A run's own files stay the record: a logger gets copies of their numbers, and one that fails is left out from then on,
 since no training is worth less for want of a picture of it.
@@ -21,14 +21,14 @@ PROJECT = "qnewton"
 
 
 class Client(Protocol):
-    """One logging service."""
+    """Client of one logging service."""
 
     def step(self, step: int, values: dict[str, float]) -> None:
-        """The numbers of a step, all of them finite."""
+        """Log the numbers of a step, all of them finite."""
         ...
 
     def close(self, values: dict[str, float], *, finished: bool) -> None:
-        """The numbers of the whole run; `finished` says whether it came to its end."""
+        """Log the numbers of the whole run; `finished` tells whether it was completed."""
         ...
 
 
@@ -55,7 +55,7 @@ class TensorBoard:
 
 
 class WandB:
-    """A run of Weights & Biases; where and whether online, its own environment variables say."""
+    """A run of Weights & Biases; its own environment variables set place and mode."""
 
     def __init__(self, directory: Path, config: Config, first: int):
         client = optional("wandb", "wandb", "--log wandb needs wandb")
@@ -118,7 +118,7 @@ def check_loggers(names: Sequence[str]) -> None:
 
 
 class Logged:
-    """Watches a run for its loggers, and hands everything on to another watcher; a context, which ends with the run."""
+    """Watcher that logs a run and forwards to another watcher; a context that ends with the run."""
 
     def __init__(self, names: Sequence[str], directory: Path, watcher: Watcher):
         self._names, self._directory, self._watcher = names, directory, watcher
@@ -134,18 +134,18 @@ class Logged:
         self._each(lambda client: client.close(values, finished=finished))
 
     def stage(self, what: str) -> None:
-        """A new stage of the preparation begins."""
+        """Begin a new stage of the preparation."""
         self._watcher.stage(what)
 
     def step(self, step: StepLine, blocks: Sequence[SystemLine]) -> None:
-        """A step is done and recorded."""
+        """Log a step that is done and recorded."""
         self._watcher.step(step, blocks)
         if self._clients is None:
             self._open(step.step)
         self._each(lambda client: client.step(step.step, step_values(step, blocks)))
 
     def over(self, summary: Summary) -> None:
-        """The run came to its end; one of which nobody says so has failed."""
+        """Mark the run as completed; a run without this mark has failed."""
         self._summary = summary
 
     def _open(self, first: int) -> None:
@@ -172,13 +172,13 @@ class Logged:
 
 
 def identity(config: Config) -> str:
-    """Of a run, the same in each process that goes on with it."""
+    """Return a run's identity, the same in each process that continues it."""
     told = f"{config.started} {config.task} {config.seed} {plain(config.machine)}"
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def step_values(step: StepLine, blocks: Sequence[SystemLine]) -> dict[str, float]:
-    """The numbers of a step by name, those that are finite; seconds say in their names which kind they are."""
+    """Return the finite numbers of a step by name; names of seconds state their kind."""
     values: dict[str, float | None] = {
         "loss/batch": step.loss,
         "loss/train": step.train_loss,
@@ -214,7 +214,7 @@ def _finite(values: dict[str, float | None]) -> dict[str, float]:
 
 
 def _described(config: Config) -> dict[str, Any]:
-    """What the services show of a run: names and options, the groups flat."""
+    """Return the description for the services: names and options, the groups flat."""
     options: dict[str, Any] = plain(config.options)
     flat = {key: value for key, value in options.items() if not isinstance(value, dict)}
     for group, own in options.items():

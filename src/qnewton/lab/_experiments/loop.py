@@ -19,7 +19,7 @@ from .together import Together, fetched
 
 
 class Loop:
-    """The state of a training, and what advances it.
+    """State of a training, with the functions that advance it.
 
     Attributes:
         done: steps that it has taken, those before a resume among them.
@@ -36,7 +36,7 @@ class Loop:
         held: Held,
         together: Together,
     ):
-        """Compile, at the initial parameters and the optimizer's state for them, what is not held already."""
+        """Compile the functions that are not held already, at the initial parameters and the optimizer's state."""
         optimizer: Any = prepared.optimizer
         self._task, self._options, self._deal, self._timer = task, options, prepared.deal, prepared.timer
         self._size = min(options.training.batch_size, len(task.train))
@@ -68,7 +68,7 @@ class Loop:
 
     @property
     def planned_bytes(self) -> float:
-        """Of a step by the compiler's plan, parameters and batch apart; 0 where the backend tells none."""
+        """Step's memory by the compiler's plan, parameters and batch apart; 0 if the backend states none."""
         plan = self._step.memory_analysis()
         return 0.0 if plan is None else plan.temp_size_in_bytes
 
@@ -81,7 +81,7 @@ class Loop:
         return training.seconds is not None and self._spent >= training.seconds and self.done >= training.least_steps
 
     def go_on(self, params: PyTree, state: PyTree, done: int, spent: float) -> None:
-        """Go on after `done` steps, which took `spent` seconds, as a training would that had just taken them.
+        """Continue after `done` steps, which took `spent` seconds, as a training that had just taken them.
 
         Compiled is what the initial state led to, so the program is the one that took them.
         """
@@ -90,7 +90,7 @@ class Loop:
         self._batches = batches(self._task.train, self._size, self._options.training.seed, start=done)
 
     def advance(self, ledger: Any) -> tuple[StepLine, list[SystemLine]]:
-        """One step, recorded and, when its turn has come, evaluated."""
+        """Take one step, record it and, when due, evaluate."""
         # Where the data come from is no part of a step.
         batch, before = jax.block_until_ready(self._together.placed(next(self._batches))), self.params
         start = time.perf_counter()
@@ -119,7 +119,7 @@ class Loop:
         return due
 
     def evaluate(self) -> dict[str, Any]:
-        """Loss and accuracy over all data at the present parameters, and what finding them took."""
+        """Return loss and accuracy over all data at the present parameters, and the time of the evaluation."""
         start = time.perf_counter()
         values = jax.block_until_ready(self._evaluate(self.params, self._task.train.batch, self._task.test.batch))
         seconds = time.perf_counter() - start

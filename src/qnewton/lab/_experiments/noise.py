@@ -52,14 +52,14 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What it is called, on disk and to the user."""
+        """Name of the training, on disk and for the user."""
         if self.epsilon is None:
             return f"exact-seed-{self.seed}"
         return f"epsilon-{self.epsilon!r}-shots-{'inf' if self.shots is None else self.shots}-seed-{self.seed}"
 
 
 def open_grid(path: Path | None, options: dict[str, Any]) -> Grid[GridHead]:
-    """Make the directory, or take up the same grid again.
+    """Make the directory, or resume the same grid.
 
     Args:
         path: where; None takes the next free one under runs/.
@@ -74,13 +74,13 @@ def open_grid(path: Path | None, options: dict[str, Any]) -> Grid[GridHead]:
 
 
 def finish(directory: Grid[GridHead], records: Sequence[NoiseCell], found: dict[str, Any]) -> None:
-    """Write `noise.json`, unless a former call did."""
+    """Write `noise.json`, unless an earlier call did."""
     if not (directory.path / "noise.json").exists():
         directory.write("noise.json", NoiseFile(**structs.asdict(directory.head), answer=found, curves=tuple(records)))
 
 
 def cells(options: dict[str, Any]) -> Iterator[Cell]:
-    """All trainings, the exact ones first; the seeds of a solver follow each other, since they share its program."""
+    """Yield all trainings, exact ones first; a solver's seeds follow each other, since they share its program."""
     seeds = options["seeds"]
     yield from (Cell(None, None, seed) for seed in seeds)
     for epsilon in options["epsilons"]:
@@ -155,7 +155,7 @@ class _Trainer:
         self._evaluate = evaluate
 
     def curves(self, cell: Cell) -> dict[str, Any]:
-        """Losses and accuracy before the first step and after each; of each step what the circuits did."""
+        """Return losses and accuracy before the first step and after each, and the circuits' results in each step."""
         transformation, step = self._program(cell)
         params = self._task.init(jax.random.key(cell.seed))
         state = transformation.init(params)
@@ -222,7 +222,7 @@ def _largest_kappa(blocks: Sequence[Any]) -> float:
 
 
 def answer(records: Sequence[NoiseCell]) -> dict[str, Any]:
-    """Which shots and which epsilons do as well as exact solves, to `TOLERANCE` in the mean over the seeds.
+    """Return the shots and epsilons that do as well as exact solves, to `TOLERANCE` in the mean over the seeds.
 
     A number of shots is enough where all larger ones of the grid do as well, and an epsilon small enough where all
     smaller ones do, so that a lucky cell decides nothing.
@@ -288,7 +288,7 @@ def _best(by_epsilon: list[dict[str, Any]], by_shots: list[dict[str, Any]]) -> d
 
 
 def _last_run(reached: Sequence[bool]) -> int | None:
-    """Where the run of successes begins that goes on to the end; None where the last is none."""
+    """Return the start of the final run of successes; None if the last is none."""
     first = None
     for index in reversed(range(len(reached))):
         if not reached[index]:

@@ -1,4 +1,4 @@
-"""Every option of a training run, as typed dataclasses that the command line is made from.
+"""All options of a training run, as typed dataclasses from which the command line is made.
 
 The docstring under each field is its `--help` text. No imports of jax here: parsing must be quick.
 """
@@ -42,7 +42,7 @@ _SECONDS = positive("it must be positive and finite, or None")
 
 @dataclass(frozen=True)
 class TaskOptions(Limited):
-    """Sizes and data of a task: none, unless it has some of its own (`task_options.TASK_OPTIONS`).
+    """Sizes and data of a task: empty unless the task has some of its own (`task_options.TASK_OPTIONS`).
 
     Attributes:
         preset: where its other options start from, unless one is asked for.
@@ -134,7 +134,7 @@ class ConditioningOptions(Limited):
 
 @dataclass(frozen=True)
 class SchedulingOptions(Limited):
-    """Who may solve a system, and what a quantum solve is charged for."""
+    """Candidates for a system, and charges of a quantum solve."""
 
     solvers: Annotated[tuple[str, ...], _named("solver"), _CANDIDATES, _part("solver", "solvers"), DISTINCT] = (
         "cholesky",
@@ -193,7 +193,7 @@ class SchedulingOptions(Limited):
 
 @dataclass(frozen=True)
 class TrainOptions(Limited):
-    """Train a task with Newton's method, every Newton system given to the solver predicted to finish it soonest."""
+    """Train a task with Newton's method, with the solver of each Newton system chosen by predicted seconds."""
 
     preset: Literal["default", "blocks", "paper", "paper-code", "kfac", "dual-newton", "fisher-newton"] = "blocks"
     """Starting point of all options below; the values shown are the preset's. default: the family of systems that suits

@@ -1,4 +1,4 @@
-"""Pytrees as a few arrays, and back: what a checkpoint holds of parameters and optimizer."""
+"""Conversion between pytrees and a few arrays: a checkpoint's form of parameters and optimizer."""
 
 import jax
 import numpy as np
@@ -9,7 +9,7 @@ from .together import fetched
 
 
 def named(params: PyTree) -> dict[str, np.ndarray]:
-    """Parameters by their names, for whoever wants to read them elsewhere."""
+    """Return parameters by their names, for use elsewhere."""
     leaves = fetched(jax.tree.leaves(params))
     return {name: np.asarray(leaf) for name, leaf in zip(leaf_names(params), leaves, strict=True)}
 
@@ -29,7 +29,7 @@ def unnamed(arrays: dict[str, np.ndarray], like: PyTree) -> PyTree:
 
 
 def packed(tree: PyTree) -> dict[str, np.ndarray]:
-    """All leaves of a tree, one after the other, as one array per dtype: an optimizer's state has hundreds."""
+    """Return all leaves of a tree in sequence, as one array per dtype: an optimizer's state has hundreds."""
     groups: dict[str, list[np.ndarray]] = {}
     for leaf in fetched(jax.tree.leaves(tree)):
         array = np.asarray(leaf)

@@ -1,4 +1,4 @@
-"""What a run needs before it compiles: optimizer, ledger, and the calibration that both rest on."""
+"""Preparation of a run before compilation: optimizer, ledger, and the calibration that both use."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ LARGEST_MEASURED = 4096
 
 @dataclasses.dataclass(frozen=True)
 class Deal:
-    """Deals the blocks of the next step out, where workers share them."""
+    """Assignment of the next step's blocks to workers, if several share them."""
 
     hybrid: Hybrid
     workers: Workers | None
@@ -53,7 +53,7 @@ AnyLedger: TypeAlias = Ledger | CompleteLedger
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """What a run needs before it compiles.
+    """Objects that a run needs before it compiles.
 
     Attributes:
         name: of the optimizer.

@@ -1,4 +1,4 @@
-"""What a run's numbers came from: versions, machine, commit, time."""
+"""Provenance of a run's numbers: versions, machine, commit, time."""
 
 import datetime
 import platform
@@ -24,17 +24,17 @@ def provenance() -> dict[str, Any]:
 
 
 def machine() -> MachineRecord:
-    """This one, as run files describe it."""
+    """Return this machine, as run files describe it."""
     return typed(describe_machine(), MachineRecord, "this machine")
 
 
 def now() -> str:
-    """ISO 8601, UTC."""
+    """Return the present time in ISO 8601, UTC."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def versions() -> dict[str, str | None]:
-    """Of Python and of the packages that numbers depend on; None where one is not installed."""
+    """Return the versions of Python and of packages that numbers depend on; None if not installed."""
     return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
 
 
@@ -46,7 +46,7 @@ def _version(name: str) -> str | None:
 
 
 def commit() -> str | None:
-    """The commit of the package's own checkout, with `-dirty` where it was changed; None for an installed wheel."""
+    """Return the commit of the package's own checkout, with `-dirty` if changed; None for an installed wheel."""
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],

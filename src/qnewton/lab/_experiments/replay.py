@@ -1,4 +1,4 @@
-"""A saved run's decisions, taken once more under other hardware, assumptions or policies, without training."""
+"""Replay of a saved run's decisions under other hardware, assumptions or policies, without training."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ _STRUCTURAL = {code.reason: code for code in (Refusal.NOT_SYMMETRIC, Refusal.NO_
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """What is asked about a run; None leaves it as the run had it.
+    """Changes for a replay; None keeps the run's own setting.
 
     Attributes:
         hardware: quantum profile.
@@ -79,7 +79,7 @@ class Replayed:
 
     @property
     def changed(self) -> int | None:
-        """How many decisions differ from the run's; None where it had no such set."""
+        """Number of decisions differ from the run's; None if it had no such set."""
         return None if self.before is None else int(np.sum(self.before != self.choices))
 
 
@@ -153,7 +153,7 @@ def _replay(saved: SavedRun, question: Question) -> tuple[Replayed, ...]:
 
 
 def _log_kappa(lines: Sequence[SystemLine], hybrid: Hybrid, dtype: str) -> Array:
-    """Of one block's systems `[steps]`; `[steps, candidates]` where one has conditioning of its own."""
+    """Return one block's log condition numbers `[steps]`; `[steps, candidates]` with own conditioning."""
     shared = stacked_estimate(lines, dtype).log_condition_number
     own = {name: stacked_own(lines, name, dtype).log_condition_number for name in lines[0].own}
     return jnp.stack([own.get(name, shared) for name in hybrid.names], axis=-1) if own else shared

@@ -1,4 +1,4 @@
-"""The decisions of a complete optimizer's run on its groups, under other hardware or assumptions: as far as bounds go.
+"""Replay of a complete optimizer's decisions on its groups under other hardware or assumptions, as far as bounds allow.
 
 A group's line has its sizes and the seconds of its classical candidates, which no quantum machine changes; the least of
 a quantum candidate follows from the sizes. Where that leaves one candidate the decision is known. Elsewhere a condition
@@ -56,7 +56,7 @@ class GroupAnswer:
 
 
 def replay_groups(path: Path, question: Question) -> tuple[Run, tuple[GroupAnswer, ...]]:
-    """Decide anew on every group of a run, once for all steps that it holds for.
+    """Decide anew on every group of a run, once for all steps that it is valid for.
 
     Args:
         path: of a run that has groups.

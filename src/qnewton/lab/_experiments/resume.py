@@ -1,4 +1,4 @@
-"""A run that was stopped: what is on disk, what of it counts, and what is set aside before it goes on."""
+"""A stopped run: its files, the part of them that counts, and the part removed before it continues."""
 
 import dataclasses
 import os
@@ -58,7 +58,7 @@ _CALIBRATED_ELSEWHERE = (
 
 @dataclasses.dataclass(frozen=True)
 class Halted:
-    """A run that was stopped.
+    """A stopped run.
 
     Attributes:
         path: of its directory.
@@ -89,7 +89,7 @@ class Halted:
 
 
 def resumable(path: Path) -> tuple[Config, TrainOptions]:
-    """The config and options of a run that can go on.
+    """Return config and options of a run that can continue.
 
     Raises:
         ValueError, OSError: for a directory that is none of a run, a run that is finished, and one of another version
@@ -129,13 +129,13 @@ def _finished(summary: Path) -> bool:
 
 
 def _computes(machine: dict[str, Any], versions: dict[str, str | None]) -> dict[str, Any]:
-    """What results and seconds depend on."""
+    """Return the parts of machine and versions on which results and seconds depend."""
     own = {key: machine[key] for key in ("processor", "cores", "backend", "device")}
     return own | {f"version of {name}": versions.get(name) for name in _COMPUTING}
 
 
 def read_halted(path: Path, config: Config, options: TrainOptions) -> Halted:
-    """Find out where a run goes on; changes nothing.
+    """Determine where a run continues; changes nothing.
 
     Args:
         path: of its directory.
@@ -166,7 +166,7 @@ def read_halted(path: Path, config: Config, options: TrainOptions) -> Halted:
 
 
 def check_data(halted: Halted, task: Task) -> None:
-    """Refuse to go on with other data.
+    """Refuse to continue with other data.
 
     Raises:
         ValueError: naming both.
@@ -182,7 +182,7 @@ def check_data(halted: Halted, task: Task) -> None:
 
 
 def set_aside(halted: Halted, directory: RunDirectory) -> None:
-    """Take everything beyond the checkpoint out of the run's files, into a folder of its own, and write down that."""
+    """Move everything beyond the checkpoint out of the run's files into a folder of its own, and record it."""
     folder = _next_aside(halted.path)
     moved = []
     for name, position in (
@@ -265,7 +265,7 @@ def _in_order(
     notes: list[str],
     upgrade: Callable[[Any], None] | None = None,
 ) -> Lines[T]:
-    """The lines up to the first that is cut off, not what it should be, or not the one that belongs there."""
+    """Return the lines up to the first that is cut off, malformed or out of order."""
     lines: Lines[T] = read_lines(path, kind, upgrade)
     if lines.broken is not None:
         notes.append(f"{lines.broken}: the lines from there on are set aside")
@@ -274,7 +274,7 @@ def _in_order(
 
 
 def _cut(path: Path, position: int | None, folder: Path) -> bool:
-    """Move what stands from `position` on into a file of that name in `folder`; None: the line that is cut off."""
+    """Move the rest of a file from `position` into a file of that name in `folder`; None: the line that is cut off."""
     raw = path.read_bytes() if path.exists() else b""
     if position is None:
         position = raw.rfind(b"\n") + 1

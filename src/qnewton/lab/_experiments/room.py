@@ -1,4 +1,4 @@
-"""Is there room on disk for what a run will write? Asked before anything is computed."""
+"""Check of the disk space for a run's files, before anything is computed."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ _DESCRIPTIONS, _REST = 200_000, 3_000_000
 
 
 def tree_bytes(tree: PyTree) -> int:
-    """Of all arrays of a tree, or of their shapes."""
+    """Return the bytes of all arrays of a tree, or of their shapes."""
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree) if hasattr(leaf, "dtype"))
 
 

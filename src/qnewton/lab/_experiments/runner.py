@@ -1,4 +1,4 @@
-"""A training run: options in, run files out; and a run that was stopped, gone on with."""
+"""Training runs: options in, run files out; and the continuation of a stopped run."""
 
 import contextlib
 import dataclasses
@@ -49,23 +49,23 @@ from .together import Together, directory_at, first, meet
 
 
 class Watcher(Protocol):
-    """Whoever shows the progress of a run."""
+    """Watcher that shows the progress of a run."""
 
     def stage(self, what: str) -> None:
-        """A new stage of the preparation begins."""
+        """Begin a new stage of the preparation."""
         ...
 
     def step(self, step: StepLine, blocks: Sequence[SystemLine]) -> None:
-        """A step is done and recorded."""
+        """Show a step that is done and recorded."""
         ...
 
 
 class TrainingFailed(Exception):
-    """The training cannot go on; what was recorded stays in the run directory."""
+    """Error for a training that cannot continue; recorded steps stay in the run directory."""
 
 
 class NotWritten(Exception):
-    """The run directory took no more, for want of room for example; what was written before is whole."""
+    """Error for a run directory that cannot be written, e.g. a full disk; earlier files are complete."""
 
 
 def train(
@@ -97,7 +97,7 @@ def train(
 
 
 def resume(path: Path, watcher: Watcher) -> Summary:
-    """Go on with a run that was stopped, from its newest checkpoint, as if it never had been.
+    """Continue a stopped run from its newest checkpoint, as if it had not been stopped.
 
     Parameters, losses and decisions are bitwise those of a run that was not stopped: the calibration is the run's own
     and is not measured again, and what was written beyond the checkpoint is set aside and computed once more.
@@ -203,7 +203,7 @@ def _write_params(loop: Loop, directory: RunDirectory) -> None:
 
 
 def _smaller(options: TrainOptions) -> str:
-    """What to do about a step that does not fit."""
+    """Return advice for a step that does not fit."""
     if options.optimizer_word in ("kfac", "dual-newton") or options.family in ("automatic", "kfac", "dual"):
         # One needs the curvature in an example's outputs, the other a row for each of them.
         return (
@@ -216,7 +216,7 @@ def _smaller(options: TrainOptions) -> str:
 def _prepared(
     task: Task, options: TrainOptions, params: PyTree, held: Held, halted: Halted | None, watcher: Watcher
 ) -> tuple[Prepared, float]:
-    """What the run needs, and the measured seconds that calibrating took, whenever that was."""
+    """Return the prepared objects, and the measured seconds of calibrating, whenever that was."""
     prepared = prepare_complete(task, options, params)
     if prepared is not None:
         return prepared, 0.0
@@ -254,7 +254,7 @@ def _config(task: Task, options: TrainOptions, prepared: Prepared, params: PyTre
 
 
 def _go_on(halted: Halted, loop: Loop, ledger: AnyLedger, directory: RunDirectory, watcher: Watcher) -> float:
-    """Put the loop and the files where the checkpoint is; the compilation seconds of the processes before."""
+    """Restore loop and files to the checkpoint, and return the compilation seconds of earlier processes."""
     before = 0.0
     for note in halted.notes:
         watcher.stage(f"note: {note}")
@@ -278,7 +278,7 @@ def _steps(
     watcher: Watcher,
     together: Together,
 ) -> Literal["finished", "interrupted"]:
-    """All steps that are left; the status that the run ends with."""
+    """Take all remaining steps, and return the final status of the run."""
     written = loop.done
     with remembered() as asked:
         try:
@@ -312,7 +312,7 @@ def _steps(
 
 @contextlib.contextmanager
 def _writing(directory: RunDirectory) -> Iterator[None]:
-    """Explain what cannot be written."""
+    """Explain write failures inside."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The files of a run, read back into the objects that they came from."""
+"""The files of a run, read back into their original objects."""
 
 import dataclasses
 from pathlib import Path
@@ -12,7 +12,7 @@ from .task_options import TASK_OPTIONS
 
 @dataclasses.dataclass(frozen=True)
 class SavedRun:
-    """A scheduled run as its directory has it.
+    """A scheduled run as its directory holds it.
 
     Attributes:
         run: its files.
@@ -30,22 +30,22 @@ class SavedRun:
 
     @property
     def path(self) -> Path:
-        """The directory."""
+        """Path of the directory."""
         return self.run.path
 
     @property
     def calibration(self) -> Calibration:
-        """Of `calibration.json`."""
+        """Content of `calibration.json`."""
         return self.run.calibration
 
     @property
     def classical(self) -> ClassicalMachine:
-        """What its predictions used."""
+        """Classical machine that the run's predictions used."""
         return self.measured.corrected(self.learned)
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        """Names of the candidates, in the order of a plan's columns."""
+        """Candidates' names, in the order of a plan's columns."""
         first = self.steps[0][0]
         return tuple(first.assumptions[first.acting].predicted_seconds)
 
@@ -81,7 +81,7 @@ def read_saved(path: Path) -> SavedRun:
 
 
 def learned_factors(calibration: Calibration) -> dict[str, float]:
-    """Kernel to the factor on it, of `calibration.json`."""
+    """Return each kernel's learned factor, from `calibration.json`."""
     return {name: times.learned_factor for name, times in calibration.kernels.items()}
 
 

@@ -1,4 +1,4 @@
-"""When a checkpoint of a training is made, and what it cost."""
+"""Timing of a training's checkpoints, and their cost."""
 
 import math
 import time
@@ -20,7 +20,7 @@ SHARE = 0.05
 
 
 class Saver:
-    """Saves a training between its steps, never inside one: their measured seconds do not contain it.
+    """Saver of a training between its steps, never inside one, so that measured seconds do not contain it.
 
     The step after is about a millisecond slower, as after any pause.
     """
@@ -28,7 +28,7 @@ class Saver:
     def __init__(
         self, directory: RunDirectory, identity: Identity, every: int, compilation_seconds: float, last: int = 0
     ):
-        """For one process that works on a run.
+        """Start the saver of one process that works on a run.
 
         Args:
             directory: of the run.
@@ -42,13 +42,13 @@ class Saver:
         self._last, self._since, self._took = last, time.perf_counter(), 0.0
 
     def due(self, done: int) -> bool:
-        """Whether a checkpoint is to be made after so many steps."""
+        """Return whether a checkpoint is due after `done` steps."""
         if self._every:
             return done % self._every == 0
         return time.perf_counter() - self._since >= max(SECONDS, self._took / SHARE)
 
     def save(self, loop: Loop, ledger: Any) -> None:
-        """Save the training as it stands, unless that is on disk already or has left the floating-point range.
+        """Save the present training, unless it is on disk already or has left the floating-point range.
 
         Raises:
             OSError: if it cannot be written.
@@ -74,7 +74,7 @@ def restore(
     steps: Sequence[StepLine],
     blocks: Sequence[SystemLine],
 ) -> None:
-    """Put a training where it was when the checkpoint was made.
+    """Restore a training to the moment of the checkpoint.
 
     Args:
         checkpoint: of this run.

@@ -20,7 +20,7 @@ from .tasks.base import batches
 
 
 def spectra(path: Path, *, conditioned: bool = True, exact_up_to: int = EXACT_UP_TO) -> tuple[BlockSpectrum, ...]:
-    """Of a run directory, rebuilt at its initial parameters and first batch, or of a file.
+    """Return the spectra of a run directory, rebuilt at its initial parameters and first batch, or of a file.
 
     Args:
         path: a run directory, or a `.npy`, `.npz` (dense arrays, or one sparse matrix of scipy's), `.mtx` or `.mtx.gz`
@@ -40,7 +40,7 @@ def spectra(path: Path, *, conditioned: bool = True, exact_up_to: int = EXACT_UP
 
 
 def of_run(path: Path, *, conditioned: bool, exact_up_to: int) -> tuple[BlockSpectrum, ...]:
-    """The blocks of a run's first step."""
+    """Return the spectra of the blocks of a run's first step."""
     config = read_config(path)
     options = train_options(path, config)
     check_unchanged(path, config.task, config.task_digest)

@@ -1,4 +1,4 @@
-"""The measured seconds of each stage of a step, run alone: what the predictions of a run rest on.
+"""Stage times of a step, measured with each stage run alone, which a run's predictions use.
 
 A jitted step cannot be timed from inside, so the same stage functions run one by one before the training, and their
 medians are frozen in the run's calibration.
@@ -83,7 +83,7 @@ def _operator_seconds(
     params: PyTree,
     batch: Batch,
 ) -> BlockSeconds:
-    """Differences of ever longer beginnings: an operator cannot be handed from one jitted function to the next."""
+    """Time an operator's stages by differences of growing prefixes, since jitted functions cannot pass operators."""
     scale = jnp.ones((), jax.tree.leaves(params)[0].dtype)
 
     def arrays(tree: PyTree) -> list[Array]:
@@ -116,7 +116,7 @@ def _gradient_seconds(
     *,
     tries: bool,
 ) -> float:
-    """What a step takes around its solves, with products of operators, or of matrices where there is no curvature."""
+    """Return a step's seconds without its solves, with operator products, or matrix products without a curvature."""
 
     @jax.jit
     def around(params: PyTree, batch: Batch, matrices: list[Array]) -> PyTree:

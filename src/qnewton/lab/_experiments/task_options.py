@@ -1,4 +1,4 @@
-"""The options of each task: its sizes, and where its data come from.
+"""Options of each task: its sizes, and the source of its data.
 
 The docstring under each field is its `--help` text. No imports of jax here: parsing must be quick.
 """
@@ -37,7 +37,7 @@ class Digits28Options(PerceptronOptions):
 
 @dataclass(frozen=True)
 class ImageOptions(Limited):
-    """Where images come from; config.json and the report say which were taken."""
+    """Source of images; config.json and the report state which were taken."""
 
     data: Path | None = None
     """Folder with the four IDX files of MNIST (or of a set in its format), plain or gzip. None: the digits that ship
@@ -90,7 +90,7 @@ class ResNetOptions(TaskOptions):
 
 @dataclass(frozen=True)
 class TextOptions(Limited):
-    """Where text comes from, and how it is cut; config.json and the report say which text was taken."""
+    """Source of text, and its division into sequences; config.json and the report state which text was taken."""
 
     data: Path | None = None
     """A text file, or the folder of a WikiText (wiki.train.tokens or .raw, and the same for valid or test). None: the
@@ -211,7 +211,7 @@ TASK_OPTIONS: dict[str, type[TaskOptions]] = {
 
 
 def options_of(name: str, options: TaskOptions) -> TaskOptions:
-    """The options of the task of that name: as given, or its defaults where they are no task's.
+    """Return the options of the task of that name: as given, or its defaults if they belong to no task.
 
     Raises:
         ValueError: for the options of another task.

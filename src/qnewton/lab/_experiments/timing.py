@@ -1,8 +1,8 @@
-"""The measured seconds of solves: what a jitted step ran is run once more, alone, outside of it.
+"""Solve times, measured by running a solve once more outside of the jitted step.
 
-A step cannot be timed from inside. So every now and then the systems that it solved are built again from the parameters
-that it started from, and every classical candidate that can take one solves it, in turns, with a matrix product before
-each turn that tells how fast the machine is at the moment.
+A step cannot be timed from inside. From time to time its systems are therefore built again from the parameters that it
+started from. Every classical candidate that can take one solves it, in turns. A matrix product before each turn
+measures the present speed of the machine.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ from .._runfile import TimedSolve
 
 
 class SolveTimer:
-    """Times the classical candidates on the systems of a step; compiles each once."""
+    """Timer of the classical candidates on the systems of a step; compiles each once."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class SolveTimer:
         *,
         unformed: bool,
     ):
-        """For one run, whose options all of these are."""
+        """Start the timer of one run with these options."""
         self._objective, self._curvature, self._conditioning = objective, curvature, tuple(conditioning)
         self._blocks, self._hybrid, self._unformed = tuple(blocks), hybrid, unformed
         self._probe = gemm_probe(dtype)
@@ -50,9 +50,9 @@ class SolveTimer:
     def __call__(
         self, params: PyTree, batch: Batch, infos: Sequence[BlockInfo]
     ) -> tuple[list[dict[str, TimedSolve]], float]:
-        """Per block, candidate to what it took; and the seconds of the probe meanwhile.
+        """Return, per block, each candidate's time, and the seconds of the probe meanwhile.
 
-        Of a block that is not formed the seconds are those of a solve with its operator's set-up, less those of the
+        For a block that is not formed, the seconds are those of a solve with its operator's set-up, less those of the
         set-up; a candidate that needs the matrix forms it.
 
         Args:
@@ -89,7 +89,7 @@ class SolveTimer:
         return found, probe
 
     def _function(self, k: int, i: int) -> Callable:
-        """Of block `k`: candidate `i` on it, or its system alone with -1."""
+        """Return the function of block `k`: candidate `i` on it, or its system alone with -1."""
         if (k, i) not in self._compiled:
             self._compiled[k, i] = jax.jit(self._traced(k, i))
         return self._compiled[k, i]

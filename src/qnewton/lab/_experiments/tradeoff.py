@@ -44,7 +44,7 @@ class Setting:
 
 
 def settings(damping: float) -> tuple[Setting, ...]:
-    """What is compared, each method from mild to strong.
+    """Return the compared settings, each method from mild to strong.
 
     Args:
         damping: r of `Damp`, the same for all but `damping`, which raises it.
@@ -159,7 +159,7 @@ def _formed(point: Point, block: Block, gradient: Array, damping: float) -> tupl
 def _judged(
     conditioners: Sequence[AbstractConditioner], system: System, damped: np.ndarray, gradient: np.ndarray
 ) -> dict[str, float]:
-    """One block's numbers, with dense numpy."""
+    """Return one block's numbers, by dense numpy."""
     conditioned = condition(conditioners, system, jnp.ones((), system.matrix.dtype))
     matrix = np.asarray(conditioned.matrix, np.float64)
     into, back = conditioned.coordinates.into, conditioned.coordinates.back

@@ -48,7 +48,7 @@ class Makespan(Assigned):
 
 @dataclass(frozen=True)
 class Workers:
-    """Workers that work at once, and when some of them vanish.
+    """Parallel workers, and the steps at which some of them vanish.
 
     Attributes:
         machines: one per worker.
@@ -103,13 +103,13 @@ class Workers:
             raise ValueError(f"makespan, vanish names every worker ({', '.join(names)}): nobody would be left")
 
     def at(self, step: int) -> tuple[Machine, ...]:
-        """Who is there for a step."""
+        """Return the workers that are present in a step."""
         return tuple(machine for machine in self.machines if step < self.gone.get(machine.name, step + 1))
 
     def carried_out(
         self, step: int, seconds: np.ndarray, choices: np.ndarray, names: Sequence[str], blocks: Sequence[str]
     ) -> StepSchedule:
-        """How long the step's blocks take with the candidates that they were given.
+        """Return the schedule of the step's blocks with their assigned candidates.
 
         A block whose candidate no worker runs is left out, and the schedule's notes name it.
 
@@ -144,7 +144,7 @@ def vanishing(words: Sequence[str]) -> dict[str, int]:
 def decisions(
     policy: AbstractPolicy, workers: Workers | None, offers: Offers, shares: np.ndarray | Array
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What a training with these predictions would have decided, `[steps, blocks]`: candidates, and a `Verdict` each.
+    """Return the decisions of a training with these predictions, `[steps, blocks]`: candidates and verdicts.
 
     Args:
         policy: a `Makespan` where there are workers.
@@ -161,7 +161,7 @@ def decisions(
 def solve_seconds(
     workers: Workers | None, names: Sequence[str], seconds: np.ndarray, choices: np.ndarray, solved: np.ndarray
 ) -> np.ndarray:
-    """Predicted seconds of each step's solves `[steps]`: their sum, or the makespan where workers share them.
+    """Return the predicted seconds of each step's solves `[steps]`: their sum, or the makespan of shared workers.
 
     Args:
         workers: as in `decisions`.

@@ -1,4 +1,4 @@
-"""Turns the files of a run into one self-contained HTML page; reads run files and never a solver."""
+"""Report: one self-contained HTML page from the files of a run, without any solver."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 
 
 def write_report(run_directory: Path) -> Path:
-    """Writes `lab._report.html` into a run directory, replacing an older one in one move.
+    """Write `lab._report.html` into a run directory, replacing an older one in one move.
 
     Args:
         run_directory: what `qnewton train` wrote (`docs/run-files.md`). A run that was killed is reported as far as

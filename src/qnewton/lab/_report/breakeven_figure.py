@@ -15,7 +15,7 @@ _LINES = (5, 10, 15, 20, 25, 30, 35, -5, -10, -20, -30)
 
 
 def write_tornado(found: BreakevenFile, path: Path) -> None:
-    """Write a PNG: how far each variable moves the outcome over its range, and where both sides are equal.
+    """Write a PNG of each variable's effect over its range, and the value at which both sides are equal.
 
     Args:
         found: of `breakeven.json`.
@@ -54,7 +54,7 @@ def write_tornado(found: BreakevenFile, path: Path) -> None:
 
 
 def _bar(place: int, ends: tuple[float, float], row: BreakevenSingle, edge: float, narrowest: float) -> list[Mark]:
-    """What one variable does, from the left edge of the figure on, and in words beside it."""
+    """Draw one variable's effect, from the left edge of the figure on, with its text."""
     left, right = max(ends[0], edge), ends[1]
     crosses = row.value is not None
     fill = Fill("ink", "", "ink", 0.8) if crosses else Fill("stage1", "////", "ink", 0.8)
@@ -67,7 +67,7 @@ def _bar(place: int, ends: tuple[float, float], row: BreakevenSingle, edge: floa
 
 
 def write_maps(found: BreakevenFile, path: Path) -> None:
-    """Write a PNG: `log10(quantum / classical)` over each pair of variables, the draw as a thick line.
+    """Write a PNG of `log10(quantum / classical)` over each pair of variables, equality as a thick line.
 
     Args:
         found: of `breakeven.json`.

@@ -17,7 +17,7 @@ _OPTIONS = {"learning_rate": "rate", "damping_scale": "damping scale", "memory":
 
 
 def write_comparison(found: ComparisonFile, directory: Path) -> Path:
-    """Write `compare.html`: what was found at a glance, the curves, the tables, and where all of it comes from.
+    """Write `compare.html`: main results, curves, tables, and provenance.
 
     Args:
         found: the content of `compare.json`.
@@ -44,7 +44,7 @@ def comparison_tables(found: ComparisonFile) -> list[Table]:
 
 
 def comparison_notes(found: ComparisonFile) -> list[str]:
-    """How the numbers are to be read."""
+    """Return notes on how to read the numbers."""
     options = found.options
     budget = f"{options['steps']} steps"
     if options["seconds"] is not None:

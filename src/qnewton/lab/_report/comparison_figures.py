@@ -127,7 +127,7 @@ def _words(clock: str) -> str:
 def _median_curve(
     runs: Sequence[ComparedRun], field: str, clock: str, assumed: str | None
 ) -> list[tuple[float, float]]:
-    """The median seed's value at every moment at which some seed was evaluated and all had been before."""
+    """Return the median seed's value at every moment when a seed was evaluated and all had been before."""
     curves = [
         [
             (x, y)

@@ -1,4 +1,4 @@
-"""Numbers that the report computes from the records; no drawing, no HTML."""
+"""Numbers that the report derives from the records; no drawing, no HTML."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def by_block(run: Run) -> dict[int, list[SystemLine]]:
 
 
 def acting_set(run: Run) -> str | None:
-    """The assumption set whose choices were carried out; None when no system was written."""
+    """Return the assumption set whose choices were carried out; None if no system was written."""
     if run.summary is not None:
         return run.summary.acting
     return run.blocks[-1].acting if run.blocks else None
@@ -91,7 +91,7 @@ def choices(run: Run) -> list[Choice]:
 
 
 def quantum_share(run: Run, assumption_set: str, block: int | None = None) -> float | None:
-    """Fraction of the systems (of one block, or of all) that the set gives to a quantum solver."""
+    """Return the share of the systems (of one block, or of all) that the set gives to a quantum solver."""
     entries = [
         entry.assumptions[assumption_set]
         for entry in run.blocks
@@ -118,7 +118,7 @@ def _has(step: StepLine, assumption_set: str) -> bool:
 
 
 def break_even(run: Run, assumption_set: str) -> list[BreakEven]:
-    """Break-even gate time per block and quantum candidate, blocks in order, most favourable candidate first."""
+    """Return the break-even gate time per block and quantum candidate, most favourable candidate first."""
     rows: list[BreakEven] = []
     for index, blocks in by_block(run).items():
         values: dict[str, list[float | None]] = {}
@@ -135,7 +135,7 @@ def break_even(run: Run, assumption_set: str) -> list[BreakEven]:
 
 
 def refusals(run: Run, assumption_set: str) -> list[tuple[str, str, int]]:
-    """(candidate, reason, number of systems) of what the set refused, most frequent first."""
+    """Return the set's refusals (candidate, reason, number of systems), most frequent first."""
     counts = Counter(
         (candidate, reason)
         for block in run.blocks
@@ -171,5 +171,5 @@ def _chunks(items: Sequence[Item], count: int) -> list[Sequence[Item]]:
 
 
 def most_common(values: Iterable[Word]) -> Word:
-    """The most frequent value; the first seen wins a tie."""
+    """Return the most frequent value, on a tie the first one seen."""
     return Counter(values).most_common(1)[0][0]

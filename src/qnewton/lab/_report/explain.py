@@ -1,4 +1,4 @@
-"""Why each block of a step went to whom: a saved decision in numbers and words."""
+"""Explanation of each block's choice in a step: a saved decision in numbers and words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why each group of systems of a complete optimizer's step went to whom."""
+"""Explanation of each group's choice in a complete optimizer's step."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _candidate(name: str, seconds: float | None, entry: GroupDecision) -> Candid
 
 
 def _sure(entry: GroupDecision) -> float | None:
-    """The least seconds that are no bound."""
+    """Return the least seconds that are not a bound."""
     known = [value for name, value in entry.seconds.items() if value is not None and name not in entry.at_least]
     return min(known, default=None)
 

@@ -28,7 +28,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Bought:
-    """What conditioning of its own bought a candidate; each pair is before and after it.
+    """Effect of a candidate's own conditioning; each pair is before and after it.
 
     Attributes:
         name: of the candidate.
@@ -83,5 +83,5 @@ class Explanation:
     bought: tuple[Bought, ...] = ()
 
     def record(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the record for JSON."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""The top of the page: what is missing, the headline numbers, and how to read them."""
+"""Top of the page: missing parts, the headline numbers, and how to read them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def notes(run: Run) -> Warnings | None:
 
 
 def statuses(run: Run) -> dict[str, int]:
-    """Status to number of systems."""
+    """Return the number of systems per status."""
     if run.summary is not None:
         return run.summary.statuses
     found: dict[str, int] = {}

@@ -8,7 +8,10 @@ from .units import shorten
 
 
 def block_labels(names: Mapping[int, str], length: int = 18) -> dict[int, str]:
-    """Index and name of every block. Long names lose what all of them share; the index keeps them unique."""
+    """Return index and name of every block.
+
+    Long names lose their common parts; the index keeps them unique.
+    """
     parts = {index: name.split(".") for index, name in names.items()}
     head = _common(list(parts.values())) if len(parts) > 1 else 0
     tail = _common([part[::-1] for part in parts.values()]) if len(parts) > 1 else 0
@@ -24,13 +27,13 @@ def block_labels(names: Mapping[int, str], length: int = 18) -> dict[int, str]:
 
 
 def _common(names: list[list[str]]) -> int:
-    """How many leading parts all names share, of which at least one must stay."""
+    """Return how many leading parts all names share, of which at least one must stay."""
     least = min(map(len, names)) - 1
     return next((at for at in range(least) if len({name[at] for name in names}) > 1), max(0, least))
 
 
 def spread_out(heights: Sequence[float], gap: float) -> list[float]:
-    """Moves ascending heights as little as needed to be `gap` apart, kept inside [0, 1] where there is room."""
+    """Move ascending heights as little as needed to be `gap` apart, inside [0, 1] if there is room."""
     groups: list[list[float]] = []  # [sum of wanted starts, members]
     for index, height in enumerate(heights):
         groups.append([height - gap * index, 1.0])

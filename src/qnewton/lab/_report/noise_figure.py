@@ -1,4 +1,4 @@
-"""The figure of `qnewton noise`: what error and how few shots a training bears."""
+"""The figure of `qnewton noise`: the error and the number of shots that a training tolerates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PANELS = (("test_accuracy", "test accuracy"), ("train_loss", "training loss"))
 
 
 def write_noise_figure(records: Sequence[NoiseCell], found: dict[str, Any], path: Path) -> None:
-    """Write a PNG: accuracy and loss after the last step over the shots, a line per epsilon, exact solves across.
+    """Write a PNG of accuracy and loss after the last step over the shots, a line per epsilon, exact solves across.
 
     Points are means over the seeds, and bars reach from the least to the greatest of them. What is not finite is left
     out.

@@ -43,7 +43,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A headline number; `value` is the number itself, `shown` how it reads."""
+    """Headline number: `value` is the number itself, `shown` its text."""
 
     field: str
     label: str

@@ -1,4 +1,4 @@
-"""The footer of the page: where the numbers come from."""
+"""Footer of the page: provenance of the numbers."""
 
 from __future__ import annotations
 

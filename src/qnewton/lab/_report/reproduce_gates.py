@@ -15,7 +15,7 @@ _MARKERS = {"paper": "o", "end_to_end": "s"}
 
 
 def answer(found: Numbers) -> Answered:
-    """Where blocks change sides, and what the fastest machine of the sweep would bring."""
+    """Return where blocks change sides, and the effect of the fastest machine of the sweep."""
     said = []
     for one in found["sets"]:
         last, first = one["rows"][-1], one["first_gate_time_s"]

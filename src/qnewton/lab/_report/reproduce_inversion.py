@@ -11,7 +11,7 @@ from .units import count, plain, power_of_ten, short_seconds, times
 
 
 def answer(found: Numbers) -> Answered:
-    """From which size on the quantum solver is faster, at the least and the greatest condition number."""
+    """Return the sizes from which the quantum solver is faster, at the least and the greatest condition number."""
     gate, rows = short_seconds(found["gate_time_s"]), found["rows"]
     of = {name: [row for row in found["by_kappa"] if row["set"] == name] for name in ("paper", "end_to_end")}
     said = {}

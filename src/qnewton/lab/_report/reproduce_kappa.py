@@ -14,7 +14,7 @@ from .units import from_log10, of_systems, percent, short_seconds
 
 
 def answer(found: Numbers) -> Answered:
-    """The quantum share under each set, and between what the condition numbers lie."""
+    """Return the quantum share under each set, and the range of the condition numbers."""
     gate = short_seconds(found["gate_time_s"])
     paper, end, capped = _share(found, "paper"), _share(found, "end_to_end"), _share(found, "paper", limited=True)
     said = f"At {gate} per gate the quantum solver takes {of_systems(paper['quantum_share'])}"

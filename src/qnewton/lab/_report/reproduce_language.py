@@ -12,7 +12,7 @@ _LN10 = 2.302585092994046
 
 
 def answer(found: Numbers) -> Answered:
-    """How the hybrid compares with LU, and both with SGD and AdamW."""
+    """Return the comparison of the hybrid with LU, and of both with SGD and AdamW."""
     lu, paper, end, free = found["newton"]
     steps, gate = count(found["steps"]), short_seconds(found["gate_time_s"])
     said = [

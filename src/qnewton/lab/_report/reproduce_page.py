@@ -120,7 +120,7 @@ def _reading(records: list[FigureFile]) -> Listing:
 
 
 def _source(record: FigureFile) -> str:
-    """One line under every section."""
+    """Return the line of provenance under every section."""
     options = record.options
     versions = ", ".join(f"{name} {record.versions.get(name)}" for name in ("qnewton", "jax", "lineax"))
     parts = [

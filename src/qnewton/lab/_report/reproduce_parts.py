@@ -19,7 +19,7 @@ def dots(
     clock: Clock,
     entries: Sequence[tuple[str, float | None, float | None, str]],
 ) -> Chart:
-    """One line per row on a logarithmic axis: a filled dot where the target is reached, an open square at the end.
+    """Draw one line per row on a logarithmic axis: a filled dot where the target is reached, an open square at the end.
 
     Args:
         name: of the figure.
@@ -45,6 +45,6 @@ def dots(
 
 
 def marked(xs: Sequence[float], ys: Sequence[float | None], index: int, label: str, every: int, size: float) -> Line:
-    """A line with markers that tell it apart without colour; a missing y is a gap."""
+    """Draw a line with markers that identify it without colour; a missing y is a gap."""
     points = [(x, or_gap(y)) for x, y in zip(xs, ys, strict=True)]
     return Line(points, dotted(index, size=size, every=(0, every)), label, whole=True)

@@ -11,7 +11,7 @@ from .units import count, faster, number, of_systems, percent, seconds, short_se
 
 
 def answer(found: Numbers) -> Answered:
-    """How the hybrid compares with LU, and both with SGD."""
+    """Return the comparison of the hybrid with LU, and of both with SGD."""
     sgd, *rivals = found["measured"]
     lu, paper, end, free = found["predicted"]
     gate = short_seconds(found["gate_time_s"])

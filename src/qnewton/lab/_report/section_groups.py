@@ -1,4 +1,4 @@
-"""Section of the page: the systems of a complete optimizer, what each candidate would take, and who solves them."""
+"""Section of the page on the systems of a complete optimizer: each candidate's time, and the chosen solvers."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _columns(groups: tuple[GroupLine, ...]) -> list[Column]:
 
 
 def _priced(groups: tuple[GroupLine, ...]) -> list[tuple[str, str]]:
-    """Candidates, and the set that a column is of; "" where all sets say the same of all groups."""
+    """Return candidates with the set of a column; "" if all sets agree on all groups."""
     sets = list(groups[0].assumptions)
     found = []
     for candidate in _candidates(groups):
@@ -139,7 +139,7 @@ def _candidates(groups: tuple[GroupLine, ...]) -> list[str]:
 
 
 def _short(candidate: str, groups: tuple[GroupLine, ...]) -> str:
-    """Without the variant in parentheses, where no other candidate is called so."""
+    """Return the name without the variant in parentheses, unless another candidate shares it."""
     short = candidate.partition("(")[0]
     return short if [name.partition("(")[0] for name in _candidates(groups)].count(short) == 1 else candidate
 

@@ -15,7 +15,7 @@ from .units import seconds
 
 
 def measured_section(run: Run) -> Section:
-    """The measured clock: per step, cumulative, and where it went."""
+    """Return the measured clock: per step, cumulative, and by part."""
     parts: list[Part] = [Figures([_per_step(run), _cumulative(run)])]
     if run.summary is not None:
         spent = asdict(run.summary.measured_breakdown).items()

@@ -56,7 +56,7 @@ def _systems_table(run: Run) -> Table:
 
 
 def choices_section(run: Run) -> Section:
-    """The choices of every assumption set, and what was carried out."""
+    """Return the choices of every assumption set, and the executed ones."""
     charts = [
         choices_chart(run, index, name)
         for index, name in enumerate(derive.assumption_sets(run))

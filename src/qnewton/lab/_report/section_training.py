@@ -65,7 +65,7 @@ def _accuracy(run: Run) -> Chart:
 
 
 def _evaluated(run: Run, get: Callable[[StepLine], float | None], gaps: bool) -> Sequence[Point]:
-    """The points of a line. A quantity that is not evaluated at every step gets no gap in between."""
+    """Return the points of a line. A quantity that is not evaluated at every step has no gap in between."""
     values = [(float(step.step), get(step)) for step in run.steps]
     if all(value is None for _, value in values):
         return []

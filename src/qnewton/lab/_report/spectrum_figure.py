@@ -1,4 +1,4 @@
-"""The figure of `qnewton spectrum`: how many eigenvalues there are of each magnitude, block by block."""
+"""The figure of `qnewton spectrum`: the number of eigenvalues per magnitude, block by block."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write_spectrum_figure(blocks: Sequence[SpectrumBlock], path: Path) -> None:
 
 
 def _edges(blocks: Sequence[SpectrumBlock]) -> np.ndarray:
-    """Of the bins, in decimal logarithms."""
+    """Return the edges of the bins, in decimal logarithms."""
     magnitudes = np.abs(np.concatenate([block.eigenvalues for block in blocks]))
     largest = magnitudes.max()
     if largest == 0:

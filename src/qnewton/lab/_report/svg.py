@@ -66,7 +66,7 @@ _LINK = "{http://www.w3.org/1999/xlink}href"
 
 
 def color(name: str) -> str:
-    """The stand-in that matplotlib draws with and `inline_svg` replaces by `var(--name)`."""
+    """Return the placeholder colour that `inline_svg` replaces by `var(--name)`."""
     return _SENTINELS[name]
 
 

@@ -1,4 +1,4 @@
-"""What other gate times would give. All seconds here are predicted."""
+"""Effects of other gate times. All seconds here are predicted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Sweep:
 
 
 def sweeps(run: Run) -> dict[str, Sweep]:
-    """The sweep of every assumption set; share and total of the acting one are those that `summary.json` reports."""
+    """Return the sweep of every assumption set; share and total of the acting one come from `summary.json`."""
     found: dict[str, Sweep] = {}
     for name in derive.assumption_sets(run):
         computed = from_blocks(run, name)
@@ -108,7 +108,7 @@ def _known(seconds: float | None) -> float:
 
 
 def _least(seconds: Sequence[float]) -> tuple[int, float]:
-    """Who is fastest, and in how many seconds; infinite where nobody is."""
+    """Return the fastest candidate and its seconds; infinite if there is none."""
     if not seconds:
         return 0, math.inf
     costs = np.asarray(seconds)

@@ -1,4 +1,4 @@
-"""The figure of `qnewton tradeoff`: what a sparser and better conditioned system costs in step quality and loss."""
+"""The figure of `qnewton tradeoff`: step quality and loss against sparsity and conditioning."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COSTS = (
 
 
 def write_tradeoff_figure(settings: Sequence[TradeoffSetting], path: Path) -> None:
-    """Write an SVG: the model decrease, and the training loss where there is one, over each measure of cost.
+    """Write an SVG of the model decrease, and of the training loss if there is one, over each measure of cost.
 
     Hollow markers: some of the blocks were indefinite. A number that is not finite is left out.
 

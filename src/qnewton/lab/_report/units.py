@@ -10,7 +10,7 @@ MISSING = "–"
 
 
 def power_of_ten(exponent: int) -> str:
-    """`10⁵`."""
+    """Return a power such as `10⁵`."""
     return f"10{str(exponent).translate(_SUPERSCRIPTS)}"
 
 
@@ -31,7 +31,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def seconds(value: float | None, digits: int = 3) -> str:
-    """`1.23 µs`; from 1 as to 10⁵ s with a prefix, beyond that as a power of ten."""
+    """Return seconds as `1.23 µs`; from 1 as to 10⁵ s with a prefix, beyond that as a power of ten."""
     if value is None:
         return MISSING
     if value == 0:
@@ -53,7 +53,7 @@ def short_seconds(value: float) -> str:
 
 
 def from_log10(value: float | None) -> str:
-    """A positive number from its logarithm; beyond the floating-point range only the power of ten is kept."""
+    """Return a positive number from its logarithm; only the power of ten beyond the floating-point range."""
     if value is None:
         return MISSING
     if value > 300:
@@ -89,19 +89,19 @@ def shorten(name: str, length: int = 18) -> str:
 
 
 def abbreviate(name: str, length: int = 40) -> str:
-    """The start of a long name (which says what it is) before an ellipsis."""
+    """Return the start of a long name (the part that identifies it) before an ellipsis."""
     return name if len(name) <= length else name[: length - 1] + "…"
 
 
 def times(value: float) -> str:
-    """`3.2 times`, or `10¹² times` where nobody counts."""
+    """Return `3.2 times`, or `10¹² times` for large values."""
     if value < 1e4:
         return f"{significant(value, 2)} times"
     return f"{power_of_ten(math.floor(math.log10(value)))} times"
 
 
 def plain(value: float) -> str:
-    """`1 000` or `10⁶`: a whole number as one reads it."""
+    """Return a whole number as `1 000` or `10⁶`."""
     return (
         power_of_ten(round(math.log10(value)))
         if value >= 1e5 and math.log10(value) % 1 == 0
@@ -115,7 +115,7 @@ def significant_whole(value: float) -> str:
 
 
 def faster(ratio: float, than: str) -> str:
-    """`12 % faster than by LU`, `3.2 times as fast as by LU`: how one training compares with another."""
+    """Return `12 % faster than by LU` or `3.2 times as fast as by LU`, the comparison of two trainings."""
     if ratio >= 2:
         return f"{times(ratio)} as fast as {than}"
     if ratio <= 0.5:

@@ -1,6 +1,6 @@
 """The files of a run: their records, one reader and one writer. `docs/run-files.md` is made from here.
 
-Imports nothing of ours, and no jax: whoever reads a run need not wait for it.
+It imports no other folder and no jax, so that readers of a run do not wait for jax.
 """
 
 from .base import (

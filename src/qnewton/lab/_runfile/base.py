@@ -1,4 +1,4 @@
-"""What all records share."""
+"""Base of all records."""
 
 import msgspec
 
@@ -11,7 +11,7 @@ SPECTRUM_VERSION, TRADEOFF_VERSION, BREAKEVEN_VERSION = 1, 1, 1
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One JSON object, every field of which is written always.
+    """Base of records: one JSON object, every field of which is always written.
 
     A number that is not finite is written as null, and read as None.
     """

@@ -1,4 +1,4 @@
-"""`calibration.json`: the snapshot of the machine that the predictions of a run rest on."""
+"""`calibration.json`: the snapshot of the machine that a run's predictions use."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ class KernelSample(Record, frozen=True):
 
 
 class KernelRecord(Record, frozen=True):
-    """What a kernel takes on this machine.
+    """Times of a kernel on this machine.
 
     Attributes:
         seconds_per_call, seconds_per_byte, seconds_per_flop: as measured; predictions use them times `learned_factor`.

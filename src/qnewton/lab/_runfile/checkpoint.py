@@ -1,4 +1,4 @@
-"""What a run keeps so that it can go on: its checkpoints, and what became of it when it did."""
+"""Records for resuming a run: its checkpoints, and a log of each resumption."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from .base import Record
 
 
 class Identity(Record, frozen=True):
-    """What a checkpoint has in common with `config.json` of its run, and with no other's.
+    """Fields that a checkpoint shares with its run's `config.json` alone.
 
     Attributes:
         task, schema_version, started, options: as there.
@@ -21,7 +21,7 @@ class Identity(Record, frozen=True):
 
 
 class CheckpointAbout(Record, frozen=True):
-    """Whose a checkpoint is, and a digest of each file.
+    """Identity of a checkpoint's run, and a digest of each file.
 
     Attributes:
         step: steps taken.
@@ -37,7 +37,7 @@ class CheckpointAbout(Record, frozen=True):
 
 
 class CheckpointLine(Record, frozen=True):
-    """What a checkpoint cost.
+    """Cost of a checkpoint.
 
     Attributes:
         step: steps taken.
@@ -51,7 +51,7 @@ class CheckpointLine(Record, frozen=True):
 
 
 class SetAside(Record, frozen=True):
-    """What was beyond the checkpoint that a run went on from.
+    """Records beyond the checkpoint from which a run continued.
 
     Attributes:
         folder: where it is.

@@ -1,4 +1,4 @@
-"""`compare.json`: optimizers at equal tuning effort, from which page and tables are made."""
+"""`compare.json`: optimizers at equal tuning effort, the source of page and tables."""
 
 from typing import Any, Literal
 
@@ -7,7 +7,7 @@ from .config import BlockSize, DataRecord, MachineRecord
 
 
 class ComparedModel(Record, frozen=True):
-    """The model that everyone trained.
+    """Model that every method trained.
 
     Attributes:
         description, parameters, blocks: as in `config.json`.
@@ -151,7 +151,7 @@ class ComparedMethod(Record, frozen=True):
 
 
 class TargetMethod(Record, frozen=True):
-    """When a method met a target.
+    """Time at which a method met a target.
 
     Attributes:
         name: of the method.

@@ -1,4 +1,4 @@
-"""`config.json`: what a run was asked to do, and where it ran."""
+"""`config.json`: the request of a run, and where it ran."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""From the bytes of a file to a record, or to the sentence that says what is wrong with them."""
+"""Decoding of a file's bytes to a record, or to a sentence on their error."""
 
 import functools
 import json
@@ -22,7 +22,7 @@ _SEE = "(see docs/run-files.md)"
 
 
 def decode(raw: bytes, kind: type[T], place: str, upgrade: Upgrade | None = None) -> T:
-    """One JSON object.
+    """Decode one JSON object.
 
     Args:
         raw: UTF-8.
@@ -49,7 +49,7 @@ def decode(raw: bytes, kind: type[T], place: str, upgrade: Upgrade | None = None
 
 
 def untyped(raw: bytes, place: str) -> Any:
-    """What JSON makes of it, its texts clean.
+    """Return the parsed JSON, its texts clean.
 
     Raises:
         NotJSONError: if it is none.
@@ -68,7 +68,7 @@ def untyped(raw: bytes, place: str) -> Any:
 
 
 def typed(value: Any, kind: type[T], place: str, inside: str = "") -> T:
-    """A record, or a dataclass, from what JSON has of it: every field of it must be there.
+    """Return a record, or a dataclass, from its JSON form, in which every field must be present.
 
     Args:
         value: as `untyped` has it.

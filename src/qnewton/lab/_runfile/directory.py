@@ -15,7 +15,7 @@ R = TypeVar("R", bound=Record)
 
 
 class RunDirectory:
-    """Writes the files that docs/run-files.md describes."""
+    """Writer of the files that docs/run-files.md describes."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -49,7 +49,7 @@ class RunDirectory:
         return made
 
     def probe(self) -> None:
-        """Write something and take it away again.
+        """Write a test file and remove it.
 
         Raises:
             OSError: if nothing can be written there.
@@ -60,7 +60,7 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second process from training here; one that is killed lets go.
+        """Keep a second process from training here; the lock of a killed process is released.
 
         Raises:
             ValueError: if another process does already.
@@ -85,30 +85,30 @@ class RunDirectory:
             os.close(handle)
 
     def discard(self) -> None:
-        """Take the directory away again if nothing was written: of a run that could not start."""
+        """Remove the directory if nothing was written, for a run that could not start."""
         with contextlib.suppress(OSError):
             self.path.rmdir()  # which refuses where there is anything
 
     def take_back(self, *names: str) -> None:
-        """Take away what was just written of a run that cannot start."""
+        """Remove the files just written for a run that cannot start."""
         for name in names:
             (self.path / name).unlink(missing_ok=True)
 
     def write(self, name: str, content: Record) -> None:
-        """Write a JSON file, whole or not at all."""
+        """Write a JSON file, completely or not at all."""
         target = self.path / name
         scratch = target.with_suffix(".partial")
         scratch.write_bytes(encode_indented(content))
         os.replace(scratch, target)
 
     def add(self, name: str, record: R) -> R:
-        """Write a record, whole or not at all; the record as it is read back."""
+        """Write a record, completely or not at all, and return it as read back."""
         (self.path / name).parent.mkdir(parents=True, exist_ok=True)
         self.write(name, record)
         return decode(encode(record), type(record), name)
 
     def append(self, name: str, lines: Sequence[Record]) -> None:
-        """Add lines to a JSON-lines file, all or none; a process that is killed afterwards does not lose them.
+        """Add lines to a JSON-lines file, all or none; they survive a later kill of the process.
 
         Raises:
             OSError: if there is no room, for example; the file is then as it was.
@@ -125,7 +125,7 @@ class RunDirectory:
             raise
 
     def sync(self, *names: str) -> None:
-        """Wait until these files, where there are any, would survive a power failure too."""
+        """Wait until these files, if present, would survive a power failure."""
         for name in names:
             if (self.path / name).exists():
                 with (self.path / name).open("rb") as file:

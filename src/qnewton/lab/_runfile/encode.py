@@ -1,4 +1,4 @@
-"""From records, and whatever numbers they hold, to the bytes of a file."""
+"""Encoding of records, with any kind of numbers in them, to the bytes of a file."""
 
 from pathlib import Path
 from typing import Any
@@ -7,17 +7,17 @@ import msgspec
 
 
 def encode(value: Any) -> bytes:
-    """On one line, to the last digit; a number that is not finite is null."""
+    """Encode on one line, to the last digit; a number that is not finite is null."""
     return _ENCODER.encode(value)
 
 
 def encode_indented(value: Any) -> bytes:
-    """The same on many lines, for files that are read by eye."""
+    """Encode the same on many lines, for files that are read by eye."""
     return msgspec.json.format(encode(value), indent=2) + b"\n"
 
 
 def plain(value: Any) -> Any:
-    """What reading it back makes of it: JSON's types alone, and None for numbers that are not finite."""
+    """Return the value as read back: JSON's types alone, and None for numbers that are not finite."""
     return msgspec.json.decode(encode(value))
 
 

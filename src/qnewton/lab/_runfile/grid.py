@@ -1,4 +1,4 @@
-"""The files of `compare`, `noise` and `reproduce`: what a grid was asked for, and its cells that are done."""
+"""The files of `compare`, `noise` and `reproduce`: a grid's request, and its finished cells."""
 
 from typing import Any, Literal
 
@@ -7,7 +7,7 @@ from .config import BlockSize, MachineRecord
 
 
 class GridHead(Record, frozen=True):
-    """What a grid was asked for: `options.json` of `noise` and `compare`.
+    """Request of a grid: `options.json` of `noise` and `compare`.
 
     Attributes:
         schema_version: of the files of the grid; 1.
@@ -24,7 +24,7 @@ class GridHead(Record, frozen=True):
 
 
 class ReproductionHead(GridHead, frozen=True):
-    """The same of `reproduce`: `reproduction.json`.
+    """Request of `reproduce`: `reproduction.json`.
 
     Attributes:
         schema_version: 2.
@@ -66,7 +66,7 @@ class NoiseCell(Record, frozen=True):
 
 
 class NoiseFile(GridHead, frozen=True):
-    """`noise.json`: all cells of a grid, and what follows from them.
+    """`noise.json`: all cells of a grid, and results derived from them.
 
     Attributes:
         schema_version, options, started, versions, machine, commit: as in `options.json`.
@@ -103,7 +103,9 @@ class CompareCell(Record, frozen=True):
 
 
 class Failure(Record, frozen=True):
-    """`failed.json` in a run directory of `reproduce`: the loss left the floating-point range, that setting's outcome.
+    """`failed.json` in a run directory of `reproduce`: the loss left the floating-point range.
+
+    That is this setting's outcome.
 
     Attributes:
         error: in words.
@@ -113,7 +115,7 @@ class Failure(Record, frozen=True):
 
 
 class MeasuredTask(Record, frozen=True):
-    """What a language model's Newton step was measured on.
+    """Task on which a language model's Newton step was measured.
 
     Attributes:
         name, model, parameters, data: of the task, its model and its data.

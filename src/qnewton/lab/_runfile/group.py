@@ -1,4 +1,4 @@
-"""Equal systems of a complete optimizer's step: who solves them, and what each candidate would take."""
+"""Equal systems of a complete optimizer's step: the chosen solver, and each candidate's time."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ GroupVerdictName = Literal["chosen", "nobody", "over_budget", "open"]
 
 
 class FamilyRecord(Record, frozen=True):
-    """The family of systems that a complete optimizer's steps solve, and what holds for all of them.
+    """The family of systems that a complete optimizer's steps solve, and facts that hold for all of them.
 
     Attributes:
         name: `kfac`, `dual`, `fisher` or `blocks`.
@@ -32,7 +32,7 @@ class FamilyRecord(Record, frozen=True):
 
 
 class GroupDecision(Record, frozen=True):
-    """What one assumption set says about a group. All seconds are of the whole group and one step.
+    """Decision of one assumption set on a group. All seconds are of the whole group and one step.
 
     Attributes:
         choice: null where nobody can take the systems, and where bounds leave it open.
@@ -59,7 +59,7 @@ class GroupDecision(Record, frozen=True):
 
     @property
     def seconds(self) -> dict[str, float | None]:
-        """Of all candidates, which compare: by whichever clock each has."""
+        """Seconds of all candidates, for comparison, by the clock that each has."""
         return self.predicted_seconds | self.modelled_seconds
 
 
@@ -89,7 +89,7 @@ class GroupLine(Record, frozen=True):
 
 
 class GroupTotals(Record, frozen=True):
-    """What one assumption set says about all systems of a training's steps.
+    """Totals of one assumption set over all systems of a training's steps.
 
     Attributes:
         predicted_seconds: of the systems that go to classical candidates.

@@ -1,4 +1,4 @@
-"""The groups of every step, and their totals over a training: what readers and the ledger make of the lines."""
+"""The groups of every step and their totals over a training, derived from the lines by readers and the ledger."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from .step import StepLine
 
 
 def groups_by_step(steps: Iterable[StepLine]) -> tuple[tuple[GroupLine, ...], ...]:
-    """The groups of every step, also of those whose line says that they are as before."""
+    """Return the groups of every step, including steps whose line marks them as unchanged."""
     found: list[tuple[GroupLine, ...]] = []
     for step in steps:
         before = found[-1] if found else ()
@@ -18,7 +18,7 @@ def groups_by_step(steps: Iterable[StepLine]) -> tuple[tuple[GroupLine, ...], ..
 
 
 def group_totals(steps: Sequence[StepLine]) -> dict[str, GroupTotals]:
-    """Assumption set to its totals over the steps, the acting set first; empty where no step has groups."""
+    """Return each assumption set's totals over the steps, the acting set first; empty if no step has groups."""
     seconds: dict[str, dict[bool, list[float]]] = {}
     counts: dict[str, Counter[str | None]] = {}
     for groups in groups_by_step(steps):

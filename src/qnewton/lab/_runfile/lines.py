@@ -1,4 +1,4 @@
-"""The lines of a `*.jsonl` file, up to the first that is not what it should be."""
+"""The lines of a `*.jsonl` file, up to the first malformed one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Lines(Generic[T]):
-    """What a file of lines holds.
+    """Content of a file of lines.
 
     Attributes:
         records: of the lines that are whole.

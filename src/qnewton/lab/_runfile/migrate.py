@@ -15,7 +15,7 @@ from .errors import RunFileError
 
 @dataclass(frozen=True)
 class Migration:
-    """What brings the files of a run to the present schema; None: they are of it.
+    """Migration of a run's files to the present schema; None: they have it already.
 
     What is of it already stays as it is, since a run that went on has lines of both.
 
@@ -46,7 +46,7 @@ def migration_from(version: object, place: str) -> Migration:
 
 
 def read_version(file: Path, kind: type[T], version: int) -> T:
-    """A file of one JSON object that is read in one schema only; which it has is asked before anything else.
+    """Read a file of one JSON object in a single schema, whose version is checked first.
 
     Args:
         file: that is there.

@@ -1,4 +1,4 @@
-"""Where a value read from JSON is not of its type: the first field that is wrong, and what it must be."""
+"""Errors of type in a value read from JSON: the first wrong field, and its required type."""
 
 import math
 from collections.abc import Iterable
@@ -45,7 +45,7 @@ _SIMPLE: dict[type, str] = {
 
 
 def plural(kind: inspect.Type) -> str:
-    """Several of them."""
+    """Return the plural of a type in words."""
     single = words(kind)
     for word in ("object", "list"):
         if single.startswith(f"{word} of"):
@@ -56,7 +56,7 @@ def plural(kind: inspect.Type) -> str:
 
 
 def mismatch(value: object, kind: inspect.Type, field: str = "") -> str | None:
-    """The first field that is not of its type, in a sentence; None where all are.
+    """Return a sentence on the first field that is not of its type; None if all are.
 
     Args:
         value: as JSON has it.

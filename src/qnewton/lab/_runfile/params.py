@@ -1,4 +1,4 @@
-"""The parameters that a run ended with, in one file that numpy reads."""
+"""The final parameters of a run, in one file that numpy reads."""
 
 import io
 import os
@@ -14,7 +14,7 @@ NAME = "params.npz"
 
 
 def write_params(run: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write them, whole or not at all.
+    """Write the parameters, completely or not at all.
 
     Args:
         run: its directory.
@@ -38,7 +38,7 @@ def write_params(run: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def read_params(run: str | Path) -> dict[str, np.ndarray]:
-    """The parameters that a run ended with.
+    """Return the final parameters of a run.
 
     Args:
         run: its directory.

@@ -1,4 +1,4 @@
-"""`spectrum.json`, `tradeoff.json` and `breakeven.json`: what these commands found; and one reader for all results."""
+"""`spectrum.json`, `tradeoff.json` and `breakeven.json`, the results of these commands; one reader for all results."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from .system import KindName
 
 
 class SpectrumSource(Record, frozen=True):
-    """What a spectrum was asked of.
+    """Source of a spectrum.
 
     Attributes:
         path: of the run directory, or of the file with the matrix.
@@ -125,7 +125,7 @@ class TradeoffSetting(Record, frozen=True):
 
 
 class TradeoffFile(GridHead, frozen=True):
-    """`tradeoff.json`: what a sparser and better conditioned system costs in step quality and loss.
+    """`tradeoff.json`: the cost of a sparser and better conditioned system in step quality and loss.
 
     Attributes:
         schema_version: 1.
@@ -138,7 +138,7 @@ class TradeoffFile(GridHead, frozen=True):
 
 
 class BreakevenSingle(Record, frozen=True):
-    """What one variable alone can do.
+    """Effect of one variable alone.
 
     Attributes:
         name: of the variable.
@@ -164,7 +164,7 @@ class BreakevenSingle(Record, frozen=True):
 
 
 class BreakevenPair(Record, frozen=True):
-    """What two variables can do together.
+    """Joint effect of two variables.
 
     Attributes:
         first, second: their names.
@@ -183,7 +183,7 @@ class BreakevenPair(Record, frozen=True):
 
 
 class BreakevenFile(Record, frozen=True):
-    """`breakeven.json`: what would make a quantum and the best classical solver equally fast.
+    """`breakeven.json`: values that would make a quantum and the best classical solver equally fast.
 
     Attributes:
         schema_version: 1.
@@ -219,7 +219,7 @@ _RESULTS: dict[str, tuple[type[Any], int]] = {
 
 
 def read_result(path: Path) -> Result:
-    """What `qnewton spectrum`, `tradeoff`, `breakeven`, `noise` or `compare` found.
+    """Read the results of `qnewton spectrum`, `tradeoff`, `breakeven`, `noise` or `compare`.
 
     Args:
         path: of the file, which its name tells the kind of: `spectrum.json` and so on.

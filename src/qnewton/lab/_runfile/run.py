@@ -1,4 +1,4 @@
-"""The directory of a run as everyone reads it."""
+"""The directory of a run, as all readers use it."""
 
 import functools
 from collections import Counter
@@ -43,7 +43,7 @@ class Run:
 
     @functools.cached_property
     def calibration(self) -> Calibration:
-        """Of `calibration.json`.
+        """Content of `calibration.json`.
 
         Raises:
             RunFileError: if it is not there, or not what was written.
@@ -52,12 +52,12 @@ class Run:
 
     @functools.cached_property
     def groups(self) -> tuple[tuple[GroupLine, ...], ...]:
-        """For each step the groups of equal systems of a complete optimizer; empty where it has none."""
+        """Groups of equal systems of a complete optimizer for each step; empty if it has none."""
         return groups_by_step(self.steps)
 
     @functools.cached_property
     def decided(self) -> tuple[tuple[SystemLine, ...], ...]:
-        """For each step that is whole the lines of its blocks, in the order of the partition.
+        """Return, for each complete step, the lines of its blocks, in the order of the partition.
 
         Raises:
             RunFileError: for a complete optimizer, and where there is no such step.
@@ -112,7 +112,7 @@ def read_run(path: Path) -> Run:
 
 
 def read_config(path: Path) -> Config:
-    """`config.json` of a run directory, brought to the present schema but for `schema_version` itself.
+    """Read `config.json` of a run directory, brought to the present schema except `schema_version` itself.
 
     Raises:
         RunFileError: for a directory that holds none, or one that this version does not read.
@@ -133,7 +133,7 @@ def read_config(path: Path) -> Config:
 
 
 def read_calibration(path: Path) -> Calibration:
-    """`calibration.json` of a run directory.
+    """Read `calibration.json` of a run directory.
 
     Raises:
         RunFileError: if it is not there, or not what was written.
@@ -145,7 +145,7 @@ def read_calibration(path: Path) -> Calibration:
 
 
 def read_summary(path: Path) -> Summary:
-    """`summary.json` of a run directory.
+    """Read `summary.json` of a run directory.
 
     Raises:
         RunFileError: if it is not what was written.

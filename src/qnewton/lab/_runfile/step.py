@@ -25,12 +25,12 @@ class PredictedSeconds(Record, frozen=True):
     total: float | None
 
     def stage(self, name: str) -> float | None:
-        """One of `STAGES`, or `total`."""
+        """Return the seconds of one of `STAGES`, or `total`."""
         return getattr(self, name)
 
 
 class PredictedSchedule(Record, frozen=True):
-    """How `--policy makespan` deals a step's blocks out under one assumption set.
+    """Assignment of a step's blocks by `--policy makespan` under one assumption set.
 
     Attributes:
         makespan_s: when the last worker is done.

@@ -9,7 +9,7 @@ from .group import GroupTotals
 
 
 class Breakdown(Record, frozen=True):
-    """Where the wall clock went.
+    """Parts of the wall-clock time.
 
     Attributes:
         steps, evaluations: in `measured_seconds`.

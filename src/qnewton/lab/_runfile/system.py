@@ -12,7 +12,7 @@ Pairs = tuple[tuple[float, float | None], ...]
 
 
 class NumberKinds(Record, frozen=True):
-    """How sure each number is, in the words of `condition_number_kind`.
+    """Certainty of each number, in the terms of `condition_number_kind`.
 
     Attributes:
         degree, max_entry, frobenius_norm, spectral_norm, smallest_singular_value, condition_number, definite: of the
@@ -29,7 +29,7 @@ class NumberKinds(Record, frozen=True):
 
 
 class AccessCosts(Record, frozen=True):
-    """What using the system's operator takes; 0 where there is nothing to do.
+    """Cost of using the system's operator; 0 where there is nothing to do.
 
     Attributes:
         product_flops, product_bytes: of one product.
@@ -60,7 +60,7 @@ class TimedSolve(Record, frozen=True):
 
 
 class WithoutOwn(Record, frozen=True):
-    """What the solver would ask under one assumption set for the system that the others solve.
+    """Prediction for the solver under one assumption set on the system that the others solve.
 
     Attributes:
         predicted_seconds: null where it could not take that system.
@@ -72,7 +72,7 @@ class WithoutOwn(Record, frozen=True):
 
 
 class OwnLine(Record, frozen=True):
-    """The system that one candidate alone solves, as conditioning of its own leaves it, formed.
+    """The system that one candidate alone solves, as its own conditioning leaves it, formed.
 
     Attributes:
         solver: that solves it, without that conditioning, e.g. `QLSA(jennings2023v1)`.
@@ -109,7 +109,7 @@ class OwnLine(Record, frozen=True):
 
 
 class SetDecision(Record, frozen=True):
-    """What one assumption set says about one system.
+    """Decision of one assumption set on one system.
 
     Attributes:
         choice: where no candidate could take the system it names one that `refused` lists too, and nobody solved.

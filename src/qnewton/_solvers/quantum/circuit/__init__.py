@@ -1,4 +1,4 @@
-"""Inversion as a circuit of gates, built without hidden scales and run on any device of PennyLane."""
+"""Inversion as a circuit of gates, without hidden scales, for any device of PennyLane."""
 
 from typing import TYPE_CHECKING
 

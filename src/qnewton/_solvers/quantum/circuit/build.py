@@ -15,7 +15,7 @@ from .sdk import Operation, pennylane
 
 
 class Purpose(enum.Enum):
-    """What a stretch of operations is for."""
+    """Purpose of a part of the operations."""
 
     PREPARE = "prepare"
     SUPERPOSE = "superpose"
@@ -29,7 +29,7 @@ QUERIES = (Purpose.ENCODE, Purpose.DECODE)
 
 @dataclasses.dataclass(frozen=True)
 class Wires:
-    """Which wire is what.
+    """Assignment of wires.
 
     Attributes:
         real: superposes the phases and their negatives, which leaves the real part.
@@ -45,18 +45,18 @@ class Wires:
 
     @classmethod
     def of(cls, data: int, *, controlled: bool = False) -> "Wires":
-        """Ancillas first, the control last."""
+        """Return wires with the ancillas first, the control last."""
         return cls(0, 1, tuple(range(2, 2 + data)), 2 + data if controlled else None)
 
     @property
     def count(self) -> int:
-        """All of them."""
+        """Number of wires."""
         return 2 + len(self.data) + (self.control is not None)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GateSequence:
-    """Stretches of operations in the order in which they run.
+    """Parts of a circuit in the order in which they run.
 
     Attributes:
         wires: which is what.
@@ -68,7 +68,7 @@ class GateSequence:
 
     @property
     def operations(self) -> Iterator[Operation]:
-        """All of them, one after the other."""
+        """Yield all operations in sequence."""
         return itertools.chain.from_iterable(operations for _, operations in self.stretches)
 
     @property
@@ -77,7 +77,7 @@ class GateSequence:
         return sum(part in QUERIES for part, _ in self.stretches)
 
     def gates(self) -> dict[str, int]:
-        """How many of each type there are, most frequent first."""
+        """Return the number of gates of each type, most frequent first."""
         found: collections.Counter[str] = collections.Counter()
         for operations, times in self._repeated():
             for name, number in collections.Counter(operation.name for operation in operations).items():
@@ -99,7 +99,7 @@ class GateSequence:
         return max(level)
 
     def _repeated(self) -> list[tuple[tuple[Operation, ...], int]]:
-        """Each stretch of operations once, with how often it occurs."""
+        """Return each part of the operations once, with the number of its occurrences."""
         times = collections.Counter(id(operations) for _, operations in self.stretches)
         return [(operations, times[key]) for key, operations in {id(o): o for _, o in self.stretches}.items()]
 
@@ -132,7 +132,7 @@ def comparison_circuit(
     amplitude: float,
     level: AbstractLevel,
 ) -> GateSequence:
-    """The circuit that interferes the solution x with a reference r, to tell the signs of its entries.
+    """Return the circuit that interferes the solution x with a reference r, which reveals the entries' signs.
 
     Where `control` is 0 the circuit of `inversion_circuit` runs, and where it is 1 nothing does; both right-hand
     side and reference are prepared at once. The reference is as long as what is left of the other branch, so that,

@@ -1,4 +1,4 @@
-"""A callback whose numbers keep their width.
+"""A host callback that keeps the width of its numbers.
 
 `jax.enable_x64` holds for the thread that entered it, and a callback may run in another one: there `jax.pure_callback`
 rounds float64 arguments to float32, silently, and refuses float64 results. So floats travel as 32-bit words.
@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 def call_on_host(
     function: Callable[..., tuple[np.ndarray, np.ndarray]], floats: int, integers: int, *arguments: Float[Array, "..."]
 ) -> tuple[Float[Array, " floats"], Int[Array, " integers"]]:
-    """Call a function of numpy arrays from inside a jitted step; a mapped one once for each.
+    """Call a function of numpy arrays from inside a jitted step; once per element of a mapped one.
 
     Args:
         function: of as many arrays as there are `arguments`; returns a vector of floats and one of integers.

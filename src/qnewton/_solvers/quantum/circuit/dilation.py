@@ -5,12 +5,12 @@ from jaxtyping import Float
 
 
 def data_qubits(n: int) -> int:
-    """Qubits of an index below n; one at least."""
+    """Return the qubits of an index below n; at least one."""
     return max(1, (n - 1).bit_length())
 
 
 def padded(matrix: Float[np.ndarray, "n n"], filler: float) -> Float[np.ndarray, "N N"]:
-    """The matrix with `filler` on the diagonal that is missing to the next power of two.
+    """Return the matrix padded to the next power of two, with `filler` on the added diagonal.
 
     What is added stays decoupled from the rest; with alpha for a filler its singular values are the largest there can
     be, so that it never is what makes the condition number.

@@ -1,4 +1,4 @@
-"""The circuit as a picture: what is called in which order, the middle left out.
+"""Drawing of a circuit: the calls in their order, with the middle left out.
 
 `b` prepares the right-hand side, `U` is the block encoding, `ZZ(angle)` is `e^{i angle Z Z}`, and `⟨0|` what is
 post-selected.
@@ -28,7 +28,7 @@ def draw_text(circuit: GateSequence, shown: int = 3) -> str:
 
 
 def draw_png(circuit: GateSequence, path: Path, title: str, shown: int = 3) -> None:
-    """The same as a figure, in a file that does not exist yet."""
+    """Draw the circuit as a figure, into a file that does not exist yet."""
     plt = optional("matplotlib.pyplot", "lab", "a figure needs matplotlib")
     qml = pennylane()
     figure, axes = qml.drawer.tape_mpl(_tape(circuit, shown), wire_order=range(circuit.wires.count), decimals=2)
@@ -49,7 +49,7 @@ def _tape(circuit: GateSequence, shown: int) -> Operation:
     qml = pennylane()
 
     class Box(qml.operation.Operation):
-        """A stretch of operations under a name."""
+        """A part of the operations under a name."""
 
         num_params = 0
 
@@ -84,7 +84,7 @@ def _tape(circuit: GateSequence, shown: int) -> Operation:
 
 
 def _cut(circuit: GateSequence, shown: int) -> tuple[int, int]:
-    """From which stretch to which nothing is drawn."""
+    """Return the range of parts that is not drawn."""
     places = [place for place, (part, _) in enumerate(circuit.stretches) if part in QUERIES]
     if len(places) <= 2 * shown:
         return len(circuit.stretches), len(circuit.stretches)

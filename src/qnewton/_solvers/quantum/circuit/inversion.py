@@ -1,4 +1,4 @@
-"""The numbers of one inversion circuit: what is encoded, the polynomial and its phases."""
+"""The numbers of one inversion circuit: encoded matrix, polynomial and phases."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ from .phases import HEADROOM, TOLERANCE, inversion_phases
 
 @dataclasses.dataclass(frozen=True)
 class HostNumbers:
-    """What encodings read of a matrix (`encoding.Numbers`), on the host."""
+    """Numbers of a matrix that encodings read (`encoding.Numbers`), on the host."""
 
     n: int
     degree: int
@@ -30,7 +30,7 @@ class HostNumbers:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CircuitInversion:
-    """A circuit that applies `P(A / alpha)` to a state, before it is one of gates.
+    """A circuit that applies `P(A / alpha)` to a state, before its expansion into gates.
 
     Attributes:
         matrix: A, float64.
@@ -105,18 +105,18 @@ class CircuitInversion:
 
     @property
     def n(self) -> int:
-        """Rows."""
+        """Number of rows."""
         return self.matrix.shape[0]
 
     @property
     def condition_number(self) -> float | None:
-        """Of the matrix itself, whatever the circuit was built for; None: singular."""
+        """Condition number of the matrix itself, whatever the circuit was built for; None if singular."""
         values = np.linalg.svd(self.matrix, compute_uv=False)
         return float(values[0] / values[-1]) if values[-1] > 0 else None
 
     @property
     def data_qubits(self) -> int:
-        """Of the index of a row, padding included."""
+        """Qubits of the index of a row, padding included."""
         return data_qubits(self.n)
 
     @property
@@ -126,17 +126,17 @@ class CircuitInversion:
 
     @property
     def scale(self) -> float:
-        """What the circuit's amplitudes are multiplied by to have `P(A / alpha) b`."""
+        """Factor that converts the circuit's amplitudes to `P(A / alpha) b`."""
         return HEADROOM * self.polynomial.maximum
 
     @functools.cached_property
     def unitary(self) -> Float[np.ndarray, "2*N 2*N"]:
-        """The block encoding of `A^T / alpha`, padded: singular value transformation by an odd P transposes again."""
+        """Padded block encoding of `A^T / alpha`, which an odd P's transformation transposes again."""
         return dilate(padded(self.matrix.T, self.alpha) / self.alpha)
 
     @functools.cached_property
     def phases(self) -> Float[np.ndarray, " d+1"]:
-        """In the projector convention.
+        """Phases in the projector convention.
 
         Raises:
             CannotBuildError: their certificate is above 1e-10.
@@ -148,11 +148,11 @@ class CircuitInversion:
 
     @property
     def certificate(self) -> float:
-        """Largest error of the polynomial that the phases make."""
+        """Largest error of the polynomial that the phases give."""
         return inversion_phases(self.polynomial)[1]
 
     def success_probability(self, vector: Float[np.ndarray, " n"]) -> float:
-        """Of one run on a unit vector, by the polynomial."""
+        """Return the success probability of one run on a unit vector, by the polynomial."""
         left, values, _ = np.linalg.svd(self.matrix / self.alpha)
         kept = self.polynomial(np.minimum(values, 1)) * (left.T @ vector) / self.scale
         return float(kept @ kept)

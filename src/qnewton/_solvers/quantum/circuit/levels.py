@@ -1,4 +1,4 @@
-"""How far down a circuit is taken apart: to dense unitaries, or to gates on one and two qubits."""
+"""Levels to which a circuit is decomposed: dense unitaries, or gates on one and two qubits."""
 
 import abc
 import itertools
@@ -22,7 +22,7 @@ GATES = ("RX", "RY", "RZ", "PhaseShift", "Hadamard", "CNOT", "GlobalPhase")
 
 
 class AbstractLevel(eqx.Module):
-    """How the parts of a circuit become operations.
+    """Conversion of the parts of a circuit to operations.
 
     Attributes:
         max_rows: largest matrix that is taken.
@@ -39,22 +39,22 @@ class AbstractLevel(eqx.Module):
 
     @abc.abstractmethod
     def unitary(self, matrix: Float[np.ndarray, "m m"], wires: Sequence[int]) -> list[Operation]:
-        """A unitary, first wire most significant."""
+        """Return the operations of a unitary, first wire most significant."""
 
     @abc.abstractmethod
     def prepare(self, vector: Float[np.ndarray, " m"], wires: Sequence[int]) -> list[Operation]:
-        """A real unit vector from the state 0."""
+        """Return the operations that prepare a real unit vector from the state 0."""
 
     @abc.abstractmethod
     def rotate(self, angle: float, wires: Sequence[int]) -> list[Operation]:
-        """`e^{i angle Z Z ... Z}`."""
+        """Return the operations of `e^{i angle Z Z ... Z}`."""
 
     @abc.abstractmethod
     def invert(self, operations: Sequence[Operation]) -> list[Operation]:
-        """What undoes them."""
+        """Return the inverse operations."""
 
     def check(self, n: int) -> None:
-        """Refuse what is too large.
+        """Refuse a system that is too large.
 
         Raises:
             ValueError: says the limit and how to move it.
@@ -67,7 +67,7 @@ class AbstractLevel(eqx.Module):
 
 
 class BlockUnitary(AbstractLevel):
-    """One dense unitary for each query.
+    """Level with one dense unitary for each query.
 
     Attributes:
         max_rows: largest matrix that is taken.
@@ -95,7 +95,7 @@ class BlockUnitary(AbstractLevel):
 
 
 class Elementary(AbstractLevel):
-    """Gates on one and two qubits: rotations, Hadamard gates and CNOT.
+    """Level of gates on one and two qubits: rotations, Hadamard gates and CNOT.
 
     A query takes about `9/4 4^m` gates for `m` qubits of its unitary (PennyLane's quantum Shannon decomposition).
 
@@ -124,7 +124,7 @@ class Elementary(AbstractLevel):
 
 
 def _decomposed(operations: list[Operation]) -> list[Operation]:
-    """In `GATES`, with one global phase at most."""
+    """Decompose operations into `GATES`, with one global phase at most."""
     qml = pennylane()
     (tape,), _ = qml.transforms.decompose(qml.tape.QuantumScript(operations, []), gate_set=set(GATES))
     turned = sum(float(gate.parameters[0]) for gate in tape.operations if gate.name == "GlobalPhase")

@@ -16,7 +16,7 @@ TOLERANCE = 1e-10
 
 @functools.lru_cache(maxsize=64)
 def inversion_phases(polynomial: InversePolynomial) -> tuple[Float[np.ndarray, " d+1"], float]:
-    """Phases in the projector convention for `P / (1.01 max|P|)`, and their certificate.
+    """Return phases for `P / (1.01 max|P|)` in the projector convention, and their certificate.
 
     The certificate is that of `qsp.certificate`, by numpy: the largest error over the Chebyshev nodes above 0.
     """

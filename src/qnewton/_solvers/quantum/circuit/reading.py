@@ -1,4 +1,4 @@
-"""Running the circuit, and what the outcomes tell of the solution."""
+"""Execution of a circuit, and the solution derived from its outcomes."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from .sdk import device, execute, sample
 
 @dataclasses.dataclass(frozen=True)
 class Backend:
-    """What circuits run on.
+    """Device that circuits run on.
 
     Attributes:
         name: of the device.
@@ -30,7 +30,7 @@ class Backend:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Reading:
-    """What came out.
+    """Result of running a circuit.
 
     Attributes:
         amplitudes: of the rows where both ancillas are 0, with their signs; estimates where there were shots.
@@ -44,7 +44,7 @@ class Reading:
 
     @property
     def success_probability(self) -> float:
-        """Of one run of the inversion, as it was found."""
+        """Success probability of one run of the inversion, as it was found."""
         return float(self.amplitudes @ self.amplitudes)
 
 
@@ -56,8 +56,9 @@ def qubits_of(data: int, shots: int | None) -> int:
 def read(machine: Backend, inversion: CircuitInversion, vector: Float[np.ndarray, " n"], seed: int) -> Reading:
     """Run the inversion of a unit vector and read the amplitudes out.
 
-    Without shots from the state, one run. With shots the frequencies of the rows tell the magnitudes, post-selected on
-    both ancillas; a second circuit compares them with their own state, which tells the signs, the common one too.
+    Without shots the state is read in one run. With shots the frequencies of the rows give the magnitudes,
+    post-selected on both ancillas. A second circuit compares them with their own state, which gives the signs, the
+    common one included.
     """
     found = device(machine.name, qubits_of(inversion.data_qubits, machine.shots), machine.wires, seed)
     circuit = inversion_circuit(inversion, vector, machine.level)

@@ -1,4 +1,4 @@
-"""PennyLane, loaded when a circuit is built and not before: it takes seconds."""
+"""PennyLane, imported when a circuit is built and not before, since that takes seconds."""
 
 from collections.abc import Sequence
 from types import ModuleType
@@ -74,7 +74,7 @@ def check_state(found: Any, name: str) -> None:
 
 
 def execute(found: Any, operations: Sequence[Operation], qubits: int) -> Float[np.ndarray, " states"]:
-    """Real parts of the amplitudes of the final state, first wire most significant."""
+    """Return the real parts of the final state's amplitudes, first wire most significant."""
     qml = pennylane()
     tape = qml.tape.QuantumScript(operations, [qml.state()])
     (state,) = qml.execute([tape], found, diff_method=None)
@@ -84,7 +84,7 @@ def execute(found: Any, operations: Sequence[Operation], qubits: int) -> Float[n
 
 
 def sample(found: Any, operations: Sequence[Operation], qubits: int, shots: int) -> Float[np.ndarray, " states"]:
-    """How often each basis state was found, first wire most significant."""
+    """Return the number of times that each basis state was found, first wire most significant."""
     qml = pennylane()
     tape = qml.tape.QuantumScript(operations, [qml.probs(wires=range(qubits))], shots=shots)
     (frequencies,) = qml.execute([tape], found, diff_method=None)

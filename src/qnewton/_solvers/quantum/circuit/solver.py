@@ -37,7 +37,7 @@ class CircuitState(eqx.Module):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CircuitResult:
-    """What a solve hands back to JAX, on the host; the meaning of each is with `CircuitQSVT`."""
+    """Result of a solve, returned to JAX on the host; `CircuitQSVT` describes each part."""
 
     value: Float[np.ndarray, " n"]
     outcome: Outcome
@@ -49,7 +49,7 @@ class CircuitResult:
 
 
 class CircuitQSVT(AbstractExecuted):
-    """The optimal inversion polynomial of a block encoding, as a circuit that runs on a simulator or a device.
+    """The optimal inversion polynomial of a block encoding, as a circuit for a simulator or a device.
 
     For every solve: the matrix is measured, divided by the alpha that `encoding` says, and dilated to a unitary; phases
     are found; the right-hand side is prepared, the singular value transformation runs with the ancilla that leaves the
@@ -107,7 +107,7 @@ class CircuitQSVT(AbstractExecuted):
         return f"{self.level.name} circuit on {self.device}"
 
     def count(self, encoding: Encoding, precision: Number) -> QuantumWorkload:
-        """The published count of one state. Read-out is the assumption set's to charge."""
+        """Return the published count of one state. Read-out is charged by the assumption set."""
         return sunderhauf2025(encoding, precision)
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> CircuitState:
@@ -150,7 +150,7 @@ class CircuitQSVT(AbstractExecuted):
         return unflatten(value, state.structure), result, stats
 
     def solve(self, matrix: Float[np.ndarray, "n n"], vector: Float[np.ndarray, " n"]) -> CircuitResult:
-        """One solve on the host."""
+        """Solve once, on the host."""
         matrix, b = matrix.astype(np.float64), vector.astype(np.float64)
         nothing = np.full_like(b, np.nan)
         unit = float(np.max(np.abs(b)))

@@ -1,4 +1,4 @@
-"""Quantum linear solvers that run: the exact state that an ideal circuit leaves, and what reading it out tells."""
+"""Emulated quantum linear solvers: the exact state of an ideal circuit, and its read-out."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What is done about runs that fail."""
+"""Strategies for runs that fail."""
 
 import abc
 
@@ -14,7 +14,7 @@ _AMPLITUDES = 129
 
 
 class Attempts(eqx.Module):
-    """What one success takes.
+    """Cost of one success.
 
     Attributes:
         applications: of the circuit or its inverse, expected, failures included.
@@ -26,11 +26,11 @@ class Attempts(eqx.Module):
 
 
 class AbstractAmplification(eqx.Module):
-    """A way from a small amplitude of success to a success."""
+    """Amplification: a method to reach success from a small amplitude of success."""
 
     @abc.abstractmethod
     def attempts(self, amplitude: NumberArray, least: NumberArray) -> Attempts:
-        """What one success takes.
+        """Return the cost of one success.
 
         Args:
             amplitude: root of the success probability of one application.
@@ -43,7 +43,7 @@ class AbstractAmplification(eqx.Module):
 
 
 class Repeated(AbstractAmplification):
-    """Run and post-select, `1 / p` times."""
+    """Repetition and post-selection, `1 / p` times."""
 
     def attempts(self, amplitude: NumberArray, least: NumberArray) -> Attempts:
         return Attempts(postselect(amplitude**2), jnp.ones_like(amplitude))
@@ -53,7 +53,7 @@ class Repeated(AbstractAmplification):
 
 
 class KnownAmplitude(AbstractAmplification):
-    """Amplitude amplification tuned to the amplitude, as if it were known (`queries.amplification.amplify_known`)."""
+    """Amplitude amplification tuned to the amplitude, as if known (`queries.amplification.amplify_known`)."""
 
     def attempts(self, amplitude: NumberArray, least: NumberArray) -> Attempts:
         applications, chance = amplify_known(amplitude)
@@ -65,7 +65,7 @@ class KnownAmplitude(AbstractAmplification):
 
 
 class UnknownAmplitude(AbstractAmplification):
-    """Amplification by the schedule for an amplitude that is not known (`queries.amplification.amplify_unknown`).
+    """Amplification by the schedule for an unknown amplitude (`queries.amplification.amplify_unknown`).
 
     The attempt that succeeds is one of many lengths; for noise it counts as long as all of them together.
     """

@@ -1,4 +1,4 @@
-"""What emulated solvers share: what is encoded, noise, read-out, length, and the account of it all."""
+"""Common parts of emulated solvers: encoding, noise, read-out, length, and their record."""
 
 import abc
 import math
@@ -33,7 +33,7 @@ _SPREAD = 3.0
 
 
 class EmulatedState(eqx.Module):
-    """A system that is ready to be solved.
+    """A system ready to be solved.
 
     Attributes:
         operator: the matrix.
@@ -66,7 +66,7 @@ class EncodedSystem(eqx.Module):
 
 
 class IdealRun(eqx.Module):
-    """What an ideal circuit leaves where it flags success.
+    """State of an ideal circuit where it flags success.
 
     Attributes:
         solution: of the encoded system for the unit right-hand side; only its direction where `scale` is NaN.
@@ -88,11 +88,11 @@ class IdealRun(eqx.Module):
 
 
 class AbstractEmulated(AbstractExecuted):
-    """A quantum linear solver whose state is computed exactly, by products with the matrix, and then read out.
+    """A quantum linear solver whose state is computed exactly, by products with the matrix, then read out.
 
-    Real square matrices. The numbers that a circuit is built for are `kappa` and `norm` where they are given; else
-    those of the linear-solve option `estimate` (a `SystemEstimate`, which `Hybrid` hands on); else those of the matrix,
-    which is formed and decomposed. With both given, or an estimate, nothing is formed.
+    It takes real square matrices. A circuit is built for `kappa` and `norm` if they are given. Otherwise it is built
+    for the numbers of the linear-solve option `estimate` (a `SystemEstimate`, which `Hybrid` passes on), and else for
+    those of the matrix, which is formed and decomposed. With both given, or an estimate, nothing is formed.
 
     Everything random is drawn from a key folded with the right-hand side (`keys.key_for`), so a solve can be repeated.
 
@@ -122,16 +122,16 @@ class AbstractEmulated(AbstractExecuted):
     @property
     @abc.abstractmethod
     def queries(self) -> QueryModel:
-        """The count that the cost model charges: of the circuit as it is carried out."""
+        """Count that the cost model charges, of the circuit as executed."""
 
     @property
     def published(self) -> QueryModel:
-        """The published count of the algorithm; another than `queries` where the circuit takes more than that."""
+        """Algorithm's published count; another than `queries` if the circuit takes more."""
         return self.queries
 
     @abc.abstractmethod
     def plan(self, encoded: Encoded) -> tuple[PyTree, NumberArray]:
-        """The circuit's numbers, which do not depend on the right-hand side, and its queries in one application.
+        """Return the circuit's numbers, independent of the right-hand side, and its queries in one application.
 
         Args:
             encoded: finite.
@@ -142,7 +142,7 @@ class AbstractEmulated(AbstractExecuted):
         """The state that the circuit leaves."""
 
     def decompose(self, operator: lx.AbstractLinearOperator) -> PyTree[Array]:
-        """What `run` wants to know of the matrix besides its products."""
+        """Return the data of the matrix that `run` needs besides its products."""
         return None
 
     @property
@@ -169,7 +169,7 @@ class AbstractEmulated(AbstractExecuted):
         return self.queries(encoding, precision, None)
 
     def built_for(self, estimate: SystemEstimate) -> Spectrum:
-        """The numbers that a circuit is built for which is handed an estimate, and hence charged for."""
+        """Return the numbers for which a circuit is built, and charged, if given an estimate."""
         return Promise(self.kappa, self.norm).estimated(estimate)
 
     @own_promotion()
@@ -187,7 +187,7 @@ class AbstractEmulated(AbstractExecuted):
         return EmulatedState(lx.linearise(operator), encoded, root, shift, self.decompose(operator))
 
     def admit(self, operator: lx.AbstractLinearOperator) -> None:
-        """Refuse an operator that is not tagged as the algorithm needs it.
+        """Refuse an operator without the tags that the algorithm needs.
 
         Raises:
             ValueError: says which tag is missing.
@@ -319,7 +319,7 @@ class AbstractEmulated(AbstractExecuted):
         return EncodedSystem(lambda x: matvec(x) / alpha, lambda y: transpose(y) / alpha, vector, state.encoded), size
 
     def _depolarised(self, run: IdealRun) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """Weight of the maximally mixed state in what flags success, and root of the probability that one run does.
+        """Return the maximally mixed state's weight in flagged successes, and the root of the success probability.
 
         Each query leaves, with the probability `depolarising`, the maximally mixed state of the register and one flag;
         half of that flags success.
@@ -343,7 +343,7 @@ class AbstractEmulated(AbstractExecuted):
         mixed: Float[Array, ""],
         n: int,
     ) -> Float[Array, ""]:
-        """Largest `||Ax - b||` that precision and read-out explain, and rounding as an exact solver claims it."""
+        """Return the largest `||Ax - b||` that precision, read-out and the rounding of an exact solver explain."""
         eps = jnp.finfo(length.dtype).eps
         relative = jnp.isnan(run.scale)
         rounding = jnp.minimum(eps * encoded.kappa**2 * 8, eps ** (1 / 3))

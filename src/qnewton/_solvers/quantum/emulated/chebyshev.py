@@ -27,7 +27,7 @@ def chebyshev(
 
 
 def steepest(degree: Float[Array, ""], gap: Float[Array, ""]) -> Float[Array, ""]:
-    """`1 / T_k((1 + D^2) / (1 - D^2))`, what the filter `F` of `project` leaves of singular values from D to 1."""
+    """Return `1 / T_k((1 + D^2) / (1 - D^2))`, the filter `F` of `project` on singular values from D to 1."""
     return 1 / jnp.cosh(2 * degree * jnp.arctanh(gap))
 
 

@@ -1,4 +1,4 @@
-"""Randomness for solvers that are handed none."""
+"""Random keys for solvers that receive none."""
 
 import jax
 import jax.numpy as jnp

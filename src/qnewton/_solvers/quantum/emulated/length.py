@@ -23,7 +23,7 @@ _NEIGHBOURS = 16
 
 
 class Measured(eqx.Module):
-    """What is there to find a length from.
+    """Data from which a length is found.
 
     Attributes:
         direction: what was read out, a unit vector.
@@ -43,7 +43,7 @@ class Measured(eqx.Module):
 
 
 class Found(eqx.Module):
-    """A length, what it took, and whether it means something."""
+    """A length, its cost, and whether it is meaningful."""
 
     length: Float[Array, ""]
     applications: Float[Array, ""]
@@ -51,7 +51,7 @@ class Found(eqx.Module):
 
 
 class AbstractLength(eqx.Module):
-    """A way to find it.
+    """A method to find the length.
 
     Attributes:
         needs_success: whether it reads the length off the success probability.
@@ -67,11 +67,11 @@ class AbstractLength(eqx.Module):
 
 
 class LineFit(AbstractLength):
-    """The length that fits the exact matrix best along what was read out, by one classical product.
+    """Length that fits the exact matrix best along the read-out direction, by one classical product.
 
-    For a matrix that is tagged as definite `b.y / y.Ay`, the least of the quadratic model, and no length where
-    `y.Ay <= 0`; for any other `b.Ay / ||Ay||^2`, the least residual. Both bear the error of the direction, amplified by
-    up to the condition number.
+    For a matrix that is tagged as definite it is `b.y / y.Ay`, the least of the quadratic model, and there is no length
+    if `y.Ay <= 0`. For any other matrix it is `b.Ay / ||Ay||^2`, the least residual. Both inherit the error of the
+    direction, amplified by up to the condition number.
     """
 
     needs_success: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""Reading the state out: what finitely many copies tell of its entries and their signs."""
+"""Read-out of the state: entries and signs from finitely many copies."""
 
 import abc
 import math
@@ -12,7 +12,7 @@ from ..readout import AbstractReadout, KerenidisPrakash
 
 
 class AbstractMeasurement(eqx.Module):
-    """A way to read a normalised real vector from copies of a state."""
+    """A method to read a normalised real vector from copies of a state."""
 
     @abc.abstractmethod
     def copies(self, n: int) -> tuple[float, float]:
@@ -20,11 +20,11 @@ class AbstractMeasurement(eqx.Module):
 
     @abc.abstractmethod
     def error(self, n: int) -> float:
-        """2-norm error to be expected without other noise, in the mean square."""
+        """Return the expected 2-norm error without other noise, in the mean square."""
 
     @abc.abstractmethod
     def read(self, key: Key[Array, ""], state: Float[Array, " n"], mixed: Float[Array, ""]) -> Float[Array, " n"]:
-        """A unit vector; the zero vector of one.
+        """Return a unit vector; the zero vector for a zero state.
 
         Args:
             key: of the measurement.
@@ -34,7 +34,7 @@ class AbstractMeasurement(eqx.Module):
 
 
 class Infinite(AbstractMeasurement):
-    """As many copies as it takes for the exact frequencies; one is counted. Read-out noise is off."""
+    """Exact frequencies, as from infinitely many copies; one is counted. Read-out noise is off."""
 
     def copies(self, n: int) -> tuple[float, float]:
         return 1.0, 0.0
@@ -142,7 +142,7 @@ def _qubits(n: int) -> int:
 
 
 def _multinomial(key: Key[Array, ""], total: float, weights: Float[Array, " m"]) -> Float[Array, " m"]:
-    """How often each outcome comes up, drawn qubit by qubit from the first one on: `log m` draws of many binomials."""
+    """Return the count of each outcome, drawn qubit by qubit: `log m` draws of many binomials."""
     depth = _qubits(weights.size)
     half = 2**depth // 2
     levels = [jnp.pad(weights, (0, 2 * half - weights.size))]

@@ -1,4 +1,4 @@
-"""The numbers that a circuit is built for: what is given, what an estimate says, or what the matrix has."""
+"""Numbers for which a circuit is built: given, from an estimate, or from the matrix."""
 
 import dataclasses
 import math
@@ -20,7 +20,7 @@ _BOUNDS = (Kind.EXACT, Kind.CERTIFIED, Kind.BOUND, Kind.PROBABILISTIC)
 
 
 class Spectrum(eqx.Module):
-    """What encodings read of a matrix (`encoding.Numbers`)."""
+    """Numbers of a matrix that encodings read (`encoding.Numbers`)."""
 
     n: int = eqx.field(static=True)
     degree: Int[Array, ""]
@@ -32,7 +32,7 @@ class Spectrum(eqx.Module):
 
     @classmethod
     def of(cls, operator: lx.AbstractLinearOperator) -> "Spectrum":
-        """By a decomposition of the formed matrix: exact, and a privilege of the emulation."""
+        """Return the numbers from a decomposition of the formed matrix: exact, which only the emulation can do."""
         matrix = operator.as_matrix()
         if lx.is_symmetric(operator) or lx.is_positive_semidefinite(operator):
             values = jnp.linalg.eigvalsh(matrix)
@@ -51,7 +51,7 @@ class Spectrum(eqx.Module):
 
     @classmethod
     def bounded(cls, n: int, dtype: jnp.dtype, definite: Bool[Array, ""], norm: float, kappa: float) -> "Spectrum":
-        """From promises alone: nothing is formed, and the other norms stand at the most they can be."""
+        """Return the numbers from promises alone: nothing is formed, and the other norms have their greatest values."""
         largest = jnp.asarray(norm, dtype)
         return cls(
             n=n,
@@ -65,7 +65,7 @@ class Spectrum(eqx.Module):
 
     @classmethod
     def estimated(cls, estimate: SystemEstimate) -> "Spectrum":
-        """An estimate's, the norm raised by 5 % where it is no bound."""
+        """Return an estimate's numbers, with the norm raised by 5 % if it is no bound."""
         sure = estimate.formed_kinds.spectral_norm in _BOUNDS
         raised = 1.0 if sure else 1 + _MARGIN
         return cls(
@@ -81,7 +81,7 @@ class Spectrum(eqx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Promise:
-    """Numbers that the user vouches for.
+    """Numbers that the user guarantees.
 
     Attributes:
         kappa: bound on `||A|| / sigma_min`; None: not promised.
@@ -92,7 +92,7 @@ class Promise:
     norm: float | None
 
     def spectrum(self, operator: lx.AbstractLinearOperator, options: Options) -> Spectrum:
-        """What is promised; the rest from the linear-solve option `estimate`, or else from the matrix."""
+        """Return the promised numbers; the others come from the linear-solve option `estimate`, or from the matrix."""
         if self.kappa is not None and self.norm is not None:
             definite = jnp.asarray(lx.is_positive_semidefinite(operator))
             return Spectrum.bounded(operator.in_size(), dtype_of(operator), definite, self.norm, self.kappa)
@@ -100,14 +100,14 @@ class Promise:
         return self._kept(Spectrum.of(operator) if estimate is None else Spectrum.estimated(estimate))
 
     def estimated(self, estimate: SystemEstimate) -> Spectrum:
-        """The same without a matrix at hand: what a circuit is built for that is handed this estimate."""
+        """Return the numbers without a matrix: those of a circuit built from this estimate."""
         if self.kappa is not None and self.norm is not None:
             dtype = estimate.spectral_norm.dtype
             return Spectrum.bounded(estimate.n, dtype, estimate.definite, self.norm, self.kappa)
         return self._kept(Spectrum.estimated(estimate))
 
     def _kept(self, found: Spectrum) -> Spectrum:
-        """With the number that is promised in the place of the one that was found."""
+        """Return the numbers with promised ones in place of those found."""
         kappa, norm, dtype = self.kappa, self.norm, found.spectral_norm.dtype
         if norm is not None:
             # The least singular value stays where it was found.
@@ -124,7 +124,7 @@ class Promise:
 
 
 class Encoded(eqx.Module):
-    """A matrix as its block encoding has it.
+    """A matrix in the units of its block encoding.
 
     Attributes:
         norm: `||A||`, or a bound.
@@ -142,7 +142,7 @@ class Encoded(eqx.Module):
 
     @classmethod
     def of(cls, encoding: AbstractEncoding, spectrum: Spectrum) -> "Encoded":
-        """By the encoding's own account. The norm of a factor is the root of the matrix's."""
+        """Return the record by the encoding's own numbers. A factor's norm is the root of the matrix's."""
         said: Encoding = encoding.encode(spectrum)
         norm = jnp.sqrt(spectrum.spectral_norm) if encoding.rectangular else spectrum.spectral_norm
         subnormalisation = jnp.asarray(said.subnormalisation, norm.dtype)

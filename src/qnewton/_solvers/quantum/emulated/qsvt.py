@@ -1,4 +1,4 @@
-"""Inversion by quantum singular value transformation, emulated."""
+"""Emulated inversion by quantum singular value transformation."""
 
 import dataclasses
 
@@ -24,7 +24,7 @@ from .numbers import Encoded
 
 @dataclasses.dataclass(frozen=True)
 class WorstCase:
-    """`sunderhauf2025` at the amplification that is carried out.
+    """Count of `sunderhauf2025` at the amplification that is executed.
 
     No less than the published count, which assumes the least success that a right-hand side can have and the schedule
     for an unknown amplitude; and no less than any right-hand side takes. The published count is below that where the
@@ -38,7 +38,7 @@ class WorstCase:
     amplification: AbstractAmplification
 
     def __call__(self, problem: Charged) -> QuantumWorkload:
-        """One preparation of the right-hand side per application."""
+        """Return the count, with one preparation of the right-hand side per application."""
         published = Published(optimal_polynomial)(problem)
         polynomial = optimal_polynomial(problem.encoded, problem.precision)
         # The polynomial's error may shorten the solution, and with it the amplitude.
@@ -57,7 +57,7 @@ class EmulatedPolynomial(eqx.Module):
 
 
 class EmulatedQSVT(AbstractEmulated):
-    """The optimal inversion polynomial of a block encoding, exactly as an ideal circuit applies it, and its read-out.
+    """The optimal inversion polynomial of a block encoding, as an ideal circuit applies it, and its read-out.
 
     Applied as a heavy ball (`qsp.apply_pseudo_inverse`): as many products with the matrix as the circuit makes queries,
     no coefficients, no phases; jit, vmap and grad pass through. Any square matrix; with `encoding=SquareRoot(rows)`

@@ -1,4 +1,4 @@
-"""Kernel reflection, the shortcut to a quantum linear solver, emulated."""
+"""Emulated kernel reflection, the shortcut to a quantum linear solver."""
 
 import math
 
@@ -27,7 +27,7 @@ _MOST_ATTEMPTS = 200
 
 
 class Reflections(eqx.Module):
-    """Half degrees of the two filters, and the gap that they are made for."""
+    """Half degrees of the two filters, and the gap for which they are made."""
 
     reflecting: Float[Array, ""]
     projecting: Float[Array, ""]
@@ -43,7 +43,7 @@ class _Cycle(eqx.Module):
 
 
 class EmulatedReflection(AbstractEmulated):
-    """Dalzell's shortcut (arXiv 2406.12086): reflect about the kernel of the matrix augmented by a guess of the norm.
+    """Dalzell's shortcut (arXiv 2406.12086): reflection about the kernel of the matrix augmented by a norm guess.
 
     With `A_t = A (+) 1/t` and `b' = (b (+) 1) / sqrt(2)` the kernel of `G_t = (I - b' b'^T) A_t` is `x (+) t e`, and
     the reflection of e about it lies along x with the probability `sin^2(2 arctan(||x|| / t))`. The filters are applied
@@ -168,7 +168,7 @@ def _reflect(problem: EncodedSystem, plan: Reflections, guess: Float[Array, ""])
 
 
 def half_degree(kappa: Float[Array, ""], error: Float[Array, ""]) -> Float[Array, ""]:
-    """`ceil(kappa ln(2 / error) / 2)`: half the degree of a filter (Equations 6 and 51)."""
+    """Return `ceil(kappa ln(2 / error) / 2)`, half the degree of a filter (Equations 6 and 51)."""
     return jnp.ceil(kappa * jnp.log(2 / error) / 2)
 
 
@@ -180,7 +180,7 @@ def state_run(
     attempts: Attempts,
     products: Float[Array, ""],
 ) -> IdealRun:
-    """The run of an algorithm that leaves a direction alone."""
+    """Return the run of an algorithm that leaves a direction only."""
     return IdealRun(
         solution=solution,
         amplitude=amplitude,
@@ -193,7 +193,7 @@ def state_run(
 
 
 def check_square_encoding(solver: AbstractEmulated) -> None:
-    """Refuse what an algorithm for square matrices, whose success does not tell the length, cannot have.
+    """Refuse encodings and lengths that an algorithm for square matrices cannot have: success does not give the length.
 
     Raises:
         ValueError: says what to use instead.

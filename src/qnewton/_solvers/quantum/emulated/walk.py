@@ -1,4 +1,4 @@
-"""The discrete adiabatic walk with an eigenstate filter, emulated."""
+"""Emulated discrete adiabatic walk with an eigenstate filter."""
 
 import dataclasses
 import math
@@ -41,7 +41,7 @@ class Walk(eqx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class WholeSteps:
-    """`queries.costa.AdiabaticWalk` as a circuit carries it out.
+    """Count of `queries.costa.AdiabaticWalk` as a circuit executes it.
 
     Steps are whole ones, of the walk an even number. The expected repetitions are the published `S` without what the
     filter lets pass (`e_f = 0` in `queries.costa.steps_per_kappa`): what the walk leaves in its ancillas is thrown
@@ -66,7 +66,7 @@ class WholeSteps:
         return steps, xp.ceil(filter_length(kappa, filter_error) / 2), 1 / fidelity**2
 
     def __call__(self, problem: Charged) -> QuantumWorkload:
-        """Steps of both, with failed filters aborted half-way in the mean; preparations as in the published count."""
+        """Return the steps of both, failed filters aborted half-way on average; preparations as published."""
         steps, half_degree, repetitions = self.plan(problem.xp, problem.encoded, problem.precision)
         queries = steps * repetitions + half_degree * (repetitions + 1)
         return QuantumWorkload(queries, self.walk.preparations_per_step * queries, 1 / repetitions)
@@ -185,7 +185,7 @@ class EmulatedWalk(AbstractEmulated):
 
 
 def _schedule(s: Float[Array, ""], kappa: Float[Array, ""]) -> Float[Array, ""]:
-    """`f(s)`; slow where the gap is small."""
+    """Return `f(s)`, slow where the gap is small."""
     return kappa / (kappa - 1) * (1 - (1 + s * (kappa ** (_POWER - 1) - 1)) ** (1 / (1 - _POWER)))
 
 
@@ -198,7 +198,7 @@ def _family(values: Float[Array, " n"], f: Float[Array, ""], u: Float[Array, "*a
 
 
 def _walk(plan: Walk, values: Float[Array, " n"], start: Float[Array, "extra n"]) -> Float[Array, "extra n"]:
-    """What the walk leaves with its ancillas at 0 and the register of H at 0, from the kernel at f = 0 on."""
+    """Return the walk's final state from the kernel at f = 0, with the ancillas and the register of H at 0."""
 
     def step(k: Array, state: Float[Array, "2 2 2 extra n"]) -> Float[Array, "2 2 2 extra n"]:
         # Axes: the qubit of H, the ancilla of A_f, that of Q.

@@ -1,4 +1,4 @@
-"""Block encodings and state preparations: what a matrix and a right-hand side cost to bring into a circuit."""
+"""Block encodings and state preparations: the cost of a matrix and a right-hand side in a circuit."""
 
 from typing import TYPE_CHECKING
 

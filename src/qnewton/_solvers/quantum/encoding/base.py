@@ -1,4 +1,4 @@
-"""The interface of a block encoding: what it costs to call, and by how much it shrinks the matrix."""
+"""The interface of a block encoding: the cost of a call, and the subnormalisation of the matrix."""
 
 import abc
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -20,7 +20,7 @@ else:
 
 
 class Numbers(Protocol):
-    """What an encoding reads of a matrix: a `SystemEstimate`, or a record of arrays that broadcast, n among them."""
+    """Numbers of a matrix that an encoding reads: a `SystemEstimate`, or arrays that broadcast, n among them."""
 
     @property
     def n(self) -> Number: ...
@@ -39,7 +39,7 @@ class Numbers(Protocol):
 
 
 class AbstractEncoding(eqx.Module):
-    """A way to put a matrix A into a circuit as the corner `A / alpha` of a unitary.
+    """Block encoding of a matrix A as the corner `A / alpha` of a unitary.
 
     Attributes:
         name: the key under which tables hold this encoding's numbers.
@@ -79,10 +79,10 @@ class AbstractEncoding(eqx.Module):
 
     @abc.abstractmethod
     def entries(self, estimate: Numbers) -> NumberArray:
-        """Classical numbers that have to be loaded before the first query."""
+        """Return the classical numbers to load before the first query."""
 
     def amplitudes(self, estimate: Numbers) -> NumberArray:
-        """Entries of the right-hand side that has to be prepared as a state."""
+        """Return the entries of the right-hand side that is prepared as a state."""
         _, n = floating(estimate.n)
         return n
 
@@ -96,10 +96,10 @@ def encoded(estimate: Numbers, alpha: Number) -> Encoding:
 
 
 def demands(n: Number, precision: Number) -> list[Demand]:
-    """What every cost demands."""
+    """Return the conditions of every cost."""
     return [(n >= 1, "n >= 1"), ((precision > 0) & (precision < 1), "a precision in (0, 1)")]
 
 
 def degree_demand(n: Number, degree: Number) -> Demand:
-    """That the degree is one of an `[n, n]` matrix."""
+    """Return the condition that the degree fits an `[n, n]` matrix."""
     return (degree >= 1) & (degree <= n), "a degree in [1, n]"

@@ -1,4 +1,4 @@
-"""FABLE: one rotation per entry, and no table."""
+"""FABLE: one rotation per entry, without a lookup table."""
 
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from .synthesis import ceil_log2, power, rotation_t_count
 
 
 class FABLE(AbstractEncoding):
-    """`alpha = 2^q max|A_ij|` with `2^q >= n`: Camps and Van Beeumen, arXiv 2205.00081, on `2 q + 1` qubits.
+    """FABLE with `alpha = 2^q max|A_ij|`, `2^q >= n`, on `2 q + 1` qubits (Camps and Van Beeumen, arXiv 2205.00081).
 
     Uncompressed it has `4^q` rotations (that many CNOTs besides; the numbers from memory, linear growth with the number
     of entries as the project's page has it). Errors of rotations add up, so each is synthesised to
@@ -40,7 +40,7 @@ class FABLE(AbstractEncoding):
 
     @quiet
     def cost(self, estimate: Numbers, precision: Number) -> GateCost:
-        """Rotations of one qubit, one after another."""
+        """Return the cost of rotations of one qubit, in sequence."""
         xp, n, precision = floating(estimate.n, precision)
         q = ceil_log2(xp, n)
         rotations = xp.maximum(self.kept * power(xp, 2 * q), 1.0)

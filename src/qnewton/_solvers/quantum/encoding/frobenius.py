@@ -13,7 +13,7 @@ from .synthesis import ceil_log2, power, rotation_t_count
 
 
 class Frobenius(AbstractEncoding):
-    """`alpha = ||A||_F` with few T gates: Clader et al., arXiv 2206.03505 v1, minimum count.
+    """Encoding with `alpha = ||A||_F` and few T gates: Clader et al., arXiv 2206.03505 v1, minimum count.
 
     With `D = 2^q >= n` rows, t bits an angle and R T gates a rotation, tables 1, 3 and 4 have
 
@@ -33,7 +33,7 @@ class Frobenius(AbstractEncoding):
 
     @quiet
     def cost(self, estimate: Numbers, precision: Number) -> GateCost:
-        """Half of the error to the bits of the angles, half to the rotations."""
+        """Return the cost with half of the error for the bits of the angles, half for the rotations."""
         xp, n, precision = floating(estimate.n, precision)
         return min_count(xp, n, precision)
 
@@ -44,7 +44,7 @@ class Frobenius(AbstractEncoding):
 
 
 class FrobeniusShallow(AbstractEncoding):
-    """`alpha = ||A||_F` with few T layers: Clader et al., arXiv 2206.03505, minimum depth.
+    """Encoding with `alpha = ||A||_F` and few T layers: Clader et al., arXiv 2206.03505, minimum depth.
 
     Leading terms as the survey arXiv 2310.03011 has them (its table was read; the paper's exact forms were not), with
     `D = 2^q >= n` and logarithms to base 2: `12 D^2 log(1 / epsilon)` T gates in `10 q + 24 log(1 / epsilon)` layers on
@@ -60,7 +60,7 @@ class FrobeniusShallow(AbstractEncoding):
 
     @quiet
     def cost(self, estimate: Numbers, precision: Number) -> GateCost:
-        """As the class says."""
+        """Return the gates of one query, by the formula of the class."""
         xp, n, precision = floating(estimate.n, precision)
         q, log_inverse = ceil_log2(xp, n), -xp.log2(precision)
         # The square as a product of powers of two, which no width rounds.

@@ -1,4 +1,4 @@
-"""The encoding that the published model assumes: none of it is charged."""
+"""The encoding that the published model assumes, with no charge at all."""
 
 from typing import ClassVar
 
@@ -11,7 +11,10 @@ from .synthesis import ceil_log2
 
 
 class Ideal(AbstractEncoding):
-    """`alpha = ||A||` for nothing (Q-Newton, arXiv 2405.00252): no gate, no load. A lower bound on every encoding."""
+    """Free encoding with `alpha = ||A||` (Q-Newton, arXiv 2405.00252): no gate, no load.
+
+    It is a lower bound on every encoding.
+    """
 
     name: ClassVar[str] = "ideal"
     source: ClassVar[str] = "arXiv 2405.00252 (assumed there)"
@@ -22,12 +25,12 @@ class Ideal(AbstractEncoding):
 
     @quiet
     def cost(self, estimate: Numbers, precision: Number) -> GateCost:
-        """A layer on the qubits of the index and one ancilla."""
+        """Return one layer on the qubits of the index and one ancilla."""
         xp, n, precision = floating(estimate.n, precision)
         zero = 0 * precision
         return GateCost.under(demands(n, precision), t_count=zero, t_depth=zero + 1, qubits=zero + ceil_log2(xp, n) + 1)
 
     def entries(self, estimate: Numbers) -> NumberArray:
-        """Nothing is loaded."""
+        """Return 0: nothing is loaded."""
         _, n = floating(estimate.n)
         return 0 * n

@@ -16,7 +16,7 @@ from .synthesis import T_PER_AND, ceil_log2, lookup_layers, power, rotation_t_co
 
 
 class DyadicLevels(AbstractEncoding):
-    """`alpha = max|A_ii| + sum_l d_l m_l`: the diagonal as one unitary, one sparse oracle for each level of magnitude.
+    """Dyadic encoding, `alpha = max|A_ii| + sum_l d_l m_l`: the diagonal, and one sparse oracle per level of magnitude.
 
     Level l holds the off-diagonal entries above half of its bound, each level's bound half of the one before, the last
     level all that are left; `d_l` is the largest number of them in a row and `m_l` the largest magnitude. Where that
@@ -24,8 +24,8 @@ class DyadicLevels(AbstractEncoding):
     the largest row sum, which is the floor for everything that reads rows. Ours; the circuit is that of `SparseAccess`
     per level, with the linear combination's weights prepared by plain rotations.
 
-    Without a matrix to measure, one level with `d - 1` entries a row, all as large as the largest: `alpha` is then that
-    of `SparseAccess`.
+    Without a matrix to measure there is one level with `d - 1` entries a row, all as large as the largest: `alpha` is
+    then that of `SparseAccess`.
 
     Attributes:
         diagonal: largest absolute diagonal entry; None where not measured.
@@ -123,7 +123,7 @@ class DyadicLevels(AbstractEncoding):
 
     @quiet
     def cost(self, estimate: Numbers, precision: Number) -> GateCost:
-        """Half of the error to the oracles, half to the two preparations of the weights."""
+        """Return the cost with half of the error for the oracles, half for the two preparations of the weights."""
         _, degrees, _ = self._measured(estimate)
         xp, n, degree, degrees, precision = floating(estimate.n, estimate.degree, degrees, precision)
         # The levels' axis before all others, so that it meets none of them.
@@ -149,7 +149,7 @@ class DyadicLevels(AbstractEncoding):
         )
 
     def entries(self, estimate: Numbers) -> NumberArray:
-        """The diagonal, and every level's rows."""
+        """Return the entries of the diagonal and of every level's rows."""
         _, degrees, _ = self._measured(estimate)
         xp, n, degrees = floating(estimate.n, degrees)
         return n * (1 + xp.sum(degrees, axis=0))

@@ -1,4 +1,4 @@
-"""The right-hand side as a state."""
+"""Preparation of the right-hand side as a state."""
 
 import abc
 import math
@@ -21,7 +21,7 @@ else:
 
 
 class AbstractPreparation(eqx.Module):
-    """A way to prepare a real vector as a state.
+    """A method to prepare a real vector as a state.
 
     Attributes:
         name: the key under which tables hold this preparation's numbers.
@@ -44,7 +44,7 @@ class AbstractPreparation(eqx.Module):
 
 
 class IdealPreparation(AbstractPreparation):
-    """A layer, whatever the vector (assumed in arXiv 2405.00252)."""
+    """Preparation in one layer, whatever the vector (assumed in arXiv 2405.00252)."""
 
     name: ClassVar[str] = "ideal"
     source: ClassVar[str] = "arXiv 2405.00252 (assumed there)"
@@ -58,7 +58,7 @@ class IdealPreparation(AbstractPreparation):
 
 
 class CladerPreparation(AbstractPreparation):
-    """The state preparation beside `Frobenius`: Clader et al., arXiv 2206.03505 v1.
+    """State preparation that belongs to `Frobenius`: Clader et al., arXiv 2206.03505 v1.
 
     With `D = 2^q >= n`, t bits an angle and R T gates a rotation: `8 (t + 1) (D - 1) + 2 t q R - 8 t q` T gates. From
     one third-party transcription. That has neither depth nor qubits: half of the matrix's depth, `4 D + 2 R q t`, and
@@ -81,7 +81,7 @@ class CladerPreparation(AbstractPreparation):
 
 
 class LookupPreparation(AbstractPreparation):
-    """One rotation per qubit by a looked-up angle, added to a phase gradient: Low, Kliuchnikov and Schaeffer's idea.
+    """One rotation per qubit by a looked-up angle, added to a phase gradient (Low, Kliuchnikov and Schaeffer).
 
     arXiv 1812.00954, from memory, and counted as ours for real amplitudes: the k-th angle is looked up from `2^k`
     entries, added in t - 1 ANDs and erased by a second lookup, and one more pair of lookups sets the signs. With
@@ -96,7 +96,7 @@ class LookupPreparation(AbstractPreparation):
 
     @quiet
     def cost(self, n: Number, precision: Number) -> GateCost:
-        """All of the error to the q angles, each rounded to a multiple of `2 pi / 2^t`."""
+        """Return the cost with all of the error for the q angles, each rounded to a multiple of `2 pi / 2^t`."""
         xp, n, precision = floating(n, precision)
         q = ceil_log2(xp, n)
         bits = xp.maximum(ceil_log2(xp, math.pi * xp.maximum(q, 1.0) / precision), 2.0)
@@ -106,7 +106,10 @@ class LookupPreparation(AbstractPreparation):
 
 
 def clader_gates(size: Number, q: Number, bits: Number, rotation: Number) -> tuple[Number, Number, Number]:
-    """T gates, T layers and qubits for `size = 2^q` amplitudes, angles of `bits` and `rotation` T gates a rotation."""
+    """Return T gates, T layers and qubits for `size = 2^q` amplitudes.
+
+    Angles have `bits` bits and take `rotation` T gates a rotation.
+    """
     t_count = 8 * (bits + 1) * (size - 1) + 2 * bits * q * rotation - 8 * bits * q
     return t_count, 4 * size + 2 * rotation * q * bits, size * (bits + 1) + 3 * q - bits + 1
 

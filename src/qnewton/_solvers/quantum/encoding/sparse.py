@@ -1,4 +1,4 @@
-"""Sparse access: rows enumerated by label, entries looked up in a table."""
+"""Sparse access: rows enumerated by label, entries from a lookup table."""
 
 import math
 from types import ModuleType
@@ -15,7 +15,7 @@ from .synthesis import T_PER_AND, ceil_log2, lookup_layers, rotation_t_count
 
 
 class SparseAccess(AbstractEncoding):
-    """`alpha = d max|A_ij|`: a uniform superposition of d labels, the label's column, and a rotation by the entry.
+    """Sparse encoding, `alpha = d max|A_ij|`: a superposition of d labels, the label's column, a rotation by the entry.
 
     alpha is that of Gilyén, Su, Low and Wiebe (arXiv 1806.01838, Lemma 48, from memory), with d nonzeros in every row
     and column, and of Qualtran's `SparseMatrix`. The circuit is counted as ours: the pattern of a symmetric matrix is a
@@ -41,7 +41,7 @@ class SparseAccess(AbstractEncoding):
 
     @quiet
     def cost(self, estimate: Numbers, precision: Number) -> GateCost:
-        """Half of the error to the bits of the angle, `pi 2^-t`, and half to the t rotations."""
+        """Return the cost with half of the error for the angle's bits, `pi 2^-t`, and half for the t rotations."""
         xp, n, degree, precision = floating(estimate.n, estimate.degree, precision)
         bits = angle_bits(xp, precision)
         t_count, t_depth, qubits = sparse_gates(
@@ -55,7 +55,7 @@ class SparseAccess(AbstractEncoding):
         )
 
     def entries(self, estimate: Numbers) -> NumberArray:
-        """`n d`, by label."""
+        """Return `n d`, the entries by label."""
         _, n, degree = floating(estimate.n, estimate.degree)
         return n * degree
 

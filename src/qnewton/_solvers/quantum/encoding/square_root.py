@@ -17,7 +17,7 @@ SMALLEST_MEASURED_OVERLAP = 0.036
 
 
 class SquareRoot(AbstractEncoding):
-    """`L = [M^(1/2) J / sqrt(B); sqrt(lambda) I]` with `L^T L = H + lambda I`, so that the step is `L^+ b`.
+    """Encoded root `L = [M^(1/2) J / sqrt(B); sqrt(lambda) I]`, `L^T L = H + lambda I`, so that the step is `L^+ b`.
 
     `alpha = ||L||_F = sqrt(tr H + n lambda)` and `sigma_min = sqrt(lambda_min)`: the condition number is the root of
     the matrix's, and `alpha / sigma_min >= sqrt(n)`. With p the predictions, y the targets and B the batch, the
@@ -55,7 +55,7 @@ class SquareRoot(AbstractEncoding):
 
     @property
     def smallest_solution_norm(self) -> Number:
-        """The overlap: `||L^+ b|| >= overlap ||b|| / ||L||`."""
+        """The overlap, with `||L^+ b|| >= overlap ||b|| / ||L||`."""
         return SMALLEST_MEASURED_OVERLAP if self.overlap is None else self.overlap
 
     @property
@@ -107,14 +107,16 @@ class SquareRoot(AbstractEncoding):
         return self.rows * (n if self.row_entries is None else self.row_entries + 0 * n)
 
     def amplitudes(self, estimate: Numbers) -> NumberArray:
-        """The vector b has an entry per row of `M^(1/2) J`; the rest of it is zero."""
+        """Return the entries of b, one per row of `M^(1/2) J`; the rest of it is zero."""
         _, n = floating(estimate.n)
         return self.rows + 0 * n
 
 
 @quiet
 def factor_overlap(descent: Number, right_hand_side_norm: Number) -> NumberArray:
-    """`||L L^+ b|| / ||b|| = sqrt(g.x) / ||b||`, since `||L x||^2 = x.(H + lambda I) x = g.x` at the solution x.
+    """Return `||L L^+ b|| / ||b|| = sqrt(g.x) / ||b||`.
+
+    At the solution x, `||L x||^2 = x.(H + lambda I) x = g.x`.
 
     Args:
         descent: `g.x`, gradient times solution.
@@ -126,7 +128,7 @@ def factor_overlap(descent: Number, right_hand_side_norm: Number) -> NumberArray
 
 @quiet
 def factor_solution_norm(spectral_norm: Number, step_norm: Number, right_hand_side_norm: Number) -> NumberArray:
-    """`||L^+ b||` for `||L|| = ||b|| = 1`, the overlap contained: `sqrt(||H + lambda I||) ||x|| / ||b||`.
+    """Return `||L^+ b||` for `||L|| = ||b|| = 1`, overlap included: `sqrt(||H + lambda I||) ||x|| / ||b||`.
 
     Args:
         spectral_norm: of `H + lambda I`.

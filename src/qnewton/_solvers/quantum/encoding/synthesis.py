@@ -6,9 +6,9 @@ from ...._core.arrays import Number, NumberArray
 
 
 def ceil_log2(xp: ModuleType, number: Number) -> NumberArray:
-    """The least integer q with `2^q >= number`, e.g. the qubits that index so many entries.
+    """Return the least integer q with `2^q >= number`, e.g. the qubits that index `number` entries.
 
-    From the number's exponent, since XLA's log2(8) need not be 3.
+    It is computed from the number's exponent, since XLA's log2(8) need not be 3.
     """
     mantissa, exponent = xp.frexp(number)
     # Multiplied by the mantissa's type and not cast, which JAX and numpy name differently.
@@ -18,14 +18,14 @@ def ceil_log2(xp: ModuleType, number: Number) -> NumberArray:
 
 
 def power(xp: ModuleType, bits: Number) -> NumberArray:
-    """`2^bits`, exact: XLA's exp2 need not be."""
+    """Return `2^bits`, exactly: XLA's exp2 need not be exact."""
     finite = xp.isfinite(bits)
     whole = xp.asarray(xp.where(finite, bits, 0.0), "int32")
     return xp.where(finite, xp.ldexp(xp.ones_like(bits), whole), bits)
 
 
 def lookup_layers(xp: ModuleType, entries: Number) -> NumberArray:
-    """Temporary ANDs of a controlled table lookup by unary iteration, one after another: `L - 1`.
+    """Return the sequential temporary ANDs of a controlled table lookup by unary iteration: `L - 1`.
 
     Each takes 4 T gates in one layer: 4 L - 4 T gates (Babbush et al., arXiv 1805.03662, section III; from memory).
     """
@@ -37,7 +37,7 @@ T_PER_AND = 4.0
 
 
 def rotation_t_count(xp: ModuleType, error: Number) -> NumberArray:
-    """T gates, and layers of them, that approximate one rotation to `error`: `3 log2(1 / error)`.
+    """Return the T gates, and their layers, that approximate one rotation to `error`: `3 log2(1 / error)`.
 
     The leading term (Ross and Selinger, arXiv 1403.2975); the next is of order log log(1 / error).
     """

@@ -1,4 +1,4 @@
-"""The polynomial that inverts a matrix by singular value transformation, and the phases that make it a circuit."""
+"""The polynomial that inverts a matrix by singular value transformation, and the phases of its circuit."""
 
 from .heavy_ball import apply as apply
 from .heavy_ball import apply_pseudo_inverse as apply_pseudo_inverse

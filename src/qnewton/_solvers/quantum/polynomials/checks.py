@@ -6,7 +6,7 @@ from typing import SupportsFloat, SupportsIndex
 
 
 def check_kappa(kappa: SupportsFloat) -> float:
-    """`kappa` as a float; raises where it is below 1 or not finite."""
+    """Return `kappa` as a float; raise if it is below 1 or not finite."""
     value = float(kappa)
     if not (math.isfinite(value) and value >= 1):
         raise ValueError(
@@ -17,7 +17,7 @@ def check_kappa(kappa: SupportsFloat) -> float:
 
 
 def check_degree(degree: SupportsIndex) -> int:
-    """`degree` as an int; raises where it is not odd and positive."""
+    """Return `degree` as an int; raise if it is not odd and positive."""
     value = operator.index(degree)
     if value < 1 or value % 2 == 0:
         raise ValueError(f"degree is {degree}: an inversion polynomial is odd, so take {max(value, 0) + 1}")

@@ -1,4 +1,4 @@
-"""Weiss' algorithm: the polynomial that completes another one to a unitary."""
+"""Weiss' algorithm for the polynomial that completes another one to a unitary."""
 
 import numpy as np
 import scipy.fft

@@ -1,4 +1,4 @@
-"""The inversion polynomial of an operator, applied to a vector by products with the operator alone."""
+"""The inversion polynomial of an operator, applied to a vector by products alone."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,9 @@ Product = Callable[[Array], Array]
 
 
 def apply(matvec: Product, b: Array, kappa: float | Float[Array, ""], degree: int | Int[Array, ""]) -> Array:
-    """`P(A) b` for a Hermitian `A`, `P` the `InversePolynomial` of `kappa` and `degree`: close to `A^-1 b`.
+    """Return `P(A) b`, close to `A^-1 b`, for a Hermitian `A`.
+
+    `P` is the `InversePolynomial` of `kappa` and `degree`.
 
     What an ideal circuit of singular value transformation leaves, up to the factor `InversePolynomial.maximum`.
 
@@ -43,7 +45,7 @@ def apply_pseudo_inverse(
     kappa: float | Float[Array, ""],
     degree: int | Int[Array, ""],
 ) -> Array:
-    """`V P(S) U^H b` for a rectangular `L = U S V^H`: close to the least-squares solution `L^+ b`.
+    """Return `V P(S) U^H b`, close to the least-squares solution `L^+ b`, for `L = U S V^H`.
 
     For square-root encodings. Singular values that are zero are left out, as the pseudo-inverse leaves them out; the
     others lie in [1/kappa, 1]. A product with `L` or its transpose counts once: `degree` in all.

@@ -1,4 +1,4 @@
-"""The odd polynomial that is closest to 1/x, in closed form."""
+"""The odd polynomial closest to 1/x, in closed form."""
 
 import dataclasses
 import functools
@@ -80,7 +80,7 @@ class InversePolynomial:
 
     @functools.cached_property
     def maximum(self) -> float:
-        """The largest `|P(x)|` on [-1, 1]: what to divide by before it can be a quantum circuit's."""
+        """Largest `|P(x)|` on [-1, 1], the divisor that makes it a quantum circuit's polynomial."""
         # Either where P - 1/x, which is -error at a, has its next extreme, of the other sign, or before a.
         a, n = self._a, self._n
         later = 1.0 if n <= 2 else math.sqrt(a**2 + (1 - a) * (1 + a) * math.sin(math.pi / n) ** 2)
@@ -128,7 +128,7 @@ class InversePolynomial:
     # (1 - c^2) / (2 c^n); and 1 - c^2 is 4 a / (1 + a)^2.
 
     def _below(self, x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-        """On [0, a], where z is -cosh(phi), from `phi` and from how far it lies below its value at 0."""
+        """Evaluate on [0, a], where z is -cosh(phi), from `phi` and its distance below its value at 0."""
         a, n, width = self._a, self._n, (1 - self._a) * (1 + self._a)
         origin, here = a / math.sqrt(width), np.sqrt((a - x) * (a + x) / width)
         phi = 2 * np.arcsinh(here)
@@ -138,7 +138,7 @@ class InversePolynomial:
         return -np.expm1(-n * less) + np.exp(-n * less) * bracket * (1 + a) ** 2 / (4 * a)
 
     def _above(self, x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-        """On [a, 1], where z is -cos(theta) and theta is known best where the polynomial is largest."""
+        """Evaluate on [a, 1], where z is -cos(theta) and theta is most accurate where the polynomial is largest."""
         a, n, c = self._a, self._n, math.exp(self._log_c)
         half = np.arctan2(np.sqrt((x - a) * (x + a)), np.sqrt((1 - x) * (1 + x)))
         # cos(n theta) - c cos((n - 1) theta), where 1 - c = 2 a / (1 + a)
@@ -148,7 +148,7 @@ class InversePolynomial:
 
 
 def _peak(function: Callable[[Float[np.ndarray, " 65"]], Float[np.ndarray, " 65"]], low: float, high: float) -> float:
-    """The largest value between `low` and `high`, where there is one peak, in steps that divide the room by 32."""
+    """Return the largest value between `low` and `high`, for one peak, in steps that divide the interval by 32."""
     for _ in range(6):
         points = np.linspace(low, high, 65)
         place = int(np.argmax(function(points)))

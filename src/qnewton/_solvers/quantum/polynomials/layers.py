@@ -1,4 +1,4 @@
-"""Peeling the layers off a unitary: the inverse of the nonlinear Fourier transform."""
+"""Layer stripping of a unitary: the inverse of the nonlinear Fourier transform."""
 
 import numpy as np
 from jaxtyping import Float

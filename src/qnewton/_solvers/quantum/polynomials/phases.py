@@ -15,7 +15,7 @@ _MIXED = 1e-13
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PhaseFactors:
-    """Phases and how well they make the polynomial that they were asked for.
+    """Phases, with the accuracy to which they give the requested polynomial.
 
     Attributes:
         phases: `phi_0 ... phi_d` in radians, float64, symmetric: `phi_k = phi_{d-k}`, in (-pi/2, pi/2).
@@ -28,7 +28,7 @@ class PhaseFactors:
 
 
 def symmetric_phases(coefficients: Float[np.ndarray, " d+1"], tolerance: float = 1e-10) -> PhaseFactors:
-    """The symmetric phases whose quantum signal processing has a real polynomial for its imaginary part.
+    """Return the symmetric phases whose quantum signal processing has a real polynomial as its imaginary part.
 
     With `W(x) = e^{i arccos(x) X}` (convention Wx) and `f = sum_k coefficients[k] T_k`,
 
@@ -68,7 +68,7 @@ def symmetric_phases(coefficients: Float[np.ndarray, " d+1"], tolerance: float =
 
 
 def uncertified_phases(target: Float[np.ndarray, " d+1"]) -> Float[np.ndarray, " d+1"]:
-    """The phases of `symmetric_phases`, by numpy alone and without a certificate; `target` is taken as it is."""
+    """Return the phases of `symmetric_phases`, by numpy alone, without a certificate or checks of `target`."""
     degree = len(target) - 1
     # B~(u) = w^-d B(w) with u = w^-2, so the coefficient of u^k belongs to w^(d - 2k).
     powers = np.abs(degree - 2 * np.arange(degree + 1))
@@ -79,7 +79,7 @@ def uncertified_phases(target: Float[np.ndarray, " d+1"]) -> Float[np.ndarray, "
 
 
 def real_phases(phases: Float[np.ndarray, " d+1"]) -> Float[np.ndarray, " d+1"]:
-    """Phases in the same convention whose response has in its real part what that of `phases` has in its imaginary one.
+    """Return phases whose response has as real part what that of `phases` has as imaginary part.
 
     A quarter of pi is taken from the first and the last phase, which multiplies `<0|U|0>` by -i. Degree 1 at least.
     """
@@ -87,7 +87,7 @@ def real_phases(phases: Float[np.ndarray, " d+1"]) -> Float[np.ndarray, " d+1"]:
 
 
 def projector_phases(phases: Float[np.ndarray, " d+1"]) -> Float[np.ndarray, " d+1"]:
-    """Wx phases of an imaginary part, as the projector-controlled phases of a real part.
+    """Return Wx phases of an imaginary part as the projector-controlled phases of a real part.
 
     The R convention, that of singular value transformation (arXiv 1806.01838, Corollary 8) and of PennyLane's `QSVT`:
     with `R(x) = [[x, sqrt(1 - x^2)], [sqrt(1 - x^2), -x]] = -i e^{i pi Z / 4} W(x) e^{i pi Z / 4}`,
@@ -114,7 +114,7 @@ def _turned(phases: Float[np.ndarray, " d+1"], between: float, ends: float) -> F
 
 
 def _checked(coefficients: Float[np.ndarray, " d+1"]) -> Float[np.ndarray, " d+1"]:
-    """The coefficients in float64 without trailing zeros; raises where they cannot be a target."""
+    """Return the coefficients in float64 without trailing zeros; raise if they cannot be a target."""
     given = np.asarray(coefficients)
     if given.ndim != 1 or given.size == 0 or not np.issubdtype(given.dtype, np.number):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What a sequence of phases does, from the product of its rotations."""
+"""Response of a sequence of phases, from the product of its rotations."""
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ def response(phases: Float[Array, " d+1"], x: Float[Array, "*shape"]) -> Complex
 
 
 def certificate(phases: Float[np.ndarray, " d+1"], coefficients: Float[np.ndarray, " k"]) -> float:
-    """The largest `|Im <0|U|0> - f|` over `2 (d + 1)` Chebyshev nodes, with `f = sum_k coefficients[k] T_k`.
+    """Return the largest `|Im <0|U|0> - f|` over `2 (d + 1)` Chebyshev nodes, `f = sum_k coefficients[k] T_k`.
 
     The difference is a polynomial of degree `d`, so on all of [-1, 1] it is at most sqrt(2) times that (Ehlich and
     Zeller, Math. Z. 86:41, 1964), but for the rounding of the product, which is part of it and grows to some

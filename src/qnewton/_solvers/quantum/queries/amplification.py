@@ -1,4 +1,4 @@
-"""How often an algorithm that succeeds with some probability is run until it has succeeded.
+"""Expected repetitions of an algorithm that succeeds with some probability, until it succeeds.
 
 Each function gives expected applications of the algorithm or its inverse. Success is flagged, so a failure is seen.
 """
@@ -23,7 +23,7 @@ _STAGES = 30 + 30
 
 
 def _sums() -> tuple[np.ndarray, ...]:
-    """Over the first k stages, k = 0, 1, ...: steps, failures lost and steps lost by them, over theta^2."""
+    """Return sums over the first k stages, k = 0, 1, ...: steps, lost failures and lost steps, over theta^2."""
     steps = np.floor(_GROWTH ** np.arange(1, math.ceil(math.log(_SMALL_TURN / _LEAST_ANGLE, _GROWTH)) + 1))
     lost = np.cumsum((4 * (steps + 1) ** 2 - 1) / 3)
     before = np.concatenate([[0.0], lost[:-1]])
@@ -49,7 +49,7 @@ def rotations(amplitude: Number) -> NumberArray:
 
 @quiet
 def amplify_known(amplitude: Number) -> tuple[NumberArray, NumberArray]:
-    """Amplitude amplification (Brassard, Hoyer, Mosca and Tapp, quant-ph/0005055) with a known amplitude.
+    """Return the cost of amplification with a known amplitude (Brassard, Hoyer, Mosca and Tapp, quant-ph/0005055).
 
     After `m` steps, `2 m + 1` applications, success has probability `sin^2((2 m + 1) asin a)`. A failed attempt is
     repeated, so the best `m` makes applications per success smallest; that is a little fewer than the `rotations` that
@@ -74,7 +74,7 @@ def amplify_known(amplitude: Number) -> tuple[NumberArray, NumberArray]:
 
 @quiet
 def amplify_unknown(amplitude: Number, least_amplitude: Number) -> NumberArray:
-    """Amplitude amplification without knowing the probability (Boyer, Brassard, Hoyer and Tapp, quant-ph/9605034).
+    """Return the cost of amplification with an unknown one (Boyer, Brassard, Hoyer and Tapp, quant-ph/9605034).
 
     Stage `k = 1, 2, ...` makes a random number of steps up to `m_k = floor(min(1.2^k, 1 / sqrt(p0)))`, and
 
@@ -125,7 +125,7 @@ def _stages_before(xp: ModuleType, steps: Number) -> NumberArray:
 
 
 def _failure_of(xp: ModuleType, angle: Number) -> Callable[[NumberArray], NumberArray]:
-    """The probability that a stage of up to so many steps fails."""
+    """Return the function from a stage's largest number of steps to its failure probability."""
     # sin(spread * angle) / (spread * sin(2 angle)) tends to -1/2 where the angle is a right one.
     right = angle > math.pi / 2 - 1e-6
     slope = 1 / xp.where(right, 1.0, xp.sin(2 * angle))

@@ -16,7 +16,9 @@ _TIMES = 48
 
 @quiet
 def filter_length(kappa: Number, filter_error: Number) -> NumberArray:
-    """Steps of the Dolph-Chebyshev filter, `arccosh(1 / e) / arccosh(1 / cos(1 / kappa))`, at most `kappa ln(2 / e)`.
+    """Return the steps of the Dolph-Chebyshev filter.
+
+    They are `arccosh(1 / e) / arccosh(1 / cos(1 / kappa))`, at most `kappa ln(2 / e)`.
 
     Source: arXiv 2111.08152, one transcription. `asinh(tan(1 / kappa))` is the denominator without its cancellation.
     """
@@ -27,7 +29,7 @@ def filter_length(kappa: Number, filter_error: Number) -> NumberArray:
 def steps_per_kappa(
     xp: ModuleType, walk_constant: float, precision: Number, walk_error: Number
 ) -> tuple[NumberArray, NumberArray]:
-    """Expected walk steps over kappa where the walk is stopped at a 2-norm error `Delta`, and the repetitions `S`.
+    """Return the expected walk steps over kappa for a walk stopped at 2-norm error `Delta`, and the repetitions `S`.
 
         delta = Delta^2 - Delta^4 / 4                 infidelity after the walk
         e_f = epsilon sqrt((1 - delta)(1 - epsilon^2/4)) / ((1 - epsilon^2/2) sqrt(delta))
@@ -49,7 +51,7 @@ def steps_per_kappa(
 
 @dataclasses.dataclass(frozen=True)
 class AdiabaticWalk:
-    """Expected queries of walk and filter, with the walk's error chosen where they are fewest.
+    """Expected queries of walk and filter, at the walk's error that minimises them.
 
     Attributes:
         constant: `T = constant kappa / Delta` steps leave an error `Delta`. In the literature: 15307 (general) and 5632

@@ -25,7 +25,7 @@ def _degree(xp: ModuleType, kappa: Number, error: Number) -> NumberArray:
 
 @dataclasses.dataclass(frozen=True)
 class KernelReflection:
-    """One reflection for a known norm.
+    """Count of one reflection for a known norm.
 
     With `eta = epsilon cos(theta)`, `theta = arctan(||x|| / t)` (Equations 7 and 20), the filter of Equations 6 and 51
     has degree `2 ceil(kappa ln(2 / eta) / 2)`, and an attempt succeeds with probability at least
@@ -70,7 +70,7 @@ dalzell2024_known_norm = QueryModel(
 
 
 def _random_guesses(problem: CountInputs) -> QuantumWorkload:
-    """Algorithm 3 with mu = 1/4: Equation 118."""
+    """Return the count of Algorithm 3 with mu = 1/4: Equation 118."""
     xp, kappa, epsilon = problem.xp, problem.encoded, problem.precision
     # 3 + 2 ln((K^2 + 1) / 2) without overflow of the square.
     spread = 3 + 2 * (2 * xp.log(kappa) + xp.log1p(kappa**-2.0) - math.log(2))

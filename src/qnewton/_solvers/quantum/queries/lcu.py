@@ -22,7 +22,9 @@ _EULER_MACLAURIN = (1 / 12, 3 / 720, 15 / 30240, 105 / 1209600, 945 / 47900160)
 
 @quiet
 def fourier_weight(kappa: Number, precision: Number, log_base: float = 2.0) -> NumberArray:
-    """`alpha_F = 4 sqrt(pi) kappa / (kappa + 1) sum_{l=1}^{L} l h exp(-(l h)^2 / 2)`, the combination's weight.
+    """Return the combination's weight `alpha_F`.
+
+    It is `4 sqrt(pi) kappa / (kappa + 1) sum_{l=1}^{L} l h exp(-(l h)^2 / 2)`.
 
     With `ell = log(1 + 8 kappa / epsilon)`: `h = 2 pi / ((kappa + 1) sqrt(ell))`, `L = floor((kappa + 1) ell / pi)`.
     """
@@ -55,7 +57,7 @@ def _long_sum(xp: ModuleType, spacing: Number, terms: Number) -> NumberArray:
 
 @dataclasses.dataclass(frozen=True)
 class Fourier:
-    """Evolutions for many times, combined (Lemma 15)."""
+    """Count of a combination of evolutions for many times (Lemma 15)."""
 
     log_base: float = 2.0
 
@@ -69,7 +71,7 @@ class Fourier:
 
 @dataclasses.dataclass(frozen=True)
 class Chebyshev:
-    """Powers of a quantum walk, combined (Lemma 16): `8 j0` queries for the series cut at `j0` terms.
+    """Count of combined powers of a quantum walk (Lemma 16): `8 j0` queries for the series cut at `j0` terms.
 
     Its weight is `(4 / d) E[max(X - s, 0)]`, `X` binomial with `2 s` fair trials, about `(2 / d) sqrt(s / pi)`.
     """
@@ -88,7 +90,7 @@ class Chebyshev:
 
 @dataclasses.dataclass(frozen=True)
 class SparseInversion:
-    """Singular value transformation in the same access model (Lemma 17): an inverse times a rectangle.
+    """Count of singular value transformation in the same access model (Lemma 17): an inverse times a rectangle.
 
     `log_base` is the rectangle's; the inverse has base 2 in all versions.
     """

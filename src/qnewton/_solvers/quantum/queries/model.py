@@ -1,4 +1,4 @@
-"""A published query count as a record: the formula, and what plans and reports say about it."""
+"""A published query count as a record: the formula, and facts that plans and reports state about it."""
 
 import dataclasses
 import enum
@@ -20,7 +20,7 @@ _ROUNDING = 1e-4
 
 
 class Unit(enum.StrEnum):
-    """What one query is. Counts in different units cannot be compared without a circuit for each."""
+    """Unit of a query count. Counts in different units cannot be compared without a circuit for each."""
 
     BLOCK_ENCODING = "block encoding"
     """One call of the block encoding, its inverse or a controlled version."""
@@ -31,7 +31,7 @@ class Unit(enum.StrEnum):
 
 
 class Matrices(enum.StrEnum):
-    """Which matrices a formula is for."""
+    """Class of matrices that a formula is for."""
 
     GENERAL = "general"
     HERMITIAN = "hermitian"
@@ -40,7 +40,7 @@ class Matrices(enum.StrEnum):
 
 
 class CountInputs(NamedTuple):
-    """What a count is made of: arrays of one namespace `xp`, with everything inside the formula's range.
+    """Inputs of a count: arrays of one namespace `xp`, with everything inside the formula's range.
 
     Attributes:
         xp: numpy or `jax.numpy`.
@@ -68,7 +68,7 @@ class CountInputs(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class QueryModel:
-    """A published query count and what is known about it. Call it for the workload of a system.
+    """A published query count with known facts about it. Calling it gives the workload of a system.
 
     Attributes:
         name: after paper and version, e.g. `dalzell2024`; solvers and records use it.
@@ -173,7 +173,7 @@ class QueryModel:
     def _demand_range(
         self, encoding: Encoding, kappa: NumberArray, least: NumberArray, norm: NumberArray | None, ranged: NumberArray
     ) -> list[Demand]:
-        """What the formula asks of the system: its norm (None: not given), and the condition number that it is for."""
+        """Return the formula's conditions on the system's norm (None: not given) and on its condition number."""
         demands: list[Demand] = []
         if encoding.rectangular:
             demands.append((self.rectangular, "a square matrix: it does not apply the pseudo-inverse of a factor"))

@@ -22,7 +22,7 @@ _TIMES = 16
 
 
 class OddPolynomial(NamedTuple):
-    """What a polynomial close to 1/x costs.
+    """Cost of a polynomial close to 1/x.
 
     Attributes:
         degree: calls of the block encoding that apply it once.
@@ -61,7 +61,7 @@ def optimal_polynomial(kappa: Number, error: Number) -> OddPolynomial:
 
 
 def _height_of(xp: ModuleType, a: Number, n: Number) -> Callable[[NumberArray], NumberArray]:
-    """`a P(a t)` as a function of t in (0, 1]; what does not depend on t is computed once."""
+    """Return `a P(a t)` as a function of t in (0, 1]; terms that do not depend on t are computed once."""
     c, rest, slope = (1 - a) / (1 + a), 2 * a / (1 + a), a / xp.sqrt(1 - a**2)
 
     def scaled(phi: Number) -> NumberArray:
@@ -134,7 +134,7 @@ class PolynomialCount:
     amplified: bool = True
 
     def __call__(self, problem: CountInputs) -> QuantumWorkload:
-        """The count; one preparation of the right-hand side per application."""
+        """Return the count, with one preparation of the right-hand side per application."""
         xp = problem.xp
         polynomial = self.polynomial(problem.encoded, problem.precision)
         amplitude = xp.minimum(problem.encoded_norm / polynomial.maximum, 1.0)

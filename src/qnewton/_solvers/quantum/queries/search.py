@@ -1,4 +1,4 @@
-"""The least value of a function of one variable, for arrays of such functions at once."""
+"""Minimisation of functions of one variable, for arrays of such functions at once."""
 
 from collections.abc import Callable
 from types import ModuleType
@@ -14,7 +14,7 @@ _RATIO = (5**0.5 - 1) / 2
 def argmin(
     xp: ModuleType, function: Callable[[NumberArray], NumberArray], low: NumberArray, high: NumberArray, times: int
 ) -> NumberArray:
-    """Where a unimodal function is least between two arrays, to about `0.618^times` of their distance: golden section.
+    """Return a unimodal function's minimiser between two arrays by golden section, to `0.618^times` of the distance.
 
     The result counts as a constant in derivatives: at a minimum inside, that of the least value is the partial one.
     """

@@ -1,4 +1,4 @@
-"""What the solvers of arXiv 2503.21420 share: sparse-access queries, simulation by qubitization, amplification.
+"""Common parts of arXiv 2503.21420's solvers: sparse-access queries, simulation by qubitization, amplification.
 
 The matrix has norm at most 1 and `d` nonzeros in a row; `d ||A||_max` is its subnormalisation under sparse access, and
 that is the only way in which the two enter. One source: the author's own code, whose lemmas are those of her thesis.

@@ -1,4 +1,4 @@
-"""Read-outs: how many runs of a quantum linear solver it takes to know its solution."""
+"""Read-outs: the number of runs of a quantum linear solver needed for its solution."""
 
 from typing import TYPE_CHECKING
 

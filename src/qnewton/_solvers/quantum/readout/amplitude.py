@@ -11,7 +11,7 @@ from .base import AbstractReadout, ReadoutCost, demands
 
 
 class AmplitudeEstimation(AbstractReadout):
-    """`C (n / epsilon) ln(n / delta)` runs of the solver and its inverse, controlled and coherent.
+    """Amplitude estimation by `C (n / epsilon) ln(n / delta)` coherent, controlled runs of the solver and its inverse.
 
     Van Apeldoorn, Cornelissen, Gilyén and Nannicini, arXiv 2207.08800, proposition 22, second-hand: largest error
     `epsilon / sqrt(n)` of an entry, hence epsilon in the 2-norm. No constant is published, so C has no default, and

@@ -1,4 +1,4 @@
-"""The interface of a read-out: how many copies of the state it takes to know the vector."""
+"""The interface of a read-out: the number of copies of the state needed for the vector."""
 
 import abc
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ else:
 
 
 class ReadoutCost(eqx.Module):
-    """Runs of the quantum linear solver that one read-out takes; infinite where a condition is not met.
+    """Runs of the quantum linear solver in one read-out; infinite where a condition is not met.
 
     Attributes:
         copies: runs whose state is measured, over all rounds.
@@ -42,7 +42,7 @@ class ReadoutCost(eqx.Module):
 
     @property
     def applications(self) -> Float[NumberArray, "*shape"]:
-        """Runs of the solver in all."""
+        """All runs of the solver."""
         return self.copies + self.controlled_applications
 
     @property
@@ -52,11 +52,11 @@ class ReadoutCost(eqx.Module):
 
     @property
     def validity(self) -> str:
-        """All demands in words."""
+        """All conditions in words."""
         return in_words(self.conditions)
 
     def reason(self, index: tuple[int, ...] = ()) -> str:
-        """Why the formula does not hold for one entry; empty where it does. Not under jit."""
+        """Return why the formula does not hold for one entry; empty if it holds. Not under jit."""
         return broken(self.conditions, index)
 
     @classmethod
@@ -70,7 +70,7 @@ class ReadoutCost(eqx.Module):
         products: float = 0.0,
         coherent: bool = False,
     ) -> "ReadoutCost":
-        """One round; the numbers where the demands are met."""
+        """Return one round, with the numbers where the conditions are met."""
         conditions, (copies, controlled) = settle(demands, copies, controlled_applications)
         xp, precision, _ = floating(precision, copies)
         one = xp.ones_like(copies)
@@ -86,7 +86,7 @@ class ReadoutCost(eqx.Module):
 
 
 class AbstractReadout(eqx.Module):
-    """A way to turn copies of a normalised real state into its vector, signs relative to each other included.
+    """Method to turn copies of a normalised real state into its vector, relative signs included.
 
     The vector's length and the sign common to all entries are not in the state: `readout.norm`.
 
@@ -102,7 +102,7 @@ class AbstractReadout(eqx.Module):
 
     @abc.abstractmethod
     def copies(self, n: Number, precision: Number, failure_probability: Number) -> ReadoutCost:
-        """What one read-out takes.
+        """Return the cost of one read-out.
 
         Args:
             n: amplitudes.
@@ -112,7 +112,7 @@ class AbstractReadout(eqx.Module):
 
 
 def probability_demands(precision: Number, failure_probability: Number) -> list[Demand]:
-    """What everything that is read out demands."""
+    """Return the conditions of every read-out quantity."""
     return [
         ((precision > 0) & (precision < 1), "a precision in (0, 1)"),
         ((failure_probability > 0) & (failure_probability < 1), "a failure probability in (0, 1)"),
@@ -120,5 +120,5 @@ def probability_demands(precision: Number, failure_probability: Number) -> list[
 
 
 def demands(n: Number, precision: Number, failure_probability: Number) -> list[Demand]:
-    """What every read-out of a vector demands."""
+    """Return the conditions of every read-out of a vector."""
     return [(n >= 1, "n >= 1"), *probability_demands(precision, failure_probability)]

@@ -8,7 +8,7 @@ from .base import AbstractReadout, ReadoutCost, demands
 
 
 class FreeReadout(AbstractReadout):
-    """One copy gives the vector (assumed in Q-Newton, arXiv 2405.00252). A lower bound on every read-out."""
+    """Read-out from one copy (assumed in Q-Newton, arXiv 2405.00252). A lower bound on every read-out."""
 
     name: ClassVar[str] = "free"
     source: ClassVar[str] = "arXiv 2405.00252 (assumed there)"

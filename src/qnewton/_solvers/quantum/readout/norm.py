@@ -18,7 +18,7 @@ else:
 
 
 class AbstractNorm(eqx.Module):
-    """A way to find the length of a solution whose direction was read out.
+    """Method to find the length of a solution whose direction was read out.
 
     Attributes:
         name: the key under which tables hold its numbers.
@@ -30,7 +30,7 @@ class AbstractNorm(eqx.Module):
 
     @abc.abstractmethod
     def copies(self, success_probability: Number, precision: Number, failure_probability: Number) -> ReadoutCost:
-        """What it takes.
+        """Return the cost of finding the length.
 
         Args:
             success_probability: p of one unamplified run, or a lower bound; in (0, 1]. The solution's norm is a known
@@ -41,7 +41,7 @@ class AbstractNorm(eqx.Module):
 
 
 class FittedNorm(AbstractNorm):
-    """No run: the length and the sign that fit the exact operator best along the direction y that was read out.
+    """Length and sign without runs, by the best fit of the exact operator along the read-out direction y.
 
     `t = b.Ay / ||Ay||^2` takes one classical product and minimises the residual; `t = b.y / y.Ay` minimises the
     quadratic model of a definite A, and a value of y.Ay that is not positive is a failure to report. The length it
@@ -67,7 +67,7 @@ class FittedNorm(AbstractNorm):
 
 
 class SuccessAmplitude(AbstractNorm):
-    """Amplitude estimation of the success probability p; the sign, by one inner product, is classical and free.
+    """Amplitude estimation of the success probability p; the sign is classical and free, from one inner product.
 
     M Grover iterates, each a run and its inverse, leave an error of at most `2 pi sqrt(p (1 - p)) / M + pi^2 / M^2` of
     p with probability 8 / pi^2 (Brassard, Hoyer, Mosca and Tapp, quant-ph/0005055, theorem 12; from memory). A relative

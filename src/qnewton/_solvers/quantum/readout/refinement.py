@@ -1,4 +1,4 @@
-"""Iterative refinement: coarse read-outs, each of the residual that the ones before left."""
+"""Iterative refinement: coarse read-outs, each of the previous residual."""
 
 import functools
 import operator
@@ -16,7 +16,7 @@ precision keep the cost monotone."""
 
 
 class Refined(AbstractReadout):
-    """Another read-out to precision `epsilon^(1/k)`, k times, for the k in `ROUNDS` with the fewest runs.
+    """Repeated read-out to precision `epsilon^(1/k)`, k times, for the k in `ROUNDS` with the fewest runs.
 
     Each round solves for the residual, whose solution is the error e of the solution so far, and reads it with a
     relative error xi, so that `||e||` falls to `xi ||e||` and k rounds leave `xi^k` (the triangle inequality). A

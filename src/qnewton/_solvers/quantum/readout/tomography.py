@@ -8,11 +8,13 @@ from .base import AbstractReadout, ReadoutCost, demands
 
 
 class KerenidisPrakash(AbstractReadout):
-    """`36 n ln n / delta^2` copies for the magnitudes, and as many controlled runs for the signs (arXiv 1808.09266).
+    """Read-out by `36 n ln n / delta^2` copies for magnitudes and as many controlled runs for signs.
 
-    The constant and the natural logarithm are those of three public implementations; that the number is spent twice is
-    from memory, as is that the theorem's error is a small multiple of delta (sqrt 7). Its failure probability is one
-    over an unnamed polynomial of n, whatever is asked for, so that `failure_probability` only has to lie in (0, 1).
+    Source: Kerenidis and Prakash, arXiv 1808.09266.
+
+    The constant and the natural logarithm are those of three public implementations. From memory are that the number is
+    spent twice, and that the theorem's error is a small multiple of delta (sqrt 7). The failure probability is one over
+    an unnamed polynomial of n, whatever is requested, so that `failure_probability` only has to lie in (0, 1).
     """
 
     name: ClassVar[str] = "Kerenidis-Prakash"
@@ -30,7 +32,9 @@ class KerenidisPrakash(AbstractReadout):
 
 
 class InteriorPoint(AbstractReadout):
-    """`57.5 n ln(6 n / delta) / (epsilon^2 (1 - epsilon^2 / 4))` copies, and as many controlled runs; epsilon = 0.9 xi.
+    """Read-out by `57.5 n ln(6 n / delta) / (epsilon^2 (1 - epsilon^2 / 4))` copies.
+
+    As many controlled runs are added; epsilon = 0.9 xi.
 
     Dalzell et al., arXiv 2211.12489 (PRX Quantum 2023), which reads out Newton systems of an interior-point method:
     error xi in the 2-norm with probability at least 1 - delta. Transcribed once, from the paper's pseudocode

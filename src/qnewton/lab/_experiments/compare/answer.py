@@ -1,4 +1,4 @@
-"""From the run files of a comparison's cells to `compare.json`: curves, the table, and seconds to the targets."""
+"""Conversion of the run files of a comparison's cells to `compare.json`: curves, table, seconds to the targets."""
 
 import math
 import statistics
@@ -110,7 +110,7 @@ def compare_records(
 
 
 def _of_reference(found: ComparedMethod, *, judged: bool) -> list[tuple[str, float, str]]:
-    """What at least half of its seeds reached: rounded to three digits, since no other seed repeats the last one."""
+    """Return the targets that at least half of a method's seeds reached, rounded to three digits."""
     label, runs = found.label, found.runs
     if any(run.lowest_test_loss is None or run.test_loss is None for run in runs):
         raise ValueError(f"{label} sets the targets, and one of its seeds diverged: name --target-losses")
@@ -193,7 +193,7 @@ def _run(comparison: Comparison, method: Method, cell: Cell, *, trained: bool) -
 
 
 def _modelled(method: Method, step: StepLine, blocks: Sequence[SystemLine], assumed: str) -> tuple[float | None, int]:
-    """Predicted seconds of a step with the method's own candidates, and how many systems went to a quantum one.
+    """Return a step's predicted seconds with the method's own candidates, and the number of its quantum systems.
 
     None of a method that nothing is predicted for. A set that was not recorded differs in nothing from the first, since
     the method has no quantum candidate. What a system would be given to is decided by what was predicted for it; an
@@ -244,7 +244,7 @@ def _spread(values: Sequence[float | None]) -> SeedSpread | None:
 
 
 def _to_target(method: ComparedMethod, field: str, value: float) -> TargetMethod:
-    """When the median seed was there for the first time; a seed that never was counts as later than all others."""
+    """Return when the median seed first met the target; a seed that never did counts as later than all others."""
     firsts = [_first(run.curve, field, value) for run in method.runs]
     reached = [first for first in firsts if first is not None]
 
@@ -271,7 +271,7 @@ def _first(curve: Sequence[CurvePoint], field: str, value: float) -> CurvePoint 
 
 
 def _rounded(field: str, value: float) -> float:
-    """To three digits, so that the target reads as it is: accuracies down, losses up."""
+    """Round a target to three digits, so that it stays reachable: accuracies down, losses up."""
     if field == "test_accuracy":
         return math.floor(1000 * value) / 1000
     digits = 2 - math.floor(math.log10(value))

@@ -1,4 +1,4 @@
-"""What takes part in a comparison, and the one number that each is tuned by."""
+"""Methods of a comparison, and the one number that each is tuned by."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ LARGEST_PREDICTED = 20_000
 
 @dataclass(frozen=True)
 class Grid:
-    """The values of a tuned number: `centre * factor**k` for integers k, and what lies between two of them.
+    """Values of a tuned number: `centre * factor**k` for integers k, and values between two of them.
 
     Attributes:
         centre: where it starts.
@@ -38,7 +38,7 @@ class Grid:
     whole: bool = False
 
     def first(self, trials: int) -> tuple[float, ...]:
-        """That many values around the centre."""
+        """Return that many values around the centre."""
         start = -((trials - 1) // 2)
         return tuple(value for k in range(trials) if (value := self.at(self.centre * self.factor ** (start + k))))
 
@@ -48,12 +48,12 @@ class Grid:
         return None if moved == value else moved
 
     def between(self, first: float, second: float) -> float | None:
-        """Their geometric mean; None where there is no further number."""
+        """Return the geometric mean; None if there is no further number between."""
         middle = self.at((first * second) ** 0.5)
         return None if middle in (first, second) else middle
 
     def at(self, value: float) -> float:
-        """The nearest value that is allowed, to three digits, so that it reads as it is."""
+        """Return the nearest allowed value, to three digits."""
         value = min(max(value, self.low), self.high)
         return float(round(value)) if self.whole else float(f"{value:.3g}")
 
@@ -82,11 +82,11 @@ class Method:
 
     @property
     def scheduled(self) -> bool:
-        """Whether its seconds are predicted too."""
+        """Whether the method's seconds are predicted too."""
         return bool(self.candidates)
 
     def options(self, largest: int, gate_time_s: float) -> TrainOptions:
-        """Its options before anything is tuned.
+        """Return the method's options before tuning.
 
         Args:
             largest: rows of the largest system, the whole network's.
@@ -122,7 +122,10 @@ class Method:
         return self.name == "hybrid" or not quantum
 
     def trained(self, largest: int) -> bool:
-        """Whether it is trained itself; else its seconds are predicted upon another's steps (`stand_in`)."""
+        """Return whether the method is trained itself.
+
+        If not, its seconds are predicted on another's steps (`stand_in`).
+        """
         return self.name != "newton-lu" or largest <= LARGEST_DENSE
 
 
@@ -149,7 +152,7 @@ METHODS: dict[str, Method] = {
 
 
 def check_methods(names: Sequence[str]) -> None:
-    """Refuse a name that is none, none at all, and one twice.
+    """Refuse an unknown name, an empty list, and duplicates.
 
     Raises:
         ValueError: with the nearest valid name.
@@ -164,17 +167,17 @@ def check_methods(names: Sequence[str]) -> None:
 
 
 def missing(name: str, largest: int) -> str | None:
-    """Why a method cannot take part; None where it can."""
+    """Return why a method cannot take part; None if it can."""
     if name in ("newton-lu", "hybrid") and largest > LARGEST_PREDICTED:
         return f"a system of {largest:,} rows would not fit in memory as a matrix, which LU and a quantum solve need"
     return None
 
 
 def _newton(candidates: tuple[str, ...], largest: int, gate_time_s: float) -> TrainOptions:
-    """One Gauss-Newton system for the whole network.
+    """Return the options of one Gauss-Newton system for the whole network.
 
-    Where a dense solve would take minutes, conjugate gradients with a K-FAC preconditioner take every step, the other
-    candidates are predicted for every system, and stand as what they are: predictions.
+    If a dense solve would take minutes, conjugate gradients with a K-FAC preconditioner take every step. The other
+    candidates are then only predicted, for every system.
     """
     scheduling = SchedulingOptions(assumptions=SETS, gate_time_s=gate_time_s)
     if largest <= LARGEST_DENSE:

@@ -1,4 +1,4 @@
-"""Tuning and training of all methods, cell by cell, in a directory that a stopped comparison is taken up from."""
+"""Tuning and training of all methods, cell by cell, in a directory from which a stopped comparison resumes."""
 
 import contextlib
 import math
@@ -54,14 +54,14 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Of its directory."""
+        """Name of the cell's directory."""
         value = "" if self.value is None else f"-{METHODS[self.method].tuned}-{self.value:g}".replace("_", "-")
         return f"{self.method}{value}-seed-{self.seed}"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared, and where.
+    """A comparison: its options, and its directory.
 
     Attributes:
         directory: with options.json, the cells, and what follows from them.
@@ -91,11 +91,11 @@ class Comparison:
 
     @property
     def tuning_seed(self) -> int:
-        """Not one of those that are reported."""
+        """Seed for tuning, distinct from the reported ones."""
         return next(seed for seed in range(len(self.seeds) + 1) if seed not in self.seeds)
 
     def cell_path(self, cell: Cell) -> Path:
-        """Its run directory."""
+        """Return the cell's run directory."""
         return self.directory.path / "cells" / cell.name
 
     def done(self, cell: Cell) -> CompareCell | None:
@@ -104,7 +104,7 @@ class Comparison:
 
 
 def open_comparison(path: Path | None, options: dict[str, Any], task_options: TaskOptions) -> Comparison:
-    """Make the directory, or take up the same comparison again.
+    """Make the directory, or resume the same comparison.
 
     Args:
         path: where; None takes the next free one under runs/.
@@ -126,7 +126,7 @@ def open_comparison(path: Path | None, options: dict[str, Any], task_options: Ta
 
 
 def run_comparison(comparison: Comparison, tell: Tell = lambda _: None) -> dict[str, Any]:
-    """Tune every method, then train it from every seed; what is done already is not done again.
+    """Tune every method, then train it from every seed; finished cells are not repeated.
 
     All methods take one trial, or one seed, before any of them takes the next, so that a machine that drifts is the
     same for all. A trial is judged by the lowest held-out loss within its budget; one that diverged is lost, and
@@ -281,7 +281,7 @@ class _Runner:
         return replace(options, task=comparison.task_options, training=training)
 
     def _calibration(self) -> Path:
-        """The one snapshot of this machine that all predictions of the comparison rest on."""
+        """Return the one snapshot of this machine that all predictions of the comparison use."""
         folder = self._comparison.directory.path / "calibration"
         with contextlib.suppress(FileNotFoundError):
             stored = sorted(folder.glob("*.json"))
@@ -302,7 +302,7 @@ class _Runner:
 
 
 class _Silent:
-    """Watches a training without a word: a line per training is enough."""
+    """Silent watcher of a training: one line per training is enough."""
 
     def stage(self, what: str) -> None:
         pass

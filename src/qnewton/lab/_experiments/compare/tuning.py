@@ -1,4 +1,4 @@
-"""Which values are tried next: never a best one on the edge of its grid, and the same number of trials for everyone."""
+"""Choice of the next tuning values: the best never on its grid's edge, equal trials for every method."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,18 +30,18 @@ class TuningTrial:
 
     @property
     def score(self) -> float:
-        """What is minimised; infinite where the training diverged."""
+        """The minimised score; infinite if the training diverged."""
         lost = self.status != "finished" or self.lowest_test_loss is None
         return math.inf if lost else float(self.lowest_test_loss or 0.0)
 
 
 def best_value(trials: Sequence[TuningTrial]) -> float | None:
-    """Of the best trial; None where there is none, of an untuned method."""
+    """Return the value of the best trial; None if an untuned method has none."""
     return min(trials, key=lambda trial: trial.score).value if trials else None
 
 
 def beyond_the_edge(trials: Sequence[TuningTrial], method: Method) -> float | None:
-    """The next value outwards, if the best one is the outermost of all and there is one; else None."""
+    """Return the next value outwards if the best one is the outermost and there is one, else None."""
     best = best_value(trials)
     if best is None:
         return None
@@ -57,7 +57,7 @@ def beyond_the_edge(trials: Sequence[TuningTrial], method: Method) -> float | No
 
 
 def next_round(tuned: Mapping[str, tuple[Method, Sequence[TuningTrial]]], turn: int) -> dict[str, list[float]]:
-    """One more value for every method, or nothing where no best one is on the edge of its grid.
+    """Return one more value for every method; empty if no best one is on the edge of its grid.
 
     A method whose best value is the outermost goes on outwards; every other one looks between its best value and the
     better of the two beside it.

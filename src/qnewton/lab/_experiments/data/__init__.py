@@ -1,1 +1,1 @@
-"""Where data come from: files, the hub, and what installed packages hold."""
+"""Sources of data: files, the hub, and data in installed packages."""

@@ -63,7 +63,7 @@ def _what_it_is(magic: bytes) -> str:
 
 
 def read_mnist(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The four arrays of a folder in MNIST's layout: training images and labels, test images and labels.
+    """Return the arrays of a folder in MNIST's layout: training images and labels, test images and labels.
 
     Images are `[count, rows, columns]`, labels `[count]`, unsigned bytes. A file may end in `.gz`, and be called
     `train-images.idx3-ubyte`, as some mirrors have it.

@@ -1,4 +1,4 @@
-"""Text to train language models on: the documentation inside CPython, a file, WikiText, the hub."""
+"""Text for language models: the documentation inside CPython, a file, WikiText, the hub."""
 
 import platform
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Text:
 
 
 def load_text(options: TextOptions) -> Text:
-    """The text that the options name; by default what every Python has.
+    """Return the text that the options name; by default the documentation in every Python.
 
     Raises:
         ValueError, OSError: for what is not there, is no text, or too little of it.
@@ -48,7 +48,7 @@ def load_text(options: TextOptions) -> Text:
 
 
 def python_topics() -> Text:
-    """The English reference documentation that `help()` shows, one document per topic; it moves with the version."""
+    """Return the English reference documentation of `help()`, one document per topic; it depends on the version."""
     try:
         from pydoc_data import topics
     except ImportError as error:
@@ -77,7 +77,7 @@ def _file(path: Path) -> Text:
 
 
 def _folder(path: Path) -> Text:
-    """A WikiText as it is distributed."""
+    """Return a WikiText in its distributed form."""
 
     def find(*splits: str) -> Path:
         names = [f"wiki.{split}.{suffix}" for split in splits for suffix in ("tokens", "raw")]

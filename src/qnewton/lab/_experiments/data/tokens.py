@@ -1,4 +1,4 @@
-"""From text to sequences of tokens, and what their neighbourhood says."""
+"""Conversion of text to sequences of tokens, and embeddings from the tokens' co-occurrences."""
 
 import io
 import itertools
@@ -21,7 +21,7 @@ _NEIGHBOURS = 4
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """Byte-pair encoding by SentencePiece (Kudo and Richardson 2018), trained on a text and kept in memory alone.
+    """Byte-pair encoding by SentencePiece (Kudo and Richardson 2018), trained on a text and kept only in memory.
 
     Attributes:
         processor: SentencePiece's.
@@ -31,7 +31,7 @@ class Tokenizer:
 
     @classmethod
     def trained(cls, documents: Sequence[str], vocabulary: int) -> "Tokenizer":
-        """Train on the documents, the same each time; no random number is drawn.
+        """Train on the documents, deterministically; no random number is drawn.
 
         Args:
             documents: text.
@@ -75,7 +75,7 @@ class Tokenizer:
 
 
 def sequences(tokens: np.ndarray, length: int, most: int | None) -> np.ndarray:
-    """Rows of `length` tokens, one after the other; the last one is filled up with padding.
+    """Return rows of `length` tokens in sequence; the last one is padded.
 
     Args:
         tokens: one row.
@@ -90,7 +90,7 @@ def sequences(tokens: np.ndarray, length: int, most: int | None) -> np.ndarray:
 
 
 def co_occurrence_embeddings(tokens: np.ndarray, vocabulary: int, width: int) -> np.ndarray:
-    """A table `[vocabulary, width]` from the company that tokens keep, with rows of mean square 1/width.
+    """Return embeddings `[vocabulary, width]` from the co-occurrences of tokens, with rows of mean square 1/width.
 
     Leading eigenvectors of the positive pointwise mutual information of neighbours, each times the root of its
     eigenvalue's magnitude (Levy, Goldberg and Dagan 2015, section 3.1): what is frozen where no pretrained model is

@@ -1,4 +1,4 @@
-"""The evaluations of the Q-Newton paper (arXiv 2405.00252): what each one runs, and the numbers that follow.
+"""Evaluations of the Q-Newton paper (arXiv 2405.00252): the trainings of each, and the derived numbers.
 
 Nothing is imported here: the command line needs the options alone to parse.
 """

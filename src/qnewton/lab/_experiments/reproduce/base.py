@@ -1,4 +1,4 @@
-"""What an evaluation of the paper is: the trainings that it needs, and the numbers that follow from their files."""
+"""Structure of an evaluation of the paper: its trainings, and the numbers derived from their files."""
 
 import functools
 from collections.abc import Callable
@@ -19,12 +19,12 @@ FAILED = "failed.json"
 
 
 class NotThere(Exception):
-    """A training that the numbers need is not finished."""
+    """Error for a training that is not finished, while numbers need it."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a training left.
+    """Result of a training.
 
     Attributes:
         path: of the run directory.
@@ -38,7 +38,7 @@ class Result:
 
     @functools.cached_property
     def run(self) -> Run:
-        """Its files."""
+        """Files of the run."""
         return read_run(self.path)
 
     @property
@@ -48,21 +48,21 @@ class Result:
 
     @functools.cached_property
     def saved(self) -> SavedRun:
-        """Of a Newton run."""
+        """Saved objects of a Newton run."""
         return read_saved(self.path)
 
     @functools.cached_property
     def systems(self) -> Systems:
-        """Of a Newton run that predicted LU."""
+        """Systems of a Newton run that predicted LU."""
         return systems_of(self.saved, self.steps)
 
     @property
     def step_seconds(self) -> float:
-        """Measured, of all steps; evaluations, compilation and calibration aside."""
+        """Seconds of all steps, measured; evaluations, compilation and calibration aside."""
         return sum(step.measured_seconds for step in self.steps)
 
     def record(self) -> dict[str, Any]:
-        """For a file: how well it went and how long it took here."""
+        """Return the record for a file: final losses and accuracy, and the time taken here."""
         summary = self.summary
         return {
             "run": self.path.name,
@@ -76,7 +76,7 @@ class Result:
 
 
 class Finished:
-    """The files of a reproduction, read when they are asked for."""
+    """Files of a reproduction, read on first access."""
 
     def __init__(self, directory: ReproductionDirectory):
         self.directory = directory
@@ -85,7 +85,7 @@ class Finished:
 
     @functools.cached_property
     def calibration(self) -> StoredCalibration:
-        """That all predictions rest on.
+        """Calibration that all predictions use.
 
         Raises:
             NotThere: before it was measured.
@@ -97,11 +97,11 @@ class Finished:
 
     @property
     def machine(self) -> ClassicalMachine:
-        """Calibrated."""
+        """Calibrated classical machine."""
         return self.calibration.machine
 
     def result(self, training: Training) -> Result:
-        """What a training left.
+        """Return the result of a training.
 
         Raises:
             NotThere: if it is not finished.
@@ -114,7 +114,7 @@ class Finished:
         return self._results[training.name]
 
     def measured(self, measurement: "Measurement") -> NewtonStep:
-        """What was measured.
+        """Return the measured numbers.
 
         Raises:
             NotThere: before it was.
@@ -125,7 +125,7 @@ class Finished:
         return found
 
     def look(self, training: Training) -> Result | None:
-        """What a training left; None where it is not finished."""
+        """Return the result of a training; None if it is not finished."""
         path, grid = self.directory.of_run(training.name), self.directory.grid
         failure = grid.done(f"runs/{training.name}/{FAILED}", Failure)
         if failure is not None:
@@ -150,7 +150,7 @@ class Measurement:
 
     @property
     def file(self) -> str:
-        """In the directory of the reproduction."""
+        """Path of the measurement's file in the directory of the reproduction."""
         return f"measured/{self.name}.json"
 
 

@@ -1,4 +1,4 @@
-"""Does what a reproduction still lacks: calibrates once, trains what is not finished, and writes the numbers."""
+"""Completion of a reproduction: calibrate once, train what is not finished, and write the numbers."""
 
 import contextlib
 import dataclasses
@@ -36,23 +36,23 @@ _DTYPE = "float32"
 
 
 class ReproductionProgress(Protocol):
-    """Whoever shows how far a reproduction is."""
+    """Progress display of a reproduction."""
 
     def piece(self, number: int, total: int, name: str, steps: int) -> AbstractContextManager[Watcher]:
-        """A training or the calibration (of no steps) begins, and ends with the context."""
+        """Begin a training or the calibration (of no steps), which ends with the context."""
         ...
 
     def note(self, number: int, total: int, name: str, what: str) -> None:
-        """Something about it is worth a line."""
+        """Report a note about it."""
         ...
 
     def done(self, number: int, total: int, name: str, how: str) -> None:
-        """It is done, or was before."""
+        """Report that it is done, or was before."""
         ...
 
 
 def trainings_of(chosen: Sequence[Evaluation], options: Reproduction) -> list[Training]:
-    """All that the evaluations need, each once."""
+    """Return all trainings that the evaluations need, each once."""
     found: dict[str, Training] = {}
     for evaluation in chosen:
         for training in evaluation.trainings(options):
@@ -61,12 +61,12 @@ def trainings_of(chosen: Sequence[Evaluation], options: Reproduction) -> list[Tr
 
 
 def measurements_of(chosen: Sequence[Evaluation]) -> list[Measurement]:
-    """All that the evaluations need besides."""
+    """Return all measurements that the evaluations need."""
     return [measurement for evaluation in chosen for measurement in evaluation.measurements]
 
 
 def check(chosen: Sequence[Evaluation], options: Reproduction) -> None:
-    """Refuse what cannot work, before anything is computed or written.
+    """Refuse options that cannot work, before anything is computed or written.
 
     Raises:
         ValueError, OSError: for an unknown task, data that are not there, or options that exclude each other.
@@ -162,7 +162,7 @@ def _measure(
 
 
 def _train(training: Training, path: Path, calibration: Path, watcher: Watcher, held: Held) -> None:
-    """Train; where there is a directory, go on with what is in it."""
+    """Train; if a directory exists, continue from its content."""
     goes_on = path.exists()
     directory = RunDirectory(path) if goes_on else RunDirectory.create(path, training.name)
     try:

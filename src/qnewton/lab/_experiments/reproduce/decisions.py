@@ -1,4 +1,4 @@
-"""What the scheduler would decide about the systems of a saved run, on the host: any set, gate time and policy.
+"""Decisions on the systems of a saved run, on the host, for any set, gate time and policy.
 
 A run records the numbers of each system and the predicted seconds of LU. What a quantum solve of it costs follows from
 those numbers alone, by the same formulas that the run itself charges, in numpy: nothing is compiled and nothing is
@@ -31,7 +31,7 @@ KAPPA_LIMIT = 1e4
 
 @dataclass(frozen=True)
 class Systems:
-    """The systems of a run; arrays `[steps, blocks]` unless said otherwise.
+    """Systems of a run; arrays `[steps, blocks]` unless stated otherwise.
 
     Attributes:
         names: of the blocks.
@@ -54,7 +54,7 @@ class Systems:
 
 @dataclass(frozen=True)
 class Decided:
-    """The decisions about all systems under one set at one gate time; all seconds are predicted or modelled.
+    """Decisions on all systems under one set at one gate time; all seconds are predicted or modelled.
 
     Attributes:
         set: of assumptions.
@@ -74,11 +74,11 @@ class Decided:
 
     @property
     def share(self) -> float:
-        """Of the systems that go to the quantum solver."""
+        """Share of the systems that the scheduler assigns to the quantum solver."""
         return float(np.mean(self.quantum))
 
     def record(self) -> dict[str, Any]:
-        """For a file."""
+        """Return the record for a file."""
         return {
             "gate_time_s": self.gate_time_s,
             "quantum_share": self.share,
@@ -89,7 +89,7 @@ class Decided:
 
 @dataclass(frozen=True)
 class Priced:
-    """What a quantum solve of each system `[steps, blocks]` is charged under one set.
+    """Charges of a quantum solve of each system `[steps, blocks]` under one set.
 
     Attributes:
         set: of assumptions.
@@ -104,7 +104,7 @@ class Priced:
     gate_time_s: float
 
     def seconds(self, gate_time_s: float) -> np.ndarray:
-        """At a gate time; infinite where no formula holds."""
+        """Return the seconds at a gate time; infinite where no formula holds."""
         return at_gate_time(self.seconds_s, self.fixed_s, self.gate_time_s, gate_time_s)
 
 
@@ -150,7 +150,7 @@ def systems_of(saved: SavedRun, steps: Sequence[StepLine]) -> Systems:
 
 
 def priced(systems: Systems, name: str, options: Reproduction) -> Priced:
-    """What a quantum solve of each system is charged under a set."""
+    """Return the charge of a quantum solve of each system under a set."""
     charge = charged(systems.numbers, name, options)
     shape = systems.lu_s.shape
     seconds, fixed = (np.broadcast_to(part, systems.lu_s.size).reshape(shape) for part in charge)
@@ -158,7 +158,7 @@ def priced(systems: Systems, name: str, options: Reproduction) -> Priced:
 
 
 def charged(numbers: MatrixNumbers, name: str, options: Reproduction) -> tuple[np.ndarray, np.ndarray]:
-    """Modelled seconds of a quantum solve at the options' gate time, and the part of them that no clock scales.
+    """Return the modelled seconds of a quantum solve at the options' gate time, and the part that no clock scales.
 
     Infinite where the formula does not hold.
 
@@ -184,7 +184,7 @@ def quantum_profile(options: Reproduction) -> QuantumProfile:
 
 
 def decide(systems: Systems, price: Priced, gate_time_s: float, kappa_limit: float = np.inf) -> Decided:
-    """Every system to whoever is predicted to be faster; LU on a tie.
+    """Assign every system to the solver with the smaller prediction; LU on a tie.
 
     Args:
         systems: of a run.
@@ -203,13 +203,13 @@ def decide(systems: Systems, price: Priced, gate_time_s: float, kappa_limit: flo
 
 
 def classical_record(systems: Systems) -> dict[str, float]:
-    """Everything by LU: nothing to choose, hence no condition number to find."""
+    """Return the totals with LU alone: without a choice, no condition number is needed."""
     solve_s = float(np.sum(systems.lu_s[np.isfinite(systems.lu_s)]))
     return {"predicted_solve_seconds": solve_s, "predicted_seconds": float(np.sum(systems.around_s)) + solve_s}
 
 
 def totals(systems: Systems, options: Reproduction) -> list[dict[str, Any]]:
-    """Predicted seconds by LU alone, of the hybrid under each set, and of what is left where every solve is free."""
+    """Return predicted seconds by LU alone, of the hybrid under each set, and of the rest if all solves were free."""
     rows: list[dict[str, Any]] = [
         {"label": "all by LU", "set": None, **classical_record(systems), "quantum_share": 0.0},
     ]

@@ -1,4 +1,4 @@
-"""The directory of a reproduction: its options, a run directory per training, and what follows from them."""
+"""The directory of a reproduction: its options, a run directory per training, and derived results."""
 
 import dataclasses
 from pathlib import Path
@@ -13,7 +13,7 @@ HEAD = "reproduction.json"
 
 @dataclasses.dataclass(frozen=True)
 class ReproductionDirectory:
-    """Made once or taken up again; what is finished in it is never written a second time.
+    """Directory of a reproduction, made once or resumed; finished parts are never written again.
 
     Attributes:
         grid: its files.
@@ -25,7 +25,7 @@ class ReproductionDirectory:
 
     @classmethod
     def open(cls, path: Path | None, name: str, options: Reproduction) -> "ReproductionDirectory":
-        """Make the directory, or take up the same reproduction again.
+        """Make the directory, or resume the same reproduction.
 
         Args:
             path: where; None takes the next free one under runs/.
@@ -43,7 +43,7 @@ class ReproductionDirectory:
 
     @classmethod
     def read(cls, path: Path) -> "ReproductionDirectory":
-        """One that is there.
+        """Read an existing directory.
 
         Raises:
             RunFileError: if it is none, another version wrote it, or it cannot be read.
@@ -53,14 +53,14 @@ class ReproductionDirectory:
 
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """Path of the directory."""
         return self.grid.path
 
     @property
     def name(self) -> str:
-        """Of the figure, or `all`."""
+        """Name of the figure, or `all`."""
         return self.grid.head.name
 
     def of_run(self, name: str) -> Path:
-        """Where the run directory of a training is."""
+        """Return the path of a training's run directory."""
         return self.path / "runs" / name

@@ -52,7 +52,7 @@ def derive(found: Finished) -> dict[str, Any]:
 def _against(
     rows: np.ndarray, lu_s: np.ndarray, kappa: float, degree: int | None, name: str, options: Reproduction
 ) -> dict[str, Any]:
-    """Modelled seconds over the rows, and from which size on the quantum solver is faster than LU for good."""
+    """Return modelled seconds over the rows, and the size from which the quantum solver stays faster than LU."""
     sparse = None if degree is None else np.minimum(degree, rows)
     problem = Problem(rows, np.full(rows.shape, kappa), options.precision, degree=sparse)
     seconds, _ = charged(problem.numbers, name, options)

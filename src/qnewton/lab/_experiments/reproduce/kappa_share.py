@@ -10,7 +10,7 @@ from .trainings import newton
 
 
 def derive(found: Finished) -> dict[str, Any]:
-    """Per step: the condition number of each block, and the share that goes to the quantum solver under each set."""
+    """Return, per step, each block's condition number, and the quantum solver's share under each set."""
     options, systems = found.options, found.result(newton(found.options)).systems
     shares = []
     for name in SETS:

@@ -54,12 +54,12 @@ def task_options(task: str, chosen: LanguageOptions) -> BertOptions | GptOptions
 
 
 def first_order(task: str, options: Reproduction, rate: float) -> Training:
-    """The language model by SGD."""
+    """Return the training of the language model by SGD."""
     return _tuned("sgd", task, options, rate)
 
 
 def adamw(task: str, options: Reproduction, rate: float) -> Training:
-    """The language model by AdamW."""
+    """Return the training of the language model by AdamW."""
     return _tuned("adamw", task, options, rate)
 
 
@@ -69,7 +69,7 @@ def _tuned(optimizer: Literal["sgd", "adamw"], task: str, options: Reproduction,
 
 
 def newton_default(task: str, options: Reproduction) -> Training:
-    """Our own empirical-Fisher Newton beside the published one, untuned."""
+    """Return the untuned training by qnewton's own empirical-Fisher Newton, to compare with the published one."""
     return _training("fisher-newton", task, options, TrainOptions(optimizer="fisher-newton"))
 
 
@@ -86,7 +86,7 @@ def _training(name: str, task: str, options: Reproduction, trained: TrainOptions
 
 
 def solved_blocks(params: PyTree, chosen: LanguageOptions) -> list[Block]:
-    """The blocks that get a Newton step in the paper: parameters of linear layers up to its size limit.
+    """Return the blocks with a Newton step in the paper: parameters of linear layers up to its size limit.
 
     The others, embeddings, gains and the head, keep their raw gradient.
     """
@@ -105,7 +105,7 @@ def check_fits(task: str, options: Reproduction) -> None:
 
 
 def measure(task: str, options: Reproduction, machine: ClassicalMachine) -> NewtonStep:
-    """One block of each size: its stages timed, its numbers estimated, its LU predicted.
+    """Measure one block of each size: stages timed, numbers estimated, LU predicted.
 
     Args:
         task: bert-tiny or gpt-tiny.
@@ -170,7 +170,7 @@ def _measure(task: Task, options: Reproduction, machine: ClassicalMachine) -> Ne
 
 
 def _systems(found: NewtonStep, steps: int) -> Systems:
-    """So many equal steps, every block like the one of its size that was looked at."""
+    """Return `steps` equal steps, every block like the measured one of its size."""
     rows = [row for row in found.sizes for _ in range(row.blocks)]
 
     def repeated(name: str) -> np.ndarray:
@@ -203,7 +203,7 @@ def _systems(found: NewtonStep, steps: int) -> Systems:
 
 
 def derive(found: Finished, task: str) -> dict[str, Any]:
-    """Seconds of as many steps of each: SGD, AdamW and our Newton measured, the published Newton step predicted."""
+    """Return seconds of equally many steps: SGD, AdamW and qnewton's Newton measured, the published one predicted."""
     options, chosen = found.options, found.options.language
     sgd = [("SGD", rate, found.result(first_order(task, options, rate))) for rate in chosen.rates]
     by_adamw = [("AdamW", rate, found.result(adamw(task, options, rate))) for rate in chosen.adamw_rates]
@@ -231,7 +231,7 @@ def derive(found: Finished, task: str) -> dict[str, Any]:
 
 
 def _best(trials: Sequence[Trial]) -> Trial | None:
-    """That of the lowest held-out loss at its end; None where each left the floating-point range."""
+    """Return the trial with the lowest held-out loss at its end; None if each left the floating-point range."""
     return min((trial for trial in trials if trial[2].summary is not None), key=lambda t: _loss(t[2]), default=None)
 
 
@@ -242,7 +242,7 @@ def _loss(result: Result) -> float:
 
 
 def _to_target(result: Result, target: float | None) -> dict[str, Any]:
-    """After how many steps and seconds an evaluation first had the held-out loss that tuned SGD ends with."""
+    """Return the steps and seconds after which an evaluation first reached the final held-out loss of tuned SGD."""
     seconds = 0.0
     for count, step in enumerate(result.steps, start=1):
         seconds += step.measured_seconds

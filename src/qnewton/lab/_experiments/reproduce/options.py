@@ -1,4 +1,4 @@
-"""Every option of `qnewton reproduce`, at the size that runs in minutes and at the paper's.
+"""All options of `qnewton reproduce`, at the size that runs in minutes and at the paper's.
 
 The docstring under each field is its `--help` text. No imports of jax here: parsing must be quick.
 """
@@ -52,7 +52,7 @@ class MlpOptions(Limited):
 
 @dataclass(frozen=True)
 class SweepOptions(Limited):
-    """Of keep-ratio and regularisation, which train the perceptron once per value."""
+    """Options of keep-ratio and regularisation, which train the perceptron once per value."""
 
     option_prefix: ClassVar[str] = "sweeps."
 
@@ -104,7 +104,7 @@ class LanguageOptions(Limited):
 
 @dataclass(frozen=True)
 class FirstOrderOptions(Limited):
-    """SGD on the perceptron, with which training-time-mlp compares."""
+    """SGD on the perceptron, the comparison of training-time-mlp."""
 
     option_prefix: ClassVar[str] = "first-order."
 
@@ -116,7 +116,7 @@ class FirstOrderOptions(Limited):
 
 @dataclass(frozen=True)
 class InversionOptions(Limited):
-    """Of inversion-time: one system, over its size, condition number and sparsity."""
+    """Options of inversion-time: one system, over its size, condition number and sparsity."""
 
     option_prefix: ClassVar[str] = "inversion."
 
@@ -150,7 +150,7 @@ class InversionOptions(Limited):
 
 @dataclass(frozen=True)
 class GateTimeOptions(Limited):
-    """Of gate-times."""
+    """Options of gate-times."""
 
     option_prefix: ClassVar[str] = "gate-times."
 
@@ -169,7 +169,7 @@ class GateTimeOptions(Limited):
 
 @dataclass(frozen=True)
 class Reproduction(Limited):
-    """What is reproduced, and how large."""
+    """Options of a reproduction: its parts, and their size."""
 
     size: Literal["default", "paper"] = "default"
     """Starting point of all options below; the values shown are the size's. default: minutes on two cores. paper: the

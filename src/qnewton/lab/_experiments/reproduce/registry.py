@@ -1,4 +1,4 @@
-"""The evaluations by name, and which options act on each."""
+"""The evaluations by name, and the options that act on each."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def chosen_by(name: str) -> list[Evaluation]:
 
 
 def check_read(name: str, options: Reproduction) -> None:
-    """Refuse an option that nothing in the evaluation reads: whoever sets it expects what does not happen.
+    """Refuse an option that nothing in the evaluation reads, since it would have no effect.
 
     Raises:
         ValueError: with the figures that read it.

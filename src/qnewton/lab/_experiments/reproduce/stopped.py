@@ -1,4 +1,4 @@
-"""A training of a reproduction that was stopped: whether it can go on, and where it stays if it cannot."""
+"""A stopped training of a reproduction: whether it can continue, and where it is kept if not."""
 
 import dataclasses
 from pathlib import Path
@@ -11,7 +11,7 @@ from .trainings import Training
 
 
 def why_anew(training: Training, path: Path) -> str | None:
-    """Why a training that was stopped cannot go on from a checkpoint; None: it can. Changes nothing.
+    """Return why a stopped training cannot continue from a checkpoint; None if it can. Changes nothing.
 
     Args:
         training: that is wanted.
@@ -36,7 +36,7 @@ def why_anew(training: Training, path: Path) -> str | None:
 
 
 def _placed_as(training: Training, begun: TrainOptions) -> TrainOptions:
-    """The options of a training that stands, and has its calibration, where another does: directories may move."""
+    """Return a training's options with the places of an earlier one: directories may have moved."""
     wanted = training.options
     return dataclasses.replace(
         wanted,
@@ -47,7 +47,7 @@ def _placed_as(training: Training, begun: TrainOptions) -> TrainOptions:
 
 
 def set_aside(path: Path) -> Path:
-    """Give what is left of a training another name, and say which; its files stay as they are."""
+    """Rename what is left of a training, and return the new name; its files stay as they are."""
     number = 1
     while (aside := path.with_name(f"{path.name}.stopped-{number}")).exists():
         number += 1

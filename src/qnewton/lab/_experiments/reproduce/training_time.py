@@ -13,7 +13,7 @@ TOLERANCE = 0.005
 
 
 def trainings(options: Reproduction) -> list[Training]:
-    """SGD at each rate; Newton's method as published, by LU and for the hybrid; and our default."""
+    """Return SGD at each rate; Newton's method as published, by LU and for the hybrid; and qnewton's default."""
     by_lu = [newton_with_lu(options)] if options.mlp.solve == "lu" else []
     sgd = [first_order(options, rate) for rate in options.first_order.rates]
     return [*sgd, newton(options), *by_lu, newton_default(options)]
@@ -88,7 +88,7 @@ def _measured(result: Result, target: float) -> dict[str, Any]:
 
 
 def _steps_to(result: Result, target: float) -> int | None:
-    """After how many steps an evaluation first reached the target; None where none did."""
+    """Return the number of steps until an evaluation first reached the target; None if none did."""
     for count, step in enumerate(result.steps, start=1):
         # Accuracies are fractions of whole numbers: no rounding may decide.
         if step.test_accuracy is not None and step.test_accuracy >= target - TOLERANCE - 1e-6:

@@ -1,4 +1,4 @@
-"""The trainings behind the figures: each has a name of its own, and figures that need the same one share it."""
+"""Trainings behind the figures, each with a name of its own; figures that need the same one share it."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -35,18 +35,18 @@ class Training:
 
 
 def newton(options: Reproduction) -> Training:
-    """The perceptron by Newton's method as published, every system predicted for LU and the quantum solver."""
+    """Return the perceptron's training by Newton's method as published, predicted for LU and the quantum solver."""
     return Training("newton", options.mlp.task, _solved(options, published(options, steps=options.mlp.steps)))
 
 
 def newton_with_lu(options: Reproduction) -> Training:
-    """The same steps with LU alone: what a classical Newton training takes, measured."""
+    """Return the same steps with LU alone: the measured time of a classical Newton training."""
     trained = published(options, steps=options.mlp.steps)
     return Training("newton-lu", options.mlp.task, _with(trained, scheduling={"solvers": ("lu",)}))
 
 
 def newton_default(options: Reproduction) -> Training:
-    """Our own default beside the published one: one joint Gauss-Newton system, Levenberg-Marquardt damping."""
+    """Return qnewton's default: one joint Gauss-Newton system, Levenberg-Marquardt damping."""
     ours = PRESETS["blocks"]
     steps = min(options.mlp.steps, 30)
     scheduling = dataclasses.replace(
@@ -95,28 +95,28 @@ def published(options: Reproduction, *, steps: int, conditioning: ConditioningOp
 
 
 def pruned(options: Reproduction, keep: float) -> Training:
-    """The perceptron with so many entries kept, in the order of the published code."""
+    """Return the perceptron's training with the share `keep` of the entries, in the order of the published code."""
     conditioning = dataclasses.replace(PRESETS["paper-code"].conditioning, keep=keep)
     trained = published(options, steps=options.sweeps.steps, conditioning=conditioning)
     return Training(f"keep-{keep:g}", options.mlp.task, trained)
 
 
 def damped(options: Reproduction, damping: float) -> Training:
-    """The perceptron so regularised, un-pruned."""
+    """Return the perceptron's training with that regularisation, without pruning."""
     conditioning = ConditioningOptions(damping=damping, adapt_damping=False)
     trained = published(options, steps=options.sweeps.steps, conditioning=conditioning)
     return Training(f"damping-{damping:g}", options.mlp.task, trained)
 
 
 def first_order(options: Reproduction, rate: float) -> Training:
-    """The perceptron by SGD."""
+    """Return the perceptron's training by SGD."""
     training = _training(options, options.first_order.steps, options.mlp.batch_size)
     trained = TrainOptions(optimizer="sgd", task=_mlp(options), training=training, step=StepOptions(learning_rate=rate))
     return Training(f"sgd-{rate:g}", options.mlp.task, trained)
 
 
 def _solved(options: Reproduction, trained: TrainOptions) -> TrainOptions:
-    """By LU as published, or with the same steps on blocks that are not formed."""
+    """Return the options with systems solved by LU as published, or with the same steps on unformed blocks."""
     if options.mlp.solve == "lu":
         return trained
     # Of a network of ReLU and convex loss, the exact Hessian of one tensor is its Gauss-Newton matrix, which has a
@@ -151,7 +151,7 @@ def _mlp(options: Reproduction) -> TaskOptions:
 
 
 def rests_on(trained: TrainOptions, calibration: Path) -> TrainOptions:
-    """With predictions from a calibration; a first-order method predicts nothing."""
+    """Return the options with predictions from a calibration; a first-order method predicts nothing."""
     if trained.optimizer_word != "newton":
         return trained
     return _with(trained, scheduling={"calibration": str(calibration)})

@@ -1,4 +1,4 @@
-"""The registry of tasks: name to a function that builds the task."""
+"""Registry of tasks: from a name to a function that builds the task."""
 
 import dataclasses
 from collections.abc import Callable

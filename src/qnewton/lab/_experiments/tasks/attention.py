@@ -33,7 +33,7 @@ def attend(
 
 
 def rotate(x: Float[Array, "length heads size"]) -> Float[Array, "length heads size"]:
-    """Rotary embedding: pairs (i, i + size/2) turned by position times 10000^(-2i/size) (Su et al. 2021).
+    """Apply the rotary embedding: pairs (i, i + size/2) turned by position times 10000^(-2i/size) (Su et al. 2021).
 
     Products of a rotated query and a rotated key depend on the distance of their positions alone.
     """
@@ -46,6 +46,6 @@ def rotate(x: Float[Array, "length heads size"]) -> Float[Array, "length heads s
 
 
 def sliding_window(length: int, window: int) -> Bool[np.ndarray, "length length"]:
-    """Each position sees itself and the `window - 1` before it (Jiang et al. 2023)."""
+    """Return the mask in which each position sees itself and the `window - 1` before it (Jiang et al. 2023)."""
     distance = np.arange(length)[:, None] - np.arange(length)[None, :]
     return (distance >= 0) & (distance < window)

@@ -1,4 +1,4 @@
-"""`autoencoder`: a deep tanh autoencoder, the classical hard case of second-order training."""
+"""Task `autoencoder`: a deep tanh autoencoder, the classical hard case of second-order training."""
 
 import itertools
 
@@ -45,7 +45,7 @@ def _layer(inputs: int, outputs: int, key: Array) -> eqx.nn.Linear:
 
 
 def autoencoder(dtype: str, options: AutoencoderOptions = _DEFAULT) -> Task:
-    """Images through a narrow code and back; the loss is half the sum of squares over an image's pixels.
+    """Return the task of coding images through a narrow layer; the loss is half the sum of squares over the pixels.
 
     Raises:
         ValueError, OSError: for data that are not there or not what they should be.

@@ -1,4 +1,4 @@
-"""What a task is: data, a model, an objective."""
+"""Interface of a task: data, a model, an objective."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ class Data:
 
     @property
     def batch(self) -> Batch:
-        """All of it."""
+        """All data as one batch."""
         return self.inputs, self.targets
 
 
@@ -59,7 +59,7 @@ class Task:
 
 
 def batches(data: Data, size: int, seed: int, start: int = 0) -> Iterator[Batch]:
-    """Endless shuffled batches of one size; what is left of a pass over the data is skipped.
+    """Yield endless shuffled batches of one size; the rest of a pass over the data is skipped.
 
     The batch of a step is a function of seed and step alone, so that training can go on where it stopped. A batch as
     large as the data is the data itself, in its own order: shuffling would only move rounding errors.

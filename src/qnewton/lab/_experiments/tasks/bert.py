@@ -1,4 +1,4 @@
-"""`bert-tiny`: a masked language model."""
+"""Task `bert-tiny`: a masked language model."""
 
 from collections.abc import Callable
 from functools import partial
@@ -62,7 +62,7 @@ class BertLayer(eqx.Module):
 
 
 class Bert(eqx.Module):
-    """Tokens, some of them masked, to logits of what stands at each position.
+    """Model from tokens, some of them masked, to logits of the token at each position.
 
     Attributes:
         embedding: of a token.

@@ -18,7 +18,7 @@ def mean(
     batch: Batch,
     divided: Callable[[Batch], Batch] = lambda batch: batch,
 ) -> Float[Array, ""]:
-    """`function(params, batch)`; of an objective the same mean, summed piece by piece where there is much of it.
+    """Return `function(params, batch)`; for a large objective the same mean, summed in pieces.
 
     Args:
         function: an objective, or any other function, which is called with all of the batch.

@@ -1,4 +1,4 @@
-"""`gpt-tiny`: a next-token language model in the form of Mistral (Jiang et al. 2023)."""
+"""Task `gpt-tiny`: a next-token language model in the form of Mistral (Jiang et al. 2023)."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ _DEFAULT = GptOptions()
 
 
 class GptLayer(eqx.Module):
-    """Attention and a gated feed-forward layer, each added to its input, which is normalised before.
+    """Attention and a gated feed-forward layer, each added to its input, which is normalised first.
 
     Attributes:
         query, key, value, out: projections of the attention, without biases.
@@ -67,7 +67,7 @@ class GptLayer(eqx.Module):
 
 
 class Gpt(eqx.Module):
-    """Tokens to logits of the next one at each position.
+    """Model from tokens to logits of the next one at each position.
 
     Attributes:
         embedding: of a token.

@@ -1,4 +1,4 @@
-"""What both language models share: tokens, embeddings, loss and accuracy per token."""
+"""Common parts of both language models: tokens, embeddings, loss and accuracy per token."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ class FrozenEmbedding(eqx.Module):
 
 
 def make_embedding(corpus: Corpus, kind: str, width: int, dtype: str) -> Callable[[Array], Callable[[Array], Array]]:
-    """Key to the module that embeds a token: trained, or `frozen` at the co-occurrences of the training text."""
+    """Return the function from a key to an embedding: trained, or `frozen` at the training text's co-occurrences."""
     if kind == "frozen":
         table = co_occurrence_embeddings(corpus.stream, corpus.vocabulary, width).astype(dtype)
         frozen = FrozenEmbedding(lambda token: jnp.asarray(table)[token])

@@ -1,4 +1,4 @@
-"""Equinox modules as tasks have them: parameters and a function of them."""
+"""Conversion of equinox modules to a task's form: parameters and a function of them."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 def network(
     make: Callable[[Array], PyTree], dtype: str
 ) -> tuple[Callable[[Array], PyTree], Callable[[PyTree, Array], Array]]:
-    """What a task needs of a module that maps one example to its outputs.
+    """Return initialisation and prediction of a module that maps one example to its outputs.
 
     Args:
         make: key to module; its structure must not depend on the key.

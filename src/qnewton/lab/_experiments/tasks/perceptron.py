@@ -1,4 +1,4 @@
-"""`digits-mlp`, `digits28`, `mnist-mlp`: Q-Newton's multilayer perceptron, on three sets of images."""
+"""Tasks `digits-mlp`, `digits28`, `mnist-mlp`: Q-Newton's multilayer perceptron, on three sets of images."""
 
 import equinox as eqx
 import optax
@@ -14,7 +14,7 @@ _DIGITS, _DIGITS28 = PerceptronOptions(), Digits28Options()
 
 
 def digits_mlp(dtype: str, options: PerceptronOptions = _DIGITS) -> Task:
-    """MLP 64-16-16-10 with ReLU on 1,797 images of handwritten digits: Q-Newton's network on smaller images."""
+    """Return an MLP 64-16-16-10 with ReLU on 1,797 images of digits: Q-Newton's network on smaller images."""
     return _perceptron("digits-mlp", digits(dtype), dtype, options)
 
 

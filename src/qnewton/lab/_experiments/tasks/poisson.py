@@ -1,4 +1,4 @@
-"""`poisson-pinn`: a physics-informed network for -Laplacian u = f on the unit square, u = 0 on its boundary."""
+"""Task `poisson-pinn`: a physics-informed network for -Laplacian u = f on the unit square, u = 0 on its boundary."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ _BOUNDARY_WEIGHT = 100.0
 
 
 class Residual(eqx.Module):
-    """The network `u`, seen through the equation that it has to solve.
+    """The residual of the equation for the network `u`.
 
     Attributes:
         u: point to value.
@@ -29,7 +29,9 @@ class Residual(eqx.Module):
     u: Callable[[Float[Array, " 2"]], Float[Array, ""]]
 
     def __call__(self, example: Float[Array, " 3"]) -> Float[Array, ""]:
-        """One residual per point, with the root of its weight: of the equation inside, of the value on the boundary.
+        """Return one weighted residual per point: of the equation inside, of the value on the boundary.
+
+        Its factor is the root of the weight.
 
         The source is f = 2 pi^2 sin(pi x) sin(pi y), whose solution is u = sin(pi x) sin(pi y).
 
@@ -54,7 +56,7 @@ def _second_derivative(u: Callable, point: Float[Array, " 2"], direction: Float[
 
 
 def poisson_pinn(dtype: str, options: PoissonOptions = _DEFAULT) -> Task:
-    """Half the mean squared residual at points inside and on the boundary, the latter weighted 100 times.
+    """Return the task of half the mean squared residual at inner and boundary points, the latter weighted 100 times.
 
     The loss of the held-out points is that of the same equation elsewhere.
     """

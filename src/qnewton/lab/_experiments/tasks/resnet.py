@@ -1,4 +1,4 @@
-"""`cnn`: a small residual network whose normalisation stays inside the example."""
+"""Task `cnn`: a small residual network whose normalisation stays inside the example."""
 
 import math
 
@@ -20,7 +20,7 @@ _DEFAULT = ResNetOptions()
 class ResidualBlock(eqx.Module):
     """Two 3x3 convolutions around a shortcut (He et al. 2016), normalised before each activation.
 
-    Group normalisation (Wu and He 2018) in the place of batch normalisation, which would couple the examples.
+    Group normalisation (Wu and He 2018) replaces batch normalisation, which would couple the examples.
 
     Attributes:
         first, second: convolutions; the first one carries the stride.
