@@ -70,7 +70,7 @@ def rows(page: str, *, columns: int) -> dict[str, list[str]]:
 
 
 def test_every_term_of_an_assumption_set_is_explained_with_its_setting() -> None:
-    switches, parameters = rows("assumptions.md", columns=7), rows("assumptions.md", columns=3)
+    switches, parameters = rows("assumptions.md", columns=8), rows("assumptions.md", columns=3)
     assert set(Assumptions.__dataclass_fields__) <= {*switches, *parameters}
     for switch, (_, _, *settings) in switches.items():
         taken = [bool(getattr(assumed, switch)) for assumed in ASSUMPTION_SETS.values()]

@@ -139,7 +139,7 @@ class TestReplay:
         assert {one.rivals for one in slow} == {()}
 
     def test_another_policy_decides_otherwise(self, files) -> None:
-        _, found = replay_groups(files.path, Question(policy="fixed(lu)"))
+        _, found = replay_groups(files.path, Question(policy="fixed-candidate(lu)"))
         assert {(one.choice, one.rivals) for one in found} == {("LU", ())}
         assert {one.outcome for one in found if one.assumed == SETS[0]} == {"changed"}
         # As much as nothing costs nobody can keep inside of, and then the cheapest is taken.

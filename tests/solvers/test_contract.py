@@ -123,9 +123,9 @@ CASES = {
         {"kernel": "gauss-jordan", "flops": 504.0, "bytes": 3744.0},
         "definite",
     ),
-    "qlsa": Case(QLSA(), "QLSA(jennings2023v1)", "LU", "model", False, _JENNINGS),
+    "qlsa": Case(QLSA(), "QLSA(jennings2023v1)", "LU", "modelled", False, _JENNINGS),
     "qlsa_on_cholesky": Case(
-        QLSA(stand_in=Cholesky()), "QLSA(jennings2023v1)", "Cholesky", "model", True, _JENNINGS, "definite"
+        QLSA(stand_in=Cholesky()), "QLSA(jennings2023v1)", "Cholesky", "modelled", True, _JENNINGS, "definite"
     ),
     "cg": Case(CG(1e-13), "CG", "CG", None, True, {"kernel": "cg", **_KRYLOV, "steps": 51.0}, "definite"),
     "minres": Case(MINRES(1e-13), "MINRES", "MINRES", None, False, {"kernel": "minres", **_KRYLOV}, "symmetric"),
