@@ -38,8 +38,8 @@ class TrainCommand:
     """Train a task with Newton's method; every Newton system goes to the solver predicted to finish it soonest."""
 
     task: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK")]
-    """What to train: digits-mlp, digits28, mnist-mlp, autoencoder, cnn, bert-tiny, gpt-tiny, poisson-pinn; or a
-    function of your own, my_task.py:task. With a task, --help shows its own options too."""
+    """What to train: the name of a task, or a function of your own, my_task.py:task. With a task, --help shows its own
+    options too."""
     options: Annotated[TrainOptions, tyro.conf.arg(name="")]
     resume: Path | None = None
     """Directory of a run that was stopped: go on with it from its newest checkpoint, exactly as if it had not been. Its
