@@ -18,6 +18,7 @@ from qnewton.lab._cli.main import COMMANDS, USAGE
 from qnewton.lab._experiments import options
 from qnewton.lab._experiments.options import TrainOptions
 from qnewton.lab._experiments.presets import PRESETS
+from qnewton.lab._experiments.task_options import TASK_OPTIONS
 
 
 def documented() -> dict[str, str]:
@@ -66,9 +67,20 @@ def test_every_option_is_in_the_help_with_its_explanation(train_help):
 
 
 def test_the_help_names_the_command_the_task_and_the_choices(train_help):
-    for word in ("qnewton train", "What to train: digits-mlp", "gauss-newton", "damp-prune-rows", "inverse-lanczos"):
+    for word in (
+        "qnewton train",
+        "What to train: the name of a task",
+        "gauss-newton",
+        "damp-prune-rows",
+        "inverse-lanczos",
+    ):
         assert word in train_help
     assert all(preset in train_help for preset in PRESETS)
+
+
+def test_the_short_help_names_every_task(call):
+    said = "".join(call("train", "--help").said.split())
+    assert all(task in said for task in TASK_OPTIONS)
 
 
 @pytest.mark.parametrize(("preset", "steps"), [(name, preset.training.steps) for name, preset in PRESETS.items()])
