@@ -11,11 +11,15 @@ from .._core.conditions import broken
 from .._hardware import QuantumMachine
 from .._solvers.quantum.queries import Matrices, QueryModel, Unit
 from .assumptions import Assumptions, paper
+from .bounds import Least, least_charges
 from .charge import Charge
 from .classical import ClassicalHost
 from .clock import Clock
-from .paper import Charged, Group, Predicted, charged, counts_for, lifted, lifted_numbers, predicted, takes
+from .paper import ON_FACTOR, Charged, Group, Predicted, charged, counts_for, lifted, lifted_numbers, predicted, takes
 from .problem import Problem
+
+ANY = "any"
+"""The encoding of a bound that holds for all of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,9 +27,9 @@ class Row:
     """One line of the table. None where a number does not exist.
 
     Attributes:
-        kind: `quantum` or `classical`.
-        solver: the query model or the classical solver.
-        encoding: the block encoding that is cheapest here.
+        kind: `quantum` or `classical`, or `bound` of what no quantum solver undercuts.
+        solver: the query model, the lower bound or the classical solver.
+        encoding: the block encoding that is cheapest here; `any` of a bound for all.
         source, version, evidence, error, validity: what is known of the formula.
         hardware: the machine.
         assumptions: the set; of a classical row what its times rest on.
@@ -91,6 +95,7 @@ def table(
         numbers, precision = lifted_numbers(problem.numbers), lifted(problem.precision)
         bare = paper().charge(first.group.solver, numbers, precision, Clock(1.0)).queries
         rows += [row for one in (first, *others) for row in _quantum_rows(problem, one, bare)]
+    rows += [_bound_row(one) for one in least_charges(problem, clocks, sets)]
     return rows + [_classical_row(problem, one) for one in predicted(problem, hosts)]
 
 
@@ -185,6 +190,37 @@ def validity_of(model: QueryModel) -> str:
 def _measured(kappa: tuple[float, float]) -> str:
     low, high = kappa
     return f"kappa {low:g}" if low == high else f"kappa {low:g} to {high:g}"
+
+
+def _bound_row(one: Least) -> Row:
+    bound, charge, assumed = one.bound, one.charge, one.assumed
+    reason = broken(charge.conditions, (0,))
+    encoding = ANY if one.any_encoding else assumed.encodings_for(one.solver)[int(charge.encoding[0])].name
+    number = {
+        field: None if reason else float(getattr(charge, field)[0])
+        for field in ("queries", "qubits", "logical_qubits", "seconds", "t_count", "t_depth")
+    }
+    return Row(
+        kind="bound",
+        solver=bound.name + ("" if one.solver.factor is None else ON_FACTOR),
+        encoding=None if reason else encoding,
+        source=bound.source,
+        version=bound.version,
+        evidence=bound.evidence.value,
+        error="trace distance",
+        validity=f"n from {bound.smallest_n:g}",
+        hardware=one.machine,
+        assumptions=assumed.name,
+        valid=not reason,
+        reason=reason,
+        repetitions=None,
+        copies=None,
+        rounds=None,
+        dominant=None,
+        factors={},
+        notes=(),
+        **number,
+    )
 
 
 def _classical_row(problem: Problem, one: Predicted) -> Row:

@@ -2,13 +2,13 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from .fastest import fastest as chosen
 from .paper import is_count
-from .table import Row
+from .table import ANY, Row
 
 PROVEN = ("proven",)
 
@@ -24,6 +24,8 @@ class Verdict:
         classical: the fastest classical row; None where none can take the system.
         orders: `log10(quantum seconds / classical seconds)`; positive where the classical one wins.
         other_orders: of the other row.
+        least: `any` and `set`, the fastest row of a sure lower bound by any encoding and by those of the set; a set
+            without an encoding has the first alone.
     """
 
     assumptions: str
@@ -32,6 +34,20 @@ class Verdict:
     classical: Row | None
     orders: float | None
     other_orders: float | None
+    least: Mapping[str, Row] = dataclasses.field(default_factory=dict)
+
+    @property
+    def impossible(self) -> str:
+        """Why no algorithm helps, where a sure lower bound is slower than the classical solver; else empty."""
+        for kind, by in (("any", "whatever the block encoding"), ("set", "with any of the set's block encodings")):
+            row = self.least.get(kind)
+            orders = orders_between(row, self.classical)
+            if row is not None and row.queries is not None and orders is not None and orders > 0:
+                return (
+                    f"{by} of the matrix, the {row.queries:.3g} queries that any solver needs ({row.solver}, "
+                    f"{row.evidence}) take {10**orders:.3g} times the classical seconds"
+                )
+        return ""
 
     @property
     def sentence(self) -> str:
@@ -68,9 +84,24 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
         lead = quantum if proven is None else proven
         other = None if quantum is lead else quantum
         found.append(
-            Verdict(name, lead, other, classical, orders_between(lead, classical), orders_between(other, classical))
+            Verdict(
+                name,
+                lead,
+                other,
+                classical,
+                orders_between(lead, classical),
+                orders_between(other, classical),
+                _least([row for row in rows if row.kind == "bound" and row.assumptions == name]),
+            )
         )
     return found
+
+
+def _least(rows: Sequence[Row]) -> dict[str, Row]:
+    by = {"any": [row for row in rows if row.encoding == ANY], "set": [row for row in rows if row.encoding != ANY]}
+    # Where a bound is not known for one machine it excludes nothing there.
+    found = {kind: fastest(own) for kind, own in by.items() if all(row.valid for row in own)}
+    return {kind: row for kind, row in found.items() if row is not None}
 
 
 def orders_between(quantum: Row | None, classical: Row | None) -> float | None:

@@ -33,7 +33,7 @@ class BreakevenCommand:
 def breakeven(arguments: Sequence[str]) -> int:
     """Parse, sweep, write the files, print the effect of each variable, and print where everything is."""
     command = tyro.cli(BreakevenCommand, prog="qnewton breakeven", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
-    from ..._pricing.breakeven import Question, orders
+    from ..._pricing.breakeven import Question, bound_orders, orders
     from .._report import write_maps, write_tornado
     from .._runfile import RunDirectory
 
@@ -58,10 +58,16 @@ def breakeven(arguments: Sequence[str]) -> int:
     record = directory.add("breakeven.json", _record(title, name, question, present, assumed))
     write_tornado(record, directory.path / "tornado.png")
     write_maps(record, directory.path / "maps.png")
+    least = float(bound_orders(question, {}))
     loses = "loses" if present > 0 else "wins"
     print(f"{title}\nquantum {loses} by {abs(present):.1f} orders of magnitude; it would be equal at")
     for one in record.singles:
         print(f"  {one.sentence}")
+    if least > 0:
+        print(
+            "no algorithm helps: whatever the block encoding of the matrix, the queries that any solver needs "
+            f"(block_queries) take {10**least:.3g} times the classical seconds"
+        )
     for words in assumed:
         print(f"assumed: {words}")
     for file in ("breakeven.json", "tornado.png", "maps.png"):

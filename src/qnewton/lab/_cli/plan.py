@@ -66,6 +66,9 @@ def _print(
         markup=False,
     )
     console.print(_verdicts(found, rows))
+    excluded = "; ".join(f"{one.assumptions}: {one.impossible}" for one in found if one.impossible)
+    if excluded:
+        console.print(f"No algorithm helps: {excluded}", markup=False, soft_wrap=True)
     classical = [row for row in rows if row.kind == "classical"]
     quantum = [row for row in rows if row.kind == "quantum"]
     shown = quantum if everything else list(_fastest(quantum))
