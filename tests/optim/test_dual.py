@@ -15,6 +15,7 @@ from jaxtyping import PyTree
 
 import qnewton as q
 from qnewton._curvature.point import Point
+from qnewton._curvature.roots import same_hessian
 from qnewton._optim import dual_rows, dual_sample
 from qnewton._optim.dual_rows import check_rows_fit, rows_of
 
@@ -302,6 +303,60 @@ def test_layers_and_dense_jacobian_make_the_same_rows(x64, monkeypatch):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
     gradient = block.take(jax.jit(jax.grad(objective))(params, batch))
     np.testing.assert_allclose(first[-1], gradient, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_curvature_that_all_examples_share_is_theirs(width, x64):
+    """`R^T R` and `R^T r` against the dense Gauss-Newton matrix and gradient of a coupled square, in numpy."""
+    rng = np.random.default_rng(width)
+    root, x, y = rng.standard_normal((width, width)), rng.standard_normal((7, 3)), rng.standard_normal((7, width))
+    metric = root @ root.T + np.eye(width)
+    objective = q.Objective(
+        lambda p, x: jnp.tanh(x @ p["w"]) ** 3,
+        lambda z, t: jnp.einsum("na,ab,nb->n", z - t, jnp.asarray(metric), z - t),
+    )
+    w, batch = rng.standard_normal((3, width)), (jnp.asarray(x), jnp.asarray(y))
+    (block,) = q.whole({"w": jnp.asarray(w)})
+
+    @jax.jit
+    def compute(params: PyTree) -> Any:
+        point = Point.of(objective, params, batch)
+        assert same_hessian(point.examples, batch[1]) is not None
+        rows = rows_of(point, block, dense=True)
+        assert rows.matrix is not None
+        unit = rows.scale.divisor
+        return unit * rows.matrix.T @ rows.matrix, unit * rows.residual @ rows.matrix
+
+    slopes = 3 * np.tanh(x @ w) ** 2 * (1 - np.tanh(x @ w) ** 2)
+    jacobian = np.einsum("ni,nc,cd->ncid", x, slopes, np.eye(width)).reshape(7, width, -1)
+    dense = 2 * np.einsum("nai,ab,nbj->ij", jacobian, metric, jacobian) / 7
+    gradient = 2 * np.einsum("nai,ab,nb->i", jacobian, metric, np.tanh(x @ w) ** 3 - y) / 7
+    for found, expected in zip(compute({"w": jnp.asarray(w)}), (dense, gradient), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+SHARED = {
+    "squares": (half_squares, True),
+    "outputs enter": (lambda z, y: jnp.sum(jnp.cosh(z - y), axis=-1), False),
+    "targets enter": (lambda z, y: jnp.sum((z * y) ** 2, axis=-1), False),
+    "weights": (lambda z, y: (half_squares(z, y), y[:, 0] ** 2), False),
+    "piecewise": (lambda z, y: jnp.sum(optax.huber_loss(z, y), axis=-1), False),
+    "no curvature": (lambda z, y: jnp.sum(z * y, axis=-1), False),
+}
+
+
+@pytest.mark.parametrize("name", list(SHARED))
+def test_curvature_is_shared_where_the_program_shows_it(name):
+    loss, shared = SHARED[name]
+    found = []
+
+    def look(w: Any) -> Any:
+        batch = jnp.ones((4, 3)), jnp.ones((4, 2))
+        found.append(same_hessian(Point.of(q.Objective(lambda p, x: x @ p, loss), w, batch).examples, batch[1]))
+        return w
+
+    jax.eval_shape(look, jnp.ones((3, 2)))
+    assert (found[0] is not None) is shared
 
 
 def test_a_loss_without_curvature_still_has_a_slope():
