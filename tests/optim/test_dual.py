@@ -119,6 +119,47 @@ def test_the_step_is_the_primal_one(name, accelerated, dtype, problem_of):
     assert float(state.damping) == float(state.info.damping)
 
 
+MOMENTUM = [("squares", 8, False), ("weighted cross-entropy, l2", 8, False), ("squares, l2", 8, True)]
+MOMENTUM += [("squares", 6, True), ("squares, l2", 6, True)]
+
+
+@pytest.mark.parametrize(("name", "count", "metric"), MOMENTUM)
+def test_momentum_damps_the_distance_from_a_part_of_the_last_step(name, count, metric, x64, problem_of):
+    """SPRING's step as the dense system in the parameters, with more residuals than parameters and with fewer."""
+    case, problem, mu = CASES[name], problem_of("float64"), 0.8
+    objective, batch = set_up(case, problem, "float64")
+    batch = jax.tree.map(lambda leaf: leaf[:count], batch)
+    chosen = q.Marquardt(sizes=0.0) if metric else q.Levenberg()
+    optimizer: Any = q.dual_newton(objective, damping=0.5, acceleration=None, momentum=mu, metric=chosen)
+    update, params, state = jax.jit(optimizer.update), problem.params, optimizer.init(problem.params)
+    weights = (WEIGHTS if case.weights else np.ones(8))[:count]
+    steps, before, diagonal = [np.zeros(15)], problem.oracle.vector, np.zeros(15)
+    for _ in range(3):
+        updates, state = update(params, state, params, batch=batch)
+        assert bool(state.info.accepted)
+        z, jacobian = problem.oracle.outputs(before), problem.oracle.jacobian(before)[:count]
+        slope, curvature = (part[:count] for part in case.derivatives(z, problem.oracle.targets))
+        share = weights / weights.sum()
+        matrix = np.einsum("n,nop,nor,nrq->pq", share, jacobian, curvature, jacobian) + case.l2 * np.eye(15)
+        gradient = np.einsum("n,nop,no->p", share, jacobian, slope) + case.l2 * before
+        diagonal = np.maximum(diagonal, np.diag(matrix)) if metric else np.ones(15)
+        damping = float(state.info.damping) * diagonal
+        expected = np.linalg.solve(matrix + np.diag(damping), damping * mu * steps[-1] - gradient)
+        np.testing.assert_allclose(problem.vector(updates), expected, rtol=1e-5, atol=1e-8)
+        assert float(state.info.relative_residual) < 1e-10
+        steps.append(expected)
+        before, params = before + expected, optax.apply_updates(params, updates)
+
+
+def test_after_a_refused_step_there_is_no_momentum(arctangent):
+    objective, params, batch = arctangent
+    optimizer = q.dual_newton(objective, damping=1e-6, acceleration=None, momentum=0.9, metric=q.Levenberg())
+    state: Any = optimizer.init(params)._replace(last=jnp.ones(1))
+    _, state = jax.jit(optimizer.update)(params, state, params, batch=batch)
+    assert not bool(state.info.accepted)
+    assert float(state.last[0]) == 0
+
+
 @pytest.mark.parametrize("accelerated", [False, True], ids=["plain", "accelerated"])
 @pytest.mark.parametrize("name", ["squares", "weighted cross-entropy, l2"])
 def test_the_predicted_decrease_is_the_model_s(name, accelerated, problem_of, x64):
@@ -454,9 +495,9 @@ def test_an_early_step_is_the_primal_one_of_a_part(name, x64, problem_of, monkey
     assert float(after) < float(state.info.loss)
 
 
-@pytest.mark.parametrize("arguments", [{"damping": 0.0}, {"damping": np.inf}, {"acceleration": 0.0}])
+@pytest.mark.parametrize("arguments", [{"damping": 0.0}, {"damping": np.inf}, {"acceleration": 0.0}, {"momentum": 1.0}])
 def test_settings_out_of_range_are_refused(arguments, problem_of):
-    with pytest.raises(ValueError, match="must be positive"):
+    with pytest.raises(ValueError, match=r"must be positive|in \[0, 1\)"):
         dual_newton(problem_of().objective, **arguments)
 
 

@@ -48,12 +48,14 @@ class Damped(NamedTuple):
         factors: the metric's units in the parameters' own `[n]`; None where they are the same.
         l2: of the objective, in the parameters' own units; None where it has none.
         acceleration: bound on `2 |a| / |d|`, or None for no acceleration.
+        towards: in the parameters' own units `[n]`, from which the distance is damped; None: the length is.
     """
 
     dampings: Float[Array, "2"]
     factors: Float[Array, " n"] | None
     l2: Float[Array, ""] | None
     acceleration: float | None
+    towards: Float[Array, " n"] | None = None
 
 
 class Wide(NamedTuple):
@@ -127,20 +129,20 @@ def solve_wide(
     rows, shifts, l2, inverse = wide.rows[0], wide.shifts, damped.l2, wide.inverse
     packed, solve = opened_pair(wide.grams, shifts, 1 if damped.acceleration is None else 2, scheduled)
     right = jnp.broadcast_to(rows.residual, (2, *rows.residual.shape))
-    if l2 is not None:
+    centre = _centre(wide, w, damped)
+    if centre is not None:
         # The gradient R^T r + l2 w leaves the span of the rows, and the Woodbury identity takes its last term there.
-        penalty = (l2 / shifts)[:, None] * wide.back(jnp.broadcast_to(w, (2, w.size)))
-        right = right - wide.push(penalty)
+        right = right + wide.push(centre)
     dual = solve(right)
     # Minus the direction, and minus twice its acceleration: second derivatives along both are the same.
-    away = wide.pull(dual) if l2 is None else wide.pull(dual) + penalty
+    away = wide.pull(dual) if centre is None else wide.pull(dual) - centre
     if damped.acceleration is None:
         first, twice_bent = wide.push(away), jnp.zeros_like(away)
     else:
         first, second = jax.vmap(lambda d: _derivatives(rows, outputs, w, d))(wide.back(away))
         dual_bend = solve(second)
         twice_bent = wide.pull(dual_bend)
-    # -R d = K u + R penalty, so this is the equation's residual without a product with K. Scaled, because the squares
+    # -R d = K u - R centre, so this is the equation's residual without a product with K. Scaled, because the squares
     # of what a loss without curvature makes of r would overflow.
     excess = (rows.residual - first - shifts[:, None] * dual) * inverse
     lengths = [gram(vectors) for vectors in (right * inverse, excess, twice_bent, away)]
@@ -162,6 +164,19 @@ def solve_wide(
     if l2 is not None:
         decrease = decrease - l2 * jnp.einsum("kn,kn->k", w + step / 2, step)
     return Trials(damped.dampings, step, decrease, bend.ratio, error, bend.trusted), packed
+
+
+def _centre(wide: Wide, w: Float[Array, " n"], damped: Damped) -> Float[Array, "2 n"] | None:
+    """Where penalty and damping together are least, in the units of the columns; None: at zero."""
+    found, l2 = None, damped.l2
+    if l2 is not None:
+        found = -(l2 / wide.shifts)[:, None] * wide.back(jnp.broadcast_to(w, (2, w.size)))
+    if damped.towards is not None:
+        unit = 1 if damped.factors is None else damped.factors**-2
+        along = wide.back(jnp.broadcast_to(damped.towards * unit, (2, w.size)))
+        along = (damped.dampings / wide.shifts)[:, None] * along
+        found = along if found is None else found + along
+    return found
 
 
 def solve_tall(
@@ -204,8 +219,11 @@ def solve_tall(
     parts = paired(jnp.where(flat, residual, 0), jnp.where(flat, 0, residual))
     slopes = parts @ matrix
     # The same right-hand side for both dampings, twice for the reason above. The direction is minus the solution.
-    away = solve(jnp.broadcast_to(parts[1], parts.shape), jnp.broadcast_to(slopes[0], slopes.shape))
-    gradient = slopes[:1] + slopes[1:]
+    rest, gradient = jnp.broadcast_to(slopes[0], slopes.shape), slopes[:1] + slopes[1:]
+    if damped.towards is not None:
+        pulled = m[:, None] * (damped.towards / factors)
+        rest, gradient = rest - pulled, gradient - pulled
+    away = solve(jnp.broadcast_to(parts[1], parts.shape), rest)
     excess = gradient - (away @ matrix.T) @ matrix - m[:, None] * away
     if damped.acceleration is None:
         twice_bent = jnp.zeros_like(away)

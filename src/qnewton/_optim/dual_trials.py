@@ -54,12 +54,14 @@ class Options(NamedTuple):
         acceleration: bound on `2 |a| / |d|`, or None for no acceleration.
         metric: what the damping is a multiple of.
         scheduled: by whom.
+        towards: as of `Damped`.
     """
 
     start: float
     acceleration: float | None
     metric: AbstractMetric
     scheduled: Scheduled
+    towards: Float[Array, " n"] | None = None
 
 
 def try_two(
@@ -110,7 +112,7 @@ def try_two(
         return scale, chosen, both, 1 / jnp.where((size > limits.tiny) & jnp.isfinite(size), size, 1)
 
     scale, around, both, inverse = in_one_kernel(dampings)
-    damped = Damped(both, factors, l2, options.acceleration)
+    damped = Damped(both, factors, l2, options.acceleration, options.towards)
 
     def outputs(v: Float[Array, " n"]) -> Float[Array, "batch c"]:
         return point.outputs(v, block)
