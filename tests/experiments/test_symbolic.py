@@ -26,13 +26,11 @@ def eliminated(pattern: np.ndarray) -> np.ndarray:
 
 
 def mesh(size: int, dimension: int) -> scipy.sparse.csr_array:
-    line = scipy.sparse.diags_array([-np.ones(size - 1), 2 * np.ones(size), -np.ones(size - 1)], offsets=[-1, 0, 1])
+    line = scipy.sparse.csr_array(2 * np.eye(size) - np.eye(size, k=1) - np.eye(size, k=-1))
     found = scipy.sparse.csr_array((1, 1))
-    for _ in range(dimension):
-        rows = found.shape[0]
-        found = scipy.sparse.kron(found, scipy.sparse.eye_array(size)) + scipy.sparse.kron(
-            scipy.sparse.eye_array(rows), line
-        )
+    for place in range(dimension):
+        inner = scipy.sparse.eye_array(size**place)
+        found = scipy.sparse.kron(found, scipy.sparse.eye_array(size)) + scipy.sparse.kron(inner, line)
     return scipy.sparse.csr_array(found)
 
 

@@ -44,9 +44,9 @@ def fill_of(matrix: scipy.sparse.csr_array) -> Fill:
     off = row != column
     ones = np.ones(int(off.sum()), np.int8)
     graph = scipy.sparse.csr_array((ones, (row[off], column[off])), shape=shape_of(matrix))
-    graph.indices, graph.indptr = graph.indices.astype(np.int32), graph.indptr.astype(np.int32)
+    starts, others = np.asarray(graph.indptr, np.int32).ravel(), np.asarray(graph.indices, np.int32).ravel()
     band = min(_bandwidth(graph), _bandwidth(graph, scipy.sparse.csgraph.reverse_cuthill_mckee(graph, True)))
-    order, _ = pymetis.nested_dissection(pymetis.CSRAdjacency(graph.indptr, graph.indices))
+    order, _ = pymetis.nested_dissection(pymetis.CSRAdjacency(starts, others))
     counts = column_counts(graph[np.asarray(order)][:, np.asarray(order)])
     # A narrow band fills no more than itself, which dissection does not always find.
     banded = float(len(counts)) * (band + 1)
@@ -68,7 +68,7 @@ def column_counts(graph: scipy.sparse.csr_array) -> np.ndarray:
     Args:
         graph: a symmetric pattern, in its order of elimination.
     """
-    below = scipy.sparse.tril(graph, -1, format="csr")
+    below = scipy.sparse.csr_array(scipy.sparse.tril(graph, -1))
     parent = _elimination_tree(below)
     post = _postorder(parent)
     return np.asarray(_counts(scipy.sparse.csc_array(below), parent, post), float)
@@ -77,7 +77,7 @@ def column_counts(graph: scipy.sparse.csr_array) -> np.ndarray:
 def _elimination_tree(below: scipy.sparse.csr_array) -> list[int]:
     """The parent of each column: the row of the first number below its diagonal. Paths are compressed."""
     n = shape_of(below)[0]
-    start, columns = below.indptr.tolist(), below.indices.tolist()
+    start, columns = _lists(below)
     parent, ancestor = [_NONE] * n, [_NONE] * n
     for row in range(n):
         for place in range(start[row], start[row + 1]):
@@ -88,6 +88,11 @@ def _elimination_tree(below: scipy.sparse.csr_array) -> list[int]:
                     parent[at] = row
                 at = above
     return parent
+
+
+def _lists(matrix: scipy.sparse.csr_array | scipy.sparse.csc_array) -> tuple[list[int], list[int]]:
+    """Where each row or column starts, and the other index of each entry; Python reads lists faster than arrays."""
+    return np.asarray(matrix.indptr).tolist(), np.asarray(matrix.indices).tolist()
 
 
 def _postorder(parent: list[int]) -> list[int]:
@@ -113,7 +118,7 @@ def _postorder(parent: list[int]) -> list[int]:
 def _counts(below: scipy.sparse.csc_array, parent: list[int], post: list[int]) -> list[int]:
     """A column's count is that of the row subtrees which it lies in: leaves add, where two of them meet subtracts."""
     n = len(parent)
-    start, rows = below.indptr.tolist(), below.indices.tolist()
+    start, rows = _lists(below)
     first, count = [_NONE] * n, [0] * n
     for place, leaf in enumerate(post):
         at = leaf
