@@ -14,6 +14,7 @@ from .breakeven import Pair, Question, Single, orders, pairs, singles, variables
 from .frame import Columns
 from .machines import Hardware, machines_of
 from .plan import SystemNumbers, points_of, sets_of
+from .problem import Problem
 
 if TYPE_CHECKING:
     import pandas
@@ -130,6 +131,19 @@ def breakeven(
             raise ValueError(unknown("variable", name, known))
     present = np.stack([np.broadcast_to(orders(question, {}), (len(points),)) for question in asked])
     best = np.argmin(np.nan_to_num(present, nan=np.inf), axis=0)
+    return BreakevenResult(
+        points=points,
+        shape=shape,
+        hardware=[machines[place][0] for place in best],
+        orders=np.take_along_axis(present, best[None], axis=0)[0],
+        questions=[dataclasses.replace(asked[place], problem=problem.at(point)) for point, place in enumerate(best)],
+        singles=_singles(asked, problem, best, vary or known),
+        assumed=problem.assumed,
+    )
+
+
+def _singles(asked: Sequence[Question], problem: Problem, best: np.ndarray, vary: Sequence[str]) -> list[list[Single]]:
+    """Vary each number at each point, on the machine that is best there."""
     found: list[list[Single]] = [[] for _ in best]
     for place, question in enumerate(asked):
         (own,) = np.nonzero(best == place)
@@ -138,15 +152,7 @@ def breakeven(
                 continue
             there = dataclasses.replace(question, problem=problem.at(chunk))
             for variable in variables(there):
-                if not vary or variable.name in vary:
+                if variable.name in vary:
                     for point, one in zip(chunk, singles(there, variable), strict=True):
                         found[point].append(one)
-    return BreakevenResult(
-        points=points,
-        shape=shape,
-        hardware=[machines[place][0] for place in best],
-        orders=np.take_along_axis(present, best[None], axis=0)[0],
-        questions=[dataclasses.replace(asked[place], problem=problem.at(point)) for point, place in enumerate(best)],
-        singles=found,
-        assumed=problem.assumed,
-    )
+    return found
