@@ -13,8 +13,10 @@ from qnewton._hardware import ClassicalProfile
 from qnewton._pricing.assumptions import ASSUMPTION_SETS
 from qnewton._pricing.breakeven import Question, bound_orders, orders
 from qnewton._pricing.classical import ClassicalHost
+from qnewton._pricing.clock import Clock
+from qnewton._pricing.more_rows import more_rows
 from qnewton._pricing.problem import Problem
-from qnewton._pricing.table import table
+from qnewton._pricing.table import Row, table
 from qnewton._pricing.verdict import verdicts
 from qnewton._solvers.quantum.encoding import SquareRoot
 
@@ -36,6 +38,11 @@ def ion(gate_time_s: float = 1e-4) -> q.hardware.QuantumMachine:
 HOST = host()
 
 
+def everything(problem, machines, sets, hosts) -> list[Row]:
+    clocks = [(name, Clock.of(machine)) for name, machine in machines]
+    return [*table(problem, machines, sets, hosts), *more_rows(problem, clocks, sets, hosts)]
+
+
 @hypothesis.settings(max_examples=15)
 @hypothesis.given(
     n=st.floats(0.5, 9),
@@ -48,7 +55,7 @@ HOST = host()
 def test_no_solver_is_faster_than_the_bound(n, kappa, error, share, gate, factor):
     n = math.floor(10**n)
     problem = Problem(n, 10**kappa, 10**error, max(1, int(n**share)), factor=SquareRoot(rows=64) if factor else None)
-    rows = table(problem, [("ion", ion(10**gate))], SETS, [HOST])
+    rows = everything(problem, [("ion", ion(10**gate))], SETS, [HOST])
     for assumed in SETS:
         own = [row for row in rows if row.assumptions == assumed.name]
         found = [row.seconds for row in own if row.kind == "quantum" and row.seconds]
@@ -64,7 +71,7 @@ def test_no_solver_is_faster_than_the_bound(n, kappa, error, share, gate, factor
 def test_a_no_is_said_where_the_bound_alone_loses_and_says_which():
     problem = Problem(1000.0, 1e4, degree=10.0)
     question = Question(problem, ASSUMPTION_SETS["logical"], ion(), [HOST])
-    rows = table(problem, [("ion", ion())], [question.assumed], [HOST])
+    rows = everything(problem, [("ion", ion())], [question.assumed], [HOST])
     (verdict,) = verdicts(rows)
     # A layer of an ion's gates takes 100 microseconds.
     queries = float(q.queries.block_queries(q.solvers.Encoding(1e4, 1.0), 1e-3, 1000).queries)
@@ -78,15 +85,15 @@ def test_a_no_is_said_where_the_bound_alone_loses_and_says_which():
     assert float(bound_orders(question, {})) == pytest.approx(math.log10(times))
     # Where some encoding might do and those of the set do not, that is said; where the bound wins, nothing.
     fast = ion(1e-9 * verdict.classical.seconds / times)
-    (other,) = verdicts(table(problem, [("ion", fast)], [question.assumed], [HOST]))
+    (other,) = verdicts(everything(problem, [("ion", fast)], [question.assumed], [HOST]))
     assert other.impossible == ""
     between = ion(1e-4 / times / 1.5)
-    (other,) = verdicts(table(problem, [("ion", between)], [question.assumed], [HOST]))
+    (other,) = verdicts(everything(problem, [("ion", between)], [question.assumed], [HOST]))
     assert other.impossible.startswith("with any of the set's block encodings of the matrix")
 
 
 def test_nothing_is_excluded_where_the_bound_is_silent():
-    rows = table(Problem(2.0, 1e4), [("ion", ion())], SETS, [HOST])
+    rows = everything(Problem(2.0, 1e4), [("ion", ion())], SETS, [HOST])
     assert {row.reason for row in rows if row.kind == "bound"} == {"needs n >= 3"}
     assert not any(verdict.impossible for verdict in verdicts(rows))
 

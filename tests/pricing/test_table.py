@@ -97,7 +97,7 @@ def test_rows_are_the_charges_of_single_solvers():
 
 
 def test_a_square_root_adds_the_solvers_that_take_one():
-    rows = [r for r in rows_of(dataclasses.replace(PROBLEM, factor=SquareRoot(rows=200))) if r.kind != "bound"]
+    rows = rows_of(dataclasses.replace(PROBLEM, factor=SquareRoot(rows=200)))
     added = {row.solver for row in rows if row.solver.endswith("on the square root")}
     assert added == {f"{m.name} on the square root" for m in q.queries.QUERY_MODELS.values() if m.rectangular}
     for row in rows:
@@ -189,7 +189,7 @@ def test_verdicts_are_those_of_their_own_table_and_costs_only_add_up(n, kappa, e
 
 
 def test_the_set_named_paper_answers_by_the_papers_count():
-    rows = [row for row in rows_of() if row.kind != "bound"]
+    rows = rows_of()
     assert {row.solver for row in rows if row.assumptions == "paper"} == {"jennings2023v1"}
     best = {row.solver for row in rows if row.assumptions == "paper-best"}
     assert best == {row.solver for row in rows if row.assumptions == "logical"}
@@ -215,8 +215,7 @@ def test_the_verdict_is_the_quotient_of_the_fastest():
     rows = rows_of()
     (verdict,) = (v for v in verdicts(rows) if v.assumptions == "logical")
     # The abstract's growth has no constant, so it cannot win.
-    quantum_rows = [r for r in rows if r.kind == "quantum" and r.assumptions == "logical" and r.seconds]
-    counted = [r for r in quantum_rows if r.solver != "qnewton2024_abstract"]
+    counted = [r for r in rows if r.solver != "qnewton2024_abstract" and r.assumptions == "logical" and r.seconds]
     quantum = min(seconds_of(r) for r in counted if r.evidence == "proven")
     classical = min(r.seconds for r in rows if r.kind == "classical" and r.seconds)
     assert verdict.orders == pytest.approx(math.log10(quantum / classical))
