@@ -15,7 +15,7 @@ N, KAPPA = np.array([1e3, 1e6, 1e9]), np.array([[2.0], [4e3]])
 
 @pytest.fixture(scope="module")
 def swept():
-    return qn.plan(N, KAPPA, sparsity=7, epsilon=1e-4, hardware=MACHINES)
+    return qn.plan(N, KAPPA, sparsity=7, epsilon=1e-4, dimension=3, hardware=MACHINES)
 
 
 def test_arrays_are_their_points(swept):
@@ -24,7 +24,7 @@ def test_arrays_are_their_points(swept):
     for point, (n, kappa) in enumerate(zip(*map(np.ravel, np.broadcast_arrays(N, KAPPA)), strict=True)):
         if point % 2:
             continue
-        alone = qn.plan(n, kappa, sparsity=7, epsilon=1e-4, hardware=MACHINES)
+        alone = qn.plan(n, kappa, sparsity=7, epsilon=1e-4, dimension=3, hardware=MACHINES)
         assert alone.shape == ()
         for of_many, of_one in ((swept.columns, alone.columns), (swept.verdicts.columns, alone.verdicts.columns)):
             assert of_many.keys() == of_one.keys()

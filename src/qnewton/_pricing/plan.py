@@ -15,6 +15,7 @@ from .clock import Clock
 from .frame import Columns
 from .machines import Hardware, machines_of
 from .problem import Problem, refuse
+from .structure import UNKNOWN, Structure, grid
 from .table import NUMBERS, Line, Row, lines, picked
 from .verdict import leaders, winner_of
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 _FIELDS = {"kappa": "condition_number", "epsilon": "precision", "sparsity": "degree"}
 """Names of a command line, by the fields of `Problem`."""
-_KEPT = ("definite", "factor", "levels", "estimated")
+_STRUCTURE = ("structure", "bandwidth", "dimension", "preconditioned_kappa", "layer")
+_KEPT = ("definite", "factor", "levels", "estimated", *_STRUCTURE)
 
 
 class SystemNumbers(TypedDict, total=False):
@@ -40,6 +42,13 @@ class SystemNumbers(TypedDict, total=False):
         definite: whether the matrix is positive definite; True. Not an array.
         factor: square root of the matrix, where it is known: adds the solvers that take one. Not an array.
         levels: measured magnitudes of the entries. Not an array.
+        bandwidth: largest distance of an entry from the diagonal: adds the solvers of banded matrices. Not an array.
+        dimension: 2 or 3, of a mesh that the pattern is that of: adds a sparse factorisation by bounds on its fill. Not
+            an array.
+        preconditioned_kappa: condition number with a preconditioner that costs as much as a diagonal: adds CG with it.
+            Not an array.
+        layer: rows of the two Kronecker factors of a Newton block: adds K-FAC. Not an array.
+        structure: all of these as a file tells them. Not an array.
         estimated: whether the numbers are estimates, which need not fit each other to the last digit; False: numbers
             that no matrix has are refused.
     """
@@ -53,6 +62,11 @@ class SystemNumbers(TypedDict, total=False):
     definite: bool
     factor: SquareRoot | None
     levels: DyadicLevels | None
+    bandwidth: float | None
+    dimension: int | None
+    preconditioned_kappa: float | None
+    layer: tuple[float, float] | None
+    structure: Structure
     estimated: bool
 
 
@@ -226,9 +240,27 @@ def points_of(given: Mapping[str, Any]) -> tuple[Columns, Problem, tuple[int, ..
         times = flat["gate_time_s"]
         refuse((times > 0) & np.isfinite(times), "gate_time_s", times, "it must be a positive number of seconds")
     fields = {_FIELDS.get(name, name): value for name, value in flat.items() if name != "gate_time_s"}
-    problem = Problem(**fields, **kept)
+    structure = _structure({name: kept.pop(name, None) for name in _STRUCTURE}, flat["n"], kept.get("factor"))
+    problem = Problem(**fields, **kept, structure=structure)
+    for n, degree in zip(*(np.ravel(array) for array in (problem.n, problem.numbers.degree)), strict=True):
+        structure.check(n, None if problem.degree is None else degree)
     if not shape and not estimated:
         problem.check_possible()
     columns = {name: np.atleast_1d(value) for name, value in flat.items()}
     columns.setdefault("sparsity", np.broadcast_to(problem.numbers.degree, columns["n"].shape))
     return Columns(columns), problem, shape
+
+
+def _structure(given: dict[str, Any], n: np.ndarray, factor: SquareRoot | None) -> Structure:
+    """What a file says of the structure, and on top of it what was given."""
+    found: Structure = given.pop("structure") or UNKNOWN
+    dimension = given.pop("dimension")
+    if dimension is not None and found.fill is None:
+        mesh = grid(n, dimension)
+        names = ("fill", "factor_flops", "filled_by", "dimension")
+        found = dataclasses.replace(found, **{name: getattr(mesh, name) for name in names})
+    if given["preconditioned_kappa"] is not None:
+        given["preconditioner"] = "as given"
+    if factor is not None:
+        given["root_rows"] = factor.rows
+    return dataclasses.replace(found, **{name: value for name, value in given.items() if value is not None})

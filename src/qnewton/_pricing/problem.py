@@ -10,6 +10,7 @@ import numpy as np
 
 from .._core.arrays import floating
 from .._solvers.quantum.encoding import DyadicLevels, SquareRoot
+from .structure import UNKNOWN, Structure
 
 MOST_ROWS = 1e12
 """Rows up to which formulas are evaluated on paper."""
@@ -43,6 +44,7 @@ class Problem:
         solution_norm: `||x||` for `||A|| = ||b|| = 1`; None: at its worst, which each formula knows.
         factor: the square root of the matrix, where it is known.
         levels: measured magnitudes of the entries.
+        structure: what is known of pattern and origin.
     """
 
     n: Any
@@ -56,6 +58,7 @@ class Problem:
     solution_norm: Any = None
     factor: SquareRoot | None = None
     levels: DyadicLevels | None = None
+    structure: Structure = UNKNOWN
 
     def __post_init__(self) -> None:
         rows = np.asarray(self.n)
@@ -114,7 +117,9 @@ class Problem:
         swept = ("n", "condition_number", "precision", "degree", "max_entry", "frobenius_norm", "spectral_norm")
         arrays = {name: getattr(self, name) for name in (*swept, "solution_norm")}
         taken = {name: array[points] for name, array in arrays.items() if np.ndim(array)}
-        return dataclasses.replace(self, **taken)
+        mesh = {name: getattr(self.structure, name) for name in ("fill", "factor_flops")}
+        own = {name: array[points] for name, array in mesh.items() if np.ndim(array)}
+        return dataclasses.replace(self, **taken, structure=dataclasses.replace(self.structure, **own))
 
     @property
     def inequalities(self) -> tuple[tuple[Any, str, Any, str], ...]:

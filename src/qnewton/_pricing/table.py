@@ -336,7 +336,7 @@ def _classical_notes(problem: Problem, one: Predicted, shape: tuple[int, ...], v
     largest = np.inf if host.largest_measured is None else host.largest_measured
     notes = np.empty(len(valid), object)
     for point in range(len(valid)):
-        said = []
+        said = list(one.rival.method.notes(problem))
         if n[point] > largest:
             said.append(f"extrapolated: the largest system measured has {host.largest_measured} rows")
         if rounds[point]:

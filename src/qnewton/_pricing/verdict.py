@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .classical import UNCOUNTED
 from .fastest import fastest as chosen
-from .paper import is_count
 from .table import Row
 
 PROVEN = ("proven",)
@@ -82,7 +82,7 @@ def leaders(seconds: np.ndarray, kinds: Sequence[str], evidence: Sequence[str]) 
         evidence: of each row.
     """
     quantum = np.asarray([kind == "quantum" for kind in kinds], bool)
-    counted = np.asarray([is_count(one) for one in evidence], bool)
+    counted = np.asarray([one not in UNCOUNTED for one in evidence], bool)
     proven = np.asarray([one in PROVEN for one in evidence], bool)
     best, lead, classical = (
         _least(seconds, among) for among in (quantum & counted, quantum & counted & proven, ~quantum & counted)
@@ -109,7 +109,7 @@ def _between(seconds: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.n
 
 def fastest(rows: Sequence[Row]) -> Row | None:
     """The valid row with the fewest seconds, of those whose constants are known."""
-    found = int(_least(_seconds(rows), np.asarray([is_count(row.evidence) for row in rows], bool)))
+    found = int(_least(_seconds(rows), np.asarray([row.evidence not in UNCOUNTED for row in rows], bool)))
     return None if found < 0 else rows[found]
 
 

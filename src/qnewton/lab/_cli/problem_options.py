@@ -1,6 +1,7 @@
 """The system of `qnewton plan` and `qnewton breakeven`: numbers, a matrix file or a run."""
 
 import dataclasses
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,15 @@ class ProblemOptions:
     """Numbers per row of the square root that have to be loaded. None: n."""
     overlap: float | None = None
     """Part of the right-hand side in the range of the square root, in (0, 1]."""
+    bandwidth: float | None = None
+    """Largest distance of an entry from the diagonal: adds the solvers of banded matrices."""
+    dimension: int | None = None
+    """The pattern is that of a mesh in 2 or 3 dimensions: adds a sparse factorisation by bounds on its fill. A file's
+    own pattern is analysed instead."""
+    preconditioned_kappa: float | None = None
+    """Condition number with a preconditioner that costs as much as a diagonal: adds CG with it."""
+    layer: tuple[int, int] | None = None
+    """Rows of the two Kronecker factors of a Newton block, e.g. inputs and outputs of its layer: adds K-FAC."""
     block: str | None = None
     """Block of the run. None: the largest one of the last step."""
 
@@ -96,8 +106,7 @@ def numbers_of(options: ProblemOptions) -> tuple[dict[str, Any], tuple[str, ...]
         found["definite"] = options.definite
         if options.definite:
             notes = (*notes, "the matrix is positive definite, as a damped Gauss-Newton matrix is (--no-definite)")
-    names = ("n", "kappa", "epsilon", "sparsity", "max_entry", "frobenius_norm", "spectral_norm", "solution_norm")
-    found |= {name: value for name in names if (value := getattr(options, name)) is not None}
+    found |= {name: value for name in _GIVEN if (value := getattr(options, name)) is not None}
     if options.rows is not None:
         found["factor"] = SquareRoot(rows=options.rows, overlap=options.overlap, row_entries=options.row_entries)
     return found, notes
@@ -109,6 +118,10 @@ def sentence_of(points: "Columns") -> str:
     return f"n {n:g}, kappa {kappa:.4g}, d {d:g}, epsilon {epsilon:g}"
 
 
+_GIVEN = (
+    *("n", "kappa", "epsilon", "sparsity", "max_entry", "frobenius_norm", "spectral_norm", "solution_norm"),
+    *("bandwidth", "dimension", "preconditioned_kappa", "layer"),
+)
 _NAMES = {"condition_number": "kappa", "degree": "sparsity", "precision": "epsilon"}
 
 
@@ -144,6 +157,7 @@ def sets_of(options: HardwareOptions, names: tuple[AssumptionSet, ...]) -> "list
 
 def _of_run(path: Path, block: str | None) -> dict[str, Any]:
     from ..._core.suggest import unknown
+    from ..._pricing.structure import Structure
     from .._experiments.saved import train_options
     from .._runfile import read_run
 
@@ -161,8 +175,15 @@ def _of_run(path: Path, block: str | None) -> dict[str, Any]:
     if numbers["frobenius_norm"] is not None and numbers["spectral_norm"] is not None:
         # Of a block that was not formed it is an estimate by a few probes, which can fall below its least value.
         numbers["frobenius_norm"] = max(numbers["frobenius_norm"], numbers["spectral_norm"])
+    shape = _shape_of(path, chosen.name)
+    structure = Structure(
+        root_rows=chosen.access.gram_rows or None,
+        gram_flops=chosen.access.gram_flops or None,
+        layer=(math.prod(shape[:-1]), shape[-1]) if len(shape) > 1 and math.prod(shape) == chosen.n else None,
+    )
     return {
         **numbers,
+        "structure": structure,
         "condition_number": max(chosen.condition_number, 1.0),
         "definite": chosen.definite,
         "precision": train_options(path, run.config).scheduling.precision,
@@ -171,3 +192,14 @@ def _of_run(path: Path, block: str | None) -> dict[str, Any]:
             f"block {chosen.name} at step {chosen.step}; its condition number is {article} {kind}",
         ),
     }
+
+
+def _shape_of(path: Path, name: str) -> tuple[int, ...]:
+    """The shape of a parameter; empty where the run did not end, and wrote none."""
+    from .._runfile import RunFileError, read_params
+
+    try:
+        found = read_params(path).get(name)
+    except RunFileError:
+        return ()
+    return () if found is None else found.shape
