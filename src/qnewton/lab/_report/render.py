@@ -50,7 +50,8 @@ def write_page(page: Page, target: Path, figures: str | None = None) -> Path:
         directory = target.parent / FIGURES
         directory.mkdir(exist_ok=True)
         for chart in charts_of(page.parts):
-            save_figure(replace(chart, heading=f"{chart.title}\n"), directory / f"{chart.name}.{figures}")
+            alone = replace(chart, heading=chart.title, keys_below=True)
+            save_figure(alone, directory / f"{chart.name}.{figures}")
     return target
 
 
