@@ -1,0 +1,130 @@
+// The map's numbers: coarse first, then finer; and the lines and regions that are drawn over them.
+
+import { input, rowsOf, spaced } from "./model.js";
+
+export const LEVELS = [25, 50, 100, 200];
+
+/** Orders of magnitude at which the shade changes; quantum is faster below 0. */
+export const STEPS = [-8, -4, -2, -1, 0, 1, 2, 4, 8, 12, 16, 24];
+
+/** A job that hands `done` a grid of each level. */
+export function* levels(settings, x, y, done) {
+  for (const size of LEVELS) {
+    const grid = emptyGrid(x, y, size);
+    const rows = Math.max(1, Math.round(400 / size));
+    for (let from = 0; from < size; from += rows) {
+      fill(grid, settings, from, Math.min(from + rows, size));
+      yield;
+    }
+    done(grid);
+    yield;
+  }
+}
+
+/** The whole grid at once, for tables and files. */
+export function wholeGrid(settings, x, y, size) {
+  const grid = emptyGrid(x, y, size);
+  fill(grid, settings, 0, size);
+  return grid;
+}
+
+function emptyGrid(x, y, size) {
+  const cells = size * size;
+  return {
+    x, y, size, xs: spaced(input[x], size), ys: spaced(input[y], size),
+    orders: new Float64Array(cells), winner: new Int16Array(cells), unreachable: new Uint8Array(cells),
+  };
+}
+
+function fill(grid, settings, from, to) {
+  const part = rowsOf(settings, grid.x, grid.xs, grid.y, grid.ys.slice(from, to));
+  for (const name of ["orders", "winner", "unreachable"]) grid[name].set(part[name], from * grid.size);
+  grid.offers = part.offers;
+}
+
+/** Line pieces [x0, y0, x1, y1], in parts of the map, along which the orders have a value. */
+export function contour(grid, level) {
+  const { size, orders } = grid;
+  const pieces = [];
+  const last = size - 1;
+  for (let row = 0; row < last; row++) {
+    for (let column = 0; column < last; column++) {
+      const at = row * size + column;
+      const corners = [orders[at], orders[at + 1], orders[at + size + 1], orders[at + size]];
+      if (!corners.every(Number.isFinite)) continue;
+      const above = corners.map((value) => value >= level);
+      if (above.every((one) => one === above[0])) continue;
+      const ends = [];
+      for (let side = 0; side < 4; side++) {
+        const next = (side + 1) % 4;
+        if (above[side] === above[next]) continue;
+        const part = (level - corners[side]) / (corners[next] - corners[side]);
+        const [[x0, y0], [x1, y1]] = [CORNERS[side], CORNERS[next]];
+        ends.push([(column + x0 + part * (x1 - x0)) / last, (row + y0 + part * (y1 - y0)) / last]);
+      }
+      for (let end = 0; end + 1 < ends.length; end += 2) pieces.push([...ends[end], ...ends[end + 1]]);
+    }
+  }
+  return pieces;
+}
+
+const CORNERS = [[0, 0], [1, 0], [1, 1], [0, 1]];
+
+/** Line pieces between different solvers of the same kind; where the kinds change there is a contour. */
+export function borders(grid) {
+  const { size, winner } = grid;
+  const pieces = [];
+  const last = size - 1;
+  const [kind, name] = [(who) => kindOf(grid, who), (who) => grid.offers[who]?.name];
+  for (let row = 0; row < last; row++) {
+    for (let column = 0; column < last; column++) {
+      const at = row * size + column;
+      const corners = [winner[at], winner[at + 1], winner[at + size + 1], winner[at + size]];
+      if (corners.every((who) => name(who) === name(corners[0])) || corners.some((who) => kind(who) !== kind(corners[0]))) continue;
+      const ends = [];
+      for (let side = 0; side < 4; side++) {
+        if (name(corners[side]) === name(corners[(side + 1) % 4])) continue;
+        const [[x0, y0], [x1, y1]] = [CORNERS[side], CORNERS[(side + 1) % 4]];
+        ends.push([(column + (x0 + x1) / 2) / last, (row + (y0 + y1) / 2) / last]);
+      }
+      for (let end = 0; end + 1 < ends.length; end += 2) pieces.push([...ends[end], ...ends[end + 1]]);
+    }
+  }
+  return pieces;
+}
+
+/** `quantum`, `classical` or `nobody`: who wins a cell. */
+export function kindOf(grid, winner) {
+  return winner < 0 ? "nobody" : grid.offers[winner].kind;
+}
+
+/** A place deep inside of each winner's largest region: [winner, x, y, room], all in parts of the map. */
+export function places(grid) {
+  const { size, winner } = grid;
+  const step = Math.max(1, Math.floor(size / 50));
+  const count = Math.ceil(size / step);
+  const cell = (row, column) => Math.min(row * step, size - 1) * size + Math.min(column * step, size - 1);
+  // A solver counts once, on whichever machine.
+  const first = new Map(grid.offers.map((offer, place) => [offer.name, place]).toReversed());
+  const at = (row, column) => first.get(grid.offers[winner[cell(row, column)]]?.name) ?? -1;
+  const depth = new Float64Array(count * count).fill(Infinity);
+  // Steps to the nearest cell of another winner, along rows and columns, in a sweep there and one back.
+  const sweep = (order, back) => {
+    for (const row of order) for (const column of order) {
+      for (const [r, c] of [[row + back, column], [row, column + back]]) {
+        const same = r >= 0 && c >= 0 && r < count && c < count && at(r, c) === at(row, column);
+        const here = row * count + column;
+        depth[here] = Math.min(depth[here], 1 + (same ? depth[r * count + c] : 0));
+      }
+    }
+  };
+  const order = Array.from({ length: count }, (_, index) => index);
+  sweep(order, -1);
+  sweep(order.toReversed(), 1);
+  const best = new Map();
+  for (const row of order) for (const column of order) {
+    const [who, room] = [at(row, column), depth[row * count + column]];
+    if (who >= 0 && room > (best.get(who)?.[2] ?? 2)) best.set(who, [column / (count - 1), row / (count - 1), room]);
+  }
+  return [...best].map(([who, [x, y, room]]) => [who, x, y, room / count]);
+}
