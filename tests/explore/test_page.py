@@ -95,7 +95,7 @@ def slide(tab: Page, name: str, part: float, *, fine: bool = True) -> None:
 
 @pytest.mark.parametrize(("width", "theme"), WINDOWS)
 def test_a_moved_control_changes_map_and_stack(visit, width: int, theme: str) -> None:
-    tab = visit("", width, theme)
+    tab = visit("#v=1&set=paper", width, theme)
     before = shown(tab)
     slide(tab, "epsilon", 0.1)
     after = shown(tab)
@@ -167,7 +167,7 @@ def test_the_map_is_a_table_too_and_says_what_the_answer_says(visit) -> None:
 
 
 def test_picture_and_data_are_saved(visit, tmp_path: Path) -> None:
-    tab = visit()
+    tab = visit("#v=1&set=paper")
     saved = {}
     for kind in ("png", "svg", "csv", "json"):
         with tab.expect_download() as download:

@@ -3,17 +3,22 @@
 import { input, rowsOf, spaced } from "./model.js";
 
 export const LEVELS = [25, 50, 100, 200];
+const [SLICE_MS, MOST_ROWS] = [12, 24];
 
 /** Orders of magnitude at which the shade changes; quantum is faster below 0. */
 export const STEPS = [-8, -4, -2, -1, 0, 1, 2, 4, 8, 12, 16, 24];
 
-/** A job that hands `done` a grid of each level. */
+/** A job that hands `done` a grid of each level; as many rows at once as take about `SLICE_MS`. */
 export function* levels(settings, x, y, done) {
+  let perCell = 0.1;
   for (const size of LEVELS) {
     const grid = emptyGrid(x, y, size);
-    const rows = Math.max(1, Math.round(400 / size));
-    for (let from = 0; from < size; from += rows) {
-      fill(grid, settings, from, Math.min(from + rows, size));
+    for (let from = 0; from < size;) {
+      const to = Math.min(from + Math.min(Math.max(Math.round(SLICE_MS / perCell / size), 1), MOST_ROWS), size);
+      const start = performance.now();
+      fill(grid, settings, from, to);
+      perCell = Math.max((performance.now() - start) / (to - from) / size, 1e-4);
+      from = to;
       yield;
     }
     done(grid);
