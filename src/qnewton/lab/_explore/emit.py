@@ -1,0 +1,210 @@
+"""From graphs to JavaScript: what is used once is written where it is used, what is written twice is shared."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from string import ascii_letters
+
+from .compiler import Compiled
+from .graph import Loop, Node, Region
+from .primitives import HELPERS, TEMPLATES
+
+_LONGEST = 400
+"""Characters of an expression that is written inside another one."""
+_RESERVED = {"do", "if", "in", "of", "as", "is"}
+
+
+@dataclasses.dataclass
+class _Live:
+    """What a region must compute.
+
+    Attributes:
+        uses: of a node, by `id`; missing: none.
+        captured: nodes of regions around it, in the order of their use.
+        items: places of a group that are used.
+        loops: what each of its loops needs.
+    """
+
+    uses: dict[int, int]
+    captured: list[Node]
+    items: dict[int, list[int]]
+    loops: "dict[int, _Turn]"
+
+
+@dataclasses.dataclass
+class _Turn:
+    """A loop without the carried values that nothing needs.
+
+    Attributes:
+        loop: all of it.
+        carried: places that are kept.
+        places: of those, the results.
+        live: what the body computes.
+        arguments: the first carried values, then what the body captures.
+    """
+
+    loop: Loop
+    carried: list[int]
+    places: list[int]
+    live: _Live
+    arguments: list[Node]
+
+
+def _live(region: Region, wanted: Sequence[Node]) -> _Live:
+    found = _Live({}, [], {}, {})
+
+    def use(node: Node) -> None:
+        found.uses[id(node)] = found.uses.get(id(node), 0) + 1
+        if node.region is not region and node.kind not in ("literal", "table") and node not in found.captured:
+            found.captured.append(node)
+
+    for node in wanted:
+        use(node)
+    for node in reversed(region.nodes):
+        if id(node) not in found.uses:
+            continue
+        if node.kind == "item":
+            found.items.setdefault(id(node.arguments[0]), []).append(node.detail)
+        arguments = node.arguments
+        if node.loop is not None:
+            turn = found.loops[id(node)] = _turn(node, node.loop, sorted(found.items[id(node)]))
+            arguments = turn.arguments
+        for argument in arguments:
+            use(argument)
+    return found
+
+
+def _turn(node: Node, loop: Loop, places: list[int]) -> _Turn:
+    carried = set(places)
+    while True:
+        wanted = [loop.following[place] for place in sorted(carried)]
+        live = _live(loop.body, wanted if loop.going is None else [*wanted, loop.going])
+        needed = {place for place, one in enumerate(loop.carried) if id(one) in live.uses}
+        if needed <= carried:
+            kept = sorted(carried)
+            return _Turn(loop, kept, places, live, [*(node.arguments[place] for place in kept), *live.captured])
+        carried |= needed
+
+
+def _names() -> Iterator[str]:
+    for length in itertools.count(1):
+        for letters in itertools.product(ascii_letters, repeat=length):
+            name = "".join(letters)
+            if name not in _RESERVED:
+                yield name
+
+
+def _literal(value: float | bool) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "(-Infinity)"
+    text = repr(value).removesuffix(".0")
+    return f"({text})" if text.startswith("-") else text
+
+
+class Script:
+    """Functions that share tables and loops.
+
+    A loop is a function that remembers its last result: on a map many neighbours ask for the same.
+    """
+
+    def __init__(self) -> None:
+        self._shared: dict[str, str] = {}
+
+    @property
+    def text(self) -> str:
+        """Of everything that the functions use."""
+        return HELPERS + "".join(f"const {name}={text};\n" for text, name in self._shared.items())
+
+    def share(self, text: str, prefix: str) -> str:
+        """Return the name of a constant with this text."""
+        return self._shared.setdefault(text, f"${prefix}{len(self._shared)}")
+
+    def function(self, compiled: Compiled) -> str:
+        """Return a formula's function of positional numbers, then of functions; it returns an array."""
+        names = _names()
+        texts = {id(node): next(names) for node in compiled.parameters}
+        heads = [*texts.values(), *compiled.calls]
+        live = _live(compiled.region, compiled.results)
+        body = self._body(compiled.region, live, texts, names)
+        results = ",".join(self._text(node, texts) for node in compiled.results)
+        return f"({','.join(heads)})=>{{{body}return[{results}]}}"
+
+    def _body(self, region: Region, live: _Live, texts: dict[int, str], names: Iterator[str]) -> str:
+        """Return the statements of a region, and put what each node is called into `texts`."""
+        statements = []
+        for node in region.nodes:
+            uses = live.uses.get(id(node), 0)
+            if not uses or id(node) in texts or node.kind in ("literal", "table"):
+                continue
+            text = self._expression(node, live, texts)
+            group = node.kind in ("call", "loop")
+            several = len(live.items[id(node)]) > 1 if group else uses > 1 and not self._is_entry(node, live)
+            if several or len(text) > _LONGEST:
+                name = next(names)
+                statements.append(f"const {name}={text};")
+                text = name
+            texts[id(node)] = text
+        return "".join(statements)
+
+    def _text(self, node: Node, texts: dict[int, str]) -> str:
+        return _literal(node.detail) if node.kind == "literal" else texts[id(node)]
+
+    def _expression(self, node: Node, live: _Live, texts: dict[int, str]) -> str:
+        if id(node) in live.loops:
+            turn = live.loops[id(node)]
+            given = ",".join(self._text(one, texts) for one in turn.arguments)
+            return f"{self._loop(turn, memo=node.region.depth == 0)}({given})"
+        if node.kind == "pick":
+            place, *entries = node.arguments
+            if entries[0].kind == "table":
+                array = self.share(f"[{','.join(_literal(value) for value in entries[0].detail)}]", "t")
+            else:
+                array = f"[{','.join(self._text(entry, texts) for entry in entries)}]"
+            return f"{array}[$at({self._text(place, texts)},{node.detail})]"
+        given = [self._text(one, texts) for one in node.arguments]
+        if node.kind == "call":
+            return f"{node.detail}({','.join(given)})"
+        if node.kind == "item":
+            group = node.arguments[0]
+            if self._is_entry(node, live) or group.kind == "call":
+                return f"{given[0]}[{self._place(group, node.detail, live)}]"
+            return given[0]
+        return TEMPLATES[node.detail].format(*given)
+
+    def _is_entry(self, node: Node, live: _Live) -> bool:
+        """Return whether it is an entry of an array that has a name."""
+        return node.kind == "item" and len(live.items[id(node.arguments[0])]) > 1
+
+    def _place(self, group: Node, place: int, live: _Live) -> int:
+        return live.loops[id(group)].places.index(place) if id(group) in live.loops else place
+
+    def _loop(self, turn: _Turn, *, memo: bool) -> str:
+        names = _names()
+        heads = [next(names) for _ in turn.arguments]
+        moved = heads[: len(turn.carried)]
+        texts = {id(turn.loop.carried[place]): name for place, name in zip(turn.carried, moved, strict=True)}
+        captured = turn.arguments[len(turn.carried) :]
+        texts |= {id(node): name for node, name in zip(captured, heads[len(moved) :], strict=True)}
+        body = self._body(turn.loop.body, turn.live, texts, names)
+        if turn.loop.going is not None:
+            body += f"if(!{self._text(turn.loop.going, texts)})break;"
+        new = [self._text(turn.loop.following[place], texts) for place in turn.carried]
+        body += f"[{','.join(moved)}]=[{','.join(new)}];" if len(moved) > 1 else f"{moved[0]}={new[0]};"
+        head = "for(;;)" if turn.loop.count is None else f"for(let $=0;$<{turn.loop.count};$++)"
+        results = [moved[turn.carried.index(place)] for place in turn.places]
+        result = results[0] if len(results) == 1 else f"[{','.join(results)}]"
+        if not memo:
+            return self.share(f"({','.join(heads)})=>{{{head}{{{body}}}return {result}}}", "l")
+        last = [f"${head}" for head in heads]
+        same = "&&".join(f"{new}==={old}" for new, old in zip(heads, last, strict=True))
+        kept = "".join(f"{old}={new};" for new, old in zip(heads, last, strict=True))
+        return self.share(
+            f"(()=>{{let {','.join(last)},$$;return({','.join(heads)})=>{{if({same})return $$;{kept}"
+            f"{head}{{{body}}}return $$={result}}}}})()",
+            "l",
+        )
