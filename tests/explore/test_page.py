@@ -46,6 +46,7 @@ def visit(browser: Browser, file: Path) -> Iterator[Any]:
     def go(link: str = "", width: int = 1280, theme: Any = "light", *, fine: bool = True) -> Page:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
         contexts.append(context)
+        context.set_default_timeout(15_000)
         tab = context.new_page()
         tab.on("console", lambda message: faults.append(message.text))
         tab.on("pageerror", lambda error: faults.append(str(error)))

@@ -5,14 +5,12 @@ import inspect
 import itertools
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 from ..._pricing import assumptions, classical
 from ..._pricing.assumptions import ENTRIES_PER_S, end_to_end
-from ..._solvers.cholesky import cholesky_workload
-from ..._solvers.direct import lu_workload
-from ..._solvers.krylov.steps import cg_steps, minres_steps
 from ..._solvers.quantum.queries import QUERY_MODELS
 
 _INPUTS = {
@@ -75,28 +73,32 @@ def _counts() -> Iterator[tuple[str, str]]:
 
 
 def _computed(count: Any) -> str:
-    """The source of a count, and of the functions of its module that it calls; its parameters, if it has any."""
-    known = vars(sys.modules[count.__module__])
-    found = [count if inspect.isfunction(count) else type(count)]
-    for one in found:
-        for name in re.findall(r"\b[a-z_]\w*(?=\()", inspect.getsource(one)):
-            other = known.get(name)
-            if inspect.isfunction(other) and other.__module__ == count.__module__ and other not in found:
-                found.append(other)
-    parameters = "" if inspect.isfunction(count) else f"{count!r}\n\n"
-    return parameters + "\n\n".join(inspect.getsource(one) for one in found)
+    """The source of a count; its parameters, if it has any."""
+    if inspect.isfunction(count):
+        return _sources(count)
+    return f"{count!r}\n\n{_sources(type(count))}"
 
 
 def _rivals() -> dict[str, str]:
-    """What is computed for each classical solver."""
-    computed = {
-        "LU": (lu_workload,),
-        "Cholesky": (cholesky_workload,),
-        "CG": (cg_steps, classical._iterations),
-        "MINRES": (minres_steps, classical._iterations),
-        classical.SAMPLING: (classical._kaczmarz,),
-    }
-    return {name: "\n\n".join(map(inspect.getsource, functions)) for name, functions in computed.items()}
+    """What is computed for each classical solver: its operations, or its steps."""
+    found = {}
+    for rival in classical.RIVALS:
+        functions = [value for value in vars(rival.method).values() if inspect.isfunction(value)]
+        found[rival.name] = _sources(*functions, type(rival.method).workload)
+    return found
+
+
+def _sources(*roots: Any) -> str:
+    """The source of functions and classes, and of the functions of ours that they call, but for array helpers."""
+    found = list(roots)
+    for one in found:
+        known = vars(sys.modules[one.__module__])
+        for name in re.findall(r"\b[a-z_]\w*(?=\()", inspect.getsource(one)):
+            other = known.get(name)
+            ours = inspect.isfunction(other) and re.match(r"qnewton\.(?!_core)", other.__module__)
+            if ours and other not in found:
+                found.append(other)
+    return "\n\n".join(textwrap.dedent(inspect.getsource(one)) for one in found)
 
 
 def _terms() -> dict[str, dict[str, str]]:
@@ -109,7 +111,7 @@ def _terms() -> dict[str, dict[str, str]]:
         "gate time": ("seconds of one physical two-qubit operation", "the machine's profile", "assumption"),
         "subnormalisation": (
             "queries at the encoding's alpha over queries at alpha = ||A||",
-            _sources(encodings),
+            _from(encodings),
             _weakest(encodings),
         ),
         "sparsity": (
@@ -117,7 +119,7 @@ def _terms() -> dict[str, dict[str, str]]:
             "the abstract of arXiv 2405.00252",
             "assumption",
         ),
-        "encoding": ("layers of T gates of one query", _sources(encodings), _weakest(encodings)),
+        "encoding": ("layers of T gates of one query", _from(encodings), _weakest(encodings)),
         "right-hand side": (
             "all layers of a run over those of its queries: the right-hand side is prepared again and again",
             preparation.source,
@@ -142,7 +144,7 @@ def _terms() -> dict[str, dict[str, str]]:
     return {name: dict(zip(("formula", "source", "evidence"), one, strict=True)) for name, one in said.items()}
 
 
-def _sources(parts: Any) -> str:
+def _from(parts: Any) -> str:
     return "; ".join(f"{one.name}: {one.source}" for one in parts)
 
 

@@ -10,13 +10,17 @@ const listed = (list) => list.map((one) => ({ name: one.name, label: one.name, t
 /** Numbers that stand at their worst case, or at the machine's, where they are not given. */
 const given = meta.inputs.map((one) => ({ ...one, ...WORDS.inputs[one.name], optional: one.default === null }));
 
+/** The last part of `machine/PROFILE/LAYOUT`. */
+const machines = Object.keys(QN.functions).filter((name) => name.startsWith("machine/"));
+const layouts = [...new Set(machines.map((name) => name.split("/")[2]))];
+
 const choices = [
   ["set", meta.sets.map(({ name }) => ({ name, label: name, text: WORDS.sets[name] })), "end_to_end"],
   ["machine", listed(meta.hardware), "superconducting"],
   ["host", [{ name: "all", label: "the fastest of all" }, ...listed(meta.hosts)], "all"],
   ["encoding", [{ name: "cheapest", label: "the cheapest" }, ...listed(meta.encodings)], "cheapest"],
   ["readout", [{ name: "own", label: "as charged for" }, ...listed(meta.readouts)], "own"],
-  ["layout", meta.layouts.map((name) => ({ name, label: name })), meta.layouts[0]],
+  ["layout", layouts.map((name) => ({ name, label: name })), layouts[0]],
   ["definite", [{ name: "yes", label: "yes" }, { name: "no", label: "no" }], "yes"],
 ].map(([name, options, fallback]) => {
   return { name, scale: "choice", choices: options, default: fallback, ...WORDS.inputs[name] };
