@@ -1,6 +1,6 @@
 // Axes, lines and words over the map's shades, as SVG; on the page and in the exported picture.
 
-import { borders, contour, kindOf, places, STEPS } from "./grid.js";
+import { borders, contours, kindOf, places, STEPS } from "./grid.js";
 import { effective, input, placed, valueAt } from "./model.js";
 import { escape, margin, power } from "./numbers.js";
 
@@ -34,22 +34,24 @@ export function axisLabel(one) {
   return one.label + (one.unit ? `, ${one.unit}` : "");
 }
 
-/** Everything over the shades. `here`: settings; `even`: by input, where the present row or column is equal. */
-export function overlay(grid, width, height, here, even = {}) {
+/** Axes, lines and names over the shades. */
+export function overlay(grid, width, height) {
   const box = boxOf(width, height);
-  const [x, y] = [input[grid.x], input[grid.y]];
-  const at = (px, py) => [box.x + px * box.width, box.y + (1 - py) * box.height];
-  const parts = [axes(box, x, y, at)];
-  parts.push(`<path class="border" d="${path(borders(grid), at)}"/>`);
+  const at = within(box);
+  const parts = [axes(box, input[grid.x], input[grid.y], at), `<path class="border" d="${path(borders(grid), at)}"/>`];
   const words = [];
-  for (const step of STEPS) {
-    const pieces = contour(grid, step);
-    if (!pieces.length) continue;
-    parts.push(`<path class="${step === 0 ? "even" : "contour"}" d="${path(pieces, at)}"/>`);
-    words.push(onContour(step, pieces, at, box, words));
-  }
-  parts.push(...words.map((word) => word.text), regions(grid, at, box, words), cursor(here, x, y, at, box, even));
+  contours(grid).forEach((pieces, place) => {
+    if (!pieces.length) return;
+    parts.push(`<path class="${STEPS[place] === 0 ? "even" : "contour"}" d="${path(pieces, at)}"/>`);
+    words.push(onContour(STEPS[place], pieces, at, box, words));
+  });
+  parts.push(...words.map((word) => word.text), regions(grid, at, box, words));
   return parts.join("");
+}
+
+/** From parts of the map to points of the figure. */
+function within(box) {
+  return (px, py) => [box.x + px * box.width, box.y + (1 - py) * box.height];
 }
 
 function path(pieces, at) {
@@ -107,7 +109,11 @@ function regions(grid, at, box, others) {
   return parts.join("");
 }
 
-function cursor(here, x, y, at, box, even) {
+/** The present point of the settings; `even`: by input, where its row or column is equal. */
+export function cursor(grid, width, height, here, even) {
+  const box = boxOf(width, height);
+  const at = within(box);
+  const [x, y] = [input[grid.x], input[grid.y]];
   const [px, py] = at(placed(x, effective(here, x)), placed(y, effective(here, y)));
   const [ends, feet] = [box.x + box.width, box.y + box.height];
   const parts = [`<path class="cross" d="M${box.x} ${fixed(py)}H${ends}M${fixed(px)} ${box.y}V${feet}"/>`];

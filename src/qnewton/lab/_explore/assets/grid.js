@@ -47,54 +47,57 @@ function fill(grid, settings, from, to) {
   grid.offers = part.offers;
 }
 
-/** Line pieces [x0, y0, x1, y1], in parts of the map, along which the orders have a value. */
-export function contour(grid, level) {
+/** Line pieces [x0, y0, x1, y1], in parts of the map, along which the orders have each of the values of `STEPS`. */
+export function contours(grid) {
   const { size, orders } = grid;
-  const pieces = [];
-  const last = size - 1;
-  for (let row = 0; row < last; row++) {
-    for (let column = 0; column < last; column++) {
-      const at = row * size + column;
-      const corners = [orders[at], orders[at + 1], orders[at + size + 1], orders[at + size]];
-      if (!corners.every(Number.isFinite)) continue;
-      const above = corners.map((value) => value >= level);
-      if (above.every((one) => one === above[0])) continue;
-      const ends = [];
-      for (let side = 0; side < 4; side++) {
-        const next = (side + 1) % 4;
-        if (above[side] === above[next]) continue;
-        const part = (level - corners[side]) / (corners[next] - corners[side]);
-        const [[x0, y0], [x1, y1]] = [CORNERS[side], CORNERS[next]];
-        ends.push([(column + x0 + part * (x1 - x0)) / last, (row + y0 + part * (y1 - y0)) / last]);
-      }
-      for (let end = 0; end + 1 < ends.length; end += 2) pieces.push([...ends[end], ...ends[end + 1]]);
-    }
-  }
-  return pieces;
+  const found = STEPS.map(() => []);
+  eachCell(size, (at, column, row) => {
+    const corners = [orders[at], orders[at + 1], orders[at + size + 1], orders[at + size]];
+    const [low, high] = [Math.min(...corners), Math.max(...corners)];
+    if (!Number.isFinite(low + high)) return;
+    STEPS.forEach((level, step) => {
+      if (low >= level || high < level) return;
+      const part = (from, to) => (level - from) / (to - from);
+      found[step].push(...cuts(corners, (a, b) => a < level !== b < level, part, column, row, size - 1));
+    });
+  });
+  return found;
 }
-
-const CORNERS = [[0, 0], [1, 0], [1, 1], [0, 1]];
 
 /** Line pieces between different solvers of the same kind; where the kinds change there is a contour. */
 export function borders(grid) {
   const { size, winner } = grid;
-  const pieces = [];
-  const last = size - 1;
-  const [kind, name] = [(who) => kindOf(grid, who), (who) => grid.offers[who]?.name];
-  for (let row = 0; row < last; row++) {
-    for (let column = 0; column < last; column++) {
-      const at = row * size + column;
-      const corners = [winner[at], winner[at + 1], winner[at + size + 1], winner[at + size]];
-      if (corners.every((who) => name(who) === name(corners[0])) || corners.some((who) => kind(who) !== kind(corners[0]))) continue;
-      const ends = [];
-      for (let side = 0; side < 4; side++) {
-        if (name(corners[side]) === name(corners[(side + 1) % 4])) continue;
-        const [[x0, y0], [x1, y1]] = [CORNERS[side], CORNERS[(side + 1) % 4]];
-        ends.push([(column + (x0 + x1) / 2) / last, (row + (y0 + y1) / 2) / last]);
-      }
-      for (let end = 0; end + 1 < ends.length; end += 2) pieces.push([...ends[end], ...ends[end + 1]]);
-    }
+  const name = (who) => grid.offers[who]?.name;
+  const found = [];
+  eachCell(size, (at, column, row) => {
+    const corners = [winner[at], winner[at + 1], winner[at + size + 1], winner[at + size]];
+    if (corners[0] === corners[1] && corners[0] === corners[2] && corners[0] === corners[3]) return;
+    if (corners.some((who) => kindOf(grid, who) !== kindOf(grid, corners[0]))) return;
+    found.push(...cuts(corners, (a, b) => name(a) !== name(b), () => 0.5, column, row, size - 1));
+  });
+  return found;
+}
+
+function eachCell(size, see) {
+  for (let row = 0; row < size - 1; row++) {
+    for (let column = 0; column < size - 1; column++) see(row * size + column, column, row);
   }
+}
+
+const CORNERS = [[0, 0], [1, 0], [1, 1], [0, 1]];
+
+/** Pieces of a line through one cell, between the sides whose ends differ. */
+function cuts(corners, differ, part, column, row, last) {
+  const ends = [];
+  for (let side = 0; side < 4; side++) {
+    const next = (side + 1) % 4;
+    if (!differ(corners[side], corners[next])) continue;
+    const along = part(corners[side], corners[next]);
+    const [[x0, y0], [x1, y1]] = [CORNERS[side], CORNERS[next]];
+    ends.push([(column + x0 + along * (x1 - x0)) / last, (row + y0 + along * (y1 - y0)) / last]);
+  }
+  const pieces = [];
+  for (let end = 0; end + 1 < ends.length; end += 2) pieces.push([...ends[end], ...ends[end + 1]]);
   return pieces;
 }
 

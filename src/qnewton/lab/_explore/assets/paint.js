@@ -58,18 +58,22 @@ export function paint(canvas, grid, width, height, light = false) {
       const foot = unreachable[at] + right * (unreachable[at + 1] - unreachable[at]);
       const head = unreachable[at + size] + right * (unreachable[at + size + 1] - unreachable[at + size]);
       const beyond = foot + up * (head - foot) > 0.5;
-      words[py * width + px] = shadeAt(look, value, kindOf(grid, winner[near]), beyond, px, py);
+      words[py * width + px] = Number.isFinite(value)
+        ? shadeAt(look, value, beyond, px, py)
+        : gapAt(look, kindOf(grid, winner[near]), px, py);
     }
   }
   context.putImageData(image, 0, 0);
 }
 
-function shadeAt(look, value, kind, unreachable, px, py) {
-  if (!Number.isFinite(value)) {
-    if (kind === "nobody") return (px + py) % 8 === 0 || (px - py) % 8 === 0 ? look.line : look.paper;
-    if (px % 6 === 0 && py % 6 === 0) return look.line;
-    return look.plain[kind === "quantum" ? QUANTUM.length - 1 : QUANTUM.length];
-  }
+/** The shade where only one side has a number, or none. */
+function gapAt(look, kind, px, py) {
+  if (kind === "nobody") return (px + py) % 8 === 0 || (px - py) % 8 === 0 ? look.line : look.paper;
+  if (px % 6 === 0 && py % 6 === 0) return look.line;
+  return look.plain[kind === "quantum" ? QUANTUM.length - 1 : QUANTUM.length];
+}
+
+function shadeAt(look, value, unreachable, px, py) {
   const shade = shadeOf(value);
   if (unreachable) return ((px - py) % 7 + 7) % 7 < 1 ? look.line : look.grey[shade];
   if (shade < QUANTUM.length && (px + py) % 9 === 0) return look.hatched[shade];

@@ -1,6 +1,6 @@
 // Files that a browser saves: the picture and its numbers.
 
-import { boxOf, overlay, said } from "./figure.js";
+import { boxOf, cursor, overlay, said } from "./figure.js";
 import { kindOf } from "./grid.js";
 import { colours, paint } from "./paint.js";
 import { escape } from "./numbers.js";
@@ -20,7 +20,7 @@ export function svgOf(grid, settings, even, words) {
     `<title>${escape(words)}</title><style>${style}</style><rect y="${-head}" ${sized(whole)} fill="${found.paper}"/>` +
     `<text x="${x}" y="-8">${escape(words)}</text>` +
     `<image ${sized({ x, y, ...size })} href="${canvas.toDataURL("image/png")}"/>` +
-    `${overlay(grid, width, height, settings, even)}</svg>`;
+    `${overlay(grid, width, height)}${cursor(grid, width, height, settings, even)}</svg>`;
 }
 
 /** The same as a PNG, at twice the size. */

@@ -1,7 +1,7 @@
 // What one setting looks like: its answer, its map, its costs.
 
 import { forget, mark, number } from "./explain.js";
-import { boxOf, overlay, said, under } from "./figure.js";
+import { boxOf, cursor, overlay, said, under } from "./figure.js";
 import { STEPS } from "./grid.js";
 import { effective, input, inputs, placed, sets, valueAt } from "./model.js";
 import { escape, margin, power, short, time, valued } from "./numbers.js";
@@ -124,12 +124,13 @@ export function showMap(side, grid, settings, even) {
     const fine = grid.size >= 100 ? Math.min(devicePixelRatio || 1, 2) : 1;
     paint(canvas, grid, Math.round(fine * box.width), Math.round(fine * box.height));
     canvas.style.cssText = `left:${box.x}px;top:${box.y}px;width:${box.width}px;height:${box.height}px`;
+    const svg = element.querySelector("svg");
+    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    svg.style.height = `${height}px`;
+    svg.innerHTML = `<g>${overlay(grid, width, height)}</g><g data-cursor></g>`;
     [element.grid, element.key] = [grid, key];
   }
-  const svg = element.querySelector("svg");
-  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  svg.style.height = `${height}px`;
-  svg.innerHTML = overlay(grid, width, height, settings, even);
+  element.querySelector("[data-cursor]").innerHTML = cursor(grid, width, height, settings, even);
   const where = whereOf(grid, settings);
   element.setAttribute("aria-label", `Who wins over ${input[grid.x].label} and ${input[grid.y].label}. ` +
     `Arrow keys move the point, with Shift in larger steps. Now at ${where}.`);
