@@ -11,7 +11,9 @@ from ..._pricing.assumptions import ASSUMPTION_SETS, Assumptions
 from ..._pricing.classical import RIVALS, ClassicalHost
 from ..._pricing.paper import is_count
 from ..._pricing.solver import CountedSolver
+from ..._solvers.quantum.encoding import AbstractEncoding
 from ..._solvers.quantum.queries import QUERY_MODELS, Unit
+from ..._solvers.quantum.readout import AbstractReadout
 from . import meta
 from .emit import Script
 from .formulas import (
@@ -51,7 +53,7 @@ class _Bundle:
 
     def __init__(self) -> None:
         self.script = Script()
-        self.data: dict[str, Any] = {"system": SYSTEM, "layouts": [layout.name for layout in LAYOUTS]}
+        self.data: dict[str, Any] = {"system": SYSTEM, "norms": NORMS, "layouts": [layout.name for layout in LAYOUTS]}
         self.alone: dict[str, list[Formula]] = {}
 
     def function(self, formula: Formula) -> str:
@@ -81,10 +83,10 @@ class _Bundle:
         return f"const COUNTS={_array(rows)};\n"
 
     def charges(self) -> str:
-        self.data["sets"], rows = [], []
+        self.data["sets"], rows, seconds = [], [], []
         for assumed in ASSUMPTION_SETS.values():
             readouts = list(readouts_of(assumed))
-            own, words = [], []
+            own, words, alone = [], [], []
             for readout in readouts:
                 formulas = [
                     [charge_formula(assumed, one, readout, known=known) for known in (False, True)]
@@ -92,6 +94,7 @@ class _Bundle:
                 ]
                 self.data["charged"] = formulas[0][0].graph.outputs
                 own.append([_array(self.function(formula) for formula in pair) for pair in formulas])
+                alone.append(_array(self.seconds_alone(assumed, one, readout) for one in assumed.encodings))
                 words.append([[formula.words for formula in pair] for pair in formulas])
             # Of encodings that are charged alike the first one answers.
             different = [place for place, text in enumerate(own[0]) if text not in own[0][:place]]
@@ -106,8 +109,15 @@ class _Bundle:
                 }
             )
             rows.append(_array(_array(of_readout) for of_readout in own))
+            seconds.append(_array(alone))
         self.data["factors"] = [name.removeprefix("factor ") for name in _ordered_factors(self.data["charged"])]
-        return f"const CHARGES={_array(rows)};\n"
+        return f"const CHARGES={_array(rows)},SECONDS={_array(seconds)};\n"
+
+    def seconds_alone(self, assumed: Assumptions, encoding: AbstractEncoding, readout: AbstractReadout | None) -> str:
+        return _array(
+            self.function(charge_formula(assumed, encoding, readout, known=known, seconds_alone=True))
+            for known in (False, True)
+        )
 
     def machines(self) -> str:
         machines, rows = [], []

@@ -39,6 +39,7 @@ class Compiled:
         region: with all nodes.
         parameters: the nodes of the arguments.
         results: the nodes of the results.
+        truths: which of them are truth values.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Compiled:
     region: Region
     parameters: list[Node]
     results: list[Node]
+    truths: list[bool]
 
 
 def compiled(name: str, function: Callable[..., Mapping[str, Any]], arguments: Sequence[str]) -> Compiled:
@@ -68,7 +70,9 @@ def compiled(name: str, function: Callable[..., Mapping[str, Any]], arguments: S
         parameters = [region.add(Node("parameter", word, (), region)) for word in arguments]
         found = walk.jaxpr(closed.jaxpr, closed.consts, [_single(node) for node in parameters], region)
     results = [_only(name, values) for values in found]
-    return Compiled(name, tuple(arguments), tuple(walk.calls), tuple(sorted(shapes)), region, parameters, results)
+    outputs = tuple(sorted(shapes))
+    truths = [shapes[output].dtype == np.bool_ for output in outputs]
+    return Compiled(name, tuple(arguments), tuple(walk.calls), outputs, region, parameters, results, truths)
 
 
 def _single(node: Node) -> Values:
@@ -309,7 +313,7 @@ class _Walk:
         def turn(inside: Region, carry: list[Values]) -> tuple[list[Values], None]:
             return self.jaxpr(body.jaxpr, body.consts, [*values[:fixed], *carry], inside), None
 
-        return self.looped(values[fixed:], turn, region, params["length"])
+        return self.looped(values[fixed:], turn, region, params["length"], body.out_avals)
 
     def do_while(self, equation: Any, values: list[Values], region: Region) -> list[Values]:
         params = equation.params
@@ -321,9 +325,11 @@ class _Walk:
             (going,) = self.jaxpr(test.jaxpr, test.consts, [*asked, *carry], inside)
             return self.jaxpr(body.jaxpr, body.consts, [*fixed, *carry], inside), going.reshape(-1)[0]
 
-        return self.looped(start, turn, region, None)
+        return self.looped(start, turn, region, None, body.out_avals)
 
-    def looped(self, start: Sequence[Values], turn: Callable, region: Region, count: int | None) -> list[Values]:
+    def looped(
+        self, start: Sequence[Values], turn: Callable, region: Region, count: int | None, types: Sequence[Any]
+    ) -> list[Values]:
         first = [self.nodes(value) for value in start]
         body = Region(region)
         carry = []
@@ -337,7 +343,8 @@ class _Walk:
         def flat(groups: Sequence[Values]) -> list[Node]:
             return [node for values in groups for node in np.broadcast_to(values, values.shape).reshape(-1)]
 
-        loop = Loop(body, flat(carry), flat(following), count, going)
+        truths = [one.dtype == np.bool_ for one, values in zip(types, first, strict=True) for _ in range(values.size)]
+        loop = Loop(body, flat(carry), flat(following), truths, count, going)
         inits = flat(first)
         home = max((node.region for node in inits), key=lambda one: one.depth, default=region)
         home = max(home, region, key=lambda one: one.depth)

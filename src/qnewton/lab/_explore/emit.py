@@ -106,6 +106,11 @@ def _literal(value: float | bool) -> str:
     return f"({text})" if text.startswith("-") else text
 
 
+def _together(results: Sequence[str], truths: Sequence[bool]) -> str:
+    numbers = [f"+{text}" if truth else text for text, truth in zip(results, truths, strict=True)]
+    return numbers[0] if len(numbers) == 1 else f"[{','.join(numbers)}]"
+
+
 class Script:
     """Functions that share tables and loops.
 
@@ -125,14 +130,17 @@ class Script:
         return self._shared.setdefault(text, f"${prefix}{len(self._shared)}")
 
     def function(self, compiled: Compiled) -> str:
-        """Return a formula's function of positional numbers, then of functions; it returns an array."""
+        """Return a formula's function of positional numbers, then of functions.
+
+        It returns an array of numbers, of a single result the number: engines store arrays of nothing else compactly.
+        """
         names = _names()
         texts = {id(node): next(names) for node in compiled.parameters}
         heads = [*texts.values(), *compiled.calls]
         live = _live(compiled.region, compiled.results)
         body = self._body(compiled.region, live, texts, names)
-        results = ",".join(self._text(node, texts) for node in compiled.results)
-        return f"({','.join(heads)})=>{{{body}return[{results}]}}"
+        results = [self._text(node, texts) for node in compiled.results]
+        return f"({','.join(heads)})=>{{{body}return {_together(results, compiled.truths)}}}"
 
     def _body(self, region: Region, live: _Live, texts: dict[int, str], names: Iterator[str]) -> str:
         """Return the statements of a region, and put what each node is called into `texts`."""
@@ -194,17 +202,20 @@ class Script:
         if turn.loop.going is not None:
             body += f"if(!{self._text(turn.loop.going, texts)})break;"
         new = [self._text(turn.loop.following[place], texts) for place in turn.carried]
-        body += f"[{','.join(moved)}]=[{','.join(new)}];" if len(moved) > 1 else f"{moved[0]}={new[0]};"
+        if len(moved) > 1:
+            body += "".join(f"const ${old}={text};" for old, text in zip(moved, new, strict=True))
+            new = [f"${old}" for old in moved]
+        body += "".join(f"{old}={text};" for old, text in zip(moved, new, strict=True))
         head = "for(;;)" if turn.loop.count is None else f"for(let $=0;$<{turn.loop.count};$++)"
         results = [moved[turn.carried.index(place)] for place in turn.places]
-        result = results[0] if len(results) == 1 else f"[{','.join(results)}]"
+        result = _together(results, [turn.loop.truths[place] for place in turn.places])
         if not memo:
             return self.share(f"({','.join(heads)})=>{{{head}{{{body}}}return {result}}}", "l")
-        last = [f"${head}" for head in heads]
-        same = "&&".join(f"{new}==={old}" for new, old in zip(heads, last, strict=True))
-        kept = "".join(f"{old}={new};" for new, old in zip(heads, last, strict=True))
+        same = "&&".join(f"$k[{place}]===+{name}" for place, name in enumerate(heads))
+        kept = "".join(f"$k[{place}]={name};" for place, name in enumerate(heads))
+        # The last arguments lie in an array of doubles, which engines need not box.
         return self.share(
-            f"(()=>{{let {','.join(last)},$$;return({','.join(heads)})=>{{if({same})return $$;{kept}"
-            f"{head}{{{body}}}return $$={result}}}}})()",
+            f"(()=>{{const $k=new Float64Array({len(heads)}).fill(NaN);let $r;return({','.join(heads)})=>{{"
+            f"if({same})return $r;{kept}{head}{{{body}}}return $r={result}}}}})()",
             "l",
         )

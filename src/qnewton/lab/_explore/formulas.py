@@ -47,11 +47,15 @@ class Formula:
     words: tuple[str, ...]
 
 
-def _formula(name: str, function: Callable[..., tuple[Mapping[str, Any], Sequence[Condition]]], *arguments: str):
+def _formula(
+    name: str, function: Callable[..., tuple[Mapping[str, Any], Sequence[Condition] | None]], *arguments: str
+) -> Formula:
     words: list[str] = []
 
     def masked(*values: Any) -> dict[str, Any]:
         results, conditions = function(*values)
+        if conditions is None:
+            return dict(results)
         words[:] = [one.words for one in conditions]
         return {**results, "broken": _bits(conditions)}
 
@@ -91,7 +95,12 @@ class _OpaqueClock(Clock):
 
 
 def charge_formula(
-    assumed: Assumptions, encoding: AbstractEncoding, readout: AbstractReadout | None, *, known: bool
+    assumed: Assumptions,
+    encoding: AbstractEncoding,
+    readout: AbstractReadout | None,
+    *,
+    known: bool,
+    seconds_alone: bool = False,
 ) -> Formula:
     """The charge of one solve by one encoding, of a count and a machine that are handed in.
 
@@ -100,6 +109,7 @@ def charge_formula(
         encoding: the one that is charged.
         readout: in place of the set's.
         known: whether the solution's norm is given.
+        seconds_alone: without all that a map does not show, conditions included: infinite where one is not met.
     """
     one = dataclasses.replace(assumed, encodings=(encoding,), readout=readout)
 
@@ -116,6 +126,8 @@ def charge_formula(
         solver = CountedSolver(count, solution_norm=given["solution_norm"] if known else None)
         numbers = MatrixNumbers(**{name: given[name] for name in SYSTEM}, definite=True)
         found = one.charge(solver, numbers, given["precision"], _OpaqueClock(given["gate_time_s"]))
+        if seconds_alone:
+            return {"seconds": found.seconds}, None
         fields = {name: getattr(found, name) for name in CHARGED}
         return {**fields, **{f"factor {name}": value for name, value in found.factors.items()}}, found.conditions
 

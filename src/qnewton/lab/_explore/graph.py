@@ -68,6 +68,7 @@ class Loop:
         body: the region.
         carried: parameters of the body.
         following: their values after one turn.
+        truths: which of them are truth values.
         count: of the turns; None: as long as `going` is true.
         going: a truth value of the body.
     """
@@ -75,5 +76,6 @@ class Loop:
     body: Region
     carried: list[Node]
     following: list[Node]
+    truths: list[bool]
     count: int | None = None
     going: Node | None = None

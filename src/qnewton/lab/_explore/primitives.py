@@ -85,7 +85,8 @@ const roundEven=x=>{const r=Math.round(x);return Math.abs(x%1)===.5&&r%2!==0?r-1
 const words=new DataView(new ArrayBuffer(8));
 const exponent=x=>{if(x===0||!isFinite(x))return 0;let more=0;if(Math.abs(x)<2.2250738585072014e-308){x*=2**54;more=-54}
 words.setFloat64(0,x);return(words.getUint16(0)>>4&2047)-1022+more};
-const ldexp=(x,e)=>{for(;e>1000;e-=1000)x*=2**1000;for(;e<-1000;e+=1000)x*=2**-1000;return x*2**e};
+const twos=Float64Array.from({length:2098},(_,k)=>2**(k-1074));
+const ldexp=(x,e)=>{for(;e>1023;e-=1023)x*=2**1023;for(;e<-1022;e+=1022)x*=2**-1022;return x*twos[e+1074]};
 const mantissa=x=>x===0||!isFinite(x)?x:ldexp(x,-exponent(x));
 const log2=x=>{const e=exponent(x);return mantissa(x)===.5?e-1:Math.log2(x)};
 """

@@ -51,7 +51,7 @@ const hosts_of = x => (given(x.hosts) ? x.hosts.map(one => index_of(data.hosts, 
 
 function point(x) {
   const set = index_of(data.sets, x.set), at = resolved(x), own = data.sets[set];
-  const broken = said(data.impossible, POSSIBLE(...at.problem)[0]);
+  const broken = said(data.impossible, POSSIBLE(...at.problem));
   const paper = data.sets.findIndex(one => one.name === "paper");
   const offers = [];
   data.models.forEach((model, place) => {

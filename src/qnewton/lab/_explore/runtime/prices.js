@@ -12,22 +12,20 @@ const index_of = (list, value) => {
   if (!list[place]) throw new RangeError(`no ${value} here: ${list.map(one => one.name ?? one).join(", ")}`);
   return place;
 };
+const worst_order = data.norms.map(name => data.system.indexOf(name));
 function resolved(x) {
-  const n = x.n, d = given(x.d) ? x.d : n;
-  const norms = [x.max_entry, x.frobenius_norm, x.spectral_norm];
-  const pattern = norms.reduce((bits, value, place) => bits + (given(value) ? 2 ** place : 0), 0);
-  const found = NUMBERS[pattern](n, d, x.kappa, ...norms.filter(given));
-  const system = system_order.map(place => found[place]);
-  const machine = index_of(data.machines, x.machine ?? x.hardware);
+  const n = x.n, d = given(x.d) ? x.d : n, { max_entry, frobenius_norm, spectral_norm } = x;
+  const norms = [max_entry, frobenius_norm, spectral_norm].filter(given);
+  const pattern = given(max_entry) + 2 * given(frobenius_norm) + 4 * given(spectral_norm);
+  const found = NUMBERS[pattern](n, d, x.kappa, ...norms), machine = index_of(data.machines, x.machine ?? x.hardware);
   const known = given(x.solution_norm) ? 1 : 0;
   const gate_time_s = given(x.gate_time_s) ? x.gate_time_s : data.machines[machine].gate_time_s;
-  const worst = Object.fromEntries(data.system.map((name, place) => [name, system[place]]));
-  return {
-    known, machine, gate_time_s,
-    layout: index_of(data.layouts, x.layout),
-    charged: [...system, x.epsilon, gate_time_s, ...(known ? [x.solution_norm] : [])],
-    problem: [n, d, x.kappa, x.epsilon, worst.max_entry, worst.frobenius_norm, worst.spectral_norm],
-  };
+  const charged = [], problem = [n, d, x.kappa, x.epsilon];
+  for (const place of system_order) charged.push(found[place]);
+  for (const place of worst_order) problem.push(charged[place]);
+  charged.push(x.epsilon, gate_time_s);
+  if (known) charged.push(x.solution_norm);
+  return { known, machine, gate_time_s, layout: index_of(data.layouts, x.layout), charged, problem };
 }
 
 // Encodings of a set that differ in what they charge, for a query model.
@@ -65,7 +63,7 @@ function reason(set, readout, encoding, model, at) {
   return all.length ? `needs ${[...new Set(all)].join(", ")}` : "";
 }
 
-const named = (names, values) => Object.fromEntries(names.map((name, place) => [name, +values[place]]));
+const named = (names, values) => Object.fromEntries(names.map((name, place) => [name, values[place]]));
 const with_valid = found => ({ ...found, valid: found.broken === 0 ? 1 : 0 });
 const functions = {};
 for (const [name, made] of Object.entries(FORMULAS))
