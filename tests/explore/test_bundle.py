@@ -11,7 +11,7 @@ from qnewton._core.gates import GateCost
 from qnewton._core.records import Encoding
 from qnewton._hardware import load_profile, profile_names
 from qnewton._pricing.assumptions import ASSUMPTION_SETS
-from qnewton._pricing.classical import RIVALS, predict
+from qnewton._pricing.classical import predict
 from qnewton._pricing.clock import Clock
 from qnewton._pricing.paper import charged
 from qnewton._pricing.problem import MatrixNumbers, Problem
@@ -20,7 +20,7 @@ from qnewton._pricing.verdict import verdicts
 from qnewton._solvers.quantum.queries import QUERY_MODELS
 from qnewton._solvers.quantum.readout import Refined
 from qnewton.lab._explore.bundle import LAYOUTS, hosts, profiles
-from qnewton.lab._explore.formulas import SYSTEM, readouts_of
+from qnewton.lab._explore.formulas import SYSTEM, readouts_of, rivals_of
 
 POINTS, TABLES = 1000, 24
 RNG = np.random.default_rng(22)
@@ -120,7 +120,7 @@ def machines() -> Iterator[Expected]:
     for profile in profiles():
         for layout in LAYOUTS:
             clock = Clock(RUNS["gate_time_s"], profile)
-            seconds, qubits, conditions = clock.run(circuit, layout, RUNS["failure_probability"])
+            seconds, qubits, conditions, *_ = clock.run(circuit, layout, RUNS["failure_probability"])
             valid = np.logical_and.reduce([one.holds for one in conditions])
             yield Expected(
                 f"machine/{profile.name}/{layout.name}", "runs", valid, {"seconds": seconds, "qubits": qubits}
@@ -130,7 +130,7 @@ def machines() -> Iterator[Expected]:
 def classical() -> Iterator[Expected]:
     problem = Problem(**PROBLEMS)
     for host in hosts():
-        for rival in RIVALS:
+        for rival in rivals_of():
             given = dataclasses.replace(problem, definite=rival.definite is not False)
             found = predict(rival, host, given)
             results = {name: getattr(found, name) for name in ("seconds", "rounds", "beyond_bytes")}

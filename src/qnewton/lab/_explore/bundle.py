@@ -8,7 +8,7 @@ from typing import Any
 
 from ..._hardware import QuantumProfile, ReactionLimited, Sequential, load_profile, profile_names
 from ..._pricing.assumptions import ASSUMPTION_SETS, Assumptions
-from ..._pricing.classical import RIVALS, ClassicalHost
+from ..._pricing.classical import ClassicalHost
 from ..._pricing.paper import is_count
 from ..._pricing.solver import CountedSolver
 from ..._solvers.quantum.encoding import AbstractEncoding
@@ -29,6 +29,7 @@ from .formulas import (
     possible_formula,
     readout_formula,
     readouts_of,
+    rivals_of,
 )
 
 LAYOUTS = (Sequential(), ReactionLimited())
@@ -134,12 +135,18 @@ class _Bundle:
 
     def classical(self) -> str:
         self.data["rivals"] = [
-            {"name": one.name, "source": one.source, "evidence": one.guarantee, "definite": one.definite}
-            for one in RIVALS
+            {
+                "name": one.name,
+                "source": one.source,
+                "evidence": one.guarantee,
+                "definite": one.definite,
+                "counts": one.counts,
+            }
+            for one in rivals_of()
         ]
         self.data["hosts"], rows = [], []
         for host in hosts():
-            formulas = [classical_formula(rival, host) for rival in RIVALS]
+            formulas = [classical_formula(rival, host) for rival in rivals_of()]
             self.data["classical"] = formulas[0].graph.outputs
             for formula in formulas:
                 self.alone[formula.graph.name] = [formula]

@@ -254,9 +254,15 @@ class _Walk:
         return [np.broadcast_to(along, shape).astype(equation.params["dtype"])]
 
     def do_argmin(self, equation: Any, values: list[Values], region: Region) -> list[Values]:
-        if values[0].size != equation.outvars[0].aval.size:
-            raise self.refusal("argmin", "of more than one number")
-        return [np.zeros(equation.outvars[0].aval.shape, int)]
+        """Return the first place of the least number, of which none is NaN."""
+        (axis,) = equation.params["axes"]
+        array = np.moveaxis(self.nodes(values[0]), axis, 0)
+        best, place = array[0], np.asarray(0)
+        for here, part in enumerate(array[1:], 1):
+            less = self.each("lt", [np.asarray(part, object), np.asarray(best, object)])
+            place = self.each("select", [less, np.asarray(here), place])
+            best = self.each("select", [less, np.asarray(part, object), np.asarray(best, object)])
+        return [np.broadcast_to(place, equation.outvars[0].aval.shape)]
 
     def do_dynamic_slice(self, equation: Any, values: list[Values], region: Region) -> list[Values]:
         operand, *starts = values

@@ -1,6 +1,7 @@
 """What is compiled: every formula of the library's registries, as a function of single numbers."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..._core.records import Encoding, QuantumWorkload
 from ..._hardware import AbstractLayout, QuantumProfile
 from ..._pricing.assumptions import Assumptions
 from ..._pricing.charge import Charge
-from ..._pricing.classical import ClassicalHost, Rival, predict
+from ..._pricing.classical import RIVALS, ClassicalHost, Rival, predict
 from ..._pricing.clock import Clock
 from ..._pricing.problem import MatrixNumbers, Problem
 from ..._pricing.solver import CountedSolver
@@ -32,6 +33,10 @@ _COUNT = {
     **dict.fromkeys(("queries", "state_preparations", "success_probability"), "float64"),
     **dict.fromkeys(("valid", "clamped", "extrapolated"), "bool"),
 }
+
+
+_STRETCHED = ("stretched",) * (len(inspect.signature(Clock.run).return_annotation.__args__) - 3)
+_RUN = {**dict.fromkeys(("seconds", "qubits", "broken"), "float64"), **dict.fromkeys(_STRETCHED, "bool")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,11 +92,13 @@ class _OpaqueClock(Clock):
     """The clock of a machine that is handed in."""
 
     def run(self, circuit: GateCost, layout: AbstractLayout | None, failure_probability: Any):
+        bare = super().run(circuit, None, failure_probability)
         if layout is None:
-            return super().run(circuit, layout, failure_probability)
+            return bare
         given = circuit.t_count, circuit.t_depth, circuit.qubits, self.gate_time_s, failure_probability
-        found = call("machine", given, dict.fromkeys(("seconds", "qubits", "broken"), "float64"))
-        return found["seconds"], found["qubits"], [Condition(found["broken"] == 0, OF_MACHINE)]
+        found = call("machine", given, _RUN)
+        conditions = [Condition(found["broken"] == 0, OF_MACHINE)]
+        return (found["seconds"], found["qubits"], conditions, *(found[name] for name in _STRETCHED))
 
 
 def charge_formula(
@@ -151,8 +158,8 @@ def machine_formula(profile: QuantumProfile, layout: AbstractLayout) -> Formula:
 
     def machine(t_count: Any, t_depth: Any, qubits: Any, gate_time_s: Any, failure: Any):
         circuit = GateCost(t_count, t_depth, qubits, ())
-        seconds, physical, conditions = Clock(gate_time_s, profile).run(circuit, layout, failure)
-        return {"seconds": seconds, "qubits": physical}, conditions
+        seconds, physical, conditions, *more = Clock(gate_time_s, profile).run(circuit, layout, failure)
+        return {"seconds": seconds, "qubits": physical, **dict(zip(_STRETCHED, more, strict=True))}, conditions
 
     arguments = "t_count", "t_depth", "qubits", "gate_time_s", "failure_probability"
     return _formula(f"machine/{profile.name}/{layout.name}", machine, *arguments)
@@ -168,6 +175,12 @@ def classical_formula(rival: Rival, host: ClassicalHost) -> Formula:
         return {name: jnp.asarray(getattr(found, name), float) for name in fields}, conditions
 
     return _formula(f"classical/{host.name}/{rival.name}", classical, *_PROBLEM)
+
+
+def rivals_of() -> list[Rival]:
+    """Return the rivals that need to know nothing of a matrix but its numbers."""
+    kinds = [_problem([1.0] * len(_PROBLEM), definite=definite) for definite in (True, False)]
+    return [one for one in RIVALS if any(one.takes(kind) for kind in kinds)]
 
 
 _PROBLEM = ("n", "degree", "condition_number", "precision", *NORMS)

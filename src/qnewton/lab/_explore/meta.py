@@ -5,12 +5,11 @@ from typing import Any
 
 from ..._hardware import QuantumProfile, load_profile, profile_names
 from ..._pricing.assumptions import ASSUMPTION_SETS
-from ..._pricing.classical import RIVALS
 from ..._pricing.paper import counts_for
 from ..._pricing.table import validity_of
 from ..._pricing.verdict import PROVEN
 from ..._solvers.quantum.queries import QUERY_MODELS, Matrices, QueryModel
-from .formulas import readouts_of
+from .formulas import readouts_of, rivals_of
 
 _INPUTS = (
     # name, label, unit, low, high, default (None: not given, the worst case)
@@ -59,7 +58,7 @@ def meta() -> dict[str, Any]:
         "readouts": [_sourced(one) for one in readouts.values()],
         "rivals": [
             {"name": one.name, "source": one.source, "evidence": one.guarantee, "definite": one.definite}
-            for one in RIVALS
+            for one in rivals_of()
         ],
     }
 

@@ -29,7 +29,7 @@ function map(x, xname, xs, yname, ys) {
   });
   for (const host of hosts_of(x))
     data.rivals.forEach((rival, place) => {
-      if (!fits(rival, definite)) return;
+      if (!rival.counts || !fits(rival, definite)) return;
       offers.push({ name: rival.name, kind: "classical", hardware: data.hosts[host].name });
       const predict = CLASSICAL[host][place];
       const cost = here => {

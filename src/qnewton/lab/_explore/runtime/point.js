@@ -39,7 +39,7 @@ function classical_offer(host, place, at) {
   const broken = said(data.hosts[host].words[place], found[at_classical.broken]), valid = broken.length === 0;
   const seconds = valid ? found[at_classical.seconds] : null;
   return {
-    name: rival.name, kind: "classical", hardware: data.hosts[host].name, valid, proven: true, counts: true,
+    name: rival.name, kind: "classical", hardware: data.hosts[host].name, valid, proven: true, counts: rival.counts,
     why: valid ? "" : `needs ${broken.join(", ")}`, evidence: rival.evidence, source: rival.source, seconds,
     log10_seconds: valid ? Math.log10(seconds) : null, rounds: found[at_classical.rounds],
     beyond_bytes: found[at_classical.beyond_bytes], notes: [], parts: valid ? [{ label: rival.name, seconds }] : [],
