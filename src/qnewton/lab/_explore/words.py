@@ -9,9 +9,10 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from ..._pricing import assumptions, classical
+from ..._pricing import assumptions
 from ..._pricing.assumptions import ENTRIES_PER_S, end_to_end
 from ..._solvers.quantum.queries import QUERY_MODELS
+from .formulas import rivals_of
 
 _INPUTS = {
     # name: (label, help, what else the page has to know)
@@ -82,7 +83,7 @@ def _computed(count: Any) -> str:
 def _rivals() -> dict[str, str]:
     """What is computed for each classical solver: its operations, or its steps."""
     found = {}
-    for rival in classical.RIVALS:
+    for rival in rivals_of():
         functions = [value for value in vars(rival.method).values() if inspect.isfunction(value)]
         found[rival.name] = _sources(*functions, type(rival.method).workload)
     return found
