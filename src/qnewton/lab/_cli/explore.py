@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from .problem_options import ProblemOptions, problem_of
+from .problem_options import ProblemOptions, numbers_of
 
 if TYPE_CHECKING:
     from .._explore.write import Start
@@ -41,19 +41,24 @@ def _start(options: ProblemOptions) -> "Start | None":
     """Return the numbers that the page opens with; None where none was given."""
     if options == ProblemOptions():
         return None
+    from ..._pricing.plan import plan
     from .._explore.write import Start
 
-    problem, assumed = problem_of(options)
-    given = {
-        "n": problem.n,
-        "kappa": problem.condition_number,
-        "d": problem.degree,
-        "epsilon": problem.precision,
-        "max_entry": problem.max_entry,
-        "frobenius_norm": problem.frobenius_norm,
-        "spectral_norm": problem.spectral_norm,
-        "solution_norm": problem.solution_norm,
-    }
-    numbers = {name: float(value) for name, value in given.items() if value is not None}
-    settings = {**numbers, "definite": "yes" if problem.definite else "no"}
-    return Start(settings, "" if options.source is None else str(options.source), assumed)
+    numbers, notes = numbers_of(options)
+    # Refuses what no matrix has, and says what was assumed.
+    assumed = plan(**numbers, hardware=["superconducting"], assumptions=["paper"]).assumed
+    left_out = sorted(numbers.keys() - {*_INPUTS, "definite", "estimated"})
+    if left_out:
+        notes = (*notes, f"{', '.join(left_out)}: not on this page, only in qnewton plan")
+    settings = {name: float(numbers[place]) for place, name in _INPUTS.items() if numbers.get(place) is not None}
+    definite = "yes" if numbers.get("definite", True) else "no"
+    label = "" if options.source is None else str(options.source)
+    return Start({**settings, "definite": definite}, label, (*notes, *assumed))
+
+
+_INPUTS = {
+    **{name: name for name in ("n", "kappa", "epsilon")},
+    "sparsity": "d",
+    **{name: name for name in ("max_entry", "frobenius_norm", "spectral_norm", "solution_norm")},
+}
+"""Inputs of the page by the numbers of `qnewton.plan`."""

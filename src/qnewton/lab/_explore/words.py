@@ -65,12 +65,10 @@ def _counts() -> Iterator[tuple[str, str]]:
     for module in sorted({model.count.__module__ for model in QUERY_MODELS.values()}):
         body = ast.parse(inspect.getsource(sys.modules[module])).body
         for record, below in itertools.pairwise(body):
-            told = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-            if told and isinstance(record, ast.Assign) and isinstance(record.targets[0], ast.Name):
-                name = record.targets[0].id
-                if name in QUERY_MODELS:
-                    said = inspect.cleandoc(str(below.value.value))
-                    yield name, f"{said}\n\n{_computed(QUERY_MODELS[name].count)}"
+            match record, below:
+                case ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(value=ast.Constant(value=str(told))):
+                    if name in QUERY_MODELS:
+                        yield name, f"{inspect.cleandoc(told)}\n\n{_computed(QUERY_MODELS[name].count)}"
 
 
 def _computed(count: Any) -> str:
