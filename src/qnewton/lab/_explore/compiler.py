@@ -281,7 +281,7 @@ class _Walk:
             return [np.broadcast_to(operand.reshape(()), shape)]
         if operand.ndim != 1 or index.size != math.prod(shape):
             raise self.refusal("gather", f"from {operand.shape}")
-        flat = [self.picked(operand, one, 0) for one in self.nodes(index).reshape(-1)]
+        flat = [self.picked(operand, one, 0).item() for one in self.nodes(index).reshape(-1)]
         return [np.array(flat, object).reshape(shape)]
 
     def picked(self, operand: Values, index: Any, axis: int) -> Values:

@@ -1,10 +1,13 @@
 """From graphs to JavaScript: what is used once is written where it is used, what is written twice is shared."""
 
+import base64
 import dataclasses
 import itertools
 import math
 from collections.abc import Iterator, Sequence
 from string import ascii_letters
+
+import numpy as np
 
 from .compiler import Compiled
 from .graph import Loop, Node, Region
@@ -111,6 +114,28 @@ def _together(results: Sequence[str], truths: Sequence[bool]) -> str:
     return numbers[0] if len(numbers) == 1 else f"[{','.join(numbers)}]"
 
 
+def _table(values: Sequence[float]) -> str:
+    """Return constants as text: each by itself, as bytes, or as places among those that differ; the shortest."""
+    different = list(dict.fromkeys(values))
+    places = np.array([different.index(value) for value in values] if len(different) < 2**8 else [], np.uint8)
+    if 2**8 <= len(different) < min(2**16, len(values) / 2):
+        of = {value: place for place, value in enumerate(different)}
+        places = np.array([of[value] for value in values], "<u2")
+    texts = [
+        f"[{','.join(_literal(value).strip('()') for value in values)}]",
+        f'new Float64Array($bytes("{_base64(np.array(values, "<f8"))}"))',
+    ]
+    if len(places):
+        kind = "Uint8" if places.itemsize == 1 else "Uint16"
+        among = f"[{','.join(_literal(value) for value in different)}]"
+        texts.append(f'Float64Array.from(new {kind}Array($bytes("{_base64(places)}")),(k=>i=>k[i])({among}))')
+    return min(texts, key=len)
+
+
+def _base64(array: np.ndarray) -> str:
+    return base64.b64encode(array.tobytes()).decode()
+
+
 class Script:
     """Functions that share tables and loops.
 
@@ -170,7 +195,7 @@ class Script:
         if node.kind == "pick":
             place, *entries = node.arguments
             if entries[0].kind == "table":
-                array = self.share(f"[{','.join(_literal(value) for value in entries[0].detail)}]", "t")
+                array = self.share(_table(entries[0].detail), "t")
             else:
                 array = f"[{','.join(self._text(entry, texts) for entry in entries)}]"
             return f"{array}[$at({self._text(place, texts)},{node.detail})]"

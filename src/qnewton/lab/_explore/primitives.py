@@ -79,6 +79,7 @@ INNER = ("jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_v
 
 HELPERS = """
 const square=x=>x*x;
+const $bytes=text=>Uint8Array.from(atob(text),one=>one.charCodeAt(0)).buffer;
 const $at=(i,n)=>i<0?0:i<n?i:n-1;
 const power=(x,y)=>x===1||y===0?1:Math.pow(x,y);
 const roundEven=x=>{const r=Math.round(x);return Math.abs(x%1)===.5&&r%2!==0?r-1:r};
