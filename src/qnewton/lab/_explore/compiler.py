@@ -51,6 +51,12 @@ class Compiled:
     results: list[Node]
     truths: list[bool]
 
+    def only(self, output: str) -> "Compiled":
+        """Return the same graph with one result."""
+        place = self.outputs.index(output)
+        chosen = {"results": [self.results[place]], "truths": [self.truths[place]]}
+        return dataclasses.replace(self, outputs=(output,), **chosen)
+
 
 def compiled(name: str, function: Callable[..., Mapping[str, Any]], arguments: Sequence[str]) -> Compiled:
     """Trace a function of scalars in double precision and return its graph.

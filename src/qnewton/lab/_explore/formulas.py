@@ -53,14 +53,12 @@ class Formula:
 
 
 def _formula(
-    name: str, function: Callable[..., tuple[Mapping[str, Any], Sequence[Condition] | None]], *arguments: str
+    name: str, function: Callable[..., tuple[Mapping[str, Any], Sequence[Condition]]], *arguments: str
 ) -> Formula:
     words: list[str] = []
 
     def masked(*values: Any) -> dict[str, Any]:
         results, conditions = function(*values)
-        if conditions is None:
-            return dict(results)
         words[:] = [one.words for one in conditions]
         return {**results, "broken": _bits(conditions)}
 
@@ -102,12 +100,7 @@ class _OpaqueClock(Clock):
 
 
 def charge_formula(
-    assumed: Assumptions,
-    encoding: AbstractEncoding,
-    readout: AbstractReadout | None,
-    *,
-    known: bool,
-    seconds_alone: bool = False,
+    assumed: Assumptions, encoding: AbstractEncoding, readout: AbstractReadout | None, *, known: bool
 ) -> Formula:
     """The charge of one solve by one encoding, of a count and a machine that are handed in.
 
@@ -116,7 +109,6 @@ def charge_formula(
         encoding: the one that is charged.
         readout: in place of the set's.
         known: whether the solution's norm is given.
-        seconds_alone: without all that a map does not show, conditions included: infinite where one is not met.
     """
     one = dataclasses.replace(assumed, encodings=(encoding,), readout=readout)
 
@@ -133,8 +125,6 @@ def charge_formula(
         solver = CountedSolver(count, solution_norm=given["solution_norm"] if known else None)
         numbers = MatrixNumbers(**{name: given[name] for name in SYSTEM}, definite=True)
         found = one.charge(solver, numbers, given["precision"], _OpaqueClock(given["gate_time_s"]))
-        if seconds_alone:
-            return {"seconds": found.seconds}, None
         fields = {name: getattr(found, name) for name in CHARGED}
         return {**fields, **{f"factor {name}": value for name, value in found.factors.items()}}, found.conditions
 
