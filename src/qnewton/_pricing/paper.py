@@ -145,7 +145,11 @@ def lifted_numbers(numbers: MatrixNumbers, axes: int = 0) -> MatrixNumbers:
 
 
 def with_levels(assumed: Assumptions, problem: Problem) -> Assumptions:
-    """The set with measured magnitudes of the entries among its encodings, where there are any."""
-    if problem.levels is None:
+    """The set with the measured magnitudes of entries and diagonals among its encodings, where there are any.
+
+    A set whose encodings were named has those.
+    """
+    if assumed.encodings != Assumptions(assumed.label).encodings:
         return assumed
-    return dataclasses.replace(assumed, encodings=(*assumed.encodings, problem.levels))
+    measured = tuple(one for one in (problem.levels, problem.diagonals) if one is not None)
+    return dataclasses.replace(assumed, encodings=(*assumed.encodings, *measured)) if measured else assumed

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._core.suggest import unknown
-from .._solvers.quantum.encoding import DyadicLevels, SquareRoot
+from .._solvers.quantum.encoding import Diagonals, DyadicLevels, SquareRoot
 from .assumptions import ASSUMPTION_SETS, Assumptions
 from .clock import Clock
 from .frame import Columns
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _FIELDS = {"kappa": "condition_number", "epsilon": "precision", "sparsity": "degree"}
 """Names of a command line, by the fields of `Problem`."""
 _STRUCTURE = ("structure", "bandwidth", "dimension", "preconditioned_kappa", "layer")
-_KEPT = ("definite", "factor", "levels", "estimated", *_STRUCTURE)
+_KEPT = ("definite", "factor", "levels", "diagonals", "estimated", *_STRUCTURE)
 
 
 class SystemNumbers(TypedDict, total=False):
@@ -43,6 +43,7 @@ class SystemNumbers(TypedDict, total=False):
         definite: whether the matrix is positive definite; True. Not an array.
         factor: square root of the matrix, where it is known: adds the solvers that take one. Not an array.
         levels: measured magnitudes of the entries. Not an array.
+        diagonals: measured magnitudes of the diagonals, where there are few. Not an array.
         bandwidth: largest distance of an entry from the diagonal: adds the solvers of banded matrices. Not an array.
         dimension: 2 or 3, of a mesh that the pattern is that of: adds a sparse factorisation by bounds on its fill. Not
             an array.
@@ -63,6 +64,7 @@ class SystemNumbers(TypedDict, total=False):
     definite: bool
     factor: SquareRoot | None
     levels: DyadicLevels | None
+    diagonals: Diagonals | None
     bandwidth: float | None
     dimension: int | None
     preconditioned_kappa: float | None

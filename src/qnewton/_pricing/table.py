@@ -167,7 +167,10 @@ def lines(
 
 def _quantum_lines(problem: Problem, one: Charged, bare: Any, shape: tuple[int, ...], left_out: Any) -> Iterator[Line]:
     group, assumed, charge = one.group, one.assumed, one.charge
-    encodings = [encoding.name for encoding in assumed.encodings_for(group.solver)]
+    own = assumed.encodings_for(group.solver)
+    encodings = [encoding.name for encoding in own]
+    # Of a square root the group itself says it.
+    telling = [place for place, encoding in enumerate(own) if encoding.assumed and not group.suffix]
     gated = assumed.encoding_gates or assumed.preparation_gates
     encoded = assumed.subnormalisation or gated
     for index, model in enumerate(group.models):
@@ -204,8 +207,15 @@ def _quantum_lines(problem: Problem, one: Charged, bare: Any, shape: tuple[int, 
                 **numbers,
                 "dominant": picked(list(factors), _largest(factors), valid),
                 "notes": _worded(
-                    [of_model(charge.clamped), of_model(charge.extrapolated)],
-                    lambda which, model=model: _notes(model, problem, which, group),
+                    [
+                        of_model(charge.clamped),
+                        of_model(charge.extrapolated),
+                        *(valid & encoded & (of_model(charge.encoding) == place) for place in telling),
+                    ],
+                    lambda which, model=model: (
+                        *_notes(model, problem, which, group),
+                        *(words for place in which if place > 1 for words in own[telling[place - 2]].assumed),
+                    ),
                 ),
             },
             factors=factors,
