@@ -13,7 +13,7 @@ from .._hardware.distillation import MAX_DISTANCE
 _OVERHEAD = {
     OverheadStatus.BAD_INPUT: "finite gate counts",
     OverheadStatus.TOO_LONG: f"a code distance of at most {MAX_DISTANCE}",
-    OverheadStatus.TOO_MANY_T_GATES: "T states with no smaller error than four rounds of distillation reach",
+    OverheadStatus.TOO_MANY_T_GATES: "T states with no smaller error than the machine's factories reach",
 }
 
 
