@@ -60,7 +60,8 @@ class HardwareOptions:
     """The machines of a table."""
 
     hardware: tuple[str, ...] = ()
-    """Profiles, quantum and classical: names of ours, or paths of .toml files. Empty: all of ours."""
+    """Profiles, quantum and classical: names of ours, or paths of .toml files. Empty: all of ours, but of quantum
+    machines only those of the model `beverland`; transmon-cultivated and others are of `qre`, newer."""
     gate_time_s: float | None = None
     """Adds to each quantum profile a hypothetical one at this gate time, e.g. 1e-18."""
     layout: Literal["sequential", "reaction-limited"] = "sequential"
@@ -131,12 +132,12 @@ def machines_of(
     options: HardwareOptions,
 ) -> "tuple[list[tuple[str, QuantumMachine]], list[ClassicalHost]]":
     """The quantum machines and the classical ones, this machine's calibration first where there is one."""
-    from ..._hardware import QuantumMachine, QuantumProfile, load_profile, profile_names
+    from ..._hardware import QuantumMachine, QuantumProfile, listed_profiles, load_profile
     from ..._pricing.classical import ClassicalHost
 
     quantum: list[tuple[str, QuantumMachine]] = []
     hosts = []
-    for name in options.hardware or profile_names():
+    for name in options.hardware or listed_profiles():
         profile = load_profile(name)
         if isinstance(profile, QuantumProfile):
             quantum.append((profile.name, profile.machine))
