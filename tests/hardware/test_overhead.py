@@ -210,7 +210,7 @@ def test_everywhere_finite_or_invalid_with_a_reason(layout, machine, qubits, t_c
         assert 0 < cost.seconds < math.inf
         assert 1 <= cost.qubits < math.inf
         assert cost.code_distance % 2 == 1
-        assert cost.code_distance <= MAX_DISTANCE
+        assert cost.extrapolated or cost.code_distance <= MAX_DISTANCE
         assert cost.reason == ""
     else:
         assert cost.reason
@@ -238,12 +238,29 @@ def test_bad_input_is_a_status(change):
 
 
 def test_ranges_end_with_a_reason():
-    long = physical_cost(SUPERCONDUCTING, qubits=1e30, t_count=1e25)
+    long = physical_cost(SUPERCONDUCTING, qubits=1e306, t_count=1e200)
     assert long.status == OverheadStatus.TOO_LONG
-    assert "code distance above 99" in long.reason
-    many = physical_cost(SUPERCONDUCTING, qubits=1, t_count=1e44)
+    assert "outside the floating-point range" in long.reason
+    # T states of an error of 0.2 cannot be distilled at all.
+    noisy = dataclasses.replace(SUPERCONDUCTING, t_gate_error_rate=0.2)
+    many = physical_cost(noisy, qubits=1, t_count=1e44)
     assert many.status == OverheadStatus.TOO_MANY_T_GATES
-    assert "below 1e-45" in many.reason
+    assert "below 1e-12" in many.reason
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_prices_have_no_step_where_the_listed_factories_end(name):
+    machine = load_profile(name)
+    if isinstance(machine, QuantumProfile):
+        t_count = 10 ** np.arange(8, 120, 0.02)
+        cost = physical_cost(machine, qubits=1e3, t_count=t_count, failure_probability=1e-6)
+        assert np.all(cost.valid)
+        assert cost.extrapolated.tolist() == sorted(cost.extrapolated)
+        assert not cost.extrapolated[0]
+        assert cost.extrapolated[-1]
+        # A step of the count is one of 0.02, and the distance goes from 5 to 7 at most.
+        assert np.min(np.diff(np.log10(cost.seconds))) >= 0
+        assert np.max(np.diff(np.log10(cost.seconds))) < 0.02 + np.log10(7 / 5) + 1e-9
 
 
 def test_the_smallest_runs():

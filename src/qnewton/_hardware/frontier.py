@@ -53,7 +53,13 @@ class FactoryFrontier(eqx.Module):
         return float(self.log_error[-1])
 
     def fewest_qubits(
-        self, xp: ModuleType, log_error: NumberArray, states: NumberArray, run_s: NumberArray, scale: NumberArray
+        self,
+        xp: ModuleType,
+        log_error: NumberArray,
+        states: NumberArray,
+        run_s: NumberArray,
+        scale: NumberArray,
+        stretch: NumberArray,
     ) -> tuple[NumberArray, NumberArray, NumberArray]:
         """Return how many factories make the states within a run, their qubits, and the seconds of the run.
 
@@ -65,11 +71,14 @@ class FactoryFrontier(eqx.Module):
             states: T states of the run.
             run_s: its seconds.
             scale: factor on a factory's seconds.
+            stretch: factor on its code distances.
         """
+        scale = scale * stretch
         last = 0 * log_error.astype(int) + (len(self.log_error) - 1)
         row = first_at_most(xp, self.log_error, 0 * last, last, len(self.log_error), log_error)
         run_s = xp.where(states > 0, xp.maximum(run_s, xp.asarray(self.seconds[:, 0])[row] * scale), run_s)
-        qubits, seconds = xp.asarray(self.qubits)[row], xp.asarray(self.seconds)[row] * scale[..., None]
+        qubits = xp.asarray(self.qubits)[row] * stretch[..., None] ** 2
+        seconds = xp.asarray(self.seconds)[row] * scale[..., None]
         rounding = 1 + 8 * xp.finfo(run_s.dtype).eps
         runs = xp.floor(run_s[..., None] / seconds * rounding)
         copies = xp.ceil(states[..., None] / xp.maximum(runs, 1))

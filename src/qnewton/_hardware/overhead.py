@@ -13,13 +13,15 @@ import equinox as eqx
 import numpy as np
 
 from .._core.arrays import Number, NumberArray, floating, quiet
-from .distillation import LEAST_LOG_ERROR, MAX_DISTANCE, factory_table
+from .distillation import MAX_DISTANCE, factory_table
 from .frontier import factory_frontier
 from .layouts import AbstractLayout, Demand, Sequential
 from .quantum_profile import QuantumProfile
 
 _LEAST_DISTANCE = 3
 """The smallest code distance of the model `qre`; 1, no code, is the one of `beverland`."""
+_DISTILLED = float(np.log(1e-12))
+"""Logarithm of the error that a machine's factories must reach, so that smaller ones are extrapolated."""
 
 
 class OverheadStatus(enum.IntEnum):
@@ -40,10 +42,9 @@ _REASONS = {
     OverheadStatus.OK: "",
     OverheadStatus.BAD_INPUT: "the counts are not finite numbers, at least one qubit and at least 0 gates, or the "
     "failure probability is not in (0, 1)",
-    OverheadStatus.TOO_LONG: f"the run is so long that its qubits would need a code distance above {MAX_DISTANCE}: "
-    "outside the range of the error formula",
-    OverheadStatus.TOO_MANY_T_GATES: "no factory of this machine reaches the error that each T state may have: "
-    f"below 1e{LEAST_LOG_ERROR / np.log(10):.0f}, or out of reach of its T gates in four rounds of distillation",
+    OverheadStatus.TOO_LONG: "the run is so long that its cost lies outside the floating-point range",
+    OverheadStatus.TOO_MANY_T_GATES: "no factory of this machine reaches the error that each T state may have, or "
+    f"any below {np.exp(_DISTILLED):.0e}, from where on costs are extrapolated",
 }
 
 
@@ -60,6 +61,8 @@ class PhysicalCost(eqx.Module):
         factories: T factories that work at once.
         factory_qubits: physical qubits in them.
         status: an `OverheadStatus`.
+        extrapolated: whether the code distance is above 99, or a T state's error below that of all listed factories.
+            The same formulas go on: distances grow like the logarithm of the error, in a factory as well.
     """
 
     qubits: NumberArray
@@ -71,6 +74,7 @@ class PhysicalCost(eqx.Module):
     factories: NumberArray
     factory_qubits: NumberArray
     status: NumberArray
+    extrapolated: NumberArray
 
     @property
     def valid(self) -> NumberArray:
@@ -136,13 +140,16 @@ def physical_cost(
     cycles = layout.cycles(xp, demand, syndromes_per_reaction, distance)
     cycles, seconds, factories, factory_qubits = _paced(xp, profile, demand, cycles, cycle_s, chosen, scale)
     tiles = layout.tiles(xp, demand, syndromes_per_reaction, distance)
-    status = xp.where(sane, _status(xp, chosen), int(OverheadStatus.BAD_INPUT))
+    qubits = tiles * profile.error_correction.patch_qubits(distance) + factory_qubits
+    status = xp.where(xp.isfinite(qubits) & xp.isfinite(seconds), 0, int(OverheadStatus.TOO_LONG))
+    status = xp.where(chosen.too_many, int(OverheadStatus.TOO_MANY_T_GATES), status)
+    status = xp.where(sane, status, int(OverheadStatus.BAD_INPUT))
 
     def masked(value: Number) -> NumberArray:
         return xp.where(status == 0, value, xp.inf)
 
     return PhysicalCost(
-        qubits=masked(tiles * profile.error_correction.patch_qubits(distance) + factory_qubits),
+        qubits=masked(qubits),
         seconds=masked(seconds),
         code_distance=masked(distance),
         logical_qubits=masked(tiles),
@@ -151,6 +158,7 @@ def physical_cost(
         factories=masked(factories),
         factory_qubits=masked(factory_qubits),
         status=status,
+        extrapolated=(distance > MAX_DISTANCE) | (chosen.stretch > 1),
     )
 
 
@@ -183,15 +191,23 @@ class _Chosen(NamedTuple):
 
     Attributes:
         distance: of the code.
-        log_t_error: logarithm of the error that a T state may have.
-        too_long: whether logical qubits ask for a distance that is not considered.
-        too_many: whether T states do, or for an error that no factory reaches.
+        log_t_error: logarithm of the error that a T state may have, no less than what a listed factory reaches.
+        stretch: by which the logarithm is in truth larger. Distances grow like it, beyond the list as well: so do a
+            factory's seconds, and its qubits like the square.
+        too_many: whether T states ask for an error that no factory reaches.
     """
 
     distance: NumberArray
     log_t_error: NumberArray
-    too_long: NumberArray
+    stretch: NumberArray
     too_many: NumberArray
+
+
+def _stretched(xp: ModuleType, log_t_error: NumberArray, least: float) -> tuple[NumberArray, NumberArray, NumberArray]:
+    """Return the error to look up, the stretch, and whether no factory reaches the error."""
+    if least > _DISTILLED:
+        return log_t_error, xp.ones_like(log_t_error), log_t_error < least
+    return xp.maximum(log_t_error, least), xp.maximum(log_t_error / least, 1.0), log_t_error < -xp.inf
 
 
 def _code_and_factory(
@@ -203,15 +219,15 @@ def _code_and_factory(
     share: NumberArray,
 ) -> _Chosen:
     """Split the failure probability, then take the distance that logical qubits and the factory need."""
-    has_t = demand.t_count > 0
+    has_t, table = demand.t_count > 0, factory_table(profile)
     log_logical = log_failure + xp.where(has_t, xp.log1p(-share), 0.0) - log_volume
     log_t_error = xp.where(has_t, log_failure + xp.log(share) - xp.log(xp.maximum(demand.t_count, 1)), 0.0)
-    distance = _distance(xp, profile, log_logical)
+    log_t_error, stretch, too_many = _stretched(xp, log_t_error, float(table.least_log_error[-1]))
     distils = log_t_error <= np.log(profile.t_gate_error_rate)
-    for_factory = xp.where(distils, factory_table(profile).least_distance(xp, log_t_error), 1)
-    too_long, too_many = distance > MAX_DISTANCE, has_t & (for_factory > MAX_DISTANCE)
-    distance = xp.clip(xp.maximum(distance, for_factory), 1, MAX_DISTANCE)
-    return _Chosen(distance, log_t_error, too_long, too_many)
+    for_factory = xp.where(distils, table.least_distance(xp, log_t_error), 1)
+    for_factory = xp.where(stretch > 1, _odd(xp, for_factory * stretch), for_factory)
+    distance = xp.maximum(_distance(xp, profile, log_logical), for_factory)
+    return _Chosen(distance, log_t_error, stretch, has_t & too_many)
 
 
 def _least_distance(
@@ -221,19 +237,20 @@ def _least_distance(
 
     The failure probability bounds `tiles x cycles x p_L(distance) + T states x error of a T state`.
     """
-    code, best = profile.error_correction, factory_frontier(profile).least_log_error
+    code, least = profile.error_correction, factory_frontier(profile).least_log_error
     has_t, log_states = demand.t_count > 0, xp.log(xp.maximum(demand.t_count, 1))
+    # Where factories beyond the list would be needed, they get half.
+    best = xp.minimum(least, log_failure - log_states - np.log(2)) if least <= _DISTILLED else least
     eps = xp.finfo(log_volume.dtype).eps
     needed = xp.where(has_t, xp.exp(xp.minimum(log_states + best - log_failure, 0.0)), 0.0)
     room = xp.log1p(-xp.minimum(needed, 1 - eps))
     distance = xp.maximum(_distance(xp, profile, log_failure + room - log_volume), _LEAST_DISTANCE)
-    too_long, too_many = distance > MAX_DISTANCE, needed >= 1
-    distance = xp.clip(distance, _LEAST_DISTANCE, MAX_DISTANCE)
     decades = np.log(code.threshold / profile.physical_error_rate)
     log_logical = np.log(code.prefactor) - (distance + 1) / 2 * decades
     used = xp.exp(xp.minimum(log_volume + log_logical - log_failure, np.log1p(-float(eps))))
-    left = log_failure + xp.log1p(-used) - log_states
-    return _Chosen(distance, xp.maximum(left, best), too_long, too_many)
+    left = xp.maximum(log_failure + xp.log1p(-used) - log_states, best)
+    log_t_error, stretch, _ = _stretched(xp, xp.where(has_t, left, 0.0), least)
+    return _Chosen(distance, log_t_error, stretch, needed >= 1)
 
 
 def _paced(
@@ -249,14 +266,15 @@ def _paced(
     has_t = demand.t_count > 0
     if profile.model == "qre":
         factories, factory_qubits, seconds = factory_frontier(profile).fewest_qubits(
-            xp, chosen.log_t_error, demand.t_count, cycles * cycle_s, scale
+            xp, chosen.log_t_error, demand.t_count, cycles * cycle_s, scale, chosen.stretch
         )
         return seconds / cycle_s, seconds, factories, factory_qubits
     factory, run_s = factory_table(profile).lookup(xp, chosen.distance, chosen.log_t_error)
     # A T gate that is good enough as it is only has to be encoded, in a patch and a cycle.
     distils = chosen.log_t_error <= np.log(profile.t_gate_error_rate)
     patch = profile.error_correction.patch_qubits(chosen.distance)
-    factory, run_s = xp.where(distils, factory, patch), xp.where(distils, run_s * scale, cycle_s)
+    factory = xp.where(distils, factory * chosen.stretch**2, patch)
+    run_s = xp.where(distils, run_s * chosen.stretch * scale, cycle_s)
     # A run that is over before the first T state is there waits for it.
     rounding = 8 * xp.finfo(cycles.dtype).eps
     cycles = xp.where(has_t, xp.maximum(cycles, xp.ceil(run_s / cycle_s * (1 - rounding))), cycles)
@@ -266,17 +284,16 @@ def _paced(
     return cycles, seconds, factories, factories * factory
 
 
-def _status(xp: ModuleType, chosen: _Chosen) -> NumberArray:
-    status = xp.where(chosen.too_long, int(OverheadStatus.TOO_LONG), int(OverheadStatus.OK))
-    return xp.where(chosen.too_many, int(OverheadStatus.TOO_MANY_T_GATES), status)
-
-
 def _distance(xp: ModuleType, profile: QuantumProfile, log_logical: NumberArray) -> NumberArray:
     """The smallest odd distance whose logical error per cycle is at most `exp(log_logical)`."""
     code = profile.error_correction
     decades = np.log(code.threshold / profile.physical_error_rate)
-    least = xp.ceil(2 * (np.log(code.prefactor) - log_logical) / decades - 1)
-    return xp.maximum(2 * xp.floor(least / 2) + 1, 1)
+    return _odd(xp, xp.ceil(2 * (np.log(code.prefactor) - log_logical) / decades - 1))
+
+
+def _odd(xp: ModuleType, least: NumberArray) -> NumberArray:
+    """The smallest odd number that is at least 1 and a number."""
+    return xp.maximum(2 * xp.floor(xp.ceil(least) / 2) + 1, 1)
 
 
 def t_gates_per_rotation(rotations: Number, failure_probability: Number) -> NumberArray:

@@ -156,6 +156,8 @@ def _notes(model: QueryModel, problem: Problem, charge: Charge, index: int, grou
         notes.append(f"kappa raised to the theorem's smallest, {model.smallest_kappa:.3g}")
     if bool(charge.extrapolated[index]) and model.measured_kappa is not None:
         notes.append(f"measured at {_measured(model.measured_kappa)}, extrapolated")
+    if bool(charge.stretched[index]):
+        notes.append("error correction extrapolated: a distance above 99, or T states beyond the listed factories")
     if model.uses_norm and (problem.solution_norm is None or group.suffix) and not model.needs_norm:
         notes.append("||x|| at its least")
     if group.suffix and problem.factor is not None:
