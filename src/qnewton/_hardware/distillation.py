@@ -98,8 +98,13 @@ def factory_table(profile: QuantumProfile) -> FactoryTable:
 
 
 def compute_table(profile: QuantumProfile) -> FactoryTable:
-    """Compute the factories of a machine, in some tenths of a second."""
+    """Compute the factories of a machine, in some tenths of a second.
+
+    Raises:
+        ValueError: if none of them works at the machine's error rates.
+    """
     error, distance, qubits, seconds = (np.concatenate(column) for column in zip(*_chains(profile), strict=True))
+    check_any(profile, error)
     volume = qubits * seconds
     order = np.lexsort((distance, volume))
     first, last, rows, least = [], [], [], []
@@ -122,6 +127,19 @@ def compute_table(profile: QuantumProfile) -> FactoryTable:
         seconds=seconds[rows],
         least_log_error=np.array(least),
     )
+
+
+def check_any(profile: QuantumProfile, error: np.ndarray) -> None:
+    """Refuse a machine without a factory.
+
+    Raises:
+        ValueError: with its error rates.
+    """
+    if not len(error):
+        raise ValueError(
+            f"no T factory of {profile.name} ({profile.factories}) works at its t_gate_error_rate "
+            f"{profile.t_gate_error_rate:g} and clifford_error_rate {profile.clifford_error_rate:g}"
+        )
 
 
 def _chains(profile: QuantumProfile):

@@ -19,6 +19,7 @@ from .distillation import (
     LEAST_LOG_ERROR,
     MAX_DISTANCE,
     UNITS,
+    check_any,
     first_at_most,
     nondecreasing,
     output_error,
@@ -98,13 +99,12 @@ def compute_frontier(profile: QuantumProfile) -> FactoryFrontier:
     """Compute the factories of a machine, in about a second.
 
     Raises:
-        ValueError: if none of them works at the machine's error rates; the message names the profile's field.
+        ValueError: if none of them works at the machine's error rates.
     """
     kinds = {"rounds": _in_rounds, "litinski": _litinski, "cultivation": _cultivated}
     found = [kinds[name](profile) for name in profile.factories.split("+")]
     error, qubits, seconds = (np.concatenate(column) for column in zip(*found, strict=True))
-    if not len(error):
-        raise ValueError(f"factories: none of {profile.factories} works at the error rates of {profile.name}")
+    check_any(profile, error)
     best = _pareto(error, qubits, seconds)
     return _kept(error[best], qubits[best], seconds[best])
 
