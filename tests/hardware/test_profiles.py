@@ -100,6 +100,10 @@ BAD = {
         ('"surface"', '"rotated-surface"'),
         r"one_qubit_time_s is 0.0: it must be a positive number of seconds",
     ),
+    "negative power": (
+        ("reaction", "qubit_power_w = -1\nreaction"),
+        r"qubit_power_w is -1.0: it must be a positive number of watts",
+    ),
     "not TOML": (('"mine"', '"mine'), r"not a TOML file"),
     "the name": (('kind = "quantum"\n', 'kind = "quantum"\nname = "other"\n'), r"unknown field 'name'"),
 }

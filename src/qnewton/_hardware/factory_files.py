@@ -14,7 +14,7 @@ from .quantum_profile import QuantumProfile
 PACKAGED = Path(__file__).parent / "profiles" / "factories.npz"
 MAGIC_STATES = Path(__file__).parent / "profiles" / "magic-states.json"
 """Published tables of T factories."""
-_IRRELEVANT = ("name", "description", "reaction_time_s")
+_IRRELEVANT = ("name", "description", "reaction_time_s", "power_w", "qubit_power_w")
 
 
 def table_key(profile: QuantumProfile) -> str:

@@ -28,6 +28,8 @@ class QuantumProfile(eqx.Module):
         reaction_time_s: from a measurement, through the decoder, to the operation that depends on it.
         one_qubit_time_s: of a one-qubit gate; 0 where the code has none in its rounds.
         check_time_s: of all gates and moves of one check, where the code moves an ancilla from check to check; else 0.
+        power_w: of the machine, whatever its size.
+        qubit_power_w: of each physical qubit, in addition, control and read-out; None: not known, and no energy either.
         model: how logical counts become physical ones. `beverland`: half of the failure probability each for logical
             qubits and T states, and rounds of distillation that share qubits (arXiv 2211.07629, as `qdk.estimator` has
             it). `qre`: the least code distance that any factory leaves room for, then the fewest qubits (`qdk.qre`).
@@ -47,6 +49,8 @@ class QuantumProfile(eqx.Module):
     reaction_time_s: float = eqx.field(static=True)
     one_qubit_time_s: float = eqx.field(static=True, default=0.0)
     check_time_s: float = eqx.field(static=True, default=0.0)
+    power_w: float = eqx.field(static=True, default=0.0)
+    qubit_power_w: float | None = eqx.field(static=True, default=None)
     model: str = eqx.field(static=True, default="beverland")
     factories: str = eqx.field(static=True, default="rounds")
 
@@ -59,6 +63,9 @@ class QuantumProfile(eqx.Module):
         for field, steps in (("one_qubit_time_s", code.one_qubit_steps), ("check_time_s", code.moving)):
             if steps or getattr(self, field) != 0:
                 check_positive(field, getattr(self, field), "of seconds")
+        for field in ("power_w", "qubit_power_w"):
+            if getattr(self, field):
+                check_positive(field, getattr(self, field), "of watts")
         if self.model not in FACTORIES:
             raise ValueError(f"model: {unknown('model of physical costs', self.model, FACTORIES)}")
         for factory in self.factories.split("+"):
@@ -100,6 +107,10 @@ class QuantumProfile(eqx.Module):
         """Return the seconds of a logical cycle, `distance` rounds."""
         extra = self.error_correction.extra_measurements * self.measurement_time_s
         return distance * self.round_time_s(distance) + extra
+
+    def watts(self, qubits: float) -> float | None:
+        """Return the electrical power with so many qubits; None where it is not known."""
+        return None if self.qubit_power_w is None else self.power_w + self.qubit_power_w * qubits
 
     @property
     def machine(self) -> "QuantumMachine":

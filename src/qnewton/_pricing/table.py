@@ -41,6 +41,7 @@ class Row:
         dominant: what contributes the largest factor.
         factors: all of them.
         notes: clamped, extrapolated, assumed; refined, streamed.
+        joules: `energy.with_energy` has what they are; None where no power is known.
     """
 
     kind: str
@@ -67,6 +68,7 @@ class Row:
     dominant: str | None
     factors: dict[str, float]
     notes: tuple[str, ...]
+    joules: float | None = None
 
 
 def table(

@@ -39,13 +39,14 @@ def plan(arguments: Sequence[str]) -> int:
     if not command.assumptions:
         raise ValueError("--assumptions is empty: name at least one set, e.g. paper")
     # Only now: `--help` should not wait for jax.
+    from ..._pricing.energy import with_energy
     from ..._pricing.table import table
     from ..._pricing.verdict import verdicts
     from .._runfile import encode_indented
 
     problem, assumed = problem_of(command.problem)
     quantum, hosts = machines_of(command.machines)
-    rows = table(problem, quantum, sets_of(command.machines, command.assumptions), hosts)
+    rows = with_energy(table(problem, quantum, sets_of(command.machines, command.assumptions), hosts), quantum, hosts)
     if command.json:
         print(encode_indented(rows).decode(), end="")
         return 0
@@ -121,7 +122,7 @@ def _verdicts(found: "Sequence[Verdict]", rows: "Sequence[Row]") -> "Table":
     best = found[0].classical if found else None
     against = f"none: {next((row.reason for row in rows if row.kind == 'classical'), 'no machine was given')}"
     if best is not None:
-        against = f"{best.solver} on {best.hardware}, {_seconds(best)} ({_clock(best)})"
+        against = f"{best.solver} on {best.hardware}, {_seconds(best)}{_joules(best)} ({_clock(best)})"
         against += "".join(f"; {note}" for note in best.notes)
     against += "\norders: log10 of quantum over classical seconds, positive where quantum loses; * see the notes"
     lines = Table(box=None, show_header=True, title=f"Against the fastest classical solver: {against}")
@@ -141,7 +142,7 @@ def _verdicts(found: "Sequence[Verdict]", rows: "Sequence[Row]") -> "Table":
 def _winner(row: "Row | None") -> str:
     if row is None:
         return "-"
-    return f"{_seconds(row)} on {row.hardware}"
+    return f"{_seconds(row)}{_joules(row)} on {row.hardware}"
 
 
 def _other(verdict: "Verdict") -> str:
@@ -242,6 +243,10 @@ def _clock(row: "Row") -> str:
 
 def _seconds(row: "Row") -> str:
     return "-" if row.seconds is None else _time(row.seconds)
+
+
+def _joules(row: "Row") -> str:
+    return "" if row.joules is None else f", {row.joules:.2g} J".replace("e+0", "e").replace("e+", "e")
 
 
 def _time(seconds: float) -> str:
