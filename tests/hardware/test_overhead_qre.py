@@ -88,7 +88,7 @@ def compare(estimator: Any, name: str, number: int, most: float, least_failure: 
         )
         assert theirs, (qubits, t_count, measurements, failure)
         fewest, seconds = min(theirs, key=lambda point: point[1])
-        assert (float(ours.seconds), float(ours.qubits)) == pytest.approx((seconds, fewest), rel=0.05)
+        assert (float(ours.seconds), float(ours.qubits)) == pytest.approx((seconds, fewest), rel=0.005)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import qnewton as q
 from qnewton._hardware import ClassicalProfile, QuantumMachine, QuantumProfile
 from qnewton._pricing.assumptions import ASSUMPTION_SETS
 from qnewton._pricing.classical import ClassicalHost
-from qnewton._pricing.energy import with_energy
 from qnewton._pricing.problem import Problem
 from qnewton._pricing.table import table
 
@@ -25,9 +24,7 @@ def test_energy_is_power_times_seconds_where_the_power_is_known():
     machines = [("known", quantum.machine), ("unknown", unknown.machine), ("no profile", QuantumMachine())]
     hosts = [ClassicalHost.of(classical), ClassicalHost.of(dataclasses.replace(classical, name="x", power_w=None))]
     sets = [ASSUMPTION_SETS["end_to_end"], ASSUMPTION_SETS["paper"]]
-    rows = with_energy(
-        [*table(PROBLEM, machines[:2], sets, hosts), *table(PROBLEM, machines[2:], sets[1:], [])], machines, hosts
-    )
+    rows = [*table(PROBLEM, machines[:2], sets, hosts), *table(PROBLEM, machines[2:], sets[1:], [])]
     seen = set()
     for row in rows:
         if not row.valid or row.hardware in ("unknown", "no profile", "x"):

@@ -40,8 +40,8 @@ class FactoryFrontier(eqx.Module):
 
     Attributes:
         log_error: `[rows]`, natural logarithm of the error, falling; the factories of a row reach it.
-        qubits: `[rows, kept]`, physical qubits.
-        seconds: `[rows, kept]`, of one run, which delivers one T state; the first is the fastest.
+        qubits: `[kept, rows]`, physical qubits.
+        seconds: `[kept, rows]`, of one run, which delivers one T state; the first is the fastest.
     """
 
     log_error: np.ndarray
@@ -74,18 +74,20 @@ class FactoryFrontier(eqx.Module):
             scale: factor on a factory's seconds.
             stretch: factor on its code distances.
         """
-        scale = scale * stretch
         last = 0 * log_error.astype(int) + (len(self.log_error) - 1)
         row = first_at_most(xp, self.log_error, 0 * last, last, len(self.log_error), log_error)
-        run_s = xp.where(states > 0, xp.maximum(run_s, xp.asarray(self.seconds[:, 0])[row] * scale), run_s)
-        qubits = xp.asarray(self.qubits)[row] * stretch[..., None] ** 2
-        seconds = xp.asarray(self.seconds)[row] * scale[..., None]
+        # One column after the other: where this is compiled to JavaScript, a number is looked up, not a row.
+        qubits = [xp.asarray(column)[row] for column in self.qubits]
+        seconds = [xp.asarray(column)[row] * (scale * stretch) for column in self.seconds]
+        run_s = xp.where(states > 0, xp.maximum(run_s, seconds[0]), run_s)
         rounding = 1 + 8 * xp.finfo(run_s.dtype).eps
-        runs = xp.floor(run_s[..., None] / seconds * rounding)
-        copies = xp.ceil(states[..., None] / xp.maximum(runs, 1))
-        total = xp.where(runs >= 1, copies * qubits, xp.inf)
-        best = xp.argmin(total, axis=-1)[..., None]
-        return xp.take_along_axis(copies, best, -1)[..., 0], xp.min(total, axis=-1), run_s
+        least, count = xp.full_like(run_s, xp.inf), xp.zeros_like(run_s)
+        for size, time_s in zip(qubits, seconds, strict=True):
+            runs = xp.floor(run_s / time_s * rounding)
+            copies = xp.ceil(states / xp.maximum(runs, 1))
+            total = xp.where(runs >= 1, copies * size, xp.inf)
+            count, least = xp.where(total < least, copies, count), xp.minimum(total, least)
+        return count, least * stretch**2, run_s
 
 
 @functools.cache
@@ -198,5 +200,5 @@ def _kept(error: np.ndarray, qubits: np.ndarray, seconds: np.ndarray) -> Factory
         if not rows or picks != rows[-1][1]:
             rows.append((i, picks))
     width = max(len(picks) for _, picks in rows)
-    chosen = np.array([picks + picks[:1] * (width - len(picks)) for _, picks in rows[::-1]])
+    chosen = np.array([picks + picks[:1] * (width - len(picks)) for _, picks in rows[::-1]]).T
     return FactoryFrontier(np.log(error[[i for i, _ in rows[::-1]]]), qubits[chosen], seconds[chosen])

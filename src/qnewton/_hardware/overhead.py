@@ -131,19 +131,14 @@ def physical_cost(
     log_volume = layout.log_volume(
         xp, demand, xp.maximum(profile.reaction_time_s / (profile.round_time_s(1) * scale), 1)
     )
-    if profile.model == "qre":
-        chosen = _least_distance(xp, profile, demand, log_volume, log_failure)
-    else:
-        chosen = _code_and_factory(xp, profile, demand, log_volume, log_failure, share)
+    chosen = _chosen(xp, profile, demand, log_volume, log_failure, share)
     distance, cycle_s = chosen.distance, profile.cycle_time_s(chosen.distance) * scale
     syndromes_per_reaction = xp.maximum(profile.reaction_time_s * distance / cycle_s, 1)
     cycles = layout.cycles(xp, demand, syndromes_per_reaction, distance)
     cycles, seconds, factories, factory_qubits = _paced(xp, profile, demand, cycles, cycle_s, chosen, scale)
     tiles = layout.tiles(xp, demand, syndromes_per_reaction, distance)
     qubits = tiles * profile.error_correction.patch_qubits(distance) + factory_qubits
-    status = xp.where(xp.isfinite(qubits) & xp.isfinite(seconds), 0, int(OverheadStatus.TOO_LONG))
-    status = xp.where(chosen.too_many, int(OverheadStatus.TOO_MANY_T_GATES), status)
-    status = xp.where(sane, status, int(OverheadStatus.BAD_INPUT))
+    status = _status(xp, sane, xp.isfinite(qubits) & xp.isfinite(seconds), chosen)
 
     def masked(value: Number) -> NumberArray:
         return xp.where(status == 0, value, xp.inf)
@@ -201,6 +196,25 @@ class _Chosen(NamedTuple):
     log_t_error: NumberArray
     stretch: NumberArray
     too_many: NumberArray
+
+
+def _chosen(
+    xp: ModuleType,
+    profile: QuantumProfile,
+    demand: Demand,
+    log_volume: NumberArray,
+    log_failure: NumberArray,
+    share: NumberArray,
+) -> _Chosen:
+    if profile.model == "qre":
+        return _least_distance(xp, profile, demand, log_volume, log_failure)
+    return _code_and_factory(xp, profile, demand, log_volume, log_failure, share)
+
+
+def _status(xp: ModuleType, sane: NumberArray, finite: NumberArray, chosen: _Chosen) -> NumberArray:
+    status = xp.where(finite, int(OverheadStatus.OK), int(OverheadStatus.TOO_LONG))
+    status = xp.where(chosen.too_many, int(OverheadStatus.TOO_MANY_T_GATES), status)
+    return xp.where(sane, status, int(OverheadStatus.BAD_INPUT))
 
 
 def _stretched(xp: ModuleType, log_t_error: NumberArray, least: float) -> tuple[NumberArray, NumberArray, NumberArray]:

@@ -108,8 +108,8 @@ class QuantumProfile(eqx.Module):
         extra = self.error_correction.extra_measurements * self.measurement_time_s
         return distance * self.round_time_s(distance) + extra
 
-    def watts(self, qubits: float) -> float | None:
-        """Return the electrical power with so many qubits; None where it is not known."""
+    def watts(self, qubits):
+        """Return the electrical power with so many qubits, a number or an array; None where it is not known."""
         return None if self.qubit_power_w is None else self.power_w + self.qubit_power_w * qubits
 
     @property
