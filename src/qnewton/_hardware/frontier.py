@@ -40,11 +40,13 @@ class FactoryFrontier(eqx.Module):
 
     Attributes:
         log_error: `[rows]`, natural logarithm of the error, falling; the factories of a row reach it.
-        qubits: `[kept, rows]`, physical qubits.
-        seconds: `[kept, rows]`, of one run, which delivers one T state; the first is the fastest.
+        picks: `[kept, rows]`, indices of the row's factories; the first is the fastest.
+        qubits: `[factories]`, physical qubits.
+        seconds: `[factories]`, of one run, which delivers one T state.
     """
 
     log_error: np.ndarray
+    picks: np.ndarray
     qubits: np.ndarray
     seconds: np.ndarray
 
@@ -77,8 +79,9 @@ class FactoryFrontier(eqx.Module):
         last = 0 * log_error.astype(int) + (len(self.log_error) - 1)
         row = first_at_most(xp, self.log_error, 0 * last, last, len(self.log_error), log_error)
         # One column after the other: where this is compiled to JavaScript, a number is looked up, not a row.
-        qubits = [xp.asarray(column)[row] for column in self.qubits]
-        seconds = [xp.asarray(column)[row] * (scale * stretch) for column in self.seconds]
+        picks = [xp.asarray(column)[row] for column in self.picks]
+        qubits = [xp.asarray(self.qubits)[pick] for pick in picks]
+        seconds = [xp.asarray(self.seconds)[pick] * (scale * stretch) for pick in picks]
         run_s = xp.where(states > 0, xp.maximum(run_s, seconds[0]), run_s)
         rounding = 1 + 8 * xp.finfo(run_s.dtype).eps
         least, count = xp.full_like(run_s, xp.inf), xp.zeros_like(run_s)
@@ -201,4 +204,6 @@ def _kept(error: np.ndarray, qubits: np.ndarray, seconds: np.ndarray) -> Factory
             rows.append((i, picks))
     width = max(len(picks) for _, picks in rows)
     chosen = np.array([picks + picks[:1] * (width - len(picks)) for _, picks in rows[::-1]]).T
-    return FactoryFrontier(np.log(error[[i for i, _ in rows[::-1]]]), qubits[chosen], seconds[chosen])
+    used, where = np.unique(chosen, return_inverse=True)
+    log_error = np.log(error[[i for i, _ in rows[::-1]]])
+    return FactoryFrontier(log_error, where.reshape(chosen.shape), qubits[used], seconds[used])

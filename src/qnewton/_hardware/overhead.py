@@ -128,9 +128,8 @@ def physical_cost(
     xp, *numbers = floating(qubits, t_count, t_depth, cycles, failure_probability, t_share, time_scale)
     sane, demand, log_failure, share, scale = _sane(xp, *xp.broadcast_arrays(*numbers))
     # Of all distances the largest number, so that the volume is an upper bound.
-    log_volume = layout.log_volume(
-        xp, demand, xp.maximum(profile.reaction_time_s / (profile.round_time_s(1) * scale), 1)
-    )
+    most_syndromes = xp.maximum(profile.reaction_time_s / (profile.round_time_s(1) * scale), 1)
+    log_volume = layout.log_volume(xp, demand, most_syndromes)
     chosen = _chosen(xp, profile, demand, log_volume, log_failure, share)
     distance, cycle_s = chosen.distance, profile.cycle_time_s(chosen.distance) * scale
     syndromes_per_reaction = xp.maximum(profile.reaction_time_s * distance / cycle_s, 1)
@@ -139,22 +138,19 @@ def physical_cost(
     tiles = layout.tiles(xp, demand, syndromes_per_reaction, distance)
     qubits = tiles * profile.error_correction.patch_qubits(distance) + factory_qubits
     status = _status(xp, sane, xp.isfinite(qubits) & xp.isfinite(seconds), chosen)
-
-    def masked(value: Number) -> NumberArray:
-        return xp.where(status == 0, value, xp.inf)
-
-    return PhysicalCost(
-        qubits=masked(qubits),
-        seconds=masked(seconds),
-        code_distance=masked(distance),
-        logical_qubits=masked(tiles),
-        logical_cycles=masked(cycles),
-        logical_cycle_s=masked(cycle_s),
-        factories=masked(factories),
-        factory_qubits=masked(factory_qubits),
-        status=status,
-        extrapolated=(distance > MAX_DISTANCE) | (chosen.stretch > 1),
-    )
+    found = {
+        "qubits": qubits,
+        "seconds": seconds,
+        "code_distance": distance,
+        "logical_qubits": tiles,
+        "logical_cycles": cycles,
+        "logical_cycle_s": cycle_s,
+        "factories": factories,
+        "factory_qubits": factory_qubits,
+    }
+    masked = {name: xp.where(status == 0, value, xp.inf) for name, value in found.items()}
+    extrapolated = (distance > MAX_DISTANCE) | (chosen.stretch > 1)
+    return PhysicalCost(**masked, status=status, extrapolated=extrapolated)
 
 
 def _sane(
