@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._core.conditions import broken
+from .._core.records import Encoding
 from .._hardware import QuantumMachine
 from .._solvers.quantum.queries import Matrices, QueryModel, Unit
 from .assumptions import Assumptions, paper
@@ -41,6 +42,9 @@ class Row:
         dominant: what contributes the largest factor.
         factors: all of them.
         notes: clamped, extrapolated, assumed; refined, streamed.
+        range_s: seconds at the least and the greatest constant that anyone measured, where the count is empirical: in
+            proportion to its queries.
+        beyond: times that kappa or n lies outside of where the constant was measured; 1 inside.
     """
 
     kind: str
@@ -67,6 +71,8 @@ class Row:
     dominant: str | None
     factors: dict[str, float]
     notes: tuple[str, ...]
+    range_s: tuple[float, float] | None = None
+    beyond: float = 1.0
 
 
 def table(
@@ -136,6 +142,8 @@ def _quantum_rows(problem: Problem, one: Charged, bare: Any) -> Iterator[Row]:
             dominant=max(factors, key=lambda name: factors[name]) if factors else None,
             factors=factors,
             notes=_notes(model, problem, charge, index, group),
+            range_s=_range(model, problem, float(charge.seconds[index])) if valid else None,
+            beyond=_beyond(model, problem),
         )
 
 
@@ -154,8 +162,8 @@ def _notes(model: QueryModel, problem: Problem, charge: Charge, index: int, grou
     notes = []
     if bool(charge.clamped[index]):
         notes.append(f"kappa raised to the theorem's smallest, {model.smallest_kappa:.3g}")
-    if bool(charge.extrapolated[index]) and model.measured_kappa is not None:
-        notes.append(f"measured at {_measured(model.measured_kappa)}, extrapolated")
+    if model.measured_kappa is not None and _beyond(model, problem) > 1:
+        notes.append(f"measured at {_places(model)}, extrapolated {_beyond(model, problem):.2g} times")
     if model.uses_norm and (problem.solution_norm is None or group.suffix) and not model.needs_norm:
         notes.append("||x|| at its least")
     if group.suffix and problem.factor is not None:
@@ -174,7 +182,7 @@ def validity_of(model: QueryModel) -> str:
     if model.largest_precision < 1:
         words.append(f"epsilon to {model.largest_precision:g}")
     if model.measured_kappa is not None:
-        words.append(f"measured at {_measured(model.measured_kappa)}")
+        words.append(f"measured at {_places(model)}")
     if model.needs_norm:
         words.append("||x|| known")
     if model.unit is Unit.SPARSE_ACCESS and model.uses_norm:
@@ -182,9 +190,33 @@ def validity_of(model: QueryModel) -> str:
     return ", ".join(words) or "any kappa and epsilon"
 
 
-def _measured(kappa: tuple[float, float]) -> str:
-    low, high = kappa
-    return f"kappa {low:g}" if low == high else f"kappa {low:g} to {high:g}"
+def _places(model: QueryModel) -> str:
+    """Where an empirical constant was measured."""
+    words = [("kappa", model.measured_kappa), ("n", model.measured_rows)]
+    return " and ".join(
+        f"{name} {ends[0]:g}" if ends[0] == ends[1] else f"{name} {ends[0]:g} to {ends[1]:g}"
+        for name, ends in words
+        if ends is not None
+    )
+
+
+def _beyond(model: QueryModel, problem: Problem) -> float:
+    """How many times kappa or n is outside of where the constant was measured."""
+    at = ((problem.condition_number, model.measured_kappa), (problem.n, model.measured_rows))
+    return max([1.0] + [float(max(v / ends[1], ends[0] / v)) for v, ends in at if ends is not None])
+
+
+def _range(model: QueryModel, problem: Problem, seconds: float) -> tuple[float, float] | None:
+    """Seconds at the ends of the measured constants; all other factors are those of the count itself."""
+    if model.ends is None:
+        return None
+
+    def queries(one: QueryModel) -> float:
+        system = Encoding(float(problem.condition_number), 1.0)
+        return float(one(system, float(problem.precision), problem.solution_norm).queries)
+
+    least, most = (queries(dataclasses.replace(model, count=end)) / queries(model) for end in model.ends)
+    return seconds * least, seconds * most
 
 
 def _classical_row(problem: Problem, one: Predicted) -> Row:

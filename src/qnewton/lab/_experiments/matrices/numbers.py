@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse
 
 from ...._core.memory import available_bytes, readable
-from .files import read_matrices, shape_of, symmetric_part
+from .files import Announced, announced, read_matrices, shape_of, symmetric_part
 from .lanczos import Ends, both_ends
 from .pattern import analysis_bytes, structure_of
 
@@ -24,7 +24,7 @@ def numbers_of_file(path: Path, tell: Callable[[str], None] = lambda said: None)
 
     Args:
         path: of the file.
-        tell: is called with what a large matrix will take, before it is taken.
+        tell: is called with what a large matrix will take, before it is read.
 
     Returns:
         The arguments, and `notes` on how they were found.
@@ -34,6 +34,12 @@ def numbers_of_file(path: Path, tell: Callable[[str], None] = lambda said: None)
         MemoryError: if the work needs more memory than there is.
         OSError: if it cannot be read.
     """
+    size = announced(path)
+    if size is not None and size.rows > _EXACT_ROWS:
+        needed, free = _needed_bytes(size), available_bytes()
+        tell(f"{path.name}: {size.rows:,} rows, {size.entries:,} entries; its numbers take about {readable(needed)}")
+        if needed > free:
+            raise MemoryError(f"{path.name} takes about {readable(needed)}, and {readable(free)} are free")
     found = read_matrices(path)
     if len(found) > 1:
         raise ValueError(f"{path} holds {len(found)} matrices ({', '.join(found)}): a plan is for one of them")
@@ -43,7 +49,7 @@ def numbers_of_file(path: Path, tell: Callable[[str], None] = lambda said: None)
         return _of_dense(matrix, what)
     if shape_of(matrix)[0] <= _EXACT_ROWS:
         return _of_dense(matrix.toarray(), what)
-    return _of_sparse(matrix, what, tell)
+    return _of_sparse(matrix, what)
 
 
 def _of_dense(matrix: np.ndarray, what: str) -> dict[str, Any]:
@@ -65,12 +71,7 @@ def _of_dense(matrix: np.ndarray, what: str) -> dict[str, Any]:
     }
 
 
-def _of_sparse(matrix: scipy.sparse.csr_array, what: str, tell: Callable[[str], None]) -> dict[str, Any]:
-    needed = _needed_bytes(matrix)
-    tell(f"{what}: {shape_of(matrix)[0]:,} rows, {matrix.nnz:,} entries; its numbers take about {readable(needed)}")
-    free = available_bytes()
-    if needed > free:
-        raise MemoryError(f"{what} takes about {readable(needed)}, and {readable(free)} are free")
+def _of_sparse(matrix: scipy.sparse.csr_array, what: str) -> dict[str, Any]:
     matrix = _hermitian(matrix, what)
     matrix = _scaled(matrix)
     ends = _spectrum(matrix, what)
@@ -181,8 +182,8 @@ def _entries(matrix: scipy.sparse.csr_array) -> dict[str, Any]:
     }
 
 
-def _needed_bytes(matrix: scipy.sparse.csr_array) -> float:
+def _needed_bytes(size: Announced) -> float:
     """The matrix, its transpose and their difference, some vectors, and the analysis of the pattern."""
-    itemsize = 16 if matrix.dtype.kind == "c" else 8
-    products = 4.0 * matrix.nnz * (itemsize + 8) + 8.0 * shape_of(matrix)[0] * itemsize
-    return products + analysis_bytes(matrix)
+    itemsize = 16 if size.complex else 8
+    products = 4.0 * size.entries * (itemsize + 8) + 8.0 * size.rows * itemsize
+    return products + analysis_bytes(size.rows, size.entries)

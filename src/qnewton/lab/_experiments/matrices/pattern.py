@@ -25,7 +25,7 @@ def structure_of(matrix: scipy.sparse.csr_array, definite: bool) -> tuple[Struct
     """
     found: dict[str, object] = {}
     notes: tuple[str, ...] = ()
-    if not analysed(matrix):
+    if not analysed(shape_of(matrix)[0], matrix.nnz):
         if matrix.nnz > MOST_ENTRIES:
             notes = (f"the fill of a factor is not known: patterns of up to {MOST_ENTRIES:g} entries are analysed",)
     else:
@@ -41,14 +41,14 @@ def structure_of(matrix: scipy.sparse.csr_array, definite: bool) -> tuple[Struct
     return Structure(**found), notes  # pyright: ignore[reportArgumentType]
 
 
-def analysed(matrix: scipy.sparse.csr_array) -> bool:
+def analysed(rows: int, entries: int) -> bool:
     """Whether the pattern of a matrix is worth an analysis, and small enough for one."""
-    return matrix.nnz <= min(_FULL * shape_of(matrix)[0] ** 2, MOST_ENTRIES)
+    return entries <= min(_FULL * rows**2, MOST_ENTRIES)
 
 
-def analysis_bytes(matrix: scipy.sparse.csr_array) -> float:
+def analysis_bytes(rows: int, entries: int) -> float:
     """What the analysis takes: lists of Python, ten a row and two an entry of a triangle."""
-    return (400.0 * shape_of(matrix)[0] + 80.0 * matrix.nnz) if analysed(matrix) else 0.0
+    return 400.0 * rows + 80.0 * entries if analysed(rows, entries) else 0.0
 
 
 def _scaled_kappa(matrix: scipy.sparse.csr_array) -> float | None:
