@@ -70,6 +70,26 @@ def test_the_short_table_has_the_verdict_first(plan, tmp_path, monkeypatch):
     assert len(lines) < 90
 
 
+def test_a_narrow_terminal_cuts_no_number_and_no_name(plan, tmp_path, monkeypatch):
+    """Each row's numbers stand in one line, whole."""
+    monkeypatch.setenv("COLUMNS", "80")
+    arguments = ("--n", "1e6", "--kappa", "150", "--sparsity", "40", "--calibrations", str(tmp_path / "none"))
+    for more in ((), ("--all",)):
+        code, out, _ = plan(*arguments, *more)
+        assert code == 0
+        assert "…" not in out
+        assert max(map(len, out.split("assumed:")[0].splitlines())) <= 80
+        rows = json.loads(plan(*arguments, "--json")[1])
+        for name in {row["hardware"] for row in rows if row["kind"] == "classical"}:
+            assert name in out
+        for row in (r for r in rows if r["kind"] == "quantum" and r["solver"] == "dalzell2024" and r["qubits"]):
+            queries, qubits = (
+                format(row[field], ".1e").replace("e+0", "e").replace("e+", "e") for field in ("queries", "qubits")
+            )
+            if row["assumptions"] == "end_to_end":
+                assert any(queries in line and qubits in line for line in out.splitlines()), row["hardware"]
+
+
 def test_all_rows_on_request(plan, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     code, out, _ = plan(*NUMBERS, "--all", "--assumptions", "paper-best", "--hardware", "majorana")
@@ -108,6 +128,8 @@ def test_of_a_run_the_largest_block(rows, tmp_path):
     for line in last:
         line.update(n=1, degree=1)
     last[1].update(known, name="w", n=40, degree=8, max_entry=1.0, frobenius_norm=5.0, spectral_norm=2.0)
+    last[1]["access"] |= {"gram_rows": 6, "gram_flops": 1440.0}
+    np.savez(run / "params.npz", w=np.ones((8, 5)), b=np.ones(5))
     last[2].update(known, name="b", n=5, degree=5, max_entry=1.0, frobenius_norm=3.0, spectral_norm=2.0)
     # Of an earlier step, which does not count.
     lines[0]["n"] = 99
@@ -115,7 +137,9 @@ def test_of_a_run_the_largest_block(rows, tmp_path):
     found = rows(str(run), "--hardware", "majorana", "nvidia-h100-sxm")
     (row,) = (r for r in found if (r["solver"], r["assumptions"]) == ("qnewton2024_abstract", "paper-sparse"))
     assert row["queries"] == pytest.approx(8 * 300 * np.log(40 * 300 / 0.01), rel=1e-6)
+    assert {"dual", "K-FAC"} <= {r["solver"] for r in found}
     found = rows(str(run), "--block", "b", "--hardware", "majorana", "nvidia-h100-sxm")
+    assert not {"dual", "K-FAC"} & {r["solver"] for r in found}
     (row,) = (r for r in found if (r["solver"], r["assumptions"]) == ("qnewton2024_abstract", "paper-sparse"))
     assert row["queries"] == pytest.approx(5 * 300 * np.log(5 * 300 / 0.01), rel=1e-6)
 

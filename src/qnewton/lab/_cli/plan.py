@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ..._pricing.verdict import Verdict
 
 
+WIDE = 128
+"""Columns of a terminal from which all columns of the tables fit."""
 TOLD_BEYOND = 10.0
 """Times outside of where a constant was measured beyond which its own line says so."""
 
@@ -74,7 +76,7 @@ def _print(
     quantum = [row for row in rows if row.kind == "quantum"]
     shown = quantum if everything else list(_fastest(quantum))
     console.print(_quantum_table(shown if everything else _merged(shown), found[0] if found else None, console.width))
-    console.print(_classical_table(classical if everything else list(_classical_best(classical))))
+    console.print(_classical_table(classical if everything else list(_classical_best(classical)), console.width))
     shown = [*shown, *(one.quantum for one in found if one.quantum is not None)]
     for line in _remarks(shown, assumed):
         console.print(line, markup=False, soft_wrap=True)
@@ -171,17 +173,19 @@ def _quantum_table(rows: "Sequence[Row]", verdict: "Verdict | None", width: int)
 
     made = Table(box=SIMPLE_HEAD, title="Quantum solvers", title_justify="left", title_style="bold")
     made.padding, made.pad_edge = (0, 1), False
-    made.add_column("machine", min_width=20, overflow="fold")
+    made.add_column("machine", overflow="fold")
     made.add_column("solver", no_wrap=True)
-    # A narrow terminal has no room for all of them.
+    # A narrow terminal has no room for all of them, and no number may be cut.
     words, numbers = ["encoding"], ["seconds", "orders", "queries", "copies", "T count", "qubits"]
-    if width < 128:
+    if width < WIDE:
         words, numbers = [], ["seconds", "orders", "queries", "qubits"]
     for column in words:
         made.add_column(column, min_width=10)
     for column in numbers:
         made.add_column(column, justify="right", no_wrap=True)
-    made.add_column("largest factor")
+    last = bool(words) or not all(row.valid for row in rows)
+    if last:
+        made.add_column("largest factor" if words else "why not", overflow="fold")
     set_name = None
     for row in rows:
         if row.assumptions != set_name:
@@ -204,29 +208,36 @@ def _quantum_table(rows: "Sequence[Row]", verdict: "Verdict | None", width: int)
             row.hardware,
             row.solver + ("*" if row.notes else "") + (f" {row.beyond:.2g}x" if row.beyond > TOLD_BEYOND else ""),
             *(shown[column] for column in (*words, *numbers)),
-            (f"{row.dominant} {_short(row.factors[row.dominant])}" if words else row.dominant) if row.dominant else "-",
+            *([f"{row.dominant} {_short(row.factors[row.dominant])}" if words and row.dominant else ""] * last),
         )
     return made
 
 
-def _classical_table(rows: "Sequence[Row]") -> Any:
+def _classical_table(rows: "Sequence[Row]", width: int) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    made = Table("machine", "solver", box=SIMPLE_HEAD, title="Classical solvers")
-    made.title_justify, made.title_style = "left", "bold"
+    made = Table(box=SIMPLE_HEAD, title="Classical solvers", title_justify="left", title_style="bold")
+    made.padding, made.pad_edge = (0, 1), False
+    made.add_column("machine", no_wrap=True)
+    made.add_column("solver", overflow="fold")
     made.add_column("seconds", justify="right", no_wrap=True)
-    made.add_column("rests on")
+    if width >= WIDE:
+        made.add_column("rests on")
     made.add_column("why not, or how far to trust it")
     for row in rows:
-        made.add_row(row.hardware, row.solver, _seconds(row), _clock(row), row.reason or "; ".join(row.notes))
+        words = [_clock(row), row.reason or "; ".join(row.notes)]
+        shown = words if width >= WIDE else ["; ".join(filter(None, words))]
+        made.add_row(row.hardware, row.solver, _seconds(row), *shown)
     return made
 
 
 def _sources(rows: "Sequence[Row]") -> "Table":
     from rich.table import Table
 
-    made = Table("solver", "source", "version", "evidence", "error", "holds for", box=None)
+    made = Table(box=None)
+    for column in ("solver", "source", "version", "evidence", "error", "holds for"):
+        made.add_column(column, overflow="fold")
     made.title, made.title_justify, made.title_style = "Sources", "left", "bold"
     for row in {row.solver: row for row in rows}.values():
         made.add_row(row.solver, row.source, row.version, row.evidence, row.error, row.validity)
