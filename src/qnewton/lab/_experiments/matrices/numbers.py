@@ -1,6 +1,5 @@
 """The numbers of a matrix that a plan needs: all of them exact, or of a large sparse one by products with it."""
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,12 @@ import numpy as np
 import scipy.sparse
 
 from ...._core.memory import available_bytes, readable
+from .extremes import extremes
 from .files import Announced, announced, read_matrices, shape_of, symmetric_part
-from .lanczos import Ends, both_ends
-from .pattern import analysis_bytes, structure_of
+from .pattern import analysis_bytes, fill_if_analysed, structure_of
 
 _EXACT_ROWS = 3000
 """Up to so many rows all eigenvalues of a sparse matrix are computed: seconds, and 0.2 GB."""
-_TOLERANCE = 0.01
-_MOST_PRODUCTS = 4000
 
 
 def numbers_of_file(path: Path, tell: Callable[[str], None] = lambda said: None) -> dict[str, Any]:
@@ -60,7 +57,7 @@ def _of_dense(matrix: np.ndarray, what: str) -> dict[str, Any]:
     if smallest <= largest * len(matrix) * np.finfo(np.float64).eps:
         raise ValueError(f"{what} is singular to rounding: no solver takes it, damp it first")
     rows, definite = scipy.sparse.csr_array(matrix), bool(eigenvalues.min() > 0)
-    structure, notes = structure_of(rows, definite)
+    structure, notes = structure_of(rows, definite, fill_if_analysed(rows))
     return {
         **_entries(rows),
         "condition_number": float(largest / smallest),
@@ -74,64 +71,21 @@ def _of_dense(matrix: np.ndarray, what: str) -> dict[str, Any]:
 def _of_sparse(matrix: scipy.sparse.csr_array, what: str) -> dict[str, Any]:
     matrix = _hermitian(matrix, what)
     matrix = _scaled(matrix)
-    ends = _spectrum(matrix, what)
-    low, high = min(abs(ends.least), abs(ends.greatest)), max(abs(ends.least), abs(ends.greatest))
-    definite = ends.least > 0
-    if not definite:
-        # The smallest magnitude lies inside the spectrum: that of the square is at its end.
-        squared = _squared(matrix, what)
-        low = math.sqrt(squared.least)
-        error, products = squared.least_error / (2 * squared.least), ends.products + 2 * squared.products
-    else:
-        error, products = ends.least_error / ends.least, ends.products
-    entries = _entries(matrix)
-    structure, notes = structure_of(matrix, definite)
+    fill = fill_if_analysed(matrix)
+    ends = extremes(matrix, what, fill)
+    structure, notes = structure_of(matrix, ends.definite, fill)
     return {
-        **entries,
-        "condition_number": high / low,
-        "spectral_norm": high,
-        "definite": definite,
+        **_entries(matrix),
+        "condition_number": ends.high / ends.low,
+        "spectral_norm": ends.high,
+        "definite": ends.definite,
         "structure": structure,
         "notes": (
-            f"the condition number of the file's matrix is an estimate from {products} products, off by at most "
-            f"{100 * (error + max(ends.greatest_error, 0.0) / high):.1g} % with the Ritz values' residuals",
+            f"the condition number of the file's matrix is an estimate from {ends.work}, off by at most "
+            f"{100 * ends.error:.1g} % with the Ritz values' residuals",
             *notes,
         ),
     }
-
-
-def _spectrum(matrix: scipy.sparse.csr_array, what: str) -> Ends:
-    def settled(ends: Ends) -> bool:
-        high = max(abs(ends.least), abs(ends.greatest))
-        sign_known = ends.least_error < abs(ends.least)
-        near = ends.least < 0 or ends.least_error <= _TOLERANCE * abs(ends.least)
-        return sign_known and near and ends.greatest_error <= _TOLERANCE * high
-
-    ends = both_ends(lambda v: matrix @ v, shape_of(matrix)[0], matrix.dtype, settled, _MOST_PRODUCTS)
-    if not settled(ends):
-        raise ValueError(_unresolved(what, max(abs(ends.least), abs(ends.greatest)), ends.least_error, ends.products))
-    return ends
-
-
-def _squared(matrix: scipy.sparse.csr_array, what: str) -> Ends:
-    def settled(ends: Ends) -> bool:
-        return ends.least > 0 and ends.least_error <= 2 * _TOLERANCE * ends.least
-
-    squared = both_ends(
-        lambda v: matrix @ (matrix @ v), shape_of(matrix)[0], matrix.dtype, settled, _MOST_PRODUCTS // 2
-    )
-    if not settled(squared):
-        least = math.sqrt(max(squared.least, 0.0) + squared.least_error)
-        raise ValueError(_unresolved(what, math.sqrt(squared.greatest), least, 2 * squared.products))
-    return squared
-
-
-def _unresolved(what: str, largest: float, smallest: float, products: int) -> str:
-    least = largest / smallest if smallest > 0 else math.inf
-    return (
-        f"{what}: its condition number is not resolved after {products} products; it is about {least:.2g} or more. "
-        "Give --n, --kappa and --sparsity in place of the file, or damp the matrix"
-    )
 
 
 def _hermitian(matrix: scipy.sparse.csr_array, what: str) -> scipy.sparse.csr_array:
