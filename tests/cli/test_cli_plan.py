@@ -148,7 +148,7 @@ BAD = {
     "nothing": ([], "say what to plan for: --n and --kappa"),
     "kappa": (["--n", "10", "--kappa", "0.5"], "kappa is 0.5: a condition number is finite and at least 1"),
     "d": (["--n", "10", "--kappa", "5", "--sparsity", "11"], "sparsity is 11: a row of 10 entries has 1 to n"),
-    "half a row": (["--n", "10.5", "--kappa", "5"], "--n is 10.5: it counts rows"),
+    "half a row": (["--n", "10.5", "--kappa", "5"], "n is 10.5: it counts rows"),
     "epsilon": (["--n", "10", "--kappa", "5", "--epsilon", "0"], "epsilon is 0: a relative error must lie in"),
     "epsilon 1": (["--n", "10", "--kappa", "5", "--epsilon", "1"], "epsilon is 1: a relative error must lie in"),
     "no file": (["missing.npy"], "missing.npy does not exist"),

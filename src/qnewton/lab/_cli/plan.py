@@ -6,12 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from .problem_options import SETS, AssumptionSet, HardwareOptions, ProblemOptions, machines_of, problem_of, sets_of
+from .problem_options import (
+    SETS,
+    AssumptionSet,
+    HardwareOptions,
+    ProblemOptions,
+    hardware_of,
+    numbers_of,
+    sentence_of,
+    sets_of,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..._pricing.problem import Problem
     from ..._pricing.table import Row
     from ..._pricing.verdict import Verdict
 
@@ -45,32 +53,28 @@ def plan(arguments: Sequence[str]) -> int:
     if not command.assumptions:
         raise ValueError("--assumptions is empty: name at least one set, e.g. paper")
     # Only now: `--help` should not wait for jax.
-    from ..._pricing.table import table
+    from ..._pricing.plan import plan as priced
     from ..._pricing.verdict import verdicts
     from .._runfile import encode_indented
 
-    problem, assumed = problem_of(command.problem)
-    quantum, hosts = machines_of(command.machines)
-    rows = table(problem, quantum, sets_of(command.machines, command.assumptions), hosts)
+    numbers, notes = numbers_of(command.problem)
+    sets = sets_of(command.machines, command.assumptions)
+    result = priced(**numbers, hardware=hardware_of(command.machines), assumptions=sets)
+    rows = result.rows()
     if command.json:
         print(encode_indented(rows).decode(), end="")
         return 0
-    _print(problem, assumed, rows, verdicts(rows), command.all)
+    _print(sentence_of(result.points), (*notes, *result.assumed), rows, verdicts(rows), command.all)
     return 0
 
 
 def _print(
-    problem: "Problem", assumed: Sequence[str], rows: "Sequence[Row]", found: "Sequence[Verdict]", everything: bool
+    system: str, assumed: Sequence[str], rows: "Sequence[Row]", found: "Sequence[Verdict]", everything: bool
 ) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    numbers = problem.numbers
-    console.print(
-        f"n {numbers.n:g}, kappa {problem.condition_number:.4g}, d {numbers.degree:g}, epsilon {problem.precision:g}; "
-        "all seconds are modelled or predicted, none is measured\n",
-        markup=False,
-    )
+    console.print(f"{system}; all seconds are modelled or predicted, none is measured\n", markup=False)
     console.print(_verdicts(found, rows))
     classical = [row for row in rows if row.kind == "classical"]
     quantum = [row for row in rows if row.kind == "quantum"]
