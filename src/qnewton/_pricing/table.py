@@ -43,7 +43,7 @@ class Row:
         dominant: what contributes the largest factor.
         factors: all of them.
         notes: clamped, extrapolated, assumed; refined, streamed.
-        least_seconds, most_seconds: at the least and the greatest constant that anyone measured, of an empirical count: in
+        least_seconds, most_seconds: at the least and greatest constant that anyone measured, of an empirical count: in
             proportion to its queries.
         beyond: of such a count, how many times kappa or n lies outside of where its constant was measured; at least 1.
     """

@@ -163,9 +163,10 @@ def _other(verdict: "Verdict") -> str:
     if row is None:
         return "-"
     known = " ".join([row.evidence, *(note.removeprefix("measured ") for note in row.notes if "extrapolated" in note)])
-    if row.range_s is not None:
-        ends = (_orders(orders_between(replace(row, seconds=end), verdict.classical)) for end in row.range_s)
-        known += f"; {' to '.join(ends)} by the constants measured"
+    if row.beyond is not None:
+        measured = (replace(row, seconds=end) for end in (row.least_seconds, row.most_seconds))
+        ends = " to ".join(_orders(orders_between(end, verdict.classical)) for end in measured)
+        known += f" {row.beyond:.2g} times; {ends} by the constants measured"
     return f"{row.solver} {_orders(verdict.other_orders)} ({known})"
 
 
@@ -210,7 +211,9 @@ def _quantum_table(rows: "Sequence[Row]", verdict: "Verdict | None", width: int)
         }
         made.add_row(
             row.hardware,
-            row.solver + ("*" if row.notes else "") + (f" {row.beyond:.2g}x" if row.beyond > TOLD_BEYOND else ""),
+            row.solver
+            + ("*" if row.notes else "")
+            + (f" {row.beyond:.2g}x" if (row.beyond or 1.0) > TOLD_BEYOND else ""),
             *(shown[column] for column in (*words, *numbers)),
             *([f"{row.dominant} {_short(row.factors[row.dominant])}" if words and row.dominant else ""] * last),
         )

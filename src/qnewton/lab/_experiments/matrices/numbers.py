@@ -139,5 +139,5 @@ def _entries(matrix: scipy.sparse.csr_array) -> dict[str, Any]:
 def _needed_bytes(size: Announced) -> float:
     """The matrix, its transpose and their difference, some vectors, and the analysis of the pattern."""
     itemsize = 16 if size.complex else 8
-    products = 4.0 * size.entries * (itemsize + 8) + 8.0 * size.rows * itemsize
+    products = 4.4 * size.entries * (itemsize + 8) + 8.0 * size.rows * itemsize
     return products + analysis_bytes(size.rows, size.entries)
