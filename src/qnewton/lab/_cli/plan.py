@@ -73,6 +73,7 @@ def _print(
     out = console()
     out.print(f"{system}; all seconds are modelled or predicted, none is measured\n", markup=False)
     print_table(*_verdicts(found, rows))
+    out.print(_energy(found), markup=False, soft_wrap=True)
     classical = [row for row in rows if row.kind == "classical"]
     quantum = [row for row in rows if row.kind == "quantum"]
     shown = quantum if everything else list(_fastest(quantum))
@@ -132,7 +133,7 @@ def _verdicts(found: "Sequence[Verdict]", rows: "Sequence[Row]") -> "tuple[Table
     best = found[0].classical if found else None
     against = f"none: {next((row.reason for row in rows if row.kind == 'classical'), 'no machine was given')}"
     if best is not None:
-        against = f"{best.solver} on {best.hardware}, {_seconds(best)}{_joules(best)} ({_clock(best)})"
+        against = f"{best.solver} on {best.hardware}, {_seconds(best)} ({_clock(best)})"
         against += "".join(f"; {note}" for note in best.notes)
     against += "\norders: log10 of quantum over classical seconds, positive where quantum loses; * see the notes"
     against += f"\nafter a solver, from {TOLD_BEYOND:g}x: how far outside of where its constant was measured"
@@ -149,7 +150,7 @@ def _verdicts(found: "Sequence[Verdict]", rows: "Sequence[Row]") -> "tuple[Table
 def _winner(row: "Row | None") -> str:
     if row is None:
         return "-"
-    return f"{_seconds(row)}{_joules(row)} on {row.hardware}"
+    return f"{_seconds(row)} on {row.hardware}"
 
 
 def _other(verdict: "Verdict") -> str:
@@ -261,8 +262,15 @@ def _seconds(row: "Row") -> str:
     return "-" if row.seconds is None else _time(row.seconds)
 
 
-def _joules(row: "Row") -> str:
-    return "" if row.joules is None else f", {row.joules:.2g} J".replace("e+0", "e").replace("e+", "e")
+def _energy(found: "Sequence[Verdict]") -> str:
+    """Joules of the two solvers of each verdict, where their power is known."""
+
+    def joules(row: "Row | None") -> str:
+        return "?" if row is None or row.joules is None else f"{row.joules:.2g}".replace("e+0", "e").replace("e+", "e")
+
+    against = joules(found[0].classical if found else None)
+    each = ", ".join(f"{one.assumptions} {joules(one.quantum)}" for one in found)
+    return f"energy, J: {each}; classical {against}"
 
 
 def _time(seconds: float) -> str:
