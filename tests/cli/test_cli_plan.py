@@ -70,6 +70,32 @@ def test_the_short_table_has_the_verdict_first(plan, tmp_path, monkeypatch):
     assert len(lines) < 90
 
 
+@pytest.mark.parametrize("columns", ["40", "80", None])
+def test_no_digit_is_lost_in_a_narrow_terminal_or_a_pipe(columns, plan, rows, tmp_path, monkeypatch):
+    if columns is None:
+        monkeypatch.delenv("COLUMNS", raising=False)
+    else:
+        monkeypatch.setenv("COLUMNS", columns)
+    one = ("--assumptions", "logical", "--hardware", "superconducting", "nvidia-h100-sxm")
+    _, out, _ = plan(*NUMBERS, *one, "--all", "--calibrations", str(tmp_path / "none"))
+    assert "…" not in out
+    asked = [row for row in rows(*NUMBERS, *one) if row["kind"] == "quantum" and row["valid"]]
+    assert len(asked) > 10
+    for row in asked:
+        (line,) = (
+            line.split() for line in out.splitlines() if line.split()[1:2] in ([row["solver"]], [row["solver"] + "*"])
+        )
+        queries = row["queries"]
+        assert any(_close(word, queries) for word in line), (line, queries)
+
+
+def _close(word: str, value: float) -> bool:
+    try:
+        return float(word) == pytest.approx(value, rel=0.05)
+    except ValueError:
+        return False
+
+
 def test_all_rows_on_request(plan, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     code, out, _ = plan(*NUMBERS, "--all", "--assumptions", "paper-best", "--hardware", "majorana")

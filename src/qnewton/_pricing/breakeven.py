@@ -20,6 +20,8 @@ from .verdict import PROVEN
 
 _COARSE, _FINE, _ROUNDS = 241, 41, 3
 PAIR_POINTS = 33
+SHORTEST_S = 1e-21
+"""Where the axes of maps begin, a zeptosecond: far below any gate, and no map is mostly about what cannot be built."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,10 +240,15 @@ def pairs(question: Question) -> list[Pair]:
     for first, second in itertools.combinations(variables(question), 2):
         if {first.name, second.name} == {"gate_time_s", "logical_cycle_s"}:
             continue
-        x, y = (np.geomspace(v.low, v.high, PAIR_POINTS) for v in (first, second))
+        x, y = (np.geomspace(_drawn_from(v), v.high, PAIR_POINTS) for v in (first, second))
         both = orders(question, {first.name: x[None, :], second.name: y[:, None]})
         found.append(Pair(first, second, x, y, np.asarray(both)))
     return found
+
+
+def _drawn_from(variable: Variable) -> float:
+    """The lower end of a map's axis."""
+    return max(variable.low, SHORTEST_S) if variable.unit == "s" else variable.low
 
 
 def _nearest_crossings(question: Question, name: str, x: np.ndarray, found: np.ndarray, near: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from .answers import FigureFormat, print_files, print_json
 from .problem_options import (
     AssumptionSet,
     HardwareOptions,
@@ -36,8 +37,12 @@ class BreakevenCommand:
     assumptions: AssumptionSet = "end_to_end"
     """What a quantum solve is charged for."""
     out: Path | None = None
-    """Directory for breakeven.json, tornado.png and maps.png; must not exist or be empty. None: a new one under
+    """Directory for breakeven.json, the tornado and the maps; must not exist or be empty. None: a new one under
     runs/."""
+    figures: FigureFormat = "png"
+    """Format of the two figures."""
+    json: bool = False
+    """Print one JSON object, and nothing else: where the files are, and what breakeven.json holds."""
 
 
 def breakeven(arguments: Sequence[str]) -> int:
@@ -58,16 +63,20 @@ def breakeven(arguments: Sequence[str]) -> int:
     directory = RunDirectory.create(command.out, "breakeven")
     # What is not finite is null in the file, and so it is in the figures.
     record = directory.add("breakeven.json", _record(title, result, assumed))
-    write_tornado(record, directory.path / "tornado.png")
-    write_maps(record, directory.path / "maps.png")
+    files = {"breakeven": directory.path / "breakeven.json"}
+    for what, write in (("tornado", write_tornado), ("maps", write_maps)):
+        files[what] = directory.path / f"{what}.{command.figures}"
+        write(record, files[what])
+    if command.json:
+        print_json({"files": files, "found": record})
+        return 0
     loses = "loses" if present > 0 else "wins"
     print(f"{title}\nquantum {loses} by {abs(present):.1f} orders of magnitude; it would be equal at")
     for one in record.singles:
         print(f"  {one.sentence}")
     for words in assumed:
         print(f"assumed: {words}")
-    for file in ("breakeven.json", "tornado.png", "maps.png"):
-        print(f"{file.partition('.')[0]}: {directory.path / file}")
+    print_files(files)
     return 0
 
 
