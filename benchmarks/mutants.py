@@ -123,7 +123,7 @@ def mutants_of(file: Path) -> Iterator[Mutant]:
 
 
 def tests_of(file: Path) -> list[str]:
-    """Files of tests that name what the file defines, those first that do so most often, and the rest of its package."""
+    """Files of tests that name what the file defines, most often first, and the rest of its package."""
     package = file.relative_to(ROOT / "src" / "qnewton").parts[0].lstrip("_")
     names = {node.name for node in ast.parse(file.read_text(encoding="utf-8")).body if hasattr(node, "name")}
 
