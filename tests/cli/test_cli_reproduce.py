@@ -198,8 +198,12 @@ def test_the_same_command_does_nothing_again_and_replot_draws_again(
     before = {path: path.stat().st_mtime_ns for path in (mine / "runs").rglob("*") if path.is_file()}
     assert main(["reproduce", "all", *SMALL, "--out", str(mine)]) == 0
     assert capsys.readouterr().err.count("done before") == 3 + len(RUNS)
-    assert main(["reproduce", "keep-ratio", "--replot", str(mine)]) == 0
-    assert capsys.readouterr().err == ""
+    assert main(["reproduce", "keep-ratio", "--replot", str(mine), "--json", "--figures", "pdf"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    (answered,) = json.loads(said.out)["found"]
+    assert answered.keys() == {"question", "paper", "end_to_end", "besides"}
+    assert list((mine / "figures").glob("*.pdf"))
     assert '<section id="keep-ratio">' in (mine / "keep-ratio.html").read_text()
     assert (mine / "report.html").read_text() == (done / "report.html").read_text()
     assert {path: path.stat().st_mtime_ns for path in (mine / "runs").rglob("*") if path.is_file()} == before
