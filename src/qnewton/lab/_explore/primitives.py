@@ -78,7 +78,8 @@ INNER = ("jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_v
 """Those that hold a jaxpr to be put in their place."""
 
 HELPERS = """
-const {abs,acos,acosh,asin,asinh,atan,atan2,atanh,cbrt,ceil,cos,cosh,exp,expm1,floor,log,log10,log1p,max,min,sign,sin,sinh,sqrt,tan,tanh,trunc}=Math;
+const {abs,acos,acosh,asin,asinh,atan,atan2,atanh,cbrt,ceil,cos,cosh,exp,
+expm1,floor,log,log10,log1p,max,min,sign,sin,sinh,sqrt,tan,tanh,trunc}=Math;
 const square=x=>x*x;
 const $bytes=text=>Uint8Array.from(atob(text),one=>one.charCodeAt(0)).buffer;
 const $at=(i,n)=>i<0?0:i<n?i:n-1;
