@@ -194,7 +194,7 @@ def test_equal_expressions_are_computed_once_and_loops_keep_what_varies() -> Non
 
     script = Script()
     text = script.function(compiled("f", function, ["x"]))
-    assert (script.text + text).count("exp(x") + (script.text + text).count("exp(a") == 1
+    assert (script.text + text).count("exp(") == 1
 
 
 def test_equal_loops_are_one_function() -> None:
