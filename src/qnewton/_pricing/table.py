@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._core.conditions import Condition, in_words
+from .._core.records import Encoding
 from .._hardware import QuantumMachine
 from .._solvers.quantum.queries import Matrices, QueryModel, Unit
 from .assumptions import Assumptions, paper
@@ -42,6 +43,11 @@ class Row:
         dominant: what contributes the largest factor.
         factors: all of them.
         notes: clamped, extrapolated, assumed; refined, streamed.
+        least_seconds, most_seconds: at the least and greatest constant that anyone measured, of an empirical count: in
+            proportion to its queries.
+        beyond: of such a count, how many times kappa or n lies outside of where its constant was measured; at least 1.
+        joules: the machine's power times the seconds; None where the profile states no power. A quantum machine's
+            counts `qubits`: a lower bound where errors are not corrected. A classical one is at full load.
     """
 
     kind: str
@@ -68,6 +74,10 @@ class Row:
     dominant: str | None
     factors: dict[str, float]
     notes: tuple[str, ...]
+    least_seconds: float | None = None
+    most_seconds: float | None = None
+    beyond: float | None = None
+    joules: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +106,7 @@ class Line:
 
     def row(self, point: int = 0) -> Row:
         """The line of the table of one point."""
-        numbers = {name: self.columns[name][point].item() for name in NUMBERS}
+        numbers = {name: self.columns[name][point].item() for name in (*NUMBERS, *MEASURED)}
         found: dict[str, Any] = {
             name: self.columns[name][point] for name in ("encoding", "reason", "dominant", "notes")
         }
@@ -112,9 +122,11 @@ class Line:
 
 NUMBERS = (
     *("queries", "repetitions", "copies", "rounds", "t_count", "t_depth"),
-    *("qubits", "logical_qubits", "seconds"),
+    *("qubits", "logical_qubits", "seconds", "joules"),
 )
 """Fields of `Row` that are numbers."""
+MEASURED = ("least_seconds", "most_seconds", "beyond")
+"""Those that only empirical counts have."""
 
 
 def table(
@@ -179,9 +191,13 @@ def _quantum_lines(problem: Problem, one: Charged, bare: Any, shape: tuple[int, 
         valid = reason == ""
         factors = _factors(charge, of_model, of_model(bare), assumed)
         factors = {name: np.where(valid, values, np.nan) for name, values in factors.items()}
-        numbers = {name: np.where(valid, of_model(getattr(charge, name)), np.nan) for name in NUMBERS}
+        counted = [name for name in NUMBERS if name != "joules"]
+        numbers = {name: np.where(valid, of_model(getattr(charge, name)), np.nan) for name in counted}
+        watts = None if one.clock.profile is None else one.clock.profile.watts(numbers["qubits"])
+        numbers["joules"] = numbers["seconds"] * (np.nan if watts is None else watts)
         if not gated:
             numbers["t_count"] = numbers["t_depth"] = np.full(len(valid), np.nan)
+        measured = _measured_range(model, problem, shape, numbers["seconds"])
         yield Line(
             same={
                 "kind": "quantum",
@@ -199,9 +215,10 @@ def _quantum_lines(problem: Problem, one: Charged, bare: Any, shape: tuple[int, 
                 "valid": valid,
                 "reason": reason,
                 **numbers,
+                **measured,
                 "dominant": picked(list(factors), _largest(factors), valid),
                 "notes": _worded(
-                    [of_model(charge.clamped), of_model(charge.extrapolated)],
+                    [of_model(charge.clamped), measured["beyond"] > 1, of_model(charge.stretched)],
                     lambda which, model=model: _notes(model, problem, which, group),
                 ),
             },
@@ -258,12 +275,14 @@ def _factors(
 
 
 def _notes(model: QueryModel, problem: Problem, which: Sequence[int], group: Group) -> tuple[str, ...]:
-    """The notes of a point; `which` names what holds there: 0, that kappa was raised, 1, that it extrapolates."""
+    """The notes of a point; `which` names what holds there: kappa was raised, 0; count 1 and qubits 2 extrapolate."""
     notes = []
     if 0 in which:
         notes.append(f"kappa raised to the theorem's smallest, {model.smallest_kappa:.3g}")
     if 1 in which and model.measured_kappa is not None:
-        notes.append(f"measured at {_measured(model.measured_kappa)}, extrapolated")
+        notes.append(f"measured at {_places(model)}, extrapolated")
+    if 2 in which:
+        notes.append("error correction extrapolated: a distance above 99, or T states beyond the listed factories")
     if model.uses_norm and (problem.solution_norm is None or group.suffix) and not model.needs_norm:
         notes.append("||x|| at its least")
     if group.suffix and problem.factor is not None:
@@ -282,7 +301,7 @@ def validity_of(model: QueryModel) -> str:
     if model.largest_precision < 1:
         words.append(f"epsilon to {model.largest_precision:g}")
     if model.measured_kappa is not None:
-        words.append(f"measured at {_measured(model.measured_kappa)}")
+        words.append(f"measured at {_places(model)}")
     if model.needs_norm:
         words.append("||x|| known")
     if model.unit is Unit.SPARSE_ACCESS and model.uses_norm:
@@ -290,9 +309,34 @@ def validity_of(model: QueryModel) -> str:
     return ", ".join(words) or "any kappa and epsilon"
 
 
-def _measured(kappa: tuple[float, float]) -> str:
-    low, high = kappa
-    return f"kappa {low:g}" if low == high else f"kappa {low:g} to {high:g}"
+def _places(model: QueryModel) -> str:
+    """Where an empirical constant was measured."""
+    words = [("kappa", model.measured_kappa), ("n", model.measured_rows)]
+    return " and ".join(
+        f"{name} {ends[0]:g}" if ends[0] == ends[1] else f"{name} {ends[0]:g} to {ends[1]:g}"
+        for name, ends in words
+        if ends is not None
+    )
+
+
+def _measured_range(
+    model: QueryModel, problem: Problem, shape: tuple[int, ...], seconds: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The seconds at the ends of the measured constants, and how far each point is outside of the measurement."""
+    if model.ends is None:
+        return dict.fromkeys(MEASURED, np.full(len(seconds), np.nan))
+
+    def queries(one: QueryModel) -> np.ndarray:
+        system = Encoding(np.asarray(problem.condition_number, float), 1.0)
+        return _points(one(system, np.asarray(problem.precision, float)).queries, shape)
+
+    times = [queries(dataclasses.replace(model, count=end)) / queries(model) for end in model.ends]
+    beyond = np.ones(len(seconds))
+    for value, ends in ((problem.condition_number, model.measured_kappa), (problem.n, model.measured_rows)):
+        if ends is not None:
+            at = _points(value, shape).astype(float)
+            beyond = np.maximum(beyond, np.maximum(at / ends[1], ends[0] / at))
+    return dict(zip(MEASURED, (seconds * times[0], seconds * times[1], beyond), strict=True))
 
 
 def _classical_line(problem: Problem, one: Predicted, shape: tuple[int, ...], left_out: Any) -> Line:
@@ -304,6 +348,7 @@ def _classical_line(problem: Problem, one: Predicted, shape: tuple[int, ...], le
     reason[_points(left_out, shape)] = _NO_MATRIX
     valid = reason == ""
     nothing, words = np.full(len(valid), np.nan), np.full(len(valid), None)
+    seconds, watts = np.where(valid, _points(found.seconds, shape), np.nan), host.profile and host.profile.power_w
     return Line(
         same={
             "kind": "classical",
@@ -320,8 +365,9 @@ def _classical_line(problem: Problem, one: Predicted, shape: tuple[int, ...], le
             "encoding": words,
             "valid": valid,
             "reason": reason,
-            **dict.fromkeys(NUMBERS, nothing),
-            "seconds": np.where(valid, _points(found.seconds, shape), np.nan),
+            **dict.fromkeys((*NUMBERS, *MEASURED), nothing),
+            "seconds": seconds,
+            "joules": seconds * (watts or np.nan),
             "dominant": words,
             "notes": _classical_notes(problem, one, shape, valid),
         },
