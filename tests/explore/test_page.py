@@ -205,6 +205,26 @@ def test_the_numbers_of_a_system_open_the_page(browser: Browser, bundled: Path, 
     tab.close()
 
 
+def test_a_region_that_no_algorithm_reaches_is_said(browser: Browser, bundled: Path, tmp_path: Path) -> None:
+    """Of a library that calls all of the map so where kappa is above 1e6."""
+    all_of_it = (
+        "const known = QN.map; QN.map = (s, x, xs, y, ys) => ({...known(s, x, xs, y, ys),"
+        "unreachable: Uint8Array.from(ys.flatMap(() => xs.map(value => value > 1e6)))});"
+    )
+    target = tmp_path / "page.html"
+    target.write_text(page(bundled.read_text(encoding="utf-8") + all_of_it), encoding="utf-8")
+    tab = browser.new_page()
+    tab.goto(target.as_uri() + "#v=1&set=paper&x=kappa&y=n")
+    tab.wait_for_selector("[data-map][data-size]")
+    assert "no quantum algorithm can win" in tab.inner_text("#legend")
+    tab.click("#table summary")
+    tab.locator("#table td").nth(81).wait_for()
+    row = tab.locator("#table tbody tr").first.locator("td").all_inner_texts()
+    # 9 columns from 1 to 1e12.
+    assert [cell.endswith("†") for cell in row] == [False] * 5 + [True] * 4
+    tab.close()
+
+
 def test_the_command_writes_the_numbers_of_a_run_and_overwrites_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], bundled: Path
 ) -> None:

@@ -1,7 +1,7 @@
 // The stack of costs of one point: both sides on one axis of seconds, the quantum one factor by factor.
 
 import { escape, margin, short, time } from "./numbers.js";
-import { gateTime, mark, notesOf, number } from "./explain.js";
+import { gateTime, mark, notesOf, number, termOf } from "./explain.js";
 
 const LANDMARKS = [
   [1e-15, "1 fs"], [1e-12, "1 ps"], [1e-9, "1 ns"], [1e-6, "1 µs"], [1e-3, "1 ms"], [1, "1 s"], [3600, "1 h"],
@@ -109,7 +109,7 @@ function why(offer) {
   const asked = (words, title, value, unit, term) => number(words, { title, value, unit, offer, term });
   const chips = offer.parts.filter(({ factor }) => factor !== 1).toSorted((a, b) => b.factor - a.factor)
     .map(({ label, factor }) => `<li><i style="background-color:var(--${colourOf(label)})"></i>${escape(label)} ` +
-      `${asked(`× ${short(factor)}`, label, factor, "", label === "queries" ? "" : label)}</li>`);
+      `${asked(`× ${short(factor)}`, label, factor, "", termOf(label))}</li>`);
   if (gate !== null) {
     chips.unshift(`<li><i class="hollow"></i>gate time ${asked(time(gate), "gate time", gate, "s", "gate time")}</li>`);
   }
