@@ -60,7 +60,9 @@ function axis(span) {
 function row(offer, drawn, before = "") {
   const about = { title: `${offer.name}, seconds`, value: offer.seconds, unit: "s", offer };
   const who = `${before}<b>${escape(offer.name)}</b> on ${escape(offer.hardware)}`;
-  const words = `${who} <span class="takes">${number(time(offer.seconds), about)}</span> ${mark(offer.evidence)}`;
+  const notes = notesOf(offer).map((note) => `<small class="quiet">${escape(note)}</small>`);
+  const sure = [mark(offer.evidence), ...notes].join(" ");
+  const words = `${who} <span class="takes">${number(time(offer.seconds), about)}</span> ${sure}`;
   return `<li class="row ${offer.kind}"><p>${words}</p>${drawn}</li>`;
 }
 
