@@ -347,9 +347,9 @@ def test_a_training_that_another_process_is_at_is_left_to_it(
 ) -> None:
     shutil.copytree(halted, tmp_path / "found")
     runs = tmp_path / "found" / "runs"
-    with RunDirectory(runs / "newton").locked():
+    with RunDirectory(runs / "newton").owned():
         assert main([*_ONE, "--out", str(tmp_path / "found")]) == 2
-    assert "belongs to a training that is going on" in capsys.readouterr().err
+    assert "belongs to a run that is going on" in capsys.readouterr().err
     assert [path.name for path in runs.iterdir()] == ["newton"]
 
 

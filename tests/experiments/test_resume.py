@@ -389,7 +389,7 @@ def test_other_data_are_refused(base, tmp_path):
 
 def test_two_processes_do_not_train_in_one_directory(base, tmp_path):
     path = killed(base.path, 4, tmp_path / "run")
-    with RunDirectory(path).locked(), pytest.raises(ValueError, match="belongs to a training that is going on"):
+    with RunDirectory(path).owned(), pytest.raises(ValueError, match="belongs to a run that is going on"):
         runner.resume(path, Hears())
 
 

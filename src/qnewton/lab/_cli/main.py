@@ -1,12 +1,16 @@
 """Entry point of the command line: selection of the command, and its exit status."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 
 from ..._core.suggest import unknown
+from .._experiments.exits import BAD_INPUT, LOST, UNREAD, exit_status
+from .._experiments.interrupts import raised
 from .._experiments.own_task import raised_there
+from .._runfile import LostDirectory
 from .breakeven import breakeven
 from .calibrate import calibrate
 from .circuit import circuit
@@ -21,7 +25,7 @@ from .report import report
 from .reproduce import reproduce
 from .spectrum import spectrum
 from .tradeoff import tradeoff
-from .train import INTERRUPTED, train
+from .train import train
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": train,
@@ -67,7 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments after the program's name; None takes `sys.argv`.
 
     Returns:
-        The exit status: 0 done, 1 the training failed, 2 bad input, 130 interrupted.
+        The exit status: 0 done; 1 the training failed; 2 bad input; 3 the run's directory was removed or changed while
+        it went on; 128 and the number of the signal that stopped it, of Ctrl-C 130; 141 the reader of the output is
+        gone.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -80,17 +86,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         return _fail(unknown("command", command, COMMANDS))
     try:
-        return COMMANDS[command](rest)
+        with raised():
+            status = COMMANDS[command](rest)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # What else is flushed at the end goes nowhere, and needs no word.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
+    except LostDirectory as error:
+        print(f"qnewton: {error}", file=sys.stderr)
+        return LOST
     except (ValueError, OSError, MemoryError) as error:
         if raised_there(error):
             raise
         return _fail(str(error))
-    except KeyboardInterrupt:
-        # Before the first step or after the last: the training itself turns Ctrl-C into an interrupted run.
+    except KeyboardInterrupt as error:
+        # Before the first step or after the last: the training itself turns a signal into an interrupted run.
         print("qnewton: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return exit_status(error)
 
 
 def _fail(message: str) -> int:
     print(f"qnewton: {message}", file=sys.stderr)
-    return 2
+    return BAD_INPUT

@@ -13,6 +13,8 @@ import tyro
 
 from ..._core.suggest import unknown
 from .._experiments.cluster import Place, check_processes, joined, leave
+from .._experiments.exits import FAILED, exit_status
+from .._experiments.interrupts import stopped_by
 from .._experiments.older import present_arguments
 from .._experiments.options import TaskOptions, TrainOptions
 from .._experiments.own_task import located, short
@@ -25,7 +27,6 @@ from .launch import launch
 if TYPE_CHECKING:
     from .._runfile import Summary
 
-FAILED, INTERRUPTED = 1, 130
 _ABOUT = (
     "Train a task with Newton's method; every Newton system goes to the solver predicted to finish it soonest. TASK is "
     f"{', '.join(TASK_OPTIONS)}, or a function of your own, my_task.py:task. `qnewton train --resume RUN` goes on with "
@@ -101,7 +102,7 @@ def _train(command: TrainCommand, *, talks: bool) -> int:
         print(f"report: {write_report(directory.path)}")
         if summary.status == "interrupted":
             print(_how_to_go_on(directory.path))
-    return INTERRUPTED if summary.status == "interrupted" else 0
+    return exit_status(stopped_by(summary)) if summary.status == "interrupted" else 0
 
 
 def _directory(command: TrainCommand) -> "RunDirectory":

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,11 +22,14 @@ from .._runfile import (
     StepLine,
     SystemLine,
     migration_from,
+    move,
     plain,
     read_calibration,
     read_config,
     read_lines,
     read_summary,
+    sync_folder,
+    write_whole,
 )
 from .checkpoints import (
     FOLDER,
@@ -195,10 +197,10 @@ def set_aside(halted: Halted, directory: RunDirectory) -> None:
             moved.append(name)
     for step in checkpoint_steps(halted.path):
         if step > halted.done:
-            _move(halted.path / FOLDER / str(step), folder / f"checkpoint-{step}")
+            move(halted.path / FOLDER / str(step), folder / f"checkpoint-{step}")
             moved.append(f"checkpoint-{step}")
     if (halted.path / "summary.json").exists():
-        _move(halted.path / "summary.json", folder / "summary.json")
+        move(halted.path / "summary.json", folder / "summary.json")
         moved.append("summary.json")
     record = ResumeLine(
         resumed=now(),
@@ -282,17 +284,10 @@ def _cut(path: Path, position: int | None, folder: Path) -> bool:
         return False
     folder.mkdir(parents=True, exist_ok=True)
     # Copied, and on disk, before it is cut off: a process that is killed in between leaves it twice, never nowhere.
-    with (folder / path.name).open("xb") as file:
-        file.write(raw[position:])
-        file.flush()
-        os.fsync(file.fileno())
+    write_whole(folder / path.name, raw[position:])
+    sync_folder(folder.parent)
     os.truncate(path, position)
     return True
-
-
-def _move(path: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(path, target)
 
 
 def _next_aside(path: Path) -> Path:

@@ -3,10 +3,11 @@
 import contextlib
 import dataclasses
 import math
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import jax
 import scipy.linalg  # noqa: F401  # threadpoolctl sees only libraries that are loaded
@@ -32,7 +33,7 @@ from .._runfile import (
 from . import build, checks
 from .checkpoints import identity_of
 from .held import Held
-from .interrupts import remembered
+from .interrupts import Stopped, remembered
 from .loop import Loop
 from .options import TrainOptions
 from .own_task import digest
@@ -81,18 +82,19 @@ def train(
         held: what earlier trainings of this process left for those that are alike; takes up what this one leaves.
 
     Returns:
-        The summary, as written. Also after Ctrl-C, with status `interrupted` and the steps done so far.
+        The summary, as written. Also after a signal to stop, with status `interrupted` and the steps done so far.
 
     Raises:
         ValueError, MemoryError: for options that cannot work, before the first step.
         OSError: if there is no room for what the run will write, before the first step.
         TrainingFailed: if the loss of a batch is not finite.
         NotWritten: if the directory takes no more.
+        LostDirectory: if the directory or its files were removed or replaced meanwhile.
     """
     checks.check(options)
     check_task(name)
     options = dataclasses.replace(options, task=options_of(name, options.task))
-    with directory.locked(), _numerics(options):
+    with directory.owned(), _numerics(options):
         return _train(name, options, directory, watcher, Held() if held is None else held, None)
 
 
@@ -111,11 +113,11 @@ def resume(path: Path, watcher: Watcher) -> Summary:
 
     Raises:
         ValueError, OSError: for what cannot be gone on with, with what to do; nothing is changed then.
-        MemoryError, TrainingFailed, NotWritten: as `train`.
+        MemoryError, TrainingFailed, NotWritten, LostDirectory: as `train`.
     """
     config, options = resumable(path)
     directory = directory_at(path)
-    with directory.locked(), _numerics(options):
+    with directory.owned(), _numerics(options):
         directory.probe()
         halted = read_halted(path, config, options)
         meet()  # before anything is changed that another process reads
@@ -179,13 +181,13 @@ def _train(
         compiling += _go_on(halted, loop, prepared.ledger, directory, watcher)
     saver = Saver(directory, identity_of(config), options.training.checkpoint_every, compiling, loop.done)
     try:
-        status = _steps(loop, prepared.ledger, options, directory, saver, watcher, together)
+        stopped_by = _steps(loop, prepared.ledger, options, directory, saver, watcher, together)
     except TrainingFailed:
         _write_params(loop, directory)
         raise
     _write_params(loop, directory)
     final = loop.evaluate()
-    summary = _summary(config, prepared.ledger, status, final, compiling, calibrating)
+    summary = _summary(config, prepared.ledger, stopped_by, final, compiling, calibrating)
     with _writing(directory):
         directory.write("summary.json", summary)
     if not math.isfinite(final["train_loss"]):
@@ -264,6 +266,7 @@ def _go_on(halted: Halted, loop: Loop, ledger: AnyLedger, directory: RunDirector
         before = halted.checkpoint.compilation_seconds
     with _writing(directory):
         set_aside(halted, directory)
+        directory.knows("config.json", "calibration.json", "steps.jsonl", "blocks.jsonl")
     where = "from the start: there is no checkpoint" if halted.checkpoint is None else f"after {halted.done} steps"
     watcher.stage(f"going on {where}")
     return before
@@ -277,8 +280,8 @@ def _steps(
     saver: Saver,
     watcher: Watcher,
     together: Together,
-) -> Literal["finished", "interrupted"]:
-    """Take all remaining steps, and return the final status of the run."""
+) -> int | None:
+    """Take all remaining steps, and return the signal after which there are some left."""
     written = loop.done
     with remembered() as asked:
         try:
@@ -289,14 +292,14 @@ def _steps(
                         directory.append("blocks.jsonl", blocks)
                     directory.append("steps.jsonl", [step])
                     written = len(ledger.steps)
-                    due, stops = together.decided(saver.due(loop.done), together.any(asked()))
+                    due, stops = together.decided(saver.due(loop.done), together.any(asked() or 0))
                     if due:
                         saver.save(loop, ledger)
                 watcher.step(step, blocks)
                 _check_finite(step, options.optimizer_word)
                 if stops:
-                    raise KeyboardInterrupt
-        except KeyboardInterrupt:
+                    raise Stopped(int(stops))
+        except KeyboardInterrupt as stopped:
             with _writing(directory):
                 # A watcher's interrupt can come between a step's record and its lines.
                 if written < len(ledger.steps):
@@ -306,8 +309,8 @@ def _steps(
                     directory.append("steps.jsonl", ledger.steps[written:])
                 if loop.done:
                     saver.save(loop, ledger)
-            return "interrupted"
-    return "finished"
+            return stopped.signal if isinstance(stopped, Stopped) else signal.SIGINT
+    return None
 
 
 @contextlib.contextmanager
@@ -316,6 +319,7 @@ def _writing(directory: RunDirectory) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        directory.check()  # one that is gone takes no more either, and says it better
         raise NotWritten(
             f"{error}\n{directory.path} takes no more. What was written before is whole: make room, then go on "
             f"with: qnewton train --resume {directory.path}"
@@ -325,7 +329,7 @@ def _writing(directory: RunDirectory) -> Iterator[None]:
 def _summary(
     config: Config,
     ledger: AnyLedger,
-    status: Literal["finished", "interrupted"],
+    stopped_by: int | None,
     final: dict[str, Any],
     compiling: float,
     calibrating: float,
@@ -337,7 +341,8 @@ def _summary(
         task=config.task,
         preset=config.preset,
         optimizer=config.optimizer,
-        status=status,
+        status="finished" if stopped_by is None else "interrupted",
+        signal=None if stopped_by is None else signal.Signals(stopped_by).name,
         steps=len(ledger.steps),
         final_loss=final["train_loss"],
         test_loss=final["test_loss"],

@@ -56,6 +56,7 @@ class Saver:
         if loop.done == self._last or not math.isfinite(ledger.steps[-1].loss):
             return
         start = time.perf_counter()
+        self._directory.check()
         # A checkpoint counts on the lines before it.
         self._directory.sync("blocks.jsonl", "steps.jsonl")
         arrays = {"params": named(loop.params), "state": packed(loop.state), "ledger": ledger.arrays()}

@@ -30,6 +30,7 @@ from .comparison import (
 from .config import BlockSize, Config, DataRecord, MachineRecord, ModelRecord
 from .decode import decode, typed, untyped
 from .directory import Elsewhere, RunDirectory
+from .durable import move, sync_folder, write_whole
 from .encode import encode, encode_indented, plain
 from .errors import RunFileError, clean_text
 from .grid import (
@@ -48,6 +49,7 @@ from .group import FamilyRecord, GroupDecision, GroupLine, GroupTotals, GroupVer
 from .group_sums import group_totals, groups_by_step
 from .lines import Lines, read_lines
 from .migrate import migration_from, read_version
+from .ownership import LostDirectory
 from .params import read_params, write_params
 from .results import (
     BreakevenFile,
@@ -118,6 +120,7 @@ __all__ = [
     "KernelSample",
     "KindName",
     "Lines",
+    "LostDirectory",
     "MachineRecord",
     "MeasuredSize",
     "MeasuredTask",
@@ -161,6 +164,7 @@ __all__ = [
     "group_totals",
     "groups_by_step",
     "migration_from",
+    "move",
     "plain",
     "read_calibration",
     "read_config",
@@ -170,7 +174,9 @@ __all__ = [
     "read_run",
     "read_summary",
     "read_version",
+    "sync_folder",
     "typed",
     "untyped",
     "write_params",
+    "write_whole",
 ]

@@ -1,13 +1,13 @@
 """The final parameters of a run, in one file that numpy reads."""
 
 import io
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from .durable import write_whole
 from .errors import RunFileError
 
 NAME = "params.npz"
@@ -29,12 +29,7 @@ def write_params(run: Path, arrays: Mapping[str, np.ndarray]) -> None:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
-    partial = run / f".{NAME}"
-    with partial.open("wb") as file:
-        file.write(content.getvalue())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, run / NAME)
+    write_whole(run / NAME, content.getvalue())
 
 
 def read_params(run: str | Path) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ def why_anew(training: Training, path: Path) -> str | None:
     Raises:
         ValueError: if another process is at it.
     """
-    with RunDirectory(path).locked():
+    with RunDirectory(path).owned():
         if not (path / "config.json").exists():
             return "it was stopped before its first step"
         try:
