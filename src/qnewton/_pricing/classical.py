@@ -1,11 +1,13 @@
 """Cost of a system on a classical machine: the rivals of every quantum row."""
 
 import dataclasses
+import functools
+import operator
 from typing import Any
 
 import numpy as np
 
-from .._core.arrays import quiet
+from .._core.arrays import floating, namespace, quiet
 from .._core.costs import Cost
 from .._core.records import ClassicalWorkload
 from .._core.suggest import unknown
@@ -96,11 +98,10 @@ class Rival:
         2004), an iteration the matrix in every step; either only the part that does not fit, so that there is no step
         where it begins not to.
         """
-        needed = self.memory_bytes(problem, itemsize)
-        beyond = np.maximum(1 - memory_bytes / needed, 0.0)
-        n = problem.numbers.n
+        xp, n, needed = floating(problem.numbers.n, self.memory_bytes(problem, itemsize))
+        beyond = xp.maximum(1 - memory_bytes / needed, 0.0)
         if self.dense:
-            return beyond * itemsize * n**2 * np.maximum(n / np.sqrt(memory_bytes / itemsize), 1.0)
+            return beyond * itemsize * n**2 * xp.maximum(n / (memory_bytes / itemsize) ** 0.5, 1.0)
         return beyond * self.workload(problem, itemsize).total_bytes
 
 
@@ -150,7 +151,7 @@ def predict(rival: Rival, host: ClassicalHost, problem: Problem) -> Prediction:
     double precision does not resolve that, the solution is refined: residuals in twice the precision, which every round
     makes `kappa x unit roundoff` times smaller (Higham, Accuracy and Stability, 12.1).
     """
-    kappa, precision = np.asarray(problem.condition_number, float), np.asarray(problem.precision, float)
+    xp, kappa, precision, _ = floating(problem.condition_number, problem.precision, problem.numbers.n)
     seconds, known, rounds, beyond = np.inf, True, 0.0, 0.0
     wide = kappa * ROUNDOFF["float64"]
     definite = rival.definite is None or rival.definite == problem.definite
@@ -163,14 +164,14 @@ def predict(rival: Rival, host: ClassicalHost, problem: Problem) -> Prediction:
         if machine is not None and measured:
             here = machine.seconds(rival.workload(problem, itemsize))
             if dtype == "float64":
-                more = np.maximum(np.ceil(np.log(precision) / np.log(np.minimum(wide, _RESOLVES))) - 1, 0.0)
-                more = np.where(wide <= precision, 0.0, more)
+                more = xp.maximum(xp.ceil(xp.log(precision) / xp.log(xp.minimum(wide, _RESOLVES))) - 1, 0.0)
+                more = xp.where(wide <= precision, 0.0, more)
                 here = here + more * machine.seconds(_refinement(rival, problem))
         link = rival.streamed_bytes(problem, itemsize, host.memory_bytes) / host.link_bytes_per_s
-        seconds = np.where(taken, here + link, seconds)
-        known = np.where(taken, measured, known)
-        rounds = np.where(taken, more, rounds)
-        beyond = np.where(taken, np.maximum(rival.memory_bytes(problem, itemsize) - host.memory_bytes, 0.0), beyond)
+        seconds = xp.where(taken, here + link, seconds)
+        known = xp.where(taken, measured, known)
+        rounds = xp.where(taken, more, rounds)
+        beyond = xp.where(taken, xp.maximum(rival.memory_bytes(problem, itemsize) - host.memory_bytes, 0.0), beyond)
     demands = [
         (definite, "a positive definite matrix" if rival.definite else "a matrix that is not definite: CG is better"),
         (
@@ -179,7 +180,7 @@ def predict(rival: Rival, host: ClassicalHost, problem: Problem) -> Prediction:
         ),
         (known, f"a calibration of {rival.kernel} in that precision: qnewton calibrate"),
     ]
-    valid = np.logical_and.reduce(np.broadcast_arrays(*(holds for holds, _ in demands)))
+    valid = functools.reduce(operator.and_, (holds for holds, _ in demands))
     return Prediction(seconds, valid, demands, rounds, beyond)
 
 
@@ -209,7 +210,7 @@ def rival_named(name: str) -> Rival:
 
 def _matrix_bytes(n: Any, degree: Any, itemsize: int) -> Any:
     """Return the bytes of a dense array or of sparse rows with column numbers, whichever is smaller."""
-    return np.minimum(n**2 * itemsize, n * degree * (itemsize + _INDEX_BYTES))
+    return namespace(n, degree).minimum(n**2 * itemsize, n * degree * (itemsize + _INDEX_BYTES))
 
 
 def _lu(problem: Problem, itemsize: int) -> ClassicalWorkload:
@@ -227,7 +228,7 @@ def _iterations(problem: Problem, itemsize: int, steps: Any) -> ClassicalWorkloa
     """
     n, degree = problem.numbers.n, problem.numbers.degree
     product = Cost(2 * n * degree, _matrix_bytes(n, degree, itemsize))
-    return krylov_workload("cg", n, itemsize, product, np.maximum(np.ceil(steps), 1.0))
+    return krylov_workload("cg", n, itemsize, product, namespace(steps).maximum(namespace(steps).ceil(steps), 1.0))
 
 
 def _cg(problem: Problem, itemsize: int) -> ClassicalWorkload:
@@ -237,7 +238,7 @@ def _cg(problem: Problem, itemsize: int) -> ClassicalWorkload:
 
 def _minres(problem: Problem, itemsize: int) -> ClassicalWorkload:
     # ||e|| / ||x|| <= kappa ||r|| / ||b||.
-    kappa = np.asarray(problem.condition_number, float)
+    _, kappa = floating(problem.condition_number)
     return _iterations(problem, itemsize, minres_steps(kappa, problem.precision / kappa))
 
 
@@ -247,12 +248,13 @@ def _kaczmarz(problem: Problem, itemsize: int) -> ClassicalWorkload:
     Rows are drawn by their norms, and `kappa_F = ||A||_F ||A^-1||`.
     """
     numbers = problem.numbers
-    spread = numbers.frobenius_norm / numbers.spectral_norm * np.asarray(problem.condition_number, float)
+    xp, kappa, precision = floating(problem.condition_number, problem.precision)
+    spread = numbers.frobenius_norm / numbers.spectral_norm * kappa
     return ClassicalWorkload(
         kernel="cg",
         flops=0.0,
         bytes=numbers.n * itemsize,
-        steps=np.maximum(np.ceil(-2 * spread**2 * np.log(problem.precision)), 1.0),
+        steps=xp.maximum(xp.ceil(-2 * spread**2 * xp.log(precision)), 1.0),
         step_flops=4 * numbers.degree,
         step_bytes=numbers.degree * (3 * itemsize + _INDEX_BYTES),
     )

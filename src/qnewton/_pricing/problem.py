@@ -1,11 +1,14 @@
 """The system of a plan: given numbers, and the worst case for those not given."""
 
 import dataclasses
+import functools
+import operator
 from typing import Any
 
 import equinox as eqx
 import numpy as np
 
+from .._core.arrays import floating
 from .._solvers.quantum.encoding import DyadicLevels, SquareRoot
 
 MOST_ROWS = 1e12
@@ -106,10 +109,10 @@ class Problem:
         Sweeps leave out points that break one; `check_possible` raises.
         """
         numbers = self.numbers
-        n, degree, kappa = numbers.n, numbers.degree, np.asarray(self.condition_number, float)
+        xp, n, degree, kappa = floating(numbers.n, numbers.degree, self.condition_number)
         entry, frobenius, spectral = numbers.max_entry, numbers.frobenius_norm, numbers.spectral_norm
         # All singular values are at least the spectral norm over kappa.
-        least_frobenius = spectral * np.sqrt(1 + (n - 1) / kappa / kappa)
+        least_frobenius = spectral * xp.sqrt(1 + (n - 1) / kappa / kappa)
         least_entry = spectral * (1 + (n - 1) / kappa) / n
         return (
             ((n > 1) | (kappa == 1), "kappa", kappa, "the condition number of a single number is 1"),
@@ -120,10 +123,10 @@ class Problem:
                 f"the spectral norm, {spectral}, is at most sparsity x max-entry = {degree * entry}",
             ),
             (
-                frobenius <= np.sqrt(n * degree) * entry * _SLACK,
+                frobenius <= xp.sqrt(n * degree) * entry * _SLACK,
                 "frobenius-norm",
                 frobenius,
-                f"it is at most sqrt(n x sparsity) x max-entry = {np.sqrt(n * degree) * entry}",
+                f"it is at most sqrt(n x sparsity) x max-entry = {xp.sqrt(n * degree) * entry}",
             ),
             (
                 frobenius * _SLACK >= least_frobenius,
@@ -142,7 +145,7 @@ class Problem:
     @property
     def possible(self) -> Any:
         """Whether there is such a matrix, as far as `inequalities` tell."""
-        return np.logical_and.reduce(np.broadcast_arrays(*(holds for holds, *_ in self.inequalities)))
+        return functools.reduce(operator.and_, (holds for holds, *_ in self.inequalities))
 
     def check_possible(self) -> None:
         """Refuse numbers that no matrix has.
@@ -161,28 +164,27 @@ class Problem:
         allow, over the smallest spectral norm. `max|A| <= ||A|| <= ||A||_F <= sqrt(n) ||A||` and
         `||A||_F <= sqrt(n d) max|A|`.
         """
-        n = np.asarray(self.n, float)
-        degree = n if self.degree is None else np.asarray(self.degree, float)
+        xp, n, degree, kappa = floating(self.n, self.n if self.degree is None else self.degree, self.condition_number)
         entry, frobenius, spectral = self.max_entry, self.frobenius_norm, self.spectral_norm
         if spectral is None:
             known = [
-                value for value in (entry, None if frobenius is None else frobenius / np.sqrt(n)) if value is not None
+                value for value in (entry, None if frobenius is None else frobenius / xp.sqrt(n)) if value is not None
             ]
-            spectral = np.maximum.reduce(np.broadcast_arrays(*known)) if known else 1.0
+            spectral = functools.reduce(xp.maximum, known) if known else 1.0
         if frobenius is None:
-            frobenius = np.sqrt(n) * spectral
+            frobenius = xp.sqrt(n) * spectral
             if entry is not None:
-                frobenius = np.minimum(frobenius, np.sqrt(n * degree) * entry)
-            frobenius = np.maximum(frobenius, spectral)
+                frobenius = xp.minimum(frobenius, xp.sqrt(n * degree) * entry)
+            frobenius = xp.maximum(frobenius, spectral)
         if entry is None:
-            entry = np.minimum(spectral, frobenius)
+            entry = xp.minimum(spectral, frobenius)
         return MatrixNumbers(
             n=n,
             degree=degree,
-            max_entry=np.asarray(entry, float),
-            frobenius_norm=np.asarray(frobenius, float),
-            spectral_norm=np.asarray(spectral, float),
-            log_condition_number=np.log(np.asarray(self.condition_number, float)),
+            max_entry=xp.asarray(entry, float),
+            frobenius_norm=xp.asarray(frobenius, float),
+            spectral_norm=xp.asarray(spectral, float),
+            log_condition_number=xp.log(kappa),
             definite=self.definite,
         )
 

@@ -11,7 +11,8 @@ from .search import argmin
 
 # Walk errors between which the optimum is sought; the error of a walk of no steps is sqrt(2).
 _LEAST_ERROR, _LARGEST_ERROR = 1e-6, 2**0.5 * (1 - 1e-6)
-_TIMES = 48
+# Queries are then least to 1e-11, and no comparison falls into rounding, where other arithmetic would turn elsewhere.
+_TIMES = 30
 
 
 @quiet
