@@ -1,5 +1,6 @@
 """Classical machines by their data sheets."""
 
+import math
 from collections.abc import Iterable
 
 import equinox as eqx
@@ -17,9 +18,16 @@ class ClassicalProfile(eqx.Module):
         float32_flops_per_s, float64_flops_per_s: peak operations per second.
         bytes_per_s: peak memory traffic.
         memory_bytes: that a system can lie in.
-        efficiency: the part of either that is reached, in (0, 1].
+        efficiency: the part of either that is reached, in (0, 1]; measured by HPL where there is a source.
         link_bytes_per_s: peak of the bus over which what lies beyond that memory is streamed; the default is a disk on
             four lanes of PCI Express 3.0.
+        memory_efficiency: the part of `bytes_per_s` that is reached; None: `efficiency`.
+        devices: that share all of the above.
+        start_s: until a solve is under way, and until its end is known.
+        launch_s: between two kernels that wait for each other.
+        exchange_bytes_per_s: that each device receives from the others.
+        exchange_s: of a message of next to nothing between two devices.
+        source: of the numbers, in a line.
     """
 
     name: str = eqx.field(static=True)
@@ -30,18 +38,37 @@ class ClassicalProfile(eqx.Module):
     memory_bytes: float = eqx.field(static=True)
     efficiency: float = eqx.field(static=True)
     link_bytes_per_s: float = eqx.field(static=True, default=3.5e9)
+    memory_efficiency: float | None = eqx.field(static=True, default=None)
+    devices: float = eqx.field(static=True, default=1.0)
+    start_s: float = eqx.field(static=True, default=0.0)
+    launch_s: float = eqx.field(static=True, default=0.0)
+    exchange_bytes_per_s: float = eqx.field(static=True, default=math.inf)
+    exchange_s: float = eqx.field(static=True, default=0.0)
+    source: str = eqx.field(static=True, default="")
 
     def __check_init__(self):
         for field in ("float32_flops_per_s", "float64_flops_per_s", "bytes_per_s", "link_bytes_per_s"):
             check_positive(field, getattr(self, field), "per second")
         check_positive("memory_bytes", self.memory_bytes, "of bytes")
-        if not 0 < self.efficiency <= 1:
-            raise ValueError(f"efficiency is {self.efficiency}: it must be in (0, 1]")
+        for field in ("efficiency", "memory_efficiency"):
+            part = getattr(self, field)
+            if part is not None and not 0 < part <= 1:
+                raise ValueError(f"{field} is {part}: it must be in (0, 1]")
+        for field in ("start_s", "launch_s", "exchange_s"):
+            if not 0 <= getattr(self, field) < math.inf:
+                raise ValueError(f"{field} is {getattr(self, field)}: it must be a number of seconds, at least 0")
+        if not (1 <= self.devices < math.inf and self.devices == round(self.devices)):
+            raise ValueError(f"devices is {self.devices}: it counts them, and there is at least one")
+        if self.devices > 1:
+            check_positive(
+                "exchange_bytes_per_s", self.exchange_bytes_per_s, "per second, as there are several devices"
+            )
 
     def machine(self, kernels: Iterable[str], dtype: str = "float32") -> ClassicalMachine:
-        """Return the machine on which every kernel runs at the stated fraction of the peaks, with no latency.
+        """Return the machine on which every kernel runs at the stated fraction of the peaks.
 
-        Operations and memory traffic are added up, which is at most twice as slow as if they overlapped.
+        Operations and memory traffic are added up, which is at most twice as slow as if they overlapped. Latencies are
+        left out: how often a solve waits is known to who prices it (`_pricing.methods`).
 
         Args:
             kernels: names of the kernels that workloads will ask for.
@@ -52,7 +79,7 @@ class ClassicalProfile(eqx.Module):
         """
         times = KernelTimes(
             seconds_per_call=0.0,
-            seconds_per_byte=1 / (self.efficiency * self.bytes_per_s),
+            seconds_per_byte=1 / ((self.memory_efficiency or self.efficiency) * self.bytes_per_s),
             seconds_per_flop=1 / (self.efficiency * self.flops_per_s(dtype)),
         )
         return ClassicalMachine(

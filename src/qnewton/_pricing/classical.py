@@ -1,31 +1,25 @@
 """Cost of a system on a classical machine: the rivals of every quantum row."""
 
 import dataclasses
-import functools
-import operator
 from typing import Any
 
 import numpy as np
 
-from .._core.arrays import floating, namespace, quiet
-from .._core.costs import Cost
+from .._core.arrays import floating, quiet
 from .._core.records import ClassicalWorkload
 from .._core.suggest import unknown
 from .._hardware import ClassicalMachine, ClassicalProfile
 from .._solvers.cholesky import cholesky_workload
 from .._solvers.direct import lu_workload
-from .._solvers.krylov.steps import cg_steps, krylov_workload, minres_steps
+from .._solvers.krylov.steps import cg_steps, minres_steps
+from .methods import Chain, Dense, Krylov, Method, Projections
 from .problem import Problem
 
 ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
 DISK_BYTES_PER_S = 3.5e9
 """Of a solid-state disk on four lanes of PCI Express 3.0, for a machine whose own nobody measured."""
-_INDEX_BYTES = 4
-_VECTORS = 6
 _RESOLVES = 0.1
 """Largest `kappa x unit roundoff` at which refinement gains a digit in each round."""
-_DOUBLED = 20.0
-"""Operations of a multiplication with an addition in twice the precision, for one (Hida, Li, Bailey 2001)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +33,7 @@ class ClassicalHost:
         memory_bytes: of the fastest memory that a whole system can lie in.
         link_bytes_per_s: at which what lies beyond it is streamed: over the bus from host memory or a disk.
         largest_measured: rows of the largest system behind a calibration; None for a data sheet.
+        profile: the data sheet, with what its devices wait for; None for a calibrated machine, whose times have it.
     """
 
     name: str
@@ -47,18 +42,48 @@ class ClassicalHost:
     memory_bytes: float
     link_bytes_per_s: float
     largest_measured: int | None = None
+    profile: ClassicalProfile | None = None
 
     @classmethod
     def of(cls, profile: ClassicalProfile) -> "ClassicalHost":
         """Return the host by its data sheet."""
-        kernels = {rival.kernel for rival in RIVALS}
+        kernels = {rival.method.kernel for rival in RIVALS}
         return cls(
             profile.name,
             "data sheet",
             {dtype: profile.machine(kernels, dtype) for dtype in ROUNDOFF},
             profile.memory_bytes,
             profile.efficiency * profile.link_bytes_per_s,
+            profile=profile,
         )
+
+    @property
+    def devices(self) -> float:
+        """That share the machine's rates."""
+        return 1.0 if self.profile is None else self.profile.devices
+
+    def seconds(self, work: ClassicalWorkload, dtype: str, chain: Chain, *, spread: bool) -> Any:
+        """Predicted seconds of a workload.
+
+        What is exchanged moves while devices compute, as in HPL; launches and messages are waited for.
+
+        Args:
+            work: operations and traffic.
+            dtype: of the numbers.
+            chain: what is done one after the other.
+            spread: whether all devices work on it; else one of them.
+        """
+        alone = self.machine[dtype].seconds(work)
+        if self.profile is None:
+            return alone
+        waits = self.profile.start_s + chain.launches * self.profile.launch_s
+        if not spread:
+            return alone * self.devices + waits
+        xp, alone, numbers = floating(alone, chain.numbers)
+        moving = numbers * np.dtype(dtype).itemsize / self.profile.exchange_bytes_per_s
+        # A single device exchanges nothing.
+        between = chain.messages * self.profile.exchange_s if self.devices > 1 else 0.0
+        return waits + between + (xp.maximum(alone, moving) if self.devices > 1 else alone)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,59 +92,55 @@ class Rival:
 
     Attributes:
         name: in tables.
-        kernel: whose calibration it is predicted with.
         source: of its operation count.
         guarantee: what its count promises.
-        dense: whether it holds the whole matrix.
         definite: whether it needs a definite matrix (True), serves for another (False), or takes either (None).
+        method: what it does.
     """
 
     name: str
-    kernel: str
     source: str
     guarantee: str
-    dense: bool
     definite: bool | None
+    method: Method
 
-    def workload(self, problem: Problem, itemsize: int) -> ClassicalWorkload:
-        """Operations and traffic; arrays where the problem's numbers are."""
-        return _WORKLOADS[self.name](problem, itemsize)
+    def takes(self, problem: Problem) -> bool:
+        """Whether it is for such a matrix."""
+        return self.definite is None or self.definite == problem.definite
 
-    def memory_bytes(self, problem: Problem, itemsize: int) -> Any:
-        """Of the matrix and the vectors."""
-        n, degree = problem.numbers.n, problem.numbers.degree
-        matrix = n**2 * itemsize if self.dense else _matrix_bytes(n, degree, itemsize)
-        return matrix + _VECTORS * n * itemsize
 
-    def streamed_bytes(self, problem: Problem, itemsize: int, memory_bytes: float) -> Any:
-        """What moves between a memory of that size and what lies beyond it.
+def _cg(problem: Problem) -> Any:
+    # The bound is the same for the residual and for the error, which is what is asked for here.
+    return cg_steps(problem.condition_number, problem.precision)
 
-        A direct solver moves `n^3 / sqrt(M)` numbers through a memory of M (Hong and Kung 1981; Irony, Toledo, Tiskin
-        2004), an iteration the matrix in every step; either only the part that does not fit, so that there is no step
-        where it begins not to.
-        """
-        xp, n, needed = floating(problem.numbers.n, self.memory_bytes(problem, itemsize))
-        beyond = xp.maximum(1 - memory_bytes / needed, 0.0)
-        if self.dense:
-            return beyond * itemsize * n**2 * xp.maximum(n / (memory_bytes / itemsize) ** 0.5, 1.0)
-        return beyond * self.workload(problem, itemsize).total_bytes
+
+def _minres(problem: Problem) -> Any:
+    # ||e|| / ||x|| <= kappa ||r|| / ||b||.
+    _, kappa, precision = floating(problem.condition_number, problem.precision)
+    return minres_steps(kappa, precision / kappa)
 
 
 SAMPLING = "sampling (Kaczmarz)"
 _BOUND = "upper bound on the steps, proven but for rounding"
+_EXACT = "exact but for rounding"
 
 RIVALS = (
-    Rival("LU", "lu", "Golub and Van Loan, 3.2", "exact but for rounding", True, None),
-    Rival("Cholesky", "cholesky", "Golub and Van Loan, 4.2", "exact but for rounding", True, True),
-    Rival("CG", "cg", "Chebyshev bound (Saad, 6.11); rounding: Greenbaum 1989", _BOUND, False, True),
-    Rival("MINRES", "cg", "Chebyshev bound (Greenbaum 1997, 3.1); rounding: Greenbaum 1989", _BOUND, False, False),
+    Rival("LU", "Golub and Van Loan, 3.2", _EXACT, None, Dense("lu", lu_workload, True)),
+    Rival("Cholesky", "Golub and Van Loan, 4.2", _EXACT, True, Dense("cholesky", cholesky_workload, False)),
+    Rival("CG", "Chebyshev bound (Saad, 6.11); rounding: Greenbaum 1989", _BOUND, True, Krylov("cg", _cg)),
+    Rival(
+        "MINRES",
+        "Chebyshev bound (Greenbaum 1997, 3.1); rounding: Greenbaum 1989",
+        _BOUND,
+        False,
+        Krylov("cg", _minres),
+    ),
     Rival(
         SAMPLING,
-        "cg",
         "Strohmer and Vershynin, arXiv math/0702226; as a dequantised solver: Shao and Montanaro, arXiv 2103.10309",
         "in expectation, proven",
-        False,
         None,
+        Projections("cg", spread=False),
     ),
 )
 
@@ -152,48 +173,40 @@ def predict(rival: Rival, host: ClassicalHost, problem: Problem) -> Prediction:
     makes `kappa x unit roundoff` times smaller (Higham, Accuracy and Stability, 12.1).
     """
     xp, kappa, precision, _ = floating(problem.condition_number, problem.precision, problem.numbers.n)
-    seconds, known, rounds, beyond = np.inf, True, 0.0, 0.0
-    wide = kappa * ROUNDOFF["float64"]
-    definite = rival.definite is None or rival.definite == problem.definite
+    seconds, known, rounds, beyond = xp.inf, True, 0.0, 0.0
+    wide, method = kappa * ROUNDOFF["float64"], rival.method
+    chain = method.chain(problem, host.devices)
     for dtype in ("float64", "float32"):
         taken = True if dtype == "float64" else kappa * ROUNDOFF[dtype] <= precision
         itemsize = np.dtype(dtype).itemsize
-        machine = host.machine.get(dtype)
-        measured = machine is not None and rival.kernel in dict(machine.kernels)
-        here, more = np.inf, 0.0
-        if machine is not None and measured:
-            here = machine.seconds(rival.workload(problem, itemsize))
+        measured = dtype in host.machine and method.kernel in dict(host.machine[dtype].kernels)
+        here, more = xp.inf, 0.0
+        if measured:
+            here = host.seconds(method.workload(problem, itemsize), dtype, chain, spread=method.spread)
             if dtype == "float64":
                 more = xp.maximum(xp.ceil(xp.log(precision) / xp.log(xp.minimum(wide, _RESOLVES))) - 1, 0.0)
                 more = xp.where(wide <= precision, 0.0, more)
-                here = here + more * machine.seconds(_refinement(rival, problem))
-        link = rival.streamed_bytes(problem, itemsize, host.memory_bytes) / host.link_bytes_per_s
+                here = here + more * host.machine[dtype].seconds(method.refinement(problem))
+        link = method.streamed_bytes(problem, itemsize, host.memory_bytes) / host.link_bytes_per_s
         seconds = xp.where(taken, here + link, seconds)
         known = xp.where(taken, measured, known)
         rounds = xp.where(taken, more, rounds)
-        beyond = xp.where(taken, xp.maximum(rival.memory_bytes(problem, itemsize) - host.memory_bytes, 0.0), beyond)
+        beyond = xp.where(taken, xp.maximum(method.memory_bytes(problem, itemsize) - host.memory_bytes, 0.0), beyond)
     demands = [
-        (definite, "a positive definite matrix" if rival.definite else "a matrix that is not definite: CG is better"),
+        (
+            rival.takes(problem),
+            "a positive definite matrix" if rival.definite else "a matrix that is not definite: CG is better",
+        ),
         (
             wide <= _RESOLVES,
             f"a condition number up to {_RESOLVES / ROUNDOFF['float64']:.2g}: double precision resolves none beyond it",
         ),
-        (known, f"a calibration of {rival.kernel} in that precision: qnewton calibrate"),
+        (known, f"a calibration of {method.kernel} in that precision: qnewton calibrate"),
     ]
-    valid = functools.reduce(operator.and_, (holds for holds, _ in demands))
+    valid = xp.asarray(True)
+    for holds, _ in demands:
+        valid = valid & holds
     return Prediction(seconds, valid, demands, rounds, beyond)
-
-
-def _refinement(rival: Rival, problem: Problem) -> ClassicalWorkload:
-    """One round in double precision: a residual in twice that, and of a direct solver a solve with its factors.
-
-    The steps of an iteration are those of a single run, shared out among the rounds.
-    """
-    n, degree = problem.numbers.n, problem.numbers.degree
-    entries = n**2 if rival.dense else n * degree
-    solves = 2 * entries if rival.dense else 0.0
-    traffic = n**2 * 8 * 2 if rival.dense else _matrix_bytes(n, degree, 8)
-    return ClassicalWorkload(rival.kernel, flops=2 * _DOUBLED * entries + solves, bytes=traffic)
 
 
 def rival_named(name: str) -> Rival:
@@ -206,58 +219,3 @@ def rival_named(name: str) -> Rival:
     if name not in found:
         raise KeyError(unknown("classical solver", name, found))
     return found[name]
-
-
-def _matrix_bytes(n: Any, degree: Any, itemsize: int) -> Any:
-    """Return the bytes of a dense array or of sparse rows with column numbers, whichever is smaller."""
-    return namespace(n, degree).minimum(n**2 * itemsize, n * degree * (itemsize + _INDEX_BYTES))
-
-
-def _lu(problem: Problem, itemsize: int) -> ClassicalWorkload:
-    return lu_workload(problem.numbers.n, itemsize)
-
-
-def _cholesky(problem: Problem, itemsize: int) -> ClassicalWorkload:
-    return cholesky_workload(problem.numbers.n, itemsize)
-
-
-def _iterations(problem: Problem, itemsize: int, steps: Any) -> ClassicalWorkload:
-    """Return the workload of iterations with the sparse matrix.
-
-    Few rows do not limit the steps: rounding takes the iteration beyond n.
-    """
-    n, degree = problem.numbers.n, problem.numbers.degree
-    product = Cost(2 * n * degree, _matrix_bytes(n, degree, itemsize))
-    return krylov_workload("cg", n, itemsize, product, namespace(steps).maximum(namespace(steps).ceil(steps), 1.0))
-
-
-def _cg(problem: Problem, itemsize: int) -> ClassicalWorkload:
-    # The bound is the same for the residual and for the error, which is what is asked for here.
-    return _iterations(problem, itemsize, cg_steps(problem.condition_number, problem.precision))
-
-
-def _minres(problem: Problem, itemsize: int) -> ClassicalWorkload:
-    # ||e|| / ||x|| <= kappa ||r|| / ||b||.
-    _, kappa = floating(problem.condition_number)
-    return _iterations(problem, itemsize, minres_steps(kappa, problem.precision / kappa))
-
-
-def _kaczmarz(problem: Problem, itemsize: int) -> ClassicalWorkload:
-    """Return the workload of `2 kappa_F^2 ln(1 / epsilon)` projections on single rows.
-
-    Rows are drawn by their norms, and `kappa_F = ||A||_F ||A^-1||`.
-    """
-    numbers = problem.numbers
-    xp, kappa, precision = floating(problem.condition_number, problem.precision)
-    spread = numbers.frobenius_norm / numbers.spectral_norm * kappa
-    return ClassicalWorkload(
-        kernel="cg",
-        flops=0.0,
-        bytes=numbers.n * itemsize,
-        steps=xp.maximum(xp.ceil(-2 * spread**2 * xp.log(precision)), 1.0),
-        step_flops=4 * numbers.degree,
-        step_bytes=numbers.degree * (3 * itemsize + _INDEX_BYTES),
-    )
-
-
-_WORKLOADS = {"LU": _lu, "Cholesky": _cholesky, "CG": _cg, "MINRES": _minres, SAMPLING: _kaczmarz}

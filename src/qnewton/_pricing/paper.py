@@ -88,7 +88,7 @@ def predicted(problem: Problem, hosts: Sequence[ClassicalHost]) -> Iterator[Pred
     """Every classical rival that takes such a matrix on every host."""
     for host in hosts:
         for rival in RIVALS:
-            if rival.definite is None or rival.definite == problem.definite:
+            if rival.takes(problem):
                 yield Predicted(rival, host, predict(rival, host, problem))
 
 

@@ -25,7 +25,9 @@ def derive(found: Finished) -> dict[str, Any]:
     rows = np.unique(np.round(np.geomspace(low, chosen.largest, count)))
     lu = rival_named("LU")
     itemsize = np.dtype("float32").itemsize
-    lu_s = np.asarray([float(found.machine.seconds(lu.workload(Problem(n, chosen.kappa), itemsize))) for n in rows])
+    lu_s = np.asarray(
+        [float(found.machine.seconds(lu.method.workload(Problem(n, chosen.kappa), itemsize))) for n in rows]
+    )
     samples = dict(found.machine.kernels)["lu"].samples
     by_kappa = [
         {"set": name, "kappa": kappa, **_against(rows, lu_s, kappa, None, name, options)}

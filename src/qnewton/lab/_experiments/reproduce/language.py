@@ -142,7 +142,7 @@ def _measure(task: Task, options: Reproduction, machine: ClassicalMachine) -> Ne
             names = ("degree", "max_entry", "frobenius_norm", "spectral_norm", "log_condition_number")
             return {name: getattr(found, name) for name in names}
 
-        workload = lu.workload(Problem(float(block.n), 1.0), jnp.dtype(_DTYPE).itemsize)
+        workload = lu.method.workload(Problem(float(block.n), 1.0), jnp.dtype(_DTYPE).itemsize)
         rows.append(
             MeasuredSize(
                 name=block.name,
