@@ -90,7 +90,7 @@ def test_a_complete_optimizer_runs_and_reports_without_a_scheduler(preset, ran, 
     assert ("          under `paper`: " in outcome.out) is priced
     assert "calibrating" not in outcome.err
     directory = tmp_path / "run"
-    names = {"config.json", "params.npz", "steps.jsonl", "summary.json", "report.html"}
+    names = {"config.json", "manifest.json", "params.npz", "steps.jsonl", "summary.json", "report.html"}
     assert {path.name for path in directory.iterdir()} == names
     run = read_run(directory)
     assert run.notes == ()
@@ -166,12 +166,12 @@ def test_a_signal_in_the_training_ends_it_with_a_report(call, quick, monkeypatch
     monkeypatch.setattr(Progress, "step", step)
     outcome = call("train", "tiny", *quick, "--steps", "9", "--out", "run")
     assert outcome.status == 128 + which
-    assert "interrupted: 2 steps of newton" in outcome.out
+    assert "interrupted: 3 steps of newton" in outcome.out, "the step after the one in which it came is the last"
     assert "go on: qnewton train --resume run" in outcome.out
     summary = read_run(tmp_path / "run").summary
     assert summary is not None
     assert summary.status == "interrupted"
-    assert summary.steps == 2
+    assert summary.steps == 3
     assert summary.signal == which.name
     assert (tmp_path / "run" / "report.html").exists()
 

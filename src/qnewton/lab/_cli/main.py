@@ -1,8 +1,9 @@
 """Entry point of the command line: selection of the command, and its exit status."""
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 
@@ -10,7 +11,7 @@ from ..._core.suggest import unknown
 from .._experiments.exits import BAD_INPUT, LOST, UNREAD, exit_status
 from .._experiments.interrupts import raised
 from .._experiments.own_task import raised_there
-from .._runfile import LostDirectory
+from .._runfile import LostDirectory, unverified
 from .breakeven import breakeven
 from .calibrate import calibrate
 from .circuit import circuit
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "parts": parts,
 }
 COMMANDS["completion"] = partial(completion, commands=dict(COMMANDS))
+UNVERIFIED = "--unverified"
 USAGE = """usage: qnewton train TASK [options]   train a task, or your own (my_task.py:task), with Newton's method
        qnewton compare TASK           optimizers at equal tuning effort, against measured and modelled seconds
        qnewton report RUN             write the report of a run directory again
@@ -60,6 +62,7 @@ USAGE = """usage: qnewton train TASK [options]   train a task, or your own (my_t
        qnewton parts [KIND]           the solvers, estimators, policies ... that options name, with their parameters
        qnewton completion bash|zsh    a script by which the shell completes all of these and their options
 
+With --unverified, what reads a run goes on where a file of it was altered, and says so.
 `qnewton train --help` explains every option; `qnewton --version` says which version this is.
 """
 
@@ -86,8 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         return _fail(unknown("command", command, COMMANDS))
     try:
-        with raised():
-            status = COMMANDS[command](rest)
+        with raised(), _as_it_is(rest) as own:
+            status = COMMANDS[command](own)
         sys.stdout.flush()
         return status
     except BrokenPipeError:
@@ -105,6 +108,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Before the first step or after the last: the training itself turns a signal into an interrupted run.
         print("qnewton: interrupted", file=sys.stderr)
         return exit_status(error)
+
+
+@contextlib.contextmanager
+def _as_it_is(arguments: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Take `--unverified` out of the arguments, and say of altered files that they were read."""
+    if UNVERIFIED not in arguments:
+        yield arguments
+        return
+    with unverified() as found:
+        yield [argument for argument in arguments if argument != UNVERIFIED]
+    for what in found:
+        print(f"not verified: {what}")
 
 
 def _fail(message: str) -> int:

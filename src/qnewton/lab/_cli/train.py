@@ -45,6 +45,9 @@ class TrainCommand:
     resume: Path | None = None
     """Directory of a run that was stopped: go on with it from its newest checkpoint, exactly as if it had not been. Its
     task and options are its own and need not be given again."""
+    anyway: bool = False
+    """With --resume: go on also with other versions, cores or on another machine. The numbers are then not those of a
+    run that was not stopped, and `resumes.jsonl` and the report say so."""
 
 
 def train(arguments: Sequence[str]) -> int:
@@ -78,7 +81,7 @@ def _train(command: TrainCommand, *, talks: bool) -> int:
             if command.resume is None:
                 summary = run(command.task, options, directory, watcher)
             else:
-                summary = go_on(directory.path, watcher)
+                summary = go_on(directory.path, watcher, anyway=command.anyway)
             watcher.over(summary)
     except TrainingFailed as error:
         if talks:
@@ -181,7 +184,7 @@ def _parse_resume(arguments: Sequence[str], path: Path) -> TrainCommand:
     """Return the command with which the run began; other given options must agree with it."""
     from .._experiments.resume import resumable
 
-    config, options = resumable(path)
+    config, options, _ = resumable(path, anyway="--anyway" in arguments)
     begun = TrainCommand(task=config.task, options=options, resume=path)
     command = _parse(arguments, begun)
     if located(command.task) != begun.task:

@@ -32,6 +32,7 @@ from .._runfile import (
 )
 from . import build, checks
 from .checkpoints import identity_of
+from .data_digests import data_digests
 from .held import Held
 from .interrupts import Stopped, remembered
 from .loop import Loop
@@ -40,7 +41,7 @@ from .own_task import digest
 from .packing import named
 from .prepare import AnyLedger, Prepared, prepare, prepare_complete
 from .provenance import provenance
-from .resume import Halted, check_data, read_halted, resumable, set_aside
+from .resume import Halted, check_data, part_digests, read_halted, resumable, set_aside
 from .room import check_room, tree_bytes
 from .saver import Saver, restore
 from .task_options import options_of
@@ -98,7 +99,7 @@ def train(
         return _train(name, options, directory, watcher, Held() if held is None else held, None)
 
 
-def resume(path: Path, watcher: Watcher) -> Summary:
+def resume(path: Path, watcher: Watcher, *, anyway: bool = False) -> Summary:
     """Continue a stopped run from its newest checkpoint, as if it had not been stopped.
 
     Parameters, losses and decisions are bitwise those of a run that was not stopped: the calibration is the run's own
@@ -107,6 +108,7 @@ def resume(path: Path, watcher: Watcher) -> Summary:
     Args:
         path: directory of the run.
         watcher: as of `train`.
+        anyway: go on with other versions, cores or another machine than the run began with; the record says so.
 
     Returns:
         As `train`, of the whole run.
@@ -115,11 +117,11 @@ def resume(path: Path, watcher: Watcher) -> Summary:
         ValueError, OSError: for what cannot be gone on with, with what to do; nothing is changed then.
         MemoryError, TrainingFailed, NotWritten, LostDirectory: as `train`.
     """
-    config, options = resumable(path)
+    config, options, breaks = resumable(path, anyway=anyway)
     directory = directory_at(path)
     with directory.owned(), _numerics(options):
         directory.probe()
-        halted = read_halted(path, config, options)
+        halted = read_halted(path, config, options, breaks)
         meet()  # before anything is changed that another process reads
         return _train(config.task, options, directory, watcher, Held(), halted)
 
@@ -159,13 +161,14 @@ def _train(
             blocks=len(prepared.blocks),
             sets=len(options.scheduling.assumptions),
         )
+    if prepared.calibration is not None and (halted is None or halted.calibration is None):
+        directory.write("calibration.json", replace(prepared.calibration, measured_seconds=calibrating))
     if halted is None:
-        config = _config(task, options, prepared, params)
+        # Last: a directory that has it has all that a run rests on.
+        config = _config(task, options, prepared, params, directory.path)
         directory.write("config.json", config)
     else:
         config = halted.config
-    if prepared.calibration is not None and (halted is None or halted.calibration is None):
-        directory.write("calibration.json", replace(prepared.calibration, measured_seconds=calibrating))
 
     watcher.stage("compiling the step")
     compiling = time.perf_counter()
@@ -190,6 +193,7 @@ def _train(
     summary = _summary(config, prepared.ledger, stopped_by, final, compiling, calibrating)
     with _writing(directory):
         directory.write("summary.json", summary)
+        directory.seal()
     if not math.isfinite(final["train_loss"]):
         where = "over all training data after the last step"
         raise TrainingFailed(_diverged(where, final["train_loss"], options.optimizer_word))
@@ -230,8 +234,8 @@ def _prepared(
     return prepared, time.perf_counter() - start
 
 
-def _config(task: Task, options: TrainOptions, prepared: Prepared, params: PyTree) -> Config:
-    return Config(
+def _config(task: Task, options: TrainOptions, prepared: Prepared, params: PyTree, path: Path) -> Config:
+    record = Config(
         schema_version=SCHEMA_VERSION,
         task=task.name,
         preset=options.preset,
@@ -249,10 +253,12 @@ def _config(task: Task, options: TrainOptions, prepared: Prepared, params: PyTre
             train=len(task.train),
             test=len(task.test),
             batch=min(options.training.batch_size, len(task.train)),
+            digests=data_digests(task),
         ),
         family=prepared.family,
         task_digest=digest(task.name),
     )
+    return replace(record, digests=part_digests(record, path / "calibration.json"))
 
 
 def _go_on(halted: Halted, loop: Loop, ledger: AnyLedger, directory: RunDirectory, watcher: Watcher) -> float:

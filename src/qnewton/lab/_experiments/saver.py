@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from .._runfile import CheckpointLine, Identity, RunDirectory, StepLine, SystemLine
-from .checkpoints import Checkpoint, write_checkpoint
+from .checkpoints import Checkpoint, about_digest, write_checkpoint
 from .loop import Loop
 from .packing import named, packed, unnamed, unpacked
 
@@ -64,7 +64,8 @@ class Saver:
         size = write_checkpoint(self._directory.path, checkpoint)
         self._last, self._since = loop.done, time.perf_counter()
         self._took = self._since - start
-        line = CheckpointLine(step=loop.done, bytes=size, measured_seconds=self._took)
+        about = about_digest(self._directory.path, loop.done)
+        line = CheckpointLine(step=loop.done, bytes=size, measured_seconds=self._took, about=about)
         self._directory.append("checkpoints.jsonl", [line])
 
 

@@ -29,6 +29,7 @@ from .comparison import (
 )
 from .config import BlockSize, Config, DataRecord, MachineRecord, ModelRecord
 from .decode import decode, typed, untyped
+from .digests import file_digest, value_digest
 from .directory import Elsewhere, RunDirectory
 from .durable import move, sync_folder, write_whole
 from .encode import encode, encode_indented, plain
@@ -48,6 +49,7 @@ from .grid import (
 from .group import FamilyRecord, GroupDecision, GroupLine, GroupTotals, GroupVerdictName
 from .group_sums import group_totals, groups_by_step
 from .lines import Lines, read_lines
+from .manifest import AlteredError, FileRecord, Manifest, unverified, verify
 from .migrate import migration_from, read_version
 from .ownership import LostDirectory
 from .params import read_params, write_params
@@ -87,6 +89,7 @@ __all__ = [
     "STAGES",
     "TRADEOFF_VERSION",
     "AccessCosts",
+    "AlteredError",
     "BlockSeconds",
     "BlockSize",
     "Breakdown",
@@ -109,6 +112,7 @@ __all__ = [
     "Failure",
     "FamilyRecord",
     "FigureFile",
+    "FileRecord",
     "GateTime",
     "GridHead",
     "GroupDecision",
@@ -122,6 +126,7 @@ __all__ = [
     "Lines",
     "LostDirectory",
     "MachineRecord",
+    "Manifest",
     "MeasuredSize",
     "MeasuredTask",
     "ModelRecord",
@@ -161,6 +166,7 @@ __all__ = [
     "decode",
     "encode",
     "encode_indented",
+    "file_digest",
     "group_totals",
     "groups_by_step",
     "migration_from",
@@ -177,6 +183,9 @@ __all__ = [
     "sync_folder",
     "typed",
     "untyped",
+    "unverified",
+    "value_digest",
+    "verify",
     "write_params",
     "write_whole",
 ]

@@ -11,6 +11,7 @@ from .base import Record
 from .decode import decode
 from .durable import sync_file, sync_folder, write_whole
 from .encode import encode, encode_indented
+from .manifest import NAME, manifest_of
 from .ownership import LostDirectory, Ownership
 
 R = TypeVar("R", bound=Record)
@@ -150,6 +151,10 @@ class RunDirectory:
             raise
         self.knows(name)
 
+    def seal(self) -> None:
+        """Write the manifest of a run that has ended."""
+        self.write(NAME, manifest_of(self.path))
+
     def sync(self, *names: str) -> None:
         """Wait until these files, if present, would survive a power failure."""
         for name in names:
@@ -176,6 +181,9 @@ class Elsewhere(RunDirectory):
         """Left to the other."""
 
     def append(self, name: str, lines: Sequence[Record]) -> None:
+        """Left to the other."""
+
+    def seal(self) -> None:
         """Left to the other."""
 
     def sync(self, *names: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from .durable import write_whole
 from .errors import RunFileError
+from .manifest import verify
 
 NAME = "params.npz"
 
@@ -43,9 +44,10 @@ def read_params(run: str | Path) -> dict[str, np.ndarray]:
         `jax.tree.unflatten(structure, list(arrays.values()))` makes them the model's.
 
     Raises:
-        RunFileError: if the run has none, or the file is damaged.
+        RunFileError: if the run has none, or the file is damaged or altered.
     """
     path = Path(run) / NAME
+    verify(Path(run), (NAME,))
     try:
         # All at once: numpy leaves a file open that turns out to be none of its own.
         with np.load(io.BytesIO(path.read_bytes())) as content:

@@ -24,7 +24,7 @@ def why_anew(training: Training, path: Path) -> str | None:
         if not (path / "config.json").exists():
             return "it was stopped before its first step"
         try:
-            config, options = resumable(path)
+            config, options, _ = resumable(path)
             halted = read_halted(path, config, options)
         except (ValueError, OSError) as error:
             return str(error)
