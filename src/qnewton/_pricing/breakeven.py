@@ -150,12 +150,14 @@ def _changed(problem: Problem, changes: Mapping[str, Any]) -> Problem:
         frobenius = np.maximum(spread * np.sqrt(n), 1.0) * numbers.spectral_norm if given else None
         n = np.round(n)
         degree = None if problem.degree is None else np.minimum(problem.degree, n)
-        problem = dataclasses.replace(problem, n=n, degree=degree, frobenius_norm=frobenius)
+        structure = problem.structure.of_size(n / numbers.n, 1.0)
+        problem = dataclasses.replace(problem, n=n, degree=degree, frobenius_norm=frobenius, structure=structure)
     if "d" in changes:
         problem = dataclasses.replace(problem, degree=np.minimum(np.round(np.asarray(changes["d"], float)), n))
     if "kappa" in changes:
         norm = None if problem.solution_norm is None else np.minimum(problem.solution_norm, kappa)
-        problem = dataclasses.replace(problem, condition_number=kappa, solution_norm=norm)
+        structure = problem.structure.of_size(1.0, kappa / problem.condition_number)
+        problem = dataclasses.replace(problem, condition_number=kappa, solution_norm=norm, structure=structure)
     return problem
 
 
@@ -187,6 +189,8 @@ def _classical(question: Question, problem: Problem) -> Any:
     """Seconds of the fastest solver."""
     best: Any = np.inf
     for one in predicted(problem, question.hosts):
+        if not one.rival.counts:
+            continue
         best = np.minimum(best, np.where(one.found.valid, one.found.seconds, np.inf))
     return best
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .._core.arrays import floating, quiet
+from .._core.evidence import Evidence
 from .._core.records import ClassicalWorkload
 from .._core.suggest import unknown
 from .._hardware import ClassicalMachine, ClassicalProfile
@@ -14,6 +15,7 @@ from .._solvers.direct import lu_workload
 from .._solvers.krylov.steps import cg_steps, minres_steps
 from .methods import Chain, Dense, Krylov, Method, Projections
 from .problem import Problem
+from .structured import Banded, Dual, Kronecker, QuantumInspired, Sparse
 
 ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
 DISK_BYTES_PER_S = 3.5e9
@@ -105,8 +107,13 @@ class Rival:
     method: Method
 
     def takes(self, problem: Problem) -> bool:
-        """Whether it is for such a matrix."""
-        return self.definite is None or self.definite == problem.definite
+        """Whether it is for such a matrix, and all that it needs to know is known."""
+        return (self.definite is None or self.definite == problem.definite) and self.method.known(problem)
+
+    @property
+    def counts(self) -> bool:
+        """Whether its seconds are those of a solve of this system, by a count with known constants."""
+        return self.guarantee not in UNCOUNTED
 
 
 def _cg(problem: Problem) -> Any:
@@ -120,6 +127,16 @@ def _minres(problem: Problem) -> Any:
     return minres_steps(kappa, precision / kappa)
 
 
+def _preconditioned(problem: Problem) -> Any:
+    # The preconditioned iteration bounds the error in the norm of the matrix itself, which the 2-norm follows.
+    xp, better, kappa, precision = floating(
+        problem.structure.preconditioned_kappa, problem.condition_number, problem.precision
+    )
+    return better**0.5 / 2 * xp.log(2 * kappa**0.5 / precision)
+
+
+OTHER_SYSTEM = "solves another system: Kronecker factors in place of the block, with no bound on the error"
+UNCOUNTED = (Evidence.ASYMPTOTIC.value, OTHER_SYSTEM)
 SAMPLING = "sampling (Kaczmarz)"
 _BOUND = "upper bound on the steps, proven but for rounding"
 _EXACT = "exact but for rounding"
@@ -134,6 +151,32 @@ RIVALS = (
         _BOUND,
         False,
         Krylov("cg", _minres),
+    ),
+    Rival(
+        "PCG",
+        "Chebyshev bound (Saad, 6.11 and 9.2); rounding: Greenbaum 1989",
+        _BOUND,
+        True,
+        Krylov("cg", _preconditioned, preconditioned=True),
+    ),
+    Rival("banded Cholesky", "Golub and Van Loan, 4.3.5", _EXACT, True, Banded("cholesky", False, spread=False)),
+    Rival("banded LU", "Golub and Van Loan, 4.3.3", _EXACT, False, Banded("lu", True, spread=False)),
+    Rival(
+        "sparse Cholesky",
+        "sums over the factor's columns (George and Liu 1981, 2.3.2)",
+        _EXACT,
+        True,
+        Sparse("cholesky", spread=False),
+    ),
+    Rival("dual", "R (R^T R + m I)^-1 = (R R^T + m I)^-1 R", _EXACT, True, Dual("cholesky")),
+    Rival("K-FAC", "Martens and Grosse, arXiv 1503.05671", OTHER_SYSTEM, True, Kronecker("cholesky")),
+    Rival(
+        "quantum-inspired",
+        "Shao and Montanaro, arXiv 2103.10309v2, abstract: O(kappa_F^4 kappa^2 / epsilon^2) up to logarithms, after "
+        "entries are stored for sampling by their squares",
+        Evidence.ASYMPTOTIC.value,
+        None,
+        QuantumInspired("cg", spread=False),
     ),
     Rival(
         SAMPLING,

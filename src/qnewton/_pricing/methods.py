@@ -45,6 +45,14 @@ class Method(abc.ABC):
     kernel: str
     spread: bool = dataclasses.field(default=True, kw_only=True)
 
+    def known(self, problem: Problem) -> bool:
+        """Whether what it needs to know of the matrix is known."""
+        return True
+
+    def notes(self, problem: Problem) -> tuple[str, ...]:
+        """What its numbers rest on, beyond those of the matrix."""
+        return ()
+
     @abc.abstractmethod
     def workload(self, problem: Problem, itemsize: int) -> ClassicalWorkload:
         """Operations and traffic; arrays where the problem's numbers are."""
@@ -139,14 +147,26 @@ class Krylov(Method):
 
     Attributes:
         steps: at most, of a problem.
+        preconditioned: whether by the preconditioner whose gain is known.
     """
 
     steps: Callable[[Problem], Any]
+    preconditioned: bool = False
+
+    def known(self, problem: Problem) -> bool:
+        return not self.preconditioned or problem.structure.preconditioned_kappa is not None
+
+    def notes(self, problem: Problem) -> tuple[str, ...]:
+        structure = problem.structure
+        if not self.preconditioned:
+            return ()
+        return (f"{structure.preconditioner}: condition number {float(structure.preconditioned_kappa):.4g}",)
 
     def workload(self, problem: Problem, itemsize: int) -> ClassicalWorkload:
         n, degree = problem.numbers.n, problem.numbers.degree
-        product = Cost(2 * n * degree, row_bytes(n, degree, itemsize))
-        return krylov_workload(self.kernel, n, itemsize, product, self.taken(problem))
+        product = Cost(2 * n * degree, row_bytes(n, degree, itemsize) + (n * itemsize if self.preconditioned else 0.0))
+        scaling = (0.0, n if self.preconditioned else 0.0)
+        return krylov_workload(self.kernel, n, itemsize, product, self.taken(problem), scaling)
 
     def taken(self, problem: Problem) -> Any:
         """Whole steps, at least 1."""

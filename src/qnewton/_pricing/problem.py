@@ -10,6 +10,7 @@ import numpy as np
 
 from .._core.arrays import floating
 from .._solvers.quantum.encoding import DyadicLevels, SquareRoot
+from .structure import UNKNOWN, Structure
 
 MOST_ROWS = 1e12
 """Rows up to which formulas are evaluated on paper."""
@@ -43,6 +44,7 @@ class Problem:
         solution_norm: `||x||` for `||A|| = ||b|| = 1`; None: at its worst, which each formula knows.
         factor: the square root of the matrix, where it is known.
         levels: measured magnitudes of the entries.
+        structure: what is known of pattern and origin.
     """
 
     n: Any
@@ -56,6 +58,7 @@ class Problem:
     solution_norm: Any = None
     factor: SquareRoot | None = None
     levels: DyadicLevels | None = None
+    structure: Structure = UNKNOWN
 
     def __post_init__(self) -> None:
         rows = np.asarray(self.n)

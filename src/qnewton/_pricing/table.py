@@ -196,7 +196,7 @@ def _classical_row(problem: Problem, one: Predicted) -> Row:
         float(found.beyond_bytes),
     )
     missing = [words for holds, words in found.demands if not np.all(holds)]
-    notes = []
+    notes = list(rival.method.notes(problem))
     if host.largest_measured is not None and float(problem.numbers.n) > host.largest_measured:
         notes.append(f"extrapolated: the largest system measured has {host.largest_measured} rows")
     if valid and rounds:

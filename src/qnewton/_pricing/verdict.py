@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .classical import UNCOUNTED
 from .fastest import fastest as chosen
-from .paper import is_count
 from .table import Row
 
 PROVEN = ("proven",)
@@ -50,7 +50,7 @@ class Verdict:
 
 def fastest(rows: Sequence[Row]) -> Row | None:
     """The valid row with the fewest seconds, of those whose constants are known."""
-    seconds = [row.seconds if is_count(row.evidence) else None for row in rows]
+    seconds = [row.seconds if row.evidence not in UNCOUNTED else None for row in rows]
     known = np.asarray([math.inf if value is None else value for value in seconds])
     if not len(known):
         return None

@@ -202,7 +202,7 @@ class Conditioned(AbstractAround):
         if state.check.care.verify:
             size = jnp.linalg.norm(b)
             scale = jnp.where(size > 0, size, 1)
-            residual = jnp.linalg.norm(b - state.check.image(x)) / scale
+            residual = jnp.linalg.norm(state.check.residual.left(x, b)) / scale
             # NaN fails the comparison.
             good = residual + lost_below(x) / scale <= self.tolerance
             result = lx.RESULTS.where((result == lx.RESULTS.successful) & ~good, lx.RESULTS.breakdown, result)

@@ -19,6 +19,7 @@ from .base import AbstractSolver, Stats
 from .capabilities import Capabilities
 from .flat import Product, dtype_of, flatten, product, unflatten
 from .refusals import check_solver
+from .residual import Residual
 from .verified import at_scale, judge
 
 
@@ -119,11 +120,13 @@ class Refine(AbstractAround):
             answer, result, stats = self.inner.compute(state.inner, unflatten(residual / unit, vector), options)
             return flatten(answer) * unit, result, stats
 
-        last, on = self._in_rounds(solve, apply, b, size)
+        true = Residual.of(state.operator)
+        last, on = self._in_rounds(solve, apply, true, b, size)
         # What failed in the first round has not been solved at all.
         failed = (last.norm == size) & (size > 0) | ~jnp.isfinite(size)
         seen = lost_below(last.x) <= 0.01 * self.tolerance * size
-        reached = seen & (last.norm <= self.tolerance * size) | judge(last.residual, last.x, b, last.growth)[0]
+        stable = judge(last.residual, last.x, b, last.growth, off=true.off)[0]
+        reached = seen & (last.norm <= self.tolerance * size) | stable
         short = lx.RESULTS.where(on, lx.RESULTS.max_steps_reached, lx.RESULTS.stagnation)
         result = lx.RESULTS.where((last.result == lx.RESULTS.successful) & ~reached, short, last.result)
         value, result = at_scale(jnp.where(failed, jnp.nan, last.x), exponent, result)
@@ -139,6 +142,7 @@ class Refine(AbstractAround):
         self,
         solve: Callable[[Inexact[Array, " n"]], tuple[Inexact[Array, " n"], lx.RESULTS, Stats]],
         apply: Product,
+        true: Residual,
         b: Inexact[Array, " n"],
         size: Float[Array, ""],
     ) -> tuple[_Round, Bool[Array, ""]]:
@@ -150,7 +154,7 @@ class Refine(AbstractAround):
             x = last.x + step
             image = apply(step)
             # Not updated, or rounding would be left out.
-            residual = b - apply(x)
+            residual = true.left(x, b)
             length = norm(residual)
             better = length < last.norm
             stretch = norm(image) / jnp.maximum(norm(step), jnp.finfo(b.dtype).tiny)

@@ -18,6 +18,7 @@ from ..base import AbstractSolver, Options
 from ..capabilities import Capabilities
 from ..flat import Product, check_square, dtype_of, flatten, is_complex, product, unflatten
 from ..preconditioners import AbstractPreconditioner
+from ..residual import Residual
 from ..verified import Care, at_scale, judge
 from .steps import krylov_workload
 
@@ -209,7 +210,7 @@ class AbstractKrylov(AbstractSolver):
             allows no more), `breakdown` (the operator or the preconditioner is not what its tag says) or `singular`
             (also: not finite); and `num_steps`, `max_steps` and `residual`, the returned iterate's `||r||_2 / ||b||_2`.
         """
-        apply = product(state.operator)
+        apply, true = product(state.operator), Residual.of(state.operator)
         # Squares of the entries stay inside the floating-point range.
         given = flatten(vector).astype(dtype_of(state.operator))
         b, exponent = state.care.near_one(-given if state.negated else given)
@@ -218,6 +219,8 @@ class AbstractKrylov(AbstractSolver):
         if "y0" in options:
             guess = flatten(options["y0"]).astype(b.dtype)
             start, residual = _least_multiple(apply, guess if exponent is None else scaled_by(guess, -exponent), b)
+            if state.care.verify and not true.off:
+                residual = true.left(start, b)
         max_steps = 10 * b.size if self.max_steps is None else self.max_steps
         problem = KrylovSystem(
             apply,
@@ -228,7 +231,7 @@ class AbstractKrylov(AbstractSolver):
             options.get("rtol", self.rtol) * length,
             jnp.asarray(max_steps, jnp.int32),
         )
-        best, num_steps, result = self._verified(problem) if state.care.verify else self._trusted(problem)
+        best, num_steps, result = self._verified(problem, true) if state.care.verify else self._trusted(problem)
         stats = {
             "num_steps": num_steps,
             "max_steps": max_steps,
@@ -242,7 +245,7 @@ class AbstractKrylov(AbstractSolver):
         result = lx.RESULTS.where(best.norm <= problem.target, lx.RESULTS.successful, lx.RESULTS.max_steps_reached)
         return best, count, _where_failed(status, result)
 
-    def _verified(self, problem: KrylovSystem) -> tuple[Best, Int[Array, ""], lx.RESULTS]:
+    def _verified(self, problem: KrylovSystem, true: Residual) -> tuple[Best, Int[Array, ""], lx.RESULTS]:
         """Iterate, with the true residual recomputed, until it meets the tolerance or falls no more."""
         b = problem.vector
 
@@ -253,7 +256,7 @@ class AbstractKrylov(AbstractSolver):
                 return reached
             # The size that the operator is seen to have; never more than its norm.
             size = norm_of(b - residual) / _positive(norm(best.value))
-            return reached | judge(residual, best.value, b, size)[0]
+            return reached | judge(residual, best.value, b, size, off=true.off)[0]
 
         def proceed(last: _Rounds) -> Bool[Array, ""]:
             untried = last.rounds == 0
@@ -264,7 +267,7 @@ class AbstractKrylov(AbstractSolver):
             left = problem.max_steps - last.count
             fields = problem.apply, problem.precondition, b, last.best.value, last.residual, problem.target, left
             found, count, status = self.iterate(KrylovSystem(*fields))
-            residual = b - problem.apply(found.value)
+            residual = true.left(found.value, b)
             length = norm_of(residual)
             better = length < last.best.norm
             return _Rounds(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..._pricing.assumptions import Assumptions
     from ..._pricing.classical import ClassicalHost
     from ..._pricing.problem import Problem
+    from ..._pricing.structure import Structure
 
 DEFAULT_EPSILON = 1e-3
 SETS: tuple[AssumptionSet, ...] = ("paper", "paper-best", "paper-sparse", "logical", "end_to_end")
@@ -51,6 +52,15 @@ class ProblemOptions:
     """Numbers per row of the square root that have to be loaded. None: n."""
     overlap: float | None = None
     """Part of the right-hand side in the range of the square root, in (0, 1]."""
+    bandwidth: float | None = None
+    """Largest distance of an entry from the diagonal: adds the solvers of banded matrices."""
+    dimension: int | None = None
+    """The pattern is that of a mesh in 2 or 3 dimensions: adds a sparse factorisation by bounds on its fill. A file's
+    own pattern is analysed instead."""
+    preconditioned_kappa: float | None = None
+    """Condition number with a preconditioner that costs as much as a diagonal: adds CG with it."""
+    layer: tuple[int, int] | None = None
+    """Rows of the two Kronecker factors of a Newton block, e.g. inputs and outputs of its layer: adds K-FAC."""
     block: str | None = None
     """Block of the run. None: the largest one of the last step."""
 
@@ -80,6 +90,7 @@ def problem_of(options: ProblemOptions) -> "tuple[Problem, tuple[str, ...]]":
         ValueError, OSError: for what is missing, contradicts itself or cannot be read.
     """
     from ..._pricing.problem import Problem
+    from ..._pricing.structure import UNKNOWN
     from ..._solvers.quantum.encoding import SquareRoot
 
     given = {
@@ -118,13 +129,35 @@ def problem_of(options: ProblemOptions) -> "tuple[Problem, tuple[str, ...]]":
     if options.rows is not None:
         factor = SquareRoot(rows=options.rows, overlap=options.overlap, row_entries=options.row_entries)
     notes = found.pop("notes", ())
-    problem = Problem(**found, solution_norm=options.solution_norm, factor=factor)
+    structure = _structure_of(options, found["n"], found.get("degree"), found.pop("structure", UNKNOWN))
+    problem = Problem(**found, solution_norm=options.solution_norm, factor=factor, structure=structure)
     if options.source is None:
         # Those of a run or a large file are estimates, which need not fit each other to the last digit.
         problem.check_possible()
     if options.source is None and options.definite:
         notes = (*notes, "the matrix is positive definite, as a damped Gauss-Newton matrix is (--no-definite)")
     return problem, (*notes, *problem.assumed)
+
+
+def _structure_of(options: ProblemOptions, n: float, degree: float | None, found: "Structure") -> "Structure":
+    """What a file or a run says of the structure, and on top of it what was given."""
+    from ..._pricing.structure import grid
+
+    if options.dimension is not None and found.fill is None:
+        mesh = grid(n, options.dimension)
+        found = dataclasses.replace(
+            found,
+            fill=mesh.fill,
+            factor_flops=mesh.factor_flops,
+            filled_by=mesh.filled_by,
+            dimension=mesh.dimension,
+        )
+    given: dict[str, Any] = {"bandwidth": options.bandwidth, "root_rows": options.rows, "layer": options.layer}
+    if options.preconditioned_kappa is not None:
+        given |= {"preconditioned_kappa": options.preconditioned_kappa, "preconditioner": "as given"}
+    found = dataclasses.replace(found, **{name: value for name, value in given.items() if value is not None})
+    found.check(n, degree)
+    return found
 
 
 def machines_of(
@@ -188,6 +221,7 @@ def sets_of(options: HardwareOptions, names: tuple[AssumptionSet, ...]) -> "list
 
 def _of_run(path: Path, block: str | None) -> dict[str, Any]:
     from ..._core.suggest import unknown
+    from ..._pricing.structure import Structure
     from .._experiments.saved import train_options
     from .._runfile import read_run
 
@@ -205,8 +239,15 @@ def _of_run(path: Path, block: str | None) -> dict[str, Any]:
     if numbers["frobenius_norm"] is not None and numbers["spectral_norm"] is not None:
         # Of a block that was not formed it is an estimate by a few probes, which can fall below its least value.
         numbers["frobenius_norm"] = max(numbers["frobenius_norm"], numbers["spectral_norm"])
+    shape = _shape_of(path, chosen.name)
+    structure = Structure(
+        root_rows=chosen.access.gram_rows or None,
+        gram_flops=chosen.access.gram_flops or None,
+        layer=(math.prod(shape[:-1]), shape[-1]) if len(shape) > 1 and math.prod(shape) == chosen.n else None,
+    )
     return {
         **numbers,
+        "structure": structure,
         "condition_number": max(chosen.condition_number, 1.0),
         "definite": chosen.definite,
         "precision": train_options(path, run.config).scheduling.precision,
@@ -215,3 +256,14 @@ def _of_run(path: Path, block: str | None) -> dict[str, Any]:
             f"block {chosen.name} at step {chosen.step}; its condition number is {article} {kind}",
         ),
     }
+
+
+def _shape_of(path: Path, name: str) -> tuple[int, ...]:
+    """The shape of a parameter; empty where the run did not end, and wrote none."""
+    from .._runfile import RunFileError, read_params
+
+    try:
+        found = read_params(path).get(name)
+    except RunFileError:
+        return ()
+    return () if found is None else found.shape

@@ -87,6 +87,8 @@ class QueryModel:
         smallest_precision: lower end of its precisions.
         largest_precision: upper end.
         measured_kappa: condition numbers at which an empirical constant was measured.
+        measured_rows: rows of those systems.
+        ends: the same formula at the least and the greatest constant that anyone measured, where it is empirical.
         uses_norm: whether success depends on the solution's norm, whose least value is assumed where it is not given.
         needs_norm: whether it cannot run without the norm.
         rectangular: whether it applies the pseudo-inverse, so that a rectangular factor may stand for the matrix.
@@ -107,6 +109,8 @@ class QueryModel:
     smallest_precision: float = 0.0
     largest_precision: float = 1.0
     measured_kappa: tuple[float, float] | None = None
+    measured_rows: tuple[float, float] | None = None
+    ends: tuple[Callable[[CountInputs], QuantumWorkload], Callable[[CountInputs], QuantumWorkload]] | None = None
     uses_norm: bool = False
     needs_norm: bool = False
     rectangular: bool = False

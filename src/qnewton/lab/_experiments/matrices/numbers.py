@@ -11,6 +11,7 @@ import scipy.sparse
 from ...._core.memory import available_bytes, readable
 from .files import read_matrices, shape_of, symmetric_part
 from .lanczos import Ends, both_ends
+from .pattern import analysis_bytes, structure_of
 
 _EXACT_ROWS = 3000
 """Up to so many rows all eigenvalues of a sparse matrix are computed: seconds, and 0.2 GB."""
@@ -52,12 +53,15 @@ def _of_dense(matrix: np.ndarray, what: str) -> dict[str, Any]:
     largest, smallest = np.abs(eigenvalues).max(), np.abs(eigenvalues).min()
     if smallest <= largest * len(matrix) * np.finfo(np.float64).eps:
         raise ValueError(f"{what} is singular to rounding: no solver takes it, damp it first")
+    rows, definite = scipy.sparse.csr_array(matrix), bool(eigenvalues.min() > 0)
+    structure, notes = structure_of(rows, definite)
     return {
-        **_entries(scipy.sparse.csr_array(matrix)),
+        **_entries(rows),
         "condition_number": float(largest / smallest),
         "spectral_norm": float(largest),
-        "definite": bool(eigenvalues.min() > 0),
-        "notes": ("the condition number of the file's matrix is exact but for rounding",),
+        "definite": definite,
+        "structure": structure,
+        "notes": ("the condition number of the file's matrix is exact but for rounding", *notes),
     }
 
 
@@ -79,14 +83,18 @@ def _of_sparse(matrix: scipy.sparse.csr_array, what: str, tell: Callable[[str], 
         error, products = squared.least_error / (2 * squared.least), ends.products + 2 * squared.products
     else:
         error, products = ends.least_error / ends.least, ends.products
+    entries = _entries(matrix)
+    structure, notes = structure_of(matrix, definite)
     return {
-        **_entries(matrix),
+        **entries,
         "condition_number": high / low,
         "spectral_norm": high,
         "definite": definite,
+        "structure": structure,
         "notes": (
             f"the condition number of the file's matrix is an estimate from {products} products, off by at most "
             f"{100 * (error + max(ends.greatest_error, 0.0) / high):.1g} % with the Ritz values' residuals",
+            *notes,
         ),
     }
 
@@ -174,6 +182,7 @@ def _entries(matrix: scipy.sparse.csr_array) -> dict[str, Any]:
 
 
 def _needed_bytes(matrix: scipy.sparse.csr_array) -> float:
-    """The matrix, its transpose and their difference, and some vectors."""
+    """The matrix, its transpose and their difference, some vectors, and the analysis of the pattern."""
     itemsize = 16 if matrix.dtype.kind == "c" else 8
-    return 4.0 * matrix.nnz * (itemsize + 8) + 8.0 * shape_of(matrix)[0] * itemsize
+    products = 4.0 * matrix.nnz * (itemsize + 8) + 8.0 * shape_of(matrix)[0] * itemsize
+    return products + analysis_bytes(matrix)
