@@ -84,6 +84,17 @@ def test_the_library_example_runs_with_the_core_alone(bare: Any) -> None:
     assert len(done.stdout.splitlines()) >= 4
 
 
+def test_plans_need_the_core_alone(bare: Any) -> None:
+    done = bare(
+        "import qnewton as qn\n"
+        "found = qn.plan(4096, [10.0, 300.0], sparsity=40, assumptions='paper')\n"
+        "assert len(found.verdicts) == 2 and qn.breakeven(4096, 300.0, vary=['n']).singles\n"
+        "found.to_pandas()"
+    )
+    assert done.returncode == 1
+    assert "to_pandas needs pandas, which is not installed: pip install pandas" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("program", "sentence"),
     [

@@ -51,6 +51,8 @@ from ._optim.spectra import spectrum as spectrum
 from ._optim.step_rules import KLClip as KLClip
 from ._optim.step_rules import QuadraticModel as QuadraticModel
 from ._optim.trust_region import TrustRegion as TrustRegion
+from ._pricing.equal import breakeven as breakeven
+from ._pricing.plan import plan as plan
 from ._scheduling import Hybrid as Hybrid
 from ._scheduling import calibrate as calibrate
 from ._solvers import CG as CG

@@ -1,5 +1,7 @@
 """`qnewton breakeven`: its files, and that nothing is overwritten."""
 
+import json
+
 from PIL import Image
 
 from qnewton.lab import read_result
@@ -28,6 +30,20 @@ def test_files_and_sentences(call, tmp_path):
         with Image.open(tmp_path / "new" / figure) as image:
             assert image.format == "PNG"
             assert min(image.size) > 300
+
+
+def test_json_alone_and_figures_by_format(call, tmp_path):
+    where = ("--out", str(tmp_path / "new"), "--calibrations", str(tmp_path / "none"))
+    outcome = call("breakeven", *NUMBERS, *where, "--json", "--figures", "svg")
+    said = json.loads(outcome.out)
+    assert said["found"] == json.loads((tmp_path / "new" / "breakeven.json").read_text())
+    # Maps begin where something can be built, whatever the range that was searched.
+    times = [pair["x"] for pair in said["found"]["pairs"] if pair["first"].endswith("_s")]
+    assert len(times) == 8
+    assert all(values[0] == 1e-21 for values in times)
+    for words in ("quantum is faster", "as it is", "no number", "equal"):
+        assert words in (tmp_path / "new" / "maps.svg").read_text()
+    assert "never equal" in (tmp_path / "new" / "tornado.svg").read_text()
 
 
 def test_nothing_is_overwritten(call, tmp_path):

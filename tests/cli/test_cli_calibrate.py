@@ -1,6 +1,7 @@
 """`qnewton calibrate`: measured once, kept, shown again; never in the place of another."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,10 @@ def test_measures_once_and_shows_it_again(call, tmp_path):
     assert second.status == 0
     assert "--again measures anew and keeps this one" in second.out
     assert list((tmp_path / "kept").iterdir()) == [path]
+
+    said = json.loads(call("calibrate", *QUICK, "--json").out)
+    assert Path(said["file"]).name == path.name
+    assert said["kernels"]["cholesky"]["samples"] == record["kernels"]["cholesky"]["samples"]
 
     third = call("calibrate", *QUICK, "--again")
     assert third.status == 0

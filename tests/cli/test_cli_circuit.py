@@ -23,8 +23,9 @@ def pennylane():
         (["--max-queries", "0"], "--max-queries is 0"),
         (["--seed", "-1"], "--seed is -1"),
         (["--qasm", "x.qasm", "--level", "block-unitary"], "leave --level at elementary"),
-        (["--qasm", "x", "--draw", "x"], "--draw and --qasm both name x"),
-        (["--draw", "there"], "there exists, and nothing is ever overwritten"),
+        (["--qasm", "x.png", "--draw", "x.png"], "--draw and --qasm both name x.png"),
+        (["--draw", "x.gif"], "--draw is x.gif: a figure's file ends in .svg, .pdf or .png"),
+        (["--draw", "there.svg"], "there.svg exists, and nothing is ever overwritten"),
         (["--qasm", "there"], "there exists, and nothing is ever overwritten"),
         (["--array", "a"], "no file is given"),
         (["there", "--n", "3"], "--n and --definite are of the random matrix"),
@@ -33,6 +34,7 @@ def pennylane():
 )
 def test_mistakes_are_messages(arguments, message, call, tmp_path):
     (tmp_path / "there").write_text("mine")
+    (tmp_path / "there.svg").write_text("mine")
     outcome = call("circuit", *arguments)
     assert outcome.status == 2
     assert message in outcome.err

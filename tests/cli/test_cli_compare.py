@@ -81,6 +81,9 @@ def test_a_comparison_goes_on_where_it_stopped_and_is_plotted_again(
     assert again.status == 0, again.said
     assert again.out == outcome.out
     assert (tmp_path / "found" / "compare.html").read_text() == page
+    said = json.loads(call("compare", "--replot=found", "--json", "--figures", "png").out)
+    assert said["found"] == found
+    assert len(list((tmp_path / said["files"]["figures"]).glob("*.png"))) == page.count("<svg")
 
     # A target of one's own needs no training either, and what decides the trainings must be the same.
     asked = call(*ASKED, *HERE, "--target-losses", "1e9")

@@ -113,7 +113,7 @@ def test_a_group_is_explained_by_itself_and_every_option_has_its_line(command, c
     groups = re.findall(r"^([a-z-]+): ", short, flags=re.MULTILINE)[1:]
     assert len(groups) >= 4
     # Those of the command itself stand in the text.
-    assert options - shown <= {"resume", "out", "replot"}
+    assert options - shown <= {"resume", "out", "replot", "figures", "json"}
     for group in groups:
         out = call(command, "--help", group).out
         assert height(out) <= TWO_SCREENS

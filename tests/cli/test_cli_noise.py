@@ -46,6 +46,9 @@ def test_a_grid_is_trained_cell_by_cell_and_goes_on_where_it_stopped(
         assert (found / "cells" / name).read_bytes() == content
 
     written = json.loads((found / "noise.json").read_text())
+    said = json.loads(call(*GRID, "--json", "--figures", "svg").out)
+    assert said["found"] == written
+    assert (found / "noise.svg").read_text().lstrip().startswith("<?xml")
     exact, noisy, quiet = written["curves"]
     assert [r["epsilon"] for r in written["curves"]] == [None, 0.01, 0.01]
     assert [r["shots"] for r in written["curves"]] == [None, 20, None]

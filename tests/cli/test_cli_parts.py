@@ -1,6 +1,7 @@
 """Words for objects of the library: what there is, how it is read, and how it was spelt before."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,6 +26,11 @@ def generator() -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_json_has_the_words_of_one_kind_or_of_all(call):
+    assert json.loads(call("parts", "policy", "--json").out) == {"policy": catalogue()["policy"]}
+    assert json.loads(call("parts", "--json").out) == catalogue()
 
 
 def test_the_catalogue_is_that_of_the_classes(generator):

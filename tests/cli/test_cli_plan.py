@@ -70,6 +70,32 @@ def test_the_short_table_has_the_verdict_first(plan, tmp_path, monkeypatch):
     assert len(lines) < 90
 
 
+@pytest.mark.parametrize("columns", ["40", "80", None])
+def test_no_digit_is_lost_in_a_narrow_terminal_or_a_pipe(columns, plan, rows, tmp_path, monkeypatch):
+    if columns is None:
+        monkeypatch.delenv("COLUMNS", raising=False)
+    else:
+        monkeypatch.setenv("COLUMNS", columns)
+    one = ("--assumptions", "logical", "--hardware", "superconducting", "nvidia-h100-sxm")
+    _, out, _ = plan(*NUMBERS, *one, "--all", "--calibrations", str(tmp_path / "none"))
+    assert "…" not in out
+    asked = [row for row in rows(*NUMBERS, *one) if row["kind"] == "quantum" and row["valid"]]
+    assert len(asked) > 10
+    for row in asked:
+        (line,) = (
+            line.split() for line in out.splitlines() if line.split()[1:2] in ([row["solver"]], [row["solver"] + "*"])
+        )
+        queries = row["queries"]
+        assert any(_close(word, queries) for word in line), (line, queries)
+
+
+def _close(word: str, value: float) -> bool:
+    try:
+        return float(word) == pytest.approx(value, rel=0.05)
+    except ValueError:
+        return False
+
+
 def test_all_rows_on_request(plan, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     code, out, _ = plan(*NUMBERS, "--all", "--assumptions", "paper-best", "--hardware", "majorana")
@@ -112,6 +138,7 @@ def test_of_a_run_the_largest_block(rows, tmp_path):
     # Of an earlier step, which does not count.
     lines[0]["n"] = 99
     (run / "blocks.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (run / "manifest.json").unlink(missing_ok=True)
     found = rows(str(run), "--hardware", "majorana", "nvidia-h100-sxm")
     (row,) = (r for r in found if (r["solver"], r["assumptions"]) == ("qnewton2024_abstract", "paper-sparse"))
     assert row["queries"] == pytest.approx(8 * 300 * np.log(40 * 300 / 0.01), rel=1e-6)
@@ -124,7 +151,7 @@ BAD = {
     "nothing": ([], "say what to plan for: --n and --kappa"),
     "kappa": (["--n", "10", "--kappa", "0.5"], "kappa is 0.5: a condition number is finite and at least 1"),
     "d": (["--n", "10", "--kappa", "5", "--sparsity", "11"], "sparsity is 11: a row of 10 entries has 1 to n"),
-    "half a row": (["--n", "10.5", "--kappa", "5"], "--n is 10.5: it counts rows"),
+    "half a row": (["--n", "10.5", "--kappa", "5"], "n is 10.5: it counts rows"),
     "epsilon": (["--n", "10", "--kappa", "5", "--epsilon", "0"], "epsilon is 0: a relative error must lie in"),
     "epsilon 1": (["--n", "10", "--kappa", "5", "--epsilon", "1"], "epsilon is 1: a relative error must lie in"),
     "no file": (["missing.npy"], "missing.npy does not exist"),

@@ -198,8 +198,12 @@ def test_the_same_command_does_nothing_again_and_replot_draws_again(
     before = {path: path.stat().st_mtime_ns for path in (mine / "runs").rglob("*") if path.is_file()}
     assert main(["reproduce", "all", *SMALL, "--out", str(mine)]) == 0
     assert capsys.readouterr().err.count("done before") == 3 + len(RUNS)
-    assert main(["reproduce", "keep-ratio", "--replot", str(mine)]) == 0
-    assert capsys.readouterr().err == ""
+    assert main(["reproduce", "keep-ratio", "--replot", str(mine), "--json", "--figures", "pdf"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    (answered,) = json.loads(said.out)["found"]
+    assert answered.keys() == {"question", "paper", "end_to_end", "besides"}
+    assert list((mine / "figures").glob("*.pdf"))
     assert '<section id="keep-ratio">' in (mine / "keep-ratio.html").read_text()
     assert (mine / "report.html").read_text() == (done / "report.html").read_text()
     assert {path: path.stat().st_mtime_ns for path in (mine / "runs").rglob("*") if path.is_file()} == before
@@ -298,6 +302,7 @@ def _nothing_yet(run: Path) -> None:
 def _another_version(run: Path) -> None:
     config = json.loads((run / "config.json").read_text())
     config["versions"]["qnewton"] = "0.0.0"
+    config["digests"] = {}
     (run / "config.json").write_text(json.dumps(config))
 
 
@@ -305,6 +310,7 @@ def _other_options(run: Path) -> None:
     for file in (run / "config.json", run / "checkpoints" / "2" / "about.json"):
         content = json.loads(file.read_text())
         (content if file.name == "config.json" else content["identity"])["options"]["step"]["clip"] = 7.0
+        content.pop("digests", None)
         file.write_text(json.dumps(content))
 
 

@@ -42,6 +42,12 @@ def test_two_steps_end_with_a_report_that_can_be_made_again(call, tmp_path):
     assert report.read_text("utf-8") == page
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path != report} == before
 
+    found = json.loads(call("report", "run", "--figures", "pdf", "--json").out)
+    assert found == {"files": {"report": str(Path("run") / "report.html"), "figures": str(Path("run") / "figures")}}
+    figures = list((tmp_path / "run" / "figures").iterdir())
+    assert len(figures) == page.count("<svg")
+    assert all(figure.suffix == ".pdf" and figure.read_bytes().startswith(b"%PDF") for figure in figures)
+
     again = call("train", "tiny", "--out", "run")
     assert again.status == 2
     assert "not an empty directory" in again.err
@@ -60,8 +66,11 @@ def test_without_a_name_runs_are_numbered(call, quick, tmp_path):
 
 def test_a_name_with_brackets_is_a_name(call, quick, tmp_path):
     # The terminal library reads [/b] as the end of a bold passage that never began.
-    outcome = call("train", "tiny", *quick, "--out", "[/b] odd [red]")
+    outcome = call("train", "tiny", *quick, "--out", "[/b] odd [red]", "--json")
     assert outcome.status == 0
+    said = json.loads(outcome.out)
+    assert said["directory"] == "[/b] odd [red]"
+    assert said["found"] == json.loads((tmp_path / "[/b] odd [red]" / "summary.json").read_text())
     assert "tiny -> [/b] odd [red]" in outcome.err
     assert (tmp_path / "[/b] odd [red]" / "report.html").exists()
 

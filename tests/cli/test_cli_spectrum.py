@@ -45,6 +45,9 @@ def test_of_a_file_every_number_is_numpys(call, matrix, tmp_path):
     assert block["effective_rank"] == pytest.approx(np.prod(shares**-shares))
     above = [int((np.abs(matrix) > part * np.abs(matrix).max()).sum(axis=1).max()) for part in block["thresholds"]]
     assert block["degrees"] == above
+    said = json.loads(call("spectrum", "h.npy", "--figures", "pdf", "--json").out)
+    assert (tmp_path / said["files"]["figure"]).read_bytes().startswith(b"%PDF")
+    assert said["found"]["blocks"] == [block]
     figure = (tmp_path / directory / "spectrum.svg").read_text("utf-8")
     assert "effective rank" in figure
     assert "negative" in figure

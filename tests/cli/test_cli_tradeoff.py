@@ -45,7 +45,10 @@ def test_it_writes_numbers_and_a_figure(call: Callable[..., Any], tmp_path: Path
 
 
 def test_without_training_there_is_no_loss(call: Callable[..., Any], tmp_path: Path) -> None:
-    assert call("tradeoff", "tiny", "--out", "found", "--steps", "0", "--warmup", "0").status == 0
+    asked = ("--steps", "0", "--warmup", "0", "--figures", "pdf", "--json")
+    said = json.loads(call("tradeoff", "tiny", "--out", "found", *asked).out)
+    assert said["found"] == json.loads((tmp_path / said["files"]["numbers"]).read_text())
+    assert (tmp_path / said["files"]["figure"]).read_bytes().startswith(b"%PDF")
     written = read_result(tmp_path / "found" / "tradeoff.json")
     assert isinstance(written, TradeoffFile)
     assert [one.training_loss for one in written.settings] == [None, None]

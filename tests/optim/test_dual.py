@@ -15,6 +15,7 @@ from jaxtyping import PyTree
 
 import qnewton as q
 from qnewton._curvature.point import Point
+from qnewton._curvature.roots import same_hessian
 from qnewton._optim import dual_rows, dual_sample
 from qnewton._optim.dual_rows import check_rows_fit, rows_of
 
@@ -116,6 +117,47 @@ def test_the_step_is_the_primal_one(name, accelerated, dtype, problem_of):
     assert 0.2 < float(state.info.reduction_ratio) < 2
     assert (float(state.info.acceleration_ratio) > 0) == accelerated
     assert float(state.damping) == float(state.info.damping)
+
+
+MOMENTUM = [("squares", 8, False), ("weighted cross-entropy, l2", 8, False), ("squares, l2", 8, True)]
+MOMENTUM += [("squares", 6, True), ("squares, l2", 6, True)]
+
+
+@pytest.mark.parametrize(("name", "count", "metric"), MOMENTUM)
+def test_momentum_damps_the_distance_from_a_part_of_the_last_step(name, count, metric, x64, problem_of):
+    """SPRING's step as the dense system in the parameters, with more residuals than parameters and with fewer."""
+    case, problem, mu = CASES[name], problem_of("float64"), 0.8
+    objective, batch = set_up(case, problem, "float64")
+    batch = jax.tree.map(lambda leaf: leaf[:count], batch)
+    chosen = q.Marquardt(sizes=0.0) if metric else q.Levenberg()
+    optimizer: Any = q.dual_newton(objective, damping=0.5, acceleration=None, momentum=mu, metric=chosen)
+    update, params, state = jax.jit(optimizer.update), problem.params, optimizer.init(problem.params)
+    weights = (WEIGHTS if case.weights else np.ones(8))[:count]
+    steps, before, diagonal = [np.zeros(15)], problem.oracle.vector, np.zeros(15)
+    for _ in range(3):
+        updates, state = update(params, state, params, batch=batch)
+        assert bool(state.info.accepted)
+        z, jacobian = problem.oracle.outputs(before), problem.oracle.jacobian(before)[:count]
+        slope, curvature = (part[:count] for part in case.derivatives(z, problem.oracle.targets))
+        share = weights / weights.sum()
+        matrix = np.einsum("n,nop,nor,nrq->pq", share, jacobian, curvature, jacobian) + case.l2 * np.eye(15)
+        gradient = np.einsum("n,nop,no->p", share, jacobian, slope) + case.l2 * before
+        diagonal = np.maximum(diagonal, np.diag(matrix)) if metric else np.ones(15)
+        damping = float(state.info.damping) * diagonal
+        expected = np.linalg.solve(matrix + np.diag(damping), damping * mu * steps[-1] - gradient)
+        np.testing.assert_allclose(problem.vector(updates), expected, rtol=1e-5, atol=1e-8)
+        assert float(state.info.relative_residual) < 1e-10
+        steps.append(expected)
+        before, params = before + expected, optax.apply_updates(params, updates)
+
+
+def test_after_a_refused_step_there_is_no_momentum(arctangent):
+    objective, params, batch = arctangent
+    optimizer = q.dual_newton(objective, damping=1e-6, acceleration=None, momentum=0.9, metric=q.Levenberg())
+    state: Any = optimizer.init(params)._replace(last=jnp.ones(1))
+    _, state = jax.jit(optimizer.update)(params, state, params, batch=batch)
+    assert not bool(state.info.accepted)
+    assert float(state.last[0]) == 0
 
 
 @pytest.mark.parametrize("accelerated", [False, True], ids=["plain", "accelerated"])
@@ -304,6 +346,60 @@ def test_layers_and_dense_jacobian_make_the_same_rows(x64, monkeypatch):
     np.testing.assert_allclose(first[-1], gradient, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_curvature_that_all_examples_share_is_theirs(width, x64):
+    """`R^T R` and `R^T r` against the dense Gauss-Newton matrix and gradient of a coupled square, in numpy."""
+    rng = np.random.default_rng(width)
+    root, x, y = rng.standard_normal((width, width)), rng.standard_normal((7, 3)), rng.standard_normal((7, width))
+    metric = root @ root.T + np.eye(width)
+    objective = q.Objective(
+        lambda p, x: jnp.tanh(x @ p["w"]) ** 3,
+        lambda z, t: jnp.einsum("na,ab,nb->n", z - t, jnp.asarray(metric), z - t),
+    )
+    w, batch = rng.standard_normal((3, width)), (jnp.asarray(x), jnp.asarray(y))
+    (block,) = q.whole({"w": jnp.asarray(w)})
+
+    @jax.jit
+    def compute(params: PyTree) -> Any:
+        point = Point.of(objective, params, batch)
+        assert same_hessian(point.examples, batch[1]) is not None
+        rows = rows_of(point, block, dense=True)
+        assert rows.matrix is not None
+        unit = rows.scale.divisor
+        return unit * rows.matrix.T @ rows.matrix, unit * rows.residual @ rows.matrix
+
+    slopes = 3 * np.tanh(x @ w) ** 2 * (1 - np.tanh(x @ w) ** 2)
+    jacobian = np.einsum("ni,nc,cd->ncid", x, slopes, np.eye(width)).reshape(7, width, -1)
+    dense = 2 * np.einsum("nai,ab,nbj->ij", jacobian, metric, jacobian) / 7
+    gradient = 2 * np.einsum("nai,ab,nb->i", jacobian, metric, np.tanh(x @ w) ** 3 - y) / 7
+    for found, expected in zip(compute({"w": jnp.asarray(w)}), (dense, gradient), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+SHARED = {
+    "squares": (half_squares, True),
+    "outputs enter": (lambda z, y: jnp.sum(jnp.cosh(z - y), axis=-1), False),
+    "targets enter": (lambda z, y: jnp.sum((z * y) ** 2, axis=-1), False),
+    "weights": (lambda z, y: (half_squares(z, y), y[:, 0] ** 2), False),
+    "piecewise": (lambda z, y: jnp.sum(optax.huber_loss(z, y), axis=-1), False),
+    "no curvature": (lambda z, y: jnp.sum(z * y, axis=-1), False),
+}
+
+
+@pytest.mark.parametrize("name", list(SHARED))
+def test_curvature_is_shared_where_the_program_shows_it(name):
+    loss, shared = SHARED[name]
+    found = []
+
+    def look(w: Any) -> Any:
+        batch = jnp.ones((4, 3)), jnp.ones((4, 2))
+        found.append(same_hessian(Point.of(q.Objective(lambda p, x: x @ p, loss), w, batch).examples, batch[1]))
+        return w
+
+    jax.eval_shape(look, jnp.ones((3, 2)))
+    assert (found[0] is not None) is shared
+
+
 def test_a_loss_without_curvature_still_has_a_slope():
     # Huber's loss far out: linear, so the step is the damped gradient.
     objective = q.Objective(lambda p, x: x @ p["w"], lambda z, y: optax.huber_loss(z[:, 0], y))
@@ -399,9 +495,9 @@ def test_an_early_step_is_the_primal_one_of_a_part(name, x64, problem_of, monkey
     assert float(after) < float(state.info.loss)
 
 
-@pytest.mark.parametrize("arguments", [{"damping": 0.0}, {"damping": np.inf}, {"acceleration": 0.0}])
+@pytest.mark.parametrize("arguments", [{"damping": 0.0}, {"damping": np.inf}, {"acceleration": 0.0}, {"momentum": 1.0}])
 def test_settings_out_of_range_are_refused(arguments, problem_of):
-    with pytest.raises(ValueError, match="must be positive"):
+    with pytest.raises(ValueError, match=r"must be positive|in \[0, 1\)"):
         dual_newton(problem_of().objective, **arguments)
 
 

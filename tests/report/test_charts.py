@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 
 from qnewton.lab._report.chart import (
@@ -106,14 +107,40 @@ def test_rectangles_that_touch_become_one() -> None:
     assert len(np.asarray(patch.get_path().vertices)) == 2 * 5
 
 
-def test_shades_end_where_lines_are() -> None:
-    grid = np.linspace(1, 10, 20)
-    heights = np.add.outer(grid, 2 * grid) - 8.0
-    surface = Surface(grid.tolist(), grid.tolist(), heights.tolist(), (5, 10, 15, 40), heavy=0.0)
-    axes = drawn(Panel(Scale("log", values=grid.tolist()), Scale("log", values=grid.tolist()), [surface])).axes[0]
-    shades, lines = axes.collections[0], axes.collections[1]
-    assert set(lines.levels) == {5, 10, 15}  # pyright: ignore[reportAttributeAccessIssue]
-    assert set(shades.levels[:-1]) == {0, *lines.levels}  # pyright: ignore[reportAttributeAccessIssue]
+def shades_of(heights: np.ndarray) -> tuple[dict[float, Any], Any]:
+    """What the shades of a surface are called by the heights at which they begin, and its axes."""
+    grid = np.linspace(1, 10, 20).tolist()
+    surface = Surface(grid, grid, heights.tolist(), (5, 10, 15, 40), heavy=0.0)
+    axes = drawn(Panel(Scale("log", values=grid), Scale("log", values=grid), [surface])).axes[0]
+    filled = [one for one in axes.collections if isinstance(one, ContourSet) and one.filled]
+    return dict(zip(filled[-1].levels, map(tuple, filled[-1].get_facecolor()), strict=False)), axes
+
+
+GRID = np.linspace(1, 10, 20)
+
+
+def test_shades_end_where_lines_are_and_are_the_same_in_every_panel() -> None:
+    low, axes = shades_of(np.add.outer(GRID, 2 * GRID) - 8.0)
+    (lines,) = (
+        one for one in axes.collections if isinstance(one, ContourSet) and not one.filled and len(one.levels) > 1
+    )
+    assert {*low} == {0, *lines.levels} == {0, 5, 10, 15}
+    high, _ = shades_of(np.add.outer(GRID, 2 * GRID) + 9.0)
+    # From 12 on: the lowest shade is that of ten to fifteen.
+    assert {*high} == {10, 15}
+    assert {height: low[height] for height in high} == high
+    assert len({*low.values()}) == 4
+
+
+def test_what_has_no_number_is_hatched_and_never_white() -> None:
+    heights = np.add.outer(GRID, GRID)
+    heights[:5, :5] = np.nan
+    _, axes = shades_of(heights)
+    (hatched,) = (one for one in axes.collections if one.get_hatch())
+    # The cells at the edge of what is known included: everything without a shade.
+    corners = np.asarray(hatched.get_paths()[0].vertices)
+    assert (corners.min(), corners.max()) == (1, 10)
+    assert not [one for one in shades_of(np.add.outer(GRID, GRID))[1].collections if one.get_hatch()]
 
 
 def test_a_label_stands_once_in_the_legend_and_panels_share_one() -> None:

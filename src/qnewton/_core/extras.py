@@ -10,12 +10,12 @@ class MissingExtraError(ModuleNotFoundError):
     """Error for a missing package of an extra; the message names the extra to install."""
 
 
-def optional(module: str, extra: str, purpose: str) -> ModuleType:
+def optional(module: str, extra: str | None, purpose: str) -> ModuleType:
     """Import a module of an extra where it is needed.
 
     Args:
         module: dotted name.
-        extra: of qnewton, that brings it.
+        extra: of qnewton, that brings it; None: it is installed by its own name.
         purpose: what needs it and its name, for the message: `circuits need PennyLane`.
 
     Raises:
@@ -27,7 +27,8 @@ def optional(module: str, extra: str, purpose: str) -> ModuleType:
         package = module.partition(".")[0]
         if error.name != package:
             raise
-        raise MissingExtraError(_message(purpose, extra), name=package) from error
+        message = f"{_missing(purpose)}: pip install {package}" if extra is None else _message(purpose, extra)
+        raise MissingExtraError(message, name=package) from error
 
 
 def require_extra(extra: str, whole: str) -> None:
@@ -61,4 +62,8 @@ def _packages_of(extra: str) -> list[str]:
 
 
 def _message(purpose: str, extra: str) -> str:
-    return f"{purpose}, which is not installed: pip install 'qnewton[{extra}]'"
+    return f"{_missing(purpose)}: pip install 'qnewton[{extra}]'"
+
+
+def _missing(purpose: str) -> str:
+    return f"{purpose}, which is not installed"

@@ -1,6 +1,6 @@
 """Inspection of traced programs: facts about an equation's operands, and the programs that an equation holds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import jax
@@ -13,6 +13,8 @@ Atom: TypeAlias = jex.Var | jex.Literal
 
 PLACEMENTS = frozenset({"reshard", "sharding_constraint", "layout_constraint"})
 """Primitives that say where an array is, and change nothing in it."""
+_CALLS = ("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint")
+"""Primitives that hold a program whose arguments and results are their own, one by one."""
 
 
 def aval(atom: Atom) -> ShapedArray:
@@ -46,6 +48,23 @@ def everywhere(jaxpr: jex.Jaxpr) -> Iterator[jex.JaxprEqn]:
         yield equation
         for program in inner(equation):
             yield from everywhere(program)
+
+
+def reached(jaxpr: jex.Jaxpr, marks: Sequence[bool]) -> list[bool]:
+    """Return which results are computed from the marked arguments, as far as the program shows."""
+    known = dict(zip(jaxpr.invars, marks, strict=True))
+
+    def marked(atom: Atom) -> bool:
+        return not isinstance(atom, jex.Literal) and known.get(atom, False)
+
+    for equation in jaxpr.eqns:
+        given = [marked(atom) for atom in equation.invars]
+        found = [any(given)] * len(equation.outvars)
+        held = equation.params.get("jaxpr") if equation.primitive.name in _CALLS else None
+        if any(given) and held is not None:
+            found = reached(getattr(held, "jaxpr", held), given)
+        known.update(zip(equation.outvars, found, strict=True))
+    return [marked(atom) for atom in jaxpr.outvars]
 
 
 def coarsest_rounding(jaxpr: jex.Jaxpr) -> float:

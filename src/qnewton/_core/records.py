@@ -14,7 +14,7 @@ import lineax as lx
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-from .arrays import Number, NumberArray, namespace
+from .arrays import Number, NumberArray, filled, namespace
 from .conditions import Condition, broken, in_words, met
 from .coordinates import AbstractCoordinates, Standard
 from .costs import Cost
@@ -191,9 +191,9 @@ class Access(eqx.Module):
         """
 
         def array(cost: Cost) -> Cost:
-            return Cost(jnp.asarray(cost.flops, dtype), jnp.asarray(cost.bytes, dtype))
+            return Cost(filled((), cost.flops, dtype), filled((), cost.bytes, dtype))
 
-        return cls(array(product), array(forming), array(gram), jnp.asarray(rows, jnp.int32))
+        return cls(array(product), array(forming), array(gram), filled((), rows, jnp.int32))
 
     @classmethod
     def dense(cls, n: int, dtype: jnp.dtype) -> "Access":

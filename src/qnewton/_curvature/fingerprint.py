@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree, UInt32
 
+from .._core.arrays import NumberArray
+
 _PRIMES = (2654435761, 2246822519)
 """Odd, so that multiplying by them loses no bit; of the golden ratio, and of a widely used hash."""
 
@@ -43,17 +45,19 @@ def fingerprint(tree: PyTree) -> UInt32[Array, "2"]:
     total, place = jnp.zeros(2, jnp.uint32), 1
     for leaf in jax.tree.leaves(tree):
         words = _words(jnp.asarray(leaf))
-        order = jnp.arange(place, place + words.size, dtype=jnp.uint32)
+        # Of a few entries the weights are constants, which nobody has to compile.
+        xp = np if words.size <= 2 * _PLACES else jnp
+        order = xp.arange(place, place + words.size, dtype=np.uint32)
         place += words.size
         # The weights are odd, and mixed: sums with weights that grow by one forget what moves by as much.
-        weights = [_mixed(order * jnp.uint32(prime)) | 1 for prime in _PRIMES]
+        weights = [_mixed(order * np.uint32(prime)) | np.uint32(1) for prime in _PRIMES]
         total = total + jnp.stack([jnp.sum(words * weight, dtype=jnp.uint32) for weight in weights])
     return total
 
 
-def _mixed(numbers: UInt32[Array, " k"]) -> UInt32[Array, " k"]:
-    numbers = (numbers ^ (numbers >> 15)) * jnp.uint32(_PRIMES[1])
-    return numbers ^ (numbers >> 13)
+def _mixed(numbers: UInt32[NumberArray, " k"]) -> UInt32[NumberArray, " k"]:
+    numbers = (numbers ^ (numbers >> np.uint32(15))) * np.uint32(_PRIMES[1])
+    return numbers ^ (numbers >> np.uint32(13))
 
 
 def _words(leaf: Array) -> UInt32[Array, " k"]:

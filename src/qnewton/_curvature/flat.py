@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax.extend import core as jex
 from jaxtyping import Array, Float, Key, PyTree
 
-from .._core.jaxprs import Atom
+from .._core.jaxprs import reached
 from .base import AbstractCurvature
 from .hessian import Hessian
 from .layer_operator import LayerOperator
@@ -15,9 +14,6 @@ from .objective import Batch, Objective
 from .partition import Block
 from .point import Point
 from .product_operator import ProductOperator
-
-# Primitives that hold a program whose arguments and results are their own, one by one.
-_CALLS = ("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint")
 
 
 class StandInHessian(AbstractCurvature):
@@ -76,21 +72,4 @@ def _depends(
     jaxpr = jax.make_jaxpr(read)(outputs, batch[1], outputs).jaxpr
     last = len(jax.tree.leaves(outputs))
     marks = [index >= len(jaxpr.invars) - last for index in range(len(jaxpr.invars))]
-    return any(_reached(jaxpr, marks))
-
-
-def _reached(jaxpr: jex.Jaxpr, marks: list[bool]) -> list[bool]:
-    """Return which results are computed from the marked arguments."""
-    known = dict(zip(jaxpr.invars, marks, strict=True))
-
-    def marked(atom: Atom) -> bool:
-        return not isinstance(atom, jex.Literal) and known.get(atom, False)
-
-    for equation in jaxpr.eqns:
-        given = [marked(atom) for atom in equation.invars]
-        found = [any(given)] * len(equation.outvars)
-        inner = equation.params.get("jaxpr") if equation.primitive.name in _CALLS else None
-        if any(given) and inner is not None:
-            found = _reached(getattr(inner, "jaxpr", inner), given)
-        known.update(zip(equation.outvars, found, strict=True))
-    return [marked(atom) for atom in jaxpr.outvars]
+    return any(reached(jaxpr, marks))

@@ -12,7 +12,7 @@ from .._core.traces import trace
 from .kronecker import Layer
 from .partition import Block
 from .point import Point
-from .roots import LossDerivatives, batched_root, largest_terms
+from .roots import LossDerivatives, batched_root, largest_terms, times
 
 
 class GramRoot(AbstractRoot):
@@ -55,10 +55,10 @@ class GramRoot(AbstractRoot):
         return self.point.examples.count * self.point.examples.width
 
     def mv(self, vector: Float[Array, " n"]) -> Float[Array, " rows"]:
-        return jnp.ravel(jnp.einsum("nca,nc->na", self.half, self.push(vector)))
+        return jnp.ravel(times(self.half, self.push(vector)))
 
     def transpose_mv(self, vector: Float[Array, " rows"]) -> Float[Array, " n"]:
-        return self.pull(jnp.einsum("nca,na->nc", self.half, vector.reshape(self.half.shape[:2])))
+        return self.pull(times(self.half.mT, vector.reshape(self.half.shape[:2])))
 
     def gram(self) -> Float[Array, "rows rows"]:
         """Return `R R^T`, from layers `sum_u (x_n.x_m) (s_n.s_m)`.

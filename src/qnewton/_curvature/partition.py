@@ -1,7 +1,7 @@
 """Partition of the parameters into Newton systems."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
@@ -25,13 +25,21 @@ class Block(eqx.Module):
 
     def take(self, tree: PyTree) -> Float[Array, " n"]:
         """This block of a pytree as a vector `[n]`."""
+        return ravel(self.parts(tree))
+
+    def parts(self, tree: PyTree) -> list[Array]:
+        """The leaves of this block."""
         leaves = jax.tree.leaves(tree)
-        return ravel([leaves[i] for i in self.leaves])
+        return [leaves[i] for i in self.leaves]
 
     def put(self, tree: PyTree, vector: Float[Array, " n"]) -> PyTree:
         """The pytree with this block replaced by `vector` `[n]`."""
+        return self.put_parts(tree, unravel(vector, self.parts(tree)))
+
+    def put_parts(self, tree: PyTree, parts: Sequence[Array]) -> PyTree:
+        """The pytree with the leaves of this block replaced."""
         leaves, structure = jax.tree.flatten(tree)
-        for i, leaf in zip(self.leaves, unravel(vector, [leaves[i] for i in self.leaves]), strict=True):
+        for i, leaf in zip(self.leaves, parts, strict=True):
             leaves[i] = leaf
         return jax.tree.unflatten(structure, leaves)
 

@@ -1,13 +1,16 @@
 """Square roots of the curvature in the outputs, for all examples at once."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend import core as jex
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from .._core.jaxprs import reached
 from .._core.pieces import largest_of_all
 from .._core.traces import over_last, trace
 from .examples import Examples
@@ -103,6 +106,33 @@ class LossDerivatives(NamedTuple):
         return cls(curvature, slope, *(jnp.where(jnp.isfinite(term), term, 0) for term in terms))
 
 
+def same_hessian(examples: Examples, outputs: Float[Array, "batch c"]) -> Callable[[], Float[Array, "c c"]] | None:
+    """Return the Hessian of an example's loss in its outputs where neither outputs nor targets enter it.
+
+    So it is for squares without weights. None where the program does not show that, or shows that it is zero.
+
+    Args:
+        examples: whose losses they are.
+        outputs: of all examples, for their shape.
+    """
+    struct = jax.ShapeDtypeStruct(outputs.shape[1:], outputs.dtype)
+    targets = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), examples.batch[1])
+
+    def product(along: Float[Array, " c"], z: Float[Array, " c"], y: PyTree) -> Float[Array, " c"]:
+        return jax.jvp(lambda z: jax.grad(examples.loss)(z, y), (z,), (along,))[1]
+
+    closed = jax.make_jaxpr(product)(struct, struct, targets)
+    along, *others = closed.jaxpr.invars
+    marks = [True] + [False] * len(others)
+    if any(reached(closed.jaxpr, [not own for own in marks])) or not any(reached(closed.jaxpr, marks)):
+        return None
+    # Not read.
+    zeros = [np.zeros(one.aval.shape, one.aval.dtype) for one in others]
+    apply = jex.jaxpr_as_fun(closed)
+    identity = np.eye(along.aval.shape[0], dtype=outputs.dtype)
+    return lambda: jax.vmap(lambda column: apply(column, *zeros)[0])(identity)
+
+
 def largest_terms(
     trace_at_zero: Float[Array, ""], slope_at_zero: Float[Array, ""], size: Float[Array, ""]
 ) -> Float[Array, ""]:
@@ -151,6 +181,13 @@ def _triangular(rows: list[list[Float[Array, "..."]]]) -> Float[Array, "... c c"
     size, zero = len(rows), jnp.zeros_like(rows[0][0])
     entries = jnp.stack([entry for row in rows for entry in row + [zero] * (size - len(row))], axis=-1)
     return entries.reshape(*zero.shape, size, size)
+
+
+def times(root: Float[Array, "batch c a"], vectors: Float[Array, "batch c"]) -> Float[Array, "batch a"]:
+    """`L^T z` for every example; of few outputs as part of what else is computed from it."""
+    if root.shape[-1] > UNROLLED:
+        return jnp.einsum("nca,nc->na", root, vectors)
+    return jnp.sum(root * vectors[:, :, None], axis=1)
 
 
 def solved(root: Float[Array, "batch c c"], right: Float[Array, "batch c"]) -> Float[Array, "batch c"]:

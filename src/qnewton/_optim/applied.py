@@ -23,6 +23,8 @@ SEEN = 0.01
 """Part of a step by which another one must differ from it to count as another."""
 UNIFORM = 0.05
 """Relative difference of the two sums' own factors up to which a step was only made longer or shorter."""
+WRITTEN_OUT = 4096
+"""Weights up to which each entry has its own: one product of matrices, where otherwise two and a copy are compiled."""
 MANY = 4
 """Of so many vectors of weights on either side the sums tell about how large the parameters are."""
 
@@ -191,6 +193,8 @@ def sums_over(vectors: Float[Array, "v n"], dtype: jnp.dtype, side: int = 2) -> 
     padded = jnp.pad(vectors.astype(dtype), ((0, 0), (0, rows * columns - n)))
     left, right = _weights(rows, side, False, dtype), _weights(columns, side, True, dtype)
     highest = jax.lax.Precision.HIGHEST
+    if n * side**2 <= WRITTEN_OUT:
+        return jnp.matmul(padded, np.kron(left, right), precision=highest).reshape(count, side, side)
     inward = jnp.matmul(padded.reshape(count * rows, columns), right, precision=highest)
     # One product of two matrices, which a library computes.
     outward = jnp.matmul(np.kron(np.eye(count, dtype=dtype), left.T), inward, precision=highest)

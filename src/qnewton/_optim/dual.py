@@ -103,6 +103,7 @@ class DualNewtonState(NamedTuple):
         sampling: whether the next step may do with a part of the batch.
         metric: what the metric remembers `[k, n]`; None where the damping is a multiple of the identity.
         left: by which the next step sees whether the last one was applied as it left.
+        last: step, zero where it was refused `[n]`; None without momentum.
         info: of the last step; zeros before the first.
     """
 
@@ -111,6 +112,7 @@ class DualNewtonState(NamedTuple):
     sampling: Sampling
     metric: Float[Array, "k n"] | None
     left: Left
+    last: Float[Array, " n"] | None
     info: DualNewtonInfo
 
 
@@ -121,6 +123,7 @@ def dual_newton(
     *,
     damping: float = 0.1,
     acceleration: float | None = 0.75,
+    momentum: float | None = None,
     sample: int | None = 3,
     metric: AbstractMetric | None = None,
     solver: lx.AbstractLinearSolver | None = None,
@@ -168,6 +171,9 @@ def dual_newton(
         acceleration: largest `2 |a| / |d|`, to which longer accelerations are shortened (the source rejects above
             0.75); None leaves them out, and so does a model with `jax.custom_vjp`, which has no second derivative
             along a direction.
+        momentum: decay `mu` of the last step `p`, in [0, 1): what is damped is the distance from `mu p`, as in SPRING
+            (Goldshlager, Abrahamsen and Lin 2024, arXiv:2401.10190): `d = mu p - R^T (K + m I)^-1 (r + mu R p)`. After
+            a refused step `p` is zero. None: the step's length is damped.
         sample: parts into which early steps divide the batch, at least 2; None lets every step see all of it.
         metric: what the damping is a multiple of: `Levenberg()`, the identity, or `Marquardt()`, the curvature's
             diagonal, for which the whole Jacobian is formed. None: `Marquardt(sizes=3e-3)` for a fit, `Levenberg()`
@@ -190,7 +196,11 @@ def dual_newton(
     check_objective(objective, "dual_newton")
     if metric is not None:
         check_kind(metric, AbstractMetric, "dual_newton: metric", "Marquardt()")
-    damping, acceleration = varying("dual_newton", ("acceleration",), damping=damping, acceleration=acceleration)
+    damping, acceleration, momentum = varying(
+        "dual_newton", ("acceleration", "momentum"), damping=damping, acceleration=acceleration, momentum=momentum
+    )
+    if momentum is not None and known(momentum) and not 0 <= momentum < 1:
+        raise ValueError(f"momentum is {momentum}: it is the part of the last step that is kept, in [0, 1), or None")
     (sample,) = numbers("dual_newton", ("sample",), sample=sample)
     if known(damping) and not 0 < damping < float("inf"):
         raise ValueError(f"damping is {damping}: the first damping is relative to the curvature and must be positive")
@@ -203,12 +213,15 @@ def dual_newton(
 
     schedulers = {fit: scheduler_of(solver, "dual_newton", default) for fit, default in _DEFAULTS.items()}
 
-    def options_for(params: PyTree, before: PackedPlans, *, reverse_only: bool = False) -> Options:
+    def options_for(
+        params: PyTree, before: PackedPlans, *, reverse_only: bool = False, last: Float[Array, " n"] | None = None
+    ) -> Options:
         default = Marquardt(sizes=SIZES) if is_fit(params) else Levenberg()
         # A second derivative along the step takes forward mode twice.
         bending = None if reverse_only else acceleration
         scheduled = Scheduled(schedulers[is_fit(params)], before)
-        return Options(damping, bending, default if metric is None else metric, scheduled)
+        towards = None if momentum is None or last is None else momentum * last
+        return Options(damping, bending, default if metric is None else metric, scheduled, towards)
 
     def init(params: PyTree) -> DualNewtonState:
         check_params(params)
@@ -220,7 +233,8 @@ def dual_newton(
         (block,) = whole(params)
         metric = options_for(params, packed).metric
         memory = None if metric.fixed else metric.init(block.n, dtype)
-        return DualNewtonState(number, zero, Sampling.start(dtype), memory, Left.nothing(dtype), info)
+        last = None if momentum is None else filled((block.n,), 0, dtype)
+        return DualNewtonState(number, zero, Sampling.start(dtype), memory, Left.nothing(dtype), last, info)
 
     def update(
         objective: Objective,
@@ -246,7 +260,7 @@ def dual_newton(
         if not independent:
             # Parts of a batch would be another objective; the rows are those of the whole one.
             point = point.as_one()
-        options = options_for(params, state.info.packed, reverse_only=known_of.reverse_only)
+        options = options_for(params, state.info.packed, reverse_only=known_of.reverse_only, last=state.last)
         # A fit's steps cost so little that there is nothing to spare.
         parts = 1 if sample is None or not options.metric.fixed or not independent else sample
 
@@ -326,7 +340,8 @@ def dual_newton(
         info = DualNewtonInfo(**told, examples=examples, altered=altered, applied_ratio=ratio, packed=found.packed)
         step = jnp.where(info.accepted, found.trials.step[info.winner], 0)
         memory = jax.tree.map(lambda new, old: jnp.where(verdict.finite, new, old), found.memory, state.metric)
-        following = DualNewtonState(verdict.count, verdict.damping, verdict.sampling, memory, left, info)
+        last = None if momentum is None else jnp.where(verdict.finite, step, state.last)
+        following = DualNewtonState(verdict.count, verdict.damping, verdict.sampling, memory, left, last, info)
         return block.put(params, step), following
 
     def steps_for(own: Objective) -> Steps:

@@ -11,13 +11,15 @@ from .._core.memory import available_bytes, checks_suspended
 from .._core.one_kernel import in_one_kernel
 from .._core.pieces import piece
 from .._core.traces import begun, over_last, trace
+from .._core.trees import ravel, unravel
+from .._curvature.examples import Examples
 from .._curvature.gram_root import GramRoot
 from .._curvature.kronecker import Layer, layout_of
 from .._curvature.linear_pair import linear_pair
 from .._curvature.loss_scale import LossScale
 from .._curvature.partition import Block
 from .._curvature.point import Point
-from .._curvature.roots import UNROLLED, LossDerivatives, batched_root, largest_terms, solved
+from .._curvature.roots import UNROLLED, LossDerivatives, batched_root, largest_terms, same_hessian, solved, times
 
 COPIES = 2
 """Arrays `[rows, rows]` without which nothing is solved: the Gram matrix and its factor. The least, not the peak."""
@@ -25,6 +27,8 @@ SMALLEST_STRIPED = 192
 """Rows below which one product is as fast."""
 LAYER_OVERHEAD = 64
 """Passes over `[rows, rows]` arrays for one layer, in units of the multiplications that one pass costs."""
+NEGLIGIBLE = 2**21
+"""Multiplications of a dense Gram matrix below which a step is as fast with it, and compiled in half the time."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Rows:
 
     Attributes:
         scale: the loss's unit on these examples.
+        unit_root: square root of its divisor.
         residual: `r` `[rows]`.
         half: `L_n / sqrt(total)` `[examples, c, c]`.
         push: `[k, n]` to `R v` for each of the k vectors `[k, rows]`.
@@ -47,6 +52,7 @@ class Rows:
     """
 
     scale: LossScale
+    unit_root: Float[Array, ""]
     residual: Float[Array, " rows"]
     half: Float[Array, "batch c c"]
     push: Callable[[Float[Array, "k n"]], Float[Array, "k rows"]]
@@ -58,25 +64,23 @@ class Rows:
     def dense(
         cls,
         scale: LossScale,
+        unit_root: Float[Array, ""],
         residual: Float[Array, " rows"],
         half: Float[Array, "batch c c"],
         matrix: Float[Array, "rows n"],
     ) -> "Rows":
         """Return the rows with `R` formed."""
-        return cls(
-            scale, residual, half, lambda v: v @ matrix.T, lambda u: u @ matrix, lambda: _lower_gram(matrix), matrix
-        )
+        push, pull = (lambda v: v @ matrix.T), (lambda u: u @ matrix)
+        return cls(scale, unit_root, residual, half, push, pull, lambda: _lower_gram(matrix), matrix)
 
     def in_units(self, factors: Float[Array, " n"]) -> "Rows":
         """Return `R F`, in which every parameter has a unit of `F_i` old ones. Needs the matrix."""
         assert self.matrix is not None
-        return self.dense(self.scale, self.residual, self.half, self.matrix * factors)
+        return self.dense(self.scale, self.unit_root, self.residual, self.half, self.matrix * factors)
 
     def weighted(self, outputs: Float[Array, "batch c"]) -> Float[Array, " rows"]:
         """Tangents of the outputs as tangents of the residuals: `L^T z / sqrt(total)`."""
-        if outputs.shape[1] <= UNROLLED:
-            return jnp.ravel(jnp.sum(self.half * outputs[:, :, None], axis=1))
-        return jnp.ravel(jnp.einsum("nca,nc->na", self.half, outputs))
+        return jnp.ravel(times(self.half, outputs))
 
 
 def rows_of(point: Point, block: Block, *, dense: bool = False, square: bool = True) -> Rows:
@@ -96,17 +100,21 @@ def rows_of(point: Point, block: Block, *, dense: bool = False, square: bool = T
     check_rows_fit(
         examples.count, examples.width, 0 if layers else block.n, point.like(block).dtype.itemsize, square=square
     )
-    scale, root, slope = _output_root(point, point.outputs_of_all())
+    scale, unit_root, root, slope = _output_root(point, point.outputs_of_all())
     total = jnp.sqrt(jnp.asarray(examples.total / examples.heaviest, root.dtype))
     half, residual = root / total, jnp.ravel(slope) / total
     if layers is None:
-        return Rows.dense(scale, residual, half, _jacobian(point, half))
+        return Rows.dense(scale, unit_root, residual, half, _jacobian(point, half))
 
-    vector = block.take(point.params)
-    verdict = point.examples.verdict
-    _, push, pull = linear_pair(lambda w: point.outputs(w, block), vector, verdict.reverse_only, verdict.rounding)
-    implicit = GramRoot(half, push, pull, point, block, layers)
-    return Rows(scale, residual, half, jax.vmap(implicit.mv), jax.vmap(implicit.transpose_mv), implicit.gram)
+    parts, verdict = block.parts(point.params), examples.verdict
+
+    def outputs(parts: list[Array]) -> Float[Array, "batch c"]:
+        return examples.all_outputs(block.put_parts(point.params, parts))
+
+    # Leaf by leaf: from a vector each would be cut out, and pulled back into zeros of its length.
+    _, push, pull = linear_pair(outputs, parts, verdict.reverse_only, verdict.rounding)
+    implicit = GramRoot(half, lambda v: push(unravel(v, parts)), lambda u: ravel(pull(u)), point, block, layers)
+    return Rows(scale, unit_root, residual, half, jax.vmap(implicit.mv), jax.vmap(implicit.transpose_mv), implicit.gram)
 
 
 def check_rows_fit(
@@ -144,9 +152,15 @@ def check_rows_fit(
 
 def _output_root(
     point: Point, z: Float[Array, "batch c"]
-) -> tuple[LossScale, Float[Array, "batch c c"], Float[Array, "batch c"]]:
-    """Return the unit, and in it `L_n` and `r_n` with `L_n L_n^T = D_n`, `L_n r_n = g_n`, for weights of at most 1."""
+) -> tuple[LossScale, Float[Array, ""], Float[Array, "batch c c"], Float[Array, "batch c"]]:
+    """Return the unit, the root of its divisor, `L_n` and `r_n`: `L_n L_n^T = D_n`, `L_n r_n = g_n` in that unit.
+
+    Weights are at most 1.
+    """
     examples = point.examples
+    hessian = same_hessian(examples, z)
+    if hessian is not None:
+        return _same_root(examples, z, hessian)
     found = LossDerivatives.of(examples, z)
     reach = over_last(jnp.abs(found.curvature))
     sizes = LossScale.sizes(z, found.slope, reach, examples.channels)
@@ -154,7 +168,7 @@ def _output_root(
     # By one reduction, for the reason that `in_one_kernel` gives.
     parts = begun(jnp.concatenate([sizes, jnp.stack(terms)]), largest=True)
 
-    def units() -> tuple[LossScale, Array, Array, Array]:
+    def units() -> tuple[LossScale, Array, Array, Array, Array]:
         largest = jnp.max(parts, axis=1)
         heaviest = jnp.asarray(examples.heaviest, z.dtype)
         scale = LossScale.measured(largest[:3], heaviest, z.dtype)
@@ -162,10 +176,10 @@ def _output_root(
         lift = scale.lift / one
         elsewhere = largest_terms(trace_at_zero=largest[5], slope_at_zero=largest[6], size=largest[3])
         traces = largest[4] / one + examples.width * lift * heaviest, elsewhere / one
-        return scale, 1 / one, lift, jnp.stack(traces)
+        return scale, jnp.sqrt(scale.divisor), 1 / one, lift, jnp.stack(traces)
 
     # Multiplied with an inverse, which is part of what comes next: a quotient would be a kernel.
-    scale, inverse, lift, traces = in_one_kernel(units)
+    scale, unit_root, inverse, lift, traces = in_one_kernel(units)
     lift = (lift * examples.own_weights(z)).astype(z.dtype).reshape(-1, 1, 1)
     slope, curvature = found.slope * inverse, found.curvature * inverse + lift * jnp.eye(examples.width, dtype=z.dtype)
     # Where a loss has slope but no curvature (the tails of Huber's, a saturated softmax) a tiny root keeps the slope:
@@ -173,7 +187,40 @@ def _output_root(
     root = batched_root(curvature, traces)
     if examples.width == 1:
         root = jnp.maximum(root, jnp.sqrt(jnp.finfo(root.dtype).tiny).astype(root.dtype))
-    return scale, root, solved(root, slope)
+    return scale, unit_root, root, solved(root, slope)
+
+
+def _same_root(
+    examples: Examples, z: Float[Array, "batch c"], hessian: Callable[[], Float[Array, "c c"]]
+) -> tuple[LossScale, Float[Array, ""], Float[Array, "batch c c"], Float[Array, "batch c"]]:
+    """`_output_root` of losses that have the same curvature everywhere: one factorisation, and no lift."""
+    width, short = examples.width, examples.width <= UNROLLED
+
+    def root_of(curvature: Float[Array, "c c"]) -> Float[Array, "c c"]:
+        return batched_root(curvature[None], jnp.broadcast_to(jnp.trace(curvature), 2))[0]
+
+    def units() -> tuple[LossScale, Array, Array, Array, Array]:
+        curvature, nothing = hessian(), jnp.zeros((1, width), z.dtype)
+        reach = over_last(jnp.abs(curvature))
+        sizes = LossScale.sizes(nothing, nothing, reach[None], examples.channels)
+        scale = LossScale.measured(sizes[:, 0], examples.heaviest, z.dtype)
+        inverse = 1 / (scale.divisor * examples.heaviest)
+        curvature = curvature * inverse
+        told = scale, jnp.sqrt(scale.divisor), inverse
+        if not short:
+            return *told, curvature, curvature
+        root = root_of(curvature)
+        unit_vectors = jnp.eye(width, dtype=z.dtype) * inverse
+        return *told, root, solved(jnp.broadcast_to(root, (width, width, width)), unit_vectors)
+
+    scale, unit_root, inverse, root, columns = in_one_kernel(units)
+    slope = jax.vmap(jax.grad(examples.loss))(z, examples.batch[1])
+    if short:
+        residual = jnp.sum(slope[:, :, None] * columns, axis=1)
+    else:
+        root = root_of(root)
+        residual = jax.lax.linalg.triangular_solve(root, slope * inverse, lower=True, transpose_a=True)
+    return scale, unit_root, jnp.broadcast_to(root, (len(z), width, width)), residual
 
 
 def _jacobian(point: Point, half: Float[Array, "batch c c"]) -> Float[Array, "rows n"]:
@@ -213,6 +260,8 @@ def _layers_that_pay(point: Point, block: Block) -> list[Layer] | None:
     Entries of `R R^T` are then `sum_u (x_n.x_m) (s_n.s_m)`, work that grows with inputs plus outputs of a layer and
     not with their product.
     """
+    if (point.examples.count * point.examples.width) ** 2 * block.n <= NEGLIGIBLE:
+        return None
     layers = point.layers(block)
     if not layers or layout_of(block, layers, point.sizes(block)) is None:
         return None

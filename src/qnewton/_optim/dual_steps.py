@@ -48,12 +48,14 @@ class Damped(NamedTuple):
         factors: the metric's units in the parameters' own `[n]`; None where they are the same.
         l2: of the objective, in the parameters' own units; None where it has none.
         acceleration: bound on `2 |a| / |d|`, or None for no acceleration.
+        towards: in the parameters' own units `[n]`, from which the distance is damped; None: the length is.
     """
 
     dampings: Float[Array, "2"]
     factors: Float[Array, " n"] | None
     l2: Float[Array, ""] | None
     acceleration: float | None
+    towards: Float[Array, " n"] | None = None
 
 
 class Wide(NamedTuple):
@@ -63,27 +65,31 @@ class Wide(NamedTuple):
         rows: of each damping.
         grams: their lower triangles `[rows, rows]`.
         shifts: `m`, whatever is a multiple of the identity.
+        inverse: one over the size of the residuals, by which their squares are representable.
         units: of the columns, in the parameters' own `[2, n]`; None where they are the same.
     """
 
     rows: tuple[Rows, Rows]
     grams: tuple[Float[Array, "rows rows"], Float[Array, "rows rows"]]
     shifts: Float[Array, "2"]
+    inverse: Float[Array, ""]
     units: Float[Array, "2 n"] | None
 
     @classmethod
-    def of(cls, rows: Rows, gram: Float[Array, "rows rows"] | None, damped: Damped) -> "Wide":
+    def of(
+        cls, rows: Rows, gram: Float[Array, "rows rows"] | None, damped: Damped, inverse: Float[Array, ""]
+    ) -> "Wide":
         """Return the equations from rows in the metric's units, and their Gram matrix if it serves both dampings."""
         m, factors, l2 = damped.dampings, damped.factors, damped.l2
         if gram is not None:
             units = None if factors is None else jnp.broadcast_to(factors, (2, factors.size))
-            return cls((rows, rows), (gram, gram), m if l2 is None else m + l2, units)
+            return cls((rows, rows), (gram, gram), m if l2 is None else m + l2, inverse, units)
         assert factors is not None
         assert l2 is not None
         # In units in which damping and penalty together are the damping.
         spread = jnp.sqrt(m[:, None] / (m[:, None] + l2 * factors**2))
         pair = (rows.in_units(spread[0]), rows.in_units(spread[1]))
-        return cls(pair, (pair[0].gram(), pair[1].gram()), m, spread * factors)
+        return cls(pair, (pair[0].gram(), pair[1].gram()), m, inverse, spread * factors)
 
     def push(self, vectors: Float[Array, "2 n"]) -> Float[Array, "2 rows"]:
         """`R v` of each."""
@@ -120,48 +126,57 @@ def solve_wide(
         damped: how.
         scheduled: by whom.
     """
-    rows, shifts, l2 = wide.rows[0], wide.shifts, damped.l2
+    rows, shifts, l2, inverse = wide.rows[0], wide.shifts, damped.l2, wide.inverse
     packed, solve = opened_pair(wide.grams, shifts, 1 if damped.acceleration is None else 2, scheduled)
     right = jnp.broadcast_to(rows.residual, (2, *rows.residual.shape))
-    if l2 is not None:
+    centre = _centre(wide, w, damped)
+    if centre is not None:
         # The gradient R^T r + l2 w leaves the span of the rows, and the Woodbury identity takes its last term there.
-        penalty = (l2 / shifts)[:, None] * wide.back(jnp.broadcast_to(w, (2, w.size)))
-        right = right - wide.push(penalty)
-        dual = solve(right)
-        direction = -wide.pull(dual) - penalty
-    else:
-        dual = solve(right)
-        direction = -wide.pull(dual)
-
-    def excess(along: Float[Array, "2 rows"]) -> Float[Array, "2"]:
-        # R d = -(K u + R penalty), so this is the equation's residual without a product with K. Scaled, because the
-        # squares of what a loss without curvature makes of r would overflow.
-        scale = jnp.max(jnp.abs(right), axis=1, keepdims=True)
-        scale = jnp.where(scale > 0, scale, 1)
-        excess = (along + rows.residual - shifts[:, None] * dual) / scale
-        norm = jnp.linalg.norm(right / scale, axis=1)
-        return jnp.linalg.norm(excess, axis=1) / jnp.where(norm > 0, norm, 1)
-
-    def trials(
-        step: Float[Array, "2 n"], moved: Float[Array, "2 rows"], along: Float[Array, "2 rows"], bend: "_Bend"
-    ) -> Trials:
-        step = wide.back(step)
-        # By the quadratic model, from `R step`.
-        decrease = -(moved @ rows.residual + jnp.sum(moved**2, axis=1) / 2)
-        if l2 is not None:
-            decrease = decrease - l2 * jnp.einsum("kn,kn->k", w + step / 2, step)
-        return Trials(damped.dampings, step, decrease, bend.ratio, excess(along), bend.trusted)
-
+        right = right + wide.push(centre)
+    dual = solve(right)
+    # Minus the direction, and minus twice its acceleration: second derivatives along both are the same.
+    away = wide.pull(dual) if centre is None else wide.pull(dual) - centre
     if damped.acceleration is None:
-        moved = wide.push(direction)
-        return trials(direction, moved, moved, _Bend.none(shifts)), packed
-    first, second = jax.vmap(lambda d: _derivatives(rows, outputs, w, d))(wide.back(direction))
-    dual_bend = solve(second)
-    bent = -wide.pull(dual_bend) / 2
-    bend = _Bend.of(bent, direction, damped)
-    # R a = -K v / 2 with (K + m I) v = r'': no further product.
-    moved = first - bend.factor * (second - shifts[:, None] * dual_bend) / 2
-    return trials(direction + bend.factor * bent, moved, first, bend), packed
+        first, twice_bent = wide.push(away), jnp.zeros_like(away)
+    else:
+        first, second = jax.vmap(lambda d: _derivatives(rows, outputs, w, d))(wide.back(away))
+        dual_bend = solve(second)
+        twice_bent = wide.pull(dual_bend)
+    # -R d = K u - R centre, so this is the equation's residual without a product with K. Scaled, because the squares
+    # of what a loss without curvature makes of r would overflow.
+    excess = (rows.residual - first - shifts[:, None] * dual) * inverse
+    lengths = [gram(vectors) for vectors in (right * inverse, excess, twice_bent, away)]
+
+    def sizes() -> tuple[Float[Array, "2"], _Bend]:
+        size, excess, bent, direction = (jnp.sqrt(diagonal(products)) for products in lengths)
+        bend = _Bend.none(shifts) if damped.acceleration is None else _Bend.of(bent / 2, direction, damped)
+        return excess / jnp.where(size > 0, size, 1), bend
+
+    error, bend = in_one_kernel(sizes)
+    step, moved = -away, -first
+    if damped.acceleration is not None:
+        half = bend.factor / 2
+        step = -away - half * twice_bent
+        # R a = -K v / 2 with (K + m I) v = r'': no further product.
+        moved = -first - half * (second - shifts[:, None] * dual_bend)
+    step = wide.back(step)
+    decrease = _decrease(moved, rows.residual)
+    if l2 is not None:
+        decrease = decrease - l2 * jnp.einsum("kn,kn->k", w + step / 2, step)
+    return Trials(damped.dampings, step, decrease, bend.ratio, error, bend.trusted), packed
+
+
+def _centre(wide: Wide, w: Float[Array, " n"], damped: Damped) -> Float[Array, "2 n"] | None:
+    """Where penalty and damping together are least, in the units of the columns; None: at zero."""
+    found, l2 = None, damped.l2
+    if l2 is not None:
+        found = -(l2 / wide.shifts)[:, None] * wide.back(jnp.broadcast_to(w, (2, w.size)))
+    if damped.towards is not None:
+        unit = 1 if damped.factors is None else damped.factors**-2
+        along = wide.back(jnp.broadcast_to(damped.towards * unit, (2, w.size)))
+        along = (damped.dampings / wide.shifts)[:, None] * along
+        found = along if found is None else found + along
+    return found
 
 
 def solve_tall(
@@ -203,30 +218,38 @@ def solve_tall(
     # Together, since a product with one vector is no call of a library.
     parts = paired(jnp.where(flat, residual, 0), jnp.where(flat, 0, residual))
     slopes = parts @ matrix
-    # The same right-hand side for both dampings.
-    direction = -solve(parts[1:], slopes[:1])
-    gradient = slopes[:1] + slopes[1:]
-    excess = gradient + (direction @ matrix.T) @ matrix + m[:, None] * direction
+    # The same right-hand side for both dampings, twice for the reason above. The direction is minus the solution.
+    rest, gradient = jnp.broadcast_to(slopes[0], slopes.shape), slopes[:1] + slopes[1:]
+    if damped.towards is not None:
+        pulled = m[:, None] * (damped.towards / factors)
+        rest, gradient = rest - pulled, gradient - pulled
+    away = solve(jnp.broadcast_to(parts[1], parts.shape), rest)
+    excess = gradient - (away @ matrix.T) @ matrix - m[:, None] * away
     if damped.acceleration is None:
-        bent = jnp.zeros_like(direction)
+        twice_bent = jnp.zeros_like(away)
     else:
-        _, second = jax.vmap(lambda d: _derivatives(rows, outputs, w, d))(factors * direction)
+        # Second derivatives are those along the direction.
+        _, second = jax.vmap(lambda d: _derivatives(rows, outputs, w, d))(factors * away)
         second = jnp.pad(second, ((0, 0), (0, residual.size - rows.residual.size)))
-        bent = -solve(second, None) / 2
-    lengths = [gram(vectors) for vectors in (slopes, excess, bent, direction)]
+        twice_bent = solve(second, None)
+    lengths = [gram(vectors) for vectors in (slopes, excess, twice_bent, away)]
 
     def sizes() -> tuple[Float[Array, "2"], "_Bend"]:
         size = jnp.sqrt(jnp.sum(lengths[0]))
-        excess, bent, direction = (diagonal(products) for products in lengths[1:])
-        bend = _Bend.none(m) if damped.acceleration is None else _Bend.of_squares(bent, direction, damped)
-        return jnp.sqrt(excess) / jnp.where(size > 0, size, 1), bend
+        excess, bent, direction = (jnp.sqrt(diagonal(products)) for products in lengths[1:])
+        bend = _Bend.none(m) if damped.acceleration is None else _Bend.of(bent / 2, direction, damped)
+        return excess / jnp.where(size > 0, size, 1), bend
 
     error, bend = in_one_kernel(sizes)
-    step = direction + bend.factor * bent
-    moved = step @ matrix.T
-    # -(R d . r + |R d|^2 / 2)
+    step = -away - bend.factor / 2 * twice_bent
+    decrease = _decrease(step @ matrix.T, residual)
+    return Trials(m, factors * step, decrease, bend.ratio, error, bend.trusted), packed
+
+
+def _decrease(moved: Float[Array, "2 rows"], residual: Float[Array, " rows"]) -> Float[Array, "2"]:
+    """That of the quadratic model, `-(R d . r + |R d|^2 / 2)`."""
     products = jnp.matmul(moved, (moved + 2 * residual).T, precision=jax.lax.Precision.HIGHEST)
-    return Trials(m, factors * step, diagonal(products) / -2, bend.ratio, error, bend.trusted), packed
+    return diagonal(products) / -2
 
 
 class _Bend(NamedTuple):
@@ -241,14 +264,9 @@ class _Bend(NamedTuple):
         return cls(jnp.zeros_like(like), jnp.ones_like(like)[:, None], jnp.ones_like(like, bool))
 
     @classmethod
-    def of(cls, bent: Float[Array, "2 n"], direction: Float[Array, "2 n"], damped: Damped) -> "_Bend":
-        return cls.of_squares(jnp.sum(bent**2, axis=1), jnp.sum(direction**2, axis=1), damped)
-
-    @classmethod
-    def of_squares(cls, bent: Float[Array, "2"], direction: Float[Array, "2"], damped: Damped) -> "_Bend":
-        """Return the outcome from the squared lengths of accelerations and directions."""
+    def of(cls, short: Float[Array, "2"], long: Float[Array, "2"], damped: Damped) -> "_Bend":
+        """Return the outcome from the lengths of accelerations and directions."""
         assert damped.acceleration is not None
-        short, long = jnp.sqrt(bent), jnp.sqrt(direction)
         ratio = short / jnp.where(long > 0, long, 1)
         factor = jnp.minimum(1, damped.acceleration / 2 / jnp.where(ratio > 0, ratio, 1))[:, None]
         trusted = jnp.ones_like(ratio, bool)

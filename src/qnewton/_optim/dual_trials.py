@@ -54,12 +54,14 @@ class Options(NamedTuple):
         acceleration: bound on `2 |a| / |d|`, or None for no acceleration.
         metric: what the damping is a multiple of.
         scheduled: by whom.
+        towards: as of `Damped`.
     """
 
     start: float
     acceleration: float | None
     metric: AbstractMetric
     scheduled: Scheduled
+    towards: Float[Array, " n"] | None = None
 
 
 def try_two(
@@ -83,8 +85,6 @@ def try_two(
     rows = rows_of(point, block, dense=tall or not metric.fixed, square=not tall)
     unit = rows.scale.divisor
     l2 = (point.objective.l2 / unit).astype(w.dtype) if point.objective.penalised else None
-    # The identity has the loss's unit, and a metric that follows the loss leaves none to its damping.
-    damping = damping / unit if metric.fixed else damping
     factors = squares = None
     if not metric.fixed:
         assert rows.matrix is not None
@@ -92,24 +92,27 @@ def try_two(
         squares = diagonal(products(rows.matrix.T)) if tall else jnp.sum(rows.matrix**2, axis=0)
         assert memory is not None
         memory = metric.follow(memory, unit * (squares if l2 is None else squares + l2), w)
-        factors = jnp.sqrt(unit) / metric.roots(memory)
+        factors = rows.unit_root / metric.roots(memory)
         rows = rows.in_units(factors)
     # With l2 each damping has a Gram matrix of its own in a metric: the penalty is a multiple of the identity only in
     # the parameters' own units.
     gram = None if tall or (l2 is not None and factors is not None) else rows.gram()
     parts = _squares(rows, gram, None if factors is None or squares is None else squares * factors * factors)
-    limits = jnp.finfo(w.dtype)
+    limits, largest = jnp.finfo(w.dtype), begun(jnp.abs(rows.residual), largest=True)
 
-    def dampings() -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, "2"]]:
-        scale = jnp.sum(parts) / rows.residual.size
+    def dampings() -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, "2"], Float[Array, ""]]:
+        scale, size = jnp.sum(parts) / rows.residual.size, jnp.max(largest)
+        # The identity has the loss's unit, and a metric that follows the loss leaves none to its damping.
+        own = damping / rows.scale.divisor if metric.fixed else damping
         # The rounding of the Gram matrix is as large as the lower limit; tiny, for rows that are all zero.
         lowest = limits.eps * scale + limits.tiny
-        chosen = jnp.where(damping > 0, damping, options.start * scale)
+        chosen = jnp.where(own > 0, own, options.start * scale)
         chosen = jnp.clip(chosen, lowest, jnp.maximum(lowest, LARGEST * scale))
-        return scale, chosen, chosen * jnp.asarray(TRIED, chosen.dtype)
+        both = chosen * jnp.asarray(TRIED, chosen.dtype)
+        return scale, chosen, both, 1 / jnp.where((size > limits.tiny) & jnp.isfinite(size), size, 1)
 
-    scale, around, both = in_one_kernel(dampings)
-    damped = Damped(both, factors, l2, options.acceleration)
+    scale, around, both, inverse = in_one_kernel(dampings)
+    damped = Damped(both, factors, l2, options.acceleration, options.towards)
 
     def outputs(v: Float[Array, " n"]) -> Float[Array, "batch c"]:
         return point.outputs(v, block)
@@ -117,7 +120,7 @@ def try_two(
     if tall:
         trials, packed = solve_tall(rows, scale, outputs, w, damped, options.scheduled)
     else:
-        trials, packed = solve_wide(Wide.of(rows, gram, damped), outputs, w, damped, options.scheduled)
+        trials, packed = solve_wide(Wide.of(rows, gram, damped, inverse), outputs, w, damped, options.scheduled)
     return Tried(trials, around, rows.scale, scale, memory, packed)
 
 

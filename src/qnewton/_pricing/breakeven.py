@@ -20,6 +20,8 @@ from .verdict import PROVEN
 
 _COARSE, _FINE, _ROUNDS = 241, 41, 3
 PAIR_POINTS = 33
+SHORTEST_S = 1e-21
+"""Where the axes of maps begin, a zeptosecond: far below any gate, and no map is mostly about what cannot be built."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,14 +32,14 @@ class Variable:
         name: in files.
         label: in figures.
         unit: of its values; empty for a plain number.
-        low, high: where a break-even value is looked for.
+        low, high: where a break-even value is looked for; of a question of points arrays `[points]`.
     """
 
     name: str
     label: str
     unit: str
-    low: float
-    high: float
+    low: Any
+    high: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Question:
     """One system, one machine, one set of assumptions and the classical rivals.
 
     Attributes:
-        problem: of single numbers.
+        problem: of single numbers, or of arrays `[points]`.
         assumed: what a quantum solve is charged for.
         machine: the quantum one.
         hosts: the classical ones.
@@ -96,28 +98,28 @@ class Pair:
 
 def variables(question: Question) -> list[Variable]:
     """Return all variables, with the range in which each is examined."""
-    n = float(question.problem.numbers.n)
+    n = question.problem.numbers.n
     return [
         Variable("gate_time_s", "gate time", "s", 1e-40, 1.0),
         Variable("logical_cycle_s", "logical clock", "s", 1e-40, 1.0),
         Variable("kappa", "condition number", "", 1.0, 1e12),
-        Variable("d", "nonzeros in a row", "", 1.0, max(n, 2.0)),
+        Variable("d", "nonzeros in a row", "", 1.0, np.maximum(n, 2.0)),
         Variable("readout_precision", "read-out precision", "", 1e-9, 0.99),
         Variable("n", "rows", "", 2.0, 1e12),
     ]
 
 
-def present_of(question: Question, variable: Variable) -> float | None:
-    """Return a variable's present value; the logical clock and a free read-out's precision follow from others."""
+def present_of(question: Question, variable: Variable) -> Any:
+    """Return a variable's present value; the logical clock and a free read-out's precision follow from others: None."""
     problem, assumed = question.problem, question.assumed
     free = assumed.readout is None and assumed.norm is None
     found = {
         "gate_time_s": question.machine.gate_time_s,
         "logical_cycle_s": None if assumed.error_correction else question.machine.gate_time_s,
-        "kappa": float(problem.condition_number),
-        "d": float(problem.numbers.degree),
-        "readout_precision": None if free else (1 - assumed.solver_share) * float(problem.precision),
-        "n": float(problem.numbers.n),
+        "kappa": problem.condition_number,
+        "d": problem.numbers.degree,
+        "readout_precision": None if free else (1 - assumed.solver_share) * np.asarray(problem.precision),
+        "n": problem.numbers.n,
     }
     return found[variable.name]
 
@@ -136,7 +138,8 @@ def orders(question: Question, changes: Mapping[str, Any]) -> Float[np.ndarray, 
     shape = np.broadcast_shapes(*(np.shape(value) for value in changes.values()), ())
     with np.errstate(all="ignore"):
         ratio = np.log10(_quantum(question, problem, changes)) - np.log10(_classical(question, problem))
-    return np.broadcast_to(np.where(np.isfinite(ratio) & problem.possible, ratio, np.nan), shape)
+    known = np.where(np.isfinite(ratio) & problem.possible, ratio, np.nan)
+    return np.broadcast_to(known, np.broadcast_shapes(shape, known.shape))
 
 
 def _changed(problem: Problem, changes: Mapping[str, Any]) -> Problem:
@@ -196,20 +199,39 @@ def _classical(question: Question, problem: Problem) -> Any:
 
 
 def single(question: Question, variable: Variable) -> Single:
-    """Vary one number over its range, with all others fixed."""
+    """Vary one number over its range, with all others fixed; of a question of single numbers."""
+    (found,) = singles(question, variable)
+    return found
+
+
+def singles(question: Question, variable: Variable) -> list[Single]:
+    """Vary one number over its range at each point, with all others fixed."""
+    shape = question.problem.shape
     present = present_of(question, variable)
-    x = np.geomspace(variable.low, variable.high, _COARSE)
+    now = np.broadcast_to(np.nan if present is None else np.asarray(present, float), shape)
+    low, high = (np.broadcast_to(np.asarray(end, float), shape) for end in (variable.low, variable.high))
+    x = np.geomspace(low, high, _COARSE)
     found = orders(question, {variable.name: x})
-    known = found[np.isfinite(found)]
-    if not len(known):
-        sentence = f"no {variable.label} from {variable.low:g} to {variable.high:g} gives either side a number"
+    known = np.isfinite(found)
+    value = _nearest_crossings(question, variable.name, x, found, np.where(np.isnan(now), np.sqrt(low * high), now))
+    least, most = np.where(known, found, np.inf).min(axis=0), np.where(known, found, -np.inf).max(axis=0)
+    at_points = (np.ravel(values).tolist() for values in (low, high, now, value, least, most))
+    return [_single(question, variable, *numbers) for numbers in zip(*at_points, strict=True)]
+
+
+def _single(
+    question: Question, variable: Variable, low: float, high: float, now: float, value: float, least: float, most: float
+) -> Single:
+    variable = dataclasses.replace(variable, low=low, high=high)
+    present = None if math.isnan(now) else now
+    if least > most:
+        sentence = f"no {variable.label} from {low:g} to {high:g} gives either side a number"
         return Single(variable, present, None, math.nan, math.nan, sentence)
-    value = _nearest_crossing(question, variable, x, found, present)
-    least, most = float(known.min()), float(known.max())
     if least == most:
         sentence = f"no value of {variable.label} does it: nothing depends on it under {question.assumed.name}"
         return Single(variable, present, None, least, most, sentence)
-    return Single(variable, present, value, least, most, _sentence(variable, value, least, most))
+    equal = None if math.isnan(value) else value
+    return Single(variable, present, equal, least, most, _sentence(variable, equal, least, most))
 
 
 def pairs(question: Question) -> list[Pair]:
@@ -218,29 +240,40 @@ def pairs(question: Question) -> list[Pair]:
     for first, second in itertools.combinations(variables(question), 2):
         if {first.name, second.name} == {"gate_time_s", "logical_cycle_s"}:
             continue
-        x, y = (np.geomspace(v.low, v.high, PAIR_POINTS) for v in (first, second))
+        x, y = (np.geomspace(_drawn_from(v), v.high, PAIR_POINTS) for v in (first, second))
         both = orders(question, {first.name: x[None, :], second.name: y[:, None]})
         found.append(Pair(first, second, x, y, np.asarray(both)))
     return found
 
 
-def _nearest_crossing(
-    question: Question, variable: Variable, x: np.ndarray, found: np.ndarray, present: float | None
-) -> float | None:
+def _drawn_from(variable: Variable) -> float:
+    """The lower end of a map's axis."""
+    return max(variable.low, SHORTEST_S) if variable.unit == "s" else variable.low
+
+
+def _nearest_crossings(question: Question, name: str, x: np.ndarray, found: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """Return the value nearest to one at which the sign of what was found changes, `[...]`; NaN where it never does.
+
+    Args:
+        question: everything else.
+        name: of the variable.
+        x: its values `[values, ...]`.
+        found: `orders` there.
+        near: what is to be near, `[...]`.
+    """
+    there = np.asarray(True)
     for _ in range(_ROUNDS):
-        sign = np.sign(found)
-        (crossings,) = np.nonzero((sign[:-1] * sign[1:] <= 0) & np.isfinite(sign[:-1] * sign[1:]))
+        product = np.sign(found[:-1]) * np.sign(found[1:])
         # Where nothing changes nothing crosses, even at a draw.
-        crossings = [i for i in crossings if found[i] != found[i + 1]]
-        if not crossings:
-            return None
-        near = math.sqrt(variable.low * variable.high) if present is None else present
-        index = min(crossings, key=lambda i: abs(math.log(math.sqrt(x[i] * x[i + 1]) / near)))
-        low, high = index, index + 1
-        x = np.geomspace(x[low], x[high], _FINE)
-        found = orders(question, {variable.name: x})
-    best = int(np.nanargmin(np.abs(found)))
-    return float(x[best])
+        crosses = np.isfinite(product) & (product <= 0) & (found[:-1] != found[1:])
+        there = there & crosses.any(axis=0)
+        distance = np.where(crosses, np.abs(np.log(np.sqrt(x[:-1] * x[1:]) / near)), np.inf)
+        index = np.argmin(distance, axis=0)[None]
+        low, high = (np.take_along_axis(x, one, axis=0)[0] for one in (index, index + 1))
+        x = np.geomspace(low, high, _FINE)
+        found = orders(question, {name: x})
+    best = np.argmin(np.where(np.isnan(found), np.inf, np.abs(found)), axis=0)[None]
+    return np.where(there, np.take_along_axis(x, best, axis=0)[0], np.nan)
 
 
 def _sentence(variable: Variable, value: float | None, least: float, most: float) -> str:

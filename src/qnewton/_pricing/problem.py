@@ -62,15 +62,15 @@ class Problem:
 
     def __post_init__(self) -> None:
         rows = np.asarray(self.n)
-        _refuse(np.isfinite(rows) & (rows >= 1), "n", rows, "a system has at least one row")
-        _refuse(rows <= MOST_ROWS, "n", rows, f"plans go up to {MOST_ROWS:g} rows")
+        refuse(np.isfinite(rows) & (rows >= 1), "n", rows, "a system has at least one row")
+        refuse(rows <= MOST_ROWS, "n", rows, f"plans go up to {MOST_ROWS:g} rows")
         kappa = np.asarray(self.condition_number)
-        _refuse(np.isfinite(kappa) & (kappa >= 1), "kappa", kappa, "a condition number is finite and at least 1")
+        refuse(np.isfinite(kappa) & (kappa >= 1), "kappa", kappa, "a condition number is finite and at least 1")
         precision = np.asarray(self.precision)
-        _refuse((precision > 0) & (precision < 1), "epsilon", precision, "a relative error must lie in (0, 1)")
+        refuse((precision > 0) & (precision < 1), "epsilon", precision, "a relative error must lie in (0, 1)")
         if self.degree is not None:
             degree = np.asarray(self.degree)
-            _refuse(
+            refuse(
                 (degree >= 1) & (degree <= self.n),
                 "sparsity",
                 degree,
@@ -81,7 +81,7 @@ class Problem:
         for field in ("max_entry", "frobenius_norm", "spectral_norm"):
             value = getattr(self, field)
             if value is not None:
-                _refuse(
+                refuse(
                     np.isfinite(value) & (np.asarray(value) > 0),
                     field.replace("_", "-"),
                     value,
@@ -89,7 +89,7 @@ class Problem:
                 )
         if self.solution_norm is not None:
             norm = np.asarray(self.solution_norm)
-            _refuse(
+            refuse(
                 (norm >= 1) & (norm <= kappa),
                 "solution-norm",
                 norm,
@@ -97,13 +97,29 @@ class Problem:
             )
         numbers = self.numbers
         entry, frobenius, spectral = numbers.max_entry, numbers.frobenius_norm, numbers.spectral_norm
-        _refuse(entry <= spectral * _SLACK, "max-entry", entry, f"no entry exceeds the spectral norm, {spectral}")
-        _refuse(
+        refuse(entry <= spectral * _SLACK, "max-entry", entry, f"no entry exceeds the spectral norm, {spectral}")
+        refuse(
             (spectral <= frobenius * _SLACK) & (frobenius <= spectral * np.sqrt(self.n) * _SLACK),
             "frobenius-norm",
             frobenius,
             f"it lies between the spectral norm, {spectral}, and sqrt(n) times that",
         )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the arrays of a sweep; `()` of numbers."""
+        return np.broadcast_shapes(
+            *(np.shape(value) for value in vars(self.numbers).values()), np.shape(self.precision)
+        )
+
+    def at(self, points: Any) -> "Problem":
+        """The system at some points of a sweep `[points]`, or at one."""
+        swept = ("n", "condition_number", "precision", "degree", "max_entry", "frobenius_norm", "spectral_norm")
+        arrays = {name: getattr(self, name) for name in (*swept, "solution_norm")}
+        taken = {name: array[points] for name, array in arrays.items() if np.ndim(array)}
+        mesh = {name: getattr(self.structure, name) for name in ("fill", "factor_flops")}
+        own = {name: array[points] for name, array in mesh.items() if np.ndim(array)}
+        return dataclasses.replace(self, **taken, structure=dataclasses.replace(self.structure, **own))
 
     @property
     def inequalities(self) -> tuple[tuple[Any, str, Any, str], ...]:
@@ -157,7 +173,7 @@ class Problem:
             ValueError: names the inequality that they break.
         """
         for holds, option, value, rule in self.inequalities:
-            _refuse(holds, option, value, rule)
+            refuse(holds, option, value, rule)
 
     @property
     def numbers(self) -> MatrixNumbers:
@@ -208,7 +224,19 @@ class Problem:
         return tuple(said)
 
 
-def _refuse(holds: Any, option: str, value: Any, rule: str) -> None:
-    if not np.all(holds):
-        shown = f"{float(np.asarray(value)):g}" if np.ndim(value) == 0 else f"{value}"
-        raise ValueError(f"{option} is {shown}: {rule}")
+def refuse(holds: Any, option: str, value: Any, rule: str) -> None:
+    """Refuse a number, or the first of several, that breaks a rule.
+
+    Args:
+        holds: whether, or where, it keeps the rule.
+        option: its name.
+        value: itself.
+        rule: in words.
+
+    Raises:
+        ValueError: where it does not hold.
+    """
+    holds = np.asarray(holds)
+    if not holds.all():
+        shown = float(np.broadcast_to(value, holds.shape)[~holds].flat[0])
+        raise ValueError(f"{option} is {shown:g}: {rule}")

@@ -2,12 +2,13 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from .._core.conditions import broken
+from .._core.conditions import Condition, in_words
 from .._hardware import QuantumMachine
 from .._solvers.quantum.queries import Matrices, QueryModel, Unit
 from .assumptions import Assumptions, paper
@@ -69,13 +70,60 @@ class Row:
     notes: tuple[str, ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One solver on one machine under one set, at every point of a sweep.
+
+    Attributes:
+        same: the fields of `Row` that are the same at every point.
+        columns: the others, `[points]`; a number is NaN and a word None where there is none.
+        factors: `[points]`, by name; NaN where there is none.
+    """
+
+    same: dict[str, Any]
+    columns: dict[str, np.ndarray]
+    factors: dict[str, np.ndarray]
+
+    @property
+    def quantum(self) -> bool:
+        """Whether the solver is one."""
+        return self.same["kind"] == "quantum"
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """NaN where there is no number."""
+        return self.columns["seconds"]
+
+    def row(self, point: int = 0) -> Row:
+        """The line of the table of one point."""
+        numbers = {name: self.columns[name][point].item() for name in NUMBERS}
+        found: dict[str, Any] = {
+            name: self.columns[name][point] for name in ("encoding", "reason", "dominant", "notes")
+        }
+        found |= {name: None if np.isnan(value) else value for name, value in numbers.items()}
+        factors = {name: float(values[point]) for name, values in self.factors.items()}
+        return Row(
+            **self.same,
+            **found,
+            valid=bool(self.columns["valid"][point]),
+            factors={name: value for name, value in factors.items() if not np.isnan(value)},
+        )
+
+
+NUMBERS = (
+    *("queries", "repetitions", "copies", "rounds", "t_count", "t_depth"),
+    *("qubits", "logical_qubits", "seconds"),
+)
+"""Fields of `Row` that are numbers."""
+
+
 def table(
     problem: Problem,
     machines: Sequence[tuple[str, QuantumMachine]],
     sets: Sequence[Assumptions],
     hosts: Sequence[ClassicalHost],
 ) -> list[Row]:
-    """All rows, quantum ones first.
+    """All rows of one system, quantum ones first.
 
     Raises:
         ValueError: if a set cannot charge a machine.
@@ -84,77 +132,137 @@ def table(
         for _, machine in machines:
             assumed.check(machine)
     clocks = [(name, Clock.of(machine)) for name, machine in machines]
-    rows = []
-    for _, of_group in itertools.groupby(charged(problem, clocks, sets), lambda one: one.group.models):
+    return [line.row() for line in lines(problem, clocks, sets, hosts)]
+
+
+def lines(
+    problem: Problem,
+    clocks: Sequence[tuple[str, Clock]],
+    sets: Sequence[Assumptions],
+    hosts: Sequence[ClassicalHost],
+    left_out: Any = False,
+) -> list[Line]:
+    """The table at every point of a sweep, quantum lines first.
+
+    Args:
+        problem: of numbers, or of arrays `[points]`.
+        clocks: machines with their names; gate times are numbers, or arrays `[points]`.
+        sets: what a quantum solve is charged for; each can charge each machine.
+        hosts: the classical machines.
+        left_out: `[points]`, where there is no such matrix.
+    """
+    shape = np.broadcast_shapes(problem.shape, np.shape(left_out))
+    made = []
+    for _, of_group in itertools.groupby(charged(problem, clocks, sets, axes=len(shape)), lambda one: one.group.models):
         first, *others = of_group
         # What the queries come to before a set adds anything.
-        numbers, precision = lifted_numbers(problem.numbers), lifted(problem.precision)
+        numbers, precision = lifted_numbers(problem.numbers, len(shape)), lifted(problem.precision, len(shape))
         bare = paper().charge(first.group.solver, numbers, precision, Clock(1.0)).queries
-        rows += [row for one in (first, *others) for row in _quantum_rows(problem, one, bare)]
-    return rows + [_classical_row(problem, one) for one in predicted(problem, hosts)]
+        made += [line for one in (first, *others) for line in _quantum_lines(problem, one, bare, shape, left_out)]
+    return made + [_classical_line(problem, one, shape, left_out) for one in predicted(problem, hosts)]
 
 
-def _quantum_rows(problem: Problem, one: Charged, bare: Any) -> Iterator[Row]:
+def _quantum_lines(problem: Problem, one: Charged, bare: Any, shape: tuple[int, ...], left_out: Any) -> Iterator[Line]:
     group, assumed, charge = one.group, one.assumed, one.charge
-    encodings = assumed.encodings_for(group.solver)
+    encodings = [encoding.name for encoding in assumed.encodings_for(group.solver)]
     gated = assumed.encoding_gates or assumed.preparation_gates
+    encoded = assumed.subnormalisation or gated
     for index, model in enumerate(group.models):
         if not counts_for(assumed, model):
             continue
-        reason = broken(charge.conditions, (index,))
+        of_model = partial(_points, shape=shape, index=index)
+        unmet = [~of_model(condition.holds) for condition in charge.conditions]
+        reason = _worded(unmet, lambda which, charge=charge: _needs(charge.conditions, which))
         if not takes(model, problem):
-            reason = "needs a positive definite matrix"
-        valid = not reason
-
-        def number(field: str, index: int = index, valid: bool = valid) -> float | None:
-            return float(getattr(charge, field)[index]) if valid else None
-
-        factors = _factors(charge, index, float(bare[index]), assumed) if valid else {}
-        encoding = encodings[int(charge.encoding[index])].name if assumed.subnormalisation or gated else None
-        yield Row(
-            kind="quantum",
-            solver=model.name + group.suffix,
-            encoding=encoding if valid else None,
-            source=model.source,
-            version=model.version,
-            evidence=model.evidence.value,
-            error=model.convention.value,
-            validity=validity_of(model),
-            hardware=one.machine,
-            assumptions=assumed.name,
-            valid=valid,
-            reason=reason,
-            queries=number("queries"),
-            repetitions=number("repetitions"),
-            copies=number("copies"),
-            rounds=number("rounds"),
-            t_count=number("t_count") if gated else None,
-            t_depth=number("t_depth") if gated else None,
-            qubits=number("qubits"),
-            logical_qubits=number("logical_qubits"),
-            seconds=number("seconds"),
-            dominant=max(factors, key=lambda name: factors[name]) if factors else None,
+            reason[:] = "needs a positive definite matrix"
+        reason[_points(left_out, shape)] = _NO_MATRIX
+        valid = reason == ""
+        factors = _factors(charge, of_model, of_model(bare), assumed)
+        factors = {name: np.where(valid, values, np.nan) for name, values in factors.items()}
+        numbers = {name: np.where(valid, of_model(getattr(charge, name)), np.nan) for name in NUMBERS}
+        if not gated:
+            numbers["t_count"] = numbers["t_depth"] = np.full(len(valid), np.nan)
+        yield Line(
+            same={
+                "kind": "quantum",
+                "solver": model.name + group.suffix,
+                "source": model.source,
+                "version": model.version,
+                "evidence": model.evidence.value,
+                "error": model.convention.value,
+                "validity": validity_of(model),
+                "hardware": one.machine,
+                "assumptions": assumed.name,
+            },
+            columns={
+                "encoding": picked(encodings, of_model(charge.encoding), valid & encoded),
+                "valid": valid,
+                "reason": reason,
+                **numbers,
+                "dominant": picked(list(factors), _largest(factors), valid),
+                "notes": _worded(
+                    [of_model(charge.clamped), of_model(charge.extrapolated)],
+                    lambda which, model=model: _notes(model, problem, which, group),
+                ),
+            },
             factors=factors,
-            notes=_notes(model, problem, charge, index, group),
         )
 
 
-def _factors(charge: Charge, index: int, bare: float, assumed: Assumptions) -> dict[str, float]:
+_NO_MATRIX = "no matrix has these numbers"
+
+
+def _points(values: Any, shape: tuple[int, ...], index: int | None = None) -> np.ndarray:
+    """Return the values at all points, in one axis; those of one model if it is given."""
+    array = np.asarray(values)
+    return np.ravel(np.broadcast_to(array if index is None else array[index], shape))
+
+
+def _worded(bits: Sequence[np.ndarray], say: Callable[[list[int]], Any]) -> np.ndarray:
+    """Say something at every point, by which of the bits hold there; the same is said once."""
+    code = sum(bit.astype(np.int64) << place for place, bit in enumerate(bits))
+    seen, where = np.unique(code, return_inverse=True)
+    said = np.empty(len(seen), object)
+    for number, one in enumerate(seen):
+        said[number] = say([place for place in range(len(bits)) if one >> place & 1])
+    return said[where]
+
+
+def _needs(conditions: Sequence[Condition], which: Sequence[int]) -> str:
+    return in_words([conditions[place] for place in which]) if which else ""
+
+
+def picked(names: Any, index: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """Return the names of these places; None where there is none."""
+    found = np.asarray(names, object)[index]
+    found[~there] = None
+    return found
+
+
+def _largest(factors: Mapping[str, np.ndarray]) -> np.ndarray:
+    return np.argmax(np.nan_to_num(list(factors.values()), nan=-np.inf, posinf=np.inf), axis=0)
+
+
+def _factors(
+    charge: Charge, of_model: Callable[[Any], np.ndarray], bare: np.ndarray, assumed: Assumptions
+) -> dict[str, np.ndarray]:
     """Return the factors of the seconds per gate time, with the set's additions apart from the queries."""
-    factors = {name: float(values[index]) for name, values in charge.factors.items()}
-    queries = factors.pop("queries")
-    if np.isfinite(bare):
-        factors = {"queries": bare, "sparsity" if assumed.sparsity else "subnormalisation": queries / bare, **factors}
-    else:
-        factors = {"queries": queries, **factors}
-    return factors
+    factors = {name: of_model(values) for name, values in charge.factors.items()}
+    queries, known = factors.pop("queries"), np.isfinite(bare)
+    added = np.divide(queries, bare, out=np.full(len(bare), np.nan), where=known)
+    return {
+        "queries": np.where(known, bare, queries),
+        "sparsity" if assumed.sparsity else "subnormalisation": added,
+        **factors,
+    }
 
 
-def _notes(model: QueryModel, problem: Problem, charge: Charge, index: int, group: Group) -> tuple[str, ...]:
+def _notes(model: QueryModel, problem: Problem, which: Sequence[int], group: Group) -> tuple[str, ...]:
+    """The notes of a point; `which` names what holds there: 0, that kappa was raised, 1, that it extrapolates."""
     notes = []
-    if bool(charge.clamped[index]):
+    if 0 in which:
         notes.append(f"kappa raised to the theorem's smallest, {model.smallest_kappa:.3g}")
-    if bool(charge.extrapolated[index]) and model.measured_kappa is not None:
+    if 1 in which and model.measured_kappa is not None:
         notes.append(f"measured at {_measured(model.measured_kappa)}, extrapolated")
     if model.uses_norm and (problem.solution_norm is None or group.suffix) and not model.needs_norm:
         notes.append("||x|| at its least")
@@ -187,51 +295,59 @@ def _measured(kappa: tuple[float, float]) -> str:
     return f"kappa {low:g}" if low == high else f"kappa {low:g} to {high:g}"
 
 
-def _classical_row(problem: Problem, one: Predicted) -> Row:
+def _classical_line(problem: Problem, one: Predicted, shape: tuple[int, ...], left_out: Any) -> Line:
     rival, host, found = one.rival, one.host, one.found
-    seconds, valid, rounds, beyond = (
-        float(found.seconds),
-        bool(found.valid),
-        int(found.rounds),
-        float(found.beyond_bytes),
+    reason = _worded(
+        [_points(~np.asarray(holds, bool), shape) for holds, _ in found.demands],
+        lambda which: f"needs {', '.join(found.demands[place][1] for place in which)}" if which else "",
     )
-    missing = [words for holds, words in found.demands if not np.all(holds)]
-    notes = list(rival.method.notes(problem))
-    if host.largest_measured is not None and float(problem.numbers.n) > host.largest_measured:
-        notes.append(f"extrapolated: the largest system measured has {host.largest_measured} rows")
-    if valid and rounds:
-        notes.append(
-            f"double precision does not resolve {float(problem.precision):g} at kappa "
-            f"{float(problem.condition_number):g}: rounds of refinement in twice that precision: {rounds}"
-        )
-    if valid and beyond:
-        notes.append(
-            f"{beyond:.2g} bytes more than the memory holds ({host.memory_bytes:.2g}), streamed at "
-            f"{host.link_bytes_per_s:.2g} bytes a second"
-        )
-    return Row(
-        kind="classical",
-        solver=rival.name,
-        encoding=None,
-        source=rival.source,
-        version=None,
-        evidence=rival.guarantee,
-        error="state 2-norm",
-        validity="definite" if rival.definite else "any" if rival.definite is None else "not definite",
-        hardware=host.name,
-        assumptions=host.basis,
-        valid=valid,
-        reason=f"needs {', '.join(missing)}" if missing else "",
-        queries=None,
-        repetitions=None,
-        copies=None,
-        rounds=None,
-        t_count=None,
-        t_depth=None,
-        qubits=None,
-        logical_qubits=None,
-        seconds=seconds if valid else None,
-        dominant=None,
+    reason[_points(left_out, shape)] = _NO_MATRIX
+    valid = reason == ""
+    nothing, words = np.full(len(valid), np.nan), np.full(len(valid), None)
+    return Line(
+        same={
+            "kind": "classical",
+            "solver": rival.name,
+            "source": rival.source,
+            "version": None,
+            "evidence": rival.guarantee,
+            "error": "state 2-norm",
+            "validity": "definite" if rival.definite else "any" if rival.definite is None else "not definite",
+            "hardware": host.name,
+            "assumptions": host.basis,
+        },
+        columns={
+            "encoding": words,
+            "valid": valid,
+            "reason": reason,
+            **dict.fromkeys(NUMBERS, nothing),
+            "seconds": np.where(valid, _points(found.seconds, shape), np.nan),
+            "dominant": words,
+            "notes": _classical_notes(problem, one, shape, valid),
+        },
         factors={},
-        notes=tuple(notes),
     )
+
+
+def _classical_notes(problem: Problem, one: Predicted, shape: tuple[int, ...], valid: np.ndarray) -> np.ndarray:
+    host = one.host
+    n, precision, kappa = (_points(v, shape) for v in (problem.n, problem.precision, problem.condition_number))
+    rounds, beyond = (np.where(valid, _points(v, shape), 0) for v in (one.found.rounds, one.found.beyond_bytes))
+    largest = np.inf if host.largest_measured is None else host.largest_measured
+    notes = np.empty(len(valid), object)
+    for point in range(len(valid)):
+        said = list(one.rival.method.notes(problem))
+        if n[point] > largest:
+            said.append(f"extrapolated: the largest system measured has {host.largest_measured} rows")
+        if rounds[point]:
+            said.append(
+                f"double precision does not resolve {precision[point]:g} at kappa {kappa[point]:g}: rounds of "
+                f"refinement in twice that precision: {int(rounds[point])}"
+            )
+        if beyond[point]:
+            said.append(
+                f"{beyond[point]:.2g} bytes more than the memory holds ({host.memory_bytes:.2g}), streamed at "
+                f"{host.link_bytes_per_s:.2g} bytes a second"
+            )
+        notes[point] = tuple(said)
+    return notes

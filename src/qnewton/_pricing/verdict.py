@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,35 +42,92 @@ class Verdict:
         if self.quantum is None or self.orders is None:
             return "no quantum formula holds here"
         by, count = abs(self.orders), f" ({self.quantum.solver}, {self.quantum.evidence})"
-        if by < 0.05:
+        winner = winner_of(self.orders)
+        if winner == "draw":
             return f"a draw{count}"
-        winner = "classical" if self.orders > 0 else "quantum"
         shown = f"{10**by:.1f} times" if by < 1 else f"{by:.1f} orders"
         return f"{winner} wins by {shown}{count}"
 
 
+def winner_of(orders: float) -> str | None:
+    """Return `quantum`, `classical` or `draw`, by `log10` of quantum over classical seconds; None for NaN."""
+    if math.isnan(orders):
+        return None
+    if abs(orders) < 0.05:
+        return "draw"
+    return "classical" if orders > 0 else "quantum"
+
+
+class Leaders(NamedTuple):
+    """Places of the rows that a verdict rests on, `[...]`; -1 where there is none.
+
+    Attributes:
+        quantum, other, classical: as in `Verdict`.
+        orders, other_orders: NaN where there is none.
+    """
+
+    quantum: np.ndarray
+    other: np.ndarray
+    classical: np.ndarray
+    orders: np.ndarray
+    other_orders: np.ndarray
+
+
+def leaders(seconds: np.ndarray, kinds: Sequence[str], evidence: Sequence[str]) -> Leaders:
+    """Return who leads among quantum rows and among classical ones.
+
+    Args:
+        seconds: `[..., rows]`; what is not finite is no number.
+        kinds: of each row, `quantum` or `classical`.
+        evidence: of each row.
+    """
+    quantum = np.asarray([kind == "quantum" for kind in kinds], bool)
+    counted = np.asarray([one not in UNCOUNTED for one in evidence], bool)
+    proven = np.asarray([one in PROVEN for one in evidence], bool)
+    best, lead, classical = (
+        _least(seconds, among) for among in (quantum & counted, quantum & counted & proven, ~quantum & counted)
+    )
+    lead = np.where(lead < 0, best, lead)
+    other = np.where(best == lead, -1, best)
+    return Leaders(lead, other, classical, *(_between(seconds, one, classical) for one in (lead, other)))
+
+
+def _least(seconds: np.ndarray, among: np.ndarray) -> np.ndarray:
+    if not len(among):
+        return np.full(seconds.shape[:-1], -1)
+    index, found = chosen(seconds, among & np.isfinite(seconds))
+    return np.where(found, index, -1)
+
+
+def _between(seconds: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return `log10` of the quotient of the seconds of two rows; NaN where one is missing."""
+    if not seconds.shape[-1]:
+        return np.full(seconds.shape[:-1], np.nan)
+    here, there = (np.take_along_axis(seconds, one[..., None], axis=-1)[..., 0] for one in (first, second))
+    return np.where((first < 0) | (second < 0), np.nan, np.log10(here) - np.log10(there))
+
+
 def fastest(rows: Sequence[Row]) -> Row | None:
     """The valid row with the fewest seconds, of those whose constants are known."""
-    seconds = [row.seconds if row.evidence not in UNCOUNTED else None for row in rows]
-    known = np.asarray([math.inf if value is None else value for value in seconds])
-    if not len(known):
-        return None
-    index, found = chosen(known, np.isfinite(known))
-    return rows[int(index)] if found else None
+    found = int(_least(_seconds(rows), np.asarray([row.evidence not in UNCOUNTED for row in rows], bool)))
+    return None if found < 0 else rows[found]
+
+
+def _seconds(rows: Sequence[Row]) -> np.ndarray:
+    return np.asarray([np.nan if row.seconds is None else row.seconds for row in rows])
 
 
 def verdicts(rows: Sequence[Row]) -> list[Verdict]:
     """Return one verdict for each set of assumptions, over all machines."""
-    classical = fastest([row for row in rows if row.kind == "classical"])
     found = []
     for name in dict.fromkeys(row.assumptions for row in rows if row.kind == "quantum"):
-        of_set = [row for row in rows if row.kind == "quantum" and row.assumptions == name]
-        quantum, proven = fastest(of_set), fastest([row for row in of_set if row.evidence in PROVEN])
-        lead = quantum if proven is None else proven
-        other = None if quantum is lead else quantum
-        found.append(
-            Verdict(name, lead, other, classical, orders_between(lead, classical), orders_between(other, classical))
+        own = [row for row in rows if row.kind == "classical" or row.assumptions == name]
+        lead = leaders(_seconds(own), [row.kind for row in own], [row.evidence for row in own])
+        quantum, other, classical = (
+            None if place < 0 else own[int(place)] for place in (lead.quantum, lead.other, lead.classical)
         )
+        orders, other_orders = (None if np.isnan(one) else float(one) for one in (lead.orders, lead.other_orders))
+        found.append(Verdict(name, quantum, other, classical, orders, other_orders))
     return found
 
 
@@ -77,4 +135,4 @@ def orders_between(quantum: Row | None, classical: Row | None) -> float | None:
     """Return `log10` of the quotient of their seconds; None if either is missing."""
     if quantum is None or quantum.seconds is None or classical is None or classical.seconds is None:
         return None
-    return math.log10(quantum.seconds / classical.seconds)
+    return math.log10(quantum.seconds) - math.log10(classical.seconds)

@@ -197,7 +197,7 @@ def _measured_once(solvers: Sequence[AbstractSolver], dtype: str) -> list[Abstra
     """The classical solvers that do the work of these, one for each kernel."""
     found: dict[str, AbstractSolver] = {}
     for solver in (one.measured_as for one in solvers):
-        workload = solver.workload(*_nominal(dense(1, dtype)))
+        workload = solver.workload(*_smallest(dense, dtype)[1:])
         if isinstance(workload, ClassicalWorkload):
             found.setdefault(workload.kernel, solver)
     return list(found.values())
@@ -221,9 +221,9 @@ def _yardsticks_of(solver: AbstractSolver, dtype: str) -> "dict[str, Callable[[i
     """
     found: dict[str, Callable[[int, str], lx.AbstractLinearOperator]] = {}
     for yardstick in (dense, layer) if solver.capabilities.matrix_free else (dense,):
-        operator = yardstick(1, dtype)
+        operator, *nominal = _smallest(yardstick, dtype)
         if solver.refuses(operator) == Refusal.NONE:
-            workload = solver.workload(*_nominal(operator))
+            workload = solver.workload(*nominal)
             assert isinstance(workload, ClassicalWorkload)
             found[unformed_kernel(workload.kernel) if found else workload.kernel] = yardstick
     return found
@@ -250,6 +250,15 @@ def _one_of_many(
     assert isinstance(matrices, lx.MatrixLinearOperator)
     states = solver.init_many(matrices.matrix, {"verify": False, "scale": False})
     return jax.vmap(lambda state: solver.compute(state, vector, {})[0])(states), jnp.int32(0)
+
+
+@functools.cache
+def _smallest(
+    yardstick: Callable[[int, str], lx.AbstractLinearOperator], dtype: str
+) -> tuple[lx.AbstractLinearOperator, SystemEstimate, Encoding]:
+    """The yardstick of one row, by which solvers say what their kernel is: no numbers of it are read."""
+    operator = yardstick(1, dtype)
+    return operator, *_nominal(operator)
 
 
 def _nominal(operator: lx.AbstractLinearOperator) -> tuple[SystemEstimate, Encoding]:

@@ -18,9 +18,9 @@ _MOST_EXAMPLES = 64
 def dense(n: int, dtype: str) -> lx.AbstractLinearOperator:
     """`F F^T / n + 0.05 I` with random `F`: a condition number near 80."""
     factor = np.random.default_rng(n).standard_normal((n, n))
-    return lx.MatrixLinearOperator(
-        jnp.asarray(factor @ factor.T / n + _SHIFT * np.eye(n), dtype), lx.positive_semidefinite_tag
-    )
+    # Of its type before it is copied: a conversion would be compiled.
+    matrix = (factor @ factor.T / n + _SHIFT * np.eye(n)).astype(dtype)
+    return lx.MatrixLinearOperator(jnp.asarray(matrix), lx.positive_semidefinite_tag)
 
 
 def layer(n: int, dtype: str) -> lx.AbstractLinearOperator:

@@ -1,5 +1,6 @@
 """The command `qnewton breakeven`."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,10 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from .problem_options import AssumptionSet, HardwareOptions, ProblemOptions, machines_of, problem_of, sets_of
+from .answers import FigureFormat, print_files, print_json
+from .problem_options import (
+    AssumptionSet,
+    HardwareOptions,
+    ProblemOptions,
+    hardware_of,
+    numbers_of,
+    sentence_of,
+    sets_of,
+)
 
 if TYPE_CHECKING:
-    from ..._pricing.breakeven import Question, Variable
+    from ..._pricing.breakeven import Variable
+    from ..._pricing.equal import BreakevenResult
     from .._runfile import BreakevenFile
 
 
@@ -26,63 +37,63 @@ class BreakevenCommand:
     assumptions: AssumptionSet = "end_to_end"
     """What a quantum solve is charged for."""
     out: Path | None = None
-    """Directory for breakeven.json, tornado.png and maps.png; must not exist or be empty. None: a new one under
+    """Directory for breakeven.json, the tornado and the maps; must not exist or be empty. None: a new one under
     runs/."""
+    figures: FigureFormat = "png"
+    """Format of the two figures."""
+    json: bool = False
+    """Print one JSON object, and nothing else: where the files are, and what breakeven.json holds."""
 
 
 def breakeven(arguments: Sequence[str]) -> int:
     """Parse, sweep, write the files, print the effect of each variable, and print where everything is."""
     command = tyro.cli(BreakevenCommand, prog="qnewton breakeven", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
-    from ..._pricing.breakeven import Question, orders
+    from ..._pricing.equal import breakeven as solved
     from .._report import write_maps, write_tornado
     from .._runfile import RunDirectory
 
-    problem, assumed = problem_of(command.problem)
-    machines, hosts = machines_of(command.machines)
-    if not hosts:
-        raise ValueError("--hardware names no classical profile: add one to compare with, e.g. nvidia-h100-sxm")
+    numbers, notes = numbers_of(command.problem)
     (chosen,) = sets_of(command.machines, (command.assumptions,))
-    # The machine with the fewest seconds; the hypothetical ones of --gate-time-s come among them.
-    questions = [(name, Question(problem, chosen, machine, hosts)) for name, machine in machines]
-    found = [float(orders(question, {})) for _, question in questions]
-    best = min(range(len(found)), key=lambda i: found[i] if found[i] == found[i] else float("inf"))
-    (name, question), present = questions[best], found[best]
-    if present != present:
+    result = solved(**numbers, hardware=hardware_of(command.machines), assumptions=chosen)
+    assumed, present = (*notes, *result.assumed), result.orders.item()
+    if math.isnan(present):
         raise ValueError(f"no formula has a number for this system under {command.assumptions}: see qnewton plan --all")
-    title = (
-        f"{chosen.name} on {name} against the fastest classical solver: n {problem.numbers.n:g}, "
-        f"kappa {problem.condition_number:.4g}, d {problem.numbers.degree:g}, epsilon {problem.precision:g}"
-    )
+    (name,) = result.hardware
+    title = f"{chosen.name} on {name} against the fastest classical solver: {sentence_of(result.points)}"
     directory = RunDirectory.create(command.out, "breakeven")
     # What is not finite is null in the file, and so it is in the figures.
-    record = directory.add("breakeven.json", _record(title, name, question, present, assumed))
-    write_tornado(record, directory.path / "tornado.png")
-    write_maps(record, directory.path / "maps.png")
+    record = directory.add("breakeven.json", _record(title, result, assumed))
+    files = {"breakeven": directory.path / "breakeven.json"}
+    for what, write in (("tornado", write_tornado), ("maps", write_maps)):
+        files[what] = directory.path / f"{what}.{command.figures}"
+        write(record, files[what])
+    if command.json:
+        print_json({"files": files, "found": record})
+        return 0
     loses = "loses" if present > 0 else "wins"
     print(f"{title}\nquantum {loses} by {abs(present):.1f} orders of magnitude; it would be equal at")
     for one in record.singles:
         print(f"  {one.sentence}")
     for words in assumed:
         print(f"assumed: {words}")
-    for file in ("breakeven.json", "tornado.png", "maps.png"):
-        print(f"{file.partition('.')[0]}: {directory.path / file}")
+    print_files(files)
     return 0
 
 
-def _record(title: str, hardware: str, question: "Question", present: float, assumed: Sequence[str]) -> "BreakevenFile":
-    from ..._pricing.breakeven import pairs, single, variables
+def _record(title: str, result: "BreakevenResult", assumed: Sequence[str]) -> "BreakevenFile":
     from .._runfile import BREAKEVEN_VERSION, BreakevenFile, BreakevenPair, BreakevenSingle
 
+    (question,) = result.questions
     # Copies, since what is popped of `vars` is gone from the object too.
-    singles = [dict(vars(single(question, variable))) for variable in variables(question)]
+    singles = [dict(vars(one)) for one in result.singles[0]]
     return BreakevenFile(
         schema_version=BREAKEVEN_VERSION,
         question=title,
         assumptions=question.assumed.name,
-        hardware=hardware,
+        hardware=result.hardware[0],
         classical=tuple(host.name for host in question.hosts),
         assumed=tuple(assumed),
-        log10_quantum_over_classical=present,
+        log10_quantum_over_classical=result.orders.item(),
         singles=tuple(BreakevenSingle(**vars(one.pop("variable")), **one) for one in singles),
         pairs=tuple(
             BreakevenPair(
@@ -94,7 +105,7 @@ def _record(title: str, hardware: str, question: "Question", present: float, ass
                 y=tuple(one.y.tolist()),
                 orders=tuple(map(tuple, one.orders.tolist())),
             )
-            for one in pairs(question)
+            for one in result.maps()
         ),
     )
 

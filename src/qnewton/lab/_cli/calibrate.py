@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from .._experiments.limits import COUNT, SOME, Limited
 from .._experiments.parts import make, part
+from .answers import print_json
+
+if TYPE_CHECKING:
+    from ..._hardware import StoredCalibration
 
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 
@@ -41,6 +45,8 @@ class CalibrateCommand(Limited):
     in all."""
     forget: bool = False
     """Keep the newest calibration once more, without anything that it learned."""
+    json: bool = False
+    """Print the calibration as one JSON object, and nothing else."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -70,7 +76,7 @@ def _calibrate(command: CalibrateCommand) -> int:
     from ..._scheduling import calibrate as measure
 
     if command.learn is not None:
-        return _learn(command.learn, command.directory)
+        return _learn(command.learn, command.directory, as_json=command.json)
     here = calibration_environment(command.dtype, command.blas_threads)
     kernels = [part("solver", text, "solvers").word for text in command.solvers]
     if command.forget:
@@ -78,7 +84,10 @@ def _calibrate(command: CalibrateCommand) -> int:
         if known_one is None:
             raise ValueError("--forget: no calibration of this machine and these versions is kept, so none learned")
         stored = store_calibration(known_one.machine, here, command.directory)
-        print(f"as it was measured, without any correction: {stored.path}")
+        if command.json:
+            print_json(_record(stored))
+        else:
+            print(f"as it was measured, without any correction: {stored.path}")
         return 0
     stored = None if command.again else load_calibration(here, kernels, command.directory)
     if stored is None:
@@ -89,8 +98,11 @@ def _calibrate(command: CalibrateCommand) -> int:
             repeats=command.repeats,
         )
         stored = store_calibration(machine, here, command.directory)
-    else:
+    elif not command.json:
         print(f"measured at {stored.measured_at}; --again measures anew and keeps this one")
+    if command.json:
+        print_json(_record(stored))
+        return 0
     print(f"{here['processor']}, {here['usable_cores']} cores, {command.dtype}, BLAS threads {command.blas_threads}")
     print(f"{'kernel':<10} {'s/call':>9} {'s/byte':>9} {'s/flop':>9} {'fit error, median and worst':>28}")
     for kernel, times in stored.machine.kernels:
@@ -105,11 +117,24 @@ def _calibrate(command: CalibrateCommand) -> int:
     return 0
 
 
-def _learn(run: Path, directory: Path | None) -> int:
+def _record(stored: "StoredCalibration") -> dict[str, Any]:
+    return {
+        "file": stored.path,
+        "measured_at": stored.measured_at,
+        "environment": stored.environment,
+        "kernels": {kernel: vars(times) for kernel, times in stored.machine.kernels},
+        "learned": dict(stored.learned),
+    }
+
+
+def _learn(run: Path, directory: Path | None, *, as_json: bool) -> int:
     from .._experiments.calibrations import learn
     from .._experiments.saved import read_saved
 
     stored, counts = learn(read_saved(run), directory)
+    if as_json:
+        print_json(_record(stored))
+        return 0
     factors = dict(stored.learned)
     for kernel, count in sorted(counts.items()):
         print(f"{kernel}: {factors[kernel]:.2f} times as long as measured, from {count} solves")

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import numpy as np
 import tyro
 
 from .._experiments.limits import Limit, Limited, at_least, finite
+from .answers import FigureFormat, print_json, print_table
 
 if TYPE_CHECKING:
     from ..._solvers.quantum.circuit import AbstractLevel, CircuitInversion, GateSequence
@@ -48,7 +49,7 @@ class CircuitCommand(Limited):
     seed: Annotated[int, at_least(0)] = 0
     """Of the random matrix and of the right-hand side."""
     draw: Path | None = None
-    """Write the drawing to this PNG file, too; must not exist."""
+    """Write the drawing to this file, too, by its ending .svg, .pdf or .png; must not exist."""
     qasm: Path | None = None
     """Write the circuit to this file as OpenQASM 3; must not exist."""
     json: bool = False
@@ -67,6 +68,8 @@ class CircuitCommand(Limited):
             )
         if self.draw is not None and self.draw == self.qasm:
             raise ValueError(f"--draw and --qasm both name {self.draw}")
+        if self.draw is not None and self.draw.suffix[1:] not in get_args(FigureFormat):
+            raise ValueError(f"--draw is {self.draw}: a figure's file ends in .svg, .pdf or .png")
         for path in (self.draw, self.qasm):
             if path is not None and path.exists():
                 raise FileExistsError(f"{path} exists, and nothing is ever overwritten: name another file")
@@ -76,7 +79,7 @@ def circuit(arguments: Sequence[str]) -> int:
     """Parse, build, write the requested files, and print the drawing and the table, or the numbers."""
     command = tyro.cli(CircuitCommand, prog="qnewton circuit", args=arguments)
     from ..._solvers.quantum.circuit import CircuitInversion, inversion_circuit
-    from ..._solvers.quantum.circuit.drawing import draw_png, draw_text
+    from ..._solvers.quantum.circuit.drawing import draw_figure, draw_text
     from ..._solvers.quantum.circuit.qasm import open_qasm
     from ..._solvers.quantum.circuit.sdk import pennylane
     from ..._solvers.quantum.encoding import Frobenius, Ideal
@@ -103,11 +106,9 @@ def circuit(arguments: Sequence[str]) -> int:
         with command.qasm.open("x", encoding="utf-8") as file:
             file.write(open_qasm(built, _comments(numbers)))
     if command.draw is not None:
-        draw_png(built, command.draw, f"{name}: {numbers['n']} rows, {numbers['queries']} queries")
+        draw_figure(built, command.draw, f"{name}: {numbers['n']} rows, {numbers['queries']} queries")
     if command.json:
-        from .._runfile import encode
-
-        print(encode(numbers).decode())
+        print_json(numbers)
         return 0
     print(draw_text(built) + "\n")
     _print_table(numbers)
@@ -192,7 +193,6 @@ def _comments(numbers: dict[str, Any]) -> list[str]:
 
 
 def _print_table(numbers: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("number", "value", title=f"circuit of {numbers['matrix']}, {numbers['level']}")
@@ -213,7 +213,7 @@ def _print_table(numbers: dict[str, Any]) -> None:
     }
     for row in rows.items():
         table.add_row(*row)
-    Console().print(table)
+    print_table(table, ("number",))
 
 
 def _warning(numbers: dict[str, Any]) -> dict[str, str]:

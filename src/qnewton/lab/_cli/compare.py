@@ -11,10 +11,9 @@ import tyro
 from .._experiments.limits import COUNT, DISTINCT, SEED, SOME, Limit, Limited, positive
 from .._experiments.options import TaskOptions
 from .._experiments.task_options import TASK_OPTIONS
+from .answers import FigureFormat, console, page_files, print_files, print_json, print_table
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from .._runfile import ComparisonFile
 
 BUDGETS = {"digits-mlp": 1.0, "digits28": 2.0}
@@ -84,6 +83,10 @@ class CompareCommand:
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK")]
     """What to train, as `qnewton train` has it; with a task, --help shows its own options too."""
     options: Annotated[CompareOptions, tyro.conf.arg(name="")]
+    figures: FigureFormat | None = None
+    """Format in which each figure of the page is also written as a file, into figures/ beside it. None: it is not."""
+    json: bool = False
+    """Print one JSON object, and nothing else: where the files are, and what compare.json holds."""
 
 
 def compare(arguments: Sequence[str]) -> int:
@@ -124,7 +127,7 @@ def compare(arguments: Sequence[str]) -> int:
         raise
     found = compare_records(comparison, tuned, options.target_accuracies, options.target_losses)
     directory.write("compare.json", found)
-    return _show(found, directory.path)
+    return _show(found, directory.path, command.figures, as_json=command.json)
 
 
 def parse(arguments: Sequence[str]) -> CompareCommand:
@@ -141,13 +144,29 @@ def parse(arguments: Sequence[str]) -> CompareCommand:
     )
 
 
+@dataclass(frozen=True)
+class ReplotCommand:
+    """Make page and table of a comparison from its files again."""
+
+    replot: Path
+    """Directory of a finished comparison."""
+    figures: FigureFormat | None = None
+    """As without --replot."""
+    json: bool = False
+    """As without --replot."""
+
+
 def _replot(arguments: Sequence[str]) -> int:
     from .._runfile import COMPARE_VERSION, ComparisonFile, read_version
 
-    words = [word for argument in arguments for word in argument.split("=", 1)]
-    if len(words) != 2:
-        raise ValueError("--replot takes the directory of a comparison and nothing else: qnewton compare --replot DIR")
-    directory = Path(words[1])
+    given = {argument.partition("=")[0] for argument in arguments if argument.startswith("--")}
+    if given - {"--replot", "--figures", "--json", "--help"}:
+        raise ValueError(
+            "--replot takes the directory of a comparison, and beside it only --figures and --json: qnewton compare "
+            "--replot DIR"
+        )
+    command = tyro.cli(ReplotCommand, prog="qnewton compare", args=arguments)
+    directory = command.replot
     file = directory / "compare.json"
     if not file.exists():
         raise FileNotFoundError(
@@ -155,36 +174,31 @@ def _replot(arguments: Sequence[str]) -> int:
             "started it"
         )
     found = read_version(file, ComparisonFile, COMPARE_VERSION)
-    return _show(found, directory)
+    return _show(found, directory, command.figures, as_json=command.json)
 
 
-def _show(found: "ComparisonFile", directory: Path) -> int:
+def _show(found: "ComparisonFile", directory: Path, figures: FigureFormat | None, *, as_json: bool) -> int:
     from .._report import write_comparison
 
-    page = write_comparison(found, directory)
+    page = write_comparison(found, directory, figures)
+    files = {"numbers": directory / "compare.json", **page_files("page", page, figures)}
+    if as_json:
+        print_json({"files": files, "found": found})
+        return 0
     _print_tables(found)
-    print(f"numbers: {directory / 'compare.json'}\npage: {page}")
+    print_files(files)
     return 0
 
 
 def _print_tables(found: "ComparisonFile") -> None:
-    from rich.console import Console
+    from rich.table import Table
 
     from .._report import comparison_notes, comparison_tables
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=140)
-    for table in comparison_tables(found):
-        _print_table(console, table.caption, [column.heading for column in table.columns], table.rows)
+    for told in comparison_tables(found):
+        table = Table(*(column.heading for column in told.columns), title=told.caption, title_justify="left")
+        for row in told.rows:
+            table.add_row(*row)
+        print_table(table, [column.heading for column in told.columns if column.words])
     for note in comparison_notes(found):
-        console.print(note, markup=False, highlight=False)
-
-
-def _print_table(console: "Console", title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.table import Table
-
-    table = Table(*heads, title=title, title_justify="left")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+        console().print(note, markup=False)

@@ -119,7 +119,7 @@ def _as_it_is(arguments: Sequence[str]) -> Iterator[Sequence[str]]:
     with unverified() as found:
         yield [argument for argument in arguments if argument != UNVERIFIED]
     for what in found:
-        print(f"not verified: {what}")
+        print(f"not verified: {what}", file=sys.stderr if "--json" in arguments else sys.stdout)
 
 
 def _fail(message: str) -> int:

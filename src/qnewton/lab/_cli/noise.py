@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from .._experiments.limits import COUNT, DISTINCT, SEED, SOME, STATE_ERROR, Limit, Limited, positive
+from .answers import FigureFormat, print_files, print_json, print_table
 
 _SHOTS = Limit(
     lambda value: value >= 1 and (math.isinf(value) or value == int(value)),
@@ -46,6 +47,10 @@ class NoiseCommand(Limited):
     """Floating-point type of parameters, data and systems."""
     out: Path | None = None
     """Directory of the grid, new or of this very grid; None: a new one under runs/."""
+    figures: FigureFormat = "png"
+    """Format of the figure."""
+    json: bool = False
+    """Print one JSON object, and nothing else: where the files are, and what noise.json holds."""
 
 
 def noise(arguments: Sequence[str]) -> int:
@@ -54,29 +59,33 @@ def noise(arguments: Sequence[str]) -> int:
     from .._experiments.noise import answer, finish, open_grid, run_grid
     from .._experiments.tasks import check_task
     from .._report import write_noise_figure
+    from .._runfile import read_result
 
     check_task(command.task)
     # None stands for infinity, as in JSON.
     shots = [None if math.isinf(number) else int(number) for number in command.shots]
     options = dataclasses.asdict(command) | {"shots": shots}
-    del options["out"]
+    for answer_only in ("out", "figures", "json"):
+        del options[answer_only]
     directory = open_grid(command.out, options)
     print(f"{command.task} -> {directory.path}", file=sys.stderr)
     records = run_grid(options, directory, lambda text: print(text, file=sys.stderr, flush=True))
     found = answer(records)
     finish(directory, records, found)
-    figure = directory.path / "noise.png"
-    if not figure.exists():
-        scratch = figure.with_suffix(".partial")
+    files = {"numbers": directory.path / "noise.json", "figure": directory.path / f"noise.{command.figures}"}
+    if not files["figure"].exists():
+        scratch = files["figure"].with_name(f"partial.{command.figures}")
         write_noise_figure(records, found, scratch)
-        scratch.replace(figure)
+        scratch.replace(files["figure"])
+    if command.json:
+        print_json({"files": files, "found": read_result(files["numbers"])})
+        return 0
     _print_table(found)
-    print(f"numbers: {directory.path / 'noise.json'}\nfigure: {figure}")
+    print_files(files)
     return 0
 
 
 def _print_table(found: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("epsilon", *(f"{_shown(number)} shots" for number in found["shots"]), "enough shots")
@@ -85,7 +94,7 @@ def _print_table(found: dict[str, Any]) -> None:
         table.add_row(f"{row['epsilon']:g}", *cells, _shown(row["smallest_shots"]) if row["reached"] else "none here")
     largest = [_epsilon(row["largest_epsilon"]) for row in found["by_shots"]]
     table.add_row("small enough", *largest, "")
-    Console().print(table)
+    print_table(table, ())
     print(
         f"test accuracy after the last step; exact classical solves: {found['exact_accuracy']:.3f}; *: within "
         f"{found['tolerance']:g} of it"

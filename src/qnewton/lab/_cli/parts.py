@@ -8,6 +8,7 @@ import tyro
 
 from ..._core.suggest import unknown
 from .._experiments.parts import catalogue, described
+from .answers import print_json
 
 
 @dataclass(frozen=True)
@@ -20,16 +21,20 @@ class PartsCommand:
     kind: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[KIND]")] = None
     """What is listed: solver, preconditioner, estimator, policy, curvature, conditioner or another kind. None: the
     kinds, with their words."""
+    json: bool = False
+    """Print one JSON object, and nothing else: of each kind its words, with text and parameters."""
 
 
 def parts(arguments: Sequence[str]) -> int:
     """Parse, and print the words of a kind."""
     command = tyro.cli(PartsCommand, prog="qnewton parts", args=arguments)
-    if command.kind is None:
+    if command.kind is not None and command.kind not in catalogue():
+        raise ValueError(unknown("kind", command.kind, catalogue()))
+    if command.json:
+        print_json({kind: own for kind, own in catalogue().items() if command.kind in (None, kind)})
+    elif command.kind is None:
         for kind, own in catalogue().items():
             print(f"{kind}: {', '.join(own)}")
-        return 0
-    if command.kind not in catalogue():
-        raise ValueError(unknown("kind", command.kind, catalogue()))
-    print("\n".join(described(command.kind)))
+    else:
+        print("\n".join(described(command.kind)))
     return 0

@@ -2,16 +2,25 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from .problem_options import SETS, AssumptionSet, HardwareOptions, ProblemOptions, machines_of, problem_of, sets_of
+from .answers import console, print_table
+from .problem_options import (
+    SETS,
+    AssumptionSet,
+    HardwareOptions,
+    ProblemOptions,
+    hardware_of,
+    numbers_of,
+    sentence_of,
+    sets_of,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..._pricing.problem import Problem
     from ..._pricing.table import Row
     from ..._pricing.verdict import Verdict
 
@@ -39,44 +48,38 @@ def plan(arguments: Sequence[str]) -> int:
     if not command.assumptions:
         raise ValueError("--assumptions is empty: name at least one set, e.g. paper")
     # Only now: `--help` should not wait for jax.
-    from ..._pricing.table import table
+    from ..._pricing.plan import plan as priced
     from ..._pricing.verdict import verdicts
     from .._runfile import encode_indented
 
-    problem, assumed = problem_of(command.problem)
-    quantum, hosts = machines_of(command.machines)
-    rows = table(problem, quantum, sets_of(command.machines, command.assumptions), hosts)
+    numbers, notes = numbers_of(command.problem)
+    sets = sets_of(command.machines, command.assumptions)
+    result = priced(**numbers, hardware=hardware_of(command.machines), assumptions=sets)
+    rows = result.rows()
     if command.json:
         print(encode_indented(rows).decode(), end="")
         return 0
-    _print(problem, assumed, rows, verdicts(rows), command.all)
+    _print(sentence_of(result.points), (*notes, *result.assumed), rows, verdicts(rows), command.all)
     return 0
 
 
 def _print(
-    problem: "Problem", assumed: Sequence[str], rows: "Sequence[Row]", found: "Sequence[Verdict]", everything: bool
+    system: str, assumed: Sequence[str], rows: "Sequence[Row]", found: "Sequence[Verdict]", everything: bool
 ) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    numbers = problem.numbers
-    console.print(
-        f"n {numbers.n:g}, kappa {problem.condition_number:.4g}, d {numbers.degree:g}, epsilon {problem.precision:g}; "
-        "all seconds are modelled or predicted, none is measured\n",
-        markup=False,
-    )
-    console.print(_verdicts(found, rows))
+    out = console()
+    out.print(f"{system}; all seconds are modelled or predicted, none is measured\n", markup=False)
+    print_table(*_verdicts(found, rows))
     classical = [row for row in rows if row.kind == "classical"]
     quantum = [row for row in rows if row.kind == "quantum"]
     shown = quantum if everything else list(_fastest(quantum))
-    console.print(_quantum_table(shown if everything else _merged(shown), found[0] if found else None, console.width))
-    console.print(_classical_table(classical if everything else list(_classical_best(classical))))
+    print_table(*_quantum_table(shown if everything else _merged(shown), found[0] if found else None, out.width))
+    print_table(*_classical_table(classical if everything else list(_classical_best(classical))))
     shown = [*shown, *(one.quantum for one in found if one.quantum is not None)]
     for line in _remarks(shown, assumed):
-        console.print(line, markup=False, soft_wrap=True)
-    console.print(_sources(shown))
+        out.print(line, markup=False, soft_wrap=True)
+    print_table(*_sources(shown))
     if not everything:
-        console.print(f"shown: the fastest of each machine and set; --all prints all {len(rows)} rows, --json too")
+        out.print(f"shown: the fastest of each machine and set; --all prints all {len(rows)} rows, --json too")
 
 
 def _fastest(rows: "Sequence[Row]") -> "Iterator[Row]":
@@ -115,7 +118,11 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join([first, *(name.removeprefix(first) for name in rest)])
 
 
-def _verdicts(found: "Sequence[Verdict]", rows: "Sequence[Row]") -> "Table":
+Words = tuple[str, ...]
+"""Headings of the columns of a table that hold words."""
+
+
+def _verdicts(found: "Sequence[Verdict]", rows: "Sequence[Row]") -> "tuple[Table, Words]":
     from rich.table import Table
 
     best = found[0].classical if found else None
@@ -126,16 +133,12 @@ def _verdicts(found: "Sequence[Verdict]", rows: "Sequence[Row]") -> "Table":
     against += "\norders: log10 of quantum over classical seconds, positive where quantum loses; * see the notes"
     lines = Table(box=None, show_header=True, title=f"Against the fastest classical solver: {against}")
     lines.title_justify, lines.title_style = "left", "bold"
-    for column in (
-        "assumptions",
-        "verdict, by the fastest proven count",
-        "that solver takes",
-        "faster, but not proven",
-    ):
-        lines.add_column(column, overflow="fold")
+    words = ("assumptions", "verdict, by the fastest proven count", "that solver takes", "faster, but not proven")
+    for column in words:
+        lines.add_column(column)
     for one in found:
         lines.add_row(one.assumptions, one.sentence, _winner(one.quantum), _other(one))
-    return lines
+    return lines, words
 
 
 def _winner(row: "Row | None") -> str:
@@ -153,7 +156,7 @@ def _other(verdict: "Verdict") -> str:
     return f"{row.solver} {_orders(verdict.other_orders)} ({known})"
 
 
-def _quantum_table(rows: "Sequence[Row]", verdict: "Verdict | None", width: int) -> Any:
+def _quantum_table(rows: "Sequence[Row]", verdict: "Verdict | None", width: int) -> "tuple[Table, Words]":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -161,8 +164,8 @@ def _quantum_table(rows: "Sequence[Row]", verdict: "Verdict | None", width: int)
 
     made = Table(box=SIMPLE_HEAD, title="Quantum solvers", title_justify="left", title_style="bold")
     made.padding, made.pad_edge = (0, 1), False
-    made.add_column("machine", min_width=20, overflow="fold")
-    made.add_column("solver", no_wrap=True)
+    made.add_column("machine", min_width=20)
+    made.add_column("solver")
     # A narrow terminal has no room for all of them.
     words, numbers = ["encoding"], ["seconds", "orders", "queries", "copies", "T count", "qubits"]
     if width < 128:
@@ -170,7 +173,7 @@ def _quantum_table(rows: "Sequence[Row]", verdict: "Verdict | None", width: int)
     for column in words:
         made.add_column(column, min_width=10)
     for column in numbers:
-        made.add_column(column, justify="right", no_wrap=True)
+        made.add_column(column)
     made.add_column("largest factor")
     set_name = None
     for row in rows:
@@ -196,31 +199,32 @@ def _quantum_table(rows: "Sequence[Row]", verdict: "Verdict | None", width: int)
             *(shown[column] for column in (*words, *numbers)),
             (f"{row.dominant} {_short(row.factors[row.dominant])}" if words else row.dominant) if row.dominant else "-",
         )
-    return made
+    return made, ("machine", "solver", "encoding", "largest factor")
 
 
-def _classical_table(rows: "Sequence[Row]") -> Any:
+def _classical_table(rows: "Sequence[Row]") -> "tuple[Table, Words]":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     made = Table("machine", "solver", box=SIMPLE_HEAD, title="Classical solvers")
     made.title_justify, made.title_style = "left", "bold"
-    made.add_column("seconds", justify="right", no_wrap=True)
+    made.add_column("seconds")
     made.add_column("rests on")
     made.add_column("why not, or how far to trust it")
     for row in rows:
         made.add_row(row.hardware, row.solver, _seconds(row), _clock(row), row.reason or "; ".join(row.notes))
-    return made
+    return made, ("machine", "solver", "rests on", "why not, or how far to trust it")
 
 
-def _sources(rows: "Sequence[Row]") -> "Table":
+def _sources(rows: "Sequence[Row]") -> "tuple[Table, Words]":
     from rich.table import Table
 
-    made = Table("solver", "source", "version", "evidence", "error", "holds for", box=None)
+    words = ("solver", "source", "version", "evidence", "error", "holds for")
+    made = Table(*words, box=None)
     made.title, made.title_justify, made.title_style = "Sources", "left", "bold"
     for row in {row.solver: row for row in rows}.values():
         made.add_row(row.solver, row.source, row.version, row.evidence, row.error, row.validity)
-    return made
+    return made, words
 
 
 def _remarks(rows: "Sequence[Row]", assumed: Sequence[str]) -> Iterator[str]:

@@ -12,13 +12,10 @@ import tyro
 from .._experiments.options import AssumptionSet
 
 if TYPE_CHECKING:
-    from ..._hardware import QuantumMachine
     from ..._pricing.assumptions import Assumptions
-    from ..._pricing.classical import ClassicalHost
-    from ..._pricing.problem import Problem
-    from ..._pricing.structure import Structure
+    from ..._pricing.frame import Columns
+    from ..._pricing.machines import Hardware
 
-DEFAULT_EPSILON = 1e-3
 SETS: tuple[AssumptionSet, ...] = ("paper", "paper-best", "paper-sparse", "logical", "end_to_end")
 
 
@@ -83,26 +80,14 @@ class HardwareOptions:
     """Threads that the calibration was made with."""
 
 
-def problem_of(options: ProblemOptions) -> "tuple[Problem, tuple[str, ...]]":
-    """Return the problem, and the assumptions made for it.
+def numbers_of(options: ProblemOptions) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return what `qnewton.plan` and `qnewton.breakeven` take, and sentences about it.
 
     Raises:
-        ValueError, OSError: for what is missing, contradicts itself or cannot be read.
+        ValueError, OSError: for what is missing or cannot be read.
     """
-    from ..._pricing.problem import Problem
-    from ..._pricing.structure import UNKNOWN
     from ..._solvers.quantum.encoding import SquareRoot
 
-    given = {
-        "n": options.n,
-        "condition_number": options.kappa,
-        "degree": options.sparsity,
-        "precision": options.epsilon,
-        "max_entry": options.max_entry,
-        "frobenius_norm": options.frobenius_norm,
-        "spectral_norm": options.spectral_norm,
-        "definite": options.definite,
-    }
     found: dict[str, Any] = {}
     if options.source is not None:
         if options.source.is_dir():
@@ -111,98 +96,49 @@ def problem_of(options: ProblemOptions) -> "tuple[Problem, tuple[str, ...]]":
             from .._experiments.matrices.numbers import numbers_of_file
 
             found = numbers_of_file(options.source, lambda said: print(said, file=sys.stderr, flush=True))
+        found = {_NAMES.get(name, name): value for name, value in found.items()} | {"estimated": True}
     elif options.n is None or options.kappa is None:
         raise ValueError(
             "say what to plan for: --n and --kappa, a matrix file (.npy, .npz, .mtx, .mtx.gz) or a run directory"
         )
-    for name, value in given.items():
-        if name == "definite" and options.source is not None:
-            continue
-        if value is not None:
-            found[name] = value
-    found.setdefault("precision", DEFAULT_EPSILON)
-    for name, option in (("n", "n"), ("degree", "sparsity")):
-        value = found.get(name)
-        if value is not None and (not math.isfinite(value) or value != round(value)):
-            raise ValueError(f"--{option} is {value:g}: it counts {'rows' if name == 'n' else 'entries'}")
-    factor = None
-    if options.rows is not None:
-        factor = SquareRoot(rows=options.rows, overlap=options.overlap, row_entries=options.row_entries)
     notes = found.pop("notes", ())
-    structure = _structure_of(options, found["n"], found.get("degree"), found.pop("structure", UNKNOWN))
-    problem = Problem(**found, solution_norm=options.solution_norm, factor=factor, structure=structure)
     if options.source is None:
-        # Those of a run or a large file are estimates, which need not fit each other to the last digit.
-        problem.check_possible()
-    if options.source is None and options.definite:
-        notes = (*notes, "the matrix is positive definite, as a damped Gauss-Newton matrix is (--no-definite)")
-    return problem, (*notes, *problem.assumed)
+        found["definite"] = options.definite
+        if options.definite:
+            notes = (*notes, "the matrix is positive definite, as a damped Gauss-Newton matrix is (--no-definite)")
+    found |= {name: value for name in _GIVEN if (value := getattr(options, name)) is not None}
+    if options.rows is not None:
+        found["factor"] = SquareRoot(rows=options.rows, overlap=options.overlap, row_entries=options.row_entries)
+    return found, notes
 
 
-def _structure_of(options: ProblemOptions, n: float, degree: float | None, found: "Structure") -> "Structure":
-    """What a file or a run says of the structure, and on top of it what was given."""
-    from ..._pricing.structure import grid
-
-    if options.dimension is not None and found.fill is None:
-        mesh = grid(n, options.dimension)
-        found = dataclasses.replace(
-            found,
-            fill=mesh.fill,
-            factor_flops=mesh.factor_flops,
-            filled_by=mesh.filled_by,
-            dimension=mesh.dimension,
-        )
-    given: dict[str, Any] = {"bandwidth": options.bandwidth, "root_rows": options.rows, "layer": options.layer}
-    if options.preconditioned_kappa is not None:
-        given |= {"preconditioned_kappa": options.preconditioned_kappa, "preconditioner": "as given"}
-    found = dataclasses.replace(found, **{name: value for name, value in given.items() if value is not None})
-    found.check(n, degree)
-    return found
+def sentence_of(points: "Columns") -> str:
+    """The system of a plan in a few words."""
+    n, kappa, d, epsilon = (points[name].item() for name in ("n", "kappa", "sparsity", "epsilon"))
+    return f"n {n:g}, kappa {kappa:.4g}, d {d:g}, epsilon {epsilon:g}"
 
 
-def machines_of(
-    options: HardwareOptions,
-) -> "tuple[list[tuple[str, QuantumMachine]], list[ClassicalHost]]":
-    """The quantum machines and the classical ones, this machine's calibration first where there is one."""
+_GIVEN = (
+    *("n", "kappa", "epsilon", "sparsity", "max_entry", "frobenius_norm", "spectral_norm", "solution_norm"),
+    *("bandwidth", "dimension", "preconditioned_kappa", "layer"),
+)
+_NAMES = {"condition_number": "kappa", "degree": "sparsity", "precision": "epsilon"}
+
+
+def hardware_of(options: HardwareOptions) -> "list[Hardware]":
+    """The machines, this machine's calibration first where there is one."""
     from ..._hardware import QuantumMachine, QuantumProfile, load_profile, profile_names
-    from ..._pricing.classical import ClassicalHost
+    from ..._pricing.machines import this_machine
 
-    quantum: list[tuple[str, QuantumMachine]] = []
-    hosts = []
+    here = this_machine(options.calibrations, options.blas_threads)
+    found: list[Hardware] = [] if here is None else [here]
     for name in options.hardware or profile_names():
         profile = load_profile(name)
-        if isinstance(profile, QuantumProfile):
-            quantum.append((profile.name, profile.machine))
-            if options.gate_time_s is not None:
-                hypothetical = QuantumMachine(options.gate_time_s, profile)
-                quantum.append((f"{profile.name}@{options.gate_time_s:g}s", hypothetical))
-        else:
-            hosts.append(ClassicalHost.of(profile))
-    if not quantum:
-        raise ValueError(f"--hardware is {' '.join(options.hardware)}: name a quantum profile, e.g. superconducting")
-    here = _this_machine(options)
-    return quantum, ([here] if here else []) + hosts
-
-
-def _this_machine(options: HardwareOptions) -> "ClassicalHost | None":
-    import psutil
-
-    from ..._hardware import calibration_directory, calibration_environment, load_calibration
-    from ..._pricing.classical import DISK_BYTES_PER_S, ROUNDOFF, ClassicalHost
-
-    directory = options.calibrations or calibration_directory()
-    if not directory.is_dir():
-        return None
-    stored = {}
-    for dtype in ROUNDOFF:
-        found = load_calibration(calibration_environment(dtype, options.blas_threads), (), directory)
-        if found is not None:
-            stored[dtype] = found.machine
-    if not stored:
-        return None
-    sizes = [sample[0] for machine in stored.values() for _, times in machine.kernels for sample in times.samples]
-    memory = float(psutil.virtual_memory().total)
-    return ClassicalHost("this machine", "calibrated", stored, memory, DISK_BYTES_PER_S, max(sizes, default=None))
+        found.append(profile)
+        if isinstance(profile, QuantumProfile) and options.gate_time_s is not None:
+            hypothetical = QuantumMachine(options.gate_time_s, profile)
+            found.append((f"{profile.name}@{options.gate_time_s:g}s", hypothetical))
+    return found
 
 
 def sets_of(options: HardwareOptions, names: tuple[AssumptionSet, ...]) -> "list[Assumptions]":

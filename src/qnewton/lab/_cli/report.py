@@ -6,6 +6,8 @@ from pathlib import Path
 
 import tyro
 
+from .answers import FigureFormat, page_files, print_files, print_json
+
 
 @dataclass(frozen=True)
 class ReportCommand:
@@ -13,6 +15,10 @@ class ReportCommand:
 
     run: tyro.conf.Positional[Path]
     """Directory of the run."""
+    figures: FigureFormat | None = None
+    """Format in which each figure of the page is also written as a file, into figures/ beside it. None: it is not."""
+    json: bool = False
+    """Print where the files are as one JSON object, and nothing else."""
 
 
 def report(arguments: Sequence[str]) -> int:
@@ -20,5 +26,9 @@ def report(arguments: Sequence[str]) -> int:
     from .._report import write_report
 
     command = tyro.cli(ReportCommand, prog="qnewton report", args=arguments)
-    print(f"report: {write_report(command.run)}")
+    files = page_files("report", write_report(command.run, command.figures), command.figures)
+    if command.json:
+        print_json({"files": files})
+    else:
+        print_files(files)
     return 0

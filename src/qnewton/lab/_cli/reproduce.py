@@ -11,6 +11,7 @@ import tyro
 
 from ..._core.suggest import unknown
 from .._experiments.reproduce.options import SIZES, Reproduction
+from .answers import FigureFormat, print_files, print_json
 from .help import HELP, show_help
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 PAGE = "report.html"
 _ABOUT = """Reproduce an evaluation of the Q-Newton paper, under its assumptions and end to end, side by side. NAME is
 inversion-time, training-time-mlp, training-time-bert, training-time-gpt, kappa-share, gate-times, keep-ratio,
-regularisation, or all. --out DIR names the directory, and goes on there; --replot DIR draws its figures again."""
+regularisation, or all. --out DIR names the directory, and goes on there; --replot DIR draws its figures again.
+--figures pdf writes them as files, too, and --json prints one JSON object."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,10 @@ class ReproduceCommand:
     """Directory of the reproduction, new or of this very one; None: a new one under runs/."""
     replot: Path | None = None
     """Directory of a reproduction: derive its numbers and draw its figures again, and train nothing."""
+    figures: FigureFormat | None = None
+    """Format in which each figure of the page is also written as a file, into figures/ beside it. None: it is not."""
+    json: bool = False
+    """Print one JSON object, and nothing else: where the files are, and each question with its answers."""
 
 
 def reproduce(arguments: Sequence[str]) -> int:
@@ -68,7 +74,7 @@ def reproduce(arguments: Sequence[str]) -> int:
             file=sys.stderr,
         )
         raise
-    _write(chosen, directory)
+    _write(chosen, directory, command)
     return 0
 
 
@@ -107,7 +113,7 @@ def _replot(command: ReproduceCommand, chosen: "list[Evaluation]") -> int:
             "directory"
         )
     try:
-        _write(chosen, directory)
+        _write(chosen, directory, command)
     except NotThere as error:
         raise ValueError(
             f"{command.replot}: {error}. qnewton reproduce {directory.name} ... --out {command.replot} goes on"
@@ -115,19 +121,27 @@ def _replot(command: ReproduceCommand, chosen: "list[Evaluation]") -> int:
     return 0
 
 
-def _write(chosen: "list[Evaluation]", directory: "ReproductionDirectory") -> None:
+def _write(chosen: "list[Evaluation]", directory: "ReproductionDirectory", command: ReproduceCommand) -> None:
     from .._experiments.reproduce.carry_out import write_numbers
     from .._report import write_reproduction
 
     files = [file for _, file in write_numbers(chosen, directory)]
     # The page of one figure does not take the place of that of all.
     name = PAGE if len(chosen) > 1 or chosen[0].name == directory.name else f"{chosen[0].name}.html"
-    page, answers = write_reproduction(files, directory.path / name)
+    page, answers = write_reproduction(files, directory.path / name, command.figures)
+    where = {"numbers": directory.path / "figures", "report": page}
+    if command.json:
+        found = [
+            {"question": question, "paper": answer.paper, "end_to_end": answer.end_to_end, "besides": answer.besides}
+            for question, answer in answers
+        ]
+        print_json({"files": where, "found": found})
+        return
     for question, answer in answers:
         print(f"{question}\n  under paper: {answer.paper}\n  end to end:  {answer.end_to_end}")
         if answer.besides:
             print(f"  {answer.besides}")
-    print(f"numbers: {directory.path / 'figures'}\nreport: {page}")
+    print_files(where)
 
 
 class PieceProgress:

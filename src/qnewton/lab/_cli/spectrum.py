@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from ..._core.limits import EXACT_UP_TO
+from .answers import FigureFormat, print_files, print_json, print_table
 
 if TYPE_CHECKING:
     from .._runfile import SpectrumBlock
@@ -25,11 +26,15 @@ class SpectrumCommand:
     """Directory of a run, whose blocks are computed again at its initial parameters; or a symmetric matrix in a .npy,
     .npz, .mtx or .mtx.gz file."""
     out: Path | None = None
-    """Directory for spectrum.json and spectrum.svg; must not exist or be empty. None: a new one under runs/."""
+    """Directory for spectrum.json and the figure; must not exist or be empty. None: a new one under runs/."""
     raw: bool = False
     """Leave pruning and damping away."""
     exact_up_to: int = EXACT_UP_TO
     """Rows up to which all eigenvalues are computed; above, stochastic Lanczos quadrature draws the density."""
+    figures: FigureFormat = "svg"
+    """Format of the figure."""
+    json: bool = False
+    """Print one JSON object, and nothing else: where the files are, and what spectrum.json holds."""
 
 
 def spectrum(arguments: Sequence[str]) -> int:
@@ -51,15 +56,17 @@ def spectrum(arguments: Sequence[str]) -> int:
         blocks=tuple(typed(plain(block), SpectrumBlock, str(command.path)) for block in found),
     )
     directory.write("spectrum.json", record)
-    figure = directory.path / "spectrum.svg"
-    write_spectrum_figure(record.blocks, figure)
+    files = {"numbers": directory.path / "spectrum.json", "figure": directory.path / f"spectrum.{command.figures}"}
+    write_spectrum_figure(record.blocks, files["figure"])
+    if command.json:
+        print_json({"files": files, "found": record})
+        return 0
     _print_table(record.blocks)
-    print(f"numbers: {directory.path / 'spectrum.json'}\nfigure: {figure}")
+    print_files(files)
     return 0
 
 
 def _print_table(blocks: Sequence["SpectrumBlock"]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -80,7 +87,7 @@ def _print_table(blocks: Sequence["SpectrumBlock"]) -> None:
             _counted(block.negative, block.negative_error),
             *("-" if degree is None else str(degree) for degree in degrees),
         )
-    Console().print(table)
+    print_table(table, ("block", "spectrum", "kind"))
 
 
 def _counted(value: float, error: float) -> str:

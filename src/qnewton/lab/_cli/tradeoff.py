@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from .._experiments.limits import Limited, at_least, positive
+from .answers import FigureFormat, print_files, print_json, print_table
 
 if TYPE_CHECKING:
     from .._runfile import TradeoffSetting
@@ -33,7 +34,11 @@ class TradeoffCommand(Limited):
     dtype: Literal["float32", "float64"] = "float64"
     """Floating-point type."""
     out: Path | None = None
-    """Directory for tradeoff.json and tradeoff.svg; must not exist or be empty. None: a new one under runs/."""
+    """Directory for tradeoff.json and the figure; must not exist or be empty. None: a new one under runs/."""
+    figures: FigureFormat = "svg"
+    """Format of the figure."""
+    json: bool = False
+    """Print one JSON object, and nothing else: where the files are, and what tradeoff.json holds."""
 
 
 def tradeoff(arguments: Sequence[str]) -> int:
@@ -64,16 +69,18 @@ def tradeoff(arguments: Sequence[str]) -> int:
     options = {name: getattr(command, name) for name in ("task", "damping", "warmup", "steps", "seed", "dtype")}
     record = TradeoffFile(schema_version=TRADEOFF_VERSION, options=options, **provenance(), settings=found)
     # What is not finite is null in the file, and so it is in figure and table.
-    found = directory.add("tradeoff.json", record).settings
-    figure = directory.path / "tradeoff.svg"
-    write_tradeoff_figure(found, figure)
-    _print_table(found)
-    print(f"numbers: {directory.path / 'tradeoff.json'}\nfigure: {figure}")
+    record = directory.add("tradeoff.json", record)
+    files = {"numbers": directory.path / "tradeoff.json", "figure": directory.path / f"tradeoff.{command.figures}"}
+    write_tradeoff_figure(record.settings, files["figure"])
+    if command.json:
+        print_json({"files": files, "found": record})
+        return 0
+    _print_table(record.settings)
+    print_files(files)
     return 0
 
 
 def _print_table(settings: Sequence["TradeoffSetting"]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(
@@ -89,4 +96,4 @@ def _print_table(settings: Sequence["TradeoffSetting"]) -> None:
             f"{one.indefinite:.0%}",
             "-" if one.training_loss is None else f"{one.training_loss:.4g}",
         )
-    Console().print(table)
+    print_table(table, ("method", "setting"))

@@ -21,6 +21,7 @@ from .._experiments.own_task import located, short
 from .._experiments.presets import PRESETS, preset_for
 from .._experiments.task_options import TASK_OPTIONS
 from .._runfile import RunDirectory
+from .answers import FigureFormat, page_files, print_files, print_json
 from .help import HELP, show_help
 from .launch import launch
 
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 _ABOUT = (
     "Train a task with Newton's method; every Newton system goes to the solver predicted to finish it soonest. TASK is "
     f"{', '.join(TASK_OPTIONS)}, or a function of your own, my_task.py:task. `qnewton train --resume RUN` goes on with "
-    "a run that was stopped. --out DIR names the directory."
+    "a run that was stopped. --out DIR names the directory. --json prints one JSON object, --figures pdf writes the "
+    "report's figures as files, too."
 )
 
 
@@ -48,6 +50,10 @@ class TrainCommand:
     anyway: bool = False
     """With --resume: go on also with other versions, cores or on another machine. The numbers are then not those of a
     run that was not stopped, and `resumes.jsonl` and the report say so."""
+    figures: FigureFormat | None = None
+    """Format in which each figure of the report is also written as a file, into figures/ beside it. None: it is not."""
+    json: bool = False
+    """Print one JSON object, and nothing else: where the files are, and what summary.json holds."""
 
 
 def train(arguments: Sequence[str]) -> int:
@@ -101,9 +107,13 @@ def _train(command: TrainCommand, *, talks: bool) -> int:
             print(_how_to_go_on(directory.path), file=sys.stderr)
         raise
     if talks:
-        _print_summary(summary)
-        print(f"report: {write_report(directory.path)}")
-        if summary.status == "interrupted":
+        files = page_files("report", write_report(directory.path, command.figures), command.figures)
+        if command.json:
+            print_json({"directory": directory.path, "files": files, "found": summary})
+        else:
+            _print_summary(summary)
+            print_files(files)
+        if not command.json and summary.status == "interrupted":
             print(_how_to_go_on(directory.path))
     return exit_status(stopped_by(summary)) if summary.status == "interrupted" else 0
 

@@ -33,12 +33,13 @@ __all__ = [
 ]
 
 
-def write_report(run_directory: Path) -> Path:
+def write_report(run_directory: Path, figures: str | None = None) -> Path:
     """Write `lab._report.html` into a run directory, replacing an older one in one move.
 
     Args:
         run_directory: what `qnewton train` wrote (`docs/run-files.md`). A run that was killed is reported as far as
             it came, and the page says what is missing.
+        figures: `svg`, `pdf` or `png`: each figure becomes a file, too, in `figures/`; None: none does.
 
     Returns:
         The path of the page. It fetches nothing and runs no script.
@@ -50,4 +51,4 @@ def write_report(run_directory: Path) -> Path:
     from .render import write_page
 
     run_directory = Path(run_directory)
-    return write_page(run_page(read_run(run_directory)), run_directory / "report.html")
+    return write_page(run_page(read_run(run_directory)), run_directory / "report.html", figures)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from .._runfile import BreakevenFile, BreakevenPair, BreakevenSingle
-from .chart import Cells, Chart, Fill, Line, Mark, Note, Panel, Rule, Scale, Span, Style, Surface, rows
+from .chart import Cells, Chart, Fill, Key, Line, Mark, Note, Panel, Rule, Scale, Span, Style, Surface, rows
 from .svg import save_figure
 from .units import of_unit
 
 _COLUMNS = 3
-_LINES = (5, 10, 15, 20, 25, 30, 35, -5, -10, -20, -30)
+_LINES = (*range(5, 65, 5), -5, -10, -20, -30)
+_HERE = Style("paper", "none", marker="o", size=7.0, edge="ink", above=True)
+_BEYOND = Style("paper", "none", marker="<", size=11.0, edge="ink", above=True)
+_REACHES, _MISSES = Fill("ink", "", "ink", 0.8), Fill("stage1", "////", "ink", 0.8)
 
 
 def write_tornado(found: BreakevenFile, path: Path) -> None:
-    """Write a PNG of each variable's effect over its range, and the value at which both sides are equal.
+    """Write a figure of each variable's effect over its range, and the value at which both sides are equal.
 
     Args:
         found: of `breakeven.json`.
-        path: of the figure.
+        path: of the figure, `.svg`, `.pdf` or `.png`.
     """
     present = found.log10_quantum_over_classical
     known = [(one.least, one.most, one) for one in found.singles if one.least is not None and one.most is not None]
@@ -29,7 +33,10 @@ def write_tornado(found: BreakevenFile, path: Path) -> None:
     # The limits of what is swept are arbitrary: far beyond a draw, how far does not matter.
     low = max(low, -0.35 * max(high, 1.0)) if high > 0 else low
     pad, narrowest = 0.04 * (high - low), 0.004 * (high - low)
-    marks: list[Mark] = [Span("x", low - pad, 0.0, Fill("stage2"))]
+    marks: list[Mark] = [Span("x", low - pad, 0.0, Fill("stage2"), "quantum is faster")]
+    marks += [Key("over its range, equal somewhere", _REACHES), Key("over its range, never equal", _MISSES)]
+    if any(least < low - pad for least, _, _ in bars):
+        marks.append(Key("goes on beyond the figure", _BEYOND))
     for place, (least, most, row) in enumerate(bars):
         marks += _bar(place, (least, most), row, low - pad, narrowest)
     marks += [
@@ -50,37 +57,45 @@ def write_tornado(found: BreakevenFile, path: Path) -> None:
     )
     heading = f"{found.question}\nbars: what one number alone can do over its range\n"
     height = 1.7 + 0.55 * len(bars)
-    save_figure(Chart("tornado", "", "", [panel], height, keys=0, width=9.5, heading=heading), path)
+    chart = Chart("tornado", "", "", [panel], height + 0.3, keys=4, width=9.5, heading=heading, keys_below=True)
+    save_figure(chart, path)
 
 
 def _bar(place: int, ends: tuple[float, float], row: BreakevenSingle, edge: float, narrowest: float) -> list[Mark]:
     """Draw one variable's effect, from the left edge of the figure on, with its text."""
     left, right = max(ends[0], edge), ends[1]
     crosses = row.value is not None
-    fill = Fill("ink", "", "ink", 0.8) if crosses else Fill("stage1", "////", "ink", 0.8)
-    marks: list[Mark] = [Cells([(place, left, max(right, left + narrowest))], fill, low=-0.25, high=0.25)]
+    ends_at = max(right, left + narrowest)
+    marks: list[Mark] = [Cells([(place, left, ends_at)], _REACHES if crosses else _MISSES, low=-0.25, high=0.25)]
     if ends[0] < edge:
-        marks.append(Line([(edge, place)], Style("ink", "none", marker="<", size=11.0, above=True)))
+        marks.append(Line([(edge, place)], _BEYOND))
     still = "nothing depends on it" if ends[0] == ends[1] else "no value does it"
     words = still if row.value is None else f"equal at {of_unit(row.value, row.unit)}"
     return [*marks, Note(place, words, size=9.0, bold=crosses)]
 
 
 def write_maps(found: BreakevenFile, path: Path) -> None:
-    """Write a PNG of `log10(quantum / classical)` over each pair of variables, equality as a thick line.
+    """Write a figure of `log10(quantum / classical)` over each pair of variables, equality as a thick line.
 
     Args:
         found: of `breakeven.json`.
-        path: of the figure.
+        path: of the figure, `.svg`, `.pdf` or `.png`.
     """
     present = {one.name: one.present for one in found.singles}
-    heading = (
-        f"{found.question}\nlines: orders of magnitude by which quantum is slower; white: quantum is faster, thick "
-        "line: equal, dot: as it is, hatched: no number"
-    )
+    heading = f"{found.question}\nlines: orders of magnitude by which quantum is slower"
     panels = [_map(pair, present) for pair in found.pairs]
-    height = 0.9 + 2.9 * math.ceil(len(panels) / _COLUMNS)
-    chart = Chart("maps", "", "", panels, height, keys=0, columns=_COLUMNS, width=11.0, heading=heading)
+    keys: list[Mark] = [
+        Key("equal", Style(width=2.6)),
+        Key("as it is", _HERE),
+        Key("quantum is faster", Fill("paper", "", "ink", 0.6)),
+        Key("quantum is slower, darker: more", Fill("stage2")),
+        Key("no number", Fill(None, "xxx", "ink")),
+    ]
+    panels[0] = replace(panels[0], marks=[*panels[0].marks, *keys])
+    height = 1.2 + 2.9 * math.ceil(len(panels) / _COLUMNS)
+    chart = Chart(
+        "maps", "", "", panels, height, keys=5, columns=_COLUMNS, width=11.0, heading=heading, keys_below=True
+    )
     save_figure(chart, path)
 
 
@@ -89,8 +104,7 @@ def _map(pair: BreakevenPair, present: dict[str, float | None]) -> Panel:
     marks: list[Mark] = [Surface(pair.x, pair.y, orders, _LINES, heavy=0.0)]
     here = present[pair.first], present[pair.second]
     if here[0] is not None and here[1] is not None:
-        dot = Style("paper", "none", marker="o", size=7.0, edge="ink", above=True)
-        marks.append(Line([(here[0], here[1])], dot))
+        marks.append(Line([(here[0], here[1])], _HERE))
     x = Scale("log", pair.first_label, limits=(pair.x[0], pair.x[-1]), values=pair.x)
     y = Scale("log", pair.second_label, limits=(pair.y[0], pair.y[-1]), values=pair.y)
     return Panel(x, y, marks)

@@ -16,12 +16,13 @@ from .units import MISSING, count, number, percent, seconds
 _OPTIONS = {"learning_rate": "rate", "damping_scale": "damping scale", "memory": "memory"}
 
 
-def write_comparison(found: ComparisonFile, directory: Path) -> Path:
+def write_comparison(found: ComparisonFile, directory: Path, figures: str | None = None) -> Path:
     """Write `compare.html`: main results, curves, tables, and provenance.
 
     Args:
         found: the content of `compare.json`.
         directory: of the comparison.
+        figures: as of `write_report`.
 
     Returns:
         The path of the page. It fetches nothing and runs no script.
@@ -35,7 +36,7 @@ def write_comparison(found: ComparisonFile, directory: Path) -> Path:
         parts=comparison_sections(found),
         facts=_facts(found),
     )
-    return write_page(page, directory / "compare.html")
+    return write_page(page, directory / "compare.html", figures)
 
 
 def comparison_tables(found: ComparisonFile) -> list[Table]:

@@ -132,6 +132,11 @@ def _bars(axes: Axes, bars: Bars, paint: Callable[[str], str]) -> None:
     axes.bar(lefts, heights, widths, align="edge", **fill_keywords(bars.fill, paint))
 
 
+def shade(height: float) -> str:
+    """The grey of heights from this one to the next line: the same in every panel, so that panels can be compared."""
+    return f"{0.92 - 0.55 * min(max(height, 0.0), 45.0) / 45.0:.3f}"
+
+
 def _surface(axes: Axes, surface: Surface, paint: Callable[[str], str]) -> None:
     import numpy as np
 
@@ -139,21 +144,24 @@ def _surface(axes: Axes, surface: Surface, paint: Callable[[str], str]) -> None:
     ink = paint("ink")
     axes.set_facecolor(paint("paper"))
     known = heights[np.isfinite(heights)]
-    if len(known):
-        high = max(float(known.max()), 1.0)
-        lines = sorted(value for value in surface.lines if known.min() < value < known.max())
-        # A shade ends where a line is.
-        levels = [0.0, *(value for value in lines if value > 0), high * (1 + 1e-9)]
-        shades = [f"{0.9 - 0.45 * i / max(1, len(levels) - 2):.3f}" for i in range(len(levels) - 1)]
-        axes.contourf(x, y, heights, levels=levels, colors=shades)
-        if lines:
-            drawn = axes.contour(x, y, heights, levels=lines, colors=ink, linewidths=0.6, linestyles="solid")
-            axes.clabel(drawn, fmt="%d", fontsize=7, inline=True)
-        if known.min() < surface.heavy < known.max():
-            axes.contour(x, y, heights, levels=[surface.heavy], colors=ink, linewidths=2.6)
-    if not np.all(np.isfinite(heights)):
-        empty = np.where(np.isfinite(heights), np.nan, 1.0)
-        axes.contourf(x, y, empty, levels=[0.5, 1.5], colors="none", hatches=["xxx"])
+    if len(known) < heights.size:
+        # Behind everything, so that cells at the edge of what is known look like no number and not like a win.
+        axes.fill_between(x[[0, -1]], y[0], y[-1], facecolor="none", edgecolor=ink, hatch="xxx", linewidth=0)
+    if not len(known):
+        return
+    low, high = float(known.min()), float(known.max())
+    lines = sorted(value for value in surface.lines if low < value < high)
+    # A shade ends where a line is, and begins at the line below what is there.
+    first = max((value for value in (0.0, *surface.lines) if 0 <= value <= max(low, 0.0)), default=0.0)
+    levels = [first, *(value for value in lines if value > 0), max(high, first + 1.0) * (1 + 1e-9)]
+    if low < 0:
+        axes.contourf(x, y, heights, levels=[low - 1.0, 0.0], colors=[paint("paper")])
+    axes.contourf(x, y, heights, levels=levels, colors=[shade(level) for level in levels[:-1]])
+    if lines:
+        drawn = axes.contour(x, y, heights, levels=lines, colors=ink, linewidths=0.6, linestyles="solid")
+        axes.clabel(drawn, fmt="%d", fontsize=7, inline=True)
+    if low < surface.heavy < high:
+        axes.contour(x, y, heights, levels=[surface.heavy], colors=ink, linewidths=2.6)
 
 
 DRAWN: dict[type, Callable[..., Any]] = {

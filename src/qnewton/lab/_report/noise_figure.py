@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .._runfile import NoiseCell
-from .chart import Chart, Fill, Line, Mark, Panel, Ranges, Rule, Scale, Span, Style
+from .chart import Chart, Fill, Key, Line, Mark, Panel, Ranges, Rule, Scale, Span, Style
 from .svg import save_figure
 from .units import whole
 
@@ -17,7 +17,7 @@ _PANELS = (("test_accuracy", "test accuracy"), ("train_loss", "training loss"))
 
 
 def write_noise_figure(records: Sequence[NoiseCell], found: dict[str, Any], path: Path) -> None:
-    """Write a PNG of accuracy and loss after the last step over the shots, a line per epsilon, exact solves across.
+    """Write a figure of accuracy and loss after the last step over the shots, a line per epsilon, exact solves across.
 
     Points are means over the seeds, and bars reach from the least to the greatest of them. What is not finite is left
     out.
@@ -47,6 +47,8 @@ def write_noise_figure(records: Sequence[NoiseCell], found: dict[str, Any], path
             marks.append(Rule("y", exact, Style(width=2.5, alpha=0.9), "exact classical solves"))
         for index, epsilon in enumerate(epsilons):
             marks += _line(records, field, epsilon, shots, _STYLES[index % len(_STYLES)])
+        if len({record.seed for record in records}) > 1:
+            marks.append(Key("bar: from the least to the greatest of the seeds", Style("muted")))
         y = Scale("number" if field == "test_accuracy" else "log ticks")
         panels.append(Panel(x, y, marks, title=f"{label} after {steps} steps"))
     save_figure(Chart("noise", "", "", panels, 3.9, keys=5, columns=2, width=8.6, keys_below=True), path)

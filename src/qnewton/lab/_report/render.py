@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .chart import Chart
-from .parts import Page
-from .svg import inline_svg, palette_css
+from .parts import Figures, Page, Part, Section
+from .svg import inline_svg, palette_css, save_figure
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
+FIGURES = "figures"
+"""The folder beside a page for its figures as files."""
 SECURITY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
@@ -24,12 +28,14 @@ def html(page: Page) -> str:
     return _environment().get_template("page.html").render(page=page)
 
 
-def write_page(page: Page, target: Path) -> Path:
+def write_page(page: Page, target: Path, figures: str | None = None) -> Path:
     """Writes a page, replacing an older one in one move.
 
     Args:
         page: as declared.
         target: of the file.
+        figures: format (`svg.FORMATS`) in which each of its figures becomes a file, too, in `figures/` beside it; None:
+            none does.
 
     Returns:
         The target.
@@ -40,7 +46,22 @@ def write_page(page: Page, target: Path) -> Path:
         os.replace(scratch, target)
     finally:
         scratch.unlink(missing_ok=True)
+    if figures is not None:
+        directory = target.parent / FIGURES
+        directory.mkdir(exist_ok=True)
+        for chart in charts_of(page.parts):
+            alone = replace(chart, heading=chart.title, keys_below=True)
+            save_figure(alone, directory / f"{chart.name}.{figures}")
     return target
+
+
+def charts_of(parts: Sequence[Part | Section]) -> Iterator[Chart]:
+    """The figures of a page, from the top."""
+    for part in parts:
+        if isinstance(part, Section):
+            yield from charts_of(part.parts)
+        elif isinstance(part, Figures):
+            yield from (one for one in part.parts if isinstance(one, Chart))
 
 
 @functools.cache

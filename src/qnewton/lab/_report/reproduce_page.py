@@ -59,12 +59,15 @@ _SETS = {
 }
 
 
-def write_reproduction(files: Sequence[Path], target: Path) -> tuple[Path, list[tuple[str, Answered]]]:
+def write_reproduction(
+    files: Sequence[Path], target: Path, figures: str | None = None
+) -> tuple[Path, list[tuple[str, Answered]]]:
     """Write one page of the evaluations, replacing an older one in one move.
 
     Args:
         files: `figures/NAME.json`, in the order of the page.
         target: of the page.
+        figures: as of `write_report`.
 
     Returns:
         The page, and each question with its answer.
@@ -83,7 +86,7 @@ def write_reproduction(files: Sequence[Path], target: Path) -> tuple[Path, list[
         body = _SECTIONS[record.name].body(record.numbers)
         parts.append(Section(record.name, record.question, [answer, *body, Text(_source(record), "source")]))
     page = Page(title, title, _about(records), parts, _facts(records[0]))
-    return write_page(page, target), [(record.question, answer) for record, answer in answers]
+    return write_page(page, target, figures), [(record.question, answer) for record, answer in answers]
 
 
 def _read(file: Path) -> FigureFile:

@@ -18,7 +18,7 @@ _PANEL_INCHES = 1.7
 
 
 def write_spectrum_figure(blocks: Sequence[SpectrumBlock], path: Path) -> None:
-    """Write an SVG with one panel per block: counts over magnitudes, both logarithmic, negative ones apart.
+    """Write a figure with one panel per block: counts over magnitudes, both logarithmic, negative ones apart.
 
     All panels share the range of magnitudes, so that blocks can be compared; what lies more than 12 decades below the
     largest eigenvalue of all is drawn in the leftmost bin. Magnitudes that rounding can have made are shaded.

@@ -54,6 +54,7 @@ PALETTE: dict[str, tuple[str, str]] = {  # name of the CSS variable: (on light p
     "scale5": ("#27508a", "#aadca3"),
     "scale6": ("#1d2a5e", "#eff6c5"),
 }
+FORMATS = ("svg", "pdf", "png")
 _SENTINELS = {name: f"#0000{index:02x}" for index, name in enumerate(PALETTE, start=1)}
 _VARIABLES = {sentinel: f"var(--{name})" for name, sentinel in _SENTINELS.items()}
 _LONG_DECIMAL = re.compile(r"-?\d+\.\d{3,}")
@@ -96,12 +97,19 @@ def save_figure(chart: Chart, path: Path) -> None:
 
     Args:
         chart: as declared.
-        path: ends in `.svg` or `.png`.
+        path: ends in one of `FORMATS`.
+
+    Raises:
+        ValueError: for another ending.
     """
-    metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+    form = path.suffix[1:]
+    if form not in FORMATS:
+        raise ValueError(f"{path}: a figure's file ends in .svg, .pdf or .png")
+    # Nothing of when or by what, so that the same figure is the same file.
+    metadata = {"svg": {"Date": None}, "png": {"Software": None}, "pdf": {"CreationDate": None}}[form]
     with _empty_figure(chart, light) as figure:
         draw(figure, chart, light)
-        figure.savefig(path, format=path.suffix[1:], dpi=140, metadata=metadata)
+        figure.savefig(path, format=form, dpi=140, metadata=metadata)
 
 
 def light(name: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .._runfile import TradeoffSetting
-from .chart import Chart, Line, Mark, Panel, Scale
+from .chart import Chart, Key, Line, Mark, Panel, Scale, Style
 from .styles import dotted
 from .svg import save_figure
 
@@ -19,7 +19,7 @@ _COSTS = (
 
 
 def write_tradeoff_figure(settings: Sequence[TradeoffSetting], path: Path) -> None:
-    """Write an SVG of the model decrease, and of the training loss if there is one, over each measure of cost.
+    """Write a figure of the model decrease, and of the training loss if there is one, over each measure of cost.
 
     Hollow markers: some of the blocks were indefinite. A number that is not finite is left out.
 
@@ -35,6 +35,9 @@ def write_tradeoff_figure(settings: Sequence[TradeoffSetting], path: Path) -> No
         for column, (cost, below) in enumerate(_COSTS):
             x = Scale("log ticks", below if place == len(lines) - 1 else "")
             panels.append(Panel(x, y if column == 0 else replace(y, label=""), _marks(settings, cost, quality)))
+    if any(one.indefinite > 0 for one in settings):
+        hollow = Key("hollow: some blocks were indefinite", Style("ink", "none", marker="o", size=6.0, hollow=True))
+        panels[0] = replace(panels[0], marks=[*panels[0].marks, hollow])
     height, methods = 0.8 + 2.6 * len(lines), len({one.method for one in settings})
     chart = Chart("tradeoff", "", "", panels, height, keys=max(1, methods), columns=len(_COSTS), width=9.0)
     save_figure(chart, path)

@@ -65,12 +65,12 @@ def from_log10(value: float | None) -> str:
 
 
 def tick(value: float) -> str:
-    """A tick at 1, 2 or 5 of a decade: `0.02`, `500`, `2×10⁵`."""
+    """A tick, at 1, 2 or 5 of a decade or between them where an axis is short: `0.02`, `500`, `2×10⁵`."""
     exponent = math.floor(math.log10(value) + 1e-9)
     if -4 <= exponent < 4:
         return f"{value:g}"
-    digit = round(value / 10.0**exponent)
-    return power_of_ten(exponent) if digit == 1 else f"{digit}×{power_of_ten(exponent)}"
+    digit = f"{value / 10.0**exponent:.3g}"
+    return power_of_ten(exponent) if digit == "1" else f"{digit}×{power_of_ten(exponent)}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:

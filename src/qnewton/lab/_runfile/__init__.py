@@ -49,7 +49,7 @@ from .grid import (
 from .group import FamilyRecord, GroupDecision, GroupLine, GroupTotals, GroupVerdictName
 from .group_sums import group_totals, groups_by_step
 from .lines import Lines, read_lines
-from .manifest import AlteredError, FileRecord, Manifest, unverified, verify
+from .manifest import AlteredError, FileRecord, Manifest, found_altered, unverified, verify
 from .migrate import migration_from, read_version
 from .ownership import LostDirectory
 from .params import read_params, write_params
@@ -167,6 +167,7 @@ __all__ = [
     "encode",
     "encode_indented",
     "file_digest",
+    "found_altered",
     "group_totals",
     "groups_by_step",
     "migration_from",

@@ -68,6 +68,11 @@ def unverified() -> Iterator[list[str]]:
         _ACCEPTED.reset(token)
 
 
+def found_altered() -> list[str]:
+    """What the present `unverified` has found so far; nothing outside of one."""
+    return list(_ACCEPTED.get() or ())
+
+
 def altered(what: str) -> str:
     """Raise an error for a file that was altered, or remember it inside of `unverified`.
 

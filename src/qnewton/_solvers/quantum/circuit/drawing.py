@@ -27,8 +27,8 @@ def draw_text(circuit: GateSequence, shown: int = 3) -> str:
     return qml.drawer.tape_text(tape, wire_order=_names(circuit), max_length=118)
 
 
-def draw_png(circuit: GateSequence, path: Path, title: str, shown: int = 3) -> None:
-    """Draw the circuit as a figure, into a file that does not exist yet."""
+def draw_figure(circuit: GateSequence, path: Path, title: str, shown: int = 3) -> None:
+    """Draw the circuit into a file that does not exist yet, as its ending says: `.svg`, `.pdf` or `.png`."""
     plt = optional("matplotlib.pyplot", "lab", "a figure needs matplotlib")
     qml = pennylane()
     figure, axes = qml.drawer.tape_mpl(_tape(circuit, shown), wire_order=range(circuit.wires.count), decimals=2)
@@ -36,7 +36,7 @@ def draw_png(circuit: GateSequence, path: Path, title: str, shown: int = 3) -> N
         label.set_text(name)
     axes.set_title(title, loc="left", fontsize=16)
     with path.open("xb") as file:
-        figure.savefig(file, format="png", dpi=110, bbox_inches="tight")
+        figure.savefig(file, format=path.suffix[1:], dpi=110, bbox_inches="tight")
     plt.close(figure)
 
 
