@@ -304,6 +304,7 @@ def _another_version(run: Path) -> None:
     config["versions"]["qnewton"] = "0.0.0"
     config["digests"] = {}
     (run / "config.json").write_text(json.dumps(config))
+    (run / "manifest.json").unlink()
 
 
 def _other_options(run: Path) -> None:
@@ -312,13 +313,14 @@ def _other_options(run: Path) -> None:
         (content if file.name == "config.json" else content["identity"])["options"]["step"]["clip"] = 7.0
         content.pop("digests", None)
         file.write_text(json.dumps(content))
+    (run / "manifest.json").unlink()
 
 
 SPOILT = {
     "it was stopped before its first checkpoint": _no_checkpoint,
     "it was stopped before its first checkpoint; .*checkpoints/2": _damaged,
     "it was stopped before its first step": _nothing_yet,
-    "was written by another version .qnewton 0.0.0": _another_version,
+    "began elsewhere: version of qnewton '0.0.0', here": _another_version,
     "it was begun with other options": _other_options,
 }
 
