@@ -163,12 +163,7 @@ def _train(
         )
     if prepared.calibration is not None and (halted is None or halted.calibration is None):
         directory.write("calibration.json", replace(prepared.calibration, measured_seconds=calibrating))
-    if halted is None:
-        # Last: a directory that has it has all that a run rests on.
-        config = _config(task, options, prepared, params, directory.path)
-        directory.write("config.json", config)
-    else:
-        config = halted.config
+    config = _begun(task, options, prepared, params, directory) if halted is None else halted.config
 
     watcher.stage("compiling the step")
     compiling = time.perf_counter()
@@ -232,6 +227,13 @@ def _prepared(
     start = time.perf_counter()
     prepared = prepare(task, options, params, held)
     return prepared, time.perf_counter() - start
+
+
+def _begun(task: Task, options: TrainOptions, prepared: Prepared, params: PyTree, directory: RunDirectory) -> Config:
+    """Write `config.json`, last: a directory that has it has all that a run rests on."""
+    config = _config(task, options, prepared, params, directory.path)
+    directory.write("config.json", config)
+    return config
 
 
 def _config(task: Task, options: TrainOptions, prepared: Prepared, params: PyTree, path: Path) -> Config:
