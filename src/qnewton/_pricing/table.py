@@ -16,7 +16,19 @@ from .assumptions import Assumptions, paper
 from .charge import Charge
 from .classical import ClassicalHost
 from .clock import Clock
-from .paper import Charged, Group, Predicted, charged, counts_for, lifted, lifted_numbers, predicted, takes
+from .paper import (
+    Charged,
+    Group,
+    Predicted,
+    charged,
+    counts_for,
+    lifted,
+    lifted_numbers,
+    predicted,
+    said_of_encodings,
+    takes,
+    where_chosen,
+)
 from .problem import Problem
 
 ANY = "any"
@@ -179,10 +191,7 @@ def lines(
 
 def _quantum_lines(problem: Problem, one: Charged, bare: Any, shape: tuple[int, ...], left_out: Any) -> Iterator[Line]:
     group, assumed, charge = one.group, one.assumed, one.charge
-    own = assumed.encodings_for(group.solver)
-    encodings = [encoding.name for encoding in own]
-    # Of a square root the group itself says it.
-    telling = [place for place, encoding in enumerate(own) if encoding.assumed and not group.suffix]
+    encodings = [encoding.name for encoding in assumed.encodings_for(group.solver)]
     gated = assumed.encoding_gates or assumed.preparation_gates
     encoded = assumed.subnormalisation or gated
     for index, model in enumerate(group.models):
@@ -228,11 +237,11 @@ def _quantum_lines(problem: Problem, one: Charged, bare: Any, shape: tuple[int, 
                         of_model(charge.clamped),
                         measured["beyond"] > 1,
                         of_model(charge.stretched),
-                        *(valid & encoded & (of_model(charge.encoding) == place) for place in telling),
+                        *where_chosen(one, of_model),
                     ],
                     lambda which, model=model: (
                         *_notes(model, problem, which, group),
-                        *(words for place in which if place > 2 for words in own[telling[place - 3]].assumed),
+                        *said_of_encodings(one, [bit - 3 for bit in which if bit > 2]),
                     ),
                 ),
             },
