@@ -41,7 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "experiments": EXPERIMENTS,
     "report": {"core", "pricing", "report", "runfile"},
     "runfile": {"runfile"},
-    "cli": EXPERIMENTS | {"report", "cli"},
+    "explore": PRICING | {"report", "explore"},
+    "cli": EXPERIMENTS | {"report", "explore", "cli"},
     "testing": STAGES | {"testing"},
     # What the user gets by `import qnewton`.
     PACKAGE: OPTIM | {PACKAGE, "testing"},

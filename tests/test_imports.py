@@ -73,6 +73,7 @@ def test_no_modules_import_each_other() -> None:
         ("qnewton.lab._experiments.runner", "from ..report import write"),
         ("qnewton.lab._report.derive", "from ..solvers import LU"),
         ("qnewton.lab._runfile.run", "from ..core.suggest import unknown"),
+        ("qnewton.lab._explore.bundle", "from ..experiments import catalogue"),
         ("qnewton.testing.oracles", "from ..scheduling import Hybrid"),
         ("qnewton._curvature.hessian", "from .. import newton"),
         ("qnewton.__init__", "from .experiments import TrainOptions"),

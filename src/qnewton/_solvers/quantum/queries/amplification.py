@@ -68,7 +68,8 @@ def amplify_known(amplitude: Number) -> tuple[NumberArray, NumberArray]:
         turned = xp.minimum((2 * steps + 1) * angle, math.pi / 2)
         chances.append(xp.sin(turned) ** 2)
         costs.append((2 * steps + 1) / chances[-1])
-    first = costs[0] <= costs[1]
+    # Of many steps two neighbours cost the same but for rounding, which must not choose.
+    first = costs[0] <= costs[1] * (1 + 1e-12)
     return xp.where(first, *costs), xp.where(first, *chances)
 
 

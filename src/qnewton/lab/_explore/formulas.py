@@ -1,0 +1,247 @@
+"""What is compiled: every formula of the library's registries, as a function of single numbers."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..._core.conditions import Condition
+from ..._core.gates import GateCost
+from ..._core.records import Encoding, QuantumWorkload
+from ..._hardware import AbstractLayout, QuantumProfile
+from ..._pricing.assumptions import Assumptions
+from ..._pricing.charge import Charge
+from ..._pricing.classical import RIVALS, ClassicalHost, Rival, predict
+from ..._pricing.clock import Clock
+from ..._pricing.problem import MatrixNumbers, Problem
+from ..._pricing.solver import CountedSolver
+from ..._solvers.quantum.encoding import AbstractEncoding
+from ..._solvers.quantum.queries import QueryModel
+from ..._solvers.quantum.readout import AbstractReadout, Refined
+from .compiler import Compiled, compiled
+from .opaque import call
+
+OF_COUNT, OF_MACHINE = "@count", "@machine"
+"""In place of a condition's words: those of the function that is handed in."""
+NORMS = ("max_entry", "frobenius_norm", "spectral_norm")
+"""Numbers of a problem that may be missing, besides the degree, which is then n."""
+SYSTEM = tuple(field.name for field in dataclasses.fields(MatrixNumbers) if field.name != "definite")
+"""Numbers of a matrix that encodings read."""
+_COUNT = {
+    **dict.fromkeys(("queries", "state_preparations", "success_probability"), "float64"),
+    **dict.fromkeys(("valid", "clamped", "extrapolated"), "bool"),
+}
+
+
+_STRETCHED = ("stretched",) * (len(inspect.signature(Clock.run).return_annotation.__args__) - 3)
+_RUN = {**dict.fromkeys(("seconds", "qubits", "broken"), "float64"), **dict.fromkeys(_STRETCHED, "bool")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Formula:
+    """A compiled formula.
+
+    Attributes:
+        graph: what it computes; `broken` among its results has the bit 2^k where condition k is not met.
+        words: of its conditions.
+    """
+
+    graph: Compiled
+    words: tuple[str, ...]
+
+
+def _formula(
+    name: str, function: Callable[..., tuple[Mapping[str, Any], Sequence[Condition]]], *arguments: str
+) -> Formula:
+    words: list[str] = []
+
+    def masked(*values: Any) -> dict[str, Any]:
+        results, conditions = function(*values)
+        words[:] = [one.words for one in conditions]
+        return {**results, "broken": _bits(conditions)}
+
+    return Formula(compiled(name, masked, arguments), tuple(words))
+
+
+def _bits(conditions: Sequence[Condition]) -> Any:
+    missing = [jnp.where(one.holds, 0.0, 2.0**place).reshape(()) for place, one in enumerate(conditions)]
+    return sum(missing, jnp.asarray(0.0, float))
+
+
+def count_formula(model: QueryModel, *, known: bool) -> Formula:
+    """A query count, of the numbers that `Encoding` has.
+
+    Args:
+        model: the record.
+        known: whether the solution's norm is given.
+    """
+
+    def count(kappa: Any, alpha: Any, least: Any, precision: Any, *norm: Any):
+        found = model(Encoding(kappa, alpha, least), precision, *norm)
+        return {name: getattr(found, name) for name in _COUNT}, found.conditions
+
+    arguments = ["condition_number", "subnormalisation", "smallest_solution_norm", "precision"]
+    return _formula(f"count/{model.name}", count, *arguments, *["solution_norm"] * known)
+
+
+class _OpaqueClock(Clock):
+    """The clock of a machine that is handed in."""
+
+    def run(self, circuit: GateCost, layout: AbstractLayout | None, failure_probability: Any):
+        bare = super().run(circuit, None, failure_probability)
+        if layout is None:
+            return bare
+        given = circuit.t_count, circuit.t_depth, circuit.qubits, self.gate_time_s, failure_probability
+        found = call("machine", given, _RUN)
+        conditions = [Condition(found["broken"] == 0, OF_MACHINE)]
+        return (found["seconds"], found["qubits"], conditions, *(found[name] for name in _STRETCHED))
+
+
+def charge_formula(
+    assumed: Assumptions, encoding: AbstractEncoding, readout: AbstractReadout | None, *, known: bool
+) -> Formula:
+    """The charge of one solve by one encoding, of a count and a machine that are handed in.
+
+    Args:
+        assumed: the set.
+        encoding: the one that is charged.
+        readout: in place of the set's.
+        known: whether the solution's norm is given.
+    """
+    one = dataclasses.replace(assumed, encodings=(encoding,), readout=readout)
+
+    def charge(*values: Any):
+        given = dict(zip(_charge_arguments(known), values, strict=True))
+        norm = [given["solution_norm"]] if known else []
+
+        def count(at: Encoding, precision: Any) -> QuantumWorkload:
+            numbers = at.condition_number, at.subnormalisation, at.smallest_solution_norm, precision, *norm
+            found = call("count", numbers, {**_COUNT, "broken": "float64"})
+            fields: Any = {name: found[name] for name in _COUNT if name != "valid"}
+            return QuantumWorkload(**fields, conditions=(Condition(found["valid"], OF_COUNT),))
+
+        solver = CountedSolver(count, solution_norm=given["solution_norm"] if known else None)
+        numbers = MatrixNumbers(**{name: given[name] for name in SYSTEM}, definite=True)
+        found = one.charge(solver, numbers, given["precision"], _OpaqueClock(given["gate_time_s"]))
+        fields = {name: getattr(found, name) for name in CHARGED}
+        return {**fields, **{f"factor {name}": value for name, value in found.factors.items()}}, found.conditions
+
+    return _formula(f"charge/{assumed.name}/{encoding.name}", charge, *_charge_arguments(known))
+
+
+CHARGED = tuple(
+    field.name
+    for field in dataclasses.fields(Charge)
+    if field.name not in ("encoding", "factors", "conditions", "assumed")
+)
+"""Fields of a charge that are numbers."""
+
+
+def _charge_arguments(known: bool) -> tuple[str, ...]:
+    return *SYSTEM, "precision", "gate_time_s", *["solution_norm"] * known
+
+
+def machine_formula(profile: QuantumProfile, layout: AbstractLayout) -> Formula:
+    """Seconds and physical qubits of one run on an error-corrected machine."""
+
+    def machine(t_count: Any, t_depth: Any, qubits: Any, gate_time_s: Any, failure: Any):
+        circuit = GateCost(t_count, t_depth, qubits, ())
+        seconds, physical, conditions, *more = Clock(gate_time_s, profile).run(circuit, layout, failure)
+        return {"seconds": seconds, "qubits": physical, **dict(zip(_STRETCHED, more, strict=True))}, conditions
+
+    arguments = "t_count", "t_depth", "qubits", "gate_time_s", "failure_probability"
+    return _formula(f"machine/{profile.name}/{layout.name}", machine, *arguments)
+
+
+def classical_formula(rival: Rival, host: ClassicalHost) -> Formula:
+    """The prediction of a classical rival on a host."""
+
+    def classical(*values: Any):
+        found = predict(rival, host, _problem(values, definite=rival.definite is not False))
+        conditions = [Condition(jnp.asarray(holds), words) for holds, words in found.demands]
+        fields = ("seconds", "rounds", "beyond_bytes")
+        return {name: jnp.asarray(getattr(found, name), float) for name in fields}, conditions
+
+    return _formula(f"classical/{host.name}/{rival.name}", classical, *_PROBLEM)
+
+
+def rivals_of() -> list[Rival]:
+    """Return the rivals that need to know nothing of a matrix but its numbers."""
+    kinds = [_problem([1.0] * len(_PROBLEM), definite=definite) for definite in (True, False)]
+    return [one for one in RIVALS if any(one.takes(kind) for kind in kinds)]
+
+
+_PROBLEM = ("n", "degree", "condition_number", "precision", *NORMS)
+
+
+def _problem(values: Sequence[Any], arguments: Sequence[str] = _PROBLEM, *, definite: bool = True) -> Problem:
+    """Return a problem of traced numbers, which nothing can check."""
+    given = {**dict(zip(arguments, values, strict=True)), "definite": definite}
+    made = object.__new__(Problem)
+    for field in dataclasses.fields(Problem):
+        object.__setattr__(made, field.name, given.get(field.name, field.default))
+    return made
+
+
+def numbers_formula(given: Sequence[str]) -> Formula:
+    """The numbers of a matrix, of those norms that are given, with the worst case for the others."""
+    arguments = ["n", "degree", "condition_number", *given]
+
+    def numbers(*values: Any):
+        found = _problem(values, arguments).numbers
+        return {name: getattr(found, name) for name in SYSTEM}, ()
+
+    return _formula("numbers", numbers, *arguments)
+
+
+def possible_formula() -> Formula:
+    """The inequalities that hold between the numbers of any matrix."""
+
+    def possible(*values: Any):
+        rules = _problem(values).inequalities
+        return {}, [Condition(jnp.asarray(holds), option) for holds, option, *_ in rules]
+
+    return _formula("possible", possible, *_PROBLEM)
+
+
+def readouts_of(assumed: Assumptions) -> Iterator[AbstractReadout | None]:
+    """The set's own read-out, then the others that need no further number, where it charges one."""
+    from ..._solvers.quantum import readout
+
+    yield assumed.readout
+    if assumed.readout is None:
+        return
+    for name in dir(readout):
+        found = getattr(readout, name)
+        if isinstance(found, type) and issubclass(found, AbstractReadout) and type(assumed.readout) is not found:
+            try:
+                yield found()
+            except TypeError:
+                # Abstract, or it needs a number or another read-out.
+                continue
+
+
+def encoding_formula(encoding: AbstractEncoding) -> Formula:
+    """One query's gates, and the encoded matrix's numbers."""
+
+    def encoded(*values: Any):
+        numbers = MatrixNumbers(**dict(zip(SYSTEM, values, strict=False)), definite=True)
+        made, cost = encoding.encode(numbers), encoding.cost(numbers, values[-1])
+        fields = {name: getattr(cost, name) for name in ("t_count", "t_depth", "qubits")}
+        fields |= {name: getattr(made, name) for name in ("condition_number", "subnormalisation")}
+        return {**fields, "entries": encoding.entries(numbers)}, cost.conditions
+
+    return _formula(f"encoding/{encoding.name}", encoded, *SYSTEM, "precision")
+
+
+def readout_formula(readout: AbstractReadout) -> Formula:
+    """Runs of one read-out of a direction, refined where that is cheaper."""
+
+    def read(n: Any, precision: Any, failure: Any):
+        found = Refined(readout).copies(n, precision, failure)
+        fields = ("copies", "controlled_applications", "rounds", "products")
+        return {name: getattr(found, name) for name in fields}, found.conditions
+
+    return _formula(f"readout/{readout.name}", read, "n", "precision", "failure_probability")

@@ -1,0 +1,82 @@
+// The table of one system: what `qnewton plan` prints for one set and one machine.
+const definite_of = x => x.definite === undefined || x.definite === null || Boolean(x.definite);
+const takes = (model, definite) => !model.definite || definite;
+const answers = (set, model) => set.counts === null || set.counts.includes(model.name);
+const fits = (rival, definite) => rival.definite === null || rival.definite === definite;
+
+function quantum_offer(x, set, place, at, bare) {
+  const model = data.models[place], own = data.sets[set], readout = index_of(own.readouts, x.readout);
+  const { charge: found, encoding } = cheapest(set, readout, place, at, x.encoding);
+  let why = found === null ? "needs another encoding" : reason(set, readout, encoding, place, at);
+  if (!takes(model, definite_of(x))) why = "needs a positive definite matrix";
+  const valid = why === "", value = name => (valid ? +found[at_charge[name]] : null);
+  const offer = { name: model.name, kind: "quantum", hardware: data.machines[at.machine].name, valid, why };
+  Object.assign(offer, { proven: model.proven, counts: model.counts, evidence: model.evidence, source: model.source });
+  for (const name of ["seconds", "queries", "repetitions", "copies", "rounds", "qubits", "logical_qubits"]) offer[name] = value(name);
+  for (const name of ["t_count", "t_depth"]) offer[name] = own.gated ? value(name) : null;
+  offer.log10_seconds = valid ? Math.log10(offer.seconds) : null;
+  offer.encoding = valid && (own.subnormalisation || own.gated) ? own.encodings[encoding].name : null;
+  offer.notes = valid ? data.models[place].notes.filter((_, k) => [value("clamped"), value("extrapolated"), !at.known][k]).filter(Boolean) : [];
+  offer.parts = valid ? parts_of(own, found, bare, at.gate_time_s) : [];
+  return offer;
+}
+
+// Factors that multiply up to the seconds per gate time; `seconds`: up to that one.
+function parts_of(own, found, bare, gate_time_s) {
+  const factors = [];
+  for (const name of data.factors) {
+    const factor = found[at_charge[`factor ${name}`]];
+    if (name === "queries" && Number.isFinite(bare)) {
+      factors.push(["queries", bare], [own.sparsity ? "sparsity" : "subnormalisation", factor / bare]);
+    } else factors.push([name, factor]);
+  }
+  let seconds = gate_time_s;
+  return factors.map(([label, factor]) => ({ label, factor, seconds: (seconds *= factor) }));
+}
+
+function classical_offer(host, place, at) {
+  const rival = data.rivals[place], found = CLASSICAL[host][place](...at.problem);
+  const broken = said(data.hosts[host].words[place], found[at_classical.broken]), valid = broken.length === 0;
+  const seconds = valid ? found[at_classical.seconds] : null;
+  return {
+    name: rival.name, kind: "classical", hardware: data.hosts[host].name, valid, proven: true, counts: rival.counts,
+    why: valid ? "" : `needs ${broken.join(", ")}`, evidence: rival.evidence, source: rival.source, seconds,
+    log10_seconds: valid ? Math.log10(seconds) : null, rounds: found[at_classical.rounds],
+    beyond_bytes: found[at_classical.beyond_bytes], notes: [], parts: valid ? [{ label: rival.name, seconds }] : [],
+  };
+}
+
+const least = offers => offers.reduce((best, one) => (one.valid && one.counts && (best === null || one.seconds < best.seconds) ? one : best), null);
+const hosts_of = x => (given(x.hosts) ? x.hosts.map(one => index_of(data.hosts, one)) : data.hosts.map((_, host) => host));
+
+function point(x) {
+  const set = index_of(data.sets, x.set), at = resolved(x), own = data.sets[set];
+  const broken = said(data.impossible, POSSIBLE(...at.problem));
+  const paper = data.sets.findIndex(one => one.name === "paper");
+  const offers = [];
+  data.models.forEach((model, place) => {
+    if (!answers(own, model)) return;
+    offers.push(quantum_offer(x, set, place, at, cheapest(paper, 0, place, at).charge[at_charge.queries]));
+  });
+  for (const host of hosts_of(x))
+    data.rivals.forEach((rival, place) => fits(rival, definite_of(x)) && offers.push(classical_offer(host, place, at)));
+  const quantum = offers.filter(one => one.kind === "quantum"), any = least(quantum);
+  const lead = least(quantum.filter(one => one.proven)) ?? any;
+  const other = any === lead ? null : any, classical = least(offers.filter(one => one.kind === "classical"));
+  const orders = lead && classical ? Math.log10(lead.seconds / classical.seconds) : null;
+  const winner = !lead || (classical && orders > 0) ? classical : lead;
+  return {
+    offers, lead, other, classical, orders, impossible: broken,
+    winner: winner ? offers.indexOf(winner) : -1, headline: headline(lead, classical, orders),
+  };
+}
+
+// As `Verdict.sentence` has it.
+function headline(lead, classical, orders) {
+  if (!classical) return "no classical solver holds here";
+  if (!lead) return "no quantum formula holds here";
+  const by = Math.abs(orders), count = ` (${lead.name}, ${lead.evidence})`;
+  if (by < 0.05) return `a draw${count}`;
+  const shown = by < 1 ? `${(10 ** by).toFixed(1)} times` : `${by.toFixed(1)} orders`;
+  return `${orders > 0 ? "classical" : "quantum"} wins by ${shown}${count}`;
+}

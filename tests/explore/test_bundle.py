@@ -1,0 +1,252 @@
+"""Every function of the bundle returns what the library does, at random points, and says so where it has no number."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from qnewton._core.gates import GateCost
+from qnewton._core.records import Encoding
+from qnewton._hardware import load_profile, profile_names
+from qnewton._pricing.assumptions import ASSUMPTION_SETS
+from qnewton._pricing.classical import predict
+from qnewton._pricing.clock import Clock
+from qnewton._pricing.paper import charged
+from qnewton._pricing.problem import MatrixNumbers, Problem
+from qnewton._pricing.table import Row, table
+from qnewton._pricing.verdict import verdicts
+from qnewton._solvers.quantum.queries import QUERY_MODELS
+from qnewton._solvers.quantum.readout import Refined
+from qnewton.lab._explore.bundle import LAYOUTS, hosts, profiles
+from qnewton.lab._explore.formulas import SYSTEM, readouts_of, rivals_of
+
+POINTS, TABLES = 1000, 24
+RNG = np.random.default_rng(22)
+
+
+class Expected(NamedTuple):
+    """What a function should return at some points."""
+
+    name: str
+    points: str
+    valid: Any
+    results: dict[str, Any]
+
+
+def log_uniform(low: float, high: float) -> np.ndarray:
+    return 10 ** RNG.uniform(low, high, POINTS)
+
+
+SYSTEMS = {
+    "n": np.round(log_uniform(0.3, 9)),
+    "kappa": log_uniform(0, 9),
+    "epsilon": log_uniform(-12, -0.1),
+    "gate_time_s": log_uniform(-18, -3),
+}
+SYSTEMS["d"] = np.maximum(np.round(SYSTEMS["n"] ** RNG.uniform(0, 1, POINTS)), 1.0)
+COUNTS = {
+    "condition_number": log_uniform(-0.1, 9),
+    "subnormalisation": log_uniform(-0.01, 4),
+    "smallest_solution_norm": np.ones(POINTS),
+    "precision": log_uniform(-12, 0.1),
+}
+RUNS = {
+    "t_count": log_uniform(0, 32),
+    "t_depth": log_uniform(0, 30),
+    "qubits": np.round(log_uniform(0, 9)),
+    "gate_time_s": log_uniform(-18, -3),
+    "failure_probability": log_uniform(-20, 0.02),
+}
+MATRICES = {
+    "n": SYSTEMS["n"],
+    "degree": SYSTEMS["d"],
+    "max_entry": log_uniform(-2, 0),
+    "frobenius_norm": log_uniform(0, 3),
+    "spectral_norm": np.ones(POINTS),
+    "log_condition_number": np.log(SYSTEMS["kappa"]),
+    "precision": log_uniform(-30, 0.1),
+}
+PROBLEMS = {
+    "n": SYSTEMS["n"],
+    "degree": SYSTEMS["d"],
+    "condition_number": SYSTEMS["kappa"],
+    "precision": SYSTEMS["epsilon"],
+    **{name: np.ones(POINTS) for name in ("max_entry", "spectral_norm")},
+    "frobenius_norm": np.maximum(SYSTEMS["n"] ** RNG.uniform(0, 0.5, POINTS), 1.0),
+}
+READOUTS = {"n": SYSTEMS["n"], "precision": log_uniform(-12, 0.1), "failure_probability": log_uniform(-9, 0.1)}
+SETTINGS = {
+    "systems": SYSTEMS,
+    "known": {**SYSTEMS, "solution_norm": SYSTEMS["kappa"] ** RNG.uniform(0, 1, POINTS)},
+    "counts": COUNTS,
+    "counts, known": {
+        **COUNTS,
+        "solution_norm": np.maximum(COUNTS["condition_number"], 1) ** RNG.uniform(-0.1, 1.1, POINTS),
+    },
+    "runs": RUNS,
+    "matrices": MATRICES,
+    "problems": PROBLEMS,
+    "readouts": READOUTS,
+}
+
+
+def counts() -> Iterator[Expected]:
+    fields = ("queries", "state_preparations", "success_probability", "clamped", "extrapolated")
+    for model in QUERY_MODELS.values():
+        for points in ("counts", "counts, known"):
+            *numbers, precision = COUNTS.values()
+            found = model(Encoding(*numbers), precision, SETTINGS[points].get("solution_norm"))
+            yield Expected(f"count/{model.name}", points, found.valid, {name: getattr(found, name) for name in fields})
+
+
+def prices() -> Iterator[Expected]:
+    fields = ("seconds", "fixed_seconds", "queries", "repetitions", "copies", "rounds", "t_count", "t_depth", "qubits")
+    machine = profiles()[0]
+    for points in ("systems", "known"):
+        x = SETTINGS[points]
+        problem = Problem(x["n"], x["kappa"], x["epsilon"], x["d"], solution_norm=x.get("solution_norm"))
+        clock = Clock(x["gate_time_s"], machine)
+        for group, assumed, _, charge in charged(problem, [("", clock)], list(ASSUMPTION_SETS.values()), axes=1):
+            for place, model in enumerate(group.models):
+                results = {name: getattr(charge, name)[place] for name in (*fields, "encoding", "logical_qubits")}
+                valid = np.broadcast_to(charge.valid[place], (POINTS,))
+                yield Expected(f"price/{assumed.name}/{model.name}", points, valid, results)
+
+
+def machines() -> Iterator[Expected]:
+    circuit = GateCost(RUNS["t_count"], RUNS["t_depth"], RUNS["qubits"], ())
+    for profile in profiles():
+        for layout in LAYOUTS:
+            clock = Clock(RUNS["gate_time_s"], profile)
+            seconds, qubits, conditions, *_ = clock.run(circuit, layout, RUNS["failure_probability"])
+            valid = np.logical_and.reduce([one.holds for one in conditions])
+            yield Expected(
+                f"machine/{profile.name}/{layout.name}", "runs", valid, {"seconds": seconds, "qubits": qubits}
+            )
+
+
+def classical() -> Iterator[Expected]:
+    problem = Problem(**PROBLEMS)
+    for host in hosts():
+        for rival in rivals_of():
+            given = dataclasses.replace(problem, definite=rival.definite is not False)
+            found = predict(rival, host, given)
+            results = {name: getattr(found, name) for name in ("seconds", "rounds", "beyond_bytes")}
+            yield Expected(f"classical/{host.name}/{rival.name}", "problems", found.valid, results)
+
+
+def parts() -> Iterator[Expected]:
+    *numbers, precision = MATRICES.values()
+    matrix = MatrixNumbers(**dict(zip(SYSTEM, numbers, strict=True)), definite=True)
+    for encoding in {one.name: one for assumed in ASSUMPTION_SETS.values() for one in assumed.encodings}.values():
+        made, cost = encoding.encode(matrix), encoding.cost(matrix, precision)
+        results = {name: getattr(cost, name) for name in ("t_count", "t_depth", "qubits")}
+        results |= {name: getattr(made, name) for name in ("condition_number", "subnormalisation")}
+        results["entries"] = encoding.entries(matrix)
+        yield Expected(f"encoding/{encoding.name}", "matrices", cost.valid, results)
+    for readout in {
+        one.name: one for assumed in ASSUMPTION_SETS.values() for one in readouts_of(assumed) if one
+    }.values():
+        found = Refined(readout).copies(*READOUTS.values())
+        fields = ("copies", "controlled_applications", "rounds", "products")
+        yield Expected(
+            f"readout/{readout.name}", "readouts", found.valid, {name: getattr(found, name) for name in fields}
+        )
+
+
+def settings() -> list[dict[str, Any]]:
+    """Random settings of a table, some numbers of them not given."""
+    found = []
+    for place in range(TABLES):
+        x = {name: float(values[place]) for name, values in SYSTEMS.items()}
+        x["epsilon"] = max(x["epsilon"], 1e-9)
+        if place % 2:
+            del x["d"]
+        if place % 3 == 0:
+            x["solution_norm"] = x["kappa"] ** 0.4
+        if place % 5 == 0:
+            x["frobenius_norm"], x["spectral_norm"] = 1.3, 1.1
+        names = [profile.name for profile in profiles()]
+        x |= {"set": list(ASSUMPTION_SETS)[place % len(ASSUMPTION_SETS)], "hardware": names[place % len(names)]}
+        x["definite"] = place % 7 != 3
+        found.append(x)
+    return found
+
+
+def rows_of(x: dict[str, Any]) -> list[Row]:
+    """The rows of the same table by the library."""
+    names = ("frobenius_norm", "spectral_norm", "solution_norm", "definite")
+    given: Any = {name: x.get(name) for name in names}
+    problem = Problem(x["n"], x["kappa"], x["epsilon"], x.get("d"), **given)
+    profile: Any = load_profile(x["hardware"])
+    machine = dataclasses.replace(profile.machine, gate_time_s=x["gate_time_s"])
+    return table(problem, [(profile.name, machine)], [ASSUMPTION_SETS[x["set"]]], hosts())
+
+
+AXES = ("n", list(10 ** np.linspace(0.5, 9, 40)), "kappa", list(10 ** np.linspace(0, 8, 40)))
+
+
+@pytest.fixture(scope="module")
+def answers(evaluate: Any) -> dict[str, Any]:
+    expected = [*counts(), *prices(), *machines(), *classical(), *parts()]
+    requests = {
+        "points": {
+            name: [dict(zip(values, row, strict=True)) for row in np.stack(list(values.values()), 1).tolist()]
+            for name, values in SETTINGS.items()
+        },
+        "functions": [{"name": one.name, "points": one.points, "results": ["valid", *one.results]} for one in expected],
+        "tables": settings(),
+        "maps": [[{"set": name, "epsilon": 1e-3}, *AXES] for name in ASSUMPTION_SETS],
+    }
+    numbers, tables = evaluate(requests)
+    ends = np.cumsum([POINTS * (1 + len(one.results)) for one in expected])
+    found = [part.reshape(POINTS, -1) for part in np.split(numbers, ends[:-1])]
+    return {**tables, "pairs": list(zip(expected, found, strict=True))}
+
+
+def test_every_exported_function_is_compared(answers: dict[str, Any]) -> None:
+    assert {one.name for one, _ in answers["pairs"]} == set(answers["names"])
+    assert len(profile_names()) == len(profiles()) + len(hosts())
+
+
+def test_functions_equal_the_library_at_random_points(answers: dict[str, Any]) -> None:
+    for one, found in answers["pairs"]:
+        assert np.array_equal(found[:, 0] == 1, one.valid), one.name
+        for (name, values), got in zip(one.results.items(), found[:, 1:].T, strict=True):
+            wanted = np.broadcast_to(values, (POINTS,)).astype(float)
+            # Where no formula holds there is no number to compare.
+            held = one.valid
+            np.testing.assert_allclose(got[held], wanted[held], rtol=1e-12, atol=0, err_msg=f"{one.name}: {name}")
+
+
+def test_tables_are_those_of_plan(answers: dict[str, Any]) -> None:
+    for x, found in zip(settings(), answers["tables"], strict=True):
+        rows = rows_of(x)
+        offers = {(one["name"], one["hardware"]): one for one in found["offers"]}
+        assert set(offers) == {(row.solver, row.hardware) for row in rows}
+        for row in rows:
+            offer = offers[row.solver, row.hardware]
+            assert (offer["valid"], offer["why"]) == (row.valid, row.reason), (x, row.solver)
+            assert offer["seconds"] == (row.seconds and pytest.approx(row.seconds, rel=1e-12))
+            if row.kind == "quantum":
+                assert offer["encoding"] == row.encoding
+                assert {one["label"]: one["factor"] for one in offer["parts"]} == pytest.approx(row.factors, rel=1e-11)
+        assert found["headline"] == verdicts(rows)[0].sentence, x
+
+
+@pytest.mark.parametrize("place", range(len(ASSUMPTION_SETS)))
+def test_maps_are_the_verdicts_of_their_points(answers: dict[str, Any], place: int) -> None:
+    name = list(ASSUMPTION_SETS)[place]
+    _, xs, _, ys = AXES
+    found = answers["maps"][place]
+    for k in RNG.choice(len(xs) * len(ys), 12, replace=False):
+        n, kappa = round(xs[k % len(xs)]), ys[k // len(xs)]
+        machine = profiles()[0]
+        rows = table(Problem(n, kappa, 1e-3), [(machine.name, machine.machine)], [ASSUMPTION_SETS[name]], hosts())
+        (verdict,) = verdicts(rows)
+        assert verdict.orders is not None
+        assert found["ratio"][k] == pytest.approx(10**verdict.orders, rel=1e-9), (name, n, kappa)
+        lead: Any = verdict.quantum if verdict.orders <= 0 else verdict.classical
+        assert found["winner"][k]["name"] == lead.solver
