@@ -5,8 +5,8 @@
 A mutant is the source with one change: a comparison or an arithmetic operator is another one, a number is doubled or
 larger by 1, a function is swapped for its opposite (`maximum` and `minimum`, `any` and `all`), a `where` always takes
 one branch, a condition always holds or never, a keyword is dropped, a `raise` is left out. Texts, annotations and
-`dtype=` are left alone. It runs against the tests of its package that run by day, those first that name what its file
-defines, until one fails or `--seconds` of processor time are used up, so that the score is a lower bound.
+`dtype=` are left alone. It runs against the tests by day that name what its file defines, and those of its package,
+until one fails or `--seconds` of processor time are used up, so that the score is a lower bound.
 
 Mutants that change nothing (a bound that is checked later, the order of a search) are not told from others: survivors
 are printed, with their lines. The last line of the output is one JSON object.
@@ -18,6 +18,7 @@ import copy
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import subprocess
@@ -122,15 +123,18 @@ def mutants_of(file: Path) -> Iterator[Mutant]:
 
 
 def tests_of(file: Path) -> list[str]:
-    """Files of tests of the same package, those first that name what the file defines."""
+    """Files of tests that name what the file defines, most often first, and the rest of its package."""
     package = file.relative_to(ROOT / "src" / "qnewton").parts[0].lstrip("_")
     names = {node.name for node in ast.parse(file.read_text(encoding="utf-8")).body if hasattr(node, "name")}
 
     def count(test: Path) -> int:
         text = test.read_text(encoding="utf-8")
-        return sum(text.count(name) for name in names) + 5 * (file.stem.lstrip("_") in test.stem)
+        return sum(len(re.findall(rf"\b{name}\b", text)) for name in names) + 5 * (file.stem.lstrip("_") in test.stem)
 
-    found = sorted((ROOT / "tests" / package).rglob("test_*.py"), key=lambda test: -count(test))
+    counts = {test: count(test) for test in (ROOT / "tests").rglob("test_*.py")}
+    own = ROOT / "tests" / package
+    found = [test for test, number in counts.items() if number or test.is_relative_to(own)]
+    found.sort(key=lambda test: (-counts[test], not test.is_relative_to(own), test))
     return [str(test.relative_to(ROOT)) for test in found]
 
 

@@ -18,6 +18,7 @@ extensions = [
     # Ours, in _ext.
     "commands",
     "docstrings",
+    "explorer",
     "mathml",
     "queries",
 ]

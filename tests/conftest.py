@@ -98,16 +98,23 @@ def dtype(request: pytest.FixtureRequest) -> Iterator[jnp.dtype]:
         yield jnp.dtype(request.param)
 
 
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of Chromium. Where there is none the test is skipped, or fails if `.ci/run` has installed one."""
+    found = shutil.which("chromium")
+    if found is None:
+        (pytest.fail if "QNEWTON_NEEDS_CHROMIUM" in os.environ else pytest.skip)("no chromium on this machine")
+    return found
+
+
 @pytest.fixture
-def opened(tmp_path: Path) -> Callable[[Path], list[dict[str, Any]]]:
+def opened(tmp_path: Path, chromium: str) -> Callable[[Path], list[dict[str, Any]]]:
     """`opened(page)`: opens it in Chromium, on a phone and a desk, light and dark, and fails where it cannot be read.
 
     Frames stand for the windows, of which Chromium's own are 500 pixels wide at the least. Contrast is that of
     luminances, hence what is left of it in black and white: 4.5 at least of text (WCAG 2.1, 1.4.3), and 3 within
     figures, where a label has the colour of its curve (1.4.11).
     """
-    if shutil.which("chromium") is None:
-        pytest.skip("no chromium on this machine")
     windows = [(width, dark) for width in (390, 1280) for dark in (False, True)]
 
     def read(page: Path) -> list[dict[str, Any]]:
@@ -116,7 +123,7 @@ def opened(tmp_path: Path) -> Callable[[Path], list[dict[str, Any]]]:
         framing = f"<!doctype html><body><script>{script}\nopenAll({source}, {json.dumps(windows)});</script></body>"
         framed = tmp_path / "framed.html"
         framed.write_text(framing, encoding="utf-8")
-        command = ["chromium", "--headless", "--no-sandbox", "--enable-logging=stderr", "--dump-dom", framed.as_uri()]
+        command = [chromium, "--headless", "--no-sandbox", "--enable-logging=stderr", "--dump-dom", framed.as_uri()]
         dumped = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
         assert "CONSOLE" not in dumped.stderr
         answer = re.search('<body data-found="([^"]*)"', dumped.stdout)

@@ -134,6 +134,8 @@ def test_of_a_run_the_largest_block(rows, tmp_path):
     for line in last:
         line.update(n=1, degree=1)
     last[1].update(known, name="w", n=40, degree=8, max_entry=1.0, frobenius_norm=5.0, spectral_norm=2.0)
+    last[1]["access"] |= {"gram_rows": 6, "gram_flops": 1440.0}
+    np.savez(run / "params.npz", w=np.ones((8, 5)), b=np.ones(5))
     last[2].update(known, name="b", n=5, degree=5, max_entry=1.0, frobenius_norm=3.0, spectral_norm=2.0)
     # Of an earlier step, which does not count.
     lines[0]["n"] = 99
@@ -141,7 +143,9 @@ def test_of_a_run_the_largest_block(rows, tmp_path):
     found = rows(str(run), "--hardware", "majorana", "nvidia-h100-sxm")
     (row,) = (r for r in found if (r["solver"], r["assumptions"]) == ("qnewton2024_abstract", "paper-sparse"))
     assert row["queries"] == pytest.approx(8 * 300 * np.log(40 * 300 / 0.01), rel=1e-6)
+    assert {"dual", "K-FAC"} <= {r["solver"] for r in found}
     found = rows(str(run), "--block", "b", "--hardware", "majorana", "nvidia-h100-sxm")
+    assert not {"dual", "K-FAC"} & {r["solver"] for r in found}
     (row,) = (r for r in found if (r["solver"], r["assumptions"]) == ("qnewton2024_abstract", "paper-sparse"))
     assert row["queries"] == pytest.approx(5 * 300 * np.log(5 * 300 / 0.01), rel=1e-6)
 

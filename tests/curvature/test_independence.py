@@ -88,6 +88,11 @@ def ranking(z: Array, y: Array) -> Array:
     return jnp.mean(margins, axis=1)
 
 
+def over_the_spread(z: Array, y: Array) -> Array:
+    """Divided by the spread of the classes, which a batch of one example does not have."""
+    return cross_entropy(z, y) / jnp.var(y.astype(z.dtype))
+
+
 def ones_over_their_sum(z: Array, y: Array) -> Array:
     mask = jnp.ones(z.shape[0])
     return cross_entropy(z, y) * mask / jnp.sum(mask)
@@ -113,6 +118,7 @@ COUPLED: dict[str, tuple[PyTree, Predict, Callable, qn.curvature.Independence]] 
     "class-balanced": (PARAMS, dense, balanced, LOSS),
     "mask-over-its-sum": (PARAMS, dense, masked_mean, LOSS),
     "ranking": (PARAMS, dense, ranking, LOSS),
+    "over-the-spread": (PARAMS, dense, over_the_spread, LOSS),
     "a-weight-for-each-example": (PARAMS, dense, lambda z, y: cross_entropy(z, y) * (1 + NOISE[:, 0] ** 2), ALONE),
     "model-and-loss": (PARAMS, batch_norm, contrastive, BOTH),
 }

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qnewton._solvers.quantum.encoding import DyadicLevels
+from qnewton.lab._experiments.matrices import extremes
 from qnewton.lab._experiments.matrices import numbers as module
 from qnewton.lab._experiments.matrices.files import dense, read_matrices
 from qnewton.lab._experiments.matrices.numbers import numbers_of_file
@@ -158,9 +159,33 @@ def test_iterated_numbers_are_those_of_all_eigenvalues(tmp_path: Path, monkeypat
     assert exact["definite"] is bool(values.min() > 0)
 
 
+@pytest.mark.parametrize("kind", ["definite", "indefinite", "complex"])
+def test_what_products_do_not_resolve_a_factorisation_does(tmp_path: Path, monkeypatch, kind: str) -> None:
+    """A Laplacian on a line of 300 rows has kappa cot(pi / 602)^2; a shift between eigenvalues makes it worse."""
+    matrix, values = laplacian(300, 1), 2 - 2 * np.cos(np.pi * np.arange(1, 301) / 301)
+    if kind == "indefinite":
+        matrix = scipy.sparse.csr_array(matrix - scipy.sparse.eye_array(300) * (values[4] + 1e-6))
+        values = values - values[4] - 1e-6
+    elif kind == "complex":
+        # A turn of each basis vector leaves the spectrum as it is.
+        turns = scipy.sparse.diags_array(np.exp(1j * np.arange(300)))
+        matrix = scipy.sparse.csr_array(turns @ matrix @ turns.conj())
+    scipy.sparse.save_npz(tmp_path / "a.npz", matrix)
+    monkeypatch.setattr(module, "_EXACT_ROWS", 0)
+    monkeypatch.setattr(extremes, "_MOST_PRODUCTS", 60)
+    found = numbers_of_file(tmp_path / "a.npz")
+    sizes = np.abs(values)
+    assert found["condition_number"] == pytest.approx(sizes.max() / sizes.min(), rel=0.05)
+    assert found["definite"] == (kind != "indefinite")
+    assert "solves" in found["notes"][0]
+    monkeypatch.setattr(extremes, "available_bytes", lambda: 1000.0)
+    with pytest.raises(ValueError, match="not resolved after"):
+        numbers_of_file(tmp_path / "a.npz")
+
+
 def test_the_levels_of_rows_are_those_of_the_dense_matrix() -> None:
     rng = np.random.default_rng(0)
-    for _ in range(20):
+    for _ in range(6):
         n = int(rng.integers(1, 12))
         matrix = np.where(rng.random((n, n)) < 0.4, 10.0 ** rng.uniform(-4, 2, (n, n)), 0.0).astype(np.float32)
         rows = scipy.sparse.csr_array(matrix)
@@ -185,8 +210,12 @@ def test_what_is_no_system_is_refused(tmp_path: Path, monkeypatch) -> None:
             numbers_of_file(path)
     scipy.sparse.save_npz(path, scipy.sparse.eye_array(30))
     monkeypatch.setattr(module, "available_bytes", lambda: 1000.0)
-    with pytest.raises(MemoryError, match=r"a\.npz: a takes about .* are free"):
+    monkeypatch.setattr(module, "read_matrices", lambda _: pytest.fail("read"))
+    with pytest.raises(MemoryError, match=r"a\.npz takes about .* are free"):
         numbers_of_file(path)
+    scipy.io.mmwrite(tmp_path / "a.mtx", scipy.sparse.eye_array(30).tocoo())
+    with pytest.raises(MemoryError, match=r"a\.mtx takes about .* are free"):
+        numbers_of_file(tmp_path / "a.mtx")
     with pytest.raises(ValueError, match="a is complex: only qnewton plan and breakeven take complex"):
         dense(np.eye(2, dtype=complex), "a")
     with pytest.raises(ValueError, match="a is sparse and has 30000 rows: as a dense array it would"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from qnewton._pricing.structure import grid
 from qnewton.lab._experiments.matrices import pattern as module
 from qnewton.lab._experiments.matrices.numbers import numbers_of_file
-from qnewton.lab._experiments.matrices.pattern import structure_of
+from qnewton.lab._experiments.matrices.pattern import fill_if_analysed, structure_of
 from qnewton.lab._experiments.matrices.symbolic import column_counts, fill_of
 
 
@@ -77,9 +77,11 @@ def test_a_file_gives_fill_band_and_what_its_diagonal_gains(tmp_path: Path, monk
     assert structure.bandwidth == 1
     # Dissection makes 107 numbers of a line, whose band holds 80.
     assert (structure.fill, structure.factor_flops) == (80.0, 160.0)
-    assert structure_of(even, True)[0].preconditioned_kappa is None
-    assert structure_of(scipy.sparse.csr_array(np.ones((4, 4)) + np.eye(4)), True)[0].fill is None
+    assert structure_of(even, True, fill_if_analysed(even))[0].preconditioned_kappa is None
+    assert fill_if_analysed(scipy.sparse.csr_array(np.ones((4, 4)) + np.eye(4))) is None
+    pair = scipy.sparse.csr_array(scipy.sparse.block_diag([even, even[:7][:, :7]]))
+    assert structure_of(pair, True, fill_of(pair))[1] == ("the pattern falls into 2 blocks, the largest of 40 rows",)
     monkeypatch.setattr(module, "MOST_ENTRIES", 50)
-    structure, notes = structure_of(even, True)
+    structure, notes = structure_of(even, True, fill_if_analysed(even))
     assert structure.fill is None
     assert "patterns of up to 50 entries" in notes[0]

@@ -19,6 +19,7 @@ from qnewton._pricing.problem import Problem
 from qnewton._pricing.table import Row, table, validity_of
 from qnewton._pricing.verdict import verdicts
 from qnewton._solvers.quantum.encoding import SquareRoot
+from qnewton._solvers.quantum.queries.costa import AdiabaticWalk
 from qnewton.testing import symmetric_with_spectrum
 
 PROBLEM = Problem(n=4096, condition_number=4e3, precision=1e-3, degree=40)
@@ -34,7 +35,7 @@ def host_of(name: str) -> ClassicalHost:
 
 
 H100 = host_of("nvidia-h100-sxm")
-HOSTS = [H100, host_of("amd-epyc-7702")]
+HOSTS = [H100, host_of("amd-epyc-7702"), host_of("nvidia-dgx-h100"), host_of("frontier")]
 
 
 def seconds_of(row: Row) -> float:
@@ -149,13 +150,14 @@ def test_streaming_begins_without_a_step_and_ends_at_the_speed_of_the_link():
 def test_the_verdict_has_no_steps_in_the_number_of_rows(n, kappa, epsilon, degree, assumed):
     """Neither side grows faster than the fourth power of n; a table of addresses doubles at a power of two.
 
-    Where a matrix begins not to fit, the part beyond is read 53 times as slowly (3.35e12 over 63e9 bytes a second).
+    Where a matrix begins not to fit, the part beyond is read up to 62 times as slowly (1.2e17 over 1.93e15 bytes a
+    second), on each machine beginning elsewhere. A structure of its own grows no faster (`of_size`).
     """
     rows = np.unique(np.round(np.geomspace(10.0**n, 10.0 ** (n + 0.5), 200)))
     d = np.clip(np.round(rows[0] ** degree), 1, rows[0])
     problem = Problem(n=rows, condition_number=10.0**kappa, precision=10.0**epsilon, degree=d)
     steps = np.diff(np.log10(rows))
-    slope = 4 * steps + np.log10(1 + 2 * 53.2 * math.log(10) * steps) + 0.01
+    slope = 4 * steps + np.log10(1 + 2 * 62.5 * math.log(10) * steps) + 0.01
     found = orders(Question(problem, assumed, MACHINES[0][1], HOSTS), {"n": rows})
     assert np.isfinite(found).all() or np.isnan(found).all()
     assert np.all(np.abs(np.diff(found)) <= slope + math.log10(2))
@@ -163,7 +165,7 @@ def test_the_verdict_has_no_steps_in_the_number_of_rows(n, kappa, epsilon, degre
     assert np.all(np.abs(np.diff(np.log10(seconds))) <= slope)
 
 
-@settings(max_examples=6)
+@settings(max_examples=3)
 @given(n=st.integers(2, 10**6), kappa=st.floats(0, 6), epsilon=st.floats(-9, -0.5), definite=st.booleans())
 def test_verdicts_are_those_of_their_own_table_and_costs_only_add_up(n, kappa, epsilon, definite):
     problem = Problem(n=n, condition_number=10.0**kappa, precision=10.0**epsilon, definite=definite)
@@ -237,9 +239,32 @@ def test_the_range_of_a_formula_is_said_where_it_has_one():
     assert validity_of(q.queries.costa2026) == "kappa from 3 to 1e+06"
     assert validity_of(q.queries.jennings2023v1) == "kappa from 3.46, epsilon to 0.24"
     assert validity_of(q.queries.jennings2023v2_abstract) == "hermitian, epsilon from 1e-10"
-    assert validity_of(q.queries.costa2023_definite) == "positive definite, measured at kappa 50"
+    assert validity_of(q.queries.costa2023_definite) == "positive definite, measured at kappa 50 and n 4"
     assert validity_of(q.queries.fourier2015) == "hermitian, epsilon below 1/kappa"
     assert validity_of(q.queries.dalzell2024_known_norm) == "||x|| known"
+
+
+def test_an_empirical_constant_says_where_it_was_measured_and_what_else_was():
+    """The published 0.2 is of 4 rows at kappa 50; measured were 0.14 (4 rows) to 1.5 (ours, ancillas included)."""
+    rows = [row for row in rows_of() if row.kind == "quantum" and row.valid]
+    by = {row.solver: row for row in rows if (row.hardware, row.assumptions) == ("majorana", "paper-best")}
+    row = by["costa2023_definite"]
+    assert row.beyond == 4096 / 4
+    assert "measured at kappa 50 and n 4, extrapolated" in row.notes
+    least, most = row.least_seconds, row.most_seconds
+    for constant, seconds in ((0.14, least), (0.2, seconds_of(row)), (1.5, most)):
+        model = dataclasses.replace(q.queries.costa2023_definite, count=AdiabaticWalk(constant))
+        assert seconds == pytest.approx(float(model(q.solvers.Encoding(4e3, 1.0), 1e-3).queries) * 100e-9)
+    assert {row.solver for row in rows if row.beyond is not None} == {"costa2023", "costa2023_definite"}
+    for row in rows:
+        assert (row.beyond is not None) == (row.evidence == "empirical")
+        if row.least_seconds is not None and row.most_seconds is not None:
+            assert row.least_seconds < seconds_of(row) < row.most_seconds
+            assert row.beyond is not None
+            assert row.beyond > 1
+    inside = rows_of(Problem(n=4, condition_number=50.0, precision=1e-3))
+    found = next(row for row in inside if row.solver == "costa2023_definite")
+    assert (found.beyond, [note for note in found.notes if "extrapolated" in note]) == (1.0, [])
 
 
 def test_double_precision_is_taken_where_single_does_not_resolve_epsilon():

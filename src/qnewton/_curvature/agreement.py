@@ -55,8 +55,8 @@ def _close(one: Array, other: Array, coarse: float) -> Bool[Array, ""]:
         return jnp.all(one == other)
     roundings = max(_ROUNDINGS * float(jnp.finfo(one.dtype).eps), _COARSE_ROUNDINGS * coarse)
     tolerance = roundings * jnp.max(jnp.abs(other), initial=0)
-    # What is not finite compares with nothing, and shows nothing.
-    return jnp.all(jnp.abs(one - other) <= tolerance)
+    # What is not finite compares with nothing: a loss divided by a spread that one example alone does not have.
+    return jnp.all(jnp.abs(one - other) <= tolerance) & jnp.isfinite(tolerance)
 
 
 def _random_like(tree: PyTree, number: int, around: PyTree | None = None) -> PyTree:

@@ -5,6 +5,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .._core.arrays import floating
 from .._core.costs import Cost
 from .._core.records import ClassicalWorkload
@@ -160,7 +162,8 @@ class Krylov(Method):
         structure = problem.structure
         if not self.preconditioned:
             return ()
-        return (f"{structure.preconditioner}: condition number {float(structure.preconditioned_kappa):.4g}",)
+        kappa = structure.preconditioned_kappa
+        return (structure.preconditioner + (f": condition number {float(kappa):.4g}" if np.ndim(kappa) == 0 else ""),)
 
     def workload(self, problem: Problem, itemsize: int) -> ClassicalWorkload:
         n, degree = problem.numbers.n, problem.numbers.degree

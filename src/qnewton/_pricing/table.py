@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._core.conditions import Condition, in_words
+from .._core.records import Encoding
 from .._hardware import QuantumMachine
 from .._solvers.quantum.queries import Matrices, QueryModel, Unit
 from .assumptions import Assumptions, paper
@@ -42,6 +43,9 @@ class Row:
         dominant: what contributes the largest factor.
         factors: all of them.
         notes: clamped, extrapolated, assumed; refined, streamed.
+        least_seconds, most_seconds: at the least and greatest constant that anyone measured, of an empirical count: in
+            proportion to its queries.
+        beyond: of such a count, how many times kappa or n lies outside of where its constant was measured; at least 1.
     """
 
     kind: str
@@ -68,6 +72,9 @@ class Row:
     dominant: str | None
     factors: dict[str, float]
     notes: tuple[str, ...]
+    least_seconds: float | None = None
+    most_seconds: float | None = None
+    beyond: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +103,7 @@ class Line:
 
     def row(self, point: int = 0) -> Row:
         """The line of the table of one point."""
-        numbers = {name: self.columns[name][point].item() for name in NUMBERS}
+        numbers = {name: self.columns[name][point].item() for name in (*NUMBERS, *MEASURED)}
         found: dict[str, Any] = {
             name: self.columns[name][point] for name in ("encoding", "reason", "dominant", "notes")
         }
@@ -115,6 +122,8 @@ NUMBERS = (
     *("qubits", "logical_qubits", "seconds"),
 )
 """Fields of `Row` that are numbers."""
+MEASURED = ("least_seconds", "most_seconds", "beyond")
+"""Those that only empirical counts have."""
 
 
 def table(
@@ -182,6 +191,7 @@ def _quantum_lines(problem: Problem, one: Charged, bare: Any, shape: tuple[int, 
         numbers = {name: np.where(valid, of_model(getattr(charge, name)), np.nan) for name in NUMBERS}
         if not gated:
             numbers["t_count"] = numbers["t_depth"] = np.full(len(valid), np.nan)
+        measured = _measured_range(model, problem, shape, numbers["seconds"])
         yield Line(
             same={
                 "kind": "quantum",
@@ -199,9 +209,10 @@ def _quantum_lines(problem: Problem, one: Charged, bare: Any, shape: tuple[int, 
                 "valid": valid,
                 "reason": reason,
                 **numbers,
+                **measured,
                 "dominant": picked(list(factors), _largest(factors), valid),
                 "notes": _worded(
-                    [of_model(charge.clamped), of_model(charge.extrapolated)],
+                    [of_model(charge.clamped), measured["beyond"] > 1],
                     lambda which, model=model: _notes(model, problem, which, group),
                 ),
             },
@@ -263,7 +274,7 @@ def _notes(model: QueryModel, problem: Problem, which: Sequence[int], group: Gro
     if 0 in which:
         notes.append(f"kappa raised to the theorem's smallest, {model.smallest_kappa:.3g}")
     if 1 in which and model.measured_kappa is not None:
-        notes.append(f"measured at {_measured(model.measured_kappa)}, extrapolated")
+        notes.append(f"measured at {_places(model)}, extrapolated")
     if model.uses_norm and (problem.solution_norm is None or group.suffix) and not model.needs_norm:
         notes.append("||x|| at its least")
     if group.suffix and problem.factor is not None:
@@ -282,7 +293,7 @@ def validity_of(model: QueryModel) -> str:
     if model.largest_precision < 1:
         words.append(f"epsilon to {model.largest_precision:g}")
     if model.measured_kappa is not None:
-        words.append(f"measured at {_measured(model.measured_kappa)}")
+        words.append(f"measured at {_places(model)}")
     if model.needs_norm:
         words.append("||x|| known")
     if model.unit is Unit.SPARSE_ACCESS and model.uses_norm:
@@ -290,9 +301,34 @@ def validity_of(model: QueryModel) -> str:
     return ", ".join(words) or "any kappa and epsilon"
 
 
-def _measured(kappa: tuple[float, float]) -> str:
-    low, high = kappa
-    return f"kappa {low:g}" if low == high else f"kappa {low:g} to {high:g}"
+def _places(model: QueryModel) -> str:
+    """Where an empirical constant was measured."""
+    words = [("kappa", model.measured_kappa), ("n", model.measured_rows)]
+    return " and ".join(
+        f"{name} {ends[0]:g}" if ends[0] == ends[1] else f"{name} {ends[0]:g} to {ends[1]:g}"
+        for name, ends in words
+        if ends is not None
+    )
+
+
+def _measured_range(
+    model: QueryModel, problem: Problem, shape: tuple[int, ...], seconds: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The seconds at the ends of the measured constants, and how far each point is outside of the measurement."""
+    if model.ends is None:
+        return dict.fromkeys(MEASURED, np.full(len(seconds), np.nan))
+
+    def queries(one: QueryModel) -> np.ndarray:
+        system = Encoding(np.asarray(problem.condition_number, float), 1.0)
+        return _points(one(system, np.asarray(problem.precision, float)).queries, shape)
+
+    times = [queries(dataclasses.replace(model, count=end)) / queries(model) for end in model.ends]
+    beyond = np.ones(len(seconds))
+    for value, ends in ((problem.condition_number, model.measured_kappa), (problem.n, model.measured_rows)):
+        if ends is not None:
+            at = _points(value, shape).astype(float)
+            beyond = np.maximum(beyond, np.maximum(at / ends[1], ends[0] / at))
+    return dict(zip(MEASURED, (seconds * times[0], seconds * times[1], beyond), strict=True))
 
 
 def _classical_line(problem: Problem, one: Predicted, shape: tuple[int, ...], left_out: Any) -> Line:
@@ -320,7 +356,7 @@ def _classical_line(problem: Problem, one: Predicted, shape: tuple[int, ...], le
             "encoding": words,
             "valid": valid,
             "reason": reason,
-            **dict.fromkeys(NUMBERS, nothing),
+            **dict.fromkeys((*NUMBERS, *MEASURED), nothing),
             "seconds": np.where(valid, _points(found.seconds, shape), np.nan),
             "dominant": words,
             "notes": _classical_notes(problem, one, shape, valid),

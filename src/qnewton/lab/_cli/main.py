@@ -13,6 +13,7 @@ from .circuit import circuit
 from .compare import compare
 from .completion import completion
 from .explain import explain
+from .explore import explore
 from .noise import noise
 from .parts import parts
 from .plan import plan
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "reproduce": reproduce,
     "plan": plan,
     "breakeven": breakeven,
+    "explore": explore,
     "calibrate": calibrate,
     "circuit": circuit,
     "parts": parts,
@@ -51,6 +53,7 @@ USAGE = """usage: qnewton train TASK [options]   train a task, or your own (my_t
        qnewton reproduce NAME|all     the paper's evaluations, under its assumptions and end to end
        qnewton plan [RUN|FILE]        what a system would cost, quantum and classical
        qnewton breakeven [RUN|FILE]   what would have to change for both to be equally fast
+       qnewton explore [RUN|FILE]     a page on which anyone can move the numbers and see who wins
        qnewton calibrate              measure this machine once, for predictions
        qnewton circuit [FILE]         draw, count and export the circuit that inverts a matrix
        qnewton parts [KIND]           the solvers, estimators, policies ... that options name, with their parameters

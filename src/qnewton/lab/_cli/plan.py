@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from ..._pricing.verdict import Verdict
 
 
+TOLD_BEYOND = 10.0
+"""Times outside of where a constant was measured beyond which its own line says so."""
+
+
 @dataclass(frozen=True)
 class PlanCommand:
     """Predict the cost of one system: every quantum solver, machine and assumption set, against the classical ones.
@@ -83,12 +87,12 @@ def _print(
 
 
 def _fastest(rows: "Sequence[Row]") -> "Iterator[Row]":
-    """The fastest row of each set and machine; the first, with its reason, where there is none."""
-    from ..._pricing.verdict import fastest
+    """The fastest proven row of each set and machine, as in verdicts; else any; the first, with its reason, if none."""
+    from ..._pricing.verdict import PROVEN, fastest
 
     for name, machine in dict.fromkeys((row.assumptions, row.hardware) for row in rows):
         own = [row for row in rows if (row.assumptions, row.hardware) == (name, machine)]
-        yield fastest(own) or own[0]
+        yield fastest([row for row in own if row.evidence in PROVEN]) or fastest(own) or own[0]
 
 
 def _classical_best(rows: "Sequence[Row]") -> "Iterator[Row]":
@@ -131,6 +135,7 @@ def _verdicts(found: "Sequence[Verdict]", rows: "Sequence[Row]") -> "tuple[Table
         against = f"{best.solver} on {best.hardware}, {_seconds(best)} ({_clock(best)})"
         against += "".join(f"; {note}" for note in best.notes)
     against += "\norders: log10 of quantum over classical seconds, positive where quantum loses; * see the notes"
+    against += f"\nafter a solver, from {TOLD_BEYOND:g}x: how far outside of where its constant was measured"
     lines = Table(box=None, show_header=True, title=f"Against the fastest classical solver: {against}")
     lines.title_justify, lines.title_style = "left", "bold"
     words = ("assumptions", "verdict, by the fastest proven count", "that solver takes", "faster, but not proven")
@@ -149,10 +154,16 @@ def _winner(row: "Row | None") -> str:
 
 def _other(verdict: "Verdict") -> str:
     """The solver, how far it moves the verdict, and what its constant rests on."""
+    from ..._pricing.verdict import orders_between
+
     row = verdict.other
     if row is None:
         return "-"
     known = " ".join([row.evidence, *(note.removeprefix("measured ") for note in row.notes if "extrapolated" in note)])
+    if row.beyond is not None:
+        measured = (replace(row, seconds=end) for end in (row.least_seconds, row.most_seconds))
+        ends = " to ".join(_orders(orders_between(end, verdict.classical)) for end in measured)
+        known += f" {row.beyond:.2g} times; {ends} by the constants measured"
     return f"{row.solver} {_orders(verdict.other_orders)} ({known})"
 
 
@@ -195,7 +206,9 @@ def _quantum_table(rows: "Sequence[Row]", verdict: "Verdict | None", width: int)
         }
         made.add_row(
             row.hardware,
-            row.solver + ("*" if row.notes else ""),
+            row.solver
+            + ("*" if row.notes else "")
+            + (f" {row.beyond:.2g}x" if (row.beyond or 1.0) > TOLD_BEYOND else ""),
             *(shown[column] for column in (*words, *numbers)),
             (f"{row.dominant} {_short(row.factors[row.dominant])}" if words else row.dominant) if row.dominant else "-",
         )

@@ -89,7 +89,7 @@ def count_formula(model: QueryModel, *, known: bool) -> Formula:
 class _OpaqueClock(Clock):
     """The clock of a machine that is handed in."""
 
-    def run(self, circuit: GateCost, layout: AbstractLayout | None, failure_probability: Any):
+    def run(self, circuit: GateCost, layout: AbstractLayout | None, failure_probability: Any) -> Any:
         bare = super().run(circuit, None, failure_probability)
         if layout is None:
             return bare

@@ -1,12 +1,17 @@
 """The matrices in a file: dense arrays, or sparse ones, which stay sparse."""
 
+import gzip
+import io
+import math
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse
+from numpy.lib import format as lib
 
-from .market import read_matrix_market
+from .market import Announced, market_announces, read_matrix_market
 
 SUFFIXES = (".npy", ".npz", ".mtx", ".mtx.gz")
 NAMED = ", ".join(SUFFIXES[:-1]) + f" or {SUFFIXES[-1]}"
@@ -34,7 +39,7 @@ def read_matrices(path: Path) -> dict[str, Matrix]:
             found = {name: read_matrix_market(path)}
         else:
             raise ValueError(f"its name does not end in {NAMED}")
-    except (ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (ValueError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise ValueError(f"{path} cannot be read as a matrix: {error}") from error
     for name, matrix in found.items():
         shape = shape_of(matrix)
@@ -92,10 +97,35 @@ def symmetric_part(matrix: np.ndarray, what: str) -> np.ndarray:
 
 
 def _read_npz(path: Path, name: str) -> dict[str, Matrix]:
-    with np.load(path, allow_pickle=False) as archive:
+    # Opened here: numpy leaves a file open that turns out to be none of its own.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         if "format" in archive.files:
-            return {name: scipy.sparse.csr_array(scipy.sparse.load_npz(path))}
+            file.seek(0)
+            return {name: scipy.sparse.csr_array(scipy.sparse.load_npz(file))}
         arrays = {key: archive[key] for key in archive.files}
     if not arrays:
         raise ValueError("it holds no array")
     return arrays
+
+
+def announced(path: Path) -> Announced | None:
+    """What a sparse file's first bytes say of its matrix, before anything of its size is read.
+
+    None for a dense array, and for what `read_matrices` will refuse.
+    """
+    try:
+        if path.name.endswith((".mtx", ".mtx.gz")):
+            return market_announces(path)
+        if path.name.endswith(".npz"):
+            with zipfile.ZipFile(path) as archive:
+                if "format.npy" not in archive.namelist():
+                    return None
+                rows, _ = np.load(io.BytesIO(archive.read("shape.npy")))
+                with archive.open("data.npy") as data:
+                    version = lib.read_magic(data)
+                    read = lib.read_array_header_1_0 if version == (1, 0) else lib.read_array_header_2_0
+                    shape, _, dtype = read(data)
+                return Announced(int(rows), math.prod(shape), dtype.kind == "c")
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile, zlib.error, EOFError):
+        pass
+    return None

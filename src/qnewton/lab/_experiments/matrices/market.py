@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 import scipy.sparse
@@ -56,6 +56,31 @@ def read_matrix_market(path: Path) -> np.ndarray | scipy.sparse.csr_array:
         except ValueError:
             number, line = _first_mistake(path, head)
             raise ValueError(f"line {number} is {line!r}: {_expected(head)} stand there") from None
+
+
+class Announced(NamedTuple):
+    """The size of a sparse matrix.
+
+    Attributes:
+        rows, entries: with both triangles.
+        complex: whether its entries are complex numbers.
+    """
+
+    rows: int
+    entries: int
+    complex: bool
+
+
+def market_announces(path: Path) -> Announced | None:
+    """What the head of a coordinate file announces; None for an array.
+
+    Raises:
+        ValueError: for a head that is none.
+    """
+    with _opened(path) as file:
+        head = _read_head(file)
+    both = 1 if head.symmetry == "general" else 2
+    return Announced(head.rows, both * head.entries, head.numbers == 2) if head.sparse else None
 
 
 class _Mistake(Exception):

@@ -1,6 +1,5 @@
 """The numbers of a matrix that a plan needs: all of them exact, or of a large sparse one by products with it."""
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,12 @@ import numpy as np
 import scipy.sparse
 
 from ...._core.memory import available_bytes, readable
-from .files import read_matrices, shape_of, symmetric_part
-from .lanczos import Ends, both_ends
-from .pattern import analysis_bytes, structure_of
+from .extremes import extremes
+from .files import Announced, announced, read_matrices, shape_of, symmetric_part
+from .pattern import analysis_bytes, fill_if_analysed, structure_of
 
 _EXACT_ROWS = 3000
 """Up to so many rows all eigenvalues of a sparse matrix are computed: seconds, and 0.2 GB."""
-_TOLERANCE = 0.01
-_MOST_PRODUCTS = 4000
 
 
 def numbers_of_file(path: Path, tell: Callable[[str], None] = lambda said: None) -> dict[str, Any]:
@@ -24,7 +21,7 @@ def numbers_of_file(path: Path, tell: Callable[[str], None] = lambda said: None)
 
     Args:
         path: of the file.
-        tell: is called with what a large matrix will take, before it is taken.
+        tell: is called with what a large matrix will take, before it is read.
 
     Returns:
         The arguments, and `notes` on how they were found.
@@ -34,6 +31,12 @@ def numbers_of_file(path: Path, tell: Callable[[str], None] = lambda said: None)
         MemoryError: if the work needs more memory than there is.
         OSError: if it cannot be read.
     """
+    size = announced(path)
+    if size is not None and size.rows > _EXACT_ROWS:
+        needed, free = _needed_bytes(size), available_bytes()
+        tell(f"{path.name}: {size.rows:,} rows, {size.entries:,} entries; its numbers take about {readable(needed)}")
+        if needed > free:
+            raise MemoryError(f"{path.name} takes about {readable(needed)}, and {readable(free)} are free")
     found = read_matrices(path)
     if len(found) > 1:
         raise ValueError(f"{path} holds {len(found)} matrices ({', '.join(found)}): a plan is for one of them")
@@ -43,7 +46,7 @@ def numbers_of_file(path: Path, tell: Callable[[str], None] = lambda said: None)
         return _of_dense(matrix, what)
     if shape_of(matrix)[0] <= _EXACT_ROWS:
         return _of_dense(matrix.toarray(), what)
-    return _of_sparse(matrix, what, tell)
+    return _of_sparse(matrix, what)
 
 
 def _of_dense(matrix: np.ndarray, what: str) -> dict[str, Any]:
@@ -54,7 +57,7 @@ def _of_dense(matrix: np.ndarray, what: str) -> dict[str, Any]:
     if smallest <= largest * len(matrix) * np.finfo(np.float64).eps:
         raise ValueError(f"{what} is singular to rounding: no solver takes it, damp it first")
     rows, definite = scipy.sparse.csr_array(matrix), bool(eigenvalues.min() > 0)
-    structure, notes = structure_of(rows, definite)
+    structure, notes = structure_of(rows, definite, fill_if_analysed(rows))
     return {
         **_entries(rows),
         "condition_number": float(largest / smallest),
@@ -65,72 +68,24 @@ def _of_dense(matrix: np.ndarray, what: str) -> dict[str, Any]:
     }
 
 
-def _of_sparse(matrix: scipy.sparse.csr_array, what: str, tell: Callable[[str], None]) -> dict[str, Any]:
-    needed = _needed_bytes(matrix)
-    tell(f"{what}: {shape_of(matrix)[0]:,} rows, {matrix.nnz:,} entries; its numbers take about {readable(needed)}")
-    free = available_bytes()
-    if needed > free:
-        raise MemoryError(f"{what} takes about {readable(needed)}, and {readable(free)} are free")
+def _of_sparse(matrix: scipy.sparse.csr_array, what: str) -> dict[str, Any]:
     matrix = _hermitian(matrix, what)
     matrix = _scaled(matrix)
-    ends = _spectrum(matrix, what)
-    low, high = min(abs(ends.least), abs(ends.greatest)), max(abs(ends.least), abs(ends.greatest))
-    definite = ends.least > 0
-    if not definite:
-        # The smallest magnitude lies inside the spectrum: that of the square is at its end.
-        squared = _squared(matrix, what)
-        low = math.sqrt(squared.least)
-        error, products = squared.least_error / (2 * squared.least), ends.products + 2 * squared.products
-    else:
-        error, products = ends.least_error / ends.least, ends.products
-    entries = _entries(matrix)
-    structure, notes = structure_of(matrix, definite)
+    fill = fill_if_analysed(matrix)
+    ends = extremes(matrix, what, fill)
+    structure, notes = structure_of(matrix, ends.definite, fill)
     return {
-        **entries,
-        "condition_number": high / low,
-        "spectral_norm": high,
-        "definite": definite,
+        **_entries(matrix),
+        "condition_number": ends.high / ends.low,
+        "spectral_norm": ends.high,
+        "definite": ends.definite,
         "structure": structure,
         "notes": (
-            f"the condition number of the file's matrix is an estimate from {products} products, off by at most "
-            f"{100 * (error + max(ends.greatest_error, 0.0) / high):.1g} % with the Ritz values' residuals",
+            f"the condition number of the file's matrix is an estimate from {ends.work}, off by at most "
+            f"{100 * ends.error:.1g} % with the Ritz values' residuals",
             *notes,
         ),
     }
-
-
-def _spectrum(matrix: scipy.sparse.csr_array, what: str) -> Ends:
-    def settled(ends: Ends) -> bool:
-        high = max(abs(ends.least), abs(ends.greatest))
-        sign_known = ends.least_error < abs(ends.least)
-        near = ends.least < 0 or ends.least_error <= _TOLERANCE * abs(ends.least)
-        return sign_known and near and ends.greatest_error <= _TOLERANCE * high
-
-    ends = both_ends(lambda v: matrix @ v, shape_of(matrix)[0], matrix.dtype, settled, _MOST_PRODUCTS)
-    if not settled(ends):
-        raise ValueError(_unresolved(what, max(abs(ends.least), abs(ends.greatest)), ends.least_error, ends.products))
-    return ends
-
-
-def _squared(matrix: scipy.sparse.csr_array, what: str) -> Ends:
-    def settled(ends: Ends) -> bool:
-        return ends.least > 0 and ends.least_error <= 2 * _TOLERANCE * ends.least
-
-    squared = both_ends(
-        lambda v: matrix @ (matrix @ v), shape_of(matrix)[0], matrix.dtype, settled, _MOST_PRODUCTS // 2
-    )
-    if not settled(squared):
-        least = math.sqrt(max(squared.least, 0.0) + squared.least_error)
-        raise ValueError(_unresolved(what, math.sqrt(squared.greatest), least, 2 * squared.products))
-    return squared
-
-
-def _unresolved(what: str, largest: float, smallest: float, products: int) -> str:
-    least = largest / smallest if smallest > 0 else math.inf
-    return (
-        f"{what}: its condition number is not resolved after {products} products; it is about {least:.2g} or more. "
-        "Give --n, --kappa and --sparsity in place of the file, or damp the matrix"
-    )
 
 
 def _hermitian(matrix: scipy.sparse.csr_array, what: str) -> scipy.sparse.csr_array:
@@ -181,8 +136,8 @@ def _entries(matrix: scipy.sparse.csr_array) -> dict[str, Any]:
     }
 
 
-def _needed_bytes(matrix: scipy.sparse.csr_array) -> float:
+def _needed_bytes(size: Announced) -> float:
     """The matrix, its transpose and their difference, some vectors, and the analysis of the pattern."""
-    itemsize = 16 if matrix.dtype.kind == "c" else 8
-    products = 4.0 * matrix.nnz * (itemsize + 8) + 8.0 * shape_of(matrix)[0] * itemsize
-    return products + analysis_bytes(matrix)
+    itemsize = 16 if size.complex else 8
+    products = 4.4 * size.entries * (itemsize + 8) + 8.0 * size.rows * itemsize
+    return products + analysis_bytes(size.rows, size.entries)

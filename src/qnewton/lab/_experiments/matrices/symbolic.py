@@ -23,11 +23,17 @@ class Fill(NamedTuple):
         entries: the sum of its columns' counts, or the band's.
         flops: the sum of their squares.
         bandwidth: largest distance of an entry from the diagonal, in the given order or in that of Cuthill and McKee.
+        order: of elimination.
+        blocks: that do not depend on each other.
+        largest_block: rows of the largest of them.
     """
 
     entries: float
     flops: float
     bandwidth: int
+    order: np.ndarray
+    blocks: int
+    largest_block: int
 
 
 def fill_of(matrix: scipy.sparse.csr_array) -> Fill:
@@ -46,11 +52,19 @@ def fill_of(matrix: scipy.sparse.csr_array) -> Fill:
     graph = scipy.sparse.csr_array((ones, (row[off], column[off])), shape=shape_of(matrix))
     starts, others = np.asarray(graph.indptr, np.int32).ravel(), np.asarray(graph.indices, np.int32).ravel()
     band = min(_bandwidth(graph), _bandwidth(graph, scipy.sparse.csgraph.reverse_cuthill_mckee(graph, True)))
-    order, _ = pymetis.nested_dissection(pymetis.CSRAdjacency(starts, others))
-    counts = column_counts(graph[np.asarray(order)][:, np.asarray(order)])
+    order = np.asarray(pymetis.nested_dissection(pymetis.CSRAdjacency(starts, others))[0])
+    counts = column_counts(graph[order][:, order])
+    blocks, block = scipy.sparse.csgraph.connected_components(graph, directed=False)
     # A narrow band fills no more than itself, which dissection does not always find.
     banded = float(len(counts)) * (band + 1)
-    return Fill(min(float(counts.sum()), banded), min(float((counts**2).sum()), banded * (band + 1)), band)
+    return Fill(
+        entries=min(float(counts.sum()), banded),
+        flops=min(float((counts**2).sum()), banded * (band + 1)),
+        bandwidth=band,
+        order=order,
+        blocks=int(blocks),
+        largest_block=int(np.bincount(block).max()),
+    )
 
 
 def _bandwidth(graph: scipy.sparse.csr_array, order: np.ndarray | None = None) -> int:

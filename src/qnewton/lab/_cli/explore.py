@@ -1,0 +1,64 @@
+"""The command `qnewton explore [RUN|FILE]`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from .problem_options import ProblemOptions, numbers_of
+
+if TYPE_CHECKING:
+    from .._explore.write import Start
+
+
+@dataclass(frozen=True)
+class ExploreCommand:
+    """Write a page on which anyone can move the numbers of a system and see who wins, by how much and why.
+
+    It is one file with every formula in it, opens in any browser and fetches nothing. Without a system it opens with
+    defaults of its own.
+    """
+
+    problem: Annotated[ProblemOptions, tyro.conf.arg(name="")] = field(default_factory=ProblemOptions)
+    out: Path = Path("explore.html")
+    """File to write; must not exist."""
+
+
+def explore(arguments: Sequence[str]) -> int:
+    """Parse, write the page, and print where it is."""
+    command = tyro.cli(ExploreCommand, prog="qnewton explore", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
+    if command.out.exists():
+        raise FileExistsError(f"{command.out} exists, and nothing is ever overwritten: name another file with --out")
+    from .._explore.write import write_explorer
+
+    print(f"page: {write_explorer(command.out, _start(command.problem))}")
+    return 0
+
+
+def _start(options: ProblemOptions) -> "Start | None":
+    """Return the numbers that the page opens with; None where none was given."""
+    if options == ProblemOptions():
+        return None
+    from ..._pricing.plan import plan
+    from .._explore.write import Start
+
+    numbers, notes = numbers_of(options)
+    # Refuses what no matrix has, and says what was assumed.
+    assumed = plan(**numbers, hardware=["superconducting"], assumptions=["paper"]).assumed
+    left_out = sorted(numbers.keys() - {*_INPUTS, "definite", "estimated"})
+    if left_out:
+        notes = (*notes, f"{', '.join(left_out)}: not on this page, only in qnewton plan")
+    settings = {name: float(numbers[place]) for place, name in _INPUTS.items() if numbers.get(place) is not None}
+    definite = "yes" if numbers.get("definite", True) else "no"
+    label = "" if options.source is None else str(options.source)
+    return Start({**settings, "definite": definite}, label, (*notes, *assumed))
+
+
+_INPUTS = {
+    **{name: name for name in ("n", "kappa", "epsilon")},
+    "sparsity": "d",
+    **{name: name for name in ("max_entry", "frobenius_norm", "spectral_norm", "solution_norm")},
+}
+"""Inputs of the page by the numbers of `qnewton.plan`."""
