@@ -65,7 +65,7 @@ BAD = {
     "no folder": (["mnist-mlp", "--data", "nowhere"], ["--data is nowhere: it must be a folder", "t10k-labels"]),
     "empty folder": (["cnn", "--data", "."], ["lacks train-images-idx3-ubyte (training images)", "plain or .gz"]),
     "no text": (["gpt-tiny", "--data", "nowhere.txt"], ["--data is nowhere.txt: there is no such file"]),
-    "two sources": (["bert-tiny", "--data", "a", "--hub", "b"], ["--data is a and --hub is b", "leave one"]),
+    "two sources": (["bert-tiny", "--data", "a", "--hub", "b"], ["--data is a and --hub is b", "omit one"]),
     "width 0": (["digits28", "--width", "0"], ["--width is 0", "at least 1"]),
     "hidden 0": (["autoencoder", "--hidden", "8", "0"], ["--hidden holds 0", "at least 1"]),
     "heads": (["bert-tiny", "--hidden", "10"], ["--hidden is 10", "multiple of --heads, 4"]),

@@ -68,8 +68,8 @@ def _check_complete(options: TrainOptions) -> None:
     _check_execution(options.scheduling)
     if part("policy", options.scheduling.policy, "policy").word == "makespan":
         raise ValueError(
-            f"--policy is makespan, which deals out blocks, and {chosen(options)} chooses for groups of systems: leave "
-            "it away, or use --preset blocks"
+            f"--policy is makespan, which deals out blocks, and {chosen(options)} chooses for groups of systems: omit "
+            "it, or use --preset blocks"
         )
 
 
