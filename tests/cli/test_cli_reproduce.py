@@ -302,21 +302,25 @@ def _nothing_yet(run: Path) -> None:
 def _another_version(run: Path) -> None:
     config = json.loads((run / "config.json").read_text())
     config["versions"]["qnewton"] = "0.0.0"
+    config["digests"] = {}
     (run / "config.json").write_text(json.dumps(config))
+    (run / "manifest.json").unlink()
 
 
 def _other_options(run: Path) -> None:
     for file in (run / "config.json", run / "checkpoints" / "2" / "about.json"):
         content = json.loads(file.read_text())
         (content if file.name == "config.json" else content["identity"])["options"]["step"]["clip"] = 7.0
+        content.pop("digests", None)
         file.write_text(json.dumps(content))
+    (run / "manifest.json").unlink()
 
 
 SPOILT = {
     "it was stopped before its first checkpoint": _no_checkpoint,
     "it was stopped before its first checkpoint; .*checkpoints/2": _damaged,
     "it was stopped before its first step": _nothing_yet,
-    "was written by another version .qnewton 0.0.0": _another_version,
+    "began elsewhere: version of qnewton '0.0.0', here": _another_version,
     "it was begun with other options": _other_options,
 }
 
@@ -351,9 +355,9 @@ def test_a_training_that_another_process_is_at_is_left_to_it(
 ) -> None:
     shutil.copytree(halted, tmp_path / "found")
     runs = tmp_path / "found" / "runs"
-    with RunDirectory(runs / "newton").locked():
+    with RunDirectory(runs / "newton").owned():
         assert main([*_ONE, "--out", str(tmp_path / "found")]) == 2
-    assert "belongs to a training that is going on" in capsys.readouterr().err
+    assert "belongs to a run that is going on" in capsys.readouterr().err
     assert [path.name for path in runs.iterdir()] == ["newton"]
 
 

@@ -108,7 +108,7 @@ def prices() -> Iterator[Expected]:
         x = SETTINGS[points]
         problem = Problem(x["n"], x["kappa"], x["epsilon"], x["d"], solution_norm=x.get("solution_norm"))
         clock = Clock(x["gate_time_s"], machine)
-        for group, assumed, _, charge in charged(problem, [("", clock)], list(ASSUMPTION_SETS.values()), axes=1):
+        for group, assumed, _, charge, _ in charged(problem, [("", clock)], list(ASSUMPTION_SETS.values()), axes=1):
             for place, model in enumerate(group.models):
                 results = {name: getattr(charge, name)[place] for name in (*fields, "encoding", "logical_qubits")}
                 valid = np.broadcast_to(charge.valid[place], (POINTS,))

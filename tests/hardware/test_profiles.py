@@ -91,6 +91,19 @@ BAD = {
         ("clifford_error_rate = 1e-3", "clifford_error_rate = 0.01"),
         r"the error rate is 0.01: the surface code only helps below its threshold, 0.01",
     ),
+    "unknown model": (("reaction", 'model = "qr"\nreaction'), r"model: unknown model .*'qr': did you mean 'qre'"),
+    "a factory of the other model": (
+        ("reaction", 'factories = "rounds+litinski"\nreaction'),
+        r"factories: unknown T factory 'litinski'. Valid: rounds",
+    ),
+    "a time that the code needs": (
+        ('"surface"', '"rotated-surface"'),
+        r"one_qubit_time_s is 0.0: it must be a positive number of seconds",
+    ),
+    "negative power": (
+        ("reaction", "qubit_power_w = -1\nreaction"),
+        r"qubit_power_w is -1.0: it must be a positive number of watts",
+    ),
     "not TOML": (('"mine"', '"mine'), r"not a TOML file"),
     "the name": (('kind = "quantum"\n', 'kind = "quantum"\nname = "other"\n'), r"unknown field 'name'"),
 }

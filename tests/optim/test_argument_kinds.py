@@ -105,7 +105,7 @@ def test_an_argument_of_the_wrong_kind_elsewhere(make: Any, sentence: str) -> No
 OWNERS: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {
     "newton": (qn.newton, (OBJECTIVE,), {"clip": 0.5, "minibatch": False}),
     "kfac": (qn.kfac, (OBJECTIVE,), {}),
-    "dual_newton": (qn.dual_newton, (OBJECTIVE,), {}),
+    "dual_newton": (qn.dual_newton, (OBJECTIVE,), {"momentum": 0.25}),
     "fisher_newton": (qn.fisher_newton, (OBJECTIVE,), {}),
     "recipe": (qn.recipe, (OBJECTIVE, PARAMS, BATCH), {"minibatch": False}),
     "spectrum": (qn.spectrum, (OBJECTIVE, PARAMS, BATCH), {}),

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from .measure import gemm_probe as gemm_probe
     from .measure import interleaved_seconds as interleaved_seconds
     from .measure import median_seconds as median_seconds
+    from .measure import usable_cores as usable_cores
     from .overhead import OverheadStatus as OverheadStatus
     from .overhead import PhysicalCost as PhysicalCost
     from .overhead import physical_cost as physical_cost
     from .overhead import t_gates_per_rotation as t_gates_per_rotation
+    from .profile_files import listed_profiles as listed_profiles
     from .profile_files import load_profile as load_profile
     from .profile_files import profile_names as profile_names
     from .quantum_profile import QuantumMachine as QuantumMachine

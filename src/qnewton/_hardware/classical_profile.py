@@ -28,6 +28,7 @@ class ClassicalProfile(eqx.Module):
         exchange_bytes_per_s: that each device receives from the others.
         exchange_s: of a message of next to nothing between two devices.
         source: of the numbers, in a line.
+        power_w: of the machine at full load; None: not known.
     """
 
     name: str = eqx.field(static=True)
@@ -45,11 +46,14 @@ class ClassicalProfile(eqx.Module):
     exchange_bytes_per_s: float = eqx.field(static=True, default=math.inf)
     exchange_s: float = eqx.field(static=True, default=0.0)
     source: str = eqx.field(static=True, default="")
+    power_w: float | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
         for field in ("float32_flops_per_s", "float64_flops_per_s", "bytes_per_s", "link_bytes_per_s"):
             check_positive(field, getattr(self, field), "per second")
         check_positive("memory_bytes", self.memory_bytes, "of bytes")
+        if self.power_w is not None:
+            check_positive("power_w", self.power_w, "of watts")
         for field in ("efficiency", "memory_efficiency"):
             part = getattr(self, field)
             if part is not None and not 0 < part <= 1:

@@ -28,15 +28,15 @@ MAX_DISTANCE = 99
 _MAX_ROUNDS = 4
 _FACTORY_FAILURE = 0.01
 # Beverland et al., Table VI: qubits and cycles of a unit on physical qubits (first round alone), then on logical ones.
-_UNITS = {"15-to-1 RM prep": ((31, 24), (31, 11)), "15-to-1 space efficient": ((12, 45), (20, 13))}
+UNITS = {"15-to-1 RM prep": ((31, 24), (31, 11)), "15-to-1 space efficient": ((12, 45), (20, 13))}
 _INPUTS = 15
 
 
-def _output_error(error, clifford):
+def output_error(error, clifford):
     return 35 * error**3 + 7.1 * clifford
 
 
-def _unit_failure(error, clifford):
+def unit_failure(error, clifford):
     return 15 * error + 356 * clifford
 
 
@@ -69,17 +69,25 @@ class FactoryTable(eqx.Module):
         """
         row = xp.clip((distance.astype(int) - 1) // 2, 0, len(self.first) - 1)
         low, high = xp.asarray(self.first)[row], xp.asarray(self.last)[row]
-        # The first row, of those of this distance, whose error is small enough.
-        for _ in range(int(np.ceil(np.log2(np.max(self.last - self.first) + 1)))):
-            middle = (low + high) // 2
-            enough = xp.asarray(self.log_error)[middle] <= log_error
-            low, high = xp.where(enough | (low >= high), low, middle + 1), xp.where(enough, middle, high)
-        return xp.asarray(self.qubits)[low], xp.asarray(self.seconds)[low]
+        most = int(np.max(self.last - self.first)) + 1
+        found = first_at_most(xp, self.log_error, low, high, most, log_error)
+        return xp.asarray(self.qubits)[found], xp.asarray(self.seconds)[found]
 
     def least_distance(self, xp: ModuleType, log_error: Number) -> NumberArray:
         """Return the smallest distance at which a factory reaches the error; above `MAX_DISTANCE` if none does."""
         rows = xp.searchsorted(xp.asarray(-self.least_log_error), -log_error)
         return xp.where(rows < len(self.least_log_error), 2 * rows + 1, MAX_DISTANCE + 2)
+
+
+def first_at_most(
+    xp: ModuleType, log_error: np.ndarray, low: NumberArray, high: NumberArray, most: int, wanted: Number
+) -> NumberArray:
+    """Return the first row, of those from `low` to `high`, at most `most`, whose error is small enough."""
+    for _ in range(int(np.ceil(np.log2(most)))):
+        middle = (low + high) // 2
+        enough = xp.asarray(log_error)[middle] <= wanted
+        low, high = xp.where(enough | (low >= high), low, middle + 1), xp.where(enough, middle, high)
+    return low
 
 
 @functools.cache
@@ -90,8 +98,13 @@ def factory_table(profile: QuantumProfile) -> FactoryTable:
 
 
 def compute_table(profile: QuantumProfile) -> FactoryTable:
-    """Compute the factories of a machine, in some tenths of a second."""
+    """Compute the factories of a machine, in some tenths of a second.
+
+    Raises:
+        ValueError: if none of them works at the machine's error rates.
+    """
     error, distance, qubits, seconds = (np.concatenate(column) for column in zip(*_chains(profile), strict=True))
+    check_any(profile, error)
     volume = qubits * seconds
     order = np.lexsort((distance, volume))
     first, last, rows, least = [], [], [], []
@@ -116,6 +129,19 @@ def compute_table(profile: QuantumProfile) -> FactoryTable:
     )
 
 
+def check_any(profile: QuantumProfile, error: np.ndarray) -> None:
+    """Refuse a machine without a factory.
+
+    Raises:
+        ValueError: with its error rates.
+    """
+    if not len(error):
+        raise ValueError(
+            f"no T factory of {profile.name} ({profile.factories}) works at its t_gate_error_rate "
+            f"{profile.t_gate_error_rate:g} and clifford_error_rate {profile.clifford_error_rate:g}"
+        )
+
+
 def _chains(profile: QuantumProfile):
     """Yield error, largest distance, qubits and seconds of every chain, per number of rounds and choice of units."""
     code = profile.error_correction
@@ -125,9 +151,9 @@ def _chains(profile: QuantumProfile):
     distances = distances[: np.searchsorted(-clifford, -np.exp(LEAST_LOG_ERROR) / 7.1) + 1]
     perfect = profile.t_gate_error_rate
     for rounds in range(1, _MAX_ROUNDS + 1):
-        for units in itertools.product(_UNITS.values(), repeat=rounds):
+        for units in itertools.product(UNITS.values(), repeat=rounds):
             yield _chain(profile, distances, units)
-        perfect = _output_error(perfect, 0.0)
+        perfect = output_error(perfect, 0.0)
         if perfect < 1e-3 * np.exp(LEAST_LOG_ERROR):
             return
 
@@ -138,7 +164,7 @@ def _chain(profile: QuantumProfile, distances: np.ndarray, units: tuple) -> tupl
     # A unit must be cleaner than what it distils; the first round may run on physical qubits (distance 1) instead.
     clean = logical <= 0.1 * profile.t_gate_error_rate
     clean_first = np.concatenate([[profile.clifford_error_rate <= 0.1 * profile.t_gate_error_rate], clean[1:]])
-    picks = _nondecreasing(len(distances), rounds)
+    picks = nondecreasing(len(distances), rounds)
     picks = picks[clean_first[picks[:, 0]] & np.all(clean[picks[:, 1:]], axis=1)]
     first_clifford = np.concatenate([[profile.clifford_error_rate], logical[1:]])
     cliffords = np.column_stack([first_clifford[picks[:, 0]], logical[picks[:, 1:]]])
@@ -147,7 +173,7 @@ def _chain(profile: QuantumProfile, distances: np.ndarray, units: tuple) -> tupl
     keep &= np.all(failures < 0.99, axis=1)
     keep &= _every_distance_matters(profile.t_gate_error_rate, picks, first_clifford, logical, errors, failures)
     picks, errors, failures = picks[keep], errors[keep], failures[keep]
-    patch, cycle_s = code.patch_qubits(distances), profile.syndrome_time_s * distances
+    patch, cycle_s = code.patch_qubits(distances), profile.cycle_time_s(distances)
     needed, qubits, seconds = np.ones(len(picks)), np.zeros(len(picks)), np.zeros(len(picks))
     for i in reversed(range(rounds)):
         physical, (unit_qubits, unit_cycles) = units[i]
@@ -156,14 +182,14 @@ def _chain(profile: QuantumProfile, distances: np.ndarray, units: tuple) -> tupl
         if i == 0:
             size = np.where(at == 0, physical[0], size)
             time_s = np.where(at == 0, physical[1] * profile.t_gate_time_s, time_s)
-        repeats = _repetitions(needed, failures[:, i], _FACTORY_FAILURE / rounds)
+        repeats = repetitions(needed, failures[:, i], _FACTORY_FAILURE / rounds)
         qubits = np.maximum(qubits, repeats * size)
         seconds += time_s
         needed = _INPUTS * repeats
     return errors[:, -1], distances[picks[:, -1]], qubits, seconds
 
 
-def _nondecreasing(count: int, rounds: int) -> np.ndarray:
+def nondecreasing(count: int, rounds: int) -> np.ndarray:
     grid = np.indices((count,) * rounds, dtype=np.int16).reshape(rounds, -1)
     return grid[:, np.all(grid[1:] >= grid[:-1], axis=0)].T
 
@@ -172,8 +198,8 @@ def _forward(error: float, cliffords: Float[np.ndarray, "chains rounds"]) -> tup
     """Return errors before each round and after the last, and each round's failure probability per unit."""
     errors, failures = [np.full(len(cliffords), error)], []
     for clifford in cliffords.T:
-        failures.append(_unit_failure(errors[-1], clifford))
-        errors.append(_output_error(errors[-1], clifford))
+        failures.append(unit_failure(errors[-1], clifford))
+        errors.append(output_error(errors[-1], clifford))
     return np.column_stack(errors), np.column_stack(failures)
 
 
@@ -192,7 +218,7 @@ def _every_distance_matters(error, picks, first_clifford, logical, errors, failu
     return matters
 
 
-def _repetitions(needed: np.ndarray, failure: np.ndarray, allowed: float) -> np.ndarray:
+def repetitions(needed: np.ndarray, failure: np.ndarray, allowed: float) -> np.ndarray:
     """Return the units to run at once so that `needed` of them succeed, except with probability `allowed`."""
     from scipy.special import bdtr
 

@@ -12,8 +12,9 @@ import numpy as np
 from .quantum_profile import QuantumProfile
 
 PACKAGED = Path(__file__).parent / "profiles" / "factories.npz"
-FIELDS = ("first", "last", "log_error", "qubits", "seconds", "least_log_error")
-_IRRELEVANT = ("name", "description", "reaction_time_s")
+MAGIC_STATES = Path(__file__).parent / "profiles" / "magic-states.json"
+"""Published tables of T factories."""
+_IRRELEVANT = ("name", "description", "reaction_time_s", "power_w", "qubit_power_w")
 
 
 def table_key(profile: QuantumProfile) -> str:
@@ -29,4 +30,9 @@ def packaged_tables() -> dict[str, dict[str, np.ndarray]]:
         return {}
     with np.load(PACKAGED, allow_pickle=False) as archive:
         keys = [str(key) for key in archive["keys"]]
-        return {key: {field: archive[f"{index}_{field}"] for field in FIELDS} for index, key in enumerate(keys)}
+        tables: list[dict[str, np.ndarray]] = [{} for _ in keys]
+        for name in archive.files:
+            index, _, field = name.partition("_")
+            if field:
+                tables[int(index)][field] = archive[name]
+        return dict(zip(keys, tables, strict=True))

@@ -1,7 +1,8 @@
 """Conversion of logical counts to physical qubits and seconds, by the published formulas.
 
-Pure functions of arrays, in numpy or JAX. The model is that of Beverland et al., arXiv 2211.07629, as `qdk` 1.33.1 has
-it; with the layout `Sequential` both agree (tests/hardware/test_overhead_qdk.py has how closely).
+Pure functions of arrays, in numpy or JAX. A profile declares the model: `beverland` is that of Beverland et al., arXiv
+2211.07629, as `qdk.estimator` 1.33.1 has it, `qre` that of `qdk.qre`, version 3 of the same estimator. With the layout
+`Sequential` they agree (tests/hardware/test_overhead_qdk.py and test_overhead_qre.py have how closely).
 """
 
 import enum
@@ -12,9 +13,15 @@ import equinox as eqx
 import numpy as np
 
 from .._core.arrays import Number, NumberArray, floating, quiet
-from .distillation import LEAST_LOG_ERROR, MAX_DISTANCE, factory_table
+from .distillation import MAX_DISTANCE, factory_table
+from .frontier import factory_frontier
 from .layouts import AbstractLayout, Demand, Sequential
 from .quantum_profile import QuantumProfile
+
+_LEAST_DISTANCE = 3
+"""The smallest code distance of the model `qre`; 1, no code, is the one of `beverland`."""
+_DISTILLED = float(np.log(1e-12))
+"""Logarithm of the error that a machine's factories must reach, so that smaller ones are extrapolated."""
 
 
 class OverheadStatus(enum.IntEnum):
@@ -35,10 +42,9 @@ _REASONS = {
     OverheadStatus.OK: "",
     OverheadStatus.BAD_INPUT: "the counts are not finite numbers, at least one qubit and at least 0 gates, or the "
     "failure probability is not in (0, 1)",
-    OverheadStatus.TOO_LONG: f"the run is so long that its qubits would need a code distance above {MAX_DISTANCE}: "
-    "outside the range of the error formula",
-    OverheadStatus.TOO_MANY_T_GATES: "no distillation in four rounds reaches the error that each T state may have: "
-    f"below 1e{LEAST_LOG_ERROR / np.log(10):.0f}, or out of reach of this machine's T gates",
+    OverheadStatus.TOO_LONG: "the run is so long that its cost lies outside the floating-point range",
+    OverheadStatus.TOO_MANY_T_GATES: "no factory of this machine reaches the error that each T state may have, or "
+    f"any below {np.exp(_DISTILLED):.0e}, from where on costs are extrapolated",
 }
 
 
@@ -55,6 +61,8 @@ class PhysicalCost(eqx.Module):
         factories: T factories that work at once.
         factory_qubits: physical qubits in them.
         status: an `OverheadStatus`.
+        extrapolated: whether the code distance is above 99, or a T state's error below that of all listed factories.
+            The same formulas go on: distances grow like the logarithm of the error, in a factory as well.
     """
 
     qubits: NumberArray
@@ -66,6 +74,7 @@ class PhysicalCost(eqx.Module):
     factories: NumberArray
     factory_qubits: NumberArray
     status: NumberArray
+    extrapolated: NumberArray
 
     @property
     def valid(self) -> NumberArray:
@@ -106,7 +115,8 @@ def physical_cost(
         cycles: T gates, rotations (a layer of them counts as often as one has T gates) and measurements, done one after
             the other; None: `t_count`. The layout `ReactionLimited` does not look at it.
         failure_probability: that the run may fail with, in (0, 1). Errors of rotations are the caller's.
-        t_share: of it, for T states; the rest is for logical qubits. `qdk` takes half where there are no rotations.
+        t_share: of it, for T states; the rest is for logical qubits. `qdk.estimator` takes half where there are no
+            rotations. The model `qre` does not look at it: T states get what the code distance leaves.
         layout: tiles and pace.
         time_scale: all physical operations take so many times their time, the reaction time apart; a sweep of gate
             times over one profile, for hypothetical machines.
@@ -117,32 +127,30 @@ def physical_cost(
     t_depth, cycles = t_count if t_depth is None else t_depth, t_count if cycles is None else cycles
     xp, *numbers = floating(qubits, t_count, t_depth, cycles, failure_probability, t_share, time_scale)
     sane, demand, log_failure, share, scale = _sane(xp, *xp.broadcast_arrays(*numbers))
-    has_t = demand.t_count > 0
-    syndrome_s = profile.syndrome_time_s * scale
-    syndromes_per_reaction = xp.maximum(profile.reaction_time_s / syndrome_s, 1)
-    log_volume = layout.log_volume(xp, demand, syndromes_per_reaction)
-    log_logical = log_failure + xp.where(has_t, xp.log1p(-share), 0.0) - log_volume
-    log_t_error = xp.where(has_t, log_failure + xp.log(share) - xp.log(xp.maximum(demand.t_count, 1)), 0.0)
-    chosen = _code_and_factory(xp, profile, log_logical, log_t_error, scale)
-    distance, patch, cycle_s, factory = chosen.distance, chosen.patch, chosen.cycle_s, chosen.factory
-    cycles, seconds, factories = _paced(xp, demand, layout.cycles(xp, demand, syndromes_per_reaction, distance), chosen)
+    # Of all distances the largest number, so that the volume is an upper bound.
+    most_syndromes = xp.maximum(profile.reaction_time_s / (profile.round_time_s(1) * scale), 1)
+    log_volume = layout.log_volume(xp, demand, most_syndromes)
+    chosen = _chosen(xp, profile, demand, log_volume, log_failure, share)
+    distance, cycle_s = chosen.distance, profile.cycle_time_s(chosen.distance) * scale
+    syndromes_per_reaction = xp.maximum(profile.reaction_time_s * distance / cycle_s, 1)
+    cycles = layout.cycles(xp, demand, syndromes_per_reaction, distance)
+    cycles, seconds, factories, factory_qubits = _paced(xp, profile, demand, cycles, cycle_s, chosen, scale)
     tiles = layout.tiles(xp, demand, syndromes_per_reaction, distance)
-    status = xp.where(sane, _status(xp, has_t, chosen), int(OverheadStatus.BAD_INPUT))
-
-    def masked(value: Number) -> NumberArray:
-        return xp.where(status == 0, value, xp.inf)
-
-    return PhysicalCost(
-        qubits=masked(tiles * patch + factories * factory),
-        seconds=masked(seconds),
-        code_distance=masked(distance),
-        logical_qubits=masked(tiles),
-        logical_cycles=masked(cycles),
-        logical_cycle_s=masked(cycle_s),
-        factories=masked(factories),
-        factory_qubits=masked(factories * factory),
-        status=status,
-    )
+    qubits = tiles * profile.error_correction.patch_qubits(distance) + factory_qubits
+    status = _status(xp, sane, xp.isfinite(qubits) & xp.isfinite(seconds), chosen)
+    found = {
+        "qubits": qubits,
+        "seconds": seconds,
+        "code_distance": distance,
+        "logical_qubits": tiles,
+        "logical_cycles": cycles,
+        "logical_cycle_s": cycle_s,
+        "factories": factories,
+        "factory_qubits": factory_qubits,
+    }
+    masked = {name: xp.where(status == 0, value, xp.inf) for name, value in found.items()}
+    extrapolated = (distance > MAX_DISTANCE) | (chosen.stretch > 1)
+    return PhysicalCost(**masked, status=status, extrapolated=extrapolated)
 
 
 def _sane(
@@ -170,69 +178,132 @@ def _sane(
 
 
 class _Chosen(NamedTuple):
-    """The code distance, the patch of a logical qubit at it, and the factory of T states.
+    """The code distance and what it leaves for T states.
 
     Attributes:
         distance: of the code.
-        patch: physical qubits of a logical one.
-        cycle_s: seconds of a logical cycle.
-        factory: physical qubits of one factory.
-        run_s: seconds of one run of it.
-        too_long: whether logical qubits ask for a distance that is not considered.
-        too_many: whether T states do.
+        log_t_error: logarithm of the error that a T state may have, no less than what a listed factory reaches.
+        stretch: by which the logarithm is in truth larger. Distances grow like it, beyond the list as well: so do a
+            factory's seconds, and its qubits like the square.
+        too_many: whether T states ask for an error that no factory reaches.
     """
 
     distance: NumberArray
-    patch: NumberArray
-    cycle_s: NumberArray
-    factory: NumberArray
-    run_s: NumberArray
-    too_long: NumberArray
+    log_t_error: NumberArray
+    stretch: NumberArray
     too_many: NumberArray
 
 
-def _code_and_factory(
-    xp: ModuleType, profile: QuantumProfile, log_logical: NumberArray, log_t_error: NumberArray, scale: NumberArray
+def _chosen(
+    xp: ModuleType,
+    profile: QuantumProfile,
+    demand: Demand,
+    log_volume: NumberArray,
+    log_failure: NumberArray,
+    share: NumberArray,
 ) -> _Chosen:
-    distance = _distance(xp, profile, log_logical)
-    too_long = distance > MAX_DISTANCE
-    table = factory_table(profile)
+    if profile.model == "qre":
+        return _least_distance(xp, profile, demand, log_volume, log_failure)
+    return _code_and_factory(xp, profile, demand, log_volume, log_failure, share)
+
+
+def _status(xp: ModuleType, sane: NumberArray, finite: NumberArray, chosen: _Chosen) -> NumberArray:
+    status = xp.where(finite, int(OverheadStatus.OK), int(OverheadStatus.TOO_LONG))
+    status = xp.where(chosen.too_many, int(OverheadStatus.TOO_MANY_T_GATES), status)
+    return xp.where(sane, status, int(OverheadStatus.BAD_INPUT))
+
+
+def _stretched(xp: ModuleType, log_t_error: NumberArray, least: float) -> tuple[NumberArray, NumberArray, NumberArray]:
+    """Return the error to look up, the stretch, and whether no factory reaches the error."""
+    if least > _DISTILLED:
+        return log_t_error, xp.ones_like(log_t_error), log_t_error < least
+    return xp.maximum(log_t_error, least), xp.maximum(log_t_error / least, 1.0), log_t_error < -xp.inf
+
+
+def _code_and_factory(
+    xp: ModuleType,
+    profile: QuantumProfile,
+    demand: Demand,
+    log_volume: NumberArray,
+    log_failure: NumberArray,
+    share: NumberArray,
+) -> _Chosen:
+    """Split the failure probability, then take the distance that logical qubits and the factory need."""
+    has_t, table = demand.t_count > 0, factory_table(profile)
+    log_logical = log_failure + xp.where(has_t, xp.log1p(-share), 0.0) - log_volume
+    log_t_error = xp.where(has_t, log_failure + xp.log(share) - xp.log(xp.maximum(demand.t_count, 1)), 0.0)
+    log_t_error, stretch, too_many = _stretched(xp, log_t_error, float(table.least_log_error[-1]))
     distils = log_t_error <= np.log(profile.t_gate_error_rate)
     for_factory = xp.where(distils, table.least_distance(xp, log_t_error), 1)
-    too_many = for_factory > MAX_DISTANCE
-    distance = xp.clip(xp.maximum(distance, for_factory), 1, MAX_DISTANCE)
-    cycle_s = profile.syndrome_time_s * scale * distance
-    patch = profile.error_correction.patch_qubits(distance)
-    factory, run_s = table.lookup(xp, distance, log_t_error)
-    # A T gate that is good enough as it is only has to be encoded, in a patch and a cycle.
-    factory, run_s = xp.where(distils, factory, patch), xp.where(distils, run_s * scale, cycle_s)
-    return _Chosen(distance, patch, cycle_s, factory, run_s, too_long, too_many)
+    for_factory = xp.where(stretch > 1, _odd(xp, for_factory * stretch), for_factory)
+    distance = xp.maximum(_distance(xp, profile, log_logical), for_factory)
+    return _Chosen(distance, log_t_error, stretch, has_t & too_many)
+
+
+def _least_distance(
+    xp: ModuleType, profile: QuantumProfile, demand: Demand, log_volume: NumberArray, log_failure: NumberArray
+) -> _Chosen:
+    """Take the least distance that leaves room for the best factory's errors; T states may use all that it leaves.
+
+    The failure probability bounds `tiles x cycles x p_L(distance) + T states x error of a T state`.
+    """
+    code, least = profile.error_correction, factory_frontier(profile).least_log_error
+    has_t, log_states = demand.t_count > 0, xp.log(xp.maximum(demand.t_count, 1))
+    # Where factories beyond the list would be needed, they get half.
+    best = xp.minimum(least, log_failure - log_states - np.log(2)) if least <= _DISTILLED else least
+    eps = xp.finfo(log_volume.dtype).eps
+    needed = xp.where(has_t, xp.exp(xp.minimum(log_states + best - log_failure, 0.0)), 0.0)
+    room = xp.log1p(-xp.minimum(needed, 1 - eps))
+    distance = xp.maximum(_distance(xp, profile, log_failure + room - log_volume), _LEAST_DISTANCE)
+    decades = np.log(code.threshold / profile.physical_error_rate)
+    log_logical = np.log(code.prefactor) - (distance + 1) / 2 * decades
+    used = xp.exp(xp.minimum(log_volume + log_logical - log_failure, np.log1p(-float(eps))))
+    left = xp.maximum(log_failure + xp.log1p(-used) - log_states, best)
+    log_t_error, stretch, _ = _stretched(xp, xp.where(has_t, left, 0.0), least)
+    return _Chosen(distance, log_t_error, stretch, needed >= 1)
 
 
 def _paced(
-    xp: ModuleType, demand: Demand, cycles: NumberArray, chosen: _Chosen
-) -> tuple[NumberArray, NumberArray, NumberArray]:
-    """Logical cycles, seconds and factories of a run that the layout gives `cycles`."""
+    xp: ModuleType,
+    profile: QuantumProfile,
+    demand: Demand,
+    cycles: NumberArray,
+    cycle_s: NumberArray,
+    chosen: _Chosen,
+    scale: NumberArray,
+) -> tuple[NumberArray, NumberArray, NumberArray, NumberArray]:
+    """Logical cycles, seconds, factories and their qubits, of a run that the layout gives `cycles`."""
     has_t = demand.t_count > 0
+    if profile.model == "qre":
+        factories, factory_qubits, seconds = factory_frontier(profile).fewest_qubits(
+            xp, chosen.log_t_error, demand.t_count, cycles * cycle_s, scale, chosen.stretch
+        )
+        return seconds / cycle_s, seconds, factories, factory_qubits
+    factory, run_s = factory_table(profile).lookup(xp, chosen.distance, chosen.log_t_error)
+    # A T gate that is good enough as it is only has to be encoded, in a patch and a cycle.
+    distils = chosen.log_t_error <= np.log(profile.t_gate_error_rate)
+    patch = profile.error_correction.patch_qubits(chosen.distance)
+    factory = xp.where(distils, factory * chosen.stretch**2, patch)
+    run_s = xp.where(distils, run_s * chosen.stretch * scale, cycle_s)
     # A run that is over before the first T state is there waits for it.
     rounding = 8 * xp.finfo(cycles.dtype).eps
-    cycles = xp.where(has_t, xp.maximum(cycles, xp.ceil(chosen.run_s / chosen.cycle_s * (1 - rounding))), cycles)
-    seconds = cycles * chosen.cycle_s
-    runs = xp.maximum(xp.floor(seconds / chosen.run_s * (1 + rounding)), 1)
-    return cycles, seconds, xp.where(has_t, xp.ceil(demand.t_count / runs), 0.0)
-
-
-def _status(xp: ModuleType, has_t: NumberArray, chosen: _Chosen) -> NumberArray:
-    status = xp.where(chosen.too_long, int(OverheadStatus.TOO_LONG), int(OverheadStatus.OK))
-    return xp.where(has_t & chosen.too_many, int(OverheadStatus.TOO_MANY_T_GATES), status)
+    cycles = xp.where(has_t, xp.maximum(cycles, xp.ceil(run_s / cycle_s * (1 - rounding))), cycles)
+    seconds = cycles * cycle_s
+    runs = xp.maximum(xp.floor(seconds / run_s * (1 + rounding)), 1)
+    factories = xp.where(has_t, xp.ceil(demand.t_count / runs), 0.0)
+    return cycles, seconds, factories, factories * factory
 
 
 def _distance(xp: ModuleType, profile: QuantumProfile, log_logical: NumberArray) -> NumberArray:
     """The smallest odd distance whose logical error per cycle is at most `exp(log_logical)`."""
     code = profile.error_correction
     decades = np.log(code.threshold / profile.physical_error_rate)
-    least = xp.ceil(2 * (np.log(code.prefactor) - log_logical) / decades - 1)
-    return xp.maximum(2 * xp.floor(least / 2) + 1, 1)
+    return _odd(xp, xp.ceil(2 * (np.log(code.prefactor) - log_logical) / decades - 1))
+
+
+def _odd(xp: ModuleType, least: NumberArray) -> NumberArray:
+    """The smallest odd number that is at least 1 and a number."""
+    return xp.maximum(2 * xp.floor(xp.ceil(least) / 2) + 1, 1)
 
 
 def t_gates_per_rotation(rotations: Number, failure_probability: Number) -> NumberArray:

@@ -18,6 +18,12 @@ def profile_names() -> list[str]:
     return sorted(path.stem for path in _PACKAGED.glob("*.toml"))
 
 
+def listed_profiles() -> list[str]:
+    """Return the names that a table lists where none is asked for: one model of quantum machines, `beverland`."""
+    found = {name: load_profile(name) for name in profile_names()}
+    return [name for name, one in found.items() if isinstance(one, ClassicalProfile) or one.model == "beverland"]
+
+
 def load_profile(name_or_path: str | Path) -> QuantumProfile | ClassicalProfile:
     """Read a profile: a packaged one by its name, or a file of the user by its path.
 

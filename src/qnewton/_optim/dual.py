@@ -40,6 +40,8 @@ from .working_types import Steps, in_working_types
 
 SIZES = 3e-3
 """`Marquardt.sizes` of a fit: more than `newton` needs, whose damping begins higher."""
+MOMENTUM = 0.5
+"""Part of the last step that the next one starts from, where nobody says another and the problem is no fit."""
 GROW = 4.0
 """Factor on the damping after a step that no trial was good enough for."""
 _DEFAULTS = {False: default_scheduler, True: scheduler_of_fits}
@@ -135,7 +137,7 @@ def dual_newton(
     is wanted: physics-informed networks, small regressions. Every step factors `K = R R^T` of the residuals at two
     dampings, 0.4 and 2.5 times the last one, and tries both:
 
-        d = -R^T (K + m I)^-1 r                      the Gauss-Newton step, `R^T R` being the curvature
+        d = p/2 - R^T (K + m I)^-1 (r + R p/2)       the Gauss-Newton step, `R^T R` the curvature, p the last step
         a = -1/2 R^T (K + m I)^-1 r''                geodesic acceleration, `r''` the second derivative along d
 
     The better one of `w + d + a` is taken if it lowers the loss, and its damping kept; otherwise nothing moves and the
@@ -173,7 +175,7 @@ def dual_newton(
             along a direction.
         momentum: decay `mu` of the last step `p`, in [0, 1): what is damped is the distance from `mu p`, as in SPRING
             (Goldshlager, Abrahamsen and Lin 2024, arXiv:2401.10190): `d = mu p - R^T (K + m I)^-1 (r + mu R p)`. After
-            a refused step `p` is zero. None: the step's length is damped.
+            a refused step `p` is zero. At 0 the step's length is damped. None: 0.5, and 0 for a fit.
         sample: parts into which early steps divide the batch, at least 2; None lets every step see all of it.
         metric: what the damping is a multiple of: `Levenberg()`, the identity, or `Marquardt()`, the curvature's
             diagonal, for which the whole Jacobian is formed. None: `Marquardt(sizes=3e-3)` for a fit, `Levenberg()`
@@ -200,7 +202,7 @@ def dual_newton(
         "dual_newton", ("acceleration", "momentum"), damping=damping, acceleration=acceleration, momentum=momentum
     )
     if momentum is not None and known(momentum) and not 0 <= momentum < 1:
-        raise ValueError(f"momentum is {momentum}: it is the part of the last step that is kept, in [0, 1), or None")
+        raise ValueError(f"momentum is {momentum}: it is the part of the last step that is kept, in [0, 1)")
     (sample,) = numbers("dual_newton", ("sample",), sample=sample)
     if known(damping) and not 0 < damping < float("inf"):
         raise ValueError(f"damping is {damping}: the first damping is relative to the curvature and must be positive")
@@ -213,15 +215,22 @@ def dual_newton(
 
     schedulers = {fit: scheduler_of(solver, "dual_newton", default) for fit, default in _DEFAULTS.items()}
 
+    def metric_for(params: PyTree) -> AbstractMetric:
+        return (Marquardt(sizes=SIZES) if is_fit(params) else Levenberg()) if metric is None else metric
+
+    def decay_for(params: PyTree) -> float | None:
+        decay = (0.0 if is_fit(params) else MOMENTUM) if momentum is None else momentum
+        return None if known(decay) and decay == 0 else decay
+
     def options_for(
         params: PyTree, before: PackedPlans, *, reverse_only: bool = False, last: Float[Array, " n"] | None = None
     ) -> Options:
-        default = Marquardt(sizes=SIZES) if is_fit(params) else Levenberg()
         # A second derivative along the step takes forward mode twice.
         bending = None if reverse_only else acceleration
         scheduled = Scheduled(schedulers[is_fit(params)], before)
-        towards = None if momentum is None or last is None else momentum * last
-        return Options(damping, bending, default if metric is None else metric, scheduled, towards)
+        decay = decay_for(params)
+        towards = None if decay is None or last is None else decay * last
+        return Options(damping, bending, metric_for(params), scheduled, towards)
 
     def init(params: PyTree) -> DualNewtonState:
         check_params(params)
@@ -231,9 +240,9 @@ def dual_newton(
         no = filled((), False, bool)
         info = DualNewtonInfo(zero, zero, number, zero, no, zero, zero, number, no, zero, number, packed)
         (block,) = whole(params)
-        metric = options_for(params, packed).metric
+        metric = metric_for(params)
         memory = None if metric.fixed else metric.init(block.n, dtype)
-        last = None if momentum is None else filled((block.n,), 0, dtype)
+        last = None if decay_for(params) is None else filled((block.n,), 0, dtype)
         return DualNewtonState(number, zero, Sampling.start(dtype), memory, Left.nothing(dtype), last, info)
 
     def update(
@@ -340,7 +349,7 @@ def dual_newton(
         info = DualNewtonInfo(**told, examples=examples, altered=altered, applied_ratio=ratio, packed=found.packed)
         step = jnp.where(info.accepted, found.trials.step[info.winner], 0)
         memory = jax.tree.map(lambda new, old: jnp.where(verdict.finite, new, old), found.memory, state.metric)
-        last = None if momentum is None else jnp.where(verdict.finite, step, state.last)
+        last = None if state.last is None else jnp.where(verdict.finite, step, state.last)
         following = DualNewtonState(verdict.count, verdict.damping, verdict.sampling, memory, left, last, info)
         return block.put(params, step), following
 

@@ -230,7 +230,7 @@ class Assumptions(AbstractAssumptions):
         """
         xp, gate_time_s, runs, layers = floating(clock.gate_time_s, reading.applications, circuit.t_depth)
         failure = self.failure_probability / 2 / xp.maximum(runs, 1.0)
-        run_s, qubits, corrected = clock.run(circuit, self.error_correction, failure)
+        run_s, qubits, corrected, stretched = clock.run(circuit, self.error_correction, failure)
         seconds = runs * run_s + fixed_seconds
         # Where there is no count, what follows from it fails as well and is not the reason.
         counted = met(workload.conditions)
@@ -257,7 +257,7 @@ class Assumptions(AbstractAssumptions):
             "read-out": runs,
             "loading": seconds / (runs * run_s),
         }
-        return Charge.cheapest(xp, demands, numbers, workload, factors)
+        return Charge.cheapest(xp, demands, numbers, workload, factors, stretched)
 
     @property
     def _shares(self) -> tuple[float, float]:

@@ -31,6 +31,7 @@ class Charge(eqx.Module):
         success_probability: of one repetition.
         clamped: whether the condition number was raised to the formula's lower end.
         extrapolated: whether a measured constant is used where nobody measured it.
+        stretched: whether error correction is extrapolated beyond the distances and T factories that are listed.
         factors: what multiplies up to the seconds at a gate time: `queries`, layers per query (`encoding`), layers in
             all over those (`right-hand side`), `error correction`, `read-out`, and all over what is not loading.
         conditions: what the formulas demand, and where that is met.
@@ -51,6 +52,7 @@ class Charge(eqx.Module):
     success_probability: Any
     clamped: Any
     extrapolated: Any
+    stretched: Any
     factors: dict[str, Any]
     conditions: tuple[Condition, ...]
     assumed: tuple[str, ...] = eqx.field(static=True, default=())
@@ -72,6 +74,7 @@ class Charge(eqx.Module):
         numbers: Mapping[str, Any],
         workload: QuantumWorkload,
         factors: Mapping[str, Any],
+        stretched: Any,
     ) -> "Charge":
         """Return the charge by the encoding with the fewest seconds; by the first if none can be used.
 
@@ -81,6 +84,7 @@ class Charge(eqx.Module):
             numbers: fields of the charge that are infinite where a demand is not met.
             workload: the query count.
             factors: as in the charge.
+            stretched: as in the charge.
         """
         arrays = [*(condition.holds for condition in demands), *numbers.values(), *factors.values()]
         shape = np.broadcast_shapes(*(np.shape(array) for array in arrays))
@@ -100,6 +104,7 @@ class Charge(eqx.Module):
             success_probability=number(workload.success_probability, 0.0),
             clamped=chosen(workload.clamped),
             extrapolated=chosen(workload.extrapolated),
+            stretched=chosen(stretched),
             factors={name: number(value, np.nan) for name, value in factors.items()},
             conditions=tuple(Condition(chosen(held), one.words) for held, one in zip(holds, demands, strict=True)),
             assumed=workload.assumed,

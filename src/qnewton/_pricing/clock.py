@@ -8,12 +8,11 @@ from .._core.arrays import floating
 from .._core.conditions import Condition
 from .._core.gates import GateCost
 from .._hardware import AbstractLayout, OverheadStatus, QuantumMachine, QuantumProfile, physical_cost
-from .._hardware.distillation import MAX_DISTANCE
 
 _OVERHEAD = {
     OverheadStatus.BAD_INPUT: "finite gate counts",
-    OverheadStatus.TOO_LONG: f"a code distance of at most {MAX_DISTANCE}",
-    OverheadStatus.TOO_MANY_T_GATES: "T states with no smaller error than four rounds of distillation reach",
+    OverheadStatus.TOO_LONG: "physical costs inside the floating-point range",
+    OverheadStatus.TOO_MANY_T_GATES: "T states with no smaller error than the machine's factories reach",
 }
 
 
@@ -44,8 +43,10 @@ class Clock(eqx.Module):
 
     def run(
         self, circuit: GateCost, layout: AbstractLayout | None, failure_probability: Any
-    ) -> tuple[Any, Any, list[Condition]]:
-        """Return seconds and qubits of one run of a circuit, and the conditions of error correction.
+    ) -> tuple[Any, Any, list[Condition], Any]:
+        """Return seconds and qubits of one run of a circuit, the conditions of error correction, and its extrapolation.
+
+        The last is whether code distance or T factories lie beyond what is listed (`PhysicalCost.extrapolated`).
 
         Without error correction a layer of T gates takes one physical operation. With error correction a run is never
         faster than that, whatever the profile states.
@@ -59,7 +60,7 @@ class Clock(eqx.Module):
         cycle_s = self.logical_cycle_s
         bare_s = layers * (gate_time_s if cycle_s is None else cycle_s)
         if layout is None:
-            return bare_s, circuit.qubits, []
+            return bare_s, circuit.qubits, [], xp.zeros_like(layers, bool)
         assert self.profile is not None, "AbstractAssumptions.check comes first"
         cost = physical_cost(
             self.profile,
@@ -72,4 +73,5 @@ class Clock(eqx.Module):
             time_scale=self.time_scale,
         )
         seconds = xp.maximum(cost.seconds, bare_s) if cycle_s is None else cost.logical_cycles * cycle_s
-        return seconds, cost.qubits, [Condition(cost.status != code, words) for code, words in _OVERHEAD.items()]
+        conditions = [Condition(cost.status != code, words) for code, words in _OVERHEAD.items()]
+        return seconds, cost.qubits, conditions, cost.extrapolated

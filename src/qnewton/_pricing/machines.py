@@ -9,9 +9,9 @@ from .._hardware import (
     QuantumProfile,
     calibration_directory,
     calibration_environment,
+    listed_profiles,
     load_calibration,
     load_profile,
-    profile_names,
 )
 from .classical import DISK_BYTES_PER_S, ROUNDOFF, ClassicalHost
 
@@ -24,7 +24,7 @@ def machines_of(hardware: Sequence[Hardware]) -> tuple[list[tuple[str, QuantumMa
     """The quantum machines and the classical ones.
 
     Args:
-        hardware: none at all stands for every profile of ours.
+        hardware: none at all stands for ours, of quantum machines those of the model `beverland`.
 
     Raises:
         ValueError: for an unknown name, if this machine has no calibration, or if no machine is a quantum one.
@@ -32,7 +32,7 @@ def machines_of(hardware: Sequence[Hardware]) -> tuple[list[tuple[str, QuantumMa
     """
     quantum: list[tuple[str, QuantumMachine]] = []
     hosts: list[ClassicalHost] = []
-    for one in hardware or profile_names():
+    for one in hardware or listed_profiles():
         if isinstance(one, tuple):
             quantum.append(one)
             continue

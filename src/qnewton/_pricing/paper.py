@@ -43,6 +43,7 @@ class Charged(NamedTuple):
     assumed: Assumptions
     machine: str
     charge: Charge
+    clock: Clock
 
 
 class Predicted(NamedTuple):
@@ -80,8 +81,8 @@ def charged(
         for assumed in (with_levels(one, problem) for one in sets):
             on_each = [clock for _, clock in clocks]
             charges = assumed.charges(group.solver, numbers, precision, on_each, readout_precision=readout_precision)
-            for (name, _), charge in zip(clocks, charges, strict=True):
-                yield Charged(group, assumed, name, charge)
+            for (name, clock), charge in zip(clocks, charges, strict=True):
+                yield Charged(group, assumed, name, charge, clock)
 
 
 def predicted(problem: Problem, hosts: Sequence[ClassicalHost]) -> Iterator[Predicted]:

@@ -172,7 +172,7 @@ def plan(
         n: rows, up to 1e12.
         kappa: condition number, at least 1.
         hardware: names of profiles, paths of `.toml` files, profiles, `this machine` (its calibration), or pairs of a
-            name and a `QuantumMachine`; none at all stands for every profile of ours.
+            name and a `QuantumMachine`; none at all stands for ours, of quantum ones those of the model `beverland`.
         assumptions: names of sets, or sets.
         gate_time_s: seconds of a physical gate, in place of each quantum machine's own.
         numbers: the others of the system, see `SystemNumbers`: `epsilon`, `sparsity`, `max_entry` and so on.

@@ -46,6 +46,8 @@ class Row:
         least_seconds, most_seconds: at the least and greatest constant that anyone measured, of an empirical count: in
             proportion to its queries.
         beyond: of such a count, how many times kappa or n lies outside of where its constant was measured; at least 1.
+        joules: the machine's power times the seconds; None where the profile states no power. A quantum machine's
+            counts `qubits`: a lower bound where errors are not corrected. A classical one is at full load.
     """
 
     kind: str
@@ -75,6 +77,7 @@ class Row:
     least_seconds: float | None = None
     most_seconds: float | None = None
     beyond: float | None = None
+    joules: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +122,7 @@ class Line:
 
 NUMBERS = (
     *("queries", "repetitions", "copies", "rounds", "t_count", "t_depth"),
-    *("qubits", "logical_qubits", "seconds"),
+    *("qubits", "logical_qubits", "seconds", "joules"),
 )
 """Fields of `Row` that are numbers."""
 MEASURED = ("least_seconds", "most_seconds", "beyond")
@@ -188,7 +191,10 @@ def _quantum_lines(problem: Problem, one: Charged, bare: Any, shape: tuple[int, 
         valid = reason == ""
         factors = _factors(charge, of_model, of_model(bare), assumed)
         factors = {name: np.where(valid, values, np.nan) for name, values in factors.items()}
-        numbers = {name: np.where(valid, of_model(getattr(charge, name)), np.nan) for name in NUMBERS}
+        counted = [name for name in NUMBERS if name != "joules"]
+        numbers = {name: np.where(valid, of_model(getattr(charge, name)), np.nan) for name in counted}
+        watts = None if one.clock.profile is None else one.clock.profile.watts(numbers["qubits"])
+        numbers["joules"] = numbers["seconds"] * (np.nan if watts is None else watts)
         if not gated:
             numbers["t_count"] = numbers["t_depth"] = np.full(len(valid), np.nan)
         measured = _measured_range(model, problem, shape, numbers["seconds"])
@@ -212,7 +218,7 @@ def _quantum_lines(problem: Problem, one: Charged, bare: Any, shape: tuple[int, 
                 **measured,
                 "dominant": picked(list(factors), _largest(factors), valid),
                 "notes": _worded(
-                    [of_model(charge.clamped), measured["beyond"] > 1],
+                    [of_model(charge.clamped), measured["beyond"] > 1, of_model(charge.stretched)],
                     lambda which, model=model: _notes(model, problem, which, group),
                 ),
             },
@@ -269,12 +275,14 @@ def _factors(
 
 
 def _notes(model: QueryModel, problem: Problem, which: Sequence[int], group: Group) -> tuple[str, ...]:
-    """The notes of a point; `which` names what holds there: 0, that kappa was raised, 1, that it extrapolates."""
+    """The notes of a point; `which` names what holds there: kappa was raised, 0; count 1 and qubits 2 extrapolate."""
     notes = []
     if 0 in which:
         notes.append(f"kappa raised to the theorem's smallest, {model.smallest_kappa:.3g}")
     if 1 in which and model.measured_kappa is not None:
         notes.append(f"measured at {_places(model)}, extrapolated")
+    if 2 in which:
+        notes.append("error correction extrapolated: a distance above 99, or T states beyond the listed factories")
     if model.uses_norm and (problem.solution_norm is None or group.suffix) and not model.needs_norm:
         notes.append("||x|| at its least")
     if group.suffix and problem.factor is not None:
@@ -340,6 +348,7 @@ def _classical_line(problem: Problem, one: Predicted, shape: tuple[int, ...], le
     reason[_points(left_out, shape)] = _NO_MATRIX
     valid = reason == ""
     nothing, words = np.full(len(valid), np.nan), np.full(len(valid), None)
+    seconds, watts = np.where(valid, _points(found.seconds, shape), np.nan), host.profile and host.profile.power_w
     return Line(
         same={
             "kind": "classical",
@@ -357,7 +366,8 @@ def _classical_line(problem: Problem, one: Predicted, shape: tuple[int, ...], le
             "valid": valid,
             "reason": reason,
             **dict.fromkeys((*NUMBERS, *MEASURED), nothing),
-            "seconds": np.where(valid, _points(found.seconds, shape), np.nan),
+            "seconds": seconds,
+            "joules": seconds * (watts or np.nan),
             "dominant": words,
             "notes": _classical_notes(problem, one, shape, valid),
         },

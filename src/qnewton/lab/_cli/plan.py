@@ -73,6 +73,7 @@ def _print(
     out = console()
     out.print(f"{system}; all seconds are modelled or predicted, none is measured\n", markup=False)
     print_table(*_verdicts(found, rows))
+    out.print(_energy(found), markup=False, soft_wrap=True)
     classical = [row for row in rows if row.kind == "classical"]
     quantum = [row for row in rows if row.kind == "quantum"]
     shown = quantum if everything else list(_fastest(quantum))
@@ -259,6 +260,17 @@ def _clock(row: "Row") -> str:
 
 def _seconds(row: "Row") -> str:
     return "-" if row.seconds is None else _time(row.seconds)
+
+
+def _energy(found: "Sequence[Verdict]") -> str:
+    """Joules of the two solvers of each verdict, where their power is known."""
+
+    def joules(row: "Row | None") -> str:
+        return "?" if row is None or row.joules is None else f"{row.joules:.2g}".replace("e+0", "e").replace("e+", "e")
+
+    against = joules(found[0].classical if found else None)
+    each = ", ".join(f"{one.assumptions} {joules(one.quantum)}" for one in found)
+    return f"energy, J: {each}; classical {against}"
 
 
 def _time(seconds: float) -> str:

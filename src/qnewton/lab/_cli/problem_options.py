@@ -67,7 +67,8 @@ class HardwareOptions:
     """The machines of a table."""
 
     hardware: tuple[str, ...] = ()
-    """Profiles, quantum and classical: names of ours, or paths of .toml files. Empty: all of ours."""
+    """Profiles, quantum and classical: names of ours, or paths of .toml files. Empty: all of ours, but of quantum
+    machines only those of the model `beverland`; transmon-cultivated and others are of `qre`, newer."""
     gate_time_s: float | None = None
     """Adds to each quantum profile a hypothetical one at this gate time, e.g. 1e-18."""
     layout: Literal["sequential", "reaction-limited"] = "sequential"
@@ -127,12 +128,12 @@ _NAMES = {"condition_number": "kappa", "degree": "sparsity", "precision": "epsil
 
 def hardware_of(options: HardwareOptions) -> "list[Hardware]":
     """The machines, this machine's calibration first where there is one."""
-    from ..._hardware import QuantumMachine, QuantumProfile, load_profile, profile_names
+    from ..._hardware import QuantumMachine, QuantumProfile, listed_profiles, load_profile
     from ..._pricing.machines import this_machine
 
     here = this_machine(options.calibrations, options.blas_threads)
     found: list[Hardware] = [] if here is None else [here]
-    for name in options.hardware or profile_names():
+    for name in options.hardware or listed_profiles():
         profile = load_profile(name)
         found.append(profile)
         if isinstance(profile, QuantumProfile) and options.gate_time_s is not None:

@@ -13,6 +13,8 @@ import tyro
 
 from ..._core.suggest import unknown
 from .._experiments.cluster import Place, check_processes, joined, leave
+from .._experiments.exits import FAILED, exit_status
+from .._experiments.interrupts import stopped_by
 from .._experiments.older import present_arguments
 from .._experiments.options import TrainOptions
 from .._experiments.own_task import located, short
@@ -26,7 +28,6 @@ from .launch import launch
 if TYPE_CHECKING:
     from .._runfile import Summary
 
-FAILED, INTERRUPTED = 1, 130
 _ABOUT = (
     "Train a task with Newton's method; every Newton system goes to the solver predicted to finish it soonest. TASK is "
     f"{', '.join(TASKS)}, or a function of your own, my_task.py:task. `qnewton train --resume RUN` goes on with "
@@ -46,6 +47,9 @@ class TrainCommand:
     resume: Path | None = None
     """Directory of a run that was stopped: go on with it from its newest checkpoint, exactly as if it had not been. Its
     task and options are its own and need not be given again."""
+    anyway: bool = False
+    """With --resume: go on also with other versions, cores or on another machine. The numbers are then not those of a
+    run that was not stopped, and `resumes.jsonl` and the report say so."""
     figures: FigureFormat | None = None
     """Format in which each figure of the report is also written as a file, into figures/ beside it. None: it is not."""
     json: bool = False
@@ -83,7 +87,7 @@ def _train(command: TrainCommand, *, talks: bool) -> int:
             if command.resume is None:
                 summary = run(command.task, options, directory, watcher)
             else:
-                summary = go_on(directory.path, watcher)
+                summary = go_on(directory.path, watcher, anyway=command.anyway)
             watcher.over(summary)
     except TrainingFailed as error:
         if talks:
@@ -111,7 +115,7 @@ def _train(command: TrainCommand, *, talks: bool) -> int:
             print_files(files)
         if not command.json and summary.status == "interrupted":
             print(_how_to_go_on(directory.path))
-    return INTERRUPTED if summary.status == "interrupted" else 0
+    return exit_status(stopped_by(summary)) if summary.status == "interrupted" else 0
 
 
 def _directory(command: TrainCommand) -> "RunDirectory":
@@ -190,7 +194,7 @@ def _parse_resume(arguments: Sequence[str], path: Path) -> TrainCommand:
     """Return the command with which the run began; other given options must agree with it."""
     from .._experiments.resume import resumable
 
-    config, options = resumable(path)
+    config, options, _ = resumable(path, anyway="--anyway" in arguments)
     begun = TrainCommand(task=config.task, options=options, resume=path)
     command = _parse(arguments, begun)
     if located(command.task) != begun.task:

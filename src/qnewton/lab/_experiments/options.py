@@ -159,7 +159,16 @@ class SchedulingOptions(Limited):
     """What a quantum solve is charged for: the choices of the first set are carried out, those of all are recorded
     (`paper end_to_end` for both sides; end_to_end takes a few seconds more to compile)."""
     hardware: Literal[
-        "superconducting", "superconducting-e4", "trapped-ion", "trapped-ion-e4", "majorana", "majorana-e6"
+        "superconducting",
+        "superconducting-e4",
+        "transmon-distilled",
+        "transmon-cultivated",
+        "trapped-ion",
+        "trapped-ion-e4",
+        "neutral-atoms",
+        "majorana",
+        "majorana-e6",
+        "majorana-pairwise",
     ] = "superconducting"
     """Error rates and code of the quantum machine, for end_to_end."""
     gate_time_s: Annotated[float, GATE_TIME] = 50e-9

@@ -179,7 +179,16 @@ class Reproduction(Limited):
     gate_time_s: Annotated[float, GATE_TIME] = 1e-9
     """Seconds of a physical gate of the quantum machine, wherever gate times are not what varies."""
     hardware: Literal[
-        "superconducting", "superconducting-e4", "trapped-ion", "trapped-ion-e4", "majorana", "majorana-e6"
+        "superconducting",
+        "superconducting-e4",
+        "transmon-distilled",
+        "transmon-cultivated",
+        "trapped-ion",
+        "trapped-ion-e4",
+        "neutral-atoms",
+        "majorana",
+        "majorana-e6",
+        "majorana-pairwise",
     ] = "superconducting"
     """Error rates and code of the quantum machine, for end_to_end."""
     precision: Annotated[float, _PRECISION] = 1e-2
