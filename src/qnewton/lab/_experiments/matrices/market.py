@@ -127,8 +127,10 @@ def _table(file: IO[str], kinds: list[tuple[str, type]], head: _Head) -> np.ndar
     if head.entries:
         # One more than announced shows that there are more, whatever a packed file unpacks to.
         found = np.atleast_1d(np.loadtxt(_bounded(file), dtype=kinds, comments=None, max_rows=head.entries + 1))
+    elif any(line.strip() for line in _bounded(file)):
+        raise _Mistake(0, "an entry, and its head announces none")
     if len(found) > head.entries:
-        raise _Mistake(head.entries - 1, f"the file goes on after the {head.entries} entries that its head announces")
+        raise _Mistake(head.entries, f"the file goes on after the {head.entries} entries that its head announces")
     if len(found) < head.entries:
         raise _Mistake(len(found), f"the file has {len(found)} entries, and its head announces {head.entries}")
     return found
