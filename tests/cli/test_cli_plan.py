@@ -65,7 +65,14 @@ def test_the_short_table_has_the_verdict_first(plan, tmp_path, monkeypatch):
     lines = out.splitlines()
     assert "none is measured" in lines[0]
     assert any("classical wins by" in line and line.split()[0] == "end_to_end" for line in lines[:20])
-    for words in ("assumed: the Frobenius norm", "Sources", "empirical", "trace distance", "--all prints all"):
+    for words in (
+        "energy, J: paper ",
+        "assumed: the Frobenius norm",
+        "Sources",
+        "empirical",
+        "trace distance",
+        "--all prints all",
+    ):
         assert words in out
     assert len(lines) < 90
 
