@@ -13,9 +13,11 @@ def main() -> int:
     """Run the command line on the arguments of the process, and return its exit status."""
     try:
         from .lab._cli import main as command_line
+        from .lab._cli.streams import open_to_all
     except MissingExtraError as error:
         print(f"qnewton: {error}", file=sys.stderr)
         return 2
+    open_to_all()
     _keep_what_is_compiled()
     return command_line()
 

@@ -32,6 +32,7 @@ def test_a_task_in_a_file_trains_and_the_run_says_where_it_came_from(call, tmp_p
     assert "that file is not what it was (SHA-256" in outcome.said
     summary = json.loads((run / "summary.json").read_text())
     (run / "summary.json").write_text(json.dumps(summary | {"status": "interrupted"}))
+    (run / "manifest.json").unlink()
     outcome = call("train", "--resume", str(run))
     assert outcome.status == 2
     assert "bring it back as it was, or train anew" in outcome.said

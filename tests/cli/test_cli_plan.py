@@ -65,7 +65,14 @@ def test_the_short_table_has_the_verdict_first(plan, tmp_path, monkeypatch):
     lines = out.splitlines()
     assert "none is measured" in lines[0]
     assert any("classical wins by" in line and line.split()[0] == "end_to_end" for line in lines[:20])
-    for words in ("assumed: the Frobenius norm", "Sources", "empirical", "trace distance", "--all prints all"):
+    for words in (
+        "energy, J: paper ",
+        "assumed: the Frobenius norm",
+        "Sources",
+        "empirical",
+        "trace distance",
+        "--all prints all",
+    ):
         assert words in out
     assert len(lines) < 90
 
@@ -140,6 +147,7 @@ def test_of_a_run_the_largest_block(rows, tmp_path):
     # Of an earlier step, which does not count.
     lines[0]["n"] = 99
     (run / "blocks.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (run / "manifest.json").unlink(missing_ok=True)
     found = rows(str(run), "--hardware", "majorana", "nvidia-h100-sxm")
     (row,) = (r for r in found if (r["solver"], r["assumptions"]) == ("qnewton2024_abstract", "paper-sparse"))
     assert row["queries"] == pytest.approx(8 * 300 * np.log(40 * 300 / 0.01), rel=1e-6)

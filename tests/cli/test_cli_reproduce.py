@@ -23,7 +23,7 @@ from qnewton.lab._experiments.reproduce.decisions import SETS, break_even_s, dec
 from qnewton.lab._experiments.reproduce.directory import ReproductionDirectory
 from qnewton.lab._experiments.reproduce.registry import EVALUATIONS
 from qnewton.lab._experiments.reproduce.trainings import newton
-from qnewton.lab._experiments.tasks import TASKS
+from qnewton.lab._experiments.task_options import TASKS, Registered, kind_of
 from qnewton.lab._experiments.tasks.base import Task
 from qnewton.lab._runfile import BlockSeconds, RunDirectory, StageSeconds, StepLine, read_summary
 
@@ -90,9 +90,9 @@ def _made_tasks() -> Iterator[None]:
     from .conftest import tiny
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TASKS, "tiny", tiny)
+        patch.setitem(TASKS, "tiny", Registered(tiny))
         for name in ("bert-tiny", "gpt-tiny"):
-            patch.setitem(TASKS, name, _language(tiny, name))
+            patch.setitem(TASKS, name, Registered(_language(tiny, name), kind_of(name)))
         patch.setattr(carry_out, "calibrate", _machine)
         # Most of a tiny training is to compile and time its stages, which tests/experiments does.
         patch.setattr(language, "measure_stages", _stages)
@@ -302,21 +302,25 @@ def _nothing_yet(run: Path) -> None:
 def _another_version(run: Path) -> None:
     config = json.loads((run / "config.json").read_text())
     config["versions"]["qnewton"] = "0.0.0"
+    config["digests"] = {}
     (run / "config.json").write_text(json.dumps(config))
+    (run / "manifest.json").unlink()
 
 
 def _other_options(run: Path) -> None:
     for file in (run / "config.json", run / "checkpoints" / "2" / "about.json"):
         content = json.loads(file.read_text())
         (content if file.name == "config.json" else content["identity"])["options"]["step"]["clip"] = 7.0
+        content.pop("digests", None)
         file.write_text(json.dumps(content))
+    (run / "manifest.json").unlink()
 
 
 SPOILT = {
     "it was stopped before its first checkpoint": _no_checkpoint,
     "it was stopped before its first checkpoint; .*checkpoints/2": _damaged,
     "it was stopped before its first step": _nothing_yet,
-    "was written by another version .qnewton 0.0.0": _another_version,
+    "began elsewhere: version of qnewton '0.0.0', here": _another_version,
     "it was begun with other options": _other_options,
 }
 
@@ -351,9 +355,9 @@ def test_a_training_that_another_process_is_at_is_left_to_it(
 ) -> None:
     shutil.copytree(halted, tmp_path / "found")
     runs = tmp_path / "found" / "runs"
-    with RunDirectory(runs / "newton").locked():
+    with RunDirectory(runs / "newton").owned():
         assert main([*_ONE, "--out", str(tmp_path / "found")]) == 2
-    assert "belongs to a training that is going on" in capsys.readouterr().err
+    assert "belongs to a run that is going on" in capsys.readouterr().err
     assert [path.name for path in runs.iterdir()] == ["newton"]
 
 

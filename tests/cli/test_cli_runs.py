@@ -1,6 +1,7 @@
 """Runs from the command line: what they print, what they leave, how they end."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -98,7 +99,7 @@ def test_a_complete_optimizer_runs_and_reports_without_a_scheduler(preset, ran, 
     assert ("          under `paper`: " in outcome.out) is priced
     assert "calibrating" not in outcome.err
     directory = tmp_path / "run"
-    names = {"config.json", "params.npz", "steps.jsonl", "summary.json", "report.html"}
+    names = {"config.json", "manifest.json", "params.npz", "steps.jsonl", "summary.json", "report.html"}
     assert {path.name for path in directory.iterdir()} == names
     run = read_run(directory)
     assert run.notes == ()
@@ -160,7 +161,8 @@ def test_a_training_that_fails_says_why_and_still_reports(call, quick, tmp_path)
     assert not (tmp_path / "run" / "summary.json").exists()
 
 
-def test_ctrl_c_in_the_training_ends_it_with_a_report(call, quick, monkeypatch, tmp_path):
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_in_the_training_ends_it_with_a_report(call, quick, monkeypatch, tmp_path, which):
     from qnewton.lab._cli.progress import Progress
 
     shown = Progress.step
@@ -168,17 +170,34 @@ def test_ctrl_c_in_the_training_ends_it_with_a_report(call, quick, monkeypatch, 
     def step(self, record, blocks):
         shown(self, record, blocks)
         if record.step == 1:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), which)
 
     monkeypatch.setattr(Progress, "step", step)
     outcome = call("train", "tiny", *quick, "--steps", "9", "--out", "run")
-    assert outcome.status == 128 + signal.SIGINT
-    assert "interrupted: 2 steps of newton" in outcome.out
+    assert outcome.status == 128 + which
+    assert "interrupted: 3 steps of newton" in outcome.out, "the step after the one in which it came is the last"
+    assert "go on: qnewton train --resume run" in outcome.out
     summary = read_run(tmp_path / "run").summary
     assert summary is not None
     assert summary.status == "interrupted"
-    assert summary.steps == 2
+    assert summary.steps == 3
+    assert summary.signal == which.name
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_run_whose_directory_is_taken_away_stops_at_its_next_step(call, quick, monkeypatch, tmp_path):
+    from qnewton.lab._cli.progress import Progress
+
+    def step(self, record, blocks):
+        if record.step == 1:
+            (tmp_path / "run" / "steps.jsonl").unlink()
+
+    monkeypatch.setattr(Progress, "step", step)
+    outcome = call("train", "tiny", *quick, "--steps", "9", "--out", "run")
+    assert outcome.status == 3
+    assert f"qnewton: {Path('run') / 'steps.jsonl'} was removed while the run went on. It stops here" in outcome.err
+    left = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert left == ["blocks.jsonl", "calibration.json", "config.json"], "nothing was written any more"
 
 
 def test_ctrl_c_before_the_training_is_no_traceback(call, quick, monkeypatch):

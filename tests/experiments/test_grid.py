@@ -30,6 +30,9 @@ def opened(path: Path, version: int = 1, **changes: object) -> Grid[GridHead]:
 def test_a_grid_is_made_once_and_taken_up_again(tmp_path: Path) -> None:
     first = opened(tmp_path / "grid")
     written = (tmp_path / "grid" / "options.json").read_bytes()
+    with pytest.raises(ValueError, match="grid belongs to a run that is going on"):
+        opened(tmp_path / "grid")
+    first.release()
     again = opened(tmp_path / "grid")
     assert again.head == first.head
     assert again.head.options["epsilons"] == [0.1, 0.001]
@@ -79,6 +82,7 @@ def test_a_cell_is_what_is_read_back(tmp_path: Path) -> None:
     added = grid.add("cells/a.json", CELL)
     # What is not finite is null in the file, and so it is here.
     assert added.lowest_test_loss is None
+    grid.release()
     assert opened(tmp_path / "grid").done("cells/a.json", CompareCell, method="sgd", value=0.5, seed=0) == added
 
 

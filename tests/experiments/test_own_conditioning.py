@@ -109,6 +109,7 @@ def test_a_run_that_was_written_before_there_were_such_candidates_is_read(mixed,
     lines = [json.loads(line) for line in (path / "blocks.jsonl").read_text().splitlines()]
     assert all(line.pop("own") == {} for line in lines)
     (path / "blocks.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (path / "manifest.json").unlink()
     assert all(line.own == {} for line in read_run(path).blocks)
     assert replay(path, Question())[1][0].changed == 0
 

@@ -142,6 +142,7 @@ def test_a_dealt_run_is_replayed_exactly_and_without_its_worker(dealt):
 def broken(mixed, tmp_path, name, change):
     path = tmp_path / "run"
     shutil.copytree(mixed.path, path)
+    (path / "manifest.json").unlink(missing_ok=True)
     change(path / name)
     return path
 

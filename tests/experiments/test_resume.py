@@ -19,8 +19,9 @@ from qnewton.lab._experiments.checkpoints import (
     read_checkpoint,
 )
 from qnewton.lab._experiments.saver import restore
-from qnewton.lab._experiments.tasks import TASKS, make_task
-from qnewton.lab._runfile import RunDirectory, RunFileError, plain
+from qnewton.lab._experiments.task_options import TASKS, Registered
+from qnewton.lab._experiments.tasks import make_task
+from qnewton.lab._runfile import AlteredError, RunDirectory, RunFileError, file_digest, plain, value_digest
 from qnewton.lab._runfile import read_run as records
 
 STEPS, EVERY = 6, 2
@@ -50,7 +51,8 @@ def unclocked(value: Any) -> Any:
 def killed(path, after: int, target):
     """A copy of a run as kill -9 would have left it: `after` steps saved, one more line of steps, half of another."""
     shutil.copytree(path, target)
-    (target / "summary.json").unlink()
+    for name in ("summary.json", "manifest.json"):
+        (target / name).unlink()
     for step in checkpoint_steps(target):
         if step > after:
             shutil.rmtree(target / "checkpoints" / str(step))
@@ -83,7 +85,7 @@ def noisy(dtype: str) -> Any:
 def _made_for_this():
     """A task with random batches."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TASKS, "noisy", noisy)
+        patch.setitem(TASKS, "noisy", Registered(noisy))
         yield
 
 
@@ -162,6 +164,22 @@ def halted(path):
     return resume.read_halted(path, *resume.resumable(path))
 
 
+def resealed(path):
+    """A run that was changed, as if it had been written so."""
+    config = json.loads((path / "config.json").read_text())
+    config["digests"] = {
+        "options": value_digest(config["options"]),
+        "versions": value_digest(config["versions"]),
+        "calibration": file_digest(path / "calibration.json"),
+    }
+    (path / "config.json").write_text(json.dumps(config))
+    lines = [json.loads(line) for line in (path / "checkpoints.jsonl").read_text().splitlines()]
+    there = [line for line in lines if (path / "checkpoints" / str(line["step"])).is_dir()]
+    for line in there:
+        line["about"] = file_digest(path / "checkpoints" / str(line["step"]) / "about.json")
+    (path / "checkpoints.jsonl").write_text("".join(json.dumps(line) + "\n" for line in there))
+
+
 def put_aside(path):
     found = halted(path)
     resume.set_aside(found, RunDirectory(path))
@@ -213,6 +231,9 @@ def test_killed_between_config_and_calibration_it_calibrates(base, tmp_path):
     path = tmp_path / "run"
     path.mkdir()
     shutil.copy(base.path / "config.json", path)
+    with pytest.raises(ValueError, match=r"calibration\.json is gone"):  # it is written first, so it was there
+        halted(path)
+    change(path, "config.json", digests={})  # as it was once written
     found = halted(path)
     assert (found.done, found.calibration) == (0, None)
 
@@ -309,6 +330,7 @@ def as_schema_7(path, *, step):
         execution = line.pop("execution")
         older_lines.append(json.dumps(line | {"fidelity": "model" if execution == "modelled" else execution}))
     (path / "blocks.jsonl").write_text("\n".join([*older_lines, last]))
+    resealed(path)
 
 
 def test_a_run_of_schema_7_goes_on(base, hand_made, read_run, tmp_path):
@@ -332,15 +354,22 @@ REFUSED = {
     "version": (
         "config.json",
         {"versions.qnewton": "0.0.1"},
-        r"another version \(qnewton 0.0.1, here.*train anew",
+        r"began elsewhere: version of qnewton '0.0.1', here .*train anew here, or go on with --anyway",
     ),
     "schema": (
         "config.json",
         {"schema_version": 3},
         r"schema_version is 3, and this version of qnewton reads 8, and 6 and 7",
     ),
-    "jax": ("config.json", {"versions.jax": "0.9"}, r"version of jax '0.9' \(here .*go on where it began"),
-    "machine": ("config.json", {"machine.processor": "Z80"}, r"processor 'Z80' \(here .*two machines"),
+    "jax": ("config.json", {"versions.jax": "0.9"}, r"version of jax '0.9', here .*go on where it began"),
+    "machine": ("config.json", {"machine.processor": "Z80"}, r"began elsewhere: processor 'Z80', here "),
+    "cores": ("config.json", {"machine.usable_cores": 77}, "began elsewhere: usable_cores 77, here "),
+    "flags": ("config.json", {"machine.xla_flags": "--xla_x=1"}, "began elsewhere: xla_flags '--xla_x=1', here "),
+    "data": (
+        "config.json",
+        {"data.digests": {"train inputs": "0" * 64}},
+        r"data \(three clouds\) are not what they were: the digest of train inputs is [0-9a-f]{12}, and was 0{12}",
+    ),
     "calibration": (
         "calibration.json",
         {"environment.usable_cores": 9999},
@@ -364,10 +393,53 @@ REFUSED = {
 def test_what_does_not_belong_together_is_refused_and_left_alone(name, changes, words, base, tmp_path):
     path = killed(base.path, 4, tmp_path / "run")
     change(path, name, **changes)
+    resealed(path)
     before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
     with pytest.raises(ValueError, match=words):
         runner.resume(path, Hears())
     assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+
+
+ALTERED = {
+    "options": ("config.json", {"options.scheduling.gate_time_s": 1.0}, r"config\.json: options were altered"),
+    "versions": ("config.json", {"versions.jax": "0.9"}, r"config\.json: versions were altered"),
+    "calibration": ("calibration.json", {"gemm_seconds": 7.0}, r"calibration\.json was altered after the run"),
+}
+
+
+@pytest.mark.parametrize(("name", "changes", "words"), ALTERED.values(), ids=ALTERED.keys())
+def test_of_a_killed_run_what_it_rests_on_is_verified(name, changes, words, base, tmp_path):
+    path = killed(base.path, 4, tmp_path / "run")
+    change(path, name, **changes)
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    with pytest.raises(AlteredError, match=words + ".*bring back"):
+        runner.resume(path, Hears())
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["arrays/_METADATA", "_CHECKPOINT_METADATA", "about.json"])
+def test_what_orbax_and_we_write_about_a_checkpoint_is_verified(name, base, tmp_path):
+    path = killed(base.path, 4, tmp_path / "run")
+    file = path / "checkpoints" / "4" / name
+    if name == "about.json":
+        change(path, "checkpoints/4/about.json", compilation_seconds=1e9)
+    else:
+        file.write_text("{}")
+    found = halted(path)
+    assert found.done == 2
+    assert re.search(rf"checkpoints/4 is not what was written \({name} has another digest\)", found.notes[0])
+
+
+def test_on_other_cores_it_goes_on_only_if_it_is_told_to_and_says_so(base, hand_made, read_run, tmp_path):
+    path = killed(base.path, 4, tmp_path / "run")
+    change(path, "config.json", **{"machine.usable_cores": 77})
+    with hand_made():
+        summary = runner.resume(path, Hears(), anyway=True)
+    assert summary.status == "finished"
+    (line,) = [json.loads(line) for line in (path / "resumes.jsonl").read_text().splitlines()]
+    assert line["breaks"][0].startswith("usable_cores 77, here ")
+    assert any("From step 4 on it went on with --anyway" in note for note in records(path).notes)
+    assert [step["loss"] for step in read_run(path).steps] == [step["loss"] for step in base.steps]
 
 
 def test_a_calibration_that_is_gone_is_not_measured_again(base, tmp_path):
@@ -376,6 +448,9 @@ def test_a_calibration_that_is_gone_is_not_measured_again(base, tmp_path):
     with pytest.raises(ValueError, match=r"calibration.json is gone.*other seconds would lead to other decisions"):
         halted(path)
     (path / "calibration.json").write_text("{")
+    with pytest.raises(ValueError, match=r"calibration.json was altered"):
+        halted(path)
+    resealed(path)
     with pytest.raises(ValueError, match=r"calibration.json: not JSON in UTF-8"):
         halted(path)
 
@@ -389,7 +464,7 @@ def test_other_data_are_refused(base, tmp_path):
 
 def test_two_processes_do_not_train_in_one_directory(base, tmp_path):
     path = killed(base.path, 4, tmp_path / "run")
-    with RunDirectory(path).locked(), pytest.raises(ValueError, match="belongs to a training that is going on"):
+    with RunDirectory(path).owned(), pytest.raises(ValueError, match="belongs to a run that is going on"):
         runner.resume(path, Hears())
 
 

@@ -45,6 +45,7 @@ class Stalls(RunDirectory):
 def test_ctrl_c_keeps_every_step_and_writes_a_summary(run, quick, tmp_path):
     files = run(quick(steps=9, evaluate_every=5), tmp_path / "run", watcher=Stops(at=2))
     assert files.summary["status"] == "interrupted"
+    assert files.summary["signal"] == "SIGINT"
     assert files.summary["steps"] == 3
     assert [step["step"] for step in files.steps] == [0, 1, 2]
     assert [block["step"] for block in files.blocks] == [0, 1, 2]

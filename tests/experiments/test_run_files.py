@@ -80,7 +80,15 @@ def pair(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and seconds(value[0]) and or_null(seconds)(value[1])
 
 
-MACHINE = Record(platform=text, processor=text, cores=integer, backend=text, device=text)
+MACHINE = Record(
+    platform=text,
+    processor=text,
+    cores=integer,
+    backend=text,
+    device=text,
+    usable_cores=integer,
+    xla_flags=or_null(text),
+)
 CONFIG = Record(
     schema_version=lambda value: value == 8,
     task=text,
@@ -93,8 +101,10 @@ CONFIG = Record(
     machine=MACHINE,
     commit=or_null(text),
     model=Record(description=text, parameters=integer, blocks=items(Record(name=text, n=integer))),
-    data=Record(description=text, train=integer, test=integer, batch=integer),
+    data=Record(description=text, train=integer, test=integer, batch=integer, digests=every(text)),
     family=lambda value: value is None,
+    task_digest=lambda value: value is None,
+    digests=every(text, keys={"options", "versions", "calibration"}),
 )
 KERNEL = Record(
     seconds_per_call=seconds,
@@ -276,6 +286,7 @@ SUMMARY = Record(
     execution=or_null(one_of("modelled", "emulated")),
     statuses=every(integer),
     systems=lambda value: value == {},
+    signal=lambda value: value is None,
 )
 
 
@@ -446,6 +457,7 @@ class TestSchema:
             "calibration.json",
             "steps.jsonl",
             "blocks.jsonl",
+            "manifest.json",
             "params.npz",
             "summary.json",
         }

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -194,7 +195,7 @@ def test_equal_expressions_are_computed_once_and_loops_keep_what_varies() -> Non
 
     script = Script()
     text = script.function(compiled("f", function, ["x"]))
-    assert (script.text + text).count("Math.exp(") == 1
+    assert len(re.findall(r"\bexp\(", script.text + text)) == 1
 
 
 def test_equal_loops_are_one_function() -> None:

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.lab._runfile import Record, RunDirectory, encode, plain
+from qnewton.lab._runfile import LostDirectory, Record, RunDirectory, encode, plain
 
 
 class Line(Record, frozen=True):
@@ -27,8 +28,68 @@ def test_makes_the_directory_and_those_above_it(tmp_path):
     path = tmp_path / "a" / "b"
     assert RunDirectory.create(path, "unused").path == path
     assert path.is_dir()
-    # Empty, so it may be taken again.
+    # Empty, and nobody's, so it may be taken again.
     RunDirectory.create(path, "unused")
+
+
+def test_one_process_owns_a_directory_from_its_first_moment(tmp_path):
+    first = RunDirectory.create(tmp_path / "run", "unused")
+    with pytest.raises(ValueError, match=r"run belongs to a run that is going on: wait for it, or stop it"):
+        RunDirectory.create(tmp_path / "run", "unused")
+    RunDirectory(tmp_path / "run").discard()
+    assert first.path.is_dir(), "who does not own it does not remove it"
+    first.write("config.json", Line(step=0))
+    first.release()
+    with RunDirectory(first.path).owned(), pytest.raises(ValueError, match="going on"):
+        first.take()
+    first.take()
+
+
+def remove(run: Path) -> None:
+    shutil.rmtree(run)
+
+
+def replace(run: Path) -> None:
+    run.rename(run.with_name("old"))
+    shutil.copytree(run.with_name("old"), run)
+
+
+def purge(run: Path) -> None:
+    (run / "steps.jsonl").unlink()
+
+
+def shorten(run: Path) -> None:
+    os.truncate(run / "steps.jsonl", 3)
+
+
+def change(run: Path) -> None:
+    (run / "config.json").write_text("{}")
+
+
+LOST = {
+    remove: "run was removed while the run went on",
+    replace: "run was replaced by another directory",
+    purge: r"steps\.jsonl was removed",
+    shorten: r"steps\.jsonl was changed by another program \(3 bytes, 21 were written\)",
+    change: r"config\.json was changed by another program",
+}
+
+
+@pytest.mark.parametrize(("damage", "words"), LOST.items(), ids=lambda value: getattr(value, "__name__", ""))
+def test_a_directory_that_is_no_longer_as_it_was_left_takes_no_more(damage, words, tmp_path):
+    directory = RunDirectory.create(tmp_path / "run", "unused")
+    directory.write("config.json", Line(step=0))
+    directory.append("steps.jsonl", [Line(step=0)])
+    damage(directory.path)
+    before = sorted(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    for write in (
+        lambda: directory.append("steps.jsonl", [Line(step=2)]),
+        lambda: directory.write("summary.json", Line(step=2)),
+        directory.check,
+    ):
+        with pytest.raises(LostDirectory, match=words):
+            write()
+    assert sorted(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()) == before
 
 
 def test_a_directory_that_holds_anything_is_refused_and_untouched(tmp_path):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .measure import gemm_probe as gemm_probe
     from .measure import interleaved_seconds as interleaved_seconds
     from .measure import median_seconds as median_seconds
+    from .measure import usable_cores as usable_cores
     from .overhead import OverheadStatus as OverheadStatus
     from .overhead import PhysicalCost as PhysicalCost
     from .overhead import physical_cost as physical_cost

@@ -20,7 +20,7 @@ import equinox as eqx
 
 from .classical import ClassicalMachine, KernelTimes
 from .json_shape import read_shaped
-from .measure import describe_machine
+from .measure import describe_machine, usable_cores
 
 SCHEMA_VERSION = 2
 MEASURE_HERE = (
@@ -76,11 +76,10 @@ def calibration_environment(dtype: str, blas_threads: int) -> Environment:
     It holds processor, cores, device, number type, threads and versions.
     """
     described = describe_machine()
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else described["cores"]
     return {
         "system": f"{platform.system()} {platform.machine()}",
         **{key: described[key] for key in ("processor", "cores", "backend", "device")},
-        "usable_cores": usable,
+        "usable_cores": usable_cores(),
         "dtype": str(dtype),
         "blas_threads": blas_threads,
         "versions": {name: version(name) for name in _LIBRARIES},

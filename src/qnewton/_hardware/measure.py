@@ -110,6 +110,11 @@ def describe_machine() -> dict[str, str | int]:
     }
 
 
+def usable_cores() -> int:
+    """Cores on which this process may run, by which XLA cuts its sums."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _processor() -> str:
     # `platform.processor()` is empty on most Linux systems; the kernel's own name is better than nothing.
     try:

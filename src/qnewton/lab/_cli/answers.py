@@ -15,10 +15,14 @@ _PIPE_WIDTH = 140
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON object; nothing else may be on standard output, so that programs can read it."""
-    from .._runfile import encode_indented
+    """Print one JSON object; nothing else may be on standard output, so that programs can read it.
 
-    print(encode_indented(value).decode(), end="")
+    Of files that were altered and read with `--unverified`, it says so in `not_verified`.
+    """
+    from .._runfile import encode_indented, found_altered, plain
+
+    found = found_altered()
+    print(encode_indented(plain(value) | {"not_verified": found} if found else value).decode(), end="")
 
 
 def print_files(files: Mapping[str, Path]) -> None:

@@ -14,14 +14,16 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 from .._experiments.cluster import COORDINATOR, PROCESS, PROCESSES
+from .._experiments.exits import BAD_INPUT
+from .._experiments.interrupts import SIGNALS
 
 COMMAND = (sys.executable, "-m", "qnewton", "train")
 _LINES = 200
 """Of what a process but the first said as errors, the last ones, which are shown if it fails."""
 _GRACE_SECONDS = 2
 """In which the others may end by themselves, and say why, after one has failed."""
-_ALIKE = (2, 130)
-"""Bad input and an interrupt: all processes say the same of these."""
+_ALIKE = (BAD_INPUT, *(128 + number for number in SIGNALS))
+"""Bad input and interrupts: all processes say the same of these."""
 
 Ended = tuple[int, int]
 """A process and its exit status; negative: the signal that killed it."""
@@ -31,7 +33,7 @@ def launch(arguments: Sequence[str], count: int) -> int:
     """Train by several processes, and wait for their end.
 
     The first one has this terminal. Of the others only the errors are shown, and only if they fail. When one fails, the
-    others are ended. Ctrl-C and SIGTERM reach all.
+    others are ended. Ctrl-C and other signals to stop reach all.
 
     Args:
         arguments: of `qnewton train`.
@@ -102,7 +104,7 @@ def _watch(k: int, process: subprocess.Popen[str], said: "collections.deque[str]
 
 @contextlib.contextmanager
 def _forwarded() -> Iterator[list[subprocess.Popen[str]]]:
-    """Hand Ctrl-C and SIGTERM on to the processes in the list."""
+    """Hand Ctrl-C and other signals to stop on to the processes in the list."""
     processes: list[subprocess.Popen[str]] = []
 
     def forward(number: int, frame: FrameType | None) -> None:
@@ -112,7 +114,7 @@ def _forwarded() -> Iterator[list[subprocess.Popen[str]]]:
     if threading.current_thread() is not threading.main_thread():
         yield processes
         return
-    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, forward) for number in SIGNALS}
     try:
         yield processes
     finally:

@@ -1,12 +1,17 @@
 """Entry point of the command line: selection of the command, and its exit status."""
 
+import contextlib
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 
 from ..._core.suggest import unknown
+from .._experiments.exits import BAD_INPUT, LOST, UNREAD, exit_status
+from .._experiments.interrupts import raised
 from .._experiments.own_task import raised_there
+from .._runfile import LostDirectory, unverified
 from .breakeven import breakeven
 from .calibrate import calibrate
 from .circuit import circuit
@@ -22,7 +27,7 @@ from .report import report
 from .reproduce import reproduce
 from .spectrum import spectrum
 from .tradeoff import tradeoff
-from .train import INTERRUPTED, train
+from .train import train
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": train,
@@ -42,6 +47,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "parts": parts,
 }
 COMMANDS["completion"] = partial(completion, commands=dict(COMMANDS))
+UNVERIFIED = "--unverified"
 USAGE = """usage: qnewton train TASK [options]   train a task, or your own (my_task.py:task), with Newton's method
        qnewton compare TASK           optimizers at equal tuning effort, against measured and modelled seconds
        qnewton report RUN             write the report of a run directory again
@@ -59,6 +65,7 @@ USAGE = """usage: qnewton train TASK [options]   train a task, or your own (my_t
        qnewton parts [KIND]           the solvers, estimators, policies ... that options name, with their parameters
        qnewton completion bash|zsh    a script by which the shell completes all of these and their options
 
+With --unverified, what reads a run goes on where a file of it was altered, and says so.
 `qnewton train --help` explains every option; `qnewton --version` says which version this is.
 """
 
@@ -70,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments after the program's name; None takes `sys.argv`.
 
     Returns:
-        The exit status: 0 done, 1 the training failed, 2 bad input, 130 interrupted.
+        The exit status: 0 done; 1 the training failed; 2 bad input; 3 the run's directory was removed or changed while
+        it went on; 128 and the number of the signal that stopped it, of Ctrl-C 130; 141 the reader of the output is
+        gone.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -83,17 +92,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         return _fail(unknown("command", command, COMMANDS))
     try:
-        return COMMANDS[command](rest)
+        with raised(), _as_it_is(rest) as own:
+            status = COMMANDS[command](own)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # What else is flushed at the end goes nowhere, and needs no word.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
+    except LostDirectory as error:
+        print(f"qnewton: {error}", file=sys.stderr)
+        return LOST
     except (ValueError, OSError, MemoryError) as error:
         if raised_there(error):
             raise
         return _fail(str(error))
-    except KeyboardInterrupt:
-        # Before the first step or after the last: the training itself turns Ctrl-C into an interrupted run.
+    except KeyboardInterrupt as error:
+        # Before the first step or after the last: the training itself turns a signal into an interrupted run.
         print("qnewton: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return exit_status(error)
+
+
+@contextlib.contextmanager
+def _as_it_is(arguments: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Take `--unverified` out of the arguments, and say of altered files that they were read."""
+    if UNVERIFIED not in arguments:
+        yield arguments
+        return
+    with unverified() as found:
+        yield [argument for argument in arguments if argument != UNVERIFIED]
+    for what in found:
+        print(f"not verified: {what}", file=sys.stderr if "--json" in arguments else sys.stdout)
 
 
 def _fail(message: str) -> int:
     print(f"qnewton: {message}", file=sys.stderr)
-    return 2
+    return BAD_INPUT

@@ -5,7 +5,6 @@ killed process left and what is beyond the newest few. What it does not promise 
 checkpoint this is, and a digest of each file. A checkpoint without it was not complete.
 """
 
-import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._runfile import CheckpointAbout, Config, Identity, RunDirectory, RunFileError, decode, plain
+from .._runfile import CheckpointAbout, Config, Identity, RunDirectory, RunFileError, decode, file_digest, plain
 from .together import first, reading_alone
 
 if TYPE_CHECKING:
@@ -83,6 +82,7 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> int:
             identity=checkpoint.identity,
             compilation_seconds=checkpoint.compilation_seconds,
             files=_digests(target / ARRAYS),
+            metadata=_metadata(target),
         )
         folder = RunDirectory(target)
         folder.write(ABOUT, about)
@@ -96,14 +96,25 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> int:
     return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
 
 
+def about_digest(run: Path, step: int) -> str | None:
+    """SHA-256 of the `about.json` of a checkpoint; None where this process wrote none."""
+    path = run / FOLDER / str(step) / ABOUT
+    return file_digest(path) if path.is_file() else None
+
+
 def checkpoint_steps(run: Path) -> list[int]:
     """Return the steps with a checkpoint, the newest first; they are not verified to be readable."""
     with _manager(run) as manager:
         return sorted(manager.all_steps(), reverse=True)
 
 
-def read_checkpoint(run: Path, step: int) -> Checkpoint:
+def read_checkpoint(run: Path, step: int, wanted: str | None = None) -> Checkpoint:
     """Read a checkpoint after comparing its digests, so that orbax never reads damaged files.
+
+    Args:
+        run: directory of the run.
+        step: of the checkpoint.
+        wanted: SHA-256 of its `about.json`, from the run's `checkpoints.jsonl`; None where that has none.
 
     Raises:
         DamagedCheckpoint: if it is not what was written.
@@ -113,10 +124,13 @@ def read_checkpoint(run: Path, step: int) -> Checkpoint:
         about = decode((path / ABOUT).read_bytes(), CheckpointAbout, ABOUT)
     except (OSError, RunFileError) as error:
         raise DamagedCheckpoint(f"{path} cannot be read ({error})") from error
-    found = _digests(path / ARRAYS)
-    damaged = sorted(set(found.items()) ^ set(about.files.items()))
+    if wanted is not None and file_digest(path / ABOUT) != wanted:
+        raise DamagedCheckpoint(f"{path} is not what was written ({ABOUT} has another digest)")
+    found = {f"{ARRAYS}/{name}": digest for name, digest in _digests(path / ARRAYS).items()}
+    written = {f"{ARRAYS}/{name}": digest for name, digest in about.files.items()} | about.metadata
+    damaged = sorted(set((found | (_metadata(path) if about.metadata else {})).items()) ^ set(written.items()))
     if damaged:
-        raise DamagedCheckpoint(f"{path} is not what was written ({ARRAYS}/{damaged[0][0]} has another digest)")
+        raise DamagedCheckpoint(f"{path} is not what was written ({damaged[0][0]} has another digest)")
     arrays = _load_arrays(run, step)
     return Checkpoint(about.step, about.identity, about.compilation_seconds, arrays)
 
@@ -156,7 +170,13 @@ def _load_arrays(run: Path, step: int) -> Arrays:
     return {group: {name: np.asarray(array) for name, array in own.items()} for group, own in found.items()}
 
 
+def _metadata(target: Path) -> dict[str, str]:
+    """Return the digest of each file that orbax keeps beside the arrays."""
+    files = (path for path in sorted(target.iterdir()) if path.is_file() and path.name != ABOUT)
+    return {path.name: file_digest(path) for path in files}
+
+
 def _digests(folder: Path) -> dict[str, str]:
     """Return the digest of every file in a folder, by its relative path."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from ..._core.extras import MissingExtraError
+from .._runfile import LostDirectory
+from .exits import BAD_INPUT, FAILED, LOST, exit_status
 from .options import TrainOptions
 
 COORDINATOR, PROCESSES, PROCESS = "QNEWTON_COORDINATOR", "QNEWTON_PROCESSES", "QNEWTON_PROCESS"
@@ -23,7 +25,6 @@ HEARTBEAT_SECONDS = 30
 _SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
 _ITS_WORD_SECONDS = 1
 """In which process 0 says by itself why it failed, and ends first."""
-_FAILED, _BAD_INPUT, _INTERRUPTED = 1, 2, 130
 
 
 @dataclass(frozen=True)
@@ -92,19 +93,21 @@ def joined() -> Iterator[Place | None]:
             )
         _connect()
         yield found
-    except KeyboardInterrupt:
-        leave(_INTERRUPTED, "interrupted")
+    except KeyboardInterrupt as error:
+        leave(exit_status(error), "interrupted")
     except SystemExit as exit_:
-        leave(exit_.code if isinstance(exit_.code, int) else _BAD_INPUT)
+        leave(exit_.code if isinstance(exit_.code, int) else BAD_INPUT)
     except (ValueError, OSError, MemoryError, MissingExtraError) as error:
-        leave(_BAD_INPUT, str(error))
+        leave(BAD_INPUT, str(error))
+    except LostDirectory as error:
+        leave(LOST, str(error))
     except jax.errors.JaxRuntimeError as error:  # another process is gone
-        leave(_FAILED, str(error))
+        leave(FAILED, str(error))
     except BaseException as error:
         if str(error).startswith("process 0 failed at "):
             time.sleep(_ITS_WORD_SECONDS)
         traceback.print_exc()
-        leave(_FAILED)
+        leave(FAILED)
     jax.distributed.shutdown()
 
 

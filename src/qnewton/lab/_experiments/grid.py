@@ -45,9 +45,12 @@ class Grid(RunDirectory, Generic[H]):
         asked = decode(encode(asked), type(asked), "the options")
         if path is not None and (path / file).exists():
             found = cls.read(path, file, type(asked), asked.schema_version)
+            found.take()
             _refuse_others(path, found.head, asked)
             return found
-        made = cls(RunDirectory.create(path, prefix).path, asked)
+        fresh = RunDirectory.create(path, prefix)
+        made = cls(fresh.path, asked)
+        made._own, fresh._own = fresh._own, None
         made.write(file, asked)
         return made
 

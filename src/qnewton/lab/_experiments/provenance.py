@@ -1,13 +1,14 @@
 """Provenance of a run's numbers: versions, machine, commit, time."""
 
 import datetime
+import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ..._hardware import describe_machine
+from ..._hardware import describe_machine, usable_cores
 from .._runfile import MachineRecord, typed
 
 PACKAGES = ("qnewton", "jax", "jaxlib", "equinox", "lineax", "optax", "matfree", "numpy", "scipy", "scikit-learn")
@@ -25,7 +26,8 @@ def provenance() -> dict[str, Any]:
 
 def machine() -> MachineRecord:
     """Return this machine, as run files describe it."""
-    return typed(describe_machine(), MachineRecord, "this machine")
+    here = describe_machine() | {"usable_cores": usable_cores(), "xla_flags": os.environ.get("XLA_FLAGS")}
+    return typed(here, MachineRecord, "this machine")
 
 
 def now() -> str:

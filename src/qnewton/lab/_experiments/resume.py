@@ -2,17 +2,17 @@
 
 import dataclasses
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec.structs import asdict
 
-from ..._hardware import calibration_environment, check_environment, describe_machine
+from ..._hardware import calibration_environment, check_environment
 from .._runfile import (
     SCHEMA_VERSION,
     Calibration,
+    CheckpointLine,
     Config,
     Identity,
     Lines,
@@ -22,12 +22,18 @@ from .._runfile import (
     SetAside,
     StepLine,
     SystemLine,
+    file_digest,
     migration_from,
+    move,
     plain,
     read_calibration,
     read_config,
     read_lines,
     read_summary,
+    sync_folder,
+    value_digest,
+    verify,
+    write_whole,
 )
 from .checkpoints import (
     FOLDER,
@@ -37,9 +43,10 @@ from .checkpoints import (
     identity_of,
     read_checkpoint,
 )
+from .data_digests import data_digests
 from .options import TrainOptions
 from .own_task import check_unchanged
-from .provenance import commit, now, versions
+from .provenance import commit, machine, now, versions
 from .saved import train_options
 from .tasks.base import Task
 
@@ -48,7 +55,8 @@ ASIDE = "aside"
 # The libraries that compute; another version of them may round otherwise.
 _COMPUTING = ("qnewton", "jax", "jaxlib", "equinox", "lineax", "optax", "numpy", "scipy")
 _ELSEWHERE = (
-    "What two machines or versions computed and measured never shares a run: go on where it began, or train anew here"
+    "The numbers would not be those of a run that was not stopped: go on where it began, train anew here, or go on "
+    "with --anyway, which writes the break into the record"
 )
 _CALIBRATED_ELSEWHERE = (
     "Its decisions rest on that calibration, and no decision is ever taken by the seconds of another machine: go on "
@@ -67,6 +75,7 @@ class Halted:
         checkpoint: to go on from; None: from the first step.
         steps, blocks: the whole lines of their files, some of them perhaps beyond the checkpoint.
         notes: what was found that is not as it should be, in words.
+        breaks: what differs from where the run began, in words.
     """
 
     path: Path
@@ -76,6 +85,7 @@ class Halted:
     steps: Lines[StepLine]
     blocks: Lines[SystemLine]
     notes: tuple[str, ...]
+    breaks: tuple[str, ...]
 
     @property
     def done(self) -> int:
@@ -88,19 +98,23 @@ class Halted:
         return self.done * len(self.config.model.blocks)
 
 
-def resumable(path: Path) -> tuple[Config, TrainOptions]:
-    """Return config and options of a run that can continue.
+def resumable(path: Path, *, anyway: bool = False) -> tuple[Config, TrainOptions, tuple[str, ...]]:
+    """Return config and options of a run that can continue, and what differs from where it began.
+
+    Args:
+        path: of its directory.
+        anyway: accept what differs.
 
     Raises:
-        ValueError, OSError: for a directory that is none of a run, a run that is finished, and one of another version
-            or machine; with what to do.
+        ValueError, OSError: for a directory that is none of a run, a run that is finished or was altered, and, unless
+            `anyway`, one of another version or machine; with what to do.
     """
     config = read_config(path)
+    verify(path, ("config.json", "steps.jsonl", "blocks.jsonl", "calibration.json"))
     options = train_options(path, config)
     # What schema 7 calls otherwise changes nothing of what is computed.
     if config.schema_version != 7:
         _check_version(path, "schema_version", config.schema_version, SCHEMA_VERSION)
-    _check_version(path, "qnewton", config.versions.get("qnewton"), versions()["qnewton"])
     check_unchanged(path, config.task, config.task_digest)
     if _finished(path / "summary.json"):
         raise ValueError(
@@ -108,9 +122,10 @@ def resumable(path: Path) -> tuple[Config, TrainOptions]:
             "longer, since its learning rates may depend on their number: train anew with more --steps, or write the "
             f"report again with qnewton report {path}"
         )
-    here = _computes(describe_machine(), versions())
-    check_environment(_computes(asdict(config.machine), config.versions), here, f"--resume {path}: the run", _ELSEWHERE)
-    return config, options
+    breaks = _differing(config)
+    if breaks and not anyway:
+        raise ValueError(f"--resume {path}: the run began elsewhere: {'; '.join(breaks)}. {_ELSEWHERE}")
+    return config, options, breaks
 
 
 def _check_version(path: Path, what: str, there: Any, here: Any) -> None:
@@ -128,19 +143,28 @@ def _finished(summary: Path) -> bool:
         return False  # there is none, or none that says so: then it is set aside and written anew
 
 
+def _differing(config: Config) -> tuple[str, ...]:
+    """Say what differs here of that on which bits and seconds depend."""
+    there = _computes(asdict(config.machine), config.versions)
+    here = _computes(asdict(machine()), versions())
+    if config.machine.usable_cores is None:  # an older file, which does not say
+        there |= {key: here[key] for key in ("usable_cores", "xla_flags")}
+    return tuple(f"{key} {there[key]!r}, here {here[key]!r}" for key in here if there[key] != here[key])
+
+
 def _computes(machine: dict[str, Any], versions: dict[str, str | None]) -> dict[str, Any]:
-    """Return the parts of machine and versions on which results and seconds depend."""
-    own = {key: machine[key] for key in ("processor", "cores", "backend", "device")}
+    own = {key: machine[key] for key in ("processor", "cores", "usable_cores", "xla_flags", "backend", "device")}
     return own | {f"version of {name}": versions.get(name) for name in _COMPUTING}
 
 
-def read_halted(path: Path, config: Config, options: TrainOptions) -> Halted:
+def read_halted(path: Path, config: Config, options: TrainOptions, breaks: tuple[str, ...] = ()) -> Halted:
     """Determine where a run continues; changes nothing.
 
     Args:
         path: of its directory.
         config: from `resumable`.
         options: from there, too.
+        breaks: from there, too.
 
     Raises:
         ValueError: if a checkpoint belongs to another run, or the calibration to another machine.
@@ -159,10 +183,11 @@ def read_halted(path: Path, config: Config, options: TrainOptions) -> Halted:
     checkpoint = _newest(path, identity_of(config), whole, notes)
     calibration = None
     if config.scheduled:
-        calibration = _calibration(path, options, begun=checkpoint is not None)
+        begun = checkpoint is not None or "calibration" in config.digests
+        calibration = _calibration(path, options, begun=begun, elsewhere=bool(breaks))
     if commit() != config.commit:
         notes.append(f"the run began with commit {config.commit}, and goes on with {commit()}")
-    return Halted(path, config, calibration, checkpoint, steps, blocks, tuple(notes))
+    return Halted(path, config, calibration, checkpoint, steps, blocks, tuple(notes), breaks)
 
 
 def check_data(halted: Halted, task: Task) -> None:
@@ -179,6 +204,20 @@ def check_data(halted: Halted, task: Task) -> None:
         raise ValueError(
             f"--resume {halted.path}: the run's data were {shown[0]}, and are now {shown[1]}: bring them back"
         )
+    found = data_digests(task)
+    other = [name for name, digest in data.digests.items() if found.get(name) != digest]
+    if other:
+        raise ValueError(
+            f"--resume {halted.path}: the run's data ({data.description}) are not what they were: the digest of "
+            f"{other[0]} is {found.get(other[0], 'missing')[:12]}, and was {data.digests[other[0]][:12]}. Bring them "
+            "back, or train anew"
+        )
+
+
+def part_digests(config: Config, calibration: Path) -> dict[str, str]:
+    """Return the digests that `config.json` has of its own parts and of the calibration, if there is one."""
+    found = {"options": value_digest(plain(config.options)), "versions": value_digest(config.versions)}
+    return found | ({"calibration": file_digest(calibration)} if calibration.is_file() else {})
 
 
 def set_aside(halted: Halted, directory: RunDirectory) -> None:
@@ -195,25 +234,30 @@ def set_aside(halted: Halted, directory: RunDirectory) -> None:
             moved.append(name)
     for step in checkpoint_steps(halted.path):
         if step > halted.done:
-            _move(halted.path / FOLDER / str(step), folder / f"checkpoint-{step}")
+            move(halted.path / FOLDER / str(step), folder / f"checkpoint-{step}")
             moved.append(f"checkpoint-{step}")
-    if (halted.path / "summary.json").exists():
-        _move(halted.path / "summary.json", folder / "summary.json")
-        moved.append("summary.json")
+    # The manifest first: without it, what is moved is not missing.
+    for name in ("manifest.json", "summary.json"):
+        if (halted.path / name).exists():
+            move(halted.path / name, folder / name)
+            moved.append(name)
     record = ResumeLine(
         resumed=now(),
         step=halted.done,
         set_aside=SetAside(folder=f"{ASIDE}/{folder.name}", files=tuple(moved)) if moved else None,
         notes=halted.notes,
         commit=commit(),
+        breaks=halted.breaks,
     )
     directory.append("resumes.jsonl", [record])
 
 
 def _newest(path: Path, identity: Identity, whole: int, notes: list[str]) -> Checkpoint | None:
+    lines = read_lines(path / "checkpoints.jsonl", CheckpointLine).records
+    wanted = {line.step: line.about for line in lines}
     for step in checkpoint_steps(path):
         try:
-            checkpoint = read_checkpoint(path, step)
+            checkpoint = read_checkpoint(path, step, wanted.get(step))
         except DamagedCheckpoint as error:
             notes.append(f"{error}; it is set aside, and the run goes on from the one before")
             continue
@@ -243,7 +287,7 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _calibration(path: Path, options: TrainOptions, *, begun: bool) -> Calibration | None:
+def _calibration(path: Path, options: TrainOptions, *, begun: bool, elsewhere: bool) -> Calibration | None:
     file = path / "calibration.json"
     if not file.exists():
         if begun:
@@ -253,8 +297,9 @@ def _calibration(path: Path, options: TrainOptions, *, begun: bool) -> Calibrati
             )
         return None
     found = read_calibration(path)
-    here = calibration_environment(options.training.dtype, options.training.blas_threads)
-    check_environment(found.environment, here, f"the calibration of {path}", _CALIBRATED_ELSEWHERE)
+    if not elsewhere:  # which the record then says; decisions still rest on the run's own seconds
+        here = calibration_environment(options.training.dtype, options.training.blas_threads)
+        check_environment(found.environment, here, f"the calibration of {path}", _CALIBRATED_ELSEWHERE)
     return found
 
 
@@ -282,17 +327,10 @@ def _cut(path: Path, position: int | None, folder: Path) -> bool:
         return False
     folder.mkdir(parents=True, exist_ok=True)
     # Copied, and on disk, before it is cut off: a process that is killed in between leaves it twice, never nowhere.
-    with (folder / path.name).open("xb") as file:
-        file.write(raw[position:])
-        file.flush()
-        os.fsync(file.fileno())
+    write_whole(folder / path.name, raw[position:])
+    sync_folder(folder.parent)
     os.truncate(path, position)
     return True
-
-
-def _move(path: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(path, target)
 
 
 def _next_aside(path: Path) -> Path:

@@ -3,10 +3,11 @@
 import contextlib
 import dataclasses
 import math
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import jax
 import scipy.linalg  # noqa: F401  # threadpoolctl sees only libraries that are loaded
@@ -31,15 +32,16 @@ from .._runfile import (
 )
 from . import build, checks
 from .checkpoints import identity_of
+from .data_digests import data_digests
 from .held import Held
-from .interrupts import remembered
+from .interrupts import Stopped, remembered
 from .loop import Loop
 from .options import TrainOptions
 from .own_task import digest
 from .packing import named
 from .prepare import AnyLedger, Prepared, prepare, prepare_complete
 from .provenance import provenance
-from .resume import Halted, check_data, read_halted, resumable, set_aside
+from .resume import Halted, check_data, part_digests, read_halted, resumable, set_aside
 from .room import check_room, tree_bytes
 from .saver import Saver, restore
 from .task_options import options_of
@@ -81,22 +83,23 @@ def train(
         held: what earlier trainings of this process left for those that are alike; takes up what this one leaves.
 
     Returns:
-        The summary, as written. Also after Ctrl-C, with status `interrupted` and the steps done so far.
+        The summary, as written. Also after a signal to stop, with status `interrupted` and the steps done so far.
 
     Raises:
         ValueError, MemoryError: for options that cannot work, before the first step.
         OSError: if there is no room for what the run will write, before the first step.
         TrainingFailed: if the loss of a batch is not finite.
         NotWritten: if the directory takes no more.
+        LostDirectory: if the directory or its files were removed or replaced meanwhile.
     """
     checks.check(options)
     check_task(name)
     options = dataclasses.replace(options, task=options_of(name, options.task))
-    with directory.locked(), _numerics(options):
+    with directory.owned(), _numerics(options):
         return _train(name, options, directory, watcher, Held() if held is None else held, None)
 
 
-def resume(path: Path, watcher: Watcher) -> Summary:
+def resume(path: Path, watcher: Watcher, *, anyway: bool = False) -> Summary:
     """Continue a stopped run from its newest checkpoint, as if it had not been stopped.
 
     Parameters, losses and decisions are bitwise those of a run that was not stopped: the calibration is the run's own
@@ -105,19 +108,20 @@ def resume(path: Path, watcher: Watcher) -> Summary:
     Args:
         path: directory of the run.
         watcher: as of `train`.
+        anyway: go on with other versions, cores or another machine than the run began with; the record says so.
 
     Returns:
         As `train`, of the whole run.
 
     Raises:
         ValueError, OSError: for what cannot be gone on with, with what to do; nothing is changed then.
-        MemoryError, TrainingFailed, NotWritten: as `train`.
+        MemoryError, TrainingFailed, NotWritten, LostDirectory: as `train`.
     """
-    config, options = resumable(path)
+    config, options, breaks = resumable(path, anyway=anyway)
     directory = directory_at(path)
-    with directory.locked(), _numerics(options):
+    with directory.owned(), _numerics(options):
         directory.probe()
-        halted = read_halted(path, config, options)
+        halted = read_halted(path, config, options, breaks)
         meet()  # before anything is changed that another process reads
         return _train(config.task, options, directory, watcher, Held(), halted)
 
@@ -157,13 +161,9 @@ def _train(
             blocks=len(prepared.blocks),
             sets=len(options.scheduling.assumptions),
         )
-    if halted is None:
-        config = _config(task, options, prepared, params)
-        directory.write("config.json", config)
-    else:
-        config = halted.config
     if prepared.calibration is not None and (halted is None or halted.calibration is None):
         directory.write("calibration.json", replace(prepared.calibration, measured_seconds=calibrating))
+    config = _begun(task, options, prepared, params, directory) if halted is None else halted.config
 
     watcher.stage("compiling the step")
     compiling = time.perf_counter()
@@ -179,15 +179,16 @@ def _train(
         compiling += _go_on(halted, loop, prepared.ledger, directory, watcher)
     saver = Saver(directory, identity_of(config), options.training.checkpoint_every, compiling, loop.done)
     try:
-        status = _steps(loop, prepared.ledger, options, directory, saver, watcher, together)
+        stopped_by = _steps(loop, prepared.ledger, options, directory, saver, watcher, together)
     except TrainingFailed:
         _write_params(loop, directory)
         raise
     _write_params(loop, directory)
     final = loop.evaluate()
-    summary = _summary(config, prepared.ledger, status, final, compiling, calibrating)
+    summary = _summary(config, prepared.ledger, stopped_by, final, compiling, calibrating)
     with _writing(directory):
         directory.write("summary.json", summary)
+        directory.seal()
     if not math.isfinite(final["train_loss"]):
         where = "over all training data after the last step"
         raise TrainingFailed(_diverged(where, final["train_loss"], options.optimizer_word))
@@ -228,8 +229,15 @@ def _prepared(
     return prepared, time.perf_counter() - start
 
 
-def _config(task: Task, options: TrainOptions, prepared: Prepared, params: PyTree) -> Config:
-    return Config(
+def _begun(task: Task, options: TrainOptions, prepared: Prepared, params: PyTree, directory: RunDirectory) -> Config:
+    """Write `config.json`, last: a directory that has it has all that a run rests on."""
+    config = _config(task, options, prepared, params, directory.path)
+    directory.write("config.json", config)
+    return config
+
+
+def _config(task: Task, options: TrainOptions, prepared: Prepared, params: PyTree, path: Path) -> Config:
+    record = Config(
         schema_version=SCHEMA_VERSION,
         task=task.name,
         preset=options.preset,
@@ -247,10 +255,12 @@ def _config(task: Task, options: TrainOptions, prepared: Prepared, params: PyTre
             train=len(task.train),
             test=len(task.test),
             batch=min(options.training.batch_size, len(task.train)),
+            digests=data_digests(task),
         ),
         family=prepared.family,
         task_digest=digest(task.name),
     )
+    return replace(record, digests=part_digests(record, path / "calibration.json"))
 
 
 def _go_on(halted: Halted, loop: Loop, ledger: AnyLedger, directory: RunDirectory, watcher: Watcher) -> float:
@@ -264,6 +274,7 @@ def _go_on(halted: Halted, loop: Loop, ledger: AnyLedger, directory: RunDirector
         before = halted.checkpoint.compilation_seconds
     with _writing(directory):
         set_aside(halted, directory)
+        directory.knows("config.json", "calibration.json", "steps.jsonl", "blocks.jsonl")
     where = "from the start: there is no checkpoint" if halted.checkpoint is None else f"after {halted.done} steps"
     watcher.stage(f"going on {where}")
     return before
@@ -277,8 +288,8 @@ def _steps(
     saver: Saver,
     watcher: Watcher,
     together: Together,
-) -> Literal["finished", "interrupted"]:
-    """Take all remaining steps, and return the final status of the run."""
+) -> int | None:
+    """Take all remaining steps, and return the signal after which there are some left."""
     written = loop.done
     with remembered() as asked:
         try:
@@ -289,14 +300,14 @@ def _steps(
                         directory.append("blocks.jsonl", blocks)
                     directory.append("steps.jsonl", [step])
                     written = len(ledger.steps)
-                    due, stops = together.decided(saver.due(loop.done), together.any(asked()))
+                    due, stops = together.decided(saver.due(loop.done), together.any(asked() or 0))
                     if due:
                         saver.save(loop, ledger)
                 watcher.step(step, blocks)
                 _check_finite(step, options.optimizer_word)
                 if stops:
-                    raise KeyboardInterrupt
-        except KeyboardInterrupt:
+                    raise Stopped(int(stops))
+        except KeyboardInterrupt as stopped:
             with _writing(directory):
                 # A watcher's interrupt can come between a step's record and its lines.
                 if written < len(ledger.steps):
@@ -306,8 +317,8 @@ def _steps(
                     directory.append("steps.jsonl", ledger.steps[written:])
                 if loop.done:
                     saver.save(loop, ledger)
-            return "interrupted"
-    return "finished"
+            return stopped.signal if isinstance(stopped, Stopped) else signal.SIGINT
+    return None
 
 
 @contextlib.contextmanager
@@ -316,6 +327,7 @@ def _writing(directory: RunDirectory) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        directory.check()  # one that is gone takes no more either, and says it better
         raise NotWritten(
             f"{error}\n{directory.path} takes no more. What was written before is whole: make room, then go on "
             f"with: qnewton train --resume {directory.path}"
@@ -325,7 +337,7 @@ def _writing(directory: RunDirectory) -> Iterator[None]:
 def _summary(
     config: Config,
     ledger: AnyLedger,
-    status: Literal["finished", "interrupted"],
+    stopped_by: int | None,
     final: dict[str, Any],
     compiling: float,
     calibrating: float,
@@ -337,7 +349,8 @@ def _summary(
         task=config.task,
         preset=config.preset,
         optimizer=config.optimizer,
-        status=status,
+        status="finished" if stopped_by is None else "interrupted",
+        signal=None if stopped_by is None else signal.Signals(stopped_by).name,
         steps=len(ledger.steps),
         final_loss=final["train_loss"],
         test_loss=final["test_loss"],

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from .._runfile import CheckpointLine, Identity, RunDirectory, StepLine, SystemLine
-from .checkpoints import Checkpoint, write_checkpoint
+from .checkpoints import Checkpoint, about_digest, write_checkpoint
 from .loop import Loop
 from .packing import named, packed, unnamed, unpacked
 
@@ -56,6 +56,7 @@ class Saver:
         if loop.done == self._last or not math.isfinite(ledger.steps[-1].loss):
             return
         start = time.perf_counter()
+        self._directory.check()
         # A checkpoint counts on the lines before it.
         self._directory.sync("blocks.jsonl", "steps.jsonl")
         arrays = {"params": named(loop.params), "state": packed(loop.state), "ledger": ledger.arrays()}
@@ -63,7 +64,8 @@ class Saver:
         size = write_checkpoint(self._directory.path, checkpoint)
         self._last, self._since = loop.done, time.perf_counter()
         self._took = self._since - start
-        line = CheckpointLine(step=loop.done, bytes=size, measured_seconds=self._took)
+        about = about_digest(self._directory.path, loop.done)
+        line = CheckpointLine(step=loop.done, bytes=size, measured_seconds=self._took, about=about)
         self._directory.append("checkpoints.jsonl", [line])
 
 

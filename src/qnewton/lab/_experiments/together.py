@@ -112,14 +112,16 @@ class Together:
             return numbers
         return struct.unpack(f"{len(numbers)}d", _store().blocking_key_value_get_bytes(key, PATIENCE_SECONDS * 1000))
 
-    def any(self, asked: bool) -> bool:
-        """On process 0, whether any process was asked to stop, as far as it knows; on others nothing of use."""
+    def any(self, asked: int) -> int:
+        """On process 0: by which signal any process was asked to stop, or 0; on others of no use."""
         if not self._several:
             return asked
         if asked and not self._asked:
             self._asked = True
-            _store().key_value_set_bytes(f"{self._asked_key}{jax.process_index()}", b"1")
-        return first() and (asked or bool(_store().key_value_dir_get_bytes(self._asked_key)))
+            _store().key_value_set_bytes(f"{self._asked_key}{jax.process_index()}", bytes([asked]))
+        if asked or not first():
+            return asked
+        return next((said[0] for _, said in _store().key_value_dir_get_bytes(self._asked_key)), 0)
 
 
 def _put_as(leaf: Any, like: jax.Array) -> jax.Array:

@@ -293,14 +293,21 @@ class _Walk:
     def picked(self, operand: Values, index: Any, axis: int) -> Values:
         """Return the entries at an index that is not known, clamped into the axis."""
         place = self.nodes(np.asarray(index)).reshape(-1)[0]
-        rows = np.moveaxis(operand, axis, -1)
-        made = np.empty(rows.shape[:-1], object)
-        for one in np.ndindex(made.shape):
-            if operand.dtype != object:
-                table = self.root.node("table", tuple(rows[one].tolist()))
-                made[one] = self.root.node("pick", rows.shape[-1], (place, table))
-            else:
-                made[one] = self.root.node("pick", rows.shape[-1], (place, *rows[one]))
+        rows = np.moveaxis(operand, axis, 0)
+        last = self.root.node("literal", len(rows) - 1)
+        made = np.empty(rows.shape[1:], object)
+        if operand.dtype == object:
+            for one in np.ndindex(made.shape):
+                made[one] = self.root.node("pick", len(rows), (place, *rows[:, *one]))
+            return made
+        # Columns lie in one table, whose values repeat.
+        table, width = self.root.node("table", tuple(rows.reshape(-1).tolist())), made.size
+        if width > 1:
+            place = self.operation("min", self.operation("max", place, self.root.node("literal", 0)), last)
+            place = self.operation("mul", place, self.root.node("literal", width))
+        for column, one in enumerate(np.ndindex(made.shape)):
+            at = self.operation("add", place, self.root.node("literal", column))
+            made[one] = self.root.node("pick", rows.size, (at, table))
         return made
 
     def do_call_by_name(self, equation: Any, values: list[Values], region: Region) -> list[Values]:

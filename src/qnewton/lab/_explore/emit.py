@@ -15,7 +15,25 @@ from .primitives import HELPERS, TEMPLATES
 
 _LONGEST = 400
 """Characters of an expression that is written inside another one."""
-_RESERVED = {"do", "if", "in", "of", "as", "is"}
+_RESERVED = {
+    "do",
+    "if",
+    "in",
+    "for",
+    "let",
+    "new",
+    "try",
+    "var",
+    "NaN",
+    "abs",
+    "cos",
+    "exp",
+    "log",
+    "max",
+    "min",
+    "sin",
+    "tan",
+}
 
 
 @dataclasses.dataclass
@@ -114,6 +132,16 @@ def _together(results: Sequence[str], truths: Sequence[bool]) -> str:
     return numbers[0] if len(numbers) == 1 else f"[{','.join(numbers)}]"
 
 
+def _bare(text: str) -> str:
+    """Return an expression without the parentheses around all of it."""
+    depth = 0
+    for place, letter in enumerate(text):
+        depth += (letter == "(") - (letter == ")")
+        if depth == 0:
+            return text[1:-1] if place == len(text) - 1 and text[0] == "(" else text
+    return text
+
+
 def _table(values: Sequence[float]) -> str:
     """Return constants as text: each by itself, as bytes, or as places among those that differ; the shortest."""
     different = list(dict.fromkeys(values))
@@ -179,10 +207,10 @@ class Script:
             several = len(live.items[id(node)]) > 1 if group else uses > 1 and not self._is_entry(node, live)
             if several or len(text) > _LONGEST:
                 name = next(names)
-                statements.append(f"const {name}={text};")
+                statements.append(f"{name}={_bare(text)}")
                 text = name
             texts[id(node)] = text
-        return "".join(statements)
+        return f"const {','.join(statements)};" if statements else ""
 
     def _text(self, node: Node, texts: dict[int, str]) -> str:
         return _literal(node.detail) if node.kind == "literal" else texts[id(node)]
@@ -228,7 +256,7 @@ class Script:
             body += f"if(!{self._text(turn.loop.going, texts)})break;"
         new = [self._text(turn.loop.following[place], texts) for place in turn.carried]
         if len(moved) > 1:
-            body += "".join(f"const ${old}={text};" for old, text in zip(moved, new, strict=True))
+            body += f"const {','.join(f'${old}={_bare(text)}' for old, text in zip(moved, new, strict=True))};"
             new = [f"${old}" for old in moved]
         body += "".join(f"{old}={text};" for old, text in zip(moved, new, strict=True))
         head = "for(;;)" if turn.loop.count is None else f"for(let $=0;$<{turn.loop.count};$++)"

@@ -29,7 +29,9 @@ from .comparison import (
 )
 from .config import BlockSize, Config, DataRecord, MachineRecord, ModelRecord
 from .decode import decode, typed, untyped
+from .digests import file_digest, value_digest
 from .directory import Elsewhere, RunDirectory
+from .durable import move, sync_folder, write_whole
 from .encode import encode, encode_indented, plain
 from .errors import RunFileError, clean_text
 from .grid import (
@@ -47,7 +49,9 @@ from .grid import (
 from .group import FamilyRecord, GroupDecision, GroupLine, GroupTotals, GroupVerdictName
 from .group_sums import group_totals, groups_by_step
 from .lines import Lines, read_lines
+from .manifest import AlteredError, FileRecord, Manifest, found_altered, unverified, verify
 from .migrate import migration_from, read_version
+from .ownership import LostDirectory
 from .params import read_params, write_params
 from .results import (
     BreakevenFile,
@@ -85,6 +89,7 @@ __all__ = [
     "STAGES",
     "TRADEOFF_VERSION",
     "AccessCosts",
+    "AlteredError",
     "BlockSeconds",
     "BlockSize",
     "Breakdown",
@@ -107,6 +112,7 @@ __all__ = [
     "Failure",
     "FamilyRecord",
     "FigureFile",
+    "FileRecord",
     "GateTime",
     "GridHead",
     "GroupDecision",
@@ -118,7 +124,9 @@ __all__ = [
     "KernelSample",
     "KindName",
     "Lines",
+    "LostDirectory",
     "MachineRecord",
+    "Manifest",
     "MeasuredSize",
     "MeasuredTask",
     "ModelRecord",
@@ -158,9 +166,12 @@ __all__ = [
     "decode",
     "encode",
     "encode_indented",
+    "file_digest",
+    "found_altered",
     "group_totals",
     "groups_by_step",
     "migration_from",
+    "move",
     "plain",
     "read_calibration",
     "read_config",
@@ -170,7 +181,12 @@ __all__ = [
     "read_run",
     "read_summary",
     "read_version",
+    "sync_folder",
     "typed",
     "untyped",
+    "unverified",
+    "value_digest",
+    "verify",
     "write_params",
+    "write_whole",
 ]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from msgspec import field
+
 from .base import Record
 
 
@@ -28,12 +30,14 @@ class CheckpointAbout(Record, frozen=True):
         identity: of the run; see below.
         compilation_seconds: measured, of all processes so far.
         files: path in `arrays/` to its SHA-256.
+        metadata: path of each file beside `arrays/` to its SHA-256; empty of older files.
     """
 
     step: int
     identity: Identity
     compilation_seconds: float
     files: dict[str, str]
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 class CheckpointLine(Record, frozen=True):
@@ -43,11 +47,13 @@ class CheckpointLine(Record, frozen=True):
         step: steps taken.
         bytes: on disk.
         measured_seconds: of saving.
+        about: SHA-256 of the checkpoint's `about.json`; null of older files.
     """
 
     step: int
     bytes: int
     measured_seconds: float
+    about: str | None = None
 
 
 class SetAside(Record, frozen=True):
@@ -71,6 +77,8 @@ class ResumeLine(Record, frozen=True):
         set_aside: see below.
         notes: sentences: what was damaged, or another commit.
         commit: of the package's checkout.
+        breaks: what differed from where the run began, in words: `--anyway` was needed, and from this step on the
+            numbers are not those of a run that was not stopped.
     """
 
     resumed: str
@@ -78,3 +86,4 @@ class ResumeLine(Record, frozen=True):
     set_aside: SetAside | None
     notes: tuple[str, ...]
     commit: str | None
+    breaks: tuple[str, ...] = ()

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from msgspec import field
+
 from .base import Record
 from .group import FamilyRecord
 
@@ -15,6 +17,8 @@ class MachineRecord(Record, frozen=True):
         cores: logical ones.
         backend: of jax, e.g. `cpu`.
         device: of jax.
+        usable_cores: that this process may run on, on which the order of sums depends; null of older files.
+        xla_flags: the variable `XLA_FLAGS`; null where it is not set, and of older files.
     """
 
     platform: str
@@ -22,6 +26,8 @@ class MachineRecord(Record, frozen=True):
     cores: int
     backend: str
     device: str
+    usable_cores: int | None = None
+    xla_flags: str | None = None
 
 
 class BlockSize(Record, frozen=True):
@@ -59,12 +65,15 @@ class DataRecord(Record, frozen=True):
         test: examples that are held out.
         batch: examples of a step. An example of a language model is a sequence, and its loss and accuracy are means
             over tokens.
+        digests: `train inputs`, `train targets` and so on to the SHA-256 of these arrays, each with its shape and type,
+            as the model gets them: of a text, the tokens. Empty of older files.
     """
 
     description: str
     train: int
     test: int
     batch: int
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 class Config(Record, frozen=True):
@@ -85,6 +94,8 @@ class Config(Record, frozen=True):
         model, data: see below.
         family: of a complete optimizer that is no baseline, see below; otherwise null.
         task_digest: SHA-256 of the file of such a function; otherwise null.
+        digests: SHA-256 of `options` and `versions` as sorted JSON without spaces, and of the file `calibration.json`
+            where the run has one. Empty of older files.
     """
 
     schema_version: int
@@ -101,6 +112,7 @@ class Config(Record, frozen=True):
     data: DataRecord
     family: FamilyRecord | None = None
     task_digest: str | None = None
+    digests: dict[str, str] = field(default_factory=dict)
 
     @property
     def scheduled(self) -> bool:

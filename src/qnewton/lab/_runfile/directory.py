@@ -9,7 +9,10 @@ from typing import TypeVar
 
 from .base import Record
 from .decode import decode
+from .durable import sync_file, sync_folder, write_whole
 from .encode import encode, encode_indented
+from .manifest import NAME, manifest_of
+from .ownership import LostDirectory, Ownership
 
 R = TypeVar("R", bound=Record)
 
@@ -18,11 +21,13 @@ class RunDirectory:
     """Writer of the files that docs/run-files.md describes."""
 
     def __init__(self, path: Path):
+        """Name the directory, which is there; nobody owns it yet."""
         self.path = path
+        self._own: Ownership | None = None
 
     @classmethod
     def create(cls, path: Path | None, prefix: str) -> "RunDirectory":
-        """Make the directory.
+        """Make the directory, and own it.
 
         Args:
             path: where; None takes the next free `runs/<prefix>-<number>`.
@@ -30,11 +35,13 @@ class RunDirectory:
 
         Raises:
             FileExistsError: if `path` holds anything.
+            ValueError: if another process has just made it.
             OSError: if it cannot be written, with what to do.
         """
         if path is None:
             with _explained(Path("runs")):
                 made = cls(_next_free(Path("runs"), prefix))
+                made.take()
                 made.probe()
             return made
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -45,6 +52,7 @@ class RunDirectory:
         with _explained(path):
             path.mkdir(parents=True, exist_ok=True)
             made = cls(path)
+            made.take()
             made.probe()
         return made
 
@@ -58,48 +66,65 @@ class RunDirectory:
             file.write(bytes(4096))
             file.flush()
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep a second process from training here; the lock of a killed process is released.
+    def take(self) -> None:
+        """Own the directory, if this object does not yet: no other process may write into it, nor discard it.
 
         Raises:
-            ValueError: if another process does already.
+            ValueError: if another process does.
+            LostDirectory: if it was removed in the meantime.
         """
+        if self._own is None:
+            self._own = Ownership(self.path)
+
+    def release(self) -> None:
+        """Let others own it; the end of the process, however it comes, does so too."""
+        if self._own is not None:
+            self._own.release()
+            self._own = None
+
+    @contextlib.contextmanager
+    def owned(self) -> Iterator[None]:
+        """Own the directory inside of the block."""
+        self.take()
         try:
-            import fcntl
-        except ImportError:  # Windows has no such locks
-            yield
-            return
-        handle = os.open(self.path, os.O_RDONLY)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ValueError(
-                    f"{self.path} belongs to a training that is going on: wait for it, or stop it"
-                ) from None
-            except OSError:
-                pass  # a file system without locks
             yield
         finally:
-            os.close(handle)
+            self.release()
+
+    def check(self) -> None:
+        """Notice that the directory, or a file that this object wrote or was told of, is not as it was left.
+
+        Raises:
+            LostDirectory: naming it.
+        """
+        if self._own is not None:
+            self._own.check()
+
+    def knows(self, *names: str) -> None:
+        """Watch over these files, if present, as over those that this object writes."""
+        for name in names:
+            if self._own is not None and (self.path / name).exists():
+                self._own.knows(name)
 
     def discard(self) -> None:
-        """Remove the directory if nothing was written, for a run that could not start."""
-        with contextlib.suppress(OSError):
+        """Remove the directory if nothing was written, for a run that could not start; only the owner does."""
+        with contextlib.suppress(OSError, ValueError, LostDirectory):
+            self.take()
             self.path.rmdir()  # which refuses where there is anything
+        self.release()
 
     def take_back(self, *names: str) -> None:
         """Remove the files just written for a run that cannot start."""
         for name in names:
             (self.path / name).unlink(missing_ok=True)
+            if self._own is not None:
+                self._own.forgets(name)
 
     def write(self, name: str, content: Record) -> None:
         """Write a JSON file, completely or not at all."""
-        target = self.path / name
-        scratch = target.with_suffix(".partial")
-        scratch.write_bytes(encode_indented(content))
-        os.replace(scratch, target)
+        self.check()
+        write_whole(self.path / name, encode_indented(content))
+        self.knows(name)
 
     def add(self, name: str, record: R) -> R:
         """Write a record, completely or not at all, and return it as read back."""
@@ -115,6 +140,7 @@ class RunDirectory:
         """
         text = b"".join(encode(line) + b"\n" for line in lines)
         target = self.path / name
+        self.check()
         before = target.stat().st_size if target.exists() else 0
         try:
             with target.open("ab") as file:
@@ -123,13 +149,17 @@ class RunDirectory:
             with contextlib.suppress(OSError):
                 os.truncate(target, before)
             raise
+        self.knows(name)
+
+    def seal(self) -> None:
+        """Write the manifest of a run that has ended."""
+        self.write(NAME, manifest_of(self.path))
 
     def sync(self, *names: str) -> None:
         """Wait until these files, if present, would survive a power failure."""
         for name in names:
-            if (self.path / name).exists():
-                with (self.path / name).open("rb") as file:
-                    os.fsync(file.fileno())
+            sync_file(self.path / name)
+        sync_folder(self.path)
 
 
 class Elsewhere(RunDirectory):
@@ -138,10 +168,8 @@ class Elsewhere(RunDirectory):
     def probe(self) -> None:
         """Not this one's affair."""
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Nothing to keep others from."""
-        yield
+    def take(self) -> None:
+        """The other one owns it."""
 
     def discard(self) -> None:
         """Not this one's affair."""
@@ -153,6 +181,9 @@ class Elsewhere(RunDirectory):
         """Left to the other."""
 
     def append(self, name: str, lines: Sequence[Record]) -> None:
+        """Left to the other."""
+
+    def seal(self) -> None:
         """Left to the other."""
 
     def sync(self, *names: str) -> None:

@@ -1,14 +1,15 @@
 """The final parameters of a run, in one file that numpy reads."""
 
 import io
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from .durable import write_whole
 from .errors import RunFileError
+from .manifest import verify
 
 NAME = "params.npz"
 
@@ -29,12 +30,7 @@ def write_params(run: Path, arrays: Mapping[str, np.ndarray]) -> None:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
-    partial = run / f".{NAME}"
-    with partial.open("wb") as file:
-        file.write(content.getvalue())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, run / NAME)
+    write_whole(run / NAME, content.getvalue())
 
 
 def read_params(run: str | Path) -> dict[str, np.ndarray]:
@@ -48,9 +44,10 @@ def read_params(run: str | Path) -> dict[str, np.ndarray]:
         `jax.tree.unflatten(structure, list(arrays.values()))` makes them the model's.
 
     Raises:
-        RunFileError: if the run has none, or the file is damaged.
+        RunFileError: if the run has none, or the file is damaged or altered.
     """
     path = Path(run) / NAME
+    verify(Path(run), (NAME,))
     try:
         # All at once: numpy leaves a file open that turns out to be none of its own.
         with np.load(io.BytesIO(path.read_bytes())) as content:

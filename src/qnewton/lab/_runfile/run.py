@@ -4,15 +4,18 @@ import functools
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .calibration import Calibration
+from .checkpoint import ResumeLine
 from .config import Config
 from .decode import Upgrade, decode, typed, untyped
+from .digests import file_digest, value_digest
 from .errors import RunFileError
 from .group import GroupLine
 from .group_sums import groups_by_step
 from .lines import Lines, read_lines
+from .manifest import altered, verify
 from .migrate import migration_from
 from .step import StepLine
 from .summary import Summary
@@ -86,9 +89,14 @@ def read_run(path: Path) -> Run:
     path = Path(path)
     config = read_config(path)
     migration = migration_from(config.schema_version, str(path / "config.json"))
-    notes: list[str] = []
+    notes = verify(path, ("config.json", "steps.jsonl", "blocks.jsonl", "summary.json"))
     steps = _whole(path / "steps.jsonl", StepLine, migration.step, notes)
     blocks = _whole(path / "blocks.jsonl", SystemLine, migration.system, notes) if config.scheduled else ()
+    notes += [
+        f"From step {line.step} on it went on with --anyway, elsewhere than it began: {'; '.join(line.breaks)}."
+        for line in read_lines(path / "resumes.jsonl", ResumeLine).records
+        if line.breaks
+    ]
     summary = None
     if (path / "summary.json").is_file():
         summary = read_summary(path)
@@ -126,21 +134,34 @@ def read_config(path: Path) -> Config:
     content = untyped(file.read_bytes(), str(file))
     if not isinstance(content, dict):
         return typed(content, Config, str(file))  # which says what it is
+    _check_parts(content, file)
     upgrade = migration_from(content.get("schema_version"), str(file)).config
     if upgrade is not None:
         upgrade(content)
     return typed(content, Config, str(file))
 
 
+def _check_parts(content: dict[str, Any], file: Path) -> None:
+    """Compare the parts of `config.json` with their digests, if it has any."""
+    digests = content.get("digests")
+    for part in ("options", "versions"):
+        digest = digests.get(part) if isinstance(digests, dict) else None
+        if digest is not None and value_digest(content.get(part)) != digest:
+            altered(f"{file}: {part} were altered after the run had written them")
+
+
 def read_calibration(path: Path) -> Calibration:
     """Read `calibration.json` of a run directory.
 
     Raises:
-        RunFileError: if it is not there, or not what was written.
+        RunFileError: if it is not there, or not what was written: `config.json` has its digest.
     """
     file = Path(path) / "calibration.json"
     if not file.is_file():
         raise RunFileError(f"{file} is missing: the run's predictions rest on it, so bring it back, or train again")
+    digest = read_config(path).digests.get("calibration") if (Path(path) / "config.json").is_file() else None
+    if digest is not None and file_digest(file) != digest:
+        altered(f"{file} was altered after the run had written it")
     return decode(file.read_bytes(), Calibration, str(file))
 
 

@@ -62,6 +62,7 @@ class Summary(Record, frozen=True):
         statuses: as in `steps.jsonl`, over all steps.
         systems: of a complete optimizer whose systems are priced, assumption set to its totals, see below; otherwise
             empty.
+        signal: which one ended an interrupted run, such as SIGTERM; null of a finished one, and of older files.
     """
 
     schema_version: int
@@ -85,3 +86,4 @@ class Summary(Record, frozen=True):
     execution: str | None
     statuses: dict[str, int]
     systems: dict[str, GroupTotals] = field(default_factory=dict)
+    signal: str | None = None

@@ -17,6 +17,7 @@ from ..._runfile import COMPARE_VERSION, CompareCell, GridHead, StepLine, System
 from .. import build, checks
 from ..grid import Grid
 from ..held import Held
+from ..interrupts import stopped_by
 from ..options import TaskOptions, TrainOptions
 from ..own_task import short
 from ..provenance import provenance
@@ -251,7 +252,7 @@ class _Runner:
             try:
                 summary = train(self._comparison.task, options, directory, _Silent(), self._held)
                 if summary.status == "interrupted":
-                    raise KeyboardInterrupt
+                    raise stopped_by(summary)
             except TrainingFailed as error:
                 reason = str(error)
             steps = read_run(directory.path).steps

@@ -21,6 +21,7 @@ from ...._solvers import CG, LU, Cholesky
 from ..._runfile import REPRODUCTION_VERSION, Failure, FigureFile, NewtonStep, RunDirectory
 from .. import build, checks
 from ..held import Held
+from ..interrupts import stopped_by
 from ..options import TaskOptions
 from ..runner import TrainingFailed, Watcher, resume, train
 from ..tasks import check_task, make_task
@@ -100,7 +101,7 @@ def carry_out(chosen: Sequence[Evaluation], directory: ReproductionDirectory, pr
         progress: is told of every piece.
 
     Raises:
-        KeyboardInterrupt: after Ctrl-C, once the step at hand is written.
+        Stopped: after a signal to stop, once the step at hand is written.
         ValueError: if the calibration in the directory was measured on another machine.
     """
     found = Finished(directory)
@@ -179,7 +180,7 @@ def _train(training: Training, path: Path, calibration: Path, watcher: Watcher, 
         directory.discard()
         raise
     if summary.status == "interrupted":
-        raise KeyboardInterrupt
+        raise stopped_by(summary)
 
 
 def _outcome(record: dict[str, Any]) -> str:

@@ -20,11 +20,11 @@ def why_anew(training: Training, path: Path) -> str | None:
     Raises:
         ValueError: if another process is at it.
     """
-    with RunDirectory(path).locked():
+    with RunDirectory(path).owned():
         if not (path / "config.json").exists():
             return "it was stopped before its first step"
         try:
-            config, options = resumable(path)
+            config, options, _ = resumable(path)
             halted = read_halted(path, config, options)
         except (ValueError, OSError) as error:
             return str(error)

@@ -48,7 +48,8 @@ function slider(one) {
     `<i class="even-at" hidden></i>` +
     `<input type="range" min="0" max="${SLIDER}" step="1" data-name="${name}" aria-label="${label}"></div>`;
   return `<div class="input${one.advanced ? " more" : ""}" data-input="${name}"><div class="line">` +
-    `<label for="in-${name}">${label}</label>${field}<span class="unit">${escape(one.unit)}</span></div>` +
+    `<label for="in-${name}" title="${escape(one.help)}">${label}</label>${field}` +
+    `<span class="unit">${escape(one.unit)}</span></div>` +
     `${one.typed ? "" : range}<p class="help" id="about-${name}">${escape(one.typed ? one.help : "")}</p></div>`;
 }
 

@@ -23,6 +23,11 @@ export function number(words, about) {
   return `<button type="button" class="number-of" data-about="${key}" aria-haspopup="dialog">${escape(words)}</button>`;
 }
 
+/** What explains a factor: its own words, or for queries those of the solver. */
+export function termOf(label) {
+  return label === "queries" ? "" : label;
+}
+
 /** Forget the numbers of a part of the page that is written anew. */
 export function forget(element) {
   for (const one of element.querySelectorAll("[data-about]")) known.delete(one.dataset.about);

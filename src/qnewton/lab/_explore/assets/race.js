@@ -1,7 +1,7 @@
 // The stack of costs of one point: both sides on one axis of seconds, the quantum one factor by factor.
 
 import { escape, margin, short, time } from "./numbers.js";
-import { gateTime, mark, notesOf, number } from "./explain.js";
+import { gateTime, mark, notesOf, number, termOf } from "./explain.js";
 
 const LANDMARKS = [
   [1e-15, "1 fs"], [1e-12, "1 ps"], [1e-9, "1 ns"], [1e-6, "1 µs"], [1e-3, "1 ms"], [1, "1 s"], [3600, "1 h"],
@@ -60,7 +60,9 @@ function axis(span) {
 function row(offer, drawn, before = "") {
   const about = { title: `${offer.name}, seconds`, value: offer.seconds, unit: "s", offer };
   const who = `${before}<b>${escape(offer.name)}</b> on ${escape(offer.hardware)}`;
-  const words = `${who} <span class="takes">${number(time(offer.seconds), about)}</span> ${mark(offer.evidence)}`;
+  const notes = notesOf(offer).map((note) => `<small class="quiet">${escape(note)}</small>`);
+  const sure = [mark(offer.evidence), ...notes].join(" ");
+  const words = `${who} <span class="takes">${number(time(offer.seconds), about)}</span> ${sure}`;
   return `<li class="row ${offer.kind}"><p>${words}</p>${drawn}</li>`;
 }
 
@@ -109,7 +111,7 @@ function why(offer) {
   const asked = (words, title, value, unit, term) => number(words, { title, value, unit, offer, term });
   const chips = offer.parts.filter(({ factor }) => factor !== 1).toSorted((a, b) => b.factor - a.factor)
     .map(({ label, factor }) => `<li><i style="background-color:var(--${colourOf(label)})"></i>${escape(label)} ` +
-      `${asked(`× ${short(factor)}`, label, factor, "", label === "queries" ? "" : label)}</li>`);
+      `${asked(`× ${short(factor)}`, label, factor, "", termOf(label))}</li>`);
   if (gate !== null) {
     chips.unshift(`<li><i class="hollow"></i>gate time ${asked(time(gate), "gate time", gate, "s", "gate time")}</li>`);
   }

@@ -1,6 +1,6 @@
 // What one setting looks like: its answer, its map, its costs.
 
-import { forget, mark, number } from "./explain.js";
+import { forget, mark, number, termOf } from "./explain.js";
 import { boxOf, cursor, overlay, said, under } from "./figure.js";
 import { STEPS } from "./grid.js";
 import { effective, input, inputs, placed, sets, valueAt } from "./model.js";
@@ -55,7 +55,8 @@ export function showAnswer(side, point, settings, other) {
   const letter = other ? `<span class="letter">${LETTERS[side]}</span>` : "";
   const [most] = (point.quantum?.parts ?? []).toSorted((a, b) => b.factor - a.factor);
   if (most?.factor > 1 && point.orders > 0) {
-    times.push(`Its largest factor: ${escape(most.label)}, × ${short(most.factor)}`);
+    const about = { title: most.label, value: most.factor, offer: point.quantum, term: termOf(most.label) };
+    times.push(`Its largest factor: ${escape(most.label)}, ${number(`× ${short(most.factor)}`, about)}`);
   }
   const lines = point.impossible.length ? "" : `<p>${times.join("<br>")}</p>`;
   const chosen = `<p class="settings">${settingsLine(settings, other)}</p>`;

@@ -1,7 +1,8 @@
-"""Energy of a plan's rows."""
+"""Energy of a plan's rows, and prices beyond the listed distances and T factories."""
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 import qnewton as q
@@ -35,3 +36,22 @@ def test_energy_is_power_times_seconds_where_the_power_is_known():
         assert row.joules == pytest.approx(power * row.seconds)
         seen.add(row.assumptions)
     assert seen == {"end_to_end", "paper", "data sheet"}
+
+
+@pytest.mark.parametrize("name", ["superconducting", "majorana", "transmon-cultivated"])
+def test_prices_have_no_step_where_listed_factories_end(name):
+    # From 2^31 rows on, T states of a dense matrix need smaller errors than any listed factory reaches.
+    n = 2.0 ** np.arange(28, 40)
+    found = q.plan(n, 100.0, hardware=[name], assumptions="end_to_end")
+    notes = {}
+    for line in found.lines:
+        if line.same["solver"] in ("dalzell2024", "jennings2023v1", "costa2021"):
+            assert np.all(np.isfinite(line.seconds))
+            steps = np.diff(np.log10(line.seconds))
+            # Twice the rows: all steps are alike, but for the next code distance.
+            assert np.max(steps) - np.min(steps) < 0.05
+            notes[line.same["solver"]] = [
+                any("error correction extrapolated" in one for one in said) for said in line.columns["notes"]
+            ]
+    assert len(notes) == 3
+    assert all(not marked[0] and marked[-1] for marked in notes.values())

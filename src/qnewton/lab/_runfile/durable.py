@@ -1,0 +1,54 @@
+"""Writing that a power failure leaves whole: what a name stands for is on disk before the name changes its meaning."""
+
+import os
+from pathlib import Path
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Give a file this content, completely or not at all, also after a power failure.
+
+    Raises:
+        OSError: if there is no room, for example; the file is then as it was.
+    """
+    scratch = path.with_name(f".{path.name}.partial")
+    try:
+        with scratch.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    except OSError:
+        scratch.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def move(path: Path, target: Path) -> None:
+    """Move a file or folder within a file system; its new name is on disk before this returns."""
+    if not target.parent.exists():
+        target.parent.mkdir(parents=True)
+        sync_folder(target.parent.parent)
+    os.rename(path, target)
+    sync_folder(target.parent)
+    sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the content of a file, if there is one, is on disk."""
+    if path.exists():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on disk."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass  # a file system that syncs no folders
+    finally:
+        os.close(handle)

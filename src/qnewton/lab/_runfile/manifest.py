@@ -1,0 +1,144 @@
+"""`manifest.json`: what each file of a run was when the run ended, and whether it still is.
+
+A run that was killed has none, and its last lines may be cut off. `config.json` then has digests of its own parts and
+of the calibration, and a checkpoint those of its files.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from pathlib import Path
+
+from .base import Record
+from .decode import decode
+from .digests import file_digest
+from .errors import RunFileError
+
+NAME = "manifest.json"
+_NAMES = (
+    "config.json",
+    "calibration.json",
+    "steps.jsonl",
+    "blocks.jsonl",
+    "checkpoints.jsonl",
+    "resumes.jsonl",
+    "params.npz",
+    "summary.json",
+)
+_FOLDERS = ("checkpoints", "aside")
+
+
+class FileRecord(Record, frozen=True):
+    """A file as it was written.
+
+    Attributes:
+        bytes: in it.
+        sha256: of them.
+    """
+
+    bytes: int
+    sha256: str
+
+
+class Manifest(Record, frozen=True):
+    """All files of a run when it ended, but for its report and what loggers keep.
+
+    Attributes:
+        files: path in the run's directory to what it was.
+    """
+
+    files: dict[str, FileRecord]
+
+
+class AlteredError(RunFileError):
+    """Error for a file that is not what the run wrote; the message names it."""
+
+
+_ACCEPTED: ContextVar[list[str] | None] = ContextVar("accepted", default=None)
+
+
+@contextlib.contextmanager
+def unverified() -> Iterator[list[str]]:
+    """Read altered files all the same inside of the block; yields what was found, in words."""
+    found: list[str] = []
+    token = _ACCEPTED.set(found)
+    try:
+        yield found
+    finally:
+        _ACCEPTED.reset(token)
+
+
+def found_altered() -> list[str]:
+    """What the present `unverified` has found so far; nothing outside of one."""
+    return list(_ACCEPTED.get() or ())
+
+
+def altered(what: str) -> str:
+    """Raise an error for a file that was altered, or remember it inside of `unverified`.
+
+    Returns:
+        The sentence for outputs.
+
+    Raises:
+        AlteredError: outside of `unverified`.
+    """
+    found = _ACCEPTED.get()
+    if found is None:
+        raise AlteredError(f"{what}: bring back what the run wrote, or read it as it is with --unverified")
+    if what not in found:
+        found.append(what)
+    return f"Not verified: {what}."
+
+
+def manifest_of(run: Path) -> Manifest:
+    """Return what the files of a run are now."""
+    paths = [run / name for name in _NAMES] + [path for name in _FOLDERS for path in sorted((run / name).rglob("*"))]
+    return Manifest(
+        files={
+            path.relative_to(run).as_posix(): FileRecord(bytes=path.stat().st_size, sha256=file_digest(path))
+            for path in paths
+            if path.is_file()
+        }
+    )
+
+
+def verify(run: Path, names: Sequence[str]) -> list[str]:
+    """Compare files of a run with its manifest, if it has one.
+
+    Of a run without `summary.json` lines may be missing at the end of its files, as a kill leaves them.
+
+    Args:
+        run: its directory.
+        names: of the files.
+
+    Returns:
+        What differs, in sentences: what is merely cut off, and inside of `unverified` all.
+
+    Raises:
+        AlteredError: if one was altered.
+    """
+    file = run / NAME
+    if not file.is_file():
+        return []
+    try:
+        manifest = decode(file.read_bytes(), Manifest, str(file))
+    except RunFileError as error:
+        return [altered(str(error))]
+    ended = (run / "summary.json").is_file()
+    notes = []
+    for name in names:
+        path, wanted = run / name, manifest.files.get(name)
+        if wanted is None:
+            if path.is_file():
+                notes.append(altered(f"{path} was not there when the run ended"))
+            continue
+        size = path.stat().st_size if path.is_file() else None
+        if size is None or size < wanted.bytes:
+            left = "is missing" if size is None else f"has {size} of {wanted.bytes} bytes"
+            if not ended and (name == "summary.json" or path.suffix == ".jsonl"):
+                notes.append(f"{name} {left}.")
+            else:
+                notes.append(altered(f"{path} {left}"))
+        elif size != wanted.bytes or file_digest(path) != wanted.sha256:
+            notes.append(altered(f"{path} was altered after the run had written it"))
+    return notes

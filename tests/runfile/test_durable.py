@@ -1,0 +1,140 @@
+"""A power failure between any two calls leaves the old file or the new one: all that may then be on disk is tried."""
+
+import os
+from collections.abc import Callable, Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qnewton.lab._runfile import Record, RunDirectory, move, write_whole
+from qnewton.lab._runfile.params import write_params
+
+TORN = b"torn"
+
+
+class Line(Record, frozen=True):
+    """Of a file."""
+
+    step: int
+
+
+class Disk:
+    """What of a folder is on disk for sure, and what may be, at each call.
+
+    A name or content that was not synced may be there or not; content that was not synced may be torn. Names of a
+    folder become known in their order, contents in any.
+    """
+
+    def __init__(self, root: Path, patch: pytest.MonkeyPatch):
+        self.root = root
+        self.sure: dict[int, bytes] = {}
+        self.names: list[dict[str, int]] = []
+        self.states: list[dict[str, bytes]] = []
+        self._sync_all()
+        for name in ("replace", "rename", "fsync", "truncate"):
+            patch.setattr(os, name, self._seen(getattr(os, name), name))
+
+    def _seen(self, call: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def seen(*arguments: Any) -> Any:
+            self.crash()
+            result = call(*arguments)
+            if name == "fsync":
+                self._synced(os.fstat(arguments[0]))
+            else:
+                self.names.append(self._now())
+            self.crash()
+            return result
+
+        return seen
+
+    def _now(self) -> dict[str, int]:
+        return {p.relative_to(self.root).as_posix(): p.stat().st_ino for p in self._files()}
+
+    def _files(self) -> Iterator[Path]:
+        return (path for path in self.root.rglob("*") if path.is_file())
+
+    def _synced(self, what: os.stat_result) -> None:
+        content = next((p.read_bytes() for p in self._files() if p.stat().st_ino == what.st_ino), None)
+        if content is None:  # a folder: its names, and so all before them
+            self.names = [self._now()]
+        else:
+            self.sure[what.st_ino] = content
+
+    def _sync_all(self) -> None:
+        self.sure = {path.stat().st_ino: path.read_bytes() for path in self._files()}
+        self.names = [self._now()]
+
+    def crash(self) -> None:
+        """Add all states that a power failure could leave now."""
+        present = {path.stat().st_ino: path.read_bytes() for path in self._files()}
+        for names in [*self.names, self._now()]:
+            contents = [
+                {self.sure.get(inode, TORN), present.get(inode, self.sure.get(inode, TORN))}
+                | (set() if self.sure.get(inode) == present.get(inode, self.sure.get(inode)) else {TORN})
+                for inode in names.values()
+            ]
+            self.states += [dict(zip(names, choice, strict=True)) for choice in product(*contents)]
+
+
+def test_the_shim_finds_what_a_plain_write_loses(tmp_path, monkeypatch):
+    target = tmp_path / "a.json"
+    target.write_bytes(b"old")
+    disk = Disk(tmp_path, monkeypatch)
+    scratch = tmp_path / "scratch"
+    scratch.write_bytes(b"new")  # which nothing syncs
+    os.replace(scratch, target)
+    assert {state["a.json"] for state in disk.states} == {b"old", TORN, b"new"}
+
+
+def replaced(folder: Path) -> None:
+    write_whole(folder / "a.json", b"new")
+
+
+def record(folder: Path) -> None:
+    RunDirectory(folder).write("a.json", Line(step=1))
+
+
+@pytest.mark.parametrize("write", [replaced, record])
+def test_a_file_is_the_old_or_the_new_one_whatever_moment_the_power_fails(write, tmp_path, monkeypatch):
+    target = tmp_path / "a.json"
+    target.write_bytes(b"old")
+    disk = Disk(tmp_path, monkeypatch)
+    write(tmp_path)
+    new = target.read_bytes()
+    assert {state["a.json"] for state in disk.states} == {b"old", new}
+    disk.states.clear()
+    disk.crash()
+    assert {state["a.json"] for state in disk.states} == {new}, "once it has returned, the new one is there for sure"
+
+
+def test_final_parameters_are_there_for_sure_once_they_are_written(tmp_path, monkeypatch):
+    disk = Disk(tmp_path, monkeypatch)
+    write_params(tmp_path, {})
+    disk.states.clear()
+    disk.crash()
+    assert [state["params.npz"] for state in disk.states] == [(tmp_path / "params.npz").read_bytes()] * 2
+
+
+def test_what_is_moved_is_at_one_of_both_places(tmp_path, monkeypatch):
+    (tmp_path / "summary.json").write_bytes(b"all")
+    disk = Disk(tmp_path, monkeypatch)
+    move(tmp_path / "summary.json", tmp_path / "aside" / "001" / "summary.json")
+    assert all(b"all" in state.values() for state in disk.states)
+    disk.states.clear()
+    disk.crash()
+    assert all(state == {"aside/001/summary.json": b"all"} for state in disk.states)
+
+
+def test_without_room_the_old_file_stays(tmp_path, monkeypatch):
+    write_whole(tmp_path / "a.json", b"old")
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(tmp_path / "a.json", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert (tmp_path / "a.json").read_bytes() == b"old"
