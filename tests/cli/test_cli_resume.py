@@ -68,7 +68,7 @@ CONTRADICTIONS = {
         ["--processes", "2"],
         "--processes is 2, and the run in run has 1: one that",
     ),
-    "a task": (["digits-mlp"], "the task is digits-mlp, and the run's is tiny: leave it away"),
+    "a task": (["digits-mlp"], "the task is digits-mlp, and the run's is tiny: omit it"),
 }
 
 

@@ -16,10 +16,10 @@ from .._experiments.cluster import Place, check_processes, joined, leave
 from .._experiments.exits import FAILED, exit_status
 from .._experiments.interrupts import stopped_by
 from .._experiments.older import present_arguments
-from .._experiments.options import TaskOptions, TrainOptions
+from .._experiments.options import TrainOptions
 from .._experiments.own_task import located, short
 from .._experiments.presets import PRESETS, preset_for
-from .._experiments.task_options import TASK_OPTIONS
+from .._experiments.task_options import TASKS, kind_of
 from .._runfile import RunDirectory
 from .answers import FigureFormat, page_files, print_files, print_json
 from .help import HELP, show_help
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _ABOUT = (
     "Train a task with Newton's method; every Newton system goes to the solver predicted to finish it soonest. TASK is "
-    f"{', '.join(TASK_OPTIONS)}, or a function of your own, my_task.py:task. `qnewton train --resume RUN` goes on with "
+    f"{', '.join(TASKS)}, or a function of your own, my_task.py:task. `qnewton train --resume RUN` goes on with "
     "a run that was stopped. --out DIR names the directory. --json prints one JSON object, --figures pdf writes the "
     "report's figures as files, too."
 )
@@ -199,7 +199,7 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
     path = _value(arguments, "--resume", "") or _resubmitted(arguments)
     if path:
         return _parse_resume(arguments, Path(path))
-    kind = TASK_OPTIONS.get(_task(arguments), TaskOptions)
+    kind = kind_of(_task(arguments))
     preset = _preset(arguments, kind.preset)
     options = replace(preset_for(preset, kind), preset=preset)
     if not isinstance(options.task, kind):
@@ -225,13 +225,13 @@ def _parse_resume(arguments: Sequence[str], path: Path) -> TrainCommand:
     begun = TrainCommand(task=config.task, options=options, resume=path)
     command = _parse(arguments, begun)
     if located(command.task) != begun.task:
-        raise ValueError(f"--resume {path}: the task is {command.task}, and the run's is {begun.task}: leave it away")
+        raise ValueError(f"--resume {path}: the task is {command.task}, and the run's is {begun.task}: omit it")
     for (name, asked), (_, own) in zip(_options(command.options), _options(options), strict=True):
         if asked != own:
             shown = [" ".join(map(str, value)) if isinstance(value, tuple) else value for value in (asked, own)]
             raise ValueError(
                 f"--{name.replace('_', '-')} is {shown[0]}, and the run in {path} has {shown[1]}: one that goes on "
-                "keeps its options. Leave it away, or train anew"
+                "keeps its options. Omit it, or train anew"
             )
     return command
 
@@ -248,13 +248,13 @@ def _options(group: Any) -> Iterator[tuple[str, object]]:
 def _task(arguments: Sequence[str]) -> str:
     # The task says which options there are, so it is needed before them: the first such name that is no option's value.
     for before, argument in zip(("", *arguments), arguments, strict=False):
-        if argument in TASK_OPTIONS and not before.startswith("-"):
+        if argument in TASKS and not before.startswith("-"):
             return argument
     return ""
 
 
 def _check_place(command: TrainCommand) -> None:
-    if not isinstance(command.options.task, TASK_OPTIONS.get(command.task, TaskOptions)):
+    if not isinstance(command.options.task, kind_of(command.task)):
         raise ValueError(
             f"the task {command.task} stands behind an option: name it first, qnewton train {command.task} ..."
         )
