@@ -16,7 +16,7 @@ import pytest
 from qnewton.lab import read_params
 from qnewton.lab._experiments import calibrations, resume, runner
 from qnewton.lab._experiments.checkpoints import checkpoint_steps
-from qnewton.lab._experiments.tasks import TASKS
+from qnewton.lab._experiments.task_options import TASKS, Registered
 from qnewton.lab._runfile import RunDirectory
 
 from .conftest import Silent
@@ -63,7 +63,7 @@ def together(folder: Path, *names: str) -> tuple[list[int], str, float]:
 def by_one(name: str, path: Path, hand_made: Any, made: Any) -> None:
     """The same training by one process, whose calibration is that of process 0."""
     with hand_made(), pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TASKS, TASK, odd)
+        patch.setitem(TASKS, TASK, Registered(odd))
         patch.setattr(calibrations, "calibrate", calibrated(made, 0))
         runner.train(TASK, options(name, processes=1), RunDirectory(path), Silent())
 

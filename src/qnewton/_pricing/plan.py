@@ -14,6 +14,7 @@ from .assumptions import ASSUMPTION_SETS, Assumptions
 from .clock import Clock
 from .frame import Columns
 from .machines import Hardware, machines_of
+from .measured import MEASURED
 from .problem import Problem, refuse
 from .structure import UNKNOWN, Structure, grid
 from .table import NUMBERS, Line, Row, lines, picked
@@ -92,7 +93,7 @@ class PlanResult:
         found = self.points.repeated(len(self.lines))
         for name in self.lines[0].same:
             found[name] = np.tile(np.asarray([line.same[name] for line in self.lines], object), len(self.points))
-        for name in (*NUMBERS, "encoding", "dominant", "valid", "reason"):
+        for name in (*NUMBERS, *MEASURED, "encoding", "dominant", "valid", "reason"):
             found[name] = np.ravel(np.stack([line.columns[name] for line in self.lines], axis=1))
         found["notes"] = np.asarray(
             ["; ".join(line.columns["notes"][point]) for point in range(len(self.points)) for line in self.lines],

@@ -184,6 +184,8 @@ class Problem:
         `||A||_F <= sqrt(n d) max|A|`.
         """
         xp, n, degree, kappa = floating(self.n, self.n if self.degree is None else self.degree, self.condition_number)
+        if self.degree is None and self.structure.bandwidth is not None:
+            degree = xp.minimum(n, 2 * self.structure.bandwidth + 1)
         entry, frobenius, spectral = self.max_entry, self.frobenius_norm, self.spectral_norm
         if spectral is None:
             known = [
@@ -212,7 +214,8 @@ class Problem:
         """Assumptions made for numbers that were not given."""
         said = []
         if self.degree is None:
-            said.append("d = n: no sparsity was given")
+            banded = self.structure.bandwidth is not None
+            said.append(f"d = {'2 x bandwidth + 1' if banded else 'n'}: no sparsity was given")
         if self.max_entry is None:
             said.append("the largest entry is as large as the spectral norm")
         if self.frobenius_norm is None:

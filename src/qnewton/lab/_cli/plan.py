@@ -79,6 +79,8 @@ def _print(
     shown = quantum if everything else list(_fastest(quantum))
     print_table(*_quantum_table(shown if everything else _merged(shown), found[0] if found else None, out.width))
     print_table(*_classical_table(classical if everything else list(_classical_best(classical))))
+    if found and found[0].classical is not None:
+        out.print(f"fastest classical: {found[0].classical.source}", markup=False, soft_wrap=True)
     shown = [*shown, *(one.quantum for one in found if one.quantum is not None)]
     for line in _remarks(shown, assumed):
         out.print(line, markup=False, soft_wrap=True)
