@@ -39,7 +39,7 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
         raise ValueError(f"{path} is a truncated or damaged gzip file ({error}): download it again") from error
 
 
-def _read(file: IO[bytes], path: Path, axes: int) -> np.ndarray:
+def _read(file: IO[bytes] | gzip.GzipFile, path: Path, axes: int) -> np.ndarray:
     """Read what the header states, and one byte: a packed file of any size takes no more memory than that."""
     header = file.read(4 + 4 * axes)
     magic, expected = header[:4], bytes((0, 0, _UNSIGNED_BYTE, axes))
