@@ -154,7 +154,8 @@ def test_momentum_damps_the_distance_from_a_part_of_the_last_step(name, count, m
 def test_after_a_refused_step_there_is_no_momentum(arctangent):
     objective, params, batch = arctangent
     optimizer = q.dual_newton(objective, damping=1e-6, acceleration=None, momentum=0.9, metric=q.Levenberg())
-    state: Any = optimizer.init(params)._replace(last=jnp.ones(1))
+    begun: Any = optimizer.init(params)
+    state: Any = begun._replace(last=jnp.ones(1))
     _, state = jax.jit(optimizer.update)(params, state, params, batch=batch)
     assert not bool(state.info.accepted)
     assert float(state.last[0]) == 0

@@ -112,8 +112,8 @@ def shades_of(heights: np.ndarray) -> tuple[dict[float, Any], Any]:
     grid = np.linspace(1, 10, 20).tolist()
     surface = Surface(grid, grid, heights.tolist(), (5, 10, 15, 40), heavy=0.0)
     axes = drawn(Panel(Scale("log", values=grid), Scale("log", values=grid), [surface])).axes[0]
-    filled = [one for one in axes.collections if isinstance(one, ContourSet) and one.filled]
-    return dict(zip(filled[-1].levels, map(tuple, filled[-1].get_facecolor()), strict=False)), axes
+    filled: Any = [one for one in axes.collections if isinstance(one, ContourSet) and one.filled][-1]
+    return dict(zip(filled.levels, map(tuple, filled.get_facecolor()), strict=False)), axes
 
 
 GRID = np.linspace(1, 10, 20)
