@@ -121,9 +121,8 @@ GRID = np.linspace(1, 10, 20)
 
 def test_shades_end_where_lines_are_and_are_the_same_in_every_panel() -> None:
     low, axes = shades_of(np.add.outer(GRID, 2 * GRID) - 8.0)
-    (lines,) = (
-        one for one in axes.collections if isinstance(one, ContourSet) and not one.filled and len(one.levels) > 1
-    )
+    found: list[Any] = [one for one in axes.collections if isinstance(one, ContourSet) and not one.filled]
+    (lines,) = (one for one in found if len(one.levels) > 1)
     assert {*low} == {0, *lines.levels} == {0, 5, 10, 15}
     high, _ = shades_of(np.add.outer(GRID, 2 * GRID) + 9.0)
     # From 12 on: the lowest shade is that of ten to fifteen.

@@ -90,7 +90,7 @@ def first_of(
     return jnp.asarray(chosen)
 
 
-def filled(shape: Sequence[int], value: float, dtype: DTypeLike) -> jax.Array:
+def filled(shape: Sequence[int], value: float | jax.Array, dtype: DTypeLike) -> jax.Array:
     """Return `jnp.full` for an initial state.
 
     Outside of a trace it is copied to the device, and nothing is compiled.

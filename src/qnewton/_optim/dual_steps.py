@@ -137,11 +137,11 @@ def solve_wide(
     # Minus the direction, and minus twice its acceleration: second derivatives along both are the same.
     away = wide.pull(dual) if centre is None else wide.pull(dual) - centre
     if damped.acceleration is None:
-        first, twice_bent = wide.push(away), jnp.zeros_like(away)
+        first, twice_bent, bent = wide.push(away), jnp.zeros_like(away), None
     else:
         first, second = jax.vmap(lambda d: _derivatives(rows, outputs, w, d))(wide.back(away))
         dual_bend = solve(second)
-        twice_bent = wide.pull(dual_bend)
+        twice_bent, bent = wide.pull(dual_bend), (second, dual_bend)
     # -R d = K u - R centre, so this is the equation's residual without a product with K. Scaled, because the squares
     # of what a loss without curvature makes of r would overflow.
     excess = (rows.residual - first - shifts[:, None] * dual) * inverse
@@ -154,7 +154,8 @@ def solve_wide(
 
     error, bend = in_one_kernel(sizes)
     step, moved = -away, -first
-    if damped.acceleration is not None:
+    if bent is not None:
+        second, dual_bend = bent
         half = bend.factor / 2
         step = -away - half * twice_bent
         # R a = -K v / 2 with (K + m I) v = r'': no further product.

@@ -221,9 +221,9 @@ def _yardsticks_of(solver: AbstractSolver, dtype: str) -> "dict[str, Callable[[i
     """
     found: dict[str, Callable[[int, str], lx.AbstractLinearOperator]] = {}
     for yardstick in (dense, layer) if solver.capabilities.matrix_free else (dense,):
-        operator, *nominal = _smallest(yardstick, dtype)
+        operator, estimate, encoding = _smallest(yardstick, dtype)
         if solver.refuses(operator) == Refusal.NONE:
-            workload = solver.workload(*nominal)
+            workload = solver.workload(estimate, encoding)
             assert isinstance(workload, ClassicalWorkload)
             found[unformed_kernel(workload.kernel) if found else workload.kernel] = yardstick
     return found
