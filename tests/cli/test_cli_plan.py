@@ -36,7 +36,7 @@ def rows(plan, tmp_path):
     def ask(*arguments):
         code, out, err = plan(*arguments, "--json", "--calibrations", str(tmp_path / "none"))
         assert (code, err) == (0, "")
-        return json.loads(out)
+        return json.loads(out)["rows"]
 
     return ask
 
