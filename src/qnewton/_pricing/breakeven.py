@@ -12,6 +12,7 @@ from jaxtyping import Float
 from .._core.arrays import quiet
 from .._hardware import QuantumMachine
 from .assumptions import Assumptions
+from .bounds import least_charges
 from .classical import ClassicalHost
 from .clock import Clock
 from .gate_times import SHORTEST_S
@@ -134,11 +135,41 @@ def orders(question: Question, changes: Mapping[str, Any]) -> Float[np.ndarray, 
         changes: by name of the variable; arrays that broadcast.
     """
     problem = _changed(question.problem, changes)
+    return _orders(question, problem, changes, _quantum(question, problem, changes))
+
+
+@quiet
+def bound_orders(question: Question, changes: Mapping[str, Any]) -> Float[np.ndarray, "..."]:
+    """`log10(bound / classical)` by any encoding: where positive, no algorithm helps; NaN where either is unknown.
+
+    Args:
+        question: everything else.
+        changes: as of `orders`.
+    """
+    problem = _changed(question.problem, changes)
+    axes = max((np.ndim(value) for value in changes.values()), default=0)
+    least: Any = np.inf
+    for one in least_charges(problem, [("", _clock(question, changes))], [question.assumed], axes=axes):
+        if one.any_encoding:
+            least = np.minimum(least, one.charge.seconds[0])
+    return _orders(question, problem, changes, least)
+
+
+def _orders(question: Question, problem: Problem, changes: Mapping[str, Any], seconds: Any) -> np.ndarray:
+    """`log10` of the seconds over the classical ones, where there is such a matrix."""
     shape = np.broadcast_shapes(*(np.shape(value) for value in changes.values()), ())
     with np.errstate(all="ignore"):
-        ratio = np.log10(_quantum(question, problem, changes)) - np.log10(_classical(question, problem))
+        ratio = np.log10(seconds) - np.log10(_classical(question, problem))
     known = np.where(np.isfinite(ratio) & problem.possible, ratio, np.nan)
     return np.broadcast_to(known, np.broadcast_shapes(shape, known.shape))
+
+
+def _clock(question: Question, changes: Mapping[str, Any]) -> Clock:
+    return Clock(
+        changes.get("gate_time_s", question.machine.gate_time_s),
+        question.machine.profile,
+        changes.get("logical_cycle_s"),
+    )
 
 
 def _changed(problem: Problem, changes: Mapping[str, Any]) -> Problem:
@@ -165,11 +196,7 @@ def _changed(problem: Problem, changes: Mapping[str, Any]) -> Problem:
 
 def _quantum(question: Question, problem: Problem, changes: Mapping[str, Any]) -> Any:
     """Seconds of the fastest solver on the machine by a proven count; by any where none of those holds."""
-    clock = Clock(
-        changes.get("gate_time_s", question.machine.gate_time_s),
-        question.machine.profile,
-        changes.get("logical_cycle_s"),
-    )
+    clock = _clock(question, changes)
     axes = max((np.ndim(value) for value in changes.values()), default=0)
     precision = changes.get("readout_precision")
     proven: Any = np.inf

@@ -73,6 +73,8 @@ def _print(
     out.print(f"{system}; all seconds are modelled or predicted, none is measured\n", markup=False)
     print_table(*_verdicts(found, rows))
     out.print(_energy(found), markup=False, soft_wrap=True)
+    for line in _beside(found):
+        out.print(line, markup=False, soft_wrap=True)
     classical = [row for row in rows if row.kind == "classical"]
     quantum = [row for row in rows if row.kind == "quantum"]
     shown = quantum if everything else list(_fastest(quantum))
@@ -86,6 +88,18 @@ def _print(
     print_table(*_sources(shown))
     if not everything:
         out.print(f"shown: the fastest of each machine and set; --all prints all {len(rows)} rows, --json too")
+
+
+def _beside(found: "Sequence[Verdict]") -> "Iterator[str]":
+    """Who is faster by sharing the system out, and where no algorithm helps."""
+    for one in found:
+        if one.shared is not None:
+            row = one.shared
+            said = f"{one.assumptions}: shared out, {_seconds(row)} by {row.solver} ({row.hardware}): {row.notes[0]}"
+            yield f"{said} ({row.evidence})"
+    excluded = "; ".join(f"{one.assumptions}: {one.impossible}" for one in found if one.impossible)
+    if excluded:
+        yield f"No algorithm helps: {excluded}"
 
 
 def _fastest(rows: "Sequence[Row]") -> "Iterator[Row]":
