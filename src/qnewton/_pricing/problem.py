@@ -9,7 +9,7 @@ import equinox as eqx
 import numpy as np
 
 from .._core.arrays import floating
-from .._solvers.quantum.encoding import DyadicLevels, SquareRoot
+from .._solvers.quantum.encoding import Diagonals, DyadicLevels, SquareRoot
 from .structure import UNKNOWN, Structure
 
 MOST_ROWS = 1e12
@@ -45,6 +45,7 @@ class Problem:
         factor: the square root of the matrix, where it is known.
         levels: measured magnitudes of the entries.
         structure: what is known of pattern and origin.
+        diagonals: measured magnitudes of the diagonals, where there are few.
     """
 
     n: Any
@@ -59,6 +60,7 @@ class Problem:
     factor: SquareRoot | None = None
     levels: DyadicLevels | None = None
     structure: Structure = UNKNOWN
+    diagonals: Diagonals | None = None
 
     def __post_init__(self) -> None:
         rows = np.asarray(self.n)

@@ -16,8 +16,22 @@ from .charge import Charge
 from .classical import ClassicalHost
 from .clock import Clock
 from .measured import MEASURED, at_points, measured_times, places_of
-from .paper import Charged, Group, Predicted, charged, counts_for, lifted, lifted_numbers, predicted, takes
+from .paper import (
+    Charged,
+    Predicted,
+    charged,
+    counts_for,
+    lifted,
+    lifted_numbers,
+    predicted,
+    said_of_encodings,
+    takes,
+    where_chosen,
+)
 from .problem import Problem
+
+ANY = "any"
+"""The encoding of a bound that holds for all of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +39,9 @@ class Row:
     """One line of the table. None where a number does not exist.
 
     Attributes:
-        kind: `quantum` or `classical`.
-        solver: the query model or the classical solver.
-        encoding: the block encoding that is cheapest here.
+        kind: `quantum` or `classical`; `shared` among both; `bound` of what no quantum solver undercuts.
+        solver: the query model, the lower bound or the classical solver; of a shared solve both.
+        encoding: the block encoding that is cheapest here; `any` of a bound for all.
         source, version, evidence, error, validity: what is known of the formula.
         hardware: the machine.
         assumptions: the set; of a classical row what its times rest on.
@@ -227,8 +241,8 @@ def _quantum_lines(
                 "beyond": beyond,
                 "dominant": picked(list(factors), _largest(factors), valid),
                 "notes": _worded(
-                    [of_model(charge.clamped), beyond > 1, of_model(charge.stretched)],
-                    lambda which, model=model: _notes(model, problem, which, group),
+                    [of_model(charge.clamped), beyond > 1, of_model(charge.stretched), *where_chosen(one, of_model)],
+                    lambda which, model=model: _notes(model, problem, which, one),
                 ),
             },
             factors=factors,
@@ -277,7 +291,7 @@ def _factors(
     }
 
 
-def _notes(model: QueryModel, problem: Problem, which: Sequence[int], group: Group) -> tuple[str, ...]:
+def _notes(model: QueryModel, problem: Problem, which: Sequence[int], one: Charged) -> tuple[str, ...]:
     """The notes of a point; `which` names what holds there: kappa was raised, 0; count 1 and qubits 2 extrapolate."""
     notes = []
     if 0 in which:
@@ -286,11 +300,11 @@ def _notes(model: QueryModel, problem: Problem, which: Sequence[int], group: Gro
         notes.append(f"measured at {places_of(model)}, extrapolated")
     if 2 in which:
         notes.append("error correction extrapolated: a distance above 99, or T states beyond the listed factories")
-    if model.uses_norm and (problem.solution_norm is None or group.suffix) and not model.needs_norm:
+    if model.uses_norm and (problem.solution_norm is None or one.group.suffix) and not model.needs_norm:
         notes.append("||x|| at its least")
-    if group.suffix and problem.factor is not None:
+    if one.group.suffix and problem.factor is not None:
         notes += problem.factor.assumed
-    return tuple(notes)
+    return (*notes, *said_of_encodings(one, [bit - 3 for bit in which if bit > 2]))
 
 
 def validity_of(model: QueryModel) -> str:

@@ -50,6 +50,9 @@ class TrainCommand:
     anyway: bool = False
     """With --resume: go on also with other versions, cores or on another machine. The numbers are then not those of a
     run that was not stopped, and `resumes.jsonl` and the report say so."""
+    resubmit: bool = False
+    """For scripts of batch systems, which are run again: with the run that was stopped in --out go on, and after one
+    that is finished do nothing. If a signal stops the run, the last line of the output is the command that goes on."""
     figures: FigureFormat | None = None
     """Format in which each figure of the report is also written as a file, into figures/ beside it. None: it is not."""
     json: bool = False
@@ -58,6 +61,8 @@ class TrainCommand:
 
 def train(arguments: Sequence[str]) -> int:
     """Parse, train, write the report, and print where everything is."""
+    if _is_done(arguments):
+        return 0
     with joined() as place:
         command = _of_all(parse(arguments), place)
         if place is None and command.options.training.processes > 1:
@@ -104,7 +109,7 @@ def _train(command: TrainCommand, *, talks: bool) -> int:
     except KeyboardInterrupt:
         # Before the first step or after the last one.
         if (directory.path / "config.json").exists():
-            print(_how_to_go_on(directory.path), file=sys.stderr)
+            print(f"go on: {_command_that_goes_on(directory.path)}", file=sys.stderr)
         raise
     if talks:
         files = page_files("report", write_report(directory.path, command.figures), command.figures)
@@ -114,7 +119,7 @@ def _train(command: TrainCommand, *, talks: bool) -> int:
             _print_summary(summary)
             print_files(files)
         if not command.json and summary.status == "interrupted":
-            print(_how_to_go_on(directory.path))
+            print(("" if command.resubmit else "go on: ") + _command_that_goes_on(directory.path))
     return exit_status(stopped_by(summary)) if summary.status == "interrupted" else 0
 
 
@@ -156,8 +161,30 @@ def _of_all(command: TrainCommand, place: Place | None) -> TrainCommand:
     return replace(command, options=replace(command.options, training=training))
 
 
-def _how_to_go_on(path: Path) -> str:
-    return f"go on: qnewton train --resume {shlex.quote(str(path))}"
+def _command_that_goes_on(path: Path) -> str:
+    return f"qnewton train --resume {shlex.quote(str(path))}"
+
+
+def _resubmitted(arguments: Sequence[str]) -> Path | None:
+    """The directory of the run with which a script that is run again goes on, if it has begun."""
+    if "--resubmit" not in arguments:
+        return None
+    out = _value(arguments, "--out", "")
+    if not out:
+        raise ValueError("--resubmit: add --out DIR, by which the script finds its run again")
+    return Path(out) if (Path(out) / "config.json").is_file() else None
+
+
+def _is_done(arguments: Sequence[str]) -> bool:
+    """Say that a run which is to be submitted again is finished, if it is."""
+    path = _resubmitted(arguments)
+    if path is None:
+        return False
+    from .._experiments.resume import finished
+
+    if finished(path):
+        print(f"{path} is finished: nothing is left to do")
+    return finished(path)
 
 
 def parse(arguments: Sequence[str]) -> TrainCommand:
@@ -169,7 +196,7 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
         SystemExit: for an unknown option, after printing the nearest valid one.
     """
     arguments = present_arguments(arguments)
-    path = _value(arguments, "--resume", "")
+    path = _value(arguments, "--resume", "") or _resubmitted(arguments)
     if path:
         return _parse_resume(arguments, Path(path))
     kind = kind_of(_task(arguments))
