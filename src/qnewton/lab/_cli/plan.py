@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from .answers import console, print_table
+from .answers import console, print_notes, print_table
 from .problem_options import (
     SETS,
     AssumptionSet,
@@ -61,6 +61,7 @@ def plan(arguments: Sequence[str]) -> int:
     result = priced(**numbers, hardware=hardware_of(command.machines), assumptions=sets)
     rows = result.rows()
     if command.json:
+        print_notes(notes if command.problem.source else (), aside=True)
         print(encode_indented(rows).decode(), end="")
         return 0
     _print(sentence_of(result.points), (*notes, *result.assumed), rows, verdicts(rows), command.all)
