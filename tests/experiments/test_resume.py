@@ -324,7 +324,7 @@ def as_schema_7(path, *, step):
     *lines, last = (path / "blocks.jsonl").read_text().splitlines()
     older_lines = []
     for line in map(json.loads, lines):
-        del line["crc32"]
+        line.pop("crc32", None)
         execution = line.pop("execution")
         older_lines.append(json.dumps(line | {"fidelity": "model" if execution == "modelled" else execution}))
     (path / "blocks.jsonl").write_text("\n".join([*older_lines, last]))
@@ -401,6 +401,8 @@ def test_what_does_not_belong_together_is_refused_and_left_alone(name, changes, 
 ALTERED = {
     "options": ("config.json", {"options.scheduling.gate_time_s": 1.0}, r"config\.json was altered"),
     "versions": ("config.json", {"versions.jax": "0.9"}, r"config\.json was altered"),
+    "seed": ("config.json", {"seed": 9}, r"config\.json was altered"),
+    "its own digest": ("config.json", {"digests": {"calibration": "0"}}, r"config\.json was altered"),
     "calibration": ("calibration.json", {"gemm_seconds": 7.0}, r"calibration\.json was altered after the run"),
 }
 

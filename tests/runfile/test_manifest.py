@@ -89,6 +89,11 @@ def test_a_file_that_was_not_there_and_a_damaged_manifest(ended):
     (ended / "blocks.jsonl").write_text("{}\n")
     with pytest.raises(AlteredError, match=r"blocks\.jsonl was not there when the run ended"):
         verify(ended, NAMES)
+    (ended / "blocks.jsonl").unlink()
+    manifest = (ended / "manifest.json").read_text()
+    (ended / "manifest.json").write_text(manifest.replace('"bytes": 2', '"bytes": 3'))
+    with pytest.raises(AlteredError, match=r"manifest\.json was altered"):
+        verify(ended, NAMES)
     (ended / "manifest.json").write_text("{")
     with pytest.raises(AlteredError, match=r"manifest\.json: not JSON"):
         verify(ended, NAMES)
