@@ -3,8 +3,8 @@
 A small training (softmax regression, four blocks, LU against CG and QLSA) leaves three runs: one that finished, one
 that was interrupted, and one that was killed, which has neither summary nor manifest. A case damages one file of one of
 them in one of 12 ways and calls one command in this process. Right is a refusal with status 2 that names the file; the
-numbers of the undamaged run; or, of a run that was killed, lines that are missing at the end of a file, if the output
-says so.
+numbers of the undamaged run; or other ones of a run that was killed (as one without summary is taken to be), if the
+output says what is missing.
 
     silent      other numbers, and no word
     tracebacks  an error that the command line does not explain
@@ -249,7 +249,7 @@ class Cases:
         self.wanted: dict[tuple[str, str], tuple[Any, str, Any]] = {}
         self.found: collections.Counter[str] = collections.Counter()
         self.by_command: collections.Counter[str] = collections.Counter()
-        self.examples: list[str] = []
+        self.seconds: collections.Counter[str] = collections.Counter()
 
     def reference(self, state: str, command: str) -> tuple[Any, str, Any]:
         if (state, command) not in self.wanted:
@@ -276,20 +276,18 @@ class Cases:
             file.unlink()
         else:
             file.write_bytes(left)
-        verdict = judged(outcome(command), wanted, file, killed=state == "killed")
+        start = time.monotonic()
+        found = outcome(command)
+        verdict = judged(found, wanted, file, killed=state == "killed" or (file.name, left) == ("summary.json", None))
         self.found[verdict] += 1
         self.by_command[command] += 1
+        self.seconds[command] += time.monotonic() - start
         if verdict != "right":
-            self.examples.append(f"{verdict}: {command} of a run {state}, {file} {kind}")
-            print(self.examples[-1], LAST[0][-600:].strip(), sep="\n    ", file=sys.__stdout__, flush=True)
-
-
-LAST = [""]
+            print(f"{verdict}: {command} of a run {state}, {file} {kind}\n    {found[1][-600:].strip()}", flush=True)
 
 
 def judged(found: tuple[Any, str, Any], wanted: tuple[Any, str, Any], file: Path, *, killed: bool) -> str:
     (status, words, numbers), (usual, usual_words, usual_numbers) = found, wanted
-    LAST[0] = words
     names = {file.name, *([f"checkpoints/{file.parts[2]}"] if "checkpoints" in file.parts else [])}
     if status == "traceback":
         return "tracebacks"
@@ -375,7 +373,9 @@ def main() -> int:
             os.chdir(home)
     found = {name: cases.found[name] for name in ("right", "silent", "tracebacks", "unnamed")}
     record = {"cases": arguments.cases, "seed": arguments.seed, **found, "kinds": len(DAMAGES)}
-    record |= {"by_command": dict(cases.by_command), "seconds": round(time.monotonic() - start, 1)}
+    record |= {"by_command": dict(cases.by_command)}
+    record |= {"seconds_by_command": {name: round(taken, 1) for name, taken in cases.seconds.items()}}
+    record |= {"seconds": round(time.monotonic() - start, 1)}
     print(json.dumps(record))
     return 1 if found["right"] < arguments.cases else 0
 
