@@ -61,7 +61,9 @@ def plan(arguments: Sequence[str]) -> int:
     result = priced(**numbers, hardware=hardware_of(command.machines), assumptions=sets)
     rows = result.rows()
     if command.json:
-        print_notes(notes if command.problem.source else (), aside=True)
+        source = command.problem.source
+        # What a run has not; the last sentence is about its block.
+        print_notes(notes[:-1] if source is not None and source.is_dir() else (), aside=True)
         print(encode_indented(rows).decode(), end="")
         return 0
     _print(sentence_of(result.points), (*notes, *result.assumed), rows, verdicts(rows), command.all)
