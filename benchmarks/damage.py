@@ -41,7 +41,7 @@ import optax
 import qnewton as q
 from qnewton.lab import read_params
 from qnewton.lab._cli.main import main as qnewton
-from qnewton.lab._experiments.tasks import TASKS
+from qnewton.lab._experiments.task_options import TASKS, Registered
 from qnewton.lab._experiments.tasks.base import Data, Task
 from qnewton.lab._runfile import RunDirectory, read_summary
 
@@ -317,7 +317,7 @@ def drawn(run: Path, rng: random.Random) -> Path:
 
 def prepared() -> dict[str, Path]:
     """Train, kill and go on, so that every file is there; and another run."""
-    TASKS["clouds"] = clouds
+    TASKS["clouds"] = Registered(clouds)
     for name, seed in (("finished", "0"), ("other", "1")):
         whole(*TRAIN, "--seed", seed, "--out", name)
         kill(Path(name))

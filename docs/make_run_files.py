@@ -17,7 +17,7 @@ import msgspec
 
 import qnewton.lab._runfile as runfile
 from qnewton.lab._experiments.options import TrainOptions
-from qnewton.lab._experiments.task_options import TASK_OPTIONS
+from qnewton.lab._experiments.task_options import TASKS
 from qnewton.lab._runfile.mismatch import words
 
 HERE = Path(__file__).parent
@@ -94,7 +94,7 @@ def _lower(text: str) -> str:
 def _options() -> Iterator[str]:
     """The options of a training, by the group that they stand in."""
     groups: dict[str, list[str]] = {}
-    taken = [TrainOptions(), *(TrainOptions(task=kind()) for kind in TASK_OPTIONS.values())]
+    taken = [TrainOptions(), *(TrainOptions(task=one.options()) for one in TASKS.values())]
     for place, name in (one for options in taken for one in _named(options)):
         own = groups.setdefault(place, [])
         if f"`--{name}`" not in own:

@@ -17,7 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 from qnewton.lab._cli.help import texts
 from qnewton.lab._cli.main import COMMANDS
 from qnewton.lab._experiments.parts import catalogue, signature
-from qnewton.lab._experiments.task_options import TASK_OPTIONS
+from qnewton.lab._experiments.task_options import TASKS
 
 _WORDS: dict[Any, str] = {int: "INT", float: "FLOAT", str: "TEXT", Path: "PATH"}
 
@@ -50,7 +50,7 @@ def command(name: str) -> Iterator[str]:
     yield from (f"({name})=", f"## `qnewton {' '.join([name, *places])}`", "", *_text(kind), "")
     yield from _options(kind, default)
     if name == "train":
-        for task, options in TASK_OPTIONS.items():
+        for task, options in ((task, one.options) for task, one in TASKS.items()):
             yield from (f"### Of the task `{task}`", "", *_options(options, options()))
 
 

@@ -6,8 +6,10 @@ if TYPE_CHECKING:
     from ._solvers.quantum.readout import AbstractNorm as AbstractNorm
     from ._solvers.quantum.readout import AbstractReadout as AbstractReadout
     from ._solvers.quantum.readout import AmplitudeEstimation as AmplitudeEstimation
+    from ._solvers.quantum.readout import EntryEstimation as EntryEstimation
     from ._solvers.quantum.readout import FittedNorm as FittedNorm
     from ._solvers.quantum.readout import FreeReadout as FreeReadout
+    from ._solvers.quantum.readout import HadamardForest as HadamardForest
     from ._solvers.quantum.readout import InteriorPoint as InteriorPoint
     from ._solvers.quantum.readout import KerenidisPrakash as KerenidisPrakash
     from ._solvers.quantum.readout import ReadoutCost as ReadoutCost

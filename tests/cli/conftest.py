@@ -13,7 +13,7 @@ import pytest
 
 import qnewton as q
 from qnewton.lab._cli import main
-from qnewton.lab._experiments.tasks import TASKS
+from qnewton.lab._experiments.task_options import TASKS, Registered
 from qnewton.lab._experiments.tasks.base import Data, Task
 
 
@@ -56,8 +56,8 @@ def tiny(dtype: str, *, poisoned: bool = False) -> Task:
 @pytest.fixture(autouse=True)
 def _tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     # For each test anew: tests/experiments, in the same process, has other tasks of these names for its session.
-    monkeypatch.setitem(TASKS, "tiny", tiny)
-    monkeypatch.setitem(TASKS, "poisoned", lambda dtype: tiny(dtype, poisoned=True))
+    monkeypatch.setitem(TASKS, "tiny", Registered(tiny))
+    monkeypatch.setitem(TASKS, "poisoned", Registered(lambda dtype: tiny(dtype, poisoned=True)))
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ RANGES = {
         ["--preset", "kfac", "--damping", "0.1"],
         ["--damping is 0.1, and --optimizer kfac", "--preset blocks"],
     ),
-    "dual and Hessian": (["--solvers", "dual", "--curvature", "hessian"], ["--solvers names dual", "leave dual away"]),
+    "dual and Hessian": (["--solvers", "dual", "--curvature", "hessian"], ["--solvers names dual", "omit dual"]),
     "a solver twice": (["--solvers", "lu", "lu"], ["--solvers is lu lu", "twice"]),
     "no solvers": (["--solvers"], ["--solvers is empty"]),
     "no value": (["--steps"], ["--steps", "value"]),

@@ -36,7 +36,7 @@ def rows(plan, tmp_path):
     def ask(*arguments):
         code, out, err = plan(*arguments, "--json", "--calibrations", str(tmp_path / "none"))
         assert (code, err) == (0, "")
-        return json.loads(out)
+        return json.loads(out)["rows"]
 
     return ask
 
@@ -75,6 +75,7 @@ def test_the_short_table_has_the_verdict_first(plan, tmp_path, monkeypatch):
     ):
         assert words in out
     assert len(lines) < 90
+    assert sum(line.startswith("No algorithm helps: logical: with any of") for line in lines) == 1
 
 
 @pytest.mark.parametrize("columns", ["40", "80", None])
@@ -214,3 +215,38 @@ def test_a_profile_file_with_a_wrong_field_is_named(line, message, plan, tmp_pat
     assert code == 2
     assert "mine.toml" in err
     assert message in err
+
+
+def test_encodings_and_read_outs_by_their_words(rows, plan):
+    kronecker = ("--encodings", "kronecker(rows=98)", "preconditioned(condition_number=4, degree=8, peak=0.5)")
+    few = ("--hardware", "superconducting", "nvidia-h100-sxm", "--assumptions", "paper", "logical", "end_to_end")
+    found = rows(*NUMBERS, *few, *kronecker, "--readout", "hadamard-forest(constant=2)")
+    quantum = [row for row in found if row["kind"] == "quantum" and row["valid"]]
+    by_set = {name: [r for r in quantum if r["assumptions"] == name] for name in ("paper", "logical", "end_to_end")}
+    assert {row["encoding"] for row in by_set["paper"]} == {None}
+    # A definite matrix is one no more once it is preconditioned, and kappa 4 of few nonzeros beats any product.
+    for row in by_set["logical"]:
+        if row["solver"] in ("costa2021_definite", "costa2023_definite"):
+            assert row["encoding"] == "Frobenius, fewest T (x) Frobenius, fewest T"
+        elif row["solver"] in ("dalzell2024", "jennings2023v1"):
+            assert row["encoding"] == "preconditioned, sparse access"
+            assert "P and P A are computed before, for nothing" in row["notes"]
+    (row,) = (r for r in by_set["end_to_end"] if r["solver"] == "dalzell2024")
+    # 15 settings of 2 n / delta^2 copies; the length's runs besides.
+    assert row["copies"] / row["rounds"] > 15 * 2 * 12544
+    code, _, err = plan(*NUMBERS, *few, "--encodings", "square-root(rows=3)")
+    assert code != 0
+    assert "say --rows" in err
+    code, _, err = plan(*NUMBERS, *few, "--readout", "forest")
+    assert code != 0
+    assert "--readout" in err
+
+
+def test_the_diagonals_of_a_file_are_measured(rows, tmp_path):
+    matrix = np.diag(np.full(64, 4.0)) - np.diag(np.ones(63), 1) - np.diag(np.ones(63), -1)
+    scipy.sparse.save_npz(tmp_path / "band.npz", scipy.sparse.csr_array(matrix))
+    few = ("--hardware", "superconducting", "nvidia-h100-sxm", "--assumptions", "logical")
+    found = [row for row in rows(str(tmp_path / "band.npz"), *few) if row["solver"] == "dalzell2024"]
+    assert [row["encoding"] for row in found] == ["diagonals"]
+    bound = [row for row in rows(str(tmp_path / "band.npz"), *few) if row["kind"] == "bound"]
+    assert {row["encoding"] for row in bound} == {"any", "diagonals"}

@@ -23,7 +23,7 @@ from qnewton.lab._experiments.reproduce.decisions import SETS, break_even_s, dec
 from qnewton.lab._experiments.reproduce.directory import ReproductionDirectory
 from qnewton.lab._experiments.reproduce.registry import EVALUATIONS
 from qnewton.lab._experiments.reproduce.trainings import newton
-from qnewton.lab._experiments.tasks import TASKS
+from qnewton.lab._experiments.task_options import TASKS, Registered, kind_of
 from qnewton.lab._experiments.tasks.base import Task
 from qnewton.lab._runfile import BlockSeconds, RunDirectory, StageSeconds, StepLine, read_summary
 
@@ -90,9 +90,9 @@ def _made_tasks() -> Iterator[None]:
     from .conftest import tiny
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TASKS, "tiny", tiny)
+        patch.setitem(TASKS, "tiny", Registered(tiny))
         for name in ("bert-tiny", "gpt-tiny"):
-            patch.setitem(TASKS, name, _language(tiny, name))
+            patch.setitem(TASKS, name, Registered(_language(tiny, name), kind_of(name)))
         patch.setattr(carry_out, "calibrate", _machine)
         # Most of a tiny training is to compile and time its stages, which tests/experiments does.
         patch.setattr(language, "measure_stages", _stages)

@@ -2,13 +2,20 @@
 
 import json
 import os
+import re
 import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from qnewton.lab._cli.progress import Progress
 from qnewton.lab._runfile import read_run
+
+DEVICES = Path(__file__).parents[2] / "docs" / "devices.md"
 
 
 @pytest.fixture
@@ -61,7 +68,7 @@ CONTRADICTIONS = {
         ["--processes", "2"],
         "--processes is 2, and the run in run has 1: one that",
     ),
-    "a task": (["digits-mlp"], "the task is digits-mlp, and the run's is tiny: leave it away"),
+    "a task": (["digits-mlp"], "the task is digits-mlp, and the run's is tiny: omit it"),
 }
 
 
@@ -129,3 +136,82 @@ def test_the_interval_is_not_negative(call, tmp_path):
     assert outcome.status == 2
     assert "--checkpoint-every is -1: it counts steps" in outcome.said
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def submitted(stopped, call, monkeypatch):
+    """`submitted(*more)`: the command of a batch system's script, which stays the same."""
+    return lambda *more: call(
+        "train", "tiny", "--preset", "dual-newton", "--steps", "4", "--out", "run", "--resubmit", *more
+    )
+
+
+def test_a_script_that_is_run_again_goes_on_until_the_run_is_finished(submitted, monkeypatch, tmp_path):
+    shown = Progress.step
+
+    def step(self, record, blocks):
+        shown(self, record, blocks)
+        if record.step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "step", step)
+        outcome = submitted()
+    assert outcome.status == 128 + signal.SIGTERM
+    assert outcome.out.splitlines()[-1] == "qnewton train --resume run"
+    outcome = submitted()
+    assert outcome.status == 0, outcome.err
+    assert [step.step for step in read_run(tmp_path / "run").steps] == [0, 1, 2, 3]
+    before = {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()}
+    outcome = submitted()
+    assert (outcome.status, outcome.out) == (0, "run is finished: nothing is left to do\n")
+    assert {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()} == before
+
+
+def test_a_script_that_is_run_again_needs_to_find_its_run(call, submitted):
+    assert "--resubmit: add --out DIR" in call("train", "tiny", "--resubmit").err
+    assert "--steps is 5, and the run in run has 4" in submitted("--steps", "5").said
+
+
+SLURM = re.search(r"^### Slurm\n.*?```\n(.*?)```", DEVICES.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def test_the_script_for_slurm_saves_and_is_queued_again(tmp_path):
+    assert SLURM is not None
+    task = Path(__file__).parents[2] / "examples" / "own_task.py"
+    script = SLURM[1].replace("gpt-tiny", f"{task}:sines --preset kfac --steps 100000 --evaluate-every 100000")
+    commands = {
+        "srun": 'echo $$ > pid; exec "$@"',
+        "qnewton": f'exec {sys.executable} -m qnewton "$@"',
+        "scontrol": 'echo "$@" >> asked',
+    }
+    for name, text in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "42"}
+    lines = 0
+    for turn in (1, 2):
+        with subprocess.Popen(["bash", "-c", script], cwd=tmp_path, env=environment, stdout=subprocess.PIPE) as job:
+            until(lambda before=lines: taken(tmp_path) > before + 20)
+            # As Slurm does: to the processes of the step, not to the script.
+            os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
+            printed = job.communicate(timeout=60)[0].decode()
+        assert printed.splitlines()[-1] == "qnewton train --resume shared/run"
+        assert (tmp_path / "asked").read_text().splitlines() == ["requeue 42"] * turn
+        run = read_run(tmp_path / "shared" / "run")
+        assert [line.step for line in run.steps] == list(range(len(run.steps)))
+        assert len(run.steps) > lines
+        assert run.notes == ()
+        lines = len(run.steps)
+
+
+def taken(folder: Path) -> int:
+    file = folder / "shared" / "run" / "steps.jsonl"
+    return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
+def until(reached: Callable[[], bool]) -> None:
+    end = time.monotonic() + 90
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.05)

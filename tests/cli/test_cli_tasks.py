@@ -7,7 +7,7 @@ import re
 import pytest
 
 from qnewton.lab._cli.train import parse
-from qnewton.lab._experiments.task_options import TASK_OPTIONS
+from qnewton.lab._experiments.task_options import TASKS, kind_of
 
 TEXT = ["--vocabulary", "160", "--length", "8", "--sequences", "16"]
 TRANSFORMER = ["--layers", "1", "--hidden", "8", "--heads", "2", "--intermediate", "8", *TEXT]
@@ -31,9 +31,9 @@ def test_every_task_trains_and_leaves_its_report(task, sizes, call, tmp_path):
     # Nothing silent: what was taken is said while it starts, and recorded.
     assert f"data: {config['data']['description']}" in outcome.err
     assert config["task"] == task
-    assert config["preset"] == TASK_OPTIONS[task].preset
+    assert config["preset"] == kind_of(task).preset
     assert (summary["optimizer"] == "fisher_newton") == (task in LANGUAGE)
-    assert config["options"]["task"].keys() == {field.name for field in dataclasses.fields(TASK_OPTIONS[task])}
+    assert config["options"]["task"].keys() == {field.name for field in dataclasses.fields(kind_of(task))}
     assert summary["steps"] == 2
     assert summary["test_loss"] > 0
     assert (summary["test_accuracy"] is None) == (task in UNJUDGED)
@@ -49,10 +49,10 @@ def test_paper_is_the_empirical_fisher_matrix_of_each_tensor_on_a_language_model
     assert (step.learning_rate, step.largest) == (rate, "published")
 
 
-@pytest.mark.parametrize("task", TASK_OPTIONS)
+@pytest.mark.parametrize("task", TASKS)
 def test_the_help_of_a_task_has_its_sizes_and_their_defaults(task, call):
     said = call("train", task, "--help", "all").said
-    options = TASK_OPTIONS[task]()
+    options = kind_of(task)()
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         if isinstance(value, int):
@@ -65,7 +65,7 @@ BAD = {
     "no folder": (["mnist-mlp", "--data", "nowhere"], ["--data is nowhere: it must be a folder", "t10k-labels"]),
     "empty folder": (["cnn", "--data", "."], ["lacks train-images-idx3-ubyte (training images)", "plain or .gz"]),
     "no text": (["gpt-tiny", "--data", "nowhere.txt"], ["--data is nowhere.txt: there is no such file"]),
-    "two sources": (["bert-tiny", "--data", "a", "--hub", "b"], ["--data is a and --hub is b", "leave one"]),
+    "two sources": (["bert-tiny", "--data", "a", "--hub", "b"], ["--data is a and --hub is b", "omit one"]),
     "width 0": (["digits28", "--width", "0"], ["--width is 0", "at least 1"]),
     "hidden 0": (["autoencoder", "--hidden", "8", "0"], ["--hidden holds 0", "at least 1"]),
     "heads": (["bert-tiny", "--hidden", "10"], ["--hidden is 10", "multiple of --heads, 4"]),

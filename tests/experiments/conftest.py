@@ -19,7 +19,7 @@ from qnewton._hardware import KernelTimes
 from qnewton.lab._experiments import calibrations, prepare, runner
 from qnewton.lab._experiments.options import TrainOptions
 from qnewton.lab._experiments.presets import PRESETS
-from qnewton.lab._experiments.tasks import TASKS
+from qnewton.lab._experiments.task_options import TASKS, Registered
 from qnewton.lab._experiments.tasks.base import Data, Task
 from qnewton.lab._runfile import BlockSeconds, RunDirectory, StageSeconds, StepLine, SystemLine
 
@@ -121,8 +121,8 @@ def tiny(dtype: str, *, poisoned: bool = False) -> Task:
 @pytest.fixture(scope="session", autouse=True)
 def _tasks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TASKS, "tiny", tiny)
-        patch.setitem(TASKS, "poisoned", lambda dtype: tiny(dtype, poisoned=True))
+        patch.setitem(TASKS, "tiny", Registered(tiny))
+        patch.setitem(TASKS, "poisoned", Registered(lambda dtype: tiny(dtype, poisoned=True)))
         yield
 
 

@@ -141,7 +141,7 @@ REFUSED = {
     ),
     "weight decay of a preset": (
         dataclasses.replace(preset_for("paper", BertOptions), optimizer="sgd"),
-        r"--curvature is empirical-fisher.*Leave the option .or the preset that sets it. away, or use --preset",
+        r"--curvature is empirical-fisher.*Omit the option .or the preset that sets it., or use --preset",
     ),
     "clip": (TrainOptions(optimizer="sgd", step=StepOptions(clip=1.0)), "--clip is 1.0.*solves no systems"),
     "kfac's rate": (

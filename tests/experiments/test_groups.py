@@ -20,11 +20,11 @@ from qnewton._pricing.offers import Offers
 from qnewton._scheduling.contests import contests
 from qnewton._scheduling.families import default_scheduler
 from qnewton._scheduling.group_plan import GroupPlan, PackedPlans
-from qnewton.lab._experiments import tasks
 from qnewton.lab._experiments.complete_ledger import CompleteLedger
 from qnewton.lab._experiments.group_lines import group_lines
 from qnewton.lab._experiments.replay import Question
 from qnewton.lab._experiments.replay_groups import quantum_bounds, replay_groups
+from qnewton.lab._experiments.task_options import TASKS, Registered
 from qnewton.lab._runfile import group_totals, groups_by_step
 from qnewton.lab._runfile import read_run as read_records
 
@@ -97,7 +97,7 @@ class TestRun:
 
         objective = q.Objective(predict, small.objective.loss)
         odd = dataclasses.replace(small, init=init, objective=objective, accuracy=None)
-        monkeypatch.setitem(tasks.TASKS, "tiny", lambda dtype: odd)
+        monkeypatch.setitem(TASKS, "tiny", Registered(lambda dtype: odd))
         files = run(options_of("default"), tmp_path / "run")
         assert files.config["optimizer"] == "block_newton"
         assert files.config["family"]["name"] == "blocks"

@@ -2,6 +2,8 @@
 
 import gzip
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -36,7 +38,7 @@ def test_a_file_is_read_plain_or_compressed_whatever_its_name(array, packed, tmp
 
 BROKEN = {
     "truncated": (idx(IMAGES)[:-4], ["5 x 2 x 3 = 30 bytes", "holds 26", "truncated", "download it again"]),
-    "too long": (idx(IMAGES) + b"!", ["holds 31", "appended"]),
+    "too long": (idx(IMAGES) + b"!", ["holds more", "appended"]),
     "within the header": (idx(IMAGES)[:9], ["ends within its header", "9 bytes"]),
     "empty": (b"", ["empty or cut off"]),
     "labels": (idx(LABELS), ["0x00000801", "0x00000803", "swapped"]),
@@ -90,3 +92,31 @@ def test_mnist_is_trained_on_as_given_and_the_run_says_so(folder):
 def test_without_data_mnist_says_where_to_take_them_from():
     with pytest.raises(ValueError, match=r"--data FOLDER.*--hub ylecun/mnist.*digits28"):
         make_task("mnist-mlp", "float32")
+
+
+BOMB = """
+import gzip, resource, struct, sys
+from pathlib import Path
+from qnewton.lab._experiments.data.idx import read_idx
+from qnewton.lab._experiments.matrices.market import read_matrix_market
+images, market = Path("images.gz"), Path("bomb.mtx.gz")
+with gzip.open(images, "wb", 1) as file:
+    file.write(bytes((0, 0, 8, 3)) + struct.pack(">III", 10, 28, 28))
+    for _ in range(300): file.write(bytes(1 << 20))
+with gzip.open(market, "wb", 1) as file:
+    file.write(b"%%MatrixMarket matrix coordinate real general\\n2 2 1\\n1 1 1.0\\n")
+    for _ in range(300): file.write(b"0" * (1 << 20))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for read in (lambda: read_idx(images, 3), lambda: read_matrix_market(market)):
+    try: read()
+    except ValueError as error: print(str(error)[:200])
+print("grown MiB", (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_a_packed_file_takes_no_more_memory_than_it_states(tmp_path):
+    done = subprocess.run([sys.executable, "-c", BOMB], cwd=tmp_path, capture_output=True, text=True, check=True)
+    images, market, grown = done.stdout.splitlines()
+    assert "images.gz states 10 x 28 x 28 = 7,840 bytes of data and holds more" in images
+    assert market.startswith("line 4 is '0000000"), market
+    assert int(grown.rpartition(" ")[2]) < 60, "300 MiB are packed into each"

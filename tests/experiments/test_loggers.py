@@ -12,7 +12,7 @@ import pytest
 from qnewton._core.extras import MissingExtraError
 from qnewton.lab import RunFileError, read_params, read_run
 from qnewton.lab._experiments import loggers, runner
-from qnewton.lab._experiments.tasks import TASKS
+from qnewton.lab._experiments.tasks import make_task
 from qnewton.lab._runfile import RunDirectory, write_params
 
 from .conftest import Silent
@@ -162,7 +162,7 @@ def test_numbers_that_are_not_finite_are_left_out():
 
 def test_a_run_leaves_its_last_parameters(options, tmp_path):
     summary = train(options, tmp_path / "run", ())
-    task = TASKS["tiny"]("float32")
+    task = make_task("tiny", "float32")
     initial = task.init(jax.random.key(0))
     by_name = read_params(tmp_path / "run")
     assert list(by_name) == ["hidden.bias", "hidden.weight", "out.weight"]

@@ -95,7 +95,7 @@ def test_explain_says_what_it_bought(owned, capsys):
     assert f"paid {own['predicted_conditioning_seconds']:.3g} s for conditioning" in said
     assert "its solver alone -> it: " in said
     assert main(["explain", str(owned.path), "--json", "--set", "paper-sparse"]) == 0
-    (found,) = json.loads(capsys.readouterr().out)
+    (found,) = json.loads(capsys.readouterr().out)["systems"]
     (bought,) = found["bought"]
     entry = owned.blocks[0]["assumptions"]["paper-sparse"]
     without = owned.blocks[0]["own"][NAME]["without"]["paper-sparse"]

@@ -19,7 +19,8 @@ from qnewton.lab._experiments.checkpoints import (
     read_checkpoint,
 )
 from qnewton.lab._experiments.saver import restore
-from qnewton.lab._experiments.tasks import TASKS, make_task
+from qnewton.lab._experiments.task_options import TASKS, Registered
+from qnewton.lab._experiments.tasks import make_task
 from qnewton.lab._runfile import AlteredError, RunDirectory, RunFileError, config_digest, file_digest, plain
 from qnewton.lab._runfile import read_run as records
 
@@ -84,7 +85,7 @@ def noisy(dtype: str) -> Any:
 def _made_for_this():
     """A task with random batches."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TASKS, "noisy", noisy)
+        patch.setitem(TASKS, "noisy", Registered(noisy))
         yield
 
 

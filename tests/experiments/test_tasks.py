@@ -10,7 +10,7 @@ import pytest
 
 from qnewton.lab._experiments.options import TaskOptions
 from qnewton.lab._experiments.task_options import (
-    TASK_OPTIONS,
+    TASKS,
     AutoencoderOptions,
     BertOptions,
     Digits28Options,
@@ -19,8 +19,9 @@ from qnewton.lab._experiments.task_options import (
     PoissonOptions,
     ResNetOptions,
     TextOptions,
+    kind_of,
 )
-from qnewton.lab._experiments.tasks import TASKS, make_task
+from qnewton.lab._experiments.tasks import make_task
 from qnewton.lab._experiments.tasks.base import Data, Task, batches
 from qnewton.lab._experiments.tasks.evaluation import mean
 
@@ -114,7 +115,7 @@ def floats(tree):
 class TestTaskContract:
     def test_is_registered_with_its_options(self, task_name):
         assert task_name in TASKS
-        assert type(SMALL[task_name]) is TASK_OPTIONS.get(task_name, TaskOptions)
+        assert type(SMALL[task_name]) is kind_of(task_name)
 
     def test_has_data_parameters_and_a_loss_of_its_dtype(self, task_name, dtype):
         task = small(task_name, str(dtype))

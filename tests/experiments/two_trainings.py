@@ -16,7 +16,7 @@ from qnewton._hardware import ClassicalMachine
 from qnewton.lab._experiments import calibrations, prepare, runner
 from qnewton.lab._experiments.cluster import joined
 from qnewton.lab._experiments.presets import PRESETS
-from qnewton.lab._experiments.tasks import TASKS
+from qnewton.lab._experiments.task_options import TASKS, Registered
 from qnewton.lab._experiments.together import directory_at
 
 from .conftest import Made, Silent, tiny
@@ -65,7 +65,7 @@ KILLS = {"killed": Kills(KILLED, signal.SIGKILL), "asked": Kills(ASKED, signal.S
 
 def main() -> None:
     folder, made = Path(sys.argv[1]), Made()
-    TASKS[TASK] = odd
+    TASKS[TASK] = Registered(odd)
     with joined() as place:
         index, count = (0, 1) if place is None else (place.index, place.count)
         calibrations.calibrate = calibrated(made, index)

@@ -120,10 +120,13 @@ def machines() -> Iterator[Expected]:
     for profile in profiles():
         for layout in LAYOUTS:
             clock = Clock(RUNS["gate_time_s"], profile)
-            seconds, qubits, conditions, *_ = clock.run(circuit, layout, RUNS["failure_probability"])
+            seconds, qubits, conditions, stretched = clock.run(circuit, layout, RUNS["failure_probability"])
             valid = np.logical_and.reduce([one.holds for one in conditions])
             yield Expected(
-                f"machine/{profile.name}/{layout.name}", "runs", valid, {"seconds": seconds, "qubits": qubits}
+                f"machine/{profile.name}/{layout.name}",
+                "runs",
+                valid,
+                {"seconds": seconds, "qubits": qubits, "stretched": stretched},
             )
 
 

@@ -8,7 +8,7 @@ from qnewton._pricing.assumptions import ASSUMPTION_SETS, end_to_end
 from qnewton._pricing.clock import Clock
 from qnewton._pricing.problem import Problem
 from qnewton._pricing.solver import CountedSolver
-from qnewton.hardware import load_profile
+from qnewton.hardware import QuantumProfile, load_profile
 from qnewton.lab._explore.formulas import rivals_of
 from qnewton.lab._explore.meta import meta
 from qnewton.lab._explore.words import words
@@ -32,7 +32,9 @@ def test_every_input_set_and_factor_has_words() -> None:
     assert {one["name"] for one in meta()["inputs"]} <= set(FOUND["inputs"])
     assert set(FOUND["sets"]) == set(ASSUMPTION_SETS)
     assert all(said[0].isupper() and said.endswith(".") for said in FOUND["sets"].values())
-    clock = Clock.of(load_profile("superconducting").machine)
+    profile = load_profile("superconducting")
+    assert isinstance(profile, QuantumProfile)
+    clock = Clock.of(profile.machine)
     count = CountedSolver(QUERY_MODELS["jennings2023v1"])
     charge = end_to_end().charge(count, Problem(100.0, 10.0).numbers, 1e-2, clock)
     # Queries are the solver's own.

@@ -11,6 +11,7 @@ import qnewton as q
 from qnewton._hardware import ClassicalProfile
 from qnewton._pricing.classical import RIVALS, ClassicalHost, predict, rival_named
 from qnewton._pricing.problem import Problem
+from qnewton._pricing.table import table
 
 
 def host_of(name: str, **changes: float) -> ClassicalHost:
@@ -72,6 +73,8 @@ def test_small_systems_wait_for_the_start_and_the_launches():
         assert profile is not None
         assert seconds[name] >= profile.start_s > 0
         assert profile.source
+        (row,) = (r for r in table(problem, [], [], [host_of(name)]) if r.solver == "Cholesky")
+        assert row.source == f"Golub and Van Loan, 4.2; machine: {profile.source}"
     with pytest.raises(ValueError, match=r"exchange_bytes_per_s is inf: .*several devices"):
         host_of("nvidia-h100-sxm", devices=2.0)
     for field, value, words in (

@@ -108,6 +108,7 @@ def test_a_sweep_begins_at_the_table_and_structure_grows_with_the_rows(n, times,
         ({"bandwidth": 2.0}, r"bandwidth is 2: a row of 7 nonzeros does not fit into 2 x bandwidth \+ 1"),
         ({"preconditioned_kappa": 0.5}, "preconditioned-kappa is 0.5"),
         ({"layer": (3, 4)}, "layer is 3 4: their product is the number of rows, 100"),
+        ({"layer": (-10, -10)}, "layer is -10 -10"),
     ],
 )
 def test_impossible_structure_is_refused(change, message):
@@ -121,3 +122,12 @@ def test_every_rival_says_what_it_is():
     for rival in RIVALS:
         assert rival.source
         assert float(predict(rival, HOSTS[0], PROBLEM).seconds) > 0
+
+
+def test_a_band_bounds_the_nonzeros_of_a_row():
+    for n, band, degree in ((100, 3.0, 7), (5, 3.0, 5), (100, 0.0, 1)):
+        problem = Problem(n=n, condition_number=2.0, structure=Structure(bandwidth=band))
+        assert problem.numbers.degree == degree
+        assert "d = 2 x bandwidth + 1: no sparsity was given" in problem.assumed
+    given = Problem(n=100, condition_number=2.0, degree=2, structure=Structure(bandwidth=3.0))
+    assert given.numbers.degree == 2

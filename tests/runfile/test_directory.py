@@ -103,6 +103,18 @@ def test_a_directory_that_holds_anything_is_refused_and_untouched(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_what_was_killed_before_it_began_is_begun_anew_and_kept(tmp_path):
+    for number in (1, 2):
+        (tmp_path / "calibration.json").write_text(f"{number}")
+        (tmp_path / ".config.json.partial").write_text("{")
+        RunDirectory.create(tmp_path, "unused").release()
+        assert not (tmp_path / "calibration.json").exists()
+        assert (tmp_path / f".calibration.json.unborn-{number}").read_text() == f"{number}"
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(FileExistsError, match="not an empty directory"):
+        RunDirectory.create(tmp_path, "unused")
+
+
 def test_a_file_at_the_path_is_refused_and_untouched(tmp_path):
     path = tmp_path / "file"
     path.write_text("keep")

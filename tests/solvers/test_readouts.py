@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from qnewton._solvers.quantum.readout import (
     AmplitudeEstimation,
+    EntryEstimation,
     FittedNorm,
     FreeReadout,
+    HadamardForest,
     InteriorPoint,
     KerenidisPrakash,
     Refined,
@@ -25,6 +27,9 @@ READOUTS = [
     KerenidisPrakash(),
     InteriorPoint(),
     AmplitudeEstimation(constant=2.0),
+    EntryEstimation(),
+    EntryEstimation(kept=3),
+    HadamardForest(),
     Refined(KerenidisPrakash()),
     Refined(InteriorPoint()),
     Refined(AmplitudeEstimation(constant=2.0)),
@@ -77,6 +82,77 @@ def test_amplitude_estimation_is_linear_in_its_constant_and_coherent():
 def test_the_unpublished_constant_is_positive(constant):
     with pytest.raises(ValueError, match=f"constant is {constant}"):
         AmplitudeEstimation(constant=constant)
+
+
+@pytest.mark.parametrize("entry", [-0.9, -0.05, 0.0, 0.3, 1.0])
+def test_phases_of_an_entry_are_as_close_as_they_should_be(entry):
+    # The outcomes of phase estimation of an iterate with the eigenvalues exp(+-2 i theta), sin(theta) = (1 + x) / 2.
+    n, precision = 9.0, 0.2
+    iterates = math.ceil(2 * math.pi * math.sqrt(n) / precision)
+    theta = math.asin((1 + entry) / 2)
+    phases = np.arange(iterates) * math.pi / iterates
+    chance = np.zeros(iterates)
+    for own in (theta, math.pi - theta):
+        waves = np.exp(2j * np.outer(own - phases, np.arange(iterates)))
+        chance += 0.5 * np.abs(waves.mean(axis=1)) ** 2
+    found = 2 * np.sin(phases) - 1
+    assert chance.sum() == pytest.approx(1)
+    assert chance[np.abs(found - entry) <= precision / math.sqrt(n) + 1e-12].sum() >= 8 / math.pi**2
+    cost = EntryEstimation().copies(n, precision, 0.1)
+    tries = math.log(n / 0.1) / (2 * (8 / math.pi**2 - 0.5) ** 2)
+    assert cost.applications == pytest.approx(n * tries * (4 * math.pi * math.sqrt(n) / precision + 1))
+    assert cost.coherent
+    assert cost.copies == 0
+    assert EntryEstimation(kept=9).copies(1e6, precision, 0.1).applications == cost.applications
+
+
+def forest(x: np.ndarray, copies: int, rng: np.random.Generator) -> np.ndarray:
+    """Magnitudes from one setting; signs along the surest edges of the hypercube, from one setting for each bit."""
+    bits, labels = int(math.log2(len(x))), np.arange(len(x))
+    size = np.sqrt(rng.multinomial(copies, x**2) / copies)
+    product = np.zeros((bits, len(x)))
+    for bit in range(bits):
+        (low,) = np.nonzero((labels >> bit) & 1 == 0)
+        pair = np.concatenate([(x[low] + x[low ^ 1 << bit]) ** 2, (x[low] - x[low ^ 1 << bit]) ** 2]) / 2
+        counts = rng.multinomial(copies, pair / pair.sum()) / copies
+        product[bit, low] = product[bit, low ^ 1 << bit] = (counts[: len(low)] - counts[len(low) :]) / 2
+    signs, edges = np.zeros(len(x)), []
+    votes = np.zeros(len(x))
+    for _ in range(3):
+        signs[:] = 0
+        start = int(np.argmax(size))
+        signs[start], edges = 1, [(start, bit) for bit in range(bits)]
+        noise = rng.exponential(size=product.shape) ** 0.5
+        while edges:
+            best = max(edges, key=lambda edge: abs(product[edge[1], edge[0]]) * noise[edge[1], edge[0]])
+            label, bit = best
+            other = label ^ 1 << bit
+            signs[other] = signs[label] * (1 if product[bit, label] >= 0 else -1)
+            edges += [(other, own) for own in range(bits)]
+            edges = [edge for edge in edges if signs[edge[0] ^ 1 << edge[1]] == 0]
+        votes += signs
+    return size * np.sign(votes)
+
+
+@pytest.mark.parametrize(("n", "precision"), [(16, 0.1), (64, 0.3)])
+def test_a_forest_reads_with_as_many_copies_as_are_charged(n, precision):
+    rng = np.random.default_rng(n)
+    cost = HadamardForest().copies(n, precision, 0.1)
+    assert cost.applications == pytest.approx((math.log2(n) + 1) * n / precision**2)
+    errors = []
+    for _ in range(40):
+        x = rng.standard_normal(n)
+        x /= np.linalg.norm(x)
+        y = forest(x, math.ceil(n / precision**2), rng)
+        errors.append(min(np.linalg.norm(x - y), np.linalg.norm(x + y)))
+    assert np.quantile(errors, 0.95) <= precision
+
+
+def test_what_cannot_be_read_is_refused():
+    with pytest.raises(ValueError, match="kept is 0"):
+        EntryEstimation(kept=0)
+    with pytest.raises(ValueError, match="constant is 0"):
+        HadamardForest(constant=0.0)
 
 
 # Refinement.

@@ -293,12 +293,15 @@ class Encoding(eqx.Module):
         smallest_solution_norm: least `||x||` for `||A|| = ||b|| = 1`: 1 for a square matrix; the part of `b` in the
             range of a rectangular factor may be shorter.
         rectangular: whether a rectangular factor is encoded: then only a formula that applies the pseudo-inverse holds.
+        other: whether another square matrix with the same solution is encoded, e.g. a preconditioned one: then what is
+            known of the system's definiteness and `||x||` does not hold for it.
     """
 
     condition_number: Number
     subnormalisation: Number
     smallest_solution_norm: Number = 1.0
     rectangular: bool = eqx.field(static=True, default=False)
+    other: bool | Bool[NumberArray, "..."] = False
 
 
 class ClassicalWorkload(eqx.Module):

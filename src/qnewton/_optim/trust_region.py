@@ -61,7 +61,7 @@ class TrustRegion(AbstractStepRule):
         if self.factor is not None and not (0 < self.factor < math.inf and self.radius == math.inf):
             raise ValueError(
                 f"factor is {self.factor} and radius {self.radius}: factor must be positive and finite, and sets the "
-                "first radius, so leave radius away"
+                "first radius, so omit radius"
             )
         radius = smallest if self.factor is not None else self.radius
         if not 0 < smallest <= radius <= largest < float("inf"):

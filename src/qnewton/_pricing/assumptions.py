@@ -311,7 +311,7 @@ class Assumptions(AbstractAssumptions):
 
 def _without_alpha(xp: Any, encoding: Encoding) -> Encoding:
     ones = xp.ones_like(encoding.subnormalisation)
-    return Encoding(encoding.condition_number, ones, encoding.smallest_solution_norm, encoding.rectangular)
+    return eqx.tree_at(lambda e: e.subnormalisation, encoding, ones)
 
 
 def paper() -> Assumptions:

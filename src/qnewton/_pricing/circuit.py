@@ -77,11 +77,13 @@ def stacked_encodings(xp: ModuleType, encodings: Sequence[AbstractEncoding], num
     found = [encoding.encode(numbers) for encoding in encodings]
     columns = [
         [getattr(one, field) for one in found]
-        for field in ("condition_number", "subnormalisation", "smallest_solution_norm")
+        for field in ("condition_number", "subnormalisation", "smallest_solution_norm", "other")
     ]
     shape = np.broadcast_shapes(*(np.shape(value) for column in columns for value in column))
-    kappa, alpha, norm = (_stacked(xp, column, shape) for column in columns)
-    return Encoding(kappa, alpha, norm, rectangular=found[0].rectangular)
+    kappa, alpha, norm, other = (_stacked(xp, column, shape) for column in columns)
+    # Conditions on another matrix are looked at only where there is one.
+    known = other if any(one.other is not False for one in found) else False
+    return Encoding(kappa, alpha, norm, rectangular=found[0].rectangular, other=known)
 
 
 def _stacked(xp: ModuleType, values: Sequence[Number], shape: tuple[int, ...]) -> NumberArray:

@@ -60,6 +60,11 @@ class ClassicalHost:
         )
 
     @property
+    def source(self) -> str:
+        """Of the machine's numbers, in a line; empty where none is known."""
+        return "" if self.profile is None else self.profile.source
+
+    @property
     def devices(self) -> float:
         """That share the machine's rates."""
         return 1.0 if self.profile is None else self.profile.devices

@@ -4,7 +4,7 @@ A table shows each of them, and a break-even point looks for the least of either
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -146,7 +146,30 @@ def lifted_numbers(numbers: MatrixNumbers, axes: int = 0) -> MatrixNumbers:
 
 
 def with_levels(assumed: Assumptions, problem: Problem) -> Assumptions:
-    """The set with measured magnitudes of the entries among its encodings, where there are any."""
-    if problem.levels is None:
+    """The set with the measured magnitudes of entries and diagonals among its encodings, where there are any.
+
+    A set whose encodings were named has those.
+    """
+    if assumed.encodings != Assumptions(assumed.label).encodings:
         return assumed
-    return dataclasses.replace(assumed, encodings=(*assumed.encodings, problem.levels))
+    measured = tuple(one for one in (problem.levels, problem.diagonals) if one is not None)
+    return dataclasses.replace(assumed, encodings=(*assumed.encodings, *measured)) if measured else assumed
+
+
+def _telling(one: Charged) -> dict[int, tuple[str, ...]]:
+    """What encodings assume, by their place; of a square root the group itself says it."""
+    gated = one.assumed.subnormalisation or one.assumed.encoding_gates or one.assumed.preparation_gates
+    own = one.assumed.encodings_for(one.group.solver) if gated and not one.group.suffix else ()
+    return {place: encoding.assumed for place, encoding in enumerate(own) if encoding.assumed}
+
+
+def where_chosen(one: Charged, of_model: Callable[[Any], np.ndarray]) -> list[np.ndarray]:
+    """Where each encoding that assumes something is the cheapest that holds."""
+    finite = np.isfinite(of_model(one.charge.seconds))
+    return [finite & (of_model(one.charge.encoding) == place) for place in _telling(one)]
+
+
+def said_of_encodings(one: Charged, which: Sequence[int]) -> tuple[str, ...]:
+    """What the encodings assume that are chosen somewhere, by their place in `where_chosen`."""
+    words = list(_telling(one).values())
+    return tuple(said for place in which for said in words[place])

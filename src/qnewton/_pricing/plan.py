@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._core.suggest import unknown
-from .._solvers.quantum.encoding import DyadicLevels, SquareRoot
+from .._solvers.quantum.encoding import Diagonals, DyadicLevels, SquareRoot
 from .assumptions import ASSUMPTION_SETS, Assumptions
 from .clock import Clock
 from .frame import Columns
 from .machines import Hardware, machines_of
+from .measured import MEASURED
+from .more_rows import more_rows
 from .problem import Problem, refuse
 from .structure import UNKNOWN, Structure, grid
 from .table import NUMBERS, Line, Row, lines, picked
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 _FIELDS = {"kappa": "condition_number", "epsilon": "precision", "sparsity": "degree"}
 """Names of a command line, by the fields of `Problem`."""
 _STRUCTURE = ("structure", "bandwidth", "dimension", "preconditioned_kappa", "layer")
-_KEPT = ("definite", "factor", "levels", "estimated", *_STRUCTURE)
+_KEPT = ("definite", "factor", "levels", "diagonals", "estimated", *_STRUCTURE)
 
 
 class SystemNumbers(TypedDict, total=False):
@@ -42,6 +44,7 @@ class SystemNumbers(TypedDict, total=False):
         definite: whether the matrix is positive definite; True. Not an array.
         factor: square root of the matrix, where it is known: adds the solvers that take one. Not an array.
         levels: measured magnitudes of the entries. Not an array.
+        diagonals: measured magnitudes of the diagonals, where there are few. Not an array.
         bandwidth: largest distance of an entry from the diagonal: adds the solvers of banded matrices. Not an array.
         dimension: 2 or 3, of a mesh that the pattern is that of: adds a sparse factorisation by bounds on its fill. Not
             an array.
@@ -62,6 +65,7 @@ class SystemNumbers(TypedDict, total=False):
     definite: bool
     factor: SquareRoot | None
     levels: DyadicLevels | None
+    diagonals: Diagonals | None
     bandwidth: float | None
     dimension: int | None
     preconditioned_kappa: float | None
@@ -79,12 +83,14 @@ class PlanResult:
         shape: of the arrays that were given, broadcast; `()` for numbers.
         lines: the table, one entry for each of its lines.
         assumed: sentences: what was not given.
+        more: of a single point, what no quantum solver undercuts and systems that are shared out.
     """
 
     points: Columns
     shape: tuple[int, ...]
     lines: list[Line]
     assumed: tuple[str, ...]
+    more: tuple[Row, ...] = ()
 
     @cached_property
     def columns(self) -> dict[str, np.ndarray]:
@@ -92,7 +98,7 @@ class PlanResult:
         found = self.points.repeated(len(self.lines))
         for name in self.lines[0].same:
             found[name] = np.tile(np.asarray([line.same[name] for line in self.lines], object), len(self.points))
-        for name in (*NUMBERS, "encoding", "dominant", "valid", "reason"):
+        for name in (*NUMBERS, *MEASURED, "encoding", "dominant", "valid", "reason"):
             found[name] = np.ravel(np.stack([line.columns[name] for line in self.lines], axis=1))
         found["notes"] = np.asarray(
             ["; ".join(line.columns["notes"][point]) for point in range(len(self.points)) for line in self.lines],
@@ -135,7 +141,7 @@ class PlanResult:
 
     def rows(self, point: int = 0) -> list[Row]:
         """The table of one point."""
-        return [line.row(point) for line in self.lines]
+        return [*(line.row(point) for line in self.lines), *self.more]
 
     def to_pandas(self) -> "pandas.DataFrame":
         """`columns` as a data frame of pandas.
@@ -192,7 +198,8 @@ def plan(
         times = points["gate_time_s"].reshape(shape and (-1,))
         clocks = [(name, dataclasses.replace(clock, gate_time_s=times)) for name, clock in clocks]
     found = lines(problem, clocks, sets, hosts, ~problem.possible if shape else False)
-    return PlanResult(points, shape, found, problem.assumed)
+    more = () if shape else more_rows(problem, clocks, sets, hosts)
+    return PlanResult(points, shape, found, problem.assumed, tuple(more))
 
 
 def sets_of(assumptions: str | Assumptions | Sequence[str | Assumptions]) -> list[Assumptions]:

@@ -9,7 +9,7 @@ import equinox as eqx
 import numpy as np
 
 from .._core.arrays import floating
-from .._solvers.quantum.encoding import DyadicLevels, SquareRoot
+from .._solvers.quantum.encoding import Diagonals, DyadicLevels, SquareRoot
 from .structure import UNKNOWN, Structure
 
 MOST_ROWS = 1e12
@@ -45,6 +45,7 @@ class Problem:
         factor: the square root of the matrix, where it is known.
         levels: measured magnitudes of the entries.
         structure: what is known of pattern and origin.
+        diagonals: measured magnitudes of the diagonals, where there are few.
     """
 
     n: Any
@@ -59,6 +60,7 @@ class Problem:
     factor: SquareRoot | None = None
     levels: DyadicLevels | None = None
     structure: Structure = UNKNOWN
+    diagonals: Diagonals | None = None
 
     def __post_init__(self) -> None:
         rows = np.asarray(self.n)
@@ -184,6 +186,8 @@ class Problem:
         `||A||_F <= sqrt(n d) max|A|`.
         """
         xp, n, degree, kappa = floating(self.n, self.n if self.degree is None else self.degree, self.condition_number)
+        if self.degree is None and self.structure.bandwidth is not None:
+            degree = xp.minimum(n, 2 * self.structure.bandwidth + 1)
         entry, frobenius, spectral = self.max_entry, self.frobenius_norm, self.spectral_norm
         if spectral is None:
             known = [
@@ -212,7 +216,8 @@ class Problem:
         """Assumptions made for numbers that were not given."""
         said = []
         if self.degree is None:
-            said.append("d = n: no sparsity was given")
+            banded = self.structure.bandwidth is not None
+            said.append(f"d = {'2 x bandwidth + 1' if banded else 'n'}: no sparsity was given")
         if self.max_entry is None:
             said.append("the largest entry is as large as the spectral norm")
         if self.frobenius_norm is None:

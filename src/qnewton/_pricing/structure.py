@@ -52,7 +52,7 @@ class Structure:
             raise ValueError(f"bandwidth is {band:g}: a row of {degree:g} nonzeros does not fit into 2 x bandwidth + 1")
         if gain is not None and not gain >= 1:
             raise ValueError(f"preconditioned-kappa is {gain:g}: a condition number is finite and at least 1")
-        if layer is not None and layer[0] * layer[1] != n:
+        if layer is not None and (min(layer) < 1 or layer[0] * layer[1] != n):
             raise ValueError(f"layer is {layer[0]:g} {layer[1]:g}: their product is the number of rows, {n:g}")
 
     def of_size(self, rows: Any, kappa: Any) -> "Structure":

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 from .._core.arrays import floating
 from .._core.records import ClassicalWorkload
 from .methods import INDEX_BYTES, PANEL, Chain, Factorisation, Method, dense_chain, row_bytes
@@ -21,6 +23,10 @@ class Banded(Factorisation):
 
     def known(self, problem: Problem) -> bool:
         return problem.structure.bandwidth is not None
+
+    def notes(self, problem: Problem) -> tuple[str, ...]:
+        band = problem.structure.bandwidth
+        return (f"entries up to {float(band):g} from the diagonal",) if np.ndim(band) == 0 else ()
 
     def workload(self, problem: Problem, itemsize: int) -> ClassicalWorkload:
         _, n, band = _band(problem)
@@ -99,6 +105,9 @@ class Kronecker(Method):
     def known(self, problem: Problem) -> bool:
         return problem.structure.layer is not None
 
+    def notes(self, problem: Problem) -> tuple[str, ...]:
+        return ("Kronecker factors in place of the block: no verdict rests on it",)
+
     def workload(self, problem: Problem, itemsize: int) -> ClassicalWorkload:
         left, right = problem.structure.layer or (0.0, 0.0)
         flops = (left**3 + right**3) / 3 + 2 * (left**2 * right + left * right**2)
@@ -118,6 +127,9 @@ class Kronecker(Method):
 @dataclasses.dataclass(frozen=True)
 class QuantumInspired(Method):
     """`kappa_F^4 kappa^2 / epsilon^2` operations on entries sampled by their squares, without the logarithms."""
+
+    def notes(self, problem: Problem) -> tuple[str, ...]:
+        return ("no constant is published, 1 is used: no verdict rests on it",)
 
     def workload(self, problem: Problem, itemsize: int) -> ClassicalWorkload:
         numbers = problem.numbers

@@ -9,15 +9,29 @@ from typing import Any
 import numpy as np
 
 from .._core.conditions import Condition, in_words
-from .._core.records import Encoding
 from .._hardware import QuantumMachine
 from .._solvers.quantum.queries import Matrices, QueryModel, Unit
 from .assumptions import Assumptions, paper
 from .charge import Charge
 from .classical import ClassicalHost
 from .clock import Clock
-from .paper import Charged, Group, Predicted, charged, counts_for, lifted, lifted_numbers, predicted, takes
+from .measured import MEASURED, at_points, measured_times, places_of
+from .paper import (
+    Charged,
+    Predicted,
+    charged,
+    counts_for,
+    lifted,
+    lifted_numbers,
+    predicted,
+    said_of_encodings,
+    takes,
+    where_chosen,
+)
 from .problem import Problem
+
+ANY = "any"
+"""The encoding of a bound that holds for all of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +39,9 @@ class Row:
     """One line of the table. None where a number does not exist.
 
     Attributes:
-        kind: `quantum` or `classical`.
-        solver: the query model or the classical solver.
-        encoding: the block encoding that is cheapest here.
+        kind: `quantum` or `classical`; `shared` among both; `bound` of what no quantum solver undercuts.
+        solver: the query model, the lower bound or the classical solver; of a shared solve both.
+        encoding: the block encoding that is cheapest here; `any` of a bound for all.
         source, version, evidence, error, validity: what is known of the formula.
         hardware: the machine.
         assumptions: the set; of a classical row what its times rest on.
@@ -125,8 +139,6 @@ NUMBERS = (
     *("qubits", "logical_qubits", "seconds", "joules"),
 )
 """Fields of `Row` that are numbers."""
-MEASURED = ("least_seconds", "most_seconds", "beyond")
-"""Those that only empirical counts have."""
 
 
 def table(
@@ -170,11 +182,20 @@ def lines(
         # What the queries come to before a set adds anything.
         numbers, precision = lifted_numbers(problem.numbers, len(shape)), lifted(problem.precision, len(shape))
         bare = paper().charge(first.group.solver, numbers, precision, Clock(1.0)).queries
-        made += [line for one in (first, *others) for line in _quantum_lines(problem, one, bare, shape, left_out)]
+        measured = {model.name: measured_times(model, problem, shape) for model in first.group.models}
+        for one in (first, *others):
+            made += _quantum_lines(problem, one, bare, measured, shape, left_out)
     return made + [_classical_line(problem, one, shape, left_out) for one in predicted(problem, hosts)]
 
 
-def _quantum_lines(problem: Problem, one: Charged, bare: Any, shape: tuple[int, ...], left_out: Any) -> Iterator[Line]:
+def _quantum_lines(
+    problem: Problem,
+    one: Charged,
+    bare: Any,
+    measured: Mapping[str, Mapping[str, np.ndarray]],
+    shape: tuple[int, ...],
+    left_out: Any,
+) -> Iterator[Line]:
     group, assumed, charge = one.group, one.assumed, one.charge
     encodings = [encoding.name for encoding in assumed.encodings_for(group.solver)]
     gated = assumed.encoding_gates or assumed.preparation_gates
@@ -182,12 +203,12 @@ def _quantum_lines(problem: Problem, one: Charged, bare: Any, shape: tuple[int, 
     for index, model in enumerate(group.models):
         if not counts_for(assumed, model):
             continue
-        of_model = partial(_points, shape=shape, index=index)
+        of_model = partial(at_points, shape=shape, index=index)
         unmet = [~of_model(condition.holds) for condition in charge.conditions]
         reason = _worded(unmet, lambda which, charge=charge: _needs(charge.conditions, which))
         if not takes(model, problem):
             reason[:] = "needs a positive definite matrix"
-        reason[_points(left_out, shape)] = _NO_MATRIX
+        reason[at_points(left_out, shape)] = _NO_MATRIX
         valid = reason == ""
         factors = _factors(charge, of_model, of_model(bare), assumed)
         factors = {name: np.where(valid, values, np.nan) for name, values in factors.items()}
@@ -197,7 +218,7 @@ def _quantum_lines(problem: Problem, one: Charged, bare: Any, shape: tuple[int, 
         numbers["joules"] = numbers["seconds"] * (np.nan if watts is None else watts)
         if not gated:
             numbers["t_count"] = numbers["t_depth"] = np.full(len(valid), np.nan)
-        measured = _measured_range(model, problem, shape, numbers["seconds"])
+        least, most, beyond = measured[model.name].values()
         yield Line(
             same={
                 "kind": "quantum",
@@ -215,11 +236,13 @@ def _quantum_lines(problem: Problem, one: Charged, bare: Any, shape: tuple[int, 
                 "valid": valid,
                 "reason": reason,
                 **numbers,
-                **measured,
+                "least_seconds": numbers["seconds"] * least,
+                "most_seconds": numbers["seconds"] * most,
+                "beyond": beyond,
                 "dominant": picked(list(factors), _largest(factors), valid),
                 "notes": _worded(
-                    [of_model(charge.clamped), measured["beyond"] > 1, of_model(charge.stretched)],
-                    lambda which, model=model: _notes(model, problem, which, group),
+                    [of_model(charge.clamped), beyond > 1, of_model(charge.stretched), *where_chosen(one, of_model)],
+                    lambda which, model=model: _notes(model, problem, which, one),
                 ),
             },
             factors=factors,
@@ -227,12 +250,6 @@ def _quantum_lines(problem: Problem, one: Charged, bare: Any, shape: tuple[int, 
 
 
 _NO_MATRIX = "no matrix has these numbers"
-
-
-def _points(values: Any, shape: tuple[int, ...], index: int | None = None) -> np.ndarray:
-    """Return the values at all points, in one axis; those of one model if it is given."""
-    array = np.asarray(values)
-    return np.ravel(np.broadcast_to(array if index is None else array[index], shape))
 
 
 def _worded(bits: Sequence[np.ndarray], say: Callable[[list[int]], Any]) -> np.ndarray:
@@ -274,20 +291,20 @@ def _factors(
     }
 
 
-def _notes(model: QueryModel, problem: Problem, which: Sequence[int], group: Group) -> tuple[str, ...]:
+def _notes(model: QueryModel, problem: Problem, which: Sequence[int], one: Charged) -> tuple[str, ...]:
     """The notes of a point; `which` names what holds there: kappa was raised, 0; count 1 and qubits 2 extrapolate."""
     notes = []
     if 0 in which:
         notes.append(f"kappa raised to the theorem's smallest, {model.smallest_kappa:.3g}")
     if 1 in which and model.measured_kappa is not None:
-        notes.append(f"measured at {_places(model)}, extrapolated")
+        notes.append(f"measured at {places_of(model)}, extrapolated")
     if 2 in which:
         notes.append("error correction extrapolated: a distance above 99, or T states beyond the listed factories")
-    if model.uses_norm and (problem.solution_norm is None or group.suffix) and not model.needs_norm:
+    if model.uses_norm and (problem.solution_norm is None or one.group.suffix) and not model.needs_norm:
         notes.append("||x|| at its least")
-    if group.suffix and problem.factor is not None:
+    if one.group.suffix and problem.factor is not None:
         notes += problem.factor.assumed
-    return tuple(notes)
+    return (*notes, *said_of_encodings(one, [bit - 3 for bit in which if bit > 2]))
 
 
 def validity_of(model: QueryModel) -> str:
@@ -301,7 +318,7 @@ def validity_of(model: QueryModel) -> str:
     if model.largest_precision < 1:
         words.append(f"epsilon to {model.largest_precision:g}")
     if model.measured_kappa is not None:
-        words.append(f"measured at {_places(model)}")
+        words.append(f"measured at {places_of(model)}")
     if model.needs_norm:
         words.append("||x|| known")
     if model.unit is Unit.SPARSE_ACCESS and model.uses_norm:
@@ -309,51 +326,21 @@ def validity_of(model: QueryModel) -> str:
     return ", ".join(words) or "any kappa and epsilon"
 
 
-def _places(model: QueryModel) -> str:
-    """Where an empirical constant was measured."""
-    words = [("kappa", model.measured_kappa), ("n", model.measured_rows)]
-    return " and ".join(
-        f"{name} {ends[0]:g}" if ends[0] == ends[1] else f"{name} {ends[0]:g} to {ends[1]:g}"
-        for name, ends in words
-        if ends is not None
-    )
-
-
-def _measured_range(
-    model: QueryModel, problem: Problem, shape: tuple[int, ...], seconds: np.ndarray
-) -> dict[str, np.ndarray]:
-    """The seconds at the ends of the measured constants, and how far each point is outside of the measurement."""
-    if model.ends is None:
-        return dict.fromkeys(MEASURED, np.full(len(seconds), np.nan))
-
-    def queries(one: QueryModel) -> np.ndarray:
-        system = Encoding(np.asarray(problem.condition_number, float), 1.0)
-        return _points(one(system, np.asarray(problem.precision, float)).queries, shape)
-
-    times = [queries(dataclasses.replace(model, count=end)) / queries(model) for end in model.ends]
-    beyond = np.ones(len(seconds))
-    for value, ends in ((problem.condition_number, model.measured_kappa), (problem.n, model.measured_rows)):
-        if ends is not None:
-            at = _points(value, shape).astype(float)
-            beyond = np.maximum(beyond, np.maximum(at / ends[1], ends[0] / at))
-    return dict(zip(MEASURED, (seconds * times[0], seconds * times[1], beyond), strict=True))
-
-
 def _classical_line(problem: Problem, one: Predicted, shape: tuple[int, ...], left_out: Any) -> Line:
     rival, host, found = one.rival, one.host, one.found
     reason = _worded(
-        [_points(~np.asarray(holds, bool), shape) for holds, _ in found.demands],
+        [at_points(~np.asarray(holds, bool), shape) for holds, _ in found.demands],
         lambda which: f"needs {', '.join(found.demands[place][1] for place in which)}" if which else "",
     )
-    reason[_points(left_out, shape)] = _NO_MATRIX
+    reason[at_points(left_out, shape)] = _NO_MATRIX
     valid = reason == ""
     nothing, words = np.full(len(valid), np.nan), np.full(len(valid), None)
-    seconds, watts = np.where(valid, _points(found.seconds, shape), np.nan), host.profile and host.profile.power_w
+    seconds, watts = np.where(valid, at_points(found.seconds, shape), np.nan), host.profile and host.profile.power_w
     return Line(
         same={
             "kind": "classical",
             "solver": rival.name,
-            "source": rival.source,
+            "source": f"{rival.source}; machine: {host.source}" if host.source else rival.source,
             "version": None,
             "evidence": rival.guarantee,
             "error": "state 2-norm",
@@ -377,8 +364,8 @@ def _classical_line(problem: Problem, one: Predicted, shape: tuple[int, ...], le
 
 def _classical_notes(problem: Problem, one: Predicted, shape: tuple[int, ...], valid: np.ndarray) -> np.ndarray:
     host = one.host
-    n, precision, kappa = (_points(v, shape) for v in (problem.n, problem.precision, problem.condition_number))
-    rounds, beyond = (np.where(valid, _points(v, shape), 0) for v in (one.found.rounds, one.found.beyond_bytes))
+    n, precision, kappa = (at_points(v, shape) for v in (problem.n, problem.precision, problem.condition_number))
+    rounds, beyond = (np.where(valid, at_points(v, shape), 0) for v in (one.found.rounds, one.found.beyond_bytes))
     largest = np.inf if host.largest_measured is None else host.largest_measured
     notes = np.empty(len(valid), object)
     for point in range(len(valid)):

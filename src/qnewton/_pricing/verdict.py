@@ -2,14 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from .classical import UNCOUNTED
 from .fastest import fastest as chosen
-from .table import Row
+from .table import ANY, Row
 
 PROVEN = ("proven",)
 
@@ -25,6 +25,9 @@ class Verdict:
         classical: the fastest classical row; None where none can take the system.
         orders: `log10(quantum seconds / classical seconds)`; positive where the classical one wins.
         other_orders: of the other row.
+        least: `any` and `set`, the fastest row of a sure lower bound by any encoding and by those of the set; a set
+            without an encoding has the first alone.
+        shared: the fastest row that shares the system out, if it is faster than all others; else None.
     """
 
     assumptions: str
@@ -33,6 +36,21 @@ class Verdict:
     classical: Row | None
     orders: float | None
     other_orders: float | None
+    least: Mapping[str, Row] = dataclasses.field(default_factory=dict)
+    shared: Row | None = None
+
+    @property
+    def impossible(self) -> str:
+        """Why no algorithm helps, where a sure lower bound is slower than the classical solver; else empty."""
+        for kind, by in (("any", "whatever the block encoding"), ("set", "with any of the set's block encodings")):
+            row = self.least.get(kind)
+            orders = orders_between(row, self.classical)
+            if row is not None and row.queries is not None and orders is not None and orders > 0:
+                return (
+                    f"{by} of the matrix, the {row.queries:.3g} queries that any solver needs ({row.solver}, "
+                    f"{row.evidence}) take {10**orders:.3g} times the classical seconds"
+                )
+        return ""
 
     @property
     def sentence(self) -> str:
@@ -121,14 +139,33 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
     """Return one verdict for each set of assumptions, over all machines."""
     found = []
     for name in dict.fromkeys(row.assumptions for row in rows if row.kind == "quantum"):
-        own = [row for row in rows if row.kind == "classical" or row.assumptions == name]
+        of_set = [row for row in rows if row.assumptions == name]
+        own = [row for row in rows if row.kind == "classical"] + [row for row in of_set if row.kind == "quantum"]
         lead = leaders(_seconds(own), [row.kind for row in own], [row.evidence for row in own])
         quantum, other, classical = (
             None if place < 0 else own[int(place)] for place in (lead.quantum, lead.other, lead.classical)
         )
         orders, other_orders = (None if np.isnan(one) else float(one) for one in (lead.orders, lead.other_orders))
-        found.append(Verdict(name, quantum, other, classical, orders, other_orders))
+        least, shared = _excluding(of_set), fastest([row for row in of_set if row.kind == "shared"])
+        if not _below(shared, (quantum, other, classical)):
+            shared = None
+        found.append(Verdict(name, quantum, other, classical, orders, other_orders, least, shared))
     return found
+
+
+def _excluding(rows: Sequence[Row]) -> dict[str, Row]:
+    """The fastest bound by any encoding, and by those of the set."""
+    bounds = [row for row in rows if row.kind == "bound"]
+    by = {"any": [row for row in bounds if row.encoding == ANY], "set": [row for row in bounds if row.encoding != ANY]}
+    # Where a bound is not known for one machine it excludes nothing there.
+    found = {kind: fastest(own) for kind, own in by.items() if all(row.valid for row in own)}
+    return {kind: row for kind, row in found.items() if row is not None}
+
+
+def _below(row: Row | None, others: Sequence[Row | None]) -> bool:
+    """Whether the row is faster than all others."""
+    known = [one.seconds for one in others if one is not None and one.seconds is not None]
+    return row is not None and row.seconds is not None and row.seconds < min(known, default=math.inf)
 
 
 def orders_between(quantum: Row | None, classical: Row | None) -> float | None:

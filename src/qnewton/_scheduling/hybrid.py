@@ -263,7 +263,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         if floor is not None and not symmetric:
             raise ValueError(
                 "Hybrid got an eigenvalue_floor for an operator that is not known to be symmetric: tag the operator "
-                "with lineax.symmetric_tag, or leave the option away"
+                "with lineax.symmetric_tag, or omit the option"
             )
         structures = operator.in_structure(), operator.out_structure()
         # Nobody else asks for them.

@@ -48,6 +48,7 @@ class BreakevenCommand:
 def breakeven(arguments: Sequence[str]) -> int:
     """Parse, sweep, write the files, print the effect of each variable, and print where everything is."""
     command = tyro.cli(BreakevenCommand, prog="qnewton breakeven", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
+    from ..._pricing.breakeven import bound_orders
     from ..._pricing.equal import breakeven as solved
     from .._report import write_maps, write_tornado
     from .._runfile import RunDirectory
@@ -74,6 +75,12 @@ def breakeven(arguments: Sequence[str]) -> int:
     print(f"{title}\nquantum {loses} by {abs(present):.1f} orders of magnitude; it would be equal at")
     for one in record.singles:
         print(f"  {one.sentence}")
+    least = float(bound_orders(result.questions[0], {}))
+    if least > 0:
+        print(
+            "no algorithm helps: whatever the block encoding of the matrix, the queries that any solver needs "
+            f"(block_queries) take {10**least:.3g} times the classical seconds"
+        )
     for words in assumed:
         print(f"assumed: {words}")
     print_files(files)

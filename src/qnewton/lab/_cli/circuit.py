@@ -58,7 +58,7 @@ class CircuitCommand(Limited):
     def __post_init__(self):
         super().__post_init__()
         if self.file is not None and (self.n is not None or self.definite):
-            raise ValueError("--n and --definite are of the random matrix: leave them away, or the file")
+            raise ValueError("--n and --definite are of the random matrix: omit them, or the file")
         if self.array is not None and self.file is None:
             raise ValueError("--array names an array of a .npz file, and no file is given")
         if self.qasm is not None and self.level != "elementary":

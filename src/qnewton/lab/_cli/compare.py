@@ -10,7 +10,7 @@ import tyro
 
 from .._experiments.limits import COUNT, DISTINCT, SEED, SOME, Limit, Limited, positive
 from .._experiments.options import TaskOptions
-from .._experiments.task_options import TASK_OPTIONS
+from .._experiments.task_options import kind_of
 from .answers import FigureFormat, console, page_files, print_files, print_json, print_table
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def compare(arguments: Sequence[str]) -> int:
             "seconds": seconds,
             "steps": options.steps,
             "trials": options.trials,
-            "batch_size": min(options.batch_size, TASK_OPTIONS.get(command.name, TaskOptions).batch_size),
+            "batch_size": min(options.batch_size, kind_of(command.name).batch_size),
             "dtype": options.dtype,
             "gate_time_s": options.gate_time_s,
         },
@@ -137,7 +137,7 @@ def parse(arguments: Sequence[str]) -> CompareCommand:
         ValueError: for an option out of its range.
         SystemExit: for an unknown option, after printing the nearest valid one.
     """
-    kind = TASK_OPTIONS.get(next(iter(arguments), ""), TaskOptions)
+    kind = kind_of(next(iter(arguments), ""))
     default = CompareCommand(name=tyro.MISSING, options=replace(CompareOptions(), task=kind()))
     return tyro.cli(
         CompareCommand, prog="qnewton compare", args=arguments, default=default, config=(tyro.conf.OmitArgPrefixes,)

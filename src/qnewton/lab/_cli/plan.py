@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from .answers import console, print_notes, print_table
+from .answers import console, print_json, print_notes, print_table
 from .problem_options import (
     SETS,
     AssumptionSet,
@@ -43,7 +43,7 @@ class PlanCommand:
     all: bool = False
     """Print every row, not only the fastest solver of each machine and set."""
     json: bool = False
-    """Print all rows as a JSON list, and nothing else."""
+    """Print one JSON object, and nothing else: all rows."""
 
 
 def plan(arguments: Sequence[str]) -> int:
@@ -54,7 +54,6 @@ def plan(arguments: Sequence[str]) -> int:
     # Only now: `--help` should not wait for jax.
     from ..._pricing.plan import plan as priced
     from ..._pricing.verdict import verdicts
-    from .._runfile import encode_indented
 
     numbers, notes = numbers_of(command.problem)
     sets = sets_of(command.machines, command.assumptions)
@@ -64,7 +63,7 @@ def plan(arguments: Sequence[str]) -> int:
         source = command.problem.source
         # What a run has not; the last sentence is about its block.
         print_notes(notes[:-1] if source is not None and source.is_dir() else (), aside=True)
-        print(encode_indented(rows).decode(), end="")
+        print_json({"rows": rows})
         return 0
     _print(sentence_of(result.points), (*notes, *result.assumed), rows, verdicts(rows), command.all)
     return 0
@@ -77,17 +76,33 @@ def _print(
     out.print(f"{system}; all seconds are modelled or predicted, none is measured\n", markup=False)
     print_table(*_verdicts(found, rows))
     out.print(_energy(found), markup=False, soft_wrap=True)
+    for line in _beside(found):
+        out.print(line, markup=False, soft_wrap=True)
     classical = [row for row in rows if row.kind == "classical"]
     quantum = [row for row in rows if row.kind == "quantum"]
     shown = quantum if everything else list(_fastest(quantum))
     print_table(*_quantum_table(shown if everything else _merged(shown), found[0] if found else None, out.width))
     print_table(*_classical_table(classical if everything else list(_classical_best(classical))))
+    if found and found[0].classical is not None:
+        out.print(f"fastest classical: {found[0].classical.source}", markup=False, soft_wrap=True)
     shown = [*shown, *(one.quantum for one in found if one.quantum is not None)]
     for line in _remarks(shown, assumed):
         out.print(line, markup=False, soft_wrap=True)
     print_table(*_sources(shown))
     if not everything:
         out.print(f"shown: the fastest of each machine and set; --all prints all {len(rows)} rows, --json too")
+
+
+def _beside(found: "Sequence[Verdict]") -> "Iterator[str]":
+    """Who is faster by sharing the system out, and where no algorithm helps."""
+    for one in found:
+        if one.shared is not None:
+            row = one.shared
+            said = f"{one.assumptions}: shared out, {_seconds(row)} by {row.solver} ({row.hardware}): {row.notes[0]}"
+            yield f"{said} ({row.evidence})"
+    excluded = "; ".join(f"{one.assumptions}: {one.impossible}" for one in found if one.impossible)
+    if excluded:
+        yield f"No algorithm helps: {excluded}"
 
 
 def _fastest(rows: "Sequence[Row]") -> "Iterator[Row]":

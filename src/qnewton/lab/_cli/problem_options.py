@@ -71,6 +71,12 @@ class HardwareOptions:
     machines only those of the model `beverland`; transmon-cultivated and others are of `qre`, newer."""
     gate_time_s: float | None = None
     """Adds to each quantum profile a hypothetical one at this gate time, e.g. 1e-18."""
+    encodings: tuple[str, ...] = ()
+    """Block encodings of which the cheapest is charged, in place of the sets' own: words of qnewton parts encoding,
+    with parameters, e.g. diagonals, "kronecker(rows=128)", "preconditioned(condition_number=40)"."""
+    readout: str | None = None
+    """Read-out in place of the sets' own, where one is charged: a word of qnewton parts readout, e.g.
+    entry-estimation."""
     layout: Literal["sequential", "reaction-limited"] = "sequential"
     """Pace of an error-corrected machine: one T gate per logical cycle, or one layer of them per reaction time."""
     failure_probability: float = 0.01
@@ -143,13 +149,29 @@ def hardware_of(options: HardwareOptions) -> "list[Hardware]":
 
 
 def sets_of(options: HardwareOptions, names: tuple[AssumptionSet, ...]) -> "list[Assumptions]":
-    """The sets by name, with the options' layout and failure probability."""
+    """The sets by name, with the options' encodings, read-out, layout and failure probability.
+
+    Raises:
+        ValueError: for a word that names no encoding of the matrix itself, or no read-out.
+    """
     from ..._hardware import ReactionLimited
     from ..._pricing.assumptions import ASSUMPTION_SETS
+    from .._experiments.parts import make
 
+    encodings = tuple(make("encoding", text, "encodings") for text in options.encodings)
+    for one in encodings:
+        if one.rectangular:
+            raise ValueError(
+                f"--encodings names {one.name}: say --rows, which adds the solvers that take a square root"
+            )
+    readout = None if options.readout is None else make("readout", options.readout, "readout")
     made = []
     for name in names:
         assumed = dataclasses.replace(ASSUMPTION_SETS[name], failure_probability=options.failure_probability)
+        if encodings:
+            assumed = dataclasses.replace(assumed, encodings=encodings)
+        if readout is not None and assumed.readout is not None:
+            assumed = dataclasses.replace(assumed, readout=readout)
         if options.layout == "reaction-limited" and assumed.error_correction is not None:
             assumed = dataclasses.replace(assumed, error_correction=ReactionLimited())
         made.append(assumed)

@@ -11,7 +11,7 @@ import tyro
 from .._experiments.older import present_arguments
 from .._experiments.options import AssumptionSet
 from .._experiments.parts import part
-from .answers import print_notes
+from .answers import print_json, print_notes
 
 if TYPE_CHECKING:
     from .._experiments.replay import Question, Replayed
@@ -40,7 +40,7 @@ class ReplayCommand:
     policy: str | None = None
     """How predictions become a choice, as `qnewton train` has it: `qnewton parts policy`."""
     json: bool = False
-    """Print every decision as JSON."""
+    """Print one JSON object, and nothing else: every decision, by assumption set."""
 
 
 def replay(arguments: Sequence[str]) -> int:
@@ -56,7 +56,7 @@ def replay(arguments: Sequence[str]) -> int:
     from .._experiments.replay import Question
     from .._experiments.replay import replay as decide
     from .._experiments.saved import train_options
-    from .._runfile import encode_indented, read_config
+    from .._runfile import read_config
 
     config = read_config(command.path)
     begun = train_options(command.path, config).scheduling.policy
@@ -72,7 +72,7 @@ def replay(arguments: Sequence[str]) -> int:
     saved, found = decide(command.path, question)
     print_notes(saved.run.notes, aside=command.json)
     if command.json:
-        print(encode_indented([_record(saved, one) for one in found]).decode(), end="")
+        print_json({"sets": [_record(saved, one) for one in found]})
         return 0
     for one in found:
         _print(saved, one)
@@ -82,12 +82,11 @@ def replay(arguments: Sequence[str]) -> int:
 def _of_groups(command: ReplayCommand, question: "Question") -> int:
     """Replay a complete optimizer's decisions on its groups, as far as bounds determine them."""
     from .._experiments.replay_groups import replay_groups
-    from .._runfile import encode_indented
 
     run, found = replay_groups(command.path, question)
     print_notes(run.notes, aside=command.json)
     if command.json:
-        print(encode_indented([_group_record(one) for one in found]).decode(), end="")
+        print_json({"groups": [_group_record(one) for one in found]})
         return 0
     for one in found:
         where = f"{one.assumed}: {one.group.name} (n = {one.group.rows}, systems: {one.group.count})"

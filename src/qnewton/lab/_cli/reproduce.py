@@ -105,7 +105,7 @@ def _replot(command: ReproduceCommand, chosen: "list[Evaluation]") -> int:
     if command.out is not None:
         raise ValueError("--out and --replot exclude each other: what is drawn again stays where it is")
     if command.options != SIZES[command.options.size]:
-        raise ValueError("--replot takes the options of the directory: leave the others away")
+        raise ValueError("--replot takes the options of the directory: omit the others")
     directory = ReproductionDirectory.read(command.replot)
     if directory.name not in (ALL, command.name):
         raise ValueError(

@@ -28,7 +28,7 @@ class SpectrumCommand:
     out: Path | None = None
     """Directory for spectrum.json and the figure; must not exist or be empty. None: a new one under runs/."""
     raw: bool = False
-    """Leave pruning and damping away."""
+    """Omit pruning and damping."""
     exact_up_to: int = EXACT_UP_TO
     """Rows up to which all eigenvalues are computed; above, stochastic Lanczos quadrature draws the density."""
     figures: FigureFormat = "svg"

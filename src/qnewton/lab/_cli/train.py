@@ -16,10 +16,10 @@ from .._experiments.cluster import Place, check_processes, joined, leave
 from .._experiments.exits import FAILED, exit_status
 from .._experiments.interrupts import stopped_by
 from .._experiments.older import present_arguments
-from .._experiments.options import TaskOptions, TrainOptions
+from .._experiments.options import TrainOptions
 from .._experiments.own_task import located, short
 from .._experiments.presets import PRESETS, preset_for
-from .._experiments.task_options import TASK_OPTIONS
+from .._experiments.task_options import TASKS, kind_of
 from .._runfile import RunDirectory
 from .answers import FigureFormat, page_files, print_files, print_json
 from .help import HELP, show_help
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _ABOUT = (
     "Train a task with Newton's method; every Newton system goes to the solver predicted to finish it soonest. TASK is "
-    f"{', '.join(TASK_OPTIONS)}, or a function of your own, my_task.py:task. `qnewton train --resume RUN` goes on with "
+    f"{', '.join(TASKS)}, or a function of your own, my_task.py:task. `qnewton train --resume RUN` goes on with "
     "a run that was stopped. --out DIR names the directory. --json prints one JSON object, --figures pdf writes the "
     "report's figures as files, too."
 )
@@ -50,6 +50,9 @@ class TrainCommand:
     anyway: bool = False
     """With --resume: go on also with other versions, cores or on another machine. The numbers are then not those of a
     run that was not stopped, and `resumes.jsonl` and the report say so."""
+    resubmit: bool = False
+    """For scripts of batch systems, which are run again: with the run that was stopped in --out go on, and after one
+    that is finished do nothing. If a signal stops the run, the last line of the output is the command that goes on."""
     figures: FigureFormat | None = None
     """Format in which each figure of the report is also written as a file, into figures/ beside it. None: it is not."""
     json: bool = False
@@ -58,6 +61,8 @@ class TrainCommand:
 
 def train(arguments: Sequence[str]) -> int:
     """Parse, train, write the report, and print where everything is."""
+    if _is_done(arguments):
+        return 0
     with joined() as place:
         command = _of_all(parse(arguments), place)
         if place is None and command.options.training.processes > 1:
@@ -104,7 +109,7 @@ def _train(command: TrainCommand, *, talks: bool) -> int:
     except KeyboardInterrupt:
         # Before the first step or after the last one.
         if (directory.path / "config.json").exists():
-            print(_how_to_go_on(directory.path), file=sys.stderr)
+            print(f"go on: {_command_that_goes_on(directory.path)}", file=sys.stderr)
         raise
     if talks:
         files = page_files("report", write_report(directory.path, command.figures), command.figures)
@@ -114,7 +119,7 @@ def _train(command: TrainCommand, *, talks: bool) -> int:
             _print_summary(summary)
             print_files(files)
         if not command.json and summary.status == "interrupted":
-            print(_how_to_go_on(directory.path))
+            print(("" if command.resubmit else "go on: ") + _command_that_goes_on(directory.path))
     return exit_status(stopped_by(summary)) if summary.status == "interrupted" else 0
 
 
@@ -156,8 +161,30 @@ def _of_all(command: TrainCommand, place: Place | None) -> TrainCommand:
     return replace(command, options=replace(command.options, training=training))
 
 
-def _how_to_go_on(path: Path) -> str:
-    return f"go on: qnewton train --resume {shlex.quote(str(path))}"
+def _command_that_goes_on(path: Path) -> str:
+    return f"qnewton train --resume {shlex.quote(str(path))}"
+
+
+def _resubmitted(arguments: Sequence[str]) -> Path | None:
+    """The directory of the run with which a script that is run again goes on, if it has begun."""
+    if "--resubmit" not in arguments:
+        return None
+    out = _value(arguments, "--out", "")
+    if not out:
+        raise ValueError("--resubmit: add --out DIR, by which the script finds its run again")
+    return Path(out) if (Path(out) / "config.json").is_file() else None
+
+
+def _is_done(arguments: Sequence[str]) -> bool:
+    """Say that a run which is to be submitted again is finished, if it is."""
+    path = _resubmitted(arguments)
+    if path is None:
+        return False
+    from .._experiments.resume import finished
+
+    if finished(path):
+        print(f"{path} is finished: nothing is left to do")
+    return finished(path)
 
 
 def parse(arguments: Sequence[str]) -> TrainCommand:
@@ -169,10 +196,10 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
         SystemExit: for an unknown option, after printing the nearest valid one.
     """
     arguments = present_arguments(arguments)
-    path = _value(arguments, "--resume", "")
+    path = _value(arguments, "--resume", "") or _resubmitted(arguments)
     if path:
         return _parse_resume(arguments, Path(path))
-    kind = TASK_OPTIONS.get(_task(arguments), TaskOptions)
+    kind = kind_of(_task(arguments))
     preset = _preset(arguments, kind.preset)
     options = replace(preset_for(preset, kind), preset=preset)
     if not isinstance(options.task, kind):
@@ -198,13 +225,13 @@ def _parse_resume(arguments: Sequence[str], path: Path) -> TrainCommand:
     begun = TrainCommand(task=config.task, options=options, resume=path)
     command = _parse(arguments, begun)
     if located(command.task) != begun.task:
-        raise ValueError(f"--resume {path}: the task is {command.task}, and the run's is {begun.task}: leave it away")
+        raise ValueError(f"--resume {path}: the task is {command.task}, and the run's is {begun.task}: omit it")
     for (name, asked), (_, own) in zip(_options(command.options), _options(options), strict=True):
         if asked != own:
             shown = [" ".join(map(str, value)) if isinstance(value, tuple) else value for value in (asked, own)]
             raise ValueError(
                 f"--{name.replace('_', '-')} is {shown[0]}, and the run in {path} has {shown[1]}: one that goes on "
-                "keeps its options. Leave it away, or train anew"
+                "keeps its options. Omit it, or train anew"
             )
     return command
 
@@ -221,13 +248,13 @@ def _options(group: Any) -> Iterator[tuple[str, object]]:
 def _task(arguments: Sequence[str]) -> str:
     # The task says which options there are, so it is needed before them: the first such name that is no option's value.
     for before, argument in zip(("", *arguments), arguments, strict=False):
-        if argument in TASK_OPTIONS and not before.startswith("-"):
+        if argument in TASKS and not before.startswith("-"):
             return argument
     return ""
 
 
 def _check_place(command: TrainCommand) -> None:
-    if not isinstance(command.options.task, TASK_OPTIONS.get(command.task, TaskOptions)):
+    if not isinstance(command.options.task, kind_of(command.task)):
         raise ValueError(
             f"the task {command.task} stands behind an option: name it first, qnewton train {command.task} ..."
         )

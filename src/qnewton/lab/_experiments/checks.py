@@ -54,7 +54,7 @@ def _check_complete(options: TrainOptions) -> None:
             shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
             raise ValueError(
                 f"--{field.name.replace('_', '-')} is {shown}, and {chosen(options)} does not read it: it {why}. "
-                f"Leave the option (or the preset that sets it) away, or use {instead}"
+                f"Omit the option (or the preset that sets it), or use {instead}"
             )
     if options.optimizer_word in BASELINES:
         return
@@ -63,20 +63,20 @@ def _check_complete(options: TrainOptions) -> None:
     if rooted:
         raise ValueError(
             f"--solvers names {rooted[0]}, which solves blocks through their root, and the systems of "
-            f"{chosen(options)} have none: leave it away, or use --preset blocks"
+            f"{chosen(options)} have none: omit it, or use --preset blocks"
         )
     _check_execution(options.scheduling)
     if part("policy", options.scheduling.policy, "policy").word == "makespan":
         raise ValueError(
-            f"--policy is makespan, which deals out blocks, and {chosen(options)} chooses for groups of systems: leave "
-            "it away, or use --preset blocks"
+            f"--policy is makespan, which deals out blocks, and {chosen(options)} chooses for groups of systems: omit "
+            "it, or use --preset blocks"
         )
 
 
 def _check_family(options: TrainOptions) -> None:
     if options.family != PRESETS["default"].family or options.optimizer_word in COMPLETE:
         raise ValueError(
-            f"--family is {options.family}, and --optimizer {options.optimizer} has its own: leave one of them away"
+            f"--family is {options.family}, and --optimizer {options.optimizer} has its own: omit one of them"
         )
 
 
@@ -102,7 +102,7 @@ def _check_unformed(options: TrainOptions, solvers: Candidates) -> None:
     if rooted and not build.make_curvature(options.step).semidefinite:
         raise ValueError(
             f"--solvers names {rooted[0]}, and --curvature {options.step.curvature} has no square root: use "
-            f"--curvature gauss-newton, or leave {rooted[0]} away"
+            f"--curvature gauss-newton, or omit {rooted[0]}"
         )
     wanting = [text for text, solver in solvers.items() if text in rooted or solver.capabilities.needs_layers]
     if not wanting or build.keeps_unformed(options):
@@ -118,7 +118,7 @@ def _check_unformed(options: TrainOptions, solvers: Candidates) -> None:
         formed, instead = f"--second-estimator {second} needs", "use --second-estimator lanczos, or None"
     raise ValueError(
         f"--solvers {' '.join(wanting)}: only for blocks that are not formed, and {formed} the matrix: {instead}, or "
-        "leave it away"
+        "omit it"
     )
 
 
@@ -146,7 +146,7 @@ def _check_scheduled(options: TrainOptions, solvers: Candidates) -> None:
     if options.conditioning.damping_scale != 1 and not options.conditioning.adapt_damping:
         raise ValueError(
             f"--damping-scale is {options.conditioning.damping_scale}, and --no-adapt-damping keeps the damping as it "
-            "is: leave one of them away"
+            "is: omit one of them"
         )
     _check_execution(options.scheduling)
     _check_own(options.scheduling)

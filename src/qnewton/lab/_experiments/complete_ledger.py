@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from msgspec.structs import replace
 
 from ..._core.arrays import NumberArray
 from ..._core.status import Status
@@ -14,9 +13,10 @@ from ..._optim.fisher_newton import FisherNewtonInfo
 from ..._optim.kfac_state import KFACInfo
 from ..._optim.state import StepInfo
 from ..._scheduling import Hybrid
-from .._runfile import GroupLine, StepLine, SystemLine, group_totals
+from .._runfile import GroupLine, GroupSums, StepLine, SystemLine
 from .baselines import BaselineInfo
 from .group_lines import group_lines
+from .tallies import Steps, Systems
 
 CompleteInfo: TypeAlias = KFACInfo | DualNewtonInfo | FisherNewtonInfo | StepInfo | BaselineInfo
 
@@ -25,8 +25,8 @@ class CompleteLedger:
     """Builder of each step's record, with the totals; it holds no file and has the methods of `Ledger`.
 
     Attributes:
-        steps: records of `steps.jsonl` so far.
-        blocks: always empty, since no block has a line of its own.
+        steps: the newest record of `steps.jsonl`, and the sums over all.
+        systems: always empty, since no block has a line of its own.
     """
 
     def __init__(self, scheduler: Hybrid | None = None):
@@ -37,8 +37,7 @@ class CompleteLedger:
         """
         self._scheduler = scheduler
         self._groups: tuple[GroupLine, ...] | None = None
-        self.steps: list[StepLine] = []
-        self.blocks: list[SystemLine] = []
+        self.steps, self.systems, self._sums = Steps(), Systems(""), GroupSums()
 
     def record(
         self,
@@ -57,7 +56,7 @@ class CompleteLedger:
         first_order = isinstance(info, BaselineInfo)
         untried = isinstance(info, BaselineInfo | FisherNewtonInfo)
         step = StepLine(
-            step=len(self.steps),
+            step=self.steps.count,
             epoch=epoch,
             loss=float(info.loss),
             train_loss=None,
@@ -75,7 +74,8 @@ class CompleteLedger:
             predicted_schedule={},
             systems=self._systems(info),
         )
-        self.steps.append(step)
+        self.steps.add(step)
+        self._sums.add(step)
         return step, []
 
     def _systems(self, info: CompleteInfo) -> tuple[GroupLine, ...] | None:
@@ -88,8 +88,7 @@ class CompleteLedger:
 
     def evaluated(self, values: dict[str, float | None]) -> StepLine:
         """Add an evaluation's results to the newest step's line, and return the line."""
-        self.steps[-1] = replace(self.steps[-1], **values)
-        return self.steps[-1]
+        return self.steps.complete(values)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Nothing: all totals follow from the lines."""
@@ -97,12 +96,13 @@ class CompleteLedger:
 
     def restore(self, steps: Sequence[StepLine], blocks: Sequence[SystemLine], arrays: dict[str, np.ndarray]) -> None:
         """Continue after the steps of these lines, as read from their file."""
-        self.steps, self.blocks = list(steps), list(blocks)
-        self._groups = next((step.systems for step in reversed(self.steps) if step.systems is not None), None)
+        for step in steps:
+            self.steps.add(step)
+            self._sums.add(step)
+        self._groups = next((step.systems for step in reversed(steps) if step.systems is not None), None)
 
     def totals(self) -> dict[str, Any]:
         """The fields of `summary.json` that follow from the records."""
-        statuses = sum((Counter(step.statuses) for step in self.steps), Counter())
         return {
             "predicted_seconds": {},
             "predicted_seconds_all_classical": None,
@@ -112,8 +112,8 @@ class CompleteLedger:
             "by_gate_time": (),
             "solved_by": {},
             "execution": None,
-            "statuses": dict(statuses),
-            "systems": group_totals(self.steps),
+            "statuses": self.steps.statuses,
+            "systems": self._sums.totals(),
         }
 
 

@@ -32,6 +32,7 @@ from .._runfile import (
 )
 from .estimates import access_record, number_kinds, own_line
 from .stages import StageSeconds
+from .tallies import Rows, Steps, Systems, by_step, known
 from .workers import Workers, decisions, solve_seconds
 
 # Of a system; `fixed_seconds` is the part of the seconds that no quantum clock scales.
@@ -42,8 +43,8 @@ class Ledger:
     """Builder of each step's records, with the totals; it holds no file.
 
     Attributes:
-        steps: records of `steps.jsonl` so far.
-        blocks: records of `blocks.jsonl` so far.
+        steps: the newest record of `steps.jsonl`, and the sums over all.
+        systems: the newest records of `blocks.jsonl`, and the counts over all.
     """
 
     def __init__(
@@ -69,19 +70,22 @@ class Ledger:
         self._stages = stages
         self._gate_times = tuple(gate_times_s)
         self._quantum = {solver.name: solver.capabilities.quantum for solver in hybrid.solvers}
-        self.steps: list[StepLine] = []
-        self.blocks: list[SystemLine] = []
+        self.steps, self.systems = Steps(), Systems(hybrid.assumptions[0].name)
         # Of every system, under the acting set and as the policy saw it.
-        self._seen: list[tuple[np.ndarray, ...]] = []
+        self._seen = tuple(Rows() for _ in _SEEN)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays that totals need beyond the lines, for a checkpoint; each `[systems, ...]`."""
-        return dict(zip(_SEEN, map(np.stack, zip(*self._seen, strict=True)), strict=True)) if self._seen else {}
+        found = {name: rows.values for name, rows in zip(_SEEN, self._seen, strict=True)}
+        return {name: values for name, values in found.items() if values is not None}
 
     def restore(self, steps: Sequence[StepLine], blocks: Sequence[SystemLine], arrays: dict[str, np.ndarray]) -> None:
         """Continue after the steps of these lines, as read from their files, with the `arrays` of that moment."""
-        self.steps, self.blocks = list(steps), list(blocks)
-        self._seen = list(zip(*(arrays[name] for name in _SEEN), strict=True)) if arrays else []
+        for step in steps:
+            self.steps.add(step)
+        for lines in by_step(blocks):
+            self.systems.add(lines)
+        self._seen = tuple(Rows(arrays.get(name)) for name in _SEEN)
 
     def record(self, info: StepInfo, *, epoch: float, measured_seconds: float) -> tuple[StepLine, list[SystemLine]]:
         """The step's line and its blocks' lines; `timed` and `evaluated` complete them.
@@ -91,7 +95,7 @@ class Ledger:
             epoch: passes over the data before the step.
             measured_seconds: wall clock of the jitted step.
         """
-        number = len(self.steps)
+        number = self.steps.count
         lines = [
             self._block_line(number, index, block, block_info)
             for index, (block, block_info) in enumerate(zip(self._blocks, info.blocks, strict=True))
@@ -116,29 +120,28 @@ class Ledger:
             },
             predicted_schedule=schedules,
         )
-        self.steps.append(step)
-        self.blocks.extend(lines)
+        self.steps.add(step)
+        self.systems.add(lines)
         for block in info.blocks:
             plan = block.plan
             assert plan is not None, "the runner always schedules"
             offers = plan.offers
             seen = offers.seconds[0], offers.feasible[0], offers.log_condition_number, offers.fixed_seconds[0]
-            self._seen.append(tuple(np.asarray(part) for part in seen))
+            for rows, part in zip(self._seen, seen, strict=True):
+                rows.add(np.asarray(part))
         return step, lines
 
     def timed(self, timed: Sequence[dict[str, TimedSolve]], probe_seconds: float) -> list[SystemLine]:
         """Add the seconds of the newest step's solves to its blocks' lines, and return these."""
-        first = len(self.blocks) - len(timed)
-        self.blocks[first:] = [
+        self.systems.newest = [
             replace(line, timed=own, probe_seconds=probe_seconds)
-            for line, own in zip(self.blocks[first:], timed, strict=True)
+            for line, own in zip(self.systems.newest, timed, strict=True)
         ]
-        return self.blocks[first:]
+        return self.systems.newest
 
     def evaluated(self, values: dict[str, float | None]) -> StepLine:
         """Add an evaluation's results to the newest step's line, and return the line."""
-        self.steps[-1] = replace(self.steps[-1], **values)
-        return self.steps[-1]
+        return self.steps.complete(values)
 
     def _block_line(self, step: int, index: int, block: Block, info: BlockInfo) -> SystemLine:
         plan = info.plan
@@ -283,7 +286,7 @@ class Ledger:
             entry = line.assumptions[assumed]
             if entry.nobody:
                 continue
-            parts[f"solve_{entry.machine}"] += _known(entry.predicted_seconds[entry.choice])
+            parts[f"solve_{entry.machine}"] += known(entry.predicted_seconds[entry.choice])
             if own := line.own.get(entry.choice):
                 # Classical, whatever solves.
                 conditioning, estimation = own.predicted_conditioning_seconds, own.predicted_estimation_seconds
@@ -294,59 +297,56 @@ class Ledger:
         total = sum(parts.values())
         if schedule is not None:
             # The workers are at it at the same time.
-            total += _known(schedule.makespan_s) - parts["solve_classical"] - parts["solve_quantum"] - owned
+            total += known(schedule.makespan_s) - parts["solve_classical"] - parts["solve_quantum"] - owned
         return PredictedSeconds(**parts, total=total)
 
     def totals(self) -> dict[str, Any]:
         """The fields of `summary.json` that follow from the records."""
-        acting = self._hybrid.assumptions[0].name
-        systems = [line.assumptions[acting] for line in self.blocks]
         return {
-            "predicted_seconds": {
-                a.name: sum(_known(step.predicted_seconds[a.name].total) for step in self.steps)
-                for a in self._hybrid.assumptions
-            },
+            "predicted_seconds": {a.name: self.steps.predicted_seconds(a.name) for a in self._hybrid.assumptions},
             # With one kind of solver there is nothing to choose, hence no condition number to find.
             "predicted_seconds_all_classical": self._fixed_seconds(estimation=False) + self._classical_seconds(),
-            "acting": acting,
+            "acting": self._hybrid.assumptions[0].name,
             "gate_time_s": self._hybrid.quantum.gate_time_s,
-            "quantum_share": _share([_goes_to_quantum(entry) for entry in systems]),
+            "quantum_share": self.systems.quantum_share,
             "by_gate_time": tuple(self._at_gate_time(gate) for gate in self._gate_times),
-            "solved_by": dict(Counter(line.solver for line in self.blocks if line.status == "ok")),
-            "execution": next((line.execution for line in self.blocks if line.execution is not None), None),
-            "statuses": dict(Counter(line.status for line in self.blocks)),
+            "solved_by": dict(self.systems.solved_by),
+            "execution": self.systems.execution,
+            "statuses": self.steps.statuses,
         }
 
     def _fixed_seconds(self, *, estimation: bool = True) -> float:
         block = sum(b.curvature + b.conditioning + estimation * b.estimation for b in self._stages.blocks)
-        return len(self.steps) * (self._stages.gradient + block)
+        return self.steps.count * (self._stages.gradient + block)
 
     def _classical_seconds(self) -> float:
         """Return the seconds of all solves on the fastest classical candidates; infinite if one has none."""
-        if not self._seen:
+        if not self.steps.count:
             return 0.0
-        seconds, feasible = (np.stack(part) for part in list(zip(*self._seen, strict=True))[:2])
+        seen = self.arrays()
+        seconds, feasible = seen["seconds"], seen["feasible"]
         classical = np.asarray([not self._quantum[name] for name in self._hybrid.names])
         best, found = fastest(seconds, feasible & classical)
         if not np.all(found):
             return math.inf
-        shape = len(self.steps), len(self._blocks)
+        shape = self.steps.count, len(self._blocks)
         taken = seconds.astype(np.float64).reshape(*shape, -1), best.reshape(shape), found.reshape(shape)
         return float(np.sum(solve_seconds(self._workers, self._hybrid.names, *taken)))
 
     def _at_gate_time(self, gate_time_s: float) -> GateTime:
         """Return the policy's decisions if a query took `gate_time_s`."""
-        if not self._seen:
+        if not self.steps.count:
             return GateTime(
                 gate_time_s=gate_time_s, quantum_share=0.0, predicted_seconds=0.0, predicted_solve_seconds=0.0
             )
         names = self._hybrid.names
         quantum = np.asarray([self._quantum[name] for name in names])
-        seconds, feasible, log_condition_number, fixed = (np.stack(part) for part in zip(*self._seen, strict=True))
+        seen = self.arrays()
+        seconds, feasible, log_condition_number, fixed = (seen[name] for name in _SEEN)
         fixed = np.where(quantum & np.isfinite(seconds), fixed.astype(np.float64), 0.0)
         wide = seconds.astype(np.float64)
         scaled = np.where(quantum, at_gate_time(wide, fixed, self._hybrid.quantum.gate_time_s, gate_time_s), wide)
-        shape = len(self.steps), len(self._blocks)
+        shape = self.steps.count, len(self._blocks)
         rows = sum(block.n for block in self._blocks)
         # In the dtype of the systems, in which the choices were made.
         with np.errstate(over="ignore"):
@@ -368,17 +368,3 @@ class Ledger:
             predicted_seconds=self._fixed_seconds() + solves,
             predicted_solve_seconds=solves,
         )
-
-
-def _goes_to_quantum(entry: SetDecision) -> bool:
-    # Where no candidate could take the system, the choice names the first one and nothing was solved.
-    return entry.machine == "quantum" and not entry.nobody
-
-
-def _known(value: float | None) -> float:
-    """Return a number of a line, in which None may stand for a number that is not finite."""
-    return math.nan if value is None else value
-
-
-def _share(flags: list[bool]) -> float:
-    return sum(flags) / len(flags) if flags else 0.0

@@ -150,7 +150,7 @@ def _called(
         own, parameter = owners[one]
         if own != chosen:
             raise ValueError(
-                f"--{one.replace('_', '-')} is {value}, and {name} {chosen} does not read it: leave it away, or use "
+                f"--{one.replace('_', '-')} is {value}, and {name} {chosen} does not read it: omit it, or use "
                 f"{name} '{own}({parameter}={value})'"
             )
     text = called(chosen, {owners[one][1]: value for one, value in given.items()})

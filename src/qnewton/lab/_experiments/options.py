@@ -42,7 +42,7 @@ _SECONDS = positive("it must be positive and finite, or None")
 
 @dataclass(frozen=True)
 class TaskOptions(Limited):
-    """Sizes and data of a task: empty unless the task has some of its own (`task_options.TASK_OPTIONS`).
+    """Sizes and data of a task: empty unless the task has some of its own (`task_options.TASKS`).
 
     Attributes:
         preset: where its other options start from, unless one is asked for.

@@ -118,7 +118,7 @@ def resumable(path: Path, *, anyway: bool = False) -> tuple[Config, TrainOptions
     if config.schema_version != 7:
         _check_version(path, "schema_version", config.schema_version, SCHEMA_VERSION)
     check_unchanged(path, config.task, config.task_digest)
-    if _finished(path / "summary.json"):
+    if finished(path):
         raise ValueError(
             f"--resume {path}: the run is finished. It is not made "
             "longer, since its learning rates may depend on their number: train anew with more --steps, or write the "
@@ -138,9 +138,10 @@ def _check_version(path: Path, what: str, there: Any, here: Any) -> None:
         )
 
 
-def _finished(summary: Path) -> bool:
+def finished(path: Path) -> bool:
+    """Whether the run in a directory took all its steps."""
     try:
-        return read_summary(summary.parent).status == "finished"
+        return read_summary(path).status == "finished"
     except (OSError, RunFileError):
         return False  # there is none, or none that says so: then it is set aside and written anew
 

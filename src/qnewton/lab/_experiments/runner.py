@@ -299,7 +299,7 @@ def _steps(
                     if blocks:
                         directory.append("blocks.jsonl", blocks)
                     directory.append("steps.jsonl", [step])
-                    written = len(ledger.steps)
+                    written = ledger.steps.count
                     due, stops = together.decided(saver.due(loop.done), together.any(asked() or 0))
                     if due:
                         saver.save(loop, ledger)
@@ -310,11 +310,11 @@ def _steps(
         except KeyboardInterrupt as stopped:
             with _writing(directory):
                 # A watcher's interrupt can come between a step's record and its lines.
-                if written < len(ledger.steps):
-                    blocks = [line for line in ledger.blocks if line.step >= written]
-                    if blocks:
-                        directory.append("blocks.jsonl", blocks)
-                    directory.append("steps.jsonl", ledger.steps[written:])
+                if written < ledger.steps.count:
+                    assert ledger.steps.newest is not None, "that is the one"
+                    if ledger.systems.newest:
+                        directory.append("blocks.jsonl", ledger.systems.newest)
+                    directory.append("steps.jsonl", [ledger.steps.newest])
                 if loop.done:
                     saver.save(loop, ledger)
             return stopped.signal if isinstance(stopped, Stopped) else signal.SIGINT
@@ -342,8 +342,8 @@ def _summary(
     compiling: float,
     calibrating: float,
 ) -> Summary:
-    stepping = sum(step.measured_seconds for step in ledger.steps)
-    evaluating = sum(step.measured_evaluation_seconds for step in ledger.steps)
+    stepping = ledger.steps.measured_seconds
+    evaluating = ledger.steps.measured_evaluation_seconds
     return Summary(
         schema_version=config.schema_version,
         task=config.task,
@@ -351,7 +351,7 @@ def _summary(
         optimizer=config.optimizer,
         status="finished" if stopped_by is None else "interrupted",
         signal=None if stopped_by is None else signal.Signals(stopped_by).name,
-        steps=len(ledger.steps),
+        steps=ledger.steps.count,
         final_loss=final["train_loss"],
         test_loss=final["test_loss"],
         test_accuracy=final["test_accuracy"],

@@ -6,8 +6,8 @@ from pathlib import Path
 from ..._hardware import ClassicalMachine, KernelTimes
 from .._runfile import Calibration, Config, Run, SystemLine, check_scheduled, read_run, typed
 from .older import present_options
-from .options import TaskOptions, TrainOptions
-from .task_options import TASK_OPTIONS
+from .options import TrainOptions
+from .task_options import kind_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ def train_options(path: Path, config: Config) -> TrainOptions:
         RunFileError: for options that this version does not have; names the first.
     """
     place, given = str(path / "config.json"), present_options(config.options)
-    task = typed(given.get("task"), TASK_OPTIONS.get(config.task, TaskOptions), place, "options.task")
+    task = typed(given.get("task"), kind_of(config.task), place, "options.task")
     # What the task has of its own is another class for each.
     return dataclasses.replace(typed(given | {"task": {}}, TrainOptions, place, "options"), task=task)
 

@@ -53,7 +53,7 @@ class Saver:
         Raises:
             OSError: if it cannot be written.
         """
-        if loop.done == self._last or not math.isfinite(ledger.steps[-1].loss):
+        if loop.done == self._last or not math.isfinite(ledger.steps.newest.loss):
             return
         start = time.perf_counter()
         self._directory.check()

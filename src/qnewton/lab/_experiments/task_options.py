@@ -1,11 +1,12 @@
-"""Options of each task: its sizes, and the source of its data.
+"""Table of the tasks, and the options of each: its sizes, and the source of its data.
 
 The docstring under each field is its `--help` text. No imports of jax here: parsing must be quick.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from .limits import COUNT, Limited, at_least, require
 from .options import TaskOptions
@@ -13,9 +14,7 @@ from .options import TaskOptions
 
 def _one_source(data: Path | None, hub: str | None) -> None:
     if data is not None and hub is not None:
-        raise ValueError(
-            f"--data is {data} and --hub is {hub}: the data come from one place, so leave one of them away"
-        )
+        raise ValueError(f"--data is {data} and --hub is {hub}: the data come from one place, so omit one of them")
 
 
 @dataclass(frozen=True)
@@ -198,16 +197,36 @@ class PoissonOptions(TaskOptions):
     """Points on the boundary (half as many held out)."""
 
 
-TASK_OPTIONS: dict[str, type[TaskOptions]] = {
-    "digits-mlp": PerceptronOptions,
-    "digits28": Digits28Options,
-    "mnist-mlp": MnistOptions,
-    "autoencoder": AutoencoderOptions,
-    "cnn": ResNetOptions,
-    "bert-tiny": BertOptions,
-    "gpt-tiny": GptOptions,
-    "poisson-pinn": PoissonOptions,
+@dataclass(frozen=True)
+class Registered:
+    """A task: who makes it, and from which options.
+
+    Attributes:
+        make: a function, or `module:function` in `tasks/`, imported when it is needed; called with the dtype, and with
+            the options where the task has some of its own.
+        options: their class.
+    """
+
+    make: str | Callable[..., Any]
+    options: type[TaskOptions] = TaskOptions
+
+
+TASKS: dict[str, Registered] = {
+    "digits-mlp": Registered("perceptron:digits_mlp", PerceptronOptions),
+    "digits28": Registered("perceptron:digits28", Digits28Options),
+    "mnist-mlp": Registered("perceptron:mnist_mlp", MnistOptions),
+    "autoencoder": Registered("autoencoder:autoencoder", AutoencoderOptions),
+    "cnn": Registered("resnet:cnn", ResNetOptions),
+    "bert-tiny": Registered("bert:bert_tiny", BertOptions),
+    "gpt-tiny": Registered("gpt:gpt_tiny", GptOptions),
+    "poisson-pinn": Registered("poisson:poisson_pinn", PoissonOptions),
 }
+"""All tasks by name."""
+
+
+def kind_of(name: str) -> type[TaskOptions]:
+    """The class of the options of the task of that name; of one that is not in the table, that without any."""
+    return TASKS[name].options if name in TASKS else TaskOptions
 
 
 def options_of(name: str, options: TaskOptions) -> TaskOptions:
@@ -216,7 +235,7 @@ def options_of(name: str, options: TaskOptions) -> TaskOptions:
     Raises:
         ValueError: for the options of another task.
     """
-    kind = TASK_OPTIONS.get(name, TaskOptions)
+    kind = kind_of(name)
     if type(options) is kind:
         return options
     if type(options) is TaskOptions:

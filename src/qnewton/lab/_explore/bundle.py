@@ -34,6 +34,7 @@ LAYOUTS = (Sequential(), ReactionLimited())
 _RUNTIME = Path(__file__).parent / "runtime"
 
 
+@functools.cache
 def bundle() -> str:
     """Return the text; it defines `QN.functions`, `QN.point`, `QN.map` and `QN.meta` (see docs/explore.md)."""
     made = _Bundle()

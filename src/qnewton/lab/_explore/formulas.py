@@ -1,7 +1,6 @@
 """What is compiled: every formula of the library's registries, as a function of single numbers."""
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -35,8 +34,7 @@ _COUNT = {
 }
 
 
-_STRETCHED = ("stretched",) * (len(inspect.signature(Clock.run).return_annotation.__args__) - 3)
-_RUN = {**dict.fromkeys(("seconds", "qubits", "broken"), "float64"), **dict.fromkeys(_STRETCHED, "bool")}
+_RUN = {**dict.fromkeys(("seconds", "qubits", "broken"), "float64"), "stretched": "bool"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,13 +88,12 @@ class _OpaqueClock(Clock):
     """The clock of a machine that is handed in."""
 
     def run(self, circuit: GateCost, layout: AbstractLayout | None, failure_probability: Any) -> Any:
-        bare = super().run(circuit, None, failure_probability)
         if layout is None:
-            return bare
+            return super().run(circuit, None, failure_probability)
         given = circuit.t_count, circuit.t_depth, circuit.qubits, self.gate_time_s, failure_probability
         found = call("machine", given, _RUN)
         conditions = [Condition(found["broken"] == 0, OF_MACHINE)]
-        return (found["seconds"], found["qubits"], conditions, *(found[name] for name in _STRETCHED))
+        return found["seconds"], found["qubits"], conditions, found["stretched"]
 
 
 def charge_formula(
@@ -148,8 +145,8 @@ def machine_formula(profile: QuantumProfile, layout: AbstractLayout) -> Formula:
 
     def machine(t_count: Any, t_depth: Any, qubits: Any, gate_time_s: Any, failure: Any):
         circuit = GateCost(t_count, t_depth, qubits, ())
-        seconds, physical, conditions, *more = Clock(gate_time_s, profile).run(circuit, layout, failure)
-        return {"seconds": seconds, "qubits": physical, **dict(zip(_STRETCHED, more, strict=True))}, conditions
+        seconds, physical, conditions, stretched = Clock(gate_time_s, profile).run(circuit, layout, failure)
+        return {"seconds": seconds, "qubits": physical, "stretched": stretched}, conditions
 
     arguments = "t_count", "t_depth", "qubits", "gate_time_s", "failure_probability"
     return _formula(f"machine/{profile.name}/{layout.name}", machine, *arguments)

@@ -47,7 +47,7 @@ from .grid import (
     ReproductionHead,
 )
 from .group import FamilyRecord, GroupDecision, GroupLine, GroupTotals, GroupVerdictName
-from .group_sums import group_totals, groups_by_step
+from .group_sums import GroupSums, group_totals, groups_by_step
 from .lines import Lines, read_lines
 from .manifest import AlteredError, FileRecord, Manifest, found_altered, unverified, verify
 from .migrate import migration_from, read_version
@@ -117,6 +117,7 @@ __all__ = [
     "GridHead",
     "GroupDecision",
     "GroupLine",
+    "GroupSums",
     "GroupTotals",
     "GroupVerdictName",
     "Identity",

@@ -10,11 +10,13 @@ from typing import TypeVar
 from . import chain
 from .base import Record
 from .decode import decode
-from .durable import sync_file, sync_folder, write_whole
+from .durable import move, sync_file, sync_folder, write_whole
 from .encode import encode, encode_indented
 from .manifest import NAME, manifest_of
 from .ownership import LostDirectory, Ownership
 
+_ASIDE = ".unborn-"
+"""In the names of files that runs left which were killed before they began."""
 R = TypeVar("R", bound=Record)
 
 
@@ -46,7 +48,7 @@ class RunDirectory:
                 made.take()
                 made.probe()
             return made
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or _holds_anything(path)):
             raise FileExistsError(
                 f"{path} exists and is not an empty directory: nothing is ever overwritten. Name another one, or leave "
                 "--out away for a new one under runs/"
@@ -55,8 +57,17 @@ class RunDirectory:
             path.mkdir(parents=True, exist_ok=True)
             made = cls(path)
             made.take()
+            made._set_unborn_aside()
             made.probe()
         return made
+
+    def _set_unborn_aside(self) -> None:
+        """Keep what a run left that was killed before it began, where no run looks for it."""
+        for left in [each for each in self.path.iterdir() if _unborn(each)]:
+            number = 1
+            while (target := self.path / f".{left.name}{_ASIDE}{number}").exists():
+                number += 1
+            move(left, target)
 
     def probe(self) -> None:
         """Write a test file and remove it.
@@ -195,6 +206,15 @@ class Elsewhere(RunDirectory):
 
     def sync(self, *names: str) -> None:
         """Left to the other."""
+
+
+def _holds_anything(path: Path) -> bool:
+    return any(not _unborn(each) and _ASIDE not in each.name for each in path.iterdir())
+
+
+def _unborn(path: Path) -> bool:
+    """Whether a file is one that a run writes before `config.json`, with which it begins."""
+    return path.name == "calibration.json" or (path.name.startswith(".") and path.name.endswith(".partial"))
 
 
 @contextlib.contextmanager

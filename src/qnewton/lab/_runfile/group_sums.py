@@ -1,7 +1,7 @@
 """The groups of every step and their totals over a training, derived from the lines by readers and the ledger."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from math import fsum
 
 from .group import GroupLine, GroupTotals
@@ -17,24 +17,43 @@ def groups_by_step(steps: Iterable[StepLine]) -> tuple[tuple[GroupLine, ...], ..
     return tuple(found)
 
 
-def group_totals(steps: Sequence[StepLine]) -> dict[str, GroupTotals]:
-    """Return each assumption set's totals over the steps, the acting set first; empty if no step has groups."""
-    seconds: dict[str, dict[bool, list[float]]] = {}
-    counts: dict[str, Counter[str | None]] = {}
-    for groups in groups_by_step(steps):
-        for group in groups:
+class GroupSums:
+    """Sums over the groups of the steps, step by step."""
+
+    def __init__(self):
+        """Start before the first step."""
+        self._groups: tuple[GroupLine, ...] = ()
+        self._seconds: dict[str, dict[bool, list[float]]] = {}
+        self._counts: dict[str, Counter[str | None]] = {}
+
+    def add(self, step: StepLine) -> None:
+        """Take up the line of the next step."""
+        if step.systems is not None:
+            self._groups = step.systems
+        for group in self._groups:
             for name, entry in group.assumptions.items():
-                own = seconds.setdefault(name, {False: [], True: []})
-                counts.setdefault(name, Counter())[entry.choice] += group.count
+                own = self._seconds.setdefault(name, {False: [], True: []})
+                self._counts.setdefault(name, Counter())[entry.choice] += group.count
                 taken = None if entry.choice is None else entry.seconds[entry.choice]
                 if taken is not None:
                     own[entry.quantum].append(taken)
-    return {
-        name: GroupTotals(
-            predicted_seconds=fsum(own[False]),
-            modelled_seconds=fsum(own[True]),
-            solved_by={choice: number for choice, number in counts[name].items() if choice is not None},
-            open=counts[name][None],
-        )
-        for name, own in seconds.items()
-    }
+
+    def totals(self) -> dict[str, GroupTotals]:
+        """Return each assumption set's totals over the steps, the acting set first; empty if no step has groups."""
+        return {
+            name: GroupTotals(
+                predicted_seconds=fsum(own[False]),
+                modelled_seconds=fsum(own[True]),
+                solved_by={choice: number for choice, number in self._counts[name].items() if choice is not None},
+                open=self._counts[name][None],
+            )
+            for name, own in self._seconds.items()
+        }
+
+
+def group_totals(steps: Iterable[StepLine]) -> dict[str, GroupTotals]:
+    """Return each assumption set's totals over the steps, as `GroupSums` has them."""
+    sums = GroupSums()
+    for step in steps:
+        sums.add(step)
+    return sums.totals()

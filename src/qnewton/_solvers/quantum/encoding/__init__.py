@@ -5,11 +5,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .base import AbstractEncoding as AbstractEncoding
     from .base import Numbers as Numbers
+    from .diagonals import Diagonals as Diagonals
     from .fable import FABLE as FABLE
     from .frobenius import Frobenius as Frobenius
     from .frobenius import FrobeniusShallow as FrobeniusShallow
     from .ideal import Ideal as Ideal
+    from .kronecker import Kronecker as Kronecker
     from .levels import DyadicLevels as DyadicLevels
+    from .preconditioned import Preconditioned as Preconditioned
+    from .preconditioned import sparse_approximate_inverse as sparse_approximate_inverse
     from .preparation import AbstractPreparation as AbstractPreparation
     from .preparation import CladerPreparation as CladerPreparation
     from .preparation import IdealPreparation as IdealPreparation

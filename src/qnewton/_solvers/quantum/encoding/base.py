@@ -1,7 +1,7 @@
 """The interface of a block encoding: the cost of a call, and the subnormalisation of the matrix."""
 
 import abc
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 import equinox as eqx
 from jaxtyping import Bool
@@ -36,6 +36,18 @@ class Numbers(Protocol):
     def log_condition_number(self) -> Number: ...
     @property
     def definite(self) -> bool | Bool[NumberArray, "..."]: ...
+
+
+class OwnNumbers(NamedTuple):
+    """Numbers of a matrix that is encoded in place of the system's, or as a part of it."""
+
+    n: Number
+    degree: Number
+    max_entry: Number
+    frobenius_norm: Number
+    spectral_norm: Number
+    log_condition_number: Number
+    definite: bool | Bool[NumberArray, "..."]
 
 
 class AbstractEncoding(eqx.Module):

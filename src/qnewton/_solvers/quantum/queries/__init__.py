@@ -1,5 +1,13 @@
 """Published query counts of quantum linear solver algorithms: one small file per paper, one record per theorem."""
 
+from .bounds import QUERY_BOUNDS as QUERY_BOUNDS
+from .bounds import QueryBound as QueryBound
+from .bounds import block_queries as block_queries
+from .bounds import mori2026_precision as mori2026_precision
+from .bounds import mori2026_sparsity as mori2026_sparsity
+from .bounds import search_queries as search_queries
+from .bounds import wang2024_block_depth as wang2024_block_depth
+from .bounds import wang2024_sparse_depth as wang2024_sparse_depth
 from .costa import costa2021 as costa2021
 from .costa import costa2021_definite as costa2021_definite
 from .costa import costa2023 as costa2023

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...._core.arrays import Number, NumberArray, floating, quiet
+from ...._core.arrays import Number, NumberArray, floating, namespace, quiet
 from ...._core.conditions import Condition, Demand, met
 from ...._core.evidence import Evidence
 from ...._core.records import Encoding, QuantumWorkload
@@ -179,6 +179,12 @@ class QueryModel:
     ) -> list[Demand]:
         """Return the formula's conditions on the system's norm (None: not given) and on its condition number."""
         demands: list[Demand] = []
+        if encoding.other is not False:
+            own = namespace(encoding.other).logical_not(encoding.other)
+            if self.matrices is Matrices.DEFINITE:
+                demands.append((own, "a definite matrix: a preconditioned one need not be"))
+            if norm is not None:
+                demands.append((own, "the solution's norm of the matrix itself, not of a preconditioned one"))
         if encoding.rectangular:
             demands.append((self.rectangular, "a square matrix: it does not apply the pseudo-inverse of a factor"))
             demands.append(((least > 0) & (least <= 1), "a least solution norm in (0, 1]"))

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .amplitude import AmplitudeEstimation as AmplitudeEstimation
+    from .amplitude import EntryEstimation as EntryEstimation
     from .base import AbstractReadout as AbstractReadout
     from .base import ReadoutCost as ReadoutCost
     from .free import FreeReadout as FreeReadout
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from .norm import FittedNorm as FittedNorm
     from .norm import SuccessAmplitude as SuccessAmplitude
     from .refinement import Refined as Refined
+    from .tomography import HadamardForest as HadamardForest
     from .tomography import InteriorPoint as InteriorPoint
     from .tomography import KerenidisPrakash as KerenidisPrakash
 else:

@@ -8,6 +8,7 @@ import equinox as eqx
 
 from ...._core.arrays import Number, floating, quiet
 from ...._core.conditions import Demand
+from .amplitude import median_repetitions
 from .base import ReadoutCost, probability_demands
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ class SuccessAmplitude(AbstractNorm):
 
     M Grover iterates, each a run and its inverse, leave an error of at most `2 pi sqrt(p (1 - p)) / M + pi^2 / M^2` of
     p with probability 8 / pi^2 (Brassard, Hoyer, Mosca and Tapp, quant-ph/0005055, theorem 12; from memory). A relative
-    error of `epsilon (2 - epsilon)` of p is one of epsilon of its root; the median of
-    `ln(1 / delta) / (2 (8 / pi^2 - 1 / 2)^2)` repetitions fails with probability at most delta (Hoeffding).
+    error of `epsilon (2 - epsilon)` of p is one of epsilon of its root; the median of `median_repetitions` fails with
+    probability at most delta.
     """
 
     name: ClassVar[str] = "success amplitude"
@@ -85,8 +86,7 @@ class SuccessAmplitude(AbstractNorm):
         # The root of error p M^2 - 2 pi sqrt(p (1 - p)) M - pi^2 = 0, divided by p under the roots: p^2 underflows.
         spread = xp.maximum(1 / p - 1, 0.0)
         iterates = math.pi * (xp.sqrt(spread) + xp.sqrt(spread + error / p)) / error
-        repetitions = xp.maximum(-xp.log(failure) / (2 * (8 / math.pi**2 - 0.5) ** 2), 1.0)
-        runs = repetitions * (2 * iterates + 1)
+        runs = median_repetitions(xp, failure) * (2 * iterates + 1)
         return ReadoutCost.once(
             _demands(p, precision, failure),
             copies=xp.zeros_like(runs),

@@ -1,6 +1,9 @@
 """Read-outs that measure copies: errors fall with the square root of their number."""
 
+import math
 from typing import ClassVar
+
+import equinox as eqx
 
 from ...._core.arrays import Number, floating, quiet
 from ...._core.evidence import Evidence
@@ -52,4 +55,40 @@ class InteriorPoint(AbstractReadout):
         count = 57.5 * n * xp.log(6 * n / failure) / (square * (1 - square / 4))
         return ReadoutCost.once(
             demands(n, precision, failure), copies=count, controlled_applications=count, precision=precision
+        )
+
+
+class HadamardForest(AbstractReadout):
+    """Read-out of a real vector by `C n / delta^2` copies in each of `log2(n) + 1` settings: no controlled run.
+
+    Song et al., arXiv 2505.06455 (abstract read): magnitudes from copies as they are, and the signs of neighbours,
+    whose labels differ in one bit, from copies with a Hadamard gate on that bit, by a vote of spanning trees. The work
+    on the host grows like n log n, and is not charged. C = 1 is ours, measured: of 40 Gaussian vectors with 16 to 256
+    entries 19 in 20 were read within delta, for delta from 0.03 to 0.5 (two cases are a test). It is no bound: with 64
+    entries that spread over two orders of magnitude signs failed at delta 0.3 in more than one of 20. The failure
+    probability is not known.
+
+    Attributes:
+        constant: C.
+    """
+
+    constant: float = eqx.field(static=True, default=1.0)
+    name: ClassVar[str] = "Hadamard forest"
+    source: ClassVar[str] = "arXiv 2505.06455; constant measured by us"
+    evidence: ClassVar[Evidence] = Evidence.EMPIRICAL
+
+    def __check_init__(self):
+        if not 0 < self.constant < math.inf:
+            raise ValueError(f"constant is {self.constant}: it multiplies a number of copies and must be positive")
+
+    @quiet
+    def copies(self, n: Number, precision: Number, failure_probability: Number) -> ReadoutCost:
+        xp, n, precision, failure = floating(n, precision, failure_probability)
+        settings = xp.ceil(xp.log2(xp.maximum(n, 1.0))) + 1
+        count = xp.maximum(self.constant * n / precision**2, 1.0) * settings + 0 * failure
+        return ReadoutCost.once(
+            demands(n, precision, failure),
+            copies=count,
+            controlled_applications=xp.zeros_like(count),
+            precision=precision,
         )

@@ -4,11 +4,13 @@ import gzip
 import math
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 _GZIP = b"\x1f\x8b"
 _UNSIGNED_BYTE = 0x08
+_PIECE = 1 << 24
 FILES = {
     "training images": "train-images-idx3-ubyte",
     "training labels": "train-labels-idx1-ubyte",
@@ -28,30 +30,40 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
         OSError: if it cannot be read.
         ValueError: if it is not such a file, or not a whole one.
     """
-    content = path.read_bytes()
-    if content.startswith(_GZIP):
-        try:
-            content = gzip.decompress(content)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise ValueError(f"{path} is a truncated or damaged gzip file ({error}): download it again") from error
-    magic, expected = content[:4], bytes((0, 0, _UNSIGNED_BYTE, axes))
+    with path.open("rb") as plain:
+        packed = plain.read(len(_GZIP)) == _GZIP
+    try:
+        with gzip.open(path) if packed else path.open("rb") as file:
+            return _read(file, path, axes)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path} is a truncated or damaged gzip file ({error}): download it again") from error
+
+
+def _read(file: IO[bytes] | gzip.GzipFile, path: Path, axes: int) -> np.ndarray:
+    """Read what the header states, and one byte: a packed file of any size takes no more memory than that."""
+    header = file.read(4 + 4 * axes)
+    magic, expected = header[:4], bytes((0, 0, _UNSIGNED_BYTE, axes))
     if magic != expected:
         raise ValueError(
             f"{path} starts with 0x{magic.hex()}, and an IDX file of unsigned bytes with {axes} "
             f"{'axis' if axes == 1 else 'axes'} with 0x{expected.hex()}: {_what_it_is(magic)}"
         )
-    header = 4 + 4 * axes
-    if len(content) < header:
-        raise ValueError(f"{path} ends within its header, after {len(content)} bytes: download it again")
-    shape = tuple(int(size) for size in np.frombuffer(content, ">u4", axes, 4))
-    found, stated = len(content) - header, math.prod(shape)
+    if len(header) < 4 + 4 * axes:
+        raise ValueError(f"{path} ends within its header, after {len(header)} bytes: download it again")
+    shape = tuple(int(size) for size in np.frombuffer(header, ">u4", axes, 4))
+    stated = math.prod(shape)
+    pieces, left = [], stated + 1
+    # In pieces, since a damaged header may state more than there is memory.
+    while left and (piece := file.read(min(left, _PIECE))):
+        pieces.append(piece)
+        left -= len(piece)
+    found = stated + 1 - left
     if found != stated:
-        what = "it is truncated" if found < stated else "something was appended to it"
+        how = f"{found:,}: it is truncated" if found < stated else "more: something was appended to it"
         raise ValueError(
-            f"{path} states {' x '.join(map(str, shape))} = {stated:,} bytes of data and holds {found:,}: {what}; "
-            "download it again"
+            f"{path} states {' x '.join(map(str, shape))} = {stated:,} bytes of data and holds {how}; download it again"
         )
-    return np.frombuffer(content, np.uint8, stated, header).reshape(shape)
+    return np.frombuffer(b"".join(pieces), np.uint8, stated).reshape(shape)
 
 
 def _what_it_is(magic: bytes) -> str:

@@ -39,7 +39,7 @@ def read_matrices(path: Path) -> dict[str, Matrix]:
             found = {name: read_matrix_market(path)}
         else:
             raise ValueError(f"its name does not end in {NAMED}")
-    except (ValueError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
+    except (ValueError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, MemoryError) as error:
         raise ValueError(f"{path} cannot be read as a matrix: {error}") from error
     for name, matrix in found.items():
         shape = shape_of(matrix)

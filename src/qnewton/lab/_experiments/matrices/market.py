@@ -15,6 +15,8 @@ import scipy.sparse
 
 _FIELDS = {"real": 1, "double": 1, "integer": 1, "complex": 2, "pattern": 0}
 _SYMMETRIES = ("general", "symmetric", "hermitian", "skew-symmetric")
+_LONGEST_LINE = 1 << 20
+"""Characters; what packs well can unpack to one of any length."""
 _BANNER = "%%MatrixMarket matrix coordinate|array real|integer|complex|pattern general|symmetric|hermitian"
 
 
@@ -94,7 +96,7 @@ def _opened(path: Path) -> IO[str]:
 
 
 def _read_head(file: IO[str]) -> _Head:
-    banner = file.readline().strip().lower().split()
+    banner = file.readline(_LONGEST_LINE).strip().lower().split()
     kinds = ("coordinate", "array"), _FIELDS, _SYMMETRIES
     known = len(banner) == 5 and banner[:2] == ["%%matrixmarket", "matrix"]
     if not known or any(word not in of for word, of in zip(banner[2:], kinds, strict=True)):
@@ -106,7 +108,7 @@ def _read_head(file: IO[str]) -> _Head:
         raise ValueError("line 1: a pattern has no values in an array")
     number, line = 1, "%"
     while line and (line.startswith("%") or not line.strip()):
-        line, number = file.readline(), number + 1
+        line, number = file.readline(_LONGEST_LINE), number + 1
     sizes = line.split()
     wanted = 3 if sparse else 2
     if len(sizes) != wanted or not all(size.isdecimal() for size in sizes):
@@ -123,10 +125,23 @@ def _table(file: IO[str], kinds: list[tuple[str, type]], head: _Head) -> np.ndar
     """All entries; each line has exactly one number for each kind."""
     found = np.zeros(0, kinds)
     if head.entries:
-        found = np.atleast_1d(np.loadtxt(file, dtype=kinds, comments=None))
-    if len(found) != head.entries:
+        # One more than announced shows that there are more, whatever a packed file unpacks to.
+        found = np.atleast_1d(np.loadtxt(_bounded(file), dtype=kinds, comments=None, max_rows=head.entries + 1))
+    elif any(line.strip() for line in _bounded(file)):
+        raise _Mistake(0, "an entry, and its head announces none")
+    if len(found) > head.entries:
+        raise _Mistake(head.entries, f"the file goes on after the {head.entries} entries that its head announces")
+    if len(found) < head.entries:
         raise _Mistake(len(found), f"the file has {len(found)} entries, and its head announces {head.entries}")
     return found
+
+
+def _bounded(file: IO[str]) -> Iterator[str]:
+    """The lines of a file, up to one that goes on for ever, of which the beginning is the last."""
+    while line := file.readline(_LONGEST_LINE):
+        yield line
+        if len(line) == _LONGEST_LINE:
+            return
 
 
 def _values(found: np.ndarray, head: _Head) -> np.ndarray:
@@ -184,7 +199,7 @@ def _expected(head: _Head) -> str:
 def _lines(path: Path, head: _Head) -> Iterator[tuple[int, str]]:
     """The lines after the head that are not blank, with their numbers."""
     with _opened(path) as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(_bounded(file), start=1):
             if number > head.lines and line.strip():
                 yield number, line.strip()
 

@@ -14,6 +14,8 @@ from .pattern import analysis_bytes, fill_if_analysed, structure_of
 
 _EXACT_ROWS = 3000
 """Up to so many rows all eigenvalues of a sparse matrix are computed: seconds, and 0.2 GB."""
+_DIAGONALS = 2
+"""Diagonals for each nonzero in a row up to which a matrix is one of few diagonals."""
 
 
 def numbers_of_file(path: Path, tell: Callable[[str], None] = lambda said: None) -> dict[str, Any]:
@@ -122,14 +124,21 @@ def _scaled(matrix: Any) -> Any:
 
 
 def _entries(matrix: scipy.sparse.csr_array) -> dict[str, Any]:
-    """Rows, degree, largest entry, Frobenius norm and the magnitudes of the entries."""
-    from ...._solvers.quantum.encoding import DyadicLevels
+    """Rows, degree, largest entry, Frobenius norm, the magnitudes of the entries, and of few diagonals."""
+    from ...._solvers.quantum.encoding import Diagonals, DyadicLevels
 
     matrix.eliminate_zeros()
     size = np.abs(matrix.data)
+    degree = int(np.diff(matrix.indptr).max())
+    rows = np.repeat(np.arange(shape_of(matrix)[0]), np.diff(matrix.indptr))
+    diagonals = Diagonals.of_entries(rows, matrix.indices, size)
+    found: dict[str, Any] = {}
+    if diagonals.largest is not None and len(diagonals.largest) <= _DIAGONALS * degree:
+        found["diagonals"] = diagonals
     return {
+        **found,
         "n": shape_of(matrix)[0],
-        "degree": int(np.diff(matrix.indptr).max()),
+        "degree": degree,
         "max_entry": float(size.max()),
         "frobenius_norm": float(np.linalg.norm(size)),
         "levels": DyadicLevels.of_rows(matrix.indptr, matrix.indices, size),

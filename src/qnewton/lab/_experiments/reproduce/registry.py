@@ -48,7 +48,7 @@ def check_read(name: str, options: Reproduction) -> None:
             readers = [one.name for one in EVALUATIONS.values() if _is_read(option, one.reads)]
             shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
             raise ValueError(
-                f"--{option.replace('_', '-')} is {shown}, and {name} does not read it: leave it away, or reproduce "
+                f"--{option.replace('_', '-')} is {shown}, and {name} does not read it: omit it, or reproduce "
                 f"{' or '.join(readers)}, which {'does' if len(readers) == 1 else 'do'}"
             )
 

@@ -12,7 +12,7 @@ from ..options import (
     TrainOptions,
 )
 from ..presets import PRESETS
-from ..task_options import TASK_OPTIONS, ImageOptions, MnistOptions
+from ..task_options import ImageOptions, MnistOptions, kind_of
 from .options import Reproduction
 
 _POINTS = 60
@@ -140,7 +140,7 @@ def _training(options: Reproduction, steps: int, batch_size: int) -> TrainingOpt
 
 
 def _mlp(options: Reproduction) -> TaskOptions:
-    chosen, kind = options.mlp, TASK_OPTIONS.get(options.mlp.task, TaskOptions)
+    chosen, kind = options.mlp, kind_of(options.mlp.task)
     if kind is MnistOptions:
         return MnistOptions(width=chosen.width, images=ImageOptions(chosen.data, chosen.hub))
     if chosen.data is not None or chosen.hub is not None:

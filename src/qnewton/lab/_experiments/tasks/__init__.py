@@ -1,31 +1,13 @@
-"""Registry of tasks: from a name to a function that builds the task."""
+"""From the name of a task to the task."""
 
 import dataclasses
-from collections.abc import Callable
+import importlib
 
 from ...._core.suggest import unknown
 from .. import own_task
 from ..options import TaskOptions
-from ..task_options import TASK_OPTIONS, options_of
-from .autoencoder import autoencoder
+from ..task_options import TASKS, options_of
 from .base import Task
-from .bert import bert_tiny
-from .gpt import gpt_tiny
-from .perceptron import digits28, digits_mlp, mnist_mlp
-from .poisson import poisson_pinn
-from .resnet import cnn
-
-TASKS: dict[str, Callable[..., Task]] = {
-    "digits-mlp": digits_mlp,
-    "digits28": digits28,
-    "mnist-mlp": mnist_mlp,
-    "autoencoder": autoencoder,
-    "cnn": cnn,
-    "bert-tiny": bert_tiny,
-    "gpt-tiny": gpt_tiny,
-    "poisson-pinn": poisson_pinn,
-}
-"""Called with the dtype, and with the task's options where `TASK_OPTIONS` has some."""
 
 
 def check_task(name: str) -> None:
@@ -56,7 +38,11 @@ def make_task(name: str, dtype: str, options: TaskOptions | None = None) -> Task
     if own_task.is_own(name):
         return _own(name, dtype)
     options = options_of(name, TaskOptions() if options is None else options)
-    return TASKS[name](dtype, options) if name in TASK_OPTIONS else TASKS[name](dtype)
+    make = TASKS[name].make
+    if isinstance(make, str):
+        module, _, function = make.partition(":")
+        make = getattr(importlib.import_module(f"{__name__}.{module}"), function)
+    return make(dtype) if type(options) is TaskOptions else make(dtype, options)
 
 
 def _own(name: str, dtype: str) -> Task:
