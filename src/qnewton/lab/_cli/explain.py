@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from .answers import print_json
+from .answers import print_json, print_notes
 
 if TYPE_CHECKING:
     from .._report import Bought, Explanation
@@ -39,11 +39,10 @@ def explain(arguments: Sequence[str]) -> int:
 
     run = read_run(command.path)
     found = found_in(run, command.step, command.set, command.block)
+    print_notes(run.notes, aside=command.json)
     if command.json:
         print_json({"systems": [one.record() for one in found]})
         return 0
-    for note in run.notes:
-        print(f"note: {note}")
     for one in found:
         _print(one)
     return 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from .answers import console, print_json, print_table
+from .answers import console, print_json, print_notes, print_table
 from .problem_options import (
     SETS,
     AssumptionSet,
@@ -60,6 +60,9 @@ def plan(arguments: Sequence[str]) -> int:
     result = priced(**numbers, hardware=hardware_of(command.machines), assumptions=sets)
     rows = result.rows()
     if command.json:
+        source = command.problem.source
+        # What a run has not; the last sentence is about its block.
+        print_notes(notes[:-1] if source is not None and source.is_dir() else (), aside=True)
         print_json({"rows": rows})
         return 0
     _print(sentence_of(result.points), (*notes, *result.assumed), rows, verdicts(rows), command.all)

@@ -11,7 +11,7 @@ import tyro
 from .._experiments.older import present_arguments
 from .._experiments.options import AssumptionSet
 from .._experiments.parts import part
-from .answers import print_json
+from .answers import print_json, print_notes
 
 if TYPE_CHECKING:
     from .._experiments.replay import Question, Replayed
@@ -70,11 +70,10 @@ def replay(arguments: Sequence[str]) -> int:
     if config.family is not None and config.family.acting is not None:
         return _of_groups(command, question)
     saved, found = decide(command.path, question)
+    print_notes(saved.run.notes, aside=command.json)
     if command.json:
         print_json({"sets": [_record(saved, one) for one in found]})
         return 0
-    for note in saved.run.notes:
-        print(f"note: {note}")
     for one in found:
         _print(saved, one)
     return 0
@@ -85,11 +84,10 @@ def _of_groups(command: ReplayCommand, question: "Question") -> int:
     from .._experiments.replay_groups import replay_groups
 
     run, found = replay_groups(command.path, question)
+    print_notes(run.notes, aside=command.json)
     if command.json:
         print_json({"groups": [_group_record(one) for one in found]})
         return 0
-    for note in run.notes:
-        print(f"note: {note}")
     for one in found:
         where = f"{one.assumed}: {one.group.name} (n = {one.group.rows}, systems: {one.group.count})"
         took = one.choice or "nobody"
