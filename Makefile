@@ -6,7 +6,11 @@
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --quiet --quiet --disable-pip-version-check
-INSTALL := $(PIP) install --constraint constraints.txt
+# Every package is one of those that the lock names, checked against its hashes; the build backend, too.
+LOCKED := $(PIP) install --require-hashes --requirement requirements/build.txt
+# The tools of `make lock` and `make sbom` have an environment of their own, so that .venv holds what is used.
+TOOLS := build/tools
+LOCK = $(TOOLS)/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command 'make lock'
 
 # An environment is only good for the folder and the Python version that it was made for, and only if its last
 # installation came to its end: `made-for` is written then. Anything else is made anew.
@@ -23,7 +27,7 @@ $(VENV)/train $(VENV)/test: new-environment
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-all coverage docs clean new-environment
+.PHONY: help train test test-all coverage docs lock sbom clean new-environment
 .NOTPARALLEL:
 
 help:
@@ -32,6 +36,8 @@ help:
 	@echo 'make test-all  the same with the long sweeps, for the night and before a release'
 	@echo 'make coverage  which lines and branches of src the tests run, in build/coverage'
 	@echo 'make docs    the documentation as a site, checked strictly, in build/docs'
+	@echo 'make sbom    a bill of materials (CycloneDX) of the packages in .venv, in build/sbom.json'
+	@echo 'make lock    requirements/ anew from pyproject.toml; ARGS=--upgrade takes the newest versions'
 	@echo 'make clean   remove .venv and the caches; runs/ stays'
 	@echo 'They set up .venv first where needed. It takes python3 (3.11 or newer); PYTHON=python3.12 names another.'
 
@@ -48,7 +54,7 @@ test-all: $(VENV)/test
 	@$(MAKE) test ARGS='-m "nightly or not nightly" $(ARGS)'
 
 coverage: $(VENV)/test
-	$(PIP) install '.[dev]' --constraint constraints.txt
+	$(PIP) install '.[dev]'
 	$(VENV)/bin/coverage erase
 	$(VENV)/bin/coverage run -m pytest $(ARGS)
 	$(VENV)/bin/coverage combine --quiet
@@ -59,26 +65,44 @@ docs: $(VENV)/test
 	$(VENV)/bin/python -m sphinx --quiet --fail-on-warning --keep-going docs build/docs
 	@echo 'site: build/docs/index.html'
 
+# Made for all platforms and for Python from the oldest on (the test tools: from 3.11.5). Each file is a part of the test lock.
+lock: $(TOOLS)
+	$(LOCK) --python-version 3.11.5 $(ARGS) pyproject.toml --extra test --output-file requirements/test.txt
+	$(LOCK) --python-version 3.11 --constraints requirements/test.txt pyproject.toml --extra lab --output-file requirements/lab.txt
+	$(LOCK) --python-version 3.11 --constraints requirements/test.txt pyproject.toml --output-file requirements/core.txt
+	$(LOCK) --python-version 3.11 --constraints requirements/test.txt $(ARGS) --group build --output-file requirements/build.txt
+	$(LOCK) --python-version 3.11 $(ARGS) --group tools --output-file requirements/tools.txt
+
+sbom: $(VENV)/train $(TOOLS)
+	@$(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	  --output-file build/sbom.json $(VENV)/bin/python
+	@echo 'bill of materials: build/sbom.json'
+
+$(TOOLS): requirements/tools.txt
+	@rm -rf $@
+	@$(PYTHON) -m venv $@
+	@$@/bin/python -m pip --quiet --quiet install --require-hashes --requirement $< || { rm -rf $@; exit 1; }
+
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
 	find . -path ./runs -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps. They lie inside the environment, so that they go with it.
-$(VENV)/train: pyproject.toml constraints.txt
+$(VENV)/train: pyproject.toml requirements/build.txt requirements/lab.txt
 	@echo 'Installing qnewton and what it needs into $(VENV): once, about a minute.'
-	$(call install,.[lab])
+	$(call install,lab)
 	@touch $@
 
-$(VENV)/test: pyproject.toml constraints.txt
+$(VENV)/test: pyproject.toml requirements/build.txt requirements/test.txt
 	@echo 'Installing qnewton, what it needs and the test tools into $(VENV): once, about a minute.'
-	$(call install,.[test])
+	$(call install,test)
 	@touch $(VENV)/train $@
 
-# Without build isolation the build backend, too, is the pinned one.
+# Without build isolation the build backend is the locked one; without dependencies nothing comes that the lock has not.
 define install
 @rm -f $(VENV)/made-for
-@$(INSTALL) hatchling editables
-@$(INSTALL) --no-build-isolation --editable '$(1)'
+@$(LOCKED) --requirement requirements/$(1).txt
+@$(PIP) install --no-deps --no-build-isolation --editable .
 @$(VENV)/bin/python -c 'import sys; print("python %d.%d in" % sys.version_info[:2], sys.argv[1])' '$(CURDIR)' > $(VENV)/made-for
 endef
 

@@ -1,7 +1,8 @@
 """The core alone, installed as a user installs it: how many packages that brings, and whether the library works there.
 
-A virtual environment in a temporary folder gets `pip install` of this checkout with the pinned versions, and nothing
-else. There README's library example is run. The last line of the output is one JSON object.
+A virtual environment in a temporary folder gets the locked packages of the core by their hashes, then `pip install`
+of this checkout, which should bring nothing more. There README's library example is run. The last line of the output is
+one JSON object.
 
     .venv/bin/python benchmarks/bare_install.py [--python python3.13] [--newest]
 
@@ -26,16 +27,19 @@ TOOLS = {"pip", "setuptools", "wheel"}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", default=sys.executable, help="the interpreter that makes the environment")
-    parser.add_argument("--newest", action="store_true", help="the newest versions that resolve, not the pinned ones")
+    parser.add_argument("--newest", action="store_true", help="the newest versions that resolve, not the locked ones")
     options = parser.parse_args()
     page = (CHECKOUT / "README.md").read_text(encoding="utf-8")
     example = "\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL))
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([options.python, "-m", "venv", folder], check=True)
         python = str(Path(folder) / "bin" / "python")
-        pins = [] if options.newest else ["--constraint", str(CHECKOUT / "constraints.txt")]
+        install = [python, "-m", "pip", "install", "--quiet"]
         before = time.perf_counter()
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *pins, str(CHECKOUT)], check=True)
+        if not options.newest:
+            lock = str(CHECKOUT / "requirements" / "core.txt")
+            subprocess.run([*install, "--require-hashes", "--requirement", lock], check=True)
+        subprocess.run([*install, str(CHECKOUT)], check=True)
         seconds = time.perf_counter() - before
         found = json.loads(subprocess.run([python, "-c", PACKAGES], capture_output=True, text=True, check=True).stdout)
         ran = subprocess.run([python, "-c", example], capture_output=True, text=True, cwd=folder)

@@ -131,6 +131,45 @@ def test_every_requirement_of_another_extra_that_uses_the_lab_brings_it() -> Non
         assert "qnewton[lab]" in extras[name], name
 
 
+def locked(name: str) -> dict[str, str]:
+    """Distribution to version, by a lock whose every line is a comment or a pin with its hashes, for some platform."""
+    text = (CHECKOUT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    found: dict[str, str] = {}
+    for line in text.replace("\\\n", " ").splitlines():
+        if not line.startswith("#"):
+            pin = re.fullmatch(r"([a-z0-9-]+)==(\S+)(?: ; [^#]+?)?(?: +--hash=sha256:[0-9a-f]{64})+ *", line)
+            assert pin, f"{name}: {line[:80]}"
+            assert found.setdefault(pin[1], pin[2]) == pin[2], f"{name}: two versions of {pin[1]}"
+    return found
+
+
+@pytest.mark.parametrize(("name", "extra"), [("core", None), ("lab", "lab"), ("test", "test")])
+def test_a_lock_holds_with_hashes_all_that_the_project_asks_for(name: str, extra: str | None) -> None:
+    pins = locked(name)
+    asked = PROJECT["dependencies"] + ([f"qnewton[{extra}]"] if extra else [])
+    ahead = [Requirement(text) for text in asked]
+    while ahead:
+        one = ahead.pop()
+        if one.name == "qnewton":
+            ahead += [Requirement(text) for e in one.extras for text in PROJECT["optional-dependencies"][e]]
+            continue
+        assert one.specifier.contains(pins.get(canonicalize_name(one.name), "0")), f"make lock: {name}.txt lacks {one}"
+    assert pins.items() <= locked("test").items()
+
+
+def test_the_lock_of_the_core_is_the_core() -> None:
+    """What the installed packages' own metadata lead to, on this platform."""
+    assert set(locked("core")) >= CORE
+    assert len(locked("core")) <= MOST
+
+
+def test_the_lock_of_the_build_backend_agrees_with_that_of_the_tests() -> None:
+    build, test = locked("build"), locked("test")
+    assert {"hatchling", "editables"} <= set(build)
+    assert all(test.get(name, version) == version for name, version in build.items())
+    assert {"uv", "cyclonedx-bom"} <= set(locked("tools"))
+
+
 def test_what_fails_inside_an_optional_package_is_not_taken_for_its_absence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,7 +37,8 @@ def test_json_alone_and_figures_by_format(call, tmp_path):
     outcome = call("breakeven", *NUMBERS, *where, "--json", "--figures", "svg")
     said = json.loads(outcome.out)
     assert said["found"] == json.loads((tmp_path / "new" / "breakeven.json").read_text())
-    # Maps begin where something can be built, whatever the range that was searched.
+    # No range begins below a thousandth of an attosecond.
+    assert [one["low"] for one in said["found"]["singles"] if one["unit"] == "s"] == [1e-21, 1e-21]
     times = [pair["x"] for pair in said["found"]["pairs"] if pair["first"].endswith("_s")]
     assert len(times) == 8
     assert all(values[0] == 1e-21 for values in times)

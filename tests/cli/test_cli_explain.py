@@ -35,7 +35,7 @@ def test_a_run_is_explained_and_decided_anew(call, run):
     assert [row.split()[-1] == "calibrated" or "calibrated" in row for row in rows if " LU " in row] == [True]
     assert ["modelled" in row for row in rows if "QLSA" in row] == [True]
     assert [row.startswith("  ->") for row in rows] == [True, False]
-    (found,) = json.loads(call("explain", "run", "--step", "1", "--json").out)
+    (found,) = json.loads(call("explain", "run", "--step", "1", "--json").out)["systems"]
     assert {one["name"]: one["predicted_seconds"] for one in found["candidates"]} == entry["predicted_seconds"]
     assert found["choice"] == entry["choice"]
 
@@ -45,7 +45,7 @@ def test_a_run_is_explained_and_decided_anew(call, run):
     outcome = call("replay", "run", "--gate-time", "1e-18", "--assumptions", "paper", "end_to_end")
     assert "QLSA(jennings2023v1) 2 (quantum 100%)" in outcome.out
     assert "end_to_end: the run had no such set" in outcome.out
-    (found,) = json.loads(call("replay", "run", "--policy", "fixed-candidate(lu)", "--json").out)
+    (found,) = json.loads(call("replay", "run", "--policy", "fixed-candidate(lu)", "--json").out)["sets"]
     assert [row["choice"] for row in found["decisions"]] == ["LU", "LU"]
     assert [row["before"] for row in found["decisions"]] == [entry["choice"]] * 2
     assert found["predictions"] == "recorded"

@@ -36,7 +36,7 @@ def rows(plan, tmp_path):
     def ask(*arguments):
         code, out, err = plan(*arguments, "--json", "--calibrations", str(tmp_path / "none"))
         assert (code, err) == (0, "")
-        return json.loads(out)
+        return json.loads(out)["rows"]
 
     return ask
 
@@ -134,7 +134,7 @@ def test_of_a_file_every_number_is_measured(rows, suffix, tmp_path):
     assert row["queries"] == pytest.approx(6 * 50 * np.log(6 * 50 / 1e-3), rel=1e-6)
 
 
-def test_of_a_run_the_largest_block(rows, tmp_path):
+def test_of_a_run_the_largest_block(call, rows, tmp_path):
     run = shutil.copytree(RUN, tmp_path / "run")
     lines = [json.loads(line) for line in (run / "blocks.jsonl").read_text().splitlines()]
     known = {"condition_number": 300.0, "condition_number_kind": "estimate", "definite": True}
@@ -157,6 +157,8 @@ def test_of_a_run_the_largest_block(rows, tmp_path):
     assert not {"dual", "K-FAC"} & {r["solver"] for r in found}
     (row,) = (r for r in found if (r["solver"], r["assumptions"]) == ("qnewton2024_abstract", "paper-sparse"))
     assert row["queries"] == pytest.approx(5 * 300 * np.log(5 * 300 / 0.01), rel=1e-6)
+    (run / "params.npz").write_bytes(b"PK")
+    assert "params.npz cannot be read" in call("plan", str(run)).err
 
 
 BAD = {

@@ -154,10 +154,14 @@ def rewrite(**fields):
 BROKEN = {
     "of another version": (
         "config.json",
-        rewrite(schema_version=3),
+        rewrite(schema_version=3, digests={}),
         "schema_version is 3, and this version of qnewton reads 8",
     ),
-    "of a complete optimizer": ("config.json", rewrite(optimizer="kfac"), "complete optimizer.*no decisions"),
+    "of a complete optimizer": (
+        "config.json",
+        rewrite(optimizer="kfac", digests={}),
+        "complete optimizer.*no decisions",
+    ),
     "without a step": ("blocks.jsonl", lambda file: file.write_text(""), "no whole step"),
     "not a run": ("config.json", lambda file: file.unlink(), "no config.json"),
 }

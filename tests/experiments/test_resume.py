@@ -21,7 +21,7 @@ from qnewton.lab._experiments.checkpoints import (
 from qnewton.lab._experiments.saver import restore
 from qnewton.lab._experiments.task_options import TASKS, Registered
 from qnewton.lab._experiments.tasks import make_task
-from qnewton.lab._runfile import AlteredError, RunDirectory, RunFileError, file_digest, plain, value_digest
+from qnewton.lab._runfile import AlteredError, RunDirectory, RunFileError, config_digest, file_digest, plain
 from qnewton.lab._runfile import read_run as records
 
 STEPS, EVERY = 6, 2
@@ -167,15 +167,13 @@ def halted(path):
 def resealed(path):
     """A run that was changed, as if it had been written so."""
     config = json.loads((path / "config.json").read_text())
-    config["digests"] = {
-        "options": value_digest(config["options"]),
-        "versions": value_digest(config["versions"]),
-        "calibration": file_digest(path / "calibration.json"),
-    }
+    config["digests"] = {"calibration": file_digest(path / "calibration.json")}
+    config["digests"]["config"] = config_digest(config)
     (path / "config.json").write_text(json.dumps(config))
     lines = [json.loads(line) for line in (path / "checkpoints.jsonl").read_text().splitlines()]
     there = [line for line in lines if (path / "checkpoints" / str(line["step"])).is_dir()]
     for line in there:
+        line.pop("crc32", None)
         line["about"] = file_digest(path / "checkpoints" / str(line["step"]) / "about.json")
     (path / "checkpoints.jsonl").write_text("".join(json.dumps(line) + "\n" for line in there))
 
@@ -327,6 +325,7 @@ def as_schema_7(path, *, step):
     *lines, last = (path / "blocks.jsonl").read_text().splitlines()
     older_lines = []
     for line in map(json.loads, lines):
+        line.pop("crc32", None)
         execution = line.pop("execution")
         older_lines.append(json.dumps(line | {"fidelity": "model" if execution == "modelled" else execution}))
     (path / "blocks.jsonl").write_text("\n".join([*older_lines, last]))
@@ -401,8 +400,10 @@ def test_what_does_not_belong_together_is_refused_and_left_alone(name, changes, 
 
 
 ALTERED = {
-    "options": ("config.json", {"options.scheduling.gate_time_s": 1.0}, r"config\.json: options were altered"),
-    "versions": ("config.json", {"versions.jax": "0.9"}, r"config\.json: versions were altered"),
+    "options": ("config.json", {"options.scheduling.gate_time_s": 1.0}, r"config\.json was altered"),
+    "versions": ("config.json", {"versions.jax": "0.9"}, r"config\.json was altered"),
+    "seed": ("config.json", {"seed": 9}, r"config\.json was altered"),
+    "its own digest": ("config.json", {"digests": {"calibration": "0"}}, r"config\.json was altered"),
     "calibration": ("calibration.json", {"gemm_seconds": 7.0}, r"calibration\.json was altered after the run"),
 }
 
@@ -433,6 +434,7 @@ def test_what_orbax_and_we_write_about_a_checkpoint_is_verified(name, base, tmp_
 def test_on_other_cores_it_goes_on_only_if_it_is_told_to_and_says_so(base, hand_made, read_run, tmp_path):
     path = killed(base.path, 4, tmp_path / "run")
     change(path, "config.json", **{"machine.usable_cores": 77})
+    resealed(path)
     with hand_made():
         summary = runner.resume(path, Hears(), anyway=True)
     assert summary.status == "finished"
@@ -458,6 +460,7 @@ def test_a_calibration_that_is_gone_is_not_measured_again(base, tmp_path):
 def test_other_data_are_refused(base, tmp_path):
     path = killed(base.path, 4, tmp_path / "run")
     change(path, "config.json", **{"data.train": 47})
+    resealed(path)
     with pytest.raises(ValueError, match=r"three clouds \(47 and 12 held out\), and are now three clouds \(48 and"):
         runner.resume(path, Hears())
 

@@ -104,7 +104,7 @@ CONFIG = Record(
     data=Record(description=text, train=integer, test=integer, batch=integer, digests=every(text)),
     family=lambda value: value is None,
     task_digest=lambda value: value is None,
-    digests=every(text, keys={"options", "versions", "calibration"}),
+    digests=every(text, keys={"config", "calibration"}),
 )
 KERNEL = Record(
     seconds_per_call=seconds,
@@ -389,7 +389,7 @@ class TestSchema:
         (line,) = re.findall(rf"`({library}\.[^`]+)`", DOCS.read_text())
         monkeypatch.chdir(files.path)
         table = eval(line, {library: importlib.import_module(library)})
-        assert set(table.columns) == set(files.blocks[0])
+        assert set(table.columns) == {*files.blocks[0], "crc32"}
         for column in ("step", "name", "solver", "damping", "kept_fraction", "relative_residual"):
             assert table[column].to_list() == [row[column] for row in files.blocks]
         seconds = [row["predicted_seconds"] for row in table["assumptions"].to_list()[0].values()]

@@ -97,7 +97,7 @@ def test_two_processes_take_the_steps_of_one(read_run, tmp_path):
 
 
 def test_a_process_that_is_asked_to_stop_stops_both_and_one_that_is_killed_ends_the_other(
-    read_run, hand_made, made, tmp_path
+    read_run, hand_made, made, tmp_path, monkeypatch
 ):
     statuses, said, seconds = together(tmp_path, "asked", "killed")
     assert statuses == [1, -signal.SIGKILL], said
@@ -110,6 +110,8 @@ def test_a_process_that_is_asked_to_stop_stops_both_and_one_that_is_killed_ends_
     assert two.summary is None
     assert len(two.steps) in (KILLED, KILLED + 1)
     assert two.config["options"]["training"]["processes"] == 2
+    # The processes ran without it.
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
     halted = resume.read_halted(run, *resume.resumable(run))
     assert (halted.done, halted.notes) == (4, ())
     (tmp_path / "one").mkdir()

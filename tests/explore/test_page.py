@@ -230,8 +230,8 @@ def test_the_command_writes_the_numbers_of_a_run_and_overwrites_nothing(
 ) -> None:
     monkeypatch.setattr("qnewton.lab._explore.bundle.bundle", lambda: bundled.read_text(encoding="utf-8"))
     target = tmp_path / "mine.html"
-    assert main(["explore", str(RUN), "--epsilon", "1e-4", "--out", str(target)]) == 0
-    assert capsys.readouterr().out == f"page: {target}\n"
+    assert main(["explore", str(RUN), "--epsilon", "1e-4", "--out", str(target), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"files": {"page": str(target)}}
     start = json.loads(re.search(r"globalThis.START = (.*);", target.read_text(encoding="utf-8"))[1])  # type: ignore[index]
     assert start["label"] == str(RUN)
     assert any("condition number is" in note for note in start["notes"])

@@ -25,6 +25,9 @@ def question_of(name: str, **change) -> Question:
     return Question(problem, ASSUMPTION_SETS[name], MACHINE, [HOST])
 
 
+SMALL = {"n": 50.0, "condition_number": 3.0, "degree": 4.0}
+
+
 def named(question, name):
     return next(variable for variable in variables(question) if variable.name == name)
 
@@ -47,7 +50,7 @@ def test_as_it_is_it_says_what_the_table_says(name):
     ],
 )
 def test_at_the_value_found_both_are_equal(name, variable):
-    question = question_of(name)
+    question = question_of(name, **(SMALL if name == "end_to_end" else {}))
     found = single(question, named(question, variable))
     assert found.value is not None
     assert found.least < 0 < found.most
@@ -58,6 +61,19 @@ def test_the_gate_time_of_the_paper_is_the_quotient():
     question = question_of("paper")
     found = single(question, named(question, "gate_time_s"))
     assert found.value == pytest.approx(MACHINE.gate_time_s * 10 ** -float(orders(question, {})), rel=0.01)
+
+
+@pytest.mark.parametrize("variable", ["gate_time_s", "logical_cycle_s"])
+def test_no_time_that_nobody_could_build_is_a_way_out(variable):
+    question = question_of("end_to_end")
+    found = single(question, named(question, variable))
+    assert found.value is None
+    assert found.least == pytest.approx(float(orders(question, {variable: 1e-21})), rel=1e-6)
+    said = f"no {found.variable.label} helps: quantum still loses by {found.least:.1f} orders"
+    assert found.sentence.startswith(said)
+    assert found.sentence.endswith("down to 1e-21 s")
+    # It is equal somewhere, where nothing can be built.
+    assert float(orders(question, {variable: 1e-40})) < 0
 
 
 @pytest.mark.parametrize("variable", ["kappa", "d", "readout_precision", "n"])

@@ -1,13 +1,15 @@
 """A file of lines, cut wherever a process may have been killed."""
 
 import time
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from qnewton.lab._runfile import Record, RunFileError, encode, read_lines
+from qnewton.lab._runfile import Record, RunDirectory, RunFileError, encode, read_lines, unverified
 
 
 class Line(Record, frozen=True):
@@ -73,3 +75,48 @@ def test_a_long_file_is_read_in_one_pass(tmp_path: Path) -> None:
     assert len(read_lines(tmp_path / "lines.jsonl", Line).records) == 50_000
     # A look at the rest of the file for each line would take a minute.
     assert time.process_time() - start < 10
+
+
+def written(run: Path, seed: int) -> Path:
+    """Four lines of a run, in the middle of which its process was another one."""
+    run.mkdir()
+    (run / "config.json").write_text(f'{{"started": "2026-01-01", "seed": {seed}, "other": []}}')
+    for first in (0, 2):
+        directory = RunDirectory(run)
+        for step in (first, first + 1):
+            directory.append("lines.jsonl", [Line(step=step, loss=0.5, text="")])
+    return run / "lines.jsonl"
+
+
+def test_a_line_ends_with_the_checksum_that_the_documentation_states(tmp_path: Path) -> None:
+    file = written(tmp_path / "run", 7)
+    before = zlib.crc32(b"2026-01-01 7")
+    for step, line in enumerate(file.read_bytes().splitlines()):
+        body = f'{{"step":{step},"loss":0.5,"text":""'.encode()
+        before = zlib.crc32(body, before)
+        assert line == body + f',"crc32":{before}}}'.encode()
+    assert [line.step for line in read_lines(file, Line).records] == [0, 1, 2, 3]
+
+
+HARM: dict[str, tuple[Callable[[list[bytes], list[bytes]], list[bytes]], int]] = {
+    "another number": (lambda own, _: [own[0], own[1].replace(b"0.5", b"0.6"), *own[2:]], 2),
+    "swapped": (lambda own, _: [own[0], own[2], own[1], own[3]], 2),
+    "doubled": (lambda own, _: [*own[:2], own[1], *own[2:]], 3),
+    "left out": (lambda own, _: [own[0], *own[2:]], 2),
+    "the first left out": (lambda own, _: own[1:], 1),
+    "without a checksum": (lambda own, _: [*own[:3], own[3].partition(b',"crc32"')[0] + b"}\n"], 4),
+    "of another run": (lambda _, other: other, 1),
+}
+
+
+@pytest.mark.parametrize(("harm", "line"), HARM.values(), ids=HARM.keys())
+def test_a_line_that_is_not_as_it_was_written_is_named_without_a_manifest(harm, line, tmp_path: Path) -> None:
+    file, other = written(tmp_path / "run", 0), written(tmp_path / "other", 1)
+    own = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(harm(own, other.read_bytes().splitlines(keepends=True))))
+    found = read_lines(file, Line)
+    assert len(found.records) == len(found.ends) == line - 1
+    assert f"lines.jsonl, line {line}: altered" in str(found.broken)
+    with unverified() as notes:
+        assert read_lines(file, Line).broken is None
+    assert notes

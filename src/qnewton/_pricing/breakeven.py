@@ -15,14 +15,13 @@ from .assumptions import Assumptions
 from .bounds import least_charges
 from .classical import ClassicalHost
 from .clock import Clock
+from .gate_times import SHORTEST_S
 from .paper import charged, counts_for, is_count, predicted, takes
 from .problem import Problem
 from .verdict import PROVEN
 
 _COARSE, _FINE, _ROUNDS = 241, 41, 3
 PAIR_POINTS = 33
-SHORTEST_S = 1e-21
-"""Where the axes of maps begin, a zeptosecond: far below any gate, and no map is mostly about what cannot be built."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,8 +100,8 @@ def variables(question: Question) -> list[Variable]:
     """Return all variables, with the range in which each is examined."""
     n = question.problem.numbers.n
     return [
-        Variable("gate_time_s", "gate time", "s", 1e-40, 1.0),
-        Variable("logical_cycle_s", "logical clock", "s", 1e-40, 1.0),
+        Variable("gate_time_s", "gate time", "s", SHORTEST_S, 1.0),
+        Variable("logical_cycle_s", "logical clock", "s", SHORTEST_S, 1.0),
         Variable("kappa", "condition number", "", 1.0, 1e12),
         Variable("d", "nonzeros in a row", "", 1.0, np.maximum(n, 2.0)),
         Variable("readout_precision", "read-out precision", "", 1e-9, 0.99),
@@ -267,15 +266,10 @@ def pairs(question: Question) -> list[Pair]:
     for first, second in itertools.combinations(variables(question), 2):
         if {first.name, second.name} == {"gate_time_s", "logical_cycle_s"}:
             continue
-        x, y = (np.geomspace(_drawn_from(v), v.high, PAIR_POINTS) for v in (first, second))
+        x, y = (np.geomspace(v.low, v.high, PAIR_POINTS) for v in (first, second))
         both = orders(question, {first.name: x[None, :], second.name: y[:, None]})
         found.append(Pair(first, second, x, y, np.asarray(both)))
     return found
-
-
-def _drawn_from(variable: Variable) -> float:
-    """The lower end of a map's axis."""
-    return max(variable.low, SHORTEST_S) if variable.unit == "s" else variable.low
 
 
 def _nearest_crossings(question: Question, name: str, x: np.ndarray, found: np.ndarray, near: np.ndarray) -> np.ndarray:
@@ -309,6 +303,8 @@ def _sentence(variable: Variable, value: float | None, least: float, most: float
         return f"{variable.label} {value:.3g}{unit}"
     if least > 0:
         left = f"quantum still loses by {least:.1f} orders of magnitude at best"
+        if variable.unit == "s":
+            return f"no {variable.label} helps: {left}, down to {variable.low:g} s"
     else:
         left = f"quantum still wins by {-most:.1f} orders of magnitude at worst"
     return f"no value of {variable.label} does it: {left}, from {variable.low:g} to {variable.high:g}{unit}"

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+SHORTEST_S = 1e-21
+"""The shortest gate time that is looked at, a thousandth of an attosecond: no shorter one counts as a way out."""
+
 
 def at_gate_time(seconds: Any, fixed_seconds: Any, gate_time_s: float, asked_s: float | np.ndarray) -> np.ndarray:
     """Seconds at another gate time.

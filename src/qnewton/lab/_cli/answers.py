@@ -1,7 +1,8 @@
 """How commands answer: one JSON object, or tables that keep every digit at any width."""
 
 import os
-from collections.abc import Collection, Mapping
+import sys
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +24,12 @@ def print_json(value: Any) -> None:
 
     found = found_altered()
     print(encode_indented(plain(value) | {"not_verified": found} if found else value).decode(), end="")
+
+
+def print_notes(notes: Sequence[str], *, aside: bool) -> None:
+    """Print what was found about a run, a line each; aside, on standard error, where programs read the output."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr if aside else sys.stdout)
 
 
 def print_files(files: Mapping[str, Path]) -> None:

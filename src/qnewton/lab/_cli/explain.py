@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from .answers import print_json, print_notes
+
 if TYPE_CHECKING:
     from .._report import Bought, Explanation
 
@@ -26,22 +28,21 @@ class ExplainCommand:
     set: str | None = None
     """Assumption set; None: the one whose choices were carried out."""
     json: bool = False
-    """Print JSON."""
+    """Print one JSON object, and nothing else: the systems of the step."""
 
 
 def explain(arguments: Sequence[str]) -> int:
     """Parse, read the run and print its decisions."""
     command = tyro.cli(ExplainCommand, prog="qnewton explain", args=arguments)
     from .._report import explain as found_in
-    from .._runfile import encode_indented, read_run
+    from .._runfile import read_run
 
     run = read_run(command.path)
     found = found_in(run, command.step, command.set, command.block)
+    print_notes(run.notes, aside=command.json)
     if command.json:
-        print(encode_indented([one.record() for one in found]).decode(), end="")
+        print_json({"systems": [one.record() for one in found]})
         return 0
-    for note in run.notes:
-        print(f"note: {note}")
     for one in found:
         _print(one)
     return 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from .answers import print_files, print_json
 from .problem_options import ProblemOptions, numbers_of
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class ExploreCommand:
     problem: Annotated[ProblemOptions, tyro.conf.arg(name="")] = field(default_factory=ProblemOptions)
     out: Path = Path("explore.html")
     """File to write; must not exist."""
+    json: bool = False
+    """Print one JSON object, and nothing else: where the page is."""
 
 
 def explore(arguments: Sequence[str]) -> int:
@@ -33,7 +36,11 @@ def explore(arguments: Sequence[str]) -> int:
         raise FileExistsError(f"{command.out} exists, and nothing is ever overwritten: name another file with --out")
     from .._explore.write import write_explorer
 
-    print(f"page: {write_explorer(command.out, _start(command.problem))}")
+    files = {"page": write_explorer(command.out, _start(command.problem))}
+    if command.json:
+        print_json({"files": files})
+    else:
+        print_files(files)
     return 0
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from .answers import console, print_table
+from .answers import console, print_json, print_notes, print_table
 from .problem_options import (
     SETS,
     AssumptionSet,
@@ -43,7 +43,7 @@ class PlanCommand:
     all: bool = False
     """Print every row, not only the fastest solver of each machine and set."""
     json: bool = False
-    """Print all rows as a JSON list, and nothing else."""
+    """Print one JSON object, and nothing else: all rows."""
 
 
 def plan(arguments: Sequence[str]) -> int:
@@ -54,14 +54,16 @@ def plan(arguments: Sequence[str]) -> int:
     # Only now: `--help` should not wait for jax.
     from ..._pricing.plan import plan as priced
     from ..._pricing.verdict import verdicts
-    from .._runfile import encode_indented
 
     numbers, notes = numbers_of(command.problem)
     sets = sets_of(command.machines, command.assumptions)
     result = priced(**numbers, hardware=hardware_of(command.machines), assumptions=sets)
     rows = result.rows()
     if command.json:
-        print(encode_indented(rows).decode(), end="")
+        source = command.problem.source
+        # What a run has not; the last sentence is about its block.
+        print_notes(notes[:-1] if source is not None and source.is_dir() else (), aside=True)
+        print_json({"rows": rows})
         return 0
     _print(sentence_of(result.points), (*notes, *result.assumed), rows, verdicts(rows), command.all)
     return 0

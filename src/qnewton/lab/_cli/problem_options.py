@@ -219,10 +219,12 @@ def _of_run(path: Path, block: str | None) -> dict[str, Any]:
 
 def _shape_of(path: Path, name: str) -> tuple[int, ...]:
     """The shape of a parameter; empty where the run did not end, and wrote none."""
-    from .._runfile import RunFileError, read_params
+    from .._runfile import AlteredError, RunFileError, read_params
 
     try:
         found = read_params(path).get(name)
-    except RunFileError:
+    except RunFileError as error:
+        if isinstance(error, AlteredError) or (path / "params.npz").is_file():
+            raise
         return ()
     return () if found is None else found.shape

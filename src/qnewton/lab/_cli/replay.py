@@ -11,6 +11,7 @@ import tyro
 from .._experiments.older import present_arguments
 from .._experiments.options import AssumptionSet
 from .._experiments.parts import part
+from .answers import print_json, print_notes
 
 if TYPE_CHECKING:
     from .._experiments.replay import Question, Replayed
@@ -39,7 +40,7 @@ class ReplayCommand:
     policy: str | None = None
     """How predictions become a choice, as `qnewton train` has it: `qnewton parts policy`."""
     json: bool = False
-    """Print every decision as JSON."""
+    """Print one JSON object, and nothing else: every decision, by assumption set."""
 
 
 def replay(arguments: Sequence[str]) -> int:
@@ -55,7 +56,7 @@ def replay(arguments: Sequence[str]) -> int:
     from .._experiments.replay import Question
     from .._experiments.replay import replay as decide
     from .._experiments.saved import train_options
-    from .._runfile import encode_indented, read_config
+    from .._runfile import read_config
 
     config = read_config(command.path)
     begun = train_options(command.path, config).scheduling.policy
@@ -69,11 +70,10 @@ def replay(arguments: Sequence[str]) -> int:
     if config.family is not None and config.family.acting is not None:
         return _of_groups(command, question)
     saved, found = decide(command.path, question)
+    print_notes(saved.run.notes, aside=command.json)
     if command.json:
-        print(encode_indented([_record(saved, one) for one in found]).decode(), end="")
+        print_json({"sets": [_record(saved, one) for one in found]})
         return 0
-    for note in saved.run.notes:
-        print(f"note: {note}")
     for one in found:
         _print(saved, one)
     return 0
@@ -82,14 +82,12 @@ def replay(arguments: Sequence[str]) -> int:
 def _of_groups(command: ReplayCommand, question: "Question") -> int:
     """Replay a complete optimizer's decisions on its groups, as far as bounds determine them."""
     from .._experiments.replay_groups import replay_groups
-    from .._runfile import encode_indented
 
     run, found = replay_groups(command.path, question)
+    print_notes(run.notes, aside=command.json)
     if command.json:
-        print(encode_indented([_group_record(one) for one in found]).decode(), end="")
+        print_json({"groups": [_group_record(one) for one in found]})
         return 0
-    for note in run.notes:
-        print(f"note: {note}")
     for one in found:
         where = f"{one.assumed}: {one.group.name} (n = {one.group.rows}, systems: {one.group.count})"
         took = one.choice or "nobody"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from ..._hardware import calibration_environment, check_environment
 from .._runfile import (
@@ -22,6 +22,8 @@ from .._runfile import (
     SetAside,
     StepLine,
     SystemLine,
+    config_digest,
+    encode,
     file_digest,
     migration_from,
     move,
@@ -31,7 +33,7 @@ from .._runfile import (
     read_lines,
     read_summary,
     sync_folder,
-    value_digest,
+    untyped,
     verify,
     write_whole,
 )
@@ -110,7 +112,7 @@ def resumable(path: Path, *, anyway: bool = False) -> tuple[Config, TrainOptions
             `anyway`, one of another version or machine; with what to do.
     """
     config = read_config(path)
-    verify(path, ("config.json", "steps.jsonl", "blocks.jsonl", "calibration.json"))
+    verify(path, ("config.json", "steps.jsonl", "blocks.jsonl", "resumes.jsonl", "calibration.json", "summary.json"))
     options = train_options(path, config)
     # What schema 7 calls otherwise changes nothing of what is computed.
     if config.schema_version != 7:
@@ -215,10 +217,12 @@ def check_data(halted: Halted, task: Task) -> None:
         )
 
 
-def part_digests(config: Config, calibration: Path) -> dict[str, str]:
-    """Return the digests that `config.json` has of its own parts and of the calibration, if there is one."""
-    found = {"options": value_digest(plain(config.options)), "versions": value_digest(config.versions)}
-    return found | ({"calibration": file_digest(calibration)} if calibration.is_file() else {})
+def with_digests(config: Config, calibration: Path) -> Config:
+    """The same `config.json`, with the digests of itself and of the calibration, if there is one."""
+    own = {"calibration": file_digest(calibration)} if calibration.is_file() else {}
+    # Of what will be read back.
+    content = untyped(encode(replace(config, digests=own)), "config.json")
+    return replace(config, digests={"config": config_digest(content)} | own)
 
 
 def set_aside(halted: Halted, directory: RunDirectory) -> None:

@@ -41,7 +41,7 @@ from .own_task import digest
 from .packing import named
 from .prepare import AnyLedger, Prepared, prepare, prepare_complete
 from .provenance import provenance
-from .resume import Halted, check_data, part_digests, read_halted, resumable, set_aside
+from .resume import Halted, check_data, read_halted, resumable, set_aside, with_digests
 from .room import check_room, tree_bytes
 from .saver import Saver, restore
 from .task_options import options_of
@@ -260,7 +260,7 @@ def _config(task: Task, options: TrainOptions, prepared: Prepared, params: PyTre
         family=prepared.family,
         task_digest=digest(task.name),
     )
-    return replace(record, digests=part_digests(record, path / "calibration.json"))
+    return with_digests(record, path / "calibration.json")
 
 
 def _go_on(halted: Halted, loop: Loop, ledger: AnyLedger, directory: RunDirectory, watcher: Watcher) -> float:

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..._hardware import QuantumProfile, load_profile, profile_names
 from ..._pricing.assumptions import ASSUMPTION_SETS
+from ..._pricing.gate_times import SHORTEST_S
 from ..._pricing.paper import counts_for
 from ..._pricing.table import validity_of
 from ..._pricing.verdict import PROVEN
@@ -17,7 +18,7 @@ _INPUTS = (
     ("kappa", "condition number", "", 1.0, 1e12, 1e3),
     ("d", "nonzeros in a row", "", 1.0, 1e12, None),
     ("epsilon", "relative error", "", 1e-12, 0.5, 1e-3),
-    ("gate_time_s", "gate time", "s", 1e-18, 1.0, None),
+    ("gate_time_s", "gate time", "s", SHORTEST_S, 1.0, None),
     ("max_entry", "largest entry", "", 1e-6, 1e6, None),
     ("frobenius_norm", "Frobenius norm", "", 1e-6, 1e12, None),
     ("spectral_norm", "spectral norm", "", 1e-6, 1e6, None),

@@ -69,7 +69,8 @@ def _bar(place: int, ends: tuple[float, float], row: BreakevenSingle, edge: floa
     marks: list[Mark] = [Cells([(place, left, ends_at)], _REACHES if crosses else _MISSES, low=-0.25, high=0.25)]
     if ends[0] < edge:
         marks.append(Line([(edge, place)], _BEYOND))
-    still = "nothing depends on it" if ends[0] == ends[1] else "no value does it"
+    still = "no value does it" if row.unit != "s" or ends[0] < 0 else f"no {row.label} helps"
+    still = "nothing depends on it" if ends[0] == ends[1] else still
     words = still if row.value is None else f"equal at {of_unit(row.value, row.unit)}"
     return [*marks, Note(place, words, size=9.0, bold=crosses)]
 

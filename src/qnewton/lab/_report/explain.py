@@ -28,7 +28,7 @@ def explain(run: Run, step: int, assumptions: str | None = None, block: str | No
         raise RunFileError(f"{run.path / 'blocks.jsonl'} holds no whole step: the run ended before its first one")
     wanted = numbers[-1] + 1 + step if step < 0 else step
     if wanted not in numbers:
-        raise ValueError(f"--step is {step}: the run has the steps {numbers[0]} to {numbers[-1]}")
+        raise ValueError(f"--step is {step}: the run has the steps {numbers[0]} to {numbers[-1]}{run.aside}")
     systems = [one for one in run.blocks if one.step == wanted]
     if block is not None:
         names = [one.name for one in systems]

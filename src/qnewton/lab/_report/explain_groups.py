@@ -23,7 +23,7 @@ def explain_groups(run: Run, step: int, assumptions: str | None, block: str | No
     last = len(run.groups) - 1
     wanted = last + 1 + step if step < 0 else step
     if not 0 <= wanted <= last:
-        raise ValueError(f"--step is {step}: the run has the steps 0 to {last}")
+        raise ValueError(f"--step is {step}: the run has the steps 0 to {last}{run.aside}")
     numbered = list(enumerate(run.groups[wanted]))
     if block is not None:
         picked = [(k, group) for k, group in numbered if block in (group.name, str(k))]

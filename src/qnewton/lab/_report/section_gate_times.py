@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..._pricing.gate_times import SHORTEST_S
 from .._runfile import Run
 from . import derive
 from .chart import (
@@ -111,21 +112,22 @@ def _break_even_chart(run: Run, index: int, name: str, best: list[derive.BreakEv
     marks: list[Mark] = [*rules, Note(-0.9, "median")]
     for place, row in enumerate(best):
         spread = row.gate_time_s
-        if spread is None:
+        if spread is None or spread.high < SHORTEST_S:
             marks.append(Note(place, "none", start=True))
             continue
-        values += [spread.low, spread.high]
+        low, median, high = (max(value, SHORTEST_S) for value in (spread.low, spread.median, spread.high))
+        values += [low, high]
         marks += [
-            Line([(spread.low, place), (spread.high, place)], Style("quantum0", width=4.0, alpha=0.35)),
-            Line([(spread.median, place)], Style("quantum0", "none", marker="o", size=5.0)),
-            Note(place, seconds(spread.median, 2)),
+            Line([(low, place), (high, place)], Style("quantum0", width=4.0, alpha=0.35)),
+            Line([(median, place)], Style("quantum0", "none", marker="o", size=5.0)),
+            Note(place, seconds(median, 2) if median > SHORTEST_S else "none"),
         ]
     x = Scale("log seconds", "predicted break-even gate time", values=values or [1e-18, 1e-9])
     count_ = len(derive.by_block(run))
     caption = (
         "Below this gate time the quantum candidate beats the fastest classical one. Dot: median over the steps; bar: "
         "range; of several candidates, the one that needs the least speed. A dot right of the dashed line: a win at "
-        "the gate time of this run."
+        f"the gate time of this run. None: no gate time from {seconds(SHORTEST_S, 1)} on does it."
     )
     return Chart(
         f"f-breakeven{index}",

@@ -29,7 +29,7 @@ from .comparison import (
 )
 from .config import BlockSize, Config, DataRecord, MachineRecord, ModelRecord
 from .decode import decode, typed, untyped
-from .digests import file_digest, value_digest
+from .digests import config_digest, file_digest, value_digest
 from .directory import Elsewhere, RunDirectory
 from .durable import move, sync_folder, write_whole
 from .encode import encode, encode_indented, plain
@@ -164,6 +164,7 @@ __all__ = [
     "WithoutOwn",
     "check_scheduled",
     "clean_text",
+    "config_digest",
     "decode",
     "encode",
     "encode_indented",

@@ -94,8 +94,8 @@ class Config(Record, frozen=True):
         model, data: see below.
         family: of a complete optimizer that is no baseline, see below; otherwise null.
         task_digest: SHA-256 of the file of such a function; otherwise null.
-        digests: SHA-256 of `options` and `versions` as sorted JSON without spaces, and of the file `calibration.json`
-            where the run has one. Empty of older files.
+        digests: `config`, the SHA-256 of all else in this file as sorted JSON without spaces, and `calibration`, that
+            of the file `calibration.json` where the run has one. Empty of older files.
     """
 
     schema_version: int

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from . import chain
 from .base import Record
 from .decode import decode
 from .durable import move, sync_file, sync_folder, write_whole
@@ -26,6 +27,7 @@ class RunDirectory:
         """Name the directory, which is there; nobody owns it yet."""
         self.path = path
         self._own: Ownership | None = None
+        self._checksums: dict[str, int] = {}
 
     @classmethod
     def create(cls, path: Path | None, prefix: str) -> "RunDirectory":
@@ -149,9 +151,13 @@ class RunDirectory:
         Raises:
             OSError: if there is no room, for example; the file is then as it was.
         """
-        text = b"".join(encode(line) + b"\n" for line in lines)
         target = self.path / name
         self.check()
+        checksum = self._checksums[name] if name in self._checksums else chain.last(target)
+        text = b""
+        for record in lines:
+            line, checksum = chain.chained(encode(record), checksum)
+            text += line + b"\n"
         before = target.stat().st_size if target.exists() else 0
         try:
             with target.open("ab") as file:
@@ -160,6 +166,7 @@ class RunDirectory:
             with contextlib.suppress(OSError):
                 os.truncate(target, before)
             raise
+        self._checksums[name] = checksum
         self.knows(name)
 
     def seal(self) -> None:

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from . import chain
 from .decode import Upgrade, decode
 from .errors import NotJSONError, RunFileError
+from .manifest import altered
 
 T = TypeVar("T")
 
@@ -46,6 +48,7 @@ def read_lines(path: Path, kind: type[T], upgrade: Upgrade | None = None) -> Lin
     records: list[T] = []
     ends: list[int] = []
     position, raw = 0, path.read_bytes()
+    before, older = chain.origin(path.parent), True
     # Where the last line begins that is not blank.
     end = raw.rfind(b"\n", 0, len(raw.rstrip())) + 1
     for number, line in enumerate(raw.splitlines(keepends=True), start=1):
@@ -56,8 +59,14 @@ def read_lines(path: Path, kind: type[T], upgrade: Upgrade | None = None) -> Lin
         place = f"{path}, line {number}"
         if last and not line.endswith(b"\n"):
             return Lines(tuple(records), tuple(ends), torn=number)
+        line, checksum, right = chain.unchained(line.rstrip(), before)
         try:
-            records.append(decode(line.rstrip(), kind, place, upgrade))
+            record = decode(line, kind, place, upgrade)
+            older = older and checksum is None
+            if not right and not older:  # older lines have no checksum, but none follows one that has
+                altered(f"{place}: altered after the run had written it, moved, or of another run than config.json")
+            records.append(record)
+            before = checksum or 0
         except RunFileError as error:
             if last and isinstance(error, NotJSONError):
                 return Lines(tuple(records), tuple(ends), torn=number)

@@ -1,7 +1,7 @@
 """`manifest.json`: what each file of a run was when the run ended, and whether it still is.
 
-A run that was killed has none, and its last lines may be cut off. `config.json` then has digests of its own parts and
-of the calibration, and a checkpoint those of its files.
+A run that was killed has none, and its last lines may be cut off. `config.json` then has digests of itself
+and of the calibration, a checkpoint those of its files, and each line of a `*.jsonl` one of all lines up to it.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .base import Record
 from .decode import decode
-from .digests import file_digest
+from .digests import file_digest, value_digest
 from .errors import RunFileError
 
 NAME = "manifest.json"
@@ -45,9 +45,11 @@ class Manifest(Record, frozen=True):
 
     Attributes:
         files: path in the run's directory to what it was.
+        digest: SHA-256 of `files` as sorted JSON without spaces.
     """
 
     files: dict[str, FileRecord]
+    digest: str
 
 
 class AlteredError(RunFileError):
@@ -93,13 +95,12 @@ def altered(what: str) -> str:
 def manifest_of(run: Path) -> Manifest:
     """Return what the files of a run are now."""
     paths = [run / name for name in _NAMES] + [path for name in _FOLDERS for path in sorted((run / name).rglob("*"))]
-    return Manifest(
-        files={
-            path.relative_to(run).as_posix(): FileRecord(bytes=path.stat().st_size, sha256=file_digest(path))
-            for path in paths
-            if path.is_file()
-        }
-    )
+    files = {
+        path.relative_to(run).as_posix(): FileRecord(bytes=path.stat().st_size, sha256=file_digest(path))
+        for path in paths
+        if path.is_file()
+    }
+    return Manifest(files=files, digest=value_digest(files))
 
 
 def verify(run: Path, names: Sequence[str]) -> list[str]:
@@ -124,8 +125,10 @@ def verify(run: Path, names: Sequence[str]) -> list[str]:
         manifest = decode(file.read_bytes(), Manifest, str(file))
     except RunFileError as error:
         return [altered(str(error))]
-    ended = (run / "summary.json").is_file()
     notes = []
+    if value_digest(manifest.files) != manifest.digest:
+        notes.append(altered(f"{file} was altered after the run had written it"))
+    ended = (run / "summary.json").is_file()
     for name in names:
         path, wanted = run / name, manifest.files.get(name)
         if wanted is None:
@@ -140,5 +143,5 @@ def verify(run: Path, names: Sequence[str]) -> list[str]:
             else:
                 notes.append(altered(f"{path} {left}"))
         elif size != wanted.bytes or file_digest(path) != wanted.sha256:
-            notes.append(altered(f"{path} was altered after the run had written it"))
+            notes.append(altered(f"{path} was altered after the run had written it, or is of another run than {NAME}"))
     return notes

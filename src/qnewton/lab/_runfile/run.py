@@ -10,7 +10,7 @@ from .calibration import Calibration
 from .checkpoint import ResumeLine
 from .config import Config
 from .decode import Upgrade, decode, typed, untyped
-from .digests import file_digest, value_digest
+from .digests import config_digest, file_digest
 from .errors import RunFileError
 from .group import GroupLine
 from .group_sums import groups_by_step
@@ -43,6 +43,11 @@ class Run:
     blocks: tuple[SystemLine, ...]
     summary: Summary | None
     notes: tuple[str, ...]
+
+    @property
+    def aside(self) -> str:
+        """The notes behind a sentence on what the run has not."""
+        return f" ({' '.join(self.notes)})" if self.notes else ""
 
     @functools.cached_property
     def calibration(self) -> Calibration:
@@ -89,12 +94,13 @@ def read_run(path: Path) -> Run:
     path = Path(path)
     config = read_config(path)
     migration = migration_from(config.schema_version, str(path / "config.json"))
-    notes = verify(path, ("config.json", "steps.jsonl", "blocks.jsonl", "summary.json"))
+    notes = verify(path, ("config.json", "steps.jsonl", "blocks.jsonl", "resumes.jsonl", "summary.json"))
     steps = _whole(path / "steps.jsonl", StepLine, migration.step, notes)
     blocks = _whole(path / "blocks.jsonl", SystemLine, migration.system, notes) if config.scheduled else ()
+    resumes = path / "resumes.jsonl"
     notes += [
         f"From step {line.step} on it went on with --anyway, elsewhere than it began: {'; '.join(line.breaks)}."
-        for line in read_lines(path / "resumes.jsonl", ResumeLine).records
+        for line in (_whole(resumes, ResumeLine, None, notes) if resumes.exists() else ())
         if line.breaks
     ]
     summary = None
@@ -134,20 +140,18 @@ def read_config(path: Path) -> Config:
     content = untyped(file.read_bytes(), str(file))
     if not isinstance(content, dict):
         return typed(content, Config, str(file))  # which says what it is
-    _check_parts(content, file)
+    _check_digest(content, file)
     upgrade = migration_from(content.get("schema_version"), str(file)).config
     if upgrade is not None:
         upgrade(content)
     return typed(content, Config, str(file))
 
 
-def _check_parts(content: dict[str, Any], file: Path) -> None:
-    """Compare the parts of `config.json` with their digests, if it has any."""
+def _check_digest(content: dict[str, Any], file: Path) -> None:
+    """Compare `config.json` with the digest in it, if it has any."""
     digests = content.get("digests")
-    for part in ("options", "versions"):
-        digest = digests.get(part) if isinstance(digests, dict) else None
-        if digest is not None and value_digest(content.get(part)) != digest:
-            altered(f"{file}: {part} were altered after the run had written them")
+    if isinstance(digests, dict) and digests and digests.get("config") != config_digest(content):
+        altered(f"{file} was altered after the run had written it")
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -161,7 +165,7 @@ def read_calibration(path: Path) -> Calibration:
         raise RunFileError(f"{file} is missing: the run's predictions rest on it, so bring it back, or train again")
     digest = read_config(path).digests.get("calibration") if (Path(path) / "config.json").is_file() else None
     if digest is not None and file_digest(file) != digest:
-        altered(f"{file} was altered after the run had written it")
+        altered(f"{file} was altered after the run had written it, or is of another run than config.json")
     return decode(file.read_bytes(), Calibration, str(file))
 
 
