@@ -9,7 +9,7 @@ UNKNOWN = {
     "command": (["trian"], ["unknown command 'trian'", "did you mean 'train'"]),
     "command like no other": (
         ["zzz"],
-        ["unknown command 'zzz'", "Valid: breakeven, calibrate, circuit, compare, completion, explain, noise"],
+        ["unknown command 'zzz'", "Valid: breakeven, calibrate, circuit, compare, completion, explain, explore, noise"],
     ),
     "task": (["train", "digits-mpl"], ["unknown task 'digits-mpl'", "did you mean 'digits-mlp'"]),
     "preset": (["train", "tiny", "--preset", "papr"], ["unknown preset 'papr'", "did you mean 'paper'"]),

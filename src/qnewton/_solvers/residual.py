@@ -58,9 +58,9 @@ def _real_residual(matrix: Float[Array, "n m"], x: Float[Array, " m"], b: Float[
     # In units that make all terms comparable with `b`, or halves would be lost below the normal range.
     unit = unit_of(x)
     matrix, x = matrix * unit, x / unit
-    (high, low), (x_high, x_low) = _halves(matrix), _halves(x)
+    (high, low), (x_high, x_low) = _halves(matrix), _halves(x[None])
     zero = jnp.zeros((), b.dtype)
-    main, rest = lax.reduce((high * x_high, low * x + high * x_low), (zero, zero), _joined, (1,))
+    main, rest = lax.reduce((high * x_high, low * x[None] + high * x_low), (zero, zero), _joined, (1,))
     left, lost = _two_sum(b, -main)
     return left + (lost - rest)
 
