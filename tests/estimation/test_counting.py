@@ -138,7 +138,8 @@ def test_an_eigenvalue_lies_within_the_residual_of_every_ritz_value(name):
             values, residuals = (np.asarray(a, np.float64) for a in run(matrix, rng.standard_normal(6).astype(dtype)))
             truth = np.linalg.eigvalsh(matrix.astype(np.float64))
             distance = np.abs(values[:, None] - truth).min(axis=1)
-            assert np.all(distance <= residuals)
+            # The reference rounds as well: in exact arithmetic the distances are within the residuals.
+            assert np.all(distance <= residuals + 2 * np.finfo(np.float64).eps * np.abs(truth).max())
             # And an eigenvalue that six rows hold is found: a breakdown that comes too early loses the small ones.
             assert abs(values[0] - truth[0]) <= 500 * np.finfo(dtype).eps
 

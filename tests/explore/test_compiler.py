@@ -15,6 +15,9 @@ from jax import lax
 from jax.extend.core import jaxprs_in_params
 from scipy import special
 
+from qnewton._hardware import load_profile
+from qnewton._hardware.distillation import FactoryTable, factory_table
+from qnewton._hardware.frontier import factory_frontier
 from qnewton.lab._explore.compiler import Uncompilable, compiled
 from qnewton.lab._explore.emit import Script
 from qnewton.lab._explore.primitives import ELEMENTWISE
@@ -196,6 +199,23 @@ def test_equal_expressions_are_computed_once_and_loops_keep_what_varies() -> Non
     script = Script()
     text = script.function(compiled("f", function, ["x"]))
     assert len(re.findall(r"\bexp\(", script.text + text)) == 1
+
+
+@pytest.mark.parametrize(
+    ("machine", "table"), [("superconducting", factory_table), ("majorana-pairwise", factory_frontier)]
+)
+def test_what_single_precision_traced_before_is_compiled_in_double(machine: str, table: Callable[[Any], Any]) -> None:
+    """JAX remembers the constants of a trace."""
+    found = table(load_profile(machine))
+
+    def function(x: Any) -> dict[str, Any]:
+        if isinstance(found, FactoryTable):
+            return {"seconds": found.lookup(jnp, 0.0 * x + 21.0, x)[1]}
+        return {"count": found.fewest_qubits(jnp, x, 1e9 + 0.0 * x, 1.0 + 0.0 * x, 1.0, 1.0)[0]}
+
+    alone = jax.jit(function)(jnp.float32(-20.0))
+    assert all(value.dtype == jnp.float32 for value in alone.values())
+    assert compiled("tables", function, ["x"]).outputs == tuple(alone)
 
 
 def test_equal_loops_are_one_function() -> None:

@@ -46,6 +46,15 @@ def floating(*values: Number) -> tuple[ModuleType, *tuple[NumberArray, ...]]:
     return (xp, *(xp.asarray(value, dtype) for value in values))
 
 
+def constant(xp: ModuleType, table: np.ndarray) -> NumberArray:
+    """Return a table of numpy's as an array of the namespace, in its default width.
+
+    JAX remembers the array that it made of a table under `jit`: without a type here a function that is traced in double
+    precision would get the one of an earlier trace in single precision.
+    """
+    return xp.asarray(table, float if table.dtype.kind == "f" else int)
+
+
 def ceil(xp: ModuleType, value: NumberArray) -> NumberArray:
     """Round up to an integer, with the derivative of the value: a count is nearly as smooth as what it rounds."""
     return _rounded(xp, xp.ceil, value)

@@ -17,7 +17,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
-from .._core.arrays import Number, NumberArray
+from .._core.arrays import Number, NumberArray, constant
 from .factory_files import packaged_tables, table_key
 from .quantum_profile import QuantumProfile
 
@@ -68,14 +68,14 @@ class FactoryTable(eqx.Module):
             log_error: natural logarithm of the error that a T state may have.
         """
         row = xp.clip((distance.astype(int) - 1) // 2, 0, len(self.first) - 1)
-        low, high = xp.asarray(self.first)[row], xp.asarray(self.last)[row]
+        low, high = constant(xp, self.first)[row], constant(xp, self.last)[row]
         most = int(np.max(self.last - self.first)) + 1
         found = first_at_most(xp, self.log_error, low, high, most, log_error)
-        return xp.asarray(self.qubits)[found], xp.asarray(self.seconds)[found]
+        return constant(xp, self.qubits)[found], constant(xp, self.seconds)[found]
 
     def least_distance(self, xp: ModuleType, log_error: Number) -> NumberArray:
         """Return the smallest distance at which a factory reaches the error; above `MAX_DISTANCE` if none does."""
-        rows = xp.searchsorted(xp.asarray(-self.least_log_error), -log_error)
+        rows = xp.searchsorted(constant(xp, -self.least_log_error), -log_error)
         return xp.where(rows < len(self.least_log_error), 2 * rows + 1, MAX_DISTANCE + 2)
 
 
@@ -85,7 +85,7 @@ def first_at_most(
     """Return the first row, of those from `low` to `high`, at most `most`, whose error is small enough."""
     for _ in range(int(np.ceil(np.log2(most)))):
         middle = (low + high) // 2
-        enough = xp.asarray(log_error)[middle] <= wanted
+        enough = constant(xp, log_error)[middle] <= wanted
         low, high = xp.where(enough | (low >= high), low, middle + 1), xp.where(enough, middle, high)
     return low
 

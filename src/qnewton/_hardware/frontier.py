@@ -14,7 +14,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
-from .._core.arrays import NumberArray
+from .._core.arrays import NumberArray, constant
 from .distillation import (
     LEAST_LOG_ERROR,
     MAX_DISTANCE,
@@ -79,9 +79,9 @@ class FactoryFrontier(eqx.Module):
         last = 0 * log_error.astype(int) + (len(self.log_error) - 1)
         row = first_at_most(xp, self.log_error, 0 * last, last, len(self.log_error), log_error)
         # One column after the other: where this is compiled to JavaScript, a number is looked up, not a row.
-        picks = [xp.asarray(column)[row] for column in self.picks]
-        qubits = [xp.asarray(self.qubits)[pick] for pick in picks]
-        seconds = [xp.asarray(self.seconds)[pick] * (scale * stretch) for pick in picks]
+        picks = [constant(xp, column)[row] for column in self.picks]
+        qubits = [constant(xp, self.qubits)[pick] for pick in picks]
+        seconds = [constant(xp, self.seconds)[pick] * (scale * stretch) for pick in picks]
         run_s = xp.where(states > 0, xp.maximum(run_s, seconds[0]), run_s)
         rounding = 1 + 8 * xp.finfo(run_s.dtype).eps
         least, count = xp.full_like(run_s, xp.inf), xp.zeros_like(run_s)
