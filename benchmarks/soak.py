@@ -180,7 +180,7 @@ def same(run: Path, twin: Path) -> bool:
 
     def unclocked(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: unclocked(item) for key, item in value.items() if not key.startswith("measured")}
+            return {key: unclocked(item) for key, item in value.items() if not key.startswith(("measured", "crc32"))}
         return value
 
     for name in ("steps.jsonl", "blocks.jsonl"):

@@ -90,6 +90,16 @@ def test_a_file_that_was_not_there_and_a_damaged_manifest(ended):
     with pytest.raises(AlteredError, match=r"blocks\.jsonl was not there when the run ended"):
         verify(ended, NAMES)
     (ended / "blocks.jsonl").unlink()
+    # One of another run is whole by itself: the message names it beside the file that it does not fit.
+    other = RunDirectory(ended / "other")
+    other.path.mkdir()
+    other.write("config.json", Line(step=1000))
+    own = (ended / "manifest.json").read_bytes()
+    other.seal()
+    (ended / "manifest.json").write_bytes((other.path / "manifest.json").read_bytes())
+    with pytest.raises(AlteredError, match=r"config\.json has \d+ of \d+ bytes, by manifest\.json"):
+        verify(ended, NAMES)
+    (ended / "manifest.json").write_bytes(own)
     manifest = (ended / "manifest.json").read_text()
     (ended / "manifest.json").write_text(manifest.replace('"bytes": 2', '"bytes": 3'))
     with pytest.raises(AlteredError, match=r"manifest\.json was altered"):

@@ -133,7 +133,7 @@ def verify(run: Path, names: Sequence[str]) -> list[str]:
         path, wanted = run / name, manifest.files.get(name)
         if wanted is None:
             if path.is_file():
-                notes.append(altered(f"{path} was not there when the run ended"))
+                notes.append(altered(f"{path} was not there when the run ended, by {NAME}"))
             continue
         size = path.stat().st_size if path.is_file() else None
         if size is None or size < wanted.bytes:
@@ -141,7 +141,7 @@ def verify(run: Path, names: Sequence[str]) -> list[str]:
             if not ended and (name == "summary.json" or path.suffix == ".jsonl"):
                 notes.append(f"{name} {left}.")
             else:
-                notes.append(altered(f"{path} {left}"))
+                notes.append(altered(f"{path} {left}, by {NAME}"))
         elif size != wanted.bytes or file_digest(path) != wanted.sha256:
             notes.append(altered(f"{path} was altered after the run had written it, or is of another run than {NAME}"))
     return notes
