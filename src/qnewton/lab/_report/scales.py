@@ -156,6 +156,8 @@ def _log_seconds(axes: Axes, which: str, scale: Scale) -> None:
     decades = [10.0**power for power in range(math.ceil(low), math.floor(high) + 1)]
     major = [10.0**power for power in range(math.ceil(low), math.floor(high) + 1) if power % every == 0]
     axis = _axis(axes, which)
+    # Of data that has one value only, matplotlib would first find limits of its own, and warn.
+    axes.set(**{f"autoscale{which}_on": False})
     axes.set(**{f"{which}scale": "log", f"{which}lim": (10.0**low, 10.0**high)})
     axis.set_major_locator(FixedLocator(major))
     axis.set_minor_locator(FixedLocator(decades) if every <= 3 else NullLocator())
