@@ -10,7 +10,7 @@ from ..._core.limits import EXACT_UP_TO
 from ..._core.records import System
 from ..._estimation import BlockSpectrum, block_spectrum
 from ..._optim.spectra import spectrum
-from .._runfile import read_config
+from .._runfile import read_config, verify
 from . import build
 from .matrices.files import dense, read_matrices, symmetric_part
 from .own_task import check_unchanged
@@ -42,6 +42,7 @@ def spectra(path: Path, *, conditioned: bool = True, exact_up_to: int = EXACT_UP
 def of_run(path: Path, *, conditioned: bool, exact_up_to: int) -> tuple[BlockSpectrum, ...]:
     """Return the spectra of the blocks of a run's first step."""
     config = read_config(path)
+    verify(path, ("config.json",))  # one of another run is whole by itself
     options = train_options(path, config)
     check_unchanged(path, config.task, config.task_digest)
     with jax.enable_x64(options.training.dtype == "float64"):
