@@ -75,7 +75,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "resume": ("train", "--resume", "run"),
     "read_params": (),
 }
-WEIGHTS = (10, 10, 6, 8, 6, 8, 2, 3, 6, 6)
+WEIGHTS = (10, 10, 6, 8, 6, 8, 1, 3, 6, 6)
 """How often each is called: those that take a second or more more rarely."""
 WRITTEN = {"report": "run/report.html", "breakeven": "out/breakeven.json", "spectrum": "out/spectrum.json"}
 Damage = Callable[[bytes, random.Random, bytes], bytes | None]
