@@ -108,6 +108,10 @@ def test_what_was_measured_elsewhere_is_refused(timed, tmp_path, made, run, quic
     calibration = json.loads((copy / "calibration.json").read_text())
     calibration["environment"]["cores"] = 4096
     (copy / "calibration.json").write_text(json.dumps(calibration))
+    # As of a run that was written so.
+    (copy / "manifest.json").unlink()
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"digests": {}}))
     with pytest.raises(ValueError, match="cores 4096"):
         learn(read_saved(copy), tmp_path)
 
