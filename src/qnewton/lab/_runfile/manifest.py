@@ -132,7 +132,7 @@ def verify(run: Path, names: Sequence[str]) -> list[str]:
     for name in names:
         path, wanted = run / name, manifest.files.get(name)
         if wanted is None:
-            if path.is_file():
+            if path.is_file() and path.stat().st_size:  # an empty one says nothing
                 notes.append(altered(f"{path} was not there when the run ended, by {NAME}"))
             continue
         size = path.stat().st_size if path.is_file() else None
