@@ -11,21 +11,20 @@ from numpy.typing import ArrayLike
 from .._core.suggest import unknown
 from .assumptions import Assumptions
 from .breakeven import Pair, Question, Single, orders, pairs, singles, variables
-from .frame import Columns
+from .frame import Columns, Framed
 from .machines import Hardware, machines_of
 from .plan import SystemNumbers, points_of, sets_of
 from .problem import Problem
 
 if TYPE_CHECKING:
-    import pandas
-    import polars
+    pass
 
 _AT_ONCE = 32
 """Points of a sweep at once: each is varied over hundreds of values, by every solver and encoding."""
 
 
 @dataclasses.dataclass(frozen=True)
-class BreakevenResult:
+class BreakevenResult(Framed):
     """What `breakeven` found: a line for every variable at each point.
 
     Attributes:
@@ -71,22 +70,6 @@ class BreakevenResult:
     def maps(self, point: int = 0) -> list[Pair]:
         """The effects of each pair of variables at one of the points: `orders` over `x` and `y`."""
         return pairs(self.questions[point])
-
-    def to_pandas(self) -> "pandas.DataFrame":
-        """`columns` as a data frame of pandas.
-
-        Raises:
-            MissingExtraError: if pandas is not installed.
-        """
-        return Columns(self.columns).to_pandas()
-
-    def to_polars(self) -> "polars.DataFrame":
-        """`columns` as a data frame of polars.
-
-        Raises:
-            MissingExtraError: if polars is not installed.
-        """
-        return Columns(self.columns).to_polars()
 
 
 def breakeven(

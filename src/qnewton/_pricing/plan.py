@@ -12,7 +12,7 @@ from .._core.suggest import unknown
 from .._solvers.quantum.encoding import Diagonals, DyadicLevels, SquareRoot
 from .assumptions import ASSUMPTION_SETS, Assumptions
 from .clock import Clock
-from .frame import Columns
+from .frame import Columns, Framed
 from .machines import Hardware, machines_of
 from .measured import MEASURED
 from .more_rows import more_rows
@@ -22,8 +22,7 @@ from .table import NUMBERS, Line, Row, lines, picked
 from .verdict import leaders, winner_of
 
 if TYPE_CHECKING:
-    import pandas
-    import polars
+    pass
 
 _FIELDS = {"kappa": "condition_number", "epsilon": "precision", "sparsity": "degree"}
 """Names of a command line, by the fields of `Problem`."""
@@ -75,7 +74,7 @@ class SystemNumbers(TypedDict, total=False):
 
 
 @dataclasses.dataclass(frozen=True)
-class PlanResult:
+class PlanResult(Framed):
     """What `plan` found: a line for every solver on every machine under every set, at each point.
 
     Attributes:
@@ -142,22 +141,6 @@ class PlanResult:
     def rows(self, point: int = 0) -> list[Row]:
         """The table of one point."""
         return [*(line.row(point) for line in self.lines), *self.more]
-
-    def to_pandas(self) -> "pandas.DataFrame":
-        """`columns` as a data frame of pandas.
-
-        Raises:
-            MissingExtraError: if pandas is not installed.
-        """
-        return Columns(self.columns).to_pandas()
-
-    def to_polars(self) -> "polars.DataFrame":
-        """`columns` as a data frame of polars.
-
-        Raises:
-            MissingExtraError: if polars is not installed.
-        """
-        return Columns(self.columns).to_polars()
 
 
 def plan(
