@@ -13,6 +13,18 @@ from .limits import COUNT, DISTINCT, GATE_TIME, SEED, STATE_ERROR, Limit, Limite
 from .parts import catalogue, part
 
 AssumptionSet = Literal["paper", "paper-best", "paper-sparse", "logical", "end_to_end"]
+QuantumHardware = Literal[
+    "superconducting",
+    "superconducting-e4",
+    "transmon-distilled",
+    "transmon-cultivated",
+    "trapped-ion",
+    "trapped-ion-e4",
+    "neutral-atoms",
+    "majorana",
+    "majorana-e6",
+    "majorana-pairwise",
+]
 
 
 def _named(kind: str) -> Any:
@@ -158,18 +170,7 @@ class SchedulingOptions(Limited):
     assumptions: Annotated[tuple[AssumptionSet, ...], _SETS, DISTINCT] = ("paper",)
     """What a quantum solve is charged for: the choices of the first set are carried out, those of all are recorded
     (`paper end_to_end` for both sides; end_to_end takes a few seconds more to compile)."""
-    hardware: Literal[
-        "superconducting",
-        "superconducting-e4",
-        "transmon-distilled",
-        "transmon-cultivated",
-        "trapped-ion",
-        "trapped-ion-e4",
-        "neutral-atoms",
-        "majorana",
-        "majorana-e6",
-        "majorana-pairwise",
-    ] = "superconducting"
+    hardware: QuantumHardware = "superconducting"
     """Error rates and code of the quantum machine, for end_to_end."""
     gate_time_s: Annotated[float, GATE_TIME] = 50e-9
     """Seconds of a physical gate, with which all operations of the machine scale (50e-9: superconducting); under paper

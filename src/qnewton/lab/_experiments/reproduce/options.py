@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from ..limits import COUNT, DISTINCT, GATE_TIME, SEED, Limit, Limited, at_least, finite, positive, require
+from ..options import QuantumHardware
 
 
 def _several(least: int) -> Limit:
@@ -178,18 +179,7 @@ class Reproduction(Limited):
     """Of the initial parameters and of the order of the batches."""
     gate_time_s: Annotated[float, GATE_TIME] = 1e-9
     """Seconds of a physical gate of the quantum machine, wherever gate times are not what varies."""
-    hardware: Literal[
-        "superconducting",
-        "superconducting-e4",
-        "transmon-distilled",
-        "transmon-cultivated",
-        "trapped-ion",
-        "trapped-ion-e4",
-        "neutral-atoms",
-        "majorana",
-        "majorana-e6",
-        "majorana-pairwise",
-    ] = "superconducting"
+    hardware: QuantumHardware = "superconducting"
     """Error rates and code of the quantum machine, for end_to_end."""
     precision: Annotated[float, _PRECISION] = 1e-2
     """Error of the step that is asked of the quantum solver."""
