@@ -11,8 +11,8 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from .graph import Loop, Node, Region
 from .primitives import BOOLEAN, INNER, INTEGER, SAME, TEMPLATES
+from .simplify import simplified
 
-_BASES = (2.0, 10.0)
 _LONGEST = 64
 """Entries of an array that is unrolled; longer ones must be constants."""
 
@@ -157,41 +157,8 @@ class _Walk:
         arrays: Any = np.broadcast_arrays(*(self.nodes(value) for value in values))
         made = np.empty(arrays[0].shape, object)
         for place in np.ndindex(made.shape):
-            made[place] = self.operation(operation, *(array[place] for array in arrays))
+            made[place] = simplified(self.root, operation, *(array[place] for array in arrays))
         return made
-
-    def operation(self, name: str, *arguments: Node) -> Node:
-        """Return an operation's node, or a simpler one that it always equals."""
-        first = arguments[0]
-        # The logarithm of a base is kept for its quotients, below.
-        kept = name == "log" and first.detail in _BASES
-        if name in _FOLDED and not kept and all(argument.kind == "literal" for argument in arguments):
-            with np.errstate(all="ignore"):
-                return self.root.node("literal", _FOLDED[name](*(argument.detail for argument in arguments)).item())
-        if name == "select":
-            _, chosen, other = arguments
-            if chosen is other:
-                return chosen
-            if first.kind == "literal":
-                return chosen if first.detail else other
-            # Only a derivative, of a count that was rounded: `where(isfinite(x), x - x, 0)`.
-            if _is(other, 0.0) and _is_derivative(first, chosen):
-                return other
-        if name in ("add", "mul", "div") and _is(arguments[1], 0.0 if name == "add" else 1.0):
-            return first
-        if name in ("add", "mul") and _is(first, 0.0 if name == "add" else 1.0):
-            return arguments[1]
-        if name in ("and", "or"):
-            if first is arguments[1]:
-                return first
-            for one, other in (arguments, reversed(arguments)):
-                if one.kind == "literal":
-                    return other if one.detail is (name == "and") else one
-        # Of `log2` and `log10` numpy's powers are exact, the quotients of logarithms are not.
-        for base in _BASES:
-            if name == "div" and _is_log(first) and _is_log(arguments[1]) and _is(arguments[1].arguments[0], base):
-                return self.operation(f"log{base:g}", first.arguments[0])
-        return self.root.node("operation", name, arguments)
 
     def reduced(self, operation: str, values: Values, axes: Sequence[int]) -> Values:
         array = self.nodes(values)
@@ -303,10 +270,12 @@ class _Walk:
         # Columns lie in one table, whose values repeat.
         table, width = self.root.node("table", tuple(rows.reshape(-1).tolist())), made.size
         if width > 1:
-            place = self.operation("min", self.operation("max", place, self.root.node("literal", 0)), last)
-            place = self.operation("mul", place, self.root.node("literal", width))
+            place = simplified(
+                self.root, "min", simplified(self.root, "max", place, self.root.node("literal", 0)), last
+            )
+            place = simplified(self.root, "mul", place, self.root.node("literal", width))
         for column, one in enumerate(np.ndindex(made.shape)):
-            at = self.operation("add", place, self.root.node("literal", column))
+            at = simplified(self.root, "add", place, self.root.node("literal", column))
             made[one] = self.root.node("pick", rows.size, (at, table))
         return made
 
@@ -378,19 +347,6 @@ class _Walk:
         return made
 
 
-def _is(node: Node, value: float) -> bool:
-    return node.kind == "literal" and not isinstance(node.detail, bool) and node.detail == value
-
-
-def _is_derivative(held: Node, node: Node) -> bool:
-    same = node.detail == "sub" and node.arguments[0] is node.arguments[1]
-    return same and held.detail == "is_finite" and held.arguments[0] is node.arguments[0]
-
-
-def _is_log(node: Node) -> bool:
-    return node.kind == "operation" and node.detail == "log"
-
-
 def _broadcast(params: Mapping[str, Any], values: Values) -> Values:
     shape, places = params["shape"], params["broadcast_dimensions"]
     lifted = values.reshape([values.shape[places.index(k)] if k in places else 1 for k in range(len(shape))])
@@ -413,24 +369,6 @@ _RESHAPES: dict[str, Callable[..., Values]] = {
     "slice": _sliced,
 }
 
-_FOLDED: dict[str, Any] = {
-    **{name: getattr(np, name) for name in ("log", "log1p", "exp", "sqrt", "sign", "square")},
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "neg": np.negative,
-    "max": np.maximum,
-    "min": np.minimum,
-    "lt": np.less,
-    "le": np.less_equal,
-    "gt": np.greater,
-    "ge": np.greater_equal,
-    "eq": np.equal,
-    "ne": np.not_equal,
-    "is_finite": np.isfinite,
-    "not": np.logical_not,
-}
-"""Operations that are done here where all numbers are known."""
 
 _REDUCTIONS = {
     "reduce_sum": "add",
