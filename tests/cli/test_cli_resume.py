@@ -215,3 +215,25 @@ def until(reached: Callable[[], bool]) -> None:
     while not reached():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_a_killed_run_with_the_config_of_another_is_named_by_all_that_rest_on_it(call, quick, tmp_path):
+    for name, seed in (("one", "1"), ("two", "2")):
+        assert call("train", "tiny", *quick, "--seed", seed, "--checkpoint-every", "1", "--out", name).status == 0
+        for file in ("manifest.json", "summary.json"):
+            (tmp_path / name / file).unlink()
+    (tmp_path / "one" / "config.json").write_bytes((tmp_path / "two" / "config.json").read_bytes())
+    (tmp_path / "one" / "calibration.json").write_bytes((tmp_path / "two" / "calibration.json").read_bytes())
+    for arguments in (["spectrum", "one"], ["report", "one"], ["explain", "one"], ["train", "--resume", "one"]):
+        outcome = call(*arguments)
+        assert outcome.status == 2, arguments
+        assert "config.json" in outcome.err, outcome.err
+
+
+def test_a_killed_run_without_its_systems_is_no_whole_one(call, quick, tmp_path):
+    assert call("train", "tiny", *quick, "--out", "run").status == 0
+    for file in ("manifest.json", "summary.json"):
+        (tmp_path / "run" / file).unlink()
+    (tmp_path / "run" / "blocks.jsonl").write_bytes(b"")
+    (note,) = [note for note in read_run(tmp_path / "run").notes if "blocks.jsonl" in note]
+    assert "do not hold the same steps (step 0, 1" in note

@@ -280,8 +280,9 @@ def _check_identity(path: Path, found: Identity, own: Identity) -> None:
         other = there.get(name)
         if other != value:
             raise ValueError(
-                f"{path} is the checkpoint of another run: its {name} is {other!r}, and this run's {value!r}. Put it "
-                "back where it belongs, or delete it to go on from the one before"
+                f"{path} is the checkpoint of another run: its {name} is {other!r}, and this run's {value!r} by "
+                "config.json. Put whichever is in the wrong place back where it belongs, or delete the checkpoint to go "
+                "on from the one before"
             )
 
 

@@ -10,7 +10,7 @@ from ..._core.limits import EXACT_UP_TO
 from ..._core.records import System
 from ..._estimation import BlockSpectrum, block_spectrum
 from ..._optim.spectra import spectrum
-from .._runfile import read_config, verify
+from .._runfile import read_run
 from . import build
 from .matrices.files import dense, read_matrices, symmetric_part
 from .own_task import check_unchanged
@@ -41,8 +41,8 @@ def spectra(path: Path, *, conditioned: bool = True, exact_up_to: int = EXACT_UP
 
 def of_run(path: Path, *, conditioned: bool, exact_up_to: int) -> tuple[BlockSpectrum, ...]:
     """Return the spectra of the blocks of a run's first step."""
-    config = read_config(path)
-    verify(path, ("config.json",))  # one of another run is whole by itself
+    # With its lines, which tell a config.json of another run, whole by itself, from the run's own.
+    config = read_run(path).config
     options = train_options(path, config)
     check_unchanged(path, config.task, config.task_digest)
     with jax.enable_x64(options.training.dtype == "float64"):
