@@ -281,8 +281,8 @@ def _check_identity(path: Path, found: Identity, own: Identity) -> None:
         if other != value:
             raise ValueError(
                 f"{path} is the checkpoint of another run: its {name} is {other!r}, and this run's {value!r} by "
-                "config.json. Put whichever is in the wrong place back where it belongs, or delete the checkpoint to go "
-                "on from the one before"
+                "config.json. Put whichever is in the wrong place back, or delete the checkpoint to go on from the one "
+                "before"
             )
 
 
