@@ -7,6 +7,11 @@ if TYPE_CHECKING:
     from .engine import Colleague as Colleague
     from .engine import Lost as Lost
     from .engine import Reply as Reply
+    from .service import QuantumService as QuantumService
+    from .traces import Trace as Trace
+    from .traces import TraceModel as TraceModel
+    from .traces import read_trace as read_trace
+    from .traces import write_trace as write_trace
     from .workers import Attempt as Attempt
     from .workers import Workers as Workers
 else:

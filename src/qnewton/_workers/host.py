@@ -3,10 +3,9 @@
 import os
 import platform
 import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,14 @@ THREADS = {
 def versions() -> dict[str, str]:
     """Versions that driver and workers share, since programs and arrays travel between them."""
     packages = ("qnewton", "jax", "jaxlib", "equinox", "lineax", "numpy", "ray")
-    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+    return {"python": platform.python_version()} | {name: _version(name) for name in packages}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 class Host:
@@ -93,8 +99,3 @@ def apart(worker: str, own: dict[str, str], theirs: dict[str, str]) -> str:
         f"the worker {worker} has other versions than the driver: {listed}. Programs travel between them, so install "
         "the same ones on both"
     )
-
-
-def python() -> str:
-    """Return the interpreter's path, by which Ray starts workers of this environment."""
-    return sys.executable

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import time
+import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -24,15 +25,20 @@ _STORE_BYTES = 2**31
 _LEAST_STORE = 80 * 2**20
 
 
-def ray_module() -> ModuleType:
+def ray_module(*, local: bool = False) -> ModuleType:
     """Return Ray, which does not report its use.
+
+    Args:
+        local: for a cluster of this machine alone.
 
     Raises:
         MissingExtraError: if it is not installed.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # What Ray says while it starts is no affair of a training's.
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if local:
+        # Read when Ray is imported: a node that no other machine is to reach has the address 127.0.0.1.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     return optional("ray", "cluster", "workers need ray")
 
 
@@ -92,7 +98,7 @@ class RayEngine(AbstractEngine):
             ValueError: for an address where no cluster is, a token that it does not take, other versions than here, or
                 nobody who works.
         """
-        self._ray = ray_module()
+        self._ray = ray_module(local=cluster.address is None)
         self._dtype = dtype
         self._joined = False
         self._members: list[_Member] = []
@@ -115,16 +121,19 @@ class RayEngine(AbstractEngine):
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": NAMESPACE}
         if cluster.address is None:
             resources = {QPU: len(cluster.qpus)} if cluster.qpus else None
-            ray.init(
-                address="local",
-                num_cpus=cluster.cpus,
-                num_gpus=cluster.gpus or None,
-                resources=resources,
-                object_store_memory=cluster.store_bytes or _store_bytes(),
-                include_dashboard=False,
-                _node_ip_address="127.0.0.1",
-                **quiet,
-            )
+            with warnings.catch_warnings():
+                # Ray's processes begin by exec, which needs none of the locks that a fork may find taken.
+                warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+                ray.init(
+                    address="local",
+                    num_cpus=cluster.cpus,
+                    num_gpus=cluster.gpus or None,
+                    resources=resources,
+                    object_store_memory=cluster.store_bytes or _store_bytes(),
+                    include_dashboard=False,
+                    _node_ip_address="127.0.0.1",
+                    **quiet,
+                )
         else:
             check_address(cluster.address)
             try:

@@ -15,10 +15,10 @@ from .ray_engine import Cluster, RayEngine
 class Workers:
     """Workers that solve the blocks of each step of `newton` at once, on CPUs, GPUs and quantum machines.
 
-    `newton(objective, partition=per_tensor, solver=Hybrid(workers=workers))` forms the blocks one after the other, hands
-    each over as soon as it is there, and waits for all solutions. Every solution is judged by its residual; a block whose
-    worker dies, is late or returns none is solved elsewhere, and by the step itself where nobody is left. What solves is
-    the candidate that the scheduler chose, by the program that the step itself would run.
+    `newton(objective, partition=per_tensor, solver=Hybrid(workers=workers))` forms the blocks one after the other,
+    hands each over as soon as it is there, and waits for all solutions. Every solution is judged by its residual; a
+    block whose worker dies, is late or returns none is solved elsewhere, and by the step itself where nobody is left.
+    What solves is the candidate that the scheduler chose, by the program that the step itself would run.
 
     Use it as a context, or call `close`.
 
@@ -84,10 +84,9 @@ class Workers:
         Args:
             hybrid: whose candidates they run.
         """
-        names = {
-            quantum: tuple(s.name for s in hybrid.solvers if s.capabilities.quantum == quantum)
-            for quantum in (True, False)
-        }
+        names: dict[bool, tuple[str, ...]] = {True: (), False: ()}
+        for solver in hybrid.solvers:
+            names[solver.capabilities.quantum] += (solver.name,)
         return tuple(
             Machine(who.name, names[who.quantum], 1, who.slowness, who.wait_s, who.transfer_s)
             for who in self.present
