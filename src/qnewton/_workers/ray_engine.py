@@ -7,39 +7,17 @@ import time
 import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from .._core.extras import optional
 from .._scheduling.sent import Program
 from .engine import AbstractEngine, Colleague, Lost, Reply
 from .host import THREADS, Host, apart, versions
+from .joining import NAMESPACE, QPU, START_S, check_address, ray_module, refused
 
-NAMESPACE = "qnewton"
-QPU = "qpu"
-"""The custom resource of nodes with a quantum worker."""
-_START_S = 120.0
 _STORE_BYTES = 2**31
 _LEAST_STORE = 80 * 2**20
-
-
-def ray_module(*, local: bool = False) -> ModuleType:
-    """Return Ray, which does not report its use.
-
-    Args:
-        local: for a cluster of this machine alone.
-
-    Raises:
-        MissingExtraError: if it is not installed.
-    """
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if local:
-        # Read when Ray is imported: a node that no other machine is to reach has the address 127.0.0.1.
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    return optional("ray", "cluster", "workers need ray")
 
 
 @dataclass(frozen=True)
@@ -164,7 +142,9 @@ class RayEngine(AbstractEngine):
 
     def _start(self, name: str, kind: str, what: type, given: tuple) -> None:
         options: dict[str, Any] = {"num_cpus": 1 if kind == "cpu" else 0, "max_restarts": 0}
-        environment = dict(THREADS)
+        # Of the driver's flags too: a worker compiles as the driver would.
+        flags = f"{os.environ.get('XLA_FLAGS', '')} {THREADS['XLA_FLAGS']}".strip()
+        environment = THREADS | {"XLA_FLAGS": flags}
         if kind == "gpu":
             options["num_gpus"] = 1
         else:
@@ -194,11 +174,11 @@ class RayEngine(AbstractEngine):
     def _meet(self) -> None:
         """Wait until everybody is there."""
         hellos = [member.hello for member in self._members]
-        done, late = self._ray.wait(hellos, num_returns=len(hellos), timeout=_START_S)
+        done, late = self._ray.wait(hellos, num_returns=len(hellos), timeout=START_S)
         if late and not done:
             names = ", ".join(member.name for member in self._members if member.hello in late)
             raise ValueError(
-                f"no worker is there after {_START_S:g} s ({names}): the cluster has no room for them, or other work "
+                f"no worker is there after {START_S:g} s ({names}): the cluster has no room for them, or other work "
                 "has it. Ask for fewer, or start more nodes"
             )
         for member in self._members:
@@ -319,38 +299,6 @@ class RayEngine(AbstractEngine):
     def processes(self) -> dict[str, int]:
         """Worker to the number of its process."""
         return {one.name: int(one.where.rpartition(" ")[2]) for one in self.present()}
-
-
-def check_address(address: str) -> None:
-    """Refuse an address that is none.
-
-    Raises:
-        ValueError: with what to do.
-    """
-    host, colon, port = address.rpartition(":")
-    if address != "auto" and not (host and colon and port.isdigit()):
-        raise ValueError(
-            f"the address of the cluster is {address!r}: it is HOST:PORT of Ray's head node, e.g. 10.0.0.1:6379, which "
-            "`ray start --head` prints; without an address a local Ray is started"
-        )
-
-
-def refused(address: str, error: Exception) -> str:
-    """Return what to do about a cluster that cannot be joined."""
-    said = str(error).strip().splitlines()
-    first = said[0] if said else type(error).__name__
-    text = " ".join(said).lower()
-    if "token" in text or "auth" in type(error).__name__.lower() or "unauthenticated" in text:
-        return (
-            f"the cluster at {address} does not take the token of this process ({first}): set RAY_AUTH_MODE=token and "
-            "RAY_AUTH_TOKEN to the cluster's token, which `ray get-auth-token` prints on its head node"
-        )
-    if "version mismatch" in text or "different versions" in text:
-        return f"the cluster at {address} runs other versions than this driver: {' '.join(said)}"
-    return (
-        f"no Ray cluster answers at {address} ({first}): start one there with `ray start --head`, or leave the address "
-        "out for a local one"
-    )
 
 
 def _store_bytes() -> int:

@@ -12,7 +12,8 @@ import numpy as np
 ARRIVAL, WAIT, SERVICE = "arrival_s", "wait_s", "service_s"
 PUBLISHED_WAITS = ((0.0, 1.0), (0.2, 60.0), (0.5, 3600.0), (0.7, 7200.0), (0.9, 86400.0), (1.0, 604800.0))
 """Quantiles of the waits in IBM's cloud over two years: a fifth below a minute, a median of about an hour, three tenths
-above two hours, a tenth a day or more (Ravi, Smith, Gokhale and Chong, IISWC 2021, arXiv 2203.13121). Between them the logarithm is interpolated; the two ends, a second and a week, are ours."""
+above two hours, a tenth a day or more (Ravi, Smith, Gokhale and Chong, IISWC 2021, arXiv 2203.13121). Between them the
+logarithm is interpolated; the two ends, a second and a week, are ours."""
 
 
 @dataclass(frozen=True, eq=False)
