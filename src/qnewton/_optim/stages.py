@@ -152,14 +152,7 @@ def begin_block(
     Raises:
         ValueError: for a first guess in other coordinates than the user's.
     """
-    if start is not None and in_units_only(system.coordinates):
-        # `R` is diagonal, so its inverse is that of its transpose.
-        start = system.coordinates.out_of(start)
-    elif start is not None and not isinstance(system.coordinates, Standard):
-        raise ValueError(
-            f"warm_start=True, and conditioning changes the basis to {type(system.coordinates).__name__}: the last "
-            "solution is no first guess in a basis that changes from step to step. Leave out one of them"
-        )
+    start = None if start is None else _start_in(system, start)
     user_gradient = gradient
     gradient = system.coordinates.into(gradient)
     # Everything in one unit, a power of two: no square leaves the floating-point range, and no digit changes.
@@ -168,14 +161,10 @@ def begin_block(
     start = None if start is None else start / unit
     # The residual is judged below.
     options: Options = {"verify": False, "scale": False}
-    if system.eigenvalue_floor is not None:
-        options["eigenvalue_floor"] = system.eigenvalue_floor
-    if estimate is not None:
-        options["estimate"] = estimate
-    if system.layout is not None:
-        options["layout"] = system.layout
-    if turn is not None:
-        options["turn"] = turn
+    of_system = {"eigenvalue_floor": system.eigenvalue_floor, "layout": system.layout}
+    for name, value in (of_system | {"estimate": estimate, "turn": turn}).items():
+        if value is not None:
+            options[name] = value
     asked = Asked(solver, system, user_gradient, gradient, unit, start, options, correction)
     if send is None:
         return lambda: _judged(asked, solved_here(asked), residual_tolerance, path, fallback)
@@ -183,6 +172,19 @@ def begin_block(
     assert scheduler is not None, "who has workers is one"
     comes = send(scheduler, tagged(asked), gradient, options)
     return lambda: _judged(asked, comes(), residual_tolerance, path, fallback)
+
+
+def _start_in(system: System, start: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Return a first guess in the system's coordinates."""
+    if in_units_only(system.coordinates):
+        # `R` is diagonal, so its inverse is that of its transpose.
+        return system.coordinates.out_of(start)
+    if not isinstance(system.coordinates, Standard):
+        raise ValueError(
+            f"warm_start=True, and conditioning changes the basis to {type(system.coordinates).__name__}: the last "
+            "solution is no first guess in a basis that changes from step to step. Leave out one of them"
+        )
+    return start
 
 
 def _judged(
@@ -222,10 +224,8 @@ def _judged(
         left = gradient - system.unrepaired.operator.mv(value)
     user_norm, missed = lengths(user_gradient / unit, system.coordinates.out_of(left))
     exact_residual = missed / jnp.where(user_norm > 0, user_norm, 1)
-    # The gradient of a batch that is not finite would poison the parameters for good: no step at all then.
-    fallback = user_gradient if fallback is None else fallback
-    fallback = jnp.where(jnp.all(jnp.isfinite(user_gradient) & jnp.isfinite(fallback)), fallback, 0)
-    direction = jnp.where(status == Status.OK, system.coordinates.back(value) * unit, fallback)
+    instead = _finite(user_gradient, user_gradient if fallback is None else fallback)
+    direction = jnp.where(status == Status.OK, system.coordinates.back(value) * unit, instead)
     info = BlockInfo(
         plan=plan,
         status=status,
@@ -247,6 +247,11 @@ def _judged(
         owner=jnp.full((), EVERYONE, jnp.int32),
     )
     return direction, info
+
+
+def _finite(gradient: Float[Array, " n"], fallback: Float[Array, " n"]) -> Float[Array, " n"]:
+    # The gradient of a batch that is not finite would poison the parameters for good: no step at all then.
+    return jnp.where(jnp.all(jnp.isfinite(gradient) & jnp.isfinite(fallback)), fallback, 0)
 
 
 def quadratic_decrease(system: System, gradient: Float[Array, " n"], update: Float[Array, " n"]) -> Float[Array, ""]:

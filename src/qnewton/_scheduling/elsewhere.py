@@ -75,17 +75,8 @@ class Courier:
 
         def host(_: Array, seconds: Array, choice: Array, *words: Array) -> np.ndarray:
             arrays = [_from_words(one, dtype) for one, dtype in zip(words, types, strict=True)]
-            sent = Sent(
-                block,
-                len(self.names),
-                self.names[block],
-                program,
-                self.tolerance,
-                np.array(seconds, np.float64),
-                int(choice),
-                arrays,
-            )
-            self.crew.send(sent)
+            of_block = block, len(self.names), self.names[block], program, self.tolerance
+            self.crew.send(Sent(*of_block, np.array(seconds, np.float64), int(choice), arrays))
             return np.int32(block)
 
         # What is sent later waits for this one.

@@ -177,7 +177,8 @@ class Dispatcher:
         now = self.clock()
         timeout = max(0.0, min([_LONGEST_WAIT_S, *(end - now for end in deadlines.values())]))
         for handle in self.engine.ready(list(self._tasks), timeout):
-            self._receive(handle)
+            if handle in self._tasks:  # not moved away meanwhile, from a worker that is gone
+                self._receive(handle)
         now = self.clock()
         for worker, end in self._deadlines().items():
             if now > end:

@@ -1,7 +1,8 @@
 """A quantum machine behind a resource manager, by the calls of QRMI (Quantum Resource Management Interface).
 
 QRMI's Python class `QuantumResource` has `is_accessible`, `acquire`, `release`, `task_start`, `task_status`,
-`task_result` and `task_stop` (github.com/qiskit-community/qrmi). Tested against a fake of these calls, and on no hardware.
+`task_result` and `task_stop` (github.com/qiskit-community/qrmi). Tested against a fake of these calls, and on no
+hardware.
 """
 
 import time
