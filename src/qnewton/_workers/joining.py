@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from .host import THREADS
 NAMESPACE = "qnewton"
 QPU = "qpu"
 """The custom resource of nodes with a quantum worker."""
+_REACH_S = 5.0
 START_S = 120.0
 """Seconds after which a worker that is not there is given up."""
 
@@ -38,7 +40,7 @@ def ray_module(*, local: bool = False) -> ModuleType:
 
 
 def check_address(address: str) -> None:
-    """Refuse an address that is none.
+    """Refuse an address that is none, or where nobody listens.
 
     Raises:
         ValueError: with what to do.
@@ -49,6 +51,12 @@ def check_address(address: str) -> None:
             f"the address of the cluster is {address!r}: it is HOST:PORT of Ray's head node, e.g. 10.0.0.1:6379, which "
             "`ray start --head` prints; without an address a local Ray is started"
         )
+    if address != "auto":
+        try:
+            # Ray itself would try again for minutes.
+            socket.create_connection((host, int(port)), timeout=_REACH_S).close()
+        except OSError as error:
+            raise ValueError(refused(address, error)) from error
 
 
 def refused(address: str, error: Exception) -> str:
