@@ -48,10 +48,10 @@ from qnewton.lab._experiments.exits import BAD_INPUT, FAILED, LOST
 from qnewton.lab._runfile import read_run
 from qnewton.lab._runfile.manifest import NAME, manifest_of
 
-STEPS, EVERY = 600, 10
+STEPS, EVERY = 1500, 10
 TRAIN = (sys.executable, "-c", "import sys; from qnewton.lab._cli import main; sys.exit(main())", "train")
 TASK = (
-    *("poisson-pinn", "--preset", "default", "--width", "4", "--depth", "1", "--interior", "32", "--boundary", "8"),
+    *("poisson-pinn", "--preset", "blocks", "--width", "4", "--depth", "1", "--interior", "32", "--boundary", "8"),
     *("--batch-size", "16", "--solvers", "lu", "qlsa", "--evaluate-every", "100"),
     *("--steps", str(STEPS), "--checkpoint-every", str(EVERY)),
 )
