@@ -106,10 +106,9 @@ def _one_below_the_other(table: "Table", width: int) -> Iterator[str]:
     heads = [str(column.header) for column in table.columns]
     for row in zip(*(column.cells for column in table.columns), strict=True):
         yield ""
+        alone = not any(map(str, row[1:]))  # the heading of a section
         for place, (head, cell) in enumerate(zip(heads, row, strict=True)):
             if str(cell):
-                before = "" if place == 0 else "  "
-                yield from wrap(
-                    f"{head}: {cell}" if head else str(cell), initial_indent=before, subsequent_indent="    "
-                )
+                said = str(cell) if alone or not head else f"{head}: {cell}"
+                yield from wrap(said, initial_indent="  " if place else "", subsequent_indent="    ")
     yield ""
