@@ -65,6 +65,14 @@ def test_verdicts_are_those_of_the_frame(swept):
         assert row.winner == ("quantum" if expected < -0.05 else "classical" if expected > 0.05 else "draw")
 
 
+def test_where_nobody_leads_there_are_no_seconds():
+    """Under the set named paper one count answers, so that there is no other; at n = 1 there is nobody at all."""
+    columns = qn.plan([1, 500], 10.0, hardware=MACHINES, assumptions="paper").verdicts.columns
+    for kind, known in (("quantum", [False, True]), ("classical", [False, True]), ("other", [False, False])):
+        assert [name is not None for name in columns[f"{kind}_solver"]] == known
+        assert np.isfinite(columns[f"{kind}_seconds"]).tolist() == known
+
+
 def test_at_a_break_even_gate_time_the_plan_is_a_draw():
     asked = {"sparsity": 7, "hardware": ("superconducting", "nvidia-h100-sxm"), "assumptions": "logical"}
     kappa = np.array([10.0, 1e3, 1e6])
