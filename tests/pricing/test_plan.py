@@ -8,6 +8,7 @@ import pytest
 
 import qnewton as qn
 from qnewton._core.extras import MissingExtraError
+from qnewton._pricing.structure import Structure
 
 MACHINES = ("superconducting", "majorana", "nvidia-h100-sxm")
 N, KAPPA = np.array([1e3, 1e6, 1e9]), np.array([[2.0], [4e3]])
@@ -122,6 +123,15 @@ def test_bad_input_is_named(numbers, error, message):
     asked: dict[str, Any] = {"n": 10, "kappa": 5.0, **numbers}
     with pytest.raises(error, match=message):
         qn.plan(**asked)
+
+
+def test_a_preconditioner_keeps_its_name_unless_another_one_is_given():
+    """A file's own preconditioner is measured and named; a number that is given in its place is nobody's."""
+    known = Structure(preconditioned_kappa=4.0, preconditioner="diagonal of the file")
+    asked: dict[str, Any] = {"structure": known, "hardware": MACHINES, "assumptions": "paper"}
+    for more, note in (({}, "diagonal of the file"), ({"preconditioned_kappa": 4.0}, "as given")):
+        notes = {row.notes for row in qn.plan(100, 50.0, **asked, **more).rows() if row.solver == "PCG"}
+        assert notes == {(f"{note}: condition number 4",)}
 
 
 def test_bad_questions_are_named():

@@ -232,6 +232,8 @@ def test_the_verdict_is_the_quotient_of_the_fastest():
     said |= {-0.04: "a draw", -0.5: "quantum wins by 3.2 times", -2.34: "quantum wins by 2.3 orders"}
     for by_orders, words in said.items():
         assert dataclasses.replace(verdict, orders=by_orders).sentence == words + by
+    assert dataclasses.replace(verdict, quantum=None, orders=None).sentence == "no quantum formula holds here"
+    assert dataclasses.replace(verdict, classical=None, orders=None).sentence == "no classical solver holds here"
     fastest = min(seconds_of(r) for r in counted)
     assert (verdict.other is None) == (fastest == quantum)
     assert verdict.other is None or verdict.other.seconds == fastest

@@ -135,6 +135,8 @@ def test_bounds_never_change_the_choice(rows, serves, vectors, log_gate, cg, log
     assert int(np.argmin(offers.seconds[0])) in kept
     assert np.all(least.seconds <= offers.seconds * (1 + 1e-5))
     assert np.all(offers.seconds <= most * (1 + 1e-5))
+    # An iteration takes one step at least, a factorisation none.
+    assert [float(steps) for steps in np.atleast_2d(least.expected_steps)[0][:4]] == [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize("name", list(ASSUMPTION_SETS))
