@@ -84,7 +84,7 @@ def check_key(value: Any, name: str) -> None:
         TypeError: with the name and the value.
     """
     dtype, rank = getattr(value, "dtype", None), len(getattr(value, "shape", ()))
-    typed_key = dtype is not None and dtypes.issubdtype(dtype, dtypes.prng_key) and rank == 0
+    typed_key = dtype is not None and jnp.issubdtype(dtype, dtypes.prng_key) and rank == 0
     if not (value is None or typed_key or (dtype == np.uint32 and rank == 1)):
         raise TypeError(f"{name} is {said(value)}: give one key, jax.random.key(0)")
 
