@@ -1,4 +1,7 @@
-"""What a mutant is: the source with one change, of the kinds below. Texts, annotations and `dtype=` are left alone."""
+"""What a mutant is: the source with one change, of the kinds below.
+
+Texts, annotations, `dtype=`, and the `strict=` of a `zip` over lists of one length are left alone.
+"""
 
 import ast
 import copy
@@ -9,6 +12,7 @@ from typing import Any, NamedTuple
 COMPARISONS: dict[type, type] = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq}
 OPERATORS: dict[type, type] = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 OPPOSITES = {"maximum": "minimum", "max": "min", "any": "all", "floor": "ceil", "sqrt": "square", "argmin": "argmax"}
+ALONE = ("dtype", "strict")
 SWAPPED = OPPOSITES | {after: before for before, after in OPPOSITES.items()}
 
 
@@ -76,7 +80,7 @@ def changes(node: ast.AST) -> Iterator[tuple[str, Callable[[Any], Any]]]:
             yield "where takes the first", lambda it: it.args[1]
             yield "where takes the second", lambda it: it.args[2]
         for place, keyword in enumerate(node.keywords):
-            if keyword.arg not in (None, "dtype"):
+            if keyword.arg not in (None, *ALONE):
                 kept = [one for k, one in enumerate(node.keywords) if k != place]
                 yield f"{keyword.arg}= dropped", lambda it, kept=kept: _with(it, keywords=kept)
     if isinstance(node, ast.Raise):

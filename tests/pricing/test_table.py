@@ -110,12 +110,11 @@ def test_without_definiteness_their_solvers_drop_out():
     for row in rows:
         if row.solver.endswith("_definite"):
             assert row.reason == "needs a positive definite matrix"
-    assert {row.solver for row in rows if row.kind == "classical"} == {
-        "LU",
-        "MINRES",
-        "sampling (Kaczmarz)",
-        "quantum-inspired",
+    others = {row.solver: row.validity for row in rows if row.kind == "classical"}
+    assert others == dict.fromkeys(("LU", "sampling (Kaczmarz)", "quantum-inspired"), "any") | {
+        "MINRES": "not definite"
     }
+    assert {row.validity for row in rows_of() if row.solver in ("CG", "Cholesky")} == {"definite"}
 
 
 def test_what_does_not_fit_is_streamed_and_said_to_be():
