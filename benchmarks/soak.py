@@ -19,6 +19,7 @@ without a stop. Runs that finish are compared, and the next one begins, until th
     corrupted   what could not be read, gone on with or verified; ends other than stated
     lost        more steps than one interval
     confused    two owners of a directory, or files in the place of those that were moved
+    littered    a checkpoint that stands where the directory was removed, of no harm but for that
 
 Prints one JSON object as its last line, and exits with status 1 if any of these is not 0, if a run differs, or if
 there was no time for as many disturbances and one comparison.
@@ -83,6 +84,7 @@ class Soak:
             "corrupted": 0,
             "lost_more_than_interval": 0,
             "confused": 0,
+            "littered": 0,
             "most_steps_lost": 0,
             "runs_compared": 0,
             "bitwise_equal": True,
@@ -132,7 +134,9 @@ class Soak:
             if process.returncode:
                 self.corrupt(said)
             return False
-        with self.disturbed(process, run, kind) as allowed:
+        # From then on it owns the directory.
+        owned = resumes(run) >= resumed and (run / "config.json").exists()
+        with self.disturbed(process, run, kind, owned=owned) as allowed:
             try:
                 said = process.communicate(timeout=120)[0].decode()
             except subprocess.TimeoutExpired:
@@ -140,7 +144,7 @@ class Soak:
                 said = f"{kind}: goes on: {process.communicate()[0].decode()}"
                 self.corrupt(said)
         started = resumes(run) >= resumed and lines(run) > self.origin(run)
-        self.ended(process.returncode, allowed, said, run, begun=started or not there)
+        self.ended(process.returncode, kind, allowed, said, run, begun=started or not there)
         self.found["kills"] += 1
         self.found["at_start"] += at_start
         self.kinds[kind] += 1
@@ -151,23 +155,26 @@ class Soak:
         # The last moments of a process are after the run's: what they write is the report, and no resume is due.
         return not finished(run)
 
-    def ended(self, status: int, allowed: set[int], said: str, run: Path, *, begun: bool) -> None:
+    def ended(self, status: int, kind: str, allowed: set[int], said: str, run: Path, *, begun: bool) -> None:
         """Compare the end of a process with what the kind of disturbance allows."""
         # The run was over before it was disturbed.
         allowed = allowed | ({0} if finished(run) else set())
-        if not begun:  # Python had not come so far as to handle signals; or there was no room before the first step
-            allowed = allowed | {BAD_INPUT if FAILED in allowed else 128 - min(allowed)}
+        if not begun and kind in ("full", "purge"):  # no room, or no run, before there was anything to lose
+            allowed = allowed | {BAD_INPUT}
+        elif not begun or kind == "twice":  # Python does not handle signals yet, or no more
+            allowed = allowed | {128 - min(allowed - {0})}
         if status not in allowed or "Traceback" in said:
-            self.corrupt(f"ended with {status}, not one of {sorted(allowed)}:\n{said}")
+            self.corrupt(f"{kind}: ended with {status}, not one of {sorted(allowed)}:\n{said}")
 
     @contextlib.contextmanager
-    def disturbed(self, process: subprocess.Popen[bytes], run: Path, kind: str) -> Iterator[set[int]]:
+    def disturbed(self, process: subprocess.Popen[bytes], run: Path, kind: str, *, owned: bool) -> Iterator[set[int]]:
         """Disturb, yield the statuses with which the process may end, and put right what can be."""
         if kind == "full":
             with self.filled(process):
                 yield {FAILED}
         elif kind == "purge":
-            ways = [self.moved, self.removed, self.replaced, self.without]
+            # A process that has not come so far may take what it finds there for the run.
+            ways = [self.moved, self.removed, self.replaced, self.without] if owned else [self.moved]
             with self.random.choice(ways)(process, run):
                 yield {LOST}
         else:
@@ -236,8 +243,11 @@ class Soak:
     def put_back(self, away: Path, run: Path) -> None:
         """Put a directory back, where nothing may stand now."""
         if run.exists():
-            left = [path.relative_to(run).as_posix() for path in run.rglob("*")]
-            self.confuse(f"{run} was made anew, with {left}")
+            left = [path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()]
+            self.found["littered"] += 1
+            print(f"{run} was made anew, with {left}", flush=True)
+            if any(name in FILES for name in left):
+                self.confuse(f"{run} begins in the middle")
             shutil.rmtree(run)
         away.rename(run)
 

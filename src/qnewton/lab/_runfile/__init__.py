@@ -31,7 +31,7 @@ from .config import BlockSize, Config, DataRecord, MachineRecord, ModelRecord
 from .decode import decode, typed, untyped
 from .digests import config_digest, file_digest, value_digest
 from .directory import Elsewhere, RunDirectory
-from .durable import copy_rest, move, sync_folder, write_whole
+from .durable import copy_rest, move, sync_folder, sync_tree, write_whole
 from .encode import encode, encode_indented, plain
 from .errors import RunFileError, clean_text
 from .grid import (
@@ -185,6 +185,7 @@ __all__ = [
     "read_summary",
     "read_version",
     "sync_folder",
+    "sync_tree",
     "typed",
     "untyped",
     "unverified",

@@ -66,3 +66,14 @@ def sync_folder(path: Path) -> None:
         pass  # a file system that syncs no folders
     finally:
         os.close(handle)
+
+
+def sync_tree(path: Path) -> None:
+    """Wait until a folder, with everything in it, and its own name are on disk."""
+    for inner in sorted(path.rglob("*"), reverse=True):
+        if inner.is_dir():
+            sync_folder(inner)
+        else:
+            sync_file(inner)
+    sync_folder(path)
+    sync_folder(path.parent)
