@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._core.arrays import quiet
 from .._core.suggest import unknown
 from .._solvers.quantum.encoding import Diagonals, DyadicLevels, SquareRoot
 from .assumptions import ASSUMPTION_SETS, Assumptions
@@ -150,6 +151,7 @@ class PlanResult(Framed):
         return [*(line.row(point) for line in self.lines), *self.more]
 
 
+@quiet
 def plan(
     n: ArrayLike,
     kappa: ArrayLike,
