@@ -89,10 +89,12 @@ def test_no_digit_is_lost_in_a_narrow_terminal_or_a_pipe(columns, plan, rows, tm
     assert "…" not in out
     asked = [row for row in rows(*NUMBERS, *one) if row["kind"] == "quantum" and row["valid"]]
     assert len(asked) > 10
+    # A row is a line, or where that is too long for the terminal some under each other, "solver:" before its name.
+    below = "\n  queries: " in out
+    shown = [part.split() for part in out.split("\n\n" if below else "\n")]
     for row in asked:
-        (line,) = (
-            line.split() for line in out.splitlines() if line.split()[1:2] in ([row["solver"]], [row["solver"] + "*"])
-        )
+        solver = [row["solver"]], [row["solver"] + "*"]
+        (line,) = (line for line in shown if (line[3:4] if below else line[1:2]) in solver and line[0] != "solver:")
         queries = row["queries"]
         assert any(_close(word, queries) for word in line), (line, queries)
 
@@ -168,6 +170,8 @@ BAD = {
     "half a row": (["--n", "10.5", "--kappa", "5"], "n is 10.5: it counts rows"),
     "epsilon": (["--n", "10", "--kappa", "5", "--epsilon", "0"], "epsilon is 0: a relative error must lie in"),
     "epsilon 1": (["--n", "10", "--kappa", "5", "--epsilon", "1"], "epsilon is 1: a relative error must lie in"),
+    "overlap": (["--n", "10", "--kappa", "5", "--rows", "3", "--overlap", "2"], "overlap is 2: it is a part of"),
+    "threads": (["--n", "10", "--kappa", "5", "--blas-threads", "0"], "blas-threads is 0: a calibration was made"),
     "no file": (["missing.npy"], "missing.npy does not exist"),
     "profile": (["--n", "10", "--kappa", "5", "--hardware", "superconduct"], "did you mean 'superconducting'"),
     "no quantum": (["--n", "10", "--kappa", "5", "--hardware", "nvidia-h100-sxm"], "name a quantum profile"),
@@ -189,6 +193,10 @@ MATRICES = {
     "not symmetric": (
         np.array([[2.0, 1.0], [0.0, 2.0]]),
         "is not symmetric: its entries (0, 1) and (1, 0) are 1 and 0",
+    ),
+    "not Hermitian": (
+        np.diag([2.0, 1 + 1j]),
+        "is not Hermitian: its entry (1, 1) on the diagonal is 1+1j, and not real",
     ),
     "not finite": (np.array([[1.0, np.nan], [np.nan, 1.0]]), "holds NaN or infinity"),
     "singular": (np.zeros((2, 2)), "is singular to rounding"),

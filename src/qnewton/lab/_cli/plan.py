@@ -66,6 +66,11 @@ def plan(arguments: Sequence[str]) -> int:
         print_json({"rows": rows})
         return 0
     _print(sentence_of(result.points), (*notes, *result.assumed), rows, verdicts(rows), command.all)
+    if not command.machines.hardware:
+        from ..._hardware import listed_profiles, profile_names
+
+        others = ", ".join(sorted(set(profile_names()) - set(listed_profiles())))
+        print(f"quantum machines are of one model, beverland; --hardware takes those of the newer, qre, too: {others}")
     return 0
 
 
@@ -189,6 +194,7 @@ def _other(verdict: "Verdict") -> str:
 def _quantum_table(rows: "Sequence[Row]", verdict: "Verdict | None", width: int) -> "tuple[Table, Words]":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
     from ..._pricing.verdict import orders_between
 
@@ -210,7 +216,7 @@ def _quantum_table(rows: "Sequence[Row]", verdict: "Verdict | None", width: int)
         if row.assumptions != set_name:
             set_name = row.assumptions
             made.add_section()
-            made.add_row(f"[bold]{set_name}[/bold]")
+            made.add_row(Text(set_name, "bold"))
         if not row.valid:
             made.add_row(row.hardware, row.solver, *["-"] * len(words + numbers), row.reason)
             continue
