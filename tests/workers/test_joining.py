@@ -32,6 +32,9 @@ def test_a_wrong_token_and_another_version_have_their_sentences() -> None:
     token = refused("head:6379", RuntimeError("Unauthenticated: invalid auth token"))
     assert "does not take the token" in token
     assert "RAY_AUTH_TOKEN" in token
+    silent = refused("head:6379", ConnectionError("Failed to connect to Ray cluster at head:6379"))
+    assert "does not let this process in" in silent
+    assert "RAY_AUTH_TOKEN" in silent
     versions = refused("head:6379", RuntimeError("Version mismatch: The cluster was started with Ray: 2.59.0"))
     assert "2.59.0" in versions
     own = {"python": "3.11.7", "ray": "2.60.0", "jax": "0.10.2"}
