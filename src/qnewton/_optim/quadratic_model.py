@@ -15,7 +15,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from .._core.one_kernel import LARGE
 from .._core.pieces import in_piece, pieces_of
+from .._core.traces import inner
 from .._core.trees import ravel
 from .._curvature.batch import OutputRows, example_count, own_examples
 from .._curvature.independence import rules_and_rounding
@@ -63,21 +65,31 @@ class PlaneModel(eqx.Module):
         """
         inputs, targets = batch
         objective = computed_wide(objective, params, inputs, key)
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *directions)
+        flat = [ravel(jax.tree.leaves(one)) for one in directions]
+        # Large ones are pushed one by one: in a stack they would be copied for every layer.
+        apart = flat[0].size >= LARGE
+        stacks = [
+            jax.tree.map(lambda *leaves: jnp.stack(leaves), *some)
+            for some in ([[one] for one in directions] if apart else [directions])
+        ]
         pieces = None if key is not None and objective.takes_key else pieces_of(example_count(inputs))
         if pieces is None:
-            products, total = _products(objective, params, batch, stacked, key, lift)
+            products, total = _products(objective, params, batch, stacks, key, lift)
         else:
             own = own_examples(pieces, inputs), own_examples(pieces, targets)
 
-            def here(params: PyTree, stacked: PyTree) -> tuple[Array, Array]:
-                return _products(objective, params, own, stacked, key, lift)
+            def here(params: PyTree, stacks: list[PyTree]) -> tuple[Array, Array]:
+                return _products(objective, params, own, stacks, key, lift)
 
-            products, total = pieces.total(in_piece(pieces, here, params, stacked))
+            products, total = pieces.total(in_piece(pieces, here, params, stacks))
         curvature = (products / total).astype(gradient.dtype)
-        flat = jax.vmap(lambda tree: ravel(jax.tree.leaves(tree)))(stacked)
-        weighted = flat if metric is None else flat * metric
-        return cls(flat @ gradient, (curvature + curvature.T) / 2, weighted @ flat.T)
+        curvature = (curvature + curvature.T) / 2
+        if apart:
+            weighted = flat if metric is None else [one * metric for one in flat]
+            squares = jnp.stack([jnp.stack([inner(one, other) for other in flat]) for one in weighted])
+            return cls(jnp.stack([inner(one, gradient) for one in flat]), curvature, squares)
+        rows = jnp.stack(flat)
+        return cls(rows @ gradient, curvature, (rows if metric is None else rows * metric) @ rows.T)
 
     def minimiser(self, shift: Float[Array, ""] | float) -> tuple[Float[Array, " k"], Bool[Array, ""]]:
         """Return the minimum's coefficients `[k]` with `shift` on the diagonal, and whether there is a minimum.
@@ -111,7 +123,7 @@ def _products(
     objective: Objective,
     params: PyTree,
     batch: Batch,
-    stacked: PyTree,
+    stacks: Sequence[PyTree],
     key: Key[Array, ""] | None,
     lift: Float[Array, ""] | float,
 ) -> tuple[Float[Array, "k k"], Float[Array, ""]]:
@@ -121,7 +133,7 @@ def _products(
         objective: what is modelled.
         params: where.
         batch: `(inputs, targets)`.
-        stacked: the directions, along a leading axis.
+        stacks: the directions, some of them along the leading axis of each.
         key: of the model.
         lift: for an example of weight 1.
     """
@@ -132,7 +144,7 @@ def _products(
         return rows.ravel(objective.outputs(params, inputs, key))
 
     outputs, push, _ = linear_pair(outputs_of, params, *rules_and_rounding(outputs_of, params))
-    moved = jax.vmap(push)(stacked)
+    moved = jnp.concatenate([jax.vmap(push)(stack) for stack in stacks])
 
     def total_loss(z: Float[Array, "batch c"]) -> tuple[Float[Array, ""], Array | None]:
         values, weights = objective.terms(rows.unravel(z), targets)
