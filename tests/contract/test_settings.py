@@ -203,6 +203,18 @@ def test_an_update_leads_to_where_the_step_leads() -> None:
     assert reached == pytest.approx(float(state.info.loss - state.info.actual_decrease), abs=2e-3)
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_numbers_of_python_and_arrays_without_entries_are_parameters_too(name: str) -> None:
+    """Of the one kind makes an array, the other is left alone."""
+    plain = objective()
+    own = q.Objective(lambda p, x: p["scale"] * plain.predict(p["net"], x) + jnp.sum(p["none"]), plain.loss)
+    start, data = {"net": params(), "none": jnp.zeros((0, 3)), "scale": 1.0}, batch()
+    optimizer = q.recipe(own, start, data) if name == "recipe" else OPTIMIZERS[name](own, data)
+    now, _, losses = train(optimizer, own, start, data, 3)
+    assert jax.tree.map(jnp.shape, now) == jax.tree.map(jnp.shape, start)
+    assert losses[-1] < losses[0]
+
+
 GRADIENTS = {
     "wider": (jnp.bfloat16, jnp.float32, None),
     "narrower": (jnp.float32, jnp.float16, "`hidden.b` is float16"),
