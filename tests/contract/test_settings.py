@@ -164,6 +164,20 @@ def test_sixteen_bits_train_as_thirty_two(name: str, stored: str) -> None:
     assert abs(losses[-1] - twin[-1]) <= 0.1 * (twin[0] - twin[-1])
 
 
+@pytest.mark.parametrize("name", ["dual_newton", "newton-cholesky", "newton-cg", "fisher_newton", "kfac"])
+def test_a_batch_that_is_wider_than_the_parameters_is_computed_in_their_type(name: str) -> None:
+    with jax.enable_x64(True):
+        own, start = objective(), params(jnp.float32)
+        twins = []
+        for dtype in (jnp.float32, jnp.float64):
+            data = batch(dtype)
+            now, state, losses = train(OPTIMIZERS[name](own, data), own, start, data, 3)
+            assert types(now) == types(start)
+            assert state.info.loss.dtype == jnp.float32
+            twins.append(losses)
+    np.testing.assert_allclose(twins[0], twins[1], rtol=1e-5)
+
+
 def test_a_scan_carries_what_sixteen_bits_begin_with() -> None:
     own, data, start = objective(), batch(jnp.bfloat16), params(jnp.bfloat16)
     optimizer = OPTIMIZERS["newton-layers"](own, data)
