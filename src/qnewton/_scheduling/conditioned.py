@@ -13,14 +13,14 @@ from .._conditioning.guarantee import Definiteness
 from .._core.arrays import Number
 from .._core.coordinates import AbstractCoordinates, Standard
 from .._core.costs import Cost, costs_by_kernel
-from .._core.kinds import check_kinds, plain
+from .._core.kinds import check_kinds, check_scalars, plain
 from .._core.powers_of_two import lost_below
 from .._core.records import Encoding, QuantumWorkload, System, SystemEstimate, Workload
 from .._solvers import AbstractSolver, Capabilities
 from .._solvers.around import AbstractAround
 from .._solvers.flat import Structure, check_dense, check_real, flatten
 from .._solvers.refusals import check_solver
-from .._solvers.verified import Check, at_scale
+from .._solvers.verified import Check, as_held, at_scale
 
 
 def _listed(conditioning: Any) -> Any:
@@ -80,9 +80,10 @@ class Conditioned(AbstractAround):
     inner: AbstractSolver
     conditioning: tuple[AbstractConditioner, ...] = eqx.field(converter=_listed)
     tolerance: float = eqx.field(static=True, converter=plain, default=0.1)
-    always: bool = eqx.field(static=True, default=False)
+    always: bool = eqx.field(static=True, converter=plain, default=False)
 
     def __check_init__(self):
+        check_scalars(self)
         check_solver(self.inner, "inner solver of Conditioned", "which states its inner solver's workload and needs")
         check_kinds(self.conditioning, AbstractConditioner, "Conditioned: conditioning", "Prune(0.5)")
         if not self.conditioning:
@@ -197,7 +198,7 @@ class Conditioned(AbstractAround):
         """
         b, exponent = state.check.care.near_one(flatten(vector))
         found, result, stats = self.inner.compute(state.inner, state.coordinates.into(b), options)
-        x = state.coordinates.back(found)
+        x = as_held(state.coordinates.back(found), exponent)
         stats = {name: value for name, value in stats.items() if name != "residual"}
         if state.check.care.verify:
             size = jnp.linalg.norm(b)

@@ -10,6 +10,7 @@ from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Float, Inexact, PyTree
 
 from .._core.arrays import Number
+from .._core.kinds import check_scalars, plain
 from .._core.operators import AbstractCurvatureOperator, Shifted
 from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .._core.settings import own_promotion
@@ -17,7 +18,7 @@ from .base import AbstractSolver
 from .capabilities import Capabilities
 from .direct import dense_workload
 from .flat import Structure, check_dense, flatten, made_positive, split_shift, without_tags
-from .verified import Care, Check, at_scale
+from .verified import Care, Check, as_held, at_scale
 
 
 class CholeskyState(eqx.Module):
@@ -54,14 +55,13 @@ class Cholesky(AbstractSolver):
             that are not formed have none, since of them only a triangle is.
     """
 
-    fallback: bool = eqx.field(static=True, default=False)
+    fallback: bool = eqx.field(static=True, converter=plain, default=False)
     name: ClassVar[str] = "Cholesky"
     applied_as: ClassVar[str | None] = "substitution"
     triangle: ClassVar[str | None] = "upper"
 
     def __check_init__(self):
-        if not isinstance(self.fallback, bool):
-            raise TypeError(f"fallback is {self.fallback!r}: True lets LU solve what breaks down, else False")
+        check_scalars(self)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -111,6 +111,7 @@ class Cholesky(AbstractSolver):
             base, shift = split_shift(state.check.operator)
             assert isinstance(base, AbstractCurvatureOperator)
             x, size = _solve_shifted(base, shift, b, state.check.care.verify)
+        x = as_held(x, exponent)
         failed = jnp.any(jnp.isnan(x)) & jnp.all(jnp.isfinite(b))
         result, stats = state.check(x, b, lx.RESULTS.where(failed, lx.RESULTS.singular, lx.RESULTS.successful), size)
         value, result = at_scale(x, exponent, result)

@@ -10,13 +10,14 @@ import lineax as lx
 from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from .._core.kinds import check_scalars, plain
 from .._core.operators import AbstractCurvatureOperator, AbstractRoot, Shifted, block_of
 from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .._core.status import Refusal
 from .base import AbstractSolver, Stats
 from .capabilities import Capabilities
 from .flat import check_dense, check_real, without_tags
-from .verified import Care, Check, at_scale, one_norm
+from .verified import Care, Check, as_held, at_scale, one_norm
 
 # Steps of refinement at most.
 _MOST = 30
@@ -63,13 +64,14 @@ class Dual(AbstractSolver):
         refinements: steps of iterative refinement that are always taken, each with one more product with `R^T R`.
     """
 
-    refinements: int = eqx.field(static=True, default=1)
+    refinements: int = eqx.field(static=True, converter=plain, default=1)
     capabilities: ClassVar[Capabilities] = Capabilities(
         matrix_free=True, needs_matrix=False, needs_root=True, needs_symmetric=True, needs_definite=True
     )
     name: ClassVar[str] = "Dual"
 
     def __check_init__(self):
+        check_scalars(self)
         if self.refinements < 0:
             raise ValueError(f"refinements is {self.refinements}: it counts steps and cannot be negative")
 
@@ -116,9 +118,10 @@ class Dual(AbstractSolver):
 
         def refined(x: Float[Array, " n"]) -> Float[Array, " n"]:
             # By the root: the rounding of a block that is formed or summed otherwise would be divided by the shift.
-            return x + solve(vector - state.root.transpose_mv(state.root.mv(x)) - shift * x)
+            x = x + solve(vector - state.root.transpose_mv(state.root.mv(x)) - shift * x)
+            return as_held(x, exponent)
 
-        x = solve(vector)
+        x = as_held(solve(vector), exponent)
         for _ in range(self.refinements):
             x = refined(x)
         positive, factored = shift > 0, jnp.all(jnp.isfinite(state.factor))

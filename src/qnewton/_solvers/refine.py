@@ -11,6 +11,7 @@ import lineax as lx
 from jaxtyping import Array, Bool, Float, Inexact, Int, PyTree
 
 from .._core.arrays import Number
+from .._core.kinds import check_scalars, plain
 from .._core.powers_of_two import lost_below, norm, normalised, unit_of
 from .._core.records import ClassicalWorkload, Encoding, QuantumWorkload, SystemEstimate, Workload
 from .._core.status import Refusal
@@ -20,7 +21,7 @@ from .capabilities import Capabilities
 from .flat import Product, dtype_of, flatten, product, unflatten
 from .refusals import check_solver
 from .residual import Residual
-from .verified import at_scale, judge
+from .verified import as_held, at_scale, judge
 
 
 class RefineState(eqx.Module):
@@ -62,10 +63,11 @@ class Refine(AbstractAround):
     """
 
     inner: AbstractSolver
-    rounds: int = eqx.field(static=True, default=8)
-    tolerance: float = eqx.field(static=True, default=1e-6)
+    rounds: int = eqx.field(static=True, converter=plain, default=8)
+    tolerance: float = eqx.field(static=True, converter=plain, default=1e-6)
 
     def __check_init__(self):
+        check_scalars(self)
         check_solver(self.inner, "inner solver of Refine", "which states its inner solver's workload and needs")
         if not (isinstance(self.rounds, int) and self.rounds >= 1):
             raise ValueError(f"rounds is {self.rounds}: solves at most, an integer of at least 1")
@@ -121,7 +123,7 @@ class Refine(AbstractAround):
             return flatten(answer) * unit, result, stats
 
         true = Residual.of(state.operator)
-        last, on = self._in_rounds(solve, apply, true, b, size)
+        last, on = self._in_rounds(solve, apply, true, b, size, exponent)
         # What failed in the first round has not been solved at all.
         failed = (last.norm == size) & (size > 0) | ~jnp.isfinite(size)
         seen = lost_below(last.x) <= 0.01 * self.tolerance * size
@@ -145,13 +147,14 @@ class Refine(AbstractAround):
         true: Residual,
         b: Inexact[Array, " n"],
         size: Float[Array, ""],
+        exponent: Int[Array, ""],
     ) -> tuple[_Round, Bool[Array, ""]]:
         """Return the last round, and whether only the number of rounds ended them."""
         eps, zero, nothing = jnp.finfo(b.dtype).eps, jnp.zeros_like(size), jnp.zeros((), jnp.int32)
 
         def advance(last: _Round) -> _Round:
             step, result, stats = solve(last.residual)
-            x = last.x + step
+            x = as_held(last.x + step, exponent)
             image = apply(step)
             # Not updated, or rounding would be left out.
             residual = true.left(x, b)

@@ -9,6 +9,8 @@ import lineax as lx
 from jaxtyping import Array, Float, Inexact, Int
 
 from ..._core.arrays import Number, namespace
+from ..._core.kinds import plain
+from ..._core.powers_of_two import unit_of
 from ..._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from ..flat import made_positive
 from ..preconditioners import AbstractPreconditioner, Identity
@@ -21,6 +23,7 @@ class _CGStep(eqx.Module):
     residual: Inexact[Array, " n"]
     direction: Inexact[Array, " n"]
     gamma: Float[Array, ""]
+    unit: Float[Array, ""]
     norm: Float[Array, ""]
     best: Best
     count: Int[Array, ""]
@@ -41,8 +44,8 @@ class CG(AbstractKrylov):
         preconditioner: of the iteration; the linear-solve option `preconditioner`, an operator, goes before it.
     """
 
-    rtol: float = eqx.field(static=True, default=1e-3)
-    max_steps: int | None = eqx.field(static=True, default=None)
+    rtol: float = eqx.field(static=True, converter=plain, default=1e-3)
+    max_steps: int | None = eqx.field(static=True, converter=plain, default=None)
     preconditioner: AbstractPreconditioner = Identity()
     needs_definite: ClassVar[bool] = True
 
@@ -57,6 +60,7 @@ class CG(AbstractKrylov):
             residual=problem.residual,
             direction=jnp.zeros_like(problem.residual),
             gamma=jnp.ones_like(norm),
+            unit=jnp.ones_like(norm),
             norm=norm,
             best=Best(problem.start, norm),
             count=zero,
@@ -85,14 +89,20 @@ class CG(AbstractKrylov):
 
 
 def _advance(problem: KrylovSystem, step: _CGStep) -> _CGStep:
+    # In powers of two as units, of the preconditioner once and of the operator in every step: inner products stay in
+    # range whatever the scales of both, and no digit changes.
     z = problem.precondition(step.residual)
+    unit = jnp.where(step.count == 0, unit_of(z), step.unit)
+    z = z / unit
     gamma = jnp.vdot(step.residual, z).real
     # The first direction is zero, so this is z there.
     direction = z + gamma / step.gamma * step.direction
     image = problem.apply(direction)
+    size = unit_of(image)
+    image = image / size
     curvature = jnp.vdot(direction, image).real
     alpha = gamma / curvature
-    x, residual = step.x + alpha * direction, step.residual - alpha * image
+    x, residual = step.x + alpha / size * direction, step.residual - alpha * image
     norm = norm_of(residual)
     finite = jnp.isfinite(curvature) & jnp.isfinite(norm)
     sound = finite & (gamma > 0) & (curvature > 0)
@@ -103,6 +113,7 @@ def _advance(problem: KrylovSystem, step: _CGStep) -> _CGStep:
         residual=residual,
         direction=direction,
         gamma=gamma,
+        unit=unit,
         norm=norm,
         best=step.best.or_better(x, norm, sound),
         count=step.count + 1,
