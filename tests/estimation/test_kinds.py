@@ -179,6 +179,16 @@ def test_a_floor_that_is_short_is_not_taken_for_the_smallest_eigenvalue(formed):
     assert found.failure_probability == 0
 
 
+@pytest.mark.parametrize("smallest", [5e-2, 1e-3])
+def test_what_is_formed_and_stays_open_is_told_by_its_factor(smallest):
+    # The floor is far too low, and eight products find no end of evenly spaced eigenvalues: solves with a factor do.
+    spectrum, shift = np.linspace(smallest, 1, 100), np.float32(1e-4)
+    found = runner(Bracket(), True, True)(jnp.asarray(symmetric_with_spectrum(spectrum).astype(np.float32)), shift)
+    assert float(found.condition_number) == pytest.approx(1 / smallest, rel=0.05)
+    assert found.kind in (Kind.EXACT, Kind.ESTIMATE)
+    assert 8 < int(found.matvecs) <= 96 + 48
+
+
 def test_what_is_not_formed_and_stays_open_is_bounded_by_its_floor():
     # Evenly spaced eigenvalues leave a Ritz value no gap; the floor is 50 times too low.
     spectrum = np.linspace(5e-2, 1, 300)

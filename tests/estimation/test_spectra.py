@@ -185,6 +185,8 @@ def test_hager_and_higham_are_what_lapack_says():
         left, right = np.array([1.0, -1, 2, -2, 3, -3]), np.array([0.0, 2, -1, 1, -1, -1])
         hidden = np.outer(left, right) + 2.0**-10 * np.eye(6)
         found, solves = _inverse_norm(6)(jnp.asarray(hidden))
+        # Of a number its inverse is all there is to know.
+        assert [int(_inverse_norm(n)(jnp.eye(n))[1]) for n in (1, 2)] == [1, 4]
     alternating = (-1.0) ** np.arange(6) * (1 + np.arange(6) / 5)
     assert float(found) == pytest.approx(2 / 18 * np.abs(hidden @ alternating).sum(), rel=1e-9)
     # The mean, the gradient there, one column, and the guard.
