@@ -116,6 +116,7 @@ def test_every_kind_is_what_it_says(name, n, dtype):
 def test_bracket_looks_in_ascending_order(steps):
     with pytest.raises(ValueError, match="name the numbers of products in ascending order"):
         Bracket(steps=steps)
+    assert Bracket(steps=(1,)).steps == (1,)
 
 
 def test_bracket_takes_no_products_beyond_those_that_tell_both_ends():
@@ -198,6 +199,22 @@ def test_what_is_not_formed_and_stays_open_is_bounded_by_its_floor():
     assert found.kinds.smallest_singular_value is Kind.PROBABILISTIC
     assert found.failure_probability == 1e-3
     assert 1000 <= float(found.condition_number) <= 3000
+
+
+@pytest.mark.parametrize("floor", [True, False])
+def test_the_small_end_of_lanczos_is_a_bound_where_a_floor_stands_for_it(floor):
+    # Half of the eigenvalues are the floor, so that both ends are known for certain.
+    matrix = symmetric_with_spectrum(np.r_[np.full(50, 1e-2), np.ones(50)]).astype(np.float32)
+    found = runner(Lanczos(), True, floor)(jnp.asarray(matrix), np.float32(1e-2))
+    kinds = found.kinds
+    assert found.kind is kinds.spectral_norm is Kind.ESTIMATE
+    assert kinds.smallest_singular_value is (Kind.BOUND if floor else Kind.ESTIMATE)
+
+
+def test_lanczos_is_rough_while_the_large_end_is_open():
+    # After four products the small end is known to 0.5 %, by a Ritz value at the floor, and the large one to 5 %.
+    matrix = symmetric_with_spectrum(np.r_[np.full(90, 0.5), np.linspace(0.6, 1, 10)]).astype(np.float32)
+    assert runner(Lanczos(steps=4), True, True)(jnp.asarray(matrix), np.float32(0.5)).kind is Kind.ROUGH
 
 
 def test_reuse_never_raises_a_kind():

@@ -1,5 +1,8 @@
 """`Reuse` asks as often as it says, and follows the damping in between."""
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,6 +11,7 @@ import pytest
 
 from qnewton._core.records import Kind, System
 from qnewton._estimation import Exact, Reuse
+from qnewton._estimation.reuse import _at_best_an_estimate
 from qnewton.testing import symmetric_with_spectrum
 
 CURVATURE = jnp.asarray(symmetric_with_spectrum(np.r_[np.zeros(4), np.linspace(1, 3, 8)]), "float32")
@@ -67,3 +71,11 @@ def test_without_a_floor_the_ends_stay_where_they_are():
 def test_an_age_is_an_integer_of_at_least_one(age):
     with pytest.raises(ValueError, match=f"max_age is {age}: steps that one estimate serves"):
         Reuse(max_age=age)
+
+
+@pytest.mark.parametrize("kind", list(Kind), ids=lambda kind: kind.value)
+def test_what_is_remembered_is_an_estimate_at_best(kind):
+    """The ends of a spectrum that was bounded are no bounds of another one, and no better than rough."""
+    best = Kind.ESTIMATE if kind in (Kind.EXACT, Kind.ESTIMATE) else Kind.ROUGH
+    for found in (SimpleNamespace(kind=kind, kind_index=None), SimpleNamespace(kind=None, kind_index=kind.place)):
+        assert int(_at_best_an_estimate(cast(Any, found))) == best.place

@@ -187,6 +187,8 @@ def test_hager_and_higham_are_what_lapack_says():
         found, solves = _inverse_norm(6)(jnp.asarray(hidden))
         # Of a number its inverse is all there is to know.
         assert [int(_inverse_norm(n)(jnp.eye(n))[1]) for n in (1, 2)] == [1, 4]
+        # A column that is no better than the mean ends the climb, even if signs change.
+        assert int(_inverse_norm(2)(jnp.diag(jnp.array([1.0, -1.0])))[1]) == 4
     alternating = (-1.0) ** np.arange(6) * (1 + np.arange(6) / 5)
     assert float(found) == pytest.approx(2 / 18 * np.abs(hidden @ alternating).sum(), rel=1e-9)
     # The mean, the gradient there, one column, and the guard.
