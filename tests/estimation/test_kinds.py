@@ -21,6 +21,7 @@ from qnewton._estimation import (
     ProbabilisticLanczos,
     Reuse,
 )
+from qnewton._estimation.base import norms_of
 from qnewton.testing import DenseBlock, symmetric_with_spectrum
 
 KINDS = list(Kind)
@@ -119,6 +120,12 @@ def test_bracket_looks_in_ascending_order(steps):
     assert Bracket(steps=(1,)).steps == (1,)
 
 
+@pytest.mark.parametrize("tolerance", [0.0, 1.0, -0.1, float("nan")])
+def test_bracket_has_a_relative_tolerance(tolerance):
+    with pytest.raises(ValueError, match=f"tolerance is {tolerance}: it is relative"):
+        Bracket(tolerance=tolerance)
+
+
 def test_bracket_takes_no_products_beyond_those_that_tell_both_ends():
     """Two eigenvalues, which two products find; eight are the first look, and four of random signs tell the norm."""
     matrix = symmetric_with_spectrum(np.r_[np.zeros(99), 1.0]).astype("float32")
@@ -199,6 +206,16 @@ def test_what_is_not_formed_and_stays_open_is_bounded_by_its_floor():
     assert found.kinds.smallest_singular_value is Kind.PROBABILISTIC
     assert found.failure_probability == 1e-3
     assert 1000 <= float(found.condition_number) <= 3000
+
+
+def test_norms_of_what_is_not_formed_by_their_definitions():
+    """Random signs keep the length of a column each: of a diagonal matrix every draw is the Frobenius norm itself."""
+    entries = np.array([3.0, -1.0, 2.0, 0.5, 4.0, -2.5], "float32")
+    operator = DenseBlock(matrix=jnp.asarray(np.diag(entries)))
+    norms = norms_of(System.over(operator, symmetric=True))
+    assert float(norms.frobenius) == pytest.approx(np.linalg.norm(entries), rel=1e-6)
+    assert (float(norms.max_entry), int(norms.degree), norms.matvecs) == (4, 6, 4)
+    assert float(norms.upper) == entries.sum()
 
 
 @pytest.mark.parametrize("floor", [True, False])

@@ -15,7 +15,7 @@ from qnewton._core.operators import Shifted
 from qnewton._core.records import System
 from qnewton._core.ritz import ritz_values
 from qnewton._estimation import Automatic, Certified, ProbabilisticLanczos
-from qnewton._estimation.hager_higham import inverse_norm_1
+from qnewton._estimation.hager_higham import HagerHigham, inverse_norm_1
 from qnewton._estimation.probabilistic import failure_probability, largest_shortfall
 from qnewton.testing import DenseBlock
 
@@ -187,6 +187,7 @@ def test_hager_and_higham_are_what_lapack_says():
         found, solves = _inverse_norm(6)(jnp.asarray(hidden))
         # Of a number its inverse is all there is to know.
         assert [int(_inverse_norm(n)(jnp.eye(n))[1]) for n in (1, 2)] == [1, 4]
+        assert int(HagerHigham()(System.of(jnp.eye(2), symmetric=True)).matvecs) == 4
         # A column that is no better than the mean ends the climb, even if signs change.
         assert int(_inverse_norm(2)(jnp.diag(jnp.array([1.0, -1.0])))[1]) == 4
     alternating = (-1.0) ** np.arange(6) * (1 + np.arange(6) / 5)
