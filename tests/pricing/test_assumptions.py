@@ -168,7 +168,7 @@ problems = st.builds(
 
 
 @hypothesis.given(problems, st.floats(0, 1), st.floats(0, 1), st.sampled_from(sorted(PROFILES)), st.integers(-9, 3))
-@hypothesis.settings(max_examples=30)
+@hypothesis.settings(max_examples=15)
 def test_each_set_is_dearer_than_the_one_before(problem, sparse, length, profile, scale):
     """Over every solver; profiles and gate times are drawn."""
     problem = dataclasses.replace(
