@@ -99,7 +99,7 @@ class CompleteLedger:
         for step in steps:
             self.steps.add(step)
             self._sums.add(step)
-        self._groups = next((step.systems for step in reversed(steps) if step.systems is not None), None)
+            self._groups = self._groups if step.systems is None else step.systems
 
     def totals(self) -> dict[str, Any]:
         """The fields of `summary.json` that follow from the records."""

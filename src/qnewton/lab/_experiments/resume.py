@@ -23,6 +23,7 @@ from .._runfile import (
     StepLine,
     SystemLine,
     config_digest,
+    copy_rest,
     encode,
     file_digest,
     migration_from,
@@ -35,7 +36,7 @@ from .._runfile import (
     sync_folder,
     untyped,
     verify,
-    write_whole,
+    whole_lines_end,
 )
 from .checkpoints import (
     FOLDER,
@@ -321,19 +322,19 @@ def _in_order(
     if lines.broken is not None:
         notes.append(f"{lines.broken}: the lines from there on are set aside")
     count = next((i for i, line in enumerate(lines.records) if not fits(line, i)), len(lines.records))
-    return Lines(lines.records[:count], lines.ends[:count])
+    return Lines(lines.records[:count], lines.places)
 
 
 def _cut(path: Path, position: int | None, folder: Path) -> bool:
     """Move the rest of a file from `position` into a file of that name in `folder`; None: the line that is cut off."""
-    raw = path.read_bytes() if path.exists() else b""
+    size = path.stat().st_size if path.exists() else 0
     if position is None:
-        position = raw.rfind(b"\n") + 1
-    if position == len(raw):
+        position = whole_lines_end(path)
+    if position == size:
         return False
     folder.mkdir(parents=True, exist_ok=True)
     # Copied, and on disk, before it is cut off: a process that is killed in between leaves it twice, never nowhere.
-    write_whole(folder / path.name, raw[position:])
+    copy_rest(path, position, folder / path.name)
     sync_folder(folder.parent)
     os.truncate(path, position)
     return True

@@ -199,6 +199,7 @@ def _write_params(loop: Loop, directory: RunDirectory) -> None:
     """Keep the parameters that the run ended with, however it did."""
     ended = named(loop.params)
     with _writing(directory):
+        directory.check()
         if first():
             write_params(directory.path, ended)
 
@@ -274,7 +275,7 @@ def _go_on(halted: Halted, loop: Loop, ledger: AnyLedger, directory: RunDirector
         before = halted.checkpoint.compilation_seconds
     with _writing(directory):
         set_aside(halted, directory)
-        directory.knows("config.json", "calibration.json", "steps.jsonl", "blocks.jsonl")
+        directory.knows("config.json", "calibration.json", "steps.jsonl", "blocks.jsonl", "checkpoints.jsonl")
     where = "from the start: there is no checkpoint" if halted.checkpoint is None else f"after {halted.done} steps"
     watcher.stage(f"going on {where}")
     return before

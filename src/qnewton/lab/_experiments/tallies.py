@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -131,11 +132,8 @@ class Rows:
 
 
 def by_step(lines: Iterable[SystemLine]) -> Iterable[list[SystemLine]]:
-    """The lines of each step."""
-    found: dict[int, list[SystemLine]] = {}
-    for line in lines:
-        found.setdefault(line.step, []).append(line)
-    return found.values()
+    """The lines of each step, which follow each other."""
+    return (list(own) for _, own in groupby(lines, lambda line: line.step))
 
 
 def known(value: float | None) -> float:

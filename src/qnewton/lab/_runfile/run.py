@@ -1,10 +1,11 @@
 """The directory of a run, as all readers use it."""
 
 import functools
-from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from .calibration import Calibration
 from .checkpoint import ResumeLine
@@ -15,13 +16,52 @@ from .errors import RunFileError
 from .group import GroupLine
 from .group_sums import groups_by_step
 from .lines import Lines, read_lines
+from .manifest import NAME as MANIFEST
 from .manifest import altered, verify
 from .migrate import migration_from
+from .ranges import Ranges, apart
 from .step import StepLine
 from .summary import Summary
 from .system import SystemLine
 
 T = TypeVar("T")
+_NAMED = 5
+"""Steps that a note lists."""
+
+
+class Decided(Sequence[tuple[SystemLine, ...]]):
+    """For each whole step the lines of its blocks, in the order of the partition."""
+
+    def __init__(self, blocks: Sequence[SystemLine], starts: Sequence[int], width: int):
+        """Take what `read_run` has found.
+
+        Args:
+            blocks: lines of `blocks.jsonl`.
+            starts: number of the first line of each whole step.
+            width: blocks of a step.
+        """
+        self._blocks, self._starts, self._width = blocks, starts, width
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __iter__(self) -> Iterator[tuple[SystemLine, ...]]:
+        lines, at = iter(self._blocks), 0
+        for start in self._starts:
+            if start < at:
+                lines, at = iter(self._blocks[start:]), start
+            yield tuple(islice(lines, start - at, start - at + self._width))
+            at = start + self._width
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[SystemLine, ...]: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Decided": ...
+    def __getitem__(self, index: int | slice) -> "tuple[SystemLine, ...] | Decided":
+        if isinstance(index, slice):
+            return Decided(self._blocks, self._starts[index], self._width)
+        start = self._starts[index]
+        return tuple(self._blocks[start : start + self._width])
 
 
 @dataclass(frozen=True)
@@ -31,16 +71,18 @@ class Run:
     Attributes:
         path: of its directory.
         config: of `config.json`.
-        steps: of `steps.jsonl`.
-        blocks: of `blocks.jsonl`, those of a step that was cut off too.
+        steps: of `steps.jsonl`; of a long run each is read when it is asked for.
+        blocks: of `blocks.jsonl`, those of a step that was cut off too; likewise.
+        whole: number of the first line of each step that `blocks.jsonl` has all blocks of.
         summary: of `summary.json`; None where it is missing: the run was stopped, or goes on.
         notes: what was missing or cut off, in words.
     """
 
     path: Path
     config: Config
-    steps: tuple[StepLine, ...]
-    blocks: tuple[SystemLine, ...]
+    steps: Sequence[StepLine]
+    blocks: Sequence[SystemLine]
+    whole: Sequence[int]
     summary: Summary | None
     notes: tuple[str, ...]
 
@@ -64,21 +106,42 @@ class Run:
         return groups_by_step(self.steps)
 
     @functools.cached_property
-    def decided(self) -> tuple[tuple[SystemLine, ...], ...]:
+    def decided(self) -> Decided:
         """Return, for each complete step, the lines of its blocks, in the order of the partition.
 
         Raises:
             RunFileError: for a complete optimizer, and where there is no such step.
         """
         check_scheduled(self.path, self.config)
-        width = len(self.config.model.blocks)
-        steps: dict[int, list[SystemLine]] = {}
-        for line in self.blocks:
-            steps.setdefault(line.step, []).append(line)
-        whole = tuple(tuple(lines) for _, lines in sorted(steps.items()) if len(lines) == width)
-        if not whole:
+        if not self.whole:
             raise RunFileError(f"{self.path / 'blocks.jsonl'} holds no whole step: the run ended before its first one")
-        return whole
+        return Decided(self.blocks, self.whole, len(self.config.model.blocks))
+
+
+class _Steps:
+    """Steps of the lines of blocks, in the order of the file."""
+
+    def __init__(self, width: int):
+        self.width, self.numbers, self.whole = width, Ranges(), Ranges(width)
+        self.parts: list[tuple[int, int]] = []
+        """The first steps that have not all blocks, and how many they have."""
+        self._count, self._step, self._have = 0, -1, 0
+
+    def add(self, line: SystemLine) -> None:
+        """Take up the next line."""
+        if line.step != self._step:
+            self.end()
+            self._step, self._have = line.step, 0
+            self.numbers.add(line.step)
+        self._have += 1
+        self._count += 1
+
+    def end(self) -> None:
+        """No further line of the present step comes."""
+        if self._have == self.width:
+            self.whole.add(self._count - self._have)
+        elif self._have and len(self.parts) < _NAMED:
+            self.parts.append((self._step, self._have))
 
 
 def read_run(path: Path) -> Run:
@@ -95,8 +158,12 @@ def read_run(path: Path) -> Run:
     config = read_config(path)
     migration = migration_from(config.schema_version, str(path / "config.json"))
     notes = verify(path, ("config.json", "steps.jsonl", "blocks.jsonl", "resumes.jsonl", "summary.json"))
-    steps = _whole(path / "steps.jsonl", StepLine, migration.step, notes)
-    blocks = _whole(path / "blocks.jsonl", SystemLine, migration.system, notes) if config.scheduled else ()
+    numbers, of_blocks = Ranges(), _Steps(len(config.model.blocks))
+    steps = _whole(path / "steps.jsonl", StepLine, migration.step, notes, lambda line: numbers.add(line.step))
+    blocks: Sequence[SystemLine] = ()
+    if config.scheduled:
+        blocks = _whole(path / "blocks.jsonl", SystemLine, migration.system, notes, of_blocks.add)
+        of_blocks.end()
     resumes = path / "resumes.jsonl"
     notes += [
         f"From step {line.step} on it went on with --anyway, elsewhere than it began: {'; '.join(line.breaks)}."
@@ -109,20 +176,18 @@ def read_run(path: Path) -> Run:
         if summary.steps != len(steps):
             notes.append(f"summary.json counts {summary.steps} steps, steps.jsonl holds {len(steps)}.")
     else:
-        notes.append(
-            "summary.json is missing: the run was killed, or is still running. "
-            "Totals are summed over the steps that were written."
+        why = (
+            f"the run had one when it ended, by {MANIFEST}"
+            if (path / MANIFEST).is_file()
+            else "the run was killed, or is still running"
         )
-    whole = len(config.model.blocks)
-    parts = Counter(block.step for block in blocks)
-    notes += [
-        f"blocks.jsonl: step {step} has {count} of {whole} blocks." for step, count in parts.items() if count != whole
-    ]
-    unfinished = {block.step for block in blocks} ^ {step.step for step in steps}
-    if unfinished and config.scheduled:
-        listed = ", ".join(str(step) for step in sorted(unfinished)[:5])
+        notes.append(f"summary.json is missing: {why}. Totals are summed over the steps that were written.")
+    notes += [f"blocks.jsonl: step {step} has {have} of {of_blocks.width} blocks." for step, have in of_blocks.parts]
+    unfinished = apart(numbers, of_blocks.numbers, _NAMED) if config.scheduled else []
+    if unfinished:
+        listed = ", ".join(map(str, unfinished))
         notes.append(f"steps.jsonl and blocks.jsonl do not hold the same steps (step {listed} is in one of them only).")
-    return Run(path, config, steps, blocks, summary, tuple(notes))
+    return Run(path, config, steps, blocks, of_blocks.whole, summary, tuple(notes))
 
 
 def read_config(path: Path) -> Config:
@@ -197,8 +262,14 @@ def check_scheduled(path: Path, config: Config) -> None:
         )
 
 
-def _whole(path: Path, kind: type[T], upgrade: Upgrade | None, notes: list[str]) -> tuple[T, ...]:
-    lines: Lines[T] = read_lines(path, kind, upgrade)
+def _whole(
+    path: Path,
+    kind: type[T],
+    upgrade: Upgrade | None,
+    notes: list[str],
+    seen: Callable[[T], object] = lambda record: None,
+) -> Sequence[T]:
+    lines: Lines[T] = read_lines(path, kind, upgrade, seen)
     if lines.broken is not None:
         raise lines.broken
     if lines.missing:
