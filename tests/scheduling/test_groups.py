@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import qnewton as q
 from qnewton._core.records import System
+from qnewton._core.status import Refusal
 from qnewton._hardware import KernelTimes
 from qnewton._pricing.assumptions import ASSUMPTION_SETS
 from qnewton._pricing.group import Group, bounds, nominal, price_group
@@ -110,6 +111,10 @@ def test_the_choice_follows_the_machines(winner, shape):
     assert plan.offers.names[int(plan.choice[0])] == winner
     assert good.all()
     assert solver.scheduler.solvers.index(hybrid.solvers[int(plan.choice[0])]) in solver.kept
+    # Who was left out before anything was compiled is on record as undercut.
+    left = set(range(len(SOLVERS))) - set(solver.kept)
+    assert {int(plan.offers.refusal[0][place]) for place in left} <= {Refusal.UNDERCUT}
+    assert not any(bool(plan.offers.feasible[0][place]) for place in left)
 
 
 @settings(max_examples=15, deadline=None)
