@@ -83,7 +83,7 @@ def test_tests_are_found_by_the_lines_that_they_ran_though_lines_have_moved(part
 
 
 def test_the_lists_name_files_and_reasons(parts):
-    """Whether their lines are still those of the source is for the script to say: it refuses, or runs a mutant again."""
+    """Whether they still fit the source is for the script to say: it refuses, or runs a mutant again."""
     for one in json.loads(parts.mutants.NAMED.read_text(encoding="utf-8")):
         assert set(one) == {"name", "file", "old", "new", "tests"}
         assert one["old"] != one["new"]
