@@ -81,6 +81,15 @@ def test_paper_is_queries_times_the_gate_time_and_nothing_else():
     assert jax.tree.leaves(q.assumptions.CountedSolver.of(q.queries.jennings2023v1)) == []
 
 
+def test_a_known_norm_is_that_of_the_matrix_and_not_of_its_square_root():
+    encoding, model = q.solvers.Encoding(20.0, 1.0), q.queries.dalzell2024
+    known, unknown = (float(model(encoding, 1e-3, norm).queries) for norm in (5.0, None))
+    assert known != unknown
+    for factor, expected in ((None, known), (SquareRoot(rows=30), unknown)):
+        solver = q.assumptions.CountedSolver.of(model, 5.0, factor)
+        assert float(solver.count(encoding, 1e-3).queries) == expected
+
+
 def test_paper_sparse_is_the_abstracts_complexity():
     charge = charge_of(q.assumptions.paper_sparse(), model=q.queries.qnewton2024_abstract)
     assert float(charge.queries) == pytest.approx(16 * 300 * math.log(256 * 300 / 1e-3), rel=1e-12)

@@ -141,6 +141,12 @@ def test_the_bound_leaves_out_pairs_that_alone_are_too_long():
     assert lower_bound(problem, cap) == pytest.approx(expected, rel=1e-5)
 
 
+def test_of_many_jobs_the_bound_is_proven_without_a_programme_of_integers():
+    found = schedule(random_problem("uniform", 80, 5, seed=3), exact_up_to=0)
+    check(found.problem, found)
+    assert 0 < found.gap <= 0.05
+
+
 def test_the_longest_job_is_dealt_first_to_the_wanted_worker_that_ends_it_soonest():
     """Job 2 takes 2 s at best and goes first; job 0 may only go where it takes 4; job 1 ends sooner beside it."""
     problem = Jobs.of([[4.0, 1.0], [3.0, 1.0], [2.0, 9.0]])
