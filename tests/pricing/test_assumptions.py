@@ -82,7 +82,7 @@ def test_paper_is_queries_times_the_gate_time_and_nothing_else():
 
 
 def test_a_known_norm_is_that_of_the_matrix_and_not_of_its_square_root():
-    encoding, model = q.solvers.Encoding(20.0, 1.0), q.queries.dalzell2024
+    encoding, model = q.solvers.Encoding(20.0, 1.0), q.queries.dalzell2024_known_norm
     known, unknown = (float(model(encoding, 1e-3, norm).queries) for norm in (5.0, None))
     assert known != unknown
     for factor, expected in ((None, known), (SquareRoot(rows=30), unknown)):
