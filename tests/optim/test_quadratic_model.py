@@ -108,7 +108,7 @@ def test_a_model_without_a_minimum_says_so():
 
 
 def test_large_directions_have_the_model_of_small_ones(case, monkeypatch):
-    """They are pushed one by one, and not copied into one array."""
+    """They are not copied into one array."""
     problem, gradient, _, directions = case
     block = q.whole(problem.params)[0]
     trees = [block.put(problem.params, jnp.asarray(d)) for d in directions]
