@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import qnewton as q
 from qnewton._hardware import ClassicalProfile
 from qnewton._pricing.assumptions import ASSUMPTION_SETS
+from qnewton._pricing.bounds import least_charges
 from qnewton._pricing.breakeven import Question, bound_orders, orders
 from qnewton._pricing.classical import ClassicalHost
 from qnewton._pricing.clock import Clock
@@ -40,7 +41,8 @@ HOST = host()
 
 def everything(problem, machines, sets, hosts) -> list[Row]:
     clocks = [(name, Clock.of(machine)) for name, machine in machines]
-    return [*table(problem, machines, sets, hosts), *more_rows(problem, clocks, sets, hosts)]
+    least = least_charges(problem, clocks, sets)
+    return [*table(problem, machines, sets, hosts), *more_rows(problem, clocks, sets, hosts, least)]
 
 
 @hypothesis.settings(max_examples=15)
@@ -51,18 +53,17 @@ def everything(problem, machines, sets, hosts) -> list[Row]:
     share=st.floats(0, 1),
     gate=st.floats(-18, -3),
     factor=st.booleans(),
+    assumed=st.sampled_from(SETS),
 )
-def test_no_solver_is_faster_than_the_bound(n, kappa, error, share, gate, factor):
+def test_no_solver_is_faster_than_the_bound(n, kappa, error, share, gate, factor, assumed):
     n = math.floor(10**n)
     problem = Problem(n, 10**kappa, 10**error, max(1, int(n**share)), factor=SquareRoot(rows=64) if factor else None)
-    rows = everything(problem, [("ion", ion(10**gate))], SETS, [HOST])
-    for assumed in SETS:
-        own = [row for row in rows if row.assumptions == assumed.name]
-        found = [row.seconds for row in own if row.kind == "quantum" and row.seconds]
-        least = [row.seconds for row in own if row.kind == "bound" and row.encoding == "any" and row.seconds]
-        mine = [row.seconds for row in own if row.kind == "bound" and row.encoding != "any" and row.seconds]
-        assert min(least) <= min([*found, *mine], default=math.inf) * (1 + 1e-9)
-        assert not found or not mine or min(mine) <= min(found) * (1 + 1e-9)
+    rows = everything(problem, [("ion", ion(10**gate))], [assumed], [HOST])
+    found = [row.seconds for row in rows if row.kind == "quantum" and row.seconds]
+    least = [row.seconds for row in rows if row.kind == "bound" and row.encoding == "any" and row.seconds]
+    mine = [row.seconds for row in rows if row.kind == "bound" and row.encoding != "any" and row.seconds]
+    assert min(least) <= min([*found, *mine], default=math.inf) * (1 + 1e-9)
+    assert not found or not mine or min(mine) <= min(found) * (1 + 1e-9)
     for verdict in verdicts(rows):
         if verdict.impossible:
             assert verdict.orders is None or verdict.orders > 0
@@ -110,3 +111,17 @@ def test_maps_have_the_region_that_no_algorithm_reaches():
     assert float(alone) == pytest.approx(least[3, 4])
     none = dataclasses.replace(question, hosts=[])
     assert math.isnan(bound_orders(none, {}))
+
+
+def test_a_sweep_of_gate_times_has_the_bound_of_each_point():
+    times, asked = np.array([1e-18, 1e-12, 1e-7]), {"sparsity": 7, "hardware": ["superconducting", "nvidia-h100-sxm"]}
+    swept = q.plan(1e6, 1e4, gate_time_s=times, **asked).verdicts
+    alone = [q.plan(1e6, 1e4, gate_time_s=time, **asked) for time in times]
+    np.testing.assert_allclose(swept["least_orders"], np.ravel([one.verdicts["least_orders"] for one in alone]))
+    for point, one in enumerate(alone):
+        found = {verdict.assumptions: verdict for verdict in verdicts(one.rows())}
+        own = slice(point * len(found), (point + 1) * len(found))
+        for name, by in zip(swept["assumptions"][own], swept["least_orders"][own], strict=True):
+            assert (by > 0) == found[name].impossible.startswith("whatever the block encoding")
+    # Some are excluded and some are not.
+    assert swept["least_orders"].min() < 0 < swept["least_orders"].max()
