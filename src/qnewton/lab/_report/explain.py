@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import takewhile
+
 from ..._core.suggest import unknown
 from .._runfile import OwnLine, Run, RunFileError, SetDecision, SystemLine, check_scheduled
 from .explain_groups import explain_groups
@@ -23,13 +26,14 @@ def explain(run: Run, step: int, assumptions: str | None = None, block: str | No
     if any(run.groups):
         return explain_groups(run, step, assumptions, block)
     check_scheduled(run.path, run.config)
-    numbers = sorted({one.step for one in run.blocks})
-    if not numbers:
+    if not run.blocks:
         raise RunFileError(f"{run.path / 'blocks.jsonl'} holds no whole step: the run ended before its first one")
-    wanted = numbers[-1] + 1 + step if step < 0 else step
-    if wanted not in numbers:
-        raise ValueError(f"--step is {step}: the run has the steps {numbers[0]} to {numbers[-1]}{run.aside}")
-    systems = [one for one in run.blocks if one.step == wanted]
+    first, last = run.blocks[0].step, run.blocks[-1].step
+    wanted = last + 1 + step if step < 0 else step
+    place = bisect_left(run.blocks, wanted, key=lambda one: one.step)
+    systems = list(takewhile(lambda one: one.step == wanted, run.blocks[place:]))
+    if not systems:
+        raise ValueError(f"--step is {step}: the run has the steps {first} to {last}{run.aside}")
     if block is not None:
         names = [one.name for one in systems]
         picked = [one for one in systems if block in (one.name, str(one.block))]

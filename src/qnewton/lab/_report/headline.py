@@ -131,10 +131,10 @@ def _from_steps(run: Run) -> list[Tiles]:
         Tile("test_accuracy", "test accuracy", accuracy, percent(accuracy, 2), when),
         Tile("train_loss", "training loss", train_loss, number(train_loss), when),
         Tile("loss", "batch loss", loss, number(loss), "of the last step written"),
-        Tile("steps", "steps", len(run.steps), count(len(run.steps)), "written so far"),
+        Tile("steps", "steps", len(run.all_steps), count(len(run.all_steps)), "written so far"),
     ]
-    of_steps = derive.total(step.measured_seconds for step in run.steps)
-    of_evaluations = derive.total(step.measured_evaluation_seconds for step in run.steps)
+    of_steps = derive.total(step.measured_seconds for step in run.all_steps)
+    of_evaluations = derive.total(step.measured_evaluation_seconds for step in run.all_steps)
     measured = [
         Tile("measured_steps", "steps", of_steps, seconds(of_steps), "wall clock on this machine"),
         Tile("measured_evaluations", "evaluations", of_evaluations, seconds(of_evaluations), "wall clock"),

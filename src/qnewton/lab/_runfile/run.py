@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -15,7 +15,7 @@ from .digests import config_digest, file_digest
 from .errors import RunFileError
 from .group import GroupLine
 from .group_sums import groups_by_step
-from .lines import Lines, read_lines
+from .lines import KEPT, Lines, read_lines
 from .manifest import NAME as MANIFEST
 from .manifest import altered, verify
 from .migrate import migration_from
@@ -76,6 +76,7 @@ class Run:
         whole: number of the first line of each step that `blocks.jsonl` has all blocks of.
         summary: of `summary.json`; None where it is missing: the run was stopped, or goes on.
         notes: what was missing or cut off, in words.
+        all_steps, all_blocks: of these files, where `steps` and `blocks` are some of their lines.
     """
 
     path: Path
@@ -85,6 +86,8 @@ class Run:
     whole: Sequence[int]
     summary: Summary | None
     notes: tuple[str, ...]
+    all_steps: Sequence[StepLine]
+    all_blocks: Sequence[SystemLine]
 
     @property
     def aside(self) -> str:
@@ -104,6 +107,25 @@ class Run:
     def groups(self) -> tuple[tuple[GroupLine, ...], ...]:
         """Groups of equal systems of a complete optimizer for each step; empty if it has none."""
         return groups_by_step(self.steps)
+
+    def thinned(self) -> "Run":
+        """The run itself, or of a long one steps at equal distances, so few that their lines can be kept."""
+        lines = max(len(self.steps), len(self.blocks))
+        if lines <= KEPT:
+            return self
+        every = -(-lines // KEPT)
+        steps = tuple(self.steps[::every])
+        numbers = {step.step for step in steps}
+        blocks = tuple(line for line in self.blocks if line.step in numbers)
+        of_blocks = _Steps(len(self.config.model.blocks))
+        for line in blocks:
+            of_blocks.add(line)
+        of_blocks.end()
+        note = (
+            f"The run has {len(self.steps)} steps. Figures and tables rest on every {every}th of them, and count the "
+            "systems of these; seconds that are summed are those of all steps."
+        )
+        return replace(self, steps=steps, blocks=blocks, whole=of_blocks.whole, notes=(*self.notes, note))
 
     @functools.cached_property
     def decided(self) -> Decided:
@@ -187,7 +209,7 @@ def read_run(path: Path) -> Run:
     if unfinished:
         listed = ", ".join(map(str, unfinished))
         notes.append(f"steps.jsonl and blocks.jsonl do not hold the same steps (step {listed} is in one of them only).")
-    return Run(path, config, steps, blocks, of_blocks.whole, summary, tuple(notes))
+    return Run(path, config, steps, blocks, of_blocks.whole, summary, tuple(notes), steps, blocks)
 
 
 def read_config(path: Path) -> Config:
