@@ -76,7 +76,7 @@ def stacked_estimate(lines: Sequence[SystemLine], dtype: str) -> SystemEstimate:
         lines: of `blocks.jsonl`; all of one block.
         dtype: of the run's systems. Its numbers are in the lines with all their digits, so nothing is rounded.
     """
-    return _stacked(lines, lines[0].n, [line.formed for line in lines], dtype)
+    return _stacked(lines, lines[0].n, [bool(line.formed) for line in lines], dtype)
 
 
 def stacked_own(lines: Sequence[SystemLine], name: str, dtype: str) -> SystemEstimate:
@@ -85,11 +85,16 @@ def stacked_own(lines: Sequence[SystemLine], name: str, dtype: str) -> SystemEst
 
 
 def _stacked(records: Sequence[SystemLine | OwnLine], n: int, formed: Sequence[bool], dtype: str) -> SystemEstimate:
+    accesses = [record.access for record in records if record.access is not None]
+    kinds = records[0].kinds
+    assert kinds is not None, "of a block"
+    assert len(accesses) == len(records), "of a block"
+
     def array(name: str, missing: float) -> Array:
         return jnp.asarray([_number(getattr(record, name), missing) for record in records], dtype)
 
     def cost(name: str) -> Cost:
-        each = [[getattr(record.access, f"{name}_{unit}") for record in records] for unit in ("flops", "bytes")]
+        each = [[getattr(access, f"{name}_{unit}") for access in accesses] for unit in ("flops", "bytes")]
         return Cost(*(jnp.asarray(values, dtype) for values in each))
 
     return SystemEstimate(
@@ -104,11 +109,11 @@ def _stacked(records: Sequence[SystemLine | OwnLine], n: int, formed: Sequence[b
         matvecs=jnp.asarray([record.matvecs for record in records], jnp.int32),
         access=Access(
             *(cost(name) for name in _COSTS),
-            rows=jnp.asarray([record.access.gram_rows for record in records], jnp.int32),
+            rows=jnp.asarray([access.gram_rows for access in accesses], jnp.int32),
         ),
         formed=jnp.asarray(formed, bool),
-        formed_kinds=Kinds(**{name: Kind(kind) for name, kind in asdict(records[0].kinds).items()}),
-        failure=max(record.failure_probability for record in records),
+        formed_kinds=Kinds(**{name: Kind(kind) for name, kind in asdict(kinds).items()}),
+        failure=max(record.failure_probability or 0.0 for record in records),
     )
 
 

@@ -74,7 +74,11 @@ def read_saved(path: Path) -> SavedRun:
     Raises:
         RunFileError: for what is not there, is not what was written, or had nothing to schedule.
     """
-    run = read_run(path)
+    return saved_run(read_run(path))
+
+
+def saved_run(run: Run) -> SavedRun:
+    """Return the same of a run that was read; raises as `read_saved`."""
     check_scheduled(run.path, run.config)
     options = train_options(run.path, run.config)
     return SavedRun(run, run.decided, options, measured_machine(run.calibration), learned_factors(run.calibration))

@@ -34,6 +34,7 @@ from .directory import Elsewhere, RunDirectory
 from .durable import move, sync_folder, write_whole
 from .encode import encode, encode_indented, plain
 from .errors import RunFileError, clean_text
+from .family import FamilyRecord
 from .grid import (
     CompareCell,
     Failure,
@@ -46,8 +47,6 @@ from .grid import (
     NoiseFile,
     ReproductionHead,
 )
-from .group import FamilyRecord, GroupDecision, GroupLine, GroupTotals, GroupVerdictName
-from .group_sums import GroupSums, group_totals, groups_by_step
 from .lines import Lines, read_lines
 from .manifest import AlteredError, FileRecord, Manifest, found_altered, unverified, verify
 from .migrate import migration_from, read_version
@@ -66,7 +65,8 @@ from .results import (
 )
 from .run import Run, check_scheduled, read_calibration, read_config, read_run, read_summary
 from .step import STAGES, PredictedSchedule, PredictedSeconds, StepLine
-from .summary import Breakdown, GateTime, Summary
+from .summary import Breakdown, GateTime, SetTotals, Summary
+from .sums import SystemSums, set_totals
 from .system import (
     AccessCosts,
     KindName,
@@ -77,6 +77,7 @@ from .system import (
     TimedSolve,
     VerdictName,
     WithoutOwn,
+    group_line,
 )
 
 __all__ = [
@@ -115,11 +116,6 @@ __all__ = [
     "FileRecord",
     "GateTime",
     "GridHead",
-    "GroupDecision",
-    "GroupLine",
-    "GroupSums",
-    "GroupTotals",
-    "GroupVerdictName",
     "Identity",
     "KernelRecord",
     "KernelSample",
@@ -147,6 +143,7 @@ __all__ = [
     "SeedSpread",
     "SetAside",
     "SetDecision",
+    "SetTotals",
     "SpectrumBlock",
     "SpectrumFile",
     "SpectrumSource",
@@ -154,6 +151,7 @@ __all__ = [
     "StepLine",
     "Summary",
     "SystemLine",
+    "SystemSums",
     "TargetMethod",
     "TargetRecord",
     "TimedSolve",
@@ -170,8 +168,7 @@ __all__ = [
     "encode_indented",
     "file_digest",
     "found_altered",
-    "group_totals",
-    "groups_by_step",
+    "group_line",
     "migration_from",
     "move",
     "plain",
@@ -183,6 +180,7 @@ __all__ = [
     "read_run",
     "read_summary",
     "read_version",
+    "set_totals",
     "sync_folder",
     "typed",
     "untyped",

@@ -12,8 +12,6 @@ from .config import Config
 from .decode import Upgrade, decode, typed, untyped
 from .digests import config_digest, file_digest
 from .errors import RunFileError
-from .group import GroupLine
-from .group_sums import groups_by_step
 from .lines import Lines, read_lines
 from .manifest import altered, verify
 from .migrate import migration_from
@@ -59,26 +57,42 @@ class Run:
         return read_calibration(self.path)
 
     @functools.cached_property
-    def groups(self) -> tuple[tuple[GroupLine, ...], ...]:
-        """Groups of equal systems of a complete optimizer for each step; empty if it has none."""
-        return groups_by_step(self.steps)
+    def written(self) -> tuple[tuple[tuple[SystemLine, ...], ...], tuple[int, ...]]:
+        """Return the lines of each step that has all of its own, by place, and for how many steps they hold."""
+        own: dict[int, list[SystemLine]] = {}
+        for line in self.blocks:
+            own.setdefault(line.step, []).append(line)
+        found: list[tuple[SystemLine, ...]] = []
+        held: list[int] = []
+        whole = False
+        for step in self.steps:
+            if step.systems:
+                lines = own.get(step.step, [])
+                whole = len(lines) == step.systems
+                if whole:
+                    found.append(tuple(lines))
+                    held.append(1)
+            elif whole:
+                held[-1] += 1
+        return tuple(found), tuple(held)
 
-    @functools.cached_property
+    @property
+    def held(self) -> tuple[int, ...]:
+        """For how many steps each entry of `decided` holds: of a block one, of groups until one of them changes."""
+        return self.written[1]
+
+    @property
     def decided(self) -> tuple[tuple[SystemLine, ...], ...]:
-        """Return, for each complete step, the lines of its blocks, in the order of the partition.
+        """Return, for each complete step with lines of its own, these, in the order of the partition or the groups.
 
         Raises:
-            RunFileError: for a complete optimizer, and where there is no such step.
+            RunFileError: for an optimizer without priced systems, and where there is no such step.
         """
-        check_scheduled(self.path, self.config)
-        width = len(self.config.model.blocks)
-        steps: dict[int, list[SystemLine]] = {}
-        for line in self.blocks:
-            steps.setdefault(line.step, []).append(line)
-        whole = tuple(tuple(lines) for _, lines in sorted(steps.items()) if len(lines) == width)
-        if not whole:
+        found, _ = self.written
+        if not found:
+            check_scheduled(self.path, self.config)
             raise RunFileError(f"{self.path / 'blocks.jsonl'} holds no whole step: the run ended before its first one")
-        return whole
+        return found
 
 
 def read_run(path: Path) -> Run:
@@ -93,10 +107,12 @@ def read_run(path: Path) -> Run:
     """
     path = Path(path)
     config = read_config(path)
-    migration = migration_from(config.schema_version, str(path / "config.json"))
+    migration = migration_from(config.schema_version, str(path / "config.json"), len(config.model.blocks))
     notes = verify(path, ("config.json", "steps.jsonl", "blocks.jsonl", "resumes.jsonl", "summary.json"))
     steps = _whole(path / "steps.jsonl", StepLine, migration.step, notes)
-    blocks = _whole(path / "blocks.jsonl", SystemLine, migration.system, notes) if config.scheduled else ()
+    blocks = migration.systems(str(path / "steps.jsonl"))
+    if config.scheduled or (path / "blocks.jsonl").exists() or sum(step.systems for step in steps) > len(blocks):
+        blocks += _whole(path / "blocks.jsonl", SystemLine, migration.system, notes)
     resumes = path / "resumes.jsonl"
     notes += [
         f"From step {line.step} on it went on with --anyway, elsewhere than it began: {'; '.join(line.breaks)}."
@@ -113,13 +129,15 @@ def read_run(path: Path) -> Run:
             "summary.json is missing: the run was killed, or is still running. "
             "Totals are summed over the steps that were written."
         )
-    whole = len(config.model.blocks)
+    whole = {step.step: step.systems for step in steps if step.systems}
     parts = Counter(block.step for block in blocks)
     notes += [
-        f"blocks.jsonl: step {step} has {count} of {whole} blocks." for step, count in parts.items() if count != whole
+        f"blocks.jsonl: step {step} has {count} of {whole.get(step, len(config.model.blocks))} blocks."
+        for step, count in parts.items()
+        if count != whole.get(step, len(config.model.blocks) or count)
     ]
-    unfinished = {block.step for block in blocks} ^ {step.step for step in steps}
-    if unfinished and config.scheduled:
+    unfinished = parts.keys() ^ whole.keys()
+    if unfinished:
         listed = ", ".join(str(step) for step in sorted(unfinished)[:5])
         notes.append(f"steps.jsonl and blocks.jsonl do not hold the same steps (step {listed} is in one of them only).")
     return Run(path, config, steps, blocks, summary, tuple(notes))
