@@ -277,7 +277,7 @@ def _summed(name: str, decided: list[Decision], *, recorded: bool) -> Replayed:
         assumed=name,
         decisions=tuple(decided),
         recorded=recorded,
-        solve_seconds=sum(one.steps * one.seconds[one.choice] for one in decided if one.choice is not None),
+        solve_seconds=sum(one.steps * one.seconds.get(one.choice, np.nan) for one in decided if one.choice is not None),
         classical_seconds=sum(classical),
         quantum_share=to_quantum / systems,
     )

@@ -202,13 +202,13 @@ def _decision(
         queries=each(queries),
         copies=each(copies),
         success_probability=each(success),
-        clamped={names[i]: bool(offers.clamped[row, i]) for i in np.flatnonzero(quantum)},
+        clamped={names[i]: bool(offers.clamped[row, i]) for i in np.flatnonzero(quantum & ~bounded)},
         break_even_gate_time_s=each(break_even_gate_time(unaided, seconds, fixed, now)),
         predicted_quantum_seconds_by_gate_time={
             names[i]: tuple(
                 (gate, known_or_none(at_gate_time(seconds[i], fixed[i], now, gate))) for gate in gate_times_s
             )
-            for i in np.flatnonzero(quantum)
+            for i in np.flatnonzero(quantum & bool(gate_times_s))
         },
         at_least=tuple(name for name, bound in zip(names, bounded, strict=True) if bound),
     )

@@ -102,7 +102,7 @@ def _candidate(name: str, seconds: float | None, system: SystemLine, entry: SetD
         )
     if name == entry.choice:
         return Candidate(name, seconds, evidence, "chosen", "at least this long" if bounded else "")
-    best = entry.sure if entry.choice is None else entry.predicted_seconds[entry.choice]
+    best = entry.sure if entry.choice is None else entry.predicted_seconds.get(entry.choice)
     if name in entry.rivals:
         return Candidate(name, seconds, evidence, "open", "at least this long" if bounded else "the fastest sure one")
     if seconds == best:

@@ -121,7 +121,8 @@ def _older_system(line: Any) -> None:
 def _system(line: Any) -> None:
     sets = line.get("assumptions") if isinstance(line, dict) else None
     for entry in sets.values() if isinstance(sets, dict) else ():
-        if isinstance(entry, dict) and entry.get("verdict") == "nobody":
+        refused = entry.get("refused") if isinstance(entry, dict) else None
+        if isinstance(refused, dict) and entry.get("choice") in list(refused):
             entry["choice"] = entry["machine"] = None
 
 

@@ -21,7 +21,7 @@ class SystemSums:
             for name, entry in line.assumptions.items():
                 own = self._seconds.setdefault(name, {"classical": 0.0, "quantum": 0.0})
                 self._counts.setdefault(name, Counter())[entry.choice] += steps * line.count
-                taken = None if entry.choice is None else entry.predicted_seconds[entry.choice]
+                taken = None if entry.choice is None else entry.predicted_seconds.get(entry.choice)
                 if taken is not None and entry.machine is not None:
                     own[entry.machine] += steps * taken
 

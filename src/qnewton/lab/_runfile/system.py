@@ -125,7 +125,8 @@ class SetDecision(Record, frozen=True):
         queries: quantum candidate to expected block-encoding queries of one run; null where its seconds are a bound.
         copies: the same: runs that the read-out takes.
         success_probability: the same, of one run.
-        clamped: the same: whether the condition number was raised to the lower end of the formula's range.
+        clamped: the same, but for bounds: whether the condition number was raised to the lower end of the formula's
+            range.
         break_even_gate_time_s: the same: gate time below which it beats the fastest classical candidate; null where
             either of the two cannot take the systems.
         predicted_quantum_seconds_by_gate_time: the same: pairs `[gate_time_s, seconds]`.
