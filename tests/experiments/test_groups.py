@@ -159,7 +159,9 @@ class TestReplay:
         assert {(one.choice, one.rivals) for one in found.decisions} == {("LU", ())}
         assert {one.outcome for one in found.decisions} == {"changed"}
         assert (found.count("changed"), found.total, found.quantum_share) == (6, 6, 0)
-        expected = [3 * one.line.assumptions["end_to_end"].predicted_seconds["LU"] for one in found.decisions]
+        expected = [
+            3 * (one.line.assumptions["end_to_end"].predicted_seconds["LU"] or math.nan) for one in found.decisions
+        ]
         assert found.solve_seconds == pytest.approx(sum(expected))
         # As much as nothing costs nobody can keep inside of, and then the cheapest is taken.
         broke = outcomes(files.path, policy="budget(1e-30)")[0]["end_to_end"]
