@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,15 +18,6 @@ from .._runfile import AccessCosts, NumberKinds, OwnLine, SetDecision, SystemLin
 _COSTS = ("product", "forming", "gram")
 
 
-def access_record(access: Access) -> AccessCosts:
-    """Return the cost of using the operator: flops and bytes of each use, and the rows of its root."""
-    record: dict[str, float] = {}
-    for name in _COSTS:
-        cost = getattr(access, name)
-        record |= {f"{name}_flops": float(cost.flops), f"{name}_bytes": float(cost.bytes)}
-    return AccessCosts(**record, gram_rows=int(access.rows))
-
-
 def own_line(own: OwnSystem, sets: Sequence[str]) -> OwnLine:
     """Return a plan's numbers for the system that one candidate alone solves.
 
@@ -33,22 +25,9 @@ def own_line(own: OwnSystem, sets: Sequence[str]) -> OwnLine:
         own: on the host.
         sets: names of the assumption sets.
     """
-    estimate, log_kappa = own.estimate, float(own.estimate.log_condition_number)
     return OwnLine(
         solver=own.without.names[0],
-        degree=int(estimate.degree),
-        max_entry=float(estimate.max_entry),
-        frobenius_norm=float(estimate.frobenius_norm),
-        spectral_norm=float(estimate.spectral_norm),
-        log10_condition_number=log_kappa / math.log(10),
-        log_condition_number=log_kappa,
-        condition_number_kind=estimate.kind.value,
-        kinds=number_kinds(estimate),
-        failure_probability=estimate.failure_probability,
-        matvecs=int(estimate.matvecs),
-        definite=bool(estimate.definite),
-        presumed_definite=bool(estimate.presumed_definite),
-        access=access_record(estimate.access),
+        **estimated(own.estimate),
         conditioning_flops=float(own.conditioning.flops),
         conditioning_bytes=float(own.conditioning.bytes),
         estimation_flops=float(own.estimation.flops),
@@ -64,9 +43,23 @@ def own_line(own: OwnSystem, sets: Sequence[str]) -> OwnLine:
     )
 
 
-def number_kinds(estimate: SystemEstimate) -> NumberKinds:
-    """Return the certainty of each number of an estimate."""
-    return NumberKinds(**{name: kind.value for name, kind in dataclasses.asdict(estimate.kinds).items()})
+def estimated(estimate: SystemEstimate) -> dict[str, Any]:
+    """Return the fields that say what an estimate found."""
+    log_kappa = float(estimate.log_condition_number)
+    kinds = {name: kind.value for name, kind in dataclasses.asdict(estimate.kinds).items()}
+    numbers = {name: float(getattr(estimate, name)) for name in ("max_entry", "frobenius_norm", "spectral_norm")}
+    return numbers | {
+        "degree": int(estimate.degree),
+        "log10_condition_number": log_kappa / math.log(10),
+        "log_condition_number": log_kappa,
+        "condition_number_kind": estimate.kind.value,
+        "kinds": NumberKinds(**kinds),
+        "failure_probability": estimate.failure_probability,
+        "matvecs": int(estimate.matvecs),
+        "definite": bool(estimate.definite),
+        "presumed_definite": bool(estimate.presumed_definite),
+        "access": _access(estimate.access),
+    }
 
 
 def stacked_estimate(lines: Sequence[SystemLine], dtype: str) -> SystemEstimate:
@@ -115,6 +108,15 @@ def _stacked(records: Sequence[SystemLine | OwnLine], n: int, formed: Sequence[b
         formed_kinds=Kinds(**{name: Kind(kind) for name, kind in asdict(kinds).items()}),
         failure=max(record.failure_probability or 0.0 for record in records),
     )
+
+
+def _access(access: Access) -> AccessCosts:
+    """Return the cost of using the operator: flops and bytes of each use, and the rows of its root."""
+    record: dict[str, float] = {}
+    for name in _COSTS:
+        cost = getattr(access, name)
+        record |= {f"{name}_flops": float(cost.flops), f"{name}_bytes": float(cost.bytes)}
+    return AccessCosts(**record, gram_rows=int(access.rows))
 
 
 def seconds_of(entry: SetDecision, names: Sequence[str]) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What a replay predicts anew for the systems of a run: by their estimates, or, of a group, by its sizes alone."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -75,32 +76,45 @@ def prices(
             refusals: tuple[Refusal, ...] = refusals,
             formed: bool = formed,
         ) -> Array:
-            def one(estimate: SystemEstimate, steps: Array, own: dict[int, tuple[SystemEstimate, Array]]) -> Array:
-                # The ratio of what was expected then to what the estimate alone lets expect.
-                factors = [
-                    jnp.where(taken > 0, taken / classical_workload(solver, estimate).steps, 1)
-                    if solver.capabilities.iterative
-                    else jnp.ones_like(taken)
-                    for solver, taken in zip(hybrid.solvers, steps, strict=True)
-                ]
-                offers = price(
-                    estimate,
-                    hybrid.solvers,
-                    (assumed,),
-                    classical,
-                    hybrid.quantum,
-                    refusals=refusals,
-                    formed=formed,
-                    factors=jnp.stack(factors),
-                    solves=hybrid.solves,
-                    own={place: Own(*system) for place, system in own.items()},
-                )
-                return offers.seconds[0]
-
+            one = partial(_price, hybrid=hybrid, assumed=assumed, classical=classical, refusals=refusals, formed=formed)
             return jax.vmap(one)(estimates, steps, own)
 
         found[positions] = np.asarray(seconds(estimates, steps, own), np.float64)
     return found
+
+
+def _price(
+    estimate: SystemEstimate,
+    steps: Array,
+    own: dict[int, tuple[SystemEstimate, Array]],
+    *,
+    hybrid: Hybrid,
+    assumed: AbstractAssumptions,
+    classical: ClassicalMachine,
+    refusals: tuple[Refusal, ...],
+    formed: bool,
+) -> Array:
+    """One system's predictions `[candidates]`, with the iterations that each was expected to take."""
+    # The ratio of what was expected then to what the estimate alone lets expect.
+    factors = [
+        jnp.where(taken > 0, taken / classical_workload(solver, estimate).steps, 1)
+        if solver.capabilities.iterative
+        else jnp.ones_like(taken)
+        for solver, taken in zip(hybrid.solvers, steps, strict=True)
+    ]
+    offers = price(
+        estimate,
+        hybrid.solvers,
+        (assumed,),
+        classical,
+        hybrid.quantum,
+        refusals=refusals,
+        formed=formed,
+        factors=jnp.stack(factors),
+        solves=hybrid.solves,
+        own={place: Own(*system) for place, system in own.items()},
+    )
+    return offers.seconds[0]
 
 
 def _own(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from ..._scheduling import Hybrid, Plan
 from ..._scheduling.group_plan import GroupPlan
 from ..._solvers.quantum.outcome import Outcome
 from .._runfile import OwnLine, SetDecision, SystemLine, group_line
-from .estimates import access_record, number_kinds, own_line
+from .estimates import estimated, own_line
 
 
 def group_lines(step: int, plans: Sequence[GroupPlan], hybrid: Hybrid) -> list[SystemLine]:
@@ -77,10 +78,11 @@ def block_line(
     """
     plan = info.plan
     assert plan is not None, "the runner always schedules"
-    estimate = plan.estimate
-    chosen = hybrid.solvers[int(plan.choice[0])]
-    solved = int(info.status) == Status.OK
+    estimate, chosen = plan.estimate, hybrid.solvers[int(plan.choice[0])]
     log10_kappa = float(estimate.log_condition_number) / math.log(10)
+    second = None if plan.second is None else float(plan.second.log_condition_number) / math.log(10)
+    solved = int(info.status) == Status.OK
+    steps = zip(hybrid.names, np.asarray(plan.offers.expected_steps), strict=True)
     executed = info.executed if chosen.execution == "emulated" else None
     return SystemLine(
         step=step,
@@ -91,35 +93,17 @@ def block_line(
         curvature_path=Path(int(info.path)).name.lower(),
         independence=Independence(int(info.independence)).label,
         iterations=int(info.iterations),
-        expected_iterations={
-            name: float(steps)
-            for name, steps in zip(hybrid.names, np.asarray(plan.offers.expected_steps), strict=True)
-            if steps > 0
-        },
+        expected_iterations={name: float(steps) for name, steps in steps if steps > 0},
         damping=float(info.damping),
         damping_scale=float(info.damping_scale),
         reduction_ratio=float(info.reduction_ratio),
         kept_fraction=float(info.kept_fraction),
         perturbation=float(info.perturbation),
-        degree=int(estimate.degree),
-        max_entry=float(estimate.max_entry),
-        frobenius_norm=float(estimate.frobenius_norm),
-        spectral_norm=float(estimate.spectral_norm),
+        **estimated(plan.estimate),
         condition_number=10**log10_kappa if log10_kappa < 308 else math.inf,
-        log10_condition_number=log10_kappa,
-        log_condition_number=float(estimate.log_condition_number),
-        condition_number_kind=estimate.kind.value,
-        second_log10_condition_number=None
-        if plan.second is None
-        else float(plan.second.log_condition_number) / math.log(10),
-        second_condition_number_kind=None if plan.second is None else plan.second.kind.value,
-        kinds=number_kinds(estimate),
-        failure_probability=estimate.failure_probability,
-        matvecs=int(estimate.matvecs),
-        definite=bool(estimate.definite),
-        presumed_definite=bool(estimate.presumed_definite),
         formed=bool(estimate.formed),
-        access=access_record(estimate.access),
+        second_log10_condition_number=second,
+        second_condition_number_kind=None if plan.second is None else plan.second.kind.value,
         relative_residual=float(info.relative_residual),
         exact_residual=float(info.exact_residual),
         timed={},
@@ -171,16 +155,7 @@ def _decision(
     quantum = np.asarray([solver.capabilities.quantum for solver in hybrid.solvers])
     feasible, refusal = np.asarray(offers.feasible[row]), np.asarray(offers.refusal[row])
     # Scheduling is in the dtype of the system; the lines are in float64.
-    seconds, fixed, queries, copies, success = (
-        np.asarray(part[row], np.float64)
-        for part in (
-            offers.seconds,
-            offers.fixed_seconds,
-            offers.queries,
-            offers.copies,
-            offers.success_probability,
-        )
-    )
+    seconds, fixed = (np.asarray(part[row], np.float64) for part in (offers.seconds, offers.fixed_seconds))
     bounded = np.zeros(len(names), bool) if bounds is None else bounds & np.isfinite(seconds)
     best, able = fastest(seconds, feasible & ~quantum)
     unaided = float(seconds[best]) if able else math.inf
@@ -189,8 +164,9 @@ def _decision(
     word = "open" if choice < 0 else Verdict(verdict).label
     taken = names[choice] if word in ("chosen", "over_budget") else None
 
-    def each(values: np.ndarray) -> dict[str, float | None]:
-        return {names[i]: None if bounded[i] else known_or_none(values[i]) for i in np.flatnonzero(quantum)}
+    def each(values: Any) -> dict[str, float | None]:
+        known = np.asarray(values, np.float64)
+        return {names[i]: None if bounded[i] else known_or_none(known[i]) for i in np.flatnonzero(quantum)}
 
     return SetDecision(
         choice=taken,
@@ -199,9 +175,9 @@ def _decision(
         verdict=word,  # pyright: ignore[reportArgumentType]
         predicted_seconds={name: known_or_none(value) for name, value in zip(names, seconds, strict=True)},
         refused={name: Refusal(int(code)).reason for name, code in zip(names, refusal, strict=True) if code},
-        queries=each(queries),
-        copies=each(copies),
-        success_probability=each(success),
+        queries=each(offers.queries[row]),
+        copies=each(offers.copies[row]),
+        success_probability=each(offers.success_probability[row]),
         clamped={names[i]: bool(offers.clamped[row, i]) for i in np.flatnonzero(quantum & ~bounded)},
         break_even_gate_time_s=each(break_even_gate_time(unaided, seconds, fixed, now)),
         predicted_quantum_seconds_by_gate_time={
