@@ -1,55 +1,90 @@
-"""Kills a training at random moments, again and again, and looks at what is left.
+"""Disturbs a training at random moments, again and again, and looks at what is left.
 
 A `qnewton train` in a process of its own (a physics-informed network, random batches, damping that is adapted, LU
-against QLSA) is killed with SIGKILL: four times in five some moments after it began to take steps, else while it
-starts, reads its files or sets lines aside. Before each resume the report's reader must read the directory, and the
-resume must go on from at most one checkpoint interval before the last whole step. In the end the run that was killed
-must be, bit for bit, the one that was not: the same config and calibration, trained without a stop. Runs that finish
-are compared, and the next one begins, until there were enough kills.
+against QLSA), on a small file system of its own where one may be mounted, is disturbed in one of these ways:
 
-Prints one JSON object as its last line, and exits with status 1 if anything was corrupted, lost or different, or if
-there was no time for as many kills and one comparison.
+    kill        SIGKILL
+    term, hup   that signal, after which the run ends by itself, with the status 128 and its number
+    twice       SIGTERM two times, at which it ends at once
+    full        the disk is filled (where none can be mounted: no file may grow any more), and is emptied afterwards
+    purge       the directory is moved, removed or replaced by a copy, or a file is moved out of it; the status is 3
 
-    .venv/bin/python benchmarks/soak.py [--kills 50] [--seed 0] [--minutes 15]
+One time in five this comes while the process starts, reads its files or sets lines aside, else some moments after it
+began to take steps; one time in ten a second process asks for the same directory before. After each the process must
+end as stated, and have left nothing that begins in the middle; what was moved is put back. Then the report has to
+read the directory, and the resume must go on from at most one checkpoint interval before the last whole step. In the
+end the run that was disturbed must be, bit for bit, the one that was not: the same config and calibration, trained
+without a stop. Runs that finish are compared, and the next one begins, until there were enough disturbances.
+
+    corrupted   what could not be read, gone on with or verified; ends other than stated
+    lost        more steps than one interval
+    confused    two owners of a directory, or files in the place of those that were moved
+    littered    a checkpoint that stands where the directory was removed, of no harm but for that
+
+Prints one JSON object as its last line, and exits with status 1 if any of these is not 0, if a run differs, or if
+there was no time for as many disturbances and one comparison.
+
+    .venv/bin/python benchmarks/soak.py [--kills 100] [--seed 0] [--minutes 30] [--only purge]
 """
 
 import argparse
+import collections
+import contextlib
 import json
 import os
 import random
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from qnewton.lab._experiments.checkpoints import checkpoint_steps, read_checkpoint
+from qnewton.lab._experiments.exits import BAD_INPUT, FAILED, LOST
 from qnewton.lab._runfile import read_run
+from qnewton.lab._runfile.manifest import NAME, manifest_of
 
-STEPS, EVERY = 600, 10
+STEPS, EVERY = 1500, 10
 TRAIN = (sys.executable, "-c", "import sys; from qnewton.lab._cli import main; sys.exit(main())", "train")
 TASK = (
-    *("poisson-pinn", "--preset", "default", "--width", "4", "--depth", "1", "--interior", "32", "--boundary", "8"),
+    *("poisson-pinn", "--preset", "blocks", "--width", "4", "--depth", "1", "--interior", "32", "--boundary", "8"),
     *("--batch-size", "16", "--solvers", "lu", "qlsa", "--evaluate-every", "100"),
     *("--steps", str(STEPS), "--checkpoint-every", str(EVERY)),
 )
+KINDS = {"kill": 6, "term": 3, "hup": 2, "twice": 1, "full": 4, "purge": 4}
+"""How often each comes."""
+ROOM = "48m"
+"""Of the file system that is filled; a run has some 5 MB, with what was set aside."""
+FILES = ("config.json", "calibration.json", "steps.jsonl", "blocks.jsonl", "checkpoints.jsonl", "resumes.jsonl")
 
 
 class Soak:
-    """Counts what happens."""
+    """Counts what happens.
 
-    def __init__(self, folder: Path, seed: int):
-        self.folder, self.random = folder, random.Random(seed)
+    Attributes:
+        disk: the folder of the runs, and whether it is a file system of its own.
+    """
+
+    def __init__(self, folder: Path, disk: tuple[Path, bool], seed: int):
+        self.folder, (self.disk, self.mounted), self.random = folder, disk, random.Random(seed)
+        self.kinds: collections.Counter[str] = collections.Counter()
+        self.ends: collections.Counter[str] = collections.Counter()
         self.found: dict[str, Any] = {
             "kills": 0,
-            "killed_at_start": 0,
-            "killed_while_saving": 0,
+            "at_start": 0,
+            "while_saving": 0,
+            "rivals": 0,
             "resumed": 0,
             "resumed_from_the_start": 0,
             "corrupted": 0,
             "lost_more_than_interval": 0,
+            "confused": 0,
+            "littered": 0,
             "most_steps_lost": 0,
             "runs_compared": 0,
             "bitwise_equal": True,
@@ -75,11 +110,15 @@ class Soak:
 
     def corrupt(self, said: str) -> None:
         self.found["corrupted"] += 1
-        print(said[-2000:], flush=True)
+        print(f"corrupted: {said[-2000:]}", flush=True)
 
-    def attempt(self, run: Path, resume: bool) -> bool:
-        """Start or resume, and kill; False where the run was finished before, or could not begin."""
-        before, resumed = lines(run), resumes(run) + resume
+    def confuse(self, said: str) -> None:
+        self.found["confused"] += 1
+        print(f"confused: {said[-2000:]}", flush=True)
+
+    def attempt(self, run: Path, kind: str, resume: bool) -> bool:
+        """Start or resume, and disturb; False where the run was finished before, or could not begin."""
+        before, resumed, there = lines(run), resumes(run) + resume, (run / "config.json").exists()
         process = self.start("--resume", str(run)) if resume else self.start(*TASK, "--out", str(run))
         at_start = resume and self.random.random() < 0.2
         if at_start:
@@ -87,23 +126,141 @@ class Soak:
         else:
             # Lines are set aside before the first step, so their number falls before it rises.
             self.wait(process, 600.0, lambda: resumes(run) >= resumed and lines(run) > self.origin(run))
+            if self.random.random() < 0.1:
+                self.rival(process, run)
             self.wait(process, self.random.uniform(0.0, 2.0), lambda: False)
         if process.poll() is not None:
             said = process.communicate()[0].decode()
             if process.returncode:
                 self.corrupt(said)
             return False
-        process.kill()
-        process.communicate()
+        # From then on it owns the directory.
+        owned = resumes(run) >= resumed and (run / "config.json").exists()
+        with self.disturbed(process, run, kind, owned=owned) as allowed:
+            try:
+                said = process.communicate(timeout=120)[0].decode()
+            except subprocess.TimeoutExpired:
+                process.kill()
+                said = f"{kind}: goes on: {process.communicate()[0].decode()}"
+                self.corrupt(said)
+        started = resumes(run) >= resumed and lines(run) > self.origin(run)
+        self.ended(process.returncode, kind, allowed, said, run, begun=started or not there)
         self.found["kills"] += 1
-        self.found["killed_at_start"] += at_start
+        self.found["at_start"] += at_start
+        self.kinds[kind] += 1
+        self.ends[f"{kind}: {process.returncode}"] += 1
         partial = run / "checkpoints"
-        self.found["killed_while_saving"] += partial.is_dir() and any(partial.glob("*-tmp*"))
-        print(f"kill {self.found['kills']}: {lines(run)} lines of steps", flush=True)
+        self.found["while_saving"] += partial.is_dir() and any(partial.glob("*-tmp*"))
+        print(f"{self.found['kills']} {kind}: {process.returncode}, {lines(run)} lines of steps", flush=True)
         # The last moments of a process are after the run's: what they write is the report, and no resume is due.
         return not finished(run)
 
-    def wait(self, process: subprocess.Popen[bytes], seconds: float, until: Any) -> None:
+    def ended(self, status: int, kind: str, allowed: set[int], said: str, run: Path, *, begun: bool) -> None:
+        """Compare the end of a process with what the kind of disturbance allows."""
+        # The run was over before it was disturbed.
+        allowed = allowed | ({0} if finished(run) else set())
+        if not begun and kind in ("full", "purge"):  # no room, or no run, before there was anything to lose
+            allowed = allowed | {BAD_INPUT}
+        elif not begun or kind == "twice":  # Python does not handle signals yet, or no more
+            allowed = allowed | {128 - min(allowed - {0})}
+        if status not in allowed or "Traceback" in said:
+            self.corrupt(f"{kind}: ended with {status}, not one of {sorted(allowed)}:\n{said}")
+
+    @contextlib.contextmanager
+    def disturbed(self, process: subprocess.Popen[bytes], run: Path, kind: str, *, owned: bool) -> Iterator[set[int]]:
+        """Disturb, yield the statuses with which the process may end, and put right what can be."""
+        if kind == "full":
+            with self.filled(process):
+                yield {FAILED}
+        elif kind == "purge":
+            # A process that has not come so far may take what it finds there for the run.
+            ways = [self.moved, self.removed, self.replaced, self.without] if owned else [self.moved]
+            with self.random.choice(ways)(process, run):
+                yield {LOST}
+        else:
+            number = {"kill": signal.SIGKILL, "hup": signal.SIGHUP}.get(kind, signal.SIGTERM)
+            process.send_signal(number)
+            if kind == "twice":
+                time.sleep(self.random.uniform(0.0, 0.05))
+                process.send_signal(number)
+            yield {-number if kind == "kill" else 128 + number}
+
+    @contextlib.contextmanager
+    def filled(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        """Leave no room on the disk, up to a random number of bytes."""
+        if not self.mounted:
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (self.random.randrange(4096), resource.RLIM_INFINITY))
+            yield
+            return
+        filler = self.disk / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(bytes(1 << 16)):
+                pass
+        os.truncate(filler, max(filler.stat().st_size - self.random.randrange(1 << 16), 0))
+        yield
+        filler.unlink()
+
+    @contextlib.contextmanager
+    def moved(self, process: subprocess.Popen[bytes], run: Path) -> Iterator[None]:
+        away = run.with_name("away")
+        run.rename(away)
+        yield
+        self.put_back(away, run)
+
+    @contextlib.contextmanager
+    def removed(self, process: subprocess.Popen[bytes], run: Path) -> Iterator[None]:
+        away = run.with_name("away")
+        with paused(process):
+            shutil.copytree(run, away)
+        while run.exists():
+            shutil.rmtree(run, ignore_errors=True)
+        yield
+        self.put_back(away, run)
+
+    @contextlib.contextmanager
+    def replaced(self, process: subprocess.Popen[bytes], run: Path) -> Iterator[None]:
+        away = run.with_name("away")
+        with paused(process):
+            run.rename(away)
+            shutil.copytree(away, run)
+        before = manifest_of(run).digest
+        yield
+        if manifest_of(run).digest != before:
+            self.confuse(f"{run}: a run wrote into the directory that stood in the place of its own")
+        shutil.rmtree(run)
+        self.put_back(away, run)
+
+    @contextlib.contextmanager
+    def without(self, process: subprocess.Popen[bytes], run: Path) -> Iterator[None]:
+        file = run / self.random.choice([name for name in FILES if (run / name).exists()])
+        away = run.with_name(file.name)
+        file.rename(away)
+        yield
+        if file.exists():
+            self.confuse(f"{file} began in the middle")
+        away.rename(file)
+
+    def put_back(self, away: Path, run: Path) -> None:
+        """Put a directory back, where nothing may stand now."""
+        if run.exists():
+            left = [path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()]
+            self.found["littered"] += 1
+            print(f"{run} was made anew, with {left}", flush=True)
+            if any(name in FILES for name in left):
+                self.confuse(f"{run} begins in the middle")
+            shutil.rmtree(run)
+        away.rename(run)
+
+    def rival(self, process: subprocess.Popen[bytes], run: Path) -> None:
+        """Ask for a run that goes on."""
+        other = self.start("--resume", str(run))
+        said = other.communicate()[0].decode()
+        if process.poll() is None:
+            self.found["rivals"] += 1
+            if other.returncode != BAD_INPUT or "belongs to a run that is going on" not in " ".join(said.split()):
+                self.confuse(f"a second process ended with {other.returncode}: {said}")
+
+    def wait(self, process: subprocess.Popen[bytes], seconds: float, until: Callable[[], bool]) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end and process.poll() is None and not until():
             time.sleep(0.002)
@@ -121,6 +278,8 @@ class Soak:
         lost = whole_before - step
         self.found["most_steps_lost"] = max(lost, self.found["most_steps_lost"])
         self.found["lost_more_than_interval"] += lost > EVERY
+        if lost > EVERY:
+            print(f"lost: {run} goes on from {step} of {whole_before}", flush=True)
 
     def readable(self, run: Path) -> None:
         if (run / "config.json").exists():
@@ -129,46 +288,81 @@ class Soak:
             except Exception as error:
                 self.corrupt(f"{run}: {error!r}")
 
-    def one_run(self, run: Path, kills: int, deadline: float) -> None:
-        """A run that is killed until it is finished, or there were enough kills, and then left to finish."""
-        alive = self.attempt(run, resume=False)
-        while alive and self.found["kills"] < kills and time.monotonic() < deadline:
-            self.readable(run)
+    def one_run(self, run: Path, kinds: Iterator[str], deadline: float) -> None:
+        """A run that is disturbed until it is finished, or there were enough of it, and then left to finish."""
+        alive, resume = True, False
+        while alive and time.monotonic() < deadline and (kind := next(kinds, None)) is not None:
             before, resumed = whole_steps(run), resumes(run)
-            alive = self.attempt(run, resume=True)
+            alive = self.attempt(run, kind, resume)
             self.check(run, before, resumed)
+            self.readable(run)
+            # What was ended before it began is no run.
+            resume = (run / "config.json").exists()
         if alive:
             before, resumed = whole_steps(run), resumes(run)
-            self.whole("--resume", str(run))
+            self.whole(*(("--resume", str(run)) if resume else (*TASK, "--out", str(run))))
             self.check(run, before, resumed)
-        twin = self.folder / f"{run.name}-twin"
+        if json.loads((run / NAME).read_text())["digest"] != manifest_of(run).digest:
+            self.corrupt(f"{run} is not what its manifest says")
+        twin = self.disk / f"{run.name}-twin"
         twin.mkdir()
         for name in ("config.json", "calibration.json"):
-            shutil.copy(run / name, twin)
+            if (run / name).exists():
+                shutil.copy(run / name, twin)
         self.whole("--resume", str(twin))
         self.found["runs_compared"] += 1
         self.found["bitwise_equal"] &= same(run, twin)
+        shutil.rmtree(twin)
+        shutil.rmtree(run)
+
+
+@contextlib.contextmanager
+def paused(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """A folder that is a file system of its own, where this process may mount one."""
+    disk = folder / "disk"
+    disk.mkdir()
+    try:
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", str(disk)], capture_output=True)
+        mounted = done.returncode == 0
+    except OSError:
+        mounted = False
+    try:
+        yield disk, mounted
+    finally:
+        if mounted:
+            subprocess.run(["umount", str(disk)], check=True)
 
 
 def lines(run: Path) -> int:
-    file = run / "steps.jsonl"
-    return file.read_bytes().count(b"\n") if file.exists() else 0
+    return _count(run / "steps.jsonl")
 
 
 def whole_steps(run: Path) -> int:
     """Steps with all their lines; there is one system."""
-    blocks = run / "blocks.jsonl"
-    return min(lines(run), blocks.read_bytes().count(b"\n") if blocks.exists() else 0)
+    return min(lines(run), _count(run / "blocks.jsonl"))
+
+
+def resumes(run: Path) -> int:
+    return _count(run / "resumes.jsonl")
+
+
+def _count(file: Path) -> int:
+    return file.read_bytes().count(b"\n") if file.exists() else 0
 
 
 def finished(run: Path) -> bool:
     file = run / "summary.json"
     return file.exists() and json.loads(file.read_text())["status"] == "finished"
-
-
-def resumes(run: Path) -> int:
-    file = run / "resumes.jsonl"
-    return file.read_bytes().count(b"\n") if file.exists() else 0
 
 
 def last_resume(run: Path) -> dict[str, Any]:
@@ -195,24 +389,36 @@ def same(run: Path, twin: Path) -> bool:
     )
 
 
+def shuffled(rng: random.Random, count: int, only: str | None) -> Iterator[str]:
+    """As many kinds, each in its share whatever the seed, in random order."""
+    pool = [kind for kind, share in KINDS.items() for _ in range(share) if only in (None, kind)]
+    for start in range(0, count, len(pool)):
+        yield from rng.sample(pool, min(len(pool), count - start))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=15.0, help="no further kill after these")
+    parser.add_argument("--minutes", type=float, default=30.0, help="no further disturbance after these")
+    parser.add_argument("--only", choices=KINDS)
     options = parser.parse_args()
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="qnewton-soak-") as folder:
-        soak = Soak(Path(folder), options.seed)
+    deadline = begun + 60 * options.minutes
+    with tempfile.TemporaryDirectory(prefix="qnewton-soak-") as folder, small_disk(Path(folder)) as disk:
+        soak = Soak(Path(folder), disk, options.seed)
+        kinds = shuffled(soak.random, options.kills, options.only)
         number = 0
-        while soak.found["kills"] < options.kills and time.monotonic() < begun + 60 * options.minutes:
+        while soak.found["kills"] < options.kills and time.monotonic() < deadline:
             number += 1
-            soak.one_run(Path(folder) / f"run-{number}", options.kills, begun + 60 * options.minutes)
-    found = {**soak.found, "checkpoint_every": EVERY, "steps": STEPS, "seed": options.seed}
+            soak.one_run(disk[0] / f"run-{number}", kinds, deadline)
+    found = {**soak.found, "kinds": soak.kinds, "ends": soak.ends, "disk_of_its_own": disk[1]}
+    found |= {"checkpoint_every": EVERY, "steps": STEPS, "seed": options.seed}
     found["measured_seconds"] = time.monotonic() - begun
     print(json.dumps(found))
-    sound = found["bitwise_equal"] and not (found["corrupted"] or found["lost_more_than_interval"])
-    return int(not (sound and found["kills"] >= options.kills and found["runs_compared"]))
+    wrong = found["corrupted"] or found["lost_more_than_interval"] or found["confused"]
+    enough = found["kills"] >= options.kills and found["runs_compared"]
+    return int(not (found["bitwise_equal"] and not wrong and enough))
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ class TestRun:
     def test_settled_groups_are_written_once_and_read_for_every_step(self, files) -> None:
         assert [step["systems"] for step in files.steps] == [2, 0, 0]
         run = read_records(files.path)
-        assert (run.decided, run.held) == ((run.blocks,), (3,))
+        assert (list(run.decided), run.held) == ([run.blocks], (3,))
         assert [plain(line) for line in run.blocks] == files.blocks
         assert {line.group for line in run.blocks} == {True}
 

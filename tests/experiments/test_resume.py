@@ -137,7 +137,7 @@ def test_a_run_that_was_killed_ends_as_the_one_that_was_not(task, changes, whole
         assert heard.steps == [4, 5]
         assert unclocked(read_run(old).summary) == unclocked(files.summary) | {"schema_version": 8}
         found, now = records(old), records(files.path)
-        assert (found.decided, found.held, found.notes) == (now.decided, now.held, ())
+        assert (list(found.decided), found.held, found.notes) == (list(now.decided), now.held, ())
 
 
 def test_what_a_scheduled_step_remembers_is_there_again(base, read_run, tmp_path, monkeypatch):

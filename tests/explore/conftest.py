@@ -1,5 +1,6 @@
 """The bundle, and what its functions return: one Node process for everything."""
 
+import fcntl
 import json
 import subprocess
 from collections.abc import Callable
@@ -20,18 +21,26 @@ def node() -> str:
 
 
 @pytest.fixture(scope="session")
-def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("explore") / "bundle.js"
-    path.write_text(bundle(), encoding="utf-8")
+def bundled(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The bundle in a file, compiled once by whichever process of the run comes first."""
+    own = tmp_path_factory.getbasetemp()
+    path = (own if worker_id == "master" else own.parent) / "bundle.js"
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            path.write_text(bundle(), encoding="utf-8")
     return path
 
 
 @pytest.fixture(scope="session")
-def evaluate(bundled: Path) -> Callable[[dict[str, Any]], tuple[np.ndarray, dict[str, Any]]]:
+def evaluate(
+    bundled: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[dict[str, Any]], tuple[np.ndarray, dict[str, Any]]]:
     """Function from requests (see evaluate.js) to all numbers and to the tables."""
 
     def run(requests: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
-        asked, tables = bundled.with_name("requests.json"), bundled.with_name("tables.json")
+        folder = tmp_path_factory.mktemp("evaluate")
+        asked, tables = folder / "requests.json", folder / "tables.json"
         asked.write_text(json.dumps(requests), encoding="utf-8")
         script = Path(__file__).with_name("evaluate.js")
         command = [node(), str(script), str(bundled), str(asked), str(tables)]

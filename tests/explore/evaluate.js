@@ -14,7 +14,7 @@ fs.writeFileSync(tables, JSON.stringify({
   tables: asked.tables.map(QN.point),
   maps: asked.maps.map(([x, ...axes]) => {
     const found = QN.map(x, ...axes);
-    return { winner: [...found.winner].map(k => (k < 0 ? null : found.offers[k])), ratio: [...found.ratio] };
+    return { winner: [...found.winner].map(k => (k < 0 ? null : found.offers[k])), ratio: [...found.ratio], unreachable: [...found.unreachable] };
   }),
 }));
 process.stdout.write(Buffer.from(new Float64Array(numbers).buffer));

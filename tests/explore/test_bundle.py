@@ -11,18 +11,23 @@ from qnewton._core.gates import GateCost
 from qnewton._core.records import Encoding
 from qnewton._hardware import load_profile, profile_names
 from qnewton._pricing.assumptions import ASSUMPTION_SETS
+from qnewton._pricing.bounds import least_charges
+from qnewton._pricing.breakeven import Question, bound_orders
 from qnewton._pricing.classical import predict
 from qnewton._pricing.clock import Clock
+from qnewton._pricing.more_rows import more_rows
 from qnewton._pricing.paper import charged
+from qnewton._pricing.plan import plan
 from qnewton._pricing.problem import MatrixNumbers, Problem
+from qnewton._pricing.structure import UNKNOWN, Structure, grid
 from qnewton._pricing.table import Row, table
 from qnewton._pricing.verdict import verdicts
-from qnewton._solvers.quantum.queries import QUERY_MODELS
+from qnewton._solvers.quantum.queries import QUERY_MODELS, block_queries
 from qnewton._solvers.quantum.readout import Refined
 from qnewton.lab._explore.bundle import LAYOUTS, hosts, profiles
 from qnewton.lab._explore.formulas import SYSTEM, readouts_of, rivals_of
 
-POINTS, TABLES = 1000, 24
+POINTS, TABLES = 1000, 20
 RNG = np.random.default_rng(22)
 
 
@@ -76,6 +81,12 @@ PROBLEMS = {
     **{name: np.ones(POINTS) for name in ("max_entry", "spectral_norm")},
     "frobenius_norm": np.maximum(SYSTEMS["n"] ** RNG.uniform(0, 0.5, POINTS), 1.0),
 }
+PATTERNS = {
+    "bandwidth": np.floor(SYSTEMS["n"] ** RNG.uniform(0, 1, POINTS)) - 1,
+    "preconditioned_kappa": SYSTEMS["kappa"] ** RNG.uniform(0, 1.1, POINTS),
+    "layer": np.maximum(np.round(SYSTEMS["n"] ** RNG.uniform(0, 1, POINTS)), 1.0),
+    "root_rows": np.round(log_uniform(0, 6)),
+}
 READOUTS = {"n": SYSTEMS["n"], "precision": log_uniform(-12, 0.1), "failure_probability": log_uniform(-9, 0.1)}
 SETTINGS = {
     "systems": SYSTEMS,
@@ -85,9 +96,10 @@ SETTINGS = {
         **COUNTS,
         "solution_norm": np.maximum(COUNTS["condition_number"], 1) ** RNG.uniform(-0.1, 1.1, POINTS),
     },
+    "bounded": {**COUNTS, "n": SYSTEMS["n"], "degree": SYSTEMS["d"]},
     "runs": RUNS,
     "matrices": MATRICES,
-    "problems": PROBLEMS,
+    "problems": {**PROBLEMS, **PATTERNS},
     "readouts": READOUTS,
 }
 
@@ -130,14 +142,40 @@ def machines() -> Iterator[Expected]:
             )
 
 
+def structure_of(known: str, numbers: Any) -> Structure:
+    """What is known of a pattern: a number, or the dimension of a mesh."""
+    if known.startswith("mesh"):
+        return grid(numbers["n"], int(known[-1]))
+    if known == "layer":
+        return Structure(layer=(numbers["layer"], numbers["n"] / numbers["layer"]))
+    return Structure(**{known: numbers[known]}) if known else Structure()
+
+
 def classical() -> Iterator[Expected]:
-    problem = Problem(**PROBLEMS)
     for host in hosts():
-        for rival in rivals_of():
-            given = dataclasses.replace(problem, definite=rival.definite is not False)
+        for rival, known in rivals_of():
+            structure = structure_of(known, PATTERNS | PROBLEMS)
+            given = Problem(**PROBLEMS, definite=rival.definite is not False, structure=structure)
             found = predict(rival, host, given)
             results = {name: getattr(found, name) for name in ("seconds", "rounds", "beyond_bytes")}
-            yield Expected(f"classical/{host.name}/{rival.name}", "problems", found.valid, results)
+            yield Expected(
+                f"classical/{host.name}/{rival.name}{known and '/' + known}", "problems", found.valid, results
+            )
+
+
+def bounds() -> Iterator[Expected]:
+    *numbers, precision = COUNTS.values()
+    found = block_queries(Encoding(*numbers), precision, SYSTEMS["n"], SYSTEMS["d"])
+    yield Expected(f"least/{block_queries.name}", "bounded", found.valid, {"queries": found.queries})
+    problem = Problem(SYSTEMS["n"], SYSTEMS["kappa"], SYSTEMS["epsilon"], SYSTEMS["d"])
+    clock = Clock(SYSTEMS["gate_time_s"], profiles()[0])
+    for assumed in ASSUMPTION_SETS.values():
+        for encoding in assumed.encodings:
+            one = dataclasses.replace(assumed, encodings=(encoding,))
+            for least in least_charges(problem, [("", clock)], [one], axes=1):
+                name = "any" if least.any_encoding else encoding.name
+                results = {field: getattr(least.charge, field)[0] for field in ("queries", "seconds")}
+                yield Expected(f"bound/{assumed.name}/{name}", "systems", least.charge.valid[0], results)
 
 
 def parts() -> Iterator[Expected]:
@@ -174,6 +212,9 @@ def settings() -> list[dict[str, Any]]:
         names = [profile.name for profile in profiles()]
         x |= {"set": list(ASSUMPTION_SETS)[place % len(ASSUMPTION_SETS)], "hardware": names[place % len(names)]}
         x["definite"] = place % 7 != 3
+        if place % 4 == 1:
+            x |= {name: float(values[place]) for name, values in PATTERNS.items()}
+            x["mesh"] = f"mesh {2 + place % 8 // 4}"
         found.append(x)
     return found
 
@@ -182,10 +223,16 @@ def rows_of(x: dict[str, Any]) -> list[Row]:
     """The rows of the same table by the library."""
     names = ("frobenius_norm", "spectral_norm", "solution_norm", "definite")
     given: Any = {name: x.get(name) for name in names}
-    problem = Problem(x["n"], x["kappa"], x["epsilon"], x.get("d"), **given)
+    structures = [
+        structure_of(name, x) for name in (*PATTERNS, x.get("mesh", "")) if name in x or name.startswith("mesh")
+    ]
+    known = {name: value for one in structures for name, value in vars(one).items() if value != getattr(UNKNOWN, name)}
+    problem = Problem(x["n"], x["kappa"], x["epsilon"], x.get("d"), **given, structure=Structure(**known))
     profile: Any = load_profile(x["hardware"])
     machine = dataclasses.replace(profile.machine, gate_time_s=x["gate_time_s"])
-    return table(problem, [(profile.name, machine)], [ASSUMPTION_SETS[x["set"]]], hosts())
+    sets, clocks = [ASSUMPTION_SETS[x["set"]]], [(profile.name, Clock.of(machine))]
+    bounds = [row for row in more_rows(problem, clocks, sets, hosts()) if row.kind == "bound"]
+    return [*table(problem, [(profile.name, machine)], sets, hosts()), *bounds]
 
 
 AXES = ("n", list(10 ** np.linspace(0.5, 9, 40)), "kappa", list(10 ** np.linspace(0, 8, 40)))
@@ -193,7 +240,7 @@ AXES = ("n", list(10 ** np.linspace(0.5, 9, 40)), "kappa", list(10 ** np.linspac
 
 @pytest.fixture(scope="module")
 def answers(evaluate: Any) -> dict[str, Any]:
-    expected = [*counts(), *prices(), *machines(), *classical(), *parts()]
+    expected = [*counts(), *prices(), *bounds(), *machines(), *classical(), *parts()]
     requests = {
         "points": {
             name: [dict(zip(values, row, strict=True)) for row in np.stack(list(values.values()), 1).tolist()]
@@ -228,28 +275,39 @@ def test_tables_are_those_of_plan(answers: dict[str, Any]) -> None:
     for x, found in zip(settings(), answers["tables"], strict=True):
         rows = rows_of(x)
         offers = {(one["name"], one["hardware"]): one for one in found["offers"]}
-        assert set(offers) == {(row.solver, row.hardware) for row in rows}
-        for row in rows:
+        listed = [row for row in rows if row.kind != "bound"]
+        assert set(offers) == {(row.solver, row.hardware) for row in listed}
+        for row in listed:
             offer = offers[row.solver, row.hardware]
             assert (offer["valid"], offer["why"]) == (row.valid, row.reason), (x, row.solver)
             assert offer["seconds"] == (row.seconds and pytest.approx(row.seconds, rel=1e-12))
             if row.kind == "quantum":
                 assert offer["encoding"] == row.encoding
                 assert {one["label"]: one["factor"] for one in offer["parts"]} == pytest.approx(row.factors, rel=1e-11)
-        assert found["headline"] == verdicts(rows)[0].sentence, x
-
-
-@pytest.mark.parametrize("place", range(len(ASSUMPTION_SETS)))
-def test_maps_are_the_verdicts_of_their_points(answers: dict[str, Any], place: int) -> None:
-    name = list(ASSUMPTION_SETS)[place]
-    _, xs, _, ys = AXES
-    found = answers["maps"][place]
-    for k in RNG.choice(len(xs) * len(ys), 12, replace=False):
-        n, kappa = round(xs[k % len(xs)]), ys[k // len(xs)]
-        machine = profiles()[0]
-        rows = table(Problem(n, kappa, 1e-3), [(machine.name, machine.machine)], [ASSUMPTION_SETS[name]], hosts())
         (verdict,) = verdicts(rows)
-        assert verdict.orders is not None
-        assert found["ratio"][k] == pytest.approx(10**verdict.orders, rel=1e-9), (name, n, kappa)
-        lead: Any = verdict.quantum if verdict.orders <= 0 else verdict.classical
-        assert found["winner"][k]["name"] == lead.solver
+        assert found["headline"] == verdict.sentence, x
+        said = found["excluded"]
+        assert verdict.impossible == "" if said is None else verdict.impossible.startswith(said["by"]), x
+
+
+def test_maps_are_the_verdicts_of_their_points(answers: dict[str, Any]) -> None:
+    """Who wins, by how much, and where no algorithm can."""
+    _, xs, _, ys = AXES
+    chosen = RNG.choice(len(xs) * len(ys), 60, replace=False)
+    n, kappa = np.round(np.array(xs)[chosen % len(xs)]), np.array(ys)[chosen // len(xs)]
+    machine, sets = profiles()[0], list(ASSUMPTION_SETS.values())
+    verdict = plan(n, kappa, hardware=[machine, *hosts()], assumptions=sets).verdicts
+    reached = []
+    for place, assumed in enumerate(sets):
+        orders, found = verdict["orders"][place :: len(sets)], answers["maps"][place]
+        np.testing.assert_allclose(np.array(found["ratio"], float)[chosen], 10**orders, rtol=1e-9, err_msg=assumed.name)
+        sides = [verdict[f"{kind}_solver"][place :: len(sets)] for kind in ("classical", "quantum")]
+        held = np.isfinite(orders)
+        named = [found["winner"][k]["name"] for k in chosen[held]]
+        assert named == np.where(orders <= 0, *sides[::-1])[held].tolist()
+        question = Question(Problem(n, kappa), assumed, machine.machine, hosts())
+        excluded = bound_orders(question, {"kappa": kappa}) > 0
+        assert (np.array(found["unreachable"])[chosen] == excluded).all(), assumed.name
+        reached.append(excluded.mean())
+    # Of the paper's own costs the least of it, of all costs the most.
+    assert 0 < reached[0] <= min(reached[1:]) < max(reached) < 1

@@ -205,24 +205,35 @@ def test_the_numbers_of_a_system_open_the_page(browser: Browser, bundled: Path, 
     tab.close()
 
 
-def test_a_region_that_no_algorithm_reaches_is_said(browser: Browser, bundled: Path, tmp_path: Path) -> None:
-    """Of a library that calls all of the map so where kappa is above 1e6."""
-    all_of_it = (
-        "const known = QN.map; QN.map = (s, x, xs, y, ys) => ({...known(s, x, xs, y, ys),"
-        "unreachable: Uint8Array.from(ys.flatMap(() => xs.map(value => value > 1e6)))});"
-    )
-    target = tmp_path / "page.html"
-    target.write_text(page(bundled.read_text(encoding="utf-8") + all_of_it), encoding="utf-8")
-    tab = browser.new_page()
-    tab.goto(target.as_uri() + "#v=1&set=paper&x=kappa&y=n")
-    tab.wait_for_selector("[data-map][data-size]")
+def test_a_region_that_no_algorithm_reaches_is_said(visit) -> None:
+    tab = visit("#v=1&set=logical&kappa=1e6&n=1000&d=3", fine=False)
     assert "no quantum algorithm can win" in tab.inner_text("#legend")
+    answer = tab.inner_text(".answer")
+    assert "No quantum algorithm can win: whatever the block encoding" in answer
+    assert "lower bound" in tab.inner_text("#races")
+    # The bound has its proof one click away.
+    tab.locator(".answer .number-of").last.click()
+    assert "triangle inequality" in tab.inner_text("#about")
+    tab.keyboard.press("Escape")
     tab.click("#table summary")
     tab.locator("#table td").nth(81).wait_for()
-    row = tab.locator("#table tbody tr").first.locator("td").all_inner_texts()
-    # 9 columns from 1 to 1e12.
-    assert [cell.endswith("†") for cell in row] == [False] * 5 + [True] * 4
-    tab.close()
+    rows = [row.locator("td").all_inner_texts() for row in tab.locator("#table tbody tr").all()]
+    marked = [[cell.endswith("†") for cell in row] for row in rows]
+    # Where kappa is 1 something may win, and at the right end of the lower rows nothing does.
+    assert not any(row[0] for row in marked)
+    assert marked[-2][-1]
+
+
+def test_what_is_known_of_a_matrix_adds_its_solvers(visit) -> None:
+    known = "bandwidth=3&preconditioned_kappa=20&layer=100&root_rows=9000&mesh=mesh%203"
+    tab = visit(f"#v=1&view=advanced&set=paper&kappa=1000&n=10000&{known}", fine=False)
+    assert "banded Cholesky" in tab.inner_text(".answer")
+    listed = tab.inner_text("#offers")
+    assert all(name in listed for name in ("PCG", "K-FAC", "dual", "sparse Cholesky"))
+    assert "mesh in 3 dimensions" in tab.inner_text(".settings")
+    tab.fill("#in-bandwidth", "")
+    tab.press("#in-bandwidth", "Enter")
+    tab.locator(".answer", has_not_text="banded").wait_for()
 
 
 def test_the_command_writes_the_numbers_of_a_run_and_overwrites_nothing(

@@ -20,12 +20,13 @@ FOUND = words()
 
 
 def test_every_solver_of_the_page_has_its_formula() -> None:
-    assert set(FOUND["formulas"]) == set(QUERY_MODELS) | {rival.name for rival in rivals_of()}
+    assert set(FOUND["formulas"]) == {*QUERY_MODELS, "block_queries", *(rival.name for rival, _ in rivals_of())}
     assert "837 * problem.encoded" in FOUND["formulas"]["jennings2023v2_abstract"]
     assert "constant=1.84" in FOUND["formulas"]["costa2023"]
     # With the functions that they call, down to the numbers.
     assert "56.0 * kappa" in FOUND["formulas"]["dalzell2024"]
     assert "2 / 3 * n**3" in FOUND["formulas"]["LU"]
+    assert "2 * xp.arcsin" in FOUND["formulas"]["block_queries"]
 
 
 def test_every_input_set_and_factor_has_words() -> None:

@@ -76,6 +76,9 @@ def test_paper_is_queries_times_the_gate_time_and_nothing_else():
     assert float(charge.queries) == pytest.approx(queries, rel=1e-12)
     assert float(charge.seconds) == pytest.approx(queries * 50e-9, rel=1e-12)
     assert (float(charge.copies), float(charge.t_count), float(charge.fixed_seconds)) == (1, 0, 0)
+    # One layer a query, and the count that is charged has no number that a jitted step would trace.
+    assert float(charge.t_depth) == pytest.approx(queries, rel=1e-12)
+    assert jax.tree.leaves(q.assumptions.CountedSolver.of(q.queries.jennings2023v1)) == []
 
 
 def test_paper_sparse_is_the_abstracts_complexity():

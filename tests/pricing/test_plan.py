@@ -8,6 +8,8 @@ import pytest
 
 import qnewton as qn
 from qnewton._core.extras import MissingExtraError
+from qnewton._pricing.structure import Structure
+from qnewton._solvers.quantum.encoding import SquareRoot
 
 MACHINES = ("superconducting", "majorana", "nvidia-h100-sxm")
 N, KAPPA = np.array([1e3, 1e6, 1e9]), np.array([[2.0], [4e3]])
@@ -61,6 +63,14 @@ def test_verdicts_are_those_of_the_frame(swept):
         expected = np.log10(seconds / classical[n, kappa])
         assert row.orders == pytest.approx(expected, abs=1e-9)
         assert row.winner == ("quantum" if expected < -0.05 else "classical" if expected > 0.05 else "draw")
+
+
+def test_where_nobody_leads_there_are_no_seconds():
+    """Under the set named paper one count answers, so that there is no other; at n = 1 there is nobody at all."""
+    columns = qn.plan([1, 500], 10.0, hardware=MACHINES, assumptions="paper").verdicts.columns
+    for kind, known in (("quantum", [False, True]), ("classical", [False, True]), ("other", [False, False])):
+        assert [name is not None for name in columns[f"{kind}_solver"]] == known
+        assert np.isfinite(columns[f"{kind}_seconds"]).tolist() == known
 
 
 def test_at_a_break_even_gate_time_the_plan_is_a_draw():
@@ -122,6 +132,19 @@ def test_bad_input_is_named(numbers, error, message):
     asked: dict[str, Any] = {"n": 10, "kappa": 5.0, **numbers}
     with pytest.raises(error, match=message):
         qn.plan(**asked)
+
+
+def test_a_preconditioner_keeps_its_name_unless_another_one_is_given():
+    """A file's own preconditioner is measured and named; a number that is given in its place is nobody's."""
+    known = Structure(preconditioned_kappa=4.0, preconditioner="diagonal of the file")
+    asked: dict[str, Any] = {"structure": known, "hardware": MACHINES, "assumptions": "paper"}
+    for more, note in (({}, "diagonal of the file"), ({"preconditioned_kappa": 4.0}, "as given")):
+        notes = {row.notes for row in qn.plan(100, 50.0, **asked, **more).rows() if row.solver == "PCG"}
+        assert notes == {(f"{note}: condition number 4",)}
+    # Of a square root the rows are known, and with them the dual system.
+    rooted = qn.plan(100, 50.0, factor=SquareRoot(rows=20), hardware=MACHINES, assumptions="paper")
+    names = [{row.solver for row in found.rows()} for found in (rooted, qn.plan(100, 50.0, **asked))]
+    assert ["dual" in found for found in names] == [True, False]
 
 
 def test_bad_questions_are_named():

@@ -110,12 +110,11 @@ def test_without_definiteness_their_solvers_drop_out():
     for row in rows:
         if row.solver.endswith("_definite"):
             assert row.reason == "needs a positive definite matrix"
-    assert {row.solver for row in rows if row.kind == "classical"} == {
-        "LU",
-        "MINRES",
-        "sampling (Kaczmarz)",
-        "quantum-inspired",
+    others = {row.solver: row.validity for row in rows if row.kind == "classical"}
+    assert others == dict.fromkeys(("LU", "sampling (Kaczmarz)", "quantum-inspired"), "any") | {
+        "MINRES": "not definite"
     }
+    assert {row.validity for row in rows_of() if row.solver in ("CG", "Cholesky")} == {"definite"}
 
 
 def test_what_does_not_fit_is_streamed_and_said_to_be():
@@ -232,6 +231,8 @@ def test_the_verdict_is_the_quotient_of_the_fastest():
     said |= {-0.04: "a draw", -0.5: "quantum wins by 3.2 times", -2.34: "quantum wins by 2.3 orders"}
     for by_orders, words in said.items():
         assert dataclasses.replace(verdict, orders=by_orders).sentence == words + by
+    assert dataclasses.replace(verdict, quantum=None, orders=None).sentence == "no quantum formula holds here"
+    assert dataclasses.replace(verdict, classical=None, orders=None).sentence == "no classical solver holds here"
     fastest = min(seconds_of(r) for r in counted)
     assert (verdict.other is None) == (fastest == quantum)
     assert verdict.other is None or verdict.other.seconds == fastest

@@ -174,7 +174,7 @@ def test_a_run_of_before_is_read_as_one_without_groups(complete, write_run) -> N
         del step["systems"]
     del complete["config"]["family"], complete["summary"]["systems"]
     run = read_run(write_run(complete))
-    assert (run.blocks, run.written, run.notes) == ((), ((), ()), ())
+    assert (run.blocks, run.held, run.notes) == ((), (), ())
     assert run.config.family is None
 
 

@@ -6,9 +6,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from qnewton.lab._runfile import Record, RunDirectory, move, write_whole
+from qnewton.lab._experiments.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from qnewton.lab._runfile import Identity, Record, RunDirectory, move, write_whole
 from qnewton.lab._runfile.params import write_params
 
 TORN = b"torn"
@@ -138,3 +140,27 @@ def test_without_room_the_old_file_stays(tmp_path, monkeypatch):
         write_whole(tmp_path / "a.json", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     assert (tmp_path / "a.json").read_bytes() == b"old"
+
+
+def test_a_checkpoint_is_on_disk_with_all_its_folders_before_it_counts(tmp_path, monkeypatch):
+    synced: set[int] = set()
+    missing: list[list[str]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def seen(handle: int) -> None:
+        fsync(handle)
+        synced.add(os.fstat(handle).st_ino)
+
+    def renamed(source: Path, target: Path) -> None:
+        if target.name == "about.json":
+            folder = target.parent
+            needed = [tmp_path, folder.parent, folder, *(path for path in folder.rglob("*") if path != source)]
+            missing.append([path.name for path in needed if path.stat().st_ino not in synced])
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    monkeypatch.setattr(os, "replace", renamed)
+    own = Identity(task="tiny", schema_version=8, qnewton=None, started="", options={})
+    write_checkpoint(tmp_path, Checkpoint(1, own, 0.0, {"params": {"weight": np.ones(3)}}))
+    assert missing == [[]]
+    assert read_checkpoint(tmp_path, 1).arrays["params"]["weight"].tolist() == [1, 1, 1]

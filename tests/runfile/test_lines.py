@@ -10,6 +10,7 @@ import hypothesis.strategies as st
 import pytest
 
 from qnewton.lab._runfile import Record, RunDirectory, RunFileError, encode, read_lines, unverified
+from qnewton.lab._runfile.ranges import Ranges, apart
 
 
 class Line(Record, frozen=True):
@@ -42,7 +43,7 @@ def test_a_file_cut_anywhere_holds_the_lines_before(tmp_path_factory, lines: lis
     ends = [sum(map(len, encoded[: i + 1])) for i in range(len(encoded))]
     whole = sum(end <= cut for end in ends)
     assert found.broken is None
-    assert found.ends == tuple(ends[:whole])
+    assert [found.until(count) for count in range(whole + 1)] == [0, *ends[:whole]]
     assert found.torn == (whole + 1 if cut > found.until(whole) else None)
     # To the last digit; characters that no page can hold are replaced.
     assert [(line.step, line.loss) for line in found.records] == [(line.step, line.loss) for line in lines[:whole]]
@@ -115,8 +116,18 @@ def test_a_line_that_is_not_as_it_was_written_is_named_without_a_manifest(harm, 
     own = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join(harm(own, other.read_bytes().splitlines(keepends=True))))
     found = read_lines(file, Line)
-    assert len(found.records) == len(found.ends) == line - 1
+    assert len(found.records) == line - 1
     assert f"lines.jsonl, line {line}: altered" in str(found.broken)
     with unverified() as notes:
         assert read_lines(file, Line).broken is None
     assert notes
+
+
+@hypothesis.given(st.lists(st.integers(0, 20)), st.lists(st.integers(0, 20)), st.integers(1, 3))
+def test_ranges_are_the_numbers_that_were_added(one: list[int], other: list[int], step: int) -> None:
+    a, b = Ranges(step), Ranges(step)
+    for own, numbers in ((a, one), (b, other)):
+        for number in numbers:
+            own.add(number)
+        assert list(own) == own[:] == numbers
+    assert set(apart(a, b, 100)) == set(one) ^ set(other)

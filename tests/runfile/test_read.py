@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from qnewton.lab._runfile import GridHead, RunFileError, read_run, read_version
+from qnewton.lab._runfile import GridHead, RunDirectory, RunFileError, lines, read_run, read_version
 
 Change = Callable[[dict], object]
 
@@ -193,3 +193,27 @@ def test_another_schema_is_told_before_a_field_that_only_it_has(found, tmp_path)
     file.write_text(json.dumps({"schema_version": found, "a_field_of_that_schema": 1}))
     with pytest.raises(RunFileError, match=rf"schema_version is {found!r}, and this version of qnewton reads 1"):
         read_version(file, GridHead, 1)
+
+
+def test_a_long_run_is_not_kept(make_run, write_run, monkeypatch):
+    files = make_run(steps=600)
+    run = write_run(files)
+    short = read_run(run)
+    monkeypatch.setattr(lines, "KEPT", 5)
+    long = read_run(run)
+    assert not isinstance(long.blocks, tuple), "each line is decoded when it is asked for"
+    for name in ("steps", "blocks", "decided"):
+        kept, asked = getattr(short, name), getattr(long, name)
+        assert len(asked) == len(kept)
+        assert list(asked) == list(kept)
+        assert [asked[place] for place in (0, 299, 300, -1)] == [kept[place] for place in (0, 299, 300, -1)]
+        assert list(asked[-3:2:-290]) == list(kept[-3:2:-290])
+    assert long.notes == short.notes == ()
+
+
+def test_a_manifest_knows_of_a_summary_that_is_missing(make_run, write_run):
+    run = write_run(make_run(steps=2))
+    RunDirectory(run).seal()
+    (run / "summary.json").unlink()
+    (note,) = read_run(run).notes
+    assert "summary.json is missing: the run had one when it ended" in note

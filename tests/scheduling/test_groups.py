@@ -14,6 +14,7 @@ import qnewton as q
 from qnewton._hardware import KernelTimes
 from qnewton._pricing.assumptions import ASSUMPTION_SETS
 from qnewton._pricing.group import Group, bounds, nominal, price_group
+from qnewton._pricing.least import least_of
 from qnewton._scheduling.contests import contests
 from qnewton._scheduling.families import default_scheduler, scheduler_of
 from qnewton._scheduling.group_plan import PackedPlans
@@ -135,6 +136,22 @@ def test_bounds_never_change_the_choice(rows, serves, vectors, log_gate, cg, log
     assert int(np.argmin(offers.seconds[0])) in kept
     assert np.all(least.seconds <= offers.seconds * (1 + 1e-5))
     assert np.all(offers.seconds <= most * (1 + 1e-5))
+    # An iteration takes one step at least, a factorisation none.
+    assert [float(steps) for steps in np.atleast_2d(least.expected_steps)[0][:4]] == [0, 0, 0, 1]
+
+
+def test_the_least_of_a_classical_candidate_is_counted_by_hand():
+    """One factorisation for four solves; one step with a dense matrix, and none of the other's words."""
+    n, asked = 100, ((ASSUMPTION_SETS["paper"],) * 2, machine(), q.QuantumMachine(50e-9), 4)
+    direct, again = least_of(q.Cholesky(), n, "float32", *asked)
+    assert direct == again
+    assert float(direct["seconds"]) == pytest.approx(2e-7 + 2e-10 * (n**3 / 3 / 4 + 2 * n**2), rel=1e-6)
+    step, _ = least_of(q.CG(), n, "float32", *asked)
+    assert float(step["seconds"]) == pytest.approx(2 * 30e-7 + 30e-10 * (2 * n**2 + 10 * n), rel=1e-6)
+    assert (float(direct["expected_steps"]), float(step["expected_steps"])) == (0, 1)
+    moved = q.ClassicalMachine("test", "float32", (("cg", KernelTimes(0.0, 1.0, 0.0)),))
+    step, _ = least_of(q.CG(), n, "float32", asked[0], moved, *asked[2:])
+    assert float(step["seconds"]) == 4 * (n + n**2 + 12 * n)
 
 
 @pytest.mark.parametrize("name", list(ASSUMPTION_SETS))

@@ -62,6 +62,9 @@ ROWS = {
     "refine": Row(lambda dtype: qn.Refine(qn.LU(), tolerance=1e-10), reach=0.4),
     "cg": Row(lambda dtype: qn.CG(1e-3, max_steps=2000), lambda dtype: 1e-3, indefinite=False, reach=0.4),
     "loose_cg": Row(lambda dtype: qn.CG(0.3), lambda dtype: 0.3, indefinite=False, reach=0.3),
+    "jacobi_cg": Row(
+        lambda dtype: qn.CG(1e-5, preconditioner=qn.Jacobi()), lambda dtype: 1e-5, indefinite=False, reach=0.3
+    ),
     "minres": Row(lambda dtype: qn.MINRES(1e-3, max_steps=2000), lambda dtype: 1e-3, reach=0.3),
     "preconditioned": Row(
         lambda dtype: qn.MINRES(1e-3, max_steps=2000, preconditioner=qn.Nystrom(4)), lambda dtype: 1e-3, reach=0.3
@@ -124,7 +127,7 @@ def test_success_means_that_the_residual_is_as_claimed_and_easy_systems_succeed(
                 assert reported == pytest.approx(found, rel=1e-2, abs=rounding)
 
 
-SCALES = [(2.0**-83, 1.0), (1.0, 2.0**-83), (2.0**-83, 2.0**-83), (2.0**90, 2.0**90), (2.0**60, 1.0), (1.0, 2.0**60)]
+SCALES = [(2.0**-83, 1.0), (1.0, 2.0**-83), (2.0**-83, 2.0**-83), (2.0**90, 2.0**90), (2.0**100, 1.0), (1.0, 2.0**60)]
 
 
 @each
@@ -146,6 +149,22 @@ def test_a_solution_that_the_float_type_cannot_hold_is_no_success(name):
     matrix = np.diag(np.geomspace(1, 2, N))
     for exponent in (90, -90):
         assert not solve(name, matrix * 2.0**exponent, np.full(N, 2.0**-exponent), "float32")[1]
+
+
+@each
+def test_an_entry_of_the_solution_that_is_lost_counts_as_much_as_the_matrix_makes_of_it(name):
+    """`x` is `(2^-200, 2^-100, ...)`, whose first entry is the half of `A x` and no number in single precision."""
+    matrix = np.diag([2.0**100] + [1.0] * (N - 1))
+    vector = np.full(N, 2.0**-100)
+    value, success, _ = solve(name, matrix, vector, "float32")
+    if success:
+        assert relative_residual(matrix, value, vector, "float32") <= 1.02 * ROWS[name].claim("float32")
+
+
+def test_a_residual_of_zero_that_proves_nothing_is_not_tried_for_ever():
+    """Products with entries near the end of the range may lose their own, and there is nothing left to reduce."""
+    matrix = np.diag(np.append(np.geomspace(1, 0.1, N - 3), np.zeros(3))) * 2.0**-100
+    assert not solve("jacobi_cg", matrix, np.diag(matrix), "float32")[1]
 
 
 TINY = float(np.finfo(np.float32).tiny)
@@ -226,7 +245,13 @@ def test_a_consistent_singular_system_is_solved_and_least_squares_is_there_for_t
     expected = np.linalg.pinv(matrix.astype(np.float64), rcond=1e-5) @ vector
     np.testing.assert_allclose(solution.value, expected, atol=300 * EPS[dtype])
     spoilt = jnp.asarray(matrix).at[0, 1].add(0.5)
-    assert _solve(asked, spoilt, jnp.asarray(vector, dtype), lx.symmetric_tag).result == lx.RESULTS.singular
+    below_range = jnp.asarray(matrix * (float(np.finfo(dtype).tiny) / 8))
+    infinite = jnp.asarray(np.append(vector[1:], np.inf), dtype)
+    refused = [(spoilt, jnp.asarray(vector, dtype)), (below_range, jnp.asarray(vector, dtype))]
+    # Of a zero matrix everything is dropped; what is dropped must be a number.
+    refused += [(jnp.asarray(matrix), infinite), (jnp.zeros_like(spoilt), infinite)]
+    for left, right in refused:
+        assert _solve(asked, left, right, lx.symmetric_tag).result != lx.RESULTS.successful
 
 
 def test_the_claim_of_an_exact_solver_is_the_rule_that_is_documented():

@@ -38,9 +38,14 @@ class Least(NamedTuple):
 
 
 def least_charges(
-    problem: Problem, clocks: Sequence[tuple[str, Clock]], sets: Sequence[Assumptions], *, axes: int = 0
+    problem: Problem,
+    clocks: Sequence[tuple[str, Clock]],
+    sets: Sequence[Assumptions],
+    *,
+    axes: int = 0,
+    bound: QueryBound = block_queries,
 ) -> Iterator[Least]:
-    """The sure bound under every set on every machine, by any encoding and by those of the set.
+    """A sure bound under every set on every machine, by any encoding and by those of the set.
 
     One run is charged, with the whole error for the solver, whatever is read out of it. A square root that is at hand
     is one more matrix to encode.
@@ -50,8 +55,8 @@ def least_charges(
         clocks: machines with their names.
         sets: what a quantum solve is charged for.
         axes: of the sweep.
+        bound: on the calls of a block encoding.
     """
-    bound = block_queries
     numbers, precision = lifted_numbers(problem.numbers, axes), lifted(problem.precision, axes)
 
     def count(encoding: Encoding, _: Any) -> QuantumWorkload:

@@ -74,7 +74,7 @@ def least_of(
     sets: Sequence[AbstractAssumptions],
     classical: ClassicalMachine,
     quantum: QuantumMachine,
-    solves: int = 1,
+    solves: int,
 ) -> list[Column]:
     """Return a candidate's least offer, under each set, for one solve with a formed matrix.
 

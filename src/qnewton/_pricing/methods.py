@@ -60,16 +60,12 @@ class Method(abc.ABC):
         """Operations and traffic; arrays where the problem's numbers are."""
 
     @abc.abstractmethod
-    def entries(self, problem: Problem) -> Any:
-        """Numbers of the matrix, or of the factor, that are held."""
+    def held_bytes(self, problem: Problem, itemsize: int) -> Any:
+        """Of the matrix, or of the factor."""
 
     @abc.abstractmethod
     def chain(self, problem: Problem, devices: float) -> Chain:
         """What it does one after the other on so many devices."""
-
-    def held_bytes(self, problem: Problem, itemsize: int) -> Any:
-        """Of what `entries` counts."""
-        return self.entries(problem) * itemsize
 
     def memory_bytes(self, problem: Problem, itemsize: int) -> Any:
         """Of matrix or factor, and the vectors."""
@@ -93,7 +89,25 @@ class Method(abc.ABC):
         return ClassicalWorkload(self.kernel, flops=2 * _DOUBLED * n * degree, bytes=row_bytes(n, degree, 8))
 
 
-class Factorisation(Method):
+class Stored(Method):
+    """Holds numbers without a pattern."""
+
+    @abc.abstractmethod
+    def entries(self, problem: Problem) -> Any:
+        """Numbers of the matrix, or of the factor, that are held."""
+
+    def held_bytes(self, problem: Problem, itemsize: int) -> Any:
+        return self.entries(problem) * itemsize
+
+
+class Rows(Method):
+    """Holds the rows of the matrix, sparse where that is less."""
+
+    def held_bytes(self, problem: Problem, itemsize: int) -> Any:
+        return row_bytes(problem.numbers.n, problem.numbers.degree, itemsize)
+
+
+class Factorisation(Stored):
     """A direct solver, whose factor is at hand in each round of refinement."""
 
     def refinement(self, problem: Problem) -> ClassicalWorkload:
@@ -144,7 +158,7 @@ def dense_chain(n: Any, devices: float, *, pivots: bool) -> Chain:
 
 
 @dataclasses.dataclass(frozen=True)
-class Krylov(Method):
+class Krylov(Rows):
     """An iteration with the sparse matrix. Few rows do not limit its steps: rounding takes it beyond n.
 
     Attributes:
@@ -176,12 +190,6 @@ class Krylov(Method):
         xp, steps = floating(self.steps(problem))
         return xp.maximum(xp.ceil(steps), 1.0)
 
-    def entries(self, problem: Problem) -> Any:
-        return problem.numbers.n * problem.numbers.degree
-
-    def held_bytes(self, problem: Problem, itemsize: int) -> Any:
-        return row_bytes(problem.numbers.n, problem.numbers.degree, itemsize)
-
     def chain(self, problem: Problem, devices: float) -> Chain:
         """Three kernels in a step, two sums over all devices, and what a device's rows need of the vector.
 
@@ -197,7 +205,7 @@ class Krylov(Method):
 
 
 @dataclasses.dataclass(frozen=True)
-class Projections(Method):
+class Projections(Rows):
     """Randomised Kaczmarz: `2 kappa_F^2 ln(1 / epsilon)` projections on single rows, one after the other.
 
     Rows are drawn by their norms, and `kappa_F = ||A||_F ||A^-1||`.
@@ -215,12 +223,6 @@ class Projections(Method):
             step_flops=4 * numbers.degree,
             step_bytes=numbers.degree * (3 * itemsize + INDEX_BYTES),
         )
-
-    def entries(self, problem: Problem) -> Any:
-        return problem.numbers.n * problem.numbers.degree
-
-    def held_bytes(self, problem: Problem, itemsize: int) -> Any:
-        return row_bytes(problem.numbers.n, problem.numbers.degree, itemsize)
 
     def chain(self, problem: Problem, devices: float) -> Chain:
         return Chain(1.0, 0.0, 0.0)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._core.arrays import floating
 from .._core.evidence import Evidence
 from .._solvers.quantum.queries import QUERY_MODELS, Matrices, QueryModel, Unit
 from .assumptions import Assumptions
@@ -135,7 +136,7 @@ def lifted(value: Any, axes: int = 0) -> Any:
     """
     if value is None:
         return None
-    array = np.asarray(value, float)
+    _, array = floating(value)
     return array.reshape((1,) * (1 + max(axes - array.ndim, 0)) + array.shape)
 
 

@@ -53,7 +53,7 @@ def price(
     refusals: Sequence[Refusal],
     formed: bool,
     factors: Float[NumberArray, " candidates"] | None = None,
-    solves: int = 1,
+    solves: int,
     own: Mapping[int, Own] | None = None,
 ) -> Offers:
     """Return every candidate's offer under every assumption set: `[sets, candidates]`.

@@ -7,7 +7,7 @@ import numpy as np
 
 from .._core.arrays import floating
 from .._core.records import ClassicalWorkload
-from .methods import INDEX_BYTES, PANEL, Chain, Factorisation, Method, dense_chain, row_bytes
+from .methods import INDEX_BYTES, PANEL, Chain, Factorisation, Rows, Stored, dense_chain
 from .problem import Problem
 
 
@@ -79,7 +79,7 @@ class Sparse(Factorisation):
 
 
 @dataclasses.dataclass(frozen=True)
-class Dual(Method):
+class Dual(Stored):
     """A Newton block `R^T R + m I` by way of `R R^T + m I`: formed, factored, and a product with `R^T`."""
 
     def known(self, problem: Problem) -> bool:
@@ -99,7 +99,7 @@ class Dual(Method):
 
 
 @dataclasses.dataclass(frozen=True)
-class Kronecker(Method):
+class Kronecker(Stored):
     """K-FAC: both factors of a layer factored, and the right-hand side, as a matrix, solved with either."""
 
     def known(self, problem: Problem) -> bool:
@@ -109,23 +109,28 @@ class Kronecker(Method):
         return ("Kronecker factors in place of the block: no verdict rests on it",)
 
     def workload(self, problem: Problem, itemsize: int) -> ClassicalWorkload:
-        left, right = problem.structure.layer or (0.0, 0.0)
+        left, right = _layer(problem)
         flops = (left**3 + right**3) / 3 + 2 * (left**2 * right + left * right**2)
         return ClassicalWorkload(
             self.kernel, flops=flops, bytes=3 * (left**2 + right**2 + problem.numbers.n) * itemsize
         )
 
     def entries(self, problem: Problem) -> Any:
-        left, right = problem.structure.layer or (0.0, 0.0)
+        left, right = _layer(problem)
         return left**2 + right**2
 
     def chain(self, problem: Problem, devices: float) -> Chain:
-        xp, left, right = floating(*(problem.structure.layer or (0.0, 0.0)))
+        xp, left, right = floating(*_layer(problem))
         return dense_chain(xp.maximum(left, right), devices, pivots=False)
 
 
+def _layer(problem: Problem) -> tuple[Any, Any]:
+    assert problem.structure.layer is not None, "a method that is known"
+    return problem.structure.layer
+
+
 @dataclasses.dataclass(frozen=True)
-class QuantumInspired(Method):
+class QuantumInspired(Rows):
     """`kappa_F^4 kappa^2 / epsilon^2` operations on entries sampled by their squares, without the logarithms."""
 
     def notes(self, problem: Problem) -> tuple[str, ...]:
@@ -136,12 +141,6 @@ class QuantumInspired(Method):
         _, kappa, precision = floating(problem.condition_number, problem.precision)
         spread = numbers.frobenius_norm / numbers.spectral_norm * kappa
         return ClassicalWorkload(self.kernel, flops=spread**4 * kappa**2 / precision**2, bytes=0.0 * spread)
-
-    def entries(self, problem: Problem) -> Any:
-        return problem.numbers.n * problem.numbers.degree
-
-    def held_bytes(self, problem: Problem, itemsize: int) -> Any:
-        return row_bytes(problem.numbers.n, problem.numbers.degree, itemsize)
 
     def chain(self, problem: Problem, devices: float) -> Chain:
         return Chain(1.0, 0.0, 0.0)

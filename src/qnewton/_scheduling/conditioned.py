@@ -20,7 +20,7 @@ from .._solvers import AbstractSolver, Capabilities
 from .._solvers.around import AbstractAround
 from .._solvers.flat import Structure, check_dense, check_real, flatten
 from .._solvers.refusals import check_solver
-from .._solvers.verified import Check, at_scale
+from .._solvers.verified import Check, as_held, at_scale
 
 
 def _listed(conditioning: Any) -> Any:
@@ -197,7 +197,7 @@ class Conditioned(AbstractAround):
         """
         b, exponent = state.check.care.near_one(flatten(vector))
         found, result, stats = self.inner.compute(state.inner, state.coordinates.into(b), options)
-        x = state.coordinates.back(found)
+        x = as_held(state.coordinates.back(found), exponent)
         stats = {name: value for name, value in stats.items() if name != "residual"}
         if state.check.care.verify:
             size = jnp.linalg.norm(b)

@@ -17,7 +17,7 @@ from .base import AbstractSolver
 from .capabilities import Capabilities
 from .direct import dense_workload
 from .flat import Structure, check_dense, flatten, made_positive, split_shift, without_tags
-from .verified import Care, Check, at_scale
+from .verified import Care, Check, as_held, at_scale
 
 
 class CholeskyState(eqx.Module):
@@ -111,6 +111,7 @@ class Cholesky(AbstractSolver):
             base, shift = split_shift(state.check.operator)
             assert isinstance(base, AbstractCurvatureOperator)
             x, size = _solve_shifted(base, shift, b, state.check.care.verify)
+        x = as_held(x, exponent)
         failed = jnp.any(jnp.isnan(x)) & jnp.all(jnp.isfinite(b))
         result, stats = state.check(x, b, lx.RESULTS.where(failed, lx.RESULTS.singular, lx.RESULTS.successful), size)
         value, result = at_scale(x, exponent, result)

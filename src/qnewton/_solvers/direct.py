@@ -14,7 +14,7 @@ from .._core.settings import own_promotion
 from .base import AbstractSolver
 from .capabilities import Capabilities
 from .flat import Structure, check_dense, flatten
-from .verified import Check, at_scale
+from .verified import Check, as_held, at_scale
 
 
 class LUState(eqx.Module):
@@ -63,7 +63,7 @@ class LU(AbstractSolver):
         self, state: LUState, vector: PyTree[Array], options: dict[str, Any]
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
         b, exponent = state.check.care.near_one(flatten(vector))
-        x = lu_solve((state.factors, state.pivots), b, trans=int(state.transposed))
+        x = as_held(lu_solve((state.factors, state.pivots), b, trans=int(state.transposed)), exponent)
         result, stats = state.check(x, b)
         value, result = at_scale(x, exponent, result)
         return state.like.unflatten(value), result, stats

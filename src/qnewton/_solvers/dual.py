@@ -16,7 +16,7 @@ from .._core.status import Refusal
 from .base import AbstractSolver, Stats
 from .capabilities import Capabilities
 from .flat import check_dense, check_real, without_tags
-from .verified import Care, Check, at_scale, one_norm
+from .verified import Care, Check, as_held, at_scale, one_norm
 
 # Steps of refinement at most.
 _MOST = 30
@@ -116,9 +116,10 @@ class Dual(AbstractSolver):
 
         def refined(x: Float[Array, " n"]) -> Float[Array, " n"]:
             # By the root: the rounding of a block that is formed or summed otherwise would be divided by the shift.
-            return x + solve(vector - state.root.transpose_mv(state.root.mv(x)) - shift * x)
+            x = x + solve(vector - state.root.transpose_mv(state.root.mv(x)) - shift * x)
+            return as_held(x, exponent)
 
-        x = solve(vector)
+        x = as_held(solve(vector), exponent)
         for _ in range(self.refinements):
             x = refined(x)
         positive, factored = shift > 0, jnp.all(jnp.isfinite(state.factor))

@@ -6,14 +6,15 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, Float, Inexact, PyTree
+from jaxtyping import Array, Bool, Float, Inexact, PyTree
 
+from .._core.powers_of_two import exponent_of
 from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .._core.settings import own_promotion
 from .base import AbstractSolver
 from .capabilities import Capabilities
 from .flat import Structure, check_dense, check_symmetric, flatten
-from .verified import Check, at_scale
+from .verified import Check, as_held, at_scale
 
 
 class EighState(eqx.Module):
@@ -85,13 +86,14 @@ class AbstractEigh(AbstractSolver):
         # A matrix that is not finite has NaN eigenvalues, for which no comparison holds: they are kept, and show.
         dropped = sizes <= cutoff * jnp.max(sizes)
         divisor = jnp.where(dropped, 1, self.divisor(values))
-        x = state.vectors @ jnp.where(dropped, 0, _components(state, b) / divisor)
+        x = as_held(state.vectors @ jnp.where(dropped, 0, _components(state, b) / divisor), exponent)
         result, stats = lx.RESULTS.successful, {"rank": jnp.sum(~dropped)}
         if state.check.care.verify:
             residual = state.check.residual.left(self.preimage(state, x), b)
             if self.least_squares:
                 residual = state.vectors @ jnp.where(dropped, 0, _components(state, residual))
-            result, verified = state.check(x, b, residual=residual, off=self.off)
+                result = lx.RESULTS.where(_vanishes(state.check.matrix), lx.RESULTS.singular, result)
+            result, verified = state.check(x, b, result, residual=residual, off=self.off)
             stats |= verified
         value, result = at_scale(x, exponent, result)
         return state.like.unflatten(value), result, stats
@@ -167,6 +169,16 @@ class SaddleFree(AbstractEigh):
     def preimage(self, state: EighState, x: Inexact[Array, " n"]) -> Inexact[Array, " n"]:
         # `|A| = A sign(A)`: one product with the matrix itself.
         return state.vectors @ (jnp.sign(state.values) * _components(state, x))
+
+
+def _vanishes(matrix: Inexact[Array, "n n"] | None) -> Bool[Array, ""]:
+    """Return whether arithmetic, to which subnormal numbers are zero, may take a matrix that is not zero for one.
+
+    Everything would be dropped then, and nothing be missed in the rest.
+    """
+    assert matrix is not None
+    info = jnp.finfo(matrix.dtype)
+    return exponent_of(matrix) < info.minexp + info.nmant
 
 
 def _components(state: EighState, vector: Inexact[Array, " n"]) -> Inexact[Array, " n"]:

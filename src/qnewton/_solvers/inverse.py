@@ -14,7 +14,7 @@ from .base import AbstractSolver
 from .capabilities import Capabilities
 from .direct import dense_workload
 from .flat import Structure, check_definite, check_dense, flatten
-from .verified import Check, at_scale, one_norm
+from .verified import Check, as_held, at_scale, one_norm
 
 
 class InverseState(eqx.Module):
@@ -78,7 +78,7 @@ class Inverse(AbstractSolver):
 def multiplied(state: InverseState, vector: PyTree[Array]) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
     """Return a solver's result for a right-hand side from a known inverse, its residual judged accordingly."""
     b, exponent = state.check.care.near_one(flatten(vector))
-    x = jnp.matmul(state.inverse, b, precision=jax.lax.Precision.HIGHEST)
+    x = as_held(jnp.matmul(state.inverse, b, precision=jax.lax.Precision.HIGHEST), exponent)
     failed = jnp.any(jnp.isnan(x)) & jnp.all(jnp.isfinite(b))
     result = lx.RESULTS.where(failed, lx.RESULTS.singular, lx.RESULTS.successful)
     length = one_norm(state.inverse) * jnp.sum(jnp.abs(b)) if state.check.care.verify else None

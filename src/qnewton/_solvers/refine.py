@@ -20,7 +20,7 @@ from .capabilities import Capabilities
 from .flat import Product, dtype_of, flatten, product, unflatten
 from .refusals import check_solver
 from .residual import Residual
-from .verified import at_scale, judge
+from .verified import as_held, at_scale, judge
 
 
 class RefineState(eqx.Module):
@@ -121,7 +121,7 @@ class Refine(AbstractAround):
             return flatten(answer) * unit, result, stats
 
         true = Residual.of(state.operator)
-        last, on = self._in_rounds(solve, apply, true, b, size)
+        last, on = self._in_rounds(solve, apply, true, b, size, exponent)
         # What failed in the first round has not been solved at all.
         failed = (last.norm == size) & (size > 0) | ~jnp.isfinite(size)
         seen = lost_below(last.x) <= 0.01 * self.tolerance * size
@@ -145,13 +145,14 @@ class Refine(AbstractAround):
         true: Residual,
         b: Inexact[Array, " n"],
         size: Float[Array, ""],
+        exponent: Int[Array, ""],
     ) -> tuple[_Round, Bool[Array, ""]]:
         """Return the last round, and whether only the number of rounds ended them."""
         eps, zero, nothing = jnp.finfo(b.dtype).eps, jnp.zeros_like(size), jnp.zeros((), jnp.int32)
 
         def advance(last: _Round) -> _Round:
             step, result, stats = solve(last.residual)
-            x = last.x + step
+            x = as_held(last.x + step, exponent)
             image = apply(step)
             # Not updated, or rounding would be left out.
             residual = true.left(x, b)

@@ -14,7 +14,7 @@ from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .base import AbstractSolver
 from .capabilities import Capabilities
 from .flat import Structure, check_dense, check_real, flatten
-from .verified import Check, at_scale
+from .verified import Check, as_held, at_scale
 
 
 class SVDState(eqx.Module):
@@ -72,7 +72,7 @@ class SVD(AbstractSolver):
     ) -> tuple[PyTree[Array], lx.RESULTS, dict[str, Any]]:
         b, exponent = state.check.care.near_one(flatten(vector))
         parts = state.parts
-        x = parts.right.T @ ((parts.left.T @ b) / parts.values)
+        x = as_held(parts.right.T @ ((parts.left.T @ b) / parts.values), exponent)
         failed = ~jnp.all(jnp.isfinite(x)) & jnp.all(jnp.isfinite(b))
         result = lx.RESULTS.where(failed, lx.RESULTS.singular, lx.RESULTS.successful)
         result, stats = state.check(x, b, result)

@@ -38,7 +38,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float, Inexact, Int
 
-from .._core.powers_of_two import lost_below, norm, normalised, restored
+from .._core.powers_of_two import lost_below, norm, normalised, restored, shifted
 from .base import Options, Stats
 from .residual import Residual
 
@@ -175,7 +175,20 @@ def judge(
     rounding = BACKWARD_RATIO * eps * (size * (_sum(x) if length is None else length) + _sum(b))
     unseen = lost + off * eps / 2 * size * norm(x) if off else lost
     good = (_sum(residual) + lost <= rounding) & (left + unseen <= eps ** (1 / 3) * given)
-    return good & jnp.isfinite(left), left / jnp.where(given > 0, given, 1)
+    # Of an infinite right-hand side any residual would be a small part.
+    return good & jnp.isfinite(left) & jnp.isfinite(given), left / jnp.where(given > 0, given, 1)
+
+
+def as_held(x: Inexact[Array, " n"], exponent: Int[Array, ""] | None) -> Inexact[Array, " n"]:
+    """Return a solution without what the float type cannot hold of it at the scale of the original right-hand side.
+
+    An entry that is lost there, as small as it may be, counts in the residual as much as the matrix makes of it.
+
+    Args:
+        x: the solution for the right-hand side near 1.
+        exponent: of its unit; None where there is none.
+    """
+    return x if exponent is None else shifted(shifted(x, exponent), -exponent)
 
 
 def at_scale(

@@ -19,7 +19,7 @@ from ..capabilities import Capabilities
 from ..flat import Product, check_square, dtype_of, flatten, is_complex, product, unflatten
 from ..preconditioners import AbstractPreconditioner
 from ..residual import Residual
-from ..verified import Care, at_scale, judge
+from ..verified import Care, as_held, at_scale, judge
 from .steps import krylov_workload
 
 if TYPE_CHECKING:
@@ -231,7 +231,9 @@ class AbstractKrylov(AbstractSolver):
             options.get("rtol", self.rtol) * length,
             jnp.asarray(max_steps, jnp.int32),
         )
-        best, num_steps, result = self._verified(problem, true) if state.care.verify else self._trusted(problem)
+        best, num_steps, result = (
+            self._verified(problem, true, exponent) if state.care.verify else self._trusted(problem)
+        )
         stats = {
             "num_steps": num_steps,
             "max_steps": max_steps,
@@ -245,7 +247,9 @@ class AbstractKrylov(AbstractSolver):
         result = lx.RESULTS.where(best.norm <= problem.target, lx.RESULTS.successful, lx.RESULTS.max_steps_reached)
         return best, count, _where_failed(status, result)
 
-    def _verified(self, problem: KrylovSystem, true: Residual) -> tuple[Best, Int[Array, ""], lx.RESULTS]:
+    def _verified(
+        self, problem: KrylovSystem, true: Residual, exponent: Int[Array, ""] | None
+    ) -> tuple[Best, Int[Array, ""], lx.RESULTS]:
         """Iterate, with the true residual recomputed, until it meets the tolerance or falls no more."""
         b = problem.vector
 
@@ -267,17 +271,19 @@ class AbstractKrylov(AbstractSolver):
             left = problem.max_steps - last.count
             fields = problem.apply, problem.precondition, b, last.best.value, last.residual, problem.target, left
             found, count, status = self.iterate(KrylovSystem(*fields))
-            residual = true.left(found.value, b)
+            value = as_held(found.value, exponent)
+            residual = true.left(value, b)
             length = norm_of(residual)
             better = length < last.best.norm
             return _Rounds(
-                best=last.best.or_better(found.value, length, jnp.ones((), bool)),
+                best=last.best.or_better(value, length, jnp.ones((), bool)),
                 residual=jnp.where(better, residual, last.residual),
                 count=last.count + count,
                 # Of a later round, that rounding has got the upper hand: no fault of the operator.
                 status=jnp.where(last.rounds == 0, status, jnp.where(status == RUNNING, RUNNING, STAGNATION)),
                 rounds=last.rounds + 1,
-                moved=length <= 3 / 4 * last.best.norm,
+                # Nothing falls below zero: a residual of zero that proves nothing would be tried for ever.
+                moved=length < 3 / 4 * last.best.norm,
             )
 
         first = _Rounds(

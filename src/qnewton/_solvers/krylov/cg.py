@@ -9,6 +9,7 @@ import lineax as lx
 from jaxtyping import Array, Float, Inexact, Int
 
 from ..._core.arrays import Number, namespace
+from ..._core.powers_of_two import unit_of
 from ..._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from ..flat import made_positive
 from ..preconditioners import AbstractPreconditioner, Identity
@@ -21,6 +22,7 @@ class _CGStep(eqx.Module):
     residual: Inexact[Array, " n"]
     direction: Inexact[Array, " n"]
     gamma: Float[Array, ""]
+    unit: Float[Array, ""]
     norm: Float[Array, ""]
     best: Best
     count: Int[Array, ""]
@@ -57,6 +59,7 @@ class CG(AbstractKrylov):
             residual=problem.residual,
             direction=jnp.zeros_like(problem.residual),
             gamma=jnp.ones_like(norm),
+            unit=jnp.ones_like(norm),
             norm=norm,
             best=Best(problem.start, norm),
             count=zero,
@@ -85,14 +88,20 @@ class CG(AbstractKrylov):
 
 
 def _advance(problem: KrylovSystem, step: _CGStep) -> _CGStep:
+    # In powers of two as units, of the preconditioner once and of the operator in every step: inner products stay in
+    # range whatever the scales of both, and no digit changes.
     z = problem.precondition(step.residual)
+    unit = jnp.where(step.count == 0, unit_of(z), step.unit)
+    z = z / unit
     gamma = jnp.vdot(step.residual, z).real
     # The first direction is zero, so this is z there.
     direction = z + gamma / step.gamma * step.direction
     image = problem.apply(direction)
+    size = unit_of(image)
+    image = image / size
     curvature = jnp.vdot(direction, image).real
     alpha = gamma / curvature
-    x, residual = step.x + alpha * direction, step.residual - alpha * image
+    x, residual = step.x + alpha / size * direction, step.residual - alpha * image
     norm = norm_of(residual)
     finite = jnp.isfinite(curvature) & jnp.isfinite(norm)
     sound = finite & (gamma > 0) & (curvature > 0)
@@ -103,6 +112,7 @@ def _advance(problem: KrylovSystem, step: _CGStep) -> _CGStep:
         residual=residual,
         direction=direction,
         gamma=gamma,
+        unit=unit,
         norm=norm,
         best=step.best.or_better(x, norm, sound),
         count=step.count + 1,

@@ -1,18 +1,25 @@
 """How commands answer: one JSON object, or tables that keep every digit at any width."""
 
+import functools
 import os
+import re
 import sys
-from collections.abc import Collection, Mapping, Sequence
+import textwrap
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from .streams import OBEYED
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 FigureFormat = Literal["svg", "pdf", "png"]
 """Endings of the files of figures."""
 _PIPE_WIDTH = 140
+_UNSEEN = re.compile(f"[{OBEYED}]")
 
 
 def print_json(value: Any) -> None:
@@ -23,7 +30,9 @@ def print_json(value: Any) -> None:
     from .._runfile import encode_indented, found_altered, plain
 
     found = found_altered()
-    print(encode_indented(plain(value) | {"not_verified": found} if found else value).decode(), end="")
+    text = encode_indented(plain(value) | {"not_verified": found} if found else value).decode()
+    # As JSON writes them, so that programs read what a terminal does not obey.
+    print(_UNSEEN.sub(lambda one: f"\\u{ord(one[0]):04x}", text), end="")
 
 
 def print_notes(notes: Sequence[str], *, aside: bool) -> None:
@@ -54,23 +63,52 @@ def console() -> "Console":
 def print_table(table: "Table", words: Collection[str]) -> None:
     """Print a table in which only words are broken over lines, and those between words.
 
-    Where a narrow terminal has no room for the rest, its lines are longer than the terminal is wide.
+    A terminal that is too narrow for that gets one row below the other, with a line or more for each of its cells.
 
     Args:
-        table: with plain text in its cells.
+        table: with plain text in its cells; no word of it is markup.
         words: headings of the columns that hold words.
     """
     from rich.cells import cell_len
     from rich.console import Console
+    from rich.text import Text
 
     for column in table.columns:
+        column.header, column._cells = Text(str(column.header)), [_unmarked(cell) for cell in column.cells]
         cells = [str(cell) for cell in column.cells]
-        if column.header in words:
+        if str(column.header) in words:
             cells = [word for cell in cells for word in cell.split()]
         else:
             column.justify = "right"
         heads = str(column.header).split()
         column.min_width = max(cell_len(part) for part in (*heads, *cells))
+    if table.title is not None:
+        table.title = Text(str(table.title))
     out = console()
     least = out.measure(table, options=out.options.update(width=10_000)).minimum
-    Console(highlight=False, width=max(out.width, least)).print(table, crop=False)
+    if least <= out.width or not (out.is_terminal or "COLUMNS" in os.environ):
+        Console(highlight=False, width=max(out.width, least)).print(table, crop=False)
+        return
+    print("\n".join(_one_below_the_other(table, out.width)))
+
+
+def _unmarked(cell: Any) -> "Text":
+    from rich.text import Text
+
+    return cell if isinstance(cell, Text) else Text(str(cell))
+
+
+def _one_below_the_other(table: "Table", width: int) -> Iterator[str]:
+    """The rows of a table in lines that are no longer than a word of them makes necessary."""
+    wrap = functools.partial(textwrap.wrap, width=width, break_long_words=False, break_on_hyphens=False)
+    if table.title is not None:
+        yield from (line for part in str(table.title).splitlines() for line in wrap(part))
+    heads = [str(column.header) for column in table.columns]
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        yield ""
+        alone = not any(map(str, row[1:]))  # the heading of a section
+        for place, (head, cell) in enumerate(zip(heads, row, strict=True)):
+            if str(cell):
+                said = str(cell) if alone or not head else f"{head}: {cell}"
+                yield from wrap(said, initial_indent="  " if place else "", subsequent_indent="    ")
+    yield ""

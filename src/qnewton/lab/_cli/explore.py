@@ -49,23 +49,37 @@ def _start(options: ProblemOptions) -> "Start | None":
     if options == ProblemOptions():
         return None
     from ..._pricing.plan import plan
+    from ..._pricing.structure import UNKNOWN
     from .._explore.write import Start
 
     numbers, notes = numbers_of(options)
     # Refuses what no matrix has, and says what was assumed.
     assumed = plan(**numbers, hardware=["superconducting"], assumptions=["paper"]).assumed
-    left_out = sorted(numbers.keys() - {*_INPUTS, "definite", "estimated"})
+    known = {**vars(numbers.get("structure", UNKNOWN)), **numbers}
+    left_out = sorted(numbers.keys() - {*_INPUTS, *_OF_STRUCTURE, "definite", "estimated"})
+    if known["fill"] is not None:
+        left_out.append("the fill of its factor")
     if left_out:
         notes = (*notes, f"{', '.join(left_out)}: not on this page, only in qnewton plan")
-    settings = {name: float(numbers[place]) for place, name in _INPUTS.items() if numbers.get(place) is not None}
+    settings: dict[str, float | str] = {
+        name: float(known[place]) for place, name in _INPUTS.items() if known.get(place) is not None
+    }
+    if "factor" in numbers:
+        settings["root_rows"] = float(numbers["factor"].rows)
+    if known["layer"] is not None:
+        settings["layer"] = float(known["layer"][0])
+    if "dimension" in numbers:
+        settings["mesh"] = f"mesh {numbers['dimension']}"
     definite = "yes" if numbers.get("definite", True) else "no"
     label = "" if options.source is None else str(options.source)
     return Start({**settings, "definite": definite}, label, (*notes, *assumed))
 
 
+_OF_STRUCTURE = ("structure", "dimension", "layer")
 _INPUTS = {
     **{name: name for name in ("n", "kappa", "epsilon")},
     "sparsity": "d",
     **{name: name for name in ("max_entry", "frobenius_norm", "spectral_norm", "solution_norm")},
+    **{name: name for name in ("bandwidth", "preconditioned_kappa", "root_rows")},
 }
 """Inputs of the page by the numbers of `qnewton.plan`."""

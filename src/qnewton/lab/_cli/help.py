@@ -83,7 +83,12 @@ def _line(group: Any, field: dataclasses.Field, prefix: str, width: int) -> Iter
         either = "[no-]" if isinstance(value, bool) else ""
         head = f"  --{either}{prefix}{field.name.replace('_', '-')} {_shown(value)}".rstrip()
         text = _FULL_STOP.split(texts(type(group)).get(field.name, ""))[0]
-        yield f"{head:<34}  {textwrap.shorten(text, max(width - max(len(head), 34) - 2, 12), placeholder=' ...')}"
+        aside = width - max(len(head), 34) - 2
+        if aside >= 12:
+            yield f"{head:<34}  {textwrap.shorten(text, aside, placeholder=' ...')}"
+        else:
+            yield from textwrap.wrap(head, width, subsequent_indent="      ", break_on_hyphens=False)
+            yield f"      {textwrap.shorten(text, max(width - 6, 12), placeholder=' ...')}"
 
 
 def _shown(value: object) -> str:

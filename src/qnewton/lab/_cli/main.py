@@ -26,6 +26,7 @@ from .replay import replay
 from .report import report
 from .reproduce import reproduce
 from .spectrum import spectrum
+from .streams import showing
 from .tradeoff import tradeoff
 from .train import train
 
@@ -82,6 +83,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         gone.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    with showing(arguments):
+        return _ended(arguments)
+
+
+def _ended(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE, end="")
         return 0 if arguments else 2

@@ -189,6 +189,7 @@ def _other(verdict: "Verdict") -> str:
 def _quantum_table(rows: "Sequence[Row]", verdict: "Verdict | None", width: int) -> "tuple[Table, Words]":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
     from ..._pricing.verdict import orders_between
 
@@ -210,7 +211,7 @@ def _quantum_table(rows: "Sequence[Row]", verdict: "Verdict | None", width: int)
         if row.assumptions != set_name:
             set_name = row.assumptions
             made.add_section()
-            made.add_row(f"[bold]{set_name}[/bold]")
+            made.add_row(Text(set_name, "bold"))
         if not row.valid:
             made.add_row(row.hardware, row.solver, *["-"] * len(words + numbers), row.reason)
             continue

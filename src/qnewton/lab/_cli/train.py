@@ -20,7 +20,7 @@ from .._experiments.options import TrainOptions
 from .._experiments.own_task import located, short
 from .._experiments.presets import PRESETS, preset_for
 from .._experiments.task_options import TASKS, kind_of
-from .._runfile import RunDirectory
+from .._runfile import LostDirectory, RunDirectory, RunFileError
 from .answers import FigureFormat, page_files, print_files, print_json
 from .help import HELP, show_help
 from .launch import launch
@@ -112,7 +112,14 @@ def _train(command: TrainCommand, *, talks: bool) -> int:
             print(f"go on: {_command_that_goes_on(directory.path)}", file=sys.stderr)
         raise
     if talks:
-        files = page_files("report", write_report(directory.path, command.figures), command.figures)
+        try:
+            page = write_report(directory.path, command.figures)
+        except RunFileError as error:  # which it was not when it was written
+            raise LostDirectory(f"{error}. It was so after the training, and before its report") from error
+        except OSError as error:
+            print(f"qnewton: {_without_report(directory.path, error)}", file=sys.stderr)
+            return FAILED
+        files = page_files("report", page, command.figures)
         if command.json:
             print_json({"directory": directory.path, "files": files, "found": summary})
         else:
@@ -121,6 +128,20 @@ def _train(command: TrainCommand, *, talks: bool) -> int:
         if not command.json and summary.status == "interrupted":
             print(("" if command.resubmit else "go on: ") + _command_that_goes_on(directory.path))
     return exit_status(stopped_by(summary)) if summary.status == "interrupted" else 0
+
+
+def _without_report(path: Path, error: OSError) -> str:
+    """Say what to do about a report that could not be written.
+
+    Raises:
+        LostDirectory: if the run is no longer there.
+    """
+    if not (path / "summary.json").is_file():
+        raise LostDirectory(f"{path} was removed after the training, and before its report") from error
+    return (
+        f"the report could not be written ({error.strerror or error}). The training is over, and its files are whole: "
+        f"make room, then write it with: qnewton report {shlex.quote(str(path))}"
+    )
 
 
 def _directory(command: TrainCommand) -> "RunDirectory":

@@ -5,6 +5,7 @@ killed process left and what is beyond the newest few. What it does not promise 
 checkpoint this is, and a digest of each file. A checkpoint without it was not complete.
 """
 
+import contextlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._runfile import CheckpointAbout, Config, Identity, RunDirectory, RunFileError, decode, file_digest, plain
+from .._runfile import (
+    CheckpointAbout,
+    Config,
+    Identity,
+    RunDirectory,
+    RunFileError,
+    decode,
+    file_digest,
+    plain,
+    sync_folder,
+    sync_tree,
+)
 from .together import first, reading_alone
 
 if TYPE_CHECKING:
@@ -77,6 +89,9 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> int:
         _save_arrays(run, checkpoint.step, checkpoint.arrays)
         if not first():
             return 0
+        # Orbax syncs the arrays, but neither its own files beside them nor the folders.
+        sync_tree(target)
+        sync_folder(run)
         about = CheckpointAbout(
             step=checkpoint.step,
             identity=checkpoint.identity,
@@ -91,6 +106,9 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> int:
         # What there is of it takes room that the run has not.
         for left in (target, *target.parent.glob(f"{target.name}.*")) if first() else ():
             shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(OSError):  # which are empty only if they were removed while it wrote
+            target.parent.rmdir()
+            run.rmdir()
         reason = str(error).partition(" [tensorstore_spec")[0]
         raise OSError(f"{target} could not be written: {reason}") from error
     return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())

@@ -66,7 +66,7 @@ class Ledger:
         lines = by_step(blocks)
         for step in steps:
             self.steps.add(step)
-            self.systems.add(lines.get(step.step, []))
+            self.systems.add(next(lines) if step.systems else [])
         if self._seen is not None:
             self._seen.restore(arrays)
 

@@ -2,8 +2,8 @@
 
 import dataclasses
 import os
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ from .._runfile import (
     StepLine,
     SystemLine,
     config_digest,
+    copy_rest,
     encode,
     file_digest,
     migration_from,
@@ -36,7 +37,7 @@ from .._runfile import (
     sync_folder,
     untyped,
     verify,
-    write_whole,
+    whole_lines_end,
 )
 from .checkpoints import (
     FOLDER,
@@ -51,6 +52,7 @@ from .options import TrainOptions
 from .own_task import check_unchanged
 from .provenance import commit, machine, now, versions
 from .saved import train_options
+from .tallies import by_step
 from .tasks.base import Task
 
 T = TypeVar("T")
@@ -98,9 +100,18 @@ class Halted:
         return 0 if self.checkpoint is None else self.checkpoint.step
 
     @property
+    def lines(self) -> Sequence[SystemLine]:
+        """Lines of all systems of these steps."""
+        own = self.blocks.records[: self.systems]
+        older = [line for line in self.groups if line.step < self.done]
+        return (*older, *own) if older else own
+
+    @property
     def systems(self) -> int:
         """Lines of `blocks.jsonl` that count."""
-        return sum(line.step < self.done for line in self.blocks.records)
+        return sum(step.systems for step in self.steps.records[: self.done]) - sum(
+            line.step < self.done for line in self.groups
+        )
 
 
 def resumable(path: Path, *, anyway: bool = False) -> tuple[Config, TrainOptions, tuple[str, ...]]:
@@ -181,8 +192,11 @@ def read_halted(path: Path, config: Config, options: TrainOptions, breaks: tuple
     groups = migration.systems(str(path / "steps.jsonl"))
     fits = _ascending(len(config.model.blocks))
     blocks = _in_order(path / "blocks.jsonl", SystemLine, fits, notes, migration.system)
-    have = Counter(line.step for line in (*groups, *blocks.records))
-    whole = next((i for i, line in enumerate(steps.records) if have[i] != line.systems), len(steps.records))
+    lines = by_step(chain(groups, blocks.records))
+    whole = next(
+        (i for i, line in enumerate(steps.records) if line.systems and not _are_of(line, next(lines, []))),
+        len(steps.records),
+    )
     checkpoint = _newest(path, identity_of(config), whole, notes)
     calibration = None
     if config.scheduled:
@@ -309,6 +323,10 @@ def _calibration(path: Path, options: TrainOptions, *, begun: bool, elsewhere: b
     return found
 
 
+def _are_of(step: StepLine, lines: list[SystemLine]) -> bool:
+    return len(lines) == step.systems and lines[0].step == step.step
+
+
 def _ascending(width: int) -> Callable[[SystemLine, int], bool]:
     """Whether a line stands behind those before it, and is of one of so many blocks (0: of any group)."""
     last = -1, -1
@@ -333,19 +351,19 @@ def _in_order(
     if lines.broken is not None:
         notes.append(f"{lines.broken}: the lines from there on are set aside")
     count = next((i for i, line in enumerate(lines.records) if not fits(line, i)), len(lines.records))
-    return Lines(lines.records[:count], lines.ends[:count])
+    return Lines(lines.records[:count], lines.places)
 
 
 def _cut(path: Path, position: int | None, folder: Path) -> bool:
     """Move the rest of a file from `position` into a file of that name in `folder`; None: the line that is cut off."""
-    raw = path.read_bytes() if path.exists() else b""
+    size = path.stat().st_size if path.exists() else 0
     if position is None:
-        position = raw.rfind(b"\n") + 1
-    if position == len(raw):
+        position = whole_lines_end(path)
+    if position == size:
         return False
     folder.mkdir(parents=True, exist_ok=True)
     # Copied, and on disk, before it is cut off: a process that is killed in between leaves it twice, never nowhere.
-    write_whole(folder / path.name, raw[position:])
+    copy_rest(path, position, folder / path.name)
     sync_folder(folder.parent)
     os.truncate(path, position)
     return True

@@ -200,6 +200,7 @@ def _write_params(loop: Loop, directory: RunDirectory) -> None:
     """Keep the parameters that the run ended with, however it did."""
     ended = named(loop.params)
     with _writing(directory):
+        directory.check()
         if first():
             write_params(directory.path, ended)
 
@@ -270,13 +271,11 @@ def _go_on(halted: Halted, loop: Loop, ledger: Ledger, directory: RunDirectory, 
     for note in halted.notes:
         watcher.stage(f"note: {note}")
     if halted.checkpoint is not None:
-        steps = halted.steps.records[: halted.done]
-        blocks = [line for line in (*halted.groups, *halted.blocks.records) if line.step < halted.done]
-        restore(halted.checkpoint, loop, ledger, steps, blocks)
+        restore(halted.checkpoint, loop, ledger, halted.steps.records[: halted.done], halted.lines)
         before = halted.checkpoint.compilation_seconds
     with _writing(directory):
         set_aside(halted, directory)
-        directory.knows("config.json", "calibration.json", "steps.jsonl", "blocks.jsonl")
+        directory.knows("config.json", "calibration.json", "steps.jsonl", "blocks.jsonl", "checkpoints.jsonl")
     where = "from the start: there is no checkpoint" if halted.checkpoint is None else f"after {halted.done} steps"
     watcher.stage(f"going on {where}")
     return before

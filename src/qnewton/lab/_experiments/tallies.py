@@ -1,7 +1,8 @@
 """What a run's totals need of its steps and systems, so that their lines need not be kept."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -139,12 +140,9 @@ class Rows:
         return None if self._room is None else self._room[: self._count]
 
 
-def by_step(lines: Iterable[SystemLine]) -> dict[int, list[SystemLine]]:
-    """Number of a step to its lines."""
-    found: dict[int, list[SystemLine]] = {}
-    for line in lines:
-        found.setdefault(line.step, []).append(line)
-    return found
+def by_step(lines: Iterable[SystemLine]) -> Iterator[list[SystemLine]]:
+    """The lines of each step, which follow each other."""
+    return (list(own) for _, own in groupby(lines, lambda line: line.step))
 
 
 def known(value: float | None) -> float:

@@ -11,17 +11,20 @@ from ..._pricing.assumptions import ASSUMPTION_SETS, Assumptions
 from ..._pricing.classical import ClassicalHost
 from ..._pricing.paper import is_count
 from ..._pricing.solver import CountedSolver
-from ..._solvers.quantum.queries import QUERY_MODELS, Unit
+from ..._solvers.quantum.queries import QUERY_MODELS, Unit, block_queries
 from . import meta
 from .emit import Script
 from .formulas import (
+    MISSING,
     NORMS,
     SYSTEM,
     Formula,
+    bound_formula,
     charge_formula,
     classical_formula,
     count_formula,
     encoding_formula,
+    least_formula,
     machine_formula,
     numbers_formula,
     possible_formula,
@@ -38,13 +41,21 @@ _RUNTIME = Path(__file__).parent / "runtime"
 def bundle() -> str:
     """Return the text; it defines `QN.functions`, `QN.point`, `QN.map` and `QN.meta` (see docs/explore.md)."""
     made = _Bundle()
-    parts = [made.counts(), made.charges(), made.machines(), made.classical(), made.numbers(), made.single()]
+    parts = [
+        made.counts(),
+        made.charges(),
+        made.bounds(),
+        made.machines(),
+        made.classical(),
+        made.numbers(),
+        made.single(),
+    ]
     runtime = "".join((_RUNTIME / f"{name}.js").read_text(encoding="utf-8") for name in ("prices", "point", "map"))
     data = json.dumps(made.data, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     about = json.dumps(meta.meta(), separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return (
         f'(()=>{{"use strict";{made.script.text}{"".join(parts)}const data={data};\n{runtime}'
-        f"globalThis.QN={{functions,point,map,meta:{about}}};}})();\n"
+        f"globalThis.QN={{functions,point,map,mapper,meta:{about}}};}})();\n"
     )
 
 
@@ -53,14 +64,20 @@ class _Bundle:
 
     def __init__(self) -> None:
         self.script = Script()
-        self.data: dict[str, Any] = {"system": SYSTEM, "norms": NORMS, "layouts": [layout.name for layout in LAYOUTS]}
+        self.data: dict[str, Any] = {
+            "system": SYSTEM,
+            "norms": NORMS,
+            "missing": MISSING,
+            "layouts": [layout.name for layout in LAYOUTS],
+        }
         self.alone: dict[str, list[Formula]] = {}
 
     def function(self, formula: Formula) -> str:
         return self.script.share(self.script.function(formula.graph), "f")
 
-    def seconds(self, formula: Formula) -> str:
-        return self.script.share(self.script.function(formula.graph.only("seconds")), "f")
+    def seconds(self, formula: Formula, name: str = "seconds") -> str:
+        """Without the rest, and without an array for it: a map needs no more, and is made in half of the time."""
+        return self.script.share(self.script.function(formula.graph.only(name)), "f")
 
     def counts(self) -> str:
         models, rows = [], []
@@ -97,7 +114,6 @@ class _Bundle:
                 ]
                 self.data["charged"] = formulas[0][0].graph.outputs
                 own.append([_array(self.function(formula) for formula in pair) for pair in formulas])
-                # A map needs no more: without the rest, and without the arrays, it is made in half of the time.
                 alone.append(_array(_array(self.seconds(formula) for formula in pair) for pair in formulas))
                 words.append([[formula.words for formula in pair] for pair in formulas])
             # Of encodings that are charged alike the first one answers.
@@ -116,6 +132,21 @@ class _Bundle:
             seconds.append(_array(alone))
         self.data["factors"] = [name.removeprefix("factor ") for name in _ordered_factors(self.data["charged"])]
         return f"const CHARGES={_array(rows)},SECONDS={_array(seconds)};\n"
+
+    def bounds(self) -> str:
+        """What no quantum solver undercuts under each set: by any encoding, then by the set's own."""
+        rows, seconds = [], []
+        for assumed in ASSUMPTION_SETS.values():
+            own = assumed.encodings if assumed.subnormalisation or assumed.encoding_gates else ()
+            formulas = [bound_formula(assumed, one) for one in (None, *own)]
+            self.data["bounded"] = formulas[0].graph.outputs
+            rows.append(_array(self.function(formula) for formula in formulas))
+            seconds.append(self.seconds(formulas[0]))
+        bound = block_queries
+        least = least_formula(bound)
+        self.alone[f"least/{bound.name}"] = [least]
+        self.data["bound"] = {"name": bound.name, "source": bound.source, "evidence": bound.evidence.value}
+        return f"const LEAST={self.function(least)},BOUNDS={_array(rows)},BOUNDED={_array(seconds)};\n"
 
     def machines(self) -> str:
         machines, rows = [], []
@@ -138,23 +169,26 @@ class _Bundle:
                 "evidence": one.guarantee,
                 "definite": one.definite,
                 "counts": one.counts,
+                "known": known,
             }
-            for one in rivals_of()
+            for one, known in rivals_of()
         ]
-        self.data["hosts"], rows = [], []
+        self.data["hosts"], rows, seconds = [], [], []
         for host in hosts():
-            formulas = [classical_formula(rival, host) for rival in rivals_of()]
+            formulas = [classical_formula(rival, host, known) for rival, known in rivals_of()]
             self.data["classical"] = formulas[0].graph.outputs
             for formula in formulas:
                 self.alone[formula.graph.name] = [formula]
             self.data["hosts"].append({"name": host.name, "words": [formula.words for formula in formulas]})
             rows.append(_array(self.function(formula) for formula in formulas))
-        return f"const CLASSICAL={_array(rows)};\n"
+            seconds.append(_array(self.seconds(formula, "least") for formula in formulas))
+        return f"const CLASSICAL={_array(rows)},PREDICTED={_array(seconds)};\n"
 
     def numbers(self) -> str:
         rows = []
-        for pattern in range(2 ** len(NORMS)):
-            formula = numbers_formula([name for place, name in enumerate(NORMS) if pattern >> place & 1])
+        for pattern in range(2 ** len(MISSING)):
+            given = [name for place, name in enumerate(MISSING) if pattern >> place & 1]
+            formula = numbers_formula(given)
             self.data["numbers"] = formula.graph.outputs
             rows.append(self.function(formula))
         possible = possible_formula()

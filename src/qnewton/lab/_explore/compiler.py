@@ -58,13 +58,16 @@ class Compiled:
         return dataclasses.replace(self, outputs=(output,), **chosen)
 
 
-def compiled(name: str, function: Callable[..., Mapping[str, Any]], arguments: Sequence[str]) -> Compiled:
+def compiled(
+    name: str, function: Callable[..., Mapping[str, Any]], arguments: Sequence[str], calls: Sequence[str] = ()
+) -> Compiled:
     """Trace a function of scalars in double precision and return its graph.
 
     Args:
         name: in messages.
         function: takes one number for each argument, returns numbers and truth values by name.
         arguments: their names.
+        calls: names of the functions that it is handed, those included that it does not call.
 
     Raises:
         Uncompilable: for a primitive, type or shape that has no JavaScript here; the message names it and the formula.
@@ -72,7 +75,7 @@ def compiled(name: str, function: Callable[..., Mapping[str, Any]], arguments: S
     with jax.enable_x64(True):
         closed, shapes = jax.make_jaxpr(function, return_shape=True)(*[1.0] * len(arguments))
         region = Region()
-        walk = _Walk(name, region)
+        walk = _Walk(name, region, calls)
         parameters = [region.add(Node("parameter", word, (), region)) for word in arguments]
         found = walk.jaxpr(closed.jaxpr, closed.consts, [_single(node) for node in parameters], region)
     results = [_only(name, values) for values in found]
@@ -96,10 +99,10 @@ def _only(name: str, values: Values) -> Node:
 class _Walk:
     """Symbolic evaluation of a jaxpr: shapes are numpy's, entries are nodes."""
 
-    def __init__(self, name: str, root: Region):
+    def __init__(self, name: str, root: Region, calls: Sequence[str]):
         self.name = name
         self.root = root
-        self.calls: list[str] = []
+        self.calls = list(calls)
 
     def jaxpr(self, jaxpr: Jaxpr, consts: Sequence[Any], arguments: Sequence[Values], region: Region) -> list[Values]:
         known: dict[Any, Values] = dict(zip(jaxpr.invars, arguments, strict=True))
@@ -202,8 +205,9 @@ class _Walk:
         power = equation.params["y"]
         if power == 1:
             return [values[0]]
-        if power == 2:
-            return [self.each("square", values)]
+        if power in (2, 3, 4):
+            square = self.each("square", values)
+            return [square if power == 2 else self.each("mul", [square, values[0] if power == 3 else square])]
         if power in (-1, -2):
             below = self.each("square", values) if power == -2 else values[0]
             return [self.each("div", [np.asarray(1.0), below])]

@@ -183,13 +183,13 @@ class Script:
         return self._shared.setdefault(text, f"${prefix}{len(self._shared)}")
 
     def function(self, compiled: Compiled) -> str:
-        """Return a formula's function of positional numbers, then of functions.
+        """Return a formula's function of the functions that it is handed, then of positional numbers.
 
         It returns an array of numbers, of a single result the number: engines store arrays of nothing else compactly.
         """
         names = _names()
         texts = {id(node): next(names) for node in compiled.parameters}
-        heads = [*texts.values(), *compiled.calls]
+        heads = [*compiled.calls, *texts.values()]
         live = _live(compiled.region, compiled.results)
         body = self._body(compiled.region, live, texts, names)
         results = [self._text(node, texts) for node in compiled.results]

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
 
@@ -11,13 +11,15 @@ from ..._core.gates import GateCost
 from ..._core.records import Encoding, QuantumWorkload
 from ..._hardware import AbstractLayout, QuantumProfile
 from ..._pricing.assumptions import Assumptions
+from ..._pricing.bounds import least_charges
 from ..._pricing.charge import Charge
 from ..._pricing.classical import RIVALS, ClassicalHost, Rival, predict
 from ..._pricing.clock import Clock
 from ..._pricing.problem import MatrixNumbers, Problem
 from ..._pricing.solver import CountedSolver
+from ..._pricing.structure import DIMENSIONS, Structure, grid
 from ..._solvers.quantum.encoding import AbstractEncoding
-from ..._solvers.quantum.queries import QueryModel
+from ..._solvers.quantum.queries import QueryBound, QueryModel
 from ..._solvers.quantum.readout import AbstractReadout, Refined
 from .compiler import Compiled, compiled
 from .opaque import call
@@ -25,7 +27,8 @@ from .opaque import call
 OF_COUNT, OF_MACHINE = "@count", "@machine"
 """In place of a condition's words: those of the function that is handed in."""
 NORMS = ("max_entry", "frobenius_norm", "spectral_norm")
-"""Numbers of a problem that may be missing, besides the degree, which is then n."""
+MISSING = ("degree", "bandwidth", *NORMS)
+"""Numbers of a problem that may be missing; those of the norms and of the degree then are at their worst."""
 SYSTEM = tuple(field.name for field in dataclasses.fields(MatrixNumbers) if field.name != "definite")
 """Numbers of a matrix that encodings read."""
 _COUNT = {
@@ -51,7 +54,10 @@ class Formula:
 
 
 def _formula(
-    name: str, function: Callable[..., tuple[Mapping[str, Any], Sequence[Condition]]], *arguments: str
+    name: str,
+    function: Callable[..., tuple[Mapping[str, Any], Sequence[Condition]]],
+    *arguments: str,
+    calls: Sequence[str] = (),
 ) -> Formula:
     words: list[str] = []
 
@@ -60,7 +66,7 @@ def _formula(
         words[:] = [one.words for one in conditions]
         return {**results, "broken": _bits(conditions)}
 
-    return Formula(compiled(name, masked, arguments), tuple(words))
+    return Formula(compiled(name, masked, arguments, calls), tuple(words))
 
 
 def _bits(conditions: Sequence[Condition]) -> Any:
@@ -82,6 +88,24 @@ def count_formula(model: QueryModel, *, known: bool) -> Formula:
 
     arguments = ["condition_number", "subnormalisation", "smallest_solution_norm", "precision"]
     return _formula(f"count/{model.name}", count, *arguments, *["solution_norm"] * known)
+
+
+def least_formula(bound: QueryBound) -> Formula:
+    """A lower bound on queries, as a count of the same results."""
+
+    def count(kappa: Any, alpha: Any, precision: Any, n: Any, degree: Any):
+        found = bound(Encoding(kappa, alpha), precision, n, degree)
+        return {name: getattr(found, name) for name in _COUNT}, found.conditions
+
+    arguments = ["condition_number", "subnormalisation", "precision", "n", "degree"]
+    return _formula(f"least/{bound.name}", count, *arguments)
+
+
+def _opaque_count(*numbers: Any) -> QuantumWorkload:
+    """What a count that is handed in finds."""
+    found = call("count", numbers, {**_COUNT, "broken": "float64"})
+    fields: Any = {name: found[name] for name in _COUNT if name != "valid"}
+    return QuantumWorkload(**fields, conditions=(Condition(found["valid"], OF_COUNT),))
 
 
 class _OpaqueClock(Clock):
@@ -115,9 +139,7 @@ def charge_formula(
 
         def count(at: Encoding, precision: Any) -> QuantumWorkload:
             numbers = at.condition_number, at.subnormalisation, at.smallest_solution_norm, precision, *norm
-            found = call("count", numbers, {**_COUNT, "broken": "float64"})
-            fields: Any = {name: found[name] for name in _COUNT if name != "valid"}
-            return QuantumWorkload(**fields, conditions=(Condition(found["valid"], OF_COUNT),))
+            return _opaque_count(*numbers)
 
         solver = CountedSolver(count, solution_norm=given["solution_norm"] if known else None)
         numbers = MatrixNumbers(**{name: given[name] for name in SYSTEM}, definite=True)
@@ -125,7 +147,9 @@ def charge_formula(
         fields = {name: getattr(found, name) for name in CHARGED}
         return {**fields, **{f"factor {name}": value for name, value in found.factors.items()}}, found.conditions
 
-    return _formula(f"charge/{assumed.name}/{encoding.name}", charge, *_charge_arguments(known))
+    return _formula(
+        f"charge/{assumed.name}/{encoding.name}", charge, *_charge_arguments(known), calls=("count", "machine")
+    )
 
 
 CHARGED = tuple(
@@ -152,30 +176,79 @@ def machine_formula(profile: QuantumProfile, layout: AbstractLayout) -> Formula:
     return _formula(f"machine/{profile.name}/{layout.name}", machine, *arguments)
 
 
-def classical_formula(rival: Rival, host: ClassicalHost) -> Formula:
-    """The prediction of a classical rival on a host."""
+def classical_formula(rival: Rival, host: ClassicalHost, known: str = "") -> Formula:
+    """The prediction of a classical rival on a host.
+
+    Args:
+        rival: the solver.
+        host: the machine.
+        known: the part of `PATTERNS` that the rival needs; empty: none.
+    """
+    arguments = (*_PROBLEM, *([known] if known in _MEASURES else []))
 
     def classical(*values: Any):
-        found = predict(rival, host, _problem(values, definite=rival.definite is not False))
+        given = _problem(values, arguments, definite=rival.definite is not False, known=known)
+        found = predict(rival, host, given)
         conditions = [Condition(jnp.asarray(holds), words) for holds, words in found.demands]
         fields = ("seconds", "rounds", "beyond_bytes")
-        return {name: jnp.asarray(getattr(found, name), float) for name in fields}, conditions
+        numbers = {name: jnp.asarray(getattr(found, name), float) for name in fields}
+        # A map needs no more than these seconds.
+        return {**numbers, "least": jnp.where(found.valid, numbers["seconds"], jnp.inf)}, conditions
 
-    return _formula(f"classical/{host.name}/{rival.name}", classical, *_PROBLEM)
+    return _formula(f"classical/{host.name}/{rival.name}{known and f'/{known}'}", classical, *arguments)
 
 
-def rivals_of() -> list[Rival]:
-    """Return the rivals that need to know nothing of a matrix but its numbers."""
-    kinds = [_problem([1.0] * len(_PROBLEM), definite=definite) for definite in (True, False)]
-    return [one for one in RIVALS if any(one.takes(kind) for kind in kinds)]
+def bound_formula(assumed: Assumptions, encoding: AbstractEncoding | None = None) -> Formula:
+    """Queries below which no quantum solver gets, and their seconds on a machine that is handed in.
+
+    Args:
+        assumed: the set.
+        encoding: the one that is charged; None: whichever there may be.
+    """
+    one = assumed if encoding is None else dataclasses.replace(assumed, encodings=(encoding,))
+
+    def count(at: Encoding, precision: Any, n: Any, degree: Any) -> QuantumWorkload:
+        return _opaque_count(at.condition_number, at.subnormalisation, precision, n, degree)
+
+    def bound(*values: Any):
+        problem, clock = _problem(values[:-1]), _OpaqueClock(values[-1])
+        both = least_charges(problem, [("", clock)], [one], bound=cast(QueryBound, count))
+        charge = next(least.charge for least in both if least.any_encoding == (encoding is None))
+        return {name: getattr(charge, name) for name in ("queries", "seconds")}, charge.conditions
+
+    name = "any" if encoding is None else encoding.name
+    return _formula(f"bound/{assumed.name}/{name}", bound, *_PROBLEM, "gate_time_s", calls=("count", "machine"))
+
+
+def rivals_of() -> list[tuple[Rival, str]]:
+    """Return the rivals, each with the part of `PATTERNS` that it needs to know of a matrix; empty: nothing."""
+    found = []
+    for known in ("", *PATTERNS):
+        arguments = (*_PROBLEM, *([known] if known in _MEASURES else []))
+        values = [1.0] * len(arguments)
+        kinds = [_problem(values, arguments, definite=definite, known=known) for definite in (True, False)]
+        able = [one for one in RIVALS if any(one.takes(kind) for kind in kinds)]
+        found += [(one, known) for one in able if (one, "") not in found]
+    return found
 
 
 _PROBLEM = ("n", "degree", "condition_number", "precision", *NORMS)
+_MEASURES = ("bandwidth", "preconditioned_kappa", "layer", "root_rows")
+PATTERNS = (*_MEASURES, *(f"mesh {dimension}" for dimension in DIMENSIONS))
+"""What may be known of a matrix's pattern or origin: a number, or the dimension of a mesh."""
 
 
-def _problem(values: Sequence[Any], arguments: Sequence[str] = _PROBLEM, *, definite: bool = True) -> Problem:
+def _problem(
+    values: Sequence[Any], arguments: Sequence[str] = _PROBLEM, *, definite: bool = True, known: str = ""
+) -> Problem:
     """Return a problem of traced numbers, which nothing can check."""
     given = {**dict(zip(arguments, values, strict=True)), "definite": definite}
+    if known.startswith("mesh"):
+        given["structure"] = grid(given["n"], int(known.removeprefix("mesh ")))
+    elif known == "layer":
+        given["structure"] = Structure(layer=(given["layer"], given["n"] / given["layer"]))
+    elif known:
+        given["structure"] = Structure(**{known: given[known]})
     made = object.__new__(Problem)
     for field in dataclasses.fields(Problem):
         object.__setattr__(made, field.name, given.get(field.name, field.default))
@@ -183,11 +256,11 @@ def _problem(values: Sequence[Any], arguments: Sequence[str] = _PROBLEM, *, defi
 
 
 def numbers_formula(given: Sequence[str]) -> Formula:
-    """The numbers of a matrix, of those norms that are given, with the worst case for the others."""
-    arguments = ["n", "degree", "condition_number", *given]
+    """The numbers of a matrix, of those that are given, with the worst case for the others."""
+    arguments = ["n", "condition_number", *given]
 
     def numbers(*values: Any):
-        found = _problem(values, arguments).numbers
+        found = _problem(values, arguments, known="bandwidth" if "bandwidth" in given else "").numbers
         return {name: getattr(found, name) for name in SYSTEM}, ()
 
     return _formula("numbers", numbers, *arguments)

@@ -9,8 +9,8 @@ from ..._pricing.gate_times import SHORTEST_S
 from ..._pricing.paper import counts_for
 from ..._pricing.table import validity_of
 from ..._pricing.verdict import PROVEN
-from ..._solvers.quantum.queries import QUERY_MODELS, Matrices, QueryModel
-from .formulas import readouts_of, rivals_of
+from ..._solvers.quantum.queries import QUERY_MODELS, Matrices, QueryBound, QueryModel, block_queries
+from .formulas import PATTERNS, readouts_of, rivals_of
 
 _INPUTS = (
     # name, label, unit, low, high, default (None: not given, the worst case)
@@ -23,6 +23,10 @@ _INPUTS = (
     ("frobenius_norm", "Frobenius norm", "", 1e-6, 1e12, None),
     ("spectral_norm", "spectral norm", "", 1e-6, 1e6, None),
     ("solution_norm", "length of the solution", "", 1.0, 1e12, None),
+    ("bandwidth", "bandwidth", "", 0.0, 1e12, None),
+    ("preconditioned_kappa", "condition number with a preconditioner", "", 1.0, 1e12, None),
+    ("layer", "rows of one Kronecker factor", "", 1.0, 1e12, None),
+    ("root_rows", "rows of a root", "", 1.0, 1e12, None),
 )
 
 
@@ -59,8 +63,10 @@ def meta() -> dict[str, Any]:
         "readouts": [_sourced(one) for one in readouts.values()],
         "rivals": [
             {"name": one.name, "source": one.source, "evidence": one.guarantee, "definite": one.definite}
-            for one in rivals_of()
+            for one in dict(rivals_of())
         ],
+        "meshes": [one for one in PATTERNS if one.startswith("mesh")],
+        "bounds": [_bound(block_queries)],
     }
 
 
@@ -75,6 +81,17 @@ def _algorithm(model: QueryModel) -> dict[str, Any]:
         "unit": model.unit.value,
         "matrices": model.matrices.value,
         "validity": validity_of(model),
+    }
+
+
+def _bound(bound: QueryBound) -> dict[str, Any]:
+    return {
+        "name": bound.name,
+        "source": bound.source,
+        "evidence": bound.evidence.value,
+        "known_from": bound.known_from,
+        "error": "trace distance",
+        "validity": f"n from {bound.smallest_n:g}",
     }
 
 

@@ -85,12 +85,13 @@ const $bytes=text=>Uint8Array.from(atob(text),one=>one.charCodeAt(0)).buffer;
 const $at=(i,n)=>i<0?0:i<n?i:n-1;
 const power=(x,y)=>x===1||y===0?1:Math.pow(x,y);
 const roundEven=x=>{const r=Math.round(x);return Math.abs(x%1)===.5&&r%2!==0?r-1:r};
-const words=new DataView(new ArrayBuffer(8));
+const words=new Float64Array(1),halves=new Uint32Array(words.buffer);
 const exponent=x=>{if(x===0||!isFinite(x))return 0;let more=0;if(Math.abs(x)<2.2250738585072014e-308){x*=2**54;more=-54}
-words.setFloat64(0,x);return(words.getUint16(0)>>4&2047)-1022+more};
+words[0]=x;return(halves[1]>>>20&2047)-1022+more};
 const twos=Float64Array.from({length:2098},(_,k)=>2**(k-1074));
 const ldexp=(x,e)=>{for(;e>1023;e-=1023)x*=2**1023;for(;e<-1022;e+=1022)x*=2**-1022;return x*twos[e+1074]};
-const mantissa=x=>x===0||!isFinite(x)?x:ldexp(x,-exponent(x));
-const log2=x=>{const e=exponent(x);return mantissa(x)===.5?e-1:Math.log2(x)};
+const mantissa=x=>{if(x===0||!isFinite(x))return x;if(Math.abs(x)<2.2250738585072014e-308)return ldexp(x,-exponent(x));
+words[0]=x;halves[1]=halves[1]&0x800fffff|0x3fe00000;return words[0]};
+const log2=x=>{const r=Math.log2(x),e=Math.round(r);return Math.abs(r-e)<1e-9&&e>-1075&&e<1024&&twos[e+1074]===x?e:r};
 """
 """The functions that templates call."""

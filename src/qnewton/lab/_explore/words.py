@@ -11,7 +11,7 @@ from typing import Any
 
 from ..._pricing import assumptions
 from ..._pricing.assumptions import ENTRIES_PER_S, end_to_end
-from ..._solvers.quantum.queries import QUERY_MODELS
+from ..._solvers.quantum.queries import QUERY_MODELS, block_queries
 from .formulas import rivals_of
 
 _INPUTS = {
@@ -25,22 +25,44 @@ _INPUTS = {
     "frobenius_norm": ("Frobenius norm", "Only its ratio to the spectral norm matters.", {"typed": True}),
     "spectral_norm": ("spectral norm", "Only its ratio to the other two matters.", {"typed": True}),
     "solution_norm": ("length of the solution", "||x|| for ||A|| = ||b|| = 1, from 1 to κ.", {"typed": True}),
+    "bandwidth": (
+        "bandwidth",
+        "Largest distance of an entry from the diagonal: adds banded factorisations.",
+        {"typed": True, "whole": True, "empty": "not known"},
+    ),
+    "preconditioned_kappa": (
+        "κ with a preconditioner",
+        "Of one that costs as much as a diagonal: adds CG with it.",
+        {"typed": True, "empty": "not known"},
+    ),
+    "layer": (
+        "rows of a Kronecker factor",
+        "Of a layer's Newton block; the other factor has n over that many. Adds K-FAC, on which no verdict rests.",
+        {"typed": True, "whole": True, "empty": "not known"},
+    ),
+    "root_rows": (
+        "rows of a root R",
+        "Of a Newton block R^T R + m I, e.g. examples times outputs: adds the dual solve. Quantum solvers of R itself "
+        "are in qnewton plan --rows.",
+        {"typed": True, "whole": True, "empty": "not known"},
+    ),
+    "mesh": ("mesh", "That the pattern is that of: adds a sparse factorisation, by bounds on its fill.", {}),
     "set": ("charged for", "", {}),
     "machine": ("quantum machine", "", {}),
-    "host": ("classical machine", "", {"advanced": True}),
-    "encoding": ("block encoding", "", {"advanced": True}),
-    "readout": ("read-out", "", {"advanced": True}),
+    "host": ("classical machine", "", {}),
+    "encoding": ("block encoding", "", {}),
+    "readout": ("read-out", "", {}),
     "layout": ("pace of the machine", "One T gate per logical cycle, or one layer of them per reaction time.", {}),
-    "definite": ("positive definite", "As a damped Gauss-Newton matrix is.", {"advanced": True}),
+    "definite": ("positive definite", "As a damped Gauss-Newton matrix is.", {}),
 }
-_ADVANCED = ("gate_time_s", "layout", "max_entry", "frobenius_norm", "spectral_norm", "solution_norm")
+_SIMPLE = ("n", "kappa", "d", "epsilon", "set", "machine")
 
 
 def words() -> dict[str, Any]:
     """All of them, as the page reads them."""
     return {
         "inputs": {
-            name: {"label": label, "help": about, "advanced": name in _ADVANCED, **more}
+            name: {"label": label, "help": about, "advanced": name not in _SIMPLE, **more}
             for name, (label, about, more) in _INPUTS.items()
         },
         "sets": {name: _sentence(_maker(name)) for name in assumptions.ASSUMPTION_SETS},
@@ -61,14 +83,15 @@ def _sentence(documented: Any) -> str:
 
 
 def _counts() -> Iterator[tuple[str, str]]:
-    """The docstring below the record of each query count, and what is computed."""
-    for module in sorted({model.count.__module__ for model in QUERY_MODELS.values()}):
+    """The docstring below the record of each query count and of the bound, and what is computed."""
+    records = {**QUERY_MODELS, block_queries.name: block_queries}
+    for module in sorted({record.count.__module__ for record in records.values()}):
         body = ast.parse(inspect.getsource(sys.modules[module])).body
         for record, below in itertools.pairwise(body):
             match record, below:
                 case ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(value=ast.Constant(value=str(told))):
-                    if name in QUERY_MODELS:
-                        yield name, f"{inspect.cleandoc(told)}\n\n{_computed(QUERY_MODELS[name].count)}"
+                    if name in records:
+                        yield name, f"{inspect.cleandoc(told)}\n\n{_computed(records[name].count)}"
 
 
 def _computed(count: Any) -> str:
@@ -81,7 +104,7 @@ def _computed(count: Any) -> str:
 def _rivals() -> dict[str, str]:
     """What is computed for each classical solver: its operations, or its steps."""
     found = {}
-    for rival in rivals_of():
+    for rival in dict(rivals_of()):
         functions = [value for value in vars(rival.method).values() if inspect.isfunction(value)]
         found[rival.name] = _sources(*functions, type(rival.method).workload)
     return found

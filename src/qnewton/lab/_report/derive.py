@@ -76,8 +76,9 @@ def acting_set(run: Run) -> str | None:
 
 
 def held(run: Run) -> dict[int, int]:
-    """Number of a step with lines of its own to that of the steps that they hold for."""
-    return {lines[0].step: steps for lines, steps in zip(*run.written, strict=True)}
+    """Number of a step to that of the steps that its lines hold for, where it is not one."""
+    spans = zip(run.written.firsts, run.written.untils, strict=True)
+    return {first: until - first for first, until in spans if until - first != 1}
 
 
 def assumption_sets(run: Run) -> list[str]:

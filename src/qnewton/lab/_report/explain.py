@@ -20,12 +20,14 @@ def explain(run: Run, step: int, assumptions: str | None = None, block: str | No
     Raises:
         ValueError: for a run without decisions, or a step, set or block that is not there.
     """
-    steps = {lines[0].step + k: lines for lines, held in zip(run.decided, run.held, strict=True) for k in range(held)}
-    first, last = min(steps), max(steps)
+    decided, spans = run.decided, run.written
+    first, last = spans.firsts[0], spans.untils[-1] - 1
     wanted = last + 1 + step if step < 0 else step
-    if wanted not in steps:
+    within = (start <= wanted < until for start, until in zip(spans.firsts, spans.untils, strict=True))
+    place = next((place for place, inside in enumerate(within) if inside), None)
+    if place is None:
         raise ValueError(f"--step is {step}: the run has the steps {first} to {last}{run.aside}")
-    systems = steps[wanted]
+    systems = decided[place]
     if block is not None:
         names = [one.name for one in systems]
         systems = [one for one in systems if block in (one.name, str(one.block))]

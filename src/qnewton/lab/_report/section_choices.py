@@ -22,10 +22,9 @@ def choices_section(run: Run) -> Section:
         if any(name in block.assumptions for block in run.blocks)
     ]
     parts: list[Part | None] = [Figures(charts), _carried_out(run)]
-    decided, held = run.written
-    if decided:
-        last = decided[-1]
-        parts += [_prices(last), Text(_legend(last), "quiet"), _totals_table(set_totals(decided, held))]
+    if run.written.starts:
+        last, totals = run.decided[-1], set_totals(run.decided, run.held)
+        parts += [_prices(last), Text(_legend(last), "quiet"), _totals_table(totals)]
     return Section("choices", "Who solved what?", [part for part in (*parts, _refusals(run)) if part is not None])
 
 

@@ -31,7 +31,7 @@ from .config import BlockSize, Config, DataRecord, MachineRecord, ModelRecord
 from .decode import decode, typed, untyped
 from .digests import config_digest, file_digest, value_digest
 from .directory import Elsewhere, RunDirectory
-from .durable import move, sync_folder, write_whole
+from .durable import copy_rest, move, sync_folder, sync_tree, write_whole
 from .encode import encode, encode_indented, plain
 from .errors import RunFileError, clean_text
 from .family import FamilyRecord
@@ -47,7 +47,7 @@ from .grid import (
     NoiseFile,
     ReproductionHead,
 )
-from .lines import Lines, read_lines
+from .lines import Lines, read_lines, whole_lines_end
 from .manifest import AlteredError, FileRecord, Manifest, found_altered, unverified, verify
 from .migrate import migration_from, read_version
 from .ownership import LostDirectory
@@ -163,6 +163,7 @@ __all__ = [
     "check_scheduled",
     "clean_text",
     "config_digest",
+    "copy_rest",
     "decode",
     "encode",
     "encode_indented",
@@ -182,11 +183,13 @@ __all__ = [
     "read_version",
     "set_totals",
     "sync_folder",
+    "sync_tree",
     "typed",
     "untyped",
     "unverified",
     "value_digest",
     "verify",
+    "whole_lines_end",
     "write_params",
     "write_whole",
 ]

@@ -1,7 +1,10 @@
 """Writing that a power failure leaves whole: what a name stands for is on disk before the name changes its meaning."""
 
+import io
 import os
+import shutil
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -10,10 +13,21 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: if there is no room, for example; the file is then as it was.
     """
+    _write(path, io.BytesIO(content))
+
+
+def copy_rest(path: Path, position: int, target: Path) -> None:
+    """Give a file the content of another one from a position on, as `write_whole` does."""
+    with path.open("rb") as file:
+        file.seek(position)
+        _write(target, file)
+
+
+def _write(path: Path, content: BinaryIO) -> None:
     scratch = path.with_name(f".{path.name}.partial")
     try:
         with scratch.open("wb") as file:
-            file.write(content)
+            shutil.copyfileobj(content, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, path)
@@ -52,3 +66,14 @@ def sync_folder(path: Path) -> None:
         pass  # a file system that syncs no folders
     finally:
         os.close(handle)
+
+
+def sync_tree(path: Path) -> None:
+    """Wait until a folder, with everything in it, and its own name are on disk."""
+    for inner in sorted(path.rglob("*"), reverse=True):
+        if inner.is_dir():
+            sync_folder(inner)
+        else:
+            sync_file(inner)
+    sync_folder(path)
+    sync_folder(path.parent)

@@ -7,7 +7,7 @@ take had a choice that refused it.
 """
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +25,17 @@ class Migration:
 
     Attributes:
         config, step, system, summary: of the objects of these files.
-        groups: number of a step and group in its line, of the lines that `step` has brought up so far.
+        older: groups in the lines that `step` has brought up so far.
     """
 
     config: Upgrade | None = None
     step: Upgrade | None = None
     system: Upgrade | None = None
     summary: Upgrade | None = None
-    groups: list[tuple[int, int, Any]] = field(default_factory=list)
+    older: "_Groups | None" = None
 
     def systems(self, place: str) -> tuple[SystemLine, ...]:
-        """Return the lines that `blocks.jsonl` would have of these groups.
+        """Return the lines that `blocks.jsonl` would have of these groups, once all lines of steps were read.
 
         Args:
             place: the file of the steps, for the message.
@@ -43,7 +43,7 @@ class Migration:
         Raises:
             RunFileError: for a group that is not as schema 8 had it.
         """
-        return tuple(_line(step, place, number, typed(group, _Group, place)) for step, number, group in self.groups)
+        return () if self.older is None else self.older.taken(place)
 
 
 def migration_from(version: object, place: str, width: int = 0) -> Migration:
@@ -61,11 +61,11 @@ def migration_from(version: object, place: str, width: int = 0) -> Migration:
         raise _other_version(version, f"{SCHEMA_VERSION}, and 6 to 8, which it migrates", place)
     if version == SCHEMA_VERSION:
         return Migration()
-    groups: list[tuple[int, int, Any]] = []
-    step = functools.partial(_step, width, groups)
+    older = _Groups()
+    step = functools.partial(_step, width, older)
     if version == 8:
-        return Migration(step=step, system=_system, groups=groups)
-    return Migration(_config, step, _older_system, _execution, groups)
+        return Migration(step=step, system=_system, older=older)
+    return Migration(_config, step, _older_system, _execution, older)
 
 
 def read_version(file: Path, kind: type[T], version: int) -> T:
@@ -98,7 +98,7 @@ def _config(content: Any) -> None:
         scheduling.setdefault("second_estimator", None)
 
 
-def _step(width: int, groups: list[tuple[int, int, Any]], line: Any) -> None:
+def _step(width: int, older: "_Groups", line: Any) -> None:
     if not isinstance(line, dict):
         return
     line.setdefault("predicted_schedule", {})
@@ -107,7 +107,7 @@ def _step(width: int, groups: list[tuple[int, int, Any]], line: Any) -> None:
         line["systems"] = 0
     elif isinstance(own, list):
         line["systems"] = len(own) or width
-        groups += [(line.get("step", 0), number, group) for number, group in enumerate(own)]
+        older.add(line.get("step", 0), own)
 
 
 def _older_system(line: Any) -> None:
@@ -150,6 +150,21 @@ class _Group(Record, frozen=True):
     estimated: bool
     log10_condition_number: float | None
     assumptions: dict[str, _GroupDecision]
+
+
+class _Groups:
+    """Groups from the lines of steps, which may be read again."""
+
+    def __init__(self):
+        self._found: list[tuple[int, int, Any]] | None = []
+
+    def add(self, step: int, groups: list[Any]) -> None:
+        if self._found is not None:
+            self._found += [(step, number, group) for number, group in enumerate(groups)]
+
+    def taken(self, place: str) -> tuple[SystemLine, ...]:
+        found, self._found = self._found or [], None
+        return tuple(_line(step, place, number, typed(group, _Group, place)) for step, number, group in found)
 
 
 def _line(step: int, place: str, number: int, group: _Group) -> SystemLine:

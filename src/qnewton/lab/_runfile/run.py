@@ -1,7 +1,7 @@
 """The directory of a run, as all readers use it."""
 
 import functools
-from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,11 +13,13 @@ from .decode import Upgrade, decode, typed, untyped
 from .digests import config_digest, file_digest
 from .errors import RunFileError
 from .lines import Lines, read_lines
+from .manifest import NAME as MANIFEST
 from .manifest import altered, verify
 from .migrate import migration_from
 from .step import StepLine
 from .summary import Summary
 from .system import SystemLine
+from .written import Decided, Written
 
 T = TypeVar("T")
 
@@ -29,16 +31,18 @@ class Run:
     Attributes:
         path: of its directory.
         config: of `config.json`.
-        steps: of `steps.jsonl`.
-        blocks: of `blocks.jsonl`, those of a step that was cut off too.
+        steps: of `steps.jsonl`; of a long run each is read when it is asked for.
+        blocks: of `blocks.jsonl`, those of a step that was cut off too; likewise.
+        written: which steps have all of their lines there.
         summary: of `summary.json`; None where it is missing: the run was stopped, or goes on.
         notes: what was missing or cut off, in words.
     """
 
     path: Path
     config: Config
-    steps: tuple[StepLine, ...]
-    blocks: tuple[SystemLine, ...]
+    steps: Sequence[StepLine]
+    blocks: Sequence[SystemLine]
+    written: Written
     summary: Summary | None
     notes: tuple[str, ...]
 
@@ -57,42 +61,22 @@ class Run:
         return read_calibration(self.path)
 
     @functools.cached_property
-    def written(self) -> tuple[tuple[tuple[SystemLine, ...], ...], tuple[int, ...]]:
-        """Return the lines of each step that has all of its own, by place, and for how many steps they hold."""
-        own: dict[int, list[SystemLine]] = {}
-        for line in self.blocks:
-            own.setdefault(line.step, []).append(line)
-        found: list[tuple[SystemLine, ...]] = []
-        held: list[int] = []
-        whole = False
-        for step in self.steps:
-            if step.systems:
-                lines = own.get(step.step, [])
-                whole = len(lines) == step.systems
-                if whole:
-                    found.append(tuple(lines))
-                    held.append(1)
-            elif whole:
-                held[-1] += 1
-        return tuple(found), tuple(held)
-
-    @property
     def held(self) -> tuple[int, ...]:
         """For how many steps each entry of `decided` holds: of a block one, of groups until one of them changes."""
-        return self.written[1]
+        return tuple(until - first for first, until in zip(self.written.firsts, self.written.untils, strict=True))
 
-    @property
-    def decided(self) -> tuple[tuple[SystemLine, ...], ...]:
+    @functools.cached_property
+    def decided(self) -> Decided:
         """Return, for each complete step with lines of its own, these, in the order of the partition or the groups.
 
         Raises:
             RunFileError: for an optimizer without priced systems, and where there is no such step.
         """
-        found, _ = self.written
-        if not found:
-            check_scheduled(self.path, self.config)
+        if not self.written.starts:
+            if not self.blocks:
+                check_scheduled(self.path, self.config)
             raise RunFileError(f"{self.path / 'blocks.jsonl'} holds no whole step: the run ended before its first one")
-        return found
+        return Decided(self.blocks, self.written.starts, self.written.ends)
 
 
 def read_run(path: Path) -> Run:
@@ -109,10 +93,14 @@ def read_run(path: Path) -> Run:
     config = read_config(path)
     migration = migration_from(config.schema_version, str(path / "config.json"), len(config.model.blocks))
     notes = verify(path, ("config.json", "steps.jsonl", "blocks.jsonl", "resumes.jsonl", "summary.json"))
-    steps = _whole(path / "steps.jsonl", StepLine, migration.step, notes)
-    blocks = migration.systems(str(path / "steps.jsonl"))
-    if config.scheduled or (path / "blocks.jsonl").exists() or sum(step.systems for step in steps) > len(blocks):
-        blocks += _whole(path / "blocks.jsonl", SystemLine, migration.system, notes)
+    written = Written(len(config.model.blocks))
+    steps = _whole(path / "steps.jsonl", StepLine, migration.step, notes, written.step)
+    blocks: Sequence[SystemLine] = migration.systems(str(path / "steps.jsonl"))
+    for line in blocks:
+        written.system(line)
+    if config.scheduled or (path / "blocks.jsonl").exists() or written.lines > len(blocks):
+        own = _whole(path / "blocks.jsonl", SystemLine, migration.system, notes, written.system)
+        blocks = (*blocks, *own) if blocks else own
     resumes = path / "resumes.jsonl"
     notes += [
         f"From step {line.step} on it went on with --anyway, elsewhere than it began: {'; '.join(line.breaks)}."
@@ -125,22 +113,14 @@ def read_run(path: Path) -> Run:
         if summary.steps != len(steps):
             notes.append(f"summary.json counts {summary.steps} steps, steps.jsonl holds {len(steps)}.")
     else:
-        notes.append(
-            "summary.json is missing: the run was killed, or is still running. "
-            "Totals are summed over the steps that were written."
+        why = (
+            f"the run had one when it ended, by {MANIFEST}"
+            if (path / MANIFEST).is_file()
+            else "the run was killed, or is still running"
         )
-    whole = {step.step: step.systems for step in steps if step.systems}
-    parts = Counter(block.step for block in blocks)
-    notes += [
-        f"blocks.jsonl: step {step} has {count} of {whole.get(step, len(config.model.blocks))} blocks."
-        for step, count in parts.items()
-        if count != whole.get(step, len(config.model.blocks) or count)
-    ]
-    unfinished = parts.keys() ^ whole.keys()
-    if unfinished:
-        listed = ", ".join(str(step) for step in sorted(unfinished)[:5])
-        notes.append(f"steps.jsonl and blocks.jsonl do not hold the same steps (step {listed} is in one of them only).")
-    return Run(path, config, steps, blocks, summary, tuple(notes))
+        notes.append(f"summary.json is missing: {why}. Totals are summed over the steps that were written.")
+    notes += written.notes()
+    return Run(path, config, steps, blocks, written, summary, tuple(notes))
 
 
 def read_config(path: Path) -> Config:
@@ -215,8 +195,14 @@ def check_scheduled(path: Path, config: Config) -> None:
         )
 
 
-def _whole(path: Path, kind: type[T], upgrade: Upgrade | None, notes: list[str]) -> tuple[T, ...]:
-    lines: Lines[T] = read_lines(path, kind, upgrade)
+def _whole(
+    path: Path,
+    kind: type[T],
+    upgrade: Upgrade | None,
+    notes: list[str],
+    seen: Callable[[T], object] = lambda record: None,
+) -> Sequence[T]:
+    lines: Lines[T] = read_lines(path, kind, upgrade, seen)
     if lines.broken is not None:
         raise lines.broken
     if lines.missing:

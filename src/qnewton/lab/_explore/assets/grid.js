@@ -1,8 +1,8 @@
 // The map's numbers: coarse first, then finer; and the lines and regions that are drawn over them.
 
-import { input, rowsOf, spaced } from "./model.js";
+import { input, mapperOf, spaced } from "./model.js";
 
-export const LEVELS = [25, 50, 100, 200];
+export const LEVELS = [25, 50, 200];
 const [SLICE_MS, MOST_ROWS] = [12, 24];
 
 /** Orders of magnitude at which the shade changes; quantum is faster below 0. */
@@ -12,11 +12,11 @@ export const STEPS = [-8, -4, -2, -1, 0, 1, 2, 4, 8, 12, 16, 24];
 export function* levels(settings, x, y, done) {
   let perCell = 0.1;
   for (const size of LEVELS) {
-    const grid = emptyGrid(x, y, size);
+    const grid = emptyGrid(settings, x, y, size);
     for (let from = 0; from < size;) {
       const to = Math.min(from + Math.min(Math.max(Math.round(SLICE_MS / perCell / size), 1), MOST_ROWS), size);
       const start = performance.now();
-      fill(grid, settings, from, to);
+      fill(grid, from, to);
       perCell = Math.max((performance.now() - start) / (to - from) / size, 1e-4);
       from = to;
       yield;
@@ -28,23 +28,24 @@ export function* levels(settings, x, y, done) {
 
 /** The whole grid at once, for tables and files. */
 export function wholeGrid(settings, x, y, size) {
-  const grid = emptyGrid(x, y, size);
-  fill(grid, settings, 0, size);
+  const grid = emptyGrid(settings, x, y, size);
+  fill(grid, 0, size);
   return grid;
 }
 
-function emptyGrid(x, y, size) {
+function emptyGrid(settings, x, y, size) {
   const cells = size * size;
+  const [xs, ys] = [x, y].map((name) => spaced(input[name], size));
+  const rows = mapperOf(settings, x, xs, y, ys);
   return {
-    x, y, size, xs: spaced(input[x], size), ys: spaced(input[y], size),
+    x, y, size, xs, ys, rows, offers: rows.offers,
     orders: new Float64Array(cells), winner: new Int16Array(cells), unreachable: new Uint8Array(cells),
   };
 }
 
-function fill(grid, settings, from, to) {
-  const part = rowsOf(settings, grid.x, grid.xs, grid.y, grid.ys.slice(from, to));
+function fill(grid, from, to) {
+  const part = grid.rows(from, to);
   for (const name of ["orders", "winner", "unreachable"]) grid[name].set(part[name], from * grid.size);
-  grid.offers = part.offers;
 }
 
 /** Line pieces [x0, y0, x1, y1], in parts of the map, along which the orders have each of the values of `STEPS`. */

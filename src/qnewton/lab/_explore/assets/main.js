@@ -155,9 +155,9 @@ function restore() {
   state = found;
   const notes = [];
   if (START && !location.hash) {
-    if (START.label) notes.push(`<p>Numbers of <b>${escape(START.label)}</b></p>`);
     const said = [...START.notes, ...cuts(START.settings)];
-    notes.push(`<ul>${said.map((note) => `<li>${escape(note)}</li>`).join("")}</ul>`);
+    if (START.label) notes.push(`<p>Numbers of <b>${escape(START.label)}</b></p>`);
+    if (said.length) notes.push(`<h2>What was assumed and measured</h2><ul>${said.map((note) => `<li>${escape(note)}</li>`).join("")}</ul>`);
   }
   if (unknown.length) notes.push(`<p>Of the link this page does not know: ${escape(unknown.join(", "))}</p>`);
   by("notes").innerHTML = notes.join("");

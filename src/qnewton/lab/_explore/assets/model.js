@@ -14,6 +14,9 @@ const given = meta.inputs.map((one) => ({ ...one, ...WORDS.inputs[one.name], opt
 const machines = Object.keys(QN.functions).filter((name) => name.startsWith("machine/"));
 const layouts = [...new Set(machines.map((name) => name.split("/")[2]))];
 
+/** `mesh 3` in words. */
+const meshed = (name) => `in ${name.split(" ")[1]} dimensions`;
+
 const choices = [
   ["set", meta.sets.map(({ name }) => ({ name, label: name, text: WORDS.sets[name] })), "end_to_end"],
   ["machine", listed(meta.hardware), "superconducting"],
@@ -21,6 +24,7 @@ const choices = [
   ["encoding", [{ name: "cheapest", label: "the cheapest" }, ...listed(meta.encodings)], "cheapest"],
   ["readout", [{ name: "own", label: "as charged for" }, ...listed(meta.readouts)], "own"],
   ["layout", layouts.map((name) => ({ name, label: name })), layouts[0]],
+  ["mesh", [{ name: "unknown", label: "not known" }, ...meta.meshes.map((name) => ({ name, label: meshed(name) }))], "unknown"],
   ["definite", [{ name: "yes", label: "yes" }, { name: "no", label: "no" }], "yes"],
 ].map(([name, options, fallback]) => {
   return { name, scale: "choice", choices: options, default: fallback, ...WORDS.inputs[name] };
@@ -32,7 +36,7 @@ export const input = named(inputs);
 /** Those with a slider, over which maps go. */
 export const numeric = given.filter((one) => !one.typed);
 export const sets = input.set.choices;
-export const algorithm = named([...meta.algorithms, ...meta.rivals]);
+export const algorithm = named([...meta.algorithms, ...meta.bounds, ...meta.rivals]);
 export const hardware = named([...meta.hardware, ...meta.hosts]);
 
 export const DEFAULTS = Object.freeze(Object.fromEntries(inputs.map((one) => [one.name, one.default])));
@@ -46,10 +50,13 @@ export function taken(one, value) {
   return one.whole ? Math.round(inside) : inside;
 }
 
+/** Nonzeros in a row where they were not given. */
+const widest = ({ n, bandwidth }) => (bandwidth === null ? n : 2 * bandwidth + 1);
+
 /** The value that is charged where none was given; null where only the library knows. */
 export function effective(settings, one) {
   const value = settings[one.name];
-  if (one.name === "d") return Math.min(value ?? settings.n, settings.n);
+  if (one.name === "d") return Math.min(value ?? widest(settings), settings.n);
   if (one.name === "gate_time_s") return value ?? hardware[settings.machine].gate_time_s;
   return value;
 }
@@ -70,12 +77,13 @@ export function spaced(one, count) {
 
 /** Settings as the library names them. */
 function asked(settings) {
-  const { set, machine, host, encoding, readout, layout, definite, ...numbers } = settings;
+  const { set, machine, host, encoding, readout, layout, definite, mesh, ...numbers } = settings;
   const own = meta.sets.find((one) => one.name === set);
   const d = numbers.d === null ? null : Math.min(numbers.d, numbers.n);
   const norm = numbers.solution_norm === null ? null : Math.min(numbers.solution_norm, numbers.kappa);
   return {
     ...numbers, d, solution_norm: norm, set, machine, layout, definite: definite === "yes",
+    mesh: mesh === "unknown" ? null : mesh,
     hosts: host === "all" ? null : [host],
     encoding: own.encodings.includes(encoding) ? encoding : null,
     readout: own.readouts.includes(readout) ? readout : null,
@@ -88,16 +96,20 @@ export function pointOf(settings) {
   return { ...found, quantum: lead, orders: impossible.length ? NaN : orders ?? NaN, impossible };
 }
 
-/** Part of a map: the rows of some `ys`, and whom `winner` counts. */
-export function rowsOf(settings, x, xs, y, ys) {
-  const { winner, ratio, unreachable, offers } = QN.map(asked(settings), x, xs, y, ys);
-  return { winner, orders: ratio.map(Math.log10), unreachable, offers };
+/** A function from the ends of a part of `ys` to those rows of a map; `offers`: whom their `winner` counts. */
+export function mapperOf(settings, x, xs, y, ys) {
+  const { rows, offers } = QN.mapper(asked(settings), x, xs, y, ys);
+  const made = (from, to) => {
+    const { winner, ratio, unreachable } = rows(from, to);
+    return { winner, orders: ratio.map(Math.log10), unreachable };
+  };
+  return Object.assign(made, { offers });
 }
 
 /** Along one input alone: the values, their orders, and where both are equally fast, nearest to the present value. */
 export function* lineOf(settings, one, count = 61) {
   const other = numeric.find((candidate) => candidate !== one);
-  const ask = (xs) => rowsOf(settings, one.name, xs, other.name, [effective(settings, other)]);
+  const ask = (xs) => mapperOf(settings, one.name, xs, other.name, [effective(settings, other)])(0, 1);
   const values = spaced(one, count);
   const { orders } = ask(values);
   const here = placed(one, effective(settings, one));

@@ -16,7 +16,7 @@ const part = (value) => `${value.toFixed(2)}%`;
 
 /** HTML of both winners, with their distance. */
 export function race(point) {
-  const { quantum, classical, other, orders, impossible } = point;
+  const { quantum, classical, other, orders, excluded, impossible } = point;
   if (impossible.length) return `<p>No matrix has these numbers: look at ${escape(impossible.join(", "))}.</p>`;
   const span = spanOf(point);
   const rows = [
@@ -25,6 +25,10 @@ export function race(point) {
     classical ? row(classical, bar(classical, span)) : missing(point, "classical", "classical solver"),
   ];
   if (other) rows.push(row(other, stack(other, span), "faster, but not proven: "));
+  const [least, ofSet] = point.bounds;
+  const atLeast = (bound, before) => rows.push(row(bound, bar(bound, span), before, "lower bound"));
+  if (least) atLeast(least, `no quantum solver can ${least === excluded ? "win" : "be faster"}: `);
+  if (ofSet && ofSet === excluded) atLeast(ofSet, "with such encodings none can win: ");
   return `<div class="race">${axis(span)}<ol>${rows.join("")}</ol></div>${quantum ? why(quantum) : ""}`;
 }
 
@@ -35,8 +39,8 @@ function missing(point, kind, words) {
 }
 
 /** The ends of the axis, as logarithms. */
-function spanOf({ quantum, classical }) {
-  const times = [quantum?.seconds, quantum && gateTime(quantum), classical?.seconds];
+function spanOf({ quantum, classical, bounds }) {
+  const times = [quantum?.seconds, quantum && gateTime(quantum), classical?.seconds, bounds[0]?.seconds];
   const ends = times.filter((value) => value > 0 && Number.isFinite(value)).map(Math.log10);
   if (!ends.length) return [-9, 0];
   const low = Math.floor((Math.min(...ends) - 0.5) / 3) * 3;
@@ -57,9 +61,9 @@ function axis(span) {
   return `<div class="axis" aria-hidden="true">${shown.join("")}</div>`;
 }
 
-function row(offer, drawn, before = "") {
+function row(offer, drawn, before = "", name = offer.name) {
   const about = { title: `${offer.name}, seconds`, value: offer.seconds, unit: "s", offer };
-  const who = `${before}<b>${escape(offer.name)}</b> on ${escape(offer.hardware)}`;
+  const who = `${before}<b>${escape(name)}</b> on ${escape(offer.hardware)}`;
   const notes = notesOf(offer).map((note) => `<small class="quiet">${escape(note)}</small>`);
   const sure = [mark(offer.evidence), ...notes].join(" ");
   const words = `${who} <span class="takes">${number(time(offer.seconds), about)}</span> ${sure}`;

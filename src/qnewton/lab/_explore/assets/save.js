@@ -56,8 +56,8 @@ export function jsonOf(grid, settings, point, link) {
     x: grid.x, y: grid.y, x_values: grid.xs, y_values: grid.ys, winners: grid.offers, winner: rows("winner"),
     log10_quantum_over_classical: rows("orders"), no_quantum_algorithm_can_win: rows("unreachable"),
   };
-  const { headline, offers } = point;
-  return `${JSON.stringify({ version: globalThis.VERSION, link, settings, headline, offers, map })}\n`;
+  const { headline, offers, bounds } = point;
+  return `${JSON.stringify({ version: globalThis.VERSION, link, settings, headline, offers, bounds, map })}\n`;
 }
 
 /** A coarse map in words, for those who do not see it. */

@@ -58,9 +58,21 @@ export function showAnswer(side, point, settings, other) {
     const about = { title: most.label, value: most.factor, offer: point.quantum, term: termOf(most.label) };
     times.push(`Its largest factor: ${escape(most.label)}, ${number(`× ${short(most.factor)}`, about)}`);
   }
-  const lines = point.impossible.length ? "" : `<p>${times.join("<br>")}</p>`;
+  const why = point.excluded ? `<p class="excluded">${excludedBy(point)}</p>` : "";
+  const lines = point.impossible.length ? "" : `<p>${times.join("<br>")}</p>${why}`;
   const chosen = `<p class="settings">${settingsLine(settings, other)}</p>`;
   write(element, `<h2>${letter}${headline(point)}</h2>${lines}${chosen}`);
+}
+
+/** Why no quantum algorithm can win, by the lower bound that says so. */
+function excludedBy({ excluded, bounds, classical }) {
+  const about = (title, value, unit = "") => ({ title: `lower bound, ${title}`, value, unit, offer: excluded });
+  const queries = number(short(excluded.queries), about("queries", excluded.queries));
+  const seconds = number(time(excluded.seconds), about("seconds", excluded.seconds, "s"));
+  const words = excluded === bounds[0] ? "No quantum algorithm can win" : "No algorithm helps with such encodings";
+  return `<b>${words}:</b> ${excluded.by}, any quantum solver needs ${queries} queries, which take ` +
+    `${seconds}, ${escape(margin(Math.log10(excluded.seconds / classical.seconds)))} more than the classical solver ` +
+    mark(excluded.evidence);
 }
 
 /** The verdict as a title. */
@@ -175,7 +187,7 @@ export function showLegend(grids) {
   const ends = ["quantum", "classical"].map((kind) => `<em>${kind}<br>faster</em>`);
   const entries = [`<li class="scale" aria-label="${scale}">${ends[0]}${swatches.join("")}${ends[1]}</li>`];
   const entry = (name, words) => entries.push(`<li><i class="sw-${name}"></i>${words}</li>`);
-  if (has("unreachable")) entry("unreachable", "no quantum algorithm can win: a lower bound");
+  if (has("unreachable")) entry("unreachable", "no quantum algorithm can win, whatever the block encoding: a lower bound");
   if (has("classical")) entry("classical", "only a classical solver holds");
   if (has("quantum")) entry("quantum", "only a quantum formula holds");
   if (has("nobody")) entry("nobody", "no formula holds, or no matrix has these numbers");

@@ -2,7 +2,6 @@
 const definite_of = x => x.definite === undefined || x.definite === null || Boolean(x.definite);
 const takes = (model, definite) => !model.definite || definite;
 const answers = (set, model) => set.counts === null || set.counts.includes(model.name);
-const fits = (rival, definite) => rival.definite === null || rival.definite === definite;
 
 function quantum_offer(x, set, place, at, bare) {
   const model = data.models[place], own = data.sets[set], readout = index_of(own.readouts, x.readout);
@@ -34,8 +33,8 @@ function parts_of(own, found, bare, gate_time_s) {
   return factors.map(([label, factor]) => ({ label, factor, seconds: (seconds *= factor) }));
 }
 
-function classical_offer(host, place, at) {
-  const rival = data.rivals[place], found = CLASSICAL[host][place](...at.problem);
+function classical_offer(host, place, x, at) {
+  const rival = data.rivals[place], found = prediction(host, place, x, at);
   const broken = said(data.hosts[host].words[place], found[at_classical.broken]), valid = broken.length === 0;
   const seconds = valid ? found[at_classical.seconds] : null;
   return {
@@ -59,16 +58,30 @@ function point(x) {
     offers.push(quantum_offer(x, set, place, at, cheapest(paper, 0, place, at).charge[at_charge.queries]));
   });
   for (const host of hosts_of(x))
-    data.rivals.forEach((rival, place) => fits(rival, definite_of(x)) && offers.push(classical_offer(host, place, at)));
+    data.rivals.forEach((rival, place) => takes_matrix(rival, x) && offers.push(classical_offer(host, place, x, at)));
   const quantum = offers.filter(one => one.kind === "quantum"), any = least(quantum);
   const lead = least(quantum.filter(one => one.proven)) ?? any;
   const other = any === lead ? null : any, classical = least(offers.filter(one => one.kind === "classical"));
   const orders = lead && classical ? Math.log10(lead.seconds / classical.seconds) : null;
+  const bounds = bounds_of(set, at);
+  // As `Verdict.impossible` has it.
+  const excluded = (classical && bounds.find(one => one.seconds > classical.seconds)) || null;
   const winner = !lead || (classical && orders > 0) ? classical : lead;
   return {
-    offers, lead, other, classical, orders, impossible: broken,
+    offers, lead, other, classical, orders, bounds, excluded, impossible: broken,
     winner: winner ? offers.indexOf(winner) : -1, headline: headline(lead, classical, orders),
   };
+}
+
+// What no quantum solver undercuts, by any block encoding and by the cheapest of the set, in the form of offers.
+function bounds_of(set, at) {
+  const found = BOUNDS[set].map(bound =>
+    named(data.bounded, bound(LEAST, MACHINES[at.machine][at.layout], ...at.problem, at.gate_time_s)));
+  const [any, ...own] = found, cheapest = own.reduce((best, one) => (one.seconds < best.seconds ? one : best), own[0]);
+  const kinds = [[any, "whatever the block encoding"], [cheapest, "with any of the set's block encodings"]];
+  const hardware = data.machines[at.machine].name, whole = { kind: "bound", hardware, valid: true, parts: [], notes: [] };
+  return kinds.filter(([one]) => one && one.seconds < Infinity)
+    .map(([{ queries, seconds }, by]) => ({ ...data.bound, ...whole, queries, seconds, by }));
 }
 
 // As `Verdict.sentence` has it.

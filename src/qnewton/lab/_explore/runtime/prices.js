@@ -12,21 +12,47 @@ const index_of = (list, value) => {
   if (!list[place]) throw new RangeError(`no ${value} here: ${list.map(one => one.name ?? one).join(", ")}`);
   return place;
 };
-const worst_order = data.norms.map(name => data.system.indexOf(name));
-function resolved(x) {
-  const n = x.n, d = given(x.d) ? x.d : n, { max_entry, frobenius_norm, spectral_norm } = x;
-  const norms = [max_entry, frobenius_norm, spectral_norm].filter(given);
-  const pattern = given(max_entry) + 2 * given(frobenius_norm) + 4 * given(spectral_norm);
-  const found = NUMBERS[pattern](n, d, x.kappa, ...norms), machine = index_of(data.machines, x.machine ?? x.hardware);
-  const known = given(x.solution_norm) ? 1 : 0;
-  const gate_time_s = given(x.gate_time_s) ? x.gate_time_s : data.machines[machine].gate_time_s;
-  const charged = [], problem = [n, d, x.kappa, x.epsilon];
-  for (const place of system_order) charged.push(found[place]);
-  for (const place of worst_order) problem.push(charged[place]);
-  charged.push(x.epsilon, gate_time_s);
-  if (known) charged.push(x.solution_norm);
-  return { known, machine, gate_time_s, layout: index_of(data.layouts, x.layout), charged, problem };
+const worst_order = data.norms.map(name => data.system.indexOf(name)), degree_at = data.system.indexOf("degree");
+const numbered_by = { degree: "d" };
+
+// A function from numbers, of which those that are given stay the same, to what the formulas take. It returns one record,
+// with other numbers each time.
+function resolver(x) {
+  const names = data.missing.map(name => numbered_by[name] ?? name).filter(name => given(x[name]));
+  const pattern = data.missing.reduce((sum, name, bit) => sum + given(x[numbered_by[name] ?? name]) * 2 ** bit, 0);
+  const numbers = NUMBERS[pattern], values = new Array(names.length + 2);
+  const machine = index_of(data.machines, x.machine ?? x.hardware), known = given(x.solution_norm) ? 1 : 0;
+  const layout = index_of(data.layouts, x.layout), timed = given(x.gate_time_s);
+  const width = system_order.length, charged = new Array(width + 2 + known), problem = new Array(4 + worst_order.length);
+  const made = { known, machine, layout, charged, problem, gate_time_s: data.machines[machine].gate_time_s };
+  return x => {
+    values[0] = x.n;
+    values[1] = x.kappa;
+    for (let place = 0; place < names.length; place++) values[place + 2] = x[names[place]];
+    const found = numbers(...values);
+    for (let place = 0; place < width; place++) charged[place] = found[system_order[place]];
+    problem[0] = x.n;
+    problem[1] = charged[degree_at];
+    problem[2] = x.kappa;
+    problem[3] = x.epsilon;
+    for (let place = 0; place < worst_order.length; place++) problem[place + 4] = charged[worst_order[place]];
+    if (timed) made.gate_time_s = x.gate_time_s;
+    charged[width] = x.epsilon;
+    charged[width + 1] = made.gate_time_s;
+    if (known) charged[width + 2] = x.solution_norm;
+    return made;
+  };
 }
+const resolved = x => resolver(x)(x);
+
+// A classical solver that takes such a matrix, all that it needs to know of it included.
+const takes_matrix = (rival, x) =>
+  (rival.definite === null || rival.definite === definite_of(x)) &&
+  (rival.known === "" || rival.known === x.mesh || given(x[rival.known]));
+const prediction = (host, place, x, at) => {
+  const predict = CLASSICAL[host][place], { known } = data.rivals[place];
+  return given(x[known]) ? predict(...at.problem, x[known]) : predict(...at.problem);
+};
 
 // Encodings of a set that differ in what they charge, for a query model.
 const encodings_for = (set, model, asked) => {
@@ -34,7 +60,7 @@ const encodings_for = (set, model, asked) => {
   return given(asked) ? of_unit.filter(place => place === index_of(data.sets[set].encodings, asked)) : of_unit;
 };
 const charge = (set, readout, encoding, model, at) =>
-  CHARGES[set][readout][encoding][at.known](...at.charged, COUNTS[model][at.known], MACHINES[at.machine][at.layout]);
+  CHARGES[set][readout][encoding][at.known](COUNTS[model][at.known], MACHINES[at.machine][at.layout], ...at.charged);
 function cheapest(set, readout, model, at, asked) {
   let best = null, chosen = -1;
   for (const encoding of encodings_for(set, model, asked)) {
@@ -57,7 +83,7 @@ function reason(set, readout, encoding, model, at) {
     broken[1].push(...said(data.machines[at.machine].words[at.layout], found[at_machine.broken]));
     return found;
   };
-  const found = own(...at.charged, count, machine);
+  const found = own(count, machine, ...at.charged);
   const words = said(data.sets[set].words[readout][encoding][at.known], found[at_charge.broken]);
   const all = words.flatMap(word => (word === "@count" ? broken[0] : word === "@machine" ? broken[1] : [word]));
   return all.length ? `needs ${[...new Set(all)].join(", ")}` : "";
@@ -72,7 +98,13 @@ for (const [name, made] of Object.entries(FORMULAS))
     const taken = known ? made.known : made;
     return with_valid(named(made.results, taken.run(...taken.arguments.map(argument => x[argument]))));
   };
-data.sets.forEach((one, set) =>
+data.sets.forEach((one, set) => {
+  BOUNDS[set].forEach((bound, place) => {
+    functions[`bound/${one.name}/${place ? one.encodings[place - 1].name : "any"}`] = x => {
+      const at = resolved(x);
+      return with_valid(named(data.bounded, bound(LEAST, MACHINES[at.machine][at.layout], ...at.problem, at.gate_time_s)));
+    };
+  });
   data.models.forEach((model, place) => {
     functions[`price/${one.name}/${model.name}`] = x => {
       const at = resolved(x), readout = index_of(one.readouts, x.readout);
@@ -80,5 +112,5 @@ data.sets.forEach((one, set) =>
       if (found.charge === null) return { valid: 0, encoding: -1, seconds: Infinity };
       return { ...with_valid(named(data.charged, found.charge)), encoding: found.encoding };
     };
-  })
-);
+  });
+});
