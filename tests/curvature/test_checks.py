@@ -27,6 +27,9 @@ BAD_BATCHES = {
     "unequal": ((X, Y[:3]), "4 in inputs, 3 in targets"),
     "unequal within": ((({"x": X, "mask": X[:2]}), Y), "2 in inputs `mask`, 4 in inputs `x`"),
     "no targets": ((X,), "batch is tuple of length 1: it must be (inputs, targets)"),
+    "no axis": ((1.0, 2.0), "the inputs hold no array with an axis that counts the examples"),
+    "words": ((np.array(["a"] * 4), Y), "the batch holds an array of <U1 in inputs: only numbers"),
+    "objects": (({"x": X, "who": np.array([None] * 4)}, Y), "the batch holds an array of object in inputs `who`"),
     "an array": (X, "batch is one array of shape (4, 3): it must be (inputs, targets)"),
 }
 

@@ -78,6 +78,8 @@ def test_an_argument_of_newton_of_the_wrong_kind(options: dict[str, Any], senten
     ("make", "sentence"),
     [
         (lambda q: q.Objective(3, plain_loss), "Objective: predict is 3, which cannot be called"),
+        (lambda q: q.newton(OBJECTIVE, family=3), "newton: family is 3: give a sequence"),
+        (lambda q: q.freeze({"w": PARAMS}, 3), "freeze: a pattern is 3: give the name"),
         (lambda q: q.kfac(OBJECTIVE, step="clip"), r"kfac: step is 'clip': give KLClip\(\)"),
         (lambda q: q.dual_newton(OBJECTIVE, metric=3), r"dual_newton: metric is 3: give Marquardt\(\)"),
         (lambda q: q.spectrum(OBJECTIVE, PARAMS, BATCH, conditioning=q.Damp()), "spectrum: conditioning is one Damp"),
@@ -124,6 +126,14 @@ OWNERS: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {
     **{name: (getattr(qn.conditioning, name), (), {"keep": 0.5}) for name in ("Prune", "PruneRows")},
     "Shift": (qn.Shift, (), {"offset": 0.5}),
     "Threshold": (qn.conditioning.Threshold, (), {"tau": 0.5}),
+    **{name: (getattr(qn, name), (), {"max_steps": 9}) for name in ("CG", "MINRES")},
+    **{name: (getattr(qn, name), (), {"cutoff": 0.1}) for name in ("Eigh", "SaddleFree")},
+    **{name: (getattr(qn, name), (), {}) for name in ("Cholesky", "Dual")},
+    "Refine": (qn.Refine, (qn.LU(),), {}),
+    "Nystrom": (qn.Nystrom, (), {"rank": 3}),
+    "QLSA": (qn.QLSA, (), {"solution_norm": 2.0}),
+    "EmulatedQSVT": (qn.EmulatedQSVT, (), {"kappa": 9.0, "norm": 2.0, "solution_norm": 2.0}),
+    **{name: (getattr(qn.estimators, name), (), {}) for name in ("ProbabilisticLanczos",)},
 }
 
 
@@ -156,6 +166,24 @@ def test_a_scalar_of_the_wrong_kind(owner: str, name: str, value: Any) -> None:
     for said, given in wrong.items():
         with pytest.raises(TypeError, match=re.escape(f"{owner}: {name} is {said}: give {give}")):
             made(owner, **{name: given})
+
+
+def test_a_count_is_an_integer() -> None:
+    for owner, name in (("CG", "max_steps"), ("Nystrom", "rank"), ("Dual", "refinements"), ("Refine", "rounds")):
+        for given in (1.5, 2.0):
+            with pytest.raises(TypeError, match=f"{owner}: {name} is {given}: give an integer"):
+                made(owner, **{name: given})
+
+
+@pytest.mark.parametrize("make", [qn.newton, qn.kfac, qn.dual_newton, qn.fisher_newton])
+def test_a_state_or_a_key_that_is_none(make: Any) -> None:
+    optimizer = make(OBJECTIVE)
+    for state, said in ((None, "None"), (optax.adam(1.0).init(PARAMS), "of the class tuple")):
+        with pytest.raises(TypeError, match=f"{make.__name__} got a state that it did not make, {said}: give what"):
+            optimizer.update(PARAMS, state, PARAMS, batch=BATCH)
+    for key, said in ((3, "3"), (jax.random.split(jax.random.key(0)), "an array of the shape")):
+        with pytest.raises(TypeError, match=f"{make.__name__}: key is {said}.*: give one key"):
+            optimizer.update(PARAMS, optimizer.init(PARAMS), PARAMS, batch=BATCH, key=key)
 
 
 @pytest.mark.parametrize(("owner", "name", "value"), SCALARS)

@@ -255,7 +255,11 @@ LACKING = {
     "lineax's LU in QLSA": (q.QLSA, {"stand_in": lx.LU()}, r"lineax\.LU is no stand-in of QLSA.*use qnewton's LU\(\)"),
     "a word in QLSA": (q.QLSA, {"stand_in": "lu"}, "'lu' is no stand-in of QLSA"),
     "a quantum one in QLSA": (q.QLSA, {"stand_in": q.EmulatedWalk()}, "EmulatedWalk.* is no stand-in.*emulated.*LU"),
-    "a solver for a switch": (q.Cholesky, {"fallback": q.LU()}, r"fallback is LU\(\): True lets LU"),
+    "a solver for a switch": (
+        q.Cholesky,
+        {"fallback": q.LU()},
+        "Cholesky: fallback is of the class LU: give",
+    ),
     "a word for a preconditioner": (q.CG, {"preconditioner": "jacobi"}, r"preconditioner is 'jacobi'.*Jacobi\(\)"),
 }
 

@@ -1,6 +1,7 @@
 """Checks of the kinds of arguments, each refusal one sentence that says what to write instead."""
 
 import dataclasses
+import types
 import typing
 from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jax import core
+from jax import core, dtypes
 
 _VARIES = "varies"
 
@@ -74,6 +75,18 @@ def check_function(value: object, name: str, example: str) -> Callable:
     if not callable(value):
         raise TypeError(f"{name} is {said(value)}, which cannot be called: give {example}")
     return value
+
+
+def check_key(value: Any, name: str) -> None:
+    """Refuse a value that is neither None nor one key of `jax.random`, of either kind.
+
+    Raises:
+        TypeError: with the name and the value.
+    """
+    dtype, rank = getattr(value, "dtype", None), len(getattr(value, "shape", ()))
+    typed_key = dtype is not None and jnp.issubdtype(dtype, dtypes.prng_key) and rank == 0
+    if not (value is None or typed_key or (dtype == np.uint32 and rank == 1)):
+        raise TypeError(f"{name} is {said(value)}: give one key, jax.random.key(0)")
 
 
 def number(value: Any, name: str) -> Any:
@@ -179,11 +192,13 @@ def varies(**settings: Any) -> Any:
 def check_scalars(module: Any) -> None:
     """Refuse fields of an equinox module that are declared as numbers or flags, static or `varies`, and are neither.
 
+    Of a field that is declared as an integer, any other number is refused.
+
     Raises:
         TypeError: with class, field and value.
     """
     for field in dataclasses.fields(module):
-        value, kinds = getattr(module, field.name), typing.get_args(field.type) or (field.type,)
+        value, kinds = getattr(module, field.name), _kinds(field.type)
         free = _VARIES in field.metadata
         if not (free or field.metadata.get("static")) or (value is None and type(None) in kinds):
             continue
@@ -193,7 +208,15 @@ def check_scalars(module: Any) -> None:
         if bool in kinds:
             flag(value, name)
         elif int in kinds or float in kinds:
-            number(value, name)
+            found = number(value, name)
+            if float not in kinds and not isinstance(found, int):
+                raise TypeError(f"{name} is {said(value)}: give an integer")
+
+
+def _kinds(declared: Any) -> tuple[Any, ...]:
+    """Return the classes that a field is declared to hold one of; a container's own is not taken apart."""
+    union = typing.get_origin(declared) in (typing.Union, types.UnionType)
+    return typing.get_args(declared) if union else (declared,)
 
 
 def said(value: Any) -> str:

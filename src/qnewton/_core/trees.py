@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
+from .kinds import check_kind
 from .placement import in_context
 from .suggest import unknown
 from .widths import is_narrow
@@ -106,6 +107,7 @@ def freeze(params: PyTree, *patterns: str) -> tuple[PyTree, Callable[[PyTree], P
     names = leaf_names(params)
     frozen = set()
     for pattern in patterns:
+        check_kind(pattern, str, "freeze: a pattern", "the name of a parameter, as `layers.0.weight`")
         matched = {name for name in names if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")}
         if not matched:
             raise ValueError(unknown("parameter", pattern, names))

@@ -10,7 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, PyTree
 
 from .._core.trees import leaf_names
-from .batch import leads
+from .batch import example_count, leads
 
 
 def check_batch(batch: object) -> None:
@@ -30,8 +30,14 @@ def check_batch(batch: object) -> None:
     for part, tree in zip(("inputs", "targets"), batch, strict=True):
         names = leaf_names(tree)
         for name, leaf, counting in zip(names, jax.tree.leaves(tree), leads(tree), strict=True):
+            if getattr(getattr(leaf, "dtype", None), "kind", "f") in "OSUM":
+                raise ValueError(
+                    f"the batch holds an array of {leaf.dtype} in {part if len(names) == 1 else f'{part} `{name}`'}: "
+                    "only numbers and keys can be computed with; encode it as numbers, or keep it outside of the batch"
+                )
             if counting:
                 counts.setdefault(jnp.shape(leaf)[0], part if len(names) == 1 else f"{part} `{name}`")
+    example_count(batch[0])
     if 0 in counts:
         raise ValueError(
             f"the batch is empty: {counts[0]} has no examples along its leading axis, and a mean needs one"

@@ -169,7 +169,7 @@ class Objective(eqx.Module):
         if isinstance(values, tuple):
             return _weighted(values, told, shapes[0][:1])
         number = isinstance(values, int | float)
-        if not number and (not hasattr(values, "shape") or not jnp.issubdtype(values.dtype, jnp.inexact)):
+        if not number and (not hasattr(values, "shape") or not jnp.issubdtype(values.dtype, jnp.floating)):
             told_type = getattr(values, "dtype", type(values).__name__)
             raise ValueError(
                 f"loss returned {told_type}: it must return an array of floating-point numbers, one value per example, "

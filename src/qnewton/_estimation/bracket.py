@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float
 
+from .._core.kinds import check_scalars, plain
 from .._core.powers_of_two import unit_of
 from .._core.records import Kind, System, SystemEstimate
 from .._core.recurrence import Recurrence
@@ -53,11 +54,12 @@ class Bracket(AbstractEstimator):
         seed: of the start vector.
     """
 
-    tolerance: float = eqx.field(static=True, default=0.05)
+    tolerance: float = eqx.field(static=True, converter=plain, default=0.05)
     steps: tuple[int, ...] = eqx.field(static=True, default=(8, 16, 32, 64, 96))
-    seed: int = eqx.field(static=True, default=0)
+    seed: int = eqx.field(static=True, converter=plain, default=0)
 
     def __check_init__(self):
+        check_scalars(self)
         if not 0 < self.tolerance < 1:
             raise ValueError(f"tolerance is {self.tolerance}: it is relative and must lie in (0, 1), e.g. 0.05")
         if not self.steps or list(self.steps) != sorted(set(self.steps)) or self.steps[0] < 1:

@@ -5,6 +5,7 @@ import math
 import equinox as eqx
 import jax.numpy as jnp
 
+from .._core.kinds import check_scalars, plain
 from .._core.powers_of_two import unit_of
 from .._core.records import Kind, System, SystemEstimate
 from .._core.ritz import ritz_values
@@ -70,11 +71,12 @@ class ProbabilisticLanczos(AbstractEstimator):
             can be misjudged.
     """
 
-    steps: int = eqx.field(static=True, default=32)
-    failure: float = eqx.field(static=True, default=1e-3)
-    seed: int = eqx.field(static=True, default=0)
+    steps: int = eqx.field(static=True, converter=plain, default=32)
+    failure: float = eqx.field(static=True, converter=plain, default=1e-3)
+    seed: int = eqx.field(static=True, converter=plain, default=0)
 
     def __check_init__(self):
+        check_scalars(self)
         if self.steps < 1:
             raise ValueError(f"steps is {self.steps}: it counts products and must be at least 1")
         if not 0 < self.failure < 1:

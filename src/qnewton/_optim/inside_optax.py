@@ -6,7 +6,7 @@ optax's optimizers map over leaves and mind neither. Ours lay their state out by
 import functools
 import inspect
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 
+from .._core.kinds import check_key, said
 from .._core.saved import known_to_flax
 from .._core.trees import struct_of, unravel
 from .._curvature.objective import Objective
@@ -142,12 +143,22 @@ class _Edge:
     def update(self, updates: PyTree, state: Any, params: PyTree | None = None, **extra: Any) -> tuple[PyTree, Any]:
         if isinstance(state, AllHidden):
             return updates, state
+        self._check(state, extra)
         extra = (_GIVEN.get() or {}) | extra
         all_params = extra.pop("all_params", None)
         inner = self._for(params, all_params) if _altered(params, all_params) else self.inner
         moved, after = inner.update(updates, state, params, **extra)
         known_to_flax(after)
         return moved, after
+
+    def _check(self, state: Any, extra: Mapping[str, Any]) -> None:
+        """Refuse a state that none of ours made, and a key that is none."""
+        if not hasattr(state, "info"):
+            raise TypeError(
+                f"{self.name} got a state that it did not make, {said(state)}: give what its init or its last update "
+                "returned; inside optax.chain and other wrappers that is a part of the whole state"
+            )
+        check_key(extra.get("key"), f"{self.name}: key")
 
     def _for(self, params: PyTree, whole: PyTree | None) -> optax.GradientTransformationExtraArgs:
         """The optimizer for an objective of the parameters as it is given them; what is hidden is a constant."""

@@ -16,6 +16,7 @@ from .._core.memory import available_bytes, readable, suspended_checks
 from .._core.trees import check_params
 from .._core.widths import working_type
 from .._curvature import Batch, Block, GaussNewton, Objective, selected, whole
+from .._curvature.checks import check_batch
 from .._curvature.network import Coverage
 from .._curvature.objective import check_objective
 from .._scheduling import scheduler_in
@@ -160,6 +161,7 @@ def memory_estimate(
     if optimizer is not None and not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
         raise TypeError(f"memory_estimate: optimizer is {said(optimizer)}: give a transformation, e.g. kfac(objective)")
     check_params(params)
+    check_batch(batch)
     if optimizer is not None and options:
         raise ValueError(
             f"memory_estimate got an optimizer, and {', '.join(sorted(options))} besides, which are options of newton: "

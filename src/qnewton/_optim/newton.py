@@ -8,7 +8,7 @@ import lineax as lx
 import optax
 from jaxtyping import PyTree
 
-from .._core.kinds import flag
+from .._core.kinds import check_sequence, flag
 from .._core.suggest import unknown
 from .._curvature.objective import Batch, Objective, check_objective
 from .._curvature.partition import Block, Partition, whole
@@ -139,6 +139,8 @@ def newton(
     """
     check_objective(objective, "newton")
     minibatch = None if minibatch is None else flag(minibatch, "newton: minibatch")
+    if family is not None and not isinstance(family, str):
+        check_sequence(family, (), "newton: family", '"kfac"')
     named = () if family is None else (family,) if isinstance(family, str) else tuple(family)
     for one in named:
         if one not in list(Family):

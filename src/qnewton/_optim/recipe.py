@@ -4,6 +4,7 @@ import optax
 from jaxtyping import PyTree
 
 from .._core.kinds import flag
+from .._curvature.checks import check_batch
 from .._curvature.objective import Batch, Objective, check_objective
 from .._devices.mapped import AxisName
 from .families import family_for
@@ -50,5 +51,6 @@ def recipe(
     """
     check_objective(objective, "recipe")
     minibatch = None if minibatch is None else flag(minibatch, "recipe: minibatch")
+    check_batch(batch)
     chosen = family_for(objective, params, batch, minibatch)
     return newton_of(objective, chosen.family, chosen.because, batch, minibatch, axis_name=axis_name)

@@ -14,6 +14,7 @@ from .._core.settings import own_promotion
 from .._core.trees import check_params
 from .._core.widths import working_type
 from .._curvature import AbstractCurvature, Batch, GaussNewton, Objective, Partition, Point, whole
+from .._curvature.checks import check_batch
 from .._curvature.objective import check_objective
 from .._estimation import BlockSpectrum, block_spectrum
 
@@ -56,6 +57,7 @@ def spectrum(
     if curvature is not None:
         check_kind(curvature, AbstractCurvature, "spectrum: curvature", "Hessian()")
     check_params(params)
+    check_batch(batch)
     key = objective.any_key() if key is None else key
     curvature = GaussNewton() if curvature is None else curvature
     scale, exact_up_to = numbers("spectrum", scale=scale, exact_up_to=exact_up_to)

@@ -13,7 +13,7 @@ from .._conditioning.guarantee import Definiteness
 from .._core.arrays import Number
 from .._core.coordinates import AbstractCoordinates, Standard
 from .._core.costs import Cost, costs_by_kernel
-from .._core.kinds import check_kinds, plain
+from .._core.kinds import check_kinds, check_scalars, plain
 from .._core.powers_of_two import lost_below
 from .._core.records import Encoding, QuantumWorkload, System, SystemEstimate, Workload
 from .._solvers import AbstractSolver, Capabilities
@@ -80,9 +80,10 @@ class Conditioned(AbstractAround):
     inner: AbstractSolver
     conditioning: tuple[AbstractConditioner, ...] = eqx.field(converter=_listed)
     tolerance: float = eqx.field(static=True, converter=plain, default=0.1)
-    always: bool = eqx.field(static=True, default=False)
+    always: bool = eqx.field(static=True, converter=plain, default=False)
 
     def __check_init__(self):
+        check_scalars(self)
         check_solver(self.inner, "inner solver of Conditioned", "which states its inner solver's workload and needs")
         check_kinds(self.conditioning, AbstractConditioner, "Conditioned: conditioning", "Prune(0.5)")
         if not self.conditioning:

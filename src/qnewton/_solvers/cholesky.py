@@ -10,6 +10,7 @@ from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Float, Inexact, PyTree
 
 from .._core.arrays import Number
+from .._core.kinds import check_scalars, plain
 from .._core.operators import AbstractCurvatureOperator, Shifted
 from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .._core.settings import own_promotion
@@ -54,14 +55,13 @@ class Cholesky(AbstractSolver):
             that are not formed have none, since of them only a triangle is.
     """
 
-    fallback: bool = eqx.field(static=True, default=False)
+    fallback: bool = eqx.field(static=True, converter=plain, default=False)
     name: ClassVar[str] = "Cholesky"
     applied_as: ClassVar[str | None] = "substitution"
     triangle: ClassVar[str | None] = "upper"
 
     def __check_init__(self):
-        if not isinstance(self.fallback, bool):
-            raise TypeError(f"fallback is {self.fallback!r}: True lets LU solve what breaks down, else False")
+        check_scalars(self)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -10,6 +10,7 @@ import lineax as lx
 from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from .._core.kinds import check_scalars, plain
 from .._core.operators import AbstractCurvatureOperator, AbstractRoot, Shifted, block_of
 from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .._core.status import Refusal
@@ -63,13 +64,14 @@ class Dual(AbstractSolver):
         refinements: steps of iterative refinement that are always taken, each with one more product with `R^T R`.
     """
 
-    refinements: int = eqx.field(static=True, default=1)
+    refinements: int = eqx.field(static=True, converter=plain, default=1)
     capabilities: ClassVar[Capabilities] = Capabilities(
         matrix_free=True, needs_matrix=False, needs_root=True, needs_symmetric=True, needs_definite=True
     )
     name: ClassVar[str] = "Dual"
 
     def __check_init__(self):
+        check_scalars(self)
         if self.refinements < 0:
             raise ValueError(f"refinements is {self.refinements}: it counts steps and cannot be negative")
 

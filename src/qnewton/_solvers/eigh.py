@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float, Inexact, PyTree
 
+from .._core.kinds import check_scalars, plain
 from .._core.powers_of_two import exponent_of
 from .._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from .._core.settings import own_promotion
@@ -41,6 +42,7 @@ class AbstractEigh(AbstractSolver):
     off: ClassVar[float] = 0.0
 
     def __check_init__(self):
+        check_scalars(self)
         if self.cutoff is not None and not 0 <= self.cutoff < 1:
             raise ValueError(f"cutoff is {self.cutoff}: it is relative to max |lambda| and must lie in [0, 1)")
 
@@ -136,8 +138,8 @@ class Eigh(AbstractEigh):
             right-hand side alone. Derivatives of a solve with a singular matrix need it.
     """
 
-    cutoff: float | None = eqx.field(static=True, default=None)
-    least_squares: bool = eqx.field(static=True, default=False)
+    cutoff: float | None = eqx.field(static=True, converter=plain, default=None)
+    least_squares: bool = eqx.field(static=True, converter=plain, default=False)
 
     def divisor(self, values: Float[Array, " n"]) -> Float[Array, " n"]:
         return values
@@ -158,8 +160,8 @@ class SaddleFree(AbstractEigh):
             else that is `RESULTS.singular`.
     """
 
-    cutoff: float | None = eqx.field(static=True, default=None)
-    least_squares: bool = eqx.field(static=True, default=False)
+    cutoff: float | None = eqx.field(static=True, converter=plain, default=None)
+    least_squares: bool = eqx.field(static=True, converter=plain, default=False)
     # 2.4 at most was found, for 5 to 60 rows.
     off: ClassVar[float] = 3.0
 

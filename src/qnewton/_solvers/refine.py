@@ -11,6 +11,7 @@ import lineax as lx
 from jaxtyping import Array, Bool, Float, Inexact, Int, PyTree
 
 from .._core.arrays import Number
+from .._core.kinds import check_scalars, plain
 from .._core.powers_of_two import lost_below, norm, normalised, unit_of
 from .._core.records import ClassicalWorkload, Encoding, QuantumWorkload, SystemEstimate, Workload
 from .._core.status import Refusal
@@ -62,10 +63,11 @@ class Refine(AbstractAround):
     """
 
     inner: AbstractSolver
-    rounds: int = eqx.field(static=True, default=8)
-    tolerance: float = eqx.field(static=True, default=1e-6)
+    rounds: int = eqx.field(static=True, converter=plain, default=8)
+    tolerance: float = eqx.field(static=True, converter=plain, default=1e-6)
 
     def __check_init__(self):
+        check_scalars(self)
         check_solver(self.inner, "inner solver of Refine", "which states its inner solver's workload and needs")
         if not (isinstance(self.rounds, int) and self.rounds >= 1):
             raise ValueError(f"rounds is {self.rounds}: solves at most, an integer of at least 1")

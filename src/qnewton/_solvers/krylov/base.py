@@ -10,6 +10,7 @@ import lineax as lx
 from jaxtyping import Array, Bool, Float, Inexact, Int, PyTree
 
 from ..._core.arrays import Number, namespace
+from ..._core.kinds import check_scalars
 from ..._core.powers_of_two import lost_below, norm, scaled_by, unit_of
 from ..._core.records import ClassicalWorkload, SystemEstimate
 from ..._core.settings import own_promotion
@@ -120,6 +121,7 @@ class AbstractKrylov(AbstractSolver):
     needs_definite: AbstractClassVar[bool]
 
     def __check_init__(self):
+        check_scalars(self)
         if not 0 < self.rtol < 1:
             raise ValueError(f"rtol is {self.rtol}: it is relative to the right-hand side and must lie in (0, 1)")
         if self.max_steps is not None and self.max_steps < 1:

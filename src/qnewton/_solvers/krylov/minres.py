@@ -9,6 +9,7 @@ import lineax as lx
 from jaxtyping import Array, Float, Inexact, Int
 
 from ..._core.arrays import Number, namespace
+from ..._core.kinds import plain
 from ..._core.powers_of_two import root_of_product
 from ..._core.records import ClassicalWorkload, Encoding, SystemEstimate
 from ..flat import check_symmetric
@@ -68,8 +69,8 @@ class MINRES(AbstractKrylov):
             goes before it.
     """
 
-    rtol: float = eqx.field(static=True, default=1e-3)
-    max_steps: int | None = eqx.field(static=True, default=None)
+    rtol: float = eqx.field(static=True, converter=plain, default=1e-3)
+    max_steps: int | None = eqx.field(static=True, converter=plain, default=None)
     preconditioner: AbstractPreconditioner = Identity()
     needs_definite: ClassVar[bool] = False
 

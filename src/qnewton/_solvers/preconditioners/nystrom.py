@@ -8,6 +8,7 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Inexact
 
 from ..._core.decompositions import svd
+from ..._core.kinds import check_scalars, plain
 from ..._core.powers_of_two import norm
 from ..flat import dtype_of, product, split_shift
 from .base import AbstractPreconditioner
@@ -32,10 +33,11 @@ class Nystrom(AbstractPreconditioner):
         seed: of the sketch. It is fixed, so that a run gives the same steps twice.
     """
 
-    rank: int = eqx.field(static=True)
-    seed: int = eqx.field(static=True, default=0)
+    rank: int = eqx.field(static=True, converter=plain)
+    seed: int = eqx.field(static=True, converter=plain, default=0)
 
     def __check_init__(self):
+        check_scalars(self)
         if self.rank < 1:
             raise ValueError(f"rank is {self.rank}: the sketch needs at least one column")
 

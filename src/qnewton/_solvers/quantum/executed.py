@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 
+from ..._core.kinds import check_scalars
 from ..._core.records import SystemEstimate
 from ..base import AbstractQuantumSolver
 from .encoding import AbstractEncoding
@@ -33,6 +34,7 @@ class AbstractExecuted(AbstractQuantumSolver):
     counts_sparse_access: ClassVar[bool] = False
 
     def __check_init__(self):
+        check_scalars(self)
         check_state_error("precision", self.precision)
         if self.kappa is not None and not 1 <= self.kappa < math.inf:
             raise ValueError(

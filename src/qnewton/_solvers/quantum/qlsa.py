@@ -6,6 +6,7 @@ import equinox as eqx
 import lineax as lx
 
 from ..._core.arrays import Number
+from ..._core.kinds import check_scalars, plain
 from ..._core.records import Encoding, QuantumWorkload
 from ..._core.status import Refusal
 from ..base import AbstractDelegate, AbstractQuantumSolver, AbstractSolver
@@ -32,12 +33,13 @@ class QLSA(AbstractDelegate, AbstractQuantumSolver):
     """
 
     queries: QueryModel = eqx.field(static=True, default=jennings2023v1)
-    precision: float = eqx.field(static=True, default=1e-2)
+    precision: float = eqx.field(static=True, converter=plain, default=1e-2)
     stand_in: AbstractSolver = LU()
-    solution_norm: float | None = eqx.field(static=True, default=None)
+    solution_norm: float | None = eqx.field(static=True, converter=plain, default=None)
     execution: ClassVar[str] = "modelled"
 
     def __check_init__(self):
+        check_scalars(self)
         check_state_error("precision", self.precision)
         check_solver(self.stand_in, "stand-in of QLSA", "which states its stand-in's needs and name")
         if self.stand_in.execution is not None:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ...._core.arrays import Number
 from ...._core.extras import optional
+from ...._core.kinds import check_scalars, plain
 from ...._core.powers_of_two import normalised
 from ...._core.records import Encoding, QuantumWorkload
 from ...capabilities import Capabilities
@@ -78,20 +79,21 @@ class CircuitQSVT(AbstractExecuted):
         seed: of the samples, which also depend on the right-hand side; for devices that take a seed.
     """
 
-    precision: float = eqx.field(static=True, default=1e-2)
+    precision: float = eqx.field(static=True, converter=plain, default=1e-2)
     encoding: AbstractEncoding = Ideal()
     level: AbstractLevel = BlockUnitary()
     device: str = eqx.field(static=True, default="default.qubit")
-    wires: int | None = eqx.field(static=True, default=None)
-    shots: int | None = eqx.field(static=True, default=None)
-    kappa: float | None = eqx.field(static=True, default=None)
-    norm: float | None = eqx.field(static=True, default=None)
-    max_queries: int = eqx.field(static=True, default=2**14)
-    seed: int = eqx.field(static=True, default=0)
+    wires: int | None = eqx.field(static=True, converter=plain, default=None)
+    shots: int | None = eqx.field(static=True, converter=plain, default=None)
+    kappa: float | None = eqx.field(static=True, converter=plain, default=None)
+    norm: float | None = eqx.field(static=True, converter=plain, default=None)
+    max_queries: int = eqx.field(static=True, converter=plain, default=2**14)
+    seed: int = eqx.field(static=True, converter=plain, default=0)
     capabilities: ClassVar[Capabilities] = Capabilities(quantum=True)
     execution: ClassVar[str] = "circuit"
 
     def __check_init__(self):
+        check_scalars(self)
         if self.encoding.rectangular:
             raise ValueError(
                 f"the encoding {self.encoding.name} is of a rectangular factor, and the circuit is of the matrix "

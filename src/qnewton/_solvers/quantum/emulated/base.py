@@ -11,6 +11,7 @@ import lineax as lx
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ...._core.arrays import Number, NumberArray, first_of
+from ...._core.kinds import check_scalars
 from ...._core.operators import AbstractRoot, Shifted, block_of
 from ...._core.powers_of_two import lost_below, normalised, restored, scaled_by
 from ...._core.records import Encoding, QuantumWorkload, SystemEstimate
@@ -116,6 +117,7 @@ class AbstractEmulated(AbstractExecuted):
     execution: ClassVar[str] = "emulated"
 
     def __check_init__(self):
+        check_scalars(self)
         if not 0 <= self.depolarising < 1:
             raise ValueError(f"depolarising is {self.depolarising}: a probability per query, in [0, 1)")
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from ...._core.arrays import NumberArray
+from ...._core.kinds import check_scalars, plain
 from ..readout import SuccessAmplitude
 
 if TYPE_CHECKING:
@@ -99,11 +100,12 @@ class FromSuccess(AbstractLength):
         failure_probability: that the error is larger.
     """
 
-    precision: float | None = eqx.field(static=True, default=None)
-    failure_probability: float = eqx.field(static=True, default=0.01)
+    precision: float | None = eqx.field(static=True, converter=plain, default=None)
+    failure_probability: float = eqx.field(static=True, converter=plain, default=0.01)
     needs_success: ClassVar[bool] = True
 
     def __check_init__(self):
+        check_scalars(self)
         for name in ("precision", "failure_probability"):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from ...._core.arrays import NumberArray
+from ...._core.kinds import plain
 from ...._core.records import QuantumWorkload
 from ..encoding import AbstractEncoding, Ideal
 from ..polynomials import apply_pseudo_inverse
@@ -81,16 +82,16 @@ class EmulatedQSVT(AbstractEmulated):
         seed: of all that is random.
     """
 
-    precision: float = eqx.field(static=True, default=1e-2)
+    precision: float = eqx.field(static=True, converter=plain, default=1e-2)
     encoding: AbstractEncoding = Ideal()
     measurement: AbstractMeasurement = Infinite()
     length: AbstractLength = FromSuccess()
     amplification: AbstractAmplification = KnownAmplitude()
-    depolarising: float = eqx.field(static=True, default=0.0)
-    kappa: float | None = eqx.field(static=True, default=None)
-    norm: float | None = eqx.field(static=True, default=None)
-    max_queries: int = eqx.field(static=True, default=2**20)
-    seed: int = eqx.field(static=True, default=0)
+    depolarising: float = eqx.field(static=True, converter=plain, default=0.0)
+    kappa: float | None = eqx.field(static=True, converter=plain, default=None)
+    norm: float | None = eqx.field(static=True, converter=plain, default=None)
+    max_queries: int = eqx.field(static=True, converter=plain, default=2**20)
+    seed: int = eqx.field(static=True, converter=plain, default=0)
 
     @property
     def published(self) -> QueryModel:

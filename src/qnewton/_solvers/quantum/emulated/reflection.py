@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from ...._core.arrays import Number
+from ...._core.kinds import check_scalars, plain
 from ...._core.records import Encoding, QuantumWorkload
 from ..encoding import AbstractEncoding, Ideal
 from ..precision import ErrorConvention, convert
@@ -61,18 +62,19 @@ class EmulatedReflection(AbstractEmulated):
         solution_norm: `||x||` for `||A|| = ||b|| = 1`, at least 1; None: it is not known.
     """
 
-    precision: float = eqx.field(static=True, default=1e-2)
-    solution_norm: float | None = eqx.field(static=True, default=None)
+    precision: float = eqx.field(static=True, converter=plain, default=1e-2)
+    solution_norm: float | None = eqx.field(static=True, converter=plain, default=None)
     encoding: AbstractEncoding = Ideal()
     measurement: AbstractMeasurement = Infinite()
     length: AbstractLength = LineFit()
-    depolarising: float = eqx.field(static=True, default=0.0)
-    kappa: float | None = eqx.field(static=True, default=None)
-    norm: float | None = eqx.field(static=True, default=None)
-    max_queries: int = eqx.field(static=True, default=2**20)
-    seed: int = eqx.field(static=True, default=0)
+    depolarising: float = eqx.field(static=True, converter=plain, default=0.0)
+    kappa: float | None = eqx.field(static=True, converter=plain, default=None)
+    norm: float | None = eqx.field(static=True, converter=plain, default=None)
+    max_queries: int = eqx.field(static=True, converter=plain, default=2**20)
+    seed: int = eqx.field(static=True, converter=plain, default=0)
 
     def __check_init__(self):
+        check_scalars(self)
         if self.solution_norm is not None and not 1 <= self.solution_norm < math.inf:
             raise ValueError(f"solution_norm is {self.solution_norm}: ||x|| for ||A|| = ||b|| = 1 is at least 1")
         check_square_encoding(self)

@@ -11,6 +11,7 @@ import lineax as lx
 from jaxtyping import Array, Float, PyTree
 
 from ...._core.arrays import NumberArray
+from ...._core.kinds import plain
 from ...._core.records import QuantumWorkload
 from ...capabilities import Capabilities
 from ...flat import check_symmetric
@@ -118,16 +119,16 @@ class EmulatedWalk(AbstractEmulated):
         definite: whether the matrix is promised to be positive definite; a shorter walk.
     """
 
-    precision: float = eqx.field(static=True, default=1e-2)
-    definite: bool = eqx.field(static=True, default=False)
+    precision: float = eqx.field(static=True, converter=plain, default=1e-2)
+    definite: bool = eqx.field(static=True, converter=plain, default=False)
     encoding: AbstractEncoding = Ideal()
     measurement: AbstractMeasurement = Infinite()
     length: AbstractLength = LineFit()
-    depolarising: float = eqx.field(static=True, default=0.0)
-    kappa: float | None = eqx.field(static=True, default=None)
-    norm: float | None = eqx.field(static=True, default=None)
-    max_queries: int = eqx.field(static=True, default=2**20)
-    seed: int = eqx.field(static=True, default=0)
+    depolarising: float = eqx.field(static=True, converter=plain, default=0.0)
+    kappa: float | None = eqx.field(static=True, converter=plain, default=None)
+    norm: float | None = eqx.field(static=True, converter=plain, default=None)
+    max_queries: int = eqx.field(static=True, converter=plain, default=2**20)
+    seed: int = eqx.field(static=True, converter=plain, default=0)
 
     def __check_init__(self):
         check_square_encoding(self)
