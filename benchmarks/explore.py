@@ -2,6 +2,7 @@
 
 A map of `--points` times `--points` is made in Node for each set of assumptions, on one machine, over rows and kappa;
 the first one of a process compiles, `first_map_ms` has it. The others are medians of `--repeats`.
+All of them are processor time.
 
     .venv/bin/python benchmarks/explore.py [--node PATH]
 
@@ -26,7 +27,8 @@ const text = require("fs").readFileSync(bundle, "utf8"), start = performance.now
 const found = { load_ms: performance.now() - start, first_map_ms: {}, map_ms: {}, point_ms: {} };
 const median = values => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
 const axis = (low, high) => [...Array(+points).keys()].map(k => 10 ** (low + (high - low) * k / (points - 1)));
-const timed = made => { const start = performance.now(); made(); return performance.now() - start; };
+const used = start => { const { user, system } = process.cpuUsage(start); return (user + system) / 1000; };
+const timed = made => { const start = process.cpuUsage(); made(); return used(start); };
 for (const { name } of QN.meta.sets) {
   const x = { set: name, n: 1e6, kappa: 1e4, epsilon: 1e-3 };
   const map = () => QN.map(x, "n", axis(1, 9), "kappa", axis(0, 8));

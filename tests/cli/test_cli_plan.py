@@ -170,6 +170,8 @@ BAD = {
     "half a row": (["--n", "10.5", "--kappa", "5"], "n is 10.5: it counts rows"),
     "epsilon": (["--n", "10", "--kappa", "5", "--epsilon", "0"], "epsilon is 0: a relative error must lie in"),
     "epsilon 1": (["--n", "10", "--kappa", "5", "--epsilon", "1"], "epsilon is 1: a relative error must lie in"),
+    "overlap": (["--n", "10", "--kappa", "5", "--rows", "3", "--overlap", "2"], "overlap is 2: it is a part of"),
+    "threads": (["--n", "10", "--kappa", "5", "--blas-threads", "0"], "blas-threads is 0: a calibration was made"),
     "no file": (["missing.npy"], "missing.npy does not exist"),
     "profile": (["--n", "10", "--kappa", "5", "--hardware", "superconduct"], "did you mean 'superconducting'"),
     "no quantum": (["--n", "10", "--kappa", "5", "--hardware", "nvidia-h100-sxm"], "name a quantum profile"),
@@ -191,6 +193,10 @@ MATRICES = {
     "not symmetric": (
         np.array([[2.0, 1.0], [0.0, 2.0]]),
         "is not symmetric: its entries (0, 1) and (1, 0) are 1 and 0",
+    ),
+    "not Hermitian": (
+        np.diag([2.0, 1 + 1j]),
+        "is not Hermitian: its entry (1, 1) on the diagonal is 1+1j, and not real",
     ),
     "not finite": (np.array([[1.0, np.nan], [np.nan, 1.0]]), "holds NaN or infinity"),
     "singular": (np.zeros((2, 2)), "is singular to rounding"),

@@ -1,6 +1,7 @@
 """Matrix files: what is read, what is refused and where, and the numbers of sparse matrices against dense oracles."""
 
 import gzip
+import warnings
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -101,6 +102,16 @@ def test_a_line_that_says_anything_else_is_named(tmp_path: Path, text: str, mess
     path.write_text(text)
     with pytest.raises(ValueError, match=f"a.mtx cannot be read as a matrix: {message}"):
         read_matrices(path)
+
+
+def test_blank_lines_and_the_rounding_of_a_diagonal_are_no_mistakes(tmp_path: Path) -> None:
+    path = tmp_path / "a.mtx"
+    path.write_text(f"{HEAD} coordinate complex hermitian\n\n2 2 3\n\n1 1 3 1e-17\n2 1 1 1\n\n2 2 3 0\n\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert numbers_of_file(path, lambda _: None)["condition_number"] == pytest.approx(
+            (3 + np.sqrt(2)) / (3 - np.sqrt(2))
+        )
 
 
 def laplacian(size: int, dimensions: int) -> scipy.sparse.csr_array:

@@ -231,7 +231,7 @@ def rows_of(x: dict[str, Any]) -> list[Row]:
     profile: Any = load_profile(x["hardware"])
     machine = dataclasses.replace(profile.machine, gate_time_s=x["gate_time_s"])
     sets, clocks = [ASSUMPTION_SETS[x["set"]]], [(profile.name, Clock.of(machine))]
-    bounds = [row for row in more_rows(problem, clocks, sets, hosts()) if row.kind == "bound"]
+    bounds = more_rows(problem, clocks, sets, [], least_charges(problem, clocks, sets))
     return [*table(problem, [(profile.name, machine)], sets, hosts()), *bounds]
 
 

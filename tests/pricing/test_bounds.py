@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import qnewton as q
 from qnewton._hardware import ClassicalProfile
 from qnewton._pricing.assumptions import ASSUMPTION_SETS
+from qnewton._pricing.bounds import least_charges
 from qnewton._pricing.breakeven import Question, bound_orders, orders
 from qnewton._pricing.classical import ClassicalHost
 from qnewton._pricing.clock import Clock
@@ -40,7 +41,8 @@ HOST = host()
 
 def everything(problem, machines, sets, hosts) -> list[Row]:
     clocks = [(name, Clock.of(machine)) for name, machine in machines]
-    return [*table(problem, machines, sets, hosts), *more_rows(problem, clocks, sets, hosts)]
+    least = least_charges(problem, clocks, sets)
+    return [*table(problem, machines, sets, hosts), *more_rows(problem, clocks, sets, hosts, least)]
 
 
 @hypothesis.settings(max_examples=15)
@@ -110,3 +112,17 @@ def test_maps_have_the_region_that_no_algorithm_reaches():
     assert float(alone) == pytest.approx(least[3, 4])
     none = dataclasses.replace(question, hosts=[])
     assert math.isnan(bound_orders(none, {}))
+
+
+def test_a_sweep_of_gate_times_has_the_bound_of_each_point():
+    times, asked = np.array([1e-18, 1e-12, 1e-7]), {"sparsity": 7, "hardware": ["superconducting", "nvidia-h100-sxm"]}
+    swept = q.plan(1e6, 1e4, gate_time_s=times, **asked).verdicts
+    alone = [q.plan(1e6, 1e4, gate_time_s=time, **asked) for time in times]
+    np.testing.assert_allclose(swept["least_orders"], np.ravel([one.verdicts["least_orders"] for one in alone]))
+    for point, one in enumerate(alone):
+        found = {verdict.assumptions: verdict for verdict in verdicts(one.rows())}
+        own = slice(point * len(found), (point + 1) * len(found))
+        for name, by in zip(swept["assumptions"][own], swept["least_orders"][own], strict=True):
+            assert (by > 0) == found[name].impossible.startswith("whatever the block encoding")
+    # Some are excluded and some are not.
+    assert swept["least_orders"].min() < 0 < swept["least_orders"].max()

@@ -8,6 +8,7 @@ import pytest
 import qnewton as q
 from qnewton._hardware import ClassicalProfile
 from qnewton._pricing.assumptions import ASSUMPTION_SETS
+from qnewton._pricing.bounds import least_charges
 from qnewton._pricing.classical import ClassicalHost
 from qnewton._pricing.clock import Clock
 from qnewton._pricing.more_rows import more_rows
@@ -37,7 +38,8 @@ CLOCKS = [("superconducting", Clock.of(MACHINE))]
 
 def everything(problem, machines, sets, hosts) -> list[Row]:
     clocks = [(name, Clock.of(machine)) for name, machine in machines]
-    return [*table(problem, machines, sets, hosts), *more_rows(problem, clocks, sets, hosts)]
+    least = least_charges(problem, clocks, sets)
+    return [*table(problem, machines, sets, hosts), *more_rows(problem, clocks, sets, hosts, least)]
 
 
 def conjugate_gradients(values: np.ndarray, b: np.ndarray, x: np.ndarray, steps: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Rivals by structure: their counts by hand, who is there when, and what a sweep makes of them."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -204,7 +205,10 @@ def test_a_sweep_begins_at_the_table_and_structure_grows_with_the_rows(n, times,
     [
         ({"bandwidth": 100.0}, "bandwidth is 100: an entry of 100 rows"),
         ({"bandwidth": 2.0}, r"bandwidth is 2: a row of 7 nonzeros does not fit into 2 x bandwidth \+ 1"),
+        ({"bandwidth": 5.5}, "bandwidth is 5.5: it counts entries"),
+        ({"layer": (2.5, 40)}, "layer is 2.5: it counts entries"),
         ({"preconditioned_kappa": 0.5}, "preconditioned-kappa is 0.5"),
+        ({"preconditioned_kappa": math.inf}, "preconditioned-kappa is inf"),
         ({"layer": (3, 4)}, "layer is 3 4: their product is the number of rows, 100"),
         ({"layer": (-10, -10)}, "layer is -10 -10"),
     ],

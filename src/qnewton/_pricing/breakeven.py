@@ -139,18 +139,21 @@ def orders(question: Question, changes: Mapping[str, Any]) -> Float[np.ndarray, 
 
 
 @quiet
-def bound_orders(question: Question, changes: Mapping[str, Any]) -> Float[np.ndarray, "..."]:
-    """`log10(bound / classical)` by any encoding: where positive, no algorithm helps; NaN where either is unknown.
+def bound_orders(
+    question: Question, changes: Mapping[str, Any], *, any_encoding: bool = True
+) -> Float[np.ndarray, "..."]:
+    """`log10(bound / classical)`: where positive, no algorithm helps; NaN where either is unknown.
 
     Args:
         question: everything else.
         changes: as of `orders`.
+        any_encoding: whether by any encoding; else by those of the set, if it charges one.
     """
     problem = _changed(question.problem, changes)
     axes = max((np.ndim(value) for value in changes.values()), default=0)
     least: Any = np.inf
     for one in least_charges(problem, [("", _clock(question, changes))], [question.assumed], axes=axes):
-        if one.any_encoding:
+        if one.any_encoding == any_encoding:
             least = np.minimum(least, one.charge.seconds[0])
     return _orders(question, problem, changes, least)
 

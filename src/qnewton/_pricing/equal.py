@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._core.arrays import quiet
 from .._core.suggest import unknown
 from .assumptions import Assumptions
 from .breakeven import Pair, Question, Single, orders, pairs, singles, variables
@@ -72,6 +73,7 @@ class BreakevenResult(Framed):
         return pairs(self.questions[point])
 
 
+@quiet
 def breakeven(
     n: ArrayLike,
     kappa: ArrayLike,

@@ -1,10 +1,10 @@
 """Rows of a table that are neither a quantum solver nor a classical one: bounds, and systems that are shared out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from .._core.conditions import broken
 from .assumptions import Assumptions
-from .bounds import Least, least_charges
+from .bounds import Least
 from .classical import ClassicalHost
 from .clock import Clock
 from .paper import ON_FACTOR
@@ -14,7 +14,11 @@ from .table import ANY, NUMBERS, Row
 
 
 def more_rows(
-    problem: Problem, clocks: Sequence[tuple[str, Clock]], sets: Sequence[Assumptions], hosts: Sequence[ClassicalHost]
+    problem: Problem,
+    clocks: Sequence[tuple[str, Clock]],
+    sets: Sequence[Assumptions],
+    hosts: Sequence[ClassicalHost],
+    least: Iterable[Least],
 ) -> Iterator[Row]:
     """What no quantum solver undercuts, then what a quantum start and classical steps take together.
 
@@ -23,8 +27,9 @@ def more_rows(
         clocks: quantum machines with their names.
         sets: what a quantum solve is charged for.
         hosts: the classical machines.
+        least: of `least_charges`.
     """
-    for one in least_charges(problem, clocks, sets):
+    for one in least:
         yield _bound_row(one)
     for one in shares(problem, clocks, sets, hosts):
         yield _shared_row(one)

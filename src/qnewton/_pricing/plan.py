@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._core.arrays import quiet
 from .._core.suggest import unknown
 from .._solvers.quantum.encoding import Diagonals, DyadicLevels, SquareRoot
 from .assumptions import ASSUMPTION_SETS, Assumptions
+from .bounds import Least, least_charges
 from .clock import Clock
 from .frame import Columns, Framed
 from .machines import Hardware, machines_of
-from .measured import MEASURED
+from .measured import MEASURED, at_points
 from .more_rows import more_rows
 from .problem import Problem, refuse
 from .structure import UNKNOWN, Structure, grid
@@ -83,6 +85,8 @@ class PlanResult(Framed):
         lines: the table, one entry for each of its lines.
         assumed: sentences: what was not given.
         more: of a single point, what no quantum solver undercuts and systems that are shared out.
+        least_seconds: by set, what no quantum solver undercuts on any of the machines, whatever the block encoding,
+            `[points]`; NaN where that is not known.
     """
 
     points: Columns
@@ -90,6 +94,7 @@ class PlanResult(Framed):
     lines: list[Line]
     assumed: tuple[str, ...]
     more: tuple[Row, ...] = ()
+    least_seconds: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @cached_property
     def columns(self) -> dict[str, np.ndarray]:
@@ -110,7 +115,8 @@ class PlanResult(Framed):
         """Who wins, `[points x sets]`.
 
         `orders` is `log10` of quantum over classical seconds, positive where quantum loses, by the fastest proven count
-        and by any if none holds; `other` is a faster count that is not proven. `columns["orders"].reshape(shape)` for
+        and by any if none holds; `other` is a faster count that is not proven. `least_orders` is that of the lower
+        bound by any block encoding: where it is positive, no algorithm helps. `columns["orders"].reshape(shape)` for
         one set.
         """
         sets = list(dict.fromkeys(line.same["assumptions"] for line in self.lines if line.quantum))
@@ -136,6 +142,8 @@ class PlanResult(Framed):
             taken = np.take_along_axis(seconds, place[:, None], axis=-1)[:, 0]
             found[f"{kind}_seconds"] = np.where(place < 0, np.nan, taken)
         found["other_orders"] = lead.other_orders
+        known = self.least_seconds.get(assumptions, np.full(len(seconds), np.nan))
+        found["least_orders"] = np.log10(known) - np.log10(found["classical_seconds"])
         return found
 
     def rows(self, point: int = 0) -> list[Row]:
@@ -143,6 +151,7 @@ class PlanResult(Framed):
         return [*(line.row(point) for line in self.lines), *self.more]
 
 
+@quiet
 def plan(
     n: ArrayLike,
     kappa: ArrayLike,
@@ -181,8 +190,19 @@ def plan(
         times = points["gate_time_s"].reshape(shape and (-1,))
         clocks = [(name, dataclasses.replace(clock, gate_time_s=times)) for name, clock in clocks]
     found = lines(problem, clocks, sets, hosts, ~problem.possible if shape else False)
-    more = () if shape else more_rows(problem, clocks, sets, hosts)
-    return PlanResult(points, shape, found, problem.assumed, tuple(more))
+    least = list(least_charges(problem, clocks, sets, axes=1 if shape else 0))
+    more = () if shape else more_rows(problem, clocks, sets, hosts, least)
+    return PlanResult(points, shape, found, problem.assumed, tuple(more), _least_seconds(least, len(points)))
+
+
+def _least_seconds(least: Sequence[Least], points: int) -> dict[str, np.ndarray]:
+    """The fastest machine's, by set; NaN where one of the machines has none."""
+    found: dict[str, np.ndarray] = {}
+    for one in least:
+        if one.any_encoding:
+            here = at_points(np.where(one.charge.valid, one.charge.seconds, np.nan)[0], (points,))
+            found[one.assumed.name] = np.minimum(found.get(one.assumed.name, here), here)
+    return found
 
 
 def sets_of(assumptions: str | Assumptions | Sequence[str | Assumptions]) -> list[Assumptions]:

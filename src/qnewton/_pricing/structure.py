@@ -46,11 +46,14 @@ class Structure:
             ValueError: names the inequality that they break.
         """
         band, gain, layer = self.bandwidth, self.preconditioned_kappa, self.layer
+        for name, value in (("bandwidth", band), *(("layer", side) for side in layer or ())):
+            if value is not None and value % 1 != 0:
+                raise ValueError(f"{name} is {value:g}: it counts entries")
         if band is not None and not 0 <= band <= n - 1:
             raise ValueError(f"bandwidth is {band:g}: an entry of {n:g} rows is 0 to n - 1 from the diagonal")
         if band is not None and degree is not None and degree > 2 * band + 1:
             raise ValueError(f"bandwidth is {band:g}: a row of {degree:g} nonzeros does not fit into 2 x bandwidth + 1")
-        if gain is not None and not gain >= 1:
+        if gain is not None and not 1 <= gain < float("inf"):
             raise ValueError(f"preconditioned-kappa is {gain:g}: a condition number is finite and at least 1")
         if layer is not None and (min(layer) < 1 or layer[0] * layer[1] != n):
             raise ValueError(f"layer is {layer[0]:g} {layer[1]:g}: their product is the number of rows, {n:g}")

@@ -1,7 +1,7 @@
 """The command `qnewton breakeven`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +20,7 @@ from .problem_options import (
 )
 
 if TYPE_CHECKING:
-    from ..._pricing.breakeven import Variable
+    from ..._pricing.breakeven import Question, Variable
     from ..._pricing.equal import BreakevenResult
     from .._runfile import BreakevenFile
 
@@ -48,7 +48,6 @@ class BreakevenCommand:
 def breakeven(arguments: Sequence[str]) -> int:
     """Parse, sweep, write the files, print the effect of each variable, and print where everything is."""
     command = tyro.cli(BreakevenCommand, prog="qnewton breakeven", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
-    from ..._pricing.breakeven import bound_orders
     from ..._pricing.equal import breakeven as solved
     from .._report import write_maps, write_tornado
     from .._runfile import RunDirectory
@@ -71,20 +70,37 @@ def breakeven(arguments: Sequence[str]) -> int:
     if command.json:
         print_json({"files": files, "found": record})
         return 0
-    loses = "loses" if present > 0 else "wins"
-    print(f"{title}\nquantum {loses} by {abs(present):.1f} orders of magnitude; it would be equal at")
-    for one in record.singles:
-        print(f"  {one.sentence}")
-    least = float(bound_orders(result.questions[0], {}))
-    if least > 0:
-        print(
-            "no algorithm helps: whatever the block encoding of the matrix, the queries that any solver needs "
-            f"(block_queries) take {10**least:.3g} times the classical seconds"
-        )
+    print(title)
+    for line in _verdict(record, result.questions[0]):
+        print(line)
     for words in assumed:
         print(f"assumed: {words}")
     print_files(files)
     return 0
+
+
+def _verdict(record: "BreakevenFile", question: "Question") -> Iterator[str]:
+    """Who wins, whether any algorithm helps, what would make both equal, and what would not."""
+    from ..._pricing.breakeven import bound_orders
+
+    present = record.log10_quantum_over_classical
+    yield f"quantum {'loses' if present > 0 else 'wins'} by {abs(present):.1f} orders of magnitude"
+    for any_encoding, by in ((True, "whatever the block encoding"), (False, "with any of the set's block encodings")):
+        least = float(bound_orders(question, {}, any_encoding=any_encoding))
+        if least > 0:
+            yield (
+                f"no algorithm helps as it is: {by} of the matrix, the queries that any solver needs (block_queries) "
+                f"take {10**least:.3g} times the classical seconds"
+            )
+            break
+    equal = [one.sentence for one in record.singles if one.value is not None]
+    others = [one.sentence for one in record.singles if one.value is None]
+    if equal:
+        yield "it would be equal at"
+        yield from (f"  {sentence}" for sentence in equal)
+    if others:
+        yield "nothing else alone makes it equal" if equal else "no single number makes it equal"
+        yield from (f"  {sentence}" for sentence in others)
 
 
 def _record(title: str, result: "BreakevenResult", assumed: Sequence[str]) -> "BreakevenFile":

@@ -25,10 +25,12 @@ from .plan import plan
 from .replay import replay
 from .report import report
 from .reproduce import reproduce
+from .schedule import schedule
 from .spectrum import spectrum
 from .streams import showing
 from .tradeoff import tradeoff
 from .train import train
+from .worker import worker
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": train,
@@ -46,6 +48,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "calibrate": calibrate,
     "circuit": circuit,
     "parts": parts,
+    "worker": worker,
+    "schedule": schedule,
 }
 COMMANDS["completion"] = partial(completion, commands=dict(COMMANDS))
 UNVERIFIED = "--unverified"
@@ -63,6 +67,8 @@ USAGE = """usage: qnewton train TASK [options]   train a task, or your own (my_t
        qnewton explore [RUN|FILE]     a page on which anyone can move the numbers and see who wins
        qnewton calibrate              measure this machine once, for predictions
        qnewton circuit [FILE]         draw, count and export the circuit that inverts a matrix
+       qnewton worker --qpu PROFILE   a quantum worker for the trainings of a cluster (--workers ray:ADDRESS)
+       qnewton schedule [TRACE ...]   policies that deal blocks out to machines with queues, simulated
        qnewton parts [KIND]           the solvers, estimators, policies ... that options name, with their parameters
        qnewton completion bash|zsh    a script by which the shell completes all of these and their options
 

@@ -66,6 +66,11 @@ def plan(arguments: Sequence[str]) -> int:
         print_json({"rows": rows})
         return 0
     _print(sentence_of(result.points), (*notes, *result.assumed), rows, verdicts(rows), command.all)
+    if not command.machines.hardware:
+        from ..._hardware import listed_profiles, profile_names
+
+        others = ", ".join(sorted(set(profile_names()) - set(listed_profiles())))
+        print(f"quantum machines are of one model, beverland; --hardware takes those of the newer, qre, too: {others}")
     return 0
 
 

@@ -114,6 +114,8 @@ def numbers_of(options: ProblemOptions) -> tuple[dict[str, Any], tuple[str, ...]
         if options.definite:
             notes = (*notes, "the matrix is positive definite, as a damped Gauss-Newton matrix is (--no-definite)")
     found |= {name: value for name in _GIVEN if (value := getattr(options, name)) is not None}
+    if options.overlap is not None and not 0 < options.overlap <= 1:
+        raise ValueError(f"overlap is {options.overlap:g}: it is a part of the right-hand side, in (0, 1]")
     if options.rows is not None:
         found["factor"] = SquareRoot(rows=options.rows, overlap=options.overlap, row_entries=options.row_entries)
     return found, notes
@@ -137,6 +139,8 @@ def hardware_of(options: HardwareOptions) -> "list[Hardware]":
     from ..._hardware import QuantumMachine, QuantumProfile, listed_profiles, load_profile
     from ..._pricing.machines import this_machine
 
+    if options.blas_threads < 1:
+        raise ValueError(f"blas-threads is {options.blas_threads}: a calibration was made with at least one")
     here = this_machine(options.calibrations, options.blas_threads)
     found: list[Hardware] = [] if here is None else [here]
     for name in options.hardware or listed_profiles():

@@ -14,7 +14,7 @@ from ..._optim.fisher_newton import FisherNewtonInfo
 from ..._optim.kfac_state import KFACInfo
 from ..._optim.state import StepInfo
 from ..._scheduling import Hybrid
-from .._runfile import GateTime, PredictedSchedule, PredictedSeconds, StepLine, SystemLine, TimedSolve
+from .._runfile import AttemptLine, GateTime, PredictedSchedule, PredictedSeconds, StepLine, SystemLine, TimedSolve
 from .baselines import BaselineInfo
 from .estimates import seconds_of
 from .seen import Seen
@@ -112,6 +112,10 @@ class Ledger:
             for line, own in zip(self.systems.newest, timed, strict=True)
         ]
         return self.systems.newest
+
+    def attempted(self, attempts: Sequence[AttemptLine]) -> StepLine:
+        """Add to the newest step's line who got which block."""
+        return self.steps.complete({"attempts": tuple(attempts)})
 
     def evaluated(self, values: dict[str, float | None]) -> StepLine:
         """Add an evaluation's results to the newest step's line, and return the line."""

@@ -90,10 +90,17 @@ def symmetric_part(matrix: np.ndarray, what: str) -> np.ndarray:
     if gap.max() > np.sqrt(np.finfo(matrix.dtype).eps) * np.abs(matrix).max():
         row, column = np.unravel_index(np.argmax(gap), gap.shape)
         raise ValueError(
-            f"{what} is not {'Hermitian' if matrix.dtype.kind == 'c' else 'symmetric'}: its entries ({row}, {column}) "
-            f"and ({column}, {row}) are {matrix[row, column]:g} and {matrix[column, row]:g}"
+            f"{what} is not {'Hermitian' if matrix.dtype.kind == 'c' else 'symmetric'}: "
+            f"{apart(int(row), int(column), matrix[row, column], matrix[column, row])}"
         )
     return matrix / 2 + other / 2
+
+
+def apart(row: int, column: int, entry: complex, other: complex) -> str:
+    """In words: an entry that is not the conjugate of the one across the diagonal."""
+    if row == column:
+        return f"its entry ({row}, {row}) on the diagonal is {entry:g}, and not real"
+    return f"its entries ({row}, {column}) and ({column}, {row}) are {entry:g} and {other:g}"
 
 
 def _read_npz(path: Path, name: str) -> dict[str, Matrix]:

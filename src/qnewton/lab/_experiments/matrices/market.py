@@ -127,7 +127,7 @@ def _table(file: IO[str], kinds: list[tuple[str, type]], head: _Head) -> np.ndar
     if head.entries:
         # One more than announced shows that there are more, whatever a packed file unpacks to.
         found = np.atleast_1d(np.loadtxt(_bounded(file), dtype=kinds, comments=None, max_rows=head.entries + 1))
-    elif any(line.strip() for line in _bounded(file)):
+    elif any(_bounded(file)):
         raise _Mistake(0, "an entry, and its head announces none")
     if len(found) > head.entries:
         raise _Mistake(head.entries, f"the file goes on after the {head.entries} entries that its head announces")
@@ -137,9 +137,10 @@ def _table(file: IO[str], kinds: list[tuple[str, type]], head: _Head) -> np.ndar
 
 
 def _bounded(file: IO[str]) -> Iterator[str]:
-    """The lines of a file, up to one that goes on for ever, of which the beginning is the last."""
+    """The lines of a file that are not blank, up to one that goes on for ever, of which the beginning is the last."""
     while line := file.readline(_LONGEST_LINE):
-        yield line
+        if line.strip():
+            yield line
         if len(line) == _LONGEST_LINE:
             return
 
@@ -162,7 +163,8 @@ def _sparse(file: IO[str], head: _Head) -> scipy.sparse.csr_array:
     if head.symmetry != "general":
         _check(column > row, f"a {head.symmetry} file holds the lower triangle alone, and this entry is above it")
     if head.symmetry == "hermitian" and head.numbers == 2:
-        _check((row == column) & (np.imag(values) != 0), "the diagonal of a Hermitian matrix is real")
+        least = np.sqrt(np.finfo(np.float64).eps) * np.abs(values).max(initial=0.0)
+        _check((row == column) & (np.abs(np.imag(values)) > least), "the diagonal of a Hermitian matrix is real")
     place = row * head.columns + column
     order = np.argsort(place, kind="stable")
     again = np.zeros(len(place), bool)

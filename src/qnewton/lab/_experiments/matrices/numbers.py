@@ -9,7 +9,7 @@ import scipy.sparse
 
 from ...._core.memory import available_bytes, readable
 from .extremes import extremes
-from .files import Announced, announced, read_matrices, shape_of, symmetric_part
+from .files import Announced, announced, apart, read_matrices, shape_of, symmetric_part
 from .pattern import analysis_bytes, fill_if_analysed, structure_of
 
 _EXACT_ROWS = 3000
@@ -102,10 +102,7 @@ def _hermitian(matrix: scipy.sparse.csr_array, what: str) -> scipy.sparse.csr_ar
         place = int(np.argmax(np.abs(gap.data)))
         row, column = int(gap.coords[0][place]), int(gap.coords[1][place])
         kind = "Hermitian" if matrix.dtype.kind == "c" else "symmetric"
-        raise ValueError(
-            f"{what} is not {kind}: its entries ({row}, {column}) and ({column}, {row}) are {matrix[row, column]:g} "
-            f"and {matrix[column, row]:g}"
-        )
+        raise ValueError(f"{what} is not {kind}: {apart(row, column, matrix[row, column], matrix[column, row])}")
     if not matrix.nnz:
         raise ValueError(f"{what} is singular to rounding: no solver takes it, damp it first")
     return matrix
