@@ -49,7 +49,7 @@ from qnewton.lab._experiments.exits import BAD_INPUT, FAILED, LOST
 from qnewton.lab._runfile import read_run
 from qnewton.lab._runfile.manifest import NAME, manifest_of
 
-STEPS, EVERY = 1500, 10
+STEPS, EVERY = 1000, 10
 TRAIN = (sys.executable, "-c", "import sys; from qnewton.lab._cli import main; sys.exit(main())", "train")
 TASK = (
     *("poisson-pinn", "--preset", "blocks", "--width", "4", "--depth", "1", "--interior", "32", "--boundary", "8"),

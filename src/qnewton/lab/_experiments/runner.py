@@ -207,7 +207,7 @@ def _write_params(loop: Loop, directory: RunDirectory) -> None:
     with _writing(directory):
         directory.check()
         if first():
-            write_params(directory.path, ended)
+            write_params(directory.place, ended)
 
 
 def _smaller(options: TrainOptions) -> str:
@@ -334,9 +334,10 @@ def _writing(directory: RunDirectory) -> Iterator[None]:
         yield
     except OSError as error:
         directory.check()  # one that is gone takes no more either, and says it better
+        said = str(error).replace(str(directory.place), str(directory.path))
         raise NotWritten(
-            f"{error}\n{directory.path} takes no more. What was written before is whole: make room, then go on "
-            f"with: qnewton train --resume {directory.path}"
+            f"{said}\n{directory.path} takes no more. What was written before is whole: make room, then go on with: "
+            f"qnewton train --resume {directory.path}"
         ) from error
 
 

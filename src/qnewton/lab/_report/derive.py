@@ -13,6 +13,8 @@ from typing import TypeVar
 from ..._core.status import Refusal
 from .._runfile import STAGES, Run, StepLine, SystemLine
 
+_TERMS = 50_000
+"""Terms that are kept until they are summed."""
 Item = TypeVar("Item")
 Word = TypeVar("Word", bound=Hashable)
 
@@ -56,8 +58,34 @@ def spread(values: Iterable[float | None]) -> Spread | None:
 
 def total(values: Iterable[float | None]) -> float | None:
     """The sum; None if any term is unknown, because the sum then is."""
-    numbers = list(values)
-    return None if None in numbers else math.fsum(number for number in numbers if number is not None)
+    found = Sum()
+    for value in values:
+        found.add(value)
+    return found.value
+
+
+class Sum:
+    """A sum of any number of terms in the same memory, rounded once in 50,000 terms."""
+
+    def __init__(self):
+        """Start with no term."""
+        self._terms: list[float] = []
+        self._known, self.count = True, 0
+
+    def add(self, term: float | None) -> None:
+        """Add a term; an unknown one makes the sum unknown."""
+        self.count += 1
+        if term is None:
+            self._known = False
+            return
+        self._terms.append(term)
+        if len(self._terms) > _TERMS:
+            self._terms = [math.fsum(self._terms)]
+
+    @property
+    def value(self) -> float | None:
+        """The sum; None if a term is unknown."""
+        return math.fsum(self._terms) if self._known else None
 
 
 def by_block(run: Run) -> dict[int, list[SystemLine]]:
@@ -114,14 +142,17 @@ def quantum_share(run: Run, assumption_set: str, block: int | None = None) -> fl
 
 def predicted_total(run: Run, assumption_set: str) -> float | None:
     """Predicted seconds of all steps under one assumption set."""
-    totals = [step.predicted_seconds[assumption_set].total for step in run.steps if _has(step, assumption_set)]
-    return total(totals) if totals else None
+    return predicted_stages(run, assumption_set).get("total")
 
 
 def predicted_stages(run: Run, assumption_set: str) -> dict[str, float | None]:
     """Predicted seconds per stage, summed over the steps."""
-    rows = [step.predicted_seconds[assumption_set] for step in run.steps if _has(step, assumption_set)]
-    return {stage: total(row.stage(stage) for row in rows) for stage in (*STAGES, "total")} if rows else {}
+    sums: dict[str, Sum] = {}
+    for step in run.all_steps:
+        if _has(step, assumption_set):
+            for stage in (*STAGES, "total"):
+                sums.setdefault(stage, Sum()).add(step.predicted_seconds[assumption_set].stage(stage))
+    return {stage: own.value for stage, own in sums.items()}
 
 
 def _has(step: StepLine, assumption_set: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from ..._core.status import Refusal
 from ..._core.suggest import unknown
 from .._runfile import OwnLine, Run, SetDecision, SystemLine
@@ -23,9 +25,8 @@ def explain(run: Run, step: int, assumptions: str | None = None, block: str | No
     decided, spans = run.decided, run.written
     first, last = spans.firsts[0], spans.untils[-1] - 1
     wanted = last + 1 + step if step < 0 else step
-    within = (start <= wanted < until for start, until in zip(spans.firsts, spans.untils, strict=True))
-    place = next((place for place, inside in enumerate(within) if inside), None)
-    if place is None:
+    place = bisect_right(spans.firsts, wanted) - 1
+    if place < 0 or wanted >= spans.untils[place]:
         raise ValueError(f"--step is {step}: the run has the steps {first} to {last}{run.aside}")
     systems = decided[place]
     if block is not None:

@@ -44,7 +44,7 @@ def notes(run: Run) -> Warnings | None:
     if failed:
         listed = ", ".join(f"{status}: {systems}" for status, systems in failed.items())
         if run.config.scheduled:
-            systems, effect = f"{len(run.blocks)} systems", "and took a gradient step"
+            systems, effect = f"{len(run.all_blocks)} systems", "and took a gradient step"
         else:
             systems = f"{sum(statuses(run).values())} statuses"
             effect = "and moved nothing" if run.config.optimizer == "dual_newton" else "and took the gradient there"
@@ -65,7 +65,7 @@ def statuses(run: Run) -> dict[str, int]:
     if run.summary is not None:
         return run.summary.statuses
     found: Counter[str] = Counter()
-    for step in run.steps:
+    for step in run.all_steps:
         found.update(step.statuses)
     return found
 
@@ -133,10 +133,10 @@ def _from_steps(run: Run) -> list[Tiles]:
         Tile("test_accuracy", "test accuracy", accuracy, percent(accuracy, 2), when),
         Tile("train_loss", "training loss", train_loss, number(train_loss), when),
         Tile("loss", "batch loss", loss, number(loss), "of the last step written"),
-        Tile("steps", "steps", len(run.steps), count(len(run.steps)), "written so far"),
+        Tile("steps", "steps", len(run.all_steps), count(len(run.all_steps)), "written so far"),
     ]
-    of_steps = derive.total(step.measured_seconds for step in run.steps)
-    of_evaluations = derive.total(step.measured_evaluation_seconds for step in run.steps)
+    of_steps = derive.total(step.measured_seconds for step in run.all_steps)
+    of_evaluations = derive.total(step.measured_evaluation_seconds for step in run.all_steps)
     measured = [
         Tile("measured_steps", "steps", of_steps, seconds(of_steps), "wall clock on this machine"),
         Tile("measured_evaluations", "evaluations", of_evaluations, seconds(of_evaluations), "wall clock"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from .._runfile import Run, SetDecision, SetTotals, SystemLine, set_totals
+from .._runfile import Run, SetDecision, SetTotals, SystemLine
 from . import derive
 from .parts import Column, Figures, Part, Section, Table, Text, columns
 from .strips import choices_chart
@@ -23,8 +23,8 @@ def choices_section(run: Run) -> Section:
     ]
     parts: list[Part | None] = [Figures(charts), _carried_out(run)]
     if run.written.starts:
-        last, totals = run.decided[-1], set_totals(run.decided, run.held)
-        parts += [_prices(last), Text(_legend(last), "quiet"), _totals_table(totals)]
+        last = run.decided[-1]
+        parts += [_prices(last), Text(_legend(last), "quiet"), _totals_table(run.totals)]
     return Section("choices", "Who solved what?", [part for part in (*parts, _refusals(run)) if part is not None])
 
 

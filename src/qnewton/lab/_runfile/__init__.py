@@ -52,6 +52,7 @@ from .manifest import AlteredError, FileRecord, Manifest, found_altered, unverif
 from .migrate import migration_from, read_version
 from .ownership import LostDirectory
 from .params import read_params, write_params
+from .ranges import Ranges
 from .results import (
     BreakevenFile,
     BreakevenPair,
@@ -135,6 +136,7 @@ __all__ = [
     "OwnLine",
     "PredictedSchedule",
     "PredictedSeconds",
+    "Ranges",
     "Record",
     "ReproductionHead",
     "ResumeLine",

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,14 +12,15 @@ from .config import Config
 from .decode import Upgrade, decode, typed, untyped
 from .digests import config_digest, file_digest
 from .errors import RunFileError
-from .lines import Lines, read_lines
+from .lines import KEPT, Lines, read_lines
 from .manifest import NAME as MANIFEST
 from .manifest import altered, verify
 from .migrate import migration_from
 from .step import StepLine
-from .summary import Summary
+from .summary import SetTotals, Summary
+from .sums import set_totals
 from .system import SystemLine
-from .written import Decided, Written
+from .written import Decided, Spans, Written
 
 T = TypeVar("T")
 
@@ -36,15 +37,19 @@ class Run:
         written: which steps have all of their lines there.
         summary: of `summary.json`; None where it is missing: the run was stopped, or goes on.
         notes: what was missing or cut off, in words.
+        all_steps, all_blocks, all_written: of the whole files, where `steps` and `blocks` are some of their lines.
     """
 
     path: Path
     config: Config
     steps: Sequence[StepLine]
     blocks: Sequence[SystemLine]
-    written: Written
+    written: Spans
     summary: Summary | None
     notes: tuple[str, ...]
+    all_steps: Sequence[StepLine]
+    all_blocks: Sequence[SystemLine]
+    all_written: Spans
 
     @property
     def aside(self) -> str:
@@ -64,6 +69,30 @@ class Run:
     def held(self) -> tuple[int, ...]:
         """For how many steps each entry of `decided` holds: of a block one, of groups until one of them changes."""
         return tuple(until - first for first, until in zip(self.written.firsts, self.written.untils, strict=True))
+
+    @functools.cached_property
+    def totals(self) -> dict[str, SetTotals]:
+        """Totals of each assumption set over the systems of all steps, the acting set first; empty without any."""
+        spans = self.all_written
+        held = (until - first for first, until in zip(spans.firsts, spans.untils, strict=True))
+        return set_totals(Decided(self.all_blocks, spans.starts, spans.ends), held)
+
+    def thinned(self) -> "Run":
+        """The run itself, or of a long one steps at equal distances, so few that their lines can be kept."""
+        lines = max(len(self.steps), len(self.blocks))
+        if lines <= KEPT:
+            return self
+        every = -(-lines // KEPT)
+        some = self.written.every(-(-len(self.blocks) // KEPT))
+        decided = Decided(self.blocks, some.starts, some.ends)
+        blocks = tuple(line for lines in decided for line in lines)
+        note = (
+            f"The run has {len(self.steps)} steps. Figures and tables rest on every {every}th of them, and count the "
+            "systems of these; seconds that are summed are those of all steps."
+        )
+        return replace(
+            self, steps=tuple(self.steps[::every]), blocks=blocks, written=some.packed, notes=(*self.notes, note)
+        )
 
     @functools.cached_property
     def decided(self) -> Decided:
@@ -120,7 +149,8 @@ def read_run(path: Path) -> Run:
         )
         notes.append(f"summary.json is missing: {why}. Totals are summed over the steps that were written.")
     notes += written.notes()
-    return Run(path, config, steps, blocks, written, summary, tuple(notes))
+    spans = written.spans
+    return Run(path, config, steps, blocks, spans, summary, tuple(notes), steps, blocks, spans)
 
 
 def read_config(path: Path) -> Config:

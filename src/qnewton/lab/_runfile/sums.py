@@ -38,7 +38,7 @@ class SystemSums:
         }
 
 
-def set_totals(decided: Sequence[Sequence[SystemLine]], held: Sequence[int]) -> dict[str, SetTotals]:
+def set_totals(decided: Iterable[Sequence[SystemLine]], held: Iterable[int]) -> dict[str, SetTotals]:
     """Return the same for lines of steps, each of which hold for that many steps."""
     sums = SystemSums()
     for lines, steps in zip(decided, held, strict=True):

@@ -1,7 +1,8 @@
 """Which steps of a run have all of their lines in `blocks.jsonl`, where these are, and for which steps they hold."""
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice, pairwise
+from dataclasses import dataclass
+from itertools import accumulate, chain, islice, pairwise
 from typing import overload
 
 from .ranges import Ranges, apart
@@ -12,13 +13,33 @@ _NAMED = 5
 """Steps that a note lists."""
 
 
-class Written:
-    """What the lines of a run say of that; it is told of each once, in the order of the files, steps first.
+@dataclass(frozen=True)
+class Spans:
+    """The steps that have all of their lines in a file.
 
     Attributes:
-        starts, ends: of each step that has all of its lines, the number of the first one, and that behind the last.
+        starts, ends: number of the first line of each, and of that behind the last one.
         firsts, untils: the step, and the next one that these lines do not hold for.
     """
+
+    starts: Sequence[int]
+    ends: Sequence[int]
+    firsts: Sequence[int]
+    untils: Sequence[int]
+
+    def every(self, distance: int) -> "Spans":
+        """Return those of steps at equal distances."""
+        return Spans(*(part[::distance] for part in (self.starts, self.ends, self.firsts, self.untils)))
+
+    @property
+    def packed(self) -> "Spans":
+        """The same steps in a file that has their lines alone."""
+        ends = list(accumulate(end - start for start, end in zip(self.starts, self.ends, strict=True)))
+        return Spans([0, *ends][: len(ends)], ends, self.firsts, self.untils)
+
+
+class Written:
+    """What the lines of a run say of that; it is told of each once, in the order of the files, steps first."""
 
     def __init__(self, width: int):
         """Start before the first line.
@@ -28,8 +49,8 @@ class Written:
         """
         self._width = width
         self._numbers, self._owned, self._seen = Ranges(), Ranges(), Ranges()
-        self._begins = self.starts = self.ends = Ranges()
-        self.firsts, self.untils = Ranges(), Ranges()
+        self._begins = self._starts = self._ends = Ranges()
+        self._firsts, self._untils = Ranges(), Ranges()
         self._total = self._count = self._have = 0
         self._step = -1
         self._parts: list[tuple[int, int, int]] = []
@@ -46,7 +67,7 @@ class Written:
         self._numbers.add(line.step)
         if line.systems:
             if not self._owned:
-                self._begins, self.starts, self.ends = (Ranges(line.systems) for _ in range(3))
+                self._begins, self._starts, self._ends = (Ranges(line.systems) for _ in range(3))
                 self._begins.add(0)
             self._owned.add(line.step)
             self._total += line.systems
@@ -73,16 +94,22 @@ class Written:
             )
         return found
 
+    @property
+    def spans(self) -> Spans:
+        """Return what was found; no further line comes."""
+        self._end()
+        return Spans(self._starts, self._ends, self._firsts, self._untils)
+
     def _end(self) -> None:
         """No further line of the present step comes."""
         if not self._have:
             return
         wanted, until = self._wanted()
         if self._have == wanted and until is not None:
-            self.starts.add(self._count - self._have)
-            self.ends.add(self._count)
-            self.firsts.add(self._step)
-            self.untils.add(until)
+            self._starts.add(self._count - self._have)
+            self._ends.add(self._count)
+            self._firsts.add(self._step)
+            self._untils.add(until)
         elif self._have != wanted and len(self._parts) < _NAMED:
             self._parts.append((self._step, self._have, wanted))
         self._have = 0
