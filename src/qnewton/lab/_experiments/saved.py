@@ -1,6 +1,7 @@
 """The files of a run, read back into their original objects."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..._hardware import ClassicalMachine, KernelTimes
@@ -23,7 +24,7 @@ class SavedRun:
     """
 
     run: Run
-    steps: tuple[tuple[SystemLine, ...], ...]
+    steps: Sequence[tuple[SystemLine, ...]]
     options: TrainOptions
     measured: ClassicalMachine
     learned: dict[str, float]
@@ -42,12 +43,6 @@ class SavedRun:
     def classical(self) -> ClassicalMachine:
         """Classical machine that the run's predictions used."""
         return self.measured.corrected(self.learned)
-
-    @property
-    def candidates(self) -> tuple[str, ...]:
-        """Candidates' names, in the order of a plan's columns."""
-        first = self.steps[0][0]
-        return tuple(first.assumptions[first.acting].predicted_seconds)
 
 
 def train_options(path: Path, config: Config) -> TrainOptions:
@@ -74,7 +69,11 @@ def read_saved(path: Path) -> SavedRun:
     Raises:
         RunFileError: for what is not there, is not what was written, or had nothing to schedule.
     """
-    run = read_run(path)
+    return saved_run(read_run(path))
+
+
+def saved_run(run: Run) -> SavedRun:
+    """Return the same of a run that was read; raises as `read_saved`."""
     check_scheduled(run.path, run.config)
     options = train_options(run.path, run.config)
     return SavedRun(run, run.decided, options, measured_machine(run.calibration), learned_factors(run.calibration))
