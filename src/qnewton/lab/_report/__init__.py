@@ -34,7 +34,7 @@ __all__ = [
 
 
 def write_report(run_directory: Path, figures: str | None = None) -> Path:
-    """Write `lab._report.html` into a run directory, replacing an older one in one move.
+    """Write `report.html` into a run directory, replacing an older one in one move.
 
     Args:
         run_directory: what `qnewton train` wrote (`docs/run-files.md`). A run that was killed is reported as far as
@@ -51,4 +51,4 @@ def write_report(run_directory: Path, figures: str | None = None) -> Path:
     from .render import write_page
 
     run_directory = Path(run_directory)
-    return write_page(run_page(read_run(run_directory)), run_directory / "report.html", figures)
+    return write_page(run_page(read_run(run_directory).thinned()), run_directory / "report.html", figures)
