@@ -29,7 +29,8 @@ LONGEST_FUNCTION = 60
 STAGES = {"core", "curvature", "conditioning", "estimation", "solvers", "hardware"}
 PRICING = {"core", "solvers", "hardware", "pricing"}
 SCHEDULING = STAGES | {"devices", "pricing", "scheduling"}
-OPTIM = SCHEDULING | {"optim"}
+WORKERS = SCHEDULING | {"workers"}
+OPTIM = WORKERS | {"optim"}
 EXPERIMENTS = OPTIM | {"experiments", "runfile"}
 MAY_IMPORT: dict[str, set[str]] = {
     "core": {"core"},
@@ -37,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "devices": {"core", "devices"},
     "pricing": PRICING,
     "scheduling": SCHEDULING,
+    "workers": WORKERS,
     "optim": OPTIM,
     "experiments": EXPERIMENTS,
     "report": {"core", "pricing", "report", "runfile"},

@@ -154,7 +154,8 @@ def test_names_are_loaded_when_asked_for(fresh_import: dict) -> None:
 def test_importing_loads_neither_experiments_nor_report_nor_testing(fresh_import: dict) -> None:
     assert {name.split(".")[1].removeprefix("_") for name in fresh_import["ours"]} == (
         # Systems are conditioned, estimated, priced and solved once there is a family; a scheduler needs a machine.
-        OPTIM - {"conditioning", "estimation", "hardware", "pricing", "scheduling", "solvers"} | {"moved_modules"}
+        OPTIM - {"conditioning", "estimation", "hardware", "pricing", "scheduling", "solvers", "workers"}
+        | {"moved_modules"}
     )
 
 

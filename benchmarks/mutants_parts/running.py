@@ -83,6 +83,13 @@ class Watch:
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
 
+    def pytest_collection(self) -> None:
+        # That an example fails is enough: to look for a smaller one takes longer than all tests.
+        from hypothesis import Phase, settings
+
+        settings.register_profile("mutants", settings.default, phases=[Phase.explicit, Phase.generate])
+        settings.load_profile("mutants")
+
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         if self._chosen is not None:
             order = {name: place for place, name in enumerate(self._chosen)}

@@ -61,6 +61,7 @@ __all__ = [
     "Shift",
     "Status",
     "TrustRegion",
+    "Workers",
     "assumptions",
     "breakeven",
     "calibrate",

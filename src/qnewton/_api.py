@@ -74,3 +74,4 @@ from ._solvers import Jacobi as Jacobi
 from ._solvers import Nystrom as Nystrom
 from ._solvers import Refine as Refine
 from ._solvers import SaddleFree as SaddleFree
+from ._workers import Workers as Workers

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from ._scheduling import StepSchedule as StepSchedule
     from ._scheduling import calibrate as calibrate
     from ._scheduling import schedule_step as schedule_step
+    from ._workers import Attempt as Attempt
+    from ._workers import Colleague as Colleague
+    from ._workers import QuantumService as QuantumService
+    from ._workers import Trace as Trace
+    from ._workers import TraceModel as TraceModel
+    from ._workers import read_trace as read_trace
+    from ._workers import write_trace as write_trace
 else:
     from ._core.on_demand import on_demand
 

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from qnewton._curvature.factors import probe
 from qnewton._curvature.objective import Objective
+from qnewton._curvature.output_curvature import OutputCurvature
 from qnewton._curvature.point import Point
 from qnewton._curvature.roots import batched_root, factors, solved
 
@@ -112,3 +113,63 @@ def test_a_loss_that_sums_over_positions_needs_no_matrix_for_an_example(weighted
     share = 0.5 / 6 if weighted else 1 / 24
     exact = np.sqrt(share * np.cosh(np.asarray(inputs @ params - targets))).reshape(5, 24)
     np.testing.assert_allclose(signals(params)[0], exact, rtol=1e-5)
+
+
+TARGETS = np.random.default_rng(3).integers(0, 4, 20)
+WITH_ONE_SUM = {
+    "softmax": (12, lambda z, y: jax.nn.logsumexp(z) - z[y]),
+    "log-softmax": (12, lambda z, y: -0.3 * jax.nn.log_softmax(z)[y]),
+    "positions": (4, lambda z, y: jnp.mean(jax.nn.logsumexp(z.reshape(3, 4), axis=1) - z.reshape(3, 4)[:, y])),
+    "square of a sum": (12, lambda z, y: jnp.sum(z) ** 2 + jnp.sum(jnp.cosh(z - y))),
+    "length": (12, lambda z, y: jnp.sqrt(1 + jnp.sum((z - y) ** 2))),
+    "separate": (1, lambda z, y: jnp.sum(jnp.cosh(z - y))),
+}
+OTHERS = {
+    "two sums": lambda z, y: jax.nn.logsumexp(z) + jax.nn.logsumexp(-z),
+    "of other positions": lambda z, y: jnp.sum(jax.nn.logsumexp(z.reshape(4, 3).T, axis=1)),
+    "of squared odds": lambda z, y: jnp.sum((jax.nn.softmax(z) - y) ** 2),
+    "neighbours": lambda z, y: jnp.sum((z[1:] - z[:-1]) ** 2),
+}
+
+
+def product_of(loss, outputs):
+    return jax.linearize(jax.grad(lambda z: jnp.sum(jax.vmap(loss)(z, TARGETS))), outputs)[1]
+
+
+@pytest.mark.parametrize("name", WITH_ONE_SUM)
+def test_a_loss_with_one_sum_has_the_cholesky_factor_of_its_hessian_without_that_matrix(name):
+    width, loss = WITH_ONE_SUM[name]
+    rng = np.random.default_rng(0)
+    outputs, signs = rng.standard_normal((20, 12)), rng.choice([-1.0, 1.0], (2, 20, 12))
+
+    @jax.jit
+    def found(z, e):
+        curvature = OutputCurvature.of(product_of(loss, z), z)
+        assert curvature is not None
+        assert curvature.width == width
+        return curvature.diagonal, curvature.reach, curvature.rooted(e), jax.vmap(jax.hessian(loss))(z, TARGETS)
+
+    diagonal, reach, rooted, hessian = (np.float64(one) for one in found(jnp.float32(outputs), jnp.float32(signs)))
+    np.testing.assert_allclose(diagonal, np.einsum("nii->ni", hessian), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(reach, np.abs(hessian).sum(axis=2), rtol=1e-5, atol=1e-6)
+    delta = 0 if width == 1 else 8 * 12 * np.finfo(np.float32).eps * np.einsum("nii->n", hessian).max()
+    exact = np.einsum("nij,pnj->pni", np.linalg.cholesky(hessian + delta * np.eye(12)), signs)
+    np.testing.assert_allclose(rooted, exact, atol=3e-4 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_loss_with_other_sums_is_not_taken_for_one(name):
+    outputs = jnp.ones((20, 12))
+    assert OutputCurvature.of(product_of(OTHERS[name], outputs), outputs) is None
+
+
+def test_an_example_whose_hessian_is_indefinite_has_the_root_of_its_diagonal():
+    def loss(z, y):
+        return jnp.where(y > 1, -1.0, 1.0) * jnp.sqrt(1 + jnp.sum(z**2))
+
+    outputs = jnp.asarray(np.random.default_rng(0).standard_normal((20, 12)), jnp.float32)
+    curvature = OutputCurvature.of(product_of(loss, outputs), outputs)
+    assert curvature is not None
+    signals = np.asarray(curvature.rooted(jnp.ones((1, 20, 12)))[0])
+    assert np.isfinite(signals).all()
+    np.testing.assert_array_equal((signals == 0).all(axis=1), TARGETS > 1)

@@ -107,6 +107,8 @@ def test_the_rank_of_a_singular_pattern_is_within_its_error(seed, double):
     assert rank < len(matrix), "the case is meant to be singular"
     system = System.of(jnp.asarray(matrix), symmetric=True)
     found = block_spectrum(system, exact_up_to=10, steps=20, seed=seed)
+    # The allowance of all estimators; the norm is a mean over eight starts.
+    assert found.rounding == pytest.approx(threshold, rel=0.2)
     assert abs(found.numerical_rank - rank) <= found.numerical_rank_error < len(matrix)
     assert abs(found.negative - negative) <= found.negative_error < len(matrix)
     exact = block_spectrum(system)
@@ -178,3 +180,17 @@ def test_the_rank_of_a_large_singular_pattern_is_bounded(double):
     exact, drawn = block_spectrum(system), block_spectrum(system, exact_up_to=0)
     assert (exact.numerical_rank, exact.numerical_rank_error) == (400, 0)
     assert abs(drawn.numerical_rank - 400) <= drawn.numerical_rank_error
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_single_entry_that_is_not_finite_is_named(bad):
+    with pytest.raises(ValueError, match="block layer holds NaN or infinity, at row 1, column 2: it has no spectrum"):
+        block_spectrum(System.of(jnp.eye(3).at[1, 2].set(bad), symmetric=True), "layer")
+
+
+def test_entries_of_a_row_are_counted_above_parts_of_the_largest(double):
+    """Of the largest, 8: zeros, then 0.0008, 0.008, 0.08 and 0.8."""
+    matrix = jnp.array([[8.0, 2.0, 0.05], [2.0, 8.0, 0.0], [0.05, 0.0, 8.0]])
+    assert block_spectrum(System.of(matrix, symmetric=True)).degrees == (3, 3, 3, 2, 2)
+    found = block_spectrum(System.of(matrix, symmetric=True), thresholds=(0.25, 0.2), exact_up_to=3, formed_up_to=0)
+    assert (found.degrees, found.kind) == ((1, 2), Kind.EXACT)

@@ -21,6 +21,7 @@ from qnewton._estimation import (
     ProbabilisticLanczos,
     Reuse,
 )
+from qnewton._estimation.base import norms_of
 from qnewton.testing import DenseBlock, symmetric_with_spectrum
 
 KINDS = list(Kind)
@@ -116,6 +117,13 @@ def test_every_kind_is_what_it_says(name, n, dtype):
 def test_bracket_looks_in_ascending_order(steps):
     with pytest.raises(ValueError, match="name the numbers of products in ascending order"):
         Bracket(steps=steps)
+    assert Bracket(steps=(1,)).steps == (1,)
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 1.0, -0.1, float("nan")])
+def test_bracket_has_a_relative_tolerance(tolerance):
+    with pytest.raises(ValueError, match=f"tolerance is {tolerance}: it is relative"):
+        Bracket(tolerance=tolerance)
 
 
 def test_bracket_takes_no_products_beyond_those_that_tell_both_ends():
@@ -179,6 +187,16 @@ def test_a_floor_that_is_short_is_not_taken_for_the_smallest_eigenvalue(formed):
     assert found.failure_probability == 0
 
 
+@pytest.mark.parametrize("smallest", [5e-2, 1e-3])
+def test_what_is_formed_and_stays_open_is_told_by_its_factor(smallest):
+    # The floor is far too low, and eight products find no end of evenly spaced eigenvalues: solves with a factor do.
+    spectrum, shift = np.linspace(smallest, 1, 100), np.float32(1e-4)
+    found = runner(Bracket(), True, True)(jnp.asarray(symmetric_with_spectrum(spectrum).astype(np.float32)), shift)
+    assert float(found.condition_number) == pytest.approx(1 / smallest, rel=0.05)
+    assert found.kind in (Kind.EXACT, Kind.ESTIMATE)
+    assert 8 < int(found.matvecs) <= 96 + 48
+
+
 def test_what_is_not_formed_and_stays_open_is_bounded_by_its_floor():
     # Evenly spaced eigenvalues leave a Ritz value no gap; the floor is 50 times too low.
     spectrum = np.linspace(5e-2, 1, 300)
@@ -188,6 +206,32 @@ def test_what_is_not_formed_and_stays_open_is_bounded_by_its_floor():
     assert found.kinds.smallest_singular_value is Kind.PROBABILISTIC
     assert found.failure_probability == 1e-3
     assert 1000 <= float(found.condition_number) <= 3000
+
+
+def test_norms_of_what_is_not_formed_by_their_definitions():
+    """Random signs keep the length of a column each: of a diagonal matrix every draw is the Frobenius norm itself."""
+    entries = np.array([3.0, -1.0, 2.0, 0.5, 4.0, -2.5], "float32")
+    operator = DenseBlock(matrix=jnp.asarray(np.diag(entries)))
+    norms = norms_of(System.over(operator, symmetric=True))
+    assert float(norms.frobenius) == pytest.approx(np.linalg.norm(entries), rel=1e-6)
+    assert (float(norms.max_entry), int(norms.degree), norms.matvecs) == (4, 6, 4)
+    assert float(norms.upper) == entries.sum()
+
+
+@pytest.mark.parametrize("floor", [True, False])
+def test_the_small_end_of_lanczos_is_a_bound_where_a_floor_stands_for_it(floor):
+    # Half of the eigenvalues are the floor, so that both ends are known for certain.
+    matrix = symmetric_with_spectrum(np.r_[np.full(50, 1e-2), np.ones(50)]).astype(np.float32)
+    found = runner(Lanczos(), True, floor)(jnp.asarray(matrix), np.float32(1e-2))
+    kinds = found.kinds
+    assert found.kind is kinds.spectral_norm is Kind.ESTIMATE
+    assert kinds.smallest_singular_value is (Kind.BOUND if floor else Kind.ESTIMATE)
+
+
+def test_lanczos_is_rough_while_the_large_end_is_open():
+    # After four products the small end is known to 0.5 %, by a Ritz value at the floor, and the large one to 5 %.
+    matrix = symmetric_with_spectrum(np.r_[np.full(90, 0.5), np.linspace(0.6, 1, 10)]).astype(np.float32)
+    assert runner(Lanczos(steps=4), True, True)(jnp.asarray(matrix), np.float32(0.5)).kind is Kind.ROUGH
 
 
 def test_reuse_never_raises_a_kind():

@@ -1,13 +1,17 @@
 """`Reuse` asks as often as it says, and follows the damping in between."""
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton._core.records import Kind, System
-from qnewton._estimation import Exact, Reuse
+from qnewton._core.records import Kind, System, SystemEstimate
+from qnewton._estimation import AbstractEstimator, Exact, Reuse
+from qnewton._estimation.reuse import _at_best_an_estimate
 from qnewton.testing import symmetric_with_spectrum
 
 CURVATURE = jnp.asarray(symmetric_with_spectrum(np.r_[np.zeros(4), np.linspace(1, 3, 8)]), "float32")
@@ -19,8 +23,15 @@ def system(damping, matrix=CURVATURE, floor=True):
     return eqx.tree_at(lambda s: s.damping, whole, shift)
 
 
+class Sevenfold(AbstractEstimator):
+    """What `Exact` says, for seven products."""
+
+    def __call__(self, system: System) -> SystemEstimate:
+        return eqx.tree_at(lambda found: found.matvecs, Exact()(system), jnp.int32(7))
+
+
 def test_it_follows_the_damping_and_asks_again_when_too_old():
-    reuse = Reuse(Exact(), max_age=3)
+    reuse = Reuse(Sevenfold(), max_age=3)
     step = jax.jit(reuse.after)
     remembered = reuse.init(jnp.float32)
     matrix = CURVATURE
@@ -33,6 +44,8 @@ def test_it_follows_the_damping_and_asks_again_when_too_old():
         kappas.append(float(found.condition_number))
         # Reused, it is right only as long as the curvature stays what it was.
         assert found.kind is (Kind.ESTIMATE if int(remembered.age) == 1 else Kind.ROUGH)
+        # Only those who look take products.
+        assert int(found.matvecs) == (7 if int(remembered.age) == 1 else 0)
         assert found.definite
         assert float(found.max_entry) == pytest.approx(float(jnp.abs(system(0.1 + turn, matrix).matrix).max()))
     assert ages == [1, 2, 3, 1, 2, 3, 1]
@@ -67,3 +80,11 @@ def test_without_a_floor_the_ends_stay_where_they_are():
 def test_an_age_is_an_integer_of_at_least_one(age):
     with pytest.raises(ValueError, match=f"max_age is {age}: steps that one estimate serves"):
         Reuse(max_age=age)
+
+
+@pytest.mark.parametrize("kind", list(Kind), ids=lambda kind: kind.value)
+def test_what_is_remembered_is_an_estimate_at_best(kind):
+    """The ends of a spectrum that was bounded are no bounds of another one, and no better than rough."""
+    best = Kind.ESTIMATE if kind in (Kind.EXACT, Kind.ESTIMATE) else Kind.ROUGH
+    for found in (SimpleNamespace(kind=kind, kind_index=None), SimpleNamespace(kind=None, kind_index=kind.place)):
+        assert int(_at_best_an_estimate(cast(Any, found))) == best.place

@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.linalg.lapack
 from hypothesis import strategies as st
 
 from qnewton._core.operators import Shifted
 from qnewton._core.records import System
 from qnewton._core.ritz import ritz_values
 from qnewton._estimation import Automatic, Certified, ProbabilisticLanczos
-from qnewton._estimation.hager_higham import inverse_norm_1
+from qnewton._estimation.hager_higham import HagerHigham, inverse_norm_1
 from qnewton._estimation.probabilistic import failure_probability, largest_shortfall
 from qnewton.testing import DenseBlock
 
@@ -167,6 +168,32 @@ def test_hager_and_higham_stay_below_the_norm_of_the_inverse(spectrum, symmetric
     assert float(found) <= truth * (1 + 1e-9)
     assert float(found) >= truth / 3  # in practice; Higham (1988) saw no factor above 2 on random matrices
     assert int(solves) <= 12
+
+
+def test_hager_and_higham_are_what_lapack_says():
+    """`dgecon` climbs and guards by the same algorithm."""
+    rng = np.random.default_rng(0)
+    matrices = [rng.standard_normal((n, n)) * 10 ** rng.uniform(-3, 3, n) for n in (2, 3, 6, 12) * 12]
+    with jax.enable_x64(True):
+        for matrix in matrices:
+            factor, _, _ = scipy.linalg.lapack.dgetrf(matrix)
+            size = np.abs(matrix).sum(axis=0).max()
+            reciprocal, _ = scipy.linalg.lapack.dgecon(factor, size, norm="1")
+            found, _ = _inverse_norm(len(matrix))(jnp.asarray(np.linalg.inv(matrix)))
+            assert float(found) == pytest.approx(1 / (reciprocal * size), rel=1e-7)
+        # An inverse whose large part vanishes where the climb looks: on the mean, and on the column it goes to first.
+        left, right = np.array([1.0, -1, 2, -2, 3, -3]), np.array([0.0, 2, -1, 1, -1, -1])
+        hidden = np.outer(left, right) + 2.0**-10 * np.eye(6)
+        found, solves = _inverse_norm(6)(jnp.asarray(hidden))
+        # Of a number its inverse is all there is to know.
+        assert [int(_inverse_norm(n)(jnp.eye(n))[1]) for n in (1, 2)] == [1, 4]
+        assert int(HagerHigham()(System.of(jnp.eye(2), symmetric=True)).matvecs) == 4
+        # A column that is no better than the mean ends the climb, even if signs change.
+        assert int(_inverse_norm(2)(jnp.diag(jnp.array([1.0, -1.0])))[1]) == 4
+    alternating = (-1.0) ** np.arange(6) * (1 + np.arange(6) / 5)
+    assert float(found) == pytest.approx(2 / 18 * np.abs(hidden @ alternating).sum(), rel=1e-9)
+    # The mean, the gradient there, one column, and the guard.
+    assert int(solves) == 4
 
 
 @functools.cache

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from qnewton._estimation import density, negative_curvature, rank, trace, trace_plus_plus
+from qnewton._estimation.stochastic import Density
 from qnewton.testing import symmetric_with_spectrum
 
 N = 80
@@ -46,6 +47,22 @@ def test_the_trace_of_a_diagonal_matrix_is_exact():
 
 def test_of_one_sample_nothing_is_known_about_the_error():
     assert np.isnan(trace(times(SPREAD), LIKE, samples=1, key=jax.random.key(0)).standard_error)
+
+
+def test_counts_and_traces_of_two_starts_by_hand():
+    """Atoms that stand for eigenvalues exactly: 2, 1 and 1 of four at 0, 1 and 2; 1, 2 and 1 at 0, 1 and 3."""
+    found = Density(
+        nodes=jnp.array([[0.0, 1, 2], [0, 1, 3]]),
+        weights=jnp.array([[2.0, 1, 1], [1, 2, 1]]),
+        matvecs=6,
+        n=4,
+        residuals=jnp.zeros((2, 3)),
+    )
+    trace, above, below = found.trace(), found.count(0.5, 2.5), found.count(-1.0, 0.5)
+    assert (float(trace.value), float(trace.standard_error), trace.matvecs) == (4, pytest.approx(1), 6)
+    assert (float(above.value), float(above.standard_error)) == (2, 0)
+    assert (float(below.value), float(below.standard_error)) == (1.5, pytest.approx(0.5))
+    assert float(below.unresolved) == pytest.approx(0, abs=1e-5)
 
 
 def test_rank_counts_what_is_above_the_threshold():

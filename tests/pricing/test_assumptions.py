@@ -81,6 +81,15 @@ def test_paper_is_queries_times_the_gate_time_and_nothing_else():
     assert jax.tree.leaves(q.assumptions.CountedSolver.of(q.queries.jennings2023v1)) == []
 
 
+def test_a_known_norm_is_that_of_the_matrix_and_not_of_its_square_root():
+    encoding, model = q.solvers.Encoding(20.0, 1.0), q.queries.dalzell2024_known_norm
+    known, unknown = (float(model(encoding, 1e-3, norm).queries) for norm in (5.0, None))
+    assert known != unknown
+    for factor, expected in ((None, known), (SquareRoot(rows=30), unknown)):
+        solver = q.assumptions.CountedSolver.of(model, 5.0, factor)
+        assert float(solver.count(encoding, 1e-3).queries) == expected
+
+
 def test_paper_sparse_is_the_abstracts_complexity():
     charge = charge_of(q.assumptions.paper_sparse(), model=q.queries.qnewton2024_abstract)
     assert float(charge.queries) == pytest.approx(16 * 300 * math.log(256 * 300 / 1e-3), rel=1e-12)
@@ -168,7 +177,7 @@ problems = st.builds(
 
 
 @hypothesis.given(problems, st.floats(0, 1), st.floats(0, 1), st.sampled_from(sorted(PROFILES)), st.integers(-9, 3))
-@hypothesis.settings(max_examples=30)
+@hypothesis.settings(max_examples=15)
 def test_each_set_is_dearer_than_the_one_before(problem, sparse, length, profile, scale):
     """Over every solver; profiles and gate times are drawn."""
     problem = dataclasses.replace(

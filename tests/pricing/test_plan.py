@@ -138,7 +138,8 @@ def test_a_preconditioner_keeps_its_name_unless_another_one_is_given():
     """A file's own preconditioner is measured and named; a number that is given in its place is nobody's."""
     known = Structure(preconditioned_kappa=4.0, preconditioner="diagonal of the file")
     asked: dict[str, Any] = {"structure": known, "hardware": MACHINES, "assumptions": "paper"}
-    for more, note in (({}, "diagonal of the file"), ({"preconditioned_kappa": 4.0}, "as given")):
+    given: dict[str, Any] = {"preconditioned_kappa": 4.0}
+    for more, note in (({}, "diagonal of the file"), (given, "as given")):
         notes = {row.notes for row in qn.plan(100, 50.0, **asked, **more).rows() if row.solver == "PCG"}
         assert notes == {(f"{note}: condition number 4",)}
     # Of a square root the rows are known, and with them the dual system.

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qnewton as q
+from qnewton._core.records import System
+from qnewton._core.status import Refusal
 from qnewton._hardware import KernelTimes
 from qnewton._pricing.assumptions import ASSUMPTION_SETS
 from qnewton._pricing.group import Group, bounds, nominal, price_group
@@ -18,6 +20,7 @@ from qnewton._pricing.least import least_of
 from qnewton._scheduling.contests import contests
 from qnewton._scheduling.families import default_scheduler, scheduler_of
 from qnewton._scheduling.group_plan import PackedPlans
+from qnewton._scheduling.one_system import product_of
 from qnewton.testing import symmetric_with_spectrum
 
 SOLVERS = (q.Inverse(), q.Cholesky(), q.LU(), q.CG(), q.QLSA())
@@ -108,6 +111,10 @@ def test_the_choice_follows_the_machines(winner, shape):
     assert plan.offers.names[int(plan.choice[0])] == winner
     assert good.all()
     assert solver.scheduler.solvers.index(hybrid.solvers[int(plan.choice[0])]) in solver.kept
+    # Who was left out before anything was compiled is on record as undercut.
+    left = set(range(len(SOLVERS))) - set(solver.kept)
+    assert {int(plan.offers.refusal[0][place]) for place in left} <= {Refusal.UNDERCUT}
+    assert not any(bool(plan.offers.feasible[0][place]) for place in left)
 
 
 @settings(max_examples=15, deadline=None)
@@ -138,6 +145,25 @@ def test_bounds_never_change_the_choice(rows, serves, vectors, log_gate, cg, log
     assert np.all(offers.seconds <= most * (1 + 1e-5))
     # An iteration takes one step at least, a factorisation none.
     assert [float(steps) for steps in np.atleast_2d(least.expected_steps)[0][:4]] == [0, 0, 0, 1]
+
+
+def test_the_numbers_of_a_kronecker_product_are_those_of_the_matrix():
+    rng = np.random.default_rng(4)
+    roots = [np.tril(rng.standard_normal((n, n))) + 2 * np.eye(n) for n in (3, 2)]
+    factors = [jnp.asarray(root @ root.T, jnp.float32) for root in roots]
+    parts = [jax.jit(lambda m: q.estimators.Lanczos(3)(System.of(m, symmetric=True)))(one) for one in factors]
+    found = product_of(Group("test", (3, 2), 1), parts)
+    whole = np.kron(*(np.asarray(one, float) for one in factors))
+    values = np.linalg.eigvalsh(whole)
+    assert (found.n, int(found.degree)) == (6, np.count_nonzero(whole, axis=1).max())
+    assert float(found.max_entry) == pytest.approx(np.abs(whole).max(), rel=1e-5)
+    assert float(found.frobenius_norm) == pytest.approx(np.linalg.norm(whole), rel=1e-5)
+    assert float(found.spectral_norm) == pytest.approx(values[-1], rel=1e-4)
+    assert float(found.condition_number) == pytest.approx(values[-1] / values[0], rel=1e-3)
+    # What conjugate gradients did with one factor says nothing of the product.
+    assert parts[0].recurrence is not None
+    assert found.recurrence is None
+    assert product_of(Group("test", (3,), 1), parts[:1]) is parts[0]
 
 
 def test_the_least_of_a_classical_candidate_is_counted_by_hand():

@@ -12,6 +12,7 @@ import pytest
 from jaxtyping import Array, Int
 
 import qnewton as q
+from qnewton._core.status import Verdict
 from qnewton.testing import symmetric_with_spectrum
 
 
@@ -216,3 +217,40 @@ def test_a_floor_for_an_operator_not_known_to_be_symmetric_is_refused(machine_of
             solver=q.Hybrid(classical=machine_of("float32")),
             options={"eigenvalue_floor": jnp.ones(())},
         )
+
+
+class Nobody(q.scheduling.AbstractPolicy):
+    """Says that nobody can take the system, with the first candidate where a choice has to stand."""
+
+    @property
+    def remembers(self) -> bool:
+        return False
+
+    def choose(self, offers: q.scheduling.Offers, turn: q.scheduling.Turn) -> q.scheduling.Choice:
+        nothing = jnp.zeros(len(offers.names), jnp.int32)
+        return q.scheduling.Choice(jnp.int32(0), jnp.int32(Verdict.NOBODY), nothing)
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_where_nobody_can_there_is_no_solution_and_no_success(verify, machine_of):
+    """Whatever the first candidate made of it, and whoever looks at the residual."""
+    operator = lx.MatrixLinearOperator(jnp.diag(jnp.array([1.0, 2.0])))
+    hybrid = q.Hybrid([q.LU()], classical=machine_of(), policy=Nobody())
+    options = {"verify": verify}
+    found = lx.linear_solve(operator, jnp.ones(2), solver=hybrid, options=options, throw=False)
+    assert np.isnan(found.value).all()
+    assert found.result == lx.RESULTS.singular
+    sound = q.Hybrid([q.LU()], classical=machine_of())
+    assert lx.linear_solve(operator, jnp.ones(2), solver=sound, options=options).result == lx.RESULTS.successful
+
+
+def test_what_is_solved_once_keeps_no_transpose_unless_it_is_its_own(machine_of):
+    hybrid = q.Hybrid([q.LU()], classical=machine_of())
+    matrix = jnp.array([[2.0, 1.0], [0.0, 3.0]])
+    state = hybrid.init(lx.MatrixLinearOperator(matrix), {"once": True})
+    with pytest.raises(ValueError, match="option `once` for an unsymmetric operator, which keeps no transpose"):
+        hybrid.transpose(state, {})
+    tagged = hybrid.init(lx.MatrixLinearOperator(matrix + matrix.T, lx.symmetric_tag), {"once": True})
+    turned, options = hybrid.transpose(tagged, {})
+    value, _, _ = hybrid.compute(turned, jnp.ones(2), options)
+    np.testing.assert_allclose(value, np.linalg.solve(matrix + matrix.T, np.ones(2)), rtol=1e-5)

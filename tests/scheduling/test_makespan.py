@@ -12,7 +12,7 @@ import scipy.optimize
 from qnewton._scheduling.makespan import Jobs, Machine, Schedule, problem_of, schedule, schedule_step
 from qnewton._scheduling.makespan.bound import lower_bound
 from qnewton._scheduling.makespan.exact import exact
-from qnewton._scheduling.makespan.heuristic import heuristic
+from qnewton._scheduling.makespan.heuristic import _dealt, heuristic
 from qnewton._scheduling.makespan.local_search import improve
 from qnewton._scheduling.makespan.problem import finish_of, listed
 
@@ -139,6 +139,22 @@ def test_the_bound_leaves_out_pairs_that_alone_are_too_long():
     # Both were lower otherwise: the programme over all pairs, and the longest of the shortest seconds.
     assert expected > 1.1 * max(relaxed(problem.seconds, problem.ready_s, 1e9), problem.seconds.min(axis=1).max())
     assert lower_bound(problem, cap) == pytest.approx(expected, rel=1e-5)
+
+
+def test_of_many_jobs_the_bound_is_proven_without_a_programme_of_integers():
+    found = schedule(random_problem("uniform", 80, 5, seed=3), exact_up_to=0)
+    check(found.problem, found)
+    assert 0 < found.gap <= 0.05
+
+
+def test_the_longest_job_is_dealt_first_to_the_wanted_worker_that_ends_it_soonest():
+    """Job 2 takes 2 s at best and goes first; job 0 may only go where it takes 4; job 1 ends sooner beside it."""
+    problem = Jobs.of([[4.0, 1.0], [3.0, 1.0], [2.0, 9.0]])
+    wanted = np.array([[True, False], [True, True], [True, True]])
+    assert _dealt(problem, wanted).tolist() == [0, 1, 0]
+    assert _dealt(problem, np.ones((3, 2), bool)).tolist() == [1, 1, 0]
+    # A worker that is ready late takes what still ends sooner there.
+    assert _dealt(Jobs.of([[4.0, 1.0]], [0.0, 3.5]), np.ones((1, 2), bool)).tolist() == [0]
 
 
 @KINDS

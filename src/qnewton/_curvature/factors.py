@@ -6,10 +6,8 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.extend import core as jex
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
-from .._core.jaxprs import PLACEMENTS, Atom, aval
 from .._core.layout import Layout
 from .._core.operators import KroneckerFactors
 from .._core.pieces import all_examples, as_own, at_hand, over_all, piece
@@ -18,15 +16,12 @@ from .._core.trees import ravel
 from .chunks import sum_over_chunks
 from .kronecker import Layer, layout_of
 from .loss_scale import LossScale
+from .output_curvature import OutputCurvature
 from .partition import Block
 from .point import Point
 from .roots import batched_root
 
 _PROBES = 0xFAC
-# Of a linear function, these compute each entry of the result from the same entry of the argument, in the same order.
-_ENTRY_BY_ENTRY = {"add", "add_any", "sub", "neg", "mul", "div", "convert_element_type", "copy", "select_n"}
-# Of as many numbers as before, which is asked for: a sum is then over axes of one entry.
-_RESHAPES = {"reshape", "squeeze", "expand_dims", "broadcast_in_dim", "reduce_sum", *PLACEMENTS}
 
 
 class KnownInputs(NamedTuple):
@@ -205,7 +200,7 @@ def probe(
     signs: Float[Array, "probes batch c"],
     known: LossScale | None = None,
 ) -> tuple[Float[Array, "probes batch c"], LossScale | None]:
-    """Return `D^{1/2} e` for every example and probe, without a factorisation if `D` is shown to be diagonal.
+    """Return `D^{1/2} e` for every example and probe, without any matrix where the loss's program allows that.
 
     For an example whose `D` is not positive semidefinite, the positive part of the diagonal replaces it. (That of
     cross-entropy is semidefinite only up to rounding, which is all that is left of it where a probability is nearly 1.)
@@ -221,10 +216,9 @@ def probe(
         The signals, and the unit as it is known from here on.
     """
     slope, curve = jax.linearize(jax.grad(point.total_loss), outputs)
-    if _entry_by_entry(curve, outputs):
-        diagonal = curve(jnp.ones_like(outputs))
-        reach = jnp.abs(diagonal)
-        rooted = jnp.sqrt(jnp.maximum(diagonal, 0)) * signs
+    found = OutputCurvature.of(curve, outputs)
+    if found is not None:
+        rooted, reach = found.rooted(signs), found.reach
     else:
         curvature = jax.vmap(jax.hessian(point.examples.loss))(outputs, point.examples.batch[1])
         diagonal, reach = jnp.diagonal(curvature, axis1=1, axis2=2), jnp.sum(jnp.abs(curvature), axis=2)
@@ -337,30 +331,3 @@ def _signs(key: Key[Array, ""] | None, probes: int, outputs: Float[Array, "batch
     key = jax.random.key(_PROBES) if key is None else key
     count, width = outputs.shape
     return at_hand(lambda examples: jax.random.rademacher(key, (probes, examples, width), outputs.dtype), count, 1)
-
-
-def _entry_by_entry(linear: Callable[[Array], Array], argument: Array) -> bool:
-    """Return whether the jaxpr shows that a linear function multiplies each entry of its argument by a number."""
-    jaxpr = jax.make_jaxpr(linear)(argument).jaxpr
-    return _only_entries(jaxpr, [True], argument.size) == [True]
-
-
-def _only_entries(jaxpr: jex.Jaxpr, depends: list[bool], size: int) -> list[bool] | None:
-    """Return which results depend on the argument entry by entry, the others not at all; None if one does otherwise."""
-    known = dict(zip(jaxpr.invars, depends, strict=True))
-
-    def enters(atom: Atom) -> bool:
-        return not isinstance(atom, jex.Literal) and known.get(atom, False)
-
-    for equation in jaxpr.eqns:
-        given = [enters(atom) for atom in equation.invars]
-        found: list[bool] | None = [any(given)] * len(equation.outvars)
-        inner = equation.params.get("jaxpr") if equation.primitive.name in ("jit", "pjit") else None
-        if any(given) and inner is not None:
-            found = _only_entries(inner.jaxpr, given, size)
-        elif any(given) and equation.primitive.name not in _ENTRY_BY_ENTRY | _RESHAPES:
-            found = None
-        if found is None or any(d and aval(o).size != size for d, o in zip(found, equation.outvars, strict=True)):
-            return None
-        known.update(zip(equation.outvars, found, strict=True))
-    return [enters(atom) for atom in jaxpr.outvars]

@@ -26,9 +26,10 @@ from .applied import Found, Left
 from .assembly import check_partition, joined, plain
 from .blank_info import blank_info, plan_shapes
 from .block_records import recorded
-from .blocks import Given, SolvedBlock, solve_blocks
+from .blocks import Build, Given, SolvedBlock, solve_blocks
 from .by_adaptation import by_adaptation, scales_each
 from .by_rule import by_rule
+from .elsewhere import solve_elsewhere
 from .inside_optax import needs_batch
 from .kept_curvature import KeptBlock, KeptCurvature
 from .metrics import Damping, damping_of, needs_layers
@@ -115,15 +116,13 @@ class BlockSteps:
         check_batch(batch)
         check_gradients(updates, params)
         start = self._start(updates, state, params, batch, key)
-        blocks, known, state = start.blocks, self.one_block.known, start.state
+        blocks, state = start.blocks, start.state
         curvature = self.curvature.on(self.objective, params, batch, key)
         kept = self.curvature.refreshed(curvature, start.point, blocks, state.systems, start.age)
         builds = self.curvature.builds(curvature, blocks, kept)
         scales = jnp.broadcast_to(state.damping_scale, len(blocks))
         givens = self._givens(start, scales)
-        solve = Partial(self.one_block.solve, start.damping, start.rate)
-        devices = None if self.one_block.traced else crew()
-        solved = solve_blocks(start.point, builds, givens, solve, known.solver, devices)
+        solved = self._solved(start, builds, givens)
         infos = recorded(solved, scales, start.point)
         following = self._following(state, kept, solved, infos)
         directions = [result.direction for result in solved]
@@ -132,6 +131,15 @@ class BlockSteps:
         predicted = [result.predicted for result in solved]
         rows = self._rows(blocks)
         return by_adaptation(self.adaptation, start, self._moved(start, directions), predicted, rows, infos, following)
+
+    def _solved(self, start: StepStart, builds: Sequence[Build], givens: Sequence[Given]) -> list[SolvedBlock]:
+        one, scheduler = self.one_block, self.one_block.known.scheduler
+        if scheduler is not None and scheduler.workers is not None:
+            begin = Partial(one.begin, start.damping, start.rate)
+            return solve_elsewhere(start.point, start.blocks, builds, givens, begin, scheduler, one.residual_tolerance)
+        solve = Partial(one.solve, start.damping, start.rate)
+        devices = None if one.traced else crew()
+        return solve_blocks(start.point, builds, givens, solve, one.known.solver, devices)
 
     def _blocks(self, params: PyTree) -> tuple[Block, ...]:
         return selected(self.partition(params), self.where)

@@ -207,6 +207,7 @@ class KFACSteps:
             damping=state.damping,
             shift=state.damping,
             radius=state.radius,
+            here=loss / scale.divisor,
         )
         outcome = self._taken(situation, reached.noisy).of_loss(scale)
 
@@ -284,8 +285,8 @@ class KFACSteps:
     def _taken(self, situation: Situation, noisy: Bool[Array, ""]) -> StepOutcome:
         if self.noisy is None:
             return self.rule.take(situation)
-        clipped = self.noisy.rule
-        return jax.lax.cond(noisy, lambda: clipped.take(situation), lambda: self.rule.take(situation))
+        clipped, ahead = self.noisy.rule, situation.ahead()
+        return jax.lax.cond(noisy, lambda: clipped.take(situation), lambda: self.rule.take(ahead))
 
     def _refreshed(
         self,

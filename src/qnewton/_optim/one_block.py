@@ -1,5 +1,6 @@
 """One block's computation from its system to its part of the step."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,8 @@ from .blocks import Given, SolvedBlock
 from .correction import Correction
 from .known_solver import KnownSolver
 from .metrics import Damping, measure
-from .stages import BlockInfo, gradient_rate, leaves_unformed, quadratic_decrease, solve_block
+from .solution import Send
+from .stages import BlockInfo, begin_block, gradient_rate, leaves_unformed, quadratic_decrease
 
 if TYPE_CHECKING:
     from .._estimation import Remembered
@@ -55,7 +57,19 @@ class BlockSolve:
     def solve(
         self, damping: Damping, rate: Float[Array, ""], system: System, path: Path | Int[Array, ""], given: Given
     ) -> SolvedBlock:
-        """Condition and solve one block.
+        """Condition and solve one block; arguments as of `begin`."""
+        return self.begin(damping, rate, system, path, given)()
+
+    def begin(
+        self,
+        damping: Damping,
+        rate: Float[Array, ""],
+        system: System,
+        path: Path | Int[Array, ""],
+        given: Given,
+        send: Send | None = None,
+    ) -> Callable[[], SolvedBlock]:
+        """Condition one block, and begin to solve it; what is returned completes that.
 
         Args:
             damping: of the step.
@@ -63,13 +77,14 @@ class BlockSolve:
             system: as curvature leaves it.
             path: how it is computed.
             given: what else is known of the block.
+            send: takes its system to a worker; None: it is solved here.
         """
         solver, packed = self.known.for_system(system)
         system = system if leaves_unformed(solver, system) else system.formed()
         measured, fallback, memory = self._measured(damping, system, given)
         conditioned = condition(damping.conditioning, measured, given.scale)
         estimate, remembered = self._estimated(conditioned, given)
-        value, info = solve_block(
+        begun = begin_block(
             solver,
             conditioned,
             given.gradient,
@@ -80,16 +95,22 @@ class BlockSolve:
             self.correction,
             given.turn,
             fallback,
+            send,
         )
-        info = info if packed is None else replace(info, packed=packed)
-        value = self._bounded(value, info, fallback, given)
-        direction = self._direction(value, given)
-        predicted = jnp.zeros_like(rate)
-        if self.predicts:
-            predicted = quadratic_decrease(system, given.gradient, -rate * direction)
-        # The gradient that stands in for a solution is no guess at one.
-        start = None if given.start is None else jnp.where(info.status == Status.OK, value, 0)
-        return SolvedBlock(direction, start, remembered, predicted, info, memory)
+
+        def complete() -> SolvedBlock:
+            value, info = begun()
+            info = info if packed is None else replace(info, packed=packed)
+            value = self._bounded(value, info, fallback, given)
+            direction = self._direction(value, given)
+            predicted = jnp.zeros_like(rate)
+            if self.predicts:
+                predicted = quadratic_decrease(system, given.gradient, -rate * direction)
+            # The gradient that stands in for a solution is no guess at one.
+            start = None if given.start is None else jnp.where(info.status == Status.OK, value, 0)
+            return SolvedBlock(direction, start, remembered, predicted, info, memory)
+
+        return complete
 
     def _measured(
         self, damping: Damping, system: System, given: Given

@@ -9,17 +9,18 @@ the whole batch, for one forward-mode pass per direction.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
-from .._core.pieces import in_piece, pieces_of
+from .._core.pieces import Pieces, in_piece, pieces_of
 from .._core.trees import ravel
 from .._curvature.batch import OutputRows, example_count, own_examples
 from .._curvature.independence import rules_and_rounding
-from .._curvature.linear_pair import linear_pair
+from .._curvature.linear_pair import Push, linear_pair
 from .._curvature.objective import Batch, Objective
 from .._curvature.stored import computed_wide
 
@@ -48,6 +49,7 @@ class PlaneModel(eqx.Module):
         key: Key[Array, ""] | None = None,
         metric: Float[Array, " n"] | None = None,
         lift: Float[Array, ""] | float = 0.0,
+        linearised: "Linearised | None" = None,
     ) -> "PlaneModel":
         """Compute the model in one forward-mode pass for all directions, with the gradient's own forward pass.
 
@@ -60,24 +62,36 @@ class PlaneModel(eqx.Module):
             key: of the model, where it takes one.
             metric: diagonal of what `shift` multiplies `[n]`; None is the identity.
             lift: added to the diagonal of the loss's Hessian in the outputs, for an example of weight 1.
+            linearised: what `linearised` returned there; None computes it.
         """
         inputs, targets = batch
         objective = computed_wide(objective, params, inputs, key)
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *directions)
-        pieces = None if key is not None and objective.takes_key else pieces_of(example_count(inputs))
+        pieces = _pieces(objective, batch, key)
         if pieces is None:
-            products, total = _products(objective, params, batch, stacked, key, lift)
+            found = Linearised.of(objective, params, batch, key) if linearised is None else linearised
+            products, total = found.products(directions, lift)
         else:
             own = own_examples(pieces, inputs), own_examples(pieces, targets)
 
-            def here(params: PyTree, stacked: PyTree) -> tuple[Array, Array]:
-                return _products(objective, params, own, stacked, key, lift)
+            def here(params: PyTree, directions: Sequence[PyTree]) -> tuple[Array, Array]:
+                return Linearised.of(objective, params, own, key).products(directions, lift)
 
-            products, total = pieces.total(in_piece(pieces, here, params, stacked))
+            products, total = pieces.total(in_piece(pieces, here, params, list(directions)))
         curvature = (products / total).astype(gradient.dtype)
-        flat = jax.vmap(lambda tree: ravel(jax.tree.leaves(tree)))(stacked)
+        flat = jnp.stack([ravel(jax.tree.leaves(direction)) for direction in directions])
         weighted = flat if metric is None else flat * metric
         return cls(flat @ gradient, (curvature + curvature.T) / 2, weighted @ flat.T)
+
+    @staticmethod
+    def linearised(
+        objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None = None
+    ) -> "Linearised | None":
+        """Return what a model needs of the point alone; None where the examples are divided.
+
+        A branch of a `lax.cond` shares no forward pass with what is outside, but it can be given this.
+        """
+        objective = computed_wide(objective, params, batch[0], key)
+        return None if _pieces(objective, batch, key) is not None else Linearised.of(objective, params, batch, key)
 
     def minimiser(self, shift: Float[Array, ""] | float) -> tuple[Float[Array, " k"], Bool[Array, ""]]:
         """Return the minimum's coefficients `[k]` with `shift` on the diagonal, and whether there is a minimum.
@@ -107,40 +121,64 @@ class PlaneModel(eqx.Module):
         return -(self.slopes @ coefficients + coefficients @ q @ coefficients / 2)
 
 
-def _products(
-    objective: Objective,
-    params: PyTree,
-    batch: Batch,
-    stacked: PyTree,
-    key: Key[Array, ""] | None,
-    lift: Float[Array, ""] | float,
-) -> tuple[Float[Array, "k k"], Float[Array, ""]]:
-    """`U^T J^T (D + lift) J U` over the examples at hand, and the sum of their weights.
+@dataclass(frozen=True)
+class Linearised:
+    """First derivative of a model's outputs and second one of its loss in them, at a point.
 
-    Args:
-        objective: what is modelled.
-        params: where.
-        batch: `(inputs, targets)`.
-        stacked: the directions, along a leading axis.
-        key: of the model.
-        lift: for an example of weight 1.
+    Attributes:
+        push: tangent of the parameters to one of all outputs `[batch, c]`.
+        curve: product with the loss's Hessian in the outputs, of the sum over the examples.
+        weights: of the examples; None where each is 1.
+        total: their sum.
     """
-    inputs, targets = batch
-    rows = OutputRows.of(jax.eval_shape(lambda p: objective.outputs(p, inputs, key), params))
 
-    def outputs_of(params: PyTree) -> Float[Array, "batch c"]:
-        return rows.ravel(objective.outputs(params, inputs, key))
+    push: Push
+    curve: Push
+    weights: Float[Array, " batch"] | None
+    total: Float[Array, ""]
 
-    outputs, push, _ = linear_pair(outputs_of, params, *rules_and_rounding(outputs_of, params))
-    moved = jax.vmap(push)(stacked)
+    @classmethod
+    def of(cls, objective: Objective, params: PyTree, batch: Batch, key: Key[Array, ""] | None) -> "Linearised":
+        """Linearise on the examples at hand.
 
-    def total_loss(z: Float[Array, "batch c"]) -> tuple[Float[Array, ""], Array | None]:
-        values, weights = objective.terms(rows.unravel(z), targets)
-        return jnp.sum(values), weights
+        Args:
+            objective: what is modelled.
+            params: where.
+            batch: `(inputs, targets)`.
+            key: of the model.
+        """
+        inputs, targets = batch
+        rows = OutputRows.of(jax.eval_shape(lambda p: objective.outputs(p, inputs, key), params))
 
-    _, curve, weights = jax.linearize(jax.grad(total_loss, has_aux=True), outputs, has_aux=True)
-    total = jnp.asarray(outputs.shape[0], outputs.dtype) if weights is None else jnp.sum(weights)
-    lifts = jnp.asarray(lift if weights is None else lift * weights, outputs.dtype).reshape(-1, 1)
-    k = moved.shape[0]
-    curved = (jax.vmap(curve)(moved) + lifts * moved).reshape(k, -1)
-    return moved.reshape(k, -1) @ curved.T, total
+        def outputs_of(params: PyTree) -> Float[Array, "batch c"]:
+            return rows.ravel(objective.outputs(params, inputs, key))
+
+        outputs, push, _ = linear_pair(outputs_of, params, *rules_and_rounding(outputs_of, params))
+
+        def total_loss(z: Float[Array, "batch c"]) -> tuple[Float[Array, ""], Array | None]:
+            values, weights = objective.terms(rows.unravel(z), targets)
+            return jnp.sum(values), weights
+
+        _, curve, weights = jax.linearize(jax.grad(total_loss, has_aux=True), outputs, has_aux=True)
+        total = jnp.asarray(outputs.shape[0], outputs.dtype) if weights is None else jnp.sum(weights)
+        return cls(push, curve, weights, total)
+
+    def products(
+        self, directions: Sequence[PyTree], lift: Float[Array, ""] | float
+    ) -> tuple[Float[Array, "k k"], Float[Array, ""]]:
+        """`U^T J^T (D + lift) J U` over the examples, and the sum of their weights.
+
+        Args:
+            directions: the columns of `U`.
+            lift: for an example of weight 1.
+        """
+        # One after the other: of both at once products with the layers' inputs would have to be transposed.
+        moved = [self.push(direction) for direction in directions]
+        lifts = jnp.asarray(lift if self.weights is None else lift * self.weights, moved[0].dtype).reshape(-1, 1)
+        curved = [self.curve(one) + lifts * one for one in moved]
+        left, right = (jnp.stack([jnp.ravel(one) for one in side]) for side in (moved, curved))
+        return left @ right.T, self.total
+
+
+def _pieces(objective: Objective, batch: Batch, key: Key[Array, ""] | None) -> Pieces | None:
+    return None if key is not None and objective.takes_key else pieces_of(example_count(batch[0]))

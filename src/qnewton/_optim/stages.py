@@ -1,6 +1,7 @@
 """The stages of one block's computation, as functions that can also be run and timed one by one."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ from .._scheduling import Executed, Plan, scheduler_in
 from .._solvers import capabilities_of
 from .._solvers.base import Options
 from .correction import Correction, corrected, proven_decrease
-from .reduction import solve_on_support
+from .solution import Asked, Found, Send, solved_here, tagged
 
 if TYPE_CHECKING:
     from .._scheduling.group_plan import PackedPlans
@@ -111,7 +112,12 @@ def _layer_of(operator: lx.AbstractLinearOperator) -> LayerOperator | None:
     return operator.base if isinstance(operator, Shifted) and isinstance(operator.base, LayerOperator) else None
 
 
-def solve_block(
+def solve_block(*system: Any, **known: Any) -> tuple[Float[Array, " n"], BlockInfo]:
+    """Solve the conditioned system, and transform back to the user's coordinates; arguments as of `begin_block`."""
+    return begin_block(*system, **known)()
+
+
+def begin_block(
     solver: lx.AbstractLinearSolver,
     system: System,
     gradient: Float[Array, " n"],
@@ -122,8 +128,9 @@ def solve_block(
     correction: Correction | None = None,
     turn: Turn | None = None,
     fallback: Float[Array, " n"] | None = None,
-) -> tuple[Float[Array, " n"], BlockInfo]:
-    """Solve the conditioned system, and transform back to the user's coordinates.
+    send: Send | None = None,
+) -> Callable[[], tuple[Float[Array, " n"], BlockInfo]]:
+    """Begin to solve the conditioned system; what is returned completes that, and goes back to the user's coordinates.
 
     A block that cannot be solved gets `fallback` instead, and the info says so.
 
@@ -140,19 +147,13 @@ def solve_block(
         correction: of what conditioning left out, if any; of a block that was not formed nothing was.
         turn: the block's place in the training, for a `Hybrid`.
         fallback: the direction of a block that cannot be solved `[n]`; None: its gradient.
+        send: takes the system of a `Hybrid` to a worker; None: it is solved here, once it is asked for.
 
     Raises:
         ValueError: for a first guess in other coordinates than the user's.
     """
-    if start is not None and in_units_only(system.coordinates):
-        # `R` is diagonal, so its inverse is that of its transpose.
-        start = system.coordinates.out_of(start)
-    elif start is not None and not isinstance(system.coordinates, Standard):
-        raise ValueError(
-            f"warm_start=True, and conditioning changes the basis to {type(system.coordinates).__name__}: the last "
-            "solution is no first guess in a basis that changes from step to step. Leave out one of them"
-        )
-    operator, user_gradient = system.operator, gradient
+    start = None if start is None else _start_in(system, start)
+    user_gradient = gradient
     gradient = system.coordinates.into(gradient)
     # Everything in one unit, a power of two: no square leaves the floating-point range, and no digit changes.
     unit = unit_of(gradient)
@@ -160,44 +161,42 @@ def solve_block(
     start = None if start is None else start / unit
     # The residual is judged below.
     options: Options = {"verify": False, "scale": False}
-    if system.eigenvalue_floor is not None:
-        options["eigenvalue_floor"] = system.eigenvalue_floor
-    if estimate is not None:
-        options["estimate"] = estimate
-    if system.layout is not None:
-        options["layout"] = system.layout
-    if turn is not None:
-        options["turn"] = turn
-    state, scheduler = None, scheduler_in(solver)
-    if isinstance(operator, lx.MatrixLinearOperator) and scheduler is not None and correction is None:
-        operator = lx.MatrixLinearOperator(operator.matrix, _tags(solver, system))
-        value, _, stats = scheduler.compute(scheduler.init(operator, options | {"once": True}), gradient, options)
-        plan, iterations, executed = stats["plan"], stats["num_steps"], stats["executed"]
-    elif isinstance(operator, lx.MatrixLinearOperator):
-        operator = lx.MatrixLinearOperator(operator.matrix, _tags(solver, system))
-        guess = {} if start is None else {"y0": start}
-        # Factorised once, however many solves the correction takes. Called directly: `lineax.linear_solve`, for the
-        # sake of derivatives, traces every solve twice.
-        state = solver.init(operator, options)
-        value, _, stats = solver.compute(state, gradient, options | guess)
-        plan, executed = stats.get("plan"), stats.get("executed")
-        iterations = jnp.asarray(stats.get("num_steps", 0), jnp.int32)
-    elif scheduler is not None:
-        # Called directly as below; on the whole block, since a plan is for one size.
-        value, _, stats = scheduler.compute(scheduler.init(operator, options), gradient, options)
-        plan, iterations, executed = stats["plan"], stats["num_steps"], stats["executed"]
-    else:
-        # A factorisation costs the cube of the size, products only the size itself.
-        every = 4 if capabilities_of(solver).matrix_free else 1
+    of_system = {"eigenvalue_floor": system.eigenvalue_floor, "layout": system.layout}
+    for name, value in (of_system | {"estimate": estimate, "turn": turn}).items():
+        if value is not None:
+            options[name] = value
+    asked = Asked(solver, system, user_gradient, gradient, unit, start, options, correction)
+    if send is None:
+        return lambda: _judged(asked, solved_here(asked), residual_tolerance, path, fallback)
+    scheduler = scheduler_in(solver)
+    assert scheduler is not None, "who has workers is one"
+    comes = send(scheduler, tagged(asked), gradient, options)
+    return lambda: _judged(asked, comes(), residual_tolerance, path, fallback)
 
-        def solve(
-            cut: lx.AbstractLinearOperator, vector: Float[Array, " m"], guess: Float[Array, " m"] | None
-        ) -> tuple[Float[Array, " m"], Int[Array, ""]]:
-            return _solve_unformed(solver, cut, vector, options if guess is None else options | {"y0": guess})
 
-        value, iterations = solve_on_support(operator, gradient, solve, every, start)
-        plan, executed = None, None
+def _start_in(system: System, start: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Return a first guess in the system's coordinates."""
+    if in_units_only(system.coordinates):
+        # `R` is diagonal, so its inverse is that of its transpose.
+        return system.coordinates.out_of(start)
+    if not isinstance(system.coordinates, Standard):
+        raise ValueError(
+            f"warm_start=True, and conditioning changes the basis to {type(system.coordinates).__name__}: the last "
+            "solution is no first guess in a basis that changes from step to step. Leave out one of them"
+        )
+    return start
 
+
+def _judged(
+    asked: Asked,
+    found: Found,
+    residual_tolerance: float,
+    path: Path | Int[Array, ""] | None,
+    fallback: Float[Array, " n"] | None,
+) -> tuple[Float[Array, " n"], BlockInfo]:
+    """Return the direction in the user's coordinates, and the record."""
+    system, gradient, unit, correction = asked.system, asked.gradient, asked.unit, asked.correction
+    operator, user_gradient, value, plan = system.operator, asked.user_gradient, found.value, found.plan
     # One product tells both: the residual, and, where there is no solution, whether the block itself is finite.
     product = operator.mv(jnp.where(jnp.isfinite(value), value, 1))
     left = gradient - product
@@ -208,11 +207,12 @@ def solve_block(
     no_candidate = jnp.zeros((), bool) if plan is None else plan.verdict[0] == Verdict.NOBODY
     # A NaN residual fails the comparison, as it should.
     solved = (residual <= residual_tolerance) & jnp.all(jnp.isfinite(value))
+    if found.old is not None:
+        # The solution of a system of some steps ago is a direction of descent, or nothing.
+        solved = solved | (found.old & (inner(gradient, value) > 0))
     outer_steps = jnp.ones((), jnp.int32)
-    if correction is not None and state is not None:
-        value, outer_steps = corrected(
-            correction, system, gradient, value, lambda vector: solver.compute(state, vector, options)[0]
-        )
+    if correction is not None and found.again is not None:
+        value, outer_steps = corrected(correction, system, gradient, value, found.again)
         # No step at all where the conditioned solution was no direction of descent.
         solved = solved & (jnp.any(value != 0) | (norm == 0))
     status = first_of(
@@ -224,16 +224,14 @@ def solve_block(
         left = gradient - system.unrepaired.operator.mv(value)
     user_norm, missed = lengths(user_gradient / unit, system.coordinates.out_of(left))
     exact_residual = missed / jnp.where(user_norm > 0, user_norm, 1)
-    # The gradient of a batch that is not finite would poison the parameters for good: no step at all then.
-    fallback = user_gradient if fallback is None else fallback
-    fallback = jnp.where(jnp.all(jnp.isfinite(user_gradient) & jnp.isfinite(fallback)), fallback, 0)
-    direction = jnp.where(status == Status.OK, system.coordinates.back(value) * unit, fallback)
+    instead = _finite(user_gradient, user_gradient if fallback is None else fallback)
+    direction = jnp.where(status == Status.OK, system.coordinates.back(value) * unit, instead)
     info = BlockInfo(
         plan=plan,
         status=status,
         relative_residual=residual,
-        iterations=iterations,
-        executed=executed,
+        iterations=found.iterations,
+        executed=found.executed,
         outer_steps=outer_steps,
         exact_residual=exact_residual,
         proven_decrease=proven_decrease(system, gradient, value, left),
@@ -251,18 +249,9 @@ def solve_block(
     return direction, info
 
 
-def _solve_unformed(
-    solver: lx.AbstractLinearSolver,
-    operator: lx.AbstractLinearOperator,
-    vector: Float[Array, " n"],
-    options: Options,
-) -> tuple[Float[Array, " n"], Int[Array, ""]]:
-    # A solver that needs definiteness gets the benefit of the doubt: it finds negative curvature on its way, and the
-    # residual tells. An operator that was not formed closes over what is being traced, which lineax's own primitive
-    # cannot carry, so the solver is called directly.
-    tagged = lx.TaggedLinearOperator(operator, lx.positive_semidefinite_tag)
-    value, _, stats = solver.compute(solver.init(tagged, options), vector, options)
-    return value, jnp.asarray(stats.get("num_steps", 0), jnp.int32)
+def _finite(gradient: Float[Array, " n"], fallback: Float[Array, " n"]) -> Float[Array, " n"]:
+    # The gradient of a batch that is not finite would poison the parameters for good: no step at all then.
+    return jnp.where(jnp.all(jnp.isfinite(gradient) & jnp.isfinite(fallback)), fallback, 0)
 
 
 def quadratic_decrease(system: System, gradient: Float[Array, " n"], update: Float[Array, " n"]) -> Float[Array, ""]:
@@ -291,12 +280,3 @@ def gradient_rate(
     bound = jnp.where(longest > 0, longest, 1) / (scale * jnp.where(steepest > 0, steepest, 1))
     known = (damping > 0) & jnp.isfinite(damping)
     return jnp.where(known, jnp.minimum(1 / jnp.where(known, damping, 1), bound), bound)
-
-
-def _tags(solver: lx.AbstractLinearSolver, system: System) -> object:
-    # `Hybrid` finds out about definiteness itself. A plain solver gets the benefit of the floor, though whether it was
-    # proven for this batch is known at run time only: the residual tells. One that needs definiteness where nothing can
-    # be proven (lineax.Cholesky on a Hessian) refuses at trace time.
-    if system.eigenvalue_floor is not None and scheduler_in(solver) is None:
-        return lx.positive_semidefinite_tag
-    return lx.symmetric_tag if system.symmetric else ()

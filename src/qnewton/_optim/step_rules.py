@@ -2,7 +2,7 @@
 
 import abc
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import equinox as eqx
@@ -16,7 +16,7 @@ from .._core.one_kernel import in_one_kernel
 from .._core.trees import ravel, unravel
 from .._curvature.loss_scale import LossScale
 from .._curvature.objective import Batch, Objective
-from .quadratic_model import PlaneModel
+from .quadratic_model import Linearised, PlaneModel
 from .rounding import lowered
 
 
@@ -34,6 +34,8 @@ class Situation:
         shift: what it stands for on the curvature's diagonal, in units: one number, or one per parameter `[n]`.
         radius: longest step that is trusted; infinite without a trust region.
         roots: diagonal of the metric's `D`; None where it is the identity.
+        here: the objective here, where it is known; None computes it.
+        linearised: of the plane's model, where it is known; None computes it.
     """
 
     objective: Objective
@@ -48,6 +50,8 @@ class Situation:
     shift: Float[Array, "*n"]
     radius: Float[Array, ""]
     roots: Float[Array, " n"] | None = None
+    here: Float[Array, ""] | None = None
+    linearised: Linearised | None = None
 
     def tree(self, vector: Float[Array, " n"]) -> PyTree:
         """The vector in the structure of the parameters."""
@@ -56,7 +60,7 @@ class Situation:
 
     def loss(self) -> Float[Array, ""]:
         """The objective here; its forward pass is the gradient's where both are compiled together."""
-        return self._in_units(self.params)
+        return self._in_units(self.params) if self.here is None else self.here
 
     def loss_after(self, step: Float[Array, " n"]) -> Float[Array, ""]:
         """The objective on the same batch after the step: one more forward pass."""
@@ -69,7 +73,14 @@ class Situation:
         """The exact quadratic model in the plane of two vectors, in units."""
         objective, lift = self.scale.applied(self.objective), self.scale.lift / self.scale.divisor
         directions = [self.tree(first), self.tree(second)]
-        return PlaneModel.of(objective, self.params, self.batch, self.gradient, directions, self.key, metric, lift)
+        return PlaneModel.of(
+            objective, self.params, self.batch, self.gradient, directions, self.key, metric, lift, self.linearised
+        )
+
+    def ahead(self) -> "Situation":
+        """The same with the plane's model linearised now, and not in the branch of a `lax.cond` that needs it."""
+        objective = self.scale.applied(self.objective)
+        return replace(self, linearised=PlaneModel.linearised(objective, self.params, self.batch, self.key))
 
     @property
     def l2(self) -> Float[Array, ""] | float:

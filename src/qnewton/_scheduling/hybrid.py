@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -31,6 +31,9 @@ from .conditioned import Conditioned
 from .own_systems import Setting, own_systems
 from .plan import Plan, make_plan
 from .union import StateUnion
+
+if TYPE_CHECKING:
+    from .sent import Crew
 
 
 def _listed(solvers: object) -> tuple[Any, ...]:
@@ -100,6 +103,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             factorisation, and for forming the block, by as much less.
         second: another estimator, whose numbers are recorded (`Plan.second`) and decide nothing: the true condition
             number, say, beside a bound that acts. It costs what it costs in every step. None: there is none.
+        workers: `qnewton.Workers` that solve the blocks of `newton` at once. None: the step solves them itself.
     """
 
     solvers: tuple[AbstractSolver, ...] = eqx.field(converter=_listed, default=(Cholesky(fallback=True), LU(), QLSA()))
@@ -110,6 +114,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
     policy: AbstractPolicy = Fastest()
     solves: int = eqx.field(static=True, default=1)
     second: AbstractEstimator | None = None
+    workers: "Crew | None" = eqx.field(static=True, default=None)
 
     def __check_init__(self):
         if not (isinstance(self.solves, int) and self.solves >= 1):

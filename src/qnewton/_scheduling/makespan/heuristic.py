@@ -45,13 +45,12 @@ def _dealt(problem: Jobs, wanted: np.ndarray) -> np.ndarray:
 
     Args:
         problem: what is dealt out.
-        wanted: `[jobs, workers]`; a job that can go to none of them goes anywhere.
+        wanted: `[jobs, workers]`, for each job one at least that can take it: what it found cheapest once.
     """
     seconds, ends = problem.seconds, problem.ready_s.copy()
     assignment = np.zeros(len(seconds), int)
     for j in np.argsort(-seconds.min(axis=1), kind="stable"):
         finish = ends + np.where(wanted[j], seconds[j], np.inf)
-        finish = finish if np.any(np.isfinite(finish)) else ends + seconds[j]
         assignment[j] = worker = int(finish.argmin())
         ends[worker] = finish[worker]
     return assignment

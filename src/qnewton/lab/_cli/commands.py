@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from .replay import replay as replay
     from .report import report as report
     from .reproduce import reproduce as reproduce
+    from .schedule import schedule as schedule
     from .spectrum import spectrum as spectrum
     from .tradeoff import tradeoff as tradeoff
     from .train import train as train
+    from .worker import worker as worker
 else:
     from ..._core.on_demand import on_demand
 

@@ -24,7 +24,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
 
 _NAMES = (
     *("train", "compare", "report", "explain", "replay", "spectrum", "tradeoff", "noise", "reproduce"),
-    *("plan", "breakeven", "explore", "calibrate", "circuit", "parts"),
+    *("plan", "breakeven", "explore", "calibrate", "circuit", "parts", "worker", "schedule"),
 )
 COMMANDS = {name: _command(name) for name in _NAMES}
 """All of them, from their arguments to the exit status."""
@@ -50,6 +50,8 @@ USAGE = """usage: qnewton train TASK [options]   train a task, or your own (my_t
        qnewton explore [RUN|FILE]     a page on which anyone can move the numbers and see who wins
        qnewton calibrate              measure this machine once, for predictions
        qnewton circuit [FILE]         draw, count and export the circuit that inverts a matrix
+       qnewton worker --qpu PROFILE   a quantum worker for the trainings of a cluster (--workers ray:ADDRESS)
+       qnewton schedule [TRACE ...]   policies that deal blocks out to machines with queues, simulated
        qnewton parts [KIND]           the solvers, estimators, policies ... that options name, with their parameters
        qnewton completion bash|zsh    a script by which the shell completes all of these and their options
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optax
 from jaxtyping import PyTree
@@ -43,6 +43,9 @@ from .options import (
 from .parts import make, part
 from .presets import FAMILY_SCHEDULING, PRESETS
 from .workers import Makespan, Workers
+
+if TYPE_CHECKING:
+    from ..._scheduling.sent import Crew
 
 PARTITIONS: dict[str, Partition] = {"whole": whole, "per-layer": per_layer, "per-tensor": per_tensor}
 # Optimizers that set direction, length and damping themselves, and schedule systems of their own.
@@ -129,7 +132,9 @@ def make_workers(hybrid: Hybrid) -> Workers | None:
     return Workers.of(hybrid.policy, hybrid.names, [solver.capabilities.quantum for solver in hybrid.solvers])
 
 
-def make_hybrid(options: SchedulingOptions, classical: ClassicalMachine | None = None) -> Hybrid:
+def make_hybrid(
+    options: SchedulingOptions, classical: ClassicalMachine | None = None, workers: "Crew | None" = None
+) -> Hybrid:
     """The scheduler. Without a machine it can say what it forms, and no more."""
     profile, second = load_profile(options.hardware), options.second_estimator
     assert isinstance(profile, QuantumProfile), "its options name quantum profiles only"
@@ -141,6 +146,7 @@ def make_hybrid(options: SchedulingOptions, classical: ClassicalMachine | None =
         assumptions=tuple(ASSUMPTION_SETS[name] for name in options.assumptions),
         policy=make_policy(options),
         second=None if second is None else make("estimator", second, "second-estimator"),
+        workers=workers,
     )
 
 
@@ -261,6 +267,8 @@ def _fisher_rate(step: StepOptions, steps: int) -> optax.Schedule | None:
 
 def keeps_unformed(options: TrainOptions) -> bool:
     """Whether blocks reach the scheduler as operators."""
+    if options.scheduling.workers is not None:
+        return False
     floor = make_curvature(options.step).semidefinite
     return options.conditioning.keep == 1 and make_hybrid(options.scheduling).keeps_unformed(floor=floor)
 

@@ -36,6 +36,7 @@ def check(options: TrainOptions) -> None:
     scheduling = options.scheduling
     solvers = dict(zip(scheduling.solvers, build.make_solvers(scheduling), strict=True))
     _check_scheduled(options, solvers)
+    _check_workers(options)
     build.make_workers(build.make_hybrid(scheduling))
     _check_unformed(options, solvers)
 
@@ -170,6 +171,33 @@ def _check_scheduled(options: TrainOptions, solvers: Candidates) -> None:
                 f"--{option} {text} needs blocks that are semidefinite by construction: use it with --curvature "
                 "gauss-newton and --keep 1, or choose automatic"
             )
+
+
+def _check_workers(options: TrainOptions) -> None:
+    scheduling = options.scheduling
+    if scheduling.workers is None:
+        for name in ("worker_cpus", "worker_qpus", "stale"):
+            if getattr(scheduling, name):
+                raise ValueError(
+                    f"--{name.replace('_', '-')} is {getattr(scheduling, name)}, and nobody else solves blocks: add "
+                    "--workers ray, or omit it"
+                )
+        return
+    if options.training.processes > 1:
+        raise ValueError(
+            f"--workers is {scheduling.workers}, and --processes is {options.training.processes}: one driver forms the "
+            "blocks that workers solve. Omit one of them"
+        )
+    if part("policy", scheduling.policy, "policy").word == "makespan":
+        raise ValueError(
+            f"--workers is {scheduling.workers}, and --policy {scheduling.policy} deals blocks out on paper: workers "
+            "get theirs by the same rule, so omit --policy"
+        )
+    if scheduling.worker_qpus and QUANTUM not in scheduling.solvers:
+        raise ValueError(
+            f"--worker-qpus is {scheduling.worker_qpus}, and --solvers {' '.join(scheduling.solvers)} names no quantum "
+            "solver: add qlsa, or omit it"
+        )
 
 
 def _check_own(scheduling: SchedulingOptions) -> None:

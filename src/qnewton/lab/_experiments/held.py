@@ -2,10 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .build import BASELINES, keeps_unformed
 from .options import TrainingOptions, TrainOptions
+
+if TYPE_CHECKING:
+    from ..._workers import Workers
 
 T = TypeVar("T")
 
@@ -21,6 +24,8 @@ class Held:
         """
         self._kept: dict[Hashable, Any] = {}
         self._stages = {} if stages is None else stages
+        self.workers: Workers | None = None
+        """Of the training under way."""
 
     def of_task(self, what: str, name: str, options: TrainOptions, make: Callable[[], T]) -> T:
         """Return an object that all trainings of a task share.
@@ -41,6 +46,8 @@ class Held:
             options: of this training, of one and the same task for all.
             make: makes it.
         """
+        if self.workers is not None:
+            return make()  # it calls them, and no others
         return self._once((what, options.optimizer, _without_what_is_traced(options)), make)
 
     def measured(self, name: str, options: TrainOptions, make: Callable[[], T]) -> tuple[T, bool]:

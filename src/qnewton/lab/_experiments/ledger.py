@@ -20,6 +20,7 @@ from ..._pricing.offers import Offers
 from ..._scheduling import Hybrid, Plan
 from ..._solvers.quantum.outcome import Outcome
 from .._runfile import (
+    AttemptLine,
     GateTime,
     OwnLine,
     PredictedSchedule,
@@ -138,6 +139,10 @@ class Ledger:
             for line, own in zip(self.systems.newest, timed, strict=True)
         ]
         return self.systems.newest
+
+    def attempted(self, attempts: Sequence[AttemptLine]) -> StepLine:
+        """Add to the newest step's line who got which block."""
+        return self.steps.complete({"attempts": tuple(attempts)})
 
     def evaluated(self, values: dict[str, float | None]) -> StepLine:
         """Add an evaluation's results to the newest step's line, and return the line."""

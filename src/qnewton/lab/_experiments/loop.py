@@ -11,6 +11,7 @@ from jaxtyping import PyTree
 from ..._curvature import Batch
 from .._runfile import StepLine, SystemLine
 from .held import Held
+from .hired import attempt_lines
 from .options import TrainOptions
 from .prepare import Prepared
 from .tasks.base import Task, batches
@@ -58,6 +59,7 @@ class Loop:
 
         first = together.placed(next(batches(task.train, self._size, options.training.seed)))
         jitted = jax.jit(step, out_shardings=together.laid_as((params, state)))
+        self._workers = held.workers
         self._step = held.alike("step", options, lambda: jitted.lower(self.params, self.state, first).compile())
         self._evaluate: Callable = held.of_task(
             "evaluation",
@@ -87,6 +89,8 @@ class Loop:
         """
         self.params, self.state = self._together.put_as((params, state), (self.params, self.state))
         self.done, self._spent, self._evaluated = done, spent, spent
+        if self._workers is not None:
+            self._workers.begin_at(done)
         self._batches = batches(self._task.train, self._size, self._options.training.seed, start=done)
 
     def advance(self, ledger: Any) -> tuple[StepLine, list[SystemLine]]:
@@ -99,6 +103,8 @@ class Loop:
         info = fetched(self.state.info)
         epoch = self.done * self._size / len(self._task.train)
         step, blocks = ledger.record(info, epoch=epoch, measured_seconds=seconds)
+        if self._workers is not None:
+            step = ledger.attempted(attempt_lines(self._workers))
         if self._timer is not None and self.done % self._options.training.time_solves == 0:
             blocks = ledger.timed(*self._timer(before, batch, info.blocks))
         self.done += 1

@@ -49,6 +49,10 @@ _KEEP = Limit(
 )
 _CANDIDATES = Limit(lambda values: len(values) > 0, "name at least one candidate", whole=True)
 _SETS = Limit(lambda values: len(values) > 0, "name at least one set, e.g. paper", whole=True)
+_WORKERS = Limit(
+    lambda value: value == "ray" or (value.startswith("ray:") and value[4:].rpartition(":")[2].isdigit()),
+    "it is ray for workers of this machine, or ray:HOST:PORT with the address of a running cluster",
+)
 _SECONDS = positive("it must be positive and finite, or None")
 
 
@@ -199,6 +203,17 @@ class SchedulingOptions(Limited):
     """What classical predictions rest on, frozen for the run. profile: the times of a processor, published or
     measured, at the speed that a probe of a tenth of a second finds here. measure: this machine, kernel by kernel, now.
     kept: what `qnewton calibrate` measured and learned here last. Or a file of it, which must be of this machine."""
+    workers: Annotated[str | None, _WORKERS] = None
+    """Who solves the blocks of a step at once. ray: workers of a local Ray, one for each core, which ends with the
+    training. ray:HOST:PORT: those of a running cluster, quantum workers of `qnewton worker` among them. None: the step
+    solves them itself, one after the other. Blocks are formed, each by the driver; needs the extra cluster."""
+    worker_cpus: Annotated[int | None, at_least(0, "it counts workers, or None")] = None
+    """Workers with a CPU each; None: as many as there are."""
+    worker_qpus: Annotated[int, at_least(0, "it counts quantum workers")] = 0
+    """Quantum workers on this machine, which carry out --execution without a queue."""
+    stale: Annotated[int, at_least(0, "it counts steps; 0: none")] = 0
+    """Steps that a block's last solution may be old where a worker is late with a new one; 0: the block is solved again
+    elsewhere."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
+from msgspec.structs import replace
 
 from ..._core.memory import check_block_fits
 from ..._curvature import Block, Objective
@@ -22,6 +23,7 @@ from .calibrations import Snapshot, frozen_snapshot, snapshot
 from .complete_ledger import CompleteLedger
 from .group_lines import family_record
 from .held import Held
+from .hired import worker_records
 from .ledger import Ledger
 from .options import TrainOptions
 from .stages import measure_stages
@@ -121,7 +123,7 @@ def prepare(
         frozen = of_first("the calibration of the run", lambda: _measured(options, blocks))
     else:
         frozen = frozen_snapshot(calibration)
-    hybrid = build.make_hybrid(options.scheduling, frozen.corrected)
+    hybrid = build.make_hybrid(options.scheduling, frozen.corrected, held.workers)
     workers = build.make_workers(hybrid)
     optimizer = _optimizer(objective, options, hybrid)
     unformed = build.keeps_unformed(options)
@@ -144,7 +146,7 @@ def prepare(
             )
 
         stages, shared = held.measured(task.name, options, lambda: of_first("the stages of the run", stages_measured))
-        calibration = frozen.record(stages, shared=shared)
+        calibration = replace(frozen.record(stages, shared=shared), workers=worker_records(held.workers))
     else:
         stages = calibration.stages
     ledger = _ledger(options, hybrid, blocks, stages, workers)

@@ -34,6 +34,7 @@ from . import build, checks
 from .checkpoints import identity_of
 from .data_digests import data_digests
 from .held import Held
+from .hired import hired
 from .interrupts import Stopped, remembered
 from .loop import Loop
 from .options import TrainOptions
@@ -96,7 +97,9 @@ def train(
     check_task(name)
     options = dataclasses.replace(options, task=options_of(name, options.task))
     with directory.owned(), _numerics(options):
-        return _train(name, options, directory, watcher, Held() if held is None else held, None)
+        held = Held() if held is None else held
+        with hired(options, held, watcher.stage):
+            return _train(name, options, directory, watcher, held, None)
 
 
 def resume(path: Path, watcher: Watcher, *, anyway: bool = False) -> Summary:
@@ -123,7 +126,9 @@ def resume(path: Path, watcher: Watcher, *, anyway: bool = False) -> Summary:
         directory.probe()
         halted = read_halted(path, config, options, breaks)
         meet()  # before anything is changed that another process reads
-        return _train(config.task, options, directory, watcher, Held(), halted)
+        held = Held()
+        with hired(options, held, watcher.stage):
+            return _train(config.task, options, directory, watcher, held, halted)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The files of a run, read back into their original objects."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..._hardware import ClassicalMachine, KernelTimes
@@ -23,7 +24,7 @@ class SavedRun:
     """
 
     run: Run
-    steps: tuple[tuple[SystemLine, ...], ...]
+    steps: Sequence[tuple[SystemLine, ...]]
     options: TrainOptions
     measured: ClassicalMachine
     learned: dict[str, float]

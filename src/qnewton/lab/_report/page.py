@@ -12,6 +12,7 @@ from .section_measured import measured_section
 from .section_predicted import predicted_section
 from .section_systems import choices_section, systems_section
 from .section_training import training_section
+from .section_workers import workers_section
 from .units import count
 
 
@@ -27,7 +28,7 @@ def run_page(run: Run) -> Page:
     if run.blocks:
         parts += [systems_section(run), choices_section(run)]
     if run.steps:
-        parts += [measured_section(run), predicted_section(run)]
+        parts += [measured_section(run), workers_section(run), predicted_section(run)]
     if run.blocks:
         parts.append(gate_time_section(run))
     return Page(

@@ -13,7 +13,7 @@ from .base import (
     TRADEOFF_VERSION,
     Record,
 )
-from .calibration import BlockSeconds, Calibration, KernelRecord, KernelSample, StageSeconds
+from .calibration import BlockSeconds, Calibration, KernelRecord, KernelSample, StageSeconds, WorkerRecord
 from .checkpoint import CheckpointAbout, CheckpointLine, Identity, ResumeLine, SetAside
 from .comparison import (
     ComparedMethod,
@@ -65,7 +65,7 @@ from .results import (
     read_result,
 )
 from .run import Run, check_scheduled, read_calibration, read_config, read_run, read_summary
-from .step import STAGES, PredictedSchedule, PredictedSeconds, StepLine
+from .step import STAGES, AttemptLine, PredictedSchedule, PredictedSeconds, StepLine
 from .summary import Breakdown, GateTime, Summary
 from .system import (
     AccessCosts,
@@ -90,6 +90,7 @@ __all__ = [
     "TRADEOFF_VERSION",
     "AccessCosts",
     "AlteredError",
+    "AttemptLine",
     "BlockSeconds",
     "BlockSize",
     "Breakdown",
@@ -162,6 +163,7 @@ __all__ = [
     "TrialRecord",
     "VerdictName",
     "WithoutOwn",
+    "WorkerRecord",
     "check_scheduled",
     "clean_text",
     "config_digest",

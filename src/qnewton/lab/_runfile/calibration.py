@@ -70,6 +70,28 @@ class StageSeconds(Record, frozen=True):
     blocks: tuple[BlockSeconds, ...]
 
 
+class WorkerRecord(Record, frozen=True):
+    """A worker of `--workers`, as it was when the run began.
+
+    Attributes:
+        name: of the worker.
+        where: node and process.
+        quantum: whether it solves by a quantum machine.
+        probe_seconds: measured, of the matrix product where it runs.
+        slowness: factor on predicted seconds: that over the driver's; 1 of a quantum worker.
+        wait_seconds: predicted wait of its queue.
+        transfer_seconds: of a system there and its solution back.
+    """
+
+    name: str
+    where: str
+    quantum: bool
+    probe_seconds: float | None
+    slowness: float
+    wait_seconds: float
+    transfer_seconds: float
+
+
 class Calibration(Record, frozen=True):
     """The snapshot of this machine that predictions use, frozen for the run.
 
@@ -89,6 +111,7 @@ class Calibration(Record, frozen=True):
             pruning; how strongly it is damped makes no work.
         measured_seconds: what calibrating took.
         basis: what the kernels' seconds rest on: `measured`, or which profile, scaled by a probe.
+        workers: of `--workers`, see below; otherwise empty.
     """
 
     machine: MachineRecord
@@ -101,3 +124,4 @@ class Calibration(Record, frozen=True):
     stages_shared: bool
     measured_seconds: float
     basis: str = "measured"
+    workers: tuple[WorkerRecord, ...] = ()

@@ -45,6 +45,42 @@ class PredictedSchedule(Record, frozen=True):
     notes: tuple[str, ...]
 
 
+class AttemptLine(Record, frozen=True):
+    """A block that was given to a worker of `--workers`, and what became of it. Seconds count from the step's begin.
+
+    Attributes:
+        block: its name.
+        worker: who got it; `driver`: the step solved it itself.
+        candidate: that solved it.
+        outcome: `solved`; `died` or `late`, of the block the worker was at; `moved`, of one that waited there;
+            `residual` where the solution was none; `stale` where an earlier one stands in; `driver` where no worker was
+            left.
+        predicted_seconds: of the solve there.
+        predicted_end: when it is over.
+        measured_sent, measured_received: when the driver gave it away, and heard of it.
+        measured_started, measured_ended: of the solve, by the worker's clock; null without an answer.
+        measured_queued: of that, in the queue of a quantum machine.
+        paid: price of the solve, in the currency of the quantum worker's service.
+        residual: of the answer; null without one.
+        age: steps since the system that the solution is of.
+    """
+
+    block: str
+    worker: str
+    candidate: str
+    outcome: str
+    predicted_seconds: float | None
+    predicted_end: float | None
+    measured_sent: float
+    measured_received: float
+    measured_started: float | None
+    measured_ended: float | None
+    measured_queued: float
+    paid: float
+    residual: float | None
+    age: int
+
+
 class StepLine(Record, frozen=True):
     """One training step.
 
@@ -66,6 +102,8 @@ class StepLine(Record, frozen=True):
         predicted_schedule: of `--policy makespan`, assumption set to its schedule, see below; otherwise empty.
         systems: of `kfac` and `dual_newton`, the groups of equal systems of the step, see below; null: as in the step
             before; otherwise empty.
+        attempts: of `--workers`, who got which block, in the order in which it was decided what became of it, see
+            below; otherwise empty.
     """
 
     step: int
@@ -84,3 +122,4 @@ class StepLine(Record, frozen=True):
     predicted_seconds: dict[str, PredictedSeconds]
     predicted_schedule: dict[str, PredictedSchedule]
     systems: tuple[GroupLine, ...] | None = ()
+    attempts: tuple[AttemptLine, ...] = ()

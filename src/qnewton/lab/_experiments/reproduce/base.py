@@ -1,7 +1,7 @@
 """Structure of an evaluation of the paper: its trainings, and the numbers derived from their files."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class Result:
         return read_run(self.path)
 
     @property
-    def steps(self) -> tuple[StepLine, ...]:
+    def steps(self) -> Sequence[StepLine]:
         """Lines of `steps.jsonl`."""
         return self.run.steps
 

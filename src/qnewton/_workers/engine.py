@@ -1,0 +1,101 @@
+"""Whatever runs workers: a small interface, behind which Ray is one."""
+
+import abc
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._scheduling.sent import Program
+
+
+class Lost(Exception):
+    """Error for a worker that is gone, with what it was doing."""
+
+
+@dataclass(frozen=True)
+class Colleague:
+    """A worker that is there.
+
+    Attributes:
+        name: unique.
+        quantum: whether it solves by a quantum machine.
+        where: node and process, for the record.
+        slowness: factor on predicted seconds; 1 of one as fast as the driver.
+        wait_s: expected, before what is sent now begins; of its queue alone.
+        transfer_s: of a system there and its solution back.
+        probe_s: of the matrix product that was timed where it runs; None where none was.
+    """
+
+    name: str
+    quantum: bool
+    where: str = ""
+    slowness: float = 1.0
+    wait_s: float = 0.0
+    transfer_s: float = 0.0
+    probe_s: float | None = None
+
+
+class Reply(NamedTuple):
+    """What a worker returned.
+
+    Attributes:
+        value: `[n]`.
+        iterations, queries, success_probability, outcome: as of `Answered`.
+        started_s, ended_s: by the worker's clock, seconds since 1970.
+        queued_s: of these, that it waited in the queue of a quantum machine.
+        paid: price of the solve in the currency of the machine's profile.
+    """
+
+    value: np.ndarray
+    iterations: int
+    queries: float
+    success_probability: float
+    outcome: int
+    started_s: float
+    ended_s: float
+    queued_s: float = 0.0
+    paid: float = 0.0
+
+
+class AbstractEngine(abc.ABC):
+    """Workers, and the way to them. A worker does what it gets in the order in which it gets it."""
+
+    @abc.abstractmethod
+    def present(self) -> tuple[Colleague, ...]:
+        """Return who is there now, those that came or came back among them."""
+
+    @abc.abstractmethod
+    def put(self, arrays: Sequence[np.ndarray]) -> Any:
+        """Make arrays available to all workers, once for each node."""
+
+    @abc.abstractmethod
+    def send(self, worker: str, program: Program, place: int, arrays: Any) -> Hashable:
+        """Have a worker solve.
+
+        Args:
+            worker: name of one that is there.
+            program: that it runs.
+            place: of the candidate.
+            arrays: as of `put`.
+
+        Returns:
+            By which `ready` and `get` know the solve.
+        """
+
+    @abc.abstractmethod
+    def ready(self, handles: Sequence[Hashable], timeout_s: float) -> list[Hashable]:
+        """Wait until one of the solves is over, well or badly, or the time is; return those that are."""
+
+    @abc.abstractmethod
+    def get(self, handle: Hashable) -> Reply:
+        """Return a reply that is ready.
+
+        Raises:
+            Lost: if the worker is gone.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """End the workers that this engine started."""

@@ -1,0 +1,87 @@
+"""The workers of a training, hired before it begins and let go when it ends."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from .._runfile import AttemptLine, WorkerRecord
+from .held import Held
+from .options import TrainOptions
+
+if TYPE_CHECKING:
+    from ..._workers import Workers
+
+
+@contextlib.contextmanager
+def hired(options: TrainOptions, held: Held, stage: Callable[[str], None]) -> Iterator[None]:
+    """Have the workers that the options name, inside of the block.
+
+    Args:
+        options: of the training.
+        held: whose `workers` they are meanwhile.
+        stage: is told of the wait.
+
+    Raises:
+        ValueError, MissingExtraError: as of `qnewton.Workers`.
+    """
+    scheduling = options.scheduling
+    if scheduling.workers is None:
+        yield
+        return
+    from ..._workers import QuantumService, Workers
+
+    address = scheduling.workers.partition(":")[2] or None
+    stage("starting workers" if address is None else f"joining the workers at {address}")
+    workers = Workers(
+        address,
+        cpus=scheduling.worker_cpus,
+        qpus=(QuantumService(),) * scheduling.worker_qpus,
+        stale=scheduling.stale,
+        dtype=options.training.dtype,
+    )
+    with workers:
+        held.workers = workers
+        try:
+            yield
+        finally:
+            held.workers = None
+
+
+def worker_records(workers: "Workers | None") -> tuple[WorkerRecord, ...]:
+    """Those who are there, for `calibration.json`."""
+    present = () if workers is None else workers.present
+    return tuple(
+        WorkerRecord(
+            name=one.name,
+            where=one.where,
+            quantum=one.quantum,
+            probe_seconds=one.probe_s,
+            slowness=one.slowness,
+            wait_seconds=one.wait_s,
+            transfer_seconds=one.transfer_s,
+        )
+        for one in present
+    )
+
+
+def attempt_lines(workers: "Workers") -> list[AttemptLine]:
+    """What became of the blocks of the step that has just been taken."""
+    return [
+        AttemptLine(
+            block=one.block,
+            worker=one.worker,
+            candidate=one.candidate,
+            outcome=one.outcome,
+            predicted_seconds=one.predicted_s,
+            predicted_end=one.planned_end_s,
+            measured_sent=one.sent_s,
+            measured_received=one.received_s,
+            measured_started=one.started_s,
+            measured_ended=one.ended_s,
+            measured_queued=one.queued_s,
+            paid=one.paid,
+            residual=one.residual,
+            age=one.age,
+        )
+        for one in workers.taken()
+    ]

@@ -1,0 +1,76 @@
+"""What is said of a cluster that cannot be joined."""
+
+import socket
+from dataclasses import replace
+
+import pytest
+
+import qnewton as q
+from qnewton._workers.host import apart
+from qnewton._workers.joining import check_address, refused
+from qnewton.lab._cli.main import main
+from qnewton.lab._experiments.checks import check
+from qnewton.lab._experiments.options import SchedulingOptions
+from qnewton.lab._experiments.presets import PRESETS
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "10.0.0.1:", ":6379", "head:port"])
+def test_an_address_is_host_and_port(address: str) -> None:
+    with pytest.raises(ValueError, match="it is HOST:PORT of Ray's head node"):
+        check_address(address)
+
+
+def test_nobody_listens() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(ValueError, match=f"no Ray cluster answers at 127.0.0.1:{port}.*ray start --head"):
+        check_address(f"127.0.0.1:{port}")
+
+
+def test_a_wrong_token_and_another_version_have_their_sentences() -> None:
+    token = refused("head:6379", RuntimeError("Unauthenticated: invalid auth token"))
+    assert "does not take the token" in token
+    assert "RAY_AUTH_TOKEN" in token
+    versions = refused("head:6379", RuntimeError("Version mismatch: The cluster was started with Ray: 2.59.0"))
+    assert "2.59.0" in versions
+    own = {"python": "3.11.7", "ray": "2.60.0", "jax": "0.10.2"}
+    assert apart("qpu 0", own, own) == ""
+    said = apart("qpu 0", own, own | {"jax": "0.10.1"})
+    assert "jax 0.10.2 here and 0.10.1 there" in said
+    assert "ray" not in said.replace("driver", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--worker-cpus", "2"], "nobody else solves blocks: add --workers ray"),
+        (["--stale", "1"], "nobody else solves blocks: add --workers ray"),
+        (["--workers", "ray", "--policy", "makespan"], "deals blocks out on paper"),
+        (["--workers", "ray", "--worker-qpus", "1", "--solvers", "lu"], "names no quantum solver"),
+        (["--workers", "ray", "--preset", "kfac"], "--workers is ray, and"),
+    ],
+)
+def test_options_that_exclude_each_other(
+    capsys: pytest.CaptureFixture[str], tmp_path: object, arguments: list[str], part: str
+) -> None:
+    preset = [] if "--preset" in arguments else ["--preset", "blocks"]
+    status = main(["train", "digits-mlp", "--out", f"{tmp_path}/run", *preset, *arguments])
+    assert status == 2
+    assert part in capsys.readouterr().err
+
+
+def test_options_by_themselves() -> None:
+    for wrong in ("slurm", "ray:head", "ray:"):
+        with pytest.raises(ValueError, match="it is ray for workers of this machine, or ray:HOST:PORT"):
+            SchedulingOptions(workers=wrong)
+    options = PRESETS["blocks"]
+    scheduling, training = replace(options.scheduling, workers="ray"), replace(options.training, processes=2)
+    with pytest.raises(ValueError, match="one driver forms the blocks"):
+        check(replace(options, scheduling=scheduling, training=training))
+
+
+def test_numbers_out_of_range() -> None:
+    for wrong in ({"cpus": -1}, {"stale": -1}, {"patience": 0.5}, {"grace_s": 0.0}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))} is"):
+            q.Workers(**wrong)  # type: ignore[arg-type]
