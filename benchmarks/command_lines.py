@@ -30,7 +30,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,10 +180,10 @@ def value(option: str, rng: random.Random) -> list[str]:
     return []
 
 
-def case(seed: int, index: int) -> list[str]:
-    """The arguments of a case."""
+def case(seed: int, index: int, commands: Sequence[str] = tuple(BASES)) -> list[str]:
+    """The arguments of a case of one of these commands."""
     rng = random.Random(f"{seed}:{index}")
-    (command,) = rng.choices(list(BASES), [WEIGHTS.get(name, 3) for name in BASES])
+    (command,) = rng.choices(commands, [WEIGHTS.get(name, 3) for name in commands])
     arguments = list(rng.choice(BASES[command]))
     for _ in range(rng.choice([0, 1, 1, 1, 2, 2, 3])):
         if own := options(command):

@@ -18,6 +18,7 @@ from jaxtyping import Array, PyTree
 
 import qnewton as qn
 from qnewton._core.operators import Path, path_of
+from qnewton._curvature.flat import linear_in_outputs, quadratic_in_outputs
 from qnewton._curvature.point import Point
 
 BATCH = 6
@@ -332,6 +333,41 @@ def test_outputs_may_be_any_pytree() -> None:
             updates, state = optimizer.update(jax.grad(objective)(params, batch), state, params, batch=batch)
             params = optax.apply_updates(params, updates)
         assert objective(params, batch) < 0.9 * objective(PARAMS, batch)
+
+
+def test_complex_outputs_are_their_two_parts() -> None:
+    """A loss of the modulus, in which real and imaginary part enter together, and a model that couples examples."""
+
+    def parts(p: PyTree, x: Array) -> Array:
+        h = jnp.tanh(x @ p["w"])
+        return (h - 0.5 * h.mean(0)) @ p["v"]
+
+    def predict(p: PyTree, x: Array) -> Array:
+        z = parts(p, x)
+        return jax.lax.complex(z[:, :2], z[:, 1:])
+
+    def loss(z: Array, y: Array) -> Array:
+        return jnp.sum(jnp.log(1 + jnp.abs(z - 1j) ** 2), axis=1)
+
+    def joined(p: PyTree, x: Array) -> Array:
+        z = parts(p, x)
+        return jnp.concatenate([z[:, :2], z[:, 1:]], axis=1)
+
+    def joined_loss(z: Array, y: Array) -> Array:
+        return jnp.sum(jnp.log(1 + z[:, :2] ** 2 + (z[:, 2:] - 1) ** 2), axis=1)
+
+    objective, batch, (block,) = qn.Objective(predict, loss), (INPUTS, CLASSES), qn.whole(PARAMS)
+    assert qn.independence(objective, PARAMS, batch).kind is qn.curvature.Independence.MODEL
+    expected, hessian = oracles(PARAMS, joined, joined_loss)
+    for curvature, dense_matrix in ((qn.GaussNewton(), expected), (qn.Hessian(), hessian)):
+        form = jax.jit(lambda p, b, curvature=curvature: curvature.form(objective, p, b, block).operator.as_matrix())
+        np.testing.assert_allclose(form(PARAMS, batch), dense_matrix, atol=1e-5 * np.abs(dense_matrix).max())
+    optimizer, gradient = qn.dual_newton(objective), jax.grad(objective)
+    state = optimizer.init(PARAMS)
+    jax.eval_shape(lambda b: optimizer.update(gradient(PARAMS, b), state, PARAMS, batch=b), batch)
+    assert not linear_in_outputs(objective, PARAMS, batch)
+    squares = qn.Objective(predict, lambda z, y: jnp.sum(z.real**2 + (z.imag - 1) ** 2, axis=1))
+    assert quadratic_in_outputs(squares, PARAMS, batch)
 
 
 def test_inputs_may_hold_scalars_keys_and_shared_arrays() -> None:

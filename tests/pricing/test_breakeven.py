@@ -136,3 +136,11 @@ def test_given_norms_move_with_the_size():
     assert np.isfinite(orders(short, {"kappa": np.array([1e3, 1e6])})).all()
     # With the condition number 1 the Frobenius norm would be 112.
     assert np.isnan(orders(short, {"kappa": np.array([1.0])})).all()
+
+
+def test_sizes_between_whole_numbers_keep_the_norms_of_a_matrix_near_the_identity():
+    # Its Frobenius norm is nearly the largest that so many rows allow, and 2.4 rows are 2.
+    question = question_of(
+        "logical", n=21.0, condition_number=1.04, degree=21.0, frobenius_norm=4.57, spectral_norm=1.0
+    )
+    assert np.isfinite(orders(question, {"n": np.asarray([2.4, 7.6])})).all()

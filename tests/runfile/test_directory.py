@@ -228,3 +228,30 @@ ODD = {
 def test_numbers_of_libraries_become_numbers_of_json(value, wanted):
     assert plain(value) == wanted
     assert json.loads(encode(value)) == wanted
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system has no name for an open directory")
+def test_what_is_written_never_gets_into_what_takes_the_place_of_the_run_or_of_a_file(tmp_path, monkeypatch):
+    own = RunDirectory.create(tmp_path / "run", "unused")
+    own.append("lines.jsonl", [Line(step=0)])
+    looked = own.check
+
+    def replaced() -> None:  # between the look and the write
+        looked()
+        monkeypatch.setattr(own, "check", looked)
+        replace(own.path)
+
+    monkeypatch.setattr(own, "check", replaced)
+    own.append("lines.jsonl", [Line(step=1)])
+    assert len((tmp_path / "old" / "lines.jsonl").read_bytes().splitlines()) == 2
+    assert len((tmp_path / "run" / "lines.jsonl").read_bytes().splitlines()) == 1
+    with pytest.raises(LostDirectory, match="replaced by another directory"):
+        own.append("lines.jsonl", [Line(step=2)])
+    own.release()
+
+    taken = RunDirectory.create(tmp_path / "taken", "unused")
+    taken.append("lines.jsonl", [Line(step=0)])
+    monkeypatch.setattr(taken, "check", (tmp_path / "taken" / "lines.jsonl").unlink)
+    with pytest.raises(FileNotFoundError):
+        taken.append("lines.jsonl", [Line(step=1)])
+    assert not list((tmp_path / "taken").iterdir()), "no file begins in the middle"

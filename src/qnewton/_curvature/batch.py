@@ -114,14 +114,19 @@ class OutputRows:
     @property
     def channels(self) -> int:
         """Numbers on the last axis of outputs that are one array with positions; otherwise all."""
-        return self.shapes[0][-1] if len(self.shapes) == 1 and len(self.shapes[0]) > 1 else self.width
+        return self.shapes[0][-1] if self._plain and len(self.shapes[0]) > 1 else self.width
+
+    @property
+    def _plain(self) -> bool:
+        """Whether the outputs are one array, whose entries are the numbers of a row as they are."""
+        return len(self.shapes) == 1 and not _is_complex(self.dtypes[0])
 
     def ravel(self, outputs: PyTree) -> Float[Array, "batch c"]:
-        """One row per example, in the widest floating dtype among the leaves."""
+        """One row per example, in the widest floating dtype among the leaves; complex numbers by their two parts."""
         leaves = jax.tree.leaves(outputs)
-        if len(leaves) == 1:
+        if self._plain:
             return leaves[0].reshape(leaves[0].shape[0], -1)
-        floating = [dtype for dtype in self.dtypes if jnp.issubdtype(dtype, jnp.inexact)]
+        floating = [jnp.finfo(dtype).dtype for dtype in self.dtypes if jnp.issubdtype(dtype, jnp.inexact)]
         dtype = jnp.result_type(*(floating or self.dtypes))
         flat = [leaf.reshape(leaf.shape[0], -1) for leaf in leaves]
         columns = [part.astype(dtype) for leaf in flat for part in _split(leaf)]
@@ -130,7 +135,7 @@ class OutputRows:
     def unravel(self, rows: Float[Array, "batch c"]) -> PyTree:
         """Return the outputs from their rows; leaves that are not of a floating dtype are constants."""
         count = rows.shape[0]
-        if len(self.shapes) == 1:
+        if self._plain:
             return jax.tree.unflatten(self.structure, [rows.reshape(count, *self.shapes[0])])
         leaves, start = [], 0
         for shape, dtype in zip(self.shapes, self.dtypes, strict=True):
@@ -142,12 +147,33 @@ class OutputRows:
         return jax.tree.unflatten(self.structure, leaves)
 
 
+def real_parts(tree: PyTree) -> PyTree:
+    """The tree with real and imaginary part, a pair, for each complex leaf, since derivatives are taken of reals."""
+    return jax.tree.map(lambda leaf: (leaf.real, leaf.imag) if jnp.iscomplexobj(leaf) else leaf, tree)
+
+
+def from_real_parts(like: PyTree, parts: PyTree) -> PyTree:
+    """Return the tree whose `real_parts` these are.
+
+    Args:
+        like: arrays or shapes that say which leaves are complex.
+        parts: as `real_parts` returns them.
+    """
+    return jax.tree.map(lambda leaf, part: jax.lax.complex(*part) if _is_complex(leaf.dtype) else part, like, parts)
+
+
+def _is_complex(dtype: jnp.dtype) -> bool:
+    return jnp.issubdtype(dtype, jnp.complexfloating)
+
+
 _HALF_WORD = 16
 """Bits of an integer that every floating dtype of 32 bits or more holds exactly."""
 
 
 def _parts(dtype: jnp.dtype) -> int:
     """Return the floats per entry: integers are split into half words, since a float does not hold all of them."""
+    if _is_complex(dtype):
+        return 2
     if jnp.issubdtype(dtype, jnp.inexact) or dtype == jnp.bool_:
         return 1
     if not jnp.issubdtype(dtype, jnp.integer):
@@ -156,6 +182,8 @@ def _parts(dtype: jnp.dtype) -> int:
 
 
 def _split(leaf: Array) -> list[Array]:
+    if jnp.iscomplexobj(leaf):
+        return [leaf.real, leaf.imag]
     if _parts(leaf.dtype) == 1:
         return [leaf]
     words = [jnp.right_shift(leaf, _HALF_WORD * k) for k in range(_parts(leaf.dtype))]
@@ -163,6 +191,8 @@ def _split(leaf: Array) -> list[Array]:
 
 
 def _joined(parts: list[Array], dtype: jnp.dtype) -> Array:
+    if _is_complex(dtype):
+        return jax.lax.complex(*parts).astype(dtype)
     if jnp.issubdtype(dtype, jnp.inexact):
         return parts[0].astype(dtype)
     whole = [jnp.round(jax.lax.stop_gradient(part)).astype(dtype) for part in parts]

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from .._core.jaxprs import reached
 from .base import AbstractCurvature
+from .batch import from_real_parts, real_parts
 from .hessian import Hessian
 from .layer_operator import LayerOperator
 from .objective import Batch, Objective
@@ -62,11 +63,12 @@ def _depends(
 
     def read(outputs: PyTree, targets: PyTree, cotangent: PyTree) -> PyTree:
         def total(z: PyTree) -> Float[Array, ""]:
-            return jnp.sum(objective.terms(z, targets)[0])
+            return jnp.sum(objective.terms(from_real_parts(whole, z), targets)[0])
 
         return derivative(jax.grad(total), outputs, cotangent)
 
-    outputs = jax.eval_shape(lambda p, x, k: objective.outputs(p, x, k), params, batch[0], key)
+    whole = jax.eval_shape(lambda p, x, k: objective.outputs(p, x, k), params, batch[0], key)
+    outputs = jax.eval_shape(real_parts, whole)
     if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(outputs)):
         return True
     jaxpr = jax.make_jaxpr(read)(outputs, batch[1], outputs).jaxpr

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 from .._core.arrays import Number, filled
 from .._core.pieces import largest_of_all
 from .._core.traces import over_last
+from .batch import from_real_parts, real_parts
 from .objective import Batch, Objective
 
 
@@ -46,10 +47,10 @@ class LossScale(eqx.Module):
         """
         targets = batch[1]
         whole = objective.outputs(params, batch[0], key)
-        outputs, classes = eqx.partition(whole, lambda leaf: jnp.issubdtype(leaf.dtype, jnp.inexact))
+        outputs, classes = eqx.partition(real_parts(whole), lambda leaf: jnp.issubdtype(leaf.dtype, jnp.inexact))
 
         def total(z: PyTree) -> tuple[Float[Array, ""], Array | None]:
-            values, weights = objective.terms(eqx.combine(z, classes), targets)
+            values, weights = objective.terms(from_real_parts(whole, eqx.combine(z, classes)), targets)
             return jnp.sum(values), weights
 
         tangents = jax.tree.map(_scattered, outputs)
@@ -149,9 +150,6 @@ def _scattered(like: Array) -> Array:
 
     Hashed indices rather than a random key's draws, whose program takes longer to compile than the rest of the step.
     """
-    if jnp.iscomplexobj(like):
-        both = _scattered(jnp.zeros((2, *like.shape), like.real.dtype))
-        return jax.lax.complex(both[0], both[1])
     bits = jnp.arange(like.size, dtype=jnp.uint32) * jnp.uint32(0x9E3779B1)
     bits = (bits ^ (bits >> 15)) * jnp.uint32(0x85EBCA77)
     sign = 1 - 2 * (bits >> 31).astype(jnp.float32)

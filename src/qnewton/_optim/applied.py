@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree, UInt32
 
 from .._core.arrays import filled
-from .._core.one_kernel import in_one_kernel, paired
-from .._core.traces import gram
+from .._core.one_kernel import LARGE, in_one_kernel, paired
+from .._core.traces import gram, inner
 from .._curvature.fingerprint import fingerprint, scattered
 from .rounding import lowered
 
@@ -134,11 +134,14 @@ class Left(NamedTuple):
             gradient: at the parameters.
             unit: what the loss was counted in when the gradient was taken.
         """
-        vectors = paired(step, gradient)
-        sums, products = sums_over(vectors, self.numbers.dtype), gram(vectors)
+        if step.size < LARGE:
+            vectors = paired(step, gradient)
+            sums, product = sums_over(vectors, self.numbers.dtype), gram(vectors)[0, 1]
+        else:
+            sums, product = sums_over(step[None], self.numbers.dtype), inner(step, gradient)
 
         def left() -> Left:
-            slope = -products[0, 1] * unit
+            slope = -product * unit
             rounding = rounding_of(step, self.numbers.dtype, stored)
             return self.leaving(found, sums[0], accepted, loss, slope, predicted, rounding)
 

@@ -180,11 +180,11 @@ def _changed(problem: Problem, changes: Mapping[str, Any]) -> Problem:
     n = np.asarray(changes.get("n", problem.n), float)
     kappa = np.asarray(changes.get("kappa", problem.condition_number), float)
     if "n" in changes:
+        n = np.round(n)
         # A matrix of another size has the same spread of singular values.
         spread = numbers.frobenius_norm / (numbers.spectral_norm * np.sqrt(numbers.n))
         given = problem.frobenius_norm is not None
         frobenius = np.maximum(spread * np.sqrt(n), 1.0) * numbers.spectral_norm if given else None
-        n = np.round(n)
         degree = None if problem.degree is None else np.minimum(problem.degree, n)
         structure = problem.structure.of_size(n / numbers.n, 1.0)
         problem = dataclasses.replace(problem, n=n, degree=degree, frobenius_norm=frobenius, structure=structure)

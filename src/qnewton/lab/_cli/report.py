@@ -22,7 +22,7 @@ class ReportCommand:
 
 
 def report(arguments: Sequence[str]) -> int:
-    """Parse, write `lab._report.html` and print where it is."""
+    """Parse, write `report.html` and print where it is."""
     from .._report import write_report
 
     command = tyro.cli(ReportCommand, prog="qnewton report", args=arguments)

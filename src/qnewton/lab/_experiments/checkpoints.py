@@ -6,7 +6,11 @@ checkpoint this is, and a digest of each file. A checkpoint without it was not c
 """
 
 import contextlib
+import errno
+import logging
+import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     import orbax.checkpoint as orbax
 
 FOLDER, ARRAYS, ABOUT = "checkpoints", "arrays", "about.json"
+DESCRIPTIONS = 200_000
+"""Bytes of what orbax writes about the arrays, at the upper end of what runs of ours have."""
 KEPT = 3
 """Checkpoints that stay: one that cannot be read costs the steps since the one before, not the run."""
 
@@ -86,6 +92,7 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> int:
     """
     target = run / FOLDER / str(checkpoint.step)
     try:
+        _check_room(run, checkpoint.arrays)
         _save_arrays(run, checkpoint.step, checkpoint.arrays)
         if not first():
             return 0
@@ -112,6 +119,14 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> int:
         reason = str(error).partition(" [tensorstore_spec")[0]
         raise OSError(f"{target} could not be written: {reason}") from error
     return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+
+
+def _check_room(run: Path, arrays: Arrays) -> None:
+    """Refuse what would fill the disk: orbax's threads fail one after the other then, each with a traceback."""
+    # It writes the arrays twice, before it removes the first ones.
+    needed = 2 * sum(array.nbytes for own in arrays.values() for array in own.values()) + DESCRIPTIONS
+    if needed > shutil.disk_usage(run).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def about_digest(run: Path, step: int) -> str | None:
@@ -175,8 +190,19 @@ def _save_arrays(run: Path, step: int, arrays: Arrays) -> None:
 
     filled = {group: {name: array for name, array in own.items() if array.size} for group, own in arrays.items()}
     whole = orbax.args.PyTreeSave({group: own for group, own in filled.items() if own})
-    with _manager(run, writes=True) as manager:
+    with _unlogged(), _manager(run, writes=True) as manager:
         manager.save(step, args=orbax.args.Composite(**{ARRAYS: whole}), force=True)
+
+
+@contextlib.contextmanager
+def _unlogged() -> Iterator[None]:
+    """Let nothing be logged of an error that is raised: orbax writes it with a traceback for each of its threads."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _load_arrays(run: Path, step: int) -> Arrays:

@@ -7,12 +7,12 @@ import jax
 from jaxtyping import PyTree
 
 from ..._core.memory import readable
-from .checkpoints import KEPT
+from .checkpoints import DESCRIPTIONS, KEPT
 
 # Bytes, at the upper end of what runs of ours have: lines of steps and blocks, and what each assumption set adds.
 _STEP_LINE, _BLOCK_LINE, _PER_SET = 1_000, 2_000, 1_500
-# Of a checkpoint's descriptions, and of config, calibration, summary and report.
-_DESCRIPTIONS, _REST = 200_000, 3_000_000
+# Of config, calibration, summary and report.
+_REST = 3_000_000
 
 
 def tree_bytes(tree: PyTree) -> int:
@@ -33,7 +33,7 @@ def check_room(path: Path, *, state_bytes: int, steps: int, blocks: int, sets: i
     Raises:
         OSError: with what is needed, what is there, and what to do.
     """
-    checkpoint = state_bytes + _DESCRIPTIONS
+    checkpoint = state_bytes + DESCRIPTIONS
     lines = steps * (_STEP_LINE + sets * _PER_SET // 4 + blocks * (_BLOCK_LINE + sets * _PER_SET))
     # A new checkpoint is complete before the oldest goes.
     needed, free = (KEPT + 1) * checkpoint + lines + _REST, shutil.disk_usage(path).free

@@ -12,6 +12,7 @@ from .._runfile import CheckpointLine, Identity, RunDirectory, StepLine, SystemL
 from .checkpoints import Checkpoint, about_digest, write_checkpoint
 from .loop import Loop
 from .packing import named, packed, unnamed, unpacked
+from .together import several
 
 SECONDS = 30.0
 """Between two checkpoints, where no number of steps is asked for."""
@@ -61,10 +62,12 @@ class Saver:
         self._directory.sync("blocks.jsonl", "steps.jsonl")
         arrays = {"params": named(loop.params), "state": packed(loop.state), "ledger": ledger.arrays()}
         checkpoint = Checkpoint(loop.done, self._identity, self._compilation_seconds, arrays)
-        size = write_checkpoint(self._directory.path, checkpoint)
+        # Several processes have one name for it.
+        place = self._directory.path if several() else self._directory.place
+        size = write_checkpoint(place, checkpoint)
         self._last, self._since = loop.done, time.perf_counter()
         self._took = self._since - start
-        about = about_digest(self._directory.path, loop.done)
+        about = about_digest(place, loop.done)
         line = CheckpointLine(step=loop.done, bytes=size, measured_seconds=self._took, about=about)
         self._directory.append("checkpoints.jsonl", [line])
 

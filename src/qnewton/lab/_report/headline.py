@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from msgspec.structs import asdict
 
 from .._runfile import Run
@@ -42,7 +44,7 @@ def notes(run: Run) -> Warnings | None:
     if failed:
         listed = ", ".join(f"{status}: {systems}" for status, systems in failed.items())
         if run.config.scheduled:
-            systems, effect = f"{len(run.blocks)} systems", "and took a gradient step"
+            systems, effect = f"{len(run.all_blocks)} systems", "and took a gradient step"
         else:
             systems = f"{sum(statuses(run).values())} statuses"
             effect = "and moved nothing" if run.config.optimizer == "dual_newton" else "and took the gradient there"
@@ -62,9 +64,9 @@ def statuses(run: Run) -> dict[str, int]:
     """Return the number of systems per status."""
     if run.summary is not None:
         return run.summary.statuses
-    found: dict[str, int] = {}
-    for block in run.blocks:
-        found[block.status] = found.get(block.status, 0) + 1
+    found: Counter[str] = Counter()
+    for step in run.all_steps:
+        found.update(step.statuses)
     return found
 
 
@@ -98,7 +100,7 @@ def _from_summary(run: Run) -> list[Tiles]:
             if part == "compilation" or run.config.scheduled
         ),
     ]
-    if summary.acting is None:
+    if not summary.predicted_seconds or summary.acting is None:
         return [Tiles("Training", training), Tiles("seconds", measured, "measured")]
     acting = summary.predicted_seconds.get(summary.acting)
     classical = summary.predicted_seconds_all_classical
@@ -131,10 +133,10 @@ def _from_steps(run: Run) -> list[Tiles]:
         Tile("test_accuracy", "test accuracy", accuracy, percent(accuracy, 2), when),
         Tile("train_loss", "training loss", train_loss, number(train_loss), when),
         Tile("loss", "batch loss", loss, number(loss), "of the last step written"),
-        Tile("steps", "steps", len(run.steps), count(len(run.steps)), "written so far"),
+        Tile("steps", "steps", len(run.all_steps), count(len(run.all_steps)), "written so far"),
     ]
-    of_steps = derive.total(step.measured_seconds for step in run.steps)
-    of_evaluations = derive.total(step.measured_evaluation_seconds for step in run.steps)
+    of_steps = derive.total(step.measured_seconds for step in run.all_steps)
+    of_evaluations = derive.total(step.measured_evaluation_seconds for step in run.all_steps)
     measured = [
         Tile("measured_steps", "steps", of_steps, seconds(of_steps), "wall clock on this machine"),
         Tile("measured_evaluations", "evaluations", of_evaluations, seconds(of_evaluations), "wall clock"),
@@ -169,7 +171,7 @@ def reading(run: Run) -> Listing:
 
 
 def _reading_complete(run: Run) -> list[tuple[Clock | None, str]]:
-    sets = list(dict.fromkeys(name for groups in run.groups for group in groups for name in group.assumptions))
+    sets = derive.assumption_sets(run)
     rest = "Its systems have a section of their own, and nothing else of a step is predicted."
     lines: list[tuple[Clock | None, str]] = [
         (

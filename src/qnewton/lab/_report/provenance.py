@@ -24,7 +24,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
     """Assumption set, machine, versions, seed, commit."""
     config, summary = run.config, run.summary
     status = summary.status if summary else "no summary.json"
-    systems = f"blocks.jsonl ({len(run.blocks)} lines), " if config.scheduled else ""
+    systems = f"blocks.jsonl ({len(run.all_blocks)} lines), " if run.blocks or config.scheduled else ""
     rest = f"{systems}summary.json ({'read' if summary else 'missing'})"
     entries = [
         ("status", status),
@@ -42,7 +42,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
             "blocks of the model",
             ", ".join(f"{block.name} (n = {count(block.n)})" for block in config.model.blocks) or MISSING,
         ),
-        ("read from", f"config.json, steps.jsonl ({len(run.steps)} lines), {rest}"),
+        ("read from", f"config.json, steps.jsonl ({len(run.all_steps)} lines), {rest}"),
     ]
     if not config.scheduled:
         entries = [entry for entry in entries if entry[0] not in _OF_A_SCHEDULE]

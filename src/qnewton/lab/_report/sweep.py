@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..._pricing.fastest import fastest
-from .._runfile import Run, SetDecision
+from .._runfile import Ranges, Run, SetDecision
 from . import derive
 
 
@@ -55,30 +55,32 @@ def from_blocks(run: Run, assumption_set: str) -> Sweep:
 
     A system that no candidate can take adds nothing, as in the totals of the run: its block takes a gradient step.
     """
-    steps = {step.step for step in run.steps if assumption_set in step.predicted_seconds}
-    entries = [
-        block.assumptions[assumption_set]
-        for block in run.blocks
-        if block.step in steps and assumption_set in block.assumptions
-    ]
-    taken: dict[float, list[float]] = {}
+    steps = Ranges()
+    for step in run.all_steps:
+        if assumption_set in step.predicted_seconds:
+            steps.add(step.step)
+    taken: dict[float, derive.Sum] = {}
     wins: dict[float, int] = {}
-    slowest: list[float] = []
-    for entry in entries:
+    slowest, entries = derive.Sum(), 0
+    for block in run.all_blocks:
+        if block.step not in steps or assumption_set not in block.assumptions:
+            continue
+        entries += 1
+        entry = block.assumptions[assumption_set]
         classical, quantum = _classical(entry), _quantum(entry)
-        slowest.append(_least(classical)[1])
+        slowest.add(_finite(_least(classical)[1]))
         for time, seconds in quantum.items():
             # Classical candidates come first and win a tie, whatever their order in the run.
             index, least = _least([*classical, *seconds])
-            taken.setdefault(time, []).append(least)
+            taken.setdefault(time, derive.Sum()).add(_finite(least))
             wins[time] = wins.get(time, 0) + (index >= len(classical) and math.isfinite(least))
     around = _around_the_solves(run, assumption_set)
     rows = []
-    for time, values in sorted(taken.items()):
-        solves = _sum(values) if len(values) == len(entries) else None
+    for time, own in sorted(taken.items()):
+        solves = own.value if own.count == entries else None
         whole = None if around is None or solves is None else around + solves
-        rows.append(SweepRow(time, wins[time] / len(entries), solves, whole))
-    return Sweep(tuple(rows), _sum(slowest), reported=False)
+        rows.append(SweepRow(time, wins[time] / entries, solves, whole))
+    return Sweep(tuple(rows), slowest.value or 0.0, reported=False)
 
 
 def _around_the_solves(run: Run, assumption_set: str) -> float | None:
@@ -116,5 +118,6 @@ def _least(seconds: Sequence[float]) -> tuple[int, float]:
     return int(index), float(costs[index]) if found else math.inf
 
 
-def _sum(values: Iterable[float]) -> float:
-    return math.fsum(value for value in values if math.isfinite(value))
+def _finite(seconds: float) -> float:
+    """What a solve adds to a sum; nothing where nobody can take the system."""
+    return seconds if math.isfinite(seconds) else 0.0

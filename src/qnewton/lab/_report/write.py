@@ -24,4 +24,4 @@ def write_report(run_directory: Path, figures: str | None = None) -> Path:
         RunFileError: a file is not what the schema says; the message names the file, the line and the field.
     """
     run_directory = Path(run_directory)
-    return write_page(run_page(read_run(run_directory)), run_directory / "report.html", figures)
+    return write_page(run_page(read_run(run_directory).thinned()), run_directory / "report.html", figures)

@@ -69,6 +69,11 @@ class RunDirectory:
                 number += 1
             move(left, target)
 
+    @property
+    def place(self) -> Path:
+        """Where its owner writes: the directory itself, whatever stands under its name by now."""
+        return self.path if self._own is None else self._own.place
+
     def probe(self) -> None:
         """Write a test file and remove it.
 
@@ -116,7 +121,7 @@ class RunDirectory:
     def knows(self, *names: str) -> None:
         """Watch over these files, if present, as over those that this object writes."""
         for name in names:
-            if self._own is not None and (self.path / name).exists():
+            if self._own is not None and (self.place / name).exists():
                 self._own.knows(name)
 
     def discard(self) -> None:
@@ -136,7 +141,7 @@ class RunDirectory:
     def write(self, name: str, content: Record) -> None:
         """Write a JSON file, completely or not at all."""
         self.check()
-        write_whole(self.path / name, encode_indented(content))
+        write_whole(self.place / name, encode_indented(content))
         self.knows(name)
 
     def add(self, name: str, record: R) -> R:
@@ -151,7 +156,7 @@ class RunDirectory:
         Raises:
             OSError: if there is no room, for example; the file is then as it was.
         """
-        target = self.path / name
+        target = self.place / name
         self.check()
         checksum = self._checksums[name] if name in self._checksums else chain.last(target)
         text = b""
@@ -159,8 +164,10 @@ class RunDirectory:
             line, checksum = chain.chained(encode(record), checksum)
             text += line + b"\n"
         before = target.stat().st_size if target.exists() else 0
+        # A file that was there must not begin anew in the middle.
+        made = 0 if self._own is not None and self._own.has(name) else os.O_CREAT
         try:
-            with target.open("ab") as file:
+            with open(os.open(target, os.O_WRONLY | os.O_APPEND | made, 0o666), "ab") as file:
                 file.write(text)
         except OSError:
             with contextlib.suppress(OSError):
@@ -171,13 +178,13 @@ class RunDirectory:
 
     def seal(self) -> None:
         """Write the manifest of a run that has ended."""
-        self.write(NAME, manifest_of(self.path))
+        self.write(NAME, manifest_of(self.place))
 
     def sync(self, *names: str) -> None:
         """Wait until these files, if present, would survive a power failure."""
         for name in names:
-            sync_file(self.path / name)
-        sync_folder(self.path)
+            sync_file(self.place / name)
+        sync_folder(self.place)
 
 
 class Elsewhere(RunDirectory):

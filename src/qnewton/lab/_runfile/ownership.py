@@ -33,9 +33,22 @@ class Ownership:
         self._closes()
         self._handle = None
 
+    @property
+    def place(self) -> Path:
+        """The directory itself, where the system has a name for what is open; whatever stands under its own name now.
+
+        What is written there cannot get into a directory that takes its place between a look and a write.
+        """
+        held = Path(f"/proc/self/fd/{self._handle}")
+        return held if self._handle is not None and held.is_dir() else self._path
+
     def knows(self, name: str) -> None:
         """Remember the present size of a file, which nobody else may change from now on."""
-        self._sizes[name] = (self._path / name).stat().st_size
+        self._sizes[name] = (self.place / name).stat().st_size
+
+    def has(self, name: str) -> bool:
+        """Whether a file is watched over."""
+        return name in self._sizes
 
     def forgets(self, name: str) -> None:
         """No longer watch over a file."""
