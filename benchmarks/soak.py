@@ -25,6 +25,9 @@ Prints one JSON object as its last line, and exits with status 1 if any of these
 there was no time for as many disturbances and one comparison.
 
     .venv/bin/python benchmarks/soak.py [--kills 100] [--seed 0] [--minutes 30] [--only purge]
+
+With --workers the training runs on a local Ray, and its workers are killed instead: `lost` are blocks that nobody
+solved, `wrong` steps whose loss is not, bit for bit, that of a training without workers.
 """
 
 import argparse
@@ -396,13 +399,25 @@ def shuffled(rng: random.Random, count: int, only: str | None) -> Iterator[str]:
         yield from rng.sample(pool, min(len(pool), count - start))
 
 
+def kill_workers(count: int, seed: int) -> int:
+    """Kill workers of a training on Ray at random moments, whatever they are at."""
+    from workers import kills
+
+    found = kills(count, seed)
+    print(json.dumps(found))
+    return int(found["kills"] < count or found["lost"] != 0 or found["wrong"] != 0)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=30.0, help="no further disturbance after these")
     parser.add_argument("--only", choices=KINDS)
+    parser.add_argument("--workers", action="store_true", help="kill workers of a training, and nothing else")
     options = parser.parse_args()
+    if options.workers:
+        return kill_workers(options.kills, options.seed)
     begun = time.monotonic()
     deadline = begun + 60 * options.minutes
     with tempfile.TemporaryDirectory(prefix="qnewton-soak-") as folder, small_disk(Path(folder)) as disk:

@@ -29,7 +29,7 @@ def step(number: int, loss: float) -> StepLine:
         measured_evaluation_seconds=0.0,
         predicted_seconds={},
         predicted_schedule={},
-        systems=(),
+        systems=0,
     )
 
 

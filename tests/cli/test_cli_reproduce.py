@@ -236,7 +236,7 @@ def test_a_stopped_reproduction_goes_on_where_it_was(
     assert trained == ["damping-0.01", "damping-1", "damping-1"]
     said = capsys.readouterr().err
     assert "damping-1: trained anew, and what there was is in" in said
-    assert "config.json: schema_version is None, and this version of qnewton reads 8" in said
+    assert "config.json: schema_version is None, and this version of qnewton reads 9" in said
     runs = tmp_path / "found" / "runs"
     assert {path.name for path in runs.iterdir()} == {"damping-0.01", "damping-1", "damping-1.stopped-1"}
     assert (runs / "damping-0.01" / "summary.json").read_bytes() == first

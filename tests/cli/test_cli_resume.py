@@ -95,7 +95,7 @@ def test_what_is_no_run_is_refused(call, tmp_path):
     (tmp_path / "mine" / "config.json").write_text("{}")
     outcome = call("train", "--resume", "mine")
     assert outcome.status == 2
-    assert "config.json: schema_version is None, and this version of qnewton reads 8" in outcome.err
+    assert "config.json: schema_version is None, and this version of qnewton reads 9" in outcome.err
 
 
 def test_an_interrupt_before_the_first_step_says_how_to_go_on_too(call, monkeypatch):

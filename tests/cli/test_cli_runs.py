@@ -100,13 +100,15 @@ def test_a_complete_optimizer_runs_and_reports_without_a_scheduler(preset, ran, 
     assert "calibrating" not in outcome.err
     directory = tmp_path / "run"
     names = {"config.json", "manifest.json", "params.npz", "steps.jsonl", "summary.json", "report.html"}
+    names |= {"blocks.jsonl"} if priced else set()
     assert {path.name for path in directory.iterdir()} == names
     run = read_run(directory)
     assert run.notes == ()
     assert run.config.optimizer == ran
     assert run.config.preset == preset
     assert run.summary is not None
-    assert run.summary.acting is None
+    assert (run.summary.acting == "end_to_end") is priced
+    assert (run.summary.quantum_share == 0) is priced
     # A status for the layer, and one for parameters that belong to none.
     assert run.summary.statuses == {"ok": 6 * (2 if ran == "kfac" else 1)}
     losses: list[Any] = [step.loss for step in run.steps]
@@ -116,7 +118,8 @@ def test_a_complete_optimizer_runs_and_reports_without_a_scheduler(preset, ran, 
     for absent in ("quantum share", "as scheduled", "break-even", ">calibration</"):
         assert absent not in page, absent
     assert 'id="f-loss"' in page
-    assert ('id="groups"' in page) is priced
+    assert ('id="systems"' in page) is priced
+    assert ('id="f-choice0"' in page) is priced
     (directory / "report.html").unlink()
     assert call("report", "run").status == 0
     assert (directory / "report.html").read_text("utf-8") == page

@@ -113,7 +113,7 @@ def test_of_a_run_only_blocks_that_have_a_system(call, quick):
     [
         (lambda p: None, "does not exist: name a run directory or a file that ends in .npy, .npz, .mtx or .mtx.gz"),
         (lambda p: broken(p), "holds no config.json: it is not the directory of a run"),
-        (lambda p: broken(p, "{}"), "schema_version is None, and this version of qnewton reads 8"),
+        (lambda p: broken(p, "{}"), "schema_version is None, and this version of qnewton reads 9"),
         (lambda p: p.write_text("nothing"), "cannot be read as a matrix: its name does not end in"),
     ],
 )

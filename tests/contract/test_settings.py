@@ -164,6 +164,35 @@ def test_sixteen_bits_train_as_thirty_two(name: str, stored: str) -> None:
     assert abs(losses[-1] - twin[-1]) <= 0.1 * (twin[0] - twin[-1])
 
 
+def test_a_step_has_a_derivative() -> None:
+    with jax.enable_x64(True):
+        own, data, start = objective(), batch(jnp.float64), params(jnp.float64)
+        optimizer: Any = q.dual_newton(own, solver=q.Cholesky())
+        state = optimizer.init(start)
+
+        def after(length: Any) -> Any:
+            moved = jax.tree.map(lambda leaf: leaf + length, start)
+            updates, _ = optimizer.update(jax.grad(own)(moved, data), state, moved, batch=data)
+            return own(optax.apply_updates(moved, updates), data)
+
+        found, slope = jax.jit(after), jax.jit(jax.grad(after))(0.0)
+        np.testing.assert_allclose(slope, (found(1e-5) - found(-1e-5)) / 2e-5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["dual_newton", "newton-cholesky", "newton-cg", "fisher_newton", "kfac"])
+def test_a_batch_that_is_wider_than_the_parameters_is_computed_in_their_type(name: str) -> None:
+    with jax.enable_x64(True):
+        own, start = objective(), params(jnp.float32)
+        twins = []
+        for dtype in (jnp.float32, jnp.float64):
+            data = batch(dtype)
+            now, state, losses = train(OPTIMIZERS[name](own, data), own, start, data, 3)
+            assert types(now) == types(start)
+            assert state.info.loss.dtype == jnp.float32
+            twins.append(losses)
+    np.testing.assert_allclose(twins[0], twins[1], rtol=1e-5)
+
+
 def test_a_scan_carries_what_sixteen_bits_begin_with() -> None:
     own, data, start = objective(), batch(jnp.bfloat16), params(jnp.bfloat16)
     optimizer = OPTIMIZERS["newton-layers"](own, data)
@@ -201,6 +230,18 @@ def test_an_update_leads_to_where_the_step_leads() -> None:
     reached = float(own(optax.apply_updates(start, updates), data))
     assert float(state.info.actual_decrease) > 0.05
     assert reached == pytest.approx(float(state.info.loss - state.info.actual_decrease), abs=2e-3)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_numbers_of_python_and_arrays_without_entries_are_parameters_too(name: str) -> None:
+    """Of the one kind makes an array, the other is left alone."""
+    plain = objective()
+    own = q.Objective(lambda p, x: p["scale"] * plain.predict(p["net"], x) + jnp.sum(p["none"]), plain.loss)
+    start, data = {"net": params(), "none": jnp.zeros((0, 3)), "scale": 1.0}, batch()
+    optimizer = q.recipe(own, start, data) if name == "recipe" else OPTIMIZERS[name](own, data)
+    now, _, losses = train(optimizer, own, start, data, 3)
+    assert jax.tree.map(jnp.shape, now) == jax.tree.map(jnp.shape, start)
+    assert losses[-1] < losses[0]
 
 
 GRADIENTS = {

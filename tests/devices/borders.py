@@ -352,6 +352,7 @@ CASES = {
     "spectra": spectra,
     "wrong axis": wrong_axis,
     "no divisor": no_divisor,
+    "no mesh": lambda: said(lambda: qn.devices.replicate(PARAMS, None)),  # pyright: ignore[reportArgumentType]
     "named inside": named_inside,
     "asked inside": asked_inside,
     "injected": injected,

@@ -22,7 +22,7 @@ import qnewton as qn  # noqa: E402
 from qnewton._hardware.link import Link  # noqa: E402
 from qnewton._scheduling.owners import links  # noqa: E402
 
-links.set(Link(DEVICES, 0.0, 0.0))
+links.set(Link(DEVICES, 0.0, 0.0, 0.0))
 STEPS = 10
 KINDS = {"auto": AxisType.Auto, "explicit": AxisType.Explicit}
 

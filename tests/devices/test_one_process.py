@@ -83,6 +83,7 @@ SAID = {
     "pmap without a name": "kfac is mapped by jax.pmap over an axis without a name, and its replicas would drift apart",
     "wrong axis": "shard_batch: the mesh has no axis 'data', its axes are 'd'",
     "no divisor": "shard_batch: 14 examples do not divide among the 4 devices along 'd': take 12, or fill up",
+    "no mesh": "replicate: mesh is None: give jax.make_mesh(",
     "no axis": "fisher_newton got axis_name='d', which no axis that it is mapped over has (there are none)",
     "no name": "kfac: axis_name is 3: give the name of a mapped axis",
     "noise apart": "it must be the same on all replicas",
@@ -98,7 +99,7 @@ def quick(printed: Printed) -> dict[str, Any]:
 @pytest.mark.parametrize("case", SAID)
 def test_what_cannot_be_right_is_refused_in_a_sentence(quick: dict[str, Any], case: str) -> None:
     assert SAID[case] in quick[case]
-    assert quick[case].startswith("TypeError" if case == "no name" else "ValueError")
+    assert quick[case].startswith("TypeError" if case in ("no name", "no mesh") else "ValueError")
 
 
 @pytest.mark.parametrize("case", [case for case in QUICK if case not in SAID])

@@ -39,6 +39,10 @@ def test_an_exchange_that_takes_longer_than_the_work_is_left_out(day: dict[str, 
     assert found["together"] == {name: 4 * count for name, count in found["alone"].items()}
 
 
+def test_factors_are_summed_over_devices_where_that_pays(printed: Printed) -> None:
+    assert printed("owning.py", "2", "factors")["factors"] == [1, 0]
+
+
 def test_products_of_conjugate_gradients_are_shared_out_by_examples(printed: Printed) -> None:
     found = printed("owning.py", "4", "moved/cg")["moved/cg"]
     assert found["others"] == []

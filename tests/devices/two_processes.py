@@ -94,7 +94,7 @@ def together(optimizer, steps=STEPS):
 
 
 def compared(name):
-    links.set(Link(2, 0.0, 0.0))
+    links.set(Link(2, 0.0, 0.0, 0.0))
     losses, state = together(OPTIMIZERS[name]())
     alone, _ = trained(OPTIMIZERS[name](), jax.tree.map(jnp.asarray, PARAMS), jax.tree.map(jnp.asarray, BATCH))
     worst = max(abs(a - b) / max(1.0, abs(a)) for a, b in zip(alone, losses, strict=True))

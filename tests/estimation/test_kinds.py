@@ -228,10 +228,17 @@ def test_the_small_end_of_lanczos_is_a_bound_where_a_floor_stands_for_it(floor):
     assert kinds.smallest_singular_value is (Kind.BOUND if floor else Kind.ESTIMATE)
 
 
-def test_lanczos_is_rough_while_the_large_end_is_open():
+def test_lanczos_is_rough_while_an_end_is_open():
     # After four products the small end is known to 0.5 %, by a Ritz value at the floor, and the large one to 5 %.
     matrix = symmetric_with_spectrum(np.r_[np.full(90, 0.5), np.linspace(0.6, 1, 10)]).astype(np.float32)
     assert runner(Lanczos(steps=4), True, True)(jnp.asarray(matrix), np.float32(0.5)).kind is Kind.ROUGH
+    # After six of another spectrum to 0.1 % and 1.3 %; a floor that lies far below leaves the small end open.
+    matrix = symmetric_with_spectrum(np.r_[np.full(50, 0.5), np.linspace(0.7, 1, 50)]).astype(np.float32)
+    kinds = {
+        floor: runner(Lanczos(steps=6), True, True)(jnp.asarray(matrix), np.float32(floor)).kind
+        for floor in (0.5, 0.01)
+    }
+    assert kinds == {0.5: Kind.ESTIMATE, 0.01: Kind.ROUGH}
 
 
 def test_reuse_never_raises_a_kind():

@@ -20,12 +20,12 @@ from qnewton._pricing.offers import Offers
 from qnewton._scheduling.contests import contests
 from qnewton._scheduling.families import default_scheduler
 from qnewton._scheduling.group_plan import GroupPlan, PackedPlans
-from qnewton.lab._experiments.complete_ledger import CompleteLedger
-from qnewton.lab._experiments.group_lines import group_lines
-from qnewton.lab._experiments.replay import Question
-from qnewton.lab._experiments.replay_groups import quantum_bounds, replay_groups
+from qnewton.lab._experiments.ledger import Ledger
+from qnewton.lab._experiments.replay import Question, replay
+from qnewton.lab._experiments.replay_prices import quantum_bounds
+from qnewton.lab._experiments.system_lines import group_lines
 from qnewton.lab._experiments.task_options import TASKS, Registered
-from qnewton.lab._runfile import group_totals, groups_by_step
+from qnewton.lab._runfile import plain, set_totals
 from qnewton.lab._runfile import read_run as read_records
 
 from .conftest import tiny
@@ -39,33 +39,40 @@ def files(run, options_of, tmp_path_factory):
     return run(options_of("kfac", steps=3), tmp_path_factory.mktemp("kfac"))
 
 
+def outcomes(path: Any, **question: Any) -> tuple[dict[str, Any], set[str]]:
+    """A replay's decisions by set, and their outcomes."""
+    found = {one.assumed: one.decisions for one in replay(path, Question(**question))[1]}
+    return found, {decision.outcome for own in found.values() for decision in own}
+
+
 class TestRun:
     def test_a_line_has_the_seconds_that_the_contest_has(self, files) -> None:
         # Of the hidden layer four inputs and the bias, of the last one three inputs.
         shapes = {"layers of 5 x 3": (5, 3), "layers of 3 x 3": (3, 3)}
-        scheduler, lines = default_scheduler(), files.steps[0]["systems"]
+        scheduler, lines = default_scheduler(), files.blocks
         assert {line["name"] for line in lines} == set(shapes)
         for line in lines:
             group = Group(line["name"], shapes[line["name"]], 1, serves=line["serves"])
             least: Any = contests(scheduler, [group])[0].least
-            assert (line["rows"], line["count"], line["vectors"]) == (math.prod(group.factors), 1, 1)
+            assert (line["n"], line["count"], line["vectors"]) == (math.prod(group.factors), 1, 1)
             assert list(line["assumptions"]) == SETS
             for row, name in enumerate(SETS):
                 entry = line["assumptions"][name]
-                seconds = entry["predicted_seconds"] | entry["modelled_seconds"]
+                seconds = entry["predicted_seconds"]
                 assert list(seconds) == list(least.names)
                 assert list(seconds.values()) == pytest.approx(least.seconds[row], rel=1e-6)
-                assert list(entry["modelled_seconds"]) == entry["at_least"] == ["QLSA(jennings2023v1)"]
+                assert list(entry["queries"]) == entry["at_least"] == ["QLSA(jennings2023v1)"]
                 assert entry["choice"] == least.names[int(np.argmin(least.seconds[row]))]
 
     def test_settled_groups_are_written_once_and_read_for_every_step(self, files) -> None:
-        assert [step["systems"] is None for step in files.steps] == [False, True, True]
+        assert [step["systems"] for step in files.steps] == [2, 0, 0]
         run = read_records(files.path)
-        assert len(run.groups) == 3
-        assert run.groups[0] == run.groups[2] == run.steps[0].systems
+        assert (list(run.decided), run.held) == ([run.blocks], (3,))
+        assert [plain(line) for line in run.blocks] == files.blocks
+        assert {line.group for line in run.blocks} == {True}
 
     def test_the_totals_are_the_sums_over_the_steps(self, files) -> None:
-        lines = files.steps[0]["systems"]
+        lines = files.blocks
         for name in SETS:
             entries = [line["assumptions"][name] for line in lines]
             taken = sum(entry["predicted_seconds"][entry["choice"]] for entry in entries)
@@ -103,50 +110,62 @@ class TestRun:
         assert files.config["family"]["name"] == "blocks"
         assert "layers hold only 9% of the parameters" in files.config["family"]["because"]
         assert files.config["family"]["acting"] == "end_to_end"
-        (line,) = files.steps[0]["systems"]
+        (line,) = files.blocks
         assert line["name"].startswith("block of ")
-        assert list(line["assumptions"]["end_to_end"]["predicted_seconds"]) == ["CG", "Cholesky", "LU"]
+        assert list(line["assumptions"]["end_to_end"]["predicted_seconds"]) == [
+            "CG",
+            "Cholesky",
+            "LU",
+            "QLSA(jennings2023v1)",
+        ]
         # What is expected of many iterations is no bound.
         assert line["assumptions"]["end_to_end"]["at_least"] == ["QLSA(jennings2023v1)"]
-        assert files.steps[1]["systems"] is None
+        assert files.steps[1]["systems"] == 0
         assert sum(files.summary["systems"]["end_to_end"]["solved_by"].values()) == 2
-        _, found = replay_groups(files.path, Question())
-        assert {one.outcome for one in found} == {"unchanged", "open"}
+        assert outcomes(files.path)[1] == {"unchanged", "open"}
         assert files.summary["statuses"] == {"ok": 2}
 
 
 class TestReplay:
     def test_with_nothing_changed_everything_is_as_it_was(self, files) -> None:
-        _, found = replay_groups(files.path, Question())
-        assert [(one.assumed, one.outcome, one.steps) for one in found] == [
+        found, _ = outcomes(files.path)
+        assert [(name, one.outcome, one.steps) for name in found for one in found[name]] == [
             (name, "unchanged", 3) for name in SETS for _ in range(2)
         ]
 
     def test_the_bounds_that_it_finds_are_those_of_the_run(self, files) -> None:
-        run, _ = replay_groups(files.path, Question())
-        for line in run.groups[0]:
+        run, _ = replay(files.path, Question())
+        for line in run.decided[0]:
             for name in SETS:
                 made = quantum_bounds(
                     line, name, default_scheduler(), default_scheduler().quantum, "float32", dual=False
                 )
-                assert made == pytest.approx(line.assumptions[name].modelled_seconds, rel=1e-5)
+                assert made == {
+                    one: pytest.approx(line.assumptions[name].predicted_seconds[one], rel=1e-5)
+                    for one in line.assumptions[name].queries
+                }
 
     def test_a_fast_machine_leaves_it_open_and_an_ordinary_one_does_not(self, files) -> None:
-        _, fast = replay_groups(files.path, Question(gate_time_s=1e-18, assumptions=("paper",)))
+        fast = outcomes(files.path, gate_time_s=1e-18, assumptions=("paper",))[0]["paper"]
         assert {(one.outcome, one.choice, one.rivals[-1]) for one in fast} == {("open", None, "QLSA(jennings2023v1)")}
-        _, slow = replay_groups(files.path, Question(gate_time_s=1e-6, assumptions=("logical", "paper")))
-        assert [one.outcome for one in slow] == ["new"] * 2 + ["unchanged"] * 2
-        assert {one.rivals for one in slow} == {()}
+        slow, _ = outcomes(files.path, gate_time_s=1e-6, assumptions=("logical", "paper"))
+        assert {name: [one.outcome for one in own] for name, own in slow.items()} == {
+            "logical": ["new"] * 2,
+            "paper": ["unchanged"] * 2,
+        }
 
     def test_another_policy_decides_otherwise(self, files) -> None:
-        _, found = replay_groups(files.path, Question(policy="fixed-candidate(lu)"))
-        assert {(one.choice, one.rivals) for one in found} == {("LU", ())}
-        assert {one.outcome for one in found if one.assumed == SETS[0]} == {"changed"}
+        _, (found, _) = replay(files.path, Question(policy="fixed-candidate(lu)"))
+        assert {(one.choice, one.rivals) for one in found.decisions} == {("LU", ())}
+        assert {one.outcome for one in found.decisions} == {"changed"}
+        assert (found.count("changed"), found.total, found.quantum_share) == (6, 6, 0)
+        expected = [
+            3 * (one.line.assumptions["end_to_end"].predicted_seconds["LU"] or math.nan) for one in found.decisions
+        ]
+        assert found.solve_seconds == pytest.approx(sum(expected))
         # As much as nothing costs nobody can keep inside of, and then the cheapest is taken.
-        _, broke = replay_groups(files.path, Question(policy="budget(1e-30)"))
-        assert {one.choice for one in broke if one.assumed == "end_to_end"} == {
-            one.before.choice for one in found if one.before is not None and one.assumed == "end_to_end"
-        }
+        broke = outcomes(files.path, policy="budget(1e-30)")[0]["end_to_end"]
+        assert [one.choice for one in broke] == [one.before and one.before.choice for one in found.decisions]
 
     @pytest.mark.parametrize(
         ("question", "message"),
@@ -159,7 +178,7 @@ class TestReplay:
     )
     def test_what_bounds_cannot_answer_is_refused(self, files, question, message) -> None:
         with pytest.raises(ValueError, match=message):
-            replay_groups(files.path, question)
+            replay(files.path, question)
 
 
 SCHEDULER = q.Hybrid(
@@ -197,8 +216,8 @@ def plan(seconds: Any, refusal: Any, choice: Any, *, estimated: Any, log_kappa: 
 
 
 def entries(made: GroupPlan) -> dict[str, Any]:
-    (line,) = group_lines([made], SCHEDULER)
-    assert (line.rows, line.count, line.vectors, line.serves) == (7, 3, 2, 5)
+    (line,) = group_lines(5, [made], SCHEDULER)
+    assert (line.n, line.count, line.vectors, line.serves) == (7, 3, 2, 5)
     return line.assumptions
 
 
@@ -224,15 +243,14 @@ class TestBounds:
         assert (found["end_to_end"].choice, found["end_to_end"].verdict) == ("CG", "chosen")
         assert (found["paper"].choice, found["paper"].verdict) == ("QLSA(jennings2023v1)", "chosen")
         assert found["paper"].at_least == found["end_to_end"].at_least == ()
-        (line,) = group_lines([made], SCHEDULER)
+        (line,) = group_lines(0, [made], SCHEDULER)
         assert line.estimated
         assert line.log10_condition_number == pytest.approx(4)
 
     def test_infinite_seconds_are_null_and_the_reason_is_said(self) -> None:
         refusal = [[0, int(Refusal.NOT_DEFINITE), int(Refusal.OUT_OF_RANGE)]] * 2
         found = entries(plan([[1.0, math.inf, math.inf]] * 2, refusal, [0, 0], estimated=True))
-        assert found["paper"].predicted_seconds == {"Cholesky": 1.0, "CG": None}
-        assert found["paper"].modelled_seconds == {"QLSA(jennings2023v1)": None}
+        assert found["paper"].predicted_seconds == {"Cholesky": 1.0, "CG": None, "QLSA(jennings2023v1)": None}
         assert found["paper"].refused["CG"] == "needs a positive definite matrix"
         assert found["paper"].at_least == ()
 
@@ -243,10 +261,10 @@ class TestBounds:
 
     def test_a_group_of_no_systems_is_none(self) -> None:
         blank = PackedPlans.blank(SCHEDULER, ["things"], jnp.dtype("float32"), [(1, 3)])
-        assert group_lines(blank.plans, SCHEDULER) == ()
+        assert group_lines(0, blank.plans, SCHEDULER) == []
 
 
-def recorded(ledger: CompleteLedger, made: GroupPlan) -> Any:
+def recorded(ledger: Ledger, made: GroupPlan) -> Any:
     zero, no, status = np.zeros(()), np.zeros((), bool), np.zeros(1, int)
     numbers: Any = (
         *[zero] * 8,
@@ -259,7 +277,7 @@ def recorded(ledger: CompleteLedger, made: GroupPlan) -> Any:
         PackedPlans.of(SCHEDULER, [made], jnp.dtype("float32")),
     )
     info: Any = KFACInfo(*numbers)
-    return ledger.record(info, epoch=0.0, measured_seconds=1.0)[0]
+    return ledger.record(info, epoch=0.0, measured_seconds=1.0)
 
 
 class TestLedger:
@@ -267,24 +285,26 @@ class TestLedger:
     quantum = plan([[1.0, 2.0, 0.25]] * 2, [[0, OUT, 0]] * 2, [2, 2], estimated=True)
 
     def test_it_writes_what_changed_and_the_reader_fills_in(self) -> None:
-        ledger = CompleteLedger(SCHEDULER)
-        steps = [recorded(ledger, made) for made in (self.sure, self.sure, self.quantum, self.sure)]
-        assert [step.systems is None for step in steps] == [False, True, False, False]
-        found = groups_by_step(steps)
-        assert found[0] == found[1] == found[3] != found[2]
+        ledger = Ledger(SCHEDULER)
+        found = [recorded(ledger, made) for made in (self.sure, self.sure, self.quantum, self.sure)]
+        assert [step.systems for step, _ in found] == [len(lines) for _, lines in found] == [1, 0, 1, 1]
+        assert [line.step for _, lines in found for line in lines] == [0, 2, 3]
+        assert ledger.totals()["quantum_share"] == 1 / 4
 
     def test_one_that_goes_on_writes_nothing_that_stands_there(self) -> None:
-        first = CompleteLedger(SCHEDULER)
-        steps = [recorded(first, made) for made in (self.sure, self.sure)]
-        second = CompleteLedger(SCHEDULER)
-        second.restore(steps, [], {})
-        assert recorded(second, self.sure).systems is None
+        first = Ledger(SCHEDULER)
+        found = [recorded(first, made) for made in (self.sure, self.sure)]
+        second = Ledger(SCHEDULER)
+        second.restore([step for step, _ in found], [line for _, lines in found for line in lines], {})
+        step, lines = recorded(second, self.sure)
+        assert (step.step, step.systems, lines) == (2, 0, [])
         assert second.totals()["systems"]["end_to_end"].solved_by == {"Cholesky": 9}
 
     def test_predicted_and_modelled_seconds_are_summed_apart(self) -> None:
-        ledger = CompleteLedger(SCHEDULER)
-        steps = [recorded(ledger, made) for made in (self.sure, self.quantum, self.quantum)]
-        found = group_totals(steps)
+        ledger = Ledger(SCHEDULER)
+        lines = [recorded(ledger, made)[1] for made in (self.sure, self.quantum, self.quantum)]
+        found = set_totals(lines[:2], [1, 2])
+        assert found == ledger.totals()["systems"]
         assert (found["end_to_end"].predicted_seconds, found["end_to_end"].modelled_seconds) == (1.0, 0.5)
         assert found["end_to_end"].solved_by == {"Cholesky": 3, "QLSA(jennings2023v1)": 6}
         assert (found["paper"].predicted_seconds, found["paper"].modelled_seconds) == (0.0, 0.5)
@@ -299,10 +319,9 @@ class TestNamedCandidates:
         files = run(options, tmp_path / "run")
         assert files.config["options"]["family"] == "automatic"
         assert (files.config["optimizer"], files.config["family"]["acting"]) == ("kfac", "paper")
-        lines = [line for step in files.steps for line in step["systems"] or ()]
-        assert {line["assumptions"]["paper"]["choice"] for line in lines} == {"QLSA(jennings2023v1)"}
-        _, found = replay_groups(files.path, Question())
-        assert {one.outcome for one in found} == {"unchanged"}
+        assert {line["assumptions"]["paper"]["choice"] for line in files.blocks} == {"QLSA(jennings2023v1)"}
+        assert files.summary["quantum_share"] == 1
+        assert outcomes(files.path)[1] == {"unchanged"}
 
     def test_one_solver_is_the_only_candidate(self, run, options_of, tmp_path) -> None:
         files = run(options_of("default", solvers=("cholesky",)), tmp_path / "run")

@@ -18,18 +18,21 @@ def choices_of(files, assumed="paper"):
 
 
 def replayed(path, **question):
-    saved, found = replay(path, Question(**question))
-    one = found[0]
-    names = [None if k < 0 else one.names[k] for k in one.choices.ravel()]
-    return saved, one, names
+    run, found = replay(path, Question(**question))
+    return run, found[0], [decision.choice for decision in found[0].decisions]
+
+
+def seconds_of(one):
+    """`[systems, candidates]`."""
+    return np.asarray([list(decision.seconds.values()) for decision in one.decisions])
 
 
 def test_with_nothing_changed_the_decisions_are_the_runs(mixed):
-    saved, one, names = replayed(mixed.path)
+    run, one, names = replayed(mixed.path)
     assert len(set(names)) > 1, "a run that always chooses the same shows nothing"
     assert names == choices_of(mixed)
-    assert (one.changed, one.recorded) == (0, True)
-    assert saved.run.notes == ()
+    assert (one.count("unchanged"), one.total, one.recorded) == (12, 12, True)
+    assert run.notes == ()
     assert one.quantum_share == mixed.summary["quantum_share"]
 
 
@@ -37,10 +40,10 @@ def test_the_estimates_in_the_file_give_the_predictions_of_the_run(mixed):
     _, own, _ = replayed(mixed.path)
     _, slower, _ = replayed(mixed.path, gate_time_s=2 * 4e-8)
     assert not slower.recorded
-    quantum = [name == QUANTUM for name in own.names]
+    quantum = [name == QUANTUM for name in own.decisions[0].seconds]
     factors = np.where(quantum, 2.0, 1.0)
     # Twice the gate time is twice the quantum seconds; infinite stays infinite.
-    np.testing.assert_allclose(slower.seconds, own.seconds * factors, rtol=1e-6)
+    np.testing.assert_allclose(seconds_of(slower), seconds_of(own) * factors, rtol=1e-6)
 
 
 def test_another_gate_time_is_the_sweep_of_the_summary(mixed):
@@ -51,22 +54,21 @@ def test_another_gate_time_is_the_sweep_of_the_summary(mixed):
 
 
 def test_other_policies_by_hand(mixed):
-    saved, own, _ = replayed(mixed.path)
+    run, own, _ = replayed(mixed.path)
     _, one, names = replayed(mixed.path, policy="fixed-candidate(lu)")
     assert set(names) == {"LU"}
-    assert one.changed == sum(name != "LU" for name in choices_of(mixed))
+    assert one.count("changed") == sum(name != "LU" for name in choices_of(mixed))
     _, _, names = replayed(mixed.path, policy="hysteresis(3.0)")
-    last: dict[int, int | None] = dict.fromkeys(range(own.seconds.shape[1]))
+    last: dict[int, str] = {}
     expected = []
-    for step in own.seconds:
-        for block, seconds in enumerate(step):
-            best = int(np.argmin(seconds))
-            before = last[block]
-            now = best if before is None or not seconds[before] <= 3.0 * seconds[best] else before
-            last[block] = now
-            expected.append(own.names[now])
+    for decision in own.decisions:
+        seconds, before = decision.seconds, last.get(decision.line.block)
+        best = min(seconds, key=lambda name: seconds[name])
+        now = best if before is None or not seconds[before] <= 3.0 * seconds[best] else before
+        last[decision.line.block] = now
+        expected.append(now)
     assert names == expected
-    found = [line.condition_number or np.inf for lines in saved.steps for line in lines]
+    found = [line.condition_number or np.inf for lines in run.decided for line in lines]
     limit = float(np.median(found))
     _, _, names = replayed(mixed.path, policy=f"kappa-threshold({limit!r})")
     above = [value > limit for value in found]
@@ -75,13 +77,13 @@ def test_other_policies_by_hand(mixed):
 
 def test_other_assumptions_and_other_hardware(mixed):
     _, one, names = replayed(mixed.path, assumptions=("paper-sparse",), hardware="trapped-ion")
-    assert one.before is None
-    assert one.changed is None
+    assert not one.compared
+    assert {decision.before for decision in one.decisions} == {None}
     assert len(names) == len(mixed.blocks)
     # A data sheet has no latency: what took a quarter of a millisecond by hand is then a matter of nanoseconds.
     _, one, names = replayed(mixed.path, classical="nvidia-h100-sxm")
     assert QUANTUM not in names
-    assert one.seconds[np.isfinite(one.seconds)].min() < 1e-8
+    assert seconds_of(one).min() < 1e-8
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +157,7 @@ BROKEN = {
     "of another version": (
         "config.json",
         rewrite(schema_version=3, digests={}),
-        "schema_version is 3, and this version of qnewton reads 8",
+        "schema_version is 3, and this version of qnewton reads 9",
     ),
     "of a complete optimizer": (
         "config.json",
@@ -177,11 +179,11 @@ def test_a_step_that_was_cut_off_is_left_out(mixed, tmp_path):
     def cut(file):
         file.write_text(file.read_text()[:-200])
 
-    saved, one, names = replayed(broken(mixed, tmp_path, "blocks.jsonl", cut))
-    assert len(saved.steps) == 3
-    assert len(saved.run.notes) == 2
+    run, one, names = replayed(broken(mixed, tmp_path, "blocks.jsonl", cut))
+    assert len(run.decided) == 3
+    assert len(run.notes) == 2
     assert names == choices_of(mixed)[: len(names)]
-    assert one.changed == 0
+    assert one.count("unchanged") == one.total == 9
 
 
 BAD = {

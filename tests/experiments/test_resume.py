@@ -56,11 +56,11 @@ def killed(path, after: int, target):
     for step in checkpoint_steps(target):
         if step > after:
             shutil.rmtree(target / "checkpoints" / str(step))
-    width = len(json.loads((target / "config.json").read_text())["model"]["blocks"])
-    for name, count in (("steps.jsonl", after + 1), ("blocks.jsonl", (after + 1) * width)):
+    for name in ("steps.jsonl", "blocks.jsonl"):
         if (target / name).exists():
             lines = (target / name).read_text().splitlines(keepends=True)
-            (target / name).write_text("".join(lines[:count]) + lines[count][:20])
+            count = sum(json.loads(line)["step"] <= after for line in lines)
+            (target / name).write_text("".join(lines[:count]) + (lines[count][:20] if lines[count:] else ""))
     return target
 
 
@@ -130,6 +130,14 @@ def test_a_run_that_was_killed_ends_as_the_one_that_was_not(task, changes, whole
     if "vanish" in changes.get("policy", ""):
         workers = {(line["step"], line["assumptions"]["paper"]["worker"]) for line in again.blocks}
         assert {worker for step, worker in workers if step >= 3} == {"quantum 0"}, "the other one has vanished"
+    if changes.get("preset") == "kfac":
+        old = killed(files.path, 4, tmp_path / "old")
+        as_schema_8(old, step=4)
+        runner.resume(old, heard := Hears())
+        assert heard.steps == [4, 5]
+        assert unclocked(read_run(old).summary) == unclocked(files.summary) | {"schema_version": 8}
+        found, now = records(old), records(files.path)
+        assert (list(found.decided), found.held, found.notes) == (list(now.decided), now.held, ())
 
 
 def test_what_a_scheduled_step_remembers_is_there_again(base, read_run, tmp_path, monkeypatch):
@@ -167,7 +175,8 @@ def halted(path):
 def resealed(path):
     """A run that was changed, as if it had been written so."""
     config = json.loads((path / "config.json").read_text())
-    config["digests"] = {"calibration": file_digest(path / "calibration.json")}
+    calibration = path / "calibration.json"
+    config["digests"] = {"calibration": file_digest(calibration)} if calibration.exists() else {}
     config["digests"]["config"] = config_digest(config)
     (path / "config.json").write_text(json.dumps(config))
     lines = [json.loads(line) for line in (path / "checkpoints.jsonl").read_text().splitlines()]
@@ -304,6 +313,34 @@ def change(path, name, **changes):
     (path / name).write_text(json.dumps(content))
 
 
+def as_schema_8(path, *, step):
+    """A run of groups as that schema had it: as records of their own in the lines of the steps."""
+    whole = [line for line in (path / "blocks.jsonl").read_text().splitlines() if line.endswith("}")]
+    groups: dict[int, list[Any]] = {}
+    for line in map(json.loads, whole):
+        old = {name: line[name] for name in ("name", "count", "vectors", "serves", "estimated")}
+        old |= {"rows": line["n"], "log10_condition_number": line["log10_condition_number"], "assumptions": {}}
+        for name, entry in line["assumptions"].items():
+            seconds = entry["predicted_seconds"].items()
+            old["assumptions"][name] = {field: entry[field] for field in ("choice", "verdict", "at_least", "refused")}
+            old["assumptions"][name] |= {
+                "predicted_seconds": {one: value for one, value in seconds if one not in entry["queries"]},
+                "modelled_seconds": {one: value for one, value in seconds if one in entry["queries"]},
+            }
+        groups.setdefault(line["step"], []).append(old)
+    (path / "blocks.jsonl").unlink()
+    *lines, _ = (path / "steps.jsonl").read_text().splitlines()
+    older = [line | {"systems": groups.get(line["step"])} for line in map(json.loads, lines)]
+    (path / "steps.jsonl").write_text("".join(json.dumps(without_crc(line)) + "\n" for line in older))
+    change(path, "config.json", schema_version=8)
+    change(path, f"checkpoints/{step}/about.json", **{"identity.schema_version": 8})
+    resealed(path)
+
+
+def without_crc(line):
+    return {name: value for name, value in line.items() if name != "crc32"}
+
+
 def as_schema_7(path, *, step):
     """A run as that schema had it: `fidelity`, and the options of all policies in a group of their own."""
 
@@ -358,7 +395,7 @@ REFUSED = {
     "schema": (
         "config.json",
         {"schema_version": 3},
-        r"schema_version is 3, and this version of qnewton reads 8, and 6 and 7",
+        r"schema_version is 3, and this version of qnewton reads 9, and 6 to 8",
     ),
     "jax": ("config.json", {"versions.jax": "0.9"}, r"version of jax '0.9', here .*go on where it began"),
     "machine": ("config.json", {"machine.processor": "Z80"}, r"began elsewhere: processor 'Z80', here "),

@@ -90,7 +90,7 @@ MACHINE = Record(
     xla_flags=or_null(text),
 )
 CONFIG = Record(
-    schema_version=lambda value: value == 8,
+    schema_version=lambda value: value == 9,
     task=text,
     preset=one_of("blocks", "paper", "paper-code"),
     optimizer=one_of("newton"),
@@ -158,7 +158,7 @@ STEP = Record(
     predicted_schedule=every(
         Record(makespan_s=seconds, lower_bound_s=seconds, finish_s=every(seconds), notes=items(text))
     ),
-    systems=lambda value: value == [],
+    systems=lambda value: value > 0,
 )
 ASSUMPTION = Record(
     choice=text,
@@ -173,6 +173,7 @@ ASSUMPTION = Record(
     clamped=every(flag),
     break_even_gate_time_s=every(or_null(seconds)),
     predicted_quantum_seconds_by_gate_time=every(items(pair)),
+    at_least=lambda value: value == [],
 )
 KIND = one_of("exact", "certified", "bound", "probabilistic", "estimate")
 KINDS = Record(
@@ -261,9 +262,13 @@ BLOCK = Record(
     executed_outcome=or_null(one_of(*(outcome.label for outcome in Outcome))),
     assumptions=every(ASSUMPTION),
     own=every(OWN),
+    count=lambda value: value == 1,
+    vectors=lambda value: value == 1,
+    serves=lambda value: value == 1,
+    estimated=lambda value: value is True,
 )
 SUMMARY = Record(
-    schema_version=lambda value: value == 8,
+    schema_version=lambda value: value == 9,
     task=text,
     preset=text,
     optimizer=one_of("newton"),
@@ -285,7 +290,7 @@ SUMMARY = Record(
     solved_by=every(integer),
     execution=or_null(one_of("modelled", "emulated")),
     statuses=every(integer),
-    systems=lambda value: value == {},
+    systems=every(Record(predicted_seconds=seconds, modelled_seconds=seconds, solved_by=every(integer), open=integer)),
     signal=lambda value: value is None,
 )
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import qnewton as q
+from qnewton._core import traces
+from qnewton._optim import applied, quadratic_model
 from qnewton._optim.quadratic_model import PlaneModel
 
 SHIFT = 0.3
@@ -103,3 +105,36 @@ def test_a_model_without_a_minimum_says_so():
     assert not bool(bounded)
     np.testing.assert_array_equal(coefficients, [0, 0])
     assert bool(model.minimiser(2.0)[1])
+
+
+def test_large_directions_have_the_model_of_small_ones(case, monkeypatch):
+    """They are not copied into one array."""
+    problem, gradient, _, directions = case
+    block = q.whole(problem.params)[0]
+    trees = [block.put(problem.params, jnp.asarray(d)) for d in directions]
+    metric = jnp.linspace(0.5, 2, 15)
+
+    def model():
+        return jax.jit(
+            lambda g: PlaneModel.of(problem.objective, problem.params, problem.batch, g, trees, None, metric)
+        )(jnp.asarray(gradient))
+
+    together = model()
+    monkeypatch.setattr(quadratic_model, "LARGE", 15)
+    apart = model()
+    for one, other in zip(jax.tree.leaves(together), jax.tree.leaves(apart), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def test_what_a_large_step_leaves_is_what_a_small_one_leaves(monkeypatch):
+    step, gradient = jnp.linspace(-1, 1, 40), jnp.linspace(2, -1, 40) ** 2
+    begun = applied.Left.nothing(jnp.float32)
+
+    def left():
+        found = begun.found(step + 3, (jnp.ones((4, 2)), jnp.ones(4)), jnp.ones(()))
+        return begun.after(found, step, jnp.ones((), bool), jnp.ones(()), jnp.ones(()) / 2, 0.0, gradient)
+
+    small = left()
+    monkeypatch.setattr(applied, "LARGE", 40)
+    monkeypatch.setattr(traces, "LARGE", 40)
+    np.testing.assert_allclose(left().numbers, small.numbers, rtol=1e-6)

@@ -152,6 +152,7 @@ def training_step(step: int, steps: int, systems: list[RunFiles], rng: random.Ra
         "measured_evaluation_seconds": 0.006 if evaluated else 0.0,
         "predicted_seconds": predicted,
         "predicted_schedule": {},
+        "systems": len(systems),
     }
 
 
@@ -187,7 +188,7 @@ def summarise(steps: list[RunFiles], systems: list[RunFiles], gate_time_s: float
     names = [entry["solver"] for entry in systems]
     statuses = [entry["status"] for entry in systems]
     return {
-        "schema_version": 8,
+        "schema_version": 9,
         "task": "digits-mlp",
         "preset": "paper",
         "optimizer": "newton",
@@ -227,7 +228,7 @@ def build(steps: int = 40, blocks: int = 6, gate_time_s: float = 1e-12, seed: in
     ]
     rows = [training_step(step, steps, systems[step * blocks : (step + 1) * blocks], rng) for step in range(steps)]
     config = {
-        "schema_version": 8,
+        "schema_version": 9,
         "task": "digits-mlp",
         "preset": "paper",
         "optimizer": "newton",

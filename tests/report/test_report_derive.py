@@ -46,12 +46,13 @@ def test_a_system_that_nobody_takes_adds_nothing(make_run, write_run):
     files = make_run(steps=2, blocks=2, gate_time_s=1e-18)
     entry = files["blocks"][0]["assumptions"]["paper"]
     everyone = list(entry["predicted_seconds"])
+    assert entry["machine"] == "quantum"
     entry.update(predicted_seconds=dict.fromkeys(everyone), refused=dict.fromkeys(everyone, "not finite"))
+    entry.update(choice=None, machine=None, verdict="nobody")
     entry["predicted_quantum_seconds_by_gate_time"] = {
         name: [[time, None] for time, _ in rows]
         for name, rows in entry["predicted_quantum_seconds_by_gate_time"].items()
     }
-    assert entry["machine"] == "quantum"
     run = read_run(write_run(files))
     assert derive.quantum_share(run, "paper") == 0.75
     others = [block.assumptions["paper"].predicted_quantum_seconds_by_gate_time for block in run.blocks[1:]]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from qnewton.lab._report import explain, write_report
-from qnewton.lab._runfile import read_run
+from qnewton.lab._runfile import SystemLine, read_run
 
 UNDERCUT = "even its least cost exceeds what another candidate is sure to do it for"
 QLSA = "QLSA(jennings2023v1)"
@@ -16,28 +16,41 @@ QLSA = "QLSA(jennings2023v1)"
 def decision(choice: str | None, cholesky: float, qlsa: float, *, bound: bool) -> dict[str, Any]:
     return {
         "choice": choice,
+        "machine": choice and ("quantum" if choice == QLSA else "classical"),
+        "worker": None,
         "verdict": "open" if choice is None else "chosen",
-        "predicted_seconds": {"Cholesky": cholesky, "LU": 2 * cholesky},
-        "modelled_seconds": {QLSA: qlsa},
-        "at_least": [QLSA] if bound else [],
+        "predicted_seconds": {"Cholesky": cholesky, "LU": 2 * cholesky, QLSA: qlsa},
         "refused": {"LU": UNDERCUT},
+        **{name: {QLSA: None} for name in ("queries", "copies", "success_probability", "break_even_gate_time_s")},
+        "clamped": {},
+        "predicted_quantum_seconds_by_gate_time": {},
+        "at_least": [QLSA] if bound else [],
     }
 
 
-def group(name: str, under: dict[str, Any], *, kappa: float | None = None) -> dict[str, Any]:
-    return {
+def group(block: int, name: str, under: dict[str, Any], *, kappa: float | None = None) -> dict[str, Any]:
+    nothing: dict[str, Any] = dict.fromkeys(SystemLine.__struct_fields__)
+    return nothing | {
+        "step": 0,
+        "block": block,
         "name": name,
-        "rows": 1040,
+        "n": 1040,
         "count": 2,
         "vectors": 3,
         "serves": 5,
         "estimated": kappa is not None,
         "log10_condition_number": kappa,
+        "acting": "end_to_end",
+        "solver": under["end_to_end"]["choice"],
         "assumptions": under,
+        "expected_iterations": {},
+        "timed": {},
+        "own": {},
     }
 
 
 SURE = group(
+    0,
     "layers of 65 x 16",
     {
         "end_to_end": decision("Cholesky", 2e-5, 7.9e10, bound=True),
@@ -45,6 +58,7 @@ SURE = group(
     },
 )
 SEEN = group(
+    1,
     "layers of 17 x 16",
     {
         "end_to_end": decision("Cholesky", 3e-6, 4e9, bound=False),
@@ -74,11 +88,11 @@ def complete(make_run: Callable[..., Any]) -> dict[str, Any]:
     }
     files["config"]["model"]["blocks"] = []
     for step in files["steps"]:
-        step |= {"predicted_seconds": {}, "systems": [SURE, SEEN] if step["step"] == 0 else None}
-    nothing = dict.fromkeys(("predicted_seconds_all_classical", "acting", "gate_time_s", "quantum_share", "execution"))
-    empty: dict[str, Any] = {"predicted_seconds": {}, "by_gate_time": [], "solved_by": {}}
+        step |= {"predicted_seconds": {}, "systems": 2 if step["step"] == 0 else 0}
+    nothing = dict.fromkeys(("predicted_seconds_all_classical", "execution"))
+    empty: dict[str, Any] = {"predicted_seconds": {}, "by_gate_time": [], "solved_by": {"Cholesky": 16}}
     files["summary"] |= {"optimizer": "kfac", "systems": TOTALS} | nothing | empty
-    files["blocks"] = None
+    files["blocks"] = [SURE, SEEN]
     return files
 
 
@@ -91,26 +105,29 @@ def rows(section: str) -> dict[str, list[str]]:
     return {cells[0]: cells[1:] for cells in found if cells}
 
 
-def section_of(page: str) -> str:
-    return page[page.index('<section id="groups">') :].partition("</section>")[0]
+def section_of(page: str, name: str = "choices") -> str:
+    return page[page.index(f'<section id="{name}">') :].partition("</section>")[0]
 
 
 def test_a_row_says_who_solves_under_either_set_and_what_each_would_take(complete, write_run) -> None:
-    section = section_of(write_report(write_run(complete)).read_text("utf-8"))
-    found = rows(section)
+    page = write_report(write_run(complete)).read_text("utf-8")
+    section, systems = section_of(page), section_of(page, "systems")
+    found, sizes = rows(section), rows(systems)
     qlsa = ["at least 7.90×10¹⁰ s", "at least 1.00 µs"], ["4.00×10⁹ s", "1.00 µs"]
-    sizes = ["1\N{NARROW NO-BREAK SPACE}040 × 2", "3", "5 steps"]
-    assert found["layers of 65 x 16"] == [*sizes, "–", "Cholesky", "open, perhaps QLSA", "20.0 µs", "40.0 µs", *qlsa[0]]
-    assert found["layers of 17 x 16"] == [*sizes, "1.0×10⁴", "Cholesky", "QLSA", "3.00 µs", "6.00 µs", *qlsa[1]]
+    of_each = ["1\N{NARROW NO-BREAK SPACE}040", "2", "3", "steps: 5"]
+    assert sizes["0"] == ["layers of 65 x 16", *of_each, "–", "–"]
+    assert sizes["1"] == ["layers of 17 x 16", *of_each, "1.0×10⁴", "1.0×10⁴ to 1.0×10⁴"]
+    assert found["layers of 65 x 16"] == ["Cholesky", "open, perhaps QLSA", "20.0 µs", "40.0 µs", *qlsa[0]]
+    assert found["layers of 17 x 16"] == ["Cholesky", "QLSA", "3.00 µs", "6.00 µs", *qlsa[1]]
     headings = re.findall(r"<th[^>]*><span>(.*?)</span>", section)
-    assert headings[5:7] == ["solved under end_to_end, carried out", "solved under paper"]
-    assert headings[7:11] == [
+    assert headings[1:3] == ["solved under end_to_end, carried out", "solved under paper"]
+    assert headings[3:7] == [
         "Cholesky, predicted",
         "LU, predicted",
         "QLSA, modelled under end_to_end",
         "QLSA, modelled under paper",
     ]
-    assert "Family kfac: many residuals." in section
+    assert "Family kfac: many residuals." in systems
     assert "MEASURED" not in section
 
 
@@ -120,10 +137,10 @@ def test_what_the_layers_hold_is_said_if_it_is_known(complete, write_run) -> Non
         "layers": {"matrix product, inside scan": 0.75, "scale": 0.125},
         "outside": {"enters `exp`": 0.125},
     }
-    section = section_of(write_report(write_run(complete)).read_text("utf-8"))
+    section = section_of(write_report(write_run(complete)).read_text("utf-8"), "systems")
     assert f"{told} In no layer, and with a diagonal: enters <code>exp</code> 12.5 %." in section
     complete["config"]["family"] |= {"layers": {}, "outside": {}}
-    assert "Layers hold" not in section_of(write_report(write_run(complete)).read_text("utf-8"))
+    assert "Layers hold" not in section_of(write_report(write_run(complete)).read_text("utf-8"), "systems")
 
 
 def test_the_totals_of_the_page_are_those_of_the_summary(complete, write_run) -> None:
@@ -133,25 +150,31 @@ def test_the_totals_of_the_page_are_those_of_the_summary(complete, write_run) ->
 
 
 def test_a_sum_over_nothing_is_not_shown_as_free(complete, write_run) -> None:
-    complete["steps"][0]["systems"] = [SURE]
+    complete["steps"][0]["systems"], complete["blocks"] = 1, [SURE]
     found = rows(section_of(write_report(write_run(complete)).read_text("utf-8")))
     assert found["paper"] == ["none", "8", "–", "–"]
 
 
 def test_a_run_without_groups_has_no_such_section(complete, write_run) -> None:
+    complete["blocks"] = None
     for step in complete["steps"]:
-        step["systems"] = []
+        step["systems"] = 0
+    complete["summary"] |= {"systems": {}, "solved_by": {}, "acting": None, "gate_time_s": None, "quantum_share": None}
     page = write_report(write_run(complete)).read_text("utf-8")
-    assert 'id="groups"' not in page
+    assert 'id="systems"' not in page
+    assert 'id="choices"' not in page
     assert "None of its systems is priced" in page
 
 
 def test_a_run_of_before_is_read_as_one_without_groups(complete, write_run) -> None:
+    complete["blocks"] = None
+    for name in ("config", "summary"):
+        complete[name]["schema_version"] = 8
     for step in complete["steps"]:
         del step["systems"]
     del complete["config"]["family"], complete["summary"]["systems"]
     run = read_run(write_run(complete))
-    assert run.groups == ((),) * 4
+    assert (run.blocks, run.held, run.notes) == ((), (), ())
     assert run.config.family is None
 
 

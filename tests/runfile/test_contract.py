@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from qnewton.lab._cli import main
-from qnewton.lab._runfile import SCHEMA_VERSION, read_config, read_run
+from qnewton.lab._runfile import SCHEMA_VERSION, RunFileError, read_config, read_run, set_totals
 
 # Written by the commits at which schema 6 began and ended, by `qnewton train digits-mlp --width 2 --depth 1 --steps 3`;
 # `complete` with `--preset kfac`, the others with `--preset paper`.
@@ -20,6 +20,10 @@ SCHEMA_6 = Path(__file__).parent / "schema6"
 # probabilistic --precision 0.05 --gate-time-s 1e-12`. `emulated`: `--solvers cholesky qlsa --fidelity emulated --shots
 # 1000 --quantum-damping 0.5 --policy fixed --fixed-solver qlsa --curvature empirical-fisher-published --damping 1`.
 SCHEMA_7 = Path(__file__).parent / "schema7"
+# Written by the last commit of schema 8, as those of schema 6: `complete` with `--preset kfac`, `scheduled` with
+# `--preset blocks --partition per-tensor --no-adapt-damping --curvature hessian --solvers cholesky qlsa --gate-time-s
+# 1e-12 --damping 0.2`; without report, parameters and manifest.
+SCHEMA_8 = Path(__file__).parent / "schema8"
 # Of all of the lines, and of `config.json` alone.
 READERS = {
     "report": ("report", "RUN"),
@@ -64,6 +68,9 @@ def run(tmp_path: Path) -> Path:
         "".join(json.dumps(renamed(line) | new) + "\n" for line in lines_of(path / "blocks.jsonl"))
     )
     changed(path / "summary.json", renamed)
+    width = len(json.loads((path / "config.json").read_text())["model"]["blocks"])
+    new = {"predicted_schedule": {}, "systems": width}
+    (path / "steps.jsonl").write_text("".join(json.dumps(line | new) + "\n" for line in lines_of(path / "steps.jsonl")))
     return path
 
 
@@ -113,13 +120,75 @@ def test_a_torn_run_is_read_as_far_as_it_goes(name: str, run: Path, said: Callab
 NOW: dict[str, str] = {"fidelity": "execution"}
 
 
-@pytest.mark.parametrize("which", ["scheduled", "emulated"])
+OLDER = [
+    *(SCHEMA_6 / which for which in ("first", "last")),
+    *(SCHEMA_7 / which for which in ("scheduled", "emulated")),
+    *(SCHEMA_8 / which for which in ("scheduled", "complete")),
+]
+
+
+# `breakeven` reads as `plan` does, and takes its time.
+@pytest.mark.parametrize("old", OLDER, ids=lambda path: f"{path.parent.name}-{path.name}")
 @pytest.mark.parametrize("name", [name for name in READERS if name != "breakeven"])
-def test_a_run_of_schema_7_opens(name: str, which: str, tmp_path: Path, said: Callable[..., Any]) -> None:
-    status, words = said(name, shutil.copytree(SCHEMA_7 / which, tmp_path / "run"))
+def test_a_run_of_an_older_schema_opens(name: str, old: Path, tmp_path: Path, said: Callable[..., Any]) -> None:
+    status, words = said(name, shutil.copytree(old, tmp_path / "run"))
+    if (name, old.name) == ("plan", "complete"):
+        assert status == 2
+        assert "a complete optimizer, which has no blocks" in words
+        return
     assert status == 0, words
     if name == "replay":
-        assert "all 12 decisions are the run's" in words
+        assert f"all {6 if old.name == 'complete' else 12} decisions are the run's" in words
+
+
+def test_groups_of_schema_8_are_lines_of_their_own() -> None:
+    found, steps = read_run(SCHEMA_8 / "complete"), lines_of(SCHEMA_8 / "complete" / "steps.jsonl")
+    assert [len(step["systems"] or ()) for step in steps] == [step.systems for step in found.steps] == [2, 0, 0]
+    assert (list(found.decided), found.held, found.notes) == ([found.blocks], (3,), ())
+    for line, group in zip(found.blocks, steps[0]["systems"], strict=True):
+        assert (line.n, line.count, line.name) == (group["rows"], group["count"], group["name"])
+        for name, entry in line.assumptions.items():
+            old = group["assumptions"][name]
+            assert entry.predicted_seconds == old["predicted_seconds"] | old["modelled_seconds"]
+            assert (entry.choice, entry.verdict, list(entry.at_least)) == (
+                old["choice"],
+                old["verdict"],
+                old["at_least"],
+            )
+            assert list(entry.queries) == list(old["modelled_seconds"])
+            assert entry.machine == "classical"
+    totals = json.loads((SCHEMA_8 / "complete" / "summary.json").read_text())["systems"]
+    for name, one in set_totals(found.decided, found.held).items():
+        assert one.predicted_seconds == pytest.approx(totals[name]["predicted_seconds"], rel=1e-12)
+        assert (one.solved_by, one.open, one.modelled_seconds) == (totals[name]["solved_by"], 0, 0)
+
+
+def test_a_group_of_schema_8_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = shutil.copytree(SCHEMA_8 / "complete", tmp_path / "run")
+
+    def without_rows(lines: list[str]) -> None:
+        record = json.loads(lines[0])
+        del record["systems"][0]["rows"], record["crc32"]
+        lines[:] = [json.dumps(record)]
+
+    changed_lines(path / "steps.jsonl", without_rows)
+    with pytest.raises(RunFileError, match=r"steps.jsonl: the field 'rows' is missing; it must be an integer"):
+        read_run(path)
+
+
+def test_a_system_that_nobody_could_take_has_no_choice(tmp_path: Path) -> None:
+    path = shutil.copytree(SCHEMA_7 / "scheduled", tmp_path / "run")
+
+    def refused(lines: list[str]) -> None:
+        record = json.loads(lines[0])
+        entry = record["assumptions"]["paper"]
+        entry |= {"verdict": "nobody", "refused": dict.fromkeys(entry["predicted_seconds"], "not finite")}
+        lines[0] = json.dumps(record)
+
+    changed_lines(path / "blocks.jsonl", refused)
+    first, second, *_ = read_run(path).blocks
+    assert (first.assumptions["paper"].choice, first.assumptions["paper"].machine) == (None, None)
+    assert second.assumptions["paper"].choice is not None
 
 
 def test_the_options_of_schema_7_are_the_present_ones() -> None:
@@ -134,16 +203,6 @@ def test_the_options_of_schema_7_are_the_present_ones() -> None:
     assert emulated.policy == "fixed-candidate(name=qlsa)"
     assert options["emulated"].step.curvature == "empirical-fisher(damping_floor=0)"
     assert {line.execution for line in read_run(SCHEMA_7 / "emulated").blocks} == {"emulated"}
-
-
-# `breakeven` reads as `plan` does, and takes its time.
-@pytest.mark.parametrize("which", ["first", "last"])
-@pytest.mark.parametrize("name", [name for name in READERS if name != "breakeven"])
-def test_a_run_of_schema_6_opens(name: str, which: str, tmp_path: Path, said: Callable[..., Any]) -> None:
-    status, words = said(name, shutil.copytree(SCHEMA_6 / which, tmp_path / "run"))
-    assert status == 0, words
-    if name == "replay":
-        assert "all 12 decisions are the run's" in words
 
 
 def test_a_run_of_schema_6_keeps_every_number() -> None:
@@ -170,7 +229,7 @@ def test_a_run_of_schema_6_keeps_every_number() -> None:
 def test_a_run_of_schema_6_is_not_gone_on_with(tmp_path: Path, said: Callable[..., Any]) -> None:
     status, words = said("resume", shutil.copytree(SCHEMA_6 / "last", tmp_path / "run"))
     assert status == 2
-    assert "the run was written by another version (schema_version 6, here 8)" in words
+    assert "the run was written by another version (schema_version 6, here 9)" in words
 
 
 def schema(number: object) -> Callable[[Path], None]:
@@ -190,12 +249,12 @@ def unknown(run: Path) -> None:
 
 
 READ = (
-    "and this version of qnewton reads 8, and 6 and 7, which it migrates: open it with the qnewton that its 'versions' "
+    "and this version of qnewton reads 9, and 6 to 8, which it migrates: open it with the qnewton that its 'versions' "
     "name"
 )
 CONFIG = {
     "schema 5": (schema(5), f"run/config.json: schema_version is 5, {READ}"),
-    "schema 9": (schema(9), f"run/config.json: schema_version is 9, {READ}"),
+    "schema 10": (schema(10), f"run/config.json: schema_version is 10, {READ}"),
     "no schema": (schema(None), f"run/config.json: schema_version is None, {READ}"),
     "missing": (
         lambda run: (run / "config.json").unlink(),

@@ -34,7 +34,7 @@ def test_a_directory_without_config_is_not_a_run(tmp_path):
         pytest.param(
             "config",
             lambda f: f.update(schema_version=1),
-            r"config\.json: schema_version is 1, and this version of qnewton reads 8, and 6 and 7, which it migrates",
+            r"config\.json: schema_version is 1, and this version of qnewton reads 9, and 6 to 8, which it migrates",
             id="version",
         ),
         pytest.param(

@@ -166,6 +166,14 @@ def test_the_numbers_of_a_kronecker_product_are_those_of_the_matrix():
     assert product_of(Group("test", (3,), 1), parts[:1]) is parts[0]
 
 
+def test_an_iteration_is_charged_for_the_accuracy_that_the_step_needs():
+    """Chebyshev's bound at kappa 100, to a relative residual of 0.3 / sqrt(kappa), which keeps 0.3 in the energy."""
+    group = Group("test", (50,), 1)
+    system = dataclasses.replace(nominal(group), log_condition_number=np.float32(np.log(100)))
+    offers = price_group(group, system, (q.CG(),), (ASSUMPTION_SETS["paper"],), machine(), q.QuantumMachine(50e-9))
+    assert float(offers.expected_steps[0]) == pytest.approx(10 / 2 * np.log(2 * 10 / 0.03), rel=0.02)
+
+
 def test_the_least_of_a_classical_candidate_is_counted_by_hand():
     """One factorisation for four solves; one step with a dense matrix, and none of the other's words."""
     n, asked = 100, ((ASSUMPTION_SETS["paper"],) * 2, machine(), q.QuantumMachine(50e-9), 4)

@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 
 import qnewton as qn
+from qnewton._core.costs import Cost
+from qnewton._core.records import ClassicalWorkload
 from qnewton._devices.crew import EVERYONE, Crew
 from qnewton._hardware.link import Link, measured_link
 from qnewton._pricing.group import Group, direct_seconds
+from qnewton._scheduling.calibration import rated_once
 from qnewton._scheduling.contests import contests
 from qnewton._scheduling.families import scheduler_of
-from qnewton._scheduling.owners import Job, deal_out, links
+from qnewton._scheduling.owners import Job, deal_out, links, worth_dividing
 from qnewton._scheduling.together import picked
 
-FREE, SLOW = Link(3, 0.0, 0.0), Link(3, 1e-3, 1e-6)
+FREE, SLOW = Link(3, 0.0, 0.0, 0.0), Link(3, 1e-3, 1e-6, 1e-6)
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +61,15 @@ def test_where_nothing_is_won_nobody_owns_anything(jobs: list[Job]) -> None:
     assert deal.factor == 1
 
 
+def test_work_is_divided_where_that_spares_more_than_the_sums_take() -> None:
+    work, link = Cost(1e9, 0.0), Link(3, 0.0, 0.0, 1e-9)
+    machine = rated_once((qn.LU(), qn.CG()), "float32")
+    spared = float(machine.seconds(ClassicalWorkload("forming", work.flops, work.bytes))) * 2 / 3
+    for share, pays in ((0.9, True), (1.1, False)):
+        assert worth_dividing(work, round(share * spared * 1e9), "float32", three(link)) == pays
+    assert worth_dividing(work, 10**12, "float32", None)
+
+
 def test_one_device_owns_nothing() -> None:
     assert not deal_out([Job(1.0, 8)] * 4, None).shared
 
@@ -66,7 +78,7 @@ def test_the_price_of_a_group_holds_the_exchange_and_not_what_it_spares() -> Non
     scheduler = scheduler_of(qn.Inverse(), "kfac")
     (solver,) = contests(scheduler, [Group("things", (40, 30), 6, serves=5)])
     once = sum(pair[0] for pair in direct_seconds(solver.group, qn.Inverse(), solver.machine))
-    link = Link(3, once / 10, 0.0)
+    link = Link(3, once / 10, 0.0, 0.0)
     deal = deal_out([Job(once, 100)] * 6, three(link))
     owners = np.reshape([*deal.owners, *deal.owners], (2, 6))
     alone, shared = (

@@ -10,7 +10,7 @@ from qnewton._workers.host import apart
 from qnewton._workers.joining import check_address, refused
 from qnewton.lab._cli.main import main
 from qnewton.lab._experiments.checks import check
-from qnewton.lab._experiments.options import SchedulingOptions
+from qnewton.lab._experiments.options import WorkerOptions
 from qnewton.lab._experiments.presets import PRESETS
 
 
@@ -32,6 +32,9 @@ def test_a_wrong_token_and_another_version_have_their_sentences() -> None:
     token = refused("head:6379", RuntimeError("Unauthenticated: invalid auth token"))
     assert "does not take the token" in token
     assert "RAY_AUTH_TOKEN" in token
+    silent = refused("head:6379", ConnectionError("Failed to connect to Ray cluster at head:6379"))
+    assert "does not let this process in" in silent
+    assert "RAY_AUTH_TOKEN" in silent
     versions = refused("head:6379", RuntimeError("Version mismatch: The cluster was started with Ray: 2.59.0"))
     assert "2.59.0" in versions
     own = {"python": "3.11.7", "ray": "2.60.0", "jax": "0.10.2"}
@@ -63,14 +66,14 @@ def test_options_that_exclude_each_other(
 def test_options_by_themselves() -> None:
     for wrong in ("slurm", "ray:head", "ray:"):
         with pytest.raises(ValueError, match="it is ray for workers of this machine, or ray:HOST:PORT"):
-            SchedulingOptions(workers=wrong)
+            WorkerOptions(workers=wrong)
     options = PRESETS["blocks"]
-    scheduling, training = replace(options.scheduling, workers="ray"), replace(options.training, processes=2)
+    crew, training = WorkerOptions(workers="ray"), replace(options.training, processes=2)
     with pytest.raises(ValueError, match="one driver forms the blocks"):
-        check(replace(options, scheduling=scheduling, training=training))
+        check(replace(options, crew=crew, training=training))
 
 
 def test_numbers_out_of_range() -> None:
-    for wrong in ({"cpus": -1}, {"stale": -1}, {"patience": 0.5}, {"grace_s": 0.0}):
+    for wrong in ({"cpus": -1}, {"stale": -1}, {"patience": 0.5}, {"quantile": 1.0}, {"grace_s": 0.0}):
         with pytest.raises(ValueError, match=f"{next(iter(wrong))} is"):
             q.Workers(**wrong)  # type: ignore[arg-type]

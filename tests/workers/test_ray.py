@@ -15,6 +15,7 @@ import pytest
 from qnewton._workers.engine import AbstractEngine
 from qnewton._workers.ray_engine import RayEngine
 from qnewton.lab._experiments.held import Held
+from qnewton.lab._experiments.options import WorkerOptions
 from qnewton.lab._experiments.presets import PRESETS
 from qnewton.lab._experiments.replay import Question, replay
 from qnewton.lab._experiments.runner import train
@@ -53,10 +54,8 @@ def trained(path: Path, workers: str | None, after: Callable[[StepLine], None], 
             policy="kappa-threshold(1.6)",
             gate_time_s=1e-18,
             gate_times_s=(1e-18,),
-            workers=workers,
-            worker_cpus=2 if workers else None,
-            worker_qpus=1 if workers else 0,
         ),
+        crew=WorkerOptions(workers, 2 if workers else None, 1 if workers else 0),
     )
     directory = RunDirectory.create(path, "digits")
     train("digits-mlp", options, directory, Watching(after), held)

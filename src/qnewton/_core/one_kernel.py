@@ -12,6 +12,9 @@ from jaxtyping import Array, PyTree
 
 Results = TypeVar("Results", bound=PyTree)
 
+LARGE = 2**16
+"""Numbers in a vector from which a copy of it takes longer than it spares to treat two vectors as one array."""
+
 
 def in_one_kernel(function: Callable[[], Results]) -> Results:
     """Return the results of a function of captured scalars and pairs, computed in one kernel.

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .one_kernel import paired
+from .one_kernel import LARGE, paired
 
 WRITTEN_OUT = 3
 """Entries up to which a sum is written out."""
@@ -57,12 +57,17 @@ def begun(array: Float[Array, "*shape n"], largest: bool = False) -> Float[Array
 
 
 def inner(first: Float[Array, " n"], second: Float[Array, " n"]) -> Float[Array, ""]:
-    """Inner product of two vectors, in full precision: one kernel, where that of `jnp.vdot` are three or four."""
-    return gram(paired(first, second))[0, 1]
+    """Inner product of two vectors, in full precision: one kernel, where that of `jnp.vdot` are three or four.
+
+    Large ones are not copied into one array for it.
+    """
+    return jnp.sum(first * second) if first.size >= LARGE else gram(paired(first, second))[0, 1]
 
 
 def lengths(first: Float[Array, " n"], second: Float[Array, " n"]) -> Float[Array, "2"]:
     """2-norms of two vectors whose squares are representable."""
+    if first.size >= LARGE:
+        return jnp.sqrt(jnp.stack([inner(first, first), inner(second, second)]))
     return jnp.sqrt(diagonal(gram(paired(first, second))))
 
 

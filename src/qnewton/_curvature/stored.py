@@ -81,6 +81,18 @@ class Widths:
         """Parameters, gradients or shapes of them in the working type."""
         return jax.tree.map(lambda leaf: _in_type(leaf, self.working), tree) if self.differ else tree
 
+    def narrowed(self, batch: PyTree) -> PyTree:
+        """The batch with floats that are wider than the working type in that type, which the state has."""
+
+        def narrow(leaf: Any) -> Any:
+            dtype = getattr(leaf, "dtype", None)
+            if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+                return leaf
+            wide = jax.dtypes.canonicalize_dtype(dtype).itemsize > self.working.itemsize
+            return jnp.asarray(leaf, self.working) if wide else leaf
+
+        return jax.tree.map(narrow, batch)
+
     def rounded(self, step: PyTree, params: PyTree) -> PyTree:
         """Return a step in the parameters' types with the same end point as the given step, added to them and rounded.
 

@@ -1,18 +1,22 @@
 """What it takes devices to exchange their results: measured, not looked up."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 _REPEATS = 7
 # Bytes on each device. Between them the line is right; beyond, the larger one sets the growth.
 _SMALL, _LARGE = 2**8, 2**20
+# Numbers that are summed: sums of many take longer by the byte than those of few.
+_SUMMED = 2**20
 
 
 @dataclass(frozen=True)
@@ -23,21 +27,28 @@ class Link:
         devices: how many exchange.
         seconds_per_call: of an exchange of next to nothing.
         seconds_per_byte: of what every device has afterwards.
+        seconds_per_summed_byte: of arrays that every device has, and whose sum all have afterwards; each number goes
+            twice where the sum is made in turn.
         basis: `measured`.
     """
 
     devices: int
     seconds_per_call: float
     seconds_per_byte: float
+    seconds_per_summed_byte: float
     basis: str = "measured"
 
     def seconds(self, nbytes: float) -> float:
         """Until every device has so many bytes, of which each had its part."""
         return self.seconds_per_call + self.seconds_per_byte * nbytes
 
+    def seconds_to_sum(self, nbytes: float) -> float:
+        """Until every device has the sum of arrays of so many bytes, of which each had one."""
+        return self.seconds_per_call + self.seconds_per_summed_byte * nbytes
+
 
 def measured_link(devices: Sequence[Any]) -> Link:
-    """Time two gatherings, as many of each on every process: all of them must come here.
+    """Time two gatherings and a sum, as many of each on every process: all of them must come here.
 
     Args:
         devices: of this process, or all of all processes.
@@ -50,21 +61,22 @@ def measured_link(devices: Sequence[Any]) -> Link:
 def _measure(devices: Sequence[Any]) -> Link:
     mesh = Mesh(np.asarray(devices), ("link",))
     with jax.set_mesh(mesh):
-        small, large = (_gathering_seconds(mesh, each) for each in (_SMALL, _LARGE))
+        small, large = (_seconds(mesh, each // 4, lambda own: own + 1) for each in (_SMALL, _LARGE))
+        summed = _seconds(mesh, _SUMMED, lambda own: jnp.sum(own, axis=0))
     per_byte = max(large - small, 0.0) / ((_LARGE - _SMALL) * len(devices))
-    return Link(len(devices), small, per_byte)
+    return Link(len(devices), small, per_byte, max(summed - small, 0.0) / (4 * _SUMMED))
 
 
-def _gathering_seconds(mesh: Mesh, each: int) -> float:
-    count, entries = mesh.size, each // 4
+def _seconds(mesh: Mesh, entries: int, function: Callable[[Array], Array]) -> float:
+    """Until every device has what a function makes of as many numbers of each."""
     apart, everywhere = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("link",), ()))
-    part = jax.make_array_from_callback((count, entries), apart, lambda _: np.zeros((1, entries), np.float32))
-    gather = jax.jit(lambda own: own + 1, out_shardings=everywhere)
-    jax.block_until_ready(gather(part))
+    part = jax.make_array_from_callback((mesh.size, entries), apart, lambda _: np.zeros((1, entries), np.float32))
+    made = jax.jit(function, out_shardings=everywhere)
+    jax.block_until_ready(made(part))
     taken = []
     for _ in range(_REPEATS):
         start = time.perf_counter()
-        jax.block_until_ready(gather(part))
+        jax.block_until_ready(made(part))
         taken.append(time.perf_counter() - start)
     # The least, since whatever else runs can only add.
     return min(taken)

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree, UInt32
 
 from .._core.arrays import filled
-from .._core.one_kernel import in_one_kernel, paired
-from .._core.traces import gram
+from .._core.one_kernel import LARGE, in_one_kernel, paired
+from .._core.traces import gram, inner
 from .._curvature.fingerprint import fingerprint, scattered
 from .rounding import lowered
 
@@ -98,9 +98,11 @@ class Left(NamedTuple):
         expected, moves, rounding = self.numbers[:2], self.numbers[2:4], self.numbers[4]
         before, slope, predicted = self.numbers[5:]
         altered = jnp.any(jnp.abs(sums - expected) > rounding + SEEN * jnp.abs(moves))
-        lengths = 1 + (sums - expected) / moves
+        moved = moves != 0
+        # Not divided by zero even where that is not read, or derivatives of the step were NaN.
+        lengths = 1 + (sums - expected) / jnp.where(moved, moves, 1)
         length = (lengths[0] + lengths[1]) / 2
-        uniform = jnp.abs(lengths[0] - lengths[1]) <= UNIFORM * jnp.abs(length)
+        uniform = jnp.all(moved) & (jnp.abs(lengths[0] - lengths[1]) <= UNIFORM * jnp.abs(length))
         shorter = length * slope - length**2 * (slope - predicted)
         same = ~altered | jnp.all(self.prints == 0) | jnp.all(self.prints == prints)
         now = loss.astype(before.dtype)
@@ -134,11 +136,14 @@ class Left(NamedTuple):
             gradient: at the parameters.
             unit: what the loss was counted in when the gradient was taken.
         """
-        vectors = paired(step, gradient)
-        sums, products = sums_over(vectors, self.numbers.dtype), gram(vectors)
+        if step.size < LARGE:
+            vectors = paired(step, gradient)
+            sums, product = sums_over(vectors, self.numbers.dtype), gram(vectors)[0, 1]
+        else:
+            sums, product = sums_over(step[None], self.numbers.dtype), inner(step, gradient)
 
         def left() -> Left:
-            slope = -products[0, 1] * unit
+            slope = -product * unit
             rounding = rounding_of(step, self.numbers.dtype, stored)
             return self.leaving(found, sums[0], accepted, loss, slope, predicted, rounding)
 

@@ -91,6 +91,21 @@ def all_of(params: PyTree) -> PyTree:
     return params if whole is None else whole
 
 
+def trainable(name: str, objective: Objective, params: PyTree) -> tuple[Objective, PyTree]:
+    """Return what an optimizer of these parameters is made for: arrays with entries, and the objective of them alone.
+
+    Args:
+        name: of who asks.
+        objective: of all parameters.
+        params: among them may be Python's floats, and arrays without entries.
+    """
+    params = _of_arrays(params)
+    bare = _without_empty(params)
+    if bare is params:
+        return objective, params
+    return replace(objective, predict=_Showing.of(name, objective.predict, bare, params)), bare
+
+
 def needs_batch(name: str) -> str:
     """What an update without a batch is told.
 
@@ -132,7 +147,11 @@ class _Edge:
     def init(self, params: PyTree) -> Any:
         if type(params).__name__ == "_ParamsPlaceholder":
             return self._with_placeholders(params)
-        whole = _WHOLE.get()
+        params, whole = _of_arrays(params), _WHOLE.get()
+        bare = _without_empty(params)
+        if bare is not params:
+            with _held(_WHOLE, params if whole is None else whole):
+                return self.init(bare)
         if _hides(params) and not jax.tree.leaves(params):
             return AllHidden()
         state = (self._for(params, whole) if _altered(params, whole) else self.inner).init(params)
@@ -145,7 +164,15 @@ class _Edge:
             return updates, state
         self._check(state, extra)
         extra = (_GIVEN.get() or {}) | extra
-        all_params = extra.pop("all_params", None)
+        all_params, params = extra.pop("all_params", None), _of_arrays(params)
+        bare = _without_empty(params)
+        if bare is not params:
+            some = updates
+            if updates is not None:
+                some = jax.tree.map(lambda own, g: own if _is_hidden(own) else g, bare, updates, is_leaf=_is_hidden)
+            shown = params if all_params is None else all_params
+            moved, after = self.update(some, state, bare, **extra, all_params=shown)
+            return jax.tree.map(lambda own, u: own if own.size == 0 else u, params, moved), after
         inner = self._for(params, all_params) if _altered(params, all_params) else self.inner
         moved, after = inner.update(updates, state, params, **extra)
         known_to_flax(after)
@@ -279,6 +306,21 @@ def _shown_in(own: PyTree, shown: PyTree) -> PyTree:
 
 def _is_hidden(node: object) -> bool:
     return isinstance(node, optax.MaskedNode)
+
+
+def _of_arrays(params: PyTree) -> PyTree:
+    """The parameters with arrays for Python's floats."""
+    if not any(type(leaf) is float for leaf in jax.tree.leaves(params)):
+        return params
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(float)) if type(leaf) is float else leaf, params)
+
+
+def _without_empty(params: PyTree) -> PyTree:
+    """The parameters with arrays without entries hidden, beside others; the same object where there are none."""
+    sizes = [getattr(leaf, "size", 1) for leaf in jax.tree.leaves(params)]
+    if all(sizes) or not any(sizes):
+        return params
+    return jax.tree.map(lambda leaf: leaf if getattr(leaf, "size", 1) else optax.MaskedNode(), params)
 
 
 def _altered(params: PyTree, whole: PyTree | None) -> bool:

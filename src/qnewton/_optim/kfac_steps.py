@@ -30,6 +30,7 @@ from .._scheduling.families import scheduler_of
 from .._scheduling.group_plan import PackedPlans
 from .._scheduling.hybrid import Hybrid
 from .applied import Left
+from .divided import divided
 from .inside_optax import needs_batch
 from .kfac_pace import Begun, NoisyBatches, Pace
 from .kfac_state import KFACInfo, KFACState
@@ -319,7 +320,11 @@ class KFACSteps:
             same = jnp.all(seen == state.inputs) & jnp.any(seen != 0)
             known = {k: KnownInputs(state.factors.inputs[k], same) for k in constant}
             inputs = jnp.where(same | (weight == 0), seen, 0)
-        fresh, scale = estimate_factors(point, layers, layout, state.scale, self.probes, noise, known)
+        fresh, scale = divided(
+            lambda point: estimate_factors(point, layers, layout, state.scale, self.probes, noise, known),
+            point,
+            sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.factors)),
+        )
         # An array without entries is refused by what saves states.
         fresh = fresh if layout.rest else replace(fresh, rest=None)
         mixed = jax.tree.map(lambda old, new: weight * old + (1 - weight) * new, state.factors, fresh)

@@ -16,7 +16,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from .._core.one_kernel import LARGE
 from .._core.pieces import Pieces, in_piece, pieces_of
+from .._core.traces import inner
 from .._core.trees import ravel
 from .._curvature.batch import OutputRows, example_count, own_examples
 from .._curvature.independence import rules_and_rounding
@@ -78,9 +80,14 @@ class PlaneModel(eqx.Module):
 
             products, total = pieces.total(in_piece(pieces, here, params, list(directions)))
         curvature = (products / total).astype(gradient.dtype)
-        flat = jnp.stack([ravel(jax.tree.leaves(direction)) for direction in directions])
-        weighted = flat if metric is None else flat * metric
-        return cls(flat @ gradient, (curvature + curvature.T) / 2, weighted @ flat.T)
+        curvature = (curvature + curvature.T) / 2
+        flat = [ravel(jax.tree.leaves(direction)) for direction in directions]
+        if gradient.size >= LARGE:
+            weighted = flat if metric is None else [one * metric for one in flat]
+            squares = jnp.stack([jnp.stack([inner(one, other) for other in flat]) for one in weighted])
+            return cls(jnp.stack([inner(one, gradient) for one in flat]), curvature, squares)
+        rows = jnp.stack(flat)
+        return cls(rows @ gradient, curvature, (rows if metric is None else rows * metric) @ rows.T)
 
     @staticmethod
     def linearised(
@@ -176,8 +183,10 @@ class Linearised:
         moved = [self.push(direction) for direction in directions]
         lifts = jnp.asarray(lift if self.weights is None else lift * self.weights, moved[0].dtype).reshape(-1, 1)
         curved = [self.curve(one) + lifts * one for one in moved]
-        left, right = (jnp.stack([jnp.ravel(one) for one in side]) for side in (moved, curved))
-        return left @ right.T, self.total
+        # Three sums: a product of matrices with so few rows takes several times as long.
+        above = [[jnp.sum(one * other) for other in curved[k:]] for k, one in enumerate(moved)]
+        square = [[above[min(i, j)][abs(i - j)] for j in range(len(moved))] for i in range(len(moved))]
+        return jnp.stack([jnp.stack(row) for row in square]), self.total
 
 
 def _pieces(objective: Objective, batch: Batch, key: Key[Array, ""] | None) -> Pieces | None:

@@ -8,6 +8,7 @@ from .._curvature.checks import check_batch
 from .._curvature.objective import Batch, Objective, check_objective
 from .._devices.mapped import AxisName
 from .families import family_for
+from .inside_optax import trainable
 from .newton import newton_of
 
 
@@ -52,5 +53,5 @@ def recipe(
     check_objective(objective, "recipe")
     minibatch = None if minibatch is None else flag(minibatch, "recipe: minibatch")
     check_batch(batch)
-    chosen = family_for(objective, params, batch, minibatch)
+    chosen = family_for(*trainable("recipe", objective, params), batch, minibatch)
     return newton_of(objective, chosen.family, chosen.because, batch, minibatch, axis_name=axis_name)

@@ -7,10 +7,13 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree
 
+from .._core.kinds import check_kind
 from .._curvature.batch import leads
 from .._curvature.checks import check_batch
 from .._curvature.objective import Batch
 from .._devices.meshes import put
+
+_MESH = 'jax.make_mesh((jax.device_count(),), ("data",))'
 
 
 def shard_batch(batch: Batch, mesh: Mesh, axis_name: str | Sequence[str] = "data", *, local: bool = False) -> Batch:
@@ -26,8 +29,10 @@ def shard_batch(batch: Batch, mesh: Mesh, axis_name: str | Sequence[str] = "data
 
     Raises:
         ValueError: for an axis that the mesh does not have, or a number of examples that its devices do not divide.
+        TypeError: for anything but a mesh.
     """
     check_batch(batch)
+    check_kind(mesh, Mesh, "shard_batch: mesh", _MESH)
     names = (axis_name,) if isinstance(axis_name, str) else tuple(axis_name)
     for name in names:
         if name not in mesh.axis_names:
@@ -57,7 +62,11 @@ def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
     Args:
         tree: of arrays of numpy or jax, such as parameters.
         mesh: of all devices that take part.
+
+    Raises:
+        TypeError: for anything but a mesh.
     """
+    check_kind(mesh, Mesh, "replicate: mesh", _MESH)
     return jax.tree.map(lambda leaf: put(leaf, NamedSharding(mesh, PartitionSpec())), tree)
 
 

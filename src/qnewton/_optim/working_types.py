@@ -63,6 +63,8 @@ def in_working_types(
         if widths.differ and updates is not None:
             check_gradients(updates, params)
             updates = widths.widened(updates)
+        if "batch" in extra:
+            extra["batch"] = widths.narrowed(extra["batch"])
         steps = steps_for(widths.objective(objective))
         moved, after = steps.update(updates, state, widths.widened(params), **extra)
         return widths.rounded(moved, params), after

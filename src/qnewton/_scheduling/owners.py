@@ -12,11 +12,13 @@ import jax
 import lineax as lx
 import numpy as np
 
+from .._core.costs import Cost
+from .._core.records import ClassicalWorkload
 from .._devices.crew import EVERYONE, Crew
 from .._devices.processes import check_agreed, of_first, several
 from .._hardware.link import Link, measured_link
 from .._pricing.group import Group, direct_seconds
-from .._solvers import LU, AbstractSolver
+from .._solvers import CG, LU, AbstractSolver
 from .calibration import agreed, rated_once
 from .makespan.heuristic import heuristic
 from .makespan.problem import Jobs, finish_of
@@ -113,6 +115,23 @@ def deal_out(jobs: Sequence[Job], devices: Crew | None) -> Deal:
     owners = np.full(len(jobs), EVERYONE)
     owners[pays] = assignment
     return replace(nobody, owners=tuple(owners.tolist()), seconds=together, exchanged_bytes=exchanged)
+
+
+def worth_dividing(cost: Cost, nbytes: int, dtype: str, devices: Crew | None) -> bool:
+    """Whether each device works on its own examples, and sums are exchanged; else each works on all of them.
+
+    Args:
+        cost: of the work on all examples.
+        nbytes: of the sums.
+        dtype: of what is computed.
+        devices: that take the step; where they are one, or nothing can be measured, nothing speaks against it.
+    """
+    link = None if devices is None else links(devices.count)
+    if link is None:
+        return True
+    machine = rated_once((LU(), CG()), str(np.promote_types(dtype, np.float32)))
+    seconds = float(machine.seconds(ClassicalWorkload("forming", cost.flops, cost.bytes)))
+    return seconds * (1 - 1 / link.devices) > link.seconds_to_sum(nbytes)
 
 
 def solving_seconds(solver: lx.AbstractLinearSolver, n: int, dtype: str) -> float:

@@ -71,6 +71,13 @@ def refused(address: str, error: Exception) -> str:
         )
     if "version mismatch" in text or "different versions" in text:
         return f"the cluster at {address} runs other versions than this driver: {' '.join(said)}"
+    if not isinstance(error, OSError) or "connect to ray cluster" in text:
+        # Something listens there, and Ray does not say why it was not let in.
+        return (
+            f"{address} does not let this process in ({first}): if a cluster runs there, its token is another one, for "
+            "which set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to what `ray get-auth-token` prints on its head node, or "
+            "its Ray is of another version"
+        )
     return (
         f"no Ray cluster answers at {address} ({first}): start one there with `ray start --head`, or leave the address "
         "out for a local one"

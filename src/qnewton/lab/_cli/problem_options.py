@@ -186,9 +186,10 @@ def _of_run(path: Path, block: str | None) -> dict[str, Any]:
     from ..._core.suggest import unknown
     from ..._pricing.structure import Structure
     from .._experiments.saved import train_options
-    from .._runfile import read_run
+    from .._runfile import check_scheduled, read_run
 
     run = read_run(path)
+    check_scheduled(run.path, run.config)
     last = run.decided[-1]
     names = [line.name for line in last]
     if block is not None and block not in names:
@@ -196,7 +197,9 @@ def _of_run(path: Path, block: str | None) -> dict[str, Any]:
     chosen = max(last, key=lambda line: line.n) if block is None else last[names.index(block)]
     if chosen.condition_number is None:
         raise ValueError(f"{path}: the condition number of {chosen.name} is not finite there: choose a --block")
-    kind = chosen.condition_number_kind
+    kind, access = chosen.condition_number_kind, chosen.access
+    assert kind is not None, "of a block"
+    assert access is not None, "of a block"
     article = "an" if kind[0] in "ae" else "a"
     numbers = {name: getattr(chosen, name) for name in ("n", "degree", "max_entry", "frobenius_norm", "spectral_norm")}
     if numbers["frobenius_norm"] is not None and numbers["spectral_norm"] is not None:
@@ -204,8 +207,8 @@ def _of_run(path: Path, block: str | None) -> dict[str, Any]:
         numbers["frobenius_norm"] = max(numbers["frobenius_norm"], numbers["spectral_norm"])
     shape = _shape_of(path, chosen.name)
     structure = Structure(
-        root_rows=chosen.access.gram_rows or None,
-        gram_flops=chosen.access.gram_flops or None,
+        root_rows=access.gram_rows or None,
+        gram_flops=access.gram_flops or None,
         layer=(math.prod(shape[:-1]), shape[-1]) if len(shape) > 1 and math.prod(shape) == chosen.n else None,
     )
     return {

@@ -90,6 +90,7 @@ class Progress:
         if step.test_accuracy is not None:
             self._accuracy = f"{step.test_accuracy:.3f}"
         text = f"loss {step.loss:.3g}  accuracy {self._accuracy}"
+        blocks = [line for line in blocks if not line.group]
         damping = max((_number(line.damping) for line in blocks), default=step.damping_scale)
         if damping is not None:  # a baseline has none
             text += f"  damping {damping:.2g}"
@@ -148,8 +149,8 @@ class Quiet:
 
 def _short(line: SystemLine) -> str:
     if line.status != "ok":
-        return line.status
-    return line.solver if line.execution is None else f"{line.solver}, {line.execution}"
+        return str(line.status)
+    return str(line.solver) if line.execution is None else f"{line.solver}, {line.execution}"
 
 
 def _number(value: float | None) -> float:

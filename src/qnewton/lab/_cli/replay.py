@@ -14,9 +14,7 @@ from .._experiments.parts import part
 from .answers import print_json, print_notes
 
 if TYPE_CHECKING:
-    from .._experiments.replay import Question, Replayed
-    from .._experiments.replay_groups import GroupAnswer
-    from .._experiments.saved import SavedRun
+    from .._experiments.replay import Decision, Replayed
 
 
 @dataclass(frozen=True)
@@ -67,103 +65,87 @@ def replay(arguments: Sequence[str]) -> int:
         classical=command.classical,
         policy=None if command.policy == begun else command.policy,
     )
-    if config.family is not None and config.family.acting is not None:
-        return _of_groups(command, question)
-    saved, found = decide(command.path, question)
-    print_notes(saved.run.notes, aside=command.json)
-    if command.json:
-        print_json({"sets": [_record(saved, one) for one in found]})
-        return 0
-    for one in found:
-        _print(saved, one)
-    return 0
-
-
-def _of_groups(command: ReplayCommand, question: "Question") -> int:
-    """Replay a complete optimizer's decisions on its groups, as far as bounds determine them."""
-    from .._experiments.replay_groups import replay_groups
-
-    run, found = replay_groups(command.path, question)
+    run, found = decide(command.path, question)
     print_notes(run.notes, aside=command.json)
     if command.json:
-        print_json({"groups": [_group_record(one) for one in found]})
+        print_json({"sets": [_record(one) for one in found]})
         return 0
     for one in found:
-        where = f"{one.assumed}: {one.group.name} (n = {one.group.rows}, systems: {one.group.count})"
-        took = one.choice or "nobody"
-        if one.rivals:
-            why = "" if one.group.estimated else ", and the run did not look at it"
-            took = f"{' or '.join(one.rivals)}: only a condition number would tell{why}"
-        print(f"{where}, {one.steps} {'step' if one.steps == 1 else 'steps'}: {one.outcome}, {took}")
-        if one.outcome == "changed" and one.before is not None:
-            print(f"  {one.before.choice or 'nobody'} before")
+        _print(one)
     return 0
 
 
-def _group_record(one: "GroupAnswer") -> dict[str, Any]:
-    return {
-        "assumptions": one.assumed,
-        "name": one.group.name,
-        "rows": one.group.rows,
-        "count": one.group.count,
-        "steps": one.steps,
-        "outcome": one.outcome,
-        "before": None if one.before is None else one.before.choice,
-        "choice": one.choice,
-        "open_among": one.rivals,
-    }
-
-
-def _record(saved: "SavedRun", one: "Replayed") -> dict[str, Any]:
-    def name(index: int) -> str | None:
-        return None if index < 0 else one.names[index]
-
-    rows = []
-    for step, lines in enumerate(saved.steps):
-        for block, line in enumerate(lines):
-            rows.append(
-                {
-                    "step": line.step,
-                    "block": line.block,
-                    "name": line.name,
-                    "before": None if one.before is None else name(int(one.before[step, block])),
-                    "choice": name(int(one.choices[step, block])),
-                    "predicted_seconds": dict(zip(one.names, one.seconds[step, block].tolist(), strict=True)),
-                }
-            )
+def _record(one: "Replayed") -> dict[str, Any]:
     return {
         "assumptions": one.assumed,
         "predictions": "recorded" if one.recorded else "anew",
-        "systems": one.choices.size,
-        "changed": one.changed,
+        "systems": one.total,
+        "changed": one.count("changed") if one.compared else None,
+        "open": one.count("open"),
         "quantum_share": one.quantum_share,
         "predicted_solve_seconds": one.solve_seconds,
         "predicted_solve_seconds_all_classical": one.classical_seconds,
-        "decisions": rows,
+        "decisions": [
+            {
+                "step": decision.line.step,
+                "steps": decision.steps,
+                "block": decision.line.block,
+                "name": decision.line.name,
+                "rows": decision.line.n,
+                "count": decision.line.count,
+                "outcome": decision.outcome,
+                "before": None if decision.before is None else decision.before.choice,
+                "choice": decision.choice,
+                "open_among": decision.rivals,
+                "predicted_seconds": decision.seconds,
+            }
+            for decision in one.decisions
+        ],
     }
 
 
-def _print(saved: "SavedRun", one: "Replayed") -> None:
-    total = one.choices.size
-    if one.changed is None:
+def _print(one: "Replayed") -> None:
+    changed, still_open = one.count("changed"), one.count("open")
+    if not one.compared:
         compared = "the run had no such set"
-    elif one.changed:
-        compared = f"{one.changed} of {total} decisions differ from the run's"
+    elif changed:
+        compared = f"{changed} of {one.total} decisions differ from the run's"
+    elif still_open:
+        compared = f"{one.total - still_open} of {one.total} decisions are the run's"
     else:
-        compared = f"all {total} decisions are the run's"
-    print(f"{one.assumed}: {compared}")
-    counts = Counter("nobody" if index < 0 else one.names[index] for index in one.choices.ravel())
+        compared = f"all {one.total} decisions are the run's"
+    print(f"{one.assumed}: {compared}{f'; {still_open} are open' if still_open else ''}")
+    counts: Counter[str] = Counter()
+    for decision in one.decisions:
+        counts[_taker(decision)] += decision.steps * decision.line.count
     shares = ", ".join(f"{name} {count}" for name, count in counts.most_common())
     print(f"  takes      {shares} (quantum {one.quantum_share:.0%})")
     print(
-        f"  predicted  {one.solve_seconds:.3g} s of solves, {one.classical_seconds:.3g} s with classical ones alone"
-        f"{'' if one.recorded else ' (predictions made anew from the estimates in the run)'}"
+        f"  predicted  {one.solve_seconds:.3g} s of solves{' that are not open' if still_open else ''}, "
+        f"{one.classical_seconds:.3g} s with classical ones alone"
+        f"{'' if one.recorded else ' (predictions made anew from what the run recorded)'}"
     )
-    if one.before is None or not one.changed:
-        return
-    step, block = (int(axis[0]) for axis in (one.before != one.choices).nonzero())
-    was, now = (
-        "nobody" if index < 0 else one.names[index] for index in (one.before[step, block], one.choices[step, block])
-    )
-    line = saved.steps[step][block]
-    print(f"  first      step {line.step}, {line.name} (n = {line.n}): {was} before, {now} now")
+    for decision in one.decisions:
+        if decision.line.group:
+            _print_group(decision)
+    first = next((decision for decision in one.decisions if decision.outcome == "changed"), None)
+    if first is not None and not first.line.group:
+        now, before = _taker(first), None if first.before is None else first.before.choice
+        line = first.line
+        print(f"  first      step {line.step}, {line.name} (n = {line.n}): {before or 'nobody'} before, {now} now")
+
+
+def _taker(decision: "Decision") -> str:
+    return "open" if decision.rivals else decision.choice or "nobody"
+
+
+def _print_group(decision: "Decision") -> None:
+    line, took = decision.line, _taker(decision)
+    if decision.rivals:
+        why = "" if line.estimated else ", and the run did not look at it"
+        took = f"{' or '.join(decision.rivals)}: only a condition number would tell{why}"
+    where = f"{line.name} (n = {line.n}, systems: {line.count})"
+    steps = f"{decision.steps} {'step' if decision.steps == 1 else 'steps'}"
+    print(f"  {where}, {steps}: {decision.outcome}, {took}")
+    if decision.outcome == "changed" and decision.before is not None:
+        print(f"    {decision.before.choice or 'nobody'} before")

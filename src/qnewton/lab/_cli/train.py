@@ -308,7 +308,7 @@ def _print_summary(summary: "Summary") -> None:
         f"measured  {summary.measured_seconds:.2f} s wall clock, compilation and calibration aside"
     )
     acting, classical = summary.acting, summary.predicted_seconds_all_classical
-    if acting is None:
+    if acting is None or not summary.predicted_seconds:
         _print_systems(summary)
         return
     alone = (

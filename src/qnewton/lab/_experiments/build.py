@@ -267,7 +267,7 @@ def _fisher_rate(step: StepOptions, steps: int) -> optax.Schedule | None:
 
 def keeps_unformed(options: TrainOptions) -> bool:
     """Whether blocks reach the scheduler as operators."""
-    if options.scheduling.workers is not None:
+    if options.crew.workers is not None:
         return False
     floor = make_curvature(options.step).semidefinite
     return options.conditioning.keep == 1 and make_hybrid(options.scheduling).keeps_unformed(floor=floor)

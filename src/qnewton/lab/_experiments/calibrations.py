@@ -207,7 +207,7 @@ def _ratios(saved: SavedRun) -> dict[str, list[float]]:
                 speed = 1.0
                 if machine.gemm_seconds and line.probe_seconds:
                     speed = machine.gemm_seconds / line.probe_seconds
-                ratio = timed.measured_seconds * speed / float(machine.seconds(workload, formed=line.formed))
+                ratio = timed.measured_seconds * speed / float(machine.seconds(workload, formed=bool(line.formed)))
                 if ratio > 0:
-                    found.setdefault(machine.kernel_of(workload, formed=line.formed), []).append(ratio)
+                    found.setdefault(machine.kernel_of(workload, formed=bool(line.formed)), []).append(ratio)
     return found

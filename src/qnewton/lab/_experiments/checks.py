@@ -47,7 +47,7 @@ def _check_complete(options: TrainOptions) -> None:
         _check_family(options)
     read, why, instead = _read_by(options)
     usual = PRESETS["default"].scheduling if options.optimizer_word in BASELINES else SchedulingOptions()
-    for group in (options.step, options.conditioning, options.scheduling):
+    for group in (options.step, options.conditioning, options.scheduling, options.crew):
         for field in dataclasses.fields(group):
             value = getattr(group, field.name)
             if value in (field.default, getattr(usual, field.name, field.default)) or field.name in read:
@@ -174,28 +174,28 @@ def _check_scheduled(options: TrainOptions, solvers: Candidates) -> None:
 
 
 def _check_workers(options: TrainOptions) -> None:
-    scheduling = options.scheduling
-    if scheduling.workers is None:
+    scheduling, crew = options.scheduling, options.crew
+    if crew.workers is None:
         for name in ("worker_cpus", "worker_qpus", "stale"):
-            if getattr(scheduling, name):
+            if getattr(crew, name):
                 raise ValueError(
-                    f"--{name.replace('_', '-')} is {getattr(scheduling, name)}, and nobody else solves blocks: add "
+                    f"--{name.replace('_', '-')} is {getattr(crew, name)}, and nobody else solves blocks: add "
                     "--workers ray, or omit it"
                 )
         return
     if options.training.processes > 1:
         raise ValueError(
-            f"--workers is {scheduling.workers}, and --processes is {options.training.processes}: one driver forms the "
+            f"--workers is {crew.workers}, and --processes is {options.training.processes}: one driver forms the "
             "blocks that workers solve. Omit one of them"
         )
     if part("policy", scheduling.policy, "policy").word == "makespan":
         raise ValueError(
-            f"--workers is {scheduling.workers}, and --policy {scheduling.policy} deals blocks out on paper: workers "
+            f"--workers is {crew.workers}, and --policy {scheduling.policy} deals blocks out on paper: workers "
             "get theirs by the same rule, so omit --policy"
         )
-    if scheduling.worker_qpus and QUANTUM not in scheduling.solvers:
+    if crew.worker_qpus and QUANTUM not in scheduling.solvers:
         raise ValueError(
-            f"--worker-qpus is {scheduling.worker_qpus}, and --solvers {' '.join(scheduling.solvers)} names no quantum "
+            f"--worker-qpus is {crew.worker_qpus}, and --solvers {' '.join(scheduling.solvers)} names no quantum "
             "solver: add qlsa, or omit it"
         )
 

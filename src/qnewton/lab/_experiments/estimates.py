@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,15 +18,6 @@ from .._runfile import AccessCosts, NumberKinds, OwnLine, SetDecision, SystemLin
 _COSTS = ("product", "forming", "gram")
 
 
-def access_record(access: Access) -> AccessCosts:
-    """Return the cost of using the operator: flops and bytes of each use, and the rows of its root."""
-    record: dict[str, float] = {}
-    for name in _COSTS:
-        cost = getattr(access, name)
-        record |= {f"{name}_flops": float(cost.flops), f"{name}_bytes": float(cost.bytes)}
-    return AccessCosts(**record, gram_rows=int(access.rows))
-
-
 def own_line(own: OwnSystem, sets: Sequence[str]) -> OwnLine:
     """Return a plan's numbers for the system that one candidate alone solves.
 
@@ -33,22 +25,9 @@ def own_line(own: OwnSystem, sets: Sequence[str]) -> OwnLine:
         own: on the host.
         sets: names of the assumption sets.
     """
-    estimate, log_kappa = own.estimate, float(own.estimate.log_condition_number)
     return OwnLine(
         solver=own.without.names[0],
-        degree=int(estimate.degree),
-        max_entry=float(estimate.max_entry),
-        frobenius_norm=float(estimate.frobenius_norm),
-        spectral_norm=float(estimate.spectral_norm),
-        log10_condition_number=log_kappa / math.log(10),
-        log_condition_number=log_kappa,
-        condition_number_kind=estimate.kind.value,
-        kinds=number_kinds(estimate),
-        failure_probability=estimate.failure_probability,
-        matvecs=int(estimate.matvecs),
-        definite=bool(estimate.definite),
-        presumed_definite=bool(estimate.presumed_definite),
-        access=access_record(estimate.access),
+        **estimated(own.estimate),
         conditioning_flops=float(own.conditioning.flops),
         conditioning_bytes=float(own.conditioning.bytes),
         estimation_flops=float(own.estimation.flops),
@@ -64,9 +43,23 @@ def own_line(own: OwnSystem, sets: Sequence[str]) -> OwnLine:
     )
 
 
-def number_kinds(estimate: SystemEstimate) -> NumberKinds:
-    """Return the certainty of each number of an estimate."""
-    return NumberKinds(**{name: kind.value for name, kind in dataclasses.asdict(estimate.kinds).items()})
+def estimated(estimate: SystemEstimate) -> dict[str, Any]:
+    """Return the fields that say what an estimate found."""
+    log_kappa = float(estimate.log_condition_number)
+    kinds = {name: kind.value for name, kind in dataclasses.asdict(estimate.kinds).items()}
+    numbers = {name: float(getattr(estimate, name)) for name in ("max_entry", "frobenius_norm", "spectral_norm")}
+    return numbers | {
+        "degree": int(estimate.degree),
+        "log10_condition_number": log_kappa / math.log(10),
+        "log_condition_number": log_kappa,
+        "condition_number_kind": estimate.kind.value,
+        "kinds": NumberKinds(**kinds),
+        "failure_probability": estimate.failure_probability,
+        "matvecs": int(estimate.matvecs),
+        "definite": bool(estimate.definite),
+        "presumed_definite": bool(estimate.presumed_definite),
+        "access": _access(estimate.access),
+    }
 
 
 def stacked_estimate(lines: Sequence[SystemLine], dtype: str) -> SystemEstimate:
@@ -76,7 +69,7 @@ def stacked_estimate(lines: Sequence[SystemLine], dtype: str) -> SystemEstimate:
         lines: of `blocks.jsonl`; all of one block.
         dtype: of the run's systems. Its numbers are in the lines with all their digits, so nothing is rounded.
     """
-    return _stacked(lines, lines[0].n, [line.formed for line in lines], dtype)
+    return _stacked(lines, lines[0].n, [bool(line.formed) for line in lines], dtype)
 
 
 def stacked_own(lines: Sequence[SystemLine], name: str, dtype: str) -> SystemEstimate:
@@ -85,11 +78,16 @@ def stacked_own(lines: Sequence[SystemLine], name: str, dtype: str) -> SystemEst
 
 
 def _stacked(records: Sequence[SystemLine | OwnLine], n: int, formed: Sequence[bool], dtype: str) -> SystemEstimate:
+    accesses = [record.access for record in records if record.access is not None]
+    kinds = records[0].kinds
+    assert kinds is not None, "of a block"
+    assert len(accesses) == len(records), "of a block"
+
     def array(name: str, missing: float) -> Array:
         return jnp.asarray([_number(getattr(record, name), missing) for record in records], dtype)
 
     def cost(name: str) -> Cost:
-        each = [[getattr(record.access, f"{name}_{unit}") for record in records] for unit in ("flops", "bytes")]
+        each = [[getattr(access, f"{name}_{unit}") for access in accesses] for unit in ("flops", "bytes")]
         return Cost(*(jnp.asarray(values, dtype) for values in each))
 
     return SystemEstimate(
@@ -104,12 +102,21 @@ def _stacked(records: Sequence[SystemLine | OwnLine], n: int, formed: Sequence[b
         matvecs=jnp.asarray([record.matvecs for record in records], jnp.int32),
         access=Access(
             *(cost(name) for name in _COSTS),
-            rows=jnp.asarray([record.access.gram_rows for record in records], jnp.int32),
+            rows=jnp.asarray([access.gram_rows for access in accesses], jnp.int32),
         ),
         formed=jnp.asarray(formed, bool),
-        formed_kinds=Kinds(**{name: Kind(kind) for name, kind in asdict(records[0].kinds).items()}),
-        failure=max(record.failure_probability for record in records),
+        formed_kinds=Kinds(**{name: Kind(kind) for name, kind in asdict(kinds).items()}),
+        failure=max(record.failure_probability or 0.0 for record in records),
     )
+
+
+def _access(access: Access) -> AccessCosts:
+    """Return the cost of using the operator: flops and bytes of each use, and the rows of its root."""
+    record: dict[str, float] = {}
+    for name in _COSTS:
+        cost = getattr(access, name)
+        record |= {f"{name}_flops": float(cost.flops), f"{name}_bytes": float(cost.bytes)}
+    return AccessCosts(**record, gram_rows=int(access.rows))
 
 
 def seconds_of(entry: SetDecision, names: Sequence[str]) -> np.ndarray:

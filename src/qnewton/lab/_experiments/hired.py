@@ -24,19 +24,19 @@ def hired(options: TrainOptions, held: Held, stage: Callable[[str], None]) -> It
     Raises:
         ValueError, MissingExtraError: as of `qnewton.Workers`.
     """
-    scheduling = options.scheduling
-    if scheduling.workers is None:
+    crew = options.crew
+    if crew.workers is None:
         yield
         return
     from ..._workers import QuantumService, Workers
 
-    address = scheduling.workers.partition(":")[2] or None
+    address = crew.workers.partition(":")[2] or None
     stage("starting workers" if address is None else f"joining the workers at {address}")
     workers = Workers(
         address,
-        cpus=scheduling.worker_cpus,
-        qpus=(QuantumService(),) * scheduling.worker_qpus,
-        stale=scheduling.stale,
+        cpus=crew.worker_cpus,
+        qpus=(QuantumService(),) * crew.worker_qpus,
+        stale=crew.stale,
         dtype=options.training.dtype,
     )
     with workers:

@@ -203,6 +203,12 @@ class SchedulingOptions(Limited):
     """What classical predictions rest on, frozen for the run. profile: the times of a processor, published or
     measured, at the speed that a probe of a tenth of a second finds here. measure: this machine, kernel by kernel, now.
     kept: what `qnewton calibrate` measured and learned here last. Or a file of it, which must be of this machine."""
+
+
+@dataclass(frozen=True)
+class WorkerOptions(Limited):
+    """Workers that solve the blocks of a step at once."""
+
     workers: Annotated[str | None, _WORKERS] = None
     """Who solves the blocks of a step at once. ray: workers of a local Ray, one for each core, which ends with the
     training. ray:HOST:PORT: those of a running cluster, quantum workers of `qnewton worker` among them. None: the step
@@ -245,6 +251,7 @@ class TrainOptions(Limited):
     step: StepOptions = field(default_factory=StepOptions)
     conditioning: ConditioningOptions = field(default_factory=ConditioningOptions)
     scheduling: SchedulingOptions = field(default_factory=SchedulingOptions)
+    crew: WorkerOptions = field(default_factory=WorkerOptions)
 
     @property
     def optimizer_word(self) -> str:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,16 +12,16 @@ from msgspec.structs import replace
 
 from ..._core.memory import check_block_fits
 from ..._curvature import Block, Objective
+from ..._curvature.network import Coverage
 from ..._devices.processes import of_first
 from ..._optim.assign import assign
 from ..._optim.newton import newton
+from ..._pricing.need import DUAL_NEED, NEED
 from ..._scheduling import Hybrid
 from ..._scheduling.families import scheduler_with
 from .._runfile import Calibration, FamilyRecord, StageSeconds
 from . import build
 from .calibrations import Snapshot, frozen_snapshot, snapshot
-from .complete_ledger import CompleteLedger
-from .group_lines import family_record
 from .held import Held
 from .hired import worker_records
 from .ledger import Ledger
@@ -49,10 +49,6 @@ class Deal:
         return assign(state, self.hybrid, self.workers.at(next_step))[0]
 
 
-AnyLedger: TypeAlias = Ledger | CompleteLedger
-"""Of a scheduled optimizer, or of a complete one."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Prepared:
     """Objects that a run needs before it compiles.
@@ -70,7 +66,7 @@ class Prepared:
 
     name: str
     optimizer: optax.GradientTransformationExtraArgs
-    ledger: AnyLedger
+    ledger: Ledger
     blocks: Sequence[Block] = ()
     calibration: Calibration | None = None
     deal: Deal | None = None
@@ -83,7 +79,7 @@ def prepare_complete(task: Task, options: TrainOptions, params: PyTree) -> Prepa
     repeats = options.training.batch_size >= len(task.train) and task.train.fresh is None
     if options.optimizer_word in build.BASELINES:
         optimizer = build.make_baseline(options, task.objective, repeats=repeats)
-        return Prepared(options.optimizer_word, optimizer, CompleteLedger())
+        return Prepared(options.optimizer_word, optimizer, Ledger())
     if options.optimizer_word not in build.COMPLETE and options.family == "blocks":
         return None
     batch = next(batches(task.train, options.training.batch_size, options.training.seed))
@@ -92,8 +88,8 @@ def prepare_complete(task: Task, options: TrainOptions, params: PyTree) -> Prepa
     info: Any = optimizer.init(params).info  # pyright: ignore[reportAttributeAccessIssue]
     plans = getattr(info, "systems", ())
     scheduler = (named or scheduler_with(plans[0].offers.names)) if plans else None
-    family = family_record(info.family, info.because, scheduler, getattr(info, "coverage", None))
-    return Prepared(build.NAMES[info.family], optimizer, CompleteLedger(scheduler), family=family)
+    family = _family(info.family, info.because, scheduler, getattr(info, "coverage", None))
+    return Prepared(build.NAMES[info.family], optimizer, Ledger(scheduler), family=family)
 
 
 def prepare(
@@ -190,3 +186,36 @@ def _ledger(
 ) -> Ledger:
     gate_times = sorted({options.scheduling.gate_time_s, *options.scheduling.gate_times_s}, reverse=True)
     return Ledger(hybrid, blocks, stages, gate_times, workers)
+
+
+def _family(name: str, because: str, scheduler: Hybrid | None, coverage: Coverage | None = None) -> FamilyRecord:
+    """Return the facts that hold for all systems of a training.
+
+    Args:
+        name: of the family.
+        because: why it was chosen.
+        scheduler: of its systems; None where they are not priced.
+        coverage: of its layers; None where it has none.
+    """
+    total = 1 if coverage is None else coverage.parameters
+    layers = {} if coverage is None else {kind: size / total for kind, size in coverage.constructs}
+    outside = {} if coverage is None else {reason: size / total for reason, size in coverage.missing}
+    if scheduler is None:
+        return FamilyRecord(
+            name=name,
+            because=because,
+            acting=None,
+            gate_time_s=None,
+            relative_error=None,
+            layers=layers,
+            outside=outside,
+        )
+    return FamilyRecord(
+        name=name,
+        because=because,
+        acting=scheduler.assumptions[0].name,
+        gate_time_s=scheduler.quantum.gate_time_s,
+        relative_error=DUAL_NEED if name == "dual" else NEED,
+        layers=layers,
+        outside=outside,
+    )

@@ -1,34 +1,29 @@
 """Replay of a saved run's decisions under other hardware, assumptions or policies, without training."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections import Counter
+from functools import partial
 from pathlib import Path
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from msgspec.structs import replace
 
-from ..._core.costs import Cost
-from ..._core.records import SystemEstimate
-from ..._core.status import Refusal, Verdict
-from ..._hardware import ClassicalMachine, ClassicalProfile, QuantumProfile, load_profile
-from ..._pricing.assumptions import AbstractAssumptions
+from ..._core.status import Verdict
+from ..._hardware import ClassicalMachine, ClassicalProfile, QuantumMachine, QuantumProfile, load_profile
 from ..._pricing.fastest import fastest
 from ..._pricing.offers import Offers
-from ..._pricing.price import Own, classical_workload, price
 from ..._scheduling import Hybrid
-from ..._scheduling.own_systems import own_workload
-from .._runfile import SystemLine
+from ..._scheduling.families import default_scheduler
+from .._runfile import Run, SetDecision, SystemLine, read_run
 from . import build
-from .estimates import seconds_of, stacked_estimate, stacked_own
+from .estimates import seconds_of
 from .options import SchedulingOptions
-from .saved import SavedRun, read_saved
+from .parts import part
+from .replay_prices import log_kappa, prices, quantum_bounds
+from .saved import SavedRun, saved_run, train_options
 from .workers import decisions, solve_seconds
-
-# What is known of an operator before anything is computed; the file has it as the reason of a refusal.
-_STRUCTURAL = {code.reason: code for code in (Refusal.NOT_SYMMETRIC, Refusal.NO_ROOT, Refusal.NO_LAYERS)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,100 +46,145 @@ class Question:
 
 
 @dataclasses.dataclass(frozen=True)
+class Decision:
+    """The decision of one assumption set on the systems of a line.
+
+    Attributes:
+        line: as recorded.
+        steps: of the training that it holds for.
+        seconds: of each candidate; infinite where it cannot take the systems, and of a group perhaps a bound.
+        before: what the run says under the set; None where it had no such set.
+        choice: now; None where nobody can take the systems, and where it is open.
+        rivals: candidates among which bounds leave it open; otherwise empty.
+    """
+
+    line: SystemLine
+    steps: int
+    seconds: dict[str, float]
+    before: SetDecision | None
+    choice: str | None
+    rivals: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> str:
+        """`unchanged`, `changed`, `open`, or `new` where there is nothing to compare with."""
+        if self.rivals:
+            return "open"
+        if self.before is None or self.before.verdict == "open":
+            return "new"
+        return "unchanged" if self.before.choice == self.choice else "changed"
+
+
+@dataclasses.dataclass(frozen=True)
 class Replayed:
     """The decisions of one assumption set. All seconds are predicted.
 
     Attributes:
         assumed: the set.
-        names: of the candidates.
-        before: the run's own choices under the set `[steps, blocks]`, -1 where it could choose nobody; None where the
-            run had no such set.
-        choices: now, -1 where nobody can be chosen.
-        seconds: `[steps, blocks, candidates]`, infinite where the candidate cannot take the system.
-        recorded: whether `seconds` are the run's own, to the last digit.
-        solve_seconds: of all solves, or of their makespans.
+        decisions: on every block of every step, in their order, or on every group once for all steps that it is valid
+            for.
+        recorded: whether the seconds are the run's own, to the last digit.
+        solve_seconds: of all solves, or of their makespans; of open systems none.
         classical_seconds: the same, if everything had gone to the fastest classical candidate.
         quantum_share: fraction of the systems.
     """
 
     assumed: str
-    names: tuple[str, ...]
-    before: np.ndarray | None
-    choices: np.ndarray
-    seconds: np.ndarray
+    decisions: tuple[Decision, ...]
     recorded: bool
     solve_seconds: float
     classical_seconds: float
     quantum_share: float
 
     @property
-    def changed(self) -> int | None:
-        """Number of decisions differ from the run's; None if it had no such set."""
-        return None if self.before is None else int(np.sum(self.before != self.choices))
+    def compared(self) -> bool:
+        """Whether the run had the set."""
+        return any(one.before is not None for one in self.decisions)
+
+    def count(self, outcome: str) -> int:
+        """Return the number of decisions, one for each line and step, with that outcome."""
+        return sum(one.steps for one in self.decisions if one.outcome == outcome)
+
+    @property
+    def total(self) -> int:
+        """Number of decisions."""
+        return sum(one.steps for one in self.decisions)
 
 
-def replay(path: Path, question: Question) -> tuple[SavedRun, tuple[Replayed, ...]]:
+def replay(path: Path, question: Question) -> tuple[Run, tuple[Replayed, ...]]:
     """Decide a run anew.
 
     The systems are the run's: what another choice would have changed about the training (the residual that an iterative
     solver leaves) is not in it. Predictions of an assumption set that the question leaves as it was are taken from the
     file, where they stand with all their digits, so that decisions are those of the run exactly; others are made from
-    the estimates in the file.
+    the estimates in the file. Of a group the file has no estimate, but the seconds of its classical candidates, which
+    no quantum machine changes; the least of a quantum candidate follows from the sizes. Where that leaves one candidate
+    the decision is known, and otherwise it is open.
 
     Args:
         path: of a run.
         question: what is to be different.
 
     Raises:
-        ValueError, OSError: for a run that cannot be read, or a question that makes no sense.
+        ValueError, OSError: for a run that cannot be read, or a question that makes no sense, or that bounds cannot
+            answer.
     """
-    saved = read_saved(path)
+    run = read_run(path)
+    if not run.config.scheduled:
+        return run, _of_groups(run, question)
+    saved = saved_run(run)
     with jax.enable_x64(saved.options.training.dtype == "float64"):
-        return saved, _replay(saved, question)
+        return run, _of_blocks(saved, question)
 
 
-def _replay(saved: SavedRun, question: Question) -> tuple[Replayed, ...]:
-    scheduling = _scheduling(saved, question)
+def _of_blocks(saved: SavedRun, question: Question) -> tuple[Replayed, ...]:
+    own = saved.options.scheduling
+    scheduling = _asked(own, question)
     classical = saved.classical if question.classical is None else _by_data_sheet(question.classical, saved)
     hybrid = build.make_hybrid(scheduling, classical)
     workers = build.make_workers(hybrid)
-    own = saved.options.scheduling
     same_machines = question.classical is None and (scheduling.hardware, scheduling.gate_time_s) == (
         own.hardware,
         own.gate_time_s,
     )
     quantum = np.asarray([solver.capabilities.quantum for solver in hybrid.solvers])
-    dtype, blocks = saved.options.training.dtype, list(zip(*saved.steps, strict=True))
-    log_kappa = jnp.stack([_log_kappa(lines, hybrid, dtype) for lines in blocks], axis=1)
+    dtype, blocks, names = saved.options.training.dtype, list(zip(*saved.steps, strict=True)), hybrid.names
+    log_kappas = jnp.stack([log_kappa(lines, hybrid, dtype) for lines in blocks], axis=1)
     rows = sum(line.n for line in saved.steps[0])
     shares = jnp.asarray([line.n / rows for line in saved.steps[0]], dtype)
     found = []
     for assumed in hybrid.assumptions:
-        was = assumed.name in own.assumptions
-        recorded = was and same_machines
-        seconds = (
-            np.stack([_as_recorded(lines, assumed.name, hybrid.names) for lines in blocks], axis=1)
-            if recorded
-            else np.stack(
-                [_anew(lines, hybrid, assumed, classical, dtype, same=question.classical is None) for lines in blocks],
-                axis=1,
-            )
-        )
+        recorded = assumed.name in own.assumptions and same_machines
+
+        def recorded_seconds(lines: tuple[SystemLine, ...], name: str = assumed.name) -> np.ndarray:
+            return np.stack([seconds_of(line.assumptions[name], names) for line in lines])
+
+        anew = partial(prices, hybrid=hybrid, assumed=assumed, classical=classical, dtype=dtype)
+        one_block = recorded_seconds if recorded else partial(anew, same=question.classical is None)
+        seconds = np.stack([one_block(lines) for lines in blocks], axis=1)
         as_seen = jnp.asarray(seconds, dtype)
-        offers = Offers(hybrid.names, tuple(quantum.tolist()), as_seen, jnp.isfinite(as_seen), log_kappa)
+        offers = Offers(names, tuple(quantum.tolist()), as_seen, jnp.isfinite(as_seen), log_kappas)
         choices, verdicts = decisions(hybrid.policy, workers, offers, shares)
         solved = verdicts != Verdict.NOBODY
         best, able = fastest(seconds, np.isfinite(seconds) & ~quantum)
-        alone = solve_seconds(workers, hybrid.names, seconds, best, able) if np.all(able) else [np.inf]
+        alone = solve_seconds(workers, names, seconds, best, able) if np.all(able) else [np.inf]
+        decided = tuple(
+            Decision(
+                line=line,
+                steps=1,
+                seconds=dict(zip(names, seconds[step, block].tolist(), strict=True)),
+                before=line.assumptions.get(assumed.name),
+                choice=names[choices[step, block]] if solved[step, block] else None,
+            )
+            for step, lines in enumerate(saved.steps)
+            for block, line in enumerate(lines)
+        )
         found.append(
             Replayed(
                 assumed=assumed.name,
-                names=hybrid.names,
-                before=_choices(saved, assumed.name) if was else None,
-                choices=np.where(solved, choices, -1),
-                seconds=seconds,
+                decisions=decided,
                 recorded=recorded,
-                solve_seconds=float(np.sum(solve_seconds(workers, hybrid.names, seconds, choices, solved))),
+                solve_seconds=float(np.sum(solve_seconds(workers, names, seconds, choices, solved))),
                 classical_seconds=float(np.sum(alone)),
                 quantum_share=float(np.mean(quantum[choices] & solved)),
             )
@@ -152,15 +192,104 @@ def _replay(saved: SavedRun, question: Question) -> tuple[Replayed, ...]:
     return tuple(found)
 
 
-def _log_kappa(lines: Sequence[SystemLine], hybrid: Hybrid, dtype: str) -> Array:
-    """Return one block's log condition numbers `[steps]`; `[steps, candidates]` with own conditioning."""
-    shared = stacked_estimate(lines, dtype).log_condition_number
-    own = {name: stacked_own(lines, name, dtype).log_condition_number for name in lines[0].own}
-    return jnp.stack([own.get(name, shared) for name in hybrid.names], axis=-1) if own else shared
+def _of_groups(run: Run, question: Question) -> tuple[Replayed, ...]:
+    lines = run.decided
+    if question.classical is not None:
+        raise ValueError(
+            f"--classical is {question.classical}: the run recorded what its systems take here, and not what their "
+            "factors are, so that no other classical machine can be asked"
+        )
+    options = train_options(run.path, run.config)
+    scheduling = options.scheduling
+    if question.policy is not None:
+        scheduling = dataclasses.replace(scheduling, policy=question.policy)
+    if part("policy", scheduling.policy, "policy").word == "makespan":
+        raise ValueError("--policy is makespan, which deals out blocks: the run's systems are chosen for in groups")
+    family = run.config.family
+    recorded = scheduling.gate_time_s if family is None or family.gate_time_s is None else family.gate_time_s
+    asked = _asked(dataclasses.replace(scheduling, gate_time_s=recorded), question)
+    profile = load_profile(asked.hardware)
+    assert isinstance(profile, QuantumProfile), "its options name quantum profiles only"
+    bound = partial(
+        quantum_bounds,
+        scheduler=build.named_scheduler(scheduling) or default_scheduler(),
+        machine=QuantumMachine(asked.gate_time_s, profile),
+        dtype=options.training.dtype,
+        dual=family is not None and family.name == "dual",
+    )
+    counted: Counter[_Key] = Counter()
+    for step, held in zip(lines, run.held, strict=True):
+        for line in step:
+            counted[_Key(replace(line, step=0))] += held
+    rows = max(sum(line.n * line.count for line in step) for step in lines)
+    anew = any(one is not None for one in (question.hardware, question.gate_time_s, question.policy))
+    found = []
+    for name in question.assumptions or tuple(lines[0][0].assumptions):
+        decided = []
+        for key, steps in counted.items():
+            line, before = key.line, key.line.assumptions.get(name)
+            if before is not None and not anew:
+                decided.append(Decision(line, steps, _known(before), before, before.choice, before.rivals))
+                continue
+            least, choice, rivals = _by_bounds(line, bound(line, name), bound.keywords["scheduler"], rows)
+            decided.append(Decision(line, steps, least, before, choice, rivals))
+        found.append(_summed(name, decided, recorded=not anew and name in lines[0][0].assumptions))
+    return tuple(found)
 
 
-def _scheduling(saved: SavedRun, question: Question) -> SchedulingOptions:
-    own, changes = saved.options.scheduling, {}
+@dataclasses.dataclass(frozen=True)
+class _Key:
+    """A line that may hold dictionaries, as a key."""
+
+    line: SystemLine
+
+    def __hash__(self) -> int:
+        return hash((self.line.name, self.line.n, self.line.count))
+
+
+def _by_bounds(
+    line: SystemLine, least_quantum: dict[str, float], scheduler: Hybrid, rows: int
+) -> tuple[dict[str, float], str | None, tuple[str, ...]]:
+    """Return what each candidate asks at least, the choice, and the rivals where bounds leave it open."""
+    # Classical seconds are the same under every set.
+    recorded = line.assumptions[line.acting]
+    least = {name: value for name, value in _known(recorded).items() if name not in recorded.queries} | least_quantum
+    names, quantum = tuple(least), [name in recorded.queries for name in least]
+    sure = [not modelled and name not in recorded.at_least for name, modelled in zip(names, quantum, strict=True)]
+    seconds = np.asarray(list(least.values()))
+    most = np.where(sure, seconds, np.inf)
+    share = line.n * line.count / rows
+    rivals = tuple(names[i] for i in scheduler.policy.contenders(names, seconds, most, quantum, share))
+    return (least, rivals[0], ()) if len(rivals) == 1 else (least, None, rivals)
+
+
+def _summed(name: str, decided: list[Decision], *, recorded: bool) -> Replayed:
+    recorded_as = decided[0].line.assumptions[decided[0].line.acting]
+    quantum = recorded_as.queries
+    unsure = quantum.keys() | set(recorded_as.at_least)
+    classical = [
+        one.steps * min((value for solver, value in one.seconds.items() if solver not in unsure), default=np.inf)
+        for one in decided
+    ]
+    systems = sum(one.steps * one.line.count for one in decided)
+    to_quantum = sum(one.steps * one.line.count for one in decided if one.choice in quantum)
+    return Replayed(
+        assumed=name,
+        decisions=tuple(decided),
+        recorded=recorded,
+        solve_seconds=sum(one.steps * one.seconds.get(one.choice, np.nan) for one in decided if one.choice is not None),
+        classical_seconds=sum(classical),
+        quantum_share=to_quantum / systems,
+    )
+
+
+def _known(entry: SetDecision) -> dict[str, float]:
+    names = tuple(entry.predicted_seconds)
+    return dict(zip(names, seconds_of(entry, names).tolist(), strict=True))
+
+
+def _asked(own: SchedulingOptions, question: Question) -> SchedulingOptions:
+    changes = {}
     if question.hardware is not None and question.hardware != own.hardware:
         changes["hardware"] = question.hardware
         profile = load_profile(question.hardware)
@@ -184,103 +313,3 @@ def _by_data_sheet(name: str, saved: SavedRun) -> ClassicalMachine:
     if not isinstance(profile, ClassicalProfile):
         raise ValueError(f"--classical is {name}, a quantum machine: name it with --hardware")
     return profile.machine([kernel for kernel, _ in saved.classical.kernels], saved.classical.dtype)
-
-
-def _as_recorded(lines: Sequence[SystemLine], assumed: str, names: Sequence[str]) -> np.ndarray:
-    return np.stack([seconds_of(line.assumptions[assumed], names) for line in lines])
-
-
-def _anew(
-    lines: Sequence[SystemLine],
-    hybrid: Hybrid,
-    assumed: AbstractAssumptions,
-    classical: ClassicalMachine,
-    dtype: str,
-    *,
-    same: bool,
-) -> np.ndarray:
-    """One block's predictions `[steps, candidates]`, from its estimates."""
-    found = np.zeros((len(lines), len(hybrid.names)))
-    # Both are static, and the same in every step of all runs of ours.
-    kinds: dict[tuple[bool, tuple[Refusal, ...]], list[int]] = {}
-    for position, line in enumerate(lines):
-        refused = line.assumptions[line.acting].refused
-        known = tuple(_STRUCTURAL.get(refused.get(name, ""), Refusal.NONE) for name in hybrid.names)
-        kinds.setdefault((line.formed, known), []).append(position)
-    for (formed, refusals), positions in kinds.items():
-        mine = [lines[k] for k in positions]
-        estimates = stacked_estimate(mine, dtype)
-        # The Ritz values are not in the file; what they led to is.
-        steps = jnp.asarray(
-            [[line.expected_iterations.get(name) or 0 for name in hybrid.names] for line in mine], dtype
-        )
-        own = {hybrid.names.index(name): _own(mine, name, None if same else classical, dtype) for name in mine[0].own}
-
-        @eqx.filter_jit
-        def seconds(
-            estimates: SystemEstimate,
-            steps: Array,
-            own: dict[int, tuple[SystemEstimate, Array]],
-            refusals: tuple[Refusal, ...] = refusals,
-            formed: bool = formed,
-        ) -> Array:
-            def one(estimate: SystemEstimate, steps: Array, own: dict[int, tuple[SystemEstimate, Array]]) -> Array:
-                # The ratio of what was expected then to what the estimate alone lets expect.
-                factors = [
-                    jnp.where(taken > 0, taken / classical_workload(solver, estimate).steps, 1)
-                    if solver.capabilities.iterative
-                    else jnp.ones_like(taken)
-                    for solver, taken in zip(hybrid.solvers, steps, strict=True)
-                ]
-                offers = price(
-                    estimate,
-                    hybrid.solvers,
-                    (assumed,),
-                    classical,
-                    hybrid.quantum,
-                    refusals=refusals,
-                    formed=formed,
-                    factors=jnp.stack(factors),
-                    solves=hybrid.solves,
-                    own={place: Own(*system) for place, system in own.items()},
-                )
-                return offers.seconds[0]
-
-            return jax.vmap(one)(estimates, steps, own)
-
-        found[positions] = np.asarray(seconds(estimates, steps, own), np.float64)
-    return found
-
-
-def _own(
-    lines: Sequence[SystemLine], name: str, classical: ClassicalMachine | None, dtype: str
-) -> tuple[SystemEstimate, Array]:
-    """The systems of a candidate with conditioning of its own, and the seconds of conditioning and estimates.
-
-    As recorded, on the run's own machine (None); on another one as passes over the matrix, all of it.
-    """
-
-    def seconds(line: SystemLine) -> float:
-        own, forming = line.own[name], line.access
-        if classical is None:
-            return own.predicted_conditioning_seconds + own.predicted_estimation_seconds
-        costs = [
-            Cost(own.conditioning_flops, own.conditioning_bytes),
-            Cost(own.estimation_flops, own.estimation_bytes),
-        ]
-        taken = sum(float(classical.seconds(own_workload(cost))) for cost in costs)
-        if line.formed:
-            return taken
-        return taken + 2 * float(classical.seconds(own_workload(Cost(forming.forming_flops, forming.forming_bytes))))
-
-    return stacked_own(lines, name, dtype), jnp.asarray([seconds(line) for line in lines], dtype)
-
-
-def _choices(saved: SavedRun, assumed: str) -> np.ndarray:
-    names = saved.candidates
-
-    def choice(line: SystemLine) -> int:
-        entry = line.assumptions[assumed]
-        return -1 if entry.verdict == "nobody" else names.index(entry.choice)
-
-    return np.asarray([[choice(line) for line in lines] for lines in saved.steps])

@@ -2,7 +2,8 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,6 +52,7 @@ from .options import TrainOptions
 from .own_task import check_unchanged
 from .provenance import commit, machine, now, versions
 from .saved import train_options
+from .tallies import by_step
 from .tasks.base import Task
 
 T = TypeVar("T")
@@ -77,6 +79,7 @@ class Halted:
         calibration: of `calibration.json`; None of a complete optimizer, and where there is none yet.
         checkpoint: to go on from; None: from the first step.
         steps, blocks: the whole lines of their files, some of them perhaps beyond the checkpoint.
+        groups: systems that lines of an older schema had in those of the steps.
         notes: what was found that is not as it should be, in words.
         breaks: what differs from where the run began, in words.
     """
@@ -87,6 +90,7 @@ class Halted:
     checkpoint: Checkpoint | None
     steps: Lines[StepLine]
     blocks: Lines[SystemLine]
+    groups: tuple[SystemLine, ...]
     notes: tuple[str, ...]
     breaks: tuple[str, ...]
 
@@ -96,9 +100,18 @@ class Halted:
         return 0 if self.checkpoint is None else self.checkpoint.step
 
     @property
+    def lines(self) -> Sequence[SystemLine]:
+        """Lines of all systems of these steps."""
+        own = self.blocks.records[: self.systems]
+        older = [line for line in self.groups if line.step < self.done]
+        return (*older, *own) if older else own
+
+    @property
     def systems(self) -> int:
         """Lines of `blocks.jsonl` that count."""
-        return self.done * len(self.config.model.blocks)
+        return sum(step.systems for step in self.steps.records[: self.done]) - sum(
+            line.step < self.done for line in self.groups
+        )
 
 
 def resumable(path: Path, *, anyway: bool = False) -> tuple[Config, TrainOptions, tuple[str, ...]]:
@@ -115,8 +128,8 @@ def resumable(path: Path, *, anyway: bool = False) -> tuple[Config, TrainOptions
     config = read_config(path)
     verify(path, ("config.json", "steps.jsonl", "blocks.jsonl", "resumes.jsonl", "calibration.json", "summary.json"))
     options = train_options(path, config)
-    # What schema 7 calls otherwise changes nothing of what is computed.
-    if config.schema_version != 7:
+    # What schemas 7 and 8 call otherwise changes nothing of what is computed.
+    if config.schema_version not in (7, 8):
         _check_version(path, "schema_version", config.schema_version, SCHEMA_VERSION)
     check_unchanged(path, config.task, config.task_digest)
     if finished(path):
@@ -174,16 +187,16 @@ def read_halted(path: Path, config: Config, options: TrainOptions, breaks: tuple
         ValueError: if a checkpoint belongs to another run, or the calibration to another machine.
     """
     notes: list[str] = []
-    width = len(config.model.blocks)
-    steps = _in_order(path / "steps.jsonl", StepLine, lambda line, i: line.step == i, notes)
-    blocks = _in_order(
-        path / "blocks.jsonl",
-        SystemLine,
-        lambda line, i: (line.step, line.block) == divmod(i, width),
-        notes,
-        migration_from(config.schema_version, str(path)).system,
+    migration = migration_from(config.schema_version, str(path), len(config.model.blocks))
+    steps = _in_order(path / "steps.jsonl", StepLine, lambda line, i: line.step == i, notes, migration.step)
+    groups = migration.systems(str(path / "steps.jsonl"))
+    fits = _ascending(len(config.model.blocks))
+    blocks = _in_order(path / "blocks.jsonl", SystemLine, fits, notes, migration.system)
+    lines = by_step(chain(groups, blocks.records))
+    whole = next(
+        (i for i, line in enumerate(steps.records) if line.systems and not _are_of(line, next(lines, []))),
+        len(steps.records),
     )
-    whole = min(len(steps.records), len(blocks.records) // width) if width else len(steps.records)
     checkpoint = _newest(path, identity_of(config), whole, notes)
     calibration = None
     if config.scheduled:
@@ -191,7 +204,7 @@ def read_halted(path: Path, config: Config, options: TrainOptions, breaks: tuple
         calibration = _calibration(path, options, begun=begun, elsewhere=bool(breaks))
     if commit() != config.commit:
         notes.append(f"the run began with commit {config.commit}, and goes on with {commit()}")
-    return Halted(path, config, calibration, checkpoint, steps, blocks, tuple(notes), breaks)
+    return Halted(path, config, calibration, checkpoint, steps, blocks, groups, tuple(notes), breaks)
 
 
 def check_data(halted: Halted, task: Task) -> None:
@@ -308,6 +321,22 @@ def _calibration(path: Path, options: TrainOptions, *, begun: bool, elsewhere: b
         here = calibration_environment(options.training.dtype, options.training.blas_threads)
         check_environment(found.environment, here, f"the calibration of {path}", _CALIBRATED_ELSEWHERE)
     return found
+
+
+def _are_of(step: StepLine, lines: list[SystemLine]) -> bool:
+    return len(lines) == step.systems and lines[0].step == step.step
+
+
+def _ascending(width: int) -> Callable[[SystemLine, int], bool]:
+    """Whether a line stands behind those before it, and is of one of so many blocks (0: of any group)."""
+    last = -1, -1
+
+    def fits(line: SystemLine, _: int) -> bool:
+        nonlocal last
+        before, last = last, (line.step, line.block)
+        return before < last and (not width or line.block < width)
+
+    return fits
 
 
 def _in_order(

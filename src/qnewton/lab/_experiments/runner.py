@@ -36,11 +36,12 @@ from .data_digests import data_digests
 from .held import Held
 from .hired import hired
 from .interrupts import Stopped, remembered
+from .ledger import Ledger
 from .loop import Loop
 from .options import TrainOptions
 from .own_task import digest
 from .packing import named
-from .prepare import AnyLedger, Prepared, prepare, prepare_complete
+from .prepare import Prepared, prepare, prepare_complete
 from .provenance import provenance
 from .resume import Halted, check_data, read_halted, resumable, set_aside, with_digests
 from .room import check_room, tree_bytes
@@ -269,14 +270,13 @@ def _config(task: Task, options: TrainOptions, prepared: Prepared, params: PyTre
     return with_digests(record, path / "calibration.json")
 
 
-def _go_on(halted: Halted, loop: Loop, ledger: AnyLedger, directory: RunDirectory, watcher: Watcher) -> float:
+def _go_on(halted: Halted, loop: Loop, ledger: Ledger, directory: RunDirectory, watcher: Watcher) -> float:
     """Restore loop and files to the checkpoint, and return the compilation seconds of earlier processes."""
     before = 0.0
     for note in halted.notes:
         watcher.stage(f"note: {note}")
     if halted.checkpoint is not None:
-        steps, blocks = halted.steps.records[: halted.done], halted.blocks.records[: halted.systems]
-        restore(halted.checkpoint, loop, ledger, steps, blocks)
+        restore(halted.checkpoint, loop, ledger, halted.steps.records[: halted.done], halted.lines)
         before = halted.checkpoint.compilation_seconds
     with _writing(directory):
         set_aside(halted, directory)
@@ -288,7 +288,7 @@ def _go_on(halted: Halted, loop: Loop, ledger: AnyLedger, directory: RunDirector
 
 def _steps(
     loop: Loop,
-    ledger: AnyLedger,
+    ledger: Ledger,
     options: TrainOptions,
     directory: RunDirectory,
     saver: Saver,
@@ -343,7 +343,7 @@ def _writing(directory: RunDirectory) -> Iterator[None]:
 
 def _summary(
     config: Config,
-    ledger: AnyLedger,
+    ledger: Ledger,
     stopped_by: int | None,
     final: dict[str, Any],
     compiling: float,

@@ -44,12 +44,6 @@ class SavedRun:
         """Classical machine that the run's predictions used."""
         return self.measured.corrected(self.learned)
 
-    @property
-    def candidates(self) -> tuple[str, ...]:
-        """Candidates' names, in the order of a plan's columns."""
-        first = self.steps[0][0]
-        return tuple(first.assumptions[first.acting].predicted_seconds)
-
 
 def train_options(path: Path, config: Config) -> TrainOptions:
     """The options of a run.
@@ -75,7 +69,11 @@ def read_saved(path: Path) -> SavedRun:
     Raises:
         RunFileError: for what is not there, is not what was written, or had nothing to schedule.
     """
-    run = read_run(path)
+    return saved_run(read_run(path))
+
+
+def saved_run(run: Run) -> SavedRun:
+    """Return the same of a run that was read; raises as `read_saved`."""
     check_scheduled(run.path, run.config)
     options = train_options(run.path, run.config)
     return SavedRun(run, run.decided, options, measured_machine(run.calibration), learned_factors(run.calibration))

@@ -1,14 +1,14 @@
 """What a run's totals need of its steps and systems, so that their lines need not be kept."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
 
-from .._runfile import StepLine, SystemLine
+from .._runfile import SetTotals, StepLine, SystemLine, SystemSums
 
 
 class Steps:
@@ -70,42 +70,51 @@ class Steps:
 
 
 class Systems:
-    """Counts over the systems of a run, whose lines are written and not kept.
+    """Counts over the systems of a run, whose lines are written; those of one step alone are kept.
 
     Attributes:
-        newest: lines of the newest step.
+        newest: lines that the newest step has of its own.
         execution: of the first quantum solve; None before there is one.
-        solved_by: how many each solver solved.
+        solved_by: how many each solver solved, under the acting set.
     """
 
-    def __init__(self, acting: str):
-        """Start before the first system.
-
-        Args:
-            acting: assumption set.
-        """
-        self._acting = acting
+    def __init__(self):
+        """Start before the first system."""
         self._count = self._quantum = 0
+        self._now: list[SystemLine] = []
+        self._sums = SystemSums()
         self.newest: list[SystemLine] = []
         self.execution: str | None = None
         self.solved_by: Counter[str] = Counter()
 
+    def changed(self, lines: list[SystemLine]) -> list[SystemLine]:
+        """Return the lines of a step; none if they say what those before did."""
+        before = [replace(line, step=lines[0].step) for line in self._now] if lines else []
+        return [] if before == lines else lines
+
     def add(self, lines: Sequence[SystemLine]) -> None:
-        """Take up the lines of a step."""
+        """Take up the lines that a step has of its own; without any its systems are those of the step before."""
         self.newest = list(lines)
-        for line in lines:
-            entry = line.assumptions[self._acting]
-            self._count += 1
-            # Where no candidate could take the system, the choice names the first one and nothing was solved.
-            self._quantum += entry.machine == "quantum" and not entry.nobody
+        self._now = self.newest or self._now
+        self._sums.add(self._now)
+        for line in self._now:
+            entry = line.assumptions[line.acting]
+            self._count += line.count
+            self._quantum += line.count * (entry.machine == "quantum")
             self.execution = self.execution or line.execution
-            if line.status == "ok":
-                self.solved_by[line.solver] += 1
+            # Of a group nobody says how its solves ended.
+            if line.solver is not None and line.status in ("ok", None):
+                self.solved_by[line.solver] += line.count
 
     @property
     def quantum_share(self) -> float:
         """Share of the systems that go to a quantum solver."""
         return self._quantum / self._count if self._count else 0.0
+
+    @property
+    def totals(self) -> dict[str, SetTotals]:
+        """Totals of each assumption set, the acting one first; empty if there are no systems."""
+        return self._sums.totals()
 
 
 class Rows:
@@ -131,7 +140,7 @@ class Rows:
         return None if self._room is None else self._room[: self._count]
 
 
-def by_step(lines: Iterable[SystemLine]) -> Iterable[list[SystemLine]]:
+def by_step(lines: Iterable[SystemLine]) -> Iterator[list[SystemLine]]:
     """The lines of each step, which follow each other."""
     return (list(own) for _, own in groupby(lines, lambda line: line.step))
 

@@ -97,14 +97,16 @@ def _marked(blocks: Sequence[SystemLine]) -> dict[str, list[tuple[float, float]]
     if len(blocks) > MOST_POINTS:
         for group in derive.columns(blocks, BINS)[:: BINS // 20]:
             middle = derive.spread(block.log10_condition_number for block in group)
-            kind = derive.most_common(block.condition_number_kind for block in group)
+            kind = derive.most_common(block.condition_number_kind or "" for block in group)
             points.append((kind, 0.5 * (group[0].step + group[-1].step), middle.median if middle else None))
     else:
         chosen = {group[0].step: group[0] for group in derive.columns(blocks, 20)} | {blocks[-1].step: blocks[-1]}
         for kind in _KIND_MEANINGS:  # the first of every kind is among them
             first = next((block for block in blocks if block.condition_number_kind == kind), blocks[0])
             chosen[first.step] = first
-        points = [(block.condition_number_kind, step, block.log10_condition_number) for step, block in chosen.items()]
+        points = [
+            (block.condition_number_kind or "", step, block.log10_condition_number) for step, block in chosen.items()
+        ]
     found: dict[str, list[tuple[float, float]]] = {}
     for kind, x, y in points:
         if y is not None:
@@ -129,7 +131,7 @@ def _map(groups: dict[int, list[SystemLine]]) -> Panel:
             Key(f"κ {power_of_ten(low)} – {power_of_ten(high)}", Fill(fill.color, edge="muted", width=0.4)),
         ]
     for row, blocks in enumerate(groups.values()):
-        kinds = {block.condition_number_kind for block in blocks}
+        kinds = {block.condition_number_kind or "" for block in blocks}
         marks.append(Note(row, kinds.pop() if len(kinds) == 1 else "mixed", size=8.0))
     return Panel(over_steps([block.step for blocks in groups.values() for block in blocks]), blocks_axis(groups), marks)
 

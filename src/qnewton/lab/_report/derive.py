@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ..._core.status import Refusal
 from .._runfile import STAGES, Run, StepLine, SystemLine
 
 _TERMS = 50_000
@@ -97,9 +98,15 @@ def by_block(run: Run) -> dict[int, list[SystemLine]]:
 
 def acting_set(run: Run) -> str | None:
     """Return the assumption set whose choices were carried out; None if no system was written."""
-    if run.summary is not None:
+    if run.summary is not None and run.summary.acting is not None:
         return run.summary.acting
     return run.blocks[-1].acting if run.blocks else None
+
+
+def held(run: Run) -> dict[int, int]:
+    """Number of a step to that of the steps that its lines hold for, where it is not one."""
+    spans = zip(run.written.firsts, run.written.untils, strict=True)
+    return {first: until - first for first, until in spans if until - first != 1}
 
 
 def assumption_sets(run: Run) -> list[str]:
@@ -114,19 +121,23 @@ def assumption_sets(run: Run) -> list[str]:
 def choices(run: Run) -> list[Choice]:
     """Every choice of every assumption set, classical ones first: one order for all figures."""
     entries = [entry for block in run.blocks for entry in block.assumptions.values()]
-    found = {Choice(entry.choice, entry.machine) for entry in entries if not entry.nobody}
+    found = {
+        Choice(entry.choice, entry.machine)
+        for entry in entries
+        if entry.choice is not None and entry.machine is not None
+    }
     return sorted(found, key=lambda choice: (choice.machine == "quantum", choice.name))
 
 
 def quantum_share(run: Run, assumption_set: str, block: int | None = None) -> float | None:
     """Return the share of the systems (of one block, or of all) that the set gives to a quantum solver."""
-    entries = [
-        entry.assumptions[assumption_set]
-        for entry in run.blocks
-        if assumption_set in entry.assumptions and block in (None, entry.block)
-    ]
-    quantum = sum(entry.machine == "quantum" and not entry.nobody for entry in entries)
-    return quantum / len(entries) if entries else None
+    steps, to_quantum, systems = held(run), 0, 0
+    for line in run.blocks:
+        if assumption_set in line.assumptions and block in (None, line.block):
+            own = line.count * steps.get(line.step, 1)
+            systems += own
+            to_quantum += own * (line.assumptions[assumption_set].machine == "quantum")
+    return to_quantum / systems if systems else None
 
 
 def predicted_total(run: Run, assumption_set: str) -> float | None:
@@ -167,12 +178,14 @@ def break_even(run: Run, assumption_set: str) -> list[BreakEven]:
 
 def refusals(run: Run, assumption_set: str) -> list[tuple[str, str, int]]:
     """Return the set's refusals (candidate, reason, number of systems), most frequent first."""
-    counts = Counter(
-        (candidate, reason)
-        for block in run.blocks
-        if assumption_set in block.assumptions
-        for candidate, reason in block.assumptions[assumption_set].refused.items()
-    )
+    counts: Counter[tuple[str, str]] = Counter()
+    steps = held(run)
+    for line in run.blocks:
+        entry = line.assumptions.get(assumption_set)
+        for one in () if entry is None else entry.refused.items():
+            # Who is undercut could take it.
+            if one[1] != Refusal.UNDERCUT.reason:
+                counts[one] += line.count * steps.get(line.step, 1)
     return [(candidate, reason, count) for (candidate, reason), count in sorted(counts.items(), key=_most_first)]
 
 

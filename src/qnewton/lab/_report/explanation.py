@@ -55,7 +55,7 @@ class Explanation:
     """The decision on one system, or on a group of equal ones, under one assumption set.
 
     Attributes:
-        step, block, name, n: of the system; the number of a group is its place in the step.
+        step, block, name, n: of the system; the number of a group is its place among the optimizer's.
         assumptions: the set.
         acting: whether its choice was carried out.
         condition_number: in words, with how sure it is.

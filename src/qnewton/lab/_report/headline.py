@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from msgspec.structs import asdict
 
 from .._runfile import Run
@@ -42,7 +44,7 @@ def notes(run: Run) -> Warnings | None:
     if failed:
         listed = ", ".join(f"{status}: {systems}" for status, systems in failed.items())
         if run.config.scheduled:
-            systems, effect = f"{len(run.blocks)} systems", "and took a gradient step"
+            systems, effect = f"{len(run.all_blocks)} systems", "and took a gradient step"
         else:
             systems = f"{sum(statuses(run).values())} statuses"
             effect = "and moved nothing" if run.config.optimizer == "dual_newton" else "and took the gradient there"
@@ -62,9 +64,9 @@ def statuses(run: Run) -> dict[str, int]:
     """Return the number of systems per status."""
     if run.summary is not None:
         return run.summary.statuses
-    found: dict[str, int] = {}
-    for block in run.blocks:
-        found[block.status] = found.get(block.status, 0) + 1
+    found: Counter[str] = Counter()
+    for step in run.all_steps:
+        found.update(step.statuses)
     return found
 
 
@@ -98,7 +100,7 @@ def _from_summary(run: Run) -> list[Tiles]:
             if part == "compilation" or run.config.scheduled
         ),
     ]
-    if summary.acting is None:
+    if not summary.predicted_seconds or summary.acting is None:
         return [Tiles("Training", training), Tiles("seconds", measured, "measured")]
     acting = summary.predicted_seconds.get(summary.acting)
     classical = summary.predicted_seconds_all_classical
@@ -169,7 +171,7 @@ def reading(run: Run) -> Listing:
 
 
 def _reading_complete(run: Run) -> list[tuple[Clock | None, str]]:
-    sets = list(dict.fromkeys(name for groups in run.groups for group in groups for name in group.assumptions))
+    sets = derive.assumption_sets(run)
     rest = "Its systems have a section of their own, and nothing else of a step is predicted."
     lines: list[tuple[Clock | None, str]] = [
         (

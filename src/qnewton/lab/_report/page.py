@@ -6,11 +6,11 @@ from .._runfile import Run
 from . import provenance
 from .headline import headline, notes, reading
 from .parts import Page, Part, Section
+from .section_choices import choices_section
 from .section_gate_times import gate_time_section
-from .section_groups import groups_section
 from .section_measured import measured_section
 from .section_predicted import predicted_section
-from .section_systems import choices_section, systems_section
+from .section_systems import systems_section
 from .section_training import training_section
 from .section_workers import workers_section
 from .units import count
@@ -24,12 +24,12 @@ def run_page(run: Run) -> Page:
     parameters = f"{count(config.model.parameters)} parameters"
     parts: list[Part | Section | None] = [notes(run), headline(run), reading(run)]
     if run.steps:
-        parts += [training_section(run), groups_section(run)]
+        parts.append(training_section(run))
     if run.blocks:
         parts += [systems_section(run), choices_section(run)]
     if run.steps:
         parts += [measured_section(run), workers_section(run), predicted_section(run)]
-    if run.blocks:
+    if run.blocks and config.scheduled:
         parts.append(gate_time_section(run))
     return Page(
         tab=f"qnewton: {title}",

@@ -24,7 +24,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
     """Assumption set, machine, versions, seed, commit."""
     config, summary = run.config, run.summary
     status = summary.status if summary else "no summary.json"
-    systems = f"blocks.jsonl ({len(run.all_blocks)} lines), " if config.scheduled else ""
+    systems = f"blocks.jsonl ({len(run.all_blocks)} lines), " if run.blocks or config.scheduled else ""
     rest = f"{systems}summary.json ({'read' if summary else 'missing'})"
     entries = [
         ("status", status),

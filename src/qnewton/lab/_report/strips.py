@@ -21,15 +21,17 @@ def choices_chart(run: Run, number: int, assumption_set: str) -> Chart:
     cells: dict[derive.Choice, list[tuple[float, float, float]]] = {choice: [] for choice in fills}
     failures: list[tuple[float, float, float]] = []
     marks: list[Mark] = []
+    held = derive.held(run)
     for row, (index, blocks) in enumerate(groups.items()):
         of_set = [block for block in blocks if assumption_set in block.assumptions]
         for group in derive.columns(of_set, strip_columns(len(groups))):
-            place = (float(row), group[0].step - 0.5, group[-1].step + 0.5)
+            last = group[-1].step + held.get(group[-1].step, 1) - 1
+            place = (float(row), group[0].step - 0.5, last + 0.5)
             entries = [block.assumptions[assumption_set] for block in group]
-            taken = [derive.Choice(entry.choice, entry.machine) for entry in entries if not entry.nobody]
+            taken = [derive.Choice(entry.choice, entry.machine) for entry in entries if entry.choice and entry.machine]
             if taken:
                 cells[derive.most_common(taken)].append(place)
-            if any(block.status != "ok" for block in group):
+            if any(block.status not in ("ok", None) for block in group):
                 failures.append(place)
         marks.append(Note(row, percent(derive.quantum_share(run, assumption_set, index), 0)))
     marks.append(Note(-0.85, "quantum"))
@@ -40,7 +42,7 @@ def choices_chart(run: Run, number: int, assumption_set: str) -> Chart:
     ]
     if failures:
         marks.append(Cells(failures, Fill("ink"), "system failed: gradient step", low=0.26, high=0.4))
-    panel = Panel(over_steps([block.step for block in run.blocks]), blocks_axis(groups), marks)
+    panel = Panel(over_steps([step.step for step in run.steps]), blocks_axis(groups), marks)
     done = "carried out" if assumption_set == derive.acting_set(run) else "not carried out"
     caption = (
         f"{percent(derive.quantum_share(run, assumption_set))} of all systems to a quantum solver; right of each "

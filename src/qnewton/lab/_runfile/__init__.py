@@ -34,6 +34,7 @@ from .directory import Elsewhere, RunDirectory
 from .durable import copy_rest, move, sync_folder, sync_tree, write_whole
 from .encode import encode, encode_indented, plain
 from .errors import RunFileError, clean_text
+from .family import FamilyRecord
 from .grid import (
     CompareCell,
     Failure,
@@ -46,8 +47,6 @@ from .grid import (
     NoiseFile,
     ReproductionHead,
 )
-from .group import FamilyRecord, GroupDecision, GroupLine, GroupTotals, GroupVerdictName
-from .group_sums import GroupSums, group_totals, groups_by_step
 from .lines import Lines, read_lines, whole_lines_end
 from .manifest import AlteredError, FileRecord, Manifest, found_altered, unverified, verify
 from .migrate import migration_from, read_version
@@ -67,7 +66,8 @@ from .results import (
 )
 from .run import Run, check_scheduled, read_calibration, read_config, read_run, read_summary
 from .step import STAGES, AttemptLine, PredictedSchedule, PredictedSeconds, StepLine
-from .summary import Breakdown, GateTime, Summary
+from .summary import Breakdown, GateTime, SetTotals, Summary
+from .sums import SystemSums, set_totals
 from .system import (
     AccessCosts,
     KindName,
@@ -78,6 +78,7 @@ from .system import (
     TimedSolve,
     VerdictName,
     WithoutOwn,
+    group_line,
 )
 
 __all__ = [
@@ -117,11 +118,6 @@ __all__ = [
     "FileRecord",
     "GateTime",
     "GridHead",
-    "GroupDecision",
-    "GroupLine",
-    "GroupSums",
-    "GroupTotals",
-    "GroupVerdictName",
     "Identity",
     "KernelRecord",
     "KernelSample",
@@ -150,6 +146,7 @@ __all__ = [
     "SeedSpread",
     "SetAside",
     "SetDecision",
+    "SetTotals",
     "SpectrumBlock",
     "SpectrumFile",
     "SpectrumSource",
@@ -157,6 +154,7 @@ __all__ = [
     "StepLine",
     "Summary",
     "SystemLine",
+    "SystemSums",
     "TargetMethod",
     "TargetRecord",
     "TimedSolve",
@@ -175,8 +173,7 @@ __all__ = [
     "encode_indented",
     "file_digest",
     "found_altered",
-    "group_totals",
-    "groups_by_step",
+    "group_line",
     "migration_from",
     "move",
     "plain",
@@ -188,6 +185,7 @@ __all__ = [
     "read_run",
     "read_summary",
     "read_version",
+    "set_totals",
     "sync_folder",
     "sync_tree",
     "typed",

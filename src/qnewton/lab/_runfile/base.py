@@ -2,7 +2,7 @@
 
 import msgspec
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """Of a run directory. A change of a record of it takes the next number, and `migrate` gets a line. A field that is
 added with a default does not: what is written without it is read as if it had that."""
 COMPARE_VERSION, NOISE_VERSION, REPRODUCTION_VERSION = 1, 1, 2

@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import field
 
 from .base import Record
-from .group import FamilyRecord
+from .family import FamilyRecord
 
 
 class MachineRecord(Record, frozen=True):

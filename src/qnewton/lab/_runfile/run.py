@@ -1,11 +1,10 @@
 """The directory of a run, as all readers use it."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 from .calibration import Calibration
 from .checkpoint import ResumeLine
@@ -13,55 +12,17 @@ from .config import Config
 from .decode import Upgrade, decode, typed, untyped
 from .digests import config_digest, file_digest
 from .errors import RunFileError
-from .group import GroupLine
-from .group_sums import groups_by_step
 from .lines import KEPT, Lines, read_lines
 from .manifest import NAME as MANIFEST
 from .manifest import altered, verify
 from .migrate import migration_from
-from .ranges import Ranges, apart
 from .step import StepLine
-from .summary import Summary
+from .summary import SetTotals, Summary
+from .sums import set_totals
 from .system import SystemLine
+from .written import Decided, Spans, Written
 
 T = TypeVar("T")
-_NAMED = 5
-"""Steps that a note lists."""
-
-
-class Decided(Sequence[tuple[SystemLine, ...]]):
-    """For each whole step the lines of its blocks, in the order of the partition."""
-
-    def __init__(self, blocks: Sequence[SystemLine], starts: Sequence[int], width: int):
-        """Take what `read_run` has found.
-
-        Args:
-            blocks: lines of `blocks.jsonl`.
-            starts: number of the first line of each whole step.
-            width: blocks of a step.
-        """
-        self._blocks, self._starts, self._width = blocks, starts, width
-
-    def __len__(self) -> int:
-        return len(self._starts)
-
-    def __iter__(self) -> Iterator[tuple[SystemLine, ...]]:
-        lines, at = iter(self._blocks), 0
-        for start in self._starts:
-            if start < at:
-                lines, at = iter(self._blocks[start:]), start
-            yield tuple(islice(lines, start - at, start - at + self._width))
-            at = start + self._width
-
-    @overload
-    def __getitem__(self, index: int) -> tuple[SystemLine, ...]: ...
-    @overload
-    def __getitem__(self, index: slice) -> "Decided": ...
-    def __getitem__(self, index: int | slice) -> "tuple[SystemLine, ...] | Decided":
-        if isinstance(index, slice):
-            return Decided(self._blocks, self._starts[index], self._width)
-        start = self._starts[index]
-        return tuple(self._blocks[start : start + self._width])
 
 
 @dataclass(frozen=True)
@@ -73,21 +34,22 @@ class Run:
         config: of `config.json`.
         steps: of `steps.jsonl`; of a long run each is read when it is asked for.
         blocks: of `blocks.jsonl`, those of a step that was cut off too; likewise.
-        whole: number of the first line of each step that `blocks.jsonl` has all blocks of.
+        written: which steps have all of their lines there.
         summary: of `summary.json`; None where it is missing: the run was stopped, or goes on.
         notes: what was missing or cut off, in words.
-        all_steps, all_blocks: of these files, where `steps` and `blocks` are some of their lines.
+        all_steps, all_blocks, all_written: of the whole files, where `steps` and `blocks` are some of their lines.
     """
 
     path: Path
     config: Config
     steps: Sequence[StepLine]
     blocks: Sequence[SystemLine]
-    whole: Sequence[int]
+    written: Spans
     summary: Summary | None
     notes: tuple[str, ...]
     all_steps: Sequence[StepLine]
     all_blocks: Sequence[SystemLine]
+    all_written: Spans
 
     @property
     def aside(self) -> str:
@@ -104,9 +66,16 @@ class Run:
         return read_calibration(self.path)
 
     @functools.cached_property
-    def groups(self) -> tuple[tuple[GroupLine, ...], ...]:
-        """Groups of equal systems of a complete optimizer for each step; empty if it has none."""
-        return groups_by_step(self.steps)
+    def held(self) -> tuple[int, ...]:
+        """For how many steps each entry of `decided` holds: of a block one, of groups until one of them changes."""
+        return tuple(until - first for first, until in zip(self.written.firsts, self.written.untils, strict=True))
+
+    @functools.cached_property
+    def totals(self) -> dict[str, SetTotals]:
+        """Totals of each assumption set over the systems of all steps, the acting set first; empty without any."""
+        spans = self.all_written
+        held = (until - first for first, until in zip(spans.firsts, spans.untils, strict=True))
+        return set_totals(Decided(self.all_blocks, spans.starts, spans.ends), held)
 
     def thinned(self) -> "Run":
         """The run itself, or of a long one steps at equal distances, so few that their lines can be kept."""
@@ -114,56 +83,29 @@ class Run:
         if lines <= KEPT:
             return self
         every = -(-lines // KEPT)
-        steps = tuple(self.steps[::every])
-        numbers = {step.step for step in steps}
-        blocks = tuple(line for line in self.blocks if line.step in numbers)
-        of_blocks = _Steps(len(self.config.model.blocks))
-        for line in blocks:
-            of_blocks.add(line)
-        of_blocks.end()
+        some = self.written.every(-(-len(self.blocks) // KEPT))
+        decided = Decided(self.blocks, some.starts, some.ends)
+        blocks = tuple(line for lines in decided for line in lines)
         note = (
             f"The run has {len(self.steps)} steps. Figures and tables rest on every {every}th of them, and count the "
             "systems of these; seconds that are summed are those of all steps."
         )
-        return replace(self, steps=steps, blocks=blocks, whole=of_blocks.whole, notes=(*self.notes, note))
+        return replace(
+            self, steps=tuple(self.steps[::every]), blocks=blocks, written=some.packed, notes=(*self.notes, note)
+        )
 
     @functools.cached_property
     def decided(self) -> Decided:
-        """Return, for each complete step, the lines of its blocks, in the order of the partition.
+        """Return, for each complete step with lines of its own, these, in the order of the partition or the groups.
 
         Raises:
-            RunFileError: for a complete optimizer, and where there is no such step.
+            RunFileError: for an optimizer without priced systems, and where there is no such step.
         """
-        check_scheduled(self.path, self.config)
-        if not self.whole:
+        if not self.written.starts:
+            if not self.blocks:
+                check_scheduled(self.path, self.config)
             raise RunFileError(f"{self.path / 'blocks.jsonl'} holds no whole step: the run ended before its first one")
-        return Decided(self.blocks, self.whole, len(self.config.model.blocks))
-
-
-class _Steps:
-    """Steps of the lines of blocks, in the order of the file."""
-
-    def __init__(self, width: int):
-        self.width, self.numbers, self.whole = width, Ranges(), Ranges(width)
-        self.parts: list[tuple[int, int]] = []
-        """The first steps that have not all blocks, and how many they have."""
-        self._count, self._step, self._have = 0, -1, 0
-
-    def add(self, line: SystemLine) -> None:
-        """Take up the next line."""
-        if line.step != self._step:
-            self.end()
-            self._step, self._have = line.step, 0
-            self.numbers.add(line.step)
-        self._have += 1
-        self._count += 1
-
-    def end(self) -> None:
-        """No further line of the present step comes."""
-        if self._have == self.width:
-            self.whole.add(self._count - self._have)
-        elif self._have and len(self.parts) < _NAMED:
-            self.parts.append((self._step, self._have))
+        return Decided(self.blocks, self.written.starts, self.written.ends)
 
 
 def read_run(path: Path) -> Run:
@@ -178,14 +120,16 @@ def read_run(path: Path) -> Run:
     """
     path = Path(path)
     config = read_config(path)
-    migration = migration_from(config.schema_version, str(path / "config.json"))
+    migration = migration_from(config.schema_version, str(path / "config.json"), len(config.model.blocks))
     notes = verify(path, ("config.json", "steps.jsonl", "blocks.jsonl", "resumes.jsonl", "summary.json"))
-    numbers, of_blocks = Ranges(), _Steps(len(config.model.blocks))
-    steps = _whole(path / "steps.jsonl", StepLine, migration.step, notes, lambda line: numbers.add(line.step))
-    blocks: Sequence[SystemLine] = ()
-    if config.scheduled:
-        blocks = _whole(path / "blocks.jsonl", SystemLine, migration.system, notes, of_blocks.add)
-        of_blocks.end()
+    written = Written(len(config.model.blocks))
+    steps = _whole(path / "steps.jsonl", StepLine, migration.step, notes, written.step)
+    blocks: Sequence[SystemLine] = migration.systems(str(path / "steps.jsonl"))
+    for line in blocks:
+        written.system(line)
+    if config.scheduled or (path / "blocks.jsonl").exists() or written.lines > len(blocks):
+        own = _whole(path / "blocks.jsonl", SystemLine, migration.system, notes, written.system)
+        blocks = (*blocks, *own) if blocks else own
     resumes = path / "resumes.jsonl"
     notes += [
         f"From step {line.step} on it went on with --anyway, elsewhere than it began: {'; '.join(line.breaks)}."
@@ -204,12 +148,9 @@ def read_run(path: Path) -> Run:
             else "the run was killed, or is still running"
         )
         notes.append(f"summary.json is missing: {why}. Totals are summed over the steps that were written.")
-    notes += [f"blocks.jsonl: step {step} has {have} of {of_blocks.width} blocks." for step, have in of_blocks.parts]
-    unfinished = apart(numbers, of_blocks.numbers, _NAMED) if config.scheduled else []
-    if unfinished:
-        listed = ", ".join(map(str, unfinished))
-        notes.append(f"steps.jsonl and blocks.jsonl do not hold the same steps (step {listed} is in one of them only).")
-    return Run(path, config, steps, blocks, of_blocks.whole, summary, tuple(notes), steps, blocks)
+    notes += written.notes()
+    spans = written.spans
+    return Run(path, config, steps, blocks, spans, summary, tuple(notes), steps, blocks, spans)
 
 
 def read_config(path: Path) -> Config:

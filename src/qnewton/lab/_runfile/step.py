@@ -1,7 +1,6 @@
 """`steps.jsonl`: one line per training step."""
 
 from .base import Record
-from .group import GroupLine
 
 STAGES = ("gradient", "curvature", "conditioning", "estimation", "solve_classical", "solve_quantum")
 """The parts of a step's predicted seconds."""
@@ -100,8 +99,7 @@ class StepLine(Record, frozen=True):
         measured_evaluation_seconds: wall clock of the evaluation after it.
         predicted_seconds: assumption set to seconds of each stage; see below.
         predicted_schedule: of `--policy makespan`, assumption set to its schedule, see below; otherwise empty.
-        systems: of `kfac` and `dual_newton`, the groups of equal systems of the step, see below; null: as in the step
-            before; otherwise empty.
+        systems: lines of `blocks.jsonl` that are of this step; 0: its systems are those of the step before, if any.
         attempts: of `--workers`, who got which block, in the order in which it was decided what became of it, see
             below; otherwise empty.
     """
@@ -121,5 +119,5 @@ class StepLine(Record, frozen=True):
     measured_evaluation_seconds: float
     predicted_seconds: dict[str, PredictedSeconds]
     predicted_schedule: dict[str, PredictedSchedule]
-    systems: tuple[GroupLine, ...] | None = ()
+    systems: int
     attempts: tuple[AttemptLine, ...] = ()

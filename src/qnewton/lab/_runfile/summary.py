@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from .base import Record
-from .group import GroupTotals
 
 
 class Breakdown(Record, frozen=True):
@@ -38,6 +37,22 @@ class GateTime(Record, frozen=True):
     predicted_solve_seconds: float | None
 
 
+class SetTotals(Record, frozen=True):
+    """Totals of one assumption set over all systems of a training's steps.
+
+    Attributes:
+        predicted_seconds: of the systems that go to classical candidates.
+        modelled_seconds: of those that go to quantum ones.
+        solved_by: choice to number of systems.
+        open: systems without a choice, which are in neither sum.
+    """
+
+    predicted_seconds: float
+    modelled_seconds: float
+    solved_by: dict[str, int]
+    open: int
+
+
 class Summary(Record, frozen=True):
     """The totals of a run.
 
@@ -60,8 +75,8 @@ class Summary(Record, frozen=True):
         solved_by: choice to number of systems.
         execution: of the quantum solves: `modelled` or `emulated`; null where there was none.
         statuses: as in `steps.jsonl`, over all steps.
-        systems: of a complete optimizer whose systems are priced, assumption set to its totals, see below; otherwise
-            empty.
+        systems: assumption set to its totals over all systems, see below; empty where none are priced, and of older
+            files of scheduled runs.
         signal: which one ended an interrupted run, such as SIGTERM; null of a finished one, and of older files.
     """
 
@@ -85,5 +100,5 @@ class Summary(Record, frozen=True):
     solved_by: dict[str, int]
     execution: str | None
     statuses: dict[str, int]
-    systems: dict[str, GroupTotals] = field(default_factory=dict)
+    systems: dict[str, SetTotals] = field(default_factory=dict)
     signal: str | None = None

@@ -1,13 +1,14 @@
-"""`blocks.jsonl`: one line per Newton system, that of one block at one step."""
+"""`blocks.jsonl`: one line per group of equal Newton systems of a step; the system of a block is a group of one."""
 
-from typing import Literal
+import math
+from typing import Any, Literal
 
 import msgspec
 
 from .base import Record
 
 KindName = Literal["exact", "certified", "bound", "probabilistic", "estimate", "rough"]
-VerdictName = Literal["chosen", "nobody", "over_budget"]
+VerdictName = Literal["chosen", "nobody", "over_budget", "open"]
 Pairs = tuple[tuple[float, float | None], ...]
 
 
@@ -109,27 +110,31 @@ class OwnLine(Record, frozen=True):
 
 
 class SetDecision(Record, frozen=True):
-    """Decision of one assumption set on one system.
+    """Decision of one assumption set on the systems of one line. All seconds are of all of them and one step.
 
     Attributes:
-        choice: where no candidate could take the system it names one that `refused` lists too, and nobody solved.
+        choice: null where nobody can take the systems, and where bounds leave it open.
         machine: of the choice.
         worker: who solves it under `--policy makespan`, else null.
         verdict: `nobody` where every candidate is in `refused`; `over_budget` where `--policy budget` found none
-            inside the budget and took the least expensive.
-        predicted_seconds: every candidate to seconds, null where it could not take the system.
+            inside the budget and took the least expensive; `open` where more than one candidate could be the choice,
+            and only a condition number would tell, which the acting set did not need.
+        predicted_seconds: every candidate to seconds, null where it could not take the systems: modelled ones of the
+            quantum candidates, which `queries` names. A classical set-up is shared out over the steps that it serves.
         refused: candidate to the reason, its own or that of the policy which passed it over.
-        queries: quantum candidate to expected block-encoding queries of one run.
+        queries: quantum candidate to expected block-encoding queries of one run; null where its seconds are a bound.
         copies: the same: runs that the read-out takes.
         success_probability: the same, of one run.
-        clamped: the same: whether the condition number was raised to the lower end of the formula's range.
+        clamped: the same, but for bounds: whether the condition number was raised to the lower end of the formula's
+            range.
         break_even_gate_time_s: the same: gate time below which it beats the fastest classical candidate; null where
-            either of the two cannot take the system.
+            either of the two cannot take the systems.
         predicted_quantum_seconds_by_gate_time: the same: pairs `[gate_time_s, seconds]`.
+        at_least: candidates whose seconds are a lower bound, over all condition numbers; none of a block.
     """
 
-    choice: str
-    machine: Literal["classical", "quantum"]
+    choice: str | None
+    machine: Literal["classical", "quantum"] | None
     worker: str | None
     verdict: VerdictName
     predicted_seconds: dict[str, float | None]
@@ -140,20 +145,39 @@ class SetDecision(Record, frozen=True):
     clamped: dict[str, bool]
     break_even_gate_time_s: dict[str, float | None]
     predicted_quantum_seconds_by_gate_time: dict[str, Pairs]
+    at_least: tuple[str, ...] = ()
 
     @property
-    def nobody(self) -> bool:
-        """Whether no candidate could take the system; `choice` then names one that refused."""
-        return self.choice in self.refused
+    def sure(self) -> float | None:
+        """The least seconds that are not a bound; None if there are none."""
+        known = [
+            value for name, value in self.predicted_seconds.items() if value is not None and name not in self.at_least
+        ]
+        return min(known, default=None)
+
+    @property
+    def rivals(self) -> tuple[str, ...]:
+        """Candidates among which bounds leave the choice open; empty where they do not."""
+        if self.verdict != "open":
+            return ()
+        limit = math.inf if self.sure is None else self.sure
+        return tuple(name for name, value in self.predicted_seconds.items() if value is not None and value <= limit)
 
 
 class SystemLine(Record, frozen=True):
-    """One Newton system: one block at one step.
+    """One Newton system, that of a block at a step, or a group of equal ones of a complete optimizer.
+
+    Of a group only sizes, condition number and `assumptions` are known; any other field is null, or empty.
 
     Attributes:
-        step, block: numbers, both from 0.
-        name: path of the parameters in the pytree, e.g. `layers.0.weight`.
-        n: rows of the system.
+        step, block: numbers, both from 0; of a group its place among those of the optimizer.
+        name: path of the parameters in the pytree, e.g. `layers.0.weight`; of a group in words what it is.
+        n: rows of one system.
+        count: how many systems there are; 1 of a block.
+        vectors: right-hand sides of each in a step.
+        serves: steps that one set-up serves.
+        estimated: whether the condition number was looked at. Where it was not, none would have changed the choice of
+            the acting set.
         status: `ok`, or what went wrong (`not_finite`, `no_candidate`, `not_solved`, `no_curvature`, `coupled`); then
             the block took a gradient step, or none where something is not finite.
         curvature_path: how the curvature was computed: `layers` (inputs of linear layers and curvature in their
@@ -175,7 +199,7 @@ class SystemLine(Record, frozen=True):
         max_entry, frobenius_norm, spectral_norm: of the conditioned matrix; the second an estimate where it was not
             formed.
         condition_number: null where it is above the floating-point range.
-        log10_condition_number: the same without that range; null: infinite.
+        log10_condition_number: the same without that range, of the worst of a group; null: infinite, or not looked at.
         log_condition_number: natural logarithm, with the digits that decisions saw; null: infinite.
         condition_number_kind: `certified` (a rigorous upper bound), `bound` (an upper bound but for rounding),
             `probabilistic` (an upper bound but for `failure_probability`), `estimate` (within about 5 %), `rough`
@@ -198,7 +222,8 @@ class SystemLine(Record, frozen=True):
             otherwise empty.
         probe_seconds: measured seconds of a matrix product meanwhile.
         acting: the assumption set whose choice was carried out, one of those under `assumptions`.
-        solver: the choice of the acting set, e.g. `Cholesky` or `QLSA(jennings2023v1)`.
+        solver: the candidate of the acting set that was tried, e.g. `Cholesky` or `QLSA(jennings2023v1)`; where nobody
+            could take the system, one that refused it.
         ran: the solver that produced the numbers, e.g. `LU`.
         execution: null for a classical choice; `modelled`: `ran` stood in for the quantum state, only its cost is
             quantum; `emulated`: the circuit's exact state, with the read-out noise that was asked for.
@@ -216,46 +241,55 @@ class SystemLine(Record, frozen=True):
     block: int
     name: str
     n: int
-    status: str
-    curvature_path: str
+    status: str | None
+    curvature_path: str | None
     independence: str | None
-    iterations: int
+    iterations: int | None
     expected_iterations: dict[str, float | None]
     damping: float | None
     damping_scale: float | None
     reduction_ratio: float | None
     kept_fraction: float | None
     perturbation: float | None
-    degree: int
+    degree: int | None
     max_entry: float | None
     frobenius_norm: float | None
     spectral_norm: float | None
     condition_number: float | None
     log10_condition_number: float | None
     log_condition_number: float | None
-    condition_number_kind: KindName
+    condition_number_kind: KindName | None
     second_log10_condition_number: float | None
     second_condition_number_kind: KindName | None
-    kinds: NumberKinds
-    failure_probability: float
-    matvecs: int
-    definite: bool
-    presumed_definite: bool
-    formed: bool
-    access: AccessCosts
+    kinds: NumberKinds | None
+    failure_probability: float | None
+    matvecs: int | None
+    definite: bool | None
+    presumed_definite: bool | None
+    formed: bool | None
+    access: AccessCosts | None
     relative_residual: float | None
     exact_residual: float | None
     timed: dict[str, TimedSolve]
     probe_seconds: float | None
     acting: str
-    solver: str
-    ran: str
+    solver: str | None
+    ran: str | None
     execution: str | None
     executed_queries: float | None
     executed_success_probability: float | None
     executed_outcome: str | None
     assumptions: dict[str, SetDecision]
     own: dict[str, OwnLine] = msgspec.field(default_factory=dict)
+    count: int = 1
+    vectors: int = 1
+    serves: int = 1
+    estimated: bool = True
+
+    @property
+    def group(self) -> bool:
+        """Whether it is a group of equal systems of a complete optimizer."""
+        return self.status is None
 
     def __post_init__(self):
         if self.acting not in self.assumptions:
@@ -263,3 +297,35 @@ class SystemLine(Record, frozen=True):
             raise ValueError(
                 f"the field 'acting' is the string {self.acting!r}; it must be one of the assumption sets ({sets})"
             )
+
+
+def group_line(
+    *,
+    step: int,
+    block: int,
+    name: str,
+    size: tuple[int, int, int, int],
+    estimated: bool,
+    log10_condition_number: float | None,
+    acting: str,
+    assumptions: dict[str, SetDecision],
+) -> SystemLine:
+    """Return the line of a group, of whose solves nothing is known.
+
+    Args:
+        step: of the line, as all others.
+        block: place of the group.
+        name: what it is.
+        size: `n`, `count`, `vectors` and `serves`.
+        estimated: whether the condition number was looked at.
+        log10_condition_number: of the worst.
+        acting: the set that acted.
+        assumptions: set to its decision.
+    """
+    known: dict[str, Any] = dict.fromkeys(SystemLine.__struct_fields__)
+    known |= {"expected_iterations": {}, "timed": {}, "own": {}}
+    known |= dict(zip(("n", "count", "vectors", "serves"), size, strict=True))
+    known |= {"step": step, "block": block, "name": name, "estimated": estimated, "acting": acting}
+    known |= {"log10_condition_number": log10_condition_number, "assumptions": assumptions}
+    known["solver"] = assumptions[acting].choice
+    return SystemLine(**known)

@@ -1,0 +1,301 @@
+"""Workers against bare processes: the solves of an autoencoder's blocks, interleaved in one run.
+
+    .venv/bin/python benchmarks/workers.py [--rounds 50] [--widths 64 32 16 8 16 32 64]
+
+Each round solves the same damped Gauss-Newton blocks (float32, Cholesky, one BLAS thread each) in one bare process, in
+two bare processes and by two workers on a local Ray, in an order that turns. The last line is one JSON object:
+
+- `speedup_share`: median of the workers' speed-up over one process, over that of two bare processes; at least 0.8.
+- `makespan_ratio`: median of realised over predicted makespan of the workers, over the same of the bare processes,
+  which have the same predictions and assignment; at most 1.15.
+- `simulated_p95`: 95th percentile of realised over predicted makespan on a simulated clock with the durations that were
+  recorded, each round predicted by the medians of the ones before; at most 1.5.
+- `overhead_share`: median share of a round in which the driver did something itself: arrays put, solves sent, residuals
+  checked; at most 0.05.
+
+`benchmarks/soak.py --workers` kills workers of a training at random, by `kills` of this file.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import signal
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import qnewton as qn
+from qnewton._conditioning import condition
+from qnewton._scheduling.elsewhere import Courier
+from qnewton._scheduling.makespan import Jobs, schedule
+from qnewton._scheduling.sent import Answered, Sent
+from qnewton._workers.host import THREADS, Host
+
+EXAMPLES = 512
+
+
+def network(key: Any, widths: list[int]) -> list[dict[str, jax.Array]]:
+    keys = jax.random.split(key, len(widths) - 1)
+    pairs = zip(keys, widths[:-1], widths[1:], strict=True)
+    return [{"w": jax.random.normal(k, (a, b)) / np.sqrt(a), "b": jnp.zeros(b)} for k, a, b in pairs]
+
+
+def model(params: list[dict[str, jax.Array]], x: jax.Array) -> jax.Array:
+    for place, layer in enumerate(params):
+        x = x @ layer["w"] + layer["b"]
+        x = jnp.tanh(x) if place < len(params) - 1 else x
+    return x
+
+
+def data() -> tuple[jax.Array, jax.Array]:
+    from sklearn.datasets import load_digits
+
+    x = jnp.asarray(load_digits().data[:EXAMPLES] / 16.0, jnp.float32)
+    return x, x
+
+
+class Collected:
+    """A crew that keeps what it is sent, and solves nothing."""
+
+    def __init__(self) -> None:
+        self.sent: list[Sent] = []
+
+    def send(self, sent: Sent) -> None:
+        self.sent.append(sent._replace(arrays=[np.array(array) for array in sent.arrays]))
+
+    def wait(self, block: int) -> Answered | None:
+        return None
+
+
+def systems(widths: list[int]) -> list[Sent]:
+    """The blocks of a step, as they are sent to workers."""
+    objective = qn.Objective(model, lambda out, target: jnp.sum((out - target) ** 2, axis=-1) / 2)
+    params, crew = network(jax.random.key(0), widths), Collected()
+    curvature, hybrid = qn.GaussNewton(), qn.Hybrid([qn.Cholesky(fallback=True)])
+    blocks = qn.per_layer(params)
+
+    @jax.jit
+    def sends(params: Any, batch: Any) -> jax.Array:
+        courier = Courier(crew, [block.name for block in blocks], 0.1)
+        gradients = jax.grad(objective)(params, batch)
+        for place, block in enumerate(blocks):
+            system = curvature.form(objective, params, batch, block)
+            system = condition([qn.Damp(0.1)], system, jnp.ones(()))
+            options = {} if system.eigenvalue_floor is None else {"eigenvalue_floor": system.eigenvalue_floor}
+            courier.send(place, hybrid, system.operator, block.take(gradients), options)
+        return courier.ticket
+
+    jax.block_until_ready(sends(params, data()))
+    jax.effects_barrier()
+    return crew.sent
+
+
+def bare(pipe: Any, packed: list[tuple[str, bytes]], arrays: list[list[np.ndarray]]) -> None:
+    """A process that solves what it is told, and says how long each took."""
+    host = Host()
+    for key, program in packed:
+        host.learn(key, program)
+    pipe.send("ready")
+    while (wanted := pipe.recv()) is not None:
+        found = []
+        for place in wanted:
+            reply = host.solve(packed[place][0], 0, arrays[place])
+            found.append(reply.ended_s - reply.started_s)
+        pipe.send(found)
+
+
+class Bare:
+    """Two processes without a scheduler."""
+
+    def __init__(self, sent: list[Sent]) -> None:
+        context = multiprocessing.get_context("spawn")
+        saved = {name: os.environ.get(name) for name in (*THREADS, "JAX_PLATFORMS")}
+        os.environ.update(THREADS | {"JAX_PLATFORMS": "cpu"})
+        packed = [(one.program.key, one.program.packed) for one in sent]
+        self.pipes, self.processes = [], []
+        for _ in range(2):
+            here, there = context.Pipe()
+            process = context.Process(target=bare, args=(there, packed, [one.arrays for one in sent]), daemon=True)
+            process.start()
+            self.pipes.append(here)
+            self.processes.append(process)
+        for name, value in saved.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        for pipe in self.pipes:
+            pipe.recv()
+
+    def run(self, shares: list[list[int]]) -> tuple[float, dict[int, float]]:
+        """Seconds until all are done, and of each solve."""
+        begun = time.perf_counter()
+        for pipe, share in zip(self.pipes, shares, strict=False):
+            pipe.send(share)
+        found: dict[int, float] = {}
+        for pipe, share in zip(self.pipes, shares, strict=False):
+            found |= dict(zip(share, pipe.recv(), strict=True))
+        return time.perf_counter() - begun, found
+
+    def close(self) -> None:
+        for pipe, process in zip(self.pipes, self.processes, strict=True):
+            pipe.send(None)
+            process.join()
+
+
+def measure(rounds: int, widths: list[int]) -> dict[str, Any]:
+    sent = systems(widths)
+    print("rows of the blocks:", *(one.program.n for one in sent))
+    everything = list(range(len(sent)))
+    control = Bare(sent)
+    with qn.Workers(cpus=2) as workers:
+        engine = workers._engine
+        blocked = [0.0]
+        ready = engine.ready
+
+        def waits(*given: Any) -> Any:
+            begun = time.perf_counter()
+            found = ready(*given)
+            blocked[0] += time.perf_counter() - begun
+            return found
+
+        engine.ready = waits  # type: ignore[method-assign]
+        known = dict.fromkeys(everything, 1.0)
+        history: list[dict[int, float]] = []
+
+        def by_workers() -> tuple[float, float, dict[int, str]]:
+            blocked[0] = 0.0
+            begun = time.perf_counter()
+            for one in sent:
+                workers.send(one._replace(seconds=np.asarray([known[one.block]])))
+            for one in sent:
+                assert workers.wait(one.block) is not None
+            whole = time.perf_counter() - begun
+            return whole, whole - blocked[0], {}
+
+        for _ in range(3):  # compile, everywhere
+            control.run([everything, everything])
+            by_workers()
+        _, seconds = control.run([everything, []])
+        known = seconds
+        rows: list[dict[str, float]] = []
+        workers.taken()
+        for number in range(rounds + 2):
+            table = np.repeat([[known[k]] for k in everything], 2, axis=1)
+            plan = schedule(Jobs.of(table), exact_up_to=0)
+            shares = [[k for k in everything if plan.assignment[k] == place] for place in range(2)]
+            row: dict[str, float] = {}
+            parts: list[Callable[[], None]] = [
+                lambda row=row: row.update(one=control.run([everything, []])[0]),
+                lambda row=row, shares=shares: row.update(two=control.run(shares)[0]),
+                lambda row=row: row.update(zip(("workers", "own"), by_workers()[:2], strict=True)),
+            ]
+            for part in parts[number % 3 :] + parts[: number % 3]:
+                part()
+            attempts = [one for one in workers.taken() if one.outcome == "solved"]
+            places = {one.name: one.block for one in sent}
+            durations = {places[one.block]: one.ended_s - one.started_s for one in attempts}
+            row["predicted"] = plan.makespan_s
+            loads = [sum(durations[k] for k in share) for share in shares]
+            row["simulated"] = max(loads) / plan.makespan_s
+            history.append(durations)
+            known = {k: statistics.median(one[k] for one in history[-9:]) for k in everything}
+            if number >= 2:  # in the first ones predictions are those of one process alone
+                rows.append(row)
+    control.close()
+    return summary(rows)
+
+
+def summary(rows: list[dict[str, float]]) -> dict[str, Any]:
+    bare_speedup = [row["one"] / row["two"] for row in rows]
+    speedup = [row["one"] / row["workers"] for row in rows]
+    share = [own / other for own, other in zip(speedup, bare_speedup, strict=True)]
+    return {
+        "rounds": len(rows),
+        "load": os.getloadavg()[0],
+        "bare_speedup": statistics.median(bare_speedup),
+        "workers_speedup": statistics.median(speedup),
+        "speedup_share": statistics.median(share),
+        "makespan_ratio": statistics.median(row["workers"] / row["two"] for row in rows),
+        "simulated_p95": float(np.quantile([row["simulated"] for row in rows], 0.95)),
+        "overhead_share": statistics.median(row["own"] / row["workers"] for row in rows),
+        "measured_seconds_per_round": statistics.median(row["workers"] for row in rows),
+    }
+
+
+def kills(count: int, seed: int) -> dict[str, Any]:
+    """Kill workers of a training at random moments; compare with a training that nobody disturbs."""
+    objective = qn.Objective(model, lambda out, target: jnp.sum((out - target) ** 2, axis=-1) / 2)
+    widths = [64, 16, 8, 16, 64]
+
+    def trained(workers: Any, steps: int, more: Callable[[int], bool]) -> list[float]:
+        solver = qn.Hybrid([qn.Cholesky(fallback=True)], workers=workers)
+        optimizer = qn.newton(objective, partition=qn.per_layer, solver=solver)
+        params, batch = network(jax.random.key(0), widths), data()
+        state = optimizer.init(params)
+
+        @jax.jit
+        def step(params: Any, state: Any) -> Any:
+            value, gradients = jax.value_and_grad(objective)(params, batch)
+            updates, state = optimizer.update(gradients, state, params, batch=batch)
+            return optax.apply_updates(params, updates), state, value
+
+        losses: list[float] = []
+        while len(losses) < steps or more(len(losses)):
+            params, state, value = jax.block_until_ready(step(params, state))
+            losses.append(float(value))
+        return losses
+
+    draw, killed, over = random.Random(seed), [0], threading.Event()
+    with qn.Workers(cpus=2, grace_s=5.0) as workers:
+
+        def kill() -> None:
+            while not over.wait(draw.uniform(0.2, 1.5)) and killed[0] < count:
+                alive = list(workers._engine.processes.values())
+                if alive and killed_one(draw.choice(alive)):
+                    killed[0] += 1
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        disturbed = trained(workers, 30, lambda done: killed[0] < count)
+        over.set()
+        thread.join()
+        attempts = workers.taken()
+    alone = trained(None, len(disturbed), lambda done: False)
+    kinds = {kind: sum(one.outcome == kind for one in attempts) for kind in {one.outcome for one in attempts}}
+    return {
+        "kills": killed[0],
+        "steps": len(disturbed),
+        "outcomes": kinds,
+        "lost": len(disturbed) * (len(widths) - 1) - kinds.get("solved", 0) - kinds.get("driver", 0),
+        "wrong": sum(own != other for own, other in zip(disturbed, alone, strict=True)),
+    }
+
+
+def killed_one(number: int) -> bool:
+    try:
+        os.kill(number, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--widths", type=int, nargs="+", default=[64, 32, 16, 8, 16, 32, 64])
+    given = parser.parse_args()
+    print(json.dumps(measure(given.rounds, given.widths)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Blocks that leave a compiled step and come back: what crosses, in both float types, and what is made of it."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import qnewton as q
+from qnewton._scheduling.sent import Answered, Crew, Program, Sent
+
+STEPS = 3
+
+
+class Numpy:
+    """A crew that solves by numpy, in the callback itself."""
+
+    def __init__(self, changed: Callable[[np.ndarray], Answered | None]):
+        self.sent: list[Sent] = []
+        self._changed = changed
+
+    def send(self, sent: Sent) -> None:
+        self.sent.append(sent._replace(arrays=[np.array(array) for array in sent.arrays]))
+
+    def wait(self, block: int) -> Answered | None:
+        matrix, vector = next(one for one in reversed(self.sent) if one.block == block).arrays[:2]
+        return self._changed(np.linalg.solve(matrix, vector))
+
+
+def answered(value: np.ndarray, age: int = 0) -> Answered:
+    return Answered(value, 0, 0.0, 1.0, 0, age)
+
+
+def model(params: dict, x: jax.Array) -> jax.Array:
+    return jnp.tanh(x @ params["first"]) @ params["second"]
+
+
+def trained(dtype: jnp.dtype, crew: Crew | None) -> tuple[list[float], list[list[int]]]:
+    """Losses, and the status of each block, of a few steps."""
+    random = np.random.default_rng(0)
+    batch = jnp.asarray(random.normal(size=(24, 4)), dtype), jnp.asarray(random.normal(size=(24, 2)), dtype)
+    params = {
+        "first": jnp.asarray(random.normal(size=(4, 3)), dtype),
+        "second": jnp.asarray(random.normal(size=(3, 2)), dtype),
+    }
+    objective = q.Objective(model, lambda out, y: jnp.sum((out - y) ** 2, axis=-1))
+    solver = q.Hybrid([q.LU()], workers=crew, estimator=q.estimators.Exact())
+    optimizer = q.newton(objective, partition=q.per_tensor, solver=solver)
+    state = optimizer.init(params)
+
+    @jax.jit
+    def step(params: dict, state: object) -> tuple:
+        value, gradients = jax.value_and_grad(objective)(params, batch)
+        updates, state = optimizer.update(gradients, state, params, batch=batch)
+        return optax.apply_updates(params, updates), state, value
+
+    losses, statuses = [], []
+    for _ in range(STEPS):
+        params, state, value = step(params, state)
+        losses.append(float(value))
+        statuses.append([int(info.status) for info in state.info.blocks])
+    return losses, statuses
+
+
+def test_what_crosses_keeps_its_width(dtype: jnp.dtype) -> None:
+    crew = Numpy(answered)
+    found, statuses = trained(dtype, crew)
+    alone, _ = trained(dtype, None)
+    assert found == pytest.approx(alone, rel=1e-12 if dtype == np.float64 else 1e-5)
+    assert statuses == [[q.Status.OK] * 2] * STEPS
+    assert [one.name for one in crew.sent[:2]] == ["first", "second"]
+    for one in crew.sent:
+        matrix, vector = one.arrays[:2]
+        assert matrix.dtype == vector.dtype == dtype
+        np.testing.assert_array_equal(matrix, matrix.T)
+        # What a worker gets is the program that solves it.
+        program = Program.unpacked(one.program.packed)
+        value, *_ = program.solve(0, [jnp.asarray(array) for array in one.arrays])
+        np.testing.assert_allclose(value, np.linalg.solve(matrix, vector), rtol=1e-4 if dtype == np.float32 else 1e-11)
+        assert program.key == one.program.key
+
+
+def test_what_does_not_come_is_solved_here() -> None:
+    found, _ = trained(jnp.dtype("float32"), Numpy(lambda value: None))
+    assert found == trained(jnp.dtype("float32"), None)[0]
+
+
+def test_a_solution_that_is_none_is_not_used() -> None:
+    # One of an earlier step may miss the residual, but has to lead downhill.
+    answers = iter([(3.0, 0)] * 2 + [(3.0, 1)] * 2 + [(-1.0, 1)] * 2)
+
+    def changed(value: np.ndarray) -> Answered:
+        factor, age = next(answers)
+        return answered(factor * value, age)
+
+    _, statuses = trained(jnp.dtype("float32"), Numpy(changed))
+    assert statuses == [[q.Status.NOT_SOLVED] * 2, [q.Status.OK] * 2, [q.Status.NOT_SOLVED] * 2]
