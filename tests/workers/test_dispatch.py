@@ -21,6 +21,7 @@ class Staged(AbstractEngine):
 
     workers: tuple[Colleague, ...]
     behaves: dict[str, str] = field(default_factory=dict)
+    queues: dict[str, float] = field(default_factory=dict)
     now: float = 0.0
     calls: list[tuple[str, int]] = field(default_factory=list)
     arrays: list[Any] = field(default_factory=list)
@@ -52,7 +53,7 @@ class Staged(AbstractEngine):
             raise Lost(worker)
         matrix, vector = self.arrays[handle][:2]
         value = np.linalg.solve(matrix, vector) * (10 if behaves == "errs" else 1)
-        return Reply(value, 0, 0.0, 1.0, 0, self.now, self.now)
+        return Reply(value, 0, 0.0, 1.0, 0, self.now, self.now, self.queues.get(worker, 0.0))
 
     def close(self) -> None:
         pass
@@ -199,3 +200,16 @@ def test_what_is_not_finite_or_nobody_takes_stays_here() -> None:
     assert dispatcher.wait(0) is None
     assert step(dispatcher, [1.0, np.inf], choice=-1) == [None]
     assert engine.calls == []
+
+
+def test_waits_are_predicted_from_those_that_were_observed() -> None:
+    engine, dispatcher = staged(classical=0, quantum=2)
+    engine.queues["qpu 0"] = 50.0
+    step(dispatcher, [np.inf, 2.0], choice=1)
+    assert outcomes(dispatcher) == [("b0", "qpu 0", "solved")]
+    # Its queue is expected to take as long again; the other one's is not known.
+    step(dispatcher, [np.inf, 2.0], choice=1)
+    assert outcomes(dispatcher) == [("b0", "qpu 1", "solved")]
+    engine.behaves["qpu 1"] = "gone"
+    step(dispatcher, [np.inf, 2.0], choice=1)
+    assert dispatcher.taken()[0].predicted_s == pytest.approx(52.0)

@@ -74,6 +74,6 @@ def test_options_by_themselves() -> None:
 
 
 def test_numbers_out_of_range() -> None:
-    for wrong in ({"cpus": -1}, {"stale": -1}, {"patience": 0.5}, {"grace_s": 0.0}):
+    for wrong in ({"cpus": -1}, {"stale": -1}, {"patience": 0.5}, {"quantile": 1.0}, {"grace_s": 0.0}):
         with pytest.raises(ValueError, match=f"{next(iter(wrong))} is"):
             q.Workers(**wrong)  # type: ignore[arg-type]

@@ -183,8 +183,10 @@ class Linearised:
         moved = [self.push(direction) for direction in directions]
         lifts = jnp.asarray(lift if self.weights is None else lift * self.weights, moved[0].dtype).reshape(-1, 1)
         curved = [self.curve(one) + lifts * one for one in moved]
-        left, right = (jnp.stack([jnp.ravel(one) for one in side]) for side in (moved, curved))
-        return left @ right.T, self.total
+        # Three sums: a product of matrices with so few rows takes several times as long.
+        above = [[jnp.sum(one * other) for other in curved[k:]] for k, one in enumerate(moved)]
+        square = [[above[min(i, j)][abs(i - j)] for j in range(len(moved))] for i in range(len(moved))]
+        return jnp.stack([jnp.stack(row) for row in square]), self.total
 
 
 def _pieces(objective: Objective, batch: Batch, key: Key[Array, ""] | None) -> Pieces | None:

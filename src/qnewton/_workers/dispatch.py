@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from .._scheduling.sent import Answered, Sent
 from .attempts import Attempt
 from .deal import deal, offer
 from .engine import AbstractEngine, Colleague, Lost, Reply
+from .waits import forecast
 
 DRIVER = "driver"
 _LONGEST_WAIT_S = 0.5
@@ -55,6 +56,7 @@ class Dispatcher:
         grace_s: seconds that any solve may take longer.
         first_s: seconds that the first solve of a program on a worker may take longer, which compiles.
         stale: steps that a solution may be old which stands in for a late one; 0: none does.
+        quantile: of a queue's predicted wait that is planned with; None: its mean.
         step: number of the present step.
         attempts: of all steps since the last time somebody took them away.
     """
@@ -64,6 +66,7 @@ class Dispatcher:
     grace_s: float = 5.0
     first_s: float = 120.0
     stale: int = 0
+    quantile: float | None = None
     step: int = -1
     attempts: list[Attempt] = field(default_factory=list)
     clock: Callable[[], float] = time.time
@@ -79,6 +82,7 @@ class Dispatcher:
     _last: dict[str, tuple[int, Answered]] = field(default_factory=dict)
     _free: dict[str, float] = field(default_factory=dict)
     _compiled: set[tuple[str, str, int]] = field(default_factory=set)
+    _queued: dict[str, list[float]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def send(self, sent: Sent) -> None:
@@ -128,7 +132,12 @@ class Dispatcher:
     def _crew(self) -> list[Colleague]:
         """Return who is there and not overdue."""
         overdue = {task.worker for task in self._strays.values()}
-        return [who for who in self.engine.present() if who.name not in overdue]
+        return [self._as_observed(who) for who in self.engine.present() if who.name not in overdue]
+
+    def _as_observed(self, who: Colleague) -> Colleague:
+        """A worker with the wait that its queue is predicted to have, from those that its answers told of."""
+        observed = self._queued.get(who.name)
+        return who if not observed else replace(who, wait_s=forecast(observed).figure(self.quantile))
 
     def _busy(self, worker: str) -> float:
         return max(0.0, self._free.get(worker, 0.0) - self.clock())
@@ -221,6 +230,8 @@ class Dispatcher:
                 other.since = max(other.since, self.clock())
         if not any(other.worker == task.worker for other in self._tasks.values()):
             self._free.pop(task.worker, None)
+        if reply.queued_s > 0 or task.worker in self._queued:
+            self._queued.setdefault(task.worker, []).append(reply.queued_s)
         residual = residual_of(task.sent, reply.value)
         if not residual <= task.sent.tolerance:
             self._over(task, "residual", reply, residual)

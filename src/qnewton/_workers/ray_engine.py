@@ -228,6 +228,7 @@ class RayEngine(AbstractEngine):
     def _again(self, member: _Member) -> None:
         """Start a worker anew that is gone; one of somebody else's is looked for by its name."""
         member.colleague, member.known = None, set()
+        self._owners = {handle: one for handle, one in self._owners.items() if one is not member}
         if member.make is not None:
             member.actor = member.make()
             member.hello = member.actor.hello.remote(self._dtype)
@@ -271,7 +272,9 @@ class RayEngine(AbstractEngine):
 
     def get(self, handle: Hashable) -> Reply:
         """Return a reply."""
-        member = self._owners.pop(handle)
+        member = self._owners.pop(handle, None)
+        if member is None:
+            raise Lost("a worker that was replaced")
         try:
             return Reply(*self._ray.get(handle))
         except self._ray.exceptions.RayTaskError as error:

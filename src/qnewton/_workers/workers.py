@@ -36,6 +36,7 @@ class Workers:
         patience: float = 4.0,
         grace_s: float = 5.0,
         stale: int = 0,
+        quantile: float | None = None,
         dtype: str = "float32",
         engine: AbstractEngine | None = None,
     ):
@@ -49,6 +50,7 @@ class Workers:
             patience: a solve is late after this many times its predicted seconds, and `grace_s`; at least 1.
             grace_s: seconds that every solve may take longer; positive.
             stale: steps that a block's last solution may be old where it stands in for a late one; 0: none does.
+            quantile: of a queue's predicted wait that blocks are dealt out by, in (0, 1); None: its mean.
             dtype: of the systems, for which the workers time a matrix product.
             engine: whoever runs them; None: Ray.
 
@@ -59,13 +61,15 @@ class Workers:
         for name, value, least in (("cpus", cpus, 0), ("gpus", gpus, 0), ("stale", stale, 0)):
             if value is not None and value < least:
                 raise ValueError(f"Workers: {name} is {value}: it must be at least {least}")
+        if quantile is not None and not 0 < quantile < 1:
+            raise ValueError(f"Workers: quantile is {quantile}: it must lie in (0, 1), or be None")
         if not 1 <= patience < float("inf"):
             raise ValueError(f"Workers: patience is {patience}: a factor on predicted seconds, finite and at least 1")
         if not 0 < grace_s < float("inf"):
             raise ValueError(f"Workers: grace_s is {grace_s}: seconds, positive and finite")
         self.cluster = Cluster(address, cpus, gpus, tuple(qpus))
         self._engine = RayEngine(self.cluster, dtype) if engine is None else engine
-        self._dispatcher = Dispatcher(self._engine, patience, grace_s, stale=stale)
+        self._dispatcher = Dispatcher(self._engine, patience, grace_s, stale=stale, quantile=quantile)
 
     def __enter__(self) -> "Workers":
         return self

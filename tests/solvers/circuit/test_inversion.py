@@ -171,7 +171,7 @@ def test_every_outcome_has_a_remedy():
     ids=str,
 )
 def test_bad_options(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         CircuitQSVT(**options)
 
 
