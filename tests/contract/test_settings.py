@@ -164,6 +164,21 @@ def test_sixteen_bits_train_as_thirty_two(name: str, stored: str) -> None:
     assert abs(losses[-1] - twin[-1]) <= 0.1 * (twin[0] - twin[-1])
 
 
+def test_a_step_has_a_derivative() -> None:
+    with jax.enable_x64(True):
+        own, data, start = objective(), batch(jnp.float64), params(jnp.float64)
+        optimizer: Any = q.dual_newton(own, solver=q.Cholesky())
+        state = optimizer.init(start)
+
+        def after(length: Any) -> Any:
+            moved = jax.tree.map(lambda leaf: leaf + length, start)
+            updates, _ = optimizer.update(jax.grad(own)(moved, data), state, moved, batch=data)
+            return own(optax.apply_updates(moved, updates), data)
+
+        found, slope = jax.jit(after), jax.jit(jax.grad(after))(0.0)
+        np.testing.assert_allclose(slope, (found(1e-5) - found(-1e-5)) / 2e-5, rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["dual_newton", "newton-cholesky", "newton-cg", "fisher_newton", "kfac"])
 def test_a_batch_that_is_wider_than_the_parameters_is_computed_in_their_type(name: str) -> None:
     with jax.enable_x64(True):

@@ -98,9 +98,11 @@ class Left(NamedTuple):
         expected, moves, rounding = self.numbers[:2], self.numbers[2:4], self.numbers[4]
         before, slope, predicted = self.numbers[5:]
         altered = jnp.any(jnp.abs(sums - expected) > rounding + SEEN * jnp.abs(moves))
-        lengths = 1 + (sums - expected) / moves
+        moved = moves != 0
+        # Not divided by zero even where that is not read, or derivatives of the step were NaN.
+        lengths = 1 + (sums - expected) / jnp.where(moved, moves, 1)
         length = (lengths[0] + lengths[1]) / 2
-        uniform = jnp.abs(lengths[0] - lengths[1]) <= UNIFORM * jnp.abs(length)
+        uniform = jnp.all(moved) & (jnp.abs(lengths[0] - lengths[1]) <= UNIFORM * jnp.abs(length))
         shorter = length * slope - length**2 * (slope - predicted)
         same = ~altered | jnp.all(self.prints == 0) | jnp.all(self.prints == prints)
         now = loss.astype(before.dtype)
