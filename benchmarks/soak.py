@@ -260,7 +260,8 @@ class Soak:
         said = other.communicate()[0].decode()
         if process.poll() is None:
             self.found["rivals"] += 1
-            if other.returncode != BAD_INPUT or "belongs to a run that is going on" not in " ".join(said.split()):
+            right = "belongs to a run that is going on", "the run is finished"
+            if other.returncode != BAD_INPUT or not any(words in " ".join(said.split()) for words in right):
                 self.confuse(f"a second process ended with {other.returncode}: {said}")
 
     def wait(self, process: subprocess.Popen[bytes], seconds: float, until: Callable[[], bool]) -> None:

@@ -33,6 +33,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import jax
 import jax.numpy as jnp
+import lineax as lx
 import numpy as np
 import optax
 
@@ -62,7 +63,8 @@ def model(params: list[dict[str, jax.Array]], x: jax.Array) -> jax.Array:
 def data() -> tuple[jax.Array, jax.Array]:
     from sklearn.datasets import load_digits
 
-    x = jnp.asarray(load_digits().data[:EXAMPLES] / 16.0, jnp.float32)
+    digits: Any = load_digits()
+    x = jnp.asarray(digits.data[:EXAMPLES] / 16.0, jnp.float32)
     return x, x
 
 
@@ -93,6 +95,7 @@ def systems(widths: list[int]) -> list[Sent]:
         for place, block in enumerate(blocks):
             system = curvature.form(objective, params, batch, block)
             system = condition([qn.Damp(0.1)], system, jnp.ones(()))
+            assert isinstance(system.operator, lx.MatrixLinearOperator), "it is formed"
             options = {} if system.eigenvalue_floor is None else {"eigenvalue_floor": system.eigenvalue_floor}
             courier.send(place, hybrid, system.operator, block.take(gradients), options)
         return courier.ticket
@@ -203,7 +206,7 @@ def measure(rounds: int, widths: list[int]) -> dict[str, Any]:
                 part()
             attempts = [one for one in workers.taken() if one.outcome == "solved"]
             places = {one.name: one.block for one in sent}
-            durations = {places[one.block]: one.ended_s - one.started_s for one in attempts}
+            durations = {places[one.block]: (one.ended_s or 0.0) - (one.started_s or 0.0) for one in attempts}
             row["predicted"] = plan.makespan_s
             loads = [sum(durations[k] for k in share) for share in shares]
             row["simulated"] = max(loads) / plan.makespan_s
@@ -257,10 +260,11 @@ def kills(count: int, seed: int) -> dict[str, Any]:
 
     draw, killed, over = random.Random(seed), [0], threading.Event()
     with qn.Workers(cpus=2, grace_s=5.0) as workers:
+        engine: Any = workers._engine
 
         def kill() -> None:
             while not over.wait(draw.uniform(0.2, 1.5)) and killed[0] < count:
-                alive = list(workers._engine.processes.values())
+                alive = list(engine.processes.values())
                 if alive and killed_one(draw.choice(alive)):
                     killed[0] += 1
 

@@ -62,6 +62,7 @@ def test_counts_and_traces_of_two_starts_by_hand():
     assert (float(trace.value), float(trace.standard_error), trace.matvecs) == (4, pytest.approx(1), 6)
     assert (float(above.value), float(above.standard_error)) == (2, 0)
     assert (float(below.value), float(below.standard_error)) == (1.5, pytest.approx(0.5))
+    assert below.unresolved is not None
     assert float(below.unresolved) == pytest.approx(0, abs=1e-5)
 
 

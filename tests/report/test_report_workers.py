@@ -43,7 +43,8 @@ def test_bars_stand_where_somebody_worked() -> None:
     )
     section = workers_section(run)
     assert section is not None
-    figures, table = section.parts
+    parts: Any = section.parts
+    figures, table = parts
     whole = figures.parts[-1].panels[0]
     found = {mark.label: list(mark.cells) for mark in whole.marks}
     # Rows are workers, and the second step begins after the 10 s of the first.

@@ -1,14 +1,20 @@
 """A power failure between any two calls leaves the old file or the new one: all that may then be on disk is tried."""
 
+import contextlib
+import logging
 import os
+import shutil
+import sys
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from qnewton.lab._experiments import checkpoints
 from qnewton.lab._experiments.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from qnewton.lab._runfile import Identity, Record, RunDirectory, move, write_whole
 from qnewton.lab._runfile.params import write_params
@@ -164,3 +170,20 @@ def test_a_checkpoint_is_on_disk_with_all_its_folders_before_it_counts(tmp_path,
     write_checkpoint(tmp_path, Checkpoint(1, own, 0.0, {"params": {"weight": np.ones(3)}}))
     assert missing == [[]]
     assert read_checkpoint(tmp_path, 1).arrays["params"]["weight"].tolist() == [1, 1, 1]
+
+
+def test_of_a_checkpoint_that_fails_one_error_is_raised_and_nothing_printed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "unraisablehook", lambda found: print(found.exc_value))
+    with contextlib.suppress(OSError), checkpoints._unlogged():
+        logging.getLogger("absl").error("said by a thread")
+        raise OSError("full")
+    for words in ("Event loop is closed", "another one"):
+        sys.unraisablehook(SimpleNamespace(exc_value=RuntimeError(words)))
+    assert capsys.readouterr() == ("another one\n", "")
+    assert logging.getLogger("absl").isEnabledFor(logging.ERROR)
+
+    own = Identity(task="tiny", schema_version=8, qnewton=None, started="", options={})
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(OSError, match=r"1 could not be written: .*No space left"):
+        write_checkpoint(tmp_path, Checkpoint(1, own, 0.0, {"params": {"weight": np.ones(3)}}))
+    assert not list(tmp_path.rglob("*"))

@@ -1,6 +1,7 @@
 """Blocks that leave a compiled step and come back: what crosses, in both float types, and what is made of it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +52,7 @@ def trained(dtype: jnp.dtype, crew: Crew | None) -> tuple[list[float], list[list
     state = optimizer.init(params)
 
     @jax.jit
-    def step(params: dict, state: object) -> tuple:
+    def step(params: dict, state: Any) -> tuple:
         value, gradients = jax.value_and_grad(objective)(params, batch)
         updates, state = optimizer.update(gradients, state, params, batch=batch)
         return optax.apply_updates(params, updates), state, value

@@ -1,6 +1,7 @@
 """Policies that deal out blocks under uncertain waits, against hand counts, enumeration and bounds."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,6 +87,7 @@ def test_traces_take_the_place_of_the_law() -> None:
 
 
 def test_a_campaign_that_cannot_be_is_refused() -> None:
+    wrong: dict[str, Any]
     for wrong in ({"steps": 0}, {"work_s": 0.0}, {"able": 1.5}, {"noise": -1.0}):
         with pytest.raises(ValueError, match=f"{next(iter(wrong))} is"):
             Campaign(**wrong)

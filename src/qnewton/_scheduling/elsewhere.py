@@ -77,7 +77,7 @@ class Courier:
             arrays = [_from_words(one, dtype) for one, dtype in zip(words, types, strict=True)]
             of_block = block, len(self.names), self.names[block], program, self.tolerance
             self.crew.send(Sent(*of_block, np.array(seconds, np.float64), int(choice), arrays))
-            return np.int32(block)
+            return np.asarray(block, np.int32)
 
         # What is sent later waits for this one.
         self.ticket = io_callback(
@@ -100,10 +100,15 @@ class Courier:
         def host(_: Array) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
             found = self.crew.wait(block)
             if found is None:
-                return _to_words(np.zeros(n, dtype)), np.zeros(4, np.float32), np.False_, np.int32(0)
+                return (
+                    _to_words(np.zeros(n, dtype)),
+                    np.zeros(4, np.float32),
+                    np.asarray(False),
+                    np.asarray(0, np.int32),
+                )
             numbers = np.asarray([found.iterations, found.queries, found.success_probability, found.outcome])
             value = _to_words(np.ascontiguousarray(found.value, dtype))
-            return value, numbers.astype(np.float32), np.True_, np.int32(found.age)
+            return value, numbers.astype(np.float32), np.asarray(True), np.asarray(found.age, np.int32)
 
         shape = (n,) if dtype.itemsize == 4 else (n, dtype.itemsize // 4)
         likes = (

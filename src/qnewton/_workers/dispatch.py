@@ -276,7 +276,7 @@ class Dispatcher:
 
     def _over(self, task: _Task, outcome: str, reply: Reply | None = None, residual: float | None = None) -> None:
         now = self.clock()
-        times = {}
+        times: dict[str, Any] = {}
         if reply is not None:
             times = {
                 "started_s": reply.started_s - self._began,

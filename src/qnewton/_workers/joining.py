@@ -34,6 +34,8 @@ def ray_module(*, local: bool = False) -> ModuleType:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if local:
+        # Ray would give workers the niceness 15: beside other work they would hardly run.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         # Read when Ray is imported: a node that no other machine is to reach has the address 127.0.0.1.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     return optional("ray", "cluster", "workers need ray")

@@ -32,7 +32,10 @@ class Trace:
 
     @classmethod
     def of(
-        cls, arrival_s: Sequence[float], service_s: Sequence[float], wait_s: Sequence[float] | None = None
+        cls,
+        arrival_s: Sequence[float] | np.ndarray,
+        service_s: Sequence[float] | np.ndarray,
+        wait_s: Sequence[float] | np.ndarray | None = None,
     ) -> "Trace":
         """Return a trace that was checked.
 

@@ -4,7 +4,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from importlib.metadata import version
 
 from ..._core.suggest import unknown
@@ -12,46 +11,30 @@ from .._experiments.exits import BAD_INPUT, LOST, UNREAD, exit_status
 from .._experiments.interrupts import raised
 from .._experiments.own_task import raised_there
 from .._runfile import LostDirectory, unverified
-from .breakeven import breakeven
-from .calibrate import calibrate
-from .circuit import circuit
-from .compare import compare
-from .completion import completion
-from .explain import explain
-from .explore import explore
-from .noise import noise
-from .parts import parts
-from .plan import plan
-from .replay import replay
-from .report import report
-from .reproduce import reproduce
-from .schedule import schedule
-from .spectrum import spectrum
+from . import commands
 from .streams import showing
-from .tradeoff import tradeoff
-from .train import train
-from .worker import worker
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    "train": train,
-    "compare": compare,
-    "report": report,
-    "explain": explain,
-    "replay": replay,
-    "spectrum": spectrum,
-    "tradeoff": tradeoff,
-    "noise": noise,
-    "reproduce": reproduce,
-    "plan": plan,
-    "breakeven": breakeven,
-    "explore": explore,
-    "calibrate": calibrate,
-    "circuit": circuit,
-    "parts": parts,
-    "worker": worker,
-    "schedule": schedule,
-}
-COMMANDS["completion"] = partial(completion, commands=dict(COMMANDS))
+
+def _command(name: str) -> Callable[[Sequence[str]], int]:
+    def run(arguments: Sequence[str]) -> int:
+        return getattr(commands, name)(arguments)
+
+    return run
+
+
+_NAMES = (
+    *("train", "compare", "report", "explain", "replay", "spectrum", "tradeoff", "noise", "reproduce"),
+    *("plan", "breakeven", "explore", "calibrate", "circuit", "parts", "worker", "schedule"),
+)
+COMMANDS = {name: _command(name) for name in _NAMES}
+"""All of them, from their arguments to the exit status."""
+
+
+def _completion(arguments: Sequence[str]) -> int:
+    return commands.completion(arguments, {name: COMMANDS[name] for name in _NAMES})
+
+
+COMMANDS["completion"] = _completion
 UNVERIFIED = "--unverified"
 USAGE = """usage: qnewton train TASK [options]   train a task, or your own (my_task.py:task), with Newton's method
        qnewton compare TASK           optimizers at equal tuning effort, against measured and modelled seconds

@@ -10,6 +10,7 @@ import errno
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,13 +197,20 @@ def _save_arrays(run: Path, step: int, arrays: Arrays) -> None:
 
 @contextlib.contextmanager
 def _unlogged() -> Iterator[None]:
-    """Let nothing be logged of an error that is raised: orbax writes it with a traceback for each of its threads."""
-    before = logging.root.manager.disable
+    """Let nothing be printed of an error that is raised: orbax's threads do so, with tracebacks, and later still."""
+    logged, heard = logging.root.manager.disable, sys.unraisablehook
+
+    def hear(found: "sys.UnraisableHookArgs") -> None:
+        if str(found.exc_value) != "Event loop is closed":
+            heard(found)
+
     logging.disable()
+    sys.unraisablehook = hear
     try:
         yield
+        sys.unraisablehook = heard
     finally:
-        logging.disable(before)
+        logging.disable(logged)
 
 
 def _load_arrays(run: Path, step: int) -> Arrays:

@@ -124,10 +124,11 @@ def _read_head(file: IO[str]) -> _Head:
 def _table(file: IO[str], kinds: list[tuple[str, type]], head: _Head) -> np.ndarray:
     """All entries; each line has exactly one number for each kind."""
     found = np.zeros(0, kinds)
+    lines = (line for line in _bounded(file) if line.strip())
     if head.entries:
         # One more than announced shows that there are more, whatever a packed file unpacks to.
-        found = np.atleast_1d(np.loadtxt(_bounded(file), dtype=kinds, comments=None, max_rows=head.entries + 1))
-    elif any(_bounded(file)):
+        found = np.atleast_1d(np.loadtxt(lines, dtype=kinds, comments=None, max_rows=head.entries + 1))
+    elif any(lines):
         raise _Mistake(0, "an entry, and its head announces none")
     if len(found) > head.entries:
         raise _Mistake(head.entries, f"the file goes on after the {head.entries} entries that its head announces")
@@ -137,10 +138,9 @@ def _table(file: IO[str], kinds: list[tuple[str, type]], head: _Head) -> np.ndar
 
 
 def _bounded(file: IO[str]) -> Iterator[str]:
-    """The lines of a file that are not blank, up to one that goes on for ever, of which the beginning is the last."""
+    """The lines of a file, up to one that goes on for ever, of which the beginning is the last."""
     while line := file.readline(_LONGEST_LINE):
-        if line.strip():
-            yield line
+        yield line
         if len(line) == _LONGEST_LINE:
             return
 
