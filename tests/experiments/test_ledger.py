@@ -94,6 +94,7 @@ def test_a_system_without_candidates_counts_for_nobody(matrix, made):
     assert totals["statuses"] == {"no_candidate": 2}
     solves = step.predicted_seconds["paper"]
     chosen = lines[1].assumptions["paper"]
+    assert chosen.choice is not None
     parts = (solves.solve_classical or 0.0, solves.solve_quantum or 0.0)
     assert sum(parts) == chosen.predicted_seconds[chosen.choice]
     written = plain(lines[0])["assumptions"]["paper"]

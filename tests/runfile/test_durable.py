@@ -178,7 +178,8 @@ def test_of_a_checkpoint_that_fails_one_error_is_raised_and_nothing_printed(tmp_
         logging.getLogger("absl").error("said by a thread")
         raise OSError("full")
     for words in ("Event loop is closed", "another one"):
-        sys.unraisablehook(SimpleNamespace(exc_value=RuntimeError(words)))
+        found: Any = SimpleNamespace(exc_value=RuntimeError(words))
+        sys.unraisablehook(found)
     assert capsys.readouterr() == ("another one\n", "")
     assert logging.getLogger("absl").isEnabledFor(logging.ERROR)
 
