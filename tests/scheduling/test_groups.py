@@ -232,6 +232,9 @@ def test_policies_keep_what_they_may_choose():
 def test_what_is_no_scheduler_is_refused_by_name():
     with pytest.raises(TypeError, match="kfac: solver is 'lu': give Hybrid"):
         scheduler_of("lu", "kfac")  # pyright: ignore[reportArgumentType]
+    somebody: Any = object()
+    with pytest.raises(ValueError, match="kfac: solver has workers, .* no worker reaches them: leave them out"):
+        scheduler_of(q.Hybrid([q.LU()], workers=somebody), "kfac")
     wrong = q.Hybrid([q.LU()], classical=machine())
     with pytest.raises(ValueError, match=r"the systems are float64 and the classical machine .* float32"):
         contests(wrong, [Group("test", (3,), 1, dtype="float64")])

@@ -32,7 +32,7 @@ def scheduler_of(
 
     Raises:
         TypeError: for anything else, and for a candidate with conditioning of its own.
-        ValueError: for what has no meaning for a group of equal systems: the policy `Assigned`, and `solves`.
+        ValueError: for what has no meaning for a group of equal systems: the policy `Assigned`, `solves`, and workers.
     """
     if solver is None:
         return (default or default_scheduler)()
@@ -49,6 +49,11 @@ def scheduler_of(
         raise ValueError(
             f"{user}: solver has solves={solver.solves}, and how many right-hand sides and steps one set-up serves is "
             "known of these systems and priced so: leave it out"
+        )
+    if solver.workers is not None:
+        raise ValueError(
+            f"{user}: solver has workers, and the systems here are solved in groups by the step itself, where no worker "
+            "reaches them: leave them out, or use newton(family='blocks')"
         )
     for candidate in solver.solvers:
         if isinstance(candidate, Conditioned):
