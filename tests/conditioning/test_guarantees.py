@@ -380,7 +380,6 @@ BAD = {
     "trace-inf": (lambda: c.DampTrace(math.inf), "relative damping is inf"),
     "tau": (lambda: c.Threshold(1.0), "tau is 1.0: it must lie in [0, 1)"),
     "degree": (lambda: c.Matching(0), "degree is 0: it must be an integer of at least 1"),
-    "degree-float": (lambda: c.Matching(2.5), "degree is 2.5"),  # pyright: ignore[reportArgumentType]
     "size": (lambda: c.Cliques(-1), "size is -1"),
     "smallest": (lambda: c.ShiftTo(1.0), "smallest is 1.0: it must lie in (0, 1)"),
     "bound": (lambda: c.ShiftTo(bound="lanczos"), "bound is 'lanczos'"),  # pyright: ignore[reportArgumentType]

@@ -12,6 +12,14 @@ from qnewton.lab._experiments.exits import exit_status
 from qnewton.lab._experiments.interrupts import SIGNALS, Stopped, raised, remembered
 
 
+@pytest.fixture(autouse=True)
+def without_nohup():
+    """The tests may themselves run under `nohup`, which has HUP ignored by them and by what they start."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("which", SIGNALS)
 def test_a_signal_inside_is_remembered_and_nothing_else(which):
     before = signal.getsignal(which)

@@ -129,6 +129,7 @@ CALIBRATION = Record(
     stages_shared=flag,
     measured_seconds=seconds,
     basis=text,
+    workers=lambda value: value == [],
 )
 STEP = Record(
     step=integer,
@@ -159,6 +160,7 @@ STEP = Record(
         Record(makespan_s=seconds, lower_bound_s=seconds, finish_s=every(seconds), notes=items(text))
     ),
     systems=lambda value: value > 0,
+    attempts=lambda value: value == [],
 )
 ASSUMPTION = Record(
     choice=text,

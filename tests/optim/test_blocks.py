@@ -60,7 +60,7 @@ def steps(count: int, **options: Any) -> tuple[list[Any], Any, int]:
     params, batch = problem()
     optimizer, traced, history = newton(OBJECTIVE, **options), [], []
     state = optimizer.init(params)
-    original = newton_module.solve_block
+    original = newton_module.begin_block
 
     def counted(*args: Any, **kwargs: Any) -> Any:
         traced.append(1)
@@ -71,7 +71,7 @@ def steps(count: int, **options: Any) -> tuple[list[Any], Any, int]:
         return optimizer.update(jax.grad(OBJECTIVE)(params, batch), state, params, batch=batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(newton_module, "solve_block", counted)
+        patch.setattr(newton_module, "begin_block", counted)
         for _ in range(count):
             updates, state = step(params, state)
             history.append(updates)

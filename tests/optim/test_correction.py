@@ -152,9 +152,12 @@ def test_a_fraction_outside_its_range_is_refused(decrease: float) -> None:
         q.Correction(decrease)
 
 
-@pytest.mark.parametrize("steps", [0, -1, 1.5])
-def test_a_number_of_steps_that_is_none_is_refused(steps) -> None:
-    with pytest.raises(ValueError, match=f"max_steps is {steps}: it must be an integer of at least 1"):
+@pytest.mark.parametrize(
+    ("steps", "error", "rest"),
+    [(0, ValueError, "it must be an integer of at least 1"), (1.5, TypeError, "give an integer")],
+)
+def test_a_number_of_steps_that_is_none_is_refused(steps, error, rest) -> None:
+    with pytest.raises(error, match=f"max_steps is {steps}: {rest}"):
         q.Correction(max_steps=steps)
 
 

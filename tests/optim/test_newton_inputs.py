@@ -24,7 +24,6 @@ BAD_PARAMS = {
     "integers": ({"w": jnp.zeros(2, int), "v": jnp.zeros(2)}, TypeError, "`w` is int32.*second derivatives"),
     "booleans": ({"layer": [jnp.zeros(2, bool)]}, TypeError, r"`layer\.0` is bool"),
     "complex": ({"w": jnp.zeros(2, jnp.complex64)}, TypeError, "`w` is complex64"),
-    "a Python number": ({"w": 1.0}, TypeError, "`w` is float"),
 }
 
 

@@ -233,7 +233,7 @@ def test_what_is_no_scheduler_is_refused_by_name():
     with pytest.raises(TypeError, match="kfac: solver is 'lu': give Hybrid"):
         scheduler_of("lu", "kfac")  # pyright: ignore[reportArgumentType]
     somebody: Any = object()
-    with pytest.raises(ValueError, match="kfac: solver has workers, .* no worker reaches them: leave them out"):
+    with pytest.raises(ValueError, match=r"kfac: solver has workers, .* so that no worker gets any: leave them out"):
         scheduler_of(q.Hybrid([q.LU()], workers=somebody), "kfac")
     wrong = q.Hybrid([q.LU()], classical=machine())
     with pytest.raises(ValueError, match=r"the systems are float64 and the classical machine .* float32"):

@@ -116,19 +116,40 @@ def test_a_dead_worker_costs_one_more_solve() -> None:
     ]
 
 
-def test_what_waits_at_a_dead_worker_is_moved() -> None:
+@pytest.mark.parametrize("latest_first", [False, True])
+def test_what_waits_at_a_dead_worker_is_moved(latest_first: bool) -> None:
+    """One block died with its worker, whichever answer is found lost first."""
     engine, dispatcher = staged(classical=1, quantum=1)
     engine.behaves["cpu 0"] = "dies"
+    ready = engine.ready
+    engine.ready = lambda handles, timeout_s: ready(handles, timeout_s)[:: -1 if latest_first else 1]
     # Only the quantum worker is left, with its own candidate.
-    found = step(dispatcher, [1.0, 9.0], [1.0, 9.0])
+    found = step(dispatcher, *[[1.0, 9.0]] * 3)
     assert all(answer is not None for answer in found)
     assert sorted(outcomes(dispatcher)) == [
         ("b0", "cpu 0", "died"),
         ("b0", "qpu 0", "solved"),
         ("b1", "cpu 0", "moved"),
         ("b1", "qpu 0", "solved"),
+        ("b2", "cpu 0", "moved"),
+        ("b2", "qpu 0", "solved"),
     ]
     assert engine.calls[-1] == ("qpu 0", 1)
+
+
+def test_what_cannot_be_sent_to_a_dying_worker_is_moved() -> None:
+    engine, dispatcher = staged(classical=1, quantum=1)
+    engine.behaves["cpu 0"] = "dies"
+    send = engine.send
+
+    def sends(worker: str, *what: Any) -> Any:
+        if worker == "cpu 0" and engine.calls:
+            raise Lost(worker)
+        return send(worker, *what)
+
+    engine.send = sends
+    step(dispatcher, *[[1.0, 9.0]] * 2)
+    assert [outcome for _, worker, outcome in sorted(outcomes(dispatcher)) if worker == "cpu 0"] == ["died", "moved"]
 
 
 def test_a_worker_that_hangs_gets_no_more_until_it_answers() -> None:

@@ -175,7 +175,9 @@ class Dispatcher:
                 self._arrays[sent.block] = self.engine.put(sent.arrays)
             handle = self.engine.send(worker, sent.program, place, self._arrays[sent.block])
         except Lost:
-            self._over(task, "died")
+            # What it was at is what its death costs: that answer is still to be asked for.
+            waiting = any(other.worker == worker for other in self._tasks.values())
+            self._over(task, "moved" if waiting else "died")
             self._give(sent)
             return
         self._tasks[handle] = task
@@ -208,7 +210,7 @@ class Dispatcher:
         return ends
 
     def _receive(self, handle: Hashable) -> None:
-        head = self._heads()[self._tasks[handle].worker] == handle
+        head = self._heads()[self._tasks[handle].worker]
         task = self._tasks.pop(handle)
         try:
             reply = self.engine.get(handle)
@@ -216,12 +218,10 @@ class Dispatcher:
             # Of what waits at a worker that is gone, nothing was begun.
             self._compiled = {known for known in self._compiled if known[0] != task.worker}
             self._free.pop(task.worker, None)
-            self._over(task, "died" if head else "moved")
             rest = [own for own, other in self._tasks.items() if other.worker == task.worker]
-            moved = [self._tasks.pop(own) for own in rest]
-            self._give(task.sent)
-            for other in moved:
-                self._over(other, "moved" if head else "died")
+            lost = {handle: task} | {own: self._tasks.pop(own) for own in rest}
+            for own, other in lost.items():
+                self._over(other, "died" if own == head else "moved")
                 self._give(other.sent)
             return
         self._compiled.add((task.worker, task.sent.program.key, task.place))
