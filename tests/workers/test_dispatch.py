@@ -142,10 +142,10 @@ def test_what_cannot_be_sent_to_a_dying_worker_is_moved() -> None:
     engine.behaves["cpu 0"] = "dies"
     send = engine.send
 
-    def sends(worker: str, *what: Any) -> Any:
+    def sends(worker: str, program: Any, place: int, arrays: Any) -> Any:
         if worker == "cpu 0" and engine.calls:
             raise Lost(worker)
-        return send(worker, *what)
+        return send(worker, program, place, arrays)
 
     engine.send = sends
     step(dispatcher, *[[1.0, 9.0]] * 2)

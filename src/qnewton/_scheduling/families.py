@@ -52,8 +52,8 @@ def scheduler_of(
         )
     if solver.workers is not None:
         raise ValueError(
-            f"{user}: solver has workers, and the step itself solves the systems here, in groups, so that no worker gets "
-            "any: leave them out, or use newton(family='blocks')"
+            f"{user}: solver has workers, and the step itself solves the systems here, in groups, so that no worker "
+            "gets any: leave them out, or use newton(family='blocks')"
         )
     for candidate in solver.solvers:
         if isinstance(candidate, Conditioned):
