@@ -337,7 +337,11 @@ class TestSchema:
         )
         assert files.config["model"]["parameters"] == 24
         batch = min(48, options.training.batch_size)
-        assert files.config["data"] == {"description": "three clouds", "train": 48, "test": 12, "batch": batch}
+        data = dict(files.config["data"])
+        digests = data.pop("digests")
+        assert list(digests) == ["train inputs", "train targets", "test inputs", "test targets"]
+        assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests.values())
+        assert data == {"description": "three clouds", "train": 48, "test": 12, "batch": batch}
 
     def test_every_option_is_there_with_the_value_that_acted(self, preset_run):
         options, files = preset_run
