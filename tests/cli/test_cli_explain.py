@@ -77,7 +77,8 @@ BAD = {
 
 
 def test_what_runs_teach_is_kept_and_forgotten(call, kept, tmp_path):
-    out = ("--steps", "1", "--batch-size", "8", "--solvers", "lu", "--time-solves", "1", "--out", "timed")
+    blocks = ("--preset", "blocks", "--steps", "1", "--batch-size", "8")
+    out = (*blocks, "--solvers", "lu", "--time-solves", "1", "--out", "timed")
     assert call("train", "tiny", "--calibration", kept, *out).status == 0
     outcome = call("calibrate", "--learn", "timed", "--directory", "kept")
     assert outcome.status == 0, outcome.err
@@ -98,7 +99,8 @@ def test_what_runs_teach_is_kept_and_forgotten(call, kept, tmp_path):
 
 def test_an_emulated_solve_says_what_became_of_it(call, kept, tmp_path):
     # Almost no damping, so that the circuit would be longer than emulation allows.
-    how = ("--steps", "1", "--batch-size", "8", "--solvers", "qlsa", "--calibration", kept, "--out", "emulated")
+    blocks = ("--preset", "blocks", "--steps", "1", "--batch-size", "8")
+    how = (*blocks, "--solvers", "qlsa", "--calibration", kept, "--out", "emulated")
     outcome = call("train", "tiny", *how, "--execution", "emulated", "--damping", "1e-5")
     assert outcome.status == 0, outcome.err
     (line,) = map(json.loads, (tmp_path / "emulated" / "blocks.jsonl").read_text().splitlines())
