@@ -124,9 +124,11 @@ def worth_dividing(cost: Cost, nbytes: int, dtype: str, devices: Crew | None) ->
         cost: of the work on all examples.
         nbytes: of the sums.
         dtype: of what is computed.
-        devices: that take the step; where they are one, or nothing can be measured, nothing speaks against it.
+        devices: that take the step; where they are one, or nothing can be measured, nothing speaks against it. Nor is
+            anything measured among several processes: sums in another order have other bits, and a run that goes on
+            after a stop would have them if it measured otherwise.
     """
-    link = None if devices is None else links(devices.count)
+    link = None if devices is None or several() else links(devices.count)
     if link is None:
         return True
     machine = rated_once((LU(), CG()), str(np.promote_types(dtype, np.float32)))
