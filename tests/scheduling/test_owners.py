@@ -13,6 +13,7 @@ from qnewton._core.records import ClassicalWorkload
 from qnewton._devices.crew import EVERYONE, Crew
 from qnewton._hardware.link import Link, measured_link
 from qnewton._pricing.group import Group, direct_seconds
+from qnewton._scheduling import owners
 from qnewton._scheduling.calibration import rated_once
 from qnewton._scheduling.contests import contests
 from qnewton._scheduling.families import scheduler_of
@@ -68,6 +69,14 @@ def test_work_is_divided_where_that_spares_more_than_the_sums_take() -> None:
     for share, pays in ((0.9, True), (1.1, False)):
         assert worth_dividing(work, round(share * spared * 1e9), "float32", three(link)) == pays
     assert worth_dividing(work, 10**12, "float32", None)
+
+
+def test_several_processes_always_divide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resumed run measures its link anew, and sums in another order would change its last bits."""
+    asked = (Cost(1e9, 0.0), 10**12, "float32", three(SLOW))
+    assert not worth_dividing(*asked)
+    monkeypatch.setattr(owners, "several", lambda: True)
+    assert worth_dividing(*asked)
 
 
 def test_one_device_owns_nothing() -> None:

@@ -1,5 +1,6 @@
 """Policies that deal out blocks under uncertain waits, against hand counts, enumeration and bounds."""
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -16,6 +17,7 @@ from qnewton._workers.policies import (
 from qnewton._workers.simulate import Campaign, interval, simulate
 from qnewton._workers.traces import Trace
 from qnewton._workers.waits import WaitForecast
+from qnewton.lab._cli.schedule import ScheduleCommand
 
 IDLE = WaitForecast(np.zeros(1))
 
@@ -97,3 +99,10 @@ def test_the_interval_covers_the_median() -> None:
     random = np.random.default_rng(1)
     inside = sum(low <= 0 <= high for _, low, high in (interval(random.standard_normal(30), k) for k in range(100)))
     assert inside >= 85
+
+
+def test_what_the_command_leaves_out_is_what_the_campaign_says() -> None:
+    """The command's options are read without numpy, so that its defaults stand there once more."""
+    of_command = {field.name: field.default for field in dataclasses.fields(ScheduleCommand)}
+    of_campaign = {field.name: field.default for field in dataclasses.fields(Campaign)}
+    assert {name: of_command[name] for name in of_campaign} == of_campaign
