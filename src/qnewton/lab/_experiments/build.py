@@ -109,7 +109,7 @@ def residual_tolerance(solvers: Sequence[AbstractSolver]) -> float:
 
 
 def make_workers(hybrid: Hybrid) -> Workers | None:
-    """Who works at once under `Makespan`; None under every other policy."""
+    """Return the workers of `Makespan`; None under every other policy."""
     if not isinstance(hybrid.policy, Makespan):
         return None
     return Workers.of(hybrid.policy, hybrid.names, [solver.capabilities.quantum for solver in hybrid.solvers])

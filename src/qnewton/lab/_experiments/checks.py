@@ -104,7 +104,7 @@ def _read_by(options: TrainOptions) -> tuple[tuple[str, ...], str, str]:
 
 
 def _check_unformed(options: TrainOptions, solvers: Candidates) -> None:
-    """Solvers that could take no system at all, since every block is formed before they see it."""
+    """Refuse solvers that could take no system at all, since every block is formed before they see it."""
     rooted = [text for text, solver in solvers.items() if solver.capabilities.needs_root]
     if rooted and not build.make_curvature(options.step).semidefinite:
         raise ValueError(

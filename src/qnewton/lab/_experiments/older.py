@@ -213,7 +213,7 @@ def _read_back(conditioners: Sequence[str]) -> dict[str, Any]:
 def _put(
     kept: list[tuple[str, list[str]]], name: str, values: list[str], given: dict[str, Any]
 ) -> list[tuple[str, list[str]]]:
-    """With an option in the place of older ones, and a warning."""
+    """Return the arguments with an option in the place of older ones, and warn."""
     _warn(" ".join(f"--{one.replace('_', '-')}" for one in given), f"{name} {' '.join(map(repr, values))}")
     return [*((option, own) for option, own in kept if option != name), (name, values)]
 
@@ -286,7 +286,7 @@ def _chosen(groups: list[tuple[str, list[str]]], name: str, usual: str) -> str:
 def _called(
     kept: list[tuple[str, list[str]]], name: str, usual: str, given: dict[str, Any], owners: dict[str, tuple[str, str]]
 ) -> list[tuple[str, list[str]]]:
-    """With the options that are parameters of another one's word in there."""
+    """Return the arguments with older options as parameters of another option's word, and warn."""
     chosen = _chosen(kept, name, usual)
     for one, value in given.items():
         own, parameter = owners[one]

@@ -33,7 +33,7 @@ def _named(kind: str) -> Any:
 
 
 def _part(kind: str, option: str) -> Limit:
-    """Of the text of a part, which is kept in one form; `part` says what is wrong with it."""
+    """Return the rule that keeps the text of a part in one form; `part` says what is wrong with it."""
     return Limit(lambda text: True, "", normal=lambda text: str(part(kind, text, option)))
 
 

@@ -67,7 +67,7 @@ class Run:
 
     @functools.cached_property
     def held(self) -> tuple[int, ...]:
-        """For how many steps each entry of `decided` holds: of a block one, of groups until one of them changes."""
+        """Number of steps for which each entry of `decided` holds: of a block one, of groups until one changes."""
         return tuple(until - first for first, until in zip(self.written.firsts, self.written.untils, strict=True))
 
     @functools.cached_property
