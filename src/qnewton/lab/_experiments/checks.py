@@ -151,6 +151,7 @@ def _check_largest(options: TrainOptions) -> None:
 def _check_scheduled(options: TrainOptions, solvers: Candidates) -> None:
     _check_largest(options)
     _check_precision(solvers)
+    left = _left(options)
     rows = _first_that(options, lambda system: not system.symmetric)
     symmetric = [text for text, solver in solvers.items() if solver.capabilities.needs_symmetric]
     if rows is not None and symmetric:
@@ -167,7 +168,7 @@ def _check_scheduled(options: TrainOptions, solvers: Candidates) -> None:
             raise ValueError(f"--{option} {text} needs symmetric systems: use automatic or inverse-lanczos")
         if not estimator.needs_floor:
             continue
-        if _left(options).eigenvalue_floor is None:
+        if left.eigenvalue_floor is None:
             raise ValueError(
                 f"--{option} {text} needs blocks that are semidefinite by construction: use it with --curvature "
                 "gauss-newton and --conditioners that keep them so, such as damp, or choose automatic"
