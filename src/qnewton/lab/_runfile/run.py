@@ -143,7 +143,7 @@ def read_run(path: Path) -> Run:
             notes.append(f"summary.json counts {summary.steps} steps, steps.jsonl holds {len(steps)}.")
     else:
         why = (
-            f"the run had one when it ended, by {MANIFEST}"
+            f"{MANIFEST} has it, so the run was killed at its very end, or the file was removed"
             if (path / MANIFEST).is_file()
             else "the run was killed, or is still running"
         )
