@@ -177,7 +177,8 @@ class SchedulingOptions(Limited):
     calibration: str = "profile"
     """What classical predictions rest on, frozen for the run. profile: the times of a processor, published or
     measured, at the speed that a probe of a tenth of a second finds here. measure: this machine, kernel by kernel, now.
-    kept: what `qnewton calibrate` measured and learned here last. Or a file of it, which must be of this machine."""
+    kept: what `qnewton calibrate` measured and learned here last. Or a file of it, or another run's calibration.json,
+    which must be of this machine: two runs with the same seconds decide alike."""
 
 
 @dataclass(frozen=True)
