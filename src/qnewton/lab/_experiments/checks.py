@@ -130,7 +130,7 @@ def _check_unformed(options: TrainOptions, solvers: Candidates) -> None:
 
 
 def _check_largest(options: TrainOptions) -> None:
-    largest = options.step.largest
+    largest, adaptation = options.step.largest, build.make_adaptation(options.conditioning)
     if largest == "published" and not isinstance(options.task, (BertOptions, GptOptions)):
         raise ValueError(
             "--largest is published, which selects the linear layers inside the transformers of bert-tiny and "
@@ -141,7 +141,7 @@ def _check_largest(options: TrainOptions) -> None:
             "--largest is published, which selects linear layers by their names, and --partition whole has them all in "
             "one block: use --partition per-tensor (as published) or per-layer, or --largest None"
         )
-    if largest is not None and build.make_adaptation(options.conditioning).tries:
+    if largest is not None and adaptation.tries:
         raise ValueError(
             f"--largest is {largest}, and the damping follows the decrease that a step predicts: blocks without a "
             "system predict none. Add --adaptation fixed"
