@@ -86,7 +86,7 @@ def with_all_params(optimizer: optax.GradientTransformation) -> optax.GradientTr
 
 
 def all_of(params: PyTree) -> PyTree:
-    """In an `init`, the parameters that `with_all_params` shows; without it, those that are given."""
+    """Return the parameters that `with_all_params` shows in an `init`; without it, those that are given."""
     whole = _WHOLE.get()
     return params if whole is None else whole
 
@@ -275,7 +275,7 @@ class _Showing:
 
     @classmethod
     def of(cls, name: str, predict: Callable[..., PyTree], masked: PyTree, whole: PyTree | None) -> "_Showing":
-        """With what `whole` has in the places that are hidden in `masked`, or in its structure."""
+        """Return a model that fills the hidden places of `masked` from `whole`, or takes its structure."""
         if _flattened(masked, whole):
             leaves, structure = jax.tree.flatten(whole)
             return cls(predict, lambda params: jax.tree.unflatten(structure, unravel(params, leaves)))
