@@ -22,7 +22,7 @@ Solve = Callable[[Float[Array, "2 rows"]], Float[Array, "2 rows"]]
 
 
 class Scheduled(NamedTuple):
-    """Who schedules the systems.
+    """The scheduler of the systems, with its last plan.
 
     Attributes:
         scheduler: of both.

@@ -72,7 +72,7 @@ class Begun(NamedTuple):
         rule: AbstractStepRule,
         noisy: NoisyBatches | None,
     ) -> "Begun":
-        """From the state before the step.
+        """Return the scalars from the state before the step.
 
         Args:
             state: before it.

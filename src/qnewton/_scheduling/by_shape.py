@@ -32,7 +32,7 @@ COPIES = 4
 
 
 def block_name(n: int) -> str:
-    """Of the group that a block is in `info.systems`."""
+    """Return the name of a block's group in `info.systems`."""
     return f"block of {n} parameters"
 
 

@@ -40,7 +40,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Deal:
-    """Who does what. All seconds are predicted.
+    """Assignment of jobs to devices. All seconds are predicted.
 
     Attributes:
         owners: of each job, a device; `EVERYONE` of one that every device does.
@@ -61,7 +61,7 @@ class Deal:
 
     @property
     def factor(self) -> float:
-        """By which devices together take longer than each of them alone; below 1 where it pays."""
+        """Seconds of all devices together over those of each alone; below 1 if sharing pays."""
         return self.seconds / self.alone_seconds if self.shared and self.alone_seconds > 0 else 1.0
 
 
@@ -90,7 +90,7 @@ links = _Links()
 
 
 def deal_out(jobs: Sequence[Job], devices: Crew | None) -> Deal:
-    """Who does which of the jobs; the same on every process.
+    """Return the assignment of jobs to devices, the same on every process.
 
     Args:
         jobs: in an order that is the same on all of them.

@@ -9,7 +9,7 @@ from .waits import WaitForecast, forecast
 
 
 class Standing(NamedTuple):
-    """Where a machine stands with us.
+    """Time until a machine is free, and until our session ends.
 
     Attributes:
         free_s: when it has done what we gave it.

@@ -41,7 +41,7 @@ def fill_keywords(fill: Fill, paint: Callable[[str], str]) -> dict[str, Any]:
 
 
 def _line(axes: Axes, line: Line, paint: Callable[[str], str]) -> float:
-    """Where the line ends."""
+    """Draw a line, and return the height at which it ends."""
     points: list[Point] = list(line.points)
     keywords = {**line_keywords(line.style, paint), "zorder": 3 if line.style.above else 2}
     if len(points) > MOST_POINTS and not line.whole:

@@ -76,7 +76,7 @@ class RunDirectory:
 
     @property
     def place(self) -> Path:
-        """Where its owner writes: the directory itself, whatever stands under its name by now."""
+        """Path of the directory itself for its owner, even if another one has taken its name."""
         return self.path if self._own is None else self._own.place
 
     def probe(self) -> None:
@@ -205,13 +205,13 @@ class Elsewhere(RunDirectory):
     """The directory of a run into which another process writes: everything that would be written is left to that."""
 
     def probe(self) -> None:
-        """Not this one's affair."""
+        """Do nothing: the first process does it."""
 
     def take(self) -> None:
         """The other one owns it."""
 
     def discard(self) -> None:
-        """Not this one's affair."""
+        """Do nothing: the first process does it."""
 
     def take_back(self, *names: str) -> None:
         """Nothing was written."""

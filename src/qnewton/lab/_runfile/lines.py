@@ -25,7 +25,7 @@ _PIECE = 1 << 16
 
 @dataclass(frozen=True)
 class Places:
-    """Where the lines of a file are that are not blank.
+    """Positions of the lines of a file that are not blank.
 
     Attributes:
         path: of the file.
@@ -190,7 +190,7 @@ def whole_lines_end(path: Path) -> int:
 
 
 def _last_line(file: BinaryIO) -> int:
-    """Where the last line begins that is not blank; the file is at its beginning afterwards."""
+    """Return the start of the last line that is not blank; the file is at its beginning afterwards."""
     position = file.seek(0, 2)
     while position:
         size = min(_PIECE, position)

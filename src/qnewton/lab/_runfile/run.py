@@ -69,7 +69,7 @@ class Run:
 
     @functools.cached_property
     def held(self) -> tuple[int, ...]:
-        """For how many steps each entry of `decided` holds: of a block one, of groups until one of them changes."""
+        """Number of steps for which each entry of `decided` holds: of a block one, of groups until one changes."""
         return tuple(until - first for first, until in zip(self.written.firsts, self.written.untils, strict=True))
 
     @functools.cached_property
@@ -187,13 +187,18 @@ def _check_digest(content: dict[str, Any], file: Path) -> None:
 def read_calibration(path: Path) -> Calibration:
     """Read `calibration.json` of a run directory.
 
+    Args:
+        path: of the directory, or of the file.
+
     Raises:
         RunFileError: if it is not there, or not what was written: `config.json` has its digest.
     """
-    file = Path(path) / "calibration.json"
+    path = Path(path)
+    file = path if path.is_file() else path / "calibration.json"
     if not file.is_file():
         raise RunFileError(f"{file} is missing: the run's predictions rest on it, so bring it back, or train again")
-    digest = read_config(path).digests.get("calibration") if (Path(path) / "config.json").is_file() else None
+    run = file.parent if file.name == "calibration.json" else None  # A copy of it by another name stands for itself.
+    digest = read_config(run).digests.get("calibration") if run and (run / "config.json").is_file() else None
     if digest is not None and file_digest(file) != digest:
         altered(f"{file} was altered after the run had written it, or is of another run than config.json")
     return decode(file.read_bytes(), Calibration, str(file))

@@ -107,7 +107,8 @@ class Method:
             return dataclasses.replace(options, step=dataclasses.replace(options.step, learning_rate=value))
         if self.tuned == "memory":
             return dataclasses.replace(options, optimizer=f"lbfgs(memory={int(value)})")
-        conditioning = dataclasses.replace(options.conditioning, damping_scale=value)
+        adaptation = f"levenberg-marquardt(damping={value!r})"
+        conditioning = dataclasses.replace(options.conditioning, adaptation=adaptation)
         return dataclasses.replace(options, conditioning=conditioning)
 
     def counts(self, candidate: str, quantum: bool) -> bool:

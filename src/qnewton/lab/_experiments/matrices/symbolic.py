@@ -105,7 +105,7 @@ def _elimination_tree(below: scipy.sparse.csr_array) -> list[int]:
 
 
 def _lists(matrix: scipy.sparse.csr_array | scipy.sparse.csc_array) -> tuple[list[int], list[int]]:
-    """Where each row or column starts, and the other index of each entry; Python reads lists faster than arrays."""
+    """Return the start of each row or column and the other index of each entry, as lists, which Python reads faster."""
     return np.asarray(matrix.indptr).tolist(), np.asarray(matrix.indices).tolist()
 
 
