@@ -116,6 +116,8 @@ def _to_target(found: Found, by_sgd: float | None, free: Any, place: int) -> str
         f"to the accuracy of tuned SGD the hybrid is predicted to take {seconds(hybrid)} at {gate} per gate, and SGD "
         f"was measured to take {seconds(by_sgd)}"
     )
+    if hybrid <= by_sgd and row["quantum_share"] == 0:
+        return f"Holds without the quantum solver, which takes no system: {here}."
     if hybrid <= by_sgd:
         return f"Holds: {here}."
     if free["predicted_seconds_to_target"] > by_sgd:
@@ -145,6 +147,8 @@ def _opened(swept: Numbers, one: Any) -> str:
         f"at {gate} per gate {of_systems(last['quantum_share'])} go to the quantum solver, and the training is "
         f"predicted to be {times(gain)} as fast as by LU"
     )
+    if gain <= 1:
+        return f"Does not hold: {here}."
     if first >= NEAR:
         return f"Holds, and does not need attoseconds: the first system changes below {seconds(first, 2)}; {here}."
     return f"Holds: {here}; the first system changes below {seconds(first, 2)}."
