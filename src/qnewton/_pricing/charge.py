@@ -3,6 +3,7 @@
 import functools
 import operator
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -56,6 +57,13 @@ class Charge(eqx.Module):
     factors: dict[str, Any]
     conditions: tuple[Condition, ...]
     assumed: tuple[str, ...] = eqx.field(static=True, default=())
+
+    def demanding(self, condition: Condition) -> "Charge":
+        """Return the charge where one more condition is met; on the host."""
+        shape = np.shape(self.seconds)
+        holds = np.broadcast_to(np.asarray(condition.holds), shape)
+        more = Condition(holds, condition.words)
+        return replace(self, seconds=np.where(holds, self.seconds, np.inf), conditions=(*self.conditions, more))
 
     @property
     def valid(self) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from ..._hardware import QuantumProfile, ReactionLimited, Sequential, load_profile, profile_names
 from ..._pricing.assumptions import ASSUMPTION_SETS, Assumptions
 from ..._pricing.classical import ClassicalHost
-from ..._pricing.paper import is_count
+from ..._pricing.paper import below_kappa, is_count
 from ..._pricing.solver import CountedSolver
 from ..._solvers.quantum.queries import QUERY_MODELS, Unit, block_queries
 from . import meta
@@ -218,9 +218,11 @@ def _array(texts: Any) -> str:
 
 
 def _switches(assumed: Assumptions) -> dict[str, Any]:
+    below = assumed.below
     return {
         "name": assumed.name,
         "counts": assumed.counts,
+        "below": below and {"set": list(ASSUMPTION_SETS).index(below.name), "kappa": below_kappa(assumed)},
         "subnormalisation": assumed.subnormalisation,
         "gated": assumed.encoding_gates or assumed.preparation_gates,
         "sparsity": assumed.sparsity,

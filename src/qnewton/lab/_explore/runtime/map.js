@@ -1,7 +1,7 @@
 // Who wins over two numbers. Coarse first: what is far from the best at the corners of a cell is left out inside it.
 // Cells are parts of an axis, since prices are nearly powers of its number: they bend, and step, by less than FAR in one.
 const WIDE = 8, NARROW = 25, VERY_FAR = 1000, FAR = 2;
-const WHOLE = new Set(["n", "d"]);
+const WHOLE = new Set(["n", "d"]), KAPPA = 2;
 
 const map = (x, xname, xs, yname, ys) => {
   const made = mapper(x, xname, xs, yname, ys);
@@ -55,16 +55,18 @@ function points(x, xname, xs, yname, ys) {
 
 // All offers, and functions from a point to their seconds: by proven counts, by others, and of classical solvers.
 function candidates(x) {
-  const set = index_of(data.sets, x.set), own = data.sets[set], readout = index_of(own.readouts, x.readout);
+  const set = index_of(data.sets, x.set), { below } = data.sets[set];
   const { known, machine, layout } = resolved(x), run = MACHINES[machine][layout];
   const offers = [], proven = [], others = [], rivals = [];
   data.models.forEach((model, place) => {
-    if (!answers(own, model) || !takes(model, definite_of(x)) || !model.counts) return;
+    const by = charging(set, model, 0);
+    if (by < 0 || !takes(model, definite_of(x)) || !model.counts) return;
+    const readout = index_of(data.sets[by].readouts, x.readout);
     offers.push({ name: model.name, kind: "quantum", proven: model.proven });
     const offer = offers.length - 1, count = COUNTS[place][known];
-    for (const encoding of encodings_for(set, place, x.encoding)) {
-      const price = SECONDS[set][readout][encoding][known];
-      const cost = here => price(count, run, ...here.charged);
+    for (const encoding of encodings_for(by, place, x.encoding)) {
+      const price = SECONDS[by][readout][encoding][known], priced = here => price(count, run, ...here.charged);
+      const cost = by === set ? priced : here => (here.problem[KAPPA] < below.kappa ? priced(here) : Infinity);
       (model.proven ? proven : others).push({ offer, encoding, cost });
     }
   });

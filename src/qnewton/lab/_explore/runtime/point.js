@@ -2,6 +2,12 @@
 const definite_of = x => x.definite === undefined || x.definite === null || Boolean(x.definite);
 const takes = (model, definite) => !model.definite || definite;
 const answers = (set, model) => set.counts === null || set.counts.includes(model.name);
+// The set that charges a model: below the least kappa of a set's own counts, others by another set. -1: none.
+const charging = (set, model, kappa) => {
+  const own = data.sets[set];
+  if (answers(own, model)) return set;
+  return own.below && kappa < own.below.kappa ? own.below.set : -1;
+};
 
 function quantum_offer(x, set, place, at, bare) {
   const model = data.models[place], own = data.sets[set], readout = index_of(own.readouts, x.readout);
@@ -15,7 +21,9 @@ function quantum_offer(x, set, place, at, bare) {
   for (const name of ["t_count", "t_depth"]) offer[name] = own.gated ? value(name) : null;
   offer.log10_seconds = valid ? Math.log10(offer.seconds) : null;
   offer.encoding = valid && (own.subnormalisation || own.gated) ? own.encodings[encoding].name : null;
-  offer.notes = valid ? data.models[place].notes.filter((_, k) => [value("clamped"), value("extrapolated"), !at.known][k]).filter(Boolean) : [];
+  const asked = data.sets[index_of(data.sets, x.set)];
+  const by = asked === own ? "" : `charged as ${own.name} does: kappa is below the least of ${asked.name}'s own count`;
+  offer.notes = valid ? data.models[place].notes.filter((_, k) => [value("clamped"), value("extrapolated"), !at.known][k]).concat(by).filter(Boolean) : [];
   offer.parts = valid ? parts_of(own, found, bare, at.gate_time_s) : [];
   return offer;
 }
@@ -49,13 +57,14 @@ const least = offers => offers.reduce((best, one) => (one.valid && one.counts &&
 const hosts_of = x => (given(x.hosts) ? x.hosts.map(one => index_of(data.hosts, one)) : data.hosts.map((_, host) => host));
 
 function point(x) {
-  const set = index_of(data.sets, x.set), at = resolved(x), own = data.sets[set];
+  const set = index_of(data.sets, x.set), at = resolved(x);
   const broken = said(data.impossible, POSSIBLE(...at.problem));
   const paper = data.sets.findIndex(one => one.name === "paper");
   const offers = [];
   data.models.forEach((model, place) => {
-    if (!answers(own, model)) return;
-    offers.push(quantum_offer(x, set, place, at, cheapest(paper, 0, place, at).charge[at_charge.queries]));
+    const by = charging(set, model, x.kappa);
+    if (by < 0) return;
+    offers.push(quantum_offer(x, by, place, at, cheapest(paper, 0, place, at).charge[at_charge.queries]));
   });
   for (const host of hosts_of(x))
     data.rivals.forEach((rival, place) => takes_matrix(rival, x) && offers.push(classical_offer(host, place, x, at)));
