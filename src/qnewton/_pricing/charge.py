@@ -59,11 +59,12 @@ class Charge(eqx.Module):
     assumed: tuple[str, ...] = eqx.field(static=True, default=())
 
     def demanding(self, condition: Condition) -> "Charge":
-        """Return the charge where one more condition is met; on the host."""
+        """Return the charge where one more condition is met, which elsewhere is the one reason; on the host."""
         shape = np.shape(self.seconds)
         holds = np.broadcast_to(np.asarray(condition.holds), shape)
-        more = Condition(holds, condition.words)
-        return replace(self, seconds=np.where(holds, self.seconds, np.inf), conditions=(*self.conditions, more))
+        others = [Condition(one.holds | ~holds, one.words) for one in self.conditions]
+        seconds = np.where(holds, self.seconds, np.inf)
+        return replace(self, seconds=seconds, conditions=(*others, Condition(holds, condition.words)))
 
     @property
     def valid(self) -> Any:
