@@ -202,7 +202,7 @@ def _telling(one: Charged) -> dict[int, tuple[str, ...]]:
 
 
 def where_chosen(one: Charged, of_model: Callable[[Any], np.ndarray]) -> list[np.ndarray]:
-    """Where each encoding that assumes something is the cheapest that holds."""
+    """Return, for each encoding that assumes something, the points at which it is the cheapest that holds."""
     finite = np.isfinite(of_model(one.charge.seconds))
     return [finite & (of_model(one.charge.encoding) == place) for place in _telling(one)]
 

@@ -121,7 +121,7 @@ class PlanResult(Framed):
 
     @cached_property
     def verdicts(self) -> Columns:
-        """Who wins, `[points x sets]`.
+        """Verdicts, `[points x sets]`.
 
         `orders` is `log10` of quantum over classical seconds, positive where quantum loses, by the fastest proven count
         and by any if none holds; `other` is a faster count that is not proven. `least_orders` is that of the lower
@@ -251,7 +251,7 @@ def points_of(given: Mapping[str, Any]) -> tuple[Columns, Problem, tuple[int, ..
         shape = np.broadcast_shapes(*(array.shape for array in arrays.values()))
     except ValueError:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items() if array.shape)
-        raise ValueError(f"the shapes do not broadcast: {shapes}") from None
+        raise ValueError(f"the shapes do not broadcast: {shapes}. Give numbers, or arrays of one shape") from None
     flat = {name: np.broadcast_to(array, shape).ravel() if shape else array for name, array in arrays.items()}
     for name, counted in (("n", "rows"), ("sparsity", "entries")):
         if name in flat:

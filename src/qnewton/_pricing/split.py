@@ -110,7 +110,7 @@ class Shared(NamedTuple):
 
     @property
     def note(self) -> str:
-        """How one system is shared out, in words."""
+        """The division of the system, in words."""
         return (
             f"the quantum part has kappa {float(self.kappa):.3g} and leaves an error of {float(self.precision):.2g}, "
             f"then {float(self.steps):.3g} steps of CG"

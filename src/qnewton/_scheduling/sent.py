@@ -40,7 +40,7 @@ class Program:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Of the candidates."""
+        """Names of the candidates."""
         return tuple(solver.name for solver in self.solvers)
 
     @cached_property
@@ -50,7 +50,7 @@ class Program:
 
     @cached_property
     def packed(self) -> bytes:
-        """It, for another process."""
+        """The program as bytes, for another process."""
         fields = (self.solvers, self.known, self.estimates, self.skeleton, self.n, self.dtype)
         return pickle.dumps(fields)
 
@@ -61,7 +61,7 @@ class Program:
 
     @cached_property
     def key(self) -> str:
-        """By which it is told from others; the same for what is solved in the same way."""
+        """Digest that tells programs apart; programs that solve in the same way share it."""
         return hashlib.sha256(self.packed).hexdigest()[:16]
 
     def solve(self, place: int, arrays: Sequence[Array]) -> tuple[Array, Array, Executed]:

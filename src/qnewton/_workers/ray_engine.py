@@ -22,7 +22,7 @@ _LEAST_STORE = 80 * 2**20
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where workers run.
+    """Ray cluster on which workers run.
 
     Attributes:
         address: of a running cluster, `host:port`; None: a local one is started, and stopped at the end.
@@ -135,7 +135,7 @@ class RayEngine(AbstractEngine):
         self._find()
         if not self._members:
             raise ValueError(
-                f"nobody works in the cluster: it offers {offered.get('CPU', 0):g} CPUs, "
+                f"the cluster has no workers: it offers {offered.get('CPU', 0):g} CPUs, "
                 f"{offered.get('GPU', 0):g} GPUs "
                 f"and {offered.get(QPU, 0):g} {QPU}. Start Ray with some, or ask for fewer workers"
             )
@@ -236,7 +236,7 @@ class RayEngine(AbstractEngine):
             self._members.remove(member)
 
     def present(self) -> tuple[Colleague, ...]:
-        """Return who is there."""
+        """Return the workers that are present."""
         for member in list(self._members):
             self._look_after(member)
         return tuple(member.colleague for member in self._members if member.colleague is not None)

@@ -83,7 +83,7 @@ class _Bundle:
         return self.script.share(self.script.function(formula.graph), "f")
 
     def seconds(self, formula: Formula, name: str = "seconds") -> str:
-        """Without the rest, and without an array for it: a map needs no more, and is made in half of the time."""
+        """Seconds alone, without arrays for anything else: a map needs no more, and takes half of the time."""
         return self.script.share(self.script.function(formula.graph.only(name)), "f")
 
     def counts(self) -> str:
