@@ -1,7 +1,8 @@
 """Disturbs a training at random moments, again and again, and looks at what is left.
 
 A `qnewton train` in a process of its own (a physics-informed network, random batches, damping that is adapted, LU
-against QLSA), on a small file system of its own where one may be mounted, is disturbed in one of these ways:
+against QLSA), on a small file system of its own where one may be mounted, is disturbed in one of these ways (most
+processes are forked from one that has imported everything, which takes seconds; those disturbed as they start are not):
 
     kill        SIGKILL
     term, hup   that signal, after which the run ends by itself, with the status 128 and its number
@@ -34,8 +35,10 @@ import argparse
 import collections
 import contextlib
 import json
+import multiprocessing
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -59,11 +62,69 @@ TASK = (
     *("--batch-size", "16", "--solvers", "lu", "qlsa", "--evaluate-every", "100"),
     *("--steps", str(STEPS), "--checkpoint-every", str(EVERY)),
 )
+IMPORTED = ("_cli.train", "_experiments.runner", "_experiments.loggers", "_report", "_cli.progress")
+"""Modules of the lab that `qnewton train` imports."""
 KINDS = {"kill": 6, "term": 3, "hup": 2, "twice": 1, "full": 4, "purge": 4}
 """How often each comes."""
 ROOM = "48m"
 """Of the file system that is filled; a run has some 5 MB, with what was set aside."""
 FILES = ("config.json", "calibration.json", "steps.jsonl", "blocks.jsonl", "checkpoints.jsonl", "resumes.jsonl")
+
+
+class Training:
+    """A `qnewton train` in a process of its own.
+
+    Attributes:
+        pid: of the process.
+    """
+
+    def __init__(self, arguments: tuple[str, ...], said: Path, *, fresh: bool):
+        """Start it.
+
+        Args:
+            arguments: of the command.
+            said: file that takes what it prints.
+            fresh: whether it imports everything itself, as from a shell.
+        """
+        self._said = said
+        self._process: Training | Any
+        if fresh:
+            with said.open("wb") as file:
+                self._process = subprocess.Popen((*TRAIN, *arguments), stdout=file, stderr=subprocess.STDOUT)
+        else:
+            self._process = multiprocessing.get_context("forkserver").Process(target=trained, args=(arguments, said))
+            self._process.start()
+        self.pid: int = self._process.pid
+
+    @property
+    def status(self) -> int | None:
+        """Exit status, or less than 0 the signal that killed it; None while it goes on."""
+        return self._process.poll() if isinstance(self._process, subprocess.Popen) else self._process.exitcode
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.status is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def ended(self, seconds: float | None = None) -> str | None:
+        """Wait for its end, and return what it printed; None if it goes on after so many seconds."""
+        if isinstance(self._process, subprocess.Popen):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+        else:
+            self._process.join(seconds)
+        return None if self.status is None else self._said.read_text(errors="replace")
+
+
+def trained(arguments: tuple[str, ...], said: Path) -> None:
+    """Train in this process, which is a fork, and exit."""
+    handle = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    from qnewton.lab._cli import main
+
+    sys.exit(main(["train", *arguments]))
 
 
 class Soak:
@@ -92,24 +153,23 @@ class Soak:
             "runs_compared": 0,
             "bitwise_equal": True,
         }
+        self.started = 0
         # The program is always the same one: compiled once, so that kills do not all hit the compiler.
-        self.environment = {
-            **os.environ,
-            "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        }
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "compiled")
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+        os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+        imported = [f"qnewton.lab.{name}" for name in IMPORTED]
+        multiprocessing.set_forkserver_preload(["__main__", *imported, "orbax.checkpoint"])
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            (*TRAIN, *arguments), env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+    def start(self, *arguments: str, fresh: bool = False) -> Training:
+        self.started += 1
+        return Training(arguments, self.folder / f"said-{self.started}", fresh=fresh)
 
     def whole(self, *arguments: str) -> None:
         done = self.start(*arguments)
-        said, _ = done.communicate()
-        if done.returncode:
-            self.corrupt(said.decode())
+        said = done.ended()
+        if done.status:
+            self.corrupt(said or "")
 
     def corrupt(self, said: str) -> None:
         self.found["corrupted"] += 1
@@ -122,8 +182,9 @@ class Soak:
     def attempt(self, run: Path, kind: str, resume: bool) -> bool:
         """Start or resume, and disturb; False where the run was finished before, or could not begin."""
         before, resumed, there = lines(run), resumes(run) + resume, (run / "config.json").exists()
-        process = self.start("--resume", str(run)) if resume else self.start(*TASK, "--out", str(run))
         at_start = resume and self.random.random() < 0.2
+        command = ("--resume", str(run)) if resume else (*TASK, "--out", str(run))
+        process = self.start(*command, fresh=at_start)
         if at_start:
             self.wait(process, self.random.uniform(0.0, 12.0), lambda: lines(run) not in (before, 0))
         else:
@@ -132,29 +193,28 @@ class Soak:
             if self.random.random() < 0.1:
                 self.rival(process, run)
             self.wait(process, self.random.uniform(0.0, 2.0), lambda: False)
-        if process.poll() is not None:
-            said = process.communicate()[0].decode()
-            if process.returncode:
-                self.corrupt(said)
+        if process.status is not None:
+            if process.status:
+                self.corrupt(process.ended() or "")
             return False
         # From then on it owns the directory.
         owned = resumes(run) >= resumed and (run / "config.json").exists()
         with self.disturbed(process, run, kind, owned=owned) as allowed:
-            try:
-                said = process.communicate(timeout=120)[0].decode()
-            except subprocess.TimeoutExpired:
-                process.kill()
-                said = f"{kind}: goes on: {process.communicate()[0].decode()}"
+            said = process.ended(120)
+            if said is None:
+                process.signal(signal.SIGKILL)
+                said = f"{kind}: goes on: {process.ended()}"
                 self.corrupt(said)
+        assert process.status is not None, "it has ended"
         started = resumes(run) >= resumed and lines(run) > self.origin(run)
-        self.ended(process.returncode, kind, allowed, said, run, begun=started or not there)
+        self.ended(process.status, kind, allowed, said, run, begun=started or not there)
         self.found["kills"] += 1
         self.found["at_start"] += at_start
         self.kinds[kind] += 1
-        self.ends[f"{kind}: {process.returncode}"] += 1
+        self.ends[f"{kind}: {process.status}"] += 1
         partial = run / "checkpoints"
         self.found["while_saving"] += partial.is_dir() and any(partial.glob("*-tmp*"))
-        print(f"{self.found['kills']} {kind}: {process.returncode}, {lines(run)} lines of steps", flush=True)
+        print(f"{self.found['kills']} {kind}: {process.status}, {lines(run)} lines of steps", flush=True)
         # The last moments of a process are after the run's: what they write is the report, and no resume is due.
         return not finished(run)
 
@@ -170,7 +230,7 @@ class Soak:
             self.corrupt(f"{kind}: ended with {status}, not one of {sorted(allowed)}:\n{said}")
 
     @contextlib.contextmanager
-    def disturbed(self, process: subprocess.Popen[bytes], run: Path, kind: str, *, owned: bool) -> Iterator[set[int]]:
+    def disturbed(self, process: Training, run: Path, kind: str, *, owned: bool) -> Iterator[set[int]]:
         """Disturb, yield the statuses with which the process may end, and put right what can be."""
         if kind == "full":
             with self.filled(process):
@@ -182,14 +242,14 @@ class Soak:
                 yield {LOST}
         else:
             number = {"kill": signal.SIGKILL, "hup": signal.SIGHUP}.get(kind, signal.SIGTERM)
-            process.send_signal(number)
+            process.signal(number)
             if kind == "twice":
                 time.sleep(self.random.uniform(0.0, 0.05))
-                process.send_signal(number)
+                process.signal(number)
             yield {-number if kind == "kill" else 128 + number}
 
     @contextlib.contextmanager
-    def filled(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+    def filled(self, process: Training) -> Iterator[None]:
         """Leave no room on the disk, up to a random number of bytes."""
         if not self.mounted:
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (self.random.randrange(4096), resource.RLIM_INFINITY))
@@ -204,14 +264,14 @@ class Soak:
         filler.unlink()
 
     @contextlib.contextmanager
-    def moved(self, process: subprocess.Popen[bytes], run: Path) -> Iterator[None]:
+    def moved(self, process: Training, run: Path) -> Iterator[None]:
         away = run.with_name("away")
         run.rename(away)
         yield
         self.put_back(away, run)
 
     @contextlib.contextmanager
-    def removed(self, process: subprocess.Popen[bytes], run: Path) -> Iterator[None]:
+    def removed(self, process: Training, run: Path) -> Iterator[None]:
         away = run.with_name("away")
         with paused(process):
             shutil.copytree(run, away)
@@ -221,7 +281,7 @@ class Soak:
         self.put_back(away, run)
 
     @contextlib.contextmanager
-    def replaced(self, process: subprocess.Popen[bytes], run: Path) -> Iterator[None]:
+    def replaced(self, process: Training, run: Path) -> Iterator[None]:
         away = run.with_name("away")
         with paused(process):
             run.rename(away)
@@ -234,7 +294,7 @@ class Soak:
         self.put_back(away, run)
 
     @contextlib.contextmanager
-    def without(self, process: subprocess.Popen[bytes], run: Path) -> Iterator[None]:
+    def without(self, process: Training, run: Path) -> Iterator[None]:
         file = run / self.random.choice([name for name in FILES if (run / name).exists()])
         away = run.with_name(file.name)
         file.rename(away)
@@ -254,19 +314,19 @@ class Soak:
             shutil.rmtree(run)
         away.rename(run)
 
-    def rival(self, process: subprocess.Popen[bytes], run: Path) -> None:
+    def rival(self, process: Training, run: Path) -> None:
         """Ask for a run that goes on."""
         other = self.start("--resume", str(run))
-        said = other.communicate()[0].decode()
-        if process.poll() is None:
+        said = other.ended() or ""
+        if process.status is None:
             self.found["rivals"] += 1
             right = "belongs to a run that is going on", "the run is finished"
-            if other.returncode != BAD_INPUT or not any(words in " ".join(said.split()) for words in right):
-                self.confuse(f"a second process ended with {other.returncode}: {said}")
+            if other.status != BAD_INPUT or not any(words in " ".join(said.split()) for words in right):
+                self.confuse(f"a second process ended with {other.status}: {said}")
 
-    def wait(self, process: subprocess.Popen[bytes], seconds: float, until: Callable[[], bool]) -> None:
+    def wait(self, process: Training, seconds: float, until: Callable[[], bool]) -> None:
         end = time.monotonic() + seconds
-        while time.monotonic() < end and process.poll() is None and not until():
+        while time.monotonic() < end and process.status is None and not until():
             time.sleep(0.002)
 
     def origin(self, run: Path) -> int:
@@ -321,13 +381,20 @@ class Soak:
 
 
 @contextlib.contextmanager
-def paused(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    process.send_signal(signal.SIGSTOP)
-    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+def paused(process: Training) -> Iterator[None]:
+    process.signal(signal.SIGSTOP)
+    while process.status is None and not re.search(r"^State:\s*[Tt]", _state(process.pid), re.MULTILINE):
+        time.sleep(0.001)
     try:
         yield
     finally:
-        process.send_signal(signal.SIGCONT)
+        process.signal(signal.SIGCONT)
+
+
+def _state(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/status").read_text()
+    return ""
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from qnewton import conditioning, curvature, emulation, encodings, estimators, r
 from qnewton._conditioning import AbstractConditioner
 from qnewton._curvature import AbstractCurvature
 from qnewton._estimation import AbstractEstimator
+from qnewton._optim.adaptation import AbstractAdaptation
 from qnewton._pricing.policies import AbstractPolicy
 from qnewton._solvers import AbstractPreconditioner, AbstractSolver
 from qnewton._solvers.quantum import queries
@@ -41,6 +42,7 @@ KINDS: dict[str, type] = {
     "policy": AbstractPolicy,
     "curvature": AbstractCurvature,
     "conditioner": AbstractConditioner,
+    "adaptation": AbstractAdaptation,
     "encoding": AbstractEncoding,
     "measurement": AbstractMeasurement,
     "length": AbstractLength,

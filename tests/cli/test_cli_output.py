@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qnewton.lab._cli import main
-from qnewton.lab._cli.answers import print_json, print_table
+from qnewton.lab._cli.answers import ListedLater, print_json, print_table
 from qnewton.lab._cli.help import show_help
 from qnewton.lab._cli.streams import OBEYED, Harmless, harmless
 from qnewton.lab._experiments.options import TrainOptions
@@ -70,6 +70,15 @@ def test_json_keeps_every_name_and_a_terminal_obeys_none(capsys):
     printed = capsys.readouterr().out
     assert json.loads(printed) == {"name": HOSTILE, HOSTILE: [HOSTILE]}
     assert not re.search(f"[{OBEYED}]", printed)
+
+
+def test_lists_that_are_made_as_they_are_printed_are_printed_like_others(capsys):
+    items = [[{"name": HOSTILE, "of": [1, {"a": []}]}, None], [], ["x"]]
+    print_json({"first": 1, "sets": [{"all": own, "more": {}} for own in items]})
+    wanted = capsys.readouterr().out
+    lists = [ListedLater(item for item in own) for own in items]
+    print_json({"first": 1, "sets": [{"all": one.mark, "more": {}} for one in lists]}, lists)
+    assert capsys.readouterr().out == wanted
 
 
 def table() -> Table:

@@ -1,10 +1,13 @@
-"""Progress in a notebook's kernel and in a pipe; in a terminal, `test_cli_runs.py` has it."""
+"""Progress in a notebook's kernel, in a pipe and in a terminal of any width."""
 
 import builtins
+import io
+import re
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from qnewton.lab._cli import progress
@@ -94,3 +97,28 @@ def test_a_pipe_hears_of_a_slow_run_too(tmp_path, capsys, monkeypatch):
             shown.step(step(number, 1.0), [])
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("[")]
     assert [line.split("]")[0] for line in lines] == ["[2/1000", "[4/1000"]
+
+
+@pytest.mark.parametrize("columns", [40, 80, 140])
+def test_a_terminal_shows_every_word_as_it_is_at_any_width(columns, tmp_path, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    name = "data: a[/b]folder/[red]and-a-name-without-any-place-to-break-it.txt"
+    with Progress("tiny", 1000, tmp_path) as shown:
+        shown.stage(name)
+        shown._bar.refresh()
+        shown.step(msgspec.structs.replace(step(999, 2.0), accepted=False), [])
+        shown._bar.refresh()
+    _, *drawn = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", terminal.getvalue()).split("\n", 1)[1].split("\r")
+    lines = [line for part in drawn for line in part.split("\n")]
+    assert max(map(len, lines)) <= columns
+    text = re.sub(r"[━╸╺ ]|\d+/1000|0:00:00", "", "".join(lines))
+    assert name.replace(" ", "") in text
+    assert "loss2accuracy-damping0.5nosteptaken" in text
+    assert "1000/1000" in terminal.getvalue()

@@ -114,6 +114,24 @@ def test_what_was_measured_elsewhere_is_refused(timed, tmp_path, made, run, quic
     (copy / "config.json").write_text(json.dumps(config | {"digests": {}}))
     with pytest.raises(ValueError, match="cores 4096"):
         learn(read_saved(copy), tmp_path)
+    with pytest.raises(ValueError, match=r"calibration.json was measured elsewhere: cores 4096"):
+        snapshot(str(copy / "calibration.json"), solvers, **how)
+
+
+def test_the_calibration_of_a_run_serves_another(timed, tmp_path, made):
+    how = {"dtype": "float32", "blas_threads": 1, "sizes": (1, 2, 4)}
+    file, copy = timed.path / "calibration.json", tmp_path / "by another name.json"
+    copy.write_bytes(file.read_bytes())
+    for path in (timed.path, file, copy):
+        frozen = snapshot(str(path), [q.LU(), q.Cholesky()], **how)
+        # What a run decides by, digit by digit, and where it is from.
+        assert (frozen.machine, frozen.source) == (read_saved(timed.path).measured, str(path))
+        assert frozen.corrected.kernels == made.machine("float32").kernels
+    with pytest.raises(ValueError, match=r"lacks eigh"):
+        snapshot(str(file), [q.Eigh()], **how)
+    (tmp_path / "calibration.json").write_text(file.read_text().replace("gemm", "gem"))
+    with pytest.raises(ValueError, match=r"calibration.json.*gemm_seconds"):
+        snapshot(str(tmp_path), [q.LU()], **how)
 
 
 def test_what_is_kept_is_asked_for_by_name(monkeypatch, tmp_path, made):

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+import qnewton.lab._experiments.replay
 from qnewton.lab._experiments.replay import Question, replay
 from qnewton.lab._experiments.saved import read_saved
 
@@ -40,7 +41,7 @@ def test_the_estimates_in_the_file_give_the_predictions_of_the_run(mixed):
     _, own, _ = replayed(mixed.path)
     _, slower, _ = replayed(mixed.path, gate_time_s=2 * 4e-8)
     assert not slower.recorded
-    quantum = [name == QUANTUM for name in own.decisions[0].seconds]
+    quantum = [name == QUANTUM for name in next(iter(own.decisions)).seconds]
     factors = np.where(quantum, 2.0, 1.0)
     # Twice the gate time is twice the quantum seconds; infinite stays infinite.
     np.testing.assert_allclose(seconds_of(slower), seconds_of(own) * factors, rtol=1e-6)
@@ -86,12 +87,32 @@ def test_other_assumptions_and_other_hardware(mixed):
     assert seconds_of(one).min() < 1e-8
 
 
+@pytest.mark.parametrize(
+    "question",
+    [{}, {"gate_time_s": 1e-7}, {"policy": "hysteresis(3.0)"}, {"policy": "makespan(vanish='quantum 0@2')"}],
+    ids=str,
+)
+def test_a_run_that_is_decided_some_steps_at_a_time_is_decided_as_at_once(question, mixed, monkeypatch):
+    whole, names = replayed(mixed.path, **question)[1:]
+    lists = seconds_of(whole)
+    for lines in (1, 7):
+        monkeypatch.setattr(qnewton.lab._experiments.replay, "PIECE", lines)
+        found, again = replayed(mixed.path, **question)[1:]
+        assert again == names
+        assert (found.outcomes, found.takers) == (whole.outcomes, whole.takers)
+        assert found.first_changed == whole.first_changed
+        np.testing.assert_array_equal(seconds_of(found), lists)
+        np.testing.assert_allclose(
+            [found.solve_seconds, found.classical_seconds], [whole.solve_seconds, whole.classical_seconds], rtol=1e-12
+        )
+
+
 @pytest.fixture(scope="module")
 def dealt(run, options_of, tmp_path_factory):
     """A run whose blocks are dealt out, and whose quantum worker vanishes."""
     options = options_of(
         partition="per-tensor",
-        adapt_damping=False,
+        adaptation="fixed",
         learning_rate=0.5,
         steps=3,
         gate_time_s=1e-9,

@@ -27,12 +27,35 @@ class Line(Record, frozen=True):
     text: str = ""
 
 
+class Begun(Record, frozen=True):
+    """What tells one run from others."""
+
+    started: str
+    seed: int
+
+
 def test_makes_the_directory_and_those_above_it(tmp_path):
     path = tmp_path / "a" / "b"
     assert RunDirectory.create(path, "unused").path == path
     assert path.is_dir()
     # Empty, and nobody's, so it may be taken again.
     RunDirectory.create(path, "unused")
+
+
+def test_no_directory_is_made_inside_of_a_run(tmp_path):
+    run = tmp_path / "run"
+    RunDirectory.create(run, "unused").write("config.json", Begun(started="now", seed=0))
+    (tmp_path / "link").symlink_to(run / "checkpoints")
+    for inside in (run / "checkpoints" / "3", run / "other", tmp_path / "link" / "3"):
+        with pytest.raises(FileExistsError, match=r"lies inside of .*run, the directory of a run.*name one outside"):
+            RunDirectory.create(inside, "unused")
+    assert [path.name for path in run.iterdir()] == ["config.json"]
+    (tmp_path / "astray").symlink_to("nowhere")
+    with pytest.raises(FileExistsError, match="astray exists and is not an empty directory"):
+        RunDirectory.create(tmp_path / "astray", "unused")
+    # A file of that name that another program wrote makes no run.
+    (tmp_path / "config.json").write_text('{"seed": 1}')
+    RunDirectory.create(tmp_path / "another", "unused")
 
 
 def test_one_process_owns_a_directory_from_its_first_moment(tmp_path):

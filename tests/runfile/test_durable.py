@@ -1,6 +1,8 @@
 """A power failure between any two calls leaves the old file or the new one: all that may then be on disk is tried."""
 
 import contextlib
+import hashlib
+import json
 import logging
 import os
 import shutil
@@ -115,6 +117,22 @@ def test_a_file_is_the_old_or_the_new_one_whatever_moment_the_power_fails(write,
     disk.states.clear()
     disk.crash()
     assert {state["a.json"] for state in disk.states} == {new}, "once it has returned, the new one is there for sure"
+
+
+def test_a_run_that_says_it_has_ended_has_its_manifest_whatever_moment_the_power_fails(tmp_path, monkeypatch):
+    directory = RunDirectory(tmp_path)
+    directory.append("steps.jsonl", [Line(step=0)])
+    disk = Disk(tmp_path, monkeypatch)
+    # Lines of steps are not synced one by one.
+    disk.sure.clear()
+    directory.end(Line(step=1))
+    ended = [state for state in disk.states if "summary.json" in state]
+    assert ended, "at last"
+    for state in ended:
+        files = json.loads(state["manifest.json"])["files"]
+        assert {name: hashlib.sha256(state[name]).hexdigest() for name in files} == {
+            name: record["sha256"] for name, record in files.items()
+        }
 
 
 def test_final_parameters_are_there_for_sure_once_they_are_written(tmp_path, monkeypatch):

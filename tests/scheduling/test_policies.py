@@ -176,7 +176,7 @@ def test_a_whole_training_at_once_is_one_system_after_the_other(name):
         jnp.asarray(feasible),
         jnp.log(jnp.asarray(kappa, jnp.float32)),
     )
-    choices, verdicts = decide(policy, offers, jnp.asarray([0.25, 0.75]))
+    choices, verdicts, _ = decide(policy, offers, jnp.asarray([0.25, 0.75]))
     for block, share in enumerate((0.25, 0.75)):
         last = -1
         for step in range(6):

@@ -5,7 +5,8 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,15 +23,45 @@ _PIPE_WIDTH = 140
 _UNSEEN = re.compile(f"[{OBEYED}]")
 
 
-def print_json(value: Any) -> None:
+class ListedLater:
+    """A list in a JSON object, of any length: its items are made when they are printed, one after the other.
+
+    Attributes:
+        mark: what stands in its place until then.
+    """
+
+    def __init__(self, items: Iterable[Any]):
+        """Take what makes the items."""
+        self.items, self.mark = items, f"listed-{uuid.uuid4().hex}"
+
+
+def print_json(value: Any, lists: Sequence[ListedLater] = ()) -> None:
     """Print one JSON object; nothing else may be on standard output, so that programs can read it.
 
     Of files that were altered and read with `--unverified`, it says so in `not_verified`.
+
+    Args:
+        value: to print.
+        lists: whose marks stand in it, in this order.
     """
     from .._runfile import encode_indented, found_altered, plain
 
     found = found_altered()
     text = encode_indented(plain(value) | {"not_verified": found} if found else value).decode()
+    for listed in lists:
+        before, _, text = text.partition(f'"{listed.mark}"')
+        _print_text(f"{before}[")
+        margin = " " * (len(line := before.rpartition("\n")[2]) - len(line.lstrip()))
+        parts = (encode_indented(item).decode().rstrip().replace("\n", f"\n{margin}  ") for item in listed.items)
+        empty = True
+        for part in parts:
+            _print_text(f"{'' if empty else ','}\n{margin}  {part}")
+            empty = False
+        _print_text("]" if empty else f"\n{margin}]")
+    _print_text(text)
+
+
+def _print_text(text: str) -> None:
     # As JSON writes them, so that programs read what a terminal does not obey.
     print(_UNSEEN.sub(lambda one: f"\\u{ord(one[0]):04x}", text), end="")
 

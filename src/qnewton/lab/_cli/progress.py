@@ -11,12 +11,15 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
+from rich.table import Column
 
 from ..._core.status import Status
 from .._runfile import StepLine, SystemLine
 
 SILENT_SECONDS = 30.0
 """After which a pipe hears of the next step, whichever it is."""
+_BAR_WIDTH = 120
+"""Columns of a terminal that has room for a bar."""
 
 
 class Cell:
@@ -45,7 +48,7 @@ class Cell:
 
 
 class Progress:
-    """How far a training is, with loss, accuracy, damping, condition number, and who solved.
+    """Progress of a training: loss, accuracy, damping, condition number, and the solver of each system.
 
     In a terminal that is one line with a bar; inside of a notebook's kernel, an output that is updated; elsewhere, such
     as in a pipe, a line per stage, about ten per run, and one after `SILENT_SECONDS` without any.
@@ -57,11 +60,13 @@ class Progress:
         self._accuracy = "-"
         self._explained: set[str] = set()
         self._warned = False
+        whole = Column(no_wrap=True)
         self._bar = RichProgress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
+            # Of a narrow terminal the text takes as many lines as it needs, and nothing of it is left out.
+            TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold")),
+            *([BarColumn(bar_width=20)] if self._console.width >= _BAR_WIDTH else []),
+            MofNCompleteColumn(table_column=whole),
+            TimeElapsedColumn(table_column=whole.copy()),
             console=self._console,
         )
         self._row: TaskID | None = None

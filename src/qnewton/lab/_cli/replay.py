@@ -1,7 +1,7 @@
 """The command `qnewton replay RUN`."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,10 +11,10 @@ import tyro
 from .._experiments.older import present_arguments
 from .._experiments.options import AssumptionSet
 from .._experiments.parts import part
-from .answers import print_json, print_notes
+from .answers import ListedLater, print_json, print_notes
 
 if TYPE_CHECKING:
-    from .._experiments.replay import Decision, Replayed
+    from .._experiments.replay_records import Decision, Replayed
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ def replay(arguments: Sequence[str]) -> int:
     if command.policy is not None:
         part("policy", command.policy, "policy")
     # Only now: the modules behind these imports take a second.
-    from .._experiments.replay import Question
     from .._experiments.replay import replay as decide
+    from .._experiments.replay_records import Question
     from .._experiments.saved import train_options
     from .._runfile import read_config
 
@@ -68,14 +68,15 @@ def replay(arguments: Sequence[str]) -> int:
     run, found = decide(command.path, question)
     print_notes(run.notes, aside=command.json)
     if command.json:
-        print_json({"sets": [_record(one) for one in found]})
+        lists = [ListedLater(_record_of(decision) for decision in one.decisions) for one in found]
+        print_json({"sets": [_record(one, listed) for one, listed in zip(found, lists, strict=True)]}, lists)
         return 0
     for one in found:
         _print(one)
     return 0
 
 
-def _record(one: "Replayed") -> dict[str, Any]:
+def _record(one: "Replayed", decisions: ListedLater) -> dict[str, Any]:
     return {
         "assumptions": one.assumed,
         "predictions": "recorded" if one.recorded else "anew",
@@ -85,22 +86,23 @@ def _record(one: "Replayed") -> dict[str, Any]:
         "quantum_share": one.quantum_share,
         "predicted_solve_seconds": one.solve_seconds,
         "predicted_solve_seconds_all_classical": one.classical_seconds,
-        "decisions": [
-            {
-                "step": decision.line.step,
-                "steps": decision.steps,
-                "block": decision.line.block,
-                "name": decision.line.name,
-                "rows": decision.line.n,
-                "count": decision.line.count,
-                "outcome": decision.outcome,
-                "before": None if decision.before is None else decision.before.choice,
-                "choice": decision.choice,
-                "open_among": decision.rivals,
-                "predicted_seconds": decision.seconds,
-            }
-            for decision in one.decisions
-        ],
+        "decisions": decisions.mark,
+    }
+
+
+def _record_of(decision: "Decision") -> dict[str, Any]:
+    return {
+        "step": decision.line.step,
+        "steps": decision.steps,
+        "block": decision.line.block,
+        "name": decision.line.name,
+        "rows": decision.line.n,
+        "count": decision.line.count,
+        "outcome": decision.outcome,
+        "before": None if decision.before is None else decision.before.choice,
+        "choice": decision.choice,
+        "open_among": decision.rivals,
+        "predicted_seconds": decision.seconds,
     }
 
 
@@ -115,37 +117,33 @@ def _print(one: "Replayed") -> None:
     else:
         compared = f"all {one.total} decisions are the run's"
     print(f"{one.assumed}: {compared}{f'; {still_open} are open' if still_open else ''}")
-    counts: Counter[str] = Counter()
-    for decision in one.decisions:
-        counts[_taker(decision)] += decision.steps * decision.line.count
-    shares = ", ".join(f"{name} {count}" for name, count in counts.most_common())
+    taken = sorted(one.takers.items(), key=lambda item: -item[1])
+    shares = ", ".join(f"{name or 'nobody'} {count}" for name, count in taken)
     print(f"  takes      {shares} (quantum {one.quantum_share:.0%})")
     print(
         f"  predicted  {one.solve_seconds:.3g} s of solves{' that are not open' if still_open else ''}, "
         f"{one.classical_seconds:.3g} s with classical ones alone"
         f"{'' if one.recorded else ' (predictions made anew from what the run recorded)'}"
     )
-    for decision in one.decisions:
-        if decision.line.group:
-            _print_group(decision)
-    first = next((decision for decision in one.decisions if decision.outcome == "changed"), None)
-    if first is not None and not first.line.group:
-        now, before = _taker(first), None if first.before is None else first.before.choice
-        line = first.line
+    if one.of_groups:
+        _print_groups(one.decisions)
+    elif (first := one.first_changed) is not None:
+        line, before = first.line, None if first.before is None else first.before.choice
+        now = first.choice or "nobody"
         print(f"  first      step {line.step}, {line.name} (n = {line.n}): {before or 'nobody'} before, {now} now")
 
 
-def _taker(decision: "Decision") -> str:
-    return "open" if decision.rivals else decision.choice or "nobody"
-
-
-def _print_group(decision: "Decision") -> None:
-    line, took = decision.line, _taker(decision)
-    if decision.rivals:
-        why = "" if line.estimated else ", and the run did not look at it"
-        took = f"{' or '.join(decision.rivals)}: only a condition number would tell{why}"
-    where = f"{line.name} (n = {line.n}, systems: {line.count})"
-    steps = f"{decision.steps} {'step' if decision.steps == 1 else 'steps'}"
-    print(f"  {where}, {steps}: {decision.outcome}, {took}")
-    if decision.outcome == "changed" and decision.before is not None:
-        print(f"    {decision.before.choice or 'nobody'} before")
+def _print_groups(decisions: Iterable["Decision"]) -> None:
+    """Print what became of each group, in one entry for all steps in which the same did."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for decision in decisions:
+        line, took, before = decision.line, decision.choice or "nobody", ""
+        if decision.rivals:
+            why = "" if line.estimated else ", and the run did not look at it"
+            took = f"{' or '.join(decision.rivals)}: only a condition number would tell{why}"
+        if decision.outcome == "changed" and decision.before is not None:
+            before = f"\n    {decision.before.choice or 'nobody'} before"
+        where = f"{line.name} (n = {line.n}, systems: {line.count})"
+        found[where, f"{decision.outcome}, {took}", before] += decision.steps
+    for (where, what, before), steps in found.items():
+        print(f"  {where}, {steps} {'step' if steps == 1 else 'steps'}: {what}{before}")

@@ -1,6 +1,7 @@
 """The calibration snapshot that a run predicts with: its source, its record, and its learned factors."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,15 @@ from ..._hardware import (
     check_environment,
     load_calibration,
     next_factors,
-    read_calibration,
     store_calibration,
 )
+from ..._hardware import read_calibration as read_kept
 from ..._pricing.price import classical_workload
 from ..._scheduling import calibrate
 from ..._scheduling.calibration import rated_once
 from ..._scheduling.conditioned import Conditioned
 from ..._solvers import AbstractSolver
-from .._runfile import Calibration, KernelRecord, KernelSample, StageSeconds
+from .._runfile import Calibration, KernelRecord, KernelSample, StageSeconds, read_calibration
 from . import build
 from .estimates import stacked_estimate
 from .provenance import machine
@@ -94,7 +95,8 @@ def snapshot(
     """The calibration of a run.
 
     Args:
-        source: `profile`; `measure`; `kept`, the newest of `qnewton calibrate` that fits; or a file.
+        source: `profile`; `measure`; `kept`, the newest of `qnewton calibrate` that fits; or a file: one that it kept,
+            `calibration.json` of a run, or that run's directory.
         solvers: the candidates, each of whose kernels must be in it.
         dtype: of the systems.
         blas_threads: that dense factorisations get.
@@ -118,9 +120,16 @@ def snapshot(
                 f"{' '.join(k for k in kernels if k != 'forming')} --dtype {dtype} --blas-threads {blas_threads}`, or "
                 "use --calibration measure"
             )
-    else:
-        stored = _from_file(Path(source), here, kernels)
-    return Snapshot(stored.machine, dict(stored.learned), stored.environment, str(stored.path))
+        return _stored(stored)
+    found = _from_file(Path(source))
+    check_environment(found.environment, here, f"--calibration {source}")
+    missing = set(kernels) - {kernel for kernel, _ in found.machine.kernels}
+    if missing:
+        raise ValueError(
+            f"--calibration {source} lacks {', '.join(sorted(missing))}: calibrate with every candidate, or leave them "
+            "away"
+        )
+    return found
 
 
 def frozen_snapshot(record: Calibration) -> Snapshot:
@@ -128,16 +137,23 @@ def frozen_snapshot(record: Calibration) -> Snapshot:
     return Snapshot(measured_machine(record), learned_factors(record), record.environment, record.source)
 
 
-def _from_file(path: Path, here: dict[str, Any], kernels: Sequence[str]) -> StoredCalibration:
-    stored = read_calibration(path)
-    check_environment(stored.environment, here, f"--calibration {path}")
-    missing = set(kernels) - {kernel for kernel, _ in stored.machine.kernels}
-    if missing:
-        raise ValueError(
-            f"--calibration {path} lacks {', '.join(sorted(missing))}: calibrate with every candidate, or leave them "
-            "away"
-        )
-    return stored
+def _from_file(path: Path) -> Snapshot:
+    if path.is_dir() or _is_of_a_run(path):
+        return dataclasses.replace(frozen_snapshot(read_calibration(path)), source=str(path))
+    return _stored(read_kept(path))
+
+
+def _stored(kept: StoredCalibration) -> Snapshot:
+    return Snapshot(kept.machine, dict(kept.learned), kept.environment, str(kept.path))
+
+
+def _is_of_a_run(path: Path) -> bool:
+    """Whether a file is a run's record rather than one that `qnewton calibrate` kept, which has a version."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and "stages" in content and "schema_version" not in content
 
 
 def kernels_of(solvers: Sequence[AbstractSolver]) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def catalogue() -> dict[str, dict[str, Any]]:
 
 @functools.cache
 def part(kind: str, text: str, option: str) -> Part:
-    """What a text says.
+    """Return the part that a text names.
 
     Args:
         kind: of object.
@@ -92,6 +92,16 @@ def part(kind: str, text: str, option: str) -> Part:
 def make(kind: str, text: str, option: str) -> Any:
     """The object that a text stands for; as `part` and `Part.make`."""
     return part(kind, text, option).make(option)
+
+
+def stated(kind: str, text: str, parameter: str, option: str) -> Any:
+    """Return the value of a parameter of a part, or of the first part inside it that has one; None without any."""
+    found = part(kind, text, option)
+    about = catalogue()[kind][found.word]["parameters"].get(parameter)
+    if about is not None:
+        return dict(found.given).get(parameter, about["default"])
+    inside = (stated(one.kind, str(one), parameter, option) for _, one in found.given if isinstance(one, Part))
+    return next((one for one in inside if one is not None), None)
 
 
 def signature(word: str, about: dict[str, Any]) -> str:

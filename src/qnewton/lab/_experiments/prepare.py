@@ -164,7 +164,7 @@ def _optimizer(objective: Objective, options: TrainOptions, hybrid: Hybrid) -> o
         clip=options.step.clip,
         where=build.has_system(options),
         weight_decay=options.step.weight_decay,
-        residual_tolerance=build.residual_tolerance(options.scheduling),
+        residual_tolerance=build.residual_tolerance(hybrid.solvers),
     )
 
 

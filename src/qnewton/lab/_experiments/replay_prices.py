@@ -1,6 +1,6 @@
 """What a replay predicts anew for the systems of a run: by their estimates, or, of a group, by its sizes alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import equinox as eqx
@@ -33,54 +33,60 @@ def log_kappa(lines: Sequence[SystemLine], hybrid: Hybrid, dtype: str) -> Array:
     return jnp.stack([own.get(name, shared) for name in hybrid.names], axis=-1) if own else shared
 
 
-def prices(
-    lines: Sequence[SystemLine],
-    hybrid: Hybrid,
-    assumed: AbstractAssumptions,
-    classical: ClassicalMachine,
-    dtype: str,
-    *,
-    same: bool,
-) -> np.ndarray:
-    """Return one block's predictions `[steps, candidates]`, from its estimates.
+class Prices:
+    """Predictions of the systems of a run's blocks under one assumption set, from their estimates."""
 
-    Args:
-        lines: of the block.
-        hybrid: the scheduler.
-        assumed: the set.
-        classical: the classical machine.
-        dtype: of the run's systems.
-        same: whether that machine is the run's own.
-    """
-    found = np.zeros((len(lines), len(hybrid.names)))
-    # Both are static, and the same in every step of all runs of ours.
-    kinds: dict[tuple[bool, tuple[Refusal, ...]], list[int]] = {}
-    for position, line in enumerate(lines):
-        refused = line.assumptions[line.acting].refused
-        known = tuple(_STRUCTURAL.get(refused.get(name, ""), Refusal.NONE) for name in hybrid.names)
-        kinds.setdefault((bool(line.formed), known), []).append(position)
-    for (formed, refusals), positions in kinds.items():
-        mine = [lines[k] for k in positions]
-        estimates = stacked_estimate(mine, dtype)
-        # The Ritz values are not in the file; what they led to is.
-        steps = jnp.asarray(
-            [[line.expected_iterations.get(name) or 0 for name in hybrid.names] for line in mine], dtype
-        )
-        own = {hybrid.names.index(name): _own(mine, name, None if same else classical, dtype) for name in mine[0].own}
+    def __init__(
+        self, hybrid: Hybrid, assumed: AbstractAssumptions, classical: ClassicalMachine, dtype: str, *, same: bool
+    ):
+        """Compile nothing yet.
 
-        @eqx.filter_jit
-        def seconds(
-            estimates: SystemEstimate,
-            steps: Array,
-            own: dict[int, tuple[SystemEstimate, Array]],
-            refusals: tuple[Refusal, ...] = refusals,
-            formed: bool = formed,
-        ) -> Array:
-            one = partial(_price, hybrid=hybrid, assumed=assumed, classical=classical, refusals=refusals, formed=formed)
-            return jax.vmap(one)(estimates, steps, own)
+        Args:
+            hybrid: the scheduler.
+            assumed: the set.
+            classical: the classical machine.
+            dtype: of the run's systems.
+            same: whether that machine is the run's own.
+        """
+        self._hybrid, self._assumed, self._classical, self._dtype = hybrid, assumed, classical, dtype
+        self._same = same
+        self._compiled: dict[tuple[bool, tuple[Refusal, ...]], Callable[..., Array]] = {}
 
-        found[positions] = np.asarray(seconds(estimates, steps, own), np.float64)
-    return found
+    def __call__(self, lines: Sequence[SystemLine]) -> np.ndarray:
+        """Return the predictions `[steps, candidates]` of the systems of one block."""
+        names = self._hybrid.names
+        found = np.zeros((len(lines), len(names)))
+        # Both are static, and the same in every step of all runs of ours.
+        kinds: dict[tuple[bool, tuple[Refusal, ...]], list[int]] = {}
+        for position, line in enumerate(lines):
+            refused = line.assumptions[line.acting].refused
+            known = tuple(_STRUCTURAL.get(refused.get(name, ""), Refusal.NONE) for name in names)
+            kinds.setdefault((bool(line.formed), known), []).append(position)
+        for kind, positions in kinds.items():
+            # As many for each kind, so that the next lines need no other program.
+            mine = [lines[k] for k in positions] + [lines[positions[0]]] * (len(lines) - len(positions))
+            estimates = stacked_estimate(mine, self._dtype)
+            # The Ritz values are not in the file; what they led to is.
+            steps = [[line.expected_iterations.get(name) or 0 for name in names] for line in mine]
+            machine = None if self._same else self._classical
+            own = {names.index(name): _own(mine, name, machine, self._dtype) for name in mine[0].own}
+            seconds = self._program(kind)(estimates, jnp.asarray(steps, self._dtype), own)
+            found[positions] = np.asarray(seconds, np.float64)[: len(positions)]
+        return found
+
+    def _program(self, kind: tuple[bool, tuple[Refusal, ...]]) -> Callable[..., Array]:
+        if kind not in self._compiled:
+            formed, refusals = kind
+            one = partial(
+                _price,
+                hybrid=self._hybrid,
+                assumed=self._assumed,
+                classical=self._classical,
+                refusals=refusals,
+                formed=formed,
+            )
+            self._compiled[kind] = eqx.filter_jit(jax.vmap(one))
+        return self._compiled[kind]
 
 
 def _price(

@@ -193,8 +193,7 @@ def _train(
     final = loop.evaluate()
     summary = _summary(config, prepared.ledger, stopped_by, final, compiling, calibrating)
     with _writing(directory):
-        directory.write("summary.json", summary)
-        directory.seal()
+        directory.end(summary)
     if not math.isfinite(final["train_loss"]):
         where = "over all training data after the last step"
         raise TrainingFailed(_diverged(where, final["train_loss"], options.optimizer_word))

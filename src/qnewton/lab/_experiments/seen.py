@@ -13,7 +13,7 @@ from ..._pricing.gate_times import at_gate_time
 from ..._pricing.offers import Offers
 from ..._scheduling import Hybrid
 from .tallies import Rows
-from .workers import Workers, decisions, solve_seconds
+from .workers import Decider, Workers, solve_seconds
 
 # `fixed_seconds` is the part of the seconds that no quantum clock scales.
 _SEEN = ("seconds", "feasible", "log_condition_number", "fixed_seconds")
@@ -82,7 +82,7 @@ class Seen:
         )
         rows = sum(block.n for block in self._blocks)
         shares = jnp.asarray([block.n / rows for block in self._blocks], seconds.dtype)
-        choice, verdict = decisions(self._hybrid.policy, self._workers, offers, shares)
+        choice, verdict = Decider(self._hybrid.policy, self._workers, shares).decide(offers)
         solved = verdict != Verdict.NOBODY
         solves = solve_seconds(self._workers, self._hybrid.names, self._by_step(scaled), choice, solved)
         return float(np.mean(self._quantum[choice] & solved)), float(np.sum(solves))

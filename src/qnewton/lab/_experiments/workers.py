@@ -60,7 +60,7 @@ class Workers:
 
     @classmethod
     def of(cls, policy: Makespan, names: Sequence[str], quantum: Sequence[bool]) -> "Workers":
-        """Those of a policy.
+        """Return the workers of a policy.
 
         Args:
             policy: that deals blocks out to them.
@@ -141,34 +141,49 @@ def vanishing(words: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def decisions(
-    policy: AbstractPolicy, workers: Workers | None, offers: Offers, shares: np.ndarray | Array
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the decisions of a training with these predictions, `[steps, blocks]`: candidates and verdicts.
+class Decider:
+    """The decisions of a training, some steps at a time."""
 
-    Args:
-        policy: a `Makespan` where there are workers.
-        workers: that the blocks are dealt out to; None where the policy decides by itself.
-        offers: what was predicted, as of `_scheduling.decide`.
-        shares: of the blocks, likewise.
-    """
-    if workers is not None:
-        return decide_makespan(workers.at, offers)
-    choice, verdict = decide(policy, offers, jnp.asarray(shares))
-    return np.asarray(choice), np.asarray(verdict)
+    def __init__(self, policy: AbstractPolicy, workers: Workers | None, shares: np.ndarray | Array):
+        """Start before the first step.
+
+        Args:
+            policy: a `Makespan` where there are workers.
+            workers: that the blocks are dealt out to; None where the policy decides by itself.
+            shares: of the blocks, as of `_scheduling.decide`.
+        """
+        self._policy, self._workers, self._shares = policy, workers, jnp.asarray(shares)
+        self._last: Array | None = None
+        self._before: np.ndarray | None = None
+        self._begin = 0
+
+    def decide(self, offers: Offers) -> tuple[np.ndarray, np.ndarray]:
+        """Return the decisions of the next steps with these predictions, `[steps, blocks]`: candidates and verdicts."""
+        if self._workers is None:
+            choice, verdict, self._last = decide(self._policy, offers, self._shares, self._last)
+            return np.asarray(choice), np.asarray(verdict)
+        found = decide_makespan(self._workers.at, offers, self._begin, self._before)
+        self._before, self._begin = np.asarray(offers.seconds[-1]), self._begin + len(offers.seconds)
+        return found
 
 
 def solve_seconds(
-    workers: Workers | None, names: Sequence[str], seconds: np.ndarray, choices: np.ndarray, solved: np.ndarray
+    workers: Workers | None,
+    names: Sequence[str],
+    seconds: np.ndarray,
+    choices: np.ndarray,
+    solved: np.ndarray,
+    begin: int = 0,
 ) -> np.ndarray:
     """Return the predicted seconds of each step's solves `[steps]`: their sum, or the makespan of shared workers.
 
     Args:
-        workers: as in `decisions`.
+        workers: as of `Decider`.
         names: of the candidates.
         seconds: predicted `[steps, blocks, candidates]`.
         choices: `[steps, blocks]`.
         solved: whether somebody was chosen `[steps, blocks]`.
+        begin: number of the first of these steps.
     """
     if workers is None:
         taken = np.take_along_axis(seconds, choices[..., None], axis=-1)[..., 0]
@@ -178,6 +193,6 @@ def solve_seconds(
     return np.asarray(
         [
             workers.carried_out(step, now, mine, names, labels).schedule.makespan_s
-            for step, (now, mine) in enumerate(zip(seconds, given, strict=True))
+            for step, (now, mine) in enumerate(zip(seconds, given, strict=True), start=begin)
         ]
     )

@@ -28,6 +28,11 @@ def origin(run: Path) -> int:
     return 0
 
 
+def run_around(path: Path) -> Path | None:
+    """Return the directory of a run in which a path lies; None: there is none."""
+    return next((folder for folder in path.resolve().parents if origin(folder)), None)
+
+
 def last(file: Path) -> int:
     """Return the checksum after the last line of a file, which need not be there."""
     if not file.exists() or file.stat().st_size == 0:

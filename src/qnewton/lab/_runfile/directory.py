@@ -12,7 +12,7 @@ from .base import Record
 from .decode import decode
 from .durable import move, sync_file, sync_folder, write_whole
 from .encode import encode, encode_indented
-from .manifest import NAME, manifest_of
+from .manifest import NAME, SUMMARY, manifest_of
 from .ownership import LostDirectory, Ownership
 
 _ASIDE = ".unborn-"
@@ -38,7 +38,7 @@ class RunDirectory:
             prefix: task and preset, for the name.
 
         Raises:
-            FileExistsError: if `path` holds anything.
+            FileExistsError: if `path` holds anything, or lies inside of a run.
             ValueError: if another process has just made it.
             OSError: if it cannot be written, with what to do.
         """
@@ -48,10 +48,15 @@ class RunDirectory:
                 made.take()
                 made.probe()
             return made
-        if path.exists() and (not path.is_dir() or _holds_anything(path)):
+        if os.path.lexists(path) and (not path.is_dir() or _holds_anything(path)):
             raise FileExistsError(
                 f"{path} exists and is not an empty directory: nothing is ever overwritten. Name another one, or leave "
                 "--out away for a new one under runs/"
+            )
+        if (outer := chain.run_around(path)) is not None:
+            raise FileExistsError(
+                f"{path} lies inside of {outer}, the directory of a run, which holds that run's files alone: name one "
+                "outside of it"
             )
         with _explained(path):
             path.mkdir(parents=True, exist_ok=True)
@@ -71,7 +76,7 @@ class RunDirectory:
 
     @property
     def place(self) -> Path:
-        """Where its owner writes: the directory itself, whatever stands under its name by now."""
+        """Path of the directory itself for its owner, even if another one has taken its name."""
         return self.path if self._own is None else self._own.place
 
     def probe(self) -> None:
@@ -176,8 +181,17 @@ class RunDirectory:
         self._checksums[name] = checksum
         self.knows(name)
 
+    def end(self, summary: Record) -> None:
+        """Write the summary of a run that has ended, and before it the manifest, which has it.
+
+        So a run that says it has ended has a manifest, whatever moment the power fails at or the disk is full.
+        """
+        self.sync("steps.jsonl", "blocks.jsonl", "checkpoints.jsonl", "resumes.jsonl")
+        self.write(NAME, manifest_of(self.place, {SUMMARY: encode_indented(summary)}))
+        self.write(SUMMARY, summary)
+
     def seal(self) -> None:
-        """Write the manifest of a run that has ended."""
+        """Write the manifest of a run that has ended anew."""
         self.write(NAME, manifest_of(self.place))
 
     def sync(self, *names: str) -> None:
@@ -191,13 +205,13 @@ class Elsewhere(RunDirectory):
     """The directory of a run into which another process writes: everything that would be written is left to that."""
 
     def probe(self) -> None:
-        """Not this one's affair."""
+        """Do nothing: the first process does it."""
 
     def take(self) -> None:
         """The other one owns it."""
 
     def discard(self) -> None:
-        """Not this one's affair."""
+        """Do nothing: the first process does it."""
 
     def take_back(self, *names: str) -> None:
         """Nothing was written."""
@@ -206,6 +220,9 @@ class Elsewhere(RunDirectory):
         """Left to the other."""
 
     def append(self, name: str, lines: Sequence[Record]) -> None:
+        """Left to the other."""
+
+    def end(self, summary: Record) -> None:
         """Left to the other."""
 
     def seal(self) -> None:

@@ -5,16 +5,18 @@ and of the calibration, a checkpoint those of its files, and each line of a `*.j
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 
 from .base import Record
 from .decode import decode
 from .digests import file_digest, value_digest
 from .errors import RunFileError
 
-NAME = "manifest.json"
+NAME, SUMMARY = "manifest.json", "summary.json"
 _NAMES = (
     "config.json",
     "calibration.json",
@@ -23,7 +25,7 @@ _NAMES = (
     "checkpoints.jsonl",
     "resumes.jsonl",
     "params.npz",
-    "summary.json",
+    SUMMARY,
 )
 _FOLDERS = ("checkpoints", "aside")
 
@@ -92,14 +94,15 @@ def altered(what: str) -> str:
     return f"Not verified: {what}."
 
 
-def manifest_of(run: Path) -> Manifest:
-    """Return what the files of a run are now."""
+def manifest_of(run: Path, pending: Mapping[str, bytes] = MappingProxyType({})) -> Manifest:
+    """Return what the files of a run are now, but for those that are to be written with a content."""
     paths = [run / name for name in _NAMES] + [path for name in _FOLDERS for path in sorted((run / name).rglob("*"))]
     files = {
         path.relative_to(run).as_posix(): FileRecord(bytes=path.stat().st_size, sha256=file_digest(path))
         for path in paths
         if path.is_file()
     }
+    files |= {name: FileRecord(bytes=len(raw), sha256=hashlib.sha256(raw).hexdigest()) for name, raw in pending.items()}
     return Manifest(files=files, digest=value_digest(files))
 
 
@@ -128,7 +131,7 @@ def verify(run: Path, names: Sequence[str]) -> list[str]:
     notes = []
     if value_digest(manifest.files) != manifest.digest:
         notes.append(altered(f"{file} was altered after the run had written it"))
-    ended = (run / "summary.json").is_file()
+    ended = (run / SUMMARY).is_file()
     for name in names:
         path, wanted = run / name, manifest.files.get(name)
         if wanted is None:
@@ -140,7 +143,7 @@ def verify(run: Path, names: Sequence[str]) -> list[str]:
             left = "is missing" if size is None else f"has {size} of {wanted.bytes} bytes"
             if not ended and path.suffix == ".jsonl":
                 notes.append(f"{name} {left}.")
-            elif ended or name != "summary.json":  # whose absence all readers state
+            elif ended or name != SUMMARY:  # whose absence all readers state
                 notes.append(altered(f"{path} {left}, by {NAME}"))
         elif size != wanted.bytes or file_digest(path) != wanted.sha256:
             notes.append(altered(f"{path} was altered after the run had written it, or is of another run than {NAME}"))

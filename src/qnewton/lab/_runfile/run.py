@@ -23,6 +23,8 @@ from .system import SystemLine
 from .written import Decided, Spans, Written
 
 T = TypeVar("T")
+DRAWN = 5_000
+"""Lines of a long run that its report looks at, about."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Run:
 
     @functools.cached_property
     def held(self) -> tuple[int, ...]:
-        """For how many steps each entry of `decided` holds: of a block one, of groups until one of them changes."""
+        """Number of steps for which each entry of `decided` holds: of a block one, of groups until one changes."""
         return tuple(until - first for first, until in zip(self.written.firsts, self.written.untils, strict=True))
 
     @functools.cached_property
@@ -82,8 +84,8 @@ class Run:
         lines = max(len(self.steps), len(self.blocks))
         if lines <= KEPT:
             return self
-        every = -(-lines // KEPT)
-        some = self.written.every(-(-len(self.blocks) // KEPT))
+        every = -(-lines // DRAWN)
+        some = self.written.every(-(-len(self.blocks) // DRAWN))
         decided = Decided(self.blocks, some.starts, some.ends)
         blocks = tuple(line for lines in decided for line in lines)
         note = (
@@ -143,7 +145,7 @@ def read_run(path: Path) -> Run:
             notes.append(f"summary.json counts {summary.steps} steps, steps.jsonl holds {len(steps)}.")
     else:
         why = (
-            f"the run had one when it ended, by {MANIFEST}"
+            f"{MANIFEST} has it, so the run was killed at its very end, or the file was removed"
             if (path / MANIFEST).is_file()
             else "the run was killed, or is still running"
         )
@@ -185,13 +187,18 @@ def _check_digest(content: dict[str, Any], file: Path) -> None:
 def read_calibration(path: Path) -> Calibration:
     """Read `calibration.json` of a run directory.
 
+    Args:
+        path: of the directory, or of the file.
+
     Raises:
         RunFileError: if it is not there, or not what was written: `config.json` has its digest.
     """
-    file = Path(path) / "calibration.json"
+    path = Path(path)
+    file = path if path.is_file() else path / "calibration.json"
     if not file.is_file():
         raise RunFileError(f"{file} is missing: the run's predictions rest on it, so bring it back, or train again")
-    digest = read_config(path).digests.get("calibration") if (Path(path) / "config.json").is_file() else None
+    run = file.parent if file.name == "calibration.json" else None  # A copy of it by another name stands for itself.
+    digest = read_config(run).digests.get("calibration") if run and (run / "config.json").is_file() else None
     if digest is not None and file_digest(file) != digest:
         altered(f"{file} was altered after the run had written it, or is of another run than config.json")
     return decode(file.read_bytes(), Calibration, str(file))
