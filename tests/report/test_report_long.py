@@ -15,6 +15,7 @@ def test_of_a_long_run_some_steps_are_drawn_and_all_are_summed(make_run, write_r
     whole = read_run(path)
     for module in (lines, run):
         monkeypatch.setattr(module, "KEPT", 50)
+    monkeypatch.setattr(run, "DRAWN", 50)
     thin = read_run(path).thinned()
     assert whole.thinned() is not whole, "the fixture has several blocks a step"
     every = -(-len(whole.blocks) // 50)

@@ -22,7 +22,7 @@ _DOUBLED = 20.0
 
 
 class Chain(NamedTuple):
-    """What no rate of a machine speeds up.
+    """Latencies, which no rate of a machine shortens.
 
     Attributes:
         launches: of kernels that wait for each other.
@@ -37,7 +37,7 @@ class Chain(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Method(abc.ABC):
-    """How a rival works.
+    """Method of a classical rival.
 
     Attributes:
         kernel: whose calibration it is predicted with.

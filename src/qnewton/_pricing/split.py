@@ -65,7 +65,7 @@ class Shared(NamedTuple):
 
     @property
     def note(self) -> str:
-        """How it is shared out, in words."""
+        """The division of the system, in words."""
         return (
             f"the quantum part has kappa {self.kappa:.3g} and leaves an error of {self.precision:.2g}, "
             f"then {self.steps:.3g} steps of CG"

@@ -1,4 +1,4 @@
-"""Who solves a block, decided by shapes while a step is traced: before the solve is, and at no cost in the step."""
+"""Choice of a block's solver by shapes while a step is traced, before the solve and at no cost in the step."""
 
 import math
 from dataclasses import replace

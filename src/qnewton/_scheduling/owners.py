@@ -1,4 +1,4 @@
-"""Which device makes which factorisation, where several take a step together.
+"""Assignment of factorisations to the devices that take a step together.
 
 Tasks are dealt out by their predicted seconds, by the heuristic for the shortest schedule. The exchange of the results
 is part of the price, at the measured speed of the link: what would take longer to exchange than to make is made by
@@ -66,7 +66,7 @@ class Deal:
 
 
 class _Links:
-    """What is between the devices, measured once per process for as many."""
+    """Links between the devices, measured once per process for each number of devices."""
 
     def __init__(self):
         self._found: dict[int, Link | None] = {}

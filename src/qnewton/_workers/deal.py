@@ -1,4 +1,4 @@
-"""Who gets which block of a step: the rule for the shortest schedule, with the workers that are there."""
+"""Assignment of a step's blocks to the workers that are present, for the shortest schedule."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -130,7 +130,7 @@ class Dispatcher:
         self._plan = deal(rows, choices, sent.program.quantum, crew, busy)
 
     def _crew(self) -> list[Colleague]:
-        """Return who is there and not overdue."""
+        """Return the workers that are present and not overdue."""
         overdue = {task.worker for task in self._strays.values()}
         return [self._as_observed(who) for who in self.engine.present() if who.name not in overdue]
 

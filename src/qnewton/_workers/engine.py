@@ -64,7 +64,7 @@ class AbstractEngine(abc.ABC):
 
     @abc.abstractmethod
     def present(self) -> tuple[Colleague, ...]:
-        """Return who is there now, those that came or came back among them."""
+        """Return the workers that are present, with those that joined or came back."""
 
     @abc.abstractmethod
     def put(self, arrays: Sequence[np.ndarray]) -> Any:

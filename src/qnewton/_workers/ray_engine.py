@@ -236,7 +236,7 @@ class RayEngine(AbstractEngine):
             self._members.remove(member)
 
     def present(self) -> tuple[Colleague, ...]:
-        """Return who is there."""
+        """Return the workers that are present."""
         for member in list(self._members):
             self._look_after(member)
         return tuple(member.colleague for member in self._members if member.colleague is not None)

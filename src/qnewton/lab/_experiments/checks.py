@@ -88,7 +88,7 @@ def _check_family(options: TrainOptions) -> None:
 
 
 def chosen(options: TrainOptions) -> str:
-    """What makes the optimizer complete, as the command line has it."""
+    """Return the option that makes the optimizer complete, as the command line has it."""
     if options.optimizer_word == "newton":
         return f"--family {options.family}"
     return f"--optimizer {options.optimizer}"

@@ -65,7 +65,7 @@ def worker_records(workers: "Workers | None") -> tuple[WorkerRecord, ...]:
 
 
 def attempt_lines(workers: "Workers") -> list[AttemptLine]:
-    """What became of the blocks of the step that has just been taken."""
+    """Attempts on the blocks of the last step."""
     return [
         AttemptLine(
             block=one.block,

@@ -196,7 +196,7 @@ def _of_quantum(policy: str, solver: str) -> str:
 
 
 def _read_back(conditioners: Sequence[str]) -> dict[str, Any]:
-    """What `--damping`, `--keep` and `--order` would have been."""
+    """Return the values that `--damping`, `--keep` and `--order` would have had."""
     found: dict[str, Any] = dict(CONDITIONING)
     for text in conditioners:
         own = part("conditioner", text, "conditioners")

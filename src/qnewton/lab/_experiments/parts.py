@@ -71,7 +71,7 @@ def catalogue() -> dict[str, dict[str, Any]]:
 
 @functools.cache
 def part(kind: str, text: str, option: str) -> Part:
-    """What a text says.
+    """Return the part that a text names.
 
     Args:
         kind: of object.

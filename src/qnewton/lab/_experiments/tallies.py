@@ -50,7 +50,7 @@ class Steps:
 
     @property
     def statuses(self) -> dict[str, int]:
-        """How often each status came."""
+        """Return the count of each status."""
         return dict(self._statuses if self.newest is None else self._statuses + Counter(self.newest.statuses))
 
     def predicted_seconds(self, assumed: str) -> float:

@@ -1,4 +1,4 @@
-"""What a training by several processes does otherwise than one alone.
+"""Differences of a training by several processes from one alone.
 
 Every process computes the same step, of which each device has its part of the batch. What a step depends on beyond its
 arrays (seconds, a checkpoint that is due, an interrupt) is decided by process 0, through the key-value store of jax's

@@ -48,7 +48,7 @@ class RunDirectory:
                 made.take()
                 made.probe()
             return made
-        if path.exists() and (not path.is_dir() or _holds_anything(path)):
+        if os.path.lexists(path) and (not path.is_dir() or _holds_anything(path)):
             raise FileExistsError(
                 f"{path} exists and is not an empty directory: nothing is ever overwritten. Name another one, or leave "
                 "--out away for a new one under runs/"

@@ -23,6 +23,8 @@ from .system import SystemLine
 from .written import Decided, Spans, Written
 
 T = TypeVar("T")
+DRAWN = 5_000
+"""Lines of a long run that its report looks at, about."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ class Run:
         lines = max(len(self.steps), len(self.blocks))
         if lines <= KEPT:
             return self
-        every = -(-lines // KEPT)
-        some = self.written.every(-(-len(self.blocks) // KEPT))
+        every = -(-lines // DRAWN)
+        some = self.written.every(-(-len(self.blocks) // DRAWN))
         decided = Decided(self.blocks, some.starts, some.ends)
         blocks = tuple(line for lines in decided for line in lines)
         note = (

@@ -59,7 +59,7 @@ class Written:
 
     @property
     def lines(self) -> int:
-        """How many lines the steps say to have."""
+        """Number of lines that the steps state."""
         return self._total
 
     def step(self, line: StepLine) -> None:

@@ -189,7 +189,7 @@ def _newton(candidates: tuple[str, ...], largest: int, gate_time_s: float) -> Tr
     others = () if largest > LARGEST_PREDICTED else ("lu", "qlsa")
     return TrainOptions(
         # The least scale of the damping is 1e-3, below which float32 proves no system definite.
-        conditioning=ConditioningOptions(damping=2.0),
+        conditioning=ConditioningOptions(("damp(relative=2)",)),
         scheduling=dataclasses.replace(
             scheduling,
             solvers=("cg(rtol=0.1, preconditioner=kfac)", *others),

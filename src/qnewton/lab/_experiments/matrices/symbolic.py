@@ -1,4 +1,4 @@
-"""What a sparse factorisation will take, from the pattern alone: numbers of the factor, and operations.
+"""Cost of a sparse factorisation, from the pattern alone: numbers of the factor, and operations.
 
 Order: nested dissection by METIS. Counts: the elimination tree (Liu 1990) and the counts of the factor's columns
 (Gilbert, Ng and Peyton, SIAM J. Matrix Anal. Appl. 15 (1994) 1075), in time nearly proportional to the entries.
