@@ -4,7 +4,7 @@ A map of `--points` times `--points` is made in Node for each set of assumptions
 the first one of a process compiles, `first_map_ms` has it. The others are medians of `--repeats`.
 All of them are processor time.
 
-Where there is a Chromium, the page is opened `--visits` times in it. `visit_ms` has milliseconds by the clock on the wall
+Where there is a Chromium, the page is opened `--visits` times in it. `visit_ms` has milliseconds by the wall clock
 from the start of a visit to the first paint, the coarse map and the finest one: least and median of the visits.
 
     .venv/bin/python benchmarks/explore.py [--node PATH] [--chromium PATH]
