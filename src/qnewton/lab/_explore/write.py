@@ -13,7 +13,6 @@ from importlib.resources import files
 from pathlib import Path
 
 from .._report.svg import PALETTE
-from .._runfile import readable
 from .words import words
 
 COLOURS: dict[str, tuple[str, str]] = {  # as of `PALETTE`: (on light paper, on dark paper)
@@ -99,7 +98,6 @@ def page(bundle: str, start: Start | None = None) -> str:
             "})();",
         ]
     ).replace("</script", "<\\/script")
-    script = readable(script)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     light, dark = (f":root{{{_declared(palette, column)}}}" for column in (0, 1))
     style = f":root{{color-scheme:light dark}}{light}@media screen and (prefers-color-scheme:dark){{{dark}}}"
