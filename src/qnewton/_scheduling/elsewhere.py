@@ -17,6 +17,7 @@ import numpy as np
 from jax.experimental import io_callback
 from jaxtyping import Array, Bool, Float, Int
 
+from .._core.records import System
 from .._core.status import Verdict
 from .._solvers.base import Options
 from .branches import Executed
@@ -72,17 +73,29 @@ class Courier:
         program = Program(scheduler.solvers, rest[2], rest[3], skeleton, vector.size, str(vector.dtype))
         types = [np.dtype(leaf.dtype) for leaf in leaves]
         seconds = jnp.where(plan.offers.able[0], plan.offers.seconds[0], jnp.inf).astype(jnp.float32)
+        system = System.over(
+            operator if state.operator is None else state.operator,
+            symmetric=state.known.symmetric,
+            eigenvalue_floor=options.get("eigenvalue_floor"),
+            layout=state.known.layout,
+        )
+        workers = tuple(self.crew.calibrations)
+        on = [
+            scheduler.seconds_on(machine, system, plan.estimate, options.get("turn")).astype(jnp.float32)
+            for machine in self.crew.calibrations.values()
+        ]
         choice = jnp.where(plan.verdict[0] == Verdict.NOBODY, -1, plan.choice[0])
 
-        def host(_: Array, seconds: Array, choice: Array, *words: Array) -> np.ndarray:
+        def host(_: Array, seconds: Array, choice: Array, on: list[Array], *words: Array) -> np.ndarray:
             arrays = [_from_words(one, dtype) for one, dtype in zip(words, types, strict=True)]
             of_block = block, len(self.names), self.names[block], program, self.tolerance
-            self.crew.send(Sent(*of_block, np.array(seconds, np.float64), int(choice), arrays))
+            rows = {worker: np.array(row, np.float64) for worker, row in zip(workers, on, strict=True)}
+            self.crew.send(Sent(*of_block, np.array(seconds, np.float64), int(choice), arrays, rows))
             return np.asarray(block, np.int32)
 
         # What is sent later waits for this one.
         self.ticket = io_callback(
-            host, jax.ShapeDtypeStruct((), jnp.int32), self.ticket, seconds, choice, *map(_as_words, leaves)
+            host, jax.ShapeDtypeStruct((), jnp.int32), self.ticket, seconds, choice, on, *map(_as_words, leaves)
         )
 
         def comes() -> tuple[Float[Array, " n"], Plan, Int[Array, ""], Executed, Bool[Array, ""]]:
