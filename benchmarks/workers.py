@@ -33,12 +33,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import jax
 import jax.numpy as jnp
-import lineax as lx
 import numpy as np
 import optax
 
 import qnewton as qn
 from qnewton._conditioning import condition
+from qnewton._curvature import Point
+from qnewton._optim.elsewhere import travelling
 from qnewton._scheduling.elsewhere import Courier
 from qnewton._scheduling.makespan import Jobs, schedule
 from qnewton._scheduling.sent import Answered, Sent
@@ -85,7 +86,7 @@ def systems(widths: list[int]) -> list[Sent]:
     """The blocks of a step, as they are sent to workers."""
     objective = qn.Objective(model, lambda out, target: jnp.sum((out - target) ** 2, axis=-1) / 2)
     params, crew = network(jax.random.key(0), widths), Collected()
-    curvature, hybrid = qn.GaussNewton(), qn.Hybrid([qn.Cholesky(fallback=True)])
+    curvature, hybrid = qn.GaussNewton(), qn.Hybrid([qn.Cholesky(fallback=True)], workers=crew)
     blocks = qn.per_layer(params)
 
     @jax.jit
@@ -93,9 +94,8 @@ def systems(widths: list[int]) -> list[Sent]:
         courier = Courier(crew, [block.name for block in blocks], 0.1)
         gradients = jax.grad(objective)(params, batch)
         for place, block in enumerate(blocks):
-            system = curvature.form(objective, params, batch, block)
+            system = travelling(hybrid, curvature.system(Point.of(objective, params, batch), block))
             system = condition([qn.Damp(0.1)], system, jnp.ones(()))
-            assert isinstance(system.operator, lx.MatrixLinearOperator), "it is formed"
             options = {} if system.eigenvalue_floor is None else {"eigenvalue_floor": system.eigenvalue_floor}
             courier.send(place, hybrid, system.operator, block.take(gradients), options)
         return courier.ticket

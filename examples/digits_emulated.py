@@ -3,7 +3,8 @@
 Every Newton system is solved by the exact state of a circuit of singular value transformation that is then read out
 with finitely many shots. The same as
 
-    qnewton train digits-mlp --preset blocks --solvers qlsa --execution emulated --shots 1000000 --steps 8
+    qnewton train digits-mlp --preset blocks --steps 8 \
+        --solvers 'emulated-qsvt(measurement=shots(1000000), length=line-fit)'
 
 which reaches 0.967 test accuracy in about 20 s; the options below are the first few steps of it on fewer examples.
 
@@ -17,9 +18,7 @@ from qnewton.__main__ import main
 
 DEFAULTS = {
     "--preset": "blocks",
-    "--solvers": "qlsa",
-    "--execution": "emulated",
-    "--shots": "1000000",
+    "--solvers": "emulated-qsvt(measurement=shots(1000000), length=line-fit)",
     "--steps": "5",
     "--batch-size": "500",
 }

@@ -17,9 +17,9 @@ def runs() -> list[dict[str, Any]]:
     for name, (shots, steps) in RUNS.items():
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-c", "import sys; from qnewton.lab._cli import main; sys.exit(main())"]
-            command += ["train", "digits-mlp", "--solvers", "qlsa", "--execution", "emulated", "--steps", str(steps)]
-            command += ["--precision", str(PRECISION), "--out", folder]
-            command += [] if shots is None else ["--shots", str(shots)]
+            reading = "infinite" if shots is None else f"shots({shots})"
+            solver = f"emulated-qsvt(precision={PRECISION}, measurement={reading}, length=line-fit)"
+            command += ["train", "digits-mlp", "--solvers", solver, "--steps", str(steps), "--out", folder]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             summary = json.loads((Path(folder) / "summary.json").read_text())
             lines = [json.loads(line) for line in (Path(folder) / "blocks.jsonl").read_text().splitlines()]

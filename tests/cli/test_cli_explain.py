@@ -100,8 +100,8 @@ def test_what_runs_teach_is_kept_and_forgotten(call, kept, tmp_path):
 def test_an_emulated_solve_says_what_became_of_it(call, kept, tmp_path):
     # Almost no damping, so that the circuit would be longer than emulation allows.
     blocks = ("--preset", "blocks", "--steps", "1", "--batch-size", "8")
-    how = (*blocks, "--solvers", "qlsa", "--calibration", kept, "--out", "emulated")
-    outcome = call("train", "tiny", *how, "--execution", "emulated", "--damping", "1e-5")
+    how = (*blocks, "--solvers", "emulated-qsvt(length=line-fit)", "--calibration", kept, "--out", "emulated")
+    outcome = call("train", "tiny", *how, "--conditioners", "damp(1e-5)")
     assert outcome.status == 0, outcome.err
     (line,) = map(json.loads, (tmp_path / "emulated" / "blocks.jsonl").read_text().splitlines())
     assert line["executed_outcome"] == "too_long"

@@ -50,12 +50,12 @@ UNKNOWN = {
 }
 
 RANGES = {
-    "keep 0": (["--keep", "0"], ["--keep is 0", "(0, 1]"]),
-    "keep 1.5": (["--keep", "1.5"], ["--keep is 1.5", "(0, 1]"]),
-    "keep NaN": (["--keep", "nan"], ["--keep is nan", "(0, 1]"]),
-    "damping -1": (["--damping", "-1"], ["--damping is -1", "at least 0"]),
-    "damping=-1": (["--damping=-1"], ["--damping is -1", "at least 0"]),
-    "damping inf": (["--damping", "inf"], ["--damping is inf", "finite"]),
+    "keep 0": (["--conditioners", "prune(0)"], ["--conditioners prune(keep=0): keep ratio is 0", "(0, 1]"]),
+    "keep 1.5": (["--conditioners", "damp", "prune(1.5)"], ["keep ratio is 1.5", "(0, 1]"]),
+    "damping -1": (["--conditioners", "damp(-1)"], ["relative damping is -1", "at least 0"]),
+    "damping=-1": (["--conditioners=damp(-1)"], ["relative damping is -1", "at least 0"]),
+    "adaptation": (["--adaptation", "fixd"], ["--adaptation: unknown adaptation 'fixd'", "did you mean 'fixed'"]),
+    "shrink": (["--adaptation", "levenberg-marquardt(shrink=2)"], ["shrink is 2", "0 < shrink < 1"]),
     "steps 0": (["--steps", "0"], ["--steps is 0", "at least 1"]),
     "steps -3": (["--steps", "-3"], ["--steps is -3", "at least 1"]),
     "steps two": (["--steps", "two"], ["--steps", "two"]),
@@ -71,7 +71,7 @@ RANGES = {
     "gate time negative": (["--gate-time-s", "-1e-9"], ["--gate-time-s is -1e-09", "seconds"]),
     "gate time 1e-50": (["--gate-time-s", "1e-50"], ["--gate-time-s is 1e-50", "from 1e-30"]),
     "one of the gate times": (["--gate-times-s", "1e-9", "0"], ["--gate-times-s holds 0", "seconds"]),
-    "precision 1": (["--precision", "1"], ["--precision is 1", "(0, 1)"]),
+    "precision 1": (["--solvers", "lu", "qlsa(precision=1)"], ["precision is 1", "(0, 1)"]),
     "rtol 2": (["--solvers", "cg(rtol=2)"], ["--solvers cg(rtol=2): rtol is 2", "(0, 1)"]),
     "threshold 0": (["--policy", "kappa-threshold(0)"], ["--policy kappa-threshold(threshold=0)", "from 1 on"]),
     "hysteresis 0.5": (["--policy", "hysteresis(0.5)"], ["factor is 0.5", "at least 1"]),
@@ -87,8 +87,8 @@ RANGES = {
     "not closed": (["--policy", "budget("], ["--policy is 'budget('", "a word with its parameters"]),
     "nobody works": (["--policy", "makespan(0, 0)"], ["makespan has no worker", "at least 1"]),
     "not read": (
-        ["--preset", "kfac", "--damping", "0.1"],
-        ["--damping is 0.1, and --optimizer kfac", "--preset blocks"],
+        ["--preset", "kfac", "--conditioners", "damp(0.1)"],
+        ["--conditioners is damp(relative=0.1), and --optimizer kfac", "--preset blocks"],
     ),
     "dual and Hessian": (["--solvers", "dual", "--curvature", "hessian"], ["--solvers names dual", "omit dual"]),
     "a solver twice": (["--solvers", "lu", "lu"], ["--solvers is lu lu", "twice"]),
@@ -96,7 +96,7 @@ RANGES = {
     "no value": (["--steps"], ["--steps", "value"]),
     "no preset": (["--preset"], ["--preset", "value"]),
     "excluded": (
-        ["--order", "damp-prune-rows", "--keep", "0.5"],
+        ["--conditioners", "damp", "prune-rows(0.5)"],
         ["--solvers names cholesky", "use --solvers lu qlsa"],
     ),
 }

@@ -12,7 +12,7 @@ import qnewton as q
 from qnewton._pricing.policies import Fastest
 from qnewton.lab._cli.train import parse
 from qnewton.lab._experiments import parts
-from qnewton.lab._experiments.older import present_arguments
+from qnewton.lab._experiments.older import present_arguments, present_parts
 from qnewton.lab._experiments.parts import catalogue, make, part
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -145,7 +145,6 @@ OLDER = {
         ["--solvers", "lu", "cg", "--preconditioner", "kfac", "--rtol", "1e-2"],
         ["--solvers", "lu", "cg(preconditioner=kfac, rtol=1e-2)"],
     ),
-    "execution": (["--fidelity", "model"], ["--execution", "modelled"]),
     "momentum": (["--optimizer", "momentum", "--momentum", "0.8"], ["--optimizer", "momentum(momentum=0.8)"]),
     "decay": (["--optimizer", "adamw", "--weight-decay", "0.1"], ["--optimizer", "adamw(weight_decay=0.1)"]),
     "memory": (["--optimizer", "lbfgs", "--memory", "9"], ["--optimizer", "lbfgs(memory=9)"]),
@@ -186,3 +185,47 @@ def test_the_parts_are_listed_and_explained(call):
     outcome = call("parts", "solvr")
     assert outcome.status == 2
     assert "did you mean 'solver'" in outcome.said
+
+
+STARTS = (("prune(keep=0.5)", "damp(relative=0.005)"), ("lu", "qlsa"))
+PARTS = {
+    "damping": (["--damping", "0.1"], ["--conditioners", "prune(keep=0.5)", "damp(relative=0.1)"]),
+    "keep": (["--keep", "1", "--damping=0.2"], ["--conditioners", "damp(relative=0.2)"]),
+    "order": (
+        ["--order", "damp-prune-rows"],
+        ["--conditioners", "damp(relative=0.005, offset=1e-6)", "prune-rows(keep=0.5)"],
+    ),
+    "fixed": (["--no-adapt-damping", "--damping-scale", "1"], ["--adaptation", "fixed"]),
+    "scale": (["--damping-scale", "30"], ["--adaptation", "levenberg-marquardt(damping=30)"]),
+    "precision": (["--precision", "0.1"], ["--solvers", "lu", "qlsa(precision=0.1)"]),
+    "modelled": (["--fidelity", "model"], ["--solvers", "lu", "qlsa"]),
+    "emulated": (
+        ["--policy", "fixed-candidate(qlsa)", "--execution", "emulated", "--shots", "9", "--noise-seed", "3"],
+        [
+            *("--policy", "fixed-candidate(name=emulated-qsvt)"),
+            *("--solvers", "lu", "emulated-qsvt(measurement=shots(9), length=line-fit, seed=3)"),
+        ],
+    ),
+    "own": (
+        ["--solvers", "qlsa", "--quantum-keep", "0.5"],
+        ["--solvers", "conditioned(qlsa, (prune(0.5),), always=true)"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("older", "present"), PARTS.values(), ids=PARTS.keys())
+def test_older_options_become_parameters_of_what_they_were_about(older, present, capsys):
+    found = present_parts(present_arguments(["tiny", *older]), *STARTS)
+    assert found == ["tiny", *present]
+    assert "older spelling" in capsys.readouterr().err
+    assert present_parts(found, *STARTS) == found
+    for option, kind in (("--conditioners", "conditioner"), ("--adaptation", "adaptation"), ("--solvers", "solver")):
+        for text in found[found.index(option) + 1 :] if option in found else ():
+            part(kind, text, option).make(option)
+
+
+def test_an_older_option_of_no_quantum_solver_is_refused():
+    with pytest.raises(ValueError, match=r"--precision is 0\.1, and --solvers lu names no qlsa"):
+        present_parts(["tiny", "--precision", "0.1"], (), ("lu",))
+    with pytest.raises(ValueError, match=r"--shots is 5, and qlsa has no state to measure: use .*shots\(1000\)"):
+        present_parts(["tiny", "--shots", "5"], *STARTS)

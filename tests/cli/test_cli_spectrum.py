@@ -102,7 +102,7 @@ def broken(path, content=None):
 
 
 def test_of_a_run_only_blocks_that_have_a_system(call, quick):
-    limit = ("--partition", "per-tensor", "--largest", "5", "--no-adapt-damping", "--damping", "0.01")
+    limit = ("--partition", "per-tensor", "--largest", "5", "--adaptation", "fixed", "--conditioners", "damp(0.01)")
     assert call("train", "tiny", *quick, *limit, "--out", "run").status == 0
     assert call("spectrum", "run", "--out", "seen").status == 0
     assert [(block["name"], block["n"]) for block in numbers("seen")] == [("bias", 3)]

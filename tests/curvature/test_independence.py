@@ -225,6 +225,33 @@ def test_a_statistic_of_the_batch_counts_where_it_takes_effect() -> None:
         assert qn.independence(objective, PARAMS, (INPUTS, CLASSES)).kind is kind
 
 
+def test_a_statistic_of_the_batch_counts_where_only_derivatives_show_it() -> None:
+    """At the very limit of a clip from above, and of one from below: a little aside one of them is out of effect."""
+    length = float(jnp.linalg.norm(INPUTS @ PARAMS["w"]))
+
+    def clipped(at_most: bool) -> Predict:
+        bound, limit = (jnp.minimum, length * (1 - 1e-6)) if at_most else (jnp.maximum, length * (1 + 1e-6))
+        return lambda p, x: (h := x @ p["w"]) * bound(1, limit / jnp.linalg.norm(h)) @ p["v"]
+
+    for at_most in (True, False):
+        objective = qn.Objective(clipped(at_most), cross_entropy)
+        assert qn.independence(objective, PARAMS, (INPUTS, CLASSES)).kind is MODEL
+
+
+def test_what_is_infinite_in_the_batch_and_alone_is_no_coupling() -> None:
+    """Logits of minus infinity under a mask, and a global maximum so that the proof fails."""
+
+    def masked(p: PyTree, x: Array) -> Array:
+        h = dense(p, x)
+        return jnp.where(jnp.arange(3) == 2, -jnp.inf, h - 0 * jnp.max(h))
+
+    def loss(z: Array, y: Array) -> Array:
+        return cross_entropy(z, jnp.minimum(y, 1))
+
+    objective = qn.Objective(masked, loss)
+    assert qn.independence(objective, PARAMS, (INPUTS, CLASSES)).kind is qn.curvature.Independence.SEEN
+
+
 def test_a_derivative_rule_of_ones_own_is_compared() -> None:
     objective = qn.Objective(lambda p, x: dense(p, centred_slope(x @ p["w"][:, :4])), cross_entropy)
     assert qn.independence(objective, PARAMS, (INPUTS, CLASSES)).kind is qn.curvature.Independence.MODEL

@@ -7,7 +7,6 @@ from types import ModuleType
 
 import lineax as lx
 import numpy as np
-import pytest
 import scipy.optimize
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
@@ -50,27 +49,3 @@ def test_digits_train_with_emulated_solves(tmp_path, monkeypatch, capsys):
         assert line["executed_queries"] >= 2e6 * line["iterations"]
     assert (tmp_path / "run" / "report.html").exists()
     assert "the exact state that an ideal circuit leaves" in (tmp_path / "run" / "report.html").read_text()
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (["--solvers", "lu", "--execution", "emulated"], "names no quantum solver: add qlsa"),
-        (["--execution", "modelled", "--shots", "10"], "there is no state to measure"),
-    ],
-)
-def test_options_that_exclude_each_other_are_refused(given, message, capsys):
-    from qnewton.lab._cli import main
-
-    assert main(["train", "digits-mlp", *given]) == 2
-    printed = capsys.readouterr()
-    assert message in " ".join((printed.out + printed.err).replace("│", " ").split())
-
-
-def test_shots_out_of_range_are_refused():
-    from qnewton.lab._experiments.options import SchedulingOptions
-
-    with pytest.raises(ValueError, match="--shots is 0: measure at least one copy, or None"):
-        SchedulingOptions(shots=0)
-    with pytest.raises(ValueError, match="--noise-seed is -1"):
-        SchedulingOptions(noise_seed=-1)

@@ -188,7 +188,7 @@ def read_run() -> Callable[[Path], Files]:
 
 @pytest.fixture(scope="session")
 def options_of() -> Callable[..., TrainOptions]:
-    """`options_of(preset, steps=..., keep=...)`: the preset, calibrated, with any option of any group replaced."""
+    """`options_of(preset, steps=..., solvers=...)`: the preset, calibrated, with any option of any group replaced."""
 
     def make(preset: str = "blocks", **changes: Any) -> TrainOptions:
         options = PRESETS[preset]
@@ -208,7 +208,7 @@ def options_of() -> Callable[..., TrainOptions]:
 @pytest.fixture(scope="session")
 def quick(options_of: Any) -> Callable[..., TrainOptions]:
     """Options that compile fastest: one Gauss-Newton system and LU alone."""
-    return lambda **changes: options_of(**{"solvers": ("lu",), "adapt_damping": False, **changes})
+    return lambda **changes: options_of(**{"solvers": ("lu",), "adaptation": "fixed", **changes})
 
 
 @pytest.fixture(scope="session")
@@ -230,8 +230,8 @@ def mixed_options(options_of: Any) -> TrainOptions:
     return options_of(
         curvature="hessian",
         partition="per-tensor",
-        damping=0.2,
-        adapt_damping=False,
+        conditioners=("damp(0.2)",),
+        adaptation="fixed",
         learning_rate=0.5,
         steps=4,
         gate_time_s=4e-8,

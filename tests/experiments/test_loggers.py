@@ -146,7 +146,7 @@ def test_a_client_that_is_missing_is_named_with_its_extra(monkeypatch):
 
 def test_of_blocks_the_predictions_are_told_too(options_of, hand_made, tmp_path):
     with hand_made():
-        train(options_of(solvers=("lu",), adapt_damping=False), tmp_path / "run", ("tensorboard",))
+        train(options_of(solvers=("lu",), adaptation="fixed"), tmp_path / "run", ("tensorboard",))
     run = read_run(tmp_path / "run")
     step, lines = run.steps[-1], run.blocks[-len(run.config.model.blocks) :]
     values = loggers.step_values(step, lines)

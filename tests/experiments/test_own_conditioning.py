@@ -1,6 +1,5 @@
-"""`--quantum-keep` and `--quantum-damping`: what a run records of a candidate's own system, and what is made of it."""
+"""A candidate with conditioning of its own: what a run records of its system, and what is made of that."""
 
-import dataclasses
 import json
 import shutil
 
@@ -8,31 +7,29 @@ import numpy as np
 import pytest
 
 from qnewton.lab._cli import main
-from qnewton.lab._experiments import build, checks
-from qnewton.lab._experiments.options import SchedulingOptions
-from qnewton.lab._experiments.presets import PRESETS
+from qnewton.lab._experiments import checks
 from qnewton.lab._experiments.replay import Question, replay
 from qnewton.lab._runfile import read_run
 
 BARE = "QLSA(jennings2023v1)"
 NAME = f"Conditioned({BARE}, Prune(0.4), Damp(0.3))"
 GATE = 4e-8
+OWN = "conditioned(qlsa, prune(0.5), always=true)"
 
 
 @pytest.fixture(scope="module")
 def owned(run, options_of, tmp_path_factory):
     """A run in which the quantum candidate prunes and damps for itself."""
     options = options_of(
-        adapt_damping=False,
+        conditioners=("damp(0.05)",),
+        adaptation="fixed",
         learning_rate=0.5,
-        damping=0.05,
         gate_time_s=GATE,
         gate_times_s=(GATE, 1e-15),
         assumptions=("paper", "paper-sparse"),
-        quantum_keep=0.4,
-        quantum_damping=0.3,
+        solvers=("cholesky", "lu", "conditioned(qlsa, (prune(0.4), damp(0.3)), always=true)"),
         calibration="profile",
-        policy="fixed-candidate(qlsa)",
+        policy="fixed-candidate(conditioned)",
     )
     return run(options, tmp_path_factory.mktemp("owned"))
 
@@ -117,21 +114,12 @@ def test_a_run_that_was_written_before_there_were_such_candidates_is_read(mixed,
     assert replay(path, Question())[1][0].count("unchanged") == len(lines)
 
 
-def test_only_the_quantum_candidate_is_conditioned_and_the_paper_stays_as_it_is():
-    scheduling = SchedulingOptions(quantum_keep=0.5)
-    names = [solver.name for solver in build.make_solvers(scheduling)]
-    assert names == ["Cholesky", "LU", f"Conditioned({BARE}, Prune(0.5))"]
-    paper = PRESETS["paper"]
-    assert [solver.name for solver in build.make_solvers(paper.scheduling)] == ["LU", BARE]
-    assert paper.conditioning.keep == 0.5
-    emulated = SchedulingOptions(solvers=("lu", "qlsa"), execution="emulated", quantum_damping=0.5)
-    assert build.make_solvers(emulated)[1].name == "Conditioned(EmulatedQSVT(ideal), Damp(0.5))"
-
-
 EXCLUDED = {
-    "nobody quantum": ({"solvers": ("lu",), "quantum_keep": 0.5}, "--quantum-keep is 0.5, and .* no quantum solver"),
-    "damping of nobody": ({"solvers": ("lu",), "quantum_damping": 1.0}, "--quantum-damping is 1.0"),
-    "no floor": ({"estimator": "certified", "quantum_keep": 0.5}, "pruning does not leave"),
+    "no floor": ({"estimator": "certified", "solvers": ("lu", OWN)}, "certified needs a system .* does not leave"),
+    "a family": (
+        {"preset": "default", "solvers": ("lu", OWN)},
+        "--solvers names conditioned.*--family automatic, go to",
+    ),
 }
 
 
@@ -141,12 +129,5 @@ def test_options_that_exclude_each_other_say_so(changes, message, options_of):
         checks.check(options_of(**changes))
 
 
-def test_what_is_out_of_range_or_read_by_nobody_is_refused(options_of):
-    with pytest.raises(ValueError, match=r"--quantum-keep is 0\.0"):
-        SchedulingOptions(quantum_keep=0.0)
-    with pytest.raises(ValueError, match=r"--quantum-damping is -1\.0"):
-        SchedulingOptions(quantum_damping=-1.0)
-    whole = PRESETS["default"]
-    asked = dataclasses.replace(whole, scheduling=dataclasses.replace(whole.scheduling, quantum_keep=0.5))
-    with pytest.raises(ValueError, match=r"--quantum-keep is 0.5, and --family automatic does not read it"):
-        checks.check(asked)
+def test_a_shift_of_its_own_keeps_the_floor(options_of):
+    checks.check(options_of(estimator="certified", solvers=("lu", "conditioned(qlsa, damp(0.5), always=true)")))

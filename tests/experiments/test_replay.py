@@ -112,7 +112,7 @@ def dealt(run, options_of, tmp_path_factory):
     """A run whose blocks are dealt out, and whose quantum worker vanishes."""
     options = options_of(
         partition="per-tensor",
-        adapt_damping=False,
+        adaptation="fixed",
         learning_rate=0.5,
         steps=3,
         gate_time_s=1e-9,

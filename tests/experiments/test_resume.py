@@ -346,8 +346,11 @@ def as_schema_7(path, *, step):
 
     def older(options):
         scheduling = options["scheduling"]
-        scheduling["fidelity"] = {"modelled": "model"}[scheduling.pop("execution")]
-        scheduling |= {"preconditioner": "none", "rtol": 1e-3}
+        scheduling |= {"fidelity": "model", "precision": 1e-2, "shots": None, "noise_seed": 0}
+        scheduling |= {"quantum_keep": 1.0, "quantum_damping": 0.0, "preconditioner": "none", "rtol": 1e-3}
+        assert options["conditioning"] == {"conditioners": ["damp(relative=0.5)"], "adaptation": "levenberg-marquardt"}
+        fixed = {"damping_scale": 1.0, "keep": 1.0, "order": "prune-damp"}
+        options["conditioning"] = {"damping": 0.5, "adapt_damping": True, **fixed}
         assert scheduling.pop("policy") == "hysteresis"
         options["policy"] = {"policy": "hysteresis", "hysteresis": 1.25, "budget": None, "kappa_threshold": 1e4}
 

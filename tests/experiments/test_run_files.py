@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from qnewton import Damp
 from qnewton._solvers.quantum.outcome import Outcome
-from qnewton.lab._experiments import runner
+from qnewton.lab._experiments import build, runner
 from qnewton.lab._runfile import RunDirectory, StepLine, SystemLine
 
 Check = Callable[[Any], bool]
@@ -477,9 +478,10 @@ class TestSchema:
 def test_the_presets_do_to_the_systems_what_they_say(preset_run):
     options, files = preset_run
     code = options.preset == "paper-code"
+    (damp,) = (one for one in build.make_conditioning(options.conditioning) if isinstance(one, Damp))
     for line in files.blocks:
         # Damped by r (max|H| + offset); the largest entry moves by that much at most, if it is on the diagonal.
-        relative = options.conditioning.damping * line["damping_scale"]
+        relative = damp.relative * line["damping_scale"]
         assert line["damping_scale"] == files.steps[line["step"]]["damping_scale"]
         largest = line["damping"] / relative - (1e-6 if code else 0)
         assert line["max_entry"] == pytest.approx(largest, abs=line["damping"] * (1 + 1e-4))

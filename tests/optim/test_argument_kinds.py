@@ -186,6 +186,27 @@ def test_a_state_or_a_key_that_is_none(make: Any) -> None:
             optimizer.update(PARAMS, optimizer.init(PARAMS), PARAMS, batch=BATCH, key=key)
 
 
+@pytest.mark.parametrize("make", [qn.newton, qn.kfac, qn.dual_newton, qn.fisher_newton])
+def test_a_state_of_other_parameters(make: Any) -> None:
+    wide = qn.Objective(lambda p, x: x @ p["w"] + p["b"], lambda z, y: (z - y) ** 2)
+    optimizer = make(wide)
+    params, other = ({"w": jnp.ones(n), "b": jnp.zeros(())} for n in (3, 5))
+    state = jax.eval_shape(optimizer.init, other)
+    with pytest.raises(ValueError, match=f"{make.__name__} got a state that was made for other parameters"):
+        optimizer.update(params, state, params, batch=BATCH)
+
+
+def test_what_is_no_block_of_the_parameters() -> None:
+    for block, said in ((0, "0"), (qn.whole(PARAMS), "of the class tuple")):
+        with pytest.raises(TypeError, match=rf"form: block is {said}: give a block .*whole\(params\)\[0\]"):
+            qn.GaussNewton().form(OBJECTIVE, PARAMS, BATCH, block)  # pyright: ignore[reportArgumentType]
+    for other in (jnp.ones(4), {"a": PARAMS, "b": PARAMS}):
+        with pytest.raises(ValueError, match=r"the block .* and the parameters have 1 leaves, of 3 numbers: make the"):
+            qn.Hessian().form(OBJECTIVE, PARAMS, BATCH, qn.whole(other)[0])
+    with pytest.raises(TypeError, match="form: key is 3: give one key"):
+        qn.Hessian().form(OBJECTIVE, PARAMS, BATCH, qn.whole(PARAMS)[0], 3)  # pyright: ignore[reportArgumentType]
+
+
 @pytest.mark.parametrize(("owner", "name", "value"), SCALARS)
 def test_a_scalar_of_numpy_or_jax_is_pythons(owner: str, name: str, value: Any) -> None:
     plain = made(owner, **{name: value})

@@ -196,11 +196,15 @@ def test_the_options_of_schema_7_are_the_present_ones() -> None:
 
     options = {one: train_options(SCHEMA_7 / one, read_config(SCHEMA_7 / one)) for one in ("scheduled", "emulated")}
     scheduled, emulated = (options[one].scheduling for one in ("scheduled", "emulated"))
-    assert scheduled.solvers == ("lu", "cg(preconditioner=jacobi, rtol=0.0001)", "qlsa")
+    assert scheduled.solvers == ("lu", "cg(preconditioner=jacobi, rtol=0.0001)", "qlsa(precision=0.05)")
     assert scheduled.policy == "kappa-threshold(threshold=100)"
     assert scheduled.estimator == "probabilistic-lanczos"
-    assert (scheduled.execution, emulated.execution) == ("modelled", "emulated")
-    assert emulated.policy == "fixed-candidate(name=qlsa)"
+    inner = "emulated-qsvt(measurement=shots(number=1000), length=line-fit)"
+    own = f"conditioned(inner={inner}, conditioning=(damp(relative=0.5),), always=True)"
+    assert emulated.solvers == ("cholesky", own)
+    assert emulated.policy == "fixed-candidate(name=conditioned)"
+    assert options["emulated"].conditioning.conditioners == ("damp(relative=1)",)
+    assert options["emulated"].conditioning.adaptation == "fixed"
     assert options["emulated"].step.curvature == "empirical-fisher(damping_floor=0)"
     assert {line.execution for line in read_run(SCHEMA_7 / "emulated").blocks} == {"emulated"}
 

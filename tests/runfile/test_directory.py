@@ -50,7 +50,10 @@ def test_no_directory_is_made_inside_of_a_run(tmp_path):
         with pytest.raises(FileExistsError, match=r"lies inside of .*run, the directory of a run.*name one outside"):
             RunDirectory.create(inside, "unused")
     assert [path.name for path in run.iterdir()] == ["config.json"]
-    # That of another program is no run's.
+    (tmp_path / "astray").symlink_to("nowhere")
+    with pytest.raises(FileExistsError, match="astray exists and is not an empty directory"):
+        RunDirectory.create(tmp_path / "astray", "unused")
+    # A file of that name that another program wrote makes no run.
     (tmp_path / "config.json").write_text('{"seed": 1}')
     RunDirectory.create(tmp_path / "another", "unused")
 

@@ -126,7 +126,8 @@ def test_bad_arguments_say_what_to_change(arguments, message):
 def test_a_hybrid_without_a_machine_is_rated_for_its_systems_dtype(dtype, machine_of, monkeypatch):
     asked = []
 
-    def stand_in(solvers, dtype):
+    def stand_in(solvers, dtype, *, forming):
+        assert not forming
         asked.append((tuple(solver.name for solver in solvers), dtype))
         return machine_of(dtype)
 

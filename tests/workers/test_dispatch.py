@@ -12,7 +12,9 @@ from qnewton._workers.dispatch import Dispatcher
 from qnewton._workers.engine import AbstractEngine, Colleague, Lost, Reply
 
 MATRIX = np.diag([2.0, 4.0])
-PROGRAM: Any = SimpleNamespace(names=("LU", "QLSA"), quantum=(False, True), key="one")
+PROGRAM: Any = SimpleNamespace(
+    names=("LU", "QLSA"), quantum=(False, True), key="one", system=lambda arrays: tuple(arrays[:2])
+)
 
 
 @dataclass

@@ -1,9 +1,10 @@
 """Positions of the weights and biases of layers in the raveled parameters of a block."""
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+
+from .arrays import namespace
 
 
 class Piece(eqx.Module):
@@ -87,14 +88,16 @@ class Layout(eqx.Module):
 
     def split(self, vector: Float[Array, " n"]) -> tuple[list[Float[Array, "*c i a"]], Float[Array, " rest"]]:
         """Return the layers' matrices `[inputs, outputs]`, copies stacked, and the entries that belong to no layer."""
+        xp = namespace(vector)
         matrices = [
-            jnp.concatenate([piece.read(piece.run_of(vector)) for piece in pieces], axis=-2) for pieces in self.layers
+            xp.concatenate([piece.read(piece.run_of(vector)) for piece in pieces], axis=-2) for pieces in self.layers
         ]
         runs = [vector[start : start + size] for start, size in self.rest]
-        return matrices, jnp.concatenate(runs) if runs else vector[:0]
+        return matrices, xp.concatenate(runs) if runs else vector[:0]
 
     def merge(self, matrices: list[Float[Array, "*c i a"]], rest: Float[Array, " rest"]) -> Float[Array, " n"]:
         """Undo `split`."""
+        xp = namespace(*matrices, rest)
         runs: dict[int, Array] = {}
         scattered: dict[int, list[tuple[bytes, Array]]] = {}
         for pieces, matrix in zip(self.layers, matrices, strict=True):
@@ -108,9 +111,9 @@ class Layout(eqx.Module):
                     scattered.setdefault(piece.start, []).append((piece.places, run))
         for start, parts in scattered.items():
             order = np.argsort(np.concatenate([np.frombuffer(places, np.int32) for places, _ in parts]))
-            runs[start] = jnp.concatenate([run for _, run in parts])[order]
+            runs[start] = xp.concatenate([run for _, run in parts])[order]
         position = 0
         for start, size in self.rest:
             runs[start] = rest[position : position + size]
             position += size
-        return jnp.concatenate([runs[start] for start in sorted(runs)])
+        return xp.concatenate([runs[start] for start in sorted(runs)])

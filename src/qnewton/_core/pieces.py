@@ -98,7 +98,7 @@ def dividing(pieces: Pieces | None) -> Iterator[None]:
 
 
 def pieces_of(count: int) -> Pieces | None:
-    """Among whom a batch of so many examples may be divided; None where it is not."""
+    """Return the replicas that may share a batch of so many examples; None if it is not divided."""
     pieces = _divided.get()
     return None if pieces is None or count % pieces.count else pieces
 
@@ -145,7 +145,7 @@ def all_examples(count: int) -> int:
 
 
 def at_hand(make: Callable[[int], Array], count: int, axis: int) -> Array:
-    """Of an array that is made for all examples along an axis, the part of those that are at hand.
+    """Return the part that belongs to the examples at hand of an array made for all examples along an axis.
 
     Args:
         make: of the number of examples; the same on all replicas.

@@ -1,10 +1,12 @@
 """Numerical test of whether examples depend on each other: the batch against its examples one at a time.
 
 Outputs alone do not tell: behind a gain that starts at zero a coupled branch is silent, and its curvature is not. So
-the parameters are perturbed, and a random product with the Jacobian is compared as well. Outputs are compared at the
-parameters themselves too: what is clipped by a statistic of the batch may not be so a little aside.
+the parameters are perturbed, and a random product with the Jacobian is compared as well. All is compared at the
+parameters themselves too: what is clipped by a statistic of the batch may not be so a little aside, and at the very
+limit of a clip the outputs are those without it, and their derivatives are not.
 """
 
+import functools
 from collections.abc import Callable
 from typing import cast
 
@@ -37,15 +39,22 @@ def agree(together: Callable[[PyTree], PyTree], alone: Callable[[PyTree], PyTree
     """
     moved = _random_like(params, 0, around=params)
     coarse = coarsest_rounding(jax.make_jaxpr(together)(params).jaxpr)
+    # Both points by one program, so that the second costs no compilation.
+    points = jax.tree.map(lambda *leaves: jnp.stack(leaves), params, moved)
     with jax.default_matmul_precision("highest"):
-        one, other = ((function(params), _products(function, moved)) for function in (together, alone))
-    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
-    return jnp.all(jnp.stack([_close(a, b, coarse) for a, b in pairs]))
+        one, other = (
+            jax.lax.map(functools.partial(_values_and_products, function), points) for function in (together, alone)
+        )
+    pairs = zip(one, other, strict=True)
+    return jnp.all(jnp.stack([jnp.all(jax.vmap(lambda a, b: _close(a, b, coarse))(*pair)) for pair in pairs]))
 
 
-def _products(function: Callable[[PyTree], PyTree], params: PyTree) -> tuple[PyTree, PyTree]:
+def _values_and_products(function: Callable[[PyTree], PyTree], params: PyTree) -> list[Array]:
+    """A function's values, and random numbers times its Jacobian, leaf by leaf."""
     values, pullback = jax.vjp(function, params)
-    return values, pullback(_random_like(values, 2))[0]
+    found = jax.tree.leaves((values, pullback(_random_like(values, 2))[0]))
+    # The derivative in an integer is no array.
+    return [leaf for leaf in found if leaf.dtype != jax.dtypes.float0]
 
 
 def _close(one: Array, other: Array, coarse: float) -> Bool[Array, ""]:
@@ -54,9 +63,12 @@ def _close(one: Array, other: Array, coarse: float) -> Bool[Array, ""]:
     if not jnp.issubdtype(one.dtype, jnp.inexact):
         return jnp.all(one == other)
     roundings = max(_ROUNDINGS * float(jnp.finfo(one.dtype).eps), _COARSE_ROUNDINGS * coarse)
-    tolerance = roundings * jnp.max(jnp.abs(other), initial=0)
-    # What is not finite compares with nothing: a loss divided by a spread that one example alone does not have.
-    return jnp.all(jnp.abs(one - other) <= tolerance) & jnp.isfinite(tolerance)
+    finite = jnp.isfinite(other)
+    tolerance = roundings * jnp.max(jnp.abs(other), initial=0, where=finite)
+    # What is not finite says nothing, where it is so in both (logits of minus infinity under a mask); a loss divided by
+    # a spread that one example alone does not have is so in one. Where nothing is finite nothing was compared.
+    alike = (jnp.isfinite(one) == finite) & (~finite | (jnp.abs(one - other) <= tolerance))
+    return jnp.all(alike) & (jnp.any(finite) | (one.size == 0))
 
 
 def _random_like(tree: PyTree, number: int, around: PyTree | None = None) -> PyTree:
@@ -69,7 +81,7 @@ def _random_like(tree: PyTree, number: int, around: PyTree | None = None) -> PyT
             return leaf if around is not None else cast(Array, np.zeros(leaf.shape, jax.dtypes.float0))
         noise = jax.random.normal(key, leaf.shape, leaf.dtype)
         # Divided by the largest first: squares of very small or large parameters leave the range.
-        largest = jnp.max(jnp.abs(leaf), initial=0)
+        largest = jnp.max(jnp.abs(leaf), initial=0, where=jnp.isfinite(leaf))
         size = jnp.where(largest > 0, largest, 1)
         # Entry by entry, so that signs stay, as a root or a logarithm of a parameter needs them.
         own = jnp.where(leaf == 0, size, leaf)

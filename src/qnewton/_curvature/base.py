@@ -6,6 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
+from .._core.kinds import check_key
 from .._core.operators import AbstractCurvatureOperator, Shifted
 from .._core.placement import automatically
 from .._core.records import System
@@ -13,7 +14,7 @@ from .._core.settings import own_promotion
 from .._core.trees import check_params
 from .divided import DividedOperator
 from .objective import Batch, Objective
-from .partition import Block
+from .partition import Block, check_block
 from .point import Point
 
 
@@ -74,10 +75,12 @@ class AbstractCurvature(eqx.Module):
 
         Raises:
             ValueError: for a batch or labels that cannot be right, and if the outputs have no axis that counts the
-                examples.
-            TypeError: if a parameter is not of a real floating-point dtype.
+                examples; for a block of other parameters.
+            TypeError: if a parameter is not of a real floating-point dtype, and for what is no block or no key.
         """
         check_params(params)
+        check_block(block, params)
+        check_key(key, "form: key")
 
         def formed(params: PyTree, batch: Batch) -> System:
             return self.system(Point.of(objective, params, batch, key), block).formed()

@@ -125,7 +125,10 @@ class GramOperator(AbstractCurvatureOperator):
     ) -> list[Float[Array, "i a"]]:
         signals = block_signals(self.point, self.block, self.layers)
         if signals is None:
-            raise ValueError(f"block `{self.block.name}` has no recognised layers, so no basis to rotate into")
+            raise ValueError(
+                f"block `{self.block.name}` has no recognised layers, so no basis to rotate into: use CG without "
+                "preconditioner, or LU"
+            )
         return signals.rotated_diagonal(bases)
 
     def root(self) -> AbstractRoot | None:

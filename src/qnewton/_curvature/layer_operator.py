@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from .._core.arrays import namespace
 from .._core.layout import Layout, Piece
 from .._core.operators import AbstractCurvatureOperator, AbstractRoot, KroneckerFactors, Path
 from .formation import mirrored, upper_triangle
@@ -46,14 +47,16 @@ class LayerOperator(AbstractCurvatureOperator):
         return jax.ShapeDtypeStruct((self.layout.n,), self.curvature.dtype)
 
     def mv(self, vector: Float[Array, " n"]) -> Float[Array, " n"]:
+        # On the host, what another process solved is checked by numpy.
+        xp = namespace(vector, self.curvature)
         matrices, rest = self.layout.split(vector)
-        z = jnp.concatenate([x @ v for x, v in zip(self.inputs, matrices, strict=True)], axis=1)
+        z = xp.concatenate([x @ v for x, v in zip(self.inputs, matrices, strict=True)], axis=1)
         # Not `sum(D * z[:, None, :], axis=2)`: mapped over many vectors, jaxlib 0.10.2 compiles that to wrong numbers.
-        w = jnp.einsum("nab,nb->na", self.curvature, z) / self.total
+        w = xp.einsum("nab,nb->na", self.curvature, z) / self.total
         return self.layout.merge(
             # Twice as fast as x.T @ part, and the layout turns most weights back.
             [(part.T @ x).T for x, part in zip(self.inputs, self._by_layer(w), strict=True)],
-            jnp.zeros_like(rest),
+            xp.zeros_like(rest),
         )
 
     def as_matrix(self) -> Float[Array, "n n"]:

@@ -75,7 +75,7 @@ class OutputCurvature(NamedTuple):
 
     @property
     def diagonal(self) -> Float[Array, "batch c"]:
-        """Of `D`."""
+        """Diagonal of `D`."""
         if self.left is None or self.right is None:
             return self.entries
         return self.entries + self.left * self.right

@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from .._core.kinds import check_kind
 from .._core.trees import check_params, leaf_names, ravel, unravel
 
 
@@ -67,6 +69,26 @@ def per_tensor(params: PyTree) -> tuple[Block, ...]:
     # Not grouped by name: two leaves can share one, as `{"a": {"b": ...}, "a.b": ...}` shows.
     named = zip(leaf_names(params), jax.tree.leaves(params), strict=True)
     return tuple(Block(name, (position,), math.prod(leaf.shape)) for position, (name, leaf) in enumerate(named))
+
+
+def check_block(block: object, params: PyTree) -> None:
+    """Refuse what is not a block of these parameters.
+
+    Raises:
+        TypeError: for what is no block.
+        ValueError: for a block of other parameters.
+    """
+    check_kind(block, Block, "form: block", "a block of the parameters, e.g. qnewton.whole(params)[0]")
+    assert isinstance(block, Block)
+    sizes = [math.prod(jnp.shape(leaf)) for leaf in jax.tree.leaves(params)]
+    own = [sizes[i] for i in block.leaves if 0 <= i < len(sizes)]
+    if len(own) != len(block.leaves) or sum(own) != block.n:
+        raise ValueError(
+            f"form: the block {block.name} holds {block.n} numbers of the leaves {list(block.leaves)}, and the "
+            f"parameters have {len(sizes)} leaves, of {', '.join(map(str, sizes[:5]))}"
+            f"{' and more' if len(sizes) > 5 else ''} numbers: make the blocks of these parameters, e.g. "
+            "qnewton.per_layer(params)"
+        )
 
 
 def selected(blocks: tuple[Block, ...], where: Callable[[Block], bool] | None) -> tuple[Block, ...]:

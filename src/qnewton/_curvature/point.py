@@ -83,7 +83,7 @@ class Point:
 
     @property
     def pieces(self) -> Pieces | None:
-        """Among whom the examples may be divided; None where they are not, or influence each other."""
+        """Replicas that may share the examples; None if they are not divided, or influence each other."""
         return pieces_of(self.examples.count) if self.examples.independent and self.examples.good is None else None
 
     def piece(self, pieces: Pieces) -> "Point":

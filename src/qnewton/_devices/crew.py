@@ -43,7 +43,7 @@ class Crew:
 
     @classmethod
     def along(cls, names: tuple[str, ...]) -> "Crew | None":
-        """Those along mapped axes, from inside; None where they are one, or no devices but a `vmap`'s."""
+        """Return the devices along mapped axes, seen from inside; None if there is one, or only a `vmap`'s axis."""
         count = math.prod(jax.lax.axis_size(name) for name in names)
         return cls(names, count, None) if count > 1 and set(names) <= set(mapped_by_mesh()) else None
 
@@ -171,7 +171,7 @@ def _exchanged(devices: Crew, traced: Sequence[_Traced], owners: Sequence[int]) 
 
 
 def _carried(dtype: jnp.dtype) -> jnp.dtype:
-    """In which type a result travels: collectives of some backends know no truth values."""
+    """Return the type in which a result is sent: collectives of some backends have no truth values."""
     return jnp.dtype(jnp.int32) if dtype == jnp.bool_ else jnp.dtype(dtype)
 
 

@@ -134,6 +134,11 @@ class ClassicalMachine(eqx.Module):
     gemm_seconds: float | None = eqx.field(static=True, default=None)
     basis: str = eqx.field(static=True, default="measured")
 
+    @property
+    def forms(self) -> bool:
+        """Whether it says what forming a block takes."""
+        return "forming" in dict(self.kernels)
+
     def corrected(self, factors: Mapping[str, float]) -> "ClassicalMachine":
         """Return the machine with each kernel slowed down by its factor; kernels without one are unchanged."""
         kernels = tuple((name, times.scaled(factors.get(name, 1.0))) for name, times in self.kernels)

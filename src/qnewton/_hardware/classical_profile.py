@@ -62,7 +62,7 @@ class ClassicalProfile(eqx.Module):
             if not 0 <= getattr(self, field) < math.inf:
                 raise ValueError(f"{field} is {getattr(self, field)}: it must be a number of seconds, at least 0")
         if not (1 <= self.devices < math.inf and self.devices == round(self.devices)):
-            raise ValueError(f"devices is {self.devices}: it counts them, and there is at least one")
+            raise ValueError(f"devices is {self.devices}: it is the number of devices, at least 1")
         if self.devices > 1:
             check_positive(
                 "exchange_bytes_per_s", self.exchange_bytes_per_s, "per second, as there are several devices"

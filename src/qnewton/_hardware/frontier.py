@@ -36,7 +36,7 @@ _FEWEST, _MOST, _STEP = 0.01, 1000.0, 0.005
 
 
 class FactoryFrontier(eqx.Module):
-    """For each error that T states may have, the few factories of which one needs the fewest qubits.
+    """Table of the few factories, for each error that T states may have, of which one needs the fewest qubits.
 
     Attributes:
         log_error: `[rows]`, natural logarithm of the error, falling; the factories of a row reach it.

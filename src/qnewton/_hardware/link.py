@@ -39,11 +39,11 @@ class Link:
     basis: str = "measured"
 
     def seconds(self, nbytes: float) -> float:
-        """Until every device has so many bytes, of which each had its part."""
+        """Seconds until every device has so many bytes, of which each had a part."""
         return self.seconds_per_call + self.seconds_per_byte * nbytes
 
     def seconds_to_sum(self, nbytes: float) -> float:
-        """Until every device has the sum of arrays of so many bytes, of which each had one."""
+        """Seconds until every device has the sum of arrays of so many bytes, of which each had one."""
         return self.seconds_per_call + self.seconds_per_summed_byte * nbytes
 
 
@@ -68,7 +68,7 @@ def _measure(devices: Sequence[Any]) -> Link:
 
 
 def _seconds(mesh: Mesh, entries: int, function: Callable[[Array], Array]) -> float:
-    """Until every device has what a function makes of as many numbers of each."""
+    """Return the measured seconds until every device has the value of a function of as many numbers of each."""
     apart, everywhere = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("link",), ()))
     part = jax.make_array_from_callback((mesh.size, entries), apart, lambda _: np.zeros((1, entries), np.float32))
     made = jax.jit(function, out_shardings=everywhere)

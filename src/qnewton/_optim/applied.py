@@ -167,7 +167,7 @@ class Left(NamedTuple):
 
 
 def rounding_of(flat: Float[Array, " n"], dtype: jnp.dtype, stored: float) -> float:
-    """Of a sum over the parameters relative to their length: of the sum's own type, and of theirs.
+    """Return the rounding error of a sum over the parameters, relative to their length.
 
     Args:
         flat: the parameters.
@@ -179,7 +179,7 @@ def rounding_of(flat: Float[Array, " n"], dtype: jnp.dtype, stored: float) -> fl
 
 
 def prints_of(batch: PyTree) -> UInt32[Array, "2"]:
-    """By which batches are told apart."""
+    """Return numbers that differ between different batches."""
     return fingerprint(scattered(batch))
 
 
@@ -207,7 +207,7 @@ def sums_over(vectors: Float[Array, "v n"], dtype: jnp.dtype, side: int = 2) -> 
 
 
 def _sides(n: int) -> tuple[int, int]:
-    """Of a matrix that is about square and has as many entries, or a few more where no such numbers divide n."""
+    """Return rows and columns of an almost square matrix with n entries, or a few more if no such numbers divide n."""
     root = math.isqrt(n)
     for rows in range(root, root // 2, -1):
         if n % rows == 0:
@@ -216,7 +216,7 @@ def _sides(n: int) -> tuple[int, int]:
 
 
 def _two(sums: Float[Array, "k k"]) -> Float[Array, "2"]:
-    """Those of them that share no weights."""
+    """Return the two sums that share no weights."""
     return jnp.stack([sums[0, 0], sums[1, 1]])
 
 

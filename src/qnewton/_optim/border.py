@@ -106,7 +106,7 @@ class _Border:
             _inside.reset(token)
 
     def _pieces(self, params: PyTree, batch: Batch, key: Any) -> Pieces | None:
-        """Among whom the examples are divided: the replicas, where no example influences another one."""
+        """Return the replicas that share the examples; None if an example influences another one."""
         assert self.axis_name is not None
         devices = Crew.along(self.axis_name)
         if devices is None:

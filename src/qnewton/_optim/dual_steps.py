@@ -168,7 +168,7 @@ def solve_wide(
 
 
 def _centre(wide: Wide, w: Float[Array, " n"], damped: Damped) -> Float[Array, "2 n"] | None:
-    """Where penalty and damping together are least, in the units of the columns; None: at zero."""
+    """Return the minimum of penalty and damping together, in the units of the columns; None: at zero."""
     found, l2 = None, damped.l2
     if l2 is not None:
         found = -(l2 / wide.shifts)[:, None] * wide.back(jnp.broadcast_to(w, (2, w.size)))
@@ -248,7 +248,7 @@ def solve_tall(
 
 
 def _decrease(moved: Float[Array, "2 rows"], residual: Float[Array, " rows"]) -> Float[Array, "2"]:
-    """That of the quadratic model, `-(R d . r + |R d|^2 / 2)`."""
+    """Return the decrease of the quadratic model, `-(R d . r + |R d|^2 / 2)`."""
     products = jnp.matmul(moved, (moved + 2 * residual).T, precision=jax.lax.Precision.HIGHEST)
     return diagonal(products) / -2
 

@@ -22,7 +22,7 @@ Solve = Callable[[Float[Array, "2 rows"]], Float[Array, "2 rows"]]
 
 
 class Scheduled(NamedTuple):
-    """Who schedules the systems.
+    """The scheduler of the systems, with its last plan.
 
     Attributes:
         scheduler: of both.
@@ -71,7 +71,7 @@ def opened_fit(
     *,
     penalised: bool,
 ) -> tuple[PackedPlans, FitSolve]:
-    """Who solves the damped least squares of both dampings where residuals outnumber parameters, and the solve.
+    """Return the solver of the damped least squares of both dampings if residuals outnumber parameters, and the solve.
 
     Args:
         root: `R`, in the metric's units.

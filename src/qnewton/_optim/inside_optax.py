@@ -19,7 +19,7 @@ from jaxtyping import PyTree
 
 from .._core.kinds import check_key, said
 from .._core.saved import known_to_flax
-from .._core.trees import struct_of, unravel
+from .._core.trees import check_params, struct_of, unravel
 from .._curvature.objective import Objective
 
 Options = ParamSpec("Options")
@@ -86,7 +86,7 @@ def with_all_params(optimizer: optax.GradientTransformation) -> optax.GradientTr
 
 
 def all_of(params: PyTree) -> PyTree:
-    """In an `init`, the parameters that `with_all_params` shows; without it, those that are given."""
+    """Return the parameters that `with_all_params` shows in an `init`; without it, those that are given."""
     whole = _WHOLE.get()
     return params if whole is None else whole
 
@@ -136,6 +136,7 @@ class _Edge:
         inner: the optimizer.
         again: makes it for another objective.
         seen: what the last `init` was for; empty before.
+        made: the shapes in the states of its inits, by what they were for.
     """
 
     name: str
@@ -143,6 +144,7 @@ class _Edge:
     inner: optax.GradientTransformationExtraArgs
     again: Make
     seen: "list[_Seen]" = field(default_factory=list)
+    made: "dict[Any, list[tuple[int, ...]]]" = field(default_factory=dict)
 
     def init(self, params: PyTree) -> Any:
         if type(params).__name__ == "_ParamsPlaceholder":
@@ -156,6 +158,8 @@ class _Edge:
             return AllHidden()
         state = (self._for(params, whole) if _altered(params, whole) else self.inner).init(params)
         self._remember(_Seen.of(params, whole))
+        if whole is None:
+            self.made[_laid_out(params)] = _shapes(state)
         known_to_flax(state)
         return state
 
@@ -173,7 +177,11 @@ class _Edge:
             shown = params if all_params is None else all_params
             moved, after = self.update(some, state, bare, **extra, all_params=shown)
             return jax.tree.map(lambda own, u: own if own.size == 0 else u, params, moved), after
-        inner = self._for(params, all_params) if _altered(params, all_params) else self.inner
+        inner = self.inner
+        if _altered(params, all_params):
+            inner = self._for(params, all_params)
+        elif self.made and params is not None:
+            self._check_made_for(params, state)
         moved, after = inner.update(updates, state, params, **extra)
         known_to_flax(after)
         return moved, after
@@ -186,6 +194,24 @@ class _Edge:
                 "returned; inside optax.chain and other wrappers that is a part of the whole state"
             )
         check_key(extra.get("key"), f"{self.name}: key")
+
+    def _check_made_for(self, params: PyTree, state: Any) -> None:
+        """Refuse a state that an init made for other parameters; only where this optimizer has made any."""
+        place = _laid_out(params)
+        if place not in self.made:
+            check_params(params)
+            self.made[place] = _shapes(jax.eval_shape(self.inner.init, params))
+        given, wanted = _shapes(state), self.made[place]
+        if given != wanted:
+            one, other = next(
+                ((a, b) for a, b in zip(given, wanted, strict=False) if a != b),
+                (f"{len(given)} arrays", f"{len(wanted)} arrays"),
+            )
+            raise ValueError(
+                f"{self.name} got a state that was made for other parameters (it has {one} where one of these "
+                f"parameters has {other}): give the state that init(params) made of these parameters, or the last "
+                "update of them"
+            )
 
     def _for(self, params: PyTree, whole: PyTree | None) -> optax.GradientTransformationExtraArgs:
         """The optimizer for an objective of the parameters as it is given them; what is hidden is a constant."""
@@ -249,7 +275,7 @@ class _Showing:
 
     @classmethod
     def of(cls, name: str, predict: Callable[..., PyTree], masked: PyTree, whole: PyTree | None) -> "_Showing":
-        """With what `whole` has in the places that are hidden in `masked`, or in its structure."""
+        """Return a model that fills the hidden places of `masked` from `whole`, or takes its structure."""
         if _flattened(masked, whole):
             leaves, structure = jax.tree.flatten(whole)
             return cls(predict, lambda params: jax.tree.unflatten(structure, unravel(params, leaves)))
@@ -289,6 +315,15 @@ def _absent(said: str) -> type[optax.MaskedNode]:
     asked = {"__jax_array__": property(refuse), "__getattr__": missing}
     # Functions of `jax.lax` say the class and nothing else.
     return type("hidden_by_a_mask_see_qnewton_optim_with_all_params", (optax.MaskedNode,), methods | asked)
+
+
+def _laid_out(params: PyTree) -> Any:
+    """The structure and the shapes of parameters, to be looked up by."""
+    return jax.tree.structure(params), tuple(_shapes(params))
+
+
+def _shapes(tree: PyTree) -> list[tuple[int, ...]]:
+    return [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]
 
 
 def _shows(model: Any) -> bool:

@@ -1,4 +1,4 @@
-"""When `kfac` refreshes its factors, and what it does at new batches: the scalars that a step begins with."""
+"""Refreshes of `kfac`'s factors, and its rule for new batches: the scalars that a step begins with."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -72,7 +72,7 @@ class Begun(NamedTuple):
         rule: AbstractStepRule,
         noisy: NoisyBatches | None,
     ) -> "Begun":
-        """From the state before the step.
+        """Return the scalars from the state before the step.
 
         Args:
             state: before it.

@@ -40,7 +40,7 @@ class KnownSolver:
         return cls(solver, capabilities_of(solver), scheduler_in(solver), contest)
 
     def for_system(self, system: System) -> "tuple[lx.AbstractLinearSolver, PackedPlans | None]":
-        """Who solves a system, and the record where shapes chose among several.
+        """Return the solver of a system, and the record if shapes chose among several.
 
         Args:
             system: as curvature leaves it.

@@ -54,9 +54,11 @@ class Asked:
     correction: Correction | None
 
 
-def tagged(asked: Asked) -> lx.MatrixLinearOperator:
+def tagged(asked: Asked) -> lx.AbstractLinearOperator:
+    """Return the operator; a matrix says what is known of it."""
     operator = asked.system.operator
-    assert isinstance(operator, lx.MatrixLinearOperator), "it is formed"
+    if not isinstance(operator, lx.MatrixLinearOperator):
+        return operator
     return lx.MatrixLinearOperator(operator.matrix, _tags(asked.solver, asked.system))
 
 

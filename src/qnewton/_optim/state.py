@@ -51,7 +51,7 @@ class StepInfo(eqx.Module):
 
     @property
     def systems(self) -> "tuple[GroupPlan, ...]":
-        """Who solves each block where shapes chose; empty where a scheduler has a plan in each of `blocks`."""
+        """Plans of the blocks whose solver shapes chose; empty if a scheduler has a plan in each of `blocks`."""
         return tuple(plan for block in self.blocks if block.packed is not None for plan in block.packed.plans)
 
 

@@ -1,4 +1,4 @@
-"""Where no algorithm helps: the least queries that any solver takes, at the price of the cheapest query."""
+"""Lower bounds of any algorithm: the least queries that a solver takes, at the price of the cheapest query."""
 
 import dataclasses
 import itertools

@@ -61,12 +61,12 @@ class ClassicalHost:
 
     @property
     def source(self) -> str:
-        """Of the machine's numbers, in a line; empty where none is known."""
+        """Source of the machine's numbers, in a line; empty if none is known."""
         return "" if self.profile is None else self.profile.source
 
     @property
     def devices(self) -> float:
-        """That share the machine's rates."""
+        """Number of devices that share the machine's rates."""
         return 1.0 if self.profile is None else self.profile.devices
 
     def seconds(self, work: ClassicalWorkload, dtype: str, chain: Chain, *, spread: bool) -> Any:

@@ -220,7 +220,7 @@ def _classical(
 
 
 def direct_seconds(group: Group, candidate: AbstractSolver, machine: ClassicalMachine) -> list[tuple[float, float]]:
-    """Of each factor of one system, what a direct solver takes to set it up, and to solve with it in one step."""
+    """Return a direct solver's seconds for each factor of one system, to set it up and to solve with it in one step."""
     found = []
     for n in group.factors:
         alone = nominal(dataclasses.replace(group, factors=(n,)))

@@ -21,7 +21,7 @@ def at_points(values: Any, shape: tuple[int, ...], index: int | None = None) -> 
 
 
 def places_of(model: QueryModel) -> str:
-    """Where an empirical constant was measured."""
+    """Return the range in which an empirical constant was measured, in words."""
     words = [("kappa", model.measured_kappa), ("n", model.measured_rows)]
     return " and ".join(
         f"{name} {ends[0]:g}" if ends[0] == ends[1] else f"{name} {ends[0]:g} to {ends[1]:g}"

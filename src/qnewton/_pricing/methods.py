@@ -22,7 +22,7 @@ _DOUBLED = 20.0
 
 
 class Chain(NamedTuple):
-    """What no rate of a machine speeds up.
+    """Latencies, which no rate of a machine shortens.
 
     Attributes:
         launches: of kernels that wait for each other.
@@ -37,7 +37,7 @@ class Chain(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Method(abc.ABC):
-    """How a rival works.
+    """Method of a classical rival.
 
     Attributes:
         kernel: whose calibration it is predicted with.
@@ -61,14 +61,14 @@ class Method(abc.ABC):
 
     @abc.abstractmethod
     def held_bytes(self, problem: Problem, itemsize: int) -> Any:
-        """Of the matrix, or of the factor."""
+        """Bytes of the matrix, or of the factor."""
 
     @abc.abstractmethod
     def chain(self, problem: Problem, devices: float) -> Chain:
         """What it does one after the other on so many devices."""
 
     def memory_bytes(self, problem: Problem, itemsize: int) -> Any:
-        """Of matrix or factor, and the vectors."""
+        """Bytes of the matrix or the factor, and of the vectors."""
         return self.held_bytes(problem, itemsize) + _VECTORS * problem.numbers.n * itemsize
 
     def streamed_bytes(self, problem: Problem, itemsize: int, memory_bytes: float) -> Any:

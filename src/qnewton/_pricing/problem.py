@@ -109,7 +109,7 @@ class Problem:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the arrays of a sweep; `()` of numbers."""
+        """Shape of the arrays of a sweep; `()` of numbers."""
         return np.broadcast_shapes(
             *(np.shape(value) for value in vars(self.numbers).values()), np.shape(self.precision)
         )

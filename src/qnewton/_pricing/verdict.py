@@ -54,7 +54,7 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """Who wins, by how much, and by which count."""
+        """The winner, by how much, and by which count."""
         if self.classical is None:
             return "no classical solver holds here"
         if self.quantum is None or self.orders is None:

@@ -1,4 +1,4 @@
-"""Who solves a block, decided by shapes while a step is traced: before the solve is, and at no cost in the step."""
+"""Choice of a block's solver by shapes while a step is traced, before the solve and at no cost in the step."""
 
 import math
 from dataclasses import replace
@@ -32,7 +32,7 @@ COPIES = 4
 
 
 def block_name(n: int) -> str:
-    """Of the group that a block is in `info.systems`."""
+    """Return the name of a block's group in `info.systems`."""
     return f"block of {n} parameters"
 
 

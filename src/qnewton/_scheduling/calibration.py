@@ -47,6 +47,7 @@ def calibrate(
     dtype: str = "float32",
     sizes: Sequence[int] = DEFAULT_SIZES,
     repeats: int = 5,
+    forming: bool = False,
 ) -> ClassicalMachine:
     """Measure the times of the classical solvers among `solvers` on this machine, inside a jitted function.
 
@@ -59,6 +60,8 @@ def calibrate(
         sizes: rows of the measured systems, at least three different positive ones; predictions beyond the largest
             extrapolate the operation count.
         repeats: measurements of each, of which the median counts, relative to a matrix product before it.
+        forming: measure what forming a block takes in any case, as `Hybrid(workers=...)` asks before it has workers
+            form blocks.
 
     Returns:
         The frozen calibration. Takes some seconds, most of it compilation.
@@ -86,7 +89,7 @@ def calibrate(
     if name == "float64" and not jax.config.read("jax_enable_x64"):
         raise ValueError("dtype float64 is not available: switch on jax's x64 mode, or calibrate for float32")
     concrete, what = [_with_values(one) for one in solvers], f"calibrate({[one.name for one in solvers]}, {name})"
-    return of_first(what, lambda: _measure(concrete, name, sorted(set(sizes)), repeats))
+    return of_first(what, lambda: _measure(concrete, name, sorted(set(sizes)), repeats, forming))
 
 
 @at_once()
@@ -112,11 +115,14 @@ class _Once:
     def __init__(self):
         self._found: dict[Hashable, ClassicalMachine] = {}
 
-    def __call__(self, solvers: tuple[AbstractSolver, ...], dtype: str, *, probe: bool = True) -> ClassicalMachine:
-        key = identity_of(solvers), dtype, probe
+    def __call__(
+        self, solvers: tuple[AbstractSolver, ...], dtype: str, *, probe: bool = True, forming: bool = False
+    ) -> ClassicalMachine:
+        key = identity_of(solvers), dtype, probe, forming
         if key not in self._found:
             what = f"the rating of {', '.join(solver.name for solver in solvers)}, {dtype}, {probe}"
-            self._found[key] = of_first(what, lambda: _rated([_with_values(one) for one in solvers], dtype, probe))
+            concrete = [_with_values(one) for one in solvers]
+            self._found[key] = of_first(what, lambda: _rated(concrete, dtype, probe, forming))
         return self._found[key]
 
     def cache_clear(self) -> None:
@@ -152,20 +158,22 @@ def identity_of(tree: PyTree) -> Hashable:
 
 
 @at_once()
-def _rated(solvers: Sequence[AbstractSolver], dtype: str, probe: bool) -> ClassicalMachine:
+def _rated(solvers: Sequence[AbstractSolver], dtype: str, probe: bool, forms: bool) -> ClassicalMachine:
     kernels = {kernel for solver in _measured_once(solvers, dtype) for kernel in _yardsticks_of(solver, dtype)}
     applied = {solver.applied_as for solver in solvers if solver.applied_as is not None}
-    forming = ["forming"] if _forming_counts(solvers) else []
+    forming = ["forming"] if forms or _forming_counts(solvers) else []
     own = _ESTIMATES if any(isinstance(solver, Conditioned) for solver in solvers) else ()
     return rated_machine([*kernels, *applied, *forming, *own], dtype, probe=probe)
 
 
 @at_once()
-def _measure(solvers: Sequence[AbstractSolver], dtype: str, sizes: Sequence[int], repeats: int) -> ClassicalMachine:
+def _measure(
+    solvers: Sequence[AbstractSolver], dtype: str, sizes: Sequence[int], repeats: int, forms: bool
+) -> ClassicalMachine:
     samples: dict[str, list[_Sample]] = {}
     for solver in _measured_once(solvers, dtype):
         samples.update(_of_solver(solver, dtype, sizes))
-    if _forming_counts(solvers):
+    if forms or _forming_counts(solvers):
         operators = [layer(n, dtype) for n in sizes]
         samples["forming"] = [_Sample(_form, o, forming(_nominal(o)[0])) for o in operators]
     everything = [sample for kernel in samples.values() for sample in kernel]

@@ -144,7 +144,7 @@ class Conditioned(AbstractAround):
         return left
 
     def conditioning_costs(self, system: System) -> dict[str, Cost]:
-        """Of conditioning once, by shapes; apart by kernel, as of `costs_by_kernel`.
+        """Return the cost of conditioning once, by shapes, for each kernel (`costs_by_kernel`).
 
         Args:
             system: formed; shapes serve.

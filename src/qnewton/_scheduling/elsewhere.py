@@ -45,7 +45,7 @@ class Courier:
         self,
         block: int,
         scheduler: Hybrid,
-        operator: lx.MatrixLinearOperator,
+        operator: lx.AbstractLinearOperator,
         vector: Float[Array, " n"],
         options: Options,
     ) -> Callable[[], tuple[Float[Array, " n"], Plan, Int[Array, ""], Executed, Bool[Array, ""]]]:
@@ -54,7 +54,7 @@ class Courier:
         Args:
             block: its place in the step.
             scheduler: with the candidates.
-            operator: the system.
+            operator: the system, as it travels: its matrix, or an operator that is arrays and their places alone.
             vector: its right-hand side.
             options: of the solve, as of `Hybrid.init`.
 
@@ -64,7 +64,8 @@ class Courier:
         """
         state = scheduler.init(operator, options | {"once": True})
         plan = state.plan
-        whole = (operator.matrix, vector, state.known, tuple(plan.estimate_for(i) for i in range(len(scheduler.names))))
+        parts = operator.matrix if isinstance(operator, lx.MatrixLinearOperator) else operator
+        whole = (parts, vector, state.known, tuple(plan.estimate_for(i) for i in range(len(scheduler.names))))
         numbers, rest = eqx.partition(whole, eqx.is_array)
         leaves, structure = jax.tree.flatten(numbers)
         skeleton = jax.tree.unflatten(structure, range(len(leaves)))

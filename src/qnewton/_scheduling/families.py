@@ -97,7 +97,7 @@ def scheduler_of_blocks() -> Hybrid:
 
 @functools.cache
 def scheduler_of_saddles() -> Hybrid:
-    """For exact Hessians, which may have negative eigenvalues: candidates whose answer is `|H|^-1 g`, and no others."""
+    """Return a scheduler for exact Hessians, which may be indefinite: only candidates whose answer is `|H|^-1 g`."""
     return _at_all_its_costs(SaddleFree(), QLSA(stand_in=SaddleFree()))
 
 

@@ -96,7 +96,7 @@ class PackedPlans(eqx.Module):
     def blank(
         cls, scheduler: Hybrid, names: Sequence[str], dtype: jnp.dtype, setups: Sequence[tuple[int, int]]
     ) -> "PackedPlans":
-        """Of groups of which nothing is set up.
+        """Return the plans of groups of which nothing is set up.
 
         Args:
             scheduler: of all of them.

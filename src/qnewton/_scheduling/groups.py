@@ -311,7 +311,7 @@ class GroupSolver:
         return eqx.filter_eval_shape(self.estimate, factors, floors)
 
     def estimate(self, factors: tuple[Array, ...], floors: tuple[Array, ...]) -> tuple[SystemEstimate, ...]:
-        """Of each factor of one system."""
+        """Return the estimate of each factor of one system."""
         return tuple(
             self.scheduler.estimator(System.of(one, symmetric=True, eigenvalue_floor=floor))
             for one, floor in zip(factors, floors, strict=True)

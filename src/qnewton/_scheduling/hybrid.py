@@ -154,7 +154,13 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         """
         estimators = [self.estimator] if self.second is None else [self.estimator, self.second]
         needed = any(estimator.needs_matrix(floor=floor) for estimator in estimators)
-        return any(solver.capabilities.matrix_free for solver in self.solvers) and not needed
+        asked = any(solver.capabilities.matrix_free for solver in self.solvers) or self._leaves_forming
+        return asked and not needed
+
+    @property
+    def _leaves_forming(self) -> bool:
+        """Whether workers may form blocks: what that takes is priced."""
+        return self.workers is not None and (self.classical is None or self.classical.forms)
 
     def never_forms(self, *, floor: bool) -> bool:
         """Return whether no candidate needs a matrix, so that blocks may be larger than memory."""
@@ -240,7 +246,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
 
     def _machine(self, dtype: str) -> ClassicalMachine:
         if self.classical is None:
-            return rated_once(self.solvers, dtype)
+            return rated_once(self.solvers, dtype, forming=self.workers is not None)
         return agreed(self.classical, self.solvers)
 
     @own_promotion()

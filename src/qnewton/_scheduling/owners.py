@@ -1,4 +1,4 @@
-"""Which device makes which factorisation, where several take a step together.
+"""Assignment of factorisations to the devices that take a step together.
 
 Tasks are dealt out by their predicted seconds, by the heuristic for the shortest schedule. The exchange of the results
 is part of the price, at the measured speed of the link: what would take longer to exchange than to make is made by
@@ -40,7 +40,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Deal:
-    """Who does what. All seconds are predicted.
+    """Assignment of jobs to devices. All seconds are predicted.
 
     Attributes:
         owners: of each job, a device; `EVERYONE` of one that every device does.
@@ -61,12 +61,12 @@ class Deal:
 
     @property
     def factor(self) -> float:
-        """By which devices together take longer than each of them alone; below 1 where it pays."""
+        """Seconds of all devices together over those of each alone; below 1 if sharing pays."""
         return self.seconds / self.alone_seconds if self.shared and self.alone_seconds > 0 else 1.0
 
 
 class _Links:
-    """What is between the devices, measured once per process for as many."""
+    """Links between the devices, measured once per process for each number of devices."""
 
     def __init__(self):
         self._found: dict[int, Link | None] = {}
@@ -90,7 +90,7 @@ links = _Links()
 
 
 def deal_out(jobs: Sequence[Job], devices: Crew | None) -> Deal:
-    """Who does which of the jobs; the same on every process.
+    """Return the assignment of jobs to devices, the same on every process.
 
     Args:
         jobs: in an order that is the same on all of them.

@@ -1,6 +1,7 @@
 """A system that goes to a worker, and its solution: what travels, without where it goes to."""
 
 import hashlib
+import math
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ class Program:
         solvers: the candidates.
         known: of the system, its arrays left out.
         estimates: of each candidate's system, likewise.
-        skeleton: of the arrays, a number in the place of each: matrix, right-hand side, and what was left out above.
+        skeleton: of the arrays, a number in the place of each: matrix or parts of the block, right-hand side, and what
+            was left out above.
         n: rows.
         dtype: of the system.
     """
@@ -40,7 +42,7 @@ class Program:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Of the candidates."""
+        """Names of the candidates."""
         return tuple(solver.name for solver in self.solvers)
 
     @cached_property
@@ -50,7 +52,7 @@ class Program:
 
     @cached_property
     def packed(self) -> bytes:
-        """It, for another process."""
+        """The program as bytes, for another process."""
         fields = (self.solvers, self.known, self.estimates, self.skeleton, self.n, self.dtype)
         return pickle.dumps(fields)
 
@@ -61,7 +63,7 @@ class Program:
 
     @cached_property
     def key(self) -> str:
-        """By which it is told from others; the same for what is solved in the same way."""
+        """Digest that tells programs apart; programs that solve in the same way share it."""
         return hashlib.sha256(self.packed).hexdigest()[:16]
 
     def solve(self, place: int, arrays: Sequence[Array]) -> tuple[Array, Array, Executed]:
@@ -71,11 +73,19 @@ class Program:
             place: of the candidate.
             arrays: in the order of the skeleton.
         """
-        matrix, vector, known, estimates = jax.tree.unflatten(jax.tree.structure(self.skeleton), arrays)
+        block, vector, known, estimates = self._filled(arrays)
         known, estimates = eqx.combine(known, self.known), eqx.combine(estimates, self.estimates)
-        operator = lx.MatrixLinearOperator(matrix, lx.symmetric_tag if known.symmetric else ())
+        tag = lx.symmetric_tag if known.symmetric else ()
+        operator = block if isinstance(block, lx.AbstractLinearOperator) else lx.MatrixLinearOperator(block, tag)
         value, _, steps, executed = solve_once(self.solvers[place], operator, known, estimates[place], vector)
         return value, steps, executed
+
+    def system(self, arrays: Sequence[np.ndarray]) -> tuple[Any, np.ndarray]:
+        """Return matrix or operator, whose `mv` takes numpy's arrays, and the right-hand side, on the host."""
+        return self._filled(arrays)[:2]
+
+    def _filled(self, arrays: Sequence[Any]) -> Any:
+        return jax.tree.unflatten(jax.tree.structure(self.skeleton), arrays)
 
 
 class Sent(NamedTuple):
@@ -89,7 +99,7 @@ class Sent(NamedTuple):
         tolerance: largest relative residual that counts as solved.
         seconds: predicted for every candidate `[candidates]`, infinite where one cannot take it.
         choice: the candidate that the scheduler chose; -1 where none can take it.
-        arrays: in the order of its skeleton; the first is the matrix, the second the right-hand side.
+        arrays: in the order of its skeleton.
     """
 
     block: int
@@ -100,6 +110,25 @@ class Sent(NamedTuple):
     seconds: np.ndarray
     choice: int
     arrays: list[np.ndarray]
+
+    @property
+    def nbytes(self) -> int:
+        """Of all arrays."""
+        return sum(array.nbytes for array in self.arrays)
+
+    @property
+    def finite(self) -> bool:
+        """Whether the system's numbers are."""
+        return all(np.all(np.isfinite(part)) for part in jax.tree.leaves(self.program.system(self.arrays)))
+
+    def residual(self, value: np.ndarray) -> float:
+        """Return `||A x - b|| / ||b||` of a solution, by the numbers that were sent; NaN for one that is not finite."""
+        block, vector = self.program.system(self.arrays)
+        if value.shape != vector.shape or not np.all(np.isfinite(value)):
+            return math.nan
+        size = float(np.linalg.norm(vector))
+        product = block @ value if isinstance(block, np.ndarray) else block.mv(value)
+        return float(np.linalg.norm(product - vector)) / size if size > 0 else 0.0
 
 
 class Answered(NamedTuple):

@@ -175,7 +175,7 @@ def _directs(solver: GroupSolver) -> list[AbstractSolver]:
 
 
 def _shared_out(works: Sequence[_Work]) -> tuple[Deal, list[np.ndarray], list[Any]]:
-    """Who does what, the owner of each task of each work, and the works' results."""
+    """Return the assignment, the owner of each task of each work, and the works' results."""
     devices = crew()
     if devices is None:
         nobody = [np.full(work.count, EVERYONE) for work in works]

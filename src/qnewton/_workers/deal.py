@@ -1,14 +1,21 @@
-"""Who gets which block of a step: the rule for the shortest schedule, with the workers that are there."""
+"""Assignment of a step's blocks to the workers that are present, for the shortest schedule."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from .._pricing.fastest import fastest
 from .._scheduling.makespan import Jobs, schedule
+from .._scheduling.makespan.heuristic import DISTURBING
 from .engine import Colleague
+
+# Share of a step's solves that a better deal is worth, and seconds of all disturbing.
+_WORTH = 0.02
+_DISTURBING_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,21 @@ class Offer:
     seconds: float
 
 
-def offer(seconds: np.ndarray, choice: int, quantum: Sequence[bool], who: Colleague) -> Offer:
+class Seen(NamedTuple):
+    """What a step predicted of a block.
+
+    Attributes:
+        seconds: of every candidate `[candidates]`.
+        choice: of the scheduler; -1 where none can take it.
+        nbytes: that travel.
+    """
+
+    seconds: np.ndarray
+    choice: int
+    nbytes: int
+
+
+def offer(seconds: np.ndarray, choice: int, quantum: Sequence[bool], who: Colleague, nbytes: int = 0) -> Offer:
     """Return the chosen candidate where the worker runs it, else the fastest one that it runs.
 
     Args:
@@ -32,6 +53,7 @@ def offer(seconds: np.ndarray, choice: int, quantum: Sequence[bool], who: Collea
         choice: of the scheduler.
         quantum: which candidates are quantum solvers.
         who: the worker.
+        nbytes: of the system.
     """
     runs = np.asarray(quantum) == who.quantum
     if runs[choice] and math.isfinite(seconds[choice]):
@@ -39,12 +61,11 @@ def offer(seconds: np.ndarray, choice: int, quantum: Sequence[bool], who: Collea
     else:
         index, able = fastest(seconds[None], runs[None] & np.isfinite(seconds)[None])
         place, found = int(index[0]), bool(able[0])
-    return Offer(place, float(seconds[place]) * who.slowness + who.transfer_s if found else math.inf)
+    return Offer(place, float(seconds[place]) * who.slowness + who.travel_s(nbytes) if found else math.inf)
 
 
 def deal(
-    seconds: Mapping[int, np.ndarray],
-    choices: Mapping[int, int],
+    seen: Mapping[int, Seen],
     quantum: Sequence[bool],
     crew: Sequence[Colleague],
     busy_s: Mapping[str, float],
@@ -52,8 +73,7 @@ def deal(
     """Return block to worker; a block is left out that nobody can take as its scheduler chose.
 
     Args:
-        seconds: block to predictions `[candidates]`.
-        choices: block to chosen candidate.
+        seen: block to what was predicted of it.
         quantum: which candidates are quantum solvers.
         crew: who is there.
         busy_s: worker to seconds until it has done what it has.
@@ -61,17 +81,31 @@ def deal(
     if not crew:
         return {}
     rows = {}
-    for block, row in seconds.items():
-        choice = choices[block]
-        if choice < 0:
+    for block, one in seen.items():
+        if one.choice < 0:
             continue
-        own = [offer(row, choice, quantum, who).seconds if quantum[choice] == who.quantum else math.inf for who in crew]
+        own = [
+            offer(one.seconds, one.choice, quantum, who, one.nbytes).seconds
+            if quantum[one.choice] == who.quantum
+            else math.inf
+            for who in crew
+        ]
         if any(map(math.isfinite, own)):
             rows[block] = own
     if not rows:
         return {}
     ready = np.asarray([busy_s.get(who.name, 0.0) + who.wait_s for who in crew])
-    problem = Jobs.of(np.asarray(list(rows.values())), ready, workers=[who.name for who in crew])
-    # Nothing that is decided may depend on the clock.
-    found = schedule(problem, exact_up_to=0)
-    return {block: problem.workers[worker] for block, worker in zip(rows, found.assignment, strict=True)}
+    table = np.asarray(list(rows.values()))
+    dealt = _dealt(table.tobytes(), ready.tobytes(), tuple(who.name for who in crew))
+    return dict(zip(rows, dealt, strict=True))
+
+
+@lru_cache(maxsize=16)
+def _dealt(table: bytes, ready: bytes, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The worker of each block; most steps predict what the last one did."""
+    problem = Jobs.of(np.frombuffer(table).reshape(-1, len(names)), np.frombuffer(ready), workers=names)
+    # No search that takes longer than it could win; by predictions, since nothing decided may depend on the clock.
+    finite = np.where(np.isfinite(problem.seconds), problem.seconds, 0.0)
+    effort = DISTURBING * min(1.0, _WORTH * float(finite.sum()) / len(names) / _DISTURBING_S)
+    found = schedule(problem, exact_up_to=0, disturbing=effort)
+    return tuple(problem.workers[worker] for worker in found.assignment)

@@ -7,11 +7,9 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from .._scheduling.sent import Answered, Sent
 from .attempts import Attempt
-from .deal import deal, offer
+from .deal import Seen, deal, offer
 from .engine import AbstractEngine, Colleague, Lost, Reply
 from .waits import forecast
 
@@ -77,8 +75,8 @@ class Dispatcher:
     _tried: dict[int, set[str]] = field(default_factory=dict)
     _arrays: dict[int, Any] = field(default_factory=dict)
     _plan: dict[int, str] = field(default_factory=dict)
-    _seen: dict[int, tuple[np.ndarray, int]] = field(default_factory=dict)
-    _before: dict[int, tuple[np.ndarray, int]] = field(default_factory=dict)
+    _seen: dict[int, Seen] = field(default_factory=dict)
+    _before: dict[int, Seen] = field(default_factory=dict)
     _last: dict[str, tuple[int, Answered]] = field(default_factory=dict)
     _free: dict[str, float] = field(default_factory=dict)
     _compiled: set[tuple[str, str, int]] = field(default_factory=set)
@@ -90,10 +88,10 @@ class Dispatcher:
         with self._lock:
             if sent.block == 0:
                 self._begin(sent)
-            self._seen[sent.block] = sent.seconds, sent.choice
+            self._seen[sent.block] = Seen(sent.seconds, sent.choice, sent.nbytes)
             self._results.pop(sent.block, None)
             self._tried[sent.block] = set()
-            if sent.choice < 0 or not all(np.all(np.isfinite(array)) for array in sent.arrays[:2]):
+            if sent.choice < 0 or not sent.finite:
                 # Nobody can take it: what the step makes of it, it makes alone.
                 self._results[sent.block] = None
                 return
@@ -124,13 +122,11 @@ class Dispatcher:
         self._before, self._seen = self._seen, {}
         crew = self._crew()
         busy = {who.name: self._busy(who.name) for who in crew}
-        whole = len(self._before) == sent.blocks
-        rows = {block: row for block, (row, _) in self._before.items()} if whole else {}
-        choices = {block: choice for block, (_, choice) in self._before.items()}
-        self._plan = deal(rows, choices, sent.program.quantum, crew, busy)
+        known = self._before if len(self._before) == sent.blocks else {}
+        self._plan = deal(known, sent.program.quantum, crew, busy)
 
     def _crew(self) -> list[Colleague]:
-        """Return who is there and not overdue."""
+        """Return the workers that are present and not overdue."""
         overdue = {task.worker for task in self._strays.values()}
         return [self._as_observed(who) for who in self.engine.present() if who.name not in overdue]
 
@@ -146,7 +142,7 @@ class Dispatcher:
         """Give a block to the worker of the plan, else to the one that is done soonest, else to the driver."""
         tried, quantum = self._tried[sent.block], sent.program.quantum
         crew = [who for who in self._crew() if who.name not in tried]
-        offers = {who.name: offer(sent.seconds, sent.choice, quantum, who) for who in crew}
+        offers = {who.name: offer(sent.seconds, sent.choice, quantum, who, sent.nbytes) for who in crew}
         ends = {
             who.name: self._busy(who.name) + who.wait_s + offers[who.name].seconds
             for who in crew
@@ -232,7 +228,7 @@ class Dispatcher:
             self._free.pop(task.worker, None)
         if reply.queued_s > 0 or task.worker in self._queued:
             self._queued.setdefault(task.worker, []).append(reply.queued_s)
-        residual = residual_of(task.sent, reply.value)
+        residual = task.sent.residual(reply.value)
         if not residual <= task.sent.tolerance:
             self._over(task, "residual", reply, residual)
             self._give(task.sent)
@@ -271,7 +267,7 @@ class Dispatcher:
                 reply = self.engine.get(handle)
             except Lost:
                 continue
-            if residual_of(task.sent, reply.value) <= task.sent.tolerance:
+            if task.sent.residual(reply.value) <= task.sent.tolerance:
                 self._keep(task, reply)
 
     def _over(self, task: _Task, outcome: str, reply: Reply | None = None, residual: float | None = None) -> None:
@@ -307,12 +303,3 @@ class Dispatcher:
         self.attempts.append(
             Attempt(self.step, sent.name, worker, candidate, outcome, seconds, now + seconds, now, now, age=age)
         )
-
-
-def residual_of(sent: Sent, value: np.ndarray) -> float:
-    """Return `||A x - b|| / ||b||` of a solution, by the numbers that were sent; NaN for one that is not finite."""
-    matrix, vector = sent.arrays[:2]
-    if value.shape != vector.shape or not np.all(np.isfinite(value)):
-        return math.nan
-    size = float(np.linalg.norm(vector))
-    return float(np.linalg.norm(matrix @ value - vector)) / size if size > 0 else 0.0

@@ -24,7 +24,8 @@ class Colleague:
         where: node and process, for the record.
         slowness: factor on predicted seconds; 1 of one as fast as the driver.
         wait_s: expected, before what is sent now begins; of its queue alone.
-        transfer_s: of a system there and its solution back.
+        transfer_s: of a system there and its solution back, however small.
+        seconds_per_byte: that a system takes longer; measured where the worker was met.
         probe_s: of the matrix product that was timed where it runs; None where none was.
     """
 
@@ -35,6 +36,11 @@ class Colleague:
     wait_s: float = 0.0
     transfer_s: float = 0.0
     probe_s: float | None = None
+    seconds_per_byte: float = 0.0
+
+    def travel_s(self, nbytes: float) -> float:
+        """Predicted seconds of a system of so many bytes there, and its solution back."""
+        return self.transfer_s + self.seconds_per_byte * nbytes
 
 
 class Reply(NamedTuple):
@@ -64,7 +70,7 @@ class AbstractEngine(abc.ABC):
 
     @abc.abstractmethod
     def present(self) -> tuple[Colleague, ...]:
-        """Return who is there now, those that came or came back among them."""
+        """Return the workers that are present, with those that joined or came back."""
 
     @abc.abstractmethod
     def put(self, arrays: Sequence[np.ndarray]) -> Any:

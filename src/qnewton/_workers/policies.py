@@ -109,7 +109,7 @@ def _improved(seconds: np.ndarray, assignment: np.ndarray, waits_s: np.ndarray, 
 
 
 def _ends(seconds: np.ndarray, assignment: np.ndarray, waits_s: np.ndarray) -> np.ndarray:
-    """When each machine is done `[..., machines]`; 0 of one without blocks."""
+    """Return each machine's seconds until it is done, `[..., machines]`; 0 for one without blocks."""
     width = seconds.shape[1]
     taken = seconds[np.arange(len(assignment)), assignment]
     loads = np.bincount(assignment, weights=taken, minlength=width)

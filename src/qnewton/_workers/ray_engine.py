@@ -18,11 +18,15 @@ from .joining import NAMESPACE, QPU, START_S, check_address, ray_module, refused
 
 _STORE_BYTES = 2**31
 _LEAST_STORE = 80 * 2**20
+# Ray sends arguments of up to 100 kB with the call.
+_INLINE_BYTES = 64 * 2**10
+_LINK_BYTES = 4 * 2**20
+_LINK_REPEATS = 5
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where workers run.
+    """Ray cluster on which workers run.
 
     Attributes:
         address: of a running cluster, `host:port`; None: a local one is started, and stopped at the end.
@@ -51,6 +55,7 @@ class _Member:
         hello: what it says of itself, once it is there.
         colleague: once it is there.
         known: keys of the programs that it has learned.
+        link: seconds of a small system there and back, and of a byte more; None until it was met once.
     """
 
     name: str
@@ -60,6 +65,7 @@ class _Member:
     hello: Any
     colleague: Colleague | None = None
     known: set[str] = field(default_factory=set)
+    link: tuple[float, float] | None = None
 
 
 class RayEngine(AbstractEngine):
@@ -135,7 +141,7 @@ class RayEngine(AbstractEngine):
         self._find()
         if not self._members:
             raise ValueError(
-                f"nobody works in the cluster: it offers {offered.get('CPU', 0):g} CPUs, "
+                f"the cluster has no workers: it offers {offered.get('CPU', 0):g} CPUs, "
                 f"{offered.get('GPU', 0):g} GPUs "
                 f"and {offered.get(QPU, 0):g} {QPU}. Start Ray with some, or ask for fewer workers"
             )
@@ -207,6 +213,9 @@ class RayEngine(AbstractEngine):
             raise ValueError(wrong)
         if wrong:
             return
+        if member.link is None:
+            member.link = self._link(member) if at_start else (0.0, 0.0)
+        latency, per_byte = member.link
         slowness = 1.0 if member.kind == "qpu" else said["probe_s"] / self._probe()
         member.colleague = Colleague(
             name=member.name,
@@ -214,9 +223,25 @@ class RayEngine(AbstractEngine):
             where=f"{said['node']}, process {said['pid']}",
             slowness=slowness,
             wait_s=said.get("wait_s", 0.0),
-            transfer_s=said.get("transfer_s", 0.0),
+            transfer_s=said.get("transfer_s", 0.0) + latency,
             probe_s=said["probe_s"],
+            seconds_per_byte=per_byte,
         )
+
+    def _link(self, member: _Member) -> tuple[float, float]:
+        """Time systems on their way there: of next to nothing, and of 4 MiB."""
+
+        def seconds(nbytes: int) -> float:
+            taken, array = [], np.ones(nbytes, np.uint8)
+            for _ in range(_LINK_REPEATS):
+                begun = time.perf_counter()
+                self._ray.get(member.actor.reached.remote(self.put([array])))
+                taken.append(time.perf_counter() - begun)
+            # The least, since whatever else runs can only add.
+            return min(taken)
+
+        small, large = seconds(1), seconds(_LINK_BYTES)
+        return small, max(0.0, large - small) / _LINK_BYTES
 
     def _probe(self) -> float:
         if self._own_probe is None:
@@ -236,14 +261,15 @@ class RayEngine(AbstractEngine):
             self._members.remove(member)
 
     def present(self) -> tuple[Colleague, ...]:
-        """Return who is there."""
+        """Return the workers that are present."""
         for member in list(self._members):
             self._look_after(member)
         return tuple(member.colleague for member in self._members if member.colleague is not None)
 
     def put(self, arrays: Sequence[np.ndarray]) -> Any:
-        """Put arrays into the object store."""
-        return self._ray.put(list(arrays))
+        """Put arrays into the object store; few bytes travel with the call."""
+        small = sum(array.nbytes for array in arrays) < _INLINE_BYTES
+        return list(arrays) if small else self._ray.put(list(arrays))
 
     def send(self, worker: str, program: Program, place: int, arrays: Any) -> Hashable:
         """Call a worker's actor."""

@@ -9,7 +9,7 @@ from .waits import WaitForecast, forecast
 
 
 class Standing(NamedTuple):
-    """Where a machine stands with us.
+    """Time until a machine is free, and until our session ends.
 
     Attributes:
         free_s: when it has done what we gave it.
@@ -22,7 +22,7 @@ class Standing(NamedTuple):
 
 @dataclass(frozen=True)
 class QuantumService:
-    """How a quantum machine is had. All times are seconds; those of events count from the worker's start.
+    """Terms of access to a quantum machine. All times are seconds; those of events count from the worker's start.
 
     Attributes:
         trace: of its queue: a job waits as long as the last one in it that came before; None: `wait_s`.
@@ -94,7 +94,7 @@ class QuantumService:
         return max(time_s, begun + self.calibration_s) if begun > 0 else time_s
 
     def after(self, end_s: float) -> Standing:
-        """Return where the machine stands after a job that ended at this time."""
+        """Return the machine's state after a job that ended at this time."""
         return Standing(end_s, end_s + self.session_s if self.session_s > 0 else -math.inf)
 
     def price(self, begin_s: float, end_s: float, shots: int = 0) -> float:

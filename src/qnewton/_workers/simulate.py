@@ -66,7 +66,7 @@ class Campaign:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What the policies came to. Seconds are simulated, but for `decided_s`, which were measured.
+    """Results of the policies. Seconds are simulated, except `decided_s`, which are measured.
 
     Attributes:
         makespan_s: policy to the realised makespan of each step `[steps]`.

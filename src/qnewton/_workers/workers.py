@@ -79,7 +79,7 @@ class Workers:
 
     @property
     def present(self) -> tuple[Colleague, ...]:
-        """Who is there now."""
+        """Return the workers that are present."""
         return self._engine.present()
 
     def machines(self, hybrid: Hybrid) -> tuple[Machine, ...]:

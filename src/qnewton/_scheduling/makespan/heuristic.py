@@ -56,18 +56,19 @@ def _dealt(problem: Jobs, wanted: np.ndarray) -> np.ndarray:
     return assignment
 
 
-def refine(problem: Jobs, best: np.ndarray, floor: float) -> np.ndarray:
+def refine(problem: Jobs, best: np.ndarray, floor: float, work: float = DISTURBING) -> np.ndarray:
     """Iterated local search, by seeded random moves.
 
     Args:
         problem: with at least one job.
         best: the assignment to start from.
         floor: a makespan that is short enough.
+        work: changes that it looks at, at most.
 
     Returns:
         An assignment that is no worse.
     """
-    generator, work = np.random.default_rng(0), DISTURBING
+    generator = np.random.default_rng(0)
     seconds = problem.seconds
     current = best
     while work > 0 and finish_of(problem, best).max() > floor:

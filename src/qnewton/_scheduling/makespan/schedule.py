@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .bound import lower_bound
-from .exact import exact
-from .heuristic import heuristic, refine
+from .exact import ENUMERATED, enumerated, exact
+from .heuristic import DISTURBING, heuristic, refine
 from .problem import Jobs, finish_of
 
 EXACT_UP_TO = 64
@@ -45,18 +45,24 @@ class Schedule:
 
 
 def schedule(
-    problem: Jobs, *, tolerance: float = 0.01, exact_up_to: int = EXACT_UP_TO, time_limit_s: float = 10.0
+    problem: Jobs,
+    *,
+    tolerance: float = 0.01,
+    exact_up_to: int = EXACT_UP_TO,
+    time_limit_s: float = 10.0,
+    disturbing: float = DISTURBING,
 ) -> Schedule:
     """Return a schedule within `tolerance` of the shortest if possible, with a proven gap in any case.
 
-    The heuristic first, then the bound. Where they lie further apart than asked, a few jobs go to the mixed-integer
-    programme and many to iterated local search.
+    Of few jobs all assignments are looked at. Of others the heuristic first, then the bound. Where they lie further
+    apart than asked, tens of jobs go to the mixed-integer programme and more of them to iterated local search.
 
     Args:
         problem: the jobs and the workers.
         tolerance: gap that is good enough, at least 0.
         exact_up_to: jobs that are given to the mixed-integer programme; with 0 nothing depends on the clock.
         time_limit_s: of that programme.
+        disturbing: changes that iterated local search looks at, at most.
 
     Raises:
         ValueError: for a tolerance or a time limit out of range.
@@ -67,6 +73,9 @@ def schedule(
         raise ValueError(f"time_limit_s is {time_limit_s}: it must be positive")
     if not problem.jobs:
         return _schedule(problem, np.zeros(0, int), 0.0)
+    if len(problem.workers) ** len(problem.jobs) <= ENUMERATED:
+        assignment = enumerated(problem)
+        return _schedule(problem, assignment, _makespan(problem, assignment))
     assignment = heuristic(problem)
     makespan = _makespan(problem, assignment)
     bound = lower_bound(problem, makespan) if makespan > 0 else 0.0
@@ -77,7 +86,7 @@ def schedule(
             if solved.assignment is not None and _makespan(problem, solved.assignment) < makespan:
                 assignment = solved.assignment
         else:
-            assignment = refine(problem, assignment, bound * (1 + tolerance))
+            assignment = refine(problem, assignment, bound * (1 + tolerance), disturbing)
     return _schedule(problem, assignment, bound)
 
 

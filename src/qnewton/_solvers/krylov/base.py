@@ -155,7 +155,7 @@ class AbstractKrylov(AbstractSolver):
 
     @property
     def prior(self) -> float:
-        """`AbstractPreconditioner.prior`."""
+        """Expected share of the iterations without a preconditioner."""
         return self.preconditioner.prior
 
     @property
@@ -365,7 +365,7 @@ def _least_multiple(
     not finite, or has no image, is none.
     """
     if guess.shape != b.shape:
-        raise ValueError(f"the option y0 has {guess.size} entries, and the system {b.size}")
+        raise ValueError(f"the option y0 has {guess.size} entries, and the system {b.size}: give as many, or omit it")
     image = apply(guess)
     unit = unit_of(image)
     image = image / unit

@@ -80,7 +80,7 @@ def breakeven(arguments: Sequence[str]) -> int:
 
 
 def _verdict(record: "BreakevenFile", question: "Question") -> Iterator[str]:
-    """Who wins, whether any algorithm helps, what would make both equal, and what would not."""
+    """Print who wins, whether any algorithm helps, and which numbers would make both equal or would not."""
     from ..._pricing.breakeven import bound_orders
 
     present = record.log10_quantum_over_classical

@@ -67,7 +67,7 @@ def _overview(prog: str, about: str, options: Any, groups: dict[str, Any], *, pr
 
 
 def _lines(group: Any, prefix: str, width: int) -> Iterator[str]:
-    """Of a group, and of what is inside it."""
+    """Yield the lines of a group, and of the groups inside it."""
     for field in dataclasses.fields(group):
         value = getattr(group, field.name)
         if dataclasses.is_dataclass(value):

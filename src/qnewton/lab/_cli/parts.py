@@ -1,4 +1,4 @@
-"""`qnewton parts`."""
+"""The command `qnewton parts`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

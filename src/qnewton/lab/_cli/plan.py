@@ -99,7 +99,7 @@ def _print(
 
 
 def _beside(found: "Sequence[Verdict]") -> "Iterator[str]":
-    """Who is faster by sharing the system out, and where no algorithm helps."""
+    """Print whether sharing the system out is faster, and where no algorithm helps."""
     for one in found:
         if one.shared is not None:
             row = one.shared

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from .._experiments.options import AssumptionSet
+from .._experiments.parts import stated
 
 if TYPE_CHECKING:
     from ..._pricing.assumptions import Assumptions
@@ -216,12 +218,18 @@ def _of_run(path: Path, block: str | None) -> dict[str, Any]:
         "structure": structure,
         "condition_number": max(chosen.condition_number, 1.0),
         "definite": chosen.definite,
-        "precision": train_options(path, run.config).scheduling.precision,
+        "precision": _precision(train_options(path, run.config).scheduling.solvers),
         "notes": (
             *run.notes,
             f"block {chosen.name} at step {chosen.step}; its condition number is {article} {kind}",
         ),
     }
+
+
+def _precision(solvers: Sequence[str]) -> float:
+    """The error asked of the first candidate that has one."""
+    asked = (found for text in solvers if (found := stated("solver", text, "precision", "solvers")) is not None)
+    return float(next(asked, 1e-2))
 
 
 def _shape_of(path: Path, name: str) -> tuple[int, ...]:

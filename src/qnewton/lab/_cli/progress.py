@@ -48,7 +48,7 @@ class Cell:
 
 
 class Progress:
-    """How far a training is, with loss, accuracy, damping, condition number, and who solved.
+    """Progress of a training: loss, accuracy, damping, condition number, and the solver of each system.
 
     In a terminal that is one line with a bar; inside of a notebook's kernel, an output that is updated; elsewhere, such
     as in a pipe, a line per stage, about ten per run, and one after `SILENT_SECONDS` without any.

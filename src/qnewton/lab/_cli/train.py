@@ -15,7 +15,7 @@ from ..._core.suggest import unknown
 from .._experiments.cluster import Place, check_processes, joined, leave
 from .._experiments.exits import FAILED, exit_status
 from .._experiments.interrupts import stopped_by
-from .._experiments.older import present_arguments
+from .._experiments.older import present_arguments, present_parts
 from .._experiments.options import TrainOptions
 from .._experiments.own_task import located, short
 from .._experiments.presets import PRESETS, preset_for
@@ -138,8 +138,9 @@ def _without_report(path: Path, error: OSError) -> str:
     """
     if not (path / "summary.json").is_file():
         raise LostDirectory(f"{path} was removed after the training, and before its report") from error
+    reason = getattr(error.__cause__, "strerror", None) or error.strerror or error
     return (
-        f"the report could not be written ({error.strerror or error}). The training is over, and its files are whole: "
+        f"the report could not be written ({reason}). The training is over, and its files are whole: "
         f"make room, then write it with: qnewton report {shlex.quote(str(path))}"
     )
 
@@ -227,9 +228,15 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
         options = replace(options, task=kind())
     training = replace(options.training, batch_size=min(options.training.batch_size, kind.batch_size))
     options = replace(options, training=training)
+    arguments = _present(arguments, options)
     if HELP.intersection(arguments) and show_help("qnewton train TASK", _ABOUT, arguments, options):
         raise SystemExit(0)
     return _parse(arguments, TrainCommand(task=tyro.MISSING, options=options))
+
+
+def _present(arguments: Sequence[str], options: TrainOptions) -> list[str]:
+    """The arguments without older options, which are relative to the values they start from."""
+    return present_parts(arguments, options.conditioning.conditioners, options.scheduling.solvers)
 
 
 def _parse(arguments: Sequence[str], default: TrainCommand) -> TrainCommand:
@@ -244,7 +251,7 @@ def _parse_resume(arguments: Sequence[str], path: Path) -> TrainCommand:
 
     config, options, _ = resumable(path, anyway="--anyway" in arguments)
     begun = TrainCommand(task=config.task, options=options, resume=path)
-    command = _parse(arguments, begun)
+    command = _parse(_present(arguments, options), begun)
     if located(command.task) != begun.task:
         raise ValueError(f"--resume {path}: the task is {command.task}, and the run's is {begun.task}: omit it")
     for (name, asked), (_, own) in zip(_options(command.options), _options(options), strict=True):

@@ -1,14 +1,21 @@
 """Conversion of options, which are words and numbers, to objects."""
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
 import optax
 from jaxtyping import PyTree
 
-from ..._conditioning import AbstractConditioner, Damp, Prune, PruneRows
+from ..._conditioning import AbstractConditioner, condition
+from ..._core.layout import Layout, Piece
+from ..._core.records import System
 from ..._core.suggest import unknown
 from ..._curvature import (
     AbstractCurvature,
@@ -16,13 +23,10 @@ from ..._curvature import (
     Block,
     Objective,
     Partition,
-    per_layer,
-    per_tensor,
     selected,
-    whole,
 )
 from ..._hardware import ClassicalMachine, QuantumMachine, QuantumProfile, load_profile
-from ..._optim.adaptation import AbstractAdaptation, Fixed, LevenbergMarquardt
+from ..._optim.adaptation import AbstractAdaptation
 from ..._optim.dual import dual_newton
 from ..._optim.families import family_for
 from ..._optim.kfac import kfac
@@ -30,9 +34,7 @@ from ..._optim.newton import newton, newton_of
 from ..._pricing.assumptions import ASSUMPTION_SETS
 from ..._pricing.policies import AbstractPolicy, FixedCandidate
 from ..._scheduling import Hybrid
-from ..._scheduling.conditioned import Conditioned
-from ..._solvers import QLSA, AbstractSolver, EmulatedQSVT
-from ..._solvers.quantum.emulated import Infinite, LineFit, Shots
+from ..._solvers import AbstractSolver
 from .baselines import RATES, baseline
 from .options import (
     ConditioningOptions,
@@ -47,39 +49,30 @@ from .workers import Makespan, Workers
 if TYPE_CHECKING:
     from ..._scheduling.sent import Crew
 
-PARTITIONS: dict[str, Partition] = {"whole": whole, "per-layer": per_layer, "per-tensor": per_tensor}
 # Optimizers that set direction, length and damping themselves, and schedule systems of their own.
 COMPLETE = ("kfac", "dual-newton", "fisher-newton")
 # A family of `newton` to the name of the optimizer in `config.json`.
 NAMES = {"kfac": "kfac", "dual": "dual_newton", "fisher": "fisher_newton", "blocks": "block_newton"}
 BASELINES = tuple(RATES)
-# The candidate that the options of quantum solves make.
-QUANTUM = "qlsa"
 # Linear layers inside the transformers of bert-tiny and gpt-tiny.
 LINEAR = frozenset({"query", "key", "value", "out", "gate", "up", "down"})
 # Of fisher-newton with a schedule and no rate of its own.
 FISHER_RATE = 0.01
-# Offset of the maximum entry in the published code's damping.
-PUBLISHED_OFFSET = 1e-6
 
 
 def make_conditioning(options: ConditioningOptions) -> tuple[AbstractConditioner, ...]:
-    """Return the conditioners, in the order of the options."""
-    if options.order == "damp-prune-rows":
-        return (Damp(options.damping, offset=PUBLISHED_OFFSET), PruneRows(options.keep))
-    return (Prune(options.keep), Damp(options.damping))
+    """Return the conditioners, from first to last."""
+    return tuple(make("conditioner", text, "conditioners") for text in options.conditioners)
 
 
 def make_adaptation(options: ConditioningOptions) -> AbstractAdaptation:
     """The damping policy."""
-    return LevenbergMarquardt(damping=options.damping_scale) if options.adapt_damping else Fixed()
+    return make("adaptation", options.adaptation, "adaptation")
 
 
 def make_solvers(options: SchedulingOptions) -> tuple[AbstractSolver, ...]:
     """The scheduler's candidates."""
-    return tuple(
-        make_quantum(options) if text == QUANTUM else make("solver", text, "solvers") for text in options.solvers
-    )
+    return tuple(make("solver", text, "solvers") for text in options.solvers)
 
 
 def make_policy(options: SchedulingOptions) -> AbstractPolicy:
@@ -98,35 +91,26 @@ def make_policy(options: SchedulingOptions) -> AbstractPolicy:
     return FixedCandidate(make_solvers(replace(options, solvers=(names[policy.name],)))[0].name)
 
 
+def make_partition(options: StepOptions) -> Partition:
+    """Return the function that maps parameters to blocks."""
+    return make("partition", options.partition, "partition")
+
+
 def make_curvature(options: StepOptions) -> AbstractCurvature:
     """The curvature matrix."""
     return make("curvature", options.curvature, "curvature")
 
 
-def make_quantum(options: SchedulingOptions) -> AbstractSolver:
-    """The quantum candidate, with the execution and the conditioning of its own that the options ask for."""
-    if options.execution == "modelled":
-        solver: AbstractSolver = QLSA(precision=options.precision)
-    else:
-        measurement = Infinite() if options.shots is None else Shots(options.shots)
-        # By a fit even without shots, so that runs with and without them differ in the shots alone.
-        solver = EmulatedQSVT(options.precision, measurement=measurement, length=LineFit(), seed=options.noise_seed)
-    keep, damping = options.quantum_keep, options.quantum_damping
-    own = ((Prune(keep),) if keep < 1 else ()) + ((Damp(damping),) if damping > 0 else ())
-    # At some of the gate times that are reported it could win, and a replay may ask for any other.
-    return Conditioned(solver, own, always=True) if own else solver
-
-
-def residual_tolerance(options: SchedulingOptions) -> float:
+def residual_tolerance(solvers: Sequence[AbstractSolver]) -> float:
     """Return the residual up to which a solve counts.
 
     With read-out noise residuals mean little: the fitted length always descends.
     """
-    return 0.1 if options.execution == "modelled" else math.inf
+    return 0.1 if all(solver.execution in (None, "modelled") for solver in solvers) else math.inf
 
 
 def make_workers(hybrid: Hybrid) -> Workers | None:
-    """Who works at once under `Makespan`; None under every other policy."""
+    """Return the workers of `Makespan`; None under every other policy."""
     if not isinstance(hybrid.policy, Makespan):
         return None
     return Workers.of(hybrid.policy, hybrid.names, [solver.capabilities.quantum for solver in hybrid.solvers])
@@ -210,7 +194,7 @@ def systems(options: TrainOptions, params: PyTree) -> tuple[Block, ...]:
         ValueError: if there are none.
     """
     asked, partition = options.step.largest, options.step.partition
-    blocks = PARTITIONS[partition](params)
+    blocks = make_partition(options.step)(params)
     least = min(block.n for block in blocks)
     if isinstance(asked, int) and asked < least:
         finer = "" if partition == "per-tensor" else ", or a finer --partition"
@@ -265,12 +249,38 @@ def _fisher_rate(step: StepOptions, steps: int) -> optax.Schedule | None:
     return make_schedule(replace(step, learning_rate=rate), steps)
 
 
+@functools.cache
+def left_by(conditioners: tuple[AbstractConditioner, ...], *, semidefinite: bool) -> System:
+    """Return a system of one small layer as the conditioners leave it, without numbers.
+
+    Whether it is formed and symmetric, and has a floor, holds for all systems of a training.
+
+    Args:
+        conditioners: from first to last.
+        semidefinite: whether the curvature is, by construction.
+
+    Raises:
+        ValueError: for conditioners that cannot follow each other, in their words.
+    """
+    layout = Layout(4, ((Piece(0, 2, 2),),))
+    like = jax.ShapeDtypeStruct((layout.n,), jnp.float32)
+
+    def left() -> System:
+        operator = lx.FunctionLinearOperator(lambda vector: vector, like, lx.symmetric_tag)
+        floor = jnp.zeros((), like.dtype) if semidefinite else None
+        system = System.over(operator, symmetric=True, eigenvalue_floor=floor, layout=layout)
+        return condition(conditioners, system, jnp.ones((), like.dtype))
+
+    return eqx.filter_eval_shape(left)
+
+
 def keeps_unformed(options: TrainOptions) -> bool:
     """Whether blocks reach the scheduler as operators."""
-    if options.crew.workers is not None:
+    semidefinite = make_curvature(options.step).semidefinite
+    system = left_by(make_conditioning(options.conditioning), semidefinite=semidefinite)
+    if options.crew.workers is not None or system.is_formed:
         return False
-    floor = make_curvature(options.step).semidefinite
-    return options.conditioning.keep == 1 and make_hybrid(options.scheduling).keeps_unformed(floor=floor)
+    return make_hybrid(options.scheduling).keeps_unformed(floor=system.eigenvalue_floor is not None)
 
 
 def never_forms(options: TrainOptions) -> bool:

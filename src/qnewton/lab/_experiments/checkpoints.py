@@ -170,7 +170,7 @@ def read_checkpoint(run: Path, step: int, wanted: str | None = None) -> Checkpoi
 
 
 def _manager(run: Path, *, writes: bool = False) -> "orbax.CheckpointManager":
-    """Of the run's checkpoints; one that does not write changes nothing."""
+    """Return the manager of the run's checkpoints; one that does not write changes nothing."""
     import orbax.checkpoint as orbax  # half a second, which only a run that saves pays
 
     who = orbax.options.MultiprocessingOptions(**({} if writes else reading_alone()))

@@ -1,25 +1,25 @@
 """Checks that refuse options that exclude each other, before anything is computed."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import TypeAlias
 
-from ..._solvers import AbstractSolver
-from ..._solvers.quantum.queries import jennings2023v1
+from ..._conditioning import AbstractConditioner
+from ..._core.records import System
+from ..._scheduling.conditioned import Conditioned
+from ..._solvers import QLSA, AbstractSolver
 from . import build
-from .build import BASELINES, COMPLETE, QUANTUM
-from .options import SchedulingOptions, TrainOptions
+from .build import BASELINES, COMPLETE
+from .options import ConditioningOptions, SchedulingOptions, TrainOptions
 from .parts import make, part
 from .presets import PRESETS
-from .task_options import BertOptions, GptOptions
+from .task_options import TransformerOptions
 
 Candidates: TypeAlias = dict[str, AbstractSolver]
 """As `--solvers` names them."""
 _RATES = ("learning_rate", "warmup_steps", "decay")
 # What acts on the systems of complete optimizers.
-_SCHEDULED = (
-    *("solvers", "assumptions", "hardware", "gate_time_s"),
-    *("execution", "precision", "shots", "noise_seed", "policy"),
-)
+_SCHEDULED = ("solvers", "assumptions", "hardware", "gate_time_s", "policy")
 
 
 def check(options: TrainOptions) -> None:
@@ -36,7 +36,7 @@ def check(options: TrainOptions) -> None:
     scheduling = options.scheduling
     solvers = dict(zip(scheduling.solvers, build.make_solvers(scheduling), strict=True))
     _check_scheduled(options, solvers)
-    _check_workers(options)
+    _check_workers(options, solvers)
     build.make_workers(build.make_hybrid(scheduling))
     _check_unformed(options, solvers)
 
@@ -59,14 +59,20 @@ def _check_complete(options: TrainOptions) -> None:
             )
     if options.optimizer_word in BASELINES:
         return
-    made = build.make_solvers(options.scheduling)
-    rooted = [text for text, one in zip(options.scheduling.solvers, made, strict=True) if one.capabilities.needs_root]
+    solvers = dict(zip(options.scheduling.solvers, build.make_solvers(options.scheduling), strict=True))
+    rooted = [text for text, one in solvers.items() if one.capabilities.needs_root]
     if rooted:
         raise ValueError(
             f"--solvers names {rooted[0]}, which solves blocks through their root, and the systems of "
             f"{chosen(options)} have none: omit it, or use --preset blocks"
         )
-    _check_execution(options.scheduling)
+    own = [text for text, one in solvers.items() if isinstance(one, Conditioned)]
+    if own:
+        raise ValueError(
+            f"--solvers names {own[0]}, and groups of equal systems, as those of {chosen(options)}, go to every "
+            "candidate as they are: name its inner solver alone, or use --preset blocks"
+        )
+    _check_precision(solvers)
     if part("policy", options.scheduling.policy, "policy").word == "makespan":
         raise ValueError(
             f"--policy is makespan, which deals out blocks, and {chosen(options)} chooses for groups of systems: omit "
@@ -82,7 +88,7 @@ def _check_family(options: TrainOptions) -> None:
 
 
 def chosen(options: TrainOptions) -> str:
-    """What makes the optimizer complete, as the command line has it."""
+    """Return the option that makes the optimizer complete, as the command line has it."""
     if options.optimizer_word == "newton":
         return f"--family {options.family}"
     return f"--optimizer {options.optimizer}"
@@ -98,7 +104,7 @@ def _read_by(options: TrainOptions) -> tuple[tuple[str, ...], str, str]:
 
 
 def _check_unformed(options: TrainOptions, solvers: Candidates) -> None:
-    """Solvers that could take no system at all, since every block is formed before they see it."""
+    """Refuse solvers that could take no system at all, since every block is formed before they see it."""
     rooted = [text for text, solver in solvers.items() if solver.capabilities.needs_root]
     if rooted and not build.make_curvature(options.step).semidefinite:
         raise ValueError(
@@ -108,13 +114,13 @@ def _check_unformed(options: TrainOptions, solvers: Candidates) -> None:
     wanting = [text for text, solver in solvers.items() if text in rooted or solver.capabilities.needs_layers]
     if not wanting or build.keeps_unformed(options):
         return
-    scheduling, keep = options.scheduling, options.conditioning.keep
-    second = scheduling.second_estimator
+    scheduling, second = options.scheduling, options.scheduling.second_estimator
     alone = dataclasses.replace(options, scheduling=dataclasses.replace(scheduling, second_estimator=None))
     formed = f"--estimator {scheduling.estimator} needs"
     instead = "use --estimator lanczos (or, with --curvature gauss-newton, automatic)"
-    if keep < 1:
-        formed, instead = f"--keep {keep} prunes", "use --keep 1"
+    forming = _first_that(options, lambda system: system.is_formed)
+    if forming is not None:
+        formed, instead = f"--conditioners {forming} needs", "leave that out"
     elif build.keeps_unformed(alone):
         formed, instead = f"--second-estimator {second} needs", "use --second-estimator lanczos, or None"
     raise ValueError(
@@ -124,8 +130,8 @@ def _check_unformed(options: TrainOptions, solvers: Candidates) -> None:
 
 
 def _check_largest(options: TrainOptions) -> None:
-    largest = options.step.largest
-    if largest == "published" and not isinstance(options.task, (BertOptions, GptOptions)):
+    largest, adaptation = options.step.largest, build.make_adaptation(options.conditioning)
+    if largest == "published" and not isinstance(options.task, TransformerOptions):
         raise ValueError(
             "--largest is published, which selects the linear layers inside the transformers of bert-tiny and "
             "gpt-tiny, and this task is neither: give a number of parameters, or omit it"
@@ -135,28 +141,22 @@ def _check_largest(options: TrainOptions) -> None:
             "--largest is published, which selects linear layers by their names, and --partition whole has them all in "
             "one block: use --partition per-tensor (as published) or per-layer, or --largest None"
         )
-    if largest is not None and options.conditioning.adapt_damping:
+    if largest is not None and adaptation.tries:
         raise ValueError(
             f"--largest is {largest}, and the damping follows the decrease that a step predicts: blocks without a "
-            "system predict none. Add --no-adapt-damping"
+            "system predict none. Add --adaptation fixed"
         )
 
 
 def _check_scheduled(options: TrainOptions, solvers: Candidates) -> None:
     _check_largest(options)
-    if options.conditioning.damping_scale != 1 and not options.conditioning.adapt_damping:
-        raise ValueError(
-            f"--damping-scale is {options.conditioning.damping_scale}, and --no-adapt-damping keeps the damping as it "
-            "is: omit one of them"
-        )
-    _check_execution(options.scheduling)
-    _check_own(options.scheduling)
-    pruned = options.conditioning.keep < 1
-    rows = options.conditioning.order == "damp-prune-rows" and pruned
+    _check_precision(solvers)
+    left = _left(options)
+    rows = _first_that(options, lambda system: not system.symmetric)
     symmetric = [text for text, solver in solvers.items() if solver.capabilities.needs_symmetric]
-    if rows and symmetric:
+    if rows is not None and symmetric:
         raise ValueError(
-            f"--solvers names {', '.join(symmetric)}, and --order damp-prune-rows makes the systems unsymmetric: use "
+            f"--solvers names {', '.join(symmetric)}, and --conditioners {rows} makes the systems unsymmetric: use "
             "--solvers lu qlsa"
         )
     scheduling = options.scheduling
@@ -164,16 +164,46 @@ def _check_scheduled(options: TrainOptions, solvers: Candidates) -> None:
         estimator = None if text is None else make("estimator", text, option)
         if estimator is None:
             continue
-        if rows and estimator.needs_symmetric:
+        if rows is not None and estimator.needs_symmetric:
             raise ValueError(f"--{option} {text} needs symmetric systems: use automatic or inverse-lanczos")
-        if estimator.needs_floor and (pruned or not build.make_curvature(options.step).semidefinite):
+        if not estimator.needs_floor:
+            continue
+        if left.eigenvalue_floor is None:
             raise ValueError(
                 f"--{option} {text} needs blocks that are semidefinite by construction: use it with --curvature "
-                "gauss-newton and --keep 1, or choose automatic"
+                "gauss-newton and --conditioners that keep them so, such as damp, or choose automatic"
             )
+        for name, solver in solvers.items():
+            if isinstance(solver, Conditioned) and _left(options, solver.conditioning).eigenvalue_floor is None:
+                raise ValueError(
+                    f"--solvers {name}: --{option} {text} needs a system that is semidefinite by construction, which "
+                    "its conditioning does not leave: choose automatic, or omit it"
+                )
 
 
-def _check_workers(options: TrainOptions) -> None:
+def _left(options: TrainOptions, own: tuple[AbstractConditioner, ...] = (), first: int | None = None) -> System:
+    """Return a system as conditioning leaves it.
+
+    Args:
+        options: of the training.
+        own: conditioning of one candidate.
+        first: of the shared conditioners; None takes them all.
+    """
+    texts = options.conditioning.conditioners[:first]
+    shared = build.make_conditioning(ConditioningOptions(texts))
+    try:
+        return build.left_by((*shared, *own), semidefinite=build.make_curvature(options.step).semidefinite)
+    except ValueError as error:
+        raise ValueError(f"--conditioners {' '.join(texts)}: {error}") from error
+
+
+def _first_that(options: TrainOptions, shows: Callable[[System], bool]) -> str | None:
+    """Return the first conditioner that leaves such systems; None where none does."""
+    texts = enumerate(options.conditioning.conditioners, start=1)
+    return next((text for k, text in texts if shows(_left(options, first=k))), None)
+
+
+def _check_workers(options: TrainOptions, solvers: Candidates) -> None:
     scheduling, crew = options.scheduling, options.crew
     if crew.workers is None:
         for name in ("worker_cpus", "worker_qpus", "stale"):
@@ -193,42 +223,19 @@ def _check_workers(options: TrainOptions) -> None:
             f"--workers is {crew.workers}, and --policy {scheduling.policy} deals blocks out on paper: workers "
             "get theirs by the same rule, so omit --policy"
         )
-    if crew.worker_qpus and QUANTUM not in scheduling.solvers:
+    if crew.worker_qpus and not any(solver.capabilities.quantum for solver in solvers.values()):
         raise ValueError(
             f"--worker-qpus is {crew.worker_qpus}, and --solvers {' '.join(scheduling.solvers)} names no quantum "
             "solver: add qlsa, or omit it"
         )
 
 
-def _check_own(scheduling: SchedulingOptions) -> None:
-    """Refuse own conditioning except for a quantum candidate, whose estimator needs no floor if it prunes."""
-    keep, damping = scheduling.quantum_keep, scheduling.quantum_damping
-    given = [f"--quantum-keep is {keep}"] * (keep < 1) + [f"--quantum-damping is {damping}"] * (damping > 0)
-    if given and QUANTUM not in scheduling.solvers:
-        raise ValueError(
-            f"{given[0]}, and --solvers {' '.join(scheduling.solvers)} names no quantum solver: add qlsa, or omit it"
-        )
-    if keep < 1 and make("estimator", scheduling.estimator, "estimator").needs_floor:
-        raise ValueError(
-            f"{given[0]}, and --estimator {scheduling.estimator} needs a system that is semidefinite by construction, "
-            "which pruning does not leave: choose automatic, or omit it"
-        )
-
-
-def _check_execution(scheduling: SchedulingOptions) -> None:
-    precision, largest = scheduling.precision, jennings2023v1.largest_precision
-    modelled = scheduling.execution == "modelled"
-    if not modelled and QUANTUM not in scheduling.solvers:
-        raise ValueError(
-            f"--execution is {scheduling.execution}, and --solvers {' '.join(scheduling.solvers)} names no quantum "
-            "solver: add qlsa, or omit it"
-        )
-    if modelled and scheduling.shots is not None:
-        raise ValueError(
-            f"--shots is {scheduling.shots}, and at --execution modelled there is no state to measure: use --execution "
-            "emulated, or omit it"
-        )
-    if QUANTUM in scheduling.solvers and modelled and precision > largest:
-        raise ValueError(
-            f"--precision is {precision}, and the query count of qlsa holds up to {largest}: ask for that or less"
-        )
+def _check_precision(solvers: Candidates) -> None:
+    """Refuse a precision at which no query is counted, so that a candidate could take no system."""
+    for text, solver in solvers.items():
+        inner = solver.inner if isinstance(solver, Conditioned) else solver
+        if isinstance(inner, QLSA) and inner.precision > inner.queries.largest_precision:
+            raise ValueError(
+                f"--solvers {text}: the precision is {inner.precision}, and the query count of {inner.queries.name} "
+                f"holds up to {inner.queries.largest_precision}: ask for that or less"
+            )

@@ -4,8 +4,11 @@ import dataclasses
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .build import BASELINES, keeps_unformed
+import jax
+
+from .build import BASELINES, keeps_unformed, make_adaptation, make_conditioning
 from .options import TrainingOptions, TrainOptions
+from .parts import part
 
 if TYPE_CHECKING:
     from ..._workers import Workers
@@ -67,8 +70,8 @@ class Held:
         key = (
             *(name, options.task, training.dtype, training.batch_size, training.blas_threads),
             *(step.curvature, step.partition, step.largest),
-            # Pruning goes through the entries until it has as many as it keeps.
-            *(conditioning.order, conditioning.keep, conditioning.adapt_damping),
+            # The structure has what is fixed, such as a keep ratio, and leaves out the numbers that may vary.
+            *(jax.tree.structure(make_conditioning(conditioning)), make_adaptation(conditioning).tries),
             *(options.scheduling.estimator, keeps_unformed(options)),
         )
         before = key in self._stages
@@ -99,7 +102,9 @@ def _without_what_is_traced(options: TrainOptions) -> TrainOptions:
     step = options.step
     if options.optimizer_word in BASELINES:
         step = dataclasses.replace(step, learning_rate=None)
-    conditioning = dataclasses.replace(options.conditioning, damping_scale=1.0)
+    adaptation = part("adaptation", options.conditioning.adaptation, "adaptation")
+    adaptation = dataclasses.replace(adaptation, given=tuple(one for one in adaptation.given if one[0] != "damping"))
+    conditioning = dataclasses.replace(options.conditioning, adaptation=str(adaptation))
     return dataclasses.replace(
         options, preset="blocks", out=None, training=training, step=step, conditioning=conditioning
     )

@@ -48,7 +48,7 @@ def hired(options: TrainOptions, held: Held, stage: Callable[[str], None]) -> It
 
 
 def worker_records(workers: "Workers | None") -> tuple[WorkerRecord, ...]:
-    """Those who are there, for `calibration.json`."""
+    """Return the records of the workers that are present, for `calibration.json`."""
     present = () if workers is None else workers.present
     return tuple(
         WorkerRecord(
@@ -65,7 +65,7 @@ def worker_records(workers: "Workers | None") -> tuple[WorkerRecord, ...]:
 
 
 def attempt_lines(workers: "Workers") -> list[AttemptLine]:
-    """What became of the blocks of the step that has just been taken."""
+    """Attempts on the blocks of the last step."""
     return [
         AttemptLine(
             block=one.block,

@@ -21,12 +21,13 @@ from ..._curvature.batch import Batch
 from ..._hardware import ClassicalMachine
 from ..._optim.newton import newton
 from ..._scheduling import Hybrid
-from ..._solvers import Cholesky
+from ..._solvers import Cholesky, EmulatedQSVT
+from ..._solvers.quantum.emulated import Infinite, LineFit, Shots
 from .._runfile import NOISE_VERSION, GridHead, NoiseCell, NoiseFile, plain
-from .build import PARTITIONS, make_quantum, residual_tolerance
+from .build import residual_tolerance
 from .grid import Grid
-from .options import SchedulingOptions
 from .own_task import short
+from .parts import make
 from .provenance import provenance
 from .tasks import make_task
 from .tasks.base import Task, batches
@@ -202,15 +203,15 @@ class _Trainer:
         solver: lx.AbstractLinearSolver = Cholesky()
         tolerance = 0.1
         if cell.epsilon is not None:
-            scheduling = SchedulingOptions(
-                solvers=("qlsa",), precision=cell.epsilon, execution="emulated", shots=cell.shots
-            )
+            measurement = Infinite() if cell.shots is None else Shots(cell.shots)
+            # By a fit even without shots, so that cells with and without them differ in the shots alone.
+            emulated = EmulatedQSVT(cell.epsilon, measurement=measurement, length=LineFit())
             # Of a single candidate nothing is compared, so no machine need be measured.
             nobody = ClassicalMachine("none", self._options["dtype"], ())
-            solver, tolerance = Hybrid([make_quantum(scheduling)], classical=nobody), residual_tolerance(scheduling)
+            solver, tolerance = Hybrid([emulated], classical=nobody), residual_tolerance([emulated])
         return newton(
             self._task.objective,
-            partition=PARTITIONS[self._options["partition"]],
+            partition=make("partition", self._options["partition"], "partition"),
             conditioning=(Damp(self._options["damping"]),),
             solver=solver,
             residual_tolerance=tolerance,

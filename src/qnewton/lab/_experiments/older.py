@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from .parts import part
+
 WORDS = {
     "policy": {"fixed": "fixed-candidate"},
     "estimator": {"probabilistic": "probabilistic-lanczos"},
@@ -44,6 +46,19 @@ BASELINES = {
 KRYLOV = {"preconditioner", "rtol"}
 """Options that are parameters of `cg` and `minres` now."""
 
+CONDITIONING = {"damping": 0.5, "keep": 1.0, "order": "prune-damp", "adapt_damping": True, "damping_scale": 1.0}
+"""Options that are parameters of `--conditioners` and `--adaptation` now, with their former defaults."""
+
+QUANTUM = {
+    "execution": "modelled",
+    "precision": 1e-2,
+    "shots": None,
+    "noise_seed": 0,
+    "quantum_keep": 1.0,
+    "quantum_damping": 0.0,
+}
+"""Likewise options that are parameters of the quantum solver, or which one it is."""
+
 
 def present_options(options: Any) -> Any:
     """The options of a run as `TrainOptions` has them now; what is no object is returned as it is.
@@ -74,10 +89,137 @@ def present_options(options: Any) -> Any:
             found["step"]["weight_decay"] = baseline.get("weight_decay") or 0.0 if optimizer == "newton" else 0.0
     if optimizer == "recipe":
         found |= {"optimizer": "newton", "family": "automatic"}
+    _present_groups(found)
     for group in (found, scheduling, found.get("step")):
         if isinstance(group, dict):
             group |= {name: _word(name, group[name]) for name in WORDS if name in group}
     return found
+
+
+def _present_groups(options: dict[str, Any]) -> None:
+    """Put conditioning and the quantum solver in words, in options of a file."""
+    scheduling, conditioning = options.get("scheduling"), options.get("conditioning")
+    if isinstance(scheduling, dict) and isinstance(scheduling.get("solvers"), list):
+        given = {name: scheduling.pop(name) for name in QUANTUM if name in scheduling}
+        given |= {name: _word(name, given[name]) for name in WORDS if name in given}
+        if given:
+            scheduling["solvers"] = [_quantum(given) if one == "qlsa" else one for one in scheduling["solvers"]]
+            scheduling["policy"] = _of_quantum(scheduling.get("policy", "fastest"), _quantum(given))
+    if isinstance(conditioning, dict) and "conditioners" not in conditioning:
+        given = CONDITIONING | {name: conditioning.pop(name) for name in CONDITIONING if name in conditioning}
+        conditioning["conditioners"], conditioning["adaptation"] = _conditioners(given), _adaptation(given)
+
+
+def present_parts(arguments: Sequence[str], conditioners: Sequence[str], solvers: Sequence[str]) -> list[str]:
+    """The arguments of a training, options that are parameters of others' words now in there, each with a warning.
+
+    Args:
+        arguments: as `present_arguments` returns them.
+        conditioners: where nobody gives them.
+        solvers: likewise.
+
+    Raises:
+        ValueError: for an option of a quantum solver that is not named, or that has no read-out.
+    """
+    conditioning: dict[str, Any] = {}
+    quantum: dict[str, Any] = {}
+    kept: list[tuple[str, list[str]]] = []
+    for option, values in _grouped(arguments):
+        name = option.removeprefix("--").replace("-", "_")
+        if name in ("adapt_damping", "no_adapt_damping") and option:
+            conditioning["adapt_damping"] = name == "adapt_damping" and values != ["False"]
+        elif name in CONDITIONING and values:
+            conditioning[name] = values[0]
+        elif name in QUANTUM and values:
+            quantum[name] = values[0]
+        else:
+            kept.append((option, values))
+    if conditioning.keys() & {"damping", "keep", "order"}:
+        base = _read_back(_chosen_all(kept, "--conditioners", conditioners))
+        kept = _put(kept, "--conditioners", _conditioners(base | conditioning), conditioning)
+    if conditioning.keys() & {"adapt_damping", "damping_scale"}:
+        kept = _put(kept, "--adaptation", [_adaptation(CONDITIONING | conditioning)], conditioning)
+    if quantum:
+        named = _chosen_all(kept, "--solvers", solvers)
+        given = ", ".join(f"--{name.replace('_', '-')} is {value}" for name, value in quantum.items())
+        if "qlsa" not in named:
+            raise ValueError(
+                f"{given}, and --solvers {' '.join(named)} names no qlsa: these are parameters of the quantum solver "
+                "now, e.g. --solvers lu 'qlsa(precision=0.001)'"
+            )
+        if quantum.get("shots") not in (None, "None") and quantum.get("execution") != "emulated":
+            raise ValueError(
+                f"{given}, and qlsa has no state to measure: use --solvers 'emulated-qsvt(measurement=shots(1000))'"
+            )
+        text = _quantum(quantum)
+        kept = _put(kept, "--solvers", [text if one == "qlsa" else one for one in named], quantum)
+        kept = [(name, [_of_quantum(one, text) for one in own] if name == "--policy" else own) for name, own in kept]
+    return [word for option, values in kept for word in ([option] if option else []) + values]
+
+
+def _conditioners(given: dict[str, Any]) -> list[str]:
+    """The words of what was `--damping`, `--keep` and `--order`."""
+    prunes, r = float(given["keep"]) < 1, given["damping"]
+    if given["order"] == "damp-prune-rows":
+        return [f"damp(relative={r}, offset=1e-6)", *([f"prune-rows(keep={given['keep']})"] if prunes else [])]
+    return [*([f"prune(keep={given['keep']})"] if prunes else []), f"damp(relative={r})"]
+
+
+def _adaptation(given: dict[str, Any]) -> str:
+    if not given["adapt_damping"]:
+        return "fixed"
+    scale = given["damping_scale"]
+    return called("levenberg-marquardt", {} if float(scale) == 1 else {"damping": scale})
+
+
+def _quantum(given: dict[str, Any]) -> str:
+    """The word of what was `qlsa` with these options."""
+    own = {name: value for name, value in given.items() if str(value) != str(QUANTUM[name])}
+    precision = {"precision": own["precision"]} if "precision" in own else {}
+    if own.get("execution") == "emulated":
+        reading = {"measurement": f"shots({own['shots']})"} if "shots" in own else {}
+        seed = {"seed": own["noise_seed"]} if "noise_seed" in own else {}
+        text = called("emulated-qsvt", precision | reading | {"length": "line-fit"} | seed)
+    else:
+        text = called("qlsa", precision)
+    inside = [f"prune({own['quantum_keep']})"] if "quantum_keep" in own else []
+    inside += [f"damp({own['quantum_damping']})"] if "quantum_damping" in own else []
+    return f"conditioned({text}, ({', '.join(inside)},), always=true)" if inside else text
+
+
+def _of_quantum(policy: str, solver: str) -> str:
+    """A policy, which names the quantum solver by its present word if it named `qlsa`."""
+    own = part("policy", policy, "policy")
+    if own.word != "fixed-candidate" or dict(own.given)["name"] != "qlsa":
+        return policy
+    return called(own.word, {"name": part("solver", solver, "solvers").word})
+
+
+def _read_back(conditioners: Sequence[str]) -> dict[str, Any]:
+    """Return the values that `--damping`, `--keep` and `--order` would have had."""
+    found: dict[str, Any] = dict(CONDITIONING)
+    for text in conditioners:
+        own = part("conditioner", text, "conditioners")
+        given = dict(own.given)
+        if own.word == "damp":
+            found["damping"] = given.get("relative", 5e-3)
+        if own.word.startswith("prune"):
+            found["keep"] = given["keep"]
+        if own.word == "prune-rows" or given.get("offset"):
+            found["order"] = "damp-prune-rows"
+    return found
+
+
+def _put(
+    kept: list[tuple[str, list[str]]], name: str, values: list[str], given: dict[str, Any]
+) -> list[tuple[str, list[str]]]:
+    """Return the arguments with an option in the place of older ones, and warn."""
+    _warn(" ".join(f"--{one.replace('_', '-')}" for one in given), f"{name} {' '.join(map(repr, values))}")
+    return [*((option, own) for option, own in kept if option != name), (name, values)]
+
+
+def _chosen_all(groups: list[tuple[str, list[str]]], name: str, usual: Sequence[str]) -> Sequence[str]:
+    return next((values for option, values in groups if option == name and values), usual)
 
 
 def present_arguments(arguments: Sequence[str]) -> list[str]:
@@ -101,7 +243,7 @@ def present_arguments(arguments: Sequence[str]) -> list[str]:
         elif name in KRYLOV and values:
             krylov[name] = _word(name, values[0])
         elif name == "fidelity":
-            kept.append(_told("--execution", [_word("execution", one) for one in values], option, values))
+            kept.append(("--execution", [_word("execution", one) for one in values]))
         elif name == "optimizer" and values == ["recipe"]:
             kept.append(_told("--family", ["automatic"], option, values))
         elif name in WORDS and any(one in WORDS[name] for one in values):
@@ -144,7 +286,7 @@ def _chosen(groups: list[tuple[str, list[str]]], name: str, usual: str) -> str:
 def _called(
     kept: list[tuple[str, list[str]]], name: str, usual: str, given: dict[str, Any], owners: dict[str, tuple[str, str]]
 ) -> list[tuple[str, list[str]]]:
-    """With the options that are parameters of another one's word in there."""
+    """Return the arguments with older options as parameters of another option's word, and warn."""
     chosen = _chosen(kept, name, usual)
     for one, value in given.items():
         own, parameter = owners[one]

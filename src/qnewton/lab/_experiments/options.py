@@ -5,26 +5,19 @@ The docstring under each field is its `--help` text. No imports of jax here: par
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 import tyro
 
-from .limits import COUNT, DISTINCT, GATE_TIME, SEED, STATE_ERROR, Limit, Limited, at_least, finite, positive
-from .parts import catalogue, part
+from .limits import COUNT, DISTINCT, GATE_TIME, SEED, Limit, Limited, at_least, finite, positive
+from .parts import catalogue, names_of, part
 
-AssumptionSet = Literal["paper", "paper-best", "paper-sparse", "logical", "end_to_end"]
-QuantumHardware = Literal[
-    "superconducting",
-    "superconducting-e4",
-    "transmon-distilled",
-    "transmon-cultivated",
-    "trapped-ion",
-    "trapped-ion-e4",
-    "neutral-atoms",
-    "majorana",
-    "majorana-e6",
-    "majorana-pairwise",
-]
+if TYPE_CHECKING:
+    AssumptionSet: TypeAlias = str
+    QuantumHardware: TypeAlias = str
+else:
+    AssumptionSet = Literal[names_of("assumptions")]
+    QuantumHardware = Literal[names_of("hardware")]
 
 
 def _named(kind: str) -> Any:
@@ -33,20 +26,12 @@ def _named(kind: str) -> Any:
 
 
 def _part(kind: str, option: str) -> Limit:
-    """Of the text of a part, which is kept in one form; `part` says what is wrong with it."""
+    """Return the rule that keeps the text of a part in one form; `part` says what is wrong with it."""
     return Limit(lambda text: True, "", normal=lambda text: str(part(kind, text, option)))
 
 
 _RATE = positive("it must be a positive number (1 is the full Newton step), or None")
 _LARGEST = Limit(lambda value: isinstance(value, str) or value >= 1, "it must be at least 1")
-_DAMPING = finite(
-    "it must be a finite number of at least 0 (Q-Newton's usual value is 5e-3); negative damping would make a definite "
-    "system indefinite"
-)
-_KEEP = Limit(
-    lambda value: 0 < value <= 1,
-    "it must lie in (0, 1]: the ratio of each row's entries that are kept (1 does not prune)",
-)
 _CANDIDATES = Limit(lambda values: len(values) > 0, "name at least one candidate", whole=True)
 _SETS = Limit(lambda values: len(values) > 0, "name at least one set, e.g. paper", whole=True)
 _WORKERS = Limit(
@@ -114,12 +99,12 @@ class StepOptions(Limited):
     """Curvature matrix: generalised Gauss-Newton; the exact Hessian (Q-Newton's MLP); the empirical Fisher matrix, a
     sequence being one example, with an absolute damping of 1e-3. empirical-fisher(damping_floor=0) is that of
     Q-Newton's language models, whose steps grow like 1/|g|."""
-    partition: Literal["whole", "per-layer", "per-tensor"] = "whole"
+    partition: Annotated[str, _named("partition"), _part("partition", "partition")] = "whole"
     """Parameters that share a system."""
     largest: Annotated[int | Literal["published"] | None, _LARGEST] = None
     """Most parameters of a system: a tensor (or layer) with more keeps its raw gradient for a direction. published, of
     the language models: 4 x hidden x intermediate + 4 x hidden, and embeddings, norms and head have none. None: no
-    limit. With --no-adapt-damping alone."""
+    limit. With --adaptation fixed alone."""
     learning_rate: Annotated[float | None, _RATE] = None
     """Factor on the Newton direction (None: 1, the whole step); the learning rate of a baseline (None: its own)."""
     warmup_steps: Annotated[int, at_least(0)] = 0
@@ -134,18 +119,16 @@ class StepOptions(Limited):
 
 @dataclass(frozen=True)
 class ConditioningOptions(Limited):
-    """Regularisation and pruning of each system."""
+    """Damping, pruning and other changes of each system before it is solved."""
 
-    damping: Annotated[float, _DAMPING] = 0.5
-    """r of the regularisation H + r max|H| I; the first one where it is adapted."""
-    adapt_damping: bool = True
-    """Scale the damping by Levenberg-Marquardt's rule, and refuse steps that raise the batch loss."""
-    damping_scale: Annotated[float, Limit(lambda value: 1e-3 <= value <= 1e6, "it starts from 1e-3 to 1e6")] = 1.0
-    """First factor on that damping where it is adapted, from 1e-3 to 1e6."""
-    keep: Annotated[float, _KEEP] = 1.0
-    """Ratio of each row's entries that pruning keeps, in (0, 1]; 1 does not prune."""
-    order: Literal["prune-damp", "damp-prune-rows"] = "prune-damp"
-    """Prune symmetrically, then damp; or, as Q-Newton's published code has it, damp and then prune each row alone."""
+    conditioners: Annotated[tuple[str, ...], _named("conditioner"), _part("conditioner", "conditioners")] = (
+        "damp(relative=0.5)",
+    )
+    """Changes of each system, from first to last (`qnewton parts conditioner`), e.g. 'prune(keep=0.5)' 'damp(0.005)',
+    Q-Newton's; its published code damps first and prunes rows: 'damp(0.005, offset=1e-6)' 'prune-rows(0.5)'."""
+    adaptation: Annotated[str, _named("adaptation"), _part("adaptation", "adaptation")] = "levenberg-marquardt"
+    """How the damping of the conditioners changes during the training. levenberg-marquardt: by how well the model
+    predicted the loss, and steps that raise the batch loss are refused. fixed: not at all (Q-Newton)."""
 
 
 @dataclass(frozen=True)
@@ -159,8 +142,11 @@ class SchedulingOptions(Limited):
     )
     """Candidates of the scheduler, each a word or a word with parameters, e.g. 'cg(rtol=1e-5, preconditioner=kfac)'
     (`qnewton parts solver`); the first wins a tie. With cg, minres or dual among them, blocks are formed only for a
-    candidate that needs the matrix, wherever the estimator does without it. qlsa alone is what the options below make
-    it."""
+    candidate that needs the matrix, wherever the estimator does without it. qlsa is charged for Q-Newton's published
+    count, and a classical solve gives the numbers (execution modelled). 'emulated-qsvt(measurement=shots(1000),
+    length=line-fit)' reads out the exact state of a circuit, with as many products as the circuit makes queries
+    (emulated), circuit-qsvt runs one. 'conditioned(qlsa, prune(0.5), always=true)' prunes for that candidate alone,
+    which pays for it; `qnewton explain` says what it bought."""
     policy: Annotated[str, _named("policy"), _part("policy", "policy")] = "fastest"
     """How predictions become a choice, e.g. 'budget(limit=0.1, quantum_rate=25e3)' (`qnewton parts policy`). fastest:
     least predicted seconds (Q-Newton). kappa-threshold: the same, but classical above a condition number (its third
@@ -181,24 +167,6 @@ class SchedulingOptions(Limited):
     that is what a query takes."""
     gate_times_s: Annotated[tuple[float, ...], GATE_TIME] = (50e-9, 1e-9, 1e-12, 1e-15, 1e-18)
     """Gate times for which quantum seconds and shares are reported, besides the one above."""
-    precision: Annotated[float, STATE_ERROR] = 1e-2
-    """Error of the normalised solution state asked of the quantum solver."""
-    quantum_keep: Annotated[float, _KEEP] = 1.0
-    """Ratio of each row's entries that qlsa keeps of the system that the other candidates solve as it is, in (0, 1];
-    1 does not prune. It pays for the pruning and for an estimate of its own system; `qnewton explain` says what that
-    bought. Its residual in the whole system decides whether the step counts."""
-    quantum_damping: Annotated[float, finite("it must be a finite number of at least 0; 0 adds nothing")] = 0.0
-    """r of a further regularisation r max|H| I that qlsa alone adds, after that pruning; 0 adds nothing."""
-    execution: Literal["modelled", "emulated"] = "modelled"
-    """How the solves of qlsa are carried out. modelled: a classical solve stands in for the quantum state, and the
-    published query count of Q-Newton is charged. emulated: the exact state of a circuit, the optimal inversion
-    polynomial by singular value transformation, is read out, and its queries are charged; as many products with the
-    block as the circuit makes queries, so keep condition numbers low, e.g. by --damping."""
-    shots: Annotated[int | None, at_least(1, "measure at least one copy, or None")] = None
-    """Copies of an emulated state that are measured for the magnitudes of the solution, and as many for the signs;
-    None: infinitely many, without read-out noise. The length is fitted by one classical product."""
-    noise_seed: Annotated[int, Limit(lambda value: 0 <= value < 2**31, "it must be an integer from 0 to 2^31 - 1")] = 0
-    """Seed of the shots."""
     calibration: str = "profile"
     """What classical predictions rest on, frozen for the run. profile: the times of a processor, published or
     measured, at the speed that a probe of a tenth of a second finds here. measure: this machine, kernel by kernel, now.
@@ -217,7 +185,7 @@ class WorkerOptions(Limited):
     worker_cpus: Annotated[int | None, at_least(0, "it counts workers, or None")] = None
     """Workers with a CPU each; None: as many as there are."""
     worker_qpus: Annotated[int, at_least(0, "it counts quantum workers")] = 0
-    """Quantum workers on this machine, which carry out --execution without a queue."""
+    """Quantum workers on this machine, which carry out the quantum candidate without a queue."""
     stale: Annotated[int, at_least(0, "it counts steps; 0: none")] = 0
     """Steps that a block's last solution may be old where a worker is late with a new one; 0: the block is solved again
     elsewhere."""

@@ -157,14 +157,14 @@ def _optimizer(objective: Objective, options: TrainOptions, hybrid: Hybrid) -> o
         objective,
         build.make_schedule(options.step, options.training.steps),
         curvature=build.make_curvature(options.step),
-        partition=build.PARTITIONS[options.step.partition],
+        partition=build.make_partition(options.step),
         conditioning=build.make_conditioning(options.conditioning),
         solver=hybrid,
         adaptation=build.make_adaptation(options.conditioning),
         clip=options.step.clip,
         where=build.has_system(options),
         weight_decay=options.step.weight_decay,
-        residual_tolerance=build.residual_tolerance(options.scheduling),
+        residual_tolerance=build.residual_tolerance(hybrid.solvers),
     )
 
 

@@ -40,7 +40,7 @@ _PAPER = TrainOptions(
     step=StepOptions(
         curvature="hessian", partition="per-tensor", learning_rate=1e-2, warmup_steps=20, decay=True, clip=100.0
     ),
-    conditioning=ConditioningOptions(damping=5e-3, adapt_damping=False, keep=0.5),
+    conditioning=ConditioningOptions(("prune(keep=0.5)", "damp(relative=0.005)"), "fixed"),
     # The paper sweeps the gate time; by their true condition numbers the larger tensors of this network would be worth
     # a quantum solve at 1 ns.
     scheduling=SchedulingOptions(
@@ -53,7 +53,7 @@ _PAPER = TrainOptions(
 _PAPER_CODE = replace(
     _PAPER,
     preset="paper-code",
-    conditioning=ConditioningOptions(damping=5e-3, adapt_damping=False, keep=0.5, order="damp-prune-rows"),
+    conditioning=ConditioningOptions(("damp(relative=0.005, offset=1e-6)", "prune-rows(keep=0.5)"), "fixed"),
     scheduling=SchedulingOptions(solvers=("lu", "qlsa"), gate_time_s=1e-9),
 )
 
@@ -102,8 +102,9 @@ def preset_for(name: str, task: type[TaskOptions]) -> TrainOptions:
         step, curvature="empirical-fisher(damping_floor=0)", warmup_steps=1000, largest="published", weight_decay=0.01
     )
     # Of these runs it is the damping that follows the pruning, and those of the released code keep everything.
-    keep = 1.0 if name == "paper-code" else found.conditioning.keep
-    conditioning = replace(found.conditioning, order="prune-damp", keep=keep)
+    conditioning = PRESETS["paper"].conditioning
+    if name == "paper-code":
+        conditioning = replace(conditioning, conditioners=conditioning.conditioners[1:])
     training = replace(found.training, steps=2000, batch_size=128)
     return replace(
         found,

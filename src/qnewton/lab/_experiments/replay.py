@@ -33,7 +33,7 @@ def replay(path: Path, question: Question) -> tuple[Run, tuple[Replayed, ...]]:
     file, where they stand with all their digits, so that decisions are those of the run exactly; others are made from
     the estimates in the file. Of a group the file has no estimate, but the seconds of its classical candidates, which
     no quantum machine changes; the least of a quantum candidate follows from the sizes. Where that leaves one candidate
-    the decision is known, and otherwise it is open. Of a long run some thousand lines are looked at at a time.
+    the decision is known, and otherwise it is open. Of a long run a thousand lines are looked at at a time.
 
     Args:
         path: of a run.
@@ -94,7 +94,7 @@ class _Blocks:
         return np.asarray([solver.capabilities.quantum for solver in self.hybrid.solvers])
 
     def pieces(self) -> Iterator[Piece]:
-        """Return them, of some thousand lines at a time."""
+        """Return them, of a thousand lines at a time."""
         dtype, steps = self.saved.options.training.dtype, iter(self.saved.steps)
         first = self.saved.steps[0]
         rows = sum(line.n for line in first)

@@ -109,7 +109,7 @@ class _Groups:
     anew: bool
 
     def pieces(self) -> Iterator[Piece]:
-        """Return them, those of some thousand different lines at a time."""
+        """Return them, those of a thousand different lines at a time."""
         counted: Counter[_Key] = Counter()
         for step, held in zip(self.run.decided, self.run.held, strict=True):
             for line in step:

@@ -8,7 +8,7 @@ from ..._hardware import QuantumProfile, load_profile
 from .._runfile import SetDecision, SystemLine
 from .options import SchedulingOptions
 
-PIECE = 4096
+PIECE = 1024
 """Lines whose decisions are made at once; of a longer run no more is kept."""
 
 
@@ -94,7 +94,7 @@ class Replayed:
     Attributes:
         assumed: the set.
         decisions: on every block of every step, in their order, or on every group once for all steps that it is valid
-            for; where groups have changed very often, once for some thousand lines.
+            for; where groups have changed very often, once for a thousand lines.
         of_groups: whether they are on groups.
         compared: whether the run had the set.
         recorded: whether the seconds are the run's own, to the last digit.

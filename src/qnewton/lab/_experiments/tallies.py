@@ -40,21 +40,21 @@ class Steps:
 
     @property
     def measured_seconds(self) -> float:
-        """Of all steps."""
+        """Measured seconds of all steps."""
         return self._measured + (0.0 if self.newest is None else self.newest.measured_seconds)
 
     @property
     def measured_evaluation_seconds(self) -> float:
-        """Of all evaluations."""
+        """Measured seconds of all evaluations."""
         return self._evaluating + (0.0 if self.newest is None else self.newest.measured_evaluation_seconds)
 
     @property
     def statuses(self) -> dict[str, int]:
-        """How often each status came."""
+        """Return the count of each status."""
         return dict(self._statuses if self.newest is None else self._statuses + Counter(self.newest.statuses))
 
     def predicted_seconds(self, assumed: str) -> float:
-        """Of all steps, under an assumption set; NaN if those of one are not finite."""
+        """Return the predicted seconds of all steps under an assumption set; NaN if those of one are not finite."""
         own = 0.0 if self.newest is None else known(self.newest.predicted_seconds[assumed].total)
         return self._predicted.get(assumed, 0.0) + own
 

@@ -1,4 +1,4 @@
-"""What a training by several processes does otherwise than one alone.
+"""Differences of a training by several processes from one alone.
 
 Every process computes the same step, of which each device has its part of the batch. What a step depends on beyond its
 arrays (seconds, a checkpoint that is due, an interrupt) is decided by process 0, through the key-value store of jax's
@@ -68,7 +68,7 @@ class Together:
     """The processes of a training; alone, nothing is done."""
 
     def __init__(self):
-        """Of all devices."""
+        """Take all devices."""
         self._several, self._asked = several(), False
         if self._several:
             self._asked_key = f"{_PREFIX}/asked/{next(_count)}/"
@@ -101,7 +101,7 @@ class Together:
         return jax.tree.map(_put_as, tree, like)
 
     def decided(self, *numbers: float) -> tuple[float, ...]:
-        """These numbers of process 0; alone, the own ones."""
+        """Return the numbers of process 0; alone, the own ones."""
         if not self._several:
             return numbers
         number = next(_count)
@@ -113,7 +113,7 @@ class Together:
         return struct.unpack(f"{len(numbers)}d", _store().blocking_key_value_get_bytes(key, PATIENCE_SECONDS * 1000))
 
     def any(self, asked: int) -> int:
-        """On process 0: by which signal any process was asked to stop, or 0; on others of no use."""
+        """Return, on process 0, the signal that asked any process to stop, or 0; on others the value has no meaning."""
         if not self._several:
             return asked
         if asked and not self._asked:

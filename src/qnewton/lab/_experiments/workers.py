@@ -60,7 +60,7 @@ class Workers:
 
     @classmethod
     def of(cls, policy: Makespan, names: Sequence[str], quantum: Sequence[bool]) -> "Workers":
-        """Those of a policy.
+        """Return the workers of a policy.
 
         Args:
             policy: that deals blocks out to them.

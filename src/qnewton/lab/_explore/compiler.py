@@ -1,4 +1,4 @@
-"""From a jaxpr of scalar arithmetic, or of short arrays that are unrolled, to a graph."""
+"""Compiler of a jaxpr of scalar arithmetic, or of short arrays that are unrolled, to a graph."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""From graphs to JavaScript: what is used once is written where it is used, what is written twice is shared."""
+"""JavaScript of graphs: an expression that is used once stands where it is used, one used twice is shared."""
 
 import base64
 import dataclasses
@@ -175,7 +175,7 @@ class Script:
 
     @property
     def text(self) -> str:
-        """Of everything that the functions use."""
+        """The text of everything that the functions use."""
         return HELPERS + "".join(f"const {name}={text};\n" for text, name in self._shared.items())
 
     def share(self, text: str, prefix: str) -> str:

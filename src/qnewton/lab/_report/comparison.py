@@ -40,7 +40,7 @@ def write_comparison(found: ComparisonFile, directory: Path, figures: str | None
 
 
 def comparison_tables(found: ComparisonFile) -> list[Table]:
-    """What everyone reached, and when each target was met."""
+    """Return the tables: the results of each method, and the seconds to each target."""
     return [_reached(found), *(_to_target(found, target) for target in found.targets)]
 
 

@@ -120,7 +120,7 @@ def _axis(clock: str, values: Sequence[float]) -> Scale:
 
 
 def _words(clock: str) -> str:
-    """What stands on the axis."""
+    """Return the label of the axis."""
     return clock if clock == "steps" else f"{clock} seconds"
 
 

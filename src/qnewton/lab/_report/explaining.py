@@ -115,7 +115,7 @@ def _candidate(name: str, seconds: float | None, system: SystemLine, entry: SetD
 
 
 def _policy(run: Run) -> str:
-    """As `--policy` names it; up to schema 7 the options of all policies stood in a group of their own."""
+    """Return the policy as `--policy` names it; up to schema 7 its options stood in a group of their own."""
     options = run.config.options
     older, scheduling = options.get("policy"), options.get("scheduling")
     if isinstance(older, dict):

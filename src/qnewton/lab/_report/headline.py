@@ -34,7 +34,7 @@ ASSUMPTIONS = {
 
 
 def notes(run: Run) -> Warnings | None:
-    """What the files do not hold; None for a run that finished."""
+    """Return a note on what the files lack; None for a run that finished."""
     found = list(run.notes)
     if run.summary is not None and run.summary.status == "interrupted":
         found.insert(0, f"The run was interrupted after {run.summary.steps} steps; the totals are those of them.")

@@ -16,7 +16,7 @@ _FEW = 40  # points that may each have a marker
 
 
 def line_keywords(style: Style, paint: Callable[[str], str]) -> dict[str, Any]:
-    """What matplotlib calls the parts of a style."""
+    """Return matplotlib's keywords of a style."""
     color = paint(style.color)
     found = {"color": color, "linestyle": style.dashes, "linewidth": style.width, "alpha": style.alpha}
     if style.marker:
@@ -29,7 +29,7 @@ def line_keywords(style: Style, paint: Callable[[str], str]) -> dict[str, Any]:
 
 
 def fill_keywords(fill: Fill, paint: Callable[[str], str]) -> dict[str, Any]:
-    """What matplotlib calls the parts of a fill."""
+    """Return matplotlib's keywords of a fill."""
     return {
         "facecolor": "none" if fill.color is None else paint(fill.color),
         "edgecolor": "none" if fill.edge is None else paint(fill.edge),
@@ -41,7 +41,7 @@ def fill_keywords(fill: Fill, paint: Callable[[str], str]) -> dict[str, Any]:
 
 
 def _line(axes: Axes, line: Line, paint: Callable[[str], str]) -> float:
-    """Where the line ends."""
+    """Draw a line, and return the height at which it ends."""
     points: list[Point] = list(line.points)
     keywords = {**line_keywords(line.style, paint), "zorder": 3 if line.style.above else 2}
     if len(points) > MOST_POINTS and not line.whole:

@@ -32,7 +32,7 @@ def _share(found: Numbers, name: str, limited: bool = False) -> dict[str, Any]:
 
 
 def body(found: Numbers) -> list[Part]:
-    """Figures."""
+    """Return the figures of the evaluation."""
     return [Figures([_kappa(found), _shares(found)])]
 
 

@@ -60,7 +60,7 @@ def _chart(name: str, title: str, steps: Sequence[StepLine], names: Sequence[str
 
 
 def _bars(attempts: Sequence[AttemptLine]) -> Iterator[tuple[str, str, float, float]]:
-    """What is drawn of a step: kind, worker, from, to."""
+    """Yield the bars of a step: kind, worker, start, end."""
     for one in attempts:
         if one.outcome in ("died", "late"):
             yield one.outcome, one.worker, one.measured_sent, one.measured_received

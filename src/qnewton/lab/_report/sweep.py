@@ -119,5 +119,5 @@ def _least(seconds: Sequence[float]) -> tuple[int, float]:
 
 
 def _finite(seconds: float) -> float:
-    """What a solve adds to a sum; nothing where nobody can take the system."""
+    """Return what a solve adds to a sum: 0 if no candidate can take the system."""
     return seconds if math.isfinite(seconds) else 0.0

@@ -16,7 +16,7 @@ from .manifest import altered
 
 T = TypeVar("T")
 KEPT = 20_000
-"""Lines of a file that are kept as records; of a longer one none is."""
+"""Lines of a file that are kept as records, about; of a longer one none is."""
 _APART = 256
 """Lines from one whose position is known to the next."""
 _PIECE = 1 << 16
@@ -25,7 +25,7 @@ _PIECE = 1 << 16
 
 @dataclass(frozen=True)
 class Places:
-    """Where the lines of a file are that are not blank.
+    """Positions of the lines of a file that are not blank.
 
     Attributes:
         path: of the file.
@@ -146,6 +146,7 @@ def read_lines(
     kept: list[T] = []
     count, position, torn, broken = 0, 0, None, None
     before, older = chain.origin(path.parent), True
+    keeping, size = True, path.stat().st_size
     with path.open("rb") as file:
         end = _last_line(file)
         for number, line in enumerate(file, start=1):
@@ -169,12 +170,14 @@ def read_lines(
             if count % _APART == 0:
                 places.known.append(start)
             count += 1
-            if count <= KEPT:
-                kept.append(record)
-            elif kept:
+            # As soon as the length of the first lines says that they will be too many, and at the latest when they are.
+            if count > KEPT or (count == _APART and size * count > KEPT * position):
+                keeping = False
                 kept.clear()
+            if keeping:
+                kept.append(record)
             seen(record)
-    records = tuple(kept) if count <= KEPT else Records(places, kind, upgrade, range(count))
+    records = tuple(kept) if keeping else Records(places, kind, upgrade, range(count))
     return Lines(records, places, torn=torn, broken=broken)
 
 
@@ -187,7 +190,7 @@ def whole_lines_end(path: Path) -> int:
 
 
 def _last_line(file: BinaryIO) -> int:
-    """Where the last line begins that is not blank; the file is at its beginning afterwards."""
+    """Return the start of the last line that is not blank; the file is at its beginning afterwards."""
     position = file.seek(0, 2)
     while position:
         size = min(_PIECE, position)

@@ -1,4 +1,4 @@
-"""From schemas 6 to 8 to the present one: fields that were not always written, or under another name, or elsewhere.
+"""Migration of schemas 6 to 8: fields that were not always written, or under another name, or elsewhere.
 
 Schema 6 grew while it stood. Its first runs have no second estimator and do not say why single examples served; no run
 of a complete optimizer has a schedule. Up to schema 7 `execution` was called `fidelity`, and `modelled` was `model`. Up

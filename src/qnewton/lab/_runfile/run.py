@@ -23,6 +23,8 @@ from .system import SystemLine
 from .written import Decided, Spans, Written
 
 T = TypeVar("T")
+DRAWN = 5_000
+"""Lines of a long run that its report looks at, about."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Run:
 
     @functools.cached_property
     def held(self) -> tuple[int, ...]:
-        """For how many steps each entry of `decided` holds: of a block one, of groups until one of them changes."""
+        """Number of steps for which each entry of `decided` holds: of a block one, of groups until one changes."""
         return tuple(until - first for first, until in zip(self.written.firsts, self.written.untils, strict=True))
 
     @functools.cached_property
@@ -82,8 +84,8 @@ class Run:
         lines = max(len(self.steps), len(self.blocks))
         if lines <= KEPT:
             return self
-        every = -(-lines // KEPT)
-        some = self.written.every(-(-len(self.blocks) // KEPT))
+        every = -(-lines // DRAWN)
+        some = self.written.every(-(-len(self.blocks) // DRAWN))
         decided = Decided(self.blocks, some.starts, some.ends)
         blocks = tuple(line for lines in decided for line in lines)
         note = (

@@ -233,8 +233,8 @@ class SystemLine(Record, frozen=True):
         executed_outcome: what became of the emulated solve: `solved`, or what was wrong, e.g. `residual` where the
             condition number lies above the bound that the circuit was built for (`qnewton explain` says what to do).
         assumptions: assumption set to what it says; see below.
-        own: candidate with conditioning of its own (`--quantum-keep`, `--quantum-damping`) to the system that it solves
-            and what that costs it; see below.
+        own: candidate with conditioning of its own (`conditioned`) to the system that it solves and what that costs it;
+            see below.
     """
 
     step: int

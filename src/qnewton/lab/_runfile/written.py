@@ -59,7 +59,7 @@ class Written:
 
     @property
     def lines(self) -> int:
-        """How many lines the steps say to have."""
+        """Number of lines that the steps state."""
         return self._total
 
     def step(self, line: StepLine) -> None:
@@ -129,7 +129,7 @@ class Written:
 
 
 class Decided(Sequence[tuple[SystemLine, ...]]):
-    """For each step that has all of its lines these, in the order of the partition, or of the groups."""
+    """Lines of each step that has all of them, in the order of the partition or of the groups."""
 
     def __init__(self, blocks: Sequence[SystemLine], starts: Sequence[int], ends: Sequence[int]):
         """Take what `read_run` has found.

@@ -60,7 +60,7 @@ class AbstractTomography(AbstractMeasurement):
 
     @abc.abstractmethod
     def each(self, n: int) -> float:
-        """N."""
+        """Number of copies N for the magnitudes, and as many for the signs."""
 
     def copies(self, n: int) -> tuple[float, float]:
         return self.each(n), self.each(n)

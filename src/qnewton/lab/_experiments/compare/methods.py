@@ -107,7 +107,8 @@ class Method:
             return dataclasses.replace(options, step=dataclasses.replace(options.step, learning_rate=value))
         if self.tuned == "memory":
             return dataclasses.replace(options, optimizer=f"lbfgs(memory={int(value)})")
-        conditioning = dataclasses.replace(options.conditioning, damping_scale=value)
+        adaptation = f"levenberg-marquardt(damping={value!r})"
+        conditioning = dataclasses.replace(options.conditioning, adaptation=adaptation)
         return dataclasses.replace(options, conditioning=conditioning)
 
     def counts(self, candidate: str, quantum: bool) -> bool:
@@ -188,7 +189,7 @@ def _newton(candidates: tuple[str, ...], largest: int, gate_time_s: float) -> Tr
     others = () if largest > LARGEST_PREDICTED else ("lu", "qlsa")
     return TrainOptions(
         # The least scale of the damping is 1e-3, below which float32 proves no system definite.
-        conditioning=ConditioningOptions(damping=2.0),
+        conditioning=ConditioningOptions(("damp(relative=2)",)),
         scheduling=dataclasses.replace(
             scheduling,
             solvers=("cg(rtol=0.1, preconditioner=kfac)", *others),

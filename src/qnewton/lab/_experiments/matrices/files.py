@@ -97,7 +97,7 @@ def symmetric_part(matrix: np.ndarray, what: str) -> np.ndarray:
 
 
 def apart(row: int, column: int, entry: complex, other: complex) -> str:
-    """In words: an entry that is not the conjugate of the one across the diagonal."""
+    """Describe an entry that is not the conjugate of the one across the diagonal."""
     if row == column:
         return f"its entry ({row}, {row}) on the diagonal is {entry:g}, and not real"
     return f"its entries ({row}, {column}) and ({column}, {row}) are {entry:g} and {other:g}"

@@ -70,7 +70,7 @@ def both_ends(
 
 
 def _ends(diagonal: list[float], beside: list[float]) -> Ends:
-    """Of the tridiagonal matrix; a residual's norm is the last off-diagonal times the vector's last entry."""
+    """Return the extreme eigenvalues of the tridiagonal matrix, with the norms of their residuals."""
     ends, errors = [], []
     last = len(diagonal) - 1
     for place in (0, last):

@@ -1,4 +1,4 @@
-"""What a sparse factorisation will take, from the pattern alone: numbers of the factor, and operations.
+"""Cost of a sparse factorisation, from the pattern alone: numbers of the factor, and operations.
 
 Order: nested dissection by METIS. Counts: the elimination tree (Liu 1990) and the counts of the factor's columns
 (Gilbert, Ng and Peyton, SIAM J. Matrix Anal. Appl. 15 (1994) 1075), in time nearly proportional to the entries.
@@ -105,7 +105,7 @@ def _elimination_tree(below: scipy.sparse.csr_array) -> list[int]:
 
 
 def _lists(matrix: scipy.sparse.csr_array | scipy.sparse.csc_array) -> tuple[list[int], list[int]]:
-    """Where each row or column starts, and the other index of each entry; Python reads lists faster than arrays."""
+    """Return the start of each row or column and the other index of each entry, as lists, which Python reads faster."""
     return np.asarray(matrix.indptr).tolist(), np.asarray(matrix.indices).tolist()
 
 

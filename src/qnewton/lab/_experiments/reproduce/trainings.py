@@ -54,7 +54,6 @@ def newton_default(options: Reproduction) -> Training:
         solvers=("cholesky",),
         gate_time_s=options.gate_time_s,
         hardware=options.hardware,
-        precision=options.precision,
     )
     if options.mlp.solve == "cg":
         scheduling = dataclasses.replace(scheduling, solvers=("cg",))
@@ -75,7 +74,8 @@ def published(options: Reproduction, *, steps: int, conditioning: ConditioningOp
     which leaves nothing to draw. So blocks are whole unless told otherwise, and the condition number is the true one.
     """
     paper = PRESETS["paper"]
-    whole = dataclasses.replace(paper.conditioning, keep=1.0)
+    _, damp = paper.conditioning.conditioners
+    whole = ConditioningOptions((damp,), "fixed")
     return dataclasses.replace(
         paper,
         task=_mlp(options),
@@ -89,21 +89,22 @@ def published(options: Reproduction, *, steps: int, conditioning: ConditioningOp
             second_estimator=None,
             gate_time_s=options.gate_time_s,
             hardware=options.hardware,
-            precision=options.precision,
+            solvers=("lu", f"qlsa(precision={options.precision!r})"),
         ),
     )
 
 
 def pruned(options: Reproduction, keep: float) -> Training:
     """Return the perceptron's training with the share `keep` of the entries, in the order of the published code."""
-    conditioning = dataclasses.replace(PRESETS["paper-code"].conditioning, keep=keep)
+    damp, _ = PRESETS["paper-code"].conditioning.conditioners
+    conditioning = ConditioningOptions((damp, f"prune-rows(keep={keep!r})"), "fixed")
     trained = published(options, steps=options.sweeps.steps, conditioning=conditioning)
     return Training(f"keep-{keep:g}", options.mlp.task, trained)
 
 
 def damped(options: Reproduction, damping: float) -> Training:
     """Return the perceptron's training with that regularisation, without pruning."""
-    conditioning = ConditioningOptions(damping=damping, adapt_damping=False)
+    conditioning = ConditioningOptions((f"damp(relative={damping!r})",), "fixed")
     trained = published(options, steps=options.sweeps.steps, conditioning=conditioning)
     return Training(f"damping-{damping:g}", options.mlp.task, trained)
 
@@ -124,7 +125,7 @@ def _solved(options: Reproduction, trained: TrainOptions) -> TrainOptions:
     return _with(
         trained,
         step={"curvature": "gauss-newton"},
-        scheduling={"solvers": ("cg(rtol=1e-6)", "lu", "qlsa"), "policy": "fixed-candidate(cg)"},
+        scheduling={"solvers": ("cg(rtol=1e-6)", *trained.scheduling.solvers), "policy": "fixed-candidate(cg)"},
     )
 
 

@@ -1,4 +1,4 @@
-"""From the name of a task to the task."""
+"""The tasks, made from their names."""
 
 import dataclasses
 import importlib
