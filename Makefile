@@ -10,6 +10,7 @@ PIP := $(VENV)/bin/python -m pip --quiet --quiet --disable-pip-version-check
 LOCKED := $(PIP) install --require-hashes --requirement requirements/build.txt
 # The tools of `make lock` and `make sbom` have an environment of their own, so that .venv holds what is used.
 TOOLS := build/tools
+PYTEST = $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 LOCK = $(TOOLS)/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command 'make lock'
 
 # An environment is only good for the folder and the Python version that it was made for, and only if its last
@@ -47,8 +48,10 @@ train: $(VENV)/train
 test: $(VENV)/test
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
-	$(VENV)/bin/pyright
-	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@echo '$(VENV)/bin/pyright, meanwhile; what it says comes at the end'
+	@mkdir -p build; $(VENV)/bin/pyright > build/pyright.txt 2>&1 & types=$$!; trap 'kill $$types' INT TERM; \
+	echo $(PYTEST); $(PYTEST); tests=$$?; \
+	wait $$types; types=$$?; echo 'pyright:'; cat build/pyright.txt; exit $$((tests ? tests : types))
 
 test-all: $(VENV)/test
 	@$(MAKE) test ARGS='-m "nightly or not nightly" $(ARGS)'
@@ -98,11 +101,13 @@ $(VENV)/test: pyproject.toml requirements/build.txt requirements/test.txt
 	$(call install,test)
 	@touch $(VENV)/train $@
 
+# Bytecode is made on all cores, in place of pip's one; what is no Python of this version is left, as pip leaves it.
 # Without build isolation the build backend is the locked one; without dependencies nothing comes that the lock has not.
 define install
 @rm -f $(VENV)/made-for
-@$(LOCKED) --requirement requirements/$(1).txt
+@$(LOCKED) --no-compile --requirement requirements/$(1).txt
 @$(PIP) install --no-deps --no-build-isolation --editable .
+@$(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib || true
 @$(VENV)/bin/python -c 'import sys; print("python %d.%d in" % sys.version_info[:2], sys.argv[1])' '$(CURDIR)' > $(VENV)/made-for
 endef
 

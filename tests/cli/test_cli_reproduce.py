@@ -122,6 +122,7 @@ def test_all_evaluations_leave_run_files_numbers_and_one_page(done: Path) -> Non
         assert f'<section id="{name}">' in page
         assert evaluation.question in page
     assert re.search("tuned AdamW (is there|ends) ", page)
+    assert page.index('<section class="glance" id="claims">') < page.index('id="glance"')
     assert "<script" not in page
     assert "://" not in page
 
@@ -198,11 +199,16 @@ def test_the_same_command_does_nothing_again_and_replot_draws_again(
     before = {path: path.stat().st_mtime_ns for path in (mine / "runs").rglob("*") if path.is_file()}
     assert main(["reproduce", "all", *SMALL, "--out", str(mine)]) == 0
     assert capsys.readouterr().err.count("done before") == 3 + len(RUNS)
+    assert main(["reproduce", "all", "--replot", str(mine)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("What the paper claims\nUp to 90 % less time than classical Newton\n  under paper: ")
     assert main(["reproduce", "keep-ratio", "--replot", str(mine), "--json", "--figures", "pdf"]) == 0
     said = capsys.readouterr()
     assert said.err == ""
-    (answered,) = json.loads(said.out)["found"]
+    answers = json.loads(said.out)
+    (answered,) = answers["found"]
     assert answered.keys() == {"question", "paper", "end_to_end", "besides"}
+    assert answers["claims"] == []
     assert list((mine / "figures").glob("*.pdf"))
     assert '<section id="keep-ratio">' in (mine / "keep-ratio.html").read_text()
     assert (mine / "report.html").read_text() == (done / "report.html").read_text()
@@ -404,4 +410,4 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
 
 def test_the_page_can_be_read_in_every_window(done: Path, opened: Callable[[Path], list[dict[str, Any]]]) -> None:
     for found in opened(done / "report.html"):
-        assert found["sections"] == len(EVALUATIONS) + 1
+        assert found["sections"] == len(EVALUATIONS) + 2

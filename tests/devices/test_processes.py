@@ -18,7 +18,6 @@ def together(*what: str) -> tuple[list[list[dict[str, Any]]], list[subprocess.Po
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     given = {**os.environ, "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
-    given.pop("XLA_FLAGS", None)
     started = [
         subprocess.Popen(
             [sys.executable, str(PROGRAM), str(k), str(port), *what],

@@ -11,7 +11,7 @@ from qnewton._core.gates import GateCost
 from qnewton._core.records import Encoding
 from qnewton._hardware import load_profile, profile_names
 from qnewton._pricing.assumptions import ASSUMPTION_SETS
-from qnewton._pricing.bounds import least_charges
+from qnewton._pricing.bounds import Least, least_charges
 from qnewton._pricing.breakeven import Question, bound_orders
 from qnewton._pricing.classical import predict
 from qnewton._pricing.clock import Clock
@@ -19,13 +19,15 @@ from qnewton._pricing.more_rows import more_rows
 from qnewton._pricing.paper import charged
 from qnewton._pricing.plan import plan
 from qnewton._pricing.problem import MatrixNumbers, Problem
+from qnewton._pricing.split import split, start
 from qnewton._pricing.structure import UNKNOWN, Structure, grid
 from qnewton._pricing.table import Row, table
 from qnewton._pricing.verdict import verdicts
+from qnewton._solvers.quantum.encoding import SquareRoot
 from qnewton._solvers.quantum.queries import QUERY_MODELS, block_queries
 from qnewton._solvers.quantum.readout import Refined
 from qnewton.lab._explore.bundle import LAYOUTS, hosts, profiles
-from qnewton.lab._explore.formulas import SYSTEM, readouts_of, rivals_of
+from qnewton.lab._explore.formulas import SYSTEM, readouts_of, rivals_of, root_of
 
 POINTS, TABLES = 1000, 20
 RNG = np.random.default_rng(22)
@@ -88,6 +90,13 @@ PATTERNS = {
     "root_rows": np.round(log_uniform(0, 6)),
 }
 READOUTS = {"n": SYSTEMS["n"], "precision": log_uniform(-12, 0.1), "failure_probability": log_uniform(-9, 0.1)}
+ROOTS = {
+    "root_rows": np.round(log_uniform(0, 6)),
+    "overlap": log_uniform(-2, 0),
+    "row_entries": np.round(log_uniform(0, 4)),
+    "definite": np.ones(POINTS),
+}
+PARTS = {"kappa": SYSTEMS["kappa"], "epsilon": SYSTEMS["epsilon"], "place": RNG.uniform(0, 1, POINTS)}
 SETTINGS = {
     "systems": SYSTEMS,
     "known": {**SYSTEMS, "solution_norm": SYSTEMS["kappa"] ** RNG.uniform(0, 1, POINTS)},
@@ -101,6 +110,8 @@ SETTINGS = {
     "matrices": MATRICES,
     "problems": {**PROBLEMS, **PATTERNS},
     "readouts": READOUTS,
+    "roots": {**SYSTEMS, **ROOTS},
+    "parts": PARTS,
 }
 
 
@@ -116,15 +127,20 @@ def counts() -> Iterator[Expected]:
 def prices() -> Iterator[Expected]:
     fields = ("seconds", "fixed_seconds", "queries", "repetitions", "copies", "rounds", "t_count", "t_depth", "qubits")
     machine = profiles()[0]
-    for points in ("systems", "known"):
+    for points in ("systems", "known", "roots"):
         x = SETTINGS[points]
-        problem = Problem(x["n"], x["kappa"], x["epsilon"], x["d"], solution_norm=x.get("solution_norm"))
+        factor = root_of(ROOTS) if points == "roots" else None
+        norm = x.get("solution_norm")
+        problem = Problem(x["n"], x["kappa"], x["epsilon"], x["d"], solution_norm=norm, factor=factor)
         clock = Clock(x["gate_time_s"], machine)
-        for group, assumed, _, charge, _ in charged(problem, [("", clock)], list(ASSUMPTION_SETS.values()), axes=1):
+        for group, assumed, _, charge, _, by in charged(problem, [("", clock)], list(ASSUMPTION_SETS.values()), axes=1):
+            if by or bool(group.suffix) != (points == "roots"):
+                continue
             for place, model in enumerate(group.models):
-                results = {name: getattr(charge, name)[place] for name in (*fields, "encoding", "logical_qubits")}
+                also = ("logical_qubits", *([] if group.suffix else ["encoding"]))
+                results = {name: getattr(charge, name)[place] for name in (*fields, *also)}
                 valid = np.broadcast_to(charge.valid[place], (POINTS,))
-                yield Expected(f"price/{assumed.name}/{model.name}", points, valid, results)
+                yield Expected(f"price/{assumed.name}/{model.name}{group.suffix}", points, valid, results)
 
 
 def machines() -> Iterator[Expected]:
@@ -174,8 +190,19 @@ def bounds() -> Iterator[Expected]:
             one = dataclasses.replace(assumed, encodings=(encoding,))
             for least in least_charges(problem, [("", clock)], [one], axes=1):
                 name = "any" if least.any_encoding else encoding.name
-                results = {field: getattr(least.charge, field)[0] for field in ("queries", "seconds")}
-                yield Expected(f"bound/{assumed.name}/{name}", "systems", least.charge.valid[0], results)
+                yield Expected(f"bound/{assumed.name}/{name}", "systems", least.charge.valid[0], bounded(least))
+        for least in least_charges(
+            dataclasses.replace(problem, factor=root_of(ROOTS)), [("", clock)], [assumed], axes=1
+        ):
+            if least.solver.factor is not None:
+                name = "any on the square root" if least.any_encoding else "square root"
+                yield Expected(f"bound/{assumed.name}/{name}", "roots", least.charge.valid[0], bounded(least))
+    for name, way in (("start", start), ("split", split)):
+        yield Expected(f"part/{name}", "parts", np.ones(POINTS, bool), way(*PARTS.values())._asdict())
+
+
+def bounded(least: Least) -> dict[str, Any]:
+    return {field: getattr(least.charge, field)[0] for field in ("queries", "seconds")}
 
 
 def parts() -> Iterator[Expected]:
@@ -203,6 +230,8 @@ def settings() -> list[dict[str, Any]]:
     for place in range(TABLES):
         x = {name: float(values[place]) for name, values in SYSTEMS.items()}
         x["epsilon"] = max(x["epsilon"], 1e-9)
+        if place == 0:
+            x |= {"n": 3.0, "d": 2.0, "kappa": 1.2}
         if place % 2:
             del x["d"]
         if place % 3 == 0:
@@ -215,6 +244,8 @@ def settings() -> list[dict[str, Any]]:
         if place % 4 == 1:
             x |= {name: float(values[place]) for name, values in PATTERNS.items()}
             x["mesh"] = f"mesh {2 + place % 8 // 4}"
+            if place % 8 == 1:
+                x |= {name: float(ROOTS[name][place]) for name in ("overlap", "row_entries")}
         found.append(x)
     return found
 
@@ -227,12 +258,16 @@ def rows_of(x: dict[str, Any]) -> list[Row]:
         structure_of(name, x) for name in (*PATTERNS, x.get("mesh", "")) if name in x or name.startswith("mesh")
     ]
     known = {name: value for one in structures for name, value in vars(one).items() if value != getattr(UNKNOWN, name)}
-    problem = Problem(x["n"], x["kappa"], x["epsilon"], x.get("d"), **given, structure=Structure(**known))
+    given["structure"] = Structure(**known)
+    if "root_rows" in x:
+        entries = None if "row_entries" not in x else int(x["row_entries"])
+        given["factor"] = SquareRoot(int(x["root_rows"]), overlap=x.get("overlap"), row_entries=entries)
+    problem = Problem(x["n"], x["kappa"], x["epsilon"], x.get("d"), **given)
     profile: Any = load_profile(x["hardware"])
     machine = dataclasses.replace(profile.machine, gate_time_s=x["gate_time_s"])
     sets, clocks = [ASSUMPTION_SETS[x["set"]]], [(profile.name, Clock.of(machine))]
-    bounds = more_rows(problem, clocks, sets, [], least_charges(problem, clocks, sets))
-    return [*table(problem, [(profile.name, machine)], sets, hosts()), *bounds]
+    more = more_rows(problem, clocks, sets, hosts(), least_charges(problem, clocks, sets))
+    return [*table(problem, [(profile.name, machine)], sets, hosts()), *more]
 
 
 AXES = ("n", list(10 ** np.linspace(0.5, 9, 40)), "kappa", list(10 ** np.linspace(0, 8, 40)))
@@ -275,7 +310,7 @@ def test_tables_are_those_of_plan(answers: dict[str, Any]) -> None:
     for x, found in zip(settings(), answers["tables"], strict=True):
         rows = rows_of(x)
         offers = {(one["name"], one["hardware"]): one for one in found["offers"]}
-        listed = [row for row in rows if row.kind != "bound"]
+        listed = [row for row in rows if row.kind in ("quantum", "classical")]
         assert set(offers) == {(row.solver, row.hardware) for row in listed}
         for row in listed:
             offer = offers[row.solver, row.hardware]
@@ -284,6 +319,11 @@ def test_tables_are_those_of_plan(answers: dict[str, Any]) -> None:
             if row.kind == "quantum":
                 assert offer["encoding"] == row.encoding
                 assert {one["label"]: one["factor"] for one in offer["parts"]} == pytest.approx(row.factors, rel=1e-11)
+        shared = min((row for row in rows if row.kind == "shared"), key=lambda row: row.seconds or 0, default=None)
+        assert (found["shared"] is None) == (shared is None)
+        if shared is not None:
+            assert found["shared"]["name"] == shared.solver
+            assert found["shared"]["seconds"] == pytest.approx(shared.seconds, rel=1e-9)
         (verdict,) = verdicts(rows)
         assert found["headline"] == verdict.sentence, x
         said = found["excluded"]
@@ -293,7 +333,7 @@ def test_tables_are_those_of_plan(answers: dict[str, Any]) -> None:
 def test_maps_are_the_verdicts_of_their_points(answers: dict[str, Any]) -> None:
     """Who wins, by how much, and where no algorithm can."""
     _, xs, _, ys = AXES
-    chosen = RNG.choice(len(xs) * len(ys), 60, replace=False)
+    chosen = np.union1d([0, 1, len(xs)], RNG.choice(len(xs) * len(ys), 60, replace=False))
     n, kappa = np.round(np.array(xs)[chosen % len(xs)]), np.array(ys)[chosen // len(xs)]
     machine, sets = profiles()[0], list(ASSUMPTION_SETS.values())
     verdict = plan(n, kappa, hardware=[machine, *hosts()], assumptions=sets).verdicts

@@ -229,11 +229,16 @@ def test_what_is_known_of_a_matrix_adds_its_solvers(visit) -> None:
     tab = visit(f"#v=1&view=advanced&set=paper&kappa=1000&n=10000&{known}", fine=False)
     assert "banded Cholesky" in tab.inner_text(".answer")
     listed = tab.inner_text("#offers")
-    assert all(name in listed for name in ("PCG", "K-FAC", "dual", "sparse Cholesky"))
+    assert all(name in listed for name in ("PCG", "K-FAC", "dual", "sparse Cholesky", "jennings2023v1 + CG"))
     assert "mesh in 3 dimensions" in tab.inner_text(".settings")
     tab.fill("#in-bandwidth", "")
     tab.press("#in-bandwidth", "Enter")
     tab.locator(".answer", has_not_text="banded").wait_for()
+    tab.click("#sets [data-set=logical]")
+    name = "sunderhauf2025 on the square root"
+    tab.locator("#offers tr", has_text=name).locator(".number-of").first.click()
+    assert "arXiv 2507.15537" in tab.inner_text("#about")
+    assert "the overlap: 0.036" in tab.inner_text("#about")
 
 
 def test_the_command_writes_the_numbers_of_a_run_and_overwrites_nothing(

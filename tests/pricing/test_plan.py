@@ -20,6 +20,11 @@ def swept():
     return qn.plan(N, KAPPA, sparsity=7, epsilon=1e-4, dimension=3, hardware=MACHINES)
 
 
+def elsewhere(reason):
+    """Of a line that a sweep has for its smallest condition numbers: a single larger one does without it."""
+    return reason == "needs kappa below 3.46 and epsilon to 0.24, where paper raises kappa for its own count"
+
+
 def test_arrays_are_their_points(swept):
     """The same as asked one by one, words included, in the order of `numpy.ravel`."""
     assert swept.shape == (2, 3)
@@ -30,15 +35,18 @@ def test_arrays_are_their_points(swept):
         assert alone.shape == ()
         for of_many, of_one in ((swept.columns, alone.columns), (swept.verdicts.columns, alone.verdicts.columns)):
             assert of_many.keys() == of_one.keys()
+            own = {name: values.reshape(6, -1)[point] for name, values in of_many.items()}
+            here = [not elsewhere(words) for words in own.get("reason", own["assumptions"])]
             for name, values in of_one.items():
-                found = of_many[name].reshape(6, -1)[point]
+                found = own[name][here]
                 if values.dtype == float:
                     np.testing.assert_allclose(found, values, rtol=1e-12, err_msg=name)
                 else:
                     assert found.tolist() == values.tolist(), name
         # Factors that are NaN are left out of a row, and what the table prints is the row. Bounds and systems that are
         # shared out are told of single points alone.
-        assert swept.rows(point) == [row for row in alone.rows() if row.kind not in ("bound", "shared")]
+        rows = [row for row in swept.rows(point) if not elsewhere(row.reason)]
+        assert rows == [row for row in alone.rows() if row.kind not in ("bound", "shared")]
         assert {row.kind for row in alone.rows()} - {row.kind for row in swept.rows(point)} == {"bound", "shared"}
 
 

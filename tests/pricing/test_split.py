@@ -16,6 +16,7 @@ from qnewton._pricing.problem import Problem
 from qnewton._pricing.split import shares
 from qnewton._pricing.table import Row, table
 from qnewton._pricing.verdict import verdicts
+from qnewton._solvers.quantum.queries import QUERY_MODELS
 
 SETS = tuple(ASSUMPTION_SETS[name] for name in ("paper", "logical"))
 
@@ -91,7 +92,7 @@ def test_the_price_is_that_of_its_parts():
     assert alone.seconds is not None
     whole = math.ceil(math.sqrt(4e3) / 2 * math.log(2 * math.sqrt(4e3) / 1e-3))
     for one in found:
-        solver = q.assumptions.CountedSolver.of(one.model)
+        solver = q.assumptions.CountedSolver.of(QUERY_MODELS[str(one.model)])
         smaller = Problem(12544.0, one.kappa, one.precision, 1254.0)
         charge = one.assumed.charge(solver, smaller.numbers, one.precision, CLOCKS[0][1])
         classical = alone.seconds * one.steps / whole
@@ -120,5 +121,23 @@ def test_the_verdict_names_a_shared_solve_only_where_it_is_the_fastest():
 
 @pytest.mark.parametrize("problem", [Problem(100.0, 10.0, definite=False), Problem(100.0, 1e16)])
 def test_nothing_is_shared_where_conjugate_gradients_do_not_hold(problem):
-    assert list(shares(problem, CLOCKS, SETS, [HOST])) == []
+    assert not np.isfinite([one.seconds for one in shares(problem, CLOCKS, SETS, [HOST])]).any()
     assert list(shares(Problem(100.0, 10.0), CLOCKS, SETS, [])) == []
+
+
+def test_a_sweep_shares_out_what_its_points_do(monkeypatch):
+    monkeypatch.setattr("qnewton._pricing.more_rows._AT_ONCE", 2)
+    n, kappa, times = [1e4, 1e8, 1e6], [4e3, 10.0, 1e16], [50e-9, 1e-6, 1e-9]
+    asked = {"hardware": ["superconducting", "nvidia-h100-sxm"], "assumptions": ["paper", "logical"], "sparsity": 9}
+    found = q.plan(n, kappa, gate_time_s=times, **asked).shared.to_pandas()
+    assert found.shape[0] == 3 * 2 * 2
+    for at in range(3):
+        own = found[found["n"] == n[at]]
+        single = q.plan(n[at], kappa[at], gate_time_s=times[at], **asked).more
+        rows = [row for row in single if row.kind == "shared"]
+        # Beyond the range of double precision conjugate gradients do not hold.
+        assert len(rows) == (0 if at == 2 else 4) == np.isfinite(own["seconds"]).sum()
+        for row, (_, line) in zip(rows, own.iterrows(), strict=False):
+            assert (row.assumptions, row.solver) == (line["assumptions"], line["solver"] + " + CG")
+            assert row.seconds == pytest.approx(line["seconds"], rel=1e-12)
+            assert f"kappa {line['part_kappa']:.3g} and" in row.notes[0]

@@ -208,7 +208,7 @@ def _quantum(question: Question, problem: Problem, changes: Mapping[str, Any]) -
         models = [
             (place, model.evidence)
             for place, model in enumerate(one.group.models)
-            if takes(model, problem) and is_count(model.evidence) and counts_for(question.assumed, model)
+            if takes(model, problem) and is_count(model.evidence) and counts_for(one.assumed, model)
         ]
         for place, evidence in models:
             counted = np.minimum(counted, one.charge.seconds[place])

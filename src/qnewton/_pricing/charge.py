@@ -3,6 +3,7 @@
 import functools
 import operator
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -56,6 +57,14 @@ class Charge(eqx.Module):
     factors: dict[str, Any]
     conditions: tuple[Condition, ...]
     assumed: tuple[str, ...] = eqx.field(static=True, default=())
+
+    def demanding(self, condition: Condition) -> "Charge":
+        """Return the charge where one more condition is met, which elsewhere is the one reason; on the host."""
+        shape = np.shape(self.seconds)
+        holds = np.broadcast_to(np.asarray(condition.holds), shape)
+        others = [Condition(one.holds | ~holds, one.words) for one in self.conditions]
+        seconds = np.where(holds, self.seconds, np.inf)
+        return replace(self, seconds=seconds, conditions=(*others, Condition(holds, condition.words)))
 
     @property
     def valid(self) -> Any:

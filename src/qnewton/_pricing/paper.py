@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._core.arrays import floating
+from .._core.conditions import Condition
 from .._core.evidence import Evidence
 from .._solvers.quantum.queries import QUERY_MODELS, Matrices, QueryModel, Unit
 from .assumptions import Assumptions
@@ -38,13 +39,23 @@ class Group:
 
 
 class Charged(NamedTuple):
-    """A group of query models under one set on one machine; the models are the charge's first axis."""
+    """A group of query models under one set on one machine; the models are the charge's first axis.
+
+    Attributes:
+        group: of models, of which those answer that `counts_for` names.
+        assumed: the set; its name and counts are those of the set that was asked.
+        machine: its name.
+        charge: of each model.
+        clock: the machine's.
+        by: the name of the set that charges so, if it is another one: below the least kappa of the set's own counts.
+    """
 
     group: Group
     assumed: Assumptions
     machine: str
     charge: Charge
     clock: Clock
+    by: str = ""
 
 
 class Predicted(NamedTuple):
@@ -79,11 +90,43 @@ def charged(
     """
     numbers, precision = lifted_numbers(problem.numbers, axes), lifted(problem.precision, axes)
     for group in groups_of(problem, axes):
-        for assumed in (with_levels(one, problem) for one in sets):
+        for asked, assumed, where in _charging(sets, problem, axes):
             on_each = [clock for _, clock in clocks]
             charges = assumed.charges(group.solver, numbers, precision, on_each, readout_precision=readout_precision)
             for (name, clock), charge in zip(clocks, charges, strict=True):
-                yield Charged(group, assumed, name, charge, clock)
+                if where is None:
+                    yield Charged(group, assumed, name, charge, clock)
+                else:
+                    yield Charged(group, asked, name, charge.demanding(where), clock, assumed.name)
+
+
+def _charging(
+    sets: Sequence[Assumptions], problem: Problem, axes: int
+) -> Iterator[tuple[Assumptions, Assumptions, Condition | None]]:
+    """Each set as it names itself, as it charges, and where alone it may; `below` where any kappa is that small."""
+    for one in sets:
+        assumed = with_levels(one, problem)
+        yield assumed, assumed, None
+        kappa, epsilon = below_ends(one)
+        small = (lifted(problem.condition_number, axes) < kappa) & (lifted(problem.precision, axes) <= epsilon)
+        if one.below is not None and small.any():
+            others = tuple(name for name in QUERY_MODELS if name not in (one.counts or ()))
+            below = with_levels(one.below, problem)
+            words = (
+                f"kappa below {kappa:.3g} and epsilon to {epsilon:g}, where {one.name} raises kappa for its own count"
+            )
+            yield dataclasses.replace(below, label=one.name, counts=others), below, Condition(small, words)
+
+
+def below_ends(assumed: Assumptions) -> tuple[float, float]:
+    """The condition number and the precision below which other counts than the set's own answer as well; else zeros.
+
+    There the set's own counts hold, and are charged at a larger condition number.
+    """
+    if assumed.below is None:
+        return 0.0, 0.0
+    own = [QUERY_MODELS[name] for name in assumed.counts or QUERY_MODELS]
+    return min(model.smallest_kappa for model in own), max(model.largest_precision for model in own)
 
 
 def predicted(problem: Problem, hosts: Sequence[ClassicalHost]) -> Iterator[Predicted]:

@@ -1,9 +1,9 @@
 """What systems would cost, quantum and classical: `plan` and what it returns."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,14 +17,11 @@ from .clock import Clock
 from .frame import Columns, Framed
 from .machines import Hardware, machines_of
 from .measured import MEASURED, at_points
-from .more_rows import more_rows
+from .more_rows import more_rows, shared_columns
 from .problem import Problem, refuse
 from .structure import UNKNOWN, Structure, grid
 from .table import NUMBERS, Line, Row, lines, picked
 from .verdict import leaders, winner_of
-
-if TYPE_CHECKING:
-    pass
 
 _FIELDS = {"kappa": "condition_number", "epsilon": "precision", "sparsity": "degree"}
 """Names of a command line, by the fields of `Problem`."""
@@ -84,6 +81,7 @@ class PlanResult(Framed):
         shape: of the arrays that were given, broadcast; `()` for numbers.
         lines: the table, one entry for each of its lines.
         assumed: sentences: what was not given.
+        share: what `shared` calls.
         more: of a single point, what no quantum solver undercuts and systems that are shared out.
         least_seconds: by set, what no quantum solver undercuts on any of the machines, whatever the block encoding,
             `[points]`; NaN where that is not known.
@@ -93,8 +91,19 @@ class PlanResult(Framed):
     shape: tuple[int, ...]
     lines: list[Line]
     assumed: tuple[str, ...]
+    share: Callable[[], Columns]
     more: tuple[Row, ...] = ()
     least_seconds: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    @cached_property
+    def shared(self) -> Columns:
+        """Systems shared out among both, `[points x sets x machines x ways]`, priced when this is first asked for.
+
+        A quantum solver starts conjugate gradients, or takes the small eigenvalues (`evidence` is `derived` and
+        `assumption`): its `solver`, the `part_kappa` of its part, the `part_precision` that it leaves, then `steps` of
+        CG, and `seconds` of both; infinite where there is no such way.
+        """
+        return self.share()
 
     @cached_property
     def columns(self) -> dict[str, np.ndarray]:
@@ -192,7 +201,8 @@ def plan(
     found = lines(problem, clocks, sets, hosts, ~problem.possible if shape else False)
     least = list(least_charges(problem, clocks, sets, axes=1 if shape else 0))
     more = () if shape else more_rows(problem, clocks, sets, hosts, least)
-    return PlanResult(points, shape, found, problem.assumed, tuple(more), _least_seconds(least, len(points)))
+    share = partial(shared_columns, points, problem, clocks, sets, hosts)
+    return PlanResult(points, shape, found, problem.assumed, share, tuple(more), _least_seconds(least, len(points)))
 
 
 def _least_seconds(least: Sequence[Least], points: int) -> dict[str, np.ndarray]:

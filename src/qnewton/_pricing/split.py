@@ -18,12 +18,12 @@ be encoded by itself, with a norm of its own. No block encoding of the matrix do
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core.arrays import quiet
+from .._core.arrays import Number, floating, quiet
 from .._core.evidence import Evidence
 from .._solvers.krylov.steps import cg_steps
 from .._solvers.quantum.queries import QUERY_MODELS, QueryModel, Unit
@@ -34,42 +34,92 @@ from .paper import counts_for, lifted, lifted_numbers, takes, with_levels
 from .problem import Problem
 from .solver import CountedSolver
 
-_SHARES = 17
+PLACES = np.linspace(0.0, 1.0, 17)
+"""How much of a system the quantum part takes: places of a start or of a split between its ends."""
+
+
+class Part(NamedTuple):
+    """What is left to each side.
+
+    Attributes:
+        kappa: condition number of the quantum part.
+        precision: that it leaves.
+        steps: of CG after it.
+        whole: steps of CG alone.
+    """
+
+    kappa: Any
+    precision: Any
+    steps: Any
+    whole: Any
+
+
+def start(kappa: Number, epsilon: Number, place: Number) -> Part:
+    """A quantum start for CG, from as good as the solution, at place 0, to hardly better than the zero vector, at 1."""
+    xp, kappa, epsilon, place = floating(kappa, epsilon, place)
+    precision = epsilon * (0.9 / epsilon) ** place
+    return Part(kappa + 0 * precision, precision, *_steps(xp, kappa, epsilon, kappa, epsilon / precision))
+
+
+def split(kappa: Number, epsilon: Number, place: Number) -> Part:
+    """The small eigenvalues for the quantum part: none at place 0, all at 1. The tolerance is that of its start."""
+    xp, kappa, epsilon, place = floating(kappa, epsilon, place)
+    own = kappa**place
+    precision = xp.minimum(epsilon / (2 * xp.sqrt(own)), 0.5)
+    return Part(own, precision, *_steps(xp, kappa, epsilon, kappa / own, precision))
+
+
+def _steps(xp: Any, kappa: Any, epsilon: Any, rest: Any, tolerance: Any) -> tuple[Any, Any]:
+    steps = xp.maximum(xp.ceil(cg_steps(rest, tolerance)), 0.0)
+    return steps, xp.maximum(xp.ceil(cg_steps(kappa, epsilon)), 1.0) + 0 * steps
+
+
+WAYS: tuple[tuple[Evidence, Callable[[Number, Number, Number], Part]], ...] = (
+    (Evidence.DERIVED, start),
+    (Evidence.ASSUMPTION, split),
+)
+"""The ways to share a system out, with what stands behind each."""
 
 
 class Shared(NamedTuple):
-    """The fastest way to share one system out under one set on one machine and host.
+    """The fastest way to share systems out under one set on one machine. Arrays of the problem's shape.
 
     Attributes:
-        assumed, machine, host: where.
-        model: whose count the quantum part has, the fastest proven one.
+        assumed, machine: where.
         evidence: `derived` for a start, `assumption` for a split.
+        host: the one whose CG is the fastest.
+        model: whose count the quantum part has, the fastest proven one.
         kappa: condition number of the quantum part.
         precision: that it leaves.
         steps: of CG.
         queries, copies: of the quantum part.
-        seconds: of both together.
+        seconds: of both together; infinite where there is no such way.
     """
 
     assumed: Assumptions
     machine: str
-    host: str
-    model: QueryModel
     evidence: Evidence
-    kappa: float
-    precision: float
-    steps: float
-    queries: float
-    copies: float
-    seconds: float
+    host: np.ndarray
+    model: np.ndarray
+    kappa: np.ndarray
+    precision: np.ndarray
+    steps: np.ndarray
+    queries: np.ndarray
+    copies: np.ndarray
+    seconds: np.ndarray
 
     @property
     def note(self) -> str:
         """The division of the system, in words."""
         return (
-            f"the quantum part has kappa {self.kappa:.3g} and leaves an error of {self.precision:.2g}, "
-            f"then {self.steps:.3g} steps of CG"
+            f"the quantum part has kappa {float(self.kappa):.3g} and leaves an error of {float(self.precision):.2g}, "
+            f"then {float(self.steps):.3g} steps of CG"
         )
+
+
+def can_share(model: QueryModel) -> bool:
+    """Whether a count may stand for the quantum part."""
+    return model.unit is not Unit.SPARSE_ACCESS and model.evidence is Evidence.PROVEN and not model.needs_norm
 
 
 @quiet
@@ -79,33 +129,25 @@ def shares(
     """Best start and best split under every set on every machine, with the host whose CG is the fastest.
 
     Args:
-        problem: of single numbers.
+        problem: of numbers, or of arrays of a sweep.
         clocks: quantum machines with their names.
-        sets: what a quantum solve is charged for.
+        sets: what a quantum solver is charged for.
         hosts: classical ones.
     """
-    found = {host.name: predict(rival_named("CG"), host, problem) for host in hosts}
-    alone = {name: float(one.seconds) for name, one in found.items() if np.all(one.valid)}
-    if not alone or not problem.definite:
+    if not (problem.definite and hosts):
         return
-    host = min(alone, key=lambda name: alone[name])
-    kappa, epsilon = float(problem.condition_number), float(problem.precision)
-    whole = max(float(np.ceil(cg_steps(kappa, epsilon))), 1.0)
-    part = np.geomspace(1.0, kappa, _SHARES)
-    ways = (
-        # A start that is no better than the zero vector is none.
-        (Evidence.DERIVED, np.full(_SHARES, kappa), np.geomspace(epsilon, 0.9, _SHARES)),
-        (Evidence.ASSUMPTION, part, np.minimum(epsilon / (2 * np.sqrt(part)), 0.5)),
-    )
-    for evidence, own, precision in ways:
-        # What is left for CG; the tolerance of the split is that of its start.
-        rest, tolerance = kappa / own, precision
-        if evidence is Evidence.DERIVED:
-            rest, tolerance = np.full(_SHARES, kappa), epsilon / precision
-        steps = np.maximum(np.ceil(cg_steps(rest, tolerance)), 0.0)
-        classical_s = alone[host] * steps / whole
-        smaller = dataclasses.replace(problem, condition_number=own, precision=precision, solution_norm=None)
-        yield from _best(smaller, clocks, sets, evidence, host, steps, classical_s)
+    shape = problem.shape
+    found = [predict(rival_named("CG"), host, problem) for host in hosts]
+    alone = np.stack([np.broadcast_to(np.where(one.valid, one.seconds, np.inf), shape) for one in found])
+    names = np.asarray([host.name for host in hosts], object)[np.argmin(alone, axis=0)]
+    for evidence, way in WAYS:
+        place = PLACES.reshape(-1, *[1] * len(shape))
+        part = way(problem.condition_number, problem.precision, place)
+        classical_s = alone.min(axis=0) * part.steps / part.whole
+        smaller = dataclasses.replace(
+            problem, condition_number=part.kappa, precision=part.precision, solution_norm=None
+        )
+        yield from _best(smaller, clocks, sets, evidence, np.asarray(names), part, classical_s)
 
 
 def _best(
@@ -113,30 +155,31 @@ def _best(
     clocks: Sequence[tuple[str, Clock]],
     sets: Sequence[Assumptions],
     evidence: Evidence,
-    host: str,
-    steps: np.ndarray,
+    host: np.ndarray,
+    part: Part,
     classical_s: np.ndarray,
 ) -> Iterator[Shared]:
-    proven = [m for m in QUERY_MODELS.values() if m.unit is not Unit.SPARSE_ACCESS and m.evidence is Evidence.PROVEN]
-    numbers, precision = lifted_numbers(problem.numbers, 1), lifted(problem.precision, 1)
+    proven = [model for model in QUERY_MODELS.values() if can_share(model)]
+    axes, shape = 1 + host.ndim, np.broadcast_shapes(np.shape(classical_s))
+    numbers, precision = lifted_numbers(problem.numbers, axes), lifted(problem.precision, axes)
     for assumed in (with_levels(one, problem) for one in sets):
-        models = [m for m in proven if takes(m, problem) and counts_for(assumed, m) and not m.needs_norm]
+        models = [m for m in proven if takes(m, problem) and counts_for(assumed, m)]
         charges = assumed.charges(CountedSolver.all_of(models), numbers, precision, [clock for _, clock in clocks])
         for (machine, _), charge in zip(clocks, charges, strict=True):
-            seconds = charge.seconds + classical_s
-            place, i = (int(index) for index in np.unravel_index(int(np.argmin(seconds)), seconds.shape))
-            if not np.isfinite(seconds[place, i]):
-                continue
+            seconds = np.broadcast_to(charge.seconds + classical_s, (len(models), *shape))
+            # Model and place as one axis, of which the least is taken at each point.
+            best = np.argmin(seconds.reshape(-1, *host.shape), axis=0)[None]
+
+            def chosen(values: Any, best: Any = best, like: Any = seconds) -> np.ndarray:
+                flat = np.broadcast_to(values, like.shape).reshape(-1, *best.shape[1:])
+                return np.take_along_axis(flat, best, axis=0)[0]
+
             yield Shared(
                 assumed,
                 machine,
-                host,
-                models[place],
                 evidence,
-                float(problem.condition_number[i]),
-                float(problem.precision[i]),
-                float(steps[i]),
-                float(charge.queries[place, i]),
-                float(charge.copies[place, i]),
-                float(seconds[place, i]),
+                host,
+                np.asarray([model.name for model in models], object)[best[0] // len(PLACES)],
+                *(chosen(values) for values in (part.kappa, part.precision, part.steps)),
+                *(chosen(values) for values in (charge.queries, charge.copies, seconds)),
             )

@@ -304,6 +304,8 @@ def _notes(model: QueryModel, problem: Problem, which: Sequence[int], one: Charg
         notes.append("||x|| at its least")
     if one.group.suffix and problem.factor is not None:
         notes += problem.factor.assumed
+    if one.by:
+        notes.append(f"charged as {one.by} does: kappa is below the least of {one.assumed.name}'s own count")
     return (*notes, *said_of_encodings(one, [bit - 3 for bit in which if bit > 2]))
 
 

@@ -56,7 +56,7 @@ def _start(options: ProblemOptions) -> "Start | None":
     # Refuses what no matrix has, and says what was assumed.
     assumed = plan(**numbers, hardware=["superconducting"], assumptions=["paper"]).assumed
     known = {**vars(numbers.get("structure", UNKNOWN)), **numbers}
-    left_out = sorted(numbers.keys() - {*_INPUTS, *_OF_STRUCTURE, "definite", "estimated"})
+    left_out = sorted(numbers.keys() - {*_INPUTS, *_OF_STRUCTURE, "factor", "definite", "estimated"})
     if known["fill"] is not None:
         left_out.append("the fill of its factor")
     if left_out:
@@ -65,7 +65,9 @@ def _start(options: ProblemOptions) -> "Start | None":
         name: float(known[place]) for place, name in _INPUTS.items() if known.get(place) is not None
     }
     if "factor" in numbers:
-        settings["root_rows"] = float(numbers["factor"].rows)
+        root = numbers["factor"]
+        own = {"root_rows": root.rows, "overlap": root.overlap, "row_entries": root.row_entries}
+        settings |= {name: float(value) for name, value in own.items() if value is not None}
     if known["layer"] is not None:
         settings["layer"] = float(known["layer"][0])
     if "dimension" in numbers:

@@ -17,6 +17,7 @@ from .help import HELP, show_help
 if TYPE_CHECKING:
     from .._experiments.reproduce.base import Evaluation
     from .._experiments.reproduce.directory import ReproductionDirectory
+    from .._report.parts import Answered
     from .._runfile import StepLine, SystemLine
 
 PAGE = "report.html"
@@ -128,20 +129,32 @@ def _write(chosen: "list[Evaluation]", directory: "ReproductionDirectory", comma
     files = [file for _, file in write_numbers(chosen, directory)]
     # The page of one figure does not take the place of that of all.
     name = PAGE if len(chosen) > 1 or chosen[0].name == directory.name else f"{chosen[0].name}.html"
-    page, answers = write_reproduction(files, directory.path / name, command.figures)
-    where = {"numbers": directory.path / "figures", "report": page}
+    written = write_reproduction(files, directory.path / name, command.figures)
+    where = {"numbers": directory.path / "figures", "report": written.page}
     if command.json:
-        found = [
-            {"question": question, "paper": answer.paper, "end_to_end": answer.end_to_end, "besides": answer.besides}
-            for question, answer in answers
-        ]
-        print_json({"files": where, "found": found})
+        answers = {"claims": ("claim", written.claims), "found": ("question", written.answers)}
+        found = {
+            field: [
+                {of: asked, "paper": answer.paper, "end_to_end": answer.end_to_end, "besides": answer.besides}
+                for asked, answer in entries
+            ]
+            for field, (of, entries) in answers.items()
+        }
+        print_json({"files": where, **found})
         return
-    for question, answer in answers:
-        print(f"{question}\n  under paper: {answer.paper}\n  end to end:  {answer.end_to_end}")
+    if written.claims:
+        print("What the paper claims")
+        _print_answers(written.claims)
+        print()
+    _print_answers(written.answers)
+    print_files(where)
+
+
+def _print_answers(entries: "Sequence[tuple[str, Answered]]") -> None:
+    for asked, answer in entries:
+        print(f"{asked}\n  under paper: {answer.paper}\n  end to end:  {answer.end_to_end}")
         if answer.besides:
             print(f"  {answer.besides}")
-    print_files(where)
 
 
 class PieceProgress:

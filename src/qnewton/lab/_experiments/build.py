@@ -23,10 +23,7 @@ from ..._curvature import (
     Block,
     Objective,
     Partition,
-    per_layer,
-    per_tensor,
     selected,
-    whole,
 )
 from ..._hardware import ClassicalMachine, QuantumMachine, QuantumProfile, load_profile
 from ..._optim.adaptation import AbstractAdaptation
@@ -53,7 +50,6 @@ from .workers import Makespan, Workers
 if TYPE_CHECKING:
     from ..._scheduling.sent import Crew
 
-PARTITIONS: dict[str, Partition] = {"whole": whole, "per-layer": per_layer, "per-tensor": per_tensor}
 # Optimizers that set direction, length and damping themselves, and schedule systems of their own.
 COMPLETE = ("kfac", "dual-newton", "fisher-newton")
 # A family of `newton` to the name of the optimizer in `config.json`.
@@ -94,6 +90,11 @@ def make_policy(options: SchedulingOptions) -> AbstractPolicy:
     if policy.name not in names:
         raise ValueError(f"--policy {options.policy}: {unknown('candidate', policy.name, names)} (of --solvers)")
     return FixedCandidate(make_solvers(replace(options, solvers=(names[policy.name],)))[0].name)
+
+
+def make_partition(options: StepOptions) -> Partition:
+    """Return the function that maps parameters to blocks."""
+    return make("partition", options.partition, "partition")
 
 
 def make_curvature(options: StepOptions) -> AbstractCurvature:
@@ -199,7 +200,7 @@ def systems(options: TrainOptions, params: PyTree) -> tuple[Block, ...]:
         ValueError: if there are none.
     """
     asked, partition = options.step.largest, options.step.partition
-    blocks = PARTITIONS[partition](params)
+    blocks = make_partition(options.step)(params)
     least = min(block.n for block in blocks)
     if isinstance(asked, int) and asked < least:
         finer = "" if partition == "per-tensor" else ", or a finer --partition"

@@ -13,7 +13,7 @@ from .build import BASELINES, COMPLETE
 from .options import ConditioningOptions, SchedulingOptions, TrainOptions
 from .parts import make, part
 from .presets import PRESETS
-from .task_options import BertOptions, GptOptions
+from .task_options import TransformerOptions
 
 Candidates: TypeAlias = dict[str, AbstractSolver]
 """As `--solvers` names them."""
@@ -131,7 +131,7 @@ def _check_unformed(options: TrainOptions, solvers: Candidates) -> None:
 
 def _check_largest(options: TrainOptions) -> None:
     largest, adaptation = options.step.largest, build.make_adaptation(options.conditioning)
-    if largest == "published" and not isinstance(options.task, (BertOptions, GptOptions)):
+    if largest == "published" and not isinstance(options.task, TransformerOptions):
         raise ValueError(
             "--largest is published, which selects the linear layers inside the transformers of bert-tiny and "
             "gpt-tiny, and this task is neither: give a number of parameters, or omit it"

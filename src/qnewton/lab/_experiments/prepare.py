@@ -161,7 +161,7 @@ def _optimizer(objective: Objective, options: TrainOptions, hybrid: Hybrid) -> o
         objective,
         build.make_schedule(options.step, options.training.steps),
         curvature=build.make_curvature(options.step),
-        partition=build.PARTITIONS[options.step.partition],
+        partition=build.make_partition(options.step),
         conditioning=build.make_conditioning(options.conditioning),
         solver=hybrid,
         adaptation=build.make_adaptation(options.conditioning),

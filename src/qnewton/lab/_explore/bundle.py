@@ -9,8 +9,10 @@ from typing import Any
 from ..._hardware import QuantumProfile, ReactionLimited, Sequential, load_profile, profile_names
 from ..._pricing.assumptions import ASSUMPTION_SETS, Assumptions
 from ..._pricing.classical import ClassicalHost
-from ..._pricing.paper import is_count
+from ..._pricing.paper import ON_FACTOR, below_ends, is_count
 from ..._pricing.solver import CountedSolver
+from ..._pricing.split import PLACES, WAYS, can_share
+from ..._solvers.quantum.encoding.square_root import SMALLEST_MEASURED_OVERLAP
 from ..._solvers.quantum.queries import QUERY_MODELS, Unit, block_queries
 from . import meta
 from .emit import Script
@@ -27,10 +29,12 @@ from .formulas import (
     least_formula,
     machine_formula,
     numbers_formula,
+    part_formula,
     possible_formula,
     readout_formula,
     readouts_of,
     rivals_of,
+    root_formula,
 )
 
 LAYOUTS = (Sequential(), ReactionLimited())
@@ -45,12 +49,14 @@ def bundle() -> str:
         made.counts(),
         made.charges(),
         made.bounds(),
+        made.parts(),
         made.machines(),
         made.classical(),
         made.numbers(),
         made.single(),
     ]
-    runtime = "".join((_RUNTIME / f"{name}.js").read_text(encoding="utf-8") for name in ("prices", "point", "map"))
+    scripts = ("prices", "point", "map", "share")
+    runtime = "".join((_RUNTIME / f"{name}.js").read_text(encoding="utf-8") for name in scripts)
     data = json.dumps(made.data, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     about = json.dumps(meta.meta(), separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return (
@@ -68,6 +74,7 @@ class _Bundle:
             "system": SYSTEM,
             "norms": NORMS,
             "missing": MISSING,
+            "root": {"suffix": ON_FACTOR, "overlap": SMALLEST_MEASURED_OVERLAP},
             "layouts": [layout.name for layout in LAYOUTS],
         }
         self.alone: dict[str, list[Formula]] = {}
@@ -80,10 +87,12 @@ class _Bundle:
         return self.script.share(self.script.function(formula.graph.only(name)), "f")
 
     def counts(self) -> str:
-        models, rows = [], []
+        models, rows, of_root = [], [], []
         for model in QUERY_MODELS.values():
             pair = [count_formula(model, known=known) for known in (False, True)]
             self.alone[f"count/{model.name}"] = pair
+            root = count_formula(model, rectangular=True)
+            of_root.append(self.function(root) if model.rectangular else "null")
             models.append(
                 {
                     "name": model.name,
@@ -93,19 +102,24 @@ class _Bundle:
                     "counts": is_count(model.evidence),
                     "definite": meta.needs_definite(model),
                     "sparse": model.unit is Unit.SPARSE_ACCESS,
+                    "shared": can_share(model),
                     "words": [formula.words for formula in pair],
+                    "root_words": root.words if model.rectangular else None,
                     "notes": meta.notes_of(model),
                 }
             )
             rows.append(_array(self.function(formula) for formula in pair))
             self.data["broken_count"] = pair[0].graph.outputs.index("broken")
         self.data["models"] = models
-        return f"const COUNTS={_array(rows)};\n"
+        return f"const COUNTS={_array(rows)},ROOT_COUNTS={_array(of_root)};\n"
 
     def charges(self) -> str:
-        self.data["sets"], rows, seconds = [], [], []
+        self.data["sets"], rows, seconds, roots, root_seconds = [], [], [], [], []
         for assumed in ASSUMPTION_SETS.values():
             readouts = list(readouts_of(assumed))
+            of_root = [root_formula(assumed, readout) for readout in readouts]
+            roots.append(_array(map(self.function, of_root)))
+            root_seconds.append(_array(map(self.seconds, of_root)))
             own, words, alone = [], [], []
             for readout in readouts:
                 formulas = [
@@ -122,6 +136,7 @@ class _Bundle:
                 {
                     **_switches(assumed),
                     "words": words,
+                    "root_words": [formula.words for formula in of_root],
                     "readouts": ["none" if one is None else one.name for one in readouts],
                     "encodings": [{"name": one.name} for one in assumed.encodings],
                     "dense": different,
@@ -131,22 +146,38 @@ class _Bundle:
             rows.append(_array(_array(of_readout) for of_readout in own))
             seconds.append(_array(alone))
         self.data["factors"] = [name.removeprefix("factor ") for name in _ordered_factors(self.data["charged"])]
-        return f"const CHARGES={_array(rows)},SECONDS={_array(seconds)};\n"
+        charged = f"const CHARGES={_array(rows)},SECONDS={_array(seconds)},"
+        return f"{charged}ROOTS={_array(roots)},ROOT_SECONDS={_array(root_seconds)};\n"
 
     def bounds(self) -> str:
         """What no quantum solver undercuts under each set: by any encoding, then by the set's own."""
-        rows, seconds = [], []
+        rows, seconds, roots, root_seconds = [], [], [], []
         for assumed in ASSUMPTION_SETS.values():
             own = assumed.encodings if assumed.subnormalisation or assumed.encoding_gates else ()
             formulas = [bound_formula(assumed, one) for one in (None, *own)]
             self.data["bounded"] = formulas[0].graph.outputs
             rows.append(_array(self.function(formula) for formula in formulas))
             seconds.append(self.seconds(formulas[0]))
+            formulas = [bound_formula(assumed, one, root=True) for one in (None, *own[:1])]
+            roots.append(_array(self.function(formula) for formula in formulas))
+            root_seconds.append(self.seconds(formulas[0]))
         bound = block_queries
         least = least_formula(bound)
         self.alone[f"least/{bound.name}"] = [least]
         self.data["bound"] = {"name": bound.name, "source": bound.source, "evidence": bound.evidence.value}
-        return f"const LEAST={self.function(least)},BOUNDS={_array(rows)},BOUNDED={_array(seconds)};\n"
+        bounded = f"BOUNDS={_array(rows)},BOUNDED={_array(seconds)}"
+        of_root = f"ROOT_BOUNDS={_array(roots)},ROOT_BOUNDED={_array(root_seconds)}"
+        return f"const LEAST={self.function(least)},{bounded},{of_root};\n"
+
+    def parts(self) -> str:
+        """What the ways to share a system out leave to either side."""
+        formulas = [part_formula(way.__name__, way) for _, way in WAYS]
+        for formula in formulas:
+            self.alone[formula.graph.name] = [formula]
+        self.data["part"] = formulas[0].graph.outputs
+        self.data["ways"] = [evidence.value for evidence, _ in WAYS]
+        self.data["places"] = PLACES.tolist()
+        return f"const PARTS={_array(map(self.function, formulas))};\n"
 
     def machines(self) -> str:
         machines, rows = [], []
@@ -218,9 +249,11 @@ def _array(texts: Any) -> str:
 
 
 def _switches(assumed: Assumptions) -> dict[str, Any]:
+    below = assumed.below
     return {
         "name": assumed.name,
         "counts": assumed.counts,
+        "below": below and {"set": list(ASSUMPTION_SETS).index(below.name), "ends": below_ends(assumed)},
         "subnormalisation": assumed.subnormalisation,
         "gated": assumed.encoding_gates or assumed.preparation_gates,
         "sparsity": assumed.sparsity,

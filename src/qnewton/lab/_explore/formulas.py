@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, cast
 
 import jax.numpy as jnp
@@ -17,8 +18,9 @@ from ..._pricing.classical import RIVALS, ClassicalHost, Rival, predict
 from ..._pricing.clock import Clock
 from ..._pricing.problem import MatrixNumbers, Problem
 from ..._pricing.solver import CountedSolver
+from ..._pricing.split import Part
 from ..._pricing.structure import DIMENSIONS, Structure, grid
-from ..._solvers.quantum.encoding import AbstractEncoding
+from ..._solvers.quantum.encoding import AbstractEncoding, SquareRoot
 from ..._solvers.quantum.queries import QueryBound, QueryModel
 from ..._solvers.quantum.readout import AbstractReadout, Refined
 from .compiler import Compiled, compiled
@@ -74,16 +76,17 @@ def _bits(conditions: Sequence[Condition]) -> Any:
     return sum(missing, jnp.asarray(0.0, float))
 
 
-def count_formula(model: QueryModel, *, known: bool) -> Formula:
+def count_formula(model: QueryModel, *, known: bool = False, rectangular: bool = False) -> Formula:
     """A query count, of the numbers that `Encoding` has.
 
     Args:
         model: the record.
         known: whether the solution's norm is given.
+        rectangular: whether a root of the matrix is encoded.
     """
 
     def count(kappa: Any, alpha: Any, least: Any, precision: Any, *norm: Any):
-        found = model(Encoding(kappa, alpha, least), precision, *norm)
+        found = model(Encoding(kappa, alpha, least, rectangular), precision, *norm)
         return {name: getattr(found, name) for name in _COUNT}, found.conditions
 
     arguments = ["condition_number", "subnormalisation", "smallest_solution_norm", "precision"]
@@ -132,24 +135,49 @@ def charge_formula(
         known: whether the solution's norm is given.
     """
     one = dataclasses.replace(assumed, encodings=(encoding,), readout=readout)
+    arguments = (*SYSTEM, "precision", "gate_time_s", *["solution_norm"] * known)
+    return _charged(f"charge/{assumed.name}/{encoding.name}", one, arguments)
+
+
+def root_formula(assumed: Assumptions, readout: AbstractReadout | None) -> Formula:
+    """The charge of one solve by the square root of the matrix, see `charge_formula`."""
+    one = dataclasses.replace(assumed, readout=readout)
+    return _charged(f"root/{assumed.name}", one, (*SYSTEM, "precision", "gate_time_s", *ROOT))
+
+
+def _charged(name: str, assumed: Assumptions, arguments: Sequence[str]) -> Formula:
+    """The charge under a set; of a square root where the arguments have its numbers."""
 
     def charge(*values: Any):
-        given = dict(zip(_charge_arguments(known), values, strict=True))
-        norm = [given["solution_norm"]] if known else []
+        given = dict(zip(arguments, values, strict=True))
+        norm = [given["solution_norm"]] if "solution_norm" in given else []
 
         def count(at: Encoding, precision: Any) -> QuantumWorkload:
             numbers = at.condition_number, at.subnormalisation, at.smallest_solution_norm, precision, *norm
             return _opaque_count(*numbers)
 
-        solver = CountedSolver(count, solution_norm=given["solution_norm"] if known else None)
-        numbers = MatrixNumbers(**{name: given[name] for name in SYSTEM}, definite=True)
-        found = one.charge(solver, numbers, given["precision"], _OpaqueClock(given["gate_time_s"]))
+        factor = root_of(given) if ROOT[0] in given else None
+        solver = CountedSolver(count, solution_norm=given.get("solution_norm"), factor=factor)
+        definite = given["definite"] > 0 if "definite" in given else True
+        numbers: Any = SimpleNamespace(**{name: given[name] for name in SYSTEM}, definite=definite)
+        found = assumed.charge(solver, numbers, given["precision"], _OpaqueClock(given["gate_time_s"]))
         fields = {name: getattr(found, name) for name in CHARGED}
         return {**fields, **{f"factor {name}": value for name, value in found.factors.items()}}, found.conditions
 
-    return _formula(
-        f"charge/{assumed.name}/{encoding.name}", charge, *_charge_arguments(known), calls=("count", "machine")
-    )
+    return _formula(name, charge, *arguments, calls=("count", "machine"))
+
+
+ROOT = ("root_rows", "overlap", "row_entries", "definite")
+"""Numbers of a square root of the matrix, and whether there is one."""
+
+
+def root_of(given: Mapping[str, Any]) -> SquareRoot:
+    """Return a root of traced numbers, which nothing can check."""
+    made = object.__new__(SquareRoot)
+    for name, number in {"rows": "root_rows", "overlap": "overlap", "row_entries": "row_entries"}.items():
+        object.__setattr__(made, name, given[number])
+    object.__setattr__(made, "trace", None)
+    return made
 
 
 CHARGED = tuple(
@@ -158,10 +186,6 @@ CHARGED = tuple(
     if field.name not in ("encoding", "factors", "conditions", "assumed")
 )
 """Fields of a charge that are numbers."""
-
-
-def _charge_arguments(known: bool) -> tuple[str, ...]:
-    return *SYSTEM, "precision", "gate_time_s", *["solution_norm"] * known
 
 
 def machine_formula(profile: QuantumProfile, layout: AbstractLayout) -> Formula:
@@ -198,26 +222,41 @@ def classical_formula(rival: Rival, host: ClassicalHost, known: str = "") -> For
     return _formula(f"classical/{host.name}/{rival.name}{known and f'/{known}'}", classical, *arguments)
 
 
-def bound_formula(assumed: Assumptions, encoding: AbstractEncoding | None = None) -> Formula:
+def bound_formula(assumed: Assumptions, encoding: AbstractEncoding | None = None, *, root: bool = False) -> Formula:
     """Queries below which no quantum solver gets, and their seconds on a machine that is handed in.
 
     Args:
         assumed: the set.
         encoding: the one that is charged; None: whichever there may be.
+        root: whether by a square root of the matrix, of which `encoding` is the one of the set.
     """
+    arguments = (*_PROBLEM, "gate_time_s", *(ROOT if root else ()))
     one = assumed if encoding is None else dataclasses.replace(assumed, encodings=(encoding,))
 
     def count(at: Encoding, precision: Any, n: Any, degree: Any) -> QuantumWorkload:
         return _opaque_count(at.condition_number, at.subnormalisation, precision, n, degree)
 
     def bound(*values: Any):
-        problem, clock = _problem(values[:-1]), _OpaqueClock(values[-1])
-        both = least_charges(problem, [("", clock)], [one], bound=cast(QueryBound, count))
-        charge = next(least.charge for least in both if least.any_encoding == (encoding is None))
+        given = dict(zip(arguments, values, strict=True))
+        problem, clock = _problem(values[: len(_PROBLEM)]), _OpaqueClock(given["gate_time_s"])
+        if root:
+            object.__setattr__(problem, "factor", root_of(given))
+        found = least_charges(problem, [("", clock)], [one], bound=cast(QueryBound, count))
+        kind = encoding is None, root
+        charge = next(least.charge for least in found if (least.any_encoding, least.solver.factor is not None) == kind)
         return {name: getattr(charge, name) for name in ("queries", "seconds")}, charge.conditions
 
     name = "any" if encoding is None else encoding.name
-    return _formula(f"bound/{assumed.name}/{name}", bound, *_PROBLEM, "gate_time_s", calls=("count", "machine"))
+    return _formula(f"bound/{assumed.name}/{name}", bound, *arguments, calls=("count", "machine"))
+
+
+def part_formula(name: str, way: Callable[..., Part]) -> Formula:
+    """What a way to share a system out leaves to either side, at a place between its ends."""
+
+    def part(*values: Any):
+        return way(*values)._asdict(), ()
+
+    return _formula(f"part/{name}", part, "kappa", "epsilon", "place")
 
 
 def rivals_of() -> list[tuple[Rival, str]]:

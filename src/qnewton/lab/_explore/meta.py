@@ -27,6 +27,8 @@ _INPUTS = (
     ("preconditioned_kappa", "condition number with a preconditioner", "", 1.0, 1e12, None),
     ("layer", "rows of one Kronecker factor", "", 1.0, 1e12, None),
     ("root_rows", "rows of a root", "", 1.0, 1e12, None),
+    ("overlap", "part of the right-hand side in the root's range", "", 1e-6, 1.0, None),
+    ("row_entries", "numbers that define a row of the root", "", 1.0, 1e12, None),
 )
 
 

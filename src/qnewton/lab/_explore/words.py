@@ -42,9 +42,18 @@ _INPUTS = {
     ),
     "root_rows": (
         "rows of a root R",
-        "Of a Newton block R^T R + m I, e.g. examples times outputs: adds the dual solve. Quantum solvers of R itself "
-        "are in qnewton plan --rows.",
+        "Of a Newton block R^T R + m I, e.g. examples times outputs: adds the dual solve and quantum solvers of R.",
         {"typed": True, "whole": True, "empty": "not known"},
+    ),
+    "overlap": (
+        "overlap of R",
+        "Part of the right-hand side in the range of R, at most 1; not given: the least that was measured.",
+        {"typed": True, "empty": "0.036"},
+    ),
+    "row_entries": (
+        "numbers in a row of R",
+        "That define a row: inputs plus outputs of the layers.",
+        {"typed": True, "whole": True, "empty": "n"},
     ),
     "mesh": ("mesh", "That the pattern is that of: adds a sparse factorisation, by bounds on its fill.", {}),
     "set": ("charged for", "", {}),

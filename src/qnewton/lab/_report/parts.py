@@ -115,9 +115,12 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """All questions of a page (identifier, question, answer) at its top."""
+    """Questions or claims at the top of a page, each with the identifier of its section and its answer."""
 
+    identifier: str
+    title: str
     entries: Sequence[tuple[str, str, Answered]]
+    about: str = ""
     kind: Literal["glance"] = field(default="glance", init=False)
 
 

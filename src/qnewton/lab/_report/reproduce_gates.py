@@ -9,7 +9,7 @@ from .labels import block_labels
 from .parts import Answered, Column, Figures, Part, Table, columns
 from .reproduce_parts import Numbers
 from .styles import of_set
-from .units import faster, percent, seconds, short_seconds
+from .units import faster, percent, seconds, short_seconds, times
 
 _MARKERS = {"paper": "o", "end_to_end": "s"}
 
@@ -25,17 +25,29 @@ def answer(found: Numbers) -> Answered:
         elif last["quantum_share"] == 0:
             said.append(
                 f"The sweep changes nothing: even at {fastest} no block goes to the quantum solver; the first would "
-                f"below {seconds(first, 2)} per gate."
+                f"below {_changes(one)} per gate."
             )
         else:
             gain = found["classical"]["predicted_seconds"] / last["predicted_seconds"]
             said.append(
-                f"The first block goes to the quantum solver below {seconds(first, 2)} per gate, the last below "
+                f"The first block goes to the quantum solver below {_changes(one)} per gate, the last below "
                 f"{seconds(one['all_gate_time_s'], 2)}; at {fastest} the training is predicted to be "
                 f"{faster(gain, 'by LU')}."
             )
     paper, end = said
-    return Answered(paper, end, "What is around the solves stays classical, and bounds what any gate time can bring.")
+    besides = "What is around the solves stays classical, and bounds what any gate time can bring."
+    if found["lu_off_by"] > 1:
+        besides += f" LU's prediction was off by up to {times(found['lu_off_by'])} where it was measured."
+    return Answered(paper, end, besides)
+
+
+def _changes(one: Numbers) -> str:
+    """Return the gate time at which the first block changes sides, and how the calibration's error moves it."""
+    low, high = one["first_gate_time_s_within"]
+    first = one["first_gate_time_s"]
+    if low == high:
+        return seconds(first, 2)
+    return f"{seconds(first, 2)} ({seconds(low, 2)} to {seconds(high, 2)} by the error of LU's prediction)"
 
 
 def body(found: Numbers) -> list[Part]:

@@ -22,7 +22,13 @@ def answer(found: Numbers) -> Answered:
             said[name] = f"Never faster than LU up to N = {plain(rows[-1])}: it takes at least {times(least)} as long."
         else:
             said[name] = f"Faster than LU {', '.join(_where(row, rows[0]) for row in ends)}, at {gate} per gate."
-    return Answered(said["paper"], said["end_to_end"])
+    besides = ""
+    if found["lu_off_by"] > 1:
+        besides = (
+            f"LU's prediction was off by up to {times(found['lu_off_by'])} where it was measured; brackets: where the "
+            "crossing is then."
+        )
+    return Answered(said["paper"], said["end_to_end"], besides)
 
 
 def _where(row: dict[str, Any], smallest: float) -> str:
@@ -31,7 +37,13 @@ def _where(row: dict[str, Any], smallest: float) -> str:
         return f"at no size for {kappa}"
     if row["faster_from_rows"] == smallest:
         return f"at every size for {kappa}"
-    return f"from N = {count(round(row['faster_from_rows']))} on for {kappa}"
+    early, late = (_size(rows) for rows in row["faster_from_rows_within"])
+    within = "" if early == late else f" ({early} to {late})"
+    return f"from N = {_size(row['faster_from_rows'])}{within} on for {kappa}"
+
+
+def _size(rows: float | None) -> str:
+    return "nowhere" if rows is None else count(round(rows))
 
 
 def body(found: Numbers) -> list[Part]:
@@ -78,13 +90,21 @@ def _table(found: Numbers) -> Table:
             row["set"],
             plain(row["kappa"]),
             "N" if row.get("sparsity") is None else str(row["sparsity"]),
-            "nowhere" if row["faster_from_rows"] is None else count(round(row["faster_from_rows"])),
+            _size(row["faster_from_rows"]),
+            " to ".join(dict.fromkeys(_size(rows) for rows in row["faster_from_rows_within"])),
             times(row["least_quantum_over_lu"]),
         ]
         for row in (*found["by_kappa"], *({"kappa": found["kappa"], **row} for row in found["by_sparsity"]))
     ]
     heads = columns(
-        *("set", "κ", "nonzeros in a row", "quantum faster from N", "quantum over LU, at best"),
+        *(
+            "set",
+            "κ",
+            "nonzeros in a row",
+            "quantum faster from N",
+            "within the error of LU's prediction",
+            "quantum over LU, at best",
+        ),
     )
     largest = power_of_ten(len(str(round(found["rows"][-1]))) - 1)
     title = f"Where the quantum solver is faster than LU, N up to {largest}"

@@ -12,6 +12,7 @@ from msgspec.structs import asdict
 
 from .._runfile import REPRODUCTION_VERSION, FigureFile, RunFileError, read_version
 from . import (
+    reproduce_claims,
     reproduce_gates,
     reproduce_inversion,
     reproduce_kappa,
@@ -59,18 +60,28 @@ _SETS = {
 }
 
 
-def write_reproduction(
-    files: Sequence[Path], target: Path, figures: str | None = None
-) -> tuple[Path, list[tuple[str, Answered]]]:
+@dataclass(frozen=True)
+class Written:
+    """A page of evaluations that was written.
+
+    Attributes:
+        page: its file.
+        claims: of the paper, each with its answer.
+        answers: each question with its answer.
+    """
+
+    page: Path
+    claims: list[tuple[str, Answered]]
+    answers: list[tuple[str, Answered]]
+
+
+def write_reproduction(files: Sequence[Path], target: Path, figures: str | None = None) -> Written:
     """Write one page of the evaluations, replacing an older one in one move.
 
     Args:
         files: `figures/NAME.json`, in the order of the page.
         target: of the page.
         figures: as of `write_report`.
-
-    Returns:
-        The page, and each question with its answer.
 
     Raises:
         RunFileError: for a file that is not one of them.
@@ -79,14 +90,24 @@ def write_reproduction(
     answers = [(record, _SECTIONS[record.name].answer(record.numbers)) for record in records]
     title = "Q-Newton's evaluation, and the honest one beside it"
     parts: list[Part | Section] = []
+    claims = reproduce_claims.claims({record.name: record.numbers for record in records})
+    if claims:
+        seed = records[0].options["seed"]
+        about = f"All trainings have one seed, {seed}: no answer has an interval."
+        parts.append(Glance("claims", "What the paper claims", claims, about))
     if len(records) > 1:
-        parts.append(Glance([(record.name, record.question, answer) for record, answer in answers]))
+        entries = [(record.name, record.question, answer) for record, answer in answers]
+        parts.append(Glance("glance", "At a glance", entries))
     parts.append(_reading(records))
     for record, answer in answers:
         body = _SECTIONS[record.name].body(record.numbers)
         parts.append(Section(record.name, record.question, [answer, *body, Text(_source(record), "source")]))
     page = Page(title, title, _about(records), parts, _facts(records[0]))
-    return write_page(page, target, figures), [(record.question, answer) for record, answer in answers]
+    return Written(
+        write_page(page, target, figures),
+        [(claim, answer) for _, claim, answer in claims],
+        [(record.question, answer) for record, answer in answers],
+    )
 
 
 def _read(file: Path) -> FigureFile:

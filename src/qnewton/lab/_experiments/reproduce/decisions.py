@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...._hardware import QuantumProfile, load_profile
+from ...._hardware import ClassicalMachine, QuantumProfile, load_profile
 from ...._pricing.assumptions import ASSUMPTION_SETS
 from ...._pricing.clock import Clock
 from ...._pricing.fastest import fastest
@@ -220,7 +220,22 @@ def totals(systems: Systems, options: Reproduction) -> list[dict[str, Any]]:
     return [*rows, {"label": "every solve free", "set": None, **free}]
 
 
-def break_even_s(systems: Systems, price: Priced) -> np.ndarray:
-    """Gate time below which the quantum solver beats LU `[steps, blocks]`; 0 where none does."""
-    value = break_even_gate_time(systems.lu_s, price.seconds_s, price.fixed_s, price.gate_time_s)
+def lu_off_by(machine: ClassicalMachine) -> float:
+    """Return the factor, at least 1, by which LU's prediction was off at worst at a size that it was measured at.
+
+    Each such prediction leaves out the sample itself. 1 where nothing was measured.
+    """
+    samples = dict(machine.kernels)["lu"].samples
+    return max((max(predicted / measured, measured / predicted) for _, measured, predicted in samples), default=1.0)
+
+
+def break_even_s(systems: Systems, price: Priced, lu_factor: float = 1.0) -> np.ndarray:
+    """Gate time below which the quantum solver beats LU `[steps, blocks]`; 0 where none does.
+
+    Args:
+        systems: of a run.
+        price: of the quantum solver.
+        lu_factor: times which the predicted seconds of LU are taken.
+    """
+    value = break_even_gate_time(lu_factor * systems.lu_s, price.seconds_s, price.fixed_s, price.gate_time_s)
     return np.where(np.isfinite(value), value, 0.0)

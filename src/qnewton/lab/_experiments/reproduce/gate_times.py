@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .base import Evaluation, Finished
-from .decisions import SETS, break_even_s, classical_record, decide, priced
+from .decisions import SETS, break_even_s, classical_record, decide, lu_off_by, priced
 from .trainings import newton
 
 
@@ -16,7 +16,7 @@ def derive(found: Finished) -> dict[str, Any]:
     systems = found.result(newton(options)).systems
     count = round(chosen.per_decade * math.log10(chosen.slowest / chosen.fastest)) + 1
     times = np.geomspace(chosen.slowest, chosen.fastest, max(2, count))
-    sets = []
+    off, sets = lu_off_by(found.machine), []
     for name in SETS:
         price = priced(systems, name, options)
         even = break_even_s(systems, price)
@@ -25,6 +25,9 @@ def derive(found: Finished) -> dict[str, Any]:
                 "set": name,
                 "rows": [decide(systems, price, float(time)).record() for time in times],
                 "first_gate_time_s": float(even.max()),
+                "first_gate_time_s_within": [
+                    float(break_even_s(systems, price, factor).max()) for factor in (1 / off, off)
+                ],
                 "all_gate_time_s": float(even.min()),
                 "blocks": [
                     {
@@ -36,7 +39,7 @@ def derive(found: Finished) -> dict[str, Any]:
                 ],
             }
         )
-    return {"classical": classical_record(systems), "steps": systems.lu_s.shape[0], "sets": sets}
+    return {"classical": classical_record(systems), "steps": systems.lu_s.shape[0], "lu_off_by": off, "sets": sets}
 
 
 EVALUATION = Evaluation(

@@ -10,9 +10,14 @@ from .trainings import newton
 
 
 def derive(found: Finished) -> dict[str, Any]:
-    """Return, per step, each block's condition number, and the quantum solver's share under each set."""
+    """Return, per step, each block's condition number, and the quantum solver's share under each set.
+
+    `above_limit` counts the systems above the limit of the paper's third version, and those of them that the quantum
+    solver is predicted to finish first.
+    """
     options, systems = found.options, found.result(newton(found.options)).systems
-    shares = []
+    shares, above_limit = [], []
+    above = systems.log10_kappa > np.log10(KAPPA_LIMIT)
     for name in SETS:
         price = priced(systems, name, options)
         for limit in (None, KAPPA_LIMIT):
@@ -30,6 +35,9 @@ def derive(found: Finished) -> dict[str, Any]:
                     ],
                 }
             )
+            if limit is None:
+                share = float(np.mean(decided.quantum[above])) if above.any() else None
+                above_limit.append({"set": name, "systems": int(above.sum()), "quantum_share": share})
     return {
         "gate_time_s": options.gate_time_s,
         "blocks": [
@@ -37,6 +45,8 @@ def derive(found: Finished) -> dict[str, Any]:
             for k, (name, rows) in enumerate(zip(systems.names, systems.rows, strict=True))
         ],
         "shares": shares,
+        "kappa_limit": KAPPA_LIMIT,
+        "above_limit": above_limit,
     }
 
 

@@ -1,6 +1,6 @@
 // What one number rests on: formula, source and evidence mark, in a dialog of its own.
 
-import { algorithm, hardware } from "./model.js";
+import { algorithm, countOf, hardware } from "./model.js";
 import { escape, exact, short, time } from "./numbers.js";
 
 const { formulas, terms } = globalThis.WORDS;
@@ -59,8 +59,8 @@ export function explainOn(dialog) {
 }
 
 function body({ title, value, unit, offer, term }) {
-  const about = term ? { ...terms[term], formula: terms[term]?.formula ?? "" } : { ...algorithm[offer.name], ...offer };
-  const formula = term ? about.formula : formulas[offer.name];
+  const about = term ? { ...terms[term], formula: terms[term]?.formula ?? "" } : { ...algorithm[countOf(offer)], ...offer };
+  const formula = term ? about.formula : formulas[countOf(offer)];
   const rows = [
     ["value", escape(unit === "s" ? `${exact(value)} s, ${time(value)}` : exact(value))],
     ["source", escape([about.source, about.version].filter(Boolean).join(", "))],
@@ -81,6 +81,10 @@ function body({ title, value, unit, offer, term }) {
 /** What a table adds to an offer's numbers. */
 export function notesOf(offer) {
   const notes = [...(offer.notes ?? [])];
+  if (offer.kind === "shared") {
+    notes.push(`the quantum part has κ ${short(offer.kappa)} and leaves an error of ${short(offer.precision, 2)}, then ` +
+      `${short(offer.steps)} steps of CG`);
+  }
   if (offer.valid && offer.kind === "classical" && offer.rounds) notes.push(`refined in ${offer.rounds} rounds`);
   if (offer.valid && offer.beyond_bytes > 0) {
     notes.push(`${short(offer.beyond_bytes, 2)} bytes more than the memory holds are streamed`);

@@ -96,6 +96,11 @@ export function pointOf(settings) {
   return { ...found, quantum: lead, orders: impossible.length ? NaN : orders ?? NaN, impossible };
 }
 
+/** The count or the classical solver that an offer rests on. */
+export function countOf({ name, count }) {
+  return count ?? name.replace(" on the square root", "");
+}
+
 /** A function from the ends of a part of `ys` to those rows of a map; `offers`: whom their `winner` counts. */
 export function mapperOf(settings, x, xs, y, ys) {
   const { rows, offers } = QN.mapper(asked(settings), x, xs, y, ys);

@@ -16,7 +16,7 @@ const part = (value) => `${value.toFixed(2)}%`;
 
 /** HTML of both winners, with their distance. */
 export function race(point) {
-  const { quantum, classical, other, orders, excluded, impossible } = point;
+  const { quantum, classical, other, orders, excluded, impossible, shared } = point;
   if (impossible.length) return `<p>No matrix has these numbers: look at ${escape(impossible.join(", "))}.</p>`;
   const span = spanOf(point);
   const rows = [
@@ -25,6 +25,9 @@ export function race(point) {
     classical ? row(classical, bar(classical, span)) : missing(point, "classical", "classical solver"),
   ];
   if (other) rows.push(row(other, stack(other, span), "faster, but not proven: "));
+  // As `Verdict.shared` has it: only where it is the fastest of all.
+  const alone = [quantum, other, classical].map((one) => one?.seconds ?? Infinity);
+  if (shared && shared.seconds < Math.min(...alone)) rows.push(row(shared, bar(shared, span), "faster, shared out: "));
   const [least, ofSet] = point.bounds;
   const atLeast = (bound, before) => rows.push(row(bound, bar(bound, span), before, "lower bound"));
   if (least) atLeast(least, `no quantum solver can ${least === excluded ? "win" : "be faster"}: `);
@@ -124,7 +127,8 @@ function why(offer) {
 
 /** Table of every offer, the fastest first and those without a number last. */
 export function offersTable(point) {
-  const rows = point.offers.toSorted((a, b) => (a.valid && b.valid ? a.seconds - b.seconds : b.valid - a.valid));
+  const offers = point.shared ? [...point.offers, point.shared] : point.offers;
+  const rows = offers.toSorted((a, b) => (a.valid && b.valid ? a.seconds - b.seconds : b.valid - a.valid));
   const cells = (names, style) => names.map((name) => `<th scope="col" class="${style}">${name}</th>`).join("");
   const numbers = ["seconds", "orders", "queries", "copies", "T count", "qubits"];
   const last = cells(["evidence", "note, or why not"], "text");
@@ -136,7 +140,7 @@ export function offersTable(point) {
 function line(offer, { classical }) {
   const cell = (field, words = short, unit = "") => {
     const value = offer[field];
-    if (!offer.valid || value === null || !Number.isFinite(value)) return "<td>–</td>";
+    if (!offer.valid || value === undefined || value === null || !Number.isFinite(value)) return "<td>–</td>";
     const title = `${offer.name}, ${field.replaceAll("_", " ")}`;
     return `<td>${number(words(value), { title, value, unit, offer })}</td>`;
   };
