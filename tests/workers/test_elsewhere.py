@@ -57,7 +57,8 @@ def trained(
         "second": jnp.asarray(random.normal(size=(3, 2)), dtype),
     }
     objective = q.Objective(model, lambda out, y: jnp.sum((out - y) ** 2, axis=-1))
-    hybrid = q.Hybrid([solver or q.LU()], workers=crew, **({"estimator": q.estimators.Exact()} | asked))
+    given: Any = {"estimator": q.estimators.Exact()} | asked
+    hybrid = q.Hybrid([solver or q.LU()], workers=crew, **given)
     optimizer = q.newton(objective, partition=q.per_tensor, solver=hybrid)
     state = optimizer.init(params)
 
