@@ -20,7 +20,8 @@ from jaxtyping import Array, Bool, Float, Int
 from .._core.records import System
 from .._core.status import Verdict
 from .._solvers.base import Options
-from .branches import Executed
+from .._solvers.flat import without_tags
+from .branches import Executed, Known
 from .hybrid import Hybrid
 from .plan import Plan
 from .sent import Crew, Program, Sent
@@ -73,23 +74,13 @@ class Courier:
         program = Program(scheduler.solvers, rest[2], rest[3], skeleton, vector.size, str(vector.dtype))
         types = [np.dtype(leaf.dtype) for leaf in leaves]
         seconds = jnp.where(plan.offers.able[0], plan.offers.seconds[0], jnp.inf).astype(jnp.float32)
-        system = System.over(
-            operator if state.operator is None else state.operator,
-            symmetric=state.known.symmetric,
-            eigenvalue_floor=options.get("eigenvalue_floor"),
-            layout=state.known.layout,
-        )
-        workers = tuple(self.crew.calibrations)
-        on = [
-            scheduler.seconds_on(machine, system, plan.estimate, options.get("turn")).astype(jnp.float32)
-            for machine in self.crew.calibrations.values()
-        ]
+        on = self._on_workers(scheduler, operator, plan, state.known, options)
         choice = jnp.where(plan.verdict[0] == Verdict.NOBODY, -1, plan.choice[0])
 
-        def host(_: Array, seconds: Array, choice: Array, on: list[Array], *words: Array) -> np.ndarray:
+        def host(_: Array, seconds: Array, choice: Array, on: dict[str, Array], *words: Array) -> np.ndarray:
             arrays = [_from_words(one, dtype) for one, dtype in zip(words, types, strict=True)]
             of_block = block, len(self.names), self.names[block], program, self.tolerance
-            rows = {worker: np.array(row, np.float64) for worker, row in zip(workers, on, strict=True)}
+            rows = {worker: np.array(row, np.float64) for worker, row in on.items()}
             self.crew.send(Sent(*of_block, np.array(seconds, np.float64), int(choice), arrays, rows))
             return np.asarray(block, np.int32)
 
@@ -107,6 +98,17 @@ class Courier:
             return value, plan, iterations, executed, age > 0
 
         return comes
+
+    def _on_workers(
+        self, scheduler: Hybrid, operator: lx.AbstractLinearOperator, plan: Plan, known: Known, options: Options
+    ) -> dict[str, Float[Array, " candidates"]]:
+        """Return what is predicted of each worker that was calibrated."""
+        facts = {"symmetric": known.symmetric, "eigenvalue_floor": options.get("eigenvalue_floor")}
+        system = System.over(without_tags(operator), **facts, layout=known.layout)
+        return {
+            worker: scheduler.seconds_on(machine, system, plan.estimate, options.get("turn")).astype(jnp.float32)
+            for worker, machine in self.crew.calibrations.items()
+        }
 
     def _answer(self, block: int, vector: Array) -> tuple[Array, Array, Array, Array]:
         dtype, n = np.dtype(vector.dtype), vector.size

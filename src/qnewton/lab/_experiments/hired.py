@@ -51,8 +51,8 @@ def hired(options: TrainOptions, held: Held, stage: Callable[[str], None]) -> It
             held.workers = None
 
 
-def calibrated_workers(options: TrainOptions, workers: "Workers | None", sizes: Sequence[int]) -> None:
-    """Have the workers calibrate themselves where they run, as the driver does.
+def calibrated(options: TrainOptions, workers: "Workers | None", sizes: Sequence[int]) -> tuple[WorkerRecord, ...]:
+    """Have the workers calibrate themselves where they run, as the driver does, and return their records.
 
     A snapshot that is read from a file is one of the driver's machine alone; the workers' predictions are it times
     their slowness then.
@@ -66,17 +66,17 @@ def calibrated_workers(options: TrainOptions, workers: "Workers | None", sizes: 
         OSError: if a worker's machine is too busy to be measured.
     """
     source = options.scheduling.calibration
-    if workers is None or source not in ("profile", "measure"):
-        return
-    solvers, dtype = make_solvers(options.scheduling), options.training.dtype
-    workers.calibrate(solvers, dtype=dtype, sizes=None if source == "profile" else sizes)
-
-
-def recalled(workers: "Workers | None", calibration: Calibration) -> None:
-    """Give the workers of a resumed run the calibrations that it was begun with, by their names."""
     if workers is None:
-        return
-    workers.calibrations = {
+        return ()
+    if source in ("profile", "measure"):
+        solvers, dtype = make_solvers(options.scheduling), options.training.dtype
+        workers.calibrate(solvers, dtype=dtype, sizes=None if source == "profile" else sizes)
+    return _records(workers)
+
+
+def recalled(workers: "Workers | None", calibration: Calibration) -> tuple[WorkerRecord, ...]:
+    """Give the workers of a resumed run the calibrations that it was begun with, by their names; return its records."""
+    machines = {
         one.name: ClassicalMachine(
             one.snapshot.processor,
             calibration.dtype,
@@ -87,12 +87,13 @@ def recalled(workers: "Workers | None", calibration: Calibration) -> None:
         for one in calibration.workers
         if one.snapshot is not None
     }
+    if workers is not None:
+        workers.calibrations = machines
+    return calibration.workers
 
 
-def worker_records(workers: "Workers | None") -> tuple[WorkerRecord, ...]:
+def _records(workers: "Workers") -> tuple[WorkerRecord, ...]:
     """Those who are there, for `calibration.json`."""
-    if workers is None:
-        return ()
     return tuple(
         WorkerRecord(
             name=one.name,

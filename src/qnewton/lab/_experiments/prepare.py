@@ -24,7 +24,7 @@ from .._runfile import Calibration, FamilyRecord, StageSeconds
 from . import build
 from .calibrations import Snapshot, frozen_snapshot, snapshot
 from .held import Held
-from .hired import calibrated_workers, recalled, worker_records
+from .hired import calibrated, recalled
 from .ledger import Ledger
 from .options import TrainOptions
 from .stages import measure_stages
@@ -118,12 +118,10 @@ def prepare(
         check_block_fits(block.name, block.n, jnp.dtype(dtype).itemsize)
     if calibration is None:
         frozen = of_first("the calibration of the run", lambda: _measured(options, blocks))
-        calibrated_workers(options, held.workers, _sizes(blocks))
+        hired = calibrated(options, held.workers, _sizes(blocks))
     else:
-        recalled(held.workers, calibration)
-        frozen = frozen_snapshot(calibration)
+        frozen, hired = frozen_snapshot(calibration), recalled(held.workers, calibration)
     hybrid = build.make_hybrid(options.scheduling, frozen.corrected, held.workers)
-    hired = worker_records(held.workers) if calibration is None else calibration.workers
     workers = build.make_workers(hybrid, hired)
     optimizer = _optimizer(objective, options, hybrid)
     unformed = _unformed(task, options, blocks, params, hybrid)
