@@ -13,7 +13,15 @@ from .base import (
     TRADEOFF_VERSION,
     Record,
 )
-from .calibration import BlockSeconds, Calibration, KernelRecord, KernelSample, StageSeconds, WorkerRecord
+from .calibration import (
+    BlockSeconds,
+    Calibration,
+    KernelRecord,
+    KernelSample,
+    StageSeconds,
+    WorkerRecord,
+    WorkerSnapshot,
+)
 from .checkpoint import CheckpointAbout, CheckpointLine, Identity, ResumeLine, SetAside
 from .comparison import (
     ComparedMethod,
@@ -164,6 +172,7 @@ __all__ = [
     "VerdictName",
     "WithoutOwn",
     "WorkerRecord",
+    "WorkerSnapshot",
     "check_scheduled",
     "clean_text",
     "config_digest",
