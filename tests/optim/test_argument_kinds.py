@@ -201,7 +201,7 @@ def test_what_is_no_block_of_the_parameters() -> None:
         with pytest.raises(TypeError, match=rf"form: block is {said}: give a block .*whole\(params\)\[0\]"):
             qn.GaussNewton().form(OBJECTIVE, PARAMS, BATCH, block)  # pyright: ignore[reportArgumentType]
     for other in (jnp.ones(4), {"a": PARAMS, "b": PARAMS}):
-        with pytest.raises(ValueError, match="the block .* and the parameters have 1 leaves, of 3 numbers: make the"):
+        with pytest.raises(ValueError, match=r"the block .* and the parameters have 1 leaves, of 3 numbers: make the"):
             qn.Hessian().form(OBJECTIVE, PARAMS, BATCH, qn.whole(other)[0])
     with pytest.raises(TypeError, match="form: key is 3: give one key"):
         qn.Hessian().form(OBJECTIVE, PARAMS, BATCH, qn.whole(PARAMS)[0], 3)  # pyright: ignore[reportArgumentType]
