@@ -145,7 +145,6 @@ OLDER = {
         ["--solvers", "lu", "cg", "--preconditioner", "kfac", "--rtol", "1e-2"],
         ["--solvers", "lu", "cg(preconditioner=kfac, rtol=1e-2)"],
     ),
-    "execution": (["--fidelity", "model"], ["--execution", "modelled"]),
     "momentum": (["--optimizer", "momentum", "--momentum", "0.8"], ["--optimizer", "momentum(momentum=0.8)"]),
     "decay": (["--optimizer", "adamw", "--weight-decay", "0.1"], ["--optimizer", "adamw(weight_decay=0.1)"]),
     "memory": (["--optimizer", "lbfgs", "--memory", "9"], ["--optimizer", "lbfgs(memory=9)"]),

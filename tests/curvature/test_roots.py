@@ -10,7 +10,7 @@ from qnewton._curvature.factors import probe
 from qnewton._curvature.objective import Objective
 from qnewton._curvature.output_curvature import OutputCurvature
 from qnewton._curvature.point import Point
-from qnewton._curvature.roots import batched_root, factors, solved
+from qnewton._curvature.roots import batched_root, factors, positive_root, solved
 
 
 def largest(curvature: Float[Array, "batch c c"]) -> Float[Array, ""]:
@@ -56,6 +56,25 @@ def test_what_is_indefinite_beyond_rounding_stays_nan():
     matrices = jnp.asarray([np.eye(2), np.diag([1.0, -1e-3])], jnp.float32)
     finite = np.isfinite(np.asarray(batched_root(matrices)))
     np.testing.assert_array_equal(finite.all(axis=(1, 2)), [True, False])
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_the_positive_part_of_the_diagonal_stands_for_what_is_indefinite(size):
+    """Definite ones keep their root, and what is not finite anywhere stays so."""
+    definite, concave = (
+        np.eye(size) + 0.5,
+        np.diag(np.r_[np.ones(size - 1), -1.0]) + np.eye(size, k=1) + np.eye(size, k=-1),
+    )
+    spoilt = definite.copy()
+    spoilt[-1, 0] = np.nan
+    matrices = jnp.asarray([definite, concave, spoilt], jnp.float32)
+    definite_alone = batched_root(matrices[:1])
+    # The size of the rounding is that of the largest, so those that are finite are taken by themselves.
+    root = np.asarray(positive_root(matrices[:2]))
+    np.testing.assert_allclose(root[0], definite_alone[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(root[1], np.diag(np.sqrt(np.maximum(np.diag(concave), 0))), atol=1e-2)
+    assert (np.diag(root[1]) > 0).all()
+    assert np.isnan(np.asarray(positive_root(matrices[2:]))).any()
 
 
 def test_a_batch_of_which_every_softmax_has_saturated_has_a_root():

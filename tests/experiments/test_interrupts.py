@@ -1,10 +1,12 @@
 """Signals to stop wait for the step to end; a second one does not wait."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -40,6 +42,36 @@ def test_outside_of_steps_a_signal_ends_the_command_with_its_status(which):
     assert exit_status(stopped.value) == 128 + which
     assert signal.getsignal(which) is before
     assert exit_status(KeyboardInterrupt()) == 130
+
+
+class Finalized:
+    """Whose end takes a signal with it, as anything may at which Python ignores errors."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+
+
+def finalize_and_go_on() -> None:
+    Finalized()
+    time.sleep(10)
+
+
+def test_a_signal_that_comes_where_errors_are_ignored_is_sent_again(capsys):
+    with pytest.raises(Stopped, match="SIGTERM"), raised():
+        finalize_and_go_on()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_signal_whose_error_was_swallowed_stops_the_run_after_a_step():
+    with raised():
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)
+        with remembered() as asked:
+            assert asked() == signal.SIGTERM
+    with remembered() as asked:
+        assert asked() is None
 
 
 def test_what_nohup_has_ignored_stays_ignored():

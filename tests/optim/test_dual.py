@@ -447,11 +447,40 @@ def test_at_a_minimum_nothing_moves_and_nothing_fails():
     assert np.isfinite(float(state.damping))
 
 
-def test_a_loss_that_is_not_convex_moves_nothing_and_says_so(problem_of):
+def test_where_a_loss_is_not_convex_the_positive_part_of_its_diagonal_stands_for_it(problem_of):
+    """Mean and variance of a Gaussian as outputs: indefinite wherever there is a residual."""
+
+    def predict(p, x):
+        h = jnp.tanh(x @ p["w"])
+        return {"mean": h @ p["v"], "log": h @ p["u"]}
+
+    def loss(z, y):
+        return (z["log"] + (z["mean"] - y) ** 2 * jnp.exp(-z["log"])) / 2
+
+    keys = jax.random.split(jax.random.key(0), 5)
+    params = {k: jax.random.normal(key, s) for k, key, s in zip("wvu", keys, [(3, 4), (4,), (4,)], strict=False)}
+    batch = jax.random.normal(keys[3], (8, 3)), jax.random.normal(keys[4], (8,))
+    objective = q.Objective(predict, loss)
+    z, jacobian = predict(params, batch[0]), jax.jacobian(predict)(params, batch[0])
+    error, precision = z["mean"] - batch[1], jnp.exp(-z["log"])
+    diagonal = {"mean": precision, "log": error**2 * precision / 2}
+    (block,) = q.whole(params)
+    found = rows_of(Point.of(objective, params, batch), block, dense=True)
+    expected = jnp.zeros((block.n, block.n))
+    for name, weight in diagonal.items():
+        rows = jnp.concatenate([leaf.reshape(8, -1) for leaf in jax.tree.leaves(jacobian[name])], axis=1)
+        expected += rows.T @ (weight[:, None] * rows) / 8
+    assert found.matrix is not None
+    matrix = found.matrix * found.unit_root
+    np.testing.assert_allclose(matrix.T @ matrix, expected, atol=1e-4 * float(jnp.abs(expected).max()))
+    gradient = block.take(jax.grad(objective)(params, batch))
+    np.testing.assert_allclose(found.matrix.T @ found.residual * found.unit_root**2, gradient, rtol=1e-3, atol=1e-5)
+
+    # Concave throughout: there is no curvature left to divide by, and no step.
     problem = problem_of()
     optimizer = dual_newton(q.Objective(problem.objective.predict, lambda z, y: -half_squares(z, y)))
     updates, state = step_of(optimizer, problem.params, problem.batch)
-    assert q.Status(int(state.info.status)) is q.Status.NOT_FINITE
+    assert q.Status(int(state.info.status)) is q.Status.NOT_SOLVED
     assert (problem.vector(updates) == 0).all()
 
 

@@ -1,8 +1,8 @@
-"""The report of a run of which not all lines are drawn."""
+"""The report of a run of which not all lines are drawn, and one that cannot be written."""
 
 import pytest
 
-from qnewton.lab._report import derive, sweep
+from qnewton.lab._report import derive, sweep, write_report
 from qnewton.lab._report.page import run_page
 from qnewton.lab._report.render import html
 from qnewton.lab._runfile import lines, read_run, run
@@ -28,6 +28,14 @@ def test_of_a_long_run_some_steps_are_drawn_and_all_are_summed(make_run, write_r
     page = html(run_page(thin))
     assert f"rest on every {every}th of them" in page
     assert f"steps.jsonl ({STEPS} lines), blocks.jsonl ({len(whole.blocks)} lines)" in page
+
+
+def test_a_page_that_cannot_be_written_says_what_to_do(make_run, write_run):
+    path = write_run(make_run(steps=2))
+    (path / "report.html").mkdir()
+    with pytest.raises(OSError, match=r"report\.html cannot be written \(Is a directory\): make room, or .* a copy"):
+        write_report(path)
+    assert not list(path.glob(".report*"))
 
 
 def test_a_sum_folds_its_terms_and_an_unknown_term_makes_it_unknown(monkeypatch):

@@ -197,3 +197,8 @@ def test_a_preconditioned_matrix_is_not_the_system_s():
 def test_what_no_matrix_has_is_refused(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_what_the_identity_has_is_taken():
+    made = Preconditioned(1.0, degree=1.0, peak=1.0, spread=1.0)
+    assert (made.degree, made.peak, made.spread) == (1.0, 1.0, 1.0)

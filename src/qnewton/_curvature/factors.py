@@ -19,7 +19,7 @@ from .loss_scale import LossScale
 from .output_curvature import OutputCurvature
 from .partition import Block
 from .point import Point
-from .roots import batched_root
+from .roots import positive_root
 
 _PROBES = 0xFAC
 
@@ -221,12 +221,9 @@ def probe(
         rooted, reach = found.rooted(signs), found.reach
     else:
         curvature = jax.vmap(jax.hessian(point.examples.loss))(outputs, point.examples.batch[1])
-        diagonal, reach = jnp.diagonal(curvature, axis1=1, axis2=2), jnp.sum(jnp.abs(curvature), axis=2)
-        root = batched_root(curvature)
+        reach = jnp.sum(jnp.abs(curvature), axis=2)
         # Written out: a product of matrix and vector per example is slow on a CPU.
-        by_root = jnp.sum(root * signs[:, :, None, :], axis=-1)
-        by_diagonal = jnp.sqrt(jnp.maximum(diagonal, 0)) * signs
-        rooted = jnp.where(jnp.isfinite(jnp.sum(root, axis=(1, 2)))[:, None], by_root, by_diagonal)
+        rooted = jnp.sum(positive_root(curvature) * signs[:, :, None, :], axis=-1)
     if known is None:
         return rooted, None
     scale = known.after(LossScale.seen(outputs, slope, reach, point.examples.channels, point.examples.heaviest))

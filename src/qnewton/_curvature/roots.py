@@ -34,15 +34,8 @@ def batched_root(
             softmax of the whole batch has saturated none of its own is as large as the rounding, and a root that fails
             is tried again with a `delta` of the latter; None leaves NaN.
     """
-    size = matrices.shape[-1]
-    limits, identity = jnp.finfo(matrices.dtype), jnp.eye(size, dtype=matrices.dtype)
-    rounding = 8 * size * limits.eps
-    # One output has no rounding of others.
-    least = np.asarray([0 if size == 1 else limits.tiny, 0], matrices.dtype)
-    shares = np.asarray([0 if size == 1 else rounding, rounding], matrices.dtype)
-    tried = (
-        shares * (largest_of_all(jnp.max(trace(matrices))) if traces is None else traces.astype(matrices.dtype)) + least
-    )
+    size, identity = matrices.shape[-1], jnp.eye(matrices.shape[-1], dtype=matrices.dtype)
+    tried = _shifts(matrices, traces)
     if size <= UNROLLED:
         # Both of them at once, which costs less than to ask whether the second one is needed.
         shifted = matrices + tried[:, None, None, None] * identity
@@ -72,6 +65,38 @@ def batched_root(
     # A loop, so that the factorisation is compiled once.
     start = jnp.full_like(matrices, jnp.nan), jnp.zeros((), jnp.int32)
     return jax.lax.while_loop(proceed, attempt, start)[0]
+
+
+def _shifts(matrices: Float[Array, "batch c c"], traces: Float[Array, "2"] | None) -> Float[Array, "2"]:
+    """The two `delta` of `batched_root`."""
+    size, limits = matrices.shape[-1], jnp.finfo(matrices.dtype)
+    rounding = 8 * size * limits.eps
+    # One output has no rounding of others.
+    least = np.asarray([0 if size == 1 else limits.tiny, 0], matrices.dtype)
+    shares = np.asarray([0 if size == 1 else rounding, rounding], matrices.dtype)
+    return (
+        shares * (largest_of_all(jnp.max(trace(matrices))) if traces is None else traces.astype(matrices.dtype)) + least
+    )
+
+
+def positive_root(
+    matrices: Float[Array, "batch c c"], traces: Float[Array, "2"] | None = None
+) -> Float[Array, "batch c c"]:
+    """`batched_root`, and for an indefinite matrix the root of its diagonal's positive part.
+
+    What is not finite stays so.
+
+    Args:
+        matrices: as of `batched_root`.
+        traces: likewise.
+    """
+    root = batched_root(matrices, traces)
+    # Of the order of rounding, so that a slope without curvature of its own can be expressed by the root.
+    least = jnp.maximum(_shifts(matrices, traces)[0], jnp.finfo(matrices.dtype).tiny)
+    spoilt = 0 * jnp.sum(matrices, axis=(1, 2), keepdims=True)
+    diagonal = jnp.diagonal(matrices, axis1=1, axis2=2)[:, :, None]
+    instead = jnp.sqrt(jnp.maximum(diagonal, 0) + least) * jnp.eye(matrices.shape[-1], dtype=root.dtype) + spoilt
+    return jnp.where(jnp.isfinite(jnp.sum(root, axis=(1, 2), keepdims=True)), root, instead)
 
 
 class LossDerivatives(NamedTuple):

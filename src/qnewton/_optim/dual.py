@@ -167,8 +167,9 @@ def dual_newton(
     `threadpoolctl.threadpool_limits(1, user_api="blas")`): its threads wait for XLA's, and a step takes twice as long.
 
     Args:
-        objective: what is minimised; its loss must be convex in the outputs, its batches should be the full data or
-            large, since a noisy loss misleads the damping.
+        objective: what is minimised. Where an example's loss is not convex in the outputs (a Gaussian of which mean and
+            variance are outputs), the positive part of its curvature's diagonal stands for that, as in `kfac`. Batches
+            should be the full data or large, since a noisy loss misleads the damping.
         damping: first damping, relative to the mean diagonal entry of `K`, positive.
         acceleration: largest `2 |a| / |d|`, to which longer accelerations are shortened (the source rejects above
             0.75); None leaves them out, and so does a model with `jax.custom_vjp`, which has no second derivative
@@ -186,9 +187,8 @@ def dual_newton(
 
     Returns:
         The transformation. Its state is a `DualNewtonState` whose `info` reports on the last step: `Status.NOT_FINITE`
-        for a batch with a loss or curvature that is not finite (a loss that is not convex in the outputs shows so
-        too), which moves neither parameters nor damping; `Status.NOT_SOLVED` where the factorisation failed at both
-        dampings, which grow.
+        for a batch with a loss or curvature that is not finite, which moves neither parameters nor damping;
+        `Status.NOT_SOLVED` where the factorisation failed at both dampings, which grow.
 
     Raises:
         ValueError, TypeError: from `init`, for parameters that are empty or not floating-point; from `update`, for a

@@ -19,7 +19,7 @@ from .._curvature.linear_pair import linear_pair
 from .._curvature.loss_scale import LossScale
 from .._curvature.partition import Block
 from .._curvature.point import Point
-from .._curvature.roots import UNROLLED, LossDerivatives, batched_root, largest_terms, same_hessian, solved, times
+from .._curvature.roots import UNROLLED, LossDerivatives, largest_terms, positive_root, same_hessian, solved, times
 
 COPIES = 2
 """Arrays `[rows, rows]` without which nothing is solved: the Gram matrix and its factor. The least, not the peak."""
@@ -184,7 +184,7 @@ def _output_root(
     slope, curvature = found.slope * inverse, found.curvature * inverse + lift * jnp.eye(examples.width, dtype=z.dtype)
     # Where a loss has slope but no curvature (the tails of Huber's, a saturated softmax) a tiny root keeps the slope:
     # products of r and R are what counts, and in them its size cancels.
-    root = batched_root(curvature, traces)
+    root = positive_root(curvature, traces)
     if examples.width == 1:
         root = jnp.maximum(root, jnp.sqrt(jnp.finfo(root.dtype).tiny).astype(root.dtype))
     return scale, unit_root, root, solved(root, slope)
@@ -197,7 +197,7 @@ def _same_root(
     width, short = examples.width, examples.width <= UNROLLED
 
     def root_of(curvature: Float[Array, "c c"]) -> Float[Array, "c c"]:
-        return batched_root(curvature[None], jnp.broadcast_to(jnp.trace(curvature), 2))[0]
+        return positive_root(curvature[None], jnp.broadcast_to(jnp.trace(curvature), 2))[0]
 
     def units() -> tuple[LossScale, Array, Array, Array, Array]:
         curvature, nothing = hessian(), jnp.zeros((1, width), z.dtype)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from qnewton._solvers.quantum.emulated.amplification import KnownAmplitude
 from qnewton._solvers.quantum.queries.amplification import amplify_known, amplify_unknown, postselect, rotations
 
 
@@ -14,7 +15,7 @@ def _schedule(p, p0):
     """The defining sum, stage by stage."""
     theta, total, reached, k = math.asin(math.sqrt(p)), 0.0, 1.0, 1
     while reached > 1e-17:
-        m = math.floor(min(1.2**k, 1 / math.sqrt(p0)))
+        m = math.floor(min(1.2 ** min(k, 1000), 1 / math.sqrt(p0)))
         total += m * reached
         reached *= 0.5 + math.sin(4 * (m + 1) * theta) / (4 * (m + 1) * math.sin(2 * theta))
         k += 1
@@ -34,6 +35,21 @@ def test_the_schedule_is_its_sum(ratio):
     expected = [_schedule(one, one * ratio) for one in p]
     found = amplify_unknown(np.sqrt(p), np.sqrt(p * ratio))
     np.testing.assert_allclose(found, expected, rtol=2e-8)
+
+
+def test_an_amplitude_below_its_bound_repeats_the_longest_stage():
+    for p, p0 in ((1e-6, 1e-3), (1e-5, 3e-2)):
+        assert float(amplify_unknown(math.sqrt(p), math.sqrt(p0))) == pytest.approx(_schedule(p, p0), rel=1e-6)
+
+
+def test_a_known_amplitude_is_coherent_for_its_own_number_of_steps():
+    amplitude = np.sin([0.01, 0.1, 0.3, 1.2])
+    attempts = KnownAmplitude().attempts(amplitude, amplitude)
+    steps = (np.asarray(attempts.coherent) - 1) / 2
+    np.testing.assert_array_equal(steps, np.round(steps))
+    # As many turns as succeed as often as is said, the last one no further than a right angle.
+    turned = np.minimum((2 * steps + 1) * np.arcsin(amplitude), math.pi / 2)
+    np.testing.assert_allclose(attempts.applications, (2 * steps + 1) / np.sin(turned) ** 2, rtol=1e-6)
 
 
 def test_tiny_amplitudes_scale():

@@ -102,6 +102,7 @@ def test_table_to_the_digits_given(line):
 
 def test_the_abstract_of_jennings_v2_is_one_number():
     assert _queries(jennings2023v2_abstract, 100.0, 1e-10) == 83700
+    assert _workload(jennings2023v2_abstract, 100.0, 1e-10).state_preparations == 2 * 83700
     # A coarser precision is served by the same bound, a finer one is not.
     assert _queries(jennings2023v2_abstract, 100.0, 1e-2) == 83700
     assert "1e-10 <= precision" in _workload(jennings2023v2_abstract, 100.0, 9e-11).reason()

@@ -138,8 +138,9 @@ def _without_report(path: Path, error: OSError) -> str:
     """
     if not (path / "summary.json").is_file():
         raise LostDirectory(f"{path} was removed after the training, and before its report") from error
+    reason = getattr(error.__cause__, "strerror", None) or error.strerror or error
     return (
-        f"the report could not be written ({error.strerror or error}). The training is over, and its files are whole: "
+        f"the report could not be written ({reason}). The training is over, and its files are whole: "
         f"make room, then write it with: qnewton report {shlex.quote(str(path))}"
     )
 

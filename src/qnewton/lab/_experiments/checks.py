@@ -13,7 +13,7 @@ from .build import BASELINES, COMPLETE
 from .options import ConditioningOptions, SchedulingOptions, TrainOptions
 from .parts import make, part
 from .presets import PRESETS
-from .task_options import BertOptions, GptOptions
+from .task_options import TransformerOptions
 
 Candidates: TypeAlias = dict[str, AbstractSolver]
 """As `--solvers` names them."""
@@ -131,7 +131,7 @@ def _check_unformed(options: TrainOptions, solvers: Candidates) -> None:
 
 def _check_largest(options: TrainOptions) -> None:
     largest, adaptation = options.step.largest, build.make_adaptation(options.conditioning)
-    if largest == "published" and not isinstance(options.task, (BertOptions, GptOptions)):
+    if largest == "published" and not isinstance(options.task, TransformerOptions):
         raise ValueError(
             "--largest is published, which selects the linear layers inside the transformers of bert-tiny and "
             "gpt-tiny, and this task is neither: give a number of parameters, or omit it"
@@ -218,10 +218,10 @@ def _check_workers(options: TrainOptions, solvers: Candidates) -> None:
             f"--workers is {crew.workers}, and --processes is {options.training.processes}: one driver forms the "
             "blocks that workers solve. Omit one of them"
         )
-    if part("policy", scheduling.policy, "policy").word == "makespan":
+    if part("policy", scheduling.policy, "policy").word == "makespan" and scheduling.policy != "makespan":
         raise ValueError(
-            f"--workers is {crew.workers}, and --policy {scheduling.policy} deals blocks out on paper: workers "
-            "get theirs by the same rule, so omit --policy"
+            f"--workers is {crew.workers}, and --policy {scheduling.policy} describes workers that are not there: "
+            "blocks are dealt out to those that are, so write --policy makespan"
         )
     if crew.worker_qpus and not any(solver.capabilities.quantum for solver in solvers.values()):
         raise ValueError(

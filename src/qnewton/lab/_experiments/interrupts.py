@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from types import FrameType
 
 from .._runfile import Summary
@@ -16,6 +17,12 @@ from .._runfile import Summary
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
 SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 """Ctrl-C; what `kill` and batch systems send; a closed terminal; the warnings of batch systems before a limit."""
+
+
+_CAME: ContextVar[Sequence[int]] = ContextVar("came", default=())
+"""Signals that came while each raised an error."""
+_AGAIN_SECONDS = 0.01
+"""After which a signal is sent again: by then Python is where errors are heard."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -37,13 +44,46 @@ def stopped_by(summary: Summary) -> Stopped:
 
 @contextlib.contextmanager
 def raised() -> Iterator[None]:
-    """Raise `Stopped` inside of the block for each of these signals, but for one that `nohup` has it ignore."""
+    """Raise `Stopped` inside of the block for each of these signals, but for one that `nohup` has it ignore.
+
+    One whose error nobody heard is sent again where Python says so, and known to `remembered` in any case.
+    """
+    came: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
+        came.append(number)
         raise Stopped(number)
 
-    with _handled(stop):
+    token = _CAME.set(came)
+    try:
+        with _handled(stop), _sent_again():
+            yield
+    finally:
+        _CAME.reset(token)
+
+
+@contextlib.contextmanager
+def _sent_again() -> Iterator[None]:
+    """Send a signal again whose error was raised where Python ignores errors: in finalizers, and as it collects."""
+    before = sys.unraisablehook
+    timers: list[threading.Timer] = []
+
+    def hear(found: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(found.exc_value, Stopped):
+            before(found)
+            return
+        timers.append(threading.Timer(_AGAIN_SECONDS, signal.raise_signal, (found.exc_value.signal,)))
+        timers[-1].daemon = True
+        timers[-1].start()
+
+    sys.unraisablehook = hear
+    try:
         yield
+    finally:
+        sys.unraisablehook = before
+        for timer in timers:
+            timer.cancel()
+            timer.join()
 
 
 @contextlib.contextmanager
@@ -54,7 +94,7 @@ def remembered() -> Iterator[Callable[[], int | None]]:
     Several processes must stop after the same step besides. A second signal ends the process at once, also while a step
     computes. Outside the main thread, where Python delivers no signals, nothing is held back.
     """
-    asked: list[int] = []
+    asked = list(_CAME.get())
 
     def remember(number: int, frame: FrameType | None) -> None:
         asked.append(number)

@@ -66,6 +66,16 @@ class Part:
 @functools.cache
 def catalogue() -> dict[str, dict[str, Any]]:
     """Kind to word to class, summary and parameters."""
+    return {kind: words for kind, words in _written_down().items() if kind != "names"}
+
+
+def names_of(what: str) -> tuple[str, ...]:
+    """Names of what an option takes that is no part: `hardware` and `assumptions`."""
+    return tuple(_written_down()["names"][what])
+
+
+@functools.cache
+def _written_down() -> dict[str, dict[str, Any]]:
     return json.loads(Path(__file__).with_name("catalogue.json").read_text("utf-8"))
 
 

@@ -124,7 +124,7 @@ def resume(path: Path, watcher: Watcher, *, anyway: bool = False) -> Summary:
     config, options, breaks = resumable(path, anyway=anyway)
     directory = directory_at(path)
     with directory.owned(), _numerics(options):
-        directory.probe()
+        directory.probe("make it writable, or go on with a copy of the run elsewhere")
         halted = read_halted(path, config, options, breaks)
         meet()  # before anything is changed that another process reads
         held = Held()

@@ -109,69 +109,52 @@ class TextOptions(Limited):
         _one_source(self.data, self.hub)
 
 
-def _check_transformer(options: "BertOptions | GptOptions") -> None:
-    rule = f"it must be a multiple of --heads, {options.heads}"
-    require(options.hidden % options.heads == 0, "--hidden is", options.hidden, rule)
-    if options.embeddings == "frozen" and options.hidden > options.text.vocabulary:
-        raise ValueError(
-            f"--hidden is {options.hidden} and --vocabulary {options.text.vocabulary}: frozen embeddings are "
-            "eigenvectors over the vocabulary, so it must be the larger"
-        )
+@dataclass(frozen=True)
+class TransformerOptions(TaskOptions):
+    """Sizes of a language model, and its text."""
 
+    preset: ClassVar[str] = "fisher-newton"
+    batch_size: ClassVar[int] = 128
 
-_EMBEDDINGS = Literal["learned", "frozen"]
+    layers: Annotated[int, COUNT] = 3
+    """Transformer layers."""
+    hidden: Annotated[int, COUNT] = 64
+    """Width of the residual stream."""
+    heads: Annotated[int, COUNT] = 4
+    """Attention heads; of gpt-tiny those of the queries."""
+    intermediate: Annotated[int, COUNT] = 256
+    """Units inside a feed-forward layer."""
+    embeddings: Literal["learned", "frozen"] = "learned"
+    """learned, or frozen: eigenvectors of the co-occurrence of tokens in the training text, not trained."""
+    text: TextOptions = field(default_factory=TextOptions)
+
+    def __post_init__(self):
+        super().__post_init__()
+        rule = f"it must be a multiple of --heads, {self.heads}"
+        require(self.hidden % self.heads == 0, "--hidden is", self.hidden, rule)
+        if self.embeddings == "frozen" and self.hidden > self.text.vocabulary:
+            raise ValueError(
+                f"--hidden is {self.hidden} and --vocabulary {self.text.vocabulary}: frozen embeddings are "
+                "eigenvectors over the vocabulary, so it must be the larger"
+            )
 
 
 @dataclass(frozen=True)
-class BertOptions(TaskOptions):
+class BertOptions(TransformerOptions):
     """Task: masked language model (BERT), 15 % of the tokens to be filled in."""
 
-    preset: ClassVar[str] = "fisher-newton"
-    batch_size: ClassVar[int] = 128
-
-    layers: Annotated[int, COUNT] = 3
-    """Transformer layers."""
-    hidden: Annotated[int, COUNT] = 64
-    """Width of the residual stream."""
-    heads: Annotated[int, COUNT] = 4
-    """Attention heads."""
-    intermediate: Annotated[int, COUNT] = 256
-    """Units inside a feed-forward layer."""
-    embeddings: _EMBEDDINGS = "learned"
-    """learned, or frozen: eigenvectors of the co-occurrence of tokens in the training text, not trained."""
-    text: TextOptions = field(default_factory=TextOptions)
-
-    def __post_init__(self):
-        super().__post_init__()
-        _check_transformer(self)
-
 
 @dataclass(frozen=True)
-class GptOptions(TaskOptions):
+class GptOptions(TransformerOptions):
     """Task: next-token language model in Mistral's form (RMS norm, rotary embedding, grouped queries, SwiGLU)."""
 
-    preset: ClassVar[str] = "fisher-newton"
-    batch_size: ClassVar[int] = 128
-
-    layers: Annotated[int, COUNT] = 3
-    """Transformer layers."""
-    hidden: Annotated[int, COUNT] = 64
-    """Width of the residual stream."""
-    heads: Annotated[int, COUNT] = 4
-    """Query heads."""
     key_value_heads: Annotated[int, COUNT] = 2
     """Heads of keys and values, each shared by a group of query heads."""
-    intermediate: Annotated[int, COUNT] = 256
-    """Units inside a feed-forward layer."""
     window: Annotated[int, COUNT] = 32
     """Positions that a token attends to, itself among them."""
-    embeddings: _EMBEDDINGS = "learned"
-    """learned, or frozen: eigenvectors of the co-occurrence of tokens in the training text, not trained."""
-    text: TextOptions = field(default_factory=TextOptions)
 
     def __post_init__(self):
         super().__post_init__()
-        _check_transformer(self)
         rule = f"it must be a multiple of --key-value-heads, {self.key_value_heads}"
         require(self.heads % self.key_value_heads == 0, "--heads is", self.heads, rule)
         if self.hidden // self.heads % 2:

@@ -22,6 +22,14 @@ def write_report(run_directory: Path, figures: str | None = None) -> Path:
 
     Raises:
         RunFileError: a file is not what the schema says; the message names the file, the line and the field.
+        OSError: if the page cannot be written, with what to do.
     """
-    run_directory = Path(run_directory)
-    return write_page(run_page(read_run(run_directory).thinned()), run_directory / "report.html", figures)
+    target = Path(run_directory) / "report.html"
+    page = run_page(read_run(target.parent).thinned())
+    try:
+        return write_page(page, target, figures)
+    except OSError as error:
+        raise OSError(
+            f"{target} cannot be written ({error.strerror or error}): make room, or make the directory writable, or "
+            "report a copy of the run"
+        ) from error

@@ -17,6 +17,7 @@ from .ownership import LostDirectory, Ownership
 
 _ASIDE = ".unborn-"
 """In the names of files that runs left which were killed before they began."""
+_ELSEWHERE = "name another directory with --out"
 R = TypeVar("R", bound=Record)
 
 
@@ -79,13 +80,16 @@ class RunDirectory:
         """Path of the directory itself for its owner, even if another one has taken its name."""
         return self.path if self._own is None else self._own.place
 
-    def probe(self) -> None:
+    def probe(self, advice: str = _ELSEWHERE) -> None:
         """Write a test file and remove it.
+
+        Args:
+            advice: what to do where it cannot be written.
 
         Raises:
             OSError: if nothing can be written there.
         """
-        with _explained(self.path), tempfile.TemporaryFile(dir=self.path) as file:
+        with _explained(self.path, advice), tempfile.TemporaryFile(dir=self.path) as file:
             file.write(bytes(4096))
             file.flush()
 
@@ -242,12 +246,12 @@ def _unborn(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(path: Path, advice: str = _ELSEWHERE) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OSError(f"{path} cannot be written ({reason}): name another directory with --out") from error
+        raise OSError(f"{path} cannot be written ({reason}): {advice}") from error
 
 
 def _next_free(parent: Path, prefix: str) -> Path:

@@ -53,17 +53,8 @@ def task_options(task: str, chosen: LanguageOptions) -> BertOptions | GptOptions
     return _KINDS[task](**sizes, embeddings="frozen", text=text)
 
 
-def first_order(task: str, options: Reproduction, rate: float) -> Training:
-    """Return the training of the language model by SGD."""
-    return _tuned("sgd", task, options, rate)
-
-
-def adamw(task: str, options: Reproduction, rate: float) -> Training:
-    """Return the training of the language model by AdamW."""
-    return _tuned("adamw", task, options, rate)
-
-
-def _tuned(optimizer: Literal["sgd", "adamw"], task: str, options: Reproduction, rate: float) -> Training:
+def first_order(optimizer: Literal["sgd", "adamw"], task: str, options: Reproduction, rate: float) -> Training:
+    """Return the training of the language model by SGD or AdamW."""
     trained = TrainOptions(optimizer=optimizer, step=StepOptions(learning_rate=rate))
     return _training(f"{optimizer}-{rate:g}", task, options, trained)
 
@@ -129,7 +120,7 @@ def _measure(task: Task, options: Reproduction, machine: ClassicalMachine) -> Ne
     curvature, estimator = EmpiricalFisher(), Automatic()
     conditioning = (Damp(_DAMPING),)
     stages = measure_stages(
-        task.objective, curvature, conditioning, estimator, samples, params, batch, tries=False, unformed=False
+        task.objective, curvature, conditioning, estimator, samples, params, batch, tries=False, unformed=frozenset()
     )
     lu = rival_named("LU")
     rows = []
@@ -205,8 +196,8 @@ def _systems(found: NewtonStep, steps: int) -> Systems:
 def derive(found: Finished, task: str) -> dict[str, Any]:
     """Return seconds of equally many steps: SGD, AdamW and qnewton's Newton measured, the published one predicted."""
     options, chosen = found.options, found.options.language
-    sgd = [("SGD", rate, found.result(first_order(task, options, rate))) for rate in chosen.rates]
-    by_adamw = [("AdamW", rate, found.result(adamw(task, options, rate))) for rate in chosen.adamw_rates]
+    sgd = [("SGD", rate, found.result(first_order("sgd", task, options, rate))) for rate in chosen.rates]
+    by_adamw = [("AdamW", rate, found.result(first_order("adamw", task, options, rate))) for rate in chosen.adamw_rates]
     step = found.measured(_measurement(task))
     # One step's arithmetic, times the steps: a thousand rows of the same numbers would say no more.
     systems = _systems(step, 1)
@@ -257,8 +248,12 @@ def _measurement(task: str) -> Measurement:
 
 def _trainings(options: Reproduction, task: str) -> list[Training]:
     chosen = options.language
-    sgd = [first_order(task, options, rate) for rate in chosen.rates]
-    return [*sgd, *(adamw(task, options, rate) for rate in chosen.adamw_rates), newton_default(task, options)]
+    sgd = [first_order("sgd", task, options, rate) for rate in chosen.rates]
+    return [
+        *sgd,
+        *(first_order("adamw", task, options, rate) for rate in chosen.adamw_rates),
+        newton_default(task, options),
+    ]
 
 
 def _evaluation(task: str, question: str) -> Evaluation:
