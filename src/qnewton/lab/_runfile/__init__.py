@@ -40,7 +40,7 @@ from .decode import decode, typed, untyped
 from .digests import config_digest, file_digest, value_digest
 from .directory import Elsewhere, RunDirectory
 from .durable import copy_rest, move, sync_folder, sync_tree, write_whole
-from .encode import encode, encode_indented, plain
+from .encode import encode, encode_indented, plain, readable
 from .errors import RunFileError, clean_text
 from .family import FamilyRecord
 from .grid import (
@@ -194,6 +194,7 @@ __all__ = [
     "read_run",
     "read_summary",
     "read_version",
+    "readable",
     "set_totals",
     "sync_folder",
     "sync_tree",
