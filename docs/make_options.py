@@ -18,9 +18,12 @@ from typing import Any
 import qnewton
 from qnewton import conditioning, curvature, emulation, encodings, estimators, readouts, scheduling, solvers
 from qnewton._conditioning import AbstractConditioner
-from qnewton._curvature import AbstractCurvature
+from qnewton._curvature import AbstractCurvature, Block
 from qnewton._estimation import AbstractEstimator
+from qnewton._hardware import QuantumProfile, load_profile
+from qnewton._hardware.profile_files import profile_names
 from qnewton._optim.adaptation import AbstractAdaptation
+from qnewton._pricing.assumptions import ASSUMPTION_SETS
 from qnewton._pricing.policies import AbstractPolicy
 from qnewton._solvers import AbstractPreconditioner, AbstractSolver
 from qnewton._solvers.quantum import queries
@@ -77,17 +80,35 @@ def catalogue() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {kind: dict(_words(base)) for kind, base in KINDS.items()}
     home = queries.__name__
     found["queries"] = {
-        name.replace("_", "-"): {"class": f"{home}:{name}", "summary": model.source, "parameters": {}}
-        for name, model in queries.QUERY_MODELS.items()
+        name.replace("_", "-"): _about(f"{home}:{name}", model.source) for name, model in queries.QUERY_MODELS.items()
     }
+    functions = dict(inspect.getmembers(qnewton, inspect.isfunction))
+    partitions = {
+        name: own for name, own in functions.items() if inspect.signature(own).return_annotation == tuple[Block, ...]
+    }
+    found["partition"] = {name.replace("_", "-"): _of_function(own) for name, own in partitions.items()}
     for name in ("newton", "kfac", "dual-newton", "fisher-newton"):
-        own = getattr(qnewton, name.replace("-", "_"))
-        found["optimizer"][name] = {
-            "class": f"{own.__module__}:{own.__name__}",
-            "summary": (inspect.getdoc(own) or "").split("\n\n")[0].replace("\n", " "),
-            "parameters": {},
-        }
+        found["optimizer"][name] = _of_function(functions[name.replace("-", "_")])
+    profiles = {name: load_profile(name) for name in profile_names()}
+    # No parts, but names of options.
+    found["names"] = {
+        "hardware": [name for name, one in profiles.items() if isinstance(one, QuantumProfile)],
+        "assumptions": list(ASSUMPTION_SETS),
+    }
     return found
+
+
+def _about(home: str, summary: str) -> dict[str, Any]:
+    return {"class": home, "summary": summary, "parameters": {}}
+
+
+def _of_function(own: types.FunctionType) -> dict[str, Any]:
+    return _about(f"{own.__module__}:{own.__name__}", _first(own))
+
+
+def _first(one: object) -> str:
+    """The first paragraph of a docstring, in one line."""
+    return (inspect.getdoc(one) or "").split("\n\n")[0].replace("\n", " ")
 
 
 def text() -> str:
@@ -114,7 +135,7 @@ def _words(base: type) -> Iterator[tuple[str, Any]]:
             own,
             {
                 "class": f"{cls.__module__}:{cls.__qualname__}",
-                "summary": (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " "),
+                "summary": _first(cls),
                 "parameters": {
                     parameter.name: {
                         "kind": _kind(hints.get(parameter.name, parameter.annotation), parameter.default),

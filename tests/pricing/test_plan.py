@@ -22,7 +22,7 @@ def swept():
 
 def elsewhere(reason):
     """Of a line that a sweep has for its smallest condition numbers: a single larger one does without it."""
-    return reason == "needs a condition number below 3.46, where paper has no count of its own"
+    return reason == "needs kappa below 3.46 and epsilon to 0.24, where paper raises kappa for its own count"
 
 
 def test_arrays_are_their_points(swept):

@@ -26,7 +26,7 @@ def kfac(
     *,
     step: AbstractStepRule | None = None,
     refresh: int = 5,
-    average: float = 0.5,
+    average: float = 0.0,
     probes: int = 1,
     example: PyTree | None = None,
     solver: lx.AbstractLinearSolver | None = None,
@@ -56,7 +56,8 @@ def kfac(
         objective: what is minimised; `key` is handed on to its model.
         step: how far to go along the direction: `QuadraticModel()` (default), `TrustRegion()` or `KLClip()`.
         refresh: steps from one refresh of factors and inverses to the next; nothing is computed for them in between.
-        average: weight of the old factors in the running average, in [0, 1).
+        average: weight of the old factors in the running average, in [0, 1). A full batch's factors need none: theirs
+            are as good as one batch gives, and older ones are of other parameters.
         probes: backward passes per refresh; more make the output factors less noisy.
         example: the model's inputs, arrays or `jax.ShapeDtypeStruct` with a leading axis, for `init` to lay out its
             state; only shapes and dtypes are read. Not needed for a model of `[batch, features]`, whose width its

@@ -277,7 +277,7 @@ class KFACSteps:
         return situation.tree(step), following
 
     def _pace(self, layout: Layout) -> Pace:
-        return Pace(affordable(layout), 0.5) if self.pace is None else self.pace
+        return Pace(affordable(layout), 0.0) if self.pace is None else self.pace
 
     def _systems(self, layout: Layout, dtype: jnp.dtype) -> LayerSystems:
         refresh = self._pace(layout).refresh

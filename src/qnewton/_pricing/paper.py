@@ -107,20 +107,26 @@ def _charging(
     for one in sets:
         assumed = with_levels(one, problem)
         yield assumed, assumed, None
-        end = below_kappa(one)
-        small = lifted(problem.condition_number, axes) < end
+        kappa, epsilon = below_ends(one)
+        small = (lifted(problem.condition_number, axes) < kappa) & (lifted(problem.precision, axes) <= epsilon)
         if one.below is not None and small.any():
             others = tuple(name for name in QUERY_MODELS if name not in (one.counts or ()))
             below = with_levels(one.below, problem)
-            where = Condition(small, f"a condition number below {end:.3g}, where {one.name} has no count of its own")
-            yield dataclasses.replace(below, label=one.name, counts=others), below, where
+            words = (
+                f"kappa below {kappa:.3g} and epsilon to {epsilon:g}, where {one.name} raises kappa for its own count"
+            )
+            yield dataclasses.replace(below, label=one.name, counts=others), below, Condition(small, words)
 
 
-def below_kappa(assumed: Assumptions) -> float:
-    """The condition number below which other counts than the set's own answer as well; 1 where none do."""
+def below_ends(assumed: Assumptions) -> tuple[float, float]:
+    """The condition number and the precision below which other counts than the set's own answer as well; else zeros.
+
+    There the set's own counts hold, and are charged at a larger condition number.
+    """
     if assumed.below is None:
-        return 1.0
-    return min(QUERY_MODELS[name].smallest_kappa for name in assumed.counts or QUERY_MODELS)
+        return 0.0, 0.0
+    own = [QUERY_MODELS[name] for name in assumed.counts or QUERY_MODELS]
+    return min(model.smallest_kappa for model in own), max(model.largest_precision for model in own)
 
 
 def predicted(problem: Problem, hosts: Sequence[ClassicalHost]) -> Iterator[Predicted]:

@@ -23,10 +23,7 @@ from ..._curvature import (
     Block,
     Objective,
     Partition,
-    per_layer,
-    per_tensor,
     selected,
-    whole,
 )
 from ..._hardware import ClassicalMachine, QuantumMachine, QuantumProfile, load_profile
 from ..._optim.adaptation import AbstractAdaptation
@@ -38,6 +35,7 @@ from ..._pricing.assumptions import ASSUMPTION_SETS
 from ..._pricing.policies import AbstractPolicy, FixedCandidate
 from ..._scheduling import Hybrid
 from ..._solvers import AbstractSolver
+from .._runfile import WorkerRecord
 from .baselines import RATES, baseline
 from .options import (
     ConditioningOptions,
@@ -52,7 +50,6 @@ from .workers import Makespan, Workers
 if TYPE_CHECKING:
     from ..._scheduling.sent import Crew
 
-PARTITIONS: dict[str, Partition] = {"whole": whole, "per-layer": per_layer, "per-tensor": per_tensor}
 # Optimizers that set direction, length and damping themselves, and schedule systems of their own.
 COMPLETE = ("kfac", "dual-newton", "fisher-newton")
 # A family of `newton` to the name of the optimizer in `config.json`.
@@ -95,6 +92,11 @@ def make_policy(options: SchedulingOptions) -> AbstractPolicy:
     return FixedCandidate(make_solvers(replace(options, solvers=(names[policy.name],)))[0].name)
 
 
+def make_partition(options: StepOptions) -> Partition:
+    """Return the function that maps parameters to blocks."""
+    return make("partition", options.partition, "partition")
+
+
 def make_curvature(options: StepOptions) -> AbstractCurvature:
     """The curvature matrix."""
     return make("curvature", options.curvature, "curvature")
@@ -108,11 +110,16 @@ def residual_tolerance(solvers: Sequence[AbstractSolver]) -> float:
     return 0.1 if all(solver.execution in (None, "modelled") for solver in solvers) else math.inf
 
 
-def make_workers(hybrid: Hybrid) -> Workers | None:
-    """Return the workers of `Makespan`; None under every other policy."""
+def make_workers(hybrid: Hybrid, hired: Sequence[WorkerRecord] = ()) -> Workers | None:
+    """Return the workers that `Makespan` deals blocks out to; None under every other policy.
+
+    Args:
+        hybrid: the scheduler.
+        hired: those of `--workers`, which take the place of the policy's.
+    """
     if not isinstance(hybrid.policy, Makespan):
         return None
-    return Workers.of(hybrid.policy, hybrid.names, [solver.capabilities.quantum for solver in hybrid.solvers])
+    return Workers.of(hybrid.policy, hybrid.names, [solver.capabilities.quantum for solver in hybrid.solvers], hired)
 
 
 def make_hybrid(
@@ -193,7 +200,7 @@ def systems(options: TrainOptions, params: PyTree) -> tuple[Block, ...]:
         ValueError: if there are none.
     """
     asked, partition = options.step.largest, options.step.partition
-    blocks = PARTITIONS[partition](params)
+    blocks = make_partition(options.step)(params)
     least = min(block.n for block in blocks)
     if isinstance(asked, int) and asked < least:
         finer = "" if partition == "per-tensor" else ", or a finer --partition"

@@ -24,9 +24,10 @@ from ..._scheduling import Hybrid
 from ..._solvers import Cholesky, EmulatedQSVT
 from ..._solvers.quantum.emulated import Infinite, LineFit, Shots
 from .._runfile import NOISE_VERSION, GridHead, NoiseCell, NoiseFile, plain
-from .build import PARTITIONS, residual_tolerance
+from .build import residual_tolerance
 from .grid import Grid
 from .own_task import short
+from .parts import make
 from .provenance import provenance
 from .tasks import make_task
 from .tasks.base import Task, batches
@@ -210,7 +211,7 @@ class _Trainer:
             solver, tolerance = Hybrid([emulated], classical=nobody), residual_tolerance([emulated])
         return newton(
             self._task.objective,
-            partition=PARTITIONS[self._options["partition"]],
+            partition=make("partition", self._options["partition"], "partition"),
             conditioning=(Damp(self._options["damping"]),),
             solver=solver,
             residual_tolerance=tolerance,

@@ -243,7 +243,7 @@ def present_arguments(arguments: Sequence[str]) -> list[str]:
         elif name in KRYLOV and values:
             krylov[name] = _word(name, values[0])
         elif name == "fidelity":
-            kept.append(_told("--execution", [_word("execution", one) for one in values], option, values))
+            kept.append(("--execution", [_word("execution", one) for one in values]))
         elif name == "optimizer" and values == ["recipe"]:
             kept.append(_told("--family", ["automatic"], option, values))
         elif name in WORDS and any(one in WORDS[name] for one in values):

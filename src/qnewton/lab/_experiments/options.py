@@ -5,26 +5,19 @@ The docstring under each field is its `--help` text. No imports of jax here: par
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 import tyro
 
 from .limits import COUNT, DISTINCT, GATE_TIME, SEED, Limit, Limited, at_least, finite, positive
-from .parts import catalogue, part
+from .parts import catalogue, names_of, part
 
-AssumptionSet = Literal["paper", "paper-best", "paper-sparse", "logical", "end_to_end"]
-QuantumHardware = Literal[
-    "superconducting",
-    "superconducting-e4",
-    "transmon-distilled",
-    "transmon-cultivated",
-    "trapped-ion",
-    "trapped-ion-e4",
-    "neutral-atoms",
-    "majorana",
-    "majorana-e6",
-    "majorana-pairwise",
-]
+if TYPE_CHECKING:
+    AssumptionSet: TypeAlias = str
+    QuantumHardware: TypeAlias = str
+else:
+    AssumptionSet = Literal[names_of("assumptions")]
+    QuantumHardware = Literal[names_of("hardware")]
 
 
 def _named(kind: str) -> Any:
@@ -106,7 +99,7 @@ class StepOptions(Limited):
     """Curvature matrix: generalised Gauss-Newton; the exact Hessian (Q-Newton's MLP); the empirical Fisher matrix, a
     sequence being one example, with an absolute damping of 1e-3. empirical-fisher(damping_floor=0) is that of
     Q-Newton's language models, whose steps grow like 1/|g|."""
-    partition: Literal["whole", "per-layer", "per-tensor"] = "whole"
+    partition: Annotated[str, _named("partition"), _part("partition", "partition")] = "whole"
     """Parameters that share a system."""
     largest: Annotated[int | Literal["published"] | None, _LARGEST] = None
     """Most parameters of a system: a tensor (or layer) with more keeps its raw gradient for a direction. published, of

@@ -66,6 +66,16 @@ class Part:
 @functools.cache
 def catalogue() -> dict[str, dict[str, Any]]:
     """Kind to word to class, summary and parameters."""
+    return {kind: words for kind, words in _written_down().items() if kind != "names"}
+
+
+def names_of(what: str) -> tuple[str, ...]:
+    """Names of what an option takes that is no part: `hardware` and `assumptions`."""
+    return tuple(_written_down()["names"][what])
+
+
+@functools.cache
+def _written_down() -> dict[str, dict[str, Any]]:
     return json.loads(Path(__file__).with_name("catalogue.json").read_text("utf-8"))
 
 
@@ -94,13 +104,12 @@ def make(kind: str, text: str, option: str) -> Any:
     return part(kind, text, option).make(option)
 
 
-def stated(kind: str, text: str, parameter: str, option: str) -> Any:
-    """Return the value of a parameter of a part, or of the first part inside it that has one; None without any."""
-    found = part(kind, text, option)
-    about = catalogue()[kind][found.word]["parameters"].get(parameter)
+def number_of(found: Part, parameter: str) -> float | None:
+    """Return a number that a part has, or the first part inside it that has one; None without any."""
+    about = catalogue()[found.kind][found.word]["parameters"].get(parameter)
     if about is not None:
-        return dict(found.given).get(parameter, about["default"])
-    inside = (stated(one.kind, str(one), parameter, option) for _, one in found.given if isinstance(one, Part))
+        return float(dict(found.given).get(parameter, about["default"]))
+    inside = (number_of(one, parameter) for _, one in found.given if isinstance(one, Part))
     return next((one for one in inside if one is not None), None)
 
 

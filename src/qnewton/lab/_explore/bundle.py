@@ -9,7 +9,7 @@ from typing import Any
 from ..._hardware import QuantumProfile, ReactionLimited, Sequential, load_profile, profile_names
 from ..._pricing.assumptions import ASSUMPTION_SETS, Assumptions
 from ..._pricing.classical import ClassicalHost
-from ..._pricing.paper import ON_FACTOR, below_kappa, is_count
+from ..._pricing.paper import ON_FACTOR, below_ends, is_count
 from ..._pricing.solver import CountedSolver
 from ..._pricing.split import PLACES, WAYS, can_share
 from ..._solvers.quantum.encoding.square_root import SMALLEST_MEASURED_OVERLAP
@@ -253,7 +253,7 @@ def _switches(assumed: Assumptions) -> dict[str, Any]:
     return {
         "name": assumed.name,
         "counts": assumed.counts,
-        "below": below and {"set": list(ASSUMPTION_SETS).index(below.name), "kappa": below_kappa(assumed)},
+        "below": below and {"set": list(ASSUMPTION_SETS).index(below.name), "ends": below_ends(assumed)},
         "subnormalisation": assumed.subnormalisation,
         "gated": assumed.encoding_gates or assumed.preparation_gates,
         "sparsity": assumed.sparsity,

@@ -1,7 +1,7 @@
 // Who wins over two numbers. Coarse first: what is far from the best at the corners of a cell is left out inside it.
 // Cells are parts of an axis, since prices are nearly powers of its number: they bend, and step, by less than FAR in one.
 const WIDE = 8, NARROW = 25, VERY_FAR = 1000, FAR = 2;
-const WHOLE = new Set(["n", "d"]), KAPPA = 2;
+const WHOLE = new Set(["n", "d"]), KAPPA = 2, EPSILON = 3;
 
 const map = (x, xname, xs, yname, ys) => {
   const made = mapper(x, xname, xs, yname, ys);
@@ -58,21 +58,22 @@ function candidates(x) {
   const set = index_of(data.sets, x.set), { below } = data.sets[set];
   const { known, machine, layout, rooted } = resolved(x), run = MACHINES[machine][layout];
   const offers = [], proven = [], others = [], rivals = [];
+  const is_under = here => under(below.ends, here.problem[KAPPA], here.problem[EPSILON]);
   data.models.forEach((model, place) => {
-    const by = charging(set, model, 0);
+    const by = charging(set, model, 0, 0);
     if (by < 0 || !takes(model, definite_of(x)) || !model.counts) return;
     const readout = index_of(data.sets[by].readouts, x.readout);
     offers.push({ name: model.name, kind: "quantum", proven: model.proven });
     const offer = offers.length - 1, count = COUNTS[place][known];
     for (const encoding of encodings_for(by, place, x.encoding)) {
       const price = SECONDS[by][readout][encoding][known], priced = here => price(count, run, ...here.charged);
-      const cost = by === set ? priced : here => (here.problem[KAPPA] < below.kappa ? priced(here) : Infinity);
+      const cost = by === set ? priced : here => (is_under(here) ? priced(here) : Infinity);
       (model.proven ? proven : others).push({ offer, encoding, cost });
     }
     if (!rooted || !model.root_words) return;
     offers.push({ name: model.name + data.root.suffix, kind: "quantum", proven: model.proven });
     const price = ROOT_SECONDS[by][readout], priced = here => price(ROOT_COUNTS[place], run, ...here.rooted);
-    const cost = by === set ? priced : here => (here.problem[KAPPA] < below.kappa ? priced(here) : Infinity);
+    const cost = by === set ? priced : here => (is_under(here) ? priced(here) : Infinity);
     (model.proven ? proven : others).push({ offer: offers.length - 1, encoding: data.sets[by].encodings.length, cost });
   });
   for (const host of hosts_of(x))

@@ -3,10 +3,11 @@ const definite_of = x => x.definite === undefined || x.definite === null || Bool
 const takes = (model, definite) => !model.definite || definite;
 const answers = (set, model) => set.counts === null || set.counts.includes(model.name);
 // The set that charges a model: below the least kappa of a set's own counts, others by another set. -1: none.
-const charging = (set, model, kappa) => {
+const under = ([most_kappa, most_epsilon], kappa, epsilon) => kappa < most_kappa && epsilon <= most_epsilon;
+const charging = (set, model, kappa, epsilon) => {
   const own = data.sets[set];
   if (answers(own, model)) return set;
-  return own.below && kappa < own.below.kappa ? own.below.set : -1;
+  return own.below && under(own.below.ends, kappa, epsilon) ? own.below.set : -1;
 };
 
 function quantum_offer(x, set, place, at, root) {
@@ -70,7 +71,7 @@ function point(x) {
   const broken = said(data.impossible, POSSIBLE(...at.problem));
   const offers = [];
   data.models.forEach((model, place) => {
-    const by = charging(set, model, x.kappa);
+    const by = charging(set, model, x.kappa, x.epsilon);
     if (by < 0) return;
     offers.push(quantum_offer(x, by, place, at, false));
     if (at.rooted && model.root_words) offers.push(quantum_offer(x, by, place, at, true));
